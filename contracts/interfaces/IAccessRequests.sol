@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+pragma solidity ^0.8.28;
+
+/// @title Requests for access
+/// @notice A practitioner asks, the patient approves or denies; what is asked for is sealed to the patient.
+interface IAccessRequests {
+    /// @notice Where a request stands.
+    enum State {
+        None,
+        Open,
+        Approved,
+        Denied,
+        Withdrawn,
+        Expired
+    }
+
+    /// @notice One request.
+    struct Request {
+        /// @notice Who asks.
+        address requester;
+        /// @notice Unix seconds, exclusive: from then on it can't be approved.
+        uint48 expiresAt;
+        /// @notice As stored; an open request past its time is expired, see stateOf.
+        State state;
+        /// @notice Whom he asks.
+        address patient;
+        /// @notice The sha2-256 digest in the CID of the details, sealed to the patient (CIDv1, raw).
+        bytes32 details;
+    }
+
+    /// @notice A request was made.
+    event AccessRequested(
+        uint256 indexed id, address indexed requester, address indexed patient, bytes32 details, uint48 expiresAt
+    );
+    /// @notice The patient approved; `outcome` is a digest sealed to the requester, or zero.
+    event AccessApproved(uint256 indexed id, bytes32 outcome);
+    /// @notice The patient denied.
+    event AccessDenied(uint256 indexed id);
+    /// @notice The requester took it back.
+    event AccessWithdrawn(uint256 indexed id);
+
+    /// @notice The caller isn't an active practitioner.
+    error RequestNotActivePractitioner(address account);
+    /// @notice The account isn't an active patient.
+    error RequestUnknownPatient(address patient);
+    /// @notice The time is over already, or there are no details.
+    error RequestInvalid(bytes32 details, uint48 expiresAt, uint256 currentTime);
+    /// @notice The caller has no say in this request.
+    error RequestNotYours(uint256 id, address caller);
+    /// @notice The request isn't open.
+    error RequestNotOpen(uint256 id, State state);
+
+    /// @notice Ask a patient for access. Only active practitioners.
+    function request(address patient, bytes32 details, uint48 expiresAt) external returns (uint256 id);
+
+    /// @notice Approve an open request. Only its patient.
+    function approve(uint256 id, bytes32 outcome) external;
+
+    /// @notice Deny an open request. Only its patient.
+    function deny(uint256 id) external;
+
+    /// @notice Take an open request back. Only its requester.
+    function withdraw(uint256 id) external;
+
+    /// @notice One request; all fields zero when there is none.
+    function requestOf(uint256 id) external view returns (Request memory);
+
+    /// @notice Where a request stands now.
+    function stateOf(uint256 id) external view returns (State);
+
+    /// @notice How many requests were made; their IDs are 1 to this number.
+    function requestCount() external view returns (uint256);
+}

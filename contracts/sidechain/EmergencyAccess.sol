@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+pragma solidity 0.8.37;
+
+import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
+import {IEmergencyAccess} from "../interfaces/IEmergencyAccess.sol";
+import {IIdentityRegistry} from "../interfaces/IIdentityRegistry.sol";
+import {Status} from "../types/Status.sol";
+
+/// @title EmergencyAccess
+/// @notice See {IEmergencyAccess}. It opens the emergency lane only; which proxies serve is not decided here.
+contract EmergencyAccess is IEmergencyAccess, AccessManaged {
+    uint48 private constant DURATION = 4 hours;
+    uint48 private constant REVIEW_DUE = 72 hours;
+
+    IIdentityRegistry private immutable _IDENTITIES;
+
+    mapping(uint256 id => Emergency emergency) private _emergencies;
+    uint256 private _count;
+
+    constructor(address authority, IIdentityRegistry identities) AccessManaged(authority) {
+        _IDENTITIES = identities;
+    }
+
+    /* BREAK GLASS */
+
+    /// @inheritdoc IEmergencyAccess
+    function request(address patient, bytes32 reason) external returns (uint256 id) {
+        _organisationOf(msg.sender);
+        if (!_IDENTITIES.isActive(patient, IIdentityRegistry.Role.Patient)) revert EmergencyUnknownPatient(patient);
+        if (reason == bytes32(0)) revert EmergencyWithoutReason();
+
+        id = ++_count;
+        _emergencies[id].practitioner = msg.sender;
+        _emergencies[id].patient = patient;
+        _emergencies[id].reason = reason;
+
+        emit EmergencyRequested(id, msg.sender, patient, reason);
+    }
+
+    /// @inheritdoc IEmergencyAccess
+    function cosign(uint256 id) external {
+        Emergency storage emergency = _known(id);
+        if (
+            emergency.practitioner == msg.sender || emergency.cosigner != address(0)
+                || _organisationOf(msg.sender) != _organisationOf(emergency.practitioner)
+        ) {
+            revert EmergencyInvalidCosigner(id, msg.sender);
+        }
+
+        emergency.cosigner = msg.sender;
+        // Safe: Unix seconds fit 48 bits for nine million years.
+        emergency.cosignedAt = uint48(block.timestamp);
+
+        emit EmergencyCosigned(id, msg.sender, emergency.cosignedAt + DURATION, emergency.cosignedAt + REVIEW_DUE);
+    }
+
+    /* REVIEW */
+
+    /// @inheritdoc IEmergencyAccess
+    function review(uint256 id, bytes32 outcome) external restricted {
+        Emergency storage emergency = _known(id);
+        if (emergency.reviewed || emergency.enforced) revert EmergencyClosed(id);
+
+        emergency.reviewed = true;
+
+        emit EmergencyReviewed(id, outcome);
+    }
+
+    /// @inheritdoc IEmergencyAccess
+    function enforce(uint256 id) external {
+        Emergency storage emergency = _known(id);
+        if (emergency.reviewed || emergency.enforced) revert EmergencyClosed(id);
+        uint256 dueAt = uint256(emergency.cosignedAt) + REVIEW_DUE;
+        if (emergency.cosignedAt == 0 || block.timestamp < dueAt) {
+            revert EmergencyNotOverdue(id, dueAt, block.timestamp);
+        }
+
+        emergency.enforced = true;
+
+        emit EmergencyOverdue(id, emergency.practitioner);
+
+        // Whoever is suspended already stays it: a second overdue review must not fail here.
+        if (_IDENTITIES.identityOf(emergency.practitioner).status == Status.Active) {
+            _IDENTITIES.suspend(emergency.practitioner);
+        }
+    }
+
+    /* VIEWS */
+
+    /// @inheritdoc IEmergencyAccess
+    function isActive(uint256 id) external view returns (bool) {
+        uint48 cosignedAt = _emergencies[id].cosignedAt;
+        return cosignedAt != 0 && block.timestamp < uint256(cosignedAt) + DURATION;
+    }
+
+    /// @inheritdoc IEmergencyAccess
+    function emergencyOf(uint256 id) external view returns (Emergency memory) {
+        return _emergencies[id];
+    }
+
+    /// @inheritdoc IEmergencyAccess
+    function emergencyCount() external view returns (uint256) {
+        return _count;
+    }
+
+    function _known(uint256 id) private view returns (Emergency storage emergency) {
+        emergency = _emergencies[id];
+        if (emergency.practitioner == address(0)) revert EmergencyUnknown(id);
+    }
+
+    /// @dev Reverts for everybody but active practitioners of a hospital.
+    function _organisationOf(address account) private view returns (address organisation) {
+        organisation = _IDENTITIES.identityOf(account).organisation;
+        if (organisation == address(0) || !_IDENTITIES.isActive(account, IIdentityRegistry.Role.Practitioner)) {
+            revert EmergencyNotActivePractitioner(account);
+        }
+    }
+}

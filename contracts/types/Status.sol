@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+pragma solidity ^0.8.28;
+
+/// @notice Whether an actor may act.
+enum Status {
+    Unknown,
+    Active,
+    Suspended
+}

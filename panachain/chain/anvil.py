@@ -1,0 +1,163 @@
+"""Local development chains: Anvil processes on loopback, with their state on disk.
+
+Never binds beyond loopback, never lets a web page in (`--no-cors`), and never uses the well-known development
+mnemonic: an Anvil started here has no accounts of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from panachain.chain.rpc import Rpc
+from panachain.errors import ChainUnavailableError, ConfigurationError, PanaChainError
+
+_START_TIMEOUT: Final = 20.0
+"""Seconds."""
+_STOP_TIMEOUT: Final = 20.0
+"""Seconds that a process gets to write its state."""
+_IDLE_BLOCK: Final = 5
+"""Seconds between blocks when nothing happens, so that the head stays fresh; a transaction is mined at once."""
+HARDFORK: Final = "prague"
+
+
+@dataclass(frozen=True)
+class ChainProcess:
+    """A running chain."""
+
+    pid: int
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where its RPC answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def find_anvil() -> Path:
+    """Return the native anvil program.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    given = os.environ.get("PANACHAIN_ANVIL")
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    # The platform's package, not npm's launcher: the launcher always exits 0.
+    packaged = (
+        Path(__file__).resolve().parents[2]
+        / "tools/node_modules/@foundry-rs"
+        / f"anvil-{platform.system().lower()}-{machine}"
+        / "bin/anvil"
+    )
+    on_path = shutil.which("anvil")
+    for candidate in (Path(given) if given else None, packaged, Path(on_path) if on_path else None):
+        if candidate is not None and os.access(candidate, os.X_OK):
+            return candidate
+    raise ConfigurationError(
+        "no anvil program was found", hint="run ./pana demo once, which sets it up, or name one in PANACHAIN_ANVIL"
+    )
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(folder: Path, *, chain_id: int, free: bool) -> ChainProcess:
+    """Start a chain whose state lies in `folder`, and wait until it answers.
+
+    Args:
+        folder: holds state.json and the log.
+        chain_id: of the chain.
+        free: take no gas price (the sidechain).
+
+    Raises:
+        ChainUnavailableError: it doesn't answer in time; its log is named.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    port = free_port()
+    command = [
+        str(find_anvil()),
+        *("--host", "127.0.0.1", "--no-cors", "--port", str(port)),
+        *("--chain-id", str(chain_id), "--hardfork", HARDFORK, "--accounts", "0"),
+        *("--mixed-mining", "--block-time", str(_IDLE_BLOCK)),
+        *("--state", str(folder / "state.json"), "--state-interval", "10", "--preserve-historical-states"),
+        *(("--base-fee", "0", "--gas-price", "0", "--disable-min-priority-fee") if free else ()),
+    ]
+    environment = {name: value for name, value in os.environ.items() if name != "ANVIL_IP_ADDR"}
+    log_path = folder / "anvil.log"
+    with open(log_path, "ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+    chain = ChainProcess(process.pid, port)
+    deadline = time.monotonic() + _START_TIMEOUT
+    while time.monotonic() < deadline and process.poll() is None:
+        if answers(chain.url, chain_id):
+            return chain
+        time.sleep(0.05)
+    stop(process.pid)
+    raise ChainUnavailableError(f"anvil didn't answer within {_START_TIMEOUT:.0f} s; its log is {log_path}")
+
+
+def answers(url: str, chain_id: int) -> bool:
+    """Tell whether a chain with this ID answers at `url`."""
+    import httpx
+
+    try:
+        request = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
+        answer = httpx.post(url, json=request, timeout=2, trust_env=False).json()
+        return int(answer["result"], 16) == chain_id
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return False
+
+
+def stop(pid: int) -> None:
+    """End a process that this program started, by its own ID, and wait until it is gone.
+
+    Raises:
+        PanaChainError: it is still there; it was not killed, because it may be writing its state.
+    """
+    deadline = time.monotonic() + _STOP_TIMEOUT
+    try:
+        os.kill(pid, signal.SIGTERM)
+        while time.monotonic() < deadline:
+            if not is_running(pid):
+                return
+            time.sleep(0.02)
+    except ProcessLookupError:
+        return
+    raise PanaChainError(f"process {pid} didn't end within {_STOP_TIMEOUT:.0f} s")
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether the process exists and isn't a zombie; reaps it when it is our own child."""
+    try:
+        reaped, _ = os.waitpid(pid, os.WNOHANG)
+        return reaped == 0
+    except ChildProcessError:
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        # No /proc (macOS): the signal said that it exists.
+        return True
+
+
+def fund(rpc: Rpc, account: str, ether: int = 1000) -> None:
+    """Give an account ether on a local development chain."""
+    rpc.call("anvil_setBalance", [account, hex(ether * 10**18)])

@@ -1,0 +1,191 @@
+"""Accounts and transactions: signing, one nonce lane per account, receipts.
+
+The signed raw transaction exists before it is sent, so that what was sent can be told again. Never logs a key.
+Follows EIP-1559 (transactions), EIP-712 and EIP-191 (messages).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from eth_utils import keccak
+
+from panachain.chain.abi import revert_reason
+from panachain.chain.rpc import Rpc, RpcAnswerError
+from panachain.errors import TransactionError
+from panachain.model.actors import Address
+
+_RECEIPT_TIMEOUT: Final = 120
+"""Seconds to wait for a transaction to be mined."""
+_FEE_HEADROOM: Final = 2
+"""The fee cap is this many times the base fee, plus the tip."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A mined transaction."""
+
+    tx_hash: str
+    block: int
+    gas_used: int
+    contract: str | None = None
+    """Address of the contract that it created."""
+    logs: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+
+
+class Account:
+    """An account that can sign. Its `repr` shows the address only."""
+
+    def __init__(self, key: bytes) -> None:
+        """Take the secret key, 32 bytes."""
+        # Imported here: readers of a chain don't pay for it.
+        from eth_account import Account as EthAccount
+
+        self._account = EthAccount.from_key(key)
+        self.address = Address(self._account.address)
+
+    def __repr__(self) -> str:
+        return f"Account({self.address})"
+
+    def sign_transaction(self, transaction: Mapping[str, Any]) -> tuple[str, str]:
+        """Return the raw signed transaction and its hash, as hex."""
+        signed = self._account.sign_transaction(dict(transaction))
+        return "0x" + bytes(signed.raw_transaction).hex(), "0x" + bytes(signed.hash).hex()
+
+    def sign_typed(self, domain: Mapping[str, Any], types: Mapping[str, Any], message: Mapping[str, Any]) -> bytes:
+        """Return the EIP-712 signature of a message, 65 bytes r ‖ s ‖ v."""
+        return bytes(self._account.sign_typed_data(dict(domain), dict(types), dict(message)).signature)
+
+    def sign_text(self, message: bytes) -> bytes:
+        """Return the EIP-191 (version 0x45) signature of a message, 65 bytes r ‖ s ‖ v."""
+        import coincurve
+
+        key = coincurve.PrivateKey(bytes(self._account.key))
+        signature = key.sign_recoverable(_personal_hash(message), hasher=None)
+        return signature[:64] + bytes([signature[64] + 27])
+
+
+def recover_text(message: bytes, signature: bytes) -> Address | None:
+    """Return who signed `message` by EIP-191, or None when the signature is none."""
+    import coincurve
+
+    if len(signature) != 65 or signature[64] not in (27, 28):
+        return None
+    try:
+        public = coincurve.PublicKey.from_signature_and_message(
+            signature[:64] + bytes([signature[64] - 27]), _personal_hash(message), hasher=None
+        )
+    except Exception:  # noqa: BLE001
+        # coincurve raises a bare Exception for a point that isn't on the curve: it is an answer, not a fault.
+        return None
+    from eth_utils import to_checksum_address
+
+    return Address(to_checksum_address(keccak(public.format(compressed=False)[1:])[12:]))
+
+
+class Sender:
+    """Sends one account's transactions to one chain, in order, from any number of threads and processes."""
+
+    _locks: ClassVar[dict[str, threading.Lock]] = {}
+
+    def __init__(self, rpc: Rpc, chain_id: int, account: Account, *, lock_folder: Path, free: bool = False) -> None:
+        """Take the account and the chain.
+
+        Args:
+            rpc: the chain's node.
+            chain_id: signed into each transaction (EIP-155).
+            account: who pays and signs.
+            lock_folder: where the processes of this machine agree on whose turn it is.
+            free: the chain takes no gas price.
+        """
+        self.account = account
+        self.address = account.address
+        self._rpc = rpc
+        self._chain_id = chain_id
+        self._free = free
+        self._folder = lock_folder
+
+    def send(self, to: str | None, data: str, *, what: str) -> Receipt:
+        """Send one transaction and wait until it is mined.
+
+        Args:
+            to: the contract, or None to create one.
+            data: calldata as hex.
+            what: what messages call it.
+
+        Raises:
+            TransactionError: the contract reverts (decoded), or the transaction isn't mined in time.
+            ChainUnavailableError: the node doesn't answer.
+        """
+        call: dict[str, Any] = {"from": self.address, "data": data} | ({"to": to} if to else {})
+        with self._turn():
+            try:
+                # The estimate runs the call: a revert shows here, before anything is signed.
+                gas = int(self._rpc.call("eth_estimateGas", [call]), 16)
+                raw, tx_hash = self.account.sign_transaction(self._transaction(to, data, gas))
+                self._rpc.call("eth_sendRawTransaction", [raw])
+            except RpcAnswerError as exc:
+                raise TransactionError(
+                    f"{what}: the chain refuses: {revert_reason(exc.data) if exc.data else exc}",
+                    reason=revert_reason(exc.data) if exc.data else "",
+                ) from exc
+        return self._wait(tx_hash, what)
+
+    def _transaction(self, to: str | None, data: str, gas: int) -> dict[str, Any]:
+        nonce, block = self._rpc.batch(
+            [("eth_getTransactionCount", [self.address, "pending"]), ("eth_getBlockByNumber", ["latest", False])]
+        )
+        tip = 0 if self._free else 10**9
+        fee = 0 if self._free else _FEE_HEADROOM * int(block.get("baseFeePerGas", "0x0"), 16) + tip
+        transaction: dict[str, Any] = {
+            "type": 2,
+            "chainId": self._chain_id,
+            "nonce": int(nonce, 16),
+            "gas": gas * 12 // 10,
+            "maxFeePerGas": fee,
+            "maxPriorityFeePerGas": tip,
+            "value": 0,
+            "data": data,
+        }
+        return transaction | ({"to": to} if to else {})
+
+    def _wait(self, tx_hash: str, what: str) -> Receipt:
+        deadline = time.monotonic() + _RECEIPT_TIMEOUT
+        pause = 0.01
+        while time.monotonic() < deadline:
+            receipt = self._rpc.call("eth_getTransactionReceipt", [tx_hash])
+            if receipt is not None:
+                if int(receipt["status"], 16) != 1:
+                    raise TransactionError(f"{what}: transaction {tx_hash} was mined and reverted")
+                return Receipt(
+                    tx_hash,
+                    int(receipt["blockNumber"], 16),
+                    int(receipt["gasUsed"], 16),
+                    receipt.get("contractAddress"),
+                    tuple(receipt["logs"]),
+                )
+            time.sleep(pause)
+            pause = min(pause * 2, 1.0)
+        raise TransactionError(f"{what}: transaction {tx_hash} wasn't mined within {_RECEIPT_TIMEOUT} s")
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        lane = f"{self._chain_id}-{self.address}"
+        with self._locks.setdefault(lane, threading.Lock()):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Hashed: the folder doesn't list accounts in the clear.
+            with open(self._folder / f"{hashlib.sha256(lane.encode()).hexdigest()[:16]}.lock", "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+
+
+def _personal_hash(message: bytes) -> bytes:
+    return keccak(b"\x19Ethereum Signed Message:\n%d" % len(message) + message)

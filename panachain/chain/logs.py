@@ -1,0 +1,76 @@
+"""Event logs of one contract, in windows that shrink by themselves, and the keys that registries keep in events.
+
+Follows the Ethereum JSON-RPC specification (eth_getLogs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from panachain.chain.abi import Contract
+from panachain.chain.rpc import Rpc, RpcAnswerError
+
+
+@dataclass(frozen=True)
+class Event:
+    """One decoded log with its place on the chain."""
+
+    name: str
+    values: Mapping[str, Any]
+    block: int
+    block_hash: str
+    tx_hash: str
+    index: int
+    """Position within the block."""
+
+
+def read_events(
+    rpc: Rpc,
+    contract: Contract,
+    address: str,
+    *,
+    topics: Sequence[str | list[str] | None] = (),
+    from_block: int = 0,
+    to_block: int | None = None,
+) -> Iterator[Event]:
+    """Yield a contract's events in the order of the chain.
+
+    Args:
+        rpc: the chain's node.
+        contract: how to decode them.
+        address: the contract.
+        topics: as eth_getLogs takes them.
+        from_block: first block.
+        to_block: last block; None means the newest.
+
+    Raises:
+        RpcAnswerError: the node refuses even a single block.
+    """
+    last = int(rpc.call("eth_blockNumber"), 16) if to_block is None else to_block
+    start, window = from_block, max(last - from_block + 1, 1)
+    while start <= last:
+        end = min(start + window - 1, last)
+        query = {"address": address, "topics": list(topics), "fromBlock": hex(start), "toBlock": hex(end)}
+        try:
+            logs = rpc.call("eth_getLogs", [query])
+        except RpcAnswerError:
+            # Nodes limit how much one answer may hold, each in its own words: ask for less.
+            if window == 1:
+                raise
+            window = max(window // 4, 1)
+            continue
+        for log in logs:
+            decoded = contract.event(log)
+            if decoded is not None and not log.get("removed", False):
+                name, values = decoded
+                yield Event(
+                    name,
+                    values,
+                    int(log["blockNumber"], 16),
+                    log["blockHash"],
+                    log["transactionHash"],
+                    int(log["logIndex"], 16),
+                )
+        start = end + 1

@@ -1,0 +1,268 @@
+"""What all commands share: options that stand anywhere, groups that load late, and the actor of a run.
+
+Never loads the SDK before a command needs it: `--help` answers at once. Follows docs/spec/cli.md.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from panachain.cli.output import Output
+from panachain.cli.passphrase import read_passphrase
+from panachain.config import Config
+from panachain.errors import UsageError
+from panachain.model.actors import Role
+
+if TYPE_CHECKING:
+    from panachain.sdk.network import Network
+    from panachain.sdk.profiles import Profile
+
+UNTOUCHED: Final = "nothing was changed"
+"""What a failure says when it is certain that no state changed."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass
+class App:
+    """One run of the command line."""
+
+    flags: dict[str, str] = field(default_factory=dict)
+    """Settings given as options."""
+    output: Output = field(default_factory=Output)
+    descriptor: int | None = None
+    """What `--passphrase-fd` names."""
+    command: str = "panachain"
+    """The command that runs, for messages."""
+    unchanged: str = UNTOUCHED
+    """What a failure of the command leaves; docs/spec/cli.md lists them."""
+    after: str = ""
+    """What to do after a failure that brings no hint of its own."""
+    _passphrases: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def config(self) -> Config:
+        """The settings; read at the first use, so that `--help` works with a broken file."""
+        return Config.load(self.flags)
+
+    @property
+    def home(self) -> Path:
+        """The folder that holds all state."""
+        return self.config.home
+
+    def passphrase(self, what: str, *, confirm: bool = False) -> str:
+        """Return the passphrase of `what`; a file descriptor can be read only once, so it is kept."""
+        if what not in self._passphrases:
+            self._passphrases[what] = read_passphrase(what, descriptor=self.descriptor, confirm=confirm)
+        return self._passphrases[what]
+
+    def profile(self, *roles: Role) -> Profile:
+        """Return the profile that acts.
+
+        Args:
+            roles: those that the command is for; none means any.
+
+        Raises:
+            UsageError: no profile is chosen and there isn't exactly one that fits, or it has another role.
+        """
+        from panachain.sdk.profiles import list_profiles, load_profile
+
+        if name := self.config.profile:
+            profile = load_profile(self.home, name)
+            if roles and profile.role not in roles:
+                raise UsageError(
+                    f"profile {name} is a {profile.role.value}; `{self.command}` is for a {_or(roles)}",
+                    hint="choose another one with --profile",
+                )
+            return profile
+        fitting = [one for one in list_profiles(self.home) if not roles or one.role in roles]
+        if len(fitting) == 1:
+            return fitting[0]
+        if not fitting:
+            wanted, role = (f" of a {_or(roles)}", roles[0].value) if roles else ("", "ROLE")
+            raise UsageError(f"there is no profile{wanted} in {self.home}", hint=f"panachain init --role {role}")
+        raise UsageError(
+            f"{len(fitting)} profiles could do this: {', '.join(one.name for one in fitting)}",
+            hint="choose one with --profile NAME or PANACHAIN_PROFILE",
+        )
+
+    @contextmanager
+    def network(self) -> Iterator[Network]:
+        """Open the network that the settings name."""
+        from panachain.sdk.network import Network
+
+        with Network.open(self.config) as network:
+            yield network
+
+    @contextmanager
+    def acting(self, *roles: Role) -> Iterator[Any]:
+        """Open the network and the acting profile; the SDK's Patient, Hospital, … comes out.
+
+        The passphrase is asked first: a locked profile never talks to a service.
+        """
+        profile = self.profile(*roles)
+        passphrase = self.passphrase(f"profile {profile.name}")
+        from panachain.sdk import open_actor
+
+        with self.network() as network:
+            yield open_actor(network, profile, passphrase)
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Go on only if the user agrees.
+
+        Raises:
+            UsageError: there is no terminal to ask on, and `--yes` is missing.
+        """
+        import sys
+
+        if yes:
+            return
+        if not sys.stdin.isatty():
+            raise UsageError("this needs a confirmation, and there is no terminal to ask on", hint="add --yes")
+        click.confirm(question, abort=True, err=True)
+
+
+def _or(roles: Sequence[Role]) -> str:
+    return " or ".join(role.value for role in roles)
+
+
+def current() -> App:
+    """Return the run that the current command belongs to."""
+    return click.get_current_context().ensure_object(App)
+
+
+def _shared_options() -> list[click.Parameter]:
+    """Return the options that every command takes, before or after its name."""
+
+    def setting(name: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
+        def store(context: click.Context, _: click.Parameter, value: str | None) -> None:
+            if value is not None:
+                context.ensure_object(App).flags[name] = value
+
+        return store
+
+    def switch(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
+        def store(context: click.Context, _: click.Parameter, value: bool) -> None:
+            if value:
+                setattr(context.ensure_object(App).output, name, True)
+
+        return store
+
+    def descriptor(context: click.Context, _: click.Parameter, value: int | None) -> None:
+        if value is not None:
+            context.ensure_object(App).descriptor = value
+
+    common: dict[str, Any] = {"expose_value": False}
+    return [
+        click.Option(["--profile"], metavar="NAME", callback=setting("profile"), help="The actor's profile.", **common),
+        click.Option(["--home"], metavar="DIR", callback=setting("home"), help="The folder of all state.", **common),
+        click.Option(
+            ["--passphrase-fd"],
+            metavar="N",
+            type=click.IntRange(0),
+            callback=descriptor,
+            help="Read the passphrase from this file descriptor.",
+            **common,
+        ),
+        click.Option(
+            ["--json"], is_flag=True, callback=switch("as_json"), help="One JSON object, or JSON lines.", **common
+        ),
+        click.Option(["-q", "--quiet"], is_flag=True, callback=switch("quiet"), help="No talk.", **common),
+        click.Option(["-v", "--verbose"], is_flag=True, callback=switch("verbose"), help="More talk.", **common),
+        click.Option(["--debug"], is_flag=True, callback=switch("debug"), help="Show tracebacks.", **common),
+    ]
+
+
+class Command(click.Command):
+    """A command with the shared options, and with what its failure leaves."""
+
+    def __init__(self, *args: Any, unchanged: str = UNTOUCHED, after: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.unchanged = unchanged
+        self.after = after
+        self.params += _shared_options()
+
+    def invoke(self, context: click.Context) -> Any:
+        """Note the command's name and promises for messages, then run it."""
+        app = context.ensure_object(App)
+        app.command = context.command_path.removeprefix("panachain ")
+        app.unchanged = self.unchanged
+        app.after = self.after
+        return super().invoke(context)
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples as they stand, without wrapping."""
+        _write_examples(self.epilog, formatter)
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and help, and imports a command's module only to run it."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lazy = dict(lazy or {})
+        """Command name → (`module:attribute`, short help)."""
+        self.params += _shared_options()
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return all names in the order of the table, which is the order of use."""
+        return [*self.lazy, *super().list_commands(context)]
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Return one command, loading its module if needed."""
+        if name not in self.lazy:
+            return super().get_command(context, name)
+        module, _, attribute = self.lazy[name][0].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{self.lazy[name][0]} is no command")
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with the help of the table, so that no module is loaded."""
+        rows = [(name, help_text) for name, (_, help_text) in self.lazy.items()]
+        rows += [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples as they stand, without wrapping."""
+        _write_examples(self.epilog, formatter)
+
+
+def _write_examples(examples: str | None, formatter: click.HelpFormatter) -> None:
+    if examples:
+        with formatter.section("Examples"):
+            for line in examples.strip().splitlines():
+                formatter.write(f"{'':>{formatter.current_indent}}{line.strip()}\n")
+
+
+def command(
+    name: str,
+    *,
+    examples: str,
+    unchanged: str = UNTOUCHED,
+    after: str = "",
+) -> Callable[[Callable[..., Any]], Command]:
+    """Make a command of a function; its docstring is the help.
+
+    Args:
+        name: as it is typed.
+        examples: lines that can be typed as they stand.
+        unchanged: what a failure leaves as it was, whatever the failure.
+        after: the next thing to do after a failure that brings no hint.
+    """
+
+    def wrap(function: Callable[..., Any]) -> Command:
+        return click.command(name, cls=Command, epilog=examples, unchanged=unchanged, after=after)(function)
+
+    return wrap

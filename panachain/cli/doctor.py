@@ -1,0 +1,239 @@
+"""`doctor`: everything that this machine needs, each with a fix.
+
+Never changes anything, and never asks for a passphrase. Follows docs/spec/cli.md, section "Doctor".
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import stat
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from panachain.cli.app import App, command, current
+from panachain.errors import ChainUnavailableError, ConfigurationError, LockedError, PanaChainError, UnavailableError
+
+if TYPE_CHECKING:
+    from panachain.chain.rpc import Rpc
+
+PACKAGES: Final = ("nucypher-core", "cryptography", "coincurve", "web3", "eth-account", "ipfshttpclient", "fastapi")
+"""Packages whose versions decide whether anything works."""
+
+CLOCK_TOLERANCE: Final = 120
+"""Seconds that the clock may differ from a chain that makes blocks all the time; proxies take requests of 60 s."""
+
+PROXY_TIMEOUT: Final = 5
+"""Seconds that a proxy may take to say that it is ready."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the doctor's answer."""
+
+    name: str
+    state: str
+    """`ok`, `note` (works, but look at it) or `bad`."""
+    detail: str
+    fix: str = ""
+    exit_code: int = 0
+    """What a bad one ends the command with."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the check as JSON, schema `panachain/check/1`."""
+        return {
+            "schema": "panachain/check/1",
+            "name": self.name,
+            "state": self.state,
+            "detail": self.detail,
+            "fix": self.fix,
+        }
+
+
+@command("doctor", examples="panachain doctor")
+def doctor() -> None:
+    """Check everything this machine needs, each with a fix.
+
+    Versions, key stores, chains, contracts, clock, store and proxies. Ends with 0 when all is well, else with the
+    exit code of the first thing that is bad.
+    """
+    app = current()
+    checks = []
+    for check in _checks(app):
+        checks.append(check)
+        app.output.detail(f"{check.name}: {check.state}")
+    app.output.many(checks, empty="", columns=("state", "name", "detail", "fix"))
+    bad = [check for check in checks if check.state == "bad"]
+    app.output.say(f"{len(checks)} checks, {len(bad)} bad.")
+    if bad:
+        click.get_current_context().exit(bad[0].exit_code)
+
+
+def _checks(app: App) -> Iterator[Check]:
+    yield from _versions()
+    yield from _home(app.home)
+    description = None
+    try:
+        description = _description(app.config.network_file)
+    except PanaChainError as exc:
+        yield _bad("network", exc, "panachain devnet up starts a local one")
+    if description is None:
+        return
+    yield Check("network", "ok", str(app.config.network_file))
+    for name, url in (("mainchain", app.config.mainchain_rpc), ("sidechain", app.config.sidechain_rpc)):
+        yield from _chain(name, url, description, app.config.timeout)
+    yield from _services(app)
+
+
+def _versions() -> Iterator[Check]:
+    version = platform.python_version()
+    fits = (3, 11) <= sys.version_info[:2] < (3, 13)
+    yield Check("python", "ok" if fits else "bad", version, "" if fits else "use Python 3.11 or 3.12", 0 if fits else 1)
+    for package in PACKAGES:
+        try:
+            yield Check(package, "ok", metadata.version(package))
+        except metadata.PackageNotFoundError:
+            yield Check(package, "bad", "not installed", "./pana setup, or pip install panachain", 1)
+
+
+def _home(home: Path) -> Iterator[Check]:
+    if not home.exists():
+        yield Check("home", "note", f"{home} doesn't exist yet", "panachain devnet up, or panachain init")
+        return
+    lax = [path for path in [home, *_secrets(home)] if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    if lax:
+        error = LockedError(f"others may look into {lax[0]}" + (f" and {len(lax) - 1} more" if len(lax) > 1 else ""))
+        yield _bad("key stores", error, f"chmod -R go-rwx '{home}'")
+    else:
+        yield Check("key stores", "ok", f"{len(_secrets(home))} in {home}")
+
+
+def _secrets(home: Path) -> list[Path]:
+    return sorted(path for path in (home / "profiles").glob("*/seed.json") if path.is_file())
+
+
+def _description(path: Path) -> Mapping[str, Any]:
+    """Return the network file's content.
+
+    Raises:
+        ConfigurationError: there is none, or it is damaged.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path} doesn't exist") from None
+    except (OSError, ValueError, RecursionError) as exc:
+        raise ConfigurationError(f"{path} can't be read as a network file") from exc
+    if not isinstance(content, dict) or content.get("schema") != "panachain/network/1":
+        raise ConfigurationError(f"{path} is no network file")
+    return content
+
+
+def _chain(name: str, url: str, description: Mapping[str, Any], timeout: float) -> Iterator[Check]:
+    from panachain.chain.rpc import Rpc
+
+    try:
+        part = description[name]
+        rpc = Rpc(url or part["url"], timeout=timeout)
+        contracts = dict(part["contracts"])
+        expected = int(part["chainId"])
+    except (KeyError, TypeError, ValueError) as exc:
+        yield _bad(name, ConfigurationError(f"the network file lacks {exc}"), "panachain devnet up --fresh")
+        return
+    try:
+        yield from _chain_answers(name, rpc, expected, contracts)
+    except PanaChainError as exc:
+        yield _bad(name, exc, "is it running? panachain devnet up, or look at the node")
+    finally:
+        rpc.close()
+
+
+def _chain_answers(name: str, rpc: Rpc, expected: int, contracts: Mapping[str, str]) -> Iterator[Check]:
+    found = int(str(rpc.call("eth_chainId", [])), 16)
+    if found != expected:
+        error = ConfigurationError(f"chain ID {found}, but the network file says {expected}")
+        yield _bad(name, error, f"set {name}_rpc to the right node")
+        return
+    head = rpc.call("eth_getBlockByNumber", ["latest", False])
+    if not isinstance(head, dict):
+        raise ChainUnavailableError("the node has no latest block")
+    number, moment = int(head["number"], 16), int(head["timestamp"], 16)
+    yield Check(name, "ok", f"chain ID {found}, block {number}")
+    away = int(time.time()) - moment
+    if abs(away) > CLOCK_TOLERANCE:
+        side = "ahead of" if away > 0 else "behind"
+        fix = "set the clock, or look why the chain makes no blocks; block time decides in any case"
+        yield Check(f"clock ({name})", "note", f"{abs(away)} s {side} the newest block", fix)
+    else:
+        yield Check(f"clock ({name})", "ok", f"{away} s from the newest block")
+    missing = [label for label, address in contracts.items() if rpc.call("eth_getCode", [address, "latest"]) == "0x"]
+    if missing:
+        error = ConfigurationError(f"no code at the address of {', '.join(missing)}")
+        yield _bad(f"contracts ({name})", error, "panachain devnet up --fresh, or another network file")
+    else:
+        yield Check(f"contracts ({name})", "ok", f"{len(contracts)} have code")
+
+
+def _services(app: App) -> Iterator[Check]:
+    try:
+        with app.network() as network:
+            yield _ask("store", lambda: _store(network.store), "panachain devnet up, or look at ipfs_api")
+            try:
+                proxies = network.proxies()
+            except PanaChainError as exc:
+                yield _bad("proxies", exc, "panachain devnet status")
+                return
+            ready = 0
+            for proxy in proxies:
+                answer = _ready(proxy.endpoint)
+                ready += answer is None
+                fix = "panachain devnet up, or start it with panachain proxy serve"
+                state = "ok" if answer is None else "note"
+                yield Check(f"proxy {proxy.address[:10]}", state, answer or "ready", fix if answer else "")
+            if ready >= network.threshold:
+                yield Check("proxies", "ok", f"{ready} of {len(proxies)} are ready, {network.threshold} are needed")
+            else:
+                error = UnavailableError(f"{ready} of {len(proxies)} are ready, {network.threshold} are needed")
+                yield _bad("proxies", error, "panachain devnet up")
+    except PanaChainError as exc:
+        yield _bad("store", exc, "panachain config show --origin")
+
+
+def _store(store: Any) -> str:
+    """Return the store's name after it has answered."""
+    any_block = next(iter(store.blocks()), None)
+    return f"{store.name}, {'holds blocks' if any_block is not None else 'empty'}"
+
+
+def _ready(endpoint: str) -> str | None:
+    """Return why a proxy isn't ready, or None when it is."""
+    if not endpoint.startswith(("http://", "https://")):
+        return "its registered endpoint is no URL"
+    try:
+        # The endpoint comes from the registry; the scheme was checked, so no file can be read this way.
+        with urllib.request.urlopen(f"{endpoint.rstrip('/')}/readyz", timeout=PROXY_TIMEOUT):
+            return None
+    except urllib.error.HTTPError as exc:
+        return f"answers {exc.code}"
+    except (OSError, ValueError) as exc:
+        return f"doesn't answer ({type(exc).__name__})"
+
+
+def _ask(name: str, question: Callable[[], str], fix: str) -> Check:
+    try:
+        return Check(name, "ok", question())
+    except PanaChainError as exc:
+        return _bad(name, exc, fix)
+
+
+def _bad(name: str, error: PanaChainError, fix: str) -> Check:
+    return Check(name, "bad", str(error), error.hint or fix, error.exit_code)

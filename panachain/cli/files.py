@@ -1,0 +1,127 @@
+"""Plaintext on the disk: files that are new, whole, and readable by their owner only.
+
+Never takes a file's name from a record: whoever wrote it could name any place (security rule 13).
+Follows docs/spec/cli.md, section "Opened records".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from panachain.errors import DiskError, UsageError
+from panachain.model.records import RecordInfo
+
+INDEX: Final = "index.json"
+
+SUFFIXES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "application/fhir+json": "fhir.json",
+        "application/fhir+ndjson": "fhir.ndjson",
+        "application/dicom": "dcm",
+        "application/pdf": "pdf",
+        "application/hl7-v2": "hl7",
+        "application/cda+xml": "cda.xml",
+        "application/json": "json",
+        "text/plain": "txt",
+    }
+)
+"""Media type → the end of a file's name; what isn't listed ends in `bin`."""
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a new file of mode 0600.
+
+    Raises:
+        UsageError: it exists already.
+        DiskError: the disk refuses; no file is left.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as exc:
+        raise UsageError(f"{path} exists already; it was left as it is", hint="name another file") from exc
+    except OSError as exc:
+        raise DiskError(f"{path} can't be made: {exc.strerror}") from exc
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as exc:
+        path.unlink(missing_ok=True)
+        raise DiskError(f"{path} can't be written: {exc.strerror}; it was removed") from exc
+    except BaseException:
+        # Interrupted: half a record is worse than none.
+        path.unlink(missing_ok=True)
+        raise
+
+
+@dataclass
+class OutputFolder:
+    """A folder that opened records go to."""
+
+    staging: Path
+    entries: list[dict[str, object]] = field(default_factory=list)
+
+    def add(self, info: RecordInfo, content: bytes, fields: Mapping[str, object]) -> dict[str, object]:
+        """Write one record under a name made of its position, category and year; return its line of the index."""
+        name = f"{len(self.entries) + 1:05d}-{info.category.value}-{info.year or 'undated'}"
+        name += f".{SUFFIXES.get(info.media_type, 'bin')}"
+        write_new(self.staging / name, content)
+        entry = {**fields, "file": name}
+        self.entries.append(entry)
+        return entry
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[OutputFolder]:
+    """Give a folder that appears whole at the end, with its index, or not at all.
+
+    Raises:
+        UsageError: `folder` is there already and isn't an empty folder.
+        DiskError: the disk refuses; nothing is left.
+    """
+    _check(folder)
+    existed = folder.exists()
+    try:
+        # Inside the target where it exists: then the last step never crosses a file system.
+        staging = Path(tempfile.mkdtemp(prefix=".panachain-part-", dir=folder if existed else folder.parent))
+    except OSError as exc:
+        raise DiskError(f"{folder} can't be made: {exc.strerror}") from exc
+    try:
+        output = OutputFolder(staging)
+        yield output
+        index = {"schema": "panachain/index/1", "records": output.entries}
+        write_new(staging / INDEX, json.dumps(index, indent=1).encode() + b"\n")
+        try:
+            if existed:
+                for path in sorted(staging.iterdir()):
+                    # A link refuses to replace a file that came meanwhile; a rename wouldn't.
+                    os.link(path, folder / path.name)
+            else:
+                staging.rename(folder)
+        except OSError as exc:
+            raise DiskError(f"{folder} can't be filled: {exc.strerror}") from exc
+    finally:
+        if staging.exists():
+            shutil.rmtree(staging)
+
+
+def _check(folder: Path) -> None:
+    try:
+        if not folder.exists() and not folder.is_symlink():
+            if not folder.absolute().parent.is_dir():
+                raise UsageError(f"{folder.parent} is no folder; {folder.name} can't be made in it")
+            return
+        if not folder.is_dir() or any(folder.iterdir()):
+            raise UsageError(f"{folder} exists and isn't an empty folder; it was left as it is", hint="another -o DIR")
+    except OSError as exc:
+        raise DiskError(f"{folder} can't be looked at: {exc.strerror}") from exc

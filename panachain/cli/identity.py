@@ -1,0 +1,86 @@
+"""`init`, `register`, `whoami`: one actor and its place on the chain.
+
+Never shows a seed: it stays in the key store. Follows docs/spec/cli.md.
+"""
+
+from __future__ import annotations
+
+import click
+
+from panachain.cli.app import command, current
+from panachain.model.actors import Role
+
+_ROLES = (Role.PATIENT, Role.HOSPITAL, Role.PRACTITIONER, Role.RESEARCHER, Role.REGISTRAR)
+
+
+@command(
+    "init",
+    unchanged="no profile was made; those that exist stayed as they were",
+    examples="""
+        panachain --profile ada init --role patient
+        PANACHAIN_PASSPHRASE_FILE=pass.txt panachain --profile city init --role hospital --name 'City Hospital'
+    """,
+)
+@click.option("--role", required=True, type=click.Choice([role.value for role in _ROLES]), help="What the actor is.")
+@click.option("--name", default="", metavar="TEXT", help="A name to show; it stays on this machine.")
+def init(role: str, name: str) -> None:
+    """Make a profile: one actor with one seed.
+
+    The seed is drawn here, locked under the passphrase, and never leaves this machine. Without --profile
+    the profile is called like its role.
+    """
+    from panachain.sdk.profiles import create_profile
+
+    app = current()
+    profile_name = app.config.profile or role
+    passphrase = app.passphrase(f"profile {profile_name}", confirm=True)
+    profile = create_profile(app.home, profile_name, Role(role), passphrase, name)
+    app.output.one(profile)
+    app.output.say(f"Profile {profile_name} is made. Next: panachain --profile {profile_name} register")
+
+
+@command(
+    "register",
+    unchanged="a second `register` enters nothing twice",
+    after="panachain whoami shows whether the actor is registered",
+    examples="panachain --profile ada register",
+)
+def register() -> None:
+    """Enter the profile's actor on its chain.
+
+    The registrar admits actors. Where the registrar's profile is on this machine too, it does so at once.
+    """
+    app = current()
+    with app.acting() as actor:
+        _show(actor.register())
+
+
+@command("whoami", examples="panachain --profile ada whoami --json")
+def whoami() -> None:
+    """Show the profile's actor: address, handle, role, and what the chain says of it."""
+    app = current()
+    with app.acting() as actor:
+        _show(actor.whoami())
+
+
+def _show(actor: object) -> None:
+    """Print an actor: a noun of the model, which has no JSON form of its own."""
+    from panachain.model.actors import Actor
+
+    app = current()
+    if not isinstance(actor, Actor):
+        app.output.one(actor)  # type: ignore[arg-type]  # a result of the SDK
+        return
+    app.output.one(
+        {
+            "schema": "panachain/actor/1",
+            "address": actor.address,
+            "handle": actor.handle,
+            "role": actor.role.value,
+            "status": actor.status.name.lower(),
+            "receiving_key": actor.receiving_key.hex(),
+            "verifying_key": actor.verifying_key.hex(),
+            "endpoint": actor.endpoint,
+            "organisation": actor.organisation or "",
+        }
+    )

@@ -1,0 +1,166 @@
+"""The command line's root: its commands, and how each failure ends.
+
+Never prints a traceback unless `--debug` asks for it. Follows docs/spec/cli.md, section "Exit codes".
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+
+from panachain.cli.app import UNTOUCHED, App, LazyGroup
+from panachain.errors import DiskError, LockedError, PanaChainError, UnavailableError, UsageError
+
+INTERRUPTED: Final = 130
+"""128 + SIGINT."""
+
+_COMMANDS: Final = "panachain.cli."
+
+COMMANDS: Final = {
+    "devnet": (f"{_COMMANDS}devnet:devnet", "Run a network of your own: two chains, a store, proxies."),
+    "init": (f"{_COMMANDS}identity:init", "Make a profile: one actor with one seed."),
+    "register": (f"{_COMMANDS}identity:register", "Enter the profile's actor on its chain."),
+    "whoami": (f"{_COMMANDS}identity:whoami", "Show the profile's actor."),
+    "doctor": (f"{_COMMANDS}doctor:doctor", "Check everything this machine needs, each with a fix."),
+    "pair": (f"{_COMMANDS}patient:pair", "Assent that a hospital publishes to your lanes."),
+    "upload": (f"{_COMMANDS}hospital:upload", "Seal a patient's records and publish them."),
+    "records": (f"{_COMMANDS}hospital:records", "List your records, or open one."),
+    "grant": (f"{_COMMANDS}patient:grant", "Let somebody read a part of your records."),
+    "policies": (f"{_COMMANDS}patient:policies", "List the policies that you granted."),
+    "revoke": (f"{_COMMANDS}patient:revoke", "Take a policy back."),
+    "inbox": (f"{_COMMANDS}practitioner:inbox", "List the policies that were granted to you."),
+    "open": (f"{_COMMANDS}practitioner:open_", "Open the records of a policy into a folder."),
+    "request": (f"{_COMMANDS}practitioner:request", "Ask a patient for access."),
+    "requests": (f"{_COMMANDS}patient:requests", "List requests for access."),
+    "approve": (f"{_COMMANDS}patient:approve", "Grant what a request asks for."),
+    "deny": (f"{_COMMANDS}patient:deny", "Refuse a request."),
+    "query": (f"{_COMMANDS}research:query", "Query policies or storage transactions on chain."),
+    "log": (f"{_COMMANDS}patient:log", "Show who read what."),
+    "proxy": (f"{_COMMANDS}proxy:proxy", "Run a re-encryption proxy."),
+    "config": (f"{_COMMANDS}settings:config", "Show the settings and where they come from."),
+    "completion": (f"{_COMMANDS}settings:completion", "Print a shell's completion script."),
+}
+"""Name → (where the command is, its short help)."""
+
+
+def _version(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        # Imported here: it takes as long as all the rest of `--help`.
+        from importlib import metadata
+
+        try:
+            version = metadata.version("panachain")
+        except metadata.PackageNotFoundError:
+            version = _checkout_version()
+        click.echo(f"panachain {version}")
+        context.exit()
+
+
+def _checkout_version() -> str:
+    """Return the version of a checkout, which `./pana` runs without installing it."""
+    import tomllib
+
+    with (Path(__file__).resolve().parents[2] / "pyproject.toml").open("rb") as file:
+        return str(tomllib.load(file)["project"]["version"])
+
+
+@click.group(
+    "panachain",
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""
+        panachain devnet up
+        panachain --profile ada init --role patient
+        panachain --profile ada grant dr-lee --category laboratory --purpose TREAT --until 30d
+    """,
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+def cli() -> None:
+    """Health records that belong to their patients.
+
+    Data goes to standard output, talk to standard error. Every command takes --json.
+    Settings come from options, then from PANACHAIN_* variables, then from panachain.toml.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: what was typed after `panachain`; None takes the process's own.
+    """
+    app = App()
+    try:
+        result = cli.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="panachain",
+            complete_var="_PANACHAIN_COMPLETE",
+            standalone_mode=False,
+            obj=app,
+        )
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except BrokenPipeError:
+        # The reader went away, as `head` does. Python would flush again at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        _trace(app)
+        app.output.say("interrupted")
+        return INTERRUPTED
+    except click.exceptions.Exit as exc:
+        return exc.exit_code
+    except click.UsageError as exc:
+        return _fail(app, _usage(exc))
+    except click.ClickException as exc:
+        return _fail(app, PanaChainError(exc.format_message()))
+    except PanaChainError as exc:
+        return _fail(app, exc)
+    except OSError as exc:
+        return _fail(app, _disk(exc))
+    except Exception as exc:  # noqa: BLE001 - the last line of defence: no traceback reaches a user.
+        # Only the type: an unforeseen message could hold what must not be printed.
+        name = type(exc).__name__
+        return _fail(app, PanaChainError(f"unforeseen {name}", hint="run it again with --debug and report it"))
+
+
+def _fail(app: App, error: PanaChainError) -> int:
+    _trace(app)
+    # These two are raised before anything is done; others can come in the middle of the work.
+    unchanged = UNTOUCHED if isinstance(error, UsageError | LockedError) else app.unchanged
+    hint = app.after
+    if not hint and isinstance(error, UnavailableError):
+        hint = "panachain doctor"
+    app.output.fail(app.command, error, unchanged=unchanged, hint=hint)
+    return error.exit_code
+
+
+def _trace(app: App) -> None:
+    if app.output.debug:
+        traceback.print_exc(file=sys.stderr)
+
+
+def _usage(error: click.UsageError) -> UsageError:
+    path = error.ctx.command_path if error.ctx else "panachain"
+    return UsageError(error.format_message(), hint=f"{path} --help")
+
+
+def _disk(error: OSError) -> DiskError:
+    reasons = {
+        errno.ENOSPC: "the disk is full",
+        errno.EDQUOT: "the disk quota is used up",
+        errno.EROFS: "the disk is read-only",
+        errno.EACCES: "permission is denied",
+        errno.EPERM: "permission is denied",
+        errno.EMFILE: "too many files are open",
+    }
+    reason = reasons.get(error.errno or 0, error.strerror or type(error).__name__)
+    return DiskError(f"{reason}: {error.filename}" if error.filename else reason)

@@ -1,0 +1,122 @@
+"""Where a passphrase comes from: a file descriptor, a file, a command, or a prompt on a terminal.
+
+Never takes one from an argument or an environment variable's value: other processes can read both.
+Follows docs/spec/cli.md, section "Passphrases", and security rule 10.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from panachain.errors import LockedError, UsageError
+
+MAXIMUM_SIZE: Final = 4096
+"""Bytes of a passphrase; what is longer is some other file."""
+
+COMMAND_TIMEOUT: Final = 60
+"""Seconds that a passphrase command may take; it may wait for a hardware key."""
+
+FILE: Final = "PANACHAIN_PASSPHRASE_FILE"
+COMMAND: Final = "PANACHAIN_PASSPHRASE_COMMAND"
+
+
+def read_passphrase(what: str, *, descriptor: int | None = None, confirm: bool = False) -> str:
+    """Return the passphrase from the first source that is given.
+
+    Args:
+        what: what it opens, for the prompt.
+        descriptor: the number given with `--passphrase-fd`.
+        confirm: ask twice, because the passphrase is a new one. Only a prompt can be mistyped.
+
+    Raises:
+        LockedError: there is no source, or it gives nothing.
+        UsageError: the file descriptor is no number of an open file.
+    """
+    if descriptor is not None:
+        return _from_descriptor(descriptor)
+    if name := os.environ.get(FILE):
+        return _from_file(Path(name))
+    if command := os.environ.get(COMMAND):
+        return _from_command(command)
+    if sys.stdin.isatty():
+        return _from_terminal(what, confirm=confirm)
+    raise LockedError(
+        f"the passphrase of {what} is needed, and there is no terminal to ask on",
+        hint=f"set {FILE} or {COMMAND}, or use --passphrase-fd",
+    )
+
+
+def _from_descriptor(descriptor: int) -> str:
+    try:
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return _text(file.read(MAXIMUM_SIZE + 1), f"file descriptor {descriptor}")
+    except OSError as exc:
+        raise UsageError(f"--passphrase-fd {descriptor} can't be read: {exc.strerror}") from exc
+
+
+def _from_file(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            # Only the user's own files are refused: he can mend them, unlike one that a container mounts.
+            lax = stat.S_ISREG(found.st_mode) and found.st_mode & 0o077
+            if lax and found.st_uid == os.getuid():
+                raise LockedError(
+                    f"{FILE} names a file that others may read (mode {stat.S_IMODE(found.st_mode):04o})",
+                    hint=f"chmod 600 {shlex.quote(str(path))}",
+                )
+            return _text(file.read(MAXIMUM_SIZE + 1), FILE)
+    except OSError as exc:
+        raise LockedError(f"the file that {FILE} names can't be read: {exc.strerror}") from exc
+
+
+def _from_command(command: str) -> str:
+    try:
+        words = shlex.split(command)
+        # No shell: the variable is a program and its arguments, nothing more. Its talk may go to the terminal.
+        done = subprocess.run(words, stdout=subprocess.PIPE, timeout=COMMAND_TIMEOUT, check=False)
+    except (ValueError, IndexError) as exc:
+        raise LockedError(f"{COMMAND} is no command line") from exc
+    except OSError as exc:
+        raise LockedError(f"the program that {COMMAND} names can't be run: {exc.strerror}") from exc
+    except subprocess.TimeoutExpired:
+        # Without a cause: the exception holds what the program has written so far.
+        raise LockedError(f"the program that {COMMAND} names gave no answer in {COMMAND_TIMEOUT} s") from None
+    if done.returncode:
+        raise LockedError(f"the program that {COMMAND} names ended with exit code {done.returncode}")
+    return _text(done.stdout, COMMAND)
+
+
+def _from_terminal(what: str, *, confirm: bool) -> str:
+    # Imported here: only a prompt needs it.
+    import click
+
+    text: str = click.prompt(
+        f"Passphrase of {what}",
+        hide_input=True,
+        confirmation_prompt="Again" if confirm else False,
+        err=True,
+        show_default=False,
+    )
+    return text
+
+
+def _text(content: bytes, source: str) -> str:
+    """Return the first line of what a source gave."""
+    if len(content) > MAXIMUM_SIZE:
+        raise LockedError(f"{source} gives more than {MAXIMUM_SIZE} bytes; that is no passphrase")
+    line = content.split(b"\n", 1)[0].removesuffix(b"\r")
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        # Without a cause: the exception holds the bytes.
+        raise LockedError(f"{source} gives no UTF-8 text") from None
+    if not text:
+        raise LockedError(f"{source} gives an empty passphrase")
+    return text

@@ -1,0 +1,196 @@
+"""What patients type: `pair`, `grant`, `policies`, `revoke`, `requests`, `approve`, `deny`, `log`.
+
+Never holds a key: the SDK's Patient does. Follows docs/spec/cli.md.
+"""
+
+from __future__ import annotations
+
+import click
+
+from panachain.cli.app import command, current
+from panachain.cli.values import Categories, Moment, Years, flat
+from panachain.errors import PartlyDoneError
+from panachain.model.actors import PolicyId, Role
+from panachain.model.scope import Purpose
+
+PURPOSES = click.Choice([purpose.value for purpose in Purpose], case_sensitive=False)
+POLICY_COLUMNS = ("policy_id", "status", "patient", "grantee", "scopes", "purposes", "starts_at", "expires_at")
+
+
+@command(
+    "pair",
+    unchanged="a second `pair` with the same hospital replaces the first",
+    examples="panachain --profile ada pair city-hospital",
+)
+@click.argument("hospital")
+def pair(hospital: str) -> None:
+    """Assent that HOSPITAL publishes to your lanes.
+
+    The hospital gets the lanes' public keys and its own locator keys, sealed to it. It can write with them,
+    and read nothing that others wrote.
+    """
+    app = current()
+    with app.acting(Role.PATIENT) as patient:
+        done = patient.pair(hospital)
+    if done is None:
+        done = {"schema": "panachain/pairing/1", "hospital": hospital, "paired": True}
+    app.output.one(done)
+
+
+@command(
+    "grant",
+    unchanged="what was granted before stayed as it was",
+    after="panachain policies shows whether the policy was made; the same grant again makes a new one",
+    examples="""
+        panachain --profile ada grant dr-lee --category laboratory,medications --purpose TREAT --until 30d
+        panachain --profile ada grant dr-lee --category all --year 2020-2024 --purpose TREAT --until 2027-01-31
+        panachain --profile ada grant dr-lee --category mental-health --purpose TREAT --until 8h --dry-run
+    """,
+)
+@click.argument("grantee")
+@click.option(
+    "--category",
+    "categories",
+    required=True,
+    multiple=True,
+    type=Categories(special=True),
+    help="What may be read; repeatable, commas allowed. `all` leaves the restricted categories out.",
+)
+@click.option("--year", "years", multiple=True, type=Years(), help="Only these years: 2024, 2019-2023, undated.")
+@click.option("--purpose", required=True, type=PURPOSES, help="Why it may be read.")
+@click.option("--from", "starts_at", type=Moment(), help="When it begins; now if left out.")
+@click.option(
+    "--until",
+    "expires_at",
+    required=True,
+    type=Moment(),
+    help="When it ends, that moment excluded: a date (its first second, UTC) or a duration such as 30d.",
+)
+@click.option("--dry-run", is_flag=True, help="Show lanes and gas; send nothing.")
+def grant(
+    grantee: str,
+    categories: tuple[tuple[str, ...], ...],
+    years: tuple[tuple[int, ...], ...],
+    purpose: str,
+    starts_at: int | None,
+    expires_at: int,
+    dry_run: bool,
+) -> None:
+    """Let GRANTEE read a part of your records.
+
+    It covers what is published later too, until the policy ends or is revoked.
+    """
+    app = current()
+    with app.acting(Role.PATIENT) as patient:
+        policy = patient.grant(
+            grantee,
+            flat(categories),
+            flat(years),
+            purpose=Purpose.parse(purpose),
+            starts_at=starts_at,
+            expires_at=expires_at,
+            dry_run=dry_run,
+        )
+    app.output.one(policy)
+    if dry_run:
+        app.output.say("Dry run: nothing was sent.")
+
+
+@command("policies", examples="panachain --profile ada policies --json")
+def policies() -> None:
+    """List the policies that you granted, with what the chain says of each."""
+    app = current()
+    with app.acting(Role.PATIENT) as patient:
+        app.output.many(patient.policies(), empty="There are no policies.", columns=POLICY_COLUMNS)
+
+
+@command(
+    "revoke",
+    unchanged="other policies stayed as they were",
+    after="the same command again: a revocation is never lost by repeating it",
+    examples="""
+        panachain --profile ada revoke 0x52908400098527886E0F7030069857D2E4169EE7
+        panachain --profile ada revoke 0x52908400098527886E0F7030069857D2E4169EE7 --yes
+    """,
+)
+@click.argument("policy")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def revoke(policy: str, yes: bool) -> None:
+    """Take POLICY back.
+
+    From the next block on honest proxies refuse; it is final once n-t+1 proxies signed that they deleted their
+    key fragments (exit code 3 until then). What the grantee opened before can't be called back.
+    """
+    app = current()
+    app.confirm(f"Revoke policy {policy}?", yes=yes)
+    with app.acting(Role.PATIENT) as patient:
+        report = patient.revoke(PolicyId(policy))
+    app.output.one(report)
+    app.output.say("What was opened before the revocation can't be called back.")
+    if not report.final:
+        raise PartlyDoneError(
+            f"the chain says revoked, but only {report.deleted} of the {report.needed} proxies that are needed"
+            " signed the deletion",
+            hint="the same command again, once more proxies answer",
+        )
+
+
+@command(
+    "requests",
+    examples="""
+        panachain --profile ada requests
+        panachain --profile dr-lee requests --json
+    """,
+)
+def requests() -> None:
+    """List requests for access: those to you as a patient, or those that you made as a practitioner."""
+    app = current()
+    with app.acting(Role.PATIENT, Role.PRACTITIONER) as actor:
+        app.output.many(actor.requests(), empty="There are no requests.")
+
+
+@command(
+    "approve",
+    unchanged="what was granted before stayed as it was",
+    after="panachain requests shows whether it was approved",
+    examples="panachain --profile ada approve 3 --until 14d",
+)
+@click.argument("request", metavar="ID", type=click.IntRange(0))
+@click.option("--until", "expires_at", required=True, type=Moment(), help="When the policy ends, as in `grant`.")
+def approve(request: int, expires_at: int) -> None:
+    """Grant what request ID asks for, and nothing more."""
+    app = current()
+    with app.acting(Role.PATIENT) as patient:
+        app.output.one(patient.approve(request, expires_at=expires_at))
+
+
+@command(
+    "deny",
+    unchanged="the request stays open unless `panachain requests` says otherwise",
+    examples="panachain --profile ada deny 3",
+)
+@click.argument("request", metavar="ID", type=click.IntRange(0))
+def deny(request: int) -> None:
+    """Refuse request ID."""
+    app = current()
+    with app.acting(Role.PATIENT) as patient:
+        done = patient.deny(request)
+    if done is None:
+        done = {"schema": "panachain/denial/1", "id": request, "state": "denied"}
+    app.output.one(done)
+
+
+@command(
+    "log",
+    examples="""
+        panachain --profile ada log
+        panachain --profile ada log --policy 0x52908400098527886E0F7030069857D2E4169EE7 --json
+    """,
+)
+@click.option("--policy", metavar="POLICY", help="Only this policy.")
+def log(policy: str | None) -> None:
+    """Show who read what: what the proxies signed, permitted and denied."""
+    app = current()
+    with app.acting(Role.PATIENT) as patient:
+        entries = patient.log(PolicyId(policy) if policy else None)
+        app.output.many(entries, empty="Nobody has read anything.")

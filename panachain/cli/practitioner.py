@@ -1,0 +1,94 @@
+"""What practitioners type: `inbox`, `open`, `request`.
+
+Never writes a record that wasn't verified: the SDK hands out nothing else. Follows docs/spec/cli.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from panachain.cli.app import command, current
+from panachain.cli.files import new_folder
+from panachain.cli.output import size
+from panachain.cli.patient import PURPOSES
+from panachain.cli.values import Categories, Moment, flat
+from panachain.model.actors import PolicyId, Role
+from panachain.model.scope import Purpose
+
+
+@command("inbox", examples="panachain --profile dr-lee inbox")
+def inbox() -> None:
+    """List the policies that were granted to you."""
+    from panachain.cli.patient import POLICY_COLUMNS
+
+    app = current()
+    with app.acting(Role.PRACTITIONER, Role.RESEARCHER) as practitioner:
+        app.output.many(practitioner.inbox(), empty="Nobody granted you a policy.", columns=POLICY_COLUMNS)
+
+
+@command(
+    "open",
+    unchanged="no file was written",
+    examples="""
+        panachain --profile dr-lee open 0x52908400098527886E0F7030069857D2E4169EE7 -o ada/
+        panachain --profile dr-lee open 0x52908400098527886E0F7030069857D2E4169EE7 --since 7d -o ada-new/
+    """,
+)
+@click.argument("policy")
+@click.option("--since", type=Moment(past=True), help="Only records stored at or after this: a date, or 7d for a week.")
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="A folder to make, or an empty one. It gets an index.json; nothing is ever overwritten.",
+)
+def open_(policy: str, since: int | None, folder: Path) -> None:
+    """Open the records of POLICY into a folder, each checked against chain, CID and seal.
+
+    All of them or none: after a failure no file is left.
+    """
+    app = current()
+    with (
+        new_folder(folder) as output,
+        app.acting(Role.PRACTITIONER, Role.RESEARCHER) as practitioner,
+        app.output.progress("open") as progress,
+    ):
+        total = 0
+        for record in practitioner.open(PolicyId(policy), since=since):
+            output.add(record.info, record.content, record.to_json())
+            total += len(record.content)
+            progress(len(output.entries), 0)
+    # After the folder is there: who reads the lines can open the files.
+    app.output.many(
+        output.entries,
+        empty="The policy covers no records yet.",
+        columns=("file", "category", "year", "media_type", "size", "hospital"),
+    )
+    app.output.say(f"{len(output.entries)} records, {size(total)}, in {folder}")
+
+
+@command(
+    "request",
+    unchanged="requests that were made before stayed as they were",
+    after="panachain requests shows whether it was made",
+    examples="panachain --profile dr-lee request ada --category laboratory --purpose TREAT --note 'before surgery'",
+)
+@click.argument("patient")
+@click.option(
+    "--category", "categories", required=True, multiple=True, type=Categories(special=True), help="What to read."
+)
+@click.option("--purpose", required=True, type=PURPOSES, help="Why.")
+@click.option("--note", default="", metavar="TEXT", help="A word to the patient; it is sealed to him.")
+def request(patient: str, categories: tuple[tuple[str, ...], ...], purpose: str, note: str) -> None:
+    """Ask PATIENT for access."""
+    app = current()
+    with app.acting(Role.PRACTITIONER) as practitioner:
+        made = practitioner.request(patient, flat(categories), Purpose.parse(purpose), note)
+    if isinstance(made, int | str):
+        made = {"schema": "panachain/requested/1", "id": made}
+    app.output.one(made)

@@ -1,0 +1,41 @@
+"""`proxy serve`: a re-encryption proxy in the foreground.
+
+Never reads a key from an argument. Follows docs/spec/cli.md and docs/spec/proxy.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from panachain.cli.app import LazyGroup, command, current
+
+
+@click.group("proxy", cls=LazyGroup, epilog="panachain proxy serve --config proxy.json")
+def proxy() -> None:
+    """Run a re-encryption proxy."""
+
+
+@command(
+    "serve",
+    unchanged="kept key fragments and receipts stay",
+    after="panachain doctor",
+    examples="PANACHAIN_PASSPHRASE_FILE=pass.txt panachain proxy serve --config proxy.json",
+)
+@click.option(
+    "--config",
+    "settings",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The proxy's settings: key store, chains, contracts, database, address to listen on.",
+)
+def serve(settings: Path) -> None:
+    """Serve until it is stopped with SIGTERM or Ctrl-C."""
+    passphrase = current().passphrase("the proxy's key store")
+    from panachain.service.run import run_proxy
+
+    run_proxy(settings, passphrase)
+
+
+proxy.add_command(serve)

@@ -1,0 +1,199 @@
+"""Settings: where state lies and which services are used, each value with its origin.
+
+Never holds a secret: passphrases come from panachain/cli/passphrase.py and stay out of files and arguments.
+Follows docs/spec/cli.md, section "Settings": flag > environment > panachain.toml > default of the platform.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from panachain.errors import ConfigurationError
+
+FILE_NAME: Final = "panachain.toml"
+"""The settings file, in the platform's folder for settings and in the home."""
+
+MAXIMUM_FILE_SIZE: Final = 65_536
+"""Bytes; a settings file is a few lines."""
+
+STORES: Final = ("auto", "embedded", "kubo")
+"""What `ipfs` may be: `auto` takes the store that the network was made with, else the embedded one."""
+
+_DEFAULTS: Final[Mapping[str, str]] = {
+    "profile": "",
+    "network_file": "",
+    "mainchain_rpc": "",
+    "sidechain_rpc": "",
+    "ipfs": "auto",
+    "ipfs_api": "/ip4/127.0.0.1/tcp/5001",
+    "confirmations": "1",
+    "timeout": "10",
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of one run."""
+
+    home: Path
+    """The folder that holds all state of a user; 0700."""
+    profile: str = ""
+    """The profile that acts; empty when none was chosen."""
+    network_file: Path = Path()
+    """Chain IDs, contract addresses and RPC URLs, as `devnet up` and `ape run deploy` write them."""
+    mainchain_rpc: str = ""
+    """URL; empty takes the one in the network file."""
+    sidechain_rpc: str = ""
+    """URL; empty takes the one in the network file."""
+    ipfs: str = "auto"
+    """One of `STORES`."""
+    ipfs_api: str = _DEFAULTS["ipfs_api"]
+    """Multiaddress of Kubo's RPC; used only with `kubo`."""
+    confirmations: int = 1
+    """Blocks that a grant must be deep before it counts."""
+    timeout: float = 10.0
+    """Seconds that one answer of a service may take."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """For each setting where its value comes from: `flag`, `environment NAME`, `file PATH` or `default`."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the settings and their origins for `config show`."""
+        return {"schema": "panachain/config/1"} | {
+            name: {"value": str(getattr(self, name)), "origin": self.origins.get(name, "default")}
+            for name in ("home", *_DEFAULTS)
+        }
+
+    @classmethod
+    def load(
+        cls,
+        flags: Mapping[str, str | None] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Config:
+        """Read the settings of this run.
+
+        The working folder's panachain.toml is not read: whoever can put a file into a folder of records
+        could otherwise choose the services that a user talks to.
+
+        Args:
+            flags: settings given on the command line; None means not given.
+            environment: replaces `os.environ`.
+
+        Raises:
+            ConfigurationError: a file can't be read, or a setting is unknown or has an impossible value.
+        """
+        given = {name: value for name, value in (flags or {}).items() if value is not None}
+        env = os.environ if environment is None else environment
+        values = dict(_DEFAULTS)
+        origins = dict.fromkeys((*_DEFAULTS, "home"), "default")
+
+        def take(settings: Mapping[str, str], origin: str) -> None:
+            values.update(settings)
+            origins.update(dict.fromkeys(settings, origin))
+
+        chosen = env.get("PANACHAIN_CONFIG", "")
+        settings_file = Path(chosen) if chosen else _platform_settings() / FILE_NAME
+        if chosen and not settings_file.is_file():
+            raise ConfigurationError(f"PANACHAIN_CONFIG names {settings_file}, which is not a file")
+        take(_read(settings_file, allow_home=True), f"file {settings_file}")
+        outer = {
+            name: (env[key], f"environment {key}")
+            for name in ("home", *_DEFAULTS)
+            if env.get(key := f"PANACHAIN_{name.upper()}")
+        } | {name: (value, "flag") for name, value in given.items()}
+
+        # The home comes first, because the home's own settings file is the next one to read.
+        if "home" in outer:
+            take({"home": outer["home"][0]}, outer["home"][1])
+        home = Path(values["home"]).expanduser().absolute() if values.get("home") else _platform_home()
+        home_file = home / FILE_NAME
+        if home_file != settings_file:
+            take(_read(home_file, allow_home=False), f"file {home_file}")
+        for name, (value, origin) in outer.items():
+            take({name: value}, origin)
+        return cls(
+            home=home,
+            profile=values["profile"],
+            network_file=_path(values["network_file"], home / "network.json"),
+            mainchain_rpc=_url(values["mainchain_rpc"], "mainchain_rpc", origins),
+            sidechain_rpc=_url(values["sidechain_rpc"], "sidechain_rpc", origins),
+            ipfs=_one_of(values["ipfs"], STORES, "ipfs", origins),
+            ipfs_api=values["ipfs_api"],
+            confirmations=_whole(values["confirmations"], "confirmations", origins),
+            timeout=_seconds(values["timeout"], "timeout", origins),
+            origins=origins,
+        )
+
+
+def _platform_home() -> Path:
+    # Imported here: `--help` needs no settings.
+    import platformdirs
+
+    return platformdirs.user_data_path("panachain", appauthor=False)
+
+
+def _platform_settings() -> Path:
+    import platformdirs
+
+    return platformdirs.user_config_path("panachain", appauthor=False)
+
+
+def _read(path: Path, *, allow_home: bool) -> dict[str, str]:
+    """Return the settings in a file, or none when there is no such file."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAXIMUM_FILE_SIZE + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as exc:
+        raise ConfigurationError(f"{path} can't be read: {exc.strerror}") from exc
+    if len(content) > MAXIMUM_FILE_SIZE:
+        raise ConfigurationError(f"{path} is larger than {MAXIMUM_FILE_SIZE} bytes; it is no settings file")
+    try:
+        table = tomllib.loads(content.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as exc:
+        raise ConfigurationError(f"{path} is no TOML: {exc}") from exc
+    known = {*_DEFAULTS, "home"} if allow_home else set(_DEFAULTS)
+    for name, value in table.items():
+        if name not in known:
+            raise ConfigurationError(f"{path}: unknown setting {name!r}; the settings are: {', '.join(sorted(known))}")
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ConfigurationError(f"{path}: {name} must be a text or a number")
+    return {name: str(value) for name, value in table.items()}
+
+
+def _path(text: str, default: Path) -> Path:
+    return Path(text).expanduser().absolute() if text else default
+
+
+def _url(text: str, name: str, origins: Mapping[str, str]) -> str:
+    if text and not text.startswith(("http://", "https://")):
+        raise ConfigurationError(f"{name} ({origins[name]}) must be an http or https URL")
+    return text
+
+
+def _one_of(text: str, allowed: tuple[str, ...], name: str, origins: Mapping[str, str]) -> str:
+    if text not in allowed:
+        raise ConfigurationError(f"{name} ({origins[name]}) is {text!r}; it must be one of {', '.join(allowed)}")
+    return text
+
+
+def _whole(text: str, name: str, origins: Mapping[str, str]) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > 6:
+        raise ConfigurationError(f"{name} ({origins[name]}) is {text!r}; it must be a whole number from 0 on")
+    return int(text)
+
+
+def _seconds(text: str, name: str, origins: Mapping[str, str]) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    # The comparison also refuses NaN.
+    if not 0 < value <= 3600:
+        raise ConfigurationError(f"{name} ({origins[name]}) is {text!r}; it must be seconds, above 0 and up to 3600")
+    return value

@@ -1,0 +1,1 @@
+"""Consent: grants, terms, rules and receipts. No I/O."""

@@ -1,0 +1,127 @@
+"""Terms: what a policy allows, sealed to its grantee and to the patient, and nobody else.
+
+Never on chain: the chain holds the digest of the sealed block. Follows docs/spec/terms.md (`panachain/terms/1`)
+and design section 5.
+
+    block = 0x01 ‖ wrap(key → grantee) ‖ wrap(key → patient) ‖ stream(key, padded(signature ‖ dag-cbor map))
+
+The patient's wrap is how a patient restores his policies from the seed alone.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+from panachain.crypto import keys, labels, padding, stream, umbral
+from panachain.errors import IntegrityError, UsageError
+from panachain.model.actors import Address, PolicyId
+from panachain.model.policy import GrantedLane, ProxyRef, Terms
+from panachain.model.scope import Purpose, Scope
+from panachain.storage import dagcbor
+
+VERSION: Final = 1
+_SIGNATURE: Final = 64
+_HEAD: Final = 1 + 2 * umbral.WRAP_SIZE
+
+
+def seal_terms(terms: Terms, *, patient_key: bytes, signer: umbral.Signer) -> bytes:
+    """Return the sealed terms: one block for the store.
+
+    Args:
+        terms: what the policy allows.
+        patient_key: the patient's own receiving key, 33 bytes.
+        signer: the patient's Umbral signer; its public key stands in the IdentityRegistry.
+    """
+    body = dagcbor.encode(_to_fields(terms))
+    key = os.urandom(32)
+    plain = padding.pad(signer.sign(labels.TERMS + body) + body)
+    wraps = umbral.wrap(terms.receiving_key, key) + umbral.wrap(patient_key, key)
+    return bytes([VERSION]) + wraps + stream.seal(plain, key, labels.TERMS)
+
+
+def open_terms(block: bytes, secret: umbral.SecretKey) -> tuple[Terms, bytes, bytes]:
+    """Open sealed terms as grantee or patient; `check_terms` must follow.
+
+    Returns:
+        The terms, the signed body and the patient's signature over it.
+
+    Raises:
+        IntegrityError: they aren't sealed to this key, or don't decode.
+    """
+    if len(block) <= _HEAD or block[0] != VERSION:
+        raise IntegrityError(f"terms of {len(block)} bytes aren't of version {VERSION}")
+    plain = padding.unpad(stream.open_(block[_HEAD:], _unwrap(block, secret), labels.TERMS))
+    signature, body = plain[:_SIGNATURE], plain[_SIGNATURE:]
+    try:
+        return _from_fields(dagcbor.decode(body)), body, signature
+    except (KeyError, TypeError, AttributeError, ValueError, UsageError) as exc:
+        raise IntegrityError("the terms lack a field or have one of the wrong type") from exc
+
+
+def check_terms(
+    terms: Terms, body: bytes, signature: bytes, *, policy_id: PolicyId, patient_verifying_key: bytes
+) -> None:
+    """Check that opened terms are those of this policy, and that the patient signed them.
+
+    Raises:
+        IntegrityError: they belong to another policy, or the signature doesn't fit.
+    """
+    if terms.policy_id != policy_id:
+        raise IntegrityError(f"the terms name policy {terms.policy_id}, expected {policy_id}")
+    umbral.verify(patient_verifying_key, labels.TERMS + body, signature)
+
+
+def _unwrap(block: bytes, secret: umbral.SecretKey) -> bytes:
+    wraps = block[1 : 1 + umbral.WRAP_SIZE], block[1 + umbral.WRAP_SIZE : _HEAD]
+    try:
+        return umbral.unwrap(secret, wraps[0])
+    except IntegrityError:
+        # Not the grantee: it may still be the patient himself.
+        return umbral.unwrap(secret, wraps[1])
+
+
+def _to_fields(terms: Terms) -> dict[str, Any]:
+    return {
+        "policy": _raw(terms.policy_id),
+        "patient": _raw(terms.patient),
+        "grantee": _raw(terms.grantee),
+        "receiving": terms.receiving_key,
+        "verifying": terms.verifying_key,
+        "purposes": [purpose.value for purpose in terms.purposes],
+        "starts_at": terms.starts_at,
+        "expires_at": terms.expires_at,
+        "threshold": terms.threshold,
+        "audit": terms.audit_key,
+        "kfrags": list(terms.kfrag_digests),
+        "proxies": [[_raw(p.address), p.endpoint, p.receiving_key, p.verifying_key] for p in terms.proxies],
+        "lanes": [[lane.scope.text, lane.generation, lane.delegating_key, lane.locator_key] for lane in terms.lanes],
+    }
+
+
+def _from_fields(fields: dict[str, Any]) -> Terms:
+    return Terms(
+        policy_id=PolicyId(keys.checksum_address(fields["policy"])),
+        patient=keys.checksum_address(fields["patient"]),
+        grantee=keys.checksum_address(fields["grantee"]),
+        receiving_key=fields["receiving"],
+        verifying_key=fields["verifying"],
+        purposes=tuple(Purpose(purpose) for purpose in fields["purposes"]),
+        starts_at=fields["starts_at"],
+        expires_at=fields["expires_at"],
+        threshold=fields["threshold"],
+        audit_key=fields["audit"],
+        kfrag_digests=tuple(fields["kfrags"]),
+        proxies=tuple(
+            ProxyRef(keys.checksum_address(address), endpoint, receiving, verifying)
+            for address, endpoint, receiving, verifying in fields["proxies"]
+        ),
+        lanes=tuple(
+            GrantedLane(Scope.parse(scope), generation, delegating, locator)
+            for scope, generation, delegating, locator in fields["lanes"]
+        ),
+    )
+
+
+def _raw(address: Address | PolicyId) -> bytes:
+    return bytes.fromhex(address[2:])

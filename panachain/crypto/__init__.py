@@ -1,0 +1,1 @@
+"""Cryptography: vetted primitives composed by published formats (docs/spec/crypto.md). No home-made arithmetic."""

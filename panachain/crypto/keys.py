@@ -1,0 +1,152 @@
+"""Keys: everything an actor ever needs, derived from one seed of 32 bytes.
+
+Never writes a key anywhere. Derivation is hardened throughout (design section 3): what leaks of one lane
+says nothing about another. Labels are in crypto/labels.py.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from hashlib import sha256
+
+import coincurve
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
+from eth_utils import keccak, to_checksum_address
+
+from panachain.crypto import labels
+from panachain.crypto.umbral import SecretKey, SeedFactory, Signer
+from panachain.errors import IntegrityError, UsageError
+from panachain.model.actors import Address
+from panachain.model.scope import Scope
+
+
+class Seed:
+    """An actor's root seed. Its `repr` shows nothing of it."""
+
+    def __init__(self, seed: bytes) -> None:
+        """Take 32 bytes of secure randomness.
+
+        Raises:
+            UsageError: another length.
+        """
+        self._seed = seed
+        self._factory = SeedFactory.from_seed(seed)
+
+    @classmethod
+    def random(cls) -> Seed:
+        """Return a fresh seed from the operating system's CSPRNG."""
+        return cls(os.urandom(32))
+
+    def reveal(self) -> bytes:
+        """Return the seed itself, for the key store and for nothing else."""
+        return self._seed
+
+    def __repr__(self) -> str:
+        return "Seed()"
+
+    def account_key(self) -> bytes:
+        """Return the secret key of the actor's Ethereum account, 32 bytes."""
+        return self._factory.scalar(labels.SEED_ACCOUNT)
+
+    def receiving(self) -> SecretKey:
+        """Return the key that others seal to."""
+        return self._factory.key(labels.SEED_RECEIVING)
+
+    def signer(self) -> Signer:
+        """Return the actor's Umbral signer."""
+        return Signer(self._factory.key(labels.SEED_SIGNER))
+
+    def audit(self) -> SecretKey:
+        """Return the key that proxies seal receipts to."""
+        return self._factory.key(labels.SEED_AUDIT)
+
+    def store_key(self) -> bytes:
+        """Return the key for what this actor encrypts for himself at rest, 32 bytes."""
+        return self._factory.secret(labels.SEED_STORE)
+
+    def lane(self, scope: Scope, generation: int) -> SecretKey:
+        """Return a lane's delegating key."""
+        return self._factory.factory(labels.FACTORY_LANES).key(_lane_label(scope, generation))
+
+    def locator_key(self, scope: Scope, generation: int) -> bytes:
+        """Return a lane's locator key, 32 bytes."""
+        return self._factory.factory(labels.FACTORY_LOCATORS).secret(_lane_label(scope, generation))
+
+    def search_key(self, scope: Scope, generation: int) -> bytes:
+        """Return a lane's search key, 32 bytes."""
+        return self._factory.factory(labels.FACTORY_SEARCH).secret(_lane_label(scope, generation))
+
+    def policy_account(self, index: int) -> bytes:
+        """Return the one-time account key of a policy, 32 bytes."""
+        return self._factory.factory(labels.FACTORY_POLICIES).scalar(b"account/%d" % index)
+
+    def policy_signer(self, index: int) -> Signer:
+        """Return the one-time Umbral signer of a policy."""
+        return Signer(self._factory.factory(labels.FACTORY_POLICIES).key(b"signer/%d" % index))
+
+
+def address_of(account_key: bytes) -> Address:
+    """Return the address of an account's secret key.
+
+    Raises:
+        UsageError: it isn't a scalar of the curve.
+    """
+    try:
+        public = coincurve.PrivateKey(account_key).public_key.format(compressed=False)
+    except ValueError:
+        raise UsageError("not an account key of 32 bytes") from None
+    return checksum_address(keccak(public[1:])[12:])
+
+
+def checksum_address(raw: bytes) -> Address:
+    """Return 20 bytes as an EIP-55 address.
+
+    Raises:
+        IntegrityError: another length.
+    """
+    if not isinstance(raw, bytes) or len(raw) != 20:
+        raise IntegrityError("an address has 20 bytes")
+    return Address(to_checksum_address(raw))
+
+
+def derive(key: bytes, label: bytes, context: bytes = b"") -> bytes:
+    """Return HKDF-Expand-SHA256 of a uniformly random key, RFC 5869 section 2.3: 32 bytes.
+
+    Args:
+        key: 32 uniformly random bytes, so the extract step isn't needed (section 3.3).
+        label: from crypto/labels.py.
+        context: what the derived key is bound to.
+    """
+    return HKDFExpand(SHA256(), 32, _length_prefixed(label) + context).derive(key)
+
+
+def hkdf(key: bytes, *, salt: bytes, info: bytes, size: int) -> bytes:
+    """Return HKDF-SHA256, RFC 5869, of `size` bytes."""
+    return HKDF(SHA256(), size, salt, info).derive(key)
+
+
+def hospital_key(lane_key: bytes, hospital: Address) -> bytes:
+    """Return one hospital's own locator or search key of a lane, 32 bytes (design section 7)."""
+    return hmac.digest(lane_key, bytes.fromhex(hospital[2:]), sha256)
+
+
+def brief_id(hospital_locator_key: bytes, counter: int) -> bytes:
+    """Return the brief ID of the lane's record number `counter` at one hospital, 16 bytes (design section 7)."""
+    return hmac.digest(hospital_locator_key, counter.to_bytes(8, "big"), sha256)[:16]
+
+
+def search_token(hospital_search_key: bytes, word: str, counter: int) -> bytes:
+    """Return the search token of a word's occurrence number `counter`, 16 bytes (design section 7)."""
+    # The counter's fixed length keeps (word, counter) unambiguous.
+    return hmac.digest(hospital_search_key, word.encode() + counter.to_bytes(8, "big"), sha256)[:16]
+
+
+def _lane_label(scope: Scope, generation: int) -> bytes:
+    return b"%d/%s" % (generation, scope.text.encode())
+
+
+def _length_prefixed(label: bytes) -> bytes:
+    # So that no label followed by a context can equal another label.
+    return bytes([len(label)]) + label

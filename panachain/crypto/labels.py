@@ -1,0 +1,37 @@
+"""The one table of labels: every derivation, seal and signature names its use, so that no two can be confused.
+
+Never reuse or change a label: a new meaning is a new line with a new number. Follows design section 3.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Derivations from the seed (SecretKeyFactory: always hardened).
+FACTORY_LANES: Final = b"panachain/1/lanes"
+FACTORY_LOCATORS: Final = b"panachain/1/locators"
+FACTORY_SEARCH: Final = b"panachain/1/search"
+FACTORY_POLICIES: Final = b"panachain/1/policies"
+SEED_ACCOUNT: Final = b"panachain/1/account"
+SEED_RECEIVING: Final = b"panachain/1/receiving"
+SEED_SIGNER: Final = b"panachain/1/signer"
+SEED_AUDIT: Final = b"panachain/1/audit"
+SEED_STORE: Final = b"panachain/1/store"
+
+# Derivations from an envelope key (HKDF-SHA256).
+ENVELOPE_COMMITMENT: Final = b"panachain/1/envelope/commitment"
+ENVELOPE_CONTENT: Final = b"panachain/1/envelope/content"
+
+# Associated data of seals.
+HEADER_SLOT: Final = b"panachain/header/1/slot"
+HEADER_BODY: Final = b"panachain/header/1/body"
+PAIRING: Final = b"panachain/pairing/1"
+TERMS: Final = b"panachain/terms/1"
+REQUEST: Final = b"panachain/request/1"
+DEPOSIT: Final = b"panachain/deposit/1"
+RECEIPT_DETAIL: Final = b"panachain/receipt/1/detail"
+KFRAG_AT_REST: Final = b"panachain/kfrag/1"
+
+# Prefixes of signed messages.
+HEADER_SIGNATURE: Final = b"panachain/header/1/signature"
+RECEIPT: Final = b"panachain/receipt/1"

@@ -1,0 +1,153 @@
+"""Streaming AEAD in Tink's format AES256_GCM_HKDF_1MB: written on `cryptography`, read by any Tink.
+
+Never reuses a key and nonce: each stream derives its own key from a fresh salt. Truncation, reordering and bit
+flips are found before a byte of the segment is handed out.
+Follows Tink, "AES-GCM-HKDF Streaming AEAD" (developers.google.com/tink/streaming-aead/aes_gcm_hkdf_streaming).
+
+    stream  = header ‖ segment 0 ‖ segment 1 …          each ciphertext segment is 1 MiB, the last one may be shorter
+    header  = 0x28 ‖ salt (32) ‖ nonce prefix (7)       counts as part of segment 0
+    key     = HKDF-SHA256(key, salt, associated data)
+    nonce i = prefix ‖ i (4 bytes, big-endian) ‖ 0x01 for the last segment, else 0x00
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from panachain.crypto.keys import hkdf
+from panachain.errors import IntegrityError, UsageError
+
+SEGMENT_SIZE: Final = 1 << 20
+"""Bytes of a ciphertext segment: one leaf of the unixfs-v1-2025 CID profile."""
+HEADER_SIZE: Final = 40
+TAG_SIZE: Final = 16
+"""Bytes, NIST SP 800-38D."""
+FIRST_PLAIN: Final = SEGMENT_SIZE - HEADER_SIZE - TAG_SIZE
+"""Plaintext bytes in the first segment."""
+NEXT_PLAIN: Final = SEGMENT_SIZE - TAG_SIZE
+"""Plaintext bytes in each later segment."""
+_PREFIX_SIZE: Final = 7
+_MAX_SEGMENTS: Final = 1 << 32
+
+
+def seal_segments(source: bytes | Iterable[bytes], key: bytes, associated: bytes) -> Iterator[bytes]:
+    """Yield the ciphertext segments of a stream, each of exactly 1 MiB but the last.
+
+    Args:
+        source: the plaintext, whole or in pieces of any size.
+        key: 32 uniformly random bytes.
+        associated: bound to the stream, not stored in it.
+
+    Raises:
+        UsageError: the key doesn't have 32 bytes, or the plaintext is larger than the format can hold.
+    """
+    salt, prefix = os.urandom(32), os.urandom(_PREFIX_SIZE)
+    cipher = _cipher(key, salt, associated)
+    lead = bytes([HEADER_SIZE]) + salt + prefix
+    for index, (plain, last) in enumerate(_cut(source)):
+        if index >= _MAX_SEGMENTS:
+            raise UsageError("the plaintext is larger than 4 PiB, the format's limit")
+        yield lead + cipher.encrypt(_nonce(prefix, index, last), plain, None)
+        lead = b""
+
+
+def seal(plain: bytes, key: bytes, associated: bytes) -> bytes:
+    """Return the stream of a plaintext that fits in memory."""
+    return b"".join(seal_segments(plain, key, associated))
+
+
+def open_segments(segments: Iterable[bytes], key: bytes, associated: bytes) -> Iterator[bytes]:
+    """Yield the plaintext of each ciphertext segment, checked.
+
+    Args:
+        segments: the stream cut at each MiB, as the store's leaves are.
+        key: 32 bytes.
+        associated: what it was sealed with.
+
+    Raises:
+        IntegrityError: a byte was changed, a segment is missing or out of order, or the key doesn't fit.
+    """
+    opener: SegmentOpener | None = None
+    previous: bytes | None = None
+    index = 0
+    for segment in segments:
+        if opener is not None and previous is not None:
+            yield opener.open(index, previous, last=False)
+            index += 1
+        else:
+            opener = SegmentOpener(segment[:HEADER_SIZE], key, associated)
+            segment = segment[HEADER_SIZE:]
+        previous = segment
+    if opener is None or previous is None:
+        raise IntegrityError("the sealed stream is empty")
+    yield opener.open(index, previous, last=True)
+
+
+def open_(stream: bytes, key: bytes, associated: bytes) -> bytes:
+    """Return the plaintext of a stream that fits in memory.
+
+    Raises:
+        IntegrityError: as `open_segments`.
+    """
+    view = memoryview(stream)
+    pieces = (bytes(view[start : start + SEGMENT_SIZE]) for start in range(0, len(stream), SEGMENT_SIZE))
+    return b"".join(open_segments(pieces, key, associated))
+
+
+class SegmentOpener:
+    """Opens single segments of one stream, in any order: random access."""
+
+    def __init__(self, header: bytes, key: bytes, associated: bytes) -> None:
+        """Take the stream's header.
+
+        Raises:
+            IntegrityError: it is no header.
+        """
+        if len(header) != HEADER_SIZE or header[0] != HEADER_SIZE:
+            raise IntegrityError("the sealed stream has no header")
+        self._prefix = header[33:HEADER_SIZE]
+        self._cipher = _cipher(key, header[1:33], associated)
+
+    def open(self, index: int, segment: bytes, *, last: bool) -> bytes:
+        """Return the plaintext of segment `index` (the first one without the header).
+
+        Raises:
+            IntegrityError: it isn't that segment of this stream.
+        """
+        if index >= _MAX_SEGMENTS or len(segment) < TAG_SIZE:
+            raise IntegrityError(f"segment {index} of {len(segment)} bytes is too short or too late")
+        try:
+            return self._cipher.decrypt(_nonce(self._prefix, index, last), segment, None)
+        except InvalidTag:
+            raise IntegrityError(
+                f"segment {index} of the sealed stream doesn't open: wrong key or changed bytes"
+            ) from None
+
+
+def _cipher(key: bytes, salt: bytes, associated: bytes) -> AESGCM:
+    if len(key) != 32:
+        raise UsageError(f"a stream's key has 32 bytes, got {len(key)}")
+    return AESGCM(hkdf(key, salt=salt, info=associated, size=32))
+
+
+def _nonce(prefix: bytes, index: int, last: bool) -> bytes:
+    return prefix + index.to_bytes(4, "big") + (b"\x01" if last else b"\x00")
+
+
+def _cut(source: bytes | Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Yield segment-sized pieces of the plaintext, each with whether it is the last."""
+    buffer = bytearray()
+    size = FIRST_PLAIN
+    for piece in (source,) if isinstance(source, bytes) else source:
+        buffer += piece
+        # Strictly more: a full buffer may yet turn out to be the last segment.
+        while len(buffer) > size:
+            yield bytes(buffer[:size]), False
+            del buffer[:size]
+            size = NEXT_PLAIN
+    yield bytes(buffer), True

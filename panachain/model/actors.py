@@ -1,0 +1,63 @@
+"""Actors: who takes part, under which public keys.
+
+Never holds a secret. Follows design sections 2, 3 and 5.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from enum import Enum
+from typing import NewType
+
+Address = NewType("Address", str)
+"""An EIP-55 checksummed account address."""
+
+PolicyId = NewType("PolicyId", str)
+"""A policy's ID: the checksummed address of its one-time key (docs/adr/0002)."""
+
+
+class Role(Enum):
+    """What an actor is. The order of the first four is that of `ActorRegistry.Role` minus one."""
+
+    HOSPITAL = "hospital"
+    PROXY = "proxy"
+    RESEARCHER = "researcher"
+    REGISTRAR = "registrar"
+    PATIENT = "patient"
+    PRACTITIONER = "practitioner"
+
+
+class Status(Enum):
+    """Whether an actor may act."""
+
+    UNKNOWN = 0
+    ACTIVE = 1
+    SUSPENDED = 2
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A public actor (mainchain) or a genuine identity (sidechain)."""
+
+    address: Address
+    role: Role
+    status: Status
+    receiving_key: bytes
+    """Compressed secp256k1 point, 33 bytes: what is sealed to the actor."""
+    verifying_key: bytes
+    """Compressed secp256k1 point, 33 bytes: the actor's Umbral signer."""
+    endpoint: str = ""
+    """A proxy's base URL; empty for others."""
+    organisation: Address | None = None
+    """A practitioner's hospital, or a proxy's operator."""
+
+    @property
+    def handle(self) -> str:
+        """A short name that can be typed and is the same everywhere, such as `hos-mfrggzdfmy2tq`."""
+        return handle_of(self.address, self.role)
+
+
+def handle_of(address: Address, role: Role) -> str:
+    """Return the handle of an account: three letters of the role, then 8 bytes of the address in base32 (RFC 4648)."""
+    return f"{role.value[:3]}-{base64.b32encode(bytes.fromhex(address[2:18])).decode().rstrip('=').lower()}"

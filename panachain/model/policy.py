@@ -1,0 +1,123 @@
+"""Policies, their terms, and proxies' receipts.
+
+Never decides whether an access is allowed: consent/rules.py does. Follows design sections 5 and 8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from panachain.model.actors import Address, PolicyId
+from panachain.model.scope import Purpose, Scope
+
+
+class PolicyStatus(Enum):
+    """What `PolicyRegistry.statusOf` answers; the value is the contract's number."""
+
+    UNKNOWN = 0
+    NOT_YET = 1
+    ACTIVE = 2
+    EXPIRED = 3
+    REVOKED = 4
+
+
+@dataclass(frozen=True)
+class OnChainPolicy:
+    """What the mainchain says of a policy at one block."""
+
+    policy_id: PolicyId
+    status: PolicyStatus
+    starts_at: int
+    """Unix seconds, inclusive."""
+    expires_at: int
+    """Unix seconds, exclusive."""
+    terms: bytes
+    """The sha2-256 digest in the CID of the sealed terms, 32 bytes (codec raw, sha2-256)."""
+    purposes: int = 0
+    """Bits of `Purpose.bit`; 0 in a sealed policy."""
+    categories: int = 0
+    """Bits of `Category.bit`; 0 in a sealed policy."""
+    data_use: int = 0
+    """DUO codes as bits; 0 in a sealed policy."""
+    study: Address | None = None
+    block: int = 0
+    """The block at which this was read."""
+    block_time: int = 0
+    """That block's time, Unix seconds."""
+
+
+@dataclass(frozen=True)
+class GrantedLane:
+    """One lane of a policy, as its grantee learns it from the terms."""
+
+    scope: Scope
+    generation: int
+    delegating_key: bytes
+    """The lane's Umbral public key, 33 bytes."""
+    locator_key: bytes = field(repr=False)
+    """32 bytes; HMAC under it with a hospital's address gives that hospital's locator key."""
+
+
+@dataclass(frozen=True)
+class ProxyRef:
+    """A proxy of a policy."""
+
+    address: Address
+    endpoint: str
+    receiving_key: bytes
+    verifying_key: bytes
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a policy allows, sealed to its grantee (`panachain/terms/1`, docs/spec/terms.md)."""
+
+    policy_id: PolicyId
+    patient: Address
+    grantee: Address
+    receiving_key: bytes
+    """The grantee's Umbral public key, 33 bytes."""
+    verifying_key: bytes
+    """The policy's one-time Umbral signer, 33 bytes: it signed the kfrags."""
+    purposes: tuple[Purpose, ...]
+    starts_at: int
+    expires_at: int
+    threshold: int
+    proxies: tuple[ProxyRef, ...]
+    lanes: tuple[GrantedLane, ...]
+    audit_key: bytes
+    """The patient's Umbral public key that receipts are sealed to, 33 bytes."""
+    kfrag_digests: tuple[bytes, ...] = ()
+    """SHA-256 of each kfrag, lane by lane, proxy by proxy."""
+
+
+class ReceiptKind(Enum):
+    """What a proxy states that it did."""
+
+    DEPOSITED = "deposited"
+    REENCRYPTED = "reencrypted"
+    DENIED = "denied"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A proxy's signed, hash-chained statement (`panachain/receipt/1`, docs/spec/proxy.md)."""
+
+    proxy: Address
+    sequence: int
+    previous: bytes
+    """Hash of the receipt before it in this proxy's log, 32 bytes; zeros for the first."""
+    kind: ReceiptKind
+    policy_id: PolicyId
+    at: int
+    """Unix seconds of the block that the proxy looked at."""
+    block: int
+    """Number of the mainchain block that the proxy looked at."""
+    count: int
+    """How many kfrags were stored or deleted, or keys re-encrypted."""
+    detail: bytes
+    """Sealed to the patient's audit key: who asked, for which purpose and lanes; may be empty."""
+    signature: bytes
+    """The proxy's Umbral signature over all of the above, 64 bytes."""

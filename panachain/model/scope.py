@@ -1,0 +1,149 @@
+"""Categories, lanes' scopes and purposes: what a policy is about.
+
+Never decides anything: which resource belongs to which category is records/split.py's job.
+Follows design section 4 and HL7 v3 PurposeOfUse (code system 2.16.840.1.113883.5.8).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from panachain.errors import UsageError
+
+
+class Category(Enum):
+    """The segment of a health record that a record belongs to. The value is the word on the command line."""
+
+    DEMOGRAPHICS = "demographics"
+    ENCOUNTERS = "encounters"
+    CONDITIONS = "conditions"
+    ALLERGIES = "allergies"
+    MEDICATIONS = "medications"
+    IMMUNIZATIONS = "immunizations"
+    LABORATORY = "laboratory"
+    VITALS = "vitals"
+    IMAGING = "imaging"
+    PROCEDURES = "procedures"
+    FAMILY_HISTORY = "family-history"
+    CARE_PLANS = "care-plans"
+    DOCUMENTS = "documents"
+    INSURANCE = "insurance"
+    GENOMICS = "genomics"
+    MENTAL_HEALTH = "mental-health"
+    SUBSTANCE_USE = "substance-use"
+    SEXUAL_HEALTH = "sexual-health"
+
+    @property
+    def bit(self) -> int:
+        """The category's bit in an open policy's `categories` field."""
+        return 1 << list(Category).index(self)
+
+    @classmethod
+    def parse(cls, text: str) -> Category:
+        """Return the category that `text` names.
+
+        Raises:
+            UsageError: no category has this name.
+        """
+        try:
+            return cls(text)
+        except ValueError:
+            known = ", ".join(category.value for category in cls)
+            raise UsageError(f"unknown category {text!r}; the categories are: {known}") from None
+
+
+RESTRICTED: Final = frozenset({Category.MENTAL_HEALTH, Category.SUBSTANCE_USE, Category.SEXUAL_HEALTH})
+"""Categories that `all` doesn't cover: they are granted by name only."""
+
+EMERGENCY: Final = frozenset(
+    {Category.ALLERGIES, Category.MEDICATIONS, Category.CONDITIONS, Category.IMMUNIZATIONS, Category.DEMOGRAPHICS}
+)
+"""Categories whose records are also wrapped to the emergency lane."""
+
+UNDATED: Final = 0
+"""The year of a record that bears no date."""
+
+FIRST_YEAR: Final = 1900
+"""The earliest year that has a lane of its own; what is older counts as undated."""
+
+
+class Purpose(Enum):
+    """Why a record is read: HL7 v3 PurposeOfUse."""
+
+    TREAT = "TREAT"
+    ETREAT = "ETREAT"
+    HPAYMT = "HPAYMT"
+    HOPERAT = "HOPERAT"
+    HRESCH = "HRESCH"
+    PATRQT = "PATRQT"
+    PUBHLTH = "PUBHLTH"
+    FAMRQT = "FAMRQT"
+
+    @property
+    def bit(self) -> int:
+        """The purpose's bit in an open policy's `purposes` field."""
+        return 1 << list(Purpose).index(self)
+
+    @classmethod
+    def parse(cls, text: str) -> Purpose:
+        """Return the purpose that `text` names.
+
+        Raises:
+            UsageError: no purpose has this name.
+        """
+        try:
+            return cls(text.upper())
+        except ValueError:
+            known = ", ".join(purpose.value for purpose in cls)
+            raise UsageError(f"unknown purpose {text!r}; the purposes are: {known}") from None
+
+
+@dataclass(frozen=True, order=True)
+class Scope:
+    """The part of a patient's records that one lane covers: `all`, `emergency`, CATEGORY or CATEGORY/YEAR."""
+
+    text: str
+    """Its canonical spelling, which is also the label that the lane's keys are derived with."""
+
+    @classmethod
+    def all(cls) -> Scope:
+        """Return the scope of everything but the restricted categories."""
+        return cls("all")
+
+    @classmethod
+    def emergency(cls) -> Scope:
+        """Return the scope of the patient summary."""
+        return cls("emergency")
+
+    @classmethod
+    def of(cls, category: Category, year: int | None = None) -> Scope:
+        """Return the scope of one category, or of one category in one year."""
+        return cls(category.value if year is None else f"{category.value}/{year}")
+
+    @classmethod
+    def parse(cls, text: str) -> Scope:
+        """Return the scope that `text` spells.
+
+        Raises:
+            UsageError: it is neither `all`, `emergency`, a category nor category/year.
+        """
+        if text in ("all", "emergency"):
+            return cls(text)
+        name, slash, year = text.partition("/")
+        category = Category.parse(name)
+        if not slash:
+            return cls.of(category)
+        if not (year.isascii() and year.isdigit()) or str(int(year)) != year:
+            raise UsageError(f"scope {text!r} has no canonical year")
+        return cls.of(category, int(year))
+
+
+def path_of(category: Category, year: int) -> tuple[Scope, ...]:
+    """Return the scopes whose lanes a record of this category and year is wrapped to, widest first."""
+    scopes = [] if category in RESTRICTED else [Scope.all()]
+    scopes += [Scope.of(category), Scope.of(category, year)]
+    if category in EMERGENCY:
+        scopes.append(Scope.emergency())
+    return tuple(scopes)

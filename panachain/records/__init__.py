@@ -1,0 +1,1 @@
+"""Records: from health data to sealed blocks and back."""

@@ -1,0 +1,200 @@
+"""Headers and envelopes: how a reader of one lane gets from a brief ID to a record's key and content.
+
+A header is random-looking to everybody without a locator key: even the public can't tell which envelope it
+belongs to, so two headers of one patient can't be linked. It never carries a content key.
+Follows docs/spec/header.md (`panachain/header/1`, `panachain/envelope/1`) and design sections 3, 5 and 7.
+
+    header   = 0x01 ‖ 4 slots of 80 bytes ‖ sealed body
+    slot i   = AES-256-GCM(HKDF(hospital's locator key of lane i, brief ID i), header key ‖ envelope digest)
+    body     = AES-256-GCM(header key, padded dag-cbor map)
+    envelope = 0x01 ‖ 4 wraps of the envelope key, one for each lane of the path
+
+Unused slots hold random bytes, unused wraps a wrap to nobody's key, so that nothing shows how many lanes a path has.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from panachain.crypto import box, keys, labels, padding, umbral
+from panachain.errors import IntegrityError
+from panachain.model.actors import Address
+from panachain.model.records import RecordInfo
+from panachain.model.scope import Category
+from panachain.storage import dagcbor
+from panachain.storage.cid import CID, RAW
+
+VERSION: Final = 1
+SLOTS: Final = 4
+"""The longest path: all, category, category/year, emergency."""
+SLOT_SIZE: Final = 80
+"""Bytes: 32 of key, 32 of digest, 16 of GCM tag."""
+BRIEF_SIZE: Final = 16
+"""Bytes of a brief ID, design section 7."""
+MAX_HEADER: Final = 1 << 16
+"""Bytes; larger headers are refused before any work is done."""
+ENVELOPE_SIZE: Final = 1 + SLOTS * umbral.WRAP_SIZE
+
+
+@dataclass(frozen=True)
+class LaneSlot:
+    """One lane of the path, as the hospital sees it: under which brief ID its readers find the record."""
+
+    locator_key: bytes = field(repr=False)
+    """The hospital's own locator key of the lane, 32 bytes."""
+    brief_id: bytes
+    """16 bytes."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """An opened header, its signature checked."""
+
+    info: RecordInfo
+    patient: Address
+    commitment: bytes
+    """Commitment to the envelope key, 32 bytes."""
+    wrap_index: int
+    """Which of the envelope's wraps belongs to the reader's lane."""
+
+
+def seal_envelope(envelope_key: bytes, lane_publics: Sequence[bytes]) -> bytes:
+    """Return the envelope block: `envelope_key` wrapped once to each lane of a path."""
+    targets = list(lane_publics)
+    while len(targets) < SLOTS:
+        targets.append(_nobody())
+    return bytes([VERSION]) + b"".join(umbral.wrap(public, envelope_key) for public in targets)
+
+
+def wrap_at(envelope: bytes, index: int) -> bytes:
+    """Return one wrap of an envelope block.
+
+    Raises:
+        IntegrityError: the block is no envelope of this version.
+    """
+    if len(envelope) != ENVELOPE_SIZE or envelope[0] != VERSION:
+        raise IntegrityError(f"envelope of {len(envelope)} bytes, expected {ENVELOPE_SIZE} of version {VERSION}")
+    start = 1 + index * umbral.WRAP_SIZE
+    return envelope[start : start + umbral.WRAP_SIZE]
+
+
+def seal_header(
+    info: RecordInfo, *, patient: Address, commitment: bytes, slots: Sequence[LaneSlot], signer: umbral.Signer
+) -> bytes:
+    """Return the header block of one record.
+
+    Args:
+        info: what readers are told; `header_cid` isn't known yet and is left out.
+        patient: whose record it is.
+        commitment: the envelope key's commitment, 32 bytes.
+        slots: the lanes of the record's path, widest first.
+        signer: the hospital's, whose public key stands in the ActorRegistry.
+    """
+    header_key = os.urandom(32)
+    envelope_digest = CID.parse(info.envelope_cid).digest
+    sealed_slots = [
+        box.aead_one(_slot_key(slot.locator_key, slot.brief_id), header_key + envelope_digest, labels.HEADER_SLOT)
+        for slot in slots
+    ]
+    sealed_slots += [os.urandom(SLOT_SIZE) for _ in range(SLOTS - len(slots))]
+    # Four brief IDs always: the body's size must not tell how many lanes the path has.
+    briefs = [slot.brief_id for slot in slots] + [os.urandom(BRIEF_SIZE) for _ in range(SLOTS - len(slots))]
+    body: dict[str, Any] = {
+        "hospital": bytes.fromhex(info.hospital[2:]),
+        "patient": bytes.fromhex(patient[2:]),
+        "category": info.category.value,
+        "year": info.year,
+        "type": info.media_type,
+        "size": info.size,
+        "digest": info.digest,
+        "at": info.stored_at,
+        "content": CID.parse(info.content_cid),
+        "index": info.content_index,
+        "generation": info.generation,
+        "commitment": commitment,
+        "briefs": briefs,
+    }
+    body["signature"] = signer.sign(_signed(body, envelope_digest))
+    sealed_body = box.aead_one(header_key, padding.pad(dagcbor.encode(body)), labels.HEADER_BODY)
+    return bytes([VERSION]) + b"".join(sealed_slots) + sealed_body
+
+
+def open_header(
+    block: bytes, *, cid: CID, hospital: Address, locator_key: bytes, brief_id: bytes, verifying_key: bytes
+) -> Header:
+    """Open a header with one lane's locator key, and check the hospital's signature.
+
+    Args:
+        block: the header, already checked against `cid`.
+        cid: the header's CID.
+        hospital: the hospital whose manifest named the header.
+        locator_key: that hospital's own locator key of the reader's lane.
+        brief_id: the key under which the manifest named it.
+        verifying_key: the hospital's Umbral signer, from the ActorRegistry.
+
+    Raises:
+        IntegrityError: no slot opens, the body doesn't decode, or the signature or a field doesn't fit.
+    """
+    if not 1 + SLOTS * SLOT_SIZE < len(block) <= MAX_HEADER or block[0] != VERSION:
+        raise IntegrityError(f"header {cid} of {len(block)} bytes isn't of version {VERSION}")
+    wrap_index, header_key, envelope_digest = _open_slot(block, _slot_key(locator_key, brief_id), cid)
+    plain = padding.unpad(box.open_one(header_key, block[1 + SLOTS * SLOT_SIZE :], labels.HEADER_BODY))
+    body = dagcbor.decode(plain)
+    try:
+        signature = body.pop("signature")
+        umbral.verify(verifying_key, _signed(body, envelope_digest), signature)
+        if bytes.fromhex(hospital[2:]) != body["hospital"] or body["briefs"][wrap_index] != brief_id:
+            raise IntegrityError(f"header {cid} was published for another hospital or brief ID")
+        return Header(
+            info=_info(body, cid=cid, hospital=hospital, envelope=CID(RAW, envelope_digest)),
+            patient=keys.checksum_address(body["patient"]),
+            commitment=body["commitment"],
+            wrap_index=wrap_index,
+        )
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as exc:
+        raise IntegrityError(f"header {cid} lacks a field or has one of the wrong type") from exc
+
+
+def _info(body: Mapping[str, Any], *, cid: CID, hospital: Address, envelope: CID) -> RecordInfo:
+    return RecordInfo(
+        hospital=hospital,
+        category=Category(body["category"]),
+        year=body["year"],
+        media_type=body["type"],
+        size=body["size"],
+        digest=body["digest"],
+        stored_at=body["at"],
+        header_cid=str(cid),
+        content_cid=str(body["content"]),
+        envelope_cid=str(envelope),
+        content_index=body["index"],
+        generation=body["generation"],
+    )
+
+
+def _open_slot(block: bytes, key: bytes, cid: CID) -> tuple[int, bytes, bytes]:
+    for index in range(SLOTS):
+        start = 1 + index * SLOT_SIZE
+        try:
+            plain = box.open_one(key, block[start : start + SLOT_SIZE], labels.HEADER_SLOT)
+        except IntegrityError:
+            # Another lane's slot, or an unused one: the reader can't know which of the four is his.
+            continue
+        return index, plain[:32], plain[32:]
+    raise IntegrityError(f"header {cid} opens with none of its {SLOTS} slots")
+
+
+def _slot_key(locator_key: bytes, brief_id: bytes) -> bytes:
+    return keys.derive(locator_key, labels.HEADER_SLOT, brief_id)
+
+
+def _signed(body: Mapping[str, Any], envelope_digest: bytes) -> bytes:
+    return labels.HEADER_SIGNATURE + envelope_digest + dagcbor.encode(dict(body))
+
+
+def _nobody() -> bytes:
+    # A public key whose secret is forgotten at once: nobody can open what is wrapped to it.
+    return umbral.SecretKey.random().public

@@ -1,0 +1,127 @@
+"""Pairings: the public lane keys and locator keys that let one hospital publish to one patient's lanes.
+
+A pairing lets a hospital write and find its own records again; with it nobody opens anything.
+Follows docs/spec/pairing.md (`panachain/pairing/1`) and design sections 2 and 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from panachain.crypto import box, keys, labels, umbral
+from panachain.errors import IntegrityError
+from panachain.model.actors import Address
+from panachain.model.scope import FIRST_YEAR, UNDATED, Category, Scope, path_of
+from panachain.storage import dagcbor
+
+
+@dataclass(frozen=True)
+class HospitalLane:
+    """One lane, as a paired hospital knows it."""
+
+    public: bytes
+    """The lane's Umbral public key, 33 bytes."""
+    locator_key: bytes = field(repr=False)
+    """This hospital's own locator key of the lane, 32 bytes."""
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """All lanes of one patient and generation, for one hospital."""
+
+    patient: Address
+    hospital: Address
+    generation: int
+    last_year: int
+    """The last year that has lanes; a record of a later year needs a new pairing."""
+    lanes: Mapping[Scope, HospitalLane] = field(repr=False)
+
+    def path(self, category: Category, year: int) -> list[tuple[Scope, HospitalLane]]:
+        """Return the lanes of a record's path, widest first.
+
+        Raises:
+            IntegrityError: the pairing doesn't cover the year.
+        """
+        try:
+            return [(scope, self.lanes[scope]) for scope in path_of(category, year)]
+        except KeyError:
+            raise IntegrityError(
+                f"the pairing covers {FIRST_YEAR} to {self.last_year}, not {year}: ask the patient to pair again"
+            ) from None
+
+
+_CONTEXT: Final = labels.PAIRING
+
+
+def make_pairing(seed: keys.Seed, *, patient: Address, hospital: Address, generation: int, last_year: int) -> Pairing:
+    """Derive the pairing of one hospital from the patient's seed."""
+    lanes = {
+        scope: HospitalLane(
+            public=seed.lane(scope, generation).public,
+            locator_key=keys.hospital_key(seed.locator_key(scope, generation), hospital),
+        )
+        for scope in _scopes(last_year)
+    }
+    return Pairing(patient, hospital, generation, last_year, lanes)
+
+
+def seal_pairing(pairing: Pairing, *, receiving_key: bytes, signer: umbral.Signer) -> bytes:
+    """Return the pairing, signed by the patient and sealed to the hospital: one block for the store."""
+    body = dagcbor.encode(
+        {
+            "v": 1,
+            "patient": bytes.fromhex(pairing.patient[2:]),
+            "hospital": bytes.fromhex(pairing.hospital[2:]),
+            "generation": pairing.generation,
+            "last_year": pairing.last_year,
+            # In the canonical order of the scopes, so that their names needn't be repeated 2,000 times.
+            "lanes": b"".join(lane.public + lane.locator_key for lane in pairing.lanes.values()),
+        }
+    )
+    return box.seal_to(receiving_key, signer.sign(_CONTEXT + body) + body, _CONTEXT)
+
+
+def open_pairing(
+    blob: bytes, *, secret: umbral.SecretKey, hospital: Address, patient: Address, verifying_key: bytes
+) -> Pairing:
+    """Open and check a pairing.
+
+    Raises:
+        IntegrityError: it doesn't open, isn't the patient's, or isn't for this hospital.
+    """
+    plain = box.open_box(secret, blob, _CONTEXT)
+    signature, body = plain[:64], plain[64:]
+    umbral.verify(verifying_key, _CONTEXT + body, signature)
+    fields = dagcbor.decode(body)
+    try:
+        if (fields["v"], fields["patient"], fields["hospital"]) != (
+            1,
+            bytes.fromhex(patient[2:]),
+            bytes.fromhex(hospital[2:]),
+        ):
+            raise IntegrityError("the pairing names another version, patient or hospital")
+        scopes = list(_scopes(fields["last_year"]))
+        packed: bytes = fields["lanes"]
+        if len(packed) != 65 * len(scopes):
+            raise IntegrityError(f"pairing of {len(packed)} bytes of lanes, expected {65 * len(scopes)}")
+        lanes = {
+            scope: HospitalLane(packed[65 * i : 65 * i + 33], packed[65 * i + 33 : 65 * i + 65])
+            for i, scope in enumerate(scopes)
+        }
+        return Pairing(patient, hospital, fields["generation"], fields["last_year"], lanes)
+    except (KeyError, TypeError) as exc:
+        raise IntegrityError("the pairing lacks a field or has one of the wrong type") from exc
+
+
+def _scopes(last_year: int) -> Iterator[Scope]:
+    if not FIRST_YEAR <= last_year <= FIRST_YEAR + 400:
+        raise IntegrityError(f"last year {last_year} of a pairing is out of bounds")
+    yield Scope.all()
+    yield Scope.emergency()
+    for category in Category:
+        yield Scope.of(category)
+        yield Scope.of(category, UNDATED)
+        for year in range(FIRST_YEAR, last_year + 1):
+            yield Scope.of(category, year)

@@ -1,0 +1,108 @@
+"""Locate and read: from a lane's locator key and a hospital's heads to checked headers and plaintext.
+
+Never asks a server what there is: it walks the counters of a lane through the manifests that the chain names,
+until a brief ID is proven absent. So the answer is complete, authentic and fresh, or an error.
+Follows design sections 7 and 8 (Open, steps 3, 4, 6 and 7).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from panachain.crypto import commit, compress, keys, padding, stream
+from panachain.errors import IntegrityError
+from panachain.model.actors import Address
+from panachain.records import header
+from panachain.records.manifest import Manifest
+from panachain.records.publish import content_context
+from panachain.storage.blocks import BlobStore
+from panachain.storage.cid import CID, DAG_CBOR
+
+
+@dataclass(frozen=True)
+class HospitalHeads:
+    """All storage transactions of one hospital, as the chain tells them, oldest first."""
+
+    hospital: Address
+    verifying_key: bytes
+    """The hospital's Umbral signer, 33 bytes."""
+    manifests: tuple[bytes, ...]
+    """Digests of the manifests' root CIDs, 32 bytes each."""
+
+
+def open_manifests(store: BlobStore, heads: HospitalHeads) -> list[Manifest]:
+    """Open every manifest of a hospital and check that they form one chain.
+
+    Raises:
+        IntegrityError: a manifest names another hospital, sequence or predecessor than the chain does.
+        BlockNotFoundError: the store lacks a block.
+    """
+    manifests: list[Manifest] = []
+    previous: CID | None = None
+    for sequence, digest in enumerate(heads.manifests, start=1):
+        root = CID(DAG_CBOR, digest)
+        manifest = Manifest(store, root)
+        if (manifest.hospital, manifest.sequence, manifest.previous) != (heads.hospital, sequence, previous):
+            raise IntegrityError(f"manifest {root} isn't number {sequence} of hospital {heads.hospital}")
+        manifests.append(manifest)
+        previous = root
+    return manifests
+
+
+def locate(
+    store: BlobStore, heads: HospitalHeads, manifests: Sequence[Manifest], locator_key: bytes
+) -> Iterator[header.Header]:
+    """Yield every record of one lane at one hospital, oldest first.
+
+    Args:
+        store: where the blocks are fetched; each is checked against its CID.
+        heads: the hospital, as the chain tells it.
+        manifests: from `open_manifests`.
+        locator_key: the lane's locator key (not the hospital's own), 32 bytes.
+    """
+    own_key = keys.hospital_key(locator_key, heads.hospital)
+    counter = 0
+    for manifest in manifests:
+        # A lane's counters grow in the order of publication, so each manifest holds a run of them.
+        while True:
+            brief_id = keys.brief_id(own_key, counter)
+            cid = manifest.lookup(brief_id)
+            if cid is None:
+                break
+            yield header.open_header(
+                store.get_block(cid),
+                cid=cid,
+                hospital=heads.hospital,
+                locator_key=own_key,
+                brief_id=brief_id,
+                verifying_key=heads.verifying_key,
+            )
+            counter += 1
+
+
+def read_content(store: BlobStore, found: header.Header, envelope_key: bytes) -> bytes:
+    """Fetch, check and open one record's content.
+
+    Args:
+        store: where the blocks are fetched.
+        found: the record's header.
+        envelope_key: 32 bytes, checked against the header's commitment before anything is opened.
+
+    Raises:
+        IntegrityError: the key isn't the committed one, or any byte doesn't fit.
+        BlockNotFoundError: the store lacks a block.
+    """
+    if commit.key_commitment(envelope_key) != found.commitment:
+        raise IntegrityError(
+            f"the envelope key of record {found.info.header_cid} isn't the one its hospital committed to"
+        )
+    info = found.info
+    sealed = b"".join(store.read_file(CID.parse(info.content_cid)))
+    context = content_context(generation=info.generation, index=info.content_index)
+    padded = stream.open_(sealed, commit.content_key(envelope_key, info.content_index), context)
+    content = compress.decompress(padding.unpad(padded), info.size)
+    if len(content) != info.size or hashlib.sha256(content).digest() != info.digest:
+        raise IntegrityError(f"record {info.header_cid} doesn't have the size and digest that its header states")
+    return content

@@ -1,0 +1,206 @@
+"""Manifests: the sorted map, from brief IDs to header CIDs, that one storage transaction publishes.
+
+A path from root to leaf proves that a key is there; two neighbours in one leaf, or the bounds of a leaf, prove that
+it is not. Everything in it looks random; the root alone names the hospital, which is public.
+Follows docs/spec/manifest.md (`panachain/manifest/1`) and design section 7.
+
+    root  = {v, hospital, sequence, previous, count, node}
+    inner = {bounds: [first key of each child], links: [CID of each child]}
+    leaf  = {keys: 16-byte keys one after the other, headers: 32-byte digests one after the other}
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+from panachain.crypto.keys import checksum_address
+from panachain.errors import IntegrityError, UsageError
+from panachain.model.actors import Address
+from panachain.storage import dagcbor
+from panachain.storage.blocks import BlobStore
+from panachain.storage.cid import CID, DAG_CBOR, RAW
+
+VERSION: Final = 1
+KEY_SIZE: Final = 16
+"""Bytes of a brief ID or search token."""
+LEAF_ROWS: Final = 1024
+"""Rows of a leaf at most."""
+FANOUT: Final = 1024
+"""Links of an inner node at most."""
+MAX_DEPTH: Final = 4
+"""Inner levels that a reader follows: more than 10^12 rows."""
+_DIGEST: Final = 32
+
+Block = tuple[CID, bytes]
+
+
+def build(
+    entries: Mapping[bytes, CID], *, hospital: Address, sequence: int, previous: CID | None
+) -> tuple[CID, list[Block]]:
+    """Return the root's CID and all blocks of a manifest; the same entries always give the same blocks.
+
+    Args:
+        entries: 16-byte keys to the CIDs of headers (codec raw).
+        hospital: who publishes.
+        sequence: number of the storage transaction, from 1 on.
+        previous: root of the manifest before it.
+
+    Raises:
+        UsageError: no entries, or a key of another length.
+    """
+    if not entries or any(len(key) != KEY_SIZE for key in entries) or any(c.codec != RAW for c in entries.values()):
+        raise UsageError(f"a manifest needs keys of {KEY_SIZE} bytes and raw header CIDs, and at least one")
+    blocks: list[Block] = []
+    ordered = sorted(entries.items())
+    level: list[tuple[bytes, CID]] = []
+    for start in range(0, len(ordered), LEAF_ROWS):
+        rows = ordered[start : start + LEAF_ROWS]
+        leaf = {"keys": b"".join(key for key, _ in rows), "headers": b"".join(cid.digest for _, cid in rows)}
+        level.append((rows[0][0], _add(leaf, blocks)))
+    while len(level) > 1:
+        groups = [level[start : start + FANOUT] for start in range(0, len(level), FANOUT)]
+        level = [
+            (group[0][0], _add({"bounds": [key for key, _ in group], "links": [cid for _, cid in group]}, blocks))
+            for group in groups
+        ]
+    root = {
+        "v": VERSION,
+        "hospital": bytes.fromhex(hospital[2:]),
+        "sequence": sequence,
+        "previous": previous,
+        "count": len(entries),
+        "node": level[0][1],
+    }
+    return _add(root, blocks), blocks
+
+
+class Manifest:
+    """A manifest in a store, read as far as a lookup needs it; every node is checked."""
+
+    def __init__(self, store: BlobStore, root: CID) -> None:
+        """Fetch and check the root.
+
+        Raises:
+            IntegrityError: it is no manifest.
+            BlockNotFoundError: the store lacks it.
+        """
+        self._store = store
+        self.root = root
+        self._nodes: dict[CID, _Leaf | _Inner] = {}
+        fields = _fields(store, root, {"v", "hospital", "sequence", "previous", "count", "node"})
+        previous, node = fields["previous"], fields["node"]
+        if fields["v"] != VERSION:
+            raise IntegrityError(f"manifest {root} is of version {fields['v']!r}, expected {VERSION}")
+        if not (isinstance(fields["sequence"], int) and isinstance(fields["count"], int) and isinstance(node, CID)):
+            raise IntegrityError(f"manifest {root} has a field of the wrong type")
+        if previous is not None and not isinstance(previous, CID):
+            raise IntegrityError(f"manifest {root} names no CID as its predecessor")
+        self.hospital: Address = checksum_address(fields["hospital"])
+        self.sequence: int = fields["sequence"]
+        self.previous: CID | None = previous
+        self.count: int = fields["count"]
+        """Rows, not records."""
+        self._top: CID = node
+
+    def lookup(self, key: bytes) -> CID | None:
+        """Return the header's CID under `key`, or None when the manifest proves that it has none.
+
+        Raises:
+            IntegrityError: a node on the path is malformed or out of its bounds.
+            BlockNotFoundError: the store lacks a node.
+        """
+        cid = self._top
+        lower: bytes | None = None
+        upper: bytes | None = None
+        for _ in range(MAX_DEPTH + 1):
+            node = self._node(cid, lower, upper)
+            if isinstance(node, _Leaf):
+                return node.find(key)
+            position = max(bisect_right(node.bounds, key) - 1, 0)
+            cid = node.links[position]
+            lower = node.bounds[position]
+            upper = node.bounds[position + 1] if position + 1 < len(node.bounds) else upper
+        raise IntegrityError(f"manifest {self.root} is deeper than {MAX_DEPTH} levels")
+
+    def _node(self, cid: CID, lower: bytes | None, upper: bytes | None) -> _Leaf | _Inner:
+        known = self._nodes.get(cid)
+        if known is None:
+            known = self._nodes[cid] = _parse_node(self._store, cid)
+        first, last = known.span
+        # A node that strays from its parent's bounds could hide a key from the search.
+        if (lower is not None and first != lower) or (upper is not None and last >= upper):
+            raise IntegrityError(f"node {cid} of manifest {self.root} leaves its bounds")
+        return known
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    keys: tuple[bytes, ...]
+    headers: bytes
+
+    @property
+    def span(self) -> tuple[bytes, bytes]:
+        return self.keys[0], self.keys[-1]
+
+    def find(self, key: bytes) -> CID | None:
+        position = bisect_left(self.keys, key)
+        if position == len(self.keys) or self.keys[position] != key:
+            return None
+        return CID(RAW, self.headers[_DIGEST * position : _DIGEST * (position + 1)])
+
+
+@dataclass(frozen=True)
+class _Inner:
+    bounds: tuple[bytes, ...]
+    links: tuple[CID, ...]
+
+    @property
+    def span(self) -> tuple[bytes, bytes]:
+        return self.bounds[0], self.bounds[-1]
+
+
+def _parse_node(store: BlobStore, cid: CID) -> _Leaf | _Inner:
+    fields = _fields(store, cid, None)
+    if set(fields) == {"keys", "headers"}:
+        keys, headers = fields["keys"], fields["headers"]
+        if not (isinstance(keys, bytes) and isinstance(headers, bytes)) or len(keys) % KEY_SIZE:
+            raise IntegrityError(f"manifest leaf {cid} has a field of the wrong type or size")
+        rows = tuple(keys[start : start + KEY_SIZE] for start in range(0, len(keys), KEY_SIZE))
+        if len(headers) != _DIGEST * len(rows) or len(rows) > LEAF_ROWS:
+            raise IntegrityError(f"manifest leaf {cid} has {len(rows)} keys and {len(headers)} bytes of digests")
+        _check_sorted(cid, rows)
+        return _Leaf(rows, headers)
+    if set(fields) == {"bounds", "links"}:
+        bounds, links = fields["bounds"], fields["links"]
+        if not (isinstance(bounds, list) and isinstance(links, list)) or len(bounds) != len(links):
+            raise IntegrityError(f"manifest node {cid} has bounds and links that don't fit each other")
+        if any(not isinstance(b, bytes) or len(b) != KEY_SIZE for b in bounds):
+            raise IntegrityError(f"manifest node {cid} has a bound of the wrong size")
+        if len(links) > FANOUT or any(not isinstance(link, CID) or link.codec != DAG_CBOR for link in links):
+            raise IntegrityError(f"manifest node {cid} has links that aren't nodes")
+        _check_sorted(cid, tuple(bounds))
+        return _Inner(tuple(bounds), tuple(links))
+    raise IntegrityError(f"manifest node {cid} is neither leaf nor inner node")
+
+
+def _check_sorted(cid: CID, keys: tuple[bytes, ...]) -> None:
+    if not keys or any(left >= right for left, right in pairwise(keys)):
+        raise IntegrityError(f"manifest node {cid} is empty or out of order")
+
+
+def _fields(store: BlobStore, cid: CID, expected: set[str] | None) -> dict[str, Any]:
+    fields = dagcbor.decode(store.get_block(cid))
+    if not isinstance(fields, dict) or (expected is not None and set(fields) != expected):
+        raise IntegrityError(f"manifest block {cid} doesn't have the fields that it must have")
+    return fields
+
+
+def _add(node: dict[str, Any], blocks: list[Block]) -> CID:
+    data = dagcbor.encode(node)
+    cid = CID.of(DAG_CBOR, data)
+    blocks.append((cid, data))
+    return cid

@@ -1,0 +1,1 @@
+"""Research: the index of what is public on chain, and its queries."""

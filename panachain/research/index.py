@@ -1,0 +1,229 @@
+"""The index of storage and policy transactions, in SQLite, and the queries over it.
+
+Holds public data only, and none that the chain doesn't show: it can be deleted and is built anew. A reorganisation
+is found by the stored block hashes; what lies above the last common block is read again.
+Follows docs/spec/research.md and expectations.md's list of filters.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from panachain.chain.mainchain import Mainchain
+from panachain.errors import DiskError, UsageError
+from panachain.model.policy import PolicyStatus
+
+VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS block (number INTEGER PRIMARY KEY, hash TEXT NOT NULL, time INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS storage (
+    block INTEGER, log INTEGER, tx TEXT, hospital TEXT, sequence INTEGER, manifest TEXT, count INTEGER, head TEXT,
+    PRIMARY KEY (block, log)
+);
+CREATE TABLE IF NOT EXISTS policy (
+    block INTEGER, log INTEGER, tx TEXT, kind TEXT, policy_id TEXT, starts_at INTEGER, expires_at INTEGER,
+    terms TEXT, purposes INTEGER, categories INTEGER, data_use INTEGER, study TEXT,
+    PRIMARY KEY (block, log)
+);
+CREATE INDEX IF NOT EXISTS policy_by_id ON policy (policy_id, kind);
+"""
+_POLICIES: Final = """
+SELECT g.policy_id, g.block, g.log, g.tx, b.time AS granted_at, g.starts_at, g.expires_at, g.terms, g.purposes,
+       g.categories, g.data_use, g.study, r.block AS revoked_block,
+       CASE WHEN r.block IS NOT NULL THEN 'revoked' WHEN :time < g.starts_at THEN 'not_yet'
+            WHEN :time < g.expires_at THEN 'active' ELSE 'expired' END AS status
+FROM policy g JOIN block b ON b.number = g.block
+LEFT JOIN policy r ON r.policy_id = g.policy_id AND r.kind = 'revoked' AND r.block <= :as_of
+WHERE g.kind = 'granted' AND g.block <= :as_of
+  AND (:since IS NULL OR b.time >= :since) AND (:until IS NULL OR b.time < :until)
+  AND (:categories IS NULL OR g.categories & :categories != 0)
+  AND (:purposes IS NULL OR g.purposes & :purposes != 0)
+  AND (:study IS NULL OR g.study = :study)
+"""
+_STORAGE: Final = """
+SELECT s.hospital, s.sequence, s.block, s.log, s.tx, b.time AS stored_at, s.manifest, s.count, s.head
+FROM storage s JOIN block b ON b.number = s.block
+WHERE s.block <= :as_of AND (:since IS NULL OR b.time >= :since) AND (:until IS NULL OR b.time < :until)
+  AND (:hospital IS NULL OR s.hospital = :hospital)
+"""
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """Rows in the order of the chain, and where they come from."""
+
+    kind: str
+    rows: tuple[dict[str, Any], ...]
+    provenance: dict[str, Any]
+    """Chain ID, block and its hash, query, version."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the result as JSON, schema `panachain/query/1`."""
+        return {
+            "schema": "panachain/query/1",
+            "kind": self.kind,
+            "count": len(self.rows),
+            "rows": list(self.rows),
+            "provenance": self.provenance,
+        }
+
+
+class Index:
+    """The index of one mainchain."""
+
+    def __init__(self, path: Path, mainchain: Mainchain) -> None:
+        """Open or create the index.
+
+        Raises:
+            DiskError: the file can't be opened.
+        """
+        self._mainchain = mainchain
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
+            os.chmod(path, 0o600)
+            self._db.row_factory = sqlite3.Row
+            self._db.executescript(_SCHEMA)
+            self._check_chain()
+        except (OSError, sqlite3.Error) as exc:
+            raise DiskError(f"the index {path} can't be opened: {exc}", hint="delete it: it is made anew") from exc
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def sync(self) -> int:
+        """Undo what a reorganisation took away, read what is new, and return the newest block's number."""
+        head = self._mainchain.head_block()
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            start = self._last_common_block() + 1
+            for table, column in (("storage", "block"), ("policy", "block"), ("block", "number")):
+                self._db.execute(f"DELETE FROM {table} WHERE {column} >= ?", (start,))
+            if start <= head.number:
+                self._read(start, head.number)
+            self._db.execute("INSERT OR REPLACE INTO block VALUES (?, ?, ?)", (head.number, head.hash, head.time))
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        return head.number
+
+    def query(
+        self,
+        kind: str,
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        as_of_block: int | None = None,
+        status: str | None = None,
+        categories: int | None = None,
+        purposes: int | None = None,
+        hospital: str | None = None,
+        study: str | None = None,
+        limit: int | None = None,
+    ) -> QueryResult:
+        """Return policies or storage transactions in the order of the chain.
+
+        Args:
+            kind: `policies` or `storage`.
+            since: granted or stored at or after this time, Unix seconds.
+            until: before this time, Unix seconds.
+            as_of_block: as the chain stood at this block, its time included; None means the newest.
+            status: of policies, a name of `PolicyStatus` in lower case.
+            categories: bits; open policies that name one of them.
+            purposes: bits; open policies that name one of them.
+            hospital: of storage transactions, its address.
+            study: of open policies, its address.
+            limit: rows at most.
+
+        Raises:
+            UsageError: an unknown kind or status, or a block that isn't there yet.
+        """
+        if kind not in ("policies", "storage"):
+            raise UsageError(f"{kind!r} can't be queried: policies or storage")
+        if status is not None and status not in {s.name.lower() for s in PolicyStatus}:
+            raise UsageError(f"unknown status {status!r}")
+        newest = self.sync()
+        if as_of_block is not None and not 0 <= as_of_block <= newest:
+            raise UsageError(f"block {as_of_block} isn't there: the newest is {newest}")
+        block = self._mainchain.block(newest if as_of_block is None else as_of_block)
+        filters = {
+            "since": since,
+            "until": until,
+            "categories": categories,
+            "purposes": purposes,
+            "hospital": hospital,
+            "study": study,
+        }
+        sql = _POLICIES if kind == "policies" else _STORAGE
+        found = self._db.execute(
+            f"SELECT * FROM ({sql}) WHERE :status IS NULL OR status = :status ORDER BY block, log LIMIT :limit"
+            if kind == "policies"
+            else f"SELECT * FROM ({sql}) ORDER BY block, log LIMIT :limit",
+            filters
+            | {"as_of": block.number, "time": block.time, "status": status, "limit": -1 if limit is None else limit},
+        )
+        rows = tuple(dict(row) for row in found)
+        given = {name: value for name, value in filters.items() if value is not None}
+        provenance = {
+            "chain_id": self._mainchain.chain_id,
+            "block": block.number,
+            "block_hash": block.hash,
+            "block_time": block.time,
+            "query": {"kind": kind, "status": status, "limit": limit} | given,
+            "index_version": VERSION,
+        }
+        return QueryResult(kind, rows, provenance)
+
+    def _check_chain(self) -> None:
+        """Forget everything when the index was made for another chain or by another version."""
+        wanted = f"{VERSION}/{self._mainchain.chain_id}/{self._mainchain.addresses['PolicyRegistry']}"
+        row = self._db.execute("SELECT value FROM meta WHERE name = 'chain'").fetchone()
+        if row is not None and row[0] == wanted:
+            return
+        for table in ("storage", "policy", "block"):
+            self._db.execute(f"DELETE FROM {table}")
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('chain', ?)", (wanted,))
+
+    def _last_common_block(self) -> int:
+        newest = self._mainchain.head_block().number
+        for number, block_hash in self._db.execute("SELECT number, hash FROM block ORDER BY number DESC").fetchall():
+            if number <= newest and self._mainchain.block(number).hash == block_hash:
+                return int(number)
+        return self._mainchain.from_block - 1
+
+    def _read(self, start: int, end: int) -> None:
+        storage = list(self._mainchain.storage_events(from_block=start, to_block=end))
+        policies = list(self._mainchain.policy_events(from_block=start, to_block=end))
+        for number in sorted({event.block for event in storage} | {event.block for event in policies}):
+            block = self._mainchain.block(number)
+            self._db.execute("INSERT OR REPLACE INTO block VALUES (?, ?, ?)", (number, block.hash, block.time))
+        self._insert(
+            "storage",
+            [
+                (e.block, e.index, e.tx_hash, e.hospital, e.sequence, e.manifest.hex(), e.count, e.head.hex())
+                for e in storage
+            ],
+        )
+        self._insert(
+            "policy",
+            [
+                (
+                    *(e.block, e.index, e.tx_hash, e.kind, e.policy_id, e.starts_at, e.expires_at, e.terms.hex()),
+                    *(e.purposes, e.categories, e.data_use, e.study or ""),
+                )
+                for e in policies
+            ],
+        )
+
+    def _insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            marks = ", ".join("?" * len(rows[0]))
+            self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)

@@ -1,0 +1,174 @@
+"""The network that an actor works in: two chains, a store, the proxies, and a relay.
+
+Holds no actor's secret but the local relay's own key, which can pay and nothing else.
+Follows design section 6 and docs/spec/network.md (`panachain/network/1`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from panachain.chain.evm import Account, Sender
+from panachain.chain.mainchain import Mainchain
+from panachain.chain.rpc import Rpc
+from panachain.chain.sidechain import Sidechain
+from panachain.config import Config
+from panachain.errors import ConfigurationError, IntegrityError, UnknownActorError
+from panachain.model.actors import Actor, Address, Role, Status
+from panachain.model.policy import ProxyRef
+from panachain.records.locate import HospitalHeads
+from panachain.sdk.profiles import load_profile
+from panachain.storage.blocks import BlobStore
+
+
+class Network:
+    """Everything outside an actor. Use it as a context manager."""
+
+    def __init__(self, config: Config, description: dict[str, Any]) -> None:
+        """Connect to what `description` names; `Network.open` reads it from the settings."""
+        self.config = config
+        self.home: Path = config.home
+        main, side = description["mainchain"], description["sidechain"]
+        self.main_rpc = Rpc(config.mainchain_rpc or main["url"], timeout=config.timeout)
+        self.side_rpc = Rpc(config.sidechain_rpc or side["url"], timeout=config.timeout)
+        self.mainchain = Mainchain(self.main_rpc, main["contracts"], main["chainId"], from_block=main["fromBlock"])
+        self.sidechain = Sidechain(self.side_rpc, side["contracts"], side["chainId"], from_block=side["fromBlock"])
+        self.store: BlobStore = _open_store(config, description.get("ipfs", {"kind": "embedded"}))
+        self.threshold: int = description["threshold"]
+        self.faucet: bool = description.get("faucet", False)
+        """Whether the mainchain is a local development chain that gives ether for nothing."""
+        relay = description.get("relayKeyFile", "")
+        self._relay_key_file = config.network_file.parent / relay if relay else None
+
+    @classmethod
+    def open(cls, config: Config | None = None) -> Self:
+        """Connect to the network that the settings name.
+
+        Raises:
+            ConfigurationError: there is no network file, or it is damaged.
+        """
+        config = config or Config.load()
+        try:
+            description = json.loads(config.network_file.read_bytes())
+            if description["schema"] != "panachain/network/1":
+                raise ConfigurationError(f"{config.network_file} is of schema {description['schema']!r}")
+            return cls(config, description)
+        except FileNotFoundError:
+            raise ConfigurationError(
+                f"no network is set up: {config.network_file} doesn't exist",
+                hint="panachain devnet up starts a local one",
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            raise ConfigurationError(f"{config.network_file} can't be read as a network file") from exc
+
+    def close(self) -> None:
+        """Close the store and the connections."""
+        self.store.close()
+        self.main_rpc.close()
+        self.side_rpc.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def sender(self, key: bytes, *, sidechain: bool = False) -> Sender:
+        """Return what signs and sends an account's transactions, one nonce lane for all threads and processes."""
+        chain = self.sidechain if sidechain else self.mainchain
+        return chain.sender(Account(key), lock_folder=self.home / "nonces")
+
+    def relay(self) -> Sender:
+        """Return the relay that pays for patients' policy transactions.
+
+        Raises:
+            ConfigurationError: this network names none.
+        """
+        if self._relay_key_file is None:
+            raise ConfigurationError("the network file names no relay", hint="set relayKeyFile in the network file")
+        return self.sender(bytes.fromhex(self._relay_key_file.read_text().strip()))
+
+    def proxies(self) -> list[ProxyRef]:
+        """Return the active proxies in the order of their registration."""
+        return [
+            ProxyRef(actor.address, actor.endpoint, actor.receiving_key, actor.verifying_key)
+            for actor in self.mainchain.actors(Role.PROXY)
+            if actor.status is Status.ACTIVE
+        ]
+
+    def hospital_heads(self) -> list[HospitalHeads]:
+        """Return every hospital's storage transactions, checked against the contract's head.
+
+        Suspended hospitals count too: what they published before stays readable.
+
+        Raises:
+            IntegrityError: the events don't add up to the head, so the RPC node leaves something out.
+        """
+        heads = []
+        for hospital in self.mainchain.actors(Role.HOSPITAL):
+            manifests = self.manifests_of(hospital.address)
+            heads.append(HospitalHeads(hospital.address, hospital.verifying_key, manifests))
+        return heads
+
+    def manifests_of(self, hospital: Address) -> tuple[bytes, ...]:
+        """Return the digests of a hospital's manifests, oldest first, checked against the contract's head."""
+        sequence, head, _ = self.mainchain.head(hospital)
+        events = [event for event in self.mainchain.storage_events(hospital=hospital) if event.sequence <= sequence]
+        folded = self.mainchain.fold_heads([(event.manifest, event.count) for event in events])
+        if [event.sequence for event in events] != list(range(1, sequence + 1)) or folded != head:
+            raise IntegrityError(
+                f"the RPC node shows {len(events)} storage transactions of {hospital}, the contract {sequence}"
+            )
+        return tuple(event.manifest for event in events)
+
+    def resolve(self, text: str, *roles: Role) -> Actor:
+        """Return the registered actor that a profile name, a handle or an address names.
+
+        Args:
+            text: what the user typed.
+            roles: accept only these; empty accepts all.
+
+        Raises:
+            UnknownActorError: nobody fits.
+        """
+        for actor in self._candidates(text):
+            if not roles or actor.role in roles:
+                return actor
+        wanted = " or ".join(role.value for role in roles) or "actor"
+        raise UnknownActorError(
+            f"no registered {wanted} is named {text!r}",
+            hint="give a profile name of this machine, a handle such as pat-…, or an address",
+        )
+
+    def _candidates(self, text: str) -> Sequence[Actor]:
+        address = text
+        if not text.startswith("0x") and (self.home / "profiles" / text / "profile.json").is_file():
+            address = load_profile(self.home, text).address
+        if address.startswith("0x"):
+            found = [self._actor(address)]
+            return [actor for actor in found if actor is not None]
+        everybody = [*self.mainchain.actors(), *self.sidechain.identities()]
+        return [actor for actor in everybody if actor.handle == text]
+
+    def _actor(self, address: str) -> Actor | None:
+        if len(address) != 42:
+            return None
+        return self.mainchain.actor(Address(address)) or self.sidechain.identity(Address(address))
+
+
+def _open_store(config: Config, description: dict[str, Any]) -> BlobStore:
+    kind = description["kind"] if config.ipfs == "auto" else config.ipfs
+    if kind == "kubo":
+        # Imported here: only who uses Kubo pays for its client.
+        from panachain.storage.kubo import KuboStore
+
+        return KuboStore(description.get("api", config.ipfs_api))
+    from panachain.storage.embedded import EmbeddedStore
+
+    return EmbeddedStore(config.home / "blocks")

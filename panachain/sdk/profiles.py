@@ -1,0 +1,160 @@
+"""Profiles: one actor each, in a folder of its own with a locked key store.
+
+Never writes a secret outside the key store. Follows docs/spec/cli.md, section "State on disk".
+
+    HOME/profiles/NAME/profile.json    role, address, public keys
+    HOME/profiles/NAME/seed.json       the seed, key store v3 with scrypt
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from panachain.crypto import keys, keystore
+from panachain.errors import ConfigurationError, DiskError, UnknownActorError, UsageError
+from panachain.model.actors import Actor, Address, Role, Status, handle_of
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """An actor on this machine, still locked."""
+
+    name: str
+    role: Role
+    address: Address
+    receiving_key: bytes
+    verifying_key: bytes
+    folder: Path
+    display_name: str = ""
+
+    @property
+    def handle(self) -> str:
+        """The actor's handle."""
+        return handle_of(self.address, self.role)
+
+    @property
+    def actor(self) -> Actor:
+        """The actor as others see him once he is registered; the chain decides whether he is active."""
+        return Actor(self.address, self.role, Status.UNKNOWN, self.receiving_key, self.verifying_key)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the profile's public side."""
+        return {
+            "schema": "panachain/profile/1",
+            "name": self.name,
+            "role": self.role.value,
+            "address": self.address,
+            "handle": self.handle,
+            "display_name": self.display_name,
+            "receiving_key": self.receiving_key.hex(),
+            "verifying_key": self.verifying_key.hex(),
+        }
+
+
+def create_profile(home: Path, name: str, role: Role, passphrase: str, display_name: str = "") -> Profile:
+    """Make a new actor: a fresh seed, locked under `passphrase`.
+
+    Raises:
+        UsageError: the name can't be used, or is taken.
+        DiskError: the disk refuses; nothing is left behind.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"profile name {name!r}: use 1 to 64 of a-z, 0-9, dot, dash and underscore")
+    folder = _folder(home, name)
+    if (folder / "profile.json").exists():
+        raise UsageError(f"profile {name!r} exists already; it was left as it is", hint="choose another --profile")
+    seed = keys.Seed.random()
+    profile = Profile(
+        name=name,
+        role=role,
+        address=keys.address_of(seed.account_key()),
+        receiving_key=seed.receiving().public,
+        verifying_key=seed.signer().public,
+        folder=folder,
+        display_name=display_name,
+    )
+    try:
+        make_private_folder(home)
+        make_private_folder(folder.parent)
+        make_private_folder(folder)
+        keystore.create(folder / "seed.json", seed, passphrase)
+        write_private(folder / "profile.json", json.dumps(profile.to_json(), indent=1).encode())
+    except OSError as exc:
+        raise DiskError(f"profile {name!r} can't be written: {exc.strerror}") from exc
+    return profile
+
+
+def load_profile(home: Path, name: str) -> Profile:
+    """Return the profile of this name.
+
+    Raises:
+        UnknownActorError: there is none.
+        ConfigurationError: its file is damaged.
+    """
+    folder = _folder(home, name)
+    path = folder / "profile.json"
+    if not _NAME.fullmatch(name) or not path.is_file():
+        raise UnknownActorError(
+            f"no profile {name!r} in {home}", hint=f"panachain --profile {name} init --role ROLE makes one"
+        )
+    try:
+        fields: dict[str, Any] = json.loads(path.read_bytes())
+        return Profile(
+            name=name,
+            role=Role(fields["role"]),
+            address=Address(fields["address"]),
+            receiving_key=bytes.fromhex(fields["receiving_key"]),
+            verifying_key=bytes.fromhex(fields["verifying_key"]),
+            folder=folder,
+            display_name=fields.get("display_name", ""),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise ConfigurationError(f"{path} can't be read as a profile") from exc
+
+
+def list_profiles(home: Path) -> list[Profile]:
+    """Return all profiles on this machine, by name."""
+    folder = home / "profiles"
+    if not folder.is_dir():
+        return []
+    return [load_profile(home, path.name) for path in sorted(folder.iterdir()) if (path / "profile.json").is_file()]
+
+
+def unlock(profile: Profile, passphrase: str) -> keys.Seed:
+    """Open the profile's key store.
+
+    Raises:
+        LockedError: the passphrase is wrong, or the file's permissions are too lax.
+    """
+    return keystore.open(profile.folder / "seed.json", passphrase)
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder that nobody else can look into (0700)."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, readable by its owner only (0600)."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _folder(home: Path, name: str) -> Path:
+    return home / "profiles" / name

@@ -1,0 +1,256 @@
+"""What the SDK's methods return: frozen values that print themselves as JSON with a `schema`.
+
+Never holds a secret; `OpenedRecord.content` is the one place where plaintext is, and stays out of `repr`.
+Schemas are documented in docs/spec/cli.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from panachain.model.actors import Address, PolicyId
+from panachain.model.policy import PolicyStatus, Receipt
+from panachain.model.records import RecordInfo
+
+
+def iso(seconds: int) -> str:
+    """Return Unix seconds as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+@dataclass(frozen=True)
+class PolicyView:
+    """A policy as its patient or its grantee sees it."""
+
+    policy_id: PolicyId
+    status: PolicyStatus
+    patient: Address
+    grantee: Address
+    scopes: tuple[str, ...]
+    purposes: tuple[str, ...]
+    starts_at: int
+    expires_at: int
+    threshold: int
+    proxies: int
+    terms_cid: str
+    tx: str = ""
+    """Hash of the transaction, when this call sent one."""
+    gas: int = 0
+    deposited: int = 0
+    """How many proxies hold kfrags, when this call deposited them."""
+    dry_run: bool = False
+
+    def to_json(self) -> dict[str, object]:
+        """Return the view as JSON, schema `panachain/policy/1`."""
+        return {
+            "schema": "panachain/policy/1",
+            "policy_id": self.policy_id,
+            "status": self.status.name.lower(),
+            "patient": self.patient,
+            "grantee": self.grantee,
+            "scopes": list(self.scopes),
+            "purposes": list(self.purposes),
+            "starts_at": iso(self.starts_at),
+            "expires_at": iso(self.expires_at),
+            "threshold": self.threshold,
+            "proxies": self.proxies,
+            "terms_cid": self.terms_cid,
+            "tx": self.tx,
+            "gas": self.gas,
+            "deposited": self.deposited,
+            "dry_run": self.dry_run,
+        }
+
+
+@dataclass(frozen=True)
+class UploadReport:
+    """What an upload published."""
+
+    records: tuple[RecordInfo, ...]
+    skipped: int
+    """Records whose source was published before."""
+    plain_bytes: int
+    sealed_bytes: int
+    manifest_cid: str = ""
+    sequence: int = 0
+    tx: str = ""
+    gas: int = 0
+    dry_run: bool = False
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/upload/1`."""
+        return {
+            "schema": "panachain/upload/1",
+            "records": [record_json(record) for record in self.records],
+            "skipped": self.skipped,
+            "plain_bytes": self.plain_bytes,
+            "sealed_bytes": self.sealed_bytes,
+            "manifest_cid": self.manifest_cid,
+            "sequence": self.sequence,
+            "tx": self.tx,
+            "gas": self.gas,
+            "dry_run": self.dry_run,
+        }
+
+
+@dataclass(frozen=True)
+class PublishedView:
+    """A record as the hospital that published it lists it."""
+
+    record_id: str
+    """CID of the record's header."""
+    patient: Address
+    scope: str
+    sequence: int
+
+    def to_json(self) -> dict[str, object]:
+        """Return the record as JSON, schema `panachain/published/1`."""
+        return {
+            "schema": "panachain/published/1",
+            "id": self.record_id,
+            "patient": self.patient,
+            "scope": self.scope,
+            "sequence": self.sequence,
+        }
+
+
+@dataclass(frozen=True)
+class OpenedRecord:
+    """A record in plaintext, with where it comes from."""
+
+    info: RecordInfo
+    content: bytes = field(repr=False)
+    provenance: Mapping[str, object]
+    """Hospital, manifest chain, policy and proxies: see docs/spec/cli.md."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return everything but the plaintext as JSON, schema `panachain/opened/1`."""
+        return {"schema": "panachain/opened/1", **record_json(self.info), "provenance": dict(self.provenance)}
+
+
+@dataclass(frozen=True)
+class RevocationReport:
+    """What a revocation has reached so far."""
+
+    policy_id: PolicyId
+    tx: str
+    gas: int
+    receipts: tuple[Receipt, ...]
+    """Deletion receipts, one for each proxy that answered."""
+    needed: int
+    """Deletion receipts that make the revocation final: n - t + 1."""
+    shares: int
+    unreachable: tuple[str, ...] = ()
+    """Why a proxy gave no receipt, one line each."""
+
+    @property
+    def deleted(self) -> int:
+        """How many proxies signed that they deleted their kfrags."""
+        return len(self.receipts)
+
+    @property
+    def final(self) -> bool:
+        """Whether fewer than the threshold of proxies can still hold kfrags."""
+        return self.deleted >= self.needed
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/revocation/1`."""
+        return {
+            "schema": "panachain/revocation/1",
+            "policy_id": self.policy_id,
+            "tx": self.tx,
+            "gas": self.gas,
+            "deleted": self.deleted,
+            "needed": self.needed,
+            "shares": self.shares,
+            "final": self.final,
+            "receipts": [receipt_json(receipt) for receipt in self.receipts],
+            "unreachable": list(self.unreachable),
+        }
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """One line of a patient's read log: what one proxy signed."""
+
+    at: int
+    kind: str
+    policy_id: PolicyId
+    proxy: Address
+    count: int
+    grantee: str = ""
+    purpose: str = ""
+    scopes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Return the line as JSON, schema `panachain/log/1`."""
+        return {
+            "schema": "panachain/log/1",
+            "at": iso(self.at),
+            "kind": self.kind,
+            "policy_id": self.policy_id,
+            "proxy": self.proxy,
+            "count": self.count,
+            "grantee": self.grantee,
+            "purpose": self.purpose,
+            "scopes": list(self.scopes),
+        }
+
+
+@dataclass(frozen=True)
+class RequestView:
+    """A practitioner's request for access, as he and the patient see it."""
+
+    request_id: int
+    state: str
+    requester: Address
+    patient: Address
+    categories: tuple[str, ...]
+    purpose: str
+    note: str
+    expires_at: int
+
+    def to_json(self) -> dict[str, object]:
+        """Return the request as JSON, schema `panachain/request/1`."""
+        return {
+            "schema": "panachain/request/1",
+            "id": self.request_id,
+            "state": self.state,
+            "requester": self.requester,
+            "patient": self.patient,
+            "categories": list(self.categories),
+            "purpose": self.purpose,
+            "note": self.note,
+            "expires_at": iso(self.expires_at),
+        }
+
+
+def record_json(info: RecordInfo) -> dict[str, object]:
+    """Return what is known of a record as JSON; the digest of its plaintext stays out."""
+    return {
+        "id": info.header_cid,
+        "hospital": info.hospital,
+        "category": info.category.value,
+        "year": info.year,
+        "media_type": info.media_type,
+        "size": info.size,
+        "stored_at": iso(info.stored_at),
+        "content_cid": info.content_cid,
+    }
+
+
+def receipt_json(receipt: Receipt) -> dict[str, object]:
+    """Return a receipt as JSON, so that anybody can check its signature."""
+    return {
+        "proxy": receipt.proxy,
+        "sequence": receipt.sequence,
+        "previous": receipt.previous.hex(),
+        "kind": receipt.kind.value,
+        "policy_id": receipt.policy_id,
+        "at": iso(receipt.at),
+        "block": receipt.block,
+        "count": receipt.count,
+        "signature": receipt.signature.hex(),
+    }

@@ -1,0 +1,1 @@
+"""Services: the running proxy."""

@@ -1,0 +1,71 @@
+"""What a block store can do: the one interface that the embedded store and Kubo share.
+
+Never says how blocks lie on disk. Follows design section 9 (embedded by default, replaceable by configuration).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from panachain.storage.cid import CID
+
+
+class BlobStore(Protocol):
+    """Blocks and files by CID.
+
+    Every method raises StoreUnavailableError when the store doesn't answer. What a method has returned from is
+    on disk: a power cut doesn't lose it.
+    """
+
+    name: str
+    """What messages call the store."""
+
+    def put_block(self, cid: CID, data: bytes) -> None:
+        """Store one block; `cid` was computed by the caller, and the store's own must be equal.
+
+        Raises:
+            IntegrityError: the store answers with another CID.
+        """
+        ...
+
+    def put_blocks(self, blocks: Iterable[tuple[CID, bytes]]) -> None:
+        """Store many blocks at the price of few writes."""
+        ...
+
+    def get_block(self, cid: CID) -> bytes:
+        """Return a block, checked against its CID.
+
+        Raises:
+            BlockNotFoundError: the store doesn't have it.
+            IntegrityError: the store gives other bytes.
+        """
+        ...
+
+    def has_block(self, cid: CID) -> bool:
+        """Tell whether the store has the block."""
+        ...
+
+    def add_file(self, leaves: Iterable[bytes]) -> CID:
+        """Store a file of profile unixfs-v1-2025, given as its leaves, and return its CID."""
+        ...
+
+    def read_file(self, cid: CID) -> Iterator[bytes]:
+        """Yield a file's leaves, each checked against its CID."""
+        ...
+
+    def pin(self, cid: CID) -> None:
+        """Keep the block and everything that it links from garbage collection."""
+        ...
+
+    def delete_block(self, cid: CID) -> None:
+        """Remove one block; a missing one is no error."""
+        ...
+
+    def blocks(self) -> Iterator[CID]:
+        """Yield the CID of every block."""
+        ...
+
+    def close(self) -> None:
+        """Release files and connections."""
+        ...

@@ -1,0 +1,90 @@
+"""CIDs: content identifiers, version 1, sha2-256, base32.
+
+Never accepts another version, hash or base: one byte string has one CID here.
+Follows the CID specification and the multiformats tables (github.com/multiformats/cid, /multicodec).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from panachain.errors import IntegrityError, UsageError
+
+RAW: Final = 0x55
+"""Codec of a byte string."""
+DAG_PB: Final = 0x70
+"""Codec of a UnixFS node."""
+DAG_CBOR: Final = 0x71
+"""Codec of a manifest node."""
+CODEC_NAMES: Final = {RAW: "raw", DAG_PB: "dag-pb", DAG_CBOR: "dag-cbor"}
+"""What Kubo calls them."""
+_SHA2_256: Final = b"\x12\x20"
+"""Multihash: function sha2-256, 32 bytes."""
+
+
+@dataclass(frozen=True, order=True)
+class CID:
+    """A content identifier."""
+
+    codec: int
+    digest: bytes
+    """sha2-256, 32 bytes."""
+
+    def __post_init__(self) -> None:
+        if self.codec not in CODEC_NAMES or len(self.digest) != 32:
+            raise IntegrityError(
+                f"CID of codec {self.codec:#x} with {len(self.digest)} bytes of digest isn't used here"
+            )
+
+    @classmethod
+    def of(cls, codec: int, data: bytes) -> CID:
+        """Return the CID of a block."""
+        return cls(codec, hashlib.sha256(data).digest())
+
+    @classmethod
+    def parse(cls, text: str) -> CID:
+        """Return the CID that `text` spells.
+
+        Raises:
+            UsageError: it isn't a CIDv1 in base32 with sha2-256, in its canonical spelling.
+        """
+        try:
+            raw = base64.b32decode(text[1:].upper() + "=" * (-(len(text) - 1) % 8))
+            cid = cls.from_bytes(raw)
+        except (ValueError, IntegrityError):
+            raise UsageError(f"{text[:80]!r} is no CID of version 1 in base32 with sha2-256") from None
+        if str(cid) != text:
+            raise UsageError(f"{text[:80]!r} isn't the canonical spelling of a CID")
+        return cid
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> CID:
+        """Return the CID with this binary form.
+
+        Raises:
+            IntegrityError: another version, codec or hash.
+        """
+        if len(raw) != 36 or raw[0] != 1 or raw[2:4] != _SHA2_256:
+            raise IntegrityError(f"CID of {len(raw)} bytes isn't of version 1 with sha2-256")
+        return cls(raw[1], raw[4:])
+
+    def __bytes__(self) -> bytes:
+        return bytes([1, self.codec]) + _SHA2_256 + self.digest
+
+    def __str__(self) -> str:
+        return "b" + base64.b32encode(bytes(self)).decode().rstrip("=").lower()
+
+    def check(self, data: bytes) -> bytes:
+        """Return `data` if it is the block of this CID.
+
+        Raises:
+            IntegrityError: it isn't.
+        """
+        if hashlib.sha256(data).digest() != self.digest:
+            raise IntegrityError(
+                f"the store's block {self} has {len(data)} bytes that don't fit its CID; none was used"
+            )
+        return data

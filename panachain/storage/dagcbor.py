@@ -1,0 +1,186 @@
+"""dag-cbor: one value, one encoding.
+
+The decoder is total and bounded: it accepts canonical bytes only, so what it read encodes back to the same bytes.
+Follows the DAG-CBOR specification (ipld.io/specs/codecs/dag-cbor) and RFC 8949 section 4.2. Floats aren't used by
+our formats, so both directions refuse them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from panachain.errors import IntegrityError, UsageError
+from panachain.storage.cid import CID
+
+MAX_DEPTH: Final = 16
+"""Nesting that the decoder follows."""
+MAX_SIZE: Final = 1 << 20
+"""Bytes of one block."""
+_CID_TAG: Final = 42
+
+
+def encode(value: Any) -> bytes:
+    """Return the canonical encoding.
+
+    Raises:
+        UsageError: a type that isn't in our formats, or an integer beyond 64 bits.
+    """
+    out = bytearray()
+    _encode(value, out)
+    return bytes(out)
+
+
+def decode(data: bytes) -> Any:
+    """Return the value in a block.
+
+    Raises:
+        IntegrityError: not canonical, too deep, too large, truncated, or with bytes left over.
+    """
+    if len(data) > MAX_SIZE:
+        raise IntegrityError(f"dag-cbor of {len(data)} bytes, at most {MAX_SIZE} are read")
+    reader = _Reader(data)
+    value = reader.value(0)
+    if reader.position != len(data):
+        raise IntegrityError(f"dag-cbor: {len(data) - reader.position} bytes are left over")
+    return value
+
+
+def _head(major: int, number: int, out: bytearray) -> None:
+    if number < 24:
+        out.append(major << 5 | number)
+        return
+    for marker, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
+        if number < 1 << 8 * size:
+            out.append(major << 5 | marker)
+            out += number.to_bytes(size, "big")
+            return
+    raise UsageError("dag-cbor has no integers beyond 64 bits")
+
+
+def _encode(value: Any, out: bytearray) -> None:
+    if value is None:
+        out.append(0xF6)
+    elif isinstance(value, bool):
+        out.append(0xF5 if value else 0xF4)
+    elif isinstance(value, int):
+        _head(0, value, out) if value >= 0 else _head(1, -1 - value, out)
+    elif isinstance(value, bytes):
+        _head(2, len(value), out)
+        out += value
+    elif isinstance(value, str):
+        text = value.encode()
+        _head(3, len(text), out)
+        out += text
+    elif isinstance(value, CID):
+        _head(6, _CID_TAG, out)
+        raw = b"\0" + bytes(value)
+        _head(2, len(raw), out)
+        out += raw
+    elif isinstance(value, list | tuple):
+        _head(4, len(value), out)
+        for item in value:
+            _encode(item, out)
+    elif isinstance(value, dict):
+        _head(5, len(value), out)
+        for key in sorted(value, key=_key_order):
+            _encode(key, out)
+            _encode(value[key], out)
+    else:
+        raise UsageError(f"dag-cbor: no encoding for {type(value).__name__}")
+
+
+def _key_order(key: Any) -> tuple[int, bytes]:
+    if not isinstance(key, str):
+        raise UsageError("dag-cbor: map keys are text")
+    raw = key.encode()
+    return len(raw), raw
+
+
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.position = 0
+
+    def value(self, depth: int) -> Any:
+        if depth > MAX_DEPTH:
+            raise IntegrityError(f"dag-cbor is nested deeper than {MAX_DEPTH}")
+        major, number = self._read_head()
+        if major == 0:
+            return number
+        if major == 1:
+            return -1 - number
+        if major == 2:
+            return self._take(number)
+        if major == 3:
+            return self._text(number)
+        if major == 4:
+            # A list of n items has at least n bytes: refuse a bomb before it is built.
+            self._need(number)
+            return [self.value(depth + 1) for _ in range(number)]
+        if major == 5:
+            return self._map(number, depth)
+        if major == 6:
+            return self._cid(number)
+        return self._simple(number)
+
+    def _map(self, count: int, depth: int) -> dict[str, Any]:
+        self._need(2 * count)
+        result: dict[str, Any] = {}
+        previous: tuple[int, bytes] | None = None
+        for _ in range(count):
+            key = self.value(depth + 1)
+            if not isinstance(key, str):
+                raise IntegrityError("dag-cbor: a map key isn't text")
+            order = _key_order(key)
+            if previous is not None and order <= previous:
+                raise IntegrityError("dag-cbor: map keys are doubled or out of order")
+            previous = order
+            result[key] = self.value(depth + 1)
+        return result
+
+    def _cid(self, tag: int) -> CID:
+        if tag != _CID_TAG:
+            raise IntegrityError(f"dag-cbor: tag {tag} isn't allowed")
+        major, size = self._read_head()
+        raw = self._take(size)
+        if major != 2 or raw[:1] != b"\0":
+            raise IntegrityError("dag-cbor: a CID isn't written as it must be")
+        return CID.from_bytes(raw[1:])
+
+    def _simple(self, number: int) -> bool | None:
+        if number == 20:
+            return False
+        if number == 21:
+            return True
+        if number == 22:
+            return None
+        raise IntegrityError("dag-cbor: floats and other simple values aren't used here")
+
+    def _text(self, size: int) -> str:
+        try:
+            return self._take(size).decode()
+        except UnicodeDecodeError:
+            raise IntegrityError("dag-cbor: text that isn't UTF-8") from None
+
+    def _read_head(self) -> tuple[int, int]:
+        first = self._take(1)[0]
+        major, info = first >> 5, first & 31
+        if info < 24:
+            return major, info
+        if info > 27 or major == 7:
+            raise IntegrityError("dag-cbor: indefinite lengths, floats and reserved values aren't allowed")
+        size = 1 << info - 24
+        number = int.from_bytes(self._take(size), "big")
+        if number < (24 if size == 1 else 1 << 4 * size):
+            raise IntegrityError("dag-cbor: an integer isn't in its shortest form")
+        return major, number
+
+    def _need(self, size: int) -> None:
+        if size > len(self._data) - self.position:
+            raise IntegrityError("dag-cbor ends too early")
+
+    def _take(self, size: int) -> bytes:
+        self._need(size)
+        start = self.position
+        self.position += size
+        return self._data[start : self.position]

@@ -1,0 +1,124 @@
+"""How failures end: exit codes, one clear message, no traceback."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from panachain import errors
+from tests.cli.twin import Outcome, Twin
+
+POLICY = "0x52908400098527886E0F7030069857D2E4169EE7"
+
+
+def every_error(kind: type[errors.PanaChainError] = errors.PanaChainError) -> list[type[errors.PanaChainError]]:
+    return [kind, *(deeper for child in kind.__subclasses__() for deeper in every_error(child))]
+
+
+@pytest.mark.parametrize("kind", every_error())
+def test_exit_code_is_that_of_the_error(
+    run: Callable[..., Outcome], twin: Twin, kind: type[errors.PanaChainError]
+) -> None:
+    arguments: dict[str, Any] = {"answered": 1, "needed": 2} if kind is errors.ProxiesUnavailableError else {}
+    twin.answers["inbox"] = kind("it went wrong", hint="do this", **arguments)
+    outcome = run("inbox")
+    assert outcome.code == kind.exit_code
+    assert outcome.out == ""
+    assert outcome.err.splitlines() == [
+        "inbox failed: it went wrong",
+        "  state: nothing was changed",
+        "  next:  do this",
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["frobnicate"],
+        ["grant", "dr-lee"],
+        ["grant", "dr-lee", "--category", "horoscopes", "--purpose", "TREAT", "--until", "30d"],
+        ["grant", "dr-lee", "--category", "vitals", "--purpose", "FUN", "--until", "30d"],
+        ["grant", "dr-lee", "--category", "vitals", "--purpose", "TREAT", "--until", "soon"],
+        ["upload", "--patient", "ada"],
+        ["upload", "/nowhere/at/all", "--patient", "ada"],
+        ["devnet", "up", "--proxies", "2", "--threshold", "3"],
+        ["query", "policies", "--state", "happy"],
+    ],
+)
+def test_bad_arguments_end_with_2(run: Callable[..., Outcome], twin: Twin, arguments: list[str]) -> None:
+    outcome = run(*arguments)
+    assert outcome.code == 2
+    assert "nothing was changed" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert twin.calls == []
+
+
+def test_interrupt_ends_with_130(run: Callable[..., Outcome], twin: Twin) -> None:
+    twin.answers["inbox"] = KeyboardInterrupt()
+    assert run("inbox").code == 130
+
+
+def test_unforeseen_error_shows_neither_traceback_nor_message(run: Callable[..., Outcome], twin: Twin) -> None:
+    twin.answers["inbox"] = ValueError("a secret that a library put into its message")
+    outcome = run("inbox")
+    assert outcome.code == 1
+    assert "secret" not in outcome.err
+    assert "Traceback" not in outcome.err
+    assert "--debug" in outcome.err
+
+
+def test_debug_shows_the_traceback(run: Callable[..., Outcome], twin: Twin) -> None:
+    twin.answers["inbox"] = errors.IntegrityError("it doesn't fit")
+    outcome = run("inbox", "--debug")
+    assert outcome.code == 6
+    assert "Traceback" in outcome.err
+
+
+def test_full_disk_is_said(run: Callable[..., Outcome], twin: Twin) -> None:
+    twin.answers["inbox"] = OSError(errno.ENOSPC, "No space left on device")
+    outcome = run("inbox")
+    assert outcome.code == 1
+    assert "the disk is full" in outcome.err
+
+
+def test_json_failure_is_one_object_on_standard_error(run: Callable[..., Outcome], twin: Twin) -> None:
+    twin.answers["inbox"] = errors.PolicyRevokedError("the patient took it back")
+    outcome = run("inbox", "--json")
+    assert outcome.out == ""
+    assert json.loads(outcome.err) == {
+        "schema": "panachain/error/1",
+        "command": "inbox",
+        "error": "PolicyRevokedError",
+        "message": "the patient took it back",
+        "unchanged": "nothing was changed",
+        "hint": "",
+        "exit_code": 5,
+    }
+
+
+def test_revoke_without_terminal_and_yes_is_refused(run: Callable[..., Outcome], twin: Twin) -> None:
+    outcome = run("revoke", POLICY)
+    assert outcome.code == 2
+    assert "--yes" in outcome.err
+    assert twin.calls == []
+
+
+def test_terminal_controls_in_a_message_are_replaced(run: Callable[..., Outcome], twin: Twin) -> None:
+    twin.answers["inbox"] = errors.UnavailableError("proxy says \x1b]0;owned\x07 hello")
+    assert "\x1b" not in run("inbox").err
+
+
+def test_no_profile_is_said_before_a_passphrase_is_asked(run: Callable[..., Outcome]) -> None:
+    outcome = run("whoami")
+    assert outcome.code == 2
+    assert "there is no profile" in outcome.err
+
+
+def test_no_network_is_said_with_a_fix(run: Callable[..., Outcome]) -> None:
+    outcome = run("doctor")
+    assert outcome.code == 2
+    assert "devnet up" in outcome.out

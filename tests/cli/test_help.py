@@ -1,0 +1,76 @@
+"""Help answers at once, and is complete."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import click
+import pytest
+
+from panachain.cli.main import COMMANDS, cli
+from tests.cli.twin import Outcome
+
+HEAVY = {
+    *("web3", "eth_account", "httpx", "cryptography", "fastapi", "uvicorn", "pydicom", "sqlalchemy", "ipfshttpclient"),
+    *("nucypher_core", "coincurve", "rich", "zstandard", "pydantic", "panachain.sdk", "panachain.chain"),
+}
+
+
+def every(command: click.Command = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Walk all commands."""
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from every(found, (*path, name))
+
+
+PATHS = [path for path, _ in every()]
+
+
+def imported_after(*arguments: str) -> set[str]:
+    program = (
+        "import json, sys\nfrom panachain.cli.main import main\n"
+        f"for path in {[list(arguments)] if arguments else [[*path, '--help'] for path in PATHS]!r}: main(path)\n"
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    return set(json.loads(done.stderr.strip().splitlines()[-1]))
+
+
+def test_help_of_every_command_loads_nothing_heavy() -> None:
+    assert not imported_after() & HEAVY
+
+
+def test_help_of_the_root_loads_no_command() -> None:
+    loaded = {name for name in imported_after("--help") if name.startswith("panachain.cli.")}
+    assert loaded <= {f"panachain.cli.{name}" for name in ("main", "app", "output", "passphrase")}
+
+
+def test_every_name_in_the_table_is_its_command() -> None:
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+
+
+@pytest.mark.parametrize("path", PATHS, ids=" ".join)
+def test_help_shows_examples_and_json(run: Callable[..., Outcome], path: tuple[str, ...]) -> None:
+    outcome = run(*path, "--help")
+    assert outcome.code == 0
+    assert "Examples:" in outcome.out
+    assert "--json" in outcome.out
+    assert "panachain" in outcome.out.split("Examples:")[1]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_of_the_shell(run: Callable[..., Outcome], shell: str) -> None:
+    outcome = run("completion", shell)
+    assert outcome.code == 0
+    assert "_PANACHAIN_COMPLETE" in outcome.out

@@ -1,0 +1,73 @@
+"""What several tests share: a devnet with actors, and where the outside vectors are."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panachain.config import Config
+from panachain.model.actors import Role
+from panachain.sdk import Devnet, Network, open_actor
+from panachain.sdk.profiles import create_profile, load_profile
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+PASSPHRASE = "correct horse battery staple"
+
+
+def shared(*parts: str) -> Path:
+    """Return a path in the folder of outside data, or skip with the reason."""
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"outside data {'/'.join(parts)} isn't beside the project")
+    return path
+
+
+@dataclass
+class World:
+    """A running devnet with its actors."""
+
+    home: Path
+    network: Network
+    passphrase_file: Path
+    actors: dict[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        return self.actors[name]
+
+
+@contextmanager
+def running_world() -> Iterator[World]:
+    """Start a devnet, admit everybody, pair the patient, and stop it all at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="panachain-test-"))
+    home = folder / "home"
+    passphrase_file = folder / "passphrase"
+    passphrase_file.write_text(PASSPHRASE)
+    passphrase_file.chmod(0o600)
+    try:
+        Devnet.up(home, passphrase=PASSPHRASE)
+        roles = {
+            "hospital": Role.HOSPITAL,
+            "patient": Role.PATIENT,
+            "clinician": Role.PRACTITIONER,
+            "stranger": Role.PRACTITIONER,
+            "researcher": Role.RESEARCHER,
+        }
+        with Network.open(Config.load({"home": str(home)}, {})) as network:
+            for name, role in roles.items():
+                create_profile(home, name, role, PASSPHRASE)
+            actors = {name: open_actor(network, load_profile(home, name), PASSPHRASE) for name in roles}
+            for actor in actors.values():
+                actor.register()
+            actors["patient"].pair("hospital")
+            yield World(home, network, passphrase_file, actors)
+    finally:
+        if (home / "network.json").exists():
+            Devnet.down(home)
+        shutil.rmtree(folder)

@@ -1,0 +1,145 @@
+"""The strict wrapper around Umbral (security rule 8)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from panachain.crypto import umbral
+from panachain.errors import IntegrityError, UsageError
+from tests.support import shared
+
+LANE, GRANTEE = umbral.SecretKey.random(), umbral.SecretKey.random()
+SIGNER = umbral.Signer(umbral.SecretKey.random())
+KEYS = {"verifying": SIGNER.public, "delegating": LANE.public, "receiving": GRANTEE.public}
+KEY = bytes(range(32))
+
+
+def cfrags(wrap: bytes, kfrags: list[bytes]) -> list[bytes]:
+    return [umbral.reencrypt(umbral.capsule_of(wrap), umbral.check_kfrag(k, **KEYS), **KEYS) for k in kfrags]
+
+
+@pytest.mark.parametrize("chosen", [(0, 1), (0, 2), (1, 2)])
+def test_any_two_of_three_open(chosen: tuple[int, int]) -> None:
+    wrap = umbral.wrap(LANE.public, KEY)
+    kfrags = umbral.delegate(LANE, GRANTEE.public, SIGNER, threshold=2, shares=3)
+    helped = cfrags(wrap, [kfrags[i] for i in chosen])
+
+    opened = umbral.unwrap_reencrypted(
+        GRANTEE, wrap, helped, verifying=SIGNER.public, delegating=LANE.public, threshold=2
+    )
+
+    assert opened == KEY
+
+
+def test_one_of_two_needed_opens_nothing() -> None:
+    wrap = umbral.wrap(LANE.public, KEY)
+    kfrags = umbral.delegate(LANE, GRANTEE.public, SIGNER, threshold=2, shares=3)
+    one = cfrags(wrap, kfrags[:1])
+
+    with pytest.raises(UsageError):
+        umbral.unwrap_reencrypted(GRANTEE, wrap, one, verifying=SIGNER.public, delegating=LANE.public, threshold=2)
+    with pytest.raises(IntegrityError):
+        umbral.unwrap_reencrypted(GRANTEE, wrap, one * 2, verifying=SIGNER.public, delegating=LANE.public, threshold=2)
+
+
+@pytest.mark.parametrize(("threshold", "shares"), [(0, 3), (1, 3), (4, 3), (2, 1), (2, 256)])
+def test_refuses_thresholds_that_the_library_would_take(threshold: int, shares: int) -> None:
+    with pytest.raises(UsageError):
+        umbral.delegate(LANE, GRANTEE.public, SIGNER, threshold=threshold, shares=shares)
+
+
+def test_wrap_opens_for_its_key_only() -> None:
+    wrap = umbral.wrap(LANE.public, KEY)
+
+    assert umbral.unwrap(LANE, wrap) == KEY
+    with pytest.raises(IntegrityError):
+        umbral.unwrap(GRANTEE, wrap)
+
+
+def test_every_changed_byte_of_a_wrap_is_found() -> None:
+    wrap = umbral.wrap(LANE.public, KEY)
+    for position in range(len(wrap)):
+        changed = bytearray(wrap)
+        changed[position] ^= 1
+        with pytest.raises(IntegrityError):
+            umbral.unwrap(LANE, bytes(changed))
+
+
+def test_every_changed_byte_of_a_cfrag_is_found() -> None:
+    wrap = umbral.wrap(LANE.public, KEY)
+    kfrag = umbral.delegate(LANE, GRANTEE.public, SIGNER, threshold=2, shares=3)[0]
+    cfrag = cfrags(wrap, [kfrag])[0]
+    accepted = []
+    for position in range(len(cfrag)):
+        changed = bytearray(cfrag)
+        changed[position] ^= 1
+        try:
+            umbral.check_cfrag(bytes(changed), umbral.capsule_of(wrap), **KEYS)
+            accepted.append(position)
+        except IntegrityError:
+            continue
+    assert accepted == []
+
+
+@pytest.mark.parametrize("size", [0, 1, umbral.KFRAG_SIZE - 1, umbral.KFRAG_SIZE + 1])
+def test_refuses_kfrags_of_another_size(size: int) -> None:
+    with pytest.raises(IntegrityError):
+        umbral.check_kfrag(bytes(size), **KEYS)
+
+
+def test_refuses_kfrag_for_another_lane_or_grantee() -> None:
+    kfrag = umbral.delegate(LANE, GRANTEE.public, SIGNER, threshold=2, shares=3)[0]
+    with pytest.raises(IntegrityError):
+        umbral.check_kfrag(kfrag, **(KEYS | {"delegating": GRANTEE.public}))
+    with pytest.raises(IntegrityError):
+        umbral.check_kfrag(kfrag, **(KEYS | {"receiving": LANE.public}))
+
+
+def test_signature_refuses_its_malleable_twin() -> None:
+    order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+    signature = SIGNER.sign(b"message")
+    twin = signature[:32] + (order - int.from_bytes(signature[32:], "big")).to_bytes(32, "big")
+
+    umbral.verify(SIGNER.public, b"message", signature)
+    for message, bad in ((b"message", twin), (b"massage", signature), (b"message", signature[:-1])):
+        with pytest.raises(IntegrityError):
+            umbral.verify(SIGNER.public, message, bad)
+
+
+def test_repr_shows_no_secret() -> None:
+    secret = umbral.SecretKey.from_bytes(KEY)
+    assert KEY.hex() not in repr(secret) + repr(umbral.Signer(secret))
+
+
+class TestOutsideVectors:
+    def load(self) -> dict[str, Any]:
+        path = next(p for p in sorted(shared("vectors", "umbral-cross").iterdir()) if p.suffix == ".json")
+        vectors: dict[str, Any] = json.loads(path.read_bytes())
+        return vectors
+
+    def keys(self, vectors: dict[str, Any]) -> dict[str, bytes]:
+        secret = {n: umbral.SecretKey.from_bytes(bytes.fromhex(vectors[f"{n}_sk"])) for n in KEYS_OF}
+        return {name: secret[source].public for name, source in NAMES.items()}
+
+    def test_kfrags_and_cfrags_of_another_implementation_verify(self) -> None:
+        vectors = self.load()
+        keys = self.keys(vectors)
+        capsule = bytes.fromhex(vectors["capsule"])
+        for kfrag in vectors["kfrags"]:
+            checked = umbral.check_kfrag(bytes.fromhex(kfrag), **keys)
+            umbral.check_cfrag(umbral.reencrypt(capsule, checked, **keys), capsule, **keys)
+        for cfrag in vectors["cfrags"]:
+            umbral.check_cfrag(bytes.fromhex(cfrag), capsule, **keys)
+
+    def test_kfrag_with_foreign_base_point_is_refused(self) -> None:
+        vectors = self.load()
+        forged = bytes.fromhex(vectors["negative"]["forged_params_u_kfrag_must_be_rejected_by_our_wrapper"])
+        with pytest.raises(IntegrityError, match="base point"):
+            umbral.check_kfrag(forged, **self.keys(vectors))
+
+
+KEYS_OF = ("delegating", "receiving", "signing")
+NAMES = {"verifying": "signing", "delegating": "delegating", "receiving": "receiving"}

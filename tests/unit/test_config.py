@@ -1,0 +1,69 @@
+"""Settings: flag, then environment, then panachain.toml, then default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from panachain.config import MAXIMUM_FILE_SIZE, Config
+from panachain.errors import ConfigurationError
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A settings folder of our own."""
+    folder = tmp_path / "settings" / "panachain"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder.parent))
+    return folder / "panachain.toml"
+
+
+def test_each_source_beats_the_next_one(tmp_path: Path, settings: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    settings.write_text(f'home = "{home}"\nprofile = "outer"\nipfs = "kubo"\ntimeout = 3\n')
+    (home / "panachain.toml").write_text('profile = "inner"\nconfirmations = 2\nipfs = "embedded"\n')
+    config = Config.load({"profile": "flag", "home": None}, {"PANACHAIN_IPFS": "auto"})
+    assert (config.home, config.profile, config.ipfs) == (home, "flag", "auto")
+    assert (config.confirmations, config.timeout) == (2, 3.0)
+    assert config.origins["profile"] == "flag"
+    assert config.origins["ipfs"] == "environment PANACHAIN_IPFS"
+    assert config.origins["confirmations"] == f"file {home / 'panachain.toml'}"
+    assert config.origins["timeout"] == f"file {settings}"
+
+
+def test_working_folder_has_no_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "panachain.toml").write_text('mainchain_rpc = "http://attacker.example"\n')
+    monkeypatch.chdir(tmp_path)
+    assert Config.load({}, {"PANACHAIN_HOME": str(tmp_path / "home")}).mainchain_rpc == ""
+
+
+def test_network_file_lies_in_the_home(tmp_path: Path) -> None:
+    assert Config.load({"home": str(tmp_path)}, {}).network_file == tmp_path / "network.json"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "profile = ",
+        'colour = "red"',
+        "profile = ['a']",
+        "confirmations = true",
+        "confirmations = -1",
+        "timeout = nan",
+        "timeout = 0",
+        'ipfs = "s3"',
+        'mainchain_rpc = "file:///etc/passwd"',
+        "#" * (MAXIMUM_FILE_SIZE + 1),
+    ],
+)
+def test_refuses_settings_that_make_no_sense(settings: Path, text: str) -> None:
+    settings.write_text(text)
+    with pytest.raises(ConfigurationError):
+        Config.load({}, {})
+
+
+def test_named_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="PANACHAIN_CONFIG"):
+        Config.load({}, {"PANACHAIN_CONFIG": str(tmp_path / "none.toml")})
