@@ -260,7 +260,7 @@ class TestZFaults:
         before = [record.content for record in world.clinician.open(policy.policy_id)]
         refused = 0
         try:
-            # One byte in each stretch of 4 KiB, so that every kind of block is hit: terms, manifests, headers, contents.
+            # One byte in each stretch, so that every kind of block is hit: terms, manifests, headers, contents.
             for pack, content in good.items():
                 for position in range(0, len(content), max(len(content) // 40, 4096)):
                     changed = bytearray(content)
