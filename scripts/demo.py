@@ -269,6 +269,9 @@ def plain(files: Sequence[Path]) -> Counter[tuple[Category, bytes]]:
     for path in files:
         records = list(read_source(path, fallback_category(path)))
         digests = {record.source_digest for record in records}
+        if path.suffix == ".json" and records and records[0].media_type == MEDIA_TYPE:
+            split = Counter(item for record in records for item in resources(record.content))
+            must(split == Counter(resources(path.read_bytes())), "splitting drops and changes nothing")
         if not digests <= seen:
             items.update(i for record in records for i in pieces(record.category, record.media_type, record.content))
         seen |= digests

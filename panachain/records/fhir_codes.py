@@ -64,7 +64,11 @@ BY_LABEL: Final = {
 }
 """Codes of meta.security: HL7 v3 ActCode, sensitivity."""
 
+_CIEL_HIV: Final = ("856", "1030", "1040", "1042", "1088", "1149", "1250", "1255", "1261", "159911", "138405", "5497")
+"""CIEL concepts (OpenMRS): HIV tests, viral load, CD4 count, antiretroviral treatment; written with 36 characters."""
+
 SENSITIVE: Final = {
+    **dict.fromkeys((code.ljust(36, "A") for code in _CIEL_HIV), C.SEXUAL_HEALTH),
     # HIV and sexually transmitted disease: SNOMED CT, LOINC, ICD-10-CM.
     **dict.fromkeys(
         (

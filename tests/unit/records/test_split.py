@@ -48,6 +48,7 @@ def test_every_resource_of_real_data_is_kept(folder: str) -> None:
     ("code", "category"),
     [
         ("86406008", Category.SEXUAL_HEALTH),
+        ("1040".ljust(36, "A"), Category.SEXUAL_HEALTH),
         ("370143000", Category.MENTAL_HEALTH),
         ("7200002", Category.SUBSTANCE_USE),
         ("38341003", Category.CONDITIONS),
