@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -101,6 +102,14 @@ class Network:
             for actor in self.mainchain.actors(Role.PROXY)
             if actor.status is Status.ACTIVE
         ]
+
+    def reachable(self, proxies: Sequence[ProxyRef]) -> list[ProxyRef]:
+        """Return a policy's proxies at the endpoints where the registry says they answer now.
+
+        Keys stay those of the policy: the registry can move a proxy, not replace it.
+        """
+        endpoints = {actor.address: actor.endpoint for actor in self.mainchain.actors(Role.PROXY)}
+        return [replace(proxy, endpoint=endpoints.get(proxy.address, proxy.endpoint)) for proxy in proxies]
 
     def hospital_heads(self) -> list[HospitalHeads]:
         """Return every hospital's storage transactions, checked against the contract's head.

@@ -169,7 +169,7 @@ class Patient(ActorSession):
             tx, gas = sent.tx_hash, sent.gas_used
         receipts: list[Receipt] = []
         unreachable: list[str] = []
-        for proxy in terms.proxies:
+        for proxy in self.network.reachable(terms.proxies):
             try:
                 answer = post(
                     proxy.endpoint, "/v1/revoke", {"schema": messages.REVOKE, "policy_id": policy_id}, timeout=_TIMEOUT
@@ -341,7 +341,7 @@ class Patient(ActorSession):
 
         entries: list[LogEntry] = []
         answered = 0
-        for proxy in terms.proxies:
+        for proxy in self.network.reachable(terms.proxies):
             try:
                 receipts = ask(proxy)
             except PolicyUnknownError:

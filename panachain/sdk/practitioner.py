@@ -209,7 +209,7 @@ class Practitioner(ActorSession):
 
         # 5. Ask proxies in parallel until t gave cfrags for every capsule, each verified.
         answers, _ = collect(
-            terms.proxies,
+            self.network.reachable(terms.proxies),
             needed=terms.threshold,
             ask=ask,
             what=f"opening lane {lane.scope.text} of policy {terms.policy_id}",

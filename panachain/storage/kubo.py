@@ -56,8 +56,11 @@ class KuboStore:
             files=data,
             opts={"cid-codec": CODEC_NAMES[cid.codec], "mhtype": "sha2-256", "pin": "false"},
         )
-        if answer.get("Key") != str(cid):
-            raise IntegrityError(f"the Kubo node stored block {cid} as {str(answer.get('Key'))[:80]!r}")
+        # The client gives a list of JSON values where the node streams them.
+        stored = answer[0] if isinstance(answer, list) and answer else answer
+        key = stored.get("Key") if isinstance(stored, dict) else None
+        if key != str(cid):
+            raise IntegrityError(f"the Kubo node stored block {cid} as {str(key)[:80]!r}")
 
     def put_blocks(self, blocks: Iterable[tuple[CID, bytes]]) -> None:
         """Store many blocks."""
