@@ -22,8 +22,8 @@ _PAUSE: Final = 0.2
 class RpcAnswerError(PanaChainError):
     """The node answered with an error; `data` is the revert data, if there is any."""
 
-    def __init__(self, message: str, *, code: int, data: bytes) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, code: int = 0, data: bytes = b"", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
         self.code = code
         self.data = data
 

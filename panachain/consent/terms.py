@@ -1,6 +1,6 @@
 """Terms: what a policy allows, sealed to its grantee and to the patient, and nobody else.
 
-Never on chain: the chain holds the digest of the sealed block. Follows docs/spec/terms.md (`panachain/terms/1`)
+Never on chain: the chain holds the digest of the sealed block. Follows docs/spec/formats.md (`panachain/terms/1`)
 and design section 5.
 
     block = 0x01 ‖ wrap(key → grantee) ‖ wrap(key → patient) ‖ stream(key, padded(signature ‖ dag-cbor map))

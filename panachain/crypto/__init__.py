@@ -1,1 +1,1 @@
-"""Cryptography: vetted primitives composed by published formats (docs/spec/crypto.md). No home-made arithmetic."""
+"""Cryptography: vetted primitives composed by published formats (docs/spec/formats.md). No home-made arithmetic."""

@@ -1,6 +1,6 @@
 """Small seals: one message to one public key, or under one one-time key.
 
-Never signs: who sealed is stated by a signature inside. Follows docs/spec/crypto.md (`panachain/box/1`).
+Never signs: who sealed is stated by a signature inside. Follows docs/spec/formats.md (`panachain/box/1`).
 
     box = wrap(fresh key → public key) ‖ stream(key, padded message, context)
 """

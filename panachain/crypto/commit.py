@@ -1,6 +1,6 @@
 """Key commitment: AES-GCM doesn't commit to its key, so a header does.
 
-Follows docs/spec/crypto.md and "Key Committing AEADs" (RFC 9771 section 4.3.4): one HKDF output is the commitment,
+Follows docs/spec/formats.md and "Key Committing AEADs" (RFC 9771 section 4.3.4): one HKDF output is the commitment,
 others, under other labels, are the content keys; so a ciphertext made for two keys shows at once.
 """
 

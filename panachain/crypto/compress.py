@@ -1,6 +1,6 @@
 """Compression before sealing: zstandard (RFC 8878), or nothing where it doesn't help.
 
-Never decompresses beyond the size that the sealed header declares. Follows docs/spec/crypto.md.
+Never decompresses beyond the size that the sealed header declares. Follows docs/spec/formats.md.
 
     packed = 0x00 ‖ bytes   or   0x01 ‖ zstandard frame
 """

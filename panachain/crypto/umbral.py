@@ -4,7 +4,7 @@ The only file that imports nucypher_core. It never skips a verification, and it 
 doesn't encode back to the same bytes. No curve arithmetic of our own.
 Follows Umbral (Nunez, "Umbral: a threshold proxy re-encryption scheme", 2018) and security rule 8.
 
-    wrap = 0x01 ‖ nucypher_core MessageKit of a 32-byte key (docs/spec/crypto.md)
+    wrap = 0x01 ‖ nucypher_core MessageKit of a 32-byte key (docs/spec/formats.md)
 """
 
 from __future__ import annotations

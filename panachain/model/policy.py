@@ -71,7 +71,7 @@ class ProxyRef:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a policy allows, sealed to its grantee (`panachain/terms/1`, docs/spec/terms.md)."""
+    """What a policy allows, sealed to its grantee (`panachain/terms/1`, docs/spec/formats.md)."""
 
     policy_id: PolicyId
     patient: Address

@@ -2,7 +2,7 @@
 
 A header is random-looking to everybody without a locator key: even the public can't tell which envelope it
 belongs to, so two headers of one patient can't be linked. It never carries a content key.
-Follows docs/spec/header.md (`panachain/header/1`, `panachain/envelope/1`) and design sections 3, 5 and 7.
+Follows docs/spec/formats.md (`panachain/header/1`, `panachain/envelope/1`) and design sections 3, 5 and 7.
 
     header   = 0x01 ‖ 4 slots of 80 bytes ‖ sealed body
     slot i   = AES-256-GCM(HKDF(hospital's locator key of lane i, brief ID i), header key ‖ envelope digest)

@@ -1,7 +1,7 @@
 """Pairings: the public lane keys and locator keys that let one hospital publish to one patient's lanes.
 
 A pairing lets a hospital write and find its own records again; with it nobody opens anything.
-Follows docs/spec/pairing.md (`panachain/pairing/1`) and design sections 2 and 3.
+Follows docs/spec/formats.md (`panachain/pairing/1`) and design sections 2 and 3.
 """
 
 from __future__ import annotations

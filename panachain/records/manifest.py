@@ -2,7 +2,7 @@
 
 A path from root to leaf proves that a key is there; two neighbours in one leaf, or the bounds of a leaf, prove that
 it is not. Everything in it looks random; the root alone names the hospital, which is public.
-Follows docs/spec/manifest.md (`panachain/manifest/1`) and design section 7.
+Follows docs/spec/formats.md (`panachain/manifest/1`) and design section 7.
 
     root  = {v, hospital, sequence, previous, count, node}
     inner = {bounds: [first key of each child], links: [CID of each child]}

@@ -1,6 +1,6 @@
 """Requests for access: what is asked for, sealed to the patient and to the practitioner himself.
 
-Follows docs/spec/terms.md, section "Requests" (`panachain/request/1`).
+Follows docs/spec/formats.md, section "Requests" (`panachain/request/1`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Never hands out a byte that doesn't fit its CID. Blocks lie in append-only packs (small blocks don't cost a file
 each) with an index in SQLite; the pack is on disk before the index names it, so a killed writer leaves at most
 unnamed bytes behind. Two processes may share the folder: each writes a pack of its own.
-Follows docs/spec/storage.md.
+Follows docs/spec/formats.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Kubo as block store, over its RPC.
 
 The only file that imports ipfshttpclient. Never believes an answer: CIDs are computed here first and compared, and
-every block that comes back is hashed. Follows Kubo's RPC v0 and docs/spec/storage.md.
+every block that comes back is hashed. Follows Kubo's RPC v0 and docs/spec/formats.md.
 """
 
 from __future__ import annotations

@@ -1,0 +1,47 @@
+"""`ape run deploy`'s script deploys to the nodes that the settings name, and never overwrites a network file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from panachain.chain import anvil
+from panachain.chain.rpc import Rpc
+from panachain.model.actors import Role
+from panachain.sdk.profiles import create_profile
+from tests.support import PASSPHRASE
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "deploy.py"
+
+
+def test_deploys_once(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    registrar = create_profile(home, "registrar", Role.REGISTRAR, PASSPHRASE)
+    (tmp_path / "passphrase").write_text(PASSPHRASE)
+    (tmp_path / "passphrase").chmod(0o600)
+    main = anvil.start(tmp_path / "main", chain_id=31_401, free=False)
+    side = anvil.start(tmp_path / "side", chain_id=31_402, free=True)
+    try:
+        anvil.fund(Rpc(main.url), registrar.address)
+        environment = os.environ | {
+            "PANACHAIN_HOME": str(home),
+            "PANACHAIN_PASSPHRASE_FILE": str(tmp_path / "passphrase"),
+            "PANACHAIN_MAINCHAIN_RPC": main.url,
+            "PANACHAIN_SIDECHAIN_RPC": side.url,
+            "PYTHONPATH": str(SCRIPT.parents[1]),
+        }
+        runs = [
+            subprocess.run(
+                [sys.executable, str(SCRIPT)], env=environment, capture_output=True, text=True, timeout=60, check=False
+            )
+            for _ in range(2)
+        ]
+    finally:
+        anvil.stop(main.pid)
+        anvil.stop(side.pid)
+    assert runs[0].returncode == 0, runs[0].stderr
+    assert (home / "network.json").is_file()
+    assert runs[1].returncode != 0
+    assert "nothing was deployed" in runs[1].stderr
