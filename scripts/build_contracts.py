@@ -22,6 +22,7 @@ CONTRACTS = (
     "mainchain/RecordLedger",
     "mainchain/PolicyRegistry",
     "mainchain/AccessLog",
+    "mainchain/Checkpoints",
     "sidechain/IdentityRegistry",
     "sidechain/AccessRequests",
     "sidechain/EmergencyAccess",
@@ -30,7 +31,7 @@ MANAGER = "@openzeppelin/contracts/access/manager/AccessManager.sol"
 SETTINGS = {
     "optimizer": {"enabled": True, "runs": 10_000},
     "viaIR": True,
-    "evmVersion": "cancun",
+    "evmVersion": "prague",
     "metadata": {"bytecodeHash": "none", "appendCBOR": False},
     "outputSelection": {"*": {"*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]}},
 }

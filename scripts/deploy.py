@@ -1,21 +1,32 @@
 """Deploy the contracts to the two chains that the settings name, and write the network file.
 
-    ape run deploy        PANACHAIN_MAINCHAIN_RPC, PANACHAIN_SIDECHAIN_RPC and the registrar's profile must be there
+    ape run deploy
 
-The same `panachain.chain.deploy.deploy` serves `panachain devnet up`. The registrar's account pays on the mainchain.
-Never overwrites a network file: a new version is a new address, and a new file.
+    PANACHAIN_MAINCHAIN_RPC, PANACHAIN_SIDECHAIN_RPC   the two nodes
+    PANACHAIN_DEPLOYER_KEY_FILE   a secret key in hex, mode 0600; pays on the mainchain, and has no power afterwards
+    PANACHAIN_REGISTRAR           who admits and suspends
+    PANACHAIN_ADMIN               who changes roles, after a delay; best a multisig, and not the registrar
+    PANACHAIN_VALIDATORS          whose signatures checkpoint the sidechain, separated by commas
+    PANACHAIN_QUORUM              how many of them are needed; more than half by default
+    PANACHAIN_ADMIN_DELAY         seconds; two days by default
+
+The same `panachain.chain.deploy.deploy` serves `panachain devnet up`. Never overwrites a network file: a new version is
+a new address, and a new file.
 """
 
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
-from panachain.chain.deploy import ChainDeployment, deploy
+from panachain.chain.abi import address
+from panachain.chain.deploy import DELAY, ChainDeployment, Governance, deploy
 from panachain.chain.rpc import Rpc
-from panachain.cli.passphrase import read_passphrase
 from panachain.config import Config
 from panachain.errors import ConfigurationError
-from panachain.sdk.profiles import load_profile, unlock, write_private
+from panachain.model.actors import Address
+from panachain.sdk.profiles import write_private
 
 
 def main() -> None:
@@ -25,9 +36,9 @@ def main() -> None:
         raise ConfigurationError("name both nodes: PANACHAIN_MAINCHAIN_RPC and PANACHAIN_SIDECHAIN_RPC")
     if config.network_file.exists():
         raise ConfigurationError(f"{config.network_file} exists; nothing was deployed")
-    seed = unlock(load_profile(config.home, config.profile or "registrar"), read_passphrase("the registrar's profile"))
+    who = governance()
     main_rpc, side_rpc = Rpc(config.mainchain_rpc), Rpc(config.sidechain_rpc)
-    deployment = deploy(main_rpc, side_rpc, seed.account_key(), lock_folder=config.home / "nonces")
+    deployment = deploy(main_rpc, side_rpc, deployer_key(), who, lock_folder=config.home / "nonces")
     network = {
         "schema": "panachain/network/1",
         "mainchain": describe(main_rpc.url, deployment.mainchain),
@@ -37,6 +48,48 @@ def main() -> None:
     }
     write_private(config.network_file, json.dumps(network, indent=1).encode())
     print(config.network_file)
+
+
+def governance() -> Governance:
+    """Return who is in charge afterwards, as the settings say."""
+    validators = tuple(account(text) for text in setting("PANACHAIN_VALIDATORS").split(","))
+    try:
+        quorum = int(os.environ.get("PANACHAIN_QUORUM", len(validators) // 2 + 1))
+        delay = int(os.environ.get("PANACHAIN_ADMIN_DELAY", DELAY))
+    except ValueError:
+        raise ConfigurationError("PANACHAIN_QUORUM and PANACHAIN_ADMIN_DELAY are whole numbers") from None
+    registrar, admin = account(setting("PANACHAIN_REGISTRAR")), account(setting("PANACHAIN_ADMIN"))
+    return Governance(registrar, admin, validators, quorum, delay)
+
+
+def deployer_key() -> bytes:
+    """Return the deployer's secret key from its file, which nobody else may read."""
+    path = Path(setting("PANACHAIN_DEPLOYER_KEY_FILE"))
+    try:
+        if path.stat().st_mode & 0o077:
+            raise ConfigurationError(f"{path} can be read by others", hint=f"chmod 600 {path}")
+        return bytes.fromhex(path.read_text().strip().removeprefix("0x"))
+    except OSError as exc:
+        raise ConfigurationError(f"{path} can't be read: {exc.strerror}") from exc
+    except ValueError:
+        # Not chained: the message could quote the key.
+        raise ConfigurationError(f"{path} doesn't hold a secret key in hex") from None
+
+
+def account(text: str) -> Address:
+    """Return an address as EIP-55."""
+    try:
+        return Address(address(text.strip()))
+    except ValueError:
+        raise ConfigurationError(f"{text.strip()!r} isn't an address") from None
+
+
+def setting(name: str) -> str:
+    """Return a setting that must be there."""
+    value = os.environ.get(name, "")
+    if not value:
+        raise ConfigurationError(f"{name} isn't set; the head of scripts/deploy.py lists the settings")
+    return value
 
 
 def describe(url: str, chain: ChainDeployment) -> dict[str, object]:

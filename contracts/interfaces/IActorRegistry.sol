@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 pragma solidity ^0.8.28;
 
+import {IAccessLog} from "./IAccessLog.sol";
+import {IRecordLedger} from "./IRecordLedger.sol";
 import {Status} from "../types/Status.sol";
 
 /// @title Public actors of the mainchain
 /// @notice Says which accounts are hospitals, proxies, researchers and registrars, and under which keys.
-/// @dev Keys and endpoints are in events; storage holds a hash of the keys, against which readers check them.
+/// @dev Keys, organisation and endpoint are in events; storage commits to the first two, and readers check it. The
+/// registry tells the ledger and the log who may write, so that a storage transaction needn't ask.
 interface IActorRegistry {
     /// @notice What an actor is.
     enum Role {
@@ -16,21 +19,18 @@ interface IActorRegistry {
         Registrar
     }
 
-    /// @notice One actor.
+    /// @notice One actor, in one slot.
     struct Actor {
         /// @notice What he is.
         Role role;
         /// @notice Whether he may act.
         Status status;
-        /// @notice Unix seconds.
-        uint48 registeredAt;
-        /// @notice Who operates a proxy; zero for none.
-        address organisation;
-        /// @notice keccak256(abi.encode(receivingKey, verifyingKey)).
-        bytes32 keysHash;
+        /// @notice The first 30 bytes of keccak256(abi.encode(receivingKey, verifyingKey, organisation)).
+        bytes30 details;
     }
 
     /// @notice An actor was admitted.
+    /// @param organisation Who operates a proxy; zero for none.
     event ActorRegistered(
         address indexed account,
         Role indexed role,
@@ -54,6 +54,8 @@ interface IActorRegistry {
     error ActorInvalidKey(uint256 receivingLength, uint256 verifyingLength);
     /// @notice The account has another status than the call needs.
     error ActorUnexpectedStatus(address account, Status actual);
+    /// @notice The caller isn't the access log.
+    error ActorNotAccessLog(address caller);
 
     /// @notice Admit an actor. Only the registrar.
     /// @param receivingKey Compressed secp256k1 point, 33 bytes: what is sealed to the actor.
@@ -70,6 +72,10 @@ interface IActorRegistry {
     /// @notice Suspend an actor. Only the registrar.
     function suspend(address account) external;
 
+    /// @notice Suspend a proxy that its own signature convicts; nothing happens to one that is suspended already.
+    /// Only the access log.
+    function convict(address proxy) external;
+
     /// @notice Take a suspension back. Only the registrar.
     function reinstate(address account) external;
 
@@ -82,9 +88,9 @@ interface IActorRegistry {
     /// @notice Whether the account is active in this role.
     function isActive(address account, Role role) external view returns (bool);
 
-    /// @notice How many actors were registered.
-    function actorCount() external view returns (uint256);
+    /// @notice The ledger that this registry made, for its hospitals.
+    function recordLedger() external view returns (IRecordLedger);
 
-    /// @notice The account registered as number `index`, from 0 on.
-    function actorAt(uint256 index) external view returns (address);
+    /// @notice The log that this registry made, for its proxies.
+    function accessLog() external view returns (IAccessLog);
 }

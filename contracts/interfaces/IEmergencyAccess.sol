@@ -2,21 +2,23 @@
 pragma solidity ^0.8.28;
 
 /// @title Break-glass access
-/// @notice One practitioner asks, a second one of the same hospital co-signs; access lasts four hours, a review is
-/// due in 72, and a missed one suspends the practitioner.
+/// @notice One practitioner asks, a second one of the same hospital co-signs within the hour; access lasts four
+/// hours, a review is due in 72, and a missed one suspends the practitioner.
 interface IEmergencyAccess {
     /// @notice One emergency.
     struct Emergency {
         /// @notice Who asked.
         address practitioner;
+        /// @notice Unix seconds of the request.
+        uint48 requestedAt;
         /// @notice Unix seconds of the co-signature; zero before.
         uint48 cosignedAt;
+        /// @notice Whose emergency lane.
+        address patient;
         /// @notice Whether the review was held.
         bool reviewed;
         /// @notice Whether the review was missed and the practitioner suspended.
         bool enforced;
-        /// @notice Whose emergency lane.
-        address patient;
         /// @notice Who co-signed; zero before.
         address cosigner;
         /// @notice Reason code: the sha2-256 digest in the CID of the sealed reason (CIDv1, raw).
@@ -44,6 +46,10 @@ interface IEmergencyAccess {
     error EmergencyUnknown(uint256 id);
     /// @notice Nobody co-signs for himself, twice, or for another hospital.
     error EmergencyInvalidCosigner(uint256 id, address cosigner);
+    /// @notice Nobody co-signed within the hour.
+    error EmergencyRequestExpired(uint256 id, uint256 dueAt, uint256 currentTime);
+    /// @notice Nobody co-signed: there was no access, and there is nothing to review.
+    error EmergencyNotCosigned(uint256 id);
     /// @notice The review was held, or missed and enforced, already.
     error EmergencyClosed(uint256 id);
     /// @notice The review isn't overdue.
@@ -52,7 +58,7 @@ interface IEmergencyAccess {
     /// @notice Ask for emergency access. Only active practitioners.
     function request(address patient, bytes32 reason) external returns (uint256 id);
 
-    /// @notice Co-sign. Only another active practitioner of the same hospital.
+    /// @notice Co-sign within one hour. Only another active practitioner of the same hospital.
     function cosign(uint256 id) external;
 
     /// @notice State that the review was held. Only the registrar.

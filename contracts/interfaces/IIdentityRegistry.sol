@@ -47,6 +47,17 @@ interface IIdentityRegistry {
     /// @notice A patient took his assent back.
     event HospitalUnpaired(address indexed patient, address indexed hospital);
 
+    /// @notice A patient named other guardians; an open recovery is void.
+    event GuardiansChanged(address indexed patient, address[] guardians, uint8 threshold);
+    /// @notice A guardian spoke for a move of the patient to another account.
+    event RecoveryApproved(address indexed patient, address indexed successor, address indexed guardian);
+    /// @notice Enough guardians spoke; the move can be completed from `readyAt` on.
+    event RecoveryOpened(address indexed patient, address indexed successor, uint48 readyAt);
+    /// @notice The patient vetoed.
+    event RecoveryCancelled(address indexed patient);
+    /// @notice The patient is another account from now on; the old one never acts again.
+    event IdentityReplaced(address indexed patient, address indexed successor);
+
     /// @notice The account is registered already.
     error IdentityAlreadyRegistered(address account);
     /// @notice The lookup key belongs to somebody already.
@@ -61,6 +72,20 @@ interface IIdentityRegistry {
     error IdentityNotActivePatient(address account);
     /// @notice There is no such pairing.
     error IdentityNotPaired(address patient, address hospital);
+    /// @notice Not 1 to 16 guardians, or a threshold that they can't reach.
+    error IdentityInvalidGuardians(uint256 guardians, uint8 threshold);
+    /// @notice Guardians are listed once each, in ascending order, without the patient and the zero address.
+    error IdentityInvalidGuardian(address guardian);
+    /// @notice The caller isn't a guardian of this patient.
+    error IdentityNotGuardian(address patient, address caller);
+    /// @notice The successor isn't another active patient.
+    error IdentityInvalidSuccessor(address patient, address successor);
+    /// @notice The guardian spoke for this successor already.
+    error IdentityAlreadyApproved(address patient, address guardian);
+    /// @notice There is a recovery already that the patient hasn't vetoed.
+    error IdentityRecoveryOpen(address patient, address successor);
+    /// @notice There is no recovery, or its delay isn't over; `readyAt` is zero for none.
+    error IdentityRecoveryNotReady(address patient, uint48 readyAt, uint256 currentTime);
 
     /// @notice Admit a person. Only the registrar.
     function register(
@@ -84,6 +109,31 @@ interface IIdentityRegistry {
 
     /// @notice Take the assent back.
     function unpair(address hospital) external;
+
+    /// @notice Name one's guardians; replaces the ones before, and none are named by an empty list. Only active
+    /// patients.
+    /// @param guardians At most 16 accounts, ascending. They need not be registered, and may be contracts.
+    /// @param threshold How many of them can move the patient to another account.
+    function setGuardians(address[] calldata guardians, uint8 threshold) external;
+
+    /// @notice Speak for moving a patient to a successor, whom the registrar admitted. Only guardians of the patient.
+    /// The delay runs from the approval that reaches the threshold.
+    function approveRecovery(address patient, address successor) external;
+
+    /// @notice Veto every approval until now, and a recovery that isn't completed. Only the patient, also suspended.
+    function cancelRecovery() external;
+
+    /// @notice Complete a recovery whose delay is over; the successor inherits the patient's lookup key. Anyone.
+    function completeRecovery(address patient) external;
+
+    /// @notice A patient's guardians, ascending, and how many of them are needed; empty for none.
+    function guardiansOf(address patient) external view returns (address[] memory guardians, uint8 threshold);
+
+    /// @notice The open recovery of a patient; zeros for none.
+    function recoveryOf(address patient) external view returns (address successor, uint48 readyAt);
+
+    /// @notice The account that a replaced patient moved to; zero for none.
+    function successorOf(address patient) external view returns (address);
 
     /// @notice One person; all fields zero when the account isn't registered.
     function identityOf(address account) external view returns (Identity memory);

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 pragma solidity ^0.8.28;
 
+import {CompactSignature} from "../libraries/Signatures.sol";
+import {Disclosure} from "../types/Disclosure.sol";
 import {PolicyId, PolicyStatus} from "../types/PolicyId.sol";
 
 /// @title Policy transactions
 /// @notice A patient's one-time key grants and revokes one policy, directly or by a signature that anyone relays.
-/// @dev A relayer can neither change nor repeat what was signed: chain ID, contract, deadline and the policy's own
-/// state are in the way. A revocation needs no grant before it, and makes a later one impossible.
+/// @dev A relayer can neither change nor repeat what was signed: chain ID, contract and the policy's own state are in
+/// the way. He can withhold it: a grant until its deadline, a revocation not at all, since anyone can send it, at any
+/// time. A revocation needs no grant before it, and makes a later one impossible.
 interface IPolicyRegistry {
-    /// @notice The public side of a policy.
+    /// @notice The public side of a policy, as its owner signs it.
     struct Grant {
         /// @notice The policy's one-time key; its address is the policy's ID.
         address owner;
@@ -16,28 +19,17 @@ interface IPolicyRegistry {
         uint48 startsAt;
         /// @notice Unix seconds, exclusive.
         uint48 expiresAt;
+        /// @notice Unix seconds, inclusive: it can't be granted later.
+        uint48 deadline;
         /// @notice The sha2-256 digest in the CID of the sealed terms (CIDv1, raw).
         bytes32 terms;
-        /// @notice HL7 PurposeOfUse bits; zero in a sealed policy.
-        uint32 purposes;
-        /// @notice Category bits; zero in a sealed policy.
-        uint32 categories;
-        /// @notice DUO code bits; zero in a sealed policy.
-        uint64 dataUse;
-        /// @notice The study of an open policy; zero for none.
-        address study;
+        /// @notice What everybody may know; zero in a sealed policy.
+        Disclosure disclosure;
     }
 
     /// @notice A policy was granted.
     event PolicyGranted(
-        PolicyId indexed policyId,
-        uint48 startsAt,
-        uint48 expiresAt,
-        bytes32 terms,
-        uint32 purposes,
-        uint32 categories,
-        uint64 dataUse,
-        address study
+        PolicyId indexed policyId, uint48 startsAt, uint48 expiresAt, bytes32 terms, Disclosure disclosure
     );
     /// @notice A policy was revoked; it never becomes active again.
     event PolicyRevoked(PolicyId indexed policyId);
@@ -54,36 +46,41 @@ interface IPolicyRegistry {
     error PolicyNotOwner(PolicyId policyId, address caller);
     /// @notice The signature isn't the owner's for exactly this action on this chain and contract.
     error PolicyInvalidSignature(PolicyId policyId);
-    /// @notice The signature is too old.
-    error PolicySignatureExpired(uint48 deadline, uint256 currentTime);
-    /// @notice The lists of a batch have different lengths.
-    error PolicyBatchLengths(uint256 items, uint256 deadlines, uint256 signatures);
+    /// @notice The grant is too old.
+    error PolicyDeadlineOver(uint48 deadline, uint256 currentTime);
+    /// @notice A batch has as many signatures as items.
+    error PolicyBatchLengths(uint256 items, uint256 signatures);
 
     /// @notice Grant the caller's own policy.
     function grant(Grant calldata policy) external;
 
     /// @notice Grant a policy that its one-time key signed (EIP-712 or ERC-1271).
-    function grantBySignature(Grant calldata policy, uint48 deadline, bytes calldata signature) external;
+    function grantBySignature(Grant calldata policy, bytes calldata signature) external;
 
-    /// @notice Grant several signed policies, all or none.
-    function grantBatch(Grant[] calldata policies, uint48[] calldata deadlines, bytes[] calldata signatures) external;
+    /// @notice Grant several signed policies, all or none. Signatures are of 64 bytes, also those of contracts.
+    function grantBatch(Grant[] calldata policies, CompactSignature[] calldata signatures) external;
 
     /// @notice Revoke the caller's own policy, granted or not.
     function revoke() external;
 
-    /// @notice Revoke a policy by its one-time key's signature (EIP-712 or ERC-1271).
-    function revokeBySignature(address owner, uint48 deadline, bytes calldata signature) external;
+    /// @notice Revoke a policy by its one-time key's signature of Revoke(address owner) (EIP-712 or ERC-1271).
+    function revokeBySignature(address owner, bytes calldata signature) external;
 
-    /// @notice Revoke several policies by signature, all or none.
-    function revokeBatch(address[] calldata owners, uint48[] calldata deadlines, bytes[] calldata signatures)
-        external;
+    /// @notice Revoke several policies by signature, all or none. Signatures are of 64 bytes, also those of contracts.
+    function revokeBatch(address[] calldata owners, CompactSignature[] calldata signatures) external;
 
     /// @notice Where a policy stands now: the one rule that proxies and the SDK use.
     function statusOf(PolicyId policyId) external view returns (PolicyStatus);
 
-    /// @notice Where a policy stands, and its window.
+    /// @notice Where a policy stands, its window, and when it was revoked; zeros for what isn't.
     function policyOf(PolicyId policyId)
         external
         view
-        returns (PolicyStatus status, uint48 startsAt, uint48 expiresAt);
+        returns (PolicyStatus status, uint48 startsAt, uint48 expiresAt, uint48 revokedAt);
+
+    /// @notice Whether a service at a past time was allowed, as far as this chain shows: granted, within the window,
+    /// and not revoked before that second.
+    /// @dev For evidence: the second of the revocation itself still counts as allowed, in favour of the accused.
+    /// @param time Unix seconds.
+    function allowedAt(PolicyId policyId, uint48 time) external view returns (bool);
 }

@@ -1,39 +1,132 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 pragma solidity 0.8.37;
 
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {IAccessLog} from "../interfaces/IAccessLog.sol";
 import {IActorRegistry} from "../interfaces/IActorRegistry.sol";
+import {IPolicyRegistry} from "../interfaces/IPolicyRegistry.sol";
+import {Signatures} from "../libraries/Signatures.sol";
 
 /// @title AccessLog
-/// @notice See {IAccessLog}.
-contract AccessLog is IAccessLog {
-    struct Anchor {
-        uint64 sequence;
-        bytes32 head;
-    }
+/// @notice See {IAccessLog}. It judges by signatures and by the policy registry only; nobody can convict or acquit.
+contract AccessLog is IAccessLog, EIP712 {
+    bytes32 private constant RECEIPT_TYPEHASH = keccak256(
+        "Receipt(uint64 sequence,bytes32 previous,uint8 kind,address policyId,uint48 blockTime,uint64 blockNumber,uint32 count,bytes32 detail)"
+    );
+    bytes32 private constant LOG_HEAD_TYPEHASH = keccak256("LogHead(uint64 sequence,bytes32 head)");
 
-    IActorRegistry private immutable _ACTORS;
+    /// @dev Made by the registry, so that no other contract can ever admit a proxy.
+    IActorRegistry private immutable _REGISTRY;
+    IPolicyRegistry private immutable _POLICIES;
 
     mapping(address proxy => Anchor anchor) private _anchors;
+    mapping(bytes32 evidence => bool used) private _used;
 
-    constructor(IActorRegistry actors) {
-        _ACTORS = actors;
+    constructor(IPolicyRegistry policies) EIP712("PanaChain AccessLog", "1") {
+        _REGISTRY = IActorRegistry(msg.sender);
+        _POLICIES = policies;
     }
+
+    /* ANCHORS */
 
     /// @inheritdoc IAccessLog
     function anchor(uint64 sequence, bytes32 head) external {
-        if (!_ACTORS.isActive(msg.sender, IActorRegistry.Role.Proxy)) revert LogNotActiveProxy(msg.sender);
-        uint64 anchored = _anchors[msg.sender].sequence;
+        Anchor storage newest = _anchors[msg.sender];
+        if (!newest.admitted) revert LogNotActiveProxy(msg.sender);
+        uint64 anchored = newest.sequence;
         if (sequence <= anchored) revert LogSequenceNotGrowing(sequence, anchored);
 
-        _anchors[msg.sender] = Anchor({sequence: sequence, head: head});
+        newest.sequence = sequence;
+        newest.head = head;
 
         emit HeadAnchored(msg.sender, sequence, head);
     }
 
     /// @inheritdoc IAccessLog
-    function anchorOf(address proxy) external view returns (uint64 sequence, bytes32 head) {
+    function setAdmitted(address proxy, bool admitted) external {
+        if (msg.sender != address(_REGISTRY)) revert LogNotRegistry(msg.sender);
+
         Anchor storage newest = _anchors[proxy];
-        return (newest.sequence, newest.head);
+        newest.admitted = admitted;
+        // Says whose log this is, and makes the first anchor no dearer than the next.
+        if (newest.head == bytes32(0)) newest.head = keccak256(abi.encode(block.chainid, address(this), proxy));
+    }
+
+    /* EVIDENCE */
+
+    /// @inheritdoc IAccessLog
+    function proveLateService(address proxy, Receipt calldata receipt, bytes calldata signature) external {
+        bytes32 head = hashOf(receipt);
+        _checkSigned(proxy, receipt.sequence, head, signature);
+        if (receipt.kind != Kind.Reencrypted || _POLICIES.allowedAt(receipt.policyId, receipt.blockTime)) {
+            revert LogNotLate(receipt.policyId, receipt.kind, receipt.blockTime);
+        }
+        _useEvidence(keccak256(abi.encode(proxy, head)));
+
+        emit LateServiceProven(proxy, receipt.policyId, receipt.sequence, head);
+
+        _REGISTRY.convict(proxy);
+    }
+
+    /// @inheritdoc IAccessLog
+    function proveFork(
+        address proxy,
+        uint64 sequence,
+        bytes32 first,
+        bytes calldata firstSignature,
+        bytes32 second,
+        bytes calldata secondSignature
+    ) external {
+        _checkSigned(proxy, sequence, first, firstSignature);
+        _checkSigned(proxy, sequence, second, secondSignature);
+        _convictOfFork(proxy, sequence, first, second);
+    }
+
+    /// @inheritdoc IAccessLog
+    function proveRewrite(address proxy, bytes32 head, bytes calldata signature) external {
+        Anchor memory newest = _anchors[proxy];
+        // What the proxy anchored needs no signature: it sent the transaction.
+        _checkSigned(proxy, newest.sequence, head, signature);
+        // Before the first anchor there is no statement that a head could contradict.
+        if (newest.sequence == 0) revert LogNotFork(0, newest.head, head);
+        _convictOfFork(proxy, newest.sequence, newest.head, head);
+    }
+
+    /* VIEWS */
+
+    /// @inheritdoc IAccessLog
+    function anchorOf(address proxy) external view returns (Anchor memory) {
+        return _anchors[proxy];
+    }
+
+    /// @inheritdoc IAccessLog
+    function hashOf(Receipt calldata receipt) public pure returns (bytes32) {
+        return keccak256(abi.encode(RECEIPT_TYPEHASH, receipt));
+    }
+
+    /* INTERNAL */
+
+    function _convictOfFork(address proxy, uint64 sequence, bytes32 first, bytes32 second) private {
+        if (first == second) revert LogNotFork(sequence, first, second);
+        // One fork, one conviction, however the two heads are ordered or paired with a third one.
+        _useEvidence(keccak256(abi.encode(proxy, sequence)));
+
+        emit ForkProven(proxy, sequence, first, second);
+
+        _REGISTRY.convict(proxy);
+    }
+
+    /// @dev Once: a proxy that was reinstated isn't suspended again for what was judged.
+    function _useEvidence(bytes32 evidence) private {
+        if (_used[evidence]) revert LogEvidenceUsed(evidence);
+
+        _used[evidence] = true;
+    }
+
+    function _checkSigned(address proxy, uint64 sequence, bytes32 head, bytes calldata signature) private view {
+        // The head of a proxy is never zero again once it was admitted.
+        if (_anchors[proxy].head == bytes32(0)) revert LogNotProxy(proxy);
+        bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(LOG_HEAD_TYPEHASH, sequence, head)));
+        if (!Signatures.isValid(proxy, digest, signature)) revert LogInvalidSignature(proxy, sequence, head);
     }
 }

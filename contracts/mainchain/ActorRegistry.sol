@@ -2,7 +2,12 @@
 pragma solidity 0.8.37;
 
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
+import {AccessLog} from "./AccessLog.sol";
+import {RecordLedger} from "./RecordLedger.sol";
+import {IAccessLog} from "../interfaces/IAccessLog.sol";
 import {IActorRegistry} from "../interfaces/IActorRegistry.sol";
+import {IPolicyRegistry} from "../interfaces/IPolicyRegistry.sol";
+import {IRecordLedger} from "../interfaces/IRecordLedger.sol";
 import {Status} from "../types/Status.sol";
 
 /// @title ActorRegistry
@@ -11,10 +16,16 @@ contract ActorRegistry is IActorRegistry, AccessManaged {
     /// @dev Bytes of a compressed point, SEC 1 section 2.3.3.
     uint256 private constant KEY_SIZE = 33;
 
-    mapping(address account => Actor actor) private _actors;
-    address[] private _accounts;
+    IRecordLedger private immutable _LEDGER;
+    IAccessLog private immutable _LOG;
 
-    constructor(address authority) AccessManaged(authority) {}
+    mapping(address account => Actor actor) private _actors;
+
+    /// @dev The registry makes the two contracts that obey it: they can't be wired to another one.
+    constructor(address authority, IPolicyRegistry policies) AccessManaged(authority) {
+        _LEDGER = new RecordLedger();
+        _LOG = new AccessLog(policies);
+    }
 
     /* ADMISSION */
 
@@ -36,28 +47,35 @@ contract ActorRegistry is IActorRegistry, AccessManaged {
         _actors[account] = Actor({
             role: role,
             status: Status.Active,
-            // Safe: Unix seconds fit 48 bits for nine million years.
-            registeredAt: uint48(block.timestamp),
-            organisation: organisation,
-            keysHash: keccak256(abi.encode(receivingKey, verifyingKey))
+            // The cut leaves 120 bits against an actor who looks for two sets of keys with one commitment.
+            details: bytes30(keccak256(abi.encode(receivingKey, verifyingKey, organisation)))
         });
-        _accounts.push(account);
 
         emit ActorRegistered(account, role, receivingKey, verifyingKey, endpoint, organisation);
+
+        _tell(account, role, true);
     }
 
     /// @inheritdoc IActorRegistry
     function suspend(address account) external restricted {
-        _change(account, Status.Active, Status.Suspended);
+        _suspend(account);
+    }
 
-        emit ActorSuspended(account);
+    /// @inheritdoc IActorRegistry
+    function convict(address proxy) external {
+        if (msg.sender != address(_LOG)) revert ActorNotAccessLog(msg.sender);
+
+        // Whoever is suspended already stays it: a second piece of evidence must not fail here.
+        if (_actors[proxy].status == Status.Active) _suspend(proxy);
     }
 
     /// @inheritdoc IActorRegistry
     function reinstate(address account) external restricted {
-        _change(account, Status.Suspended, Status.Active);
+        Role role = _change(account, Status.Suspended, Status.Active);
 
         emit ActorReinstated(account);
+
+        _tell(account, role, true);
     }
 
     /// @inheritdoc IActorRegistry
@@ -82,19 +100,36 @@ contract ActorRegistry is IActorRegistry, AccessManaged {
     }
 
     /// @inheritdoc IActorRegistry
-    function actorCount() external view returns (uint256) {
-        return _accounts.length;
+    function recordLedger() external view returns (IRecordLedger) {
+        return _LEDGER;
     }
 
     /// @inheritdoc IActorRegistry
-    function actorAt(uint256 index) external view returns (address) {
-        return _accounts[index];
+    function accessLog() external view returns (IAccessLog) {
+        return _LOG;
     }
 
-    function _change(address account, Status expected, Status next) private {
+    /* INTERNAL */
+
+    function _suspend(address account) private {
+        Role role = _change(account, Status.Active, Status.Suspended);
+
+        emit ActorSuspended(account);
+
+        _tell(account, role, false);
+    }
+
+    function _change(address account, Status expected, Status next) private returns (Role role) {
         Actor storage actor = _actors[account];
         if (actor.status != expected) revert ActorUnexpectedStatus(account, actor.status);
 
         actor.status = next;
+        return actor.role;
+    }
+
+    /// @dev Both are made by this contract and call nobody: no call comes back.
+    function _tell(address account, Role role, bool admitted) private {
+        if (role == Role.Hospital) _LEDGER.setAdmitted(account, admitted);
+        else if (role == Role.Proxy) _LOG.setAdmitted(account, admitted);
     }
 }

@@ -2,25 +2,26 @@
 pragma solidity 0.8.37;
 
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
+import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {IPolicyRegistry} from "../interfaces/IPolicyRegistry.sol";
+import {CompactSignature, Signatures} from "../libraries/Signatures.sol";
+import {Disclosure} from "../types/Disclosure.sol";
 import {PolicyId, PolicyStatus} from "../types/PolicyId.sol";
+import {PolicyState, grantedState} from "../types/PolicyState.sol";
 
 /// @title PolicyRegistry
 /// @notice See {IPolicyRegistry}. It has no administrator: nobody but its one-time key changes a policy.
 contract PolicyRegistry is IPolicyRegistry, EIP712 {
+    bytes32 private constant GRANT_TYPEHASH = keccak256(
+        "Grant(address owner,uint48 startsAt,uint48 expiresAt,uint48 deadline,bytes32 terms,uint256 disclosure)"
+    );
+    bytes32 private constant REVOKE_TYPEHASH = keccak256("Revoke(address owner)");
+
     /// @dev One slot. The owner isn't stored: the ID is the owner's address.
     struct Policy {
-        uint48 startsAt;
-        uint48 expiresAt;
-        bool granted;
-        bool revoked;
+        PolicyState state;
     }
-
-    bytes32 private constant GRANT_TYPEHASH = keccak256(
-        "Grant(address owner,uint48 startsAt,uint48 expiresAt,bytes32 terms,uint32 purposes,uint32 categories,uint64 dataUse,address study,uint48 deadline)"
-    );
-    bytes32 private constant REVOKE_TYPEHASH = keccak256("Revoke(address owner,uint48 deadline)");
 
     mapping(PolicyId policyId => Policy policy) private _policies;
 
@@ -30,24 +31,39 @@ contract PolicyRegistry is IPolicyRegistry, EIP712 {
 
     /// @inheritdoc IPolicyRegistry
     function grant(Grant calldata policy) external {
-        if (msg.sender != policy.owner) revert PolicyNotOwner(PolicyId.wrap(policy.owner), msg.sender);
+        address owner = policy.owner;
+        if (msg.sender != owner) revert PolicyNotOwner(PolicyId.wrap(owner), msg.sender);
 
-        _grant(policy);
+        _grant(owner, policy.startsAt, policy.expiresAt, policy.deadline, policy.terms, policy.disclosure);
     }
 
     /// @inheritdoc IPolicyRegistry
-    function grantBySignature(Grant calldata policy, uint48 deadline, bytes calldata signature) external {
-        _grantSigned(policy, deadline, signature);
+    function grantBySignature(Grant calldata policy, bytes calldata signature) external {
+        address owner = policy.owner;
+        // A struct of static fields is encoded in place: these are the words of EIP-712's encodeData.
+        bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(GRANT_TYPEHASH, policy)));
+        if (!Signatures.isValid(owner, digest, signature)) revert PolicyInvalidSignature(PolicyId.wrap(owner));
+
+        _grant(owner, policy.startsAt, policy.expiresAt, policy.deadline, policy.terms, policy.disclosure);
     }
 
     /// @inheritdoc IPolicyRegistry
-    function grantBatch(Grant[] calldata policies, uint48[] calldata deadlines, bytes[] calldata signatures)
-        external
-    {
-        _checkLengths(policies.length, deadlines.length, signatures.length);
+    function grantBatch(Grant[] calldata policies, CompactSignature[] calldata signatures) external {
+        if (policies.length != signatures.length) revert PolicyBatchLengths(policies.length, signatures.length);
 
+        bytes32 domain = _domainSeparatorV4();
         for (uint256 i = 0; i < policies.length; ++i) {
-            _grantSigned(policies[i], deadlines[i], signatures[i]);
+            Grant calldata policy = policies[i];
+            // Read once: each reading of a field from calldata checks its range anew.
+            (address owner, uint48 startsAt, uint48 expiresAt) = (policy.owner, policy.startsAt, policy.expiresAt);
+            (uint48 deadline, bytes32 terms, Disclosure disclosure) =
+                (policy.deadline, policy.terms, policy.disclosure);
+            bytes32 structHash =
+                keccak256(abi.encode(GRANT_TYPEHASH, owner, startsAt, expiresAt, deadline, terms, disclosure));
+            bytes32 digest = MessageHashUtils.toTypedDataHash(domain, structHash);
+            if (!Signatures.isValid(owner, digest, signatures[i])) revert PolicyInvalidSignature(PolicyId.wrap(owner));
+
+            _grant(owner, startsAt, expiresAt, deadline, terms, disclosure);
         }
     }
 
@@ -59,18 +75,23 @@ contract PolicyRegistry is IPolicyRegistry, EIP712 {
     }
 
     /// @inheritdoc IPolicyRegistry
-    function revokeBySignature(address owner, uint48 deadline, bytes calldata signature) external {
-        _revokeSigned(owner, deadline, signature);
+    function revokeBySignature(address owner, bytes calldata signature) external {
+        if (!Signatures.isValid(owner, _digestOf(owner), signature)) revert PolicyInvalidSignature(PolicyId.wrap(owner));
+
+        _revoke(owner);
     }
 
     /// @inheritdoc IPolicyRegistry
-    function revokeBatch(address[] calldata owners, uint48[] calldata deadlines, bytes[] calldata signatures)
-        external
-    {
-        _checkLengths(owners.length, deadlines.length, signatures.length);
+    function revokeBatch(address[] calldata owners, CompactSignature[] calldata signatures) external {
+        if (owners.length != signatures.length) revert PolicyBatchLengths(owners.length, signatures.length);
 
         for (uint256 i = 0; i < owners.length; ++i) {
-            _revokeSigned(owners[i], deadlines[i], signatures[i]);
+            address owner = owners[i];
+            if (!Signatures.isValid(owner, _digestOf(owner), signatures[i])) {
+                revert PolicyInvalidSignature(PolicyId.wrap(owner));
+            }
+
+            _revoke(owner);
         }
     }
 
@@ -78,106 +99,69 @@ contract PolicyRegistry is IPolicyRegistry, EIP712 {
 
     /// @inheritdoc IPolicyRegistry
     function statusOf(PolicyId policyId) external view returns (PolicyStatus) {
-        return _statusOf(_policies[policyId]);
+        return _policies[policyId].state.statusAt(block.timestamp);
     }
 
     /// @inheritdoc IPolicyRegistry
     function policyOf(PolicyId policyId)
         external
         view
-        returns (PolicyStatus status, uint48 startsAt, uint48 expiresAt)
+        returns (PolicyStatus status, uint48 startsAt, uint48 expiresAt, uint48 revokedAt)
     {
-        Policy memory policy = _policies[policyId];
-        return (_statusOf(policy), policy.startsAt, policy.expiresAt);
+        PolicyState state = _policies[policyId].state;
+        return (state.statusAt(block.timestamp), state.startsAt(), state.expiresAt(), state.revokedAt());
+    }
+
+    /// @inheritdoc IPolicyRegistry
+    function allowedAt(PolicyId policyId, uint48 time) external view returns (bool) {
+        PolicyState state = _policies[policyId].state;
+        uint48 revokedAt = state.revokedAt();
+        // A policy that was never granted has the empty window.
+        return state.startsAt() <= time && time < state.expiresAt() && (revokedAt == 0 || time <= revokedAt);
     }
 
     /* INTERNAL */
 
-    function _grantSigned(Grant calldata policy, uint48 deadline, bytes calldata signature) private {
-        bytes32 structHash = keccak256(
-            abi.encode(
-                GRANT_TYPEHASH,
-                policy.owner,
-                policy.startsAt,
-                policy.expiresAt,
-                policy.terms,
-                policy.purposes,
-                policy.categories,
-                policy.dataUse,
-                policy.study,
-                deadline
-            )
-        );
-        _checkSignature(policy.owner, structHash, deadline, signature);
-
-        _grant(policy);
-    }
-
-    function _grant(Grant calldata policy) private {
-        PolicyId policyId = PolicyId.wrap(policy.owner);
-        Policy memory known = _policies[policyId];
-        if (known.revoked) revert PolicyAlreadyRevoked(policyId);
-        if (known.granted) revert PolicyAlreadyGranted(policyId);
-        if (policy.startsAt >= policy.expiresAt || policy.expiresAt <= block.timestamp) {
-            revert PolicyInvalidWindow(policy.startsAt, policy.expiresAt, block.timestamp);
+    /// @dev No nonce: a policy is granted once and revoked once, so its state makes each signature single use.
+    function _grant(
+        address owner,
+        uint48 startsAt,
+        uint48 expiresAt,
+        uint48 deadline,
+        bytes32 terms,
+        Disclosure disclosure
+    ) private {
+        PolicyId policyId = PolicyId.wrap(owner);
+        Policy storage policy = _policies[policyId];
+        PolicyState known = policy.state;
+        if (known.revokedAt() != 0) revert PolicyAlreadyRevoked(policyId);
+        if (known.isGranted()) revert PolicyAlreadyGranted(policyId);
+        if (deadline < block.timestamp) revert PolicyDeadlineOver(deadline, block.timestamp);
+        if (startsAt >= expiresAt || expiresAt <= block.timestamp) {
+            revert PolicyInvalidWindow(startsAt, expiresAt, block.timestamp);
         }
-        if (policy.terms == bytes32(0)) revert PolicyWithoutTerms(policyId);
+        if (terms == bytes32(0)) revert PolicyWithoutTerms(policyId);
 
-        _policies[policyId] =
-            Policy({startsAt: policy.startsAt, expiresAt: policy.expiresAt, granted: true, revoked: false});
+        policy.state = grantedState(startsAt, expiresAt);
 
-        emit PolicyGranted(
-            policyId,
-            policy.startsAt,
-            policy.expiresAt,
-            policy.terms,
-            policy.purposes,
-            policy.categories,
-            policy.dataUse,
-            policy.study
-        );
-    }
-
-    function _revokeSigned(address owner, uint48 deadline, bytes calldata signature) private {
-        _checkSignature(owner, keccak256(abi.encode(REVOKE_TYPEHASH, owner, deadline)), deadline, signature);
-
-        _revoke(owner);
+        emit PolicyGranted(policyId, startsAt, expiresAt, terms, disclosure);
     }
 
     function _revoke(address owner) private {
         PolicyId policyId = PolicyId.wrap(owner);
-        if (_policies[policyId].revoked) revert PolicyAlreadyRevoked(policyId);
+        Policy storage policy = _policies[policyId];
+        PolicyState known = policy.state;
+        if (known.revokedAt() != 0) revert PolicyAlreadyRevoked(policyId);
 
         // Also without a grant: a revocation that overtakes its grant makes the grant impossible.
-        _policies[policyId].revoked = true;
+        // Safe: Unix seconds fit 48 bits for nine million years.
+        policy.state = known.revoked(uint48(block.timestamp));
 
         emit PolicyRevoked(policyId);
     }
 
-    /// @dev No nonce: a policy is granted once and revoked once, so its state makes each signature single use.
-    function _checkSignature(address owner, bytes32 structHash, uint48 deadline, bytes calldata signature)
-        private
-        view
-    {
-        if (block.timestamp > deadline) revert PolicySignatureExpired(deadline, block.timestamp);
-        // The zero address has no key; without this line a future checker's zero result could stand for it.
-        if (
-            owner == address(0)
-                || !SignatureChecker.isValidSignatureNowCalldata(owner, _hashTypedDataV4(structHash), signature)
-        ) {
-            revert PolicyInvalidSignature(PolicyId.wrap(owner));
-        }
-    }
-
-    function _checkLengths(uint256 items, uint256 deadlines, uint256 signatures) private pure {
-        if (items != deadlines || items != signatures) revert PolicyBatchLengths(items, deadlines, signatures);
-    }
-
-    function _statusOf(Policy memory policy) private view returns (PolicyStatus) {
-        if (policy.revoked) return PolicyStatus.Revoked;
-        if (!policy.granted) return PolicyStatus.Unknown;
-        if (block.timestamp < policy.startsAt) return PolicyStatus.NotYet;
-        if (block.timestamp < policy.expiresAt) return PolicyStatus.Active;
-        return PolicyStatus.Expired;
+    /// @dev No deadline: a revocation that came too late would leave the policy open.
+    function _digestOf(address owner) private view returns (bytes32) {
+        return _hashTypedDataV4(Hashes.efficientKeccak256(REVOKE_TYPEHASH, bytes32(uint256(uint160(owner)))));
     }
 }

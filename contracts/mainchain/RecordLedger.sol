@@ -1,44 +1,46 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 pragma solidity 0.8.37;
 
-import {IActorRegistry} from "../interfaces/IActorRegistry.sol";
 import {IRecordLedger} from "../interfaces/IRecordLedger.sol";
 
 /// @title RecordLedger
 /// @notice See {IRecordLedger}. It never learns a patient, a category or a record.
 contract RecordLedger is IRecordLedger {
-    struct Ledger {
-        uint64 sequence;
-        bytes32 head;
-        bytes32 manifest;
-    }
+    /// @dev Made by the registry, so that no other contract can ever admit a hospital.
+    address private immutable _REGISTRY;
 
-    IActorRegistry private immutable _ACTORS;
-
+    // Slot 0: light readers rely on it.
     mapping(address hospital => Ledger ledger) private _ledgers;
 
-    constructor(IActorRegistry actors) {
-        _ACTORS = actors;
+    constructor() {
+        _REGISTRY = msg.sender;
     }
 
     /// @inheritdoc IRecordLedger
     function store(bytes32 manifest, uint32 count) external {
-        if (!_ACTORS.isActive(msg.sender, IActorRegistry.Role.Hospital)) revert LedgerNotActiveHospital(msg.sender);
+        Ledger storage ledger = _ledgers[msg.sender];
+        if (!ledger.admitted) revert LedgerNotActiveHospital(msg.sender);
         if (manifest == bytes32(0) || count == 0) revert LedgerEmptyBatch(manifest, count);
 
-        Ledger storage ledger = _ledgers[msg.sender];
-        uint64 sequence = ledger.sequence + 1;
-        bytes32 head = keccak256(abi.encode(ledger.head, manifest, count));
-        ledger.sequence = sequence;
-        ledger.head = head;
-        ledger.manifest = manifest;
+        bytes32 previous = ledger.head;
+        uint64 sequence = ++ledger.sequence;
+        ledger.head = keccak256(abi.encode(previous, manifest, count));
 
-        emit RecordsStored(msg.sender, sequence, manifest, count, head);
+        emit RecordsStored(msg.sender, sequence, manifest, count, previous);
     }
 
     /// @inheritdoc IRecordLedger
-    function headOf(address hospital) external view returns (uint64 sequence, bytes32 head, bytes32 manifest) {
+    function setAdmitted(address hospital, bool admitted) external {
+        if (msg.sender != _REGISTRY) revert LedgerNotRegistry(msg.sender);
+
         Ledger storage ledger = _ledgers[hospital];
-        return (ledger.sequence, ledger.head, ledger.manifest);
+        ledger.admitted = admitted;
+        // The first head says whose history this is, and makes the first batch no dearer than the next.
+        if (ledger.head == bytes32(0)) ledger.head = keccak256(abi.encode(block.chainid, address(this), hospital));
+    }
+
+    /// @inheritdoc IRecordLedger
+    function ledgerOf(address hospital) external view returns (Ledger memory) {
+        return _ledgers[hospital];
     }
 }

@@ -9,6 +9,7 @@ import {Status} from "../types/Status.sol";
 /// @title EmergencyAccess
 /// @notice See {IEmergencyAccess}. It opens the emergency lane only; which proxies serve is not decided here.
 contract EmergencyAccess is IEmergencyAccess, AccessManaged {
+    uint48 private constant COSIGN_DUE = 1 hours;
     uint48 private constant DURATION = 4 hours;
     uint48 private constant REVIEW_DUE = 72 hours;
 
@@ -30,9 +31,12 @@ contract EmergencyAccess is IEmergencyAccess, AccessManaged {
         if (reason == bytes32(0)) revert EmergencyWithoutReason();
 
         id = ++_count;
-        _emergencies[id].practitioner = msg.sender;
-        _emergencies[id].patient = patient;
-        _emergencies[id].reason = reason;
+        Emergency storage emergency = _emergencies[id];
+        emergency.practitioner = msg.sender;
+        // Safe: Unix seconds fit 48 bits for nine million years.
+        emergency.requestedAt = uint48(block.timestamp);
+        emergency.patient = patient;
+        emergency.reason = reason;
 
         emit EmergencyRequested(id, msg.sender, patient, reason);
     }
@@ -46,9 +50,11 @@ contract EmergencyAccess is IEmergencyAccess, AccessManaged {
         ) {
             revert EmergencyInvalidCosigner(id, msg.sender);
         }
+        uint256 dueAt = uint256(emergency.requestedAt) + COSIGN_DUE;
+        if (block.timestamp >= dueAt) revert EmergencyRequestExpired(id, dueAt, block.timestamp);
 
         emergency.cosigner = msg.sender;
-        // Safe: Unix seconds fit 48 bits for nine million years.
+        // Safe: as above.
         emergency.cosignedAt = uint48(block.timestamp);
 
         emit EmergencyCosigned(id, msg.sender, emergency.cosignedAt + DURATION, emergency.cosignedAt + REVIEW_DUE);
@@ -60,6 +66,8 @@ contract EmergencyAccess is IEmergencyAccess, AccessManaged {
     function review(uint256 id, bytes32 outcome) external restricted {
         Emergency storage emergency = _known(id);
         if (emergency.reviewed || emergency.enforced) revert EmergencyClosed(id);
+        // A review ahead of the access would leave it without one.
+        if (emergency.cosignedAt == 0) revert EmergencyNotCosigned(id);
 
         emergency.reviewed = true;
 
@@ -70,10 +78,9 @@ contract EmergencyAccess is IEmergencyAccess, AccessManaged {
     function enforce(uint256 id) external {
         Emergency storage emergency = _known(id);
         if (emergency.reviewed || emergency.enforced) revert EmergencyClosed(id);
+        if (emergency.cosignedAt == 0) revert EmergencyNotCosigned(id);
         uint256 dueAt = uint256(emergency.cosignedAt) + REVIEW_DUE;
-        if (emergency.cosignedAt == 0 || block.timestamp < dueAt) {
-            revert EmergencyNotOverdue(id, dueAt, block.timestamp);
-        }
+        if (block.timestamp < dueAt) revert EmergencyNotOverdue(id, dueAt, block.timestamp);
 
         emergency.enforced = true;
 

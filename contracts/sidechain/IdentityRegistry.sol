@@ -10,10 +10,27 @@ import {Status} from "../types/Status.sol";
 contract IdentityRegistry is IIdentityRegistry, AccessManaged {
     /// @dev Bytes of a compressed point, SEC 1 section 2.3.3.
     uint256 private constant KEY_SIZE = 33;
+    uint256 private constant MAX_GUARDIANS = 16;
+    uint48 private constant RECOVERY_DELAY = 72 hours;
+
+    struct Guardianship {
+        address[] guardians;
+        uint8 threshold;
+        /// @dev Counted up by every change and veto: approvals of an older round count no more.
+        uint40 round;
+        uint48 readyAt;
+        address successor;
+    }
 
     mapping(address account => Identity identity) private _identities;
     mapping(bytes32 lookup => address account) private _accounts;
+    mapping(address account => bytes32 lookup) private _lookups;
     mapping(address patient => mapping(address hospital => bytes32 pairing)) private _pairings;
+
+    mapping(address patient => Guardianship guardianship) private _guardianships;
+    /// @dev One bit for each guardian, by his place in the list.
+    mapping(bytes32 patientRoundSuccessor => uint256 bits) private _approvals;
+    mapping(address patient => address successor) private _successors;
 
     constructor(address authority) AccessManaged(authority) {}
 
@@ -44,7 +61,10 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
             organisation: organisation,
             keysHash: keccak256(abi.encode(receivingKey, verifyingKey))
         });
-        if (lookup != bytes32(0)) _accounts[lookup] = account;
+        if (lookup != bytes32(0)) {
+            _accounts[lookup] = account;
+            _lookups[account] = lookup;
+        }
 
         emit IdentityRegistered(account, role, organisation, receivingKey, verifyingKey, personal);
     }
@@ -84,7 +104,109 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
         emit HospitalUnpaired(msg.sender, hospital);
     }
 
+    /* GUARDIANS */
+
+    /// @inheritdoc IIdentityRegistry
+    function setGuardians(address[] calldata guardians, uint8 threshold) external {
+        if (!isActive(msg.sender, Role.Patient)) revert IdentityNotActivePatient(msg.sender);
+        bool fits = guardians.length <= MAX_GUARDIANS && threshold <= guardians.length;
+        // Nobody is named by an empty list only; a threshold of zero would let anyone move the patient.
+        if (!fits || (threshold == 0) != (guardians.length == 0)) {
+            revert IdentityInvalidGuardians(guardians.length, threshold);
+        }
+        address previous = address(0);
+        for (uint256 i = 0; i < guardians.length; ++i) {
+            if (guardians[i] <= previous || guardians[i] == msg.sender) revert IdentityInvalidGuardian(guardians[i]);
+            previous = guardians[i];
+        }
+
+        Guardianship storage guardianship = _guardianships[msg.sender];
+        guardianship.guardians = guardians;
+        guardianship.threshold = threshold;
+        _voidApprovals(guardianship);
+
+        emit GuardiansChanged(msg.sender, guardians, threshold);
+    }
+
+    /// @inheritdoc IIdentityRegistry
+    function approveRecovery(address patient, address successor) external {
+        Guardianship storage guardianship = _guardianships[patient];
+        uint256 bit = _guardianBit(guardianship.guardians, patient);
+        if (_identities[patient].status == Status.Replaced || successor == patient || !isActive(successor, Role.Patient))
+        {
+            revert IdentityInvalidSuccessor(patient, successor);
+        }
+        if (guardianship.readyAt != 0) revert IdentityRecoveryOpen(patient, guardianship.successor);
+        bytes32 vote = keccak256(abi.encode(patient, guardianship.round, successor));
+        uint256 bits = _approvals[vote];
+        if (bits & bit != 0) revert IdentityAlreadyApproved(patient, msg.sender);
+
+        bits |= bit;
+        _approvals[vote] = bits;
+
+        emit RecoveryApproved(patient, successor, msg.sender);
+
+        if (_count(bits) < guardianship.threshold) return;
+
+        // Safe: Unix seconds fit 48 bits for nine million years.
+        guardianship.readyAt = uint48(block.timestamp) + RECOVERY_DELAY;
+        guardianship.successor = successor;
+
+        emit RecoveryOpened(patient, successor, guardianship.readyAt);
+    }
+
+    /// @inheritdoc IIdentityRegistry
+    function cancelRecovery() external {
+        // Also while suspended: a thief who has the account suspended must not win by it.
+        Status actual = _identities[msg.sender].status;
+        if (actual != Status.Active && actual != Status.Suspended) {
+            revert IdentityUnexpectedStatus(msg.sender, actual);
+        }
+
+        _voidApprovals(_guardianships[msg.sender]);
+
+        emit RecoveryCancelled(msg.sender);
+    }
+
+    /// @inheritdoc IIdentityRegistry
+    function completeRecovery(address patient) external {
+        Guardianship storage guardianship = _guardianships[patient];
+        uint48 readyAt = guardianship.readyAt;
+        if (readyAt == 0 || block.timestamp < readyAt) {
+            revert IdentityRecoveryNotReady(patient, readyAt, block.timestamp);
+        }
+        address successor = guardianship.successor;
+        // Asked again: he may have been suspended during the delay.
+        if (!isActive(successor, Role.Patient)) revert IdentityInvalidSuccessor(patient, successor);
+
+        _identities[patient].status = Status.Replaced;
+        _successors[patient] = successor;
+        bytes32 lookup = _lookups[patient];
+        // Who was admitted under the same secret field is found at the new account.
+        if (lookup != bytes32(0)) _accounts[lookup] = successor;
+        _voidApprovals(guardianship);
+
+        emit IdentityReplaced(patient, successor);
+    }
+
     /* VIEWS */
+
+    /// @inheritdoc IIdentityRegistry
+    function guardiansOf(address patient) external view returns (address[] memory guardians, uint8 threshold) {
+        Guardianship storage guardianship = _guardianships[patient];
+        return (guardianship.guardians, guardianship.threshold);
+    }
+
+    /// @inheritdoc IIdentityRegistry
+    function recoveryOf(address patient) external view returns (address successor, uint48 readyAt) {
+        Guardianship storage guardianship = _guardianships[patient];
+        return (guardianship.successor, guardianship.readyAt);
+    }
+
+    /// @inheritdoc IIdentityRegistry
+    function successorOf(address patient) external view returns (address) {
+        return _successors[patient];
+    }
 
     /// @inheritdoc IIdentityRegistry
     function identityOf(address account) external view returns (Identity memory) {
@@ -107,10 +229,32 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
         return _accounts[lookup];
     }
 
+    /* INTERNAL */
+
     function _change(address account, Status expected, Status next) private {
         Identity storage identity = _identities[account];
         if (identity.status != expected) revert IdentityUnexpectedStatus(account, identity.status);
 
         identity.status = next;
+    }
+
+    function _voidApprovals(Guardianship storage guardianship) private {
+        ++guardianship.round;
+        guardianship.readyAt = 0;
+        guardianship.successor = address(0);
+    }
+
+    /// @dev The bit of the caller; reverts for everybody but a guardian.
+    function _guardianBit(address[] storage guardians, address patient) private view returns (uint256) {
+        for (uint256 i = 0; i < guardians.length; ++i) {
+            if (guardians[i] == msg.sender) return 1 << i;
+        }
+        revert IdentityNotGuardian(patient, msg.sender);
+    }
+
+    function _count(uint256 bits) private pure returns (uint256 ones) {
+        for (; bits != 0; bits &= bits - 1) {
+            ++ones;
+        }
     }
 }

@@ -5,5 +5,7 @@ pragma solidity ^0.8.28;
 enum Status {
     Unknown,
     Active,
-    Suspended
+    Suspended,
+    /// @dev For good: guardians moved a patient to another account.
+    Replaced
 }

@@ -1,22 +1,45 @@
 """Deploy the contracts to both chains: the one script that `devnet up` and `ape run deploy` use.
 
-Never keeps a key; the registrar's account becomes the administrator of both AccessManagers.
-Follows design section 6: no upgradable proxies, a new version is a new address.
+Never keeps a key. What is dangerous waits: the administrator of both AccessManagers acts after a delay only, a new
+administrator or registrar counts after one, and the deployer has no power left when this returns.
+Follows design section 6 (no upgradable proxies, a new version is a new address) and docs/security/contracts.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from panachain.chain.abi import address, contract
 from panachain.chain.evm import Account, Sender
 from panachain.chain.rpc import Rpc
 from panachain.errors import TransactionError
+from panachain.model.actors import Address
 
-_EMERGENCY_ROLE: Final = 1
-"""AccessManager role that may suspend an identity: the registrar (as admin) and EmergencyAccess."""
+ADMIN: Final = 0
+"""AccessManager role: changes roles, and the sidechain's validators."""
+REGISTRAR: Final = 1
+"""AccessManager role: admits, suspends, reinstates, and holds reviews."""
+SUSPENDER: Final = 2
+"""AccessManager role: suspends persons; the registrar, and EmergencyAccess for a missed review."""
+DELAY: Final = 2 * 86_400
+"""Seconds between an administrator's announcement and its effect, by default."""
+
+
+@dataclass(frozen=True)
+class Governance:
+    """Who may do what after the deployment. Each may be a contract, such as a multisig."""
+
+    registrar: Address
+    admin: Address
+    validators: tuple[Address, ...]
+    """Whose signatures checkpoint the sidechain."""
+    quorum: int
+    """How many of them are needed."""
+    delay: int = DELAY
+    """Seconds."""
 
 
 @dataclass(frozen=True)
@@ -36,40 +59,50 @@ class Deployment:
     sidechain: ChainDeployment
 
 
-def deploy(main_rpc: Rpc, side_rpc: Rpc, registrar_key: bytes, *, lock_folder: Path) -> Deployment:
-    """Deploy everything and make the registrar the administrator.
+def deploy(
+    main_rpc: Rpc, side_rpc: Rpc, deployer_key: bytes, governance: Governance, *, lock_folder: Path
+) -> Deployment:
+    """Deploy everything and hand it over.
 
     Args:
-        main_rpc: the mainchain's node; the registrar must hold ether there.
+        main_rpc: the mainchain's node; the deployer must hold ether there.
         side_rpc: the sidechain's node; it takes no gas price.
-        registrar_key: secret key of the registrar's account, 32 bytes.
+        deployer_key: secret key of an account that is neither registrar nor administrator, 32 bytes.
+        governance: who is in charge afterwards.
         lock_folder: for the account's nonce lane.
 
     Raises:
         TransactionError: a creation reverts.
     """
-    registrar = Account(registrar_key)
+    deployer = Account(deployer_key)
+    main = _sender(main_rpc, deployer, lock_folder, free=False)
+    side = _sender(side_rpc, deployer, lock_folder, free=True)
     return Deployment(
-        _deploy_mainchain(_sender(main_rpc, registrar, lock_folder, free=False), main_rpc),
-        _deploy_sidechain(_sender(side_rpc, registrar, lock_folder, free=True), side_rpc),
+        _deploy_mainchain(main, main_rpc, governance, sidechain_id=_chain_id(side_rpc)),
+        _deploy_sidechain(side, side_rpc, governance),
     )
 
 
-def _deploy_mainchain(sender: Sender, rpc: Rpc) -> ChainDeployment:
+def _deploy_mainchain(sender: Sender, rpc: Rpc, governance: Governance, *, sidechain_id: int) -> ChainDeployment:
     start = int(rpc.call("eth_blockNumber"), 16)
     manager = _create(sender, "AccessManager", sender.address)
-    actors = _create(sender, "ActorRegistry", manager)
+    policies = _create(sender, "PolicyRegistry")
+    actors = _create(sender, "ActorRegistry", manager, policies)
+    validators = sorted(governance.validators, key=str.lower)
     contracts = {
         "AccessManager": manager,
         "ActorRegistry": actors,
-        "RecordLedger": _create(sender, "RecordLedger", actors),
-        "PolicyRegistry": _create(sender, "PolicyRegistry"),
-        "AccessLog": _create(sender, "AccessLog", actors),
+        # The registry made these two itself, so that nobody can wire them to another one.
+        "RecordLedger": _made_by(rpc, actors, "recordLedger"),
+        "AccessLog": _made_by(rpc, actors, "accessLog"),
+        "PolicyRegistry": policies,
+        "Checkpoints": _create(sender, "Checkpoints", manager, sidechain_id, validators, governance.quorum),
     }
+    _set_roles(sender, contracts, governance, {"ActorRegistry": {REGISTRAR: ("register", "suspend", "reinstate")}}, {})
     return ChainDeployment(_chain_id(rpc), contracts, start)
 
 
-def _deploy_sidechain(sender: Sender, rpc: Rpc) -> ChainDeployment:
+def _deploy_sidechain(sender: Sender, rpc: Rpc, governance: Governance) -> ChainDeployment:
     start = int(rpc.call("eth_blockNumber"), 16)
     manager = _create(sender, "AccessManager", sender.address)
     identities = _create(sender, "IdentityRegistry", manager)
@@ -80,23 +113,55 @@ def _deploy_sidechain(sender: Sender, rpc: Rpc) -> ChainDeployment:
         "AccessRequests": _create(sender, "AccessRequests", identities),
         "EmergencyAccess": emergency,
     }
-    # A missed review suspends: EmergencyAccess may call `suspend`, and so may the registrar.
-    access = contract("AccessManager")
-    suspend = contract("IdentityRegistry").selector("suspend")
-    for data in (
-        access.calldata("setTargetFunctionRole", identities, [suspend], _EMERGENCY_ROLE),
-        access.calldata("grantRole", _EMERGENCY_ROLE, emergency, 0),
-        access.calldata("grantRole", _EMERGENCY_ROLE, sender.address, 0),
-    ):
-        sender.send(manager, data, what="setting up the sidechain's roles")
+    functions: dict[str, dict[int, tuple[str, ...]]] = {
+        "IdentityRegistry": {REGISTRAR: ("register", "reinstate"), SUSPENDER: ("suspend",)},
+        "EmergencyAccess": {REGISTRAR: ("review",)},
+    }
+    _set_roles(sender, contracts, governance, functions, {SUSPENDER: (emergency, governance.registrar)})
     return ChainDeployment(_chain_id(rpc), contracts, start)
 
 
-def _create(sender: Sender, name: str, *args: str) -> str:
+def _set_roles(
+    sender: Sender,
+    contracts: Mapping[str, str],
+    governance: Governance,
+    functions: Mapping[str, Mapping[int, tuple[str, ...]]],
+    members: Mapping[int, tuple[str, ...]],
+) -> None:
+    """Say which role may call what, appoint, and leave."""
+    calls: list[tuple[Any, ...]] = [
+        ("labelRole", REGISTRAR, "REGISTRAR"),
+        ("labelRole", SUSPENDER, "SUSPENDER"),
+    ]
+    for name, roles in functions.items():
+        for role, names in roles.items():
+            selectors = [contract(name).selector(function) for function in names]
+            calls.append(("setTargetFunctionRole", contracts[name], selectors, role))
+    for role, accounts in ({REGISTRAR: (governance.registrar,)} | dict(members)).items():
+        calls += [("grantRole", role, account, 0) for account in accounts]
+    # From now on an appointment counts after the delay, so that whoever is in charge can take it back.
+    calls += [("setGrantDelay", role, governance.delay) for role in (REGISTRAR, SUSPENDER)]
+    calls += [
+        ("grantRole", ADMIN, governance.admin, governance.delay),
+        ("setGrantDelay", ADMIN, governance.delay),
+        ("renounceRole", ADMIN, sender.address),
+    ]
+    for call in calls:
+        data = contract("AccessManager").calldata(*call)
+        sender.send(contracts["AccessManager"], data, what=f"setting up roles ({call[0]})")
+
+
+def _create(sender: Sender, name: str, *args: Any) -> str:
     receipt = sender.send(None, contract(name).creation(*args), what=f"creating {name}")
     if receipt.contract is None:
         raise TransactionError(f"creating {name}: transaction {receipt.tx_hash} made no contract")
     return address(receipt.contract)
+
+
+def _made_by(rpc: Rpc, registry: str, function: str) -> str:
+    actors = contract("ActorRegistry")
+    answer = rpc.call("eth_call", [{"to": registry, "data": actors.calldata(function)}, "latest"])
+    return address(actors.result(function, answer))
 
 
 def _sender(rpc: Rpc, account: Account, lock_folder: Path, *, free: bool) -> Sender:

@@ -61,27 +61,39 @@ class Account:
         return "0x" + bytes(signed.raw_transaction).hex(), "0x" + bytes(signed.hash).hex()
 
     def sign_typed(self, domain: Mapping[str, Any], types: Mapping[str, Any], message: Mapping[str, Any]) -> bytes:
-        """Return the EIP-712 signature of a message, 65 bytes r ‖ s ‖ v."""
-        return bytes(self._account.sign_typed_data(dict(domain), dict(types), dict(message)).signature)
+        """Return the EIP-712 signature of a message in ERC-2098's compact form, 64 bytes r ‖ (parity, s)."""
+        signature = bytes(self._account.sign_typed_data(dict(domain), dict(types), dict(message)).signature)
+        # s is in the lower half of the order, so its highest bit is free for the parity.
+        parity = signature[64] - 27
+        return signature[:32] + bytes([signature[32] | parity << 7]) + signature[33:64]
 
     def sign_text(self, message: bytes) -> bytes:
         """Return the EIP-191 (version 0x45) signature of a message, 65 bytes r ‖ s ‖ v."""
+        return self.sign_digest(_personal_hash(message))
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """Return the signature of a 32-byte digest that names its purpose (EIP-191, EIP-712), 65 bytes r ‖ s ‖ v."""
         import coincurve
 
         key = coincurve.PrivateKey(bytes(self._account.key))
-        signature = key.sign_recoverable(_personal_hash(message), hasher=None)
+        signature = key.sign_recoverable(digest, hasher=None)
         return signature[:64] + bytes([signature[64] + 27])
 
 
 def recover_text(message: bytes, signature: bytes) -> Address | None:
     """Return who signed `message` by EIP-191, or None when the signature is none."""
+    return recover_digest(_personal_hash(message), signature)
+
+
+def recover_digest(digest: bytes, signature: bytes) -> Address | None:
+    """Return who signed a 32-byte digest, or None when the signature is none."""
     import coincurve
 
     if len(signature) != 65 or signature[64] not in (27, 28):
         return None
     try:
         public = coincurve.PublicKey.from_signature_and_message(
-            signature[:64] + bytes([signature[64] - 27]), _personal_hash(message), hasher=None
+            signature[:64] + bytes([signature[64] - 27]), digest, hasher=None
         )
     except Exception:  # noqa: BLE001
         # coincurve raises a bare Exception for a point that isn't on the curve: it is an answer, not a fault.

@@ -14,13 +14,16 @@ from typing import Any, Final
 from eth_abi import encode
 from eth_utils import keccak
 
+from panachain.chain import proofs
 from panachain.chain.abi import address, contract
 from panachain.chain.evm import Account, Receipt, Sender
 from panachain.chain.logs import Event, read_events
+from panachain.chain.receipts import log_domain, receipt_fields
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.errors import IntegrityError, PolicyUnknownError
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
-from panachain.model.policy import OnChainPolicy, PolicyStatus
+from panachain.model.policy import SEALED, Disclosure, OnChainPolicy, PolicyStatus
+from panachain.model.policy import Receipt as ProxyReceipt
 
 ROLES: Final = (None, Role.HOSPITAL, Role.PROXY, Role.RESEARCHER, Role.REGISTRAR)
 """`ActorRegistry.Role`, in the order of the contract."""
@@ -29,15 +32,21 @@ _GRANT_TYPES: Final = {
         {"name": "owner", "type": "address"},
         {"name": "startsAt", "type": "uint48"},
         {"name": "expiresAt", "type": "uint48"},
-        {"name": "terms", "type": "bytes32"},
-        {"name": "purposes", "type": "uint32"},
-        {"name": "categories", "type": "uint32"},
-        {"name": "dataUse", "type": "uint64"},
-        {"name": "study", "type": "address"},
         {"name": "deadline", "type": "uint48"},
+        {"name": "terms", "type": "bytes32"},
+        {"name": "disclosure", "type": "uint256"},
     ]
 }
-_REVOKE_TYPES: Final = {"Revoke": [{"name": "owner", "type": "address"}, {"name": "deadline", "type": "uint48"}]}
+_CHECKPOINT_TYPES: Final = {
+    "Checkpoint": [
+        {"name": "sidechainId", "type": "uint64"},
+        {"name": "number", "type": "uint64"},
+        {"name": "blockHash", "type": "bytes32"},
+    ]
+}
+_LEDGERS_SLOT: Final = 0
+"""Where `RecordLedger` keeps its mapping; part of `IRecordLedger`."""
+_REVOKE_TYPES: Final = {"Revoke": [{"name": "owner", "type": "address"}]}
 _NOBODY: Final = "0x" + "00" * 20
 
 
@@ -50,25 +59,16 @@ class Grant:
     """Unix seconds, inclusive."""
     expires_at: int
     """Unix seconds, exclusive."""
+    deadline: int
+    """Unix seconds, inclusive: the signature can't be relayed later."""
     terms: bytes
     """Digest of the CID of the sealed terms, 32 bytes."""
-    purposes: int = 0
-    categories: int = 0
-    data_use: int = 0
-    study: str = _NOBODY
+    disclosure: Disclosure = SEALED
 
     def fields(self) -> tuple[Any, ...]:
         """Return the values in the order of the contract's struct."""
-        return (
-            self.owner,
-            self.starts_at,
-            self.expires_at,
-            self.terms,
-            self.purposes,
-            self.categories,
-            self.data_use,
-            self.study,
-        )
+        word = self.disclosure.word
+        return (self.owner, self.starts_at, self.expires_at, self.deadline, self.terms, word)
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,20 @@ class Block:
 
 
 @dataclass(frozen=True)
+class ProvenHead:
+    """A hospital's history, proven by one block's state root."""
+
+    sequence: int
+    """Storage transactions; 0 for none."""
+    head: bytes
+    """32 bytes."""
+    admitted: bool
+    """Whether the hospital may store."""
+    block: int
+    block_hash: str
+
+
+@dataclass(frozen=True)
 class StorageEvent:
     """One storage transaction."""
 
@@ -90,7 +104,8 @@ class StorageEvent:
     manifest: bytes
     """Digest of the manifest root's CID, 32 bytes."""
     count: int
-    head: bytes
+    previous: bytes
+    """The hospital's head before this batch, 32 bytes."""
     block: int
     block_hash: str
     tx_hash: str
@@ -107,10 +122,7 @@ class PolicyEvent:
     starts_at: int
     expires_at: int
     terms: bytes
-    purposes: int
-    categories: int
-    data_use: int
-    study: Address | None
+    disclosure: Disclosure
     block: int
     block_hash: str
     tx_hash: str
@@ -125,7 +137,7 @@ class Mainchain:
 
         Args:
             rpc: the mainchain's node.
-            addresses: `ActorRegistry`, `RecordLedger`, `PolicyRegistry` and `AccessLog`.
+            addresses: `ActorRegistry`, `RecordLedger`, `PolicyRegistry`, `AccessLog` and `Checkpoints`.
             chain_id: signed into transactions and policies.
             from_block: the block of the deployment; nothing of ours is older.
         """
@@ -220,15 +232,53 @@ class Mainchain:
         data = contract("RecordLedger").calldata("store", manifest, count)
         return sender.send(self.addresses["RecordLedger"], data, what="the storage transaction")
 
-    def head(self, hospital: Address) -> tuple[int, bytes, bytes]:
-        """Return a hospital's newest sequence (0 for none), hash-chained head and manifest digest."""
-        sequence, head, manifest = self._read("RecordLedger", "headOf", hospital)
-        return sequence, head, manifest
+    def head(self, hospital: Address) -> tuple[int, bytes]:
+        """Return a hospital's newest sequence (0 for none) and hash-chained head, as the node says."""
+        _, sequence, head = self._read("RecordLedger", "ledgerOf", hospital)
+        return sequence, head
+
+    def prove_head(self, hospital: Address, *, block_hash: str | None = None) -> ProvenHead:
+        """Return a hospital's sequence and head as proven by the state root of one block, whatever the node says.
+
+        Args:
+            hospital: whose history.
+            block_hash: a block that the caller trusts; None takes the node's newest one, which proves only that the
+                head belongs to the block whose hash is returned.
+
+        Raises:
+            IntegrityError: header, account or slots don't fit the block's hash.
+        """
+        ledger = self.addresses["RecordLedger"]
+        if block_hash is None:
+            block_hash = self.head_block().hash
+        block = self.rpc.call("eth_getBlockByHash", [block_hash, False])
+        if block is None or str(block.get("hash")).lower() != block_hash.lower():
+            raise IntegrityError(f"the node doesn't have block {block_hash}")
+        state_root = proofs.check_header(block)
+        slots = [proofs.mapping_slot(hospital, _LEDGERS_SLOT, offset) for offset in (0, 1)]
+        wanted = ["0x" + slot.hex() for slot in slots]
+        # By hash where the node can (EIP-1898); the proof is checked against this block either way.
+        answer = self.rpc.call("eth_getProof", [ledger, wanted, block["number"]])
+        packed, head = proofs.check_storage(state_root, answer, account=ledger, slots=slots)
+        # `admitted` is the lowest byte, `sequence` the eight above it.
+        return ProvenHead(
+            sequence=packed >> 8 & 0xFFFF_FFFF_FFFF_FFFF,
+            head=head.to_bytes(32, "big"),
+            admitted=bool(packed & 0xFF),
+            block=int(block["number"], 16),
+            block_hash=block_hash,
+        )
+
+    def first_head(self, hospital: Address) -> bytes:
+        """Return the head before a hospital's first batch: it names chain, contract and hospital."""
+        return keccak(
+            encode(["uint256", "address", "address"], [self.chain_id, self.addresses["RecordLedger"], hospital])
+        )
 
     @staticmethod
-    def fold_heads(batches: Sequence[tuple[bytes, int]]) -> bytes:
-        """Return the head that (manifest, count) pairs add up to, as the contract folds them."""
-        head = bytes(32)
+    def fold_heads(first: bytes, batches: Sequence[tuple[bytes, int]]) -> bytes:
+        """Return the head that (manifest, count) pairs add up to from `first_head` on, as the contract folds them."""
+        head = first
         for manifest, count in batches:
             head = keccak(encode(["bytes32", "bytes32", "uint32"], [head, manifest, count]))
         return head
@@ -247,7 +297,7 @@ class Mainchain:
                 values["sequence"],
                 values["manifest"],
                 values["count"],
-                values["head"],
+                values["previous"],
                 event.block,
                 event.block_hash,
                 event.tx_hash,
@@ -256,25 +306,38 @@ class Mainchain:
 
     # Policy transactions
 
-    def sign_grant(self, account: Account, grant: Grant, deadline: int) -> bytes:
-        """Return the one-time key's EIP-712 signature of a grant; anyone may relay it until `deadline`."""
+    def sign_grant(self, account: Account, grant: Grant) -> bytes:
+        """Return the one-time key's EIP-712 signature of a grant; anyone may relay it until its deadline."""
         names = [field["name"] for field in _GRANT_TYPES["Grant"]]
-        message = dict(zip(names, (*grant.fields(), deadline), strict=True))
-        return account.sign_typed(self._domain(), _GRANT_TYPES, message)
+        return account.sign_typed(self._domain(), _GRANT_TYPES, dict(zip(names, grant.fields(), strict=True)))
 
-    def grant_by_signature(self, sender: Sender, grant: Grant, deadline: int, signature: bytes) -> Receipt:
+    def grant_by_signature(self, sender: Sender, grant: Grant, signature: bytes) -> Receipt:
         """Relay a signed grant."""
-        data = contract("PolicyRegistry").calldata("grantBySignature", grant.fields(), deadline, signature)
+        data = contract("PolicyRegistry").calldata("grantBySignature", grant.fields(), signature)
         return sender.send(self.addresses["PolicyRegistry"], data, what="the policy transaction (grant)")
 
-    def sign_revoke(self, account: Account, deadline: int) -> bytes:
-        """Return the one-time key's EIP-712 signature of its policy's revocation."""
-        return account.sign_typed(self._domain(), _REVOKE_TYPES, {"owner": account.address, "deadline": deadline})
+    def grant_batch(self, sender: Sender, signed: Sequence[tuple[Grant, bytes]]) -> Receipt:
+        """Relay several (grant, signature), all or none."""
+        grants = [grant.fields() for grant, _ in signed]
+        data = contract("PolicyRegistry").calldata(
+            "grantBatch", grants, [_halves(signature) for _, signature in signed]
+        )
+        return sender.send(self.addresses["PolicyRegistry"], data, what="the policy transaction (grants)")
 
-    def revoke_by_signature(self, sender: Sender, owner: PolicyId, deadline: int, signature: bytes) -> Receipt:
+    def sign_revoke(self, account: Account) -> bytes:
+        """Return the one-time key's EIP-712 signature of its policy's revocation; it never expires (ADR 4)."""
+        return account.sign_typed(self._domain(), _REVOKE_TYPES, {"owner": account.address})
+
+    def revoke_by_signature(self, sender: Sender, owner: PolicyId, signature: bytes) -> Receipt:
         """Relay a signed revocation."""
-        data = contract("PolicyRegistry").calldata("revokeBySignature", owner, deadline, signature)
+        data = contract("PolicyRegistry").calldata("revokeBySignature", owner, signature)
         return sender.send(self.addresses["PolicyRegistry"], data, what="the policy transaction (revoke)")
+
+    def revoke_batch(self, sender: Sender, signed: Sequence[tuple[PolicyId, bytes]]) -> Receipt:
+        """Relay several (owner, signature), all or none."""
+        owners = [owner for owner, _ in signed]
+        data = contract("PolicyRegistry").calldata("revokeBatch", owners, [_halves(s) for _, s in signed])
+        return sender.send(self.addresses["PolicyRegistry"], data, what="the policy transaction (revocations)")
 
     def policy(self, policy_id: PolicyId, *, confirmations: int = 0) -> OnChainPolicy:
         """Return what the contract says of a policy at the newest block that is `confirmations` deep.
@@ -299,10 +362,7 @@ class Mainchain:
             starts_at=granted.starts_at,
             expires_at=granted.expires_at,
             terms=granted.terms,
-            purposes=granted.purposes,
-            categories=granted.categories,
-            data_use=granted.data_use,
-            study=granted.study,
+            disclosure=granted.disclosure,
             block=block.number,
             block_time=block.time,
         )
@@ -328,17 +388,13 @@ class Mainchain:
             if event.name not in ("PolicyGranted", "PolicyRevoked"):
                 continue
             values = event.values
-            study = values.get("study", _NOBODY)
             yield PolicyEvent(
                 kind="granted" if event.name == "PolicyGranted" else "revoked",
                 policy_id=PolicyId(address(values["policyId"])),
                 starts_at=values.get("startsAt", 0),
                 expires_at=values.get("expiresAt", 0),
                 terms=values.get("terms", b""),
-                purposes=values.get("purposes", 0),
-                categories=values.get("categories", 0),
-                data_use=values.get("dataUse", 0),
-                study=None if int(study, 16) == 0 else Address(address(study)),
+                disclosure=Disclosure.from_word(values.get("disclosure", 0)),
                 block=event.block,
                 block_hash=event.block_hash,
                 tx_hash=event.tx_hash,
@@ -351,6 +407,61 @@ class Mainchain:
         """Anchor the head of a proxy's receipt log."""
         data = contract("AccessLog").calldata("anchor", sequence, head)
         return sender.send(self.addresses["AccessLog"], data, what="anchoring the receipt log")
+
+    def anchored(self, proxy: Address) -> tuple[int, bytes]:
+        """Return the newest anchored sequence (0 for none) and head of a proxy."""
+        _, sequence, head = self._read("AccessLog", "anchorOf", proxy)
+        return sequence, head
+
+    @property
+    def log_domain(self) -> bytes:
+        """The EIP-712 domain under which proxies sign their receipts, 32 bytes."""
+        return log_domain(self.chain_id, self.addresses["AccessLog"])
+
+    def prove_late_service(self, sender: Sender, receipt: ProxyReceipt) -> Receipt:
+        """Convict a proxy by its own receipt for a re-encryption that the policy didn't allow; anyone may."""
+        data = contract("AccessLog").calldata(
+            "proveLateService", receipt.proxy, receipt_fields(receipt), receipt.signature
+        )
+        return sender.send(self.addresses["AccessLog"], data, what="the evidence of late service")
+
+    def prove_fork(
+        self, sender: Sender, proxy: Address, sequence: int, first: tuple[bytes, bytes], second: tuple[bytes, bytes]
+    ) -> Receipt:
+        """Convict a proxy by two (head, signature) pairs for one sequence; anyone may."""
+        data = contract("AccessLog").calldata("proveFork", proxy, sequence, *first, *second)
+        return sender.send(self.addresses["AccessLog"], data, what="the evidence of two histories")
+
+    def prove_rewrite(self, sender: Sender, proxy: Address, head: bytes, signature: bytes) -> Receipt:
+        """Convict a proxy by a signed head that isn't the one it anchored for the same sequence; anyone may."""
+        data = contract("AccessLog").calldata("proveRewrite", proxy, head, signature)
+        return sender.send(self.addresses["AccessLog"], data, what="the evidence of a rewritten log")
+
+    # Checkpoints of the sidechain
+
+    def sign_checkpoint(self, account: Account, sidechain_id: int, number: int, block_hash: bytes) -> bytes:
+        """Return a validator's EIP-712 signature of a block of the sidechain."""
+        domain = self._domain() | {
+            "name": "PanaChain Checkpoints",
+            "verifyingContract": self.addresses["Checkpoints"],
+        }
+        message = {"sidechainId": sidechain_id, "number": number, "blockHash": block_hash}
+        return account.sign_typed(domain, _CHECKPOINT_TYPES, message)
+
+    def checkpoint(
+        self, sender: Sender, number: int, block_hash: bytes, signatures: Mapping[Address, bytes]
+    ) -> Receipt:
+        """State a block of the sidechain, with the signatures of a quorum of its validators."""
+        signers = sorted(signatures, key=str.lower)
+        data = contract("Checkpoints").calldata(
+            "checkpoint", number, block_hash, signers, [signatures[signer] for signer in signers]
+        )
+        return sender.send(self.addresses["Checkpoints"], data, what="the checkpoint of the sidechain")
+
+    def newest_checkpoint(self) -> tuple[int, bytes]:
+        """Return number (0 for none) and hash of the newest block of the sidechain that was stated."""
+        number, block_hash = self._read("Checkpoints", "newest")
+        return number, block_hash
 
     def _domain(self) -> dict[str, Any]:
         return {
@@ -388,6 +499,11 @@ class Mainchain:
         if block is None:
             raise IntegrityError(f"the node doesn't have block {tag}")
         return Block(int(block["number"], 16), block["hash"], int(block["timestamp"], 16))
+
+
+def _halves(signature: bytes) -> tuple[bytes, bytes]:
+    """Return r and (parity, s) of a compact signature (ERC-2098)."""
+    return signature[:32], signature[32:]
 
 
 def actor_from(event: Event, role: Role | None) -> Actor:

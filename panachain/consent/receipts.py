@@ -1,6 +1,6 @@
 """Receipts: checking what a proxy signed, and opening what it sealed to the patient.
 
-Follows docs/spec/proxy.md (`panachain/receipt/1`).
+Follows docs/spec/proxy.md (`panachain/receipt/2`).
 """
 
 from __future__ import annotations
@@ -8,22 +8,28 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from panachain.chain.receipts import check_head, receipt_hash
 from panachain.crypto import box, labels, umbral
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address
 from panachain.model.policy import Receipt
-from panachain.proxy import messages
 
 
-def check_receipt(receipt: Receipt, *, proxy: Address, verifying_key: bytes) -> None:
-    """Check that a proxy signed a receipt.
+def check_receipt(receipt: Receipt, *, proxy: Address, domain: bytes) -> None:
+    """Check that a proxy signed a receipt, so that it convicts the proxy if it tells of a wrong.
+
+    Args:
+        receipt: what the proxy handed out.
+        proxy: whose it must be.
+        domain: of the access log that judges it (`Mainchain.log_domain`).
 
     Raises:
         IntegrityError: another proxy is named, or the signature doesn't fit.
     """
     if receipt.proxy != proxy:
         raise IntegrityError(f"the receipt names proxy {receipt.proxy}, expected {proxy}")
-    umbral.verify(verifying_key, labels.RECEIPT + messages.receipt_body(receipt), receipt.signature)
+    head = receipt_hash(receipt)
+    check_head(domain, proxy=proxy, sequence=receipt.sequence, head=head, signature=receipt.signature)
 
 
 def open_detail(receipt: Receipt, audit: umbral.SecretKey) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final, Self
 
 from panachain.model.actors import Address, PolicyId
 from panachain.model.scope import Purpose, Scope
@@ -23,6 +24,40 @@ class PolicyStatus(Enum):
 
 
 @dataclass(frozen=True)
+class Disclosure:
+    """What an open policy tells everybody; nothing of it in a sealed one (contracts/types/Disclosure.sol)."""
+
+    purposes: int = 0
+    """Bits of `Purpose.bit`, 32."""
+    categories: int = 0
+    """Bits of `Category.bit`, 32."""
+    data_use: int = 0
+    """DUO codes as bits, 32."""
+    study: Address | None = None
+
+    @property
+    def word(self) -> int:
+        """The word on chain: purposes, categories, DUO codes and study, from the lowest bit on."""
+        study = int(self.study, 16) if self.study else 0
+        return self.purposes | self.categories << 32 | self.data_use << 64 | study << 96
+
+    @classmethod
+    def from_word(cls, word: int) -> Self:
+        """Return what a word on chain says."""
+        study = word >> 96
+        return cls(
+            purposes=word & 0xFFFF_FFFF,
+            categories=word >> 32 & 0xFFFF_FFFF,
+            data_use=word >> 64 & 0xFFFF_FFFF,
+            study=Address(f"0x{study:040x}") if study else None,
+        )
+
+
+SEALED: Final = Disclosure()
+"""What a sealed policy tells: nothing."""
+
+
+@dataclass(frozen=True)
 class OnChainPolicy:
     """What the mainchain says of a policy at one block."""
 
@@ -34,13 +69,7 @@ class OnChainPolicy:
     """Unix seconds, exclusive."""
     terms: bytes
     """The sha2-256 digest in the CID of the sealed terms, 32 bytes (codec raw, sha2-256)."""
-    purposes: int = 0
-    """Bits of `Purpose.bit`; 0 in a sealed policy."""
-    categories: int = 0
-    """Bits of `Category.bit`; 0 in a sealed policy."""
-    data_use: int = 0
-    """DUO codes as bits; 0 in a sealed policy."""
-    study: Address | None = None
+    disclosure: Disclosure = SEALED
     block: int = 0
     """The block at which this was read."""
     block_time: int = 0
@@ -103,7 +132,7 @@ class ReceiptKind(Enum):
 
 @dataclass(frozen=True)
 class Receipt:
-    """A proxy's signed, hash-chained statement (`panachain/receipt/1`, docs/spec/proxy.md)."""
+    """A proxy's signed, hash-chained statement (`panachain/receipt/2`, docs/spec/proxy.md)."""
 
     proxy: Address
     sequence: int
@@ -120,4 +149,4 @@ class Receipt:
     detail: bytes
     """Sealed to the patient's audit key: who asked, for which purpose and lanes; may be empty."""
     signature: bytes
-    """The proxy's Umbral signature over all of the above, 64 bytes."""
+    """The proxy's account signed `LogHead(sequence, hash of the above)`, 65 bytes r ‖ s ‖ v."""

@@ -5,7 +5,6 @@ Neither signs nor checks a signature: callers do, with what `signed_bytes` retur
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, Final
@@ -18,7 +17,7 @@ DEPOSIT: Final = "panachain/deposit/1"
 REENCRYPT: Final = "panachain/reencrypt/1"
 REVOKE: Final = "panachain/revoke/1"
 RECEIPTS: Final = "panachain/receipts/1"
-RECEIPT: Final = "panachain/receipt/1"
+RECEIPT: Final = "panachain/receipt/2"
 
 MAX_CAPSULES: Final = 1000
 """Capsules of one request."""
@@ -36,16 +35,6 @@ def canonical(fields: Mapping[str, Any]) -> bytes:
 def signed_bytes(fields: Mapping[str, Any]) -> bytes:
     """Return what a request's signature covers: everything but the signature."""
     return canonical({name: value for name, value in fields.items() if name != "signature"})
-
-
-def receipt_body(receipt: Receipt) -> bytes:
-    """Return what a receipt's signature covers."""
-    return signed_bytes(receipt_fields(receipt))
-
-
-def receipt_hash(receipt: Receipt) -> bytes:
-    """Return what the next receipt of the log chains to, 32 bytes."""
-    return hashlib.sha256(canonical(receipt_fields(receipt))).digest()
 
 
 def receipt_fields(receipt: Receipt) -> dict[str, Any]:
@@ -73,7 +62,7 @@ def parse_receipt(fields: Any) -> Receipt:
     """
     try:
         if fields["schema"] != RECEIPT:
-            raise IntegrityError("the proxy's answer is no receipt of version 1")
+            raise IntegrityError("the proxy's answer is no receipt of version 2")
         return Receipt(
             proxy=Address(str(fields["proxy"])),
             sequence=int(fields["sequence"]),

@@ -23,7 +23,7 @@ _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS block (number INTEGER PRIMARY KEY, hash TEXT NOT NULL, time INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS storage (
-    block INTEGER, log INTEGER, tx TEXT, hospital TEXT, sequence INTEGER, manifest TEXT, count INTEGER, head TEXT,
+    block INTEGER, log INTEGER, tx TEXT, hospital TEXT, sequence INTEGER, manifest TEXT, count INTEGER, previous TEXT,
     PRIMARY KEY (block, log)
 );
 CREATE TABLE IF NOT EXISTS policy (
@@ -47,7 +47,7 @@ WHERE g.kind = 'granted' AND g.block <= :as_of
   AND (:study IS NULL OR g.study = :study)
 """
 _STORAGE: Final = """
-SELECT s.hospital, s.sequence, s.block, s.log, s.tx, b.time AS stored_at, s.manifest, s.count, s.head
+SELECT s.hospital, s.sequence, s.block, s.log, s.tx, b.time AS stored_at, s.manifest, s.count, s.previous
 FROM storage s JOIN block b ON b.number = s.block
 WHERE s.block <= :as_of AND (:since IS NULL OR b.time >= :since) AND (:until IS NULL OR b.time < :until)
   AND (:hospital IS NULL OR s.hospital = :hospital)
@@ -208,7 +208,7 @@ class Index:
         self._insert(
             "storage",
             [
-                (e.block, e.index, e.tx_hash, e.hospital, e.sequence, e.manifest.hex(), e.count, e.head.hex())
+                (e.block, e.index, e.tx_hash, e.hospital, e.sequence, e.manifest.hex(), e.count, e.previous.hex())
                 for e in storage
             ],
         )
@@ -217,7 +217,7 @@ class Index:
             [
                 (
                     *(e.block, e.index, e.tx_hash, e.kind, e.policy_id, e.starts_at, e.expires_at, e.terms.hex()),
-                    *(e.purposes, e.categories, e.data_use, e.study or ""),
+                    *(e.disclosure.purposes, e.disclosure.categories, e.disclosure.data_use, e.disclosure.study or ""),
                 )
                 for e in policies
             ],

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from panachain.chain import anvil
-from panachain.chain.deploy import deploy
+from panachain.chain.deploy import Governance, deploy
 from panachain.chain.evm import Account
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
@@ -193,9 +193,15 @@ def _deploy(home: Path, main_rpc: Rpc, side_rpc: Rpc, passphrase: str) -> dict[s
         if REGISTRAR in known
         else create_profile(home, REGISTRAR, Role.REGISTRAR, passphrase)
     )
-    seed = unlock(registrar, passphrase)
+    # Opened for the check of the passphrase: the registrar needs it for every admission.
+    unlock(registrar, passphrase)
     anvil.fund(main_rpc, registrar.address)
-    deployment = deploy(main_rpc, side_rpc, seed.account_key(), lock_folder=home / "nonces")
+    deployer_key = keys.Seed.random().account_key()
+    anvil.fund(main_rpc, keys.address_of(deployer_key))
+    governance = Governance(
+        registrar=registrar.address, admin=registrar.address, validators=(registrar.address,), quorum=1
+    )
+    deployment = deploy(main_rpc, side_rpc, deployer_key, governance, lock_folder=home / "nonces")
     # The relay can pay and nothing else: its key is worth the devnet's ether.
     relay_key = keys.Seed.random().account_key()
     anvil.fund(main_rpc, keys.address_of(relay_key))

@@ -127,9 +127,11 @@ class Network:
 
     def manifests_of(self, hospital: Address) -> tuple[bytes, ...]:
         """Return the digests of a hospital's manifests, oldest first, checked against the contract's head."""
-        sequence, head, _ = self.mainchain.head(hospital)
+        sequence, head = self.mainchain.head(hospital)
         events = [event for event in self.mainchain.storage_events(hospital=hospital) if event.sequence <= sequence]
-        folded = self.mainchain.fold_heads([(event.manifest, event.count) for event in events])
+        folded = self.mainchain.fold_heads(
+            self.mainchain.first_head(hospital), [(event.manifest, event.count) for event in events]
+        )
         if [event.sequence for event in events] != list(range(1, sequence + 1)) or folded != head:
             raise IntegrityError(
                 f"the RPC node shows {len(events)} storage transactions of {hospital}, the contract {sequence}"

@@ -139,10 +139,10 @@ class Patient(ActorSession):
         self._use_index(index)
         self.network.store.put_block(cid, prepared.sealed_terms)
         account = Account(prepared.account_key)
-        on_chain = Grant(terms.policy_id, terms.starts_at, terms.expires_at, cid.digest)
         deadline = int(head.time) + _DEADLINE
-        signature = self.network.mainchain.sign_grant(account, on_chain, deadline)
-        receipt = self.network.mainchain.grant_by_signature(self.network.relay(), on_chain, deadline, signature)
+        on_chain = Grant(terms.policy_id, terms.starts_at, terms.expires_at, deadline, cid.digest)
+        signature = self.network.mainchain.sign_grant(account, on_chain)
+        receipt = self.network.mainchain.grant_by_signature(self.network.relay(), on_chain, signature)
         deposited = self._deposit(prepared, account, cid)
         status = self.network.mainchain.policy(terms.policy_id).status
         return policy_view(terms, status, str(cid), tx=receipt.tx_hash, gas=receipt.gas_used, deposited=deposited)
@@ -163,9 +163,8 @@ class Patient(ActorSession):
         account = Account(self._seed.policy_account(index))
         tx, gas = "", 0
         if self.network.mainchain.policy(policy_id).status is not PolicyStatus.REVOKED:
-            deadline = self.network.mainchain.head_block().time + _DEADLINE
-            signature = self.network.mainchain.sign_revoke(account, deadline)
-            sent = self.network.mainchain.revoke_by_signature(self.network.relay(), policy_id, deadline, signature)
+            signature = self.network.mainchain.sign_revoke(account)
+            sent = self.network.mainchain.revoke_by_signature(self.network.relay(), policy_id, signature)
             tx, gas = sent.tx_hash, sent.gas_used
         receipts: list[Receipt] = []
         unreachable: list[str] = []
@@ -175,7 +174,7 @@ class Patient(ActorSession):
                     proxy.endpoint, "/v1/revoke", {"schema": messages.REVOKE, "policy_id": policy_id}, timeout=_TIMEOUT
                 )
                 receipt = messages.parse_receipt(answer.get("receipt") if isinstance(answer, dict) else None)
-                check_receipt(receipt, proxy=proxy.address, verifying_key=proxy.verifying_key)
+                check_receipt(receipt, proxy=proxy.address, domain=self.network.mainchain.log_domain)
                 if receipt.kind.value != "deleted" or receipt.policy_id != policy_id:
                     raise IntegrityError("the receipt isn't about this deletion")
                 receipts.append(receipt)
@@ -299,7 +298,7 @@ class Patient(ActorSession):
                 proxy.endpoint, "/v1/deposit", {"schema": messages.DEPOSIT, "sealed": sealed.hex()}, timeout=_TIMEOUT
             )
             receipt = messages.parse_receipt(answer.get("receipt") if isinstance(answer, dict) else None)
-            check_receipt(receipt, proxy=proxy.address, verifying_key=proxy.verifying_key)
+            check_receipt(receipt, proxy=proxy.address, domain=self.network.mainchain.log_domain)
             return receipt
 
         # Every proxy gets its share; fewer than the threshold would be a policy that nobody can use.
@@ -336,7 +335,7 @@ class Patient(ActorSession):
             answer = post(proxy.endpoint, "/v1/receipts", fields, timeout=_TIMEOUT)
             receipts = [messages.parse_receipt(r) for r in answer["receipts"]]
             for receipt in receipts:
-                check_receipt(receipt, proxy=proxy.address, verifying_key=proxy.verifying_key)
+                check_receipt(receipt, proxy=proxy.address, domain=self.network.mainchain.log_domain)
             return receipts
 
         entries: list[LogEntry] = []

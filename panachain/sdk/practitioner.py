@@ -17,7 +17,7 @@ from panachain.consent.terms import check_terms, open_terms
 from panachain.crypto import umbral
 from panachain.errors import IntegrityError, PolicyUnknownError, UsageError
 from panachain.model.actors import PolicyId, Role
-from panachain.model.policy import GrantedLane, OnChainPolicy, ProxyRef, Terms
+from panachain.model.policy import GrantedLane, OnChainPolicy, ProxyRef, Receipt, Terms
 from panachain.model.scope import Category, Purpose
 from panachain.proxy import messages
 from panachain.proxy.client import collect, post
@@ -205,7 +205,9 @@ class Practitioner(ActorSession):
             }
             fields["signature"] = account.sign_text(messages.signed_bytes(fields)).hex()
             answer = post(proxy.endpoint, "/v1/reencrypt", fields, timeout=_TIMEOUT)
-            return _check_answer(answer, proxy, capsules, terms, lane, secret.public)
+            receipt, cfrags = _check_answer(answer, proxy, capsules, terms, lane, secret.public)
+            check_receipt(receipt, proxy=proxy.address, domain=self.network.mainchain.log_domain)
+            return cfrags
 
         # 5. Ask proxies in parallel until t gave cfrags for every capsule, each verified.
         answers, _ = collect(
@@ -230,13 +232,12 @@ class Practitioner(ActorSession):
 
 def _check_answer(
     answer: Any, proxy: ProxyRef, capsules: Sequence[bytes], terms: Terms, lane: GrantedLane, receiving: bytes
-) -> list[bytes]:
+) -> tuple[Receipt, list[bytes]]:
     try:
         cfrags = [bytes.fromhex(cfrag) for cfrag in answer["cfrags"]]
         receipt = messages.parse_receipt(answer["receipt"])
     except (KeyError, TypeError, ValueError) as exc:
         raise IntegrityError("the proxy's answer lacks a field or has one of the wrong type") from exc
-    check_receipt(receipt, proxy=proxy.address, verifying_key=proxy.verifying_key)
     if len(cfrags) != len(capsules) or receipt.count != len(capsules) or receipt.policy_id != terms.policy_id:
         raise IntegrityError(f"the proxy answered {len(cfrags)} cfrags for {len(capsules)} capsules")
     for cfrag, capsule in zip(cfrags, capsules, strict=True):
@@ -247,7 +248,7 @@ def _check_answer(
             delegating=lane.delegating_key,
             receiving=receiving,
         )
-    return cfrags
+    return receipt, cfrags
 
 
 def _provenance(

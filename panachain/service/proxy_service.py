@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
-from panachain.chain.evm import recover_text
+from panachain.chain.evm import Account, recover_text
+from panachain.chain.receipts import receipt_hash, sign_head
 from panachain.consent.rules import check_access
 from panachain.crypto import box, labels, umbral
-from panachain.crypto.keys import Seed, address_of
+from panachain.crypto.keys import Seed
 from panachain.errors import (
     AccessDeniedError,
     ChainUnavailableError,
@@ -61,6 +62,7 @@ class ProxyService:
         store: ProxyStore,
         chain: ChainView,
         *,
+        log_domain: bytes,
         max_head_age: int = 120,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -70,12 +72,14 @@ class ProxyService:
             seed: the proxy's.
             store: its database.
             chain: how it sees both chains.
+            log_domain: of the access log that judges its receipts, 32 bytes.
             max_head_age: seconds; an older head of the mainchain means no service.
             clock: Unix seconds; bounds the age of requests and of the head, never a policy's window.
         """
         self._receiving = seed.receiving()
-        self._signer = seed.signer()
-        self.address = address_of(seed.account_key())
+        self._account = Account(seed.account_key())
+        self.address = self._account.address
+        self._log_domain = log_domain
         self._store = store
         self._chain = chain
         self._max_head_age = max_head_age
@@ -220,8 +224,13 @@ class ProxyService:
     def head(self) -> dict[str, Any]:
         """Return the signed head of the receipt log."""
         sequence, head = self._store.head()
-        fields = {"schema": "panachain/log-head/1", "proxy": self.address, "sequence": sequence, "head": head.hex()}
-        return fields | {"signature": self._signer.sign(messages.canonical(fields)).hex()}
+        return {
+            "schema": "panachain/log-head/2",
+            "proxy": self.address,
+            "sequence": sequence,
+            "head": head.hex(),
+            "signature": sign_head(self._account, self._log_domain, sequence=sequence, head=head).hex(),
+        }
 
     def ready(self) -> dict[str, Any]:
         """Return that the proxy can serve.
@@ -279,7 +288,8 @@ class ProxyService:
             detail=detail,
             signature=b"",
         )
-        return replace(unsigned, signature=self._signer.sign(labels.RECEIPT + messages.receipt_body(unsigned)))
+        head = receipt_hash(unsigned)
+        return replace(unsigned, signature=sign_head(self._account, self._log_domain, sequence=sequence, head=head))
 
 
 def _parse_deposit(fields: dict[str, Any], policy_id: PolicyId) -> tuple[HeldPolicy, list[HeldKfrag]]:

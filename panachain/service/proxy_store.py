@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from panachain.chain.receipts import receipt_hash
 from panachain.crypto import box, keys, labels
 from panachain.errors import DiskError, PolicyUnknownError
 from panachain.model.actors import Address, PolicyId
@@ -219,7 +220,7 @@ class ProxyStore:
         sequence, previous = self.head()
         receipt = make(sequence + 1, previous)
         fields = messages.canonical(messages.receipt_fields(receipt))
-        row = (receipt.sequence, receipt.policy_id, receipt.kind.value, fields.decode(), messages.receipt_hash(receipt))
+        row = (receipt.sequence, receipt.policy_id, receipt.kind.value, fields.decode(), receipt_hash(receipt))
         try:
             self._db.execute("INSERT INTO receipt VALUES (?, ?, ?, ?, ?)", row)
             self._db.execute("COMMIT")

@@ -69,7 +69,7 @@ def run_proxy(config_path: Path, passphrase: str) -> None:
         seed = keystore.open(folder / config["keystore"], passphrase)
         store = ProxyStore(folder / config["database"], seed.store_key())
         chains = Chains(mainchain, sidechain, config["confirmations"])
-        service = ProxyService(seed, store, chains, max_head_age=config["maxHeadAge"])
+        service = ProxyService(seed, store, chains, log_domain=mainchain.log_domain, max_head_age=config["maxHeadAge"])
         host, port = str(config["host"]), int(config["port"])
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise ConfigurationError(f"{config_path} can't be read as a proxy's configuration") from exc

@@ -1,9 +1,8 @@
-"""The contracts on ape's local chain: deployed anew for each test from what ape compiles."""
+"""The contracts as they ship, on ape's local chain, deployed anew for each test."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,21 @@ from typing import Any
 
 import pytest
 
+from panachain.chain.abi import contract
 from panachain.chain.evm import Account
 from panachain.chain.mainchain import Grant, Mainchain
 from panachain.crypto.keys import Seed
-from scripts.setup_solc import setup
 
-os.environ["SOLCX_BINARY_PATH"] = str(setup())
 ROOT = Path(__file__).resolve().parents[2]
 KEY = b"\x02" + bytes(31) + b"\x01"
+"""A compressed point."""
+NOBODY = "0x" + "00" * 20
+REGISTRAR, SUSPENDER = 1, 2
+"""Roles of the access manager."""
+HOSPITAL, PROXY, RESEARCHER = 1, 2, 3
+"""`ActorRegistry.Role`."""
+PATIENT, PRACTITIONER = 1, 2
+"""`IdentityRegistry.Role`."""
 
 
 @pytest.fixture
@@ -42,36 +48,47 @@ def stranger(accounts: Any) -> Any:
     return accounts[3]
 
 
+class Shipped:
+    """The contracts of panachain/chain/artifacts by name; `./pana lint` fails when they are stale."""
+
+    def __getattr__(self, name: str) -> Any:
+        from ape.contracts import ContractContainer
+        from ethpm_types import ContractType
+
+        shipped = json.loads((ROOT / "panachain/chain/artifacts" / f"{name}.json").read_text())
+        contract_type = ContractType.model_validate(
+            {
+                "contractName": name,
+                "abi": shipped["abi"],
+                "deploymentBytecode": {"bytecode": shipped["bytecode"]},
+                "runtimeBytecode": {"bytecode": shipped["deployedBytecode"]},
+            }
+        )
+        return ContractContainer(contract_type)
+
+
+@pytest.fixture(scope="session")
+def project() -> Shipped:
+    """Stands for ape's own fixture, which would compile: what is tested is what users get."""
+    return Shipped()
+
+
+def selectors(name: str, *functions: str) -> list[bytes]:
+    return [contract(name).selector(function) for function in functions]
+
+
 @pytest.fixture
-def manager(registrar: Any) -> Any:
-    from ape.contracts import ContractContainer
-    from ethpm_types import ContractType
-
-    artifact = json.loads((ROOT / "panachain/chain/artifacts/AccessManager.json").read_text())
-    contract_type = ContractType.model_validate(
-        {
-            "contractName": "AccessManager",
-            "abi": artifact["abi"],
-            "deploymentBytecode": {"bytecode": artifact["bytecode"]},
-            "runtimeBytecode": {"bytecode": artifact["deployedBytecode"]},
-        }
-    )
-    return registrar.deploy(ContractContainer(contract_type), registrar)
+def admin(accounts: Any) -> Any:
+    """The administrator of the access manager; the registrar is another account."""
+    return accounts[9]
 
 
 @pytest.fixture
-def actors(project: Any, registrar: Any, manager: Any) -> Any:
-    return registrar.deploy(project.ActorRegistry, manager)
-
-
-@pytest.fixture
-def ledger(project: Any, registrar: Any, actors: Any) -> Any:
-    return registrar.deploy(project.RecordLedger, actors)
-
-
-@pytest.fixture
-def access_log(project: Any, registrar: Any, actors: Any) -> Any:
-    return registrar.deploy(project.AccessLog, actors)
+def manager(project: Any, registrar: Any, admin: Any) -> Any:
+    """An access manager whose registrar has role 1, as chain/deploy.py sets it up."""
+    made = admin.deploy(project.AccessManager, admin)
+    made.grantRole(REGISTRAR, registrar, 0, sender=admin)
+    return made
 
 
 @pytest.fixture
@@ -80,8 +97,55 @@ def policies(project: Any, registrar: Any) -> Any:
 
 
 @pytest.fixture
-def identities(project: Any, registrar: Any, manager: Any) -> Any:
-    return registrar.deploy(project.IdentityRegistry, manager)
+def actors(project: Any, registrar: Any, manager: Any, policies: Any, admin: Any) -> Any:
+    made = registrar.deploy(project.ActorRegistry, manager, policies)
+    functions = selectors("ActorRegistry", "register", "suspend", "reinstate")
+    manager.setTargetFunctionRole(made, functions, REGISTRAR, sender=admin)
+    return made
+
+
+@pytest.fixture
+def ledger(project: Any, actors: Any) -> Any:
+    return project.RecordLedger.at(actors.recordLedger())
+
+
+@pytest.fixture
+def access_log(project: Any, actors: Any) -> Any:
+    return project.AccessLog.at(actors.accessLog())
+
+
+@pytest.fixture
+def identities(project: Any, registrar: Any, manager: Any, admin: Any) -> Any:
+    made = registrar.deploy(project.IdentityRegistry, manager)
+    functions = selectors("IdentityRegistry", "register", "reinstate")
+    manager.setTargetFunctionRole(made, functions, REGISTRAR, sender=admin)
+    manager.setTargetFunctionRole(made, selectors("IdentityRegistry", "suspend"), SUSPENDER, sender=admin)
+    manager.grantRole(SUSPENDER, registrar, 0, sender=admin)
+    return made
+
+
+@pytest.fixture
+def requests(project: Any, registrar: Any, identities: Any) -> Any:
+    return registrar.deploy(project.AccessRequests, identities)
+
+
+@pytest.fixture
+def emergency(project: Any, registrar: Any, manager: Any, identities: Any, admin: Any) -> Any:
+    made = registrar.deploy(project.EmergencyAccess, manager, identities)
+    manager.setTargetFunctionRole(made, selectors("EmergencyAccess", "review"), REGISTRAR, sender=admin)
+    manager.grantRole(SUSPENDER, made, 0, sender=admin)
+    return made
+
+
+@pytest.fixture
+def people(identities: Any, registrar: Any, accounts: Any, hospital: Any) -> dict[str, Any]:
+    """A patient; a doctor and a nurse of one hospital; a doctor of another one. By role."""
+    names = {"patient": PATIENT, "doctor": PRACTITIONER, "nurse": PRACTITIONER, "elsewhere": PRACTITIONER}
+    people = dict(zip(names, accounts[4:8], strict=True))
+    for name, role in names.items():
+        organisation = NOBODY if role == PATIENT else (accounts[8] if name == "elsewhere" else hospital)
+        identities.register(people[name], role, bytes(32), KEY, KEY, organisation, b"", sender=registrar)
+    return people
 
 
 @dataclass
@@ -97,14 +161,20 @@ class Owner:
         return self.account.address
 
     def grant(self, **change: Any) -> Grant:
-        fields = {"owner": self.address, "starts_at": self.now() - 10, "expires_at": self.now() + 1000}
+        now = self.now()
+        fields = {"owner": self.address, "starts_at": now - 10, "expires_at": now + 1000, "deadline": now + 100}
         return Grant(**(fields | {"terms": b"t" * 32} | change))
 
-    def sign_grant(self, grant: Grant, deadline: int) -> bytes:
-        return self.chain.sign_grant(self.account, grant, deadline)
+    def sign_grant(self, grant: Grant) -> bytes:
+        return self.chain.sign_grant(self.account, grant)
 
-    def sign_revoke(self, deadline: int) -> bytes:
-        return self.chain.sign_revoke(self.account, deadline)
+    def sign_revoke(self) -> bytes:
+        return self.chain.sign_revoke(self.account)
+
+
+def halves(signature: bytes) -> tuple[bytes, bytes]:
+    """Return a compact signature as batches take it."""
+    return signature[:32], signature[32:]
 
 
 @pytest.fixture
@@ -112,3 +182,8 @@ def owner(policies: Any, chain: Any) -> Owner:
     # Only the domain is used: chain ID and contract address.
     mainchain = Mainchain(SimpleNamespace(), {"PolicyRegistry": policies.address}, chain.chain_id)  # type: ignore[arg-type]
     return Owner(Account(Seed.random().account_key()), mainchain, lambda: int(chain.pending_timestamp))
+
+
+@pytest.fixture
+def more_owners(owner: Owner) -> list[Owner]:
+    return [Owner(Account(Seed.random().account_key()), owner.chain, owner.now) for _ in range(3)]

@@ -9,25 +9,27 @@ from pathlib import Path
 
 from panachain.chain import anvil
 from panachain.chain.rpc import Rpc
-from panachain.model.actors import Role
-from panachain.sdk.profiles import create_profile
-from tests.support import PASSPHRASE
+from panachain.crypto.keys import Seed, address_of
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "deploy.py"
 
 
 def test_deploys_once(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    registrar = create_profile(home, "registrar", Role.REGISTRAR, PASSPHRASE)
-    (tmp_path / "passphrase").write_text(PASSPHRASE)
-    (tmp_path / "passphrase").chmod(0o600)
+    deployer, registrar, admin = (Seed.random().account_key() for _ in range(3))
+    key_file = tmp_path / "deployer.key"
+    key_file.write_text(deployer.hex())
+    key_file.chmod(0o600)
     main = anvil.start(tmp_path / "main", chain_id=31_401, free=False)
     side = anvil.start(tmp_path / "side", chain_id=31_402, free=True)
     try:
-        anvil.fund(Rpc(main.url), registrar.address)
+        anvil.fund(Rpc(main.url), address_of(deployer))
         environment = os.environ | {
             "PANACHAIN_HOME": str(home),
-            "PANACHAIN_PASSPHRASE_FILE": str(tmp_path / "passphrase"),
+            "PANACHAIN_DEPLOYER_KEY_FILE": str(key_file),
+            "PANACHAIN_REGISTRAR": address_of(registrar),
+            "PANACHAIN_ADMIN": address_of(admin),
+            "PANACHAIN_VALIDATORS": f"{address_of(registrar)},{address_of(admin)}",
             "PANACHAIN_MAINCHAIN_RPC": main.url,
             "PANACHAIN_SIDECHAIN_RPC": side.url,
             "PYTHONPATH": str(SCRIPT.parents[1]),

@@ -1,0 +1,81 @@
+"""Receipts as the mainchain judges them: their hash, and the signature that makes them evidence.
+
+A receipt's hash is the head of its log at its sequence, and what a proxy signs is that head. So one signature covers
+the receipt and every receipt before it, and contracts/mainchain/AccessLog.sol can convict by it.
+Follows EIP-712 (hashStruct, domain separator) and docs/spec/proxy.md (`panachain/receipt/2`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from eth_abi import encode
+from eth_utils import keccak
+
+from panachain.chain.evm import Account, recover_digest
+from panachain.errors import IntegrityError
+from panachain.model.actors import Address
+from panachain.model.policy import Receipt, ReceiptKind
+
+KINDS: Final = (None, ReceiptKind.DEPOSITED, ReceiptKind.REENCRYPTED, ReceiptKind.DENIED, ReceiptKind.DELETED)
+"""`AccessLog.Kind`, in the order of the contract."""
+_DOMAIN_TYPE: Final = keccak(text="EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
+_RECEIPT_TYPE: Final = keccak(
+    text="Receipt(uint64 sequence,bytes32 previous,uint8 kind,address policyId,uint48 blockTime,uint64 blockNumber,"
+    "uint32 count,bytes32 detail)"
+)
+_LOG_HEAD_TYPE: Final = keccak(text="LogHead(uint64 sequence,bytes32 head)")
+_FIELDS: Final = ("uint64", "bytes32", "uint8", "address", "uint48", "uint64", "uint32", "bytes32")
+
+
+def log_domain(chain_id: int, access_log: str) -> bytes:
+    """Return the EIP-712 domain separator of the access log, 32 bytes: signatures count for one contract only."""
+    fields = [_DOMAIN_TYPE, keccak(text="PanaChain AccessLog"), keccak(text="1"), chain_id, access_log]
+    return keccak(encode(["bytes32", "bytes32", "bytes32", "uint256", "address"], fields))
+
+
+def receipt_fields(receipt: Receipt) -> tuple[int, bytes, int, str, int, int, int, bytes]:
+    """Return a receipt's values in the order of the contract's struct."""
+    return (
+        receipt.sequence,
+        receipt.previous,
+        KINDS.index(receipt.kind),
+        receipt.policy_id,
+        receipt.at,
+        receipt.block,
+        receipt.count,
+        hashlib.sha256(receipt.detail).digest(),
+    )
+
+
+def receipt_hash(receipt: Receipt) -> bytes:
+    """Return the receipt's hash, 32 bytes: the log's head at its sequence, and the next receipt's `previous`."""
+    return keccak(encode(["bytes32", *_FIELDS], [_RECEIPT_TYPE, *receipt_fields(receipt)]))
+
+
+def sign_head(account: Account, domain: bytes, *, sequence: int, head: bytes) -> bytes:
+    """Return a proxy's signature of its log's head, 65 bytes r ‖ s ‖ v.
+
+    Args:
+        account: the proxy's.
+        domain: from `log_domain`.
+        sequence: receipts in the log up to the head.
+        head: 32 bytes.
+    """
+    return account.sign_digest(_digest(domain, sequence, head))
+
+
+def check_head(domain: bytes, *, proxy: Address, sequence: int, head: bytes, signature: bytes) -> None:
+    """Check that a proxy signed a head.
+
+    Raises:
+        IntegrityError: it didn't.
+    """
+    if recover_digest(_digest(domain, sequence, head), signature) != proxy:
+        raise IntegrityError(f"head {sequence} isn't signed by proxy {proxy}")
+
+
+def _digest(domain: bytes, sequence: int, head: bytes) -> bytes:
+    struct = keccak(encode(["bytes32", "uint64", "bytes32"], [_LOG_HEAD_TYPE, sequence, head]))
+    return keccak(b"\x19\x01" + domain + struct)
