@@ -61,6 +61,8 @@ interface IAccessLog {
     error LogNotActiveProxy(address account);
     /// @notice The sequence doesn't grow.
     error LogSequenceNotGrowing(uint64 sequence, uint64 anchored);
+    /// @notice A head isn't zero.
+    error LogWithoutHead(address proxy);
     /// @notice The caller isn't the actor registry.
     error LogNotRegistry(address caller);
     /// @notice The account was never a proxy.

@@ -35,8 +35,8 @@ interface ICheckpoints {
         external;
 
     /// @notice Replace the validators. Only the administrator, after his delay.
-    /// @param validators Ascending.
-    function setValidators(address[] calldata validators, uint256 quorum) external;
+    /// @param accounts Ascending.
+    function setValidators(address[] calldata accounts, uint256 quorum) external;
 
     /// @notice The newest checkpoint; zeros for none.
     function newest() external view returns (uint64 number, bytes32 blockHash);

@@ -35,6 +35,8 @@ contract AccessLog is IAccessLog, EIP712 {
         if (!newest.admitted) revert LogNotActiveProxy(msg.sender);
         uint64 anchored = newest.sequence;
         if (sequence <= anchored) revert LogSequenceNotGrowing(sequence, anchored);
+        // Zero stands for who was never a proxy: with it a proxy could step out of reach of evidence.
+        if (head == bytes32(0)) revert LogWithoutHead(msg.sender);
 
         newest.sequence = sequence;
         newest.head = head;

@@ -87,8 +87,9 @@ contract Checkpoints is ICheckpoints, AccessManaged, EIP712 {
     function _setValidators(address[] memory accounts, uint256 quorum) private {
         if (quorum == 0 || quorum > accounts.length) revert CheckpointInvalidQuorum(quorum, accounts.length);
 
-        for (uint256 i = 0; i < _validators.length; ++i) {
-            _counts[_validators[i]] = false;
+        address[] memory former = _validators;
+        for (uint256 i = 0; i < former.length; ++i) {
+            _counts[former[i]] = false;
         }
         address previous = address(0);
         for (uint256 i = 0; i < accounts.length; ++i) {

@@ -83,6 +83,10 @@ class TestAnchor:
             with ape.reverts(access_log.LogSequenceNotGrowing):
                 access_log.anchor(sequence, b"i" * 32, sender=proxy)
 
+    def test_reverts_for_the_zero_head(self, access_log: Any, proxy: Any) -> None:
+        with ape.reverts(access_log.LogWithoutHead):
+            access_log.anchor(1, bytes(32), sender=proxy)
+
     def test_rejects_a_suspended_proxy(self, actors: Any, access_log: Any, registrar: Any, proxy: Any) -> None:
         actors.suspend(proxy, sender=registrar)
         with ape.reverts(access_log.LogNotActiveProxy):

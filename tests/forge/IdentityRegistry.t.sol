@@ -1,0 +1,924 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+pragma solidity ^0.8.28;
+
+import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManager.sol";
+import {IAccessManaged} from "@openzeppelin/contracts/access/manager/IAccessManaged.sol";
+import {IIdentityRegistry} from "../../contracts/interfaces/IIdentityRegistry.sol";
+import {IdentityRegistry} from "../../contracts/sidechain/IdentityRegistry.sol";
+import {Status} from "../../contracts/types/Status.sol";
+import {Base} from "./Base.sol";
+
+/// @notice One more cheat code: the event emitted next is the next one that `emitter` emits.
+interface IdentityEvents {
+    function expectEmit(address emitter) external;
+}
+
+/// @title Persons and calls that the tests of the identity registry share
+/// @notice The deployer is the administrator.
+abstract contract IdentityBase is Base {
+    uint256 internal constant START = 1_800_000_000;
+    uint256 internal constant DELAY = 72 hours;
+    address internal constant HOSPITAL = address(0x4057);
+    bytes internal constant KEY = hex"020102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20";
+
+    IdentityRegistry internal registry;
+
+    function _deploy() internal {
+        VM.warp(START);
+        registry = new IdentityRegistry(address(new AccessManager(address(this))));
+    }
+
+    /// @dev Above every guardian, and no address that the fuzzer is likely to try.
+    function _someone(string memory who, uint256 seed) internal pure returns (address) {
+        return address(uint160(uint256(keccak256(abi.encode(who, seed)))) | (uint160(1) << 159));
+    }
+
+    /// @dev Ascending.
+    function _guardians(uint256 seed, uint256 count) internal pure returns (address[] memory guardians) {
+        guardians = new address[](count);
+        uint160 first = uint160(bound(seed, 1000, type(uint120).max));
+        for (uint256 i = 0; i < count; ++i) {
+            guardians[i] = address(first + uint160(i * (1 + seed % 9)));
+        }
+    }
+
+    function _admit(address account, IIdentityRegistry.Role role, bytes32 lookup) internal {
+        registry.register(account, role, lookup, KEY, KEY, address(0), "");
+    }
+
+    function _patient(string memory who, uint256 seed) internal returns (address account) {
+        account = _someone(who, seed);
+        _admit(account, IIdentityRegistry.Role.Patient, bytes32(0));
+    }
+
+    function _name(address patient, address[] memory guardians, uint256 threshold) internal {
+        VM.prank(patient);
+        registry.setGuardians(guardians, uint8(threshold));
+    }
+
+    function _approve(address guardian, address patient, address successor) internal {
+        VM.prank(guardian);
+        registry.approveRecovery(patient, successor);
+    }
+
+    function _status(address account) internal view returns (Status) {
+        return registry.identityOf(account).status;
+    }
+}
+
+/// @title Fuzz tests of IdentityRegistry
+/// @notice Admission, pairings and guardians: who may, when, and which error says no.
+contract IdentityRegistryTest is IdentityBase {
+    address private patient;
+    address private successor;
+    address private practitioner;
+
+    function setUp() public {
+        _deploy();
+        patient = _someone("patient", 0);
+        successor = _someone("successor", 0);
+        practitioner = _someone("practitioner", 0);
+        _admit(patient, IIdentityRegistry.Role.Patient, "patient");
+        _admit(successor, IIdentityRegistry.Role.Patient, bytes32(0));
+        _admit(practitioner, IIdentityRegistry.Role.Practitioner, bytes32(0));
+    }
+
+    /* ADMISSION */
+
+    function testFuzz_AdmissionStoresWhatWasSaid(
+        uint256 seed,
+        bytes32 lookup,
+        address organisation,
+        bytes calldata personal
+    ) public {
+        VM.assume(lookup != "patient");
+        address account = _someone("new", seed);
+        IIdentityRegistry.Role role = IIdentityRegistry.Role(bound(seed, 1, 2));
+        uint256 time = bound(seed, START, type(uint48).max);
+        bytes memory verifying = abi.encodePacked(bytes1(0x03), seed);
+        VM.warp(time);
+        _expectEvent();
+        emit IIdentityRegistry.IdentityRegistered(account, role, organisation, KEY, verifying, personal);
+        registry.register(account, role, lookup, KEY, verifying, organisation, personal);
+
+        IIdentityRegistry.Identity memory identity = registry.identityOf(account);
+        assert(identity.role == role && identity.status == Status.Active && identity.registeredAt == time);
+        assert(identity.organisation == organisation && identity.keysHash == keccak256(abi.encode(KEY, verifying)));
+        assert(registry.accountOf(lookup) == (lookup == bytes32(0) ? address(0) : account));
+    }
+
+    function testFuzz_ActiveInOneRoleOnly(uint256 seed) public {
+        address account = _someone("new", seed);
+        for (uint256 i = 0; i < 3; ++i) {
+            assert(!registry.isActive(account, IIdentityRegistry.Role(i)));
+        }
+        uint256 role = bound(seed, 1, 2);
+        _admit(account, IIdentityRegistry.Role(role), bytes32(0));
+        for (uint256 i = 0; i < 3; ++i) {
+            assert(registry.isActive(account, IIdentityRegistry.Role(i)) == (i == role));
+        }
+    }
+
+    function testFuzz_NobodyButTheAdministratorRegisters(address caller, uint256 seed) public {
+        VM.assume(caller != address(this));
+        address account = _someone("new", seed);
+        VM.prank(caller);
+        VM.expectRevert(abi.encodeWithSelector(IAccessManaged.AccessManagedUnauthorized.selector, caller));
+        registry.register(account, IIdentityRegistry.Role.Patient, bytes32(0), KEY, KEY, address(0), "");
+        assert(_status(account) == Status.Unknown);
+    }
+
+    function testFuzz_TheZeroAccountIsInvalid(uint256 seed) public {
+        IIdentityRegistry.Role role = IIdentityRegistry.Role(bound(seed, 1, 2));
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityInvalid.selector, address(0), role));
+        _register(address(0), role, bytes32(seed), 33, 33);
+        assert(_status(address(0)) == Status.Unknown);
+    }
+
+    function testFuzz_AnAccountWithoutARoleIsInvalid(uint256 seed) public {
+        IIdentityRegistry.Role role = IIdentityRegistry.Role.None;
+        address account = _someone("new", seed);
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityInvalid.selector, account, role));
+        _register(account, role, bytes32(seed), 33, 33);
+        assert(_status(account) == Status.Unknown);
+    }
+
+    function testFuzz_NobodyIsRegisteredTwice(uint256 seed, bytes32 lookup) public {
+        address account = _patient("new", seed);
+        IIdentityRegistry.Role role = IIdentityRegistry.Role(bound(seed, 1, 2));
+        for (uint256 i = 0; i < 2; ++i) {
+            VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityAlreadyRegistered.selector, account));
+            _register(account, role, lookup, 33, 33);
+            // The second time round he is suspended.
+            if (i == 0) registry.suspend(account);
+        }
+        assert(_status(account) == Status.Suspended);
+    }
+
+    function testFuzz_ALookupKeyBelongsToOne(uint256 seed, bytes32 lookup) public {
+        VM.assume(lookup != bytes32(0) && lookup != "patient");
+        address account = _someone("new", seed);
+        _admit(account, IIdentityRegistry.Role.Patient, lookup);
+        address other = _someone("other", seed);
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityLookupTaken.selector, lookup));
+        _register(other, IIdentityRegistry.Role.Patient, lookup, 33, 33);
+        assert(registry.accountOf(lookup) == account && _status(other) == Status.Unknown);
+        _register(other, IIdentityRegistry.Role.Patient, ~lookup, 33, 33);
+        assert(registry.accountOf(~lookup) == other && registry.accountOf(lookup) == account);
+    }
+
+    function testFuzz_ManyHaveNoLookupKey(uint256 seed) public {
+        address first = _patient("new", seed);
+        address second = _patient("other", seed);
+        assert(_status(first) == Status.Active && _status(second) == Status.Active);
+        assert(registry.accountOf(bytes32(0)) == address(0));
+    }
+
+    function testFuzz_AReceivingKeyOfAnotherLengthIsInvalid(uint256 seed, uint8 length) public {
+        VM.assume(length != 33);
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityInvalidKey.selector, length, 33));
+        _register(_someone("new", seed), IIdentityRegistry.Role.Patient, bytes32(0), length, 33);
+    }
+
+    function testFuzz_AVerifyingKeyOfAnotherLengthIsInvalid(uint256 seed, uint8 length) public {
+        VM.assume(length != 33);
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityInvalidKey.selector, 33, length));
+        _register(_someone("new", seed), IIdentityRegistry.Role.Patient, bytes32(0), 33, length);
+    }
+
+    function test_KeysOneByteTooShortOrTooLongAreInvalid() public {
+        for (uint256 length = 32; length <= 34; length += 2) {
+            VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityInvalidKey.selector, length, length));
+            _register(_someone("new", 0), IIdentityRegistry.Role.Patient, bytes32(0), length, length);
+        }
+    }
+
+    /* SUSPENSION */
+
+    function testFuzz_WhoIsSuspendedMayNotAct(uint256 seed, bytes32 lookup) public {
+        VM.assume(lookup != bytes32(0) && lookup != "patient");
+        address account = _someone("new", seed);
+        _admit(account, IIdentityRegistry.Role.Practitioner, lookup);
+        _expectEvent();
+        emit IIdentityRegistry.IdentitySuspended(account);
+        registry.suspend(account);
+        assert(!registry.isActive(account, IIdentityRegistry.Role.Practitioner));
+        assert(_status(account) == Status.Suspended && registry.accountOf(lookup) == account);
+        assert(registry.identityOf(account).role == IIdentityRegistry.Role.Practitioner);
+        assert(registry.isActive(practitioner, IIdentityRegistry.Role.Practitioner));
+    }
+
+    function testFuzz_WhoIsReinstatedMayActAgain(uint256 seed) public {
+        address account = _patient("new", seed);
+        registry.suspend(account);
+        _expectEvent();
+        emit IIdentityRegistry.IdentityReinstated(account);
+        registry.reinstate(account);
+        assert(registry.isActive(account, IIdentityRegistry.Role.Patient));
+        assert(registry.identityOf(account).registeredAt == START);
+    }
+
+    function testFuzz_NobodyButTheAdministratorSuspendsAndReinstates(address caller) public {
+        VM.assume(caller != address(this));
+        bytes memory reason = abi.encodeWithSelector(IAccessManaged.AccessManagedUnauthorized.selector, caller);
+        VM.prank(caller);
+        VM.expectRevert(reason);
+        registry.suspend(patient);
+        assert(_status(patient) == Status.Active);
+
+        registry.suspend(patient);
+        VM.prank(caller);
+        VM.expectRevert(reason);
+        registry.reinstate(patient);
+        assert(_status(patient) == Status.Suspended);
+    }
+
+    function testFuzz_StrangersAreNeitherSuspendedNorReinstated(uint256 seed) public {
+        address account = _someone("new", seed);
+        _expectStatus(account, Status.Unknown);
+        registry.suspend(account);
+        _expectStatus(account, Status.Unknown);
+        registry.reinstate(account);
+        assert(_status(account) == Status.Unknown);
+    }
+
+    function testFuzz_NobodyIsSuspendedOrReinstatedTwice(uint256 seed) public {
+        address account = _patient("new", seed);
+        _expectStatus(account, Status.Active);
+        registry.reinstate(account);
+        registry.suspend(account);
+        _expectStatus(account, Status.Suspended);
+        registry.suspend(account);
+    }
+
+    /* PAIRINGS */
+
+    function testFuzz_ASecondPairingReplacesTheFirst(uint256 seed, bytes32 first, bytes32 second) public {
+        VM.assume(first != bytes32(0) && second != bytes32(0));
+        address account = _patient("new", seed);
+        _pair(account, HOSPITAL, first);
+        assert(registry.pairingOf(account, HOSPITAL) == first);
+        _expectEvent();
+        emit IIdentityRegistry.HospitalPaired(account, HOSPITAL, second);
+        _pair(account, HOSPITAL, second);
+        assert(registry.pairingOf(account, HOSPITAL) == second);
+        assert(registry.pairingOf(HOSPITAL, account) == bytes32(0));
+        assert(registry.pairingOf(patient, HOSPITAL) == bytes32(0));
+    }
+
+    function testFuzz_OnlyActivePatientsPair(uint256 seed, bytes32 pairing) public {
+        registry.suspend(patient);
+        address[3] memory callers = [_someone("new", seed), practitioner, patient];
+        for (uint256 i = 0; i < 3; ++i) {
+            VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityNotActivePatient.selector, callers[i]));
+            _pair(callers[i], HOSPITAL, pairing);
+            assert(registry.pairingOf(callers[i], HOSPITAL) == bytes32(0));
+        }
+    }
+
+    function testFuzz_NobodyPairsWithTheZeroAccount(bytes32 pairing) public {
+        VM.assume(pairing != bytes32(0));
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityNotPaired.selector, patient, address(0)));
+        _pair(patient, address(0), pairing);
+        assert(registry.pairingOf(patient, address(0)) == bytes32(0));
+    }
+
+    function testFuzz_NobodyPairsWithoutADigest(address hospital) public {
+        VM.assume(hospital != address(0));
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityNotPaired.selector, patient, hospital));
+        _pair(patient, hospital, bytes32(0));
+    }
+
+    function testFuzz_UnpairingTakesOneAssentBack(address first, address second, bytes32 pairing) public {
+        VM.assume(first != address(0) && second != address(0) && first != second && pairing != bytes32(0));
+        _pair(patient, first, pairing);
+        _pair(patient, second, pairing);
+        _pair(successor, first, pairing);
+        VM.prank(patient);
+        _expectEvent();
+        emit IIdentityRegistry.HospitalUnpaired(patient, first);
+        registry.unpair(first);
+        assert(registry.pairingOf(patient, first) == bytes32(0));
+        assert(registry.pairingOf(patient, second) == pairing && registry.pairingOf(successor, first) == pairing);
+    }
+
+    function testFuzz_WhatIsNotPairedIsNotUnpaired(address caller, address hospital) public {
+        VM.assume(caller != patient);
+        // Somebody else's pairing doesn't count.
+        _pair(patient, HOSPITAL, "pairing");
+        VM.prank(caller);
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityNotPaired.selector, caller, hospital));
+        registry.unpair(hospital);
+        assert(registry.pairingOf(patient, HOSPITAL) == "pairing");
+    }
+
+    function testFuzz_WhoIsSuspendedStillTakesAssentBack(bytes32 pairing) public {
+        VM.assume(pairing != bytes32(0));
+        _pair(patient, HOSPITAL, pairing);
+        registry.suspend(patient);
+        VM.prank(patient);
+        registry.unpair(HOSPITAL);
+        assert(registry.pairingOf(patient, HOSPITAL) == bytes32(0));
+    }
+
+    /* GUARDIANS */
+
+    function testFuzz_NamingReplacesTheGuardiansBefore(uint256 seed, uint256 first, uint256 second) public {
+        first = bound(first, 1, 16);
+        second = bound(second, 0, 16);
+        _name(patient, _guardians(~seed, first), bound(seed, 1, first));
+        address[] memory expected = _guardians(seed, second);
+        uint8 expectedThreshold = second == 0 ? 0 : uint8(bound(seed, 1, second));
+        _expectEvent();
+        emit IIdentityRegistry.GuardiansChanged(patient, expected, expectedThreshold);
+        _name(patient, expected, expectedThreshold);
+        (address[] memory guardians, uint8 threshold) = registry.guardiansOf(patient);
+        assert(keccak256(abi.encode(guardians)) == keccak256(abi.encode(expected)) && threshold == expectedThreshold);
+        (guardians, threshold) = registry.guardiansOf(successor);
+        assert(guardians.length == 0 && threshold == 0);
+    }
+
+    function testFuzz_OnlyActivePatientsNameGuardians(uint256 seed) public {
+        registry.suspend(patient);
+        address[3] memory callers = [_someone("new", seed), practitioner, patient];
+        for (uint256 i = 0; i < 3; ++i) {
+            VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityNotActivePatient.selector, callers[i]));
+            _name(callers[i], _guardians(seed, 3), 2);
+        }
+    }
+
+    function testFuzz_SixteenGuardiansAreTheMost(uint256 seed, uint256 count, uint8 threshold) public {
+        _name(patient, _guardians(seed, 16), 16);
+        count = bound(count, 17, 40);
+        threshold = uint8(bound(threshold, 1, 17));
+        _expectInvalidGuardians(count, threshold);
+        _name(patient, _guardians(seed, count), threshold);
+        _expectInvalidGuardians(17, 1);
+        _name(patient, _guardians(seed, 17), 1);
+    }
+
+    function testFuzz_AThresholdIsAtMostTheGuardians(uint256 seed, uint256 count, uint8 threshold) public {
+        count = bound(count, 0, 16);
+        threshold = uint8(bound(threshold, count + 1, 255));
+        _expectInvalidGuardians(count, threshold);
+        _name(patient, _guardians(seed, count), threshold);
+        _expectInvalidGuardians(count, uint8(count + 1));
+        _name(patient, _guardians(seed, count), count + 1);
+        _name(patient, _guardians(seed, count), count);
+    }
+
+    function testFuzz_AThresholdOfZeroIsForNobodyOnly(uint256 seed, uint256 count) public {
+        count = bound(count, 1, 16);
+        _expectInvalidGuardians(count, 0);
+        _name(patient, _guardians(seed, count), 0);
+        _name(patient, new address[](0), 0);
+    }
+
+    function testFuzz_GuardiansAscend(uint256 seed, uint256 count, uint256 place) public {
+        count = bound(count, 2, 16);
+        place = bound(place, 1, count - 1);
+        address[] memory guardians = _guardians(seed, count);
+        (guardians[place - 1], guardians[place]) = (guardians[place], guardians[place - 1]);
+        _expectInvalidGuardian(guardians[place]);
+        _name(patient, guardians, 1);
+    }
+
+    function testFuzz_NoGuardianIsListedTwice(uint256 seed, uint256 count, uint256 place) public {
+        count = bound(count, 2, 16);
+        place = bound(place, 1, count - 1);
+        address[] memory guardians = _guardians(seed, count);
+        guardians[place] = guardians[place - 1];
+        _expectInvalidGuardian(guardians[place]);
+        _name(patient, guardians, 1);
+    }
+
+    function testFuzz_TheZeroAccountIsNoGuardian(uint256 seed, uint256 count) public {
+        address[] memory guardians = _guardians(seed, bound(count, 1, 16));
+        guardians[0] = address(0);
+        _expectInvalidGuardian(address(0));
+        _name(patient, guardians, 1);
+    }
+
+    function testFuzz_NobodyIsHisOwnGuardian(uint256 seed, uint256 count) public {
+        count = bound(count, 1, 16);
+        address[] memory guardians = _guardians(seed, count);
+        // Every patient's address is above the guardians'.
+        guardians[count - 1] = patient;
+        _expectInvalidGuardian(patient);
+        _name(patient, guardians, 1);
+        _name(successor, guardians, 1);
+    }
+
+    /* APPROVALS */
+
+    function testFuzz_TheThresholdOpensARecovery(uint256 seed, uint256 count, uint256 threshold, uint256 time) public {
+        count = bound(count, 1, 16);
+        threshold = bound(threshold, 1, count);
+        time = bound(time, START, type(uint48).max - DELAY);
+        address[] memory guardians = _guardians(seed, count);
+        _name(patient, guardians, threshold);
+        VM.warp(time);
+        for (uint256 i = 0; i < threshold; ++i) {
+            _assertRecovery(address(0), 0);
+            _expectEvent();
+            emit IIdentityRegistry.RecoveryApproved(patient, successor, guardians[(seed % count + i) % count]);
+            if (i == threshold - 1) {
+                _expectEvent();
+                emit IIdentityRegistry.RecoveryOpened(patient, successor, uint48(time + DELAY));
+            }
+            _approve(guardians[(seed % count + i) % count], patient, successor);
+        }
+        _assertRecovery(successor, time + DELAY);
+    }
+
+    function testFuzz_TheDelayRunsFromTheLastApproval(uint256 seed, uint256 pause) public {
+        pause = bound(pause, 1, 3650 days);
+        address[] memory guardians = _guardians(seed, 2);
+        _name(patient, guardians, 2);
+        _approve(guardians[1], patient, successor);
+        VM.warp(START + pause);
+        _approve(guardians[0], patient, successor);
+        _assertRecovery(successor, START + pause + DELAY);
+    }
+
+    function testFuzz_OnlyGuardiansApprove(uint256 seed, address caller) public {
+        address[] memory guardians = _guardians(seed, 3);
+        VM.assume(caller != guardians[0] && caller != guardians[1] && caller != guardians[2]);
+        _name(patient, guardians, 1);
+        address[3] memory callers = [caller, patient, successor];
+        for (uint256 i = 0; i < 3; ++i) {
+            _expectNotGuardian(patient, callers[i]);
+            _approve(callers[i], patient, successor);
+        }
+        _assertRecovery(address(0), 0);
+    }
+
+    function testFuzz_WithoutGuardiansNobodyApproves(address caller, uint256 seed) public {
+        address stranger = _someone("new", seed);
+        _expectNotGuardian(patient, caller);
+        _approve(caller, patient, successor);
+        _expectNotGuardian(stranger, caller);
+        _approve(caller, stranger, successor);
+    }
+
+    function testFuzz_AGuardianBeforeIsNoneAfter(uint256 seed) public {
+        address[] memory guardians = _guardians(seed, 2);
+        _name(patient, guardians, 1);
+        _name(patient, new address[](0), 0);
+        _expectNotGuardian(patient, guardians[0]);
+        _approve(guardians[0], patient, successor);
+    }
+
+    function testFuzz_OnlyAnotherActivePatientIsASuccessor(uint256 seed) public {
+        address guardian = _guardians(seed, 1)[0];
+        _name(patient, _guardians(seed, 1), 1);
+        registry.suspend(successor);
+        address[5] memory candidates = [patient, practitioner, successor, _someone("new", seed), address(0)];
+        for (uint256 i = 0; i < 5; ++i) {
+            _expectInvalidSuccessor(patient, candidates[i]);
+            _approve(guardian, patient, candidates[i]);
+        }
+        _assertRecovery(address(0), 0);
+    }
+
+    function testFuzz_AnOpenRecoveryTakesNoMoreApprovals(uint256 seed) public {
+        address[] memory guardians = _guardians(seed, 3);
+        address other = _patient("other", seed);
+        _name(patient, guardians, 1);
+        _approve(guardians[0], patient, successor);
+        address[2] memory candidates = [successor, other];
+        bytes memory reason =
+            abi.encodeWithSelector(IIdentityRegistry.IdentityRecoveryOpen.selector, patient, successor);
+        for (uint256 i = 0; i < 2; ++i) {
+            VM.expectRevert(reason);
+            _approve(guardians[1 + i], patient, candidates[i]);
+        }
+        _assertRecovery(successor, START + DELAY);
+    }
+
+    function testFuzz_AGuardianCountsOnce(uint256 seed, uint256 count, uint256 place) public {
+        count = bound(count, 2, 16);
+        address[] memory guardians = _guardians(seed, count);
+        address guardian = guardians[bound(place, 0, count - 1)];
+        _name(patient, guardians, 2);
+        _approve(guardian, patient, successor);
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityAlreadyApproved.selector, patient, guardian));
+        _approve(guardian, patient, successor);
+        _assertRecovery(address(0), 0);
+    }
+
+    function testFuzz_ApprovalsOfTwoSuccessorsDoNotAddUp(uint256 seed) public {
+        address[] memory guardians = _guardians(seed, 3);
+        address other = _patient("other", seed);
+        _name(patient, guardians, 2);
+        _approve(guardians[0], patient, successor);
+        _approve(guardians[0], patient, other);
+        _approve(guardians[1], patient, other);
+        _assertRecovery(other, START + DELAY);
+    }
+
+    function testFuzz_ApprovalsOfTwoPatientsDoNotAddUp(uint256 seed) public {
+        address[] memory guardians = _guardians(seed, 2);
+        address other = _patient("other", seed);
+        _name(patient, guardians, 2);
+        _name(other, guardians, 2);
+        _approve(guardians[0], patient, successor);
+        _approve(guardians[1], other, successor);
+        _assertRecovery(address(0), 0);
+        _approve(guardians[0], other, successor);
+        _assertRecovery(address(0), 0);
+        (address next,) = registry.recoveryOf(other);
+        assert(next == successor);
+    }
+
+    function testFuzz_NewGuardiansVoidWhatWasApproved(uint256 seed) public {
+        address[] memory guardians = _guardians(seed, 2);
+        _name(patient, guardians, 2);
+        _approve(guardians[0], patient, successor);
+        _name(patient, guardians, 2);
+        _approve(guardians[1], patient, successor);
+        _assertRecovery(address(0), 0);
+        _approve(guardians[0], patient, successor);
+        _assertRecovery(successor, START + DELAY);
+        _name(patient, guardians, 1);
+        _assertRecovery(address(0), 0);
+    }
+
+    /* VETO */
+
+    function testFuzz_AVetoVoidsEveryApproval(uint256 seed) public {
+        address[] memory guardians = _guardians(seed, 2);
+        _name(patient, guardians, 2);
+        _approve(guardians[0], patient, successor);
+        VM.prank(patient);
+        _expectEvent();
+        emit IIdentityRegistry.RecoveryCancelled(patient);
+        registry.cancelRecovery();
+        _approve(guardians[1], patient, successor);
+        _assertRecovery(address(0), 0);
+        _approve(guardians[0], patient, successor);
+        _assertRecovery(successor, START + DELAY);
+    }
+
+    function testFuzz_AVetoClosesARecovery(uint256 seed, uint256 time, bool suspended) public {
+        address guardian = _open(seed);
+        if (suspended) registry.suspend(patient);
+        VM.warp(bound(time, START, type(uint48).max));
+        VM.prank(patient);
+        registry.cancelRecovery();
+        _assertRecovery(address(0), 0);
+        VM.warp(START + DELAY);
+        _expectNotReady(0, START + DELAY);
+        registry.completeRecovery(patient);
+        // Guardians may try again.
+        _approve(guardian, patient, successor);
+        _assertRecovery(successor, START + 2 * DELAY);
+    }
+
+    function testFuzz_AVetoIsForOneself(uint256 seed) public {
+        _open(seed);
+        VM.prank(successor);
+        registry.cancelRecovery();
+        _assertRecovery(successor, START + DELAY);
+    }
+
+    function testFuzz_StrangersVetoNothing(uint256 seed) public {
+        address account = _someone("new", seed);
+        _open(seed);
+        _expectStatus(account, Status.Unknown);
+        VM.prank(account);
+        registry.cancelRecovery();
+        _assertRecovery(successor, START + DELAY);
+    }
+
+    /* COMPLETION */
+
+    function testFuzz_ARecoveryWaitsForItsDelay(uint256 seed, uint256 time, address caller) public {
+        _open(seed);
+        time = bound(time, START, START + DELAY - 1);
+        uint256[2] memory times = [time, START + DELAY - 1];
+        for (uint256 i = 0; i < 2; ++i) {
+            VM.warp(times[i]);
+            VM.prank(caller);
+            _expectNotReady(START + DELAY, times[i]);
+            registry.completeRecovery(patient);
+        }
+        assert(_status(patient) == Status.Active && registry.successorOf(patient) == address(0));
+    }
+
+    function testFuzz_ACompletedRecoveryMovesThePatient(uint256 seed, uint256 time, address caller) public {
+        _open(seed);
+        VM.warp(bound(time, START + DELAY, type(uint48).max));
+        VM.prank(caller);
+        _expectEvent();
+        emit IIdentityRegistry.IdentityReplaced(patient, successor);
+        registry.completeRecovery(patient);
+        assert(_status(patient) == Status.Replaced && registry.successorOf(patient) == successor);
+        assert(!registry.isActive(patient, IIdentityRegistry.Role.Patient));
+        assert(registry.isActive(successor, IIdentityRegistry.Role.Patient));
+        assert(registry.accountOf("patient") == successor && registry.successorOf(successor) == address(0));
+        _assertRecovery(address(0), 0);
+    }
+
+    function testFuzz_ARecoveryCompletesAtTheSecond(uint256 seed) public {
+        _open(seed);
+        VM.warp(START + DELAY);
+        registry.completeRecovery(patient);
+        assert(_status(patient) == Status.Replaced);
+    }
+
+    function testFuzz_WithoutARecoveryThereIsNothingToComplete(uint256 seed, uint256 time) public {
+        _name(patient, _guardians(seed, 2), 2);
+        _approve(_guardians(seed, 2)[0], patient, successor);
+        time = bound(time, START, type(uint48).max);
+        VM.warp(time);
+        _expectNotReady(0, time);
+        registry.completeRecovery(patient);
+        assert(_status(patient) == Status.Active);
+    }
+
+    function testFuzz_ASuspendedPatientMovesToo(uint256 seed) public {
+        _open(seed);
+        registry.suspend(patient);
+        VM.warp(START + DELAY);
+        registry.completeRecovery(patient);
+        assert(_status(patient) == Status.Replaced && registry.successorOf(patient) == successor);
+    }
+
+    function testFuzz_GuardiansSpeakForASuspendedPatient(uint256 seed) public {
+        _name(patient, _guardians(seed, 1), 1);
+        registry.suspend(patient);
+        _approve(_guardians(seed, 1)[0], patient, successor);
+        _assertRecovery(successor, START + DELAY);
+    }
+
+    function testFuzz_ASuccessorMustBeActiveAtTheEndToo(uint256 seed) public {
+        _open(seed);
+        registry.suspend(successor);
+        VM.warp(START + DELAY);
+        _expectInvalidSuccessor(patient, successor);
+        registry.completeRecovery(patient);
+        assert(_status(patient) == Status.Active && registry.accountOf("patient") == patient);
+        registry.reinstate(successor);
+        registry.completeRecovery(patient);
+        assert(_status(patient) == Status.Replaced);
+    }
+
+    function testFuzz_APatientWithoutALookupKeyMovesWithoutOne(uint256 seed) public {
+        address account = _patient("new", seed);
+        _name(account, _guardians(seed, 1), 1);
+        _approve(_guardians(seed, 1)[0], account, patient);
+        VM.warp(START + DELAY);
+        registry.completeRecovery(account);
+        assert(registry.accountOf(bytes32(0)) == address(0) && registry.accountOf("patient") == patient);
+        assert(registry.successorOf(account) == patient);
+    }
+
+    function testFuzz_WhoIsReplacedIsSoForGood(uint256 seed) public {
+        _replace(seed);
+        _expectStatus(patient, Status.Replaced);
+        registry.suspend(patient);
+        _expectStatus(patient, Status.Replaced);
+        registry.reinstate(patient);
+        _expectStatus(patient, Status.Replaced);
+        VM.prank(patient);
+        registry.cancelRecovery();
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityAlreadyRegistered.selector, patient));
+        _register(patient, IIdentityRegistry.Role.Patient, bytes32(seed), 33, 33);
+        assert(_status(patient) == Status.Replaced);
+    }
+
+    function testFuzz_WhoIsReplacedNeitherPairsNorNames(uint256 seed) public {
+        _replace(seed);
+        bytes memory reason = abi.encodeWithSelector(IIdentityRegistry.IdentityNotActivePatient.selector, patient);
+        VM.expectRevert(reason);
+        _pair(patient, HOSPITAL, "pairing");
+        VM.expectRevert(reason);
+        _name(patient, _guardians(seed, 1), 1);
+    }
+
+    function testFuzz_WhoIsReplacedMovesNoMore(uint256 seed) public {
+        address guardian = _replace(seed);
+        address other = _patient("other", seed);
+        _expectInvalidSuccessor(patient, other);
+        _approve(guardian, patient, other);
+        _expectNotReady(0, START + DELAY);
+        registry.completeRecovery(patient);
+        assert(registry.successorOf(patient) == successor);
+    }
+
+    function testFuzz_WhoIsReplacedIsNoSuccessor(uint256 seed) public {
+        _replace(seed);
+        _name(successor, _guardians(seed, 1), 1);
+        _expectInvalidSuccessor(successor, patient);
+        _approve(_guardians(seed, 1)[0], successor, patient);
+    }
+
+    /* INTERNAL */
+
+    function _register(
+        address account,
+        IIdentityRegistry.Role role,
+        bytes32 lookup,
+        uint256 receivingLength,
+        uint256 verifyingLength
+    ) private {
+        bytes memory receiving = new bytes(receivingLength);
+        registry.register(account, role, lookup, receiving, new bytes(verifyingLength), address(0), "");
+    }
+
+    function _pair(address account, address hospital, bytes32 pairing) private {
+        VM.prank(account);
+        registry.pair(hospital, pairing);
+    }
+
+    /// @dev One guardian opens the patient's recovery.
+    function _open(uint256 seed) private returns (address guardian) {
+        guardian = _guardians(seed, 1)[0];
+        _name(patient, _guardians(seed, 1), 1);
+        _approve(guardian, patient, successor);
+    }
+
+    function _replace(uint256 seed) private returns (address guardian) {
+        guardian = _open(seed);
+        VM.warp(START + DELAY);
+        registry.completeRecovery(patient);
+    }
+
+    function _assertRecovery(address expected, uint256 expectedReadyAt) private view {
+        (address next, uint48 readyAt) = registry.recoveryOf(patient);
+        assert(next == expected && readyAt == expectedReadyAt);
+    }
+
+    function _expectEvent() private {
+        IdentityEvents(address(VM)).expectEmit(address(registry));
+    }
+
+    function _expectStatus(address account, Status actual) private {
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityUnexpectedStatus.selector, account, actual));
+    }
+
+    function _expectInvalidGuardians(uint256 count, uint8 threshold) private {
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityInvalidGuardians.selector, count, threshold));
+    }
+
+    function _expectInvalidGuardian(address guardian) private {
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityInvalidGuardian.selector, guardian));
+    }
+
+    function _expectNotGuardian(address account, address caller) private {
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityNotGuardian.selector, account, caller));
+    }
+
+    function _expectInvalidSuccessor(address account, address candidate) private {
+        bytes4 selector = IIdentityRegistry.IdentityInvalidSuccessor.selector;
+        VM.expectRevert(abi.encodeWithSelector(selector, account, candidate));
+    }
+
+    function _expectNotReady(uint256 readyAt, uint256 time) private {
+        VM.expectRevert(
+            abi.encodeWithSelector(IIdentityRegistry.IdentityRecoveryNotReady.selector, patient, readyAt, time)
+        );
+    }
+}
+
+/// @title What the invariants of IdentityRegistry are tried with
+/// @notice Some accounts that register, suspend, guard and move each other, in any order.
+contract IdentityHandler is IdentityBase {
+    uint256 public constant ACCOUNTS = 12;
+    /// @dev Above every account, for guardians ascend.
+    address private constant GUARDIAN = address(0x2000);
+
+    mapping(address account => bool admitted) public admitted;
+    mapping(address account => bool replaced) public replaced;
+    uint256 public moves;
+    /// @dev Kept here, for forge may forget a warp between calls.
+    uint256 private _time = START;
+
+    constructor() {
+        _deploy();
+    }
+
+    modifier timed() {
+        VM.warp(_time);
+        _;
+    }
+
+    function identities() external view returns (IdentityRegistry) {
+        return registry;
+    }
+
+    function accountAt(uint256 seed) public pure returns (address) {
+        return address(uint160(0x1000 + seed % ACCOUNTS));
+    }
+
+    function register(uint256 seed, uint256 role, uint256 lookup) external timed {
+        bytes memory data = _registration(seed, role, bytes32(lookup % 9));
+        if (_tried(address(this), data)) admitted[accountAt(seed)] = true;
+    }
+
+    function registerByStranger(uint256 seed, uint256 caller) external timed {
+        _tried(accountAt(caller), _registration(seed, 1, bytes32(0)));
+    }
+
+    function suspend(uint256 seed) external timed {
+        _tried(address(this), abi.encodeCall(registry.suspend, (accountAt(seed))));
+    }
+
+    function reinstate(uint256 seed) external timed {
+        _tried(address(this), abi.encodeCall(registry.reinstate, (accountAt(seed))));
+    }
+
+    function name(uint256 patient, uint256 guardian, uint8 threshold) external timed {
+        address[] memory guardians = new address[](2);
+        (guardians[0], guardians[1]) = (accountAt(guardian), GUARDIAN);
+        _tried(accountAt(patient), abi.encodeCall(registry.setGuardians, (guardians, 1 + threshold % 2)));
+    }
+
+    function approve(uint256 guardian, uint256 patient, uint256 successor) external timed {
+        bytes memory data = abi.encodeCall(registry.approveRecovery, (accountAt(patient), accountAt(successor)));
+        _tried(guardian % 2 == 0 ? GUARDIAN : accountAt(guardian), data);
+    }
+
+    function cancel(uint256 patient) external timed {
+        _tried(accountAt(patient), abi.encodeCall(registry.cancelRecovery, ()));
+    }
+
+    function wait(uint256 pause) external {
+        _time += bound(pause, 1, DELAY);
+    }
+
+    function complete(uint256 patient) public timed {
+        if (!_tried(address(this), abi.encodeCall(registry.completeRecovery, (accountAt(patient))))) return;
+        replaced[accountAt(patient)] = true;
+        ++moves;
+    }
+
+    function move(uint256 patient, uint256 successor) external timed {
+        address[] memory guardians = new address[](1);
+        guardians[0] = GUARDIAN;
+        _tried(accountAt(patient), abi.encodeCall(registry.setGuardians, (guardians, 1)));
+        _tried(GUARDIAN, abi.encodeCall(registry.approveRecovery, (accountAt(patient), accountAt(successor))));
+        _time += DELAY;
+        complete(patient);
+    }
+
+    function _registration(uint256 seed, uint256 role, bytes32 lookup) private pure returns (bytes memory) {
+        IIdentityRegistry.Role named = IIdentityRegistry.Role(bound(role, 0, 2));
+        return abi.encodeCall(IIdentityRegistry.register, (accountAt(seed), named, lookup, KEY, KEY, address(0), ""));
+    }
+
+    /// @dev Whether the registry did it. It may refuse by an error of its own; anything else is a finding.
+    function _tried(address caller, bytes memory data) private returns (bool done) {
+        bytes memory answer;
+        VM.prank(caller);
+        (done, answer) = address(registry).call(data);
+        assert(done || (answer.length >= 4 && bytes4(answer) != bytes4(keccak256("Panic(uint256)"))));
+    }
+}
+
+/// @title Invariants of IdentityRegistry
+/// @notice Whatever is called in whatever order.
+contract IdentityRegistryInvariants {
+    IdentityHandler private handler;
+    IdentityRegistry private registry;
+
+    function setUp() public {
+        handler = new IdentityHandler();
+        registry = handler.identities();
+        for (uint256 i = 0; i < 9; ++i) {
+            handler.register(i, i == 8 ? 2 : 1, i);
+        }
+    }
+
+    function targetContracts() public view returns (address[] memory targets) {
+        targets = new address[](1);
+        targets[0] = address(handler);
+    }
+
+    function invariant_WhoIsReplacedIsNeverActiveAgain() public view {
+        for (uint256 i = 0; i < handler.ACCOUNTS(); ++i) {
+            address account = handler.accountAt(i);
+            bool replaced = registry.identityOf(account).status == Status.Replaced;
+            assert(replaced == handler.replaced(account));
+            assert(replaced == (registry.successorOf(account) != address(0)));
+            if (!replaced) continue;
+            assert(!registry.isActive(account, IIdentityRegistry.Role.Patient));
+            assert(!registry.isActive(account, IIdentityRegistry.Role.Practitioner));
+        }
+    }
+
+    function invariant_OnlyTheAdministratorRegisters() public view {
+        for (uint256 i = 0; i < handler.ACCOUNTS(); ++i) {
+            address account = handler.accountAt(i);
+            assert((registry.identityOf(account).status != Status.Unknown) == handler.admitted(account));
+        }
+    }
+
+    /// @notice The invariants would hold of nothing if the handler never moved anybody.
+    function test_TheHandlerMovesPatients() public {
+        handler.move(0, 1);
+        assert(handler.moves() == 1 && registry.successorOf(handler.accountAt(0)) == handler.accountAt(1));
+        invariant_WhoIsReplacedIsNeverActiveAgain();
+    }
+}
