@@ -1,0 +1,65 @@
+"""Gas of every transaction against the committed snapshot, so that no change makes one dearer unseen.
+
+GAS_SNAPSHOT=write takes the measured figures into tests/contracts/gas.json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from tests.contracts.conftest import HOSPITAL, KEY, NOBODY, PROXY, halves
+
+SNAPSHOT = Path(__file__).parent / "gas.json"
+NOISE = 150
+"""Random keys and signatures have more or fewer zero bytes, which cost 12 gas less each."""
+
+
+def test_no_transaction_became_dearer_or_cheaper_unseen(
+    actors: Any, ledger: Any, access_log: Any, policies: Any, identities: Any, requests: Any, emergency: Any,
+    registrar: Any, hospital: Any, relay: Any, people: dict[str, Any], owner: Any, more_owners: list[Any], chain: Any,
+) -> None:  # fmt: skip
+    gas: dict[str, int] = {}
+
+    def note(name: str, receipt: Any) -> None:
+        gas[name] = receipt.gas_used
+
+    note("ActorRegistry.register", actors.register(hospital, HOSPITAL, KEY, KEY, "", NOBODY, sender=registrar))
+    note("ActorRegistry.register, proxy", actors.register(relay, PROXY, KEY, KEY, "", NOBODY, sender=registrar))
+    note("RecordLedger.store, first", ledger.store(b"m" * 32, 1000, sender=hospital))
+    note("RecordLedger.store", ledger.store(b"n" * 32, 1000, sender=hospital))
+    note("AccessLog.anchor, first", access_log.anchor(1, b"h" * 32, sender=relay))
+    note("AccessLog.anchor", access_log.anchor(2, b"i" * 32, sender=relay))
+    note("ActorRegistry.suspend", actors.suspend(relay, sender=registrar))
+    note("ActorRegistry.reinstate", actors.reinstate(relay, sender=registrar))
+
+    grant = owner.grant()
+    signature = owner.sign_grant(grant)
+    note("PolicyRegistry.grantBySignature", policies.grantBySignature(grant.fields(), signature, sender=relay))
+    signature = owner.sign_revoke()
+    note("PolicyRegistry.revokeBySignature", policies.revokeBySignature(owner.address, signature, sender=relay))
+    grants = [one.grant() for one in more_owners]
+    signatures = [halves(one.sign_grant(each)) for one, each in zip(more_owners, grants, strict=True)]
+    granted = policies.grantBatch([each.fields() for each in grants], signatures, sender=relay)
+    note("PolicyRegistry.grantBatch of 3", granted)
+    signatures = [halves(one.sign_revoke()) for one in more_owners]
+    revoked = policies.revokeBatch([one.address for one in more_owners], signatures, sender=relay)
+    note("PolicyRegistry.revokeBatch of 3", revoked)
+
+    patient, doctor, nurse = people["patient"], people["doctor"], people["nurse"]
+    later = int(chain.pending_timestamp) + 1000
+    note("AccessRequests.request", requests.request(patient, b"d" * 32, later, sender=doctor))
+    note("AccessRequests.approve", requests.approve(1, b"o" * 32, sender=patient))
+    note("EmergencyAccess.request", emergency.request(patient, b"r" * 32, sender=doctor))
+    note("EmergencyAccess.cosign", emergency.cosign(1, sender=nurse))
+    note("EmergencyAccess.review", emergency.review(1, b"o" * 32, sender=registrar))
+    note("IdentityRegistry.suspend", identities.suspend(nurse, sender=registrar))
+
+    if os.environ.get("GAS_SNAPSHOT") == "write":
+        SNAPSHOT.write_text(json.dumps(gas, indent=2) + "\n")
+    expected = json.loads(SNAPSHOT.read_text())
+    assert set(gas) == set(expected)
+    changed = {name: (expected[name], used) for name, used in gas.items() if abs(used - expected[name]) > NOISE}
+    assert changed == {}, "GAS_SNAPSHOT=write takes these in, if they are meant"
