@@ -73,7 +73,7 @@ class Contract:
         outputs = self._functions[function]["outputs"]
         try:
             values = decode([_type(item) for item in outputs], bytes.fromhex(data[2:]))
-        except (DecodingError, ValueError) as exc:
+        except (DecodingError, TypeError, ValueError) as exc:
             raise IntegrityError(f"the node's answer to {self.name}.{function} doesn't fit the ABI") from exc
         return values[0] if len(values) == 1 else values
 

@@ -1,7 +1,8 @@
 """Deploy the contracts to both chains: the one script that `devnet up` and `ape run deploy` use.
 
 Never keeps a key. What is dangerous waits: the administrator of both AccessManagers acts after a delay only, a new
-administrator or registrar counts after one, and the deployer has no power left when this returns.
+administrator or registrar counts after a second one, and the deployer has no power left when this returns. That
+second delay exists from five days after the deployment on, AccessManager's own setback; before, there is the first.
 Follows design section 6 (no upgradable proxies, a new version is a new address) and docs/security/contracts.md.
 """
 
@@ -15,7 +16,7 @@ from typing import Any, Final
 from panachain.chain.abi import address, contract
 from panachain.chain.evm import Account, Sender
 from panachain.chain.rpc import Rpc
-from panachain.errors import TransactionError
+from panachain.errors import TransactionError, UsageError
 from panachain.model.actors import Address
 
 ADMIN: Final = 0
@@ -72,9 +73,13 @@ def deploy(
         lock_folder: for the account's nonce lane.
 
     Raises:
+        UsageError: the deployer is registrar or administrator; nothing was deployed.
         TransactionError: a creation reverts.
     """
     deployer = Account(deployer_key)
+    # The deployer resigns at the end: an administrator of the same account would be gone for good.
+    if deployer.address in (governance.registrar, governance.admin):
+        raise UsageError(f"the deployer {deployer.address} is registrar or administrator; nothing was deployed")
     main = _sender(main_rpc, deployer, lock_folder, free=False)
     side = _sender(side_rpc, deployer, lock_folder, free=True)
     return Deployment(
@@ -139,7 +144,8 @@ def _set_roles(
             calls.append(("setTargetFunctionRole", contracts[name], selectors, role))
     for role, accounts in ({REGISTRAR: (governance.registrar,)} | dict(members)).items():
         calls += [("grantRole", role, account, 0) for account in accounts]
-    # From now on an appointment counts after the delay, so that whoever is in charge can take it back.
+    # An appointment counts after the delay, so that whoever is in charge can take it back. AccessManager lets each
+    # change of this delay begin five days later (`minSetback`), the first one too.
     calls += [("setGrantDelay", role, governance.delay) for role in (REGISTRAR, SUSPENDER)]
     calls += [
         ("grantRole", ADMIN, governance.admin, governance.delay),

@@ -27,6 +27,8 @@ _RECEIPT_TIMEOUT: Final = 120
 """Seconds to wait for a transaction to be mined."""
 _FEE_HEADROOM: Final = 2
 """The fee cap is this many times the base fee, plus the tip."""
+_HALF_ORDER: Final = 0x7FFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_5D576E73_57A4501D_DFE92F46_681B20A0
+"""Half of secp256k1's order, the highest s of a signature (EIP-2)."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,9 @@ def recover_digest(digest: bytes, signature: bytes) -> Address | None:
     import coincurve
 
     if len(signature) != 65 or signature[64] not in (27, 28):
+        return None
+    # The contracts refuse a high s: what passes here must convict there.
+    if int.from_bytes(signature[32:64], "big") > _HALF_ORDER:
         return None
     try:
         public = coincurve.PublicKey.from_signature_and_message(

@@ -246,19 +246,22 @@ class Mainchain:
                 head belongs to the block whose hash is returned.
 
         Raises:
-            IntegrityError: header, account or slots don't fit the block's hash.
+            IntegrityError: header, account or slots don't fit the block's hash, or the node can't prove them.
         """
         ledger = self.addresses["RecordLedger"]
         if block_hash is None:
             block_hash = self.head_block().hash
         block = self.rpc.call("eth_getBlockByHash", [block_hash, False])
-        if block is None or str(block.get("hash")).lower() != block_hash.lower():
+        if not isinstance(block, dict) or str(block.get("hash")).lower() != block_hash.lower():
             raise IntegrityError(f"the node doesn't have block {block_hash}")
         state_root = proofs.check_header(block)
         slots = [proofs.mapping_slot(hospital, _LEDGERS_SLOT, offset) for offset in (0, 1)]
         wanted = ["0x" + slot.hex() for slot in slots]
-        # By hash where the node can (EIP-1898); the proof is checked against this block either way.
-        answer = self.rpc.call("eth_getProof", [ledger, wanted, block["number"]])
+        # By number: not every node takes a hash here (EIP-1898). The proof is checked against this block either way.
+        try:
+            answer = self.rpc.call("eth_getProof", [ledger, wanted, block["number"]])
+        except RpcAnswerError as exc:
+            raise IntegrityError(f"the node can't prove block {block_hash}: {exc}") from exc
         packed, head = proofs.check_storage(state_root, answer, account=ledger, slots=slots)
         # `admitted` is the lowest byte, `sequence` the eight above it.
         return ProvenHead(
@@ -498,7 +501,10 @@ class Mainchain:
         block = self.rpc.call("eth_getBlockByNumber", [tag, False])
         if block is None:
             raise IntegrityError(f"the node doesn't have block {tag}")
-        return Block(int(block["number"], 16), block["hash"], int(block["timestamp"], 16))
+        try:
+            return Block(int(block["number"], 16), str(block["hash"]), int(block["timestamp"], 16))
+        except (KeyError, TypeError, ValueError) as exc:
+            raise IntegrityError(f"the node's block {tag} lacks a header field or has a malformed one") from exc
 
 
 def _halves(signature: bytes) -> tuple[bytes, bytes]:

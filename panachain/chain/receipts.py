@@ -8,9 +8,11 @@ Follows EIP-712 (hashStruct, domain separator) and docs/spec/proxy.md (`panachai
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from eth_abi import encode
+from eth_abi.exceptions import EncodingError
 from eth_utils import keccak
 
 from panachain.chain.evm import Account, recover_digest
@@ -50,8 +52,12 @@ def receipt_fields(receipt: Receipt) -> tuple[int, bytes, int, str, int, int, in
 
 
 def receipt_hash(receipt: Receipt) -> bytes:
-    """Return the receipt's hash, 32 bytes: the log's head at its sequence, and the next receipt's `previous`."""
-    return keccak(encode(["bytes32", *_FIELDS], [_RECEIPT_TYPE, *receipt_fields(receipt)]))
+    """Return the receipt's hash, 32 bytes: the log's head at its sequence, and the next receipt's `previous`.
+
+    Raises:
+        IntegrityError: a field doesn't fit the contract's struct.
+    """
+    return _hash_struct(_RECEIPT_TYPE, _FIELDS, receipt_fields(receipt))
 
 
 def sign_head(account: Account, domain: bytes, *, sequence: int, head: bytes) -> bytes:
@@ -70,12 +76,22 @@ def check_head(domain: bytes, *, proxy: Address, sequence: int, head: bytes, sig
     """Check that a proxy signed a head.
 
     Raises:
-        IntegrityError: it didn't.
+        IntegrityError: it didn't, or nobody could: sequence or head doesn't fit the contract's struct.
     """
     if recover_digest(_digest(domain, sequence, head), signature) != proxy:
         raise IntegrityError(f"head {sequence} isn't signed by proxy {proxy}")
 
 
 def _digest(domain: bytes, sequence: int, head: bytes) -> bytes:
-    struct = keccak(encode(["bytes32", "uint64", "bytes32"], [_LOG_HEAD_TYPE, sequence, head]))
+    struct = _hash_struct(_LOG_HEAD_TYPE, ("uint64", "bytes32"), (sequence, head))
     return keccak(b"\x19\x01" + domain + struct)
+
+
+def _hash_struct(type_hash: bytes, types: Sequence[str], values: Sequence[Any]) -> bytes:
+    # The encoder would fill up short bytes, and two statements would have one hash.
+    if any(kind == "bytes32" and len(value) != 32 for kind, value in zip(types, values, strict=True)):
+        raise IntegrityError("a hash in a proxy's statement isn't 32 bytes")
+    try:
+        return keccak(encode(["bytes32", *types], [type_hash, *values]))
+    except EncodingError as exc:
+        raise IntegrityError("a proxy's statement doesn't fit the contract's struct") from exc

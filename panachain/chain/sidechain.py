@@ -168,9 +168,10 @@ class Sidechain:
             if event.name == "IdentityRegistered":
                 actor = actor_from(event, ROLES[event.values["role"]])
                 found[actor.address] = actor
-            elif event.name in ("IdentitySuspended", "IdentityReinstated"):
-                actor = found[address(event.values["account"])]
-                status = Status.SUSPENDED if event.name == "IdentitySuspended" else Status.ACTIVE
+            elif event.name in ("IdentitySuspended", "IdentityReinstated", "IdentityReplaced"):
+                # A replaced account is one that may not act, and nobody can reinstate it.
+                actor = found[address(event.values["patient" if event.name == "IdentityReplaced" else "account"])]
+                status = Status.ACTIVE if event.name == "IdentityReinstated" else Status.SUSPENDED
                 found[actor.address] = Actor(
                     actor.address,
                     actor.role,

@@ -6,7 +6,7 @@ Follows docs/spec/proxy.md (`panachain/receipt/2`).
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from panachain.chain.receipts import check_head, receipt_hash
 from panachain.crypto import box, labels, umbral
@@ -14,18 +14,25 @@ from panachain.errors import IntegrityError
 from panachain.model.actors import Address
 from panachain.model.policy import Receipt
 
+MAX_LAG: Final = 120
+"""Seconds by which a proxy's newest block may be older than the client's."""
 
-def check_receipt(receipt: Receipt, *, proxy: Address, domain: bytes) -> None:
+
+def check_receipt(receipt: Receipt, *, proxy: Address, domain: bytes, not_before: int = 0) -> None:
     """Check that a proxy signed a receipt, so that it convicts the proxy if it tells of a wrong.
 
     Args:
         receipt: what the proxy handed out.
         proxy: whose it must be.
         domain: of the access log that judges it (`Mainchain.log_domain`).
+        not_before: time of the newest block that the client knew when it asked. A proxy that states a much older one
+            to hide a late service convicts itself of nothing (ADR 6), so such a receipt is no receipt.
 
     Raises:
-        IntegrityError: another proxy is named, or the signature doesn't fit.
+        IntegrityError: another proxy is named, the signature doesn't fit, or the block is too old.
     """
+    if receipt.at + MAX_LAG < not_before:
+        raise IntegrityError(f"proxy {proxy} looked at a block of {receipt.at}, {not_before - receipt.at} s behind")
     if receipt.proxy != proxy:
         raise IntegrityError(f"the receipt names proxy {receipt.proxy}, expected {proxy}")
     head = receipt_hash(receipt)

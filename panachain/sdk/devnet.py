@@ -252,6 +252,7 @@ def _start_proxies(
             "sidechain": network["sidechain"],
             "confirmations": 0,
             "maxHeadAge": 120,
+            "anchorEvery": 60,
         }
         write_private(place / "proxy.json", json.dumps(config, indent=1).encode())
         pid = _spawn(place, secret_path)
@@ -294,11 +295,12 @@ def _announce(home: Path, network: dict[str, Any], actor: Actor, seed: keys.Seed
     rpc = Rpc(main["url"])
     try:
         chain = Mainchain(rpc, main["contracts"], main["chainId"], from_block=main["fromBlock"])
+        # For its endpoint and its anchors.
+        anvil.fund(rpc, actor.address)
         if chain.actor(actor.address) is None:
             registrar = unlock(load_profile(home, REGISTRAR), passphrase)
             chain.register_actor(chain.sender(Account(registrar.account_key()), lock_folder=home / "nonces"), actor)
             return
-        anvil.fund(rpc, actor.address)
         sender = chain.sender(Account(seed.account_key()), lock_folder=home / "nonces")
         data = contract("ActorRegistry").calldata("setEndpoint", actor.endpoint)
         sender.send(chain.addresses["ActorRegistry"], data, what="announcing a proxy's endpoint")

@@ -187,6 +187,7 @@ class Practitioner(ActorSession):
     def _reencrypt(
         self, terms: Terms, number: int, lane: GrantedLane, wraps: dict[str, bytes], purpose: Purpose
     ) -> dict[str, bytes]:
+        not_before = self.network.mainchain.head_block().time
         capsules = [umbral.capsule_of(wrap) for wrap in wraps.values()]
         secret = self._seed.receiving()
         account = Account(self._seed.account_key())
@@ -206,7 +207,8 @@ class Practitioner(ActorSession):
             fields["signature"] = account.sign_text(messages.signed_bytes(fields)).hex()
             answer = post(proxy.endpoint, "/v1/reencrypt", fields, timeout=_TIMEOUT)
             receipt, cfrags = _check_answer(answer, proxy, capsules, terms, lane, secret.public)
-            check_receipt(receipt, proxy=proxy.address, domain=self.network.mainchain.log_domain)
+            domain = self.network.mainchain.log_domain
+            check_receipt(receipt, proxy=proxy.address, domain=domain, not_before=not_before)
             return cfrags
 
         # 5. Ask proxies in parallel until t gave cfrags for every capsule, each verified.

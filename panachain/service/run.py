@@ -11,13 +11,15 @@ import resource
 from pathlib import Path
 from typing import Any
 
+from panachain.chain.evm import Account
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
 from panachain.chain.sidechain import Sidechain
 from panachain.crypto import keystore
 from panachain.errors import ConfigurationError
 from panachain.model.actors import Actor, Address, PolicyId
-from panachain.model.policy import OnChainPolicy
+from panachain.model.policy import OnChainPolicy, PolicyStatus
+from panachain.service.anchoring import Anchoring
 from panachain.service.proxy_service import ProxyService
 from panachain.service.proxy_store import ProxyStore
 
@@ -32,11 +34,16 @@ class Chains:
         self._confirmations = confirmations
 
     def policy(self, policy_id: PolicyId) -> OnChainPolicy:
-        """Return the policy: a revocation from the newest block, a grant from a confirmed one."""
+        """Return the policy at the newest block, once its grant is as deep as it must be.
+
+        Raises:
+            PolicyUnknownError: it was never granted, or isn't that deep yet.
+        """
         newest = self._mainchain.policy(policy_id)
-        if self._confirmations == 0 or newest.status.name == "REVOKED":
-            return newest
-        return self._mainchain.policy(policy_id, confirmations=self._confirmations)
+        if self._confirmations and newest.status is not PolicyStatus.REVOKED:
+            self._mainchain.policy(policy_id, confirmations=self._confirmations)
+        # The newest block, not the confirmed one, is what a receipt states: there the revocation was looked for.
+        return newest
 
     def revocation_in_sight(self, policy_id: PolicyId) -> bool:
         """Tell whether a revocation is mined or waits to be."""
@@ -70,6 +77,9 @@ def run_proxy(config_path: Path, passphrase: str) -> None:
         store = ProxyStore(folder / config["database"], seed.store_key())
         chains = Chains(mainchain, sidechain, config["confirmations"])
         service = ProxyService(seed, store, chains, log_domain=mainchain.log_domain, max_head_age=config["maxHeadAge"])
+        account = Account(seed.account_key())
+        sender = mainchain.sender(account, lock_folder=folder / "nonces")
+        anchoring = Anchoring(mainchain, sender, store, every=float(config.get("anchorEvery", 3600)))
         host, port = str(config["host"]), int(config["port"])
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise ConfigurationError(f"{config_path} can't be read as a proxy's configuration") from exc
@@ -78,5 +88,6 @@ def run_proxy(config_path: Path, passphrase: str) -> None:
 
     from panachain.service.proxy_app import create_app
 
-    uvicorn.run(create_app(service), host=host, port=port, log_level="warning", access_log=False, workers=1)
+    with anchoring:
+        uvicorn.run(create_app(service), host=host, port=port, log_level="warning", access_log=False, workers=1)
     store.close()
