@@ -6,23 +6,40 @@ Never holds a key. Follows design sections 2, 3 and 7.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from panachain.model.actors import Address
 from panachain.model.scope import Category
 
 
 @dataclass(frozen=True)
+class FileContent:
+    """Content that stays in its file until it is sealed, since it may be larger than memory."""
+
+    path: Path = field(repr=False)
+    size: int
+    """Bytes; a file that has another size when it is read has changed, and isn't published."""
+
+
+@dataclass(frozen=True)
 class PlainRecord:
-    """One record before it is sealed: a FHIR Bundle of one category and year, or one file."""
+    """One record before it is sealed: a FHIR Bundle of one category and year, one attachment, or one file."""
 
     category: Category
     year: int
     """UNDATED or a year from FIRST_YEAR on."""
     media_type: str
     """`application/fhir+json`, `application/dicom`, `application/pdf`, `application/hl7-v2`, …"""
-    content: bytes = field(repr=False)
-    source_digest: bytes
-    """SHA-256 of the source that the record came from, for idempotence; stays on the hospital's disk and under seal."""
+    content: bytes | FileContent = field(repr=False)
+    source: bytes
+    """What identifies the source that the record came from, 32 bytes; stays on the hospital's disk."""
+    part: int = 0
+    """Which of the source's records this is, from 0: the same source always splits the same way."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the content."""
+        return self.content.size if isinstance(self.content, FileContent) else len(self.content)
 
 
 @dataclass(frozen=True)
@@ -36,7 +53,7 @@ class RecordInfo:
     size: int
     """Bytes of the plaintext."""
     digest: bytes
-    """SHA-256 of the plaintext, 32 bytes; only ever under seal."""
+    """SHA-256 of the plaintext, 32 bytes, only ever under seal; empty where key and CID stand for it (ADR 7)."""
     stored_at: int
     """Unix seconds, by the hospital's clock."""
     header_cid: str

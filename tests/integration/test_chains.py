@@ -1,0 +1,1220 @@
+"""The contracts and the chain adapters on two real Anvil chains: who may do what, and what a node can't hide.
+
+Each class has chains of its own with one deployment; what a test does to them is taken back after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panachain.chain import anvil
+from panachain.chain.abi import contract
+from panachain.chain.deploy import ADMIN, REGISTRAR, SUSPENDER, Deployment, Governance, deploy
+from panachain.chain.evm import Account, Sender
+from panachain.chain.logs import read_events
+from panachain.chain.mainchain import Grant, Mainchain
+from panachain.chain.proofs import check_header, mapping_slot
+from panachain.chain.receipts import receipt_hash, sign_head
+from panachain.chain.rpc import Rpc
+from panachain.chain.sidechain import Sidechain
+from panachain.consent.receipts import check_receipt
+from panachain.crypto.keys import Seed
+from panachain.errors import IntegrityError, PolicyUnknownError, TransactionError, UsageError
+from panachain.model.actors import Actor, Address, PolicyId, Role, Status
+from panachain.model.policy import Disclosure, PolicyStatus, Receipt, ReceiptKind
+
+MAIN_ID, SIDE_ID = 31_403, 31_404
+DELAY = 3600
+"""Seconds for which an administrator waits."""
+SETBACK = 5 * 86_400
+"""Seconds after which a changed delay of appointments counts, AccessManager's own."""
+WEEK = 7 * 86_400
+"""Seconds for which an announced operation may be executed, AccessManager's own."""
+KEY = b"\x02" + bytes(31) + b"\x01"
+"""A compressed point."""
+EMPTY_ROOT = "56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421"
+"""Root of an empty tree, Yellow Paper."""
+CHAINS = pytest.mark.parametrize("chain", ["mainchain", "sidechain"])
+
+
+@dataclass
+class Chains:
+    """Two running chains, and where their state lies."""
+
+    main: Rpc
+    side: Rpc
+    folder: Path
+
+    def account(self) -> Account:
+        """Return a new account with ether on the mainchain."""
+        account = Account(Seed.random().account_key())
+        anvil.fund(self.main, account.address)
+        return account
+
+
+@pytest.fixture(scope="class")
+def chains(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chains]:
+    folder = tmp_path_factory.mktemp("chains")
+    started: list[anvil.ChainProcess] = []
+    try:
+        for name, chain_id, free in (("main", MAIN_ID, False), ("side", SIDE_ID, True)):
+            started.append(anvil.start(folder / name, chain_id=chain_id, free=free))
+        main, side = (Rpc(chain.url) for chain in started)
+        for rpc in (main, side):
+            # No idle blocks: a test that takes blocks back must know how many there are.
+            rpc.call("evm_setIntervalMining", [0])
+            rpc.call("evm_setAutomine", [True])
+        yield Chains(main, side, folder)
+        main.close()
+        side.close()
+    finally:
+        for chain in started:
+            anvil.stop(chain.pid)
+
+
+def pass_time(rpc: Rpc, seconds: int) -> None:
+    rpc.call("evm_increaseTime", [seconds])
+    rpc.call("evm_mine")
+
+
+@dataclass
+class Network:
+    """One deployment, and everybody who has a part in it."""
+
+    chains: Chains
+    validators: list[Account]
+    registrar: Account
+    admin: Account
+    deployer: Account
+    relay: Account
+    deployment: Deployment
+    mainchain: Mainchain
+    sidechain: Sidechain
+
+    @property
+    def locks(self) -> Path:
+        return self.chains.folder / "nonces"
+
+    def on(self, chain: str) -> Mainchain | Sidechain:
+        return self.mainchain if chain == "mainchain" else self.sidechain
+
+    def sender(self, account: Account, chain: str = "mainchain") -> Sender:
+        return self.on(chain).sender(account, lock_folder=self.locks)
+
+    def send(self, account: Account, name: str, function: str, *args: Any, chain: str = "mainchain") -> None:
+        data = contract(name).calldata(function, *args)
+        self.sender(account, chain).send(self.on(chain).addresses[name], data, what=function)
+
+    def read(self, name: str, function: str, *args: Any, chain: str = "mainchain") -> Any:
+        return self.on(chain)._read(name, function, *args)
+
+    def announce(self, account: Account, name: str, function: str, *args: Any, chain: str = "mainchain") -> None:
+        """Schedule a call with the access manager, at the earliest time that it allows."""
+        data = bytes.fromhex(contract(name).calldata(function, *args)[2:])
+        self.send(account, "AccessManager", "schedule", self.on(chain).addresses[name], data, 0, chain=chain)
+
+    def execute(self, account: Account, name: str, function: str, *args: Any, chain: str = "mainchain") -> None:
+        """Let the access manager do what was announced."""
+        data = bytes.fromhex(contract(name).calldata(function, *args)[2:])
+        self.send(account, "AccessManager", "execute", self.on(chain).addresses[name], data, chain=chain)
+
+    def has_role(self, role: int, account: Account, chain: str = "mainchain") -> bool:
+        return bool(self.read("AccessManager", "hasRole", role, account.address, chain=chain)[0])
+
+    def admit(self, role: Role, account: Account | None = None) -> Account:
+        """Return an account that the registrar admitted to the mainchain."""
+        account = account or self.chains.account()
+        self.mainchain.register_actor(self.sender(self.registrar), actor(account, role))
+        return account
+
+    def grant(self, owner: Account, **change: Any) -> Grant:
+        now = self.mainchain.head_block().time
+        fields: dict[str, Any] = {"starts_at": now - 10, "expires_at": now + 9000, "deadline": now + 900}
+        return Grant(owner=PolicyId(owner.address), **({"terms": b"t" * 32} | fields | change))
+
+    def granted(self, **change: Any) -> Account:
+        """Return the one-time key of a policy that was just granted."""
+        owner = unfunded()
+        grant = self.grant(owner, **change)
+        self.mainchain.grant_by_signature(self.sender(self.relay), grant, self.mainchain.sign_grant(owner, grant))
+        return owner
+
+    def revoke(self, owner: Account) -> None:
+        signature = self.mainchain.sign_revoke(owner)
+        self.mainchain.revoke_by_signature(self.sender(self.relay), PolicyId(owner.address), signature)
+
+    def status(self, owner: Account) -> PolicyStatus:
+        return self.mainchain.policy(PolicyId(owner.address)).status
+
+
+def actor(account: Account, role: Role, **change: Any) -> Actor:
+    return replace(Actor(account.address, role, Status.ACTIVE, KEY, KEY), **change)
+
+
+def unfunded() -> Account:
+    """Return a new account that owns nothing, like each policy's one-time key."""
+    return Account(Seed.random().account_key())
+
+
+def build(chains: Chains, *, validators: Sequence[Account] = (), quorum: int = 2) -> Network:
+    """Deploy for new accounts; three validators unless others are given."""
+    deployer_key = Seed.random().account_key()
+    anvil.fund(chains.main, Account(deployer_key).address)
+    registrar, admin, relay = (chains.account() for _ in range(3))
+    chosen = list(validators) or [unfunded() for _ in range(3)]
+    names = tuple(validator.address for validator in chosen)
+    governance = Governance(registrar.address, admin.address, names, quorum, DELAY)
+    made = deploy(chains.main, chains.side, deployer_key, governance, lock_folder=chains.folder / "nonces")
+    main, side = made.mainchain, made.sidechain
+    return Network(
+        chains=chains,
+        validators=chosen,
+        registrar=registrar,
+        admin=admin,
+        deployer=Account(deployer_key),
+        relay=relay,
+        deployment=made,
+        mainchain=Mainchain(chains.main, main.contracts, main.chain_id, from_block=main.from_block),
+        sidechain=Sidechain(chains.side, side.contracts, side.chain_id, from_block=side.from_block),
+    )
+
+
+@pytest.fixture(scope="class")
+def deployed(chains: Chains) -> Network:
+    return build(chains)
+
+
+@pytest.fixture
+def network(deployed: Network) -> Iterator[Network]:
+    """The deployment of this class, untouched by other tests."""
+    nodes = deployed.chains.main, deployed.chains.side
+    snapshots = [rpc.call("evm_snapshot") for rpc in nodes]
+    yield deployed
+    for rpc, snapshot in zip(nodes, snapshots, strict=True):
+        assert rpc.call("evm_revert", [snapshot])
+
+
+@pytest.fixture
+def stranger(chains: Chains) -> Account:
+    return chains.account()
+
+
+def members(network: Network, chain: str) -> dict[int, set[str]]:
+    """Return who holds each role, as all events of the access manager add up."""
+    found: dict[int, set[str]] = {}
+    on = network.on(chain)
+    for event in read_events(on.rpc, contract("AccessManager"), on.addresses["AccessManager"]):
+        if event.name == "RoleGranted":
+            found.setdefault(event.values["roleId"], set()).add(event.values["account"])
+        elif event.name == "RoleRevoked":
+            found[event.values["roleId"]].remove(event.values["account"])
+    return found
+
+
+class TestDeploy:
+    def test_roles_have_the_members_of_the_governance_and_nobody_else(self, network: Network) -> None:
+        registrar, admin = network.registrar.address.lower(), network.admin.address.lower()
+        emergency = network.sidechain.addresses["EmergencyAccess"].lower()
+
+        assert members(network, "mainchain") == {ADMIN: {admin}, REGISTRAR: {registrar}}
+        assert members(network, "sidechain") == {
+            ADMIN: {admin},
+            REGISTRAR: {registrar},
+            SUSPENDER: {registrar, emergency},
+        }
+
+    @CHAINS
+    def test_administrator_has_the_delay_and_the_registrar_none(self, network: Network, chain: str) -> None:
+        def holds(role: int, account: Account) -> Any:
+            return network.read("AccessManager", "hasRole", role, account.address, chain=chain)
+
+        assert holds(ADMIN, network.admin) == (True, DELAY)
+        assert holds(REGISTRAR, network.registrar) == (True, 0)
+
+    def test_each_restricted_function_has_its_role(self, network: Network) -> None:
+        expected = {
+            "mainchain": {
+                "ActorRegistry": {"register": REGISTRAR, "suspend": REGISTRAR, "reinstate": REGISTRAR},
+                "Checkpoints": {"setValidators": ADMIN},
+            },
+            "sidechain": {
+                "IdentityRegistry": {"register": REGISTRAR, "suspend": SUSPENDER, "reinstate": REGISTRAR},
+                "EmergencyAccess": {"review": REGISTRAR},
+            },
+        }
+        for chain, contracts in expected.items():
+            for name, functions in contracts.items():
+                target, manager = (network.on(chain).addresses[wanted] for wanted in (name, "AccessManager"))
+                assert network.read(name, "authority", chain=chain) == manager.lower()
+                for function, role in functions.items():
+                    selector = contract(name).selector(function)
+                    found = network.read("AccessManager", "getTargetFunctionRole", target, selector, chain=chain)
+                    assert (function, found) == (function, role)
+
+    def test_contracts_name_what_they_were_made_for(self, network: Network) -> None:
+        validators = sorted(account.address.lower() for account in network.validators)
+
+        assert network.read("Checkpoints", "validators") == (tuple(validators), 2)
+        assert network.read("Checkpoints", "sidechainId") == SIDE_ID
+        for name, function in (("RecordLedger", "recordLedger"), ("AccessLog", "accessLog")):
+            assert network.read("ActorRegistry", function) == network.mainchain.addresses[name].lower()
+
+    @CHAINS
+    def test_deployer_has_no_power_left(self, network: Network, chain: str) -> None:
+        deployer = network.deployer
+        for role in (ADMIN, REGISTRAR, SUSPENDER):
+            assert not network.has_role(role, deployer, chain)
+            with pytest.raises(TransactionError, match="AccessManagerUnauthorizedAccount"):
+                network.send(deployer, "AccessManager", "grantRole", role, deployer.address, 0, chain=chain)
+        with pytest.raises(TransactionError, match="AccessManagerUnauthorizedCall"):
+            network.announce(deployer, "AccessManager", "grantRole", REGISTRAR, deployer.address, 0, chain=chain)
+
+    def test_deployer_admits_and_suspends_nobody(self, network: Network, stranger: Account) -> None:
+        deployer, hospital = network.deployer, network.admit(Role.HOSPITAL)
+
+        with pytest.raises(TransactionError, match="AccessManagedUnauthorized"):
+            network.mainchain.register_actor(network.sender(deployer), actor(stranger, Role.HOSPITAL))
+        with pytest.raises(TransactionError, match="AccessManagedUnauthorized"):
+            network.mainchain.suspend_actor(network.sender(deployer), hospital.address)
+        side = network.sender(deployer, "sidechain")
+        with pytest.raises(TransactionError, match="AccessManagedUnauthorized"):
+            network.sidechain.register_identity(side, actor(stranger, Role.PATIENT))
+
+    @pytest.mark.parametrize("who", ["registrar", "admin"])
+    def test_refuses_a_deployer_who_stays_in_charge(self, chains: Chains, who: str) -> None:
+        key = Seed.random().account_key()
+        in_charge = {name: unfunded().address for name in ("registrar", "admin")} | {who: Account(key).address}
+        governance = Governance(**in_charge, validators=(unfunded().address,), quorum=1, delay=0)
+        before = chains.main.call("eth_blockNumber"), chains.side.call("eth_blockNumber")
+
+        with pytest.raises(UsageError, match="nothing was deployed"):
+            deploy(chains.main, chains.side, key, governance, lock_folder=chains.folder / "nonces")
+
+        assert (chains.main.call("eth_blockNumber"), chains.side.call("eth_blockNumber")) == before
+
+    @pytest.mark.parametrize("quorum", [0, 4])
+    def test_refuses_a_quorum_out_of_reach(self, chains: Chains, quorum: int) -> None:
+        with pytest.raises(TransactionError, match="CheckpointInvalidQuorum"):
+            build(chains, quorum=quorum)
+
+
+class TestAdministration:
+    def test_announced_operation_waits_for_the_delay(self, network: Network) -> None:
+        admin, only = network.admin, network.validators[0].address
+        network.announce(admin, "Checkpoints", "setValidators", [only], 1)
+
+        with pytest.raises(TransactionError, match="AccessManagerNotReady"):
+            network.send(admin, "Checkpoints", "setValidators", [only], 1)
+        pass_time(network.chains.main, DELAY - 60)
+        with pytest.raises(TransactionError, match="AccessManagerNotReady"):
+            network.send(admin, "Checkpoints", "setValidators", [only], 1)
+        assert network.read("Checkpoints", "validators")[1] == 2
+        pass_time(network.chains.main, 60)
+        network.send(admin, "Checkpoints", "setValidators", [only], 1)
+
+        assert network.read("Checkpoints", "validators") == ((only.lower(),), 1)
+        with pytest.raises(TransactionError, match="AccessManagerNotScheduled"):
+            network.send(admin, "Checkpoints", "setValidators", [only], 1)
+
+    def test_nothing_happens_unannounced(self, network: Network) -> None:
+        admin, only = network.admin, network.validators[0].address
+        network.announce(admin, "Checkpoints", "setValidators", [only], 1)
+        pass_time(network.chains.main, DELAY)
+
+        # Announced was something else.
+        with pytest.raises(TransactionError, match="AccessManagerNotScheduled"):
+            network.send(admin, "Checkpoints", "setValidators", [admin.address], 1)
+        with pytest.raises(TransactionError, match="AccessManagerNotScheduled"):
+            network.send(admin, "AccessManager", "grantRole", REGISTRAR, admin.address, 0)
+
+    def test_announcement_is_cancelled_or_expires(self, network: Network) -> None:
+        admin, only = network.admin, network.validators[0].address
+        target = network.mainchain.addresses["Checkpoints"]
+        data = bytes.fromhex(contract("Checkpoints").calldata("setValidators", [only], 1)[2:])
+
+        network.announce(admin, "Checkpoints", "setValidators", [only], 1)
+        network.send(admin, "AccessManager", "cancel", admin.address, target, data)
+        pass_time(network.chains.main, DELAY)
+        with pytest.raises(TransactionError, match="AccessManagerNotScheduled"):
+            network.send(admin, "Checkpoints", "setValidators", [only], 1)
+
+        network.announce(admin, "Checkpoints", "setValidators", [only], 1)
+        pass_time(network.chains.main, DELAY + WEEK)
+        with pytest.raises(TransactionError, match="AccessManagerExpired"):
+            network.send(admin, "Checkpoints", "setValidators", [only], 1)
+
+    def test_rejects_registrar_and_stranger(self, network: Network, stranger: Account) -> None:
+        for account in (network.registrar, stranger):
+            with pytest.raises(TransactionError, match="AccessManagerUnauthorizedCall"):
+                network.announce(account, "Checkpoints", "setValidators", [account.address], 1)
+            with pytest.raises(TransactionError, match="AccessManagedUnauthorized"):
+                network.send(account, "Checkpoints", "setValidators", [account.address], 1)
+            with pytest.raises(TransactionError, match="AccessManagerUnauthorizedAccount"):
+                network.send(account, "AccessManager", "grantRole", REGISTRAR, account.address, 0)
+
+    @CHAINS
+    def test_handover_in_two_steps(self, network: Network, chain: str) -> None:
+        rpc, old, new = network.on(chain).rpc, network.admin, network.chains.account()
+        appoint = ("AccessManager", "grantRole", ADMIN, new.address, DELAY)
+        dismiss = ("AccessManager", "revokeRole", ADMIN, old.address)
+        pass_time(rpc, SETBACK)
+
+        # 1. The old one appoints: announced, executed after his delay, and counting after the delay of appointments.
+        network.announce(old, *appoint, chain=chain)
+        with pytest.raises(TransactionError, match="AccessManagerNotReady"):
+            network.execute(old, *appoint, chain=chain)
+        pass_time(rpc, DELAY)
+        network.execute(old, *appoint, chain=chain)
+        assert not network.has_role(ADMIN, new, chain)
+        with pytest.raises(TransactionError, match="AccessManagerUnauthorizedCall"):
+            network.announce(new, *dismiss, chain=chain)
+        pass_time(rpc, DELAY)
+        assert network.has_role(ADMIN, new, chain)
+
+        # 2. The new one dismisses him, which shows that the new account works.
+        network.announce(new, *dismiss, chain=chain)
+        pass_time(rpc, DELAY)
+        network.execute(new, *dismiss, chain=chain)
+        assert members(network, chain)[ADMIN] == {new.address.lower()}
+        with pytest.raises(TransactionError, match="AccessManagerUnauthorizedCall"):
+            network.announce(old, *appoint, chain=chain)
+
+    def test_old_administrator_takes_an_appointment_back_before_it_counts(self, network: Network) -> None:
+        rpc, old, new = network.chains.main, network.admin, network.chains.account()
+        pass_time(rpc, SETBACK)
+        for call in (("grantRole", ADMIN, new.address, DELAY), ("revokeRole", ADMIN, new.address)):
+            network.announce(old, "AccessManager", *call)
+        pass_time(rpc, DELAY)
+        network.send(old, "AccessManager", "grantRole", ADMIN, new.address, DELAY)
+        network.send(old, "AccessManager", "revokeRole", ADMIN, new.address)
+        pass_time(rpc, DELAY)
+
+        assert not network.has_role(ADMIN, new)
+        assert members(network, "mainchain")[ADMIN] == {old.address.lower()}
+
+    def test_appointments_of_the_first_five_days_wait_once(self, network: Network) -> None:
+        # AccessManager delays each change of the delay of appointments, the deployment's own too.
+        rpc, admin, new = network.chains.main, network.admin, network.chains.account()
+        assert network.read("AccessManager", "getRoleGrantDelay", REGISTRAR) == 0
+
+        network.announce(admin, "AccessManager", "grantRole", REGISTRAR, new.address, 0)
+        pass_time(rpc, DELAY)
+        network.send(admin, "AccessManager", "grantRole", REGISTRAR, new.address, 0)
+
+        assert network.has_role(REGISTRAR, new)
+        pass_time(rpc, SETBACK - DELAY)
+        for role in (ADMIN, REGISTRAR, SUSPENDER):
+            assert network.read("AccessManager", "getRoleGrantDelay", role) == DELAY
+
+
+class TestRedeployment:
+    @pytest.fixture
+    def second(self, chains: Chains, network: Network) -> Network:
+        """The next version on the same chains; the validators stay."""
+        return build(chains, validators=network.validators)
+
+    def test_second_deployment_has_addresses_of_its_own(self, network: Network, second: Network) -> None:
+        for one, other in (
+            (network.deployment.mainchain, second.deployment.mainchain),
+            (network.deployment.sidechain, second.deployment.sidechain),
+        ):
+            assert one.contracts.keys() == other.contracts.keys()
+            assert not set(one.contracts.values()) & set(other.contracts.values())
+            assert one.chain_id == other.chain_id
+
+    def test_first_works_beside_the_second(self, network: Network, second: Network) -> None:
+        hospitals = [made.admit(Role.HOSPITAL) for made in (network, second)]
+        for made, hospital in zip((network, second), hospitals, strict=True):
+            made.mainchain.store(made.sender(hospital), b"m" * 32, 2)
+
+        for made, hospital in zip((network, second), hospitals, strict=True):
+            assert [found.address for found in made.mainchain.actors()] == [hospital.address]
+            assert [event.hospital for event in made.mainchain.storage_events()] == [hospital.address]
+            assert made.status(made.granted()) is PolicyStatus.ACTIVE
+        with pytest.raises(TransactionError, match="LedgerNotActiveHospital"):
+            second.mainchain.store(second.sender(hospitals[0]), b"m" * 32, 2)
+
+    def test_registrar_of_the_first_has_no_power_over_the_second(
+        self, network: Network, second: Network, stranger: Account
+    ) -> None:
+        with pytest.raises(TransactionError, match="AccessManagedUnauthorized"):
+            second.mainchain.register_actor(second.sender(network.registrar), actor(stranger, Role.HOSPITAL))
+
+    def test_grants_and_revocations_for_the_first_are_refused_by_the_second(
+        self, network: Network, second: Network
+    ) -> None:
+        owner = unfunded()
+        grant = network.grant(owner)
+        granted, revoked = network.mainchain.sign_grant(owner, grant), network.mainchain.sign_revoke(owner)
+        relay = second.sender(second.relay)
+
+        with pytest.raises(TransactionError, match="PolicyInvalidSignature"):
+            second.mainchain.grant_by_signature(relay, grant, granted)
+        with pytest.raises(TransactionError, match="PolicyInvalidSignature"):
+            second.mainchain.grant_batch(relay, [(grant, granted)])
+        with pytest.raises(TransactionError, match="PolicyInvalidSignature"):
+            second.mainchain.revoke_by_signature(relay, grant.owner, revoked)
+        with pytest.raises(TransactionError, match="PolicyInvalidSignature"):
+            second.mainchain.revoke_batch(relay, [(grant.owner, revoked)])
+
+        network.mainchain.grant_by_signature(network.sender(network.relay), grant, granted)
+        assert network.status(owner) is PolicyStatus.ACTIVE
+        network.mainchain.revoke_by_signature(network.sender(network.relay), grant.owner, revoked)
+        assert network.status(owner) is PolicyStatus.REVOKED
+
+    def test_checkpoints_for_the_first_are_refused_by_the_second(self, network: Network, second: Network) -> None:
+        signatures = signed_checkpoint(network, 5, b"h" * 32)
+
+        with pytest.raises(TransactionError, match="CheckpointInvalidSignature"):
+            second.mainchain.checkpoint(second.sender(second.relay), 5, b"h" * 32, signatures)
+        network.mainchain.checkpoint(network.sender(network.relay), 5, b"h" * 32, signatures)
+
+        assert network.mainchain.newest_checkpoint() == (5, b"h" * 32)
+        assert second.mainchain.newest_checkpoint() == (0, bytes(32))
+
+    def test_heads_for_the_first_convict_nobody_at_the_second(self, network: Network, second: Network) -> None:
+        proxy = network.admit(Role.PROXY)
+        second.admit(Role.PROXY, proxy)
+        pairs = [(head, signed_head(network, proxy, 3, head)) for head in (b"a" * 32, b"b" * 32)]
+
+        with pytest.raises(TransactionError, match="LogInvalidSignature"):
+            second.mainchain.prove_fork(second.sender(second.relay), proxy.address, 3, *pairs)
+        network.mainchain.prove_fork(network.sender(network.relay), proxy.address, 3, *pairs)
+
+        assert (status_of(network, proxy), status_of(second, proxy)) == (Status.SUSPENDED, Status.ACTIVE)
+
+
+class TestActorsAndRecords:
+    def test_registrar_admits_and_stranger_does_not(self, network: Network, stranger: Account) -> None:
+        proxy = actor(unfunded(), Role.PROXY, endpoint="http://127.0.0.1:1", organisation=stranger.address)
+        hospital = actor(unfunded(), Role.HOSPITAL)
+
+        with pytest.raises(TransactionError, match="AccessManagedUnauthorized"):
+            network.mainchain.register_actor(network.sender(stranger), hospital)
+        for admitted in (hospital, proxy):
+            network.mainchain.register_actor(network.sender(network.registrar), admitted)
+        with pytest.raises(TransactionError, match="ActorAlreadyRegistered"):
+            network.mainchain.register_actor(network.sender(network.registrar), hospital)
+
+        assert network.mainchain.actors() == [hospital, proxy]
+        assert network.mainchain.actors(Role.PROXY) == [proxy]
+        assert network.mainchain.actor(stranger.address) is None
+
+    def test_heads_add_up_from_the_storage_transactions(self, network: Network) -> None:
+        hospital, mainchain = network.admit(Role.HOSPITAL), network.mainchain
+        first = mainchain.first_head(hospital.address)
+        assert mainchain.head(hospital.address) == (0, first)
+        batches = [(bytes([number]) * 32, number) for number in (1, 2, 3)]
+
+        for manifest, count in batches:
+            mainchain.store(network.sender(hospital), manifest, count)
+
+        events = list(mainchain.storage_events(hospital=hospital.address))
+        assert [(event.sequence, event.manifest, event.count) for event in events] == [
+            (number, manifest, count) for number, (manifest, count) in enumerate(batches, 1)
+        ]
+        assert [event.previous for event in events] == [mainchain.fold_heads(first, batches[:n]) for n in range(3)]
+        assert mainchain.head(hospital.address) == (3, mainchain.fold_heads(first, batches))
+
+    def test_only_active_hospitals_store(self, network: Network, stranger: Account) -> None:
+        hospital, proxy = network.admit(Role.HOSPITAL), network.admit(Role.PROXY)
+        mainchain, registrar = network.mainchain, network.sender(network.registrar)
+
+        for account in (stranger, proxy):
+            with pytest.raises(TransactionError, match="LedgerNotActiveHospital"):
+                mainchain.store(network.sender(account), b"m" * 32, 1)
+        mainchain.suspend_actor(registrar, hospital.address)
+        with pytest.raises(TransactionError, match="LedgerNotActiveHospital"):
+            mainchain.store(network.sender(hospital), b"m" * 32, 1)
+        mainchain.reinstate_actor(registrar, hospital.address)
+        mainchain.store(network.sender(hospital), b"m" * 32, 1)
+
+        assert [event.sequence for event in mainchain.storage_events()] == [1]
+
+
+class TestIdentities:
+    @pytest.fixture
+    def patient(self, network: Network) -> Account:
+        return self.admit(network, Role.PATIENT)
+
+    def admit(self, network: Network, role: Role) -> Account:
+        # No ether: the sidechain takes no gas price.
+        account = unfunded()
+        registrar = network.sender(network.registrar, "sidechain")
+        network.sidechain.register_identity(registrar, actor(account, role))
+        return account
+
+    def test_patient_pairs_and_unpairs(self, network: Network, patient: Account, stranger: Account) -> None:
+        sidechain, hospital = network.sidechain, unfunded().address
+
+        with pytest.raises(TransactionError, match="IdentityNotActivePatient"):
+            sidechain.pair(network.sender(stranger, "sidechain"), hospital, b"p" * 32)
+        sidechain.pair(network.sender(patient, "sidechain"), hospital, b"p" * 32)
+        assert sidechain.pairing(patient.address, hospital) == b"p" * 32
+        sidechain.unpair(network.sender(patient, "sidechain"), hospital)
+
+        assert sidechain.pairing(patient.address, hospital) is None
+
+    def test_request_is_approved_by_its_patient_only(self, network: Network, patient: Account) -> None:
+        sidechain, clinician, other = (
+            network.sidechain,
+            *(self.admit(network, role) for role in (Role.PRACTITIONER, Role.PATIENT)),
+        )
+        until = int(network.chains.side.call("eth_getBlockByNumber", ["latest", False])["timestamp"], 16) + 900
+
+        number = sidechain.request(network.sender(clinician, "sidechain"), patient.address, b"d" * 32, until)
+        with pytest.raises(TransactionError, match="RequestNotYours"):
+            sidechain.approve(network.sender(other, "sidechain"), number)
+        sidechain.approve(network.sender(patient, "sidechain"), number)
+
+        assert [request.state for request in sidechain.requests(patient=patient.address)] == ["approved"]
+        assert list(sidechain.requests(patient=other.address)) == []
+
+    def test_suspended_and_replaced_people_are_not_active(self, network: Network, patient: Account) -> None:
+        sidechain, registrar = network.sidechain, network.sender(network.registrar, "sidechain")
+        successor, suspended = (self.admit(network, Role.PATIENT) for _ in range(2))
+        guardians = sorted((unfunded() for _ in range(2)), key=lambda account: account.address.lower())
+        sidechain.suspend_identity(registrar, suspended.address)
+
+        names = [guardian.address for guardian in guardians]
+        network.send(patient, "IdentityRegistry", "setGuardians", names, 2, chain="sidechain")
+        for guardian in guardians:
+            call = ("approveRecovery", patient.address, successor.address)
+            network.send(guardian, "IdentityRegistry", *call, chain="sidechain")
+        pass_time(network.chains.side, 72 * 3600)
+        network.send(guardians[0], "IdentityRegistry", "completeRecovery", patient.address, chain="sidechain")
+
+        assert {identity.address: identity.status for identity in sidechain.identities()} == {
+            patient.address: Status.SUSPENDED,
+            successor.address: Status.ACTIVE,
+            suspended.address: Status.SUSPENDED,
+        }
+        found = sidechain.identity(patient.address)
+        assert found is not None
+        assert found.status is Status.SUSPENDED
+        with pytest.raises(TransactionError, match="IdentityNotActivePatient"):
+            sidechain.pair(network.sender(patient, "sidechain"), unfunded().address, b"p" * 32)
+
+
+class TestPolicies:
+    def test_relay_grants_and_revokes_for_a_key_that_owns_nothing(self, network: Network) -> None:
+        mainchain, relay, owner = network.mainchain, network.sender(network.relay), unfunded()
+        grant = network.grant(owner, disclosure=Disclosure(purposes=5, study=network.registrar.address))
+        with pytest.raises(PolicyUnknownError):
+            mainchain.policy(grant.owner)
+
+        mainchain.grant_by_signature(relay, grant, mainchain.sign_grant(owner, grant))
+        policy = mainchain.policy(grant.owner)
+        assert policy.status is PolicyStatus.ACTIVE
+        assert (policy.starts_at, policy.expires_at, policy.terms) == (grant.starts_at, grant.expires_at, grant.terms)
+        assert policy.disclosure.word == grant.disclosure.word
+        assert not mainchain.revocation_in_sight(grant.owner)
+
+        network.revoke(owner)
+        assert network.status(owner) is PolicyStatus.REVOKED
+        assert mainchain.revocation_in_sight(grant.owner)
+        assert [event.kind for event in mainchain.policy_events(policy_id=grant.owner)] == ["granted", "revoked"]
+        assert int(network.chains.main.call("eth_getBalance", [owner.address, "latest"]), 16) == 0
+
+    def test_relay_can_neither_change_nor_repeat(self, network: Network) -> None:
+        mainchain, relay, owner = network.mainchain, network.sender(network.relay), unfunded()
+        grant = network.grant(owner)
+        signature = mainchain.sign_grant(owner, grant)
+
+        changes: list[dict[str, Any]] = [
+            {"owner": PolicyId(network.relay.address)},
+            {"starts_at": grant.starts_at + 1},
+            {"expires_at": grant.expires_at + 1},
+            {"deadline": grant.deadline + 1},
+            {"terms": b"u" * 32},
+            {"disclosure": Disclosure(purposes=1)},
+        ]
+        for change in changes:
+            with pytest.raises(TransactionError, match="PolicyInvalidSignature"):
+                mainchain.grant_by_signature(relay, replace(grant, **change), signature)
+        mainchain.grant_by_signature(relay, grant, signature)
+        with pytest.raises(TransactionError, match="PolicyAlreadyGranted"):
+            mainchain.grant_by_signature(relay, grant, signature)
+        network.revoke(owner)
+        with pytest.raises(TransactionError, match="PolicyAlreadyRevoked"):
+            network.revoke(owner)
+        with pytest.raises(TransactionError, match="PolicyAlreadyRevoked"):
+            mainchain.grant_by_signature(relay, grant, signature)
+
+    def test_only_the_owner_revokes(self, network: Network, stranger: Account) -> None:
+        owner = network.granted()
+
+        with pytest.raises(TransactionError, match="PolicyInvalidSignature"):
+            network.mainchain.revoke_by_signature(
+                network.sender(stranger), PolicyId(owner.address), network.mainchain.sign_revoke(stranger)
+            )
+
+        assert network.status(owner) is PolicyStatus.ACTIVE
+
+    def test_revocation_that_overtakes_its_grant_prevents_it(self, network: Network) -> None:
+        owner = unfunded()
+        grant = network.grant(owner)
+        network.revoke(owner)
+
+        with pytest.raises(TransactionError, match="PolicyAlreadyRevoked"):
+            network.mainchain.grant_by_signature(
+                network.sender(network.relay), grant, network.mainchain.sign_grant(owner, grant)
+            )
+
+        assert network.status(owner) is PolicyStatus.REVOKED
+
+    def test_status_follows_the_half_open_window(self, network: Network) -> None:
+        now = network.mainchain.head_block().time
+        owner = network.granted(starts_at=now + 1000, expires_at=now + 2000)
+        found = []
+
+        for at in (now + 999, now + 1000, now + 1999, now + 2000):
+            network.chains.main.call("evm_setNextBlockTimestamp", [at])
+            network.chains.main.call("evm_mine")
+            found.append(network.status(owner))
+
+        active = PolicyStatus.ACTIVE
+        assert found == [PolicyStatus.NOT_YET, active, active, PolicyStatus.EXPIRED]
+
+    def test_grant_is_not_relayed_after_its_deadline(self, network: Network) -> None:
+        owner = unfunded()
+        grant = network.grant(owner)
+        pass_time(network.chains.main, 901)
+
+        with pytest.raises(TransactionError, match="PolicyDeadlineOver"):
+            network.mainchain.grant_by_signature(
+                network.sender(network.relay), grant, network.mainchain.sign_grant(owner, grant)
+            )
+
+    def test_batches_are_all_or_none(self, network: Network) -> None:
+        mainchain, relay = network.mainchain, network.sender(network.relay)
+        owners = [unfunded() for _ in range(3)]
+        grants = [(grant, mainchain.sign_grant(owner, grant)) for owner in owners for grant in [network.grant(owner)]]
+
+        with pytest.raises(TransactionError, match="PolicyInvalidSignature"):
+            mainchain.grant_batch(relay, [*grants[:2], (grants[2][0], grants[1][1])])
+        assert list(mainchain.policy_events()) == []
+        mainchain.grant_batch(relay, grants)
+        assert {network.status(owner) for owner in owners} == {PolicyStatus.ACTIVE}
+        mainchain.revoke_batch(relay, [(PolicyId(o.address), mainchain.sign_revoke(o)) for o in owners])
+
+        assert {network.status(owner) for owner in owners} == {PolicyStatus.REVOKED}
+
+
+def status_of(network: Network, account: Account) -> Status:
+    found = network.mainchain.actor(account.address)
+    return found.status if found else Status.UNKNOWN
+
+
+def signed_head(network: Network, proxy: Account, sequence: int, head: bytes) -> bytes:
+    return sign_head(proxy, network.mainchain.log_domain, sequence=sequence, head=head)
+
+
+def signed_receipt(network: Network, proxy: Account, owner: Account, at: int, **change: Any) -> Receipt:
+    """Return a proxy's receipt for a re-encryption at a time."""
+    made = Receipt(
+        proxy=proxy.address,
+        sequence=1,
+        previous=bytes(32),
+        kind=ReceiptKind.REENCRYPTED,
+        policy_id=PolicyId(owner.address),
+        at=at,
+        block=network.mainchain.head_block().number,
+        count=1,
+        detail=b"sealed",
+        signature=b"",
+    )
+    made = replace(made, **change)
+    return replace(made, signature=signed_head(network, proxy, made.sequence, receipt_hash(made)))
+
+
+class TestProxies:
+    @pytest.fixture
+    def proxy(self, network: Network) -> Account:
+        return network.admit(Role.PROXY)
+
+    def test_anchors_grow(self, network: Network, proxy: Account, stranger: Account) -> None:
+        mainchain = network.mainchain
+        assert mainchain.anchored(proxy.address)[0] == 0
+
+        mainchain.anchor(network.sender(proxy), 3, b"a" * 32)
+        for sequence in (2, 3):
+            with pytest.raises(TransactionError, match="LogSequenceNotGrowing"):
+                mainchain.anchor(network.sender(proxy), sequence, b"b" * 32)
+        with pytest.raises(TransactionError, match="LogNotActiveProxy"):
+            mainchain.anchor(network.sender(stranger), 4, b"b" * 32)
+        mainchain.anchor(network.sender(proxy), 4, b"c" * 32)
+
+        assert mainchain.anchored(proxy.address) == (4, b"c" * 32)
+
+    def test_late_service_suspends_the_proxy(self, network: Network, proxy: Account, stranger: Account) -> None:
+        mainchain, owner = network.mainchain, network.granted()
+        network.revoke(owner)
+        pass_time(network.chains.main, 60)
+        receipt = signed_receipt(network, proxy, owner, mainchain.head_block().time)
+        check_receipt(receipt, proxy=proxy.address, domain=mainchain.log_domain)
+
+        mainchain.prove_late_service(network.sender(stranger), receipt)
+
+        assert status_of(network, proxy) is Status.SUSPENDED
+        with pytest.raises(TransactionError, match="LogNotActiveProxy"):
+            mainchain.anchor(network.sender(proxy), 1, b"a" * 32)
+        mainchain.reinstate_actor(network.sender(network.registrar), proxy.address)
+        with pytest.raises(TransactionError, match="LogEvidenceUsed"):
+            mainchain.prove_late_service(network.sender(stranger), receipt)
+        assert status_of(network, proxy) is Status.ACTIVE
+
+    def test_so_does_service_outside_the_window_or_without_a_grant(self, network: Network, stranger: Account) -> None:
+        owner = network.granted()
+        now = network.mainchain.head_block().time
+        for policy, at in ((owner, now - 1000), (owner, now + 9000), (unfunded(), now)):
+            proxy = network.admit(Role.PROXY)
+            receipt = signed_receipt(network, proxy, policy, at)
+            network.mainchain.prove_late_service(network.sender(stranger), receipt)
+            assert status_of(network, proxy) is Status.SUSPENDED
+
+    def test_service_in_time_convicts_nobody(self, network: Network, proxy: Account, stranger: Account) -> None:
+        mainchain, owner = network.mainchain, network.granted()
+        in_time = mainchain.head_block().time
+        network.revoke(owner)
+        pass_time(network.chains.main, 60)
+        late = mainchain.head_block().time
+        other_kinds = [kind for kind in ReceiptKind if kind is not ReceiptKind.REENCRYPTED]
+
+        harmless = [signed_receipt(network, proxy, owner, late, kind=kind) for kind in other_kinds]
+        for receipt in [signed_receipt(network, proxy, owner, in_time), *harmless]:
+            with pytest.raises(TransactionError, match="LogNotLate"):
+                mainchain.prove_late_service(network.sender(stranger), receipt)
+
+        assert status_of(network, proxy) is Status.ACTIVE
+
+    def test_forged_evidence_convicts_nobody(self, network: Network, proxy: Account, stranger: Account) -> None:
+        mainchain, sender = network.mainchain, network.sender(stranger)
+        receipt = signed_receipt(network, proxy, unfunded(), mainchain.head_block().time)
+        forged = replace(signed_receipt(network, stranger, unfunded(), receipt.at), proxy=proxy.address)
+
+        for bad in (forged, replace(receipt, at=receipt.at + 1), replace(receipt, signature=bytes(65))):
+            with pytest.raises(IntegrityError):
+                check_receipt(bad, proxy=proxy.address, domain=mainchain.log_domain)
+            with pytest.raises(TransactionError, match="LogInvalidSignature"):
+                mainchain.prove_late_service(sender, bad)
+
+        assert status_of(network, proxy) is Status.ACTIVE
+
+    def test_reader_refuses_the_signature_that_the_contract_refuses(self, network: Network, proxy: Account) -> None:
+        # The same signature with the other s: a proxy that hands it out would escape conviction.
+        order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+        mainchain = network.mainchain
+        good = signed_receipt(network, proxy, unfunded(), mainchain.head_block().time)
+        r, s, v = good.signature[:32], int.from_bytes(good.signature[32:64], "big"), good.signature[64]
+        twin = replace(good, signature=r + (order - s).to_bytes(32, "big") + bytes([27 + 28 - v]))
+
+        with pytest.raises(TransactionError, match="LogInvalidSignature"):
+            mainchain.prove_late_service(network.sender(network.relay), twin)
+        with pytest.raises(IntegrityError):
+            check_receipt(twin, proxy=proxy.address, domain=mainchain.log_domain)
+
+    def test_two_heads_for_one_sequence_suspend(self, network: Network, proxy: Account, stranger: Account) -> None:
+        mainchain, sender = network.mainchain, network.sender(stranger)
+        first, second, third = (
+            (head, signed_head(network, proxy, 3, head)) for head in (b"a" * 32, b"b" * 32, b"c" * 32)
+        )
+        elsewhere = (b"d" * 32, signed_head(network, proxy, 4, b"d" * 32))
+
+        with pytest.raises(TransactionError, match="LogNotFork"):
+            mainchain.prove_fork(sender, proxy.address, 3, first, first)
+        with pytest.raises(TransactionError, match="LogInvalidSignature"):
+            mainchain.prove_fork(sender, proxy.address, 3, first, elsewhere)
+        assert status_of(network, proxy) is Status.ACTIVE
+        mainchain.prove_fork(sender, proxy.address, 3, first, second)
+
+        assert status_of(network, proxy) is Status.SUSPENDED
+        with pytest.raises(TransactionError, match="LogEvidenceUsed"):
+            mainchain.prove_fork(sender, proxy.address, 3, second, third)
+
+    def test_head_that_contradicts_the_anchor_suspends(
+        self, network: Network, proxy: Account, stranger: Account
+    ) -> None:
+        mainchain, sender = network.mainchain, network.sender(stranger)
+        anchored, rewritten = b"a" * 32, b"b" * 32
+        with pytest.raises(TransactionError, match="LogNotFork"):
+            mainchain.prove_rewrite(sender, proxy.address, rewritten, signed_head(network, proxy, 0, rewritten))
+        mainchain.anchor(network.sender(proxy), 3, anchored)
+
+        with pytest.raises(TransactionError, match="LogNotFork"):
+            mainchain.prove_rewrite(sender, proxy.address, anchored, signed_head(network, proxy, 3, anchored))
+        with pytest.raises(TransactionError, match="LogInvalidSignature"):
+            mainchain.prove_rewrite(sender, proxy.address, rewritten, signed_head(network, proxy, 4, rewritten))
+        assert status_of(network, proxy) is Status.ACTIVE
+        mainchain.prove_rewrite(sender, proxy.address, rewritten, signed_head(network, proxy, 3, rewritten))
+
+        assert status_of(network, proxy) is Status.SUSPENDED
+
+
+def signed_checkpoint(network: Network, number: int, block_hash: bytes, signers: int = 2) -> dict[Address, bytes]:
+    return {
+        validator.address: network.mainchain.sign_checkpoint(validator, SIDE_ID, number, block_hash)
+        for validator in network.validators[:signers]
+    }
+
+
+def side_head(chains: Chains) -> tuple[int, bytes]:
+    """Return number and hash of the sidechain's newest block, with the hash checked against the header."""
+    block = chains.side.call("eth_getBlockByNumber", ["latest", False])
+    check_header(block)
+    return int(block["number"], 16), bytes.fromhex(block["hash"][2:])
+
+
+class TestCheckpoints:
+    def test_quorum_states_the_sidechains_head(self, network: Network) -> None:
+        mainchain, relay = network.mainchain, network.sender(network.relay)
+
+        for signers in (2, 3):
+            network.chains.side.call("evm_mine")
+            number, block_hash = side_head(network.chains)
+            mainchain.checkpoint(relay, number, block_hash, signed_checkpoint(network, number, block_hash, signers))
+
+            assert mainchain.newest_checkpoint() == (number, block_hash)
+
+    def test_refuses_less_than_a_quorum(self, network: Network, stranger: Account) -> None:
+        mainchain, relay = network.mainchain, network.sender(network.relay)
+        number, block_hash = side_head(network.chains)
+        by_stranger = {stranger.address: mainchain.sign_checkpoint(stranger, SIDE_ID, number, block_hash)}
+
+        for signers in (0, 1):
+            with pytest.raises(TransactionError, match=rf"CheckpointBelowQuorum\(signatures={signers}, quorum=2\)"):
+                mainchain.checkpoint(relay, number, block_hash, signed_checkpoint(network, number, block_hash, signers))
+        with pytest.raises(TransactionError, match="CheckpointNotValidator"):
+            mainchain.checkpoint(
+                relay, number, block_hash, signed_checkpoint(network, number, block_hash, 1) | by_stranger
+            )
+
+        assert mainchain.newest_checkpoint() == (0, bytes(32))
+
+    def test_refuses_signatures_of_another_block_or_sidechain(self, network: Network) -> None:
+        mainchain, relay = network.mainchain, network.sender(network.relay)
+        number, block_hash = side_head(network.chains)
+        elsewhere = {
+            validator.address: mainchain.sign_checkpoint(validator, MAIN_ID, number, block_hash)
+            for validator in network.validators
+        }
+
+        for signatures in (
+            signed_checkpoint(network, number + 1, block_hash),
+            signed_checkpoint(network, number, b"h" * 32),
+            elsewhere,
+        ):
+            with pytest.raises(TransactionError, match="CheckpointInvalidSignature"):
+                mainchain.checkpoint(relay, number, block_hash, signatures)
+
+    def test_refuses_to_go_back(self, network: Network) -> None:
+        mainchain, relay = network.mainchain, network.sender(network.relay)
+        number, block_hash = side_head(network.chains)
+        mainchain.checkpoint(relay, number, block_hash, signed_checkpoint(network, number, block_hash))
+
+        for older in (number, number - 1):
+            with pytest.raises(TransactionError, match="CheckpointNotGrowing"):
+                mainchain.checkpoint(relay, older, b"h" * 32, signed_checkpoint(network, older, b"h" * 32))
+
+        assert mainchain.newest_checkpoint() == (number, block_hash)
+
+    def test_shows_that_the_sidechain_was_rewritten(self, network: Network) -> None:
+        relay, registrar = network.sender(network.relay), network.sender(network.registrar, "sidechain")
+        network.sidechain.register_identity(registrar, actor(unfunded(), Role.PATIENT))
+        number, block_hash = side_head(network.chains)
+        network.mainchain.checkpoint(relay, number, block_hash, signed_checkpoint(network, number, block_hash))
+
+        network.chains.side.call("anvil_reorg", [1, []])
+
+        rewritten, other = side_head(network.chains)
+        assert rewritten == number
+        assert network.mainchain.newest_checkpoint() == (number, block_hash)
+        assert other != block_hash
+
+
+class LyingNode(Rpc):
+    """A node that has one answer to one method, whatever is true."""
+
+    def __init__(self, url: str, method: str, answer: Any) -> None:
+        super().__init__(url)
+        self._method = method
+        self._answer = answer
+
+    def call(self, method: str, params: Sequence[Any] = ()) -> Any:
+        return self._answer if method == self._method else super().call(method, params)
+
+
+def seen_through(network: Network, method: str, answer: Any) -> Mainchain:
+    """Return the mainchain as a lying node shows it."""
+    mainchain = network.mainchain
+    node = LyingNode(network.chains.main.url, method, answer)
+    return Mainchain(node, mainchain.addresses, mainchain.chain_id, from_block=mainchain.from_block)
+
+
+def flipped(text: str, position: int = -1) -> str:
+    """Return hex with one digit changed; what is empty gets a byte."""
+    if text == "0x":
+        return "0x00"
+    digits = list(text)
+    digits[position] = f"{int(digits[position], 16) ^ 1:x}"
+    return "".join(digits)
+
+
+def proof_of(network: Network, name: str, hospital: Address, number: int) -> Any:
+    """Return the node's answer that `prove_head` asks for, of any contract and block."""
+    slots = ["0x" + mapping_slot(hospital, 0, offset).hex() for offset in (0, 1)]
+    return network.chains.main.call("eth_getProof", [network.mainchain.addresses[name], slots, hex(number)])
+
+
+def altered(answer: Any) -> Iterator[Any]:
+    """Yield a proof with one digit of one node changed, or one node dropped."""
+
+    def lists(of: Any) -> list[list[str]]:
+        return [of["accountProof"], *(entry["proof"] for entry in of["storageProof"])]
+
+    for which, nodes in enumerate(lists(answer)):
+        for index, node in enumerate(nodes):
+            for position in (2, 3, len(node) // 2, len(node) - 1):
+                changed = deepcopy(answer)
+                lists(changed)[which][index] = flipped(node, position)
+                yield changed
+            shorter = deepcopy(answer)
+            lists(shorter)[which].pop(index)
+            yield shorter
+
+
+HEADER = (
+    *("hash", "parentHash", "sha3Uncles", "miner", "stateRoot", "transactionsRoot", "receiptsRoot", "logsBloom"),
+    *("difficulty", "number", "gasLimit", "gasUsed", "timestamp", "extraData", "mixHash", "nonce", "baseFeePerGas"),
+    *("withdrawalsRoot", "blobGasUsed", "excessBlobGas", "parentBeaconBlockRoot", "requestsHash"),
+)
+"""The hash of Anvil's blocks, and the fields that it covers."""
+MALFORMED: tuple[Any, ...] = (None, {}, [], [{}], "", "0x", 7)
+
+
+class TestProveHead:
+    @pytest.fixture
+    def hospital(self, network: Network) -> Address:
+        """A hospital with two batches, and another one beside it."""
+        hospital, other = network.admit(Role.HOSPITAL), network.admit(Role.HOSPITAL)
+        for account, manifest in ((hospital, b"a" * 32), (other, b"b" * 32), (hospital, b"c" * 32)):
+            network.mainchain.store(network.sender(account), manifest, 1)
+        return hospital.address
+
+    def test_proves_what_the_contract_says(self, network: Network, hospital: Address) -> None:
+        mainchain = network.mainchain
+        newest = mainchain.head_block()
+
+        proven = mainchain.prove_head(hospital)
+
+        assert (proven.sequence, proven.head) == mainchain.head(hospital)
+        assert (proven.sequence, proven.admitted) == (2, True)
+        assert (proven.block, proven.block_hash) == (newest.number, newest.hash)
+
+    def test_proves_the_first_head_of_a_hospital_without_records(self, network: Network) -> None:
+        hospital = network.admit(Role.HOSPITAL).address
+
+        proven = network.mainchain.prove_head(hospital)
+
+        assert (proven.sequence, proven.admitted) == (0, True)
+        assert proven.head == network.mainchain.first_head(hospital)
+
+    def test_proves_that_a_stranger_has_no_history(self, network: Network, hospital: Address) -> None:
+        proven = network.mainchain.prove_head(unfunded().address)
+
+        assert (proven.sequence, proven.head, proven.admitted) == (0, bytes(32), False)
+
+    def test_proves_that_there_is_no_hospital_at_all(self, network: Network) -> None:
+        # The ledger's storage is an empty tree.
+        proven = network.mainchain.prove_head(unfunded().address)
+
+        assert (proven.sequence, proven.head, proven.admitted) == (0, bytes(32), False)
+
+    def test_proves_the_past_by_a_trusted_block(self, network: Network, hospital: Address) -> None:
+        mainchain, events = network.mainchain, list(network.mainchain.storage_events(hospital=hospital))
+        mainchain.suspend_actor(network.sender(network.registrar), hospital)
+
+        first, second = (mainchain.prove_head(hospital, block_hash=event.block_hash) for event in events)
+        newest = mainchain.prove_head(hospital)
+
+        assert (first.sequence, second.sequence) == (1, 2)
+        assert first.head == events[1].previous
+        assert (second.admitted, newest.admitted) == (True, False)
+        assert newest.head == second.head
+
+    def test_finds_every_lie_about_the_header(self, network: Network, hospital: Address) -> None:
+        block = network.chains.main.call("eth_getBlockByNumber", ["latest", False])
+        lies = [block | {name: flipped(block[name])} for name in HEADER]
+        lies += [{key: value for key, value in block.items() if key != name} for name in HEADER]
+        lies.append(block | {"number": "-0x1"})
+        assert seen_through(network, "eth_getBlockByHash", block).prove_head(hospital, block_hash=block["hash"])
+
+        for lie in lies:
+            with pytest.raises(IntegrityError):
+                seen_through(network, "eth_getBlockByHash", lie).prove_head(hospital, block_hash=block["hash"])
+
+    def test_finds_another_block_or_none(self, network: Network, hospital: Address) -> None:
+        newest = network.mainchain.head_block()
+        older = network.chains.main.call("eth_getBlockByNumber", [hex(newest.number - 1), False])
+
+        for lie in (older, older | {"hash": newest.hash}, *MALFORMED):
+            with pytest.raises(IntegrityError):
+                seen_through(network, "eth_getBlockByHash", lie).prove_head(hospital, block_hash=newest.hash)
+        for lie in ({"number": "0x1"}, {"number": None, "hash": "", "timestamp": ""}, *MALFORMED):
+            with pytest.raises(IntegrityError):
+                seen_through(network, "eth_getBlockByNumber", lie).prove_head(hospital)
+
+    def test_finds_every_altered_node_of_a_proof(self, network: Network, hospital: Address) -> None:
+        honest = proof_of(network, "RecordLedger", hospital, network.mainchain.head_block().number)
+        proven = network.mainchain.prove_head(hospital)
+        assert seen_through(network, "eth_getProof", honest).prove_head(hospital) == proven
+        assert min(len(honest["accountProof"]), *(len(entry["proof"]) for entry in honest["storageProof"])) > 1
+
+        for lie in altered(honest):
+            with pytest.raises(IntegrityError):
+                seen_through(network, "eth_getProof", lie).prove_head(hospital)
+
+    def test_finds_the_proof_of_something_else(self, network: Network, hospital: Address) -> None:
+        number = network.mainchain.head_block().number
+        honest = proof_of(network, "RecordLedger", hospital, number)
+
+        lies = [
+            proof_of(network, "RecordLedger", unfunded().address, number),
+            proof_of(network, "RecordLedger", hospital, number - 1),
+            proof_of(network, "AccessLog", hospital, number),
+            honest | {"storageProof": honest["storageProof"][::-1]},
+            honest | {"storageProof": honest["storageProof"][:1]},
+            honest | {"storageProof": [{"proof": []}] * 2, "storageHash": "0x" + EMPTY_ROOT},
+            honest | {"accountProof": []},
+            *MALFORMED,
+        ]
+        for lie in lies:
+            with pytest.raises(IntegrityError):
+                seen_through(network, "eth_getProof", lie).prove_head(hospital)
+
+    def test_what_the_node_says_beside_the_proof_does_not_count(self, network: Network, hospital: Address) -> None:
+        lie = proof_of(network, "RecordLedger", hospital, network.mainchain.head_block().number)
+        for entry in lie["storageProof"]:
+            entry["value"] = "0x63"
+        lie |= {"storageHash": "0x" + EMPTY_ROOT, "balance": "0x1"}
+
+        proven = seen_through(network, "eth_getProof", lie).prove_head(hospital)
+
+        assert proven == network.mainchain.prove_head(hospital)
+
+    def test_head_believes_the_node_and_prove_head_does_not(self, network: Network, hospital: Address) -> None:
+        forged = (1).to_bytes(32, "big") + (99).to_bytes(32, "big") + b"f" * 32
+        lying = seen_through(network, "eth_call", "0x" + forged.hex())
+
+        assert lying.head(hospital) == (99, b"f" * 32)
+        assert lying.prove_head(hospital) == network.mainchain.prove_head(hospital)
+
+    def test_finds_answers_that_do_not_fit_the_abi(self, network: Network, hospital: Address) -> None:
+        for answer in ("0x12", "0xzz", "0x" + "ff" * 32, *MALFORMED):
+            with pytest.raises(IntegrityError):
+                seen_through(network, "eth_call", answer).head(hospital)
+
+    def test_finds_that_a_grant_is_hidden(self, network: Network) -> None:
+        owner = network.granted()
+
+        with pytest.raises(IntegrityError):
+            seen_through(network, "eth_call", "0x" + bytes(32).hex()).policy(PolicyId(owner.address))
+
+
+class TestReorganisation:
+    @pytest.fixture
+    def hospital(self, network: Network) -> Account:
+        """A hospital with one batch; what a test stores on top of it, the chain forgets."""
+        hospital = network.admit(Role.HOSPITAL)
+        network.mainchain.store(network.sender(hospital), b"a" * 32, 1)
+        return hospital
+
+    def forget(self, network: Network, way: str, act: Callable[[], object]) -> None:
+        """Do something, and let the chain take its blocks back."""
+        main = network.chains.main
+        before, snapshot = network.mainchain.head_block().number, main.call("evm_snapshot")
+        act()
+        blocks = network.mainchain.head_block().number - before
+        assert blocks > 0
+        if way == "reorg":
+            main.call("anvil_reorg", [blocks, []])
+        else:
+            assert main.call("evm_revert", [snapshot])
+
+    @pytest.mark.parametrize("way", ["reorg", "revert"])
+    def test_head_of_a_vanished_block_is_proven_no_more(self, network: Network, hospital: Account, way: str) -> None:
+        mainchain = network.mainchain
+        before, seen = mainchain.prove_head(hospital.address), []
+
+        def store() -> None:
+            mainchain.store(network.sender(hospital), b"b" * 32, 1)
+            seen.append(mainchain.prove_head(hospital.address))
+
+        self.forget(network, way, store)
+
+        with pytest.raises(IntegrityError, match="doesn't have block"):
+            mainchain.prove_head(hospital.address, block_hash=seen[0].block_hash)
+        now = mainchain.prove_head(hospital.address)
+        assert (seen[0].sequence, now.sequence, now.head) == (2, 1, before.head)
+        assert mainchain.prove_head(hospital.address, block_hash=before.block_hash) == before
+
+    @pytest.mark.parametrize("way", ["reorg", "revert"])
+    def test_node_that_remembers_the_header_proves_nothing(self, network: Network, hospital: Account, way: str) -> None:
+        mainchain, vanished = network.mainchain, []
+
+        def store() -> None:
+            mainchain.store(network.sender(hospital), b"b" * 32, 1)
+            vanished.append(network.chains.main.call("eth_getBlockByNumber", ["latest", False]))
+
+        self.forget(network, way, store)
+
+        lying = seen_through(network, "eth_getBlockByHash", vanished[0])
+        with pytest.raises(IntegrityError):
+            lying.prove_head(hospital.address, block_hash=vanished[0]["hash"])
+
+    def test_same_batch_again_gives_the_same_head_in_another_block(self, network: Network, hospital: Account) -> None:
+        mainchain, seen = network.mainchain, []
+
+        def store() -> None:
+            mainchain.store(network.sender(hospital), b"b" * 32, 1)
+            seen.append(mainchain.prove_head(hospital.address))
+
+        self.forget(network, "reorg", store)
+        store()
+
+        assert seen[0].head == seen[1].head
+        assert seen[0].block_hash != seen[1].block_hash
+
+    def test_events_of_vanished_blocks_are_gone(self, network: Network, hospital: Account) -> None:
+        mainchain = network.mainchain
+        self.forget(network, "reorg", lambda: mainchain.store(network.sender(hospital), b"b" * 32, 1))
+
+        events = list(mainchain.storage_events(hospital=hospital.address))
+
+        assert [event.manifest for event in events] == [b"a" * 32]
+        folded = mainchain.fold_heads(mainchain.first_head(hospital.address), [(b"a" * 32, 1)])
+        assert mainchain.head(hospital.address) == (1, folded)
+
+    def test_policy_of_a_vanished_block_is_unknown_and_deep_ones_are_not(self, network: Network) -> None:
+        mainchain, kept = network.mainchain, network.granted()
+        granted: list[Account] = []
+
+        def grant() -> None:
+            granted.append(network.granted())
+            # Believed by who asks for the newest block, and not by who waits for one more.
+            assert network.status(granted[0]) is PolicyStatus.ACTIVE
+            with pytest.raises(PolicyUnknownError):
+                mainchain.policy(PolicyId(granted[0].address), confirmations=1)
+            assert mainchain.policy(PolicyId(kept.address), confirmations=1).status is PolicyStatus.ACTIVE
+
+        self.forget(network, "reorg", grant)
+
+        with pytest.raises(PolicyUnknownError):
+            network.status(granted[0])
+        assert network.status(kept) is PolicyStatus.ACTIVE
