@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ def coverage() -> dict[str, Coverage]:
 
 
 def _run(
-    command: list[str | Path], folder: str, *, check: bool = True, **environment: str
+    command: Sequence[str | Path], folder: str, *, check: bool = True, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a program with build folders of its own, so that two can run at once."""
     out = CACHE / folder

@@ -9,6 +9,7 @@ what it must. Leaves out/demo.json and out/demo.html. Everything else is removed
 from __future__ import annotations
 
 import argparse
+import hashlib
 import html
 import json
 import os
@@ -27,7 +28,9 @@ from typing import Any
 from panachain.config import Config
 from panachain.errors import AccessDeniedError, InputError, PanaChainError
 from panachain.model.actors import Role
+from panachain.model.records import PlainRecord
 from panachain.model.scope import Category
+from panachain.records.attachments import restore
 from panachain.records.canonical import resources
 from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.records.sources import read_source
@@ -268,14 +271,28 @@ def plain(files: Sequence[Path]) -> Counter[tuple[Category, bytes]]:
     seen: set[bytes] = set()
     for path in files:
         records = list(read_source(path, fallback_category(path)))
-        digests = {record.source_digest for record in records}
+        contents = whole(records)
         if path.suffix == ".json" and records and records[0].media_type == MEDIA_TYPE:
-            split = Counter(item for record in records for item in resources(record.content))
+            fhir = zip(records, contents, strict=True)
+            split = Counter(
+                item for record, content in fhir if record.media_type == MEDIA_TYPE for item in resources(content)
+            )
             must(split == Counter(resources(path.read_bytes())), "splitting drops and changes nothing")
-        if not digests <= seen:
-            items.update(i for record in records for i in pieces(record.category, record.media_type, record.content))
-        seen |= digests
+        if not {record.source for record in records} <= seen:
+            for record, content in zip(records, contents, strict=True):
+                items.update(pieces(record.category, record.media_type, content))
+        seen |= {record.source for record in records}
     return items
+
+
+def whole(records: Sequence[PlainRecord]) -> list[bytes]:
+    """Return each record's bytes, attachments put back into the Bundles that they came from."""
+    plain = [r.content if isinstance(r.content, bytes) else r.content.path.read_bytes() for r in records]
+    by_digest = {hashlib.sha256(content).digest(): content for content in plain}
+    return [
+        restore(content, by_digest.__getitem__) if record.media_type == MEDIA_TYPE else content
+        for record, content in zip(records, plain, strict=True)
+    ]
 
 
 def pieces(category: Category, media_type: str, content: bytes) -> list[tuple[Category, bytes]]:

@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +25,20 @@ from panachain.model.actors import Address
 
 _RECEIPT_TIMEOUT: Final = 120
 """Seconds to wait for a transaction to be mined."""
+_STUCK: Final = 20.0
+"""Seconds after which a transaction that isn't mined is replaced by one that pays more."""
+_RAISE: Final = 1.25
+"""By how much; nodes take a replacement from 1.1 on."""
 _FEE_HEADROOM: Final = 2
 """The fee cap is this many times the base fee, plus the tip."""
 _HALF_ORDER: Final = 0x7FFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_5D576E73_57A4501D_DFE92F46_681B20A0
 """Half of secp256k1's order, the highest s of a signature (EIP-2)."""
+
+
+_HARMLESS: Final = ("already known", "already imported", "known transaction", "nonce too low", "underpriced")
+"""What nodes say of a transaction that needn't be sent again (execution-apis, eth_sendRawTransaction)."""
+Signed = Callable[[str, str], None]
+"""Called with hash and raw form of a signed transaction before it is sent."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +118,34 @@ def recover_digest(digest: bytes, signature: bytes) -> Address | None:
     return Address(to_checksum_address(keccak(public.format(compressed=False)[1:])[12:]))
 
 
+def decode_transaction(raw: str) -> dict[str, Any]:
+    """Return the fields of a signed EIP-1559 transaction, as `Account.sign_transaction` takes them."""
+    import rlp
+    from eth_utils import to_checksum_address
+
+    values = rlp.decode(bytes.fromhex(raw[4:]))
+    numbers = [int.from_bytes(value, "big") for value in (*values[:5], values[6])]
+    names = ("chainId", "nonce", "maxPriorityFeePerGas", "maxFeePerGas", "gas", "value")
+    # Type 2: chain ID, nonce, tip, fee, gas, to, value, data, access list, signature (EIP-1559).
+    fields: dict[str, Any] = dict(zip(names, numbers, strict=True))
+    fields |= {"type": 2, "data": "0x" + values[7].hex()}
+    return fields | ({"to": to_checksum_address(values[5])} if values[5] else {})
+
+
 class Sender:
     """Sends one account's transactions to one chain, in order, from any number of threads and processes."""
 
     _locks: ClassVar[dict[str, threading.Lock]] = {}
 
-    def __init__(self, rpc: Rpc, chain_id: int, account: Account, *, lock_folder: Path, free: bool = False) -> None:
+    def __init__(
+        self,
+        rpc: Rpc,
+        chain_id: int,
+        account: Account,
+        *,
+        lock_folder: Path,
+        free: bool = False,
+    ) -> None:
         """Take the account and the chain.
 
         Args:
@@ -130,13 +162,14 @@ class Sender:
         self._free = free
         self._folder = lock_folder
 
-    def send(self, to: str | None, data: str, *, what: str) -> Receipt:
-        """Send one transaction and wait until it is mined.
+    def send(self, to: str | None, data: str, *, what: str, signed: Signed | None = None) -> Receipt:
+        """Send one transaction and wait until it is mined; one that sticks is replaced, so that one of them is.
 
         Args:
             to: the contract, or None to create one.
             data: calldata as hex.
             what: what messages call it.
+            signed: called as signed(hash, raw) before each of them is sent, so that a journal can hold it.
 
         Raises:
             TransactionError: the contract reverts (decoded), or the transaction isn't mined in time.
@@ -147,14 +180,34 @@ class Sender:
             try:
                 # The estimate runs the call: a revert shows here, before anything is signed.
                 gas = int(self._rpc.call("eth_estimateGas", [call]), 16)
-                raw, tx_hash = self.account.sign_transaction(self._transaction(to, data, gas))
+                transaction = self._transaction(to, data, gas)
+                raw, tx_hash = self.account.sign_transaction(transaction)
+                if signed is not None:
+                    signed(tx_hash, raw)
                 self._rpc.call("eth_sendRawTransaction", [raw])
             except RpcAnswerError as exc:
                 raise TransactionError(
                     f"{what}: the chain refuses: {revert_reason(exc.data) if exc.data else exc}",
                     reason=revert_reason(exc.data) if exc.data else "",
                 ) from exc
-        return self._wait(tx_hash, what)
+        return self._wait([(tx_hash, raw)], transaction, what, signed)
+
+    def resend(self, sent: Sequence[tuple[str, str]], *, what: str, signed: Signed | None = None) -> Receipt | None:
+        """Send transactions again that were signed before, and wait; None when none of them can be mined any more.
+
+        Args:
+            sent: hash and raw of each, all with one nonce, oldest first.
+            what: what messages call it.
+            signed: as `send`.
+        """
+        hashes = [tx_hash for tx_hash, _ in sent]
+        transaction = decode_transaction(sent[-1][1])
+        used = int(self._rpc.call("eth_getTransactionCount", [self.address, "latest"]), 16)
+        if used > transaction["nonce"]:
+            mined = [receipt for receipt in map(self._receipt, hashes) if receipt is not None]
+            return self._checked(mined[0], what) if mined else None
+        self._push(sent[-1][1])
+        return self._wait(list(sent), transaction, what, signed)
 
     def _transaction(self, to: str | None, data: str, gas: int) -> dict[str, Any]:
         nonce, block = self._rpc.batch(
@@ -174,24 +227,66 @@ class Sender:
         }
         return transaction | ({"to": to} if to else {})
 
-    def _wait(self, tx_hash: str, what: str) -> Receipt:
+    def _wait(
+        self, sent: list[tuple[str, str]], transaction: dict[str, Any], what: str, signed: Signed | None
+    ) -> Receipt:
+        """Wait until one of several transactions with the same nonce is mined."""
         deadline = time.monotonic() + _RECEIPT_TIMEOUT
+        stuck = time.monotonic() + _STUCK
         pause = 0.01
         while time.monotonic() < deadline:
-            receipt = self._rpc.call("eth_getTransactionReceipt", [tx_hash])
-            if receipt is not None:
-                if int(receipt["status"], 16) != 1:
-                    raise TransactionError(f"{what}: transaction {tx_hash} was mined and reverted")
-                return Receipt(
-                    tx_hash,
-                    int(receipt["blockNumber"], 16),
-                    int(receipt["gasUsed"], 16),
-                    receipt.get("contractAddress"),
-                    tuple(receipt["logs"]),
-                )
+            for tx_hash, _ in reversed(sent):
+                receipt = self._receipt(tx_hash)
+                if receipt is not None:
+                    return self._checked(receipt, what)
+            if time.monotonic() >= stuck:
+                transaction = self._dearer(transaction)
+                raw, tx_hash = self.account.sign_transaction(transaction)
+                if signed is not None:
+                    signed(tx_hash, raw)
+                sent.append((tx_hash, raw))
+                self._push(raw)
+                stuck = time.monotonic() + _STUCK
             time.sleep(pause)
             pause = min(pause * 2, 1.0)
-        raise TransactionError(f"{what}: transaction {tx_hash} wasn't mined within {_RECEIPT_TIMEOUT} s")
+        raise TransactionError(
+            f"{what}: transaction {sent[-1][0]} wasn't mined within {_RECEIPT_TIMEOUT} s",
+            hint="the same command again waits for it, and sends nothing twice",
+        )
+
+    def _receipt(self, tx_hash: str) -> dict[str, Any] | None:
+        receipt: dict[str, Any] | None = self._rpc.call("eth_getTransactionReceipt", [tx_hash])
+        return receipt
+
+    def _checked(self, receipt: Mapping[str, Any], what: str) -> Receipt:
+        tx_hash = str(receipt["transactionHash"])
+        if int(receipt["status"], 16) != 1:
+            raise TransactionError(f"{what}: transaction {tx_hash} was mined and reverted")
+        return Receipt(
+            tx_hash,
+            int(receipt["blockNumber"], 16),
+            int(receipt["gasUsed"], 16),
+            receipt.get("contractAddress"),
+            tuple(receipt["logs"]),
+        )
+
+    def _dearer(self, transaction: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the transaction with the fees that a replacement needs, and that the newest block asks for."""
+        if self._free:
+            return dict(transaction)
+        block = self._rpc.call("eth_getBlockByNumber", ["latest", False])
+        tip = int(transaction["maxPriorityFeePerGas"] * _RAISE) + 1
+        floor = _FEE_HEADROOM * int(block.get("baseFeePerGas", "0x0"), 16) + tip
+        fee = max(int(transaction["maxFeePerGas"] * _RAISE) + 1, floor)
+        return {**transaction, "maxPriorityFeePerGas": tip, "maxFeePerGas": fee}
+
+    def _push(self, raw: str) -> None:
+        """Send a transaction that the node may know already, or that another one of the same nonce has overtaken."""
+        try:
+            self._rpc.call("eth_sendRawTransaction", [raw])
+        except RpcAnswerError as exc:
+            if not any(known in str(exc).lower() for known in _HARMLESS):
+                raise TransactionError(f"the chain refuses to take a transaction again: {exc}") from exc
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

@@ -16,7 +16,7 @@ from eth_utils import keccak
 
 from panachain.chain import proofs
 from panachain.chain.abi import address, contract
-from panachain.chain.evm import Account, Receipt, Sender
+from panachain.chain.evm import Account, Receipt, Sender, Signed
 from panachain.chain.logs import Event, read_events
 from panachain.chain.receipts import log_domain, receipt_fields
 from panachain.chain.rpc import Rpc, RpcAnswerError
@@ -46,6 +46,8 @@ _CHECKPOINT_TYPES: Final = {
 }
 _LEDGERS_SLOT: Final = 0
 """Where `RecordLedger` keeps its mapping; part of `IRecordLedger`."""
+STORING: Final = "the storage transaction"
+"""What messages call it."""
 _REVOKE_TYPES: Final = {"Revoke": [{"name": "owner", "type": "address"}]}
 _NOBODY: Final = "0x" + "00" * 20
 
@@ -221,16 +223,17 @@ class Mainchain:
 
     # Storage transactions
 
-    def store(self, sender: Sender, manifest: bytes, count: int) -> Receipt:
+    def store(self, sender: Sender, manifest: bytes, count: int, *, signed: Signed | None = None) -> Receipt:
         """Record a manifest; only an active hospital may.
 
         Args:
             sender: the hospital's.
             manifest: digest of the manifest root's CID, 32 bytes.
             count: records in the batch.
+            signed: called with hash and raw form before anything is sent.
         """
         data = contract("RecordLedger").calldata("store", manifest, count)
-        return sender.send(self.addresses["RecordLedger"], data, what="the storage transaction")
+        return sender.send(self.addresses["RecordLedger"], data, what=STORING, signed=signed)
 
     def head(self, hospital: Address) -> tuple[int, bytes]:
         """Return a hospital's newest sequence (0 for none) and hash-chained head, as the node says."""

@@ -24,6 +24,9 @@ REQUEST_STATES: Final = ("none", "open", "approved", "denied", "withdrawn", "exp
 """`AccessRequests.State`, in the order of the contract."""
 _NOBODY: Final = "0x" + "00" * 20
 
+_MANY: Final = 500
+"""Calls or topics in one request."""
+
 
 @dataclass(frozen=True)
 class AccessRequest:
@@ -95,12 +98,17 @@ class Sidechain:
 
     def identity(self, account: Address) -> Actor | None:
         """Return one person, or None when the account isn't registered."""
-        topics = [None, "0x" + "00" * 12 + account[2:].lower()]
-        return next(iter(self._identities(topics)), None)
+        return next(iter(self._identities([None, _topic(account)])), None)
 
-    def identities(self) -> list[Actor]:
-        """Return everybody in the order of registration, with the present status."""
-        return self._identities(())
+    def identities(self, accounts: Sequence[Address] | None = None) -> list[Actor]:
+        """Return everybody, or those of some accounts who are registered, with the present status."""
+        if accounts is None:
+            return self._identities(())
+        return [
+            actor
+            for start in range(0, len(accounts), _MANY)
+            for actor in self._identities([None, [_topic(account) for account in accounts[start : start + _MANY]]])
+        ]
 
     # Pairings
 
@@ -118,6 +126,20 @@ class Sidechain:
         """Return the digest of the sealed pairing's CID, or None when there is no pairing."""
         digest: bytes = self._read("IdentityRegistry", "pairingOf", patient, hospital)
         return digest if any(digest) else None
+
+    def pairings(self, patients: Sequence[Address], hospital: Address) -> list[bytes | None]:
+        """Return what `pairing` returns for each patient, asked in a few requests."""
+        to, registry = self.addresses["IdentityRegistry"], contract("IdentityRegistry")
+        calls = [
+            ("eth_call", [{"to": to, "data": registry.calldata("pairingOf", patient, hospital)}, "latest"])
+            for patient in patients
+        ]
+        try:
+            answers = [a for start in range(0, len(calls), _MANY) for a in self.rpc.batch(calls[start : start + _MANY])]
+        except RpcAnswerError as exc:
+            raise IntegrityError(f"the node can't answer IdentityRegistry.pairingOf: {exc}") from exc
+        digests: list[bytes] = [registry.result("pairingOf", answer) for answer in answers]
+        return [digest if any(digest) else None for digest in digests]
 
     # Requests
 
@@ -162,7 +184,7 @@ class Sidechain:
                 REQUEST_STATES[state],
             )
 
-    def _identities(self, topics: Sequence[str | None]) -> list[Actor]:
+    def _identities(self, topics: Sequence[str | list[str] | None]) -> list[Actor]:
         found: dict[str, Actor] = {}
         for event in self._events("IdentityRegistry", topics):
             if event.name == "IdentityRegistered":
@@ -192,5 +214,10 @@ class Sidechain:
         except RpcAnswerError as exc:
             raise IntegrityError(f"the node can't answer {name}.{function}: {exc}") from exc
 
-    def _events(self, name: str, topics: Sequence[str | None] = ()) -> Iterator[Event]:
+    def _events(self, name: str, topics: Sequence[str | list[str] | None] = ()) -> Iterator[Event]:
         return read_events(self.rpc, contract(name), self.addresses[name], topics=topics, from_block=self.from_block)
+
+
+def _topic(account: Address) -> str:
+    """Return an address as an event's topic."""
+    return "0x" + "00" * 12 + account[2:].lower()

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,8 +37,8 @@ SUFFIXES: Final[Mapping[str, str]] = MappingProxyType(
 """Media type → the end of a file's name; what isn't listed ends in `bin`."""
 
 
-def write_new(path: Path, content: bytes) -> None:
-    """Write a new file of mode 0600.
+def write_new(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write a new file of mode 0600, given whole or in pieces.
 
     Raises:
         UsageError: it exists already.
@@ -52,9 +52,7 @@ def write_new(path: Path, content: bytes) -> None:
         raise DiskError(f"{path} can't be made: {exc.strerror}") from exc
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            file.writelines([content] if isinstance(content, bytes) else content)
     except OSError as exc:
         path.unlink(missing_ok=True)
         raise DiskError(f"{path} can't be written: {exc.strerror}; it was removed") from exc
@@ -71,7 +69,9 @@ class OutputFolder:
     staging: Path
     entries: list[dict[str, object]] = field(default_factory=list)
 
-    def add(self, info: RecordInfo, content: bytes, fields: Mapping[str, object]) -> dict[str, object]:
+    def add(
+        self, info: RecordInfo, content: bytes | Iterable[bytes], fields: Mapping[str, object]
+    ) -> dict[str, object]:
         """Write one record under a name made of its position, category and year; return its line of the index."""
         name = f"{len(self.entries) + 1:05d}-{info.category.value}-{info.year or 'undated'}"
         name += f".{SUFFIXES.get(info.media_type, 'bin')}"

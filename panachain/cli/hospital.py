@@ -25,14 +25,27 @@ from panachain.model.actors import Role
     examples="""
         panachain --profile city upload bundle.json --patient pat-mfrggzdfmy2tq
         panachain --profile city upload scans/ --patient ada --category imaging --dry-run
+        panachain --profile city upload --assign export/patients.csv
     """,
 )
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
-@click.option("--patient", required=True, metavar="PATIENT", help="Whose records they are.")
+@click.argument("paths", nargs=-1, metavar="[PATH...]", type=click.Path(path_type=Path))
+@click.option("--patient", metavar="PATIENT", help="Whose records they are.")
+@click.option(
+    "--assign",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A CSV file of path,patient lines: many patients in one storage transaction. Paths are relative to it.",
+)
 @click.option("--category", type=Categories(), help="For files whose content doesn't tell their category.")
 @click.option("--dry-run", is_flag=True, help="Show categories, sizes, CIDs and gas; publish nothing.")
-def upload(paths: tuple[Path, ...], patient: str, category: tuple[str, ...] | None, dry_run: bool) -> None:
-    """Seal a patient's records and publish them.
+def upload(
+    paths: tuple[Path, ...],
+    patient: str | None,
+    assign: Path | None,
+    category: tuple[str, ...] | None,
+    dry_run: bool,
+) -> None:
+    """Seal patients' records and publish them.
 
     FHIR Bundles are split by category and year; DICOM, C-CDA, HL7 v2 and PDF files are taken whole. Folders are
     walked. The same source is published once, however often it is uploaded.
@@ -42,13 +55,13 @@ def upload(paths: tuple[Path, ...], patient: str, category: tuple[str, ...] | No
     app = current()
     if category is not None and len(category) != 1:
         raise UsageError(f"--category takes one category here, {len(category)} were given")
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"{path}: there is no such file or folder")
+    assigned = _assigned(paths, patient, assign)
+    for path, _ in assigned:
+        if not path.exists() and not path.is_symlink():
+            raise UsageError(f"{str(path)!a}: there is no such file or folder")
     with app.acting(Role.HOSPITAL) as hospital, app.output.progress("upload") as progress:
-        report = hospital.upload(
-            list(paths),
-            patient,
+        report = hospital.upload_many(
+            assigned,
             category=Category.parse(category[0]) if category else None,
             dry_run=dry_run,
             progress=progress,
@@ -66,9 +79,35 @@ def upload(paths: tuple[Path, ...], patient: str, category: tuple[str, ...] | No
         f"{len(fields['records'])} records, {size(fields['plain_bytes'])} sealed to {size(fields['sealed_bytes'])},"
         f" {fields['skipped']} published before, {fields['gas']} gas."
     )
-    app.output.detail(f"manifest {fields['manifest_cid'] or '-'}, transaction {fields['tx'] or '-'}")
+    app.output.detail(f"manifest {fields['manifest_cid'] or '-'}, transactions {fields['transactions'] or '-'}")
     if dry_run:
         app.output.say("Dry run: nothing was published.")
+
+
+def _assigned(paths: tuple[Path, ...], patient: str | None, assign: Path | None) -> list[tuple[Path, str]]:
+    """Return each path with its patient, from the arguments or from the file of --assign."""
+    if assign is None:
+        if patient is None or not paths:
+            raise UsageError("upload needs PATH... with --patient, or --assign FILE")
+        return [(path, patient) for path in paths]
+    if patient is not None or paths:
+        raise UsageError("--assign names the paths and their patients; it stands alone")
+    import csv
+
+    assigned = []
+    try:
+        with open(assign, newline="", encoding="utf-8-sig") as file:
+            for number, row in enumerate(csv.reader(file), start=1):
+                if not row:
+                    continue
+                if len(row) != 2 or not row[0] or not row[1].strip():
+                    raise UsageError(f"{assign}, line {number}: a line is path,patient")
+                assigned.append((assign.parent / row[0], row[1].strip()))
+    except (OSError, ValueError, csv.Error) as exc:
+        raise UsageError(f"{assign} can't be read as a CSV file of path,patient lines") from exc
+    if not assigned:
+        raise UsageError(f"{assign} names nothing")
+    return assigned
 
 
 @click.group(
@@ -106,9 +145,9 @@ def get(record: str, target: Path) -> None:
         raise UsageError(f"{target} exists already; it was left as it is", hint="name another file with -o")
     with app.acting(Role.HOSPITAL, Role.PATIENT) as actor:
         opened: Any = actor.get(record)
-    content: bytes = opened if isinstance(opened, bytes) else opened.content
-    write_new(target, content)
-    app.output.one({"schema": "panachain/file/1", "id": record, "file": str(target), "size": len(content)})
+    write_new(target, opened.chunks())
+    size_ = target.stat().st_size
+    app.output.one({"schema": "panachain/file/1", "id": record, "file": str(target), "size": size_})
 
 
 records.add_command(list_)

@@ -44,6 +44,7 @@ COMMANDS: Final = {
     "query": (f"{_COMMANDS}research:query", "Query policies or storage transactions on chain."),
     "log": (f"{_COMMANDS}patient:log", "Show who read what."),
     "proxy": (f"{_COMMANDS}proxy:proxy", "Run a re-encryption proxy."),
+    "storage": (f"{_COMMANDS}storage:storage", "Look at the store, mend it, clean it up, carry it elsewhere."),
     "config": (f"{_COMMANDS}settings:config", "Show the settings and where they come from."),
     "completion": (f"{_COMMANDS}settings:completion", "Print a shell's completion script."),
 }

@@ -60,8 +60,8 @@ def open_(policy: str, since: int | None, folder: Path) -> None:
     ):
         total = 0
         for record in practitioner.open(PolicyId(policy), since=since):
-            output.add(record.info, record.content, record.to_json())
-            total += len(record.content)
+            output.add(record.info, record.chunks(), record.to_json())
+            total += record.info.size
             progress(len(output.entries), 0)
     # After the folder is there: who reads the lines can open the files.
     app.output.many(

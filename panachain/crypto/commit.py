@@ -18,3 +18,8 @@ def key_commitment(envelope_key: bytes) -> bytes:
 def content_key(envelope_key: bytes, index: int) -> bytes:
     """Return the key of the envelope's content number `index`, 32 bytes."""
     return derive(envelope_key, labels.ENVELOPE_CONTENT, index.to_bytes(8, "big"))
+
+
+def inventory_key(envelope_key: bytes) -> bytes:
+    """Return the key of the envelope's inventory, 32 bytes."""
+    return derive(envelope_key, labels.ENVELOPE_INVENTORY)

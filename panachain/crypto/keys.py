@@ -10,10 +10,8 @@ import hmac
 import os
 from hashlib import sha256
 
-import coincurve
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
-from eth_utils import keccak, to_checksum_address
 
 from panachain.crypto import labels
 from panachain.crypto.umbral import SecretKey, SeedFactory, Signer
@@ -93,11 +91,14 @@ def address_of(account_key: bytes) -> Address:
     Raises:
         UsageError: it isn't a scalar of the curve.
     """
+    # Imported here: who only seals or opens records doesn't pay for it.
+    import coincurve
+
     try:
         public = coincurve.PrivateKey(account_key).public_key.format(compressed=False)
     except ValueError:
         raise UsageError("not an account key of 32 bytes") from None
-    return checksum_address(keccak(public[1:])[12:])
+    return checksum_address(_keccak(public[1:])[12:])
 
 
 def checksum_address(raw: bytes) -> Address:
@@ -108,7 +109,10 @@ def checksum_address(raw: bytes) -> Address:
     """
     if not isinstance(raw, bytes) or len(raw) != 20:
         raise IntegrityError("an address has 20 bytes")
-    return Address(to_checksum_address(raw))
+    digits = raw.hex()
+    # EIP-55: a letter is a capital where the hash of the digits has a nibble of 8 or more.
+    capitals = _keccak(digits.encode()).hex()
+    return Address("0x" + "".join(d.upper() if c >= "8" else d for d, c in zip(digits, capitals, strict=False)))
 
 
 def derive(key: bytes, label: bytes, context: bytes = b"") -> bytes:
@@ -141,6 +145,13 @@ def search_token(hospital_search_key: bytes, word: str, counter: int) -> bytes:
     """Return the search token of a word's occurrence number `counter`, 16 bytes (design section 7)."""
     # The counter's fixed length keeps (word, counter) unambiguous.
     return hmac.digest(hospital_search_key, word.encode() + counter.to_bytes(8, "big"), sha256)[:16]
+
+
+def _keccak(data: bytes) -> bytes:
+    # Not by eth_utils, which takes 0.3 s to import.
+    from eth_hash.auto import keccak
+
+    return bytes(keccak(data))
 
 
 def _lane_label(scope: Scope, generation: int) -> bytes:

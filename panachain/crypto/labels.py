@@ -21,6 +21,7 @@ SEED_STORE: Final = b"panachain/1/store"
 # Derivations from an envelope key (HKDF-SHA256).
 ENVELOPE_COMMITMENT: Final = b"panachain/1/envelope/commitment"
 ENVELOPE_CONTENT: Final = b"panachain/1/envelope/content"
+ENVELOPE_INVENTORY: Final = b"panachain/1/envelope/inventory"
 
 # Associated data of seals.
 HEADER_SLOT: Final = b"panachain/header/1/slot"

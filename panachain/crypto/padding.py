@@ -1,17 +1,22 @@
 """Padding by the Padme rule: a sealed size tells at most O(log log n) bits about the true one.
 
 Follows Nikitin et al., "Reducing Metadata Leakage from Encrypted Files" (PoPETs 2019), section 4. The true length
-stands before the message, under the seal.
+stands at the end, under the seal, so that a stream can be padded before its length is known.
+
+    padded = message ‖ zeros ‖ length of the message (8 bytes, big-endian)
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from panachain.errors import IntegrityError
 
 LENGTH_SIZE: Final = 8
-"""Bytes of the length before the message, big-endian."""
+"""Bytes of the length behind the message, big-endian."""
+_PIECE: Final = 1 << 16
+"""Bytes of zeros that `pad_pieces` yields at once."""
 
 
 def padme(size: int) -> int:
@@ -24,10 +29,45 @@ def padme(size: int) -> int:
     return (size + mask) & ~mask
 
 
+def padded_size(size: int) -> int:
+    """Return the bytes of a padded message of `size` bytes."""
+    return padme(size + LENGTH_SIZE)
+
+
 def pad(message: bytes) -> bytes:
-    """Return length ‖ message ‖ zeros, of a Padme size."""
-    framed = len(message).to_bytes(LENGTH_SIZE, "big") + message
-    return framed.ljust(padme(len(framed)), b"\0")
+    """Return message ‖ zeros ‖ length, of a Padme size."""
+    return message.ljust(padded_size(len(message)) - LENGTH_SIZE, b"\0") + trailer(len(message))
+
+
+def pad_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the pieces of a message and then its padding."""
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        yield piece
+    zeros = padded_size(size) - LENGTH_SIZE - size
+    while zeros:
+        part = min(zeros, _PIECE)
+        yield bytes(part)
+        zeros -= part
+    yield trailer(size)
+
+
+def trailer(size: int) -> bytes:
+    """Return what stands at the end of a padded message of `size` bytes."""
+    return size.to_bytes(LENGTH_SIZE, "big")
+
+
+def message_size(end: bytes, padded: int) -> int:
+    """Return the size of a message whose padded form has `padded` bytes and ends in `end`.
+
+    Raises:
+        IntegrityError: no message of the stated size has that padded size.
+    """
+    size = int.from_bytes(end, "big")
+    if len(end) != LENGTH_SIZE or padded_size(size) != padded:
+        raise IntegrityError(f"padding of {padded} bytes doesn't fit its stated length")
+    return size
 
 
 def unpad(padded: bytes) -> bytes:
@@ -36,8 +76,16 @@ def unpad(padded: bytes) -> bytes:
     Raises:
         IntegrityError: the length, the size or a padding byte isn't what `pad` writes.
     """
-    size = int.from_bytes(padded[:LENGTH_SIZE], "big")
-    end = LENGTH_SIZE + size
-    if len(padded) < LENGTH_SIZE or padme(end) != len(padded) or padded[end:].strip(b"\0"):
-        raise IntegrityError(f"padding of {len(padded)} bytes doesn't fit its stated length")
-    return padded[LENGTH_SIZE:end]
+    size = message_size(padded[-LENGTH_SIZE:], len(padded))
+    check_zeros(padded[size:-LENGTH_SIZE])
+    return padded[:size]
+
+
+def check_zeros(padding: bytes) -> None:
+    """Check a piece of what stands between message and length.
+
+    Raises:
+        IntegrityError: a byte isn't zero.
+    """
+    if padding.strip(b"\0"):
+        raise IntegrityError("the padding isn't zeros")

@@ -46,14 +46,11 @@ def seal_segments(source: bytes | Iterable[bytes], key: bytes, associated: bytes
     Raises:
         UsageError: the key doesn't have 32 bytes, or the plaintext is larger than the format can hold.
     """
-    salt, prefix = os.urandom(32), os.urandom(_PREFIX_SIZE)
-    cipher = _cipher(key, salt, associated)
-    lead = bytes([HEADER_SIZE]) + salt + prefix
+    sealer = SegmentSealer(key, associated)
     for index, (plain, last) in enumerate(_cut(source)):
-        if index >= _MAX_SEGMENTS:
-            raise UsageError("the plaintext is larger than 4 PiB, the format's limit")
-        yield lead + cipher.encrypt(_nonce(prefix, index, last), plain, None)
-        lead = b""
+        segment = bytearray(sealed_size(len(plain)) if index == 0 else len(plain) + TAG_SIZE)
+        sealer.seal_into(index, plain, memoryview(segment), last=last)
+        yield bytes(segment)
 
 
 def seal(plain: bytes, key: bytes, associated: bytes) -> bytes:
@@ -99,6 +96,54 @@ def open_(stream: bytes, key: bytes, associated: bytes) -> bytes:
     return b"".join(open_segments(pieces, key, associated))
 
 
+class SegmentSealer:
+    """Seals single segments of one stream, in any order and from any thread; none of them twice."""
+
+    def __init__(self, key: bytes, associated: bytes) -> None:
+        """Begin a stream with a fresh salt and nonce prefix.
+
+        Raises:
+            UsageError: the key doesn't have 32 bytes.
+        """
+        salt, self._prefix = os.urandom(32), os.urandom(_PREFIX_SIZE)
+        self._cipher = _cipher(key, salt, associated)
+        self.header = bytes([HEADER_SIZE]) + salt + self._prefix
+        """What segment 0 begins with, 40 bytes."""
+
+    def seal_into(self, index: int, plain: bytes | bytearray | memoryview, segment: memoryview, *, last: bool) -> None:
+        """Seal segment `index` into a buffer of exactly its size.
+
+        Raises:
+            UsageError: the stream would be larger than the format can hold.
+        """
+        if index >= _MAX_SEGMENTS:
+            raise UsageError("the plaintext is larger than 4 PiB, the format's limit")
+        if index == 0:
+            segment[:HEADER_SIZE] = self.header
+            segment = segment[HEADER_SIZE:]
+        self._cipher.encrypt_into(_nonce(self._prefix, index, last), plain, None, segment)
+
+
+def sealed_size(size: int) -> int:
+    """Return the bytes of the stream of a plaintext of `size` bytes."""
+    rest = max(size - FIRST_PLAIN, 0)
+    segments = 1 + -(-rest // NEXT_PLAIN)
+    return HEADER_SIZE + size + segments * TAG_SIZE
+
+
+def span(index: int) -> tuple[int, int]:
+    """Return where the plaintext of segment `index` begins and ends, in a stream that is long enough."""
+    if index == 0:
+        return 0, FIRST_PLAIN
+    start = FIRST_PLAIN + (index - 1) * NEXT_PLAIN
+    return start, start + NEXT_PLAIN
+
+
+def segment_at(position: int) -> int:
+    """Return the index of the segment that holds a byte of the plaintext."""
+    return 0 if position < FIRST_PLAIN else 1 + (position - FIRST_PLAIN) // NEXT_PLAIN
+
+
 class SegmentOpener:
     """Opens single segments of one stream, in any order: random access."""
 
@@ -113,7 +158,7 @@ class SegmentOpener:
         self._prefix = header[33:HEADER_SIZE]
         self._cipher = _cipher(key, header[1:33], associated)
 
-    def open(self, index: int, segment: bytes, *, last: bool) -> bytes:
+    def open(self, index: int, segment: bytes | memoryview, *, last: bool) -> bytes:
         """Return the plaintext of segment `index` (the first one without the header).
 
         Raises:

@@ -5,7 +5,7 @@ Never holds a key. Follows design sections 2, 3 and 7.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from panachain.model.actors import Address
@@ -62,3 +62,7 @@ class RecordInfo:
     content_index: int
     """Position within its envelope: part of the associated data."""
     generation: int
+
+    def with_header(self, header_cid: str) -> RecordInfo:
+        """Return the same with the CID of the header, which isn't known before the header is made."""
+        return replace(self, header_cid=header_cid)

@@ -109,3 +109,10 @@ SENSITIVE: Final = {
     ),
 }
 """Codes that make a resource sensitive, wherever a coding stands in it."""
+
+RESTRICTED_DEFAULT: Final = C.MENTAL_HEALTH
+"""Where a document goes that is labelled restricted (R) or very restricted (V) without a code that tells why.
+
+HL7 v3 Confidentiality explains R by what is stigmatising, and V by psychotherapy notes: of the three restricted
+categories mental health is the one that fits most of them. What matters is that `all` covers none of the three.
+"""

@@ -4,10 +4,11 @@ A header is random-looking to everybody without a locator key: even the public c
 belongs to, so two headers of one patient can't be linked. It never carries a content key.
 Follows docs/spec/formats.md (`panachain/header/1`, `panachain/envelope/1`) and design sections 3, 5 and 7.
 
-    header   = 0x01 ‖ 4 slots of 80 bytes ‖ sealed body
-    slot i   = AES-256-GCM(HKDF(hospital's locator key of lane i, brief ID i), header key ‖ envelope digest)
-    body     = AES-256-GCM(header key, padded dag-cbor map)
-    envelope = 0x01 ‖ 4 wraps of the envelope key, one for each lane of the path
+    header    = 0x01 ‖ 4 slots of 80 bytes ‖ sealed body
+    slot i    = AES-256-GCM(HKDF(hospital's locator key of lane i, brief ID i), header key ‖ envelope digest)
+    body      = AES-256-GCM(header key, padded dag-cbor map)
+    envelope  = 0x01 ‖ 4 wraps of the envelope key, one for each lane of the path
+    inventory = stream(inventory key, padded dag-cbor list): type, size and digest of each of the envelope's contents
 
 Unused slots hold random bytes, unused wraps a wrap to nobody's key, so that nothing shows how many lanes a path has.
 """
@@ -59,6 +60,10 @@ class Header:
     """Commitment to the envelope key, 32 bytes."""
     wrap_index: int
     """Which of the envelope's wraps belongs to the reader's lane."""
+    inventory: CID
+    """Where the list of everything under the same envelope lies."""
+    head: bytes
+    """The content stream's header, 40 bytes, when parts of the content can be read by themselves; else empty."""
 
 
 def seal_envelope(envelope_key: bytes, lane_publics: Sequence[bytes]) -> bytes:
@@ -82,7 +87,14 @@ def wrap_at(envelope: bytes, index: int) -> bytes:
 
 
 def seal_header(
-    info: RecordInfo, *, patient: Address, commitment: bytes, slots: Sequence[LaneSlot], signer: umbral.Signer
+    info: RecordInfo,
+    *,
+    patient: Address,
+    commitment: bytes,
+    inventory: CID,
+    head: bytes,
+    slots: Sequence[LaneSlot],
+    signer: umbral.Signer,
 ) -> bytes:
     """Return the header block of one record.
 
@@ -90,6 +102,8 @@ def seal_header(
         info: what readers are told; `header_cid` isn't known yet and is left out.
         patient: whose record it is.
         commitment: the envelope key's commitment, 32 bytes.
+        inventory: CID of the envelope's sealed inventory.
+        head: the content stream's header, or empty.
         slots: the lanes of the record's path, widest first.
         signer: the hospital's, whose public key stands in the ActorRegistry.
     """
@@ -115,6 +129,8 @@ def seal_header(
         "index": info.content_index,
         "generation": info.generation,
         "commitment": commitment,
+        "inventory": inventory,
+        "head": head,
         "briefs": briefs,
     }
     body["signature"] = signer.sign(_signed(body, envelope_digest))
@@ -153,6 +169,8 @@ def open_header(
             patient=keys.checksum_address(body["patient"]),
             commitment=body["commitment"],
             wrap_index=wrap_index,
+            inventory=body["inventory"],
+            head=body["head"],
         )
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as exc:
         raise IntegrityError(f"header {cid} lacks a field or has one of the wrong type") from exc

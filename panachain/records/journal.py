@@ -1,8 +1,8 @@
-"""The hospital's upload journal: what was prepared, what was published, and the next counter of each lane.
+"""The hospital's upload journal: what was prepared, sent and mined, and the next counter of each lane.
 
-Journal before effect: a batch is written here, whole, before its storage transaction is sent; so a killed upload
-is finished by the same command, and the same source is never published twice for one patient.
-Never holds plaintext or a key; source digests stay on the hospital's disk.
+Journal before effect: a batch is written here, whole, before its storage transaction is signed, and the signed
+transaction before it is sent; so a killed upload is finished by the same command, and the same source is never
+published twice for one patient. Never holds plaintext or a key; what identifies sources stays on the hospital's disk.
 Follows design section 8 (Publish) and security rule 5.
 """
 
@@ -18,28 +18,39 @@ from pathlib import Path
 from typing import Final
 
 from panachain.errors import DiskError
+from panachain.model.actors import Address
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS batch (
     sequence INTEGER PRIMARY KEY,   -- the storage transaction's number in the hospital's chain of heads
     manifest TEXT NOT NULL,         -- CID of the manifest's root
+    list     TEXT NOT NULL,         -- CID of the list of all its blocks
     count    INTEGER NOT NULL,      -- records
-    tx       TEXT                   -- hash of the transaction, once it is mined
+    tx       TEXT,                  -- hash of the transaction, once it is mined
+    block    INTEGER                -- in which block
+);
+CREATE TABLE IF NOT EXISTS sent (
+    sequence INTEGER NOT NULL REFERENCES batch(sequence),
+    tx       TEXT NOT NULL,
+    raw      TEXT NOT NULL,         -- the signed transaction, so that the very same can be sent again
+    PRIMARY KEY (sequence, tx)
 );
 CREATE TABLE IF NOT EXISTS source (
     patient  TEXT NOT NULL,
-    digest   BLOB NOT NULL,         -- SHA-256 of the source
-    sequence INTEGER NOT NULL REFERENCES batch(sequence),
-    PRIMARY KEY (patient, digest)
-);
+    source   BLOB NOT NULL,         -- what identifies a source of which every record is in a batch
+    PRIMARY KEY (patient, source)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS record (
     header     TEXT PRIMARY KEY,    -- CID
     patient    TEXT NOT NULL,
     sequence   INTEGER NOT NULL REFERENCES batch(sequence),
     scope      TEXT NOT NULL,       -- the narrowest lane that finds it
     generation INTEGER NOT NULL,
-    brief_id   BLOB NOT NULL
+    brief_id   BLOB NOT NULL,
+    source     BLOB NOT NULL,
+    part       INTEGER NOT NULL
 );
+CREATE INDEX IF NOT EXISTS record_source ON record (patient, source, part);
 CREATE TABLE IF NOT EXISTS counter (
     patient    TEXT NOT NULL,
     generation INTEGER NOT NULL,
@@ -58,18 +69,30 @@ class Batch:
     manifest: str
     count: int
     tx: str | None
+    block: int | None
 
 
 @dataclass(frozen=True)
 class JournalRecord:
-    """Where one published record is found again."""
+    """Where one published record is found again, and where it came from."""
 
     header: str
-    patient: str
+    patient: Address
     sequence: int
     scope: str
     generation: int
     brief_id: bytes
+    source: bytes
+    part: int
+
+
+@dataclass(frozen=True)
+class LaneCounters:
+    """The next counter of each lane of a patient, by scope."""
+
+    patient: Address
+    generation: int
+    following: Mapping[str, int]
 
 
 class Journal:
@@ -103,12 +126,17 @@ class Journal:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def published(self, patient: str, digest: bytes) -> bool:
-        """Tell whether this source is already in a batch for this patient."""
-        row = self._db.execute("SELECT 1 FROM source WHERE patient = ? AND digest = ?", (patient, digest)).fetchone()
+    def source_done(self, patient: Address, source: bytes) -> bool:
+        """Tell whether every record of this source is in a batch for this patient."""
+        row = self._db.execute("SELECT 1 FROM source WHERE patient = ? AND source = ?", (patient, source)).fetchone()
         return row is not None
 
-    def counters(self, patient: str, generation: int) -> dict[str, int]:
+    def parts(self, patient: Address, source: bytes) -> set[int]:
+        """Return which records of a source are in a batch for this patient."""
+        rows = self._db.execute("SELECT part FROM record WHERE patient = ? AND source = ?", (patient, source))
+        return {part for (part,) in rows}
+
+    def counters(self, patient: Address, generation: int) -> dict[str, int]:
         """Return the next counter of each of the patient's lanes that was used before."""
         rows = self._db.execute(
             "SELECT scope, next FROM counter WHERE patient = ? AND generation = ?", (patient, generation)
@@ -118,52 +146,102 @@ class Journal:
     def prepare(
         self,
         *,
-        patient: str,
-        generation: int,
-        manifest: str,
         sequence: int,
+        manifest: str,
+        list_cid: str,
         records: Sequence[JournalRecord],
-        sources: Iterable[bytes],
-        counters: Mapping[str, int],
+        done: Iterable[tuple[Address, bytes]],
+        counters: Iterable[LaneCounters],
     ) -> Batch:
-        """Write one batch with everything that it changes, before its transaction is sent.
+        """Write one batch with everything that it changes, before its transaction is signed.
+
+        Args:
+            sequence: of the storage transaction.
+            manifest: CID of the manifest's root.
+            list_cid: CID of the batch list.
+            records: all of the batch.
+            done: (patient, source) pairs whose last record is in this batch.
+            counters: the next counters of the lanes that it used.
 
         Raises:
             DiskError: the disk refuses; the journal is as it was.
         """
+        following = [
+            (lanes.patient, lanes.generation, scope, number)
+            for lanes in counters
+            for scope, number in lanes.following.items()
+        ]
+        rows = [(r.header, r.patient, r.sequence, r.scope, r.generation, r.brief_id, r.source, r.part) for r in records]
+        with self._writing():
+            self._db.execute(
+                "INSERT INTO batch VALUES (?, ?, ?, ?, NULL, NULL)", (sequence, manifest, list_cid, len(records))
+            )
+            self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._db.executemany("INSERT OR IGNORE INTO source VALUES (?, ?)", list(done))
+            self._db.executemany("INSERT OR REPLACE INTO counter VALUES (?, ?, ?, ?)", following)
+        return Batch(sequence, manifest, len(records), None, None)
+
+    def finish_sources(self, done: Iterable[tuple[Address, bytes]]) -> None:
+        """Note sources of which every record was in earlier batches."""
+        with self._writing():
+            self._db.executemany("INSERT OR IGNORE INTO source VALUES (?, ?)", list(done))
+
+    def sending(self, sequence: int, tx: str, raw: str) -> None:
+        """Note a signed transaction of a batch, before it is sent."""
+        with self._writing():
+            self._db.execute("INSERT OR REPLACE INTO sent VALUES (?, ?, ?)", (sequence, tx, raw))
+
+    def sent(self, sequence: int) -> list[tuple[str, str]]:
+        """Return hash and signed transaction of all that were sent for a batch, oldest first."""
+        rows = self._db.execute("SELECT tx, raw FROM sent WHERE sequence = ? ORDER BY rowid", (sequence,))
+        return [(tx, raw) for tx, raw in rows]
+
+    def mined(self, sequence: int, tx: str, block: int) -> None:
+        """Note that the batch is on chain."""
+        with self._writing():
+            self._db.execute("UPDATE batch SET tx = ?, block = ? WHERE sequence = ?", (tx, block, sequence))
+
+    def vanished(self, sequence: int) -> None:
+        """Note that the batch isn't on chain any more: a reorganisation took its block away."""
+        with self._writing():
+            self._db.execute("UPDATE batch SET tx = NULL, block = NULL WHERE sequence = ?", (sequence,))
+
+    def pending(self) -> list[Batch]:
+        """Return the batches that aren't known to be mined, oldest first."""
+        return self._batches("tx IS NULL", ())
+
+    def mined_since(self, block: int) -> list[Batch]:
+        """Return the batches that were mined in `block` or later, oldest first."""
+        return self._batches("block >= ?", (block,))
+
+    def lists(self) -> list[str]:
+        """Return the CID of every batch's list, oldest first."""
+        return [row[0] for row in self._db.execute("SELECT list FROM batch ORDER BY sequence")]
+
+    def records(self) -> Iterator[JournalRecord]:
+        """Yield where each published record is found, in the order of publication."""
+        rows = self._db.execute(
+            "SELECT header, patient, sequence, scope, generation, brief_id, source, part"
+            " FROM record ORDER BY sequence, rowid"
+        )
+        for row in rows:
+            yield JournalRecord(*row)
+
+    def _batches(self, condition: str, values: tuple[int, ...]) -> list[Batch]:
+        # The conditions are the two fixed ones above.
+        rows = self._db.execute(
+            f"SELECT sequence, manifest, count, tx, block FROM batch WHERE {condition} ORDER BY sequence",  # noqa: S608
+            values,
+        )
+        return [Batch(*row) for row in rows]
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute("INSERT INTO batch VALUES (?, ?, ?, NULL)", (sequence, manifest, len(records)))
-            self._db.executemany(
-                "INSERT INTO source VALUES (?, ?, ?)", [(patient, digest, sequence) for digest in sorted(set(sources))]
-            )
-            self._db.executemany(
-                "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)",
-                [(r.header, r.patient, r.sequence, r.scope, r.generation, r.brief_id) for r in records],
-            )
-            self._db.executemany(
-                "INSERT OR REPLACE INTO counter VALUES (?, ?, ?, ?)",
-                [(patient, generation, scope, following) for scope, following in counters.items()],
-            )
+            yield
             self._db.execute("COMMIT")
         except sqlite3.Error as exc:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise DiskError(f"the upload journal refuses the batch: {exc}; nothing was published") from exc
-        return Batch(sequence, manifest, len(records), None)
-
-    def pending(self) -> list[Batch]:
-        """Return the batches whose transaction isn't known to be mined, oldest first."""
-        rows = self._db.execute("SELECT sequence, manifest, count, tx FROM batch WHERE tx IS NULL ORDER BY sequence")
-        return [Batch(*row) for row in rows]
-
-    def mined(self, sequence: int, tx: str) -> None:
-        """Note that the batch is on chain."""
-        self._db.execute("UPDATE batch SET tx = ? WHERE sequence = ?", (tx, sequence))
-
-    def records(self) -> list[JournalRecord]:
-        """Return where each published record is found, in the order of publication."""
-        rows = self._db.execute(
-            "SELECT header, patient, sequence, scope, generation, brief_id FROM record ORDER BY sequence, rowid"
-        )
-        return [JournalRecord(*row) for row in rows]
+            raise DiskError(f"the upload journal can't be written: {exc}; it is as it was") from exc

@@ -102,26 +102,61 @@ def open_pairing(
             bytes.fromhex(hospital[2:]),
         ):
             raise IntegrityError("the pairing names another version, patient or hospital")
-        scopes = list(_scopes(fields["last_year"]))
-        packed: bytes = fields["lanes"]
-        if len(packed) != 65 * len(scopes):
-            raise IntegrityError(f"pairing of {len(packed)} bytes of lanes, expected {65 * len(scopes)}")
-        lanes = {
-            scope: HospitalLane(packed[65 * i : 65 * i + 33], packed[65 * i + 33 : 65 * i + 65])
-            for i, scope in enumerate(scopes)
-        }
+        lanes = _PackedLanes(fields["lanes"], fields["last_year"])
         return Pairing(patient, hospital, fields["generation"], fields["last_year"], lanes)
     except (KeyError, TypeError) as exc:
         raise IntegrityError("the pairing lacks a field or has one of the wrong type") from exc
 
 
-def _scopes(last_year: int) -> Iterator[Scope]:
+class _PackedLanes(Mapping[Scope, HospitalLane]):
+    """The lanes of a pairing as they lie in it: an upload needs a few of 2,000."""
+
+    def __init__(self, packed: bytes, last_year: int) -> None:
+        years = _years(last_year)
+        self._each = 2 + len(years)
+        self._last_year = last_year
+        self._packed = packed
+        if len(packed) != 65 * len(self):
+            raise IntegrityError(f"pairing of {len(packed)} bytes of lanes, expected {65 * len(self)}")
+
+    def __getitem__(self, scope: Scope) -> HospitalLane:
+        start = 65 * self._position(scope)
+        return HospitalLane(self._packed[start : start + 33], self._packed[start + 33 : start + 65])
+
+    def __iter__(self) -> Iterator[Scope]:
+        return _scopes(self._last_year)
+
+    def __len__(self) -> int:
+        return 2 + self._each * len(Category)
+
+    def _position(self, scope: Scope) -> int:
+        """Return the scope's place in the order of `_scopes`."""
+        if scope.text in ("all", "emergency"):
+            return 0 if scope.text == "all" else 1
+        name, _, year = scope.text.partition("/")
+        start = 2 + self._each * _CATEGORIES[name]
+        if not year:
+            return start
+        if int(year) != UNDATED and int(year) not in _years(self._last_year):
+            raise KeyError(scope)
+        return start + 1 if int(year) == UNDATED else start + 2 + int(year) - FIRST_YEAR
+
+
+_CATEGORIES: Final = {category.value: index for index, category in enumerate(Category)}
+
+
+def _years(last_year: int) -> range:
     if not FIRST_YEAR <= last_year <= FIRST_YEAR + 400:
         raise IntegrityError(f"last year {last_year} of a pairing is out of bounds")
+    return range(FIRST_YEAR, last_year + 1)
+
+
+def _scopes(last_year: int) -> Iterator[Scope]:
+    years = _years(last_year)
     yield Scope.all()
     yield Scope.emergency()
     for category in Category:
         yield Scope.of(category)
         yield Scope.of(category, UNDATED)
-        for year in range(FIRST_YEAR, last_year + 1):
+        for year in years:
             yield Scope.of(category, year)

@@ -1,4 +1,4 @@
-"""Locate and read: from a lane's locator key and a hospital's heads to checked headers and plaintext.
+"""Locate and read: from a lane's locator key and a hospital's heads to checked headers and content.
 
 Never asks a server what there is: it walks the counters of a lane through the manifests that the chain names,
 until a brief ID is proven absent. So the answer is complete, authentic and fresh, or an error.
@@ -7,16 +7,15 @@ Follows design sections 7 and 8 (Open, steps 3, 4, 6 and 7).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from panachain.crypto import commit, compress, keys, padding, stream
+from panachain.crypto import commit, keys
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address
-from panachain.records import header
+from panachain.records import header, inventory
+from panachain.records.content import Content, content_context
 from panachain.records.manifest import Manifest
-from panachain.records.publish import content_context
 from panachain.storage.blocks import BlobStore
 from panachain.storage.cid import CID, DAG_CBOR
 
@@ -82,8 +81,8 @@ def locate(
             counter += 1
 
 
-def read_content(store: BlobStore, found: header.Header, envelope_key: bytes) -> bytes:
-    """Fetch, check and open one record's content.
+def content_of(store: BlobStore, found: header.Header, envelope_key: bytes) -> Content:
+    """Return one record's content, to be opened as far as it is asked for.
 
     Args:
         store: where the blocks are fetched.
@@ -91,18 +90,31 @@ def read_content(store: BlobStore, found: header.Header, envelope_key: bytes) ->
         envelope_key: 32 bytes, checked against the header's commitment before anything is opened.
 
     Raises:
-        IntegrityError: the key isn't the committed one, or any byte doesn't fit.
-        BlockNotFoundError: the store lacks a block.
+        IntegrityError: the key isn't the committed one.
     """
     if commit.key_commitment(envelope_key) != found.commitment:
         raise IntegrityError(
             f"the envelope key of record {found.info.header_cid} isn't the one its hospital committed to"
         )
     info = found.info
-    sealed = b"".join(store.read_file(CID.parse(info.content_cid)))
-    context = content_context(generation=info.generation, index=info.content_index)
-    padded = stream.open_(sealed, commit.content_key(envelope_key, info.content_index), context)
-    content = compress.decompress(padding.unpad(padded), info.size)
-    if len(content) != info.size or hashlib.sha256(content).digest() != info.digest:
-        raise IntegrityError(f"record {info.header_cid} doesn't have the size and digest that its header states")
-    return content
+    return Content(
+        store,
+        CID.parse(info.content_cid),
+        commit.content_key(envelope_key, info.content_index),
+        content_context(generation=info.generation, index=info.content_index),
+        size=info.size,
+        digest=info.digest,
+        head=found.head,
+    )
+
+
+def check_envelope(store: BlobStore, headers: Sequence[header.Header], envelope_key: bytes) -> None:
+    """Check that the headers of one envelope are all that its hospital put under it.
+
+    Raises:
+        IntegrityError: one is missing or differs, or they name different inventories.
+    """
+    if any(found.inventory != headers[0].inventory for found in headers):
+        raise IntegrityError(f"the records of envelope {headers[0].info.envelope_cid} name different inventories")
+    items = inventory.open_(store, headers[0].inventory, envelope_key)
+    inventory.check_complete(items, (found.info for found in headers))

@@ -12,16 +12,15 @@ Follows docs/spec/formats.md (`panachain/manifest/1`) and design section 7.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from panachain.crypto.keys import checksum_address
 from panachain.errors import IntegrityError, UsageError
 from panachain.model.actors import Address
 from panachain.storage import dagcbor
-from panachain.storage.blocks import BlobStore
 from panachain.storage.cid import CID, DAG_CBOR, RAW
 
 VERSION: Final = 1
@@ -78,10 +77,18 @@ def build(
     return _add(root, blocks), blocks
 
 
+class BlockSource(Protocol):
+    """Where a manifest's blocks come from: a `BlobStore`, or the blocks of a proof."""
+
+    def get_block(self, cid: CID) -> bytes:
+        """Return a block, checked against its CID."""
+        ...
+
+
 class Manifest:
     """A manifest in a store, read as far as a lookup needs it; every node is checked."""
 
-    def __init__(self, store: BlobStore, root: CID) -> None:
+    def __init__(self, store: BlockSource, root: CID) -> None:
         """Fetch and check the root.
 
         Raises:
@@ -126,6 +133,30 @@ class Manifest:
             upper = node.bounds[position + 1] if position + 1 < len(node.bounds) else upper
         raise IntegrityError(f"manifest {self.root} is deeper than {MAX_DEPTH} levels")
 
+    def rows(self) -> Iterator[tuple[bytes, CID]]:
+        """Yield every key with its header's CID, in order.
+
+        Raises:
+            IntegrityError: a node is malformed, or the rows aren't as many as the root states.
+        """
+        number = 0
+        for key, cid in self._rows(self._top, None, None, 0):
+            number += 1
+            yield key, cid
+        if number != self.count:
+            raise IntegrityError(f"manifest {self.root} states {self.count} rows and has {number}")
+
+    def _rows(self, cid: CID, lower: bytes | None, upper: bytes | None, depth: int) -> Iterator[tuple[bytes, CID]]:
+        if depth > MAX_DEPTH:
+            raise IntegrityError(f"manifest {self.root} is deeper than {MAX_DEPTH} levels")
+        node = self._node(cid, lower, upper)
+        if isinstance(node, _Leaf):
+            yield from node.rows()
+            return
+        for position, link in enumerate(node.links):
+            end = node.bounds[position + 1] if position + 1 < len(node.bounds) else upper
+            yield from self._rows(link, node.bounds[position], end, depth + 1)
+
     def _node(self, cid: CID, lower: bytes | None, upper: bytes | None) -> _Leaf | _Inner:
         known = self._nodes.get(cid)
         if known is None:
@@ -146,10 +177,17 @@ class _Leaf:
     def span(self) -> tuple[bytes, bytes]:
         return self.keys[0], self.keys[-1]
 
+    def rows(self) -> Iterator[tuple[bytes, CID]]:
+        for position, key in enumerate(self.keys):
+            yield key, self._cid(position)
+
     def find(self, key: bytes) -> CID | None:
         position = bisect_left(self.keys, key)
         if position == len(self.keys) or self.keys[position] != key:
             return None
+        return self._cid(position)
+
+    def _cid(self, position: int) -> CID:
         return CID(RAW, self.headers[_DIGEST * position : _DIGEST * (position + 1)])
 
 
@@ -163,7 +201,77 @@ class _Inner:
         return self.bounds[0], self.bounds[-1]
 
 
-def _parse_node(store: BlobStore, cid: CID) -> _Leaf | _Inner:
+class Proof:
+    """The blocks of a path from a root: whoever knows the root's CID sees that a key is there, or that it isn't."""
+
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        """Take the blocks as they came, from whomever.
+
+        Raises:
+            IntegrityError: more or larger blocks than a path can have.
+        """
+        self.blocks = tuple(blocks)
+        if len(self.blocks) > MAX_DEPTH + 2 or any(len(block) > dagcbor.MAX_SIZE for block in self.blocks):
+            raise IntegrityError(f"a proof of {len(self.blocks)} blocks is none of a manifest")
+        self._by_cid = {CID.of(DAG_CBOR, block): block for block in self.blocks}
+
+    def get_block(self, cid: CID) -> bytes:
+        """Return a block of the path.
+
+        Raises:
+            IntegrityError: the proof lacks it.
+        """
+        if cid not in self._by_cid:
+            raise IntegrityError(f"the proof lacks block {cid}")
+        return self._by_cid[cid]
+
+    def check(self, root: CID, key: bytes) -> CID | None:
+        """Return the CID that the manifest of this root has under `key`, or None when it proves that it has none.
+
+        Raises:
+            IntegrityError: the blocks prove nothing about it.
+        """
+        return Manifest(self, root).lookup(key)
+
+
+def prove(store: BlockSource, root: CID, key: bytes) -> Proof:
+    """Return the proof that a manifest has a key, or that it hasn't.
+
+    Raises:
+        IntegrityError: the manifest is malformed.
+        BlockNotFoundError: the store lacks a block.
+    """
+    seen = _Recorder(store)
+    Manifest(seen, root).lookup(key)
+    return Proof(seen.blocks)
+
+
+def merge(manifests: Iterable[Manifest]) -> dict[bytes, CID]:
+    """Return the rows of several manifests together, as `build` takes them.
+
+    Raises:
+        IntegrityError: two of them have different headers under one key.
+    """
+    rows: dict[bytes, CID] = {}
+    for part in manifests:
+        for key, cid in part.rows():
+            if rows.setdefault(key, cid) != cid:
+                raise IntegrityError(f"manifest {part.root} has another header under a key than one before it")
+    return rows
+
+
+class _Recorder:
+    def __init__(self, store: BlockSource) -> None:
+        self._store = store
+        self.blocks: list[bytes] = []
+
+    def get_block(self, cid: CID) -> bytes:
+        block = self._store.get_block(cid)
+        self.blocks.append(block)
+        return block
+
+
+def _parse_node(store: BlockSource, cid: CID) -> _Leaf | _Inner:
     fields = _fields(store, cid, None)
     if set(fields) == {"keys", "headers"}:
         keys, headers = fields["keys"], fields["headers"]
@@ -192,7 +300,7 @@ def _check_sorted(cid: CID, keys: tuple[bytes, ...]) -> None:
         raise IntegrityError(f"manifest node {cid} is empty or out of order")
 
 
-def _fields(store: BlobStore, cid: CID, expected: set[str] | None) -> dict[str, Any]:
+def _fields(store: BlockSource, cid: CID, expected: set[str] | None) -> dict[str, Any]:
     fields = dagcbor.decode(store.get_block(cid))
     if not isinstance(fields, dict) or (expected is not None and set(fields) != expected):
         raise IntegrityError(f"manifest block {cid} doesn't have the fields that it must have")

@@ -1,131 +1,302 @@
 """Sources: files and folders of health data, read into records.
 
-Decides a file's kind by its bytes, never by its name alone; what no reader knows needs `--category`.
-Follows FHIR R4, DICOM PS3.10 section 7.1, HL7 v2.x chapter 2, C-CDA R2.1 and PDF 2.0 (ISO 32000-2).
+Decides a file's kind by its bytes first and by its name second; what no reader knows needs `--category`. Never follows
+a link out of the folder that was named, never unpacks an archive, never blocks on what isn't a file, never holds more
+of a file than it must: kinds that stay one record are left in their file when they are large.
+Follows FHIR R4, DICOM PS3.10 section 7.1, HL7 v2.x chapter 2, C-CDA R2.1, PDF 2.0 (ISO 32000-2) and ADR 7.
+
+| kind | told by | records | category, year |
+|---|---|---|---|
+| FHIR | `{`, `[`, `.json` | `split.py` | of each resource |
+| NDJSON | `.ndjson`, `.jsonl` | `split.py` | of each resource |
+| HL7 v2 | MSH, FHS, BHS | one for each message | type of message, MSH-7 |
+| DICOM | DICM, first element, `.dcm` | one | imaging, StudyDate |
+| XML | `<` and C-CDA, `<?xml`, `.xml`, `.cda`, `.ccda` | one | documents, effectiveTime |
+| PDF | `%PDF-` | one | documents, undated |
+| anything else, archives too | | one | only with `--category` |
+
+`--category` replaces the category of all but FHIR. A document that a code or label makes restricted (`xml.py`,
+`hl7.py`) stays restricted: whoever names a category for a folder hasn't looked into each of its files.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import BinaryIO, Final
 
-from panachain.errors import InputError, UsageError
-from panachain.model.records import PlainRecord
-from panachain.model.scope import UNDATED, Category
-from panachain.records.canonical import parse
-from panachain.records.split import bounded_year, split_resource
+from panachain.errors import InputError
+from panachain.model.records import FileContent, PlainRecord
+from panachain.model.scope import RESTRICTED, UNDATED, Category
+from panachain.records import dicom, hl7, xml
+from panachain.records.canonical import BLANKS, BOM
+from panachain.records.split import Piece, split_json, split_lines, split_stream
+from panachain.records.walk import CHUNK, FoundFile, unpublished, walk
+from panachain.storage import dagcbor
 
-_DICOM_NAMES: Final = (
-    "SOPClassUID",
-    "Modality",
-    "PixelData",
-    "PatientID",
-    "PatientName",
-    "Rows",
-    "DirectoryRecordSequence",
+LARGE: Final = 64 << 20
+"""Bytes from which on a source is known by where it lies instead of by its bytes (ADR 7)."""
+INLINE: Final = 8 << 20
+"""Bytes up to which a file that stays one record is held in memory."""
+_LARGE_LABEL: Final = b"panachain/1/large-source"
+_START: Final = 4096
+"""Bytes of a file that tell its kind."""
+_ARCHIVES: Final = (
+    *(b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\x00", b"PK\x03\x04", b"PK\x05\x06", b"7z\xbc\xaf\x27\x1c"),
+    *(b"\x04\x22\x4d\x18", b"\x1f\x9d", b"Rar!\x1a\x07"),
 )
-"""A data set with none of these is no DICOM object (PS3.3 annex C)."""
+"""How gzip, zstandard, bzip2, xz, zip, 7z, lz4, compress and RAR begin."""
+_XML_SUFFIXES: Final = (".xml", ".cda", ".ccda")
+_XML_UTF16: Final = (b"\xff\xfe<\0", b"\xfe\xff\0<")
+_OCTETS: Final = "application/octet-stream"
 
 
-def read_source(path: Path, category: Category | None = None) -> Iterator[PlainRecord]:
-    """Yield the records of a file, or of every file below a folder in the order of their names.
+class _Kind(Enum):
+    FHIR = auto()
+    NDJSON = auto()
+    HL7 = auto()
+    DICOM = auto()
+    XML = auto()
+    PDF = auto()
+    ARCHIVE = auto()
+    OTHER = auto()
 
-    Hidden files are left out. FHIR is split into categories; other files are one record each.
+
+_SPLIT: Final = (_Kind.FHIR, _Kind.NDJSON, _Kind.HL7)
+"""Kinds that can become several records."""
+
+
+@dataclass
+class Source:
+    """One file of health data."""
+
+    path: Path = field(repr=False)
+    """As it was named or found."""
+    size: int
+    """Bytes."""
+    identity: bytes
+    """32 bytes: the SHA-256 of its bytes or, if there are more than LARGE, of where it lies; see ADR 7."""
+    _file: FoundFile = field(repr=False)
+    _category: Category | None = field(repr=False)
+    _content: bytes | None = field(repr=False)
+
+    def records(self) -> Iterator[PlainRecord]:
+        """Yield the source's records, the same ones in the same order each time.
+
+        Raises:
+            InputError: the file can't be read as what it claims to be, or changed since it was found.
+        """
+        try:
+            for part, piece in enumerate(self._pieces()):
+                yield PlainRecord(*piece, source=self.identity, part=part)
+        except InputError as exc:
+            raise unpublished(self.path, exc) from None
+        # Whoever wants them again has the file read again.
+        self._content = None
+
+    def _pieces(self) -> Iterator[Piece]:
+        suffix = self.path.suffix.lower()
+        if self._content is not None:
+            yield from _pieces_of_bytes(self._content, suffix, self._category)
+            return
+        with self._file.open() as file:
+            kind = _kind_of(file.read(_START), suffix)
+            file.seek(0)
+            if _is_held(kind, self.size):
+                content = file.read(self.size)
+                if sha256(content).digest() != self.identity:
+                    raise InputError("it changed after it was found")
+                yield from _pieces_of_bytes(content, suffix, self._category)
+            else:
+                yield from _pieces_of_file(file, FileContent(self._file.real, self.size), kind, self._category)
+            self._file.check_unchanged(file)
+
+
+def find_sources(paths: Sequence[Path], category: Category | None = None) -> Iterator[Source]:
+    """Yield files, and the files in folders in the order of their names, each as a source.
+
+    Hidden files are left out of folders. A link inside a folder is followed once: what it leads to is one source, also
+    when the folder holds it elsewhere.
 
     Args:
-        path: file or folder.
+        paths: files and folders.
         category: puts files (not FHIR) into this category, and admits kinds that no reader knows.
 
     Raises:
         UsageError: there is no such file or folder.
-        InputError: a file can't be read as what it claims to be.
+        InputError: a file can't be read, is no file, or a link leads out of its folder.
     """
-    if path.is_dir():
-        for child in sorted(path.iterdir()):
-            if not child.name.startswith("."):
-                yield from read_source(child, category)
-        return
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise UsageError(f"there is no file or folder {path}") from None
-    except OSError as exc:
-        raise InputError(f"{path} can't be read: {exc.strerror}") from exc
-    try:
-        yield from read_bytes(content, path.suffix.lower(), category)
-    except InputError as exc:
-        raise InputError(f"{path}: {exc}; nothing was published", hint=exc.hint) from None
+    for path in paths:
+        for file in walk(path):
+            yield _source(file, category)
 
 
-def read_bytes(content: bytes, suffix: str, category: Category | None = None) -> Iterator[PlainRecord]:
+def read_source(path: Path, category: Category | None = None) -> Iterator[PlainRecord]:
+    """Yield the records of a file, or of every file in a folder; see `find_sources` and `Source.records`."""
+    for source in find_sources([path], category):
+        yield from source.records()
+
+
+def read_bytes(
+    content: bytes, suffix: str, category: Category | None = None, source: bytes | None = None
+) -> Iterator[PlainRecord]:
     """Yield the records of one file's bytes.
 
     Args:
         content: the file.
         suffix: of its name, in lower case with the dot; used where the bytes allow several kinds.
-        category: as `read_source`.
+        category: as `find_sources`.
+        source: what identifies it, 32 bytes; the SHA-256 of its bytes by default.
 
     Raises:
-        InputError: as `read_source`.
+        InputError: as `Source.records`.
     """
-    digest = hashlib.sha256(content).digest()
-    start = content[:256].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if suffix == ".ndjson":
-        for line in content.splitlines():
-            if line.strip():
-                yield from split_resource(parse(line), source_digest=digest)
-    elif start[:1] in (b"{", b"[") or suffix == ".json":
-        yield from split_resource(parse(content), source_digest=digest)
-    elif content[128:132] == b"DICM" or (suffix == ".dcm" and category is None):
-        yield PlainRecord(category or Category.IMAGING, _dicom_year(content), "application/dicom", content, digest)
-    elif content.startswith(b"%PDF-"):
-        yield PlainRecord(category or Category.DOCUMENTS, UNDATED, "application/pdf", content, digest)
-    elif start.startswith((b"MSH|", b"FHS|", b"BHS|", b"\x0bMSH|")):
-        kind = Category.LABORATORY if b"|ORU^" in content[:512] else Category.DOCUMENTS
-        yield PlainRecord(category or kind, _hl7_year(content), "application/hl7-v2", content, digest)
-    elif start.startswith(b"<") and b"urn:hl7-org:v3" in content[:4096]:
-        yield PlainRecord(category or Category.DOCUMENTS, UNDATED, "application/cda+xml", content, digest)
-    elif start.startswith(b"<") and suffix in (".xml", ".cda", ".ccda"):
-        yield PlainRecord(category or Category.DOCUMENTS, UNDATED, "application/xml", content, digest)
-    elif category is not None:
-        yield PlainRecord(category, UNDATED, "application/octet-stream", content, digest)
-    else:
-        raise InputError(
-            "no reader knows this kind of file (FHIR, NDJSON, DICOM, HL7 v2, C-CDA and PDF are known)",
-            hint="name its category: --category documents",
-        )
+    identity = sha256(content).digest() if source is None else source
+    for part, piece in enumerate(_pieces_of_bytes(content, suffix, category)):
+        yield PlainRecord(*piece, source=identity, part=part)
 
 
-def _dicom_year(content: bytes) -> int:
-    # Imported here: only DICOM files pay for it.
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
+def _source(file: FoundFile, category: Category | None) -> Source:
     try:
-        # Without a preamble anything parses as something, so the data set must name what it is.
-        dataset: Any = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True, force=content[128:132] != b"DICM")
-        date = str(dataset.get("StudyDate", "") or "")
-        known = any(name in dataset for name in _DICOM_NAMES)
-    except (
-        InvalidDicomError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        EOFError,
-        OSError,
-        NotImplementedError,
-    ) as exc:
-        raise InputError("not a DICOM file that can be read") from exc
-    if not known:
-        raise InputError("not a DICOM file: it has none of the attributes that tell what it is")
-    return bounded_year(int(date[:4])) if date[:4].isdigit() else UNDATED
+        identity, content = _identified(file)
+    except InputError as exc:
+        raise unpublished(file.shown, exc) from None
+    return Source(file.shown, file.found.st_size, identity, file, category, content)
 
 
-def _hl7_year(content: bytes) -> int:
-    fields = content[:512].split(b"|")
-    date = fields[6][:4] if len(fields) > 6 else b""
-    return bounded_year(int(date)) if date.isdigit() and len(date) == 4 else UNDATED
+def _identified(file: FoundFile) -> tuple[bytes, bytes | None]:
+    """Return what identifies a file, and its bytes if they are to be held."""
+    size = file.found.st_size
+    if not size:
+        raise InputError("it is empty")
+    if size > LARGE:
+        return _large_identity(file), None
+    with file.open() as opened:
+        kind = _kind_of(opened.read(_START), file.shown.suffix.lower())
+        opened.seek(0)
+        content = opened.read(size) if _is_held(kind, size) else None
+        identity = sha256(content) if content is not None else sha256()
+        while content is None and (chunk := opened.read(CHUNK)):
+            identity.update(chunk)
+        file.check_unchanged(opened)
+    return identity.digest(), content
+
+
+def _is_held(kind: _Kind, size: int) -> bool:
+    """Whether a file is held in memory as a whole."""
+    return size <= INLINE or (size <= LARGE and kind in _SPLIT)
+
+
+def _large_identity(file: FoundFile) -> bytes:
+    path, status = os.fsencode(file.real), file.found
+    try:
+        name: str | bytes = path.decode()
+    except UnicodeDecodeError:
+        name = path
+    where = [name, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
+    return sha256(_LARGE_LABEL + dagcbor.encode(where)).digest()
+
+
+def _kind_of(start: bytes, suffix: str) -> _Kind:
+    """Return the kind of a file.
+
+    Args:
+        start: its first _START bytes.
+        suffix: of its name, in lower case with the dot.
+    """
+    text = start.removeprefix(BOM).lstrip(BLANKS)
+    if start.startswith(_ARCHIVES):
+        return _Kind.ARCHIVE
+    if suffix in (".ndjson", ".jsonl"):
+        return _Kind.NDJSON
+    if suffix == ".json" or (text.startswith((b"{", b"[")) and not text.startswith(rb"{\rtf")):
+        return _Kind.FHIR
+    if dicom.begins_dicom(start) or suffix == ".dcm":
+        return _Kind.DICOM
+    if start.startswith(b"%PDF-"):
+        return _Kind.PDF
+    if hl7.begins_hl7(start):
+        return _Kind.HL7
+    if start.startswith(_XML_UTF16) or (
+        text.startswith(b"<") and (suffix in _XML_SUFFIXES or text.startswith(b"<?xml") or b"urn:hl7-org:v3" in start)
+    ):
+        return _Kind.XML
+    return _Kind.OTHER
+
+
+def _pieces_of_bytes(content: bytes, suffix: str, category: Category | None) -> Iterator[Piece]:
+    kind = _kind_of(content[:_START], suffix)
+    if kind is _Kind.FHIR:
+        if suffix == ".json" or category is None or b"resourceType" in content:
+            yield from split_json(content, category)
+        else:
+            yield _json_or_other(content, category)
+    elif not content:
+        raise InputError("it is empty")
+    else:
+        yield from _pieces_of_file(io.BytesIO(content), content, kind, category)
+
+
+def _json_or_other(content: bytes, category: Category) -> Piece:
+    """Return what begins like JSON, and may be something else, as one record."""
+    try:
+        return next(split_json(content, category))
+    except InputError:
+        return Piece(category, UNDATED, _OCTETS, content)
+
+
+def _pieces_of_file(
+    file: BinaryIO, content: bytes | FileContent, kind: _Kind, category: Category | None
+) -> Iterator[Piece]:
+    """Yield the records of an open file.
+
+    Args:
+        file: at its beginning.
+        content: what a record that is the whole file holds.
+        kind: from `_kind_of`.
+        category: as `find_sources`.
+    """
+    if kind is _Kind.FHIR:
+        yield from split_stream(file)
+    elif kind is _Kind.NDJSON:
+        yield from split_lines(file)
+    elif kind is _Kind.HL7:
+        yield from hl7.split_messages(file, category)
+    elif kind is _Kind.DICOM:
+        yield _dicom_piece(file, content, category)
+    elif kind is _Kind.XML:
+        document = xml.read_document(iter(lambda: file.read(CHUNK), b""))
+        chosen = category if category in RESTRICTED else document.restricted or category or Category.DOCUMENTS
+        yield Piece(chosen, document.year, document.media_type, content)
+    elif kind is _Kind.PDF:
+        yield Piece(category or Category.DOCUMENTS, UNDATED, "application/pdf", content)
+    else:
+        yield _other_piece(content, kind, category)
+
+
+def _dicom_piece(file: BinaryIO, content: bytes | FileContent, category: Category | None) -> Piece:
+    sure = file.read(132)[128:] == b"DICM"
+    file.seek(0)
+    try:
+        return Piece(category or Category.IMAGING, dicom.study_year(file), dicom.MEDIA_TYPE, content)
+    except InputError:
+        # It only looked like DICOM: with a category it is welcome as whatever it is.
+        if sure or category is None:
+            raise
+        return _other_piece(content, _Kind.OTHER, category)
+
+
+def _other_piece(content: bytes | FileContent, kind: _Kind, category: Category | None) -> Piece:
+    if category is not None:
+        return Piece(category, UNDATED, _OCTETS, content)
+    if kind is _Kind.ARCHIVE:
+        raise InputError("archives aren't unpacked", hint="unpack it first, or name a category: --category documents")
+    raise InputError(
+        "no reader knows this kind of file (FHIR, NDJSON, DICOM, HL7 v2, C-CDA and PDF are known)",
+        hint="name its category: --category documents",
+    )

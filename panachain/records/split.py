@@ -1,23 +1,69 @@
-"""Split a FHIR Bundle into records: one Bundle for each (category, year), nothing dropped, nothing changed.
+"""Split FHIR into records: one Bundle for each (category, year), nothing dropped, nothing changed.
 
-Reads no file and seals nothing. A sensitive code or label anywhere in a resource makes it restricted.
-Follows design section 4 and FHIR R4 (Bundle).
+Each entry goes into its record with the very bytes that it came with; only files inside resources are taken out, and
+`attachments.restore` puts them back. What a Bundle says about itself goes into a record of its own. Opens no file and
+seals nothing. A sensitive code or label anywhere in a resource makes it restricted.
+Follows design section 4, FHIR R4 (Bundle) and Bulk Data Access 2.0 (NDJSON).
+
+How records are cut, so that the same source always splits the same way:
+
+1. Entries are grouped by category, year and type of Bundle, in the order in which they come. A resource that stands
+   alone counts as an entry of a `collection`.
+2. A source that is held in memory gives one Bundle for each group. One that is streamed gives a Bundle as soon as a
+   group reaches GROUP_SIZE, or the largest group as soon as all of them reach GROUPS_SIZE.
+3. A Bundle's record is followed by the records of its attachments, each of them once.
+4. The Bundle's own members (`id`, `identifier`, `timestamp`, `signature` …) come last, as a Bundle without `entry`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from re import compile as regex
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from panachain.errors import InputError
-from panachain.model.records import PlainRecord
-from panachain.model.scope import FIRST_YEAR, UNDATED, Category
-from panachain.records.canonical import dump
+from panachain.model.records import FileContent
+from panachain.model.scope import FIRST_YEAR, RESTRICTED, UNDATED, Category
+from panachain.records.attachments import Attachment, pull_out
+from panachain.records.canonical import (
+    BLANKS,
+    BOM,
+    MAX_DEPTH,
+    MAX_PIECE,
+    Cutter,
+    check_values,
+    items,
+    members,
+    read,
+)
 from panachain.records.fhir_codes import BY_LABEL, BY_OBSERVATION, BY_TYPE, SENSITIVE
 
 MEDIA_TYPE: Final = "application/fhir+json"
+GROUP_SIZE: Final = 4 << 20
+"""Bytes of one group of a streamed source."""
+GROUPS_SIZE: Final = 32 << 20
+"""Bytes of all groups of a streamed source."""
+_ENTRY_COST: Final = 64
+"""Bytes that Python takes for holding an entry, about; counted, so that tiny ones can't exceed the bounds."""
+_MAX_MEMBERS: Final = 10_000
+"""Members of one Bundle besides its entries; FHIR defines 11."""
+_ENTRY_DEPTH: Final = MAX_DEPTH - 2
+"""Nesting of an entry: it stands in a list in an object."""
+
+_TYPES: Final = {
+    kind: json.dumps(kind).encode()
+    for kind in (
+        *("transaction", "batch", "history", "searchset", "collection"),
+        *("transaction-response", "batch-response"),
+    )
+}
+"""Types of Bundle that a part of it still is; parts of a document or a message are collections."""
+_COLLECTION: Final = _TYPES["collection"]
+
 _DATES: Final = (
     *("effectiveDateTime", "effectiveInstant", "performedDateTime", "occurrenceDateTime", "onsetDateTime"),
     *("recordedDate", "authoredOn", "issued", "started", "whenHandedOver", "whenPrepared", "created", "date", "start"),
@@ -32,51 +78,94 @@ _UNDATED_TYPES: Final = (
     "Organization",
     "Location",
 )
+_CODE: Final = regex(rb'"code":"([^"\\]*)')
+_SENSITIVE: Final = frozenset(code.encode() for code in SENSITIVE)
+_NOWHERE: Final = (Category.DOCUMENTS, UNDATED)
+"""Where an entry without a resource goes."""
+_NOT_FHIR: Final = "not a FHIR resource: resourceType is missing"
 
 
-def split_resource(value: Any, *, source_digest: bytes) -> list[PlainRecord]:
-    """Return the records of a parsed Bundle or single resource.
+class Piece(NamedTuple):
+    """A record that doesn't yet know which source it is of."""
+
+    category: Category
+    year: int
+    media_type: str
+    content: bytes | FileContent
+
+
+def split_json(content: bytes, category: Category | None = None) -> Iterator[Piece]:
+    """Yield the records of a Bundle or single resource that is held in memory.
 
     Args:
-        value: from `canonical.parse`.
-        source_digest: SHA-256 of the source.
+        content: the text.
+        category: admits JSON that isn't FHIR, as one record of this category.
 
     Raises:
-        InputError: it is no FHIR resource, or a Bundle with malformed entries.
+        InputError: not JSON as `canonical.parse` reads it, no FHIR resource, or a Bundle with malformed entries.
     """
-    if not isinstance(value, dict) or not isinstance(value.get("resourceType"), str):
-        raise InputError("not a FHIR resource: resourceType is missing")
-    if value["resourceType"] != "Bundle":
-        entries: list[Any] = [{"resource": value}]
-    else:
-        entries = value.get("entry", [])
-        if not isinstance(entries, list) or any(not isinstance(entry, dict) for entry in entries):
-            raise InputError("the Bundle's entry is no list of objects")
-    groups: dict[tuple[Category, int], list[Any]] = defaultdict(list)
-    for entry in entries:
-        resource = entry.get("resource")
-        if resource is not None and not isinstance(resource, dict):
-            raise InputError("a Bundle entry's resource is no object")
-        groups[(category_of(resource), year_of(resource)) if resource else (Category.DOCUMENTS, UNDATED)].append(entry)
-    return [
-        PlainRecord(
-            category=category,
-            year=year,
-            media_type=MEDIA_TYPE,
-            content=dump({"resourceType": "Bundle", "type": "collection", "entry": group}, sort=False),
-            source_digest=source_digest,
-        )
-        for (category, year), group in groups.items()
-    ]
+    content = content.removeprefix(BOM)
+    groups = _Groups(bounded=False)
+    found = members(content)
+    if category is not None and not _is_fhir(content, found):
+        yield _other_json(content, category)
+        return
+    yield from _split_text(groups, content, found)
+    yield from groups.flush()
 
 
-def category_of(resource: dict[str, Any]) -> Category:
-    """Return the category of a resource; restricted ones come first."""
-    labels = [_code(coding) for coding in _list(_dict(resource.get("meta")).get("security"))]
-    codes = list(_codes(resource))
-    for found in (*(BY_LABEL.get(label) for label in labels), *(SENSITIVE.get(code) for code in codes)):
-        if found is not None:
-            return found
+def split_stream(file: BinaryIO) -> Iterator[Piece]:
+    """Yield the records of a Bundle that may be larger than memory; the file is read twice.
+
+    Raises:
+        InputError: as `split_json`, or one entry has more than MAX_PIECE bytes.
+    """
+    groups = _Groups(bounded=True)
+    yield from _split_file(groups, file)
+    yield from groups.flush()
+
+
+def split_lines(file: BinaryIO) -> Iterator[Piece]:
+    """Yield the records of NDJSON, one resource or Bundle on each line, holding no more than some lines.
+
+    Raises:
+        InputError: as `split_json`, or one line has more than MAX_PIECE bytes.
+    """
+    groups, number = _Groups(bounded=True), 0
+    while line := file.readline(MAX_PIECE + 1):
+        number += 1
+        text = line.removeprefix(BOM).strip(BLANKS)
+        try:
+            if len(line) > MAX_PIECE:
+                raise InputError(f"more than {MAX_PIECE} bytes")
+            if b'"Bundle"' in text:
+                yield from _split_text(groups, text, members(text))
+            elif text and not groups.add_resource(text):
+                yield from _split_file(groups, io.BytesIO(text))
+        except InputError as exc:
+            raise InputError(f"line {number}: {exc}", hint=exc.hint) from None
+        if groups.full:
+            yield from groups.overflow()
+    yield from groups.flush()
+
+
+def category_of(resource: dict[str, Any], compact: bytes | None = None) -> Category:
+    """Return the category of a resource; restricted ones come first.
+
+    Args:
+        resource: as `canonical.read` or `parse` returns it.
+        compact: JSON without blanks in which the resource stands, from `canonical.read`; saves most of the work.
+    """
+    if "meta" in resource:
+        for coding in _list(_dict(resource["meta"]).get("security")):
+            label = BY_LABEL.get(_code(coding))
+            if label is not None:
+                return label
+    # The text may name more codes than the resource has, never fewer: only a hit is worth the walk.
+    if compact is None or not _SENSITIVE.isdisjoint(_CODE.findall(compact)):
+        for code in _codes(resource):
+            if code in SENSITIVE:
+                return SENSITIVE[code]
     kind = resource.get("resourceType")
     if kind in ("Observation", "DiagnosticReport"):
         for concept in _list(resource.get("category")):
@@ -91,17 +180,234 @@ def year_of(resource: dict[str, Any]) -> int:
     """Return the year that a resource is about, or UNDATED."""
     if resource.get("resourceType") in _UNDATED_TYPES:
         return UNDATED
-    times = [resource.get(name) for name in _DATES]
-    times += [_dict(resource.get(name)).get("start") for name in _PERIODS]
-    for time in times:
-        if isinstance(time, str) and time[:4].isascii() and time[:4].isdigit():
-            return bounded_year(int(time[:4]))
+    for name in _DATES:
+        if name in resource and (year := _year(resource[name])) is not None:
+            return year
+    for name in _PERIODS:
+        if name in resource and (year := _year(_dict(resource[name]).get("start"))) is not None:
+            return year
     return UNDATED
 
 
 def bounded_year(year: int) -> int:
     """Return `year` if lanes exist for it, else UNDATED."""
     return year if FIRST_YEAR <= year <= datetime.now(UTC).year + 1 else UNDATED
+
+
+@dataclass
+class _Group:
+    """Entries of one category, year and type of Bundle that wait to become a record."""
+
+    entries: list[bytes] = field(default_factory=list)
+    attachments: dict[bytes, Attachment] = field(default_factory=dict)
+    size: int = 0
+    """Bytes that are held."""
+
+
+_Key = tuple[Category, int, bytes]
+
+
+class _Groups:
+    """The groups of one source."""
+
+    def __init__(self, *, bounded: bool) -> None:
+        self._bounded = bounded
+        self._groups: dict[_Key, _Group] = {}
+        self._size = 0
+        self.full = False
+        """Whether `overflow` has records to yield."""
+
+    def add_entry(self, text: bytes, kind: bytes) -> None:
+        """Put one entry of a Bundle into its group.
+
+        Args:
+            text: the entry, or a view into the Bundle.
+            kind: the Bundle's type, as JSON.
+        """
+        entry = bytes(text)
+        kept, attachments = pull_out(entry, depth=_ENTRY_DEPTH)
+        check_values(kept)
+        value, compact = read(kept, depth=_ENTRY_DEPTH)
+        if not isinstance(value, dict):
+            raise InputError("the Bundle's entry is no list of objects")
+        resource = value.get("resource")
+        if resource is not None and not isinstance(resource, dict):
+            raise InputError("a Bundle entry's resource is no object")
+        key = (category_of(resource, compact), year_of(resource), kind) if resource else (*_NOWHERE, kind)
+        size = len(kept)
+        if kept is entry and not self._bounded:
+            # What is unchanged stays a view where the whole source is in memory anyway.
+            kept = text
+        self._put(key, kept, size, attachments)
+
+    def add_resource(self, text: bytes) -> bool:
+        """Put a resource that stands alone into its group; return False, and do nothing, if it is a Bundle."""
+        kept, attachments = pull_out(text)
+        check_values(kept)
+        value, compact = read(kept)
+        if not isinstance(value, dict) or not isinstance(value.get("resourceType"), str):
+            raise InputError(_NOT_FHIR, hint="other files: name their category, for example --category documents")
+        if value["resourceType"] == "Bundle":
+            return False
+        key = (category_of(value, compact), year_of(value), _COLLECTION)
+        self._put(key, b'{"resource":%b}' % kept, len(kept), attachments)
+        return True
+
+    def overflow(self) -> Iterator[Piece]:
+        """Yield the records that are full."""
+        for key in [key for key, group in self._groups.items() if group.size >= GROUP_SIZE]:
+            yield from self._take(key)
+        while self._size >= GROUPS_SIZE:
+            # `max` takes the oldest of equals: nothing depends on chance.
+            yield from self._take(max(self._groups, key=lambda key: self._groups[key].size))
+        self.full = False
+
+    def flush(self) -> Iterator[Piece]:
+        """Yield what is left."""
+        for key in list(self._groups):
+            yield from self._take(key)
+
+    def _put(self, key: _Key, entry: bytes, size: int, attachments: list[Attachment]) -> None:
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = _Group()
+        group.entries.append(entry)
+        size += _ENTRY_COST
+        for attachment in attachments:
+            if attachment.digest not in group.attachments:
+                group.attachments[attachment.digest] = attachment
+                size += len(attachment.data) + _ENTRY_COST
+        group.size += size
+        self._size += size
+        self.full = self._bounded and (self.full or group.size >= GROUP_SIZE or self._size >= GROUPS_SIZE)
+
+    def _take(self, key: _Key) -> Iterator[Piece]:
+        category, year, kind = key
+        group = self._groups.pop(key)
+        self._size -= group.size
+        content = b'{"resourceType":"Bundle","type":%b,"entry":[%b]}' % (kind, b",".join(group.entries))
+        group.entries.clear()
+        yield Piece(category, year, MEDIA_TYPE, content)
+        del content
+        for attachment in group.attachments.values():
+            yield Piece(category, year, attachment.media_type, attachment.data)
+
+
+def _split_text(groups: _Groups, content: bytes, found: dict[str, bytes] | None) -> Iterator[Piece]:
+    """Yield the records of a Bundle or single resource that is held in memory.
+
+    Args:
+        groups: where what isn't full yet goes.
+        content: the text.
+        found: its `members`, if they could be told fast.
+    """
+    if found is None or _string(found.get("resourceType")) is None:
+        yield from _split_file(groups, io.BytesIO(content))
+        return
+    if _string(found["resourceType"]) != "Bundle":
+        groups.add_resource(content)
+        return
+    entries = items(found["entry"]) if "entry" in found else []
+    if entries is None:
+        yield from _split_file(groups, io.BytesIO(content))
+        return
+    kind = _TYPES.get(_string(found.get("type")) or "", _COLLECTION)
+    yield from _add_entries(groups, entries, kind)
+    yield from _shell({key: bytes(value) for key, value in found.items() if key != "entry"}, bool(entries))
+
+
+def _split_file(groups: _Groups, file: BinaryIO) -> Iterator[Piece]:
+    """Yield the records of a Bundle that is cut piece by piece, or of a single resource."""
+    shell, count = _survey(Cutter(file))
+    file.seek(0)
+    if _string(shell.get("resourceType")) != "Bundle":
+        content = file.read(MAX_PIECE + 1)
+        if len(content) > MAX_PIECE:
+            raise InputError(f"a single resource of more than {MAX_PIECE} bytes")
+        groups.add_resource(content.removeprefix(BOM).strip(BLANKS))
+        return
+    if "entry" in shell:
+        raise InputError("the Bundle's entry is no list of objects")
+    kind = _TYPES.get(_string(shell.get("type")) or "", _COLLECTION)
+    cutter = Cutter(file)
+    for key in cutter.names():
+        if key == "entry":
+            yield from _add_entries(groups, cutter.items(), kind)
+        else:
+            cutter.value()
+    yield from _shell(shell, count > 0)
+
+
+def _survey(cutter: Cutter) -> tuple[dict[str, bytes], int]:
+    """Return what a JSON object holds besides its list of entries, and how many entries it has."""
+    if cutter.peek() not in (b"{", b""):
+        raise InputError(_NOT_FHIR)
+    found: dict[str, bytes] = {}
+    size, count = 0, -1
+    for key in cutter.names():
+        if key in found or (key == "entry" and count >= 0):
+            raise InputError("a JSON object has a doubled key")
+        if key == "entry" and cutter.peek() == b"[":
+            count = sum(1 for _ in cutter.items())
+            continue
+        found[key] = cutter.value()
+        size += len(found[key])
+        if len(found) > _MAX_MEMBERS or size > MAX_PIECE:
+            raise InputError(f"more than {_MAX_MEMBERS} members or {MAX_PIECE} bytes outside the list of entries")
+    cutter.end()
+    return found, count
+
+
+def _add_entries(groups: _Groups, entries: Iterable[bytes], kind: bytes) -> Iterator[Piece]:
+    for number, entry in enumerate(entries, 1):
+        try:
+            groups.add_entry(entry, kind)
+        except InputError as exc:
+            raise InputError(f"entry {number}: {exc}", hint=exc.hint) from None
+        if groups.full:
+            yield from groups.overflow()
+
+
+def _shell(found: dict[str, bytes], has_entries: bool) -> Iterator[Piece]:
+    """Yield what a Bundle says about itself, if its other records don't say it."""
+    plain = set(found) <= {"resourceType", "type"}
+    if has_entries and plain and ("type" not in found or _string(found["type"]) in _TYPES):
+        return
+    text = b"{" + b",".join(json.dumps(key).encode() + b":" + value for key, value in found.items()) + b"}"
+    kept, attachments = pull_out(text)
+    check_values(kept)
+    value, compact = read(kept)
+    category = category_of(value, compact)
+    yield Piece(category, UNDATED, MEDIA_TYPE, kept)
+    for attachment in {attachment.digest: attachment for attachment in attachments}.values():
+        yield Piece(category, UNDATED, attachment.media_type, attachment.data)
+
+
+def _is_fhir(content: bytes, found: dict[str, bytes] | None) -> bool:
+    if found is not None:
+        return _string(found.get("resourceType")) is not None
+    # Only `Cutter` can tell; whatever names a resourceType anywhere is treated as FHIR.
+    return b"resourceType" in content
+
+
+def _other_json(content: bytes, category: Category) -> Piece:
+    """Return JSON that isn't FHIR as one record; the codes of FHIR inside it still make it restricted."""
+    check_values(content)
+    value, compact = read(content)
+    if category not in RESTRICTED and not _SENSITIVE.isdisjoint(_CODE.findall(compact)):
+        category = next((SENSITIVE[code] for code in _codes(value) if code in SENSITIVE), category)
+    return Piece(category, UNDATED, "application/json", content)
+
+
+def _string(text: bytes | None) -> str | None:
+    """Return the string that a short JSON text is, or None."""
+    if text is None or len(bytes(text)) > 256:
+        return None
+    try:
+        value, _ = read(bytes(text))
+    except InputError:
+        return None
+    return value if isinstance(value, str) else None
 
 
 def _codes(value: Any) -> Iterator[str]:
@@ -116,6 +422,12 @@ def _codes(value: Any) -> Iterator[str]:
             stack.extend(v for v in item.values() if isinstance(v, (dict, list)))
         elif isinstance(item, list):
             stack.extend(v for v in item if isinstance(v, (dict, list)))
+
+
+def _year(time: Any) -> int | None:
+    if isinstance(time, str) and (digits := time[:4]).isascii() and digits.isdigit():
+        return bounded_year(int(digits))
+    return None
 
 
 def _code(coding: Any) -> str:

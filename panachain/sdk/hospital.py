@@ -7,28 +7,27 @@ Follows design section 8 (Publish).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from panachain.errors import (
-    AccessDeniedError,
-    DiskError,
-    TransactionError,
-    UsageError,
-)
+from panachain.chain.mainchain import STORING
+from panachain.errors import AccessDeniedError, DiskError, InputError, TransactionError, UsageError
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.records import PlainRecord, RecordInfo
 from panachain.model.scope import Category
-from panachain.records import publish
-from panachain.records.journal import Journal
+from panachain.records.journal import Batch, Journal
 from panachain.records.lanes import Pairing, open_pairing
-from panachain.records.sources import read_source
+from panachain.records.publish import BatchBuilder, PreparedBatch
+from panachain.records.sources import Source, find_sources
 from panachain.sdk.base import ActorSession
 from panachain.sdk.results import PublishedView, UploadReport
 from panachain.storage.cid import CID, DAG_CBOR, RAW
 
 Progress = Callable[..., None]
+_REORG_DEPTH: Final = 64
+"""Blocks under the newest one within which a storage transaction is looked for again."""
 
 
 class Hospital(ActorSession):
@@ -42,7 +41,18 @@ class Hospital(ActorSession):
         Raises:
             AccessDeniedError: the patient hasn't paired with this hospital.
         """
-        digest = self.network.sidechain.pairing(patient.address, self.address)
+        return self.pairings([patient])[0]
+
+    def pairings(self, patients: Sequence[Actor]) -> list[Pairing]:
+        """Fetch and open the pairings with several patients.
+
+        Raises:
+            AccessDeniedError: one of them hasn't paired with this hospital.
+        """
+        digests = self.network.sidechain.pairings([patient.address for patient in patients], self.address)
+        return [self._open_pairing(patient, digest) for patient, digest in zip(patients, digests, strict=True)]
+
+    def _open_pairing(self, patient: Actor, digest: bytes | None) -> Pairing:
         if digest is None:
             raise AccessDeniedError(
                 f"{patient.handle} hasn't paired with {self.profile.handle}; nothing was published",
@@ -65,38 +75,61 @@ class Hospital(ActorSession):
         dry_run: bool = False,
         progress: Progress | None = None,
     ) -> UploadReport:
-        """Publish files and folders to a patient's lanes, in one storage transaction.
+        """Publish files and folders to a patient's lanes; see `upload_many`."""
+        return self.upload_many([(path, patient) for path in paths], category, dry_run=dry_run, progress=progress)
+
+    def upload_many(
+        self,
+        assigned: Sequence[tuple[Path | str, str]],
+        category: Category | None = None,
+        *,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> UploadReport:
+        """Publish files and folders of any number of patients, in as few storage transactions as hold them.
 
         The same source is published once for one patient; a killed upload is finished by the same call.
 
         Args:
-            paths: files and folders.
-            patient: profile name, handle or address.
+            assigned: files and folders, each with the patient whom it is about: profile name, handle or address.
             category: for files whose kind doesn't tell.
             dry_run: read and split only.
-            progress: called as progress(done, total, unit="records").
+            progress: called as progress(done, total, unit="bytes") and progress(done, 0, unit="records").
 
         Raises:
-            InputError: a file can't be read as what it claims to be; nothing was published.
-            AccessDeniedError: the patient hasn't paired with this hospital.
+            InputError: a file can't be read as what it claims to be; nothing of its batch was published.
+            AccessDeniedError: a patient hasn't paired with this hospital; nothing was published.
         """
         self._check_registered()
-        who = self.network.resolve(patient, Role.PATIENT)
-        pairing = self.pairing(who)
-        records = [record for path in paths for record in read_source(Path(path), category)]
-        if not records:
-            raise UsageError("there is nothing to publish in what was named")
+        names = list(dict.fromkeys(patient for _, patient in assigned))
+        patients = self.network.resolve_many(names, Role.PATIENT)
+        pairings = dict(zip(names, self.pairings(patients), strict=True))
+        sources = (
+            (source, pairings[patient]) for path, patient in assigned for source in find_sources([Path(path)], category)
+        )
         journal = Journal(self.profile.folder / "journal.sqlite")
         try:
             with journal.exclusive():
+                upload = _Upload(dry_run=dry_run, progress=progress, total=_size([path for path, _ in assigned]))
                 if not dry_run:
-                    self._finish_pending(journal)
-                new = [r for r in records if not journal.published(who.address, r.source_digest)]
-                # The same file named twice in one call counts once as well.
-                new = list({(r.source_digest, r.category, r.year, r.content): r for r in new}.values())
-                if dry_run or not new:
-                    return _report(new, len(records) - len(new), dry_run=dry_run)
-                return self._publish(journal, pairing, new, len(records) - len(new), progress)
+                    self._settle(journal)
+                self._publish(journal, sources, upload)
+                if not upload.records and not upload.skipped:
+                    raise UsageError("there is nothing to publish in what was named")
+                return upload.report()
+        finally:
+            journal.close()
+
+    def settle(self) -> int:
+        """Finish what an interrupted upload began, and send again what a reorganisation took off the chain.
+
+        Returns:
+            How many storage transactions were sent.
+        """
+        journal = Journal(self.profile.folder / "journal.sqlite")
+        try:
+            with journal.exclusive():
+                return self._settle(journal)
         finally:
             journal.close()
 
@@ -122,97 +155,198 @@ class Hospital(ActorSession):
             hint="ask the patient for a grant: a practitioner of the hospital runs panachain request",
         )
 
-    def _publish(
-        self,
-        journal: Journal,
-        pairing: Pairing,
-        new: list[PlainRecord],
-        skipped: int,
-        progress: Progress | None,
-    ) -> UploadReport:
-        manifests = self.network.manifests_of(self.address)
-        total = len(new)
+    def _publish(self, journal: Journal, sources: Iterable[tuple[Source, Pairing]], upload: _Upload) -> None:
+        """Split, seal and send, batch by batch."""
+        builder: BatchBuilder | None = None
+        done: list[tuple[Address, bytes]] = []
+        seen: set[tuple[Address, bytes]] = set()
         try:
-            batch = publish.prepare(
-                new,
-                pairing=pairing,
-                store=self.network.store,
-                signer=self._seed.signer(),
-                sequence=len(manifests) + 1,
-                previous=CID(DAG_CBOR, manifests[-1]) if manifests else None,
-                counters=journal.counters(pairing.patient, pairing.generation),
-                at=int(time.time()),
-                progress=None if progress is None else lambda done, _: progress(done, total, unit="records"),
-            )
+            for source, pairing in sources:
+                name = (pairing.patient, source.identity)
+                # The same file named twice in one call counts once as well.
+                if name in seen or journal.source_done(*name):
+                    upload.skip(source.size, journal.parts(*name))
+                    continue
+                seen.add(name)
+                known = journal.parts(*name)
+                for record in source.records():
+                    if record.part in known:
+                        upload.skip(0, {record.part})
+                        continue
+                    upload.take(record)
+                    if upload.dry_run:
+                        continue
+                    builder = builder or self._builder()
+                    builder.add(record, pairing, journal.counters(pairing.patient, pairing.generation))
+                    if builder.full:
+                        # The source isn't done: its next record begins another batch.
+                        self._send(journal, builder, done, upload)
+                        builder, done = None, []
+                upload.advance(source.size)
+                done.append(name)
+            if builder is not None:
+                self._send(journal, builder, done, upload)
+            elif done and not upload.dry_run:
+                journal.finish_sources(done)
         except OSError as exc:
-            raise DiskError(f"the records can't be stored: {exc.strerror}; nothing was published") from exc
-        journal.prepare(
-            patient=pairing.patient,
-            generation=pairing.generation,
-            manifest=str(batch.root),
-            sequence=batch.sequence,
-            records=batch.journal_records,
-            sources=(record.source_digest for record in new),
-            counters=batch.counters,
-        )
-        tx, gas = self._send(batch.root, len(batch.records))
-        journal.mined(batch.sequence, tx)
-        infos = tuple(
-            _with_header(published.info, entry.header)
-            for published, entry in zip(batch.records, batch.journal_records, strict=True)
-        )
-        return UploadReport(
-            records=infos,
-            skipped=skipped,
-            plain_bytes=sum(info.size for info in infos),
-            sealed_bytes=sum(published.sealed_size for published in batch.records),
-            manifest_cid=str(batch.root),
-            sequence=batch.sequence,
-            tx=tx,
-            gas=gas,
+            raise DiskError(
+                f"the records can't be stored: {exc.strerror}; nothing of this batch was published"
+            ) from exc
+        except InputError as exc:
+            if upload.batches:
+                raise InputError(f"{exc} after {upload.published} records of earlier batches", hint=exc.hint) from exc
+            raise
+        finally:
+            if builder is not None:
+                builder.close()
+
+    def _builder(self) -> BatchBuilder:
+        manifests = self.network.manifests_of(self.address)
+        return BatchBuilder(
+            self.network.store,
+            hospital=self.address,
+            signer=self._seed.signer(),
+            sequence=len(manifests) + 1,
+            previous=CID(DAG_CBOR, manifests[-1]) if manifests else None,
+            at=int(time.time()),
         )
 
-    def _finish_pending(self, journal: Journal) -> None:
-        """Send the storage transactions that an interrupted upload prepared, unless they are on chain already."""
+    def _send(
+        self, journal: Journal, builder: BatchBuilder, done: list[tuple[Address, bytes]], upload: _Upload
+    ) -> None:
+        batch = builder.finish()
+        builder.close()
+        prepared = journal.prepare(
+            sequence=batch.sequence,
+            manifest=str(batch.root),
+            list_cid=str(batch.list_cid),
+            records=batch.journal_records,
+            done=done,
+            counters=batch.counters,
+        )
+        tx, gas = self._store(journal, prepared)
+        upload.sent(batch, tx, gas)
+
+    def _settle(self, journal: Journal) -> int:
+        """Bring every batch of the journal on chain, in order; return how many had to be sent."""
+        newest = self.network.mainchain.head_block().number
+        recent = journal.mined_since(newest - _REORG_DEPTH)
+        if not recent and not journal.pending():
+            return 0
+        on_chain = {event.sequence: event for event in self.network.mainchain.storage_events(hospital=self.address)}
+        for batch in recent:
+            # A reorganisation may have put it into another block, or nowhere.
+            if batch.sequence not in on_chain:
+                journal.vanished(batch.sequence)
+        sent = 0
         for batch in journal.pending():
-            on_chain = {event.sequence: event for event in self.network.mainchain.storage_events(hospital=self.address)}
             mined = on_chain.get(batch.sequence)
             if mined is None:
-                tx, _ = self._send(CID.parse(batch.manifest), batch.count)
+                self._store(journal, batch)
+                sent += 1
             elif mined.manifest == CID.parse(batch.manifest).digest:
-                tx = mined.tx_hash
+                journal.mined(batch.sequence, mined.tx_hash, mined.block)
             else:
                 raise TransactionError(
                     f"storage transaction {batch.sequence} on chain has another manifest than this profile's journal",
                     hint="is the same hospital profile used on another machine?",
                 )
-            journal.mined(batch.sequence, tx)
+        return sent
 
-    def _send(self, root: CID, count: int) -> tuple[str, int]:
-        receipt = self.network.mainchain.store(self._sender(), root.digest, count)
+    def _store(self, journal: Journal, batch: Batch) -> tuple[str, int]:
+        """Send a batch's storage transaction, or the one that was signed for it before."""
+        sender = self._sender()
+
+        def signed(tx_hash: str, raw: str) -> None:
+            journal.sending(batch.sequence, tx_hash, raw)
+
+        before = journal.sent(batch.sequence)
+        # With the same nonce only one of them can ever be mined, so nothing is stored twice.
+        receipt = sender.resend(before, what=STORING, signed=signed) if before else None
+        if receipt is None:
+            digest = CID.parse(batch.manifest).digest
+            receipt = self.network.mainchain.store(sender, digest, batch.count, signed=signed)
+        journal.mined(batch.sequence, receipt.tx_hash, receipt.block)
         return receipt.tx_hash, receipt.gas_used
 
 
-def _with_header(info: RecordInfo, header: str) -> RecordInfo:
-    return replace(info, header_cid=header)
+@dataclass
+class _Upload:
+    """What an upload has done so far."""
 
+    dry_run: bool
+    progress: Progress | None
+    total: int
+    """Bytes of the sources."""
+    done: int = 0
+    skipped: int = 0
+    records: list[RecordInfo] = field(default_factory=list)
+    batches: list[tuple[PreparedBatch, str, int]] = field(default_factory=list)
+    published: int = 0
+    taken: int = 0
 
-def _report(records: Sequence[PlainRecord], skipped: int, *, dry_run: bool) -> UploadReport:
-    infos = tuple(
-        RecordInfo(
-            hospital=Address(""),
-            category=record.category,
-            year=record.year,
-            media_type=record.media_type,
-            size=len(record.content),
-            digest=b"",
-            stored_at=0,
-            header_cid="",
-            content_cid="",
-            envelope_cid="",
-            content_index=0,
-            generation=0,
+    def take(self, record: PlainRecord) -> None:
+        self.taken += 1
+        if self.dry_run:
+            self.records.append(_planned(record))
+        if self.progress is not None:
+            self.progress(self.taken, 0, unit="records")
+
+    def skip(self, size: int, parts: set[int]) -> None:
+        self.skipped += len(parts)
+        self.advance(size)
+
+    def advance(self, size: int) -> None:
+        self.done += size
+        if self.progress is not None:
+            self.progress(self.done, self.total, unit="bytes")
+
+    def sent(self, batch: PreparedBatch, tx: str, gas: int) -> None:
+        self.batches.append((batch, tx, gas))
+        self.published += len(batch.records)
+        self.records.extend(record.info for record in batch.records)
+
+    def report(self) -> UploadReport:
+        last = self.batches[-1] if self.batches else None
+        return UploadReport(
+            records=tuple(self.records),
+            skipped=self.skipped,
+            plain_bytes=sum(info.size for info in self.records),
+            sealed_bytes=sum(record.sealed_size for batch, _, _ in self.batches for record in batch.records),
+            manifest_cid=str(last[0].root) if last else "",
+            sequence=last[0].sequence if last else 0,
+            tx=last[1] if last else "",
+            gas=sum(gas for _, _, gas in self.batches),
+            transactions=tuple(tx for _, tx, _ in self.batches),
+            dry_run=self.dry_run,
         )
-        for record in records
+
+
+def _planned(record: PlainRecord) -> RecordInfo:
+    return RecordInfo(
+        hospital=Address(""),
+        category=record.category,
+        year=record.year,
+        media_type=record.media_type,
+        size=record.size,
+        digest=b"",
+        stored_at=0,
+        header_cid="",
+        content_cid="",
+        envelope_cid="",
+        content_index=0,
+        generation=0,
     )
-    return UploadReport(infos, skipped, sum(info.size for info in infos), 0, dry_run=dry_run)
+
+
+def _size(paths: Iterable[Path | str]) -> int:
+    """Return the bytes of files and of what is below folders, as far as they can be looked at."""
+    return sum(_sizes([Path(path) for path in paths]))
+
+
+def _sizes(paths: Iterable[Path]) -> Iterator[int]:
+    for path in paths:
+        if path.is_dir():
+            yield from (item.stat().st_size for item in path.rglob("*") if item.is_file())
+        elif path.is_file():
+            yield path.stat().st_size

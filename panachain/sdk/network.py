@@ -23,6 +23,7 @@ from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
 from panachain.records.locate import HospitalHeads
 from panachain.sdk.profiles import load_profile
+from panachain.sdk.storage import open_store
 from panachain.storage.blocks import BlobStore
 
 
@@ -38,7 +39,7 @@ class Network:
         self.side_rpc = Rpc(config.sidechain_rpc or side["url"], timeout=config.timeout)
         self.mainchain = Mainchain(self.main_rpc, main["contracts"], main["chainId"], from_block=main["fromBlock"])
         self.sidechain = Sidechain(self.side_rpc, side["contracts"], side["chainId"], from_block=side["fromBlock"])
-        self.store: BlobStore = _open_store(config, description.get("ipfs", {"kind": "embedded"}))
+        self.store: BlobStore = open_store(config, description.get("ipfs", {"kind": "embedded"}))
         self.threshold: int = description["threshold"]
         self.faucet: bool = description.get("faucet", False)
         """Whether the mainchain is a local development chain that gives ether for nothing."""
@@ -157,10 +158,29 @@ class Network:
             hint="give a profile name of this machine, a handle such as pat-…, or an address",
         )
 
-    def _candidates(self, text: str) -> Sequence[Actor]:
-        address = text
+    def resolve_many(self, texts: Sequence[str], *roles: Role) -> list[Actor]:
+        """Return the registered actor that each text names; the chains are asked once for all.
+
+        Raises:
+            UnknownActorError: nobody fits one of them.
+        """
+        addresses = [self._address_of(text) for text in texts]
+        people = self.sidechain.identities([Address(one) for one in addresses if one.startswith("0x")])
+        known = {actor.address: actor for actor in people if not roles or actor.role in roles}
+        # Handles and public actors are the rare case, and are looked up one by one.
+        return [
+            known.get(Address(address)) or self.resolve(text, *roles)
+            for address, text in zip(addresses, texts, strict=True)
+        ]
+
+    def _address_of(self, text: str) -> str:
+        """Return the address of a profile of this machine, or the text itself."""
         if not text.startswith("0x") and (self.home / "profiles" / text / "profile.json").is_file():
-            address = load_profile(self.home, text).address
+            return load_profile(self.home, text).address
+        return text
+
+    def _candidates(self, text: str) -> Sequence[Actor]:
+        address = self._address_of(text)
         if address.startswith("0x"):
             found = [self._actor(address)]
             return [actor for actor in found if actor is not None]
@@ -171,15 +191,3 @@ class Network:
         if len(address) != 42:
             return None
         return self.mainchain.actor(Address(address)) or self.sidechain.identity(Address(address))
-
-
-def _open_store(config: Config, description: dict[str, Any]) -> BlobStore:
-    kind = description["kind"] if config.ipfs == "auto" else config.ipfs
-    if kind == "kubo":
-        # Imported here: only who uses Kubo pays for its client.
-        from panachain.storage.kubo import KuboStore
-
-        return KuboStore(description.get("api", config.ipfs_api))
-    from panachain.storage.embedded import EmbeddedStore
-
-    return EmbeddedStore(config.home / "blocks")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -34,8 +35,9 @@ from panachain.proxy import messages
 from panachain.proxy.client import post
 from panachain.records import header
 from panachain.records.lanes import make_pairing, seal_pairing
-from panachain.records.locate import locate, open_manifests, read_content
+from panachain.records.locate import locate, open_manifests
 from panachain.sdk.base import ActorSession
+from panachain.sdk.opening import open_records
 from panachain.sdk.profiles import write_private
 from panachain.sdk.requests import open_request
 from panachain.sdk.results import LogEntry, OpenedRecord, PolicyView, RequestView, RevocationReport
@@ -76,6 +78,7 @@ class Patient(ActorSession):
         blob = seal_pairing(pairing, receiving_key=who.receiving_key, signer=self._seed.signer())
         cid = CID.of(RAW, blob)
         self.network.store.put_block(cid, blob)
+        self.network.store.pin(cid)
         receipt = self.network.sidechain.pair(self._sender(sidechain=True), who.address, cid.digest)
         return {
             "schema": "panachain/pairing/1",
@@ -138,6 +141,7 @@ class Patient(ActorSession):
         # The one-time key counts as used before anything is signed with it.
         self._use_index(index)
         self.network.store.put_block(cid, prepared.sealed_terms)
+        self.network.store.pin(cid)
         account = Account(prepared.account_key)
         deadline = int(head.time) + _DEADLINE
         on_chain = Grant(terms.policy_id, terms.starts_at, terms.expires_at, deadline, cid.digest)
@@ -382,11 +386,14 @@ class Patient(ActorSession):
             for scope in scopes:
                 lane = self._seed.lane(scope, GENERATION)
                 locator = self._seed.locator_key(scope, GENERATION)
-                for found in locate(self.network.store, heads, manifests, locator):
-                    envelope = self.network.store.get_block(CID.parse(found.info.envelope_cid))
-                    key = umbral.unwrap(lane, header.wrap_at(envelope, found.wrap_index))
-                    content = read_content(self.network.store, found, key)
-                    yield OpenedRecord(found.info, content, {"hospital": heads.hospital, "opened_as": "patient"})
+                headers = list(locate(self.network.store, heads, manifests, locator))
+                wraps = {found.info.envelope_cid: found.wrap_index for found in headers}
+                envelope_keys = {
+                    cid: umbral.unwrap(lane, header.wrap_at(self.network.store.get_block(CID.parse(cid)), index))
+                    for cid, index in wraps.items()
+                }
+                for _, record in open_records(self.network.store, headers, envelope_keys):
+                    yield replace(record, provenance={"hospital": heads.hospital, "opened_as": "patient"})
 
     def _own_policy(self, policy_id: PolicyId) -> tuple[int, Terms]:
         for index, terms, _, _ in self._walk():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from panachain.chain.evm import Account
@@ -22,8 +23,9 @@ from panachain.model.scope import Category, Purpose
 from panachain.proxy import messages
 from panachain.proxy.client import collect, post
 from panachain.records import header
-from panachain.records.locate import locate, open_manifests, read_content
+from panachain.records.locate import locate, open_manifests
 from panachain.sdk.base import ActorSession
+from panachain.sdk.opening import open_records
 from panachain.sdk.patient import policy_view
 from panachain.sdk.requests import open_request, seal_request
 from panachain.sdk.results import OpenedRecord, PolicyView, RequestView
@@ -106,11 +108,10 @@ class Practitioner(ActorSession):
                     raise IntegrityError(f"hospital {heads.hospital} put another patient's record into the lane")
                 seen.update(found.info.header_cid for found in headers)
                 envelope_keys = self._envelope_keys(terms, number, lane, headers, wanted)
-                for found in headers:
-                    # 7. Fetch content, check the CID, open. (6 is in `_envelope_keys` and `read_content`.)
-                    content = read_content(self.network.store, found, envelope_keys[found.info.envelope_cid])
+                # 7. Fetch content, check the CID, open. (6 is in `_envelope_keys` and `open_records`.)
+                for found, record in open_records(self.network.store, headers, envelope_keys):
                     # 8. Hand out the plaintext with its provenance.
-                    yield OpenedRecord(found.info, content, _provenance(policy, terms, lane, found, wanted))
+                    yield replace(record, provenance=_provenance(policy, terms, lane, found, wanted))
 
     def ask_proxies(self, policy_id: PolicyId) -> None:
         """Ask the proxies for a key without looking at the rules first: what a dishonest client would do.
@@ -141,6 +142,7 @@ class Practitioner(ActorSession):
         blob = seal_request(categories, purpose, note, readers=[who.receiving_key, self._seed.receiving().public])
         cid = CID.of(RAW, blob)
         self.network.store.put_block(cid, blob)
+        self.network.store.pin(cid)
         expires_at = int(time.time()) + _REQUEST_DAYS * 86_400
         return self.network.sidechain.request(self._sender(sidechain=True), who.address, cid.digest, expires_at)
 
@@ -218,7 +220,7 @@ class Practitioner(ActorSession):
             ask=ask,
             what=f"opening lane {lane.scope.text} of policy {terms.policy_id}",
         )
-        # 6. Recover the envelope keys; `read_content` checks each against its commitment.
+        # 6. Recover the envelope keys; `open_records` checks each against its commitment.
         return {
             cid: umbral.unwrap_reencrypted(
                 secret,

@@ -1,18 +1,20 @@
 """What the SDK's methods return: frozen values that print themselves as JSON with a `schema`.
 
-Never holds a secret; `OpenedRecord.content` is the one place where plaintext is, and stays out of `repr`.
+Plaintext and content keys are in `OpenedRecord` alone, and stay out of its `repr`.
 Schemas are documented in docs/spec/cli.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import PolicyStatus, Receipt
 from panachain.model.records import RecordInfo
+from panachain.records.content import Content
 
 
 def iso(seconds: int) -> str:
@@ -77,6 +79,9 @@ class UploadReport:
     sequence: int = 0
     tx: str = ""
     gas: int = 0
+    """Of all transactions together."""
+    transactions: tuple[str, ...] = ()
+    """Hashes of the storage transactions, oldest first; the fields above tell of the last one."""
     dry_run: bool = False
 
     def to_json(self) -> dict[str, object]:
@@ -91,6 +96,7 @@ class UploadReport:
             "sequence": self.sequence,
             "tx": self.tx,
             "gas": self.gas,
+            "transactions": list(self.transactions),
             "dry_run": self.dry_run,
         }
 
@@ -118,12 +124,46 @@ class PublishedView:
 
 @dataclass(frozen=True)
 class OpenedRecord:
-    """A record in plaintext, with where it comes from."""
+    """A record that can be read, with where it comes from. Its bytes are fetched when they are asked for."""
 
     info: RecordInfo
-    content: bytes = field(repr=False)
     provenance: Mapping[str, object]
     """Hospital, manifest chain, policy and proxies: see docs/spec/cli.md."""
+    source: Content = field(repr=False)
+    """The sealed content, with its key."""
+    attachment: Callable[[bytes], bytes] | None = field(default=None, repr=False)
+    """Returns the attachment of a digest, for a Bundle whose attachments were sealed by themselves."""
+
+    @cached_property
+    def content(self) -> bytes:
+        """The whole plaintext, checked.
+
+        Raises:
+            IntegrityError: any byte doesn't fit.
+        """
+        plain = self.source.read()
+        if self.attachment is None:
+            return plain
+        # Imported here: only Bundles have attachments.
+        from panachain.records.attachments import restore
+
+        return restore(plain, self.attachment)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the plaintext in pieces, so that it may be larger than memory; only the end proves that all fits.
+
+        Raises:
+            IntegrityError: any byte doesn't fit.
+        """
+        if self.attachment is None:
+            return self.source.chunks()
+        return iter([self.content])
+
+    def read_range(self, offset: int, size: int) -> bytes:
+        """Return at most `size` bytes from `offset` on; of a large image at the cost of the leaves that hold them."""
+        if self.attachment is None:
+            return self.source.read_range(offset, size)
+        return self.content[offset : offset + size]
 
     def to_json(self) -> dict[str, object]:
         """Return everything but the plaintext as JSON, schema `panachain/opened/1`."""

@@ -5,7 +5,7 @@ Never says how blocks lie on disk. Follows design section 9 (embedded by default
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from panachain.storage.cid import CID
@@ -50,12 +50,37 @@ class BlobStore(Protocol):
         """Store a file of profile unixfs-v1-2025, given as its leaves, and return its CID."""
         ...
 
+    def add_made(self, size: int, make: Callable[[int, memoryview], None]) -> CID:
+        """Store a file of `size` bytes whose leaves are made in any order by any thread, and return its CID.
+
+        Args:
+            size: bytes of the file.
+            make: called as make(index, buffer); fills the buffer with leaf number `index`.
+        """
+        ...
+
     def read_file(self, cid: CID) -> Iterator[bytes]:
         """Yield a file's leaves, each checked against its CID."""
         ...
 
     def pin(self, cid: CID) -> None:
         """Keep the block and everything that it links from garbage collection."""
+        ...
+
+    def unpin(self, cid: CID) -> None:
+        """Give the block and what it links up to garbage collection; a missing pin is no error."""
+        ...
+
+    def pins(self) -> Iterator[CID]:
+        """Yield what is pinned."""
+        ...
+
+    def sizes(self) -> Iterator[tuple[CID, int, float]]:
+        """Yield CID, bytes and Unix time of storing (0 where it isn't known) of every block."""
+        ...
+
+    def delete_blocks(self, cids: Iterable[CID]) -> int:
+        """Remove blocks and return how many bytes they had; missing ones are no error."""
         ...
 
     def delete_block(self, cid: CID) -> None:

@@ -8,28 +8,43 @@ Follows docs/spec/formats.md.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 from panachain.errors import BlockNotFoundError, DiskError, StoreUnavailableError
 from panachain.storage import unixfs
-from panachain.storage.cid import CID
+from panachain.storage.cid import CID, RAW
 
 PACK_SIZE: Final = 256 << 20
 """Bytes after which a new pack is begun."""
 _FLUSH: Final = 8 << 20
-"""Bytes that `add_file` and `put_blocks` hold in memory before they write."""
+"""Bytes that are held in memory before they are written."""
+_WORKERS: Final = min(os.cpu_count() or 1, 4)
+"""Threads that make, hash and write a large file's leaves."""
+_SYNC_EVERY: Final = 128 << 20
+"""Bytes of a large file after which the disk is told to begin: it writes while the rest is sealed."""
+_OPEN_PACKS: Final = 64
+"""Packs that are held open for reading."""
+_Row = tuple[bytes, str, int, int, int]
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS block (
     cid    BLOB PRIMARY KEY,
     pack   TEXT NOT NULL,
     offset INTEGER NOT NULL,
-    size   INTEGER NOT NULL
+    size   INTEGER NOT NULL,
+    at     INTEGER NOT NULL DEFAULT 0   -- Unix seconds
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS block_pack ON block (pack);
 CREATE TABLE IF NOT EXISTS pin (cid BLOB PRIMARY KEY) WITHOUT ROWID;
 """
 
@@ -46,10 +61,12 @@ class EmbeddedStore:
             StoreUnavailableError: the folder can't be opened.
         """
         self.folder = folder
+        self._packs = folder / "packs"
         self._lock = threading.RLock()
-        self._pack: Path | None = None
+        self._pack: _Pack | None = None
+        self._open: OrderedDict[str, int] = OrderedDict()
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._packs.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._db = sqlite3.connect(
                 folder / "index.sqlite", timeout=60, isolation_level=None, check_same_thread=False
             )
@@ -60,8 +77,14 @@ class EmbeddedStore:
             raise StoreUnavailableError(f"the embedded store {folder} can't be opened: {exc}") from exc
 
     def close(self) -> None:
-        """Close the index."""
-        self._db.close()
+        """Close the index and the packs."""
+        with self._lock:
+            self._finish_pack()
+            while self._open:
+                os.close(self._open.popitem()[1])
+            self._db.close()
+
+    # Writing
 
     def put_block(self, cid: CID, data: bytes) -> None:
         """Store one block."""
@@ -74,127 +97,380 @@ class EmbeddedStore:
             IntegrityError: a CID isn't that of its bytes.
             DiskError: the disk refuses; the index names nothing of the failed write.
         """
-        buffer: list[tuple[CID, bytes]] = []
-        size = 0
-        for cid, data in blocks:
-            cid.check(data)
-            buffer.append((cid, data))
-            size += len(data)
-            if size >= _FLUSH:
-                self._write(buffer)
-                buffer, size = [], 0
-        self._write(buffer)
+        with _Writer(self) as writer:
+            for cid, data in blocks:
+                writer.put(cid, cid.check(data))
 
     def add_file(self, leaves: Iterable[bytes]) -> CID:
         """Store a file given as its leaves, and return its CID."""
-        buffer: list[tuple[CID, bytes]] = []
-        held = 0
+        with _Writer(self) as writer:
+            return unixfs.build(leaves, writer.put)
 
-        def put(cid: CID, data: bytes) -> None:
-            nonlocal held
-            buffer.append((cid, data))
-            held += len(data)
-            if held >= _FLUSH:
-                self._write(buffer)
-                buffer.clear()
-                held = 0
+    def add_made(self, size: int, make: Callable[[int, memoryview], None]) -> CID:
+        """Store a file of `size` bytes whose leaves are made in any order, on all cores, and return its CID.
 
-        root = unixfs.build(leaves, put)
-        self._write(buffer)
-        return root
+        Args:
+            size: bytes of the file.
+            make: called as make(index, buffer) from several threads; fills the buffer with leaf number `index`.
+
+        Raises:
+            DiskError: the disk refuses; the index names nothing of the failed write.
+        """
+        with _Writer(self) as writer:
+            sizes = unixfs.leaf_sizes(size)
+            with self._disk("a large file"):
+                digests = writer.make_leaves(size, make)
+            leaves = [(CID(RAW, digest), leaf) for digest, leaf in zip(digests, sizes, strict=True)]
+            return unixfs.link(leaves, writer.put)
+
+    def pin(self, cid: CID) -> None:
+        """Note that the block and what it links is wanted."""
+        with self._lock, self._disk("a pin"):
+            self._db.execute("INSERT OR IGNORE INTO pin VALUES (?)", (bytes(cid),))
+
+    def unpin(self, cid: CID) -> None:
+        """Note that the block is wanted no longer; a missing pin is no error."""
+        with self._lock, self._disk("a pin"):
+            self._db.execute("DELETE FROM pin WHERE cid = ?", (bytes(cid),))
+
+    def delete_block(self, cid: CID) -> None:
+        """Overwrite and forget one block; a missing one is no error."""
+        self.delete_blocks([cid])
+
+    def delete_blocks(self, cids: Iterable[CID]) -> int:
+        """Overwrite and forget blocks, and return how many bytes they had.
+
+        Packs of which less than half is left are written anew, unless somebody writes to them.
+        """
+        touched: set[str] = set()
+        freed = 0
+        with self._lock, self._disk("a deletion"):
+            for cid in cids:
+                row = self._find(cid)
+                if row is None:
+                    continue
+                pack, offset, size = row
+                self._db.execute("DELETE FROM block WHERE cid = ?", (bytes(cid),))
+                with open(self._packs / pack, "r+b") as file:
+                    file.seek(offset)
+                    file.write(bytes(size))
+                touched.add(pack)
+                freed += size
+            for pack in touched:
+                _sync_path(self._packs / pack)
+                self._compact(pack)
+            # The journal of the index would keep what was deleted.
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return freed
+
+    # Reading
 
     def get_block(self, cid: CID) -> bytes:
-        """Return a block, checked against its CID."""
+        """Return a block, checked against its CID; any thread may call it."""
         with self._lock:
-            row = self._db.execute("SELECT pack, offset, size FROM block WHERE cid = ?", (bytes(cid),)).fetchone()
-        if row is None:
-            raise BlockNotFoundError(f"the {self.name} has no block {cid}")
-        pack, offset, size = row
+            row = self._find(cid)
+            if row is None:
+                raise BlockNotFoundError(f"the {self.name} has no block {cid}")
+            pack, offset, size = row
+            descriptor = os.dup(self._descriptor(pack, cid))
         try:
-            with open(self._packs / pack, "rb") as file:
-                file.seek(offset)
-                data = file.read(size)
-        except FileNotFoundError:
-            raise BlockNotFoundError(f"the {self.name} has lost the pack that holds block {cid}") from None
+            data = os.pread(descriptor, size, offset)
         except OSError as exc:
             raise StoreUnavailableError(f"block {cid} can't be read: {exc.strerror}") from exc
+        finally:
+            os.close(descriptor)
         return cid.check(data)
 
     def has_block(self, cid: CID) -> bool:
         """Tell whether the index names the block."""
         with self._lock:
-            return self._db.execute("SELECT 1 FROM block WHERE cid = ?", (bytes(cid),)).fetchone() is not None
+            return self._find(cid) is not None
 
     def read_file(self, cid: CID) -> Iterator[bytes]:
         """Yield a file's leaves."""
         return unixfs.read(cid, self.get_block)
 
-    def pin(self, cid: CID) -> None:
-        """Note that the block is wanted."""
-        with self._lock:
-            self._db.execute("INSERT OR IGNORE INTO pin VALUES (?)", (bytes(cid),))
-
-    def delete_block(self, cid: CID) -> None:
-        """Overwrite and forget one block."""
-        with self._lock:
-            row = self._db.execute("SELECT pack, offset, size FROM block WHERE cid = ?", (bytes(cid),)).fetchone()
-            if row is None:
-                return
-            self._db.execute("DELETE FROM block WHERE cid = ?", (bytes(cid),))
-            pack, offset, size = row
-            with open(self._packs / pack, "r+b") as file:
-                file.seek(offset)
-                file.write(bytes(size))
-                file.flush()
-                os.fsync(file.fileno())
-
     def blocks(self) -> Iterator[CID]:
         """Yield the CID of every block, sorted."""
+        for cid, _, _ in self.sizes():
+            yield cid
+
+    def sizes(self) -> Iterator[tuple[CID, int, float]]:
+        """Yield CID, bytes and Unix time of storing of every block, sorted by CID."""
         with self._lock:
-            rows = self._db.execute("SELECT cid FROM block ORDER BY cid").fetchall()
+            rows = self._db.execute("SELECT cid, size, at FROM block ORDER BY cid").fetchall()
+        for raw, size, at in rows:
+            yield CID.from_bytes(raw), size, at
+
+    def pins(self) -> Iterator[CID]:
+        """Yield what is pinned, sorted."""
+        with self._lock:
+            rows = self._db.execute("SELECT cid FROM pin ORDER BY cid").fetchall()
         for (raw,) in rows:
             yield CID.from_bytes(raw)
 
-    @property
-    def _packs(self) -> Path:
-        return self.folder / "packs"
+    # Internal
 
-    def _write(self, blocks: list[tuple[CID, bytes]]) -> None:
+    def _find(self, cid: CID) -> tuple[str, int, int] | None:
+        row: tuple[str, int, int] | None = self._db.execute(
+            "SELECT pack, offset, size FROM block WHERE cid = ?", (bytes(cid),)
+        ).fetchone()
+        return row
+
+    def _descriptor(self, pack: str, cid: CID) -> int:
+        known = self._open.get(pack)
+        if known is None:
+            try:
+                known = os.open(self._packs / pack, os.O_RDONLY)
+            except FileNotFoundError:
+                raise BlockNotFoundError(f"the {self.name} has lost the pack that holds block {cid}") from None
+            except OSError as exc:
+                raise StoreUnavailableError(f"block {cid} can't be read: {exc.strerror}") from exc
+            self._open[pack] = known
+            if len(self._open) > _OPEN_PACKS:
+                os.close(self._open.popitem(last=False)[1])
+        self._open.move_to_end(pack)
+        return known
+
+    def _forget(self, pack: str) -> None:
+        descriptor = self._open.pop(pack, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _current_pack(self) -> _Pack:
+        if self._pack is not None and self._pack.end >= PACK_SIZE:
+            self._finish_pack()
+        if self._pack is None:
+            self._pack = _Pack(self._packs / f"{os.urandom(8).hex()}.pack")
+        return self._pack
+
+    def _finish_pack(self) -> None:
+        # Not closed: another thread may be writing to it, and the last one to let go of it closes it.
+        if self._pack is not None:
+            self._pack.sync()
+            self._pack = None
+
+    def _name(self, rows: list[_Row]) -> None:
+        """Let the index name blocks that are on disk."""
         with self._lock:
-            new = {cid: data for cid, data in blocks if not self.has_block(cid)}
-            if not new:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.executemany("INSERT OR IGNORE INTO block VALUES (?, ?, ?, ?, ?)", rows)
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _disk(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as exc:
+            # A torn tail must not be appended to: the next write begins a new pack.
+            self._pack = None
+            reason = exc.strerror if isinstance(exc, OSError) else str(exc)
+            raise DiskError(f"{what} can't be stored: {reason}; nothing of it is named") from exc
+
+    def _compact(self, pack: str) -> None:
+        path = self._packs / pack
+        rows = self._db.execute("SELECT cid, offset, size FROM block WHERE pack = ?", (pack,)).fetchall()
+        if 2 * sum(size for _, _, size in rows) >= path.stat().st_size:
+            return
+        with open(path, "rb") as file:
+            try:
+                # Its writer, in this process or another, holds the lock as long as it may append.
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            target = _Pack(self._packs / f"{os.urandom(8).hex()}.pack")
+            moved = []
+            for raw, offset, size in rows:
+                file.seek(offset)
+                moved.append((target.path.name, target.append(file.read(size)), raw))
+            target.sync()
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("UPDATE block SET pack = ?, offset = ? WHERE cid = ?", moved)
+            self._db.execute("COMMIT")
+            self._forget(pack)
+            path.unlink()
+            if not rows:
+                target.path.unlink()
+
+
+class _Pack:
+    """A pack that this process appends to. It is locked, so that nobody writes it anew meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.end = 0
+        self.descriptor = -1
+        self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(self.descriptor, fcntl.LOCK_SH)
+        # The file's name must be on disk as well.
+        _sync_path(path.parent)
+
+    def reserve(self, size: int) -> int:
+        """Return the offset of `size` bytes that are the caller's to write."""
+        offset = self.end
+        self.end += size
+        return offset
+
+    def append(self, data: bytes | bytearray) -> int:
+        """Write at the end and return the offset; not on disk before `sync`."""
+        offset = self.reserve(len(data))
+        _write_all(self.descriptor, memoryview(data), offset)
+        return offset
+
+    def sync(self) -> None:
+        """Wait until what was written is on disk."""
+        os.fdatasync(self.descriptor)
+
+    def __del__(self) -> None:
+        # Frees the lock too.
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+
+class _Writer:
+    """Blocks on their way into packs: all are on disk, and then named, when the context ends."""
+
+    def __init__(self, store: EmbeddedStore) -> None:
+        self._store = store
+        self._buffer: dict[CID, bytes] = {}
+        self._held = 0
+        self._rows: list[_Row] = []
+        self._packs: set[_Pack] = set()
+        self._at = int(time.time())
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if kind is not None:
+            return
+        with self._store._lock, self._store._disk(f"{len(self._rows) + len(self._buffer)} blocks"):
+            self._flush()
+            if self._rows:
+                for pack in self._packs:
+                    # A finished pack was synced when it was closed.
+                    if pack is self._store._pack:
+                        pack.sync()
+                self._store._name(self._rows)
+
+    def put(self, cid: CID, data: bytes) -> None:
+        """Take one block, whose CID was checked or computed by the caller."""
+        if cid in self._buffer or self._store.has_block(cid):
+            return
+        self._buffer[cid] = data
+        self._held += len(data)
+        if self._held >= _FLUSH:
+            with self._store._disk(f"{len(self._buffer)} blocks"):
+                self._flush()
+
+    def make_leaves(self, size: int, make: Callable[[int, memoryview], None]) -> list[bytes]:
+        """Let threads make, hash and write the leaves of a file, and return their digests."""
+        with self._store._lock:
+            pack = self._store._current_pack()
+            base = pack.reserve(size)
+        sizes = unixfs.leaf_sizes(size)
+        digests = [b""] * len(sizes)
+        numbers = count()
+        written = _Progress(pack)
+        failures: list[BaseException] = []
+
+        def work() -> None:
+            buffer = memoryview(bytearray(unixfs.CHUNK))
+            # `next` on a count is one step of the interpreter: no two threads get one number.
+            for index in iter(numbers.__next__, None):
+                if index >= len(sizes) or failures:
+                    return
+                leaf = buffer[: sizes[index]]
+                try:
+                    make(index, leaf)
+                    digests[index] = sha256(leaf).digest()
+                    _write_all(pack.descriptor, leaf, base + index * unixfs.CHUNK)
+                except BaseException as exc:  # noqa: BLE001
+                    # It is raised again below, in the caller's thread.
+                    failures.append(exc)
+                    return
+                written.add(len(leaf))
+
+        threads = [threading.Thread(target=work, name=f"leaves-{i}") for i in range(min(_WORKERS, len(sizes)))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        written.finish()
+        if failures:
+            raise failures[0]
+        for index, (digest, leaf_size) in enumerate(zip(digests, sizes, strict=True)):
+            offset = base + index * unixfs.CHUNK
+            self._rows.append((bytes(CID(RAW, digest)), pack.path.name, offset, leaf_size, self._at))
+        self._packs.add(pack)
+        return digests
+
+    def _flush(self) -> None:
+        with self._store._lock:
+            if not self._buffer:
+                return
+            pack = self._store._current_pack()
+            offset = pack.append(b"".join(self._buffer.values()))
+            for cid, data in self._buffer.items():
+                self._rows.append((bytes(cid), pack.path.name, offset, len(data), self._at))
+                offset += len(data)
+            self._packs.add(pack)
+            self._buffer, self._held = {}, 0
+
+
+class _Progress:
+    """Tells the disk to begin while more is made."""
+
+    def __init__(self, pack: _Pack) -> None:
+        self._pack = pack
+        self._bytes = 0
+        self._wake = threading.Semaphore(0)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._ended = False
+
+    def add(self, size: int) -> None:
+        with self._lock:
+            before = self._bytes // _SYNC_EVERY
+            self._bytes += size
+            if self._bytes // _SYNC_EVERY == before:
+                return
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="sync")
+                self._thread.start()
+        self._wake.release()
+
+    def finish(self) -> None:
+        if self._thread is not None:
+            self._ended = True
+            self._wake.release()
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.acquire()
+            if self._ended:
                 return
             try:
-                rows = self._append(new)
-                self._db.execute("BEGIN IMMEDIATE")
-                self._db.executemany("INSERT OR IGNORE INTO block VALUES (?, ?, ?, ?)", rows)
-                self._db.execute("COMMIT")
-            except (OSError, sqlite3.Error) as exc:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                # A torn tail must not be appended to: the next write begins a new pack.
-                self._pack = None
-                reason = exc.strerror if isinstance(exc, OSError) else str(exc)
-                raise DiskError(f"{len(new)} blocks can't be stored: {reason}; none of them is named") from exc
+                self._pack.sync()
+            except OSError:
+                # The last sync, in the caller's thread, tells of it.
+                return
 
-    def _append(self, new: dict[CID, bytes]) -> list[tuple[bytes, str, int, int]]:
-        """Append blocks to this process's pack and return their places; they are on disk when it returns."""
-        if self._pack is None or self._pack.stat().st_size >= PACK_SIZE:
-            self._packs.mkdir(mode=0o700, exist_ok=True)
-            self._pack = self._packs / f"{os.urandom(8).hex()}.pack"
-        rows = []
-        with open(self._pack, "ab") as file:
-            offset = file.tell()
-            for cid, data in new.items():
-                file.write(data)
-                rows.append((bytes(cid), self._pack.name, offset, len(data)))
-                offset += len(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # The file's name must be on disk as well.
-        directory = os.open(self._packs, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-        return rows
+
+def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
+    while data:
+        done = os.pwrite(descriptor, data, offset)
+        data, offset = data[done:], offset + done
+
+
+def _sync_path(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -32,7 +32,7 @@ class _Link:
     """Bytes of the file's content below it."""
 
 
-def build(leaves: Iterable[bytes], put: Callable[[CID, bytes], None]) -> CID:
+def build(leaves: Iterable[bytes], put: Callable[[CID, bytes], object]) -> CID:
     """Hand each block of a file to `put` and return the file's CID.
 
     Args:
@@ -42,8 +42,7 @@ def build(leaves: Iterable[bytes], put: Callable[[CID, bytes], None]) -> CID:
     Raises:
         IntegrityError: a piece before the last one isn't `CHUNK` bytes long.
     """
-    # levels[0] collects leaves, levels[1] the nodes above them, and so on.
-    levels: list[list[_Link]] = [[]]
+    linked: list[tuple[CID, int]] = []
     short = False
     for leaf in leaves:
         if short or len(leaf) > CHUNK:
@@ -51,7 +50,35 @@ def build(leaves: Iterable[bytes], put: Callable[[CID, bytes], None]) -> CID:
         short = len(leaf) < CHUNK
         cid = CID.of(RAW, leaf)
         put(cid, leaf)
-        _append(levels, 0, _Link(cid, len(leaf), len(leaf)), put)
+        linked.append((cid, len(leaf)))
+    return link(linked, put)
+
+
+def leaf_sizes(size: int) -> list[int]:
+    """Return the bytes of each leaf of a file of `size` bytes."""
+    full, rest = divmod(size, CHUNK)
+    return [CHUNK] * full + ([rest] if rest else [])
+
+
+def made(size: int, make: Callable[[int, memoryview], None]) -> Iterator[bytes]:
+    """Yield the leaves of a file of `size` bytes, each filled by make(index, buffer), in order."""
+    for index, leaf_size in enumerate(leaf_sizes(size)):
+        leaf = bytearray(leaf_size)
+        make(index, memoryview(leaf))
+        yield bytes(leaf)
+
+
+def link(leaves: Iterable[tuple[CID, int]], put: Callable[[CID, bytes], object]) -> CID:
+    """Hand the nodes above leaves that are stored already to `put`, and return the file's CID.
+
+    Args:
+        leaves: CID and bytes of each leaf, in order.
+        put: takes CID and bytes of each node, or of the empty leaf.
+    """
+    # levels[0] collects leaves, levels[1] the nodes above them, and so on.
+    levels: list[list[_Link]] = [[]]
+    for cid, size in leaves:
+        _append(levels, 0, _Link(cid, size, size), put)
     if not levels[0]:
         empty = CID.of(RAW, b"")
         put(empty, b"")
@@ -66,7 +93,7 @@ def build(leaves: Iterable[bytes], put: Callable[[CID, bytes], None]) -> CID:
     raise IntegrityError("the file is too large for the profile")
 
 
-def _append(levels: list[list[_Link]], level: int, link: _Link, put: Callable[[CID, bytes], None]) -> None:
+def _append(levels: list[list[_Link]], level: int, link: _Link, put: Callable[[CID, bytes], object]) -> None:
     # A full node is folded up only when more comes.
     if len(levels[level]) == MAX_LINKS:
         if level + 1 == len(levels):
@@ -77,7 +104,7 @@ def _append(levels: list[list[_Link]], level: int, link: _Link, put: Callable[[C
     levels[level].append(link)
 
 
-def _fold(links: list[_Link], put: Callable[[CID, bytes], None]) -> _Link:
+def _fold(links: list[_Link], put: Callable[[CID, bytes], object]) -> _Link:
     content = sum(link.size for link in links)
     unixfs = b"\x08\x02" + b"\x18" + _varint(content) + b"".join(b"\x20" + _varint(link.size) for link in links)
     node = bytearray()

@@ -33,7 +33,20 @@ def opened(media_type: str = "application/fhir+json", year: int = 2024, content:
         content_index=0,
         generation=0,
     )
-    return OpenedRecord(info, content, {"block": 7})
+    return OpenedRecord(info, {"block": 7}, Held(content))  # type: ignore[arg-type]
+
+
+class Held:
+    """Content that needs no store."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def read(self) -> bytes:
+        return self._content
+
+    def chunks(self) -> Iterator[bytes]:
+        yield self._content
 
 
 def test_writes_private_files_and_an_index(run: Callable[..., Outcome], twin: Twin, tmp_path: Path) -> None:
@@ -92,7 +105,7 @@ def test_a_failure_leaves_no_plaintext(
 
 
 def test_get_writes_one_private_file(run: Callable[..., Outcome], twin: Twin, tmp_path: Path) -> None:
-    twin.answers["get"] = b"content"
+    twin.answers["get"] = opened(content=b"content")
     target = tmp_path / "record.json"
     assert run("records", "get", "bafyheader", "-o", str(target)).code == 0
     assert target.read_bytes() == b"content"

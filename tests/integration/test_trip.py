@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -52,7 +53,13 @@ def test_patient_opens_everything_that_was_uploaded(world: World, bundle: Path) 
     fhir = Counter(item for r in opened if r.info.media_type == MEDIA_TYPE for item in resources(r.content))
     files = [r.content for r in opened if r.info.media_type != MEDIA_TYPE]
     assert fhir == Counter(resources((bundle / "bundle.json").read_bytes()))
-    assert files == [(bundle / "image.dcm").read_bytes()]
+    attachments = [
+        base64.b64decode(content["attachment"]["data"])
+        for entry in json.loads((bundle / "bundle.json").read_bytes())["entry"]
+        for content in entry["resource"].get("content", [])
+    ]
+    assert attachments
+    assert sorted(files) == sorted([(bundle / "image.dcm").read_bytes(), *attachments])
 
 
 def test_same_source_is_published_once(world: World, bundle: Path) -> None:

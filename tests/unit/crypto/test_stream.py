@@ -17,9 +17,9 @@ KEY, CONTEXT = bytes(range(32)), b"context"
 SIZES = (0, 1, stream.FIRST_PLAIN - 1, stream.FIRST_PLAIN, stream.FIRST_PLAIN + 1, 2 * stream.SEGMENT_SIZE + 77)
 
 
-def oracle() -> streaming_aead.StreamingAead:
+def oracle(key_value: bytes = KEY) -> streaming_aead.StreamingAead:
     streaming_aead.register()
-    key = aes_gcm_hkdf_streaming_pb2.AesGcmHkdfStreamingKey(version=0, key_value=KEY)
+    key = aes_gcm_hkdf_streaming_pb2.AesGcmHkdfStreamingKey(version=0, key_value=key_value)
     key.params.ciphertext_segment_size = stream.SEGMENT_SIZE
     key.params.derived_key_size = 32
     key.params.hkdf_hash_type = common_pb2.SHA256

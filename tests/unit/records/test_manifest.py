@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -85,3 +86,72 @@ def test_decoder_is_total(data: bytes, tmp_path_factory: pytest.TempPathFactory)
 
     with pytest.raises(IntegrityError):
         manifest.Manifest(OneBlock(), CID.of(DAG_CBOR, data))  # type: ignore[arg-type]
+
+
+def test_rows_are_those_that_went_in(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path / "blocks")
+    rows = entries(3000)
+    root, blocks = manifest.build(rows, hospital=HOSPITAL, sequence=1, previous=None)
+    store.put_blocks(blocks)
+    assert list(manifest.Manifest(store, root).rows()) == sorted(rows.items())
+
+
+@pytest.mark.parametrize("count", [1, 1024, 3000])
+def test_a_proof_needs_no_store_and_fits_its_key_only(count: int, tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path / "blocks")
+    rows = entries(count)
+    root, blocks = manifest.build(rows, hospital=HOSPITAL, sequence=1, previous=None)
+    store.put_blocks(blocks)
+    present, absent = sorted(rows)[count // 2], os.urandom(16)
+    assert manifest.Proof(manifest.prove(store, root, present).blocks).check(root, present) == rows[present]
+    assert manifest.Proof(manifest.prove(store, root, absent).blocks).check(root, absent) is None
+
+
+def test_a_proof_that_was_changed_or_cut_proves_nothing(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path / "blocks")
+    rows = entries(3000)
+    root, blocks = manifest.build(rows, hospital=HOSPITAL, sequence=1, previous=None)
+    store.put_blocks(blocks)
+    key = sorted(rows)[1500]
+    proof = manifest.prove(store, root, key).blocks
+    for position in range(len(proof)):
+        cut = [block for i, block in enumerate(proof) if i != position]
+        changed = [block[:-1] + bytes([block[-1] ^ 1]) if i == position else block for i, block in enumerate(proof)]
+        for bad in (cut, changed):
+            with pytest.raises(IntegrityError):
+                manifest.Proof(bad).check(root, key)
+    with pytest.raises(IntegrityError, match="none of a manifest"):
+        manifest.Proof([b""] * 20)
+
+
+def test_merged_manifests_have_the_rows_of_all(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path / "blocks")
+    parts = []
+    for sequence, rows in enumerate((entries(10), entries(2000)), start=1):
+        root, blocks = manifest.build(rows, hospital=HOSPITAL, sequence=sequence, previous=None)
+        store.put_blocks(blocks)
+        parts.append((root, rows))
+    merged = manifest.merge(manifest.Manifest(store, root) for root, _ in parts)
+    assert merged == parts[0][1] | parts[1][1]
+    key = next(iter(parts[0][1]))
+    other, blocks = manifest.build({key: CID.of(RAW, b"other")}, hospital=HOSPITAL, sequence=3, previous=None)
+    store.put_blocks(blocks)
+    with pytest.raises(IntegrityError, match="another header"):
+        manifest.merge(manifest.Manifest(store, root) for root in (parts[0][0], other))
+
+
+def test_a_root_that_states_too_many_rows_is_refused(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path / "blocks")
+    _, blocks = manifest.build(entries(3), hospital=HOSPITAL, sequence=1, previous=None)
+    fields = dagcbor.decode(blocks[-1][1]) | {"count": 4}
+    lie = dagcbor.encode(fields)
+    store.put_blocks([*blocks, (CID.of(DAG_CBOR, lie), lie)])
+    with pytest.raises(IntegrityError, match="states 4 rows and has 3"):
+        list(manifest.Manifest(store, CID.of(DAG_CBOR, lie)).rows())
+
+
+def test_the_vectors_are_up_to_date() -> None:
+    from tests.vectors.manifest import make
+
+    path = Path(make.__file__).with_name("manifest.json")
+    assert json.loads(path.read_text()) == make.vectors(), "python tests/vectors/manifest/make.py makes it anew"

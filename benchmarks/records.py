@@ -1,0 +1,261 @@
+"""Many small records: publishing against restic and against one transaction a record, their size, and opening them.
+
+    ./pana bench records [--rounds 3] [--naive 200]
+
+Prints figures and ratios, and fails nothing. restic signs nothing and anchors nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import _peers
+from _measure import Run, in_turns, median, row, run
+
+from panachain.chain import anvil
+from panachain.config import Config
+from panachain.crypto import keystore
+from panachain.model.actors import Role
+from panachain.sdk import Devnet, Network, open_actor
+from panachain.sdk.base import Registrar
+from panachain.sdk.devnet import REGISTRAR
+from panachain.sdk.profiles import create_profile, load_profile
+
+ROOT = Path(__file__).resolve().parent.parent
+SYNTHEA = ROOT.parent / "shared" / "data" / "fhir-r4"
+PATIENTS, RESOURCES, SIZE = 100, 100, 4096
+PASSPHRASE = "correct horse battery staple"  # noqa: S105
+
+
+def main() -> None:
+    """Print the table."""
+    options = argparse.ArgumentParser()
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--naive", type=int, default=200, help="transactions of the naive way that are timed")
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory(dir=os.environ.get("PANA_BENCH_FOLDER")) as place:
+        folder = Path(place)
+        bundles(folder / "bundles")
+        with world(folder) as (network, registrar):
+            publishing(network, registrar, folder, given.rounds, given.naive)
+            opening(network, registrar, folder)
+            synthea(network, registrar, folder)
+
+
+@contextmanager
+def world(folder: Path) -> Iterator[tuple[Network, Registrar]]:
+    """Run a devnet with a hospital, patients who are paired with it, and a practitioner."""
+    home, secret = folder / "home", folder / "passphrase"
+    secret.write_text(PASSPHRASE)
+    secret.chmod(0o600)
+    Devnet.up(home, passphrase=PASSPHRASE)
+    try:
+        with (
+            Network.open(Config.load({"home": str(home)}, {})) as network,
+            Registrar(network, load_profile(home, REGISTRAR), PASSPHRASE) as registrar,
+        ):
+            join(network, registrar, "hospital", Role.HOSPITAL)
+            join(network, registrar, "clinician", Role.PRACTITIONER)
+            # Patients' key stores aren't measured: a cheap lock lets hundreds of them join in seconds.
+            keystore.SCRYPT_N = 1 << 10  # type: ignore[misc]
+            yield network, registrar
+    finally:
+        Devnet.down(home)
+
+
+def join(network: Network, registrar: Registrar, name: str, role: Role) -> Any:
+    """Make a profile, register it, and return it at work; a patient is paired with the hospital."""
+    registrar.admit(create_profile(network.home, name, role, PASSPHRASE).actor)
+    actor = open_actor(network, load_profile(network.home, name), PASSPHRASE)
+    if role is Role.PATIENT:
+        actor.pair("hospital")
+    return actor
+
+
+def resource(number: int) -> dict[str, Any]:
+    """Return an Observation of about 4 KiB, as different from the next one as real ones are."""
+    chance = random.Random(number)
+    made: dict[str, Any] = {
+        "resourceType": "Observation",
+        "id": f"{chance.getrandbits(128):032x}",
+        "status": "final",
+        "category": [{"coding": [{"code": "laboratory"}]}],
+        "code": {"coding": [{"system": "http://loinc.org", "code": f"{chance.randrange(99999)}-1"}]},
+        "effectiveDateTime": f"2024-{chance.randrange(1, 13):02}-11T10:00:00Z",
+        "component": [],
+    }
+    while len(json.dumps(made)) < SIZE - 120:
+        value = {"value": chance.randrange(10**6) / 100, "unit": "mg/dL", "system": "http://unitsofmeasure.org"}
+        code = {"coding": [{"system": "http://loinc.org", "code": f"{chance.randrange(99999)}-7"}]}
+        made["component"].append({"code": code, "valueQuantity": value})
+    return made
+
+
+def bundles(folder: Path) -> None:
+    """Write a Bundle for each patient."""
+    folder.mkdir()
+    for patient in range(PATIENTS):
+        entries = [{"resource": resource(patient * RESOURCES + i)} for i in range(RESOURCES)]
+        body = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+        (folder / f"{patient:03}.json").write_text(json.dumps(body))
+
+
+def publishing(network: Network, registrar: Registrar, folder: Path, rounds: int, naive: int) -> None:
+    """Publish the Bundles as a whole process, and let restic back the same files up."""
+    files = sorted((folder / "bundles").iterdir())
+    for number in range(len(files) * rounds):
+        join(network, registrar, f"patient-{number}", Role.PATIENT)
+    restic = _peers.restic()
+    transactions: list[int] = []
+    numbers = iter(range(rounds))
+
+    def upload() -> Run:
+        base = next(numbers) * len(files)
+        assign = folder / "assign.csv"
+        with open(assign, "w", newline="") as file:
+            csv.writer(file).writerows((path, f"patient-{base + i}") for i, path in enumerate(files))
+        done = cli(network, folder, "hospital", "upload", "--assign", assign, "--json")
+        transactions.append(len(json.loads(done.output.splitlines()[-1])["transactions"]))
+        return done
+
+    def back_up() -> Run:
+        assert restic is not None
+        repository = folder / "restic"
+        shutil.rmtree(repository, ignore_errors=True)
+        environment = {"RESTIC_PASSWORD": PASSPHRASE, "RESTIC_CACHE_DIR": str(folder / "cache")}
+        run([restic, "init", "-q", "-r", repository], environment=environment)
+        return run([restic, "backup", "-q", "-r", repository, folder / "bundles"], environment=environment)
+
+    ours, theirs = in_turns(upload, back_up if restic else None, rounds)
+    what = f"{PATIENTS * RESOURCES:,} resources in {PATIENTS} Bundles, to on chain"
+    figure = f"{median(ours):.2f} s, restic {median(theirs):.2f} s" if theirs else f"{median(ours):.2f} s, no restic"
+    ratio = median(ours) / median(theirs) if theirs else None
+    row(what, figure, "<= 0.5 x restic", ratio, at_least=False, bound=0.5)
+    row("  its storage transactions", str(max(transactions)), "<= 12", max(transactions), at_least=False, bound=12)
+    each = naively(network, folder, naive)
+    whole = each * PATIENTS * RESOURCES
+    row(
+        "  against one web3.py transaction a record",
+        f"{1000 * each:.1f} ms each, {whole:.0f} s",
+        ">= 200 x faster",
+        whole / median(ours),
+        bound=200,
+    )
+
+
+def naively(network: Network, folder: Path, count: int) -> float:
+    """Return the seconds of one transaction with a CID as text, sent and awaited by web3.py."""
+    from web3 import Web3
+
+    web3 = Web3(Web3.HTTPProvider(network.main_rpc.url))
+    sender = web3.eth.account.create()
+    anvil.fund(network.main_rpc, sender.address)
+    started = time.perf_counter()
+    for number in range(count):
+        transaction = {
+            "to": sender.address,
+            "data": Web3.to_hex(text=f"bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxqu{number:05}"),
+            "nonce": web3.eth.get_transaction_count(sender.address),
+            "gas": 100_000,
+            "maxFeePerGas": 10**10,
+            "maxPriorityFeePerGas": 10**9,
+            "chainId": web3.eth.chain_id,
+        }
+        signed = sender.sign_transaction(transaction)
+        web3.eth.wait_for_transaction_receipt(web3.eth.send_raw_transaction(signed.raw_transaction), poll_latency=0.005)
+    return (time.perf_counter() - started) / count
+
+
+def opening(network: Network, registrar: Registrar, folder: Path) -> None:
+    """Open 10,000 records of 4 KiB of one lane and one batch, granted, from the local store."""
+    files = folder / "documents"
+    files.mkdir()
+    for number in range(10_000):
+        (files / f"{number:05}.pdf").write_bytes(b"%PDF-1.7\n" + os.urandom(SIZE - 9))
+    patient = join(network, registrar, "many", Role.PATIENT)
+    started = time.perf_counter()
+    published = cli(network, folder, "hospital", "upload", files, "--patient", "many", "--json")
+    count = len(json.loads(published.output.splitlines()[-1])["records"])
+    took = time.perf_counter() - started
+    row(
+        f"{count:,} documents of 4 KiB, each a record, to on chain",
+        f"{took:.2f} s, {count / took:.0f} a second",
+        "",
+        None,
+    )
+    expires_at = network.mainchain.head_block().time + 86_400
+    policy = patient.grant("clinician", ["documents"], expires_at=expires_at)
+    clinician = open_actor(network, load_profile(network.home, "clinician"), PASSPHRASE)
+    started = time.perf_counter()
+    opened = sum(len(record.content) == SIZE for record in clinician.open(policy.policy_id))
+    speed = opened / (time.perf_counter() - started)
+    row(f"opening {opened:,} of them, granted", f"{speed:.0f} records/s", ">= 5,000 records/s", speed, bound=5000)
+    reads = [entry for entry in patient.log() if entry.kind == "reencrypted"]
+    capsules = sum(entry.count for entry in reads)
+    figure = f"{capsules} by {len(reads)} proxies"
+    row("  re-encryptions for their one envelope", figure, "1 by each", capsules / len(reads), at_least=False, bound=1)
+
+
+def synthea(network: Network, registrar: Registrar, folder: Path) -> None:
+    """Upload Synthea's Bundles: bytes stored, patients a second, and where the time goes."""
+    files = sorted(SYNTHEA.glob("synthea-2019-smart/*.json")) + sorted(SYNTHEA.glob("synthea-*/*.json"))
+    files = list(dict.fromkeys(files))[:17]
+    if not files:
+        row("Synthea's Bundles", "the folder of outside data isn't here", "<= 0.15 x source", None)
+        return
+    for number in range(len(files)):
+        join(network, registrar, f"synthea-{number}", Role.PATIENT)
+    assign = folder / "synthea.csv"
+    with open(assign, "w", newline="") as file:
+        csv.writer(file).writerows((path, f"synthea-{number}") for number, path in enumerate(files))
+    before = stored(network)
+    done = cli(network, folder, "hospital", "upload", "--assign", assign, "--json")
+    size = sum(path.stat().st_size for path in files)
+    ratio = (stored(network) - before) / size
+    what = f"{len(files)} Synthea Bundles of {size / 1e6:.1f} MB, bytes stored"
+    row(what, f"{(stored(network) - before) / 1e6:.2f} MB", "<= 0.15 x source", ratio, at_least=False, bound=0.15)
+    figure = f"{done.wall:.2f} s, {len(files) / done.wall:.1f} patients/s, {size / 1e6 / done.wall:.1f} MB/s"
+    row("  upload to on chain, whole process", figure, "", None)
+    for name, seconds in phases(files).items():
+        row(f"    of it {name}", f"{seconds:.2f} s", "", None)
+
+
+def stored(network: Network) -> int:
+    """Return the bytes of the blocks in the store."""
+    return sum(size for _, size, _ in network.store.sizes())
+
+
+def phases(files: list[Path]) -> dict[str, float]:
+    """Return the seconds of reading and splitting, and of compressing and sealing, in one thread each."""
+    from panachain.crypto import compress
+    from panachain.records.sources import find_sources
+
+    started = time.perf_counter()
+    records = [record for source in find_sources(files) for record in source.records()]
+    split = time.perf_counter() - started
+    started = time.perf_counter()
+    for record in records:
+        compress.compress(record.content if isinstance(record.content, bytes) else b"")
+    return {"reading and splitting": split, "compressing": time.perf_counter() - started}
+
+
+def cli(network: Network, folder: Path, profile: str, *arguments: str | Path) -> Run:
+    """Run the command line as a person would."""
+    environment = {"PANACHAIN_HOME": str(network.home), "PANACHAIN_PASSPHRASE_FILE": str(folder / "passphrase")}
+    return run([sys.executable, "-m", "panachain.cli", "--profile", profile, *arguments], environment=environment)
+
+
+if __name__ == "__main__":
+    main()

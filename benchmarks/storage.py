@@ -1,0 +1,141 @@
+"""Large content: sealing against age, its processor time against its parts, memory, opening, and Kubo against ipfs cat.
+
+    ./pana bench storage [--mib 1024] [--rounds 5]
+
+Prints figures and ratios, and fails nothing. age computes no hash and waits for no disk; we do both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from hashlib import sha256
+from pathlib import Path
+
+import _peers
+from _measure import Run, in_turns, median, row, run
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from panachain.records.content import Content, content_context
+from panachain.storage.cid import CID
+from panachain.storage.embedded import EmbeddedStore
+
+MIB = 1 << 20
+CONTEXT = content_context(generation=0, index=0)
+
+
+def main() -> None:
+    """Print the table."""
+    options = argparse.ArgumentParser()
+    options.add_argument("--mib", type=int, default=1024)
+    options.add_argument("--rounds", type=int, default=5)
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory(dir=os.environ.get("PANA_BENCH_FOLDER")) as place:
+        folder = Path(place)
+        large, small = folder / "large", folder / "small"
+        for path, mib in ((large, given.mib), (small, 100)):
+            with open(path, "wb") as file:
+                for _ in range(mib):
+                    file.write(os.urandom(MIB))
+        seal(folder, large, f"{given.mib} MiB incompressible: read, seal, CID, store", given.rounds, 1.3)
+        seal(folder, small, "100 MiB of the same", given.rounds, 0.9)
+        parts(folder, large)
+        opening(folder, large)
+        kubo(folder)
+
+
+def sealing(folder: Path, path: Path) -> Run:
+    """Seal a file in a process of its own into a fresh store."""
+    store = folder / "store"
+    shutil.rmtree(store, ignore_errors=True)
+    return run([sys.executable, Path(__file__).with_name("_seal.py"), path, store])
+
+
+def seal(folder: Path, path: Path, what: str, rounds: int, goal: float) -> None:
+    """Seal a file and let age encrypt it, by turns."""
+    age = _peers.age()
+    recipient = _peers.age_key()[1] if age else ""
+
+    def encrypt() -> Run:
+        assert age is not None
+        (folder / "aged").unlink(missing_ok=True)
+        return run([age, "-r", recipient, "-o", folder / "aged", path])
+
+    ours, theirs = in_turns(lambda: sealing(folder, path), encrypt if age else None, rounds)
+    if age:
+        ratio = median(theirs) / median(ours)
+        row(what, f"{median(ours):.2f} s, age {median(theirs):.2f} s", f">= {goal} x age", ratio, bound=goal)
+    else:
+        row(what, f"{median(ours):.2f} s, age isn't here", f">= {goal} x age", None)
+    baseline = run([sys.executable, "-c", "import panachain.records.content, panachain.storage.embedded"])
+    above = (max(one.peak for one in ours) - baseline.peak) / MIB
+    row("  its memory above the program's own", f"{above:.0f} MiB", "<= 64 MiB", above, at_least=False, bound=64)
+
+
+def parts(folder: Path, path: Path) -> None:
+    """Compare processor time with that of AES-256-GCM, SHA-256 and a copy of the same bytes, in one thread."""
+    cipher, buffer = AESGCM(bytes(32)), bytearray(MIB)
+    plain = memoryview(buffer)[: MIB - 16]
+    started = time.process_time()
+    source = os.open(path, os.O_RDONLY)
+    target = os.open(folder / "copy", os.O_WRONLY | os.O_CREAT)
+    number, out = 0, bytearray(MIB)
+    while os.preadv(source, [plain], number * len(plain)):
+        cipher.encrypt_into(number.to_bytes(12, "big"), plain, None, out)
+        sha256(out).digest()
+        os.pwrite(target, out, number * MIB)
+        number += 1
+    os.close(source)
+    os.close(target)
+    sum_of_parts = time.process_time() - started
+    empty = folder / "empty"
+    empty.write_bytes(b"")
+    base = sealing(folder, empty).cpu
+    ours = sorted(sealing(folder, path).cpu - base for _ in range(3))[1]
+    figure = f"{ours:.2f} s, parts {sum_of_parts:.2f} s"
+    row("  its processor time against its parts", figure, "<= 1.15 x", ours / sum_of_parts, at_least=False, bound=1.15)
+
+
+def opening(folder: Path, path: Path) -> None:
+    """Open what was sealed, and a part of it."""
+    cid, key, head = sealing(folder, path).output.split()
+    store = EmbeddedStore(folder / "store")
+    size = path.stat().st_size
+
+    def content() -> Content:
+        return Content(
+            store, CID.parse(cid), bytes.fromhex(key), CONTEXT, size=size, digest=b"", head=bytes.fromhex(head)
+        )
+
+    started = time.perf_counter()
+    done = sum(len(piece) for piece in content().chunks())
+    speed = done / 1e6 / (time.perf_counter() - started)
+    row("opening it from the local store", f"{speed:.0f} MB/s", ">= 500 MB/s", speed, bound=500)
+    fetched = [0]
+    get_block = store.get_block
+
+    def counting(block: CID) -> bytes:
+        data = get_block(block)
+        fetched[0] += len(data)
+        return data
+
+    store.get_block = counting  # type: ignore[method-assign]
+    content().read_range(size // 2, 65_536)
+    figure = fetched[0] / MIB
+    row("64 KiB from its middle fetch", f"{figure:.2f} MiB", "<= 3 MiB", figure, at_least=False, bound=3)
+    store.close()
+
+
+def kubo(folder: Path) -> None:
+    """Fetch and verify a file from Kubo, against `ipfs cat`."""
+    from _kubo import compare
+
+    compare(folder)
+
+
+if __name__ == "__main__":
+    main()

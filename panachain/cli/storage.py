@@ -1,0 +1,246 @@
+"""What operators of stores type: `storage`.
+
+Never needs a key: everything in the store is sealed. Only `gc` asks the chains, which say what must stay.
+Follows docs/spec/cli.md, section "Storage".
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from panachain.cli.app import App, LazyGroup, command, current
+from panachain.cli.output import size
+from panachain.cli.values import Moment
+from panachain.errors import IntegrityError, PartlyDoneError, UsageError
+from panachain.model.actors import Role
+
+if TYPE_CHECKING:
+    from panachain.storage.blocks import BlobStore
+    from panachain.storage.cid import CID
+
+
+@click.group(
+    "storage",
+    cls=LazyGroup,
+    epilog="""
+        panachain storage status
+        panachain storage repair
+        panachain storage gc --dry-run
+        panachain --profile city storage export city.car --all
+        panachain storage import city.car
+    """,
+)
+def storage() -> None:
+    """Look at the store, mend it, clean it up, and carry it elsewhere."""
+
+
+@command("status", examples="panachain storage status --json")
+def status() -> None:
+    """Show what each node of the store holds.
+
+    Ends with 3 if some nodes don't answer, and with 7 if none does.
+    """
+    from panachain.sdk import storage as stores
+
+    app = current()
+    with _store(app) as store:
+        nodes = stores.status(store)
+    app.output.many(nodes, empty="", columns=("name", "state", "blocks", "size", "pins", "detail"))
+    failed = [node for node in nodes if node.state != "ok"]
+    if len(failed) == len(nodes):
+        click.get_current_context().exit(failed[0].exit_code)
+    if failed:
+        raise PartlyDoneError(f"{len(failed)} of {len(nodes)} nodes don't answer", hint="start them, then repair")
+
+
+@command(
+    "repair",
+    unchanged="what was healed before stays healed",
+    after="the same command again: it goes over everything once more",
+    examples="""
+        panachain storage repair
+        panachain storage repair bafyreib...
+    """,
+)
+@click.argument("cids", nargs=-1, metavar="[CID...]")
+def repair(cids: tuple[str, ...]) -> None:
+    """Check every block on every node, and heal it from the others.
+
+    Begins at what any node pins, or at the CIDs that are given, and follows links. Every byte is read. A missing or
+    damaged block is written anew from a node that has it.
+    """
+    from panachain.sdk import storage as stores
+
+    app = current()
+    roots = _cids(cids)
+    with _store(app, probe=False) as store:
+        report = stores.repair(store, roots)
+    if app.output.as_json:
+        app.output.one(report)
+    else:
+        nodes = [node.to_json() for node in report.nodes]
+        app.output.many(nodes, empty="", columns=("name", "checked", "healed", "lost", "failure"))
+    if report.lost:
+        raise IntegrityError(
+            f"no node has the true bytes of {len(report.lost)} blocks, such as {report.lost[0]}",
+            hint="import a CAR that holds them: panachain storage import FILE",
+        )
+    if not report.whole:
+        raise PartlyDoneError("not every node has every block")
+    app.output.say("Every node has every block.")
+
+
+@command(
+    "gc",
+    unchanged="what pins and the mainchain name is still there",
+    examples="""
+        panachain storage gc --dry-run
+        panachain storage gc --older-than 7d --yes
+    """,
+)
+@click.option(
+    "--older-than",
+    type=Moment(past=True),
+    default="24h",
+    show_default=True,
+    help="Remove only what was stored before. Lower it only while nobody uploads.",
+)
+@click.option("--dry-run", is_flag=True, help="Count only.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def gc(older_than: int, dry_run: bool, yes: bool) -> None:
+    """Remove blocks that nothing reaches any more.
+
+    What pins and the mainchain name stays, with everything that it links. A Kubo node doesn't know when it stored a
+    block: there, a block goes when two runs as far apart as the given time found it out of reach.
+    """
+    from panachain.sdk import storage as stores
+
+    app = current()
+    if not dry_run:
+        app.confirm("Remove what nothing reaches from every node of the store?", yes=yes)
+    now = time.time()
+    with app.network() as network:
+        found = stores.collect_garbage(network, now=now, grace=max(now - older_than, 0.0), dry_run=dry_run)
+    columns = ("name", "kept", "young", "removed", "freed")
+    app.output.many(({"name": name, **part.to_json()} for name, part in found), empty="", columns=columns)
+    removed = sum(part.removed for _, part in found)
+    app.output.say(
+        f"{removed} blocks of {size(sum(part.freed for _, part in found))} " + ("would go." if dry_run else "went.")
+    )
+    if dry_run:
+        app.output.say("Dry run: nothing was removed.")
+
+
+@command(
+    "export",
+    unchanged="the store is as it was, and no file is left",
+    examples="""
+        panachain --profile city storage export city.car --all
+        panachain storage export batch.car bafyreib...
+    """,
+)
+@click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("cids", nargs=-1, metavar="[CID...]")
+@click.option("--all", "everything", is_flag=True, help="All that the hospital's profile published.")
+def export(target: Path, cids: tuple[str, ...], everything: bool) -> None:
+    """Write everything that CIDs reach into a new CAR file.
+
+    Any IPFS implementation reads it (`ipfs dag import FILE`). The same CIDs give the same bytes.
+    """
+    from panachain.sdk import storage as stores
+
+    app = current()
+    if everything == bool(cids):
+        raise UsageError("name CIDs, or give --all for what a hospital's profile published")
+    roots = stores.journal_roots(app.profile(Role.HOSPITAL).folder) if everything else _cids(cids)
+    with _store(app) as store, _new_file(target) as file, app.output.progress("export") as progress:
+        report = stores.export_car(store, roots, file, name=str(target), progress=progress)
+    _print(app, report.to_json())
+    if report.missing:
+        app.unchanged = "the store is as it was"
+        raise PartlyDoneError(
+            f"{len(report.missing)} blocks aren't in the store; the file has the others",
+            hint="panachain storage repair, then the same command with another FILE",
+        )
+
+
+@command(
+    "import",
+    unchanged="what the store held before is still there; what came in and isn't pinned goes with `storage gc`",
+    after="the same command again, with a whole file",
+    examples="panachain storage import city.car",
+)
+@click.argument("source", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def import_(source: Path) -> None:
+    """Store the blocks of a CAR file, and pin what its roots reach.
+
+    Every block is checked against its CID. A root is pinned when all that it reaches is there.
+    """
+    from panachain.sdk import storage as stores
+
+    app = current()
+    with _store(app) as store, source.open("rb") as file, app.output.progress("import") as progress:
+        total = os.fstat(file.fileno()).st_size
+        report = stores.import_car(store, file, name=str(source), total=total, progress=progress)
+    _print(app, report.to_json())
+    if report.missing:
+        raise PartlyDoneError(
+            f"{len(report.missing)} blocks that the file's roots reach are neither in it nor in the store:"
+            f" {report.pinned} of {len(report.roots)} roots were pinned",
+            hint="import the file that holds them, then this one again",
+        )
+
+
+for _one in (status, repair, gc, export, import_):
+    storage.add_command(_one)
+
+
+def _print(app: App, fields: dict[str, object]) -> None:
+    if not app.output.as_json:
+        # For people, how many.
+        fields = fields | {name: len(value) for name, value in fields.items() if isinstance(value, list)}
+    app.output.one(fields)
+
+
+def _cids(texts: tuple[str, ...]) -> list[CID]:
+    from panachain.storage.cid import CID
+
+    return [CID.parse(text) for text in texts]
+
+
+@contextmanager
+def _store(app: App, *, probe: bool = True) -> Iterator[BlobStore]:
+    from panachain.sdk.storage import open_configured
+
+    store = open_configured(app.config, probe=probe)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def _new_file(target: Path) -> Iterator[BinaryIO]:
+    """Give a file that appears whole at the end, readable by its owner only, or not at all.
+
+    Raises:
+        UsageError: it exists already.
+    """
+    if target.exists() or target.is_symlink():
+        raise UsageError(f"{target} exists already; it was left as it is", hint="name another file")
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(target)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,156 @@
+"""XML: a document of C-CDA, FHIR or any other kind is checked and told apart, and stays one record, byte for byte.
+
+Nothing that a document declares is ever followed: a declared entity or attribute default is refused, so nothing can
+expand or be fetched; depth, size and the size of one tag are bounded.
+Reads bytes that it is given, opens no file. Follows XML 1.0, CDA R2 and C-CDA R2.1.
+
+A document is restricted when an element has a sensitive code (`fhir_codes.SENSITIVE`) in its attribute `code` (CDA)
+or is a `code` with that value (FHIR), when a code of HL7 v3 ActCode is a label of `fhir_codes.BY_LABEL`, or when a
+`confidentialityCode` anywhere in it is R or V; the first code tells which category, else it is RESTRICTED_DEFAULT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+from xml.parsers import expat
+
+from panachain.errors import InputError
+from panachain.model.scope import UNDATED, Category
+from panachain.records.fhir_codes import BY_LABEL, RESTRICTED_DEFAULT, SENSITIVE
+from panachain.records.split import bounded_year
+
+MAX_SIZE: Final = 64 << 20
+"""Bytes of one document."""
+MAX_DEPTH: Final = 200
+"""Nesting of elements; C-CDA's deepest official example has 20 levels."""
+MAX_ATTRIBUTES: Final = 100_000
+"""Attributes of one large tag, counted by their equals signs."""
+_LARGE_TAG: Final = 1 << 20
+"""Bytes from which a tag's attributes are counted."""
+_PIECE: Final = 1 << 16
+_LARGEST_PIECE: Final = 1 << 20
+_TIMES: Final = (["effectiveTime"], ["effectiveTime", "low"])
+"""Where below its root a document says when it is from."""
+_ACT_CODE: Final = "2.16.840.1.113883.5.4"
+"""The code system whose codes label how sensitive something is, HL7 v3 ActCode."""
+
+
+@dataclass
+class Document:
+    """What an XML document tells about itself."""
+
+    media_type: str = "application/xml"
+    year: int = UNDATED
+    restricted: Category | None = None
+    """The restricted category that it belongs to, if any."""
+
+
+def read_document(content: Iterable[bytes]) -> Document:
+    """Check an XML document, and return what it tells about itself.
+
+    Args:
+        content: its bytes, in pieces of any size.
+
+    Raises:
+        InputError: it isn't well formed, declares entities or attributes, or is too large or too deep.
+    """
+    reader = _Reader()
+    for piece in content:
+        for start in range(0, len(piece), _PIECE):
+            reader.feed(piece[start : start + _PIECE])
+    return reader.close()
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self._document = Document()
+        self._path: list[str] = []
+        self._labelled = False
+        self._held = bytearray()
+        self._given = 0
+        self._signs = 0
+        self._parser = expat.ParserCreate()
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.EntityDeclHandler = self._refuse
+        self._parser.AttlistDeclHandler = self._refuse
+        self._parser.ExternalEntityRefHandler = self._refuse
+
+    def feed(self, piece: bytes) -> None:
+        """Take some bytes of the document."""
+        self._held += piece
+        # Expat looks again at all of a tag that hasn't ended: the larger it is, the more it gets at once.
+        if len(self._held) >= min(self._waiting(), _LARGEST_PIECE):
+            self._parse(final=False)
+
+    def close(self) -> Document:
+        """End the document, and return what it told."""
+        self._parse(final=True)
+        if self._labelled and self._document.restricted is None:
+            self._document.restricted = RESTRICTED_DEFAULT
+        return self._document
+
+    def _waiting(self) -> int:
+        """Return how many of the bytes that expat has belong to a tag that hasn't ended."""
+        return self._given - max(0, self._parser.CurrentByteIndex)
+
+    def _parse(self, *, final: bool) -> None:
+        piece = bytes(self._held)
+        self._signs = self._signs + piece.count(b"=") if self._waiting() > _LARGE_TAG else 0
+        self._given += len(piece)
+        self._held.clear()
+        if self._signs > MAX_ATTRIBUTES:
+            raise InputError(f"XML with more than {MAX_ATTRIBUTES} attributes in one tag")
+        if self._given > MAX_SIZE:
+            raise InputError(f"XML of more than {MAX_SIZE} bytes")
+        try:
+            self._parser.Parse(piece, final)
+        except expat.ExpatError as exc:
+            # The message gives line and column, never content.
+            raise InputError(f"not XML: {exc}") from None
+        except (LookupError, ValueError):
+            raise InputError("XML in an encoding that isn't known") from None
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if len(self._path) >= MAX_DEPTH:
+            raise InputError(f"XML nested deeper than {MAX_DEPTH}")
+        self._path.append(name.rpartition(":")[2])
+        if len(self._path) == 1:
+            self._document.media_type = _media_type(self._path[0], attributes)
+        elif self._path[1:] in _TIMES and self._document.year == UNDATED:
+            self._document.year = _year(attributes.get("value", ""))
+        self._look(attributes)
+
+    def _end(self, _name: str) -> None:
+        self._path.pop()
+
+    def _look(self, attributes: dict[str, str]) -> None:
+        """Note sensitive codes and labels of one element."""
+        name, parent = self._path[-1], self._path[-2] if len(self._path) > 1 else ""
+        code = attributes.get("code") or (attributes.get("value") if name == "code" else None)
+        if code is None:
+            return
+        found = SENSITIVE.get(code)
+        is_label = parent == "security" or attributes.get("codeSystem") == _ACT_CODE
+        if found is None and is_label:
+            found = BY_LABEL.get(code)
+        self._document.restricted = self._document.restricted or found
+        if code in ("R", "V") and (parent == "security" or name == "confidentialityCode"):
+            self._labelled = True
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        raise InputError("XML that declares entities or attributes, or names outside ones, is refused")
+
+
+def _media_type(root: str, attributes: dict[str, str]) -> str:
+    if "http://hl7.org/fhir" in attributes.values():
+        return "application/fhir+xml"
+    is_cda = root == "ClinicalDocument" and "urn:hl7-org:v3" in attributes.values()
+    return "application/cda+xml" if is_cda else "application/xml"
+
+
+def _year(time: str) -> int:
+    digits = time[:4]
+    return bounded_year(int(digits)) if len(digits) == 4 and digits.isascii() and digits.isdigit() else UNDATED

@@ -1,0 +1,509 @@
+"""Several nodes as one block store: each block on at least `factor` of them, and healed from one another.
+
+Never takes a node's word: a node that gives false bytes is named in a warning, and the next one is asked. What is
+written counts as stored only when enough nodes have it. Follows design section 9 and docs/spec/network.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from panachain.errors import (
+    BlockNotFoundError,
+    ConfigurationError,
+    DiskError,
+    IntegrityError,
+    PanaChainError,
+    StoreUnavailableError,
+)
+from panachain.storage import collect, unixfs
+from panachain.storage.blocks import BlobStore
+from panachain.storage.cid import CID
+
+PIECE: Final = 8 << 20
+"""Bytes of blocks that are held while all nodes take them."""
+PIECE_BLOCKS: Final = 4096
+"""Blocks that are held while all nodes take them."""
+REST: Final = 30.0
+"""Seconds for which a node that didn't answer is asked last."""
+_AHEAD: Final = 4
+"""Leaves that are fetched ahead of the reader once a node has failed him."""
+_FAILURES: Final = (StoreUnavailableError, IntegrityError, DiskError)
+"""What a node can fail with; anything else is a fault of the caller, or of ours."""
+_LOG: Final = logging.getLogger(__name__)
+_S = TypeVar("_S")
+_T = TypeVar("_T")
+
+
+@dataclass
+class NodeRepair:
+    """What a repair found and did on one node, in blocks."""
+
+    name: str
+    checked: int = 0
+    healed: int = 0
+    lost: int = 0
+    """Missing or damaged, and not healed."""
+    failure: str = ""
+    """Why the node's repair was given up, or empty."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the node's part as JSON."""
+        return {
+            "name": self.name,
+            "checked": self.checked,
+            "healed": self.healed,
+            "lost": self.lost,
+            "failure": self.failure,
+        }
+
+
+@dataclass
+class RepairReport:
+    """What a repair found and did."""
+
+    nodes: list[NodeRepair]
+    lost: list[CID] = field(default_factory=list)
+    """Blocks of which no node has the true bytes; what they link wasn't looked at."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every node has every block now."""
+        return not any(node.lost or node.failure for node in self.nodes)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/repair/1`."""
+        return {
+            "schema": "panachain/repair/1",
+            "whole": self.whole,
+            "nodes": [node.to_json() for node in self.nodes],
+            "lost": [str(cid) for cid in self.lost],
+        }
+
+
+class ReplicatedStore:
+    """A `BlobStore` over several nodes. Any thread may use it if the nodes allow it."""
+
+    def __init__(self, stores: Sequence[BlobStore], factor: int) -> None:
+        """Take the nodes.
+
+        Args:
+            stores: in the order in which they are asked.
+            factor: how many of them must have a block before it counts as stored.
+
+        Raises:
+            ConfigurationError: there are fewer nodes than that, or none is asked for.
+        """
+        if not 1 <= factor <= len(stores):
+            raise ConfigurationError(f"replication {factor} doesn't fit {len(stores)} nodes: 1 <= replication <= nodes")
+        self.nodes = tuple(stores)
+        """The nodes, in the order in which they are asked."""
+        self.factor = factor
+        self.name = f"store of {len(stores)} nodes"
+        self._pool = ThreadPoolExecutor(len(stores) + _AHEAD, thread_name_prefix="nodes")
+        self._resting: dict[int, float] = {}
+        self._named: set[int] = set()
+
+    def close(self) -> None:
+        """Close all nodes."""
+        self._pool.shutdown(wait=True)
+        for node in self.nodes:
+            node.close()
+
+    def label(self, number: int) -> str:
+        """Return what messages call a node."""
+        return f"node {number + 1} ({self.nodes[number].name})"
+
+    # Writing
+
+    def put_block(self, cid: CID, data: bytes) -> None:
+        """Store one block on every node that takes it."""
+        cid.check(data)
+        self._on_enough(lambda node: node.put_block(cid, data), f"store block {cid}")
+
+    def put_blocks(self, blocks: Iterable[tuple[CID, bytes]]) -> None:
+        """Store many blocks on every node that takes them.
+
+        Raises:
+            IntegrityError: a CID isn't that of its bytes.
+            StoreUnavailableError: fewer than `factor` nodes took them.
+        """
+        writer = _Writer(self)
+        for cid, data in blocks:
+            writer.put(cid, cid.check(data))
+        writer.finish()
+
+    def add_file(self, leaves: Iterable[bytes]) -> CID:
+        """Store a file on every node that takes it."""
+        writer = _Writer(self)
+        root = unixfs.build(leaves, writer.put)
+        writer.finish()
+        return root
+
+    def add_made(self, size: int, make: Callable[[int, memoryview], None]) -> CID:
+        """Store a file whose leaves are made one after the other, while the ones before are sent."""
+        return self.add_file(unixfs.made(size, make))
+
+    def pin(self, cid: CID) -> None:
+        """Pin on every node that can; at least `factor` must."""
+        self._on_enough(lambda node: node.pin(cid), f"pin {cid}")
+
+    def unpin(self, cid: CID) -> None:
+        """Unpin on all nodes.
+
+        Raises:
+            StoreUnavailableError: a node doesn't; the others did.
+        """
+        self._on_all(lambda node: node.unpin(cid), f"unpin {cid}")
+
+    def delete_block(self, cid: CID) -> None:
+        """Remove one block from all nodes.
+
+        Raises:
+            StoreUnavailableError: a node doesn't; the others did.
+        """
+        self._on_all(lambda node: node.delete_block(cid), f"remove block {cid}")
+
+    def delete_blocks(self, cids: Iterable[CID]) -> int:
+        """Remove blocks from all nodes, and return how many bytes they had on all of them together.
+
+        Raises:
+            StoreUnavailableError: a node doesn't; the others did.
+        """
+        wanted = list(cids)
+        return sum(self._on_all(lambda node: node.delete_blocks(wanted), f"remove {len(wanted)} blocks"))
+
+    # Reading
+
+    def get_block(self, cid: CID) -> bytes:
+        """Return a block from the first node that gives its true bytes.
+
+        Raises:
+            BlockNotFoundError: no node has it.
+            IntegrityError: none has its true bytes, and one gives false ones.
+            StoreUnavailableError: none has it, and one doesn't answer.
+        """
+        return self._from_any(lambda node: cid.check(node.get_block(cid)), f"block {cid}")
+
+    def has_block(self, cid: CID) -> bool:
+        """Tell whether a node has the block.
+
+        Raises:
+            StoreUnavailableError: none of those that answer has it.
+        """
+        failures: list[PanaChainError] = []
+        for number in self._order():
+            try:
+                if self.nodes[number].has_block(cid):
+                    return True
+            except _FAILURES as exc:
+                self._note(number, exc)
+                failures.append(exc)
+        if failures:
+            raise StoreUnavailableError(f"whether there is a block {cid} isn't known: {failures[0]}")
+        return False
+
+    def read_file(self, cid: CID) -> Iterator[bytes]:
+        """Yield a file's leaves from the first node that gives them; where it fails, from the others."""
+        number = self._order()[0]
+        done = 0
+        try:
+            for leaf in self.nodes[number].read_file(cid):
+                done += 1
+                yield leaf
+            return
+        except _FAILURES as exc:
+            self._note(number, exc)
+        leaves = unixfs.leaves_of(cid, self.get_block)
+        rest = (leaf for position, leaf in enumerate(leaves) if position >= done)
+        yield from self._ahead(lambda leaf: self._leaf(*leaf), rest)
+
+    def blocks(self) -> Iterator[CID]:
+        """Yield the CID of every block that a node has, once."""
+        return (cid for cid, _, _ in self._union(lambda node: ((cid, 0, 0.0) for cid in node.blocks())))
+
+    def sizes(self) -> Iterator[tuple[CID, int, float]]:
+        """Yield CID, bytes and Unix time of storing of every block, as the first node that has it tells."""
+        return self._union(lambda node: node.sizes())
+
+    def pins(self) -> Iterator[CID]:
+        """Yield what any node pins, sorted.
+
+        Raises:
+            StoreUnavailableError: a node doesn't answer, so its pins aren't known.
+        """
+        found = self._on_all(lambda node: set(node.pins()), "list the pins")
+        yield from sorted(set().union(*found))
+
+    # Repair
+
+    def repair(self, roots: Iterable[CID]) -> RepairReport:
+        """Check every block of every root on every node, and heal what is missing or damaged from the others.
+
+        Afterwards each node pins what any node pinned, as far as it has all of it. A node that doesn't answer is left
+        as it is.
+
+        Args:
+            roots: where to begin; what they link is followed.
+        """
+        return _Repair(self, list(dict.fromkeys(roots))).run()
+
+    # Internal
+
+    def _order(self) -> list[int]:
+        """Return the numbers of the nodes, those last that didn't answer a while ago."""
+        now = time.monotonic()
+        return sorted(range(len(self.nodes)), key=lambda number: (self._resting.get(number, 0.0) > now, number))
+
+    def _note(self, number: int, failure: PanaChainError) -> None:
+        """Remember what a node failed with."""
+        if isinstance(failure, IntegrityError):
+            # Once is enough: a node whose disk is damaged would be named at every block.
+            if number not in self._named:
+                self._named.add(number)
+                _LOG.warning("%s gives false bytes, the next one is asked: %s", self.label(number), failure)
+        elif not isinstance(failure, BlockNotFoundError):
+            self._resting[number] = time.monotonic() + REST
+
+    def _from_any(self, ask: Callable[[BlobStore], _T], what: str) -> _T:
+        failures: dict[int, PanaChainError] = {}
+        for number in self._order():
+            try:
+                return ask(self.nodes[number])
+            except _FAILURES as exc:
+                self._note(number, exc)
+                failures[number] = exc
+        kinds = [type(failure) for failure in failures.values()]
+        message = f"no node gives {what}: {self._reasons(failures)}"
+        if any(issubclass(kind, IntegrityError) for kind in kinds):
+            raise IntegrityError(message)
+        if all(issubclass(kind, BlockNotFoundError) for kind in kinds):
+            raise BlockNotFoundError(message)
+        raise StoreUnavailableError(message)
+
+    def _on_enough(self, work: Callable[[BlobStore], object], what: str) -> None:
+        """Do it on all nodes at once; `factor` of them must succeed."""
+        failures = self._try(work, range(len(self.nodes)))[1]
+        self._check_enough(failures, what)
+
+    def _check_enough(self, failures: dict[int, PanaChainError], what: str) -> None:
+        done = len(self.nodes) - len(failures)
+        if done < self.factor:
+            raise StoreUnavailableError(
+                f"{done} of {len(self.nodes)} nodes could {what}, {self.factor} are needed: {self._reasons(failures)}"
+            )
+        for number, failure in failures.items():
+            _LOG.warning(
+                "%s couldn't %s: %s; repair it with `panachain storage repair`", self.label(number), what, failure
+            )
+
+    def _on_all(self, work: Callable[[BlobStore], _T], what: str) -> list[_T]:
+        results, failures = self._try(work, range(len(self.nodes)))
+        if failures:
+            raise StoreUnavailableError(f"not every node could {what}: {self._reasons(failures)}")
+        return list(results.values())
+
+    def _try(
+        self, work: Callable[[BlobStore], _T], numbers: Iterable[int]
+    ) -> tuple[dict[int, _T], dict[int, PanaChainError]]:
+        """Do it on these nodes at once, and return their results and failures."""
+        futures = {number: self._pool.submit(work, self.nodes[number]) for number in numbers}
+        results: dict[int, _T] = {}
+        failures: dict[int, PanaChainError] = {}
+        for number, future in futures.items():
+            try:
+                results[number] = future.result()
+            except _FAILURES as exc:
+                self._note(number, exc)
+                failures[number] = exc
+        return results, failures
+
+    def _reasons(self, failures: dict[int, PanaChainError]) -> str:
+        return "; ".join(f"{self.label(number)}: {failure}" for number, failure in sorted(failures.items()))
+
+    def _union(
+        self, listing: Callable[[BlobStore], Iterator[tuple[CID, int, float]]]
+    ) -> Iterator[tuple[CID, int, float]]:
+        seen: set[CID] = set()
+        for node in self.nodes:
+            for entry in listing(node):
+                if entry[0] not in seen:
+                    seen.add(entry[0])
+                    yield entry
+
+    def _leaf(self, cid: CID, size: int | None) -> bytes:
+        leaf = self.get_block(cid)
+        if size is not None and len(leaf) != size:
+            raise IntegrityError(f"leaf {cid} has {len(leaf)} bytes, its node states {size}")
+        return leaf
+
+    def _ahead(self, work: Callable[[_S], _T], items: Iterable[_S]) -> Iterator[_T]:
+        """Yield work(item) for each item in order, some of them done ahead."""
+        waiting: deque[Future[_T]] = deque()
+        try:
+            for item in items:
+                waiting.append(self._pool.submit(work, item))
+                if len(waiting) >= _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+class _Writer:
+    """Blocks on their way to all nodes; a node that fails gets no more of them."""
+
+    def __init__(self, store: ReplicatedStore) -> None:
+        self._store = store
+        self._held: list[tuple[CID, bytes]] = []
+        self._size = 0
+        self._failures: dict[int, PanaChainError] = {}
+
+    def put(self, cid: CID, data: bytes) -> None:
+        """Take one block, whose CID was checked or computed by the caller."""
+        self._held.append((cid, data))
+        self._size += len(data)
+        if self._size >= PIECE or len(self._held) >= PIECE_BLOCKS:
+            self._flush()
+
+    def finish(self) -> None:
+        """Send what is left.
+
+        Raises:
+            StoreUnavailableError: fewer than `factor` nodes have all blocks.
+        """
+        if self._held:
+            self._flush()
+        self._store._check_enough(self._failures, "store the blocks")
+
+    def _flush(self) -> None:
+        held, self._held, self._size = self._held, [], 0
+        good = [number for number in range(len(self._store.nodes)) if number not in self._failures]
+        self._failures |= self._store._try(lambda node: node.put_blocks(held), good)[1]
+        if len(self._store.nodes) - len(self._failures) < self._store.factor:
+            # No use in going on.
+            self._store._check_enough(self._failures, "store the blocks")
+
+
+class _Repair:
+    """One run of `ReplicatedStore.repair`."""
+
+    def __init__(self, store: ReplicatedStore, roots: list[CID]) -> None:
+        self._store = store
+        self._roots = roots
+        self._report = RepairReport([NodeRepair(store.label(number)) for number in range(len(store.nodes))])
+        self._pins: dict[int, set[CID]] = {}
+        self._waiting: dict[int, list[tuple[CID, bytes]]] = {number: [] for number in range(len(store.nodes))}
+
+    def run(self) -> RepairReport:
+        """Do it."""
+        # 1. What is pinned where; who doesn't answer is left as he is.
+        self._pins, failures = self._store._try(lambda node: set(node.pins()), self._alive())
+        self._give_up(failures)
+        wanted = set().union(*self._pins.values()) & set(self._roots)
+        # 2. Every block under the roots, on every node.
+        blocks = (cid for cid, _ in collect.walk(self._roots, self._linking))
+        for cid, found in self._store._ahead(self._examine, blocks):
+            self._settle(cid, found)
+        for number in self._alive():
+            self._heal(number)
+        # 3. The pins, where all is there.
+        for number in self._alive():
+            if not self._report.nodes[number].lost:
+                self._pin(number, wanted)
+        return self._report
+
+    def _alive(self) -> list[int]:
+        return [number for number, node in enumerate(self._report.nodes) if not node.failure]
+
+    def _give_up(self, failures: dict[int, PanaChainError]) -> None:
+        for number, failure in failures.items():
+            self._report.nodes[number].failure = str(failure)
+
+    def _linking(self, cid: CID) -> bytes | None:
+        """Return a block that links others, or None when no node has it or its links aren't ours to follow."""
+        try:
+            data = self._store.get_block(cid)
+            collect.links(cid, data)
+        except _FAILURES:
+            return None
+        return data
+
+    def _examine(self, cid: CID) -> tuple[CID, dict[int, bytes | PanaChainError]]:
+        found: dict[int, bytes | PanaChainError] = {}
+        for number in self._alive():
+            try:
+                found[number] = cid.check(self._store.nodes[number].get_block(cid))
+            except _FAILURES as exc:
+                found[number] = exc
+        return cid, found
+
+    def _settle(self, cid: CID, found: dict[int, bytes | PanaChainError]) -> None:
+        """Count what was found of a block, and let the nodes that need it wait for it."""
+        truth = next((data for data in found.values() if isinstance(data, bytes)), None)
+        if truth is None and found:
+            self._report.lost.append(cid)
+        for number, answer in found.items():
+            node = self._report.nodes[number]
+            if isinstance(answer, bytes):
+                node.checked += 1
+            elif not isinstance(answer, IntegrityError | BlockNotFoundError):
+                self._give_up({number: answer})
+            elif truth is None:
+                node.checked += 1
+                node.lost += 1
+            else:
+                node.checked += 1
+                self._wait(number, cid, truth)
+
+    def _wait(self, number: int, cid: CID, data: bytes) -> None:
+        self._waiting[number].append((cid, data))
+        if sum(len(waiting) for _, waiting in self._waiting[number]) >= PIECE:
+            self._heal(number)
+
+    def _heal(self, number: int) -> None:
+        """Give a node the blocks that it needs, and look whether it has them then."""
+        node, report = self._store.nodes[number], self._report.nodes[number]
+        blocks, self._waiting[number] = self._waiting[number], []
+        try:
+            for cid, _ in blocks:
+                # A store keeps what it has, also when it is damaged: away with it.
+                if node.has_block(cid):
+                    self._remove(number, cid)
+            node.put_blocks(blocks)
+        except _FAILURES as exc:
+            self._give_up({number: exc})
+            report.lost += len(blocks)
+            return
+        for cid, _ in blocks:
+            try:
+                cid.check(node.get_block(cid))
+                report.healed += 1
+            except _FAILURES:
+                report.lost += 1
+
+    def _remove(self, number: int, cid: CID) -> None:
+        node = self._store.nodes[number]
+        try:
+            node.delete_block(cid)
+        except _FAILURES:
+            # Kubo refuses while it can't walk a pin, which a damaged block prevents. The pins come back at the end.
+            for root in self._pins[number] & set(self._roots):
+                node.unpin(root)
+            self._pins[number] -= set(self._roots)
+            node.delete_block(cid)
+
+    def _pin(self, number: int, wanted: set[CID]) -> None:
+        try:
+            for root in sorted(wanted - self._pins[number]):
+                self._store.nodes[number].pin(root)
+        except _FAILURES as exc:
+            self._give_up({number: exc})

@@ -1,0 +1,186 @@
+"""Publish: a batch of any patients is complete, found by each lane, and holds nothing of what it was made from."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from panachain.crypto import umbral
+from panachain.crypto.keys import Seed, address_of
+from panachain.errors import IntegrityError, UsageError
+from panachain.model.actors import Address
+from panachain.model.records import FileContent, PlainRecord
+from panachain.model.scope import Category, Scope
+from panachain.records import header, publish
+from panachain.records.lanes import Pairing, make_pairing
+from panachain.records.locate import HospitalHeads, check_envelope, content_of, locate, open_manifests
+from panachain.records.publish import BatchBuilder, PreparedBatch
+from panachain.storage import dagcbor
+from panachain.storage.cid import CID
+from panachain.storage.embedded import EmbeddedStore
+
+LAB, VITALS = Category.LABORATORY, Category.VITALS
+
+
+def record(content: bytes | FileContent, category: Category = LAB, year: int = 2020, part: int = 0) -> PlainRecord:
+    return PlainRecord(category, year, "application/pdf", content, os.urandom(32), part)
+
+
+@dataclass
+class Clinic:
+    """A hospital that publishes, and its patients."""
+
+    store: EmbeddedStore
+    seed: Seed = field(default_factory=Seed.random)
+    manifests: list[bytes] = field(default_factory=list)
+    counters: dict[Address, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+
+    @property
+    def address(self) -> Address:
+        return address_of(self.seed.account_key())
+
+    def pairing(self, patient: Seed) -> Pairing:
+        who = address_of(patient.account_key())
+        return make_pairing(patient, patient=who, hospital=self.address, generation=0, last_year=2027)
+
+    def builder(self) -> BatchBuilder:
+        previous = CID(0x71, self.manifests[-1]) if self.manifests else None
+        return BatchBuilder(
+            self.store,
+            hospital=self.address,
+            signer=self.seed.signer(),
+            sequence=len(self.manifests) + 1,
+            previous=previous,
+            at=1_700_000_000,
+        )
+
+    def publish(self, *records: tuple[Seed, PlainRecord]) -> PreparedBatch:
+        builder = self.builder()
+        for patient, plain in records:
+            pairing = self.pairing(patient)
+            builder.add(plain, pairing, self.counters[pairing.patient])
+        batch = builder.finish()
+        builder.close()
+        self.manifests.append(batch.root.digest)
+        for lanes in batch.counters:
+            self.counters[lanes.patient] = dict(lanes.following)
+        return batch
+
+    def headers(self, patient: Seed, scope: Scope) -> list[header.Header]:
+        heads = HospitalHeads(self.address, self.seed.signer().public, tuple(self.manifests))
+        locator = patient.locator_key(scope, 0)
+        return list(locate(self.store, heads, open_manifests(self.store, heads), locator))
+
+    def opened(self, patient: Seed, scope: Scope) -> list[bytes]:
+        found = self.headers(patient, scope)
+        return [content_of(self.store, one, self.key(patient, scope, one)).read() for one in found]
+
+    def key(self, patient: Seed, scope: Scope, found: header.Header) -> bytes:
+        envelope = self.store.get_block(CID.parse(found.info.envelope_cid))
+        return umbral.unwrap(patient.lane(scope, 0), header.wrap_at(envelope, found.wrap_index))
+
+
+@pytest.fixture
+def clinic(tmp_path: Path) -> Clinic:
+    return Clinic(EmbeddedStore(tmp_path / "blocks"))
+
+
+def test_each_lane_opens_its_records_and_no_other_patients(clinic: Clinic) -> None:
+    first, second = Seed.random(), Seed.random()
+    clinic.publish((first, record(b"a")), (second, record(b"b")), (first, record(b"c", VITALS)), (first, record(b"d")))
+
+    assert clinic.opened(first, Scope.all()) == [b"a", b"d", b"c"]
+    assert clinic.opened(first, Scope.of(LAB)) == [b"a", b"d"]
+    assert clinic.opened(first, Scope.of(VITALS, 2020)) == [b"c"]
+    assert clinic.opened(first, Scope.of(VITALS, 2021)) == []
+    assert clinic.opened(second, Scope.all()) == [b"b"]
+
+
+def test_batches_follow_each_other(clinic: Clinic) -> None:
+    patient = Seed.random()
+    for content in (b"1", b"2", b"3"):
+        clinic.publish((patient, record(content)))
+    assert clinic.opened(patient, Scope.all()) == [b"1", b"2", b"3"]
+
+
+def test_one_envelope_for_one_patient_category_and_year(clinic: Clinic) -> None:
+    patient = Seed.random()
+    clinic.publish(*((patient, record(bytes([i]))) for i in range(5)), (patient, record(b"x", year=2021)))
+    found = clinic.headers(patient, Scope.of(LAB))
+    assert len({one.info.envelope_cid for one in found}) == 2
+    assert sorted(one.info.content_index for one in found) == [0, 0, 1, 2, 3, 4]
+
+
+def test_large_and_small_records_mix(clinic: Clinic, tmp_path: Path) -> None:
+    patient = Seed.random()
+    path = tmp_path / "scan.dcm"
+    path.write_bytes(os.urandom(9 << 20))
+    contents = [os.urandom(3 << 20), b"small", path.read_bytes()]
+    plain = [record(contents[0]), record(contents[1]), record(FileContent(path, 9 << 20))]
+    clinic.publish(*((patient, one) for one in plain))
+    assert clinic.opened(patient, Scope.all()) == contents
+
+
+def test_the_inventory_tells_when_a_record_was_left_out_or_changed(clinic: Clinic) -> None:
+    patient = Seed.random()
+    clinic.publish(*((patient, record(bytes([i]) * 10)) for i in range(3)))
+    found = clinic.headers(patient, Scope.all())
+    key = clinic.key(patient, Scope.all(), found[0])
+    check_envelope(clinic.store, found, key)
+    for bad in (found[:2], found[1:], [found[0], found[0], found[2]]):
+        with pytest.raises(IntegrityError):
+            check_envelope(clinic.store, bad, key)
+
+
+def test_the_list_names_every_block_of_the_batch_and_is_pinned(clinic: Clinic) -> None:
+    patient = Seed.random()
+    before = set(clinic.store.blocks())
+    batch = clinic.publish((patient, record(b"a")), (patient, record(os.urandom(2 << 20))))
+    listed = dagcbor.decode(clinic.store.get_block(batch.list_cid))["blocks"]
+
+    assert list(clinic.store.pins()) == [batch.list_cid]
+    assert listed == sorted(listed)
+    leaves = {cid for cid in set(clinic.store.blocks()) - before if clinic.store.get_block(cid) and cid.codec == 0x55}
+    # The leaves of a large file are linked by its root, which the list names.
+    assert set(clinic.store.blocks()) - before - set(listed) - {batch.list_cid} <= leaves
+    assert {CID.parse(entry.info.content_cid) for entry in batch.records} <= set(listed)
+    assert batch.root in listed
+
+
+def test_long_lists_are_cut(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish, "LIST_LINKS", 4)
+    batch = clinic.publish(*((Seed.random(), record(bytes([i]))) for i in range(5)))
+    parts = dagcbor.decode(clinic.store.get_block(batch.list_cid))["parts"]
+    listed = [cid for part in parts for cid in dagcbor.decode(clinic.store.get_block(part))["blocks"]]
+    assert batch.root in listed
+    assert listed == sorted(listed)
+
+
+def test_a_batch_says_when_it_is_full(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish, "MAX_RECORDS", 2)
+    builder, patient = clinic.builder(), Seed.random()
+    pairing = clinic.pairing(patient)
+    for number in range(2):
+        assert not builder.full
+        builder.add(record(b"x", part=number), pairing, {})
+    assert builder.full
+    builder.close()
+
+
+def test_a_batch_needs_a_record(clinic: Clinic) -> None:
+    builder = clinic.builder()
+    with pytest.raises(UsageError):
+        builder.finish()
+    builder.close()
+
+
+def test_nothing_that_is_stored_holds_plaintext(clinic: Clinic) -> None:
+    patient, canary = Seed.random(), b"canary-4711-canary"
+    clinic.publish((patient, record(canary)), (patient, record(canary * 100_000)))
+    stored = b"".join(path.read_bytes() for path in clinic.store.folder.rglob("*") if path.is_file())
+    assert canary not in stored
+    assert canary.hex().encode() not in stored

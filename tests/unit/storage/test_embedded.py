@@ -1,0 +1,201 @@
+"""The embedded store: files made on all cores, deletion, and what a disk that refuses leaves behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from panachain.errors import BlockNotFoundError, DiskError, IntegrityError, StoreUnavailableError
+from panachain.storage import embedded, unixfs
+from panachain.storage.cid import CID, RAW
+from panachain.storage.embedded import EmbeddedStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EmbeddedStore:
+    return EmbeddedStore(tmp_path / "blocks")
+
+
+def blocks(count: int, size: int = 1000) -> list[tuple[CID, bytes]]:
+    made = (os.urandom(size) for _ in range(count))
+    return [(CID.of(RAW, data), data) for data in made]
+
+
+def add(store: EmbeddedStore, data: bytes) -> CID:
+    def make(index: int, leaf: memoryview) -> None:
+        start = index * unixfs.CHUNK
+        leaf[:] = data[start : start + len(leaf)]
+
+    return store.add_made(len(data), make)
+
+
+@pytest.mark.parametrize("size", [0, 1, unixfs.CHUNK, unixfs.CHUNK + 1, 9 * unixfs.CHUNK + 5])
+def test_a_made_file_has_the_cid_of_its_bytes(store: EmbeddedStore, size: int) -> None:
+    data = os.urandom(size)
+    root = add(store, data)
+    leaves = [data[i : i + unixfs.CHUNK] for i in range(0, size, unixfs.CHUNK)] or [b""]
+    assert root == unixfs.build(leaves, lambda *_: None)
+    assert b"".join(store.read_file(root)) == data
+
+
+def test_a_made_file_that_fails_leaves_nothing_named(store: EmbeddedStore) -> None:
+    def make(index: int, leaf: memoryview) -> None:
+        if index == 5:
+            raise IntegrityError("no leaf")
+
+    with pytest.raises(IntegrityError, match="no leaf"):
+        store.add_made(10 * unixfs.CHUNK, make)
+    assert list(store.blocks()) == []
+    assert b"".join(store.read_file(add(store, b"later"))) == b"later"
+
+
+def test_a_new_pack_is_begun_when_one_is_full(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "PACK_SIZE", 5000)
+    made = blocks(20)
+    for cid, data in made:
+        store.put_block(cid, data)
+    assert len(list((store.folder / "packs").iterdir())) == 4
+    assert all(store.get_block(cid) == data for cid, data in made)
+
+
+def test_threads_may_write_and_read_at_once(store: EmbeddedStore) -> None:
+    made = [blocks(50, 20_000) for _ in range(4)]
+    failures: list[BaseException] = []
+
+    def work(own: list[tuple[CID, bytes]]) -> None:
+        try:
+            root = add(store, b"".join(data for _, data in own))
+            store.put_blocks(own)
+            assert all(store.get_block(cid) == data for cid, data in own)
+            assert len(b"".join(store.read_file(root))) == 1_000_000
+        except BaseException as exc:  # noqa: BLE001
+            failures.append(exc)
+
+    threads = [threading.Thread(target=work, args=(own,)) for own in made]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+
+
+def test_pins_are_kept(store: EmbeddedStore) -> None:
+    (first, _), (second, _) = blocks(2)
+    store.pin(first)
+    store.pin(first)
+    store.pin(second)
+    store.unpin(second)
+    store.unpin(second)
+    store.close()
+    assert list(EmbeddedStore(store.folder).pins()) == [first]
+
+
+def test_sizes_tell_bytes_and_time(store: EmbeddedStore) -> None:
+    made = dict(blocks(3))
+    store.put_blocks(made.items())
+    found = list(store.sizes())
+    assert {cid: size for cid, size, _ in found} == dict.fromkeys(made, 1000)
+    assert all(at > 1_700_000_000 for _, _, at in found)
+
+
+class TestDeleteBlocks:
+    def test_frees_the_bytes_and_keeps_the_rest(self, store: EmbeddedStore) -> None:
+        made = blocks(100)
+        store.put_blocks(made)
+        store.close()
+        again = EmbeddedStore(store.folder)
+        gone, kept = made[:80], made[80:]
+
+        assert again.delete_blocks(cid for cid, _ in gone) == 80_000
+
+        packs = list((store.folder / "packs").iterdir())
+        assert sum(pack.stat().st_size for pack in packs) == 20_000
+        assert all(again.get_block(cid) == data for cid, data in kept)
+        stored = b"".join(path.read_bytes() for path in store.folder.rglob("*") if path.is_file())
+        assert not any(data in stored for _, data in gone)
+        for cid, _ in gone:
+            with pytest.raises(BlockNotFoundError):
+                again.get_block(cid)
+
+    def test_removes_a_pack_of_which_nothing_is_left(self, store: EmbeddedStore) -> None:
+        made = blocks(3)
+        store.put_blocks(made)
+        store.close()
+        again = EmbeddedStore(store.folder)
+        again.delete_blocks(cid for cid, _ in made)
+        assert list((store.folder / "packs").iterdir()) == []
+
+    def test_leaves_a_pack_alone_that_somebody_writes_to(self, store: EmbeddedStore) -> None:
+        made = blocks(10)
+        store.put_blocks(made)
+        reader = EmbeddedStore(store.folder)
+        assert reader.delete_blocks(cid for cid, _ in made[:9]) == 9000
+        assert len(list((store.folder / "packs").iterdir())) == 1
+        more = blocks(5)
+        store.put_blocks(more)
+        assert all(reader.get_block(cid) == data for cid, data in [made[9], *more])
+
+    def test_a_missing_block_is_no_error(self, store: EmbeddedStore) -> None:
+        assert store.delete_blocks([CID.of(RAW, b"missing")]) == 0
+
+
+class TestBadDisk:
+    @pytest.mark.parametrize("call", ["pwrite", "fdatasync", "fsync", "open"])
+    def test_each_call_that_fails_leaves_the_store_as_it_was(
+        self, store: EmbeddedStore, call: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = blocks(3)
+        store.put_blocks(before)
+        real = getattr(os, call)
+        for failing in range(1, 6):
+            count = 0
+
+            def fail(*args: object, failing: int = failing) -> object:
+                nonlocal count
+                count += 1
+                if count >= failing:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                return real(*args)
+
+            fresh = EmbeddedStore(store.folder)
+            with monkeypatch.context() as patch:
+                patch.setattr(embedded.os, call, fail)
+                refused = ""
+                try:
+                    add(fresh, os.urandom(3 * unixfs.CHUNK))
+                    fresh.put_blocks(blocks(2))
+                except DiskError as exc:
+                    refused = str(exc)
+                assert ("No space left" in refused) == (count >= failing)
+            assert all(fresh.get_block(cid) == data for cid, data in before)
+            later = blocks(2)
+            fresh.put_blocks(later)
+            assert all(fresh.get_block(cid) == data for cid, data in later)
+
+    def test_a_damaged_pack_is_found(self, store: EmbeddedStore) -> None:
+        ((cid, data),) = blocks(1)
+        store.put_block(cid, data)
+        (pack,) = (store.folder / "packs").iterdir()
+        pack.write_bytes(bytes(len(data)))
+        with pytest.raises(IntegrityError):
+            store.get_block(cid)
+        pack.write_bytes(data[:10])
+        with pytest.raises(IntegrityError):
+            store.get_block(cid)
+
+    def test_a_lost_pack_is_a_missing_block(self, store: EmbeddedStore) -> None:
+        ((cid, data),) = blocks(1)
+        store.put_block(cid, data)
+        (pack,) = (store.folder / "packs").iterdir()
+        pack.unlink()
+        with pytest.raises(BlockNotFoundError, match="lost the pack"):
+            EmbeddedStore(store.folder).get_block(cid)
+
+    def test_a_folder_that_can_not_be_made_is_a_clear_error(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"")
+        with pytest.raises(StoreUnavailableError):
+            EmbeddedStore(tmp_path / "file" / "blocks")
