@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import os
+from functools import lru_cache
 from hashlib import sha256
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -101,6 +102,7 @@ def address_of(account_key: bytes) -> Address:
     return checksum_address(_keccak(public[1:])[12:])
 
 
+@lru_cache(maxsize=4096)
 def checksum_address(raw: bytes) -> Address:
     """Return 20 bytes as an EIP-55 address.
 

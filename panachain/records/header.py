@@ -6,7 +6,8 @@ Follows docs/spec/formats.md (`panachain/header/1`, `panachain/envelope/1`) and 
 
     header    = 0x01 ‖ 4 slots of 80 bytes ‖ sealed body
     slot i    = AES-256-GCM(HKDF(hospital's locator key of lane i, brief ID i), header key ‖ envelope digest)
-    body      = AES-256-GCM(header key, padded dag-cbor map)
+    body      = AES-256-GCM(header key, padded(signature (64) ‖ fields))
+    fields    = dag-cbor list, in the order of `_FIELDS`
     envelope  = 0x01 ‖ 4 wraps of the envelope key, one for each lane of the path
     inventory = stream(inventory key, padded dag-cbor list): type, size and digest of each of the envelope's contents
 
@@ -37,6 +38,11 @@ BRIEF_SIZE: Final = 16
 """Bytes of a brief ID, design section 7."""
 MAX_HEADER: Final = 1 << 16
 """Bytes; larger headers are refused before any work is done."""
+_FIELDS: Final = (
+    *("hospital", "patient", "category", "year", "type", "size", "digest", "at", "content", "index", "generation"),
+    *("commitment", "inventory", "head", "briefs"),
+)
+"""Of a header's body. Without their names, which would be the half of it."""
 ENVELOPE_SIZE: Final = 1 + SLOTS * umbral.WRAP_SIZE
 
 
@@ -58,6 +64,8 @@ class Header:
     patient: Address
     commitment: bytes
     """Commitment to the envelope key, 32 bytes."""
+    content: CID
+    """Where the sealed content lies."""
     wrap_index: int
     """Which of the envelope's wraps belongs to the reader's lane."""
     inventory: CID
@@ -116,25 +124,27 @@ def seal_header(
     sealed_slots += [os.urandom(SLOT_SIZE) for _ in range(SLOTS - len(slots))]
     # Four brief IDs always: the body's size must not tell how many lanes the path has.
     briefs = [slot.brief_id for slot in slots] + [os.urandom(BRIEF_SIZE) for _ in range(SLOTS - len(slots))]
-    body: dict[str, Any] = {
-        "hospital": bytes.fromhex(info.hospital[2:]),
-        "patient": bytes.fromhex(patient[2:]),
-        "category": info.category.value,
-        "year": info.year,
-        "type": info.media_type,
-        "size": info.size,
-        "digest": info.digest,
-        "at": info.stored_at,
-        "content": CID.parse(info.content_cid),
-        "index": info.content_index,
-        "generation": info.generation,
-        "commitment": commitment,
-        "inventory": inventory,
-        "head": head,
-        "briefs": briefs,
-    }
-    body["signature"] = signer.sign(_signed(body, envelope_digest))
-    sealed_body = box.aead_one(header_key, padding.pad(dagcbor.encode(body)), labels.HEADER_BODY)
+    fields = dagcbor.encode(
+        [
+            bytes.fromhex(info.hospital[2:]),
+            bytes.fromhex(patient[2:]),
+            info.category.value,
+            info.year,
+            info.media_type,
+            info.size,
+            info.digest,
+            info.stored_at,
+            CID.parse(info.content_cid),
+            info.content_index,
+            info.generation,
+            commitment,
+            inventory,
+            head,
+            b"".join(briefs),
+        ]
+    )
+    signature = signer.sign(_signed(fields, envelope_digest))
+    sealed_body = box.aead_one(header_key, padding.pad(signature + fields), labels.HEADER_BODY)
     return bytes([VERSION]) + b"".join(sealed_slots) + sealed_body
 
 
@@ -158,18 +168,21 @@ def open_header(
         raise IntegrityError(f"header {cid} of {len(block)} bytes isn't of version {VERSION}")
     wrap_index, header_key, envelope_digest = _open_slot(block, _slot_key(locator_key, brief_id), cid)
     plain = padding.unpad(box.open_one(header_key, block[1 + SLOTS * SLOT_SIZE :], labels.HEADER_BODY))
-    body = dagcbor.decode(plain)
+    signature, encoded = plain[: umbral.SIGNATURE_SIZE], plain[umbral.SIGNATURE_SIZE :]
+    umbral.verify(verifying_key, _signed(encoded, envelope_digest), signature)
+    values = dagcbor.decode(encoded)
     try:
-        signature = body.pop("signature")
-        umbral.verify(verifying_key, _signed(body, envelope_digest), signature)
-        if bytes.fromhex(hospital[2:]) != body["hospital"] or body["briefs"][wrap_index] != brief_id:
+        body: dict[str, Any] = dict(zip(_FIELDS, values, strict=True))
+        named = body["briefs"][wrap_index * BRIEF_SIZE : (wrap_index + 1) * BRIEF_SIZE]
+        if bytes.fromhex(hospital[2:]) != body["hospital"] or named != brief_id:
             raise IntegrityError(f"header {cid} was published for another hospital or brief ID")
         return Header(
             info=_info(body, cid=cid, hospital=hospital, envelope=CID(RAW, envelope_digest)),
+            content=_cid(body["content"]),
             patient=keys.checksum_address(body["patient"]),
             commitment=body["commitment"],
             wrap_index=wrap_index,
-            inventory=body["inventory"],
+            inventory=_cid(body["inventory"]),
             head=body["head"],
         )
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as exc:
@@ -209,8 +222,14 @@ def _slot_key(locator_key: bytes, brief_id: bytes) -> bytes:
     return keys.derive(locator_key, labels.HEADER_SLOT, brief_id)
 
 
-def _signed(body: Mapping[str, Any], envelope_digest: bytes) -> bytes:
-    return labels.HEADER_SIGNATURE + envelope_digest + dagcbor.encode(dict(body))
+def _signed(fields: bytes, envelope_digest: bytes) -> bytes:
+    return labels.HEADER_SIGNATURE + envelope_digest + fields
+
+
+def _cid(value: Any) -> CID:
+    if not isinstance(value, CID):
+        raise IntegrityError("a header names something else where a CID must stand")
+    return value
 
 
 def _nobody() -> bytes:

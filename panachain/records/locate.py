@@ -99,7 +99,7 @@ def content_of(store: BlobStore, found: header.Header, envelope_key: bytes) -> C
     info = found.info
     return Content(
         store,
-        CID.parse(info.content_cid),
+        found.content,
         commit.content_key(envelope_key, info.content_index),
         content_context(generation=info.generation, index=info.content_index),
         size=info.size,

@@ -6,7 +6,6 @@ Follows the CID specification and the multiformats tables (github.com/multiforma
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +20,13 @@ DAG_CBOR: Final = 0x71
 """Codec of a manifest node."""
 CODEC_NAMES: Final = {RAW: "raw", DAG_PB: "dag-pb", DAG_CBOR: "dag-cbor"}
 """What Kubo calls them."""
+_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
+"""Base32, RFC 4648 section 6, in lower case."""
+_PAIRS: Final = [first + second for first in _ALPHABET for second in _ALPHABET]
+_TO_DIGITS: Final = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+"""To the digits that Python reads numbers of base 32 in."""
+_LENGTH: Final = 59
+"""Characters of a CIDv1 in base32 with a digest of 32 bytes."""
 _SHA2_256: Final = b"\x12\x20"
 """Multihash: function sha2-256, 32 bytes."""
 
@@ -52,9 +58,10 @@ class CID:
             UsageError: it isn't a CIDv1 in base32 with sha2-256, in its canonical spelling.
         """
         try:
-            raw = base64.b32decode(text[1:].upper() + "=" * (-(len(text) - 1) % 8))
-            cid = cls.from_bytes(raw)
-        except (ValueError, IntegrityError):
+            # 36 bytes are 57.6 characters of base32: the last one ends in two zero bits.
+            number = int(text[1:].translate(_TO_DIGITS), 32) if len(text) == _LENGTH else 0
+            cid = cls.from_bytes((number >> 2).to_bytes(36, "big"))
+        except (ValueError, OverflowError, IntegrityError):
             raise UsageError(f"{text[:80]!r} is no CID of version 1 in base32 with sha2-256") from None
         if str(cid) != text:
             raise UsageError(f"{text[:80]!r} isn't the canonical spelling of a CID")
@@ -75,7 +82,8 @@ class CID:
         return bytes([1, self.codec]) + _SHA2_256 + self.digest
 
     def __str__(self) -> str:
-        return "b" + base64.b32encode(bytes(self)).decode().rstrip("=").lower()
+        number = int.from_bytes(bytes(self), "big") << 2
+        return "b" + "".join([_PAIRS[number >> shift & 1023] for shift in range(280, -1, -10)])
 
     def check(self, data: bytes) -> bytes:
         """Return `data` if it is the block of this CID.

@@ -105,14 +105,15 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise IntegrityError(f"dag-cbor is nested deeper than {MAX_DEPTH}")
         major, number = self._read_head()
-        if major == 0:
-            return number
-        if major == 1:
-            return -1 - number
+        # Byte strings and texts first: most values are.
         if major == 2:
             return self._take(number)
         if major == 3:
             return self._text(number)
+        if major == 0:
+            return number
+        if major == 1:
+            return -1 - number
         if major == 4:
             # A list of n items has at least n bytes: refuse a bomb before it is built.
             self._need(number)
@@ -163,7 +164,11 @@ class _Reader:
             raise IntegrityError("dag-cbor: text that isn't UTF-8") from None
 
     def _read_head(self) -> tuple[int, int]:
-        first = self._take(1)[0]
+        position = self.position
+        if position >= len(self._data):
+            raise IntegrityError("dag-cbor ends too early")
+        first = self._data[position]
+        self.position = position + 1
         major, info = first >> 5, first & 31
         if info < 24:
             return major, info
@@ -180,7 +185,9 @@ class _Reader:
             raise IntegrityError("dag-cbor ends too early")
 
     def _take(self, size: int) -> bytes:
-        self._need(size)
         start = self.position
-        self.position += size
-        return self._data[start : self.position]
+        end = start + size
+        if end > len(self._data):
+            raise IntegrityError("dag-cbor ends too early")
+        self.position = end
+        return self._data[start:end]

@@ -33,6 +33,8 @@ _WORKERS: Final = min(os.cpu_count() or 1, 4)
 """Threads that make, hash and write a large file's leaves."""
 _SYNC_EVERY: Final = 128 << 20
 """Bytes of a large file after which the disk is told to begin: it writes while the rest is sealed."""
+_SMALL: Final = 1 << 16
+"""Bytes up to which a block is read at once; for larger ones other threads needn't wait."""
 _OPEN_PACKS: Final = 64
 """Packs that are held open for reading."""
 _Row = tuple[bytes, str, int, int, int]
@@ -172,11 +174,13 @@ class EmbeddedStore:
             if row is None:
                 raise BlockNotFoundError(f"the {self.name} has no block {cid}")
             pack, offset, size = row
-            descriptor = os.dup(self._descriptor(pack, cid))
+            known = self._descriptor(pack, cid)
+            if size <= _SMALL:
+                return cid.check(self._pread(known, size, offset, cid))
+            # Read without the lock, so that others can: the pack may be forgotten meanwhile.
+            descriptor = os.dup(known)
         try:
-            data = os.pread(descriptor, size, offset)
-        except OSError as exc:
-            raise StoreUnavailableError(f"block {cid} can't be read: {exc.strerror}") from exc
+            data = self._pread(descriptor, size, offset, cid)
         finally:
             os.close(descriptor)
         return cid.check(data)
@@ -216,6 +220,12 @@ class EmbeddedStore:
             "SELECT pack, offset, size FROM block WHERE cid = ?", (bytes(cid),)
         ).fetchone()
         return row
+
+    def _pread(self, descriptor: int, size: int, offset: int, cid: CID) -> bytes:
+        try:
+            return os.pread(descriptor, size, offset)
+        except OSError as exc:
+            raise StoreUnavailableError(f"block {cid} can't be read: {exc.strerror}") from exc
 
     def _descriptor(self, pack: str, cid: CID) -> int:
         known = self._open.get(pack)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -143,3 +144,28 @@ class TestOutsideVectors:
 
 KEYS_OF = ("delegating", "receiving", "signing")
 NAMES = {"verifying": "signing", "delegating": "delegating", "receiving": "receiving"}
+
+
+def test_signatures_are_checked_as_umbral_checks_them() -> None:
+    from nucypher_core import umbral as library
+
+    signer = SIGNER
+    for number in range(40):
+        message = os.urandom(number * 7)
+        good = signer.sign(message)
+        changed = bytearray(good)
+        changed[number] ^= 1 << number % 8
+        for signature, text in ((good, message), (bytes(changed), message), (good, message + b"x")):
+            try:
+                theirs = library.Signature.from_be_bytes(signature).verify(
+                    library.PublicKey.from_compressed_bytes(signer.public), text
+                )
+            except ValueError:
+                theirs = False
+            try:
+                umbral.verify(signer.public, text, signature)
+                ours = True
+            except IntegrityError:
+                ours = False
+            # We refuse the malleable twin that the library takes.
+            assert ours == (theirs and int.from_bytes(signature[32:], "big") <= umbral._HALF_ORDER)
