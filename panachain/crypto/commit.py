@@ -7,7 +7,7 @@ others, under other labels, are the content keys; so a ciphertext made for two k
 from __future__ import annotations
 
 from panachain.crypto import labels
-from panachain.crypto.keys import derive
+from panachain.crypto.kdf import derive
 
 
 def key_commitment(envelope_key: bytes) -> bytes:

@@ -11,9 +11,6 @@ import os
 from functools import lru_cache
 from hashlib import sha256
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
-
 from panachain.crypto import labels
 from panachain.crypto.umbral import SecretKey, SeedFactory, Signer
 from panachain.errors import IntegrityError, UsageError
@@ -102,35 +99,24 @@ def address_of(account_key: bytes) -> Address:
     return checksum_address(_keccak(public[1:])[12:])
 
 
-@lru_cache(maxsize=4096)
 def checksum_address(raw: bytes) -> Address:
     """Return 20 bytes as an EIP-55 address.
 
     Raises:
         IntegrityError: another length.
     """
+    # Checked before the cache is asked: what comes from somebody's block may be of any type, also one without a hash.
     if not isinstance(raw, bytes) or len(raw) != 20:
         raise IntegrityError("an address has 20 bytes")
+    return _checksum(raw)
+
+
+@lru_cache(maxsize=4096)
+def _checksum(raw: bytes) -> Address:
     digits = raw.hex()
     # EIP-55: a letter is a capital where the hash of the digits has a nibble of 8 or more.
     capitals = _keccak(digits.encode()).hex()
     return Address("0x" + "".join(d.upper() if c >= "8" else d for d, c in zip(digits, capitals, strict=False)))
-
-
-def derive(key: bytes, label: bytes, context: bytes = b"") -> bytes:
-    """Return HKDF-Expand-SHA256 of a uniformly random key, RFC 5869 section 2.3: 32 bytes.
-
-    Args:
-        key: 32 uniformly random bytes, so the extract step isn't needed (section 3.3).
-        label: from crypto/labels.py.
-        context: what the derived key is bound to.
-    """
-    return HKDFExpand(SHA256(), 32, _length_prefixed(label) + context).derive(key)
-
-
-def hkdf(key: bytes, *, salt: bytes, info: bytes, size: int) -> bytes:
-    """Return HKDF-SHA256, RFC 5869, of `size` bytes."""
-    return HKDF(SHA256(), size, salt, info).derive(key)
 
 
 def hospital_key(lane_key: bytes, hospital: Address) -> bytes:
@@ -158,8 +144,3 @@ def _keccak(data: bytes) -> bytes:
 
 def _lane_label(scope: Scope, generation: int) -> bytes:
     return b"%d/%s" % (generation, scope.text.encode())
-
-
-def _length_prefixed(label: bytes) -> bytes:
-    # So that no label followed by a context can equal another label.
-    return bytes([len(label)]) + label

@@ -19,7 +19,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from panachain.crypto.keys import hkdf
+from panachain.crypto.kdf import hkdf
 from panachain.errors import IntegrityError, UsageError
 
 SEGMENT_SIZE: Final = 1 << 20

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from panachain.crypto import box, keys, labels, padding, umbral
+from panachain.crypto import box, kdf, keys, labels, padding, umbral
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
@@ -173,6 +173,7 @@ def open_header(
     values = dagcbor.decode(encoded)
     try:
         body: dict[str, Any] = dict(zip(_FIELDS, values, strict=True))
+        _check_types(body)
         named = body["briefs"][wrap_index * BRIEF_SIZE : (wrap_index + 1) * BRIEF_SIZE]
         if bytes.fromhex(hospital[2:]) != body["hospital"] or named != brief_id:
             raise IntegrityError(f"header {cid} was published for another hospital or brief ID")
@@ -187,6 +188,22 @@ def open_header(
         )
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as exc:
         raise IntegrityError(f"header {cid} lacks a field or has one of the wrong type") from exc
+
+
+def _check_types(body: Mapping[str, Any]) -> None:
+    """Check that a reader goes on with what he takes the fields for: a hospital's signature doesn't say so.
+
+    Raises:
+        TypeError: one is of another type, or a negative number.
+    """
+    for name in ("year", "size", "at", "index", "generation"):
+        # A bool is an int in Python, but not here.
+        if type(body[name]) is not int or body[name] < 0:
+            raise TypeError(name)
+    if not all(isinstance(body[name], bytes) for name in ("digest", "commitment", "head", "briefs")):
+        raise TypeError("bytes")
+    if not isinstance(body["type"], str):
+        raise TypeError("type")
 
 
 def _info(body: Mapping[str, Any], *, cid: CID, hospital: Address, envelope: CID) -> RecordInfo:
@@ -219,7 +236,7 @@ def _open_slot(block: bytes, key: bytes, cid: CID) -> tuple[int, bytes, bytes]:
 
 
 def _slot_key(locator_key: bytes, brief_id: bytes) -> bytes:
-    return keys.derive(locator_key, labels.HEADER_SLOT, brief_id)
+    return kdf.derive(locator_key, labels.HEADER_SLOT, brief_id)
 
 
 def _signed(fields: bytes, envelope_digest: bytes) -> bytes:

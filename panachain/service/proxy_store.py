@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from panachain.chain.receipts import receipt_hash
-from panachain.crypto import box, keys, labels
+from panachain.crypto import box, kdf, labels
 from panachain.errors import DiskError, PolicyUnknownError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
@@ -234,6 +234,6 @@ class ProxyStore:
 
     def _kfrag_key(self, policy_id: PolicyId, lane: int, salt: bytes) -> bytes:
         # A key of its own for each kfrag, so that the one-time seal is used once.
-        return keys.derive(
+        return kdf.derive(
             self._key, labels.KFRAG_AT_REST, bytes.fromhex(policy_id[2:]) + lane.to_bytes(4, "big") + salt
         )

@@ -1,0 +1,27 @@
+"""Key derivation: HKDF-SHA256 under labels. Follows RFC 5869; labels are in crypto/labels.py."""
+
+from __future__ import annotations
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
+
+
+def derive(key: bytes, label: bytes, context: bytes = b"") -> bytes:
+    """Return HKDF-Expand-SHA256 of a uniformly random key, RFC 5869 section 2.3: 32 bytes.
+
+    Args:
+        key: 32 uniformly random bytes, so the extract step isn't needed (section 3.3).
+        label: from crypto/labels.py.
+        context: what the derived key is bound to.
+    """
+    return HKDFExpand(SHA256(), 32, _length_prefixed(label) + context).derive(key)
+
+
+def hkdf(key: bytes, *, salt: bytes, info: bytes, size: int) -> bytes:
+    """Return HKDF-SHA256, RFC 5869, of `size` bytes."""
+    return HKDF(SHA256(), size, salt, info).derive(key)
+
+
+def _length_prefixed(label: bytes) -> bytes:
+    # So that no label followed by a context can equal another label.
+    return bytes([len(label)]) + label
