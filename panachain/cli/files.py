@@ -21,6 +21,8 @@ from panachain.errors import DiskError, UsageError
 from panachain.model.records import RecordInfo
 
 INDEX: Final = "index.json"
+PROVENANCE: Final = "provenance.fhir.json"
+"""A Bundle of one Provenance for each file."""
 
 SUFFIXES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -68,9 +70,14 @@ class OutputFolder:
 
     staging: Path
     entries: list[dict[str, object]] = field(default_factory=list)
+    provenance: list[Mapping[str, object]] = field(default_factory=list)
 
     def add(
-        self, info: RecordInfo, content: bytes | Iterable[bytes], fields: Mapping[str, object]
+        self,
+        info: RecordInfo,
+        content: bytes | Iterable[bytes],
+        fields: Mapping[str, object],
+        provenance: Mapping[str, object],
     ) -> dict[str, object]:
         """Write one record under a name made of its position, category and year; return its line of the index."""
         name = f"{len(self.entries) + 1:05d}-{info.category.value}-{info.year or 'undated'}"
@@ -78,6 +85,7 @@ class OutputFolder:
         write_new(self.staging / name, content)
         entry = {**fields, "file": name}
         self.entries.append(entry)
+        self.provenance.append(provenance)
         return entry
 
 
@@ -101,6 +109,9 @@ def new_folder(folder: Path) -> Iterator[OutputFolder]:
         yield output
         index = {"schema": "panachain/index/1", "records": output.entries}
         write_new(staging / INDEX, json.dumps(index, indent=1).encode() + b"\n")
+        entry = [{"resource": resource} for resource in output.provenance]
+        bundle = {"resourceType": "Bundle", "type": "collection"} | ({"entry": entry} if entry else {})
+        write_new(staging / PROVENANCE, json.dumps(bundle, indent=1).encode() + b"\n")
         try:
             if existed:
                 for path in sorted(staging.iterdir()):

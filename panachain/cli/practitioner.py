@@ -45,7 +45,7 @@ def inbox() -> None:
     required=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="A folder to make, or an empty one. It gets an index.json; nothing is ever overwritten.",
+    help="A folder to make, or an empty one. It gets index.json and provenance.fhir.json; nothing is overwritten.",
 )
 def open_(policy: str, since: int | None, folder: Path) -> None:
     """Open the records of POLICY into a folder, each checked against chain, CID and seal.
@@ -60,7 +60,7 @@ def open_(policy: str, since: int | None, folder: Path) -> None:
     ):
         total = 0
         for record in practitioner.open(PolicyId(policy), since=since):
-            output.add(record.info, record.chunks(), record.to_json())
+            output.add(record.info, record.chunks(), record.to_json(), record.fhir_provenance())
             total += record.info.size
             progress(len(output.entries), 0)
     # After the folder is there: who reads the lines can open the files.

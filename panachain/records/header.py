@@ -72,6 +72,8 @@ class Header:
     """Where the list of everything under the same envelope lies."""
     head: bytes
     """The content stream's header, 40 bytes, when parts of the content can be read by themselves; else empty."""
+    signature: bytes
+    """The hospital's, checked, 64 bytes."""
 
 
 def seal_envelope(envelope_key: bytes, lane_publics: Sequence[bytes]) -> bytes:
@@ -185,6 +187,7 @@ def open_header(
             wrap_index=wrap_index,
             inventory=_cid(body["inventory"]),
             head=body["head"],
+            signature=signature,
         )
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as exc:
         raise IntegrityError(f"header {cid} lacks a field or has one of the wrong type") from exc

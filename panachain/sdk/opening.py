@@ -38,7 +38,7 @@ def open_records(
         cid = found.info.envelope_cid
         content = content_of(store, found, envelope_keys[cid])
         attachment = _finder(store, envelopes[cid], envelope_keys[cid]) if found.info.media_type == MEDIA_TYPE else None
-        yield found, OpenedRecord(found.info, {}, content, attachment)
+        yield found, OpenedRecord(found.info, {}, content, found.signature, attachment)
 
 
 def _finder(store: BlobStore, members: Sequence[Header], key: bytes) -> Callable[[bytes], bytes]:

@@ -131,6 +131,8 @@ class OpenedRecord:
     """Hospital, manifest chain, policy and proxies: see docs/spec/cli.md."""
     source: Content = field(repr=False)
     """The sealed content, with its key."""
+    signature: bytes = b""
+    """The hospital's, over the header, 64 bytes."""
     attachment: Callable[[bytes], bytes] | None = field(default=None, repr=False)
     """Returns the attachment of a digest, for a Bundle whose attachments were sealed by themselves."""
 
@@ -164,6 +166,14 @@ class OpenedRecord:
         if self.attachment is None:
             return self.source.read_range(offset, size)
         return self.content[offset : offset + size]
+
+    def fhir_provenance(self) -> dict[str, object]:
+        """Return where the record comes from as a FHIR R4 Provenance, with the hospital's signature."""
+        # Imported here: listing records doesn't need it.
+        from panachain.records.provenance import provenance
+
+        policy_id = str(self.provenance.get("policy_id", ""))
+        return provenance(self.info, signature=self.signature, policy_id=policy_id)
 
     def to_json(self) -> dict[str, object]:
         """Return everything but the plaintext as JSON, schema `panachain/opened/1`."""

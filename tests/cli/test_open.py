@@ -55,7 +55,11 @@ def test_writes_private_files_and_an_index(run: Callable[..., Outcome], twin: Tw
     outcome = run("open", POLICY, "-o", str(folder), "--json")
     assert outcome.code == 0
     names = sorted(path.name for path in folder.iterdir())
-    assert names == ["00001-laboratory-2024.fhir.json", "00002-laboratory-undated.bin", "index.json"]
+    files = ["00001-laboratory-2024.fhir.json", "00002-laboratory-undated.bin"]
+    assert names == [*files, "index.json", "provenance.fhir.json"]
+    provenance = json.loads((folder / "provenance.fhir.json").read_bytes())
+    targets = [entry["resource"]["target"][0]["type"] for entry in provenance["entry"]]
+    assert targets == ["Bundle", "Binary"]
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / names[0]).read_bytes() == b'{"a":1}'
@@ -68,7 +72,7 @@ def test_an_empty_folder_is_filled(run: Callable[..., Outcome], twin: Twin, tmp_
     twin.answers["open"] = iter([opened()])
     (tmp_path / "opened").mkdir()
     assert run("open", POLICY, "-o", str(tmp_path / "opened")).code == 0
-    assert sorted(path.suffix for path in (tmp_path / "opened").iterdir()) == [".json", ".json"]
+    assert sorted(path.suffix for path in (tmp_path / "opened").iterdir()) == [".json", ".json", ".json"]
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
