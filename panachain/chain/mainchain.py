@@ -373,6 +373,10 @@ class Mainchain:
             block_time=block.time,
         )
 
+    def allowed_at(self, policy_id: PolicyId, at: int) -> bool:
+        """Tell whether a policy allows or allowed access at a time, Unix seconds: by this a receipt is judged."""
+        return bool(self._read("PolicyRegistry", "allowedAt", policy_id, at))
+
     def revocation_in_sight(self, policy_id: PolicyId) -> bool:
         """Tell whether a revocation is mined, or seen waiting: it counts at first sight (security rule 3)."""
         status = self._read("PolicyRegistry", "statusOf", policy_id, at="pending")

@@ -11,26 +11,39 @@ from typing import Any, Final
 from panachain.chain.receipts import check_head, receipt_hash
 from panachain.crypto import box, labels, umbral
 from panachain.errors import IntegrityError
-from panachain.model.actors import Address
-from panachain.model.policy import Receipt
+from panachain.model.actors import Address, PolicyId
+from panachain.model.policy import Receipt, ReceiptKind
 
 MAX_LAG: Final = 120
 """Seconds by which a proxy's newest block may be older than the client's."""
 
 
-def check_receipt(receipt: Receipt, *, proxy: Address, domain: bytes, not_before: int = 0) -> None:
+def check_receipt(
+    receipt: Receipt,
+    *,
+    proxy: Address,
+    domain: bytes,
+    policy_id: PolicyId,
+    kind: ReceiptKind | None = None,
+    not_before: int = 0,
+) -> None:
     """Check that a proxy signed a receipt, so that it convicts the proxy if it tells of a wrong.
 
     Args:
         receipt: what the proxy handed out.
         proxy: whose it must be.
         domain: of the access log that judges it (`Mainchain.log_domain`).
+        policy_id: which policy it must be about.
+        kind: what it must be a receipt for; None takes any. A proxy that serves and signs something else could never
+            be convicted of it.
         not_before: time of the newest block that the client knew when it asked. A proxy that states a much older one
             to hide a late service convicts itself of nothing (ADR 6), so such a receipt is no receipt.
 
     Raises:
-        IntegrityError: another proxy is named, the signature doesn't fit, or the block is too old.
+        IntegrityError: another proxy, policy or kind is named, the signature doesn't fit, or the block is too old.
     """
+    if receipt.policy_id != policy_id or kind not in (None, receipt.kind):
+        raise IntegrityError(f"the receipt of proxy {proxy} is about something else: {receipt.kind.value}")
     if receipt.at + MAX_LAG < not_before:
         raise IntegrityError(f"proxy {proxy} looked at a block of {receipt.at}, {not_before - receipt.at} s behind")
     if receipt.proxy != proxy:

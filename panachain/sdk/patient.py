@@ -29,7 +29,7 @@ from panachain.errors import (
     UnknownActorError,
 )
 from panachain.model.actors import PolicyId, Role
-from panachain.model.policy import PolicyStatus, ProxyRef, Receipt, Terms
+from panachain.model.policy import PolicyStatus, ProxyRef, Receipt, ReceiptKind, Terms
 from panachain.model.scope import Category, Purpose, Scope
 from panachain.proxy import messages
 from panachain.proxy.client import post
@@ -178,9 +178,7 @@ class Patient(ActorSession):
                     proxy.endpoint, "/v1/revoke", {"schema": messages.REVOKE, "policy_id": policy_id}, timeout=_TIMEOUT
                 )
                 receipt = messages.parse_receipt(answer.get("receipt") if isinstance(answer, dict) else None)
-                check_receipt(receipt, proxy=proxy.address, domain=self.network.mainchain.log_domain)
-                if receipt.kind.value != "deleted" or receipt.policy_id != policy_id:
-                    raise IntegrityError("the receipt isn't about this deletion")
+                self._check(receipt, proxy, policy_id, ReceiptKind.DELETED)
                 receipts.append(receipt)
             except PanaChainError as exc:
                 unreachable.append(f"proxy {proxy.address}: {exc}")
@@ -206,10 +204,26 @@ class Patient(ActorSession):
         for index, terms, _, _ in self._walk():
             if policy_id is not None and terms.policy_id != policy_id:
                 continue
-            entries += self._log_of(index, terms)
+            entries += [self._entry(terms, receipt) for receipt in self._receipts(index, terms)]
         if policy_id is not None and not entries:
             self._own_policy(policy_id)
         return sorted(entries, key=lambda entry: (entry.at, entry.proxy))
+
+    def convict(self, policy_id: PolicyId) -> list[str]:
+        """Submit each receipt by which a proxy served this policy when it wasn't allowed; each suspends its proxy.
+
+        Returns:
+            The hashes of the transactions, which the relay pays.
+
+        Raises:
+            PolicyUnknownError: the policy isn't this patient's.
+            ProxiesUnavailableError: none of its proxies answered.
+            TransactionError: the evidence was used before.
+        """
+        index, terms = self._own_policy(policy_id)
+        late = [receipt for receipt in self._receipts(index, terms) if self._is_late(receipt)]
+        relay = self.network.relay()
+        return [self.network.mainchain.prove_late_service(relay, receipt).tx_hash for receipt in late]
 
     def records(self) -> list[OpenedRecord]:
         """Return every record of this patient in every category, opened with his own keys."""
@@ -302,7 +316,7 @@ class Patient(ActorSession):
                 proxy.endpoint, "/v1/deposit", {"schema": messages.DEPOSIT, "sealed": sealed.hex()}, timeout=_TIMEOUT
             )
             receipt = messages.parse_receipt(answer.get("receipt") if isinstance(answer, dict) else None)
-            check_receipt(receipt, proxy=proxy.address, domain=self.network.mainchain.log_domain)
+            self._check(receipt, proxy, terms.policy_id, ReceiptKind.DEPOSITED)
             return receipt
 
         # Every proxy gets its share; fewer than the threshold would be a policy that nobody can use.
@@ -324,9 +338,17 @@ class Patient(ActorSession):
             )
         return good
 
-    def _log_of(self, index: int, terms: Terms) -> list[LogEntry]:
+    def _check(self, receipt: Receipt, proxy: ProxyRef, policy_id: PolicyId, kind: ReceiptKind | None = None) -> None:
+        domain = self.network.mainchain.log_domain
+        check_receipt(receipt, proxy=proxy.address, domain=domain, policy_id=policy_id, kind=kind)
+
+    def _receipts(self, index: int, terms: Terms) -> list[Receipt]:
+        """Return what the proxies of a policy signed about it.
+
+        Raises:
+            ProxiesUnavailableError: none of them answered.
+        """
         account = Account(self._seed.policy_account(index))
-        audit = self._seed.audit()
 
         def ask(proxy: ProxyRef) -> list[Receipt]:
             fields: dict[str, Any] = {
@@ -339,43 +361,48 @@ class Patient(ActorSession):
             answer = post(proxy.endpoint, "/v1/receipts", fields, timeout=_TIMEOUT)
             receipts = [messages.parse_receipt(r) for r in answer["receipts"]]
             for receipt in receipts:
-                check_receipt(receipt, proxy=proxy.address, domain=self.network.mainchain.log_domain)
+                self._check(receipt, proxy, terms.policy_id)
             return receipts
 
-        entries: list[LogEntry] = []
+        found: list[Receipt] = []
         answered = 0
         for proxy in self.network.reachable(terms.proxies):
             try:
-                receipts = ask(proxy)
+                found += ask(proxy)
             except PolicyUnknownError:
-                answered += 1
-                continue
+                # It never got a share: that is an answer too.
+                pass
             except PanaChainError as exc:
                 if isinstance(exc, IntegrityError):
                     raise
                 continue
             answered += 1
-            for receipt in receipts:
-                detail = open_detail(receipt, audit)
-                lane = detail.get("lane")
-                scopes = (terms.lanes[lane].scope.text,) if isinstance(lane, int) and lane < len(terms.lanes) else ()
-                entries.append(
-                    LogEntry(
-                        at=receipt.at,
-                        kind=receipt.kind.value,
-                        policy_id=receipt.policy_id,
-                        proxy=receipt.proxy,
-                        count=receipt.count,
-                        grantee=str(detail.get("grantee", "")),
-                        purpose=str(detail.get("purpose", "")),
-                        scopes=scopes,
-                    )
-                )
         if not answered:
             raise ProxiesUnavailableError(
                 f"no proxy of policy {terms.policy_id} answered, so its log can't be read", answered=0, needed=1
             )
-        return entries
+        return found
+
+    def _entry(self, terms: Terms, receipt: Receipt) -> LogEntry:
+        detail = open_detail(receipt, self._seed.audit())
+        lane = detail.get("lane")
+        scopes = (terms.lanes[lane].scope.text,) if isinstance(lane, int) and lane < len(terms.lanes) else ()
+        return LogEntry(
+            at=receipt.at,
+            kind=receipt.kind.value,
+            policy_id=receipt.policy_id,
+            proxy=receipt.proxy,
+            count=receipt.count,
+            grantee=str(detail.get("grantee", "")),
+            purpose=str(detail.get("purpose", "")),
+            scopes=scopes,
+            late=self._is_late(receipt),
+        )
+
+    def _is_late(self, receipt: Receipt) -> bool:
+        """Tell whether a proxy served at a time when the policy didn't allow it, by its own word."""
+        mainchain = self.network.mainchain
+        return receipt.kind is ReceiptKind.REENCRYPTED and not mainchain.allowed_at(receipt.policy_id, receipt.at)
 
     def _own_records(self) -> Iterator[OpenedRecord]:
         scopes = [Scope.of(category) for category in Category]

@@ -18,7 +18,7 @@ from panachain.consent.terms import check_terms, open_terms
 from panachain.crypto import umbral
 from panachain.errors import IntegrityError, PolicyUnknownError, UsageError
 from panachain.model.actors import PolicyId, Role
-from panachain.model.policy import GrantedLane, OnChainPolicy, ProxyRef, Receipt, Terms
+from panachain.model.policy import GrantedLane, OnChainPolicy, ProxyRef, Receipt, ReceiptKind, Terms
 from panachain.model.scope import Category, Purpose
 from panachain.proxy import messages
 from panachain.proxy.client import collect, post
@@ -210,7 +210,14 @@ class Practitioner(ActorSession):
             answer = post(proxy.endpoint, "/v1/reencrypt", fields, timeout=_TIMEOUT)
             receipt, cfrags = _check_answer(answer, proxy, capsules, terms, lane, secret.public)
             domain = self.network.mainchain.log_domain
-            check_receipt(receipt, proxy=proxy.address, domain=domain, not_before=not_before)
+            check_receipt(
+                receipt,
+                proxy=proxy.address,
+                domain=domain,
+                policy_id=terms.policy_id,
+                kind=ReceiptKind.REENCRYPTED,
+                not_before=not_before,
+            )
             return cfrags
 
         # 5. Ask proxies in parallel until t gave cfrags for every capsule, each verified.
@@ -242,7 +249,7 @@ def _check_answer(
         receipt = messages.parse_receipt(answer["receipt"])
     except (KeyError, TypeError, ValueError) as exc:
         raise IntegrityError("the proxy's answer lacks a field or has one of the wrong type") from exc
-    if len(cfrags) != len(capsules) or receipt.count != len(capsules) or receipt.policy_id != terms.policy_id:
+    if len(cfrags) != len(capsules) or receipt.count != len(capsules):
         raise IntegrityError(f"the proxy answered {len(cfrags)} cfrags for {len(capsules)} capsules")
     for cfrag, capsule in zip(cfrags, capsules, strict=True):
         umbral.check_cfrag(

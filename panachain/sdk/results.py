@@ -233,6 +233,8 @@ class LogEntry:
     grantee: str = ""
     purpose: str = ""
     scopes: tuple[str, ...] = ()
+    late: bool = False
+    """Whether the proxy served when the policy didn't allow it: its receipt convicts it."""
 
     def to_json(self) -> dict[str, object]:
         """Return the line as JSON, schema `panachain/log/1`."""
@@ -246,6 +248,7 @@ class LogEntry:
             "grantee": self.grantee,
             "purpose": self.purpose,
             "scopes": list(self.scopes),
+            "late": self.late,
         }
 
 

@@ -383,11 +383,13 @@ def export_car(
 def import_car(
     store: BlobStore, file: BinaryIO, *, name: str, total: int = 0, progress: Progress | None = None
 ) -> CarReport:
-    """Store the blocks of a CAR, and pin those of its roots that are complete then.
+    """Store the blocks of a CAR, and pin those of its roots of which everything is there and true then.
+
+    Blocks that the store has already, but damaged, are written anew.
 
     Args:
         store: where the blocks go.
-        file: the CAR.
+        file: the CAR; it is read once more when something in the store is damaged.
         name: of the file, for the report.
         total: bytes of the file, for the progress.
         progress: is told the bytes.
@@ -396,6 +398,7 @@ def import_car(
         IntegrityError: the CAR is damaged or foreign; blocks before the damage stay, nothing was pinned.
         StoreUnavailableError: the store doesn't answer; the same import again does the rest.
     """
+    start = file.tell()
     roots, blocks = car.read_car(file)
     counted = _Counted(progress, total)
 
@@ -405,31 +408,43 @@ def import_car(
             yield cid, data
 
     store.put_blocks(counting())
-    lacking: list[CID] = []
-    pinned = 0
-    for root in dict.fromkeys(roots):
-        missing = _missing(store, root)
-        lacking += missing
-        if not missing:
-            store.pin(root)
-            pinned += 1
-    return CarReport(name, tuple(roots), counted.blocks, counted.size, tuple(dict.fromkeys(lacking)), pinned)
+    lacking = {root: _lacking(store, root) for root in dict.fromkeys(roots)}
+    tried: set[CID] = set()
+    # A mended node may show that more is damaged below it.
+    while damaged := set().union(*lacking.values()) - tried:
+        file.seek(start)
+        _replace(store, car.read_car(file)[1], damaged)
+        tried |= damaged
+        lacking = {root: found and _lacking(store, root) for root, found in lacking.items()}
+    complete = [root for root, found in lacking.items() if not found]
+    for root in complete:
+        store.pin(root)
+    missing = tuple(sorted(set().union(*lacking.values())))
+    return CarReport(name, tuple(roots), counted.blocks, counted.size, missing, len(complete))
 
 
-def _missing(store: BlobStore, root: CID) -> list[CID]:
-    """Return the blocks under a root that the store doesn't have."""
+def _replace(store: BlobStore, blocks: Iterable[tuple[CID, bytes]], wanted: set[CID]) -> None:
+    """Write the wanted ones of `blocks` anew: a store keeps what it has, also when it is damaged."""
+    for cid, data in blocks:
+        if cid in wanted:
+            store.delete_block(cid)
+            store.put_block(cid, data)
+
+
+def _lacking(store: BlobStore, root: CID) -> list[CID]:
+    """Return the blocks under a root that the store doesn't have, or not as they should be."""
     lacking: list[CID] = []
 
     def get(cid: CID) -> bytes | None:
         try:
             return store.get_block(cid)
-        except BlockNotFoundError:
+        except (BlockNotFoundError, IntegrityError):
             lacking.append(cid)
             return None
 
     for cid, _ in collect.walk([root], get):
-        if cid.codec == RAW and not store.has_block(cid):
-            lacking.append(cid)
+        if cid.codec == RAW:
+            get(cid)
     return lacking
 
 
