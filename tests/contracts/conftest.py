@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from panachain.chain.mainchain import Grant, Mainchain
 from panachain.crypto.keys import Seed
 
 ROOT = Path(__file__).resolve().parents[2]
+# scripts/mutate_contracts.py names the folder of a mutant.
+ARTIFACTS = Path(os.environ.get("PANA_ARTIFACTS", ROOT / "panachain/chain/artifacts"))
 KEY = b"\x02" + bytes(31) + b"\x01"
 """A compressed point."""
 NOBODY = "0x" + "00" * 20
@@ -55,7 +58,7 @@ class Shipped:
         from ape.contracts import ContractContainer
         from ethpm_types import ContractType
 
-        shipped = json.loads((ROOT / "panachain/chain/artifacts" / f"{name}.json").read_text())
+        shipped = json.loads((ARTIFACTS / f"{name}.json").read_text())
         contract_type = ContractType.model_validate(
             {
                 "contractName": name,

@@ -61,6 +61,41 @@ contract AccessLogTest is ActorsBase {
         assert(newest.sequence == 0 || newest.head == (second > first ? ~head : head));
     }
 
+    function testFuzz_eventsSayWhatWasAnchoredAndProven(uint64 sequence, bytes32 head) public {
+        sequence = uint64(bound(sequence, 1, type(uint64).max));
+        VM.assume(head != 0 && head != "other");
+        expectEventOf(address(log));
+        emit IAccessLog.HeadAnchored(_proxy, sequence, head);
+        VM.prank(_proxy);
+        log.anchor(sequence, head);
+
+        IAccessLog.Receipt memory receipt = receiptAt(_revokedAt + 1);
+        bytes32 stated = log.hashOf(receipt);
+        bytes memory signature = signHead(receipt.sequence, stated);
+        expectEventOf(address(log));
+        emit IAccessLog.LateServiceProven(_proxy, receipt.policyId, receipt.sequence, stated);
+        log.proveLateService(_proxy, receipt, signature);
+
+        signature = signHead(sequence, "other");
+        expectEventOf(address(log));
+        emit IAccessLog.ForkProven(_proxy, sequence, head, "other");
+        log.proveRewrite(_proxy, "other", signature);
+    }
+
+    function testFuzz_aLogStartsWithWhoseItIs(address proxy, bool suspended) public {
+        VM.assume(proxy != address(0) && proxy != _proxy);
+        admit(proxy, IActorRegistry.Role.Proxy);
+        bytes32 first = keccak256(abi.encode(block.chainid, address(log), proxy));
+        assert(log.anchorOf(proxy).head == first && log.anchorOf(proxy).sequence == 0);
+        VM.prank(proxy);
+        log.anchor(1, "head");
+        if (suspended) {
+            actors.suspend(proxy);
+            actors.reinstate(proxy);
+        }
+        assert(log.anchorOf(proxy).head == "head" && log.anchorOf(proxy).sequence == 1);
+    }
+
     function testFuzz_onlyActiveProxiesAnchor(address stranger, uint64 sequence) public {
         VM.assume(stranger != _proxy);
         VM.prank(stranger);

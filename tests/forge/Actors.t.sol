@@ -12,6 +12,11 @@ import {ActorRegistry} from "../../contracts/mainchain/ActorRegistry.sol";
 import {PolicyRegistry} from "../../contracts/mainchain/PolicyRegistry.sol";
 import {Status} from "../../contracts/types/Status.sol";
 
+/// @notice One more cheat code: the event emitted next is the next one that `emitter` emits.
+interface ActorEvents {
+    function expectEmit(address emitter) external;
+}
+
 /// @title What the actors' tests share; the test itself is the registrar
 abstract contract ActorsBase is Base {
     bytes internal constant KEY = hex"020000000000000000000000000000000000000000000000000000000000000001";
@@ -37,6 +42,10 @@ abstract contract ActorsBase is Base {
     function admit(address account, IActorRegistry.Role role) internal {
         actors.register(account, role, KEY, KEY, "", address(0));
     }
+
+    function expectEventOf(address emitter) internal {
+        ActorEvents(address(VM)).expectEmit(emitter);
+    }
 }
 
 /// @title ActorRegistry and RecordLedger, one call at a time
@@ -55,6 +64,26 @@ contract ActorsTest is ActorsBase {
         }
         VM.expectRevert(abi.encodeWithSelector(IActorRegistry.ActorAlreadyRegistered.selector, account));
         admit(account, IActorRegistry.Role.Hospital);
+    }
+
+    function testFuzz_eventsSayWhatBecameOfAnActor(address account, string calldata endpoint, address organisation)
+        public
+    {
+        VM.assume(account != address(0));
+        bytes memory other = hex"030000000000000000000000000000000000000000000000000000000000000002";
+        expectEventOf(address(actors));
+        emit IActorRegistry.ActorRegistered(account, IActorRegistry.Role.Proxy, KEY, other, endpoint, organisation);
+        actors.register(account, IActorRegistry.Role.Proxy, KEY, other, endpoint, organisation);
+        expectEventOf(address(actors));
+        emit IActorRegistry.ActorEndpointChanged(account, endpoint);
+        VM.prank(account);
+        actors.setEndpoint(endpoint);
+        expectEventOf(address(actors));
+        emit IActorRegistry.ActorSuspended(account);
+        actors.suspend(account);
+        expectEventOf(address(actors));
+        emit IActorRegistry.ActorReinstated(account);
+        actors.reinstate(account);
     }
 
     function testFuzz_rejectsKeysOfAnotherSize(bytes calldata first, bytes calldata second) public {
@@ -158,6 +187,18 @@ contract ActorsTest is ActorsBase {
         actors.reinstate(hospital);
         IRecordLedger.Ledger memory known = ledger.ledgerOf(hospital);
         assert(known.admitted && known.sequence == 1 && known.head == second);
+    }
+
+    function testFuzz_eventsSayWhatWasStored(address hospital, bytes32 manifest, uint32 count) public {
+        VM.assume(hospital != address(0) && manifest != 0 && count != 0);
+        admit(hospital, IActorRegistry.Role.Hospital);
+        for (uint64 sequence = 1; sequence < 4; ++sequence) {
+            bytes32 previous = ledger.ledgerOf(hospital).head;
+            expectEventOf(address(ledger));
+            emit IRecordLedger.RecordsStored(hospital, sequence, manifest, count, previous);
+            VM.prank(hospital);
+            ledger.store(manifest, count);
+        }
     }
 
     function testFuzz_rejectsAnEmptyBatch(bytes32 manifest, uint32 count) public {

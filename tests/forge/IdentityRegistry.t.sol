@@ -167,6 +167,11 @@ contract IdentityRegistryTest is IdentityBase {
         assert(registry.accountOf(~lookup) == other && registry.accountOf(lookup) == account);
     }
 
+    /// @dev Of its own, since a random key is hardly ever the smallest one.
+    function testFuzz_TheSmallestLookupKeyBelongsToOneToo(uint256 seed) public {
+        testFuzz_ALookupKeyBelongsToOne(seed, bytes32(uint256(1)));
+    }
+
     function testFuzz_ManyHaveNoLookupKey(uint256 seed) public {
         address first = _patient("new", seed);
         address second = _patient("other", seed);
@@ -390,6 +395,14 @@ contract IdentityRegistryTest is IdentityBase {
         guardians[place] = guardians[place - 1];
         _expectInvalidGuardian(guardians[place]);
         _name(patient, guardians, 1);
+    }
+
+    function test_EveryOtherAccountCanBeAGuardian() public {
+        address[] memory guardians = new address[](2);
+        (guardians[0], guardians[1]) = (address(1), address(type(uint160).max));
+        _name(patient, guardians, 2);
+        (address[] memory named,) = registry.guardiansOf(patient);
+        assert(named.length == 2 && named[0] == address(1));
     }
 
     function testFuzz_TheZeroAccountIsNoGuardian(uint256 seed, uint256 count) public {

@@ -9,6 +9,11 @@ import {PolicyRegistry} from "../../contracts/mainchain/PolicyRegistry.sol";
 import {Disclosure} from "../../contracts/types/Disclosure.sol";
 import {PolicyId, PolicyStatus} from "../../contracts/types/PolicyId.sol";
 
+/// @notice One more cheat code: the event emitted next is the next one that `emitter` emits.
+interface PolicyEvents {
+    function expectEmit(address emitter) external;
+}
+
 /// @title What policies' tests share: signing as EIP-712 says, written down a second time
 abstract contract PolicyBase is Base {
     PolicyRegistry internal registry;
@@ -333,6 +338,109 @@ contract PolicyRegistryTest is PolicyBase {
         assert(statusOf(policies[0].owner) == PolicyStatus.Active);
     }
 
+    /// @dev Of its own, since random times rarely meet an end of the window.
+    function testFuzz_theWindowIncludesItsStartAndNotItsEnd(uint48 ahead, uint48 length) public {
+        IPolicyRegistry.Grant memory policy = policyOf(VM.addr(7));
+        policy.startsAt = uint48(block.timestamp + bound(ahead, 1, 1 << 30));
+        policy.expiresAt = policy.startsAt + uint48(bound(length, 1, 1 << 30));
+        registry.grantBySignature(policy, sign(7, grantDigest(policy)));
+        PolicyId policyId = PolicyId.wrap(policy.owner);
+        assert(!registry.allowedAt(policyId, policy.startsAt - 1) && registry.allowedAt(policyId, policy.startsAt));
+        assert(registry.allowedAt(policyId, policy.expiresAt - 1) && !registry.allowedAt(policyId, policy.expiresAt));
+        VM.warp(policy.startsAt - 1);
+        assert(statusOf(policy.owner) == PolicyStatus.NotYet);
+        VM.warp(policy.startsAt);
+        assert(statusOf(policy.owner) == PolicyStatus.Active);
+        VM.warp(policy.expiresAt - 1);
+        assert(statusOf(policy.owner) == PolicyStatus.Active);
+        VM.warp(policy.expiresAt);
+        assert(statusOf(policy.owner) == PolicyStatus.Expired);
+    }
+
+    function testFuzz_theSecondOfTheRevocationIsAllowed(uint48 later) public {
+        IPolicyRegistry.Grant memory policy = policyOf(VM.addr(7));
+        registry.grantBySignature(policy, sign(7, grantDigest(policy)));
+        uint48 revokedAt = uint48(block.timestamp + bound(later, 0, 900));
+        VM.warp(revokedAt);
+        registry.revokeBySignature(policy.owner, sign(7, revokeDigest(policy.owner)));
+        assert(registry.allowedAt(PolicyId.wrap(policy.owner), revokedAt));
+        assert(!registry.allowedAt(PolicyId.wrap(policy.owner), revokedAt + 1));
+    }
+
+    function testFuzz_aGrantComesByItsDeadline(uint32 late) public {
+        IPolicyRegistry.Grant memory policy = policyOf(VM.addr(7));
+        policy.expiresAt = type(uint48).max;
+        policy.deadline = uint48(block.timestamp);
+        bytes memory signature = sign(7, grantDigest(policy));
+        VM.warp(bound(late, block.timestamp + 1, block.timestamp + type(uint32).max));
+        bytes4 problem = IPolicyRegistry.PolicyDeadlineOver.selector;
+        VM.expectRevert(abi.encodeWithSelector(problem, policy.deadline, block.timestamp));
+        registry.grantBySignature(policy, signature);
+        VM.warp(policy.deadline);
+        registry.grantBySignature(policy, signature);
+        assert(statusOf(policy.owner) == PolicyStatus.Active);
+    }
+
+    function testFuzz_aWindowIsNeitherEmptyNorOver(uint48 startsAt, uint48 ago) public {
+        IPolicyRegistry.Grant memory policy = policyOf(VM.addr(7));
+        bytes4 problem = IPolicyRegistry.PolicyInvalidWindow.selector;
+        policy.startsAt = uint48(bound(startsAt, block.timestamp + 1, type(uint48).max));
+        policy.expiresAt = policy.startsAt;
+        bytes memory signature = sign(7, grantDigest(policy));
+        VM.expectRevert(abi.encodeWithSelector(problem, policy.startsAt, policy.startsAt, block.timestamp));
+        registry.grantBySignature(policy, signature);
+        policy.startsAt = 0;
+        policy.expiresAt = uint48(block.timestamp - bound(ago, 0, block.timestamp - 1));
+        signature = sign(7, grantDigest(policy));
+        VM.expectRevert(abi.encodeWithSelector(problem, 0, policy.expiresAt, block.timestamp));
+        registry.grantBySignature(policy, signature);
+        policy.expiresAt = uint48(block.timestamp);
+        signature = sign(7, grantDigest(policy));
+        VM.expectRevert(abi.encodeWithSelector(problem, 0, policy.expiresAt, block.timestamp));
+        registry.grantBySignature(policy, signature);
+    }
+
+    function testFuzz_aWindowCanLastOneSecond(uint48 startsAt) public {
+        IPolicyRegistry.Grant memory policy = policyOf(VM.addr(7));
+        policy.startsAt = uint48(bound(startsAt, block.timestamp, type(uint48).max - 1));
+        policy.expiresAt = policy.startsAt + 1;
+        registry.grantBySignature(policy, sign(7, grantDigest(policy)));
+        VM.warp(policy.startsAt);
+        assert(statusOf(policy.owner) == PolicyStatus.Active);
+    }
+
+    function testFuzz_eventsSayWhatWasGrantedAndRevoked(uint256 seed, bytes32 terms, uint256 disclosed) public {
+        VM.assume(terms != 0);
+        IPolicyRegistry.Grant memory policy = policyOf(VM.addr(keyOf(seed)));
+        (policy.terms, policy.disclosure) = (terms, Disclosure.wrap(disclosed));
+        expectGranted(policy);
+        VM.prank(policy.owner);
+        registry.grant(policy);
+        expectRevoked(policy.owner);
+        VM.prank(policy.owner);
+        registry.revoke();
+
+        (uint256 first, uint256 second) = (keyOf(~seed), keyOf(seed ^ 1));
+        policy.owner = VM.addr(first);
+        bytes memory signature = sign(first, grantDigest(policy));
+        expectGranted(policy);
+        registry.grantBySignature(policy, signature);
+        signature = sign(first, revokeDigest(policy.owner));
+        expectRevoked(policy.owner);
+        registry.revokeBySignature(policy.owner, signature);
+
+        policy.owner = VM.addr(second);
+        IPolicyRegistry.Grant[] memory policies = new IPolicyRegistry.Grant[](1);
+        CompactSignature[] memory signatures = new CompactSignature[](1);
+        (policies[0], signatures[0]) = (policy, compact(second, grantDigest(policy)));
+        expectGranted(policy);
+        registry.grantBatch(policies, signatures);
+        address[] memory owners = new address[](1);
+        (owners[0], signatures[0]) = (policy.owner, compact(second, revokeDigest(policy.owner)));
+        expectRevoked(policy.owner);
+        registry.revokeBatch(owners, signatures);
+    }
+
     function testFuzz_nobodyIsTheZeroOwner(bytes calldata signature, bytes32 r, bytes32 vs) public {
         VM.expectRevert(invalidSignature(address(0)));
         registry.grantBySignature(policyOf(address(0)), signature);
@@ -342,6 +450,18 @@ contract PolicyRegistryTest is PolicyBase {
         signatures[0] = CompactSignature(r, vs);
         VM.expectRevert(invalidSignature(address(0)));
         registry.revokeBatch(new address[](1), signatures);
+    }
+
+    function expectGranted(IPolicyRegistry.Grant memory policy) private {
+        PolicyEvents(address(VM)).expectEmit(address(registry));
+        emit IPolicyRegistry.PolicyGranted(
+            PolicyId.wrap(policy.owner), policy.startsAt, policy.expiresAt, policy.terms, policy.disclosure
+        );
+    }
+
+    function expectRevoked(address owner) private {
+        PolicyEvents(address(VM)).expectEmit(address(registry));
+        emit IPolicyRegistry.PolicyRevoked(PolicyId.wrap(owner));
     }
 }
 
