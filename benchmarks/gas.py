@@ -64,7 +64,9 @@ def actions(main_rpc: Rpc, side_rpc: Rpc, folder: Path) -> dict[str, int]:
         gas["register_actor"] = chain.register_actor(senders["registrar"], actor).gas_used
     # The first of its kind each: what a hospital's or a proxy's first transaction costs is included.
     gas["store_1000"] = chain.store(senders["hospital"], Seed.random().store_key(), 1000).gas_used
-    gas["anchor_log_head"] = chain.anchor(senders["proxy"], 1, Seed.random().store_key()).gas_used
+    head, proxy = Seed.random().store_key(), Account(seeds["proxy"].account_key())
+    signature = chain.sign_anchor(proxy, 1, head)
+    gas["anchor_log_head"] = chain.anchor(senders["proxy"], proxy.address, 1, head, signature).gas_used
     now = chain.head_block().time
     relay = senders["registrar"]
     owners = [Account(Seed.random().account_key()) for _ in range(11)]

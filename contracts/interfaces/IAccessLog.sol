@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 pragma solidity ^0.8.28;
 
+import {CompactSignature} from "../libraries/Signatures.sol";
 import {PolicyId} from "../types/PolicyId.sol";
 
 /// @title Proxies' receipt logs: anchors and evidence
@@ -51,13 +52,14 @@ interface IAccessLog {
 
     /// @notice A head was anchored.
     /// @param sequence Receipts in the log up to this head.
-    event HeadAnchored(address indexed proxy, uint64 sequence, bytes32 head);
+    /// @param signature The proxy's, of sequence and head: half of the evidence if it ever states another head.
+    event HeadAnchored(address indexed proxy, uint64 sequence, bytes32 head, CompactSignature signature);
     /// @notice A proxy stated that it re-encrypted when the policy didn't allow it; it is suspended.
     event LateServiceProven(address indexed proxy, PolicyId indexed policyId, uint64 sequence, bytes32 head);
     /// @notice A proxy stated two heads for one sequence; it is suspended.
     event ForkProven(address indexed proxy, uint64 sequence, bytes32 first, bytes32 second);
 
-    /// @notice The caller isn't an active proxy.
+    /// @notice The account isn't an active proxy.
     error LogNotActiveProxy(address account);
     /// @notice The sequence doesn't grow.
     error LogSequenceNotGrowing(uint64 sequence, uint64 anchored);
@@ -71,13 +73,13 @@ interface IAccessLog {
     error LogInvalidSignature(address proxy, uint64 sequence, bytes32 head);
     /// @notice The receipt proves nothing: it isn't a re-encryption, or the policy allowed it.
     error LogNotLate(PolicyId policyId, Kind kind, uint48 blockTime);
-    /// @notice The two heads are equal, or the anchored one is of another sequence.
+    /// @notice The two heads are equal.
     error LogNotFork(uint64 sequence, bytes32 first, bytes32 second);
     /// @notice This evidence was used before.
     error LogEvidenceUsed(bytes32 evidence);
 
-    /// @notice Anchor the head of the caller's log. Only active proxies.
-    function anchor(uint64 sequence, bytes32 head) external;
+    /// @notice Anchor the head of an active proxy's log by its signature of LogHead(sequence, head). Anyone.
+    function anchor(address proxy, uint64 sequence, bytes32 head, CompactSignature calldata signature) external;
 
     /// @notice Convict a proxy by a receipt for a re-encryption that its policy didn't allow. Anyone.
     function proveLateService(address proxy, Receipt calldata receipt, bytes calldata signature) external;
@@ -91,9 +93,6 @@ interface IAccessLog {
         bytes32 second,
         bytes calldata secondSignature
     ) external;
-
-    /// @notice Convict a proxy by a signed head that isn't the one it anchored for the same sequence. Anyone.
-    function proveRewrite(address proxy, bytes32 head, bytes calldata signature) external;
 
     /// @notice Let a proxy anchor, or not any more. Only the actor registry.
     function setAdmitted(address proxy, bool admitted) external;

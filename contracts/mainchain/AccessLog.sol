@@ -5,7 +5,7 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {IAccessLog} from "../interfaces/IAccessLog.sol";
 import {IActorRegistry} from "../interfaces/IActorRegistry.sol";
 import {IPolicyRegistry} from "../interfaces/IPolicyRegistry.sol";
-import {Signatures} from "../libraries/Signatures.sol";
+import {CompactSignature, Signatures} from "../libraries/Signatures.sol";
 
 /// @title AccessLog
 /// @notice See {IAccessLog}. It judges by signatures and by the policy registry only; nobody can convict or acquit.
@@ -30,18 +30,22 @@ contract AccessLog is IAccessLog, EIP712 {
     /* ANCHORS */
 
     /// @inheritdoc IAccessLog
-    function anchor(uint64 sequence, bytes32 head) external {
-        Anchor storage newest = _anchors[msg.sender];
-        if (!newest.admitted) revert LogNotActiveProxy(msg.sender);
+    function anchor(address proxy, uint64 sequence, bytes32 head, CompactSignature calldata signature) external {
+        Anchor storage newest = _anchors[proxy];
+        if (!newest.admitted) revert LogNotActiveProxy(proxy);
         uint64 anchored = newest.sequence;
         if (sequence <= anchored) revert LogSequenceNotGrowing(sequence, anchored);
         // Zero stands for who was never a proxy: with it a proxy could step out of reach of evidence.
-        if (head == bytes32(0)) revert LogWithoutHead(msg.sender);
+        if (head == bytes32(0)) revert LogWithoutHead(proxy);
+        if (!Signatures.isValid(proxy, _digestOf(sequence, head), signature)) {
+            revert LogInvalidSignature(proxy, sequence, head);
+        }
 
         newest.sequence = sequence;
         newest.head = head;
 
-        emit HeadAnchored(msg.sender, sequence, head);
+        // With its signature: whoever reads this holds one half of a fork's evidence, for ever.
+        emit HeadAnchored(proxy, sequence, head, signature);
     }
 
     /// @inheritdoc IAccessLog
@@ -81,17 +85,13 @@ contract AccessLog is IAccessLog, EIP712 {
     ) external {
         _checkSigned(proxy, sequence, first, firstSignature);
         _checkSigned(proxy, sequence, second, secondSignature);
-        _convictOfFork(proxy, sequence, first, second);
-    }
+        if (first == second) revert LogNotFork(sequence, first, second);
+        // One fork, one conviction, however the two heads are ordered or paired with a third one.
+        _useEvidence(keccak256(abi.encode(proxy, sequence)));
 
-    /// @inheritdoc IAccessLog
-    function proveRewrite(address proxy, bytes32 head, bytes calldata signature) external {
-        Anchor memory newest = _anchors[proxy];
-        // What the proxy anchored needs no signature: it sent the transaction.
-        _checkSigned(proxy, newest.sequence, head, signature);
-        // Before the first anchor there is no statement that a head could contradict.
-        if (newest.sequence == 0) revert LogNotFork(0, newest.head, head);
-        _convictOfFork(proxy, newest.sequence, newest.head, head);
+        emit ForkProven(proxy, sequence, first, second);
+
+        _REGISTRY.convict(proxy);
     }
 
     /* VIEWS */
@@ -108,16 +108,6 @@ contract AccessLog is IAccessLog, EIP712 {
 
     /* INTERNAL */
 
-    function _convictOfFork(address proxy, uint64 sequence, bytes32 first, bytes32 second) private {
-        if (first == second) revert LogNotFork(sequence, first, second);
-        // One fork, one conviction, however the two heads are ordered or paired with a third one.
-        _useEvidence(keccak256(abi.encode(proxy, sequence)));
-
-        emit ForkProven(proxy, sequence, first, second);
-
-        _REGISTRY.convict(proxy);
-    }
-
     /// @dev Once: a proxy that was reinstated isn't suspended again for what was judged.
     function _useEvidence(bytes32 evidence) private {
         if (_used[evidence]) revert LogEvidenceUsed(evidence);
@@ -128,7 +118,12 @@ contract AccessLog is IAccessLog, EIP712 {
     function _checkSigned(address proxy, uint64 sequence, bytes32 head, bytes calldata signature) private view {
         // The head of a proxy is never zero again once it was admitted.
         if (_anchors[proxy].head == bytes32(0)) revert LogNotProxy(proxy);
-        bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(LOG_HEAD_TYPEHASH, sequence, head)));
-        if (!Signatures.isValid(proxy, digest, signature)) revert LogInvalidSignature(proxy, sequence, head);
+        if (!Signatures.isValid(proxy, _digestOf(sequence, head), signature)) {
+            revert LogInvalidSignature(proxy, sequence, head);
+        }
+    }
+
+    function _digestOf(uint64 sequence, bytes32 head) private view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(LOG_HEAD_TYPEHASH, sequence, head)));
     }
 }

@@ -183,7 +183,11 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
         _successors[patient] = successor;
         bytes32 lookup = _lookups[patient];
         // Who was admitted under the same secret field is found at the new account.
-        if (lookup != bytes32(0)) _accounts[lookup] = successor;
+        if (lookup != bytes32(0)) {
+            _accounts[lookup] = successor;
+            // So that he is found once more when guardians move him again.
+            _lookups[successor] = lookup;
+        }
         _voidApprovals(guardianship);
 
         emit IdentityReplaced(patient, successor);

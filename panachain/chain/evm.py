@@ -74,10 +74,7 @@ class Account:
 
     def sign_typed(self, domain: Mapping[str, Any], types: Mapping[str, Any], message: Mapping[str, Any]) -> bytes:
         """Return the EIP-712 signature of a message in ERC-2098's compact form, 64 bytes r ‖ (parity, s)."""
-        signature = bytes(self._account.sign_typed_data(dict(domain), dict(types), dict(message)).signature)
-        # s is in the lower half of the order, so its highest bit is free for the parity.
-        parity = signature[64] - 27
-        return signature[:32] + bytes([signature[32] | parity << 7]) + signature[33:64]
+        return compact(bytes(self._account.sign_typed_data(dict(domain), dict(types), dict(message)).signature))
 
     def sign_text(self, message: bytes) -> bytes:
         """Return the EIP-191 (version 0x45) signature of a message, 65 bytes r ‖ s ‖ v."""
@@ -90,6 +87,13 @@ class Account:
         key = coincurve.PrivateKey(bytes(self._account.key))
         signature = key.sign_recoverable(digest, hasher=None)
         return signature[:64] + bytes([signature[64] + 27])
+
+
+def compact(signature: bytes) -> bytes:
+    """Return a signature of 65 bytes in ERC-2098's compact form, 64 bytes r ‖ (parity, s)."""
+    # s is in the lower half of the order, so its highest bit is free for the parity.
+    parity = signature[64] - 27
+    return signature[:32] + bytes([signature[32] | parity << 7]) + signature[33:64]
 
 
 def recover_text(message: bytes, signature: bytes) -> Address | None:

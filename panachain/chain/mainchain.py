@@ -16,9 +16,9 @@ from eth_utils import keccak
 
 from panachain.chain import proofs
 from panachain.chain.abi import address, contract
-from panachain.chain.evm import Account, Receipt, Sender, Signed
+from panachain.chain.evm import Account, Receipt, Sender, Signed, compact
 from panachain.chain.logs import Event, read_events
-from panachain.chain.receipts import log_domain, receipt_fields
+from panachain.chain.receipts import log_domain, receipt_fields, sign_head
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.errors import IntegrityError, PolicyUnknownError
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
@@ -413,9 +413,13 @@ class Mainchain:
 
     # Log anchors
 
-    def anchor(self, sender: Sender, sequence: int, head: bytes) -> Receipt:
-        """Anchor the head of a proxy's receipt log."""
-        data = contract("AccessLog").calldata("anchor", sequence, head)
+    def sign_anchor(self, account: Account, sequence: int, head: bytes) -> bytes:
+        """Return a proxy's signature of its log's head as `anchor` takes it, 64 bytes; anyone may relay it."""
+        return compact(sign_head(account, self.log_domain, sequence=sequence, head=head))
+
+    def anchor(self, sender: Sender, proxy: Address, sequence: int, head: bytes, signature: bytes) -> Receipt:
+        """Anchor the head of a proxy's receipt log, signed by `sign_anchor`."""
+        data = contract("AccessLog").calldata("anchor", proxy, sequence, head, _halves(signature))
         return sender.send(self.addresses["AccessLog"], data, what="anchoring the receipt log")
 
     def anchored(self, proxy: Address) -> tuple[int, bytes]:
@@ -441,13 +445,6 @@ class Mainchain:
         """Convict a proxy by two (head, signature) pairs for one sequence; anyone may."""
         data = contract("AccessLog").calldata("proveFork", proxy, sequence, *first, *second)
         return sender.send(self.addresses["AccessLog"], data, what="the evidence of two histories")
-
-    def prove_rewrite(self, sender: Sender, proxy: Address, head: bytes, signature: bytes) -> Receipt:
-        """Convict a proxy by a signed head that isn't the one it anchored for the same sequence; anyone may."""
-        data = contract("AccessLog").calldata("proveRewrite", proxy, head, signature)
-        return sender.send(self.addresses["AccessLog"], data, what="the evidence of a rewritten log")
-
-    # Checkpoints of the sidechain
 
     def sign_checkpoint(self, account: Account, sidechain_id: int, number: int, block_hash: bytes) -> bytes:
         """Return a validator's EIP-712 signature of a block of the sidechain."""

@@ -59,7 +59,8 @@ class Anchoring:
         anchored, _ = self._mainchain.anchored(self._sender.address)
         if sequence <= anchored:
             return False
-        self._mainchain.anchor(self._sender, sequence, head)
+        signature = self._mainchain.sign_anchor(self._sender.account, sequence, head)
+        self._mainchain.anchor(self._sender, self._sender.address, sequence, head, signature)
         return True
 
     def _run(self) -> None:

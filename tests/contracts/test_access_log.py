@@ -8,12 +8,12 @@ from typing import Any
 import ape
 import pytest
 
-from panachain.chain.evm import Account
+from panachain.chain.evm import Account, compact
 from panachain.chain.receipts import log_domain, receipt_fields, receipt_hash, sign_head
 from panachain.crypto.keys import Seed
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
-from tests.contracts.conftest import HOSPITAL, KEY, NOBODY, PROXY
+from tests.contracts.conftest import HOSPITAL, KEY, NOBODY, PROXY, halves
 
 
 @pytest.fixture
@@ -41,6 +41,9 @@ class Signer:
     def head(self, sequence: int, head: bytes) -> bytes:
         return sign_head(self.account, self.domain, sequence=sequence, head=head)
 
+    def anchor(self, sequence: int, head: bytes) -> tuple[bytes, bytes]:
+        return halves(compact(self.head(sequence, head)))
+
     def sign(self, receipt: Receipt) -> bytes:
         return self.head(receipt.sequence, receipt_hash(receipt))
 
@@ -63,34 +66,43 @@ def revoked_at(policies: Any, owner: Any, relay: Any, chain: Any) -> int:
 
 class TestAnchor:
     def test_proxy_anchors_and_stranger_does_not(
-        self, actors: Any, access_log: Any, registrar: Any, proxy: Any, hospital: Any, stranger: Any
+        self, actors: Any, access_log: Any, registrar: Any, signer: Signer, hospital: Any, stranger: Any
     ) -> None:
         actors.register(hospital, HOSPITAL, KEY, KEY, "", NOBODY, sender=registrar)
-        for caller in (stranger, hospital):
+        for account in (stranger, hospital):
             with ape.reverts(access_log.LogNotActiveProxy):
-                access_log.anchor(1, b"h" * 32, sender=caller)
-        receipt = access_log.anchor(5, b"h" * 32, sender=proxy)
+                access_log.anchor(account, 1, b"h" * 32, signer.anchor(1, b"h" * 32), sender=account)
+        signature = signer.anchor(5, b"h" * 32)
+        receipt = access_log.anchor(signer.address, 5, b"h" * 32, signature, sender=stranger)
 
         event = next(iter(receipt.decode_logs(access_log.HeadAnchored)))
-        assert (event.proxy, event.sequence, event.head) == (proxy, 5, b"h" * 32)
-        assert tuple(access_log.anchorOf(proxy)) == (True, 5, b"h" * 32)
+        assert (event.proxy, event.sequence, event.head) == (signer.address, 5, b"h" * 32)
+        assert tuple(event.signature) == signature
+        assert tuple(access_log.anchorOf(signer.address)) == (True, 5, b"h" * 32)
 
-    def test_reverts_if_the_sequence_does_not_grow(self, access_log: Any, proxy: Any) -> None:
+    def test_reverts_if_the_sequence_does_not_grow(self, access_log: Any, signer: Signer, relay: Any) -> None:
         with ape.reverts(access_log.LogSequenceNotGrowing):
-            access_log.anchor(0, b"h" * 32, sender=proxy)
-        access_log.anchor(5, b"h" * 32, sender=proxy)
+            access_log.anchor(signer.address, 0, b"h" * 32, signer.anchor(0, b"h" * 32), sender=relay)
+        access_log.anchor(signer.address, 5, b"h" * 32, signer.anchor(5, b"h" * 32), sender=relay)
         for sequence in (4, 5):
             with ape.reverts(access_log.LogSequenceNotGrowing):
-                access_log.anchor(sequence, b"i" * 32, sender=proxy)
+                access_log.anchor(signer.address, sequence, b"i" * 32, signer.anchor(sequence, b"i" * 32), sender=relay)
 
-    def test_reverts_for_the_zero_head(self, access_log: Any, proxy: Any) -> None:
+    def test_reverts_for_the_zero_head(self, access_log: Any, signer: Signer, relay: Any) -> None:
         with ape.reverts(access_log.LogWithoutHead):
-            access_log.anchor(1, bytes(32), sender=proxy)
+            access_log.anchor(signer.address, 1, bytes(32), signer.anchor(1, bytes(32)), sender=relay)
 
-    def test_rejects_a_suspended_proxy(self, actors: Any, access_log: Any, registrar: Any, proxy: Any) -> None:
-        actors.suspend(proxy, sender=registrar)
+    def test_reverts_for_what_the_proxy_did_not_sign(self, access_log: Any, signer: Signer, relay: Any) -> None:
+        for signature in (signer.anchor(2, b"h" * 32), signer.anchor(1, b"i" * 32), (bytes(32), bytes(32))):
+            with ape.reverts(access_log.LogInvalidSignature):
+                access_log.anchor(signer.address, 1, b"h" * 32, signature, sender=relay)
+
+    def test_rejects_a_suspended_proxy(
+        self, actors: Any, access_log: Any, registrar: Any, signer: Signer, relay: Any
+    ) -> None:
+        actors.suspend(signer.address, sender=registrar)
         with ape.reverts(access_log.LogNotActiveProxy):
-            access_log.anchor(1, b"h" * 32, sender=proxy)
+            access_log.anchor(signer.address, 1, b"h" * 32, signer.anchor(1, b"h" * 32), sender=relay)
 
 
 class TestProveLateService:
@@ -186,27 +198,6 @@ class TestProveFork:
         for first, second in ((good, elsewhere), (elsewhere, signer.head(3, b"b" * 32)), (good, bytes(65))):
             with ape.reverts(access_log.LogInvalidSignature):
                 access_log.proveFork(signer.address, 3, b"a" * 32, first, b"b" * 32, second, sender=stranger)
-
-
-class TestProveRewrite:
-    def test_a_signed_head_that_contradicts_the_anchor_suspends(
-        self, actors: Any, access_log: Any, registrar: Any, accounts: Any, chain: Any, stranger: Any
-    ) -> None:
-        proxy = accounts[7]
-        actors.register(proxy, PROXY, KEY, KEY, "", NOBODY, sender=registrar)
-        signer = Signer(Account(bytes.fromhex(proxy.private_key[2:])), log_domain(chain.chain_id, access_log.address))
-        access_log.anchor(3, b"a" * 32, sender=proxy)
-        with ape.reverts(access_log.LogNotFork):
-            access_log.proveRewrite(proxy, b"a" * 32, signer.head(3, b"a" * 32), sender=stranger)
-        with ape.reverts(access_log.LogInvalidSignature):
-            access_log.proveRewrite(proxy, b"b" * 32, signer.head(2, b"b" * 32), sender=stranger)
-        access_log.proveRewrite(proxy, b"b" * 32, signer.head(3, b"b" * 32), sender=stranger)
-
-        assert not actors.isActive(proxy, PROXY)
-
-    def test_reverts_before_the_first_anchor(self, access_log: Any, signer: Any, stranger: Any) -> None:
-        with ape.reverts(access_log.LogNotFork):
-            access_log.proveRewrite(signer.address, b"b" * 32, signer.head(0, b"b" * 32), sender=stranger)
 
 
 class TestSetAdmitted:

@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from panachain.chain.evm import Account, compact
+from panachain.chain.receipts import log_domain, sign_head
 from tests.contracts.conftest import HOSPITAL, KEY, NOBODY, PROXY, halves
 
 SNAPSHOT = Path(__file__).parent / "gas.json"
@@ -30,8 +32,11 @@ def test_no_transaction_became_dearer_or_cheaper_unseen(
     note("ActorRegistry.register, proxy", actors.register(relay, PROXY, KEY, KEY, "", NOBODY, sender=registrar))
     note("RecordLedger.store, first", ledger.store(b"m" * 32, 1000, sender=hospital))
     note("RecordLedger.store", ledger.store(b"n" * 32, 1000, sender=hospital))
-    note("AccessLog.anchor, first", access_log.anchor(1, b"h" * 32, sender=relay))
-    note("AccessLog.anchor", access_log.anchor(2, b"i" * 32, sender=relay))
+    proxy = Account(bytes.fromhex(relay.private_key[2:]))
+    for name, sequence in (("AccessLog.anchor, first", 1), ("AccessLog.anchor", 2)):
+        head, domain = bytes([sequence]) * 32, log_domain(chain.chain_id, access_log.address)
+        signature = halves(compact(sign_head(proxy, domain, sequence=sequence, head=head)))
+        note(name, access_log.anchor(relay, sequence, head, signature, sender=relay))
     note("ActorRegistry.suspend", actors.suspend(relay, sender=registrar))
     note("ActorRegistry.reinstate", actors.reinstate(relay, sender=registrar))
 

@@ -547,6 +547,20 @@ class TestCompleteRecovery:
 
         assert identities.accountOf(LOOKUP) == successor
 
+    def test_so_does_the_successors_own_successor(
+        self, identities: Any, registrar: Any, relay: Any, stranger: Any, accounts: Any, successor: str, chain: Any
+    ) -> None:
+        second = accounts[7]
+        identities.register(stranger, PATIENT, LOOKUP, KEY, KEY, NOBODY, b"", sender=registrar)
+        identities.register(second, PATIENT, bytes(32), KEY, KEY, NOBODY, b"", sender=registrar)
+        for patient, following in ((stranger, second), (second, successor)):
+            identities.setGuardians([relay], 1, sender=patient)
+            identities.approveRecovery(patient, following, sender=relay)
+            chain.pending_timestamp = identities.recoveryOf(patient).readyAt
+            identities.completeRecovery(patient, sender=relay)
+
+        assert identities.accountOf(LOOKUP) == successor
+
     @pytest.mark.usefixtures("ready_at")
     def test_nothing_is_replaced_before(self, identities: Any, people: dict[str, Any]) -> None:
         assert identities.isActive(people["patient"], PATIENT)

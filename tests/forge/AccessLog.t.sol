@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 pragma solidity ^0.8.28;
 
-import {Base} from "./Base.sol";
 import {IAccessLog} from "../../contracts/interfaces/IAccessLog.sol";
 import {IActorRegistry} from "../../contracts/interfaces/IActorRegistry.sol";
 import {IPolicyRegistry} from "../../contracts/interfaces/IPolicyRegistry.sol";
 import {Wallet} from "./Wallet.sol";
 import {ActorsBase} from "./Actors.t.sol";
+import {LogSigner} from "./LogSigner.sol";
 import {PolicyRegistry} from "../../contracts/mainchain/PolicyRegistry.sol";
 import {ActorRegistry} from "../../contracts/mainchain/ActorRegistry.sol";
+import {CompactSignature} from "../../contracts/libraries/Signatures.sol";
 import {Disclosure} from "../../contracts/types/Disclosure.sol";
 import {PolicyId} from "../../contracts/types/PolicyId.sol";
 
 /// @title AccessLog: anchors and evidence
-contract AccessLogTest is ActorsBase {
+contract AccessLogTest is ActorsBase, LogSigner {
     address private constant OWNER = address(0xB0B);
     uint256 private constant KEY_OF_PROXY = 7;
     PolicyRegistry private _policies;
@@ -42,20 +43,21 @@ contract AccessLogTest is ActorsBase {
     }
 
     function testFuzz_aHeadIsNotZero(uint64 sequence) public {
-        VM.prank(_proxy);
+        sequence = uint64(bound(sequence, 1, type(uint64).max));
+        CompactSignature memory signature = compactHead(KEY_OF_PROXY, address(log), sequence, 0);
         VM.expectRevert(abi.encodeWithSelector(IAccessLog.LogWithoutHead.selector, _proxy));
-        log.anchor(uint64(bound(sequence, 1, type(uint64).max)), 0);
+        log.anchor(_proxy, sequence, 0, signature);
     }
 
     function testFuzz_sequencesOnlyGrow(uint64 first, uint64 second, bytes32 head) public {
         VM.assume(head != 0 && ~head != 0);
-        VM.prank(_proxy);
+        CompactSignature memory signature = compactHead(KEY_OF_PROXY, address(log), first, head);
         if (first == 0) VM.expectRevert(abi.encodeWithSelector(IAccessLog.LogSequenceNotGrowing.selector, 0, 0));
-        log.anchor(first, head);
-        VM.prank(_proxy);
+        log.anchor(_proxy, first, head, signature);
+        signature = compactHead(KEY_OF_PROXY, address(log), second, ~head);
         bytes memory problem = abi.encodeWithSelector(IAccessLog.LogSequenceNotGrowing.selector, second, first);
         if (second <= first) VM.expectRevert(problem);
-        log.anchor(second, ~head);
+        log.anchor(_proxy, second, ~head, signature);
         IAccessLog.Anchor memory newest = log.anchorOf(_proxy);
         assert(newest.admitted && newest.sequence == (second > first ? second : first));
         assert(newest.sequence == 0 || newest.head == (second > first ? ~head : head));
@@ -64,10 +66,10 @@ contract AccessLogTest is ActorsBase {
     function testFuzz_eventsSayWhatWasAnchoredAndProven(uint64 sequence, bytes32 head) public {
         sequence = uint64(bound(sequence, 1, type(uint64).max));
         VM.assume(head != 0 && head != "other");
+        CompactSignature memory anchored = compactHead(KEY_OF_PROXY, address(log), sequence, head);
         expectEventOf(address(log));
-        emit IAccessLog.HeadAnchored(_proxy, sequence, head);
-        VM.prank(_proxy);
-        log.anchor(sequence, head);
+        emit IAccessLog.HeadAnchored(_proxy, sequence, head, anchored);
+        log.anchor(_proxy, sequence, head, anchored);
 
         IAccessLog.Receipt memory receipt = receiptAt(_revokedAt + 1);
         bytes32 stated = log.hashOf(receipt);
@@ -79,16 +81,17 @@ contract AccessLogTest is ActorsBase {
         signature = signHead(sequence, "other");
         expectEventOf(address(log));
         emit IAccessLog.ForkProven(_proxy, sequence, head, "other");
-        log.proveRewrite(_proxy, "other", signature);
+        // What an anchor published is one half of the evidence.
+        log.proveFork(_proxy, sequence, head, bytes.concat(anchored.r, anchored.vs), "other", signature);
     }
 
-    function testFuzz_aLogStartsWithWhoseItIs(address proxy, bool suspended) public {
-        VM.assume(proxy != address(0) && proxy != _proxy);
+    function testFuzz_aLogStartsWithWhoseItIs(uint256 seed, bool suspended) public {
+        VM.assume(keyOf(seed) != KEY_OF_PROXY);
+        address proxy = VM.addr(keyOf(seed));
         admit(proxy, IActorRegistry.Role.Proxy);
         bytes32 first = keccak256(abi.encode(block.chainid, address(log), proxy));
         assert(log.anchorOf(proxy).head == first && log.anchorOf(proxy).sequence == 0);
-        VM.prank(proxy);
-        log.anchor(1, "head");
+        log.anchor(proxy, 1, "head", compactHead(keyOf(seed), address(log), 1, "head"));
         if (suspended) {
             actors.suspend(proxy);
             actors.reinstate(proxy);
@@ -96,15 +99,36 @@ contract AccessLogTest is ActorsBase {
         assert(log.anchorOf(proxy).head == "head" && log.anchorOf(proxy).sequence == 1);
     }
 
-    function testFuzz_onlyActiveProxiesAnchor(address stranger, uint64 sequence) public {
-        VM.assume(stranger != _proxy);
-        VM.prank(stranger);
+    function testFuzz_onlyActiveProxiesAnchor(uint256 seed, uint64 sequence) public {
+        VM.assume(keyOf(seed) != KEY_OF_PROXY);
+        address stranger = VM.addr(keyOf(seed));
+        CompactSignature memory signature = compactHead(keyOf(seed), address(log), sequence, "head");
         VM.expectRevert(abi.encodeWithSelector(IAccessLog.LogNotActiveProxy.selector, stranger));
-        log.anchor(sequence, "head");
+        log.anchor(stranger, sequence, "head", signature);
         actors.suspend(_proxy);
-        VM.prank(_proxy);
+        signature = compactHead(KEY_OF_PROXY, address(log), sequence, "head");
         VM.expectRevert(abi.encodeWithSelector(IAccessLog.LogNotActiveProxy.selector, _proxy));
-        log.anchor(sequence, "head");
+        log.anchor(_proxy, sequence, "head", signature);
+    }
+
+    /// @notice Whoever sends it: an anchor is what the proxy signed for this log, and nothing else.
+    function testFuzz_anchorsNeedTheProxysSignature(uint256 seed, uint64 sequence, uint64 other, bytes32 head) public {
+        sequence = uint64(bound(sequence, 1, type(uint64).max));
+        VM.assume(keyOf(seed) != KEY_OF_PROXY && other != sequence && head != 0 && head != "other");
+        CompactSignature[4] memory wrong = [
+            compactHead(keyOf(seed), address(log), sequence, head),
+            compactHead(KEY_OF_PROXY, address(ledger), sequence, head),
+            compactHead(KEY_OF_PROXY, address(log), other, head),
+            compactHead(KEY_OF_PROXY, address(log), sequence, "other")
+        ];
+        bytes4 problem = IAccessLog.LogInvalidSignature.selector;
+        for (uint256 i = 0; i < wrong.length; ++i) {
+            VM.prank(_proxy);
+            VM.expectRevert(abi.encodeWithSelector(problem, _proxy, sequence, head));
+            log.anchor(_proxy, sequence, head, wrong[i]);
+        }
+        log.anchor(_proxy, sequence, head, compactHead(KEY_OF_PROXY, address(log), sequence, head));
+        assert(log.anchorOf(_proxy).head == head);
     }
 
     function testFuzz_lateServiceConvictsAndNothingElseDoes(uint48 time, uint8 kind, uint64 sequence) public {
@@ -123,7 +147,7 @@ contract AccessLogTest is ActorsBase {
         VM.assume(keyOf(seed) != KEY_OF_PROXY && accused != _proxy);
         IAccessLog.Receipt memory receipt = receiptAt(_revokedAt + 1);
         bytes32 head = log.hashOf(receipt);
-        bytes memory signature = sign(keyOf(seed), digestOf(receipt.sequence, head));
+        bytes memory signature = sign(keyOf(seed), headDigest(address(log), receipt.sequence, head));
         VM.expectRevert(
             abi.encodeWithSelector(IAccessLog.LogInvalidSignature.selector, _proxy, receipt.sequence, head)
         );
@@ -166,13 +190,6 @@ contract AccessLogTest is ActorsBase {
         bytes memory signature = signHead(sequence, head);
         VM.expectRevert(abi.encodeWithSelector(IAccessLog.LogNotFork.selector, sequence, head, head));
         log.proveFork(_proxy, sequence, head, signature, head, signature);
-        sequence = uint64(bound(sequence, 1, type(uint64).max));
-        VM.assume(head != 0);
-        VM.prank(_proxy);
-        log.anchor(sequence, head);
-        signature = signHead(sequence, head);
-        VM.expectRevert(abi.encodeWithSelector(IAccessLog.LogNotFork.selector, sequence, head, head));
-        log.proveRewrite(_proxy, head, signature);
         assert(actors.isActive(_proxy, IActorRegistry.Role.Proxy));
     }
 
@@ -186,35 +203,23 @@ contract AccessLogTest is ActorsBase {
         log.proveFork(_proxy, sequence, second, bad, first, good);
     }
 
-    function testFuzz_anAnchorConvictsWhoSignsAnotherHead(uint64 sequence, bytes32 anchored, bytes32 signed) public {
-        bytes32 first = log.anchorOf(_proxy).head;
-        bytes memory zeroth = signHead(0, signed);
-        VM.expectRevert(abi.encodeWithSelector(IAccessLog.LogNotFork.selector, 0, first, signed));
-        log.proveRewrite(_proxy, signed, zeroth);
-        sequence = uint64(bound(sequence, 1, type(uint64).max));
-        VM.assume(anchored != 0 && anchored != signed);
-        VM.prank(_proxy);
-        log.anchor(sequence, anchored);
-        log.proveRewrite(_proxy, signed, signHead(sequence, signed));
+    /// @notice An anchor is evidence for ever, however many heads were anchored after it.
+    function testFuzz_anOldAnchorConvictsWhoSignsAnotherHead(uint64 sequence, bytes32 head, bytes32 other) public {
+        sequence = uint64(bound(sequence, 1, type(uint64).max - 1));
+        VM.assume(head != 0 && head != other);
+        CompactSignature memory anchored = compactHead(KEY_OF_PROXY, address(log), sequence, head);
+        log.anchor(_proxy, sequence, head, anchored);
+        log.anchor(_proxy, sequence + 1, "later", compactHead(KEY_OF_PROXY, address(log), sequence + 1, "later"));
+        bytes memory signature = signHead(sequence, other);
+        log.proveFork(_proxy, sequence, head, bytes.concat(anchored.r, anchored.vs), other, signature);
         assert(!actors.isActive(_proxy, IActorRegistry.Role.Proxy));
-    }
-
-    function testFuzz_anAnchorConvictsByItsOwnSequenceOnly(uint64 sequence, uint64 other) public {
-        (sequence, other) = (uint64(bound(sequence, 1, 1 << 40)), uint64(bound(other, 1, 1 << 40)));
-        VM.assume(sequence != other);
-        VM.prank(_proxy);
-        log.anchor(sequence, "anchored");
-        bytes memory signature = signHead(other, "signed");
-        bytes32 head = "signed";
-        VM.expectRevert(abi.encodeWithSelector(IAccessLog.LogInvalidSignature.selector, _proxy, sequence, head));
-        log.proveRewrite(_proxy, head, signature);
     }
 
     function test_aProxyCanBeAContract() public {
         Wallet proxy = new Wallet(VM.addr(11), VM.addr(12));
         admit(address(proxy), IActorRegistry.Role.Proxy);
         IAccessLog.Receipt memory receipt = receiptAt(_revokedAt + 1);
-        bytes32 digest = digestOf(receipt.sequence, log.hashOf(receipt));
+        bytes32 digest = headDigest(address(log), receipt.sequence, log.hashOf(receipt));
         log.proveLateService(address(proxy), receipt, bytes.concat(sign(11, digest), sign(12, digest)));
         assert(!actors.isActive(address(proxy), IActorRegistry.Role.Proxy));
     }
@@ -237,18 +242,8 @@ contract AccessLogTest is ActorsBase {
         );
     }
 
-    function digestOf(uint64 sequence, bytes32 head) private view returns (bytes32) {
-        bytes32 typeHash =
-            keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
-        bytes32 domain = keccak256(
-            abi.encode(typeHash, keccak256("PanaChain AccessLog"), keccak256("1"), block.chainid, address(log))
-        );
-        bytes32 headType = keccak256("LogHead(uint64 sequence,bytes32 head)");
-        return keccak256(abi.encodePacked(hex"1901", domain, keccak256(abi.encode(headType, sequence, head))));
-    }
-
     function signHead(uint64 sequence, bytes32 head) private view returns (bytes memory) {
-        return sign(KEY_OF_PROXY, digestOf(sequence, head));
+        return sign(KEY_OF_PROXY, headDigest(address(log), sequence, head));
     }
 
     function sign(uint256 key, bytes32 digest) private pure returns (bytes memory) {

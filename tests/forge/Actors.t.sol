@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManager.sol";
 import {IAccessManaged} from "@openzeppelin/contracts/access/manager/IAccessManaged.sol";
 import {Base} from "./Base.sol";
+import {LogSigner} from "./LogSigner.sol";
 import {Wallet} from "./Wallet.sol";
 import {IAccessLog} from "../../contracts/interfaces/IAccessLog.sol";
 import {IActorRegistry} from "../../contracts/interfaces/IActorRegistry.sol";
@@ -213,7 +214,7 @@ contract ActorsTest is ActorsBase {
 }
 
 /// @title Random histories of actors, batches and anchors
-contract ActorsHandler is Base {
+contract ActorsHandler is LogSigner {
     uint256 public constant ACCOUNTS = 5;
     ActorRegistry private immutable _ACTORS;
     mapping(address hospital => bytes32) public folded;
@@ -259,8 +260,7 @@ contract ActorsHandler is Base {
         address proxy = accountAt(who);
         bool may = _ACTORS.isActive(proxy, IActorRegistry.Role.Proxy) && sequence > anchored[proxy] && head != 0;
         IAccessLog log = _ACTORS.accessLog();
-        VM.prank(proxy);
-        try log.anchor(sequence, head) {
+        try log.anchor(proxy, sequence, head, compactHead(keyAt(who), address(log), sequence, head)) {
             require(may, "anchored without being active, or backwards");
             anchored[proxy] = sequence;
         } catch {
@@ -269,7 +269,11 @@ contract ActorsHandler is Base {
     }
 
     function accountAt(uint256 index) public pure returns (address) {
-        return address(uint160(0xACC0 + index % ACCOUNTS));
+        return VM.addr(keyAt(index));
+    }
+
+    function keyAt(uint256 index) private pure returns (uint256) {
+        return 0xACC0 + index % ACCOUNTS;
     }
 }
 

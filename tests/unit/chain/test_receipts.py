@@ -262,12 +262,14 @@ class TestCheckReceipt:
     @given(receipt=RECEIPTS)
     @settings(max_examples=30, deadline=None)
     def test_takes_what_the_proxy_signed(self, receipt: Receipt) -> None:
-        check_receipt(sign(receipt), proxy=PROXY.address, domain=DOMAIN)
+        check_receipt(sign(receipt), proxy=PROXY.address, domain=DOMAIN, policy_id=receipt.policy_id)
 
     @pytest.mark.parametrize("change", CHANGES, ids=str)
     def test_rejects_every_changed_field(self, change: dict[str, Any]) -> None:
         with pytest.raises(IntegrityError):
-            check_receipt(replace(sign(RECEIPT), **change), proxy=PROXY.address, domain=DOMAIN)
+            check_receipt(
+                replace(sign(RECEIPT), **change), proxy=PROXY.address, domain=DOMAIN, policy_id=RECEIPT.policy_id
+            )
 
     def test_rejects_another_proxy_signer_or_log(self) -> None:
         good = sign(RECEIPT)
@@ -281,26 +283,33 @@ class TestCheckReceipt:
 
         for receipt, proxy, domain in cases:
             with pytest.raises(IntegrityError):
-                check_receipt(receipt, proxy=proxy, domain=domain)
+                check_receipt(receipt, proxy=proxy, domain=domain, policy_id=RECEIPT.policy_id)
 
     @pytest.mark.parametrize("change", [{"sequence": 2**64}, {"policy_id": PolicyId("nobody")}, {"at": -1}], ids=str)
     def test_rejects_receipts_that_no_contract_could_judge(self, change: dict[str, Any]) -> None:
         with pytest.raises(IntegrityError):
-            check_receipt(replace(sign(RECEIPT), **change), proxy=PROXY.address, domain=DOMAIN)
+            check_receipt(
+                replace(sign(RECEIPT), **change), proxy=PROXY.address, domain=DOMAIN, policy_id=RECEIPT.policy_id
+            )
 
     def test_one_signature_covers_the_receipts_before_it(self) -> None:
         log = [replace(RECEIPT, sequence=1, previous=bytes(32))]
         for sequence in range(2, 6):
             log.append(replace(RECEIPT, sequence=sequence, previous=receipt_hash(log[-1])))
         newest = sign(log[-1])
-        check_receipt(newest, proxy=PROXY.address, domain=DOMAIN)
+        check_receipt(newest, proxy=PROXY.address, domain=DOMAIN, policy_id=RECEIPT.policy_id)
 
         changed = replace(log[0], count=99)
         for receipt in log[1:]:
             changed = replace(receipt, previous=receipt_hash(changed))
 
         with pytest.raises(IntegrityError):
-            check_receipt(replace(changed, signature=newest.signature), proxy=PROXY.address, domain=DOMAIN)
+            check_receipt(
+                replace(changed, signature=newest.signature),
+                proxy=PROXY.address,
+                domain=DOMAIN,
+                policy_id=RECEIPT.policy_id,
+            )
 
 
 class TestFoldHeads:
@@ -348,3 +357,11 @@ class TestFoldHeads:
 
         assert len(set(found)) == len(found)
         assert found[0] == keccak(CHAIN_ID.to_bytes(32, "big") + b"".join(padded))
+
+    def test_rejects_what_is_about_another_policy_or_deed(self) -> None:
+        good, fields = sign(RECEIPT), {"proxy": PROXY.address, "domain": DOMAIN}
+        other = next(kind for kind in ReceiptKind if kind is not RECEIPT.kind)
+        check_receipt(good, **fields, policy_id=RECEIPT.policy_id, kind=RECEIPT.kind, not_before=RECEIPT.at + 120)
+        for change in ({"policy_id": PolicyId(OTHER_LOG)}, {"kind": other}, {"not_before": RECEIPT.at + 121}):
+            with pytest.raises(IntegrityError):
+                check_receipt(good, **(fields | {"policy_id": RECEIPT.policy_id} | change))

@@ -1,18 +1,45 @@
-"""Splitting and canonical JSON: nothing dropped, nothing changed, bad input refused."""
+"""Splitting FHIR: nothing dropped, nothing changed, bad input refused."""
 
 from __future__ import annotations
 
+import io
+import json
 from collections import Counter
-from pathlib import Path
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
-from panachain.errors import InputError, UsageError
-from panachain.model.scope import Category
-from panachain.records.canonical import canonical, resources
+from panachain.errors import InputError
+from panachain.model.scope import UNDATED, Category
+from panachain.records import split
+from panachain.records.canonical import MAX_DEPTH, MAX_PIECE, canonical, resources
 from panachain.records.samples import sample_bundle, sample_dicom
-from panachain.records.sources import read_bytes, read_source
-from tests.support import shared
+from panachain.records.sources import read_bytes
+from panachain.records.split import MEDIA_TYPE, Piece, split_json, split_lines, split_stream
+from tests.unit.records.helpers import bundles, content_of
+
+
+def bundle(*entries: dict[str, Any] | bytes, **members: Any) -> bytes:
+    texts = [entry if isinstance(entry, bytes) else json.dumps(entry).encode() for entry in entries]
+    shell = json.dumps({"resourceType": "Bundle", "type": "transaction", **members}).encode()
+    return shell[:-1] + b', "entry": [' + b", ".join(texts) + b"]}"
+
+
+def condition(number: int, year: int = 2020, filler: str = "") -> dict[str, Any]:
+    return {"resourceType": "Condition", "id": f"c{number}", "onsetDateTime": f"{year}-01-02", "x": filler}
+
+
+def ndjson(*resources: dict[str, Any]) -> io.BytesIO:
+    return io.BytesIO(b"\r\n".join(json.dumps(resource).encode() for resource in resources) + b"\n\n")
+
+
+def all_resources(pieces: Iterable[Piece]) -> Counter[bytes]:
+    return Counter(item for piece in pieces for item in resources(content_of(piece)))
+
+
+def canonical_of(*resources: dict[str, Any]) -> Counter[bytes]:
+    return Counter(canonical(json.dumps(resource).encode()) for resource in resources)
 
 
 def test_sample_covers_every_category_and_is_the_same_each_time() -> None:
@@ -22,26 +49,80 @@ def test_sample_covers_every_category_and_is_the_same_each_time() -> None:
 
 
 def test_nothing_is_dropped_and_decimals_keep_their_zeros() -> None:
-    split = [item for record in read_bytes(sample_bundle(1), ".json") for item in resources(record.content)]
-    assert Counter(split) == Counter(resources(sample_bundle(1)))
-    assert any(b'"value":6.10' in item for item in split)
+    pieces = [item for text in bundles(read_bytes(sample_bundle(1), ".json")) for item in resources(text)]
+    assert Counter(pieces) == Counter(resources(sample_bundle(1)))
+    assert any(b'"value":6.10' in item for item in pieces)
+
+
+def test_entries_keep_their_very_bytes() -> None:
+    odd = (
+        b'{\n "fullUrl" : "urn:uuid:1",\t"resource": {"id":"\\u00e9\\/", "resourceType" : "Patient", "v":[1.10, 1e2 ]}}'
+    )
+    (piece,) = split_json(bundle(odd))
+    assert piece.content == b'{"resourceType":"Bundle","type":"transaction","entry":[%b]}' % odd
+    # A lone surrogate and a number beyond doubles are JSON too, if rarely read alike.
+    rare = b'{"resource":{"resourceType":"Patient","a":"\\ud800","b":1e400, "c":1}}'
+    (piece,) = split_json(bundle(rare))
+    assert rare in content_of(piece)
+
+
+@pytest.mark.parametrize("kind", ["transaction", "batch", "history", "searchset", "collection", "batch-response"])
+def test_a_bundles_type_is_kept(kind: str) -> None:
+    (piece,) = split_json(bundle({"resource": condition(1)}, type=kind))
+    assert json.loads(content_of(piece))["type"] == kind
+    assert (piece.category, piece.year, piece.media_type) == (Category.CONDITIONS, 2020, MEDIA_TYPE)
 
 
 @pytest.mark.parametrize(
-    "folder",
+    "members",
     [
-        "synthea-2019-smart",
-        "synthea-2020-iris",
-        "synthea-2021-hiv-documents",
-        "synthea-v3.0-pathling",
-        "synthea-v3.3-pathling",
-        "hl7-examples-4.0.1",
+        {"id": "b", "meta": {"tag": []}},
+        {"type": "searchset", "total": 1, "link": [{"relation": "self", "url": "x"}]},
+        {"type": "document", "identifier": {"value": "1"}, "timestamp": "2020-01-01T00:00:00Z"},
+        {"type": "message"},
+        {"type": "something else"},
+        {"type": 5},
     ],
 )
-def test_every_resource_of_real_data_is_kept(folder: str) -> None:
-    for path in sorted(shared("data", "fhir-r4", folder).iterdir()):
-        split = [item for record in read_source(path) for item in resources(record.content)]
-        assert Counter(split) == Counter(resources(path.read_bytes())), path.name
+def test_what_a_bundle_says_about_itself_is_a_record(members: dict[str, Any]) -> None:
+    *_, shell = split_json(bundle({"resource": condition(1)}, **members))
+    assert (shell.category, shell.year) == (Category.DOCUMENTS, UNDATED)
+    assert json.loads(content_of(shell)) == {"resourceType": "Bundle", "type": "transaction", **members}
+
+
+def test_a_bundle_without_entries_is_a_record() -> None:
+    for text in (b'{"resourceType":"Bundle"}', b'{"entry":[],"resourceType":"Bundle","type":"batch"}'):
+        (piece,) = split_json(text)
+        assert json.loads(content_of(piece))["resourceType"] == "Bundle"
+
+
+def test_a_restricted_bundles_own_members_are_restricted() -> None:
+    meta = {"security": [{"code": "PSY"}]}
+    *_, shell = split_json(bundle({"resource": condition(1)}, meta=meta))
+    assert shell.category is Category.MENTAL_HEALTH
+
+
+def test_order_of_a_bundles_members_does_not_matter() -> None:
+    entry = json.dumps({"resource": condition(1)}).encode()
+    late = b'{"entry":[%b],"id":"1","resourceType":"Bundle","type":"batch"}' % entry
+    early = b'{"resourceType":"Bundle","type":"batch","id":"1","entry":[%b]}' % entry
+    assert next(split_json(late)) == next(split_json(early)) == next(split_stream(io.BytesIO(late)))
+    assert [json.loads(content_of(piece)).get("id") for piece in split_json(late)] == [None, "1"]
+
+
+def test_a_resource_that_has_entries_of_its_own_is_one_resource() -> None:
+    text = b'{"resourceType":"List","type":"Bundle?","title":"Bundle","entry":[{"item":{"display":"x"}}, 5]}'
+    for wrapped in (text, text.replace(b'"Bundle"', b'"x"')):
+        (piece,) = split_json(wrapped)
+        assert content_of(piece) == b'{"resourceType":"Bundle","type":"collection","entry":[{"resource":%b}]}' % wrapped
+
+
+def test_a_name_written_with_escapes_is_that_name() -> None:
+    text = (
+        bundle({"resource": condition(1)}).replace(b'"Bundle"', b'"Bun\\u0064le"').replace(b'"entry"', b'"entr\\u0079"')
+    )
+    assert [piece.category for piece in split_json(text)] == [Category.CONDITIONS]
+    assert [piece.category for piece in split_lines(io.BytesIO(text))] == [Category.CONDITIONS]
 
 
 @pytest.mark.parametrize(
@@ -54,9 +135,17 @@ def test_every_resource_of_real_data_is_kept(folder: str) -> None:
         ("38341003", Category.CONDITIONS),
     ],
 )
-def test_sensitive_codes_are_restricted(code: str, category: Category) -> None:
-    content = b'{"resourceType":"Condition","code":{"coding":[{"code":"%s"}]}}' % code.encode()
+@pytest.mark.parametrize("spelled", ["{}", "\\u00{:x}{}", "  {}"])
+def test_sensitive_codes_are_restricted(code: str, category: Category, spelled: str) -> None:
+    text = code if spelled == "{}" else spelled.format(ord(code[0]), code[1:]) if "u00" in spelled else code
+    blank = " \n" if spelled == "  {}" else ""
+    content = f'{{"resourceType":"Condition","deep":[[{{"a":{{"code"{blank}:{blank}"{text}"}}}}]]}}'.encode()
     assert [record.category for record in read_bytes(content, ".json")] == [category]
+
+
+def test_a_sensitive_code_in_a_text_or_another_name_is_none() -> None:
+    content = rb'{"resourceType":"Condition","x\"code":"86406008","text":"\"code\":\"86406008\"","codes":"86406008"}'
+    assert [record.category for record in read_bytes(content, ".json")] == [Category.CONDITIONS]
 
 
 def test_security_label_makes_a_resource_restricted() -> None:
@@ -65,34 +154,125 @@ def test_security_label_makes_a_resource_restricted() -> None:
 
 
 @pytest.mark.parametrize(
+    ("resource", "category", "year"),
+    [
+        (
+            {"resourceType": "Observation", "category": [{"coding": [{"code": "vital-signs"}]}]},
+            Category.VITALS,
+            UNDATED,
+        ),
+        ({"resourceType": "Observation", "effectivePeriod": {"start": "2019-05"}}, Category.LABORATORY, 2019),
+        ({"resourceType": "Patient", "date": "2019"}, Category.DEMOGRAPHICS, UNDATED),
+        ({"resourceType": "Claim", "created": "1850-01-01"}, Category.INSURANCE, UNDATED),
+        ({"resourceType": "Unheard", "date": "2011-01-01"}, Category.DOCUMENTS, 2011),
+    ],
+)
+def test_category_and_year_come_from_the_resource(resource: dict[str, Any], category: Category, year: int) -> None:
+    (piece,) = split_json(json.dumps(resource).encode())
+    assert (piece.category, piece.year) == (category, year)
+
+
+def test_entries_without_a_resource_are_documents() -> None:
+    (piece,) = split_json(bundle({"response": {"status": "200"}}, {"resource": None}, {"resource": {}}))
+    assert (piece.category, piece.year, len(json.loads(content_of(piece))["entry"])) == (Category.DOCUMENTS, UNDATED, 3)
+
+
+@pytest.mark.parametrize(
     "content",
     [
         b"",
         b"{",
         b"[]",
+        b"5",
         b'{"a":1}',
+        b'{"resourceType":5}',
         b'{"resourceType":"Bundle","entry":{}}',
+        b'{"resourceType":"Bundle","entry":null}',
         b'{"resourceType":"Bundle","entry":[1]}',
+        b'{"resourceType":"Bundle","entry":[{"resource":[]}]}',
+        b'{"resourceType":"Bundle","entry":[{}],"entry":[{}]}',
+        b'{"resourceType":"Bundle","type":"batch","entry":[{}],"type":"batch"}',
+        b'{"resourceType":"Bundle","type":"batch","entry":[{"a":1,"a":2}]}',
+        b'{"resourceType":"Bundle","type":"batch","entry":[{}]}x',
+        b'{"resourceType":"Bundle","type":"batch","entry":[{},]}',
+        b'{"resourceType":"Bundle","type":"batch","id":NaN}',
         b'{"resourceType":"Patient","a":NaN}',
         b'{"resourceType":"Patient","a":1,"a":2}',
         b'{"resourceType":"Patient","a":"\\u0000"}',
         b'{"resourceType":"Patient","a":"\xff"}',
+        b'{"resourceType":"Patient"} {"resourceType":"Patient"}',
         b"[" * 100_000,
+        b'{"resourceType":"Bundle","type":"batch","entry":[{"resource":' + b'{"a":' * 100_000,
     ],
+    ids=lambda content: repr(content[:60]),
 )
 def test_broken_json_is_refused(content: bytes) -> None:
+    for reader in (lambda: read_bytes(content, ".json"), lambda: split_stream(io.BytesIO(content))):
+        with pytest.raises(InputError):
+            list(reader())
+
+
+def test_depth_is_counted_from_the_source_and_not_from_the_record() -> None:
+    def nested(levels: int) -> bytes:
+        return b'{"resourceType":"Basic","a":' + b"[" * (levels - 1) + b"]" * (levels - 1) + b"}"
+
+    entry = b'{"resource":%b}'
+    assert len(list(split_json(nested(MAX_DEPTH)))) == len(list(split_json(bundle(entry % nested(MAX_DEPTH - 3))))) == 1
+    for deeper in (nested(MAX_DEPTH + 1), bundle(entry % nested(MAX_DEPTH - 2))):
+        with pytest.raises(InputError, match="deeper"):
+            list(split_json(deeper))
+
+
+def test_an_error_names_its_entry_or_line() -> None:
+    with pytest.raises(InputError, match="entry 2: "):
+        list(split_json(bundle({"resource": condition(1)}, b'{"a":1,"a":2}')))
+    with pytest.raises(InputError, match="line 3: "):
+        list(split_lines(io.BytesIO(b'{"resourceType":"Patient"}\n\n{}\n')))
+
+
+def test_lines_become_bundles_and_bundles_on_lines_are_split() -> None:
+    inner = json.loads(bundle({"resource": condition(3)}, {"resource": condition(4, 2021)}, id="shell"))
+    pieces = list(split_lines(ndjson(condition(1), condition(2), inner)))
+    assert [(piece.year, json.loads(content_of(piece)).get("id")) for piece in pieces] == [
+        *((2020, None), (2020, None), (2021, None)),
+        (UNDATED, "shell"),
+    ]
+    assert Counter(item for piece in pieces for item in resources(content_of(piece))) == Counter(
+        item
+        for c in (condition(1), condition(2), condition(3), condition(4, 2021))
+        for item in resources(json.dumps(c).encode())
+    )
+
+
+def test_streamed_groups_are_emitted_when_they_are_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split, "GROUP_SIZE", 4000)
+    monkeypatch.setattr(split, "GROUPS_SIZE", 9000)
+    many = [condition(number, 2000 + number % 7, "x" * (number % 50 * 10)) for number in range(300)]
+    pieces = list(split_lines(ndjson(*many)))
+    assert len(pieces) > 7
+    assert max(len(content_of(piece)) for piece in pieces) < 4000 + 1000
+    assert all_resources(pieces) == canonical_of(*many)
+    assert pieces == list(split_lines(ndjson(*many)))
+    whole = bundle(*({"resource": one} for one in many))
+    assert list(split_stream(io.BytesIO(whole))) == list(split_stream(io.BytesIO(whole)))
+    assert len(list(split_json(whole))) > 7
+    monkeypatch.undo()
+    assert len(list(split_json(whole))) == 7
+
+
+def test_a_line_without_end_is_refused() -> None:
+    class Endless(io.BytesIO):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            return b"x" * (size or 0)
+
+    with pytest.raises(InputError, match=str(MAX_PIECE)):
+        list(split_lines(Endless()))
+
+
+def test_other_json_is_one_record_of_the_category_that_is_named() -> None:
+    (piece,) = split_json(b'{"url":"x"}', Category.INSURANCE)
+    assert piece == (Category.INSURANCE, UNDATED, "application/json", b'{"url":"x"}')
+    (piece,) = split_json(b'[{"code":"7200002"}]', Category.INSURANCE)
+    assert piece.category is Category.SUBSTANCE_USE
     with pytest.raises(InputError):
-        list(read_bytes(content, ".json"))
-
-
-def test_unknown_files_need_a_category(tmp_path: Path) -> None:
-    (tmp_path / "a.bin").write_bytes(b"\x00\x01")
-    with pytest.raises(InputError, match="nothing was published"):
-        list(read_source(tmp_path))
-    assert [r.category for r in read_source(tmp_path, Category.IMAGING)] == [Category.IMAGING]
-    with pytest.raises(UsageError):
-        list(read_source(tmp_path / "none"))
-
-
-def test_canonical_form_sorts_and_keeps_text() -> None:
-    assert canonical(' {"b": 1.50, "a": ["é", 1e3]} '.encode()) == '{"a":["é",1e3],"b":1.50}'.encode()
+        list(split_json(b'{"url":NaN}', Category.INSURANCE))

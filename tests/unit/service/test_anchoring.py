@@ -27,7 +27,11 @@ class Chain:
         assert proxy == PROXY
         return self.newest
 
-    def anchor(self, sender: Any, sequence: int, head: bytes) -> None:
+    def sign_anchor(self, account: Any, sequence: int, head: bytes) -> bytes:
+        return bytes([sequence])
+
+    def anchor(self, sender: Any, proxy: str, sequence: int, head: bytes, signature: bytes) -> None:
+        assert (proxy, signature) == (PROXY, bytes([sequence]))
         if self.failures:
             self.failures -= 1
             raise ChainUnavailableError("down")
@@ -39,7 +43,7 @@ class Chain:
 def anchoring(chain: Chain, sequence: int, every: float) -> tuple[Anchoring, SimpleNamespace]:
     log = SimpleNamespace(sequence=sequence)
     log.head = lambda: (log.sequence, log.sequence.to_bytes(32, "big"))
-    return Anchoring(chain, SimpleNamespace(address=PROXY), log, every=every), log  # type: ignore[arg-type]
+    return Anchoring(chain, SimpleNamespace(address=PROXY, account=None), log, every=every), log  # type: ignore[arg-type]
 
 
 def test_anchors_only_what_has_grown() -> None:

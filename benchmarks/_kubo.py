@@ -1,0 +1,51 @@
+"""Fetching and verifying a file from a Kubo node on loopback, against `ipfs cat` on the same node."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import _peers
+from _measure import row
+
+MIB = 1 << 20
+SIZE = 256
+
+
+def compare(folder: Path, rounds: int = 5) -> None:
+    """Print the rows; without a Kubo program one row says so."""
+    what = f"fetching {SIZE} MiB from Kubo, each block verified"
+    if _peers.ipfs() is None:
+        row(what, "no ipfs program: scripts/build_kubo.sh", ">= 0.9 x ipfs cat", None)
+        return
+    # The node that the tests run: private, on loopback, in a folder of its own.
+    spec = importlib.util.spec_from_file_location("nodes", _peers.ROOT / "tests" / "integration" / "test_kubo.py")
+    assert spec is not None
+    assert spec.loader is not None
+    nodes = importlib.util.module_from_spec(spec)
+    sys.modules["nodes"] = nodes
+    spec.loader.exec_module(nodes)
+    place = folder / "kubo"
+    place.mkdir()
+    with nodes.running(place) as node:
+        data = [os.urandom(MIB) for _ in range(SIZE)]
+        started = time.perf_counter()
+        cid = node.store.add_file(iter(data))
+        row("storing it there", f"{SIZE * MIB / 1e6 / (time.perf_counter() - started):.0f} MB/s", "", None)
+        ours, theirs = [], []
+        for _ in range(rounds):
+            started = time.perf_counter()
+            assert sum(len(leaf) for leaf in node.store.read_file(cid)) == SIZE * MIB
+            ours.append(time.perf_counter() - started)
+            started = time.perf_counter()
+            command = [node.program, "--api", node.api, "cat", str(cid)]
+            subprocess.run(command, env=node.environment, stdout=subprocess.DEVNULL, check=True, timeout=120)
+            theirs.append(time.perf_counter() - started)
+        ratio = statistics.median(theirs) / statistics.median(ours)
+        figure = f"{statistics.median(ours):.2f} s, ipfs cat {statistics.median(theirs):.2f} s"
+        row(what, figure, ">= 0.9 x ipfs cat", ratio, bound=0.9)

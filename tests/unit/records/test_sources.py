@@ -1,0 +1,392 @@
+"""Sources: every kind of file becomes records that hold all of it; the same source always splits the same way."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections import Counter
+from hashlib import sha256
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from panachain.errors import InputError, UsageError
+from panachain.model.records import FileContent, PlainRecord
+from panachain.model.scope import UNDATED, Category
+from panachain.records import hl7, sources
+from panachain.records.canonical import canonical
+from panachain.records.dicom import study_year
+from panachain.records.samples import sample_bundle, sample_dicom
+from panachain.records.sources import INLINE, LARGE, find_sources, read_bytes, read_source
+from panachain.records.split import MEDIA_TYPE
+from panachain.storage import dagcbor
+from tests.support import shared
+from tests.unit.records.helpers import bundles, content_of
+
+CDA = (
+    '<?xml version="1.0"?><ClinicalDocument xmlns="urn:hl7-org:v3"><effectiveTime value="20130815"/>'
+    '<confidentialityCode code="{}" codeSystem="2.16.840.1.113883.5.25"/><component>{}</component></ClinicalDocument>'
+)
+ORU = b"MSH|^~\\&|a|b|c|d|20200131||ORU^R01|1|P|2.5\rOBX|1|CWE|%b||%b\r"
+
+
+def one(content: bytes, suffix: str = "", category: Category | None = None) -> PlainRecord:
+    (record,) = read_bytes(content, suffix, category)
+    return record
+
+
+# Real data: what goes in comes out.
+
+
+def shared_files(*parts: str) -> list[Path]:
+    return sorted(path for path in shared("data", *parts).rglob("*") if path.is_file())
+
+
+def fallback(path: Path) -> Category | None:
+    """Return the category that a person would name for a file that no reader knows."""
+    try:
+        list(read_source(path))
+    except InputError:
+        return Category.IMAGING if path.suffix == ".dcm" else Category.DOCUMENTS
+    return None
+
+
+@pytest.mark.parametrize("folder", ["fhir-r4", "ccda", "hl7v2", "dicom", "pdf", "shl-vectors"])
+def test_every_resource_and_byte_of_real_data_comes_out(folder: str) -> None:
+    for path in shared_files(folder):
+        category = fallback(path)
+        records = list(read_source(path, category))
+        given = path.read_bytes()
+        assert all(record.source == sha256(given).digest() for record in records)
+        assert [record.part for record in records] == list(range(len(records)))
+        if records[0].media_type == MEDIA_TYPE:
+            assert category is None
+            assert sum((resources(text) for text in bundles(records)), Counter()) == resources(given)
+            assert_shell_is_kept(given, records)
+        else:
+            assert b"".join(content_of(record) for record in records) == given
+
+
+def resources(text: bytes) -> Counter[str]:
+    """Return the resources in a text, by a parser that isn't ours; decimals keep their spelling."""
+    value = json.loads(text.decode("utf-8-sig"), parse_float=lambda decimal: f"decimal {decimal}")
+    found = [value]
+    if value["resourceType"] == "Bundle":
+        found = [entry["resource"] for entry in value.get("entry", []) if "resource" in entry]
+    return Counter(json.dumps(resource, sort_keys=True) for resource in found)
+
+
+def assert_shell_is_kept(given: bytes, records: list[PlainRecord]) -> None:
+    whole = json.loads(given)
+    whole.pop("entry", None)
+    said = [json.loads(content_of(record)) for record in records if record.media_type == MEDIA_TYPE]
+    if whole["resourceType"] == "Bundle" and set(whole) > {"resourceType", "type"}:
+        assert canonical(json.dumps(whole).encode()) in [canonical(json.dumps(item).encode()) for item in said]
+
+
+def test_real_data_lands_where_it_belongs() -> None:
+    def found(*parts: str) -> Counter[tuple[str, int]]:
+        return Counter((r.category.value, r.year) for r in read_source(shared("data", *parts)))
+
+    assert found("hl7v2")["encounters", 1989] == 23
+    assert found("ccda")["documents", 2013] >= 4
+    assert found("pdf") == {("documents", UNDATED): 11}
+    assert {r.category for r in read_source(shared("data", "dicom", "CT_small.dcm"))} == {Category.IMAGING}
+
+
+def test_the_year_of_an_image_is_what_another_reader_reads() -> None:
+    """The images are pydicom's own: every transfer syntax, with and without preamble, some of them broken."""
+    years = Counter[bool]()
+    for path in sorted((Path(pydicom.__file__).parent / "data" / "test_files").glob("*.dcm")):
+        image = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        date = str(image.get("StudyDate") or "")[:4]
+        try:
+            year = study_year(io.BytesIO(path.read_bytes()))
+        except InputError:
+            assert not any(name in image for name in ("SOPClassUID", "Modality", "StudyDate", "PatientID"))
+            continue
+        is_packed = image.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+        assert year == (UNDATED if is_packed or not date else int(date)), path.name
+        years[year != UNDATED] += 1
+    assert years[True] > 20
+
+
+def test_sequences_before_the_date_are_passed_over() -> None:
+    item, end = b"\xfe\xff\x00\xe0\xff\xff\xff\xff", b"\xfe\xff\x0d\xe0\x00\x00\x00\x00"
+    sequence = b"\x08\x00\x06\x00SQ\x00\x00\xff\xff\xff\xff"
+    value = b"\x08\x00\x00\x01SH\x02\x00en"
+    close = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
+    date = b"\x08\x00\x20\x00DA\x08\x0020190203"
+    nested = sequence + item + value + sequence + item + value + end + close + end + close
+    assert study_year(io.BytesIO(b"\x08\x00\x05\x00CS\x00\x00" + nested + date)) == 2019
+    assert study_year(io.BytesIO(bytes(128) + b"DICM" + nested + nested + date)) == 2019
+
+
+# Identity.
+
+
+def test_a_source_is_known_by_its_bytes(tmp_path: Path) -> None:
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_bytes(sample_bundle(1))
+    found = list(find_sources([tmp_path]))
+    assert [source.path.name for source in found] == ["a.json", "b.json"]
+    assert {source.identity for source in found} == {sha256(sample_bundle(1)).digest()}
+    assert {source.size for source in found} == {len(sample_bundle(1))}
+    assert all(record.source == found[0].identity for record in found[0].records())
+
+
+def test_a_large_source_is_known_by_where_it_lies(tmp_path: Path) -> None:
+    path = tmp_path / "large.pdf"
+    with path.open("wb") as file:
+        file.write(b"%PDF-1.7")
+        file.truncate(LARGE + 1)
+    (source,) = find_sources([path])
+    status = path.stat()
+    where = [str(path.resolve()), status.st_dev, status.st_ino, LARGE + 1, status.st_mtime_ns]
+    assert source.identity == sha256(b"panachain/1/large-source" + dagcbor.encode(where)).digest()
+    (record,) = source.records()
+    assert record.content == FileContent(path.resolve(), LARGE + 1)
+    os.utime(path)
+    assert next(find_sources([path])).identity != source.identity
+
+
+def test_a_large_source_with_a_strange_name_has_an_identity_too(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff.pdf")
+    path.write_bytes(b"%PDF-1.7")
+    os.truncate(path, LARGE + 1)
+    assert len(next(find_sources([path])).identity) == 32
+
+
+def test_records_can_be_had_again(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(sample_bundle(1))
+    (source,) = find_sources([tmp_path])
+    assert list(source.records()) == list(source.records())
+    (tmp_path / "a.json").write_bytes(sample_bundle(2))
+    with pytest.raises(InputError, match="changed"):
+        list(source.records())
+
+
+def test_files_that_are_held_and_files_that_are_streamed_hold_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.json").write_bytes(sample_bundle(1))
+    lines = b"\n".join(json.dumps(entry["resource"]).encode() for entry in json.loads(sample_bundle(1))["entry"])
+    (tmp_path / "b.ndjson").write_bytes(lines)
+    (tmp_path / "c.hl7").write_bytes(ORU % (b"1", b"2") * 3)
+    (tmp_path / "d.xml").write_text(CDA.format("N", ""))
+    held = list(read_source(tmp_path))
+    for name in ("LARGE", "_HELD", "INLINE"):
+        monkeypatch.setattr(sources, name, 16)
+    streamed = list(read_source(tmp_path))
+    assert [content_of(record) for record in streamed] == [content_of(record) for record in held]
+    assert [record.part for record in streamed] == [record.part for record in held]
+    assert {record.source for record in streamed}.isdisjoint(record.source for record in held)
+
+
+@pytest.mark.parametrize("start", [b"%PDF-1.7", b"<?xml version='1.0'?><a>", sample_dicom(1)])
+def test_a_file_that_stays_one_record_stays_in_its_file_when_it_is_large(start: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "scan.bin"
+    end = b"</a>" if start.startswith(b"<") else b""
+    path.write_bytes(start + b" " * INLINE + end)
+    (record,) = read_source(path)
+    assert record.content == FileContent(path.resolve(), path.stat().st_size)
+    assert record.source == sha256(path.read_bytes()).digest()
+
+
+# Kinds.
+
+
+@pytest.mark.parametrize(
+    ("content", "suffix", "category", "year", "media_type"),
+    [
+        (b'{"resourceType":"Patient"}', ".txt", Category.DEMOGRAPHICS, UNDATED, MEDIA_TYPE),
+        (b'\xef\xbb\xbf \n{"resourceType":"Patient"}', ".json", Category.DEMOGRAPHICS, UNDATED, MEDIA_TYPE),
+        (b'{"resourceType":"Patient"}\n', ".ndjson", Category.DEMOGRAPHICS, UNDATED, MEDIA_TYPE),
+        (b'{"resourceType":"Patient"}\n', ".jsonl", Category.DEMOGRAPHICS, UNDATED, MEDIA_TYPE),
+        (b"%PDF-1.7", ".json.pdf", Category.DOCUMENTS, UNDATED, "application/pdf"),
+        (CDA.format("N", "").encode(), "", Category.DOCUMENTS, 2013, "application/cda+xml"),
+        (CDA.format("N", "").encode("utf-16"), "", Category.DOCUMENTS, 2013, "application/cda+xml"),
+        (b"<a/>", ".xml", Category.DOCUMENTS, UNDATED, "application/xml"),
+        (b'<Patient xmlns="http://hl7.org/fhir"/>', ".xml", Category.DOCUMENTS, UNDATED, "application/fhir+xml"),
+        (ORU % (b"1", b"2"), "", Category.LABORATORY, 2020, "application/hl7-v2"),
+        (b"\xef\xbb\xbf\r\n" + ORU % (b"1", b"2"), ".txt", Category.LABORATORY, 2020, "application/hl7-v2"),
+        (sample_dicom(1), "", Category.IMAGING, 2024, "application/dicom"),
+        (sample_dicom(1)[132:], "", Category.IMAGING, 2024, "application/dicom"),
+    ],
+)
+def test_a_file_is_what_its_bytes_say(
+    content: bytes, suffix: str, category: Category, year: int, media_type: str
+) -> None:
+    record = one(content, suffix)
+    assert (record.category, record.media_type) == (category, media_type)
+    assert record.year == (study_year(io.BytesIO(content)) if "dicom" in media_type else year)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"\x00\x01", b"<html>", b"plain text", b"\x1f\x8b\x08" + bytes(20), b"\x28\xb5\x2f\xfd" + bytes(20)),
+        *(b"PK\x03\x04" + bytes(20), b"MSH is a name", b"{\\rtf1 text}", b"[section]", b"{", b"\x08\x00\x05\x00CS"),
+    ],
+)
+def test_other_files_need_a_category(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.bin: .*; nothing was published"):
+        list(read_source(tmp_path))
+    (record,) = read_source(tmp_path, Category.IMAGING)
+    assert (record.category, record.year, record.content) == (Category.IMAGING, UNDATED, content)
+
+
+@pytest.mark.parametrize(
+    ("content", "suffix"),
+    [
+        (b"{", ".json"),
+        (b'{"resourceType":"Patient"', ".txt"),
+        (b"\x1f\x8b", ".xml"),
+        (b"<a>", ".xml"),
+        (b"\0", ".ndjson"),
+    ],
+)
+def test_a_category_makes_no_broken_file_whole(content: bytes, suffix: str) -> None:
+    if content.startswith(b"\x1f\x8b"):
+        assert one(content, suffix, Category.DOCUMENTS).media_type == "application/octet-stream"
+        return
+    with pytest.raises(InputError):
+        list(read_bytes(content, suffix, Category.DOCUMENTS))
+
+
+def test_a_category_is_for_everything_but_fhir() -> None:
+    assert one(sample_dicom(1), "", Category.DOCUMENTS).category is Category.DOCUMENTS
+    assert one(ORU % (b"1", b"2"), "", Category.ENCOUNTERS).category is Category.ENCOUNTERS
+    assert one(b'{"resourceType":"Patient"}', "", Category.ENCOUNTERS).category is Category.DEMOGRAPHICS
+
+
+def test_json_that_holds_fhir_somewhere_is_restricted_by_it() -> None:
+    for inside, category in (('"code":"7200002"', Category.SUBSTANCE_USE), ('"code":"1"', Category.DOCUMENTS)):
+        content = f'{{"iss":"x","vc":{{"bundle":{{"resourceType":"Condition",{inside}}}}}}}'.encode()
+        with pytest.raises(InputError, match="resourceType is missing"):
+            list(read_bytes(content, ".json"))
+        assert one(content, ".json", Category.DOCUMENTS).category is category
+    label = b'{"vc":{"resourceType":"Basic","meta":{"security":[{"code":"HIV"}]}}}'
+    assert one(label, "", Category.DOCUMENTS).category is Category.SEXUAL_HEALTH
+
+
+# Restricted documents.
+
+
+@pytest.mark.parametrize(
+    ("confidentiality", "body", "category"),
+    [
+        ("N", "", Category.DOCUMENTS),
+        ("R", "", Category.MENTAL_HEALTH),
+        ("V", "", Category.MENTAL_HEALTH),
+        ("V", '<value code="86406008"/>', Category.SEXUAL_HEALTH),
+        ("N", '<x:value x:a="1" code="7200002"/>', Category.SUBSTANCE_USE),
+        ("N", '<a><confidentialityCode code="R"/></a>', Category.MENTAL_HEALTH),
+        ("N", '<code code="ETH" codeSystem="2.16.840.1.113883.5.4"/>', Category.SUBSTANCE_USE),
+        ("N", '<code code="ETH" codeSystem="2.16"/><text>86406008</text>', Category.DOCUMENTS),
+    ],
+)
+def test_a_restricted_document_is_in_no_lane_for_all(confidentiality: str, body: str, category: Category) -> None:
+    content = CDA.format(confidentiality, body).encode()
+    assert one(content).category is category
+    # A category that is named for a whole folder doesn't open it, unless it is as closed.
+    named = one(content, "", Category.IMAGING).category
+    assert named is (Category.IMAGING if category is Category.DOCUMENTS else category)
+    assert one(content, "", Category.SEXUAL_HEALTH).category is Category.SEXUAL_HEALTH
+
+
+def test_fhir_in_xml_is_restricted_by_its_codes_and_labels() -> None:
+    text = '<Condition xmlns="http://hl7.org/fhir">{}</Condition>'
+    code = '<code><coding><code value="{}"/></coding></code>'
+    assert one(text.format(code.format("86406008")).encode(), ".xml").category is Category.SEXUAL_HEALTH
+    assert one(text.format(code.format("38341003")).encode(), ".xml").category is Category.DOCUMENTS
+    for label, category in (("ETH", Category.SUBSTANCE_USE), ("R", Category.MENTAL_HEALTH), ("N", Category.DOCUMENTS)):
+        content = text.format(f'<meta><security><code value="{label}"/></security></meta>').encode()
+        assert one(content, ".xml").category is category
+
+
+@pytest.mark.parametrize(
+    ("segment", "category"),
+    [
+        (b"OBX|1|CWE|24467-3^CD4||5", Category.SEXUAL_HEALTH),
+        (b"OBX|1|CWE|1^x||a~86406008^HIV", Category.SEXUAL_HEALTH),
+        (b"DG1|1||x^y&F32.9", Category.MENTAL_HEALTH),
+        (b"ARV|1|A|PSY", Category.MENTAL_HEALTH),
+        (b"ARV|1|A|HIV", Category.SEXUAL_HEALTH),
+        (b"ARV|1|A|DRG", Category.SUBSTANCE_USE),
+        (b"PV1|1|I|B20^B20|||||||PSY", Category.MENTAL_HEALTH),
+        (b"PV1|1|I|B20^B20|||||||MED", Category.LABORATORY),
+        (b"TXA|1||||||||||||||||V|V", Category.MENTAL_HEALTH),
+        (b"NTE|1||24467-3", Category.LABORATORY),
+    ],
+)
+def test_a_restricted_message_is_in_no_lane_for_all(segment: bytes, category: Category) -> None:
+    assert one(ORU % (b"1", b"2") + segment).category is category
+    assert one((ORU % (b"1", b"2") + segment).replace(b"|", b"#").replace(b"MSH#", b"MSH#", 1)).category is category
+
+
+# HL7 v2: messages, batches, frames.
+
+
+@pytest.mark.parametrize(
+    ("code", "category"),
+    [
+        *(("ORU^R01", Category.LABORATORY), ("ADT^A01", Category.ENCOUNTERS), ("SIU^S12", Category.ENCOUNTERS)),
+        *(("VXU^V04", Category.IMMUNIZATIONS), ("RDE^O11", Category.MEDICATIONS), ("OMP^O09", Category.MEDICATIONS)),
+        *(("MDM^T02", Category.DOCUMENTS), ("DFT^P03", Category.DOCUMENTS), ("", Category.DOCUMENTS)),
+    ],
+)
+def test_a_messages_type_tells_its_category(code: str, category: Category) -> None:
+    record = one(f"MSH|^~\\&|a|b|c|d|1989||{code}|1\rPID|1".encode())
+    assert (record.category, record.year) == (category, 1989)
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\n", b"\r\n", b"\r\r\n"])
+@pytest.mark.parametrize("window", [17, 64, 1 << 20])
+def test_messages_are_cut_and_nothing_between_them_is_lost(
+    end: bytes, window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hl7, "_WINDOW", window)
+    first, second = (end.join([b"MSH|^~\\&|" + name, b"PID|1|MSH|^~\\&|", b""]) for name in (b"a", b"b"))
+    plain = [first, second, first]
+    batch = [b"FHS|^~\\&|f" + end + b"BHS|^~\\&|b" + end + first, second + b"BTS|2" + end]
+    batch += [b"BHS|^~\\&|c" + end + first + b"BTS|1" + end + b"FTS|2" + end]
+    framed = [b"\x0b" + message + b"\x1c\r" for message in plain]
+    for messages in (plain, batch, framed, [b"FHS|^~\\&|no message" + end]):
+        assert [record.content for record in read_bytes(b"".join(messages), ".hl7")] == messages
+
+
+def test_a_message_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hl7, "MAX_MESSAGE", 1000)
+    monkeypatch.setattr(hl7, "_WINDOW", 100)
+    with pytest.raises(InputError, match="more than 1000 bytes"):
+        list(read_bytes(b"MSH|^~\\&|" + b"x" * 2000, ".hl7"))
+
+
+# Folders.
+
+
+def test_folders_are_read_in_order_and_hidden_files_left_out(tmp_path: Path) -> None:
+    for name in ("b/2.pdf", "b/1.pdf", "a.pdf", "c.pdf", ".hidden.pdf", ".git/x.pdf", "b/.x/y.pdf"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"%PDF-" + name.encode())
+    found = [str(source.path.relative_to(tmp_path)) for source in find_sources([tmp_path])]
+    assert found == ["a.pdf", "b/1.pdf", "b/2.pdf", "c.pdf"]
+    assert len(list(find_sources([tmp_path / ".hidden.pdf", tmp_path / "a.pdf"]))) == 2
+
+
+def test_a_study_is_as_many_sources_as_it_has_files(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"IM{number}").write_bytes(sample_dicom(number))
+    assert [record.category for record in read_source(tmp_path)] == [Category.IMAGING] * 3
+
+
+def test_what_is_missing_is_the_askers_mistake(tmp_path: Path) -> None:
+    for path in (tmp_path / "none", tmp_path / "a\0b", "", tmp_path / "none" / "deeper"):
+        with pytest.raises(UsageError, match="there is no file or folder"):
+            list(find_sources([path]))  # type: ignore[list-item]
