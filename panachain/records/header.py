@@ -68,8 +68,8 @@ class Header:
     """Where the sealed content lies."""
     wrap_index: int
     """Which of the envelope's wraps belongs to the reader's lane."""
-    inventory: CID
-    """Where the list of everything under the same envelope lies."""
+    inventory: CID | None
+    """Where the list of everything under the same envelope lies; None when this record is all of it."""
     head: bytes
     """The content stream's header, 40 bytes, when parts of the content can be read by themselves; else empty."""
     signature: bytes
@@ -101,7 +101,7 @@ def seal_header(
     *,
     patient: Address,
     commitment: bytes,
-    inventory: CID,
+    inventory: CID | None,
     head: bytes,
     slots: Sequence[LaneSlot],
     signer: umbral.Signer,
@@ -112,7 +112,7 @@ def seal_header(
         info: what readers are told; `header_cid` isn't known yet and is left out.
         patient: whose record it is.
         commitment: the envelope key's commitment, 32 bytes.
-        inventory: CID of the envelope's sealed inventory.
+        inventory: CID of the envelope's sealed inventory, or None for its only record.
         head: the content stream's header, or empty.
         slots: the lanes of the record's path, widest first.
         signer: the hospital's, whose public key stands in the ActorRegistry.
@@ -185,7 +185,7 @@ def open_header(
             patient=keys.checksum_address(body["patient"]),
             commitment=body["commitment"],
             wrap_index=wrap_index,
-            inventory=_cid(body["inventory"]),
+            inventory=None if body["inventory"] is None else _cid(body["inventory"]),
             head=body["head"],
             signature=signature,
         )

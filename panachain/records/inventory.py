@@ -68,6 +68,10 @@ def open_(store: BlobStore, cid: CID, envelope_key: bytes) -> list[Item]:
         items = [Item(body["types"][kind], size, digest) for kind, size, digest in body["items"]]
     except (KeyError, TypeError, ValueError, IndexError) as exc:
         raise IntegrityError(f"inventory {cid} lacks a field or has one of the wrong type") from exc
+    if not all(
+        isinstance(item.media_type, str) and type(item.size) is int and isinstance(item.digest, bytes) for item in items
+    ):
+        raise IntegrityError(f"inventory {cid} has an item of the wrong type")
     return items
 
 
@@ -77,12 +81,9 @@ def check_complete(items: Sequence[Item], found: Iterable[RecordInfo]) -> None:
     Raises:
         IntegrityError: one is missing, is there twice, or differs.
     """
-    by_index = {info.content_index: info for info in found}
-    if sorted(by_index) != list(range(len(items))):
-        raise IntegrityError(
-            f"the hospital put {len(items)} records under one envelope, the lane finds {len(by_index)}"
-        )
-    for index, item in enumerate(items):
-        info = by_index[index]
+    ordered = sorted(found, key=lambda info: info.content_index)
+    if [info.content_index for info in ordered] != list(range(len(items))):
+        raise IntegrityError(f"the hospital put {len(items)} records under one envelope, the lane finds {len(ordered)}")
+    for item, info in zip(items, ordered, strict=True):
         if (info.media_type, info.size, info.digest) != (item.media_type, item.size, item.digest):
             raise IntegrityError(f"record {info.header_cid} isn't the one that its inventory names")

@@ -116,5 +116,10 @@ def check_envelope(store: BlobStore, headers: Sequence[header.Header], envelope_
     """
     if any(found.inventory != headers[0].inventory for found in headers):
         raise IntegrityError(f"the records of envelope {headers[0].info.envelope_cid} name different inventories")
-    items = inventory.open_(store, headers[0].inventory, envelope_key)
+    cid, only = headers[0].inventory, headers[0].info
+    if cid is None:
+        # The signed header says that it is the envelope's only record.
+        items = [inventory.Item(only.media_type, only.size, only.digest)]
+    else:
+        items = inventory.open_(store, cid, envelope_key)
     inventory.check_complete(items, (found.info for found in headers))

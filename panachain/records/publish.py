@@ -212,7 +212,8 @@ class BatchBuilder:
         # 4. The inventory: what lies under it.
         contents = [(entry, entry.sealed) for entry in group.entries if entry.sealed is not None]
         items = [inventory.Item(entry.media_type, entry.size, sealed.digest) for entry, sealed in contents]
-        inventory_cid = unixfs.build(inventory.seal(items, group.key), self._put)
+        # One record is its own inventory: its signed header says that there is no other.
+        inventory_cid = unixfs.build(inventory.seal(items, group.key), self._put) if len(items) > 1 else None
         commitment = commit.key_commitment(group.key)
         counters = self._counters[pairing.patient, pairing.generation]
         for index, (entry, sealed) in enumerate(contents):

@@ -136,6 +136,16 @@ def test_the_inventory_tells_when_a_record_was_left_out_or_changed(clinic: Clini
             check_envelope(clinic.store, bad, key)
 
 
+def test_one_record_alone_needs_no_inventory(clinic: Clinic) -> None:
+    patient = Seed.random()
+    clinic.publish((patient, record(b"only")))
+    found = clinic.headers(patient, Scope.all())
+    assert found[0].inventory is None
+    check_envelope(clinic.store, found, clinic.key(patient, Scope.all(), found[0]))
+    with pytest.raises(IntegrityError):
+        check_envelope(clinic.store, found * 2, clinic.key(patient, Scope.all(), found[0]))
+
+
 def test_the_list_names_every_block_of_the_batch_and_is_pinned(clinic: Clinic) -> None:
     patient = Seed.random()
     before = set(clinic.store.blocks())
