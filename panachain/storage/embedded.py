@@ -349,6 +349,7 @@ class _Writer:
         self._buffer: dict[CID, bytes] = {}
         self._held = 0
         self._rows: list[_Row] = []
+        self._again: list[tuple[int, bytes]] = []
         self._packs: set[_Pack] = set()
         self._at = int(time.time())
 
@@ -366,10 +367,16 @@ class _Writer:
                     if pack is self._store._pack:
                         pack.sync()
                 self._store._name(self._rows)
+            if self._again:
+                self._store._db.executemany("UPDATE block SET at = ? WHERE cid = ?", self._again)
 
     def put(self, cid: CID, data: bytes) -> None:
         """Take one block, whose CID was checked or computed by the caller."""
-        if cid in self._buffer or self._store.has_block(cid):
+        if cid in self._buffer:
+            return
+        if self._store.has_block(cid):
+            # Wanted again: it counts as new for garbage collection.
+            self._again.append((self._at, bytes(cid)))
             return
         self._buffer[cid] = data
         self._held += len(data)

@@ -1,22 +1,32 @@
 """Kubo as block store, over its RPC.
 
-Never believes an answer: CIDs are computed here first and compared, every block that comes back is hashed, and what
-was sent is counted. Blocks go to the node in CARs, many in one request; large files come back in long ranges, some of
-them ahead of the reader. Follows Kubo's RPC v0 and docs/spec/formats.md.
+The only file that imports ipfshttpclient, which reads addresses; requests are those of kubo_rpc.py. Never believes an
+answer: CIDs are computed here first and compared, every block that comes back is hashed, and what was sent is counted.
+Blocks go to the node in CARs, many in one request; large files come back in one long answer that is received ahead of
+the reader and hashed leaf by leaf. Follows Kubo's RPC v0 and docs/spec/formats.md.
 """
 
 from __future__ import annotations
 
 import io
-from collections import deque
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
+from queue import Queue
 from types import TracebackType
 from typing import Final
+from urllib.parse import unquote
 
-from panachain.errors import BlockNotFoundError, IntegrityError, PanaChainError, StoreUnavailableError, UsageError
+from panachain.errors import (
+    BlockNotFoundError,
+    ConfigurationError,
+    IntegrityError,
+    PanaChainError,
+    StoreUnavailableError,
+    UsageError,
+)
 from panachain.storage import car, unixfs
 from panachain.storage.cid import CID, CODEC_NAMES, DAG_PB, RAW
 from panachain.storage.kubo_rpc import KuboRpc, Refused, Request
@@ -25,14 +35,14 @@ PIECE: Final = 8 << 20
 """Bytes of blocks in one CAR: large enough that requests cost nothing, small enough to be held twice."""
 PIECE_BLOCKS: Final = 4096
 """Blocks in one CAR: a disk that syncs each of them is done in time."""
-RANGE: Final = 16
-"""Leaves that are fetched in one request."""
-_WORKERS: Final = 2
-"""Ranges that are fetched ahead of the reader; with the one that he reads they are all that is held."""
-_PINS: Final = 256 << 20
-"""Bytes of a list of pins: some millions."""
-_BLOCKS: Final = 16 << 30
-"""Bytes of a list of blocks, which is read as it comes: some hundreds of millions."""
+RANGE: Final = 1024
+"""Leaves that are fetched in one request: those of one node."""
+AHEAD: Final = 16
+"""Leaves that are held ahead of the reader."""
+_HASHERS: Final = 2
+"""Threads that hash what one thread receives."""
+_LISTING: Final = 16 << 30
+"""Bytes of a list of pins or blocks, which is read as it comes: some hundreds of millions."""
 _BATCH: Final = 256
 """CIDs in one request."""
 _COALESCED: Final = 128 << 10
@@ -70,7 +80,10 @@ class KuboStore:
             ConfigurationError: `api` is no multiaddress of an RPC.
             StoreUnavailableError: nobody answers there.
         """
-        self._rpc = KuboRpc(api, timeout=timeout, tries=tries, pause=pause)
+        base, socket_path = _address(api)
+        self._rpc = KuboRpc(
+            base, name=f"Kubo node {api}", socket_path=socket_path, timeout=timeout, tries=tries, pause=pause
+        )
         self._pin_timeout = pin_timeout
         self.name = self._rpc.name
         """What messages call the store."""
@@ -191,25 +204,15 @@ class KuboStore:
             yield self.get_block(cid)
             return
         leaves = unixfs.leaves_of(cid, self.get_block)
-        waiting: deque[Future[list[bytes]]] = deque()
         first = 0
-        pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="kubo-read")
-        try:
-            while part := list(islice(leaves, RANGE)):
-                waiting.append(pool.submit(self._read_range, cid, first, part))
-                first += sum(size or 0 for _, size in part)
-                if len(waiting) > _WORKERS:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        finally:
-            # Who stops reading isn't kept waiting: what is under way ends by itself, within its time.
-            pool.shutdown(wait=False, cancel_futures=True)
+        while part := list(islice(leaves, RANGE)):
+            yield from self._read_range(cid, first, part)
+            first += sum(size or 0 for _, size in part)
 
     def blocks(self) -> Iterator[CID]:
         """Yield the CID of every block; Kubo lists them by multihash only, so the codec is raw."""
         with self._refusals("can't list its blocks"):
-            for answer in self._rpc.stream(Request("refs/local", patient=True), limit=_BLOCKS):
+            for answer in self._rpc.stream(Request("refs/local", patient=True), limit=_LISTING):
                 if answer.get("Err"):
                     raise Refused(200, str(answer["Err"])[:500])
                 cid = _ours(answer.get("Ref"))
@@ -253,23 +256,22 @@ class KuboStore:
                 f" {str(stats.get('BlockBytesCount'))[:20]} bytes, {len(blocks)} of {size} were sent"
             )
 
-    def _read_range(self, root: CID, first: int, leaves: list[tuple[CID, int | None]]) -> list[bytes]:
-        """Return the leaves of a file from byte `first` on, at the price of one request."""
+    def _read_range(self, root: CID, first: int, leaves: list[tuple[CID, int | None]]) -> Iterator[bytes]:
+        """Yield the leaves of a file from byte `first` on, at the price of one request."""
         size = sum(leaf_size or 0 for _, leaf_size in leaves)
         options = (("offset", str(first)), ("length", str(size)), _OFFLINE)
-        found: list[bytes] = []
-        try:
-            with self._rpc.plain(Request("cat", (str(root),), options), limit=size) as stream:
-                for cid, leaf_size in leaves:
-                    found.append(_read_leaf(stream, cid, leaf_size or 0))
-        except (Refused, IntegrityError, StoreUnavailableError):
-            # Which leaf is missing or damaged, only a request for it tells; if none is, the connection broke.
-            for cid, leaf_size in leaves[len(found) :]:
-                leaf = self.get_block(cid)
-                if len(leaf) != leaf_size:
-                    raise IntegrityError(f"leaf {cid} has {len(leaf)} bytes, its node states {leaf_size}") from None
-                found.append(leaf)
-        return found
+        request = Request("cat", (str(root),), options)
+        done = 0
+        with _Receiver(lambda: self._rpc.plain(request, limit=size), leaves) as receiver:
+            for leaf in receiver.leaves():
+                done += 1
+                yield leaf
+        # Which leaf is missing or damaged, only a request for it tells; if none is, the connection broke.
+        for cid, leaf_size in leaves[done:]:
+            leaf = self.get_block(cid)
+            if len(leaf) != leaf_size:
+                raise IntegrityError(f"leaf {cid} has {len(leaf)} bytes, its node states {leaf_size}")
+            yield leaf
 
     def _size(self, cid: CID) -> int | None:
         """Return the bytes of a block, or None when the node doesn't have it."""
@@ -285,7 +287,7 @@ class KuboStore:
 
     def _remove(self, cids: list[CID]) -> None:
         # Kubo keeps blocks by multihash and pins by CID. Under another codec a block is removed although it is pinned,
-        # which is what was asked for, and a block under a broken pin can be replaced.
+        # which is what was asked for. While a pin can't be walked, the node removes nothing at all.
         names = tuple(str(CID(RAW if cid.codec == DAG_PB else DAG_PB, cid.digest)) for cid in cids)
         with self._refusals("can't remove blocks"):
             answers = self._rpc.values(Request("block/rm", names, (("force", "true"),), patient=True))
@@ -296,12 +298,12 @@ class KuboStore:
 
     def _pin_keys(self) -> Iterator[str]:
         for kind in ("recursive", "direct"):
-            # One object, not a stream: a stream that ended early would look like a short list.
+            request = Request("pin/ls", options=(("type", kind), ("stream", "true")), patient=True)
             with self._refusals("can't list its pins"):
-                answers = self._rpc.values(Request("pin/ls", options=(("type", kind),), patient=True), limit=_PINS)
-            if len(answers) != 1 or not isinstance(answers[0].get("Keys", {}), dict):
-                raise IntegrityError(f"the {self.name} doesn't list its pins")
-            yield from answers[0].get("Keys", {})
+                for answer in self._rpc.stream(request, limit=_LISTING):
+                    if not isinstance(answer.get("Cid"), str):
+                        raise IntegrityError(f"the {self.name} lists a pin without a CID")
+                    yield answer["Cid"]
 
     def _foreign(self) -> bool:
         """Tell whether the node keeps anything that isn't PanaChain's."""
@@ -327,6 +329,60 @@ class KuboStore:
         if refusal.status == 500 and ("not found" in refusal.message or "could not find" in refusal.message):
             return BlockNotFoundError(message)
         return StoreUnavailableError(message)
+
+
+class _Receiver:
+    """A part of a file on its way: one thread receives, others hash, and the reader takes leaves in order."""
+
+    def __init__(
+        self,
+        connect: Callable[[], AbstractContextManager[io.BufferedIOBase]],
+        leaves: list[tuple[CID, int | None]],
+    ) -> None:
+        self._connect = connect
+        self._leaves = leaves
+        self._checked: Queue[Future[bytes] | None] = Queue()
+        self._room = threading.Semaphore(AHEAD)
+        self._stopped = False
+        self._pool = ThreadPoolExecutor(1 + _HASHERS, thread_name_prefix="kubo-read")
+        self._receiving = self._pool.submit(self._receive)
+
+    def __enter__(self) -> _Receiver:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped = True
+        self._room.release()
+        # Who stops reading isn't kept waiting: what is under way ends by itself, within its time.
+        self._pool.shutdown(wait=False)
+
+    def leaves(self) -> Iterator[bytes]:
+        """Yield leaves, each checked against its CID, up to the first one that didn't come or doesn't fit."""
+        while (checking := self._checked.get()) is not None:
+            try:
+                leaf = checking.result()
+            except IntegrityError:
+                return
+            self._room.release()
+            yield leaf
+        self._receiving.result()
+
+    def _receive(self) -> None:
+        try:
+            with self._connect() as stream:
+                for cid, size in self._leaves:
+                    self._room.acquire()
+                    leaf = stream.read(size)
+                    if self._stopped or len(leaf) < (size or 0):
+                        return
+                    self._checked.put(self._pool.submit(cid.check, leaf))
+        except (Refused, StoreUnavailableError):
+            # The reader asks for the leaf that didn't come, and is told.
+            return
+        finally:
+            self._checked.put(None)
 
 
 class _Importer:
@@ -400,11 +456,20 @@ def _car_pieces(blocks: list[tuple[CID, bytes]]) -> tuple[bytes, ...]:
     return tuple(pieces)
 
 
-def _read_leaf(stream: io.BufferedIOBase, cid: CID, size: int) -> bytes:
-    leaf = stream.read(size)
-    if len(leaf) < size:
-        raise StoreUnavailableError(f"leaf {cid} was cut off after {len(leaf)} of {size} bytes")
-    return cid.check(leaf)
+def _address(api: str) -> tuple[str, str]:
+    """Return the URL below which an RPC's paths lie, and the path of its socket or nothing.
+
+    Raises:
+        ConfigurationError: `api` is no multiaddress of an RPC.
+    """
+    import ipfshttpclient.http_common as addresses
+
+    try:
+        base, uds, _, _ = addresses.multiaddr_to_url_data(api, "api/v0")
+    except Exception as exc:
+        # Its parsers raise what they like; whatever it is, the address isn't one.
+        raise ConfigurationError(f"{api[:200]!r} is no multiaddress of a Kubo RPC") from exc
+    return base, unquote(uds) if uds else ""
 
 
 def _ours(text: object) -> CID | None:

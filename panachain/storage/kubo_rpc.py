@@ -2,8 +2,8 @@
 
 Never believes that an answer is whole because it ended: bodies without a length, or cut before it, are failures, and
 so is what Kubo tells behind a body, in the trailer `X-Stream-Error`. Never asks again after an answer, only after
-a broken connection. Written on the standard library: ipfshttpclient reads an address, but gathers answers of
-any size, takes half an answer for a whole one and has no bound in time.
+a broken connection. Written on the standard library: ipfshttpclient gathers answers of any size, takes half an
+answer for a whole one and has no bound in time.
 Follows Kubo's RPC v0 (docs.ipfs.tech/reference/kubo/rpc) and RFC 9112, section 7.1 (chunked bodies).
 """
 
@@ -22,10 +22,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Final
-from urllib.parse import unquote, urlencode, urlsplit
+from typing import Any, Final, cast
+from urllib.parse import urlencode, urlsplit
 
-from panachain.errors import ConfigurationError, IntegrityError, StoreUnavailableError
+from panachain.errors import IntegrityError, StoreUnavailableError
 
 MIN_RATE: Final = 32 << 10
 """Bytes a second that an answer must have on average once its time is over: a trickle is no answer."""
@@ -33,11 +33,15 @@ MAX_ANSWER: Final = 1 << 20
 """Bytes of an answer where no other limit is given."""
 _IDLE_CONNECTIONS: Final = 8
 _BUFFER: Final = 1 << 17
-"""Bytes that are taken from the socket at once; Kubo's chunks have 32 KiB."""
+"""Bytes that are taken from the socket at once; Kubo's chunks have 4 KiB."""
 _MAX_LINE: Final = 8192
 """Bytes of a line around chunks."""
 _FRAMING: Final = 1 << 20
 """Bytes around a body: head, sizes of chunks, trailer. Where the body is larger, they may be as many as it has."""
+_MAX_VALUE: Final = 1 << 16
+"""Bytes of one JSON object in a long answer."""
+_MAX_BRACKETS: Final = 64
+"""Opening brackets of one JSON object."""
 _CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,8})(?:;[^\r\n]*)?\r\n")
 
 
@@ -81,32 +85,26 @@ class Request:
 class KuboRpc:
     """The RPC of one node; any thread may use it."""
 
-    def __init__(self, api: str, *, timeout: float, tries: int, pause: float) -> None:
+    def __init__(
+        self, base: str, *, name: str, socket_path: str = "", timeout: float, tries: int, pause: float
+    ) -> None:
         """Take the node's address; nothing is asked yet.
 
         Args:
-            api: a multiaddress such as `/ip4/127.0.0.1/tcp/5001`.
+            base: URL below which the RPC's paths lie, such as `http://127.0.0.1:5001/api/v0/`.
+            name: what messages call the node.
+            socket_path: a socket in the file system, in place of the URL's host and port.
             timeout: seconds of silence after which a connection is given up.
             tries: how often a request is sent at most.
             pause: seconds before the second try; doubled before each further one.
-
-        Raises:
-            ConfigurationError: `api` is no such multiaddress.
         """
-        import ipfshttpclient.http_common as addresses
-
-        try:
-            base, uds, _, _ = addresses.multiaddr_to_url_data(api, "api/v0")
-        except Exception as exc:
-            # Its parsers raise what they like; whatever it is, the address isn't one.
-            raise ConfigurationError(f"{api[:200]!r} is no multiaddress of a Kubo RPC") from exc
         parts = urlsplit(base)
         self._host, self._port, self._secure = parts.hostname or "", parts.port, parts.scheme == "https"
         self._base = parts.path
-        self._socket_path = unquote(uds) if uds else ""
+        self._socket_path = socket_path
         # Drawn anew: a block of somebody's CAR could hold a fixed one, and end the part too early.
         self._boundary = os.urandom(16).hex()
-        self.name = f"Kubo node {api}"
+        self.name = name
         self._timeout, self._tries, self._pause = timeout, max(tries, 1), pause
         self._connections: deque[http.client.HTTPConnection] = deque(maxlen=_IDLE_CONNECTIONS)
         self._lock = threading.Lock()
@@ -130,7 +128,8 @@ class KuboRpc:
             if attempt:
                 time.sleep(self._pause * 2 ** (attempt - 1))
             try:
-                return self._once(request, limit)
+                # After a failure a connection of its own: those that lie idle may be as old as the one that broke.
+                return self._once(request, limit, self._connect() if attempt else self._take())
             except TimeoutError as exc:
                 # It had its time: asking again would only multiply the wait.
                 raise self._unavailable(request, exc) from exc
@@ -167,8 +166,8 @@ class KuboRpc:
                 raise _BrokenAnswerError("no chunks, so its end couldn't be told")
             for chunk in _chunks(response.fp, limit, f"the {self.name}'s answer to {request.path}"):
                 *lines, rest = (rest + chunk).split(b"\n")
-                if len(rest) > MAX_ANSWER:
-                    raise _too_large(f"a line of the {self.name}'s answer to {request.path}", MAX_ANSWER)
+                if len(rest) > _MAX_VALUE:
+                    raise _too_large(f"a line of the {self.name}'s answer to {request.path}", _MAX_VALUE)
                 for line in lines:
                     yield self._value(request, line)
             if rest:
@@ -182,8 +181,7 @@ class KuboRpc:
     def plain(self, request: Request, *, limit: int) -> Iterator[io.BufferedIOBase]:
         """Give a long answer as it comes, without chunks around it: HTTP 1.0, one connection for each.
 
-        It costs half the work of a chunked answer. Its end proves nothing: the reader knows what must come, and must
-        read on without waiting for anything else.
+        It costs half the work of a chunked answer. Its end proves nothing: the reader knows what must come.
 
         Raises:
             Refused: the node answers with a failure.
@@ -206,53 +204,52 @@ class KuboRpc:
             connection.close()
 
     def _value(self, request: Request, line: bytes) -> dict[str, Any]:
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            value = None
+        value = _json(line)
         if not isinstance(value, dict):
             raise IntegrityError(f"the {self.name} answers {request.path} with something that is no JSON object")
         if value.get("Type") == "error":
             raise Refused(200, str(value.get("Message", ""))[:500])
         return value
 
-    def _once(self, request: Request, limit: int) -> bytes:
-        connection = self._take()
+    def _once(self, request: Request, limit: int, connection: http.client.HTTPConnection) -> bytes:
         try:
             response = self._ask(connection, request, limit)
             good = response.status == 200
             body = _read_body(response, limit if good else MAX_ANSWER, f"the {self.name}'s answer to {request.path}")
         except BaseException:
             connection.close()
-            # What else lies idle is as old: the next try begins with a connection of its own.
-            self.close()
             raise
         response.close()
-        self._give_back(connection)
+        if response.sent_all:
+            self._give_back(connection)
+        else:
+            connection.close()
         if not good:
             raise Refused(response.status, _message(body))
         return body
 
-    def _ask(self, connection: http.client.HTTPConnection, request: Request, limit: int) -> http.client.HTTPResponse:
+    def _ask(self, connection: http.client.HTTPConnection, request: Request, limit: int) -> _Response:
         """Send a request and return the answer, of which the head was read."""
         idle = self._timeout * (4 if request.body or request.patient else 1)
         if connection.sock is None:
             connection.connect()
         connection.sock.settimeout(idle)
-        self._send(connection, request, idle)
+        sent_all = self._send(connection, request, idle)
         bounds = {"seconds": max(idle, request.patience), "most": 2 * max(limit, MAX_ANSWER) + _FRAMING}
         connection.response_class = partial(_Response, bounds)  # type: ignore[assignment]
-        response = connection.getresponse()
+        response = cast(_Response, connection.getresponse())
+        response.sent_all = sent_all
         if response.status in (502, 503, 504):
             # Something before the node says that it can't reach the node.
             raise _BrokenAnswerError(f"HTTP status {response.status}")
         return response
 
-    def _send(self, connection: http.client.HTTPConnection, request: Request, seconds: float) -> None:
+    def _send(self, connection: http.client.HTTPConnection, request: Request, seconds: float) -> bool:
+        """Send a request, and tell whether the node took all of it."""
         target = self._base + request.target
         if not request.body:
             connection.request("POST", target)
-            return
+            return True
         head, tail = _multipart(self._boundary)
         size = len(head) + sum(map(len, request.body)) + len(tail)
         headers = {"Content-Type": f"multipart/form-data; boundary={self._boundary}", "Content-Length": str(size)}
@@ -261,7 +258,8 @@ class KuboRpc:
             connection.request("POST", target, body=body, headers=headers)
         except (BrokenPipeError, ConnectionResetError):
             # A node that fails early answers before it has taken all: the answer says why.
-            return
+            return False
+        return True
 
     def _take(self) -> http.client.HTTPConnection:
         with self._lock:
@@ -297,7 +295,8 @@ class _Bounded(io.RawIOBase):
 
     def __init__(self, raw: io.RawIOBase, *, seconds: float, most: int) -> None:
         self._raw = raw
-        self._until = time.monotonic() + seconds
+        self._seconds = seconds
+        self._waited = 0.0
         self._most = most
         self._count = 0
 
@@ -305,9 +304,12 @@ class _Bounded(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int | None:
+        # Only the time that the node lets its reader wait: how long the reader takes in between is his own affair.
+        started = time.monotonic()
         count = self._raw.readinto(buffer)
+        self._waited += time.monotonic() - started
         self._count += count or 0
-        if time.monotonic() > self._until + self._count / MIN_RATE:
+        if self._waited > self._seconds + self._count / MIN_RATE:
             raise TimeoutError("the answer is too slow")
         if self._count > self._most:
             raise _BrokenAnswerError("the answer has no end")
@@ -320,6 +322,9 @@ class _Bounded(io.RawIOBase):
 
 class _Response(http.client.HTTPResponse):
     """A response of which every byte, also those of its head, comes through `_Bounded`."""
+
+    sent_all = True
+    """Whether the node took the whole request, so that another one may follow on the connection."""
 
     def __init__(self, bounds: dict[str, Any], sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -415,11 +420,20 @@ def _too_large(what: str, limit: int) -> IntegrityError:
 
 
 def _message(body: bytes) -> str:
-    try:
-        message = json.loads(body)["Message"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        message = body.decode(errors="replace")
+    value = _json(body)
+    message = value.get("Message") if isinstance(value, dict) else body.decode(errors="replace")
     return str(message).strip()[:500]
+
+
+def _json(text: bytes) -> Any:
+    """Return a JSON value, or None for what isn't one; Kubo's are flat."""
+    # Counted first: Python's parser recurses, and how deep it may is whatever the process set for itself.
+    if text.count(b"[") + text.count(b"{") > _MAX_BRACKETS:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _multipart(boundary: str) -> tuple[bytes, bytes]:

@@ -89,7 +89,7 @@ def link(leaves: Iterable[tuple[CID, int]], put: Callable[[CID, bytes], object])
                 return levels[level][0].cid
             levels.append([])
         # A level with a parent is always folded, also when it has a single child.
-        levels[level + 1].append(_fold(levels[level], put))
+        _append(levels, level + 1, _fold(levels[level], put), put)
     raise IntegrityError("the file is too large for the profile")
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from panachain.storage import car, unixfs
@@ -126,8 +127,8 @@ class KuboTwin:
 
     def on_pin_ls(self, _: list[str], query: dict[str, list[str]], __: bytes) -> bytes:
         if query["type"] != ["recursive"]:
-            return lines({})
-        return lines({"Keys": {text: {"Type": "recursive"} for text in [*self.pinned, *self.foreign_pins]}})
+            return b""
+        return lines(*({"Cid": text, "Type": "recursive"} for text in [*self.pinned, *self.foreign_pins]))
 
     def on_refs_local(self, *_: object) -> bytes:
         return lines(*({"Ref": str(CID(RAW, digest)), "Err": ""} for digest in self.blocks))
@@ -139,13 +140,24 @@ class KuboTwin:
         return lines({"Hash": FOLDER_V0})
 
 
+def listening(path: Path | None) -> tuple[socket.socket, str]:
+    """Return a listening socket and its multiaddress: a file, or else a port of its own on loopback."""
+    if path is None:
+        server = socket.create_server(("127.0.0.1", 0))
+        return server, f"/ip4/127.0.0.1/tcp/{server.getsockname()[1]}"
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(path))
+    server.listen()
+    return server, f"/unix{path}"
+
+
 @contextmanager
-def running(twin: KuboTwin) -> Iterator[KuboTwin]:
-    """Let a twin answer on a port of its own, on loopback."""
+def running(twin: KuboTwin, path: Path | None = None) -> Iterator[KuboTwin]:
+    """Let a twin answer."""
     stopping = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    server, twin.api = listening(path)
+    with server:
         server.settimeout(0.05)
-        twin.api = f"/ip4/127.0.0.1/tcp/{server.getsockname()[1]}"
 
         def accept() -> None:
             while not stopping.is_set():

@@ -14,8 +14,14 @@ from typing import Any
 import pytest
 
 from panachain.chain.anvil import free_port
-from panachain.errors import BlockNotFoundError, IntegrityError, PanaChainError, StoreUnavailableError
-from panachain.storage import kubo, unixfs
+from panachain.errors import (
+    BlockNotFoundError,
+    ConfigurationError,
+    IntegrityError,
+    PanaChainError,
+    StoreUnavailableError,
+)
+from panachain.storage import car, kubo, unixfs
 from panachain.storage.cid import CID, DAG_CBOR, RAW
 from panachain.storage.embedded import EmbeddedStore
 from panachain.storage.kubo import KuboStore
@@ -55,7 +61,6 @@ def a_file(store: KuboStore, leaves: int = 40) -> tuple[CID, bytes]:
     return store.add_file(data[start : start + unixfs.CHUNK] for start in range(0, len(data), unixfs.CHUNK)), data
 
 
-EMPTY = kubo_twin.answers(200, b"{}")
 FAULTS: list[Fault] = [
     kubo_twin.closes,
     kubo_twin.hangs,
@@ -69,8 +74,8 @@ FAULTS: list[Fault] = [
     kubo_twin.speaks_no_http,
     kubo_twin.answers(500),
     kubo_twin.answers(503),
-    kubo_twin.answers(200, b"[[[[[[[["),
-    EMPTY,
+    kubo_twin.answers(200, b"[" * 100_000),
+    kubo_twin.answers(200, b"{}"),
     kubo_twin.answers(200, b'{"Message": "late", "Type": "error"}'),
     kubo_twin.answers(404, b"404 page not found"),
 ]
@@ -103,8 +108,7 @@ def test_every_fault_ends_in_a_typed_error_in_bounded_time(
     twin: KuboTwin, small_leaves: None, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
     # An endless list is cut off where no real one ends; the test needn't wait for sixteen gigabytes.
-    monkeypatch.setattr(kubo, "_BLOCKS", 1 << 20)
-    monkeypatch.setattr(kubo, "_PINS", 1 << 20)
+    monkeypatch.setattr(kubo, "_LISTING", 1 << 20)
     store = connect(twin)
     root, content = a_file(store)
     store.put_block(CID.of(DAG_CBOR, NODE), NODE)
@@ -122,9 +126,7 @@ def test_every_fault_ends_in_a_typed_error_in_bounded_time(
     with ThreadPoolExecutor(len(OPERATIONS)) as pool:
         outcomes = dict(zip(OPERATIONS, pool.map(outcome, OPERATIONS), strict=True))
 
-    # An empty object is how Kubo says that nothing is pinned.
-    honest = {"pins": []} if fault is EMPTY else {}
-    assert outcomes == dict.fromkeys(OPERATIONS, "typed error") | honest
+    assert outcomes == dict.fromkeys(OPERATIONS, "typed error")
     # Nothing of the store is spoiled: once the node answers, so does the store.
     twin.heal()
     assert store.get_block(CID.of(DAG_CBOR, NODE)) == NODE
@@ -143,13 +145,23 @@ def test_absent_node_is_unavailable_after_its_tries() -> None:
     [kubo_twin.closes, kubo_twin.truncates, kubo_twin.cuts_the_head, kubo_twin.answers(503)],
     ids=["closes", "truncates", "cuts the head", "503"],
 )
-@pytest.mark.parametrize("operation", ["put_block", "put_blocks", "get_block", "has_block", "pin", "pins"])
+@pytest.mark.parametrize("operation", ["put_block", "put_blocks", "get_block", "has_block", "pin"])
 def test_broken_connections_are_tried_again(twin: KuboTwin, small_leaves: None, fault: Fault, operation: str) -> None:
     store = connect(twin)
     root, _ = a_file(store)
     store.put_block(CID.of(DAG_CBOR, NODE), NODE)
     twin.spoil(fault, times=2)
     OPERATIONS[operation](store, root)
+
+
+def test_connections_that_the_node_closed_meanwhile_are_replaced(twin: KuboTwin) -> None:
+    store = connect(twin, tries=2)
+    store.put_block(CID.of(RAW, SMALL), SMALL)
+    # Every answer is whole, and the connection is closed behind it.
+    twin.spoil(lambda exchange: exchange.send(exchange.raw))
+    for _ in range(5):
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(lambda _: store.get_block(CID.of(RAW, SMALL)), range(4))) == [SMALL] * 4
 
 
 @pytest.mark.parametrize("fault", [kubo_twin.answers(500), kubo_twin.hangs], ids=["500", "hangs"])
@@ -297,10 +309,38 @@ def test_a_message_of_a_node_is_cut_to_a_readable_size(twin: KuboTwin) -> None:
     assert len(str(caught.value)) < 1000
 
 
+@pytest.mark.parametrize("chunked", [True, False])
+def test_an_answer_larger_than_any_block_is_cut_off(twin: KuboTwin, chunked: bool) -> None:
+    content = bytes(car.MAX_BLOCK + 1)
+    head = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(content)}"
+    body = kubo_twin.chunked(content) if chunked else content
+    twin.spoil(lambda exchange: exchange.send(f"HTTP/1.1 200 X\r\n{head}\r\n\r\n".encode() + body))
+    with pytest.raises(IntegrityError, match="has more than 2097152 bytes"):
+        connect(twin).get_block(CID.of(RAW, SMALL))
+
+
 def test_the_rpc_asks_what_the_path_says(twin: KuboTwin) -> None:
-    rpc = KuboRpc(twin.api, timeout=5, tries=1, pause=0)
+    port = twin.api.rpartition("/")[2]
+    rpc = KuboRpc(f"http://127.0.0.1:{port}/api/v0/", name="twin", timeout=5, tries=1, pause=0)
     assert rpc.values(Request("version")) == [{"Version": "0.43.1"}]
     rpc.close()
+
+
+def test_a_socket_in_the_file_system_serves_as_well(tmp_path: Path, small_leaves: None) -> None:
+    with kubo_twin.running(KuboTwin(), tmp_path / "api.sock") as twin:
+        store = connect(twin, probe=True)
+        root, content = a_file(store)
+        assert b"".join(store.read_file(root)) == content
+        store.close()
+
+
+@pytest.mark.parametrize(
+    "api",
+    ["", "127.0.0.1:5001", "http://127.0.0.1:5001", "/ip4/127.0.0.1", "/ip4/1.2.3.4/udp/5", "/ip4/x/tcp/1", "/p2p/a"],
+)
+def test_an_address_that_is_none_is_a_setting_gone_wrong(api: str) -> None:
+    with pytest.raises(ConfigurationError, match="no multiaddress"):
+        KuboStore(api)
 
 
 class TestReplicated:

@@ -177,6 +177,22 @@ def test_pins_are_listed_and_taken_back(node: Node) -> None:
     assert root not in node.store.pins()
 
 
+def test_removing_reaches_pinned_blocks_and_only_those_named(node: Node) -> None:
+    root, _ = a_batch(node.store)
+    node.store.pin(root)
+    below = collect.links(root, node.store.get_block(root))
+    node.store.delete_block(root)
+    assert not node.store.has_block(root)
+    # The node removes nothing more while one of its pins can't be walked, and says so.
+    with pytest.raises(StoreUnavailableError, match="pin check failed"):
+        node.store.delete_block(below[0])
+    node.store.unpin(root)
+    for cid in (root, below[0], below[0]):
+        node.store.delete_block(cid)
+        assert not node.store.has_block(cid)
+    assert all(node.store.has_block(cid) for cid in below[1:])
+
+
 def test_a_car_of_ours_is_imported_by_the_node(node: Node, tmp_path: Path) -> None:
     embedded = EmbeddedStore(tmp_path / "blocks")
     root, data = a_batch(embedded)

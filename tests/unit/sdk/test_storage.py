@@ -177,6 +177,13 @@ class TestGarbage:
         root = published.batch(5)
         assert sorted(stores.headers_of(store, [root])) == sorted(published.headers)
 
+    def test_headers_stay_although_the_list_leaves_them_out(self, store: MemoryStore, tmp_path: Path) -> None:
+        published = Published(store)
+        root = published.batch(5, listed=False)
+        store.pin(put(store, DAG_CBOR, dagcbor.encode({"v": 1, "blocks": [root]})))
+        stores.collect_garbage(published.network(tmp_path), now=NOW)
+        assert all(store.has_block(cid) for cid in published.headers)
+
     @pytest.mark.parametrize("how", ["unlisted", "unpinned"])
     def test_a_manifest_in_no_pinned_list_stops_the_collection(
         self, store: MemoryStore, tmp_path: Path, how: str

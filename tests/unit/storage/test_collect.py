@@ -203,6 +203,8 @@ class TestCollect:
         seen: dict[str, float] = {}
         collect.collect(store, [], now=NOW + 10 * DAY, first_seen=seen)
         assert collect.collect(store, [], now=NOW, first_seen=seen).removed == 0
+        # And nothing is kept for longer than the grace from then on.
+        assert collect.collect(store, [], now=NOW + DAY, first_seen=seen).removed == 1
 
     @settings(max_examples=60, deadline=None)
     @given(st.integers(0, 2**32 - 1))

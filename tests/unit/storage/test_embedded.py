@@ -102,6 +102,14 @@ def test_sizes_tell_bytes_and_time(store: EmbeddedStore) -> None:
     assert all(at > 1_700_000_000 for _, _, at in found)
 
 
+def test_a_block_that_is_stored_again_counts_as_new(store: EmbeddedStore) -> None:
+    ((cid, data),) = blocks(1)
+    store.put_block(cid, data)
+    store._db.execute("UPDATE block SET at = 5")
+    store.put_block(cid, data)
+    assert [at > 5 for _, _, at in store.sizes()] == [True]
+
+
 class TestDeleteBlocks:
     def test_frees_the_bytes_and_keeps_the_rest(self, store: EmbeddedStore) -> None:
         made = blocks(100)

@@ -47,6 +47,17 @@ def test_cids_of_the_profile_are_those_of_the_specification() -> None:
         assert str(unixfs.build(key_stream(vector["seed"], vector["bytes"]), lambda *_: None)) == vector["cid"]
 
 
+@pytest.mark.parametrize("leaves", range(1, 40))
+def test_no_node_has_more_links_than_allowed(leaves: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unixfs, "MAX_LINKS", 3)
+    monkeypatch.setattr(unixfs, "CHUNK", 8)
+    pieces = [i.to_bytes(8, "big") for i in range(leaves)]
+    blocks: dict[CID, bytes] = {}
+    root = unixfs.build(pieces, blocks.__setitem__)
+    # The reader refuses a node with more.
+    assert list(unixfs.read(root, blocks.__getitem__)) == pieces
+
+
 @pytest.mark.parametrize("leaves", [1, 2, 1023, 1024, 1025])
 def test_files_read_back_and_only_in_canonical_form(leaves: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unixfs, "CHUNK", 8)

@@ -1,0 +1,276 @@
+"""The command `storage`: files, exit codes and JSON, over real embedded stores in a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from panachain.chain.anvil import free_port
+from panachain.cli.app import App
+from panachain.config import Config
+from panachain.model.actors import Role
+from panachain.records.journal import Journal
+from panachain.sdk import storage as stores
+from panachain.storage import dagcbor
+from panachain.storage.blocks import BlobStore
+from panachain.storage.cid import CID, DAG_CBOR, RAW
+from panachain.storage.embedded import EmbeddedStore
+from tests.cli.twin import Outcome
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Two nodes in the home, each of which must have every block."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    ipfs = {"kind": "embedded", "folders": ["one", "two"], "replication": 2}
+    (folder / "network.json").write_text(json.dumps({"schema": "panachain/network/1", "ipfs": ipfs}))
+    return folder
+
+
+@contextmanager
+def opened(home: Path):  # type: ignore[no-untyped-def]
+    store = stores.open_configured(Config.load({"home": str(home)}, {}))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def put(store: BlobStore, codec: int, data: bytes) -> CID:
+    cid = CID.of(codec, data)
+    store.put_block(cid, data)
+    return cid
+
+
+def a_batch(home: Path) -> tuple[CID, CID]:
+    """Store and pin a list of ten blocks; return it and one of them."""
+    with opened(home) as store:
+        blocks = [put(store, RAW, os.urandom(100)) for _ in range(10)]
+        root = put(store, DAG_CBOR, dagcbor.encode({"v": 1, "blocks": sorted(blocks)}))
+        store.pin(root)
+    return root, blocks[0]
+
+
+def lose(home: Path, folder: str, cid: CID) -> None:
+    store = EmbeddedStore(home / folder)
+    store.delete_block(cid)
+    store.close()
+
+
+def rows(outcome: Outcome) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in outcome.out.splitlines()]
+
+
+class TestStatus:
+    def test_shows_every_node(self, run: Run, home: Path) -> None:
+        a_batch(home)
+        outcome = run("storage", "status", "--json")
+        assert outcome.code == 0
+        assert [(row["state"], row["blocks"], row["pins"]) for row in rows(outcome)] == [("ok", 11, 1)] * 2
+        assert rows(outcome)[0]["schema"] == "panachain/store-node/1"
+        assert "node 1 (embedded store)" in run("storage", "status").out
+
+    @pytest.mark.parametrize(("nodes", "code"), [(1, 7), (2, 7)])
+    def test_ends_with_7_when_no_node_answers(self, run: Run, home: Path, nodes: int, code: int) -> None:
+        apis = [f"/ip4/127.0.0.1/tcp/{free_port()}" for _ in range(nodes)]
+        (home / "network.json").write_text(json.dumps({"ipfs": {"kind": "kubo", "apis": apis}}))
+        assert run("storage", "status").code == code
+
+    def test_contradiction_in_the_network_file_is_usage(self, run: Run, home: Path) -> None:
+        (home / "network.json").write_text('{"ipfs": {"kind": "embedded", "folders": ["a"], "replication": 2}}')
+        outcome = run("storage", "status")
+        assert outcome.code == 2
+        assert "replication 2 doesn't fit 1 nodes" in outcome.err
+
+
+class TestRepair:
+    def test_heals_and_says_so(self, run: Run, home: Path) -> None:
+        _, block = a_batch(home)
+        lose(home, "two", block)
+        outcome = run("storage", "repair", "--json")
+        assert outcome.code == 0
+        (report,) = rows(outcome)
+        assert report["schema"] == "panachain/repair/1"
+        assert report["whole"] is True
+        assert [node["healed"] for node in report["nodes"]] == [0, 1]
+        assert "Every node has every block." in run("storage", "repair").err
+
+    def test_ends_with_6_when_a_block_is_lost_everywhere(self, run: Run, home: Path) -> None:
+        root, block = a_batch(home)
+        for folder in ("one", "two"):
+            lose(home, folder, block)
+        outcome = run("storage", "repair", str(root))
+        assert outcome.code == 6
+        assert str(block) in outcome.err
+        assert "what was healed before stays healed" in outcome.err
+
+    def test_cid_that_is_none_is_usage(self, run: Run, home: Path) -> None:
+        assert run("storage", "repair", "Qm123").code == 2
+
+
+class TestGarbage:
+    @pytest.fixture(autouse=True)
+    def chain(self, monkeypatch: pytest.MonkeyPatch, home: Path) -> list[CID]:
+        """Let the network be one whose chain names these manifests."""
+        manifests: list[CID] = []
+
+        @contextmanager
+        def network(self: App):  # type: ignore[no-untyped-def]
+            with opened(home) as store:
+                yield SimpleNamespace(
+                    store=store,
+                    home=home,
+                    hospital_heads=lambda: [SimpleNamespace(manifests=[cid.digest for cid in manifests])],
+                    mainchain=SimpleNamespace(policy_events=lambda kind: iter(())),
+                )
+
+        monkeypatch.setattr(App, "network", network)
+        return manifests
+
+    def test_removes_what_nothing_reaches(self, run: Run, home: Path) -> None:
+        root, block = a_batch(home)
+        with opened(home) as store:
+            put(store, RAW, b"garbage")
+        outcome = run("storage", "gc", "--older-than", "0m", "--yes", "--json")
+        assert outcome.code == 0
+        assert [(row["kept"], row["removed"], row["freed"]) for row in rows(outcome)] == [(11, 1, 7)] * 2
+        assert rows(outcome)[0]["schema"] == "panachain/collection/1"
+        with opened(home) as store:
+            assert sorted(store.blocks()) == sorted({root, block, *dagcbor.decode(store.get_block(root))["blocks"]})
+
+    def test_young_blocks_stay_by_default(self, run: Run, home: Path) -> None:
+        with opened(home) as store:
+            put(store, RAW, b"young")
+        (row, _) = rows(run("storage", "gc", "--yes", "--json"))
+        assert (row["young"], row["removed"]) == (1, 0)
+
+    def test_dry_run_asks_nothing_and_removes_nothing(self, run: Run, home: Path) -> None:
+        with opened(home) as store:
+            cid = put(store, RAW, b"garbage")
+        outcome = run("storage", "gc", "--older-than", "0m", "--dry-run")
+        assert outcome.code == 0
+        assert "2 blocks of 14 B would go." in outcome.err
+        with opened(home) as store:
+            assert store.has_block(cid)
+
+    def test_without_terminal_and_yes_it_is_refused(self, run: Run) -> None:
+        outcome = run("storage", "gc")
+        assert outcome.code == 2
+        assert "--yes" in outcome.err
+
+    def test_manifest_in_no_list_ends_with_6(self, run: Run, home: Path, chain: list[CID]) -> None:
+        with opened(home) as store:
+            chain.append(put(store, DAG_CBOR, dagcbor.encode({"v": 1})))
+            garbage = put(store, RAW, b"garbage")
+        outcome = run("storage", "gc", "--older-than", "0m", "--yes")
+        assert outcome.code == 6
+        with opened(home) as store:
+            assert store.has_block(garbage)
+
+
+class TestCars:
+    def test_export_and_import_are_each_others_opposite(
+        self, run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root, block = a_batch(home)
+        file = tmp_path / "x.car"
+        outcome = run("storage", "export", str(file), str(root), "--json")
+        assert outcome.code == 0
+        (report,) = rows(outcome)
+        assert report == {
+            "schema": "panachain/car/1",
+            "file": str(file),
+            "roots": [str(root)],
+            "blocks": 11,
+            "size": report["size"],
+            "missing": [],
+            "pinned": 0,
+        }
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert list(tmp_path.glob("*.part")) == []
+
+        monkeypatch.setenv("PANACHAIN_HOME", str(tmp_path / "elsewhere"))
+        outcome = run("storage", "import", str(file), "--json")
+
+        assert outcome.code == 0
+        assert (rows(outcome)[0]["blocks"], rows(outcome)[0]["pinned"]) == (11, 1)
+        store = EmbeddedStore(tmp_path / "elsewhere" / "blocks")
+        assert list(store.pins()) == [root]
+        assert store.has_block(block)
+        store.close()
+
+    def test_all_means_what_the_hospital_published(
+        self, run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root, _ = a_batch(home)
+        folder = tmp_path / "profile"
+        journal = Journal(folder / "journal.sqlite")
+        journal.prepare(sequence=1, manifest=str(root), list_cid=str(root), records=(), done=(), counters=())
+        journal.close()
+
+        def profile(self: App, *roles: Role) -> SimpleNamespace:
+            assert roles == (Role.HOSPITAL,)
+            return SimpleNamespace(folder=folder)
+
+        monkeypatch.setattr(App, "profile", profile)
+        outcome = run("storage", "export", str(tmp_path / "x.car"), "--all", "--json")
+        assert outcome.code == 0
+        assert rows(outcome)[0]["roots"] == [str(root)]
+
+    def test_missing_blocks_end_with_3_and_are_named(self, run: Run, home: Path, tmp_path: Path) -> None:
+        root, block = a_batch(home)
+        for folder in ("one", "two"):
+            lose(home, folder, block)
+        file = tmp_path / "x.car"
+        outcome = run("storage", "export", str(file), str(root), "--json")
+        assert outcome.code == 3
+        assert rows(outcome)[0]["missing"] == [str(block)]
+        outcome = run("storage", "import", str(file))
+        assert outcome.code == 3
+        assert "0 of 1 roots were pinned" in outcome.err
+
+    @pytest.mark.parametrize(
+        "arguments", [(), ("--all", "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")]
+    )
+    def test_either_cids_or_all(self, run: Run, home: Path, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+        outcome = run("storage", "export", str(tmp_path / "x.car"), *arguments)
+        assert outcome.code == 2
+        assert not (tmp_path / "x.car").exists()
+
+    def test_file_that_is_there_stays_as_it_is(self, run: Run, home: Path, tmp_path: Path) -> None:
+        root, _ = a_batch(home)
+        (tmp_path / "x.car").write_bytes(b"mine")
+        assert run("storage", "export", str(tmp_path / "x.car"), str(root)).code == 2
+        assert (tmp_path / "x.car").read_bytes() == b"mine"
+
+    def test_damaged_block_leaves_no_file(self, run: Run, home: Path, tmp_path: Path) -> None:
+        root, _ = a_batch(home)
+        for folder in ("one", "two"):
+            for pack in (home / folder / "packs").iterdir():
+                content = bytearray(pack.read_bytes())
+                content[5] ^= 1
+                pack.write_bytes(content)
+        outcome = run("storage", "export", str(tmp_path / "x.car"), str(root))
+        assert outcome.code == 6
+        assert list(tmp_path.glob("x.car*")) == []
+
+    @pytest.mark.parametrize("content", [b"", b"no CAR at all", b"\x0a" * 500])
+    def test_foreign_file_ends_with_6(self, run: Run, home: Path, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "x.car").write_bytes(content)
+        outcome = run("storage", "import", str(tmp_path / "x.car"))
+        assert outcome.code == 6
+        assert "Traceback" not in outcome.err
+
+    def test_file_that_is_not_there_is_usage(self, run: Run, home: Path, tmp_path: Path) -> None:
+        assert run("storage", "import", str(tmp_path / "x.car")).code == 2
