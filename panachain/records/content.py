@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final, TypeVar
+from typing import Final
 
 from panachain.crypto import compress, padding, stream
 from panachain.errors import InputError, IntegrityError, UsageError
@@ -31,12 +29,8 @@ _WHOLE: Final = 8 << 20
 _SAMPLE: Final = 1 << 20
 """Bytes that tell whether large content shrinks."""
 _PIECE: Final = 1 << 20
-_AHEAD: Final = 4
-"""Leaves that are fetched and opened ahead of the reader."""
-_WORKERS: Final = min(os.cpu_count() or 1, 4)
 _SEEKABLE: Final = frozenset({"application/dicom"})
 """Large content of these kinds isn't compressed, so that a part of an image costs a part of the work."""
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -174,12 +168,21 @@ class Content:
     def _message(self, opener: stream.SegmentOpener, packed: int, total: int) -> Iterator[bytes]:
         """Yield the packed form, and check the padding behind it."""
         position = 0
-        for piece in self._plain(opener, 0, total - padding.LENGTH_SIZE):
+        for piece in self._segments(opener):
+            # The last one ends in the length.
+            piece = piece[: total - padding.LENGTH_SIZE - position]
             kept = max(min(len(piece), packed - position), 0)
             padding.check_zeros(piece[kept:])
             if kept:
                 yield piece[:kept]
             position += len(piece)
+
+    def _segments(self, opener: stream.SegmentOpener) -> Iterator[bytes]:
+        """Yield the padded plaintext of each segment, fetched in the way that the store is fastest at."""
+        last = len(self._leaf_list()) - 1
+        for index, segment in enumerate(self._store.read_file(self._cid)):
+            body = memoryview(segment)[stream.HEADER_SIZE :] if index == 0 else memoryview(segment)
+            yield opener.open(index, body, last=index == last)
 
     def _opener(self) -> stream.SegmentOpener:
         if self._head:
@@ -201,24 +204,21 @@ class Content:
         return sealed - stream.HEADER_SIZE - len(leaves) * stream.TAG_SIZE
 
     def _plain(self, opener: stream.SegmentOpener, start: int, stop: int) -> Iterator[bytes]:
-        """Yield the padded plaintext from `start` to `stop`, fetched and opened on all cores."""
+        """Yield the padded plaintext from `start` to `stop`, at the cost of its leaves."""
         leaves = self._leaf_list()
         first, last = stream.segment_at(start), stream.segment_at(max(stop - 1, start))
         if last >= len(leaves):
             raise IntegrityError(f"content {self._cid} is shorter than it states")
 
-        def open_leaf(index: int) -> bytes:
+        for index in range(first, last + 1):
             leaf, size = leaves[index]
             segment = self._store.get_block(leaf)
             if len(segment) != size:
                 raise IntegrityError(f"leaf {leaf} has {len(segment)} bytes, its node states {size}")
             body = memoryview(segment)[stream.HEADER_SIZE :] if index == 0 else memoryview(segment)
-            return opener.open(index, body, last=index == len(leaves) - 1)
-
-        for index, plain in zip(range(first, last + 1), _ahead(open_leaf, range(first, last + 1)), strict=True):
+            plain = opener.open(index, body, last=index == len(leaves) - 1)
             begins, _ = stream.span(index)
-            low, high = max(start - begins, 0), min(stop - begins, len(plain))
-            yield plain if (low, high) == (0, len(plain)) else plain[low:high]
+            yield plain[max(start - begins, 0) : stop - begins]
 
     def _check_digest(self, digest: bytes) -> None:
         if self._digest and digest != self._digest:
@@ -357,23 +357,3 @@ class _Source:
 
     def _changed(self) -> InputError:
         return InputError(f"{str(self._path)!a} changed while it was read; nothing of it was published")
-
-
-def _ahead(work: Callable[[int], _T], numbers: Iterable[int]) -> Iterator[_T]:
-    """Yield work(n) for each number in order, some of them done ahead in threads."""
-    ordered = list(numbers)
-    if len(ordered) <= 2:
-        yield from map(work, ordered)
-        return
-    waiting: deque[Future[_T]] = deque()
-    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="open") as pool:
-        try:
-            for number in ordered:
-                waiting.append(pool.submit(work, number))
-                if len(waiting) > _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

@@ -29,8 +29,6 @@ PACK_SIZE: Final = 256 << 20
 """Bytes after which a new pack is begun."""
 _FLUSH: Final = 8 << 20
 """Bytes that are held in memory before they are written."""
-_WORKERS: Final = min(os.cpu_count() or 1, 4)
-"""Threads that make, hash and write a large file's leaves."""
 _SYNC_EVERY: Final = 128 << 20
 """Bytes of a large file after which the disk is told to begin: it writes while the rest is sealed."""
 _SMALL: Final = 1 << 16
@@ -192,7 +190,7 @@ class EmbeddedStore:
 
     def read_file(self, cid: CID) -> Iterator[bytes]:
         """Yield a file's leaves."""
-        return unixfs.read(cid, self.get_block)
+        return unixfs.read_ahead(cid, self.get_block)
 
     def blocks(self) -> Iterator[CID]:
         """Yield the CID of every block, sorted."""
@@ -412,7 +410,7 @@ class _Writer:
                     return
                 written.add(len(leaf))
 
-        threads = [threading.Thread(target=work, name=f"leaves-{i}") for i in range(min(_WORKERS, len(sizes)))]
+        threads = [threading.Thread(target=work, name=f"leaves-{i}") for i in range(min(unixfs.WORKERS, len(sizes)))]
         for thread in threads:
             thread.start()
         for thread in threads:
