@@ -32,6 +32,10 @@ MAX_VALUES: Final = 500_000
 """Values in one piece: a text of little else than brackets takes a hundred times its size in memory."""
 _WINDOW: Final = 1 << 20
 """Bytes that a cutter reads at once."""
+_BATCHES: Final = (1 << 14, 1 << 17)
+"""Bytes in which a cutter looks for several items at once: few, then many."""
+_SAFE_DEPTH: Final = 1 << 14
+"""Nesting that a decoder in C survives. Python's own limit guards it by default, but other packages raise that."""
 
 _MARK: Final = "\x00"
 """Stands before a decimal's literal while it is held as text; FHIR and we allow no NUL in any string."""
@@ -44,15 +48,7 @@ _STEP: Final = [1 if byte in b"[{" else -1 for byte in range(256)]
 
 _DECODER: Final = msgspec.json.Decoder()
 _ENCODER: Final = msgspec.json.Encoder()
-_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
-
-
-class _Entries(msgspec.Struct):
-    entry: msgspec.Raw = msgspec.Raw()
-
-
-_ENTRIES: Final = msgspec.json.Decoder(_Entries)
 
 
 def parse(content: bytes, *, depth: int = MAX_DEPTH) -> Any:
@@ -94,6 +90,8 @@ def read(content: bytes, *, depth: int = MAX_DEPTH) -> tuple[Any, bytes]:
     Raises:
         InputError: as `parse`, in exactly the same cases.
     """
+    if len(content) > _SAFE_DEPTH and content.count(b"{") + content.count(b"[") > _SAFE_DEPTH:
+        _check_depth(content, depth)
     try:
         value = _DECODER.decode(content)
         compact = _ENCODER.encode(value)
@@ -112,38 +110,6 @@ def read(content: bytes, *, depth: int = MAX_DEPTH) -> tuple[Any, bytes]:
     if compact.count(b"{") + compact.count(b"[") > depth:
         _check_depth(compact, depth)
     return value, compact
-
-
-def members(content: bytes) -> dict[str, bytes] | None:
-    """Return the members of a JSON object as they are written, or None where only `Cutter` is sure to get them right.
-
-    They are views into `content` that `bytes` copies. What is in them isn't checked: `read` does that, one by one.
-    """
-    try:
-        # Members of little else than commas would take a hundred times their size.
-        if content.count(b",") > MAX_VALUES and _commas_outside_entry(content) > MAX_VALUES:
-            return None
-        spans = _MEMBERS.decode(content)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
-    colons = len(spans) + sum(bytes(span).count(b":") for name, span in spans.items() if name != "entry")
-    # A doubled key, a colon or an escape in a key: rare enough to be looked at slowly.
-    if _colons_outside(content, bytes(spans.get("entry", b""))) != colons:
-        return None
-    if any(":" in name or _MARK in name or "\\" in name for name in spans):
-        return None
-    return dict[str, bytes](spans)
-
-
-def items(content: bytes) -> list[bytes] | None:
-    """Return the items of a JSON list as they are written, or None where only `Cutter` is sure to get them right.
-
-    They are views into `content` that `bytes` copies. What is in them isn't checked: `read` does that, one by one.
-    """
-    try:
-        return None if _is_dense(content) else list[bytes](_ITEMS.decode(content))
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
 
 
 def check_values(content: bytes) -> None:
@@ -206,6 +172,7 @@ class Cutter:
         self._file = file
         self._buffer = b""
         self._at = 0
+        self._ended = False
         self._more()
         if self._buffer.startswith(BOM):
             self._at = len(BOM)
@@ -253,10 +220,10 @@ class Cutter:
                 yield from batch
             else:
                 item = self.value()
-                # Where no batch was found, the next one is looked for a window later: looking isn't free.
-                wait = (_WINDOW if joint and wait <= 0 else wait) - len(item)
+                # Where no batch was found, the next one is looked for some way further on: looking isn't free.
+                wait = (_BATCHES[-1] if joint and wait <= 0 else wait) - len(item)
                 yield item
-            self._fill(_WINDOW)
+            self._fill(_BATCHES[-1])
             found = self._JOINT.match(self._buffer, self._at - 1)
             joint = b"" if found is None else found[0]
             if self.take(b",]") == b"]":
@@ -297,20 +264,28 @@ class Cutter:
         Args:
             joint: how one item ended and the next one began, which is likely to look the same everywhere.
         """
-        self._fill(_WINDOW)
-        end = self._buffer.rfind(joint, self._at, self._at + _WINDOW) + 1 if joint else 0
-        if end <= self._at:
-            return []
-        # If this much is a list, then its items are ours: JSON can be read in one way only.
-        batch = items(b"[%b]" % self._buffer[self._at : end])
-        if batch is None:
-            return []
-        self._at = end
-        return batch
+        for size in _BATCHES if joint else ():
+            end = self._buffer.rfind(joint, self._at, self._at + size) + 1
+            if not end and len(self._buffer) - self._at < size:
+                # No item begins after this one: it ends where the list does, most likely at the last bracket.
+                end = self._buffer.rfind(b"]", self._at)
+            if end <= self._at:
+                continue
+            text = b"[%b]" % self._buffer[self._at : end]
+            if size > _SAFE_DEPTH and text.count(b"{") + text.count(b"[") > _SAFE_DEPTH:
+                break
+            try:
+                # If this much is a list, then its items are ours: JSON can be read in one way only.
+                batch = list[bytes](_ITEMS.decode(text))
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                continue
+            self._at = end
+            return batch
+        return []
 
     def _size_of_nest(self) -> int:
         depth, size = 0, 0
-        while True:
+        for _ in range(2 * MAX_VALUES):
             found = self._NEXT_BRACKET.match(self._buffer, self._at + size)
             if found is None:
                 self._need_more()
@@ -321,6 +296,7 @@ class Cutter:
                 return size
             if depth > STORED_DEPTH:
                 raise InputError(f"JSON nested deeper than {MAX_DEPTH}")
+        raise InputError(f"one value with more than {MAX_VALUES} others in it")
 
     def _size_of_string(self) -> int:
         while not (size := self._size_of(_STRING)):
@@ -346,41 +322,23 @@ class Cutter:
             raise InputError("not JSON: it ends too early")
 
     def _more(self) -> bool:
-        # Twice as much each time, so that a long value isn't copied over and over. One byte stays for `_JOINT`.
+        if self._ended:
+            return False
+        # One byte of what is done stays, for `_JOINT`.
         start = max(0, self._at - 1)
-        read = self._file.read(max(_WINDOW, len(self._buffer) - start))
-        self._buffer = self._buffer[start:] + read
-        self._at -= start
+        if start > len(self._buffer) // 2:
+            self._buffer = self._buffer[start:]
+            self._at -= start
+        # Twice as much each time, so that a long value isn't copied over and over.
+        held = len(self._buffer) - self._at
+        read = self._file.read(max(_WINDOW, min(held, MAX_PIECE - held)))
+        self._buffer += read
+        self._ended = not read
         return bool(read)
 
     def _fill(self, size: int) -> None:
         while len(self._buffer) - self._at < size and self._more():
             pass
-
-
-def _commas_outside_entry(content: bytes) -> int:
-    return content.count(b",") - bytes(_ENTRIES.decode(content).entry).count(b",")
-
-
-def _colons_outside(content: bytes, entry: bytes) -> int:
-    """Return how many colons an object has outside the value of its member `entry`."""
-    start = content.find(b"[", content.find(b'"entry"'))
-    if entry and content[start : start + len(entry)] == entry:
-        # Equal text at the likely place counts as well as the true place; the Bundle's entries needn't be counted.
-        return content.count(b":", 0, start) + content.count(b":", start + len(entry))
-    return content.count(b":") - entry.count(b":")
-
-
-def _is_dense(content: bytes) -> bool:
-    """Whether a list may have so many items that holding a view of each would take several times its size.
-
-    The densest FHIR that was measured has a comma for every 32 bytes and an object for every 68.
-    """
-    size = len(memoryview(content))
-    if size <= 4 * _WINDOW:
-        return False
-    content = bytes(content)
-    return content.count(b",") > size // 16 or content.count(b"{") > size // 32
 
 
 def _read_strictly(content: bytes, depth: int) -> tuple[Any, bytes]:

@@ -1,109 +1,145 @@
 """DICOM: an object is told from other files and dated by its header; its pixels are never read.
 
-The header is read up to the study's date and the modality, with a bound on every read; compressed data sets are never
-unpacked. Opens no file, logs no value. Follows DICOM PS3.5 section 7 and PS3.10 section 7.1.
+Reads the header only up to the size of the image; what is longer than a date is passed over, compressed data sets are
+never unpacked. It is no general reader: it can't be made to recurse, to hold more than a few bytes, or to log a value.
+Opens no file. Follows DICOM PS3.5 section 7 and PS3.10 section 7.1.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import Any, BinaryIO, Final
+from collections.abc import Iterator
+from typing import BinaryIO, Final
 
 from panachain.errors import InputError
 from panachain.model.scope import UNDATED
 from panachain.records.split import bounded_year
 
 MEDIA_TYPE: Final = "application/dicom"
-MAX_HEADER: Final = 1 << 20
-"""Bytes that are read of one object before its date and modality are known."""
-MAX_READS: Final = 10_000
-"""Pieces in which they are read: each could become an object in memory."""
+MAX_ELEMENTS: Final = 100_000
+"""Elements that are looked at, in sequences too; what isn't known by then stays unknown."""
 
+_PREAMBLE: Final = 128
+_PREFIX: Final = b"DICM"
+_CLASS_OF_FILE: Final = 0x0002_0002
+_TRANSFER_SYNTAX: Final = 0x0002_0010
 _STUDY_DATE: Final = 0x0008_0020
-_LAST_TAG: Final = 0x0008_0060
-"""Modality: in every object the tags ascend, so what comes after it isn't looked at."""
-_NAMES: Final = ("SOPClassUID", "Modality", "StudyDate")
-_FIRST_TAGS: Final = (b"\x02\x00", b"\x08\x00")
-_LONGEST_FIRST: Final = 256
-"""Bytes of a first element without a VR: a group's length or a character set."""
+_ROWS: Final = 0x0028_0010
+_TELLING: Final = frozenset(
+    {_CLASS_OF_FILE, 0x0004_1220, 0x0008_0016, _STUDY_DATE, 0x0008_0060, 0x0010_0010, 0x0010_0020, _ROWS}
+)
+"""SOP classes, directory, date, modality, patient, rows: what has none of them is no DICOM object (PS3.3 annex C)."""
+_ITEM: Final = 0xFFFE_E000
+_ENDS: Final = (0xFFFE_E00D, 0xFFFE_E0DD)
+"""Item delimitation, sequence delimitation."""
+_UNDEFINED: Final = 0xFFFF_FFFF
+"""Length of what ends with a delimitation."""
+_LONG: Final = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
+"""Value representations whose length has four bytes, PS3.5 table 7.1-1."""
+_LONGEST: Final = 64
+"""Bytes of a value that is looked at: a UID has no more."""
 
-
-class _PackedError(Exception):
-    """The data set is deflated: only unpacking it whole would tell more."""
-
-
-class _Bounded:
-    """A file that gives no more than a header's worth of bytes."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._left = MAX_HEADER
-        self._reads = MAX_READS
-        self.seek = file.seek
-        self.tell = file.tell
-
-    def read(self, size: int = -1) -> bytes:
-        """Return at most `size` bytes.
-
-        Raises:
-            InputError: it would be too much by now.
-        """
-        if size < 0:
-            # All that is left is wanted by nobody but the one who unpacks it.
-            raise _PackedError
-        self._left -= size
-        self._reads -= 1
-        if self._left < 0 or self._reads < 0:
-            raise InputError(f"a DICOM header of more than {MAX_HEADER} bytes or {MAX_READS} elements")
-        return self._file.read(size)
+_IMPLICIT: Final = b"1.2.840.10008.1.2"
+_BIG_ENDIAN: Final = b"1.2.840.10008.1.2.2"
+_DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 
 
 def begins_dicom(start: bytes) -> bool:
     """Whether a file that starts like this is DICOM: a preamble, or elements of the first groups right away."""
-    if start[128:132] == b"DICM":
+    if start[_PREAMBLE : _PREAMBLE + 4] == _PREFIX:
         return True
-    if start[:2] not in _FIRST_TAGS or len(start) < 8 or start[3] != 0:
+    if start[:2] not in (b"\x02\x00", b"\x08\x00") or len(start) < 8 or start[3] != 0:
         return False
-    explicit = start[4:6].isalpha() and start[4:6].isupper()
-    return explicit or int.from_bytes(start[4:8], "little") <= _LONGEST_FIRST
+    # An element without a VR has its length here: a group's length or a character set is short.
+    return _is_vr(start[4:6]) or int.from_bytes(start[4:8], "little") <= _LONGEST
 
 
 def study_year(file: BinaryIO) -> int:
     """Return the year of the study that an object belongs to, or UNDATED.
 
+    Args:
+        file: at its beginning.
+
     Raises:
         InputError: it is no DICOM object: it lacks every attribute that tells what it is.
     """
-    # Imported here: only DICOM files pay for it.
-    from pydicom import config
-    from pydicom.errors import InvalidDicomError
-    from pydicom.filereader import read_partial
-
-    start = file.read(132)
-    file.seek(0)
-    bounded: Any = _Bounded(file)
-    try:
-        with config.disable_value_validation():
-            # Without a preamble anything parses as something, so the data set must name what it is.
-            dataset: Any = read_partial(bounded, stop_when=_is_past, force=start[128:132] != b"DICM")
-            known = any(name in dataset for name in _NAMES) or "MediaStorageSOPClassUID" in dataset.file_meta
-            date = dataset.get_item(_STUDY_DATE)
-    except _PackedError:
-        return UNDATED
-    except (
-        *(InvalidDicomError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, OSError),
-        *(NotImplementedError, RecursionError, OverflowError, struct.error),
-    ) as exc:
-        raise InputError("not a DICOM file that can be read") from exc
-    if not known:
+    start = file.read(_PREAMBLE + 4)
+    file.seek(_PREAMBLE + 4 if start.endswith(_PREFIX) else 0)
+    found = dict(_Reader(file, explicit=True).elements(last=0x0002_FFFF))
+    syntax = found.get(_TRANSFER_SYNTAX, b"").rstrip(b"\0 ")
+    if syntax != _DEFLATED:
+        found.update(_data_set(file, syntax).elements(last=_ROWS))
+    if _TELLING.isdisjoint(found):
         raise InputError("not a DICOM file: it has none of the attributes that tell what it is")
-    return _year(getattr(date, "value", None))
-
-
-def _is_past(tag: int, _vr: str | None, _length: int) -> bool:
-    return tag > _LAST_TAG
-
-
-def _year(date: object) -> int:
-    digits = date[:4] if isinstance(date, bytes) else b""
+    digits = found.get(_STUDY_DATE, b"")[:4]
     return bounded_year(int(digits)) if len(digits) == 4 and digits.isdigit() else UNDATED
+
+
+class _Reader:
+    """Reads elements from where a file is."""
+
+    def __init__(self, file: BinaryIO, *, explicit: bool, endian: str = "<") -> None:
+        self._file = file
+        self._explicit = explicit
+        self._tag = struct.Struct(endian + "HH")
+        self._short = struct.Struct(endian + "H")
+        self._size = struct.Struct(endian + "L")
+        self._left = MAX_ELEMENTS
+
+    def elements(self, *, last: int) -> Iterator[tuple[int, bytes]]:
+        """Yield tag and value of each element up to the tag `last`, the values of long ones empty."""
+        while (head := self._head()) is not None and head[0] <= last:
+            tag, size = head
+            if size <= _LONGEST:
+                yield tag, self._file.read(size)
+                continue
+            yield tag, b""
+            if size == _UNDEFINED:
+                self._pass_over()
+            else:
+                self._file.seek(size, 1)
+        if head is not None:
+            self._file.seek(self._before)
+
+    def _pass_over(self) -> None:
+        """Pass over what has no defined length, with all that is in it."""
+        opened = 1
+        while opened and (head := self._head()) is not None:
+            tag, size = head
+            if tag in _ENDS:
+                opened -= 1
+            elif size == _UNDEFINED:
+                opened += 1
+            else:
+                self._file.seek(size, 1)
+
+    def _head(self) -> tuple[int, int] | None:
+        """Return tag and length of the next element, or None at the end or when it has been enough."""
+        self._before = self._file.tell()
+        self._left -= 1
+        head = self._file.read(8)
+        if len(head) < 8 or self._left < 0:
+            return None
+        group, element = self._tag.unpack(head[:4])
+        tag = group << 16 | element
+        if not self._explicit or tag == _ITEM or tag in _ENDS or not _is_vr(head[4:6]):
+            return tag, self._size.unpack(head[4:])[0]
+        if head[4:6] not in _LONG:
+            return tag, self._short.unpack(head[6:])[0]
+        size = self._file.read(4)
+        return (tag, self._size.unpack(size)[0]) if len(size) == 4 else None
+
+
+def _data_set(file: BinaryIO, syntax: bytes) -> _Reader:
+    """Return the reader of a data set whose transfer syntax is known, or can be seen."""
+    if syntax:
+        return _Reader(file, explicit=syntax != _IMPLICIT, endian=">" if syntax == _BIG_ENDIAN else "<")
+    start = file.read(6)
+    file.seek(-len(start), 1)
+    # The first group is a small number: read the wrong way round it is a large one.
+    endian = ">" if start[:1] == b"\0" and start[1:2] != b"\0" else "<"
+    return _Reader(file, explicit=_is_vr(start[4:6]), endian=endian)
+
+
+def _is_vr(text: bytes) -> bool:
+    return len(text) == 2 and text.isalpha() and text.isupper()

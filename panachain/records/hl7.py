@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import BinaryIO, Final
 
 from panachain.errors import InputError
@@ -32,7 +33,8 @@ _REACH: Final = 16
 # A header segment: its name, the separator that it declares, one to five encoding characters, the separator again.
 _HEADER: Final = rb"(MSH|FHS|BHS)(?:\||([^\w\s])[^\w\s]{1,5}\2)"
 _BEGINS: Final = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*\x0b?" + _HEADER)
-_BOUNDARY: Final = re.compile(rb"(?:\x0b|(?<=[\r\n\x1c])|\A(?:\xef\xbb\xbf)?)" + _HEADER)
+_BOUNDARY: Final = re.compile(rb"[\r\n\x0b\x1c]\x0b?" + _HEADER)
+"""Begins with the end of what is before, or with the control character that begins a frame."""
 _SEGMENT: Final = re.compile(rb"[^\r\n\x0b\x1c]+")
 _MOST_FIELDS: Final = 40
 """Fields of a segment that are looked at."""
@@ -116,29 +118,31 @@ def restricted_category(message: bytes, parts: re.Pattern[bytes]) -> Category | 
 
 def _messages(file: BinaryIO) -> Iterator[bytes]:
     """Cut a file at every header segment that follows a message."""
-    buffer, has_message, searched = b"", False, 0
-    while True:
-        read = file.read(max(_WINDOW, len(buffer)))
+    buffer = bytearray(file.read(_WINDOW))
+    first = _BEGINS.match(buffer)
+    has_message, searched = first is not None and first[1] == b"MSH", first.end() if first else 0
+    read = bytes(1)
+    while read:
+        read = file.read(_WINDOW)
         buffer += read
         # What begins near the end of what was read is looked at when more is there.
         limit = len(buffer) - (_REACH if read else 0)
-        cut = 0
+        cuts = [0]
         for found in _BOUNDARY.finditer(buffer, searched):
             if found.start() >= limit:
                 break
             if has_message:
-                yield buffer[cut : found.start()]
-                cut, has_message = found.start(), False
-            has_message = has_message or found[1] == b"MSH"
+                cuts.append(found.start() + (found[0][:1] != b"\x0b"))
+            has_message = found[1] == b"MSH"
             searched = found.end()
-        searched = max(searched, limit) - cut
-        buffer = buffer[cut:]
-        if not read:
-            break
+        for start, end in pairwise(cuts):
+            yield bytes(buffer[start:end])
+        searched = max(searched, limit, 0) - cuts[-1]
+        del buffer[: cuts[-1]]
         if len(buffer) > MAX_MESSAGE:
             raise InputError(f"one HL7 v2 message has more than {MAX_MESSAGE} bytes")
     if buffer:
-        yield buffer
+        yield bytes(buffer)
 
 
 def _segments(message: bytes) -> Iterator[list[bytes]]:

@@ -43,6 +43,8 @@ LARGE: Final = 64 << 20
 """Bytes from which on a source is known by where it lies instead of by its bytes (ADR 7)."""
 INLINE: Final = 8 << 20
 """Bytes up to which a file that stays one record is held in memory."""
+_HELD: Final = 16 << 20
+"""Bytes up to which a file that is split is held in memory; a larger one is read again, and in pieces."""
 _LARGE_LABEL: Final = b"panachain/1/large-source"
 _START: Final = 4096
 """Bytes of a file that tell its kind."""
@@ -189,7 +191,7 @@ def _identified(file: FoundFile) -> tuple[bytes, bytes | None]:
 
 def _is_held(kind: _Kind, size: int) -> bool:
     """Whether a file is held in memory as a whole."""
-    return size <= INLINE or (size <= LARGE and kind in _SPLIT)
+    return size <= (_HELD if kind in _SPLIT else INLINE)
 
 
 def _large_identity(file: FoundFile) -> bytes:

@@ -10,7 +10,7 @@ How records are cut, so that the same source always splits the same way:
 1. Entries are grouped by category, year and type of Bundle, in the order in which they come. A resource that stands
    alone counts as an entry of a `collection`.
 2. A source that is held in memory gives one Bundle for each group. One that is streamed gives a Bundle as soon as a
-   group reaches GROUP_SIZE, or the largest group as soon as all of them reach GROUPS_SIZE.
+   group reaches GROUP_SIZE. Either gives its largest group as soon as all of them reach GROUPS_SIZE.
 3. A Bundle's record is followed by the records of its attachments, each of them once.
 4. The Bundle's own members (`id`, `identifier`, `timestamp`, `signature` …) come last, as a Bundle without `entry`.
 """
@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain, islice
 from re import compile as regex
 from typing import Any, BinaryIO, Final, NamedTuple
 
@@ -36,8 +37,6 @@ from panachain.records.canonical import (
     MAX_PIECE,
     Cutter,
     check_values,
-    items,
-    members,
     read,
 )
 from panachain.records.fhir_codes import BY_LABEL, BY_OBSERVATION, BY_TYPE, SENSITIVE
@@ -46,7 +45,7 @@ MEDIA_TYPE: Final = "application/fhir+json"
 GROUP_SIZE: Final = 4 << 20
 """Bytes of one group of a streamed source."""
 GROUPS_SIZE: Final = 32 << 20
-"""Bytes of all groups of a streamed source."""
+"""Bytes of all groups of a source."""
 _ENTRY_COST: Final = 64
 """Bytes that Python takes for holding an entry, about; counted, so that tiny ones can't exceed the bounds."""
 _MAX_MEMBERS: Final = 10_000
@@ -83,6 +82,7 @@ _SENSITIVE: Final = frozenset(code.encode() for code in SENSITIVE)
 _NOWHERE: Final = (Category.DOCUMENTS, UNDATED)
 """Where an entry without a resource goes."""
 _NOT_FHIR: Final = "not a FHIR resource: resourceType is missing"
+_HINT: Final = "other files: name their category, for example --category documents"
 
 
 class Piece(NamedTuple):
@@ -104,23 +104,27 @@ def split_json(content: bytes, category: Category | None = None) -> Iterator[Pie
     Raises:
         InputError: not JSON as `canonical.parse` reads it, no FHIR resource, or a Bundle with malformed entries.
     """
-    content = content.removeprefix(BOM)
-    groups = _Groups(bounded=False)
-    found = members(content)
-    if category is not None and not _is_fhir(content, found):
+    if category is not None and _resource_type(content) is None:
         yield _other_json(content, category)
         return
-    yield from _split_text(groups, content, found)
+    groups = _Groups(group_size=GROUPS_SIZE)
+    if b'"Bundle"' in content:
+        yield from _split_file(groups, io.BytesIO(content))
+    else:
+        yield from _split_text(groups, content.removeprefix(BOM).strip(BLANKS))
     yield from groups.flush()
 
 
 def split_stream(file: BinaryIO) -> Iterator[Piece]:
-    """Yield the records of a Bundle that may be larger than memory; the file is read twice.
+    """Yield the records of a Bundle or single resource that may be larger than memory.
+
+    Args:
+        file: the text; it is read twice if its entries come before its type.
 
     Raises:
         InputError: as `split_json`, or one entry has more than MAX_PIECE bytes.
     """
-    groups = _Groups(bounded=True)
+    groups = _Groups(group_size=GROUP_SIZE)
     yield from _split_file(groups, file)
     yield from groups.flush()
 
@@ -131,7 +135,7 @@ def split_lines(file: BinaryIO) -> Iterator[Piece]:
     Raises:
         InputError: as `split_json`, or one line has more than MAX_PIECE bytes.
     """
-    groups, number = _Groups(bounded=True), 0
+    groups, number = _Groups(group_size=GROUP_SIZE), 0
     while line := file.readline(MAX_PIECE + 1):
         number += 1
         text = line.removeprefix(BOM).strip(BLANKS)
@@ -139,9 +143,9 @@ def split_lines(file: BinaryIO) -> Iterator[Piece]:
             if len(line) > MAX_PIECE:
                 raise InputError(f"more than {MAX_PIECE} bytes")
             if b'"Bundle"' in text:
-                yield from _split_text(groups, text, members(text))
-            elif text and not groups.add_resource(text):
                 yield from _split_file(groups, io.BytesIO(text))
+            elif text:
+                yield from _split_text(groups, text)
         except InputError as exc:
             raise InputError(f"line {number}: {exc}", hint=exc.hint) from None
         if groups.full:
@@ -156,11 +160,8 @@ def category_of(resource: dict[str, Any], compact: bytes | None = None) -> Categ
         resource: as `canonical.read` or `parse` returns it.
         compact: JSON without blanks in which the resource stands, from `canonical.read`; saves most of the work.
     """
-    if "meta" in resource:
-        for coding in _list(_dict(resource["meta"]).get("security")):
-            label = BY_LABEL.get(_code(coding))
-            if label is not None:
-                return label
+    if "meta" in resource and (label := _label(resource)) is not None:
+        return label
     # The text may name more codes than the resource has, never fewer: only a hit is worth the walk.
     if compact is None or not _SENSITIVE.isdisjoint(_CODE.findall(compact)):
         for code in _codes(resource):
@@ -210,21 +211,22 @@ _Key = tuple[Category, int, bytes]
 class _Groups:
     """The groups of one source."""
 
-    def __init__(self, *, bounded: bool) -> None:
-        self._bounded = bounded
+    def __init__(self, *, group_size: int) -> None:
+        self._group_size = group_size
         self._groups: dict[_Key, _Group] = {}
         self._size = 0
+        self._shells: list[Piece] = []
+        self._shells_size = 0
         self.full = False
         """Whether `overflow` has records to yield."""
 
-    def add_entry(self, text: bytes, kind: bytes) -> None:
+    def add_entry(self, entry: bytes, kind: bytes) -> None:
         """Put one entry of a Bundle into its group.
 
         Args:
-            text: the entry, or a view into the Bundle.
+            entry: its text.
             kind: the Bundle's type, as JSON.
         """
-        entry = bytes(text)
         kept, attachments = pull_out(entry, depth=_ENTRY_DEPTH)
         check_values(kept)
         value, compact = read(kept, depth=_ENTRY_DEPTH)
@@ -234,11 +236,7 @@ class _Groups:
         if resource is not None and not isinstance(resource, dict):
             raise InputError("a Bundle entry's resource is no object")
         key = (category_of(resource, compact), year_of(resource), kind) if resource else (*_NOWHERE, kind)
-        size = len(kept)
-        if kept is entry and not self._bounded:
-            # What is unchanged stays a view where the whole source is in memory anyway.
-            kept = text
-        self._put(key, kept, size, attachments)
+        self._put(key, kept, len(kept), attachments)
 
     def add_resource(self, text: bytes) -> bool:
         """Put a resource that stands alone into its group; return False, and do nothing, if it is a Bundle."""
@@ -246,26 +244,36 @@ class _Groups:
         check_values(kept)
         value, compact = read(kept)
         if not isinstance(value, dict) or not isinstance(value.get("resourceType"), str):
-            raise InputError(_NOT_FHIR, hint="other files: name their category, for example --category documents")
+            raise InputError(_NOT_FHIR, hint=_HINT)
         if value["resourceType"] == "Bundle":
             return False
         key = (category_of(value, compact), year_of(value), _COLLECTION)
         self._put(key, b'{"resource":%b}' % kept, len(kept), attachments)
         return True
 
+    def add_shell(self, pieces: Iterable[Piece]) -> None:
+        """Keep what a Bundle says about itself until its entries are out."""
+        for piece in pieces:
+            self._shells.append(piece)
+            self._shells_size += len(piece.content) if isinstance(piece.content, bytes) else 0
+        self.full = self.full or self._shells_size >= GROUP_SIZE
+
     def overflow(self) -> Iterator[Piece]:
         """Yield the records that are full."""
-        for key in [key for key, group in self._groups.items() if group.size >= GROUP_SIZE]:
+        for key in [key for key, group in self._groups.items() if group.size >= self._group_size]:
             yield from self._take(key)
         while self._size >= GROUPS_SIZE:
             # `max` takes the oldest of equals: nothing depends on chance.
             yield from self._take(max(self._groups, key=lambda key: self._groups[key].size))
+        if self._shells_size >= GROUP_SIZE:
+            yield from self._take_shells()
         self.full = False
 
     def flush(self) -> Iterator[Piece]:
         """Yield what is left."""
         for key in list(self._groups):
             yield from self._take(key)
+        yield from self._take_shells()
 
     def _put(self, key: _Key, entry: bytes, size: int, attachments: list[Attachment]) -> None:
         group = self._groups.get(key)
@@ -279,7 +287,7 @@ class _Groups:
                 size += len(attachment.data) + _ENTRY_COST
         group.size += size
         self._size += size
-        self.full = self._bounded and (self.full or group.size >= GROUP_SIZE or self._size >= GROUPS_SIZE)
+        self.full = self.full or group.size >= self._group_size or self._size >= GROUPS_SIZE
 
     def _take(self, key: _Key) -> Iterator[Piece]:
         category, year, kind = key
@@ -292,83 +300,79 @@ class _Groups:
         for attachment in group.attachments.values():
             yield Piece(category, year, attachment.media_type, attachment.data)
 
+    def _take_shells(self) -> Iterator[Piece]:
+        shells, self._shells, self._shells_size = self._shells, [], 0
+        yield from shells
 
-def _split_text(groups: _Groups, content: bytes, found: dict[str, bytes] | None) -> Iterator[Piece]:
-    """Yield the records of a Bundle or single resource that is held in memory.
 
-    Args:
-        groups: where what isn't full yet goes.
-        content: the text.
-        found: its `members`, if they could be told fast.
-    """
-    if found is None or _string(found.get("resourceType")) is None:
-        yield from _split_file(groups, io.BytesIO(content))
-        return
-    if _string(found["resourceType"]) != "Bundle":
-        groups.add_resource(content)
-        return
-    entries = items(found["entry"]) if "entry" in found else []
-    if entries is None:
-        yield from _split_file(groups, io.BytesIO(content))
-        return
-    kind = _TYPES.get(_string(found.get("type")) or "", _COLLECTION)
-    yield from _add_entries(groups, entries, kind)
-    yield from _shell({key: bytes(value) for key, value in found.items() if key != "entry"}, bool(entries))
+def _split_text(groups: _Groups, text: bytes) -> Iterable[Piece]:
+    """Put a resource that stands alone into its group; its text is looked at more closely if it is a Bundle."""
+    return () if groups.add_resource(text) else _split_file(groups, io.BytesIO(text))
 
 
 def _split_file(groups: _Groups, file: BinaryIO) -> Iterator[Piece]:
-    """Yield the records of a Bundle that is cut piece by piece, or of a single resource."""
-    shell, count = _survey(Cutter(file))
-    file.seek(0)
+    """Yield the full records of a Bundle that is cut entry by entry, or take in a single resource."""
+    cutter, shell, count = Cutter(file), dict[str, bytes](), -1
+    if cutter.peek() == b"[":
+        raise InputError(_NOT_FHIR, hint=_HINT)
+    waiting, left = False, MAX_PIECE
+    for name in cutter.names():
+        if name in shell or (name == "entry" and count >= 0):
+            raise InputError("a JSON object has a doubled key")
+        if name != "entry" or cutter.peek() != b"[":
+            shell[name] = cutter.value()
+            left -= len(shell[name])
+            if left < 0 or len(shell) > _MAX_MEMBERS:
+                raise InputError(f"more than {_MAX_MEMBERS} members or {MAX_PIECE} bytes beside the list of entries")
+        elif "type" in shell and _string(shell.get("resourceType")) == "Bundle":
+            count = yield from _add_entries(groups, cutter.items(), shell)
+        else:
+            # What these are entries of comes later: they are passed over once.
+            count, waiting = sum(1 for _ in cutter.items()), True
+    cutter.end()
     if _string(shell.get("resourceType")) != "Bundle":
-        content = file.read(MAX_PIECE + 1)
-        if len(content) > MAX_PIECE:
-            raise InputError(f"a single resource of more than {MAX_PIECE} bytes")
-        groups.add_resource(content.removeprefix(BOM).strip(BLANKS))
+        _add_single(groups, file)
         return
     if "entry" in shell:
         raise InputError("the Bundle's entry is no list of objects")
-    kind = _TYPES.get(_string(shell.get("type")) or "", _COLLECTION)
+    if waiting:
+        yield from _add_entries(groups, _entries(file), shell)
+    groups.add_shell(_shell(shell, has_entries=count > 0))
+
+
+def _add_single(groups: _Groups, file: BinaryIO) -> None:
+    file.seek(0)
+    text = file.read(MAX_PIECE + 1)
+    if len(text) > MAX_PIECE:
+        raise InputError(f"a single resource of more than {MAX_PIECE} bytes")
+    groups.add_resource(text.removeprefix(BOM).strip(BLANKS))
+
+
+def _entries(file: BinaryIO) -> Iterator[bytes]:
+    file.seek(0)
     cutter = Cutter(file)
-    for key in cutter.names():
-        if key == "entry":
-            yield from _add_entries(groups, cutter.items(), kind)
-        else:
-            cutter.value()
-    yield from _shell(shell, count > 0)
+    for name in cutter.names():
+        if name == "entry":
+            yield from cutter.items()
+            return
+        cutter.value()
 
 
-def _survey(cutter: Cutter) -> tuple[dict[str, bytes], int]:
-    """Return what a JSON object holds besides its list of entries, and how many entries it has."""
-    if cutter.peek() not in (b"{", b""):
-        raise InputError(_NOT_FHIR)
-    found: dict[str, bytes] = {}
-    size, count = 0, -1
-    for key in cutter.names():
-        if key in found or (key == "entry" and count >= 0):
-            raise InputError("a JSON object has a doubled key")
-        if key == "entry" and cutter.peek() == b"[":
-            count = sum(1 for _ in cutter.items())
-            continue
-        found[key] = cutter.value()
-        size += len(found[key])
-        if len(found) > _MAX_MEMBERS or size > MAX_PIECE:
-            raise InputError(f"more than {_MAX_MEMBERS} members or {MAX_PIECE} bytes outside the list of entries")
-    cutter.end()
-    return found, count
-
-
-def _add_entries(groups: _Groups, entries: Iterable[bytes], kind: bytes) -> Iterator[Piece]:
-    for number, entry in enumerate(entries, 1):
+def _add_entries(groups: _Groups, entries: Iterable[bytes], shell: dict[str, bytes]) -> Generator[Piece, None, int]:
+    """Put entries into their groups, yield the records that this makes full, and return how many entries there were."""
+    kind, number = _TYPES.get(_string(shell.get("type")) or "", _COLLECTION), 0
+    for entry in entries:
+        number += 1
         try:
-            groups.add_entry(entry, kind)
+            groups.add_entry(bytes(entry), kind)
         except InputError as exc:
             raise InputError(f"entry {number}: {exc}", hint=exc.hint) from None
         if groups.full:
             yield from groups.overflow()
+    return number
 
 
-def _shell(found: dict[str, bytes], has_entries: bool) -> Iterator[Piece]:
+def _shell(found: dict[str, bytes], *, has_entries: bool) -> Iterator[Piece]:
     """Yield what a Bundle says about itself, if its other records don't say it."""
     plain = set(found) <= {"resourceType", "type"}
     if has_entries and plain and ("type" not in found or _string(found["type"]) in _TYPES):
@@ -383,42 +387,60 @@ def _shell(found: dict[str, bytes], has_entries: bool) -> Iterator[Piece]:
         yield Piece(category, UNDATED, attachment.media_type, attachment.data)
 
 
-def _is_fhir(content: bytes, found: dict[str, bytes] | None) -> bool:
-    if found is not None:
-        return _string(found.get("resourceType")) is not None
-    # Only `Cutter` can tell; whatever names a resourceType anywhere is treated as FHIR.
-    return b"resourceType" in content
+def _resource_type(content: bytes) -> str | None:
+    """Return the resourceType of what a JSON text holds, if it has one."""
+    cutter = Cutter(io.BytesIO(content))
+    if cutter.peek() != b"{":
+        return None
+    for name in islice(cutter.names(), _MAX_MEMBERS):
+        value = cutter.value()
+        if name == "resourceType":
+            return _string(value)
+    return None
 
 
 def _other_json(content: bytes, category: Category) -> Piece:
-    """Return JSON that isn't FHIR as one record; the codes of FHIR inside it still make it restricted."""
+    """Return JSON that isn't FHIR as one record; FHIR inside it still makes it restricted."""
     check_values(content)
-    value, compact = read(content)
-    if category not in RESTRICTED and not _SENSITIVE.isdisjoint(_CODE.findall(compact)):
-        category = next((SENSITIVE[code] for code in _codes(value) if code in SENSITIVE), category)
+    value, _ = read(content)
+    if category not in RESTRICTED:
+        labels = (_label(item) for item in _objects(value))
+        codes = (SENSITIVE.get(code) for code in _codes(value))
+        category = next((found for found in chain(labels, codes) if found in RESTRICTED), category)
     return Piece(category, UNDATED, "application/json", content)
 
 
 def _string(text: bytes | None) -> str | None:
     """Return the string that a short JSON text is, or None."""
-    if text is None or len(bytes(text)) > 256:
+    if text is None or len(text) > 256:
         return None
     try:
-        value, _ = read(bytes(text))
+        value, _ = read(text)
     except InputError:
         return None
     return value if isinstance(value, str) else None
 
 
+def _label(resource: dict[str, Any]) -> Category | None:
+    labels = (BY_LABEL.get(_code(coding)) for coding in _list(_dict(resource.get("meta")).get("security")))
+    return next((label for label in labels if label is not None), None)
+
+
 def _codes(value: Any) -> Iterator[str]:
-    """Yield the code of every coding in a resource, however deep; the parser has bounded the depth."""
+    """Yield the code of every coding in a resource, however deep."""
+    for item in _objects(value):
+        code = item.get("code")
+        if isinstance(code, str):
+            yield code
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object in a JSON value; the parser has bounded the depth."""
     stack = [value]
     while stack:
         item = stack.pop()
         if isinstance(item, dict):
-            code = item.get("code")
-            if isinstance(code, str):
-                yield code
+            yield item
             stack.extend(v for v in item.values() if isinstance(v, (dict, list)))
         elif isinstance(item, list):
             stack.extend(v for v in item if isinstance(v, (dict, list)))

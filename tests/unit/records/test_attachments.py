@@ -217,8 +217,7 @@ def test_bytes_that_are_no_json_come_back_too(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(text)))
         text[start : start + data.draw(st.integers(0, 5))] = data.draw(
-            st.binary(max_size=3)
-            | st.sampled_from([b'"data":"QUJD"', b'"_data":', b"urn:panachain:attachment", b'"'])
+            st.binary(max_size=3) | st.sampled_from([b'"data":"QUJD"', b'"_data":', b"urn:panachain:attachment", b'"'])
         )
     kept, files = pull_out(bytes(text))
     assert put_back(kept, files) == bytes(text)

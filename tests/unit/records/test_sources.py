@@ -97,6 +97,7 @@ def test_real_data_lands_where_it_belongs() -> None:
     assert {r.category for r in read_source(shared("data", "dicom", "CT_small.dcm"))} == {Category.IMAGING}
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 def test_the_year_of_an_image_is_what_another_reader_reads() -> None:
     """The images are pydicom's own: every transfer syntax, with and without preamble, some of them broken."""
     years = Counter[bool]()
