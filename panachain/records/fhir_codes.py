@@ -63,6 +63,8 @@ BY_LABEL: Final = {
     "GDIS": C.GENOMICS,
 }
 """Codes of meta.security: HL7 v3 ActCode, sensitivity."""
+CONFIDENTIAL: Final = frozenset({"R", "V"})
+"""Codes of meta.security: HL7 v3 Confidentiality, restricted and very restricted."""
 
 _CIEL_HIV: Final = ("856", "1030", "1040", "1042", "1088", "1149", "1250", "1255", "1261", "159911", "138405", "5497")
 """CIEL concepts (OpenMRS): HIV tests, viral load, CD4 count, antiretroviral treatment; written with 36 characters."""

@@ -39,7 +39,7 @@ from panachain.records.canonical import (
     check_values,
     read,
 )
-from panachain.records.fhir_codes import BY_LABEL, BY_OBSERVATION, BY_TYPE, SENSITIVE
+from panachain.records.fhir_codes import BY_LABEL, BY_OBSERVATION, BY_TYPE, CONFIDENTIAL, RESTRICTED_DEFAULT, SENSITIVE
 
 MEDIA_TYPE: Final = "application/fhir+json"
 GROUP_SIZE: Final = 4 << 20
@@ -167,6 +167,8 @@ def category_of(resource: dict[str, Any], compact: bytes | None = None) -> Categ
         for code in _codes(resource):
             if code in SENSITIVE:
                 return SENSITIVE[code]
+    if "meta" in resource and not CONFIDENTIAL.isdisjoint(_label_codes(resource)):
+        return RESTRICTED_DEFAULT
     kind = resource.get("resourceType")
     if kind in ("Observation", "DiagnosticReport"):
         for concept in _list(resource.get("category")):
@@ -422,8 +424,12 @@ def _string(text: bytes | None) -> str | None:
 
 
 def _label(resource: dict[str, Any]) -> Category | None:
-    labels = (BY_LABEL.get(_code(coding)) for coding in _list(_dict(resource.get("meta")).get("security")))
+    labels = (BY_LABEL.get(code) for code in _label_codes(resource))
     return next((label for label in labels if label is not None), None)
+
+
+def _label_codes(resource: dict[str, Any]) -> list[str]:
+    return [_code(coding) for coding in _list(_dict(resource.get("meta")).get("security"))]
 
 
 def _codes(value: Any) -> Iterator[str]:

@@ -21,6 +21,7 @@ from panachain.records.journal import Batch, Journal
 from panachain.records.lanes import Pairing, open_pairing
 from panachain.records.publish import BatchBuilder, PreparedBatch
 from panachain.records.sources import Source, find_sources
+from panachain.records.split import MEDIA_TYPE
 from panachain.sdk.base import ActorSession
 from panachain.sdk.results import PublishedView, UploadReport
 from panachain.storage.cid import CID, DAG_CBOR, RAW
@@ -169,19 +170,21 @@ class Hospital(ActorSession):
                     continue
                 seen.add(name)
                 known = journal.parts(*name)
+                fhir = False
                 for record in source.records():
+                    fhir = fhir or record.media_type == MEDIA_TYPE
                     if record.part in known:
                         upload.skip(0, {record.part})
                         continue
                     upload.take(record)
                     if upload.dry_run:
                         continue
-                    builder = builder or self._builder()
-                    builder.add(record, pairing, journal.counters(pairing.patient, pairing.generation))
-                    if builder.full:
-                        # The source isn't done: its next record begins another batch.
+                    # What follows a Bundle are its attachments, which are read with it: they stay in its batch.
+                    if builder is not None and builder.full and (not fhir or record.media_type == MEDIA_TYPE):
                         self._send(journal, builder, done, upload)
                         builder, done = None, []
+                    builder = builder or self._builder()
+                    builder.add(record, pairing, journal.counters(pairing.patient, pairing.generation))
                 upload.advance(source.size)
                 done.append(name)
             if builder is not None:

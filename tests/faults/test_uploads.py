@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,11 @@ import pytest
 
 from panachain.chain.evm import Sender
 from panachain.errors import ChainUnavailableError, DiskError
+from panachain.records import publish
+from panachain.records.canonical import resources
 from panachain.records.journal import Journal
+from panachain.records.samples import sample_bundle
+from panachain.records.split import MEDIA_TYPE
 from panachain.sdk import open_actor
 from panachain.sdk.profiles import load_profile
 from panachain.storage import embedded
@@ -149,6 +154,17 @@ def test_two_uploads_at_once_share_a_folder(world: World, patient: Any, tmp_path
         _, errors = one.communicate(timeout=120)
         assert one.returncode == 0, errors
     assert contents(patient) == expected(paths)
+
+
+def test_a_bundle_and_its_attachments_stay_in_one_batch(
+    world: World, patient: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "MAX_RECORDS", 1)
+    (tmp_path / "bundle.json").write_bytes(sample_bundle(1))
+    report = hospital(world).upload([tmp_path / "bundle.json"], patient.profile.handle)
+    assert 1 < len(report.transactions) < len(report.records)
+    opened = [item for r in patient.records() if r.info.media_type == MEDIA_TYPE for item in resources(r.content)]
+    assert Counter(opened) == Counter(resources(sample_bundle(1)))
 
 
 class TestChain:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from panachain.errors import InputError
-from panachain.model.scope import UNDATED, Category
+from panachain.model.scope import RESTRICTED, UNDATED, Category
 from panachain.records import split
 from panachain.records.canonical import MAX_DEPTH, MAX_PIECE, canonical, resources
 from panachain.records.samples import sample_bundle, sample_dicom
@@ -151,6 +151,18 @@ def test_a_sensitive_code_in_a_text_or_another_name_is_none() -> None:
 def test_security_label_makes_a_resource_restricted() -> None:
     content = b'{"resourceType":"MedicationRequest","meta":{"security":[{"code":"PSY"}]}}'
     assert [record.category for record in read_bytes(content, ".json")] == [Category.MENTAL_HEALTH]
+
+
+@pytest.mark.parametrize("code", ["R", "V"])
+def test_confidential_resources_are_restricted_too(code: str) -> None:
+    resource = {"resourceType": "Condition", "meta": {"security": [{"code": code}]}}
+    assert split.category_of(resource) in RESTRICTED
+    # A code that tells why comes first.
+    resource["meta"]["security"].append({"code": "HIV"})  # type: ignore[index]
+    assert split.category_of(resource) is Category.SEXUAL_HEALTH
+    assert (
+        split.category_of({"resourceType": "Condition", "meta": {"security": [{"code": "N"}]}}) is Category.CONDITIONS
+    )
 
 
 @pytest.mark.parametrize(
