@@ -15,12 +15,12 @@ from eth_abi import encode
 from eth_utils import keccak
 
 from panachain.chain import proofs
-from panachain.chain.abi import address, contract
+from panachain.chain.abi import address, contract, revert_reason
 from panachain.chain.evm import Account, Receipt, Sender, Signed, compact
 from panachain.chain.logs import Event, read_events
 from panachain.chain.receipts import log_domain, receipt_fields, sign_head
 from panachain.chain.rpc import Rpc, RpcAnswerError
-from panachain.errors import IntegrityError, PolicyUnknownError
+from panachain.errors import IntegrityError, PolicyUnknownError, TransactionError
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import SEALED, Disclosure, OnChainPolicy, PolicyStatus
 from panachain.model.policy import Receipt as ProxyReceipt
@@ -234,6 +234,21 @@ class Mainchain:
         """
         data = contract("RecordLedger").calldata("store", manifest, count)
         return sender.send(self.addresses["RecordLedger"], data, what=STORING, signed=signed)
+
+    def estimate_store(self, hospital: Address, count: int) -> int:
+        """Return the gas that a storage transaction of this hospital would take, as the node estimates it.
+
+        Raises:
+            TransactionError: the contract would refuse it.
+        """
+        # Every manifest costs the same; this one has no zero bytes, which would be cheaper.
+        data = contract("RecordLedger").calldata("store", b"\xff" * 32, count)
+        call = {"from": hospital, "to": self.addresses["RecordLedger"], "data": data}
+        try:
+            return int(self.rpc.call("eth_estimateGas", [call]), 16)
+        except RpcAnswerError as exc:
+            reason = revert_reason(exc.data) if exc.data else str(exc)
+            raise TransactionError(f"{STORING}: the chain would refuse it: {reason}", reason=reason) from exc
 
     def head(self, hospital: Address) -> tuple[int, bytes]:
         """Return a hospital's newest sequence (0 for none) and hash-chained head, as the node says."""

@@ -37,7 +37,11 @@ from panachain.model.actors import Role
     help="A CSV file of path,patient lines: many patients in one storage transaction. Paths are relative to it.",
 )
 @click.option("--category", type=Categories(), help="For files whose content doesn't tell their category.")
-@click.option("--dry-run", is_flag=True, help="Show categories, sizes, CIDs and gas; publish nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show categories, sizes and gas; publish nothing. CIDs come with fresh keys, so none is known before.",
+)
 def upload(
     paths: tuple[Path, ...],
     patient: str | None,

@@ -19,7 +19,7 @@ from panachain.model.records import PlainRecord, RecordInfo
 from panachain.model.scope import Category
 from panachain.records.journal import Batch, Journal
 from panachain.records.lanes import Pairing, open_pairing
-from panachain.records.publish import BatchBuilder, PreparedBatch
+from panachain.records.publish import MAX_RECORDS, BatchBuilder, PreparedBatch
 from panachain.records.sources import Source, find_sources
 from panachain.records.split import MEDIA_TYPE
 from panachain.sdk.base import ActorSession
@@ -115,6 +115,10 @@ class Hospital(ActorSession):
                 if not dry_run:
                     self._settle(journal)
                 self._publish(journal, sources, upload)
+                if dry_run and upload.records:
+                    # One batch holds this many records at most.
+                    batches = -(-len(upload.records) // MAX_RECORDS)
+                    upload.estimate = batches * self.network.mainchain.estimate_store(self.address, 1)
                 if not upload.records and not upload.skipped:
                     raise UsageError("there is nothing to publish in what was named")
                 return upload.report()
@@ -287,6 +291,8 @@ class _Upload:
     batches: list[tuple[PreparedBatch, str, int]] = field(default_factory=list)
     published: int = 0
     taken: int = 0
+    estimate: int = 0
+    """Gas of a dry run."""
 
     def take(self, record: PlainRecord) -> None:
         self.taken += 1
@@ -319,7 +325,7 @@ class _Upload:
             manifest_cid=str(last[0].root) if last else "",
             sequence=last[0].sequence if last else 0,
             tx=last[1] if last else "",
-            gas=sum(gas for _, _, gas in self.batches),
+            gas=self.estimate or sum(gas for _, _, gas in self.batches),
             transactions=tuple(tx for _, tx, _ in self.batches),
             dry_run=self.dry_run,
         )

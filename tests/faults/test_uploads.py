@@ -167,6 +167,16 @@ def test_a_bundle_and_its_attachments_stay_in_one_batch(
     assert Counter(opened) == Counter(resources(sample_bundle(1)))
 
 
+def test_a_dry_run_tells_the_gas_and_publishes_nothing(world: World, patient: Any, tmp_path: Path) -> None:
+    files(tmp_path / "in", 3)
+    before = world.network.mainchain.head(world.hospital.address)
+    planned = hospital(world).upload([tmp_path / "in"], patient.profile.handle, dry_run=True)
+    assert len(planned.records) == 3
+    assert world.network.mainchain.head(world.hospital.address) == before
+    done = hospital(world).upload([tmp_path / "in"], patient.profile.handle)
+    assert abs(planned.gas - done.gas) < 500
+
+
 class TestChain:
     def test_a_dropped_transaction_is_sent_again(
         self, world: World, patient: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
