@@ -214,9 +214,12 @@ class EmbeddedStore:
     # Internal
 
     def _find(self, cid: CID) -> tuple[str, int, int] | None:
-        row: tuple[str, int, int] | None = self._db.execute(
-            "SELECT pack, offset, size FROM block WHERE cid = ?", (bytes(cid),)
-        ).fetchone()
+        try:
+            row: tuple[str, int, int] | None = self._db.execute(
+                "SELECT pack, offset, size FROM block WHERE cid = ?", (bytes(cid),)
+            ).fetchone()
+        except sqlite3.Error as exc:
+            raise StoreUnavailableError(f"the index of the {self.name} {self.folder} can't be read: {exc}") from exc
         return row
 
     def _pread(self, descriptor: int, size: int, offset: int, cid: CID) -> bytes:
