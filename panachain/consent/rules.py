@@ -24,6 +24,7 @@ def check_access(
     grantee: Address,
     requester: Address,
     requester_status: Status,
+    is_member: bool,
     purpose: Purpose,
     purposes: tuple[Purpose, ...],
     terms: bytes,
@@ -33,9 +34,10 @@ def check_access(
 
     Args:
         policy: what the mainchain says, pinned to one block; that block's time decides, not a local clock.
-        grantee: to whom the patient granted it.
-        requester: who asks.
-        requester_status: what the sidechain says of him.
+        grantee: to whom the patient granted it: a person, or a group.
+        requester: the person who asks.
+        requester_status: what the chains say of him.
+        is_member: whether the sidechain counts him to the group `grantee`; False where the grantee is no group.
         purpose: what he asks for.
         purposes: what the terms allow.
         terms: digest of the terms that the checker holds, 32 bytes.
@@ -66,7 +68,7 @@ def check_access(
         raise PolicyNotActiveError(f"policy {policy.policy_id} is {policy.status.name.lower()} at block {policy.block}")
     if policy.terms != terms:
         raise OutOfScopeError(f"policy {policy.policy_id} was granted with other terms")
-    if requester != grantee:
+    if requester != grantee and not is_member:
         raise OutOfScopeError(f"policy {policy.policy_id} wasn't granted to {requester}")
     if purpose not in purposes:
         raise OutOfScopeError(f"policy {policy.policy_id} doesn't allow the purpose {purpose.value}")

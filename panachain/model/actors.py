@@ -26,6 +26,8 @@ class Role(Enum):
     REGISTRAR = "registrar"
     PATIENT = "patient"
     PRACTITIONER = "practitioner"
+    GROUP = "group"
+    """A care team or department: a receiving key that its members share."""
 
 
 class Status(Enum):

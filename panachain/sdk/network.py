@@ -23,6 +23,7 @@ from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
 from panachain.records.locate import HospitalHeads
 from panachain.sdk.profiles import load_profile
+from panachain.sdk.relay import LocalRelay, Relay
 from panachain.sdk.storage import open_store
 from panachain.storage.blocks import BlobStore
 
@@ -86,7 +87,7 @@ class Network:
         chain = self.sidechain if sidechain else self.mainchain
         return chain.sender(Account(key), lock_folder=self.home / "nonces")
 
-    def relay(self) -> Sender:
+    def relay(self) -> Relay:
         """Return the relay that pays for patients' policy transactions.
 
         Raises:
@@ -94,7 +95,7 @@ class Network:
         """
         if self._relay_key_file is None:
             raise ConfigurationError("the network file names no relay", hint="set relayKeyFile in the network file")
-        return self.sender(bytes.fromhex(self._relay_key_file.read_text().strip()))
+        return LocalRelay(self.mainchain, self.sender(bytes.fromhex(self._relay_key_file.read_text().strip())))
 
     def proxies(self) -> list[ProxyRef]:
         """Return the active proxies in the order of their registration."""

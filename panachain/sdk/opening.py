@@ -9,11 +9,22 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from panachain.errors import IntegrityError
-from panachain.records.header import Header
+from panachain.records.header import Header, wrap_at
 from panachain.records.locate import check_envelope, content_of
 from panachain.records.split import MEDIA_TYPE
 from panachain.sdk.results import OpenedRecord
 from panachain.storage.blocks import BlobStore
+from panachain.storage.cid import CID
+
+
+def envelope_wraps(store: BlobStore, headers: Sequence[Header]) -> dict[str, bytes]:
+    """Return the wrap of each envelope that the headers of one lane need, by the envelope's CID."""
+    wraps: dict[str, bytes] = {}
+    for found in headers:
+        cid = found.info.envelope_cid
+        if cid not in wraps:
+            wraps[cid] = wrap_at(store.get_block(CID.parse(cid)), found.wrap_index)
+    return wraps
 
 
 def open_records(

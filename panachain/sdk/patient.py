@@ -7,38 +7,33 @@ the file `policies.json` only remembers which one-time keys were used. Follows d
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import cached_property
+from typing import Final
 
 from panachain.chain.evm import Account
 from panachain.chain.mainchain import Grant
 from panachain.consent import grant as granting
-from panachain.consent.receipts import check_receipt, open_detail
+from panachain.consent.receipts import open_detail
 from panachain.consent.terms import open_terms
-from panachain.crypto import box, labels, umbral
+from panachain.crypto import umbral
 from panachain.crypto.keys import address_of
 from panachain.errors import (
     DiskError,
-    IntegrityError,
-    PanaChainError,
     PolicyUnknownError,
-    ProxiesUnavailableError,
     UnknownActorError,
 )
 from panachain.model.actors import PolicyId, Role
-from panachain.model.policy import PolicyStatus, ProxyRef, Receipt, ReceiptKind, Terms
+from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind, Terms
 from panachain.model.scope import Category, Purpose, Scope
-from panachain.proxy import messages
-from panachain.proxy.client import post
-from panachain.records import header
 from panachain.records.lanes import make_pairing, seal_pairing
 from panachain.records.locate import locate, open_manifests
 from panachain.sdk.base import ActorSession
-from panachain.sdk.opening import open_records
+from panachain.sdk.opening import envelope_wraps, open_records
 from panachain.sdk.profiles import write_private
+from panachain.sdk.proxies import Proxies
 from panachain.sdk.requests import open_request
 from panachain.sdk.results import LogEntry, OpenedRecord, PolicyView, RequestView, RevocationReport
 from panachain.storage.cid import CID, RAW
@@ -137,7 +132,7 @@ class Patient(ActorSession):
         cid = CID.of(RAW, prepared.sealed_terms)
         if dry_run:
             return policy_view(terms, PolicyStatus.UNKNOWN, str(cid), dry_run=True)
-        self._check_ready(proxies, terms.threshold)
+        self._proxies.check_ready(proxies, terms.threshold)
         # The one-time key counts as used before anything is signed with it.
         self._use_index(index)
         self.network.store.put_block(cid, prepared.sealed_terms)
@@ -146,8 +141,8 @@ class Patient(ActorSession):
         deadline = int(head.time) + _DEADLINE
         on_chain = Grant(terms.policy_id, terms.starts_at, terms.expires_at, deadline, cid.digest)
         signature = self.network.mainchain.sign_grant(account, on_chain)
-        receipt = self.network.mainchain.grant_by_signature(self.network.relay(), on_chain, signature)
-        deposited = self._deposit(prepared, account, cid)
+        receipt = self.network.relay().grant(on_chain, signature)
+        deposited = len(self._proxies.deposit(prepared, account, cid.digest))
         status = self.network.mainchain.policy(terms.policy_id).status
         return policy_view(terms, status, str(cid), tx=receipt.tx_hash, gas=receipt.gas_used, deposited=deposited)
 
@@ -164,24 +159,13 @@ class Patient(ActorSession):
             PolicyUnknownError: the policy isn't this patient's.
         """
         index, terms = self._own_policy(policy_id)
-        account = Account(self._seed.policy_account(index))
+        account = self._owner(index)
         tx, gas = "", 0
         if self.network.mainchain.policy(policy_id).status is not PolicyStatus.REVOKED:
             signature = self.network.mainchain.sign_revoke(account)
-            sent = self.network.mainchain.revoke_by_signature(self.network.relay(), policy_id, signature)
+            sent = self.network.relay().revoke(policy_id, signature)
             tx, gas = sent.tx_hash, sent.gas_used
-        receipts: list[Receipt] = []
-        unreachable: list[str] = []
-        for proxy in self.network.reachable(terms.proxies):
-            try:
-                answer = post(
-                    proxy.endpoint, "/v1/revoke", {"schema": messages.REVOKE, "policy_id": policy_id}, timeout=_TIMEOUT
-                )
-                receipt = messages.parse_receipt(answer.get("receipt") if isinstance(answer, dict) else None)
-                self._check(receipt, proxy, policy_id, ReceiptKind.DELETED)
-                receipts.append(receipt)
-            except PanaChainError as exc:
-                unreachable.append(f"proxy {proxy.address}: {exc}")
+        receipts, unreachable = self._proxies.delete(terms)
         return RevocationReport(
             policy_id=policy_id,
             tx=tx,
@@ -204,7 +188,7 @@ class Patient(ActorSession):
         for index, terms, _, _ in self._walk():
             if policy_id is not None and terms.policy_id != policy_id:
                 continue
-            entries += [self._entry(terms, receipt) for receipt in self._receipts(index, terms)]
+            entries += [self._entry(terms, receipt) for receipt in self._proxies.receipts(terms, self._owner(index))]
         if policy_id is not None and not entries:
             self._own_policy(policy_id)
         return sorted(entries, key=lambda entry: (entry.at, entry.proxy))
@@ -221,9 +205,8 @@ class Patient(ActorSession):
             TransactionError: the evidence was used before.
         """
         index, terms = self._own_policy(policy_id)
-        late = [receipt for receipt in self._receipts(index, terms) if self._is_late(receipt)]
-        relay = self.network.relay()
-        return [self.network.mainchain.prove_late_service(relay, receipt).tx_hash for receipt in late]
+        receipts = self._proxies.receipts(terms, self._owner(index))
+        return [self.network.relay().convict(receipt).tx_hash for receipt in receipts if self._is_late(receipt)]
 
     def records(self) -> list[OpenedRecord]:
         """Return every record of this patient in every category, opened with his own keys."""
@@ -272,116 +255,13 @@ class Patient(ActorSession):
 
     # Inside
 
-    def _check_ready(self, proxies: Sequence[ProxyRef], threshold: int) -> None:
-        import httpx
+    @cached_property
+    def _proxies(self) -> Proxies:
+        return Proxies(self.network)
 
-        def ready(proxy: ProxyRef) -> bool:
-            try:
-                return httpx.get(f"{proxy.endpoint}/readyz", timeout=_TIMEOUT, trust_env=False).status_code == 200
-            except httpx.HTTPError:
-                return False
-
-        count = sum(ready(proxy) for proxy in proxies)
-        if count < threshold:
-            raise ProxiesUnavailableError(
-                f"{count} of {len(proxies)} proxies are ready, {threshold} are needed; nothing was granted",
-                answered=count,
-                needed=threshold,
-                hint="panachain doctor shows which proxies are down",
-            )
-
-    def _deposit(self, prepared: granting.PreparedGrant, account: Account, cid: CID) -> int:
-        terms = prepared.terms
-        shares = dict(zip((proxy.address for proxy in terms.proxies), prepared.kfrags, strict=True))
-
-        def deposit(proxy: ProxyRef) -> Receipt:
-            fields: dict[str, Any] = {
-                "schema": messages.DEPOSIT,
-                "proxy": proxy.address,
-                "policy_id": terms.policy_id,
-                "grantee": terms.grantee,
-                "receiving_key": terms.receiving_key.hex(),
-                "verifying_key": terms.verifying_key.hex(),
-                "audit_key": terms.audit_key.hex(),
-                "terms": cid.digest.hex(),
-                "purposes": [purpose.value for purpose in terms.purposes],
-                "lanes": [
-                    {"delegating_key": lane.delegating_key.hex(), "kfrag": kfrag.hex()}
-                    for lane, kfrag in zip(terms.lanes, shares[proxy.address], strict=True)
-                ],
-            }
-            fields["signature"] = account.sign_text(messages.signed_bytes(fields)).hex()
-            sealed = box.seal_to(proxy.receiving_key, messages.canonical(fields), labels.DEPOSIT)
-            answer = post(
-                proxy.endpoint, "/v1/deposit", {"schema": messages.DEPOSIT, "sealed": sealed.hex()}, timeout=_TIMEOUT
-            )
-            receipt = messages.parse_receipt(answer.get("receipt") if isinstance(answer, dict) else None)
-            self._check(receipt, proxy, terms.policy_id, ReceiptKind.DEPOSITED)
-            return receipt
-
-        # Every proxy gets its share; fewer than the threshold would be a policy that nobody can use.
-        good = 0
-        failures: list[str] = []
-        for proxy in terms.proxies:
-            try:
-                deposit(proxy)
-                good += 1
-            except PanaChainError as exc:
-                failures.append(f"proxy {proxy.address}: {exc}")
-        if good < terms.threshold:
-            raise ProxiesUnavailableError(
-                f"policy {terms.policy_id} is on chain, only {good} of {len(terms.proxies)} proxies took a share, "
-                f"{terms.threshold} are needed: {'; '.join(failures)}",
-                answered=good,
-                needed=terms.threshold,
-                hint=f"panachain revoke {terms.policy_id} --yes, then grant again",
-            )
-        return good
-
-    def _check(self, receipt: Receipt, proxy: ProxyRef, policy_id: PolicyId, kind: ReceiptKind | None = None) -> None:
-        domain = self.network.mainchain.log_domain
-        check_receipt(receipt, proxy=proxy.address, domain=domain, policy_id=policy_id, kind=kind)
-
-    def _receipts(self, index: int, terms: Terms) -> list[Receipt]:
-        """Return what the proxies of a policy signed about it.
-
-        Raises:
-            ProxiesUnavailableError: none of them answered.
-        """
-        account = Account(self._seed.policy_account(index))
-
-        def ask(proxy: ProxyRef) -> list[Receipt]:
-            fields: dict[str, Any] = {
-                "schema": messages.RECEIPTS,
-                "policy_id": terms.policy_id,
-                "issued_at": int(time.time()),
-                "nonce": umbral.SecretKey.random().public.hex(),
-            }
-            fields["signature"] = account.sign_text(messages.signed_bytes(fields)).hex()
-            answer = post(proxy.endpoint, "/v1/receipts", fields, timeout=_TIMEOUT)
-            receipts = [messages.parse_receipt(r) for r in answer["receipts"]]
-            for receipt in receipts:
-                self._check(receipt, proxy, terms.policy_id)
-            return receipts
-
-        found: list[Receipt] = []
-        answered = 0
-        for proxy in self.network.reachable(terms.proxies):
-            try:
-                found += ask(proxy)
-            except PolicyUnknownError:
-                # It never got a share: that is an answer too.
-                pass
-            except PanaChainError as exc:
-                if isinstance(exc, IntegrityError):
-                    raise
-                continue
-            answered += 1
-        if not answered:
-            raise ProxiesUnavailableError(
-                f"no proxy of policy {terms.policy_id} answered, so its log can't be read", answered=0, needed=1
-            )
-        return found
+    def _owner(self, index: int) -> Account:
+        """Return a policy's one-time account."""
+        return Account(self._seed.policy_account(index))
 
     def _entry(self, terms: Terms, receipt: Receipt) -> LogEntry:
         detail = open_detail(receipt, self._seed.audit())
@@ -414,11 +294,8 @@ class Patient(ActorSession):
                 lane = self._seed.lane(scope, GENERATION)
                 locator = self._seed.locator_key(scope, GENERATION)
                 headers = list(locate(self.network.store, heads, manifests, locator))
-                wraps = {found.info.envelope_cid: found.wrap_index for found in headers}
-                envelope_keys = {
-                    cid: umbral.unwrap(lane, header.wrap_at(self.network.store.get_block(CID.parse(cid)), index))
-                    for cid, index in wraps.items()
-                }
+                wraps = envelope_wraps(self.network.store, headers)
+                envelope_keys = {cid: umbral.unwrap(lane, wrap) for cid, wrap in wraps.items()}
                 for _, record in open_records(self.network.store, headers, envelope_keys):
                     yield replace(record, provenance={"hospital": heads.hospital, "opened_as": "patient"})
 

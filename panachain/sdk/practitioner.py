@@ -9,24 +9,23 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from functools import cached_property
+from typing import Final
 
 from panachain.chain.evm import Account
-from panachain.consent.receipts import check_receipt
 from panachain.consent.rules import check_access
 from panachain.consent.terms import check_terms, open_terms
 from panachain.crypto import umbral
 from panachain.errors import IntegrityError, PolicyUnknownError, UsageError
 from panachain.model.actors import PolicyId, Role
-from panachain.model.policy import GrantedLane, OnChainPolicy, ProxyRef, Receipt, ReceiptKind, Terms
+from panachain.model.policy import GrantedLane, OnChainPolicy, Terms
 from panachain.model.scope import Category, Purpose
-from panachain.proxy import messages
-from panachain.proxy.client import collect, post
 from panachain.records import header
 from panachain.records.locate import locate, open_manifests
 from panachain.sdk.base import ActorSession
-from panachain.sdk.opening import open_records
+from panachain.sdk.opening import envelope_wraps, open_records
 from panachain.sdk.patient import policy_view
+from panachain.sdk.proxies import Proxies, Reader
 from panachain.sdk.requests import open_request, seal_request
 from panachain.sdk.results import OpenedRecord, PolicyView, RequestView
 from panachain.storage.cid import CID, RAW
@@ -89,6 +88,7 @@ class Practitioner(ActorSession):
             grantee=terms.grantee,
             requester=self.address,
             requester_status=self.whoami().status,
+            is_member=False,
             purpose=wanted,
             purposes=terms.purposes,
             terms=policy.terms,
@@ -107,8 +107,10 @@ class Practitioner(ActorSession):
                 if any(found.patient != terms.patient for found in headers):
                     raise IntegrityError(f"hospital {heads.hospital} put another patient's record into the lane")
                 seen.update(found.info.header_cid for found in headers)
-                envelope_keys = self._envelope_keys(terms, number, lane, headers, wanted)
-                # 7. Fetch content, check the CID, open. (6 is in `_envelope_keys` and `open_records`.)
+                # 5. Ask proxies in parallel until t cfrags per capsule, each verified; 6. recover the envelope keys.
+                wraps = envelope_wraps(self.network.store, headers)
+                envelope_keys = self._proxies.unwrap(self._reader(), terms, number, wraps, wanted)
+                # 7. Fetch content, check key commitment and CID, open.
                 for found, record in open_records(self.network.store, headers, envelope_keys):
                     # 8. Hand out the plaintext with its provenance.
                     yield replace(record, provenance=_provenance(policy, terms, lane, found, wanted))
@@ -121,7 +123,8 @@ class Practitioner(ActorSession):
         """
         terms = self._terms(self.network.mainchain.policy(policy_id))
         lane = terms.lanes[0]
-        self._reencrypt(terms, 0, lane, {"probe": umbral.wrap(lane.delegating_key, os.urandom(32))}, terms.purposes[0])
+        probe = {"probe": umbral.wrap(lane.delegating_key, os.urandom(32))}
+        self._proxies.unwrap(self._reader(), terms, 0, probe, terms.purposes[0])
 
     def request(self, patient: str, categories: Sequence[str], purpose: Purpose, note: str = "") -> int:
         """Ask a patient for access, and return the request's ID.
@@ -170,96 +173,12 @@ class Practitioner(ActorSession):
         check_terms(terms, body, signature, policy_id=policy.policy_id, patient_verifying_key=patient.verifying_key)
         return terms
 
-    def _envelope_keys(
-        self, terms: Terms, number: int, lane: GrantedLane, headers: Sequence[header.Header], purpose: Purpose
-    ) -> dict[str, bytes]:
-        """Return the key of each envelope that the headers need: one re-encryption for each envelope."""
-        wraps: dict[str, bytes] = {}
-        for found in headers:
-            cid = found.info.envelope_cid
-            if cid not in wraps:
-                wraps[cid] = header.wrap_at(self.network.store.get_block(CID.parse(cid)), found.wrap_index)
-        ordered = sorted(wraps)
-        keys: dict[str, bytes] = {}
-        for start in range(0, len(ordered), messages.MAX_CAPSULES):
-            part = ordered[start : start + messages.MAX_CAPSULES]
-            keys |= self._reencrypt(terms, number, lane, {cid: wraps[cid] for cid in part}, purpose)
-        return keys
+    @cached_property
+    def _proxies(self) -> Proxies:
+        return Proxies(self.network)
 
-    def _reencrypt(
-        self, terms: Terms, number: int, lane: GrantedLane, wraps: dict[str, bytes], purpose: Purpose
-    ) -> dict[str, bytes]:
-        not_before = self.network.mainchain.head_block().time
-        capsules = [umbral.capsule_of(wrap) for wrap in wraps.values()]
-        secret = self._seed.receiving()
-        account = Account(self._seed.account_key())
-
-        def ask(proxy: ProxyRef) -> list[bytes]:
-            fields: dict[str, Any] = {
-                "schema": messages.REENCRYPT,
-                "proxy": proxy.address,
-                "policy_id": terms.policy_id,
-                "grantee": self.address,
-                "purpose": purpose.value,
-                "lane": number,
-                "capsules": [capsule.hex() for capsule in capsules],
-                "issued_at": int(time.time()),
-                "nonce": os.urandom(16).hex(),
-            }
-            fields["signature"] = account.sign_text(messages.signed_bytes(fields)).hex()
-            answer = post(proxy.endpoint, "/v1/reencrypt", fields, timeout=_TIMEOUT)
-            receipt, cfrags = _check_answer(answer, proxy, capsules, terms, lane, secret.public)
-            domain = self.network.mainchain.log_domain
-            check_receipt(
-                receipt,
-                proxy=proxy.address,
-                domain=domain,
-                policy_id=terms.policy_id,
-                kind=ReceiptKind.REENCRYPTED,
-                not_before=not_before,
-            )
-            return cfrags
-
-        # 5. Ask proxies in parallel until t gave cfrags for every capsule, each verified.
-        answers, _ = collect(
-            self.network.reachable(terms.proxies),
-            needed=terms.threshold,
-            ask=ask,
-            what=f"opening lane {lane.scope.text} of policy {terms.policy_id}",
-        )
-        # 6. Recover the envelope keys; `open_records` checks each against its commitment.
-        return {
-            cid: umbral.unwrap_reencrypted(
-                secret,
-                wrap,
-                [cfrags[position] for _, cfrags in answers],
-                verifying=terms.verifying_key,
-                delegating=lane.delegating_key,
-                threshold=terms.threshold,
-            )
-            for position, (cid, wrap) in enumerate(wraps.items())
-        }
-
-
-def _check_answer(
-    answer: Any, proxy: ProxyRef, capsules: Sequence[bytes], terms: Terms, lane: GrantedLane, receiving: bytes
-) -> tuple[Receipt, list[bytes]]:
-    try:
-        cfrags = [bytes.fromhex(cfrag) for cfrag in answer["cfrags"]]
-        receipt = messages.parse_receipt(answer["receipt"])
-    except (KeyError, TypeError, ValueError) as exc:
-        raise IntegrityError("the proxy's answer lacks a field or has one of the wrong type") from exc
-    if len(cfrags) != len(capsules) or receipt.count != len(capsules):
-        raise IntegrityError(f"the proxy answered {len(cfrags)} cfrags for {len(capsules)} capsules")
-    for cfrag, capsule in zip(cfrags, capsules, strict=True):
-        umbral.check_cfrag(
-            cfrag,
-            capsule,
-            verifying=terms.verifying_key,
-            delegating=lane.delegating_key,
-            receiving=receiving,
-        )
-    return receipt, cfrags
+    def _reader(self) -> Reader:
+        return Reader(Account(self._seed.account_key()), self.address, self._seed.receiving())
 
 
 def _provenance(

@@ -155,6 +155,7 @@ class ProxyService:
                 grantee=held.grantee,
                 requester=grantee,
                 requester_status=Status.UNKNOWN if identity is None else identity.status,
+                is_member=False,
                 purpose=purpose,
                 purposes=held.purposes,
                 terms=held.terms,

@@ -27,6 +27,7 @@ ALLOWED: dict[str, Any] = {
     "grantee": GRANTEE,
     "requester": GRANTEE,
     "requester_status": Status.ACTIVE,
+    "is_member": False,
     "purpose": Purpose.TREAT,
     "purposes": (Purpose.TREAT, Purpose.ETREAT),
     "terms": b"t" * 32,
@@ -38,6 +39,7 @@ def test_allows_what_was_granted() -> None:
     check_access(POLICY, **ALLOWED)
     check_access(replace(POLICY, block_time=100), **ALLOWED)
     check_access(replace(POLICY, block_time=199), **ALLOWED)
+    check_access(POLICY, **(ALLOWED | {"requester": STRANGER, "is_member": True}))
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,7 @@ def test_allows_what_was_granted() -> None:
         ({"terms": b"u" * 32}, OutOfScopeError),
         ({"requester_status": Status.SUSPENDED}, SuspendedError),
         ({"requester_status": Status.UNKNOWN}, SuspendedError),
+        ({"requester": STRANGER, "is_member": True, "requester_status": Status.SUSPENDED}, SuspendedError),
     ],
 )
 def test_refuses_another_question(change: dict[str, Any], error: type[PanaChainError]) -> None:
