@@ -13,7 +13,7 @@ from panachain.crypto import keystore
 from panachain.errors import IntegrityError
 from panachain.model.policy import ReceiptKind
 from panachain.records.samples import sample_bundle
-from panachain.sdk import practitioner
+from panachain.sdk import proxies
 from tests.support import World
 
 
@@ -30,9 +30,9 @@ def until(world: World) -> int:
 
 def test_a_receipt_for_something_else_is_no_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = world.patient.grant("clinician", ["laboratory"], expires_at=until(world))
-    real = practitioner.messages.parse_receipt
-    kind = practitioner.ReceiptKind.DENIED
-    monkeypatch.setattr(practitioner.messages, "parse_receipt", lambda fields: replace(real(fields), kind=kind))
+    real = proxies.messages.parse_receipt
+    kind = ReceiptKind.DENIED
+    monkeypatch.setattr(proxies.messages, "parse_receipt", lambda fields: replace(real(fields), kind=kind))
     with pytest.raises(IntegrityError, match="about something else"):
         list(world.clinician.open(policy.policy_id))
 
@@ -50,7 +50,7 @@ def test_a_proxy_that_serves_late_convicts_itself(world: World, monkeypatch: pyt
     late = replace(revoked, proxy=account.address, **fields)
     domain = world.network.mainchain.log_domain
     signature = sign_head(account, domain, sequence=999, head=receipt_hash(late))
-    monkeypatch.setattr(world.patient, "_receipts", lambda *_: [replace(late, signature=signature)])
+    monkeypatch.setattr(world.patient._proxies, "receipts", lambda *_: [replace(late, signature=signature)])
 
     assert [entry.late for entry in world.patient.log(policy.policy_id)] == [True]
     assert len(world.patient.convict(policy.policy_id)) == 1
