@@ -52,7 +52,9 @@ def actions(main_rpc: Rpc, side_rpc: Rpc, folder: Path) -> dict[str, int]:
     anvil.fund(main_rpc, address_of(deployer))
     who = address_of(key)
     governance = Governance(registrar=who, admin=who, validators=(who,), quorum=1)
-    deployment = deploy(main_rpc, side_rpc, deployer, governance, lock_folder=folder)
+    deployment = deploy(
+        main_rpc, side_rpc, deployer, governance, side_key=Seed.random().account_key(), lock_folder=folder
+    )
     chain = Mainchain(main_rpc, deployment.mainchain.contracts, deployment.mainchain.chain_id)
     for name, seed in seeds.items():
         senders[name] = chain.sender(Account(seed.account_key()), lock_folder=folder)
@@ -71,7 +73,8 @@ def actions(main_rpc: Rpc, side_rpc: Rpc, folder: Path) -> dict[str, int]:
     relay = senders["registrar"]
     owners = [Account(Seed.random().account_key()) for _ in range(11)]
     ids = [PolicyId(owner.address) for owner in owners]
-    grants = [Grant(policy_id, now, now + 3600, now + 600, Seed.random().store_key()) for policy_id in ids]
+    announced = {"view_tag": 0x5A, "announcement": Seed.random().store_key()}
+    grants = [Grant(policy_id, now, now + 3600, now + 600, Seed.random().store_key(), **announced) for policy_id in ids]
     signed = [(grant, chain.sign_grant(owner, grant)) for owner, grant in zip(owners, grants, strict=True)]
     gas["grant_signed"] = chain.grant_by_signature(relay, *signed[0]).gas_used
     gas["grant_signed_batch10_each"] = chain.grant_batch(relay, signed[1:]).gas_used // 10

@@ -33,6 +33,7 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "ipfs_api": "/ip4/127.0.0.1/tcp/5001",
     "confirmations": "1",
     "timeout": "10",
+    "jitter": "0",
 }
 
 
@@ -58,6 +59,8 @@ class Config:
     """Blocks that a grant must be deep before it counts."""
     timeout: float = 10.0
     """Seconds that one answer of a service may take."""
+    jitter: int = 0
+    """Seconds that a record, or a grant, waits at most before it is published (records/jitter.py); 0 for none."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """For each setting where its value comes from: `flag`, `environment NAME`, `file PATH` or `default`."""
 
@@ -125,6 +128,7 @@ class Config:
             ipfs_api=values["ipfs_api"],
             confirmations=_whole(values["confirmations"], "confirmations", origins),
             timeout=_seconds(values["timeout"], "timeout", origins),
+            jitter=_whole(values["jitter"], "jitter", origins, digits=7),
             origins=origins,
         )
 
@@ -182,8 +186,8 @@ def _one_of(text: str, allowed: tuple[str, ...], name: str, origins: Mapping[str
     return text
 
 
-def _whole(text: str, name: str, origins: Mapping[str, str]) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > 6:
+def _whole(text: str, name: str, origins: Mapping[str, str], *, digits: int = 6) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > digits:
         raise ConfigurationError(f"{name} ({origins[name]}) is {text!r}; it must be a whole number from 0 on")
     return int(text)
 

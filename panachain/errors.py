@@ -6,6 +6,7 @@ Follows the exit codes of the command line (docs/spec/cli.md).
     PanaChainError                      1
     ├── UsageError                      2   bad argument, bad input file, unknown category
     │   ├── InputError                  2   a source file that can't be read as what it claims to be
+    │   │   └── ConsentNotEnforceableError  2   a FHIR Consent that no grant can hold as it is written
     │   ├── UnknownActorError           2
     │   └── ConfigurationError          2
     ├── PartlyDoneError                 3
@@ -20,8 +21,11 @@ Follows the exit codes of the command line (docs/spec/cli.md).
     ├── IntegrityError                  6   bytes, a signature or a proof don't fit
     └── UnavailableError                7
         ├── ChainUnavailableError       7
+        │   └── NodeRefusedError        5   the chain's node or its gate doesn't admit who asks
+        ├── RelaysUnavailableError      7
         ├── StoreUnavailableError       7
         │   └── BlockNotFoundError      7
+        ├── RateLimitedError            7   too many requests; the same one later succeeds
         └── ProxiesUnavailableError     7   fewer than t good answers
     TransactionError                    1   the contract reverted (decoded), or the transaction was not mined
     DiskError                           1   disk full, read-only, no permission
@@ -29,7 +33,7 @@ Follows the exit codes of the command line (docs/spec/cli.md).
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class PanaChainError(Exception):
@@ -53,6 +57,24 @@ class UsageError(PanaChainError):
 
 class InputError(UsageError):
     """A source can't be read as what it claims to be; nothing of it was published."""
+
+
+class ConsentNotEnforceableError(InputError):
+    """A FHIR Consent says something that no grant can hold; nothing was granted.
+
+    `provisions` names each such place, as FHIRPath writes it, with the reason in plain words.
+    """
+
+    def __init__(self, message: str, *, provisions: tuple[tuple[str, str], ...] = (), hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.provisions = provisions
+
+    @classmethod
+    def of(cls, provisions: tuple[tuple[str, str], ...], *, hint: str = "") -> Self:
+        """Return the error that names these places, at least one."""
+        place, reason = provisions[0]
+        more = f"; and {len(provisions) - 1} more: {', '.join(p for p, _ in provisions[1:6])}" if provisions[1:] else ""
+        return cls(f"{place} {reason}{more}", provisions=provisions, hint=hint)
 
 
 class UnknownActorError(UsageError):
@@ -121,12 +143,33 @@ class ChainUnavailableError(UnavailableError):
     """The RPC node doesn't answer, or its head is too old to be believed."""
 
 
+class NodeRefusedError(ChainUnavailableError):
+    """The chain's node, or the gate before it, doesn't admit who asks, or doesn't pass what is asked.
+
+    It stands below the unavailable, not the denied: a service that is refused its chain denies nobody.
+    """
+
+    exit_code = 5
+
+
+class RelaysUnavailableError(UnavailableError):
+    """No relay brought a policy transaction on chain; the message names each with its reason."""
+
+
 class StoreUnavailableError(UnavailableError):
     """The block store doesn't answer."""
 
 
 class BlockNotFoundError(StoreUnavailableError):
     """The store answers, but has no block of this CID."""
+
+
+class RateLimitedError(UnavailableError):
+    """A service takes no more requests for now. `retry_after` is in seconds."""
+
+    def __init__(self, message: str, *, retry_after: int = 60, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
 
 
 class ProxiesUnavailableError(UnavailableError):

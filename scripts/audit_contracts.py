@@ -102,7 +102,8 @@ def findings() -> Counter[tuple[str, str]]:
     found: Counter[tuple[str, str]] = Counter()
     for finding in body["results"].get("detectors", []):
         element = finding["elements"][0]
-        parent = element.get("type_specific_fields", {}).get("parent", {}).get("name", "")
+        # A free function has no parent.
+        parent = (element.get("type_specific_fields", {}).get("parent") or {}).get("name", "")
         found[finding["check"], f"{parent}.{element['name']}"] += 1
     return found
 

@@ -26,6 +26,7 @@ CONTRACTS = (
     "sidechain/IdentityRegistry",
     "sidechain/AccessRequests",
     "sidechain/EmergencyAccess",
+    "sidechain/CareGroups",
 )
 MANAGER = "@openzeppelin/contracts/access/manager/AccessManager.sol"
 SETTINGS = {

@@ -4,6 +4,7 @@
 
     PANACHAIN_MAINCHAIN_RPC, PANACHAIN_SIDECHAIN_RPC   the two nodes
     PANACHAIN_DEPLOYER_KEY_FILE   a secret key in hex, mode 0600; pays on the mainchain, and has no power afterwards
+    PANACHAIN_SIDECHAIN_DEPLOYER_KEY_FILE   the same for the sidechain, where nobody pays; a random key by default
     PANACHAIN_REGISTRAR           who admits and suspends
     PANACHAIN_ADMIN               who changes roles, after a delay; best a multisig, and not the registrar
     PANACHAIN_VALIDATORS          whose signatures checkpoint the sidechain, separated by commas
@@ -24,9 +25,13 @@ from panachain.chain.abi import address
 from panachain.chain.deploy import DELAY, ChainDeployment, Governance, deploy
 from panachain.chain.rpc import Rpc
 from panachain.config import Config
+from panachain.crypto.keys import Seed
 from panachain.errors import ConfigurationError
 from panachain.model.actors import Address
 from panachain.sdk.profiles import write_private
+
+KEY_FILE = "PANACHAIN_DEPLOYER_KEY_FILE"
+SIDECHAIN_KEY_FILE = "PANACHAIN_SIDECHAIN_DEPLOYER_KEY_FILE"
 
 
 def main() -> None:
@@ -38,7 +43,11 @@ def main() -> None:
         raise ConfigurationError(f"{config.network_file} exists; nothing was deployed")
     who = governance()
     main_rpc, side_rpc = Rpc(config.mainchain_rpc), Rpc(config.sidechain_rpc)
-    deployment = deploy(main_rpc, side_rpc, deployer_key(), who, lock_folder=config.home / "nonces")
+    side_key = Seed.random().account_key()
+    if os.environ.get(SIDECHAIN_KEY_FILE):
+        side_key = deployer_key(SIDECHAIN_KEY_FILE)
+    folder = config.home / "nonces"
+    deployment = deploy(main_rpc, side_rpc, deployer_key(), who, side_key=side_key, lock_folder=folder)
     network = {
         "schema": "panachain/network/1",
         "mainchain": describe(main_rpc.url, deployment.mainchain),
@@ -62,9 +71,9 @@ def governance() -> Governance:
     return Governance(registrar, admin, validators, quorum, delay)
 
 
-def deployer_key() -> bytes:
-    """Return the deployer's secret key from its file, which nobody else may read."""
-    path = Path(setting("PANACHAIN_DEPLOYER_KEY_FILE"))
+def deployer_key(name: str = KEY_FILE) -> bytes:
+    """Return a deployer's secret key from the file that a setting names, and that nobody else may read."""
+    path = Path(setting(name))
     try:
         if path.stat().st_mode & 0o077:
             raise ConfigurationError(f"{path} can be read by others", hint=f"chmod 600 {path}")

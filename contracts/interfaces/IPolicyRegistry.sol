@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {CompactSignature} from "../libraries/Signatures.sol";
 import {Disclosure} from "../types/Disclosure.sol";
 import {PolicyId, PolicyStatus} from "../types/PolicyId.sol";
+import {PolicyWindow} from "../types/PolicyWindow.sol";
 
 /// @title Policy transactions
 /// @notice A patient's one-time key grants and revokes one policy, directly or by a signature that anyone relays.
@@ -15,27 +16,29 @@ interface IPolicyRegistry {
     struct Grant {
         /// @notice The policy's one-time key; its address is the policy's ID.
         address owner;
-        /// @notice Unix seconds, inclusive.
-        uint48 startsAt;
-        /// @notice Unix seconds, exclusive.
-        uint48 expiresAt;
-        /// @notice Unix seconds, inclusive: it can't be granted later.
-        uint48 deadline;
+        /// @notice From when and until when it counts, by when it must be granted, and the announcement's view tag.
+        PolicyWindow window;
         /// @notice The sha2-256 digest in the CID of the sealed terms (CIDv1, raw).
         bytes32 terms;
+        /// @notice A one-time public key by which the grantee, and nobody else, finds the policy (ERC-5564's way): the
+        /// x coordinate of a secp256k1 point whose y is even (BIP-340). Passed on, never read.
+        bytes32 announcement;
         /// @notice What everybody may know; zero in a sealed policy.
         Disclosure disclosure;
     }
 
     /// @notice A policy was granted.
-    event PolicyGranted(
-        PolicyId indexed policyId, uint48 startsAt, uint48 expiresAt, bytes32 terms, Disclosure disclosure
-    );
+    /// @param window As it was signed, with deadline and view tag.
+    event PolicyGranted(PolicyId indexed policyId, PolicyWindow window, bytes32 terms, bytes32 announcement);
+    /// @notice A policy that was just granted is an open one: this log is the next one after its PolicyGranted.
+    event PolicyDisclosed(PolicyId indexed policyId, Disclosure disclosure);
     /// @notice A policy was revoked; it never becomes active again.
     event PolicyRevoked(PolicyId indexed policyId);
 
     /// @notice The window is empty, or over already.
     error PolicyInvalidWindow(uint48 startsAt, uint48 expiresAt, uint256 currentTime);
+    /// @notice The window's word has bits above its fields.
+    error PolicyMalformedWindow(PolicyWindow window);
     /// @notice There are no terms.
     error PolicyWithoutTerms(PolicyId policyId);
     /// @notice The policy was granted before.

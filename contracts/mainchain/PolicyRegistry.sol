@@ -9,13 +9,13 @@ import {CompactSignature, Signatures} from "../libraries/Signatures.sol";
 import {Disclosure} from "../types/Disclosure.sol";
 import {PolicyId, PolicyStatus} from "../types/PolicyId.sol";
 import {PolicyState, grantedState} from "../types/PolicyState.sol";
+import {PolicyWindow} from "../types/PolicyWindow.sol";
 
 /// @title PolicyRegistry
 /// @notice See {IPolicyRegistry}. It has no administrator: nobody but its one-time key changes a policy.
 contract PolicyRegistry is IPolicyRegistry, EIP712 {
-    bytes32 private constant GRANT_TYPEHASH = keccak256(
-        "Grant(address owner,uint48 startsAt,uint48 expiresAt,uint48 deadline,bytes32 terms,uint256 disclosure)"
-    );
+    bytes32 private constant GRANT_TYPEHASH =
+        keccak256("Grant(address owner,uint256 window,bytes32 terms,bytes32 announcement,uint256 disclosure)");
     bytes32 private constant REVOKE_TYPEHASH = keccak256("Revoke(address owner)");
 
     /// @dev One slot. The owner isn't stored: the ID is the owner's address.
@@ -34,7 +34,7 @@ contract PolicyRegistry is IPolicyRegistry, EIP712 {
         address owner = policy.owner;
         if (msg.sender != owner) revert PolicyNotOwner(PolicyId.wrap(owner), msg.sender);
 
-        _grant(owner, policy.startsAt, policy.expiresAt, policy.deadline, policy.terms, policy.disclosure);
+        _grant(owner, policy);
     }
 
     /// @inheritdoc IPolicyRegistry
@@ -44,7 +44,7 @@ contract PolicyRegistry is IPolicyRegistry, EIP712 {
         bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(GRANT_TYPEHASH, policy)));
         if (!Signatures.isValid(owner, digest, signature)) revert PolicyInvalidSignature(PolicyId.wrap(owner));
 
-        _grant(owner, policy.startsAt, policy.expiresAt, policy.deadline, policy.terms, policy.disclosure);
+        _grant(owner, policy);
     }
 
     /// @inheritdoc IPolicyRegistry
@@ -54,16 +54,11 @@ contract PolicyRegistry is IPolicyRegistry, EIP712 {
         bytes32 domain = _domainSeparatorV4();
         for (uint256 i = 0; i < policies.length; ++i) {
             Grant calldata policy = policies[i];
-            // Read once: each reading of a field from calldata checks its range anew.
-            (address owner, uint48 startsAt, uint48 expiresAt) = (policy.owner, policy.startsAt, policy.expiresAt);
-            (uint48 deadline, bytes32 terms, Disclosure disclosure) =
-                (policy.deadline, policy.terms, policy.disclosure);
-            bytes32 structHash =
-                keccak256(abi.encode(GRANT_TYPEHASH, owner, startsAt, expiresAt, deadline, terms, disclosure));
-            bytes32 digest = MessageHashUtils.toTypedDataHash(domain, structHash);
+            address owner = policy.owner;
+            bytes32 digest = MessageHashUtils.toTypedDataHash(domain, keccak256(abi.encode(GRANT_TYPEHASH, policy)));
             if (!Signatures.isValid(owner, digest, signatures[i])) revert PolicyInvalidSignature(PolicyId.wrap(owner));
 
-            _grant(owner, startsAt, expiresAt, deadline, terms, disclosure);
+            _grant(owner, policy);
         }
     }
 
@@ -123,28 +118,26 @@ contract PolicyRegistry is IPolicyRegistry, EIP712 {
     /* INTERNAL */
 
     /// @dev No nonce: a policy is granted once and revoked once, so its state makes each signature single use.
-    function _grant(
-        address owner,
-        uint48 startsAt,
-        uint48 expiresAt,
-        uint48 deadline,
-        bytes32 terms,
-        Disclosure disclosure
-    ) private {
+    function _grant(address owner, Grant calldata policy) private {
         PolicyId policyId = PolicyId.wrap(owner);
-        Policy storage policy = _policies[policyId];
-        PolicyState known = policy.state;
+        Policy storage stored = _policies[policyId];
+        PolicyState known = stored.state;
         if (known.revokedAt() != 0) revert PolicyAlreadyRevoked(policyId);
         if (known.isGranted()) revert PolicyAlreadyGranted(policyId);
+        PolicyWindow window = policy.window;
+        if (!window.isWellFormed()) revert PolicyMalformedWindow(window);
+        (uint48 startsAt, uint48 expiresAt, uint48 deadline) =
+            (window.startsAt(), window.expiresAt(), window.deadline());
         if (deadline < block.timestamp) revert PolicyDeadlineOver(deadline, block.timestamp);
         if (startsAt >= expiresAt || expiresAt <= block.timestamp) {
             revert PolicyInvalidWindow(startsAt, expiresAt, block.timestamp);
         }
-        if (terms == bytes32(0)) revert PolicyWithoutTerms(policyId);
+        if (policy.terms == bytes32(0)) revert PolicyWithoutTerms(policyId);
 
-        policy.state = grantedState(startsAt, expiresAt);
+        stored.state = grantedState(startsAt, expiresAt);
 
-        emit PolicyGranted(policyId, startsAt, expiresAt, terms, disclosure);
+        emit PolicyGranted(policyId, window, policy.terms, policy.announcement);
+        if (Disclosure.unwrap(policy.disclosure) != 0) emit PolicyDisclosed(policyId, policy.disclosure);
     }
 
     function _revoke(address owner) private {

@@ -1,8 +1,10 @@
 """Deploy the contracts to both chains: the one script that `devnet up` and `ape run deploy` use.
 
-Never keeps a key. What is dangerous waits: the administrator of both AccessManagers acts after a delay only, a new
-administrator or registrar counts after a second one, and the deployer has no power left when this returns. That
-second delay exists from five days after the deployment on, AccessManager's own setback; before, there is the first.
+Never keeps a key. Different accounts deploy the two chains: a contract's address follows from its creator's, and no
+value of 16 bytes or more may be on both (design section 5). What is dangerous waits: the administrator of both
+AccessManagers acts after a delay only, a new administrator or registrar counts after a second one, and the deployers
+have no power left when this returns. That second delay exists from five days after the deployment on, AccessManager's
+own setback; before, there is the first.
 Follows design section 6 (no upgradable proxies, a new version is a new address) and docs/security/contracts.md.
 """
 
@@ -61,27 +63,31 @@ class Deployment:
 
 
 def deploy(
-    main_rpc: Rpc, side_rpc: Rpc, deployer_key: bytes, governance: Governance, *, lock_folder: Path
+    main_rpc: Rpc, side_rpc: Rpc, deployer_key: bytes, governance: Governance, *, side_key: bytes, lock_folder: Path
 ) -> Deployment:
     """Deploy everything and hand it over.
 
     Args:
         main_rpc: the mainchain's node; the deployer must hold ether there.
         side_rpc: the sidechain's node; it takes no gas price.
-        deployer_key: secret key of an account that is neither registrar nor administrator, 32 bytes.
+        deployer_key: secret key of the mainchain's deployer, who is neither registrar nor administrator, 32 bytes.
         governance: who is in charge afterwards.
-        lock_folder: for the account's nonce lane.
+        side_key: secret key of the sidechain's deployer, 32 bytes: for him the same holds, and it is another account.
+        lock_folder: for the accounts' nonce lanes.
 
     Raises:
-        UsageError: the deployer is registrar or administrator; nothing was deployed.
+        UsageError: a deployer is registrar or administrator, or one account deploys both; nothing was deployed.
         TransactionError: a creation reverts.
     """
-    deployer = Account(deployer_key)
-    # The deployer resigns at the end: an administrator of the same account would be gone for good.
-    if deployer.address in (governance.registrar, governance.admin):
-        raise UsageError(f"the deployer {deployer.address} is registrar or administrator; nothing was deployed")
-    main = _sender(main_rpc, deployer, lock_folder, free=False)
-    side = _sender(side_rpc, deployer, lock_folder, free=True)
+    main_deployer, side_deployer = Account(deployer_key), Account(side_key)
+    for deployer in (main_deployer, side_deployer):
+        # He resigns at the end: an administrator of the same account would be gone for good.
+        if deployer.address in (governance.registrar, governance.admin):
+            raise UsageError(f"the deployer {deployer.address} is registrar or administrator; nothing was deployed")
+    if main_deployer.address == side_deployer.address:
+        raise UsageError(f"{side_deployer.address} can't deploy both chains, to equal addresses; nothing was deployed")
+    main = _sender(main_rpc, main_deployer, lock_folder, free=False)
+    side = _sender(side_rpc, side_deployer, lock_folder, free=True)
     return Deployment(
         _deploy_mainchain(main, main_rpc, governance, sidechain_id=_chain_id(side_rpc)),
         _deploy_sidechain(side, side_rpc, governance),
@@ -117,10 +123,12 @@ def _deploy_sidechain(sender: Sender, rpc: Rpc, governance: Governance) -> Chain
         "IdentityRegistry": identities,
         "AccessRequests": _create(sender, "AccessRequests", identities),
         "EmergencyAccess": emergency,
+        "CareGroups": _create(sender, "CareGroups", manager, identities),
     }
     functions: dict[str, dict[int, tuple[str, ...]]] = {
         "IdentityRegistry": {REGISTRAR: ("register", "reinstate"), SUSPENDER: ("suspend",)},
         "EmergencyAccess": {REGISTRAR: ("review",)},
+        "CareGroups": {REGISTRAR: ("closeByRegistrar",)},
     }
     _set_roles(sender, contracts, governance, functions, {SUSPENDER: (emergency, governance.registrar)})
     return ChainDeployment(_chain_id(rpc), contracts, start)

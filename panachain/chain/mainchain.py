@@ -7,7 +7,7 @@ Follows design section 6; the contracts are in contracts/mainchain/.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from panachain.chain.evm import Account, Receipt, Sender, Signed, compact
 from panachain.chain.logs import Event, read_events
 from panachain.chain.receipts import log_domain, receipt_fields, sign_head
 from panachain.chain.rpc import Rpc, RpcAnswerError
-from panachain.errors import IntegrityError, PolicyUnknownError, TransactionError
+from panachain.errors import IntegrityError, PolicyUnknownError, TransactionError, UsageError
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import SEALED, Disclosure, OnChainPolicy, PolicyStatus
 from panachain.model.policy import Receipt as ProxyReceipt
@@ -30,13 +30,14 @@ ROLES: Final = (None, Role.HOSPITAL, Role.PROXY, Role.RESEARCHER, Role.REGISTRAR
 _GRANT_TYPES: Final = {
     "Grant": [
         {"name": "owner", "type": "address"},
-        {"name": "startsAt", "type": "uint48"},
-        {"name": "expiresAt", "type": "uint48"},
-        {"name": "deadline", "type": "uint48"},
+        {"name": "window", "type": "uint256"},
         {"name": "terms", "type": "bytes32"},
+        {"name": "announcement", "type": "bytes32"},
         {"name": "disclosure", "type": "uint256"},
     ]
 }
+_LOGS_OF: Final = {"PolicyGranted": ("PolicyGranted", "PolicyDisclosed"), "PolicyRevoked": ("PolicyRevoked",)}
+"""The logs of each kind of policy transaction."""
 _CHECKPOINT_TYPES: Final = {
     "Checkpoint": [
         {"name": "sidechainId", "type": "uint64"},
@@ -46,6 +47,10 @@ _CHECKPOINT_TYPES: Final = {
 }
 _LEDGERS_SLOT: Final = 0
 """Where `RecordLedger` keeps its mapping; part of `IRecordLedger`."""
+_WINDOW: Final = (48, 48, 48, 8)
+"""Bits of startsAt, expiresAt, deadline and viewTag, from the lowest on (contracts/types/PolicyWindow.sol)."""
+ANNOUNCEMENT_SIZE: Final = 32
+"""bytes, the x coordinate of a point whose y is even (BIP-340)."""
 STORING: Final = "the storage transaction"
 """What messages call it."""
 _REVOKE_TYPES: Final = {"Revoke": [{"name": "owner", "type": "address"}]}
@@ -66,11 +71,37 @@ class Grant:
     terms: bytes
     """Digest of the CID of the sealed terms, 32 bytes."""
     disclosure: Disclosure = SEALED
+    view_tag: int = 0
+    """One byte by which the grantee passes most of the policies over that aren't his (ERC-5564)."""
+    announcement: bytes = bytes(ANNOUNCEMENT_SIZE)
+    """x coordinate of the one-time public key by which the grantee finds the policy, 32 bytes; zeros for none."""
+
+    @property
+    def window(self) -> int:
+        """The word on chain: starts_at, expires_at, deadline and view_tag, from the lowest bit on.
+
+        Raises:
+            UsageError: a time or the view tag doesn't fit its bits.
+        """
+        word = shift = 0
+        fields = (self.starts_at, self.expires_at, self.deadline, self.view_tag)
+        for value, bits in zip(fields, _WINDOW, strict=True):
+            # It would run into its neighbour.
+            if not 0 <= value < 1 << bits:
+                raise UsageError(f"{value} doesn't fit the {bits} bits that a policy's window has for it")
+            word |= value << shift
+            shift += bits
+        return word
 
     def fields(self) -> tuple[Any, ...]:
-        """Return the values in the order of the contract's struct."""
-        word = self.disclosure.word
-        return (self.owner, self.starts_at, self.expires_at, self.deadline, self.terms, word)
+        """Return the values in the order of the contract's struct.
+
+        Raises:
+            UsageError: a field doesn't fit.
+        """
+        if len(self.announcement) != ANNOUNCEMENT_SIZE:
+            raise UsageError(f"an announcement has {ANNOUNCEMENT_SIZE} bytes, not {len(self.announcement)}")
+        return (self.owner, self.window, self.terms, self.announcement, self.disclosure.word)
 
 
 @dataclass(frozen=True)
@@ -119,16 +150,23 @@ class PolicyEvent:
     """One policy transaction."""
 
     kind: str
-    """`granted` or `revoked`."""
+    """`granted` or `revoked`; of a revocation, what follows up to the announcement is zero or empty."""
     policy_id: PolicyId
     starts_at: int
+    """Unix seconds, inclusive."""
     expires_at: int
+    """Unix seconds, exclusive."""
     terms: bytes
+    """Digest of the CID of the sealed terms, 32 bytes."""
     disclosure: Disclosure
     block: int
     block_hash: str
     tx_hash: str
     index: int
+    view_tag: int = 0
+    """One byte, as `Grant.view_tag`."""
+    announcement: bytes = b""
+    """32 bytes, as `Grant.announcement`."""
 
 
 class Mainchain:
@@ -187,14 +225,17 @@ class Mainchain:
 
     def actor(self, account: Address) -> Actor | None:
         """Return one actor, or None when the account isn't registered."""
-        return next((actor for actor in self.actors() if actor.address == account), None)
+        return next(iter(self._actors([None, _topic(account)])), None)
 
     def actors(self, role: Role | None = None) -> list[Actor]:
         """Return the actors in the order of their registration, with their present status."""
+        return [actor for actor in self._actors(()) if role is None or actor.role is role]
+
+    def _actors(self, topics: Sequence[str | list[str] | None]) -> list[Actor]:
         found: dict[str, Actor] = {}
         statuses: dict[str, Status] = {}
         endpoints: dict[str, str] = {}
-        for event in self._events("ActorRegistry"):
+        for event in self._events("ActorRegistry", topics):
             if "account" not in event.values:
                 # AccessManaged tells of its authority in the same log.
                 continue
@@ -218,7 +259,6 @@ class Mainchain:
                 actor.organisation,
             )
             for account, actor in found.items()
-            if role is None or actor.role is role
         ]
 
     # Storage transactions
@@ -308,9 +348,9 @@ class Mainchain:
         self, *, from_block: int | None = None, to_block: int | None = None, hospital: Address | None = None
     ) -> Iterator[StorageEvent]:
         """Yield storage transactions in the order of the chain."""
-        topics: list[str | None] = [contract("RecordLedger").topic("RecordsStored")]
+        topics: list[str | list[str] | None] = [contract("RecordLedger").topic("RecordsStored")]
         if hospital is not None:
-            topics.append("0x" + "00" * 12 + hospital[2:].lower())
+            topics.append(_topic(hospital))
         for event in self._events("RecordLedger", topics, from_block, to_block):
             values = event.values
             yield StorageEvent(
@@ -368,15 +408,33 @@ class Mainchain:
         """
         latest = self.head_block()
         block = latest if confirmations == 0 else self.block(max(latest.number - confirmations, 0))
+        found = self._policies([policy_id], block)
+        if not found:
+            raise PolicyUnknownError(f"no policy {policy_id} is granted on the mainchain at block {block.number}")
+        return found[policy_id]
+
+    def policies(self, policy_ids: Sequence[PolicyId]) -> dict[PolicyId, OnChainPolicy]:
+        """Return what the contract says of some policies at the newest block; what nobody granted is left out."""
+        return self._policies(policy_ids, self.head_block())
+
+    def _policies(self, policy_ids: Sequence[PolicyId], block: Block) -> dict[PolicyId, OnChainPolicy]:
         # Pinned to one block: status and terms can't be of different histories.
-        status = PolicyStatus(self._read("PolicyRegistry", "statusOf", policy_id, at=hex(block.number)))
-        granted = next(self.policy_events(policy_id=policy_id, kind="PolicyGranted", to_block=block.number), None)
+        many = [(policy_id,) for policy_id in policy_ids]
+        statuses = map(PolicyStatus, self._read_many("PolicyRegistry", "statusOf", many, at=hex(block.number)))
+        known = {one: status for one, status in zip(policy_ids, statuses, strict=True) if status.value}
+        if not known:
+            return {}
+        events = self.policy_events(policy_ids=list(known), kind="PolicyGranted", to_block=block.number)
+        granted = {event.policy_id: event for event in events}
+        return {one: self._policy(one, status, granted.get(one), block) for one, status in known.items()}
+
+    def _policy(
+        self, policy_id: PolicyId, status: PolicyStatus, granted: PolicyEvent | None, block: Block
+    ) -> OnChainPolicy:
         if granted is None:
             if status is PolicyStatus.REVOKED:
                 return OnChainPolicy(policy_id, status, 0, 0, b"", block=block.number, block_time=block.time)
-            raise PolicyUnknownError(f"no policy {policy_id} is granted on the mainchain at block {block.number}")
-        if status is PolicyStatus.UNKNOWN:
-            raise IntegrityError(f"the node shows a grant of policy {policy_id} that its contract doesn't know")
+            raise IntegrityError(f"the node hides the grant of policy {policy_id}, which its contract knows")
         return OnChainPolicy(
             policy_id=policy_id,
             status=status,
@@ -402,29 +460,38 @@ class Mainchain:
         *,
         from_block: int | None = None,
         to_block: int | None = None,
-        policy_id: PolicyId | None = None,
+        policy_ids: Sequence[PolicyId] = (),
         kind: str | None = None,
     ) -> Iterator[PolicyEvent]:
-        """Yield policy transactions in the order of the chain."""
-        topics: list[str | None] = [None if kind is None else contract("PolicyRegistry").topic(kind)]
-        if policy_id is not None:
-            topics.append("0x" + "00" * 12 + policy_id[2:].lower())
+        """Yield policy transactions in the order of the chain.
+
+        Args:
+            from_block: first block; None means the deployment's.
+            to_block: last block; None means the newest.
+            policy_ids: of these policies only; empty takes all.
+            kind: `PolicyGranted` or `PolicyRevoked`; None means both.
+
+        Raises:
+            IntegrityError: the node shows a disclosure that doesn't follow its grant.
+        """
+        registry = contract("PolicyRegistry")
+        wanted = None
+        if kind is not None:
+            # What an open policy tells stands in a log of its own, right after that of its grant.
+            wanted = [registry.topic(name) for name in _LOGS_OF[kind]]
+        topics: list[str | list[str] | None] = [wanted]
+        if policy_ids:
+            topics.append([_topic(policy_id) for policy_id in policy_ids])
+        waiting: PolicyEvent | None = None
         for event in self._events("PolicyRegistry", topics, from_block, to_block):
-            if event.name not in ("PolicyGranted", "PolicyRevoked"):
-                continue
-            values = event.values
-            yield PolicyEvent(
-                kind="granted" if event.name == "PolicyGranted" else "revoked",
-                policy_id=PolicyId(address(values["policyId"])),
-                starts_at=values.get("startsAt", 0),
-                expires_at=values.get("expiresAt", 0),
-                terms=values.get("terms", b""),
-                disclosure=Disclosure.from_word(values.get("disclosure", 0)),
-                block=event.block,
-                block_hash=event.block_hash,
-                tx_hash=event.tx_hash,
-                index=event.index,
-            )
+            if event.name == "PolicyDisclosed":
+                waiting = _disclosed(waiting, event)
+            elif event.name in _LOGS_OF:
+                if waiting is not None:
+                    yield waiting
+                waiting = _policy_event(event)
+        if waiting is not None:
+            yield waiting
 
     # Log anchors
 
@@ -500,10 +567,20 @@ class Mainchain:
         except RpcAnswerError as exc:
             raise IntegrityError(f"the node can't answer {name}.{function} at block {at}: {exc}") from exc
 
+    def _read_many(self, name: str, function: str, many: Sequence[tuple[Any, ...]], *, at: str) -> list[Any]:
+        """Return the results of one function for many arguments at one block, asked in one request."""
+        to, asked = self.addresses[name], contract(name)
+        calls = [("eth_call", [{"to": to, "data": asked.calldata(function, *args)}, at]) for args in many]
+        try:
+            answers = self.rpc.batch(calls)
+        except RpcAnswerError as exc:
+            raise IntegrityError(f"the node can't answer {name}.{function} at block {at}: {exc}") from exc
+        return [asked.result(function, answer) for answer in answers]
+
     def _events(
         self,
         name: str,
-        topics: Sequence[str | None] = (),
+        topics: Sequence[str | list[str] | None] = (),
         from_block: int | None = None,
         to_block: int | None = None,
     ) -> Iterator[Event]:
@@ -524,6 +601,50 @@ class Mainchain:
             return Block(int(block["number"], 16), str(block["hash"]), int(block["timestamp"], 16))
         except (KeyError, TypeError, ValueError) as exc:
             raise IntegrityError(f"the node's block {tag} lacks a header field or has a malformed one") from exc
+
+
+def _topic(account: str) -> str:
+    """Return an address as an event's topic."""
+    return "0x" + "00" * 12 + account[2:].lower()
+
+
+def _policy_event(event: Event) -> PolicyEvent:
+    window, fields = event.values.get("window", 0), []
+    for bits in _WINDOW:
+        fields.append(window & (1 << bits) - 1)
+        window >>= bits
+    starts_at, expires_at, _, view_tag = fields
+    return PolicyEvent(
+        kind="granted" if event.name == "PolicyGranted" else "revoked",
+        policy_id=PolicyId(address(event.values["policyId"])),
+        starts_at=starts_at,
+        expires_at=expires_at,
+        terms=event.values.get("terms", b""),
+        disclosure=SEALED,
+        block=event.block,
+        block_hash=event.block_hash,
+        tx_hash=event.tx_hash,
+        index=event.index,
+        view_tag=view_tag,
+        announcement=event.values.get("announcement", b""),
+    )
+
+
+def _disclosed(granted: PolicyEvent | None, event: Event) -> PolicyEvent:
+    """Return a grant with what the log after it discloses.
+
+    Raises:
+        IntegrityError: the log isn't the next one after the policy's grant.
+    """
+    policy_id = address(event.values["policyId"])
+    if granted is None or (granted.kind, granted.policy_id, granted.tx_hash, granted.index + 1) != (
+        "granted",
+        policy_id,
+        event.tx_hash,
+        event.index,
+    ):
+        raise IntegrityError(f"the node shows a disclosure of policy {policy_id} without its grant")
+    return replace(granted, disclosure=Disclosure.from_word(event.values["disclosure"]))
 
 
 def _halves(signature: bytes) -> tuple[bytes, bytes]:

@@ -8,21 +8,18 @@ Follows EIP-712 (hashStruct, domain separator) and docs/spec/proxy.md (`panachai
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-from eth_abi import encode
-from eth_abi.exceptions import EncodingError
 from eth_utils import keccak
 
 from panachain.chain.evm import Account, recover_digest
+from panachain.chain.typed import domain_separator, hash_struct, typed_digest
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address
 from panachain.model.policy import Receipt, ReceiptKind
 
 KINDS: Final = (None, ReceiptKind.DEPOSITED, ReceiptKind.REENCRYPTED, ReceiptKind.DENIED, ReceiptKind.DELETED)
 """`AccessLog.Kind`, in the order of the contract."""
-_DOMAIN_TYPE: Final = keccak(text="EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 _RECEIPT_TYPE: Final = keccak(
     text="Receipt(uint64 sequence,bytes32 previous,uint8 kind,address policyId,uint48 blockTime,uint64 blockNumber,"
     "uint32 count,bytes32 detail)"
@@ -33,8 +30,7 @@ _FIELDS: Final = ("uint64", "bytes32", "uint8", "address", "uint48", "uint64", "
 
 def log_domain(chain_id: int, access_log: str) -> bytes:
     """Return the EIP-712 domain separator of the access log, 32 bytes: signatures count for one contract only."""
-    fields = [_DOMAIN_TYPE, keccak(text="PanaChain AccessLog"), keccak(text="1"), chain_id, access_log]
-    return keccak(encode(["bytes32", "bytes32", "bytes32", "uint256", "address"], fields))
+    return domain_separator("PanaChain AccessLog", "1", chain_id, access_log)
 
 
 def receipt_fields(receipt: Receipt) -> tuple[int, bytes, int, str, int, int, int, bytes]:
@@ -57,7 +53,7 @@ def receipt_hash(receipt: Receipt) -> bytes:
     Raises:
         IntegrityError: a field doesn't fit the contract's struct.
     """
-    return _hash_struct(_RECEIPT_TYPE, _FIELDS, receipt_fields(receipt))
+    return hash_struct(_RECEIPT_TYPE, _FIELDS, receipt_fields(receipt))
 
 
 def sign_head(account: Account, domain: bytes, *, sequence: int, head: bytes) -> bytes:
@@ -83,15 +79,5 @@ def check_head(domain: bytes, *, proxy: Address, sequence: int, head: bytes, sig
 
 
 def _digest(domain: bytes, sequence: int, head: bytes) -> bytes:
-    struct = _hash_struct(_LOG_HEAD_TYPE, ("uint64", "bytes32"), (sequence, head))
-    return keccak(b"\x19\x01" + domain + struct)
-
-
-def _hash_struct(type_hash: bytes, types: Sequence[str], values: Sequence[Any]) -> bytes:
-    # The encoder would fill up short bytes, and two statements would have one hash.
-    if any(kind == "bytes32" and len(value) != 32 for kind, value in zip(types, values, strict=True)):
-        raise IntegrityError("a hash in a proxy's statement isn't 32 bytes")
-    try:
-        return keccak(encode(["bytes32", *types], [type_hash, *values]))
-    except EncodingError as exc:
-        raise IntegrityError("a proxy's statement doesn't fit the contract's struct") from exc
+    struct = hash_struct(_LOG_HEAD_TYPE, ("uint64", "bytes32"), (sequence, head))
+    return typed_digest(domain, struct)

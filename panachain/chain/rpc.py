@@ -1,22 +1,30 @@
 """JSON-RPC over HTTP to one node.
 
 Retries transport errors only: an answer, also a bad one, is an answer. Follows the Ethereum JSON-RPC specification.
+Where a gate stands before the node, each attempt brings an authorisation of its own (docs/spec/gate.md).
 """
 
 from __future__ import annotations
 
 import itertools
+import json
+import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
 
-from panachain.errors import ChainUnavailableError, PanaChainError
+from panachain.errors import ChainUnavailableError, NodeRefusedError, PanaChainError
 
 _ATTEMPTS: Final = 3
 _PAUSE: Final = 0.2
 """Seconds before the second attempt; doubled before each further one."""
+_KEPT: Final = 4.0
+"""Seconds that an idle connection is kept: less than servers keep theirs, so that none is used while it is closed."""
+
+Authorise = Callable[[bytes], Mapping[str, str]]
+"""Returns the headers that let one request pass, given its body."""
 
 
 class RpcAnswerError(PanaChainError):
@@ -31,16 +39,31 @@ class RpcAnswerError(PanaChainError):
 class Rpc:
     """A connection to one node; several threads may use it."""
 
-    def __init__(self, url: str, *, timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 10.0,
+        authorise: Authorise | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         """Take the node's URL; nothing is sent yet.
 
         Args:
             url: http or https.
             timeout: seconds that one answer may take.
+            authorise: called with the body of each attempt anew, because what it returns may count only once.
+            tls: whom to trust and what to show; None takes the usual authorities.
         """
         self.url = url
         # No proxy from the environment: a node on loopback must not be asked through a stranger.
-        self._client = httpx.Client(timeout=timeout, trust_env=False)
+        self._client = httpx.Client(
+            timeout=timeout,
+            trust_env=False,
+            verify=True if tls is None else tls,
+            limits=httpx.Limits(keepalive_expiry=_KEPT),
+        )
+        self._authorise = authorise
         self._ids = itertools.count(1)
 
     def close(self) -> None:
@@ -52,6 +75,7 @@ class Rpc:
 
         Raises:
             ChainUnavailableError: the node doesn't answer, or not in JSON-RPC.
+            NodeRefusedError: the node, or the gate before it, doesn't admit who asks.
             RpcAnswerError: the node answered with an error.
         """
         request = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
@@ -65,6 +89,7 @@ class Rpc:
 
         Raises:
             ChainUnavailableError: the node doesn't answer all of them.
+            NodeRefusedError: the node, or the gate before it, doesn't admit who asks.
             RpcAnswerError: one of them failed.
         """
         requests = [
@@ -74,22 +99,28 @@ class Rpc:
         if not requests:
             return []
         answers = self._post(requests, f"a batch of {len(requests)} calls")
-        if not isinstance(answers, list) or len(answers) != len(requests):
+        by_id: dict[str, dict[str, Any]] = {}
+        if isinstance(answers, list):
+            by_id = {str(answer.get("id")): answer for answer in answers if isinstance(answer, dict)}
+        wanted = [(str(request["id"]), str(request["method"])) for request in requests]
+        if by_id.keys() != {number for number, _ in wanted}:
             raise ChainUnavailableError(f"the chain node at {self.url} left out answers of a batch")
-        by_id = {answer.get("id"): answer for answer in answers}
-        return [_result(by_id[request["id"]], str(request["method"])) for request in requests]
+        return [_result(by_id[number], method) for number, method in wanted]
 
     def _post(self, content: Any, what: str) -> Any:
+        body = json.dumps(content, separators=(",", ":")).encode()
         pause = _PAUSE
         for attempt in range(_ATTEMPTS):
             try:
-                response = self._client.post(self.url, json=content)
+                response = self._client.post(self.url, content=body, headers=self._headers(body))
+                if response.status_code in (401, 403):
+                    raise self._refusal(response, what)
                 if response.status_code < 500:
                     return response.json()
                 reason = f"status {response.status_code}"
             except httpx.TransportError as exc:
                 reason = type(exc).__name__
-            except ValueError:
+            except (ValueError, RecursionError):
                 reason = "an answer that isn't JSON"
             if attempt + 1 < _ATTEMPTS:
                 time.sleep(pause)
@@ -99,11 +130,40 @@ class Rpc:
             hint="panachain devnet status shows whether the local chains run",
         )
 
+    def _headers(self, body: bytes) -> dict[str, str]:
+        headers = {"Content-Type": "application/json"}
+        return headers if self._authorise is None else headers | dict(self._authorise(body))
+
+    def _refusal(self, response: httpx.Response, what: str) -> NodeRefusedError:
+        """Return the error for a refusal; only a gate that admits who asks says why it refuses."""
+        if response.status_code == 401:
+            return NodeRefusedError(
+                f"the chain node at {self.url} doesn't admit this node: {what}",
+                hint="compare the network file's url and nodeKeyFile with the gate's configuration, and the clock",
+            )
+        try:
+            reason = str(response.json()["error"]["message"])[:300]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            reason = "it gives no reason"
+        return NodeRefusedError(f"the chain node at {self.url} doesn't pass {what}: {reason}")
+
 
 def _result(answer: dict[str, Any], method: str) -> Any:
     error = answer.get("error")
     if error is None:
         return answer.get("result")
-    data = error.get("data")
-    raw = bytes.fromhex(data[2:]) if isinstance(data, str) and data.startswith("0x") else b""
-    raise RpcAnswerError(f"{method}: {str(error.get('message'))[:300]}", code=int(error.get("code", 0)), data=raw)
+    if not isinstance(error, dict):
+        raise RpcAnswerError(f"{method}: {str(error)[:300]}")
+    code = error.get("code", 0)
+    raise RpcAnswerError(
+        f"{method}: {str(error.get('message'))[:300]}",
+        code=code if isinstance(code, int) else 0,
+        data=_revert_data(error.get("data")),
+    )
+
+
+def _revert_data(data: object) -> bytes:
+    try:
+        return bytes.fromhex(data[2:]) if isinstance(data, str) and data.startswith("0x") else b""
+    except ValueError:
+        return b""

@@ -1,4 +1,4 @@
-"""The sidechain: genuine identities, pairings, requests and emergencies, for trusted nodes only.
+"""The sidechain: genuine identities, pairings, requests, emergencies and groups, for trusted nodes only.
 
 Takes no gas price, so nobody needs ether there. Follows design section 6; contracts in contracts/sidechain/.
 """
@@ -6,9 +6,12 @@ Takes no gas price, so nobody needs ether there. Follows design section 6; contr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+
+from eth_abi import encode
+from eth_utils import keccak
 
 from panachain.chain.abi import address, contract
 from panachain.chain.evm import Account, Receipt, Sender
@@ -43,6 +46,18 @@ class AccessRequest:
     """One of `REQUEST_STATES`."""
 
 
+@dataclass(frozen=True)
+class PairingEvent:
+    """A patient's newest assent to one hospital."""
+
+    patient: Address
+    hospital: Address
+    digest: bytes
+    """Of the CID of the sealed pairing, 32 bytes."""
+    paired: bool
+    """Whether it still holds."""
+
+
 class Sidechain:
     """The contracts of the sidechain."""
 
@@ -51,7 +66,7 @@ class Sidechain:
 
         Args:
             rpc: the sidechain's node.
-            addresses: `IdentityRegistry`, `AccessRequests` and `EmergencyAccess`.
+            addresses: `IdentityRegistry`, `AccessRequests`, `EmergencyAccess` and `CareGroups`.
             chain_id: signed into transactions.
             from_block: the block of the deployment.
         """
@@ -129,19 +144,37 @@ class Sidechain:
 
     def pairings(self, patients: Sequence[Address], hospital: Address) -> list[bytes | None]:
         """Return what `pairing` returns for each patient, asked in a few requests."""
-        to, registry = self.addresses["IdentityRegistry"], contract("IdentityRegistry")
-        calls = [
-            ("eth_call", [{"to": to, "data": registry.calldata("pairingOf", patient, hospital)}, "latest"])
-            for patient in patients
-        ]
-        try:
-            answers = [a for start in range(0, len(calls), _MANY) for a in self.rpc.batch(calls[start : start + _MANY])]
-        except RpcAnswerError as exc:
-            raise IntegrityError(f"the node can't answer IdentityRegistry.pairingOf: {exc}") from exc
-        digests: list[bytes] = [registry.result("pairingOf", answer) for answer in answers]
+        digests = self._read_many("IdentityRegistry", "pairingOf", [(patient, hospital) for patient in patients])
         return [digest if any(digest) else None for digest in digests]
 
+    def paired(self, *, patient: Address | None = None, hospital: Address | None = None) -> list[PairingEvent]:
+        """Return the newest pairing of each patient with each hospital, also those that were taken back.
+
+        Args:
+            patient: only his; None takes everybody's.
+            hospital: only those with it; None takes all.
+        """
+        names = [contract("IdentityRegistry").topic(name) for name in ("HospitalPaired", "HospitalUnpaired")]
+        who = [_topic(one) if one else None for one in (patient, hospital)]
+        newest: dict[tuple[str, str], PairingEvent] = {}
+        for event in self._events("IdentityRegistry", [names, *who]):
+            values = event.values
+            key = address(values["patient"]), address(values["hospital"])
+            if event.name == "HospitalPaired":
+                newest[key] = PairingEvent(Address(key[0]), Address(key[1]), values["pairing"], paired=True)
+            elif key in newest:
+                newest[key] = replace(newest[key], paired=False)
+        return list(newest.values())
+
     # Requests
+
+    def outcome(self, request_id: int) -> bytes | None:
+        """Return the digest of the CID of what an approval tells the requester, or None."""
+        topics = [contract("AccessRequests").topic("AccessApproved"), f"0x{request_id:064x}"]
+        for event in self._events("AccessRequests", topics):
+            outcome: bytes = event.values["outcome"]
+            return outcome if any(outcome) else None
+        return None
 
     def request(self, sender: Sender, patient: Address, details: bytes, expires_at: int) -> int:
         """Ask for access and return the request's ID; `details` is the digest of the sealed details' CID."""
@@ -184,6 +217,132 @@ class Sidechain:
                 REQUEST_STATES[state],
             )
 
+    # Groups
+
+    def create_group(self, sender: Sender, receiving_key: bytes) -> Actor:
+        """Create a care team or department that the sender manages; only active practitioners may.
+
+        Args:
+            sender: the manager's.
+            receiving_key: the group's public key, 33 bytes.
+        """
+        data = contract("CareGroups").calldata("create", receiving_key)
+        receipt = self._send(sender, "CareGroups", data, "creating a group")
+        group = self.group(self._group_id(sender.address, receiving_key))
+        if group is None:
+            raise IntegrityError(f"transaction {receipt.tx_hash} shows no group")
+        return group
+
+    def add_member(self, sender: Sender, group: Address, member: Address, sealed_key: bytes) -> Receipt:
+        """List a member, or replace what is sealed to him; only the group's manager may.
+
+        Args:
+            sender: the manager's.
+            group: its address.
+            member: an active practitioner.
+            sealed_key: digest of the CID of the group's receiving secret, sealed to the member, 32 bytes.
+        """
+        data = contract("CareGroups").calldata("addMember", group, member, sealed_key)
+        return self._send(sender, "CareGroups", data, "adding a member")
+
+    def remove_member(self, sender: Sender, group: Address, member: Address) -> Receipt:
+        """Take a member off the list; only the group's manager and the member himself may."""
+        data = contract("CareGroups").calldata("removeMember", group, member)
+        return self._send(sender, "CareGroups", data, "removing a member")
+
+    def hand_over_group(self, sender: Sender, group: Address, manager: Address) -> Receipt:
+        """Let another active practitioner manage a group; only its manager may."""
+        data = contract("CareGroups").calldata("handOver", group, manager)
+        return self._send(sender, "CareGroups", data, "handing a group over")
+
+    def close_group(self, sender: Sender, group: Address, *, by_registrar: bool = False) -> Receipt:
+        """Close a group for good; only its manager may, or the registrar, who says that he acts as such."""
+        data = contract("CareGroups").calldata("closeByRegistrar" if by_registrar else "close", group)
+        return self._send(sender, "CareGroups", data, "closing a group")
+
+    def is_member(self, group: Address, person: Address) -> bool:
+        """Tell whether a person counts as a member now: the group is open, he is listed and an active practitioner."""
+        return bool(self._read("CareGroups", "isMember", group, person))
+
+    def group(self, account: Address) -> Actor | None:
+        """Return one group, or None when there is none; a closed one is suspended.
+
+        Raises:
+            IntegrityError: the node shows a receiving key that the group's address doesn't commit to.
+        """
+        return next(iter(self._groups([None, _topic(account)])), None)
+
+    def groups(self, *, member: Address | None = None, manager: Address | None = None) -> list[Actor]:
+        """Return groups in the order in which they were created, closed ones included as suspended.
+
+        Args:
+            member: only those that list this person; whether he counts is `is_member`.
+            manager: only those that this person manages now.
+        """
+        book = contract("CareGroups")
+        found: set[str] | None = None
+        for who, names in ((member, ("MemberAdded",)), (manager, ("GroupCreated", "GroupHandedOver"))):
+            if who is not None:
+                events = self._events("CareGroups", [[book.topic(name) for name in names], None, _topic(who)])
+                named = {address(event.values["group"]) for event in events}
+                found = named if found is None else found & named
+        if found is None:
+            return self._groups(())
+        # Whoever was a member or the manager once needn't be it now.
+        if member is not None:
+            once = sorted(found)
+            digests = self._read_many("CareGroups", "sealedKeyOf", [(group, member) for group in once])
+            found = {group for group, digest in zip(once, digests, strict=True) if any(digest)}
+        if manager is not None:
+            once = sorted(found)
+            read = self._read_many("CareGroups", "groupOf", [(group,) for group in once])
+            found = {group for group, state in zip(once, read, strict=True) if address(state[0]) == manager}
+        # An empty list would ask for everything.
+        return self._groups([None, [_topic(Address(group)) for group in sorted(found)]]) if found else []
+
+    def members(self, group: Address) -> list[Address]:
+        """Return who counts as a member now, in the order of their first listing."""
+        topics = [contract("CareGroups").topic("MemberAdded"), _topic(group)]
+        listed = list(dict.fromkeys(address(e.values["member"]) for e in self._events("CareGroups", topics)))
+        counts = self._read_many("CareGroups", "isMember", [(group, person) for person in listed])
+        return [Address(person) for person, is_one in zip(listed, counts, strict=True) if is_one]
+
+    def manager_of(self, group: Address) -> Address:
+        """Return who manages a group.
+
+        Raises:
+            UsageError: there is no such group.
+        """
+        manager, *_ = self._read("CareGroups", "groupOf", group)
+        if int(manager, 16) == 0:
+            raise UsageError(f"there is no group {group} on the sidechain")
+        return Address(address(manager))
+
+    def sealed_group_key(self, group: Address, member: Address) -> bytes | None:
+        """Return the digest of the CID of the group's secret sealed to a listed person, or None for others."""
+        digest: bytes = self._read("CareGroups", "sealedKeyOf", group, member)
+        return digest if any(digest) else None
+
+    def _group_id(self, creator: str, receiving_key: bytes) -> Address:
+        """Return a group's address: by whom, where and for which key it was created."""
+        fields = [self.chain_id, self.addresses["CareGroups"], creator, receiving_key]
+        return Address(address("0x" + keccak(encode(["uint256", "address", "address", "bytes"], fields))[12:].hex()))
+
+    def _groups(self, topics: Sequence[str | list[str] | None]) -> list[Actor]:
+        found: dict[str, Actor] = {}
+        for event in self._events("CareGroups", topics):
+            if event.name == "GroupCreated":
+                group = _group_from(event)
+                if group.address != self._group_id(event.values["manager"], group.receiving_key):
+                    raise IntegrityError(f"the node shows a key of group {group.address} that isn't the group's")
+                found[group.address] = group
+            elif event.name == "GroupClosed":
+                closed = address(event.values["group"])
+                if closed not in found:
+                    raise IntegrityError(f"the node shows the end of group {closed} without its beginning")
+                found[closed] = replace(found[closed], status=Status.SUSPENDED)
+        return list(found.values())
+
     def _identities(self, topics: Sequence[str | list[str] | None]) -> list[Actor]:
         found: dict[str, Actor] = {}
         for event in self._events("IdentityRegistry", topics):
@@ -214,8 +373,32 @@ class Sidechain:
         except RpcAnswerError as exc:
             raise IntegrityError(f"the node can't answer {name}.{function}: {exc}") from exc
 
+    def _read_many(self, name: str, function: str, many: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Return the results of one function for many arguments, asked in a few requests."""
+        to, asked = self.addresses[name], contract(name)
+        calls = [("eth_call", [{"to": to, "data": asked.calldata(function, *args)}, "latest"]) for args in many]
+        try:
+            answers = [a for start in range(0, len(calls), _MANY) for a in self.rpc.batch(calls[start : start + _MANY])]
+        except RpcAnswerError as exc:
+            raise IntegrityError(f"the node can't answer {name}.{function}: {exc}") from exc
+        return [asked.result(function, answer) for answer in answers]
+
     def _events(self, name: str, topics: Sequence[str | list[str] | None] = ()) -> Iterator[Event]:
         return read_events(self.rpc, contract(name), self.addresses[name], topics=topics, from_block=self.from_block)
+
+
+def _group_from(event: Event) -> Actor:
+    values = event.values
+    organisation = values["organisation"]
+    return Actor(
+        address=Address(address(values["group"])),
+        role=Role.GROUP,
+        status=Status.ACTIVE,
+        receiving_key=values["receivingKey"],
+        # A group signs nothing: its members do, each by himself.
+        verifying_key=b"",
+        organisation=None if int(organisation, 16) == 0 else Address(address(organisation)),
+    )
 
 
 def _topic(account: Address) -> str:

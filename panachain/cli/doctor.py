@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +26,7 @@ from panachain.errors import ChainUnavailableError, ConfigurationError, LockedEr
 
 if TYPE_CHECKING:
     from panachain.chain.rpc import Rpc
+    from panachain.config import Config
 
 PACKAGES: Final = ("nucypher-core", "cryptography", "coincurve", "web3", "eth-account", "ipfshttpclient", "fastapi")
 """Packages whose versions decide whether anything works."""
@@ -33,7 +35,10 @@ CLOCK_TOLERANCE: Final = 120
 """Seconds that the clock may differ from a chain that makes blocks all the time; proxies take requests of 60 s."""
 
 PROXY_TIMEOUT: Final = 5
-"""Seconds that a proxy may take to say that it is ready."""
+"""Seconds that a proxy, a relay or the gate may take to say that it is ready."""
+
+MAXIMUM_ANSWER: Final = 65_536
+"""Bytes of such an answer that are read."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,8 @@ class Check:
 def doctor() -> None:
     """Check everything this machine needs, each with a fix.
 
-    Versions, key stores, chains, contracts, clock, store and proxies. Ends with 0 when all is well, else with the
-    exit code of the first thing that is bad.
+    Versions, key stores, chains, contracts, clock, gate, store, proxies and relays. Ends with 0 when all is well,
+    else with the exit code of the first thing that is bad.
     """
     app = current()
     checks = []
@@ -90,8 +95,10 @@ def _checks(app: App) -> Iterator[Check]:
         return
     yield Check("network", "ok", str(app.config.network_file))
     for name, url in (("mainchain", app.config.mainchain_rpc), ("sidechain", app.config.sidechain_rpc)):
-        yield from _chain(name, url, description, app.config.timeout)
+        yield from _chain(name, url, description, app.config)
+    yield from _gate(app.config.sidechain_rpc, description)
     yield from _services(app)
+    yield from _relays(description)
 
 
 def _versions() -> Iterator[Check]:
@@ -138,14 +145,23 @@ def _description(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def _chain(name: str, url: str, description: Mapping[str, Any], timeout: float) -> Iterator[Check]:
+def _chain(name: str, url: str, description: Mapping[str, Any], config: Config) -> Iterator[Check]:
+    from panachain.chain.access import sidechain_rpc
     from panachain.chain.rpc import Rpc
 
     try:
         part = description[name]
-        rpc = Rpc(url or part["url"], timeout=timeout)
         contracts = dict(part["contracts"])
         expected = int(part["chainId"])
+        folder, timeout = config.network_file.parent, config.timeout
+        rpc = (
+            sidechain_rpc(part, folder, url=url, timeout=timeout)
+            if name == "sidechain"
+            else Rpc(url or part["url"], timeout=timeout)
+        )
+    except PanaChainError as exc:
+        yield _bad(name, exc, "look at the files that the network file names")
+        return
     except (KeyError, TypeError, ValueError) as exc:
         yield _bad(name, ConfigurationError(f"the network file lacks {exc}"), "panachain devnet up --fresh")
         return
@@ -181,6 +197,72 @@ def _chain_answers(name: str, rpc: Rpc, expected: int, contracts: Mapping[str, s
         yield _bad(f"contracts ({name})", error, "panachain devnet up --fresh, or another network file")
     else:
         yield Check(f"contracts ({name})", "ok", f"{len(contracts)} have code")
+
+
+def _gate(url: str, description: Mapping[str, Any]) -> Iterator[Check]:
+    """Ask the sidechain as a stranger would: it must not answer."""
+    target = url or str(description.get("sidechain", {}).get("url", ""))
+    body = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}'
+    status, problem = _fetch(target, body)
+    if status in (401, 403):
+        yield Check("gate", "ok", f"the sidechain refuses strangers ({status})")
+    elif status is None:
+        # With mutual TLS the connection itself is refused.
+        yield Check("gate", "note", f"the sidechain gave a stranger no answer ({problem})")
+    else:
+        fix = "put panachain sidechain gate, or the node's own authentication, before its RPC (docs/spec/gate.md)"
+        yield _bad("gate", ConfigurationError(f"the sidechain answers a stranger with status {status}"), fix)
+
+
+def _relays(description: Mapping[str, Any]) -> Iterator[Check]:
+    urls = [str(url) for url in description.get("relays", ())]
+    problems = [_relay_problem(url, description) for url in urls]
+    ready = problems.count(None)
+    for url, problem in zip(urls, problems, strict=True):
+        fix = "take it out of the network file, or ask who runs it" if problem else ""
+        yield Check(f"relay {url}", "note" if problem else "ok", problem or "ready", fix)
+    own = bool(description.get("relayKeyFile"))
+    if ready or own:
+        yield Check("relays", "ok", f"{ready} of {len(urls)} are ready{', and an own account' if own else ''}")
+    else:
+        error = UnavailableError(
+            f"{ready} of {len(urls)} are ready, and there is no own account: no policy can be granted"
+        )
+        yield _bad("relays", error, "set relays or relayKeyFile in the network file")
+
+
+def _relay_problem(url: str, description: Mapping[str, Any]) -> str | None:
+    """Return why a relay is of no use, or None when it is ready for this network."""
+    if not url.startswith(("http://", "https://")):
+        return "it is no URL"
+    status, answer = _fetch(f"{url.rstrip('/')}/readyz")
+    if status != 200:
+        return answer if status is None else f"answers {status}"
+    try:
+        told = json.loads(answer)
+        main = description["mainchain"]
+        fits = told["chain_id"] == main["chainId"] and told["policy_registry"] == main["contracts"]["PolicyRegistry"]
+        if not fits:
+            return "it serves another network"
+        return None if told["gas_left"] > 0 else "its budget for grants is used up for now"
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "its answer can't be read"
+
+
+def _fetch(url: str, body: bytes | None = None) -> tuple[int | None, str]:
+    """Return status and beginning of an answer, or None and why there is none."""
+    if not url.startswith(("http://", "https://")):
+        return None, "no http or https URL"
+    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
+    try:
+        # No proxy from the environment; the scheme was checked, so no file can be read this way.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=PROXY_TIMEOUT) as response:
+            return int(response.status), response.read(MAXIMUM_ANSWER).decode("utf-8", "replace")
+    except urllib.error.HTTPError as exc:
+        return exc.code, ""
+    except (OSError, ValueError, HTTPException) as exc:
+        return None, f"doesn't answer ({type(exc).__name__})"
 
 
 def _services(app: App) -> Iterator[Check]:

@@ -13,7 +13,7 @@ import click
 from panachain.cli.app import LazyGroup, command, current
 from panachain.cli.files import write_new
 from panachain.cli.output import size
-from panachain.cli.values import Categories
+from panachain.cli.values import Categories, Duration
 from panachain.errors import UsageError
 from panachain.model.actors import Role
 
@@ -38,6 +38,12 @@ from panachain.model.actors import Role
 )
 @click.option("--category", type=Categories(), help="For files whose content doesn't tell their category.")
 @click.option(
+    "--jitter",
+    type=Duration(),
+    help="Let each record wait a random time, this long at most, and publish it in a later round: run it daily. Who"
+    " watches the chain then can't tell a visit by what is published together. The setting `jitter` if left out.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Show categories, sizes and gas; publish nothing. CIDs come with fresh keys, so none is known before.",
@@ -47,6 +53,7 @@ def upload(
     patient: str | None,
     assign: Path | None,
     category: tuple[str, ...] | None,
+    jitter: int | None,
     dry_run: bool,
 ) -> None:
     """Seal patients' records and publish them.
@@ -68,6 +75,7 @@ def upload(
             assigned,
             category=Category.parse(category[0]) if category else None,
             dry_run=dry_run,
+            jitter=jitter,
             progress=progress,
         )
     fields = report.to_json()
@@ -81,7 +89,7 @@ def upload(
     )
     app.output.say(
         f"{len(fields['records'])} records, {size(fields['plain_bytes'])} sealed to {size(fields['sealed_bytes'])},"
-        f" {fields['skipped']} published before, {fields['gas']} gas."
+        f" {fields['skipped']} published before, {fields['waiting']} waiting for a later round, {fields['gas']} gas."
     )
     app.output.detail(f"manifest {fields['manifest_cid'] or '-'}, transactions {fields['transactions'] or '-'}")
     if dry_run:
@@ -112,6 +120,22 @@ def _assigned(paths: tuple[Path, ...], patient: str | None, assign: Path | None)
     if not assigned:
         raise UsageError(f"{assign} names nothing")
     return assigned
+
+
+@command(
+    "rewrap",
+    unchanged="every record can be found, by its old header or by its new one",
+    after="the same command again goes on where this one stopped",
+    examples="panachain --profile city rewrap",
+)
+def rewrap() -> None:
+    """Move records to new lanes for patients who revoked a policy and rotated their lanes.
+
+    The content stays where it is: only the headers are new. The old ones are deleted from the store.
+    """
+    app = current()
+    with app.acting(Role.HOSPITAL) as hospital:
+        app.output.one(hospital.rewrap())
 
 
 @click.group(

@@ -1,4 +1,4 @@
-"""What patients type: `pair`, `grant`, `policies`, `revoke`, `requests`, `approve`, `deny`, `log`.
+"""What patients type: `pair`, `grant`, `policies`, `reissue`, `revoke`, `requests`, `approve`, `deny`, `log` and more.
 
 Never holds a key: the SDK's Patient does. Follows docs/spec/cli.md.
 """
@@ -7,14 +7,34 @@ from __future__ import annotations
 
 import click
 
-from panachain.cli.app import command, current
+from panachain.cli.app import Function, command, current
 from panachain.cli.values import Categories, Moment, Years, flat
 from panachain.errors import PartlyDoneError
 from panachain.model.actors import PolicyId, Role
 from panachain.model.scope import Purpose
 
 PURPOSES = click.Choice([purpose.value for purpose in Purpose], case_sensitive=False)
-POLICY_COLUMNS = ("policy_id", "status", "patient", "grantee", "scopes", "purposes", "starts_at", "expires_at")
+POLICY_COLUMNS = ("policy_id", "status", "stage", "patient", "grantee", "scopes", "purposes", "starts_at", "expires_at")
+
+
+def proxy_options(function: Function) -> Function:
+    """Add the options by which a patient chooses who holds the shares of a policy."""
+    options = [
+        click.option("--threshold", type=click.IntRange(2, 255), help="How many proxies must help."),
+        click.option(
+            "--proxy",
+            "proxies",
+            multiple=True,
+            metavar="PROXY",
+            help="Who holds a share; repeatable. Left out: all, but one operator's and the grantee's own are limited.",
+        ),
+        click.option(
+            "--any-operator", is_flag=True, help="Take the named proxies although one operator could open alone."
+        ),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 @command(
@@ -57,7 +77,7 @@ def pair(hospital: str) -> None:
     help="What may be read; repeatable, commas allowed. `all` leaves the restricted categories out.",
 )
 @click.option("--year", "years", multiple=True, type=Years(), help="Only these years: 2024, 2019-2023, undated.")
-@click.option("--purpose", required=True, type=PURPOSES, help="Why it may be read.")
+@click.option("--purpose", "purposes", required=True, multiple=True, type=PURPOSES, help="Why; repeatable.")
 @click.option("--from", "starts_at", type=Moment(), help="When it begins; now if left out.")
 @click.option(
     "--until",
@@ -66,17 +86,25 @@ def pair(hospital: str) -> None:
     type=Moment(),
     help="When it ends, that moment excluded: a date (its first second, UTC) or a duration such as 30d.",
 )
+@proxy_options
+@click.option("--open", "disclose", is_flag=True, help="Show purposes and categories on chain, for researchers.")
+@click.option("--study", default="", metavar="ACCOUNT", help="The study that an open policy is for.")
 @click.option("--dry-run", is_flag=True, help="Show lanes and gas; send nothing.")
 def grant(
     grantee: str,
     categories: tuple[tuple[str, ...], ...],
     years: tuple[tuple[int, ...], ...],
-    purpose: str,
+    purposes: tuple[str, ...],
     starts_at: int | None,
     expires_at: int,
+    threshold: int | None,
+    proxies: tuple[str, ...],
+    any_operator: bool,
+    disclose: bool,
+    study: str,
     dry_run: bool,
 ) -> None:
-    """Let GRANTEE read a part of your records.
+    """Let GRANTEE, a practitioner, a group or a researcher, read a part of your records.
 
     It covers what is published later too, until the policy ends or is revoked.
     """
@@ -86,9 +114,14 @@ def grant(
             grantee,
             flat(categories),
             flat(years),
-            purpose=Purpose.parse(purpose),
+            purpose=[Purpose.parse(purpose) for purpose in purposes],
             starts_at=starts_at,
             expires_at=expires_at,
+            threshold=threshold,
+            proxies=proxies,
+            any_operator=any_operator,
+            disclose=disclose,
+            study=study,
             dry_run=dry_run,
         )
     app.output.one(policy)
@@ -98,10 +131,26 @@ def grant(
 
 @command("policies", examples="panachain --profile ada policies --json")
 def policies() -> None:
-    """List the policies that you granted, with what the chain says of each."""
+    """List the policies that you granted, with what the chain says of each, and how far each revocation has come."""
     app = current()
     with app.acting(Role.PATIENT) as patient:
         app.output.many(patient.policies(), empty="There are no policies.", columns=POLICY_COLUMNS)
+
+
+@command(
+    "reissue",
+    unchanged="the old policy stands until the new one is there",
+    after="panachain policies; then the same again, or panachain revoke for the old policy",
+    examples="panachain --profile ada reissue 0x52908400098527886E0F7030069857D2E4169EE7 --proxy pro-mfrggzdfmy2tq",
+)
+@click.argument("policy")
+@proxy_options
+def reissue(policy: str, threshold: int | None, proxies: tuple[str, ...], any_operator: bool) -> None:
+    """Grant POLICY again with other proxies, and revoke the old one. No record is touched."""
+    app = current()
+    with app.acting(Role.PATIENT) as patient:
+        made = patient.reissue(PolicyId(policy), threshold=threshold, proxies=proxies, any_operator=any_operator)
+    app.output.one(made)
 
 
 @command(
@@ -110,23 +159,40 @@ def policies() -> None:
     after="the same command again: a revocation is never lost by repeating it",
     examples="""
         panachain --profile ada revoke 0x52908400098527886E0F7030069857D2E4169EE7
-        panachain --profile ada revoke 0x52908400098527886E0F7030069857D2E4169EE7 --yes
+        panachain --profile ada revoke 0x52908400098527886E0F7030069857D2E4169EE7 --rotate --yes
+        panachain --profile ada revoke 0x52908400098527886E0F7030069857D2E4169EE7 --status
     """,
 )
 @click.argument("policy")
+@click.option(
+    "--rotate",
+    is_flag=True,
+    help="Also give the policy's lanes a new generation, grant it to the remaining grantees, and ask the hospitals to"
+    " re-wrap what they published.",
+)
+@click.option("--status", is_flag=True, help="Only look how far it has come.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
-def revoke(policy: str, yes: bool) -> None:
+def revoke(policy: str, rotate: bool, status: bool, yes: bool) -> None:
     """Take POLICY back.
 
     From the next block on honest proxies refuse; it is final once n-t+1 proxies signed that they deleted their
-    key fragments (exit code 3 until then). What the grantee opened before can't be called back.
+    key fragments (exit code 3 until then). After --rotate not even proxies that break their word can help the grantee
+    to later records. What the grantee opened before can't be called back.
     """
     app = current()
-    app.confirm(f"Revoke policy {policy}?", yes=yes)
+    if status:
+        with app.acting(Role.PATIENT) as patient:
+            app.output.one(patient.revocation(PolicyId(policy)))
+        return
+    app.confirm(f"Revoke policy {policy}{' and rotate its lanes' if rotate else ''}?", yes=yes)
     with app.acting(Role.PATIENT) as patient:
-        report = patient.revoke(PolicyId(policy))
+        report = patient.revoke(PolicyId(policy), rotate=rotate)
     app.output.one(report)
     app.output.say("What was opened before the revocation can't be called back.")
+    if rotate and not report.rotated:
+        raise PartlyDoneError(
+            "no hospital is paired, so no lane was rotated", hint="panachain pair, then the same again"
+        )
     if not report.final:
         raise PartlyDoneError(
             f"the chain says revoked, but only {report.deleted} of the {report.needed} proxies that are needed"
@@ -153,15 +219,21 @@ def requests() -> None:
     "approve",
     unchanged="what was granted before stayed as it was",
     after="panachain requests shows whether it was approved",
-    examples="panachain --profile ada approve 3 --until 14d",
+    examples="""
+        panachain --profile ada approve 3
+        panachain --profile ada approve 3 --category laboratory --until 14d
+    """,
 )
 @click.argument("request", metavar="ID", type=click.IntRange(0))
-@click.option("--until", "expires_at", required=True, type=Moment(), help="When the policy ends, as in `grant`.")
-def approve(request: int, expires_at: int) -> None:
-    """Grant what request ID asks for, and nothing more."""
+@click.option(
+    "--category", "categories", multiple=True, type=Categories(special=True), help="Only these of those asked for."
+)
+@click.option("--until", "expires_at", type=Moment(), help="When the policy ends, not later than was asked for.")
+def approve(request: int, categories: tuple[tuple[str, ...], ...], expires_at: int | None) -> None:
+    """Grant what request ID asks for, or a part of it, or for shorter, and nothing more."""
     app = current()
     with app.acting(Role.PATIENT) as patient:
-        app.output.one(patient.approve(request, expires_at=expires_at))
+        app.output.one(patient.approve(request, expires_at=expires_at, categories=flat(categories)))
 
 
 @command(
@@ -194,3 +266,18 @@ def log(policy: str | None) -> None:
     with app.acting(Role.PATIENT) as patient:
         entries = patient.log(PolicyId(policy) if policy else None)
         app.output.many(entries, empty="Nobody has read anything.")
+
+
+@command(
+    "convict",
+    unchanged="policies stayed as they were",
+    after="panachain log shows which services were late",
+    examples="panachain --profile ada convict 0x52908400098527886E0F7030069857D2E4169EE7",
+)
+@click.argument("policy")
+def convict(policy: str) -> None:
+    """Submit each receipt by which a proxy served POLICY when it wasn't allowed; the contract suspends the proxy."""
+    app = current()
+    with app.acting(Role.PATIENT) as patient:
+        sent = patient.convict(PolicyId(policy))
+    app.output.one({"schema": "panachain/conviction/1", "policy_id": policy, "transactions": sent})

@@ -84,11 +84,12 @@ def open_(policy: str, since: int | None, folder: Path) -> None:
 )
 @click.option("--purpose", required=True, type=PURPOSES, help="Why.")
 @click.option("--note", default="", metavar="TEXT", help="A word to the patient; it is sealed to him.")
-def request(patient: str, categories: tuple[tuple[str, ...], ...], purpose: str, note: str) -> None:
+@click.option("--until", type=Moment(), help="Until when you want to read; 30 days if left out.")
+def request(patient: str, categories: tuple[tuple[str, ...], ...], purpose: str, note: str, until: int | None) -> None:
     """Ask PATIENT for access."""
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
-        made = practitioner.request(patient, flat(categories), Purpose.parse(purpose), note)
+        made = practitioner.request(patient, flat(categories), Purpose.parse(purpose), note, until=until)
     if isinstance(made, int | str):
         made = {"schema": "panachain/requested/1", "id": made}
     app.output.one(made)

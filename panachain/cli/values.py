@@ -52,6 +52,22 @@ class Moment(click.ParamType):
         return moment
 
 
+class Duration(click.ParamType):
+    """A duration in seconds, such as `21d`; `0` is none."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return seconds."""
+        if isinstance(value, int):
+            return value
+        if value == "0":
+            return 0
+        if not (found := _DURATION.fullmatch(value)):
+            self.fail(f"{value!r} is no duration such as 21d", param, ctx)
+        return int(found[1]) * _SECONDS[found[2]]
+
+
 class Years(click.ParamType):
     """One year, a range such as `2019-2023`, or `undated`."""
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from panachain.consent.terms import seal_terms
-from panachain.crypto import keys, umbral
+from panachain.crypto import keys, notice, umbral
 from panachain.errors import UsageError
 from panachain.model.actors import Actor, Address, PolicyId
-from panachain.model.policy import GrantedLane, ProxyRef, Terms
-from panachain.model.scope import Category, Purpose, Scope
+from panachain.model.policy import Disclosure, GrantedLane, ProxyRef, Terms
+from panachain.model.scope import EMERGENCY, RESTRICTED, Category, Generations, Purpose, Scope
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,9 @@ class PreparedGrant:
     """The policy's one-time account key, 32 bytes."""
     kfrags: tuple[tuple[bytes, ...], ...] = field(repr=False)
     """For each proxy of the terms, one kfrag for each lane of the terms."""
+    announcement: bytes = bytes(32)
+    """The notice's one-time key, as the chain shows it, 32 bytes."""
+    view_tag: int = 0
 
 
 def scopes_of(categories: Iterable[str], years: Sequence[int] = ()) -> tuple[Scope, ...]:
@@ -64,7 +67,7 @@ def prepare_grant(
     patient: Address,
     grantee: Actor,
     scopes: Sequence[Scope],
-    generation: int,
+    generations: Generations,
     purposes: Sequence[Purpose],
     starts_at: int,
     expires_at: int,
@@ -79,7 +82,7 @@ def prepare_grant(
         patient: the patient's account.
         grantee: who shall read.
         scopes: which lanes.
-        generation: the lanes' generation.
+        generations: of the patient's lanes; a policy covers all of them, since each holds the records of its time.
         purposes: for what.
         starts_at: Unix seconds, inclusive.
         expires_at: Unix seconds, exclusive.
@@ -97,7 +100,7 @@ def prepare_grant(
     signer = seed.policy_signer(index)
     lanes: list[GrantedLane] = []
     by_lane: list[list[bytes]] = []
-    for scope in scopes:
+    for scope, generation in [(one, number) for one in scopes for number in generations.of(one)]:
         secret = seed.lane(scope, generation)
         lanes.append(GrantedLane(scope, generation, secret.public, seed.locator_key(scope, generation)))
         by_lane.append(umbral.delegate(secret, grantee.receiving_key, signer, threshold=threshold, shares=len(proxies)))
@@ -118,4 +121,32 @@ def prepare_grant(
         kfrag_digests=tuple(hashlib.sha256(kfrag).digest() for lane in by_lane for kfrag in lane),
     )
     sealed = seal_terms(terms, patient_key=seed.receiving().public, signer=seed.signer())
-    return PreparedGrant(index, terms, sealed, account_key, kfrags)
+    announcement, view_tag = notice.announce(grantee.receiving_key, terms.policy_id)
+    return PreparedGrant(index, terms, sealed, account_key, kfrags, announcement, view_tag)
+
+
+def disclosure_of(
+    scopes: Iterable[Scope], purposes: Iterable[Purpose], *, data_use: int = 0, study: Address | None = None
+) -> Disclosure:
+    """Return what an open policy tells everybody: purposes and categories, never years or people.
+
+    Args:
+        scopes: of the policy.
+        purposes: of the policy.
+        data_use: DUO codes as bits (docs/spec/formats.md).
+        study: a study's account.
+    """
+    categories: set[Category] = set()
+    for scope in scopes:
+        if scope == Scope.all():
+            categories |= set(Category) - RESTRICTED
+        elif scope == Scope.emergency():
+            categories |= EMERGENCY
+        else:
+            categories.add(Category.parse(scope.text.partition("/")[0]))
+    return Disclosure(
+        purposes=sum(purpose.bit for purpose in set(purposes)),
+        categories=sum(category.bit for category in categories),
+        data_use=data_use,
+        study=study,
+    )

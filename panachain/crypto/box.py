@@ -2,12 +2,14 @@
 
 Never signs: who sealed is stated by a signature inside. Follows docs/spec/formats.md (`panachain/box/1`).
 
-    box = wrap(fresh key → public key) ‖ stream(key, padded message, context)
+    box    = wrap(fresh key → public key) ‖ stream(key, padded message, context)
+    shared = one wrap for each reader, in the order that its format names, ‖ stream(key, padded message, context)
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -39,6 +41,29 @@ def open_box(secret: umbral.SecretKey, box: bytes, context: bytes) -> bytes:
     """
     key = umbral.unwrap(secret, box[: umbral.WRAP_SIZE])
     return padding.unpad(stream.open_(box[umbral.WRAP_SIZE :], key, context))
+
+
+def seal_to_each(publics: Sequence[bytes], message: bytes, context: bytes) -> bytes:
+    """Return `message`, padded and sealed once to several owners; any of them opens it with `open_shared`."""
+    key = os.urandom(32)
+    return b"".join(umbral.wrap(public, key) for public in publics) + stream.seal(padding.pad(message), key, context)
+
+
+def open_shared(secret: umbral.SecretKey, box: bytes, context: bytes, *, readers: int) -> bytes:
+    """Return the message of a box that was sealed to `readers` owners.
+
+    Raises:
+        IntegrityError: it was sealed to others, or for another context, or was changed.
+    """
+    head = readers * umbral.WRAP_SIZE
+    for start in range(0, head, umbral.WRAP_SIZE):
+        try:
+            key = umbral.unwrap(secret, box[start : start + umbral.WRAP_SIZE])
+        except IntegrityError:
+            # Another reader's wrap: only one of them is his.
+            continue
+        return padding.unpad(stream.open_(box[head:], key, context))
+    raise IntegrityError("the box isn't sealed to this key")
 
 
 def aead_one(key: bytes, plain: bytes, context: bytes) -> bytes:

@@ -23,16 +23,22 @@ ENVELOPE_COMMITMENT: Final = b"panachain/1/envelope/commitment"
 ENVELOPE_CONTENT: Final = b"panachain/1/envelope/content"
 ENVELOPE_INVENTORY: Final = b"panachain/1/envelope/inventory"
 
+# Derivations from a Diffie-Hellman secret (HKDF-SHA256).
+NOTICE: Final = b"panachain/notice/1"
+
 # Associated data of seals.
-HEADER_SLOT: Final = b"panachain/header/1/slot"
-HEADER_BODY: Final = b"panachain/header/1/body"
-PAIRING: Final = b"panachain/pairing/1"
+HEADER_SLOT: Final = b"panachain/header/2/slot"
+HEADER_BODY: Final = b"panachain/header/2/body"
+PAIRING: Final = b"panachain/pairing/2"
+REWRAP: Final = b"panachain/rewrap/1"
 TERMS: Final = b"panachain/terms/1"
 REQUEST: Final = b"panachain/request/1"
+OUTCOME: Final = b"panachain/outcome/1"
+GROUP_KEY: Final = b"panachain/group-key/1"
 DEPOSIT: Final = b"panachain/deposit/1"
 RECEIPT_DETAIL: Final = b"panachain/receipt/1/detail"
 KFRAG_AT_REST: Final = b"panachain/kfrag/1"
 
 # Prefixes of signed messages.
-HEADER_SIGNATURE: Final = b"panachain/header/1/signature"
+HEADER_SIGNATURE: Final = b"panachain/header/2/signature"
 RECEIPT: Final = b"panachain/receipt/1"

@@ -29,14 +29,19 @@ def padme(size: int) -> int:
     return (size + mask) & ~mask
 
 
-def padded_size(size: int) -> int:
+def padded_size(size: int, minimum: int = 0) -> int:
     """Return the bytes of a padded message of `size` bytes."""
-    return padme(size + LENGTH_SIZE)
+    return max(padme(size + LENGTH_SIZE), minimum)
 
 
-def pad(message: bytes) -> bytes:
-    """Return message ‖ zeros ‖ length, of a Padme size."""
-    return message.ljust(padded_size(len(message)) - LENGTH_SIZE, b"\0") + trailer(len(message))
+def pad(message: bytes, minimum: int = 0) -> bytes:
+    """Return message ‖ zeros ‖ length, of a Padme size.
+
+    Args:
+        message: of any size.
+        minimum: bytes that also a short message takes, so that all short ones look alike.
+    """
+    return message.ljust(padded_size(len(message), minimum) - LENGTH_SIZE, b"\0") + trailer(len(message))
 
 
 def pad_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -58,25 +63,25 @@ def trailer(size: int) -> bytes:
     return size.to_bytes(LENGTH_SIZE, "big")
 
 
-def message_size(end: bytes, padded: int) -> int:
+def message_size(end: bytes, padded: int, minimum: int = 0) -> int:
     """Return the size of a message whose padded form has `padded` bytes and ends in `end`.
 
     Raises:
         IntegrityError: no message of the stated size has that padded size.
     """
     size = int.from_bytes(end, "big")
-    if len(end) != LENGTH_SIZE or padded_size(size) != padded:
+    if len(end) != LENGTH_SIZE or padded_size(size, minimum) != padded:
         raise IntegrityError(f"padding of {padded} bytes doesn't fit its stated length")
     return size
 
 
-def unpad(padded: bytes) -> bytes:
-    """Return the message.
+def unpad(padded: bytes, minimum: int = 0) -> bytes:
+    """Return the message; `minimum` is what `pad` was given.
 
     Raises:
         IntegrityError: the length, the size or a padding byte isn't what `pad` writes.
     """
-    size = message_size(padded[-LENGTH_SIZE:], len(padded))
+    size = message_size(padded[-LENGTH_SIZE:], len(padded), minimum)
     check_zeros(padded[size:-LENGTH_SIZE])
     return padded[:size]
 

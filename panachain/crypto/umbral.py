@@ -10,7 +10,7 @@ Follows Umbral (Nunez, "Umbral: a threshold proxy re-encryption scheme", 2018) a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 import coincurve
@@ -31,8 +31,17 @@ SIGNATURE_SIZE: Final = 64
 CAPSULE_SIZE: Final = 105
 KFRAG_SIZE: Final = 310
 CFRAG_SIZE: Final = 381
-_U_OFFSET: Final = 4
-"""Where the point `params.u` stands in an encoded kfrag."""
+# Where these stand in an encoded kfrag.
+_U: Final = slice(4, 37)
+_ID: Final = slice(39, 71)
+_PRECURSOR: Final = slice(107, 140)
+_COMMITMENT: Final = slice(143, 176)
+_FOR_RECEIVER: Final = slice(244, 308)
+_BOTH_SIGNED: Final = b"\xc3\xc3"
+"""How an encoded kfrag ends that says of both keys, the delegating and the receiving, that they are signed."""
+# Where the x coordinates of a capsule's points stand in it.
+_E_X: Final = slice(4, 36)
+_V_X: Final = slice(39, 71)
 _HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 """Half the order of secp256k1: larger `s` values are malleable twins (SEC 1, BIP 62)."""
 _OUTSIDE: Final = (ValueError, TypeError, _umbral.VerificationError)
@@ -65,6 +74,24 @@ class SecretKey:
         except _OUTSIDE:
             # Without its cause: the library's message could quote the key.
             raise UsageError("not an Umbral secret key of 32 bytes") from None
+
+    def agree(self, public: bytes) -> bytes | None:
+        """Return the ECDH secret with a compressed point, SEC 1 section 3.3.1: 32 bytes; None when it is no point.
+
+        SHA-256 of the compressed shared point, as libsecp256k1 gives it.
+        """
+        try:
+            return bytes(self._secp.ecdh(public))
+        except ValueError:
+            return None
+
+    @cached_property
+    def _secp(self) -> coincurve.PrivateKey:
+        return coincurve.PrivateKey(self._inner.to_be_bytes())
+
+    def reveal(self) -> bytes:
+        """Return the key itself, 32 bytes, to be sealed to those who share it, and for nothing else."""
+        return bytes(self._inner.to_be_bytes())
 
     def __repr__(self) -> str:
         return f"SecretKey(public={self.public.hex()})"
@@ -142,8 +169,9 @@ def verify(public: bytes, message: bytes, signature: bytes) -> None:
     Raises:
         IntegrityError: it doesn't fit, or is the malleable twin of one that does.
     """
-    if len(signature) != SIGNATURE_SIZE or int.from_bytes(signature[32:], "big") > _HALF_ORDER:
-        raise IntegrityError("the signature isn't 64 bytes in canonical form")
+    _check_size(signature, SIGNATURE_SIZE, "signature")
+    if int.from_bytes(signature[32:], "big") > _HALF_ORDER:
+        raise IntegrityError("the signature isn't in canonical form")
     # Umbral's signature is ECDSA over SHA-256 on secp256k1, and libsecp256k1 checks it in 40 % of the time.
     der = encode_dss_signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big"))
     try:
@@ -213,18 +241,24 @@ def check_kfrag(kfrag: bytes, *, verifying: bytes, delegating: bytes, receiving:
         receiving: the grantee's public key.
 
     Raises:
-        IntegrityError: wrong size, foreign base point, other encoding, or a key or signature that doesn't fit.
+        IntegrityError: wrong size, foreign base point, other encoding, a key that isn't signed, or a key or signature
+            that doesn't fit.
     """
-    if len(kfrag) != KFRAG_SIZE:
-        raise IntegrityError(f"kfrag of {len(kfrag)} bytes, expected {KFRAG_SIZE}")
+    _check_size(kfrag, KFRAG_SIZE, "kfrag")
+    keys = _public(verifying), _public(delegating), _public(receiving)
     # The library takes the base point from the wire: whoever made it could know its discrete logarithm.
-    if kfrag[_U_OFFSET : _U_OFFSET + PUBLIC_SIZE] != _standard_u():
+    if kfrag[_U] != _standard_u():
         raise IntegrityError("the kfrag uses a foreign base point")
+    if not kfrag.endswith(_BOTH_SIGNED):
+        raise IntegrityError("the kfrag's signature doesn't cover both keys")
+    # The library doesn't look at this one: a kfrag without it would be stored, and no cfrag of it would ever verify.
+    signed = kfrag[_ID] + kfrag[_COMMITMENT] + kfrag[_PRECURSOR] + b"\x01" + delegating + b"\x01" + receiving
+    verify(verifying, signed, kfrag[_FOR_RECEIVER])
     try:
         parsed = _umbral.KeyFrag.from_bytes(kfrag)
         if bytes(parsed) != kfrag:
             raise IntegrityError("the kfrag isn't in canonical form")
-        return VerifiedKfrag(parsed.verify(_public(verifying), _public(delegating), _public(receiving)))
+        return VerifiedKfrag(parsed.verify(*keys))
     except _OUTSIDE:
         raise IntegrityError("the kfrag doesn't fit its keys") from None
 
@@ -240,13 +274,38 @@ def reencrypt(capsule: bytes, kfrag: VerifiedKfrag, *, verifying: bytes, delegat
     return cfrag
 
 
+def reencrypt_many(
+    capsules: Sequence[bytes], kfrag: VerifiedKfrag, *, verifying: bytes, delegating: bytes, receiving: bytes
+) -> list[bytes]:
+    """Return the cfrags of many capsules of one lane, each verified before any is handed out.
+
+    What `reencrypt` does, without reading back what it has just written: the check works on the object that the bytes
+    are made of.
+
+    Raises:
+        IntegrityError: a capsule is malformed, or a result doesn't verify.
+    """
+    keys = _public(verifying), _public(delegating), _public(receiving)
+    cfrags: list[bytes] = []
+    for capsule in capsules:
+        parsed = _capsule(capsule)
+        made = _umbral.reencrypt(parsed, kfrag._inner)
+        try:
+            # Unverified by type only, so that it can be verified for real: against a fault of this machine.
+            checked = made.unverify().verify(parsed, *keys)
+        except _OUTSIDE:
+            raise IntegrityError("this machine made a cfrag that doesn't fit capsule and keys") from None
+        cfrags.append(bytes(checked))
+    return cfrags
+
+
 def check_cfrag(cfrag: bytes, capsule: bytes, *, verifying: bytes, delegating: bytes, receiving: bytes) -> None:
     """Check a proxy's cfrag against capsule and keys.
 
     Raises:
         IntegrityError: it doesn't fit; the proxy that sent it lies.
     """
-    _verified_cfrag(cfrag, capsule, verifying, delegating, receiving)
+    _verified_cfrag(cfrag, _capsule(capsule), _public(verifying), _public(delegating), _public(receiving))
 
 
 def unwrap_reencrypted(
@@ -267,8 +326,8 @@ def unwrap_reencrypted(
     if not 2 <= threshold <= len(cfrags):
         raise UsageError(f"{len(cfrags)} cfrags, threshold {threshold}")
     kit = _message_kit(wrapped)
-    capsule = bytes(kit.capsule)
-    verified = [_verified_cfrag(cfrag, capsule, verifying, delegating, secret.public) for cfrag in cfrags[:threshold]]
+    keys = _public(verifying), _public(delegating), secret._public_key
+    verified = [_verified_cfrag(cfrag, kit.capsule, *keys) for cfrag in cfrags[:threshold]]
     try:
         return _key32(kit.decrypt_reencrypted(secret._inner, _public(delegating), verified))
     except _OUTSIDE:
@@ -276,40 +335,70 @@ def unwrap_reencrypted(
 
 
 def _verified_cfrag(
-    cfrag: bytes, capsule: bytes, verifying: bytes, delegating: bytes, receiving: bytes
+    cfrag: bytes,
+    capsule: _umbral.Capsule,
+    verifying: _umbral.PublicKey,
+    delegating: _umbral.PublicKey,
+    receiving: _umbral.PublicKey,
 ) -> _umbral.VerifiedCapsuleFrag:
-    if len(cfrag) != CFRAG_SIZE:
-        raise IntegrityError(f"cfrag of {len(cfrag)} bytes, expected {CFRAG_SIZE}")
+    _check_size(cfrag, CFRAG_SIZE, "cfrag")
     try:
         parsed = _umbral.CapsuleFrag.from_bytes(cfrag)
         if bytes(parsed) != cfrag:
             raise IntegrityError("the cfrag isn't in canonical form")
-        return parsed.verify(_capsule(capsule), _public(verifying), _public(delegating), _public(receiving))
+        return parsed.verify(capsule, verifying, delegating, receiving)
     except _OUTSIDE:
         raise IntegrityError("the cfrag doesn't fit capsule and keys") from None
 
 
 def _message_kit(wrapped: bytes) -> nucypher_core.MessageKit:
-    if len(wrapped) != WRAP_SIZE or wrapped[0] != VERSION:
-        raise IntegrityError(f"wrap of {len(wrapped)} bytes, expected {WRAP_SIZE} of version {VERSION}")
+    _check_size(wrapped, WRAP_SIZE, "wrap")
+    return _parsed_kit(wrapped)
+
+
+# Parsing a point, a capsule or a wrap verifies it, 20 to 250 microseconds: keep what is used again at once.
+@lru_cache(maxsize=4096)
+def _parsed_kit(wrapped: bytes) -> nucypher_core.MessageKit:
+    if wrapped[0] != VERSION:
+        raise IntegrityError(f"wrap of version {wrapped[0]}, expected {VERSION}")
     try:
         kit = nucypher_core.MessageKit.from_bytes(wrapped[1:])
     except _OUTSIDE:
         raise IntegrityError("the wrap can't be read") from None
     if bytes(kit) != wrapped[1:]:
         raise IntegrityError("the wrap isn't in canonical form")
+    _check_points(bytes(kit.capsule))
     return kit
 
 
-# Parsing a point or a capsule verifies it, 20 to 250 microseconds: keep what is used again at once.
-@lru_cache(maxsize=1024)
+def _check_size(data: bytes, size: int, what: str) -> None:
+    # What comes from somebody's block may be of any type.
+    if not isinstance(data, bytes) or len(data) != size:
+        raise IntegrityError(f"a {what} has {size} bytes")
+
+
+def _check_points(capsule: bytes) -> None:
+    # The library takes a capsule whose points E and V are each other's negative, and panics when it opens it: their sum
+    # has no encoding. Anybody can make one, for anybody's public key. No honest one has two points of one x.
+    if capsule[_E_X] == capsule[_V_X]:
+        raise IntegrityError("the capsule's points cancel out")
+
+
 def _public(compressed: bytes) -> _umbral.PublicKey:
-    if len(compressed) != PUBLIC_SIZE:
-        raise IntegrityError(f"public key of {len(compressed)} bytes, expected {PUBLIC_SIZE}")
+    _check_size(compressed, PUBLIC_SIZE, "public key")
+    return _point(compressed)
+
+
+@lru_cache(maxsize=1024)
+def _point(compressed: bytes) -> _umbral.PublicKey:
     try:
-        return _umbral.PublicKey.from_compressed_bytes(compressed)
+        point = _umbral.PublicKey.from_compressed_bytes(compressed)
     except _OUTSIDE as exc:
         raise IntegrityError("the public key isn't a point of the curve") from exc
+    # The library also takes a point without its sign, under a mark of its own.
+    if point.to_compressed_bytes() != compressed:
+        raise IntegrityError("the public key isn't in canonical form")
+    return point
 
 
 @lru_cache(maxsize=256)
@@ -322,10 +411,14 @@ def _secp_public(compressed: bytes) -> coincurve.PublicKey:
         raise IntegrityError("the public key isn't a point of the curve") from exc
 
 
-@lru_cache(maxsize=4096)
 def _capsule(capsule: bytes) -> _umbral.Capsule:
-    if len(capsule) != CAPSULE_SIZE:
-        raise IntegrityError(f"capsule of {len(capsule)} bytes, expected {CAPSULE_SIZE}")
+    _check_size(capsule, CAPSULE_SIZE, "capsule")
+    return _parsed_capsule(capsule)
+
+
+@lru_cache(maxsize=4096)
+def _parsed_capsule(capsule: bytes) -> _umbral.Capsule:
+    _check_points(capsule)
     try:
         parsed = _umbral.Capsule.from_bytes(capsule)
     except _OUTSIDE as exc:
@@ -340,7 +433,7 @@ def _standard_u() -> bytes:
     # The library doesn't export it, so read it off a kfrag of our own.
     secret = SecretKey.random()
     kfrag = delegate(secret, secret.public, Signer(secret), threshold=2, shares=2)[0]
-    return kfrag[_U_OFFSET : _U_OFFSET + PUBLIC_SIZE]
+    return kfrag[_U]
 
 
 def _key32(plain: bytes | None) -> bytes:

@@ -6,7 +6,8 @@ Follows design section 4 and HL7 v3 PurposeOfUse (code system 2.16.840.1.113883.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -147,3 +148,31 @@ def path_of(category: Category, year: int) -> tuple[Scope, ...]:
     if category in EMERGENCY:
         scopes.append(Scope.emergency())
     return tuple(scopes)
+
+
+@dataclass(frozen=True)
+class Generations:
+    """Which generations a patient's lanes have had; a rotation gives some lanes a new one.
+
+    A lane's generation is the number of the rotation that began it, 0 for the first. So one number, the epoch, tells
+    of which generation every lane was at a time.
+    """
+
+    epoch: int = 0
+    """How many rotations there were."""
+    history: Mapping[Scope, tuple[int, ...]] = field(default_factory=dict)
+    """For each lane that was ever rotated, by which rotations, oldest first."""
+
+    def of(self, scope: Scope) -> tuple[int, ...]:
+        """Return all generations of a lane, oldest first."""
+        return (0, *self.history.get(scope, ()))
+
+    def current(self, scope: Scope) -> int:
+        """Return the generation that a lane's new records are wrapped to."""
+        return self.of(scope)[-1]
+
+    def rotated(self, scopes: Iterable[Scope]) -> Generations:
+        """Return what is after one rotation of these lanes."""
+        epoch = self.epoch + 1
+        changed = {scope: (*self.history.get(scope, ()), epoch) for scope in scopes}
+        return Generations(epoch, {**self.history, **changed})

@@ -2,13 +2,13 @@
 
 A header is random-looking to everybody without a locator key: even the public can't tell which envelope it
 belongs to, so two headers of one patient can't be linked. It never carries a content key.
-Follows docs/spec/formats.md (`panachain/header/1`, `panachain/envelope/1`) and design sections 3, 5 and 7.
+Follows docs/spec/formats.md (`panachain/header/2`, `panachain/envelope/2`) and design sections 3, 5 and 7.
 
-    header    = 0x01 ‖ 4 slots of 80 bytes ‖ sealed body
+    header    = 0x02 ‖ 4 slots of 80 bytes ‖ sealed body
     slot i    = AES-256-GCM(HKDF(hospital's locator key of lane i, brief ID i), header key ‖ envelope digest)
     body      = AES-256-GCM(header key, padded(signature (64) ‖ fields))
     fields    = dag-cbor list, in the order of `_FIELDS`
-    envelope  = 0x01 ‖ 4 wraps of the envelope key, one for each lane of the path
+    envelope  = 0x02 ‖ 4 wraps of the envelope key, one for each lane of the path
     inventory = stream(inventory key, padded dag-cbor list): type, size and digest of each of the envelope's contents
 
 Unused slots hold random bytes, unused wraps a wrap to nobody's key, so that nothing shows how many lanes a path has.
@@ -29,18 +29,21 @@ from panachain.model.scope import Category
 from panachain.storage import dagcbor
 from panachain.storage.cid import CID, RAW
 
-VERSION: Final = 1
+VERSION: Final = 2
 SLOTS: Final = 4
 """The longest path: all, category, category/year, emergency."""
 SLOT_SIZE: Final = 80
 """Bytes: 32 of key, 32 of digest, 16 of GCM tag."""
 BRIEF_SIZE: Final = 16
 """Bytes of a brief ID, design section 7."""
+BODY_SIZE: Final = 448
+"""Bytes of a padded body, unless it names several headers that it replaces or an unusual media type: so that a header's
+size tells neither whether its record is alone in its envelope nor whether it was re-wrapped."""
 MAX_HEADER: Final = 1 << 16
 """Bytes; larger headers are refused before any work is done."""
 _FIELDS: Final = (
     *("hospital", "patient", "category", "year", "type", "size", "digest", "at", "content", "index", "generation"),
-    *("commitment", "inventory", "head", "briefs"),
+    *("commitment", "inventory", "head", "briefs", "replaces", "epoch"),
 )
 """Of a header's body. Without their names, which would be the half of it."""
 ENVELOPE_SIZE: Final = 1 + SLOTS * umbral.WRAP_SIZE
@@ -74,6 +77,14 @@ class Header:
     """The content stream's header, 40 bytes, when parts of the content can be read by themselves; else empty."""
     signature: bytes
     """The hospital's, checked, 64 bytes."""
+    replaces: tuple[CID, ...] = ()
+    """The headers that this one stands for since the record was re-wrapped, oldest first."""
+    epoch: int = 0
+    """How many rotations the patient had made when the envelope was wrapped."""
+    brief_id: bytes = b""
+    """Under which the reader's lane finds it, 16 bytes."""
+    locator_key: bytes = field(default=b"", repr=False)
+    """The hospital's own locator key of that lane, 32 bytes."""
 
 
 def seal_envelope(envelope_key: bytes, lane_publics: Sequence[bytes]) -> bytes:
@@ -105,6 +116,8 @@ def seal_header(
     head: bytes,
     slots: Sequence[LaneSlot],
     signer: umbral.Signer,
+    replaces: Sequence[CID] = (),
+    epoch: int | None = None,
 ) -> bytes:
     """Return the header block of one record.
 
@@ -116,6 +129,8 @@ def seal_header(
         head: the content stream's header, or empty.
         slots: the lanes of the record's path, widest first.
         signer: the hospital's, whose public key stands in the ActorRegistry.
+        replaces: the headers of the same record before it was re-wrapped, oldest first.
+        epoch: of the envelope; None for that of the content, `info.generation`.
     """
     header_key = os.urandom(32)
     envelope_digest = CID.parse(info.envelope_cid).digest
@@ -143,10 +158,12 @@ def seal_header(
             inventory,
             head,
             b"".join(briefs),
+            list(replaces),
+            info.generation if epoch is None else epoch,
         ]
     )
     signature = signer.sign(_signed(fields, envelope_digest))
-    sealed_body = box.aead_one(header_key, padding.pad(signature + fields), labels.HEADER_BODY)
+    sealed_body = box.aead_one(header_key, padding.pad(signature + fields, BODY_SIZE), labels.HEADER_BODY)
     return bytes([VERSION]) + b"".join(sealed_slots) + sealed_body
 
 
@@ -169,7 +186,7 @@ def open_header(
     if not 1 + SLOTS * SLOT_SIZE < len(block) <= MAX_HEADER or block[0] != VERSION:
         raise IntegrityError(f"header {cid} of {len(block)} bytes isn't of version {VERSION}")
     wrap_index, header_key, envelope_digest = _open_slot(block, _slot_key(locator_key, brief_id), cid)
-    plain = padding.unpad(box.open_one(header_key, block[1 + SLOTS * SLOT_SIZE :], labels.HEADER_BODY))
+    plain = padding.unpad(box.open_one(header_key, block[1 + SLOTS * SLOT_SIZE :], labels.HEADER_BODY), BODY_SIZE)
     signature, encoded = plain[: umbral.SIGNATURE_SIZE], plain[umbral.SIGNATURE_SIZE :]
     umbral.verify(verifying_key, _signed(encoded, envelope_digest), signature)
     values = dagcbor.decode(encoded)
@@ -188,6 +205,10 @@ def open_header(
             inventory=None if body["inventory"] is None else _cid(body["inventory"]),
             head=body["head"],
             signature=signature,
+            replaces=tuple(_cid(one) for one in body["replaces"]),
+            epoch=body["epoch"],
+            brief_id=brief_id,
+            locator_key=locator_key,
         )
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as exc:
         raise IntegrityError(f"header {cid} lacks a field or has one of the wrong type") from exc
@@ -199,7 +220,7 @@ def _check_types(body: Mapping[str, Any]) -> None:
     Raises:
         TypeError: one is of another type, or a negative number.
     """
-    for name in ("year", "size", "at", "index", "generation"):
+    for name in ("year", "size", "at", "index", "generation", "epoch"):
         # A bool is an int in Python, but not here.
         if type(body[name]) is not int or body[name] < 0:
             raise TypeError(name)

@@ -50,6 +50,21 @@ CREATE TABLE IF NOT EXISTS record (
     source     BLOB NOT NULL,
     part       INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS moved (
+    header     TEXT PRIMARY KEY,    -- CID of a header that another one stands for since the record was re-wrapped
+    envelope   TEXT NOT NULL,       -- CID of its envelope
+    list       TEXT NOT NULL,       -- CID of the batch list that held both
+    sequence   INTEGER NOT NULL REFERENCES batch(sequence),  -- of the batch with the new header
+    deleted    INTEGER NOT NULL     -- whether the blocks were deleted
+);
+CREATE TABLE IF NOT EXISTS waiting (
+    patient  TEXT NOT NULL,
+    source   BLOB NOT NULL,
+    part     INTEGER NOT NULL,      -- a record that waits for a later round (records/jitter.py)
+    due      INTEGER NOT NULL,      -- Unix seconds from which it may go
+    latest   INTEGER NOT NULL,      -- and from which it must
+    PRIMARY KEY (patient, source, part)
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS record_source ON record (patient, source, part);
 CREATE TABLE IF NOT EXISTS counter (
     patient    TEXT NOT NULL,
@@ -88,11 +103,20 @@ class JournalRecord:
 
 @dataclass(frozen=True)
 class LaneCounters:
-    """The next counter of each lane of a patient, by scope."""
+    """The next counter of each lane of a patient, by scope and generation."""
 
     patient: Address
-    generation: int
-    following: Mapping[str, int]
+    following: Mapping[tuple[str, int], int]
+
+
+@dataclass(frozen=True)
+class MovedRecord:
+    """A record that was re-wrapped: its old header and envelope, which are deleted once the new one is on chain."""
+
+    old_header: str
+    old_envelope: str
+    record: JournalRecord
+    """Where it is found now."""
 
 
 class Journal:
@@ -136,12 +160,29 @@ class Journal:
         rows = self._db.execute("SELECT part FROM record WHERE patient = ? AND source = ?", (patient, source))
         return {part for (part,) in rows}
 
-    def counters(self, patient: Address, generation: int) -> dict[str, int]:
-        """Return the next counter of each of the patient's lanes that was used before."""
-        rows = self._db.execute(
-            "SELECT scope, next FROM counter WHERE patient = ? AND generation = ?", (patient, generation)
-        )
-        return dict(rows.fetchall())
+    def due(self, patient: Address, source: bytes, part: int, *, due: int, latest: int) -> tuple[int, int]:
+        """Return from when a record may and must be published: what was drawn for it first counts.
+
+        Args:
+            patient: whose record.
+            source: what identifies its source.
+            part: which of the source's records.
+            due: Unix seconds, for a record that is seen for the first time.
+            latest: the same.
+        """
+        with self._writing():
+            self._db.execute(
+                "INSERT OR IGNORE INTO waiting VALUES (?, ?, ?, ?, ?)", (patient, source, part, due, latest)
+            )
+        row = self._db.execute(
+            "SELECT due, latest FROM waiting WHERE patient = ? AND source = ? AND part = ?", (patient, source, part)
+        ).fetchone()
+        return int(row[0]), int(row[1])
+
+    def counters(self, patient: Address) -> dict[tuple[str, int], int]:
+        """Return the next counter of each of the patient's lanes that was used before, by scope and generation."""
+        rows = self._db.execute("SELECT scope, generation, next FROM counter WHERE patient = ?", (patient,))
+        return {(scope, generation): following for scope, generation, following in rows}
 
     def prepare(
         self,
@@ -152,6 +193,7 @@ class Journal:
         records: Sequence[JournalRecord],
         done: Iterable[tuple[Address, bytes]],
         counters: Iterable[LaneCounters],
+        moved: Sequence[MovedRecord] = (),
     ) -> Batch:
         """Write one batch with everything that it changes, before its transaction is signed.
 
@@ -162,24 +204,48 @@ class Journal:
             records: all of the batch.
             done: (patient, source) pairs whose last record is in this batch.
             counters: the next counters of the lanes that it used.
+            moved: records of earlier batches that got a new header in this one.
 
         Raises:
             DiskError: the disk refuses; the journal is as it was.
         """
         following = [
-            (lanes.patient, lanes.generation, scope, number)
+            (lanes.patient, generation, scope, number)
             for lanes in counters
-            for scope, number in lanes.following.items()
+            for (scope, generation), number in lanes.following.items()
         ]
         rows = [(r.header, r.patient, r.sequence, r.scope, r.generation, r.brief_id, r.source, r.part) for r in records]
         with self._writing():
             self._db.execute(
-                "INSERT INTO batch VALUES (?, ?, ?, ?, NULL, NULL)", (sequence, manifest, list_cid, len(records))
+                "INSERT INTO batch VALUES (?, ?, ?, ?, NULL, NULL)",
+                (sequence, manifest, list_cid, len(records) + len(moved)),
             )
+            for one in moved:
+                self._move(one, sequence)
             self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
             self._db.executemany("INSERT OR IGNORE INTO source VALUES (?, ?)", list(done))
             self._db.executemany("INSERT OR REPLACE INTO counter VALUES (?, ?, ?, ?)", following)
-        return Batch(sequence, manifest, len(records), None, None)
+        return Batch(sequence, manifest, len(records) + len(moved), None, None)
+
+    def has(self, header: str) -> bool:
+        """Tell whether this is the present header of one of the records."""
+        return self._db.execute("SELECT 1 FROM record WHERE header = ?", (header,)).fetchone() is not None
+
+    def deletable(self) -> list[tuple[str, str, str]]:
+        """Return header, envelope and batch list of each record that a mined batch gave a new header."""
+        rows = self._db.execute(
+            "SELECT m.header, m.envelope, m.list FROM moved m JOIN batch b USING (sequence)"
+            " WHERE NOT m.deleted AND b.block IS NOT NULL ORDER BY m.rowid"
+        )
+        return rows.fetchall()
+
+    def deleted(self, headers: Iterable[str], lists: Mapping[str, str]) -> None:
+        """Note that old headers and their envelopes are gone, and which lists stand for those that held them."""
+        with self._writing():
+            self._db.executemany("UPDATE moved SET deleted = 1 WHERE header = ?", [(header,) for header in headers])
+            for old, new in lists.items():
+                self._db.execute("UPDATE batch SET list = ? WHERE list = ?", (new, old))
+                self._db.execute("UPDATE moved SET list = ? WHERE list = ?", (new, old))
 
     def finish_sources(self, done: Iterable[tuple[Address, bytes]]) -> None:
         """Note sources of which every record was in earlier batches."""
@@ -226,6 +292,19 @@ class Journal:
         )
         for row in rows:
             yield JournalRecord(*row)
+
+    def _move(self, one: MovedRecord, sequence: int) -> None:
+        row = self._db.execute(
+            "SELECT b.list FROM record r JOIN batch b USING (sequence) WHERE r.header = ?", (one.old_header,)
+        ).fetchone()
+        new = one.record
+        self._db.execute(
+            "INSERT INTO moved VALUES (?, ?, ?, ?, 0)", (one.old_header, one.old_envelope, row[0], sequence)
+        )
+        self._db.execute(
+            "UPDATE record SET header = ?, sequence = ?, scope = ?, generation = ?, brief_id = ? WHERE header = ?",
+            (new.header, sequence, new.scope, new.generation, new.brief_id, one.old_header),
+        )
 
     def _batches(self, condition: str, values: tuple[int, ...]) -> list[Batch]:
         # The conditions are the two fixed ones above.

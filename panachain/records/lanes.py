@@ -1,20 +1,24 @@
 """Pairings: the public lane keys and locator keys that let one hospital publish to one patient's lanes.
 
 A pairing lets a hospital write and find its own records again; with it nobody opens anything.
-Follows docs/spec/formats.md (`panachain/pairing/1`) and design sections 2 and 3.
+Follows docs/spec/formats.md (`panachain/pairing/2`) and design sections 2 and 3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from panachain.crypto import box, keys, labels, umbral
-from panachain.errors import IntegrityError
+from panachain.errors import IntegrityError, UsageError
 from panachain.model.actors import Address
-from panachain.model.scope import FIRST_YEAR, UNDATED, Category, Scope, path_of
+from panachain.model.scope import FIRST_YEAR, UNDATED, Category, Generations, Scope, path_of
 from panachain.storage import dagcbor
+from panachain.storage.cid import CID
+
+FIRST: Final = Generations()
+"""Of a patient who never rotated a lane."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +29,22 @@ class HospitalLane:
     """The lane's Umbral public key, 33 bytes."""
     locator_key: bytes = field(repr=False)
     """This hospital's own locator key of the lane, 32 bytes."""
+    generation: int = 0
+    """Number of the rotation that began the lane."""
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """All lanes of one patient and generation, for one hospital."""
+    """All lanes of one patient, each at its present generation, for one hospital."""
 
     patient: Address
     hospital: Address
-    generation: int
+    generations: Generations
     last_year: int
     """The last year that has lanes; a record of a later year needs a new pairing."""
     lanes: Mapping[Scope, HospitalLane] = field(repr=False)
+    orders: tuple[CID, ...] = ()
+    """What the patient asks the hospital to move to new lanes (records/rewrap.py), oldest first."""
 
     def path(self, category: Category, year: int) -> list[tuple[Scope, HospitalLane]]:
         """Return the lanes of a record's path, widest first.
@@ -53,66 +61,98 @@ class Pairing:
 
 
 _CONTEXT: Final = labels.PAIRING
+_VERSION: Final = 2
 
 
-def make_pairing(seed: keys.Seed, *, patient: Address, hospital: Address, generation: int, last_year: int) -> Pairing:
+def make_pairing(
+    seed: keys.Seed,
+    *,
+    patient: Address,
+    hospital: Address,
+    last_year: int,
+    generations: Generations = FIRST,
+    orders: Sequence[CID] = (),
+) -> Pairing:
     """Derive the pairing of one hospital from the patient's seed."""
-    lanes = {
-        scope: HospitalLane(
-            public=seed.lane(scope, generation).public,
-            locator_key=keys.hospital_key(seed.locator_key(scope, generation), hospital),
-        )
-        for scope in _scopes(last_year)
-    }
-    return Pairing(patient, hospital, generation, last_year, lanes)
+
+    def lane(scope: Scope) -> HospitalLane:
+        generation = generations.current(scope)
+        locator_key = keys.hospital_key(seed.locator_key(scope, generation), hospital)
+        return HospitalLane(seed.lane(scope, generation).public, locator_key, generation)
+
+    lanes = {scope: lane(scope) for scope in _scopes(last_year)}
+    return Pairing(patient, hospital, generations, last_year, lanes, tuple(orders))
 
 
-def seal_pairing(pairing: Pairing, *, receiving_key: bytes, signer: umbral.Signer) -> bytes:
-    """Return the pairing, signed by the patient and sealed to the hospital: one block for the store."""
+def seal_pairing(pairing: Pairing, *, receiving_key: bytes, patient_key: bytes, signer: umbral.Signer) -> bytes:
+    """Return the pairing, signed by the patient, sealed to the hospital and to himself: one block for the store.
+
+    The patient's own wrap is how he learns from the seed alone which generation each lane is at.
+    """
     body = dagcbor.encode(
         {
-            "v": 1,
+            "v": _VERSION,
             "patient": bytes.fromhex(pairing.patient[2:]),
             "hospital": bytes.fromhex(pairing.hospital[2:]),
-            "generation": pairing.generation,
+            "epoch": pairing.generations.epoch,
+            "rotated": {scope.text: list(past) for scope, past in pairing.generations.history.items()},
             "last_year": pairing.last_year,
             # In the canonical order of the scopes, so that their names needn't be repeated 2,000 times.
             "lanes": b"".join(lane.public + lane.locator_key for lane in pairing.lanes.values()),
+            "orders": list(pairing.orders),
         }
     )
-    return box.seal_to(receiving_key, signer.sign(_CONTEXT + body) + body, _CONTEXT)
+    return box.seal_to_each([receiving_key, patient_key], signer.sign(_CONTEXT + body) + body, _CONTEXT)
 
 
 def open_pairing(
     blob: bytes, *, secret: umbral.SecretKey, hospital: Address, patient: Address, verifying_key: bytes
 ) -> Pairing:
-    """Open and check a pairing.
+    """Open and check a pairing, as its hospital or as its patient.
 
     Raises:
         IntegrityError: it doesn't open, isn't the patient's, or isn't for this hospital.
     """
-    plain = box.open_box(secret, blob, _CONTEXT)
+    plain = box.open_shared(secret, blob, _CONTEXT, readers=2)
     signature, body = plain[:64], plain[64:]
     umbral.verify(verifying_key, _CONTEXT + body, signature)
     fields = dagcbor.decode(body)
     try:
         if (fields["v"], fields["patient"], fields["hospital"]) != (
-            1,
+            _VERSION,
             bytes.fromhex(patient[2:]),
             bytes.fromhex(hospital[2:]),
         ):
             raise IntegrityError("the pairing names another version, patient or hospital")
-        lanes = _PackedLanes(fields["lanes"], fields["last_year"])
-        return Pairing(patient, hospital, fields["generation"], fields["last_year"], lanes)
-    except (KeyError, TypeError) as exc:
+        generations = _generations(fields["epoch"], fields["rotated"])
+        lanes = _PackedLanes(fields["lanes"], fields["last_year"], generations)
+        if not all(isinstance(order, CID) for order in fields["orders"]):
+            raise TypeError("orders")
+        return Pairing(patient, hospital, generations, fields["last_year"], lanes, tuple(fields["orders"]))
+    except (KeyError, TypeError, AttributeError, UsageError) as exc:
         raise IntegrityError("the pairing lacks a field or has one of the wrong type") from exc
+
+
+def _generations(epoch: Any, rotated: Any) -> Generations:
+    """Return the generations that a pairing states.
+
+    Raises:
+        IntegrityError: a lane's rotations don't grow, or reach beyond the epoch.
+    """
+    history = {Scope.parse(text): tuple(past) for text, past in rotated.items()}
+    for past in history.values():
+        grows = all(type(number) is int for number in past) and list(past) == sorted(set(past))
+        if not past or not grows or past[0] < 1 or past[-1] > epoch:
+            raise IntegrityError("the pairing's generations don't fit its epoch")
+    return Generations(epoch, history)
 
 
 class _PackedLanes(Mapping[Scope, HospitalLane]):
     """The lanes of a pairing as they lie in it: an upload needs a few of 2,000."""
 
-    def __init__(self, packed: bytes, last_year: int) -> None:
+    def __init__(self, packed: bytes, last_year: int, generations: Generations) -> None:
         years = _years(last_year)
+        self._generations = generations
         self._each = 2 + len(years)
         self._last_year = last_year
         self._packed = packed
@@ -121,7 +161,8 @@ class _PackedLanes(Mapping[Scope, HospitalLane]):
 
     def __getitem__(self, scope: Scope) -> HospitalLane:
         start = 65 * self._position(scope)
-        return HospitalLane(self._packed[start : start + 33], self._packed[start + 33 : start + 65])
+        public, locator_key = self._packed[start : start + 33], self._packed[start + 33 : start + 65]
+        return HospitalLane(public, locator_key, self._generations.current(scope))
 
     def __iter__(self) -> Iterator[Scope]:
         return _scopes(self._last_year)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from panachain.crypto import commit, keys
-from panachain.errors import IntegrityError
+from panachain.errors import BlockNotFoundError, IntegrityError
 from panachain.model.actors import Address
 from panachain.records import header, inventory
 from panachain.records.content import Content, content_context
@@ -52,16 +52,65 @@ def open_manifests(store: BlobStore, heads: HospitalHeads) -> list[Manifest]:
 
 def locate(
     store: BlobStore, heads: HospitalHeads, manifests: Sequence[Manifest], locator_key: bytes
-) -> Iterator[header.Header]:
-    """Yield every record of one lane at one hospital, oldest first.
+) -> list[header.Header]:
+    """Return every record of one lane at one hospital, oldest first; see `locate_all`."""
+    return locate_all(store, heads, manifests, [locator_key])[0]
+
+
+def locate_all(
+    store: BlobStore, heads: HospitalHeads, manifests: Sequence[Manifest], locator_keys: Sequence[bytes]
+) -> list[list[header.Header]]:
+    """Return every record of some lanes at one hospital, for each lane oldest first.
+
+    A record that was re-wrapped is there once, by its newest header; the old one may be gone.
 
     Args:
         store: where the blocks are fetched; each is checked against its CID.
         heads: the hospital, as the chain tells it.
         manifests: from `open_manifests`.
-        locator_key: the lane's locator key (not the hospital's own), 32 bytes.
+        locator_keys: the lanes' locator keys (not the hospital's own), 32 bytes each.
+
+    Raises:
+        BlockNotFoundError: a header is gone, and none of these lanes finds one that stands for it.
     """
+    lanes: list[list[header.Header]] = []
+    missing: dict[CID, BlockNotFoundError] = {}
+    for locator_key in locator_keys:
+        own_key = keys.hospital_key(locator_key, heads.hospital)
+        lane = []
+        for brief_id, cid in _rows(manifests, own_key):
+            try:
+                block = store.get_block(cid)
+            except BlockNotFoundError as exc:
+                missing[cid] = exc
+                continue
+            lane.append(
+                header.open_header(
+                    block,
+                    cid=cid,
+                    hospital=heads.hospital,
+                    locator_key=own_key,
+                    brief_id=brief_id,
+                    verifying_key=heads.verifying_key,
+                )
+            )
+        lanes.append(lane)
+    replaced = {cid for lane in lanes for found in lane for cid in found.replaces}
+    for cid, error in missing.items():
+        if cid not in replaced:
+            raise error
+    gone = {str(cid) for cid in replaced}
+    return [[found for found in lane if found.info.header_cid not in gone] for lane in lanes]
+
+
+def remaining(store: BlobStore, heads: HospitalHeads, manifests: Sequence[Manifest], locator_key: bytes) -> list[CID]:
+    """Return the headers of one lane at one hospital that the store still has: what a re-wrapping didn't take away."""
     own_key = keys.hospital_key(locator_key, heads.hospital)
+    return [cid for _, cid in _rows(manifests, own_key) if store.has_block(cid)]
+
+
+def _rows(manifests: Sequence[Manifest], own_key: bytes) -> Iterator[tuple[bytes, CID]]:
+    """Yield brief ID and header of each of a lane's records, until a brief ID is proven absent."""
     counter = 0
     for manifest in manifests:
         # A lane's counters grow in the order of publication, so each manifest holds a run of them.
@@ -70,14 +119,7 @@ def locate(
             cid = manifest.lookup(brief_id)
             if cid is None:
                 break
-            yield header.open_header(
-                store.get_block(cid),
-                cid=cid,
-                hospital=heads.hospital,
-                locator_key=own_key,
-                brief_id=brief_id,
-                verifying_key=heads.verifying_key,
-            )
+            yield brief_id, cid
             counter += 1
 
 

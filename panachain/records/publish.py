@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Final
 
 from panachain.crypto import commit, keys, umbral
@@ -21,7 +22,7 @@ from panachain.model.records import PlainRecord, RecordInfo
 from panachain.model.scope import Category, Scope
 from panachain.records import header, inventory, manifest
 from panachain.records.content import Sealed, content_context, seal_content
-from panachain.records.journal import JournalRecord, LaneCounters
+from panachain.records.journal import JournalRecord, LaneCounters, MovedRecord
 from panachain.records.lanes import HospitalLane, Pairing
 from panachain.storage import dagcbor, unixfs
 from panachain.storage.blocks import BlobStore
@@ -64,6 +65,8 @@ class PreparedBatch:
     journal_records: tuple[JournalRecord, ...]
     counters: tuple[LaneCounters, ...]
     """The next counter of each lane that was used."""
+    moved: tuple[MovedRecord, ...] = ()
+    """Records of earlier batches that got a new header in this one."""
 
 
 @dataclass
@@ -120,7 +123,9 @@ class BatchBuilder:
         self._previous = previous
         self._at = at
         self._groups: dict[tuple[Address, Category, int], _Group] = {}
-        self._counters: dict[tuple[Address, int], dict[str, int]] = {}
+        self._counters: dict[Address, dict[tuple[str, int], int]] = {}
+        self._rows: dict[bytes, CID] = {}
+        self._moved: list[MovedRecord] = []
         self._blocks: list[tuple[CID, bytes]] = []
         self._held = 0
         self._cids: list[CID] = []
@@ -140,13 +145,13 @@ class BatchBuilder:
         """Whether the next record belongs into another batch."""
         return self.count >= MAX_RECORDS or self.plain_bytes >= MAX_BYTES
 
-    def add(self, record: PlainRecord, pairing: Pairing, counters: Mapping[str, int]) -> None:
+    def add(self, record: PlainRecord, pairing: Pairing, counters: Mapping[tuple[str, int], int]) -> None:
         """Seal a record and store its content.
 
         Args:
             record: what to publish.
             pairing: its patient's lanes, as this hospital knows them.
-            counters: the next counter of each of these lanes, by scope; read once for each patient.
+            counters: the next counter of each of these lanes, by scope and generation; read once for each patient.
 
         Raises:
             InputError: its file can't be read, or changed.
@@ -156,11 +161,11 @@ class BatchBuilder:
         if key not in self._groups:
             path = pairing.path(record.category, record.year)
             self._groups[key] = _Group(pairing, record.category, record.year, path)
-            self._counters.setdefault((pairing.patient, pairing.generation), dict(counters))
+            self._counters.setdefault(pairing.patient, dict(counters))
         group = self._groups[key]
         # 2. Compress, pad, seal, store.
         index = len(group.entries)
-        context = content_context(generation=pairing.generation, index=index)
+        context = content_context(generation=pairing.generations.epoch, index=index)
         content_key = commit.content_key(group.key, index)
         entry = _Entry(record.media_type, record.size, record.source, record.part)
         group.entries.append(entry)
@@ -172,6 +177,42 @@ class BatchBuilder:
         self.plain_bytes += record.size
         self._settle_all(_WAITING)
 
+    def move(
+        self, old: header.Header, envelope: bytes, pairing: Pairing, counters: Mapping[tuple[str, int], int]
+    ) -> None:
+        """Give a record of an earlier batch a new header, for an envelope that its patient wrapped anew.
+
+        Args:
+            old: its present header.
+            envelope: the new envelope block.
+            pairing: the patient's lanes as they are now.
+            counters: as for `add`.
+        """
+        following = self._counters.setdefault(pairing.patient, dict(counters))
+        envelope_cid = self._put(CID.of(RAW, envelope), envelope)
+        path = pairing.path(old.info.category, old.info.year)
+        slots = _slots(path, following)
+        info = replace(old.info, header_cid="", envelope_cid=str(envelope_cid))
+        old_cid = CID.parse(old.info.header_cid)
+        block = header.seal_header(
+            info,
+            patient=old.patient,
+            commitment=old.commitment,
+            inventory=old.inventory,
+            head=old.head,
+            slots=slots,
+            signer=self._signer,
+            replaces=[*old.replaces, old_cid],
+            epoch=pairing.generations.epoch,
+        )
+        header_cid = self._put(CID.of(RAW, block), block)
+        self._rows.update(_header_rows(slots, header_cid))
+        # Content and inventory stay where they are; listed again, so that the list is like that of any batch.
+        self._cids += [old.content, *([old.inventory] if old.inventory else [])]
+        entry = _journal_record(header_cid, pairing.patient, self._sequence, path, slots, b"", 0)
+        self._moved.append(MovedRecord(str(old_cid), old.info.envelope_cid, entry))
+        self.count += 1
+
     def finish(self) -> PreparedBatch:
         """Write headers, inventories, envelopes and the manifest, and return the batch.
 
@@ -181,7 +222,7 @@ class BatchBuilder:
         if not self.count:
             raise UsageError("a batch needs a record")
         self._settle_all(0)
-        rows: dict[bytes, CID] = {}
+        rows = self._rows
         published: list[PublishedRecord] = []
         journal_records: list[JournalRecord] = []
         for group in self._groups.values():
@@ -193,10 +234,10 @@ class BatchBuilder:
         list_cid = self._put_list()
         self._flush()
         self._store.pin(list_cid)
-        counters = tuple(
-            LaneCounters(patient, generation, following) for (patient, generation), following in self._counters.items()
+        counters = tuple(LaneCounters(patient, following) for patient, following in self._counters.items())
+        return PreparedBatch(
+            root, list_cid, self._sequence, tuple(published), tuple(journal_records), counters, tuple(self._moved)
         )
-        return PreparedBatch(root, list_cid, self._sequence, tuple(published), tuple(journal_records), counters)
 
     def _finish_group(
         self,
@@ -215,10 +256,10 @@ class BatchBuilder:
         # One record is its own inventory: its signed header says that there is no other.
         inventory_cid = unixfs.build(inventory.seal(items, group.key), self._put) if len(items) > 1 else None
         commitment = commit.key_commitment(group.key)
-        counters = self._counters[pairing.patient, pairing.generation]
+        counters = self._counters[pairing.patient]
         for index, (entry, sealed) in enumerate(contents):
             # 5. The header of each record, under one fresh brief ID for each lane.
-            slots = [header.LaneSlot(lane.locator_key, _next(scope, lane, counters)) for scope, lane in group.path]
+            slots = _slots(group.path, counters)
             info = RecordInfo(
                 hospital=self._hospital,
                 category=group.category,
@@ -231,7 +272,7 @@ class BatchBuilder:
                 content_cid=str(sealed.cid),
                 envelope_cid=str(envelope_cid),
                 content_index=index,
-                generation=pairing.generation,
+                generation=pairing.generations.epoch,
             )
             block = header.seal_header(
                 info,
@@ -243,20 +284,11 @@ class BatchBuilder:
                 signer=self._signer,
             )
             header_cid = self._put(CID.of(RAW, block), block)
-            rows.update((slot.brief_id, header_cid) for slot in slots)
+            rows.update(_header_rows(slots, header_cid))
             published.append(PublishedRecord(info.with_header(str(header_cid)), pairing.patient, sealed.size))
-            # The category/year lane: every path has one, and it is the narrowest.
-            position = next(i for i, (scope, _) in enumerate(group.path) if "/" in scope.text)
             journal_records.append(
-                JournalRecord(
-                    header=str(header_cid),
-                    patient=pairing.patient,
-                    sequence=self._sequence,
-                    scope=group.path[position][0].text,
-                    generation=pairing.generation,
-                    brief_id=slots[position].brief_id,
-                    source=entry.source,
-                    part=entry.part,
+                _journal_record(
+                    header_cid, pairing.patient, self._sequence, group.path, slots, entry.source, entry.part
                 )
             )
 
@@ -285,24 +317,80 @@ class BatchBuilder:
         return cid
 
     def _flush(self) -> None:
-        self._store.put_blocks(self._blocks)
+        # Sorted: the order of arrival mustn't tell which header belongs to which envelope.
+        self._store.put_blocks(sorted(self._blocks, key=itemgetter(0)))
         self._blocks, self._held = [], 0
 
     def _put_list(self) -> CID:
-        # Sorted: the list mustn't tell which content belongs to which header.
-        cids = sorted(set(self._cids))
-        parts = [
-            self._put_node({"v": 1, "blocks": cids[start : start + LIST_LINKS]})
-            for start in range(0, len(cids), LIST_LINKS)
-        ]
-        return parts[0] if len(parts) == 1 else self._put_node({"v": 1, "parts": parts})
-
-    def _put_node(self, node: dict[str, object]) -> CID:
-        data = dagcbor.encode(node)
-        return self._put(CID.of(DAG_CBOR, data), data)
+        root, blocks = _list_blocks(self._cids)
+        for cid, data in blocks:
+            self._put(cid, data)
+        return root
 
 
-def _next(scope: Scope, lane: HospitalLane, counters: dict[str, int]) -> bytes:
-    counter = counters.get(scope.text, 0)
-    counters[scope.text] = counter + 1
+def listed(store: BlobStore, list_cid: CID) -> list[CID]:
+    """Return the blocks that a batch list names."""
+    node = dagcbor.decode(store.get_block(list_cid))
+    if "blocks" in node:
+        return list(node["blocks"])
+    return [cid for part in node["parts"] for cid in listed(store, part)]
+
+
+def shorten_list(store: BlobStore, list_cid: CID, without: set[CID]) -> CID:
+    """Store and pin a batch list that lacks some blocks, so that nothing keeps them any more, and return its CID."""
+    root, blocks = _list_blocks([cid for cid in listed(store, list_cid) if cid not in without])
+    store.put_blocks(blocks)
+    store.pin(root)
+    return root
+
+
+def _list_blocks(cids: Iterable[CID]) -> tuple[CID, list[tuple[CID, bytes]]]:
+    # Sorted: the list mustn't tell which content belongs to which header.
+    ordered = sorted(set(cids))
+    nodes = [
+        _node({"v": 1, "blocks": ordered[start : start + LIST_LINKS]}) for start in range(0, len(ordered), LIST_LINKS)
+    ]
+    if len(nodes) > 1:
+        nodes.append(_node({"v": 1, "parts": [cid for cid, _ in nodes]}))
+    return nodes[-1][0], nodes
+
+
+def _node(fields: dict[str, object]) -> tuple[CID, bytes]:
+    data = dagcbor.encode(fields)
+    return CID.of(DAG_CBOR, data), data
+
+
+def _slots(path: Sequence[tuple[Scope, HospitalLane]], counters: dict[tuple[str, int], int]) -> list[header.LaneSlot]:
+    """Return one fresh brief ID for each lane of a path."""
+    return [header.LaneSlot(lane.locator_key, _next(scope, lane, counters)) for scope, lane in path]
+
+
+def _header_rows(slots: Sequence[header.LaneSlot], header_cid: CID) -> Iterator[tuple[bytes, CID]]:
+    """Yield a header's rows of the manifest: always as many, since a restricted category has a shorter path."""
+    for slot in slots:
+        yield slot.brief_id, header_cid
+    for _ in range(header.SLOTS - len(slots)):
+        yield os.urandom(header.BRIEF_SIZE), header_cid
+
+
+def _next(scope: Scope, lane: HospitalLane, counters: dict[tuple[str, int], int]) -> bytes:
+    key = scope.text, lane.generation
+    counter = counters.get(key, 0)
+    counters[key] = counter + 1
     return keys.brief_id(lane.locator_key, counter)
+
+
+def _journal_record(
+    header_cid: CID,
+    patient: Address,
+    sequence: int,
+    path: Sequence[tuple[Scope, HospitalLane]],
+    slots: Sequence[header.LaneSlot],
+    source: bytes,
+    part: int,
+) -> JournalRecord:
+    # The category/year lane: every path has one, and it is the narrowest.
+    position = next(place for place, (scope, _) in enumerate(path) if "/" in scope.text)
+    scope, lane = path[position]
+    brief_id = slots[position].brief_id
+    return JournalRecord(str(header_cid), patient, sequence, scope.text, lane.generation, brief_id, source, part)

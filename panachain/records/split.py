@@ -160,7 +160,8 @@ def category_of(resource: dict[str, Any], compact: bytes | None = None) -> Categ
         resource: as `canonical.read` or `parse` returns it.
         compact: JSON without blanks in which the resource stands, from `canonical.read`; saves most of the work.
     """
-    if "meta" in resource and (label := _label(resource)) is not None:
+    label = _label(resource) if "meta" in resource else None
+    if label in RESTRICTED:
         return label
     # The text may name more codes than the resource has, never fewer: only a hit is worth the walk.
     if compact is None or not _SENSITIVE.isdisjoint(_CODE.findall(compact)):
@@ -169,6 +170,8 @@ def category_of(resource: dict[str, Any], compact: bytes | None = None) -> Categ
                 return SENSITIVE[code]
     if "meta" in resource and not CONFIDENTIAL.isdisjoint(_label_codes(resource)):
         return RESTRICTED_DEFAULT
+    if label is not None:
+        return label
     kind = resource.get("resourceType")
     if kind in ("Observation", "DiagnosticReport"):
         for concept in _list(resource.get("category")):
@@ -424,8 +427,9 @@ def _string(text: bytes | None) -> str | None:
 
 
 def _label(resource: dict[str, Any]) -> Category | None:
-    labels = (BY_LABEL.get(code) for code in _label_codes(resource))
-    return next((label for label in labels if label is not None), None)
+    """Return the category that the security labels name: a restricted one before any other."""
+    labels = [BY_LABEL[code] for code in _label_codes(resource) if code in BY_LABEL]
+    return next((label for label in labels if label in RESTRICTED), next(iter(labels), None))
 
 
 def _label_codes(resource: dict[str, Any]) -> list[str]:

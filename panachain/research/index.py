@@ -18,24 +18,25 @@ from panachain.chain.mainchain import Mainchain
 from panachain.errors import DiskError, UsageError
 from panachain.model.policy import PolicyStatus
 
-VERSION: Final = 1
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS block (number INTEGER PRIMARY KEY, hash TEXT NOT NULL, time INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS storage (
+VERSION: Final = 2
+"""Of the tables; an index of another version is made anew."""
+_META: Final = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)"
+_TABLES: Final = {
+    "block": "number INTEGER PRIMARY KEY, hash TEXT NOT NULL, time INTEGER NOT NULL",
+    "storage": """
     block INTEGER, log INTEGER, tx TEXT, hospital TEXT, sequence INTEGER, manifest TEXT, count INTEGER, previous TEXT,
     PRIMARY KEY (block, log)
-);
-CREATE TABLE IF NOT EXISTS policy (
+""",
+    "policy": """
     block INTEGER, log INTEGER, tx TEXT, kind TEXT, policy_id TEXT, starts_at INTEGER, expires_at INTEGER,
-    terms TEXT, purposes INTEGER, categories INTEGER, data_use INTEGER, study TEXT,
+    terms TEXT, view_tag INTEGER, announcement TEXT,
+    purposes INTEGER, categories INTEGER, data_use INTEGER, study TEXT,
     PRIMARY KEY (block, log)
-);
-CREATE INDEX IF NOT EXISTS policy_by_id ON policy (policy_id, kind);
-"""
+""",
+}
 _POLICIES: Final = """
-SELECT g.policy_id, g.block, g.log, g.tx, b.time AS granted_at, g.starts_at, g.expires_at, g.terms, g.purposes,
-       g.categories, g.data_use, g.study, r.block AS revoked_block,
+SELECT g.policy_id, g.block, g.log, g.tx, b.time AS granted_at, g.starts_at, g.expires_at, g.terms, g.view_tag,
+       g.announcement, g.purposes, g.categories, g.data_use, g.study, r.block AS revoked_block,
        CASE WHEN r.block IS NOT NULL THEN 'revoked' WHEN :time < g.starts_at THEN 'not_yet'
             WHEN :time < g.expires_at THEN 'active' ELSE 'expired' END AS status
 FROM policy g JOIN block b ON b.number = g.block
@@ -89,8 +90,7 @@ class Index:
             self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
             os.chmod(path, 0o600)
             self._db.row_factory = sqlite3.Row
-            self._db.executescript(_SCHEMA)
-            self._check_chain()
+            self._prepare()
         except (OSError, sqlite3.Error) as exc:
             raise DiskError(f"the index {path} can't be opened: {exc}", hint="delete it: it is made anew") from exc
 
@@ -182,14 +182,23 @@ class Index:
         }
         return QueryResult(kind, rows, provenance)
 
-    def _check_chain(self) -> None:
-        """Forget everything when the index was made for another chain or by another version."""
+    def _prepare(self) -> None:
+        """Make the tables, anew when the index was made for another chain or by another version."""
+        # In one transaction: who opens the same file at the same time finds all tables or none.
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(_META)
+            self._renew()
+
+    def _renew(self) -> None:
         wanted = f"{VERSION}/{self._mainchain.chain_id}/{self._mainchain.addresses['PolicyRegistry']}"
         row = self._db.execute("SELECT value FROM meta WHERE name = 'chain'").fetchone()
         if row is not None and row[0] == wanted:
             return
-        for table in ("storage", "policy", "block"):
-            self._db.execute(f"DELETE FROM {table}")
+        for table, columns in _TABLES.items():
+            self._db.execute(f"DROP TABLE IF EXISTS {table}")
+            self._db.execute(f"CREATE TABLE {table} ({columns})")
+        self._db.execute("CREATE INDEX policy_by_id ON policy (policy_id, kind)")
         self._db.execute("INSERT OR REPLACE INTO meta VALUES ('chain', ?)", (wanted,))
 
     def _last_common_block(self) -> int:
@@ -217,6 +226,7 @@ class Index:
             [
                 (
                     *(e.block, e.index, e.tx_hash, e.kind, e.policy_id, e.starts_at, e.expires_at, e.terms.hex()),
+                    *(e.view_tag, e.announcement.hex()),
                     *(e.disclosure.purposes, e.disclosure.categories, e.disclosure.data_use, e.disclosure.study or ""),
                 )
                 for e in policies

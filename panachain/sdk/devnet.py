@@ -1,11 +1,12 @@
-"""The devnet: two local chains, a store and some proxies on this machine, with one registrar.
+"""The devnet: two local chains, the sidechain's gate, a store and some proxies on this machine, with one registrar.
 
 Never binds beyond loopback. Processes are started here and ended here, by their own process IDs.
 Follows design section 9 (embedded by default) and docs/spec/network.md.
 
     HOME/network.json              the network, as `Network.open` reads it
-    HOME/devnet/processes.json     what runs
-    HOME/devnet/mainchain, sidechain, proxy-N
+    HOME/devnet/processes.json     what runs, and the sidechain's own URL, which nobody but the gate needs
+    HOME/devnet/node.key           the account by which this home passes the gate
+    HOME/devnet/mainchain, sidechain, gate, proxy-N
 """
 
 from __future__ import annotations
@@ -17,17 +18,27 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from panachain.chain import anvil
+from panachain.chain.access import read_key, sidechain_rpc
 from panachain.chain.deploy import Governance, deploy
 from panachain.chain.evm import Account
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
 from panachain.crypto import keys, keystore
-from panachain.errors import ConfigurationError, PanaChainError, UsageError
+from panachain.errors import (
+    ChainUnavailableError,
+    ConfigurationError,
+    NodeRefusedError,
+    PanaChainError,
+    UsageError,
+)
 from panachain.model.actors import Actor, Role, Status
 from panachain.sdk.profiles import (
     create_profile,
@@ -43,7 +54,8 @@ SIDECHAIN_ID: Final = 31_338
 REGISTRAR: Final = "registrar"
 """Name of the registrar's profile."""
 _PROXY_TIMEOUT: Final = 30.0
-"""Seconds that a proxy gets to answer after its start."""
+"""Seconds that a proxy or the gate gets to answer after its start."""
+_NODE_KEY: Final = "devnet/node.key"
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,8 @@ class DevnetStatus:
     ipfs: str
     proxies: tuple[dict[str, Any], ...]
     threshold: int
+    gate: bool = False
+    """Whether the sidechain's gate runs; `sidechain` is its URL."""
 
     def to_json(self) -> dict[str, object]:
         """Return the status as JSON, schema `panachain/devnet/1`."""
@@ -67,6 +81,7 @@ class DevnetStatus:
             "ipfs": self.ipfs,
             "proxies": list(self.proxies),
             "threshold": self.threshold,
+            "gate": self.gate,
         }
 
 
@@ -100,10 +115,11 @@ class Devnet:
         if not 2 <= threshold <= proxies:
             raise UsageError(f"threshold {threshold} doesn't fit {proxies} proxies: 2 <= threshold <= proxies")
         folder = home / "devnet"
-        if _running(folder):
-            if not fresh:
-                return Devnet.status(home)
-            Devnet.down(home)
+        if _running(folder) and not fresh:
+            return Devnet.status(home)
+        if (folder / "processes.json").is_file():
+            # What is left of it: a second process on one state would spoil it.
+            _stop(folder)
         if fresh:
             shutil.rmtree(folder, ignore_errors=True)
             shutil.rmtree(home / "profiles" / REGISTRAR, ignore_errors=True)
@@ -112,17 +128,11 @@ class Devnet:
         make_private_folder(folder)
         started: list[int] = []
         try:
-            main = anvil.start(folder / "mainchain", chain_id=MAINCHAIN_ID, free=False)
-            started.append(main.pid)
-            side = anvil.start(folder / "sidechain", chain_id=SIDECHAIN_ID, free=True)
-            started.append(side.pid)
-            network = _network_file(home, main.url, side.url, threshold, ipfs, passphrase)
-            running = _start_proxies(home, network, proxies, passphrase, started)
+            state = _start(home, proxies, threshold, ipfs, passphrase, started)
         except BaseException:
             for pid in reversed(started):
                 anvil.stop(pid)
             raise
-        state = {"schema": "panachain/processes/1", "mainchain": main.pid, "sidechain": side.pid, "proxies": running}
         write_private(folder / "processes.json", json.dumps(state, indent=1).encode())
         return Devnet.status(home)
 
@@ -145,6 +155,7 @@ class Devnet:
             ipfs=network["ipfs"]["kind"],
             proxies=proxies,
             threshold=network["threshold"],
+            gate=state is not None and anvil.is_running(state["gate"]),
         )
 
     @staticmethod
@@ -154,28 +165,71 @@ class Devnet:
         Raises:
             ConfigurationError: there is no devnet in this home.
         """
-        path = home / "devnet" / "processes.json"
-        if path.is_file():
-            state = _read(path)
-            for pid in [*(proxy["pid"] for proxy in state["proxies"]), state["mainchain"], state["sidechain"]]:
-                if _is_ours(pid):
-                    anvil.stop(pid)
-            path.unlink()
+        if (home / "devnet" / "processes.json").is_file():
+            _stop(home / "devnet")
         return Devnet.status(home)
+
+
+def _start(home: Path, proxies: int, threshold: int, ipfs: str, passphrase: str, started: list[int]) -> dict[str, Any]:
+    """Start everything, beside each other where nothing has to wait; return what processes.json holds."""
+    folder = home / "devnet"
+    with ThreadPoolExecutor() as pool:
+        seeds = pool.submit(_proxy_seeds, folder, proxies)
+        main = _begin(pool, started, folder / "mainchain", MAINCHAIN_ID, free=False)
+        side = _begin(pool, started, folder / "sidechain", SIDECHAIN_ID, free=True)
+        main_url, side_url = main.result().url, side.result().url
+        network = _network_file(home, main_url, side_url, threshold, ipfs, passphrase)
+        gate = _start_gate(home, network, side_url, proxies)
+        started.append(gate)
+        running = _start_proxies(home, network, seeds.result(), passphrase, started)
+    _await_gate(home, network["sidechain"], gate)
+    for proxy in running:
+        _await_ready(proxy)
+    return {
+        "schema": "panachain/processes/1",
+        "mainchain": main.result().pid,
+        "sidechain": side.result().pid,
+        "sidechainUrl": side_url,
+        "gate": gate,
+        "proxies": running,
+    }
+
+
+def _begin(
+    pool: ThreadPoolExecutor, started: list[int], folder: Path, chain_id: int, *, free: bool
+) -> Future[anvil.ChainProcess]:
+    def begin() -> anvil.ChainProcess:
+        chain = anvil.start(folder, chain_id=chain_id, free=free)
+        started.append(chain.pid)
+        return chain
+
+    return pool.submit(begin)
+
+
+def _stop(folder: Path) -> None:
+    path = folder / "processes.json"
+    state = _read(path)
+    # Who uses a chain ends before it.
+    users = [*(proxy["pid"] for proxy in state["proxies"]), *([state["gate"]] if "gate" in state else [])]
+    for pid in [*users, state["mainchain"], state["sidechain"]]:
+        if _is_ours(pid):
+            anvil.stop(pid)
+    path.unlink()
 
 
 def _network_file(
     home: Path, main_url: str, side_url: str, threshold: int, ipfs: str, passphrase: str
 ) -> dict[str, Any]:
-    """Write HOME/network.json, deploying the contracts when they aren't there yet."""
+    """Write HOME/network.json with the gate's future URL, deploying the contracts when they aren't there yet."""
     path = home / "network.json"
     main_rpc, side_rpc = Rpc(main_url), Rpc(side_url)
     try:
         if path.is_file():
             network = _read(path)
-            network["mainchain"]["url"], network["sidechain"]["url"] = main_url, side_url
+            network["mainchain"]["url"] = main_url
         else:
             network = _deploy(home, main_rpc, side_rpc, passphrase)
+        network["sidechain"] |= {"url": f"http://127.0.0.1:{anvil.free_port()}", "nodeKeyFile": _NODE_KEY}
         network["threshold"] = threshold
         if ipfs != "auto" or "ipfs" not in network:
             network["ipfs"] = {"kind": "kubo" if ipfs == "kubo" else "embedded"}
@@ -201,7 +255,15 @@ def _deploy(home: Path, main_rpc: Rpc, side_rpc: Rpc, passphrase: str) -> dict[s
     governance = Governance(
         registrar=registrar.address, admin=registrar.address, validators=(registrar.address,), quorum=1
     )
-    deployment = deploy(main_rpc, side_rpc, deployer_key, governance, lock_folder=home / "nonces")
+    deployment = deploy(
+        main_rpc,
+        side_rpc,
+        deployer_key,
+        governance,
+        # Of its own: with equal addresses the contracts of one chain would tell those of the other.
+        side_key=keys.Seed.random().account_key(),
+        lock_folder=home / "nonces",
+    )
     # The relay can pay and nothing else: its key is worth the devnet's ether.
     relay_key = keys.Seed.random().account_key()
     anvil.fund(main_rpc, keys.address_of(relay_key))
@@ -226,21 +288,64 @@ def _deploy(home: Path, main_rpc: Rpc, side_rpc: Rpc, passphrase: str) -> dict[s
     }
 
 
-def _start_proxies(
-    home: Path, network: dict[str, Any], count: int, passphrase: str, started: list[int]
-) -> list[dict[str, Any]]:
-    folder = home / "devnet"
+def _proxy_seeds(folder: Path, count: int) -> list[keys.Seed]:
+    """Return the proxies' seeds, making those that aren't there yet; each costs a key derivation."""
     secret_path = folder / "proxies.pass"
     if not secret_path.is_file():
         write_private(secret_path, secrets.token_hex(32).encode())
     secret = secret_path.read_text()
-    running: list[dict[str, Any]] = []
-    for number in range(1, count + 1):
+
+    def seed(number: int) -> keys.Seed:
         place = folder / f"proxy-{number}"
         make_private_folder(place)
-        if not (place / "seed.json").is_file():
-            keystore.create(place / "seed.json", keys.Seed.random(), secret)
-        seed = keystore.open(place / "seed.json", secret)
+        if (place / "seed.json").is_file():
+            return keystore.open(place / "seed.json", secret)
+        made = keys.Seed.random()
+        keystore.create(place / "seed.json", made, secret)
+        return made
+
+    # Two at a time: each needs 128 MiB.
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(seed, range(1, count + 1)))
+
+
+def _start_gate(home: Path, network: dict[str, Any], node_url: str, proxies: int) -> int:
+    """Start the sidechain's gate, which admits this home, its proxies and the registry's actors; return its PID."""
+    place = home / "devnet" / "gate"
+    make_private_folder(place)
+    own = [home / "devnet" / f"proxy-{number}" for number in range(1, proxies + 1)]
+    side = network["sidechain"]
+    config = {
+        "schema": "panachain/gate-config/1",
+        "host": "127.0.0.1",
+        "port": int(side["url"].rpartition(":")[2]),
+        "url": side["url"],
+        "sidechain": {"url": node_url, "chainId": side["chainId"], "contracts": side["contracts"]},
+        "nodes": [_node_address(path) for path in (home / _NODE_KEY, *(folder / "node.key" for folder in own))],
+        "mainchain": network["mainchain"],
+        "auditLog": "audit.jsonl",
+    }
+    write_private(place / "gate.json", json.dumps(config, indent=1).encode())
+    return _spawn(["sidechain", "gate", "--config", str(place / "gate.json")], place / "gate.log", {})
+
+
+def _node_address(path: Path) -> str:
+    """Return the address of a node's key, making the key when it isn't there yet."""
+    if not path.is_file():
+        make_private_folder(path.parent)
+        write_private(path, keys.Seed.random().account_key().hex().encode())
+    return keys.address_of(read_key(path))
+
+
+def _start_proxies(
+    home: Path, network: dict[str, Any], seeds: list[keys.Seed], passphrase: str, started: list[int]
+) -> list[dict[str, Any]]:
+    folder = home / "devnet"
+    # Unlocked at most once: it costs a key derivation.
+    registrar = cache(lambda: unlock(load_profile(home, REGISTRAR), passphrase))
+    running: list[dict[str, Any]] = []
+    for number, seed in enumerate(seeds, start=1):
+        place = folder / f"proxy-{number}"
         port = anvil.free_port()
         config = {
             "schema": "panachain/proxy-config/1",
@@ -249,13 +354,17 @@ def _start_proxies(
             "database": "proxy.sqlite",
             "keystore": "seed.json",
             "mainchain": network["mainchain"],
-            "sidechain": network["sidechain"],
+            "sidechain": network["sidechain"] | {"nodeKeyFile": "node.key"},
             "confirmations": 0,
             "maxHeadAge": 120,
             "anchorEvery": 60,
         }
         write_private(place / "proxy.json", json.dumps(config, indent=1).encode())
-        pid = _spawn(place, secret_path)
+        pid = _spawn(
+            ["proxy", "serve", "--config", str(place / "proxy.json")],
+            place / "proxy.log",
+            {"PANACHAIN_PASSPHRASE_FILE": str(folder / "proxies.pass")},
+        )
         started.append(pid)
         actor = Actor(
             keys.address_of(seed.account_key()),
@@ -265,19 +374,18 @@ def _start_proxies(
             seed.signer().public,
             endpoint=f"http://127.0.0.1:{port}",
         )
-        _announce(home, network, actor, seed, passphrase)
+        _announce(home, network, actor, seed, registrar)
         running.append({"pid": pid, "address": actor.address, "endpoint": actor.endpoint})
-    for proxy in running:
-        _await_ready(proxy)
     return running
 
 
-def _spawn(place: Path, secret_path: Path) -> int:
-    environment = os.environ | {"PANACHAIN_PASSPHRASE_FILE": str(secret_path)}
-    environment.pop("PANACHAIN_PASSPHRASE_COMMAND", None)
-    with open(place / "proxy.log", "ab") as log:
+def _spawn(arguments: list[str], log_path: Path, variables: dict[str, str]) -> int:
+    """Start `panachain` with these arguments in the background and return its PID."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PANACHAIN_PASSPHRASE_")}
+    environment |= variables
+    with open(log_path, "ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "panachain.cli", "proxy", "serve", "--config", str(place / "proxy.json")],
+            [sys.executable, "-m", "panachain.cli", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -287,7 +395,9 @@ def _spawn(place: Path, secret_path: Path) -> int:
     return process.pid
 
 
-def _announce(home: Path, network: dict[str, Any], actor: Actor, seed: keys.Seed, passphrase: str) -> None:
+def _announce(
+    home: Path, network: dict[str, Any], actor: Actor, seed: keys.Seed, registrar: Callable[[], keys.Seed]
+) -> None:
     """Register a proxy, or tell the registry of its new endpoint."""
     from panachain.chain.abi import contract
 
@@ -298,14 +408,32 @@ def _announce(home: Path, network: dict[str, Any], actor: Actor, seed: keys.Seed
         # For its endpoint and its anchors.
         anvil.fund(rpc, actor.address)
         if chain.actor(actor.address) is None:
-            registrar = unlock(load_profile(home, REGISTRAR), passphrase)
-            chain.register_actor(chain.sender(Account(registrar.account_key()), lock_folder=home / "nonces"), actor)
+            sender = chain.sender(Account(registrar().account_key()), lock_folder=home / "nonces")
+            chain.register_actor(sender, actor)
             return
         sender = chain.sender(Account(seed.account_key()), lock_folder=home / "nonces")
         data = contract("ActorRegistry").calldata("setEndpoint", actor.endpoint)
         sender.send(chain.addresses["ActorRegistry"], data, what="announcing a proxy's endpoint")
     finally:
         rpc.close()
+
+
+def _await_gate(home: Path, side: dict[str, Any], pid: int) -> None:
+    deadline = time.monotonic() + _PROXY_TIMEOUT
+    rpc = sidechain_rpc(side, home, timeout=5)
+    try:
+        while time.monotonic() < deadline and anvil.is_running(pid):
+            try:
+                rpc.call("eth_chainId")
+            except NodeRefusedError:
+                raise
+            except ChainUnavailableError:
+                # Not listening yet: that is what this loop waits for.
+                continue
+            return
+    finally:
+        rpc.close()
+    raise PanaChainError(f"the sidechain's gate at {side['url']} wasn't ready within {_PROXY_TIMEOUT:.0f} s")
 
 
 def _await_ready(proxy: dict[str, Any]) -> None:
@@ -327,12 +455,12 @@ def _running(folder: Path) -> bool:
     if not path.is_file():
         return False
     state = _read(path)
-    return _is_ours(state["mainchain"]) and _is_ours(state["sidechain"])
+    return all(_is_ours(state.get(part, 0)) for part in ("mainchain", "sidechain", "gate"))
 
 
 def _is_ours(pid: int) -> bool:
     """Tell whether the process runs and is one that the devnet starts: a process ID may have been given anew."""
-    if not anvil.is_running(pid):
+    if pid <= 0 or not anvil.is_running(pid):
         return False
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()

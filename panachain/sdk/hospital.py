@@ -7,23 +7,27 @@ Follows design section 8 (Publish).
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from panachain.chain.mainchain import STORING
-from panachain.errors import AccessDeniedError, DiskError, InputError, TransactionError, UsageError
+from panachain.errors import AccessDeniedError, DiskError, InputError, IntegrityError, TransactionError, UsageError
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.records import PlainRecord, RecordInfo
 from panachain.model.scope import Category
+from panachain.records.header import Header, open_header
+from panachain.records.jitter import delay
 from panachain.records.journal import Batch, Journal
 from panachain.records.lanes import Pairing, open_pairing
-from panachain.records.publish import MAX_RECORDS, BatchBuilder, PreparedBatch
+from panachain.records.publish import MAX_RECORDS, BatchBuilder, PreparedBatch, shorten_list
+from panachain.records.rewrap import open_order
 from panachain.records.sources import Source, find_sources
 from panachain.records.split import MEDIA_TYPE
 from panachain.sdk.base import ActorSession
-from panachain.sdk.results import PublishedView, UploadReport
+from panachain.sdk.results import PublishedView, RewrapReport, UploadReport
 from panachain.storage.cid import CID, DAG_CBOR, RAW
 
 Progress = Callable[..., None]
@@ -74,10 +78,12 @@ class Hospital(ActorSession):
         category: Category | None = None,
         *,
         dry_run: bool = False,
+        jitter: int | None = None,
         progress: Progress | None = None,
     ) -> UploadReport:
         """Publish files and folders to a patient's lanes; see `upload_many`."""
-        return self.upload_many([(path, patient) for path in paths], category, dry_run=dry_run, progress=progress)
+        assigned = [(path, patient) for path in paths]
+        return self.upload_many(assigned, category, dry_run=dry_run, jitter=jitter, progress=progress)
 
     def upload_many(
         self,
@@ -85,6 +91,7 @@ class Hospital(ActorSession):
         category: Category | None = None,
         *,
         dry_run: bool = False,
+        jitter: int | None = None,
         progress: Progress | None = None,
     ) -> UploadReport:
         """Publish files and folders of any number of patients, in as few storage transactions as hold them.
@@ -95,6 +102,8 @@ class Hospital(ActorSession):
             assigned: files and folders, each with the patient whom it is about: profile name, handle or address.
             category: for files whose kind doesn't tell.
             dry_run: read and split only.
+            jitter: seconds that a record waits at most, each for a time of its own; what waits is published by a later
+                call with the same sources, at most one record of a patient in each. None takes the setting.
             progress: called as progress(done, total, unit="bytes") and progress(done, 0, unit="records").
 
         Raises:
@@ -111,7 +120,12 @@ class Hospital(ActorSession):
         journal = Journal(self.profile.folder / "journal.sqlite")
         try:
             with journal.exclusive():
-                upload = _Upload(dry_run=dry_run, progress=progress, total=_size([path for path, _ in assigned]))
+                upload = _Upload(
+                    dry_run=dry_run,
+                    progress=progress,
+                    total=_size([path for path, _ in assigned]),
+                    jitter=self.network.config.jitter if jitter is None else jitter,
+                )
                 if not dry_run:
                     self._settle(journal)
                 self._publish(journal, sources, upload)
@@ -119,7 +133,7 @@ class Hospital(ActorSession):
                     # One batch holds this many records at most.
                     batches = -(-len(upload.records) // MAX_RECORDS)
                     upload.estimate = batches * self.network.mainchain.estimate_store(self.address, 1)
-                if not upload.records and not upload.skipped:
+                if not upload.records and not upload.skipped and not upload.waiting:
                     raise UsageError("there is nothing to publish in what was named")
                 return upload.report()
         finally:
@@ -135,6 +149,34 @@ class Hospital(ActorSession):
         try:
             with journal.exclusive():
                 return self._settle(journal)
+        finally:
+            journal.close()
+
+    def rewrap(self) -> RewrapReport:
+        """Move records to new lanes for patients who rotated theirs and asked for it, and delete the old headers.
+
+        A killed run is finished by the same call: what was moved isn't moved again.
+
+        Raises:
+            IntegrityError: an order isn't its patient's, or names what this hospital didn't publish for him.
+        """
+        self._check_registered()
+        journal = Journal(self.profile.folder / "journal.sqlite")
+        upload = _Upload(dry_run=False, progress=None, total=0)
+        moves: list[tuple[Header, bytes, Pairing]] = []
+        try:
+            with journal.exclusive():
+                self._settle(journal)
+                for event in self.network.sidechain.paired(hospital=self.address):
+                    patient = self.network.sidechain.identity(event.patient)
+                    if event.paired and patient is not None:
+                        pairing = self._open_pairing(patient, event.digest)
+                        moves += [(*move, pairing) for move in self._ordered(journal, patient, pairing)]
+                # All patients' together: a batch of one patient's records would show that they are one's.
+                for start in range(0, len(moves), MAX_RECORDS):
+                    self._move(journal, moves[start : start + MAX_RECORDS], upload)
+                deleted = self._delete_moved(journal)
+                return RewrapReport(len(moves), deleted, tuple(tx for _, tx, _ in upload.batches))
         finally:
             journal.close()
 
@@ -174,7 +216,7 @@ class Hospital(ActorSession):
                     continue
                 seen.add(name)
                 known = journal.parts(*name)
-                fhir = False
+                fhir, goes, waiting = False, True, upload.waiting
                 for record in source.records():
                     fhir = fhir or record.media_type == MEDIA_TYPE
                     if record.part in known:
@@ -183,14 +225,21 @@ class Hospital(ActorSession):
                     upload.take(record)
                     if upload.dry_run:
                         continue
+                    # What follows a Bundle are its attachments: they wait and go with it.
+                    if upload.jitter and (not fhir or record.media_type == MEDIA_TYPE):
+                        goes = upload.lets_go(journal, name, record.part)
+                    if not goes:
+                        upload.waiting += 1
+                        continue
                     # What follows a Bundle are its attachments, which are read with it: they stay in its batch.
                     if builder is not None and builder.full and (not fhir or record.media_type == MEDIA_TYPE):
                         self._send(journal, builder, done, upload)
                         builder, done = None, []
                     builder = builder or self._builder()
-                    builder.add(record, pairing, journal.counters(pairing.patient, pairing.generation))
+                    builder.add(record, pairing, journal.counters(pairing.patient))
                 upload.advance(source.size)
-                done.append(name)
+                if upload.waiting == waiting:
+                    done.append(name)
             if builder is not None:
                 self._send(journal, builder, done, upload)
             elif done and not upload.dry_run:
@@ -206,6 +255,51 @@ class Hospital(ActorSession):
         finally:
             if builder is not None:
                 builder.close()
+
+    def _ordered(self, journal: Journal, patient: Actor, pairing: Pairing) -> list[tuple[Header, bytes]]:
+        """Return the records that a patient's orders name and that weren't moved yet, each with its new envelope."""
+        found = []
+        for order in pairing.orders:
+            block = self.network.store.get_block(order)
+            for move in open_order(block, secret=self._seed.receiving(), verifying_key=patient.verifying_key):
+                if not journal.has(str(move.header)):
+                    continue
+                old = open_header(
+                    self.network.store.get_block(move.header),
+                    cid=move.header,
+                    hospital=self.address,
+                    locator_key=move.locator_key,
+                    brief_id=move.brief_id,
+                    verifying_key=self._seed.signer().public,
+                )
+                if old.patient != pairing.patient:
+                    raise IntegrityError(f"{patient.handle} asks to move a record of somebody else; nothing was moved")
+                found.append((old, move.envelope))
+        return found
+
+    def _move(self, journal: Journal, moves: Sequence[tuple[Header, bytes, Pairing]], upload: _Upload) -> None:
+        """Give records new headers, in one batch."""
+        builder = self._builder()
+        try:
+            for old, envelope, pairing in moves:
+                builder.move(old, envelope, pairing, journal.counters(pairing.patient))
+            self._send(journal, builder, [], upload)
+        finally:
+            builder.close()
+
+    def _delete_moved(self, journal: Journal) -> int:
+        """Delete old headers and envelopes whose records have new ones on chain, and let go of what kept them."""
+        rows = journal.deletable()
+        gone: dict[str, set[CID]] = defaultdict(set)
+        for header, envelope, kept_by in rows:
+            gone[kept_by] |= {CID.parse(header), CID.parse(envelope)}
+        store = self.network.store
+        lists = {old: str(shorten_list(store, CID.parse(old), without)) for old, without in gone.items()}
+        for old in lists:
+            store.unpin(CID.parse(old))
+        store.delete_blocks(set().union(*gone.values()))
+        journal.deleted([header for header, _, _ in rows], lists)
+        return len(rows)
 
     def _builder(self) -> BatchBuilder:
         manifests = self.network.manifests_of(self.address)
@@ -230,6 +324,7 @@ class Hospital(ActorSession):
             records=batch.journal_records,
             done=done,
             counters=batch.counters,
+            moved=batch.moved,
         )
         tx, gas = self._store(journal, prepared)
         upload.sent(batch, tx, gas)
@@ -293,6 +388,23 @@ class _Upload:
     taken: int = 0
     estimate: int = 0
     """Gas of a dry run."""
+    jitter: int = 0
+    """Seconds that a record waits at most."""
+    waiting: int = 0
+    """Records that a later call publishes."""
+    now: int = field(default_factory=lambda: int(time.time()))
+    """Unix seconds, one time for the whole round."""
+    served: set[Address] = field(default_factory=set)
+    """Patients of whom a record goes in this round."""
+
+    def lets_go(self, journal: Journal, name: tuple[Address, bytes], part: int) -> bool:
+        """Tell whether a record's wait is over: one of each patient a round, unless it has waited the longest time."""
+        drawn = self.now + delay(self.jitter)
+        due, latest = journal.due(*name, part, due=drawn, latest=self.now + self.jitter)
+        goes = due <= self.now and (name[0] not in self.served or self.now >= latest)
+        if goes:
+            self.served.add(name[0])
+        return goes
 
     def take(self, record: PlainRecord) -> None:
         self.taken += 1
@@ -328,6 +440,7 @@ class _Upload:
             gas=self.estimate or sum(gas for _, _, gas in self.batches),
             transactions=tuple(tx for _, tx, _ in self.batches),
             dry_run=self.dry_run,
+            waiting=self.waiting,
         )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from panachain.chain.access import read_key, sidechain_rpc
 from panachain.chain.evm import Account, Sender
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
@@ -23,7 +24,7 @@ from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
 from panachain.records.locate import HospitalHeads
 from panachain.sdk.profiles import load_profile
-from panachain.sdk.relay import LocalRelay, Relay
+from panachain.sdk.relay import LocalRelay, Relay, Relays, RemoteRelay
 from panachain.sdk.storage import open_store
 from panachain.storage.blocks import BlobStore
 
@@ -37,13 +38,20 @@ class Network:
         self.home: Path = config.home
         main, side = description["mainchain"], description["sidechain"]
         self.main_rpc = Rpc(config.mainchain_rpc or main["url"], timeout=config.timeout)
-        self.side_rpc = Rpc(config.sidechain_rpc or side["url"], timeout=config.timeout)
+        self.side_rpc = sidechain_rpc(
+            side, config.network_file.parent, url=config.sidechain_rpc, timeout=config.timeout
+        )
         self.mainchain = Mainchain(self.main_rpc, main["contracts"], main["chainId"], from_block=main["fromBlock"])
         self.sidechain = Sidechain(self.side_rpc, side["contracts"], side["chainId"], from_block=side["fromBlock"])
         self.store: BlobStore = open_store(config, description.get("ipfs", {"kind": "embedded"}))
         self.threshold: int = description["threshold"]
         self.faucet: bool = description.get("faucet", False)
         """Whether the mainchain is a local development chain that gives ether for nothing."""
+        self.relays: tuple[str, ...] = tuple(map(str, description.get("relays", ())))
+        """URLs of the relays, in the order in which they are asked."""
+        authority = description.get("proxyCaFile", "")
+        self.proxy_ca = config.network_file.parent / authority if authority else None
+        """PEM file of the authority that signed the proxies' certificates; None takes the usual ones."""
         relay = description.get("relayKeyFile", "")
         self._relay_key_file = config.network_file.parent / relay if relay else None
 
@@ -88,14 +96,24 @@ class Network:
         return chain.sender(Account(key), lock_folder=self.home / "nonces")
 
     def relay(self) -> Relay:
-        """Return the relay that pays for patients' policy transactions.
+        """Return what pays for patients' policy transactions: the relays in their order, then the own account.
 
         Raises:
             ConfigurationError: this network names none.
+            LockedError: the own account's key file is missing, or others may read it.
         """
-        if self._relay_key_file is None:
-            raise ConfigurationError("the network file names no relay", hint="set relayKeyFile in the network file")
-        return LocalRelay(self.mainchain, self.sender(bytes.fromhex(self._relay_key_file.read_text().strip())))
+        relays: list[LocalRelay | RemoteRelay] = [RemoteRelay(url, timeout=self.config.timeout) for url in self.relays]
+        if self._relay_key_file is not None:
+            relays.append(LocalRelay(self.mainchain, self.sender(read_key(self._relay_key_file))))
+        if not relays:
+            raise ConfigurationError(
+                "the network file names no relay", hint="set relays or relayKeyFile in the network file"
+            )
+        only = relays[0]
+        # The own account looks at the chain by itself.
+        if len(relays) == 1 and isinstance(only, LocalRelay):
+            return only
+        return Relays(self.mainchain, relays)
 
     def proxies(self) -> list[ProxyRef]:
         """Return the active proxies in the order of their registration."""
@@ -185,10 +203,11 @@ class Network:
         if address.startswith("0x"):
             found = [self._actor(address)]
             return [actor for actor in found if actor is not None]
-        everybody = [*self.mainchain.actors(), *self.sidechain.identities()]
+        everybody = [*self.mainchain.actors(), *self.sidechain.identities(), *self.sidechain.groups()]
         return [actor for actor in everybody if actor.handle == text]
 
     def _actor(self, address: str) -> Actor | None:
         if len(address) != 42:
             return None
-        return self.mainchain.actor(Address(address)) or self.sidechain.identity(Address(address))
+        account = Address(address)
+        return self.mainchain.actor(account) or self.sidechain.identity(account) or self.sidechain.group(account)

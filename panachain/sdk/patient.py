@@ -8,42 +8,45 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Final
 
 from panachain.chain.evm import Account
 from panachain.chain.mainchain import Grant
 from panachain.consent import grant as granting
+from panachain.consent import proxy_sets
 from panachain.consent.receipts import open_detail
 from panachain.consent.terms import open_terms
-from panachain.crypto import umbral
 from panachain.crypto.keys import address_of
-from panachain.errors import (
-    DiskError,
-    PolicyUnknownError,
-    UnknownActorError,
+from panachain.errors import DiskError, PolicyUnknownError, UnknownActorError, UsageError
+from panachain.model.actors import Actor, Address, PolicyId, Role
+from panachain.model.policy import (
+    SEALED,
+    Disclosure,
+    OnChainPolicy,
+    PolicyStatus,
+    ProxyRef,
+    Receipt,
+    ReceiptKind,
+    Terms,
 )
-from panachain.model.actors import PolicyId, Role
-from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind, Terms
-from panachain.model.scope import Category, Purpose, Scope
-from panachain.records.lanes import make_pairing, seal_pairing
-from panachain.records.locate import locate, open_manifests
+from panachain.model.scope import Generations, Purpose, Scope
+from panachain.records.jitter import coarse_deadline, coarse_window
 from panachain.sdk.base import ActorSession
-from panachain.sdk.opening import envelope_wraps, open_records
+from panachain.sdk.evidence import DeletionEvidence
+from panachain.sdk.lanes import OwnLanes
+from panachain.sdk.opening import open_records
 from panachain.sdk.profiles import write_private
 from panachain.sdk.proxies import Proxies
-from panachain.sdk.requests import open_request
-from panachain.sdk.results import LogEntry, OpenedRecord, PolicyView, RequestView, RevocationReport
+from panachain.sdk.requests import open_request, seal_outcome
+from panachain.sdk.results import LogEntry, OpenedRecord, PolicyView, RequestView, RevocationReport, iso
 from panachain.storage.cid import CID, RAW
 
-GENERATION: Final = 0
-"""The generation of every lane until lanes are rotated."""
+GRANTEES: Final = (Role.PRACTITIONER, Role.GROUP, Role.RESEARCHER)
+"""Who can be granted a policy."""
 _DEADLINE: Final = 3600
 """Seconds for which a relay may submit what was signed."""
-_TIMEOUT: Final = 10.0
-"""Seconds that one proxy may take."""
 _GAP: Final = 20
 """Unused one-time keys in a row after which a restore stops looking."""
 
@@ -63,23 +66,15 @@ class Patient(ActorSession):
         """
         self._check_registered()
         who = self.network.resolve(hospital, Role.HOSPITAL)
-        pairing = make_pairing(
-            self._seed,
-            patient=self.address,
-            hospital=who.address,
-            generation=GENERATION,
-            last_year=datetime.now(UTC).year + 2,
-        )
-        blob = seal_pairing(pairing, receiving_key=who.receiving_key, signer=self._seed.signer())
-        cid = CID.of(RAW, blob)
-        self.network.store.put_block(cid, blob)
-        self.network.store.pin(cid)
-        receipt = self.network.sidechain.pair(self._sender(sidechain=True), who.address, cid.digest)
+        generations = self._lanes.generations()
+        orders = self._lanes.orders(who, generations)
+        pairing, cid, receipt = self._lanes.pair(self._sender(sidechain=True), who, generations, orders)
         return {
             "schema": "panachain/pairing/1",
             "hospital": who.address,
             "pairing_cid": str(cid),
             "lanes": len(pairing.lanes),
+            "epoch": pairing.generations.epoch,
             "tx": receipt.tx_hash,
         }
 
@@ -90,90 +85,261 @@ class Patient(ActorSession):
         grantee: str,
         categories: Sequence[str],
         years: Sequence[int] = (),
-        purpose: Purpose = Purpose.TREAT,
+        purpose: Purpose | Sequence[Purpose] = Purpose.TREAT,
         starts_at: int | None = None,
         expires_at: int = 0,
         *,
+        threshold: int | None = None,
+        proxies: Sequence[str] = (),
+        any_operator: bool = False,
+        disclose: bool = False,
+        data_use: int = 0,
+        study: str = "",
         dry_run: bool = False,
     ) -> PolicyView:
-        """Let a practitioner read parts of the record, past and future, until `expires_at`.
+        """Let somebody read parts of the record, past and future, until `expires_at`.
 
         Args:
-            grantee: profile name, handle or address.
+            grantee: a practitioner, a group of them or a researcher: profile name, handle or address.
             categories: category names, `all` or `emergency`.
             years: narrows the categories; empty means every year.
-            purpose: for what.
+            purpose: for what; one or several.
             starts_at: Unix seconds, inclusive; None means now, by the mainchain's newest block.
-            expires_at: Unix seconds, exclusive.
+            expires_at: Unix seconds, exclusive; with the setting `jitter` rounded up (records/jitter.py).
+            threshold: how many proxies must help; None takes the network's.
+            proxies: who holds shares; empty takes all that the rule of consent/proxy_sets.py allows.
+            any_operator: take the named proxies although one operator could open alone.
+            disclose: make the policy open: the chain shows purposes and categories, `data_use` and `study`.
+            data_use: DUO codes as bits, of an open policy.
+            study: a study's account, of an open policy.
             dry_run: make everything, send nothing.
 
         Raises:
+            UsageError: the choice doesn't fit.
             ProxiesUnavailableError: fewer proxies than the threshold are ready; nothing was changed.
         """
         self._check_registered()
-        who = self.network.resolve(grantee, Role.PRACTITIONER)
-        proxies = self.network.proxies()
-        head = self.network.mainchain.head_block()
+        purposes = (purpose,) if isinstance(purpose, Purpose) else tuple(dict.fromkeys(purpose))
+        scopes = granting.scopes_of(categories, years)
+        if not purposes or ((data_use or study) and not disclose):
+            raise UsageError("a grant needs a purpose, and only an open one has data-use codes or a study")
+        begins = int(self.network.mainchain.head_block().time) if starts_at is None else starts_at
+        jitter = self.network.config.jitter
+        if jitter:
+            # Exact seconds would tell when the patient signed.
+            begins, expires_at = coarse_window(begins, expires_at, jitter=jitter)
+        offer = _Offer(
+            grantee=self.network.resolve(grantee, *GRANTEES),
+            scopes=scopes,
+            purposes=purposes,
+            starts_at=begins,
+            expires_at=expires_at,
+            disclosure=SEALED
+            if not disclose
+            else granting.disclosure_of(
+                scopes, purposes, data_use=data_use, study=self._address_of(study) if study else None
+            ),
+        )
+        threshold = threshold or self.network.threshold
+        return self._offer(offer, threshold, self._choose(offer.grantee, threshold, proxies, any_operator), dry_run)
+
+    def policies(self) -> list[PolicyView]:
+        """Return all policies that this patient ever granted, oldest first."""
+        generations = cache(self._lanes.generations)
+        return [
+            replace(policy_view(terms, policy), stage=self._look(terms, generations()).stage if _over(policy) else "")
+            for _, terms, policy in self._walk()
+        ]
+
+    def terms_of(self, policy_id: PolicyId) -> tuple[OnChainPolicy, Terms]:
+        """Return one policy of this patient, as the chain shows it and as its terms say.
+
+        Raises:
+            PolicyUnknownError: the policy isn't this patient's.
+        """
+        _, terms, policy = self._own_policy(policy_id)
+        return policy, terms
+
+    def reissue(
+        self,
+        policy_id: PolicyId,
+        *,
+        threshold: int | None = None,
+        proxies: Sequence[str] = (),
+        any_operator: bool = False,
+    ) -> PolicyView:
+        """Grant a policy again, with other proxies or newer lanes, and revoke the old one; no record is touched.
+
+        Args:
+            policy_id: an active policy, or one that is still to begin.
+            threshold: how many proxies must help; None keeps the policy's.
+            proxies: who holds shares; empty takes all that may.
+            any_operator: as for `grant`.
+
+        Raises:
+            PolicyUnknownError: the policy isn't this patient's.
+            UsageError: it is over.
+        """
+        _, terms, policy = self._own_policy(policy_id)
+        if _ended(policy):
+            raise UsageError(f"policy {policy_id} is {policy.status.name.lower()}: grant a new one")
+        offer = _Offer(
+            grantee=self.network.resolve(terms.grantee, *GRANTEES),
+            scopes=tuple(dict.fromkeys(lane.scope for lane in terms.lanes)),
+            purposes=terms.purposes,
+            starts_at=terms.starts_at,
+            expires_at=terms.expires_at,
+            disclosure=policy.disclosure,
+        )
+        threshold = threshold or terms.threshold
+        made = self._offer(offer, threshold, self._choose(offer.grantee, threshold, proxies, any_operator))
+        # The new one is there first: the grantee never stands without.
+        self.revoke(policy_id)
+        return made
+
+    def _choose(self, grantee: Actor, threshold: int, names: Sequence[str], any_operator: bool) -> list[ProxyRef]:
+        if names:
+            named = [self.network.resolve(name, Role.PROXY) for name in dict.fromkeys(names)]
+            return proxy_sets.check(named, grantee=grantee, threshold=threshold, any_operator=any_operator)
+        return proxy_sets.choose(self.network.mainchain.actors(Role.PROXY), grantee=grantee, threshold=threshold)
+
+    def _offer(self, offer: _Offer, threshold: int, proxies: Sequence[ProxyRef], dry_run: bool = False) -> PolicyView:
+        """Make a policy of an offer: keys, terms, transaction, deposits."""
         index = self._next_index()
         prepared = granting.prepare_grant(
             self._seed,
             index=index,
             patient=self.address,
-            grantee=who,
-            scopes=granting.scopes_of(categories, years),
-            generation=GENERATION,
-            purposes=(purpose,),
-            starts_at=head.time if starts_at is None else starts_at,
-            expires_at=expires_at,
-            threshold=self.network.threshold,
+            grantee=offer.grantee,
+            scopes=offer.scopes,
+            generations=self._lanes.generations(),
+            purposes=offer.purposes,
+            starts_at=offer.starts_at,
+            expires_at=offer.expires_at,
+            threshold=threshold,
             proxies=proxies,
         )
         terms = prepared.terms
         cid = CID.of(RAW, prepared.sealed_terms)
         if dry_run:
-            return policy_view(terms, PolicyStatus.UNKNOWN, str(cid), dry_run=True)
+            unknown = OnChainPolicy(terms.policy_id, PolicyStatus.UNKNOWN, 0, 0, cid.digest, offer.disclosure)
+            return replace(policy_view(terms, unknown), dry_run=True)
         self._proxies.check_ready(proxies, terms.threshold)
         # The one-time key counts as used before anything is signed with it.
         self._use_index(index)
         self.network.store.put_block(cid, prepared.sealed_terms)
         self.network.store.pin(cid)
         account = Account(prepared.account_key)
-        deadline = int(head.time) + _DEADLINE
-        on_chain = Grant(terms.policy_id, terms.starts_at, terms.expires_at, deadline, cid.digest)
-        signature = self.network.mainchain.sign_grant(account, on_chain)
-        receipt = self.network.relay().grant(on_chain, signature)
+        on_chain = Grant(
+            owner=terms.policy_id,
+            starts_at=terms.starts_at,
+            expires_at=terms.expires_at,
+            deadline=self._deadline(),
+            terms=cid.digest,
+            disclosure=offer.disclosure,
+            view_tag=prepared.view_tag,
+            announcement=prepared.announcement,
+        )
+        receipt = self.network.relay().grant(on_chain, self.network.mainchain.sign_grant(account, on_chain))
         deposited = len(self._proxies.deposit(prepared, account, cid.digest))
-        status = self.network.mainchain.policy(terms.policy_id).status
-        return policy_view(terms, status, str(cid), tx=receipt.tx_hash, gas=receipt.gas_used, deposited=deposited)
+        view = policy_view(terms, self.network.mainchain.policy(terms.policy_id))
+        return replace(view, tx=receipt.tx_hash, gas=receipt.gas_used, deposited=deposited)
 
-    def policies(self) -> list[PolicyView]:
-        """Return all policies that this patient ever granted, oldest first."""
-        return [policy_view(terms, status, cid) for terms, status, cid in self._all_policies()]
+    def _deadline(self) -> int:
+        now, jitter = int(self.network.mainchain.head_block().time), self.network.config.jitter
+        return coarse_deadline(now, jitter=jitter) if jitter else now + _DEADLINE
 
-    def revoke(self, policy_id: PolicyId) -> RevocationReport:
-        """Take a policy back: on chain first, then at each proxy, each with its signed receipt.
+    # Revocation
 
-        A second call asks those proxies again that gave no receipt before.
+    def revoke(self, policy_id: PolicyId, *, rotate: bool = False) -> RevocationReport:
+        """Take a policy back: on chain first (R1), then at each proxy, each with its signed receipt (R2).
+
+        A second call asks those proxies again that gave no receipt before, and goes on where the first one stopped.
+
+        Args:
+            policy_id: from `policies`.
+            rotate: give the policy's lanes a new generation too (R3), grant it to the remaining grantees, tell the
+                hospitals, and ask them to re-wrap what is in the old ones (R4): so that also colluding proxies can't
+                help the grantee to anything that he hasn't opened yet.
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
         """
-        index, terms = self._own_policy(policy_id)
-        account = self._owner(index)
+        index, terms, policy = self._own_policy(policy_id)
         tx, gas = "", 0
-        if self.network.mainchain.policy(policy_id).status is not PolicyStatus.REVOKED:
-            signature = self.network.mainchain.sign_revoke(account)
-            sent = self.network.relay().revoke(policy_id, signature)
+        if policy.status is not PolicyStatus.REVOKED:
+            sent = self.network.relay().revoke(policy_id, self.network.mainchain.sign_revoke(self._owner(index)))
             tx, gas = sent.tx_hash, sent.gas_used
         receipts, unreachable = self._proxies.delete(terms)
-        return RevocationReport(
-            policy_id=policy_id,
+        self._evidence.add(policy_id, receipts)
+        told, regranted = self._rotate(terms) if rotate else ((), {})
+        return replace(
+            self._look(terms, self._lanes.generations()),
             tx=tx,
             gas=gas,
-            receipts=tuple(receipts),
+            unreachable=tuple(unreachable),
+            hospitals=tuple(told),
+            regranted=regranted,
+        )
+
+    def revocation(self, policy_id: PolicyId) -> RevocationReport:
+        """Look how far a revocation has come, and change nothing.
+
+        Raises:
+            PolicyUnknownError: the policy isn't this patient's, or isn't revoked.
+        """
+        index, terms, policy = self._own_policy(policy_id)
+        if not _over(policy):
+            raise PolicyUnknownError(f"policy {policy_id} isn't revoked: it is {policy.status.name.lower()}")
+        deleted = [r for r in self._proxies.receipts(terms, self._owner(index)) if r.kind is ReceiptKind.DELETED]
+        self._evidence.add(policy_id, deleted)
+        report = self._look(terms, self._lanes.generations())
+        if report.rotated and not report.rewrapped and not self._lanes.still_there(terms.lanes):
+            self._evidence.rewrapped(policy_id)
+            return replace(report, rewrapped=True)
+        return report
+
+    def _rotate(self, terms: Terms) -> tuple[list[Address], dict[PolicyId, PolicyId]]:
+        """Give a policy's lanes a new generation, unless they have one, and bring everybody up to it."""
+        generations = self._lanes.generations()
+        # What he had under earlier policies, too: with their lanes he would find the same records by another path.
+        lost = [
+            terms,
+            *(other for _, other, policy in self._walk() if other.grantee == terms.grantee and _ended(policy)),
+        ]
+        lanes = [lane for one in lost for lane in one.lanes]
+        scopes = [lane.scope for lane in lanes if lane.generation == generations.current(lane.scope)]
+        if scopes:
+            generations = generations.rotated(dict.fromkeys(scopes))
+        # Hospitals first: from here on nothing new goes into the old lanes.
+        told = self._lanes.pair_again(self._sender(sidechain=True), generations)
+        regranted = {}
+        for _, other, policy in list(self._walk()):
+            if not _ended(policy) and _lags(other, generations):
+                made = self.reissue(other.policy_id, proxies=self._still_active(other), any_operator=True)
+                regranted[other.policy_id] = made.policy_id
+        return told, regranted
+
+    def _still_active(self, terms: Terms) -> list[str]:
+        """Return the proxies of a policy that still serve, or nobody when they are too few to go on with."""
+        active = {proxy.address for proxy in self.network.proxies()}
+        # The patient chose these before, whatever rule holds now.
+        names = [str(proxy.address) for proxy in terms.proxies if proxy.address in active]
+        return names if len(names) >= terms.threshold else []
+
+    def _look(self, terms: Terms, generations: Generations) -> RevocationReport:
+        """Return how far a revocation has come, by what this machine knows and the lanes' generations."""
+        receipts, rewrapped = self._evidence.of(terms.policy_id)
+        rotated = all(lane.generation < generations.current(lane.scope) for lane in terms.lanes)
+        return RevocationReport(
+            policy_id=terms.policy_id,
+            tx="",
+            gas=0,
+            receipts=receipts,
             needed=len(terms.proxies) - terms.threshold + 1,
             shares=len(terms.proxies),
-            unreachable=tuple(unreachable),
+            rotated=rotated,
+            rewrapped=rotated and rewrapped,
         )
 
     # Reading
@@ -185,7 +351,7 @@ class Patient(ActorSession):
             ProxiesUnavailableError: no proxy of a policy answered.
         """
         entries: list[LogEntry] = []
-        for index, terms, _, _ in self._walk():
+        for index, terms, _ in self._walk():
             if policy_id is not None and terms.policy_id != policy_id:
                 continue
             entries += [self._entry(terms, receipt) for receipt in self._proxies.receipts(terms, self._owner(index))]
@@ -204,7 +370,7 @@ class Patient(ActorSession):
             ProxiesUnavailableError: none of its proxies answered.
             TransactionError: the evidence was used before.
         """
-        index, terms = self._own_policy(policy_id)
+        index, terms, _ = self._own_policy(policy_id)
         receipts = self._proxies.receipts(terms, self._owner(index))
         return [self.network.relay().convict(receipt).tx_hash for receipt in receipts if self._is_late(receipt)]
 
@@ -232,13 +398,36 @@ class Patient(ActorSession):
             for r in self.network.sidechain.requests(patient=self.address)
         ]
 
-    def approve(self, request_id: int, *, expires_at: int) -> PolicyView:
-        """Grant what a request asks for, until `expires_at`, and tell the requester."""
+    def approve(self, request_id: int, *, expires_at: int | None = None, categories: Sequence[str] = ()) -> PolicyView:
+        """Grant what a request asks for, or a part of it, and tell the requester which.
+
+        Args:
+            request_id: from `requests`.
+            expires_at: Unix seconds, exclusive, not later than was asked for; None takes what was asked for.
+            categories: a part of those that were asked for; empty takes them all.
+
+        Raises:
+            UsageError: the request isn't open, or asks for less than this.
+        """
         asked = self._request(request_id)
-        policy = self.grant(
-            asked.requester, asked.categories, purpose=Purpose.parse(asked.purpose), expires_at=expires_at
-        )
-        self.network.sidechain.approve(self._sender(sidechain=True), request_id)
+        ends = asked.until if expires_at is None else expires_at
+        granted = tuple(categories) or asked.categories
+        if asked.state != "open":
+            raise UsageError(f"request {request_id} is {asked.state}, so nothing was granted")
+        if ends > asked.until or not set(granted) <= set(asked.categories):
+            raise UsageError(
+                f"request {request_id} asks for {', '.join(asked.categories)} until {iso(asked.until)}: more than that"
+                " isn't an answer to it",
+                hint="panachain grant gives more than was asked for",
+            )
+        policy = self.grant(asked.requester, granted, purpose=Purpose.parse(asked.purpose), expires_at=ends)
+        requester = self.network.resolve(asked.requester, Role.PRACTITIONER)
+        readers = [requester.receiving_key, self._seed.receiving().public]
+        outcome = seal_outcome(policy.policy_id, granted, readers=readers)
+        cid = CID.of(RAW, outcome)
+        self.network.store.put_block(cid, outcome)
+        self.network.store.pin(cid)
+        self.network.sidechain.approve(self._sender(sidechain=True), request_id, cid.digest)
         return policy
 
     def deny(self, request_id: int) -> dict[str, object]:
@@ -257,7 +446,19 @@ class Patient(ActorSession):
 
     @cached_property
     def _proxies(self) -> Proxies:
-        return Proxies(self.network)
+        return Proxies(self.network, evidence=self.profile.folder / "evidence", ca=self.network.proxy_ca)
+
+    @cached_property
+    def _lanes(self) -> OwnLanes:
+        return OwnLanes(self.network, self._seed, self.address)
+
+    @cached_property
+    def _evidence(self) -> DeletionEvidence:
+        return DeletionEvidence(self.profile.folder / "revocations.json", self.network.mainchain.log_domain)
+
+    def _address_of(self, text: str) -> Address:
+        """Return the address that a user named, also of somebody whom no registry knows."""
+        return Address(text) if text.startswith("0x") else self.network.resolve(text).address
 
     def _owner(self, index: int) -> Account:
         """Return a policy's one-time account."""
@@ -274,6 +475,7 @@ class Patient(ActorSession):
             proxy=receipt.proxy,
             count=receipt.count,
             grantee=str(detail.get("grantee", "")),
+            requester=str(detail.get("requester", "")),
             purpose=str(detail.get("purpose", "")),
             scopes=scopes,
             late=self._is_late(receipt),
@@ -285,53 +487,43 @@ class Patient(ActorSession):
         return receipt.kind is ReceiptKind.REENCRYPTED and not mainchain.allowed_at(receipt.policy_id, receipt.at)
 
     def _own_records(self) -> Iterator[OpenedRecord]:
-        scopes = [Scope.of(category) for category in Category]
-        for heads in self.network.hospital_heads():
-            if self.network.sidechain.pairing(self.address, heads.hospital) is None:
-                continue
-            manifests = open_manifests(self.network.store, heads)
-            for scope in scopes:
-                lane = self._seed.lane(scope, GENERATION)
-                locator = self._seed.locator_key(scope, GENERATION)
-                headers = list(locate(self.network.store, heads, manifests, locator))
-                wraps = envelope_wraps(self.network.store, headers)
-                envelope_keys = {cid: umbral.unwrap(lane, wrap) for cid, wrap in wraps.items()}
-                for _, record in open_records(self.network.store, headers, envelope_keys):
-                    yield replace(record, provenance={"hospital": heads.hospital, "opened_as": "patient"})
+        for own in self._lanes.headers():
+            for _, record in open_records(self.network.store, own.headers, own.envelope_keys):
+                yield replace(record, provenance={"hospital": own.heads.hospital, "opened_as": "patient"})
 
-    def _own_policy(self, policy_id: PolicyId) -> tuple[int, Terms]:
-        for index, terms, _, _ in self._walk():
+    def _own_policy(self, policy_id: PolicyId) -> tuple[int, Terms, OnChainPolicy]:
+        for index, terms, policy in self._walk():
             if terms.policy_id == policy_id:
-                return index, terms
+                return index, terms, policy
         raise PolicyUnknownError(f"policy {policy_id} isn't one of this patient's", hint="panachain policies")
 
-    def _all_policies(self) -> Iterator[tuple[Terms, PolicyStatus, str]]:
-        for _, terms, status, cid in self._walk():
-            yield terms, status, cid
-
-    def _walk(self) -> Iterator[tuple[int, Terms, PolicyStatus, str]]:
+    def _walk(self) -> Iterator[tuple[int, Terms, OnChainPolicy]]:
         """Yield this patient's policies from seed, chain and store alone."""
-        missing, index = 0, 0
+        missing, start = 0, 0
         while missing < _GAP:
-            policy_id = PolicyId(address_of(self._seed.policy_account(index)))
-            try:
-                policy = self.network.mainchain.policy(policy_id)
-            except PolicyUnknownError:
-                missing += 1
-            else:
-                missing = 0
-                if policy.terms:
-                    cid = CID(RAW, policy.terms)
-                    terms, _, _ = open_terms(self.network.store.get_block(cid), self._seed.receiving())
-                    yield index, terms, policy.status, str(cid)
-            index += 1
+            ids = [PolicyId(address_of(self._seed.policy_account(start + place))) for place in range(_GAP)]
+            known = self.network.mainchain.policies(ids)
+            for index, policy_id in enumerate(ids, start=start):
+                policy = known.get(policy_id)
+                missing = 0 if policy else missing + 1
+                if policy and policy.terms:
+                    block = self.network.store.get_block(CID(RAW, policy.terms))
+                    yield index, open_terms(block, self._seed.receiving())[0], policy
+            start += _GAP
 
     def _next_index(self) -> int:
         """Return a policy number that neither the chain nor this machine has seen."""
-        used = [index for index, _, _, _ in self._walk()]
         path = self.profile.folder / "policies.json"
-        remembered = json.loads(path.read_bytes())["next"] if path.exists() else 0
-        return max([remembered, *(index + 1 for index in used)])
+        start = int(json.loads(path.read_bytes())["next"]) if path.exists() else 0
+        following = start
+        # What this machine remembers isn't asked for again; another device of the patient's may have gone on.
+        while True:
+            ids = [PolicyId(address_of(self._seed.policy_account(start + place))) for place in range(_GAP)]
+            known = self.network.mainchain.policies(ids)
+            if not known:
+                return following
+            following = start + max(ids.index(policy_id) for policy_id in known) + 1
+            start += _GAP
 
     def _use_index(self, index: int) -> None:
         content = json.dumps({"schema": "panachain/policies/1", "next": index + 1}).encode()
@@ -341,31 +533,46 @@ class Patient(ActorSession):
             raise DiskError(f"the profile can't be written: {exc.strerror}; nothing was granted") from exc
 
 
-def policy_view(
-    terms: Terms,
-    status: PolicyStatus,
-    cid: str,
-    *,
-    tx: str = "",
-    gas: int = 0,
-    deposited: int = 0,
-    dry_run: bool = False,
-) -> PolicyView:
+@dataclass(frozen=True)
+class _Offer:
+    """What a patient offers to whom, before keys and proxies come in."""
+
+    grantee: Actor
+    scopes: tuple[Scope, ...]
+    purposes: tuple[Purpose, ...]
+    starts_at: int
+    expires_at: int
+    disclosure: Disclosure
+
+
+def _over(policy: OnChainPolicy) -> bool:
+    return policy.status is PolicyStatus.REVOKED
+
+
+def _ended(policy: OnChainPolicy) -> bool:
+    """Tell whether a policy opens nothing, now or later."""
+    return policy.status not in (PolicyStatus.ACTIVE, PolicyStatus.NOT_YET)
+
+
+def _lags(terms: Terms, generations: Generations) -> bool:
+    """Tell whether a policy lacks the newest generation of one of its lanes."""
+    newest = {lane.scope: lane.generation for lane in terms.lanes}
+    return any(number < generations.current(scope) for scope, number in newest.items())
+
+
+def policy_view(terms: Terms, policy: OnChainPolicy) -> PolicyView:
     """Return a policy as patient and grantee see it."""
     return PolicyView(
         policy_id=terms.policy_id,
-        status=status,
+        status=policy.status,
         patient=terms.patient,
         grantee=terms.grantee,
-        scopes=tuple(lane.scope.text for lane in terms.lanes),
+        scopes=tuple(dict.fromkeys(lane.scope.text for lane in terms.lanes)),
         purposes=tuple(purpose.value for purpose in terms.purposes),
         starts_at=terms.starts_at,
         expires_at=terms.expires_at,
         threshold=terms.threshold,
         proxies=len(terms.proxies),
-        terms_cid=cid,
-        tx=tx,
-        gas=gas,
-        deposited=deposited,
-        dry_run=dry_run,
+        terms_cid=str(CID(RAW, policy.terms)),
+        disclosed=policy.disclosure != SEALED,
     )

@@ -1,6 +1,7 @@
 """What the SDK says to proxies: deposits, deletions, receipts and re-encryptions, each answer checked.
 
-Never believes an answer: a receipt must convict its proxy, a cfrag must verify. Follows docs/spec/proxy.md.
+Never believes an answer: a proxy must sign it, its receipt must convict it, a cfrag must verify. Who lies is named, and
+the evidence is kept. Follows docs/spec/proxy.md.
 """
 
 from __future__ import annotations
@@ -9,24 +10,30 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
-
-import httpx
+from pathlib import Path
+from typing import Final, TypeVar
 
 from panachain.chain.evm import Account
+from panachain.chain.typed import proxy_domain, sign_request
 from panachain.consent.grant import PreparedGrant
 from panachain.consent.receipts import check_receipt
 from panachain.crypto import box, labels, umbral
 from panachain.errors import IntegrityError, PanaChainError, PolicyUnknownError, ProxiesUnavailableError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import ProxyRef, Receipt, ReceiptKind, Terms
+from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReceiptsRequest, ReencryptRequest
 from panachain.model.scope import Purpose
 from panachain.proxy import messages
-from panachain.proxy.client import collect, post
+from panachain.proxy.client import Channels, Failure, Race, Reply, ask_all, piece_sizes, read_answer
 from panachain.sdk.network import Network
+from panachain.sdk.proxy_evidence import Domains, EvidenceFolder, Keys, check_answer, describe
 
 _TIMEOUT: Final = 15.0
-"""Seconds that one proxy may take."""
+"""Seconds that a deposit, a deletion or a log may take; nobody waits for one that others can replace."""
+_VALID: Final = 45
+"""Seconds for which a request counts: less than proxies allow, so that their clocks may be behind by the rest."""
+_CLOCK: Final = 120
+"""Seconds by which this machine's clock may differ from the mainchain's newest block before it is taken for wrong."""
 T = TypeVar("T")
 
 
@@ -45,9 +52,25 @@ class Reader:
 class Proxies:
     """The proxies of a network, as its actors talk to them."""
 
-    def __init__(self, network: Network) -> None:
-        """Take the network, whose registry says where each proxy answers."""
+    def __init__(self, network: Network, *, evidence: Path | None = None, ca: Path | None = None) -> None:
+        """Take the network, whose registry says where each proxy answers.
+
+        Args:
+            network: with both chains.
+            evidence: folder for the evidence against proxies that lie; None keeps none.
+            ca: PEM file of the authority that signed the proxies' certificates; None takes the usual ones.
+        """
         self._network = network
+        self._channels = Channels(ca=ca)
+        self._evidence = EvidenceFolder(evidence)
+        mainchain = network.mainchain
+        self._domains = Domains(
+            proxy_domain(mainchain.chain_id, mainchain.addresses["PolicyRegistry"]), mainchain.log_domain
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._channels.close()
 
     def check_ready(self, proxies: Sequence[ProxyRef], threshold: int) -> None:
         """Check that enough proxies can serve.
@@ -55,11 +78,11 @@ class Proxies:
         Raises:
             ProxiesUnavailableError: fewer than the threshold are ready.
         """
-        count = sum(_is_ready(proxy) for proxy in proxies)
-        if count < threshold:
+        good, _ = ask_all(proxies, lambda proxy: read_answer(self._channels.get(proxy.endpoint, "/readyz")))
+        if len(good) < threshold:
             raise ProxiesUnavailableError(
-                f"{count} of {len(proxies)} proxies are ready, {threshold} are needed; nothing was granted",
-                answered=count,
+                f"{len(good)} of {len(proxies)} proxies are ready, {threshold} are needed; nothing was granted",
+                answered=len(good),
                 needed=threshold,
                 hint="panachain doctor shows which proxies are down",
             )
@@ -80,36 +103,21 @@ class Proxies:
         """
         terms = prepared.terms
         shares = dict(zip((proxy.address for proxy in terms.proxies), prepared.kfrags, strict=True))
+        now = self._now()
 
         def deposit(proxy: ProxyRef) -> Receipt:
-            fields: dict[str, Any] = {
-                "schema": messages.DEPOSIT,
-                "proxy": proxy.address,
-                "policy_id": terms.policy_id,
-                "grantee": terms.grantee,
-                "receiving_key": terms.receiving_key.hex(),
-                "verifying_key": terms.verifying_key.hex(),
-                "audit_key": terms.audit_key.hex(),
-                "terms": terms_digest.hex(),
-                "purposes": [purpose.value for purpose in terms.purposes],
-                "lanes": [
-                    {"delegating_key": lane.delegating_key.hex(), "kfrag": kfrag.hex()}
-                    for lane, kfrag in zip(terms.lanes, shares[proxy.address], strict=True)
-                ],
-            }
-            fields["signature"] = account.sign_text(messages.signed_bytes(fields)).hex()
-            sealed = box.seal_to(proxy.receiving_key, messages.canonical(fields), labels.DEPOSIT)
-            answer = post(
-                proxy.endpoint, "/v1/deposit", {"schema": messages.DEPOSIT, "sealed": sealed.hex()}, timeout=_TIMEOUT
-            )
-            return self._receipt(answer, proxy, terms.policy_id, ReceiptKind.DEPOSITED)
+            request = _deposit_request(proxy, terms, terms_digest, shares[proxy.address], now + _VALID)
+            signed = messages.deposit_fields(sign_request(account, self._domains.proxy, request))
+            sealed = box.seal_to(proxy.receiving_key, messages.canonical(signed), labels.DEPOSIT)
+            reply = self._channels.post(proxy.endpoint, "/v1/deposit", messages.sealed_fields(sealed), timeout=_TIMEOUT)
+            return self._receipt(reply, proxy, terms.policy_id, ReceiptKind.DEPOSITED)
 
         # Every proxy gets its share; fewer than the threshold would be a policy that nobody can use.
-        good, failures = _each(terms.proxies, deposit)
+        good, failures = self._each(terms.proxies, deposit)
         if len(good) < terms.threshold:
             raise ProxiesUnavailableError(
                 f"policy {terms.policy_id} is on chain, only {len(good)} of {len(terms.proxies)} proxies took a share, "
-                f"{terms.threshold} are needed: {'; '.join(failures)}",
+                f"{terms.threshold} are needed: {'; '.join(map(str, failures))}",
                 answered=len(good),
                 needed=terms.threshold,
                 hint=f"panachain revoke {terms.policy_id} --yes, then grant again",
@@ -125,11 +133,12 @@ class Proxies:
         policy_id = terms.policy_id
 
         def delete(proxy: ProxyRef) -> Receipt:
-            fields = {"schema": messages.REVOKE, "policy_id": policy_id}
-            answer = post(proxy.endpoint, "/v1/revoke", fields, timeout=_TIMEOUT)
-            return self._receipt(answer, proxy, policy_id, ReceiptKind.DELETED)
+            fields = messages.revoke_fields(policy_id)
+            reply = self._channels.post(proxy.endpoint, "/v1/revoke", fields, timeout=_TIMEOUT)
+            return self._receipt(reply, proxy, policy_id, ReceiptKind.DELETED)
 
-        return _each(self._network.reachable(terms.proxies), delete)
+        good, failures = self._each(self._network.reachable(terms.proxies), delete)
+        return good, [str(failure) for failure in failures]
 
     def receipts(self, terms: Terms, account: Account) -> list[Receipt]:
         """Return what the proxies of a policy signed about it.
@@ -142,39 +151,33 @@ class Proxies:
             ProxiesUnavailableError: none of them answered.
             IntegrityError: one of them lies.
         """
+        now = self._now()
 
         def ask(proxy: ProxyRef) -> list[Receipt]:
-            fields: dict[str, Any] = {
-                "schema": messages.RECEIPTS,
-                "policy_id": terms.policy_id,
-                "issued_at": int(time.time()),
-                "nonce": os.urandom(16).hex(),
-            }
-            fields["signature"] = account.sign_text(messages.signed_bytes(fields)).hex()
-            answer = post(proxy.endpoint, "/v1/receipts", fields, timeout=_TIMEOUT)
-            receipts = [messages.parse_receipt(r) for r in answer["receipts"]]
+            unsigned = ReceiptsRequest(proxy.address, terms.policy_id, now + _VALID, os.urandom(messages.NONCE_SIZE))
+            fields = messages.receipts_fields(sign_request(account, self._domains.proxy, unsigned))
+            try:
+                answer = read_answer(self._channels.post(proxy.endpoint, "/v1/receipts", fields, timeout=_TIMEOUT))
+            except PolicyUnknownError:
+                # It never got a share: that is an answer too.
+                return []
+            listed = answer.get("receipts")
+            if not isinstance(listed, list):
+                raise IntegrityError(f"proxy {proxy.address} answered no receipts")
+            receipts = [messages.parse_receipt(fields) for fields in listed]
             for receipt in receipts:
                 self._check(receipt, proxy, terms.policy_id)
             return receipts
 
-        found: list[Receipt] = []
-        answered = 0
-        for proxy in self._network.reachable(terms.proxies):
-            try:
-                found += ask(proxy)
-            except PolicyUnknownError:
-                # It never got a share: that is an answer too.
-                pass
-            except PanaChainError as exc:
-                if isinstance(exc, IntegrityError):
-                    raise
-                continue
-            answered += 1
-        if not answered:
+        found, failures = self._each(self._network.reachable(terms.proxies), ask)
+        for failure in failures:
+            if isinstance(failure.error, IntegrityError):
+                raise failure.error
+        if not found:
             raise ProxiesUnavailableError(
                 f"no proxy of policy {terms.policy_id} answered, so its log can't be read", answered=0, needed=1
             )
-        return found
+        return [receipt for receipts in found for receipt in receipts]
 
     def unwrap(
         self, reader: Reader, terms: Terms, number: int, wraps: Mapping[str, bytes], purpose: Purpose
@@ -191,109 +194,178 @@ class Proxies:
         Raises:
             AccessDeniedError: the proxies refuse.
             ProxiesUnavailableError: fewer than the threshold gave a good answer.
-            IntegrityError: too few good answers, and proxies lied.
+            IntegrityError: too few good answers, and proxies lied; or a wrap isn't one.
         """
-        keys: dict[str, bytes] = {}
-        ordered = sorted(wraps)
-        for start in range(0, len(ordered), messages.MAX_CAPSULES):
-            part = {name: wraps[name] for name in ordered[start : start + messages.MAX_CAPSULES]}
-            keys |= self._unwrap(reader, terms, number, part, purpose)
-        return keys
-
-    def _unwrap(
-        self, reader: Reader, terms: Terms, number: int, wraps: Mapping[str, bytes], purpose: Purpose
-    ) -> dict[str, bytes]:
-        not_before = self._network.mainchain.head_block().time
-        lane = terms.lanes[number]
-        capsules = [umbral.capsule_of(wrap) for wrap in wraps.values()]
-        keys = {
-            "verifying": terms.verifying_key,
-            "delegating": lane.delegating_key,
-        }
-
-        def ask(proxy: ProxyRef) -> list[bytes]:
-            fields: dict[str, Any] = {
-                "schema": messages.REENCRYPT,
-                "proxy": proxy.address,
-                "policy_id": terms.policy_id,
-                "grantee": reader.requester.address,
-                "purpose": purpose.value,
-                "lane": number,
-                "capsules": [capsule.hex() for capsule in capsules],
-                "issued_at": int(time.time()),
-                "nonce": os.urandom(16).hex(),
-            }
-            fields["signature"] = reader.requester.sign_text(messages.signed_bytes(fields)).hex()
-            answer = post(proxy.endpoint, "/v1/reencrypt", fields, timeout=_TIMEOUT)
-            receipt = self._receipt(answer, proxy, terms.policy_id, ReceiptKind.REENCRYPTED, not_before=not_before)
-            return _cfrags(answer, receipt, capsules, receiving=reader.secret.public, **keys)
-
+        if not wraps:
+            return {}
+        opening = _Opening(self, reader, terms, number, wraps, purpose)
         # Ask proxies in parallel until t gave cfrags for every capsule, each verified.
-        answers, _ = collect(
+        Race(
             self._network.reachable(terms.proxies),
+            [len(piece) for piece in opening.pieces],
             needed=terms.threshold,
-            ask=ask,
-            what=f"opening lane {lane.scope.text} of policy {terms.policy_id}",
-        )
-        return {
-            name: umbral.unwrap_reencrypted(
-                reader.secret,
-                wrap,
-                [cfrags[position] for _, cfrags in answers],
-                threshold=terms.threshold,
-                **keys,
-            )
-            for position, (name, wrap) in enumerate(wraps.items())
-        }
+            ask=opening.ask,
+            settle=opening.settle,
+            what=f"opening lane {terms.lanes[number].scope.text} of policy {terms.policy_id}",
+        ).run()
+        return opening.keys
 
-    def _receipt(
-        self, answer: Any, proxy: ProxyRef, policy_id: PolicyId, kind: ReceiptKind, *, not_before: int = 0
-    ) -> Receipt:
-        receipt = messages.parse_receipt(answer.get("receipt") if isinstance(answer, dict) else None)
-        self._check(receipt, proxy, policy_id, kind, not_before)
+    # Inside
+
+    def _now(self) -> int:
+        """Return the time, Unix seconds: the chain's, where this machine's clock is clearly wrong."""
+        now, head = int(time.time()), self._network.mainchain.head_block().time
+        return now if abs(now - head) <= _CLOCK else head
+
+    def _receipt(self, reply: Reply, proxy: ProxyRef, policy_id: PolicyId, kind: ReceiptKind) -> Receipt:
+        receipt = messages.parse_receipt(read_answer(reply).get("receipt"))
+        self._check(receipt, proxy, policy_id, kind)
         return receipt
 
-    def _check(
+    def _check(self, receipt: Receipt, proxy: ProxyRef, policy_id: PolicyId, kind: ReceiptKind | None = None) -> None:
+        check_receipt(receipt, proxy=proxy.address, domain=self._domains.log, policy_id=policy_id, kind=kind)
+
+    @staticmethod
+    def _each(proxies: Sequence[ProxyRef], ask: Callable[[ProxyRef], T]) -> tuple[list[T], list[Failure]]:
+        good, failures = ask_all(proxies, ask, timeout=_TIMEOUT)
+        return [answer for _, answer in good], failures
+
+
+@dataclass(frozen=True)
+class _Served:
+    """A proxy's answer whose signature and receipt are good; its cfrags are still unchecked."""
+
+    proxy: ProxyRef
+    request: ReencryptRequest
+    body: bytes
+    cfrags: tuple[bytes, ...]
+
+
+class _Opening:
+    """One call of `unwrap`: what is asked of proxies, and what is made of their answers."""
+
+    def __init__(
         self,
-        receipt: Receipt,
-        proxy: ProxyRef,
-        policy_id: PolicyId,
-        kind: ReceiptKind | None = None,
-        not_before: int = 0,
+        proxies: Proxies,
+        reader: Reader,
+        terms: Terms,
+        number: int,
+        wraps: Mapping[str, bytes],
+        purpose: Purpose,
     ) -> None:
-        domain = self._network.mainchain.log_domain
-        check_receipt(
-            receipt, proxy=proxy.address, domain=domain, policy_id=policy_id, kind=kind, not_before=not_before
+        self._proxies = proxies
+        self._reader = reader
+        self._terms = terms
+        self._number = number
+        self._wraps = wraps
+        self._purpose = purpose
+        self._not_before = proxies._network.mainchain.head_block().time
+        self._started = time.monotonic()
+        self._now = proxies._now()
+        lane = terms.lanes[number]
+        self._public = Keys(terms.verifying_key, lane.delegating_key, reader.secret.public)
+        self._capsules = {name: umbral.capsule_of(wrap) for name, wrap in wraps.items()}
+        names = sorted(wraps)
+        self.pieces: list[list[str]] = []
+        for size in piece_sizes(len(names)):
+            self.pieces.append(names[:size])
+            names = names[size:]
+        self.keys: dict[str, bytes] = {}
+
+    def ask(self, proxy: ProxyRef, piece: int) -> _Served:
+        """Ask one proxy for the cfrags of one piece."""
+        request = self._request(proxy, piece)
+        body = b""
+        try:
+            fields = messages.reencrypt_fields(request)
+            reply = self._proxies._channels.post(proxy.endpoint, "/v1/reencrypt", fields)
+            body = reply.content
+            answer = messages.parse_answer(read_answer(reply), count=len(request.capsules))
+            check_answer(answer, request, domains=self._proxies._domains, not_before=self._not_before)
+        except IntegrityError as exc:
+            self._keep(proxy, request, body, exc)
+            raise
+        return _Served(proxy, request, body, answer.cfrags)
+
+    def settle(self, piece: int, answers: Mapping[Address, _Served]) -> dict[Address, PanaChainError]:
+        """Open one piece with `threshold` answers, and return who of them lied and how."""
+        opened: dict[str, bytes] = {}
+        for position, name in enumerate(self.pieces[piece]):
+            try:
+                opened[name] = umbral.unwrap_reencrypted(
+                    self._reader.secret,
+                    self._wraps[name],
+                    [served.cfrags[position] for served in answers.values()],
+                    verifying=self._public.verifying,
+                    delegating=self._public.delegating,
+                    threshold=self._terms.threshold,
+                )
+            except IntegrityError:
+                liars = self._liars(position, answers)
+                if not liars:
+                    # Every cfrag is good, so the wrap isn't.
+                    raise
+                return liars
+        self.keys |= opened
+        return {}
+
+    def _liars(self, position: int, answers: Mapping[Address, _Served]) -> dict[Address, PanaChainError]:
+        liars: dict[Address, PanaChainError] = {}
+        for address, served in answers.items():
+            try:
+                umbral.check_cfrag(
+                    served.cfrags[position],
+                    served.request.capsules[position],
+                    verifying=self._public.verifying,
+                    delegating=self._public.delegating,
+                    receiving=self._public.receiving,
+                )
+            except IntegrityError as exc:
+                self._keep(served.proxy, served.request, served.body, exc)
+                liars[address] = exc
+        return liars
+
+    def _request(self, proxy: ProxyRef, piece: int) -> ReencryptRequest:
+        unsigned = ReencryptRequest(
+            proxy=proxy.address,
+            policy_id=self._terms.policy_id,
+            grantee=self._reader.grantee,
+            requester=self._reader.requester.address,
+            purpose=self._purpose,
+            lane=self._number,
+            capsules=tuple(self._capsules[name] for name in self.pieces[piece]),
+            expires_at=self._now + int(time.monotonic() - self._started) + _VALID,
+            nonce=os.urandom(messages.NONCE_SIZE),
+        )
+        return sign_request(self._reader.requester, self._proxies._domains.proxy, unsigned)
+
+    def _keep(self, proxy: ProxyRef, request: ReencryptRequest, body: bytes, error: IntegrityError) -> None:
+        self._proxies._evidence.keep(
+            describe(
+                proxy,
+                request,
+                body,
+                str(error),
+                keys=self._public,
+                domains=self._proxies._domains,
+                not_before=self._not_before,
+            )
         )
 
 
-def _each(proxies: Sequence[ProxyRef], ask: Callable[[ProxyRef], T]) -> tuple[list[T], list[str]]:
-    good: list[T] = []
-    failures: list[str] = []
-    for proxy in proxies:
-        try:
-            good.append(ask(proxy))
-        except PanaChainError as exc:
-            failures.append(f"proxy {proxy.address}: {exc}")
-    return good, failures
-
-
-def _is_ready(proxy: ProxyRef) -> bool:
-    try:
-        return httpx.get(f"{proxy.endpoint}/readyz", timeout=_TIMEOUT, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
-def _cfrags(
-    answer: Any, receipt: Receipt, capsules: Sequence[bytes], *, verifying: bytes, delegating: bytes, receiving: bytes
-) -> list[bytes]:
-    try:
-        cfrags = [bytes.fromhex(cfrag) for cfrag in answer["cfrags"]]
-    except (KeyError, TypeError, ValueError) as exc:
-        raise IntegrityError("the proxy's answer lacks a field or has one of the wrong type") from exc
-    if len(cfrags) != len(capsules) or receipt.count != len(capsules):
-        raise IntegrityError(f"the proxy answered {len(cfrags)} cfrags for {len(capsules)} capsules")
-    for cfrag, capsule in zip(cfrags, capsules, strict=True):
-        umbral.check_cfrag(cfrag, capsule, verifying=verifying, delegating=delegating, receiving=receiving)
-    return cfrags
+def _deposit_request(
+    proxy: ProxyRef, terms: Terms, terms_digest: bytes, kfrags: Sequence[bytes], expires_at: int
+) -> DepositRequest:
+    return DepositRequest(
+        proxy=proxy.address,
+        policy_id=terms.policy_id,
+        grantee=terms.grantee,
+        receiving_key=terms.receiving_key,
+        verifying_key=terms.verifying_key,
+        audit_key=terms.audit_key,
+        terms=terms_digest,
+        purposes=terms.purposes,
+        lanes=tuple(DepositedLane(lane.delegating_key, kfrag) for lane, kfrag in zip(terms.lanes, kfrags, strict=True)),
+        expires_at=expires_at,
+        nonce=os.urandom(messages.NONCE_SIZE),
+    )

@@ -1,16 +1,51 @@
 """Relays: who pays for a patient's signed transactions, and can neither change, repeat nor usefully withhold them.
 
-Never believed: who asked looks at the chain afterwards. Follows design section 6 (patients are gasless).
+Never believed: whatever a relay answers, the chain is looked at, and the next relay is asked if it doesn't show the
+policy transaction. A revocation goes to all relays at once if the first isn't quick (security rule 3).
+Follows design section 6 (patients are gasless) and docs/spec/relay.md.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
+import httpx
+
+from panachain.chain.abi import address, contract
 from panachain.chain.evm import Receipt, Sender
+from panachain.chain.logs import read_events
 from panachain.chain.mainchain import Grant, Mainchain
+from panachain.errors import (
+    PanaChainError,
+    PolicyRevokedError,
+    PolicyUnknownError,
+    RelaysUnavailableError,
+    TransactionError,
+    UnavailableError,
+)
 from panachain.model.actors import PolicyId
+from panachain.model.policy import PolicyStatus
 from panachain.model.policy import Receipt as ProxyReceipt
+from panachain.proxy import messages
+
+HEDGE: Final = 3.0
+"""Seconds after which a revocation goes to all other relays too."""
+CONFIRM: Final = 5.0
+"""Seconds that the chain gets to show what a relay says was mined."""
+PATIENCE: Final = 30.0
+"""Seconds that the chain gets to show what a relay says was sent."""
+_POLL: Final = (0.05, 1.0)
+"""Seconds between two looks at the chain: at first, and at most."""
+_MAX_ANSWER: Final = 65_536
+"""Bytes of a relay's answer."""
+_MINED: Final = "mined"
+_PENDING: Final = "pending"
 
 
 class Relay(Protocol):
@@ -32,6 +67,10 @@ class Relay(Protocol):
 class LocalRelay:
     """An account of this machine that pays."""
 
+    name = "this machine's own account"
+    timeout = 130.0
+    """Seconds: it waits for the chain itself, and replaces what sticks."""
+
     def __init__(self, mainchain: Mainchain, sender: Sender) -> None:
         """Take the chain and the account that pays."""
         self._mainchain = mainchain
@@ -48,3 +87,296 @@ class LocalRelay:
     def convict(self, receipt: ProxyReceipt) -> Receipt:
         """Submit the evidence of a late service."""
         return self._mainchain.prove_late_service(self._sender, receipt)
+
+
+class RemoteRelay:
+    """A relay that somebody runs (`panachain relay serve`). Its answers are claims."""
+
+    def __init__(self, url: str, *, timeout: float) -> None:
+        """Take its URL, and the seconds that an answer may take."""
+        self.name = url
+        self.timeout = timeout
+        self._url = url.rstrip("/")
+
+    def grant(self, grant: Grant, signature: bytes) -> str:
+        """Hand in a signed grant; return `mined` or `pending`, as the relay says."""
+        fields = {
+            "policy_id": grant.owner,
+            "starts_at": grant.starts_at,
+            "expires_at": grant.expires_at,
+            "deadline": grant.deadline,
+            "view_tag": grant.view_tag,
+            "terms": grant.terms.hex(),
+            "announcement": grant.announcement.hex(),
+            "disclosure": grant.disclosure.word.to_bytes(32, "big").hex(),
+            "signature": signature.hex(),
+        }
+        return self._post("/v1/grant", fields)
+
+    def revoke(self, policy_id: PolicyId, signature: bytes) -> str:
+        """Hand in a signed revocation; return `mined` or `pending`, as the relay says."""
+        return self._post("/v1/revoke", {"policy_id": policy_id, "signature": signature.hex()})
+
+    def convict(self, receipt: ProxyReceipt) -> str:
+        """Hand in evidence; return `mined` or `pending`, as the relay says."""
+        return self._post("/v1/evidence", {"receipt": messages.receipt_fields(receipt)})
+
+    def _post(self, path: str, fields: Mapping[str, Any]) -> str:
+        """Send one request and return the state that the answer claims.
+
+        Raises:
+            UnavailableError: no answer in time, or none that can be read.
+            TransactionError: the relay says that the contract would refuse it.
+        """
+        deadline = time.monotonic() + self.timeout
+        content = bytearray()
+        try:
+            with (
+                httpx.Client(timeout=self.timeout, trust_env=False) as client,
+                client.stream("POST", self._url + path, json=fields) as response,
+            ):
+                for piece in response.iter_bytes():
+                    content += piece
+                    if len(content) > _MAX_ANSWER or time.monotonic() > deadline:
+                        raise UnavailableError("its answer doesn't end")
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise UnavailableError(f"no answer: {type(exc).__name__}") from exc
+        return _claim(response.status_code, bytes(content))
+
+
+AnyRelay = LocalRelay | RemoteRelay
+
+
+class Relays:
+    """Several relays, tried in order; the chain says whether one did what it was asked."""
+
+    def __init__(
+        self,
+        mainchain: Mainchain,
+        relays: Sequence[AnyRelay],
+        *,
+        hedge: float = HEDGE,
+        confirm: float = CONFIRM,
+        patience: float = PATIENCE,
+    ) -> None:
+        """Take the chain and the relays.
+
+        Args:
+            mainchain: what is believed.
+            relays: in the order in which they are asked.
+            hedge: as `HEDGE`.
+            confirm: as `CONFIRM`.
+            patience: as `PATIENCE`.
+        """
+        self._mainchain = mainchain
+        self._relays = relays
+        self._hedge = hedge
+        self._grace = {_MINED: confirm, _PENDING: patience}
+
+    def grant(self, grant: Grant, signature: bytes) -> Receipt:
+        """Bring a signed grant on chain.
+
+        Raises:
+            PolicyRevokedError: the policy was revoked meanwhile.
+            RelaysUnavailableError: no relay did; each is named.
+            TransactionError: every relay says that the contract refuses it.
+        """
+        return self._bring("the grant", lambda relay: relay.grant(grant, signature), lambda: self._granted(grant))
+
+    def revoke(self, policy_id: PolicyId, signature: bytes) -> Receipt:
+        """Bring a signed revocation on chain, by all relays at once if the first isn't quick.
+
+        Raises:
+            RelaysUnavailableError: no relay did; each is named.
+            TransactionError: every relay says that the contract refuses it.
+        """
+        return self._bring(
+            "the revocation",
+            lambda relay: relay.revoke(policy_id, signature),
+            lambda: self._revoked(policy_id),
+            hedge=self._hedge,
+        )
+
+    def convict(self, receipt: ProxyReceipt) -> Receipt:
+        """Bring the evidence of a late service on chain.
+
+        Raises:
+            RelaysUnavailableError: no relay did; each is named.
+            TransactionError: every relay says that the contract refuses it.
+        """
+        return self._bring("the evidence", lambda relay: relay.convict(receipt), lambda: self._convicted(receipt))
+
+    # What the chain says
+
+    def _granted(self, grant: Grant) -> Receipt | None:
+        try:
+            policy = self._mainchain.policy(grant.owner)
+        except PolicyUnknownError:
+            return None
+        if policy.status is PolicyStatus.REVOKED:
+            raise PolicyRevokedError(f"policy {grant.owner} was revoked, and can't be granted any more")
+        if policy.terms != grant.terms:
+            return None
+        return self._policy_receipt(grant.owner, "PolicyGranted")
+
+    def _revoked(self, policy_id: PolicyId) -> Receipt | None:
+        try:
+            if self._mainchain.policy(policy_id).status is not PolicyStatus.REVOKED:
+                return None
+        except PolicyUnknownError:
+            return None
+        return self._policy_receipt(policy_id, "PolicyRevoked")
+
+    def _policy_receipt(self, policy_id: PolicyId, kind: str) -> Receipt | None:
+        event = next(self._mainchain.policy_events(policy_ids=[policy_id], kind=kind), None)
+        return None if event is None else self._receipt(event.tx_hash)
+
+    def _convicted(self, receipt: ProxyReceipt) -> Receipt | None:
+        log = contract("AccessLog")
+        for event in read_events(
+            self._mainchain.rpc,
+            log,
+            self._mainchain.addresses["AccessLog"],
+            topics=[log.topic("LateServiceProven"), "0x" + "00" * 12 + receipt.proxy[2:].lower()],
+            from_block=self._mainchain.from_block,
+        ):
+            values = event.values
+            if values["sequence"] == receipt.sequence and address(values["policyId"]) == receipt.policy_id:
+                return self._receipt(event.tx_hash)
+        return None
+
+    def _receipt(self, tx_hash: str) -> Receipt | None:
+        found = self._mainchain.rpc.call("eth_getTransactionReceipt", [tx_hash])
+        if not isinstance(found, dict):
+            return None
+        # The gas is the whole transaction's: a relay may send several policies in one.
+        return Receipt(tx_hash, int(found["blockNumber"], 16), int(found["gasUsed"], 16))
+
+    # Who is asked, and when
+
+    def _bring(
+        self,
+        what: str,
+        send: Callable[[AnyRelay], object],
+        seen: Callable[[], Receipt | None],
+        *,
+        hedge: float | None = None,
+    ) -> Receipt:
+        """Ask one relay after the other until the chain shows the transaction.
+
+        Args:
+            what: what messages call it.
+            send: asks one relay.
+            seen: looks at the chain.
+            hedge: seconds after which all other relays are asked too; None asks one at a time.
+        """
+        attempts: list[_Attempt] = []
+        left = list(self._relays)
+        began, pause = time.monotonic(), _POLL[0]
+        news: queue.SimpleQueue[None] = queue.SimpleQueue()
+        while True:
+            receipt = _look(seen)
+            if receipt is not None:
+                return receipt
+            now = time.monotonic()
+            late = hedge is not None and bool(attempts) and now >= began + hedge
+            if left and (late or all(attempt.is_over(now, self._grace) for attempt in attempts)):
+                # A revocation that one relay failed waits for no second one to fail.
+                count = len(left) if hedge is not None and attempts else 1
+                attempts += [_Attempt.begin(relay, send, news) for relay in left[:count]]
+                del left[:count]
+                pause = _POLL[0]
+            elif not left and all(attempt.is_over(now, self._grace) for attempt in attempts):
+                raise _shortfall(what, attempts)
+            try:
+                news.get(timeout=pause)
+                pause = _POLL[0]
+            except queue.Empty:
+                pause = min(pause * 2, _POLL[1])
+
+
+@dataclass
+class _Attempt:
+    """One relay at work."""
+
+    name: str
+    ends: float
+    """When no answer is waited for any more, of `time.monotonic`."""
+    claim: str = ""
+    """What the relay says became of it."""
+    claimed: float = 0.0
+    """When it said so."""
+    error: PanaChainError | None = None
+
+    @classmethod
+    def begin(cls, relay: AnyRelay, send: Callable[[AnyRelay], object], news: queue.SimpleQueue[None]) -> _Attempt:
+        attempt = cls(relay.name, time.monotonic() + relay.timeout)
+
+        def run() -> None:
+            try:
+                answer = send(relay)
+                attempt.claimed = time.monotonic()
+                attempt.claim = answer if isinstance(answer, str) else _MINED
+            except PanaChainError as exc:
+                attempt.error = exc
+            except Exception as exc:  # noqa: BLE001 - a relay's fault must not hide the others.
+                attempt.error = UnavailableError(f"unforeseen {type(exc).__name__}")
+            news.put(None)
+
+        # A thread that the program's end doesn't wait for: a relay may hang for as long as it likes.
+        threading.Thread(target=run, name="relay-attempt", daemon=True).start()
+        return attempt
+
+    def is_over(self, now: float, grace: Mapping[str, float]) -> bool:
+        """Tell whether nothing more is expected of this relay."""
+        if self.error is not None:
+            return True
+        if self.claim:
+            return now >= self.claimed + grace[self.claim]
+        return now >= self.ends
+
+    def __str__(self) -> str:
+        if self.error is not None:
+            return f"{self.name}: {self.error}"
+        if self.claim:
+            return f"{self.name} says {self.claim}, but the chain doesn't show it"
+        return f"{self.name}: no answer in time"
+
+
+def _look(seen: Callable[[], Receipt | None]) -> Receipt | None:
+    try:
+        return seen()
+    except UnavailableError:
+        # The next look may succeed, and the relays go on meanwhile; without the chain none is believed.
+        return None
+
+
+def _shortfall(what: str, attempts: Sequence[_Attempt]) -> PanaChainError:
+    reasons = "; ".join(map(str, attempts))
+    refusals = [attempt.error for attempt in attempts if isinstance(attempt.error, TransactionError)]
+    if refusals and len(refusals) == len(attempts):
+        return TransactionError(f"{what}: {reasons}", reason=refusals[0].reason)
+    return RelaysUnavailableError(
+        f"{what} isn't on chain after {len(attempts)} relays were asked: {reasons}",
+        hint="panachain doctor shows which relays answer; the same command again asks all of them anew",
+    )
+
+
+def _claim(status: int, content: bytes) -> str:
+    """Return the state that a relay's answer claims.
+
+    Raises:
+        UnavailableError: it claims none.
+        TransactionError: the relay says that the contract would refuse it.
+    """
+    try:
+        answer = json.loads(content)
+        slug, detail = str(answer.get("type", "")).rpartition("/")[2], str(answer.get("detail", ""))[:200]
+        state = answer.get("state")
+    except (ValueError, AttributeError, RecursionError):
+        raise UnavailableError(f"status {status} and no answer that can be read") from None
+    if status in (200, 202) and state in (_MINED, _PENDING):
+        return str(state)
+    if slug == "would-revert":
+        raise TransactionError(f"refuses: {detail}", reason=detail)
+    raise UnavailableError(f"status {status} {slug[:40]} {detail}".rstrip())

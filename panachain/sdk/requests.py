@@ -1,16 +1,17 @@
-"""Requests for access: what is asked for, sealed to the patient and to the practitioner himself.
+"""Requests for access and their outcomes: sealed to the patient and to the practitioner, and to nobody else.
 
-Follows docs/spec/formats.md, section "Requests" (`panachain/request/1`).
+Follows docs/spec/formats.md, section "Requests" (`panachain/request/1`, `panachain/outcome/1`).
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from typing import Any
 
 from panachain.chain.sidechain import AccessRequest
-from panachain.crypto import labels, padding, stream, umbral
+from panachain.crypto import box, labels, umbral
 from panachain.errors import IntegrityError
+from panachain.model.actors import PolicyId
 from panachain.model.scope import Purpose
 from panachain.sdk.network import Network
 from panachain.sdk.results import RequestView
@@ -18,27 +19,31 @@ from panachain.storage import dagcbor
 from panachain.storage.cid import CID, RAW
 
 
-def seal_request(categories: Sequence[str], purpose: Purpose, note: str, *, readers: Sequence[bytes]) -> bytes:
+def seal_request(
+    categories: Sequence[str], purpose: Purpose, note: str, until: int, *, readers: Sequence[bytes]
+) -> bytes:
     """Return the details of a request, sealed to two receiving keys (33 bytes each)."""
-    key = os.urandom(32)
-    body = dagcbor.encode({"categories": list(categories), "purpose": purpose.value, "note": note})
-    wraps = b"".join(umbral.wrap(reader, key) for reader in readers)
-    return wraps + stream.seal(padding.pad(body), key, labels.REQUEST)
+    body = {"categories": list(categories), "purpose": purpose.value, "note": note, "until": until}
+    return box.seal_to_each(readers, dagcbor.encode(body), labels.REQUEST)
+
+
+def seal_outcome(policy_id: PolicyId, categories: Sequence[str], *, readers: Sequence[bytes]) -> bytes:
+    """Return what an approval granted, sealed to two receiving keys: the sidechain must not name the policy."""
+    body = {"policy": bytes.fromhex(policy_id[2:]), "categories": list(categories)}
+    return box.seal_to_each(readers, dagcbor.encode(body), labels.OUTCOME)
 
 
 def open_request(network: Network, request: AccessRequest, secret: umbral.SecretKey) -> RequestView:
-    """Fetch and open a request's details.
+    """Fetch and open a request's details, and its outcome when it was approved.
 
     Raises:
         IntegrityError: they aren't sealed to this key.
     """
-    block = network.store.get_block(CID(RAW, request.details))
-    try:
-        key = umbral.unwrap(secret, block[: umbral.WRAP_SIZE])
-    except IntegrityError:
-        # The requester's own wrap comes second.
-        key = umbral.unwrap(secret, block[umbral.WRAP_SIZE : 2 * umbral.WRAP_SIZE])
-    body = dagcbor.decode(padding.unpad(stream.open_(block[2 * umbral.WRAP_SIZE :], key, labels.REQUEST)))
+    body = _open(network, request.details, secret, labels.REQUEST)
+    outcome = network.sidechain.outcome(request.request_id) if request.state == "approved" else None
+    nothing: dict[str, Any] = {"policy": b"", "categories": []}
+    granted = _open(network, outcome, secret, labels.OUTCOME) if outcome else nothing
+    requester = network.sidechain.identity(request.requester)
     try:
         return RequestView(
             request_id=request.request_id,
@@ -49,6 +54,25 @@ def open_request(network: Network, request: AccessRequest, secret: umbral.Secret
             purpose=Purpose(body["purpose"]).value,
             note=str(body["note"]),
             expires_at=request.expires_at,
+            until=int(body["until"]),
+            organisation=(requester.organisation or "") if requester else "",
+            policy_id=_policy_id(granted["policy"]),
+            granted=tuple(granted["categories"]),
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise IntegrityError(f"request {request.request_id} lacks a field or has one of the wrong type") from exc
+
+
+def _open(network: Network, digest: bytes, secret: umbral.SecretKey, label: bytes) -> dict[str, Any]:
+    block = network.store.get_block(CID(RAW, digest))
+    fields = dagcbor.decode(box.open_shared(secret, block, label, readers=2))
+    if not isinstance(fields, dict):
+        raise IntegrityError("a request's details aren't a map")
+    return fields
+
+
+def _policy_id(raw: bytes) -> str:
+    # Imported here: most requests aren't approved yet.
+    from panachain.crypto.keys import checksum_address
+
+    return checksum_address(raw) if raw else ""

@@ -1,6 +1,6 @@
-"""The researcher: queries the policies and storage transactions on chain.
+"""The researcher: queries the policies and storage transactions on chain, and opens what was granted to him.
 
-Reads public data only; opening what was consented needs a grant like everybody's.
+A query reads public data only; opening what was consented needs a grant like everybody's (sdk/reader.py).
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from panachain.model.actors import Role
 from panachain.model.scope import Category, Purpose
 from panachain.research.index import Index, QueryResult
-from panachain.sdk.base import ActorSession
+from panachain.sdk.reader import ReadingSession
 
 
-class Researcher(ActorSession):
+class Researcher(ReadingSession):
     """A researcher at work."""
 
     role = Role.RESEARCHER

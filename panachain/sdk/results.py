@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 
-from panachain.model.actors import Address, PolicyId
+from panachain.model.actors import Address, PolicyId, Status
 from panachain.model.policy import PolicyStatus, Receipt
 from panachain.model.records import RecordInfo
 from panachain.records.content import Content
@@ -42,6 +42,10 @@ class PolicyView:
     gas: int = 0
     deposited: int = 0
     """How many proxies hold kfrags, when this call deposited them."""
+    disclosed: bool = False
+    """Whether the chain shows purposes and categories: the patient made it open."""
+    stage: str = ""
+    """Of a revoked policy: how far the revocation has come (`RevocationReport.stage`)."""
     dry_run: bool = False
 
     def to_json(self) -> dict[str, object]:
@@ -62,6 +66,8 @@ class PolicyView:
             "tx": self.tx,
             "gas": self.gas,
             "deposited": self.deposited,
+            "open": self.disclosed,
+            "stage": self.stage,
             "dry_run": self.dry_run,
         }
 
@@ -82,6 +88,8 @@ class UploadReport:
     """Of all transactions together."""
     transactions: tuple[str, ...] = ()
     """Hashes of the storage transactions, oldest first; the fields above tell of the last one."""
+    waiting: int = 0
+    """Records that wait for a later call, because of jitter."""
     dry_run: bool = False
 
     def to_json(self) -> dict[str, object]:
@@ -97,6 +105,7 @@ class UploadReport:
             "tx": self.tx,
             "gas": self.gas,
             "transactions": list(self.transactions),
+            "waiting": self.waiting,
             "dry_run": self.dry_run,
         }
 
@@ -182,7 +191,7 @@ class OpenedRecord:
 
 @dataclass(frozen=True)
 class RevocationReport:
-    """What a revocation has reached so far."""
+    """How far a revocation has come: R1 to R4 of design section 8."""
 
     policy_id: PolicyId
     tx: str
@@ -194,6 +203,14 @@ class RevocationReport:
     shares: int
     unreachable: tuple[str, ...] = ()
     """Why a proxy gave no receipt, one line each."""
+    rotated: bool = False
+    """Whether every lane of the policy has a newer generation, which later records are wrapped to."""
+    rewrapped: bool = False
+    """Whether none of the old headers is left in the store."""
+    hospitals: tuple[Address, ...] = ()
+    """Which hospitals this call told of new lanes or of records to re-wrap."""
+    regranted: Mapping[PolicyId, PolicyId] = field(default_factory=dict)
+    """Other grantees' policies that this call replaced, old to new."""
 
     @property
     def deleted(self) -> int:
@@ -205,17 +222,31 @@ class RevocationReport:
         """Whether fewer than the threshold of proxies can still hold kfrags."""
         return self.deleted >= self.needed
 
+    @property
+    def stage(self) -> str:
+        """The highest step that is reached."""
+        if self.rotated:
+            return "headers re-wrapped" if self.rewrapped else "lane rotated"
+        if self.final:
+            return "final"
+        return f"{self.deleted} of {self.shares} proxies deleted" if self.deleted else "revoked on chain"
+
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/revocation/1`."""
         return {
             "schema": "panachain/revocation/1",
             "policy_id": self.policy_id,
+            "stage": self.stage,
             "tx": self.tx,
             "gas": self.gas,
             "deleted": self.deleted,
             "needed": self.needed,
             "shares": self.shares,
             "final": self.final,
+            "rotated": self.rotated,
+            "rewrapped": self.rewrapped,
+            "hospitals": list(self.hospitals),
+            "regranted": dict(self.regranted),
             "receipts": [receipt_json(receipt) for receipt in self.receipts],
             "unreachable": list(self.unreachable),
         }
@@ -231,6 +262,9 @@ class LogEntry:
     proxy: Address
     count: int
     grantee: str = ""
+    """To whom the policy was granted: a person or a group."""
+    requester: str = ""
+    """The person who asked."""
     purpose: str = ""
     scopes: tuple[str, ...] = ()
     late: bool = False
@@ -246,6 +280,7 @@ class LogEntry:
             "proxy": self.proxy,
             "count": self.count,
             "grantee": self.grantee,
+            "requester": self.requester,
             "purpose": self.purpose,
             "scopes": list(self.scopes),
             "late": self.late,
@@ -264,6 +299,14 @@ class RequestView:
     purpose: str
     note: str
     expires_at: int
+    until: int = 0
+    """Until when the requester wants to read, Unix seconds."""
+    organisation: str = ""
+    """The requester's, as the registry knows it."""
+    policy_id: str = ""
+    """What the approval granted, for those two who may know."""
+    granted: tuple[str, ...] = ()
+    """Which categories it granted."""
 
     def to_json(self) -> dict[str, object]:
         """Return the request as JSON, schema `panachain/request/1`."""
@@ -277,6 +320,55 @@ class RequestView:
             "purpose": self.purpose,
             "note": self.note,
             "expires_at": iso(self.expires_at),
+            "until": iso(self.until),
+            "organisation": self.organisation,
+            "policy_id": self.policy_id,
+            "granted": list(self.granted),
+        }
+
+
+@dataclass(frozen=True)
+class GroupView:
+    """A care team or department, as its members see it."""
+
+    group: Address
+    handle: str
+    status: Status
+    """Suspended for a group that was closed."""
+    organisation: str
+    manager: Address
+    members: tuple[Address, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the group as JSON, schema `panachain/group/1`."""
+        return {
+            "schema": "panachain/group/1",
+            "group": self.group,
+            "handle": self.handle,
+            "status": self.status.name.lower(),
+            "organisation": self.organisation,
+            "manager": self.manager,
+            "members": list(self.members),
+        }
+
+
+@dataclass(frozen=True)
+class RewrapReport:
+    """What a hospital moved to new lanes because patients asked for it."""
+
+    moved: int
+    """Records that got a new header."""
+    deleted: int
+    """Old headers and envelopes that were deleted from the store."""
+    transactions: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/rewrap/1`."""
+        return {
+            "schema": "panachain/rewrap/1",
+            "moved": self.moved,
+            "deleted": self.deleted,
+            "transactions": list(self.transactions),
         }
 
 

@@ -1,6 +1,7 @@
 """Anchoring: a proxy puts the head of its receipt log on the mainchain at intervals, so that it can't rewrite it.
 
-Serving never waits for it: a proxy that can't anchor says so in its log and tries again.
+Serving never waits for it: a proxy that can't anchor says so in its log and tries again. What else is due at intervals
+is done before, so that its receipts are anchored too.
 Follows docs/spec/proxy.md, section "Anchors".
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 from panachain.chain.evm import Sender
@@ -19,9 +21,18 @@ _log = logging.getLogger("panachain.proxy")
 
 
 class Anchoring:
-    """A context in which a thread anchors the log's head, and once more at the end."""
+    """A context in which a thread anchors the log's head."""
 
-    def __init__(self, mainchain: Mainchain, sender: Sender, store: ProxyStore, *, every: float) -> None:
+    def __init__(
+        self,
+        mainchain: Mainchain,
+        sender: Sender,
+        store: ProxyStore,
+        *,
+        every: float,
+        also: Callable[[], object] = lambda: None,
+        at_end: bool = True,
+    ) -> None:
         """Take what to anchor and where.
 
         Args:
@@ -29,11 +40,15 @@ class Anchoring:
             sender: the proxy's.
             store: its receipt log.
             every: seconds between two anchors; 0 anchors nothing.
+            also: what is done before each anchor; may raise PanaChainError.
+            at_end: anchor once more at the end; False where somebody else does.
         """
         self._mainchain = mainchain
         self._sender = sender
         self._store = store
         self._every = every
+        self._also = also
+        self._at_end = at_end
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="anchoring", daemon=True)
 
@@ -67,7 +82,13 @@ class Anchoring:
         ended = False
         while not ended:
             ended = self._stopped.wait(self._every)
-            try:
-                self.anchor()
-            except PanaChainError as exc:
-                _log.warning("the receipt log can't be anchored: %s", exc)
+            if ended and not self._at_end:
+                return
+            for duty, what in (
+                (self._also, "what is over can't be deleted"),
+                (self.anchor, "the log can't be anchored"),
+            ):
+                try:
+                    duty()
+                except PanaChainError as exc:
+                    _log.warning("%s: %s", what, exc)

@@ -6,13 +6,14 @@ Follows design section 8 (Proxy), docs/spec/proxy.md and security rules 3, 8 and
 
 from __future__ import annotations
 
-import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
-from panachain.chain.evm import Account, recover_text
+from panachain.chain import typed
+from panachain.chain.evm import Account
 from panachain.chain.receipts import receipt_hash, sign_head
 from panachain.consent.rules import check_access
 from panachain.crypto import box, labels, umbral
@@ -21,16 +22,21 @@ from panachain.errors import (
     AccessDeniedError,
     ChainUnavailableError,
     OutOfScopeError,
+    PanaChainError,
+    PolicyExpiredError,
     PolicyRevokedError,
     UsageError,
 )
 from panachain.model.actors import Actor, Address, PolicyId, Status
 from panachain.model.policy import OnChainPolicy, PolicyStatus, Receipt, ReceiptKind
-from panachain.model.scope import Purpose
+from panachain.model.proxy_requests import DepositRequest, ReceiptsRequest, ReencryptRequest, SignedRequest
 from panachain.proxy import messages
-from panachain.service.proxy_store import HeldKfrag, HeldPolicy, ProxyStore
+from panachain.service.limits import Limiter
+from panachain.service.proxy_store import HeldKfrag, HeldPolicy, Nonce, ProxyStore
 
-_MAX_LANES: Final = 4096
+_DENIALS: Final = 60
+"""Refusals of one policy that get a receipt in a minute: a stranger mustn't fill the log."""
+_log = logging.getLogger("panachain.proxy")
 
 
 class ChainView(Protocol):
@@ -49,7 +55,11 @@ class ChainView(Protocol):
         ...
 
     def identity(self, account: Address) -> Actor | None:
-        """Return a person of the sidechain."""
+        """Return a person of the sidechain, or a public actor of the mainchain."""
+        ...
+
+    def is_member(self, group: Address, person: Address) -> bool:
+        """Tell whether the sidechain counts a person to a group."""
         ...
 
 
@@ -62,6 +72,7 @@ class ProxyService:
         store: ProxyStore,
         chain: ChainView,
         *,
+        domain: bytes,
         log_domain: bytes,
         max_head_age: int = 120,
         clock: Callable[[], float] = time.time,
@@ -72,6 +83,7 @@ class ProxyService:
             seed: the proxy's.
             store: its database.
             chain: how it sees both chains.
+            domain: of the proxy protocol, 32 bytes (`chain.typed.proxy_domain`).
             log_domain: of the access log that judges its receipts, 32 bytes.
             max_head_age: seconds; an older head of the mainchain means no service.
             clock: Unix seconds; bounds the age of requests and of the head, never a policy's window.
@@ -79,148 +91,171 @@ class ProxyService:
         self._receiving = seed.receiving()
         self._account = Account(seed.account_key())
         self.address = self._account.address
+        self._domain = domain
         self._log_domain = log_domain
         self._store = store
         self._chain = chain
         self._max_head_age = max_head_age
         self._clock = clock
+        self._denials = Limiter(_DENIALS)
 
-    def deposit(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Take a patient's kfrags for one policy.
+    # Admission: cheap, without I/O
+
+    def authenticate(self, request: SignedRequest) -> None:
+        """Check that a request is for this proxy and for now, and signed by whom it names.
 
         Raises:
-            IntegrityError: the seal, the signature or a kfrag doesn't fit.
-            AccessDeniedError: the policy isn't granted, or is over.
+            UsageError: it is over, or ends too late.
+            OutOfScopeError: it is for another proxy, or isn't signed by its requester or by the policy's owner.
         """
-        self._check_head()
-        plain = box.open_box(self._receiving, _hex(request, "sealed", messages.MAX_BODY), labels.DEPOSIT)
-        try:
-            fields: dict[str, Any] = json.loads(plain)
-        except ValueError as exc:
-            raise UsageError("the deposit isn't JSON") from exc
-        policy_id = PolicyId(_text(fields, "policy_id"))
-        self._check_signature(fields, policy_id)
-        if _text(fields, "proxy") != self.address:
-            raise OutOfScopeError("the deposit is for another proxy")
-        policy, kfrags = _parse_deposit(fields, policy_id)
-        for held in kfrags:
-            umbral.check_kfrag(
-                held.kfrag,
-                verifying=policy.verifying_key,
-                delegating=held.delegating_key,
-                receiving=policy.receiving_key,
+        if request.proxy != self.address:
+            raise OutOfScopeError("the request is for another proxy")
+        now = int(self._clock())
+        if not now < request.expires_at <= now + messages.MAX_AGE:
+            raise UsageError(
+                f"the request ends at {request.expires_at}; at {now} (Unix seconds) it may end within "
+                f"{messages.MAX_AGE} s"
             )
-        on_chain = self._chain.policy(policy_id)
-        if on_chain.status is PolicyStatus.REVOKED or self._chain.revocation_in_sight(policy_id):
-            raise PolicyRevokedError(f"policy {policy_id} was revoked by the patient")
-        if on_chain.terms != policy.terms:
-            raise OutOfScopeError(f"policy {policy_id} was granted with other terms")
+        expected = request.requester if isinstance(request, ReencryptRequest) else request.policy_id
+        if typed.signer_of(self._domain, request) != expected:
+            raise OutOfScopeError("the request isn't signed by whom it names")
+
+    def open_deposit(self, sealed: bytes) -> DepositRequest:
+        """Return a deposit that is sealed to this proxy and signed by the policy's owner, for now.
+
+        Raises:
+            IntegrityError: it isn't sealed to this proxy.
+            UsageError: it is malformed or too old.
+            OutOfScopeError: it is for another proxy, or isn't signed by the owner.
+        """
+        plain = box.open_box(self._receiving, sealed, labels.DEPOSIT)
+        request = messages.parse_deposit(messages.parse_json(plain))
+        self.authenticate(request)
+        return request
+
+    # Service
+
+    def deposit(self, request: DepositRequest) -> dict[str, Any]:
+        """Take a patient's kfrags for one policy.
+
+        Args:
+            request: from `open_deposit`.
+
+        Raises:
+            IntegrityError: a kfrag doesn't fit.
+            AccessDeniedError: the policy isn't granted, or is over.
+            UsageError: the deposit was sent before.
+        """
+        nonce = self._nonce(request)
+        self._check_head()
+        on_chain = self._chain.policy(request.policy_id)
+        if on_chain.status is PolicyStatus.REVOKED or self._chain.revocation_in_sight(request.policy_id):
+            raise PolicyRevokedError(f"policy {request.policy_id} was revoked by the patient")
+        if on_chain.terms != request.terms:
+            raise OutOfScopeError(f"policy {request.policy_id} was granted with other terms")
+        for lane in request.lanes:
+            umbral.check_kfrag(
+                lane.kfrag,
+                verifying=request.verifying_key,
+                delegating=lane.delegating_key,
+                receiving=request.receiving_key,
+            )
         receipt = self._store.deposit(
-            policy,
-            kfrags,
-            lambda sequence, previous: self._receipt(
-                ReceiptKind.DEPOSITED, on_chain, sequence, previous, count=len(kfrags)
+            _held(request),
+            request.lanes,
+            expires_at=on_chain.expires_at,
+            nonce=nonce,
+            receipt=lambda sequence, previous: self._receipt(
+                ReceiptKind.DEPOSITED, on_chain, sequence, previous, count=len(request.lanes)
             ),
         )
         return {"schema": messages.DEPOSIT, "receipt": messages.receipt_fields(receipt)}
 
-    def reencrypt(self, request: dict[str, Any]) -> dict[str, Any]:
+    def reencrypt(self, request: ReencryptRequest) -> dict[str, Any]:
         """Turn capsules of one lane into cfrags for the policy's grantee.
+
+        Args:
+            request: authenticated already; that is step 1.
 
         Raises:
             AccessDeniedError: the rules forbid it; for a known policy the refusal is logged.
-            UsageError: the request is malformed, too old, or repeated.
+            UsageError: the request is repeated.
             ChainUnavailableError: no fresh view of the chain.
         """
-        # 1. Authenticate: signature, freshness, single use.
-        grantee = Address(_text(request, "grantee"))
-        policy_id = PolicyId(_text(request, "policy_id"))
-        purpose = Purpose.parse(_text(request, "purpose"))
-        lane = _number(request, "lane", _MAX_LANES)
-        capsules = [bytes.fromhex(c) for c in _list(request, "capsules", messages.MAX_CAPSULES, umbral.CAPSULE_SIZE)]
-        if _text(request, "proxy") != self.address:
-            raise OutOfScopeError("the request is for another proxy")
-        self._check_signature(request, grantee)
-        self._check_fresh(request)
-        held = self._store.policy(policy_id)
+        nonce = self._nonce(request)
+        held = self._store.policy(request.policy_id)
         # 2. Read the policy: fresh head, confirmed grant, revocation at first sight.
         self._check_head()
-        on_chain = self._chain.policy(policy_id)
-        detail = {"grantee": grantee, "purpose": purpose.value, "lane": lane, "capsules": len(capsules)}
+        on_chain = self._chain.policy(request.policy_id)
         # 3. The same rules as the SDK's.
         try:
-            identity = self._chain.identity(grantee)
-            check_access(
-                on_chain,
-                grantee=held.grantee,
-                requester=grantee,
-                requester_status=Status.UNKNOWN if identity is None else identity.status,
-                is_member=False,
-                purpose=purpose,
-                purposes=held.purposes,
-                terms=held.terms,
-                revocation_in_sight=self._chain.revocation_in_sight(policy_id),
-            )
-            kfrag = self._store.kfrag(policy_id, lane)
+            self._check_rules(request, held, on_chain)
+            kfrag = self._store.kfrag(request.policy_id, request.lane)
             if kfrag is None:
-                raise OutOfScopeError(f"this proxy holds no kfrag for lane {lane} of policy {policy_id}")
+                raise OutOfScopeError(f"this proxy holds no kfrag for lane {request.lane} of {request.policy_id}")
         except AccessDeniedError as denial:
-            sealed = self._seal_detail(held, detail | {"reason": type(denial).__name__})
-            self._store.log(
-                lambda sequence, previous: self._receipt(
-                    ReceiptKind.DENIED, on_chain, sequence, previous, detail=sealed
-                )
-            )
-            raise
+            self._deny(request, held, on_chain, denial, nonce)
         # 4. Re-encrypt; the wrapper verifies each cfrag before it gives it out.
-        keys = {
-            "verifying": held.verifying_key,
-            "delegating": kfrag.delegating_key,
-            "receiving": held.receiving_key,
-        }
-        checked = umbral.check_kfrag(kfrag.kfrag, **keys)
-        cfrags = [umbral.reencrypt(capsule, checked, **keys) for capsule in capsules]
-        # 5. The receipt is on disk before the answer leaves.
-        sealed = self._seal_detail(held, detail)
+        cfrags = _reencrypt(request, held, kfrag)
+        # 5. The receipt is on disk before the answer leaves, and the request can't be answered again.
+        sealed = self._seal_detail(request, held)
         receipt = self._store.log(
             lambda sequence, previous: self._receipt(
                 ReceiptKind.REENCRYPTED, on_chain, sequence, previous, count=len(cfrags), detail=sealed
-            )
+            ),
+            nonce=nonce,
         )
-        return {
-            "schema": messages.REENCRYPT,
-            "cfrags": [cfrag.hex() for cfrag in cfrags],
-            "receipt": messages.receipt_fields(receipt),
-        }
+        signature = typed.sign_answer(
+            self._account,
+            self._domain,
+            request=typed.request_hash(request),
+            cfrags=cfrags,
+            receipt=receipt_hash(receipt),
+        )
+        return messages.answer_fields(messages.Answer(tuple(cfrags), receipt, signature))
 
-    def revoke(self, request: dict[str, Any]) -> dict[str, Any]:
+    def revoke(self, policy_id: PolicyId) -> dict[str, Any]:
         """Look at the chain, and delete a revoked policy's kfrags; anybody may ask for the look.
 
         Raises:
             UsageError: the chain doesn't say that it is revoked.
             PolicyUnknownError: nothing was deposited here.
         """
-        policy_id = PolicyId(_text(request, "policy_id"))
         self._store.policy(policy_id)
         on_chain = self._chain.policy(policy_id)
         # Only a mined revocation deletes: a pending one already stops service, and may yet be dropped.
         if on_chain.status is not PolicyStatus.REVOKED:
             raise UsageError(f"policy {policy_id} isn't revoked on chain at block {on_chain.block}")
-        receipt = self._store.delete(
-            policy_id,
-            lambda sequence, previous, count: self._receipt(
-                ReceiptKind.DELETED, on_chain, sequence, previous, count=count
-            ),
-        )
-        return {"schema": messages.REVOKE, "receipt": messages.receipt_fields(receipt)}
+        return {"schema": messages.REVOKE, "receipt": messages.receipt_fields(self._delete(on_chain))}
 
-    def receipts(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return a policy's receipts to its owner."""
-        policy_id = PolicyId(_text(request, "policy_id"))
-        self._check_signature(request, policy_id)
-        self._check_fresh(request)
-        found = self._store.receipts(policy_id)
+    def receipts(self, request: ReceiptsRequest) -> dict[str, Any]:
+        """Return a policy's receipts to its owner.
+
+        Args:
+            request: authenticated already.
+
+        Raises:
+            UsageError: the request is repeated.
+        """
+        self._store.use_nonce(self._nonce(request))
+        found = self._store.receipts(request.policy_id)
         return {"schema": messages.RECEIPTS, "receipts": [messages.receipt_fields(receipt) for receipt in found]}
+
+    def sweep(self) -> int:
+        """Delete the kfrags of policies whose window is over, each with its receipt, and return how many there were.
+
+        The window has ended when the mainchain's confirmed block says so, not when a clock does.
+        """
+        self._check_head()
+        count = 0
+        for policy_id in self._store.over(self._chain.head_time()):
+            on_chain = self._chain.policy(policy_id)
+            if on_chain.status in (PolicyStatus.EXPIRED, PolicyStatus.REVOKED):
+                self._delete(on_chain)
+                count += 1
+        return count
+
+    # State
 
     def head(self) -> dict[str, Any]:
         """Return the signed head of the receipt log."""
@@ -234,13 +269,31 @@ class ProxyService:
         }
 
     def ready(self) -> dict[str, Any]:
-        """Return that the proxy can serve.
+        """Return that the proxy can serve: a fresh head, and a database that answers.
 
         Raises:
-            ChainUnavailableError: it can't.
+            ChainUnavailableError: no fresh head.
+            DiskError: the database doesn't answer.
         """
         self._check_head()
+        self._store.head()
         return {"schema": "panachain/ready/1", "proxy": self.address}
+
+    def gauges(self) -> tuple[int, int | None]:
+        """Return the log's newest sequence, and the age of the mainchain's head in seconds or None if it is unknown."""
+        sequence, _ = self._store.head()
+        try:
+            return sequence, int(self._clock()) - self._chain.head_time()
+        except PanaChainError:
+            # No answer is what the missing gauge says.
+            return sequence, None
+
+    # Inside
+
+    def _nonce(self, request: SignedRequest) -> Nonce:
+        nonce = Nonce(request.nonce, int(self._clock()))
+        self._store.check_nonce(nonce)
+        return nonce
 
     def _check_head(self) -> None:
         age = int(self._clock()) - self._chain.head_time()
@@ -249,23 +302,60 @@ class ProxyService:
                 f"the mainchain's head is {age} s old, at most {self._max_head_age} s are served"
             )
 
-    def _check_signature(self, fields: dict[str, Any], expected: str) -> None:
-        signature = _hex(fields, "signature", 65)
-        if recover_text(messages.signed_bytes(fields), signature) != expected:
-            raise OutOfScopeError("the request isn't signed by whom it names")
+    def _check_rules(self, request: ReencryptRequest, held: HeldPolicy, on_chain: OnChainPolicy) -> None:
+        if request.grantee != held.grantee:
+            raise OutOfScopeError(f"policy {request.policy_id} wasn't granted to {request.grantee}")
+        identity = self._chain.identity(request.requester)
+        check_access(
+            on_chain,
+            grantee=held.grantee,
+            requester=request.requester,
+            requester_status=Status.UNKNOWN if identity is None else identity.status,
+            is_member=(request.requester != held.grantee and self._chain.is_member(held.grantee, request.requester)),
+            purpose=request.purpose,
+            purposes=held.purposes,
+            terms=held.terms,
+            revocation_in_sight=self._chain.revocation_in_sight(request.policy_id),
+        )
 
-    def _check_fresh(self, request: dict[str, Any]) -> None:
-        now = int(self._clock())
-        issued_at = _number(request, "issued_at", 1 << 48)
-        if abs(now - issued_at) > messages.MAX_AGE:
-            raise UsageError(f"the request was signed {now - issued_at} s ago, at most {messages.MAX_AGE} s count")
-        nonce = _text(request, "nonce")
-        # Kept past both edges of the window, so that no clock skew lets a nonce live twice.
-        if not self._store.use_nonce(nonce, now=now, expires_at=now + 3 * messages.MAX_AGE):
-            raise UsageError("the request was sent before")
+    def _deny(
+        self,
+        request: ReencryptRequest,
+        held: HeldPolicy,
+        on_chain: OnChainPolicy,
+        denial: AccessDeniedError,
+        nonce: Nonce,
+    ) -> NoReturn:
+        if self._denials.take(request.policy_id) == 0:
+            sealed = self._seal_detail(request, held, reason=type(denial).__name__)
+            self._store.log(
+                lambda sequence, previous: self._receipt(
+                    ReceiptKind.DENIED, on_chain, sequence, previous, detail=sealed
+                ),
+                nonce=nonce,
+            )
+        # Nobody will be served by it again: what isn't kept can't leak.
+        if on_chain.status is PolicyStatus.REVOKED or isinstance(denial, PolicyExpiredError):
+            self._delete(on_chain)
+        raise denial
 
-    def _seal_detail(self, held: HeldPolicy, detail: dict[str, Any]) -> bytes:
-        return box.seal_to(held.audit_key, messages.canonical(detail), labels.RECEIPT_DETAIL)
+    def _delete(self, on_chain: OnChainPolicy) -> Receipt:
+        return self._store.delete(
+            on_chain.policy_id,
+            lambda sequence, previous, count: self._receipt(
+                ReceiptKind.DELETED, on_chain, sequence, previous, count=count
+            ),
+        )
+
+    def _seal_detail(self, request: ReencryptRequest, held: HeldPolicy, **more: str) -> bytes:
+        detail = {
+            "requester": request.requester,
+            "grantee": request.grantee,
+            "purpose": request.purpose.value,
+            "lane": request.lane,
+            "capsules": len(request.capsules),
+        }
+        return box.seal_to(held.audit_key, messages.canonical(detail | more), labels.RECEIPT_DETAIL)
 
     def _receipt(
         self,
@@ -293,56 +383,20 @@ class ProxyService:
         return replace(unsigned, signature=sign_head(self._account, self._log_domain, sequence=sequence, head=head))
 
 
-def _parse_deposit(fields: dict[str, Any], policy_id: PolicyId) -> tuple[HeldPolicy, list[HeldKfrag]]:
-    lanes = fields.get("lanes")
-    if not isinstance(lanes, list) or not 0 < len(lanes) <= _MAX_LANES:
-        raise UsageError(f"a deposit has 1 to {_MAX_LANES} lanes")
-    kfrags = [
-        HeldKfrag(_hex(lane, "delegating_key", umbral.PUBLIC_SIZE), _hex(lane, "kfrag", umbral.KFRAG_SIZE))
-        for lane in lanes
-    ]
-    purposes = _list(fields, "purposes", len(Purpose))
-    policy = HeldPolicy(
-        policy_id=policy_id,
-        grantee=Address(_text(fields, "grantee")),
-        receiving_key=_hex(fields, "receiving_key", umbral.PUBLIC_SIZE),
-        verifying_key=_hex(fields, "verifying_key", umbral.PUBLIC_SIZE),
-        audit_key=_hex(fields, "audit_key", umbral.PUBLIC_SIZE),
-        terms=_hex(fields, "terms", 32),
-        purposes=tuple(Purpose.parse(purpose) for purpose in purposes),
-        lanes=len(kfrags),
+def _held(request: DepositRequest) -> HeldPolicy:
+    return HeldPolicy(
+        policy_id=request.policy_id,
+        grantee=request.grantee,
+        receiving_key=request.receiving_key,
+        verifying_key=request.verifying_key,
+        audit_key=request.audit_key,
+        terms=request.terms,
+        purposes=request.purposes,
+        lanes=len(request.lanes),
     )
-    return policy, kfrags
 
 
-def _text(fields: Any, name: str) -> str:
-    value = fields.get(name) if isinstance(fields, dict) else None
-    if not isinstance(value, str) or not 0 < len(value) <= 128:
-        raise UsageError(f"{name} must be a text of 1 to 128 characters")
-    return value
-
-
-def _number(fields: dict[str, Any], name: str, limit: int) -> int:
-    value = fields.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < limit:
-        raise UsageError(f"{name} must be a whole number from 0 to below {limit}")
-    return value
-
-
-def _hex(fields: Any, name: str, limit: int) -> bytes:
-    value = fields.get(name) if isinstance(fields, dict) else None
-    if not isinstance(value, str) or len(value) > 2 * limit:
-        raise UsageError(f"{name} must be at most {limit} bytes in hex")
-    try:
-        return bytes.fromhex(value)
-    except ValueError:
-        raise UsageError(f"{name} must be bytes in hex") from None
-
-
-def _list(fields: dict[str, Any], name: str, limit: int, size: int | None = None) -> list[str]:
-    value = fields.get(name)
-    if not isinstance(value, list) or not 0 < len(value) <= limit or any(not isinstance(v, str) for v in value):
-        raise UsageError(f"{name} must be a list of 1 to {limit} texts")
-    if size is not None and any(len(v) != 2 * size or not set(v) <= set("0123456789abcdef") for v in value):
-        raise UsageError(f"{name} must be {size} bytes each, in lower-case hex")
-    return value
+def _reencrypt(request: ReencryptRequest, held: HeldPolicy, kfrag: HeldKfrag) -> list[bytes]:
+    keys = {"verifying": held.verifying_key, "delegating": kfrag.delegating_key, "receiving": held.receiving_key}
+    checked = umbral.check_kfrag(kfrag.kfrag, **keys)
+    return umbral.reencrypt_many(request.capsules, checked, **keys)

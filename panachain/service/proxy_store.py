@@ -1,39 +1,52 @@
-"""What a proxy keeps: kfrags under seal, and the hash-chained log of its receipts.
+"""What a proxy keeps: kfrags under seal, used nonces, and the hash-chained log of its receipts.
 
-Never keeps a kfrag in the clear, and forgets for good what it deletes (`secure_delete`, then a WAL checkpoint).
-Follows docs/spec/proxy.md and security rules 5, 12 and 14.
+Any number of threads and processes may use one database, SQLite or PostgreSQL; the log stays one chain. Never keeps a
+kfrag in the clear, and forgets what it deletes as well as the database can (docs/spec/proxy.md, section "Database").
+Follows security rules 5, 12 and 14.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
 from panachain.chain.receipts import receipt_hash
 from panachain.crypto import box, kdf, labels
-from panachain.errors import DiskError, PolicyUnknownError
+from panachain.errors import ConfigurationError, DiskError, IntegrityError, PolicyUnknownError, UsageError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
+from panachain.model.proxy_requests import DepositedLane
 from panachain.model.scope import Purpose
 from panachain.proxy import messages
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS policy (policy_id TEXT PRIMARY KEY, fields TEXT NOT NULL, deleted INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS kfrag (
-    policy_id TEXT NOT NULL, lane INTEGER NOT NULL, delegating BLOB NOT NULL, salt BLOB NOT NULL, sealed BLOB NOT NULL,
-    PRIMARY KEY (policy_id, lane)
-);
-CREATE TABLE IF NOT EXISTS receipt (sequence INTEGER PRIMARY KEY, policy_id TEXT NOT NULL, kind TEXT NOT NULL,
-    fields TEXT NOT NULL, hash BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS receipt_of_policy ON receipt (policy_id, kind);
-CREATE TABLE IF NOT EXISTS nonce (nonce TEXT PRIMARY KEY, expires_at INTEGER NOT NULL);
-"""
+_SCHEMA: Final = (
+    "CREATE TABLE IF NOT EXISTS proxy (address TEXT PRIMARY KEY)",
+    "CREATE TABLE IF NOT EXISTS policy (policy_id TEXT PRIMARY KEY, fields TEXT NOT NULL, expires_at BIGINT NOT NULL, "
+    "deleted INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS kfrag (policy_id TEXT NOT NULL, lane INTEGER NOT NULL, delegating {bytes} NOT NULL, "
+    "salt {bytes} NOT NULL, sealed {bytes} NOT NULL, PRIMARY KEY (policy_id, lane))",
+    "CREATE TABLE IF NOT EXISTS receipt (sequence BIGINT PRIMARY KEY, policy_id TEXT NOT NULL, kind TEXT NOT NULL, "
+    "fields TEXT NOT NULL, hash {bytes} NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS receipt_of_policy ON receipt (policy_id, kind)",
+    "CREATE TABLE IF NOT EXISTS nonce (nonce {bytes} PRIMARY KEY, expires_at BIGINT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS nonce_by_end ON nonce (expires_at)",
+)
+_LOG_LOCK: Final = "SELECT pg_advisory_xact_lock(0x70616e61)"
+"""PostgreSQL: one transaction at a time appends to the log. The number is `pana` in ASCII, and nothing else's."""
+_CHECKPOINT_TIMEOUT: Final = 5.0
+"""Seconds for which a deletion waits until no reader needs the old pages."""
+_SWEEP: Final = 10
+"""Seconds between two deletions of nonces that are over."""
 
 
 @dataclass(frozen=True)
@@ -59,35 +72,69 @@ class HeldKfrag:
     kfrag: bytes = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Nonce:
+    """What makes a request count once."""
+
+    value: bytes
+    """16 bytes."""
+    now: int
+    """Unix seconds at which it is used."""
+
+
+def database_url(text: str, *, folder: Path, password: str | None = None) -> URL:
+    """Return where a proxy's database is.
+
+    Args:
+        text: a file name, or a URL of SQLAlchemy's such as `postgresql+psycopg://proxy@host/database`.
+        folder: where a relative file name starts.
+        password: for the URL, which should hold none.
+
+    Raises:
+        ConfigurationError: the URL can't be read, or is of a database that isn't supported.
+    """
+    if "://" not in text:
+        return URL.create("sqlite", database=str(folder / text))
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        # Without its cause: the message quotes the URL, which may hold a password.
+        raise ConfigurationError("the proxy's database URL can't be read") from None
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ConfigurationError(f"a proxy's database is SQLite or PostgreSQL, not {url.get_backend_name()}")
+    return url if password is None else url.set(password=password)
+
+
 class ProxyStore:
     """The database of one proxy."""
 
-    def __init__(self, path: Path, key: bytes) -> None:
+    def __init__(self, database: Path | URL, key: bytes, *, proxy: Address) -> None:
         """Open or create it.
 
         Args:
-            path: the SQLite file; made 0600.
+            database: the SQLite file, made 0600, or a URL from `database_url`.
             key: the proxy's own key for what it keeps, 32 bytes.
+            proxy: whose log it is.
 
         Raises:
             DiskError: it can't be opened.
+            ConfigurationError: it is another proxy's, or its driver isn't installed.
         """
         self._key = key
         self._lock = threading.RLock()
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            os.chmod(path, 0o600)
-            self._db.execute("PRAGMA secure_delete=ON")
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
-        except (OSError, sqlite3.Error) as exc:
-            raise DiskError(f"the proxy's database {path} can't be opened: {exc}") from exc
+        self._swept = 0.0
+        url = database if isinstance(database, URL) else URL.create("sqlite", database=str(database))
+        self._is_sqlite = url.get_backend_name() == "sqlite"
+        self._where = url.render_as_string(hide_password=True)
+        with self._mapped("can't be opened"):
+            if self._is_sqlite:
+                _private_file(Path(str(url.database)))
+            self._engine = _engine(url)
+            self._create(proxy)
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close all connections."""
+        self._engine.dispose()
 
     def policy(self, policy_id: PolicyId) -> HeldPolicy:
         """Return what is known of a policy, also after its kfrags were deleted.
@@ -95,11 +142,10 @@ class ProxyStore:
         Raises:
             PolicyUnknownError: nothing was ever deposited for it.
         """
-        with self._lock:
-            row = self._db.execute("SELECT fields FROM policy WHERE policy_id = ?", (policy_id,)).fetchone()
-        if row is None:
+        rows = self._read("SELECT fields FROM policy WHERE policy_id = {}", policy_id)
+        if not rows:
             raise PolicyUnknownError(f"this proxy holds nothing for policy {policy_id}")
-        fields: dict[str, Any] = json.loads(row[0])
+        fields: dict[str, Any] = json.loads(rows[0][0])
         return HeldPolicy(
             policy_id=policy_id,
             grantee=Address(fields["grantee"]),
@@ -111,129 +157,279 @@ class ProxyStore:
             lanes=fields["lanes"],
         )
 
-    def deposit(self, policy: HeldPolicy, kfrags: list[HeldKfrag], receipt: Callable[[int, bytes], Receipt]) -> Receipt:
-        """Keep a policy's kfrags and write the receipt, both or neither; a second deposit returns the first receipt."""
-        with self._lock:
-            known = self.receipts(policy.policy_id, ReceiptKind.DEPOSITED)
+    def deposit(
+        self,
+        policy: HeldPolicy,
+        lanes: Sequence[DepositedLane],
+        *,
+        expires_at: int,
+        nonce: Nonce,
+        receipt: Callable[[int, bytes], Receipt],
+    ) -> Receipt:
+        """Keep a policy's kfrags and write the receipt, both or neither; a second deposit returns the first receipt.
+
+        Args:
+            policy: what the proxy must know of it.
+            lanes: its kfrags.
+            expires_at: end of the policy's window, Unix seconds.
+            nonce: of the deposit.
+            receipt: makes the receipt from its sequence and the hash of the one before.
+
+        Raises:
+            UsageError: the deposit was sent before.
+            DiskError: the database refuses.
+        """
+        # Sealed before the transaction, which other processes wait for.
+        rows = [self._sealed(policy.policy_id, number, lane) for number, lane in enumerate(lanes)]
+        with self._write() as db:
+            self._use(db, nonce)
+            known = self._receipts(db, policy.policy_id, ReceiptKind.DEPOSITED)
             if known:
                 return known[0]
-            fields = {
-                "grantee": policy.grantee,
-                "receiving_key": policy.receiving_key,
-                "verifying_key": policy.verifying_key,
-                "audit_key": policy.audit_key,
-                "terms": policy.terms,
-                "purposes": [purpose.value for purpose in policy.purposes],
-                "lanes": policy.lanes,
-            }
-            self._begin()
-            try:
-                self._db.execute(
-                    "INSERT INTO policy VALUES (?, ?, 0)", (policy.policy_id, messages.canonical(fields).decode())
-                )
-                for lane, held in enumerate(kfrags):
-                    salt = os.urandom(16)
-                    sealed = box.aead_one(
-                        self._kfrag_key(policy.policy_id, lane, salt), held.kfrag, labels.KFRAG_AT_REST
-                    )
-                    self._db.execute(
-                        "INSERT INTO kfrag VALUES (?, ?, ?, ?, ?)",
-                        (policy.policy_id, lane, held.delegating_key, salt, sealed),
-                    )
-                return self._commit(receipt)
-            except BaseException:
-                self._rollback()
-                raise
+            fields = messages.canonical(_policy_fields(policy)).decode()
+            self._do(db, "INSERT INTO policy VALUES ({}, {}, {}, 0)", policy.policy_id, fields, expires_at)
+            for row in rows:
+                self._do(db, "INSERT INTO kfrag VALUES ({}, {}, {}, {}, {})", *row)
+            return self._append(db, receipt)
 
     def kfrag(self, policy_id: PolicyId, lane: int) -> HeldKfrag | None:
         """Return the kfrag of one lane, or None when it isn't held (any more)."""
-        with self._lock:
-            row = self._db.execute(
-                "SELECT delegating, salt, sealed FROM kfrag WHERE policy_id = ? AND lane = ?", (policy_id, lane)
-            ).fetchone()
-        if row is None:
+        rows = self._read(
+            "SELECT delegating, salt, sealed FROM kfrag WHERE policy_id = {} AND lane = {}", policy_id, lane
+        )
+        if not rows:
             return None
-        delegating, salt, sealed = row
+        delegating, salt, sealed = map(bytes, rows[0])
         return HeldKfrag(delegating, box.open_one(self._kfrag_key(policy_id, lane, salt), sealed, labels.KFRAG_AT_REST))
 
-    def log(self, receipt: Callable[[int, bytes], Receipt]) -> Receipt:
-        """Append a receipt; it is on disk when this returns.
+    def log(self, receipt: Callable[[int, bytes], Receipt], *, nonce: Nonce | None = None) -> Receipt:
+        """Append a receipt and use up its request's nonce, both or neither; it is on disk when this returns.
 
         Raises:
-            DiskError: the disk refuses; nothing may be served.
+            UsageError: the request was answered before; nothing may be served.
+            DiskError: the database refuses; nothing may be served.
         """
-        with self._lock:
-            self._begin()
-            try:
-                return self._commit(receipt)
-            except BaseException:
-                self._rollback()
-                raise
+        with self._write() as db:
+            if nonce is not None:
+                self._use(db, nonce)
+            return self._append(db, receipt)
 
     def delete(self, policy_id: PolicyId, receipt: Callable[[int, bytes, int], Receipt]) -> Receipt:
-        """Delete a policy's kfrags for good and write the receipt; a second call returns the first receipt."""
-        with self._lock:
-            known = self.receipts(policy_id, ReceiptKind.DELETED)
+        """Delete a policy's kfrags for good and write the receipt; a second call returns the first receipt.
+
+        Raises:
+            DiskError: the database refuses; nothing was deleted.
+        """
+        with self._write() as db:
+            known = self._receipts(db, policy_id, ReceiptKind.DELETED)
             if known:
                 return known[0]
-            self._begin()
-            try:
-                count = self._db.execute("DELETE FROM kfrag WHERE policy_id = ?", (policy_id,)).rowcount
-                self._db.execute("UPDATE policy SET deleted = 1 WHERE policy_id = ?", (policy_id,))
-                written = self._commit(lambda sequence, previous: receipt(sequence, previous, count))
-            except BaseException:
-                self._rollback()
-                raise
-            # Until the checkpoint the old pages are still in the write-ahead log.
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            return written
+            count = self._do(db, "DELETE FROM kfrag WHERE policy_id = {}", policy_id)
+            self._do(db, "UPDATE policy SET deleted = 1 WHERE policy_id = {}", policy_id)
+            written = self._append(db, lambda sequence, previous: receipt(sequence, previous, count))
+        self.forget()
+        return written
 
-    def receipts(self, policy_id: PolicyId, kind: ReceiptKind | None = None) -> list[Receipt]:
+    def forget(self) -> bool:
+        """Make the database give up what was deleted, and tell whether it could do so now.
+
+        SQLite overwrote the pages (`secure_delete`), but until a checkpoint the old ones are still in the write-ahead
+        log; PostgreSQL keeps dead rows until VACUUM.
+        """
+        with self._mapped("can't give up what was deleted"), self._autocommit() as db:
+            if not self._is_sqlite:
+                db.exec_driver_sql("VACUUM kfrag")
+                return True
+            deadline = time.monotonic() + _CHECKPOINT_TIMEOUT
+            while db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]:
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.01)
+            return True
+
+    def over(self, now: int) -> list[PolicyId]:
+        """Return the policies whose window ended before `now` and whose kfrags are still here, at most 100."""
+        rows = self._read(
+            "SELECT policy_id FROM policy WHERE deleted = 0 AND expires_at < {} ORDER BY expires_at LIMIT 100", now
+        )
+        return [PolicyId(row[0]) for row in rows]
+
+    def receipts(self, policy_id: PolicyId) -> list[Receipt]:
         """Return a policy's receipts in the order of the log."""
-        with self._lock:
-            rows = self._db.execute(
-                "SELECT fields FROM receipt WHERE policy_id = ? AND (? IS NULL OR kind = ?) ORDER BY sequence",
-                (policy_id, kind and kind.value, kind and kind.value),
-            ).fetchall()
-        return [messages.parse_receipt(json.loads(fields)) for (fields,) in rows]
+        with self._reading() as db:
+            return self._receipts(db, policy_id)
 
     def head(self) -> tuple[int, bytes]:
         """Return the log's newest sequence (0 for none) and hash."""
-        with self._lock:
-            row = self._db.execute("SELECT sequence, hash FROM receipt ORDER BY sequence DESC LIMIT 1").fetchone()
-        return (row[0], row[1]) if row else (0, bytes(32))
+        with self._reading() as db:
+            return _head(db)
 
-    def use_nonce(self, nonce: str, *, now: int, expires_at: int) -> bool:
-        """Note a request's nonce; False when it was used before."""
-        with self._lock:
-            self._db.execute("DELETE FROM nonce WHERE expires_at < ?", (now,))
-            added = self._db.execute("INSERT OR IGNORE INTO nonce VALUES (?, ?)", (nonce, expires_at)).rowcount
-        return added == 1
+    def check_nonce(self, nonce: Nonce) -> None:
+        """Check that a request wasn't answered before, so that a repeated one costs nothing.
 
-    def _begin(self) -> None:
+        Only `log`, `deposit` and `use_nonce` decide: of two equal requests at once both may pass here.
+
+        Raises:
+            UsageError: it was.
+        """
+        if self._read("SELECT 1 FROM nonce WHERE nonce = {}", nonce.value):
+            raise _repeated()
+
+    def use_nonce(self, nonce: Nonce) -> None:
+        """Use up the nonce of a request that gets no receipt.
+
+        Raises:
+            UsageError: it was used before.
+        """
+        with self._write() as db:
+            self._use(db, nonce)
+
+    # Inside
+
+    def _create(self, proxy: Address) -> None:
+        # Under the log's lock: several processes start at once.
+        with self._write() as db:
+            for statement in _SCHEMA:
+                db.exec_driver_sql(statement.format(bytes="BLOB" if self._is_sqlite else "BYTEA"))
+            owners = [row[0] for row in db.exec_driver_sql("SELECT address FROM proxy").all()]
+            if not owners:
+                self._do(db, "INSERT INTO proxy VALUES ({})", proxy)
+            elif owners != [proxy]:
+                raise ConfigurationError(f"the database {self._where} is of proxy {owners[0]}, this is {proxy}")
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        """Open a transaction that no other one of any thread or process runs beside."""
+        # The lock spares SQLite's threads the polling by which its processes wait for each other.
+        with self._mapped("refuses a write; nothing was served"), self._lock, self._engine.begin() as db:
+            if not self._is_sqlite:
+                db.exec_driver_sql(_LOG_LOCK)
+            yield db
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._mapped("can't be read"), self._autocommit() as db:
+            yield db
+
+    def _autocommit(self) -> Connection:
+        return self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+    def _read(self, statement: str, *values: object) -> Sequence[Any]:
+        with self._reading() as db:
+            return db.exec_driver_sql(self._marked(statement), values).all()
+
+    def _do(self, db: Connection, statement: str, *values: object) -> int:
+        return db.exec_driver_sql(self._marked(statement), values).rowcount
+
+    def _marked(self, statement: str) -> str:
+        """Return a statement with the parameter marks of the database."""
+        return statement.replace("{}", "?" if self._is_sqlite else "%s")
+
+    @contextmanager
+    def _mapped(self, what: str) -> Iterator[None]:
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as exc:
-            raise DiskError(f"the proxy's database refuses a write: {exc}") from exc
+            yield
+        except (ImportError, NoSuchModuleError) as exc:
+            raise ConfigurationError(
+                "the database's driver isn't installed", hint="pip install 'panachain[postgresql]'"
+            ) from exc
+        except (OSError, SQLAlchemyError) as exc:
+            # The kind only: a driver's message can hold what was written.
+            raise DiskError(f"the proxy's database {what}: {type(exc).__name__}") from exc
 
-    def _commit(self, make: Callable[[int, bytes], Receipt]) -> Receipt:
-        sequence, previous = self.head()
+    def _append(self, db: Connection, make: Callable[[int, bytes], Receipt]) -> Receipt:
+        sequence, previous = _head(db)
         receipt = make(sequence + 1, previous)
-        fields = messages.canonical(messages.receipt_fields(receipt))
-        row = (receipt.sequence, receipt.policy_id, receipt.kind.value, fields.decode(), receipt_hash(receipt))
-        try:
-            self._db.execute("INSERT INTO receipt VALUES (?, ?, ?, ?, ?)", row)
-            self._db.execute("COMMIT")
-        except sqlite3.Error as exc:
-            raise DiskError(f"the proxy's log refuses a receipt: {exc}; nothing was served") from exc
+        fields = messages.canonical(messages.receipt_fields(receipt)).decode()
+        row = (receipt.sequence, receipt.policy_id, receipt.kind.value, fields, receipt_hash(receipt))
+        self._do(db, "INSERT INTO receipt VALUES ({}, {}, {}, {}, {})", *row)
         return receipt
 
-    def _rollback(self) -> None:
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
+    def _receipts(self, db: Connection, policy_id: PolicyId, kind: ReceiptKind | None = None) -> list[Receipt]:
+        wanted = kind.value if kind else ""
+        statement = self._marked(
+            "SELECT fields FROM receipt WHERE policy_id = {} AND (kind = {} OR {} = '') ORDER BY sequence"
+        )
+        rows = db.exec_driver_sql(statement, (policy_id, wanted, wanted)).all()
+        return [messages.parse_receipt(json.loads(row[0])) for row in rows]
+
+    def _use(self, db: Connection, nonce: Nonce) -> None:
+        now = time.monotonic()
+        if now - self._swept > _SWEEP:
+            self._swept = now
+            self._do(db, "DELETE FROM nonce WHERE expires_at < {}", nonce.now)
+        # Kept well past the end of the request's time, so that no change of the clock lets it count twice.
+        expires_at = nonce.now + 3 * messages.MAX_AGE
+        added = self._do(db, "INSERT INTO nonce VALUES ({}, {}) ON CONFLICT DO NOTHING", nonce.value, expires_at)
+        if added != 1:
+            raise _repeated()
+
+    def _sealed(self, policy_id: PolicyId, number: int, lane: DepositedLane) -> tuple[object, ...]:
+        salt = os.urandom(16)
+        sealed = box.aead_one(self._kfrag_key(policy_id, number, salt), lane.kfrag, labels.KFRAG_AT_REST)
+        return policy_id, number, lane.delegating_key, salt, sealed
 
     def _kfrag_key(self, policy_id: PolicyId, lane: int, salt: bytes) -> bytes:
         # A key of its own for each kfrag, so that the one-time seal is used once.
         return kdf.derive(
             self._key, labels.KFRAG_AT_REST, bytes.fromhex(policy_id[2:]) + lane.to_bytes(4, "big") + salt
         )
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "postgresql":
+        return create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True, hide_parameters=True)
+    engine = create_engine(
+        url,
+        pool_size=8,
+        max_overflow=8,
+        hide_parameters=True,
+        connect_args={"timeout": 30, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: object) -> None:
+        # We say BEGIN ourselves, so that a transaction takes its lock at its start.
+        connection.isolation_level = None
+        for setting in ("secure_delete=ON", "journal_mode=WAL", "synchronous=FULL"):
+            connection.execute(f"PRAGMA {setting}").fetchall()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _private_file(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Made here, so that it is never readable by others, not even for a moment.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    os.chmod(path, 0o600)
+
+
+def _policy_fields(policy: HeldPolicy) -> dict[str, Any]:
+    return {
+        "grantee": policy.grantee,
+        "receiving_key": policy.receiving_key,
+        "verifying_key": policy.verifying_key,
+        "audit_key": policy.audit_key,
+        "terms": policy.terms,
+        "purposes": [purpose.value for purpose in policy.purposes],
+        "lanes": policy.lanes,
+    }
+
+
+def _head(db: Connection) -> tuple[int, bytes]:
+    row = db.exec_driver_sql("SELECT sequence, hash FROM receipt ORDER BY sequence DESC LIMIT 1").first()
+    if row is None:
+        return 0, bytes(32)
+    sequence, head = int(row[0]), bytes(row[1])
+    if len(head) != 32:
+        raise IntegrityError("the proxy's log is damaged: its newest hash isn't 32 bytes")
+    return sequence, head
+
+
+def _repeated() -> UsageError:
+    return UsageError("the request was sent before")

@@ -1,27 +1,48 @@
-"""Run a proxy: read its configuration, unlock its keys, serve until it is told to stop.
+"""Run a proxy: read its configuration, unlock its keys once, serve by worker processes until it is told to stop.
 
-Nothing secret is in memory before the key store opened, and nothing secret is ever logged.
-Follows docs/spec/proxy.md, section "Configuration".
+Nothing secret is in memory before the key store opened, and nothing secret is ever logged. No thread, connection or
+database is opened before the workers are forked; each opens its own.
+Follows docs/spec/proxy.md, sections "Configuration" and "Processes".
 """
 
 from __future__ import annotations
 
-import json
+import logging
+import os
 import resource
+import shutil
+import signal
+import socket
+import ssl
+import sys
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from panachain.chain.access import sidechain_rpc
 from panachain.chain.evm import Account
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
 from panachain.chain.sidechain import Sidechain
+from panachain.chain.typed import proxy_domain
 from panachain.crypto import keystore
-from panachain.errors import ConfigurationError
+from panachain.crypto.keys import Seed
+from panachain.errors import PanaChainError, UnavailableError
 from panachain.model.actors import Actor, Address, PolicyId
 from panachain.model.policy import OnChainPolicy, PolicyStatus
 from panachain.service.anchoring import Anchoring
+from panachain.service.proxy_config import ProxyConfig, read_config
 from panachain.service.proxy_service import ProxyService
-from panachain.service.proxy_store import ProxyStore
+from panachain.service.proxy_store import ProxyStore, database_url
+from panachain.service.workers import Supervisor
+
+_BACKLOG: Final = 1024
+"""Connections that wait to be accepted."""
+_SWITCH: Final = 0.0005
+"""Seconds after which a thread that computes lets the event loop have the GIL."""
+_RPC_TIMEOUT: Final = 5.0
+"""Seconds that a chain may take for one answer."""
+_log = logging.getLogger("panachain.proxy")
 
 
 class Chains:
@@ -54,8 +75,58 @@ class Chains:
         return self._mainchain.head_block().time
 
     def identity(self, account: Address) -> Actor | None:
-        """Return a person of the sidechain."""
-        return self._sidechain.identity(account)
+        """Return a person of the sidechain, or a public actor of the mainchain, such as a researcher."""
+        return self._sidechain.identity(account) or self._mainchain.actor(account)
+
+    def is_member(self, group: Address, person: Address) -> bool:
+        """Tell whether the sidechain counts a person to a group now."""
+        return self._sidechain.is_member(group, person)
+
+
+class Process:
+    """What one process of a proxy opens for itself, after the fork."""
+
+    def __init__(self, config: ProxyConfig, seed: Seed) -> None:
+        """Connect to both chains and to the database.
+
+        Raises:
+            DiskError: the database can't be opened.
+            ConfigurationError: it is another proxy's.
+        """
+        main, side = config.mainchain, config.sidechain
+        self._rpcs = (
+            Rpc(main.url, timeout=_RPC_TIMEOUT),
+            sidechain_rpc(side.raw, config.folder, timeout=_RPC_TIMEOUT),
+        )
+        mainchain = Mainchain(self._rpcs[0], main.contracts, main.chain_id, from_block=main.from_block)
+        sidechain = Sidechain(self._rpcs[1], side.contracts, side.chain_id, from_block=side.from_block)
+        account = Account(seed.account_key())
+        url = database_url(config.database, folder=config.folder, password=config.password)
+        self.store = ProxyStore(url, seed.store_key(), proxy=account.address)
+        self.service = ProxyService(
+            seed,
+            self.store,
+            Chains(mainchain, sidechain, config.confirmations),
+            domain=proxy_domain(main.chain_id, main.contracts["PolicyRegistry"]),
+            log_domain=mainchain.log_domain,
+            max_head_age=config.max_head_age,
+        )
+        sender = mainchain.sender(account, lock_folder=config.folder / "nonces")
+        self.anchoring = Anchoring(
+            mainchain,
+            sender,
+            self.store,
+            every=config.anchor_every,
+            also=self.service.sweep,
+            # The parent does, after the last worker.
+            at_end=False,
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.store.close()
+        for rpc in self._rpcs:
+            rpc.close()
 
 
 def run_proxy(config_path: Path, passphrase: str) -> None:
@@ -64,30 +135,93 @@ def run_proxy(config_path: Path, passphrase: str) -> None:
     Raises:
         ConfigurationError: the configuration can't be read.
         LockedError: the key store doesn't open.
+        UnavailableError: the address can't be listened on, or workers had to be killed.
     """
     # A core dump would hold the keys.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    try:
-        config: dict[str, Any] = json.loads(config_path.read_bytes())
-        folder = config_path.parent
-        main, side = config["mainchain"], config["sidechain"]
-        mainchain = Mainchain(Rpc(main["url"]), main["contracts"], main["chainId"], from_block=main["fromBlock"])
-        sidechain = Sidechain(Rpc(side["url"]), side["contracts"], side["chainId"], from_block=side["fromBlock"])
-        seed = keystore.open(folder / config["keystore"], passphrase)
-        store = ProxyStore(folder / config["database"], seed.store_key())
-        chains = Chains(mainchain, sidechain, config["confirmations"])
-        service = ProxyService(seed, store, chains, log_domain=mainchain.log_domain, max_head_age=config["maxHeadAge"])
-        account = Account(seed.account_key())
-        sender = mainchain.sender(account, lock_folder=folder / "nonces")
-        anchoring = Anchoring(mainchain, sender, store, every=float(config.get("anchorEvery", 3600)))
-        host, port = str(config["host"]), int(config["port"])
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise ConfigurationError(f"{config_path} can't be read as a proxy's configuration") from exc
-    # Imported here: the configuration is checked before the server's code is loaded.
+    config = read_config(config_path)
+    seed = keystore.open(config.keystore, passphrase)
+    _share_metrics(config.folder / "metrics")
+    # Loaded before the fork, so that the workers share the memory; and after the configuration was checked.
+    import uvicorn  # noqa: F401
+
+    from panachain.service import proxy_app  # noqa: F401
+
+    with closing(_listen(config)) as listening:
+        supervisor = Supervisor(
+            config.workers, lambda number: _work(config, seed, listening, number), grace=config.grace + 5
+        )
+        orderly = supervisor.run()
+    # No worker is left that could make the log longer.
+    _anchor_once(config, seed)
+    if not orderly:
+        raise UnavailableError("workers of the proxy failed, or didn't end in time and were killed")
+
+
+def _work(config: ProxyConfig, seed: Seed, listening: socket.socket, number: int) -> None:
+    """Serve in one worker process; number 0 anchors the log and sweeps, too."""
     import uvicorn
 
-    from panachain.service.proxy_app import create_app
+    from panachain.service.proxy_app import Limits, create_app
 
-    with anchoring:
-        uvicorn.run(create_app(service), host=host, port=port, log_level="warning", access_log=False, workers=1)
-    store.close()
+    sys.setswitchinterval(_SWITCH)
+    # uvicorn ends in order on both, then raises them again for whoever was there before it: nobody.
+    for caught in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(caught, lambda *_: None)
+    process = Process(config, seed)
+    app = create_app(process.service, Limits(config.sender_rate, config.address_rate))
+    settings = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(config.grace),
+        timeout_keep_alive=30,
+        **_tls(config),
+    )
+    with closing(process):
+        if number == 0:
+            with process.anchoring:
+                uvicorn.Server(settings).run(sockets=[listening])
+        else:
+            uvicorn.Server(settings).run(sockets=[listening])
+
+
+def _tls(config: ProxyConfig) -> dict[str, Any]:
+    if config.tls is None:
+        return {}
+    settings: dict[str, Any] = {"ssl_certfile": config.tls.certificate, "ssl_keyfile": config.tls.key}
+    if config.tls.client_ca is not None:
+        settings |= {"ssl_ca_certs": str(config.tls.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return settings
+
+
+def _listen(config: ProxyConfig) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((config.host, config.port))
+        listening.listen(_BACKLOG)
+        listening.set_inheritable(True)
+    except OSError as exc:
+        listening.close()
+        raise UnavailableError(f"{config.host}:{config.port} can't be listened on: {exc.strerror}") from exc
+    return listening
+
+
+def _anchor_once(config: ProxyConfig, seed: Seed) -> None:
+    if config.anchor_every <= 0:
+        return
+    try:
+        with closing(Process(config, seed)) as process:
+            process.anchoring.anchor()
+    except PanaChainError as exc:
+        _log.warning("the receipt log can't be anchored at the end: %s", exc)
+
+
+def _share_metrics(folder: Path) -> None:
+    # prometheus-client reads it once, when it is imported: the workers count together through files in this folder.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)

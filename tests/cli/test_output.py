@@ -98,7 +98,9 @@ def test_grant_passes_what_was_typed(run: Callable[..., Outcome], twin: Twin) ->
     name, arguments, options = twin.calls[0]
     assert name == "grant"
     assert arguments == ("dr-lee", ("laboratory", "medications", "all"), (2019, 2020, 2021, 0))
-    assert options == {"purpose": Purpose.TREAT, "starts_at": None, "expires_at": 1_801_353_600, "dry_run": True}
+    chosen = {"purpose": [Purpose.TREAT], "starts_at": None, "expires_at": 1_801_353_600, "dry_run": True}
+    untouched = {"threshold": None, "proxies": (), "any_operator": False, "disclose": False, "study": ""}
+    assert options == chosen | untouched
 
 
 def test_revocation_that_is_not_final_is_partly_done(run: Callable[..., Outcome], twin: Twin) -> None:

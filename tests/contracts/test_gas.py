@@ -14,6 +14,7 @@ from panachain.chain.evm import Account, compact
 from panachain.chain.receipts import log_domain, sign_head
 from tests.contracts.conftest import HOSPITAL, KEY, NOBODY, PROXY, halves
 
+OTHER_KEY = b"\x03" + KEY[1:]
 SNAPSHOT = Path(__file__).parent / "gas.json"
 NOISE = 150
 """Random keys and signatures have more or fewer zero bytes, which cost 12 gas less each."""
@@ -21,7 +22,8 @@ NOISE = 150
 
 def test_no_transaction_became_dearer_or_cheaper_unseen(
     actors: Any, ledger: Any, access_log: Any, policies: Any, identities: Any, requests: Any, emergency: Any,
-    registrar: Any, hospital: Any, relay: Any, people: dict[str, Any], owner: Any, more_owners: list[Any], chain: Any,
+    groups: Any, registrar: Any, hospital: Any, relay: Any, people: dict[str, Any], owner: Any, more_owners: list[Any],
+    chain: Any,
 ) -> None:  # fmt: skip
     gas: dict[str, int] = {}
 
@@ -60,6 +62,13 @@ def test_no_transaction_became_dearer_or_cheaper_unseen(
     note("EmergencyAccess.request", emergency.request(patient, b"r" * 32, sender=doctor))
     note("EmergencyAccess.cosign", emergency.cosign(1, sender=nurse))
     note("EmergencyAccess.review", emergency.review(1, b"o" * 32, sender=registrar))
+    note("CareGroups.create", groups.create(KEY, sender=doctor))
+    created = groups.create.call(OTHER_KEY, sender=doctor)
+    groups.create(OTHER_KEY, sender=doctor)
+    note("CareGroups.addMember", groups.addMember(created, nurse, b"s" * 32, sender=doctor))
+    note("CareGroups.removeMember", groups.removeMember(created, nurse, sender=doctor))
+    note("CareGroups.handOver", groups.handOver(created, nurse, sender=doctor))
+    note("CareGroups.close", groups.close(created, sender=nurse))
     note("IdentityRegistry.suspend", identities.suspend(nurse, sender=registrar))
 
     if os.environ.get("GAS_SNAPSHOT") == "write":

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
 import ape
 import pytest
 
-from panachain.chain.mainchain import Mainchain
+from panachain.chain.mainchain import Grant, Mainchain
 from panachain.model.policy import Disclosure
 from tests.contracts.conftest import NOBODY, halves
 
 UNKNOWN, NOT_YET, ACTIVE, EXPIRED, REVOKED = range(5)
+
+
+@dataclass(frozen=True)
+class Malformed(Grant):
+    """A grant whose window is any word: ours writes none that the contract refuses."""
+
+    word: int = 0
+
+    @property
+    def window(self) -> int:
+        return self.word
 
 
 class TestGrantBySignature:
@@ -24,8 +35,9 @@ class TestGrantBySignature:
 
         assert policies.statusOf(owner.address) == ACTIVE
         event = next(iter(receipt.decode_logs(policies.PolicyGranted)))
-        assert (event.policyId, event.startsAt, event.expiresAt) == (owner.address, grant.starts_at, grant.expires_at)
-        assert (event.terms, event.disclosure) == (grant.terms, 0)
+        assert (event.policyId, event.window) == (owner.address, grant.window)
+        assert (event.terms, event.announcement) == (grant.terms, grant.announcement)
+        assert len(receipt.logs) == 1
 
     def test_tells_what_an_open_policy_discloses(self, policies: Any, owner: Any, relay: Any) -> None:
         study = "0x" + "5d" * 20
@@ -33,7 +45,10 @@ class TestGrantBySignature:
 
         receipt = policies.grantBySignature(grant.fields(), owner.sign_grant(grant), sender=relay)
 
-        event = next(iter(receipt.decode_logs(policies.PolicyGranted)))
+        assert [log["logIndex"] for log in receipt.logs] == [0, 1]
+        event = next(iter(receipt.decode_logs(policies.PolicyDisclosed)))
+        assert event.log_index == 1
+        assert event.policyId == owner.address
         assert Disclosure.from_word(event.disclosure) == grant.disclosure
 
     def test_takes_a_signature_of_65_bytes_too(self, policies: Any, owner: Any, relay: Any) -> None:
@@ -52,6 +67,8 @@ class TestGrantBySignature:
             {"starts_at": 5},
             {"expires_at": 2**48 - 1},
             {"deadline": 2**48 - 1},
+            {"view_tag": 1},
+            {"announcement": b"b" * 32},
             {"disclosure": Disclosure(purposes=1)},
         ],
         ids=lambda change: next(iter(change)),
@@ -120,6 +137,16 @@ class TestGrantBySignature:
         grant = owner.grant(starts_at=now + window[0], expires_at=now + window[1])
 
         with ape.reverts(policies.PolicyInvalidWindow):
+            policies.grantBySignature(grant.fields(), owner.sign_grant(grant), sender=relay)
+
+    @pytest.mark.parametrize("bit", [152, 255])
+    def test_reverts_if_a_bit_is_above_the_windows_fields(
+        self, policies: Any, owner: Any, relay: Any, bit: int
+    ) -> None:
+        malformed = owner.grant().window | 1 << bit
+        grant = Malformed(**vars(owner.grant()), word=malformed)
+
+        with ape.reverts(policies.PolicyMalformedWindow, window=malformed):
             policies.grantBySignature(grant.fields(), owner.sign_grant(grant), sender=relay)
 
     def test_reverts_without_terms(self, policies: Any, owner: Any, relay: Any) -> None:

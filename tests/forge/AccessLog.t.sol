@@ -12,6 +12,7 @@ import {ActorRegistry} from "../../contracts/mainchain/ActorRegistry.sol";
 import {CompactSignature} from "../../contracts/libraries/Signatures.sol";
 import {Disclosure} from "../../contracts/types/Disclosure.sol";
 import {PolicyId} from "../../contracts/types/PolicyId.sol";
+import {PolicyWindow} from "../../contracts/types/PolicyWindow.sol";
 
 /// @title AccessLog: anchors and evidence
 contract AccessLogTest is ActorsBase, LogSigner {
@@ -35,7 +36,8 @@ contract AccessLogTest is ActorsBase, LogSigner {
         admit(_proxy, IActorRegistry.Role.Proxy);
         uint48 time = uint48(block.timestamp);
         VM.prank(OWNER);
-        _policies.grant(IPolicyRegistry.Grant(OWNER, time - 10, time + 1000, time, "terms", Disclosure.wrap(0)));
+        uint256 window = uint256(time) << 96 | uint256(time + 1000) << 48 | time - 10;
+        _policies.grant(IPolicyRegistry.Grant(OWNER, PolicyWindow.wrap(window), "terms", "", Disclosure.wrap(0)));
         _revokedAt = time + 500;
         VM.warp(_revokedAt);
         VM.prank(OWNER);

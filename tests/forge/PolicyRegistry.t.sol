@@ -8,10 +8,19 @@ import {CompactSignature} from "../../contracts/libraries/Signatures.sol";
 import {PolicyRegistry} from "../../contracts/mainchain/PolicyRegistry.sol";
 import {Disclosure} from "../../contracts/types/Disclosure.sol";
 import {PolicyId, PolicyStatus} from "../../contracts/types/PolicyId.sol";
+import {PolicyWindow} from "../../contracts/types/PolicyWindow.sol";
 
-/// @notice One more cheat code: the event emitted next is the next one that `emitter` emits.
+/// @notice More cheat codes: the event emitted next is the next one that `emitter` emits; all logs from now on.
 interface PolicyEvents {
+    struct Log {
+        bytes32[] topics;
+        bytes data;
+        address emitter;
+    }
+
     function expectEmit(address emitter) external;
+    function recordLogs() external;
+    function getRecordedLogs() external returns (Log[] memory);
 }
 
 /// @title What policies' tests share: signing as EIP-712 says, written down a second time
@@ -25,7 +34,31 @@ abstract contract PolicyBase is Base {
 
     function policyOf(address owner) internal view returns (IPolicyRegistry.Grant memory) {
         uint48 time = uint48(block.timestamp);
-        return IPolicyRegistry.Grant(owner, time - 10, time + 1000, time + 100, keccak256("terms"), Disclosure.wrap(0));
+        return IPolicyRegistry.Grant({
+            owner: owner,
+            window: windowOf(time - 10, time + 1000, time + 100, 0x5a),
+            terms: keccak256("terms"),
+            announcement: keccak256("announcement"),
+            disclosure: Disclosure.wrap(0)
+        });
+    }
+
+    /// @dev As docs/spec/formats.md numbers the bits, and by another way than the contract's.
+    function windowOf(uint48 startsAt, uint48 expiresAt, uint48 deadline, uint8 viewTag)
+        internal
+        pure
+        returns (PolicyWindow)
+    {
+        return PolicyWindow.wrap(uint152(bytes19(abi.encodePacked(viewTag, deadline, expiresAt, startsAt))));
+    }
+
+    function setTimes(IPolicyRegistry.Grant memory policy, uint48 startsAt, uint48 expiresAt) internal pure {
+        policy.window = windowOf(startsAt, expiresAt, policy.window.deadline(), tagOf(policy.window));
+    }
+
+    /// @dev The registry never reads it, so there is no accessor.
+    function tagOf(PolicyWindow window) internal pure returns (uint8) {
+        return uint8(PolicyWindow.unwrap(window) >> 144);
     }
 
     function grantDigest(IPolicyRegistry.Grant memory policy) internal view returns (bytes32) {
@@ -38,10 +71,10 @@ abstract contract PolicyBase is Base {
         returns (bytes32)
     {
         bytes32 typeHash = keccak256(
-            "Grant(address owner,uint48 startsAt,uint48 expiresAt,uint48 deadline,bytes32 terms,uint256 disclosure)"
+            "Grant(address owner,uint256 window,bytes32 terms,bytes32 announcement,uint256 disclosure)"
         );
-        bytes memory fields = abi.encode(policy.owner, policy.startsAt, policy.expiresAt, policy.deadline);
-        bytes memory rest = abi.encode(policy.terms, policy.disclosure);
+        bytes memory fields = abi.encode(policy.owner, policy.window, policy.terms);
+        bytes memory rest = abi.encode(policy.announcement, policy.disclosure);
         return typed(keccak256(bytes.concat(typeHash, fields, rest)), chainId, verifier);
     }
 
@@ -83,10 +116,16 @@ contract PolicyRegistryTest is PolicyBase {
         deployRegistry();
     }
 
-    function testFuzz_grantsWhatTheOwnerSigned(uint256 seed, address relayer, bytes32 terms, uint256 disclosed) public {
+    function testFuzz_grantsWhatTheOwnerSigned(
+        uint256 seed,
+        address relayer,
+        bytes32 terms,
+        bytes32 announcement,
+        uint256 disclosed
+    ) public {
         VM.assume(terms != 0);
         IPolicyRegistry.Grant memory policy = policyOf(VM.addr(keyOf(seed)));
-        (policy.terms, policy.disclosure) = (terms, Disclosure.wrap(disclosed));
+        (policy.terms, policy.announcement, policy.disclosure) = (terms, announcement, Disclosure.wrap(disclosed));
 
         bytes memory signature = sign(keyOf(seed), grantDigest(policy));
         VM.prank(relayer);
@@ -133,13 +172,12 @@ contract PolicyRegistryTest is PolicyBase {
         uint256 key = keyOf(seed);
         IPolicyRegistry.Grant memory policy = policyOf(VM.addr(key));
         bytes memory signature = sign(key, grantDigest(policy));
-        uint48 step = uint48(bound(by, 1, 9));
-        if (field % 6 == 0) policy.owner = address(uint160(policy.owner) ^ uint160(step));
-        if (field % 6 == 1) policy.startsAt += step;
-        if (field % 6 == 2) policy.expiresAt += step;
-        if (field % 6 == 3) policy.deadline += step;
-        if (field % 6 == 4) policy.terms = bytes32(uint256(policy.terms) ^ step);
-        if (field % 6 == 5) policy.disclosure = Disclosure.wrap(step);
+        uint256 bit = 1 << bound(by, 0, 255);
+        if (field % 5 == 0) policy.owner = address(uint160(policy.owner) ^ uint160(1 << bound(by, 0, 159)));
+        if (field % 5 == 1) policy.window = PolicyWindow.wrap(PolicyWindow.unwrap(policy.window) ^ bit);
+        if (field % 5 == 2) policy.terms = bytes32(uint256(policy.terms) ^ bit);
+        if (field % 5 == 3) policy.announcement = bytes32(uint256(policy.announcement) ^ bit);
+        if (field % 5 == 4) policy.disclosure = Disclosure.wrap(bit);
         VM.expectRevert(invalidSignature(policy.owner));
         registry.grantBySignature(policy, signature);
     }
@@ -197,8 +235,8 @@ contract PolicyRegistryTest is PolicyBase {
 
     function testFuzz_acceptsOrNamesWhatIsWrong(uint48 startsAt, uint48 expiresAt, uint48 deadline, bool terms) public {
         address owner = VM.addr(7);
-        IPolicyRegistry.Grant memory policy =
-            IPolicyRegistry.Grant(owner, startsAt, expiresAt, deadline, bytes32(uint256(terms ? 1 : 0)), Disclosure.wrap(0));
+        IPolicyRegistry.Grant memory policy = policyOf(owner);
+        (policy.window, policy.terms) = (windowOf(startsAt, expiresAt, deadline, 0), bytes32(uint256(terms ? 1 : 0)));
         bytes memory problem = "";
         if (deadline < block.timestamp) {
             problem = abi.encodeWithSelector(IPolicyRegistry.PolicyDeadlineOver.selector, deadline, block.timestamp);
@@ -217,20 +255,21 @@ contract PolicyRegistryTest is PolicyBase {
     function testFuzz_statusIsTheRule(uint48 startsAt, uint48 length, uint48 time, bool revoke) public {
         uint48 first = uint48(block.timestamp);
         IPolicyRegistry.Grant memory policy = policyOf(VM.addr(7));
-        policy.startsAt = uint48(bound(startsAt, 0, first * 2));
-        policy.expiresAt = policy.startsAt + uint48(bound(length, 1, first));
-        VM.assume(policy.expiresAt > first);
+        startsAt = uint48(bound(startsAt, 0, first * 2));
+        uint48 expiresAt = startsAt + uint48(bound(length, 1, first));
+        VM.assume(expiresAt > first);
+        setTimes(policy, startsAt, expiresAt);
         registry.grantBySignature(policy, sign(7, grantDigest(policy)));
         if (revoke) registry.revokeBySignature(policy.owner, sign(7, revokeDigest(policy.owner)));
-        VM.warp(bound(time, first, uint256(policy.expiresAt) + 2));
+        VM.warp(bound(time, first, uint256(expiresAt) + 2));
 
         (PolicyStatus status, uint48 from, uint48 until, uint48 revokedAt) = registry.policyOf(PolicyId.wrap(policy.owner));
 
-        PolicyStatus expected = block.timestamp < policy.startsAt
+        PolicyStatus expected = block.timestamp < startsAt
             ? PolicyStatus.NotYet
-            : block.timestamp < policy.expiresAt ? PolicyStatus.Active : PolicyStatus.Expired;
+            : block.timestamp < expiresAt ? PolicyStatus.Active : PolicyStatus.Expired;
         assert(status == (revoke ? PolicyStatus.Revoked : expected) && status == statusOf(policy.owner));
-        assert(from == policy.startsAt && until == policy.expiresAt && revokedAt == (revoke ? first : 0));
+        assert(from == startsAt && until == expiresAt && revokedAt == (revoke ? first : 0));
     }
 
     function testFuzz_allowedAtIsTheWindowUpToTheRevocation(uint48 time, uint48 later, bool revoke) public {
@@ -240,9 +279,10 @@ contract PolicyRegistryTest is PolicyBase {
         uint48 revokedAt = uint48(block.timestamp + bound(later, 0, 2000));
         VM.warp(revokedAt);
         if (revoke) registry.revokeBySignature(policy.owner, sign(7, revokeDigest(policy.owner)));
-        time = uint48(bound(time, policy.startsAt - 3, policy.expiresAt + 3));
+        (uint48 startsAt, uint48 expiresAt) = (policy.window.startsAt(), policy.window.expiresAt());
+        time = uint48(bound(time, startsAt - 3, expiresAt + 3));
 
-        bool inside = time >= policy.startsAt && time < policy.expiresAt;
+        bool inside = time >= startsAt && time < expiresAt;
         assert(registry.allowedAt(PolicyId.wrap(policy.owner), time) == (inside && (!revoke || time <= revokedAt)));
     }
 
@@ -341,19 +381,20 @@ contract PolicyRegistryTest is PolicyBase {
     /// @dev Of its own, since random times rarely meet an end of the window.
     function testFuzz_theWindowIncludesItsStartAndNotItsEnd(uint48 ahead, uint48 length) public {
         IPolicyRegistry.Grant memory policy = policyOf(VM.addr(7));
-        policy.startsAt = uint48(block.timestamp + bound(ahead, 1, 1 << 30));
-        policy.expiresAt = policy.startsAt + uint48(bound(length, 1, 1 << 30));
+        uint48 startsAt = uint48(block.timestamp + bound(ahead, 1, 1 << 30));
+        uint48 expiresAt = startsAt + uint48(bound(length, 1, 1 << 30));
+        setTimes(policy, startsAt, expiresAt);
         registry.grantBySignature(policy, sign(7, grantDigest(policy)));
         PolicyId policyId = PolicyId.wrap(policy.owner);
-        assert(!registry.allowedAt(policyId, policy.startsAt - 1) && registry.allowedAt(policyId, policy.startsAt));
-        assert(registry.allowedAt(policyId, policy.expiresAt - 1) && !registry.allowedAt(policyId, policy.expiresAt));
-        VM.warp(policy.startsAt - 1);
+        assert(!registry.allowedAt(policyId, startsAt - 1) && registry.allowedAt(policyId, startsAt));
+        assert(registry.allowedAt(policyId, expiresAt - 1) && !registry.allowedAt(policyId, expiresAt));
+        VM.warp(startsAt - 1);
         assert(statusOf(policy.owner) == PolicyStatus.NotYet);
-        VM.warp(policy.startsAt);
+        VM.warp(startsAt);
         assert(statusOf(policy.owner) == PolicyStatus.Active);
-        VM.warp(policy.expiresAt - 1);
+        VM.warp(expiresAt - 1);
         assert(statusOf(policy.owner) == PolicyStatus.Active);
-        VM.warp(policy.expiresAt);
+        VM.warp(expiresAt);
         assert(statusOf(policy.owner) == PolicyStatus.Expired);
     }
 
@@ -369,14 +410,14 @@ contract PolicyRegistryTest is PolicyBase {
 
     function testFuzz_aGrantComesByItsDeadline(uint32 late) public {
         IPolicyRegistry.Grant memory policy = policyOf(VM.addr(7));
-        policy.expiresAt = type(uint48).max;
-        policy.deadline = uint48(block.timestamp);
+        uint48 deadline = uint48(block.timestamp);
+        policy.window = windowOf(0, type(uint48).max, deadline, 0);
         bytes memory signature = sign(7, grantDigest(policy));
         VM.warp(bound(late, block.timestamp + 1, block.timestamp + type(uint32).max));
         bytes4 problem = IPolicyRegistry.PolicyDeadlineOver.selector;
-        VM.expectRevert(abi.encodeWithSelector(problem, policy.deadline, block.timestamp));
+        VM.expectRevert(abi.encodeWithSelector(problem, deadline, block.timestamp));
         registry.grantBySignature(policy, signature);
-        VM.warp(policy.deadline);
+        VM.warp(deadline);
         registry.grantBySignature(policy, signature);
         assert(statusOf(policy.owner) == PolicyStatus.Active);
     }
@@ -384,35 +425,81 @@ contract PolicyRegistryTest is PolicyBase {
     function testFuzz_aWindowIsNeitherEmptyNorOver(uint48 startsAt, uint48 ago) public {
         IPolicyRegistry.Grant memory policy = policyOf(VM.addr(7));
         bytes4 problem = IPolicyRegistry.PolicyInvalidWindow.selector;
-        policy.startsAt = uint48(bound(startsAt, block.timestamp + 1, type(uint48).max));
-        policy.expiresAt = policy.startsAt;
+        startsAt = uint48(bound(startsAt, block.timestamp + 1, type(uint48).max));
+        setTimes(policy, startsAt, startsAt);
         bytes memory signature = sign(7, grantDigest(policy));
-        VM.expectRevert(abi.encodeWithSelector(problem, policy.startsAt, policy.startsAt, block.timestamp));
+        VM.expectRevert(abi.encodeWithSelector(problem, startsAt, startsAt, block.timestamp));
         registry.grantBySignature(policy, signature);
-        policy.startsAt = 0;
-        policy.expiresAt = uint48(block.timestamp - bound(ago, 0, block.timestamp - 1));
+        uint48 expiresAt = uint48(block.timestamp - bound(ago, 0, block.timestamp - 1));
+        setTimes(policy, 0, expiresAt);
         signature = sign(7, grantDigest(policy));
-        VM.expectRevert(abi.encodeWithSelector(problem, 0, policy.expiresAt, block.timestamp));
+        VM.expectRevert(abi.encodeWithSelector(problem, 0, expiresAt, block.timestamp));
         registry.grantBySignature(policy, signature);
-        policy.expiresAt = uint48(block.timestamp);
+        setTimes(policy, 0, uint48(block.timestamp));
         signature = sign(7, grantDigest(policy));
-        VM.expectRevert(abi.encodeWithSelector(problem, 0, policy.expiresAt, block.timestamp));
+        VM.expectRevert(abi.encodeWithSelector(problem, 0, block.timestamp, block.timestamp));
         registry.grantBySignature(policy, signature);
     }
 
     function testFuzz_aWindowCanLastOneSecond(uint48 startsAt) public {
         IPolicyRegistry.Grant memory policy = policyOf(VM.addr(7));
-        policy.startsAt = uint48(bound(startsAt, block.timestamp, type(uint48).max - 1));
-        policy.expiresAt = policy.startsAt + 1;
+        startsAt = uint48(bound(startsAt, block.timestamp, type(uint48).max - 1));
+        setTimes(policy, startsAt, startsAt + 1);
         registry.grantBySignature(policy, sign(7, grantDigest(policy)));
-        VM.warp(policy.startsAt);
+        VM.warp(startsAt);
         assert(statusOf(policy.owner) == PolicyStatus.Active);
     }
 
-    function testFuzz_eventsSayWhatWasGrantedAndRevoked(uint256 seed, bytes32 terms, uint256 disclosed) public {
+    /// @dev However good the rest of it is, whoever sends it, and by whichever way.
+    function testFuzz_aWindowHasNothingAboveItsFields(uint256 seed, uint256 above, uint8 tag) public {
+        uint256 key = keyOf(seed);
+        IPolicyRegistry.Grant memory policy = policyOf(VM.addr(key));
+        uint48 time = uint48(block.timestamp);
+        policy.window = windowOf(time, time + 1, time, tag);
+        uint256 malformed = PolicyWindow.unwrap(policy.window) | 1 << bound(above, 152, 255);
+        policy.window = PolicyWindow.wrap(malformed);
+        bytes memory problem = abi.encodeWithSelector(IPolicyRegistry.PolicyMalformedWindow.selector, malformed);
+        IPolicyRegistry.Grant[] memory policies = new IPolicyRegistry.Grant[](1);
+        CompactSignature[] memory signatures = new CompactSignature[](1);
+        (policies[0], signatures[0]) = (policy, compact(key, grantDigest(policy)));
+        bytes memory signature = sign(key, grantDigest(policy));
+
+        VM.expectRevert(problem);
+        registry.grantBySignature(policy, signature);
+        VM.expectRevert(problem);
+        registry.grantBatch(policies, signatures);
+        VM.prank(policy.owner);
+        VM.expectRevert(problem);
+        registry.grant(policy);
+        assert(statusOf(policy.owner) == PolicyStatus.Unknown);
+    }
+
+    function testFuzz_aWindowsFieldsAreReadAsTheyWereWritten(uint48 startsAt, uint48 expiresAt, uint48 deadline, uint8 tag)
+        public
+        pure
+    {
+        PolicyWindow window = windowOf(startsAt, expiresAt, deadline, tag);
+        assert(window.startsAt() == startsAt && window.expiresAt() == expiresAt);
+        assert(window.deadline() == deadline && tagOf(window) == tag && window.isWellFormed());
+    }
+
+    function test_aWindowOfOnesIsWellFormedUpToItsFields() public pure {
+        assert(PolicyWindow.wrap((1 << 152) - 1).isWellFormed());
+        assert(!PolicyWindow.wrap(1 << 152).isWellFormed() && !PolicyWindow.wrap(1 << 255).isWellFormed());
+    }
+
+    function testFuzz_eventsSayWhatWasGrantedAndRevoked(
+        uint256 seed,
+        uint8 tag,
+        bytes32 terms,
+        bytes32 announcement,
+        uint256 disclosed
+    ) public {
         VM.assume(terms != 0);
         IPolicyRegistry.Grant memory policy = policyOf(VM.addr(keyOf(seed)));
-        (policy.terms, policy.disclosure) = (terms, Disclosure.wrap(disclosed));
+        (policy.terms, policy.announcement, policy.disclosure) = (terms, announcement, Disclosure.wrap(disclosed));
+        uint48 time = uint48(block.timestamp);
+        policy.window = windowOf(time, time + 100, time + 10, tag);
         expectGranted(policy);
         VM.prank(policy.owner);
         registry.grant(policy);
@@ -441,6 +528,26 @@ contract PolicyRegistryTest is PolicyBase {
         registry.revokeBatch(owners, signatures);
     }
 
+    /// @dev Of its own, since a random word is hardly ever zero.
+    function testFuzz_onlyAnOpenPolicyHasASecondLog(uint256 seed, uint256 disclosed) public {
+        uint256[4] memory words = [0, 1, type(uint256).max, disclosed];
+        for (uint256 i = 0; i < words.length; ++i) {
+            uint256 key = keyOf(seed ^ i);
+            IPolicyRegistry.Grant memory policy = policyOf(VM.addr(key));
+            policy.disclosure = Disclosure.wrap(words[i]);
+            bytes memory signature = sign(key, grantDigest(policy));
+            PolicyEvents(address(VM)).recordLogs();
+            registry.grantBySignature(policy, signature);
+            PolicyEvents.Log[] memory logs = PolicyEvents(address(VM)).getRecordedLogs();
+            assert(logs.length == (words[i] == 0 ? 1 : 2));
+            assert(logs[0].topics[0] == IPolicyRegistry.PolicyGranted.selector);
+            if (words[i] == 0) continue;
+            assert(logs[1].topics[0] == IPolicyRegistry.PolicyDisclosed.selector);
+            assert(logs[1].topics[1] == bytes32(uint256(uint160(policy.owner))));
+            assert(keccak256(logs[1].data) == keccak256(abi.encode(words[i])));
+        }
+    }
+
     function testFuzz_nobodyIsTheZeroOwner(bytes calldata signature, bytes32 r, bytes32 vs) public {
         VM.expectRevert(invalidSignature(address(0)));
         registry.grantBySignature(policyOf(address(0)), signature);
@@ -455,8 +562,11 @@ contract PolicyRegistryTest is PolicyBase {
     function expectGranted(IPolicyRegistry.Grant memory policy) private {
         PolicyEvents(address(VM)).expectEmit(address(registry));
         emit IPolicyRegistry.PolicyGranted(
-            PolicyId.wrap(policy.owner), policy.startsAt, policy.expiresAt, policy.terms, policy.disclosure
+            PolicyId.wrap(policy.owner), policy.window, policy.terms, policy.announcement
         );
+        if (Disclosure.unwrap(policy.disclosure) == 0) return;
+        PolicyEvents(address(VM)).expectEmit(address(registry));
+        emit IPolicyRegistry.PolicyDisclosed(PolicyId.wrap(policy.owner), policy.disclosure);
     }
 
     function expectRevoked(address owner) private {
@@ -479,24 +589,25 @@ contract PolicyHandler is PolicyBase {
 
     function grant(uint256 who, uint256 signer, uint48 start, uint48 length) external {
         IPolicyRegistry.Grant memory policy = policyOf(ownerAt(who));
-        policy.startsAt = uint48(bound(start, block.timestamp - 100, block.timestamp + 500));
-        policy.expiresAt = policy.startsAt + uint48(bound(length, 0, 1000));
+        start = uint48(bound(start, block.timestamp - 100, block.timestamp + 500));
+        setTimes(policy, start, start + uint48(bound(length, 0, 1000)));
         bytes memory signature = sign(keyOf(signer % OWNERS), grantDigest(policy));
         try registry.grantBySignature(policy, signature) {
             require(signer % OWNERS == who % OWNERS, "granted by a forger");
             require(grantedUntil[policy.owner] == 0 && !revoked[policy.owner], "granted twice");
-            grantedUntil[policy.owner] = policy.expiresAt;
+            grantedUntil[policy.owner] = policy.window.expiresAt();
         } catch {}
     }
 
     function grantDirectly(uint256 who, uint256 caller, uint48 length) external {
         IPolicyRegistry.Grant memory policy = policyOf(ownerAt(who));
-        policy.expiresAt = policy.startsAt + uint48(bound(length, 0, 1000));
+        uint48 start = policy.window.startsAt();
+        setTimes(policy, start, start + uint48(bound(length, 0, 1000)));
         VM.prank(ownerAt(caller));
         try registry.grant(policy) {
             require(who % OWNERS == caller % OWNERS, "granted by a stranger");
             require(grantedUntil[policy.owner] == 0 && !revoked[policy.owner], "granted twice");
-            grantedUntil[policy.owner] = policy.expiresAt;
+            grantedUntil[policy.owner] = policy.window.expiresAt();
         } catch {}
     }
 

@@ -7,6 +7,7 @@ import {PolicyRegistry} from "../../contracts/mainchain/PolicyRegistry.sol";
 import {Disclosure} from "../../contracts/types/Disclosure.sol";
 import {PolicyId, PolicyStatus} from "../../contracts/types/PolicyId.sol";
 import {PolicyState, grantedState} from "../../contracts/types/PolicyState.sol";
+import {PolicyWindow} from "../../contracts/types/PolicyWindow.sol";
 
 /// @title The policies' life cycle, proven for every value by halmos
 /// @notice ECDSA is outside of it: `ecrecover` gives any address for any input, so that what is proven holds for every
@@ -24,6 +25,20 @@ contract PolicyProofs is Base {
         assert(state.startsAt() == startsAt && state.expiresAt() == expiresAt && state.revokedAt() == 0);
         state = state.revoked(revokedAt);
         assert(state.startsAt() == startsAt && state.expiresAt() == expiresAt && state.revokedAt() == revokedAt);
+    }
+
+    /// @notice A window's fields are read back as they were written, for every window; and nothing else is well formed.
+    function check_windowKeepsItsFields(uint48 startsAt, uint48 expiresAt, uint48 deadline, uint8 viewTag, uint256 word)
+        public
+        pure
+    {
+        PolicyWindow window = windowOf(startsAt, expiresAt, deadline, viewTag);
+        assert(window.startsAt() == startsAt && window.expiresAt() == expiresAt && window.deadline() == deadline);
+        assert(window.isWellFormed());
+        window = PolicyWindow.wrap(word);
+        // The view tag, which nobody reads on chain, is what lies above the deadline.
+        PolicyWindow again = windowOf(window.startsAt(), window.expiresAt(), window.deadline(), uint8(word >> 144));
+        assert(window.isWellFormed() == (PolicyWindow.unwrap(again) == word));
     }
 
     /// @notice The five statuses of a state, for every state and every time.
@@ -69,10 +84,10 @@ contract PolicyProofs is Base {
     }
 
     /// @notice A grant in another's name is refused, whatever it says.
-    function check_nobodyGrantsInAnothersName(address owner, address caller, uint48 startsAt, uint48 expiresAt) public {
+    function check_nobodyGrantsInAnothersName(address owner, address caller, uint256 window) public {
         VM.assume(caller != owner);
         IPolicyRegistry.Grant memory policy = anyGrant(owner);
-        (policy.startsAt, policy.expiresAt) = (startsAt, expiresAt);
+        policy.window = PolicyWindow.wrap(window);
         VM.prank(caller);
         try _registry.grant(policy) {
             assert(false);
@@ -80,17 +95,21 @@ contract PolicyProofs is Base {
     }
 
     /// @notice From whatever state, a grant by the owner succeeds at most once, and never after a revocation.
-    function check_aPolicyIsGrantedOnce(address owner, uint48 startsAt, uint48 expiresAt, uint48 time, uint256 state) public {
+    function check_aPolicyIsGrantedOnce(address owner, uint256 word, uint48 time, uint256 state) public {
         VM.assume(owner != address(0));
         VM.warp(time);
         VM.store(address(_registry), slotOf(owner), bytes32(state));
         IPolicyRegistry.Grant memory policy = anyGrant(owner);
-        (policy.startsAt, policy.expiresAt, policy.deadline) = (startsAt, expiresAt, time);
+        PolicyWindow window = PolicyWindow.wrap(word);
+        policy.window = window;
         PolicyState before = PolicyState.wrap(state);
         VM.prank(owner);
         try _registry.grant(policy) {
             assert(before.revokedAt() == 0 && before.expiresAt() == 0);
-            assert(startsAt < expiresAt && time < expiresAt);
+            assert(window.startsAt() < window.expiresAt() && time < window.expiresAt() && time <= window.deadline());
+            assert(window.isWellFormed());
+            (, uint48 from, uint48 until,) = _registry.policyOf(PolicyId.wrap(owner));
+            assert(from == window.startsAt() && until == window.expiresAt());
             VM.prank(owner);
             try _registry.grant(policy) {
                 assert(false);
@@ -108,7 +127,7 @@ contract PolicyProofs is Base {
         _registry.revoke();
         assert(_registry.statusOf(PolicyId.wrap(owner)) == PolicyStatus.Revoked);
         IPolicyRegistry.Grant memory policy = anyGrant(owner);
-        policy.expiresAt = type(uint48).max;
+        policy.window = windowOf(1, type(uint48).max, type(uint48).max, 0);
         VM.prank(owner);
         try _registry.grant(policy) {
             assert(false);
@@ -121,7 +140,7 @@ contract PolicyProofs is Base {
         VM.assume(time != 0);
         bytes memory signature = abi.encodePacked(r, s, v);
         IPolicyRegistry.Grant memory policy = anyGrant(owner);
-        (policy.expiresAt, policy.deadline) = (type(uint48).max, type(uint48).max);
+        policy.window = windowOf(1, type(uint48).max, type(uint48).max, 0);
         if (_sent(policy, signature, grants)) assert(!_sent(policy, signature, grants));
     }
 
@@ -141,7 +160,16 @@ contract PolicyProofs is Base {
     }
 
     function anyGrant(address owner) private pure returns (IPolicyRegistry.Grant memory) {
-        return IPolicyRegistry.Grant(owner, 1, 2, 3, "terms", Disclosure.wrap(0));
+        return IPolicyRegistry.Grant(owner, windowOf(1, 2, 3, 4), "terms", "announcement", Disclosure.wrap(0));
+    }
+
+    function windowOf(uint48 startsAt, uint48 expiresAt, uint48 deadline, uint8 viewTag)
+        private
+        pure
+        returns (PolicyWindow)
+    {
+        uint256 times = uint256(startsAt) | uint256(expiresAt) << 48 | uint256(deadline) << 96;
+        return PolicyWindow.wrap(times | uint256(viewTag) << 144);
     }
 
     /// @dev EIP712 has two slots ahead of the policies; `check_storesWhereTheRegistryReads` holds this.

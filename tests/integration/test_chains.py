@@ -83,6 +83,18 @@ def pass_time(rpc: Rpc, seconds: int) -> None:
     rpc.call("evm_mine")
 
 
+class Recorder:
+    """A node that remembers what it was asked."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+        self.calls: list[tuple[str, Any]] = []
+
+    def call(self, method: str, params: Sequence[Any] = ()) -> Any:
+        self.calls.append((method, params))
+        return self._rpc.call(method, params)
+
+
 @dataclass
 class Network:
     """One deployment, and everybody who has a part in it."""
@@ -91,7 +103,8 @@ class Network:
     validators: list[Account]
     registrar: Account
     admin: Account
-    deployer: Account
+    deployers: dict[str, Account]
+    """By chain."""
     relay: Account
     deployment: Deployment
     mainchain: Mainchain
@@ -170,14 +183,16 @@ def build(chains: Chains, *, validators: Sequence[Account] = (), quorum: int = 2
     chosen = list(validators) or [unfunded() for _ in range(3)]
     names = tuple(validator.address for validator in chosen)
     governance = Governance(registrar.address, admin.address, names, quorum, DELAY)
-    made = deploy(chains.main, chains.side, deployer_key, governance, lock_folder=chains.folder / "nonces")
+    side_key = Seed.random().account_key()
+    folder = chains.folder / "nonces"
+    made = deploy(chains.main, chains.side, deployer_key, governance, side_key=side_key, lock_folder=folder)
     main, side = made.mainchain, made.sidechain
     return Network(
         chains=chains,
         validators=chosen,
         registrar=registrar,
         admin=admin,
-        deployer=Account(deployer_key),
+        deployers={"mainchain": Account(deployer_key), "sidechain": Account(side_key)},
         relay=relay,
         deployment=made,
         mainchain=Mainchain(chains.main, main.contracts, main.chain_id, from_block=main.from_block),
@@ -246,6 +261,7 @@ class TestDeploy:
             "sidechain": {
                 "IdentityRegistry": {"register": REGISTRAR, "suspend": SUSPENDER, "reinstate": REGISTRAR},
                 "EmergencyAccess": {"review": REGISTRAR},
+                "CareGroups": {"closeByRegistrar": REGISTRAR},
             },
         }
         for chain, contracts in expected.items():
@@ -267,7 +283,7 @@ class TestDeploy:
 
     @CHAINS
     def test_deployer_has_no_power_left(self, network: Network, chain: str) -> None:
-        deployer = network.deployer
+        deployer = network.deployers[chain]
         for role in (ADMIN, REGISTRAR, SUSPENDER):
             assert not network.has_role(role, deployer, chain)
             with pytest.raises(TransactionError, match="AccessManagerUnauthorizedAccount"):
@@ -276,25 +292,40 @@ class TestDeploy:
             network.announce(deployer, "AccessManager", "grantRole", REGISTRAR, deployer.address, 0, chain=chain)
 
     def test_deployer_admits_and_suspends_nobody(self, network: Network, stranger: Account) -> None:
-        deployer, hospital = network.deployer, network.admit(Role.HOSPITAL)
+        deployer, hospital = network.deployers["mainchain"], network.admit(Role.HOSPITAL)
 
         with pytest.raises(TransactionError, match="AccessManagedUnauthorized"):
             network.mainchain.register_actor(network.sender(deployer), actor(stranger, Role.HOSPITAL))
         with pytest.raises(TransactionError, match="AccessManagedUnauthorized"):
             network.mainchain.suspend_actor(network.sender(deployer), hospital.address)
-        side = network.sender(deployer, "sidechain")
+        side = network.sender(network.deployers["sidechain"], "sidechain")
         with pytest.raises(TransactionError, match="AccessManagedUnauthorized"):
             network.sidechain.register_identity(side, actor(stranger, Role.PATIENT))
 
+    def test_no_contract_has_an_address_that_is_on_the_other_chain(self, network: Network) -> None:
+        main, side = (set(chain.contracts.values()) for chain in vars(network.deployment).values())
+
+        assert main.isdisjoint(side)
+
     @pytest.mark.parametrize("who", ["registrar", "admin"])
-    def test_refuses_a_deployer_who_stays_in_charge(self, chains: Chains, who: str) -> None:
+    @pytest.mark.parametrize("place", [0, 1], ids=["mainchain", "sidechain"])
+    def test_refuses_a_deployer_who_stays_in_charge(self, chains: Chains, who: str, place: int) -> None:
+        deployers = [Seed.random().account_key() for _ in range(2)]
+        in_charge = {name: unfunded().address for name in ("registrar", "admin")}
+        in_charge[who] = Account(deployers[place]).address
+        self.refuses(chains, *deployers, in_charge)
+
+    def test_refuses_one_deployer_for_both_chains(self, chains: Chains) -> None:
         key = Seed.random().account_key()
-        in_charge = {name: unfunded().address for name in ("registrar", "admin")} | {who: Account(key).address}
+        self.refuses(chains, key, key, {name: unfunded().address for name in ("registrar", "admin")})
+
+    def refuses(self, chains: Chains, main_key: bytes, side_key: bytes, in_charge: dict[str, Address]) -> None:
         governance = Governance(**in_charge, validators=(unfunded().address,), quorum=1, delay=0)
         before = chains.main.call("eth_blockNumber"), chains.side.call("eth_blockNumber")
+        folder = chains.folder / "nonces"
 
         with pytest.raises(UsageError, match="nothing was deployed"):
-            deploy(chains.main, chains.side, key, governance, lock_folder=chains.folder / "nonces")
+            deploy(chains.main, chains.side, main_key, governance, side_key=side_key, lock_folder=folder)
 
         assert (chains.main.call("eth_blockNumber"), chains.side.call("eth_blockNumber")) == before
 
@@ -506,6 +537,23 @@ class TestActorsAndRecords:
         assert network.mainchain.actors(Role.PROXY) == [proxy]
         assert network.mainchain.actor(stranger.address) is None
 
+    def test_one_actor_is_read_by_one_query_with_his_status_and_endpoint(self, network: Network) -> None:
+        mainchain, registrar = network.mainchain, network.sender(network.registrar)
+        others = [network.admit(Role.HOSPITAL) for _ in range(2)]
+        proxy = network.admit(Role.PROXY)
+        network.send(proxy, "ActorRegistry", "setEndpoint", "https://proxy.example")
+        mainchain.suspend_actor(registrar, others[0].address)
+        asked = Recorder(mainchain.rpc)
+        reader = Mainchain(asked, mainchain.addresses, mainchain.chain_id, from_block=mainchain.from_block)  # type: ignore[arg-type]
+
+        found = reader.actor(proxy.address)
+
+        assert found == actor(proxy, Role.PROXY, endpoint="https://proxy.example")
+        assert [method for method, _ in asked.calls] == ["eth_blockNumber", "eth_getLogs"]
+        assert asked.calls[-1][1][0]["topics"] == [None, "0x" + "00" * 12 + proxy.address[2:].lower()]
+        assert found in mainchain.actors()
+        assert [status_of(network, other) for other in others] == [Status.SUSPENDED, Status.ACTIVE]
+
     def test_heads_add_up_from_the_storage_transactions(self, network: Network) -> None:
         hospital, mainchain = network.admit(Role.HOSPITAL), network.mainchain
         first = mainchain.first_head(hospital.address)
@@ -602,7 +650,141 @@ class TestIdentities:
             sidechain.pair(network.sender(patient, "sidechain"), unfunded().address, b"p" * 32)
 
 
+class TestGroups:
+    def admit(self, network: Network, organisation: Address | None = None) -> Account:
+        account = unfunded()
+        person = actor(account, Role.PRACTITIONER, organisation=organisation)
+        network.sidechain.register_identity(network.sender(network.registrar, "sidechain"), person)
+        return account
+
+    @pytest.fixture
+    def manager(self, network: Network) -> Account:
+        return self.admit(network, unfunded().address)
+
+    def on(self, network: Network, account: Account) -> Sender:
+        return network.sender(account, "sidechain")
+
+    def test_manager_creates_and_lists_and_hands_over(self, network: Network, manager: Account) -> None:
+        sidechain, organisation = network.sidechain, network.sidechain.identity(manager.address)
+        first, second, outsider = (self.admit(network) for _ in range(3))
+        assert organisation is not None
+
+        group = sidechain.create_group(self.on(network, manager), KEY)
+        for number, member in enumerate((first, second), 1):
+            sidechain.add_member(self.on(network, manager), group.address, member.address, bytes([number]) * 32)
+
+        expected = Actor(group.address, Role.GROUP, Status.ACTIVE, KEY, b"", organisation=organisation.organisation)
+        assert group == sidechain.group(group.address) == expected
+        assert group.handle.startswith("gro-")
+        assert sidechain.members(group.address) == [first.address, second.address]
+        assert sidechain.sealed_group_key(group.address, second.address) == b"\x02" * 32
+        assert sidechain.sealed_group_key(group.address, outsider.address) is None
+        assert [sidechain.is_member(group.address, one.address) for one in (first, manager, outsider)] == [
+            True,
+            False,
+            False,
+        ]
+        with pytest.raises(TransactionError, match="GroupNotManager"):
+            sidechain.hand_over_group(self.on(network, outsider), group.address, outsider.address)
+        sidechain.hand_over_group(self.on(network, manager), group.address, outsider.address)
+        assert sidechain.manager_of(group.address) == outsider.address
+        with pytest.raises(TransactionError, match="GroupNotManager"):
+            sidechain.add_member(self.on(network, manager), group.address, first.address, b"x" * 32)
+
+    def test_groups_are_found_by_member_and_manager(self, network: Network, manager: Account) -> None:
+        sidechain, member, other = network.sidechain, *(self.admit(network) for _ in range(2))
+        one, two = (sidechain.create_group(self.on(network, manager), b"\x02" + bytes([n]) * 32) for n in (1, 2))
+        three = sidechain.create_group(self.on(network, other), KEY)
+        for group, sender in ((one, manager), (two, manager), (three, other)):
+            sidechain.add_member(self.on(network, sender), group.address, member.address, b"s" * 32)
+        sidechain.remove_member(self.on(network, member), one.address, member.address)
+        sidechain.hand_over_group(self.on(network, manager), two.address, other.address)
+
+        assert sidechain.groups() == [one, two, three]
+        assert sidechain.groups(member=member.address) == [two, three]
+        assert sidechain.groups(manager=manager.address) == [one]
+        assert sidechain.groups(manager=other.address) == [two, three]
+        assert sidechain.groups(member=member.address, manager=manager.address) == []
+        assert sidechain.groups(member=member.address, manager=other.address) == [two, three]
+        assert sidechain.groups(member=manager.address) == []
+
+    def test_suspended_members_do_not_count_until_reinstated(self, network: Network, manager: Account) -> None:
+        sidechain, member = network.sidechain, self.admit(network)
+        group = sidechain.create_group(self.on(network, manager), KEY).address
+        sidechain.add_member(self.on(network, manager), group, member.address, b"s" * 32)
+
+        sidechain.suspend_identity(self.on(network, network.registrar), member.address)
+        assert sidechain.members(group) == []
+        assert not sidechain.is_member(group, member.address)
+        network.send(network.registrar, "IdentityRegistry", "reinstate", member.address, chain="sidechain")
+
+        assert sidechain.members(group) == [member.address]
+
+    @pytest.mark.parametrize("by_registrar", [False, True], ids=["manager", "registrar"])
+    def test_closed_group_has_no_members(self, network: Network, manager: Account, by_registrar: bool) -> None:
+        sidechain, member = network.sidechain, self.admit(network)
+        group = sidechain.create_group(self.on(network, manager), KEY).address
+        sidechain.add_member(self.on(network, manager), group, member.address, b"s" * 32)
+        refused, closer = (manager, network.registrar) if by_registrar else (network.registrar, manager)
+
+        with pytest.raises(TransactionError, match=r"AccessManagedUnauthorized|GroupNotManager"):
+            sidechain.close_group(self.on(network, refused), group, by_registrar=by_registrar)
+        sidechain.close_group(self.on(network, closer), group, by_registrar=by_registrar)
+
+        found = sidechain.group(group)
+        assert found is not None
+        assert found.status is Status.SUSPENDED
+        assert sidechain.members(group) == []
+        assert sidechain.groups(member=member.address) == [found]
+        with pytest.raises(TransactionError, match="GroupAlreadyClosed"):
+            sidechain.add_member(self.on(network, manager), group, member.address, b"s" * 32)
+
+    def test_unknown_group_is_none(self, network: Network, stranger: Account) -> None:
+        assert network.sidechain.group(stranger.address) is None
+        assert network.sidechain.members(stranger.address) == []
+        with pytest.raises(UsageError, match="no group"):
+            network.sidechain.manager_of(stranger.address)
+
+    def test_creation_that_the_node_hides_is_an_integrity_error(self, network: Network, manager: Account) -> None:
+        sidechain = network.sidechain
+        # A node that looks at blocks from tomorrow on shows no event.
+        blind = Sidechain(sidechain.rpc, sidechain.addresses, sidechain.chain_id, from_block=10**6)
+
+        with pytest.raises(IntegrityError, match="shows no group"):
+            blind.create_group(self.on(network, manager), KEY)
+
+
 class TestPolicies:
+    def test_events_carry_announcement_and_disclosure(self, network: Network) -> None:
+        mainchain, relay = network.mainchain, network.sender(network.relay)
+        fields: list[dict[str, Any]] = [
+            {"view_tag": 255, "announcement": b"\xa1" * 32},
+            {"view_tag": 7, "announcement": b"\xa2" * 32, "disclosure": Disclosure(purposes=5, data_use=1)},
+            {},
+            {"disclosure": Disclosure(categories=2**31, study=network.registrar.address)},
+        ]
+        owners = [unfunded() for _ in fields]
+        grants = [network.grant(owner, **change) for owner, change in zip(owners, fields, strict=True)]
+        signed = [(grant, mainchain.sign_grant(owner, grant)) for owner, grant in zip(owners, grants, strict=True)]
+
+        mainchain.grant_by_signature(relay, *signed[0])
+        mainchain.grant_batch(relay, signed[1:])
+        network.revoke(owners[1])
+
+        for found in (mainchain.policy_events(kind="PolicyGranted"), list(mainchain.policy_events())[:-1]):
+            assert [
+                (e.policy_id, e.starts_at, e.expires_at, e.terms, e.view_tag, e.announcement, e.disclosure.word)
+                for e in found
+            ] == [
+                (g.owner, g.starts_at, g.expires_at, g.terms, g.view_tag, g.announcement, g.disclosure.word)
+                for g in grants
+            ]
+        revoked = list(mainchain.policy_events(kind="PolicyRevoked"))
+        assert [(e.kind, e.policy_id, e.announcement) for e in revoked] == [("revoked", owners[1].address, b"")]
+        for grant in grants:
+            policy = mainchain.policy(grant.owner)
+            assert (policy.terms, policy.disclosure.word) == (grant.terms, grant.disclosure.word)
+
     def test_relay_grants_and_revokes_for_a_key_that_owns_nothing(self, network: Network) -> None:
         mainchain, relay, owner = network.mainchain, network.sender(network.relay), unfunded()
         grant = network.grant(owner, disclosure=Disclosure(purposes=5, study=network.registrar.address))
@@ -619,7 +801,7 @@ class TestPolicies:
         network.revoke(owner)
         assert network.status(owner) is PolicyStatus.REVOKED
         assert mainchain.revocation_in_sight(grant.owner)
-        assert [event.kind for event in mainchain.policy_events(policy_id=grant.owner)] == ["granted", "revoked"]
+        assert [event.kind for event in mainchain.policy_events(policy_ids=[grant.owner])] == ["granted", "revoked"]
         assert int(network.chains.main.call("eth_getBalance", [owner.address, "latest"]), 16) == 0
 
     def test_relay_can_neither_change_nor_repeat(self, network: Network) -> None:
@@ -633,6 +815,8 @@ class TestPolicies:
             {"expires_at": grant.expires_at + 1},
             {"deadline": grant.deadline + 1},
             {"terms": b"u" * 32},
+            {"view_tag": 1},
+            {"announcement": b"a" * 32},
             {"disclosure": Disclosure(purposes=1)},
         ]
         for change in changes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,10 +17,11 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "deploy.py"
 
 def test_deploys_once(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    deployer, registrar, admin = (Seed.random().account_key() for _ in range(3))
-    key_file = tmp_path / "deployer.key"
-    key_file.write_text(deployer.hex())
-    key_file.chmod(0o600)
+    deployer, side_deployer, registrar, admin = (Seed.random().account_key() for _ in range(4))
+    key_file, side_key_file = tmp_path / "deployer.key", tmp_path / "sidechain.key"
+    for path, key in ((key_file, deployer), (side_key_file, side_deployer)):
+        path.write_text(key.hex())
+        path.chmod(0o600)
     main = anvil.start(tmp_path / "main", chain_id=31_401, free=False)
     side = anvil.start(tmp_path / "side", chain_id=31_402, free=True)
     try:
@@ -27,6 +29,7 @@ def test_deploys_once(tmp_path: Path) -> None:
         environment = os.environ | {
             "PANACHAIN_HOME": str(home),
             "PANACHAIN_DEPLOYER_KEY_FILE": str(key_file),
+            "PANACHAIN_SIDECHAIN_DEPLOYER_KEY_FILE": str(side_key_file),
             "PANACHAIN_REGISTRAR": address_of(registrar),
             "PANACHAIN_ADMIN": address_of(admin),
             "PANACHAIN_VALIDATORS": f"{address_of(registrar)},{address_of(admin)}",
@@ -40,10 +43,17 @@ def test_deploys_once(tmp_path: Path) -> None:
             )
             for _ in range(2)
         ]
+        sent = {
+            name: int(Rpc(chain.url).call("eth_getTransactionCount", [address_of(key), "latest"]), 16)
+            for name, chain, key in (("mainchain", main, deployer), ("sidechain", side, side_deployer))
+        }
     finally:
         anvil.stop(main.pid)
         anvil.stop(side.pid)
     assert runs[0].returncode == 0, runs[0].stderr
-    assert (home / "network.json").is_file()
+    network = json.loads((home / "network.json").read_text())
+    places = {name: set(network[name]["contracts"].values()) for name in sent}
+    assert places["mainchain"].isdisjoint(places["sidechain"])
+    assert all(sent.values()), sent
     assert runs[1].returncode != 0
     assert "nothing was deployed" in runs[1].stderr

@@ -68,10 +68,15 @@ def test_what_the_hospital_exports_serves_elsewhere(
     with open(tmp_path / "hospital.car", "rb") as file:
         assert stores.import_car(other, file, name="hospital.car").pinned == 2
 
+    # The pairings, in which he finds his lanes again, are the patient's own.
+    for event in world.network.sidechain.paired(patient=world.patient.address):
+        cid = CID(RAW, event.digest)
+        other.put_block(cid, world.network.store.get_block(cid))
+        other.pin(cid)
     # The patient reads from the other store alone: the CAR holds all that his records need.
     monkeypatch.setattr(world.network, "store", other)
     assert opened(world) == before
-    # And there it is swept as safely: terms and pairings are another hospital's to keep.
+    # And there it is swept as safely: terms are somebody else's to keep.
     stores.collect_garbage(world.network, now=time.time() + 10, grace=5)
     assert opened(world) == before
     other.close()

@@ -37,7 +37,7 @@ class Clinic:
     store: EmbeddedStore
     seed: Seed = field(default_factory=Seed.random)
     manifests: list[bytes] = field(default_factory=list)
-    counters: dict[Address, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+    counters: dict[Address, dict[tuple[str, int], int]] = field(default_factory=lambda: defaultdict(dict))
 
     @property
     def address(self) -> Address:
@@ -45,7 +45,7 @@ class Clinic:
 
     def pairing(self, patient: Seed) -> Pairing:
         who = address_of(patient.account_key())
-        return make_pairing(patient, patient=who, hospital=self.address, generation=0, last_year=2027)
+        return make_pairing(patient, patient=who, hospital=self.address, last_year=2027)
 
     def builder(self) -> BatchBuilder:
         previous = CID(0x71, self.manifests[-1]) if self.manifests else None

@@ -14,9 +14,10 @@ from panachain.errors import InputError
 from panachain.model.scope import RESTRICTED, UNDATED, Category
 from panachain.records import split
 from panachain.records.canonical import MAX_DEPTH, MAX_PIECE, canonical, resources
+from panachain.records.fhir_codes import RESTRICTED_DEFAULT
 from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.records.sources import read_bytes
-from panachain.records.split import MEDIA_TYPE, Piece, split_json, split_lines, split_stream
+from panachain.records.split import MEDIA_TYPE, Piece, category_of, split_json, split_lines, split_stream
 from tests.unit.records.helpers import bundles, content_of
 
 
@@ -288,3 +289,17 @@ def test_other_json_is_one_record_of_the_category_that_is_named() -> None:
     assert piece.category is Category.SUBSTANCE_USE
     with pytest.raises(InputError):
         list(split_json(b'{"url":NaN}', Category.INSURANCE))
+
+
+@pytest.mark.parametrize(
+    ("labels", "category"),
+    [
+        (["GDIS"], Category.GENOMICS),
+        (["GDIS", "ETH"], Category.SUBSTANCE_USE),
+        (["GDIS", "R"], RESTRICTED_DEFAULT),
+    ],
+)
+def test_a_restricted_label_counts_before_any_other(labels: list[str], category: Category) -> None:
+    resource = {"resourceType": "Observation", "meta": {"security": [{"code": code} for code in labels]}}
+
+    assert category_of(resource) is category

@@ -79,3 +79,23 @@ def test_zero_turns_it_off(sequence: int) -> None:
     with made:
         pass
     assert chain.anchors == []
+
+
+def test_a_duty_that_fails_does_not_keep_from_anchoring() -> None:
+    chain = Chain()
+    _, log = anchoring(chain, 5, 0.01)
+
+    def fail() -> None:
+        raise ChainUnavailableError("down")
+
+    with Anchoring(chain, SimpleNamespace(address=PROXY, account=None), log, every=0.01, also=fail):  # type: ignore[arg-type]
+        assert chain.reached.wait(10)
+    assert chain.anchors == [5]
+
+
+def test_leaves_the_end_to_another_where_told() -> None:
+    chain = Chain()
+    _, log = anchoring(chain, 7, 3600)
+    with Anchoring(chain, SimpleNamespace(address=PROXY, account=None), log, every=3600, at_end=False):  # type: ignore[arg-type]
+        pass
+    assert chain.anchors == []

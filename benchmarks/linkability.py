@@ -1,0 +1,147 @@
+"""Unlinkability: whether an attacker can group what is public by patient (security rule 9).
+
+    ./pana bench linkability [--patients 1000] [--houses 30] [--jitter 21] [--grant-jitter 7] [--joint] [--json]
+
+1,000 simulated patients live a year: 20 records each at 30 hospitals and clinics, grants and revocations, on the real
+contracts and in the real formats. The attacker sees the mainchain, every IPFS object, sizes and times; of the sidechain
+he sees that it exists. He groups by each visible field, and trains a classifier on 250 more patients whom he knows.
+Prints adjusted Rand indexes beside the limits and beside a control, a naive registry keyed by the patient's address,
+and fails nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import _linkability_view as view
+from _linkability_attack import Units, View, classify, groupings
+from _linkability_plan import DAY, joined, make_plan
+from _linkability_world import Simulation
+
+LIMITS = {View.CONTENT: 0.02, View.BATCH: 0.02, View.TIME: 0.10}
+CONTROL = 0.95
+KNOWN = 4
+"""One more patient for each so many, whose records the attacker knows and learns from."""
+CLASSIFIER = "a trained classifier"
+ALONE = f"{CLASSIFIER}, from {view.HOSPITAL} alone"
+
+
+def main() -> None:
+    """Print the table."""
+    options = argparse.ArgumentParser()
+    options.add_argument("--patients", type=int, default=1000)
+    options.add_argument("--houses", type=int, default=30)
+    options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--jitter", type=float, default=21, help="days that a record waits at most")
+    options.add_argument("--grant-jitter", type=float, default=7, help="days that a grant waits at most")
+    options.add_argument("--joint", action="store_true", help="with jitter, clinics of a region share an account too")
+    options.add_argument("--json", action="store_true")
+    given = options.parse_args()
+    started = time.perf_counter()
+    waits = [(0, 0, False), (int(given.jitter * DAY), int(given.grant_jitter * DAY), given.joint)]
+    # Two chains and two attackers at once: each has a core.
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        runs = [pool.submit(measure, given.patients, given.houses, given.seed, *wait) for wait in waits]
+        off, on = (run.result() for run in runs)
+    if given.json:
+        print(json.dumps({"schema": "panachain/linkability/1", "off": off, "on": on}))
+        return
+    show(off, on, given)
+    print(f"\n{time.perf_counter() - started:.0f} s")
+
+
+def measure(
+    patients: int, houses: int, seed: int, jitter: int, grant_jitter: int, joint: bool = False
+) -> dict[str, Any]:
+    """Let the patients live once, attack, and return all scores.
+
+    Args:
+        patients: how many.
+        houses: how many hospitals and clinics.
+        seed: the same seed gives the same lives.
+        jitter: seconds that a record waits at most; 0 for the product without the option.
+        grant_jitter: the same for grants.
+        joint: clinics of one region publish through one account.
+    """
+    # Those whom the attacker knows come after the others.
+    plan = make_plan(patients + max(patients // KNOWN, 2), houses, seed)
+    plan = joined(plan) if joint else plan
+    with tempfile.TemporaryDirectory(dir=os.environ.get("PANA_BENCH_FOLDER")) as place:
+        simulation = Simulation(plan, Path(place))
+        with simulation.run(jitter=jitter, grant_jitter=grant_jitter) as world:
+            seen = view.transactions(world)
+            records, policies = view.records(world, seen), view.policies(world, seen)
+            windows = view.shared_windows(world)
+    moved = view.moved(plan, jitter)
+    few = records.part(records.truth % 5 == 0)
+    return {
+        "units": {
+            name: int((units.truth < patients).sum()) for name, units in (("records", records), ("policies", policies))
+        },
+        "records": fields(records, patients) + trained(records, patients, alone=view.HOSPITAL),
+        "policies": fields(policies, patients) + trained(policies, patients),
+        "records with policies": fields(view.together(records, policies), patients),
+        "headers wrapped anew": fields(moved, patients) + trained(moved, patients, (View.TIME,)),
+        "control": fields(view.naive(records), patients) + trained(view.naive(few), patients, (View.CONTENT,)),
+        "shared windows": windows,
+    }
+
+
+Score = tuple[str, int, float]
+
+
+def fields(units: Units, patients: int) -> list[Score]:
+    """Return name, view and score of the grouping by each field, of the patients whom the attacker doesn't know."""
+    return [(name, int(one), score) for name, one, score in groupings(units.part(units.truth < patients))]
+
+
+def trained(units: Units, patients: int, views: Iterable[View] = View, *, alone: str = "") -> list[Score]:
+    """Return the scores of classifiers that learned from the others.
+
+    Args:
+        units: of all patients.
+        patients: how many he doesn't know.
+        views: what he sees.
+        alone: a field that is tried by itself first, as a baseline.
+    """
+    known, targets = units.part(units.truth >= patients), units.part(units.truth < patients)
+    found: list[Score] = []
+    if alone:
+        found.append((ALONE, int(View.CONTENT), classify(known, targets, View.CONTENT, only=alone)))
+    return found + [(CLASSIFIER, int(one), classify(known, targets, one)) for one in views]
+
+
+def show(off: dict[str, Any], on: dict[str, Any], given: argparse.Namespace) -> None:
+    """Print both runs beside each other."""
+    units = off["units"]
+    print(f"{units['records']:,} records and {units['policies']:,} policies of {given.patients:,} patients")
+    print(f"jitter: records up to {given.jitter:g} days, grants up to {given.grant_jitter:g} days")
+    print(f"{'grouped by':72} {'sees':8} {'no jitter':>10} {'jitter':>10} {'limit':>7}")
+    for kind in ("records", "policies", "records with policies", "headers wrapped anew"):
+        print(f"-- {kind}")
+        bases = [{name: score for name, _, score in run[kind]}.get(ALONE, 0.0) for run in (off, on)]
+        for (name, one, without), (_, _, with_) in zip(off[kind], on[kind], strict=True):
+            limit = LIMITS[View(one)]
+            # Who publishes is public by design: a classifier is judged by what it finds beyond that.
+            beyond = with_ - bases[1] if name == CLASSIFIER else with_
+            verdict = "public" if view.HOSPITAL in name else "met" if beyond <= limit else "SHORT"
+            shown = f"{verdict}, {beyond:+.4f} beyond the sender" if name == CLASSIFIER and bases[1] else verdict
+            print(f"{name:72} {View(one).name.lower():8} {without:10.4f} {with_:10.4f} {limit:7.2f}  {shown}")
+    print(f"-- control: a registry keyed by the patient's address, at least {CONTROL}")
+    for name, one, score in off["control"]:
+        print(f"{name:72} {View(one).name.lower():8} {score:10.4f}")
+    name = "values of 16 bytes that two objects share, the format's constants aside"
+    print(f"-- {name}: {off['shared windows']} without, {on['shared windows']} with jitter")
+
+
+if __name__ == "__main__":
+    main()

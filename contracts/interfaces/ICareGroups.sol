@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+pragma solidity ^0.8.28;
+
+/// @title Care teams and departments
+/// @notice A group has a receiving key of its own, and its secret sealed to each member. A patient grants to the group
+/// once; who belongs to it, and so who may use the grant, its manager decides here.
+/// @dev Proxies serve whom isMember names at that time. Whoever was a member may have kept the group's secret: leaving
+/// takes the proxies' service away, and with it everything that isn't opened yet, but nothing that was.
+interface ICareGroups {
+    /// @notice One group.
+    struct Group {
+        /// @notice Who adds and removes members; a practitioner, and a member only if he is listed.
+        address manager;
+        /// @notice For good: a closed group has no members.
+        bool closed;
+        /// @notice The hospital of who created it, by his identity then; zero if he had none.
+        address organisation;
+    }
+
+    /// @notice A group was created.
+    /// @param receivingKey What is granted to the group is sealed to this key; the group's ID commits to it.
+    event GroupCreated(address indexed group, address indexed manager, address organisation, bytes receivingKey);
+    /// @notice A person was added, or got the group's secret sealed anew.
+    /// @param sealedKey The sha2-256 digest in the CID of the group's receiving secret, sealed to the member (CIDv1, raw).
+    event MemberAdded(address indexed group, address indexed member, bytes32 sealedKey);
+    /// @notice A person left, or was removed.
+    event MemberRemoved(address indexed group, address indexed member);
+    /// @notice Somebody else manages the group.
+    event GroupHandedOver(address indexed group, address indexed manager);
+    /// @notice The group is closed.
+    event GroupClosed(address indexed group);
+
+    /// @notice The account isn't an active practitioner.
+    error GroupNotActivePractitioner(address account);
+    /// @notice The receiving key isn't 33 bytes long.
+    error GroupInvalidKey(uint256 length);
+    /// @notice The caller created a group with this key already.
+    error GroupAlreadyCreated(address group);
+    /// @notice There is no such group.
+    error GroupUnknown(address group);
+    /// @notice The group is closed.
+    error GroupAlreadyClosed(address group);
+    /// @notice The caller has no say in this.
+    error GroupNotManager(address group, address caller);
+    /// @notice The group's secret isn't sealed to the member.
+    error GroupWithoutSealedKey(address group, address member);
+    /// @notice The person isn't listed.
+    error GroupNotListed(address group, address member);
+
+    /// @notice Create a group and manage it. Only active practitioners.
+    /// @param receivingKey Compressed secp256k1 point, 33 bytes.
+    /// @return group Its ID, the last 20 bytes of keccak256(abi.encode(chain ID, this contract, the caller,
+    /// receivingKey)): nobody can take it in his place, and whoever knows the creator can check the key.
+    function create(bytes calldata receivingKey) external returns (address group);
+
+    /// @notice List a person, or replace what is sealed to him. Only the manager, while both are active practitioners.
+    function addMember(address group, address member, bytes32 sealedKey) external;
+
+    /// @notice Take a person off the list. The manager, while an active practitioner, or at any time the person himself.
+    function removeMember(address group, address member) external;
+
+    /// @notice Let another active practitioner, of any organisation, manage the group. Only the manager, while active.
+    function handOver(address group, address newManager) external;
+
+    /// @notice Close a group for good. Only the manager, while an active practitioner.
+    function close(address group) external;
+
+    /// @notice Close a group for good, whoever manages it. Only the registrar.
+    function closeByRegistrar(address group) external;
+
+    /// @notice Whether a person counts as a member now: the group is open, he is listed, and an active practitioner.
+    function isMember(address group, address person) external view returns (bool);
+
+    /// @notice One group; all fields zero when there is none.
+    function groupOf(address group) external view returns (Group memory);
+
+    /// @notice The digest of what is sealed to a listed person, also in a closed group; zero for others.
+    function sealedKeyOf(address group, address member) external view returns (bytes32);
+}

@@ -1,0 +1,87 @@
+"""`group create|list|add|remove|hand-over|close`: care teams and departments, which patients grant to as to one person.
+
+Never holds a key: the SDK's Practitioner does. Follows docs/spec/cli.md.
+"""
+
+from __future__ import annotations
+
+import click
+
+from panachain.cli.app import LazyGroup, command, current
+from panachain.model.actors import Role
+
+COLUMNS = ("handle", "group", "status", "manager", "members")
+
+
+@click.group(
+    "group",
+    cls=LazyGroup,
+    epilog="""
+        panachain --profile dr-lee group create
+        panachain --profile dr-lee group add gro-mfrggzdfmy2tq dr-kim
+        panachain --profile ada grant gro-mfrggzdfmy2tq --category laboratory --purpose TREAT --until 30d
+    """,
+)
+def group() -> None:
+    """Manage care teams and departments."""
+
+
+@command("create", examples="panachain --profile dr-lee group create")
+def create() -> None:
+    """Make a group that you manage; patients grant to its handle as to one person."""
+    app = current()
+    with app.acting(Role.PRACTITIONER) as practitioner:
+        app.output.one(practitioner.create_group())
+
+
+@command("list", examples="panachain --profile dr-lee group list --json")
+def list_() -> None:
+    """List the groups that you manage or are a member of."""
+    app = current()
+    with app.acting(Role.PRACTITIONER) as practitioner:
+        app.output.many(practitioner.groups(), empty="You are in no group.", columns=COLUMNS)
+
+
+@command("add", examples="panachain --profile dr-lee group add gro-mfrggzdfmy2tq dr-kim")
+@click.argument("name", metavar="GROUP")
+@click.argument("member")
+def add(name: str, member: str) -> None:
+    """Let MEMBER read what patients granted to GROUP, from now on; patients needn't do anything."""
+    app = current()
+    with app.acting(Role.PRACTITIONER) as practitioner:
+        app.output.one(practitioner.add_member(name, member))
+
+
+@command("remove", examples="panachain --profile dr-lee group remove gro-mfrggzdfmy2tq dr-kim")
+@click.argument("name", metavar="GROUP")
+@click.argument("member")
+def remove(name: str, member: str) -> None:
+    """Take MEMBER out of GROUP, or leave it: what he hasn't opened by then he can't open any more."""
+    app = current()
+    with app.acting(Role.PRACTITIONER) as practitioner:
+        app.output.one(practitioner.remove_member(name, member))
+
+
+@command("hand-over", examples="panachain --profile dr-lee group hand-over gro-mfrggzdfmy2tq dr-kim")
+@click.argument("name", metavar="GROUP")
+@click.argument("manager")
+def hand_over(name: str, manager: str) -> None:
+    """Let another practitioner manage GROUP."""
+    app = current()
+    with app.acting(Role.PRACTITIONER) as practitioner:
+        app.output.one(practitioner.hand_over_group(name, manager))
+
+
+@command("close", examples="panachain --profile dr-lee group close gro-mfrggzdfmy2tq --yes")
+@click.argument("name", metavar="GROUP")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def close(name: str, yes: bool) -> None:
+    """Close GROUP for ever: nobody reads as its member any more."""
+    app = current()
+    app.confirm(f"Close group {name} for ever?", yes=yes)
+    with app.acting(Role.PRACTITIONER) as practitioner:
+        app.output.one(practitioner.close_group(name))
+
+
+for _command in (create, list_, add, remove, hand_over, close):
+    group.add_command(_command)

@@ -1,0 +1,146 @@
+"""What patients and practitioners type about one policy: `policy explain`, `policy export`, `policy import`.
+
+Never prints anything but the document on standard output when it exports. Follows docs/spec/cli.md and
+docs/spec/consent.md.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from panachain.cli.app import LazyGroup, command, current
+from panachain.cli.files import write_new
+from panachain.cli.output import clean
+from panachain.cli.values import Moment
+from panachain.errors import DiskError, UsageError
+from panachain.model.actors import PolicyId, Role
+
+READERS = (Role.PATIENT, Role.PRACTITIONER, Role.RESEARCHER)
+MAX_FILE = 1 << 20
+"""Bytes of a Consent that is read."""
+
+
+@click.group(
+    "policy",
+    cls=LazyGroup,
+    epilog="""
+        panachain --profile ada policy explain 0x52908400098527886E0F7030069857D2E4169EE7
+        panachain --profile ada policy export 0x52908400098527886E0F7030069857D2E4169EE7 --output consent.json
+        panachain --profile ada policy import consent.json --grantee dr-lee --until 30d --dry-run
+    """,
+)
+def policy() -> None:
+    """Say what a policy allows, and carry it as a FHIR Consent."""
+
+
+@command(
+    "explain",
+    examples="""
+        panachain --profile ada policy explain 0x52908400098527886E0F7030069857D2E4169EE7
+        panachain --profile dr-lee policy explain 0x52908400098527886E0F7030069857D2E4169EE7 --json
+    """,
+)
+@click.argument("policy_id", metavar="POLICY")
+def explain(policy_id: str) -> None:
+    """Say what POLICY allows, and what of it mathematics holds, what honest proxies hold, and what nobody holds."""
+    from panachain.sdk import consents
+
+    app = current()
+    with app.acting(*READERS) as actor:
+        found = consents.explain(actor, PolicyId(policy_id))
+    if app.output.as_json:
+        app.output.one(found)
+    else:
+        click.echo(clean(found.text()))
+
+
+@command(
+    "export",
+    examples="""
+        panachain --profile ada policy export 0x52908400098527886E0F7030069857D2E4169EE7 > consent.json
+        panachain --profile ada policy export 0x52908400098527886E0F7030069857D2E4169EE7 --output consent.json
+    """,
+)
+@click.argument("policy_id", metavar="POLICY")
+@click.option(
+    "--output", "file", type=click.Path(path_type=Path), metavar="FILE", help="A new file instead of standard output."
+)
+def export(policy_id: str, file: Path | None) -> None:
+    """Print POLICY as a FHIR R4 Consent (IHE PCF): one JSON document.
+
+    It names patient, grantee and categories in the open: keep it where you keep records.
+    """
+    from panachain.sdk import consents
+
+    app = current()
+    with app.acting(*READERS) as actor:
+        document = consents.export_consent(actor, PolicyId(policy_id))
+    if file is None:
+        click.echo(json.dumps(document, indent=None if app.output.as_json else 2))
+        return
+    content = json.dumps(document, indent=2).encode() + b"\n"
+    write_new(file, content)
+    app.output.one(
+        {
+            "schema": "panachain/consent-file/1",
+            "policy_id": policy_id,
+            "file": str(file),
+            "size": len(content),
+            "status": document["status"],
+        }
+    )
+
+
+@command(
+    "import",
+    unchanged="what was granted before stayed as it was",
+    after="panachain policies shows which policies were made; the same Consent again makes new ones",
+    examples="""
+        panachain --profile ada policy import consent.json --dry-run
+        panachain --profile ada policy import consent.json --grantee dr-lee --until 30d
+    """,
+)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--grantee", metavar="NAME", help="Who the recipient is, if the Consent names nobody of this network.")
+@click.option("--until", "expires_at", type=Moment(), help="When it ends, if the Consent has no end or a later one.")
+@click.option("--dry-run", is_flag=True, help="Show the policies; send nothing.")
+def import_(file: Path, grantee: str | None, expires_at: int | None, dry_run: bool) -> None:
+    """Grant what the FHIR R4 Consent in FILE permits, where it can be enforced.
+
+    Never grants more than it says. What can't be enforced is named by its place, and nothing is granted.
+    """
+    from panachain.cli.patient import POLICY_COLUMNS
+    from panachain.consent.fhir_consent import from_consent, read_consent
+    from panachain.sdk import consents
+
+    app = current()
+    document = read_consent(_read(file))
+    # Before the passphrase is asked: what can't be enforced needs no key to be refused.
+    from_consent(document)
+    with app.acting(Role.PATIENT) as patient:
+        plan, made = consents.import_consent(patient, document, grantee=grantee, expires_at=expires_at, dry_run=dry_run)
+    app.output.many(made, empty="", columns=POLICY_COLUMNS)
+    if plan.excepted:
+        app.output.say(f"Left out because the Consent denies it: {', '.join(plan.excepted)}.")
+    for note in plan.notes:
+        app.output.say(note)
+    if dry_run:
+        app.output.say("Dry run: nothing was sent.")
+
+
+def _read(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(MAX_FILE + 1)
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {file}") from None
+    except OSError as exc:
+        raise DiskError(f"{file} can't be read: {exc.strerror}") from exc
+
+
+policy.add_command(explain)
+policy.add_command(export)
+policy.add_command(import_)

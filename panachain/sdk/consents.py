@@ -1,0 +1,198 @@
+"""Policies in plain words and as FHIR Consents: what an actor's session knows, handed to consent/.
+
+Never grants more than a Consent says: what the caller adds (a grantee, an end) narrows it or is refused.
+Follows docs/spec/consent.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from panachain.consent.explain import Explanation
+from panachain.consent.explain import explain as explained
+from panachain.consent.fhir_consent import ConsentPlan, from_consent, to_consent
+from panachain.errors import (
+    ConsentNotEnforceableError,
+    PanaChainError,
+    PartlyDoneError,
+    UnknownActorError,
+    UsageError,
+)
+from panachain.model.actors import Actor, Address, PolicyId, Role
+from panachain.model.policy import OnChainPolicy, PolicyStatus, Terms
+from panachain.model.scope import Purpose
+from panachain.sdk.network import Network
+from panachain.sdk.patient import Patient
+from panachain.sdk.results import PolicyView
+
+
+class PolicySession(Protocol):
+    """What this module needs of a patient's or practitioner's session."""
+
+    network: Network
+    address: Address
+
+    def terms_of(self, policy_id: PolicyId) -> tuple[OnChainPolicy, Terms]:
+        """Return a policy as the chain shows it and as its terms say."""
+        ...
+
+
+class GrantingSession(Protocol):
+    """What this module needs of a patient's session to grant."""
+
+    network: Network
+    address: Address
+
+    def grant(
+        self,
+        grantee: str,
+        categories: Sequence[str],
+        years: Sequence[int] = (),
+        purpose: Purpose | Sequence[Purpose] = Purpose.TREAT,
+        starts_at: int | None = None,
+        expires_at: int = 0,
+        *,
+        dry_run: bool = False,
+    ) -> PolicyView:
+        """Make a policy."""
+        ...
+
+
+def explain(session: PolicySession, policy_id: PolicyId) -> Explanation:
+    """Say in plain words what a policy allows, and who holds what of it; to its patient also what he knows of receipts.
+
+    Args:
+        session: its patient's or its grantee's.
+        policy_id: which one.
+
+    Raises:
+        PolicyUnknownError: the policy isn't this actor's.
+    """
+    policy, terms = session.terms_of(policy_id)
+    grantee = _known(session.network, terms.grantee)
+    patient = _known(session.network, terms.patient)
+    return explained(
+        terms,
+        policy,
+        is_group=grantee is not None and grantee.role is Role.GROUP,
+        grantee=grantee.handle if grantee else "",
+        patient=patient.handle if patient else "",
+        revocation=_stage(session, policy),
+    )
+
+
+def export_consent(session: PolicySession, policy_id: PolicyId) -> dict[str, Any]:
+    """Return a policy as a FHIR R4 Consent.
+
+    Raises:
+        PolicyUnknownError: the policy isn't this actor's.
+    """
+    policy, terms = session.terms_of(policy_id)
+    mainchain = session.network.mainchain
+    granted = next(mainchain.policy_events(policy_ids=[policy_id], kind="PolicyGranted"), None)
+    return to_consent(terms, policy, granted_at=mainchain.block(granted.block).time if granted else None)
+
+
+def import_consent(
+    patient: GrantingSession,
+    document: Mapping[str, Any],
+    *,
+    grantee: str | None = None,
+    expires_at: int | None = None,
+    dry_run: bool = False,
+) -> tuple[ConsentPlan, list[PolicyView]]:
+    """Grant what a FHIR R4 Consent permits, one policy for each grantee.
+
+    Args:
+        patient: whose records they are.
+        document: the Consent.
+        grantee: who shall read, where the Consent names nobody or somebody whom this network doesn't know.
+        expires_at: an end in Unix seconds, exclusive, where the Consent has none or a later one.
+        dry_run: make everything, send nothing.
+
+    Returns:
+        What was planned, and the policies.
+
+    Raises:
+        ConsentNotEnforceableError: something in it can't be enforced, or it is about another patient.
+        UsageError: no end or no grantee is given, or one that the Consent doesn't allow.
+        PartlyDoneError: some policies were made, then one failed.
+    """
+    plan = from_consent(document)
+    account = plan.patient.account
+    if account and account.lower() != patient.address.lower():
+        raise ConsentNotEnforceableError.of((("Consent.patient", "is another patient than you"),))
+    end = _end(plan, expires_at)
+    readers = _readers(patient.network, plan, grantee)
+    made: list[PolicyView] = []
+    for reader in readers:
+        try:
+            made.append(_grant(patient, plan, reader, end, dry_run=dry_run))
+        except PanaChainError as exc:
+            if not made or dry_run:
+                raise
+            raise PartlyDoneError(
+                f"{len(made)} of {len(readers)} policies were made ({', '.join(one.policy_id for one in made)}),"
+                f" then: {exc}",
+                hint="the same Consent would grant those again: use `panachain grant` for the rest",
+            ) from exc
+    return plan, made
+
+
+def _grant(patient: GrantingSession, plan: ConsentPlan, grantee: str, end: int, *, dry_run: bool) -> PolicyView:
+    return patient.grant(
+        grantee,
+        plan.categories,
+        plan.years,
+        purpose=plan.purposes,
+        starts_at=plan.starts_at,
+        expires_at=end,
+        dry_run=dry_run,
+    )
+
+
+def _end(plan: ConsentPlan, expires_at: int | None) -> int:
+    if plan.expires_at is None:
+        if expires_at is None:
+            raise UsageError("the Consent has no end, and a policy has one", hint="add --until")
+        return expires_at
+    if expires_at is not None and expires_at > plan.expires_at:
+        raise UsageError(
+            f"the Consent ends at {plan.expires_at}, before {expires_at} (Unix seconds)", hint="leave --until out"
+        )
+    return plan.expires_at if expires_at is None else expires_at
+
+
+def _readers(network: Network, plan: ConsentPlan, grantee: str | None) -> list[str]:
+    """Return an address for each grantee; the caller's word counts only where the Consent's can't be understood."""
+    foreign = [party for party in plan.grantees if not party.account]
+    if grantee is None:
+        if foreign or not plan.grantees:
+            raise UsageError(
+                "the Consent names a recipient whom this network doesn't know" if foreign else "it names no recipient",
+                hint="say who it is with --grantee",
+            )
+        return [network.resolve(party.account).address for party in plan.grantees]
+    chosen = network.resolve(grantee).address
+    if plan.grantees and not foreign:
+        accounts = {party.account.lower() for party in plan.grantees}
+        if chosen.lower() not in accounts:
+            raise UsageError("the Consent permits somebody else than that grantee", hint="leave --grantee out")
+    elif len(plan.grantees) > 1:
+        raise UsageError("the Consent names several recipients: who of them --grantee is can't be told")
+    return [chosen]
+
+
+def _stage(session: PolicySession, policy: OnChainPolicy) -> str:
+    """Return how far a revocation has come, as far as this actor knows; empty takes what the chain says."""
+    if policy.status is not PolicyStatus.REVOKED or not isinstance(session, Patient):
+        return ""
+    return next((view.stage for view in session.policies() if view.policy_id == policy.policy_id), "")
+
+
+def _known(network: Network, address: Address) -> Actor | None:
+    try:
+        return network.resolve(address)
+    except UnknownActorError:
+        return None

@@ -1,0 +1,79 @@
+"""Evidence that a patient keeps: which proxies signed that they deleted what they held of a policy.
+
+The proxies can be asked again, and the chain judges; this file spares the asking, and outlives proxies that vanish.
+A receipt that was changed on disk doesn't count. Follows docs/spec/proxy.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from panachain.consent.receipts import check_receipt
+from panachain.errors import ConfigurationError, DiskError
+from panachain.model.actors import PolicyId
+from panachain.model.policy import Receipt, ReceiptKind
+from panachain.proxy import messages
+from panachain.sdk.profiles import write_private
+
+
+class DeletionEvidence:
+    """The file `revocations.json` of one profile."""
+
+    def __init__(self, path: Path, domain: bytes) -> None:
+        """Take the file, and the domain of the access log that judges receipts."""
+        self._path = path
+        self._domain = domain
+
+    def of(self, policy_id: PolicyId) -> tuple[tuple[Receipt, ...], bool]:
+        """Return a policy's deletion receipts, each checked anew, and whether its headers were seen re-wrapped.
+
+        Raises:
+            IntegrityError: a receipt on disk isn't its proxy's.
+        """
+        entry = self._read().get(policy_id, {"receipts": [], "rewrapped": False})
+        receipts = [messages.parse_receipt(fields) for fields in entry["receipts"]]
+        for receipt in receipts:
+            check_receipt(
+                receipt,
+                proxy=receipt.proxy,
+                domain=self._domain,
+                policy_id=policy_id,
+                kind=ReceiptKind.DELETED,
+            )
+        return tuple(receipts), bool(entry["rewrapped"])
+
+    def add(self, policy_id: PolicyId, receipts: Iterable[Receipt]) -> None:
+        """Keep checked deletion receipts, one for each proxy."""
+        content = self._read()
+        entry = content.setdefault(policy_id, {"receipts": [], "rewrapped": False})
+        by_proxy = {fields["proxy"]: fields for fields in entry["receipts"]}
+        by_proxy.update((receipt.proxy, messages.receipt_fields(receipt)) for receipt in receipts)
+        entry["receipts"] = [by_proxy[proxy] for proxy in sorted(by_proxy)]
+        self._write(content)
+
+    def rewrapped(self, policy_id: PolicyId) -> None:
+        """Note that no old header of a policy's lanes is left."""
+        content = self._read()
+        content.setdefault(policy_id, {"receipts": [], "rewrapped": False})["rewrapped"] = True
+        self._write(content)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            content: dict[str, Any] = json.loads(self._path.read_bytes())["policies"]
+            return content
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            raise ConfigurationError(
+                f"{self._path} can't be read", hint="move it away: the proxies can be asked for their receipts again"
+            ) from exc
+
+    def _write(self, content: dict[str, Any]) -> None:
+        fields = {"schema": "panachain/revocations/1", "policies": content}
+        try:
+            write_private(self._path, json.dumps(fields).encode())
+        except OSError as exc:
+            raise DiskError(f"the receipts can't be kept in {self._path}: {exc.strerror}") from exc

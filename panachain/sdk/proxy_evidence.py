@@ -1,0 +1,179 @@
+"""Evidence against proxies that lie: what they were asked, what they answered, and why it is wrong.
+
+Holds no secret, no plaintext and no key but public ones. Anybody can judge it again, without asking anybody.
+Follows docs/spec/proxy.md, section "Evidence of a lie" (`panachain/proxy-lie/1`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from panachain.chain import typed
+from panachain.chain.receipts import receipt_hash
+from panachain.consent.receipts import check_receipt
+from panachain.crypto import umbral
+from panachain.errors import IntegrityError, PanaChainError, UsageError
+from panachain.model.policy import ProxyRef, ReceiptKind
+from panachain.model.proxy_requests import ReencryptRequest
+from panachain.proxy import messages
+from panachain.sdk.profiles import make_private_folder, write_private
+
+SCHEMA: Final = "panachain/proxy-lie/1"
+_SHOWN: Final = 2 << 20
+"""Bytes of an answer that are kept; of a longer one its start and its hash."""
+_log = logging.getLogger("panachain.proxies")
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The public keys against which a lane's cfrags are checked, 33 bytes each."""
+
+    verifying: bytes
+    delegating: bytes
+    receiving: bytes
+
+
+@dataclass(frozen=True)
+class Domains:
+    """The EIP-712 domains under which a proxy signs, 32 bytes each."""
+
+    proxy: bytes
+    log: bytes
+
+
+def describe(
+    proxy: ProxyRef,
+    request: ReencryptRequest,
+    answer: bytes,
+    reason: str,
+    *,
+    keys: Keys,
+    domains: Domains,
+    not_before: int,
+) -> dict[str, Any]:
+    """Return the evidence of one lie.
+
+    Args:
+        proxy: who lied.
+        request: as it was signed and sent.
+        answer: the body that came back.
+        reason: what is wrong with it.
+        keys: of the lane.
+        domains: under which it should have signed.
+        not_before: time of the newest block that the client knew, Unix seconds.
+    """
+    return {
+        "schema": SCHEMA,
+        "proxy": proxy.address,
+        "endpoint": proxy.endpoint,
+        "at": int(time.time()),
+        "reason": reason,
+        "request": messages.reencrypt_fields(request),
+        "answer": answer[:_SHOWN].hex(),
+        "answer_sha256": hashlib.sha256(answer).hexdigest(),
+        "keys": {
+            "verifying": keys.verifying.hex(),
+            "delegating": keys.delegating.hex(),
+            "receiving": keys.receiving.hex(),
+        },
+        "domains": {"proxy": domains.proxy.hex(), "log": domains.log.hex()},
+        "not_before": not_before,
+    }
+
+
+def judge(evidence: dict[str, Any]) -> bool:
+    """Tell whether evidence convicts: the proxy itself signed this answer to this request, and it is wrong.
+
+    Evidence that doesn't convict may still be true: a proxy that signs nothing can't be shown to have said it.
+
+    Raises:
+        UsageError: it isn't of this schema.
+    """
+    try:
+        request = messages.parse_reencrypt(evidence["request"])
+        content = bytes.fromhex(evidence["answer"])
+        keys = {name: bytes.fromhex(value) for name, value in evidence["keys"].items()}
+        domains = Domains(*(bytes.fromhex(evidence["domains"][name]) for name in ("proxy", "log")))
+        not_before = int(evidence["not_before"])
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise UsageError(f"this isn't evidence of the schema {SCHEMA}") from exc
+    try:
+        answer = messages.parse_answer(messages.parse_json(content), count=len(request.capsules))
+        signer = typed.answer_signer(
+            domains.proxy,
+            request=typed.request_hash(request),
+            cfrags=answer.cfrags,
+            receipt=receipt_hash(answer.receipt),
+            signature=answer.signature,
+        )
+    except (IntegrityError, UsageError):
+        return False
+    if signer != request.proxy or typed.signer_of(domains.proxy, request) != request.requester:
+        return False
+    try:
+        check_answer(answer, request, domains=domains, not_before=not_before)
+        for cfrag, capsule in zip(answer.cfrags, request.capsules, strict=True):
+            umbral.check_cfrag(cfrag, capsule, **keys)
+    except IntegrityError:
+        return True
+    return False
+
+
+def check_answer(answer: messages.Answer, request: ReencryptRequest, *, domains: Domains, not_before: int) -> None:
+    """Check that a proxy signed an answer to this very request, with a receipt that could convict it.
+
+    The cfrags are still unchecked.
+
+    Raises:
+        IntegrityError: it didn't.
+    """
+    signer = typed.answer_signer(
+        domains.proxy,
+        request=typed.request_hash(request),
+        cfrags=answer.cfrags,
+        receipt=receipt_hash(answer.receipt),
+        signature=answer.signature,
+    )
+    check_receipt(
+        answer.receipt,
+        proxy=request.proxy,
+        domain=domains.log,
+        policy_id=request.policy_id,
+        kind=ReceiptKind.REENCRYPTED,
+        not_before=not_before,
+    )
+    if signer != request.proxy:
+        raise IntegrityError(f"proxy {request.proxy} didn't sign its answer to this request")
+    if answer.receipt.count != len(request.capsules):
+        raise IntegrityError(
+            f"the receipt of proxy {request.proxy} is about {answer.receipt.count} capsules, {len(request.capsules)} "
+            "were sent"
+        )
+
+
+class EvidenceFolder:
+    """Where evidence is kept: one file for each lie, 0600."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """Take the folder; None keeps nothing but a line in the log."""
+        self._folder = folder
+
+    def keep(self, evidence: dict[str, Any]) -> None:
+        """Write one piece of evidence, and one line into the log; a full disk doesn't stop an opening."""
+        place = "not kept"
+        if self._folder is not None:
+            name = f"{evidence['at']}-{evidence['proxy'][2:10].lower()}-{os.urandom(4).hex()}.json"
+            try:
+                make_private_folder(self._folder)
+                write_private(self._folder / name, json.dumps(evidence, indent=1).encode())
+                place = str(self._folder / name)
+            except (OSError, PanaChainError) as exc:
+                place = f"not kept: {type(exc).__name__}"
+        _log.warning("proxy %s lied: %s; evidence: %s", evidence["proxy"], evidence["reason"], place)

@@ -1,0 +1,186 @@
+"""Reading: how a grantee finds what was granted to him, or to a group of his, and opens it.
+
+Follows design section 8 (Open); the steps in `open` bear its numbers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+
+from panachain.chain.evm import Account
+from panachain.consent.rules import check_access
+from panachain.consent.terms import check_terms, open_terms
+from panachain.crypto import box, labels, notice, umbral
+from panachain.errors import IntegrityError, PolicyUnknownError
+from panachain.model.actors import Address, PolicyId
+from panachain.model.policy import GrantedLane, OnChainPolicy, Terms
+from panachain.model.scope import Purpose
+from panachain.records.header import Header
+from panachain.records.locate import locate_all, open_manifests
+from panachain.sdk.base import ActorSession
+from panachain.sdk.opening import envelope_wraps, open_records
+from panachain.sdk.patient import policy_view
+from panachain.sdk.proxies import Proxies, Reader
+from panachain.sdk.results import OpenedRecord, PolicyView
+from panachain.storage.cid import CID, RAW
+
+
+class ReadingSession(ActorSession):
+    """An actor who can be granted policies."""
+
+    def inbox(self) -> list[PolicyView]:
+        """Return the policies that were granted to this actor or to a group of his, oldest first.
+
+        The chain doesn't name him: the notices tell him which terms are worth a try (ERC-5564).
+        """
+        found: list[PolicyView] = []
+        readers = self._readers()
+        for event in self.network.mainchain.policy_events(kind="PolicyGranted"):
+            for reader in readers:
+                if not notice.is_for(reader.secret, event.announcement, event.view_tag, event.policy_id):
+                    continue
+                try:
+                    terms, _, _ = open_terms(self.network.store.get_block(CID(RAW, event.terms)), reader.secret)
+                except IntegrityError:
+                    # Somebody else's policy, whose view tag fits by chance.
+                    continue
+                if terms.grantee == reader.grantee and terms.policy_id == event.policy_id:
+                    found.append(policy_view(terms, self.network.mainchain.policy(event.policy_id)))
+                    break
+        return found
+
+    def open(
+        self, policy_id: PolicyId, since: int | None = None, purpose: Purpose | None = None
+    ) -> Iterator[OpenedRecord]:
+        """Yield every record that a policy opens, checked, oldest first within each lane.
+
+        Args:
+            policy_id: from `inbox`.
+            since: only records stored at or after this time, Unix seconds.
+            purpose: None takes the policy's first one.
+
+        Raises:
+            AccessDeniedError: revoked, expired, not yet, suspended, no member of the group, or not granted to him.
+            IntegrityError: a byte, a signature or a proof doesn't fit; nothing wrong is handed out.
+            ProxiesUnavailableError: fewer proxies than the threshold gave a good answer.
+        """
+        self._check_registered()
+        # 1. Find the policy, read it on the mainchain.
+        policy = self.network.mainchain.policy(policy_id)
+        reader, terms = self._own_terms(policy)
+        wanted = purpose or terms.purposes[0]
+        # 2. Check the rules.
+        check_access(
+            policy,
+            grantee=terms.grantee,
+            requester=self.address,
+            requester_status=self.whoami().status,
+            is_member=terms.grantee != self.address and self.network.sidechain.is_member(terms.grantee, self.address),
+            purpose=wanted,
+            purposes=terms.purposes,
+            terms=policy.terms,
+            revocation_in_sight=self.network.mainchain.revocation_in_sight(policy_id),
+        )
+        seen: set[str] = set()
+        for heads in self.network.hospital_heads():
+            manifests = open_manifests(self.network.store, heads)
+            # 3. Locate the lanes' records, 4. fetch their headers, check CIDs and signatures.
+            lanes = locate_all(self.network.store, heads, manifests, [lane.locator_key for lane in terms.lanes])
+            for number, (lane, found) in enumerate(zip(terms.lanes, lanes, strict=True)):
+                headers = [
+                    one
+                    for one in found
+                    if one.info.header_cid not in seen and (since is None or one.info.stored_at >= since)
+                ]
+                if any(one.patient != terms.patient for one in headers):
+                    raise IntegrityError(f"hospital {heads.hospital} put another patient's record into the lane")
+                seen.update(one.info.header_cid for one in headers)
+                # 5. Ask proxies in parallel until t cfrags per capsule, each verified; 6. recover the envelope keys.
+                wraps = envelope_wraps(self.network.store, headers)
+                envelope_keys = self._proxies.unwrap(reader, terms, number, wraps, wanted)
+                # 7. Fetch content, check key commitment and CID, open.
+                for header, record in open_records(self.network.store, headers, envelope_keys):
+                    # 8. Hand out the plaintext with its provenance.
+                    yield replace(record, provenance=_provenance(policy, terms, lane, header, wanted))
+
+    def terms_of(self, policy_id: PolicyId) -> tuple[OnChainPolicy, Terms]:
+        """Return one policy that was granted to this actor, as the chain shows it and as its terms say.
+
+        Raises:
+            PolicyUnknownError: it wasn't granted to him.
+        """
+        policy = self.network.mainchain.policy(policy_id)
+        return policy, self._own_terms(policy)[1]
+
+    def ask_proxies(self, policy_id: PolicyId) -> None:
+        """Ask the proxies for a key without looking at the rules first: what a dishonest client would do.
+
+        Raises:
+            AccessDeniedError: the proxies refuse, as they must after a revocation.
+        """
+        reader, terms = self._own_terms(self.network.mainchain.policy(policy_id))
+        probe = {"probe": umbral.wrap(terms.lanes[0].delegating_key, os.urandom(32))}
+        self._proxies.unwrap(reader, terms, 0, probe, terms.purposes[0])
+
+    @cached_property
+    def _proxies(self) -> Proxies:
+        return Proxies(self.network, evidence=self.profile.folder / "evidence", ca=self.network.proxy_ca)
+
+    def _readers(self) -> list[Reader]:
+        """Return as whom this actor can read: himself, and each group that counts him as a member."""
+        account = Account(self._seed.account_key())
+        readers = [Reader(account, self.address, self._seed.receiving())]
+        for group in self.network.sidechain.groups(member=self.address):
+            secret = self._group_secret(group.address)
+            if secret is not None and secret.public == group.receiving_key:
+                readers.append(Reader(account, group.address, secret))
+        return readers
+
+    def _group_secret(self, group: Address) -> umbral.SecretKey | None:
+        """Return a group's receiving key, which its manager sealed to each member."""
+        digest = self.network.sidechain.sealed_group_key(group, self.address)
+        if digest is None:
+            return None
+        blob = self.network.store.get_block(CID(RAW, digest))
+        return umbral.SecretKey.from_bytes(box.open_box(self._seed.receiving(), blob, labels.GROUP_KEY))
+
+    def _own_terms(self, policy: OnChainPolicy) -> tuple[Reader, Terms]:
+        """Open and check the terms of a policy as one of those as whom this actor can read."""
+        if not policy.terms:
+            raise PolicyUnknownError(f"policy {policy.policy_id} was revoked before it was granted")
+        block = self.network.store.get_block(CID(RAW, policy.terms))
+        for reader in self._readers():
+            try:
+                terms, body, signature = open_terms(block, reader.secret)
+            except IntegrityError:
+                # The block fits its CID, so it is whole: it is sealed to somebody else.
+                continue
+            patient = self.network.sidechain.identity(terms.patient)
+            if patient is None:
+                raise IntegrityError(
+                    f"the terms of policy {policy.policy_id} name a patient whom the registry doesn't know"
+                )
+            check_terms(terms, body, signature, policy_id=policy.policy_id, patient_verifying_key=patient.verifying_key)
+            return reader, terms
+        raise PolicyUnknownError(
+            f"policy {policy.policy_id} wasn't granted to {self.profile.handle}", hint="panachain inbox"
+        )
+
+
+def _provenance(
+    policy: OnChainPolicy, terms: Terms, lane: GrantedLane, found: Header, purpose: Purpose
+) -> dict[str, object]:
+    return {
+        "patient": terms.patient,
+        "grantee": terms.grantee,
+        "hospital": found.info.hospital,
+        "policy_id": policy.policy_id,
+        "lane": lane.scope.text,
+        "purpose": purpose.value,
+        "block": policy.block,
+        "block_time": policy.block_time,
+        "threshold": terms.threshold,
+    }

@@ -1,0 +1,230 @@
+"""The gate over HTTP: one and the same answer to every stranger, whatever he asks and however.
+
+Nothing tells him what stands here: no path, no version, no name of a server, no scheme to authenticate with.
+Follows docs/spec/gate.md. Who may pass is decided in gate_service.py, what passes in gate_rules.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import httpx
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from panachain.chain.access import Token
+from panachain.errors import ChainUnavailableError, DiskError, OutOfScopeError, PanaChainError, UsageError
+from panachain.service.gate_rules import MAX_BODY, Passage, Rules
+from panachain.service.gate_service import AuditLog, Gate
+
+REFUSAL: Final = b'{"error":"unauthorized"}'
+"""The body of every 401."""
+_BODY_TIME: Final = 20.0
+"""Seconds that a request's body may take."""
+_MAX_ANSWER: Final = 256 << 20
+"""Bytes of one answer of the node."""
+_REPORT: Final = 60.0
+"""Seconds between two lines about refused strangers: each alone would let them fill the disk."""
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Forward = Callable[[bytes], Awaitable[bytes]]
+"""Sends a body to the node and returns its answer."""
+_log = logging.getLogger("panachain.gate")
+
+
+class TooLargeError(UsageError):
+    """A body is larger than the gate reads."""
+
+
+class Node:
+    """The sidechain's node, which nobody but the gate reaches."""
+
+    def __init__(self, url: str, *, timeout: float = 10.0) -> None:
+        """Take its URL, and the seconds that one answer may take."""
+        self._transport = httpx.AsyncHTTPTransport(trust_env=False)
+        self._url = httpx.URL(url)
+        self._timeout = timeout
+        limits = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
+        self._extensions = {"timeout": limits}
+
+    async def __call__(self, body: bytes) -> bytes:
+        """Return the node's answer to a body.
+
+        Raises:
+            ChainUnavailableError: it doesn't answer, or with too much.
+        """
+        # Below httpx.Client: cookies, redirects and its headers are of no use here, and take a third of a call.
+        headers = {"Host": self._url.netloc.decode(), "Content-Type": "application/json"}
+        headers["Content-Length"] = str(len(body))
+        request = httpx.Request("POST", self._url, headers=headers, content=body, extensions=self._extensions)
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await self._transport.handle_async_request(request)
+                try:
+                    answer = await _read_answer(response)
+                finally:
+                    await response.aclose()
+        except (httpx.HTTPError, TimeoutError) as exc:
+            raise ChainUnavailableError(f"the node doesn't answer: {type(exc).__name__}") from exc
+        if response.status_code != 200:
+            raise ChainUnavailableError(f"the node answers with status {response.status_code}")
+        return answer
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
+
+
+async def _read_answer(response: httpx.Response) -> bytes:
+    answer = bytearray()
+    async for piece in response.aiter_raw():
+        answer += piece
+        if len(answer) > _MAX_ANSWER:
+            raise ChainUnavailableError(f"the node's answer is larger than {_MAX_ANSWER} bytes")
+    return bytes(answer)
+
+
+class GateEndpoint:
+    """Answers every request to every path, as an ASGI application."""
+
+    def __init__(
+        self, gate: Gate, rules: Rules, audit: AuditLog, forward: Forward, *, max_body: int = MAX_BODY
+    ) -> None:
+        """Take who passes, what passes, where it is written down, and the node.
+
+        Args:
+            gate: who passes.
+            rules: what passes.
+            audit: where it is written down.
+            forward: the node.
+            max_body: bytes of one request.
+        """
+        self._gate = gate
+        self._rules = rules
+        self._audit = audit
+        self._forward = forward
+        self._max_body = max_body
+        self._refused = 0
+        self._reported = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            # A WebSocket: closed before it is accepted, which servers answer with 403 and no body.
+            await send({"type": "websocket.close"})
+            return
+        status, body = await self._answer(scope, receive)
+        if status == 401:
+            self._count_refusal()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+        # 1. Who asks? Before a byte of the body is read.
+        try:
+            token = self._gate.admit([value for name, value in scope["headers"] if name == b"authorization"])
+        except ChainUnavailableError as exc:
+            return 503, _error(str(exc))
+        try:
+            body = await _read(receive, self._max_body)
+        except TooLargeError as exc:
+            # Only a node is told how much is read.
+            return (401, REFUSAL) if token is None else (413, _error(str(exc)))
+        if token is None or hashlib.sha256(body).digest() != token.body:
+            return 401, REFUSAL
+        if scope["method"] != "POST" or scope["path"] not in ("", "/"):
+            return 404, _error("requests are posted to /")
+        # 2. What is asked?
+        try:
+            passage = self._rules.check(body)
+        except (UsageError, OutOfScopeError) as exc:
+            return await self._refuse(token, exc)
+        # 3. Written down, sent, and written down again before the answer leaves.
+        try:
+            return 200, await self._pass(token, passage)
+        except DiskError:
+            _log.error("the audit log takes no line; nothing is served")
+            return 503, _error("the gate can't write its audit log; nothing was served")
+        except ChainUnavailableError as exc:
+            return 502, _error(str(exc))
+
+    async def _pass(self, token: Token, passage: Passage) -> bytes:
+        if passage.changes:
+            # What changes the chain is on the disk before it happens.
+            await run_in_threadpool(self._audit.write, token, passage.methods, "begun", durable=True)
+        try:
+            answer = await self._forward(passage.body)
+        except PanaChainError:
+            self._audit.write(token, passage.methods, "failed")
+            raise
+        self._audit.write(token, passage.methods, "passed")
+        return answer
+
+    async def _refuse(self, token: Token, error: PanaChainError) -> tuple[int, bytes]:
+        try:
+            self._audit.write(token, (), "refused")
+        except DiskError:
+            return 503, _error("the gate can't write its audit log")
+        return 400 if isinstance(error, UsageError) else 403, _error(str(error))
+
+    def _count_refusal(self) -> None:
+        self._refused += 1
+        now = asyncio.get_running_loop().time()
+        if now >= self._reported + _REPORT:
+            _log.warning("%d requests were refused since the last such line", self._refused)
+            self._refused, self._reported = 0, now
+
+
+def create_app(endpoint: GateEndpoint, *, ends: Callable[[], Awaitable[None]] | None = None) -> FastAPI:
+    """Return the application of one gate.
+
+    Args:
+        endpoint: answers everything.
+        ends: called when the server stops.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        if ends is not None:
+            await ends()
+
+    # No description of itself, and no route: what has no route has no 404 and no 405 either.
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.mount("/", endpoint)
+    return app
+
+
+async def _read(receive: Receive, limit: int) -> bytes:
+    """Return a request's body; of a larger one nothing is kept.
+
+    Raises:
+        TooLargeError: it is larger than `limit` bytes, or takes too long.
+    """
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_TIME):
+            while True:
+                message = await receive()
+                body += message.get("body", b"")
+                if len(body) > limit:
+                    raise TooLargeError(f"a request of more than {limit} bytes doesn't pass")
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return bytes(body)
+    except TimeoutError:
+        raise TooLargeError(f"a request that takes more than {_BODY_TIME:.0f} s doesn't pass") from None
+
+
+def _error(message: str) -> bytes:
+    """Return an answer to a node: the error object of JSON-RPC."""
+    content = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": message}}
+    return json.dumps(content).encode()

@@ -1,0 +1,153 @@
+"""Run a gate: read its configuration, serve until it is told to stop.
+
+Holds no key of its own, and tells nothing of itself, not even by an error of the protocol.
+Follows docs/spec/gate.md, section "Configuration".
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from panachain.chain.abi import address
+from panachain.chain.access import GateDomain
+from panachain.chain.mainchain import Mainchain
+from panachain.chain.rpc import Rpc
+from panachain.errors import ConfigurationError
+from panachain.model.actors import Address
+from panachain.service.gate_rules import MAX_BODY, MAX_CALLS, Rules
+from panachain.service.gate_service import Admitted, AuditLog, Gate, Nonces, RegistryWatch
+from panachain.service.http import serve
+
+SCHEMA: Final = "panachain/gate-config/1"
+_REGISTRY_SECONDS: Final = 6.0
+"""For how long the registry's answer counts, so that a suspended actor is out by then."""
+_KEEP_ALIVE: Final = 75
+"""Seconds that an idle connection is kept, longer than the SDK keeps its end."""
+_GRACE: Final = 15
+"""Seconds that requests under way get when the gate is told to stop."""
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """A gate's configuration file, checked."""
+
+    host: str
+    port: int
+    url: str
+    """Under which nodes reach the gate; they sign it."""
+    node: str
+    """URL of the sidechain's own RPC."""
+    chain_id: int
+    contracts: tuple[str, ...]
+    nodes: tuple[Address, ...]
+    audit_log: Path
+    mainchain: Mapping[str, Any] | None
+    registry_seconds: float
+    max_body: int
+    max_calls: int
+    tls: tuple[Path, Path] | None
+    """Certificate chain and key, PEM."""
+
+    @classmethod
+    def read(cls, path: Path) -> GateConfig:
+        """Read a configuration file.
+
+        Raises:
+            ConfigurationError: it can't be read.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(path.read_bytes())
+            if fields["schema"] != SCHEMA:
+                raise ConfigurationError(f"{path} is of schema {fields['schema']!r}, not {SCHEMA}")
+            side, tls = fields["sidechain"], fields.get("tls")
+            return cls(
+                host=str(fields["host"]),
+                port=int(fields["port"]),
+                url=str(fields["url"]),
+                node=str(side["url"]),
+                chain_id=int(side["chainId"]),
+                contracts=tuple(address(value) for value in side["contracts"].values()),
+                nodes=tuple(Address(address(node)) for node in fields["nodes"]),
+                audit_log=path.parent / fields["auditLog"],
+                mainchain=fields.get("mainchain"),
+                registry_seconds=float(fields.get("registrySeconds", _REGISTRY_SECONDS)),
+                max_body=int(fields.get("maxBody", MAX_BODY)),
+                max_calls=int(fields.get("maxCalls", MAX_CALLS)),
+                tls=(path.parent / tls["certificate"], path.parent / tls["key"]) if tls else None,
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+            raise ConfigurationError(f"{path} can't be read as a gate's configuration") from exc
+
+
+def run_gate(config_path: Path) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError: the configuration can't be read.
+        DiskError: the audit log can't be opened.
+    """
+    config = GateConfig.read(config_path)
+    audit = AuditLog(config.audit_log)
+    nonces = Nonces()
+    for nonce in audit.recent_nonces():
+        nonces.use(nonce)
+    admitted = Admitted(config.nodes)
+    watch = None if config.mainchain is None else _watch(config.mainchain, admitted, config.registry_seconds)
+    gate = Gate(GateDomain(config.url, config.chain_id), admitted, nonces)
+    rules = Rules(config.chain_id, config.contracts, max_calls=config.max_calls)
+    # Imported here: the configuration is checked before the server's code is loaded.
+    from panachain.service.gate_app import GateEndpoint, Node, create_app
+
+    node = Node(config.node)
+    endpoint = GateEndpoint(gate, rules, audit, node, max_body=config.max_body)
+    if watch is not None:
+        watch.start()
+    try:
+        _serve(create_app(endpoint, ends=node.close), config)
+    finally:
+        if watch is not None:
+            watch.stop()
+        audit.close()
+
+
+def _watch(main: Mapping[str, Any], admitted: Admitted, seconds: float) -> RegistryWatch:
+    try:
+        rpc = Rpc(main["url"], timeout=seconds / 3)
+        mainchain = Mainchain(rpc, main["contracts"], main["chainId"], from_block=main["fromBlock"])
+    except (KeyError, TypeError) as exc:
+        raise ConfigurationError("the gate's section `mainchain` lacks a field") from exc
+    return RegistryWatch(mainchain, admitted, seconds=seconds)
+
+
+def _serve(app: Any, config: GateConfig) -> None:
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    from panachain.service.gate_app import REFUSAL
+
+    class SilentProtocol(H11Protocol):
+        """Answers what isn't HTTP as it answers every stranger."""
+
+        def send_400_response(self, msg: str) -> None:
+            head = b"HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+            self.transport.write(head % len(REFUSAL) + b"connection: close\r\n\r\n" + REFUSAL)
+            self.transport.close()
+
+    # The server would warn of every request that isn't HTTP, and a stranger could fill the disk.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno >= logging.ERROR)
+    serve(
+        app,
+        host=config.host,
+        port=config.port,
+        tls=config.tls,
+        grace=_GRACE,
+        http=SilentProtocol,
+        log_config=None,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+    )

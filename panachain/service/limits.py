@@ -1,0 +1,47 @@
+"""Rate limits: how many requests one sender made within the last minute.
+
+Never tells who a sender is, and never holds more than a bounded number of them. Follows docs/spec/proxy.md, section
+"Limits".
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+_MINUTE: Final = 60.0
+_SENDERS: Final = 50_000
+"""Senders that are remembered; the one that was silent for the longest time is forgotten first."""
+
+
+class Limiter:
+    """A token bucket for each sender, filled evenly over a minute; several threads may use it."""
+
+    def __init__(self, rate: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take the limit.
+
+        Args:
+            rate: requests that one sender may make in a minute; 0 means any number.
+            clock: seconds.
+        """
+        self._rate = rate
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, sender: str) -> int:
+        """Count one request, and return 0, or in how many seconds the sender may come again."""
+        if self._rate == 0:
+            return 0
+        now = self._clock()
+        with self._lock:
+            left, since = self._buckets.pop(sender, (float(self._rate), now))
+            left = min(float(self._rate), left + (now - since) * self._rate / _MINUTE)
+            allowed = left >= 1
+            self._buckets[sender] = (left - 1 if allowed else left, now)
+            if len(self._buckets) > _SENDERS:
+                self._buckets.popitem(last=False)
+        return 0 if allowed else 1 + int((1 - left) * _MINUTE / self._rate)

@@ -1,0 +1,145 @@
+"""A proxy's configuration file.
+
+Never holds a secret: it names files that do. Follows docs/spec/proxy.md, section "Configuration".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from panachain.errors import ConfigurationError
+
+PASSWORD_VARIABLE: Final = "PANACHAIN_PROXY_DATABASE_PASSWORD"  # noqa: S105
+"""Environment variable that holds the database's password, where no file is named."""
+_MAX_WORKERS: Final = 64
+
+
+@dataclass(frozen=True)
+class ChainConfig:
+    """How a chain is reached."""
+
+    url: str
+    chain_id: int
+    contracts: Mapping[str, str]
+    from_block: int
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The whole section."""
+
+
+@dataclass(frozen=True)
+class TlsConfig:
+    """Files for TLS."""
+
+    certificate: Path
+    """PEM, the server's first."""
+    key: Path
+    """PEM, 0600."""
+    client_ca: Path | None
+    """PEM; with it, only clients with a certificate of this CA are served."""
+
+
+@dataclass(frozen=True)
+class ProxyConfig:
+    """All settings of a proxy."""
+
+    folder: Path
+    """Of the configuration file: relative names start here."""
+    host: str
+    port: int
+    database: str
+    """A file, or a URL."""
+    password: str | None = field(repr=False)
+    """Of the database."""
+    keystore: Path
+    mainchain: ChainConfig
+    sidechain: ChainConfig
+    confirmations: int
+    """Blocks that a grant must be deep."""
+    max_head_age: int
+    """Seconds."""
+    anchor_every: float
+    """Seconds; 0 anchors nothing."""
+    workers: int
+    grace: float
+    """Seconds that running requests get when the proxy ends."""
+    sender_rate: int
+    """Requests of one signer in a minute, for each worker."""
+    address_rate: int
+    """Requests from one network address in a minute, for each worker; 0 means any number."""
+    tls: TlsConfig | None
+
+
+def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> ProxyConfig:
+    """Return what a configuration file says.
+
+    Raises:
+        ConfigurationError: it can't be read, a value doesn't fit, or a file with a secret is open to others.
+    """
+    try:
+        raw: dict[str, Any] = json.loads(path.read_bytes())
+        config = _parse(raw, path.parent, environment)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ConfigurationError(f"{path} can't be read as a proxy's configuration") from exc
+    if not 1 <= config.workers <= _MAX_WORKERS:
+        raise ConfigurationError(f"{path}: workers must be 1 to {_MAX_WORKERS}, not {config.workers}")
+    return config
+
+
+def _parse(raw: dict[str, Any], folder: Path, environment: Mapping[str, str]) -> ProxyConfig:
+    return ProxyConfig(
+        folder=folder,
+        host=str(raw["host"]),
+        port=int(raw["port"]),
+        database=str(raw["database"]),
+        password=_password(raw, folder, environment),
+        keystore=folder / raw["keystore"],
+        mainchain=_chain(raw["mainchain"]),
+        sidechain=_chain(raw["sidechain"]),
+        confirmations=int(raw["confirmations"]),
+        max_head_age=int(raw["maxHeadAge"]),
+        anchor_every=float(raw.get("anchorEvery", 3600)),
+        workers=int(raw.get("workers", 1)),
+        grace=float(raw.get("grace", 10)),
+        sender_rate=int(raw.get("ratePerSender", 600)),
+        address_rate=int(raw.get("ratePerAddress", 6000)),
+        tls=_tls(raw.get("tls"), folder),
+    )
+
+
+def _chain(raw: dict[str, Any]) -> ChainConfig:
+    return ChainConfig(str(raw["url"]), int(raw["chainId"]), dict(raw["contracts"]), int(raw["fromBlock"]), raw)
+
+
+def _tls(raw: dict[str, Any] | None, folder: Path) -> TlsConfig | None:
+    if raw is None:
+        return None
+    client_ca = folder / raw["clientCa"] if "clientCa" in raw else None
+    config = TlsConfig(folder / raw["certificate"], folder / raw["key"], client_ca)
+    for needed in (config.certificate, *([client_ca] if client_ca else [])):
+        if not needed.is_file():
+            raise ConfigurationError(f"the TLS file {needed} doesn't exist")
+    _check_private(config.key)
+    return config
+
+
+def _password(raw: dict[str, Any], folder: Path, environment: Mapping[str, str]) -> str | None:
+    if "databasePasswordFile" in raw:
+        path = folder / str(raw["databasePasswordFile"])
+        _check_private(path)
+        return path.read_text(encoding="utf-8").rstrip("\n")
+    return environment.get(PASSWORD_VARIABLE)
+
+
+def _check_private(path: Path) -> None:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as exc:
+        raise ConfigurationError(f"{path} can't be read") from exc
+    if mode & 0o077:
+        raise ConfigurationError(f"{path} is open to others (mode {mode:o})", hint=f"chmod 600 {path}")

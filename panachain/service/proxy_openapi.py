@@ -1,0 +1,116 @@
+"""The proxy's OpenAPI description: every operation with its request, its answer and its refusals.
+
+Follows OpenAPI 3.1, RFC 9457 and docs/spec/proxy.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from panachain.service import problems, proxy_models
+from panachain.service.problems import Kind
+
+_LIMITED: Final = (problems.RATE, problems.UNAVAILABLE, problems.INTERNAL)
+_BODY: Final = (problems.TIMEOUT, problems.TOO_LARGE, problems.INVALID, problems.BAD_REQUEST)
+_RULES: Final = (
+    *(problems.REVOKED, problems.EXPIRED, problems.NOT_ACTIVE, problems.OUT_OF_SCOPE, problems.SUSPENDED),
+    problems.UNKNOWN,
+)
+
+
+@dataclass(frozen=True)
+class _Operation:
+    summary: str
+    answer: type[BaseModel] | None
+    problems: tuple[Kind, ...]
+    body: type[BaseModel] | None = None
+
+
+_OPERATIONS: Final = {
+    "/v1/deposit": _Operation(
+        "Take a patient's key fragments for one policy",
+        proxy_models.DepositAnswer,
+        (*_BODY, *_RULES, *_LIMITED),
+        proxy_models.DepositBody,
+    ),
+    "/v1/reencrypt": _Operation(
+        "Turn capsules of one lane into cfrags for the policy's grantee",
+        proxy_models.ReencryptAnswer,
+        (*_BODY, *_RULES, *_LIMITED),
+        proxy_models.ReencryptBody,
+    ),
+    "/v1/revoke": _Operation(
+        "Look at the chain, and delete a revoked policy's key fragments",
+        proxy_models.RevokeAnswer,
+        (*_BODY, problems.UNKNOWN, *_LIMITED),
+        proxy_models.RevokeBody,
+    ),
+    "/v1/receipts": _Operation(
+        "Return a policy's receipts to its owner",
+        proxy_models.ReceiptsAnswer,
+        (*_BODY, problems.OUT_OF_SCOPE, *_LIMITED),
+        proxy_models.ReceiptsBody,
+    ),
+    "/v1/head": _Operation("Return the signed head of the receipt log", proxy_models.HeadAnswer, _LIMITED),
+    "/healthz": _Operation("Tell that the process runs", proxy_models.HealthAnswer, _LIMITED),
+    "/readyz": _Operation("Tell that the proxy can serve", proxy_models.ReadyAnswer, _LIMITED),
+    "/metrics": _Operation("Return metrics in Prometheus' text format", None, _LIMITED),
+}
+
+
+def operation(path: str) -> dict[str, Any]:
+    """Return what FastAPI must know of an endpoint's description."""
+    known = _OPERATIONS[path]
+    by_status: dict[int, list[Kind]] = {}
+    for kind in known.problems:
+        by_status.setdefault(kind.status, []).append(kind)
+    responses: dict[int, dict[str, Any]] = {
+        status: {
+            "description": "; ".join(f"`{kind.slug}`: {kind.title}" for kind in kinds),
+            "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status, kinds in sorted(by_status.items())
+    }
+    extra: dict[str, Any] = {}
+    if known.body is not None:
+        schema = {"$ref": f"#/components/schemas/{known.body.__name__}"}
+        extra = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    if known.answer is None:
+        responses[200] = {"description": known.summary, "content": {"text/plain": {"schema": {"type": "string"}}}}
+    else:
+        schema = {"$ref": f"#/components/schemas/{known.answer.__name__}"}
+        responses[200] = {"description": known.summary, "content": {"application/json": {"schema": schema}}}
+    return {"summary": known.summary, "responses": responses, "openapi_extra": extra, "response_model": None}
+
+
+def describe(app: FastAPI) -> None:
+    """Let an application answer `/openapi.json` with the whole description."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(title=app.title, version=app.version, routes=app.routes, description=__doc__)
+            schema.setdefault("components", {})["schemas"] = _schemas()
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    # The framework's own way to replace its description.
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _schemas() -> dict[str, Any]:
+    models: list[type[BaseModel]] = [proxy_models.Problem, proxy_models.ReceiptBody]
+    for known in _OPERATIONS.values():
+        models += [model for model in (known.body, known.answer) if model is not None]
+    template = "#/components/schemas/{model}"
+    schemas: dict[str, Any] = {}
+    for model in models:
+        schema = model.model_json_schema(by_alias=True, ref_template=template)
+        # Nested models are in the list themselves.
+        schema.pop("$defs", None)
+        schemas[model.__name__] = schema
+    return schemas

@@ -1,0 +1,266 @@
+"""The relay over HTTP: FastAPI in front of RelayService, problem+json for every refusal.
+
+Limits come before parsing. No line of the log, and nothing on disk, links a client's address with a policy.
+Follows docs/spec/relay.md and RFC 9457.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from ipaddress import IPv6Address, ip_address
+from typing import Annotated, Any, Final, TypeVar
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from panachain.chain.abi import address
+from panachain.chain.mainchain import Grant
+from panachain.errors import PanaChainError, RateLimitedError
+from panachain.model.actors import PolicyId
+from panachain.model.policy import Disclosure
+from panachain.proxy import messages
+from panachain.service import problems
+from panachain.service.limits import Limiter
+from panachain.service.problems import ProblemError
+from panachain.service.relay_service import Order, Outcome, RelayService
+
+MAX_BODY: Final = 16_384
+"""Bytes of one request; the largest, a receipt with its sealed detail, has some 2,000."""
+_BODY_TIME: Final = 10.0
+"""Seconds that a request's body may take."""
+_KINDS: Final = {404: problems.NOT_FOUND, 405: problems.METHOD}
+_log = logging.getLogger("panachain.relay")
+
+Address20 = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+Word = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Signature64 = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
+Time = Annotated[int, Field(ge=0, lt=1 << 48)]
+"""Unix seconds."""
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class GrantBody(_Body):
+    """A signed grant."""
+
+    policy_id: Address20
+    starts_at: Time
+    expires_at: Time
+    deadline: Time
+    view_tag: Annotated[int, Field(ge=0, le=255)] = 0
+    terms: Word
+    announcement: Word = "00" * 32
+    disclosure: Word = "00" * 32
+    signature: Signature64
+
+
+class RevokeBody(_Body):
+    """A signed revocation."""
+
+    policy_id: Address20
+    signature: Signature64
+
+
+class EvidenceBody(_Body):
+    """A receipt by which a proxy convicts itself, as `panachain/receipt/2` says."""
+
+    receipt: dict[str, Any]
+
+
+Parsed = TypeVar("Parsed", bound=_Body)
+
+
+def create_app(service: RelayService, *, per_minute: int, wait: float, starts: bool = True) -> FastAPI:
+    """Return the application of one relay.
+
+    Args:
+        service: does the work.
+        per_minute: requests that one source may make, revocations apart from the others.
+        wait: seconds that a request waits until its transaction is mined.
+        starts: whether the service starts and stops with the application.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if starts:
+            service.start()
+        yield
+        if starts:
+            await run_in_threadpool(service.stop)
+
+    app = FastAPI(title="PanaChain relay", version="1", docs_url=None, redoc_url=None, lifespan=lifespan)
+    desk = _Desk(service, per_minute=per_minute, wait=wait)
+    app.add_exception_handler(HTTPException, _http_problem)
+    _add_orders(app, desk, service)
+
+    @app.get("/v1/relay")
+    def describe() -> dict[str, Any]:
+        return service.describe()
+
+    @app.get("/healthz")
+    def healthz() -> dict[str, Any]:
+        return {"schema": "panachain/health/1", "relay": service.address}
+
+    @app.get("/readyz")
+    def readyz() -> JSONResponse:
+        try:
+            service.check_ready()
+            return JSONResponse(service.describe())
+        except PanaChainError as exc:
+            return problems.respond(exc)
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(desk.metrics(), media_type="text/plain; version=0.0.4")
+
+    return app
+
+
+def _add_orders(app: FastAPI, desk: _Desk, service: RelayService) -> None:
+    def route(path: str, model: type[Parsed], order: Callable[[Parsed], Order]) -> None:
+        async def endpoint(request: Request) -> JSONResponse:
+            return await desk.answer(request, model, order)
+
+        schema = {"application/json": {"schema": model.model_json_schema()}}
+        responses: dict[int | str, dict[str, Any]] = {
+            200: {"description": "Mined"},
+            202: {"description": "Signed, not mined yet"},
+            **{code: {"description": "Problem"} for code in (400, 404, 405, 408, 409, 413, 422, 429, 503)},
+        }
+        extra = {"requestBody": {"required": True, "content": schema}}
+        name = path.rpartition("/")[2]
+        app.post(path, operation_id=name, responses=responses, openapi_extra=extra)(endpoint)
+
+    route("/v1/grant", GrantBody, lambda body: service.grant(_grant(body), bytes.fromhex(body.signature)))
+    route(
+        "/v1/revoke",
+        RevokeBody,
+        lambda body: service.revocation(PolicyId(address(body.policy_id)), bytes.fromhex(body.signature)),
+    )
+    route("/v1/evidence", EvidenceBody, lambda body: service.evidence(messages.parse_receipt(body.receipt)))
+
+
+class _Desk:
+    """Takes requests: limits, parses, submits, waits, counts."""
+
+    def __init__(self, service: RelayService, *, per_minute: int, wait: float) -> None:
+        self._service = service
+        self._wait = wait
+        # A flood of grants doesn't take a revocation's turn away.
+        self._revocations = Limiter(per_minute)
+        self._others = Limiter(per_minute)
+        self._counts: Counter[tuple[str, int]] = Counter()
+
+    async def answer(self, request: Request, model: type[Parsed], order: Callable[[Parsed], Order]) -> JSONResponse:
+        started = time.monotonic()
+        try:
+            self._limit(request, model)
+            body = _parse(await _read(request), model)
+            outcome = await self._outcome(order(body))
+            answer = JSONResponse(_outcome_fields(outcome), status_code=200 if outcome.state == "mined" else 202)
+        except PanaChainError as exc:
+            answer = problems.respond(exc)
+        name = request.url.path.rpartition("/")[2]
+        self._counts[name, answer.status_code] += 1
+        # Kind, outcome and time only: a line with a policy and one with an address would be put together by time.
+        _log.info("%s %d %.0f ms", name, answer.status_code, 1000 * (time.monotonic() - started))
+        return answer
+
+    async def _outcome(self, order: Order) -> Outcome:
+        done = asyncio.wrap_future(await run_in_threadpool(self._service.submit, order))
+        try:
+            # Shielded: who goes away doesn't take the order with him, which another may wait for too.
+            return await asyncio.wait_for(asyncio.shield(done), self._wait)
+        except TimeoutError:
+            return await run_in_threadpool(self._service.pending, order)
+
+    def _limit(self, request: Request, model: type[_Body]) -> None:
+        limiter = self._revocations if model is RevokeBody else self._others
+        again = limiter.take(_source(request.client.host if request.client else ""))
+        if again:
+            raise RateLimitedError("too many requests from this address within a minute", retry_after=again)
+
+    def metrics(self) -> str:
+        """Return all metrics in Prometheus' text format (exposition format 0.0.4)."""
+        for_all, for_revocations = self._service.left()
+        lines = ["# TYPE panachain_relay_requests_total counter"]
+        for (name, status), count in sorted(self._counts.items()):
+            lines.append(f'panachain_relay_requests_total{{kind="{name}",status="{status}"}} {count}')
+        lines.append("# TYPE panachain_relay_gas_left gauge")
+        lines.append(f'panachain_relay_gas_left{{for="all"}} {for_all}')
+        lines.append(f'panachain_relay_gas_left{{for="revocations"}} {for_revocations}')
+        lines.append("# TYPE panachain_relay_waiting gauge")
+        lines.append(f"panachain_relay_waiting {self._service.waiting()}")
+        return "\n".join(lines) + "\n"
+
+
+def _source(host: str) -> str:
+    """Return what counts as one source: an IPv4 address, or the /64 that one site has of IPv6."""
+    try:
+        parsed = ip_address(host)
+    except ValueError:
+        return host
+    return parsed.exploded[:19] if isinstance(parsed, IPv6Address) else host
+
+
+async def _read(request: Request) -> bytes:
+    content = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_TIME):
+            async for piece in request.stream():
+                content += piece
+                if len(content) > MAX_BODY:
+                    raise ProblemError(problems.TOO_LARGE, f"a request has at most {MAX_BODY} bytes")
+    except TimeoutError:
+        raise ProblemError(problems.TIMEOUT, f"a request takes at most {_BODY_TIME:.0f} s") from None
+    return bytes(content)
+
+
+def _parse(content: bytes, model: type[Parsed]) -> Parsed:
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as exc:
+        # The fields' names are ours; what was sent isn't repeated.
+        fields = {".".join(str(part) for part in error["loc"][:1]) for error in exc.errors(include_input=False)}
+        known = sorted(fields & set(model.model_fields))
+        detail = f"wrong or missing: {', '.join(known)}" if known else "it isn't JSON with the documented fields"
+        raise ProblemError(problems.INVALID, detail) from None
+
+
+def _grant(body: GrantBody) -> Grant:
+    return Grant(
+        owner=PolicyId(address(body.policy_id)),
+        starts_at=body.starts_at,
+        expires_at=body.expires_at,
+        deadline=body.deadline,
+        terms=bytes.fromhex(body.terms),
+        disclosure=Disclosure.from_word(int(body.disclosure, 16)),
+        view_tag=body.view_tag,
+        announcement=bytes.fromhex(body.announcement),
+    )
+
+
+def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "schema": "panachain/relayed/1",
+        "state": outcome.state,
+        "tx_hash": outcome.tx_hash,
+        "block": outcome.block,
+        "gas_used": outcome.gas_used,
+    }
+
+
+async def _http_problem(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    kind = _KINDS.get(status, problems.BAD_REQUEST)
+    return problems.respond(ProblemError(kind, kind.title))

@@ -1,0 +1,131 @@
+"""Run a relay: read its configuration, unlock its account, serve until it is told to stop.
+
+Nothing secret is in memory before the key opened, and nothing secret is ever logged.
+Follows docs/spec/relay.md, section "Configuration".
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from panachain.chain.access import read_key
+from panachain.chain.evm import Account
+from panachain.chain.mainchain import Mainchain
+from panachain.chain.rpc import Rpc
+from panachain.crypto import keystore
+from panachain.errors import ConfigurationError
+from panachain.service.http import serve
+from panachain.service.relay_service import MAX_BATCH, Budget, RelayService
+from panachain.service.relay_store import RelayStore
+
+SCHEMA: Final = "panachain/relay-config/1"
+_PER_MINUTE: Final = 30
+"""Requests that one source may make in a minute, if the configuration doesn't say."""
+_WAIT: Final = 8.0
+"""Seconds that a request waits for its transaction, if the configuration doesn't say."""
+_GRACE: Final = 30
+"""Seconds that requests under way get when the relay is told to stop."""
+
+
+@dataclass(frozen=True)
+class RelayConfig:
+    """A relay's configuration file, checked."""
+
+    host: str
+    port: int
+    mainchain: dict[str, Any]
+    database: Path
+    keystore: Path | None
+    key_file: Path | None
+    budget: Budget
+    per_minute: int
+    wait: float
+    """Seconds."""
+    max_batch: int
+    behind: str
+    """Addresses of reverse proxies whose `X-Forwarded-For` is believed, with commas; empty for none."""
+    tls: tuple[Path, Path] | None
+    """Certificate chain and key, PEM."""
+
+    @classmethod
+    def read(cls, path: Path) -> RelayConfig:
+        """Read a configuration file.
+
+        Raises:
+            ConfigurationError: it can't be read.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(path.read_bytes())
+            if fields["schema"] != SCHEMA:
+                raise ConfigurationError(f"{path} is of schema {fields['schema']!r}, not {SCHEMA}")
+            if ("keystore" in fields) == ("keyFile" in fields):
+                raise ConfigurationError(f"{path} must name either a keystore or a keyFile")
+            tls = fields.get("tls")
+            return cls(
+                host=str(fields["host"]),
+                port=int(fields["port"]),
+                mainchain=dict(fields["mainchain"]),
+                database=path.parent / fields["database"],
+                keystore=path.parent / fields["keystore"] if "keystore" in fields else None,
+                key_file=path.parent / fields["keyFile"] if "keyFile" in fields else None,
+                budget=Budget(int(fields["gasPerDay"]), int(fields["revocationReserve"])),
+                per_minute=int(fields.get("perMinute", _PER_MINUTE)),
+                wait=float(fields.get("waitSeconds", _WAIT)),
+                max_batch=int(fields.get("maxBatch", MAX_BATCH)),
+                behind=",".join(fields.get("behind", [])),
+                tls=(path.parent / tls["certificate"], path.parent / tls["key"]) if tls else None,
+            )
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            raise ConfigurationError(f"{path} can't be read as a relay's configuration") from exc
+
+
+def run_relay(config: RelayConfig, passphrase: str) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        config: what to serve.
+        passphrase: of the key store; empty with a key file.
+
+    Raises:
+        ConfigurationError: the section `mainchain` lacks a field.
+        LockedError: the account's key doesn't open.
+    """
+    # A core dump would hold the key.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    main = config.mainchain
+    try:
+        mainchain = Mainchain(Rpc(main["url"]), main["contracts"], main["chainId"], from_block=main["fromBlock"])
+    except (KeyError, TypeError) as exc:
+        raise ConfigurationError("the relay's section `mainchain` lacks a field") from exc
+    account = Account(_key(config, passphrase))
+    store = RelayStore(config.database)
+    sender = mainchain.sender(account, lock_folder=config.database.parent / "nonces")
+    service = RelayService(mainchain, sender, store, config.budget, max_batch=config.max_batch)
+    # Imported here: the configuration is checked before the server's code is loaded.
+    from panachain.service.relay_app import create_app
+
+    app = create_app(service, per_minute=config.per_minute, wait=config.wait)
+    try:
+        serve(
+            app,
+            host=config.host,
+            port=config.port,
+            tls=config.tls,
+            grace=_GRACE,
+            proxy_headers=bool(config.behind),
+            forwarded_allow_ips=config.behind or None,
+        )
+    finally:
+        store.close()
+
+
+def _key(config: RelayConfig, passphrase: str) -> bytes:
+    if config.keystore is not None:
+        return keystore.open(config.keystore, passphrase).account_key()
+    if config.key_file is None:
+        raise ConfigurationError("the relay's configuration names no key")
+    return read_key(config.key_file)

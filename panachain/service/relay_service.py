@@ -1,0 +1,470 @@
+"""The relay: pays for signed policy transactions under a budget, and can neither change nor repeat them.
+
+Nothing that would revert is paid for: each request is simulated when it comes and once more before it is sent. What
+waits is sent together. Never logs a policy. Free of HTTP, which is in relay_app.py.
+Follows docs/spec/relay.md, design section 6 and security rules 3, 5 and 12.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+from typing import Any, Final
+
+from panachain.chain.abi import contract, revert_reason
+from panachain.chain.evm import Receipt, Sender
+from panachain.chain.mainchain import Grant, Mainchain
+from panachain.chain.receipts import receipt_fields
+from panachain.chain.rpc import RpcAnswerError
+from panachain.errors import PanaChainError, PolicyUnknownError, TransactionError, UnavailableError
+from panachain.model.actors import PolicyId
+from panachain.model.policy import PolicyStatus
+from panachain.model.policy import Receipt as ProxyReceipt
+from panachain.service.problems import Kind, ProblemError
+from panachain.service.relay_store import RelayStore
+
+WOULD_REVERT: Final = Kind("would-revert", 409, "The contract would refuse it; nothing was sent")
+BUDGET: Final = Kind("budget-exhausted", 503, "The relay has spent what it may spend in a day")
+MAX_BATCH: Final = 50
+"""Policy transactions in one transaction of the chain."""
+_MAX_GAS: Final = 12_000_000
+"""Gas put aside for one transaction: below the cap of 2^24 (EIP-7825)."""
+_MAX_WAITING: Final = 1000
+_MARGIN: Final = (12, 10)
+"""`Sender` signs this much more gas than the node estimates."""
+_REVERTED: Final = 3
+"""JSON-RPC error code of a reverted call, as clients use it."""
+_WHAT: Final = "the relayed transaction"
+"""What messages call it."""
+_IDLE: Final = 5.0
+"""Seconds between two looks at transactions that weren't mined in time."""
+_log = logging.getLogger("panachain.relay")
+
+
+class Matter(Enum):
+    """What a relay sends."""
+
+    GRANT = "grant"
+    REVOKE = "revoke"
+    EVIDENCE = "evidence"
+
+
+_BATCHES: Final = {Matter.GRANT: "grantBatch", Matter.REVOKE: "revokeBatch"}
+
+
+@dataclass(frozen=True)
+class Order:
+    """One signed statement, as it goes to its contract."""
+
+    matter: Matter
+    to: str
+    data: str
+    """Calldata for the statement alone."""
+    element: Any
+    """The statement as it stands in a batch."""
+    signature: bytes
+    policy_id: PolicyId
+
+    @property
+    def key(self) -> str:
+        """What tells one statement from another; the same one has the same key."""
+        return hashlib.sha256(self.data.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an order."""
+
+    state: str
+    """`mined`, or `pending`."""
+    tx_hash: str
+    """Empty while nothing is signed."""
+    block: int = 0
+    gas_used: int = 0
+    """Of the whole transaction, which may carry others too."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a relay spends in 24 hours."""
+
+    gas: int
+    """For everything."""
+    reserve: int
+    """On top of it, for revocations of granted policies only."""
+
+
+@dataclass(eq=False)
+class Ticket:
+    """An order on its way."""
+
+    order: Order
+    gas: int
+    """That it costs at most."""
+    put_aside: bool = False
+    """Whether the database counts that gas already."""
+    done: Future[Outcome] = field(default_factory=Future)
+
+
+class RelayService:
+    """One relay's duties."""
+
+    def __init__(
+        self, mainchain: Mainchain, sender: Sender, store: RelayStore, budget: Budget, *, max_batch: int = MAX_BATCH
+    ) -> None:
+        """Take the chain, the account that pays, and what it may spend.
+
+        Args:
+            mainchain: where policy transactions go.
+            sender: the relay's account.
+            store: its database.
+            budget: what it may spend.
+            max_batch: policy transactions in one transaction.
+        """
+        self._mainchain = mainchain
+        self._sender = sender
+        self._store = store
+        self._budget = budget
+        self._max_batch = max_batch
+        self.address = sender.address
+        self._lock = threading.Condition()
+        self._waiting: list[Ticket] = []
+        self._tickets: dict[str, Ticket] = {}
+        self._in_hand: set[int] = set()
+        self._end = threading.Event()
+        # Revocations have a worker of their own: they don't even wait for a grant to be mined.
+        self._threads = [
+            threading.Thread(target=self._work, args=((Matter.REVOKE,),), name="relay-revocations", daemon=True),
+            threading.Thread(target=self._work, args=((Matter.GRANT, Matter.EVIDENCE),), name="relay", daemon=True),
+            threading.Thread(target=self._settle_always, name="relay-settle", daemon=True),
+        ]
+
+    # Orders
+
+    def grant(self, grant: Grant, signature: bytes) -> Order:
+        """Return the order for a signed grant."""
+        data = contract("PolicyRegistry").calldata("grantBySignature", grant.fields(), signature)
+        return Order(Matter.GRANT, self._registry, data, grant.fields(), signature, grant.owner)
+
+    def revocation(self, policy_id: PolicyId, signature: bytes) -> Order:
+        """Return the order for a signed revocation."""
+        data = contract("PolicyRegistry").calldata("revokeBySignature", policy_id, signature)
+        return Order(Matter.REVOKE, self._registry, data, policy_id, signature, policy_id)
+
+    def evidence(self, receipt: ProxyReceipt) -> Order:
+        """Return the order for a receipt by which a proxy convicts itself."""
+        fields = receipt_fields(receipt)
+        data = contract("AccessLog").calldata("proveLateService", receipt.proxy, fields, receipt.signature)
+        return Order(
+            Matter.EVIDENCE, self._mainchain.addresses["AccessLog"], data, None, receipt.signature, receipt.policy_id
+        )
+
+    def submit(self, order: Order) -> Future[Outcome]:
+        """Take an order, and return what will become of it.
+
+        The same order again gives the first one's outcome, also after a restart.
+
+        Raises:
+            ProblemError: the contract would refuse it, or the budget is used up.
+            UnavailableError: the chain doesn't answer, or too much waits.
+        """
+        known = self._known(order)
+        if known is not None:
+            return known
+        gas = self._simulate(order)
+        limit = self._limit(order)
+        with self._lock:
+            known = self._known(order)
+            if known is not None:
+                return known
+            if self._store.spent() + self._unwritten() + gas > limit:
+                raise ProblemError(BUDGET, f"less than {gas} gas is left for this in the last 24 hours' budget")
+            if len(self._waiting) >= _MAX_WAITING:
+                raise UnavailableError(f"{_MAX_WAITING} policy transactions wait already")
+            ticket = Ticket(order, gas)
+            self._tickets[order.key] = ticket
+            self._waiting.append(ticket)
+            self._lock.notify_all()
+        return ticket.done
+
+    def pending(self, order: Order) -> Outcome:
+        """Return what is known now of an order that takes its time."""
+        payment = self._store.payment_of(order.key)
+        return Outcome("pending", payment.tx_hash if payment else "")
+
+    # What it says of itself
+
+    def left(self) -> tuple[int, int]:
+        """Return the gas that is left for grants and evidence, and for revocations of granted policies."""
+        spent = self._store.spent()
+        return max(self._budget.gas - spent, 0), max(self._budget.gas + self._budget.reserve - spent, 0)
+
+    def waiting(self) -> int:
+        """Return how many orders wait to be sent."""
+        return len(self._waiting)
+
+    def describe(self) -> dict[str, Any]:
+        """Return which network this relay serves, and what it has left."""
+        for_all, for_revocations = self.left()
+        return {
+            "schema": "panachain/relay/1",
+            "account": self.address,
+            "chain_id": self._mainchain.chain_id,
+            "policy_registry": self._registry,
+            "gas_left": for_all,
+            "gas_left_for_revocations": for_revocations,
+        }
+
+    def check_ready(self) -> None:
+        """Check that the chain answers, and that the account holds something to pay with.
+
+        Raises:
+            ChainUnavailableError: it doesn't answer.
+            UnavailableError: the account is empty.
+        """
+        if int(self._mainchain.rpc.call("eth_getBalance", [self.address, "latest"]), 16) == 0:
+            raise UnavailableError(f"the relay's account {self.address} is empty")
+
+    # Work
+
+    def start(self) -> None:
+        """Begin to send."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, *, timeout: float = 10.0) -> None:
+        """Stop taking new work; what was sent is settled now or at the next start."""
+        self._end.set()
+        with self._lock:
+            self._lock.notify_all()
+        for thread in self._threads:
+            thread.join(timeout)
+
+    @property
+    def _registry(self) -> str:
+        return self._mainchain.addresses["PolicyRegistry"]
+
+    def _unwritten(self) -> int:
+        """Return the gas of orders that the database doesn't count yet."""
+        return sum(ticket.gas for ticket in list(self._tickets.values()) if not ticket.put_aside)
+
+    def _known(self, order: Order) -> Future[Outcome] | None:
+        ticket = self._tickets.get(order.key)
+        if ticket is not None:
+            return ticket.done
+        payment = self._store.payment_of(order.key)
+        if payment is None:
+            return None
+        done: Future[Outcome] = Future()
+        mined = payment.state == "mined"
+        done.set_result(
+            Outcome("mined", payment.tx_hash, payment.block, payment.gas)
+            if mined
+            else Outcome("pending", payment.tx_hash)
+        )
+        return done
+
+    def _limit(self, order: Order) -> int:
+        """Return the gas that may be spent in a day once this order is paid.
+
+        Everything spends from one purse; the reserve lies below it, for revocations. It isn't for revocations of
+        policies that were never granted, which anybody could sign without end.
+        """
+        if order.matter is not Matter.REVOKE:
+            return self._budget.gas
+        try:
+            granted = self._mainchain.policy(order.policy_id).status is not PolicyStatus.UNKNOWN
+        except PolicyUnknownError:
+            granted = False
+        return self._budget.gas + (self._budget.reserve if granted else 0)
+
+    def _simulate(self, order: Order) -> int:
+        """Return the gas to put aside for an order alone.
+
+        Raises:
+            ProblemError: the contract would refuse it.
+            UnavailableError: the node can't tell.
+        """
+        call = {"from": self.address, "to": order.to, "data": order.data}
+        try:
+            gas = int(self._mainchain.rpc.call("eth_estimateGas", [call]), 16)
+        except RpcAnswerError as exc:
+            if not exc.data and exc.code != _REVERTED:
+                # Such as an account without ether: nothing that the order is to blame for.
+                _log.error("the node refuses to estimate: %s", exc)
+                raise UnavailableError("the relay can't pay now") from exc
+            raise ProblemError(WOULD_REVERT, revert_reason(exc.data)) from exc
+        return gas * _MARGIN[0] // _MARGIN[1]
+
+    def _work(self, matters: Sequence[Matter]) -> None:
+        while True:
+            tickets = self._take(matters)
+            if not tickets:
+                return
+            try:
+                self._send(tickets)
+            except PanaChainError as exc:
+                self._fail(tickets, exc)
+            except Exception as exc:  # noqa: BLE001 - the worker must outlive it, and nobody may wait for ever.
+                _log.error("unforeseen %s", type(exc).__name__)
+                self._fail(tickets, UnavailableError("the relay failed; look at the chain before you ask again"))
+
+    def _take(self, matters: Sequence[Matter]) -> list[Ticket]:
+        """Wait for orders of some matters and return those that can go together; none when the relay ends."""
+        with self._lock:
+            while True:
+                first = next((ticket for ticket in self._waiting if ticket.order.matter in matters), None)
+                if first is not None:
+                    break
+                if self._end.is_set():
+                    return []
+                self._lock.wait(_IDLE)
+            taken, gas = [first], first.gas
+            for ticket in self._waiting:
+                fits = ticket.order.matter is first.order.matter and gas + ticket.gas <= _MAX_GAS
+                if ticket is not first and first.order.matter in _BATCHES and fits and len(taken) < self._max_batch:
+                    taken.append(ticket)
+                    gas += ticket.gas
+            self._waiting = [ticket for ticket in self._waiting if ticket not in taken]
+            return taken
+
+    def _send(self, tickets: list[Ticket], *, again: bool = True) -> None:
+        """Send orders in one transaction, and tell who waits what became of it.
+
+        Args:
+            tickets: of one matter.
+            again: whether each is sent alone if they revert together.
+        """
+        tickets = self._passing(tickets)
+        if not tickets:
+            return
+        with self._lock:
+            # Together: what is begun and in nobody's hand is taken for the rest of an earlier run.
+            number = self._store.begin([ticket.order.key for ticket in tickets], sum(ticket.gas for ticket in tickets))
+            self._in_hand.add(number)
+        for ticket in tickets:
+            ticket.put_aside = True
+        signed: list[str] = []
+
+        def keep(tx_hash: str, raw: str) -> None:
+            self._store.signed(number, tx_hash, raw)
+            signed.append(tx_hash)
+
+        to, data = _calldata(tickets)
+        try:
+            receipt = self._sender.send(to, data, what=_WHAT, signed=keep)
+        except PanaChainError as exc:
+            self._failed(tickets, number, signed, exc, again=again)
+        else:
+            self._store.mined(number, receipt.tx_hash, receipt.block, receipt.gas_used)
+            self._finish(tickets, Outcome("mined", receipt.tx_hash, receipt.block, receipt.gas_used))
+        finally:
+            self._in_hand.discard(number)
+
+    def _passing(self, tickets: Sequence[Ticket]) -> list[Ticket]:
+        """Return the tickets whose orders the contract would take now; the others are told."""
+        passing = []
+        for ticket in tickets:
+            try:
+                self._simulate(ticket.order)
+            except PanaChainError as exc:
+                self._fail([ticket], exc)
+            else:
+                passing.append(ticket)
+        return passing
+
+    def _failed(
+        self, tickets: list[Ticket], number: int, signed: Sequence[str], error: PanaChainError, *, again: bool
+    ) -> None:
+        """Tell who waits what became of a transaction that wasn't mined well."""
+        if not signed:
+            self._store.drop(number)
+        elif isinstance(error, TransactionError) and self._reverted(signed):
+            # Somebody sent the same before us: it was paid for nothing.
+            self._store.failed(number)
+        elif isinstance(error, TransactionError) and self._unknown(signed):
+            # The node never took it: the account is empty, or the node is.
+            _log.error("the node refuses the relay's transaction: %s", error)
+            self._store.drop(number)
+            self._fail(tickets, UnavailableError("the relay can't pay now"))
+            return
+        else:
+            # Nobody knows yet; `settle` finds it out, and who asks again is told.
+            self._finish(tickets, Outcome("pending", signed[-1]))
+            return
+        if not again or not isinstance(error, TransactionError):
+            self._fail(tickets, error)
+            return
+        for ticket in tickets:
+            ticket.put_aside = False
+            self._send([ticket], again=False)
+
+    def _reverted(self, hashes: Sequence[str]) -> bool:
+        receipts = [self._mainchain.rpc.call("eth_getTransactionReceipt", [tx_hash]) for tx_hash in hashes]
+        return any(receipt is not None and int(receipt["status"], 16) != 1 for receipt in receipts)
+
+    def _unknown(self, hashes: Sequence[str]) -> bool:
+        return all(self._mainchain.rpc.call("eth_getTransactionByHash", [tx_hash]) is None for tx_hash in hashes)
+
+    def _finish(self, tickets: Sequence[Ticket], outcome: Outcome) -> None:
+        for ticket in tickets:
+            self._tickets.pop(ticket.order.key, None)
+            if not ticket.done.done():
+                ticket.done.set_result(outcome)
+
+    def _fail(self, tickets: Sequence[Ticket], error: PanaChainError) -> None:
+        for ticket in tickets:
+            self._tickets.pop(ticket.order.key, None)
+            if not ticket.done.done():
+                ticket.done.set_exception(error)
+
+    def _settle_always(self) -> None:
+        while not self._end.is_set():
+            # Tried again at the next turn: a chain that doesn't answer now is no reason to forget a transaction.
+            with contextlib.suppress(PanaChainError):
+                self.settle()
+            self._end.wait(_IDLE)
+
+    def settle(self) -> None:
+        """Find out what became of transactions that an earlier run, or a lost answer, left open.
+
+        Raises:
+            ChainUnavailableError: the chain doesn't answer.
+        """
+        with self._lock:
+            left = [(number, sent) for number, sent in self._store.unsettled() if number not in self._in_hand]
+        for number, sent in left:
+            receipt: Receipt | None = None
+            try:
+                if sent:
+                    keep = partial(self._store.signed, number)
+                    receipt = self._sender.resend(sent, what=_WHAT, signed=keep)
+            except TransactionError:
+                hashes = [tx_hash for tx_hash, _ in sent]
+                if self._reverted(hashes):
+                    self._store.failed(number)
+                elif self._unknown(hashes):
+                    self._store.drop(number)
+                continue
+            if receipt is None:
+                self._store.drop(number)
+            else:
+                self._store.mined(number, receipt.tx_hash, receipt.block, receipt.gas_used)
+
+
+def _calldata(tickets: Sequence[Ticket]) -> tuple[str, str]:
+    """Return where a transaction goes that carries these orders, and its calldata."""
+    first = tickets[0].order
+    if len(tickets) == 1:
+        return first.to, first.data
+    elements = [ticket.order.element for ticket in tickets]
+    # r and (parity, s) of compact signatures (ERC-2098).
+    halves = [(ticket.order.signature[:32], ticket.order.signature[32:]) for ticket in tickets]
+    return first.to, contract("PolicyRegistry").calldata(_BATCHES[first.matter], elements, halves)

@@ -1,0 +1,89 @@
+"""`doctor` on the sidechain's gate and on relays."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from panachain.cli import doctor
+
+MAIN = {"chainId": 7, "contracts": {"PolicyRegistry": "0x" + "11" * 20}}
+TOLD = {"chain_id": 7, "policy_registry": "0x" + "11" * 20, "gas_left": 5}
+
+
+@contextmanager
+def serving(status: int, content: object = None) -> Iterator[str]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            body = json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "code"), [(401, "ok", 0), (403, "ok", 0), (200, "bad", 2), (500, "bad", 2)]
+)
+def test_a_sidechain_that_answers_strangers_is_bad(status: int, state: str, code: int) -> None:
+    with serving(status) as url:
+        (check,) = doctor._gate(url, {})
+    assert (check.name, check.state, check.exit_code) == ("gate", state, code)
+    assert bool(check.fix) == (state == "bad")
+
+
+def test_a_gate_that_gives_no_answer_deserves_a_look() -> None:
+    (check,) = doctor._gate("", {"sidechain": {"url": "http://127.0.0.1:1"}})
+    assert check.state == "note"
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "detail"),
+    [
+        (200, TOLD, "ready"),
+        (200, TOLD | {"chain_id": 8}, "it serves another network"),
+        (200, TOLD | {"policy_registry": ""}, "it serves another network"),
+        (200, TOLD | {"gas_left": 0}, "its budget for grants is used up for now"),
+        (200, [], "its answer can't be read"),
+        (503, {}, "answers 503"),
+    ],
+)
+def test_each_relay_is_asked_whether_it_serves_this_network(status: int, told: object, detail: str) -> None:
+    with serving(status, told) as url:
+        first, summary = doctor._relays({"relays": [url], "mainchain": MAIN})
+    assert (first.name, first.detail) == (f"relay {url}", detail)
+    assert first.state == ("ok" if detail == "ready" else "note")
+    assert summary.state == ("ok" if detail == "ready" else "bad")
+    assert summary.exit_code == (0 if detail == "ready" else 7)
+
+
+def test_an_own_account_is_enough() -> None:
+    (summary,) = doctor._relays({"relayKeyFile": "relay.key"})
+    assert summary.state == "ok"
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "x", "http://127.0.0.1:1"])
+def test_a_relay_that_can_not_be_asked_is_named(url: str) -> None:
+    first, summary = doctor._relays({"relays": [url], "mainchain": MAIN, "relayKeyFile": "k"})
+    assert (first.state, summary.state) == ("note", "ok")

@@ -1,0 +1,610 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+pragma solidity ^0.8.28;
+
+import {IAccessManaged} from "@openzeppelin/contracts/access/manager/IAccessManaged.sol";
+import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManager.sol";
+import {ICareGroups} from "../../contracts/interfaces/ICareGroups.sol";
+import {IIdentityRegistry} from "../../contracts/interfaces/IIdentityRegistry.sol";
+import {CareGroups} from "../../contracts/sidechain/CareGroups.sol";
+import {IdentityRegistry} from "../../contracts/sidechain/IdentityRegistry.sol";
+import {Base} from "./Base.sol";
+
+/// @notice One more cheat code: the event emitted next is the next one that `emitter` emits.
+interface GroupEvents {
+    function expectEmit(address emitter) external;
+}
+
+/// @title What the tests of groups share: two hospitals' practitioners, a patient, and this contract as registrar
+abstract contract GroupBase is Base {
+    address internal constant HOSPITAL = address(0x405);
+    address internal constant OTHER_HOSPITAL = address(0x4052);
+    address internal constant PATIENT = address(0xa11ce);
+    address internal constant MANAGER = address(0xd0c);
+    address internal constant MEMBER = address(0xd0c2);
+    address internal constant OTHER_MEMBER = address(0xd0c3);
+    /// @dev Of the other hospital.
+    address internal constant ELSEWHERE = address(0xd0c4);
+    bytes32 internal constant SEALED = "sealed key";
+
+    IdentityRegistry internal identities;
+    CareGroups internal groups;
+
+    function deployGroups() internal {
+        address authority = address(new AccessManager(address(this)));
+        identities = new IdentityRegistry(authority);
+        groups = new CareGroups(authority, identities);
+        admit(PATIENT, IIdentityRegistry.Role.Patient, address(0));
+        admit(MANAGER, IIdentityRegistry.Role.Practitioner, HOSPITAL);
+        admit(MEMBER, IIdentityRegistry.Role.Practitioner, HOSPITAL);
+        admit(OTHER_MEMBER, IIdentityRegistry.Role.Practitioner, HOSPITAL);
+        admit(ELSEWHERE, IIdentityRegistry.Role.Practitioner, OTHER_HOSPITAL);
+    }
+
+    function admit(address account, IIdentityRegistry.Role role, address organisation) internal {
+        identities.register(account, role, bytes32(0), keyFrom(0), keyFrom(0), organisation, "");
+    }
+
+    function keyFrom(uint256 seed) internal pure returns (bytes memory) {
+        return abi.encodePacked(hex"02", seed);
+    }
+
+    function create(address manager, uint256 seed) internal returns (address) {
+        VM.prank(manager);
+        return groups.create(keyFrom(seed));
+    }
+}
+
+/// @title Fuzz tests of CareGroups
+/// @notice Who creates, who lists whom, who may no more, and which error says no.
+contract CareGroupsTest is GroupBase {
+    function setUp() public {
+        deployGroups();
+    }
+
+    /* CREATING */
+
+    function testFuzz_AGroupStoresWhoCreatedIt(uint256 seed) public {
+        address expected = _idOf(MANAGER, keyFrom(seed), block.chainid);
+        _expectEvent();
+        emit ICareGroups.GroupCreated(expected, MANAGER, HOSPITAL, keyFrom(seed));
+        address group = create(MANAGER, seed);
+
+        ICareGroups.Group memory found = groups.groupOf(group);
+        assert(group == expected && found.manager == MANAGER && found.organisation == HOSPITAL && !found.closed);
+    }
+
+    function testFuzz_AManagerIsNoMemberUnlessListed(uint256 seed) public {
+        address group = create(MANAGER, seed);
+        assert(!groups.isMember(group, MANAGER) && groups.sealedKeyOf(group, MANAGER) == bytes32(0));
+        _add(group, MANAGER);
+        assert(groups.isMember(group, MANAGER));
+    }
+
+    function testFuzz_OnlyActivePractitionersCreate(address stranger) public {
+        VM.assume(!_isPractitioner(stranger));
+        identities.suspend(MANAGER);
+        address[3] memory callers = [stranger, PATIENT, MANAGER];
+        for (uint256 i = 0; i < 3; ++i) {
+            VM.prank(callers[i]);
+            _expectNotActive(callers[i]);
+            groups.create(keyFrom(1));
+        }
+    }
+
+    function testFuzz_AKeyHas33Bytes(uint8 length) public {
+        VM.assume(length != 33);
+        VM.prank(MANAGER);
+        VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupInvalidKey.selector, length));
+        groups.create(new bytes(length));
+    }
+
+    function test_AKeyOneByteTooShortOrTooLongIsInvalid() public {
+        for (uint256 length = 32; length <= 34; length += 2) {
+            VM.prank(MANAGER);
+            VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupInvalidKey.selector, length));
+            groups.create(new bytes(length));
+        }
+    }
+
+    function testFuzz_AGroupIsCreatedOnce(uint256 seed, bool handedOver, bool closed) public {
+        address group = create(MANAGER, seed);
+        if (handedOver) {
+            VM.prank(MANAGER);
+            groups.handOver(group, ELSEWHERE);
+        }
+        if (closed) groups.closeByRegistrar(group);
+        VM.prank(MANAGER);
+        VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupAlreadyCreated.selector, group));
+        groups.create(keyFrom(seed));
+    }
+
+    function testFuzz_AnIdIsOfOneCreatorKeyAndChain(uint256 seed, uint256 other, uint64 chainId) public {
+        VM.assume(seed != other && chainId != block.chainid && chainId != 0);
+        address group = create(MANAGER, seed);
+        assert(create(MANAGER, other) == _idOf(MANAGER, keyFrom(other), block.chainid));
+        assert(create(ELSEWHERE, seed) == _idOf(ELSEWHERE, keyFrom(seed), block.chainid));
+        assert(groups.groupOf(group).manager == MANAGER);
+        VM.chainId(chainId);
+        assert(create(MANAGER, seed) == _idOf(MANAGER, keyFrom(seed), chainId));
+    }
+
+    function testFuzz_APractitionerWithoutAHospitalCreatesToo(uint256 seed, address practitioner) public {
+        VM.assume(practitioner != address(0) && practitioner != PATIENT && !_isPractitioner(practitioner));
+        admit(practitioner, IIdentityRegistry.Role.Practitioner, address(0));
+        assert(groups.groupOf(create(practitioner, seed)).organisation == address(0));
+    }
+
+    /* MEMBERS */
+
+    function testFuzz_TheManagerListsAMember(uint256 seed, bytes32 sealedKey) public {
+        VM.assume(sealedKey != bytes32(0));
+        address group = create(MANAGER, seed);
+        assert(!groups.isMember(group, MEMBER));
+        VM.prank(MANAGER);
+        _expectEvent();
+        emit ICareGroups.MemberAdded(group, MEMBER, sealedKey);
+        groups.addMember(group, MEMBER, sealedKey);
+        assert(groups.isMember(group, MEMBER) && groups.sealedKeyOf(group, MEMBER) == sealedKey);
+        assert(!groups.isMember(group, OTHER_MEMBER) && groups.sealedKeyOf(group, OTHER_MEMBER) == bytes32(0));
+    }
+
+    function testFuzz_AddingAgainReplacesWhatIsSealed(bytes32 first, bytes32 second) public {
+        VM.assume(first != bytes32(0) && second != bytes32(0));
+        address group = create(MANAGER, 1);
+        bytes32[2] memory sealedKeys = [first, second];
+        for (uint256 i = 0; i < 2; ++i) {
+            VM.prank(MANAGER);
+            _expectEvent();
+            emit ICareGroups.MemberAdded(group, MEMBER, sealedKeys[i]);
+            groups.addMember(group, MEMBER, sealedKeys[i]);
+            assert(groups.sealedKeyOf(group, MEMBER) == sealedKeys[i] && groups.isMember(group, MEMBER));
+        }
+    }
+
+    function testFuzz_AMemberOfAnyHospitalIsListed(address organisation, address person) public {
+        VM.assume(person != address(0) && person != PATIENT && !_isPractitioner(person));
+        admit(person, IIdentityRegistry.Role.Practitioner, organisation);
+        address group = create(MANAGER, 1);
+        _add(group, person);
+        assert(groups.isMember(group, person));
+    }
+
+    function testFuzz_OnlyTheManagerLists(address stranger) public {
+        VM.assume(stranger != MANAGER);
+        address group = _groupWith(MEMBER);
+        address[4] memory callers = [stranger, MEMBER, ELSEWHERE, address(this)];
+        for (uint256 i = 0; i < 4; ++i) {
+            VM.prank(callers[i]);
+            _expectNotManager(group, callers[i]);
+            groups.addMember(group, OTHER_MEMBER, SEALED);
+        }
+        assert(!groups.isMember(group, OTHER_MEMBER));
+    }
+
+    function testFuzz_OnlyActivePractitionersAreListed(address stranger) public {
+        VM.assume(!_isPractitioner(stranger));
+        address group = create(MANAGER, 1);
+        identities.suspend(MEMBER);
+        address[3] memory people = [stranger, PATIENT, MEMBER];
+        for (uint256 i = 0; i < 3; ++i) {
+            VM.prank(MANAGER);
+            _expectNotActive(people[i]);
+            groups.addMember(group, people[i], SEALED);
+            assert(!groups.isMember(group, people[i]));
+        }
+    }
+
+    function test_NothingSealedIsNoMembership() public {
+        address group = create(MANAGER, 1);
+        VM.prank(MANAGER);
+        VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupWithoutSealedKey.selector, group, MEMBER));
+        groups.addMember(group, MEMBER, bytes32(0));
+    }
+
+    function testFuzz_TheManagerRemovesAndTheMemberLeaves(bool leaves) public {
+        address group = _groupWith(MEMBER);
+        _add(group, OTHER_MEMBER);
+        VM.prank(leaves ? MEMBER : MANAGER);
+        _expectEvent();
+        emit ICareGroups.MemberRemoved(group, MEMBER);
+        groups.removeMember(group, MEMBER);
+        assert(!groups.isMember(group, MEMBER) && groups.sealedKeyOf(group, MEMBER) == bytes32(0));
+        assert(groups.isMember(group, OTHER_MEMBER));
+        _add(group, MEMBER);
+        assert(groups.isMember(group, MEMBER));
+    }
+
+    function testFuzz_NobodyElseRemovesAMember(address stranger) public {
+        VM.assume(stranger != MANAGER && stranger != MEMBER);
+        address group = _groupWith(MEMBER);
+        _add(group, OTHER_MEMBER);
+        address[4] memory callers = [stranger, OTHER_MEMBER, ELSEWHERE, address(this)];
+        for (uint256 i = 0; i < 4; ++i) {
+            VM.prank(callers[i]);
+            _expectNotManager(group, callers[i]);
+            groups.removeMember(group, MEMBER);
+        }
+        assert(groups.isMember(group, MEMBER));
+    }
+
+    function testFuzz_WhoIsNotListedIsNotRemoved(address person) public {
+        VM.assume(person != MEMBER);
+        address group = _groupWith(MEMBER);
+        address[2] memory callers = [MANAGER, person];
+        for (uint256 i = 0; i < 2; ++i) {
+            VM.prank(callers[i]);
+            VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupNotListed.selector, group, person));
+            groups.removeMember(group, person);
+        }
+    }
+
+    function testFuzz_AMemberLeavesAlsoWhileSuspendedAndAClosedGroup(bool suspended, bool closed) public {
+        address group = _groupWith(MEMBER);
+        if (suspended) identities.suspend(MEMBER);
+        if (closed) groups.closeByRegistrar(group);
+        VM.prank(MEMBER);
+        groups.removeMember(group, MEMBER);
+        assert(groups.sealedKeyOf(group, MEMBER) == bytes32(0));
+    }
+
+    function test_WhoIsSuspendedDoesNotCountUntilReinstated() public {
+        address group = _groupWith(MEMBER);
+        identities.suspend(MEMBER);
+        assert(!groups.isMember(group, MEMBER) && groups.sealedKeyOf(group, MEMBER) == SEALED);
+        identities.reinstate(MEMBER);
+        assert(groups.isMember(group, MEMBER));
+    }
+
+    function testFuzz_MembersOfOneGroupAreNotThoseOfAnother(uint256 seed, uint256 other) public {
+        VM.assume(seed != other);
+        (address first, address second) = (create(MANAGER, seed), create(MANAGER, other));
+        _add(first, MEMBER);
+        assert(groups.isMember(first, MEMBER) && !groups.isMember(second, MEMBER));
+        VM.prank(MANAGER);
+        groups.close(second);
+        assert(groups.isMember(first, MEMBER) && !groups.groupOf(first).closed);
+    }
+
+    /* MANAGING */
+
+    function testFuzz_AGroupIsHandedOver(uint256 seed) public {
+        address group = create(MANAGER, seed);
+        _add(group, MEMBER);
+        VM.prank(MANAGER);
+        _expectEvent();
+        emit ICareGroups.GroupHandedOver(group, ELSEWHERE);
+        groups.handOver(group, ELSEWHERE);
+
+        ICareGroups.Group memory found = groups.groupOf(group);
+        assert(found.manager == ELSEWHERE && found.organisation == HOSPITAL);
+        assert(!found.closed && groups.isMember(group, MEMBER));
+        VM.prank(MANAGER);
+        _expectNotManager(group, MANAGER);
+        groups.addMember(group, OTHER_MEMBER, SEALED);
+        VM.prank(ELSEWHERE);
+        groups.addMember(group, OTHER_MEMBER, SEALED);
+        assert(groups.isMember(group, OTHER_MEMBER));
+    }
+
+    function testFuzz_OnlyTheManagerHandsOver(address stranger) public {
+        VM.assume(stranger != MANAGER);
+        address group = _groupWith(MEMBER);
+        address[4] memory callers = [stranger, MEMBER, ELSEWHERE, address(this)];
+        for (uint256 i = 0; i < 4; ++i) {
+            VM.prank(callers[i]);
+            _expectNotManager(group, callers[i]);
+            groups.handOver(group, MEMBER);
+        }
+        assert(groups.groupOf(group).manager == MANAGER);
+    }
+
+    function testFuzz_OnlyActivePractitionersTakeAGroupOver(address stranger) public {
+        VM.assume(!_isPractitioner(stranger));
+        address group = create(MANAGER, 1);
+        identities.suspend(ELSEWHERE);
+        address[4] memory people = [stranger, PATIENT, ELSEWHERE, address(0)];
+        for (uint256 i = 0; i < 4; ++i) {
+            VM.prank(MANAGER);
+            _expectNotActive(people[i]);
+            groups.handOver(group, people[i]);
+        }
+        assert(groups.groupOf(group).manager == MANAGER);
+    }
+
+    function test_AManagerWhoIsSuspendedMayDoNothing() public {
+        address group = _groupWith(MEMBER);
+        identities.suspend(MANAGER);
+        for (uint256 act = 0; act < 4; ++act) {
+            VM.prank(MANAGER);
+            _expectNotActive(MANAGER);
+            _manage(group, act);
+        }
+        // What he did before stays.
+        assert(groups.isMember(group, MEMBER));
+        identities.reinstate(MANAGER);
+        for (uint256 act = 0; act < 4; ++act) {
+            VM.prank(MANAGER);
+            _manage(group, act);
+            if (act != 2) continue;
+            VM.prank(ELSEWHERE);
+            groups.handOver(group, MANAGER);
+        }
+    }
+
+    function testFuzz_TheManagerClosesAGroup(uint256 seed) public {
+        address group = create(MANAGER, seed);
+        _add(group, MEMBER);
+        VM.prank(MANAGER);
+        _expectEvent();
+        emit ICareGroups.GroupClosed(group);
+        groups.close(group);
+        _assertClosed(group);
+    }
+
+    function testFuzz_TheRegistrarClosesAGroup(uint256 seed, bool suspended) public {
+        address group = create(MANAGER, seed);
+        _add(group, MEMBER);
+        if (suspended) identities.suspend(MANAGER);
+        _expectEvent();
+        emit ICareGroups.GroupClosed(group);
+        groups.closeByRegistrar(group);
+        _assertClosed(group);
+    }
+
+    function testFuzz_NobodyElseClosesAGroup(address stranger) public {
+        VM.assume(stranger != MANAGER && stranger != address(this));
+        address group = _groupWith(MEMBER);
+        address[4] memory callers = [stranger, MEMBER, ELSEWHERE, PATIENT];
+        for (uint256 i = 0; i < 4; ++i) {
+            VM.prank(callers[i]);
+            _expectNotManager(group, callers[i]);
+            groups.close(group);
+            VM.prank(callers[i]);
+            VM.expectRevert(abi.encodeWithSelector(IAccessManaged.AccessManagedUnauthorized.selector, callers[i]));
+            groups.closeByRegistrar(group);
+        }
+        VM.prank(MANAGER);
+        VM.expectRevert(abi.encodeWithSelector(IAccessManaged.AccessManagedUnauthorized.selector, MANAGER));
+        groups.closeByRegistrar(group);
+        _expectNotManager(group, address(this));
+        groups.close(group);
+        assert(!groups.groupOf(group).closed && groups.isMember(group, MEMBER));
+    }
+
+    function testFuzz_AClosedGroupStaysAsItIs(bool byRegistrar, uint32 later) public {
+        address group = _groupWith(MEMBER);
+        VM.prank(byRegistrar ? address(this) : MANAGER);
+        if (byRegistrar) groups.closeByRegistrar(group);
+        else groups.close(group);
+        VM.warp(block.timestamp + later);
+        bytes memory problem = abi.encodeWithSelector(ICareGroups.GroupAlreadyClosed.selector, group);
+        for (uint256 act = 0; act < 4; ++act) {
+            VM.prank(MANAGER);
+            VM.expectRevert(problem);
+            _manage(group, act);
+        }
+        VM.expectRevert(problem);
+        groups.closeByRegistrar(group);
+        _assertClosed(group);
+        assert(groups.groupOf(group).manager == MANAGER);
+    }
+
+    /* NO GROUP */
+
+    function testFuzz_AnUnknownGroupIsNobodys(address group, address caller) public {
+        VM.assume(group != create(MANAGER, 1) && caller != address(0));
+        for (uint256 act = 0; act < 4; ++act) {
+            VM.prank(caller);
+            _expectNotManager(group, caller);
+            // Nobody leaves by removing somebody else.
+            if (act == 1) groups.removeMember(group, address(uint160(caller) ^ 1));
+            else _manage(group, act);
+        }
+        VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupUnknown.selector, group));
+        groups.closeByRegistrar(group);
+        ICareGroups.Group memory found = groups.groupOf(group);
+        assert(found.manager == address(0) && !found.closed && found.organisation == address(0));
+        assert(!groups.isMember(group, caller) && groups.sealedKeyOf(group, caller) == bytes32(0));
+    }
+
+    function testFuzz_AnUnknownGroupIsNotTheZeroAccountsEither(address group) public {
+        for (uint256 act = 0; act < 4; ++act) {
+            // What no transaction can do, for the zero account has no key.
+            VM.prank(address(0));
+            _expectNotActive(address(0));
+            _manage(group, act);
+        }
+    }
+
+    /* INTERNAL */
+
+    function _idOf(address creator, bytes memory key, uint256 chainId) private view returns (address) {
+        return address(bytes20(keccak256(abi.encode(chainId, address(groups), creator, key)) << 96));
+    }
+
+    function _isPractitioner(address account) private pure returns (bool) {
+        return account == MANAGER || account == MEMBER || account == OTHER_MEMBER || account == ELSEWHERE;
+    }
+
+    function _add(address group, address member) private {
+        VM.prank(MANAGER);
+        groups.addMember(group, member, SEALED);
+    }
+
+    function _groupWith(address member) private returns (address group) {
+        group = create(MANAGER, 1);
+        _add(group, member);
+    }
+
+    /// @dev What a manager does.
+    function _manage(address group, uint256 act) private {
+        if (act == 0) groups.addMember(group, OTHER_MEMBER, SEALED);
+        else if (act == 1) groups.removeMember(group, MEMBER);
+        else if (act == 2) groups.handOver(group, ELSEWHERE);
+        else groups.close(group);
+    }
+
+    function _assertClosed(address group) private view {
+        assert(groups.groupOf(group).closed);
+        assert(!groups.isMember(group, MEMBER) && !groups.isMember(group, MANAGER));
+        // What he had he keeps: the policies to the group end otherwise.
+        assert(groups.sealedKeyOf(group, MEMBER) == SEALED);
+    }
+
+    function _expectEvent() private {
+        GroupEvents(address(VM)).expectEmit(address(groups));
+    }
+
+    function _expectNotActive(address account) private {
+        VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupNotActivePractitioner.selector, account));
+    }
+
+    function _expectNotManager(address group, address caller) private {
+        VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupNotManager.selector, group, caller));
+    }
+}
+
+/// @title Random histories of two groups and five people
+/// @notice Each act is tried by anybody; what it should come to is written down beside the contract.
+contract GroupHandler is GroupBase {
+    uint256 public constant GROUPS = 2;
+    uint256 public constant PEOPLE = 5;
+
+    mapping(uint256 group => address) public managers;
+    mapping(uint256 group => bool) public closed;
+    mapping(uint256 group => mapping(address person => bytes32)) public listed;
+    mapping(address person => bool) public suspended;
+    mapping(uint256 group => address) public ids;
+
+    constructor() {
+        deployGroups();
+        for (uint256 i = 0; i < GROUPS; ++i) {
+            (managers[i], ids[i]) = (MANAGER, create(MANAGER, i));
+        }
+    }
+
+    function add(uint256 group, uint256 caller, uint256 person, bytes32 sealedKey) external {
+        (group, caller, person) = (group % GROUPS, caller % PEOPLE, person % PEOPLE);
+        bool may = _manages(group, personAt(caller)) && _practises(personAt(person)) && sealedKey != bytes32(0);
+        VM.prank(personAt(caller));
+        try groups.addMember(ids[group], personAt(person), sealedKey) {
+            require(may, "listed against the rules");
+            listed[group][personAt(person)] = sealedKey;
+        } catch {
+            require(!may, "a listing was prevented");
+        }
+    }
+
+    function remove(uint256 group, uint256 caller, uint256 person) external {
+        (group, caller, person) = (group % GROUPS, caller % PEOPLE, person % PEOPLE);
+        bool may = caller == person || _manages(group, personAt(caller));
+        may = may && listed[group][personAt(person)] != bytes32(0);
+        VM.prank(personAt(caller));
+        try groups.removeMember(ids[group], personAt(person)) {
+            require(may, "removed against the rules");
+            listed[group][personAt(person)] = bytes32(0);
+        } catch {
+            require(!may, "a removal was prevented");
+        }
+    }
+
+    function handOver(uint256 group, uint256 caller, uint256 person) external {
+        (group, caller, person) = (group % GROUPS, caller % PEOPLE, person % PEOPLE);
+        bool may = _manages(group, personAt(caller)) && _practises(personAt(person));
+        VM.prank(personAt(caller));
+        try groups.handOver(ids[group], personAt(person)) {
+            require(may, "handed over against the rules");
+            managers[group] = personAt(person);
+        } catch {
+            require(!may, "a handover was prevented");
+        }
+    }
+
+    /// @dev Rarely, or there would be nothing left to try.
+    function close(uint256 group, uint256 caller, uint8 rarely, bool asRegistrar) external {
+        (group, caller) = (group % GROUPS, caller % PEOPLE);
+        if (rarely % 16 != 0) return;
+        bool may = asRegistrar ? !closed[group] : _manages(group, personAt(caller));
+        if (asRegistrar) {
+            try groups.closeByRegistrar(ids[group]) {
+                require(may, "closed twice");
+                closed[group] = true;
+            } catch {
+                require(!may, "the registrar was kept from closing");
+            }
+            return;
+        }
+        VM.prank(personAt(caller));
+        try groups.close(ids[group]) {
+            require(may, "closed against the rules");
+            closed[group] = true;
+        } catch {
+            require(!may, "a closing was prevented");
+        }
+    }
+
+    function turn(uint256 person) external {
+        address who = personAt(person);
+        suspended[who] = !suspended[who];
+        if (suspended[who]) identities.suspend(who);
+        else identities.reinstate(who);
+    }
+
+    function isMember(uint256 group, address person) external view returns (bool) {
+        return groups.isMember(ids[group], person);
+    }
+
+    function groupOf(uint256 group) external view returns (ICareGroups.Group memory) {
+        return groups.groupOf(ids[group]);
+    }
+
+    function sealedKeyOf(uint256 group, address person) external view returns (bytes32) {
+        return groups.sealedKeyOf(ids[group], person);
+    }
+
+    function personAt(uint256 index) public pure returns (address) {
+        return [PATIENT, MANAGER, MEMBER, OTHER_MEMBER, ELSEWHERE][index % PEOPLE];
+    }
+
+    function _manages(uint256 group, address person) private view returns (bool) {
+        return managers[group] == person && !closed[group] && _practises(person);
+    }
+
+    function _practises(address person) private view returns (bool) {
+        return person != PATIENT && !suspended[person];
+    }
+}
+
+contract CareGroupsInvariants is Base {
+    GroupHandler private _handler;
+
+    function setUp() public {
+        _handler = new GroupHandler();
+    }
+
+    function targetContracts() public view returns (address[] memory targets) {
+        targets = new address[](1);
+        targets[0] = address(_handler);
+    }
+
+    /// @notice A member is who is listed in an open group and may practise; nobody else ever.
+    function invariant_MembersAreListedAndActiveInAnOpenGroup() public view {
+        for (uint256 group = 0; group < _handler.GROUPS(); ++group) {
+            for (uint256 i = 0; i < _handler.PEOPLE(); ++i) {
+                address person = _handler.personAt(i);
+                bytes32 sealedKey = _handler.listed(group, person);
+                assert(_handler.sealedKeyOf(group, person) == sealedKey);
+                bool counts = sealedKey != bytes32(0) && !_handler.closed(group) && !_handler.suspended(person);
+                assert(_handler.isMember(group, person) == counts);
+            }
+        }
+    }
+
+    /// @notice A group has one manager, whom the one before him chose; what is closed stays so.
+    function invariant_OnlyAManagerChoosesTheNextOne() public view {
+        for (uint256 group = 0; group < _handler.GROUPS(); ++group) {
+            assert(_handler.groupOf(group).manager == _handler.managers(group));
+            assert(_handler.groupOf(group).closed == _handler.closed(group));
+        }
+    }
+}

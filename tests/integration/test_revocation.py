@@ -1,0 +1,201 @@
+"""The ladder of a revocation over real chains, a real store and real proxies: R1 to R4, and what each stops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from panachain.errors import AccessDeniedError, PolicyRevokedError, PolicyUnknownError, UnavailableError, UsageError
+from panachain.model.policy import PolicyStatus
+from panachain.records.samples import sample_bundle
+from panachain.sdk import open_actor
+from panachain.sdk.profiles import load_profile
+from tests.support import PASSPHRASE, World
+
+
+def until(world: World, seconds: int = 86_400) -> int:
+    return int(world.network.mainchain.head_block().time) + seconds
+
+
+@pytest.fixture(scope="module", autouse=True)
+def published(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:
+    publish(world, tmp_path_factory.mktemp("source"), 1)
+
+
+def publish(world: World, folder: Path, number: int) -> int:
+    (folder / "bundle.json").write_bytes(sample_bundle(number))
+    return len(world.hospital.upload([folder], "patient").records)
+
+
+def ids(world: World, reader: str, policy_id: str) -> set[str]:
+    return {record.info.content_cid for record in getattr(world, reader).open(policy_id)}
+
+
+def test_each_step_of_a_revocation_shows(world: World, tmp_path: Path) -> None:
+    kept = world.patient.grant("stranger", ["laboratory", "medications"], expires_at=until(world))
+    other = world.patient.grant("stranger", ["vitals"], expires_at=until(world))
+    policy = world.patient.grant("clinician", ["laboratory"], expires_at=until(world))
+    before = ids(world, "clinician", policy.policy_id)
+    assert before
+    with pytest.raises(PolicyUnknownError):
+        world.patient.revocation(policy.policy_id)
+
+    report = world.patient.revoke(policy.policy_id)
+    assert (report.stage, report.deleted, report.final) == ("final", 3, True)
+    stages = {view.policy_id: view.stage for view in world.patient.policies()}
+    assert (stages[policy.policy_id], stages[kept.policy_id]) == ("final", "")
+
+    rotated = world.patient.revoke(policy.policy_id, rotate=True)
+    assert (rotated.stage, rotated.tx, rotated.hospitals) == ("lane rotated", "", (world.hospital.address,))
+    # The stranger keeps what he had, under another policy; what has other lanes stays as it is.
+    assert set(rotated.regranted) == {kept.policy_id}
+    new = rotated.regranted[kept.policy_id]
+    views = {view.policy_id: view for view in world.stranger.inbox()}
+    assert views[kept.policy_id].status is PolicyStatus.REVOKED
+    assert views[new].scopes == ("laboratory", "medications")
+    assert views[other.policy_id].status is PolicyStatus.ACTIVE
+    assert before <= ids(world, "stranger", new)
+
+    count = len(world.patient.records())
+    again = publish(world, tmp_path, 2)
+    assert before < ids(world, "stranger", new)
+    assert len(world.patient.records()) == count + again
+    assert world.patient.revocation(policy.policy_id).stage == "lane rotated"
+
+    moved = world.hospital.rewrap()
+    assert moved.moved >= len(before)
+    assert moved.deleted == moved.moved
+    assert world.hospital.rewrap().moved == 0
+    assert world.patient.revocation(policy.policy_id).stage == "headers re-wrapped"
+    assert {view.policy_id: view.stage for view in world.patient.policies()}[policy.policy_id] == "headers re-wrapped"
+    assert before < ids(world, "stranger", new)
+    assert len(world.patient.records()) == count + again
+
+    # Everything is known from seed, chains and proxies alone.
+    (world.patient.profile.folder / "revocations.json").unlink()
+    fresh = open_actor(world.network, load_profile(world.home, "patient"), PASSPHRASE)
+    assert fresh.revocation(policy.policy_id).stage == "headers re-wrapped"
+
+
+def test_a_reader_who_kept_everything_finds_nothing_in_the_old_lanes(world: World, tmp_path: Path) -> None:
+    policy = world.patient.grant("clinician", ["conditions"], expires_at=until(world))
+    old = ids(world, "clinician", policy.policy_id)
+    _, terms = world.clinician.terms_of(policy.policy_id)
+    world.patient.revoke(policy.policy_id, rotate=True)
+    publish(world, tmp_path, 3)
+    new = {r.info.content_cid for r in world.patient.records() if r.info.category.value == "conditions"} - old
+    assert new
+
+    from panachain.records.locate import locate, open_manifests
+
+    heads = world.network.hospital_heads()[0]
+    manifests = open_manifests(world.network.store, heads)
+    found = [one for lane in terms.lanes for one in locate(world.network.store, heads, manifests, lane.locator_key)]
+    assert {one.info.content_cid for one in found} == old
+    with pytest.raises(PolicyRevokedError):
+        list(world.clinician.open(policy.policy_id))
+    world.hospital.rewrap()
+    with pytest.raises(UnavailableError):
+        locate(world.network.store, heads, open_manifests(world.network.store, heads), terms.lanes[0].locator_key)
+
+
+def test_a_rotation_that_was_interrupted_is_finished_by_the_same_call(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = world.patient.grant("stranger", ["procedures"], expires_at=until(world))
+    policy = world.patient.grant("clinician", ["procedures"], expires_at=until(world))
+    monkeypatch.setattr(world.patient, "reissue", None)
+    with pytest.raises(TypeError):
+        world.patient.revoke(policy.policy_id, rotate=True)
+    monkeypatch.undo()
+
+    report = world.patient.revoke(policy.policy_id, rotate=True)
+
+    assert report.stage == "lane rotated"
+    assert set(report.regranted) == {kept.policy_id}
+    epoch = world.patient.pair("hospital")["epoch"]
+    assert world.patient.revoke(policy.policy_id, rotate=True).regranted == {}
+    assert world.patient.pair("hospital")["epoch"] == epoch
+
+
+def test_changing_the_proxy_set_touches_no_record(world: World) -> None:
+    policy = world.patient.grant("clinician", ["allergies"], expires_at=until(world))
+    before = ids(world, "clinician", policy.policy_id)
+    heads = world.network.hospital_heads()
+    names = [proxy.address for proxy in world.network.proxies()][1:]
+
+    made = world.patient.reissue(policy.policy_id, proxies=names)
+
+    assert (made.proxies, made.threshold) == (2, 2)
+    assert ids(world, "clinician", made.policy_id) == before
+    assert world.network.hospital_heads() == heads
+    with pytest.raises(AccessDeniedError):
+        list(world.clinician.open(policy.policy_id))
+    with pytest.raises(UsageError):
+        world.patient.reissue(policy.policy_id)
+
+
+def test_a_group_reads_and_a_former_member_does_not(world: World) -> None:
+    group = world.clinician.create_group()
+    world.clinician.add_member(group.handle, "stranger")
+    policy = world.patient.grant(group.handle, ["immunizations"], expires_at=until(world))
+
+    opened = ids(world, "stranger", policy.policy_id)
+
+    assert opened
+    assert opened == ids(world, "clinician", policy.policy_id)
+    assert policy.policy_id in [view.policy_id for view in world.stranger.inbox()]
+    entries = [entry for entry in world.patient.log(policy.policy_id) if entry.kind == "reencrypted"]
+    assert {entry.requester for entry in entries} == {world.stranger.address, world.clinician.address}
+    assert {entry.grantee for entry in entries} == {group.group}
+
+    view = world.clinician.remove_member(group.handle, "stranger")
+    assert view.members == (world.clinician.address,)
+    with pytest.raises(AccessDeniedError):
+        list(world.stranger.open(policy.policy_id))
+    assert ids(world, "clinician", policy.policy_id) == opened
+    with pytest.raises(AccessDeniedError):
+        world.stranger.add_member(group.handle, "stranger")
+
+    world.clinician.close_group(group.handle)
+    with pytest.raises(AccessDeniedError):
+        list(world.clinician.open(policy.policy_id))
+
+
+def test_a_researcher_reads_what_an_open_policy_tells_everybody(world: World) -> None:
+    end = until(world)
+    policy = world.patient.grant(
+        "researcher", ["laboratory"], expires_at=end, disclose=True, study=world.researcher.address
+    )
+
+    assert policy.disclosed
+    assert [record.info.category.value for record in world.researcher.open(policy.policy_id)]
+    rows = world.researcher.query("policies", status="active").rows
+    assert policy.policy_id in str(rows)
+
+
+def test_a_request_is_approved_in_part_and_for_shorter(world: World) -> None:
+    from panachain.model.scope import Purpose
+
+    end = until(world, 20 * 86_400)
+    asked = world.clinician.request("patient", ["laboratory", "vitals"], Purpose.TREAT, "before surgery", until=end)
+    (seen,) = [one for one in world.patient.requests() if one.request_id == asked]
+    assert (seen.requester, seen.note, seen.state, seen.until) == (
+        world.clinician.address,
+        "before surgery",
+        "open",
+        end,
+    )
+    for wrong in ({"categories": ["imaging"]}, {"expires_at": end + 1}):
+        with pytest.raises(UsageError):
+            world.patient.approve(asked, **wrong)
+
+    policy = world.patient.approve(asked, categories=["vitals"], expires_at=end - 86_400)
+
+    for actor in (world.clinician, world.patient):
+        (done,) = [one for one in actor.requests() if one.request_id == asked]
+        assert (done.state, done.policy_id, done.granted) == ("approved", policy.policy_id, ("vitals",))
+    assert {r.info.category.value for r in world.clinician.open(policy.policy_id)} == {"vitals"}
+    with pytest.raises(UsageError):
+        world.patient.approve(asked)

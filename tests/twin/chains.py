@@ -1,0 +1,652 @@
+"""Twins of both chains, in memory: the contracts' rules once more in Python, with blocks and time in the test's hand.
+
+`TwinMainchain` and `TwinSidechain` are the real adapters over these contracts: what they call, sign, decode and fold is
+the real code, from calldata to events; only the node and the EVM are replaced. What the twins' policy registry says is
+held against the real contract by test_differential.py. A twin of Anvil it isn't: no gas, no nonces, no reorganisations.
+
+Follows contracts/mainchain and contracts/sidechain, function by function.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from eth_abi import decode, encode
+from eth_utils import keccak
+from eth_utils.abi import collapse_if_tuple
+
+from panachain.chain.evm import Account, Receipt, Signed, recover_digest
+from panachain.chain.logs import Event
+from panachain.chain.mainchain import Block, Mainchain
+from panachain.chain.sidechain import Sidechain
+from panachain.errors import TransactionError
+from panachain.model.actors import Address
+from panachain.model.policy import PolicyStatus
+
+MAIN = {
+    name: f"0x{number:040x}"
+    for number, name in enumerate(("ActorRegistry", "RecordLedger", "PolicyRegistry", "AccessLog"), start=0xA0)
+}
+SIDE = {
+    name: f"0x{number:040x}"
+    for number, name in enumerate(("IdentityRegistry", "AccessRequests", "CareGroups"), start=0xB0)
+}
+UNKNOWN, ACTIVE, SUSPENDED = 0, 1, 2
+"""contracts/types/Status.sol."""
+HOSPITAL, PROXY, REGISTRAR = 1, 2, 4
+"""`ActorRegistry.Role`."""
+PATIENT, PRACTITIONER = 1, 2
+"""`IdentityRegistry.Role`."""
+NOBODY = "0x" + "00" * 20
+
+
+class RevertError(Exception):
+    """A contract refuses; the message is the custom error's name."""
+
+
+def need(holds: bool, error: str) -> None:
+    """Go on only if it holds."""
+    if not holds:
+        raise RevertError(error)
+
+
+# ABIs, read anew: nothing of panachain.chain.abi decodes calldata.
+
+
+@dataclass(frozen=True)
+class Abi:
+    """What calls and events of one contract look like."""
+
+    functions: Mapping[bytes, tuple[str, tuple[str, ...]]]
+    events: Mapping[str, tuple[str, tuple[tuple[str, str, bool], ...]]]
+    """Topic, and (name, type, indexed) of each field."""
+
+
+@lru_cache
+def abi(name: str) -> Abi:
+    text = resources.files("panachain.chain").joinpath("artifacts", f"{name}.json").read_text()
+    functions, events = {}, {}
+    for entry in json.loads(text)["abi"]:
+        types = tuple(collapse_if_tuple(item) for item in entry.get("inputs", ()))
+        digest = keccak(text=f"{entry.get('name')}({','.join(types)})")
+        if entry["type"] == "function":
+            functions[digest[:4]] = entry["name"], types
+        elif entry["type"] == "event":
+            named = tuple((i["name"], t, i["indexed"]) for i, t in zip(entry["inputs"], types, strict=True))
+            events[entry["name"]] = "0x" + digest.hex(), named
+    return Abi(functions, events)
+
+
+def decode_call(name: str, data: str) -> tuple[str, tuple[Any, ...]]:
+    """Return the function that calldata calls, and its arguments."""
+    raw = bytes.fromhex(data[2:])
+    function, types = abi(name).functions[raw[:4]]
+    return function, decode(types, raw[4:])
+
+
+# Blocks
+
+
+@dataclass(frozen=True)
+class Logged:
+    """An event with its topics."""
+
+    contract: str
+    topics: tuple[str, ...]
+    event: Event
+
+
+Transaction = Callable[[], None]
+
+
+@dataclass
+class Chain:
+    """Blocks, time, events, and transactions that wait to be mined."""
+
+    chain_id: int
+    clock: Callable[[], int]
+    blocks: list[Block] = field(default_factory=list)
+    logs: list[Logged] = field(default_factory=list)
+    waiting: list[tuple[str, str, str]] = field(default_factory=list)
+    """(sender, contract, calldata) of what the node has seen and not mined."""
+    contracts: dict[str, Any] = field(default_factory=dict)
+    counted: int = 0
+
+    def __post_init__(self) -> None:
+        self.mine()
+
+    @property
+    def head(self) -> Block:
+        return self.blocks[-1]
+
+    def mine(self) -> Block:
+        """Make a block of what waits; what reverts is in it too, and does nothing."""
+        number = len(self.blocks)
+        time = max(self.clock(), self.blocks[-1].time if self.blocks else 0)
+        self.blocks.append(Block(number, f"0x{self.chain_id:032x}{number:032x}", time))
+        waiting, self.waiting = self.waiting, []
+        for sender, name, data in waiting:
+            try:
+                self.execute(sender, name, *decode_call(name, data))
+            except RevertError:
+                continue
+        return self.head
+
+    def execute(self, sender: str, name: str, function: str, args: Sequence[Any]) -> list[Logged]:
+        """Run a transaction in the newest block, and return what it logged."""
+        before = len(self.logs)
+        self.counted += 1
+        getattr(self.contracts[name], function)(sender.lower(), *args)
+        return self.logs[before:]
+
+    def emit(self, name: str, event: str, **values: Any) -> None:
+        topic, fields = abi(name).events[event]
+        topics = [topic]
+        for field_name, kind, indexed in fields:
+            if indexed:
+                topics.append("0x" + encode([kind], [values[field_name]]).hex())
+        block = self.head
+        made = Event(event, values, block.number, block.hash, f"0x{self.counted:064x}", len(self.logs))
+        self.logs.append(Logged(name, tuple(topics), made))
+
+    def events(
+        self, name: str, topics: Sequence[str | list[str] | None], from_block: int, to_block: int | None
+    ) -> Iterator[Event]:
+        """Yield events as eth_getLogs finds them."""
+        last = self.head.number if to_block is None else to_block
+        # A copy: an answer doesn't grow while it is read.
+        for log in list(self.logs):
+            if log.contract == name and from_block <= log.event.block <= last and _match(log.topics, topics):
+                yield log.event
+
+
+def _match(found: Sequence[str], wanted: Sequence[str | list[str] | None]) -> bool:
+    if len(wanted) > len(found):
+        return False
+    return all(
+        one is None or have == one or (isinstance(one, list) and have in one)
+        for have, one in zip(found, wanted, strict=False)
+    )
+
+
+class TwinSender:
+    """Sends one account's transactions to a twin."""
+
+    def __init__(self, chain: Chain, account: Account, addresses: Mapping[str, str]) -> None:
+        self.account = account
+        self.address = account.address
+        self._chain = chain
+        self._names = {where: name for name, where in addresses.items()}
+
+    def send(self, to: str | None, data: str, *, what: str, signed: Signed | None = None) -> Receipt:
+        """Mine a transaction in a block of its own."""
+        name = self._names[str(to)]
+        function, args = decode_call(name, data)
+        block = self._chain.mine()
+        if signed is not None:
+            signed(f"0x{self._chain.counted + 1:064x}", "0x")
+        try:
+            logs = self._chain.execute(self.address, name, function, args)
+        except RevertError as exc:
+            raise TransactionError(f"{what}: the chain refuses: {exc}", reason=str(exc)) from exc
+        return Receipt(f"0x{self._chain.counted:064x}", block.number, 0, None, tuple(_raw(log) for log in logs))
+
+    def submit(self, to: str, data: str) -> None:
+        """Let the node see a transaction that nobody mines yet."""
+        self._chain.waiting.append((self.address, self._names[to], data))
+
+
+def _raw(log: Logged) -> dict[str, Any]:
+    """Return a log as a node's receipt has it."""
+    _, fields = abi(log.contract).events[log.event.name]
+    rest = [(kind, log.event.values[name]) for name, kind, indexed in fields if not indexed]
+    data = encode([kind for kind, _ in rest], [value for _, value in rest])
+    return {"topics": list(log.topics), "data": "0x" + data.hex()}
+
+
+# Contracts of the mainchain
+
+
+@dataclass
+class PolicyState:
+    """contracts/types/PolicyState.sol, and in which blocks it changed."""
+
+    starts_at: int = 0
+    expires_at: int = 0
+    granted_in: int = 1 << 62
+    revoked_at: int = 0
+    revoked_in: int = 1 << 62
+
+
+class PolicyRegistry:
+    """contracts/mainchain/PolicyRegistry.sol."""
+
+    def __init__(self, chain: Chain, where: str = MAIN["PolicyRegistry"]) -> None:
+        self._chain = chain
+        self._policies: dict[str, PolicyState] = {}
+        # EIP-712: EIP712Domain(name, version, chainId, verifyingContract).
+        types = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+        fields = [keccak(text=types), keccak(text="PanaChain PolicyRegistry"), keccak(text="1")]
+        fields += [chain.chain_id, where]
+        self._domain = keccak(encode(["bytes32"] * 3 + ["uint256", "address"], fields))
+        self._grant_type = keccak(
+            text="Grant(address owner,uint256 window,bytes32 terms,bytes32 announcement,uint256 disclosure)"
+        )
+        self._revoke_type = keccak(text="Revoke(address owner)")
+
+    def grantBySignature(self, _: str, policy: tuple[Any, ...], signature: bytes) -> None:
+        types = ["bytes32", "address", "uint256", "bytes32", "bytes32", "uint256"]
+        self._check_signed(policy[0], keccak(encode(types, [self._grant_type, *policy])), signature)
+        self._grant(*policy)
+
+    def revokeBySignature(self, _: str, owner: str, signature: bytes) -> None:
+        self._check_signed(owner, keccak(encode(["bytes32", "address"], [self._revoke_type, owner])), signature)
+        self._revoke(owner)
+
+    def revoke(self, sender: str) -> None:
+        self._revoke(sender)
+
+    def statusOf(self, policy_id: str, *, at: int | None) -> int:
+        """Return the status in a block, or in the one that would be mined now."""
+        state = self._policies.get(policy_id.lower(), PolicyState())
+        if at is None:
+            waits = any(
+                name == "PolicyRegistry" and self._revokes(data, policy_id.lower())
+                for _, name, data in self._chain.waiting
+            )
+            if waits:
+                return PolicyStatus.REVOKED.value
+            at = self._chain.head.number
+        return self._status(state, self._chain.blocks[at]).value
+
+    def allowedAt(self, policy_id: str, time: int, *, at: int | None) -> bool:
+        state = self._policies.get(policy_id.lower(), PolicyState())
+        return state.starts_at <= time < state.expires_at and (not state.revoked_at or time <= state.revoked_at)
+
+    def _status(self, state: PolicyState, block: Block) -> PolicyStatus:
+        if state.revoked_in <= block.number:
+            return PolicyStatus.REVOKED
+        if state.granted_in > block.number:
+            return PolicyStatus.UNKNOWN
+        if block.time < state.starts_at:
+            return PolicyStatus.NOT_YET
+        return PolicyStatus.ACTIVE if block.time < state.expires_at else PolicyStatus.EXPIRED
+
+    def _revokes(self, data: str, owner: str) -> bool:
+        function, args = decode_call("PolicyRegistry", data)
+        return function == "revokeBySignature" and args[0].lower() == owner
+
+    def _check_signed(self, owner: str, struct: bytes, signature: bytes) -> None:
+        full = signature
+        if len(signature) == 64:
+            # ERC-2098: the parity stands in the highest bit of s.
+            full = signature[:32] + bytes([signature[32] & 0x7F]) + signature[33:] + bytes([27 + (signature[32] >> 7)])
+        signer = recover_digest(keccak(b"\x19\x01" + self._domain + struct), full)
+        need(signer is not None and signer.lower() == owner.lower(), "PolicyInvalidSignature")
+
+    def _grant(self, owner: str, window: int, terms: bytes, announcement: bytes, disclosure: int) -> None:
+        state = self._policies.setdefault(owner.lower(), PolicyState())
+        now = self._chain.head
+        need(not state.revoked_at, "PolicyAlreadyRevoked")
+        need(not state.expires_at, "PolicyAlreadyGranted")
+        need(window >> 152 == 0, "PolicyMalformedWindow")
+        starts_at, expires_at, deadline = (window >> shift & (1 << 48) - 1 for shift in (0, 48, 96))
+        need(deadline >= now.time, "PolicyDeadlineOver")
+        need(starts_at < expires_at and expires_at > now.time, "PolicyInvalidWindow")
+        need(any(terms), "PolicyWithoutTerms")
+        state.starts_at, state.expires_at, state.granted_in = starts_at, expires_at, now.number
+        log = {"policyId": owner, "window": window, "terms": terms, "announcement": announcement}
+        self._chain.emit("PolicyRegistry", "PolicyGranted", **log)
+        if disclosure:
+            self._chain.emit("PolicyRegistry", "PolicyDisclosed", policyId=owner, disclosure=disclosure)
+
+    def _revoke(self, owner: str) -> None:
+        state = self._policies.setdefault(owner.lower(), PolicyState())
+        need(not state.revoked_at, "PolicyAlreadyRevoked")
+        state.revoked_at, state.revoked_in = self._chain.head.time, self._chain.head.number
+        self._chain.emit("PolicyRegistry", "PolicyRevoked", policyId=owner)
+
+
+class ActorRegistry:
+    """contracts/mainchain/ActorRegistry.sol."""
+
+    def __init__(self, chain: Chain, registrar: str) -> None:
+        self._chain = chain
+        self._registrar = registrar.lower()
+        self._actors: dict[str, list[int]] = {}
+
+    def register(self, sender: str, account: str, role: int, *values: Any) -> None:
+        receiving, verifying, endpoint, organisation = values
+        need(sender == self._registrar, "AccessManagedUnauthorized")
+        need(account not in self._actors, "ActorAlreadyRegistered")
+        need(len(receiving) == len(verifying) == 33, "ActorInvalidKey")
+        self._actors[account] = [role, ACTIVE]
+        names = ("account", "role", "receivingKey", "verifyingKey", "endpoint", "organisation")
+        values = (account, role, receiving, verifying, endpoint, organisation)
+        self._chain.emit("ActorRegistry", "ActorRegistered", **dict(zip(names, values, strict=True)))
+        self._tell(account, True)
+
+    def suspend(self, sender: str, account: str) -> None:
+        need(sender == self._registrar, "AccessManagedUnauthorized")
+        self._change(account, ACTIVE, SUSPENDED, "ActorSuspended")
+
+    def reinstate(self, sender: str, account: str) -> None:
+        need(sender == self._registrar, "AccessManagedUnauthorized")
+        self._change(account, SUSPENDED, ACTIVE, "ActorReinstated")
+
+    def convict(self, proxy: str) -> None:
+        if self._actors[proxy][1] == ACTIVE:
+            self._change(proxy, ACTIVE, SUSPENDED, "ActorSuspended")
+
+    def is_proxy(self, account: str) -> bool:
+        return self._actors.get(account, [0])[0] == PROXY
+
+    def _change(self, account: str, expected: int, following: int, event: str) -> None:
+        need(self._actors.get(account, [0, UNKNOWN])[1] == expected, "ActorUnexpectedStatus")
+        self._actors[account][1] = following
+        self._chain.emit("ActorRegistry", event, account=account)
+        self._tell(account, following == ACTIVE)
+
+    def _tell(self, account: str, admitted: bool) -> None:
+        if self._actors[account][0] == HOSPITAL:
+            self._chain.contracts["RecordLedger"].set_admitted(account, admitted)
+
+
+class RecordLedger:
+    """contracts/mainchain/RecordLedger.sol."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._ledgers: dict[str, tuple[bool, int, bytes]] = {}
+
+    def store(self, sender: str, manifest: bytes, count: int) -> None:
+        admitted, sequence, previous = self._ledgers.get(sender, (False, 0, bytes(32)))
+        need(admitted, "LedgerNotActiveHospital")
+        need(any(manifest) and count > 0, "LedgerEmptyBatch")
+        head = keccak(encode(["bytes32", "bytes32", "uint32"], [previous, manifest, count]))
+        self._ledgers[sender] = True, sequence + 1, head
+        log = {"hospital": sender, "sequence": sequence + 1, "manifest": manifest, "count": count, "previous": previous}
+        self._chain.emit("RecordLedger", "RecordsStored", **log)
+
+    def set_admitted(self, hospital: str, admitted: bool) -> None:
+        first = keccak(
+            encode(["uint256", "address", "address"], [self._chain.chain_id, MAIN["RecordLedger"], hospital])
+        )
+        _, sequence, head = self._ledgers.get(hospital, (False, 0, first))
+        self._ledgers[hospital] = admitted, sequence, head
+
+    def ledgerOf(self, hospital: str, *, at: int | None) -> tuple[bool, int, bytes]:
+        return self._ledgers.get(hospital.lower(), (False, 0, bytes(32)))
+
+
+class AccessLog:
+    """contracts/mainchain/AccessLog.sol, as far as late service goes."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._used: set[bytes] = set()
+        types = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+        fields = [keccak(text=types), keccak(text="PanaChain AccessLog"), keccak(text="1")]
+        where = [chain.chain_id, MAIN["AccessLog"]]
+        self._domain = keccak(encode(["bytes32"] * 3 + ["uint256", "address"], [*fields, *where]))
+
+    def proveLateService(self, _: str, proxy: str, receipt: tuple[Any, ...], signature: bytes) -> None:
+        sequence, _previous, kind, policy_id, time, *_rest = receipt
+        struct = (
+            "Receipt(uint64 sequence,bytes32 previous,uint8 kind,address policyId,uint48 blockTime,uint64 blockNumber,"
+            "uint32 count,bytes32 detail)"
+        )
+        types = ["uint64", "bytes32", "uint8", "address", "uint48", "uint64", "uint32", "bytes32"]
+        head = keccak(encode(["bytes32", *types], [keccak(text=struct), *receipt]))
+        signed = [keccak(text="LogHead(uint64 sequence,bytes32 head)"), sequence, head]
+        digest = keccak(b"\x19\x01" + self._domain + keccak(encode(["bytes32", "uint64", "bytes32"], signed)))
+        registry: ActorRegistry = self._chain.contracts["ActorRegistry"]
+        need(registry.is_proxy(proxy), "LogNotProxy")
+        signer = recover_digest(digest, signature)
+        need(signer is not None and signer.lower() == proxy, "LogInvalidSignature")
+        policies: PolicyRegistry = self._chain.contracts["PolicyRegistry"]
+        need(kind == 2 and not policies.allowedAt(policy_id, time, at=None), "LogNotLate")
+        need(head not in self._used, "LogEvidenceUsed")
+        self._used.add(head)
+        log = {"proxy": proxy, "policyId": policy_id, "sequence": sequence, "head": head}
+        self._chain.emit("AccessLog", "LateServiceProven", **log)
+        registry.convict(proxy)
+
+
+# Contracts of the sidechain
+
+
+class IdentityRegistry:
+    """contracts/sidechain/IdentityRegistry.sol, without guardians."""
+
+    def __init__(self, chain: Chain, registrar: str) -> None:
+        self._chain = chain
+        self._registrar = registrar.lower()
+        self.people: dict[str, list[Any]] = {}
+        """Role, status and organisation."""
+        self._pairings: dict[tuple[str, str], bytes] = {}
+
+    def register(self, sender: str, account: str, role: int, _lookup: bytes, *values: Any) -> None:
+        receiving, verifying, organisation, personal = values
+        need(sender == self._registrar, "AccessManagedUnauthorized")
+        need(account not in self.people, "IdentityAlreadyRegistered")
+        need(len(receiving) == len(verifying) == 33, "IdentityInvalidKey")
+        self.people[account] = [role, ACTIVE, organisation]
+        names = ("account", "role", "organisation", "receivingKey", "verifyingKey", "personal")
+        log = dict(zip(names, (account, role, organisation, receiving, verifying, personal), strict=True))
+        self._chain.emit("IdentityRegistry", "IdentityRegistered", **log)
+
+    def suspend(self, sender: str, account: str) -> None:
+        need(sender == self._registrar, "AccessManagedUnauthorized")
+        self._change(account, ACTIVE, SUSPENDED, "IdentitySuspended")
+
+    def reinstate(self, sender: str, account: str) -> None:
+        need(sender == self._registrar, "AccessManagedUnauthorized")
+        self._change(account, SUSPENDED, ACTIVE, "IdentityReinstated")
+
+    def pair(self, sender: str, hospital: str, pairing: bytes) -> None:
+        need(self.is_active(sender, PATIENT), "IdentityNotActivePatient")
+        need(any(pairing) and hospital != NOBODY, "IdentityNotPaired")
+        self._pairings[sender, hospital] = pairing
+        self._chain.emit("IdentityRegistry", "HospitalPaired", patient=sender, hospital=hospital, pairing=pairing)
+
+    def unpair(self, sender: str, hospital: str) -> None:
+        need((sender, hospital) in self._pairings, "IdentityNotPaired")
+        del self._pairings[sender, hospital]
+        self._chain.emit("IdentityRegistry", "HospitalUnpaired", patient=sender, hospital=hospital)
+
+    def pairingOf(self, patient: str, hospital: str, *, at: int | None) -> bytes:
+        return self._pairings.get((patient.lower(), hospital.lower()), bytes(32))
+
+    def is_active(self, account: str, role: int) -> bool:
+        return self.people.get(account, [0, UNKNOWN])[:2] == [role, ACTIVE]
+
+    def _change(self, account: str, expected: int, following: int, event: str) -> None:
+        need(self.people.get(account, [0, UNKNOWN])[1] == expected, "IdentityUnexpectedStatus")
+        self.people[account][1] = following
+        self._chain.emit("IdentityRegistry", event, account=account)
+
+
+class CareGroups:
+    """contracts/sidechain/CareGroups.sol."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._groups: dict[str, list[Any]] = {}
+        """Manager, closed, organisation."""
+        self._keys: dict[tuple[str, str], bytes] = {}
+
+    @property
+    def _identities(self) -> IdentityRegistry:
+        found: IdentityRegistry = self._chain.contracts["IdentityRegistry"]
+        return found
+
+    def create(self, sender: str, receiving: bytes) -> None:
+        need(self._identities.is_active(sender, PRACTITIONER), "GroupNotActivePractitioner")
+        need(len(receiving) == 33, "GroupInvalidKey")
+        named = [self._chain.chain_id, SIDE["CareGroups"], sender, receiving]
+        group = "0x" + keccak(encode(["uint256", "address", "address", "bytes"], named))[12:].hex()
+        need(group not in self._groups, "GroupAlreadyCreated")
+        organisation = self._identities.people[sender][2]
+        self._groups[group] = [sender, False, organisation]
+        log = {"group": group, "manager": sender, "organisation": organisation, "receivingKey": receiving}
+        self._chain.emit("CareGroups", "GroupCreated", **log)
+
+    def handOver(self, sender: str, group: str, manager: str) -> None:
+        self._check_manager(sender, group)
+        need(self._identities.is_active(manager, PRACTITIONER), "GroupNotActivePractitioner")
+        self._groups[group][0] = manager
+        self._chain.emit("CareGroups", "GroupHandedOver", group=group, manager=manager)
+
+    def close(self, sender: str, group: str) -> None:
+        self._check_manager(sender, group)
+        self._groups[group][1] = True
+        self._chain.emit("CareGroups", "GroupClosed", group=group)
+
+    def addMember(self, sender: str, group: str, member: str, sealed: bytes) -> None:
+        self._check_manager(sender, group)
+        need(self._identities.is_active(member, PRACTITIONER), "GroupNotActivePractitioner")
+        need(any(sealed), "GroupWithoutSealedKey")
+        self._keys[group, member] = sealed
+        self._chain.emit("CareGroups", "MemberAdded", group=group, member=member, sealedKey=sealed)
+
+    def removeMember(self, sender: str, group: str, member: str) -> None:
+        if sender != member:
+            self._check_manager(sender, group)
+        need((group, member) in self._keys, "GroupNotListed")
+        del self._keys[group, member]
+        self._chain.emit("CareGroups", "MemberRemoved", group=group, member=member)
+
+    def isMember(self, group: str, person: str, *, at: int | None) -> bool:
+        group, person = group.lower(), person.lower()
+        listed = (group, person) in self._keys and not self._groups[group][1]
+        return listed and self._identities.is_active(person, PRACTITIONER)
+
+    def groupOf(self, group: str, *, at: int | None) -> tuple[Any, ...]:
+        return tuple(self._groups.get(group.lower(), (NOBODY, False, NOBODY)))
+
+    def sealedKeyOf(self, group: str, member: str, *, at: int | None) -> bytes:
+        return self._keys.get((group.lower(), member.lower()), bytes(32))
+
+    def _check_manager(self, sender: str, group: str) -> None:
+        manager, closed, _ = self._groups.get(group, (NOBODY, False, NOBODY))
+        need(manager == sender, "GroupNotManager")
+        need(not closed, "GroupAlreadyClosed")
+        need(self._identities.is_active(sender, PRACTITIONER), "GroupNotActivePractitioner")
+
+
+class AccessRequests:
+    """contracts/sidechain/AccessRequests.sol."""
+
+    STATES = ("none", "open", "approved", "denied", "withdrawn", "expired")
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._requests: list[list[Any]] = []
+        """Requester, patient, end and state."""
+
+    def request(self, sender: str, patient: str, details: bytes, expires_at: int) -> None:
+        identities: IdentityRegistry = self._chain.contracts["IdentityRegistry"]
+        need(identities.is_active(sender, PRACTITIONER), "RequestNotActivePractitioner")
+        need(identities.is_active(patient, PATIENT), "RequestUnknownPatient")
+        need(any(details) and expires_at > self._chain.head.time, "RequestInvalid")
+        self._requests.append([sender, patient, expires_at, "open"])
+        names = ("id", "requester", "patient", "details", "expiresAt")
+        log = dict(zip(names, (len(self._requests), sender, patient, details, expires_at), strict=True))
+        self._chain.emit("AccessRequests", "AccessRequested", **log)
+
+    def approve(self, sender: str, number: int, outcome: bytes) -> None:
+        self._close(sender, number, 1, "approved")
+        self._chain.emit("AccessRequests", "AccessApproved", id=number, outcome=outcome)
+
+    def deny(self, sender: str, number: int) -> None:
+        self._close(sender, number, 1, "denied")
+        self._chain.emit("AccessRequests", "AccessDenied", id=number)
+
+    def withdraw(self, sender: str, number: int) -> None:
+        self._close(sender, number, 0, "withdrawn")
+        self._chain.emit("AccessRequests", "AccessWithdrawn", id=number)
+
+    def stateOf(self, number: int, *, at: int | None) -> int:
+        _, _, expires_at, state = self._requests[number - 1]
+        over = state == "open" and self._chain.head.time >= expires_at
+        return self.STATES.index("expired" if over else state)
+
+    def _close(self, sender: str, number: int, side: int, following: str) -> None:
+        need(0 < number <= len(self._requests), "RequestNotYours")
+        need(self._requests[number - 1][side] == sender, "RequestNotYours")
+        need(self.STATES[self.stateOf(number, at=None)] == "open", "RequestNotOpen")
+        self._requests[number - 1][3] = following
+
+
+# The adapters over them
+
+
+class TwinMainchain(Mainchain):
+    """The mainchain's real adapter over the twin's contracts."""
+
+    def __init__(
+        self, chain_id: int, clock: Callable[[], int], registrar: str, addresses: Mapping[str, str] = MAIN
+    ) -> None:
+        super().__init__(None, addresses, chain_id)  # type: ignore[arg-type]
+        self.chain = Chain(chain_id, clock)
+        self.chain.contracts = {
+            "ActorRegistry": ActorRegistry(self.chain, registrar),
+            "RecordLedger": RecordLedger(self.chain),
+            "PolicyRegistry": PolicyRegistry(self.chain, addresses["PolicyRegistry"]),
+            "AccessLog": AccessLog(self.chain),
+        }
+
+    def sender(self, account: Account, *, lock_folder: Path) -> TwinSender:  # type: ignore[override]
+        return TwinSender(self.chain, account, self.addresses)
+
+    def _read(self, name: str, function: str, *args: Any, at: str = "latest") -> Any:
+        number = {"latest": self.chain.head.number, "pending": None}.get(at, int(at, 16) if at[:2] == "0x" else 0)
+        return getattr(self.chain.contracts[name], function)(*args, at=number)
+
+    def _read_many(self, name: str, function: str, many: Sequence[tuple[Any, ...]], *, at: str) -> list[Any]:
+        return [self._read(name, function, *args, at=at) for args in many]
+
+    def _events(
+        self,
+        name: str,
+        topics: Sequence[str | list[str] | None] = (),
+        from_block: int | None = None,
+        to_block: int | None = None,
+    ) -> Iterator[Event]:
+        return self.chain.events(name, topics, from_block or 0, to_block)
+
+    def _block(self, tag: str) -> Block:
+        return self.chain.head if tag == "latest" else self.chain.blocks[int(tag, 16)]
+
+
+class TwinSidechain(Sidechain):
+    """The sidechain's real adapter over the twin's contracts."""
+
+    def __init__(self, chain_id: int, clock: Callable[[], int], registrar: str) -> None:
+        super().__init__(None, SIDE, chain_id)  # type: ignore[arg-type]
+        self.chain = Chain(chain_id, clock)
+        made = (IdentityRegistry(self.chain, registrar), AccessRequests(self.chain), CareGroups(self.chain))
+        self.chain.contracts |= dict(zip(SIDE, made, strict=True))
+
+    def sender(self, account: Account, *, lock_folder: Path) -> TwinSender:  # type: ignore[override]
+        return TwinSender(self.chain, account, self.addresses)
+
+    def reinstate(self, sender: TwinSender, account: Address) -> None:
+        """Take a suspension back, which the adapter has no call for."""
+        self.chain.execute(sender.address, "IdentityRegistry", "reinstate", [account.lower()])
+
+    def _read(self, name: str, function: str, *args: Any) -> Any:
+        return getattr(self.chain.contracts[name], function)(*args, at=self.chain.head.number)
+
+    def _read_many(self, name: str, function: str, many: Sequence[tuple[Any, ...]]) -> list[Any]:
+        return [self._read(name, function, *args) for args in many]
+
+    def _events(self, name: str, topics: Sequence[str | list[str] | None] = ()) -> Iterator[Event]:
+        return self.chain.events(name, topics, 0, None)

@@ -1,0 +1,160 @@
+"""A reader who keeps all that he ever saw, and asks every proxy for everything, whatever the rules say.
+
+He doesn't use the SDK's `open`: he finds headers with every locator key he ever learnt, keeps headers, wraps, cfrags
+and the secrets of his groups, and combines what honest proxies gave him once with what dishonest ones give him now.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from panachain.chain.evm import Account
+from panachain.chain.typed import proxy_domain, sign_request
+from panachain.consent.terms import open_terms
+from panachain.crypto import keys, umbral
+from panachain.errors import BlockNotFoundError, IntegrityError
+from panachain.model.actors import PolicyId
+from panachain.model.policy import ProxyRef, Terms
+from panachain.model.proxy_requests import ReencryptRequest
+from panachain.proxy import messages
+from panachain.records import header
+from panachain.records.locate import HospitalHeads, content_of, open_manifests
+from panachain.records.manifest import Manifest
+from panachain.sdk.reader import ReadingSession
+from panachain.storage.blocks import BlobStore
+from panachain.storage.cid import CID, RAW
+from tests.twin.world import World, seed_of
+
+Place = tuple[PolicyId, int, str]
+"""Policy, lane of its terms, and envelope."""
+
+
+@dataclass
+class Seen:
+    """A wrap that he found once, with what leads from its key to the content."""
+
+    wrap: bytes
+    header: header.Header
+
+
+class Thief:
+    """What one reader has kept."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self._world = world
+        self._session: ReadingSession = world.sessions[name]
+        self._account = Account(seed_of(name).account_key())
+        self._secrets: dict[bytes, umbral.SecretKey] = {}
+        self._terms: dict[PolicyId, tuple[Terms, umbral.SecretKey]] = {}
+        self.seen: dict[Place, Seen] = {}
+        self._cfrags: dict[Place, dict[str, bytes]] = {}
+        self.content: dict[str, bytes] = {}
+        """What he could open, by the content's CID."""
+        self.learn()
+
+    def learn(self) -> None:
+        """Keep the receiving keys that he holds now: his own, and those of his groups."""
+        self._secrets |= {reader.secret.public: reader.secret for reader in self._session._readers()}
+
+    def steal(self) -> set[bytes]:
+        """Try everything, and return the contents that he could open, now or before."""
+        self._read_terms()
+        for policy_id, (terms, secret) in self._terms.items():
+            for number, lane in enumerate(terms.lanes):
+                self._look(policy_id, number, lane.locator_key)
+                for proxy in terms.proxies:
+                    self._ask(terms, number, proxy)
+                self._open(terms, number, secret)
+        return set(self.content.values())
+
+    def _read_terms(self) -> None:
+        store = self._world.network.store
+        for event in self._world.network.mainchain.policy_events(kind="PolicyGranted"):
+            for secret in self._secrets.values() if event.policy_id not in self._terms else ():
+                try:
+                    terms, _, _ = open_terms(store.get_block(CID(RAW, event.terms)), secret)
+                except IntegrityError:
+                    continue
+                self._terms[event.policy_id] = terms, secret
+
+    def _look(self, policy_id: PolicyId, number: int, locator_key: bytes) -> None:
+        store = self._world.network.store
+        for heads in self._world.network.hospital_heads():
+            for found in headers(store, heads, open_manifests(store, heads), locator_key):
+                try:
+                    envelope = store.get_block(CID.parse(found.info.envelope_cid))
+                except BlockNotFoundError:
+                    continue
+                place = policy_id, number, found.info.envelope_cid
+                self.seen.setdefault(place, Seen(header.wrap_at(envelope, found.wrap_index), found))
+
+    def _places(self, terms: Terms, number: int) -> list[Place]:
+        return sorted(place for place in self.seen if place[:2] == (terms.policy_id, number))
+
+    def _ask(self, terms: Terms, number: int, proxy: ProxyRef) -> None:
+        places = [p for p in self._places(terms, number) if proxy.address not in self._cfrags.get(p, {})]
+        twin = next(one for one in self._world.proxies if one.address == proxy.address)
+        if not places or not twin.up:
+            return
+        mainchain = self._world.network.mainchain
+        capsules = [umbral.capsule_of(self.seen[place].wrap) for place in places]
+        request = ReencryptRequest(
+            proxy=proxy.address,
+            policy_id=terms.policy_id,
+            grantee=terms.grantee,
+            requester=self._account.address,
+            purpose=terms.purposes[0],
+            lane=number,
+            capsules=tuple(capsules),
+            expires_at=self._world.now + 30,
+            nonce=os.urandom(16),
+        )
+        domain = proxy_domain(mainchain.chain_id, mainchain.addresses["PolicyRegistry"])
+        fields = messages.reencrypt_fields(sign_request(self._account, domain, request))
+        status, body = twin.answer("/v1/reencrypt", messages.canonical(fields))
+        if status != 200:
+            return
+        answer = messages.parse_answer(messages.parse_json(body), count=len(capsules))
+        for place, cfrag in zip(places, answer.cfrags, strict=True):
+            self._cfrags.setdefault(place, {})[proxy.address] = cfrag
+
+    def _open(self, terms: Terms, number: int, secret: umbral.SecretKey) -> None:
+        lane = terms.lanes[number]
+        for place in self._places(terms, number):
+            kept, found = list(self._cfrags.get(place, {}).values()), self.seen[place].header
+            if len(kept) < terms.threshold or found.info.content_cid in self.content:
+                continue
+            key = umbral.unwrap_reencrypted(
+                secret,
+                self.seen[place].wrap,
+                kept[: terms.threshold],
+                verifying=terms.verifying_key,
+                delegating=lane.delegating_key,
+                threshold=terms.threshold,
+            )
+            self.content[found.info.content_cid] = content_of(self._world.network.store, found, key).read()
+
+
+def headers(
+    store: BlobStore, heads: HospitalHeads, manifests: Sequence[Manifest], locator_key: bytes
+) -> Iterator[header.Header]:
+    """Yield the headers that a lane's locator key finds and the store still has; those that are gone don't matter."""
+    own_key = keys.hospital_key(locator_key, heads.hospital)
+    counter = 0
+    for manifest in manifests:
+        while (cid := manifest.lookup(keys.brief_id(own_key, counter))) is not None:
+            counter += 1
+            try:
+                block = store.get_block(cid)
+            except BlockNotFoundError:
+                continue
+            yield header.open_header(
+                block,
+                cid=cid,
+                hospital=heads.hospital,
+                locator_key=own_key,
+                brief_id=keys.brief_id(own_key, counter - 1),
+                verifying_key=heads.verifying_key,
+            )

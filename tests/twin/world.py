@@ -1,0 +1,379 @@
+"""A whole network in one process: real actors, cryptography and proxies with their databases, twins of the chains.
+
+Requests to proxies go through the real client (httpx, threads, the race) to the real ProxyService; only the socket
+between them is replaced. Time is the test's: the blocks' and the proxies' and the actors' clocks say the same.
+Key stores aren't used, because scrypt would take longer than all the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import httpx
+
+from panachain.chain.abi import contract
+from panachain.chain.evm import Account
+from panachain.chain.typed import proxy_domain
+from panachain.config import Config
+from panachain.crypto.keys import Seed, address_of
+from panachain.crypto.umbral import SecretKey
+from panachain.errors import PanaChainError
+from panachain.model.actors import Actor, Address, PolicyId, Role, Status
+from panachain.model.policy import OnChainPolicy, PolicyStatus
+from panachain.model.scope import Scope
+from panachain.proxy import client, messages
+from panachain.records import lanes
+from panachain.sdk import base, hospital, practitioner, proxies
+from panachain.sdk.base import Registrar
+from panachain.sdk.hospital import Hospital
+from panachain.sdk.network import Network
+from panachain.sdk.patient import Patient
+from panachain.sdk.practitioner import Practitioner
+from panachain.sdk.profiles import Profile
+from panachain.sdk.relay import LocalRelay
+from panachain.sdk.researcher import Researcher
+from panachain.service import problems
+from panachain.service.proxy_service import ProxyService
+from panachain.service.proxy_store import ProxyStore
+from panachain.service.run import Chains
+from tests.twin.chains import TwinMainchain, TwinSidechain
+from tests.unit.storage.memory_store import MemoryStore
+
+START = 1_800_000_000
+"""Unix seconds at which a world begins."""
+FIRST_YEAR = 2024
+"""First year with a lane of its own: 130 years of them would take most of the time."""
+PROXIES, THRESHOLD = 3, 2
+_CLASSES: Mapping[str, Any] = {
+    "patient": Patient,
+    "hospital": Hospital,
+    "clinic": Hospital,
+    "clinician": Practitioner,
+    "nurse": Practitioner,
+    "stranger": Practitioner,
+    "researcher": Researcher,
+    "registrar": Registrar,
+}
+
+
+@lru_cache
+def seed_of(name: str) -> Seed:
+    """Return the seed of an actor, the same in every world."""
+    return Seed(hashlib.sha256(name.encode()).digest())
+
+
+_DERIVE = Seed.lane
+
+
+@lru_cache(maxsize=4096)
+def _derived(seed: bytes, scope: Scope, generation: int) -> SecretKey:
+    return _DERIVE(Seed(seed), scope, generation)
+
+
+def _lane(self: Seed, scope: Scope, generation: int) -> SecretKey:
+    """Return a lane's key; the same patient lives in every world, so most of them are known."""
+    return _derived(self.reveal(), scope, generation)
+
+
+@lru_cache
+def actor_of(name: str, role: Role) -> Actor:
+    """Return an actor's public side, without an organisation."""
+    seed = seed_of(name)
+    address = address_of(seed.account_key())
+    return Actor(address, role, Status.UNKNOWN, seed.receiving().public, seed.signer().public)
+
+
+class Clock:
+    """Stands for the module `time` where actors ask what time it is."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def time(self) -> float:
+        return float(self.now)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
+class TwinNetwork(Network):
+    """What actors see of the world."""
+
+    def __init__(self, home: Path, clock: Callable[[], int]) -> None:
+        registrar = actor_of("registrar", Role.REGISTRAR).address
+        self.home = home
+        self.config = Config.load({"home": str(home)}, {})
+        self.mainchain = TwinMainchain(31_337, clock, registrar)
+        self.sidechain = TwinSidechain(31_338, clock, registrar)
+        self.store = MemoryStore()
+        self.threshold = THRESHOLD
+        self.faucet = False
+        self.relays = ()
+        self.proxy_ca = None
+
+    def close(self) -> None:
+        self.store.close()
+
+    def relay(self) -> Any:
+        # It needs no ether here.
+        return LocalRelay(self.mainchain, self.sender(seed_of("relay").account_key()))
+
+
+class Blind:
+    """How a proxy sees the chains that ignores revocations, windows, suspensions and who is a member."""
+
+    def __init__(self, chains: Chains) -> None:
+        self._chains = chains
+
+    def policy(self, policy_id: PolicyId) -> OnChainPolicy:
+        seen = self._chains.policy(policy_id)
+        return replace(seen, status=PolicyStatus.ACTIVE, starts_at=0, expires_at=1 << 47)
+
+    def revocation_in_sight(self, _: PolicyId) -> bool:
+        return False
+
+    def head_time(self) -> int:
+        return self._chains.head_time()
+
+    def identity(self, account: Address) -> Actor | None:
+        found = self._chains.identity(account)
+        return found and replace(found, status=Status.ACTIVE)
+
+    def is_member(self, _group: Address, _person: Address) -> bool:
+        return True
+
+
+class TwinProxy:
+    """One proxy without a socket."""
+
+    def __init__(self, number: int, home: Path, network: TwinNetwork, clock: Clock) -> None:
+        self.name = f"proxy-{number}"
+        self._seed = seed_of(self.name)
+        self.actor = replace(
+            actor_of(self.name, Role.PROXY),
+            endpoint=f"http://{self.name}.test",
+            organisation=actor_of(f"operator-{number}", Role.HOSPITAL).address,
+        )
+        self.address = self.actor.address
+        self.store = ProxyStore(home / f"{self.name}.sqlite", self._seed.store_key(), proxy=self.address)
+        self.up = True
+        self.honest = True
+        self._chains = Chains(network.mainchain, network.sidechain, 0)
+        mainchain = network.mainchain
+        self._make = lambda chain: ProxyService(
+            self._seed,
+            self.store,
+            chain,
+            domain=proxy_domain(mainchain.chain_id, mainchain.addresses["PolicyRegistry"]),
+            log_domain=mainchain.log_domain,
+            clock=clock.time,
+        )
+        self.service = self._make(self._chains)
+
+    def corrupt(self) -> None:
+        """Let it serve from now on whatever the chains say, and delete nothing."""
+        self.honest = False
+        self.service = self._make(Blind(self._chains))
+
+    def answer(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """Return status and body, as service/proxy_app.py does over HTTP."""
+        try:
+            return 200, messages.canonical(self._answer(path, body))
+        except PanaChainError as exc:
+            refused = problems.respond(exc)
+            return refused.status_code, bytes(refused.body)
+
+    def _answer(self, path: str, body: bytes) -> Mapping[str, Any]:
+        service = self.service
+        if path == "/readyz":
+            return service.ready()
+        fields = messages.parse_json(body)
+        if path == "/v1/reencrypt":
+            request = messages.parse_reencrypt(fields)
+            service.authenticate(request)
+            return service.reencrypt(request)
+        if path == "/v1/deposit":
+            return service.deposit(service.open_deposit(messages.parse_sealed(fields)))
+        if path == "/v1/revoke":
+            return service.revoke(messages.parse_revoke(fields))
+        asked = messages.parse_receipts(fields)
+        service.authenticate(asked)
+        return service.receipts(asked)
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._content
+
+
+class World:
+    """Everybody, in one folder that is gone afterwards."""
+
+    def __init__(self, home: Path, names: Sequence[str] = tuple(_CLASSES)) -> None:
+        self.home = home
+        self.clock = Clock()
+        self.network = TwinNetwork(home, lambda: self.clock.now)
+        self.proxies = [TwinProxy(number, home, self.network, self.clock) for number in range(PROXIES)]
+        self._hosts = {f"{proxy.name}.test": proxy for proxy in self.proxies}
+        self._uploads = 0
+        self.sessions: dict[str, Any] = {}
+        for name in names:
+            self.sessions[name] = self._open(name)
+
+    def __getattr__(self, name: str) -> Any:
+        return self.__dict__["sessions"][name]
+
+    def settle(self) -> None:
+        """Wait until every proxy has answered: the client goes on as soon as enough of them have."""
+        for thread in threading.enumerate():
+            if thread.name.startswith("ask "):
+                thread.join(timeout=30)
+
+    def close(self) -> None:
+        self.settle()
+        for proxy in self.proxies:
+            proxy.store.close()
+        self.network.close()
+
+    def admit(self) -> None:
+        """Register everybody, and pair the patient with the hospitals."""
+        registrar: Registrar = self.registrar
+        for proxy in self.proxies:
+            registrar.admit(proxy.actor)
+        for name, session in self.sessions.items():
+            if name != "registrar":
+                organisation = self.hospital.address if isinstance(session, Practitioner) else None
+                registrar.admit(replace(session.profile.actor, organisation=organisation))
+        for name in ("hospital", "clinic"):
+            if name in self.sessions:
+                self.patient.pair(self.sessions[name].address)
+
+    @property
+    def now(self) -> int:
+        return self.clock.now
+
+    def advance(self, seconds: int) -> None:
+        """Let time go by, and both chains notice."""
+        self.clock.now += seconds
+        self.network.mainchain.chain.mine()
+        self.network.sidechain.chain.mine()
+
+    def upload(self, where: str, resources: Sequence[Mapping[str, Any]]) -> None:
+        """Publish some FHIR resources of the patient in one batch, as one Bundle."""
+        self._publish(where, [{"resourceType": "Bundle", "type": "collection", "entry": _entries(resources)}])
+
+    def upload_each(self, where: str, resources: Sequence[Mapping[str, Any]]) -> None:
+        """Publish some FHIR resources of the patient in one batch, each as a source of its own."""
+        self._publish(where, resources)
+
+    def _publish(self, where: str, sources: Sequence[Mapping[str, Any]]) -> None:
+        self._uploads += 1
+        folder = self.home / f"source-{self._uploads}"
+        folder.mkdir()
+        for number, source in enumerate(sources):
+            (folder / f"{number}.json").write_text(json.dumps(source))
+        self.sessions[where].upload([folder], self.patient.address)
+
+    def reinstate(self, name: str) -> None:
+        """Take an actor's suspension back."""
+        address, sender = self.sessions[name].address, self.registrar._sender()
+        if name == "researcher":
+            self.network.mainchain.reinstate_actor(sender, address)
+        else:
+            self.network.sidechain.reinstate(sender, address)
+
+    def submit_revocation(self, policy_id: PolicyId) -> None:
+        """Let the mainchain's node see a revocation of the patient's that nobody mines yet."""
+        mainchain = self.network.mainchain
+        keys = (seed_of("patient").policy_account(index) for index in itertools.count())
+        owner = next(Account(key) for key in keys if address_of(key) == policy_id)
+        data = contract("PolicyRegistry").calldata("revokeBySignature", policy_id, mainchain.sign_revoke(owner))
+        sender = mainchain.sender(Account(seed_of("relay").account_key()), lock_folder=self.home)
+        sender.submit(mainchain.addresses["PolicyRegistry"], data)
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request to a proxy."""
+        proxy = self._hosts[request.url.host]
+        if not proxy.up:
+            raise httpx.ConnectError("refused", request=request)
+        status, body = proxy.answer(request.url.path, request.read())
+        return httpx.Response(status, stream=_Body(body), request=request)
+
+    def _open(self, name: str) -> Any:
+        kind = _CLASSES[name]
+        actor = actor_of(name, kind.role)
+        folder = self.home / "profiles" / name
+        folder.mkdir(parents=True)
+        keys = actor.receiving_key, actor.verifying_key
+        return kind(self.network, Profile(name, kind.role, actor.address, *keys, folder), "")
+
+
+@contextmanager
+def running_world() -> Iterator[World]:
+    """Make a world in which everybody is admitted, and end it."""
+    shm = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="panachain-twin-", dir=shm if os.access(shm, os.W_OK) else None))
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder)
+        stack.enter_context(patch.object(base, "unlock", lambda profile, _: seed_of(profile.name)))
+        stack.enter_context(patch.object(lanes, "FIRST_YEAR", FIRST_YEAR))
+        stack.enter_context(patch.object(Seed, "lane", _lane))
+        # Nothing here has to outlive the process.
+        stack.enter_context(patch.object(os, "fsync", lambda _: None))
+        world = World(folder)
+        stack.callback(world.close)
+        for module in (proxies, hospital, practitioner):
+            stack.enter_context(patch.object(module, "time", world.clock))
+        transport = httpx.HTTPTransport
+        stack.enter_context(patch.object(transport, "__init__", lambda *_, **__: None))
+        stack.enter_context(patch.object(transport, "close", lambda _: None))
+        stack.enter_context(patch.object(transport, "handle_request", lambda _, request: world.answer(request)))
+        # Nobody is slow here, so nobody is waited for.
+        stack.enter_context(patch.object(client, "_GRACE", 5.0))
+        world.admit()
+        yield world
+
+
+def resource(category: str, year: int, number: int) -> dict[str, Any]:
+    """Return a small FHIR resource of a category and year (0 for none), with an ID of its own."""
+    date = f"{year}-03-04" if year else None
+    subject = {"reference": "Patient/1"}
+    coded: dict[str, Any] = {}
+    if category in ("laboratory", "vitals"):
+        name = {"laboratory": "laboratory", "vitals": "vital-signs"}[category]
+        system = "http://terminology.hl7.org/CodeSystem/observation-category"
+        coded = {
+            "resourceType": "Observation",
+            "status": "final",
+            "category": [{"coding": [{"system": system, "code": name}]}],
+            "code": {"text": "x"},
+            "subject": subject,
+            "effectiveDateTime": date,
+        }
+    elif category == "allergies":
+        coded = {"resourceType": "AllergyIntolerance", "patient": subject, "recordedDate": date}
+    else:
+        code = {"coding": [{"system": "http://snomed.info/sct", "code": "370143000"}]}
+        coded = {"resourceType": "Condition", "subject": subject, "recordedDate": date, "code": code}
+    return {key: value for key, value in (coded | {"id": f"n{number}"}).items() if value is not None}
+
+
+def _entries(resources: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{"resource": one} for one in resources]

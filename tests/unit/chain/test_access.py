@@ -1,0 +1,158 @@
+"""Tokens of nodes are what EIP-712 says, and a file that others may read is no secret."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+
+from panachain.chain.access import (
+    LIFE,
+    SCHEME,
+    GateDomain,
+    NodeKey,
+    Token,
+    decode_token,
+    normal_url,
+    read_key,
+    sidechain_rpc,
+)
+from panachain.errors import ConfigurationError, LockedError
+
+KEY = bytes(31) + b"\x07"
+URL = "https://gate.example:8443"
+TYPES = {
+    "Token": [
+        {"name": "gate", "type": "string"},
+        {"name": "node", "type": "address"},
+        {"name": "expiresAt", "type": "uint64"},
+        {"name": "nonce", "type": "bytes16"},
+        {"name": "body", "type": "bytes32"},
+    ]
+}
+
+
+def test_signature_is_that_of_an_independent_eip_712_encoder() -> None:
+    token = NodeKey(KEY).token(GateDomain(URL, 31_338), b"{}", now=1_700_000_000)
+
+    message = {
+        "gate": URL,
+        "node": token.node,
+        "expiresAt": token.expires_at,
+        "nonce": token.nonce,
+        "body": hashlib.sha256(b"{}").digest(),
+    }
+    domain = {"name": "PanaChain Gate", "version": "1", "chainId": 31_338}
+    signed = Account.from_key(KEY).sign_typed_data(domain, TYPES, message)
+    assert bytes(signed.signature) == token.signature
+    assert Account.from_key(KEY).address == token.node
+    assert token.expires_at == 1_700_000_000 + LIFE
+
+
+def test_token_survives_its_header() -> None:
+    token = NodeKey(KEY).token(GateDomain(URL, 1), b"body", now=5)
+    assert decode_token(token.encode()) == token
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "é", "=" * 190, "A" * 189, "A" * 191, base64.urlsafe_b64encode(bytes([2]) + bytes(141)).decode()],
+)
+def test_other_texts_are_no_tokens(text: str) -> None:
+    assert decode_token(text) is None
+
+
+def test_token_counts_for_one_gate_and_one_chain() -> None:
+    token = NodeKey(KEY).token(GateDomain(URL, 1), b"", now=0)
+    assert GateDomain(URL, 1).signer(token) == token.node
+    assert GateDomain(URL, 2).signer(token) != token.node
+    assert GateDomain("https://other.example", 1).signer(token) != token.node
+
+
+@pytest.mark.parametrize("field", ["node", "expires_at", "nonce", "body"])
+def test_every_field_is_signed(field: str) -> None:
+    token = NodeKey(KEY).token(GateDomain(URL, 1), b"", now=0)
+    fields = {name: getattr(token, name) for name in ("node", "expires_at", "nonce", "body", "signature")}
+    fields[field] = {
+        "node": NodeKey(b"\x01" * 32).address,
+        "expires_at": token.expires_at + 1,
+        "nonce": bytes(16),
+        "body": bytes(32),
+    }[field]
+    changed = Token(**fields)
+    assert GateDomain(URL, 1).signer(changed) != changed.node
+
+
+def test_two_tokens_are_never_the_same() -> None:
+    authorise = NodeKey(KEY).authoriser(URL, 1, clock=lambda: 7.0)
+    first, second = authorise(b"")["Authorization"], authorise(b"")["Authorization"]
+    assert first != second
+    assert first.startswith(f"{SCHEME} ")
+
+
+def test_key_is_never_shown() -> None:
+    assert KEY.hex() not in repr(NodeKey(KEY))
+
+
+def test_urls_that_mean_the_same_are_signed_the_same() -> None:
+    assert normal_url("HTTPS://Gate.Example:8443/") == URL
+
+
+class TestSidechainRpc:
+    def describe(self, folder: Path, **more: str) -> dict[str, object]:
+        (folder / "node.key").write_text(KEY.hex() + "\n")
+        (folder / "node.key").chmod(0o600)
+        return {"url": URL, "chainId": 5, **more}
+
+    def test_without_a_key_nothing_is_signed(self, tmp_path: Path) -> None:
+        assert sidechain_rpc(self.describe(tmp_path), tmp_path)._headers(b"") == {"Content-Type": "application/json"}
+
+    def test_node_key_signs_for_the_url_that_is_asked(self, tmp_path: Path) -> None:
+        rpc = sidechain_rpc(self.describe(tmp_path, nodeKeyFile="node.key"), tmp_path, url="http://127.0.0.1:9")
+        token = decode_token(rpc._headers(b"x")["Authorization"].removeprefix(f"{SCHEME} "))
+        assert token is not None
+        assert GateDomain("http://127.0.0.1:9", 5).signer(token) == token.node == NodeKey(KEY).address
+        assert token.body == hashlib.sha256(b"x").digest()
+        assert 0 < token.expires_at - time.time() <= LIFE
+
+    def test_header_file_is_read_for_each_request(self, tmp_path: Path) -> None:
+        rpc = sidechain_rpc(self.describe(tmp_path, headerFile="header"), tmp_path)
+        for value in ("one", "two"):
+            (tmp_path / "header").write_text(f"Authorization: Bearer {value}\n")
+            (tmp_path / "header").chmod(0o600)
+            assert rpc._headers(b"")["Authorization"] == f"Bearer {value}"
+
+    def test_two_ways_contradict(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match="both"):
+            sidechain_rpc(self.describe(tmp_path, nodeKeyFile="node.key", headerFile="h"), tmp_path)
+
+    def test_missing_tls_file_is_named_as_configuration(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match="TLS"):
+            sidechain_rpc(self.describe(tmp_path, caFile="ca.pem"), tmp_path)
+
+
+class TestReadKey:
+    def test_refuses_a_file_that_others_may_read(self, tmp_path: Path) -> None:
+        path = tmp_path / "key"
+        path.write_text(KEY.hex())
+        path.chmod(0o640)
+        with pytest.raises(LockedError, match="permissions 640"):
+            read_key(path)
+
+    @pytest.mark.parametrize("text", ["", "00" * 32, "zz" * 32, "11" * 31, "é"])
+    def test_refuses_what_is_no_key_without_showing_it(self, tmp_path: Path, text: str) -> None:
+        path = tmp_path / "key"
+        path.write_text(text)
+        path.chmod(0o600)
+        with pytest.raises(LockedError) as caught:
+            read_key(path)
+        assert not text or text not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+    def test_missing_file_is_a_typed_error(self, tmp_path: Path) -> None:
+        with pytest.raises(LockedError, match="can't be read"):
+            read_key(tmp_path / "none")

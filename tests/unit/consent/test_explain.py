@@ -1,0 +1,148 @@
+"""What a policy allows in plain words: each promise beside what nobody holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from panachain.consent.explain import PURPOSES, Explanation, explain
+from panachain.consent.grant import scopes_of
+from panachain.errors import UsageError
+from panachain.model.actors import Address, PolicyId
+from panachain.model.policy import Disclosure, GrantedLane, OnChainPolicy, PolicyStatus, ProxyRef, Terms
+from panachain.model.scope import Purpose, Scope
+
+PATIENT, GRANTEE = Address("0x" + "aa" * 20), Address("0x" + "bb" * 20)
+POLICY = PolicyId("0x" + "cc" * 20)
+STATES = ["revoked on chain", "1 of 3 proxies deleted", "final", "lane rotated", "headers re-wrapped"]
+
+
+def terms_of(categories: tuple[str, ...] = ("laboratory",), years: tuple[int, ...] = ()) -> Terms:
+    return Terms(
+        policy_id=POLICY,
+        patient=PATIENT,
+        grantee=GRANTEE,
+        receiving_key=b"\2" * 33,
+        verifying_key=b"\3" * 33,
+        purposes=(Purpose.TREAT, Purpose.HPAYMT),
+        starts_at=1_767_225_600,
+        expires_at=1_798_761_600,
+        threshold=2,
+        proxies=tuple(ProxyRef(Address(f"0x{n:040x}"), f"https://p{n}", b"\2" * 33, b"\2" * 33) for n in (1, 2, 3)),
+        lanes=tuple(GrantedLane(scope, 0, b"\2" * 33, b"k" * 32) for scope in scopes_of(categories, years)),
+        audit_key=b"\2" * 33,
+    )
+
+
+def told(terms: Terms | None = None, status: PolicyStatus = PolicyStatus.ACTIVE, **more: Any) -> Explanation:
+    terms = terms or terms_of()
+    disclosure = more.pop("disclosure", Disclosure())
+    policy = OnChainPolicy(POLICY, status, terms.starts_at, terms.expires_at, b"t" * 32, disclosure)
+    return explain(terms, policy, **more)
+
+
+def test_says_who_what_why_and_when() -> None:
+    text = " ".join(told(terms_of(("laboratory", "vitals"), (0, 2019, 2020, 2023))).allows)
+    assert f"{PATIENT} lets {GRANTEE} read: laboratory, vitals (2019 to 2020, 2023, undated)." in text
+    assert "treatment (TREAT) or payment for care (HPAYMT)" in text
+    assert "from 2026-01-01 00:00:00 UTC until 2027-01-01 00:00:00 UTC" in text
+    assert "publish later" in text
+
+
+def test_names_are_handles_where_they_are_known() -> None:
+    assert told(grantee="pra-lee", patient="pat-ada").allows[0].startswith("pat-ada lets pra-lee read")
+
+
+def test_a_group_is_everybody_who_is_a_member_when_he_opens() -> None:
+    told_of = told(is_group=True, grantee="gro-ward")
+    assert "everybody who is a member of the group gro-ward when he opens" in told_of.allows[0]
+    assert any("is a member" in sentence for sentence in told_of.proxies)
+    assert any("former member" in sentence for sentence in told_of.nobody)
+    assert not any("member" in sentence for sentence in told().text().splitlines())
+
+
+def test_all_leaves_the_restricted_categories_out() -> None:
+    assert "read: everything but mental-health, substance-use, sexual-health." in told(terms_of(("all",))).allows[0]
+    both = told(terms_of(("all", "laboratory", "mental-health"))).allows[0]
+    assert "read: everything but substance-use, sexual-health." in both
+    whole = told(terms_of(("all", "mental-health", "substance-use", "sexual-health"))).allows[0]
+    assert "read: everything." in whole
+
+
+def test_years_of_a_restricted_category_beside_all_are_named() -> None:
+    terms = terms_of(("all",))
+    more = GrantedLane(Scope.parse("mental-health/2020"), 0, b"\2" * 33, b"k" * 32)
+    text = told(replace(terms, lanes=(*terms.lanes, more))).allows[0]
+    assert text.endswith("sexual-health; of mental-health what is of 2020.")
+
+
+def test_emergency_names_what_it_holds() -> None:
+    assert "allergies, medications, immunizations" in told(terms_of(("emergency",))).allows[0]
+
+
+def test_the_threshold_is_said_in_numbers() -> None:
+    found = told()
+    assert found.mathematics[0].startswith("Fewer than 2 of the 3 proxies open nothing")
+    assert any("2 deletion receipts" in sentence for sentence in found.proxies)
+    assert any("If 2 proxies break the rules" in sentence for sentence in found.nobody)
+
+
+def test_an_open_policy_shows_what_it_shows() -> None:
+    assert any("patient made it open" in sentence for sentence in told(disclosure=Disclosure(purposes=1)).mathematics)
+    assert any("but not who" in sentence for sentence in told().mathematics)
+
+
+@pytest.mark.parametrize("status", list(PolicyStatus))
+@pytest.mark.parametrize("is_group", [False, True])
+def test_it_is_short_and_always_says_what_nobody_holds(status: PolicyStatus, is_group: bool) -> None:
+    text = told(status=status, is_group=is_group).text()
+    assert len(text.splitlines()) < 25
+    assert "can't be called back" in text
+    assert "stated, not proven" in text
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_each_step_of_a_revocation_says_what_it_stops(state: str) -> None:
+    found = told(status=PolicyStatus.REVOKED, revocation=state)
+    assert len(found.revocation) == 2
+    assert len(found.text().splitlines()) < 25
+
+
+def test_steps_say_what_they_leave_open() -> None:
+    left = {state: " ".join(told(status=PolicyStatus.REVOKED, revocation=state).revocation) for state in STATES}
+    assert "once 2 of the 3" in left["revoked on chain"]
+    assert "1 of 3 proxies signed" in left["1 of 3 proxies deleted"]
+    assert "unless one lied" in left["final"]
+    assert "Older records are still" in left["lane rotated"]
+    assert "kept copies" in left["headers re-wrapped"]
+
+
+def test_a_revoked_policy_stands_at_least_at_the_first_step() -> None:
+    assert told(status=PolicyStatus.REVOKED).revocation == told(revocation=STATES[0]).revocation
+    assert told().revocation == ()
+
+
+@pytest.mark.parametrize("state", ["done", "x of y proxies deleted", "1 of 3 proxies deleted and more"])
+def test_unknown_states_are_refused(state: str) -> None:
+    with pytest.raises(UsageError):
+        told(revocation=state)
+
+
+def test_json_has_the_schema_and_every_part() -> None:
+    fields = json.loads(json.dumps(told().to_json()))
+    assert fields["schema"] == "panachain/explanation/1"
+    assert fields.keys() == {
+        *("schema", "policy_id", "status", "allows", "mathematics", "proxies", "nobody", "revocation")
+    }
+    assert fields["status"] == "active"
+
+
+def test_every_purpose_has_words() -> None:
+    assert PURPOSES.keys() == set(Purpose)
+
+
+def test_a_time_beyond_the_calendar_is_a_number() -> None:
+    assert f"until {2**47} (Unix seconds)" in " ".join(told(replace(terms_of(), expires_at=2**47)).allows)

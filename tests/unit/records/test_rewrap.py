@@ -1,0 +1,210 @@
+"""Rotation and re-wrapping at the level of records: what a reader of an old lane finds, and what he finds no more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from panachain.crypto import umbral
+from panachain.crypto.keys import Seed, address_of
+from panachain.errors import BlockNotFoundError, IntegrityError
+from panachain.model.records import PlainRecord
+from panachain.model.scope import Category, Generations, Scope, path_of
+from panachain.records import header, rewrap
+from panachain.records.lanes import Pairing, make_pairing, open_pairing, seal_pairing
+from panachain.records.locate import HospitalHeads, content_of, locate, locate_all, open_manifests, remaining
+from panachain.records.publish import BatchBuilder, PreparedBatch, listed, shorten_list
+from panachain.storage.cid import CID, DAG_CBOR
+from panachain.storage.embedded import EmbeddedStore
+
+LAB, ALL = Scope.of(Category.LABORATORY), Scope.all()
+PATIENT, HOSPITAL = Seed(b"p" * 32), Seed(b"h" * 32)
+WHO, WHERE = address_of(PATIENT.account_key()), address_of(HOSPITAL.account_key())
+
+
+@dataclass
+class Trip:
+    """One hospital, one patient, one store."""
+
+    store: EmbeddedStore
+    manifests: list[bytes] = field(default_factory=list)
+    counters: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def builder(self) -> BatchBuilder:
+        previous = CID(DAG_CBOR, self.manifests[-1]) if self.manifests else None
+        sequence = len(self.manifests) + 1
+        return BatchBuilder(
+            self.store, hospital=WHERE, signer=HOSPITAL.signer(), sequence=sequence, previous=previous, at=1_700_000_000
+        )
+
+    def finish(self, builder: BatchBuilder) -> PreparedBatch:
+        batch = builder.finish()
+        builder.close()
+        self.manifests.append(batch.root.digest)
+        self.counters.update(batch.counters[0].following)
+        return batch
+
+    def publish(self, generations: Generations, *contents: bytes) -> PreparedBatch:
+        builder = self.builder()
+        for part, content in enumerate(contents):
+            record = PlainRecord(Category.LABORATORY, 2024, "text/plain", content, b"s" * 32, part)
+            builder.add(record, pairing(generations), self.counters)
+        return self.finish(builder)
+
+    def heads(self) -> HospitalHeads:
+        return HospitalHeads(WHERE, HOSPITAL.signer().public, tuple(self.manifests))
+
+    def found(self, *lanes: tuple[Scope, int]) -> list[list[header.Header]]:
+        locators = [PATIENT.locator_key(*lane) for lane in lanes]
+        return locate_all(self.store, self.heads(), open_manifests(self.store, self.heads()), locators)
+
+    def key(self, lane: tuple[Scope, int], found: header.Header) -> bytes:
+        envelope = self.store.get_block(CID.parse(found.info.envelope_cid))
+        return umbral.unwrap(PATIENT.lane(*lane), header.wrap_at(envelope, found.wrap_index))
+
+    def opened(self, *lanes: tuple[Scope, int]) -> list[bytes]:
+        return [
+            content_of(self.store, one, self.key(lane, one)).read()
+            for lane, found in zip(lanes, self.found(*lanes), strict=True)
+            for one in found
+        ]
+
+    def move(self, old: Sequence[header.Header], lane: tuple[Scope, int], generations: Generations) -> PreparedBatch:
+        """Re-wrap records as patient and hospital do it together."""
+        scopes = path_of(Category.LABORATORY, 2024)
+        publics = [PATIENT.lane(scope, generations.current(scope)).public for scope in scopes]
+        envelope = header.seal_envelope(self.key(lane, old[0]), publics)
+        moves = [rewrap.Move(CID.parse(one.info.header_cid), one.locator_key, one.brief_id, envelope) for one in old]
+        keys = {"receiving_key": HOSPITAL.receiving().public, "patient_key": PATIENT.receiving().public}
+        order = rewrap.seal_order(moves, signer=PATIENT.signer(), **keys)
+        builder = self.builder()
+        for move in rewrap.open_order(order, secret=HOSPITAL.receiving(), verifying_key=PATIENT.signer().public):
+            known = header.open_header(
+                self.store.get_block(move.header),
+                cid=move.header,
+                hospital=WHERE,
+                locator_key=move.locator_key,
+                brief_id=move.brief_id,
+                verifying_key=HOSPITAL.signer().public,
+            )
+            builder.move(known, move.envelope, pairing(generations), self.counters)
+        return self.finish(builder)
+
+
+def pairing(generations: Generations) -> Pairing:
+    return make_pairing(PATIENT, patient=WHO, hospital=WHERE, last_year=2027, generations=generations)
+
+
+@pytest.fixture
+def trip(tmp_path: Path) -> Trip:
+    return Trip(EmbeddedStore(tmp_path))
+
+
+def test_a_rotated_lane_leaves_the_others_as_they_are(trip: Trip) -> None:
+    first, second = Generations(), Generations().rotated([LAB])
+    trip.publish(first, b"before")
+    trip.publish(second, b"after")
+
+    assert trip.opened((LAB, 0)) == [b"before"]
+    assert trip.opened((LAB, 1)) == [b"after"]
+    assert trip.opened((ALL, 0)) == [b"before", b"after"]
+
+
+def test_generations_count_rotations() -> None:
+    generations = Generations().rotated([LAB]).rotated([ALL]).rotated([LAB, ALL])
+
+    assert (generations.epoch, generations.of(LAB), generations.of(ALL)) == (3, (0, 1, 3), (0, 2, 3))
+    assert generations.current(Scope.emergency()) == 0
+
+
+def test_pairing_opens_for_its_two_readers_and_keeps_the_generations() -> None:
+    generations = Generations().rotated([LAB]).rotated([LAB, ALL])
+    blob = seal_pairing(
+        pairing(generations),
+        receiving_key=HOSPITAL.receiving().public,
+        patient_key=PATIENT.receiving().public,
+        signer=PATIENT.signer(),
+    )
+    check = {"hospital": WHERE, "patient": WHO, "verifying_key": PATIENT.signer().public}
+
+    for reader in (HOSPITAL, PATIENT):
+        opened = open_pairing(blob, secret=reader.receiving(), **check)
+        assert opened.generations == generations
+        assert dict(opened.lanes) == dict(pairing(generations).lanes)
+    with pytest.raises(IntegrityError):
+        open_pairing(blob, secret=Seed(b"x" * 32).receiving(), **check)
+    with pytest.raises(IntegrityError):
+        open_pairing(blob, secret=HOSPITAL.receiving(), **(check | {"verifying_key": HOSPITAL.signer().public}))
+
+
+def test_a_record_that_was_moved_is_found_once_and_in_its_new_lane(trip: Trip) -> None:
+    first, second = Generations(), Generations().rotated([LAB])
+    batch = trip.publish(first, b"one", b"two")
+    (old,) = trip.found((LAB, 0))
+    trip.move(old, (LAB, 0), second)
+
+    assert trip.opened((LAB, 1)) == [b"one", b"two"]
+    assert trip.opened((ALL, 0)) == [b"one", b"two"]
+    assert trip.opened((LAB, 0), (LAB, 1)) == [b"one", b"two"]
+    # Until the hospital deletes the old headers, the old lane still leads to them.
+    assert trip.opened((LAB, 0)) == [b"one", b"two"]
+
+    gone = {CID.parse(one.info.header_cid) for one in old} | {CID.parse(old[0].info.envelope_cid)}
+    shorter = shorten_list(trip.store, batch.list_cid, gone)
+    trip.store.unpin(batch.list_cid)
+    trip.store.delete_blocks(gone)
+
+    assert set(listed(trip.store, shorter)) == set(listed(trip.store, batch.list_cid)) - gone
+    manifests = open_manifests(trip.store, trip.heads())
+    assert remaining(trip.store, trip.heads(), manifests, PATIENT.locator_key(LAB, 0)) == []
+    assert trip.opened((LAB, 1)) == trip.opened((ALL, 0)) == [b"one", b"two"]
+    assert trip.opened((LAB, 0), (LAB, 1)) == [b"one", b"two"]
+    with pytest.raises(BlockNotFoundError):
+        locate(trip.store, trip.heads(), manifests, PATIENT.locator_key(LAB, 0))
+
+
+def test_a_record_can_be_moved_again(trip: Trip) -> None:
+    first, second = Generations(), Generations().rotated([LAB])
+    third = second.rotated([LAB])
+    trip.publish(first, b"one")
+    (old,) = trip.found((LAB, 0))
+    trip.move(old, (LAB, 0), second)
+    (newer,) = trip.found((LAB, 1))
+    trip.move(newer, (LAB, 1), third)
+    for one in (old[0], newer[0]):
+        trip.store.delete_blocks([CID.parse(one.info.header_cid), CID.parse(one.info.envelope_cid)])
+
+    assert trip.opened((ALL, 0)) == trip.opened((LAB, 2)) == [b"one"]
+    assert trip.opened((LAB, 0), (LAB, 1), (LAB, 2)) == [b"one"]
+
+
+def test_a_header_that_nothing_stands_for_is_missed(trip: Trip) -> None:
+    trip.publish(Generations(), b"one", b"two")
+    (found,) = trip.found((LAB, 0))
+    trip.store.delete_blocks([CID.parse(found[1].info.header_cid)])
+
+    with pytest.raises(BlockNotFoundError):
+        trip.found((LAB, 0))
+
+
+def test_an_order_is_its_patients(trip: Trip) -> None:
+    trip.publish(Generations(), b"one")
+    ((found,),) = trip.found((LAB, 0))
+    envelope = trip.store.get_block(CID.parse(found.info.envelope_cid))
+    move = rewrap.Move(CID.parse(found.info.header_cid), found.locator_key, found.brief_id, envelope)
+    keys = {"receiving_key": HOSPITAL.receiving().public, "patient_key": PATIENT.receiving().public}
+    order = rewrap.seal_order([move], signer=PATIENT.signer(), **keys)
+
+    assert rewrap.open_order(order, secret=HOSPITAL.receiving(), verifying_key=PATIENT.signer().public) == [move]
+    for secret, verifying in ((HOSPITAL, HOSPITAL), (Seed(b"x" * 32), PATIENT)):
+        with pytest.raises(IntegrityError):
+            rewrap.open_order(order, secret=secret.receiving(), verifying_key=verifying.signer().public)
+    # What the wrap for the other reader holds is his own affair.
+    own = [*range(0, umbral.WRAP_SIZE, 31), *range(2 * umbral.WRAP_SIZE, len(order), 97)]
+    for place in own:
+        broken = order[:place] + bytes([order[place] ^ 1]) + order[place + 1 :]
+        with pytest.raises(IntegrityError):
+            rewrap.open_order(broken, secret=HOSPITAL.receiving(), verifying_key=PATIENT.signer().public)

@@ -1,0 +1,121 @@
+"""The index: what its rows say of policies, and that an index of another version or chain is made anew."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panachain.chain.mainchain import Block, PolicyEvent, StorageEvent
+from panachain.errors import DiskError
+from panachain.model.actors import Address, PolicyId
+from panachain.model.policy import SEALED, Disclosure
+from panachain.research.index import VERSION, Index
+
+OWNER, OTHER = PolicyId("0x" + "a1" * 20), PolicyId("0x" + "a2" * 20)
+STUDY = Address("0x" + "5d" * 20)
+TIME = 1_800_000_000
+
+
+class Chain:
+    """A mainchain of ten blocks with the events that a test puts there."""
+
+    chain_id = 31_337
+    from_block = 0
+
+    def __init__(self) -> None:
+        self.addresses = {"PolicyRegistry": "0x" + "11" * 20}
+        self.policies: list[PolicyEvent] = []
+        self.read: list[tuple[int, int]] = []
+
+    def block(self, number: int) -> Block:
+        return Block(number, f"0x{number:064x}", TIME + number)
+
+    def head_block(self) -> Block:
+        return self.block(10)
+
+    def storage_events(self, *, from_block: int, to_block: int) -> Iterator[StorageEvent]:
+        self.read.append((from_block, to_block))
+        return iter(())
+
+    def policy_events(self, *, from_block: int, to_block: int) -> Iterator[PolicyEvent]:
+        return iter([event for event in self.policies if from_block <= event.block <= to_block])
+
+    def granted(self, owner: PolicyId, block: int, **change: Any) -> None:
+        window = {"starts_at": TIME, "expires_at": TIME + 100, "terms": b"t" * 32, "disclosure": SEALED}
+        place = {"block": block, "block_hash": self.block(block).hash, "tx_hash": f"0x{block:064x}", "index": 0}
+        self.policies.append(PolicyEvent("granted", owner, **(window | place | change)))
+
+
+@pytest.fixture
+def chain() -> Chain:
+    return Chain()
+
+
+def opened(path: Path, chain: Chain) -> Index:
+    return Index(path, chain)  # type: ignore[arg-type]
+
+
+def test_rows_say_what_both_events_of_a_grant_say(tmp_path: Path, chain: Chain) -> None:
+    chain.granted(OWNER, 3, view_tag=255, announcement=b"\xa1" * 32)
+    chain.granted(OTHER, 4, disclosure=Disclosure(purposes=1, categories=2, data_use=3, study=STUDY))
+    index = opened(tmp_path / "index.sqlite", chain)
+
+    sealed, disclosed = index.query("policies").rows
+
+    assert (sealed["policy_id"], sealed["view_tag"], sealed["announcement"]) == (OWNER, 255, "a1" * 32)
+    assert (sealed["purposes"], sealed["study"], sealed["status"]) == (0, "", "active")
+    assert [disclosed[name] for name in ("purposes", "categories", "data_use", "study")] == [1, 2, 3, STUDY]
+    assert (disclosed["view_tag"], disclosed["announcement"]) == (0, "")
+    assert index.query("policies", purposes=1).rows == (disclosed,)
+    assert index.query("policies").provenance["index_version"] == VERSION
+    index.close()
+
+
+def test_index_of_an_older_version_is_made_anew(tmp_path: Path, chain: Chain) -> None:
+    path = tmp_path / "index.sqlite"
+    old = sqlite3.connect(path)
+    old.executescript(
+        "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);"
+        f"INSERT INTO meta VALUES ('chain', '1/{chain.chain_id}/{chain.addresses['PolicyRegistry']}');"
+        "CREATE TABLE block (number INTEGER PRIMARY KEY, hash TEXT NOT NULL, time INTEGER NOT NULL);"
+        f"INSERT INTO block VALUES (9, '{chain.block(9).hash}', 0);"
+        "CREATE TABLE storage (block INTEGER); CREATE TABLE policy (block INTEGER, policy_id TEXT, kind TEXT);"
+        "CREATE INDEX policy_by_id ON policy (policy_id, kind);"
+    )
+    old.close()
+    chain.granted(OWNER, 3, view_tag=7)
+
+    index = opened(path, chain)
+
+    assert [row["view_tag"] for row in index.query("policies").rows] == [7]
+    index.close()
+
+
+def test_index_of_another_registry_is_made_anew_and_the_same_one_goes_on(tmp_path: Path, chain: Chain) -> None:
+    path = tmp_path / "index.sqlite"
+    chain.granted(OWNER, 3)
+    for _ in range(2):
+        index = opened(path, chain)
+        assert len(index.query("policies").rows) == 1
+        index.close()
+    # From the block after the newest one on, there is nothing to read again.
+    assert chain.read == [(0, 10)]
+    chain.addresses["PolicyRegistry"] = "0x" + "12" * 20
+    chain.policies.clear()
+
+    index = opened(path, chain)
+
+    assert index.query("policies").rows == ()
+    index.close()
+
+
+def test_damaged_index_is_a_disk_error(tmp_path: Path, chain: Chain) -> None:
+    path = tmp_path / "index.sqlite"
+    path.write_bytes(b"no database" * 100)
+
+    with pytest.raises(DiskError, match="can't be opened"):
+        opened(path, chain)

@@ -1,0 +1,437 @@
+"""The proxy's duties without HTTP: whom it serves, whom it refuses, and what it signs."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panachain.chain.evm import Account
+from panachain.chain.receipts import receipt_hash
+from panachain.chain.typed import answer_signer, request_hash, sign_request
+from panachain.consent.receipts import check_receipt, open_detail
+from panachain.crypto import box, labels, umbral
+from panachain.crypto.keys import Seed
+from panachain.errors import (
+    ChainUnavailableError,
+    ConfigurationError,
+    DiskError,
+    IntegrityError,
+    OutOfScopeError,
+    PanaChainError,
+    PolicyExpiredError,
+    PolicyRevokedError,
+    PolicyUnknownError,
+    SuspendedError,
+    UsageError,
+)
+from panachain.model.actors import Address, Status
+from panachain.model.policy import ReceiptKind
+from panachain.model.proxy_requests import ReencryptRequest
+from panachain.model.scope import Purpose
+from panachain.proxy import messages
+from panachain.service.proxy_service import ProxyService
+from panachain.service.proxy_store import ProxyStore
+from tests.unit.service.proxy_world import DOMAIN, LOG_DOMAIN, Policy, ProxyWorld, address
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[ProxyWorld]:
+    made = ProxyWorld(tmp_path)
+    yield made
+    made.close()
+
+
+def serve(service: ProxyService, request: ReencryptRequest) -> messages.Answer:
+    """Do what the HTTP side does, message by message."""
+    admitted = messages.parse_reencrypt(messages.parse_json(messages.canonical(messages.reencrypt_fields(request))))
+    service.authenticate(admitted)
+    return messages.parse_answer(service.reencrypt(admitted), count=len(request.capsules))
+
+
+def kinds(world: ProxyWorld, policy: Policy, number: int = 0) -> list[str]:
+    return [receipt.kind.value for receipt in world.stores[number].receipts(policy.terms.policy_id)]
+
+
+class TestReencrypt:
+    def test_threshold_of_answers_opens_what_was_wrapped(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        wraps = policy.wraps(3)
+        capsules = tuple(umbral.capsule_of(wrap) for wrap in wraps.values())
+        answers = [serve(world.services[n], world.request(policy, n, capsules=capsules)) for n in (0, 2)]
+        keys = {"verifying": policy.terms.verifying_key, "delegating": policy.lane.public}
+        opened = {
+            name: umbral.unwrap_reencrypted(policy.secret, wrap, [a.cfrags[n] for a in answers], threshold=2, **keys)
+            for n, (name, wrap) in enumerate(wraps.items())
+        }
+        assert opened == policy.plain(wraps)
+
+    def test_answer_is_signed_for_this_request_and_its_receipt(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        request = world.request(policy)
+        answer = serve(world.services[0], request)
+
+        def signer(asked: ReencryptRequest) -> Address | None:
+            return answer_signer(
+                DOMAIN,
+                request=request_hash(asked),
+                cfrags=answer.cfrags,
+                receipt=receipt_hash(answer.receipt),
+                signature=answer.signature,
+            )
+
+        assert signer(request) == world.services[0].address
+        assert signer(replace(request, nonce=bytes(16))) != world.services[0].address
+        check_receipt(
+            answer.receipt,
+            proxy=world.services[0].address,
+            domain=LOG_DOMAIN,
+            policy_id=policy.terms.policy_id,
+            kind=ReceiptKind.REENCRYPTED,
+        )
+
+    def test_receipt_tells_the_patient_who_asked_for_what(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        answer = serve(world.services[0], world.request(policy))
+        assert open_detail(answer.receipt, policy.audit) == {
+            "requester": policy.grantee.address,
+            "grantee": policy.terms.grantee,
+            "purpose": "TREAT",
+            "lane": 0,
+            "capsules": 1,
+        }
+
+    @pytest.mark.parametrize("field", ["policy_id", "grantee", "purpose", "lane", "capsules", "expires_at", "nonce"])
+    def test_a_field_changed_after_signing_is_refused(self, world: ProxyWorld, field: str) -> None:
+        policy = world.grant()
+        request = world.request(policy)
+        changed: dict[str, Any] = {
+            "policy_id": world.grant().terms.policy_id,
+            "grantee": world.services[1].address,
+            "purpose": Purpose.HRESCH,
+            "lane": 1,
+            "capsules": world.request(policy).capsules,
+            "expires_at": request.expires_at - 1,
+            "nonce": os.urandom(16),
+        }
+        with pytest.raises(OutOfScopeError, match="isn't signed by whom it names"):
+            serve(world.services[0], replace(request, **{field: changed[field]}))
+
+    def test_a_request_for_another_chain_is_refused(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        with pytest.raises(OutOfScopeError, match="isn't signed by whom"):
+            serve(world.services[0], sign_request(policy.grantee, bytes(32), world.request(policy)))
+
+    def test_a_request_for_another_proxy_is_refused(self, world: ProxyWorld) -> None:
+        with pytest.raises(OutOfScopeError, match="another proxy"):
+            serve(world.services[0], world.request(world.grant(), 1))
+
+    @pytest.mark.parametrize("seconds", [-1, 0, 61, 100_000])
+    def test_a_request_that_is_over_or_lasts_too_long_is_refused(self, world: ProxyWorld, seconds: int) -> None:
+        with pytest.raises(UsageError, match="it may end within 60 s"):
+            serve(world.services[0], world.request(world.grant(), expires_at=world.chain.now + seconds))
+
+    def test_a_request_counts_once(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        request = world.request(policy)
+        serve(world.services[0], request)
+        with pytest.raises(UsageError, match="sent before"):
+            serve(world.services[0], request)
+        assert kinds(world, policy) == ["deposited", "reencrypted"]
+
+    def test_another_purpose_is_refused_and_logged(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        with pytest.raises(OutOfScopeError, match="purpose"):
+            serve(world.services[0], world.request(policy, purpose=Purpose.HRESCH))
+        assert kinds(world, policy) == ["deposited", "denied"]
+        detail = open_detail(world.stores[0].receipts(policy.terms.policy_id)[-1], policy.audit)
+        assert (detail["reason"], detail["purpose"]) == ("OutOfScopeError", "HRESCH")
+
+    def test_a_capsule_of_another_lane_gives_cfrags_that_open_nothing(self, world: ProxyWorld) -> None:
+        policy, other = world.grant(), world.grant()
+        wraps = other.wraps(1)
+        capsules = (umbral.capsule_of(wraps["00000"]),)
+        answers = [serve(world.services[n], world.request(policy, n, capsules=capsules)) for n in (0, 1)]
+        keys = {"verifying": policy.terms.verifying_key, "delegating": policy.lane.public}
+        with pytest.raises(IntegrityError):
+            umbral.unwrap_reencrypted(
+                policy.secret, wraps["00000"], [a.cfrags[0] for a in answers], threshold=2, **keys
+            )
+
+    def test_a_broken_capsule_is_refused_without_a_receipt(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        with pytest.raises(IntegrityError):
+            serve(world.services[0], world.request(policy, capsules=(bytes(105),)))
+        assert kinds(world, policy) == ["deposited"]
+
+    def test_a_stranger_is_refused(self, world: ProxyWorld) -> None:
+        policy, stranger = world.grant(), Account(os.urandom(32))
+        world.chain.people[stranger.address] = Status.ACTIVE
+        with pytest.raises(OutOfScopeError, match="wasn't granted to"):
+            serve(world.services[0], world.request(policy, signer=stranger, requester=stranger.address))
+        own = {"requester": stranger.address, "grantee": stranger.address}
+        with pytest.raises(OutOfScopeError, match="wasn't granted to"):
+            serve(world.services[0], world.request(policy, signer=stranger, **own))
+
+    def test_a_stranger_cannot_fill_the_log(self, world: ProxyWorld) -> None:
+        policy, stranger = world.grant(), Account(os.urandom(32))
+        for _ in range(70):
+            with pytest.raises(OutOfScopeError):
+                serve(world.services[0], world.request(policy, signer=stranger, requester=stranger.address))
+        assert 60 <= kinds(world, policy).count("denied") < 70
+
+    @pytest.mark.parametrize("status", [Status.SUSPENDED, None])
+    def test_who_is_not_active_is_refused(self, world: ProxyWorld, status: Status | None) -> None:
+        policy = world.grant()
+        world.chain.people.pop(policy.terms.grantee)
+        if status is not None:
+            world.chain.people[policy.terms.grantee] = status
+        with pytest.raises(SuspendedError):
+            serve(world.services[0], world.request(policy))
+
+    def test_an_unknown_policy_is_refused(self, world: ProxyWorld) -> None:
+        with pytest.raises(PolicyUnknownError):
+            serve(world.services[0], world.request(world.grant(deposit=False)))
+
+    def test_a_lane_that_was_not_deposited_is_refused(self, world: ProxyWorld) -> None:
+        with pytest.raises(OutOfScopeError, match="no kfrag for lane 1"):
+            serve(world.services[0], world.request(world.grant(), lane=1))
+
+    def test_an_old_head_means_no_service(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        world.chain.age = 121
+        with pytest.raises(ChainUnavailableError):
+            serve(world.services[0], world.request(policy))
+        with pytest.raises(ChainUnavailableError):
+            world.services[0].ready()
+
+    def test_no_receipt_means_no_answer(self, world: ProxyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+        policy = world.grant()
+
+        def full(*_: object, **__: object) -> None:
+            raise DiskError("full")
+
+        monkeypatch.setattr(world.stores[0], "log", full)
+        with pytest.raises(DiskError):
+            serve(world.services[0], world.request(policy))
+
+
+class TestGroups:
+    @pytest.fixture
+    def member(self, world: ProxyWorld) -> Account:
+        account = Account(os.urandom(32))
+        world.chain.people[account.address] = Status.ACTIVE
+        return account
+
+    def ask(self, world: ProxyWorld, policy: Policy, member: Account) -> messages.Answer:
+        return serve(world.services[0], world.request(policy, signer=member, requester=member.address))
+
+    def test_a_member_is_served_and_named(self, world: ProxyWorld, member: Account) -> None:
+        policy = world.grant()
+        world.chain.members.add((policy.terms.grantee, member.address))
+        answer = self.ask(world, policy, member)
+        assert open_detail(answer.receipt, policy.audit)["requester"] == member.address
+
+    def test_a_former_member_is_refused(self, world: ProxyWorld, member: Account) -> None:
+        policy = world.grant()
+        world.chain.members.add((policy.terms.grantee, member.address))
+        self.ask(world, policy, member)
+        world.chain.members.clear()
+        with pytest.raises(OutOfScopeError):
+            self.ask(world, policy, member)
+
+    def test_a_suspended_member_is_refused(self, world: ProxyWorld, member: Account) -> None:
+        policy = world.grant()
+        world.chain.members.add((policy.terms.grantee, member.address))
+        world.chain.people[member.address] = Status.SUSPENDED
+        with pytest.raises(SuspendedError):
+            self.ask(world, policy, member)
+
+    def test_a_member_of_another_group_is_refused(self, world: ProxyWorld, member: Account) -> None:
+        policy, other = world.grant(), world.grant()
+        world.chain.members.add((other.terms.grantee, member.address))
+        with pytest.raises(OutOfScopeError):
+            self.ask(world, policy, member)
+        asked = {"requester": member.address, "grantee": other.terms.grantee}
+        with pytest.raises(OutOfScopeError, match="wasn't granted to"):
+            serve(world.services[0], world.request(policy, signer=member, **asked))
+
+
+class TestDeposit:
+    def test_a_second_deposit_returns_the_first_receipt(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        again = world.services[0].deposit(world.services[0].open_deposit(world.sealed(policy, 0)))
+        assert messages.parse_receipt(again["receipt"]) == world.stores[0].receipts(policy.terms.policy_id)[0]
+        assert kinds(world, policy) == ["deposited"]
+
+    def test_a_deposit_counts_once(self, world: ProxyWorld) -> None:
+        policy = world.grant(deposit=False)
+        sealed = world.sealed(policy, 0)
+        world.services[0].deposit(world.services[0].open_deposit(sealed))
+        with pytest.raises(UsageError, match="sent before"):
+            world.services[0].deposit(world.services[0].open_deposit(sealed))
+
+    def test_a_deposit_for_another_proxy_is_refused(self, world: ProxyWorld) -> None:
+        policy = world.grant(deposit=False)
+        with pytest.raises(IntegrityError):
+            world.services[1].open_deposit(world.sealed(policy, 0))
+        with pytest.raises(OutOfScopeError, match="another proxy"):
+            world.services[0].open_deposit(world.sealed(policy, 0, proxy=world.services[1].address))
+
+    def test_a_foreign_kfrag_is_refused(self, world: ProxyWorld) -> None:
+        policy, other = world.grant(deposit=False), world.grant(deposit=False)
+        lanes = world.deposit_request(other, 0).lanes
+        with pytest.raises(IntegrityError):
+            world.services[0].deposit(world.services[0].open_deposit(world.sealed(policy, 0, lanes=lanes)))
+        assert kinds(world, policy) == []
+
+    def test_other_terms_than_on_chain_are_refused(self, world: ProxyWorld) -> None:
+        policy = world.grant(deposit=False)
+        with pytest.raises(OutOfScopeError, match="other terms"):
+            world.services[0].deposit(world.services[0].open_deposit(world.sealed(policy, 0, terms=bytes(32))))
+
+    def test_a_deposit_signed_by_another_is_refused(self, world: ProxyWorld) -> None:
+        policy = world.grant(deposit=False)
+        policy.account = Account(os.urandom(32))
+        with pytest.raises(OutOfScopeError):
+            world.services[0].open_deposit(world.sealed(policy, 0))
+
+    def test_a_deposit_after_the_revocation_is_refused(self, world: ProxyWorld) -> None:
+        policy = world.grant(deposit=False)
+        world.chain.waiting.add(policy.terms.policy_id)
+        with pytest.raises(PolicyRevokedError):
+            world.services[0].deposit(world.services[0].open_deposit(world.sealed(policy, 0)))
+
+    @pytest.mark.parametrize("plain", [b"", b"[]", b"{", b'{"a":1,"a":2}', b'{"a":NaN}', b"[" * 100_000])
+    def test_garbage_in_a_seal_is_refused(self, world: ProxyWorld, plain: bytes) -> None:
+        sealed = box.seal_to(world.refs()[0].receiving_key, plain, labels.DEPOSIT)
+        with pytest.raises(UsageError):
+            world.services[0].open_deposit(sealed)
+
+
+class TestEnd:
+    def test_revocation_in_sight_stops_service_and_deletes_nothing(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        world.chain.waiting.add(policy.terms.policy_id)
+        with pytest.raises(PolicyRevokedError):
+            serve(world.services[0], world.request(policy))
+        assert world.stores[0].kfrag(policy.terms.policy_id, 0) is not None
+        with pytest.raises(UsageError, match="isn't revoked on chain"):
+            world.services[0].revoke(policy.terms.policy_id)
+
+    def test_revocation_deletes_with_one_receipt(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        world.chain.revoke(policy.terms.policy_id)
+        first = world.services[0].revoke(policy.terms.policy_id)
+        assert world.services[0].revoke(policy.terms.policy_id) == first
+        assert world.stores[0].kfrag(policy.terms.policy_id, 0) is None
+        assert kinds(world, policy) == ["deposited", "deleted"]
+
+    def test_what_was_deleted_is_in_no_file(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        store = world.stores[0]
+        rows = store._read("SELECT sealed FROM kfrag WHERE policy_id = {}", policy.terms.policy_id)
+        sealed = bytes(rows[0][0])
+        world.chain.revoke(policy.terms.policy_id)
+        world.services[0].revoke(policy.terms.policy_id)
+        store.close()
+        files = list(world.folder.glob("proxy-0.sqlite*"))
+        assert files
+        assert not any(sealed[:64] in file.read_bytes() for file in files)
+
+    def test_a_denied_request_deletes_what_the_chain_says_is_revoked(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        world.chain.revoke(policy.terms.policy_id)
+        with pytest.raises(PolicyRevokedError):
+            serve(world.services[0], world.request(policy))
+        assert kinds(world, policy) == ["deposited", "denied", "deleted"]
+
+    def test_an_expired_policy_is_refused_and_forgotten(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        world.chain.expire(policy.terms.policy_id)
+        with pytest.raises(PolicyExpiredError):
+            serve(world.services[0], world.request(policy))
+        assert kinds(world, policy) == ["deposited", "denied", "deleted"]
+
+    def test_sweep_forgets_what_the_chain_says_is_over(self, world: ProxyWorld) -> None:
+        over, running = world.grant(), world.grant()
+        assert world.services[0].sweep() == 0
+        world.chain.now += 4000
+        # The clock alone deletes nothing.
+        assert world.services[0].sweep() == 0
+        world.chain.expire(over.terms.policy_id)
+        assert world.services[0].sweep() == 1
+        assert (kinds(world, over)[-1], kinds(world, running)[-1]) == ("deleted", "deposited")
+
+    def test_owner_reads_receipts_once_per_request_and_strangers_never(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        request = world.receipts_request(policy)
+        world.services[0].authenticate(request)
+        assert len(world.services[0].receipts(request)["receipts"]) == 1
+        with pytest.raises(UsageError, match="sent before"):
+            world.services[0].receipts(request)
+        with pytest.raises(OutOfScopeError):
+            world.services[0].authenticate(sign_request(policy.grantee, DOMAIN, world.receipts_request(policy)))
+
+
+class TestSharedDatabase:
+    """Two services on one database, as two worker processes have it."""
+
+    @pytest.fixture
+    def twins(self, world: ProxyWorld) -> Iterator[tuple[ProxyService, ProxyService]]:
+        seed = world.seeds[0]
+        second = ProxyStore(world.folder / "proxy-0.sqlite", seed.store_key(), proxy=address(seed))
+        yield world.services[0], world.service(seed, second)
+        second.close()
+
+    def test_a_nonce_counts_once_over_all(self, world: ProxyWorld, twins: tuple[ProxyService, ProxyService]) -> None:
+        request = world.request(world.grant())
+        serve(twins[0], request)
+        with pytest.raises(UsageError, match="sent before"):
+            serve(twins[1], request)
+
+    def test_of_equal_requests_at_once_one_is_answered(
+        self, world: ProxyWorld, twins: tuple[ProxyService, ProxyService]
+    ) -> None:
+        policy = world.grant()
+        request = world.request(policy)
+        outcomes: list[str] = []
+
+        def ask(service: ProxyService) -> None:
+            try:
+                serve(service, request)
+                outcomes.append("served")
+            except PanaChainError as exc:
+                outcomes.append(type(exc).__name__)
+
+        threads = [threading.Thread(target=ask, args=(twin,)) for twin in twins * 4]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert sorted(outcomes) == ["UsageError"] * 7 + ["served"]
+        assert kinds(world, policy) == ["deposited", "reencrypted"]
+
+    def test_another_proxys_database_is_refused(self, world: ProxyWorld) -> None:
+        stranger = Seed.random()
+        with pytest.raises(ConfigurationError, match="is of proxy"):
+            ProxyStore(world.folder / "proxy-0.sqlite", stranger.store_key(), proxy=address(stranger))
+
+
+def test_database_is_private(world: ProxyWorld) -> None:
+    world.grant()
+    assert {file.stat().st_mode & 0o777 for file in world.folder.glob("proxy-0.sqlite*")} == {0o600}
+
+
+def test_database_that_cannot_be_opened_is_a_typed_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(DiskError):
+        ProxyStore(tmp_path / "file" / "proxy.sqlite", bytes(32), proxy=Address("0x" + "00" * 20))
+    (tmp_path / "broken.sqlite").write_bytes(b"this isn't a database, and never was one" * 200)
+    with pytest.raises(DiskError):
+        ProxyStore(tmp_path / "broken.sqlite", bytes(32), proxy=Address("0x" + "00" * 20))

@@ -1,0 +1,412 @@
+"""The proxy as a program: several workers, one log; signals, deaths, a flood, and TLS."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import json
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from panachain.chain.receipts import receipt_hash
+from panachain.crypto import keystore
+from panachain.errors import ConfigurationError, UnavailableError
+from panachain.proxy import messages
+from panachain.proxy.client import Channels, read_answer
+from panachain.service.proxy_config import read_config
+from panachain.service.proxy_store import ProxyStore, database_url
+from tests.unit.service.loopback import wait_for
+from tests.unit.service.proxy_world import PASSPHRASE, ProxyWorld, address
+
+ROOT = Path(__file__).resolve().parents[3]
+HOST = Path(__file__).with_name("worker_host.py")
+
+
+class Host:
+    """One running proxy program, and the policy that it holds."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.folder = folder
+        self.world = ProxyWorld(folder / "world", count=2)
+        self.policy = self.world.grant()
+        seed = self.world.seeds[0]
+        keystore.create(folder / "seed.json", seed, PASSPHRASE)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        chain = {"url": "http://127.0.0.1:9", "chainId": 1, "contracts": {}, "fromBlock": 0}
+        config = {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "database": "proxy.sqlite",
+            "keystore": "seed.json",
+            "mainchain": chain,
+            "sidechain": chain,
+            "confirmations": 0,
+            "maxHeadAge": 120,
+        }
+        (folder / "proxy.json").write_text(json.dumps(config | settings))
+        (folder / "chain.pickle").write_bytes(pickle.dumps(self.world.chain.__dict__))
+        self.endpoint = f"{'https' if 'tls' in settings else 'http'}://127.0.0.1:{self.port}"
+        store = ProxyStore(
+            database_url(str((config | settings)["database"]), folder=folder),
+            seed.store_key(),
+            proxy=address(seed),
+        )
+        service = self.world.service(seed, store)
+        service.deposit(service.open_deposit(self.world.sealed(self.policy, 0)))
+        store.close()
+        with open(folder / "log", "wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, HOST, str(folder)],
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(5)
+        self.world.close()
+
+    def await_ready(self) -> Host:
+        def ready() -> bool:
+            try:
+                return httpx.get(f"{self.endpoint}/readyz", timeout=2, trust_env=False).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        wait_for(lambda: ready() or self.process.poll() is not None, 40)
+        assert ready(), (self.folder / "log").read_text()
+        return self
+
+    def request(self, capsules: tuple[bytes, ...] | None = None) -> dict[str, Any]:
+        self.world.chain.now = int(time.time())
+        more = {} if capsules is None else {"capsules": capsules}
+        return messages.reencrypt_fields(self.world.request(self.policy, 0, **more))
+
+    def workers(self) -> list[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(child) for child in children]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    folder = tmp_path_factory.mktemp("shared")
+    (folder / "world").mkdir()
+    host = Host(folder, workers=2)
+    try:
+        yield host.await_ready()
+    finally:
+        host.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "world").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def two(folder: Path) -> Iterator[Host]:
+    host = Host(folder, workers=2)
+    try:
+        yield host.await_ready()
+    finally:
+        host.close()
+
+
+def ask(client: httpx.Client, host: Host, fields: dict[str, Any]) -> httpx.Response:
+    return client.post(f"{host.endpoint}/v1/reencrypt", json=fields)
+
+
+def test_two_workers_write_one_unbroken_chain(shared: Host) -> None:
+    requests = [shared.request() for _ in range(200)]
+    with httpx.Client(timeout=30, trust_env=False) as client, ThreadPoolExecutor(16) as pool:
+        statuses = list(pool.map(lambda fields: ask(client, shared, fields).status_code, requests))
+        assert statuses == [200] * 200
+        repeated = list(pool.map(lambda fields: ask(client, shared, fields).status_code, requests[:20]))
+        assert repeated == [400] * 20
+        shared.world.chain.now = int(time.time())
+        fields = messages.receipts_fields(shared.world.receipts_request(shared.policy))
+        listed = read_answer(Channels().post(shared.endpoint, "/v1/receipts", fields))["receipts"]
+        receipts = [messages.parse_receipt(one) for one in listed]
+        metrics = client.get(f"{shared.endpoint}/metrics").text
+    assert [receipt.sequence for receipt in receipts] == list(range(1, 202))
+    assert [later.previous for later in receipts[1:]] == [receipt_hash(earlier) for earlier in receipts[:-1]]
+    assert 'panachain_proxy_requests_total{endpoint="/v1/reencrypt",outcome="ok"} 200.0' in metrics
+    assert len(shared.workers()) == 2
+
+
+def test_a_worker_that_dies_is_replaced(shared: Host) -> None:
+    before = shared.workers()
+    os.kill(before[0], signal.SIGKILL)
+    assert wait_for(lambda: len(shared.workers()) == 2 and before[0] not in shared.workers(), 10)
+    with httpx.Client(timeout=30, trust_env=False) as client:
+        assert {ask(client, shared, shared.request()).status_code for _ in range(10)} == {200}
+
+
+def test_workers_end_with_their_parent(two: Host) -> None:
+    workers = two.workers()
+    two.process.kill()
+    two.process.wait(5)
+    assert wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), 15)
+
+
+def test_graceful_stop_finishes_what_runs_and_anchors_once(two: Host) -> None:
+    capsule = bytes.fromhex(two.request()["capsules"][0])
+    answers: list[httpx.Response] = []
+    with httpx.Client(timeout=30, trust_env=False) as client:
+        thread = threading.Thread(target=lambda: answers.append(ask(client, two, two.request((capsule,) * 1000))))
+        thread.start()
+        time.sleep(0.3)
+        two.process.terminate()
+        thread.join(30)
+    assert two.process.wait(20) == 0
+    assert len(messages.parse_answer(answers[0].json(), count=1000).cfrags) == 1000
+    assert (two.folder / "anchored").read_text() == "2"
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{two.endpoint}/healthz", timeout=2, trust_env=False)
+    assert (two.folder / "log").read_bytes() == b""
+
+
+def test_a_port_in_use_is_a_typed_error(shared: Host) -> None:
+    done = subprocess.run(
+        [sys.executable, HOST, str(shared.folder)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert b"can't be listened on" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_flood_of_garbage_does_not_starve_honest_users(folder: Path) -> None:
+    host = Host(folder, workers=1)
+    try:
+        host.await_ready()
+        forged = json.dumps(host.request() | {"signature": "11" * 65}).encode()
+        stop = threading.Event()
+        sent = [0] * 8
+
+        def flood(number: int) -> None:
+            with httpx.Client(timeout=10, trust_env=False) as client:
+                while not stop.is_set() and sent[number] < 1000:
+                    body = (forged, b"{" * 1000, b"x" * 100_000, b"")[sent[number] % 4]
+                    path = "/v1/deposit" if sent[number] % 7 == 0 else "/v1/reencrypt"
+                    client.post(host.endpoint + path, content=body)
+                    sent[number] += 1
+
+        threads = [threading.Thread(target=flood, args=(number,), daemon=True) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        seconds = []
+        with httpx.Client(timeout=10, trust_env=False) as client:
+            while sum(sent) < 2000 or len(seconds) < 100:
+                started = time.monotonic()
+                assert ask(client, host, host.request()).status_code == 200
+                seconds.append(time.monotonic() - started)
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+        assert sum(sent) >= 2000
+        assert sorted(seconds)[int(0.99 * len(seconds))] < 1
+    finally:
+        host.close()
+
+
+class Authority:
+    """A certificate authority of one test."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        basics = x509.BasicConstraints(ca=True, path_length=0)
+        made = self._builder(self.name, self.key).add_extension(basics, critical=True)
+        usage = x509.KeyUsage(
+            *(True, False, False, False, False, True, True),
+            encipher_only=False,
+            decipher_only=False,
+        )
+        self.path = self._write(f"{name}.pem", made.add_extension(usage, critical=True).sign(self.key, hashes.SHA256()))
+
+    def issue(self, name: str) -> tuple[Path, Path]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        made = (
+            self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+            )
+            .add_extension(
+                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
+                critical=False,
+            )
+        )
+        path = self._write(f"{name}.pem", made.sign(self.key, hashes.SHA256()))
+        secret = self.folder / f"{name}.key"
+        encoded = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        secret.write_bytes(encoded)
+        secret.chmod(0o600)
+        return path, secret
+
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+        now = datetime.datetime.now(datetime.UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(hours=1))
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+        )
+
+    def _write(self, name: str, certificate: x509.Certificate) -> Path:
+        path = self.folder / name
+        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        return path
+
+
+class TestTls:
+    def test_the_authority_of_the_configuration_is_trusted_and_no_other(self, folder: Path) -> None:
+        authority, other = Authority(folder, "authority"), Authority(folder, "other")
+        authority.issue("proxy")
+        host = Host(folder, tls={"certificate": "proxy.pem", "key": "proxy.key"})
+        try:
+            channels = Channels(ca=authority.path)
+            assert wait_for(lambda: self.answers(channels, host), 40), (folder / "log").read_text()
+            for stranger in (Channels(), Channels(ca=other.path)):
+                with pytest.raises(UnavailableError):
+                    stranger.get(host.endpoint, "/healthz", timeout=5)
+            with pytest.raises(UnavailableError):
+                channels.get(host.endpoint.replace("https", "http"), "/healthz", timeout=5)
+        finally:
+            host.close()
+
+    def test_clients_without_a_certificate_are_refused_where_one_is_asked_for(self, folder: Path) -> None:
+        import ssl
+
+        authority = Authority(folder, "authority")
+        authority.issue("proxy")
+        own = authority.issue("client")
+        tls = {"certificate": "proxy.pem", "key": "proxy.key", "clientCa": "authority.pem"}
+        host = Host(folder, tls=tls)
+        try:
+            context = ssl.create_default_context(cafile=str(authority.path))
+            context.load_cert_chain(*own)
+
+            def ready() -> bool:
+                try:
+                    return httpx.get(f"{host.endpoint}/healthz", verify=context, trust_env=False).status_code == 200
+                except httpx.HTTPError:
+                    return False
+
+            assert wait_for(ready, 40), (folder / "log").read_text()
+            with pytest.raises(UnavailableError):
+                Channels(ca=authority.path).get(host.endpoint, "/healthz", timeout=5)
+        finally:
+            host.close()
+
+    @staticmethod
+    def answers(channels: Channels, host: Host) -> bool:
+        try:
+            return channels.get(host.endpoint, "/healthz", timeout=5).status == 200
+        except UnavailableError:
+            return False
+
+
+class TestConfiguration:
+    def write(self, folder: Path, **changes: Any) -> Path:
+        chain = {"url": "http://127.0.0.1:9", "chainId": 1, "contracts": {}, "fromBlock": 0}
+        fields = {
+            "host": "127.0.0.1",
+            "port": 1,
+            "database": "proxy.sqlite",
+            "keystore": "seed.json",
+            "mainchain": chain,
+            "sidechain": chain,
+            "confirmations": 0,
+            "maxHeadAge": 120,
+        }
+        (folder / "proxy.json").write_text(json.dumps(fields | changes))
+        return folder / "proxy.json"
+
+    def test_defaults(self, tmp_path: Path) -> None:
+        config = read_config(self.write(tmp_path), {})
+        assert (config.workers, config.grace, config.anchor_every, config.tls) == (1, 10, 3600, None)
+        assert (config.sender_rate, config.address_rate, config.password) == (600, 6000, None)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"workers": 0}, {"workers": 65}, {"port": "x"}, {"mainchain": 1}, {"tls": {}}, {"tls": {"key": "k"}}],
+    )
+    def test_what_does_not_fit_is_refused(self, tmp_path: Path, changes: dict[str, Any]) -> None:
+        with pytest.raises(ConfigurationError):
+            read_config(self.write(tmp_path, **changes), {})
+
+    def test_an_open_key_file_is_refused(self, tmp_path: Path) -> None:
+        Authority(tmp_path, "authority").issue("proxy")
+        (tmp_path / "proxy.key").chmod(0o644)
+        with pytest.raises(ConfigurationError, match="open to others"):
+            read_config(self.write(tmp_path, tls={"certificate": "proxy.pem", "key": "proxy.key"}), {})
+
+    def test_the_password_comes_from_a_file_or_the_environment_and_is_never_shown(self, tmp_path: Path) -> None:
+        (tmp_path / "password").write_text("hush-hush\n")
+        (tmp_path / "password").chmod(0o600)
+        url = "postgresql+psycopg://proxy@db/log"
+        config = read_config(self.write(tmp_path, database=url, databasePasswordFile="password"), {})
+        other = read_config(self.write(tmp_path, database=url), {"PANACHAIN_PROXY_DATABASE_PASSWORD": "hush-hush"})
+        assert config.password == other.password == "hush-hush"
+        made = database_url(config.database, folder=tmp_path, password=config.password)
+        assert made.password == "hush-hush"
+        assert "hush" not in repr(config) + repr(made) + str(made)
+
+    @pytest.mark.parametrize("url", ["mysql://host/x", "://", "postgresql+psycopg://h:notaport/x"])
+    def test_another_database_is_refused(self, tmp_path: Path, url: str) -> None:
+        with pytest.raises(ConfigurationError):
+            database_url(url, folder=tmp_path)
+
+
+def test_children_of_one_parent_draw_different_random_numbers() -> None:
+    code = (
+        "import os\n"
+        "from panachain.crypto import umbral\n"
+        "umbral.SecretKey.random()\n"
+        "for _ in range(2):\n"
+        "    child = os.fork()\n"
+        "    if not child:\n"
+        "        os.write(1, umbral.SecretKey.random().public.hex().encode() + b'\\n')\n"
+        "        os._exit(0)\n"
+        "    os.waitpid(child, 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=60, check=True)
+    assert len(set(done.stdout.split())) == 2

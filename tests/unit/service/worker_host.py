@@ -1,0 +1,73 @@
+"""A proxy as a program, in front of chains that a test wrote down: `python worker_host.py FOLDER`.
+
+Everything but the chains is real: configuration, key store, fork, workers, database, HTTP. Run by its path, since an
+installed package brings a `tests` of its own.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from proxy_world import DOMAIN, LOG_DOMAIN, PASSPHRASE, Chain, address
+
+from panachain.crypto.keys import Seed
+from panachain.service import run
+from panachain.service.proxy_config import ProxyConfig
+from panachain.service.proxy_service import ProxyService
+from panachain.service.proxy_store import ProxyStore, database_url
+
+
+class LiveChain(Chain):
+    """The chains that a test wrote down, whose head is always new."""
+
+    def __init__(self, folder: Path) -> None:
+        self.__dict__.update(pickle.loads((folder / "chain.pickle").read_bytes()))
+
+    @property
+    def now(self) -> int:
+        return int(time.time())
+
+    @now.setter
+    def now(self, _: int) -> None:
+        return
+
+
+class Anchors:
+    """Notes that the log would have been anchored, and how long it was then."""
+
+    def __init__(self, folder: Path, store: ProxyStore) -> None:
+        self._path = folder / "anchored"
+        self._store = store
+
+    def __enter__(self) -> Anchors:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def anchor(self) -> bool:
+        self._path.write_text(str(self._store.head()[0]))
+        return True
+
+
+class TwinProcess:
+    """Stands for `run.Process`."""
+
+    def __init__(self, config: ProxyConfig, seed: Seed) -> None:
+        url = database_url(config.database, folder=config.folder, password=config.password)
+        self.store = ProxyStore(url, seed.store_key(), proxy=address(seed))
+        chain: Any = LiveChain(config.folder)
+        self.service = ProxyService(seed, self.store, chain, domain=DOMAIN, log_domain=LOG_DOMAIN)
+        self.anchoring: Any = Anchors(config.folder, self.store)
+
+    def close(self) -> None:
+        self.store.close()
+
+
+if __name__ == "__main__":
+    run.Process = TwinProcess  # type: ignore[assignment,misc]
+    run.run_proxy(Path(sys.argv[1]) / "proxy.json", PASSPHRASE)

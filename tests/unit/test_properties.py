@@ -1,0 +1,35 @@
+"""Every test that docs/security/properties.md names is there, and isn't skipped on every machine."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = (ROOT / "docs" / "security" / "properties.md").read_text()
+NAMED = re.findall(r"^- `([^`]+)`$", DOCUMENT, re.MULTILINE)
+
+
+def always_skipped(function: ast.FunctionDef) -> bool:
+    """Tell whether a decorator skips a test without a condition, or lets it fail."""
+    names = [ast.unparse(decorator) for decorator in function.decorator_list]
+    return any(re.match(r"pytest\.mark\.(skip|xfail)\b", name) for name in names)
+
+
+def test_every_rule_has_its_section() -> None:
+    assert re.findall(r"^## (\d+)\.", DOCUMENT, re.MULTILINE) == [str(number) for number in range(1, 16)]
+    assert len(NAMED) == len(set(NAMED)) > 40
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_is_there_and_runs(name: str) -> None:
+    file, _, wanted = name.partition("::")
+    tree = ast.parse((ROOT / file).read_text())
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+    chosen = [node for node in found if not wanted or node.name == wanted]
+
+    assert chosen, f"{name} isn't in the tests"
+    assert not any(always_skipped(node) for node in chosen)
