@@ -421,12 +421,14 @@ class Mainchain:
         # Pinned to one block: status and terms can't be of different histories.
         many = [(policy_id,) for policy_id in policy_ids]
         statuses = map(PolicyStatus, self._read_many("PolicyRegistry", "statusOf", many, at=hex(block.number)))
-        known = {one: status for one, status in zip(policy_ids, statuses, strict=True) if status.value}
-        if not known:
-            return {}
-        events = self.policy_events(policy_ids=list(known), kind="PolicyGranted", to_block=block.number)
+        known = dict(zip(policy_ids, statuses, strict=True))
+        events = self.policy_events(policy_ids=policy_ids, kind="PolicyGranted", to_block=block.number)
         granted = {event.policy_id: event for event in events}
-        return {one: self._policy(one, status, granted.get(one), block) for one, status in known.items()}
+        return {
+            one: self._policy(one, status, granted.get(one), block)
+            for one, status in known.items()
+            if status is not PolicyStatus.UNKNOWN or one in granted
+        }
 
     def _policy(
         self, policy_id: PolicyId, status: PolicyStatus, granted: PolicyEvent | None, block: Block
@@ -435,6 +437,8 @@ class Mainchain:
             if status is PolicyStatus.REVOKED:
                 return OnChainPolicy(policy_id, status, 0, 0, b"", block=block.number, block_time=block.time)
             raise IntegrityError(f"the node hides the grant of policy {policy_id}, which its contract knows")
+        if status is PolicyStatus.UNKNOWN:
+            raise IntegrityError(f"the node shows a grant of policy {policy_id} that its contract doesn't know")
         return OnChainPolicy(
             policy_id=policy_id,
             status=status,
@@ -569,6 +573,8 @@ class Mainchain:
 
     def _read_many(self, name: str, function: str, many: Sequence[tuple[Any, ...]], *, at: str) -> list[Any]:
         """Return the results of one function for many arguments at one block, asked in one request."""
+        if len(many) == 1:
+            return [self._read(name, function, *many[0], at=at)]
         to, asked = self.addresses[name], contract(name)
         calls = [("eth_call", [{"to": to, "data": asked.calldata(function, *args)}, at]) for args in many]
         try:

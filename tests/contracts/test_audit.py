@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 from scripts import audit_contracts
+from tests.contracts import audit_runs
+
+# Behind all other tests there is little left to wait for.
+pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -25,7 +29,7 @@ def functions(pattern: str) -> set[str]:
 
 
 def test_fuzz_tests_and_invariants_hold() -> None:
-    results = audit_contracts.fuzz()
+    results = audit_runs.result("fuzz")
 
     assert {name: status for name, status in results.items() if status != "Success"} == {}
     ran = {name.partition(".")[2] for name in results}
@@ -33,7 +37,7 @@ def test_fuzz_tests_and_invariants_hold() -> None:
 
 
 def test_symbolic_proofs_hold() -> None:
-    proofs = audit_contracts.prove()
+    proofs = audit_runs.result("prove")
 
     assert {name for name, holds in proofs.items() if not holds} == set()
     assert set(proofs) == functions("check_")
@@ -44,11 +48,11 @@ def test_slither_finds_nothing_that_is_not_explained() -> None:
     expected = Counter({(entry["check"], entry["element"]): entry.get("times", 1) for entry in explained})
 
     assert all(entry["reason"] for entry in explained)
-    assert audit_contracts.findings() == expected
+    assert audit_runs.result("findings") == expected
 
 
 def test_every_line_and_branch_is_covered() -> None:
-    covered = audit_contracts.coverage()
+    covered = audit_runs.result("coverage")
 
     assert {name: part for name, part in covered.items() if not part.whole} == {}
     code = {str(path) for folder in ("mainchain", "sidechain") for path in Path("contracts", folder).glob("*.sol")}

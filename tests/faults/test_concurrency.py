@@ -33,8 +33,8 @@ from panachain.sdk.profiles import Profile, load_profile
 from tests.support import PASSPHRASE, World, running_world
 
 LONG = os.environ.get("PANACHAIN_FAULTS") == "long"
-SECONDS = 300 if LONG else 20
-PATIENTS, GRANTEES = (20, 50) if LONG else (6, 12)
+SECONDS = 300 if LONG else 10
+PATIENTS, GRANTEES = (20, 50) if LONG else (4, 8)
 CATEGORIES = ("laboratory", "vitals", "conditions", "medications")
 
 

@@ -259,7 +259,7 @@ def test_a_file_that_is_written_while_it_is_read_is_refused(tmp_path: Path) -> N
 
 # Bombs: read in another process, which may take no more memory than this.
 
-ALLOWED = 256 << 20
+ALLOWED = 288 << 20
 """Bytes of address space on top of what the program has when it starts."""
 SOON = 30
 """Seconds of processor time."""

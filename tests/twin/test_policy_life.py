@@ -26,7 +26,7 @@ from tests.twin.thief import Thief
 from tests.twin.world import PROXIES, THRESHOLD, World, resource, running_world
 
 _MODE = os.environ.get("PANACHAIN_MODEL", "")
-LIVES = {"": 60, "long": 2000}.get(_MODE) or int(_MODE)
+LIVES = {"": 40, "long": 2000}.get(_MODE) or int(_MODE)
 STEPS = 20
 READERS = ("clinician", "nurse", "stranger", "researcher")
 HOSPITALS = ("hospital", "clinic")

@@ -137,7 +137,7 @@ class TestPolicyEvents:
         assert (open_one.policy_id, open_one.view_tag, open_one.disclosure) == (OTHER, 1, Disclosure(purposes=5))
         assert (revoked.kind, revoked.starts_at, revoked.terms, revoked.announcement) == ("revoked", 0, b"", b"")
         assert node.policies(kind="PolicyGranted") == [granted, open_one]
-        assert node.policies(policy_id=OTHER) == [open_one, revoked]
+        assert node.policies(policy_ids=[OTHER]) == [open_one, revoked]
         assert node.policies(kind="PolicyRevoked") == [revoked]
 
     def test_an_event_of_no_policy_is_passed_over(self) -> None:
