@@ -36,6 +36,8 @@ _WAITING: Final = 128
 """Requests that may wait for a thread; more are told to come back."""
 _DEPOSITS: Final = 8
 """Deposits whose bodies are read at once: they are the only large ones."""
+_PATIENCE: Final = 8.0
+"""Seconds that a deposit may wait for its turn."""
 _log = logging.getLogger("panachain.proxy")
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
@@ -104,7 +106,7 @@ class _Front:
         self._work = Pool(_THREADS)
         # Of its own, so that a long batch doesn't hold up who only looks.
         self._look = Pool(2)
-        self._deposits = 0
+        self._deposits = asyncio.Semaphore(_DEPOSITS)
         self._addresses = Limiter(limits.address_rate)
         self._senders = Limiter(limits.sender_rate)
         self._metrics = proxy_metrics.Metrics()
@@ -143,16 +145,19 @@ class _Front:
         return JSONResponse(answer)
 
     async def _deposit(self, request: Request) -> Response:
-        if self._deposits >= _DEPOSITS:
-            raise UnavailableError("the proxy is busy: too many deposits at once")
-        self._deposits += 1
+        try:
+            # Before the body is read, so that who waits costs a connection only; his policy is on chain already.
+            async with asyncio.timeout(_PATIENCE):
+                await self._deposits.acquire()
+        except TimeoutError:
+            raise UnavailableError("the proxy is busy: too many deposits at once") from None
         try:
             sealed = _formed(messages.parse_sealed, await _fields(request, messages.MAX_DEPOSIT + 1024))
             admitted = await self._look.run(self._service.open_deposit, sealed)
             self._check_rate(admitted.policy_id)
             return JSONResponse(await self._work.run(self._service.deposit, admitted))
         finally:
-            self._deposits -= 1
+            self._deposits.release()
 
     async def _revoke(self, request: Request) -> Response:
         policy_id = _formed(messages.parse_revoke, await _fields(request))
