@@ -24,6 +24,7 @@ from panachain.records.lanes import FIRST, Pairing, make_pairing, open_pairing, 
 from panachain.records.locate import HospitalHeads, locate_all, open_manifests, remaining
 from panachain.sdk.network import Network
 from panachain.sdk.opening import envelope_wraps
+from panachain.sdk.storage import keep
 from panachain.storage.cid import CID, RAW
 
 _YEARS_AHEAD: Final = 2
@@ -88,7 +89,7 @@ class OwnLanes:
             patient_key=self._seed.receiving().public,
             signer=self._seed.signer(),
         )
-        cid = self._put(blob)
+        cid = keep(self._network.store, blob)
         receipt = self._network.sidechain.pair(sender, hospital.address, cid.digest)
         return pairing, cid, receipt
 
@@ -133,13 +134,14 @@ class OwnLanes:
                 for found in members
             ]
         return [
-            self._put(
+            keep(
+                self._network.store,
                 rewrap.seal_order(
                     moves[start : start + rewrap.MAX_HEADERS],
                     receiving_key=hospital.receiving_key,
                     patient_key=self._seed.receiving().public,
                     signer=self._seed.signer(),
-                )
+                ),
             )
             for start in range(0, len(moves), rewrap.MAX_HEADERS)
         ]
@@ -185,9 +187,3 @@ class OwnLanes:
             patient=self._address,
             verifying_key=self._seed.signer().public,
         )
-
-    def _put(self, blob: bytes) -> CID:
-        cid = CID.of(RAW, blob)
-        self._network.store.put_block(cid, blob)
-        self._network.store.pin(cid)
-        return cid

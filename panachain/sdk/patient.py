@@ -41,6 +41,7 @@ from panachain.sdk.profiles import write_private
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.requests import open_request, seal_outcome
 from panachain.sdk.results import LogEntry, OpenedRecord, PolicyView, RequestView, RevocationReport, iso
+from panachain.sdk.storage import keep
 from panachain.storage.cid import CID, RAW
 
 GRANTEES: Final = (Role.PRACTITIONER, Role.GROUP, Role.RESEARCHER)
@@ -227,8 +228,7 @@ class Patient(ActorSession):
         self._proxies.check_ready(proxies, terms.threshold)
         # The one-time key counts as used before anything is signed with it.
         self._use_index(index)
-        self.network.store.put_block(cid, prepared.sealed_terms)
-        self.network.store.pin(cid)
+        keep(self.network.store, prepared.sealed_terms)
         account = Account(prepared.account_key)
         on_chain = Grant(
             owner=terms.policy_id,
@@ -423,10 +423,7 @@ class Patient(ActorSession):
         policy = self.grant(asked.requester, granted, purpose=Purpose.parse(asked.purpose), expires_at=ends)
         requester = self.network.resolve(asked.requester, Role.PRACTITIONER)
         readers = [requester.receiving_key, self._seed.receiving().public]
-        outcome = seal_outcome(policy.policy_id, granted, readers=readers)
-        cid = CID.of(RAW, outcome)
-        self.network.store.put_block(cid, outcome)
-        self.network.store.pin(cid)
+        cid = keep(self.network.store, seal_outcome(policy.policy_id, granted, readers=readers))
         self.network.sidechain.approve(self._sender(sidechain=True), request_id, cid.digest)
         return policy
 

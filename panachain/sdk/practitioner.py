@@ -16,7 +16,7 @@ from panachain.model.scope import Category, Purpose
 from panachain.sdk.reader import ReadingSession
 from panachain.sdk.requests import open_request, seal_request
 from panachain.sdk.results import GroupView, RequestView
-from panachain.storage.cid import CID, RAW
+from panachain.sdk.storage import keep
 
 _DAY: Final = 86_400
 _REQUEST_DAYS: Final = 30
@@ -52,7 +52,7 @@ class Practitioner(ReadingSession):
         now = int(time.time())
         wanted = until or now + _REQUEST_DAYS * _DAY
         readers = [who.receiving_key, self._seed.receiving().public]
-        cid = self._put(seal_request(categories, purpose, note, wanted, readers=readers))
+        cid = keep(self.network.store, seal_request(categories, purpose, note, wanted, readers=readers))
         expires_at = now + _REQUEST_DAYS * _DAY
         return self.network.sidechain.request(self._sender(sidechain=True), who.address, cid.digest, expires_at)
 
@@ -134,7 +134,7 @@ class Practitioner(ReadingSession):
         return found
 
     def _admit(self, group: Address, member: Actor, secret: umbral.SecretKey) -> None:
-        cid = self._put(box.seal_to(member.receiving_key, secret.reveal(), labels.GROUP_KEY))
+        cid = keep(self.network.store, box.seal_to(member.receiving_key, secret.reveal(), labels.GROUP_KEY))
         self.network.sidechain.add_member(self._sender(sidechain=True), group, member.address, cid.digest)
 
     def _view(self, group: Actor) -> GroupView:
@@ -147,9 +147,3 @@ class Practitioner(ReadingSession):
             manager=sidechain.manager_of(group.address),
             members=tuple(sidechain.members(group.address)),
         )
-
-    def _put(self, blob: bytes) -> CID:
-        cid = CID.of(RAW, blob)
-        self.network.store.put_block(cid, blob)
-        self.network.store.pin(cid)
-        return cid

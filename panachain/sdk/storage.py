@@ -91,6 +91,14 @@ def open_configured(config: Config, *, probe: bool = True) -> BlobStore:
     return open_store(config, description, probe=probe)
 
 
+def keep(store: BlobStore, blob: bytes) -> CID:
+    """Store and pin one block that somebody else shall find by its CID, and return it."""
+    cid = CID.of(RAW, blob)
+    store.put_block(cid, blob)
+    store.pin(cid)
+    return cid
+
+
 def nodes_of(store: BlobStore) -> list[tuple[str, BlobStore]]:
     """Return what a store consists of, each part with its name."""
     if isinstance(store, ReplicatedStore):
