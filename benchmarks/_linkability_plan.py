@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from panachain.model.scope import Category
 
@@ -43,6 +44,14 @@ REVOKED = 0.15
 """Of the policies are revoked before they end."""
 ROTATED = 0.4
 """Of those who revoke grant anew to the others in the same sitting."""
+
+
+class Sharing(Enum):
+    """Who publishes through one account."""
+
+    NOBODY = "each house by itself"
+    CLINICS = "the clinics of a region"
+    REGION = "all houses of a region, as through a health information exchange"
 
 
 @dataclass(frozen=True)
@@ -211,14 +220,20 @@ def _next_index(plan: Plan, patient: int) -> int:
     return sum(grant.patient == patient for grant in plan.grants[-100:])
 
 
-def joined(plan: Plan) -> Plan:
-    """Return the same lives, with the clinics of each region publishing through one account that they share."""
+def joined(plan: Plan, sharing: Sharing) -> Plan:
+    """Return the same lives, with houses that share an account publishing through the first one of their region."""
+    sharers = [
+        house
+        for house in plan.institutions
+        if sharing is Sharing.REGION or (sharing is Sharing.CLINICS and not house.daily)
+    ]
     first: dict[int, int] = {}
-    for house in plan.institutions:
-        if not house.daily:
-            first.setdefault(house.region, house.number)
-    account = {h.number: h.number if h.daily else first[h.region] for h in plan.institutions}
-    records = [replace(record, institution=account[record.institution]) for record in plan.records]
+    for house in sharers:
+        first.setdefault(house.region, house.number)
+    account = {house.number: first[house.region] for house in sharers}
+    records = [
+        replace(record, institution=account.get(record.institution, record.institution)) for record in plan.records
+    ]
     return replace(plan, records=records)
 
 

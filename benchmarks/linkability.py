@@ -1,12 +1,12 @@
 """Unlinkability: whether an attacker can group what is public by patient (security rule 9).
 
-    ./pana bench linkability [--patients 1000] [--houses 30] [--jitter 21] [--grant-jitter 7] [--joint] [--json]
+    ./pana bench linkability [--columns ABCD] [--patients 1000] [--houses 30] [--jitter 21] [--grant-jitter 7] [--json]
 
 1,000 simulated patients live a year: 20 records each at 30 hospitals and clinics, grants and revocations, on the real
 contracts and in the real formats. The attacker sees the mainchain, every IPFS object, sizes and times; of the sidechain
 he sees that it exists. He groups by each visible field, and trains a classifier on 250 more patients whom he knows.
-Prints adjusted Rand indexes beside the limits and beside a control, a naive registry keyed by the patient's address,
-and fails nothing.
+Prints adjusted Rand indexes beside the limits, a column for each way of publishing, and beside a control, a naive
+registry keyed by the patient's address; fails nothing.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ import tempfile
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import _linkability_view as view
 from _linkability_attack import Units, View, classify, groupings
-from _linkability_plan import DAY, joined, make_plan
+from _linkability_plan import DAY, Sharing, joined, make_plan
 from _linkability_world import Simulation
 
 LIMITS = {View.CONTENT: 0.02, View.BATCH: 0.02, View.TIME: 0.10}
@@ -35,32 +36,58 @@ CLASSIFIER = "a trained classifier"
 ALONE = f"{CLASSIFIER}, from {view.HOSPITAL} alone"
 
 
+@dataclass(frozen=True)
+class Way:
+    """One way of publishing."""
+
+    jitter: bool
+    """Whether records and grants wait."""
+    sharing: Sharing
+
+
+WAYS = {
+    "A": Way(jitter=False, sharing=Sharing.NOBODY),
+    "B": Way(jitter=True, sharing=Sharing.NOBODY),
+    "C": Way(jitter=True, sharing=Sharing.CLINICS),
+    "D": Way(jitter=True, sharing=Sharing.REGION),
+}
+
+
 def main() -> None:
     """Print the table."""
     options = argparse.ArgumentParser()
+    options.add_argument(
+        "--columns", default="".join(WAYS), help="which of A, B, C and D; the first one has the control"
+    )
     options.add_argument("--patients", type=int, default=1000)
     options.add_argument("--houses", type=int, default=30)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--jitter", type=float, default=21, help="days that a record waits at most")
     options.add_argument("--grant-jitter", type=float, default=7, help="days that a grant waits at most")
-    options.add_argument("--joint", action="store_true", help="with jitter, clinics of a region share an account too")
     options.add_argument("--json", action="store_true")
     given = options.parse_args()
+    if not given.columns or set(given.columns) - set(WAYS):
+        options.error(f"--columns takes letters of {''.join(WAYS)}")
     started = time.perf_counter()
-    waits = [(0, 0, False), (int(given.jitter * DAY), int(given.grant_jitter * DAY), given.joint)]
     # Two chains and two attackers at once: each has a core.
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        runs = [pool.submit(measure, given.patients, given.houses, given.seed, *wait) for wait in waits]
-        off, on = (run.result() for run in runs)
+        people = given.patients, given.houses, given.seed
+        waits = int(given.jitter * DAY), int(given.grant_jitter * DAY)
+        ways = {name: WAYS[name] for name in given.columns}
+        runs = {
+            name: pool.submit(measure, *people, *(waits if way.jitter else (0, 0)), way.sharing)
+            for name, way in ways.items()
+        }
+        found = {name: run.result() for name, run in runs.items()}
     if given.json:
-        print(json.dumps({"schema": "panachain/linkability/1", "off": off, "on": on}))
+        print(json.dumps({"schema": "panachain/linkability/2", **found}))
         return
-    show(off, on, given)
+    show(found, given)
     print(f"\n{time.perf_counter() - started:.0f} s")
 
 
 def measure(
-    patients: int, houses: int, seed: int, jitter: int, grant_jitter: int, joint: bool = False
+    patients: int, houses: int, seed: int, jitter: int, grant_jitter: int, sharing: Sharing = Sharing.NOBODY
 ) -> dict[str, Any]:
     """Let the patients live once, attack, and return all scores.
 
@@ -70,11 +97,10 @@ def measure(
         seed: the same seed gives the same lives.
         jitter: seconds that a record waits at most; 0 for the product without the option.
         grant_jitter: the same for grants.
-        joint: clinics of one region publish through one account.
+        sharing: who publishes through one account.
     """
     # Those whom the attacker knows come after the others.
-    plan = make_plan(patients + max(patients // KNOWN, 2), houses, seed)
-    plan = joined(plan) if joint else plan
+    plan = joined(make_plan(patients + max(patients // KNOWN, 2), houses, seed), sharing)
     with tempfile.TemporaryDirectory(dir=os.environ.get("PANA_BENCH_FOLDER")) as place:
         simulation = Simulation(plan, Path(place))
         with simulation.run(jitter=jitter, grant_jitter=grant_jitter) as world:
@@ -120,27 +146,38 @@ def trained(units: Units, patients: int, views: Iterable[View] = View, *, alone:
     return found + [(CLASSIFIER, int(one), classify(known, targets, one)) for one in views]
 
 
-def show(off: dict[str, Any], on: dict[str, Any], given: argparse.Namespace) -> None:
-    """Print both runs beside each other."""
-    units = off["units"]
+def show(found: dict[str, dict[str, Any]], given: argparse.Namespace) -> None:
+    """Print the runs beside each other."""
+    first = next(iter(found.values()))
+    units = first["units"]
     print(f"{units['records']:,} records and {units['policies']:,} policies of {given.patients:,} patients")
-    print(f"jitter: records up to {given.jitter:g} days, grants up to {given.grant_jitter:g} days")
-    print(f"{'grouped by':72} {'sees':8} {'no jitter':>10} {'jitter':>10} {'limit':>7}")
+    for name in found:
+        way = WAYS[name]
+        waits = (
+            f"records wait up to {given.jitter:g} days, grants up to {given.grant_jitter:g}" if way.jitter else "now"
+        )
+        print(f"{name}: {waits}; one account for {way.sharing.value}")
+    print(f"{'grouped by':64} {'sees':8}" + "".join(f"{name:>12}" for name in found) + f"{'limit':>8}")
     for kind in ("records", "policies", "records with policies", "headers wrapped anew"):
         print(f"-- {kind}")
-        bases = [{name: score for name, _, score in run[kind]}.get(ALONE, 0.0) for run in (off, on)]
-        for (name, one, without), (_, _, with_) in zip(off[kind], on[kind], strict=True):
+        for row in zip(*(run[kind] for run in found.values()), strict=True):
+            name, one, _ = row[0]
             limit = LIMITS[View(one)]
-            # Who publishes is public by design: a classifier is judged by what it finds beyond that.
-            beyond = with_ - bases[1] if name == CLASSIFIER else with_
-            verdict = "public" if view.HOSPITAL in name else "met" if beyond <= limit else "SHORT"
-            shown = f"{verdict}, {beyond:+.4f} beyond the sender" if name == CLASSIFIER and bases[1] else verdict
-            print(f"{name:72} {View(one).name.lower():8} {without:10.4f} {with_:10.4f} {limit:7.2f}  {shown}")
+            # Who publishes is public by design, so that his name alone has no limit.
+            cells = [
+                f"{score:.4f} {'' if view.HOSPITAL in name else '+' if score <= limit else '-'}" for *_, score in row
+            ]
+            print(
+                f"{name[:64]:64} {View(one).name.lower():8}"
+                + "".join(f"{cell:>12}" for cell in cells)
+                + f"{limit:8.2f}"
+            )
+    print("+ met, - short")
     print(f"-- control: a registry keyed by the patient's address, at least {CONTROL}")
-    for name, one, score in off["control"]:
-        print(f"{name:72} {View(one).name.lower():8} {score:10.4f}")
-    name = "values of 16 bytes that two objects share, the format's constants aside"
-    print(f"-- {name}: {off['shared windows']} without, {on['shared windows']} with jitter")
+    for name, one, score in first["control"]:
+        print(f"{name:64} {View(one).name.lower():8}{score:12.4f}")
+    windows = ", ".join(f"{name} {run['shared windows']}" for name, run in found.items())
+    print(f"-- values of 16 bytes that two objects share, the format's constants aside: {windows}")
 
 
 if __name__ == "__main__":

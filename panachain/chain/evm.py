@@ -35,8 +35,10 @@ _HALF_ORDER: Final = 0x7FFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_5D576E73_57A4501D_DFE
 """Half of secp256k1's order, the highest s of a signature (EIP-2)."""
 
 
-_HARMLESS: Final = ("already known", "already imported", "known transaction", "nonce too low", "underpriced")
-"""What nodes say of a transaction that needn't be sent again (execution-apis, eth_sendRawTransaction)."""
+_KNOWN: Final = ("already known", "already imported", "known transaction")
+"""What nodes say of a transaction that they have (execution-apis, eth_sendRawTransaction)."""
+_OVERTAKEN: Final = ("nonce too low", "underpriced")
+"""What nodes say when another transaction has the nonce; also when it is the same one, mined meanwhile."""
 Signed = Callable[[str, str], None]
 """Called with hash and raw form of a signed transaction before it is sent."""
 
@@ -188,7 +190,7 @@ class Sender:
                 raw, tx_hash = self.account.sign_transaction(transaction)
                 if signed is not None:
                     signed(tx_hash, raw)
-                self._rpc.call("eth_sendRawTransaction", [raw])
+                self._submit(raw, tx_hash)
             except RpcAnswerError as exc:
                 raise TransactionError(
                     f"{what}: the chain refuses: {revert_reason(exc.data) if exc.data else exc}",
@@ -284,12 +286,20 @@ class Sender:
         fee = max(int(transaction["maxFeePerGas"] * _RAISE) + 1, floor)
         return {**transaction, "maxPriorityFeePerGas": tip, "maxFeePerGas": fee}
 
+    def _submit(self, raw: str, tx_hash: str) -> None:
+        """Send a new transaction; where an answer was lost, the second attempt finds it waiting or mined already."""
+        try:
+            self._rpc.call("eth_sendRawTransaction", [raw])
+        except RpcAnswerError as exc:
+            if not _says(exc, _KNOWN) and not (_says(exc, _OVERTAKEN) and self._receipt(tx_hash)):
+                raise
+
     def _push(self, raw: str) -> None:
         """Send a transaction that the node may know already, or that another one of the same nonce has overtaken."""
         try:
             self._rpc.call("eth_sendRawTransaction", [raw])
         except RpcAnswerError as exc:
-            if not any(known in str(exc).lower() for known in _HARMLESS):
+            if not _says(exc, _KNOWN + _OVERTAKEN):
                 raise TransactionError(f"the chain refuses to take a transaction again: {exc}") from exc
 
     @contextmanager
@@ -301,6 +311,10 @@ class Sender:
             with open(self._folder / f"{hashlib.sha256(lane.encode()).hexdigest()[:16]}.lock", "w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
+
+
+def _says(refusal: RpcAnswerError, what: Sequence[str]) -> bool:
+    return any(words in str(refusal).lower() for words in what)
 
 
 def _personal_hash(message: bytes) -> bytes:
