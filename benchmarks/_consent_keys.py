@@ -21,7 +21,8 @@ from panachain.chain.rpc import Rpc
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.consent.grant import PreparedGrant, prepare_grant
 from panachain.consent.terms import check_terms, open_terms
-from panachain.crypto import box, commit, keys, labels, notice, umbral
+from panachain.crypto import box, keys, labels, notice, umbral
+from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError
 from panachain.model.actors import Actor, PolicyId, Role, Status
 from panachain.model.policy import ProxyRef, Terms
@@ -129,9 +130,8 @@ def lanes(records: int) -> dict[str, float]:
     A hospital's part, the envelopes, isn't counted.
     """
     cast = Cast.fresh()
-    secrets = [os.urandom(32) for _ in CATEGORIES]
-    wraps = [_envelope(cast.patient, category, key) for category, key in zip(CATEGORIES, secrets, strict=True)]
-    commitments = [commit.key_commitment(key) for key in secrets]
+    secrets = [EnvelopeKey(os.urandom(32)) for _ in CATEGORIES]
+    wraps = [_envelope(cast.patient, category, key.key) for category, key in zip(CATEGORIES, secrets, strict=True)]
     counts = [records // LANES + (number < records % LANES) for number in range(LANES)]
     patient_signer, secret = cast.patient.signer().public, cast.grantee.receiving()
     spent = dict.fromkeys((_OWNER, _DEPOSIT, _SERVICE, _GRANTEE, _DERIVING), 0.0)
@@ -164,21 +164,21 @@ def lanes(records: int) -> dict[str, float]:
     terms, body, signature = open_terms(prepared.sealed_terms, secret)
     check_terms(terms, body, signature, policy_id=prepared.terms.policy_id, patient_verifying_key=patient_signer)
     found = [
-        umbral.unwrap_reencrypted(
-            secret,
-            wrap,
-            [answer[number] for answer in answers],
-            verifying=terms.verifying_key,
-            delegating=terms.lanes[number].delegating_key,
-            threshold=THRESHOLD,
+        EnvelopeKey(
+            umbral.unwrap_reencrypted(
+                secret,
+                wrap,
+                [answer[number] for answer in answers],
+                verifying=terms.verifying_key,
+                delegating=terms.lanes[number].delegating_key,
+                threshold=THRESHOLD,
+            )
         )
         for number, wrap in enumerate(wraps)
     ]
-    assert [commit.key_commitment(key) for key in found] == commitments
+    assert [key.commitment for key in found] == [key.commitment for key in secrets]
     lap(_GRANTEE)
-    derived = [
-        commit.content_key(key, index) for key, count in zip(found, counts, strict=True) for index in range(count)
-    ]
+    derived = [key.content_key(index) for key, count in zip(found, counts, strict=True) for index in range(count)]
     lap(_DERIVING)
     assert len(derived) == records
     return spent

@@ -22,7 +22,8 @@ from _plot import Panel, draw
 from records import PASSPHRASE, join
 
 from panachain.consent.grant import prepare_grant
-from panachain.crypto import commit, keys, umbral
+from panachain.crypto import keys, umbral
+from panachain.crypto.commit import EnvelopeKey
 from panachain.model.actors import Role
 from panachain.model.records import FileContent
 from panachain.model.scope import Category, Purpose, Scope
@@ -129,13 +130,12 @@ def seal_and_open(folder: Path, path: Path, rounds: int) -> tuple[float, float]:
     for number in range(rounds):
         store = EmbeddedStore(folder / f"store-{size}-{number}")
         started = time.perf_counter()
-        key = os.urandom(32)
+        key = EnvelopeKey(os.urandom(32))
         content = FileContent(path, size)
-        sealed = seal_content(content, commit.content_key(key, 0), _CONTEXT, store, media_type="application/pdf")
-        envelope = header.seal_envelope(key, lanes)
+        sealed = seal_content(content, key.content_key(0), _CONTEXT, store, media_type="application/pdf")
+        envelope = header.seal_envelope(key.key, lanes)
         blocks = [(CID.of(RAW, envelope), envelope)]
         store.put_blocks(blocks if sealed.block is None else [*blocks, (sealed.cid, sealed.block)])
-        commitment = commit.key_commitment(key)
         sealing.append(time.perf_counter() - started)
         wrap = header.wrap_at(envelope, 2)
         public = {"verifying": terms, "delegating": lanes[2]}
@@ -149,12 +149,12 @@ def seal_and_open(folder: Path, path: Path, rounds: int) -> tuple[float, float]:
             for kfrag in kfrags
         ]
         started = time.perf_counter()
-        found = umbral.unwrap_reencrypted(secret, wrap, cfrags, threshold=THRESHOLD, **public)
-        assert commit.key_commitment(found) == commitment
+        found = EnvelopeKey(umbral.unwrap_reencrypted(secret, wrap, cfrags, threshold=THRESHOLD, **public))
+        assert found.commitment == key.commitment
         opened = Content(
             store,
             sealed.cid,
-            commit.content_key(found, 0),
+            found.content_key(0),
             _CONTEXT,
             size=size,
             digest=sealed.digest,

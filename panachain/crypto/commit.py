@@ -7,19 +7,24 @@ others, under other labels, are the content keys; so a ciphertext made for two k
 from __future__ import annotations
 
 from panachain.crypto import labels
-from panachain.crypto.kdf import derive
+from panachain.crypto.kdf import derive, deriver
 
 
-def key_commitment(envelope_key: bytes) -> bytes:
-    """Return the commitment to an envelope key, 32 bytes."""
-    return derive(envelope_key, labels.ENVELOPE_COMMITMENT)
+class EnvelopeKey:
+    """The key that seals the records of one envelope, and what is derived from it."""
 
+    def __init__(self, key: bytes) -> None:
+        """Take 32 uniformly random bytes."""
+        self.key = key
+        """What is wrapped to the lanes."""
+        self.commitment = derive(key, labels.ENVELOPE_COMMITMENT)
+        """What each header states, 32 bytes."""
+        self._content_key = deriver(key, labels.ENVELOPE_CONTENT)
 
-def content_key(envelope_key: bytes, index: int) -> bytes:
-    """Return the key of the envelope's content number `index`, 32 bytes."""
-    return derive(envelope_key, labels.ENVELOPE_CONTENT, index.to_bytes(8, "big"))
+    def content_key(self, index: int) -> bytes:
+        """Return the key of the envelope's content number `index`, 32 bytes."""
+        return self._content_key(index.to_bytes(8, "big"))
 
-
-def inventory_key(envelope_key: bytes) -> bytes:
-    """Return the key of the envelope's inventory, 32 bytes."""
-    return derive(envelope_key, labels.ENVELOPE_INVENTORY)
+    def inventory_key(self) -> bytes:
+        """Return the key of the envelope's inventory, 32 bytes."""
+        return derive(self.key, labels.ENVELOPE_INVENTORY)

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from panachain.crypto import commit, labels, padding, stream
+from panachain.crypto import labels, padding, stream
+from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError
 from panachain.model.records import RecordInfo
 from panachain.storage import dagcbor
@@ -35,7 +36,7 @@ class Item:
     """SHA-256 of the plaintext, or empty (ADR 7)."""
 
 
-def seal(items: Sequence[Item], envelope_key: bytes) -> list[bytes]:
+def seal(items: Sequence[Item], envelope_key: EnvelopeKey) -> list[bytes]:
     """Return the segments of a sealed inventory."""
     types = sorted({item.media_type for item in items})
     body = {
@@ -44,10 +45,10 @@ def seal(items: Sequence[Item], envelope_key: bytes) -> list[bytes]:
         "items": [[types.index(item.media_type), item.size, item.digest] for item in items],
     }
     plain = padding.pad(dagcbor.encode(body))
-    return list(stream.seal_segments(plain, commit.inventory_key(envelope_key), labels.ENVELOPE_INVENTORY))
+    return list(stream.seal_segments(plain, envelope_key.inventory_key(), labels.ENVELOPE_INVENTORY))
 
 
-def open_(store: BlobStore, cid: CID, envelope_key: bytes) -> list[Item]:
+def open_(store: BlobStore, cid: CID, envelope_key: EnvelopeKey) -> list[Item]:
     """Fetch and open an inventory.
 
     Raises:
@@ -59,7 +60,7 @@ def open_(store: BlobStore, cid: CID, envelope_key: bytes) -> list[Item]:
         segments.append(segment)
         if len(segments) > _MAX_SEGMENTS:
             raise IntegrityError(f"inventory {cid} is larger than {_MAX_SEGMENTS} segments")
-    key = commit.inventory_key(envelope_key)
+    key = envelope_key.inventory_key()
     plain = b"".join(stream.open_segments(segments, key, labels.ENVELOPE_INVENTORY))
     body = dagcbor.decode(padding.unpad(plain))
     try:

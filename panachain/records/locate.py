@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from panachain.crypto import commit, keys
+from panachain.crypto import keys
+from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import BlockNotFoundError, IntegrityError
 from panachain.model.actors import Address
 from panachain.records import header, inventory
@@ -123,18 +124,18 @@ def _rows(manifests: Sequence[Manifest], own_key: bytes) -> Iterator[tuple[bytes
             counter += 1
 
 
-def content_of(store: BlobStore, found: header.Header, envelope_key: bytes) -> Content:
+def content_of(store: BlobStore, found: header.Header, envelope_key: EnvelopeKey) -> Content:
     """Return one record's content, to be opened as far as it is asked for.
 
     Args:
         store: where the blocks are fetched.
         found: the record's header.
-        envelope_key: 32 bytes, checked against the header's commitment before anything is opened.
+        envelope_key: checked against the header's commitment before anything is opened.
 
     Raises:
         IntegrityError: the key isn't the committed one.
     """
-    if commit.key_commitment(envelope_key) != found.commitment:
+    if envelope_key.commitment != found.commitment:
         raise IntegrityError(
             f"the envelope key of record {found.info.header_cid} isn't the one its hospital committed to"
         )
@@ -142,7 +143,7 @@ def content_of(store: BlobStore, found: header.Header, envelope_key: bytes) -> C
     return Content(
         store,
         found.content,
-        commit.content_key(envelope_key, info.content_index),
+        envelope_key.content_key(info.content_index),
         content_context(generation=info.generation, index=info.content_index),
         size=info.size,
         digest=info.digest,
@@ -150,7 +151,7 @@ def content_of(store: BlobStore, found: header.Header, envelope_key: bytes) -> C
     )
 
 
-def check_envelope(store: BlobStore, headers: Sequence[header.Header], envelope_key: bytes) -> None:
+def check_envelope(store: BlobStore, headers: Sequence[header.Header], envelope_key: EnvelopeKey) -> None:
     """Check that the headers of one envelope are all that its hospital put under it.
 
     Raises:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Final
 
-from panachain.crypto import commit, keys, umbral
+from panachain.crypto import keys, umbral
+from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import UsageError
 from panachain.model.actors import Address
 from panachain.model.records import PlainRecord, RecordInfo
@@ -89,7 +90,7 @@ class _Group:
     category: Category
     year: int
     path: list[tuple[Scope, HospitalLane]]
-    key: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
+    key: EnvelopeKey = field(default_factory=lambda: EnvelopeKey(os.urandom(32)), repr=False)
     entries: list[_Entry] = field(default_factory=list)
 
 
@@ -166,7 +167,7 @@ class BatchBuilder:
         # 2. Compress, pad, seal, store.
         index = len(group.entries)
         context = content_context(generation=pairing.generations.epoch, index=index)
-        content_key = commit.content_key(group.key, index)
+        content_key = group.key.content_key(index)
         entry = _Entry(record.media_type, record.size, record.source, record.part)
         group.entries.append(entry)
         if record.size > _SMALL:
@@ -248,14 +249,13 @@ class BatchBuilder:
     ) -> None:
         pairing = group.pairing
         # 3. The envelope: its key, wrapped once to each lane of the path.
-        envelope = header.seal_envelope(group.key, [lane.public for _, lane in group.path])
+        envelope = header.seal_envelope(group.key.key, [lane.public for _, lane in group.path])
         envelope_cid = self._put(CID.of(RAW, envelope), envelope)
         # 4. The inventory: what lies under it.
         contents = [(entry, entry.sealed) for entry in group.entries if entry.sealed is not None]
         items = [inventory.Item(entry.media_type, entry.size, sealed.digest) for entry, sealed in contents]
         # One record is its own inventory: its signed header says that there is no other.
         inventory_cid = unixfs.build(inventory.seal(items, group.key), self._put) if len(items) > 1 else None
-        commitment = commit.key_commitment(group.key)
         counters = self._counters[pairing.patient]
         for index, (entry, sealed) in enumerate(contents):
             # 5. The header of each record, under one fresh brief ID for each lane.
@@ -277,7 +277,7 @@ class BatchBuilder:
             block = header.seal_header(
                 info,
                 patient=pairing.patient,
-                commitment=commitment,
+                commitment=group.key.commitment,
                 inventory=inventory_cid,
                 head=sealed.head,
                 slots=slots,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError
 from panachain.records.header import Header, wrap_at
 from panachain.records.locate import check_envelope, content_of
@@ -43,16 +44,17 @@ def open_records(
     envelopes: dict[str, list[Header]] = defaultdict(list)
     for found in headers:
         envelopes[found.info.envelope_cid].append(found)
+    keys = {cid: EnvelopeKey(envelope_keys[cid]) for cid in envelopes}
     for cid, members in envelopes.items():
-        check_envelope(store, members, envelope_keys[cid])
+        check_envelope(store, members, keys[cid])
     for found in headers:
         cid = found.info.envelope_cid
-        content = content_of(store, found, envelope_keys[cid])
-        attachment = _finder(store, envelopes[cid], envelope_keys[cid]) if found.info.media_type == MEDIA_TYPE else None
+        content = content_of(store, found, keys[cid])
+        attachment = _finder(store, envelopes[cid], keys[cid]) if found.info.media_type == MEDIA_TYPE else None
         yield found, OpenedRecord(found.info, {}, content, found.signature, attachment)
 
 
-def _finder(store: BlobStore, members: Sequence[Header], key: bytes) -> Callable[[bytes], bytes]:
+def _finder(store: BlobStore, members: Sequence[Header], key: EnvelopeKey) -> Callable[[bytes], bytes]:
     """Return what finds the attachment of a digest among the records of its Bundle's envelope."""
 
     def find(digest: bytes) -> bytes:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from panachain.crypto import compress, labels, padding, stream, umbral
+from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError, PanaChainError
 from panachain.model.actors import Address
@@ -344,13 +345,13 @@ def inventory_target() -> Target:
         forged = SimpleNamespace(encode=lambda value: real(twist(value, chance)), decode=dagcbor.decode)
         inventory.dagcbor = forged  # type: ignore[assignment]
         try:
-            return b"".join(inventory.seal(items, KEY))
+            return b"".join(inventory.seal(items, EnvelopeKey(KEY)))
         finally:
             inventory.dagcbor = module
 
     def read(data: bytes) -> None:
         cid = CID.of(RAW, data)
-        for item in inventory.open_(Blocks({cid: data}), cid, KEY):  # type: ignore[arg-type]
+        for item in inventory.open_(Blocks({cid: data}), cid, EnvelopeKey(KEY)):  # type: ignore[arg-type]
             assert type(item.size) is int
             assert isinstance(item.media_type, str)
             assert isinstance(item.digest, bytes)

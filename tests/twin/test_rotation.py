@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from panachain.crypto import commit, keys, umbral
+from panachain.crypto import keys, umbral
+from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import Terms
@@ -162,7 +163,7 @@ def opened(world: World, loot: Loot, records: dict[str, bytes]) -> tuple[int, in
     sample = random.Random(1).sample(everything, min(SAMPLED, len(everything)))
     assert loot.keys_by_cfrags(sample) == loot.keys_by_secrets(sample)
     headers = loot.headers(world)
-    by_commitment = {commit.key_commitment(key): key for key in found}
+    by_commitment = {key.commitment: key for key in map(EnvelopeKey, found)}
     readable = [headers[cid] for cid in records if cid in headers and headers[cid].commitment in by_commitment]
     for one in readable:
         assert content_of(world.network.store, one, by_commitment[one.commitment]).read()

@@ -14,6 +14,7 @@ from panachain.chain.evm import Account
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.consent.terms import open_terms
 from panachain.crypto import keys, umbral
+from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import BlockNotFoundError, IntegrityError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import ProxyRef, Terms
@@ -134,7 +135,7 @@ class Thief:
                 delegating=lane.delegating_key,
                 threshold=terms.threshold,
             )
-            self.content[found.info.content_cid] = content_of(self._world.network.store, found, key).read()
+            self.content[found.info.content_cid] = content_of(self._world.network.store, found, EnvelopeKey(key)).read()
 
 
 def headers(

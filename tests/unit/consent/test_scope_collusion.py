@@ -26,7 +26,8 @@ from nucypher_core import umbral as library
 
 from panachain.consent.grant import PreparedGrant, prepare_grant
 from panachain.consent.terms import open_terms
-from panachain.crypto import commit, keys, umbral
+from panachain.crypto import keys, umbral
+from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError
 from panachain.model.actors import Actor, Address, Role, Status
@@ -222,7 +223,7 @@ class World:
         """Open one record's content."""
         which = found.info.header_cid, envelope_key
         if which not in self.contents:
-            self.contents[which] = content_of(self.store, found, envelope_key).read()
+            self.contents[which] = content_of(self.store, found, EnvelopeKey(envelope_key)).read()
         return self.contents[which]
 
 
@@ -312,7 +313,7 @@ class Loot:
 
     def records(self, world: World) -> dict[str, bytes]:
         """Open the content of every header that is open, with whichever of the envelope keys fits."""
-        by_commitment = {commit.key_commitment(key): key for key in self.envelope_keys.values()}
+        by_commitment = {EnvelopeKey(key).commitment: key for key in self.envelope_keys.values()}
         return {
             cid: world.content(found, by_commitment[found.commitment])
             for cid, found in self.headers.items()

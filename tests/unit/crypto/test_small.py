@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panachain.crypto import box, commit, compress, keys, keystore, padding
+from panachain.crypto import box, compress, keys, keystore, padding
+from panachain.crypto.commit import EnvelopeKey
+from panachain.crypto.kdf import derive
 from panachain.errors import IntegrityError, LockedError, UsageError
 from panachain.model.scope import Category, Scope
 
@@ -54,8 +58,15 @@ def test_box_opens_for_its_owner_and_context_only() -> None:
 
 
 def test_commitment_tells_keys_apart_and_is_no_content_key() -> None:
-    assert commit.key_commitment(bytes(32)) != commit.key_commitment(bytes(31) + b"\1")
-    assert len({commit.key_commitment(bytes(32)), *(commit.content_key(bytes(32), i) for i in range(9))}) == 10
+    key = EnvelopeKey(bytes(32))
+    assert key.commitment != EnvelopeKey(bytes(31) + b"\1").commitment
+    assert len({key.commitment, key.inventory_key(), *(key.content_key(i) for i in range(9))}) == 11
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=40), st.binary(max_size=100))
+def test_derivation_is_hkdf_expand(key: bytes, label: bytes, context: bytes) -> None:
+    info = bytes([len(label)]) + label + context
+    assert derive(key, label, context) == HKDFExpand(SHA256(), 32, info).derive(key)
 
 
 @given(st.binary(max_size=5000))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from panachain.crypto import umbral
+from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed, address_of
 from panachain.errors import IntegrityError, UsageError
 from panachain.model.actors import Address
@@ -79,9 +80,9 @@ class Clinic:
         found = self.headers(patient, scope)
         return [content_of(self.store, one, self.key(patient, scope, one)).read() for one in found]
 
-    def key(self, patient: Seed, scope: Scope, found: header.Header) -> bytes:
+    def key(self, patient: Seed, scope: Scope, found: header.Header) -> EnvelopeKey:
         envelope = self.store.get_block(CID.parse(found.info.envelope_cid))
-        return umbral.unwrap(patient.lane(scope, 0), header.wrap_at(envelope, found.wrap_index))
+        return EnvelopeKey(umbral.unwrap(patient.lane(scope, 0), header.wrap_at(envelope, found.wrap_index)))
 
 
 @pytest.fixture

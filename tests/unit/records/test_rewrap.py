@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from panachain.crypto import umbral
+from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed, address_of
 from panachain.errors import BlockNotFoundError, IntegrityError
 from panachain.model.records import PlainRecord
@@ -61,9 +62,9 @@ class Trip:
         locators = [PATIENT.locator_key(*lane) for lane in lanes]
         return locate_all(self.store, self.heads(), open_manifests(self.store, self.heads()), locators)
 
-    def key(self, lane: tuple[Scope, int], found: header.Header) -> bytes:
+    def key(self, lane: tuple[Scope, int], found: header.Header) -> EnvelopeKey:
         envelope = self.store.get_block(CID.parse(found.info.envelope_cid))
-        return umbral.unwrap(PATIENT.lane(*lane), header.wrap_at(envelope, found.wrap_index))
+        return EnvelopeKey(umbral.unwrap(PATIENT.lane(*lane), header.wrap_at(envelope, found.wrap_index)))
 
     def opened(self, *lanes: tuple[Scope, int]) -> list[bytes]:
         return [
@@ -76,7 +77,7 @@ class Trip:
         """Re-wrap records as patient and hospital do it together."""
         scopes = path_of(Category.LABORATORY, 2024)
         publics = [PATIENT.lane(scope, generations.current(scope)).public for scope in scopes]
-        envelope = header.seal_envelope(self.key(lane, old[0]), publics)
+        envelope = header.seal_envelope(self.key(lane, old[0]).key, publics)
         moves = [rewrap.Move(CID.parse(one.info.header_cid), one.locator_key, one.brief_id, envelope) for one in old]
         keys = {"receiving_key": HOSPITAL.receiving().public, "patient_key": PATIENT.receiving().public}
         order = rewrap.seal_order(moves, signer=PATIENT.signer(), **keys)
