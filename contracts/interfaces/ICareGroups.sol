@@ -5,7 +5,8 @@ pragma solidity ^0.8.28;
 /// @notice A group has a receiving key of its own, and its secret sealed to each member. A patient grants to the group
 /// once; who belongs to it, and so who may use the grant, its manager decides here.
 /// @dev Proxies serve whom isMember names at that time. Whoever was a member may have kept the group's secret: leaving
-/// takes the proxies' service away, and with it everything that isn't opened yet, but nothing that was.
+/// takes the proxies' service away, and with it everything that isn't opened yet, but nothing that was. What is granted
+/// after a renewal is sealed to a secret that he never had.
 interface ICareGroups {
     /// @notice One group.
     struct Group {
@@ -13,6 +14,8 @@ interface ICareGroups {
         address manager;
         /// @notice For good: a closed group has no members.
         bool closed;
+        /// @notice Of the receiving key: how often it was renewed, 0 for the one that the group's ID commits to.
+        uint32 generation;
         /// @notice The hospital of who created it, by his identity then; zero if he had none.
         address organisation;
     }
@@ -20,8 +23,13 @@ interface ICareGroups {
     /// @notice A group was created.
     /// @param receivingKey What is granted to the group is sealed to this key; the group's ID commits to it.
     event GroupCreated(address indexed group, address indexed manager, address organisation, bytes receivingKey);
-    /// @notice A person was added, or got the group's secret sealed anew.
-    /// @param sealedKey The sha2-256 digest in the CID of the group's receiving secret, sealed to the member (CIDv1, raw).
+    /// @notice From here on what is granted to the group is sealed to another key. Who got it follows as MemberAdded.
+    /// @param generation The new key's, from 1 on.
+    /// @param receivingKey The new key; the group's ID doesn't commit to it, its manager vouches for it.
+    event GroupRenewed(address indexed group, uint32 generation, bytes receivingKey);
+    /// @notice A person was added, or got the group's secrets sealed anew.
+    /// @param sealedKey The sha2-256 digest in the CID of the receiving secrets of all generations, sealed to the
+    /// member (CIDv1, raw).
     event MemberAdded(address indexed group, address indexed member, bytes32 sealedKey);
     /// @notice A person left, or was removed.
     event MemberRemoved(address indexed group, address indexed member);
@@ -42,6 +50,10 @@ interface ICareGroups {
     error GroupAlreadyClosed(address group);
     /// @notice The caller has no say in this.
     error GroupNotManager(address group, address caller);
+    /// @notice The group was renewed meanwhile, or the number isn't that of the next generation.
+    error GroupNotNextGeneration(address group, uint32 generation, uint32 current);
+    /// @notice A renewal has as many sealed keys as members.
+    error GroupRenewalLengths(uint256 members, uint256 sealedKeys);
     /// @notice The group's secret isn't sealed to the member.
     error GroupWithoutSealedKey(address group, address member);
     /// @notice The person isn't listed.
@@ -55,6 +67,25 @@ interface ICareGroups {
 
     /// @notice List a person, or replace what is sealed to him. Only the manager, while both are active practitioners.
     function addMember(address group, address member, bytes32 sealedKey) external;
+
+    /// @notice Give the group another receiving key, and its secrets sealed anew to the members who shall have it. Only
+    /// the manager, while an active practitioner.
+    /// @dev All or nothing. Nobody is listed this way, and the group's ID stays. A listed person who isn't named stays
+    /// listed and keeps what was sealed to him before: proxies go on serving him for what was granted until now, and he
+    /// can't read what is granted from now on until addMember gives him the newest secret too. So the SDK leaves out
+    /// who doesn't count as a member now, such as the suspended.
+    /// @param generation The present generation and 1: of two renewals that were made from the same one the second
+    /// fails, or the secret that the first one handed out would be lost to everybody.
+    /// @param receivingKey Compressed secp256k1 point, 33 bytes; a fresh one. Whether it is isn't checked.
+    /// @param members Listed persons.
+    /// @param sealedKeys For each of them, as addMember takes it.
+    function renew(
+        address group,
+        uint32 generation,
+        bytes calldata receivingKey,
+        address[] calldata members,
+        bytes32[] calldata sealedKeys
+    ) external;
 
     /// @notice Take a person off the list. The manager, while an active practitioner, or at any time the person himself.
     function removeMember(address group, address member) external;

@@ -26,14 +26,14 @@ contract CareGroups is ICareGroups, AccessManaged {
     /// @inheritdoc ICareGroups
     function create(bytes calldata receivingKey) external returns (address group) {
         _checkPractitioner(msg.sender);
-        if (receivingKey.length != KEY_SIZE) revert GroupInvalidKey(receivingKey.length);
+        _checkKey(receivingKey);
         bytes32 digest = keccak256(abi.encode(block.chainid, address(this), msg.sender, receivingKey));
         // Safe: cut to the low 20 bytes on purpose, as accounts are.
         group = address(uint160(uint256(digest)));
         if (_groups[group].manager != address(0)) revert GroupAlreadyCreated(group);
 
         address organisation = _IDENTITIES.identityOf(msg.sender).organisation;
-        _groups[group] = Group({manager: msg.sender, closed: false, organisation: organisation});
+        _groups[group] = Group({manager: msg.sender, closed: false, generation: 0, organisation: organisation});
 
         emit GroupCreated(group, msg.sender, organisation, receivingKey);
     }
@@ -69,11 +69,33 @@ contract CareGroups is ICareGroups, AccessManaged {
     function addMember(address group, address member, bytes32 sealedKey) external {
         _checkManager(group);
         _checkPractitioner(member);
-        if (sealedKey == bytes32(0)) revert GroupWithoutSealedKey(group, member);
 
-        _sealedKeys[group][member] = sealedKey;
+        _seal(group, member, sealedKey);
+    }
 
-        emit MemberAdded(group, member, sealedKey);
+    /// @inheritdoc ICareGroups
+    function renew(
+        address group,
+        uint32 generation,
+        bytes calldata receivingKey,
+        address[] calldata members,
+        bytes32[] calldata sealedKeys
+    ) external {
+        _checkManager(group);
+        _checkKey(receivingKey);
+        uint32 current = _groups[group].generation;
+        // Checked arithmetic: after 2^32 - 1 renewals there is no next one.
+        if (generation != current + 1) revert GroupNotNextGeneration(group, generation, current);
+        if (members.length != sealedKeys.length) revert GroupRenewalLengths(members.length, sealedKeys.length);
+
+        _groups[group].generation = generation;
+
+        // Before the members': what is sealed from here on holds the new secret.
+        emit GroupRenewed(group, generation, receivingKey);
+        for (uint256 i = 0; i < members.length; ++i) {
+            if (_sealedKeys[group][members[i]] == bytes32(0)) revert GroupNotListed(group, members[i]);
+            _seal(group, members[i], sealedKeys[i]);
+        }
     }
 
     /// @inheritdoc ICareGroups
@@ -107,6 +129,14 @@ contract CareGroups is ICareGroups, AccessManaged {
 
     /* INTERNAL */
 
+    function _seal(address group, address member, bytes32 sealedKey) private {
+        if (sealedKey == bytes32(0)) revert GroupWithoutSealedKey(group, member);
+
+        _sealedKeys[group][member] = sealedKey;
+
+        emit MemberAdded(group, member, sealedKey);
+    }
+
     function _close(address group) private {
         _groups[group].closed = true;
 
@@ -119,6 +149,10 @@ contract CareGroups is ICareGroups, AccessManaged {
         if (_groups[group].manager != msg.sender) revert GroupNotManager(group, msg.sender);
         if (_groups[group].closed) revert GroupAlreadyClosed(group);
         _checkPractitioner(msg.sender);
+    }
+
+    function _checkKey(bytes calldata receivingKey) private pure {
+        if (receivingKey.length != KEY_SIZE) revert GroupInvalidKey(receivingKey.length);
     }
 
     function _checkPractitioner(address account) private view {

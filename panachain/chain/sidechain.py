@@ -240,10 +240,32 @@ class Sidechain:
             sender: the manager's.
             group: its address.
             member: an active practitioner.
-            sealed_key: digest of the CID of the group's receiving secret, sealed to the member, 32 bytes.
+            sealed_key: digest of the CID of the group's receiving secrets, sealed to the member, 32 bytes.
         """
         data = contract("CareGroups").calldata("addMember", group, member, sealed_key)
         return self._send(sender, "CareGroups", data, "adding a member")
+
+    def renew_group(
+        self,
+        sender: Sender,
+        group: Address,
+        receiving_key: bytes,
+        sealed_keys: Mapping[Address, bytes],
+        *,
+        generation: int,
+    ) -> Receipt:
+        """Give a group another receiving key; only its manager may.
+
+        Args:
+            sender: the manager's.
+            group: its address.
+            receiving_key: the new public key, 33 bytes.
+            sealed_keys: for each listed person who shall have it what `add_member` takes.
+            generation: of the new key: one more than the present one, or the contract refuses.
+        """
+        people, sealed = list(sealed_keys), list(sealed_keys.values())
+        data = contract("CareGroups").calldata("renew", group, generation, receiving_key, people, sealed)
+        return self._send(sender, "CareGroups", data, "renewing a group's key")
 
     def remove_member(self, sender: Sender, group: Address, member: Address) -> Receipt:
         """Take a member off the list; only the group's manager and the member himself may."""
@@ -267,8 +289,11 @@ class Sidechain:
     def group(self, account: Address) -> Actor | None:
         """Return one group, or None when there is none; a closed one is suspended.
 
+        The first receiving key is checked against the group's address. For later ones, as for the keys of identities,
+        the node is believed.
+
         Raises:
-            IntegrityError: the node shows a receiving key that the group's address doesn't commit to.
+            IntegrityError: the node shows a first key that isn't the group's, or leaves a renewal out.
         """
         return next(iter(self._groups([None, _topic(account)])), None)
 
@@ -307,6 +332,17 @@ class Sidechain:
         counts = self._read_many("CareGroups", "isMember", [(group, person) for person in listed])
         return [Address(person) for person, is_one in zip(listed, counts, strict=True) if is_one]
 
+    def holders(self, group: Address) -> list[Address]:
+        """Return to whom a group's newest secret was sealed, in that order, whether or not they are members now."""
+        names = [contract("CareGroups").topic(name) for name in ("MemberAdded", "GroupRenewed")]
+        found: dict[str, None] = {}
+        for event in self._events("CareGroups", [names, _topic(group)]):
+            if event.name == "GroupRenewed":
+                found.clear()
+            else:
+                found[address(event.values["member"])] = None
+        return [Address(person) for person in found]
+
     def manager_of(self, group: Address) -> Address:
         """Return who manages a group.
 
@@ -319,12 +355,12 @@ class Sidechain:
         return Address(address(manager))
 
     def sealed_group_key(self, group: Address, member: Address) -> bytes | None:
-        """Return the digest of the CID of the group's secret sealed to a listed person, or None for others."""
+        """Return the digest of the CID of the group's secrets sealed to a listed person, or None for others."""
         digest: bytes = self._read("CareGroups", "sealedKeyOf", group, member)
         return digest if any(digest) else None
 
     def _group_id(self, creator: str, receiving_key: bytes) -> Address:
-        """Return a group's address: by whom, where and for which key it was created."""
+        """Return a group's address: by whom, where and for which first key it was created."""
         fields = [self.chain_id, self.addresses["CareGroups"], creator, receiving_key]
         return Address(address("0x" + keccak(encode(["uint256", "address", "address", "bytes"], fields))[12:].hex()))
 
@@ -336,11 +372,13 @@ class Sidechain:
                 if group.address != self._group_id(event.values["manager"], group.receiving_key):
                     raise IntegrityError(f"the node shows a key of group {group.address} that isn't the group's")
                 found[group.address] = group
-            elif event.name == "GroupClosed":
-                closed = address(event.values["group"])
-                if closed not in found:
-                    raise IntegrityError(f"the node shows the end of group {closed} without its beginning")
-                found[closed] = replace(found[closed], status=Status.SUSPENDED)
+            elif event.name in ("GroupRenewed", "GroupClosed"):
+                known = found.get(address(event.values["group"]))
+                if known is None:
+                    raise IntegrityError(f"the node shows {event.name} of a group without its beginning")
+                found[known.address] = (
+                    replace(known, status=Status.SUSPENDED) if event.name == "GroupClosed" else _renewed(known, event)
+                )
         return list(found.values())
 
     def _identities(self, topics: Sequence[str | list[str] | None]) -> list[Actor]:
@@ -399,6 +437,15 @@ def _group_from(event: Event) -> Actor:
         verifying_key=b"",
         organisation=None if int(organisation, 16) == 0 else Address(address(organisation)),
     )
+
+
+def _renewed(group: Actor, event: Event) -> Actor:
+    earlier = (*group.earlier_keys, group.receiving_key)
+    if event.values["generation"] != len(earlier):
+        raise IntegrityError(
+            f"the node shows generation {event.values['generation']} of group {group.address} after {len(earlier) - 1}"
+        )
+    return replace(group, receiving_key=event.values["receivingKey"], earlier_keys=earlier)
 
 
 def _topic(account: Address) -> str:

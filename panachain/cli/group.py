@@ -1,4 +1,4 @@
-"""`group create|list|add|remove|hand-over|close`: care teams and departments, which patients grant to as to one person.
+"""`group create|list|add|remove|renew|hand-over|close`: care teams and departments, granted to as people are.
 
 Never holds a key: the SDK's Practitioner does. Follows docs/spec/cli.md.
 """
@@ -10,7 +10,7 @@ import click
 from panachain.cli.app import LazyGroup, command, current
 from panachain.model.actors import Role
 
-COLUMNS = ("handle", "group", "status", "manager", "members")
+COLUMNS = ("handle", "group", "status", "manager", "members", "generation", "renewal_due")
 
 
 @click.group(
@@ -36,7 +36,7 @@ def create() -> None:
 
 @command("list", examples="panachain --profile dr-lee group list --json")
 def list_() -> None:
-    """List the groups that you manage or are a member of."""
+    """List the groups that you manage or are a member of, and whether one's key is to be renewed."""
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
         app.output.many(practitioner.groups(), empty="You are in no group.", columns=COLUMNS)
@@ -52,14 +52,27 @@ def add(name: str, member: str) -> None:
         app.output.one(practitioner.add_member(name, member))
 
 
-@command("remove", examples="panachain --profile dr-lee group remove gro-mfrggzdfmy2tq dr-kim")
+@command(
+    "remove",
+    examples="panachain --profile dr-lee group remove gro-mfrggzdfmy2tq dr-kim",
+    unchanged="who was taken out stays out; `group renew` does what is left",
+)
 @click.argument("name", metavar="GROUP")
 @click.argument("member")
 def remove(name: str, member: str) -> None:
-    """Take MEMBER out of GROUP, or leave it: what he hasn't opened by then he can't open any more."""
+    """Take MEMBER out of GROUP and renew its key, or leave it: what he hasn't opened by then he can't open any more."""
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
         app.output.one(practitioner.remove_member(name, member))
+
+
+@command("renew", examples="panachain --profile dr-lee group renew gro-mfrggzdfmy2tq")
+@click.argument("name", metavar="GROUP")
+def renew(name: str) -> None:
+    """Give GROUP another key, after a member left: what patients grant from now on he can't even find."""
+    app = current()
+    with app.acting(Role.PRACTITIONER) as practitioner:
+        app.output.one(practitioner.renew_group(name))
 
 
 @command("hand-over", examples="panachain --profile dr-lee group hand-over gro-mfrggzdfmy2tq dr-kim")
@@ -83,5 +96,5 @@ def close(name: str, yes: bool) -> None:
         app.output.one(practitioner.close_group(name))
 
 
-for _command in (create, list_, add, remove, hand_over, close):
+for _command in (create, list_, add, remove, renew, hand_over, close):
     group.add_command(_command)

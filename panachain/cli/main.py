@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "policy": (f"{_COMMANDS}policy:policy", "Explain a policy; carry it as a FHIR Consent."),
     "reissue": (f"{_COMMANDS}patient:reissue", "Grant a policy again, with other proxies."),
     "revoke": (f"{_COMMANDS}patient:revoke", "Take a policy back."),
+    "settle": (f"{_COMMANDS}patient:settle", "Finish what was interrupted."),
     "rewrap": (f"{_COMMANDS}hospital:rewrap", "Move records to patients' new lanes."),
     "inbox": (f"{_COMMANDS}practitioner:inbox", "List the policies that were granted to you."),
     "open": (f"{_COMMANDS}practitioner:open_", "Open the records of a policy into a folder."),

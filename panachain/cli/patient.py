@@ -1,4 +1,4 @@
-"""What patients type: `pair`, `grant`, `policies`, `reissue`, `revoke`, `requests`, `approve`, `deny`, `log` and more.
+"""What patients type: `pair`, `grant`, `policies`, `reissue`, `revoke`, `settle`, `requests`, `approve` and more.
 
 Never holds a key: the SDK's Patient does. Follows docs/spec/cli.md.
 """
@@ -60,7 +60,7 @@ def pair(hospital: str) -> None:
 @command(
     "grant",
     unchanged="what was granted before stayed as it was",
-    after="panachain policies shows whether the policy was made; the same grant again makes a new one",
+    after="the same command again goes on where this one stopped",
     examples="""
         panachain --profile ada grant dr-lee --category laboratory,medications --purpose TREAT --until 30d
         panachain --profile ada grant dr-lee --category all --year 2020-2024 --purpose TREAT --until 2027-01-31
@@ -125,6 +125,8 @@ def grant(
             dry_run=dry_run,
         )
     app.output.one(policy)
+    if policy.lacking:
+        app.output.say(f"{policy.lacking} proxies have no share yet: `panachain settle` hands them out.")
     if dry_run:
         app.output.say("Dry run: nothing was sent.")
 
@@ -140,7 +142,7 @@ def policies() -> None:
 @command(
     "reissue",
     unchanged="the old policy stands until the new one is there",
-    after="panachain policies; then the same again, or panachain revoke for the old policy",
+    after="the same command again goes on where this one stopped",
     examples="panachain --profile ada reissue 0x52908400098527886E0F7030069857D2E4169EE7 --proxy pro-mfrggzdfmy2tq",
 )
 @click.argument("policy")
@@ -202,6 +204,25 @@ def revoke(policy: str, rotate: bool, status: bool, yes: bool) -> None:
 
 
 @command(
+    "settle",
+    unchanged="what was finished stays as it was",
+    after="the same command again, once more proxies answer",
+    examples="panachain --profile ada settle",
+)
+def settle() -> None:
+    """Finish what was interrupted: shares and deletions that a proxy missed, storage transactions that aren't on chain.
+
+    A grant that never came on chain isn't sent by it: that takes the same grant again.
+    """
+    app = current()
+    with app.acting(Role.PATIENT, Role.HOSPITAL) as actor:
+        if actor.role is Role.HOSPITAL:
+            app.output.one({"schema": "panachain/settled/1", "transactions": actor.settle()})
+        else:
+            app.output.many(actor.settle(), empty="Nothing was left to do.", columns=POLICY_COLUMNS)
+
+
+@command(
     "requests",
     examples="""
         panachain --profile ada requests
@@ -218,7 +239,7 @@ def requests() -> None:
 @command(
     "approve",
     unchanged="what was granted before stayed as it was",
-    after="panachain requests shows whether it was approved",
+    after="the same command again goes on where this one stopped",
     examples="""
         panachain --profile ada approve 3
         panachain --profile ada approve 3 --category laboratory --until 14d

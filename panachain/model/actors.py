@@ -53,6 +53,8 @@ class Actor:
     """A proxy's base URL; empty for others."""
     organisation: Address | None = None
     """A practitioner's hospital, or a proxy's operator."""
+    earlier_keys: tuple[bytes, ...] = ()
+    """A group's receiving keys before its renewals, oldest first; empty for others."""
 
     @property
     def handle(self) -> str:

@@ -1,29 +1,27 @@
 """The patient: pairs with hospitals, grants, revokes, and sees who read what.
 
 Needs no ether: a one-time key signs, the relay pays. Everything is restored from the seed, the chains and IPFS;
-the file `policies.json` only remembers which one-time keys were used. Follows design section 8.
+the profile's folder only remembers which one-time keys were used, and what is left to do (sdk/grants.py).
+Follows design section 8.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, cached_property
 from typing import Final
 
 from panachain.chain.evm import Account
-from panachain.chain.mainchain import Grant
 from panachain.consent import grant as granting
 from panachain.consent import proxy_sets
 from panachain.consent.receipts import open_detail
 from panachain.consent.terms import open_terms
 from panachain.crypto.keys import address_of
-from panachain.errors import DiskError, PolicyUnknownError, UnknownActorError, UsageError
+from panachain.errors import PolicyUnknownError, UnknownActorError, UsageError
 from panachain.model.actors import Actor, Address, PolicyId, Role
 from panachain.model.policy import (
     SEALED,
-    Disclosure,
     OnChainPolicy,
     PolicyStatus,
     ProxyRef,
@@ -31,13 +29,13 @@ from panachain.model.policy import (
     ReceiptKind,
     Terms,
 )
-from panachain.model.scope import Generations, Purpose, Scope
-from panachain.records.jitter import coarse_deadline, coarse_window
+from panachain.model.scope import Generations, Purpose
+from panachain.records.jitter import coarse_window
 from panachain.sdk.base import ActorSession
 from panachain.sdk.evidence import DeletionEvidence
+from panachain.sdk.grants import POLICY_GAP, Grants, Offer, has_ended, policy_view
 from panachain.sdk.lanes import OwnLanes
 from panachain.sdk.opening import open_records
-from panachain.sdk.profiles import write_private
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.requests import open_request, seal_outcome
 from panachain.sdk.results import LogEntry, OpenedRecord, PolicyView, RequestView, RevocationReport, iso
@@ -46,10 +44,6 @@ from panachain.storage.cid import CID, RAW
 
 GRANTEES: Final = (Role.PRACTITIONER, Role.GROUP, Role.RESEARCHER)
 """Who can be granted a policy."""
-_DEADLINE: Final = 3600
-"""Seconds for which a relay may submit what was signed."""
-_GAP: Final = 20
-"""Unused one-time keys in a row after which a restore stops looking."""
 
 
 class Patient(ActorSession):
@@ -96,6 +90,7 @@ class Patient(ActorSession):
         disclose: bool = False,
         data_use: int = 0,
         study: str = "",
+        request: int | None = None,
         dry_run: bool = False,
     ) -> PolicyView:
         """Let somebody read parts of the record, past and future, until `expires_at`.
@@ -113,11 +108,13 @@ class Patient(ActorSession):
             disclose: make the policy open: the chain shows purposes and categories, `data_use` and `study`.
             data_use: DUO codes as bits, of an open policy.
             study: a study's account, of an open policy.
+            request: a request of the grantee's that this answers; `approve` checks that it does.
             dry_run: make everything, send nothing.
 
         Raises:
             UsageError: the choice doesn't fit.
-            ProxiesUnavailableError: fewer proxies than the threshold are ready; nothing was changed.
+            ProxiesUnavailableError: fewer proxies than the threshold are ready, and nothing was changed; or fewer took
+                their share, and the same grant again goes on.
         """
         self._check_registered()
         purposes = (purpose,) if isinstance(purpose, Purpose) else tuple(dict.fromkeys(purpose))
@@ -129,26 +126,56 @@ class Patient(ActorSession):
         if jitter:
             # Exact seconds would tell when the patient signed.
             begins, expires_at = coarse_window(begins, expires_at, jitter=jitter)
-        offer = _Offer(
-            grantee=self.network.resolve(grantee, *GRANTEES),
+        who = self.network.resolve(grantee, *GRANTEES)
+        threshold = threshold or self.network.threshold
+        offer = Offer(
+            grantee=who,
             scopes=scopes,
             purposes=purposes,
             starts_at=begins,
             expires_at=expires_at,
+            threshold=threshold,
+            proxies=self._choose(who, threshold, proxies, any_operator),
             disclosure=SEALED
             if not disclose
             else granting.disclosure_of(
                 scopes, purposes, data_use=data_use, study=self._address_of(study) if study else None
             ),
+            request=request,
         )
-        threshold = threshold or self.network.threshold
-        return self._offer(offer, threshold, self._choose(offer.grantee, threshold, proxies, any_operator), dry_run)
+        generations = self._lanes.generations()
+        return self._grants.plan(offer, generations) if dry_run else self._grants.make(offer, generations)
+
+    def settle(self) -> list[PolicyView]:
+        """Finish what was interrupted, or what a proxy that was down has missed: shares of a grant, deletions.
+
+        Returns:
+            The policies that weren't finished, as they are now.
+
+        Raises:
+            ProxiesUnavailableError: too few proxies have a share of one of them still; the others were looked after.
+        """
+        found, failed = self._grants.settle()
+        generations = cache(self._lanes.generations)
+        for _, terms, policy in self._walk():
+            if _over(policy) and len(self._evidence.of(terms.policy_id)[0]) < len(terms.proxies):
+                receipts, _ = self._proxies.delete(terms)
+                self._evidence.add(terms.policy_id, receipts)
+                found.append(replace(policy_view(terms, policy), stage=self._look(terms, generations()).stage))
+        if failed:
+            raise failed[0]
+        return found
 
     def policies(self) -> list[PolicyView]:
         """Return all policies that this patient ever granted, oldest first."""
         generations = cache(self._lanes.generations)
+        lacking = self._grants.lacking()
         return [
-            replace(policy_view(terms, policy), stage=self._look(terms, generations()).stage if _over(policy) else "")
+            replace(
+                policy_view(terms, policy),
+                stage=self._look(terms, generations()).stage if _over(policy) else "",
+                lacking=lacking.get(terms.policy_id, 0),
+            )
             for _, terms, policy in self._walk()
         ]
 
@@ -181,73 +208,32 @@ class Patient(ActorSession):
             PolicyUnknownError: the policy isn't this patient's.
             UsageError: it is over.
         """
+        made = self._grants.resume(replaces=policy_id)
+        if made is not None:
+            return made
         _, terms, policy = self._own_policy(policy_id)
-        if _ended(policy):
+        if has_ended(policy):
             raise UsageError(f"policy {policy_id} is {policy.status.name.lower()}: grant a new one")
-        offer = _Offer(
-            grantee=self.network.resolve(terms.grantee, *GRANTEES),
+        grantee = self.network.resolve(terms.grantee, *GRANTEES)
+        threshold = threshold or terms.threshold
+        offer = Offer(
+            grantee=grantee,
             scopes=tuple(dict.fromkeys(lane.scope for lane in terms.lanes)),
             purposes=terms.purposes,
             starts_at=terms.starts_at,
             expires_at=terms.expires_at,
+            threshold=threshold,
+            proxies=self._choose(grantee, threshold, proxies, any_operator),
             disclosure=policy.disclosure,
+            replaces=policy_id,
         )
-        threshold = threshold or terms.threshold
-        made = self._offer(offer, threshold, self._choose(offer.grantee, threshold, proxies, any_operator))
-        # The new one is there first: the grantee never stands without.
-        self.revoke(policy_id)
-        return made
+        return self._grants.make(offer, self._lanes.generations())
 
-    def _choose(self, grantee: Actor, threshold: int, names: Sequence[str], any_operator: bool) -> list[ProxyRef]:
+    def _choose(self, grantee: Actor, threshold: int, names: Sequence[str], any_operator: bool) -> tuple[ProxyRef, ...]:
         if names:
             named = [self.network.resolve(name, Role.PROXY) for name in dict.fromkeys(names)]
-            return proxy_sets.check(named, grantee=grantee, threshold=threshold, any_operator=any_operator)
-        return proxy_sets.choose(self.network.mainchain.actors(Role.PROXY), grantee=grantee, threshold=threshold)
-
-    def _offer(self, offer: _Offer, threshold: int, proxies: Sequence[ProxyRef], dry_run: bool = False) -> PolicyView:
-        """Make a policy of an offer: keys, terms, transaction, deposits."""
-        index = self._next_index()
-        prepared = granting.prepare_grant(
-            self._seed,
-            index=index,
-            patient=self.address,
-            grantee=offer.grantee,
-            scopes=offer.scopes,
-            generations=self._lanes.generations(),
-            purposes=offer.purposes,
-            starts_at=offer.starts_at,
-            expires_at=offer.expires_at,
-            threshold=threshold,
-            proxies=proxies,
-        )
-        terms = prepared.terms
-        cid = CID.of(RAW, prepared.sealed_terms)
-        if dry_run:
-            unknown = OnChainPolicy(terms.policy_id, PolicyStatus.UNKNOWN, 0, 0, cid.digest, offer.disclosure)
-            return replace(policy_view(terms, unknown), dry_run=True)
-        self._proxies.check_ready(proxies, terms.threshold)
-        # The one-time key counts as used before anything is signed with it.
-        self._use_index(index)
-        keep(self.network.store, prepared.sealed_terms)
-        account = Account(prepared.account_key)
-        on_chain = Grant(
-            owner=terms.policy_id,
-            starts_at=terms.starts_at,
-            expires_at=terms.expires_at,
-            deadline=self._deadline(),
-            terms=cid.digest,
-            disclosure=offer.disclosure,
-            view_tag=prepared.view_tag,
-            announcement=prepared.announcement,
-        )
-        receipt = self.network.relay().grant(on_chain, self.network.mainchain.sign_grant(account, on_chain))
-        deposited = len(self._proxies.deposit(prepared, account, cid.digest))
-        view = policy_view(terms, self.network.mainchain.policy(terms.policy_id))
-        return replace(view, tx=receipt.tx_hash, gas=receipt.gas_used, deposited=deposited)
-
-    def _deadline(self) -> int:
-        now, jitter = int(self.network.mainchain.head_block().time), self.network.config.jitter
-        return coarse_deadline(now, jitter=jitter) if jitter else now + _DEADLINE
+            return tuple(proxy_sets.check(named, grantee=grantee, threshold=threshold, any_operator=any_operator))
+        return tuple(proxy_sets.choose(self.network.mainchain.actors(Role.PROXY), grantee=grantee, threshold=threshold))
 
     # Revocation
 
@@ -305,17 +291,19 @@ class Patient(ActorSession):
         # What he had under earlier policies, too: with their lanes he would find the same records by another path.
         lost = [
             terms,
-            *(other for _, other, policy in self._walk() if other.grantee == terms.grantee and _ended(policy)),
+            *(other for _, other, policy in self._walk() if other.grantee == terms.grantee and has_ended(policy)),
         ]
         lanes = [lane for one in lost for lane in one.lanes]
         scopes = [lane.scope for lane in lanes if lane.generation == generations.current(lane.scope)]
         if scopes:
             generations = generations.rotated(dict.fromkeys(scopes))
+        # Renewals that were interrupted at their end; what else proxies lack, `policies` shows.
+        self._grants.settle()
         # Hospitals first: from here on nothing new goes into the old lanes.
         told = self._lanes.pair_again(self._sender(sidechain=True), generations)
         regranted = {}
         for _, other, policy in list(self._walk()):
-            if not _ended(policy) and _lags(other, generations):
+            if not has_ended(policy) and _lags(other, generations):
                 made = self.reissue(other.policy_id, proxies=self._still_active(other), any_operator=True)
                 regranted[other.policy_id] = made.policy_id
         return told, regranted
@@ -409,6 +397,9 @@ class Patient(ActorSession):
         Raises:
             UsageError: the request isn't open, or asks for less than this.
         """
+        made = self._grants.resume(request=request_id)
+        if made is not None:
+            return made
         asked = self._request(request_id)
         ends = asked.until if expires_at is None else expires_at
         granted = tuple(categories) or asked.categories
@@ -420,12 +411,19 @@ class Patient(ActorSession):
                 " isn't an answer to it",
                 hint="panachain grant gives more than was asked for",
             )
-        policy = self.grant(asked.requester, granted, purpose=Purpose.parse(asked.purpose), expires_at=ends)
+        purpose = Purpose.parse(asked.purpose)
+        return self.grant(asked.requester, granted, purpose=purpose, expires_at=ends, request=request_id)
+
+    def _answer(self, request_id: int, terms: Terms) -> None:
+        """Tell a requester which policy answers his request, unless he was told, or it is over."""
+        asked = self._request(request_id)
+        if asked.state != "open":
+            return
+        granted = tuple(dict.fromkeys(lane.scope.text for lane in terms.lanes))
         requester = self.network.resolve(asked.requester, Role.PRACTITIONER)
         readers = [requester.receiving_key, self._seed.receiving().public]
-        cid = keep(self.network.store, seal_outcome(policy.policy_id, granted, readers=readers))
+        cid = keep(self.network.store, seal_outcome(terms.policy_id, granted, readers=readers))
         self.network.sidechain.approve(self._sender(sidechain=True), request_id, cid.digest)
-        return policy
 
     def deny(self, request_id: int) -> dict[str, object]:
         """Refuse a request."""
@@ -444,6 +442,11 @@ class Patient(ActorSession):
     @cached_property
     def _proxies(self) -> Proxies:
         return Proxies(self.network, evidence=self.profile.folder / "evidence", ca=self.network.proxy_ca)
+
+    @cached_property
+    def _grants(self) -> Grants:
+        folder, proxies = self.profile.folder, self._proxies
+        return Grants(self.network, self._seed, self.address, folder, proxies, revoke=self.revoke, answer=self._answer)
 
     @cached_property
     def _lanes(self) -> OwnLanes:
@@ -497,8 +500,8 @@ class Patient(ActorSession):
     def _walk(self) -> Iterator[tuple[int, Terms, OnChainPolicy]]:
         """Yield this patient's policies from seed, chain and store alone."""
         missing, start = 0, 0
-        while missing < _GAP:
-            ids = [PolicyId(address_of(self._seed.policy_account(start + place))) for place in range(_GAP)]
+        while missing < POLICY_GAP:
+            ids = [PolicyId(address_of(self._seed.policy_account(start + place))) for place in range(POLICY_GAP)]
             known = self.network.mainchain.policies(ids)
             for index, policy_id in enumerate(ids, start=start):
                 policy = known.get(policy_id)
@@ -506,70 +509,14 @@ class Patient(ActorSession):
                 if policy and policy.terms:
                     block = self.network.store.get_block(CID(RAW, policy.terms))
                     yield index, open_terms(block, self._seed.receiving())[0], policy
-            start += _GAP
-
-    def _next_index(self) -> int:
-        """Return a policy number that neither the chain nor this machine has seen."""
-        path = self.profile.folder / "policies.json"
-        start = int(json.loads(path.read_bytes())["next"]) if path.exists() else 0
-        following = start
-        # What this machine remembers isn't asked for again; another device of the patient's may have gone on.
-        while True:
-            ids = [PolicyId(address_of(self._seed.policy_account(start + place))) for place in range(_GAP)]
-            known = self.network.mainchain.policies(ids)
-            if not known:
-                return following
-            following = start + max(ids.index(policy_id) for policy_id in known) + 1
-            start += _GAP
-
-    def _use_index(self, index: int) -> None:
-        content = json.dumps({"schema": "panachain/policies/1", "next": index + 1}).encode()
-        try:
-            write_private(self.profile.folder / "policies.json", content)
-        except OSError as exc:
-            raise DiskError(f"the profile can't be written: {exc.strerror}; nothing was granted") from exc
-
-
-@dataclass(frozen=True)
-class _Offer:
-    """What a patient offers to whom, before keys and proxies come in."""
-
-    grantee: Actor
-    scopes: tuple[Scope, ...]
-    purposes: tuple[Purpose, ...]
-    starts_at: int
-    expires_at: int
-    disclosure: Disclosure
+            start += POLICY_GAP
 
 
 def _over(policy: OnChainPolicy) -> bool:
     return policy.status is PolicyStatus.REVOKED
 
 
-def _ended(policy: OnChainPolicy) -> bool:
-    """Tell whether a policy opens nothing, now or later."""
-    return policy.status not in (PolicyStatus.ACTIVE, PolicyStatus.NOT_YET)
-
-
 def _lags(terms: Terms, generations: Generations) -> bool:
     """Tell whether a policy lacks the newest generation of one of its lanes."""
     newest = {lane.scope: lane.generation for lane in terms.lanes}
     return any(number < generations.current(scope) for scope, number in newest.items())
-
-
-def policy_view(terms: Terms, policy: OnChainPolicy) -> PolicyView:
-    """Return a policy as patient and grantee see it."""
-    return PolicyView(
-        policy_id=terms.policy_id,
-        status=policy.status,
-        patient=terms.patient,
-        grantee=terms.grantee,
-        scopes=tuple(dict.fromkeys(lane.scope.text for lane in terms.lanes)),
-        purposes=tuple(purpose.value for purpose in terms.purposes),
-        starts_at=terms.starts_at,
-        expires_at=terms.expires_at,
-        threshold=terms.threshold,
-        proxies=len(terms.proxies),
-        terms_cid=str(CID(RAW, policy.terms)),
-        disclosed=policy.disclosure != SEALED,
-    )

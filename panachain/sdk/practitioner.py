@@ -9,10 +9,11 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from panachain.crypto import box, labels, umbral
-from panachain.errors import AccessDeniedError, UnknownActorError, UsageError
-from panachain.model.actors import Actor, Address, Role
+from panachain.crypto import umbral
+from panachain.errors import AccessDeniedError, PanaChainError, PartlyDoneError, UnknownActorError, UsageError
+from panachain.model.actors import Actor, Role, Status
 from panachain.model.scope import Category, Purpose
+from panachain.sdk.group_keys import seal_secrets
 from panachain.sdk.reader import ReadingSession
 from panachain.sdk.requests import open_request, seal_request
 from panachain.sdk.results import GroupView, RequestView
@@ -73,11 +74,11 @@ class Practitioner(ReadingSession):
         self._check_registered()
         secret = umbral.SecretKey.random()
         group = self.network.sidechain.create_group(self._sender(sidechain=True), secret.public)
-        self._admit(group.address, self.whoami(), secret)
+        self._admit(group, self.whoami(), [secret])
         return self._view(group)
 
     def add_member(self, group: str, member: str) -> GroupView:
-        """Let a practitioner read what patients grant to a group; patients needn't do anything.
+        """Let a practitioner read what patients grant to a group, before and after; patients needn't do anything.
 
         Args:
             group: handle or address.
@@ -85,33 +86,65 @@ class Practitioner(ReadingSession):
 
         Raises:
             AccessDeniedError: this practitioner doesn't manage the group.
+            UnknownActorError: he manages it without having its keys.
         """
         found = self._managed(group)
-        secret = self._group_secret(found.address)
-        if secret is None:
-            raise UnknownActorError(f"{self.profile.handle} has no key of group {found.handle}")
-        self._admit(found.address, self.network.resolve(member, Role.PRACTITIONER), secret)
-        return self._view(found)
+        secrets = self._all_secrets(found)
+        self._admit(found, self.network.resolve(member, Role.PRACTITIONER), secrets)
+        return self._view(self.network.resolve(found.address, Role.GROUP))
 
     def remove_member(self, group: str, member: str) -> GroupView:
         """Take a member out, or leave: from the next block on proxies refuse him what he hasn't opened yet.
 
+        Who takes another one out renews the group's key too, so that he can't even read the terms of what is granted
+        afterwards. Who leaves can't do that: `groups` tells the manager that a renewal is due.
+
         Args:
             group: handle or address.
             member: profile name, handle or address.
+
+        Raises:
+            PartlyDoneError: he is out, and the key isn't renewed.
         """
         found = self.network.resolve(group, Role.GROUP)
         who = self.network.resolve(member, Role.PRACTITIONER)
         self.network.sidechain.remove_member(self._sender(sidechain=True), found.address, who.address)
-        return self._view(found)
+        if who.address == self.address:
+            return self._view(found)
+        try:
+            self._renew(found)
+        except PanaChainError as exc:
+            raise PartlyDoneError(
+                f"{who.handle} is no member of group {found.handle} any more, but its key isn't renewed: {exc}",
+                hint=f"panachain --profile {self.profile.name} group renew {found.handle}",
+            ) from exc
+        return self._view(self.network.resolve(found.address, Role.GROUP))
+
+    def renew_group(self, group: str) -> GroupView:
+        """Give a group another receiving key, and its members the secret of it: what patients grant from then on.
+
+        Who is no member now can't read the terms of that. Older policies stay as they are.
+
+        Args:
+            group: handle or address.
+
+        Raises:
+            AccessDeniedError: this practitioner doesn't manage the group.
+            UnknownActorError: he manages it without having its keys.
+        """
+        found = self._managed(group)
+        self._renew(found)
+        return self._view(self.network.resolve(found.address, Role.GROUP))
 
     def hand_over_group(self, group: str, manager: str) -> GroupView:
         """Let another practitioner manage a group; he becomes a member if he isn't one."""
         found = self._managed(group)
         who = self.network.resolve(manager, Role.PRACTITIONER)
-        if not self.network.sidechain.is_member(found.address, who.address):
-            self.add_member(group, who.address)
-        self.network.sidechain.hand_over_group(self._sender(sidechain=True), found.address, who.address)
+        sidechain = self.network.sidechain
+        # A member who lacks the newest key couldn't add anybody.
+        if who.address not in set(sidechain.members(found.address)) & set(sidechain.holders(found.address)):
+            self._admit(found, who, self._all_secrets(found))
+        sidechain.hand_over_group(self._sender(sidechain=True), found.address, who.address)
         return self._view(found)
 
     def close_group(self, group: str) -> GroupView:
@@ -133,17 +166,48 @@ class Practitioner(ReadingSession):
             raise AccessDeniedError(f"{self.profile.handle} doesn't manage group {found.handle}")
         return found
 
-    def _admit(self, group: Address, member: Actor, secret: umbral.SecretKey) -> None:
-        cid = keep(self.network.store, box.seal_to(member.receiving_key, secret.reveal(), labels.GROUP_KEY))
-        self.network.sidechain.add_member(self._sender(sidechain=True), group, member.address, cid.digest)
+    def _all_secrets(self, group: Actor) -> list[umbral.SecretKey]:
+        """Return a group's receiving secrets of all generations, which its manager hands on."""
+        secrets = self._group_secrets(group)
+        if len(secrets) <= len(group.earlier_keys):
+            wanted = len(group.earlier_keys) + 1
+            raise UnknownActorError(
+                f"{self.profile.handle} has {len(secrets)} of {wanted} keys of group {group.handle}",
+                hint=f"panachain --profile {self.profile.name} group hand-over {group.handle} MEMBER",
+            )
+        return secrets
+
+    def _admit(self, group: Actor, member: Actor, secrets: Sequence[umbral.SecretKey]) -> None:
+        cid = keep(self.network.store, seal_secrets(secrets, member.receiving_key))
+        self.network.sidechain.add_member(self._sender(sidechain=True), group.address, member.address, cid.digest)
+        found = self.network.resolve(group.address, Role.GROUP)
+        if found.earlier_keys != group.earlier_keys:
+            # A renewal that was on its way came first: what was sealed lacks its secret.
+            self._admit(found, member, self._all_secrets(found))
+
+    def _renew(self, group: Actor) -> None:
+        sidechain = self.network.sidechain
+        secrets = [*self._all_secrets(group), umbral.SecretKey.random()]
+        # Only who counts now: a suspended one may have lost his own key.
+        members = sidechain.identities(sidechain.members(group.address))
+        sealed = {
+            one.address: keep(self.network.store, seal_secrets(secrets, one.receiving_key)).digest for one in members
+        }
+        sender, generation = self._sender(sidechain=True), len(secrets) - 1
+        sidechain.renew_group(sender, group.address, secrets[-1].public, sealed, generation=generation)
 
     def _view(self, group: Actor) -> GroupView:
         sidechain = self.network.sidechain
+        members = sidechain.members(group.address)
+        # Somebody else has the newest key too, or a member lacks it.
+        due = group.status is Status.ACTIVE and set(members) != set(sidechain.holders(group.address))
         return GroupView(
             group=group.address,
             handle=group.handle,
             status=group.status,
             organisation=group.organisation or "",
             manager=sidechain.manager_of(group.address),
-            members=tuple(sidechain.members(group.address)),
+            members=tuple(members),
+            generation=len(group.earlier_keys),
+            renewal_due=due,
         )

@@ -15,7 +15,6 @@ from typing import Final, TypeVar
 
 from panachain.chain.evm import Account
 from panachain.chain.typed import proxy_domain, sign_request
-from panachain.consent.grant import PreparedGrant
 from panachain.consent.receipts import check_receipt
 from panachain.crypto import box, labels, umbral
 from panachain.errors import IntegrityError, PanaChainError, PolicyUnknownError, ProxiesUnavailableError
@@ -87,22 +86,20 @@ class Proxies:
                 hint="panachain doctor shows which proxies are down",
             )
 
-    def deposit(self, prepared: PreparedGrant, account: Account, terms_digest: bytes) -> list[Receipt]:
-        """Hand every proxy of a policy its kfrags.
+    def deposit(
+        self, terms: Terms, shares: Mapping[Address, Sequence[bytes]], account: Account, terms_digest: bytes
+    ) -> tuple[list[Receipt], list[Failure]]:
+        """Hand proxies of a policy their kfrags; who took them before gives the same receipt again.
 
         Args:
-            prepared: the grant.
+            terms: of the policy.
+            shares: for each proxy a kfrag for each lane of the terms.
             account: the policy's one-time account.
             terms_digest: of the CID of the sealed terms, 32 bytes.
 
         Returns:
-            The receipts of those who took them.
-
-        Raises:
-            ProxiesUnavailableError: fewer than the threshold took them: nobody could use the policy.
+            The receipts of those who took them, and why each of the others didn't.
         """
-        terms = prepared.terms
-        shares = dict(zip((proxy.address for proxy in terms.proxies), prepared.kfrags, strict=True))
         now = self._now()
 
         def deposit(proxy: ProxyRef) -> Receipt:
@@ -112,17 +109,9 @@ class Proxies:
             reply = self._channels.post(proxy.endpoint, "/v1/deposit", messages.sealed_fields(sealed), timeout=_TIMEOUT)
             return self._receipt(reply, proxy, terms.policy_id, ReceiptKind.DEPOSITED)
 
-        # Every proxy gets its share; fewer than the threshold would be a policy that nobody can use.
-        good, failures = self._each(terms.proxies, deposit)
-        if len(good) < terms.threshold:
-            raise ProxiesUnavailableError(
-                f"policy {terms.policy_id} is on chain, only {len(good)} of {len(terms.proxies)} proxies took a share, "
-                f"{terms.threshold} are needed: {'; '.join(map(str, failures))}",
-                answered=len(good),
-                needed=terms.threshold,
-                hint=f"panachain revoke {terms.policy_id} --yes, then grant again",
-            )
-        return good
+        return self._each(
+            self._network.reachable([proxy for proxy in terms.proxies if proxy.address in shares]), deposit
+        )
 
     def delete(self, terms: Terms) -> tuple[list[Receipt], list[str]]:
         """Ask every proxy of a revoked policy to delete its kfrags.

@@ -5,27 +5,32 @@ Follows design section 8 (Open); the steps in `open` bear its numbers.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
+from typing import Final
 
 from panachain.chain.evm import Account
 from panachain.consent.rules import check_access
 from panachain.consent.terms import check_terms, open_terms
-from panachain.crypto import box, labels, notice, umbral
-from panachain.errors import IntegrityError, PolicyUnknownError
-from panachain.model.actors import Address, PolicyId
+from panachain.crypto import notice, umbral
+from panachain.errors import BlockNotFoundError, IntegrityError, PolicyUnknownError
+from panachain.model.actors import Actor, PolicyId
 from panachain.model.policy import GrantedLane, OnChainPolicy, Terms
 from panachain.model.scope import Purpose
 from panachain.records.header import Header
 from panachain.records.locate import locate_all, open_manifests
 from panachain.sdk.base import ActorSession
+from panachain.sdk.grants import policy_view
+from panachain.sdk.group_keys import open_secrets
 from panachain.sdk.opening import envelope_wraps, open_records
-from panachain.sdk.patient import policy_view
 from panachain.sdk.proxies import Proxies, Reader
 from panachain.sdk.results import OpenedRecord, PolicyView
 from panachain.storage.cid import CID, RAW
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class ReadingSession(ActorSession):
@@ -130,22 +135,31 @@ class ReadingSession(ActorSession):
         return Proxies(self.network, evidence=self.profile.folder / "evidence", ca=self.network.proxy_ca)
 
     def _readers(self) -> list[Reader]:
-        """Return as whom this actor can read: himself, and each group that counts him as a member."""
+        """Return as whom this actor can read: himself, and each group that lists him, with each of its keys he has."""
         account = Account(self._seed.account_key())
         readers = [Reader(account, self.address, self._seed.receiving())]
         for group in self.network.sidechain.groups(member=self.address):
-            secret = self._group_secret(group.address)
-            if secret is not None and secret.public == group.receiving_key:
-                readers.append(Reader(account, group.address, secret))
+            try:
+                secrets = self._group_secrets(group)
+            except (IntegrityError, BlockNotFoundError) as exc:
+                # Any practitioner can list him in a group: what is wrong there mustn't keep him from all the rest.
+                _LOG.warning("group %s is left out: %s", group.handle, exc)
+                continue
+            readers += [Reader(account, group.address, secret) for secret in secrets]
         return readers
 
-    def _group_secret(self, group: Address) -> umbral.SecretKey | None:
-        """Return a group's receiving key, which its manager sealed to each member."""
-        digest = self.network.sidechain.sealed_group_key(group, self.address)
+    def _group_secrets(self, group: Actor) -> list[umbral.SecretKey]:
+        """Return a group's receiving secrets that its manager sealed to this actor, oldest first.
+
+        Raises:
+            IntegrityError: what was sealed isn't for him, or not of this group.
+            BlockNotFoundError: nobody has what was sealed.
+        """
+        digest = self.network.sidechain.sealed_group_key(group.address, self.address)
         if digest is None:
-            return None
-        blob = self.network.store.get_block(CID(RAW, digest))
-        return umbral.SecretKey.from_bytes(box.open_box(self._seed.receiving(), blob, labels.GROUP_KEY))
+            return []
+        sealed = self.network.store.get_block(CID(RAW, digest))
+        return open_secrets(self._seed.receiving(), sealed, (*group.earlier_keys, group.receiving_key))
 
     def _own_terms(self, policy: OnChainPolicy) -> tuple[Reader, Terms]:
         """Open and check the terms of a policy as one of those as whom this actor can read."""

@@ -42,6 +42,8 @@ class PolicyView:
     gas: int = 0
     deposited: int = 0
     """How many proxies hold kfrags, when this call deposited them."""
+    lacking: int = 0
+    """How many proxies lack theirs, as far as this machine knows; `settle` hands them out."""
     disclosed: bool = False
     """Whether the chain shows purposes and categories: the patient made it open."""
     stage: str = ""
@@ -66,6 +68,7 @@ class PolicyView:
             "tx": self.tx,
             "gas": self.gas,
             "deposited": self.deposited,
+            "lacking": self.lacking,
             "open": self.disclosed,
             "stage": self.stage,
             "dry_run": self.dry_run,
@@ -338,6 +341,10 @@ class GroupView:
     organisation: str
     manager: Address
     members: tuple[Address, ...]
+    generation: int = 0
+    """How often the group's receiving key was renewed."""
+    renewal_due: bool = False
+    """Whether somebody who is no member now has the newest key, or a member lacks it."""
 
     def to_json(self) -> dict[str, object]:
         """Return the group as JSON, schema `panachain/group/1`."""
@@ -349,6 +356,8 @@ class GroupView:
             "organisation": self.organisation,
             "manager": self.manager,
             "members": list(self.members),
+            "generation": self.generation,
+            "renewal_due": self.renewal_due,
         }
 
 

@@ -28,6 +28,13 @@ class Row:
 
 
 @dataclass
+class Policy(Row):
+    """What a grant gives."""
+
+    lacking: int = 0
+
+
+@dataclass
 class Report(Row):
     """What a revocation gives."""
 
@@ -88,8 +95,18 @@ def test_query_passes_only_the_filters_that_were_given(run: Callable[..., Outcom
     assert twin.calls == [("query", ("policies",), {"as_of_block": 12, "status": "active", "purpose": Purpose.HRESCH})]
 
 
+def test_grant_says_what_proxies_lack_and_settle_who_was_looked_after(run: Callable[..., Outcome], twin: Twin) -> None:
+    twin.answers |= {"grant": Policy(ROWS[0].fields, lacking=1), "settle": ROWS[:1]}
+    outcome = run("grant", "dr-lee", "--category", "vitals", "--purpose", "TREAT", "--until", "30d")
+    assert "1 proxies have no share yet" in outcome.err
+    assert POLICY in run("settle").out
+
+    twin.answers["settle"] = []
+    assert run("settle").err == "Nothing was left to do.\n"
+
+
 def test_grant_passes_what_was_typed(run: Callable[..., Outcome], twin: Twin) -> None:
-    twin.answers["grant"] = ROWS[0]
+    twin.answers["grant"] = Policy(ROWS[0].fields)
     outcome = run(
         *("grant", "dr-lee", "--category", "laboratory,medications", "--category", "all", "--year", "2019-2021"),
         *("--year", "undated", "--purpose", "treat", "--until", "2027-01-31", "--dry-run"),

@@ -45,7 +45,7 @@ class TestCreate:
         receipt = groups.create(KEY, sender=doctor)
 
         group = id_of(groups, chain, doctor, KEY)
-        assert tuple(groups.groupOf(group)) == (doctor.address, False, hospital.address)
+        assert tuple(groups.groupOf(group)) == (doctor.address, False, 0, hospital.address)
         event = next(iter(receipt.decode_logs(groups.GroupCreated)))
         assert (event.group, event.manager, event.organisation) == (group, doctor.address, hospital.address)
         assert event.receivingKey == KEY
@@ -166,6 +166,96 @@ class TestRemoveMember:
         groups.removeMember(team, people["nurse"], sender=people["nurse"])
 
         assert groups.sealedKeyOf(team, people["nurse"]) == NOTHING
+
+
+class TestRenew:
+    def test_manager_renews_for_whom_he_names(self, groups: Any, people: dict[str, Any], team: str) -> None:
+        groups.addMember(team, people["elsewhere"], SEALED, sender=people["doctor"])
+
+        receipt = groups.renew(team, 1, OTHER_KEY, [people["nurse"]], [OTHER_SEALED], sender=people["doctor"])
+
+        assert groups.groupOf(team).generation == 1
+        assert groups.sealedKeyOf(team, people["nurse"]) == OTHER_SEALED
+        assert groups.sealedKeyOf(team, people["elsewhere"]) == SEALED
+        assert all(groups.isMember(team, people[name]) for name in ("nurse", "elsewhere"))
+        renewed = next(iter(receipt.decode_logs(groups.GroupRenewed)))
+        assert (renewed.group, renewed.generation, renewed.receivingKey) == (team, 1, OTHER_KEY)
+        # Who reads the events in their order knows to whom the new secret was sealed.
+        assert [log.event_name for log in receipt.decode_logs()] == ["GroupRenewed", "MemberAdded"]
+
+    def test_a_group_is_renewed_again_and_again(self, groups: Any, people: dict[str, Any], team: str) -> None:
+        for generation in (1, 2, 3):
+            sealed = bytes([generation]) * 32
+            groups.renew(team, generation, KEY, [people["nurse"]], [sealed], sender=people["doctor"])
+
+            assert groups.groupOf(team).generation == generation
+            assert groups.sealedKeyOf(team, people["nurse"]) == sealed
+
+    def test_the_second_of_two_renewals_from_one_generation_reverts(
+        self, groups: Any, people: dict[str, Any], team: str
+    ) -> None:
+        groups.renew(team, 1, OTHER_KEY, [people["nurse"]], [OTHER_SEALED], sender=people["doctor"])
+
+        for generation in (0, 1, 3):
+            with ape.reverts(groups.GroupNotNextGeneration, group=team, generation=generation, current=1):
+                groups.renew(team, generation, KEY, [people["nurse"]], [SEALED], sender=people["doctor"])
+        assert groups.sealedKeyOf(team, people["nurse"]) == OTHER_SEALED
+
+    def test_rejects_everybody_but_the_manager(
+        self, groups: Any, people: dict[str, Any], team: str, stranger: Any, registrar: Any
+    ) -> None:
+        for caller in (people["nurse"], people["elsewhere"], people["patient"], stranger, registrar):
+            with ape.reverts(groups.GroupNotManager, group=team, caller=caller.address):
+                groups.renew(team, 1, OTHER_KEY, [people["nurse"]], [OTHER_SEALED], sender=caller)
+
+    def test_rejects_a_suspended_manager_and_a_closed_group(
+        self, groups: Any, identities: Any, people: dict[str, Any], team: str, registrar: Any
+    ) -> None:
+        identities.suspend(people["doctor"], sender=registrar)
+        with ape.reverts(groups.GroupNotActivePractitioner, account=people["doctor"].address):
+            groups.renew(team, 1, OTHER_KEY, [], [], sender=people["doctor"])
+        identities.reinstate(people["doctor"], sender=registrar)
+        groups.close(team, sender=people["doctor"])
+        with ape.reverts(groups.GroupAlreadyClosed, group=team):
+            groups.renew(team, 1, OTHER_KEY, [], [], sender=people["doctor"])
+
+    def test_lists_nobody(self, groups: Any, people: dict[str, Any], team: str, stranger: Any) -> None:
+        for person in (people["elsewhere"], people["doctor"], people["patient"], stranger):
+            with ape.reverts(groups.GroupNotListed, group=team, member=person.address):
+                members, sealed = [people["nurse"], person], [OTHER_SEALED, OTHER_SEALED]
+                groups.renew(team, 1, OTHER_KEY, members, sealed, sender=people["doctor"])
+
+        assert groups.groupOf(team).generation == 0
+        assert groups.sealedKeyOf(team, people["nurse"]) == SEALED
+
+    def test_does_not_name_who_left(self, groups: Any, people: dict[str, Any], team: str) -> None:
+        groups.removeMember(team, people["nurse"], sender=people["nurse"])
+
+        with ape.reverts(groups.GroupNotListed, group=team, member=people["nurse"].address):
+            groups.renew(team, 1, OTHER_KEY, [people["nurse"]], [OTHER_SEALED], sender=people["doctor"])
+        groups.renew(team, 1, OTHER_KEY, [], [], sender=people["doctor"])
+
+    @pytest.mark.parametrize("length", [0, 32, 34, 65])
+    def test_reverts_for_a_key_of_another_size(
+        self, groups: Any, people: dict[str, Any], team: str, length: int
+    ) -> None:
+        with ape.reverts(groups.GroupInvalidKey, length=length):
+            groups.renew(team, 1, bytes(length), [], [], sender=people["doctor"])
+
+    @pytest.mark.parametrize("sealed", [[], [OTHER_SEALED, OTHER_SEALED]], ids=["less", "more"])
+    def test_reverts_for_another_number_of_sealed_keys(
+        self, groups: Any, people: dict[str, Any], team: str, sealed: list[bytes]
+    ) -> None:
+        with ape.reverts(groups.GroupRenewalLengths, members=1, sealedKeys=len(sealed)):
+            groups.renew(team, 1, OTHER_KEY, [people["nurse"]], sealed, sender=people["doctor"])
+
+    def test_reverts_if_nothing_is_sealed(self, groups: Any, people: dict[str, Any], team: str) -> None:
+        with ape.reverts(groups.GroupWithoutSealedKey, group=team, member=people["nurse"].address):
+            groups.renew(team, 1, OTHER_KEY, [people["nurse"]], [NOTHING], sender=people["doctor"])
+
+    def test_reverts_without_a_group(self, groups: Any, people: dict[str, Any]) -> None:
+        with ape.reverts(groups.GroupNotManager, group=to_checksum_address(UNKNOWN_GROUP)):
+            groups.renew(UNKNOWN_GROUP, 1, OTHER_KEY, [], [], sender=people["doctor"])
 
 
 class TestHandOver:

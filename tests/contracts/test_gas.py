@@ -66,6 +66,8 @@ def test_no_transaction_became_dearer_or_cheaper_unseen(
     created = groups.create.call(OTHER_KEY, sender=doctor)
     groups.create(OTHER_KEY, sender=doctor)
     note("CareGroups.addMember", groups.addMember(created, nurse, b"s" * 32, sender=doctor))
+    renewal = groups.renew(created, 1, KEY, [nurse], [b"z" * 32], sender=doctor)
+    note("CareGroups.renew, one member", renewal)
     note("CareGroups.removeMember", groups.removeMember(created, nurse, sender=doctor))
     note("CareGroups.handOver", groups.handOver(created, nurse, sender=doctor))
     note("CareGroups.close", groups.close(created, sender=nurse))

@@ -57,6 +57,9 @@ abstract contract GroupBase is Base {
 /// @title Fuzz tests of CareGroups
 /// @notice Who creates, who lists whom, who may no more, and which error says no.
 contract CareGroupsTest is GroupBase {
+    /// @dev What `_manage` does.
+    uint256 private constant ACTS = 5;
+
     function setUp() public {
         deployGroups();
     }
@@ -71,6 +74,7 @@ contract CareGroupsTest is GroupBase {
 
         ICareGroups.Group memory found = groups.groupOf(group);
         assert(group == expected && found.manager == MANAGER && found.organisation == HOSPITAL && !found.closed);
+        assert(found.generation == 0);
     }
 
     function testFuzz_AManagerIsNoMemberUnlessListed(uint256 seed) public {
@@ -265,6 +269,160 @@ contract CareGroupsTest is GroupBase {
         assert(groups.isMember(first, MEMBER) && !groups.groupOf(first).closed);
     }
 
+    /* RENEWING */
+
+    function testFuzz_TheManagerRenewsForThoseWhomHeNames(uint256 seed, bytes32 first, bytes32 second) public {
+        VM.assume(first != bytes32(0) && second != bytes32(0));
+        address group = _groupWith(MEMBER);
+        _add(group, OTHER_MEMBER);
+        _add(group, ELSEWHERE);
+        address[] memory members = new address[](2);
+        (members[0], members[1]) = (MEMBER, ELSEWHERE);
+        bytes32[] memory sealedKeys = new bytes32[](2);
+        (sealedKeys[0], sealedKeys[1]) = (first, second);
+        VM.prank(MANAGER);
+        _expectEvent();
+        emit ICareGroups.GroupRenewed(group, 1, keyFrom(seed));
+        _expectEvent();
+        emit ICareGroups.MemberAdded(group, MEMBER, first);
+        _expectEvent();
+        emit ICareGroups.MemberAdded(group, ELSEWHERE, second);
+        groups.renew(group, 1, keyFrom(seed), members, sealedKeys);
+
+        assert(groups.groupOf(group).generation == 1);
+        assert(groups.sealedKeyOf(group, MEMBER) == first && groups.sealedKeyOf(group, ELSEWHERE) == second);
+        // Who isn't named keeps what he had, and his place.
+        assert(groups.sealedKeyOf(group, OTHER_MEMBER) == SEALED && groups.isMember(group, OTHER_MEMBER));
+    }
+
+    function testFuzz_ARenewalChangesNothingElse(uint256 seed, uint256 other) public {
+        VM.assume(seed != other);
+        (address group, address second) = (create(MANAGER, seed), create(MANAGER, other));
+        _add(group, MEMBER);
+        _add(second, MEMBER);
+        VM.prank(MANAGER);
+        _renew(group, 1, MEMBER, "new");
+        ICareGroups.Group memory found = groups.groupOf(group);
+        assert(found.manager == MANAGER && found.organisation == HOSPITAL && !found.closed);
+        assert(groups.isMember(group, MEMBER) && !groups.isMember(group, MANAGER));
+        assert(groups.groupOf(second).generation == 0 && groups.sealedKeyOf(second, MEMBER) == SEALED);
+    }
+
+    function testFuzz_NobodyNeedsToBeNamed(uint256 seed) public {
+        address group = _groupWith(MEMBER);
+        VM.prank(MANAGER);
+        groups.renew(group, 1, keyFrom(seed), new address[](0), new bytes32[](0));
+        assert(groups.groupOf(group).generation == 1 && groups.sealedKeyOf(group, MEMBER) == SEALED);
+    }
+
+    function testFuzz_GenerationsFollowEachOther(uint8 renewals, uint32 wrong) public {
+        uint32 current = renewals % 5;
+        VM.assume(wrong != current + 1);
+        address group = _groupWith(MEMBER);
+        for (uint32 next = 1; next <= current; ++next) {
+            VM.prank(MANAGER);
+            _renew(group, next, MEMBER, bytes32(uint256(next)));
+        }
+        uint32[3] memory generations = [wrong, current, current + 2];
+        for (uint256 i = 0; i < 3; ++i) {
+            VM.prank(MANAGER);
+            VM.expectRevert(
+                abi.encodeWithSelector(ICareGroups.GroupNotNextGeneration.selector, group, generations[i], current)
+            );
+            _renew(group, generations[i], MEMBER, SEALED);
+        }
+        assert(groups.groupOf(group).generation == current);
+    }
+
+    function test_AfterTheLastGenerationThereIsNoNext() public {
+        address group = _groupWith(MEMBER);
+        // The access manager's address is in slot 0.
+        bytes32 slot = keccak256(abi.encode(group, uint256(1)));
+        bytes32 word = VM.load(address(groups), slot);
+        // Manager and closed are the low 21 bytes.
+        VM.store(address(groups), slot, word | bytes32(uint256(type(uint32).max) << 168));
+        assert(groups.groupOf(group).generation == type(uint32).max && groups.groupOf(group).manager == MANAGER);
+        for (uint256 i = 0; i < 2; ++i) {
+            VM.prank(MANAGER);
+            // Panic of an overflow.
+            VM.expectRevert(abi.encodeWithSelector(0x4e487b71, 0x11));
+            _renew(group, i == 0 ? 0 : type(uint32).max, MEMBER, SEALED);
+        }
+    }
+
+    function testFuzz_OnlyTheManagerRenews(address stranger) public {
+        VM.assume(stranger != MANAGER);
+        address group = _groupWith(MEMBER);
+        address[4] memory callers = [stranger, MEMBER, ELSEWHERE, address(this)];
+        for (uint256 i = 0; i < 4; ++i) {
+            VM.prank(callers[i]);
+            _expectNotManager(group, callers[i]);
+            _renew(group, 1, MEMBER, "new");
+        }
+        assert(groups.groupOf(group).generation == 0 && groups.sealedKeyOf(group, MEMBER) == SEALED);
+    }
+
+    function testFuzz_NobodyIsListedByARenewal(address person) public {
+        VM.assume(person != MEMBER);
+        address group = _groupWith(MEMBER);
+        address[] memory members = new address[](2);
+        (members[0], members[1]) = (MEMBER, person);
+        bytes32[] memory sealedKeys = new bytes32[](2);
+        (sealedKeys[0], sealedKeys[1]) = (bytes32("new"), bytes32("new"));
+        VM.prank(MANAGER);
+        VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupNotListed.selector, group, person));
+        groups.renew(group, 1, keyFrom(2), members, sealedKeys);
+        // All or nothing.
+        assert(groups.groupOf(group).generation == 0 && groups.sealedKeyOf(group, MEMBER) == SEALED);
+        assert(groups.sealedKeyOf(group, person) == bytes32(0));
+    }
+
+    function test_WhoLeftIsNotNamedAgain() public {
+        address group = _groupWith(MEMBER);
+        VM.prank(MEMBER);
+        groups.removeMember(group, MEMBER);
+        VM.prank(MANAGER);
+        VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupNotListed.selector, group, MEMBER));
+        _renew(group, 1, MEMBER, "new");
+    }
+
+    function test_WhoIsSuspendedMayBeNamedAndStillDoesNotCount() public {
+        address group = _groupWith(MEMBER);
+        identities.suspend(MEMBER);
+        VM.prank(MANAGER);
+        _renew(group, 1, MEMBER, "new");
+        assert(groups.sealedKeyOf(group, MEMBER) == "new" && !groups.isMember(group, MEMBER));
+    }
+
+    function testFuzz_ARenewedKeyHas33Bytes(uint8 length) public {
+        VM.assume(length != 33);
+        address group = _groupWith(MEMBER);
+        uint256[3] memory lengths = [uint256(length), 32, 34];
+        for (uint256 i = 0; i < 3; ++i) {
+            VM.prank(MANAGER);
+            VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupInvalidKey.selector, lengths[i]));
+            groups.renew(group, 1, new bytes(lengths[i]), new address[](0), new bytes32[](0));
+        }
+    }
+
+    function testFuzz_EachNamedMemberHasOneSealedKey(uint8 members, uint8 sealedKeys) public {
+        VM.assume(members != sealedKeys);
+        address group = _groupWith(MEMBER);
+        VM.prank(MANAGER);
+        VM.expectRevert(
+            abi.encodeWithSelector(ICareGroups.GroupRenewalLengths.selector, uint256(members), uint256(sealedKeys))
+        );
+        groups.renew(group, 1, keyFrom(2), new address[](members), new bytes32[](sealedKeys));
+    }
+
+    function test_NothingSealedIsNoRenewal() public {
+        address group = _groupWith(MEMBER);
+        VM.prank(MANAGER);
+        VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupWithoutSealedKey.selector, group, MEMBER));
+        _renew(group, 1, MEMBER, bytes32(0));
+        assert(groups.groupOf(group).generation == 0 && groups.sealedKeyOf(group, MEMBER) == SEALED);
+    }
+
     /* MANAGING */
 
     function testFuzz_AGroupIsHandedOver(uint256 seed) public {
@@ -314,7 +472,7 @@ contract CareGroupsTest is GroupBase {
     function test_AManagerWhoIsSuspendedMayDoNothing() public {
         address group = _groupWith(MEMBER);
         identities.suspend(MANAGER);
-        for (uint256 act = 0; act < 4; ++act) {
+        for (uint256 act = 0; act < ACTS; ++act) {
             VM.prank(MANAGER);
             _expectNotActive(MANAGER);
             _manage(group, act);
@@ -322,10 +480,10 @@ contract CareGroupsTest is GroupBase {
         // What he did before stays.
         assert(groups.isMember(group, MEMBER));
         identities.reinstate(MANAGER);
-        for (uint256 act = 0; act < 4; ++act) {
+        for (uint256 act = 0; act < ACTS; ++act) {
             VM.prank(MANAGER);
             _manage(group, act);
-            if (act != 2) continue;
+            if (act != 3) continue;
             VM.prank(ELSEWHERE);
             groups.handOver(group, MANAGER);
         }
@@ -378,7 +536,7 @@ contract CareGroupsTest is GroupBase {
         else groups.close(group);
         VM.warp(block.timestamp + later);
         bytes memory problem = abi.encodeWithSelector(ICareGroups.GroupAlreadyClosed.selector, group);
-        for (uint256 act = 0; act < 4; ++act) {
+        for (uint256 act = 0; act < ACTS; ++act) {
             VM.prank(MANAGER);
             VM.expectRevert(problem);
             _manage(group, act);
@@ -393,22 +551,23 @@ contract CareGroupsTest is GroupBase {
 
     function testFuzz_AnUnknownGroupIsNobodys(address group, address caller) public {
         VM.assume(group != create(MANAGER, 1) && caller != address(0));
-        for (uint256 act = 0; act < 4; ++act) {
+        for (uint256 act = 0; act < ACTS; ++act) {
             VM.prank(caller);
             _expectNotManager(group, caller);
             // Nobody leaves by removing somebody else.
-            if (act == 1) groups.removeMember(group, address(uint160(caller) ^ 1));
+            if (act == 2) groups.removeMember(group, address(uint160(caller) ^ 1));
             else _manage(group, act);
         }
         VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupUnknown.selector, group));
         groups.closeByRegistrar(group);
         ICareGroups.Group memory found = groups.groupOf(group);
         assert(found.manager == address(0) && !found.closed && found.organisation == address(0));
+        assert(found.generation == 0);
         assert(!groups.isMember(group, caller) && groups.sealedKeyOf(group, caller) == bytes32(0));
     }
 
     function testFuzz_AnUnknownGroupIsNotTheZeroAccountsEither(address group) public {
-        for (uint256 act = 0; act < 4; ++act) {
+        for (uint256 act = 0; act < ACTS; ++act) {
             // What no transaction can do, for the zero account has no key.
             VM.prank(address(0));
             _expectNotActive(address(0));
@@ -439,9 +598,19 @@ contract CareGroupsTest is GroupBase {
     /// @dev What a manager does.
     function _manage(address group, uint256 act) private {
         if (act == 0) groups.addMember(group, OTHER_MEMBER, SEALED);
-        else if (act == 1) groups.removeMember(group, MEMBER);
-        else if (act == 2) groups.handOver(group, ELSEWHERE);
+        else if (act == 1) _renew(group, 1, OTHER_MEMBER, "new");
+        else if (act == 2) groups.removeMember(group, MEMBER);
+        else if (act == 3) groups.handOver(group, ELSEWHERE);
         else groups.close(group);
+    }
+
+    /// @dev With one member; who is pranked calls.
+    function _renew(address group, uint32 generation, address member, bytes32 sealedKey) private {
+        address[] memory members = new address[](1);
+        members[0] = member;
+        bytes32[] memory sealedKeys = new bytes32[](1);
+        sealedKeys[0] = sealedKey;
+        groups.renew(group, generation, keyFrom(generation), members, sealedKeys);
     }
 
     function _assertClosed(address group) private view {
@@ -472,6 +641,7 @@ contract GroupHandler is GroupBase {
 
     mapping(uint256 group => address) public managers;
     mapping(uint256 group => bool) public closed;
+    mapping(uint256 group => uint32) public generations;
     mapping(uint256 group => mapping(address person => bytes32)) public listed;
     mapping(address person => bool) public suspended;
     mapping(uint256 group => address) public ids;
@@ -505,6 +675,29 @@ contract GroupHandler is GroupBase {
             listed[group][personAt(person)] = bytes32(0);
         } catch {
             require(!may, "a removal was prevented");
+        }
+    }
+
+    /// @dev A person and the next one, or he alone; now and then for a generation that isn't the next one.
+    function renew(uint256 group, uint256 caller, uint256 person, bytes32 sealedKey, uint8 kind) external {
+        (group, caller, person) = (group % GROUPS, caller % PEOPLE, person % PEOPLE);
+        uint32 generation = generations[group] + (kind % 8 == 7 ? 2 : 1);
+        address[] memory members = new address[](kind % 2 + 1);
+        bytes32[] memory sealedKeys = new bytes32[](members.length);
+        bool may = _manages(group, personAt(caller)) && generation == generations[group] + 1;
+        for (uint256 i = 0; i < members.length; ++i) {
+            (members[i], sealedKeys[i]) = (personAt(person + i), sealedKey);
+            may = may && sealedKey != bytes32(0) && listed[group][members[i]] != bytes32(0);
+        }
+        VM.prank(personAt(caller));
+        try groups.renew(ids[group], generation, keyFrom(generation), members, sealedKeys) {
+            require(may, "renewed against the rules");
+            generations[group] = generation;
+            for (uint256 i = 0; i < members.length; ++i) {
+                listed[group][members[i]] = sealedKey;
+            }
+        } catch {
+            require(!may, "a renewal was prevented");
         }
     }
 
@@ -605,6 +798,13 @@ contract CareGroupsInvariants is Base {
         for (uint256 group = 0; group < _handler.GROUPS(); ++group) {
             assert(_handler.groupOf(group).manager == _handler.managers(group));
             assert(_handler.groupOf(group).closed == _handler.closed(group));
+        }
+    }
+
+    /// @notice Each renewal by the manager is one generation, and nothing else is.
+    function invariant_AGenerationIsOneRenewal() public view {
+        for (uint256 group = 0; group < _handler.GROUPS(); ++group) {
+            assert(_handler.groupOf(group).generation == _handler.generations(group));
         }
     }
 }

@@ -691,6 +691,28 @@ class TestGroups:
         with pytest.raises(TransactionError, match="GroupNotManager"):
             sidechain.add_member(self.on(network, manager), group.address, first.address, b"x" * 32)
 
+    def test_a_renewal_replaces_the_key_and_what_is_sealed(self, network: Network, manager: Account) -> None:
+        sidechain, first, second = network.sidechain, *(self.admit(network) for _ in range(2))
+        group, newest = sidechain.create_group(self.on(network, manager), KEY).address, b"\x03" + b"n" * 32
+        for member in (first, second):
+            sidechain.add_member(self.on(network, manager), group, member.address, b"s" * 32)
+        sidechain.remove_member(self.on(network, second), group, second.address)
+        assert sidechain.holders(group) == [first.address, second.address]
+
+        sealed = {first.address: b"t" * 32}
+        sidechain.renew_group(self.on(network, manager), group, newest, sealed, generation=1)
+
+        found = sidechain.group(group)
+        assert found is not None
+        assert (found.receiving_key, found.earlier_keys) == (newest, (KEY,))
+        assert sidechain.groups(member=first.address) == sidechain.groups(manager=manager.address) == [found]
+        assert sidechain.sealed_group_key(group, first.address) == b"t" * 32
+        assert sidechain.holders(group) == sidechain.members(group) == [first.address]
+        with pytest.raises(TransactionError, match="GroupNotNextGeneration"):
+            sidechain.renew_group(self.on(network, manager), group, KEY, sealed, generation=1)
+        with pytest.raises(TransactionError, match="GroupNotListed"):
+            sidechain.renew_group(self.on(network, manager), group, KEY, {second.address: b"t" * 32}, generation=2)
+
     def test_groups_are_found_by_member_and_manager(self, network: Network, manager: Account) -> None:
         sidechain, member, other = network.sidechain, *(self.admit(network) for _ in range(2))
         one, two = (sidechain.create_group(self.on(network, manager), b"\x02" + bytes([n]) * 32) for n in (1, 2))

@@ -6,11 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from panachain.errors import AccessDeniedError, PolicyRevokedError, PolicyUnknownError, UnavailableError, UsageError
+from panachain.consent.terms import open_terms
+from panachain.crypto import notice, umbral
+from panachain.errors import (
+    AccessDeniedError,
+    IntegrityError,
+    PolicyRevokedError,
+    PolicyUnknownError,
+    UnavailableError,
+    UsageError,
+)
+from panachain.model.actors import Role
 from panachain.model.policy import PolicyStatus
 from panachain.records.samples import sample_bundle
 from panachain.sdk import open_actor
-from panachain.sdk.profiles import load_profile
+from panachain.sdk.profiles import create_profile, load_profile
+from panachain.storage.cid import CID, RAW
 from tests.support import PASSPHRASE, World
 
 
@@ -161,6 +172,81 @@ def test_a_group_reads_and_a_former_member_does_not(world: World) -> None:
     world.clinician.close_group(group.handle)
     with pytest.raises(AccessDeniedError):
         list(world.clinician.open(policy.policy_id))
+
+
+def group_secrets(world: World, name: str) -> list[umbral.SecretKey]:
+    """Return the groups' keys that a reader holds now."""
+    session = getattr(world, name)
+    return [reader.secret for reader in session._readers() if reader.grantee != session.address]
+
+
+def finds(world: World, name: str, policy_id: str) -> bool:
+    return policy_id in [view.policy_id for view in getattr(world, name).inbox()]
+
+
+def terms_open(world: World, policy_id: str, secret: umbral.SecretKey) -> bool:
+    block = world.network.store.get_block(CID(RAW, world.network.mainchain.policy(policy_id).terms))
+    try:
+        open_terms(block, secret)
+    except IntegrityError:
+        return False
+    return True
+
+
+def test_a_removed_member_learns_nothing_of_what_the_group_is_granted_afterwards(world: World) -> None:
+    create_profile(world.home, "newcomer", Role.PRACTITIONER, PASSPHRASE)
+    world.actors["newcomer"] = open_actor(world.network, load_profile(world.home, "newcomer"), PASSPHRASE)
+    world.newcomer.register()
+    group = world.clinician.create_group().handle
+    world.clinician.add_member(group, "stranger")
+    old = world.patient.grant(group, ["immunizations"], expires_at=until(world)).policy_id
+    records = ids(world, "stranger", old)
+    kept = group_secrets(world, "stranger")
+    assert records
+    assert len(kept) == 1
+    assert terms_open(world, old, kept[0])
+
+    shown = world.clinician.remove_member(group, "stranger")
+    world.clinician.add_member(group, "newcomer")
+    new = [world.patient.grant(group, ["immunizations"], expires_at=until(world)).policy_id for _ in range(3)]
+
+    assert (shown.generation, shown.renewal_due) == (1, False)
+    # Everything that he ever had: his own key, and the group's of his time.
+    bundle = [*kept, world.stranger._seed.receiving()]
+    assert not any(terms_open(world, policy_id, secret) for policy_id in new for secret in bundle)
+    assert not any(finds(world, "stranger", policy_id) for policy_id in (old, *new))
+    events = list(world.network.mainchain.policy_events(policy_ids=new, kind="PolicyGranted"))
+    noticed = [notice.is_for(kept[0], one.announcement, one.view_tag, one.policy_id) for one in events]
+    # By chance once in 256 times each.
+    assert len(noticed) == 3
+    assert not all(noticed)
+    for policy_id in (old, new[0]):
+        with pytest.raises(PolicyUnknownError):
+            list(world.stranger.open(policy_id))
+        # Proxies serve old and new generations alike, to whom counts now.
+        for name in ("clinician", "newcomer"):
+            assert finds(world, name, policy_id)
+            assert ids(world, name, policy_id) == records
+
+
+def test_who_leaves_a_group_by_himself_makes_a_renewal_due(world: World) -> None:
+    group = world.clinician.create_group().handle
+    world.clinician.add_member(group, "stranger")
+    kept = group_secrets(world, "stranger")
+    assert not world.stranger.groups()[-1].renewal_due
+
+    world.stranger.remove_member(group, "stranger")
+
+    shown = {view.handle: view for view in world.clinician.groups()}[group]
+    assert (shown.generation, shown.renewal_due, shown.members) == (0, True, (world.clinician.address,))
+    with pytest.raises(AccessDeniedError):
+        world.stranger.renew_group(group)
+    done = world.clinician.renew_group(group)
+    assert (done.generation, done.renewal_due) == (1, False)
+    policy = world.patient.grant(group, ["immunizations"], expires_at=until(world)).policy_id
+    assert not any(terms_open(world, policy, secret) for secret in kept)
+    assert not finds(world, "stranger", policy)
+    assert ids(world, "clinician", policy)
 
 
 def test_a_researcher_reads_what_an_open_policy_tells_everybody(world: World) -> None:

@@ -80,5 +80,5 @@ def test_another_transaction_with_the_nonce_is_an_error(rpc: Rpc, account: Accou
         {"type": 2, "chainId": CHAIN_ID, "nonce": 0, "to": account.address, "data": "0x", "value": 0} | fees
     )
 
-    with pytest.raises(TransactionError, match="nonce too low|underpriced"):
+    with pytest.raises(TransactionError, match=r"nonce too low|underpriced"):
         Sender(LossyNode(rpc, other), CHAIN_ID, account, lock_folder=tmp_path).send(SOMEBODY, "0x", what="a call")  # type: ignore[arg-type]

@@ -479,7 +479,7 @@ class CareGroups:
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
         self._groups: dict[str, list[Any]] = {}
-        """Manager, closed, organisation."""
+        """Manager, closed, generation, organisation."""
         self._keys: dict[tuple[str, str], bytes] = {}
 
     @property
@@ -494,7 +494,7 @@ class CareGroups:
         group = "0x" + keccak(encode(["uint256", "address", "address", "bytes"], named))[12:].hex()
         need(group not in self._groups, "GroupAlreadyCreated")
         organisation = self._identities.people[sender][2]
-        self._groups[group] = [sender, False, organisation]
+        self._groups[group] = [sender, False, 0, organisation]
         log = {"group": group, "manager": sender, "organisation": organisation, "receivingKey": receiving}
         self._chain.emit("CareGroups", "GroupCreated", **log)
 
@@ -513,8 +513,28 @@ class CareGroups:
         self._check_manager(sender, group)
         need(self._identities.is_active(member, PRACTITIONER), "GroupNotActivePractitioner")
         need(any(sealed), "GroupWithoutSealedKey")
-        self._keys[group, member] = sealed
-        self._chain.emit("CareGroups", "MemberAdded", group=group, member=member, sealedKey=sealed)
+        self._seal(group, member, sealed)
+
+    def renew(
+        self,
+        sender: str,
+        group: str,
+        generation: int,
+        receiving: bytes,
+        members: Sequence[str],
+        sealed: Sequence[bytes],
+    ) -> None:
+        self._check_manager(sender, group)
+        need(len(receiving) == 33, "GroupInvalidKey")
+        need(generation == self._groups[group][2] + 1, "GroupNotNextGeneration")
+        need(len(members) == len(sealed), "GroupRenewalLengths")
+        # All or nothing: nothing is changed before everything is checked.
+        need(all((group, member) in self._keys for member in members), "GroupNotListed")
+        need(all(any(one) for one in sealed), "GroupWithoutSealedKey")
+        self._groups[group][2] = generation
+        self._chain.emit("CareGroups", "GroupRenewed", group=group, generation=generation, receivingKey=receiving)
+        for member, one in zip(members, sealed, strict=True):
+            self._seal(group, member, one)
 
     def removeMember(self, sender: str, group: str, member: str) -> None:
         if sender != member:
@@ -529,13 +549,17 @@ class CareGroups:
         return listed and self._identities.is_active(person, PRACTITIONER)
 
     def groupOf(self, group: str, *, at: int | None) -> tuple[Any, ...]:
-        return tuple(self._groups.get(group.lower(), (NOBODY, False, NOBODY)))
+        return tuple(self._groups.get(group.lower(), (NOBODY, False, 0, NOBODY)))
 
     def sealedKeyOf(self, group: str, member: str, *, at: int | None) -> bytes:
         return self._keys.get((group.lower(), member.lower()), bytes(32))
 
+    def _seal(self, group: str, member: str, sealed: bytes) -> None:
+        self._keys[group, member] = sealed
+        self._chain.emit("CareGroups", "MemberAdded", group=group, member=member, sealedKey=sealed)
+
     def _check_manager(self, sender: str, group: str) -> None:
-        manager, closed, _ = self._groups.get(group, (NOBODY, False, NOBODY))
+        manager, closed, *_ = self._groups.get(group, (NOBODY, False))
         need(manager == sender, "GroupNotManager")
         need(not closed, "GroupAlreadyClosed")
         need(self._identities.is_active(sender, PRACTITIONER), "GroupNotActivePractitioner")

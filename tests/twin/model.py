@@ -56,6 +56,8 @@ class Policy:
     revoked: bool = False
     evidence: set[int] = field(default_factory=set)
     """Proxies whose signed deletion the patient holds."""
+    sealed: int = 0
+    """Generation of the group's key that it was granted to, if it was granted to the group."""
 
     @property
     def scopes(self) -> list[str]:
@@ -89,13 +91,40 @@ class Model:
         self.paired = {name: Paired(0, {}) for name in hospitals}
         self.suspended: set[str] = set()
         self.members: set[str] = set()
-        self.ever_members: set[str] = set()
+        self.renewals = 0
+        """Of the group's key: its newest generation."""
+        self.known = dict.fromkeys(people, -1)
+        """Newest generation of the group's key that was sealed to each; with it he got all before; -1 for none."""
         self.up = set(range(proxies))
         self.honest = set(range(proxies))
         self.seen: dict[str, set[tuple[str, Lane, str, int]]] = {name: set() for name in people}
         """Of each thief: (policy, lane, record, version) whose wrap he has."""
         self.cfrags: dict[str, dict[tuple[str, Lane, str, int], set[int]]] = {name: defaultdict(set) for name in people}
         self.stolen: dict[str, set[str]] = {name: set() for name in people}
+
+    # The group
+
+    def join(self, name: str) -> None:
+        """Make somebody a member, with all keys, so that he reads what was granted before, too."""
+        self.members.add(name)
+        self.known[name] = self.renewals
+
+    def renew(self) -> None:
+        """Give the group a new key, and this to those who count as members now."""
+        self.renewals += 1
+        for name in self.members - self.suspended:
+            self.join(name)
+
+    @property
+    def ever_members(self) -> list[str]:
+        return sorted(name for name, generation in self.known.items() if generation >= 0)
+
+    @property
+    def renewal_due(self) -> bool:
+        """Tell whether others have the newest key than those who count as members."""
+        return {n for n, generation in self.known.items() if generation == self.renewals} != (
+            self.members - self.suspended
+        )
 
     # Publishing
 
@@ -167,7 +196,7 @@ class Model:
         self, name: str, grantee: str, scopes: Sequence[str], purposes: Sequence[str], window: tuple[int, int]
     ) -> None:
         got = set(self.up)
-        policy = Policy(grantee, self.lanes_of(scopes), tuple(purposes), *window, got, set(got))
+        policy = Policy(grantee, self.lanes_of(scopes), tuple(purposes), *window, got, set(got), sealed=self.renewals)
         self.policies[name] = policy
 
     def revoke(self, name: str) -> None:
@@ -189,12 +218,16 @@ class Model:
         """Tell whether the chains count a person to a grantee now."""
         return person == grantee or (grantee == "group" and person in self.members and person not in self.suspended)
 
+    def knows(self, person: str, policy: Policy) -> bool:
+        """Tell whether a person ever got the key that a policy was granted to."""
+        return person == policy.grantee or (policy.grantee == "group" and policy.sealed <= self.known[person])
+
     def open(self, person: str, name: str, purpose: str, now: int) -> set[str] | Refusal:
         """Return the records that an opening gives, or how it must be refused."""
         policy = self.policies[name]
         if person in self.suspended:
             return Refusal(("SuspendedError",))
-        if not self.counts_as(person, policy.grantee):
+        if not self.counts_as(person, policy.grantee) or not self.knows(person, policy):
             return Refusal(("PolicyUnknownError",))
         if policy.revoked:
             return Refusal(("PolicyRevokedError",))
@@ -232,9 +265,7 @@ class Model:
     def steal(self, person: str, now: int) -> set[str]:
         """Return what a reader who keeps everything has after he asked every proxy for everything."""
         for name, policy in self.policies.items():
-            if policy.grantee not in (person, "group") or (
-                policy.grantee == "group" and person not in self.ever_members
-            ):
+            if not self.knows(person, policy):
                 continue
             for lane in policy.lanes:
                 self._steal_lane(person, name, policy, lane, now)

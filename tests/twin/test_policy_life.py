@@ -78,9 +78,15 @@ class PolicyLife(RuleBasedStateMachine):
         return multiple(*(self._grant(offer) for offer in first_offers))
 
     def _join(self, name: str) -> None:
-        self.thieves[name].learn()
-        self.model.members.add(name)
-        self.model.ever_members.add(name)
+        self.model.join(name)
+        self._learn()
+
+    def _learn(self) -> None:
+        """Let everybody keep the keys that he holds now, and look what the manager is told of the group."""
+        for thief in self.thieves.values():
+            thief.learn()
+        (view,) = self.world.clinician.groups()
+        assert (view.generation, view.renewal_due) == (self.model.renewals, self.model.renewal_due)
 
     @invariant()
     def somebody_looks(self) -> None:
@@ -101,7 +107,7 @@ class PolicyLife(RuleBasedStateMachine):
 
     def _reader_of(self, policy: Policy) -> str:
         """Return the grantee, or one of those who are or were in the group."""
-        people = sorted(self.model.ever_members)
+        people = self.model.ever_members
         return people[self.steps % len(people)] if policy.grantee == "group" else policy.grantee
 
     def teardown(self) -> None:
@@ -264,11 +270,28 @@ class PolicyLife(RuleBasedStateMachine):
     def change_the_group(self, name: str) -> None:
         manager, address = self.world.clinician, self.world.sessions[name].address
         if name in self.model.members:
+            # Who is taken out never gets a later key.
             manager.remove_member(self.group, address)
             self.model.members.discard(name)
+            self.model.renew()
+            self._learn()
         elif name not in self.model.suspended:
             manager.add_member(self.group, address)
             self._join(name)
+
+    @rule(name=st.sampled_from(("nurse", "stranger")))
+    def leave_the_group(self, name: str) -> None:
+        if name in self.model.members:
+            self.world.sessions[name].remove_member(self.group, self.world.sessions[name].address)
+            self.model.members.discard(name)
+            self._learn()
+
+    @precondition(lambda self: "clinician" not in self.model.suspended)
+    @rule()
+    def renew_the_group(self) -> None:
+        self.world.clinician.renew_group(self.group)
+        self.model.renew()
+        self._learn()
 
     @rule(number=st.integers(0, PROXIES - 1))
     def kill_or_revive(self, number: int) -> None:

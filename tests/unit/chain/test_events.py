@@ -216,3 +216,58 @@ class TestGroups:
 
         with pytest.raises(IntegrityError, match="without its beginning"):
             node.sidechain.groups()
+
+    def renew(self, node: Node, group: str, generation: int) -> bytes:
+        key = b"\x03" + bytes([generation]) * 32
+        node.emit("CareGroups", "GroupRenewed", [group], generation, key)
+        return key
+
+    def test_a_renewed_group_has_its_newest_key_and_knows_the_earlier_ones(self) -> None:
+        node, group = Node(), self.group_id()
+        self.create(node, group)
+        first, second = self.renew(node, group, 1), self.renew(node, group, 2)
+        node.emit("CareGroups", "GroupClosed", [group])
+
+        (found,) = node.sidechain.groups()
+
+        assert (found.address, found.receiving_key, found.earlier_keys) == (group, second, (KEY, first))
+        assert found.status is Status.SUSPENDED
+
+    @pytest.mark.parametrize("generations", [(2,), (1, 3), (1, 1), (0,)], ids=str)
+    def test_a_renewal_that_is_left_out_or_shown_twice_is_an_integrity_error(
+        self, generations: tuple[int, ...]
+    ) -> None:
+        node, group = Node(), self.group_id()
+        self.create(node, group)
+        for generation in generations:
+            self.renew(node, group, generation)
+
+        with pytest.raises(IntegrityError, match=f"shows generation {generations[-1]} of group"):
+            node.sidechain.groups()
+
+    def test_a_renewal_without_a_beginning_is_an_integrity_error(self) -> None:
+        node = Node()
+        self.renew(node, self.group_id(), 1)
+
+        with pytest.raises(IntegrityError, match="GroupRenewed of a group without its beginning"):
+            node.sidechain.groups()
+
+    def test_holders_are_those_to_whom_the_newest_secret_was_sealed(self) -> None:
+        node, group = Node(), self.group_id()
+        one, two, three = (to_checksum_address("0x" + byte * 20) for byte in ("c1", "c2", "c3"))
+
+        def add(*members: str) -> None:
+            for member in members:
+                node.emit("CareGroups", "MemberAdded", [group, member], b"s" * 32)
+
+        self.create(node, group)
+        add(one, two, one)
+        assert node.sidechain.holders(group) == [one, two]  # type: ignore[arg-type]
+        self.renew(node, group, 1)
+        assert node.sidechain.holders(group) == []  # type: ignore[arg-type]
+        add(two)
+        node.emit("CareGroups", "MemberRemoved", [group, two])
+        add(three)
+
+        # Who left still has it.
+        assert node.sidechain.holders(group) == [two, three]  # type: ignore[arg-type]

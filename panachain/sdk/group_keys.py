@@ -1,0 +1,54 @@
+"""A group's receiving secrets, as its manager seals them to one member: those of all generations, oldest first.
+
+Never decides who gets them. Follows docs/spec/formats.md (`panachain/group-key/2`) and docs/adr/0009.
+
+    group key = box to the member of secret of generation 0 ‖ secret of generation 1 ‖ …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from panachain.crypto import box, labels, umbral
+from panachain.errors import IntegrityError, UsageError
+
+SECRET_SIZE: Final = 32
+"""Bytes of a secret: a scalar of secp256k1."""
+
+
+def seal_secrets(secrets: Iterable[umbral.SecretKey], member_key: bytes) -> bytes:
+    """Return a group's secrets, sealed to one member.
+
+    Args:
+        secrets: of all generations, oldest first.
+        member_key: the member's receiving key, 33 bytes.
+    """
+    return box.seal_to(member_key, b"".join(secret.reveal() for secret in secrets), labels.GROUP_KEY)
+
+
+def open_secrets(member: umbral.SecretKey, sealed: bytes, public_keys: Sequence[bytes]) -> list[umbral.SecretKey]:
+    """Return the secrets that were sealed to a member, oldest first.
+
+    What was sealed before a renewal holds fewer than there are keys; what was sealed after `public_keys` were read may
+    hold more, and those are left out.
+
+    Args:
+        member: the member's receiving secret.
+        sealed: from `seal_secrets`.
+        public_keys: the group's receiving keys, oldest first, 33 bytes each.
+
+    Raises:
+        IntegrityError: it is sealed to somebody else, or its secrets aren't the group's.
+    """
+    plain = box.open_box(member, sealed, labels.GROUP_KEY)
+    if not plain or len(plain) % SECRET_SIZE:
+        raise IntegrityError(f"a group's sealed secrets have {len(plain)} bytes, not a multiple of {SECRET_SIZE}")
+    pieces = [plain[start : start + SECRET_SIZE] for start in range(0, len(plain), SECRET_SIZE)]
+    try:
+        secrets = [umbral.SecretKey.from_bytes(piece) for piece in pieces[: len(public_keys)]]
+    except UsageError as exc:
+        raise IntegrityError("a group's sealed secrets hold something that is no key") from exc
+    if [secret.public for secret in secrets] != list(public_keys[: len(secrets)]):
+        raise IntegrityError("a group's sealed secrets aren't those of its receiving keys")
+    return secrets

@@ -1,0 +1,48 @@
+"""The command `group`: what it asks the SDK, and that a renewal that is due can be seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from panachain.errors import PartlyDoneError
+from panachain.model.actors import Address, Status
+from panachain.sdk.results import GroupView
+from tests.cli.twin import Outcome, Twin
+
+GROUP, MANAGER = Address("0x" + "11" * 20), Address("0x" + "22" * 20)
+VIEW = GroupView(GROUP, "gro-abc", Status.ACTIVE, "", MANAGER, (MANAGER,), generation=2, renewal_due=True)
+Run = Callable[..., Outcome]
+
+
+def test_renew_asks_for_one_group_and_prints_it(run: Run, twin: Twin) -> None:
+    twin.answers["renew_group"] = VIEW
+
+    outcome = run("group", "renew", "gro-abc", "--json")
+
+    assert outcome.code == 0
+    assert ("renew_group", ("gro-abc",), {}) in twin.calls
+    shown = json.loads(outcome.out)
+    assert (shown["schema"], shown["generation"], shown["renewal_due"]) == ("panachain/group/1", 2, True)
+
+
+def test_list_shows_the_generation_and_whether_a_renewal_is_due(run: Run, twin: Twin) -> None:
+    twin.answers["groups"] = [VIEW]
+
+    titles, row = run("group", "list").out.splitlines()
+
+    assert titles.split()[-3:] == ["generation", "renewal", "due"]
+    assert row.split()[-2:] == ["2", "yes"]
+
+
+def test_a_removal_without_its_renewal_is_partly_done_and_says_what_to_do(run: Run, twin: Twin) -> None:
+    twin.answers["remove_member"] = PartlyDoneError(
+        "he is out, but the key isn't renewed", hint="panachain group renew gro-abc"
+    )
+
+    outcome = run("group", "remove", "gro-abc", "dr-kim")
+
+    assert outcome.code == 3
+    assert "he is out" in outcome.err
+    assert "who was taken out stays out" in outcome.err
+    assert "panachain group renew gro-abc" in outcome.err
