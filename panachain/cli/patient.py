@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from panachain.cli.app import Function, command, current
-from panachain.cli.values import Categories, Moment, Years, flat
+from panachain.cli.values import Categories, Duration, Moment, Years, flat
 from panachain.errors import PartlyDoneError
 from panachain.model.actors import PolicyId, Role
 from panachain.model.scope import Purpose
@@ -89,6 +89,13 @@ def pair(hospital: str) -> None:
 @proxy_options
 @click.option("--open", "disclose", is_flag=True, help="Show purposes and categories on chain, for researchers.")
 @click.option("--study", default="", metavar="ACCOUNT", help="The study that an open policy is for.")
+@click.option(
+    "--jitter",
+    type=Duration(),
+    default=0,
+    help="Let the grant wait a random time, this long at most, before `panachain settle` sends it: run it daily. Who"
+    " watches the chain then can't tell by the time whom you saw. `revoke` takes it back before.",
+)
 @click.option("--dry-run", is_flag=True, help="Show lanes and gas; send nothing.")
 def grant(
     grantee: str,
@@ -102,6 +109,7 @@ def grant(
     any_operator: bool,
     disclose: bool,
     study: str,
+    jitter: int,
     dry_run: bool,
 ) -> None:
     """Let GRANTEE, a practitioner, a group or a researcher, read a part of your records.
@@ -122,10 +130,13 @@ def grant(
             any_operator=any_operator,
             disclose=disclose,
             study=study,
+            jitter=jitter,
             dry_run=dry_run,
         )
     app.output.one(policy)
-    if policy.lacking:
+    if jitter and not dry_run:
+        app.output.say("It waits: `panachain settle` sends it once its time has come.")
+    elif policy.lacking:
         app.output.say(f"{policy.lacking} proxies have no share yet: `panachain settle` hands them out.")
     if dry_run:
         app.output.say("Dry run: nothing was sent.")
@@ -212,7 +223,8 @@ def revoke(policy: str, rotate: bool, status: bool, yes: bool) -> None:
 def settle() -> None:
     """Finish what was interrupted: shares and deletions that a proxy missed, storage transactions that aren't on chain.
 
-    A grant that never came on chain isn't sent by it: that takes the same grant again.
+    Grants that have waited long enough are sent. One that failed before it came on chain isn't: that takes the same
+    grant again.
     """
     app = current()
     with app.acting(Role.PATIENT, Role.HOSPITAL) as actor:

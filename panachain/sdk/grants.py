@@ -3,7 +3,8 @@
 A grant reaches IPFS, the mainchain and every proxy, and may replace a policy or answer a request. What is left to do
 lies in the profile's folder `grants`, sealed to the patient, until all of it is done: so a policy is made once, and a
 proxy that was down gets its share later (security rule 5). What isn't on chain yet is sent only when the patient asks
-for the same again, and is forgotten after its deadline: no consent takes place behind his back.
+for the same again, and is forgotten after its deadline: no consent takes place behind his back. A grant that he lets
+wait (`jitter`) is sent by the first call after its time, unless he takes it back before.
 Never decides who is granted what: sdk/patient.py does. Follows design section 8 (Grant) and docs/spec/formats.md
 (`panachain/pending-grant/1`).
 """
@@ -25,15 +26,15 @@ from panachain.consent import grant as granting
 from panachain.consent.terms import open_terms
 from panachain.crypto import box, labels
 from panachain.crypto.keys import Seed, address_of
-from panachain.errors import ConfigurationError, DiskError, IntegrityError, ProxiesUnavailableError
+from panachain.errors import ConfigurationError, DiskError, IntegrityError, PanaChainError, ProxiesUnavailableError
 from panachain.model.actors import Actor, Address, PolicyId
 from panachain.model.policy import SEALED, Disclosure, OnChainPolicy, PolicyStatus, ProxyRef, Terms
 from panachain.model.scope import Generations, Purpose, Scope
-from panachain.records.jitter import coarse_deadline
+from panachain.records.jitter import coarse_deadline, delay
 from panachain.sdk.network import Network
 from panachain.sdk.profiles import write_private
 from panachain.sdk.proxies import Proxies
-from panachain.sdk.results import PolicyView
+from panachain.sdk.results import PolicyView, iso
 from panachain.sdk.storage import keep
 from panachain.storage import dagcbor
 from panachain.storage.cid import CID, RAW
@@ -66,6 +67,8 @@ class Offer:
     """A policy that is revoked as soon as this one serves."""
     request: int | None = None
     """A request that is answered by it."""
+    jitter: int = 0
+    """Seconds that it waits at most, for a time that is drawn."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class PendingGrant:
     """For each proxy that hasn't taken its share yet, a kfrag for each lane of the terms."""
     replaces: PolicyId | None = None
     request: int | None = None
+    due: int = 0
+    """When it may be sent, Unix seconds; 0 for at once."""
     served: bool = False
     """Whether the patient has his answer, and only shares are left: the same call then asks for another policy."""
 
@@ -137,16 +142,18 @@ class Grants:
         """
         with self._turn():
             for pending in self._read():
-                made = self._finish(pending) if not pending.served and self._is_for(pending, offer) else None
+                if pending.served or not self._is_for(pending, offer):
+                    continue
+                made = self._view_of(pending) if offer.jitter and pending.due else self._finish(pending)
                 if made is not None:
                     return made
             self._proxies.check_ready(offer.proxies, offer.threshold)
             # The one-time key counts as used before anything is signed with it.
             index = self._next_index()
             self._use_index(index)
-            pending = self._sign(offer, self._prepare(offer, generations, index))
+            pending = self._pending(offer, self._prepare(offer, generations, index))
             self._write(pending)
-            made = self._finish(pending)
+            made = self._view_of(pending) if pending.due else self._finish(pending)
         if made is None:
             raise ProxiesUnavailableError(f"policy {pending.grant.owner} ended while it was made", answered=0, needed=1)
         return made
@@ -159,21 +166,24 @@ class Grants:
                     return self._finish(pending)
         return None
 
-    def settle(self) -> tuple[list[PolicyView], list[ProxiesUnavailableError]]:
+    def settle(self) -> tuple[list[PolicyView], list[PanaChainError]]:
         """Finish what is on chain already: shares that a proxy lacks, policies that were replaced, requests.
+
+        And send grants that have waited long enough.
 
         Returns:
             The policies that serve, and why each of the others still doesn't.
         """
         found: list[PolicyView] = []
-        failed: list[ProxiesUnavailableError] = []
+        failed: list[PanaChainError] = []
         with self._turn():
             for pending in self._read():
-                if not self._network.mainchain.policies([pending.grant.owner]):
+                on_chain = bool(self._network.mainchain.policies([pending.grant.owner]))
+                if not on_chain and not 0 < pending.due <= self._now():
                     continue
                 try:
                     made = self._finish(pending)
-                except ProxiesUnavailableError as exc:
+                except PanaChainError as exc:
                     failed.append(exc)
                     continue
                 found += [made] if made is not None else []
@@ -183,6 +193,19 @@ class Grants:
         """Return for each unfinished policy how many proxies lack their share."""
         return {pending.grant.owner: len(pending.shares) for pending in self._read()}
 
+    def waiting(self) -> list[PolicyView]:
+        """Return the grants that wait to be sent, oldest first."""
+        return [self._view_of(pending) for pending in self._read() if pending.due and not pending.served]
+
+    def withdraw(self, policy_id: PolicyId) -> bool:
+        """Forget a grant that waits, and tell whether there was one: nobody has heard of it yet."""
+        with self._turn():
+            for pending in self._read():
+                if pending.grant.owner == policy_id and pending.due > self._now():
+                    self._forget(pending)
+                    return True
+        return False
+
     # Steps
 
     def _finish(self, pending: PendingGrant) -> PolicyView | None:
@@ -191,6 +214,10 @@ class Grants:
         terms, _, _ = open_terms(pending.sealed_terms, self._seed.receiving())
         policy, tx, gas = chain.policies([policy_id]).get(policy_id), "", 0
         if policy is None:
+            if pending.due and pending.grant.deadline < self._now():
+                # It has waited for longer than it had to.
+                pending = self._sign(pending, jitter=0)
+                self._write(pending)
             keep(self._network.store, pending.sealed_terms)
             receipt = self._network.relay().grant(pending.grant, pending.signature)
             policy, tx, gas = chain.policy(policy_id), receipt.tx_hash, receipt.gas_used
@@ -247,31 +274,42 @@ class Grants:
             proxies=offer.proxies,
         )
 
-    def _sign(self, offer: Offer, prepared: granting.PreparedGrant) -> PendingGrant:
+    def _pending(self, offer: Offer, prepared: granting.PreparedGrant) -> PendingGrant:
         terms = prepared.terms
         grant = Grant(
             owner=terms.policy_id,
             starts_at=terms.starts_at,
             expires_at=terms.expires_at,
-            deadline=self._deadline(),
+            deadline=0,
             terms=CID.of(RAW, prepared.sealed_terms).digest,
             disclosure=offer.disclosure,
             view_tag=prepared.view_tag,
             announcement=prepared.announcement,
         )
-        return PendingGrant(
-            prepared.index,
-            grant,
-            self._network.mainchain.sign_grant(Account(prepared.account_key), grant),
-            prepared.sealed_terms,
-            dict(zip((proxy.address for proxy in terms.proxies), prepared.kfrags, strict=True)),
-            offer.replaces,
-            offer.request,
+        shares = dict(zip((proxy.address for proxy in terms.proxies), prepared.kfrags, strict=True))
+        due = self._now() + delay(offer.jitter) if offer.jitter else 0
+        pending = PendingGrant(
+            prepared.index, grant, b"", prepared.sealed_terms, shares, offer.replaces, offer.request, due
         )
+        return self._sign(pending, jitter=offer.jitter)
 
-    def _deadline(self) -> int:
-        now, jitter = int(self._network.mainchain.head_block().time), self._network.config.jitter
-        return coarse_deadline(now, jitter=jitter) if jitter else now + _DEADLINE
+    def _sign(self, pending: PendingGrant, *, jitter: int) -> PendingGrant:
+        """Return a grant that may be relayed from now on, or once it has waited."""
+        now, jitter = self._now(), max(jitter, self._network.config.jitter)
+        grant = replace(pending.grant, deadline=coarse_deadline(now, jitter=jitter) if jitter else now + _DEADLINE)
+        account = Account(self._seed.policy_account(pending.index))
+        return replace(pending, grant=grant, signature=self._network.mainchain.sign_grant(account, grant))
+
+    def _view_of(self, pending: PendingGrant) -> PolicyView:
+        """Return a policy that isn't on chain yet."""
+        terms, _, _ = open_terms(pending.sealed_terms, self._seed.receiving())
+        grant = pending.grant
+        unknown = OnChainPolicy(grant.owner, PolicyStatus.UNKNOWN, 0, 0, grant.terms, grant.disclosure)
+        stage = f"waiting until {iso(pending.due)}"
+        return replace(policy_view(terms, unknown), stage=stage, lacking=len(pending.shares))
+
+    def _now(self) -> int:
+        return int(self._network.mainchain.head_block().time)
 
     def _is_for(self, pending: PendingGrant, offer: Offer) -> bool:
         """Tell whether an unfinished grant is the one that is asked for again."""
@@ -324,11 +362,13 @@ class Grants:
             return []
         found = [self._open(path) for path in paths]
         known = self._network.mainchain.policies([pending.grant.owner for pending in found])
-        now = self._network.mainchain.head_block().time
+        now = self._now()
         left = []
         for pending in found:
             policy = known.get(pending.grant.owner)
-            if policy is None and pending.grant.deadline < now:
+            # One that waits can be signed anew.
+            last = pending.grant.expires_at - 1 if pending.due else pending.grant.deadline
+            if policy is None and last < now:
                 # It never came on chain and can't any more: nobody needs its terms.
                 self._network.store.unpin(CID(RAW, pending.grant.terms))
                 self._forget(pending)
@@ -407,6 +447,7 @@ def _fields(pending: PendingGrant) -> dict[str, Any]:
         "shares": {str(who): list(kfrags) for who, kfrags in pending.shares.items()},
         "replaces": pending.replaces,
         "request": pending.request,
+        "due": pending.due,
         "served": pending.served,
     }
 
@@ -433,5 +474,6 @@ def _from_fields(fields: Mapping[str, Any]) -> PendingGrant:
         {Address(who): tuple(kfrags) for who, kfrags in fields["shares"].items()},
         None if fields["replaces"] is None else PolicyId(fields["replaces"]),
         fields["request"],
+        fields["due"],
         fields["served"],
     )

@@ -91,6 +91,7 @@ class Patient(ActorSession):
         data_use: int = 0,
         study: str = "",
         request: int | None = None,
+        jitter: int = 0,
         dry_run: bool = False,
     ) -> PolicyView:
         """Let somebody read parts of the record, past and future, until `expires_at`.
@@ -109,6 +110,8 @@ class Patient(ActorSession):
             data_use: DUO codes as bits, of an open policy.
             study: a study's account, of an open policy.
             request: a request of the grantee's that this answers; `approve` checks that it does.
+            jitter: seconds that the grant waits at most, for a time that is drawn; `settle` sends it then. Who watches
+                the chain can't tell by its time whom the patient saw, and what else he granted.
             dry_run: make everything, send nothing.
 
         Raises:
@@ -122,10 +125,10 @@ class Patient(ActorSession):
         if not purposes or ((data_use or study) and not disclose):
             raise UsageError("a grant needs a purpose, and only an open one has data-use codes or a study")
         begins = int(self.network.mainchain.head_block().time) if starts_at is None else starts_at
-        jitter = self.network.config.jitter
-        if jitter:
+        coarse = max(jitter, self.network.config.jitter)
+        if coarse:
             # Exact seconds would tell when the patient signed.
-            begins, expires_at = coarse_window(begins, expires_at, jitter=jitter)
+            begins, expires_at = coarse_window(begins, expires_at, jitter=coarse)
         who = self.network.resolve(grantee, *GRANTEES)
         threshold = threshold or self.network.threshold
         offer = Offer(
@@ -142,6 +145,7 @@ class Patient(ActorSession):
                 scopes, purposes, data_use=data_use, study=self._address_of(study) if study else None
             ),
             request=request,
+            jitter=jitter,
         )
         generations = self._lanes.generations()
         return self._grants.plan(offer, generations) if dry_run else self._grants.make(offer, generations)
@@ -149,11 +153,13 @@ class Patient(ActorSession):
     def settle(self) -> list[PolicyView]:
         """Finish what was interrupted, or what a proxy that was down has missed: shares of a grant, deletions.
 
+        And send grants that have waited long enough.
+
         Returns:
             The policies that weren't finished, as they are now.
 
         Raises:
-            ProxiesUnavailableError: too few proxies have a share of one of them still; the others were looked after.
+            PanaChainError: why the first of those that still aren't finished isn't; the others were looked after.
         """
         found, failed = self._grants.settle()
         generations = cache(self._lanes.generations)
@@ -167,7 +173,7 @@ class Patient(ActorSession):
         return found
 
     def policies(self) -> list[PolicyView]:
-        """Return all policies that this patient ever granted, oldest first."""
+        """Return all policies that this patient ever granted, oldest first, and then those that wait to be sent."""
         generations = cache(self._lanes.generations)
         lacking = self._grants.lacking()
         return [
@@ -177,7 +183,7 @@ class Patient(ActorSession):
                 lacking=lacking.get(terms.policy_id, 0),
             )
             for _, terms, policy in self._walk()
-        ]
+        ] + self._grants.waiting()
 
     def terms_of(self, policy_id: PolicyId) -> tuple[OnChainPolicy, Terms]:
         """Return one policy of this patient, as the chain shows it and as its terms say.
@@ -240,7 +246,8 @@ class Patient(ActorSession):
     def revoke(self, policy_id: PolicyId, *, rotate: bool = False) -> RevocationReport:
         """Take a policy back: on chain first (R1), then at each proxy, each with its signed receipt (R2).
 
-        A second call asks those proxies again that gave no receipt before, and goes on where the first one stopped.
+        A second call asks those proxies again that gave no receipt before, and goes on where the first one stopped. A
+        grant that still waits to be sent is forgotten.
 
         Args:
             policy_id: from `policies`.
@@ -251,7 +258,12 @@ class Patient(ActorSession):
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
         """
-        index, terms, policy = self._own_policy(policy_id)
+        try:
+            index, terms, policy = self._own_policy(policy_id)
+        except PolicyUnknownError:
+            if not self._grants.withdraw(policy_id):
+                raise
+            return RevocationReport(policy_id, tx="", gas=0, receipts=(), needed=0, shares=0)
         tx, gas = "", 0
         if policy.status is not PolicyStatus.REVOKED:
             sent = self.network.relay().revoke(policy_id, self.network.mainchain.sign_revoke(self._owner(index)))

@@ -47,7 +47,7 @@ class PolicyView:
     disclosed: bool = False
     """Whether the chain shows purposes and categories: the patient made it open."""
     stage: str = ""
-    """Of a revoked policy: how far the revocation has come (`RevocationReport.stage`)."""
+    """Of a revoked policy: how far the revocation has come (`RevocationReport.stage`); or until when it waits."""
     dry_run: bool = False
 
     def to_json(self) -> dict[str, object]:
@@ -228,6 +228,8 @@ class RevocationReport:
     @property
     def stage(self) -> str:
         """The highest step that is reached."""
+        if not self.shares:
+            return "withdrawn before it was sent"
         if self.rotated:
             return "headers re-wrapped" if self.rewrapped else "lane rotated"
         if self.final:

@@ -116,7 +116,7 @@ def test_grant_passes_what_was_typed(run: Callable[..., Outcome], twin: Twin) ->
     assert name == "grant"
     assert arguments == ("dr-lee", ("laboratory", "medications", "all"), (2019, 2020, 2021, 0))
     chosen = {"purpose": [Purpose.TREAT], "starts_at": None, "expires_at": 1_801_353_600, "dry_run": True}
-    untouched = {"threshold": None, "proxies": (), "any_operator": False, "disclose": False, "study": ""}
+    untouched = {"threshold": None, "proxies": (), "any_operator": False, "jitter": 0, "disclose": False, "study": ""}
     assert options == chosen | untouched
 
 

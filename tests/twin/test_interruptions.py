@@ -39,6 +39,7 @@ from tests.twin.world import PROXIES, World, resource, running_world
 from tests.unit.storage.memory_store import MemoryStore
 
 SCOPE = ["laboratory"]
+DAY = 86_400
 
 
 class EndedError(BaseException):
@@ -350,6 +351,73 @@ def test_a_proxy_that_was_down_deletes_its_share_later(world: World) -> None:
     assert [view.policy_id for view in again(world).settle()] == [made.policy_id]
     check_gone(world, made.policy_id)
     assert again(world).settle() == []
+
+
+class TestWaiting:
+    """Grants that the patient lets wait, so that their time tells less."""
+
+    def grant(self, world: World, who: str = "clinician", jitter: int = 7 * DAY) -> PolicyView:
+        patient: Patient = again(world)
+        address = world.sessions[who].address
+        return patient.grant(address, SCOPE, expires_at=world.now + 90 * DAY, jitter=jitter)
+
+    def test_is_sent_by_the_first_call_after_its_time(self, world: World) -> None:
+        made = self.grant(world)
+        assert (made.status, made.tx) == (PolicyStatus.UNKNOWN, "")
+        assert [view.stage[:13] for view in world.patient.policies()] == ["waiting until"]
+        # Asked for twice while it waits it is the same one.
+        assert self.grant(world).policy_id == made.policy_id
+
+        world.advance(7 * DAY + 1)
+        assert [view.policy_id for view in again(world).settle()] == [made.policy_id]
+        assert active(world, "clinician") == [made.policy_id]
+        check_whole(world, made.policy_id)
+        assert opened(world, "clinician") == 1
+
+    def test_is_not_sent_before(self, world: World) -> None:
+        with patch("panachain.sdk.grants.delay", return_value=DAY):
+            self.grant(world)
+        world.advance(DAY - 1)
+        assert again(world).settle() == []
+        assert active(world, "clinician") == []
+
+    def test_is_signed_anew_when_nobody_came_in_time(self, world: World) -> None:
+        made = self.grant(world)
+        world.advance(30 * DAY)
+        assert [view.policy_id for view in again(world).settle()] == [made.policy_id]
+        assert active(world, "clinician") == [made.policy_id]
+
+    def test_is_forgotten_when_its_window_is_over(self, world: World) -> None:
+        self.grant(world)
+        world.advance(200 * DAY)
+        assert again(world).settle() == []
+        assert world.patient.policies() == []
+
+    def test_is_taken_back_without_a_trace(self, world: World) -> None:
+        with patch("panachain.sdk.grants.delay", return_value=DAY):
+            made = self.grant(world)
+        block = world.network.mainchain.head_block().number
+        assert again(world).revoke(made.policy_id).stage == "withdrawn before it was sent"
+
+        assert world.patient.policies() == []
+        assert world.network.mainchain.head_block().number == block
+        world.advance(30 * DAY)
+        assert again(world).settle() == []
+        with pytest.raises(PolicyUnknownError):
+            world.patient.revoke(made.policy_id)
+
+    def test_is_made_once_when_its_sending_is_interrupted(self) -> None:
+        def prepare(world: World) -> PolicyId:
+            one_record(world)
+            made = self.grant(world)
+            world.advance(8 * DAY)
+            return made.policy_id
+
+        def check(world: World, policy_id: PolicyId, _: object) -> None:
+            assert active(world, "clinician") == [policy_id]
+            check_whole(world, policy_id)
+
+        assert moments(prepare, lambda world, _: again(world).settle(), check) >= 4 + PROXIES
 
 
 def test_another_grant_is_another_one(world: World) -> None:
