@@ -11,6 +11,7 @@ from typing import Any
 
 from panachain.chain.abi import Contract
 from panachain.chain.rpc import Rpc, RpcAnswerError
+from panachain.errors import IntegrityError
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def read_events(
 
     Raises:
         RpcAnswerError: the node refuses even a single block.
+        IntegrityError: a log can't be read.
     """
     last = int(rpc.call("eth_blockNumber"), 16) if to_block is None else to_block
     start, window = from_block, max(last - from_block + 1, 1)
@@ -61,16 +63,18 @@ def read_events(
                 raise
             window = max(window // 4, 1)
             continue
+        yield from _decoded(contract, logs)
+        start = end + 1
+
+
+def _decoded(contract: Contract, logs: Sequence[Mapping[str, Any]]) -> list[Event]:
+    found = []
+    try:
         for log in logs:
             decoded = contract.event(log)
             if decoded is not None and not log.get("removed", False):
-                name, values = decoded
-                yield Event(
-                    name,
-                    values,
-                    int(log["blockNumber"], 16),
-                    log["blockHash"],
-                    log["transactionHash"],
-                    int(log["logIndex"], 16),
-                )
-        start = end + 1
+                number, index = int(log["blockNumber"], 16), int(log["logIndex"], 16)
+                found.append(Event(*decoded, number, str(log["blockHash"]), str(log["transactionHash"]), index))
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise IntegrityError(f"the node's logs of {contract.name} can't be read") from exc
+    return found

@@ -650,7 +650,9 @@ def _disclosed(granted: PolicyEvent | None, event: Event) -> PolicyEvent:
         event.index,
     ):
         raise IntegrityError(f"the node shows a disclosure of policy {policy_id} without its grant")
-    return replace(granted, disclosure=Disclosure.from_word(event.values["disclosure"]))
+    found = Disclosure.from_word(event.values["disclosure"])
+    # A word has no capitals: the model's addresses have a checksum (EIP-55).
+    return replace(granted, disclosure=replace(found, study=Address(address(found.study)) if found.study else None))
 
 
 def _halves(signature: bytes) -> tuple[bytes, bytes]:

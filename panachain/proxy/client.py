@@ -97,6 +97,20 @@ class Reply:
     retry_after: str = ""
 
 
+def trusting(ca: Path | None) -> ssl.SSLContext | bool:
+    """Return whom an HTTPS client trusts: the authority of a PEM file, or the usual ones.
+
+    Raises:
+        ConfigurationError: the file can't be read.
+    """
+    if ca is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=str(ca))
+    except (OSError, ssl.SSLError) as exc:
+        raise ConfigurationError(f"{ca} can't be read as a certificate authority") from exc
+
+
 class Channels:
     """Connections to proxies, kept open; several threads may use them."""
 
@@ -111,12 +125,7 @@ class Channels:
         """
         self._clients: dict[str, httpx.Client] = {}
         self._lock = threading.Lock()
-        self._trust: ssl.SSLContext | bool = True
-        if ca is not None:
-            try:
-                self._trust = ssl.create_default_context(cafile=str(ca))
-            except (OSError, ssl.SSLError) as exc:
-                raise ConfigurationError(f"{ca} can't be read as a certificate authority") from exc
+        self._trust = trusting(ca)
 
     def close(self) -> None:
         """Close all connections."""

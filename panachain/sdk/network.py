@@ -52,6 +52,8 @@ class Network:
         authority = description.get("proxyCaFile", "")
         self.proxy_ca = config.network_file.parent / authority if authority else None
         """PEM file of the authority that signed the proxies' certificates; None takes the usual ones."""
+        authority = description.get("relayCaFile", "")
+        self._relay_ca = config.network_file.parent / authority if authority else None
         relay = description.get("relayKeyFile", "")
         self._relay_key_file = config.network_file.parent / relay if relay else None
 
@@ -102,7 +104,9 @@ class Network:
             ConfigurationError: this network names none.
             LockedError: the own account's key file is missing, or others may read it.
         """
-        relays: list[LocalRelay | RemoteRelay] = [RemoteRelay(url, timeout=self.config.timeout) for url in self.relays]
+        relays: list[LocalRelay | RemoteRelay] = [
+            RemoteRelay(url, timeout=self.config.timeout, ca=self._relay_ca) for url in self.relays
+        ]
         if self._relay_key_file is not None:
             relays.append(LocalRelay(self.mainchain, self.sender(read_key(self._relay_key_file))))
         if not relays:

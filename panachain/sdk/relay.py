@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import httpx
@@ -33,6 +34,7 @@ from panachain.model.actors import PolicyId
 from panachain.model.policy import PolicyStatus
 from panachain.model.policy import Receipt as ProxyReceipt
 from panachain.proxy import messages
+from panachain.proxy.client import trusting
 
 HEDGE: Final = 3.0
 """Seconds after which a revocation goes to all other relays too."""
@@ -92,10 +94,20 @@ class LocalRelay:
 class RemoteRelay:
     """A relay that somebody runs (`panachain relay serve`). Its answers are claims."""
 
-    def __init__(self, url: str, *, timeout: float) -> None:
-        """Take its URL, and the seconds that an answer may take."""
+    def __init__(self, url: str, *, timeout: float, ca: Path | None = None) -> None:
+        """Take its URL.
+
+        Args:
+            url: where it answers.
+            timeout: seconds that an answer may take.
+            ca: PEM file of the authority that signed its certificate; None takes the usual ones.
+
+        Raises:
+            ConfigurationError: the file can't be read.
+        """
         self.name = url
         self.timeout = timeout
+        self._trust = trusting(ca)
         self._url = url.rstrip("/")
 
     def grant(self, grant: Grant, signature: bytes) -> str:
@@ -132,7 +144,7 @@ class RemoteRelay:
         content = bytearray()
         try:
             with (
-                httpx.Client(timeout=self.timeout, trust_env=False) as client,
+                httpx.Client(timeout=self.timeout, trust_env=False, verify=self._trust) as client,
                 client.stream("POST", self._url + path, json=fields) as response,
             ):
                 for piece in response.iter_bytes():

@@ -87,6 +87,8 @@ class Rules:
     def _check_one(self, call: object) -> dict[str, Any]:
         if not isinstance(call, dict) or not call.keys() <= {"jsonrpc", "id", "method", "params"}:
             raise UsageError("a call isn't an object with the fields of JSON-RPC")
+        if call.get("jsonrpc", "2.0") != "2.0":
+            raise UsageError("a call's jsonrpc isn't 2.0")
         number, method, params = call.get("id"), call.get("method"), call.get("params", [])
         if isinstance(number, bool) or not isinstance(number, int | str) or len(str(number)) > _MAX_ID:
             raise UsageError(f"a call's id is neither a number nor a text of at most {_MAX_ID} characters")

@@ -19,9 +19,11 @@ from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
 from panachain.errors import ConfigurationError
 from panachain.model.actors import Address
+from panachain.service.gate_registry import FollowedActors
 from panachain.service.gate_rules import MAX_BODY, MAX_CALLS, Rules
 from panachain.service.gate_service import Admitted, AuditLog, Gate, Nonces, RegistryWatch
 from panachain.service.http import serve
+from panachain.service.tls import TlsConfig, read_tls
 
 SCHEMA: Final = "panachain/gate-config/1"
 _REGISTRY_SECONDS: Final = 6.0
@@ -50,8 +52,7 @@ class GateConfig:
     registry_seconds: float
     max_body: int
     max_calls: int
-    tls: tuple[Path, Path] | None
-    """Certificate chain and key, PEM."""
+    tls: TlsConfig | None
 
     @classmethod
     def read(cls, path: Path) -> GateConfig:
@@ -64,7 +65,7 @@ class GateConfig:
             fields: dict[str, Any] = json.loads(path.read_bytes())
             if fields["schema"] != SCHEMA:
                 raise ConfigurationError(f"{path} is of schema {fields['schema']!r}, not {SCHEMA}")
-            side, tls = fields["sidechain"], fields.get("tls")
+            side = fields["sidechain"]
             return cls(
                 host=str(fields["host"]),
                 port=int(fields["port"]),
@@ -78,7 +79,7 @@ class GateConfig:
                 registry_seconds=float(fields.get("registrySeconds", _REGISTRY_SECONDS)),
                 max_body=int(fields.get("maxBody", MAX_BODY)),
                 max_calls=int(fields.get("maxCalls", MAX_CALLS)),
-                tls=(path.parent / tls["certificate"], path.parent / tls["key"]) if tls else None,
+                tls=read_tls(fields.get("tls"), path.parent),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
             raise ConfigurationError(f"{path} can't be read as a gate's configuration") from exc
@@ -121,7 +122,7 @@ def _watch(main: Mapping[str, Any], admitted: Admitted, seconds: float) -> Regis
         mainchain = Mainchain(rpc, main["contracts"], main["chainId"], from_block=main["fromBlock"])
     except (KeyError, TypeError) as exc:
         raise ConfigurationError("the gate's section `mainchain` lacks a field") from exc
-    return RegistryWatch(mainchain, admitted, seconds=seconds)
+    return RegistryWatch(FollowedActors(mainchain), admitted, seconds=seconds)
 
 
 def _serve(app: Any, config: GateConfig) -> None:

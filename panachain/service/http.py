@@ -6,19 +6,20 @@ Never says in an answer what serves it. Follows docs/spec/gate.md and docs/spec/
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from panachain.service.tls import TlsConfig
 
-def serve(app: Any, *, host: str, port: int, tls: tuple[Path, Path] | None, grace: int, **options: Any) -> None:
+
+def serve(app: Any, *, host: str, port: int, tls: TlsConfig | None, grace: int, **options: Any) -> None:
     """Serve until the process is told to stop; code behind the call runs in any case.
 
     Args:
         app: an ASGI application.
         host: address to listen on.
         port: port to listen on.
-        tls: certificate chain and key, PEM; None for none.
+        tls: files for TLS; None for none.
         grace: seconds that requests under way get.
         options: further ones of uvicorn.
 
@@ -29,7 +30,6 @@ def serve(app: Any, *, host: str, port: int, tls: tuple[Path, Path] | None, grac
 
     # uvicorn sends the signal that stopped it to the process once more: nobody else would take it.
     signal.signal(signal.SIGTERM, _end)
-    certificate, key = tls or (None, None)
     uvicorn.run(
         app,
         host=host,
@@ -39,8 +39,7 @@ def serve(app: Any, *, host: str, port: int, tls: tuple[Path, Path] | None, grac
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=grace,
-        ssl_certfile=certificate,
-        ssl_keyfile=key,
+        **({} if tls is None else tls.settings()),
         **options,
     )
 

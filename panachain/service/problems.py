@@ -53,7 +53,7 @@ BAD_REQUEST: Final = Kind("bad-request", 400, "The request can't be served as it
 INVALID: Final = Kind("invalid-request", 422, "The body isn't of the documented form")
 RATE: Final = Kind("rate-limited", 429, "Too many requests")
 UNAVAILABLE: Final = Kind("unavailable", 503, "The service can't serve now")
-INTERNAL: Final = Kind("internal", 500, "A fault of the proxy")
+INTERNAL: Final = Kind("internal", 500, "A fault of the service")
 KINDS: Final = (
     *(REVOKED, EXPIRED, NOT_ACTIVE, OUT_OF_SCOPE, SUSPENDED, UNKNOWN, NOT_FOUND, METHOD, TIMEOUT, TOO_LARGE),
     *(BAD_REQUEST, INVALID, RATE, UNAVAILABLE, INTERNAL),

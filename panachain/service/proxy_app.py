@@ -45,7 +45,10 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one sender may ask of one process."""
+    """How much one sender may ask of one process: it stops a flood before it reaches a thread or the database.
+
+    What all processes of a database serve together is counted in the database (`ProxyService`).
+    """
 
     sender_rate: int = 600
     """Requests of one signer in a minute."""

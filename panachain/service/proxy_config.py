@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from panachain.errors import ConfigurationError
+from panachain.service.tls import TlsConfig, check_private, read_tls
 
 PASSWORD_VARIABLE: Final = "PANACHAIN_PROXY_DATABASE_PASSWORD"  # noqa: S105
 """Environment variable that holds the database's password, where no file is named."""
@@ -33,18 +34,6 @@ class ChainConfig:
 
 
 @dataclass(frozen=True)
-class TlsConfig:
-    """Files for TLS."""
-
-    certificate: Path
-    """PEM, the server's first."""
-    key: Path
-    """PEM, 0600."""
-    client_ca: Path | None
-    """PEM; with it, only clients with a certificate of this CA are served."""
-
-
-@dataclass(frozen=True)
 class ProxyConfig:
     """All settings of a proxy."""
 
@@ -52,8 +41,8 @@ class ProxyConfig:
     """Of the configuration file: relative names start here."""
     host: str
     port: int
-    database: str
-    """A file, or a URL."""
+    database: str = field(repr=False)
+    """A file, or a URL, which might hold a password."""
     password: str | None = field(repr=False)
     """Of the database."""
     keystore: Path
@@ -69,7 +58,7 @@ class ProxyConfig:
     grace: float
     """Seconds that running requests get when the proxy ends."""
     sender_rate: int
-    """Requests of one signer in a minute, for each worker."""
+    """Requests of one signer in a minute, for all workers together; 0 means any number."""
     address_rate: int
     """Requests from one network address in a minute, for each worker; 0 means any number."""
     tls: TlsConfig | None
@@ -84,8 +73,11 @@ def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> Prox
     try:
         raw: dict[str, Any] = json.loads(path.read_bytes())
         config = _parse(raw, path.parent, environment)
+        holds_password = urlsplit(config.database).password is not None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise ConfigurationError(f"{path} can't be read as a proxy's configuration") from exc
+    if holds_password:
+        check_private(path)
     if not 1 <= config.workers <= _MAX_WORKERS:
         raise ConfigurationError(f"{path}: workers must be 1 to {_MAX_WORKERS}, not {config.workers}")
     return config
@@ -108,7 +100,7 @@ def _parse(raw: dict[str, Any], folder: Path, environment: Mapping[str, str]) ->
         grace=float(raw.get("grace", 10)),
         sender_rate=int(raw.get("ratePerSender", 600)),
         address_rate=int(raw.get("ratePerAddress", 6000)),
-        tls=_tls(raw.get("tls"), folder),
+        tls=read_tls(raw.get("tls"), folder),
     )
 
 
@@ -116,30 +108,9 @@ def _chain(raw: dict[str, Any]) -> ChainConfig:
     return ChainConfig(str(raw["url"]), int(raw["chainId"]), dict(raw["contracts"]), int(raw["fromBlock"]), raw)
 
 
-def _tls(raw: dict[str, Any] | None, folder: Path) -> TlsConfig | None:
-    if raw is None:
-        return None
-    client_ca = folder / raw["clientCa"] if "clientCa" in raw else None
-    config = TlsConfig(folder / raw["certificate"], folder / raw["key"], client_ca)
-    for needed in (config.certificate, *([client_ca] if client_ca else [])):
-        if not needed.is_file():
-            raise ConfigurationError(f"the TLS file {needed} doesn't exist")
-    _check_private(config.key)
-    return config
-
-
 def _password(raw: dict[str, Any], folder: Path, environment: Mapping[str, str]) -> str | None:
     if "databasePasswordFile" in raw:
         path = folder / str(raw["databasePasswordFile"])
-        _check_private(path)
+        check_private(path)
         return path.read_text(encoding="utf-8").rstrip("\n")
     return environment.get(PASSWORD_VARIABLE)
-
-
-def _check_private(path: Path) -> None:
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except OSError as exc:
-        raise ConfigurationError(f"{path} can't be read") from exc
-    if mode & 0o077:
-        raise ConfigurationError(f"{path} is open to others (mode {mode:o})", hint=f"chmod 600 {path}")

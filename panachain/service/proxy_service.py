@@ -6,6 +6,7 @@ Follows design section 8 (Proxy), docs/spec/proxy.md and security rules 3, 8 and
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from panachain.errors import (
     PanaChainError,
     PolicyExpiredError,
     PolicyRevokedError,
+    RateLimitedError,
     UsageError,
 )
 from panachain.model.actors import Actor, Address, PolicyId, Status
@@ -32,7 +34,7 @@ from panachain.model.policy import OnChainPolicy, PolicyStatus, Receipt, Receipt
 from panachain.model.proxy_requests import DepositRequest, ReceiptsRequest, ReencryptRequest, SignedRequest
 from panachain.proxy import messages
 from panachain.service.limits import Limiter
-from panachain.service.proxy_store import HeldKfrag, HeldPolicy, Nonce, ProxyStore
+from panachain.service.proxy_store import HeldKfrag, HeldPolicy, Nonce, ProxyStore, Quota
 
 _DENIALS: Final = 60
 """Refusals of one policy that get a receipt in a minute: a stranger mustn't fill the log."""
@@ -75,6 +77,7 @@ class ProxyService:
         domain: bytes,
         log_domain: bytes,
         max_head_age: int = 120,
+        sender_rate: int = 600,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Take the proxy's keys, database and chains.
@@ -86,6 +89,7 @@ class ProxyService:
             domain: of the proxy protocol, 32 bytes (`chain.typed.proxy_domain`).
             log_domain: of the access log that judges its receipts, 32 bytes.
             max_head_age: seconds; an older head of the mainchain means no service.
+            sender_rate: requests of one signer in a minute that all workers of the database serve; 0 means any number.
             clock: Unix seconds; bounds the age of requests and of the head, never a policy's window.
         """
         self._receiving = seed.receiving()
@@ -96,6 +100,7 @@ class ProxyService:
         self._store = store
         self._chain = chain
         self._max_head_age = max_head_age
+        self._sender_rate = sender_rate
         self._clock = clock
         self._denials = Limiter(_DENIALS)
 
@@ -116,8 +121,7 @@ class ProxyService:
                 f"the request ends at {request.expires_at}; at {now} (Unix seconds) it may end within "
                 f"{messages.MAX_AGE} s"
             )
-        expected = request.requester if isinstance(request, ReencryptRequest) else request.policy_id
-        if typed.signer_of(self._domain, request) != expected:
+        if typed.signer_of(self._domain, request) != _sender(request):
             raise OutOfScopeError("the request isn't signed by whom it names")
 
     def open_deposit(self, sealed: bytes) -> DepositRequest:
@@ -145,6 +149,7 @@ class ProxyService:
             IntegrityError: a kfrag doesn't fit.
             AccessDeniedError: the policy isn't granted, or is over.
             UsageError: the deposit was sent before.
+            RateLimitedError: its policy's account asks too often.
         """
         nonce = self._nonce(request)
         self._check_head()
@@ -180,6 +185,7 @@ class ProxyService:
         Raises:
             AccessDeniedError: the rules forbid it; for a known policy the refusal is logged.
             UsageError: the request is repeated.
+            RateLimitedError: its requester asks too often.
             ChainUnavailableError: no fresh view of the chain.
         """
         nonce = self._nonce(request)
@@ -236,6 +242,7 @@ class ProxyService:
 
         Raises:
             UsageError: the request is repeated.
+            RateLimitedError: its policy's account asks too often.
         """
         self._store.use_nonce(self._nonce(request))
         found = self._store.receipts(request.policy_id)
@@ -291,7 +298,8 @@ class ProxyService:
     # Inside
 
     def _nonce(self, request: SignedRequest) -> Nonce:
-        nonce = Nonce(request.nonce, int(self._clock()))
+        quota = Quota("request", _sender(request), self._sender_rate, "too many requests of this signer")
+        nonce = Nonce(request.nonce, int(self._clock()), (quota,))
         self._store.check_nonce(nonce)
         return nonce
 
@@ -326,18 +334,32 @@ class ProxyService:
         denial: AccessDeniedError,
         nonce: Nonce,
     ) -> NoReturn:
+        # What this process alone has too many of doesn't reach the database.
         if self._denials.take(request.policy_id) == 0:
-            sealed = self._seal_detail(request, held, reason=type(denial).__name__)
-            self._store.log(
-                lambda sequence, previous: self._receipt(
-                    ReceiptKind.DENIED, on_chain, sequence, previous, detail=sealed
-                ),
-                nonce=nonce,
-            )
+            self._log_denial(request, held, on_chain, denial, nonce)
         # Nobody will be served by it again: what isn't kept can't leak.
         if on_chain.status is PolicyStatus.REVOKED or isinstance(denial, PolicyExpiredError):
             self._delete(on_chain)
         raise denial
+
+    def _log_denial(
+        self,
+        request: ReencryptRequest,
+        held: HeldPolicy,
+        on_chain: OnChainPolicy,
+        denial: AccessDeniedError,
+        nonce: Nonce,
+    ) -> None:
+        sealed = self._seal_detail(request, held, reason=type(denial).__name__)
+        quota = Quota("denial", request.policy_id, _DENIALS, "too many refusals of this policy")
+        # Too many, of the policy or of the requester: the answer is the refusal all the same, without a receipt.
+        with contextlib.suppress(RateLimitedError):
+            self._store.log(
+                lambda sequence, previous: self._receipt(
+                    ReceiptKind.DENIED, on_chain, sequence, previous, detail=sealed
+                ),
+                nonce=replace(nonce, quotas=(*nonce.quotas, quota)),
+            )
 
     def _delete(self, on_chain: OnChainPolicy) -> Receipt:
         return self._store.delete(
@@ -381,6 +403,11 @@ class ProxyService:
         )
         head = receipt_hash(unsigned)
         return replace(unsigned, signature=sign_head(self._account, self._log_domain, sequence=sequence, head=head))
+
+
+def _sender(request: SignedRequest) -> Address | PolicyId:
+    """Return who must have signed a request."""
+    return request.requester if isinstance(request, ReencryptRequest) else request.policy_id
 
 
 def _held(request: DepositRequest) -> HeldPolicy:

@@ -22,7 +22,14 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from panachain.chain.receipts import receipt_hash
 from panachain.crypto import box, kdf, labels
-from panachain.errors import ConfigurationError, DiskError, IntegrityError, PolicyUnknownError, UsageError
+from panachain.errors import (
+    ConfigurationError,
+    DiskError,
+    IntegrityError,
+    PolicyUnknownError,
+    RateLimitedError,
+    UsageError,
+)
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
 from panachain.model.proxy_requests import DepositedLane
@@ -40,13 +47,20 @@ _SCHEMA: Final = (
     "CREATE INDEX IF NOT EXISTS receipt_of_policy ON receipt (policy_id, kind)",
     "CREATE TABLE IF NOT EXISTS nonce (nonce {bytes} PRIMARY KEY, expires_at BIGINT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS nonce_by_end ON nonce (expires_at)",
+    "CREATE {unlogged} TABLE IF NOT EXISTS counted (minute BIGINT NOT NULL, subject {bytes} NOT NULL, "
+    "uses INTEGER NOT NULL, PRIMARY KEY (minute, subject)) {clustered}",
 )
+_SQLITE: Final = {"bytes": "BLOB", "unlogged": "", "clustered": "WITHOUT ROWID"}
+_POSTGRESQL: Final = {"bytes": "BYTEA", "unlogged": "UNLOGGED", "clustered": ""}
+"""Counts needn't outlive a crash, and mustn't lie in an archive of the write-ahead log."""
 _LOG_LOCK: Final = "SELECT pg_advisory_xact_lock(0x70616e61)"
 """PostgreSQL: one transaction at a time appends to the log. The number is `pana` in ASCII, and nothing else's."""
 _CHECKPOINT_TIMEOUT: Final = 5.0
 """Seconds for which a deletion waits until no reader needs the old pages."""
 _SWEEP: Final = 10
-"""Seconds between two deletions of nonces that are over."""
+"""Seconds between two deletions of nonces and counts that are over."""
+_MINUTE: Final = 60
+"""Seconds over which a quota counts."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +87,29 @@ class HeldKfrag:
 
 
 @dataclass(frozen=True)
+class Quota:
+    """How often somebody may do something in one minute of the clock, at all workers of the database together."""
+
+    kind: str
+    """What is counted: quotas of two kinds have nothing to do with each other."""
+    subject: str
+    """Whom it is counted for; the database learns a keyed digest of it."""
+    most: int
+    """Times in a minute; 0 means any number."""
+    what: str
+    """What the refusal calls it."""
+
+
+@dataclass(frozen=True)
 class Nonce:
-    """What makes a request count once."""
+    """What makes a request count once, and where it counts."""
 
     value: bytes
     """16 bytes."""
     now: int
     """Unix seconds at which it is used."""
+    quotas: tuple[Quota, ...] = ()
+    """Counted in the transaction that uses the nonce up."""
 
 
 def database_url(text: str, *, folder: Path, password: str | None = None) -> URL:
@@ -91,7 +121,8 @@ def database_url(text: str, *, folder: Path, password: str | None = None) -> URL
         password: for the URL, which should hold none.
 
     Raises:
-        ConfigurationError: the URL can't be read, or is of a database that isn't supported.
+        ConfigurationError: the URL can't be read, holds a password where it would be shown, or is of a database that
+            isn't supported.
     """
     if "://" not in text:
         return URL.create("sqlite", database=str(folder / text))
@@ -102,6 +133,9 @@ def database_url(text: str, *, folder: Path, password: str | None = None) -> URL
         raise ConfigurationError("the proxy's database URL can't be read") from None
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise ConfigurationError(f"a proxy's database is SQLite or PostgreSQL, not {url.get_backend_name()}")
+    if "password" in url.query:
+        # Only the one before the host is left out where the URL is shown.
+        raise ConfigurationError("the database URL's query holds a password", hint="use databasePasswordFile")
     return url if password is None else url.set(password=password)
 
 
@@ -177,6 +211,7 @@ class ProxyStore:
 
         Raises:
             UsageError: the deposit was sent before.
+            RateLimitedError: a quota is used up; nothing was kept.
             DiskError: the database refuses.
         """
         # Sealed before the transaction, which other processes wait for.
@@ -207,6 +242,7 @@ class ProxyStore:
 
         Raises:
             UsageError: the request was answered before; nothing may be served.
+            RateLimitedError: a quota is used up; nothing may be served.
             DiskError: the database refuses; nothing may be served.
         """
         with self._write() as db:
@@ -265,21 +301,32 @@ class ProxyStore:
             return _head(db)
 
     def check_nonce(self, nonce: Nonce) -> None:
-        """Check that a request wasn't answered before, so that a repeated one costs nothing.
+        """Check that a request wasn't answered before and has quotas left, so that one which doesn't costs nothing.
 
         Only `log`, `deposit` and `use_nonce` decide: of two equal requests at once both may pass here.
 
         Raises:
             UsageError: it was.
+            RateLimitedError: a quota is used up.
         """
-        if self._read("SELECT 1 FROM nonce WHERE nonce = {}", nonce.value):
+        # In one question: it is asked for every request.
+        counts = "(SELECT uses FROM counted WHERE minute = {} AND subject = {})"
+        values: list[object] = [nonce.value]
+        for quota in nonce.quotas:
+            values += [nonce.now // _MINUTE, self._subject(quota)]
+        columns = ["(SELECT 1 FROM nonce WHERE nonce = {})", *[counts] * len(nonce.quotas)]
+        used, *uses = self._read("SELECT " + ", ".join(columns), *values)[0]
+        if used:
             raise _repeated()
+        for quota, count in zip(nonce.quotas, uses, strict=True):
+            _check_quota(quota, 1 + (count or 0), nonce.now)
 
     def use_nonce(self, nonce: Nonce) -> None:
         """Use up the nonce of a request that gets no receipt.
 
         Raises:
             UsageError: it was used before.
+            RateLimitedError: a quota is used up.
         """
         with self._write() as db:
             self._use(db, nonce)
@@ -290,7 +337,7 @@ class ProxyStore:
         # Under the log's lock: several processes start at once.
         with self._write() as db:
             for statement in _SCHEMA:
-                db.exec_driver_sql(statement.format(bytes="BLOB" if self._is_sqlite else "BYTEA"))
+                db.exec_driver_sql(statement.format_map(_SQLITE if self._is_sqlite else _POSTGRESQL))
             owners = [row[0] for row in db.exec_driver_sql("SELECT address FROM proxy").all()]
             if not owners:
                 self._do(db, "INSERT INTO proxy VALUES ({})", proxy)
@@ -358,11 +405,31 @@ class ProxyStore:
         if now - self._swept > _SWEEP:
             self._swept = now
             self._do(db, "DELETE FROM nonce WHERE expires_at < {}", nonce.now)
+            # One minute more than counts: another worker's clock may be a little behind.
+            self._do(db, "DELETE FROM counted WHERE minute < {}", nonce.now // _MINUTE - 1)
         # Kept well past the end of the request's time, so that no change of the clock lets it count twice.
         expires_at = nonce.now + 3 * messages.MAX_AGE
         added = self._do(db, "INSERT INTO nonce VALUES ({}, {}) ON CONFLICT DO NOTHING", nonce.value, expires_at)
         if added != 1:
             raise _repeated()
+        for quota in nonce.quotas:
+            self._count(db, quota, nonce.now)
+
+    def _count(self, db: Connection, quota: Quota, now: int) -> None:
+        if quota.most == 0:
+            return
+        row = (now // _MINUTE, self._subject(quota))
+        statement = (
+            "INSERT INTO counted VALUES ({}, {}, 1) "
+            "ON CONFLICT (minute, subject) DO UPDATE SET uses = counted.uses + 1 RETURNING uses"
+        )
+        uses = db.exec_driver_sql(self._marked(statement), row).scalar_one()
+        # What raises here is rolled back, so a refused request counts nowhere.
+        _check_quota(quota, uses, now)
+
+    def _subject(self, quota: Quota) -> bytes:
+        # Keyed: who sees the database mustn't read who asks, which the receipts seal from him.
+        return kdf.derive(self._key, labels.COUNTED, f"{quota.kind}/{quota.subject}".encode())
 
     def _sealed(self, policy_id: PolicyId, number: int, lane: DepositedLane) -> tuple[object, ...]:
         salt = os.urandom(16)
@@ -429,6 +496,11 @@ def _head(db: Connection) -> tuple[int, bytes]:
     if len(head) != 32:
         raise IntegrityError("the proxy's log is damaged: its newest hash isn't 32 bytes")
     return sequence, head
+
+
+def _check_quota(quota: Quota, uses: int, now: int) -> None:
+    if 0 < quota.most < uses:
+        raise RateLimitedError(f"{quota.what}: at most {quota.most} in a minute", retry_after=_MINUTE - now % _MINUTE)
 
 
 def _repeated() -> UsageError:

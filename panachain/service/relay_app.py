@@ -16,20 +16,22 @@ from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from panachain.chain.abi import address
 from panachain.chain.mainchain import Grant
-from panachain.errors import PanaChainError, RateLimitedError
+from panachain.errors import PanaChainError, RateLimitedError, UsageError
 from panachain.model.actors import PolicyId
-from panachain.model.policy import Disclosure
+from panachain.model.policy import Disclosure, Receipt
 from panachain.proxy import messages
 from panachain.service import problems
 from panachain.service.limits import Limiter
 from panachain.service.problems import ProblemError
+from panachain.service.proxy_models import ReceiptBody
+from panachain.service.relay_openapi import HealthAnswer, RelayAnswer, look, orders
 from panachain.service.relay_service import Order, Outcome, RelayService
 
 MAX_BODY: Final = 16_384
@@ -74,7 +76,7 @@ class RevokeBody(_Body):
 class EvidenceBody(_Body):
     """A receipt by which a proxy convicts itself, as `panachain/receipt/2` says."""
 
-    receipt: dict[str, Any]
+    receipt: Annotated[dict[str, Any], WithJsonSchema(ReceiptBody.model_json_schema())]
 
 
 Parsed = TypeVar("Parsed", bound=_Body)
@@ -101,29 +103,30 @@ def create_app(service: RelayService, *, per_minute: int, wait: float, starts: b
     app = FastAPI(title="PanaChain relay", version="1", docs_url=None, redoc_url=None, lifespan=lifespan)
     desk = _Desk(service, per_minute=per_minute, wait=wait)
     app.add_exception_handler(HTTPException, _http_problem)
+    app.add_exception_handler(PanaChainError, _fault)
+    app.add_exception_handler(Exception, _fault)
     _add_orders(app, desk, service)
+    _add_looks(app, desk, service)
+    return app
 
-    @app.get("/v1/relay")
-    def describe() -> dict[str, Any]:
-        return service.describe()
 
-    @app.get("/healthz")
-    def healthz() -> dict[str, Any]:
-        return {"schema": "panachain/health/1", "relay": service.address}
+def _add_looks(app: FastAPI, desk: _Desk, service: RelayService) -> None:
+    @app.get("/v1/relay", responses=look("What it serves and has left", RelayAnswer))
+    def describe() -> JSONResponse:
+        return JSONResponse(service.describe())
 
-    @app.get("/readyz")
+    @app.get("/healthz", responses=look("The process runs", HealthAnswer))
+    def healthz() -> JSONResponse:
+        return JSONResponse({"schema": "panachain/health/1", "relay": service.address})
+
+    @app.get("/readyz", responses=look("It can pay now", RelayAnswer))
     def readyz() -> JSONResponse:
-        try:
-            service.check_ready()
-            return JSONResponse(service.describe())
-        except PanaChainError as exc:
-            return problems.respond(exc)
+        service.check_ready()
+        return JSONResponse(service.describe())
 
-    @app.get("/metrics")
+    @app.get("/metrics", responses=look("Metrics in Prometheus' text format", None), response_class=PlainTextResponse)
     def metrics() -> Response:
         return Response(desk.metrics(), media_type="text/plain; version=0.0.4")
-
-    return app
 
 
 def _add_orders(app: FastAPI, desk: _Desk, service: RelayService) -> None:
@@ -132,14 +135,9 @@ def _add_orders(app: FastAPI, desk: _Desk, service: RelayService) -> None:
             return await desk.answer(request, model, order)
 
         schema = {"application/json": {"schema": model.model_json_schema()}}
-        responses: dict[int | str, dict[str, Any]] = {
-            200: {"description": "Mined"},
-            202: {"description": "Signed, not mined yet"},
-            **{code: {"description": "Problem"} for code in (400, 404, 405, 408, 409, 413, 422, 429, 503)},
-        }
         extra = {"requestBody": {"required": True, "content": schema}}
         name = path.rpartition("/")[2]
-        app.post(path, operation_id=name, responses=responses, openapi_extra=extra)(endpoint)
+        app.post(path, operation_id=name, responses=orders(), openapi_extra=extra)(endpoint)
 
     route("/v1/grant", GrantBody, lambda body: service.grant(_grant(body), bytes.fromhex(body.signature)))
     route(
@@ -147,7 +145,7 @@ def _add_orders(app: FastAPI, desk: _Desk, service: RelayService) -> None:
         RevokeBody,
         lambda body: service.revocation(PolicyId(address(body.policy_id)), bytes.fromhex(body.signature)),
     )
-    route("/v1/evidence", EvidenceBody, lambda body: service.evidence(messages.parse_receipt(body.receipt)))
+    route("/v1/evidence", EvidenceBody, lambda body: service.evidence(_receipt(body)))
 
 
 class _Desk:
@@ -228,7 +226,10 @@ async def _read(request: Request) -> bytes:
 
 def _parse(content: bytes, model: type[Parsed]) -> Parsed:
     try:
-        return model.model_validate_json(content)
+        # Bounded in depth, and no key twice: pydantic's own reader would take the last one.
+        return model.model_validate(messages.parse_json(content))
+    except UsageError as exc:
+        raise ProblemError(problems.INVALID, str(exc)) from None
     except ValidationError as exc:
         # The fields' names are ours; what was sent isn't repeated.
         fields = {".".join(str(part) for part in error["loc"][:1]) for error in exc.errors(include_input=False)}
@@ -250,6 +251,15 @@ def _grant(body: GrantBody) -> Grant:
     )
 
 
+def _receipt(body: EvidenceBody) -> Receipt:
+    try:
+        ReceiptBody.model_validate(body.receipt)
+    except ValidationError:
+        # Without its cause, which quotes what was sent.
+        raise UsageError("the receipt isn't of the documented form") from None
+    return messages.parse_receipt(body.receipt)
+
+
 def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
     return {
         "schema": "panachain/relayed/1",
@@ -263,4 +273,16 @@ def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
 async def _http_problem(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
     kind = _KINDS.get(status, problems.BAD_REQUEST)
-    return problems.respond(ProblemError(kind, kind.title))
+    answer = problems.respond(ProblemError(kind, kind.title))
+    if isinstance(error, HTTPException) and error.headers:
+        # RFC 9110, section 15.5.6: a 405 names the methods that the path takes.
+        answer.headers.update(error.headers)
+    return answer
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    if isinstance(error, PanaChainError):
+        return problems.respond(error)
+    # The kind only: what an error says may hold what was sent.
+    _log.error("%s: %s", request.url.path, type(error).__name__)
+    return problems.respond(ProblemError(problems.INTERNAL, problems.INTERNAL.title))

@@ -21,6 +21,7 @@ from panachain.errors import ConfigurationError
 from panachain.service.http import serve
 from panachain.service.relay_service import MAX_BATCH, Budget, RelayService
 from panachain.service.relay_store import RelayStore
+from panachain.service.tls import TlsConfig, read_tls
 
 SCHEMA: Final = "panachain/relay-config/1"
 _PER_MINUTE: Final = 30
@@ -48,8 +49,7 @@ class RelayConfig:
     max_batch: int
     behind: str
     """Addresses of reverse proxies whose `X-Forwarded-For` is believed, with commas; empty for none."""
-    tls: tuple[Path, Path] | None
-    """Certificate chain and key, PEM."""
+    tls: TlsConfig | None
 
     @classmethod
     def read(cls, path: Path) -> RelayConfig:
@@ -64,7 +64,6 @@ class RelayConfig:
                 raise ConfigurationError(f"{path} is of schema {fields['schema']!r}, not {SCHEMA}")
             if ("keystore" in fields) == ("keyFile" in fields):
                 raise ConfigurationError(f"{path} must name either a keystore or a keyFile")
-            tls = fields.get("tls")
             return cls(
                 host=str(fields["host"]),
                 port=int(fields["port"]),
@@ -77,7 +76,7 @@ class RelayConfig:
                 wait=float(fields.get("waitSeconds", _WAIT)),
                 max_batch=int(fields.get("maxBatch", MAX_BATCH)),
                 behind=",".join(fields.get("behind", [])),
-                tls=(path.parent / tls["certificate"], path.parent / tls["key"]) if tls else None,
+                tls=read_tls(fields.get("tls"), path.parent),
             )
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise ConfigurationError(f"{path} can't be read as a relay's configuration") from exc

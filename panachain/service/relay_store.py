@@ -7,6 +7,7 @@ Follows docs/spec/relay.md, section "State".
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import threading
@@ -49,18 +50,19 @@ class Payment:
 
 
 class RelayStore:
-    """The database of one relay; several threads may use it."""
+    """The database of one relay: of one process, whose threads may all use it."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         """Open or create it (0600).
 
         Raises:
-            DiskError: it can't be opened.
+            DiskError: it can't be opened, or another relay uses it.
         """
         self._clock = clock
         self._lock = threading.RLock()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._alone = _hold(path.with_name(path.name + ".lock"))
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             os.chmod(path, 0o600)
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -72,6 +74,7 @@ class RelayStore:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+        os.close(self._alone)
 
     def spent(self) -> int:
         """Return the gas of the last 24 hours: used, or put aside for what is under way."""
@@ -158,3 +161,21 @@ class RelayStore:
                     raise
             except sqlite3.Error as exc:
                 raise DiskError(f"the relay's database refuses: {exc}; nothing was sent") from exc
+
+
+def _hold(path: Path) -> int:
+    """Return the descriptor of a file that only one process holds, until it closes it or ends.
+
+    Raises:
+        DiskError: another one holds it.
+        OSError: it can't be opened.
+    """
+    held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        # A file of its own: who closed the database's file here would drop SQLite's locks on it. Two relays would each
+        # count only their own waiting orders, and take the other's for what an earlier run left behind.
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        raise DiskError(f"another relay uses the same database: it holds {path}") from None
+    return held

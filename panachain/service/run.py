@@ -13,11 +13,10 @@ import resource
 import shutil
 import signal
 import socket
-import ssl
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from panachain.chain.access import sidechain_rpc
 from panachain.chain.evm import Account
@@ -110,6 +109,7 @@ class Process:
             domain=proxy_domain(main.chain_id, main.contracts["PolicyRegistry"]),
             log_domain=mainchain.log_domain,
             max_head_age=config.max_head_age,
+            sender_rate=config.sender_rate,
         )
         sender = mainchain.sender(account, lock_folder=config.folder / "nonces")
         self.anchoring = Anchoring(
@@ -177,7 +177,7 @@ def _work(config: ProxyConfig, seed: Seed, listening: socket.socket, number: int
         server_header=False,
         timeout_graceful_shutdown=int(config.grace),
         timeout_keep_alive=30,
-        **_tls(config),
+        **({} if config.tls is None else config.tls.settings()),
     )
     with closing(process):
         if number == 0:
@@ -185,15 +185,6 @@ def _work(config: ProxyConfig, seed: Seed, listening: socket.socket, number: int
                 uvicorn.Server(settings).run(sockets=[listening])
         else:
             uvicorn.Server(settings).run(sockets=[listening])
-
-
-def _tls(config: ProxyConfig) -> dict[str, Any]:
-    if config.tls is None:
-        return {}
-    settings: dict[str, Any] = {"ssl_certfile": config.tls.certificate, "ssl_keyfile": config.tls.key}
-    if config.tls.client_ca is not None:
-        settings |= {"ssl_ca_certs": str(config.tls.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
-    return settings
 
 
 def _listen(config: ProxyConfig) -> socket.socket:

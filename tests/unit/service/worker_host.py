@@ -61,7 +61,9 @@ class TwinProcess:
         url = database_url(config.database, folder=config.folder, password=config.password)
         self.store = ProxyStore(url, seed.store_key(), proxy=address(seed))
         chain: Any = LiveChain(config.folder)
-        self.service = ProxyService(seed, self.store, chain, domain=DOMAIN, log_domain=LOG_DOMAIN)
+        self.service = ProxyService(
+            seed, self.store, chain, domain=DOMAIN, log_domain=LOG_DOMAIN, sender_rate=config.sender_rate
+        )
         self.anchoring: Any = Anchors(config.folder, self.store)
 
     def close(self) -> None:

@@ -1,0 +1,115 @@
+"""The actors of the mainchain's registry, followed block by block: each look reads what is new, and no more.
+
+Never keeps what a reorganisation took away: what is built on is the state at a block that is deep, and whose hash is
+still the chain's; else everything is read anew. Follows docs/spec/gate.md, section "Who may pass".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from panachain.chain.abi import address, contract
+from panachain.chain.logs import Event, read_events
+from panachain.chain.mainchain import ROLES, Block, Mainchain, actor_from
+from panachain.errors import ChainUnavailableError, IntegrityError
+from panachain.model.actors import Actor, Status
+
+DEPTH: Final = 64
+"""Blocks that are read again at each look: a node may show their logs late, and reorganisations seldom go deeper."""
+_RENEW: Final = 600.0
+"""Seconds after which all is read anew, so that what a node once left out isn't left out for ever."""
+_REGISTRY: Final = "ActorRegistry"
+
+
+@dataclass(frozen=True)
+class _State:
+    """The registry after one block."""
+
+    block: Block
+    actors: Mapping[str, Actor] = field(repr=False)
+
+
+class FollowedActors:
+    """The registry as one thread follows it."""
+
+    def __init__(
+        self, mainchain: Mainchain, *, depth: int = DEPTH, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Take the chain.
+
+        Args:
+            mainchain: with the registry.
+            depth: blocks that are read again at each look.
+            clock: seconds.
+        """
+        self._mainchain = mainchain
+        self._depth = depth
+        self._clock = clock
+        self._base: _State | None = None
+        self._renewed = clock()
+
+    def actors(self) -> list[Actor]:
+        """Return the actors in the order of their registration, with their status at the newest block.
+
+        Raises:
+            ChainUnavailableError: the node doesn't answer, or the chain changed while it was read.
+            IntegrityError: the node's answers don't fit each other; the next look reads everything anew.
+        """
+        head = self._mainchain.head_block()
+        base = self._valid_base(head)
+        # Kept only if all goes well.
+        self._base = None
+        start = self._mainchain.from_block if base is None else base.block.number + 1
+        deep = head.number - self._depth
+        # Seldom: as long as little lies between, it costs less to read it again.
+        settled = self._mainchain.block(deep) if deep - start >= self._depth else None
+        events = list(self._events(start, head.number))
+        # The head is still the chain's: so were, all the time between, the blocks below it.
+        if self._mainchain.block(head.number).hash != head.hash:
+            raise ChainUnavailableError("the mainchain was reorganised while its registry was read")
+        known: Mapping[str, Actor] = {} if base is None else base.actors
+        if settled is not None:
+            base = _State(settled, _after(known, (event for event in events if event.block <= deep)))
+        actors = _after(known, events)
+        self._base = base
+        return list(actors.values())
+
+    def _valid_base(self, head: Block) -> _State | None:
+        """Return the state to build on, or None where everything is to be read."""
+        base, now = self._base, self._clock()
+        if base is None or now >= self._renewed + _RENEW:
+            self._renewed = now
+            return None
+        number = base.block.number
+        return base if number <= head.number and self._mainchain.block(number).hash == base.block.hash else None
+
+    def _events(self, start: int, end: int) -> Iterable[Event]:
+        registry = self._mainchain.addresses[_REGISTRY]
+        return read_events(self._mainchain.rpc, contract(_REGISTRY), registry, from_block=start, to_block=end)
+
+
+def _after(known: Mapping[str, Actor], events: Iterable[Event]) -> dict[str, Actor]:
+    """Return the actors after some more events; what came in stays as it is.
+
+    Raises:
+        IntegrityError: an event is about an account that was never registered.
+    """
+    actors = dict(known)
+    for event in events:
+        if "account" not in event.values:
+            # AccessManaged tells of its authority in the same log.
+            continue
+        account = address(event.values["account"])
+        if event.name == "ActorRegistered":
+            actors[account] = actor_from(event, ROLES[event.values["role"]])
+        elif account not in actors:
+            raise IntegrityError(f"the node hides the registration of {account}")
+        elif event.name == "ActorEndpointChanged":
+            actors[account] = replace(actors[account], endpoint=event.values["endpoint"])
+        elif event.name in ("ActorSuspended", "ActorReinstated"):
+            status = Status.SUSPENDED if event.name == "ActorSuspended" else Status.ACTIVE
+            actors[account] = replace(actors[account], status=status)
+    return actors

@@ -1,0 +1,85 @@
+"""The relay's answers as its OpenAPI description shows them, with every refusal.
+
+They describe; what is answered is made in relay_app.py, and a test holds the two together.
+Follows OpenAPI 3.1, RFC 9457 and docs/spec/relay.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from panachain.service import problems
+from panachain.service.problems import Kind
+from panachain.service.proxy_models import Problem
+from panachain.service.relay_service import BUDGET, WOULD_REVERT
+
+Address = Annotated[str, Field(pattern="^0x[0-9a-fA-F]{40}$")]
+Gas = Annotated[int, Field(ge=0)]
+_ALWAYS: Final = (problems.UNAVAILABLE, problems.INTERNAL)
+_ORDERS: Final = (
+    *(WOULD_REVERT, BUDGET, problems.RATE, problems.INVALID, problems.BAD_REQUEST, problems.TOO_LARGE),
+    *(problems.TIMEOUT, *_ALWAYS),
+)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class RelayedAnswer(_Answer):
+    """What became of a signed statement."""
+
+    schema_: Literal["panachain/relayed/1"] = Field(alias="schema")
+    state: Literal["mined", "pending"]
+    tx_hash: str = Field(pattern="^(0x[0-9a-f]{64})?$", description="Empty while nothing is signed")
+    block: int = Field(ge=0, description="0 while it isn't mined")
+    gas_used: Gas = Field(description="Of the whole transaction, which may carry other statements too")
+
+
+class RelayAnswer(_Answer):
+    """Which network the relay serves, and what it has left."""
+
+    schema_: Literal["panachain/relay/1"] = Field(alias="schema")
+    account: Address
+    chain_id: int
+    policy_registry: Address
+    gas_left: Gas
+    gas_left_for_revocations: Gas
+
+
+class HealthAnswer(_Answer):
+    """The process runs."""
+
+    schema_: Literal["panachain/health/1"] = Field(alias="schema")
+    relay: Address
+
+
+def orders() -> dict[int | str, dict[str, Any]]:
+    """Return the answers to a signed statement, by status."""
+    return {200: _json("Mined", RelayedAnswer), 202: _json("Not mined yet", RelayedAnswer)} | _refusals(_ORDERS)
+
+
+def look(summary: str, answer: type[BaseModel] | None) -> dict[int | str, dict[str, Any]]:
+    """Return the answers to a GET, by status; None is text."""
+    text = {"description": summary, "content": {"text/plain": {"schema": {"type": "string"}}}}
+    return {200: text if answer is None else _json(summary, answer)} | _refusals(_ALWAYS)
+
+
+def _json(summary: str, answer: type[BaseModel]) -> dict[str, Any]:
+    return {"description": summary, "content": {"application/json": {"schema": answer.model_json_schema()}}}
+
+
+def _refusals(kinds: Sequence[Kind]) -> dict[int | str, dict[str, Any]]:
+    by_status: dict[int, list[Kind]] = {}
+    for kind in kinds:
+        by_status.setdefault(kind.status, []).append(kind)
+    return {
+        status: {
+            "description": "; ".join(f"`{kind.slug}`: {kind.title}" for kind in same),
+            "content": {problems.MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+        }
+        for status, same in sorted(by_status.items())
+    }

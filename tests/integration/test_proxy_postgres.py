@@ -1,0 +1,344 @@
+"""A proxy with two workers on PostgreSQL, as its operator runs it: the whole life of policies, a stop and a restart."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.mmap_dict import MmapedDict
+from sqlalchemy import URL
+
+from panachain.chain import anvil
+from panachain.chain.evm import Account
+from panachain.chain.receipts import receipt_hash
+from panachain.chain.typed import proxy_domain, sign_request
+from panachain.crypto import umbral
+from panachain.errors import PolicyRevokedError
+from panachain.model.policy import Receipt, Terms
+from panachain.model.proxy_requests import ReencryptRequest
+from panachain.proxy import messages
+from panachain.records.samples import sample_bundle
+from panachain.sdk import Devnet
+from panachain.sdk.profiles import load_profile, unlock, write_private
+from tests.support import PASSPHRASE, World
+from tests.unit.service.postgresql import empty_database, running_postgresql
+
+PASSWORD = "hush-hush-7391"
+VARIABLE = "PANACHAIN_PROXY_DATABASE_PASSWORD"
+
+
+@dataclass
+class Database:
+    """A database whose owner needs a password."""
+
+    server: str
+    url: URL
+
+    @property
+    def setting(self) -> str:
+        """What stands in the configuration: the URL, without the password."""
+        return self.url.render_as_string()
+
+    def read(self, statement: str) -> list[Any]:
+        import psycopg
+
+        with psycopg.connect(self.server, dbname=str(self.url.database), autocommit=True) as db:
+            return db.execute(statement).fetchall()  # type: ignore[arg-type]
+
+    def receipts(self) -> list[Receipt]:
+        """Return the whole log, whose rows must be what they say."""
+        rows = self.read("SELECT sequence, fields, hash FROM receipt ORDER BY sequence")
+        receipts = [messages.parse_receipt(json.loads(fields)) for _, fields, _ in rows]
+        assert [row[0] for row in rows] == [receipt.sequence for receipt in receipts]
+        assert [bytes(row[2]) for row in rows] == [receipt_hash(receipt) for receipt in receipts]
+        return receipts
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    folder = tmp_path_factory.mktemp("postgresql")
+    with running_postgresql(folder) as server:
+        import psycopg
+
+        url = empty_database(server).set(username="proxy")
+        rules = folder / "pg_hba.conf"
+        rules.write_text(f"local all proxy scram-sha-256\n{rules.read_text()}")
+        with psycopg.connect(server, autocommit=True) as db:
+            db.execute(f"CREATE ROLE proxy LOGIN PASSWORD '{PASSWORD}'")  # type: ignore[arg-type]
+            db.execute(f"ALTER DATABASE {url.database} OWNER TO proxy")  # type: ignore[arg-type]
+            db.execute("SELECT pg_reload_conf()")
+        yield Database(server, url)
+
+
+class Proxy:
+    """The devnet's first proxy, run by the command line with another configuration."""
+
+    def __init__(self, world: World, database: Database) -> None:
+        self.world = world
+        self.database = database
+        self.known = Devnet.status(world.home).proxies[0]
+        self.folder = world.home / "devnet" / "proxy-1"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._secret = world.home / "devnet" / "proxies.pass"
+
+    @property
+    def log(self) -> bytes:
+        return (self.folder / "postgresql.log").read_bytes()
+
+    def configure(self, **settings: Any) -> None:
+        path = self.folder / "proxy.json"
+        config = json.loads(path.read_bytes()) | {"database": self.database.setting, "workers": 2}
+        config.pop("databasePasswordFile", None)
+        path.write_text(json.dumps(config | settings))
+
+    def start(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "panachain.cli", "proxy", "serve", "--config", str(self.folder / "proxy.json")]
+        with (self.folder / "postgresql.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                env=os.environ | {"PANACHAIN_PASSPHRASE_FILE": str(self._secret)} | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        return self.process
+
+    def await_ready(self) -> None:
+        def ready() -> bool:
+            try:
+                return httpx.get(f"{self.known['endpoint']}/readyz", timeout=5, trust_env=False).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        assert wait_for(lambda: ready() or self.stopped), self.log
+        assert ready(), self.log
+
+    @property
+    def stopped(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    def stop(self) -> int:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(30)
+
+    def pids(self) -> list[int]:
+        """Return the workers' process IDs."""
+        assert self.process is not None
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(child) for child in listed.split()]
+
+    def served_by(self) -> Counter[int]:
+        """Return how many re-encryptions each worker served, as their metrics' files say."""
+        served: Counter[int] = Counter()
+        for pid in self.pids():
+            for key, value, *_ in MmapedDict.read_all_values_from_file(
+                str(self.folder / "metrics" / f"counter_{pid}.db")
+            ):
+                _, name, labels, _ = json.loads(key)
+                if name == "panachain_proxy_requests_total" and labels == {
+                    "endpoint": "/v1/reencrypt",
+                    "outcome": "ok",
+                }:
+                    served[pid] += int(value)
+        return served
+
+    def head(self) -> dict[str, Any]:
+        answer: dict[str, Any] = httpx.get(f"{self.known['endpoint']}/v1/head", timeout=10, trust_env=False).json()
+        return answer
+
+    def bodies(self, terms: Terms, count: int) -> list[bytes]:
+        """Return signed requests of the clinician, each for two new capsules."""
+        mainchain = self.world.network.mainchain
+        domain = proxy_domain(mainchain.chain_id, mainchain.addresses["PolicyRegistry"])
+        account = Account(unlock(load_profile(self.world.home, "clinician"), PASSPHRASE).account_key())
+        made = []
+        for _ in range(count):
+            wraps = [umbral.wrap(terms.lanes[0].delegating_key, os.urandom(32)) for _ in range(2)]
+            unsigned = ReencryptRequest(
+                self.known["address"],
+                terms.policy_id,
+                terms.grantee,
+                account.address,
+                terms.purposes[0],
+                0,
+                tuple(umbral.capsule_of(wrap) for wrap in wraps),
+                int(time.time()) + 45,
+                os.urandom(16),
+            )
+            made.append(messages.canonical(messages.reencrypt_fields(sign_request(account, domain, unsigned))))
+        return made
+
+    def send(self, bodies: list[bytes], *, connections: int = 8) -> Counter[int]:
+        """Send requests in parallel, each part over a connection of its own; return how often each status came."""
+
+        def part(mine: list[bytes]) -> list[int]:
+            with httpx.Client(timeout=30, trust_env=False) as client:
+                url = f"{self.known['endpoint']}/v1/reencrypt"
+                return [client.post(url, content=body).status_code for body in mine]
+
+        with ThreadPoolExecutor(connections) as pool:
+            return Counter(
+                status
+                for found in pool.map(part, [bodies[n::connections] for n in range(connections)])
+                for status in found
+            )
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 40) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.fixture(scope="module")
+def proxy(world: World, database: Database) -> Iterator[Proxy]:
+    made = Proxy(world, database)
+    anvil.stop(made.known["pid"])
+    write_private(made.folder / "database.pass", PASSWORD.encode() + b"\n")
+    made.configure(databasePasswordFile="database.pass")
+    made.start({})
+    try:
+        made.await_ready()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="module")
+def terms(world: World, proxy: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Terms:
+    """A granted lane; its deposit at the proxy is the first receipt."""
+    folder = tmp_path_factory.mktemp("source")
+    (folder / "bundle.json").write_bytes(sample_bundle(1))
+    world.hospital.upload([folder], "patient")
+    return granted(world, "laboratory")
+
+
+def granted(world: World, category: str) -> Terms:
+    until = world.network.mainchain.head_block().time + 86_400
+    policy = world.patient.grant("clinician", [category], expires_at=until)
+    assert policy.deposited == 3
+    terms: Terms = world.clinician.terms_of(policy.policy_id)[1]
+    return terms
+
+
+def check_chain(receipts: list[Receipt]) -> None:
+    """Check that a log has neither gap nor fork."""
+    assert [receipt.sequence for receipt in receipts] == list(range(1, len(receipts) + 1))
+    assert [receipt.previous for receipt in receipts] == [bytes(32), *(receipt_hash(one) for one in receipts[:-1])]
+
+
+def test_parallel_requests_reach_both_workers_and_make_one_chain(
+    world: World, proxy: Proxy, database: Database, terms: Terms
+) -> None:
+    before = len(database.receipts())
+    bodies = proxy.bodies(terms, 80)
+    assert proxy.send(bodies) == {200: 80}
+    assert proxy.send(bodies[:16]) == {400: 16}
+    served = proxy.served_by()
+    assert len(served) == 2
+    assert min(served.values()) > 0
+    receipts = database.receipts()
+    check_chain(receipts)
+    assert len(receipts) == before + 80
+    head = proxy.head()
+    assert (head["sequence"], head["head"]) == (len(receipts), receipt_hash(receipts[-1]).hex())
+    # Another grant in the middle of it, and what a clinician does with it.
+    assert list(world.clinician.open(terms.policy_id))
+    check_chain(database.receipts())
+
+
+def test_the_password_is_nowhere_but_in_its_file(proxy: Proxy, database: Database, terms: Terms) -> None:
+    assert proxy.process is not None
+    workers = proxy.pids()
+    assert len(workers) == 2
+    for pid in (proxy.process.pid, *workers):
+        for name in ("cmdline", "environ"):
+            assert PASSWORD.encode() not in Path(f"/proc/{pid}/{name}").read_bytes()
+    shown = httpx.get(f"{proxy.known['endpoint']}/metrics", timeout=10, trust_env=False).content + proxy.log
+    for place in (path for path in proxy.folder.rglob("*") if path.is_file() and path.name != "database.pass"):
+        shown += place.read_bytes()
+    assert PASSWORD.encode() not in shown
+    assert VARIABLE.encode() not in shown
+
+
+def test_a_stop_finishes_what_runs_and_a_restart_keeps_all(
+    world: World, proxy: Proxy, database: Database, terms: Terms
+) -> None:
+    revoked = granted(world, "medications")
+    assert list(world.clinician.open(revoked.policy_id))
+    assert world.patient.revoke(revoked.policy_id).final
+    kept = database.read("SELECT policy_id FROM kfrag")
+    assert {row[0] for row in kept} == {terms.policy_id}
+
+    bodies = proxy.bodies(terms, 40)
+    with ThreadPoolExecutor(1) as pool:
+        assert proxy.process is not None
+        before = len(database.receipts())
+        sending = pool.submit(in_spite_of_the_end, proxy, bodies)
+        assert wait_for(lambda: len(database.receipts()) > before + 5)
+        assert proxy.stop() == 0
+        statuses = sending.result(60)
+    receipts = database.receipts()
+    check_chain(receipts)
+    # What was answered is written down, and nothing else is.
+    assert statuses[200] == len(receipts) - before
+    assert statuses.keys() <= {200, 0}
+    assert world.network.mainchain.anchored(proxy.known["address"]) == (len(receipts), receipt_hash(receipts[-1]))
+
+    # This time by the environment, and with a limit.
+    proxy.configure(ratePerSender=30)
+    proxy.start({VARIABLE: PASSWORD})
+    proxy.await_ready()
+    assert proxy.head()["head"] == receipt_hash(receipts[-1]).hex()
+    assert proxy.send(bodies[-1:]) in ({200: 1}, {400: 1})
+    assert proxy.send(proxy.bodies(terms, 8)) == {200: 8}
+    assert proxy.send(proxy.bodies(revoked, 2)) == {403: 2}
+    assert list(world.clinician.open(terms.policy_id))
+    with pytest.raises(PolicyRevokedError):
+        list(world.clinician.open(revoked.policy_id))
+    check_chain(database.receipts())
+    minute = int(time.time()) // 60
+    limited = proxy.send(proxy.bodies(terms, 60))
+    assert limited.keys() <= {200, 429}
+    assert limited[200] <= 30 * (int(time.time()) // 60 - minute + 1)
+    check_chain(database.receipts())
+    kinds = Counter(one.kind.value for one in database.receipts() if one.policy_id == revoked.policy_id)
+    assert (kinds["deposited"], kinds["deleted"]) == (1, 1)
+
+
+def in_spite_of_the_end(proxy: Proxy, bodies: list[bytes]) -> Counter[int]:
+    """Send requests one after the other; who isn't answered counts as 0."""
+    found: Counter[int] = Counter()
+    with httpx.Client(timeout=30, trust_env=False) as client:
+        for body in bodies:
+            try:
+                found[client.post(f"{proxy.known['endpoint']}/v1/reencrypt", content=body).status_code] += 1
+            except httpx.TransportError:
+                found[0] += 1
+    return found
+
+
+def test_with_a_wrong_password_it_does_not_start_and_shows_none(proxy: Proxy, terms: Terms) -> None:
+    proxy.stop()
+    before = len(proxy.log)
+    assert proxy.start({VARIABLE: "wrong-5527"}).wait(60) != 0
+    shown = proxy.log[before:]
+    assert b"DiskError" in shown
+    for secret in (PASSWORD, "wrong-5527"):
+        assert secret.encode() not in shown
