@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -39,6 +40,7 @@ from panachain.sdk.storage import keep
 from panachain.storage import dagcbor
 from panachain.storage.cid import CID, RAW
 
+_LOG: Final = logging.getLogger(__name__)
 POLICY_GAP: Final = 20
 """Unused one-time keys in a row after which a search stops."""
 _DEADLINE: Final = 3600
@@ -371,6 +373,11 @@ class Grants:
             if policy is None and last < now:
                 # It never came on chain and can't any more: nobody needs its terms.
                 self._network.store.unpin(CID(RAW, pending.grant.terms))
+                self._forget(pending)
+            elif policy is not None and policy.terms != pending.grant.terms:
+                _LOG.warning(
+                    "another device of this patient's used the key of policy %s: grant again", policy.policy_id
+                )
                 self._forget(pending)
             elif policy is not None and has_ended(policy):
                 self._forget(pending)

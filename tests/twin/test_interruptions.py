@@ -13,7 +13,9 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -386,6 +388,21 @@ class TestWaiting:
         world.advance(30 * DAY)
         assert [view.policy_id for view in again(world).settle()] == [made.policy_id]
         assert active(world, "clinician") == [made.policy_id]
+
+    def test_gives_way_when_another_device_used_its_key(
+        self, world: World, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    ) -> None:
+        made = self.grant(world)
+        here = world.patient.profile
+        elsewhere = Patient(world.network, replace(here, folder=tmp_path), "")
+        other = elsewhere.grant(world.nurse.address, SCOPE, expires_at=world.now + 90 * DAY)
+        assert other.policy_id == made.policy_id
+
+        world.advance(8 * DAY)
+        assert again(world).settle() == []
+        assert "another device" in caplog.text
+        assert self.grant(world, jitter=0).policy_id != made.policy_id
+        assert len(active(world, "clinician")) == 1
 
     def test_is_forgotten_when_its_window_is_over(self, world: World) -> None:
         self.grant(world)
