@@ -207,6 +207,21 @@ class Model:
         policy.held -= obeying
         policy.evidence |= obeying
 
+    def hand_out(self, now: int) -> None:
+        """Give the proxies that can be reached the shares that they missed."""
+        for policy in self.policies.values():
+            if not policy.revoked and now < policy.expires_at:
+                missed = self.up - policy.received
+                policy.received |= missed
+                policy.held |= missed
+
+    def settle(self, now: int) -> None:
+        """Hand out shares, and ask for the deletions that are missing."""
+        self.hand_out(now)
+        for name, policy in self.policies.items():
+            if policy.revoked:
+                self.revoke(name)
+
     def sweep(self, number: int, now: int) -> None:
         for policy in self.policies.values():
             if policy.expires_at < now and number in self.up & self.honest:

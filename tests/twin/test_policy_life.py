@@ -197,6 +197,7 @@ class PolicyLife(RuleBasedStateMachine):
     def revoke_and_rotate(self, policy_id: PolicyId, rewrap: bool) -> Any:
         policy = self.model.policies[policy_id]
         self.model.revoke(policy_id)
+        self.model.hand_out(self.world.now)
         self.model.rotate(policy, self.world.now)
         lagging = self.model.lagging(self.world.now)
         if lagging and len(self.model.up) < THRESHOLD:
@@ -212,6 +213,11 @@ class PolicyLife(RuleBasedStateMachine):
         for where in HOSPITALS if rewrap else ():
             self.rewrap(where)
         return multiple(*(report.regranted[old] for old in lagging))
+
+    @rule()
+    def settle(self) -> None:
+        self.world.patient.settle()
+        self.model.settle(self.world.now)
 
     @rule(target=policies, policy_id=policies)
     def reissue(self, policy_id: PolicyId) -> Any:
