@@ -16,6 +16,7 @@ from typing import Any, Final
 import httpx
 
 from panachain.errors import ChainUnavailableError, NodeRefusedError, PanaChainError
+from panachain.trust import Trust
 
 _ATTEMPTS: Final = 3
 _PAUSE: Final = 0.2
@@ -60,7 +61,7 @@ class Rpc:
         self._client = httpx.Client(
             timeout=timeout,
             trust_env=False,
-            verify=True if tls is None else tls,
+            verify=tls or Trust().context(url),
             limits=httpx.Limits(keepalive_expiry=_KEPT),
         )
         self._authorise = authorise

@@ -7,7 +7,6 @@ longer than `PATIENCE`. Follows design section 8 (Open, step 5) and docs/spec/pr
 from __future__ import annotations
 
 import queue
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,6 @@ import httpx
 
 from panachain.errors import (
     AccessDeniedError,
-    ConfigurationError,
     IntegrityError,
     OutOfScopeError,
     PanaChainError,
@@ -36,6 +34,7 @@ from panachain.errors import (
 from panachain.model.actors import Address
 from panachain.model.policy import ProxyRef
 from panachain.proxy import messages
+from panachain.trust import Trust
 
 PROBLEMS: Final[Mapping[str, type[PanaChainError]]] = {
     "policy-revoked": PolicyRevokedError,
@@ -97,20 +96,6 @@ class Reply:
     retry_after: str = ""
 
 
-def trusting(ca: Path | None) -> ssl.SSLContext | bool:
-    """Return whom an HTTPS client trusts: the authority of a PEM file, or the usual ones.
-
-    Raises:
-        ConfigurationError: the file can't be read.
-    """
-    if ca is None:
-        return True
-    try:
-        return ssl.create_default_context(cafile=str(ca))
-    except (OSError, ssl.SSLError) as exc:
-        raise ConfigurationError(f"{ca} can't be read as a certificate authority") from exc
-
-
 class Channels:
     """Connections to proxies, kept open; several threads may use them."""
 
@@ -125,7 +110,7 @@ class Channels:
         """
         self._clients: dict[str, httpx.Client] = {}
         self._lock = threading.Lock()
-        self._trust = trusting(ca)
+        self._trust = Trust(ca)
 
     def close(self) -> None:
         """Close all connections."""
@@ -172,7 +157,7 @@ class Channels:
                 self._clients[endpoint] = httpx.Client(
                     base_url=endpoint.rstrip("/"),
                     trust_env=False,
-                    verify=self._trust,
+                    verify=self._trust.context(endpoint),
                     headers={"accept-encoding": "identity"},
                     limits=httpx.Limits(max_keepalive_connections=8, keepalive_expiry=20),
                 )

@@ -34,7 +34,7 @@ from panachain.model.actors import PolicyId
 from panachain.model.policy import PolicyStatus
 from panachain.model.policy import Receipt as ProxyReceipt
 from panachain.proxy import messages
-from panachain.proxy.client import trusting
+from panachain.trust import Trust
 
 HEDGE: Final = 3.0
 """Seconds after which a revocation goes to all other relays too."""
@@ -107,7 +107,7 @@ class RemoteRelay:
         """
         self.name = url
         self.timeout = timeout
-        self._trust = trusting(ca)
+        self._trust = Trust(ca).context(url)
         self._url = url.rstrip("/")
 
     def grant(self, grant: Grant, signature: bytes) -> str:

@@ -192,6 +192,9 @@ def _listen(config: ProxyConfig) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit it, and asyncio doesn't set it on sockets of others: an answer's body would wait for the
+        # acknowledgement of its head, 40 ms (Nagle's algorithm, RFC 9293 section 3.7.4).
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listening.bind((config.host, config.port))
         listening.listen(_BACKLOG)
         listening.set_inheritable(True)

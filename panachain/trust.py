@@ -1,0 +1,51 @@
+"""Whom a client trusts over HTTPS: TLS contexts, made once, and loaded only where there is TLS.
+
+Reading the usual authorities takes 30 ms, and httpx does it for every client, also for one that never speaks TLS.
+A context for plain HTTP knows no authority, so that TLS with it fails.
+"""
+
+from __future__ import annotations
+
+import ssl
+from functools import lru_cache
+from pathlib import Path
+
+import httpx
+
+from panachain.errors import ConfigurationError
+
+
+class Trust:
+    """The authorities that certificates are checked against."""
+
+    def __init__(self, ca: Path | None = None) -> None:
+        """Take whom to trust.
+
+        Args:
+            ca: PEM file of an authority; None takes the usual ones.
+
+        Raises:
+            ConfigurationError: the file can't be read.
+        """
+        self._own: ssl.SSLContext | None = None
+        if ca is not None:
+            try:
+                self._own = ssl.create_default_context(cafile=str(ca))
+            except (OSError, ssl.SSLError) as exc:
+                raise ConfigurationError(f"{ca} can't be read as a certificate authority") from exc
+
+    def context(self, url: str) -> ssl.SSLContext:
+        """Return what a client of this URL checks certificates with."""
+        if not url.lower().startswith("https:"):
+            return _nobody()
+        return self._own or _usual()
+
+
+@lru_cache(maxsize=1)
+def _usual() -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=False)
+
+
+@lru_cache(maxsize=1)
+def _nobody() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
