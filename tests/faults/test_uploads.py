@@ -219,7 +219,13 @@ class TestChain:
         assert world.network.mainchain.head(world.hospital.address)[0] == before + 1
         assert contents(patient) == expected(paths)
 
-    def test_what_a_reorganisation_took_away_is_stored_again(self, world: World, patient: Any, tmp_path: Path) -> None:
+    def test_what_a_reorganisation_took_away_is_stored_again(
+        self, world: World, patient: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Anvil doesn't mine what a reorganisation gave back to it, until something new comes.
+        monkeypatch.setattr("panachain.chain.evm._STUCK", 1.0)
+        # Only what comes from here on is taken away.
+        world.network.main_rpc.call("anvil_mine", [hex(10)])
         first, second = files(tmp_path / "a", 2), files(tmp_path / "b", 2)
         hospital(world).upload([tmp_path / "a"], patient.profile.handle)
         hospital(world).upload([tmp_path / "b"], patient.profile.handle)
