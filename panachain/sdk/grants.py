@@ -146,7 +146,8 @@ class Grants:
             for pending in self._read():
                 if pending.served or not self._is_for(pending, offer):
                     continue
-                made = self._view_of(pending) if offer.jitter and pending.due else self._finish(pending)
+                waits = offer.jitter and pending.due > self._now()
+                made = self._view_of(pending) if waits else self._finish(pending)
                 if made is not None:
                     return made
             self._proxies.check_ready(offer.proxies, offer.threshold)
@@ -197,7 +198,11 @@ class Grants:
 
     def waiting(self) -> list[PolicyView]:
         """Return the grants that wait to be sent, oldest first."""
-        return [self._view_of(pending) for pending in self._read() if pending.due and not pending.served]
+        left = [pending for pending in self._read() if pending.due]
+        if not left:
+            return []
+        known = self._network.mainchain.policies([pending.grant.owner for pending in left])
+        return [self._view_of(pending) for pending in left if pending.grant.owner not in known]
 
     def withdraw(self, policy_id: PolicyId) -> bool:
         """Forget a grant that waits, and tell whether there was one: nobody has heard of it yet."""

@@ -376,6 +376,15 @@ class TestWaiting:
         check_whole(world, made.policy_id)
         assert opened(world, "clinician") == 1
 
+    def test_is_listed_once_when_a_proxy_lacks_its_share(self, world: World) -> None:
+        made = self.grant(world)
+        world.advance(7 * DAY + 1)
+        world.proxies[0].up = False
+        again(world).settle()
+
+        (view,) = world.patient.policies()
+        assert (view.policy_id, view.status, view.lacking) == (made.policy_id, PolicyStatus.ACTIVE, 1)
+
     def test_is_not_sent_before(self, world: World) -> None:
         with patch("panachain.sdk.grants.delay", return_value=DAY):
             self.grant(world)
