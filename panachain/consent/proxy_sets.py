@@ -1,6 +1,6 @@
 """Which proxies may hold the shares of a policy: no operator alone, and not the grantee's own, may open or refuse it.
 
-Knows no network. Follows design section 2 (threshold) and docs/spec/proxy.md, section "Proxy sets".
+Knows no network. Follows design section 3 and ADR 10.
 """
 
 from __future__ import annotations

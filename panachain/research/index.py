@@ -2,7 +2,7 @@
 
 Holds public data only, and none that the chain doesn't show: it can be deleted and is built anew. A reorganisation
 is found by the stored block hashes; what lies above the last common block is read again.
-Follows docs/spec/cli.md and expectations.md's list of filters.
+Follows docs/spec/cli.md, section "Values".
 """
 
 from __future__ import annotations

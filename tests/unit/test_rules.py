@@ -1,4 +1,4 @@
-"""Every test that docs/security/properties.md names is there, and isn't skipped on every machine."""
+"""Every test that docs/security/rules.md names is there, and isn't skipped on every machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENT = (ROOT / "docs" / "security" / "properties.md").read_text()
+DOCUMENT = (ROOT / "docs" / "security" / "rules.md").read_text()
 NAMED = re.findall(r"^- `([^`]+)`$", DOCUMENT, re.MULTILINE)
 
 
