@@ -30,7 +30,7 @@ from panachain.model.proxy_requests import DepositedLane, DepositRequest
 from panachain.model.scope import RESTRICTED, Category, Purpose, Scope
 from panachain.proxy import messages
 from panachain.records import header
-from panachain.records.lanes import FIRST
+from panachain.records.pairing import FIRST
 from panachain.storage.cid import CID, RAW
 
 LANES = 12

@@ -27,7 +27,7 @@ from panachain.model.records import PlainRecord
 from panachain.model.scope import Category
 from panachain.proxy import messages
 from panachain.proxy.client import Channels, ask_all, read_answer
-from panachain.records.lanes import Pairing
+from panachain.records.pairing import Pairing
 from panachain.records.publish import BatchBuilder
 from panachain.sdk import Network, open_actor
 from panachain.sdk.base import Registrar

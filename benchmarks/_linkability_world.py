@@ -34,7 +34,7 @@ from panachain.model.policy import SEALED, ProxyRef
 from panachain.model.records import PlainRecord
 from panachain.model.scope import FIRST_YEAR, Purpose, Scope
 from panachain.records.jitter import coarse_deadline, coarse_window, delay
-from panachain.records.lanes import FIRST, Pairing, make_pairing
+from panachain.records.pairing import FIRST, Pairing, make_pairing
 from panachain.records.publish import BatchBuilder, PreparedBatch
 from panachain.storage import unixfs
 from panachain.storage.blocks import BlobStore

@@ -29,7 +29,7 @@ from panachain.model.records import FileContent
 from panachain.model.scope import Category, Purpose, Scope
 from panachain.records import header
 from panachain.records.content import Content, content_context, seal_content
-from panachain.records.lanes import FIRST
+from panachain.records.pairing import FIRST
 from panachain.sdk import Network, open_actor
 from panachain.sdk.base import Registrar
 from panachain.sdk.profiles import load_profile

@@ -24,7 +24,7 @@ from panachain.model.scope import Category, Scope
 from panachain.records import header, inventory, manifest
 from panachain.records.content import Sealed, content_context, seal_content
 from panachain.records.journal import JournalRecord, LaneCounters, MovedRecord
-from panachain.records.lanes import HospitalLane, Pairing
+from panachain.records.pairing import HospitalLane, Pairing
 from panachain.storage import dagcbor, unixfs
 from panachain.storage.blocks import BlobStore
 from panachain.storage.cid import CID, DAG_CBOR, RAW

@@ -21,7 +21,7 @@ from panachain.model.scope import Category
 from panachain.records.header import Header, open_header
 from panachain.records.jitter import delay
 from panachain.records.journal import Batch, Journal
-from panachain.records.lanes import Pairing, open_pairing
+from panachain.records.pairing import Pairing, open_pairing
 from panachain.records.publish import MAX_RECORDS, BatchBuilder, PreparedBatch, shorten_list
 from panachain.records.rewrap import open_order
 from panachain.records.sources import Source, find_sources

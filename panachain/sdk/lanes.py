@@ -20,8 +20,8 @@ from panachain.model.policy import GrantedLane
 from panachain.model.scope import Category, Generations, Scope, path_of
 from panachain.records import rewrap
 from panachain.records.header import Header, seal_envelope
-from panachain.records.lanes import FIRST, Pairing, make_pairing, open_pairing, seal_pairing
 from panachain.records.locate import HospitalHeads, locate_all, open_manifests, remaining
+from panachain.records.pairing import FIRST, Pairing, make_pairing, open_pairing, seal_pairing
 from panachain.sdk.network import Network
 from panachain.sdk.opening import envelope_wraps
 from panachain.sdk.storage import keep

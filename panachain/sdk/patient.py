@@ -32,7 +32,7 @@ from panachain.model.policy import (
 from panachain.model.scope import Generations, Purpose
 from panachain.records.jitter import coarse_window
 from panachain.sdk.base import ActorSession
-from panachain.sdk.evidence import DeletionEvidence
+from panachain.sdk.deletion_receipts import DeletionReceipts
 from panachain.sdk.grants import POLICY_GAP, Grants, Offer, has_ended, policy_view
 from panachain.sdk.lanes import OwnLanes
 from panachain.sdk.opening import open_records
@@ -465,8 +465,8 @@ class Patient(ActorSession):
         return OwnLanes(self.network, self._seed, self.address)
 
     @cached_property
-    def _evidence(self) -> DeletionEvidence:
-        return DeletionEvidence(self.profile.folder / "revocations.json", self.network.mainchain.log_domain)
+    def _evidence(self) -> DeletionReceipts:
+        return DeletionReceipts(self.profile.folder / "revocations.json", self.network.mainchain.log_domain)
 
     def _address_of(self, text: str) -> Address:
         """Return the address that a user named, also of somebody whom no registry knows."""

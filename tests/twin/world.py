@@ -36,7 +36,7 @@ from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import OnChainPolicy, PolicyStatus
 from panachain.model.scope import Scope
 from panachain.proxy import client, messages
-from panachain.records import lanes
+from panachain.records import pairing
 from panachain.sdk import base, hospital, practitioner, proxies
 from panachain.sdk.base import Registrar
 from panachain.sdk.hospital import Hospital
@@ -333,7 +333,7 @@ def running_world() -> Iterator[World]:
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
         stack.enter_context(patch.object(base, "unlock", lambda profile, _: seed_of(profile.name)))
-        stack.enter_context(patch.object(lanes, "FIRST_YEAR", FIRST_YEAR))
+        stack.enter_context(patch.object(pairing, "FIRST_YEAR", FIRST_YEAR))
         stack.enter_context(patch.object(Seed, "lane", _lane))
         # Nothing here has to outlive the process.
         stack.enter_context(patch.object(os, "fsync", lambda _: None))

@@ -35,8 +35,8 @@ from panachain.model.policy import ProxyRef, Terms
 from panachain.model.records import PlainRecord
 from panachain.model.scope import Category, Generations, Purpose, Scope
 from panachain.records import header
-from panachain.records.lanes import Pairing, make_pairing
 from panachain.records.locate import HospitalHeads, content_of, locate_all, open_manifests
+from panachain.records.pairing import Pairing, make_pairing
 from panachain.records.publish import BatchBuilder
 from panachain.storage.cid import CID, DAG_CBOR
 from tests.unit.crypto import umbral_oracle as oracle

@@ -17,8 +17,8 @@ from panachain.model.actors import Address
 from panachain.model.records import FileContent, PlainRecord
 from panachain.model.scope import Category, Scope
 from panachain.records import header, publish
-from panachain.records.lanes import Pairing, make_pairing
 from panachain.records.locate import HospitalHeads, check_envelope, content_of, locate, open_manifests
+from panachain.records.pairing import Pairing, make_pairing
 from panachain.records.publish import BatchBuilder, PreparedBatch
 from panachain.storage import dagcbor
 from panachain.storage.cid import CID

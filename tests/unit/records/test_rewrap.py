@@ -15,8 +15,8 @@ from panachain.errors import BlockNotFoundError, IntegrityError
 from panachain.model.records import PlainRecord
 from panachain.model.scope import Category, Generations, Scope, path_of
 from panachain.records import header, rewrap
-from panachain.records.lanes import Pairing, make_pairing, open_pairing, seal_pairing
 from panachain.records.locate import HospitalHeads, content_of, locate, locate_all, open_manifests, remaining
+from panachain.records.pairing import Pairing, make_pairing, open_pairing, seal_pairing
 from panachain.records.publish import BatchBuilder, PreparedBatch, listed, shorten_list
 from panachain.storage.cid import CID, DAG_CBOR
 from panachain.storage.embedded import EmbeddedStore

@@ -1,4 +1,4 @@
-"""Evidence that a patient keeps: which proxies signed that they deleted what they held of a policy.
+"""Deletion receipts that a patient keeps: which proxies signed that they deleted what they held of a policy.
 
 The proxies can be asked again, and the chain judges; this file spares the asking, and outlives proxies that vanish.
 A receipt that was changed on disk doesn't count. Follows docs/spec/proxy.md.
@@ -19,7 +19,7 @@ from panachain.proxy import messages
 from panachain.sdk.profiles import write_private
 
 
-class DeletionEvidence:
+class DeletionReceipts:
     """The file `revocations.json` of one profile."""
 
     def __init__(self, path: Path, domain: bytes) -> None:
