@@ -24,6 +24,7 @@ from panachain.consent.terms import check_terms, open_terms
 from panachain.crypto import box, keys, labels, notice, umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError
+from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, PolicyId, Role, Status
 from panachain.model.policy import ProxyRef, Terms
 from panachain.model.proxy_requests import DepositedLane, DepositRequest
@@ -31,7 +32,6 @@ from panachain.model.scope import RESTRICTED, Category, Purpose, Scope
 from panachain.proxy import messages
 from panachain.records import header
 from panachain.records.pairing import FIRST
-from panachain.storage.cid import CID, RAW
 
 LANES = 12
 YEAR = 2024

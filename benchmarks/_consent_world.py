@@ -20,6 +20,7 @@ from panachain.chain.evm import Account, Receipt
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.crypto import keys, umbral
 from panachain.errors import PolicyRevokedError
+from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import PolicyId, Role
 from panachain.model.policy import ProxyRef, Terms
 from panachain.model.proxy_requests import ReencryptRequest
@@ -32,7 +33,6 @@ from panachain.records.publish import BatchBuilder
 from panachain.sdk import Network, open_actor
 from panachain.sdk.base import Registrar
 from panachain.sdk.profiles import load_profile, unlock
-from panachain.storage.cid import CID, DAG_CBOR
 
 BATCH = 10_000
 """Records of one storage transaction."""

@@ -20,11 +20,11 @@ from _linkability_world import World
 
 from panachain.chain.abi import contract
 from panachain.chain.logs import read_events
+from panachain.ipld import dagcbor, unixfs
+from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.records.header import ENVELOPE_SIZE
 from panachain.records.jitter import delay
 from panachain.records.manifest import Manifest
-from panachain.storage import dagcbor, unixfs
-from panachain.storage.cid import CID, DAG_CBOR, RAW
 
 HOSPITAL = "RecordsStored.hospital, the sender"
 _RPC_CALLS = 400

@@ -29,6 +29,8 @@ from panachain.chain.rpc import Rpc
 from panachain.consent.grant import PreparedGrant, disclosure_of, prepare_grant
 from panachain.crypto.keys import Seed, address_of
 from panachain.crypto.umbral import Signer
+from panachain.ipld import unixfs
+from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import SEALED, ProxyRef
 from panachain.model.records import PlainRecord
@@ -36,9 +38,7 @@ from panachain.model.scope import FIRST_YEAR, Purpose, Scope
 from panachain.records.jitter import coarse_deadline, coarse_window, delay
 from panachain.records.pairing import FIRST, Pairing, make_pairing
 from panachain.records.publish import BatchBuilder, PreparedBatch
-from panachain.storage import unixfs
 from panachain.storage.blocks import BlobStore
-from panachain.storage.cid import CID, RAW
 
 CHAIN_ID = 31_391
 RELAYS = 3

@@ -24,6 +24,7 @@ from records import PASSPHRASE, join
 from panachain.consent.grant import prepare_grant
 from panachain.crypto import keys, umbral
 from panachain.crypto.commit import EnvelopeKey
+from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Role
 from panachain.model.records import FileContent
 from panachain.model.scope import Category, Purpose, Scope
@@ -33,7 +34,6 @@ from panachain.records.pairing import FIRST
 from panachain.sdk import Network, open_actor
 from panachain.sdk.base import Registrar
 from panachain.sdk.profiles import load_profile
-from panachain.storage.cid import CID, RAW
 from panachain.storage.embedded import EmbeddedStore
 
 USERS = (10, 100, 1_000, 10_000)

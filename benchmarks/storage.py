@@ -20,8 +20,8 @@ import _peers
 from _measure import Run, in_turns, median, row, run
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from panachain.ipld.cid import CID
 from panachain.records.content import Content, content_context
-from panachain.storage.cid import CID
 from panachain.storage.embedded import EmbeddedStore
 
 MIB = 1 << 20

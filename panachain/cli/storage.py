@@ -22,8 +22,8 @@ from panachain.errors import IntegrityError, PartlyDoneError, UsageError
 from panachain.model.actors import Role
 
 if TYPE_CHECKING:
+    from panachain.ipld.cid import CID
     from panachain.storage.blocks import BlobStore
-    from panachain.storage.cid import CID
 
 
 @click.group(
@@ -210,7 +210,7 @@ def _print(app: App, fields: dict[str, object]) -> None:
 
 
 def _cids(texts: tuple[str, ...]) -> list[CID]:
-    from panachain.storage.cid import CID
+    from panachain.ipld.cid import CID
 
     return [CID.parse(text) for text in texts]
 

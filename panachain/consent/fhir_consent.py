@@ -22,10 +22,10 @@ from panachain.consent.fhir_provisions import (
     shown,
 )
 from panachain.errors import ConsentNotEnforceableError, InputError
+from panachain.ipld.cid import CID, RAW
 from panachain.model.policy import OnChainPolicy, PolicyStatus, Terms
 from panachain.model.scope import EMERGENCY, RESTRICTED, UNDATED, Category, Purpose
 from panachain.records import canonical
-from panachain.storage.cid import CID, RAW
 
 MAX_SIZE: Final = 1 << 20
 """Bytes of a Consent that is read."""

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from panachain.crypto import keys, labels, padding, stream, umbral
 from panachain.errors import IntegrityError, UsageError
+from panachain.ipld import dagcbor
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import GrantedLane, ProxyRef, Terms
 from panachain.model.scope import Purpose, Scope
-from panachain.storage import dagcbor
 
 VERSION: Final = 1
 _SIGNATURE: Final = 64

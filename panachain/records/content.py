@@ -17,10 +17,10 @@ from typing import Final
 
 from panachain.crypto import compress, padding, stream
 from panachain.errors import InputError, IntegrityError, UsageError
+from panachain.ipld import dagcbor, unixfs
+from panachain.ipld.cid import CID, RAW
 from panachain.model.records import FileContent
-from panachain.storage import dagcbor, unixfs
 from panachain.storage.blocks import BlobStore
-from panachain.storage.cid import CID, RAW
 
 HASHED: Final = 64 << 20
 """Bytes of plaintext up to which its SHA-256 is taken (ADR 7)."""

@@ -23,11 +23,11 @@ from typing import Any, Final
 
 from panachain.crypto import box, kdf, keys, labels, padding, umbral
 from panachain.errors import IntegrityError
+from panachain.ipld import dagcbor
+from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
-from panachain.storage import dagcbor
-from panachain.storage.cid import CID, RAW
 
 VERSION: Final = 2
 SLOTS: Final = 4

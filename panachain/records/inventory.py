@@ -14,10 +14,10 @@ from typing import Final
 from panachain.crypto import labels, padding, stream
 from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError
+from panachain.ipld import dagcbor
+from panachain.ipld.cid import CID
 from panachain.model.records import RecordInfo
-from panachain.storage import dagcbor
 from panachain.storage.blocks import BlobStore
-from panachain.storage.cid import CID
 
 MAX_RECORDS: Final = 10_000
 """Contents of one envelope."""

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from panachain.crypto import keys
 from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import BlockNotFoundError, IntegrityError
+from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import Address
 from panachain.records import header, inventory
 from panachain.records.content import Content, content_context
 from panachain.records.manifest import Manifest
 from panachain.storage.blocks import BlobStore
-from panachain.storage.cid import CID, DAG_CBOR
 
 
 @dataclass(frozen=True)

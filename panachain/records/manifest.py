@@ -19,9 +19,9 @@ from typing import Any, Final, Protocol
 
 from panachain.crypto.keys import checksum_address
 from panachain.errors import IntegrityError, UsageError
+from panachain.ipld import dagcbor
+from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address
-from panachain.storage import dagcbor
-from panachain.storage.cid import CID, DAG_CBOR, RAW
 
 VERSION: Final = 1
 KEY_SIZE: Final = 16

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from panachain.crypto import box, keys, labels, umbral
 from panachain.errors import IntegrityError, UsageError
+from panachain.ipld import dagcbor
+from panachain.ipld.cid import CID
 from panachain.model.actors import Address
 from panachain.model.scope import FIRST_YEAR, UNDATED, Category, Generations, Scope, path_of
-from panachain.storage import dagcbor
-from panachain.storage.cid import CID
 
 FIRST: Final = Generations()
 """Of a patient who never rotated a lane."""

@@ -18,6 +18,8 @@ from typing import Final
 from panachain.crypto import keys, umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import UsageError
+from panachain.ipld import dagcbor, unixfs
+from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address
 from panachain.model.records import PlainRecord, RecordInfo
 from panachain.model.scope import Category, Scope
@@ -25,9 +27,7 @@ from panachain.records import header, inventory, manifest
 from panachain.records.content import Sealed, content_context, seal_content
 from panachain.records.journal import JournalRecord, LaneCounters, MovedRecord
 from panachain.records.pairing import HospitalLane, Pairing
-from panachain.storage import dagcbor, unixfs
 from panachain.storage.blocks import BlobStore
-from panachain.storage.cid import CID, DAG_CBOR, RAW
 
 MAX_RECORDS: Final = inventory.MAX_RECORDS
 """Records of one batch."""

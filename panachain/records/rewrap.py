@@ -16,9 +16,9 @@ from typing import Final
 
 from panachain.crypto import box, labels, umbral
 from panachain.errors import IntegrityError
+from panachain.ipld import dagcbor
+from panachain.ipld.cid import CID, RAW
 from panachain.records import header
-from panachain.storage import dagcbor
-from panachain.storage.cid import CID, RAW
 
 MAX_HEADERS: Final = 800
 """Records of one order, so that it is one block of less than a mebibyte."""

@@ -31,13 +31,13 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from panachain.errors import InputError
+from panachain.ipld import dagcbor
 from panachain.model.records import FileContent, PlainRecord
 from panachain.model.scope import RESTRICTED, UNDATED, Category
 from panachain.records import dicom, hl7, xml
 from panachain.records.canonical import BLANKS, BOM
 from panachain.records.split import Piece, split_json, split_lines, split_stream
 from panachain.records.walk import CHUNK, FoundFile, unpublished, walk
-from panachain.storage import dagcbor
 
 LARGE: Final = 64 << 20
 """Bytes from which on a source is known by where it lies instead of by its bytes (ADR 7)."""

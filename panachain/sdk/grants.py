@@ -28,6 +28,8 @@ from panachain.consent.terms import open_terms
 from panachain.crypto import box, labels
 from panachain.crypto.keys import Seed, address_of
 from panachain.errors import ConfigurationError, DiskError, IntegrityError, PanaChainError, ProxiesUnavailableError
+from panachain.ipld import dagcbor
+from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, PolicyId
 from panachain.model.policy import SEALED, Disclosure, OnChainPolicy, PolicyStatus, ProxyRef, Terms
 from panachain.model.scope import Generations, Purpose, Scope
@@ -37,8 +39,6 @@ from panachain.sdk.profiles import write_private
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.results import PolicyView, iso
 from panachain.sdk.storage import keep
-from panachain.storage import dagcbor
-from panachain.storage.cid import CID, RAW
 
 _LOG: Final = logging.getLogger(__name__)
 POLICY_GAP: Final = 20

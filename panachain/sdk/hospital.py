@@ -15,6 +15,7 @@ from typing import Final
 
 from panachain.chain.mainchain import STORING
 from panachain.errors import AccessDeniedError, DiskError, InputError, IntegrityError, TransactionError, UsageError
+from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.records import PlainRecord, RecordInfo
 from panachain.model.scope import Category
@@ -28,7 +29,6 @@ from panachain.records.sources import Source, find_sources
 from panachain.records.split import MEDIA_TYPE
 from panachain.sdk.base import ActorSession
 from panachain.sdk.results import PublishedView, RewrapReport, UploadReport
-from panachain.storage.cid import CID, DAG_CBOR, RAW
 
 Progress = Callable[..., None]
 _REORG_DEPTH: Final = 64

@@ -15,6 +15,7 @@ from panachain.chain.evm import Receipt, Sender
 from panachain.chain.sidechain import PairingEvent
 from panachain.crypto import umbral
 from panachain.crypto.keys import Seed
+from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.policy import GrantedLane
 from panachain.model.scope import Category, Generations, Scope, path_of
@@ -25,7 +26,6 @@ from panachain.records.pairing import FIRST, Pairing, make_pairing, open_pairing
 from panachain.sdk.network import Network
 from panachain.sdk.opening import envelope_wraps
 from panachain.sdk.storage import keep
-from panachain.storage.cid import CID, RAW
 
 _YEARS_AHEAD: Final = 2
 """Years after this one that a pairing has lanes for."""

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError
+from panachain.ipld.cid import CID
 from panachain.records.header import Header, wrap_at
 from panachain.records.locate import check_envelope, content_of
 from panachain.records.split import MEDIA_TYPE
 from panachain.sdk.results import OpenedRecord
 from panachain.storage.blocks import BlobStore
-from panachain.storage.cid import CID
 
 
 def envelope_wraps(store: BlobStore, headers: Sequence[Header]) -> dict[str, bytes]:

@@ -19,6 +19,7 @@ from panachain.consent.receipts import open_detail
 from panachain.consent.terms import open_terms
 from panachain.crypto.keys import address_of
 from panachain.errors import PolicyUnknownError, UnknownActorError, UsageError
+from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, PolicyId, Role
 from panachain.model.policy import (
     SEALED,
@@ -40,7 +41,6 @@ from panachain.sdk.proxies import Proxies
 from panachain.sdk.requests import open_request, seal_outcome
 from panachain.sdk.results import LogEntry, OpenedRecord, PolicyView, RequestView, RevocationReport, iso
 from panachain.sdk.storage import keep
-from panachain.storage.cid import CID, RAW
 
 GRANTEES: Final = (Role.PRACTITIONER, Role.GROUP, Role.RESEARCHER)
 """Who can be granted a policy."""

@@ -17,6 +17,7 @@ from panachain.consent.rules import check_access
 from panachain.consent.terms import check_terms, open_terms
 from panachain.crypto import notice, umbral
 from panachain.errors import BlockNotFoundError, IntegrityError, PolicyUnknownError
+from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, PolicyId
 from panachain.model.policy import GrantedLane, OnChainPolicy, Terms
 from panachain.model.scope import Purpose
@@ -28,7 +29,6 @@ from panachain.sdk.group_keys import open_secrets
 from panachain.sdk.opening import envelope_wraps, open_records
 from panachain.sdk.proxies import Proxies, Reader
 from panachain.sdk.results import OpenedRecord, PolicyView
-from panachain.storage.cid import CID, RAW
 
 _LOG: Final = logging.getLogger(__name__)
 

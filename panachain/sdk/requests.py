@@ -11,12 +11,12 @@ from typing import Any
 from panachain.chain.sidechain import AccessRequest
 from panachain.crypto import box, labels, umbral
 from panachain.errors import IntegrityError
+from panachain.ipld import dagcbor
+from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId
 from panachain.model.scope import Purpose
 from panachain.sdk.network import Network
 from panachain.sdk.results import RequestView
-from panachain.storage import dagcbor
-from panachain.storage.cid import CID, RAW
 
 
 def seal_request(

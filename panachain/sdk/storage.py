@@ -22,11 +22,12 @@ from panachain.errors import (
     StoreUnavailableError,
     UsageError,
 )
+from panachain.ipld import car, dag, dagcbor
+from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.records.journal import Journal
 from panachain.sdk.profiles import write_private
-from panachain.storage import car, collect, dagcbor
+from panachain.storage import collect
 from panachain.storage.blocks import BlobStore
-from panachain.storage.cid import CID, DAG_CBOR, RAW
 from panachain.storage.replicated import RepairReport, ReplicatedStore
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ def headers_of(store: BlobStore, manifests: Iterable[CID]) -> Iterator[CID]:
     Manifests that the store doesn't have are somebody else's to keep.
     """
     here = [cid for cid in manifests if store.has_block(cid)]
-    for cid, data in collect.walk(here, store.get_block):
+    for cid, data in dag.walk(here, store.get_block):
         if cid.codec != DAG_CBOR or data is None:
             continue
         fields = dagcbor.decode(data)
@@ -256,10 +257,10 @@ def check_listed(store: BlobStore, manifests: Iterable[CID]) -> None:
         IntegrityError: a manifest is in none.
     """
     listed: set[CID] = set()
-    for cid, data in collect.walk(store.pins(), lambda cid: _list_block(store, cid)):
+    for cid, data in dag.walk(store.pins(), lambda cid: _list_block(store, cid)):
         fields = None if data is None else dagcbor.decode(data)
         if isinstance(fields, dict) and set(fields) == _LIST_FIELDS[0]:
-            listed.update(collect.links(cid, data or b""))
+            listed.update(dag.links(cid, data or b""))
     unlisted = [cid for cid in manifests if cid not in listed and store.has_block(cid)]
     if unlisted:
         raise IntegrityError(
@@ -378,7 +379,7 @@ def export_car(
             return None
 
     def blocks() -> Iterator[tuple[CID, bytes]]:
-        for cid, linking in collect.walk(roots, get):
+        for cid, linking in dag.walk(roots, get):
             data = get(cid) if cid.codec == RAW else linking
             if data is not None:
                 counted.add(data)
@@ -450,7 +451,7 @@ def _lacking(store: BlobStore, root: CID) -> list[CID]:
             lacking.append(cid)
             return None
 
-    for cid, _ in collect.walk([root], get):
+    for cid, _ in dag.walk([root], get):
         if cid.codec == RAW:
             get(cid)
     return lacking

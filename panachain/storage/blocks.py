@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
-from panachain.storage.cid import CID
+from panachain.ipld.cid import CID
 
 
 class BlobStore(Protocol):

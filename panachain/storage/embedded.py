@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Final
 
 from panachain.errors import BlockNotFoundError, DiskError, StoreUnavailableError
-from panachain.storage import unixfs
-from panachain.storage.cid import CID, RAW
+from panachain.ipld import unixfs
+from panachain.ipld.cid import CID, RAW
+from panachain.storage import ahead
 
 PACK_SIZE: Final = 256 << 20
 """Bytes after which a new pack is begun."""
@@ -190,7 +191,7 @@ class EmbeddedStore:
 
     def read_file(self, cid: CID) -> Iterator[bytes]:
         """Yield a file's leaves."""
-        return unixfs.read_ahead(cid, self.get_block)
+        return ahead.read_file(cid, self.get_block)
 
     def blocks(self) -> Iterator[CID]:
         """Yield the CID of every block, sorted."""
@@ -413,7 +414,7 @@ class _Writer:
                     return
                 written.add(len(leaf))
 
-        threads = [threading.Thread(target=work, name=f"leaves-{i}") for i in range(min(unixfs.WORKERS, len(sizes)))]
+        threads = [threading.Thread(target=work, name=f"leaves-{i}") for i in range(min(ahead.WORKERS, len(sizes)))]
         for thread in threads:
             thread.start()
         for thread in threads:

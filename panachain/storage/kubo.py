@@ -27,8 +27,8 @@ from panachain.errors import (
     StoreUnavailableError,
     UsageError,
 )
-from panachain.storage import car, unixfs
-from panachain.storage.cid import CID, CODEC_NAMES, DAG_PB, RAW
+from panachain.ipld import car, unixfs
+from panachain.ipld.cid import CID, CODEC_NAMES, DAG_PB, RAW
 from panachain.storage.kubo_rpc import KuboRpc, Refused, Request
 
 PIECE: Final = 8 << 20

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -22,9 +21,10 @@ from panachain.errors import (
     PanaChainError,
     StoreUnavailableError,
 )
-from panachain.storage import collect, unixfs
+from panachain.ipld import dag, unixfs
+from panachain.ipld.cid import CID
+from panachain.storage import ahead
 from panachain.storage.blocks import BlobStore
-from panachain.storage.cid import CID
 
 PIECE: Final = 8 << 20
 """Bytes of blocks that are held while all nodes take them."""
@@ -32,12 +32,9 @@ PIECE_BLOCKS: Final = 4096
 """Blocks that are held while all nodes take them."""
 REST: Final = 30.0
 """Seconds for which a node that didn't answer is asked last."""
-_AHEAD: Final = 4
-"""Leaves that are fetched ahead of the reader once a node has failed him."""
 _FAILURES: Final = (StoreUnavailableError, IntegrityError, DiskError)
 """What a node can fail with; anything else is a fault of the caller, or of ours."""
 _LOG: Final = logging.getLogger(__name__)
-_S = TypeVar("_S")
 _T = TypeVar("_T")
 
 
@@ -106,7 +103,7 @@ class ReplicatedStore:
         """The nodes, in the order in which they are asked."""
         self.factor = factor
         self.name = f"store of {len(stores)} nodes"
-        self._pool = ThreadPoolExecutor(len(stores) + _AHEAD, thread_name_prefix="nodes")
+        self._pool = ThreadPoolExecutor(len(stores) + ahead.AHEAD, thread_name_prefix="nodes")
         self._resting: dict[int, float] = {}
         self._named: set[int] = set()
 
@@ -222,7 +219,7 @@ class ReplicatedStore:
             self._note(number, exc)
         leaves = unixfs.leaves_of(cid, self.get_block)
         rest = (leaf for position, leaf in enumerate(leaves) if position >= done)
-        yield from self._ahead(lambda leaf: self._leaf(*leaf), rest)
+        yield from ahead.in_order(self._pool, lambda leaf: unixfs.leaf(*leaf, self.get_block), rest)
 
     def blocks(self) -> Iterator[CID]:
         """Yield the CID of every block that a node has, once."""
@@ -337,26 +334,6 @@ class ReplicatedStore:
                     seen.add(entry[0])
                     yield entry
 
-    def _leaf(self, cid: CID, size: int | None) -> bytes:
-        leaf = self.get_block(cid)
-        if size is not None and len(leaf) != size:
-            raise IntegrityError(f"leaf {cid} has {len(leaf)} bytes, its node states {size}")
-        return leaf
-
-    def _ahead(self, work: Callable[[_S], _T], items: Iterable[_S]) -> Iterator[_T]:
-        """Yield work(item) for each item in order, some of them done ahead."""
-        waiting: deque[Future[_T]] = deque()
-        try:
-            for item in items:
-                waiting.append(self._pool.submit(work, item))
-                if len(waiting) >= _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
 
 class _Writer:
     """Blocks on their way to all nodes; a node that fails gets no more of them."""
@@ -410,8 +387,8 @@ class _Repair:
         self._give_up(failures)
         wanted = set().union(*self._pins.values()) & set(self._roots)
         # 2. Every block under the roots, on every node.
-        blocks = (cid for cid, _ in collect.walk(self._roots, self._linking))
-        for cid, found in self._store._ahead(self._examine, blocks):
+        blocks = (cid for cid, _ in dag.walk(self._roots, self._linking))
+        for cid, found in ahead.in_order(self._store._pool, self._examine, blocks):
             self._settle(cid, found)
         for number in self._alive():
             self._heal(number)
@@ -432,7 +409,7 @@ class _Repair:
         """Return a block that links others, or None when no node has it or its links aren't ours to follow."""
         try:
             data = self._store.get_block(cid)
-            collect.links(cid, data)
+            dag.links(cid, data)
         except _FAILURES:
             return None
         return data

@@ -16,12 +16,12 @@ import pytest
 from panachain.chain.anvil import free_port
 from panachain.cli.app import App
 from panachain.config import Config
+from panachain.ipld import dagcbor
+from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Role
 from panachain.records.journal import Journal
 from panachain.sdk import storage as stores
-from panachain.storage import dagcbor
 from panachain.storage.blocks import BlobStore
-from panachain.storage.cid import CID, DAG_CBOR, RAW
 from panachain.storage.embedded import EmbeddedStore
 from tests.cli.twin import Outcome
 

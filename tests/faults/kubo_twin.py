@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from panachain.storage import car, unixfs
-from panachain.storage.cid import CID, DAG_PB, RAW
+from panachain.ipld import car, unixfs
+from panachain.ipld.cid import CID, DAG_PB, RAW
 
 Fault = Callable[["Exchange"], None]
 """Sends what it likes in place of an answer."""

@@ -21,12 +21,12 @@ from panachain.crypto import compress, labels, padding, stream, umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError, PanaChainError
+from panachain.ipld import car, dag, dagcbor, unixfs
+from panachain.ipld.cid import CID, DAG_CBOR, DAG_PB, RAW
 from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.records import header, inventory, manifest
-from panachain.storage import car, collect, dagcbor, unixfs
-from panachain.storage.cid import CID, DAG_CBOR, DAG_PB, RAW
 
 SECONDS = float(os.environ.get("PANACHAIN_FUZZ_SECONDS", "30"))
 """For all targets together."""
@@ -193,7 +193,7 @@ def cbor_targets() -> dict[str, Target]:
 
     def read_links(data: bytes) -> None:
         for codec in (DAG_CBOR, DAG_PB):
-            assert all(isinstance(link, CID) for link in collect.links(CID.of(codec, data), data))
+            assert all(isinstance(link, CID) for link in dag.links(CID.of(codec, data), data))
 
     return {
         "dag-cbor": Target(encoded_like(*samples), read),

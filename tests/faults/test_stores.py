@@ -21,8 +21,9 @@ from panachain.errors import (
     PanaChainError,
     StoreUnavailableError,
 )
-from panachain.storage import car, kubo, unixfs
-from panachain.storage.cid import CID, DAG_CBOR, RAW
+from panachain.ipld import car, unixfs
+from panachain.ipld.cid import CID, DAG_CBOR, RAW
+from panachain.storage import kubo
 from panachain.storage.embedded import EmbeddedStore
 from panachain.storage.kubo import KuboStore
 from panachain.storage.kubo_rpc import KuboRpc, Request

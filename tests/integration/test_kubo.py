@@ -18,9 +18,10 @@ import pytest
 
 from panachain.chain.anvil import free_port, stop
 from panachain.errors import BlockNotFoundError, IntegrityError, StoreUnavailableError, UsageError
+from panachain.ipld import car, dag, dagcbor, unixfs
+from panachain.ipld.cid import CID, DAG_CBOR, DAG_PB, RAW
 from panachain.sdk import storage as stores
-from panachain.storage import car, collect, dagcbor, kubo, unixfs
-from panachain.storage.cid import CID, DAG_CBOR, DAG_PB, RAW
+from panachain.storage import collect, kubo
 from panachain.storage.embedded import EmbeddedStore
 from panachain.storage.kubo import KuboStore
 from panachain.storage.replicated import ReplicatedStore
@@ -180,7 +181,7 @@ def test_pins_are_listed_and_taken_back(node: Node) -> None:
 def test_removing_reaches_pinned_blocks_and_only_those_named(node: Node) -> None:
     root, _ = a_batch(node.store)
     node.store.pin(root)
-    below = collect.links(root, node.store.get_block(root))
+    below = dag.links(root, node.store.get_block(root))
     node.store.delete_block(root)
     assert not node.store.has_block(root)
     # The node removes nothing more while one of its pins can't be walked, and says so.
@@ -202,7 +203,7 @@ def test_a_car_of_ours_is_imported_by_the_node(node: Node, tmp_path: Path) -> No
     assert str(root) in answer
     assert f"Imported {report.blocks} blocks ({report.size} bytes)" in answer
     assert root in node.store.pins()
-    file_cid = next(cid for cid in collect.links(root, node.store.get_block(root)) if cid.codec == DAG_PB)
+    file_cid = next(cid for cid in dag.links(root, node.store.get_block(root)) if cid.codec == DAG_PB)
     assert b"".join(node.store.read_file(file_cid)) == data
     node.store.unpin(root)
 
@@ -216,7 +217,7 @@ def test_a_car_of_the_node_is_ours_to_the_byte(node: Node, tmp_path: Path) -> No
     embedded = EmbeddedStore(tmp_path / "blocks")
     report = stores.import_car(embedded, io.BytesIO(exported), name="theirs.car")
     assert (report.roots, report.pinned, report.missing) == ((root,), 1, ())
-    assert [cid for cid, _ in collect.walk([root], embedded.get_block)] == [
+    assert [cid for cid, _ in dag.walk([root], embedded.get_block)] == [
         cid for cid, _ in car.read_car(io.BytesIO(exported))[1]
     ]
 
@@ -239,7 +240,7 @@ def test_nodes_heal_each_other(node: Node, other: Node) -> None:
     store = ReplicatedStore([node.store, other.store], 2)
     root, data = a_batch(store)
     store.pin(root)
-    blocks = [cid for cid, _ in collect.walk([root], store.get_block)]
+    blocks = [cid for cid, _ in dag.walk([root], store.get_block)]
     file_cid = next(cid for cid in blocks if cid.codec == DAG_PB)
     # A lost leaf, and a list and a node that are damaged, so that the pin can't be walked.
     other.file_of(blocks[-1]).unlink()
@@ -274,7 +275,7 @@ def test_garbage_goes_after_two_sights_and_pinned_blocks_stay(other: Node) -> No
     assert found.removed == first.young
     assert found.freed == first.young_bytes
     assert not any(store.has_block(cid) for cid, _ in garbage)
-    file_cid = next(cid for cid in collect.links(root, store.get_block(root)) if cid.codec == DAG_PB)
+    file_cid = next(cid for cid in dag.links(root, store.get_block(root)) if cid.codec == DAG_PB)
     assert b"".join(store.read_file(file_cid)) == data
     # The node itself is whole: it still walks its pins.
     assert b"missing" not in other.ipfs("pin", "verify", "--verbose")

@@ -16,12 +16,12 @@ from panachain.errors import (
     UnavailableError,
     UsageError,
 )
+from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Role
 from panachain.model.policy import PolicyStatus
 from panachain.records.samples import sample_bundle
 from panachain.sdk import open_actor
 from panachain.sdk.profiles import create_profile, load_profile
-from panachain.storage.cid import CID, RAW
 from tests.support import PASSPHRASE, World
 
 

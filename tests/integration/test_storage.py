@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from panachain.errors import BlockNotFoundError
+from panachain.ipld.cid import CID, RAW
 from panachain.model.scope import Purpose
 from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.sdk import storage as stores
-from panachain.storage.cid import CID, RAW
 from panachain.storage.embedded import EmbeddedStore
 from tests.support import World
 

@@ -23,10 +23,10 @@ from panachain.errors import (
     TransactionError,
     UnknownActorError,
 )
+from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId, Role
 from panachain.sdk.group_keys import seal_secrets
 from panachain.sdk.storage import keep
-from panachain.storage.cid import CID, RAW
 from tests.twin.world import World, resource, running_world, seed_of
 
 

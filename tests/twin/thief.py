@@ -16,6 +16,7 @@ from panachain.consent.terms import open_terms
 from panachain.crypto import keys, umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import BlockNotFoundError, IntegrityError
+from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId
 from panachain.model.policy import ProxyRef, Terms
 from panachain.model.proxy_requests import ReencryptRequest
@@ -25,7 +26,6 @@ from panachain.records.locate import HospitalHeads, content_of, open_manifests
 from panachain.records.manifest import Manifest
 from panachain.sdk.reader import ReadingSession
 from panachain.storage.blocks import BlobStore
-from panachain.storage.cid import CID, RAW
 from tests.twin.world import World, seed_of
 
 Place = tuple[PolicyId, int, str]

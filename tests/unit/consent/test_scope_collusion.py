@@ -30,6 +30,7 @@ from panachain.crypto import keys, umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError
+from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef, Terms
 from panachain.model.records import PlainRecord
@@ -38,7 +39,6 @@ from panachain.records import header
 from panachain.records.locate import HospitalHeads, content_of, locate_all, open_manifests
 from panachain.records.pairing import Pairing, make_pairing
 from panachain.records.publish import BatchBuilder
-from panachain.storage.cid import CID, DAG_CBOR
 from tests.unit.crypto import umbral_oracle as oracle
 from tests.unit.storage.memory_store import MemoryStore
 

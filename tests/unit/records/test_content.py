@@ -12,10 +12,10 @@ import pytest
 
 from panachain.crypto import stream
 from panachain.errors import InputError, IntegrityError, UsageError
+from panachain.ipld.cid import CID, RAW
 from panachain.model.records import FileContent
 from panachain.records import content
 from panachain.records.content import Content, Sealed, content_context, seal_content
-from panachain.storage.cid import CID, RAW
 from panachain.storage.embedded import EmbeddedStore
 
 KEY = bytes(range(32))
@@ -141,7 +141,7 @@ def test_another_key_or_context_opens_nothing(store: EmbeddedStore) -> None:
 
 
 def test_leaves_that_were_left_out_or_swapped_are_found(store: EmbeddedStore) -> None:
-    from panachain.storage import unixfs
+    from panachain.ipld import unixfs
 
     sealed = seal_content(os.urandom(3 * MIB), KEY, CONTEXT, store)
     leaves = [store.get_block(cid) for cid, _ in unixfs.leaves_of(sealed.cid, store.get_block)]

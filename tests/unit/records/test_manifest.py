@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panachain.errors import IntegrityError, UsageError
+from panachain.ipld import dagcbor
+from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address
 from panachain.records import manifest
-from panachain.storage import dagcbor
-from panachain.storage.cid import CID, DAG_CBOR, RAW
 from panachain.storage.embedded import EmbeddedStore
 
 HOSPITAL = Address("0x" + "11" * 20)

@@ -13,6 +13,8 @@ from panachain.crypto import umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed, address_of
 from panachain.errors import IntegrityError, UsageError
+from panachain.ipld import dagcbor
+from panachain.ipld.cid import CID
 from panachain.model.actors import Address
 from panachain.model.records import FileContent, PlainRecord
 from panachain.model.scope import Category, Scope
@@ -20,8 +22,6 @@ from panachain.records import header, publish
 from panachain.records.locate import HospitalHeads, check_envelope, content_of, locate, open_manifests
 from panachain.records.pairing import Pairing, make_pairing
 from panachain.records.publish import BatchBuilder, PreparedBatch
-from panachain.storage import dagcbor
-from panachain.storage.cid import CID
 from panachain.storage.embedded import EmbeddedStore
 
 LAB, VITALS = Category.LABORATORY, Category.VITALS

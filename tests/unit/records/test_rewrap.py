@@ -12,13 +12,13 @@ from panachain.crypto import umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed, address_of
 from panachain.errors import BlockNotFoundError, IntegrityError
+from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.records import PlainRecord
 from panachain.model.scope import Category, Generations, Scope, path_of
 from panachain.records import header, rewrap
 from panachain.records.locate import HospitalHeads, content_of, locate, locate_all, open_manifests, remaining
 from panachain.records.pairing import Pairing, make_pairing, open_pairing, seal_pairing
 from panachain.records.publish import BatchBuilder, PreparedBatch, listed, shorten_list
-from panachain.storage.cid import CID, DAG_CBOR
 from panachain.storage.embedded import EmbeddedStore
 
 LAB, ALL = Scope.of(Category.LABORATORY), Scope.all()

@@ -14,6 +14,7 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from panachain.errors import InputError, UsageError
+from panachain.ipld import dagcbor
 from panachain.model.records import FileContent, PlainRecord
 from panachain.model.scope import UNDATED, Category
 from panachain.records import hl7, sources
@@ -22,7 +23,6 @@ from panachain.records.dicom import study_year
 from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.records.sources import INLINE, LARGE, find_sources, read_bytes, read_source
 from panachain.records.split import MEDIA_TYPE
-from panachain.storage import dagcbor
 from tests.support import shared
 from tests.unit.records.helpers import bundles, content_of
 

@@ -13,13 +13,13 @@ import pytest
 
 from panachain.config import Config
 from panachain.errors import ConfigurationError, IntegrityError, StoreUnavailableError, UsageError
+from panachain.ipld import car, dagcbor, unixfs
+from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address
 from panachain.records import manifest
 from panachain.records.journal import Journal
 from panachain.sdk import storage as stores
-from panachain.storage import car, dagcbor, unixfs
 from panachain.storage.blocks import BlobStore
-from panachain.storage.cid import CID, DAG_CBOR, RAW
 from panachain.storage.embedded import EmbeddedStore
 from panachain.storage.kubo import KuboStore
 from panachain.storage.replicated import ReplicatedStore

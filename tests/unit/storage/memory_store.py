@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from panachain.errors import BlockNotFoundError, StoreUnavailableError
-from panachain.storage import unixfs
+from panachain.ipld import unixfs
+from panachain.ipld.cid import CID
 from panachain.storage.blocks import BlobStore
-from panachain.storage.cid import CID
 
 
 class MemoryStore:

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panachain.errors import BlockNotFoundError, IntegrityError
-from panachain.storage import collect, dagcbor, unixfs
+from panachain.ipld import dagcbor, unixfs
+from panachain.ipld.cid import CID, DAG_CBOR, RAW
+from panachain.storage import collect
 from panachain.storage.blocks import BlobStore
-from panachain.storage.cid import CID, DAG_CBOR, DAG_PB, RAW
 from panachain.storage.embedded import EmbeddedStore
 from tests.unit.storage.memory_store import MemoryStore
 
@@ -40,55 +41,6 @@ def node(store: BlobStore, value: Any) -> CID:
 @pytest.fixture
 def store() -> MemoryStore:
     return MemoryStore(at=NOW - 2 * DAY)
-
-
-class TestWalk:
-    def test_goes_depth_first_in_the_order_of_links_and_once(self, store: MemoryStore) -> None:
-        a, b, c = leaf(store), leaf(store), leaf(store)
-        inner = node(store, {"deep": [[{"x": b}], a]})
-        root = node(store, {"a": c, "b": inner, "c": [a, inner], "d": b})
-        found = [cid for cid, _ in collect.walk([a, root, root], store.get_block)]
-        assert found == [a, root, c, inner, b]
-
-    def test_raw_blocks_are_not_fetched(self, store: MemoryStore) -> None:
-        root = node(store, [leaf(store), leaf(store)])
-        assert [data is None for _, data in collect.walk([root], store.get_block)] == [False, True, True]
-        assert store.asked == 1
-
-    def test_follows_files_of_several_levels(self, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(unixfs, "CHUNK", 8)
-        monkeypatch.setattr(unixfs, "MAX_LINKS", 4)
-        root = store.add_file([number.to_bytes(8, "big") for number in range(40)])
-        found = {cid for cid, _ in collect.walk([root], store.get_block)}
-        assert found == set(store.held)
-        leaves = [cid for cid, data in collect.walk([root], store.get_block) if data is None]
-        assert leaves == [cid for cid, _ in unixfs.leaves_of(root, store.get_block)]
-
-    def test_a_chain_longer_than_the_stack_is_followed(self, store: MemoryStore) -> None:
-        previous = None
-        for _ in range(5000):
-            previous = node(store, {"previous": previous})
-        assert previous is not None
-        assert sum(1 for _ in collect.walk([previous], store.get_block)) == 5000
-
-    def test_goes_on_without_the_links_of_what_is_not_given(self, store: MemoryStore) -> None:
-        below = leaf(store)
-        hidden = node(store, [below])
-        last = leaf(store)
-        root = node(store, [hidden, last])
-        found = list(collect.walk([root], lambda cid: None if cid == hidden else store.get_block(cid)))
-        assert [cid for cid, _ in found] == [root, hidden, last]
-
-    @given(st.binary(max_size=200), st.sampled_from([DAG_PB, DAG_CBOR]))
-    def test_garbage_for_a_node_is_refused_with_a_type(self, data: bytes, codec: int) -> None:
-        try:
-            collect.links(CID.of(codec, data), data)
-        except IntegrityError:
-            return
-
-    def test_links_of_a_file_node_are_those_of_its_reader(self, store: MemoryStore) -> None:
-        root = store.add_file([bytes(unixfs.CHUNK), b"end"])
-        assert collect.links(root, store.get_block(root)) == [cid for cid, _ in unixfs.leaves_of(root, store.get_block)]
 
 
 class TestCollect:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from panachain.errors import BlockNotFoundError, DiskError, IntegrityError, StoreUnavailableError
-from panachain.storage import embedded, unixfs
-from panachain.storage.cid import CID, RAW
+from panachain.ipld import unixfs
+from panachain.ipld.cid import CID, DAG_CBOR, RAW
+from panachain.storage import embedded
 from panachain.storage.embedded import EmbeddedStore
 
 
@@ -207,3 +212,55 @@ class TestBadDisk:
         (tmp_path / "file").write_bytes(b"")
         with pytest.raises(StoreUnavailableError):
             EmbeddedStore(tmp_path / "file" / "blocks")
+
+
+class TestFolder:
+    def test_gives_back_what_it_took_also_after_reopening(self, tmp_path: Path) -> None:
+        store = EmbeddedStore(tmp_path / "blocks")
+        leaves = [os.urandom(unixfs.CHUNK), os.urandom(unixfs.CHUNK), b"end"]
+        root = store.add_file(leaves)
+        store.put_block(CID.of(DAG_CBOR, b"\xa0"), b"\xa0")
+        store.close()
+        again = EmbeddedStore(tmp_path / "blocks")
+        assert list(again.read_file(root)) == leaves
+        assert again.get_block(CID.of(DAG_CBOR, b"\xa0")) == b"\xa0"
+        assert len(list(again.blocks())) == 5
+
+    def test_refuses_a_block_under_another_cid(self, tmp_path: Path) -> None:
+        store = EmbeddedStore(tmp_path / "blocks")
+        with pytest.raises(IntegrityError):
+            store.put_block(CID.of(RAW, b"a"), b"b")
+        with pytest.raises(BlockNotFoundError):
+            store.get_block(CID.of(RAW, b"a"))
+
+    def test_deleted_bytes_are_gone_from_the_disk(self, tmp_path: Path) -> None:
+        store = EmbeddedStore(tmp_path / "blocks")
+        secret = os.urandom(64)
+        cid = CID.of(RAW, secret)
+        store.put_block(cid, secret)
+        store.delete_block(cid)
+        assert not store.has_block(cid)
+        assert not any(secret in path.read_bytes() for path in (tmp_path / "blocks").rglob("*") if path.is_file())
+
+    def test_two_processes_write_one_folder_and_a_kill_leaves_it_whole(self, tmp_path: Path) -> None:
+        program = (
+            "import os, sys, pathlib\n"
+            "from panachain.storage.embedded import EmbeddedStore\n"
+            "from panachain.ipld.cid import CID, RAW\n"
+            "store = EmbeddedStore(pathlib.Path(sys.argv[1]))\n"
+            "while True:\n"
+            "    data = os.urandom(5000); cid = CID.of(RAW, data); store.put_block(cid, data); print(cid, flush=True)\n"
+        )
+        command = [sys.executable, "-c", program, str(tmp_path / "blocks")]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[3])}
+        writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
+        time.sleep(1.5)
+        for writer in writers:
+            writer.send_signal(signal.SIGKILL)
+        printed = [line for writer in writers for line in writer.communicate(timeout=20)[0].splitlines()]
+        store = EmbeddedStore(tmp_path / "blocks")
+        # The last line of a killed writer may be cut.
+        whole = [line for line in printed if len(line) == 59]
+        assert len(whole) > 10
+        for line in whole:
+            store.get_block(CID.parse(line))

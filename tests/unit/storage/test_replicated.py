@@ -15,8 +15,8 @@ from panachain.errors import (
     IntegrityError,
     StoreUnavailableError,
 )
-from panachain.storage import dagcbor, unixfs
-from panachain.storage.cid import CID, DAG_CBOR, RAW
+from panachain.ipld import dagcbor, unixfs
+from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.storage.embedded import EmbeddedStore
 from panachain.storage.replicated import PIECE, ReplicatedStore
 from tests.unit.storage.memory_store import MemoryStore

@@ -13,9 +13,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address
 from panachain.records import manifest
-from panachain.storage.cid import CID, RAW
 
 HOSPITAL = Address("0x" + "11" * 20)
 COUNTS = (1, 2, 1024, 1025, 3000)

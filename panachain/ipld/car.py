@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, Final
 
 from panachain.errors import IntegrityError
-from panachain.storage import dagcbor
-from panachain.storage.cid import CID
+from panachain.ipld import dagcbor
+from panachain.ipld.cid import CID
 
 VERSION: Final = 1
 MAX_HEADER: Final = 1 << 20

@@ -6,15 +6,12 @@ Follows IPIP-499 (profile `unixfs-v1-2025`), the UnixFS and the DAG-PB specifica
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 from panachain.errors import IntegrityError
-from panachain.storage.cid import CID, DAG_PB, RAW
+from panachain.ipld.cid import CID, DAG_PB, RAW
 
 CHUNK: Final = 1 << 20
 """Bytes of a leaf."""
@@ -22,11 +19,6 @@ MAX_LINKS: Final = 1024
 """Links of an inner node."""
 MAX_DEPTH: Final = 5
 """Levels above the leaves that a reader follows: more than a pebibyte."""
-
-_AHEAD: Final = 4
-"""Leaves that are fetched ahead of the reader."""
-WORKERS: Final = min(os.cpu_count() or 1, 4)
-"""Threads that make, hash, write or read a file's leaves."""
 
 Block = tuple[CID, bytes]
 
@@ -138,34 +130,19 @@ def read(root: CID, get: Callable[[CID], bytes]) -> Iterator[bytes]:
         IntegrityError: a node isn't of this profile, or its sizes don't add up.
     """
     for cid, size in leaves_of(root, get):
-        yield _leaf(cid, size, get)
+        yield leaf(cid, size, get)
 
 
-def read_ahead(root: CID, get: Callable[[CID], bytes]) -> Iterator[bytes]:
-    """Yield what `read` yields, with some leaves fetched ahead by threads: hashing them takes the time."""
-    leaves = list(leaves_of(root, get))
-    if len(leaves) <= 2:
-        yield from read(root, get)
-        return
-    waiting: deque[Future[bytes]] = deque()
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="read") as pool:
-        try:
-            for cid, size in leaves:
-                waiting.append(pool.submit(_leaf, cid, size, get))
-                if len(waiting) > _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+def leaf(cid: CID, size: int | None, get: Callable[[CID], bytes]) -> bytes:
+    """Return a leaf that `leaves_of` named.
 
-
-def _leaf(cid: CID, size: int | None, get: Callable[[CID], bytes]) -> bytes:
-    leaf = get(cid)
-    if size is not None and len(leaf) != size:
-        raise IntegrityError(f"leaf {cid} has {len(leaf)} bytes, its node states {size}")
-    return leaf
+    Raises:
+        IntegrityError: it hasn't the size that its node states.
+    """
+    data = get(cid)
+    if size is not None and len(data) != size:
+        raise IntegrityError(f"leaf {cid} has {len(data)} bytes, its node states {size}")
+    return data
 
 
 def leaves_of(root: CID, get: Callable[[CID], bytes], depth: int = 0) -> Iterator[tuple[CID, int | None]]:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panachain.errors import IntegrityError
-from panachain.storage import car, collect, dagcbor, unixfs
-from panachain.storage.cid import CID, DAG_CBOR, RAW
+from panachain.ipld import car, dag, dagcbor, unixfs
+from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from tests.support import shared
 
 Block = tuple[CID, bytes]
@@ -167,6 +167,6 @@ def test_a_file_in_the_order_of_the_walk_can_be_read_back_from_it() -> None:
     data = dagcbor.encode({"v": 1, "blocks": [root, A[0]]})
     top = CID.of(DAG_CBOR, data)
     blocks |= {top: data, A[0]: A[1]}
-    ordered = [(cid, blocks[cid]) for cid, _ in collect.walk([top], blocks.__getitem__)]
+    ordered = [(cid, blocks[cid]) for cid, _ in dag.walk([top], blocks.__getitem__)]
     assert len(ordered) == 5
     assert read(written([top], ordered)) == ([top], ordered)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from panachain.errors import IntegrityError, UsageError
-from panachain.storage.cid import CID
+from panachain.ipld.cid import CID
 
 MAX_DEPTH: Final = 16
 """Nesting that the decoder follows."""
