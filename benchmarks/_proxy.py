@@ -53,20 +53,20 @@ from panachain.crypto import umbral
 def unchecked(capsules, kfrag, **_):
     return [bytes(umbral._umbral.reencrypt(umbral._capsule(capsule), kfrag._inner)) for capsule in capsules]
 umbral.reencrypt_many = unchecked
-from panachain.service.run import run_proxy
+from panachain.service.proxy.run import run_proxy
 run_proxy(Path(sys.argv[1]), Path(sys.argv[2]).read_text())
 """
 """A proxy that doesn't verify its own cfrags: what that duty costs."""
 SLOW = """
 import sys, time
 from pathlib import Path
-from panachain.service.proxy_service import ProxyService
+from panachain.service.proxy.service import ProxyService
 served = ProxyService.reencrypt
 def slowly(self, request):
     time.sleep(2)
     return served(self, request)
 ProxyService.reencrypt = slowly
-from panachain.service.run import run_proxy
+from panachain.service.proxy.run import run_proxy
 run_proxy(Path(sys.argv[1]), Path(sys.argv[2]).read_text())
 """
 

@@ -33,7 +33,7 @@ def proxy() -> None:
 def serve(settings: Path) -> None:
     """Serve until it is stopped with SIGTERM or Ctrl-C."""
     passphrase = current().passphrase("the proxy's key store")
-    from panachain.service.run import run_proxy
+    from panachain.service.proxy.run import run_proxy
 
     run_proxy(settings, passphrase)
 

@@ -32,7 +32,7 @@ def relay() -> None:
 )
 def serve(settings: Path) -> None:
     """Serve until it is stopped with SIGTERM or Ctrl-C."""
-    from panachain.service.relay_run import RelayConfig, run_relay
+    from panachain.service.relay.run import RelayConfig, run_relay
 
     config = RelayConfig.read(settings)
     run_relay(config, current().passphrase("the relay's key store") if config.keystore else "")

@@ -32,7 +32,7 @@ def sidechain() -> None:
 )
 def gate(settings: Path) -> None:
     """Let admitted nodes, and nobody else, use the sidechain's RPC, until it is stopped with SIGTERM or Ctrl-C."""
-    from panachain.service.gate_run import run_gate
+    from panachain.service.gate.run import run_gate
 
     run_gate(settings)
 

@@ -25,7 +25,7 @@ from panachain.records.samples import sample_bundle
 from panachain.sdk import Devnet, Network, open_actor
 from panachain.sdk.base import Registrar
 from panachain.sdk.profiles import load_profile, unlock, write_private
-from panachain.service.gate_app import REFUSAL
+from panachain.service.gate.app import REFUSAL
 from tests.support import PASSPHRASE, World
 
 CALL = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}'

@@ -35,10 +35,10 @@ from panachain.model.actors import Actor, PolicyId, Role, Status
 from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
 from panachain.proxy import messages
 from panachain.sdk.relay import LocalRelay, Relays, RemoteRelay
-from panachain.service.relay_app import create_app
-from panachain.service.relay_run import RelayConfig
-from panachain.service.relay_service import Budget, RelayService
-from panachain.service.relay_store import DAY, RelayStore
+from panachain.service.relay.app import create_app
+from panachain.service.relay.run import RelayConfig
+from panachain.service.relay.service import Budget, RelayService
+from panachain.service.relay.store import DAY, RelayStore
 
 PLENTY = Budget(100_000_000, 10_000_000)
 GRANT_GAS = 80_000

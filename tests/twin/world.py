@@ -47,9 +47,9 @@ from panachain.sdk.profiles import Profile
 from panachain.sdk.relay import LocalRelay
 from panachain.sdk.researcher import Researcher
 from panachain.service import problems
-from panachain.service.proxy_service import ProxyService
-from panachain.service.proxy_store import ProxyStore
-from panachain.service.run import Chains
+from panachain.service.proxy.run import Chains
+from panachain.service.proxy.service import ProxyService
+from panachain.service.proxy.store import ProxyStore
 from tests.twin.chains import TwinMainchain, TwinSidechain
 from tests.unit.storage.memory_store import MemoryStore
 
@@ -190,7 +190,7 @@ class TwinProxy:
         self.service = self._make(Blind(self._chains))
 
     def answer(self, path: str, body: bytes) -> tuple[int, bytes]:
-        """Return status and body, as service/proxy_app.py does over HTTP."""
+        """Return status and body, as service/proxy/app.py does over HTTP."""
         try:
             return 200, messages.canonical(self._answer(path, body))
         except PanaChainError as exc:

@@ -30,7 +30,7 @@ from panachain.model.scope import Purpose
 from panachain.proxy import client, messages
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.proxy_evidence import judge
-from panachain.service.proxy_service import ProxyService
+from panachain.service.proxy.service import ProxyService
 from tests.unit.service.loopback import Answer, Behaviour, Server, honest, serving, slow
 from tests.unit.service.proxy_world import DOMAIN, Policy, ProxyWorld
 

@@ -13,7 +13,7 @@ from typing import Any
 from panachain.errors import PanaChainError
 from panachain.proxy import messages
 from panachain.service import problems
-from panachain.service.proxy_service import ProxyService
+from panachain.service.proxy.service import ProxyService
 
 Answer = tuple[int, bytes]
 """Status and body."""

@@ -22,8 +22,8 @@ from panachain.model.proxy_requests import DepositedLane, DepositRequest, Receip
 from panachain.model.scope import Purpose, Scope
 from panachain.proxy import messages
 from panachain.sdk.proxies import Reader
-from panachain.service.proxy_service import ProxyService
-from panachain.service.proxy_store import ProxyStore
+from panachain.service.proxy.service import ProxyService
+from panachain.service.proxy.store import ProxyStore
 
 PASSPHRASE = "correct horse battery staple"
 CHAIN_ID = 31_337

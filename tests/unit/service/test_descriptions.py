@@ -27,14 +27,16 @@ from panachain.chain.rpc import RpcAnswerError
 from panachain.errors import DiskError, PolicyUnknownError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import OnChainPolicy
-from panachain.service import problems, proxy_app, relay_app
-from panachain.service.gate_app import REFUSAL, GateEndpoint
-from panachain.service.gate_app import create_app as create_gate
-from panachain.service.gate_rules import Rules
-from panachain.service.gate_service import Admitted, AuditLog, Gate, Nonces
-from panachain.service.proxy_app import Limits
-from panachain.service.relay_service import BUDGET, WOULD_REVERT, Budget, RelayService
-from panachain.service.relay_store import RelayStore
+from panachain.service import problems
+from panachain.service.gate.app import REFUSAL, GateEndpoint
+from panachain.service.gate.app import create_app as create_gate
+from panachain.service.gate.rules import Rules
+from panachain.service.gate.service import Admitted, AuditLog, Gate, Nonces
+from panachain.service.proxy import app as proxy_app
+from panachain.service.proxy.app import Limits
+from panachain.service.relay import app as relay_app
+from panachain.service.relay.service import BUDGET, WOULD_REVERT, Budget, RelayService
+from panachain.service.relay.store import RelayStore
 from tests.unit.service.proxy_world import ProxyWorld
 
 EXAMPLES = 300 if os.environ.get("PANACHAIN_FAULTS") == "long" else 100

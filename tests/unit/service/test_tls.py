@@ -26,9 +26,9 @@ from panachain.errors import ChainUnavailableError, ConfigurationError, NodeRefu
 from panachain.model.actors import PolicyId
 from panachain.sdk.profiles import write_private
 from panachain.sdk.relay import RemoteRelay
-from panachain.service.gate_app import REFUSAL
-from panachain.service.gate_run import GateConfig
-from panachain.service.relay_run import RelayConfig
+from panachain.service.gate.app import REFUSAL
+from panachain.service.gate.run import GateConfig
+from panachain.service.relay.run import RelayConfig
 from tests.unit.service.authority import Authority
 from tests.unit.service.loopback import wait_for
 

@@ -15,10 +15,10 @@ from typing import Any
 from proxy_world import DOMAIN, LOG_DOMAIN, PASSPHRASE, Chain, address
 
 from panachain.crypto.keys import Seed
-from panachain.service import run
-from panachain.service.proxy_config import ProxyConfig
-from panachain.service.proxy_service import ProxyService
-from panachain.service.proxy_store import ProxyStore, database_url
+from panachain.service.proxy import run
+from panachain.service.proxy.config import ProxyConfig
+from panachain.service.proxy.service import ProxyService
+from panachain.service.proxy.store import ProxyStore, database_url
 
 
 class LiveChain(Chain):

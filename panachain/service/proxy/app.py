@@ -23,10 +23,11 @@ from starlette.exceptions import HTTPException
 
 from panachain.errors import PanaChainError, RateLimitedError, UnavailableError, UsageError
 from panachain.proxy import messages
-from panachain.service import problems, proxy_metrics, proxy_openapi
+from panachain.service import problems
 from panachain.service.limits import Limiter
 from panachain.service.problems import ProblemError
-from panachain.service.proxy_service import ProxyService
+from panachain.service.proxy import metrics, openapi
+from panachain.service.proxy.service import ProxyService
 
 _BODY_TIMEOUT: Final = 10.0
 """Seconds in which a request's body must arrive."""
@@ -94,7 +95,7 @@ def create_app(service: ProxyService, limits: Limits | None = None) -> FastAPI:
 
     app = FastAPI(title="PanaChain proxy", version="2", docs_url=None, redoc_url=None, lifespan=lifespan)
     front.mount(app)
-    proxy_openapi.describe(app)
+    openapi.describe(app)
     app.add_exception_handler(HTTPException, front.no_route)
     app.add_exception_handler(RequestValidationError, front.no_form)
     app.add_exception_handler(Exception, front.fault)
@@ -112,7 +113,7 @@ class _Front:
         self._deposits = asyncio.Semaphore(_DEPOSITS)
         self._addresses = Limiter(limits.address_rate)
         self._senders = Limiter(limits.sender_rate)
-        self._metrics = proxy_metrics.Metrics()
+        self._metrics = metrics.Metrics()
 
     def close(self) -> None:
         self._work.close()
@@ -134,7 +135,7 @@ class _Front:
         }
         for method, handlers in (("POST", posts), ("GET", gets)):
             for path, handler in handlers.items():
-                app.add_api_route(path, self._counted(path, handler), methods=[method], **proxy_openapi.operation(path))
+                app.add_api_route(path, self._counted(path, handler), methods=[method], **openapi.operation(path))
 
     # Endpoints
 
@@ -184,7 +185,7 @@ class _Front:
     async def _metrics_text(self, _: Request) -> Response:
         sequence, head_age = await self._look.run(self._service.gauges)
         text = await self._look.run(self._metrics.text, sequence, head_age)
-        return Response(text, media_type=proxy_metrics.CONTENT_TYPE)
+        return Response(text, media_type=metrics.CONTENT_TYPE)
 
     # Refusals that no endpoint makes
 

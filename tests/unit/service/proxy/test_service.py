@@ -35,8 +35,8 @@ from panachain.model.policy import ReceiptKind
 from panachain.model.proxy_requests import ReencryptRequest
 from panachain.model.scope import Purpose
 from panachain.proxy import messages
-from panachain.service.proxy_service import ProxyService
-from panachain.service.proxy_store import ProxyStore
+from panachain.service.proxy.service import ProxyService
+from panachain.service.proxy.store import ProxyStore
 from tests.unit.service.proxy_world import DOMAIN, LOG_DOMAIN, Policy, ProxyWorld, address
 
 

@@ -24,14 +24,14 @@ from panachain.crypto import keystore
 from panachain.errors import ConfigurationError, UnavailableError
 from panachain.proxy import messages
 from panachain.proxy.client import Channels, read_answer
-from panachain.service.proxy_config import read_config
-from panachain.service.proxy_store import ProxyStore, database_url
+from panachain.service.proxy.config import read_config
+from panachain.service.proxy.store import ProxyStore, database_url
 from tests.unit.service.authority import Authority
 from tests.unit.service.loopback import wait_for
 from tests.unit.service.proxy_world import PASSPHRASE, ProxyWorld, address
 
-ROOT = Path(__file__).resolve().parents[3]
-HOST = Path(__file__).with_name("worker_host.py")
+ROOT = Path(__file__).resolve().parents[4]
+HOST = Path(__file__).parents[1] / "worker_host.py"
 
 
 class Host:

@@ -1,7 +1,7 @@
 """The relay: pays for signed policy transactions under a budget, and can neither change nor repeat them.
 
 Nothing that would revert is paid for: each request is simulated when it comes and once more before it is sent. What
-waits is sent together. Never logs a policy. Free of HTTP, which is in relay_app.py.
+waits is sent together. Never logs a policy. Free of HTTP, which is in app.py.
 Follows docs/spec/relay.md, design section 6 and security rules 3, 5 and 12.
 """
 
@@ -28,7 +28,7 @@ from panachain.model.actors import PolicyId
 from panachain.model.policy import PolicyStatus
 from panachain.model.policy import Receipt as ProxyReceipt
 from panachain.service.problems import Kind, ProblemError
-from panachain.service.relay_store import RelayStore
+from panachain.service.relay.store import RelayStore
 
 WOULD_REVERT: Final = Kind("would-revert", 409, "The contract would refuse it; nothing was sent")
 BUDGET: Final = Kind("budget-exhausted", 503, "The relay has spent what it may spend in a day")

@@ -1,7 +1,7 @@
 """The gate over HTTP: one and the same answer to every stranger, whatever he asks and however.
 
 Nothing tells him what stands here: no path, no version, no name of a server, no scheme to authenticate with.
-Follows docs/spec/gate.md. Who may pass is decided in gate_service.py, what passes in gate_rules.py.
+Follows docs/spec/gate.md. Who may pass is decided in service.py, what passes in rules.py.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from starlette.concurrency import run_in_threadpool
 
 from panachain.chain.access import Token
 from panachain.errors import ChainUnavailableError, DiskError, OutOfScopeError, PanaChainError, UsageError
-from panachain.service.gate_rules import MAX_BODY, Passage, Rules
-from panachain.service.gate_service import AuditLog, Gate
+from panachain.service.gate.rules import MAX_BODY, Passage, Rules
+from panachain.service.gate.service import AuditLog, Gate
 
 REFUSAL: Final = b'{"error":"unauthorized"}'
 """The body of every 401."""

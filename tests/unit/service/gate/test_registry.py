@@ -14,7 +14,7 @@ from panachain.chain.abi import contract
 from panachain.chain.mainchain import Mainchain
 from panachain.errors import ChainUnavailableError, IntegrityError
 from panachain.model.actors import Role, Status
-from panachain.service.gate_registry import FollowedActors
+from panachain.service.gate.registry import FollowedActors
 
 REGISTRY = "0x" + "11" * 20
 HOSPITAL, PROXY, OTHER = ("0x" + f"{number:040x}" for number in (1, 2, 3))

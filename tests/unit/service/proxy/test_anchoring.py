@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from panachain.errors import ChainUnavailableError
-from panachain.service.anchoring import Anchoring
+from panachain.service.proxy.anchoring import Anchoring
 
 PROXY = "0x" + "11" * 20
 

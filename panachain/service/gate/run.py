@@ -19,9 +19,9 @@ from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
 from panachain.errors import ConfigurationError
 from panachain.model.actors import Address
-from panachain.service.gate_registry import FollowedActors
-from panachain.service.gate_rules import MAX_BODY, MAX_CALLS, Rules
-from panachain.service.gate_service import Admitted, AuditLog, Gate, Nonces, RegistryWatch
+from panachain.service.gate.registry import FollowedActors
+from panachain.service.gate.rules import MAX_BODY, MAX_CALLS, Rules
+from panachain.service.gate.service import Admitted, AuditLog, Gate, Nonces, RegistryWatch
 from panachain.service.http import serve
 from panachain.service.tls import TlsConfig, read_tls
 
@@ -102,7 +102,7 @@ def run_gate(config_path: Path) -> None:
     gate = Gate(GateDomain(config.url, config.chain_id), admitted, nonces)
     rules = Rules(config.chain_id, config.contracts, max_calls=config.max_calls)
     # Imported here: the configuration is checked before the server's code is loaded.
-    from panachain.service.gate_app import GateEndpoint, Node, create_app
+    from panachain.service.gate.app import GateEndpoint, Node, create_app
 
     node = Node(config.node)
     endpoint = GateEndpoint(gate, rules, audit, node, max_body=config.max_body)
@@ -128,7 +128,7 @@ def _watch(main: Mapping[str, Any], admitted: Admitted, seconds: float) -> Regis
 def _serve(app: Any, config: GateConfig) -> None:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
-    from panachain.service.gate_app import REFUSAL
+    from panachain.service.gate.app import REFUSAL
 
     class SilentProtocol(H11Protocol):
         """Answers what isn't HTTP as it answers every stranger."""

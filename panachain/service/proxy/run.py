@@ -29,10 +29,10 @@ from panachain.crypto.keys import Seed
 from panachain.errors import PanaChainError, UnavailableError
 from panachain.model.actors import Actor, Address, PolicyId
 from panachain.model.policy import OnChainPolicy, PolicyStatus
-from panachain.service.anchoring import Anchoring
-from panachain.service.proxy_config import ProxyConfig, read_config
-from panachain.service.proxy_service import ProxyService
-from panachain.service.proxy_store import ProxyStore, database_url
+from panachain.service.proxy.anchoring import Anchoring
+from panachain.service.proxy.config import ProxyConfig, read_config
+from panachain.service.proxy.service import ProxyService
+from panachain.service.proxy.store import ProxyStore, database_url
 from panachain.service.workers import Supervisor
 
 _BACKLOG: Final = 1024
@@ -145,7 +145,7 @@ def run_proxy(config_path: Path, passphrase: str) -> None:
     # Loaded before the fork, so that the workers share the memory; and after the configuration was checked.
     import uvicorn  # noqa: F401
 
-    from panachain.service import proxy_app  # noqa: F401
+    from panachain.service.proxy import app  # noqa: F401
 
     with closing(_listen(config)) as listening:
         supervisor = Supervisor(
@@ -162,7 +162,7 @@ def _work(config: ProxyConfig, seed: Seed, listening: socket.socket, number: int
     """Serve in one worker process; number 0 anchors the log and sweeps, too."""
     import uvicorn
 
-    from panachain.service.proxy_app import Limits, create_app
+    from panachain.service.proxy.app import Limits, create_app
 
     sys.setswitchinterval(_SWITCH)
     # uvicorn ends in order on both, then raises them again for whoever was there before it: nobody.

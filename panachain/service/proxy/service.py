@@ -1,7 +1,7 @@
 """The proxy: turns a key for a lane into a key for a grantee, and can read nothing.
 
 Fails closed: no service without a fresh head, without a written receipt, or with a revocation in sight.
-Follows design section 8 (Proxy), docs/spec/proxy.md and security rules 3, 8 and 12. HTTP is in proxy_app.py.
+Follows design section 8 (Proxy), docs/spec/proxy.md and security rules 3, 8 and 12. HTTP is in app.py.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from panachain.model.policy import OnChainPolicy, PolicyStatus, Receipt, Receipt
 from panachain.model.proxy_requests import DepositRequest, ReceiptsRequest, ReencryptRequest, SignedRequest
 from panachain.proxy import messages
 from panachain.service.limits import Limiter
-from panachain.service.proxy_store import HeldKfrag, HeldPolicy, Nonce, ProxyStore, Quota
+from panachain.service.proxy.store import HeldKfrag, HeldPolicy, Nonce, ProxyStore, Quota
 
 _DENIALS: Final = 60
 """Refusals of one policy that get a receipt in a minute: a stranger mustn't fill the log."""

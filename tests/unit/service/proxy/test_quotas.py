@@ -15,9 +15,9 @@ from starlette.testclient import TestClient
 from panachain.errors import PanaChainError, RateLimitedError, SuspendedError, UsageError
 from panachain.model.actors import Address, Status
 from panachain.proxy import messages
-from panachain.service.proxy_app import create_app
-from panachain.service.proxy_service import ProxyService
-from panachain.service.proxy_store import Nonce, ProxyStore, Quota
+from panachain.service.proxy.app import create_app
+from panachain.service.proxy.service import ProxyService
+from panachain.service.proxy.store import Nonce, ProxyStore, Quota
 from tests.unit.service.postgresql import empty_database, running_postgresql
 from tests.unit.service.proxy_world import ProxyWorld, address
 
@@ -148,14 +148,14 @@ def test_a_request_beyond_the_limit_costs_no_work(workers: Workers, monkeypatch:
     for number in range(RATE):
         workers.ask(number % 2)
     monkeypatch.setattr(workers.world.chain, "policy", None)
-    monkeypatch.setattr("panachain.service.proxy_service.umbral", None)
+    monkeypatch.setattr("panachain.service.proxy.service.umbral", None)
     assert workers.ask(0) == workers.ask(1) == "RateLimitedError"
 
 
 def test_refusals_of_a_policy_share_the_limit_of_their_receipts(
     workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("panachain.service.proxy_service._DENIALS", 5)
+    monkeypatch.setattr("panachain.service.proxy.service._DENIALS", 5)
     workers.world.chain.people[workers.policy.grantee.address] = Status.SUSPENDED
     assert [workers.ask(number % 2) for number in range(RATE)] == [SuspendedError.__name__] * RATE
     kinds = Counter(r.kind.value for r in workers.stores[0].receipts(workers.policy.terms.policy_id))

@@ -1,6 +1,6 @@
 """The gate before the sidechain's RPC: who may pass, once with each token, and the log of who did.
 
-Free of HTTP, which is in gate_app.py; what passes is in gate_rules.py. Fails closed: without a readable registry its
+Free of HTTP, which is in app.py; what passes is in rules.py. Fails closed: without a readable registry its
 actors are strangers, and what can't be logged isn't served. Never logs a body, a parameter or a token's signature.
 Follows docs/spec/gate.md and security rule 12.
 """

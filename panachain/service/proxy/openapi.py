@@ -12,8 +12,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from panachain.service import problems, proxy_models
+from panachain.service import problems
 from panachain.service.problems import Kind
+from panachain.service.proxy import models
 
 _LIMITED: Final = (problems.RATE, problems.UNAVAILABLE, problems.INTERNAL)
 _BODY: Final = (problems.TIMEOUT, problems.TOO_LARGE, problems.INVALID, problems.BAD_REQUEST)
@@ -34,31 +35,31 @@ class _Operation:
 _OPERATIONS: Final = {
     "/v1/deposit": _Operation(
         "Take a patient's key fragments for one policy",
-        proxy_models.DepositAnswer,
+        models.DepositAnswer,
         (*_BODY, *_RULES, *_LIMITED),
-        proxy_models.DepositBody,
+        models.DepositBody,
     ),
     "/v1/reencrypt": _Operation(
         "Turn capsules of one lane into cfrags for the policy's grantee",
-        proxy_models.ReencryptAnswer,
+        models.ReencryptAnswer,
         (*_BODY, *_RULES, *_LIMITED),
-        proxy_models.ReencryptBody,
+        models.ReencryptBody,
     ),
     "/v1/revoke": _Operation(
         "Look at the chain, and delete a revoked policy's key fragments",
-        proxy_models.RevokeAnswer,
+        models.RevokeAnswer,
         (*_BODY, problems.UNKNOWN, *_LIMITED),
-        proxy_models.RevokeBody,
+        models.RevokeBody,
     ),
     "/v1/receipts": _Operation(
         "Return a policy's receipts to its owner",
-        proxy_models.ReceiptsAnswer,
+        models.ReceiptsAnswer,
         (*_BODY, problems.OUT_OF_SCOPE, *_LIMITED),
-        proxy_models.ReceiptsBody,
+        models.ReceiptsBody,
     ),
-    "/v1/head": _Operation("Return the signed head of the receipt log", proxy_models.HeadAnswer, _LIMITED),
-    "/healthz": _Operation("Tell that the process runs", proxy_models.HealthAnswer, _LIMITED),
-    "/readyz": _Operation("Tell that the proxy can serve", proxy_models.ReadyAnswer, _LIMITED),
+    "/v1/head": _Operation("Return the signed head of the receipt log", models.HeadAnswer, _LIMITED),
+    "/healthz": _Operation("Tell that the process runs", models.HealthAnswer, _LIMITED),
+    "/readyz": _Operation("Tell that the proxy can serve", models.ReadyAnswer, _LIMITED),
     "/metrics": _Operation("Return metrics in Prometheus' text format", None, _LIMITED),
 }
 
@@ -103,12 +104,12 @@ def describe(app: FastAPI) -> None:
 
 
 def _schemas() -> dict[str, Any]:
-    models: list[type[BaseModel]] = [proxy_models.Problem, proxy_models.ReceiptBody]
+    shown: list[type[BaseModel]] = [models.Problem, models.ReceiptBody]
     for known in _OPERATIONS.values():
-        models += [model for model in (known.body, known.answer) if model is not None]
+        shown += [model for model in (known.body, known.answer) if model is not None]
     template = "#/components/schemas/{model}"
     schemas: dict[str, Any] = {}
-    for model in models:
+    for model in shown:
         schema = model.model_json_schema(by_alias=True, ref_template=template)
         # Nested models are in the list themselves.
         schema.pop("$defs", None)

@@ -12,8 +12,8 @@ from sqlalchemy import URL, make_url
 from panachain.chain.receipts import receipt_hash
 from panachain.errors import ConfigurationError, DiskError, PanaChainError, PolicyRevokedError, UsageError
 from panachain.model.actors import Address
-from panachain.service.proxy_service import ProxyService
-from panachain.service.proxy_store import Nonce, ProxyStore
+from panachain.service.proxy.service import ProxyService
+from panachain.service.proxy.store import Nonce, ProxyStore
 from tests.unit.service.postgresql import empty_database, running_postgresql
 from tests.unit.service.proxy_world import ProxyWorld, address
 

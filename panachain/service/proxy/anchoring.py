@@ -15,7 +15,7 @@ from types import TracebackType
 from panachain.chain.evm import Sender
 from panachain.chain.mainchain import Mainchain
 from panachain.errors import PanaChainError
-from panachain.service.proxy_store import ProxyStore
+from panachain.service.proxy.store import ProxyStore
 
 _log = logging.getLogger("panachain.proxy")
 

@@ -30,9 +30,9 @@ from panachain.proxy import messages
 from panachain.service import problems
 from panachain.service.limits import Limiter
 from panachain.service.problems import ProblemError
-from panachain.service.proxy_models import ReceiptBody
-from panachain.service.relay_openapi import HealthAnswer, RelayAnswer, look, orders
-from panachain.service.relay_service import Order, Outcome, RelayService
+from panachain.service.proxy.models import ReceiptBody
+from panachain.service.relay.openapi import HealthAnswer, RelayAnswer, look, orders
+from panachain.service.relay.service import Order, Outcome, RelayService
 
 MAX_BODY: Final = 16_384
 """Bytes of one request; the largest, a receipt with its sealed detail, has some 2,000."""

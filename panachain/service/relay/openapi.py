@@ -1,6 +1,6 @@
 """The relay's answers as its OpenAPI description shows them, with every refusal.
 
-They describe; what is answered is made in relay_app.py, and a test holds the two together.
+They describe; what is answered is made in app.py, and a test holds the two together.
 Follows OpenAPI 3.1, RFC 9457 and docs/spec/relay.md.
 """
 
@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from panachain.service import problems
 from panachain.service.problems import Kind
-from panachain.service.proxy_models import Problem
-from panachain.service.relay_service import BUDGET, WOULD_REVERT
+from panachain.service.proxy.models import Problem
+from panachain.service.relay.service import BUDGET, WOULD_REVERT
 
 Address = Annotated[str, Field(pattern="^0x[0-9a-fA-F]{40}$")]
 Gas = Annotated[int, Field(ge=0)]

@@ -19,8 +19,8 @@ from panachain.chain.rpc import Rpc
 from panachain.crypto import keystore
 from panachain.errors import ConfigurationError
 from panachain.service.http import serve
-from panachain.service.relay_service import MAX_BATCH, Budget, RelayService
-from panachain.service.relay_store import RelayStore
+from panachain.service.relay.service import MAX_BATCH, Budget, RelayService
+from panachain.service.relay.store import RelayStore
 from panachain.service.tls import TlsConfig, read_tls
 
 SCHEMA: Final = "panachain/relay-config/1"
@@ -105,7 +105,7 @@ def run_relay(config: RelayConfig, passphrase: str) -> None:
     sender = mainchain.sender(account, lock_folder=config.database.parent / "nonces")
     service = RelayService(mainchain, sender, store, config.budget, max_batch=config.max_batch)
     # Imported here: the configuration is checked before the server's code is loaded.
-    from panachain.service.relay_app import create_app
+    from panachain.service.relay.app import create_app
 
     app = create_app(service, per_minute=config.per_minute, wait=config.wait)
     try:

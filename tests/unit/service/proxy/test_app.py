@@ -12,8 +12,9 @@ from starlette.testclient import TestClient
 
 from panachain.model.proxy_requests import ReencryptRequest
 from panachain.proxy import client, messages
-from panachain.service import problems, proxy_models
-from panachain.service.proxy_app import Limits, create_app
+from panachain.service import problems
+from panachain.service.proxy import models
+from panachain.service.proxy.app import Limits, create_app
 from tests.unit.service.proxy_world import ProxyWorld
 
 
@@ -37,7 +38,7 @@ def send(http: TestClient, request: ReencryptRequest) -> httpx.Response:
 def problem(response: httpx.Response) -> tuple[int, str]:
     """Return status and slug of a problem document, whose form is checked."""
     assert response.headers["content-type"] == "application/problem+json"
-    found = proxy_models.Problem.model_validate(response.json())
+    found = models.Problem.model_validate(response.json())
     assert found.status == response.status_code
     assert found.type.startswith(problems.PREFIX)
     slug = found.type.removeprefix(problems.PREFIX)
@@ -49,7 +50,7 @@ class TestEndpoints:
     def test_reencrypt(self, world: ProxyWorld, http: TestClient) -> None:
         answer = send(http, world.request(world.grant()))
         assert answer.status_code == 200
-        proxy_models.ReencryptAnswer.model_validate(answer.json())
+        models.ReencryptAnswer.model_validate(answer.json())
 
     def test_a_thousand_capsules_pass_and_one_more_does_not(self, world: ProxyWorld, http: TestClient) -> None:
         policy = world.grant()
@@ -60,20 +61,20 @@ class TestEndpoints:
     def test_deposit_receipts_and_revoke(self, world: ProxyWorld, http: TestClient) -> None:
         policy = world.grant(deposit=False)
         answer = http.post("/v1/deposit", json=messages.sealed_fields(world.sealed(policy, 0)))
-        assert proxy_models.DepositAnswer.model_validate(answer.json()).receipt.kind == "deposited"
+        assert models.DepositAnswer.model_validate(answer.json()).receipt.kind == "deposited"
         asked = http.post("/v1/receipts", json=messages.receipts_fields(world.receipts_request(policy)))
-        assert len(proxy_models.ReceiptsAnswer.model_validate(asked.json()).receipts) == 1
+        assert len(models.ReceiptsAnswer.model_validate(asked.json()).receipts) == 1
         fields = messages.revoke_fields(policy.terms.policy_id)
         assert problem(http.post("/v1/revoke", json=fields)) == (400, "bad-request")
         world.chain.revoke(policy.terms.policy_id)
         deleted = http.post("/v1/revoke", json=fields)
-        assert proxy_models.RevokeAnswer.model_validate(deleted.json()).receipt.kind == "deleted"
+        assert models.RevokeAnswer.model_validate(deleted.json()).receipt.kind == "deleted"
 
     def test_state(self, world: ProxyWorld, http: TestClient) -> None:
         world.grant()
-        assert proxy_models.HeadAnswer.model_validate(http.get("/v1/head").json()).sequence == 1
-        proxy_models.HealthAnswer.model_validate(http.get("/healthz").json())
-        proxy_models.ReadyAnswer.model_validate(http.get("/readyz").json())
+        assert models.HeadAnswer.model_validate(http.get("/v1/head").json()).sequence == 1
+        models.HealthAnswer.model_validate(http.get("/healthz").json())
+        models.ReadyAnswer.model_validate(http.get("/readyz").json())
         world.chain.age = 1000
         assert problem(http.get("/readyz")) == (503, "unavailable")
         assert http.get("/healthz").status_code == 200
@@ -144,7 +145,7 @@ class TestRefusals:
         assert problem(http.post("/v1/reencrypt", content=endless())) == (413, "too-large")
 
     def test_a_body_that_does_not_come_is_cut(self, http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("panachain.service.proxy_app._BODY_TIMEOUT", 0.05)
+        monkeypatch.setattr("panachain.service.proxy.app._BODY_TIMEOUT", 0.05)
 
         async def slow() -> AsyncIterator[bytes]:
             yield b"{"

@@ -25,10 +25,10 @@ from panachain.errors import (
     UsageError,
 )
 from panachain.model.actors import Actor, Address, Role, Status
-from panachain.service.gate_app import REFUSAL, GateEndpoint, create_app
-from panachain.service.gate_rules import Rules
-from panachain.service.gate_run import GateConfig
-from panachain.service.gate_service import Admitted, AuditLog, Gate, Nonces, RegistryWatch
+from panachain.service.gate.app import REFUSAL, GateEndpoint, create_app
+from panachain.service.gate.rules import Rules
+from panachain.service.gate.run import GateConfig
+from panachain.service.gate.service import Admitted, AuditLog, Gate, Nonces, RegistryWatch
 
 URL = "http://127.0.0.1:9999"
 CHAIN = 31_338
@@ -237,7 +237,7 @@ class TestRegistry:
     def test_what_the_registry_said_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
         admitted = Admitted([NODE.address])
         now = [100.0]
-        monkeypatch.setattr("panachain.service.gate_service.time.monotonic", lambda: now[0])
+        monkeypatch.setattr("panachain.service.gate.service.time.monotonic", lambda: now[0])
         admitted.listed([STRANGER.address], until=105.0)
         assert STRANGER.address in admitted
         now[0] = 105.0
@@ -442,7 +442,7 @@ class TestAudit:
         def full(*_: Any) -> int:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("panachain.service.gate_service.os.write", full)
+        monkeypatch.setattr("panachain.service.gate.service.os.write", full)
         raw = TestRules().transaction()
         assert world.post(call("eth_sendRawTransaction", raw)).status_code == 503
         assert world.sent == []
@@ -488,7 +488,7 @@ class TestConfiguration:
 
 
 def test_a_body_that_never_ends_is_cut(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("panachain.service.gate_app._BODY_TIME", 0.05)
+    monkeypatch.setattr("panachain.service.gate.app._BODY_TIME", 0.05)
     audit = AuditLog(tmp_path / "other.jsonl")
     gate = Gate(DOMAIN, world.admitted, Nonces(), clock=lambda: NOW)
 

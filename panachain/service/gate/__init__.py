@@ -1,0 +1,1 @@
+"""The running gate: lets the sidechain's nodes, and nobody else, through to its RPC interface."""

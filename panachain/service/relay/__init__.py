@@ -1,0 +1,1 @@
+"""The running relay: pays for patients' signed orders and sends them to the mainchain."""
