@@ -29,6 +29,7 @@ from panachain.model.actors import Actor, PolicyId, Role, Status
 from panachain.model.policy import ProxyRef, Terms
 from panachain.model.proxy_requests import DepositedLane, DepositRequest
 from panachain.model.scope import RESTRICTED, Category, Purpose, Scope
+from panachain.model.sizes import NONCE_SIZE
 from panachain.proxy import messages
 from panachain.records import header
 from panachain.records.pairing import FIRST
@@ -339,7 +340,7 @@ def _deposit(prepared: PreparedGrant, number: int, account: Account, digest: byt
             for lane, kfrag in zip(terms.lanes, prepared.kfrags[number], strict=True)
         ),
         expires_at=NOW + 45,
-        nonce=os.urandom(messages.NONCE_SIZE),
+        nonce=os.urandom(NONCE_SIZE),
     )
     signed = messages.deposit_fields(sign_request(account, domain, request))
     sealed = box.seal_to(proxy.receiving_key, messages.canonical(signed), labels.DEPOSIT)

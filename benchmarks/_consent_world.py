@@ -26,6 +26,7 @@ from panachain.model.policy import ProxyRef, Terms
 from panachain.model.proxy_requests import ReencryptRequest
 from panachain.model.records import PlainRecord
 from panachain.model.scope import Category
+from panachain.model.sizes import NONCE_SIZE
 from panachain.proxy import messages
 from panachain.proxy.client import Channels, ask_all, read_answer
 from panachain.records.pairing import Pairing
@@ -181,7 +182,7 @@ class Watch:
             lane=0,
             capsules=(umbral.capsule_of(umbral.wrap(lane, os.urandom(32))),),
             expires_at=int(time.time()) + 45,
-            nonce=os.urandom(messages.NONCE_SIZE),
+            nonce=os.urandom(NONCE_SIZE),
         )
         domain = proxy_domain(chain.chain_id, chain.addresses["PolicyRegistry"])
         fields = messages.reencrypt_fields(sign_request(self.requester, domain, request))

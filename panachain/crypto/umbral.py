@@ -19,18 +19,14 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from nucypher_core import umbral as _umbral
 
 from panachain.errors import IntegrityError, UsageError
+from panachain.model.sizes import CAPSULE_SIZE, CFRAG_SIZE, KFRAG_SIZE, PUBLIC_SIZE, UMBRAL_SIGNATURE_SIZE
 
 VERSION: Final = 1
 """First byte of a wrap: another implementation of Umbral would get another one."""
 MESSAGE_KIT_SIZE: Final = 189
 """Bytes of a MessageKit around 32 bytes."""
 WRAP_SIZE: Final = 1 + MESSAGE_KIT_SIZE
-PUBLIC_SIZE: Final = 33
-"""Bytes of a compressed secp256k1 point, SEC 1 section 2.3.3."""
-SIGNATURE_SIZE: Final = 64
-CAPSULE_SIZE: Final = 105
-KFRAG_SIZE: Final = 310
-CFRAG_SIZE: Final = 381
+SIGNATURE_SIZE: Final = UMBRAL_SIGNATURE_SIZE
 # Where these stand in an encoded kfrag.
 _U: Final = slice(4, 37)
 _ID: Final = slice(39, 71)

@@ -27,13 +27,13 @@ class ReencryptRequest:
     lane: int
     """Position among the policy's lanes, from 0 on."""
     capsules: tuple[bytes, ...] = field(repr=False)
-    """105 bytes each."""
+    """`CAPSULE_SIZE` bytes each."""
     expires_at: int
     """Unix seconds, exclusive."""
     nonce: bytes
     """16 bytes, used once."""
     signature: bytes = b""
-    """The requester's, 65 bytes r ‖ s ‖ v; empty until it is signed."""
+    """The requester's, `SIGNATURE_SIZE` bytes r ‖ s ‖ v; empty until it is signed."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class DepositedLane:
     delegating_key: bytes
     """The lane's Umbral public key, 33 bytes."""
     kfrag: bytes = field(repr=False)
-    """310 bytes."""
+    """`KFRAG_SIZE` bytes."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,15 @@ from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
 from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReceiptsRequest, ReencryptRequest
 from panachain.model.scope import Purpose
+from panachain.model.sizes import (
+    CAPSULE_SIZE,
+    CFRAG_SIZE,
+    HASH_SIZE,
+    KFRAG_SIZE,
+    NONCE_SIZE,
+    PUBLIC_SIZE,
+    SIGNATURE_SIZE,
+)
 
 DEPOSIT: Final = "panachain/deposit/2"
 REENCRYPT: Final = "panachain/reencrypt/2"
@@ -35,12 +44,8 @@ MAX_ANSWER: Final = 8 << 20
 """Bytes of one answer."""
 MAX_AGE: Final = 60
 """Seconds by which a request's end may be ahead."""
-NONCE_SIZE: Final = 16
-CAPSULE_SIZE: Final = 105
-CFRAG_SIZE: Final = 381
-KFRAG_SIZE: Final = 310
-PUBLIC_SIZE: Final = 33
-SIGNATURE_SIZE: Final = 65
+END_OF_TIME: Final = 1 << 48
+"""Unix seconds of messages are below it: the contracts keep them as uint48."""
 _DEPTH: Final = 4
 """Levels of JSON that any message needs: object, list, object, one to spare."""
 _BRACKETS: Final = 2 * (MAX_LANES + 16)
@@ -54,10 +59,10 @@ class Answer:
     """What a proxy answers to a re-encryption; nothing of it is checked yet but its form."""
 
     cfrags: tuple[bytes, ...] = field(repr=False)
-    """381 bytes each, in the order of the capsules."""
+    """`CFRAG_SIZE` bytes each, in the order of the capsules."""
     receipt: Receipt
     signature: bytes
-    """The proxy's, over the request, the cfrags and the receipt; 65 bytes."""
+    """The proxy's, over the request, the cfrags and the receipt; `SIGNATURE_SIZE` bytes."""
 
 
 def parse_json(content: bytes) -> dict[str, Any]:
@@ -117,7 +122,7 @@ def parse_reencrypt(fields: Mapping[str, Any]) -> ReencryptRequest:
         purpose=_purpose(fields["purpose"]),
         lane=_number(fields, "lane", MAX_LANES),
         capsules=tuple(_bytes(capsule, "capsules", CAPSULE_SIZE) for capsule in capsules),
-        expires_at=_number(fields, "expires_at", 1 << 48),
+        expires_at=_number(fields, "expires_at", END_OF_TIME),
         nonce=_sized(fields, "nonce", NONCE_SIZE),
         signature=_sized(fields, "signature", SIGNATURE_SIZE),
     )
@@ -161,13 +166,13 @@ def parse_deposit(fields: Mapping[str, Any]) -> DepositRequest:
         receiving_key=_sized(fields, "receiving_key", PUBLIC_SIZE),
         verifying_key=_sized(fields, "verifying_key", PUBLIC_SIZE),
         audit_key=_sized(fields, "audit_key", PUBLIC_SIZE),
-        terms=_sized(fields, "terms", 32),
+        terms=_sized(fields, "terms", HASH_SIZE),
         purposes=tuple(_purpose(purpose) for purpose in purposes),
         lanes=tuple(
             DepositedLane(_sized(lane, "delegating_key", PUBLIC_SIZE), _sized(lane, "kfrag", KFRAG_SIZE))
             for lane in lanes
         ),
-        expires_at=_number(fields, "expires_at", 1 << 48),
+        expires_at=_number(fields, "expires_at", END_OF_TIME),
         nonce=_sized(fields, "nonce", NONCE_SIZE),
         signature=_sized(fields, "signature", SIGNATURE_SIZE),
     )
@@ -213,7 +218,7 @@ def parse_receipts(fields: Mapping[str, Any]) -> ReceiptsRequest:
     return ReceiptsRequest(
         proxy=Address(_address(fields, "proxy")),
         policy_id=PolicyId(_address(fields, "policy_id")),
-        expires_at=_number(fields, "expires_at", 1 << 48),
+        expires_at=_number(fields, "expires_at", END_OF_TIME),
         nonce=_sized(fields, "nonce", NONCE_SIZE),
         signature=_sized(fields, "signature", SIGNATURE_SIZE),
     )

@@ -22,6 +22,7 @@ from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import ProxyRef, Receipt, ReceiptKind, Terms
 from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReceiptsRequest, ReencryptRequest
 from panachain.model.scope import Purpose
+from panachain.model.sizes import NONCE_SIZE
 from panachain.proxy import messages
 from panachain.proxy.client import Channels, Failure, Race, Reply, ask_all, piece_sizes, read_answer
 from panachain.sdk.network import Network
@@ -143,7 +144,7 @@ class Proxies:
         now = self._now()
 
         def ask(proxy: ProxyRef) -> list[Receipt]:
-            unsigned = ReceiptsRequest(proxy.address, terms.policy_id, now + _VALID, os.urandom(messages.NONCE_SIZE))
+            unsigned = ReceiptsRequest(proxy.address, terms.policy_id, now + _VALID, os.urandom(NONCE_SIZE))
             fields = messages.receipts_fields(sign_request(account, self._domains.proxy, unsigned))
             try:
                 answer = read_answer(self._channels.post(proxy.endpoint, "/v1/receipts", fields, timeout=_TIMEOUT))
@@ -324,7 +325,7 @@ class _Opening:
             lane=self._number,
             capsules=tuple(self._capsules[name] for name in self.pieces[piece]),
             expires_at=self._now + int(time.monotonic() - self._started) + _VALID,
-            nonce=os.urandom(messages.NONCE_SIZE),
+            nonce=os.urandom(NONCE_SIZE),
         )
         return sign_request(self._reader.requester, self._proxies._domains.proxy, unsigned)
 
@@ -356,5 +357,5 @@ def _deposit_request(
         purposes=terms.purposes,
         lanes=tuple(DepositedLane(lane.delegating_key, kfrag) for lane, kfrag in zip(terms.lanes, kfrags, strict=True)),
         expires_at=expires_at,
-        nonce=os.urandom(messages.NONCE_SIZE),
+        nonce=os.urandom(NONCE_SIZE),
     )

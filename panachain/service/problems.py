@@ -6,8 +6,9 @@ Says the kind and what was expected, and nothing of keys or people. Follows RFC 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from fastapi.responses import JSONResponse
 
@@ -86,6 +87,25 @@ def kind_of(error: PanaChainError) -> Kind:
     if isinstance(error, ProblemError):
         return error.kind
     return next((kind for known, kind in _BY_ERROR if isinstance(error, known)), UNAVAILABLE)
+
+
+def described(kinds: Iterable[Kind], schema: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """Return refusals as an OpenAPI document shows them, by status.
+
+    Args:
+        kinds: which refusals an operation may make.
+        schema: of a problem document, or a reference to it.
+    """
+    by_status: dict[int, list[Kind]] = {}
+    for kind in kinds:
+        by_status.setdefault(kind.status, []).append(kind)
+    return {
+        status: {
+            "description": "; ".join(f"`{kind.slug}`: {kind.title}" for kind in same),
+            "content": {MEDIA_TYPE: {"schema": dict(schema)}},
+        }
+        for status, same in sorted(by_status.items())
+    }
 
 
 def respond(error: PanaChainError) -> JSONResponse:

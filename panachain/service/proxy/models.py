@@ -7,28 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from panachain.model.policy import ReceiptKind
 from panachain.model.scope import Purpose
 from panachain.proxy import messages
+from panachain.service.shapes import Address, Capsule, Cfrag, Hash, Message, Nonce, ReceiptBody, Signature, Time
 
-_HEX = "[0-9a-f]"
-Address = Annotated[str, Field(pattern="^0x[0-9a-fA-F]{40}$", description="An account's address")]
-Signature = Annotated[str, Field(pattern=f"^{_HEX}{{130}}$", description="r ‖ s ‖ v, 65 bytes in hex")]
-Nonce = Annotated[str, Field(pattern=f"^{_HEX}{{32}}$", description="16 random bytes in hex, used once")]
-Hash = Annotated[str, Field(pattern=f"^{_HEX}{{64}}$", description="32 bytes in hex")]
-Capsule = Annotated[str, Field(pattern=f"^{_HEX}{{210}}$")]
-Cfrag = Annotated[str, Field(pattern=f"^{_HEX}{{762}}$")]
-Time = Annotated[int, Field(ge=0, lt=1 << 48, description="Unix seconds")]
 PurposeName = Annotated[str, Field(json_schema_extra={"enum": [purpose.value for purpose in Purpose]})]
-KindName = Annotated[str, Field(json_schema_extra={"enum": [kind.value for kind in ReceiptKind]})]
-
-
-class Message(BaseModel):
-    """What all messages have in common: no field but the named ones, no conversion."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
 
 class ReencryptBody(Message):
@@ -51,7 +36,7 @@ class DepositBody(Message):
     """A deposit, sealed to the proxy; what is inside stands in docs/spec/proxy.md (EIP-712, struct `Deposit`)."""
 
     schema_: Literal["panachain/deposit/2"] = Field(alias="schema")
-    sealed: str = Field(pattern=f"^({_HEX}{{2}})+$", max_length=messages.MAX_DEPOSIT)
+    sealed: str = Field(pattern="^([0-9a-f]{2})+$", max_length=messages.MAX_DEPOSIT)
 
 
 class RevokeBody(Message):
@@ -69,22 +54,6 @@ class ReceiptsBody(Message):
     policy_id: Address
     expires_at: Time
     nonce: Nonce
-    signature: Signature
-
-
-class ReceiptBody(Message):
-    """A receipt, one entry of the proxy's log."""
-
-    schema_: Literal["panachain/receipt/2"] = Field(alias="schema")
-    proxy: Address
-    sequence: int = Field(ge=1)
-    previous: Hash
-    kind: KindName
-    policy_id: Address
-    at: Time
-    block: int = Field(ge=0)
-    count: int = Field(ge=0)
-    detail: str = Field(pattern=f"^({_HEX}{{2}})*$")
     signature: Signature
 
 
@@ -140,12 +109,3 @@ class ReadyAnswer(Message):
 
     schema_: Literal["panachain/ready/1"] = Field(alias="schema")
     proxy: Address
-
-
-class Problem(BaseModel):
-    """A refusal (RFC 9457)."""
-
-    type: str = Field(description="`urn:panachain:problem/` and the slug of docs/spec/proxy.md")
-    title: str
-    status: int
-    detail: str

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from panachain.service import problems
+from panachain.service import problems, shapes
 from panachain.service.problems import Kind
 from panachain.service.proxy import models
 
@@ -67,16 +67,7 @@ _OPERATIONS: Final = {
 def operation(path: str) -> dict[str, Any]:
     """Return what FastAPI must know of an endpoint's description."""
     known = _OPERATIONS[path]
-    by_status: dict[int, list[Kind]] = {}
-    for kind in known.problems:
-        by_status.setdefault(kind.status, []).append(kind)
-    responses: dict[int, dict[str, Any]] = {
-        status: {
-            "description": "; ".join(f"`{kind.slug}`: {kind.title}" for kind in kinds),
-            "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for status, kinds in sorted(by_status.items())
-    }
+    responses = problems.described(known.problems, {"$ref": "#/components/schemas/Problem"})
     extra: dict[str, Any] = {}
     if known.body is not None:
         schema = {"$ref": f"#/components/schemas/{known.body.__name__}"}
@@ -104,7 +95,7 @@ def describe(app: FastAPI) -> None:
 
 
 def _schemas() -> dict[str, Any]:
-    shown: list[type[BaseModel]] = [models.Problem, models.ReceiptBody]
+    shown: list[type[BaseModel]] = [shapes.Problem, shapes.ReceiptBody]
     for known in _OPERATIONS.values():
         shown += [model for model in (known.body, known.answer) if model is not None]
     template = "#/components/schemas/{model}"

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import Field, ValidationError, WithJsonSchema
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
@@ -26,60 +26,52 @@ from panachain.chain.mainchain import Grant
 from panachain.errors import PanaChainError, RateLimitedError, UsageError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import Disclosure, Receipt
+from panachain.model.sizes import HASH_SIZE
 from panachain.proxy import messages
 from panachain.service import problems
 from panachain.service.limits import Limiter
 from panachain.service.problems import ProblemError
-from panachain.service.proxy.models import ReceiptBody
 from panachain.service.relay.openapi import HealthAnswer, RelayAnswer, look, orders
 from panachain.service.relay.service import Order, Outcome, RelayService
+from panachain.service.shapes import Address, CompactSignature, Hash, Message, ReceiptBody, Time
 
 MAX_BODY: Final = 16_384
 """Bytes of one request; the largest, a receipt with its sealed detail, has some 2,000."""
 _BODY_TIME: Final = 10.0
 """Seconds that a request's body may take."""
+_NOTHING: Final = "00" * HASH_SIZE
 _KINDS: Final = {404: problems.NOT_FOUND, 405: problems.METHOD}
 _log = logging.getLogger("panachain.relay")
 
-Address20 = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
-Word = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Signature64 = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
-Time = Annotated[int, Field(ge=0, lt=1 << 48)]
-"""Unix seconds."""
 
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class GrantBody(_Body):
+class GrantBody(Message):
     """A signed grant."""
 
-    policy_id: Address20
+    policy_id: Address
     starts_at: Time
     expires_at: Time
     deadline: Time
     view_tag: Annotated[int, Field(ge=0, le=255)] = 0
-    terms: Word
-    announcement: Word = "00" * 32
-    disclosure: Word = "00" * 32
-    signature: Signature64
+    terms: Hash
+    announcement: Hash = _NOTHING
+    disclosure: Hash = _NOTHING
+    signature: CompactSignature
 
 
-class RevokeBody(_Body):
+class RevokeBody(Message):
     """A signed revocation."""
 
-    policy_id: Address20
-    signature: Signature64
+    policy_id: Address
+    signature: CompactSignature
 
 
-class EvidenceBody(_Body):
+class EvidenceBody(Message):
     """A receipt by which a proxy convicts itself, as `panachain/receipt/2` says."""
 
     receipt: Annotated[dict[str, Any], WithJsonSchema(ReceiptBody.model_json_schema())]
 
 
-Parsed = TypeVar("Parsed", bound=_Body)
+Parsed = TypeVar("Parsed", bound=Message)
 
 
 def create_app(service: RelayService, *, per_minute: int, wait: float, starts: bool = True) -> FastAPI:
@@ -182,7 +174,7 @@ class _Desk:
         except TimeoutError:
             return await run_in_threadpool(self._service.pending, order)
 
-    def _limit(self, request: Request, model: type[_Body]) -> None:
+    def _limit(self, request: Request, model: type[Message]) -> None:
         limiter = self._revocations if model is RevokeBody else self._others
         again = limiter.take(_source(request.client.host if request.client else ""))
         if again:

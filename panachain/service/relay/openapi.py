@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from panachain.service import problems
 from panachain.service.problems import Kind
-from panachain.service.proxy.models import Problem
 from panachain.service.relay.service import BUDGET, WOULD_REVERT
+from panachain.service.shapes import Address, Message, Problem
 
-Address = Annotated[str, Field(pattern="^0x[0-9a-fA-F]{40}$")]
 Gas = Annotated[int, Field(ge=0)]
 _ALWAYS: Final = (problems.UNAVAILABLE, problems.INTERNAL)
 _ORDERS: Final = (
@@ -25,11 +24,7 @@ _ORDERS: Final = (
 )
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class RelayedAnswer(_Answer):
+class RelayedAnswer(Message):
     """What became of a signed statement."""
 
     schema_: Literal["panachain/relayed/1"] = Field(alias="schema")
@@ -39,7 +34,7 @@ class RelayedAnswer(_Answer):
     gas_used: Gas = Field(description="Of the whole transaction, which may carry other statements too")
 
 
-class RelayAnswer(_Answer):
+class RelayAnswer(Message):
     """Which network the relay serves, and what it has left."""
 
     schema_: Literal["panachain/relay/1"] = Field(alias="schema")
@@ -50,7 +45,7 @@ class RelayAnswer(_Answer):
     gas_left_for_revocations: Gas
 
 
-class HealthAnswer(_Answer):
+class HealthAnswer(Message):
     """The process runs."""
 
     schema_: Literal["panachain/health/1"] = Field(alias="schema")
@@ -73,13 +68,4 @@ def _json(summary: str, answer: type[BaseModel]) -> dict[str, Any]:
 
 
 def _refusals(kinds: Sequence[Kind]) -> dict[int | str, dict[str, Any]]:
-    by_status: dict[int, list[Kind]] = {}
-    for kind in kinds:
-        by_status.setdefault(kind.status, []).append(kind)
-    return {
-        status: {
-            "description": "; ".join(f"`{kind.slug}`: {kind.title}" for kind in same),
-            "content": {problems.MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
-        }
-        for status, same in sorted(by_status.items())
-    }
+    return problems.described(kinds, Problem.model_json_schema())

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from panachain.model.proxy_requests import ReencryptRequest
 from panachain.proxy import client, messages
-from panachain.service import problems
+from panachain.service import problems, shapes
 from panachain.service.proxy import models
 from panachain.service.proxy.app import Limits, create_app
 from tests.unit.service.proxy_world import ProxyWorld
@@ -38,7 +38,7 @@ def send(http: TestClient, request: ReencryptRequest) -> httpx.Response:
 def problem(response: httpx.Response) -> tuple[int, str]:
     """Return status and slug of a problem document, whose form is checked."""
     assert response.headers["content-type"] == "application/problem+json"
-    found = models.Problem.model_validate(response.json())
+    found = shapes.Problem.model_validate(response.json())
     assert found.status == response.status_code
     assert found.type.startswith(problems.PREFIX)
     slug = found.type.removeprefix(problems.PREFIX)
