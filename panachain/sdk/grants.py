@@ -38,7 +38,7 @@ from panachain.sdk.network import Network
 from panachain.sdk.profiles import write_private
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.results import PolicyView, iso
-from panachain.sdk.storage import keep
+from panachain.storage.blocks import keep
 
 _LOG: Final = logging.getLogger(__name__)
 POLICY_GAP: Final = 20

@@ -25,7 +25,7 @@ from panachain.records.locate import HospitalHeads, locate_all, open_manifests, 
 from panachain.records.pairing import FIRST, Pairing, make_pairing, open_pairing, seal_pairing
 from panachain.sdk.network import Network
 from panachain.sdk.opening import envelope_wraps
-from panachain.sdk.storage import keep
+from panachain.storage.blocks import keep
 
 _YEARS_AHEAD: Final = 2
 """Years after this one that a pairing has lanes for."""

@@ -25,8 +25,8 @@ from panachain.model.policy import ProxyRef
 from panachain.records.locate import HospitalHeads
 from panachain.sdk.profiles import load_profile
 from panachain.sdk.relay import LocalRelay, Relay, Relays, RemoteRelay
-from panachain.sdk.storage import open_store
 from panachain.storage.blocks import BlobStore
+from panachain.storage.configured import open_store
 
 
 class Network:

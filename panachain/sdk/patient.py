@@ -40,7 +40,7 @@ from panachain.sdk.opening import open_records
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.requests import open_request, seal_outcome
 from panachain.sdk.results import LogEntry, OpenedRecord, PolicyView, RequestView, RevocationReport, iso
-from panachain.sdk.storage import keep
+from panachain.storage.blocks import keep
 
 GRANTEES: Final = (Role.PRACTITIONER, Role.GROUP, Role.RESEARCHER)
 """Who can be granted a policy."""

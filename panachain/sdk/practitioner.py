@@ -17,7 +17,7 @@ from panachain.sdk.group_keys import seal_secrets
 from panachain.sdk.reader import ReadingSession
 from panachain.sdk.requests import open_request, seal_request
 from panachain.sdk.results import GroupView, RequestView
-from panachain.sdk.storage import keep
+from panachain.storage.blocks import keep
 
 _DAY: Final = 86_400
 _REQUEST_DAYS: Final = 30

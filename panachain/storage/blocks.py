@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
-from panachain.ipld.cid import CID
+from panachain.ipld.cid import CID, RAW
 
 
 class BlobStore(Protocol):
@@ -94,3 +94,11 @@ class BlobStore(Protocol):
     def close(self) -> None:
         """Release files and connections."""
         ...
+
+
+def keep(store: BlobStore, blob: bytes) -> CID:
+    """Store and pin one block that somebody else shall find by its CID, and return it."""
+    cid = CID.of(RAW, blob)
+    store.put_block(cid, blob)
+    store.pin(cid)
+    return cid

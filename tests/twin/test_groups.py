@@ -26,7 +26,7 @@ from panachain.errors import (
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId, Role
 from panachain.sdk.group_keys import seal_secrets
-from panachain.sdk.storage import keep
+from panachain.storage.blocks import keep
 from tests.twin.world import World, resource, running_world, seed_of
 
 

@@ -1,0 +1,90 @@
+"""The store that the settings and the network file describe, opened.
+
+Never asks a chain, and never guesses: a description that contradicts itself is refused.
+Follows docs/spec/network.md, section "Stores".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from panachain.config import Config
+from panachain.errors import ConfigurationError
+from panachain.storage.blocks import BlobStore
+from panachain.storage.replicated import ReplicatedStore
+
+
+def open_store(config: Config, description: dict[str, Any], *, probe: bool = True) -> BlobStore:
+    """Open the store that a network file's `ipfs` describes, or that the settings name instead.
+
+    Args:
+        config: the settings; `ipfs` may name another kind than the network file.
+        description: the network file's `ipfs`.
+        probe: ask a single Kubo node whether it is there. Of several, some may be down.
+
+    Raises:
+        ConfigurationError: the description contradicts itself.
+        StoreUnavailableError: a single store can't be opened.
+    """
+    kind = description.get("kind", "embedded") if config.ipfs == "auto" else config.ipfs
+    if kind != description.get("kind"):
+        # The settings name another kind: what the file says of its own doesn't count.
+        description = {}
+    if kind == "kubo":
+        apis = _texts(description, "apis") or [description.get("api", config.ipfs_api)]
+        # Imported here: only those who use Kubo pay for its client.
+        from panachain.storage.kubo import KuboStore
+
+        return _replicated([KuboStore(api, probe=probe and len(apis) == 1) for api in apis], description)
+    if kind != "embedded":
+        raise ConfigurationError(f"the network file names a store of kind {str(kind)[:40]!r}: embedded or kubo")
+    from panachain.storage.embedded import EmbeddedStore
+
+    folders = [config.network_file.parent / folder for folder in _texts(description, "folders")]
+    return _replicated([EmbeddedStore(folder) for folder in folders or [config.home / "blocks"]], description)
+
+
+def open_configured(config: Config, *, probe: bool = True) -> BlobStore:
+    """Open the store without the chains; without a network file it is the one that the settings name.
+
+    Raises:
+        ConfigurationError: the network file is damaged, or contradicts itself.
+    """
+    description: dict[str, Any] = {}
+    try:
+        content = json.loads(config.network_file.read_bytes())
+        description = content.get("ipfs", {})
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, AttributeError, RecursionError) as exc:
+        raise ConfigurationError(f"{config.network_file} can't be read as a network file") from exc
+    if not isinstance(description, dict):
+        raise ConfigurationError(f"{config.network_file}: `ipfs` must be an object")
+    return open_store(config, description, probe=probe)
+
+
+def _texts(description: dict[str, Any], name: str) -> list[str]:
+    """Return a list of texts in the network file, or an empty one when there is none.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    value = description.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) and item for item in value):
+        raise ConfigurationError(f"the network file's ipfs.{name} must be a list of texts")
+    if len(set(value)) != len(value):
+        raise ConfigurationError(f"the network file's ipfs.{name} names something twice: that is one node, not two")
+    return value
+
+
+def _replicated(stores: Sequence[BlobStore], description: dict[str, Any]) -> BlobStore:
+    factor = description.get("replication", min(len(stores), 2))
+    if not isinstance(factor, int) or isinstance(factor, bool):
+        raise ConfigurationError("the network file's ipfs.replication must be a whole number")
+    if len(stores) == 1 and factor == 1:
+        return stores[0]
+    return ReplicatedStore(stores, factor)

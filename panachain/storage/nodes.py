@@ -1,0 +1,100 @@
+"""The nodes of a store: what each of them holds, and how they are mended from each other.
+
+Needs no key and no chain: everything in the store is sealed, and pins say what is wanted.
+Follows docs/spec/network.md, section "Stores".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from panachain.errors import PanaChainError, StoreUnavailableError
+from panachain.ipld.cid import CID
+from panachain.storage.blocks import BlobStore
+from panachain.storage.replicated import RepairReport, ReplicatedStore
+
+
+def nodes_of(store: BlobStore) -> list[tuple[str, BlobStore]]:
+    """Return what a store consists of, each part with its name."""
+    if isinstance(store, ReplicatedStore):
+        return [(store.label(number), node) for number, node in enumerate(store.nodes)]
+    return [(store.name, store)]
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """What one node holds."""
+
+    name: str
+    state: str
+    """`ok` or `failed`."""
+    blocks: int = 0
+    size: int = 0
+    """Bytes."""
+    pins: int = 0
+    detail: str = ""
+    """Why it failed."""
+    exit_code: int = 0
+    """What its failure ends the command with."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the node as JSON, schema `panachain/store-node/1`."""
+        return {
+            "schema": "panachain/store-node/1",
+            "name": self.name,
+            "state": self.state,
+            "blocks": self.blocks,
+            "size": self.size,
+            "pins": self.pins,
+            "detail": self.detail,
+        }
+
+
+def status(store: BlobStore) -> list[NodeStatus]:
+    """Return what each node of a store holds."""
+    found = []
+    for name, node in nodes_of(store):
+        try:
+            blocks, size = _totals(node)
+            found.append(NodeStatus(name, "ok", blocks, size, sum(1 for _ in node.pins())))
+        except PanaChainError as exc:
+            found.append(NodeStatus(name, "failed", detail=str(exc), exit_code=exc.exit_code))
+    return found
+
+
+def _totals(node: BlobStore) -> tuple[int, int]:
+    own = getattr(node, "totals", None)
+    if own is not None:
+        blocks, size = own()
+        return blocks, size
+    sizes = [size for _, size, _ in node.sizes()]
+    return len(sizes), sum(sizes)
+
+
+def repair(store: BlobStore, roots: Sequence[CID] = ()) -> RepairReport:
+    """Check every block under `roots` (all pins, if none are given) on every node, and heal what can be healed.
+
+    A store of one node is checked too; nothing can be healed there.
+
+    Raises:
+        StoreUnavailableError: no node answers.
+    """
+    several = store if isinstance(store, ReplicatedStore) else ReplicatedStore([store], 1)
+    if not roots:
+        roots = sorted(_pins_in_reach(several))
+    return several.repair(roots)
+
+
+def _pins_in_reach(store: ReplicatedStore) -> set[CID]:
+    """Return what any node pins, of those that answer."""
+    found: set[CID] = set()
+    failures: list[StoreUnavailableError] = []
+    for node in store.nodes:
+        try:
+            found.update(node.pins())
+        except StoreUnavailableError as exc:
+            failures.append(exc)
+    if len(failures) == len(store.nodes):
+        raise StoreUnavailableError(f"no node answers: {failures[0]}")
+    return found

@@ -1,0 +1,158 @@
+"""Export to a CAR file and import from one: how a store's blocks are carried elsewhere.
+
+Never pins a root of which something is missing, and never takes a block that doesn't fit its CID.
+Follows the CARv1 specification by way of `ipld/car.py`, and docs/spec/network.md, section "Stores".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from panachain.errors import BlockNotFoundError, IntegrityError
+from panachain.ipld import car, dag
+from panachain.ipld.cid import CID, RAW
+from panachain.model.progress import Progress
+from panachain.storage.blocks import BlobStore
+
+
+@dataclass(frozen=True)
+class CarReport:
+    """What went into a CAR, or came out of one."""
+
+    file: str
+    roots: tuple[CID, ...]
+    blocks: int
+    size: int
+    """Bytes of the blocks."""
+    missing: tuple[CID, ...] = field(default=())
+    """Blocks that the roots reach and that aren't there."""
+    pinned: int = 0
+    """Roots that were pinned; on import only."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/car/1`."""
+        return {
+            "schema": "panachain/car/1",
+            "file": self.file,
+            "roots": [str(root) for root in self.roots],
+            "blocks": self.blocks,
+            "size": self.size,
+            "missing": [str(cid) for cid in self.missing],
+            "pinned": self.pinned,
+        }
+
+
+def export_car(
+    store: BlobStore, roots: Sequence[CID], file: BinaryIO, *, name: str, progress: Progress | None = None
+) -> CarReport:
+    """Write everything that `roots` reach into a CAR: depth first, so the same roots give the same bytes.
+
+    What is missing is left out and named in the report.
+
+    Raises:
+        IntegrityError: a block is damaged.
+        StoreUnavailableError: the store doesn't answer.
+    """
+    counted = _Counted(progress)
+    lacking: list[CID] = []
+
+    def get(cid: CID) -> bytes | None:
+        try:
+            return store.get_block(cid)
+        except BlockNotFoundError:
+            lacking.append(cid)
+            return None
+
+    def blocks() -> Iterator[tuple[CID, bytes]]:
+        for cid, linking in dag.walk(roots, get):
+            data = get(cid) if cid.codec == RAW else linking
+            if data is not None:
+                counted.add(data)
+                yield cid, data
+
+    car.write_car(file, roots, blocks())
+    return CarReport(name, tuple(roots), counted.blocks, counted.size, tuple(lacking))
+
+
+def import_car(
+    store: BlobStore, file: BinaryIO, *, name: str, total: int = 0, progress: Progress | None = None
+) -> CarReport:
+    """Store the blocks of a CAR, and pin those of its roots of which everything is there and true then.
+
+    Blocks that the store has already, but damaged, are written anew.
+
+    Args:
+        store: where the blocks go.
+        file: the CAR; it is read once more when something in the store is damaged.
+        name: of the file, for the report.
+        total: bytes of the file, for the progress.
+        progress: is told the bytes.
+
+    Raises:
+        IntegrityError: the CAR is damaged or foreign; blocks before the damage stay, nothing was pinned.
+        StoreUnavailableError: the store doesn't answer; the same import again does the rest.
+    """
+    start = file.tell()
+    roots, blocks = car.read_car(file)
+    counted = _Counted(progress, total)
+
+    def counting() -> Iterator[tuple[CID, bytes]]:
+        for cid, data in blocks:
+            counted.add(data)
+            yield cid, data
+
+    store.put_blocks(counting())
+    lacking = {root: _lacking(store, root) for root in dict.fromkeys(roots)}
+    tried: set[CID] = set()
+    # A mended node may show that more is damaged below it.
+    while damaged := set().union(*lacking.values()) - tried:
+        file.seek(start)
+        _replace(store, car.read_car(file)[1], damaged)
+        tried |= damaged
+        lacking = {root: found and _lacking(store, root) for root, found in lacking.items()}
+    complete = [root for root, found in lacking.items() if not found]
+    for root in complete:
+        store.pin(root)
+    missing = tuple(sorted(set().union(*lacking.values())))
+    return CarReport(name, tuple(roots), counted.blocks, counted.size, missing, len(complete))
+
+
+def _replace(store: BlobStore, blocks: Iterable[tuple[CID, bytes]], wanted: set[CID]) -> None:
+    """Write the wanted ones of `blocks` anew: a store keeps what it has, also when it is damaged."""
+    for cid, data in blocks:
+        if cid in wanted:
+            store.delete_block(cid)
+            store.put_block(cid, data)
+
+
+def _lacking(store: BlobStore, root: CID) -> list[CID]:
+    """Return the blocks under a root that the store doesn't have, or not as they should be."""
+    lacking: list[CID] = []
+
+    def get(cid: CID) -> bytes | None:
+        try:
+            return store.get_block(cid)
+        except (BlockNotFoundError, IntegrityError):
+            lacking.append(cid)
+            return None
+
+    for cid, _ in dag.walk([root], get):
+        if cid.codec == RAW:
+            get(cid)
+    return lacking
+
+
+class _Counted:
+    def __init__(self, progress: Progress | None, total: int = 0) -> None:
+        self._progress = progress
+        self._total = total
+        self.blocks = 0
+        self.size = 0
+
+    def add(self, data: bytes) -> None:
+        self.blocks += 1
+        self.size += len(data)
+        if self._progress is not None:
+            self._progress(self.size, self._total, unit="bytes")
