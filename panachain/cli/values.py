@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -30,9 +31,10 @@ class Moment(click.ParamType):
 
     name = "date"
 
-    def __init__(self, *, past: bool = False) -> None:
+    def __init__(self, *, past: bool = False, clock: Callable[[], float] = time.time) -> None:
         self.past = past
         """Whether a duration counts back from now."""
+        self.clock = clock
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return Unix seconds. A date is its first second, and a time without an offset is UTC."""
@@ -40,7 +42,7 @@ class Moment(click.ParamType):
             return value
         if found := _DURATION.fullmatch(value):
             distance = int(found[1]) * _SECONDS[found[2]]
-            moment = int(time.time()) + (-distance if self.past else distance)
+            moment = int(self.clock()) + (-distance if self.past else distance)
         else:
             try:
                 parsed = datetime.fromisoformat(value)

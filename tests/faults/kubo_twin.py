@@ -24,6 +24,8 @@ from panachain.ipld.cid import CID, DAG_PB, RAW
 Fault = Callable[["Exchange"], None]
 """Sends what it likes in place of an answer."""
 
+PATIENCE = 60.0
+"""Seconds that a fault goes on where the client stays: far more than a client's own patience in the tests."""
 FOLDER_V0 = "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn"
 
 
@@ -37,6 +39,23 @@ class Exchange:
     """The whole answer as it goes over the wire."""
     head_size: int
     stopping: threading.Event
+    outlasted: bool = False
+    """Whether the client stayed for all the time that a fault goes on."""
+    until: float = field(default_factory=lambda: time.monotonic() + PATIENCE)
+
+    def goes_on(self) -> bool:
+        """Return whether the fault goes on, and note when it is the fault that ends first."""
+        self.outlasted = time.monotonic() > self.until
+        return not (self.outlasted or self.stopping.is_set() or self.client_left())
+
+    def client_left(self) -> bool:
+        """Return whether the client closed the connection."""
+        try:
+            return self.connection.recv(1, socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def send(self, data: bytes) -> None:
         """Send bytes, whether or not somebody still reads them."""
@@ -61,6 +80,8 @@ class KuboTwin:
     fault: Fault | None = None
     faults_left: int = 0
     """How many more answers are spoiled; -1 for all."""
+    outlasted: int = 0
+    """Faults that went on for all of their time, because the client was still there."""
     api: str = ""
 
     def spoil(self, fault: Fault, times: int = -1) -> None:
@@ -179,7 +200,7 @@ def running(twin: KuboTwin, path: Path | None = None) -> Iterator[KuboTwin]:
 def serve(twin: KuboTwin, connection: socket.socket, stopping: threading.Event) -> None:
     """Answer the requests of one connection."""
     with connection, connection.makefile("rb") as file:
-        connection.settimeout(20)
+        connection.settimeout(PATIENCE)
         with contextlib.suppress(OSError, ValueError):
             while serve_one(twin, connection, file, stopping):
                 pass
@@ -209,6 +230,7 @@ def serve_one(twin: KuboTwin, connection: socket.socket, file: io.BufferedReader
     if twin.fault is not None and twin.faults_left:
         twin.faults_left -= 1
         twin.fault(exchange)
+        twin.outlasted += exchange.outlasted
         return False
     exchange.send(raw)
     return not plain
@@ -239,20 +261,21 @@ def closes(exchange: Exchange) -> None:
 
 def hangs(exchange: Exchange) -> None:
     """Say nothing, and stay."""
-    exchange.stopping.wait(20)
+    while exchange.goes_on():
+        exchange.stopping.wait(0.02)
 
 
 def hangs_inside(exchange: Exchange) -> None:
     """Say half of it, and stay."""
     exchange.send(exchange.raw[: exchange.head_size + (len(exchange.raw) - exchange.head_size) // 2])
-    exchange.stopping.wait(20)
+    while exchange.goes_on():
+        exchange.stopping.wait(0.02)
 
 
 def trickles(exchange: Exchange) -> None:
     """Say all of it, so slowly that each single silence is short."""
-    until = time.monotonic() + 20
     for byte in exchange.raw:
-        if exchange.stopping.is_set() or time.monotonic() > until:
+        if not exchange.goes_on():
             return
         exchange.send(bytes([byte]))
         time.sleep(0.05)
@@ -270,25 +293,22 @@ def cuts_the_head(exchange: Exchange) -> None:
 
 def endless(exchange: Exchange) -> None:
     """Say more and more of it."""
-    until = time.monotonic() + 20
     exchange.send(b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n")
     with contextlib.suppress(OSError):
-        while not exchange.stopping.is_set() and time.monotonic() < until:
+        while exchange.goes_on():
             exchange.connection.sendall(b"10000\r\n" + b"\n" * 65536 + b"\r\n")
 
 
 def endless_without_chunks(exchange: Exchange) -> None:
-    until = time.monotonic() + 20
     exchange.send(b"HTTP/1.1 200 X\r\n\r\n")
     with contextlib.suppress(OSError):
-        while not exchange.stopping.is_set() and time.monotonic() < until:
+        while exchange.goes_on():
             exchange.connection.sendall(b"x" * 65536)
 
 
 def endless_head(exchange: Exchange) -> None:
-    until = time.monotonic() + 20
     with contextlib.suppress(OSError):
-        while not exchange.stopping.is_set() and time.monotonic() < until:
+        while exchange.goes_on():
             exchange.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,8 +32,6 @@ from tests.faults.kubo_twin import Exchange, Fault, KuboTwin
 
 SILENCE = 0.2
 """Seconds of silence that a store bears whose node is spoiled."""
-BOUND = 20.0
-"""Seconds in which every operation is over: four times the silence, some tries, and a loaded machine."""
 CORRUPTIONS = 1000
 SMALL = os.urandom(900)
 NODE = b"\xa1aa\x01"
@@ -117,17 +114,17 @@ def test_every_fault_ends_in_a_typed_error_in_bounded_time(
     twin.spoil(fault)
 
     def outcome(operation: str) -> object:
-        started = time.monotonic()
         try:
             return OPERATIONS[operation](connect(twin, timeout=SILENCE), root)
         except (StoreUnavailableError, IntegrityError):
-            assert time.monotonic() - started < BOUND
             return "typed error"
 
     with ThreadPoolExecutor(len(OPERATIONS)) as pool:
         outcomes = dict(zip(OPERATIONS, pool.map(outcome, OPERATIONS), strict=True))
 
     assert outcomes == dict.fromkeys(OPERATIONS, "typed error")
+    # Each of them gave up by itself: none waited until the node did.
+    assert twin.outlasted == 0
     # Nothing of the store is spoiled: once the node answers, so does the store.
     twin.heal()
     assert store.get_block(CID.of(DAG_CBOR, NODE)) == NODE
@@ -135,10 +132,8 @@ def test_every_fault_ends_in_a_typed_error_in_bounded_time(
 
 
 def test_absent_node_is_unavailable_after_its_tries() -> None:
-    started = time.monotonic()
     with pytest.raises(StoreUnavailableError, match="doesn't answer"):
         KuboStore(f"/ip4/127.0.0.1/tcp/{free_port()}", probe=False, pause=0.01).get_block(CID.of(RAW, b""))
-    assert time.monotonic() - started < BOUND
 
 
 @pytest.mark.parametrize(
@@ -361,10 +356,9 @@ class TestReplicated:
         root = ReplicatedStore([connect(twin), connect(other)], 2).add_file(leaves)
         twin.spoil(fault)
         store = ReplicatedStore([connect(twin, timeout=SILENCE), connect(other)], 2)
-        started = time.monotonic()
         assert store.get_block(root) == connect(other).get_block(root)
         assert b"".join(store.read_file(root)) == content
-        assert time.monotonic() - started < BOUND
+        assert twin.outlasted == 0
 
     @pytest.mark.parametrize("fault", FAULTS, ids=NAMES)
     def test_writes_count_only_on_enough_nodes(
