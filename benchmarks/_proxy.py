@@ -34,11 +34,12 @@ from panachain.chain import anvil
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.config import Config
 from panachain.crypto import umbral
+from panachain.devnet import Devnet
 from panachain.model.actors import Role
 from panachain.model.policy import Terms
 from panachain.model.proxy_requests import ReencryptRequest
 from panachain.proxy import messages
-from panachain.sdk import Devnet, Network, open_actor
+from panachain.sdk import Network, open_actor
 from panachain.sdk.profiles import create_profile, load_profile
 from panachain.sdk.proxies import Proxies, Reader
 

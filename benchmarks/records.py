@@ -27,10 +27,10 @@ from _measure import Run, in_turns, median, row, run
 from panachain.chain import anvil
 from panachain.config import Config
 from panachain.crypto import keystore
+from panachain.devnet import REGISTRAR, Devnet
 from panachain.model.actors import Role
-from panachain.sdk import Devnet, Network, open_actor
+from panachain.sdk import Network, open_actor
 from panachain.sdk.base import Registrar
-from panachain.sdk.devnet import REGISTRAR
 from panachain.sdk.profiles import create_profile, load_profile
 
 ROOT = Path(__file__).resolve().parent.parent

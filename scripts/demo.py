@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from panachain.config import Config
+from panachain.devnet import Devnet
 from panachain.errors import AccessDeniedError, InputError, PanaChainError
 from panachain.model.actors import Role
 from panachain.model.records import PlainRecord
@@ -35,7 +36,7 @@ from panachain.records.canonical import resources
 from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.records.sources import read_source
 from panachain.records.split import MEDIA_TYPE
-from panachain.sdk import Devnet, Network, open_actor
+from panachain.sdk import Network, open_actor
 from panachain.sdk.profiles import create_profile, load_profile, write_private
 from panachain.sdk.results import OpenedRecord
 

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from panachain.config import Config
+from panachain.devnet import Devnet
 from panachain.model.actors import Role
-from panachain.sdk import Devnet, Network, open_actor
+from panachain.sdk import Network, open_actor
 from panachain.sdk.profiles import create_profile, load_profile
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -24,7 +24,7 @@ INTERRUPTED: Final = 130
 _COMMANDS: Final = "panachain.cli."
 
 COMMANDS: Final = {
-    "devnet": (f"{_COMMANDS}devnet:devnet", "Run a network of your own: two chains, a store, proxies."),
+    "devnet": ("panachain.devnet.command:devnet", "Run a network of your own: two chains, a store, proxies."),
     "init": (f"{_COMMANDS}identity:init", "Make a profile: one actor with one seed."),
     "register": (f"{_COMMANDS}identity:register", "Enter the profile's actor on its chain."),
     "whoami": (f"{_COMMANDS}identity:whoami", "Show the profile's actor."),

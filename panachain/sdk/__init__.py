@@ -17,7 +17,6 @@ _PLACES = {
     "Practitioner": "panachain.sdk.practitioner",
     "Researcher": "panachain.sdk.researcher",
     "Registrar": "panachain.sdk.base",
-    "Devnet": "panachain.sdk.devnet",
 }
 __all__ = [*_PLACES, "open_actor"]
 

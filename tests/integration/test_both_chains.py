@@ -23,10 +23,10 @@ from eth_utils import keccak
 
 from panachain.chain import deploy
 from panachain.chain.rpc import Rpc
+from panachain.devnet import REGISTRAR
 from panachain.model.actors import Role
 from panachain.model.scope import Purpose
 from panachain.records.samples import sample_bundle
-from panachain.sdk.devnet import REGISTRAR
 from panachain.sdk.profiles import load_profile
 from tests.support import World
 

@@ -20,9 +20,10 @@ from panachain.chain.access import NodeKey, sidechain_rpc
 from panachain.chain.rpc import Rpc
 from panachain.config import Config
 from panachain.crypto import keys
+from panachain.devnet import Devnet
 from panachain.errors import ChainUnavailableError, NodeRefusedError, PolicyRevokedError
 from panachain.records.samples import sample_bundle
-from panachain.sdk import Devnet, Network, open_actor
+from panachain.sdk import Network, open_actor
 from panachain.sdk.base import Registrar
 from panachain.sdk.profiles import load_profile, unlock, write_private
 from panachain.service.gate.app import REFUSAL

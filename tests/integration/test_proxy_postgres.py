@@ -24,12 +24,12 @@ from panachain.chain.evm import Account
 from panachain.chain.receipts import receipt_hash
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.crypto import umbral
+from panachain.devnet import Devnet
 from panachain.errors import PolicyRevokedError
 from panachain.model.policy import Receipt, Terms
 from panachain.model.proxy_requests import ReencryptRequest
 from panachain.proxy import messages
 from panachain.records.samples import sample_bundle
-from panachain.sdk import Devnet
 from panachain.sdk.profiles import load_profile, unlock, write_private
 from tests.support import PASSPHRASE, World
 from tests.unit.service.postgresql import empty_database, running_postgresql

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from panachain.config import Config
+from panachain.devnet import Devnet
 from panachain.errors import PolicyRevokedError
 from panachain.records.samples import sample_bundle
-from panachain.sdk import Devnet, Network, open_actor
+from panachain.sdk import Network, open_actor
 from panachain.sdk.profiles import load_profile
 from tests.support import PASSPHRASE, World
 

@@ -15,6 +15,7 @@ import pytest
 from eth_utils import keccak
 
 from panachain.chain import anvil
+from panachain.devnet import Devnet
 from panachain.errors import (
     AccessDeniedError,
     InputError,
@@ -28,7 +29,6 @@ from panachain.model.scope import Purpose
 from panachain.records.canonical import resources
 from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.records.split import MEDIA_TYPE
-from panachain.sdk import Devnet
 from tests.support import World
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"

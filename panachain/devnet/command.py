@@ -45,7 +45,7 @@ def up(proxies: int, threshold: int, ipfs: str | None, fresh: bool) -> None:
     store = ipfs or app.config.ipfs
     passphrase = app.passphrase("the devnet's registrar and proxies", confirm=True)
     app.output.detail(f"starting two chains and {proxies} proxies in {app.home}")
-    from panachain.sdk.devnet import Devnet
+    from panachain.devnet import Devnet
 
     status = Devnet.up(app.home, proxies=proxies, threshold=threshold, ipfs=store, fresh=fresh, passphrase=passphrase)
     app.output.one(status)
@@ -54,7 +54,7 @@ def up(proxies: int, threshold: int, ipfs: str | None, fresh: bool) -> None:
 @command("status", examples="panachain devnet status --json")
 def status() -> None:
     """Show what runs, and where."""
-    from panachain.sdk.devnet import Devnet
+    from panachain.devnet import Devnet
 
     app = current()
     app.output.one(Devnet.status(app.home))
@@ -68,7 +68,7 @@ def status() -> None:
 )
 def down() -> None:
     """Stop the network; its state stays for the next `devnet up`."""
-    from panachain.sdk.devnet import Devnet
+    from panachain.devnet import Devnet
 
     app = current()
     done = Devnet.down(app.home)

@@ -1,0 +1,20 @@
+"""The devnet: a network of one's own on this machine, started through the command line like anybody's.
+
+Stands above the command line, which reaches it by name only. Names load on first use: help needs none of them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from panachain.devnet.lifecycle import REGISTRAR, Devnet, DevnetStatus
+
+__all__ = ["REGISTRAR", "Devnet", "DevnetStatus"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("panachain.devnet.lifecycle"), name)
