@@ -10,9 +10,8 @@ import ssl
 from functools import lru_cache
 from pathlib import Path
 
-import httpx
-
 from panachain.errors import ConfigurationError
+from panachain.http_client import httpx
 
 
 class Trust:

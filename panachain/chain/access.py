@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from eth_utils import keccak, to_checksum_address
-
-from panachain.chain.evm import recover_digest
 from panachain.chain.rpc import Authorise, Rpc
+from panachain.chain.signing import recover_digest
 from panachain.errors import ConfigurationError, LockedError
+from panachain.ethereum import address_of_point, checksum_address, keccak
 from panachain.model.actors import Address
 
 SCHEME: Final = "PanaChain"
@@ -37,8 +36,8 @@ NONCE_SIZE: Final = 16
 _VERSION: Final = 1
 _SIZE: Final = 1 + 20 + 8 + NONCE_SIZE + 32 + 65
 """Bytes: version, node, end, nonce, digest of the body, signature."""
-_DOMAIN_TYPE: Final = keccak(text="EIP712Domain(string name,string version,uint256 chainId)")
-_TOKEN_TYPE: Final = keccak(text="Token(string gate,address node,uint64 expiresAt,bytes16 nonce,bytes32 body)")
+_DOMAIN_TYPE: Final = keccak("EIP712Domain(string name,string version,uint256 chainId)")
+_TOKEN_TYPE: Final = keccak("Token(string gate,address node,uint64 expiresAt,bytes16 nonce,bytes32 body)")
 _MAX_SECRET: Final = 16_384
 """Bytes of a key file or a header file."""
 
@@ -79,7 +78,7 @@ def decode_token(text: str) -> Token | None:
     if len(raw) != _SIZE or raw[0] != _VERSION:
         return None
     return Token(
-        node=Address(to_checksum_address(raw[1:21])),
+        node=checksum_address(raw[1:21]),
         expires_at=int.from_bytes(raw[21:29], "big"),
         nonce=raw[29:45],
         body=raw[45:77],
@@ -92,8 +91,8 @@ class GateDomain:
 
     def __init__(self, url: str, chain_id: int) -> None:
         """Take the URL under which nodes reach the gate, and the chain's ID."""
-        self._gate = keccak(text=normal_url(url))
-        fields = (_DOMAIN_TYPE, keccak(text="PanaChain Gate"), keccak(text="1"), chain_id.to_bytes(32, "big"))
+        self._gate = keccak(normal_url(url))
+        fields = (_DOMAIN_TYPE, keccak("PanaChain Gate"), keccak("1"), chain_id.to_bytes(32, "big"))
         self._separator = keccak(b"".join(fields))
 
     def digest(self, node: Address, expires_at: int, nonce: bytes, body: bytes) -> bytes:
@@ -122,8 +121,7 @@ class NodeKey:
         import coincurve
 
         self._key = coincurve.PrivateKey(key)
-        public = self._key.public_key.format(compressed=False)
-        self.address = Address(to_checksum_address(keccak(public[1:])[12:]))
+        self.address = address_of_point(self._key.public_key.format(compressed=False))
 
     def __repr__(self) -> str:
         return f"NodeKey({self.address})"

@@ -112,7 +112,7 @@ def start(folder: Path, *, chain_id: int, free: bool) -> ChainProcess:
 
 def answers(url: str, chain_id: int) -> bool:
     """Tell whether a chain with this ID answers at `url`."""
-    import httpx
+    from panachain.http_client import httpx
 
     try:
         request = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}

@@ -1,7 +1,7 @@
-"""Accounts and transactions: signing, one nonce lane per account, receipts.
+"""Transactions: one nonce lane per account, replacements, receipts; panachain/chain/signing.py signs.
 
 The signed raw transaction exists before it is sent, so that what was sent can be told again. Never logs a key.
-Follows EIP-1559 (transactions), EIP-712 and EIP-191 (messages).
+Follows EIP-1559 and the Ethereum JSON-RPC specification.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from eth_utils import keccak
-
 from panachain.chain.abi import revert_reason
 from panachain.chain.rpc import Rpc, RpcAnswerError
+from panachain.chain.signing import Account as Account
+from panachain.chain.signing import compact as compact
+from panachain.chain.signing import decode_transaction as decode_transaction
+from panachain.chain.signing import recover_digest as recover_digest
 from panachain.errors import TransactionError
-from panachain.model.actors import Address
 
 _RECEIPT_TIMEOUT: Final = 120
 """Seconds to wait for a transaction to be mined."""
@@ -31,10 +32,6 @@ _RAISE: Final = 1.25
 """By how much; nodes take a replacement from 1.1 on."""
 _FEE_HEADROOM: Final = 2
 """The fee cap is this many times the base fee, plus the tip."""
-_HALF_ORDER: Final = 0x7FFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_5D576E73_57A4501D_DFE92F46_681B20A0
-"""Half of secp256k1's order, the highest s of a signature (EIP-2)."""
-
-
 _KNOWN: Final = ("already known", "already imported", "known transaction")
 """What nodes say of a transaction that they have (execution-apis, eth_sendRawTransaction)."""
 _OVERTAKEN: Final = ("nonce too low", "underpriced")
@@ -53,89 +50,6 @@ class Receipt:
     contract: str | None = None
     """Address of the contract that it created."""
     logs: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
-
-
-class Account:
-    """An account that can sign. Its `repr` shows the address only."""
-
-    def __init__(self, key: bytes) -> None:
-        """Take the secret key, 32 bytes."""
-        # Imported here: readers of a chain don't pay for it.
-        from eth_account import Account as EthAccount
-
-        self._account = EthAccount.from_key(key)
-        self.address = Address(self._account.address)
-
-    def __repr__(self) -> str:
-        return f"Account({self.address})"
-
-    def sign_transaction(self, transaction: Mapping[str, Any]) -> tuple[str, str]:
-        """Return the raw signed transaction and its hash, as hex."""
-        signed = self._account.sign_transaction(dict(transaction))
-        return "0x" + bytes(signed.raw_transaction).hex(), "0x" + bytes(signed.hash).hex()
-
-    def sign_typed(self, domain: Mapping[str, Any], types: Mapping[str, Any], message: Mapping[str, Any]) -> bytes:
-        """Return the EIP-712 signature of a message in ERC-2098's compact form, 64 bytes r ‖ (parity, s)."""
-        return compact(bytes(self._account.sign_typed_data(dict(domain), dict(types), dict(message)).signature))
-
-    def sign_text(self, message: bytes) -> bytes:
-        """Return the EIP-191 (version 0x45) signature of a message, 65 bytes r ‖ s ‖ v."""
-        return self.sign_digest(_personal_hash(message))
-
-    def sign_digest(self, digest: bytes) -> bytes:
-        """Return the signature of a 32-byte digest that names its purpose (EIP-191, EIP-712), 65 bytes r ‖ s ‖ v."""
-        import coincurve
-
-        key = coincurve.PrivateKey(bytes(self._account.key))
-        signature = key.sign_recoverable(digest, hasher=None)
-        return signature[:64] + bytes([signature[64] + 27])
-
-
-def compact(signature: bytes) -> bytes:
-    """Return a signature of 65 bytes in ERC-2098's compact form, 64 bytes r ‖ (parity, s)."""
-    # s is in the lower half of the order, so its highest bit is free for the parity.
-    parity = signature[64] - 27
-    return signature[:32] + bytes([signature[32] | parity << 7]) + signature[33:64]
-
-
-def recover_text(message: bytes, signature: bytes) -> Address | None:
-    """Return who signed `message` by EIP-191, or None when the signature is none."""
-    return recover_digest(_personal_hash(message), signature)
-
-
-def recover_digest(digest: bytes, signature: bytes) -> Address | None:
-    """Return who signed a 32-byte digest, or None when the signature is none."""
-    import coincurve
-
-    if len(signature) != 65 or signature[64] not in (27, 28):
-        return None
-    # The contracts refuse a high s: what passes here must convict there.
-    if int.from_bytes(signature[32:64], "big") > _HALF_ORDER:
-        return None
-    try:
-        public = coincurve.PublicKey.from_signature_and_message(
-            signature[:64] + bytes([signature[64] - 27]), digest, hasher=None
-        )
-    except Exception:  # noqa: BLE001
-        # coincurve raises a bare Exception for a point that isn't on the curve: it is an answer, not a fault.
-        return None
-    from eth_utils import to_checksum_address
-
-    return Address(to_checksum_address(keccak(public.format(compressed=False)[1:])[12:]))
-
-
-def decode_transaction(raw: str) -> dict[str, Any]:
-    """Return the fields of a signed EIP-1559 transaction, as `Account.sign_transaction` takes them."""
-    import rlp
-    from eth_utils import to_checksum_address
-
-    values = rlp.decode(bytes.fromhex(raw[4:]))
-    numbers = [int.from_bytes(value, "big") for value in (*values[:5], values[6])]
-    names = ("chainId", "nonce", "maxPriorityFeePerGas", "maxFeePerGas", "gas", "value")
-    # Type 2: chain ID, nonce, tip, fee, gas, to, value, data, access list, signature (EIP-1559).
-    fields: dict[str, Any] = dict(zip(names, numbers, strict=True))
-    fields |= {"type": 2, "data": "0x" + values[7].hex()}
-    return fields | ({"to": to_checksum_address(values[5])} if values[5] else {})
 
 
 class Sender:
@@ -315,7 +229,3 @@ class Sender:
 
 def _says(refusal: RpcAnswerError, what: Sequence[str]) -> bool:
     return any(words in str(refusal).lower() for words in what)
-
-
-def _personal_hash(message: bytes) -> bytes:
-    return keccak(b"\x19Ethereum Signed Message:\n%d" % len(message) + message)

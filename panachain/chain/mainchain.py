@@ -11,16 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from eth_abi import encode
-from eth_utils import keccak
-
 from panachain.chain import proofs
 from panachain.chain.abi import address, contract, revert_reason
+from panachain.chain.codec import encode
 from panachain.chain.evm import Account, Receipt, Sender, Signed, compact
 from panachain.chain.logs import Event, read_events
 from panachain.chain.receipts import log_domain, receipt_fields, sign_head
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.errors import IntegrityError, PolicyUnknownError, TransactionError, UsageError
+from panachain.ethereum import keccak
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import SEALED, Disclosure, OnChainPolicy, PolicyStatus
 from panachain.model.policy import Receipt as ProxyReceipt

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import rlp
-from eth_utils import keccak
-
+from panachain.chain import rlp
 from panachain.errors import IntegrityError
+from panachain.ethereum import keccak
 
 _HEADER: Final = (
     ("parentHash", 32),
@@ -169,14 +168,13 @@ def _value(leaf: bytes | None) -> int:
 def _decode(data: bytes) -> Any:
     try:
         return rlp.decode(data)
-    except rlp.DecodingError as exc:
+    except ValueError as exc:
         raise IntegrityError("a node of the proof isn't RLP") from exc
 
 
 def _field(value: str, size: int | None) -> bytes:
     if size == 0:
-        number = int(value, 16)
-        return number.to_bytes((number.bit_length() + 7) // 8, "big")
+        return rlp.number(int(value, 16))
     data = bytes.fromhex(value[2:])
     if size is not None and len(data) != size:
         raise ValueError("a field of another size")

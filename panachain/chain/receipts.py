@@ -10,21 +10,20 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from eth_utils import keccak
-
-from panachain.chain.evm import Account, recover_digest
-from panachain.chain.typed import domain_separator, hash_struct, typed_digest
+from panachain.chain.signing import Account, domain_separator, recover_digest, typed_digest
+from panachain.chain.typed import hash_struct
 from panachain.errors import IntegrityError
+from panachain.ethereum import keccak
 from panachain.model.actors import Address
 from panachain.model.policy import Receipt, ReceiptKind
 
 KINDS: Final = (None, ReceiptKind.DEPOSITED, ReceiptKind.REENCRYPTED, ReceiptKind.DENIED, ReceiptKind.DELETED)
 """`AccessLog.Kind`, in the order of the contract."""
 _RECEIPT_TYPE: Final = keccak(
-    text="Receipt(uint64 sequence,bytes32 previous,uint8 kind,address policyId,uint48 blockTime,uint64 blockNumber,"
+    "Receipt(uint64 sequence,bytes32 previous,uint8 kind,address policyId,uint48 blockTime,uint64 blockNumber,"
     "uint32 count,bytes32 detail)"
 )
-_LOG_HEAD_TYPE: Final = keccak(text="LogHead(uint64 sequence,bytes32 head)")
+_LOG_HEAD_TYPE: Final = keccak("LogHead(uint64 sequence,bytes32 head)")
 _FIELDS: Final = ("uint64", "bytes32", "uint8", "address", "uint48", "uint64", "uint32", "bytes32")
 
 

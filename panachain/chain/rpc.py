@@ -13,9 +13,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import httpx
-
 from panachain.errors import ChainUnavailableError, NodeRefusedError, PanaChainError
+from panachain.http_client import httpx
 from panachain.trust import Trust
 
 _ATTEMPTS: Final = 3

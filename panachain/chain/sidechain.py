@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from eth_abi import encode
-from eth_utils import keccak
-
 from panachain.chain.abi import address, contract
+from panachain.chain.codec import encode
 from panachain.chain.evm import Account, Receipt, Sender
 from panachain.chain.logs import Event, read_events
 from panachain.chain.mainchain import actor_from
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.errors import IntegrityError, UsageError
+from panachain.ethereum import keccak
 from panachain.model.actors import Actor, Address, Role, Status
 
 ROLES: Final = (None, Role.PATIENT, Role.PRACTITIONER)

@@ -12,49 +12,34 @@ from dataclasses import replace
 from functools import singledispatch
 from typing import Any, Final, TypeVar
 
-from eth_abi import encode
-from eth_abi.exceptions import EncodingError
-from eth_utils import keccak
-
-from panachain.chain.evm import Account, recover_digest
+from panachain.chain.codec import encode
+from panachain.chain.signing import Account, domain_separator, recover_digest, typed_digest
 from panachain.errors import IntegrityError
+from panachain.ethereum import keccak
 from panachain.model.actors import Address
 from panachain.model.proxy_requests import DepositRequest, ReceiptsRequest, ReencryptRequest, SignedRequest
 
-_DOMAIN_TYPE: Final = keccak(text="EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 _REENCRYPT_TYPE: Final = keccak(
-    text="Reencrypt(address proxy,address policyId,address grantee,address requester,string purpose,uint32 lane,"
+    "Reencrypt(address proxy,address policyId,address grantee,address requester,string purpose,uint32 lane,"
     "bytes32 capsules,uint64 expiresAt,bytes16 nonce)"
 )
 _REENCRYPT: Final = (
     *("address", "address", "address", "address", "bytes32", "uint32", "bytes32", "uint64", "bytes16"),
 )
 _DEPOSIT_TYPE: Final = keccak(
-    text="Deposit(address proxy,address policyId,address grantee,bytes receivingKey,bytes verifyingKey,bytes auditKey,"
+    "Deposit(address proxy,address policyId,address grantee,bytes receivingKey,bytes verifyingKey,bytes auditKey,"
     "bytes32 terms,string purposes,bytes32 lanes,uint64 expiresAt,bytes16 nonce)"
 )
 _DEPOSIT: Final = ("address", "address", "address", *["bytes32"] * 6, "uint64", "bytes16")
-_RECEIPTS_TYPE: Final = keccak(text="Receipts(address proxy,address policyId,uint64 expiresAt,bytes16 nonce)")
+_RECEIPTS_TYPE: Final = keccak("Receipts(address proxy,address policyId,uint64 expiresAt,bytes16 nonce)")
 _RECEIPTS: Final = ("address", "address", "uint64", "bytes16")
-_ANSWER_TYPE: Final = keccak(text="Answer(bytes32 request,bytes32 cfrags,bytes32 receipt)")
-_SIZES: Final = {"bytes32": 32, "bytes16": 16}
+_ANSWER_TYPE: Final = keccak("Answer(bytes32 request,bytes32 cfrags,bytes32 receipt)")
 R = TypeVar("R", ReencryptRequest, DepositRequest, ReceiptsRequest)
-
-
-def domain_separator(name: str, version: str, chain_id: int, contract: str) -> bytes:
-    """Return an EIP-712 domain separator, 32 bytes: signatures count for one contract of one chain only."""
-    fields = [_DOMAIN_TYPE, keccak(text=name), keccak(text=version), chain_id, contract]
-    return keccak(encode(["bytes32", "bytes32", "bytes32", "uint256", "address"], fields))
 
 
 def proxy_domain(chain_id: int, policy_registry: str) -> bytes:
     """Return the domain of the proxy protocol: the mainchain and its policy registry."""
     return domain_separator("PanaChain Proxy", "2", chain_id, policy_registry)
-
-
-def typed_digest(domain: bytes, struct: bytes) -> bytes:
-    """Return the 32 bytes that are signed for a struct's hash."""
-    return keccak(b"\x19\x01" + domain + struct)
 
 
 def hash_struct(type_hash: bytes, types: Sequence[str], values: Sequence[Any]) -> bytes:
@@ -63,13 +48,9 @@ def hash_struct(type_hash: bytes, types: Sequence[str], values: Sequence[Any]) -
     Raises:
         IntegrityError: a value doesn't fit its type.
     """
-    # The encoder would fill up short bytes, and two statements would have one hash.
-    for kind, value in zip(types, values, strict=True):
-        if kind in _SIZES and len(value) != _SIZES[kind]:
-            raise IntegrityError(f"a hash in a proxy's statement isn't {_SIZES[kind]} bytes")
     try:
         return keccak(encode(["bytes32", *types], [type_hash, *values]))
-    except EncodingError as exc:
+    except ValueError as exc:
         raise IntegrityError("a proxy's statement doesn't fit the contract's struct") from exc
 
 
@@ -86,7 +67,7 @@ def request_hash(request: Any) -> bytes:
 @request_hash.register
 def _(request: ReencryptRequest) -> bytes:
     values = (
-        *(request.proxy, request.policy_id, request.grantee, request.requester, keccak(text=request.purpose.value)),
+        *(request.proxy, request.policy_id, request.grantee, request.requester, keccak(request.purpose.value)),
         *(request.lane, _digest(request.capsules), request.expires_at, request.nonce),
     )
     return hash_struct(_REENCRYPT_TYPE, _REENCRYPT, values)
@@ -95,7 +76,7 @@ def _(request: ReencryptRequest) -> bytes:
 @request_hash.register
 def _(request: DepositRequest) -> bytes:
     keys = (keccak(key) for key in (request.receiving_key, request.verifying_key, request.audit_key))
-    purposes = keccak(text=",".join(purpose.value for purpose in request.purposes))
+    purposes = keccak(",".join(purpose.value for purpose in request.purposes))
     lanes = _digest([lane.delegating_key + lane.kfrag for lane in request.lanes])
     values = (
         *(request.proxy, request.policy_id, request.grantee, *keys, request.terms, purposes, lanes),

@@ -13,8 +13,9 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
-from panachain.crypto import keys, labels, padding, stream, umbral
+from panachain.crypto import labels, padding, stream, umbral
 from panachain.errors import IntegrityError, UsageError
+from panachain.ethereum import checksum_address
 from panachain.ipld import dagcbor
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import GrantedLane, ProxyRef, Terms
@@ -101,9 +102,9 @@ def _to_fields(terms: Terms) -> dict[str, Any]:
 
 def _from_fields(fields: dict[str, Any]) -> Terms:
     return Terms(
-        policy_id=PolicyId(keys.checksum_address(fields["policy"])),
-        patient=keys.checksum_address(fields["patient"]),
-        grantee=keys.checksum_address(fields["grantee"]),
+        policy_id=PolicyId(checksum_address(fields["policy"])),
+        patient=checksum_address(fields["patient"]),
+        grantee=checksum_address(fields["grantee"]),
         receiving_key=fields["receiving"],
         verifying_key=fields["verifying"],
         purposes=tuple(Purpose(purpose) for purpose in fields["purposes"]),
@@ -113,7 +114,7 @@ def _from_fields(fields: dict[str, Any]) -> Terms:
         audit_key=fields["audit"],
         kfrag_digests=tuple(fields["kfrags"]),
         proxies=tuple(
-            ProxyRef(keys.checksum_address(address), endpoint, receiving, verifying)
+            ProxyRef(checksum_address(address), endpoint, receiving, verifying)
             for address, endpoint, receiving, verifying in fields["proxies"]
         ),
         lanes=tuple(

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hmac
 import os
-from functools import lru_cache
 from hashlib import sha256
 
 from panachain.crypto import labels
 from panachain.crypto.umbral import SecretKey, SeedFactory, Signer
-from panachain.errors import IntegrityError, UsageError
+from panachain.errors import UsageError
+from panachain.ethereum import address_of_point
 from panachain.model.actors import Address
 from panachain.model.scope import Scope
 
@@ -96,27 +96,7 @@ def address_of(account_key: bytes) -> Address:
         public = coincurve.PrivateKey(account_key).public_key.format(compressed=False)
     except ValueError:
         raise UsageError("not an account key of 32 bytes") from None
-    return checksum_address(_keccak(public[1:])[12:])
-
-
-def checksum_address(raw: bytes) -> Address:
-    """Return 20 bytes as an EIP-55 address.
-
-    Raises:
-        IntegrityError: another length.
-    """
-    # Checked before the cache is asked: what comes from somebody's block may be of any type, also one without a hash.
-    if not isinstance(raw, bytes) or len(raw) != 20:
-        raise IntegrityError("an address has 20 bytes")
-    return _checksum(raw)
-
-
-@lru_cache(maxsize=4096)
-def _checksum(raw: bytes) -> Address:
-    digits = raw.hex()
-    # EIP-55: a letter is a capital where the hash of the digits has a nibble of 8 or more.
-    capitals = _keccak(digits.encode()).hex()
-    return Address("0x" + "".join(d.upper() if c >= "8" else d for d, c in zip(digits, capitals, strict=False)))
+    return address_of_point(public)
 
 
 def hospital_key(lane_key: bytes, hospital: Address) -> bytes:
@@ -127,19 +107,6 @@ def hospital_key(lane_key: bytes, hospital: Address) -> bytes:
 def brief_id(hospital_locator_key: bytes, counter: int) -> bytes:
     """Return the brief ID of the lane's record number `counter` at one hospital, 16 bytes (design section 7)."""
     return hmac.digest(hospital_locator_key, counter.to_bytes(8, "big"), sha256)[:16]
-
-
-def search_token(hospital_search_key: bytes, word: str, counter: int) -> bytes:
-    """Return the search token of a word's occurrence number `counter`, 16 bytes (design section 7)."""
-    # The counter's fixed length keeps (word, counter) unambiguous.
-    return hmac.digest(hospital_search_key, word.encode() + counter.to_bytes(8, "big"), sha256)[:16]
-
-
-def _keccak(data: bytes) -> bytes:
-    # Not by eth_utils, which takes 0.3 s to import.
-    from eth_hash.auto import keccak
-
-    return bytes(keccak(data))
 
 
 def _lane_label(scope: Scope, generation: int) -> bytes:

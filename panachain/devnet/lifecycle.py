@@ -437,7 +437,7 @@ def _await_gate(home: Path, side: dict[str, Any], pid: int) -> None:
 
 
 def _await_ready(proxy: dict[str, Any]) -> None:
-    import httpx
+    from panachain.http_client import httpx
 
     deadline = time.monotonic() + _PROXY_TIMEOUT
     while time.monotonic() < deadline and anvil.is_running(proxy["pid"]):

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-import httpx
-
 from panachain.errors import (
     AccessDeniedError,
     IntegrityError,
@@ -31,6 +29,7 @@ from panachain.errors import (
     UnavailableError,
     UsageError,
 )
+from panachain.http_client import httpx
 from panachain.model.actors import Address
 from panachain.model.policy import ProxyRef
 from panachain.proxy import messages

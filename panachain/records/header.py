@@ -21,8 +21,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from panachain.crypto import box, kdf, keys, labels, padding, umbral
+from panachain.crypto import box, kdf, labels, padding, umbral
 from panachain.errors import IntegrityError
+from panachain.ethereum import checksum_address
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address
@@ -199,7 +200,7 @@ def open_header(
         return Header(
             info=_info(body, cid=cid, hospital=hospital, envelope=CID(RAW, envelope_digest)),
             content=_cid(body["content"]),
-            patient=keys.checksum_address(body["patient"]),
+            patient=checksum_address(body["patient"]),
             commitment=body["commitment"],
             wrap_index=wrap_index,
             inventory=None if body["inventory"] is None else _cid(body["inventory"]),

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, Protocol
 
-from panachain.crypto.keys import checksum_address
 from panachain.errors import IntegrityError, UsageError
+from panachain.ethereum import checksum_address
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address

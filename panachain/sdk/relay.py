@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import httpx
-
 from panachain.chain.abi import address, contract
 from panachain.chain.evm import Receipt, Sender
 from panachain.chain.logs import read_events
@@ -30,6 +28,7 @@ from panachain.errors import (
     TransactionError,
     UnavailableError,
 )
+from panachain.http_client import httpx
 from panachain.model.actors import PolicyId
 from panachain.model.policy import PolicyStatus
 from panachain.model.policy import Receipt as ProxyReceipt

@@ -73,6 +73,6 @@ def _open(network: Network, digest: bytes, secret: umbral.SecretKey, label: byte
 
 def _policy_id(raw: bytes) -> str:
     # Imported here: most requests aren't approved yet.
-    from panachain.crypto.keys import checksum_address
+    from panachain.ethereum import checksum_address
 
     return checksum_address(raw) if raw else ""

@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import httpx
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from panachain.chain.access import Token
 from panachain.errors import ChainUnavailableError, DiskError, OutOfScopeError, PanaChainError, UsageError
+from panachain.http_client import httpx
 from panachain.service.gate.rules import MAX_BODY, Passage, Rules
 from panachain.service.gate.service import AuditLog, Gate
 

@@ -1,0 +1,179 @@
+"""Accounts, and what they sign: EIP-1559 transactions, EIP-712 structs and digests, all by libsecp256k1.
+
+It doesn't need `eth_account`, which takes longer to import than a whole command may: tests/unit/chain/test_signing.py
+compares every signature with the one that `eth_account` makes. Never logs a key; a `repr` shows the address only.
+Follows EIP-1559 and EIP-2718 (transactions), EIP-712 (typed data), EIP-2 (low s), ERC-2098 (compact signatures) and
+RFC 6979 (deterministic nonces).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from panachain.chain import codec, rlp
+from panachain.ethereum import ADDRESS_SIZE, address_of_point, checksum_address, keccak
+from panachain.model.actors import Address
+
+Types = Mapping[str, Sequence[Mapping[str, str]]]
+"""One struct's name, and name and type of each of its fields, as EIP-712 writes them."""
+_HALF_ORDER: Final = 0x7FFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_5D576E73_57A4501D_DFE92F46_681B20A0
+"""Half of secp256k1's order, the highest s of a signature (EIP-2)."""
+_DOMAIN_TYPE: Final = keccak("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
+_TYPE_2: Final = "0x02"
+"""How a raw EIP-1559 transaction begins (EIP-2718)."""
+_NUMBERS: Final = ("chainId", "nonce", "maxPriorityFeePerGas", "maxFeePerGas", "gas", "value")
+_FIELDS: Final = frozenset({*_NUMBERS, "type", "to", "data"})
+_SIGNED_PARTS: Final = 12
+"""Chain ID, nonce, tip, fee, gas, to, value, data, access list, and the signature's parity, r and s (EIP-1559)."""
+
+
+class Account:
+    """An account that can sign. Its `repr` shows the address only."""
+
+    def __init__(self, key: bytes) -> None:
+        """Take the secret key, 32 bytes.
+
+        Raises:
+            ValueError: it isn't a scalar of the curve.
+        """
+        # Imported here: readers of a chain don't pay for it.
+        import coincurve
+
+        self._key = coincurve.PrivateKey(key)
+        self.address = address_of_point(self._key.public_key.format(compressed=False))
+
+    def __repr__(self) -> str:
+        return f"Account({self.address})"
+
+    def sign_transaction(self, transaction: Mapping[str, Any]) -> tuple[str, str]:
+        """Return the raw signed transaction and its hash, as hex.
+
+        Args:
+            transaction: `type` (2), `chainId`, `nonce`, `maxPriorityFeePerGas`, `maxFeePerGas`, `gas`, `value`, `data`
+                as hex, and `to`, which a transaction that creates a contract doesn't have.
+
+        Raises:
+            ValueError: a field is missing, isn't one of these, or is out of its bounds.
+        """
+        parts = _parts(transaction)
+        signature = self.sign_digest(keccak(b"\x02" + rlp.encode(parts)))
+        values = (signature[64] - 27, int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"))
+        raw = b"\x02" + rlp.encode([*parts, *map(rlp.number, values)])
+        return "0x" + raw.hex(), "0x" + keccak(raw).hex()
+
+    def sign_typed(self, domain: Mapping[str, Any], types: Types, message: Mapping[str, Any]) -> bytes:
+        """Return the EIP-712 signature of a flat struct in ERC-2098's compact form, 64 bytes r ‖ (parity, s).
+
+        Args:
+            domain: `name`, `version`, `chainId` and `verifyingContract`.
+            types: the struct's.
+            message: its values by name.
+
+        Raises:
+            ValueError: a value doesn't fit its type.
+        """
+        separator = domain_separator(
+            domain["name"], domain["version"], domain["chainId"], contract=domain["verifyingContract"]
+        )
+        return compact(self.sign_digest(typed_digest(separator, _struct(types, message))))
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """Return the signature of a 32-byte digest that names its purpose (EIP-191, EIP-712), 65 bytes r ‖ s ‖ v."""
+        signature = self._key.sign_recoverable(digest, hasher=None)
+        return signature[:64] + bytes([signature[64] + 27])
+
+
+def compact(signature: bytes) -> bytes:
+    """Return a signature of 65 bytes in ERC-2098's compact form, 64 bytes r ‖ (parity, s)."""
+    # s is in the lower half of the order, so its highest bit is free for the parity.
+    parity = signature[64] - 27
+    return signature[:32] + bytes([signature[32] | parity << 7]) + signature[33:64]
+
+
+def recover_digest(digest: bytes, signature: bytes) -> Address | None:
+    """Return who signed a 32-byte digest, or None when the signature is none."""
+    import coincurve
+
+    if len(signature) != 65 or signature[64] not in (27, 28):
+        return None
+    # The contracts refuse a high s: what passes here must convict there.
+    if int.from_bytes(signature[32:64], "big") > _HALF_ORDER:
+        return None
+    try:
+        public = coincurve.PublicKey.from_signature_and_message(
+            signature[:64] + bytes([signature[64] - 27]), digest, hasher=None
+        )
+    except Exception:  # noqa: BLE001
+        # coincurve raises a bare Exception for a point that isn't on the curve: it is an answer, not a fault.
+        return None
+    return address_of_point(public.format(compressed=False))
+
+
+def decode_transaction(raw: str) -> dict[str, Any]:
+    """Return the fields of a signed EIP-1559 transaction, as `Account.sign_transaction` takes them.
+
+    Raises:
+        ValueError: it is no such transaction.
+    """
+    if not isinstance(raw, str) or not raw.startswith(_TYPE_2):
+        raise ValueError("no raw transaction of type 2")
+    values = rlp.decode(codec.from_hex("0x" + raw[len(_TYPE_2) :]))
+    if not isinstance(values, list) or len(values) != _SIGNED_PARTS or not isinstance(values[8], list):
+        raise ValueError(f"a transaction of type 2 has {_SIGNED_PARTS} parts, the ninth of them a list")
+    numbers = [_number(part) for part in (*values[:5], values[6])]
+    to, data = values[5], values[7]
+    if not isinstance(to, bytes) or not isinstance(data, bytes) or len(to) not in (0, ADDRESS_SIZE):
+        raise ValueError("a transaction goes to an address of 20 bytes or to none, and its data is bytes")
+    fields: dict[str, Any] = dict(zip(_NUMBERS, numbers, strict=True))
+    fields |= {"type": 2, "data": "0x" + data.hex()}
+    return fields | ({"to": checksum_address(to)} if to else {})
+
+
+def domain_separator(name: str, version: str, chain_id: int, contract: str) -> bytes:
+    """Return an EIP-712 domain separator, 32 bytes: signatures count for one contract of one chain only."""
+    fields = [_DOMAIN_TYPE, keccak(name), keccak(version), chain_id, contract]
+    return keccak(codec.encode(["bytes32", "bytes32", "bytes32", "uint256", "address"], fields))
+
+
+def typed_digest(domain: bytes, struct: bytes) -> bytes:
+    """Return the 32 bytes that are signed for a struct's hash."""
+    return keccak(b"\x19\x01" + domain + struct)
+
+
+def _struct(types: Types, message: Mapping[str, Any]) -> bytes:
+    """Return hashStruct of a struct without inner ones, 32 bytes."""
+    ((name, fields),) = types.items()
+    if message.keys() != {field["name"] for field in fields}:
+        raise ValueError(f"the values aren't those of the struct {name}")
+    members = ",".join(f"{field['type']} {field['name']}" for field in fields)
+    type_hash = keccak(f"{name}({members})")
+    kinds, values = ["bytes32"], [type_hash]
+    for field in fields:
+        kind, value = field["type"], message[field["name"]]
+        # What has no fixed size stands as its hash.
+        kinds.append("bytes32" if kind in ("bytes", "string") else kind)
+        values.append(keccak(value) if kind in ("bytes", "string") else value)
+    return keccak(codec.encode(kinds, values))
+
+
+def _parts(transaction: Mapping[str, Any]) -> list[rlp.Item]:
+    if transaction.get("type") != 2 or not transaction.keys() <= _FIELDS:
+        raise ValueError("not the fields of a transaction of type 2")
+    try:
+        numbers = [transaction[name] for name in _NUMBERS]
+        data = codec.from_hex(transaction["data"])
+    except KeyError as exc:
+        raise ValueError(f"a transaction without {exc}") from None
+    if not all(isinstance(value, int) and 0 <= value < 1 << 256 for value in numbers):
+        raise ValueError("a number of the transaction is out of its bounds")
+    *first, value = map(rlp.number, numbers)
+    to = codec.encode(["address"], [transaction["to"]])[-ADDRESS_SIZE:] if transaction.get("to") else b""
+    # No access list: it pays where a call reads much of other contracts, and ours don't.
+    return [*first, to, value, data, []]
+
+
+def _number(part: rlp.Item) -> int:
+    if not isinstance(part, bytes) or part.startswith(b"\0") or len(part) > codec.WORD:
+        raise ValueError("a number isn't written in the shortest way, or is longer than a word")
+    return int.from_bytes(part, "big")

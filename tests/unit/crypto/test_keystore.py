@@ -1,0 +1,113 @@
+"""Key stores, with eth_account as the oracle: each opens what the other wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_account import Account
+
+from panachain.crypto import keystore
+from panachain.crypto.keys import Seed
+from panachain.errors import LockedError
+
+SEED = bytes(range(32))
+PASSPHRASE = "Grüße, 漢字 and spaces "
+
+
+@pytest.fixture(scope="module")
+def theirs() -> dict[str, Any]:
+    """What `eth_account` writes, which is what earlier versions of PanaChain wrote."""
+    sealed: dict[str, Any] = Account.encrypt(SEED, PASSPHRASE, kdf="scrypt", iterations=keystore.SCRYPT_N)
+    return sealed
+
+
+def write(folder: Path, content: Any) -> Path:
+    folder.chmod(0o700)
+    path = folder / "seed.json"
+    path.touch(mode=0o600)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def changed(sealed: dict[str, Any], **crypto: Any) -> dict[str, Any]:
+    return {**sealed, "crypto": {**sealed["crypto"], **crypto}}
+
+
+def test_opens_what_eth_account_wrote(tmp_path: Path, theirs: dict[str, Any]) -> None:
+    assert keystore.open(write(tmp_path, theirs), PASSPHRASE).reveal() == SEED
+
+
+def test_opens_what_another_wallet_wrote_with_a_capital(tmp_path: Path, theirs: dict[str, Any]) -> None:
+    sealed = {"Crypto": theirs["crypto"], "id": theirs["id"], "version": 3}
+    assert keystore.open(write(tmp_path, sealed), PASSPHRASE).reveal() == SEED
+
+
+def test_writes_what_eth_account_opens(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    keystore.create(tmp_path / "seed.json", Seed(SEED), PASSPHRASE)
+    sealed = json.loads((tmp_path / "seed.json").read_text())
+    assert bytes(Account.decrypt(sealed, PASSPHRASE)) == SEED
+    parameters = sealed["crypto"]["kdfparams"]
+    assert (parameters["n"], parameters["r"], parameters["p"], parameters["dklen"]) == (1 << 17, 8, 1, 32)
+    assert len(bytes.fromhex(parameters["salt"])) == 32
+
+
+def test_writes_nothing_that_follows_from_the_seed_in_the_clear(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    keystore.create(tmp_path / "seed.json", Seed(SEED), PASSPHRASE)
+    content = (tmp_path / "seed.json").read_text()
+    assert sorted(json.loads(content)) == ["crypto", "id", "version"]
+    assert Account.from_key(SEED).address[2:].lower() not in content.lower()
+
+
+def test_two_key_stores_of_one_seed_have_nothing_in_common(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    for name in ("a", "b"):
+        keystore.create(tmp_path / name, Seed(SEED), PASSPHRASE)
+    one, other = (json.loads((tmp_path / name).read_text())["crypto"] for name in ("a", "b"))
+    assert one["ciphertext"] != other["ciphertext"]
+    assert one["cipherparams"] != other["cipherparams"]
+    assert one["kdfparams"]["salt"] != other["kdfparams"]["salt"]
+
+
+def test_does_not_open_what_was_changed(tmp_path: Path, theirs: dict[str, Any]) -> None:
+    crypto = theirs["crypto"]
+    parameters = crypto["kdfparams"]
+    flipped = f"{int(crypto['ciphertext'], 16) ^ 1:064x}"
+    for content in (
+        changed(theirs, ciphertext=flipped),
+        changed(theirs, mac="00" * 32),
+        changed(theirs, mac=""),
+        changed(theirs, kdfparams={**parameters, "salt": "00" * 32}),
+    ):
+        with pytest.raises(LockedError, match="doesn't open"):
+            keystore.open(write(tmp_path, content), PASSPHRASE)
+
+
+def test_does_not_open_what_is_no_key_store_of_this_kind(tmp_path: Path, theirs: dict[str, Any]) -> None:
+    crypto = theirs["crypto"]
+    parameters = crypto["kdfparams"]
+    for content in (
+        "",
+        "[]",
+        "{}",
+        "nothing",
+        {**theirs, "version": 4},
+        changed(theirs, cipher="aes-128-cbc"),
+        changed(theirs, ciphertext="00"),
+        changed(theirs, ciphertext=7),
+        changed(theirs, cipherparams={}),
+        changed(theirs, cipherparams={"iv": "00"}),
+        changed(theirs, kdf="pbkdf2"),
+        changed(theirs, kdfparams={**parameters, "dklen": 16}),
+        changed(theirs, kdfparams={**parameters, "r": 1}),
+        changed(theirs, kdfparams={**parameters, "n": "many"}),
+        changed(theirs, kdfparams={**parameters, "n": (1 << 17) + 1}),
+        changed(theirs, kdfparams={**parameters, "p": 0}),
+        changed(theirs, kdfparams={**parameters, "salt": "salt"}),
+    ):
+        with pytest.raises(LockedError):
+            keystore.open(write(tmp_path, content), PASSPHRASE)
