@@ -16,7 +16,7 @@ from nucypher_core import MessageKit
 from nucypher_core import umbral as bare
 
 from panachain.chain.evm import Account
-from panachain.chain.mainchain import Grant, Mainchain
+from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.consent.grant import PreparedGrant, prepare_grant
@@ -30,6 +30,7 @@ from panachain.model.policy import ProxyRef, Terms
 from panachain.model.proxy_requests import DepositedLane, DepositRequest
 from panachain.model.scope import RESTRICTED, Category, Purpose, Scope
 from panachain.model.sizes import NONCE_SIZE
+from panachain.model.transactions import Grant
 from panachain.proxy import messages
 from panachain.records import header
 from panachain.records.pairing import FIRST
@@ -237,7 +238,7 @@ def owner(rounds: int) -> None:
         prepared = cast.grant(index=index)
         account = Account(prepared.account_key)
         terms = CID.of(RAW, prepared.sealed_terms).digest
-        chain.sign_grant(account, _on_chain(prepared, terms))
+        chain.policies.sign_grant(account, _on_chain(prepared, terms))
         sealed = [_deposit(prepared, number, account, terms, domain) for number in range(SHARES)]
         spent.append(1000 * (time.process_time() - started))
         size = len(prepared.sealed_terms) + sum(map(len, sealed))

@@ -95,7 +95,7 @@ def publish(network: Network, patient: str, count: int) -> int:
             batch = builder.finish()
         finally:
             builder.close()
-        network.mainchain.store(sender, batch.root.digest, len(batch.records))
+        network.mainchain.ledger.store(sender, batch.root.digest, len(batch.records))
         counters = dict(batch.counters[0].following)
     return -(-count // BATCH)
 
@@ -168,7 +168,7 @@ class Watch:
     def revoke(self) -> Receipt:
         """Bring the revocation on chain, and nowhere else: no proxy is told."""
         chain = self.network.mainchain
-        return self.network.relay().revoke(self.terms.policy_id, chain.sign_revoke(self.owner))
+        return self.network.relay().revoke(self.terms.policy_id, chain.policies.sign_revoke(self.owner))
 
     def _ask(self, proxy: ProxyRef) -> messages.Answer:
         lane = self.terms.lanes[0].delegating_key
@@ -184,7 +184,7 @@ class Watch:
             expires_at=int(time.time()) + 45,
             nonce=os.urandom(NONCE_SIZE),
         )
-        domain = proxy_domain(chain.chain_id, chain.addresses["PolicyRegistry"])
+        domain = proxy_domain(chain.chain_id, chain.policies.address)
         fields = messages.reencrypt_fields(sign_request(self.requester, domain, request))
         reply = self.channels.post(proxy.endpoint, "/v1/reencrypt", fields)
         return messages.parse_answer(read_answer(reply), count=1)

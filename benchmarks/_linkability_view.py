@@ -84,7 +84,7 @@ def records(world: World, seen: Mapping[str, Tx]) -> Units:
     store, rows = world.store, []
     lists = _lists(world)
     before = _groups_by_arrival(world)
-    for number, event in enumerate(world.mainchain.storage_events()):
+    for number, event in enumerate(world.mainchain.ledger.events()):
         tx = seen[event.tx_hash]
         found = Manifest(store, CID(DAG_CBOR, event.manifest))
         counted = Counter(header for _, header in found.rows())
@@ -152,7 +152,7 @@ def _record_units(rows: list[dict[str, Any]]) -> Units:
 
 def policies(world: World, seen: Mapping[str, Tx]) -> Units:
     """Return the policies, with everything that is visible about each."""
-    chain, registry = contract("PolicyRegistry"), world.mainchain.addresses["PolicyRegistry"]
+    chain, registry = contract("PolicyRegistry"), world.mainchain.policies.address
     shown: dict[str, dict[str, Any]] = defaultdict(dict)
     for log in read_events(world.mainchain.rpc, chain, registry):
         row = shown[log.values["policyId"]]
@@ -162,7 +162,7 @@ def policies(world: World, seen: Mapping[str, Tx]) -> Units:
         if log.name == "PolicyRevoked":
             row["revoked"] = seen[log.tx_hash].time
     rows = []
-    for event in world.mainchain.policy_events(kind="PolicyGranted"):
+    for event in world.mainchain.policies.events(kind="PolicyGranted"):
         row, tx = shown[str(event.policy_id).lower()], seen[event.tx_hash]
         row |= {"owner": world.owner_of_policy[str(event.policy_id)], "tx": tx, "event": event}
         row |= {f"calldata.{name}": value for name, value in _grant_fields(tx.data).items()}
@@ -256,7 +256,7 @@ def shared_windows(world: World) -> int:
     """
     kinds: dict[str, list[bytes]] = defaultdict(list)
     contents = set(world.content_of_header.values())
-    terms = {CID(RAW, event.terms) for event in world.mainchain.policy_events(kind="PolicyGranted")}
+    terms = {CID(RAW, event.terms) for event in world.mainchain.policies.events(kind="PolicyGranted")}
     for cid, data in world.store.held.items():
         if cid in world.content_of_header:
             kinds["header"].append(data)

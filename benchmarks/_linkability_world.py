@@ -24,7 +24,7 @@ from panachain.chain import anvil
 from panachain.chain.abi import contract
 from panachain.chain.deploy import Governance, deploy
 from panachain.chain.evm import Account, Receipt
-from panachain.chain.mainchain import Grant, Mainchain
+from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
 from panachain.consent.grant import PreparedGrant, disclosure_of, prepare_grant
 from panachain.crypto.keys import Seed, address_of
@@ -35,6 +35,7 @@ from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import SEALED, ProxyRef
 from panachain.model.records import PlainRecord
 from panachain.model.scope import FIRST_YEAR, Purpose, Scope
+from panachain.model.transactions import Grant
 from panachain.records.jitter import coarse_deadline, coarse_window, delay
 from panachain.records.pairing import FIRST, Pairing, make_pairing
 from panachain.records.publish import BatchBuilder, PreparedBatch
@@ -147,7 +148,7 @@ class Simulation:
         batches = rounds(self._plan, waits, jitter=jitter)
         state: dict[int, tuple[int, CID | None]] = defaultdict(lambda: (0, None))
         counters: dict[tuple[int, Address], dict[Any, int]] = defaultdict(dict)
-        ledger = world.mainchain.addresses["RecordLedger"]
+        ledger = world.mainchain.ledger.address
         signers = [seed.signer() for seed in self._houses]
         owners = {address_of(seed.account_key()): number for number, seed in enumerate(self._patients)}
         for at, house, numbers in batches:
@@ -211,7 +212,7 @@ class Simulation:
             ProxyRef(Address("0x" + os.urandom(20).hex()), f"https://proxy-{number}.example", *_keys())
             for number in range(3)
         ]
-        registry, chain = world.mainchain.addresses["PolicyRegistry"], contract("PolicyRegistry")
+        registry, chain = world.mainchain.policies.address, contract("PolicyRegistry")
         # A patient who delays his grant signs it now and lets it be relayed later.
         relayed = [world.start + one.at + (delay(jitter) if jitter else 0) for one in self._plan.grants]
         for planned, at in zip(self._plan.grants, relayed, strict=True):
@@ -228,7 +229,7 @@ class Simulation:
             account = Account(prepared.account_key)
             world.owner_of_policy[str(terms.policy_id)] = planned.patient
             relay = len(self._houses) + self._plan.relays[planned.patient]
-            signature = world.mainchain.sign_grant(account, grant)
+            signature = world.mainchain.policies.sign_grant(account, grant)
             yield _Move(at, relay, registry, chain.calldata("grantBySignature", grant.fields(), signature))
             revoked = None if planned.revoked_at is None else world.start + planned.revoked_at
             if planned.renewed_by is not None:
@@ -236,7 +237,9 @@ class Simulation:
                 revoked = relayed[planned.renewed_by] + (delay(jitter) if jitter else SLOT)
             if revoked is not None:
                 # One that overtakes its grant would make the grant impossible.
-                data = chain.calldata("revokeBySignature", account.address, world.mainchain.sign_revoke(account))
+                data = chain.calldata(
+                    "revokeBySignature", account.address, world.mainchain.policies.sign_revoke(account)
+                )
                 yield _Move(max(revoked, at + SLOT), relay, registry, data)
 
     def _prepare(
@@ -326,7 +329,7 @@ def _deployed(main: Rpc, side: Rpc, locks: Path, houses: Sequence[Seed], account
     sender = mainchain.sender(registrar, lock_folder=locks)
     for seed, account in zip(houses, accounts, strict=False):
         keys = seed.receiving().public, seed.signer().public
-        receipt: Receipt = mainchain.register_actor(
+        receipt: Receipt = mainchain.actors.register(
             sender, Actor(account.address, Role.HOSPITAL, Status.UNKNOWN, *keys, endpoint="https://house.example")
         )
         assert receipt.block

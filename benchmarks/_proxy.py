@@ -96,7 +96,7 @@ class Bench:
         self.reader = reader
         self.terms = terms
         mainchain = network.mainchain
-        self.domain = proxy_domain(mainchain.chain_id, mainchain.addresses["PolicyRegistry"])
+        self.domain = proxy_domain(mainchain.chain_id, mainchain.policies.address)
         self.first = Devnet.status(home).proxies[0]
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -177,7 +177,7 @@ def granted(folder: Path) -> Iterator[Bench]:
                 people[name].register()
             until = int(network.mainchain.head_block().time) + 86_400
             policy = people["patient"].grant("clinician", ["laboratory"], expires_at=until)
-            reader, terms = people["clinician"]._own_terms(network.mainchain.policy(policy.policy_id))
+            reader, terms = people["clinician"]._own_terms(network.mainchain.policies.policy_of(policy.policy_id))
             bench = Bench(home, network, reader, terms)
             yield bench
     finally:

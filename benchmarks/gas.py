@@ -15,10 +15,11 @@ from pathlib import Path
 from panachain.chain import anvil
 from panachain.chain.deploy import Governance, deploy
 from panachain.chain.evm import Account, Sender
-from panachain.chain.mainchain import Grant, Mainchain
+from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
 from panachain.crypto.keys import Seed, address_of
 from panachain.model.actors import Actor, PolicyId, Role, Status
+from panachain.model.transactions import Grant
 
 GOALS = {
     "store_1000": 50_000,
@@ -63,24 +64,24 @@ def actions(main_rpc: Rpc, side_rpc: Rpc, folder: Path) -> dict[str, int]:
     for name, role in (("hospital", Role.HOSPITAL), ("proxy", Role.PROXY)):
         keys = seeds[name].receiving().public, seeds[name].signer().public
         actor = Actor(senders[name].address, role, Status.UNKNOWN, *keys, endpoint="https://proxy.example")
-        gas["register_actor"] = chain.register_actor(senders["registrar"], actor).gas_used
+        gas["register_actor"] = chain.actors.register(senders["registrar"], actor).gas_used
     # The first of its kind each: what a hospital's or a proxy's first transaction costs is included.
-    gas["store_1000"] = chain.store(senders["hospital"], Seed.random().store_key(), 1000).gas_used
+    gas["store_1000"] = chain.ledger.store(senders["hospital"], Seed.random().store_key(), 1000).gas_used
     head, proxy = Seed.random().store_key(), Account(seeds["proxy"].account_key())
-    signature = chain.sign_anchor(proxy, 1, head)
-    gas["anchor_log_head"] = chain.anchor(senders["proxy"], proxy.address, 1, head, signature).gas_used
+    signature = chain.log.sign_anchor(proxy, 1, head)
+    gas["anchor_log_head"] = chain.log.anchor(senders["proxy"], proxy.address, 1, head, signature).gas_used
     now = chain.head_block().time
     relay = senders["registrar"]
     owners = [Account(Seed.random().account_key()) for _ in range(11)]
     ids = [PolicyId(owner.address) for owner in owners]
     announced = {"view_tag": 0x5A, "announcement": Seed.random().store_key()}
     grants = [Grant(policy_id, now, now + 3600, now + 600, Seed.random().store_key(), **announced) for policy_id in ids]
-    signed = [(grant, chain.sign_grant(owner, grant)) for owner, grant in zip(owners, grants, strict=True)]
-    gas["grant_signed"] = chain.grant_by_signature(relay, *signed[0]).gas_used
-    gas["grant_signed_batch10_each"] = chain.grant_batch(relay, signed[1:]).gas_used // 10
-    revocations = [(policy_id, chain.sign_revoke(owner)) for policy_id, owner in zip(ids, owners, strict=True)]
-    gas["revoke_signed"] = chain.revoke_by_signature(relay, *revocations[0]).gas_used
-    gas["revoke_signed_batch10_each"] = chain.revoke_batch(relay, revocations[1:]).gas_used // 10
+    signed = [(grant, chain.policies.sign_grant(owner, grant)) for owner, grant in zip(owners, grants, strict=True)]
+    gas["grant_signed"] = chain.policies.grant_by_signature(relay, *signed[0]).gas_used
+    gas["grant_signed_batch10_each"] = chain.policies.grant_batch(relay, signed[1:]).gas_used // 10
+    revocations = [(policy_id, chain.policies.sign_revoke(owner)) for policy_id, owner in zip(ids, owners, strict=True)]
+    gas["revoke_signed"] = chain.policies.revoke_by_signature(relay, *revocations[0]).gas_used
+    gas["revoke_signed_batch10_each"] = chain.policies.revoke_batch(relay, revocations[1:]).gas_used // 10
     return gas
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from panachain.chain.abi import address, contract
-from panachain.chain.evm import Account, Sender
+from panachain.chain.evm import Sender
 from panachain.chain.rpc import Rpc
+from panachain.chain.signing import Account
 from panachain.errors import TransactionError, UsageError
 from panachain.model.actors import Address
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from panachain.chain.abi import Contract
+from panachain.chain.abi import Contract, address
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.errors import IntegrityError
+from panachain.model.actors import Actor, Address, Role, Status
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Event:
 def read_events(
     rpc: Rpc,
     contract: Contract,
-    address: str,
+    where: str,
     *,
     topics: Sequence[str | list[str] | None] = (),
     from_block: int = 0,
@@ -41,7 +42,7 @@ def read_events(
     Args:
         rpc: the chain's node.
         contract: how to decode them.
-        address: the contract.
+        where: the contract's address.
         topics: as eth_getLogs takes them.
         from_block: first block.
         to_block: last block; None means the newest.
@@ -54,7 +55,7 @@ def read_events(
     start, window = from_block, max(last - from_block + 1, 1)
     while start <= last:
         end = min(start + window - 1, last)
-        query = {"address": address, "topics": list(topics), "fromBlock": hex(start), "toBlock": hex(end)}
+        query = {"address": where, "topics": list(topics), "fromBlock": hex(start), "toBlock": hex(end)}
         try:
             logs = rpc.call("eth_getLogs", [query])
         except RpcAnswerError:
@@ -65,6 +66,27 @@ def read_events(
             continue
         yield from _decoded(contract, logs)
         start = end + 1
+
+
+def actor_from(event: Event, role: Role | None) -> Actor:
+    """Return the actor that a registration event describes.
+
+    Raises:
+        IntegrityError: the event names no role.
+    """
+    if role is None:
+        raise IntegrityError("a registration names no role")
+    values = event.values
+    organisation = values["organisation"]
+    return Actor(
+        address=Address(address(values["account"])),
+        role=role,
+        status=Status.ACTIVE,
+        receiving_key=values["receivingKey"],
+        verifying_key=values["verifyingKey"],
+        endpoint=values.get("endpoint", ""),
+        organisation=None if int(organisation, 16) == 0 else Address(address(organisation)),
+    )
 
 
 def _decoded(contract: Contract, logs: Sequence[Mapping[str, Any]]) -> list[Event]:

@@ -32,7 +32,7 @@ def check_receipt(
     Args:
         receipt: what the proxy handed out.
         proxy: whose it must be.
-        domain: of the access log that judges it (`Mainchain.log_domain`).
+        domain: of the access log that judges it (`Mainchain.log.domain`).
         policy_id: which policy it must be about.
         kind: what it must be a receipt for; None takes any. A proxy that serves and signs something else could never
             be convicted of it.

@@ -399,21 +399,18 @@ def _announce(
     home: Path, network: dict[str, Any], actor: Actor, seed: keys.Seed, registrar: Callable[[], keys.Seed]
 ) -> None:
     """Register a proxy, or tell the registry of its new endpoint."""
-    from panachain.chain.abi import contract
-
     main = network["mainchain"]
     rpc = Rpc(main["url"])
     try:
         chain = Mainchain(rpc, main["contracts"], main["chainId"], from_block=main["fromBlock"])
         # For its endpoint and its anchors.
         anvil.fund(rpc, actor.address)
-        if chain.actor(actor.address) is None:
+        if chain.actors.actor_of(actor.address) is None:
             sender = chain.sender(Account(registrar().account_key()), lock_folder=home / "nonces")
-            chain.register_actor(sender, actor)
+            chain.actors.register(sender, actor)
             return
         sender = chain.sender(Account(seed.account_key()), lock_folder=home / "nonces")
-        data = contract("ActorRegistry").calldata("setEndpoint", actor.endpoint)
-        sender.send(chain.addresses["ActorRegistry"], data, what="announcing a proxy's endpoint")
+        chain.actors.set_endpoint(sender, actor.endpoint)
     finally:
         rpc.close()
 

@@ -191,7 +191,7 @@ class Index:
             self._renew()
 
     def _renew(self) -> None:
-        wanted = f"{VERSION}/{self._mainchain.chain_id}/{self._mainchain.addresses['PolicyRegistry']}"
+        wanted = f"{VERSION}/{self._mainchain.chain_id}/{self._mainchain.policies.address}"
         row = self._db.execute("SELECT value FROM meta WHERE name = 'chain'").fetchone()
         if row is not None and row[0] == wanted:
             return
@@ -209,8 +209,8 @@ class Index:
         return self._mainchain.from_block - 1
 
     def _read(self, start: int, end: int) -> None:
-        storage = list(self._mainchain.storage_events(from_block=start, to_block=end))
-        policies = list(self._mainchain.policy_events(from_block=start, to_block=end))
+        storage = list(self._mainchain.ledger.events(from_block=start, to_block=end))
+        policies = list(self._mainchain.policies.events(from_block=start, to_block=end))
         for number in sorted({event.block for event in storage} | {event.block for event in policies}):
             block = self._mainchain.block(number)
             self._db.execute("INSERT OR REPLACE INTO block VALUES (?, ?, ?)", (number, block.hash, block.time))

@@ -55,9 +55,9 @@ class ActorSession:
     def whoami(self) -> Actor:
         """Return this actor as the chain knows him; his status is UNKNOWN before he is registered."""
         found = (
-            self.network.sidechain.identity(self.address)
+            self.network.sidechain.identities.identity_of(self.address)
             if self.role in SIDECHAIN_ROLES
-            else self.network.mainchain.actor(self.address)
+            else self.network.mainchain.actors.actor_of(self.address)
         )
         return found or self.profile.actor
 
@@ -120,9 +120,9 @@ class Registrar(ActorSession):
             personal: encrypted personal fields of a patient or practitioner.
         """
         if actor.role in SIDECHAIN_ROLES:
-            self.network.sidechain.register_identity(self._sender(sidechain=True), actor, personal=personal)
+            self.network.sidechain.identities.register(self._sender(sidechain=True), actor, personal=personal)
         else:
-            self.network.mainchain.register_actor(self._sender(), actor)
+            self.network.mainchain.actors.register(self._sender(), actor)
             if self.network.faucet:
                 fund(self.network.main_rpc, actor.address)
         return replace(actor, status=Status.ACTIVE)
@@ -131,7 +131,7 @@ class Registrar(ActorSession):
         """Suspend an actor: proxies refuse him from the next block on."""
         actor = self.network.resolve(who)
         if actor.role in SIDECHAIN_ROLES:
-            self.network.sidechain.suspend_identity(self._sender(sidechain=True), actor.address)
+            self.network.sidechain.identities.suspend(self._sender(sidechain=True), actor.address)
         else:
-            self.network.mainchain.suspend_actor(self._sender(), actor.address)
+            self.network.mainchain.actors.suspend(self._sender(), actor.address)
         return replace(actor, status=Status.SUSPENDED)

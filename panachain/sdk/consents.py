@@ -90,7 +90,7 @@ def export_consent(session: PolicySession, policy_id: PolicyId) -> dict[str, Any
     """
     policy, terms = session.terms_of(policy_id)
     mainchain = session.network.mainchain
-    granted = next(mainchain.policy_events(policy_ids=[policy_id], kind="PolicyGranted"), None)
+    granted = next(mainchain.policies.events(policy_ids=[policy_id], kind="PolicyGranted"), None)
     return to_consent(terms, policy, granted_at=mainchain.block(granted.block).time if granted else None)
 
 

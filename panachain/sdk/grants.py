@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from panachain.chain.evm import Account
-from panachain.chain.mainchain import Grant
 from panachain.consent import grant as granting
 from panachain.consent.terms import open_terms
 from panachain.crypto import box, labels
@@ -33,6 +32,7 @@ from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, PolicyId
 from panachain.model.policy import SEALED, Disclosure, OnChainPolicy, PolicyStatus, ProxyRef, Terms
 from panachain.model.scope import Generations, Purpose, Scope
+from panachain.model.transactions import Grant
 from panachain.records.jitter import coarse_deadline, delay
 from panachain.sdk.network import Network
 from panachain.sdk.profiles import write_private
@@ -181,7 +181,7 @@ class Grants:
         failed: list[PanaChainError] = []
         with self._turn():
             for pending in self._read():
-                on_chain = bool(self._network.mainchain.policies([pending.grant.owner]))
+                on_chain = bool(self._network.mainchain.policies.policies_of([pending.grant.owner]))
                 if not on_chain and not 0 < pending.due <= self._now():
                     continue
                 try:
@@ -201,7 +201,7 @@ class Grants:
         left = [pending for pending in self._read() if pending.due]
         if not left:
             return []
-        known = self._network.mainchain.policies([pending.grant.owner for pending in left])
+        known = self._network.mainchain.policies.policies_of([pending.grant.owner for pending in left])
         return [self._view_of(pending) for pending in left if pending.grant.owner not in known]
 
     def withdraw(self, policy_id: PolicyId) -> bool:
@@ -219,7 +219,7 @@ class Grants:
         """Do what is left, and return the policy; None when it has ended, so that nothing is left to do."""
         chain, policy_id = self._network.mainchain, pending.grant.owner
         terms, _, _ = open_terms(pending.sealed_terms, self._seed.receiving())
-        policy, tx, gas = chain.policies([policy_id]).get(policy_id), "", 0
+        policy, tx, gas = chain.policies.policies_of([policy_id]).get(policy_id), "", 0
         if policy is None:
             if pending.due and pending.grant.deadline < self._now():
                 # It has waited for longer than it had to.
@@ -227,7 +227,7 @@ class Grants:
                 self._write(pending)
             keep(self._network.store, pending.sealed_terms)
             receipt = self._network.relay().grant(pending.grant, pending.signature)
-            policy, tx, gas = chain.policy(policy_id), receipt.tx_hash, receipt.gas_used
+            policy, tx, gas = chain.policies.policy_of(policy_id), receipt.tx_hash, receipt.gas_used
         if has_ended(policy):
             self._forget(pending)
             return None
@@ -305,7 +305,7 @@ class Grants:
         now, jitter = self._now(), max(jitter, self._network.config.jitter)
         grant = replace(pending.grant, deadline=coarse_deadline(now, jitter=jitter) if jitter else now + _DEADLINE)
         account = Account(self._seed.policy_account(pending.index))
-        return replace(pending, grant=grant, signature=self._network.mainchain.sign_grant(account, grant))
+        return replace(pending, grant=grant, signature=self._network.mainchain.policies.sign_grant(account, grant))
 
     def _view_of(self, pending: PendingGrant) -> PolicyView:
         """Return a policy that isn't on chain yet."""
@@ -341,7 +341,7 @@ class Grants:
         # What this machine remembers isn't asked for again; another device of the patient's may have gone on.
         while True:
             ids = [PolicyId(address_of(self._seed.policy_account(start + place))) for place in range(POLICY_GAP)]
-            known = self._network.mainchain.policies(ids)
+            known = self._network.mainchain.policies.policies_of(ids)
             if not known:
                 return following
             following = start + max(ids.index(policy_id) for policy_id in known) + 1
@@ -368,7 +368,7 @@ class Grants:
         if not paths:
             return []
         found = [self._open(path) for path in paths]
-        known = self._network.mainchain.policies([pending.grant.owner for pending in found])
+        known = self._network.mainchain.policies.policies_of([pending.grant.owner for pending in found])
         now = self._now()
         left = []
         for pending in found:

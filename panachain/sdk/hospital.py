@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from panachain.chain.mainchain import STORING
+from panachain.chain.contracts.record_ledger import STORING
 from panachain.errors import AccessDeniedError, DiskError, InputError, IntegrityError, TransactionError, UsageError
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Actor, Address, Role
@@ -54,7 +54,7 @@ class Hospital(ActorSession):
         Raises:
             AccessDeniedError: one of them hasn't paired with this hospital.
         """
-        digests = self.network.sidechain.pairings([patient.address for patient in patients], self.address)
+        digests = self.network.sidechain.identities.pairings_of([patient.address for patient in patients], self.address)
         return [self._open_pairing(patient, digest) for patient, digest in zip(patients, digests, strict=True)]
 
     def _open_pairing(self, patient: Actor, digest: bytes | None) -> Pairing:
@@ -132,7 +132,7 @@ class Hospital(ActorSession):
                 if dry_run and upload.records:
                     # One batch holds this many records at most.
                     batches = -(-len(upload.records) // MAX_RECORDS)
-                    upload.estimate = batches * self.network.mainchain.estimate_store(self.address, 1)
+                    upload.estimate = batches * self.network.mainchain.ledger.estimate_store(self.address, 1)
                 if not upload.records and not upload.skipped and not upload.waiting:
                     raise UsageError("there is nothing to publish in what was named")
                 return upload.report()
@@ -167,8 +167,8 @@ class Hospital(ActorSession):
         try:
             with journal.exclusive():
                 self._settle(journal)
-                for event in self.network.sidechain.paired(hospital=self.address):
-                    patient = self.network.sidechain.identity(event.patient)
+                for event in self.network.sidechain.identities.paired(hospital=self.address):
+                    patient = self.network.sidechain.identities.identity_of(event.patient)
                     if event.paired and patient is not None:
                         pairing = self._open_pairing(patient, event.digest)
                         moves += [(*move, pairing) for move in self._ordered(journal, patient, pairing)]
@@ -335,7 +335,7 @@ class Hospital(ActorSession):
         recent = journal.mined_since(newest - _REORG_DEPTH)
         if not recent and not journal.pending():
             return 0
-        on_chain = {event.sequence: event for event in self.network.mainchain.storage_events(hospital=self.address)}
+        on_chain = {event.sequence: event for event in self.network.mainchain.ledger.events(hospital=self.address)}
         for batch in recent:
             # A reorganisation may have put it into another block, or nowhere.
             if batch.sequence not in on_chain:
@@ -367,7 +367,7 @@ class Hospital(ActorSession):
         receipt = sender.resend(before, what=STORING, signed=signed) if before else None
         if receipt is None:
             digest = CID.parse(batch.manifest).digest
-            receipt = self.network.mainchain.store(sender, digest, batch.count, signed=signed)
+            receipt = self.network.mainchain.ledger.store(sender, digest, batch.count, signed=signed)
         journal.mined(batch.sequence, receipt.tx_hash, receipt.block)
         return receipt.tx_hash, receipt.gas_used
 

@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from panachain.chain.evm import Receipt, Sender
-from panachain.chain.sidechain import PairingEvent
 from panachain.crypto import umbral
 from panachain.crypto.keys import Seed
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.policy import GrantedLane
 from panachain.model.scope import Category, Generations, Scope, path_of
+from panachain.model.transactions import PairingEvent
 from panachain.records import rewrap
 from panachain.records.header import Header, seal_envelope
 from panachain.records.locate import HospitalHeads, locate_all, open_manifests, remaining
@@ -58,7 +58,7 @@ class OwnLanes:
             BlockNotFoundError: the store lost one; guessing could wrap new records to lanes that were given up.
         """
         newest = FIRST
-        for event in self._network.sidechain.paired(patient=self._address):
+        for event in self._network.sidechain.identities.paired(patient=self._address):
             generations = self._open(event).generations
             if generations.epoch > newest.epoch:
                 newest = generations
@@ -90,7 +90,7 @@ class OwnLanes:
             signer=self._seed.signer(),
         )
         cid = keep(self._network.store, blob)
-        receipt = self._network.sidechain.pair(sender, hospital.address, cid.digest)
+        receipt = self._network.sidechain.identities.pair(sender, hospital.address, cid.digest)
         return pairing, cid, receipt
 
     def pair_again(self, sender: Sender, generations: Generations) -> list[Address]:
@@ -102,8 +102,8 @@ class OwnLanes:
             Whom it told.
         """
         told = []
-        hospitals = {actor.address: actor for actor in self._network.mainchain.actors(Role.HOSPITAL)}
-        for event in self._network.sidechain.paired(patient=self._address):
+        hospitals = {actor.address: actor for actor in self._network.mainchain.actors.find(Role.HOSPITAL)}
+        for event in self._network.sidechain.identities.paired(patient=self._address):
             if not event.paired or event.hospital not in hospitals:
                 continue
             hospital = hospitals[event.hospital]
@@ -149,7 +149,7 @@ class OwnLanes:
     def headers(self) -> Iterator[OwnHeaders]:
         """Yield what each hospital put into the lanes, restricted categories too, with the keys of its envelopes."""
         generations = self.generations()
-        ever = {event.hospital for event in self._network.sidechain.paired(patient=self._address)}
+        ever = {event.hospital for event in self._network.sidechain.identities.paired(patient=self._address)}
         for heads in self._network.hospital_heads():
             if heads.hospital in ever:
                 yield self._headers(heads, generations)

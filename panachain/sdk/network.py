@@ -123,7 +123,7 @@ class Network:
         """Return the active proxies in the order of their registration."""
         return [
             ProxyRef(actor.address, actor.endpoint, actor.receiving_key, actor.verifying_key)
-            for actor in self.mainchain.actors(Role.PROXY)
+            for actor in self.mainchain.actors.find(Role.PROXY)
             if actor.status is Status.ACTIVE
         ]
 
@@ -132,7 +132,7 @@ class Network:
 
         Keys stay those of the policy: the registry can move a proxy, not replace it.
         """
-        endpoints = {actor.address: actor.endpoint for actor in self.mainchain.actors(Role.PROXY)}
+        endpoints = {actor.address: actor.endpoint for actor in self.mainchain.actors.find(Role.PROXY)}
         return [replace(proxy, endpoint=endpoints.get(proxy.address, proxy.endpoint)) for proxy in proxies]
 
     def hospital_heads(self) -> list[HospitalHeads]:
@@ -144,17 +144,17 @@ class Network:
             IntegrityError: the events don't add up to the head, so the RPC node leaves something out.
         """
         heads = []
-        for hospital in self.mainchain.actors(Role.HOSPITAL):
+        for hospital in self.mainchain.actors.find(Role.HOSPITAL):
             manifests = self.manifests_of(hospital.address)
             heads.append(HospitalHeads(hospital.address, hospital.verifying_key, manifests))
         return heads
 
     def manifests_of(self, hospital: Address) -> tuple[bytes, ...]:
         """Return the digests of a hospital's manifests, oldest first, checked against the contract's head."""
-        sequence, head = self.mainchain.head(hospital)
-        events = [event for event in self.mainchain.storage_events(hospital=hospital) if event.sequence <= sequence]
-        folded = self.mainchain.fold_heads(
-            self.mainchain.first_head(hospital), [(event.manifest, event.count) for event in events]
+        sequence, head = self.mainchain.ledger.ledger_of(hospital)
+        events = [event for event in self.mainchain.ledger.events(hospital=hospital) if event.sequence <= sequence]
+        folded = self.mainchain.ledger.fold_heads(
+            self.mainchain.ledger.first_head(hospital), [(event.manifest, event.count) for event in events]
         )
         if [event.sequence for event in events] != list(range(1, sequence + 1)) or folded != head:
             raise IntegrityError(
@@ -188,7 +188,7 @@ class Network:
             UnknownActorError: nobody fits one of them.
         """
         addresses = [self._address_of(text) for text in texts]
-        people = self.sidechain.identities([Address(one) for one in addresses if one.startswith("0x")])
+        people = self.sidechain.identities.find([Address(one) for one in addresses if one.startswith("0x")])
         known = {actor.address: actor for actor in people if not roles or actor.role in roles}
         # Handles and public actors are the rare case, and are looked up one by one.
         return [
@@ -207,11 +207,15 @@ class Network:
         if address.startswith("0x"):
             found = [self._actor(address)]
             return [actor for actor in found if actor is not None]
-        everybody = [*self.mainchain.actors(), *self.sidechain.identities(), *self.sidechain.groups()]
+        everybody = [*self.mainchain.actors.find(), *self.sidechain.identities.find(), *self.sidechain.groups.find()]
         return [actor for actor in everybody if actor.handle == text]
 
     def _actor(self, address: str) -> Actor | None:
         if len(address) != 42:
             return None
         account = Address(address)
-        return self.mainchain.actor(account) or self.sidechain.identity(account) or self.sidechain.group(account)
+        return (
+            self.mainchain.actors.actor_of(account)
+            or self.sidechain.identities.identity_of(account)
+            or self.sidechain.groups.group_of(account)
+        )

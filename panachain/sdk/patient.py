@@ -239,7 +239,9 @@ class Patient(ActorSession):
         if names:
             named = [self.network.resolve(name, Role.PROXY) for name in dict.fromkeys(names)]
             return tuple(proxy_sets.check(named, grantee=grantee, threshold=threshold, any_operator=any_operator))
-        return tuple(proxy_sets.choose(self.network.mainchain.actors(Role.PROXY), grantee=grantee, threshold=threshold))
+        return tuple(
+            proxy_sets.choose(self.network.mainchain.actors.find(Role.PROXY), grantee=grantee, threshold=threshold)
+        )
 
     # Revocation
 
@@ -266,7 +268,9 @@ class Patient(ActorSession):
             return RevocationReport(policy_id, tx="", gas=0, receipts=(), needed=0, shares=0)
         tx, gas = "", 0
         if policy.status is not PolicyStatus.REVOKED:
-            sent = self.network.relay().revoke(policy_id, self.network.mainchain.sign_revoke(self._owner(index)))
+            sent = self.network.relay().revoke(
+                policy_id, self.network.mainchain.policies.sign_revoke(self._owner(index))
+            )
             tx, gas = sent.tx_hash, sent.gas_used
         receipts, unreachable = self._proxies.delete(terms)
         self._evidence.add(policy_id, receipts)
@@ -395,7 +399,7 @@ class Patient(ActorSession):
         """Return the requests that were made to this patient."""
         return [
             open_request(self.network, r, self._seed.receiving())
-            for r in self.network.sidechain.requests(patient=self.address)
+            for r in self.network.sidechain.requests.find(patient=self.address)
         ]
 
     def approve(self, request_id: int, *, expires_at: int | None = None, categories: Sequence[str] = ()) -> PolicyView:
@@ -435,12 +439,12 @@ class Patient(ActorSession):
         requester = self.network.resolve(asked.requester, Role.PRACTITIONER)
         readers = [requester.receiving_key, self._seed.receiving().public]
         cid = keep(self.network.store, seal_outcome(terms.policy_id, granted, readers=readers))
-        self.network.sidechain.approve(self._sender(sidechain=True), request_id, cid.digest)
+        self.network.sidechain.requests.approve(self._sender(sidechain=True), request_id, cid.digest)
 
     def deny(self, request_id: int) -> dict[str, object]:
         """Refuse a request."""
         asked = self._request(request_id)
-        receipt = self.network.sidechain.deny(self._sender(sidechain=True), asked.request_id)
+        receipt = self.network.sidechain.requests.deny(self._sender(sidechain=True), asked.request_id)
         return {"schema": "panachain/denial/1", "id": request_id, "state": "denied", "tx": receipt.tx_hash}
 
     def _request(self, request_id: int) -> RequestView:
@@ -466,7 +470,7 @@ class Patient(ActorSession):
 
     @cached_property
     def _evidence(self) -> DeletionReceipts:
-        return DeletionReceipts(self.profile.folder / "revocations.json", self.network.mainchain.log_domain)
+        return DeletionReceipts(self.profile.folder / "revocations.json", self.network.mainchain.log.domain)
 
     def _address_of(self, text: str) -> Address:
         """Return the address that a user named, also of somebody whom no registry knows."""
@@ -496,7 +500,9 @@ class Patient(ActorSession):
     def _is_late(self, receipt: Receipt) -> bool:
         """Tell whether a proxy served at a time when the policy didn't allow it, by its own word."""
         mainchain = self.network.mainchain
-        return receipt.kind is ReceiptKind.REENCRYPTED and not mainchain.allowed_at(receipt.policy_id, receipt.at)
+        return receipt.kind is ReceiptKind.REENCRYPTED and not mainchain.policies.allowed_at(
+            receipt.policy_id, receipt.at
+        )
 
     def _own_records(self) -> Iterator[OpenedRecord]:
         for own in self._lanes.headers():
@@ -514,7 +520,7 @@ class Patient(ActorSession):
         missing, start = 0, 0
         while missing < POLICY_GAP:
             ids = [PolicyId(address_of(self._seed.policy_account(start + place))) for place in range(POLICY_GAP)]
-            known = self.network.mainchain.policies(ids)
+            known = self.network.mainchain.policies.policies_of(ids)
             for index, policy_id in enumerate(ids, start=start):
                 policy = known.get(policy_id)
                 missing = 0 if policy else missing + 1

@@ -55,13 +55,15 @@ class Practitioner(ReadingSession):
         readers = [who.receiving_key, self._seed.receiving().public]
         cid = keep(self.network.store, seal_request(categories, purpose, note, wanted, readers=readers))
         expires_at = now + _REQUEST_DAYS * _DAY
-        return self.network.sidechain.request(self._sender(sidechain=True), who.address, cid.digest, expires_at)
+        return self.network.sidechain.requests.request(
+            self._sender(sidechain=True), who.address, cid.digest, expires_at
+        )
 
     def requests(self) -> list[RequestView]:
         """Return the requests that this practitioner made."""
         return [
             open_request(self.network, request, self._seed.receiving())
-            for request in self.network.sidechain.requests(requester=self.address)
+            for request in self.network.sidechain.requests.find(requester=self.address)
         ]
 
     # Groups
@@ -73,7 +75,7 @@ class Practitioner(ReadingSession):
         """
         self._check_registered()
         secret = umbral.SecretKey.random()
-        group = self.network.sidechain.create_group(self._sender(sidechain=True), secret.public)
+        group = self.network.sidechain.groups.create(self._sender(sidechain=True), secret.public)
         self._admit(group, self.whoami(), [secret])
         return self._view(group)
 
@@ -108,7 +110,7 @@ class Practitioner(ReadingSession):
         """
         found = self.network.resolve(group, Role.GROUP)
         who = self.network.resolve(member, Role.PRACTITIONER)
-        self.network.sidechain.remove_member(self._sender(sidechain=True), found.address, who.address)
+        self.network.sidechain.groups.remove_member(self._sender(sidechain=True), found.address, who.address)
         if who.address == self.address:
             return self._view(found)
         try:
@@ -142,27 +144,29 @@ class Practitioner(ReadingSession):
         who = self.network.resolve(manager, Role.PRACTITIONER)
         sidechain = self.network.sidechain
         # A member who lacks the newest key couldn't add anybody.
-        if who.address not in set(sidechain.members(found.address)) & set(sidechain.holders(found.address)):
+        if who.address not in set(sidechain.groups.members(found.address)) & set(
+            sidechain.groups.holders(found.address)
+        ):
             self._admit(found, who, self._all_secrets(found))
-        sidechain.hand_over_group(self._sender(sidechain=True), found.address, who.address)
+        sidechain.groups.hand_over(self._sender(sidechain=True), found.address, who.address)
         return self._view(found)
 
     def close_group(self, group: str) -> GroupView:
         """Close a group for ever: nobody reads as its member any more."""
         found = self._managed(group)
-        self.network.sidechain.close_group(self._sender(sidechain=True), found.address)
+        self.network.sidechain.groups.close(self._sender(sidechain=True), found.address)
         return self._view(self.network.resolve(found.address, Role.GROUP))
 
     def groups(self) -> list[GroupView]:
         """Return the groups that this practitioner manages or is a member of."""
         sidechain = self.network.sidechain
-        found = {one.address: one for one in sidechain.groups(manager=self.address)}
-        found |= {one.address: one for one in sidechain.groups(member=self.address)}
+        found = {one.address: one for one in sidechain.groups.find(manager=self.address)}
+        found |= {one.address: one for one in sidechain.groups.find(member=self.address)}
         return [self._view(group) for group in found.values()]
 
     def _managed(self, group: str) -> Actor:
         found = self.network.resolve(group, Role.GROUP)
-        if self.network.sidechain.manager_of(found.address) != self.address:
+        if self.network.sidechain.groups.manager_of(found.address) != self.address:
             raise AccessDeniedError(f"{self.profile.handle} doesn't manage group {found.handle}")
         return found
 
@@ -179,7 +183,9 @@ class Practitioner(ReadingSession):
 
     def _admit(self, group: Actor, member: Actor, secrets: Sequence[umbral.SecretKey]) -> None:
         cid = keep(self.network.store, seal_secrets(secrets, member.receiving_key))
-        self.network.sidechain.add_member(self._sender(sidechain=True), group.address, member.address, cid.digest)
+        self.network.sidechain.groups.add_member(
+            self._sender(sidechain=True), group.address, member.address, cid.digest
+        )
         found = self.network.resolve(group.address, Role.GROUP)
         if found.earlier_keys != group.earlier_keys:
             # A renewal that was on its way came first: what was sealed lacks its secret.
@@ -189,24 +195,24 @@ class Practitioner(ReadingSession):
         sidechain = self.network.sidechain
         secrets = [*self._all_secrets(group), umbral.SecretKey.random()]
         # Only who counts now: a suspended one may have lost his own key.
-        members = sidechain.identities(sidechain.members(group.address))
+        members = sidechain.identities.find(sidechain.groups.members(group.address))
         sealed = {
             one.address: keep(self.network.store, seal_secrets(secrets, one.receiving_key)).digest for one in members
         }
         sender, generation = self._sender(sidechain=True), len(secrets) - 1
-        sidechain.renew_group(sender, group.address, secrets[-1].public, sealed, generation=generation)
+        sidechain.groups.renew(sender, group.address, secrets[-1].public, sealed, generation=generation)
 
     def _view(self, group: Actor) -> GroupView:
         sidechain = self.network.sidechain
-        members = sidechain.members(group.address)
+        members = sidechain.groups.members(group.address)
         # Somebody else has the newest key too, or a member lacks it.
-        due = group.status is Status.ACTIVE and set(members) != set(sidechain.holders(group.address))
+        due = group.status is Status.ACTIVE and set(members) != set(sidechain.groups.holders(group.address))
         return GroupView(
             group=group.address,
             handle=group.handle,
             status=group.status,
             organisation=group.organisation or "",
-            manager=sidechain.manager_of(group.address),
+            manager=sidechain.groups.manager_of(group.address),
             members=tuple(members),
             generation=len(group.earlier_keys),
             renewal_due=due,

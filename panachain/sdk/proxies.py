@@ -64,9 +64,7 @@ class Proxies:
         self._channels = Channels(ca=ca)
         self._evidence = EvidenceFolder(evidence)
         mainchain = network.mainchain
-        self._domains = Domains(
-            proxy_domain(mainchain.chain_id, mainchain.addresses["PolicyRegistry"]), mainchain.log_domain
-        )
+        self._domains = Domains(proxy_domain(mainchain.chain_id, mainchain.policies.address), mainchain.log.domain)
 
     def close(self) -> None:
         """Close all connections."""

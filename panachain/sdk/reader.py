@@ -43,7 +43,7 @@ class ReadingSession(ActorSession):
         """
         found: list[PolicyView] = []
         readers = self._readers()
-        for event in self.network.mainchain.policy_events(kind="PolicyGranted"):
+        for event in self.network.mainchain.policies.events(kind="PolicyGranted"):
             for reader in readers:
                 if not notice.is_for(reader.secret, event.announcement, event.view_tag, event.policy_id):
                     continue
@@ -53,7 +53,7 @@ class ReadingSession(ActorSession):
                     # Somebody else's policy, whose view tag fits by chance.
                     continue
                 if terms.grantee == reader.grantee and terms.policy_id == event.policy_id:
-                    found.append(policy_view(terms, self.network.mainchain.policy(event.policy_id)))
+                    found.append(policy_view(terms, self.network.mainchain.policies.policy_of(event.policy_id)))
                     break
         return found
 
@@ -74,7 +74,7 @@ class ReadingSession(ActorSession):
         """
         self._check_registered()
         # 1. Find the policy, read it on the mainchain.
-        policy = self.network.mainchain.policy(policy_id)
+        policy = self.network.mainchain.policies.policy_of(policy_id)
         reader, terms = self._own_terms(policy)
         wanted = purpose or terms.purposes[0]
         # 2. Check the rules.
@@ -83,11 +83,12 @@ class ReadingSession(ActorSession):
             grantee=terms.grantee,
             requester=self.address,
             requester_status=self.whoami().status,
-            is_member=terms.grantee != self.address and self.network.sidechain.is_member(terms.grantee, self.address),
+            is_member=terms.grantee != self.address
+            and self.network.sidechain.groups.is_member(terms.grantee, self.address),
             purpose=wanted,
             purposes=terms.purposes,
             terms=policy.terms,
-            revocation_in_sight=self.network.mainchain.revocation_in_sight(policy_id),
+            revocation_in_sight=self.network.mainchain.policies.revocation_in_sight(policy_id),
         )
         seen: set[str] = set()
         for heads in self.network.hospital_heads():
@@ -117,7 +118,7 @@ class ReadingSession(ActorSession):
         Raises:
             PolicyUnknownError: it wasn't granted to him.
         """
-        policy = self.network.mainchain.policy(policy_id)
+        policy = self.network.mainchain.policies.policy_of(policy_id)
         return policy, self._own_terms(policy)[1]
 
     def ask_proxies(self, policy_id: PolicyId) -> None:
@@ -126,7 +127,7 @@ class ReadingSession(ActorSession):
         Raises:
             AccessDeniedError: the proxies refuse, as they must after a revocation.
         """
-        reader, terms = self._own_terms(self.network.mainchain.policy(policy_id))
+        reader, terms = self._own_terms(self.network.mainchain.policies.policy_of(policy_id))
         probe = {"probe": umbral.wrap(terms.lanes[0].delegating_key, os.urandom(32))}
         self._proxies.unwrap(reader, terms, 0, probe, terms.purposes[0])
 
@@ -138,7 +139,7 @@ class ReadingSession(ActorSession):
         """Return as whom this actor can read: himself, and each group that lists him, with each of its keys he has."""
         account = Account(self._seed.account_key())
         readers = [Reader(account, self.address, self._seed.receiving())]
-        for group in self.network.sidechain.groups(member=self.address):
+        for group in self.network.sidechain.groups.find(member=self.address):
             try:
                 secrets = self._group_secrets(group)
             except (IntegrityError, BlockNotFoundError) as exc:
@@ -155,7 +156,7 @@ class ReadingSession(ActorSession):
             IntegrityError: what was sealed isn't for him, or not of this group.
             BlockNotFoundError: nobody has what was sealed.
         """
-        digest = self.network.sidechain.sealed_group_key(group.address, self.address)
+        digest = self.network.sidechain.groups.sealed_key_of(group.address, self.address)
         if digest is None:
             return []
         sealed = self.network.store.get_block(CID(RAW, digest))
@@ -172,7 +173,7 @@ class ReadingSession(ActorSession):
             except IntegrityError:
                 # The block fits its CID, so it is whole: it is sealed to somebody else.
                 continue
-            patient = self.network.sidechain.identity(terms.patient)
+            patient = self.network.sidechain.identities.identity_of(terms.patient)
             if patient is None:
                 raise IntegrityError(
                     f"the terms of policy {policy.policy_id} name a patient whom the registry doesn't know"

@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 from panachain.chain.abi import address, contract
 from panachain.chain.evm import Receipt, Sender
 from panachain.chain.logs import read_events
-from panachain.chain.mainchain import Grant, Mainchain
+from panachain.chain.mainchain import Mainchain
 from panachain.errors import (
     PanaChainError,
     PolicyRevokedError,
@@ -32,6 +32,7 @@ from panachain.http_client import httpx
 from panachain.model.actors import PolicyId
 from panachain.model.policy import PolicyStatus
 from panachain.model.policy import Receipt as ProxyReceipt
+from panachain.model.transactions import Grant
 from panachain.proxy import messages
 from panachain.trust import Trust
 
@@ -79,15 +80,15 @@ class LocalRelay:
 
     def grant(self, grant: Grant, signature: bytes) -> Receipt:
         """Send a signed grant."""
-        return self._mainchain.grant_by_signature(self._sender, grant, signature)
+        return self._mainchain.policies.grant_by_signature(self._sender, grant, signature)
 
     def revoke(self, policy_id: PolicyId, signature: bytes) -> Receipt:
         """Send a signed revocation."""
-        return self._mainchain.revoke_by_signature(self._sender, policy_id, signature)
+        return self._mainchain.policies.revoke_by_signature(self._sender, policy_id, signature)
 
     def convict(self, receipt: ProxyReceipt) -> Receipt:
         """Submit the evidence of a late service."""
-        return self._mainchain.prove_late_service(self._sender, receipt)
+        return self._mainchain.log.prove_late_service(self._sender, receipt)
 
 
 class RemoteRelay:
@@ -221,7 +222,7 @@ class Relays:
 
     def _granted(self, grant: Grant) -> Receipt | None:
         try:
-            policy = self._mainchain.policy(grant.owner)
+            policy = self._mainchain.policies.policy_of(grant.owner)
         except PolicyUnknownError:
             return None
         if policy.status is PolicyStatus.REVOKED:
@@ -232,14 +233,14 @@ class Relays:
 
     def _revoked(self, policy_id: PolicyId) -> Receipt | None:
         try:
-            if self._mainchain.policy(policy_id).status is not PolicyStatus.REVOKED:
+            if self._mainchain.policies.policy_of(policy_id).status is not PolicyStatus.REVOKED:
                 return None
         except PolicyUnknownError:
             return None
         return self._policy_receipt(policy_id, "PolicyRevoked")
 
     def _policy_receipt(self, policy_id: PolicyId, kind: str) -> Receipt | None:
-        event = next(self._mainchain.policy_events(policy_ids=[policy_id], kind=kind), None)
+        event = next(self._mainchain.policies.events(policy_ids=[policy_id], kind=kind), None)
         return None if event is None else self._receipt(event.tx_hash)
 
     def _convicted(self, receipt: ProxyReceipt) -> Receipt | None:
@@ -247,7 +248,7 @@ class Relays:
         for event in read_events(
             self._mainchain.rpc,
             log,
-            self._mainchain.addresses["AccessLog"],
+            self._mainchain.log.address,
             topics=[log.topic("LateServiceProven"), "0x" + "00" * 12 + receipt.proxy[2:].lower()],
             from_block=self._mainchain.from_block,
         ):

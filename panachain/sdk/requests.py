@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from panachain.chain.sidechain import AccessRequest
 from panachain.crypto import box, labels, umbral
 from panachain.errors import IntegrityError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId
 from panachain.model.scope import Purpose
+from panachain.model.transactions import AccessRequest
 from panachain.sdk.network import Network
 from panachain.sdk.results import RequestView
 
@@ -40,10 +40,10 @@ def open_request(network: Network, request: AccessRequest, secret: umbral.Secret
         IntegrityError: they aren't sealed to this key.
     """
     body = _open(network, request.details, secret, labels.REQUEST)
-    outcome = network.sidechain.outcome(request.request_id) if request.state == "approved" else None
+    outcome = network.sidechain.requests.outcome_of(request.request_id) if request.state == "approved" else None
     nothing: dict[str, Any] = {"policy": b"", "categories": []}
     granted = _open(network, outcome, secret, labels.OUTCOME) if outcome else nothing
-    requester = network.sidechain.identity(request.requester)
+    requester = network.sidechain.identities.identity_of(request.requester)
     try:
         return RequestView(
             request_id=request.request_id,

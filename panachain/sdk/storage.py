@@ -81,7 +81,7 @@ def collect_garbage(
 
 
 def _terms(network: Network) -> list[CID]:
-    events = network.mainchain.policy_events(kind="PolicyGranted")
+    events = network.mainchain.policies.events(kind="PolicyGranted")
     return [CID(RAW, event.terms) for event in events if len(event.terms) == _DIGEST]
 
 

@@ -132,7 +132,7 @@ class TestGarbage:
                     store=store,
                     home=home,
                     hospital_heads=lambda: [SimpleNamespace(manifests=[cid.digest for cid in manifests])],
-                    mainchain=SimpleNamespace(policy_events=lambda kind: iter(())),
+                    mainchain=SimpleNamespace(policies=SimpleNamespace(events=lambda kind: iter(()))),
                 )
 
         monkeypatch.setattr(App, "network", network)

@@ -14,7 +14,8 @@ import pytest
 
 from panachain.chain.abi import contract
 from panachain.chain.evm import Account
-from panachain.chain.mainchain import Grant, Mainchain
+from panachain.model.transactions import Grant
+from panachain.chain.mainchain import Mainchain
 from panachain.crypto.keys import Seed
 from tests.contracts import audit_runs
 
@@ -188,10 +189,10 @@ class Owner:
         return Grant(**(fields | hashes | change))
 
     def sign_grant(self, grant: Grant) -> bytes:
-        return self.chain.sign_grant(self.account, grant)
+        return self.chain.policies.sign_grant(self.account, grant)
 
     def sign_revoke(self) -> bytes:
-        return self.chain.sign_revoke(self.account)
+        return self.chain.policies.sign_revoke(self.account)
 
 
 def halves(signature: bytes) -> tuple[bytes, bytes]:

@@ -68,7 +68,7 @@ def signed(
     signing: Mainchain, signers: list[Account], number: int, block_hash: bytes = HASH, sidechain: int = SIDECHAIN
 ) -> tuple[int, bytes, list[str], list[bytes]]:
     """Return the arguments of `checkpoint`."""
-    signatures = [signing.sign_checkpoint(signer, sidechain, number, block_hash) for signer in signers]
+    signatures = [signing.checkpoints.sign(signer, sidechain, number, block_hash) for signer in signers]
     return number, block_hash, addresses(signers), signatures
 
 
@@ -337,7 +337,7 @@ class TestContractAsValidator:
     ) -> None:
         # The contract itself has code, and no ERC-1271 in it.
         checkpoints.setValidators([checkpoints], 1, sender=admin)
-        signature = signing.sign_checkpoint(validators[0], SIDECHAIN, 5, HASH)
+        signature = signing.checkpoints.sign(validators[0], SIDECHAIN, 5, HASH)
 
         with ape.reverts(checkpoints.CheckpointInvalidSignature, signer=checkpoints.address):
             checkpoints.checkpoint(5, HASH, [checkpoints], [signature], sender=relay)

@@ -9,7 +9,8 @@ from typing import Any
 import ape
 import pytest
 
-from panachain.chain.mainchain import Grant, Mainchain
+from panachain.model.transactions import Grant
+from panachain.chain.mainchain import Mainchain
 from panachain.model.policy import Disclosure
 from tests.contracts.conftest import NOBODY, halves
 
@@ -90,14 +91,14 @@ class TestGrantBySignature:
         for contract, chain_id in places:
             elsewhere = Mainchain(SimpleNamespace(), {"PolicyRegistry": contract}, chain_id)  # type: ignore[arg-type]
             with ape.reverts(policies.PolicyInvalidSignature):
-                policies.grantBySignature(grant.fields(), elsewhere.sign_grant(owner.account, grant), sender=relay)
+                policies.grantBySignature(grant.fields(), elsewhere.policies.sign_grant(owner.account, grant), sender=relay)
 
     def test_reverts_for_a_strangers_or_malformed_signature(
         self, policies: Any, owner: Any, more_owners: Any, relay: Any
     ) -> None:
         grant = owner.grant()
         good = owner.sign_grant(grant)
-        forged = more_owners[0].chain.sign_grant(more_owners[0].account, grant)
+        forged = more_owners[0].chain.policies.sign_grant(more_owners[0].account, grant)
         for signature in (forged, b"", good[:63], good + b"\0\0", bytes(64), bytes(65)):
             with ape.reverts(policies.PolicyInvalidSignature):
                 policies.grantBySignature(grant.fields(), signature, sender=relay)
@@ -192,7 +193,7 @@ class TestGrantBatch:
     def test_one_bad_signature_stops_all(self, policies: Any, owner: Any, more_owners: Any, relay: Any) -> None:
         owners = [owner, *more_owners]
         grants = [each.grant() for each in owners]
-        signatures = [halves(owner.chain.sign_grant(owner.account, grant)) for grant in grants]
+        signatures = [halves(owner.chain.policies.sign_grant(owner.account, grant)) for grant in grants]
 
         with ape.reverts(policies.PolicyInvalidSignature):
             policies.grantBatch([grant.fields() for grant in grants], signatures, sender=relay)

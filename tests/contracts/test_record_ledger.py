@@ -8,6 +8,7 @@ from typing import Any
 import ape
 import pytest
 
+from panachain.chain.contracts.record_ledger import RecordLedger
 from panachain.chain.mainchain import Mainchain
 from tests.contracts.conftest import HOSPITAL, KEY, NOBODY, PROXY
 
@@ -21,13 +22,13 @@ def admitted(actors: Any, registrar: Any, hospital: Any) -> Any:
 class TestStore:
     def test_head_is_the_fold_of_what_was_stored(self, ledger: Any, admitted: Any, chain: Any) -> None:
         mainchain = Mainchain(SimpleNamespace(), {"RecordLedger": ledger.address}, chain.chain_id)  # type: ignore[arg-type]
-        first = mainchain.first_head(admitted.address)
+        first = mainchain.ledger.first_head(admitted.address)
         assert tuple(ledger.ledgerOf(admitted)) == (True, 0, first)
         batches = [(bytes([n]) * 32, n) for n in range(1, 5)]
         for manifest, count in batches:
             ledger.store(manifest, count, sender=admitted)
 
-        assert tuple(ledger.ledgerOf(admitted)) == (True, 4, Mainchain.fold_heads(first, batches))
+        assert tuple(ledger.ledgerOf(admitted)) == (True, 4, RecordLedger.fold_heads(first, batches))
 
     def test_tells_what_the_head_proves(self, ledger: Any, admitted: Any) -> None:
         previous = ledger.ledgerOf(admitted).head
@@ -36,7 +37,7 @@ class TestStore:
 
         event = next(iter(receipt.decode_logs(ledger.RecordsStored)))
         assert (event.hospital, event.sequence, event.previous) == (admitted, 1, previous)
-        assert Mainchain.fold_heads(event.previous, [(event.manifest, event.count)]) == ledger.ledgerOf(admitted).head
+        assert RecordLedger.fold_heads(event.previous, [(event.manifest, event.count)]) == ledger.ledgerOf(admitted).head
 
     def test_rejects_strangers_and_actors_of_other_roles(
         self, actors: Any, ledger: Any, registrar: Any, relay: Any, stranger: Any

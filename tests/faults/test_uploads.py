@@ -169,10 +169,10 @@ def test_a_bundle_and_its_attachments_stay_in_one_batch(
 
 def test_a_dry_run_tells_the_gas_and_publishes_nothing(world: World, patient: Any, tmp_path: Path) -> None:
     files(tmp_path / "in", 3)
-    before = world.network.mainchain.head(world.hospital.address)
+    before = world.network.mainchain.ledger.ledger_of(world.hospital.address)
     planned = hospital(world).upload([tmp_path / "in"], patient.profile.handle, dry_run=True)
     assert len(planned.records) == 3
-    assert world.network.mainchain.head(world.hospital.address) == before
+    assert world.network.mainchain.ledger.ledger_of(world.hospital.address) == before
     done = hospital(world).upload([tmp_path / "in"], patient.profile.handle)
     assert abs(planned.gas - done.gas) < 500
 
@@ -204,7 +204,7 @@ class TestChain:
         paths = files(tmp_path / "in", 3)
         rpc = world.network.main_rpc
         monkeypatch.setattr("panachain.chain.evm._STUCK", 0.5)
-        before = world.network.mainchain.head(world.hospital.address)[0]
+        before = world.network.mainchain.ledger.ledger_of(world.hospital.address)[0]
         rpc.call("evm_setAutomine", [False])
         rpc.call("evm_setIntervalMining", [0])
         try:
@@ -216,7 +216,7 @@ class TestChain:
         finally:
             rpc.call("evm_setAutomine", [True])
             rpc.call("evm_setIntervalMining", [5])
-        assert world.network.mainchain.head(world.hospital.address)[0] == before + 1
+        assert world.network.mainchain.ledger.ledger_of(world.hospital.address)[0] == before + 1
         assert contents(patient) == expected(paths)
 
     def test_what_a_reorganisation_took_away_is_stored_again(
@@ -229,14 +229,14 @@ class TestChain:
         first, second = files(tmp_path / "a", 2), files(tmp_path / "b", 2)
         hospital(world).upload([tmp_path / "a"], patient.profile.handle)
         hospital(world).upload([tmp_path / "b"], patient.profile.handle)
-        before = world.network.mainchain.head(world.hospital.address)[0]
+        before = world.network.mainchain.ledger.ledger_of(world.hospital.address)[0]
         world.network.main_rpc.call("anvil_reorg", [10, []])
-        assert world.network.mainchain.head(world.hospital.address)[0] < before
+        assert world.network.mainchain.ledger.ledger_of(world.hospital.address)[0] < before
 
         assert hospital(world).settle() > 0
 
         assert hospital(world).settle() == 0
-        assert world.network.mainchain.head(world.hospital.address)[0] == before
+        assert world.network.mainchain.ledger.ledger_of(world.hospital.address)[0] == before
         assert contents(patient) == expected([*first, *second])
 
     def test_a_chain_that_is_down_publishes_nothing_and_later_all(

@@ -121,7 +121,7 @@ def allow_list(world: World) -> list[Allowed]:
     allowed = [*BOILERPLATE]
     allowed.append(Allowed(raw(load_profile(world.home, REGISTRAR).address), "the registrar governs both chains"))
     for role in (Role.HOSPITAL, Role.PROXY, Role.RESEARCHER):
-        for actor in world.network.mainchain.actors(role):
+        for actor in world.network.mainchain.actors.find(role):
             allowed.append(Allowed(raw(actor.address), f"address of a public actor: {role.value}"))
     for one in artifacts():
         for entry in one["abi"]:

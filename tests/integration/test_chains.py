@@ -18,7 +18,7 @@ from panachain.chain.abi import contract
 from panachain.chain.deploy import ADMIN, REGISTRAR, SUSPENDER, Deployment, Governance, deploy
 from panachain.chain.evm import Account, Sender
 from panachain.chain.logs import read_events
-from panachain.chain.mainchain import Grant, Mainchain
+from panachain.chain.mainchain import Mainchain
 from panachain.chain.proofs import check_header, mapping_slot
 from panachain.chain.receipts import receipt_hash, sign_head
 from panachain.chain.rpc import Rpc
@@ -28,6 +28,7 @@ from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError, PolicyUnknownError, TransactionError, UsageError
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import Disclosure, PolicyStatus, Receipt, ReceiptKind
+from panachain.model.transactions import Grant
 
 MAIN_ID, SIDE_ID = 31_403, 31_404
 DELAY = 3600
@@ -121,11 +122,10 @@ class Network:
         return self.on(chain).sender(account, lock_folder=self.locks)
 
     def send(self, account: Account, name: str, function: str, *args: Any, chain: str = "mainchain") -> None:
-        data = contract(name).calldata(function, *args)
-        self.sender(account, chain).send(self.on(chain).addresses[name], data, what=function)
+        self.on(chain)._bind(name).send(self.sender(account, chain), function, *args, what=function)
 
     def read(self, name: str, function: str, *args: Any, chain: str = "mainchain") -> Any:
-        return self.on(chain)._read(name, function, *args)
+        return self.on(chain)._bind(name).read(function, *args)
 
     def announce(self, account: Account, name: str, function: str, *args: Any, chain: str = "mainchain") -> None:
         """Schedule a call with the access manager, at the earliest time that it allows."""
@@ -143,7 +143,7 @@ class Network:
     def admit(self, role: Role, account: Account | None = None) -> Account:
         """Return an account that the registrar admitted to the mainchain."""
         account = account or self.chains.account()
-        self.mainchain.register_actor(self.sender(self.registrar), actor(account, role))
+        self.mainchain.actors.register(self.sender(self.registrar), actor(account, role))
         return account
 
     def grant(self, owner: Account, **change: Any) -> Grant:
@@ -155,15 +155,17 @@ class Network:
         """Return the one-time key of a policy that was just granted."""
         owner = unfunded()
         grant = self.grant(owner, **change)
-        self.mainchain.grant_by_signature(self.sender(self.relay), grant, self.mainchain.sign_grant(owner, grant))
+        self.mainchain.policies.grant_by_signature(
+            self.sender(self.relay), grant, self.mainchain.policies.sign_grant(owner, grant)
+        )
         return owner
 
     def revoke(self, owner: Account) -> None:
-        signature = self.mainchain.sign_revoke(owner)
-        self.mainchain.revoke_by_signature(self.sender(self.relay), PolicyId(owner.address), signature)
+        signature = self.mainchain.policies.sign_revoke(owner)
+        self.mainchain.policies.revoke_by_signature(self.sender(self.relay), PolicyId(owner.address), signature)
 
     def status(self, owner: Account) -> PolicyStatus:
-        return self.mainchain.policy(PolicyId(owner.address)).status
+        return self.mainchain.policies.policy_of(PolicyId(owner.address)).status
 
 
 def actor(account: Account, role: Role, **change: Any) -> Actor:
@@ -295,12 +297,12 @@ class TestDeploy:
         deployer, hospital = network.deployers["mainchain"], network.admit(Role.HOSPITAL)
 
         with pytest.raises(TransactionError, match="AccessManagedUnauthorized"):
-            network.mainchain.register_actor(network.sender(deployer), actor(stranger, Role.HOSPITAL))
+            network.mainchain.actors.register(network.sender(deployer), actor(stranger, Role.HOSPITAL))
         with pytest.raises(TransactionError, match="AccessManagedUnauthorized"):
-            network.mainchain.suspend_actor(network.sender(deployer), hospital.address)
+            network.mainchain.actors.suspend(network.sender(deployer), hospital.address)
         side = network.sender(network.deployers["sidechain"], "sidechain")
         with pytest.raises(TransactionError, match="AccessManagedUnauthorized"):
-            network.sidechain.register_identity(side, actor(stranger, Role.PATIENT))
+            network.sidechain.identities.register(side, actor(stranger, Role.PATIENT))
 
     def test_no_contract_has_an_address_that_is_on_the_other_chain(self, network: Network) -> None:
         main, side = (set(chain.contracts.values()) for chain in vars(network.deployment).values())
@@ -366,7 +368,7 @@ class TestAdministration:
 
     def test_announcement_is_cancelled_or_expires(self, network: Network) -> None:
         admin, only = network.admin, network.validators[0].address
-        target = network.mainchain.addresses["Checkpoints"]
+        target = network.mainchain.checkpoints.address
         data = bytes.fromhex(contract("Checkpoints").calldata("setValidators", [only], 1)[2:])
 
         network.announce(admin, "Checkpoints", "setValidators", [only], 1)
@@ -462,52 +464,55 @@ class TestRedeployment:
     def test_first_works_beside_the_second(self, network: Network, second: Network) -> None:
         hospitals = [made.admit(Role.HOSPITAL) for made in (network, second)]
         for made, hospital in zip((network, second), hospitals, strict=True):
-            made.mainchain.store(made.sender(hospital), b"m" * 32, 2)
+            made.mainchain.ledger.store(made.sender(hospital), b"m" * 32, 2)
 
         for made, hospital in zip((network, second), hospitals, strict=True):
-            assert [found.address for found in made.mainchain.actors()] == [hospital.address]
-            assert [event.hospital for event in made.mainchain.storage_events()] == [hospital.address]
+            assert [found.address for found in made.mainchain.actors.find()] == [hospital.address]
+            assert [event.hospital for event in made.mainchain.ledger.events()] == [hospital.address]
             assert made.status(made.granted()) is PolicyStatus.ACTIVE
         with pytest.raises(TransactionError, match="LedgerNotActiveHospital"):
-            second.mainchain.store(second.sender(hospitals[0]), b"m" * 32, 2)
+            second.mainchain.ledger.store(second.sender(hospitals[0]), b"m" * 32, 2)
 
     def test_registrar_of_the_first_has_no_power_over_the_second(
         self, network: Network, second: Network, stranger: Account
     ) -> None:
         with pytest.raises(TransactionError, match="AccessManagedUnauthorized"):
-            second.mainchain.register_actor(second.sender(network.registrar), actor(stranger, Role.HOSPITAL))
+            second.mainchain.actors.register(second.sender(network.registrar), actor(stranger, Role.HOSPITAL))
 
     def test_grants_and_revocations_for_the_first_are_refused_by_the_second(
         self, network: Network, second: Network
     ) -> None:
         owner = unfunded()
         grant = network.grant(owner)
-        granted, revoked = network.mainchain.sign_grant(owner, grant), network.mainchain.sign_revoke(owner)
+        granted, revoked = (
+            network.mainchain.policies.sign_grant(owner, grant),
+            network.mainchain.policies.sign_revoke(owner),
+        )
         relay = second.sender(second.relay)
 
         with pytest.raises(TransactionError, match="PolicyInvalidSignature"):
-            second.mainchain.grant_by_signature(relay, grant, granted)
+            second.mainchain.policies.grant_by_signature(relay, grant, granted)
         with pytest.raises(TransactionError, match="PolicyInvalidSignature"):
-            second.mainchain.grant_batch(relay, [(grant, granted)])
+            second.mainchain.policies.grant_batch(relay, [(grant, granted)])
         with pytest.raises(TransactionError, match="PolicyInvalidSignature"):
-            second.mainchain.revoke_by_signature(relay, grant.owner, revoked)
+            second.mainchain.policies.revoke_by_signature(relay, grant.owner, revoked)
         with pytest.raises(TransactionError, match="PolicyInvalidSignature"):
-            second.mainchain.revoke_batch(relay, [(grant.owner, revoked)])
+            second.mainchain.policies.revoke_batch(relay, [(grant.owner, revoked)])
 
-        network.mainchain.grant_by_signature(network.sender(network.relay), grant, granted)
+        network.mainchain.policies.grant_by_signature(network.sender(network.relay), grant, granted)
         assert network.status(owner) is PolicyStatus.ACTIVE
-        network.mainchain.revoke_by_signature(network.sender(network.relay), grant.owner, revoked)
+        network.mainchain.policies.revoke_by_signature(network.sender(network.relay), grant.owner, revoked)
         assert network.status(owner) is PolicyStatus.REVOKED
 
     def test_checkpoints_for_the_first_are_refused_by_the_second(self, network: Network, second: Network) -> None:
         signatures = signed_checkpoint(network, 5, b"h" * 32)
 
         with pytest.raises(TransactionError, match="CheckpointInvalidSignature"):
-            second.mainchain.checkpoint(second.sender(second.relay), 5, b"h" * 32, signatures)
-        network.mainchain.checkpoint(network.sender(network.relay), 5, b"h" * 32, signatures)
+            second.mainchain.checkpoints.checkpoint(second.sender(second.relay), 5, b"h" * 32, signatures)
+        network.mainchain.checkpoints.checkpoint(network.sender(network.relay), 5, b"h" * 32, signatures)
 
-        assert network.mainchain.newest_checkpoint() == (5, b"h" * 32)
-        assert second.mainchain.newest_checkpoint() == (0, bytes(32))
+        assert network.mainchain.checkpoints.newest() == (5, b"h" * 32)
+        assert second.mainchain.checkpoints.newest() == (0, bytes(32))
 
     def test_heads_for_the_first_convict_nobody_at_the_second(self, network: Network, second: Network) -> None:
         proxy = network.admit(Role.PROXY)
@@ -515,8 +520,8 @@ class TestRedeployment:
         pairs = [(head, signed_head(network, proxy, 3, head)) for head in (b"a" * 32, b"b" * 32)]
 
         with pytest.raises(TransactionError, match="LogInvalidSignature"):
-            second.mainchain.prove_fork(second.sender(second.relay), proxy.address, 3, *pairs)
-        network.mainchain.prove_fork(network.sender(network.relay), proxy.address, 3, *pairs)
+            second.mainchain.log.prove_fork(second.sender(second.relay), proxy.address, 3, *pairs)
+        network.mainchain.log.prove_fork(network.sender(network.relay), proxy.address, 3, *pairs)
 
         assert (status_of(network, proxy), status_of(second, proxy)) == (Status.SUSPENDED, Status.ACTIVE)
 
@@ -527,48 +532,50 @@ class TestActorsAndRecords:
         hospital = actor(unfunded(), Role.HOSPITAL)
 
         with pytest.raises(TransactionError, match="AccessManagedUnauthorized"):
-            network.mainchain.register_actor(network.sender(stranger), hospital)
+            network.mainchain.actors.register(network.sender(stranger), hospital)
         for admitted in (hospital, proxy):
-            network.mainchain.register_actor(network.sender(network.registrar), admitted)
+            network.mainchain.actors.register(network.sender(network.registrar), admitted)
         with pytest.raises(TransactionError, match="ActorAlreadyRegistered"):
-            network.mainchain.register_actor(network.sender(network.registrar), hospital)
+            network.mainchain.actors.register(network.sender(network.registrar), hospital)
 
-        assert network.mainchain.actors() == [hospital, proxy]
-        assert network.mainchain.actors(Role.PROXY) == [proxy]
-        assert network.mainchain.actor(stranger.address) is None
+        assert network.mainchain.actors.find() == [hospital, proxy]
+        assert network.mainchain.actors.find(Role.PROXY) == [proxy]
+        assert network.mainchain.actors.actor_of(stranger.address) is None
 
     def test_one_actor_is_read_by_one_query_with_his_status_and_endpoint(self, network: Network) -> None:
         mainchain, registrar = network.mainchain, network.sender(network.registrar)
         others = [network.admit(Role.HOSPITAL) for _ in range(2)]
         proxy = network.admit(Role.PROXY)
         network.send(proxy, "ActorRegistry", "setEndpoint", "https://proxy.example")
-        mainchain.suspend_actor(registrar, others[0].address)
+        mainchain.actors.suspend(registrar, others[0].address)
         asked = Recorder(mainchain.rpc)
         reader = Mainchain(asked, mainchain.addresses, mainchain.chain_id, from_block=mainchain.from_block)  # type: ignore[arg-type]
 
-        found = reader.actor(proxy.address)
+        found = reader.actors.actor_of(proxy.address)
 
         assert found == actor(proxy, Role.PROXY, endpoint="https://proxy.example")
         assert [method for method, _ in asked.calls] == ["eth_blockNumber", "eth_getLogs"]
         assert asked.calls[-1][1][0]["topics"] == [None, "0x" + "00" * 12 + proxy.address[2:].lower()]
-        assert found in mainchain.actors()
+        assert found in mainchain.actors.find()
         assert [status_of(network, other) for other in others] == [Status.SUSPENDED, Status.ACTIVE]
 
     def test_heads_add_up_from_the_storage_transactions(self, network: Network) -> None:
         hospital, mainchain = network.admit(Role.HOSPITAL), network.mainchain
-        first = mainchain.first_head(hospital.address)
-        assert mainchain.head(hospital.address) == (0, first)
+        first = mainchain.ledger.first_head(hospital.address)
+        assert mainchain.ledger.ledger_of(hospital.address) == (0, first)
         batches = [(bytes([number]) * 32, number) for number in (1, 2, 3)]
 
         for manifest, count in batches:
-            mainchain.store(network.sender(hospital), manifest, count)
+            mainchain.ledger.store(network.sender(hospital), manifest, count)
 
-        events = list(mainchain.storage_events(hospital=hospital.address))
+        events = list(mainchain.ledger.events(hospital=hospital.address))
         assert [(event.sequence, event.manifest, event.count) for event in events] == [
             (number, manifest, count) for number, (manifest, count) in enumerate(batches, 1)
         ]
-        assert [event.previous for event in events] == [mainchain.fold_heads(first, batches[:n]) for n in range(3)]
-        assert mainchain.head(hospital.address) == (3, mainchain.fold_heads(first, batches))
+        assert [event.previous for event in events] == [
+            mainchain.ledger.fold_heads(first, batches[:n]) for n in range(3)
+        ]
+        assert mainchain.ledger.ledger_of(hospital.address) == (3, mainchain.ledger.fold_heads(first, batches))
 
     def test_only_active_hospitals_store(self, network: Network, stranger: Account) -> None:
         hospital, proxy = network.admit(Role.HOSPITAL), network.admit(Role.PROXY)
@@ -576,14 +583,14 @@ class TestActorsAndRecords:
 
         for account in (stranger, proxy):
             with pytest.raises(TransactionError, match="LedgerNotActiveHospital"):
-                mainchain.store(network.sender(account), b"m" * 32, 1)
-        mainchain.suspend_actor(registrar, hospital.address)
+                mainchain.ledger.store(network.sender(account), b"m" * 32, 1)
+        mainchain.actors.suspend(registrar, hospital.address)
         with pytest.raises(TransactionError, match="LedgerNotActiveHospital"):
-            mainchain.store(network.sender(hospital), b"m" * 32, 1)
-        mainchain.reinstate_actor(registrar, hospital.address)
-        mainchain.store(network.sender(hospital), b"m" * 32, 1)
+            mainchain.ledger.store(network.sender(hospital), b"m" * 32, 1)
+        mainchain.actors.reinstate(registrar, hospital.address)
+        mainchain.ledger.store(network.sender(hospital), b"m" * 32, 1)
 
-        assert [event.sequence for event in mainchain.storage_events()] == [1]
+        assert [event.sequence for event in mainchain.ledger.events()] == [1]
 
 
 class TestIdentities:
@@ -595,19 +602,19 @@ class TestIdentities:
         # No ether: the sidechain takes no gas price.
         account = unfunded()
         registrar = network.sender(network.registrar, "sidechain")
-        network.sidechain.register_identity(registrar, actor(account, role))
+        network.sidechain.identities.register(registrar, actor(account, role))
         return account
 
     def test_patient_pairs_and_unpairs(self, network: Network, patient: Account, stranger: Account) -> None:
         sidechain, hospital = network.sidechain, unfunded().address
 
         with pytest.raises(TransactionError, match="IdentityNotActivePatient"):
-            sidechain.pair(network.sender(stranger, "sidechain"), hospital, b"p" * 32)
-        sidechain.pair(network.sender(patient, "sidechain"), hospital, b"p" * 32)
-        assert sidechain.pairing(patient.address, hospital) == b"p" * 32
-        sidechain.unpair(network.sender(patient, "sidechain"), hospital)
+            sidechain.identities.pair(network.sender(stranger, "sidechain"), hospital, b"p" * 32)
+        sidechain.identities.pair(network.sender(patient, "sidechain"), hospital, b"p" * 32)
+        assert sidechain.identities.pairing_of(patient.address, hospital) == b"p" * 32
+        sidechain.identities.unpair(network.sender(patient, "sidechain"), hospital)
 
-        assert sidechain.pairing(patient.address, hospital) is None
+        assert sidechain.identities.pairing_of(patient.address, hospital) is None
 
     def test_request_is_approved_by_its_patient_only(self, network: Network, patient: Account) -> None:
         sidechain, clinician, other = (
@@ -616,19 +623,19 @@ class TestIdentities:
         )
         until = int(network.chains.side.call("eth_getBlockByNumber", ["latest", False])["timestamp"], 16) + 900
 
-        number = sidechain.request(network.sender(clinician, "sidechain"), patient.address, b"d" * 32, until)
+        number = sidechain.requests.request(network.sender(clinician, "sidechain"), patient.address, b"d" * 32, until)
         with pytest.raises(TransactionError, match="RequestNotYours"):
-            sidechain.approve(network.sender(other, "sidechain"), number)
-        sidechain.approve(network.sender(patient, "sidechain"), number)
+            sidechain.requests.approve(network.sender(other, "sidechain"), number)
+        sidechain.requests.approve(network.sender(patient, "sidechain"), number)
 
-        assert [request.state for request in sidechain.requests(patient=patient.address)] == ["approved"]
-        assert list(sidechain.requests(patient=other.address)) == []
+        assert [request.state for request in sidechain.requests.find(patient=patient.address)] == ["approved"]
+        assert list(sidechain.requests.find(patient=other.address)) == []
 
     def test_suspended_and_replaced_people_are_not_active(self, network: Network, patient: Account) -> None:
         sidechain, registrar = network.sidechain, network.sender(network.registrar, "sidechain")
         successor, suspended = (self.admit(network, Role.PATIENT) for _ in range(2))
         guardians = sorted((unfunded() for _ in range(2)), key=lambda account: account.address.lower())
-        sidechain.suspend_identity(registrar, suspended.address)
+        sidechain.identities.suspend(registrar, suspended.address)
 
         names = [guardian.address for guardian in guardians]
         network.send(patient, "IdentityRegistry", "setGuardians", names, 2, chain="sidechain")
@@ -638,23 +645,23 @@ class TestIdentities:
         pass_time(network.chains.side, 72 * 3600)
         network.send(guardians[0], "IdentityRegistry", "completeRecovery", patient.address, chain="sidechain")
 
-        assert {identity.address: identity.status for identity in sidechain.identities()} == {
+        assert {identity.address: identity.status for identity in sidechain.identities.find()} == {
             patient.address: Status.SUSPENDED,
             successor.address: Status.ACTIVE,
             suspended.address: Status.SUSPENDED,
         }
-        found = sidechain.identity(patient.address)
+        found = sidechain.identities.identity_of(patient.address)
         assert found is not None
         assert found.status is Status.SUSPENDED
         with pytest.raises(TransactionError, match="IdentityNotActivePatient"):
-            sidechain.pair(network.sender(patient, "sidechain"), unfunded().address, b"p" * 32)
+            sidechain.identities.pair(network.sender(patient, "sidechain"), unfunded().address, b"p" * 32)
 
 
 class TestGroups:
     def admit(self, network: Network, organisation: Address | None = None) -> Account:
         account = unfunded()
         person = actor(account, Role.PRACTITIONER, organisation=organisation)
-        network.sidechain.register_identity(network.sender(network.registrar, "sidechain"), person)
+        network.sidechain.identities.register(network.sender(network.registrar, "sidechain"), person)
         return account
 
     @pytest.fixture
@@ -665,107 +672,108 @@ class TestGroups:
         return network.sender(account, "sidechain")
 
     def test_manager_creates_and_lists_and_hands_over(self, network: Network, manager: Account) -> None:
-        sidechain, organisation = network.sidechain, network.sidechain.identity(manager.address)
+        sidechain, organisation = network.sidechain, network.sidechain.identities.identity_of(manager.address)
         first, second, outsider = (self.admit(network) for _ in range(3))
         assert organisation is not None
 
-        group = sidechain.create_group(self.on(network, manager), KEY)
+        group = sidechain.groups.create(self.on(network, manager), KEY)
         for number, member in enumerate((first, second), 1):
-            sidechain.add_member(self.on(network, manager), group.address, member.address, bytes([number]) * 32)
+            sidechain.groups.add_member(self.on(network, manager), group.address, member.address, bytes([number]) * 32)
 
         expected = Actor(group.address, Role.GROUP, Status.ACTIVE, KEY, b"", organisation=organisation.organisation)
-        assert group == sidechain.group(group.address) == expected
+        assert group == sidechain.groups.group_of(group.address) == expected
         assert group.handle.startswith("gro-")
-        assert sidechain.members(group.address) == [first.address, second.address]
-        assert sidechain.sealed_group_key(group.address, second.address) == b"\x02" * 32
-        assert sidechain.sealed_group_key(group.address, outsider.address) is None
-        assert [sidechain.is_member(group.address, one.address) for one in (first, manager, outsider)] == [
+        assert sidechain.groups.members(group.address) == [first.address, second.address]
+        assert sidechain.groups.sealed_key_of(group.address, second.address) == b"\x02" * 32
+        assert sidechain.groups.sealed_key_of(group.address, outsider.address) is None
+        assert [sidechain.groups.is_member(group.address, one.address) for one in (first, manager, outsider)] == [
             True,
             False,
             False,
         ]
         with pytest.raises(TransactionError, match="GroupNotManager"):
-            sidechain.hand_over_group(self.on(network, outsider), group.address, outsider.address)
-        sidechain.hand_over_group(self.on(network, manager), group.address, outsider.address)
-        assert sidechain.manager_of(group.address) == outsider.address
+            sidechain.groups.hand_over(self.on(network, outsider), group.address, outsider.address)
+        sidechain.groups.hand_over(self.on(network, manager), group.address, outsider.address)
+        assert sidechain.groups.manager_of(group.address) == outsider.address
         with pytest.raises(TransactionError, match="GroupNotManager"):
-            sidechain.add_member(self.on(network, manager), group.address, first.address, b"x" * 32)
+            sidechain.groups.add_member(self.on(network, manager), group.address, first.address, b"x" * 32)
 
     def test_a_renewal_replaces_the_key_and_what_is_sealed(self, network: Network, manager: Account) -> None:
         sidechain, first, second = network.sidechain, *(self.admit(network) for _ in range(2))
-        group, newest = sidechain.create_group(self.on(network, manager), KEY).address, b"\x03" + b"n" * 32
+        group, newest = sidechain.groups.create(self.on(network, manager), KEY).address, b"\x03" + b"n" * 32
         for member in (first, second):
-            sidechain.add_member(self.on(network, manager), group, member.address, b"s" * 32)
-        sidechain.remove_member(self.on(network, second), group, second.address)
-        assert sidechain.holders(group) == [first.address, second.address]
+            sidechain.groups.add_member(self.on(network, manager), group, member.address, b"s" * 32)
+        sidechain.groups.remove_member(self.on(network, second), group, second.address)
+        assert sidechain.groups.holders(group) == [first.address, second.address]
 
         sealed = {first.address: b"t" * 32}
-        sidechain.renew_group(self.on(network, manager), group, newest, sealed, generation=1)
+        sidechain.groups.renew(self.on(network, manager), group, newest, sealed, generation=1)
 
-        found = sidechain.group(group)
+        found = sidechain.groups.group_of(group)
         assert found is not None
         assert (found.receiving_key, found.earlier_keys) == (newest, (KEY,))
-        assert sidechain.groups(member=first.address) == sidechain.groups(manager=manager.address) == [found]
-        assert sidechain.sealed_group_key(group, first.address) == b"t" * 32
-        assert sidechain.holders(group) == sidechain.members(group) == [first.address]
+        assert sidechain.groups.find(member=first.address) == sidechain.groups.find(manager=manager.address) == [found]
+        assert sidechain.groups.sealed_key_of(group, first.address) == b"t" * 32
+        assert sidechain.groups.holders(group) == sidechain.groups.members(group) == [first.address]
         with pytest.raises(TransactionError, match="GroupNotNextGeneration"):
-            sidechain.renew_group(self.on(network, manager), group, KEY, sealed, generation=1)
+            sidechain.groups.renew(self.on(network, manager), group, KEY, sealed, generation=1)
         with pytest.raises(TransactionError, match="GroupNotListed"):
-            sidechain.renew_group(self.on(network, manager), group, KEY, {second.address: b"t" * 32}, generation=2)
+            sidechain.groups.renew(self.on(network, manager), group, KEY, {second.address: b"t" * 32}, generation=2)
 
     def test_groups_are_found_by_member_and_manager(self, network: Network, manager: Account) -> None:
         sidechain, member, other = network.sidechain, *(self.admit(network) for _ in range(2))
-        one, two = (sidechain.create_group(self.on(network, manager), b"\x02" + bytes([n]) * 32) for n in (1, 2))
-        three = sidechain.create_group(self.on(network, other), KEY)
+        one, two = (sidechain.groups.create(self.on(network, manager), b"\x02" + bytes([n]) * 32) for n in (1, 2))
+        three = sidechain.groups.create(self.on(network, other), KEY)
         for group, sender in ((one, manager), (two, manager), (three, other)):
-            sidechain.add_member(self.on(network, sender), group.address, member.address, b"s" * 32)
-        sidechain.remove_member(self.on(network, member), one.address, member.address)
-        sidechain.hand_over_group(self.on(network, manager), two.address, other.address)
+            sidechain.groups.add_member(self.on(network, sender), group.address, member.address, b"s" * 32)
+        sidechain.groups.remove_member(self.on(network, member), one.address, member.address)
+        sidechain.groups.hand_over(self.on(network, manager), two.address, other.address)
 
-        assert sidechain.groups() == [one, two, three]
-        assert sidechain.groups(member=member.address) == [two, three]
-        assert sidechain.groups(manager=manager.address) == [one]
-        assert sidechain.groups(manager=other.address) == [two, three]
-        assert sidechain.groups(member=member.address, manager=manager.address) == []
-        assert sidechain.groups(member=member.address, manager=other.address) == [two, three]
-        assert sidechain.groups(member=manager.address) == []
+        assert sidechain.groups.find() == [one, two, three]
+        assert sidechain.groups.find(member=member.address) == [two, three]
+        assert sidechain.groups.find(manager=manager.address) == [one]
+        assert sidechain.groups.find(manager=other.address) == [two, three]
+        assert sidechain.groups.find(member=member.address, manager=manager.address) == []
+        assert sidechain.groups.find(member=member.address, manager=other.address) == [two, three]
+        assert sidechain.groups.find(member=manager.address) == []
 
     def test_suspended_members_do_not_count_until_reinstated(self, network: Network, manager: Account) -> None:
         sidechain, member = network.sidechain, self.admit(network)
-        group = sidechain.create_group(self.on(network, manager), KEY).address
-        sidechain.add_member(self.on(network, manager), group, member.address, b"s" * 32)
+        group = sidechain.groups.create(self.on(network, manager), KEY).address
+        sidechain.groups.add_member(self.on(network, manager), group, member.address, b"s" * 32)
 
-        sidechain.suspend_identity(self.on(network, network.registrar), member.address)
-        assert sidechain.members(group) == []
-        assert not sidechain.is_member(group, member.address)
+        sidechain.identities.suspend(self.on(network, network.registrar), member.address)
+        assert sidechain.groups.members(group) == []
+        assert not sidechain.groups.is_member(group, member.address)
         network.send(network.registrar, "IdentityRegistry", "reinstate", member.address, chain="sidechain")
 
-        assert sidechain.members(group) == [member.address]
+        assert sidechain.groups.members(group) == [member.address]
 
     @pytest.mark.parametrize("by_registrar", [False, True], ids=["manager", "registrar"])
     def test_closed_group_has_no_members(self, network: Network, manager: Account, by_registrar: bool) -> None:
         sidechain, member = network.sidechain, self.admit(network)
-        group = sidechain.create_group(self.on(network, manager), KEY).address
-        sidechain.add_member(self.on(network, manager), group, member.address, b"s" * 32)
+        group = sidechain.groups.create(self.on(network, manager), KEY).address
+        sidechain.groups.add_member(self.on(network, manager), group, member.address, b"s" * 32)
         refused, closer = (manager, network.registrar) if by_registrar else (network.registrar, manager)
+        close = sidechain.groups.close_by_registrar if by_registrar else sidechain.groups.close
 
         with pytest.raises(TransactionError, match=r"AccessManagedUnauthorized|GroupNotManager"):
-            sidechain.close_group(self.on(network, refused), group, by_registrar=by_registrar)
-        sidechain.close_group(self.on(network, closer), group, by_registrar=by_registrar)
+            close(self.on(network, refused), group)
+        close(self.on(network, closer), group)
 
-        found = sidechain.group(group)
+        found = sidechain.groups.group_of(group)
         assert found is not None
         assert found.status is Status.SUSPENDED
-        assert sidechain.members(group) == []
-        assert sidechain.groups(member=member.address) == [found]
+        assert sidechain.groups.members(group) == []
+        assert sidechain.groups.find(member=member.address) == [found]
         with pytest.raises(TransactionError, match="GroupAlreadyClosed"):
-            sidechain.add_member(self.on(network, manager), group, member.address, b"s" * 32)
+            sidechain.groups.add_member(self.on(network, manager), group, member.address, b"s" * 32)
 
     def test_unknown_group_is_none(self, network: Network, stranger: Account) -> None:
-        assert network.sidechain.group(stranger.address) is None
-        assert network.sidechain.members(stranger.address) == []
+        assert network.sidechain.groups.group_of(stranger.address) is None
+        assert network.sidechain.groups.members(stranger.address) == []
         with pytest.raises(UsageError, match="no group"):
-            network.sidechain.manager_of(stranger.address)
+            network.sidechain.groups.manager_of(stranger.address)
 
     def test_creation_that_the_node_hides_is_an_integrity_error(self, network: Network, manager: Account) -> None:
         sidechain = network.sidechain
@@ -773,7 +781,7 @@ class TestGroups:
         blind = Sidechain(sidechain.rpc, sidechain.addresses, sidechain.chain_id, from_block=10**6)
 
         with pytest.raises(IntegrityError, match="shows no group"):
-            blind.create_group(self.on(network, manager), KEY)
+            blind.groups.create(self.on(network, manager), KEY)
 
 
 class TestPolicies:
@@ -787,13 +795,15 @@ class TestPolicies:
         ]
         owners = [unfunded() for _ in fields]
         grants = [network.grant(owner, **change) for owner, change in zip(owners, fields, strict=True)]
-        signed = [(grant, mainchain.sign_grant(owner, grant)) for owner, grant in zip(owners, grants, strict=True)]
+        signed = [
+            (grant, mainchain.policies.sign_grant(owner, grant)) for owner, grant in zip(owners, grants, strict=True)
+        ]
 
-        mainchain.grant_by_signature(relay, *signed[0])
-        mainchain.grant_batch(relay, signed[1:])
+        mainchain.policies.grant_by_signature(relay, *signed[0])
+        mainchain.policies.grant_batch(relay, signed[1:])
         network.revoke(owners[1])
 
-        for found in (mainchain.policy_events(kind="PolicyGranted"), list(mainchain.policy_events())[:-1]):
+        for found in (mainchain.policies.events(kind="PolicyGranted"), list(mainchain.policies.events())[:-1]):
             assert [
                 (e.policy_id, e.starts_at, e.expires_at, e.terms, e.view_tag, e.announcement, e.disclosure.word)
                 for e in found
@@ -801,35 +811,35 @@ class TestPolicies:
                 (g.owner, g.starts_at, g.expires_at, g.terms, g.view_tag, g.announcement, g.disclosure.word)
                 for g in grants
             ]
-        revoked = list(mainchain.policy_events(kind="PolicyRevoked"))
+        revoked = list(mainchain.policies.events(kind="PolicyRevoked"))
         assert [(e.kind, e.policy_id, e.announcement) for e in revoked] == [("revoked", owners[1].address, b"")]
         for grant in grants:
-            policy = mainchain.policy(grant.owner)
+            policy = mainchain.policies.policy_of(grant.owner)
             assert (policy.terms, policy.disclosure.word) == (grant.terms, grant.disclosure.word)
 
     def test_relay_grants_and_revokes_for_a_key_that_owns_nothing(self, network: Network) -> None:
         mainchain, relay, owner = network.mainchain, network.sender(network.relay), unfunded()
         grant = network.grant(owner, disclosure=Disclosure(purposes=5, study=network.registrar.address))
         with pytest.raises(PolicyUnknownError):
-            mainchain.policy(grant.owner)
+            mainchain.policies.policy_of(grant.owner)
 
-        mainchain.grant_by_signature(relay, grant, mainchain.sign_grant(owner, grant))
-        policy = mainchain.policy(grant.owner)
+        mainchain.policies.grant_by_signature(relay, grant, mainchain.policies.sign_grant(owner, grant))
+        policy = mainchain.policies.policy_of(grant.owner)
         assert policy.status is PolicyStatus.ACTIVE
         assert (policy.starts_at, policy.expires_at, policy.terms) == (grant.starts_at, grant.expires_at, grant.terms)
         assert policy.disclosure.word == grant.disclosure.word
-        assert not mainchain.revocation_in_sight(grant.owner)
+        assert not mainchain.policies.revocation_in_sight(grant.owner)
 
         network.revoke(owner)
         assert network.status(owner) is PolicyStatus.REVOKED
-        assert mainchain.revocation_in_sight(grant.owner)
-        assert [event.kind for event in mainchain.policy_events(policy_ids=[grant.owner])] == ["granted", "revoked"]
+        assert mainchain.policies.revocation_in_sight(grant.owner)
+        assert [event.kind for event in mainchain.policies.events(policy_ids=[grant.owner])] == ["granted", "revoked"]
         assert int(network.chains.main.call("eth_getBalance", [owner.address, "latest"]), 16) == 0
 
     def test_relay_can_neither_change_nor_repeat(self, network: Network) -> None:
         mainchain, relay, owner = network.mainchain, network.sender(network.relay), unfunded()
         grant = network.grant(owner)
-        signature = mainchain.sign_grant(owner, grant)
+        signature = mainchain.policies.sign_grant(owner, grant)
 
         changes: list[dict[str, Any]] = [
             {"owner": PolicyId(network.relay.address)},
@@ -843,22 +853,22 @@ class TestPolicies:
         ]
         for change in changes:
             with pytest.raises(TransactionError, match="PolicyInvalidSignature"):
-                mainchain.grant_by_signature(relay, replace(grant, **change), signature)
-        mainchain.grant_by_signature(relay, grant, signature)
+                mainchain.policies.grant_by_signature(relay, replace(grant, **change), signature)
+        mainchain.policies.grant_by_signature(relay, grant, signature)
         with pytest.raises(TransactionError, match="PolicyAlreadyGranted"):
-            mainchain.grant_by_signature(relay, grant, signature)
+            mainchain.policies.grant_by_signature(relay, grant, signature)
         network.revoke(owner)
         with pytest.raises(TransactionError, match="PolicyAlreadyRevoked"):
             network.revoke(owner)
         with pytest.raises(TransactionError, match="PolicyAlreadyRevoked"):
-            mainchain.grant_by_signature(relay, grant, signature)
+            mainchain.policies.grant_by_signature(relay, grant, signature)
 
     def test_only_the_owner_revokes(self, network: Network, stranger: Account) -> None:
         owner = network.granted()
 
         with pytest.raises(TransactionError, match="PolicyInvalidSignature"):
-            network.mainchain.revoke_by_signature(
-                network.sender(stranger), PolicyId(owner.address), network.mainchain.sign_revoke(stranger)
+            network.mainchain.policies.revoke_by_signature(
+                network.sender(stranger), PolicyId(owner.address), network.mainchain.policies.sign_revoke(stranger)
             )
 
         assert network.status(owner) is PolicyStatus.ACTIVE
@@ -869,8 +879,8 @@ class TestPolicies:
         network.revoke(owner)
 
         with pytest.raises(TransactionError, match="PolicyAlreadyRevoked"):
-            network.mainchain.grant_by_signature(
-                network.sender(network.relay), grant, network.mainchain.sign_grant(owner, grant)
+            network.mainchain.policies.grant_by_signature(
+                network.sender(network.relay), grant, network.mainchain.policies.sign_grant(owner, grant)
             )
 
         assert network.status(owner) is PolicyStatus.REVOKED
@@ -894,32 +904,36 @@ class TestPolicies:
         pass_time(network.chains.main, 901)
 
         with pytest.raises(TransactionError, match="PolicyDeadlineOver"):
-            network.mainchain.grant_by_signature(
-                network.sender(network.relay), grant, network.mainchain.sign_grant(owner, grant)
+            network.mainchain.policies.grant_by_signature(
+                network.sender(network.relay), grant, network.mainchain.policies.sign_grant(owner, grant)
             )
 
     def test_batches_are_all_or_none(self, network: Network) -> None:
         mainchain, relay = network.mainchain, network.sender(network.relay)
         owners = [unfunded() for _ in range(3)]
-        grants = [(grant, mainchain.sign_grant(owner, grant)) for owner in owners for grant in [network.grant(owner)]]
+        grants = [
+            (grant, mainchain.policies.sign_grant(owner, grant)) for owner in owners for grant in [network.grant(owner)]
+        ]
 
         with pytest.raises(TransactionError, match="PolicyInvalidSignature"):
-            mainchain.grant_batch(relay, [*grants[:2], (grants[2][0], grants[1][1])])
-        assert list(mainchain.policy_events()) == []
-        mainchain.grant_batch(relay, grants)
+            mainchain.policies.grant_batch(relay, [*grants[:2], (grants[2][0], grants[1][1])])
+        assert list(mainchain.policies.events()) == []
+        mainchain.policies.grant_batch(relay, grants)
         assert {network.status(owner) for owner in owners} == {PolicyStatus.ACTIVE}
-        mainchain.revoke_batch(relay, [(PolicyId(o.address), mainchain.sign_revoke(o)) for o in owners])
+        mainchain.policies.revoke_batch(
+            relay, [(PolicyId(o.address), mainchain.policies.sign_revoke(o)) for o in owners]
+        )
 
         assert {network.status(owner) for owner in owners} == {PolicyStatus.REVOKED}
 
 
 def status_of(network: Network, account: Account) -> Status:
-    found = network.mainchain.actor(account.address)
+    found = network.mainchain.actors.actor_of(account.address)
     return found.status if found else Status.UNKNOWN
 
 
 def signed_head(network: Network, proxy: Account, sequence: int, head: bytes) -> bytes:
-    return sign_head(proxy, network.mainchain.log_domain, sequence=sequence, head=head)
+    return sign_head(proxy, network.mainchain.log.domain, sequence=sequence, head=head)
 
 
 def signed_receipt(network: Network, proxy: Account, owner: Account, at: int, **change: Any) -> Receipt:
@@ -941,8 +955,8 @@ def signed_receipt(network: Network, proxy: Account, owner: Account, at: int, **
 
 
 def anchor(network: Network, proxy: Account, sequence: int, head: bytes) -> None:
-    signature = network.mainchain.sign_anchor(proxy, sequence, head)
-    network.mainchain.anchor(network.sender(proxy), proxy.address, sequence, head, signature)
+    signature = network.mainchain.log.sign_anchor(proxy, sequence, head)
+    network.mainchain.log.anchor(network.sender(proxy), proxy.address, sequence, head, signature)
 
 
 class TestProxies:
@@ -952,7 +966,7 @@ class TestProxies:
 
     def test_anchors_grow(self, network: Network, proxy: Account, stranger: Account) -> None:
         mainchain = network.mainchain
-        assert mainchain.anchored(proxy.address)[0] == 0
+        assert mainchain.log.anchor_of(proxy.address)[0] == 0
 
         anchor(network, proxy, 3, b"a" * 32)
         for sequence in (2, 3):
@@ -962,23 +976,23 @@ class TestProxies:
             anchor(network, stranger, 4, b"b" * 32)
         anchor(network, proxy, 4, b"c" * 32)
 
-        assert mainchain.anchored(proxy.address) == (4, b"c" * 32)
+        assert mainchain.log.anchor_of(proxy.address) == (4, b"c" * 32)
 
     def test_late_service_suspends_the_proxy(self, network: Network, proxy: Account, stranger: Account) -> None:
         mainchain, owner = network.mainchain, network.granted()
         network.revoke(owner)
         pass_time(network.chains.main, 60)
         receipt = signed_receipt(network, proxy, owner, mainchain.head_block().time)
-        check_receipt(receipt, proxy=proxy.address, domain=mainchain.log_domain, policy_id=receipt.policy_id)
+        check_receipt(receipt, proxy=proxy.address, domain=mainchain.log.domain, policy_id=receipt.policy_id)
 
-        mainchain.prove_late_service(network.sender(stranger), receipt)
+        mainchain.log.prove_late_service(network.sender(stranger), receipt)
 
         assert status_of(network, proxy) is Status.SUSPENDED
         with pytest.raises(TransactionError, match="LogNotActiveProxy"):
             anchor(network, proxy, 1, b"a" * 32)
-        mainchain.reinstate_actor(network.sender(network.registrar), proxy.address)
+        mainchain.actors.reinstate(network.sender(network.registrar), proxy.address)
         with pytest.raises(TransactionError, match="LogEvidenceUsed"):
-            mainchain.prove_late_service(network.sender(stranger), receipt)
+            mainchain.log.prove_late_service(network.sender(stranger), receipt)
         assert status_of(network, proxy) is Status.ACTIVE
 
     def test_so_does_service_outside_the_window_or_without_a_grant(self, network: Network, stranger: Account) -> None:
@@ -987,7 +1001,7 @@ class TestProxies:
         for policy, at in ((owner, now - 1000), (owner, now + 9000), (unfunded(), now)):
             proxy = network.admit(Role.PROXY)
             receipt = signed_receipt(network, proxy, policy, at)
-            network.mainchain.prove_late_service(network.sender(stranger), receipt)
+            network.mainchain.log.prove_late_service(network.sender(stranger), receipt)
             assert status_of(network, proxy) is Status.SUSPENDED
 
     def test_service_in_time_convicts_nobody(self, network: Network, proxy: Account, stranger: Account) -> None:
@@ -1001,7 +1015,7 @@ class TestProxies:
         harmless = [signed_receipt(network, proxy, owner, late, kind=kind) for kind in other_kinds]
         for receipt in [signed_receipt(network, proxy, owner, in_time), *harmless]:
             with pytest.raises(TransactionError, match="LogNotLate"):
-                mainchain.prove_late_service(network.sender(stranger), receipt)
+                mainchain.log.prove_late_service(network.sender(stranger), receipt)
 
         assert status_of(network, proxy) is Status.ACTIVE
 
@@ -1012,9 +1026,9 @@ class TestProxies:
 
         for bad in (forged, replace(receipt, at=receipt.at + 1), replace(receipt, signature=bytes(65))):
             with pytest.raises(IntegrityError):
-                check_receipt(bad, proxy=proxy.address, domain=mainchain.log_domain, policy_id=bad.policy_id)
+                check_receipt(bad, proxy=proxy.address, domain=mainchain.log.domain, policy_id=bad.policy_id)
             with pytest.raises(TransactionError, match="LogInvalidSignature"):
-                mainchain.prove_late_service(sender, bad)
+                mainchain.log.prove_late_service(sender, bad)
 
         assert status_of(network, proxy) is Status.ACTIVE
 
@@ -1027,9 +1041,9 @@ class TestProxies:
         twin = replace(good, signature=r + (order - s).to_bytes(32, "big") + bytes([27 + 28 - v]))
 
         with pytest.raises(TransactionError, match="LogInvalidSignature"):
-            mainchain.prove_late_service(network.sender(network.relay), twin)
+            mainchain.log.prove_late_service(network.sender(network.relay), twin)
         with pytest.raises(IntegrityError):
-            check_receipt(twin, proxy=proxy.address, domain=mainchain.log_domain, policy_id=twin.policy_id)
+            check_receipt(twin, proxy=proxy.address, domain=mainchain.log.domain, policy_id=twin.policy_id)
 
     def test_two_heads_for_one_sequence_suspend(self, network: Network, proxy: Account, stranger: Account) -> None:
         mainchain, sender = network.mainchain, network.sender(stranger)
@@ -1039,15 +1053,15 @@ class TestProxies:
         elsewhere = (b"d" * 32, signed_head(network, proxy, 4, b"d" * 32))
 
         with pytest.raises(TransactionError, match="LogNotFork"):
-            mainchain.prove_fork(sender, proxy.address, 3, first, first)
+            mainchain.log.prove_fork(sender, proxy.address, 3, first, first)
         with pytest.raises(TransactionError, match="LogInvalidSignature"):
-            mainchain.prove_fork(sender, proxy.address, 3, first, elsewhere)
+            mainchain.log.prove_fork(sender, proxy.address, 3, first, elsewhere)
         assert status_of(network, proxy) is Status.ACTIVE
-        mainchain.prove_fork(sender, proxy.address, 3, first, second)
+        mainchain.log.prove_fork(sender, proxy.address, 3, first, second)
 
         assert status_of(network, proxy) is Status.SUSPENDED
         with pytest.raises(TransactionError, match="LogEvidenceUsed"):
-            mainchain.prove_fork(sender, proxy.address, 3, second, third)
+            mainchain.log.prove_fork(sender, proxy.address, 3, second, third)
 
     def test_head_that_contradicts_an_old_anchor_suspends(
         self, network: Network, proxy: Account, stranger: Account
@@ -1057,14 +1071,14 @@ class TestProxies:
         anchor(network, proxy, 3, anchored)
         anchor(network, proxy, 4, b"c" * 32)
         # What anybody reads in the event of the anchor.
-        published = anchored, mainchain.sign_anchor(proxy, 3, anchored)
+        published = anchored, mainchain.log.sign_anchor(proxy, 3, anchored)
 
         with pytest.raises(TransactionError, match="LogInvalidSignature"):
-            mainchain.prove_fork(
+            mainchain.log.prove_fork(
                 sender, proxy.address, 3, published, (rewritten, signed_head(network, proxy, 4, rewritten))
             )
         assert status_of(network, proxy) is Status.ACTIVE
-        mainchain.prove_fork(
+        mainchain.log.prove_fork(
             sender, proxy.address, 3, published, (rewritten, signed_head(network, proxy, 3, rewritten))
         )
 
@@ -1073,7 +1087,7 @@ class TestProxies:
 
 def signed_checkpoint(network: Network, number: int, block_hash: bytes, signers: int = 2) -> dict[Address, bytes]:
     return {
-        validator.address: network.mainchain.sign_checkpoint(validator, SIDE_ID, number, block_hash)
+        validator.address: network.mainchain.checkpoints.sign(validator, SIDE_ID, number, block_hash)
         for validator in network.validators[:signers]
     }
 
@@ -1092,30 +1106,34 @@ class TestCheckpoints:
         for signers in (2, 3):
             network.chains.side.call("evm_mine")
             number, block_hash = side_head(network.chains)
-            mainchain.checkpoint(relay, number, block_hash, signed_checkpoint(network, number, block_hash, signers))
+            mainchain.checkpoints.checkpoint(
+                relay, number, block_hash, signed_checkpoint(network, number, block_hash, signers)
+            )
 
-            assert mainchain.newest_checkpoint() == (number, block_hash)
+            assert mainchain.checkpoints.newest() == (number, block_hash)
 
     def test_refuses_less_than_a_quorum(self, network: Network, stranger: Account) -> None:
         mainchain, relay = network.mainchain, network.sender(network.relay)
         number, block_hash = side_head(network.chains)
-        by_stranger = {stranger.address: mainchain.sign_checkpoint(stranger, SIDE_ID, number, block_hash)}
+        by_stranger = {stranger.address: mainchain.checkpoints.sign(stranger, SIDE_ID, number, block_hash)}
 
         for signers in (0, 1):
             with pytest.raises(TransactionError, match=rf"CheckpointBelowQuorum\(signatures={signers}, quorum=2\)"):
-                mainchain.checkpoint(relay, number, block_hash, signed_checkpoint(network, number, block_hash, signers))
+                mainchain.checkpoints.checkpoint(
+                    relay, number, block_hash, signed_checkpoint(network, number, block_hash, signers)
+                )
         with pytest.raises(TransactionError, match="CheckpointNotValidator"):
-            mainchain.checkpoint(
+            mainchain.checkpoints.checkpoint(
                 relay, number, block_hash, signed_checkpoint(network, number, block_hash, 1) | by_stranger
             )
 
-        assert mainchain.newest_checkpoint() == (0, bytes(32))
+        assert mainchain.checkpoints.newest() == (0, bytes(32))
 
     def test_refuses_signatures_of_another_block_or_sidechain(self, network: Network) -> None:
         mainchain, relay = network.mainchain, network.sender(network.relay)
         number, block_hash = side_head(network.chains)
         elsewhere = {
-            validator.address: mainchain.sign_checkpoint(validator, MAIN_ID, number, block_hash)
+            validator.address: mainchain.checkpoints.sign(validator, MAIN_ID, number, block_hash)
             for validator in network.validators
         }
 
@@ -1125,30 +1143,32 @@ class TestCheckpoints:
             elsewhere,
         ):
             with pytest.raises(TransactionError, match="CheckpointInvalidSignature"):
-                mainchain.checkpoint(relay, number, block_hash, signatures)
+                mainchain.checkpoints.checkpoint(relay, number, block_hash, signatures)
 
     def test_refuses_to_go_back(self, network: Network) -> None:
         mainchain, relay = network.mainchain, network.sender(network.relay)
         number, block_hash = side_head(network.chains)
-        mainchain.checkpoint(relay, number, block_hash, signed_checkpoint(network, number, block_hash))
+        mainchain.checkpoints.checkpoint(relay, number, block_hash, signed_checkpoint(network, number, block_hash))
 
         for older in (number, number - 1):
             with pytest.raises(TransactionError, match="CheckpointNotGrowing"):
-                mainchain.checkpoint(relay, older, b"h" * 32, signed_checkpoint(network, older, b"h" * 32))
+                mainchain.checkpoints.checkpoint(relay, older, b"h" * 32, signed_checkpoint(network, older, b"h" * 32))
 
-        assert mainchain.newest_checkpoint() == (number, block_hash)
+        assert mainchain.checkpoints.newest() == (number, block_hash)
 
     def test_shows_that_the_sidechain_was_rewritten(self, network: Network) -> None:
         relay, registrar = network.sender(network.relay), network.sender(network.registrar, "sidechain")
-        network.sidechain.register_identity(registrar, actor(unfunded(), Role.PATIENT))
+        network.sidechain.identities.register(registrar, actor(unfunded(), Role.PATIENT))
         number, block_hash = side_head(network.chains)
-        network.mainchain.checkpoint(relay, number, block_hash, signed_checkpoint(network, number, block_hash))
+        network.mainchain.checkpoints.checkpoint(
+            relay, number, block_hash, signed_checkpoint(network, number, block_hash)
+        )
 
         network.chains.side.call("anvil_reorg", [1, []])
 
         rewritten, other = side_head(network.chains)
         assert rewritten == number
-        assert network.mainchain.newest_checkpoint() == (number, block_hash)
+        assert network.mainchain.checkpoints.newest() == (number, block_hash)
         assert other != block_hash
 
 
@@ -1218,44 +1238,44 @@ class TestProveHead:
         """A hospital with two batches, and another one beside it."""
         hospital, other = network.admit(Role.HOSPITAL), network.admit(Role.HOSPITAL)
         for account, manifest in ((hospital, b"a" * 32), (other, b"b" * 32), (hospital, b"c" * 32)):
-            network.mainchain.store(network.sender(account), manifest, 1)
+            network.mainchain.ledger.store(network.sender(account), manifest, 1)
         return hospital.address
 
     def test_proves_what_the_contract_says(self, network: Network, hospital: Address) -> None:
         mainchain = network.mainchain
         newest = mainchain.head_block()
 
-        proven = mainchain.prove_head(hospital)
+        proven = mainchain.ledger.prove_head(hospital)
 
-        assert (proven.sequence, proven.head) == mainchain.head(hospital)
+        assert (proven.sequence, proven.head) == mainchain.ledger.ledger_of(hospital)
         assert (proven.sequence, proven.admitted) == (2, True)
         assert (proven.block, proven.block_hash) == (newest.number, newest.hash)
 
     def test_proves_the_first_head_of_a_hospital_without_records(self, network: Network) -> None:
         hospital = network.admit(Role.HOSPITAL).address
 
-        proven = network.mainchain.prove_head(hospital)
+        proven = network.mainchain.ledger.prove_head(hospital)
 
         assert (proven.sequence, proven.admitted) == (0, True)
-        assert proven.head == network.mainchain.first_head(hospital)
+        assert proven.head == network.mainchain.ledger.first_head(hospital)
 
     def test_proves_that_a_stranger_has_no_history(self, network: Network, hospital: Address) -> None:
-        proven = network.mainchain.prove_head(unfunded().address)
+        proven = network.mainchain.ledger.prove_head(unfunded().address)
 
         assert (proven.sequence, proven.head, proven.admitted) == (0, bytes(32), False)
 
     def test_proves_that_there_is_no_hospital_at_all(self, network: Network) -> None:
         # The ledger's storage is an empty tree.
-        proven = network.mainchain.prove_head(unfunded().address)
+        proven = network.mainchain.ledger.prove_head(unfunded().address)
 
         assert (proven.sequence, proven.head, proven.admitted) == (0, bytes(32), False)
 
     def test_proves_the_past_by_a_trusted_block(self, network: Network, hospital: Address) -> None:
-        mainchain, events = network.mainchain, list(network.mainchain.storage_events(hospital=hospital))
-        mainchain.suspend_actor(network.sender(network.registrar), hospital)
+        mainchain, events = network.mainchain, list(network.mainchain.ledger.events(hospital=hospital))
+        mainchain.actors.suspend(network.sender(network.registrar), hospital)
 
-        first, second = (mainchain.prove_head(hospital, block_hash=event.block_hash) for event in events)
-        newest = mainchain.prove_head(hospital)
+        first, second = (mainchain.ledger.prove_head(hospital, block_hash=event.block_hash) for event in events)
+        newest = mainchain.ledger.prove_head(hospital)
 
         assert (first.sequence, second.sequence) == (1, 2)
         assert first.head == events[1].previous
@@ -1267,11 +1287,11 @@ class TestProveHead:
         lies = [block | {name: flipped(block[name])} for name in HEADER]
         lies += [{key: value for key, value in block.items() if key != name} for name in HEADER]
         lies.append(block | {"number": "-0x1"})
-        assert seen_through(network, "eth_getBlockByHash", block).prove_head(hospital, block_hash=block["hash"])
+        assert seen_through(network, "eth_getBlockByHash", block).ledger.prove_head(hospital, block_hash=block["hash"])
 
         for lie in lies:
             with pytest.raises(IntegrityError):
-                seen_through(network, "eth_getBlockByHash", lie).prove_head(hospital, block_hash=block["hash"])
+                seen_through(network, "eth_getBlockByHash", lie).ledger.prove_head(hospital, block_hash=block["hash"])
 
     def test_finds_another_block_or_none(self, network: Network, hospital: Address) -> None:
         newest = network.mainchain.head_block()
@@ -1279,20 +1299,20 @@ class TestProveHead:
 
         for lie in (older, older | {"hash": newest.hash}, *MALFORMED):
             with pytest.raises(IntegrityError):
-                seen_through(network, "eth_getBlockByHash", lie).prove_head(hospital, block_hash=newest.hash)
+                seen_through(network, "eth_getBlockByHash", lie).ledger.prove_head(hospital, block_hash=newest.hash)
         for lie in ({"number": "0x1"}, {"number": None, "hash": "", "timestamp": ""}, *MALFORMED):
             with pytest.raises(IntegrityError):
-                seen_through(network, "eth_getBlockByNumber", lie).prove_head(hospital)
+                seen_through(network, "eth_getBlockByNumber", lie).ledger.prove_head(hospital)
 
     def test_finds_every_altered_node_of_a_proof(self, network: Network, hospital: Address) -> None:
         honest = proof_of(network, "RecordLedger", hospital, network.mainchain.head_block().number)
-        proven = network.mainchain.prove_head(hospital)
-        assert seen_through(network, "eth_getProof", honest).prove_head(hospital) == proven
+        proven = network.mainchain.ledger.prove_head(hospital)
+        assert seen_through(network, "eth_getProof", honest).ledger.prove_head(hospital) == proven
         assert min(len(honest["accountProof"]), *(len(entry["proof"]) for entry in honest["storageProof"])) > 1
 
         for lie in altered(honest):
             with pytest.raises(IntegrityError):
-                seen_through(network, "eth_getProof", lie).prove_head(hospital)
+                seen_through(network, "eth_getProof", lie).ledger.prove_head(hospital)
 
     def test_finds_the_proof_of_something_else(self, network: Network, hospital: Address) -> None:
         number = network.mainchain.head_block().number
@@ -1310,7 +1330,7 @@ class TestProveHead:
         ]
         for lie in lies:
             with pytest.raises(IntegrityError):
-                seen_through(network, "eth_getProof", lie).prove_head(hospital)
+                seen_through(network, "eth_getProof", lie).ledger.prove_head(hospital)
 
     def test_what_the_node_says_beside_the_proof_does_not_count(self, network: Network, hospital: Address) -> None:
         lie = proof_of(network, "RecordLedger", hospital, network.mainchain.head_block().number)
@@ -1318,27 +1338,27 @@ class TestProveHead:
             entry["value"] = "0x63"
         lie |= {"storageHash": "0x" + EMPTY_ROOT, "balance": "0x1"}
 
-        proven = seen_through(network, "eth_getProof", lie).prove_head(hospital)
+        proven = seen_through(network, "eth_getProof", lie).ledger.prove_head(hospital)
 
-        assert proven == network.mainchain.prove_head(hospital)
+        assert proven == network.mainchain.ledger.prove_head(hospital)
 
     def test_head_believes_the_node_and_prove_head_does_not(self, network: Network, hospital: Address) -> None:
         forged = (1).to_bytes(32, "big") + (99).to_bytes(32, "big") + b"f" * 32
         lying = seen_through(network, "eth_call", "0x" + forged.hex())
 
-        assert lying.head(hospital) == (99, b"f" * 32)
-        assert lying.prove_head(hospital) == network.mainchain.prove_head(hospital)
+        assert lying.ledger.ledger_of(hospital) == (99, b"f" * 32)
+        assert lying.ledger.prove_head(hospital) == network.mainchain.ledger.prove_head(hospital)
 
     def test_finds_answers_that_do_not_fit_the_abi(self, network: Network, hospital: Address) -> None:
         for answer in ("0x12", "0xzz", "0x" + "ff" * 32, *MALFORMED):
             with pytest.raises(IntegrityError):
-                seen_through(network, "eth_call", answer).head(hospital)
+                seen_through(network, "eth_call", answer).ledger.ledger_of(hospital)
 
     def test_finds_that_a_grant_is_hidden(self, network: Network) -> None:
         owner = network.granted()
 
         with pytest.raises(IntegrityError):
-            seen_through(network, "eth_call", "0x" + bytes(32).hex()).policy(PolicyId(owner.address))
+            seen_through(network, "eth_call", "0x" + bytes(32).hex()).policies.policy_of(PolicyId(owner.address))
 
 
 class TestReorganisation:
@@ -1346,7 +1366,7 @@ class TestReorganisation:
     def hospital(self, network: Network) -> Account:
         """A hospital with one batch; what a test stores on top of it, the chain forgets."""
         hospital = network.admit(Role.HOSPITAL)
-        network.mainchain.store(network.sender(hospital), b"a" * 32, 1)
+        network.mainchain.ledger.store(network.sender(hospital), b"a" * 32, 1)
         return hospital
 
     def forget(self, network: Network, way: str, act: Callable[[], object]) -> None:
@@ -1364,40 +1384,40 @@ class TestReorganisation:
     @pytest.mark.parametrize("way", ["reorg", "revert"])
     def test_head_of_a_vanished_block_is_proven_no_more(self, network: Network, hospital: Account, way: str) -> None:
         mainchain = network.mainchain
-        before, seen = mainchain.prove_head(hospital.address), []
+        before, seen = mainchain.ledger.prove_head(hospital.address), []
 
         def store() -> None:
-            mainchain.store(network.sender(hospital), b"b" * 32, 1)
-            seen.append(mainchain.prove_head(hospital.address))
+            mainchain.ledger.store(network.sender(hospital), b"b" * 32, 1)
+            seen.append(mainchain.ledger.prove_head(hospital.address))
 
         self.forget(network, way, store)
 
         with pytest.raises(IntegrityError, match="doesn't have block"):
-            mainchain.prove_head(hospital.address, block_hash=seen[0].block_hash)
-        now = mainchain.prove_head(hospital.address)
+            mainchain.ledger.prove_head(hospital.address, block_hash=seen[0].block_hash)
+        now = mainchain.ledger.prove_head(hospital.address)
         assert (seen[0].sequence, now.sequence, now.head) == (2, 1, before.head)
-        assert mainchain.prove_head(hospital.address, block_hash=before.block_hash) == before
+        assert mainchain.ledger.prove_head(hospital.address, block_hash=before.block_hash) == before
 
     @pytest.mark.parametrize("way", ["reorg", "revert"])
     def test_node_that_remembers_the_header_proves_nothing(self, network: Network, hospital: Account, way: str) -> None:
         mainchain, vanished = network.mainchain, []
 
         def store() -> None:
-            mainchain.store(network.sender(hospital), b"b" * 32, 1)
+            mainchain.ledger.store(network.sender(hospital), b"b" * 32, 1)
             vanished.append(network.chains.main.call("eth_getBlockByNumber", ["latest", False]))
 
         self.forget(network, way, store)
 
         lying = seen_through(network, "eth_getBlockByHash", vanished[0])
         with pytest.raises(IntegrityError):
-            lying.prove_head(hospital.address, block_hash=vanished[0]["hash"])
+            lying.ledger.prove_head(hospital.address, block_hash=vanished[0]["hash"])
 
     def test_same_batch_again_gives_the_same_head_in_another_block(self, network: Network, hospital: Account) -> None:
         mainchain, seen = network.mainchain, []
 
         def store() -> None:
-            mainchain.store(network.sender(hospital), b"b" * 32, 1)
-            seen.append(mainchain.prove_head(hospital.address))
+            mainchain.ledger.store(network.sender(hospital), b"b" * 32, 1)
+            seen.append(mainchain.ledger.prove_head(hospital.address))
 
         self.forget(network, "reorg", store)
         store()
@@ -1407,13 +1427,13 @@ class TestReorganisation:
 
     def test_events_of_vanished_blocks_are_gone(self, network: Network, hospital: Account) -> None:
         mainchain = network.mainchain
-        self.forget(network, "reorg", lambda: mainchain.store(network.sender(hospital), b"b" * 32, 1))
+        self.forget(network, "reorg", lambda: mainchain.ledger.store(network.sender(hospital), b"b" * 32, 1))
 
-        events = list(mainchain.storage_events(hospital=hospital.address))
+        events = list(mainchain.ledger.events(hospital=hospital.address))
 
         assert [event.manifest for event in events] == [b"a" * 32]
-        folded = mainchain.fold_heads(mainchain.first_head(hospital.address), [(b"a" * 32, 1)])
-        assert mainchain.head(hospital.address) == (1, folded)
+        folded = mainchain.ledger.fold_heads(mainchain.ledger.first_head(hospital.address), [(b"a" * 32, 1)])
+        assert mainchain.ledger.ledger_of(hospital.address) == (1, folded)
 
     def test_policy_of_a_vanished_block_is_unknown_and_deep_ones_are_not(self, network: Network) -> None:
         mainchain, kept = network.mainchain, network.granted()
@@ -1424,8 +1444,8 @@ class TestReorganisation:
             # Believed by who asks for the newest block, and not by who waits for one more.
             assert network.status(granted[0]) is PolicyStatus.ACTIVE
             with pytest.raises(PolicyUnknownError):
-                mainchain.policy(PolicyId(granted[0].address), confirmations=1)
-            assert mainchain.policy(PolicyId(kept.address), confirmations=1).status is PolicyStatus.ACTIVE
+                mainchain.policies.policy_of(PolicyId(granted[0].address), confirmations=1)
+            assert mainchain.policies.policy_of(PolicyId(kept.address), confirmations=1).status is PolicyStatus.ACTIVE
 
         self.forget(network, "reorg", grant)
 

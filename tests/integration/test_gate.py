@@ -232,5 +232,5 @@ class TestZFaults:
         assert status.gate
         network = json.loads((world.home / "network.json").read_bytes())
         with Network.open(Config.load({"home": str(world.home)}, {})) as opened:
-            assert opened.sidechain.identities()
+            assert opened.sidechain.identities.find()
         assert sidechain_rpc(network["sidechain"], world.home).call("eth_chainId")

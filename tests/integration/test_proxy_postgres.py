@@ -164,7 +164,7 @@ class Proxy:
     def bodies(self, terms: Terms, count: int) -> list[bytes]:
         """Return signed requests of the clinician, each for two new capsules."""
         mainchain = self.world.network.mainchain
-        domain = proxy_domain(mainchain.chain_id, mainchain.addresses["PolicyRegistry"])
+        domain = proxy_domain(mainchain.chain_id, mainchain.policies.address)
         account = Account(unlock(load_profile(self.world.home, "clinician"), PASSPHRASE).account_key())
         made = []
         for _ in range(count):
@@ -301,7 +301,7 @@ def test_a_stop_finishes_what_runs_and_a_restart_keeps_all(
     # What was answered is written down, and nothing else is.
     assert statuses[200] == len(receipts) - before
     assert statuses.keys() <= {200, 0}
-    assert world.network.mainchain.anchored(proxy.known["address"]) == (len(receipts), receipt_hash(receipts[-1]))
+    assert world.network.mainchain.log.anchor_of(proxy.known["address"]) == (len(receipts), receipt_hash(receipts[-1]))
 
     # This time by the environment, and with a limit. What was served before the restart counts, if in the same minute.
     proxy.configure(ratePerSender=LIMIT)

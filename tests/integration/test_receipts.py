@@ -48,7 +48,7 @@ def test_a_proxy_that_serves_late_convicts_itself(world: World, monkeypatch: pyt
     account = Account(keystore.open(place / "seed.json", (place.parent / "proxies.pass").read_text()).account_key())
     fields = {"kind": ReceiptKind.REENCRYPTED, "sequence": 999, "at": revoked.at + 1, "detail": b""}
     late = replace(revoked, proxy=account.address, **fields)
-    domain = world.network.mainchain.log_domain
+    domain = world.network.mainchain.log.domain
     signature = sign_head(account, domain, sequence=999, head=receipt_hash(late))
     monkeypatch.setattr(world.patient._proxies, "receipts", lambda *_: [replace(late, signature=signature)])
 

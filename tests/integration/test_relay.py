@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 from panachain.chain import anvil
 from panachain.chain.deploy import Governance, deploy
 from panachain.chain.evm import Account
-from panachain.chain.mainchain import Grant, Mainchain
+from panachain.chain.mainchain import Mainchain
 from panachain.chain.receipts import receipt_hash, sign_head
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.crypto import keys
@@ -33,6 +33,7 @@ from panachain.errors import (
 )
 from panachain.model.actors import Actor, PolicyId, Role, Status
 from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
+from panachain.model.transactions import Grant
 from panachain.proxy import messages
 from panachain.sdk.relay import LocalRelay, Relays, RemoteRelay
 from panachain.service.relay.app import create_app
@@ -69,11 +70,11 @@ class Chain:
         now = self.mainchain.head_block().time
         fields = {"starts_at": now, "expires_at": now + 9000, "deadline": now + 900, "terms": b"\x05" * 32} | change
         grant = Grant(owner=PolicyId(owner.address), **fields)
-        return grant, self.mainchain.sign_grant(owner, grant), owner
+        return grant, self.mainchain.policies.sign_grant(owner, grant), owner
 
     def status(self, policy_id: PolicyId) -> PolicyStatus:
         try:
-            return self.mainchain.policy(policy_id).status
+            return self.mainchain.policies.policy_of(policy_id).status
         except PolicyUnknownError:
             return PolicyStatus.UNKNOWN
 
@@ -122,7 +123,7 @@ class Running:
         return self.client.post("/v1/grant", json=grant_fields(grant, signature))
 
     def revoke(self, chain: Chain, owner: Account) -> Any:
-        signature = chain.mainchain.sign_revoke(owner)
+        signature = chain.mainchain.policies.sign_revoke(owner)
         return self.client.post("/v1/revoke", json={"policy_id": owner.address, "signature": signature.hex()})
 
 
@@ -173,7 +174,7 @@ class TestOrders:
         answer = relay.grant(signed)
         assert answer.status_code == 200
         told = answer.json()
-        event = next(chain.mainchain.policy_events(policy_ids=[signed[0].owner], kind="PolicyGranted"))
+        event = next(chain.mainchain.policies.events(policy_ids=[signed[0].owner], kind="PolicyGranted"))
         assert (told["state"], told["tx_hash"], told["block"]) == ("mined", event.tx_hash, event.block)
         assert relay.service.left()[0] == PLENTY.gas - told["gas_used"]
 
@@ -204,7 +205,7 @@ class TestOrders:
         else:
             relay.grant(signed)
             again = replace(grant, terms=b"\x07" * 32)
-            signed = (again, chain.mainchain.sign_grant(owner, again), owner)
+            signed = (again, chain.mainchain.policies.sign_grant(owner, again), owner)
         spent = relay.store.spent()
         answer = relay.grant(signed)
         assert (answer.status_code, slug(answer)) == (409, "would-revert")
@@ -217,18 +218,18 @@ class TestOrders:
         sender = mainchain.sender(Account(chain.registrar), lock_folder=chain.folder / "nonces")
         public = seed.receiving().public, seed.signer().public
         proxy = Actor(account.address, Role.PROXY, Status.UNKNOWN, *public, endpoint="http://x")
-        mainchain.register_actor(sender, proxy)
+        mainchain.actors.register(sender, proxy)
         policy_id = chain.grant()[0].owner
         head = mainchain.head_block()
         receipt = Receipt(
             account.address, 1, bytes(32), ReceiptKind.REENCRYPTED, policy_id, head.time, head.number, 1, b"", b""
         )
-        signature = sign_head(account, mainchain.log_domain, sequence=1, head=receipt_hash(receipt))
+        signature = sign_head(account, mainchain.log.domain, sequence=1, head=receipt_hash(receipt))
         receipt = replace(receipt, signature=signature)
 
         answer = relay.client.post("/v1/evidence", json={"receipt": messages.receipt_fields(receipt)})
         assert answer.status_code == 200
-        actor = mainchain.actor(account.address)
+        actor = mainchain.actors.actor_of(account.address)
         assert actor is not None
         assert actor.status is Status.SUSPENDED
         # The client looks at the chain, and finds it there without asking anybody.
@@ -264,7 +265,7 @@ class TestBudget:
             assert slug(answer) == "budget-exhausted"
             grant, signature, owner = chain.grant()
             payer = chain.mainchain.sender(chain.payer(), lock_folder=tmp_path / "nonces")
-            chain.mainchain.grant_by_signature(payer, grant, signature)
+            chain.mainchain.policies.grant_by_signature(payer, grant, signature)
             assert relay.revoke(chain, owner).status_code == 200
 
     def test_a_restart_keeps_what_was_spent_and_who_was_served(self, chain: Chain, tmp_path: Path) -> None:
@@ -309,7 +310,9 @@ class TestBatches:
             owners = [owner for _, _, owner in signed]
             with chain.without_mining():
                 futures = [
-                    relay.service.submit(relay.service.revocation(PolicyId(o.address), chain.mainchain.sign_revoke(o)))
+                    relay.service.submit(
+                        relay.service.revocation(PolicyId(o.address), chain.mainchain.policies.sign_revoke(o))
+                    )
                     for o in owners
                 ]
             outcomes = [future.result(timeout=30) for future in futures]
@@ -324,7 +327,7 @@ class TestBatches:
         futures = [service.submit(service.grant(grant, signature)) for grant, signature, _ in signed]
         # Between the simulation and the batch somebody else sends the second one.
         other = chain.mainchain.sender(chain.payer(), lock_folder=tmp_path / "nonces")
-        chain.mainchain.grant_by_signature(other, signed[1][0], signed[1][1])
+        chain.mainchain.policies.grant_by_signature(other, signed[1][0], signed[1][1])
         service.start()
         outcomes = [future.exception(timeout=30) or future.result() for future in futures]
         service.stop()
@@ -354,7 +357,7 @@ class TestBatches:
                     "maxPriorityFeePerGas": 10**11,
                     "value": 0,
                     "data": data,
-                    "to": chain.mainchain.addresses["PolicyRegistry"],
+                    "to": chain.mainchain.policies.address,
                 }
             )
             service.start()
@@ -379,7 +382,7 @@ class TestBatches:
                 assert answer.status_code == 202
                 # In sight: proxies refuse from here on.
                 assert answer.json()["tx_hash"]
-                assert chain.mainchain.revocation_in_sight(grant.owner)
+                assert chain.mainchain.policies.revocation_in_sight(grant.owner)
 
 
 class TestRestart:
@@ -457,7 +460,7 @@ class TestInterface:
         relay.grant(chain.grant())
         told = relay.client.get("/v1/relay").json()
         assert told["chain_id"] == chain.mainchain.chain_id
-        assert told["policy_registry"] == chain.mainchain.addresses["PolicyRegistry"]
+        assert told["policy_registry"] == chain.mainchain.policies.address
         assert told["gas_left"] < PLENTY.gas == told["gas_left_for_revocations"] + relay.store.spent() - PLENTY.reserve
         assert relay.client.get("/healthz").status_code == relay.client.get("/readyz").status_code == 200
         assert 'panachain_relay_requests_total{kind="grant",status="200"} 1' in relay.client.get("/metrics").text
@@ -576,7 +579,7 @@ class TestClients:
             started = time.monotonic()
             assert relays.grant(grant, signature).gas_used > 21_000
             assert chain.status(grant.owner) is PolicyStatus.ACTIVE
-            assert relays.revoke(grant.owner, chain.mainchain.sign_revoke(owner)).block > 0
+            assert relays.revoke(grant.owner, chain.mainchain.policies.sign_revoke(owner)).block > 0
             assert chain.status(grant.owner) is PolicyStatus.REVOKED
             assert time.monotonic() - started < 4
 
@@ -592,7 +595,7 @@ class TestClients:
             with pytest.raises(RelaysUnavailableError) as caught:
                 relays.grant(grant, signature)
             with pytest.raises(RelaysUnavailableError):
-                relays.revoke(grant.owner, chain.mainchain.sign_revoke(owner))
+                relays.revoke(grant.owner, chain.mainchain.policies.sign_revoke(owner))
             assert time.monotonic() - started < 6
             assert caught.value.exit_code == 7
             for name in (liar, hanging, "http://127.0.0.1:1", "no url"):
@@ -613,9 +616,11 @@ class TestClients:
 
         def silent(handler: http.server.BaseHTTPRequestHandler) -> None:
             if handler.path == "/v1/grant":
-                chain.mainchain.grant_by_signature(sender, grant, signature)
+                chain.mainchain.policies.grant_by_signature(sender, grant, signature)
             else:
-                chain.mainchain.revoke_by_signature(sender, grant.owner, chain.mainchain.sign_revoke(owner))
+                chain.mainchain.policies.revoke_by_signature(
+                    sender, grant.owner, chain.mainchain.policies.sign_revoke(owner)
+                )
             time.sleep(5)
 
         with dishonest(silent) as url:
@@ -637,7 +642,7 @@ class TestClients:
             relays = Relays(chain.mainchain, [RemoteRelay(url, timeout=1.5) for url in (first, second, third)], **QUICK)
             started = time.monotonic()
             with pytest.raises(RelaysUnavailableError):
-                relays.revoke(grant.owner, chain.mainchain.sign_revoke(owner))
+                relays.revoke(grant.owner, chain.mainchain.policies.sign_revoke(owner))
         assert len(asked) == 2
         assert all(QUICK["hedge"] <= at - started < 1.4 for at in asked)
 
@@ -649,9 +654,9 @@ class TestClients:
             relays = Relays(chain.mainchain, [RemoteRelay(url, timeout=10)])
             grant, signature, owner = chain.grant(view_tag=7, announcement=b"\x03" * 32)
             receipt = relays.grant(grant, signature)
-            event = next(chain.mainchain.policy_events(policy_ids=[grant.owner], kind="PolicyGranted"))
+            event = next(chain.mainchain.policies.events(policy_ids=[grant.owner], kind="PolicyGranted"))
             assert (event.tx_hash, event.view_tag, event.announcement) == (receipt.tx_hash, 7, b"\x03" * 32)
-            relays.revoke(grant.owner, chain.mainchain.sign_revoke(owner))
+            relays.revoke(grant.owner, chain.mainchain.policies.sign_revoke(owner))
             assert chain.status(grant.owner) is PolicyStatus.REVOKED
             with pytest.raises(PolicyRevokedError):
                 relays.grant(grant, signature)
@@ -693,7 +698,7 @@ class TestConfiguration:
 
 def test_anvil_refuses_as_nodes_do(chain: Chain) -> None:
     """The error code by which a revert is told from other refusals."""
-    call = {"to": chain.mainchain.addresses["PolicyRegistry"], "data": "0x12345678"}
+    call = {"to": chain.mainchain.policies.address, "data": "0x12345678"}
     with pytest.raises(RpcAnswerError) as caught:
         chain.rpc.call("eth_estimateGas", [call])
     assert caught.value.code == 3

@@ -185,7 +185,7 @@ def finds(world: World, name: str, policy_id: str) -> bool:
 
 
 def terms_open(world: World, policy_id: str, secret: umbral.SecretKey) -> bool:
-    block = world.network.store.get_block(CID(RAW, world.network.mainchain.policy(policy_id).terms))
+    block = world.network.store.get_block(CID(RAW, world.network.mainchain.policies.policy_of(policy_id).terms))
     try:
         open_terms(block, secret)
     except IntegrityError:
@@ -215,7 +215,7 @@ def test_a_removed_member_learns_nothing_of_what_the_group_is_granted_afterwards
     bundle = [*kept, world.stranger._seed.receiving()]
     assert not any(terms_open(world, policy_id, secret) for policy_id in new for secret in bundle)
     assert not any(finds(world, "stranger", policy_id) for policy_id in (old, *new))
-    events = list(world.network.mainchain.policy_events(policy_ids=new, kind="PolicyGranted"))
+    events = list(world.network.mainchain.policies.events(policy_ids=new, kind="PolicyGranted"))
     noticed = [notice.is_for(kept[0], one.announcement, one.view_tag, one.policy_id) for one in events]
     # By chance once in 256 times each.
     assert len(noticed) == 3

@@ -69,7 +69,7 @@ def test_what_the_hospital_exports_serves_elsewhere(
         assert stores.import_car(other, file, name="hospital.car").pinned == 2
 
     # The pairings, in which he finds his lanes again, are the patient's own.
-    for event in world.network.sidechain.paired(patient=world.patient.address):
+    for event in world.network.sidechain.identities.paired(patient=world.patient.address):
         cid = CID(RAW, event.digest)
         other.put_block(cid, world.network.store.get_block(cid))
         other.pin(cid)

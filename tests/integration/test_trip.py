@@ -63,23 +63,23 @@ def test_patient_opens_everything_that_was_uploaded(world: World, bundle: Path) 
 
 
 def test_same_source_is_published_once(world: World, bundle: Path) -> None:
-    before = world.network.mainchain.head(world.hospital.address)
+    before = world.network.mainchain.ledger.ledger_of(world.hospital.address)
 
     report = world.hospital.upload([bundle], "patient")
 
     assert (len(report.records), report.manifest_cid) == (0, "")
-    assert world.network.mainchain.head(world.hospital.address) == before
+    assert world.network.mainchain.ledger.ledger_of(world.hospital.address) == before
 
 
 def test_broken_bundle_publishes_nothing(world: World, bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(sample_bundle(9))
     (tmp_path / "b.json").write_text('{"resourceType": "Bundle", "entry": [')
-    before = world.network.mainchain.head(world.hospital.address)
+    before = world.network.mainchain.ledger.ledger_of(world.hospital.address)
 
     with pytest.raises(InputError):
         world.hospital.upload([tmp_path], "patient")
 
-    assert world.network.mainchain.head(world.hospital.address) == before
+    assert world.network.mainchain.ledger.ledger_of(world.hospital.address) == before
 
 
 def test_grant_opens_its_categories_and_no_other(world: World, bundle: Path) -> None:
@@ -141,7 +141,7 @@ def test_revocation_is_refused_by_chain_and_proxies(world: World, bundle: Path) 
 
 
 def test_hospital_that_is_not_paired_publishes_nothing(world: World, bundle: Path) -> None:
-    world.network.sidechain.unpair(world.patient._sender(sidechain=True), world.hospital.address)
+    world.network.sidechain.identities.unpair(world.patient._sender(sidechain=True), world.hospital.address)
 
     with pytest.raises(AccessDeniedError):
         world.hospital.upload([bundle], "patient")

@@ -21,13 +21,14 @@ from eth_abi import decode, encode
 from eth_utils import keccak
 from eth_utils.abi import collapse_if_tuple
 
+from panachain.chain.bound import BoundContract, Topic
 from panachain.chain.evm import Account, Receipt, Signed, recover_digest
 from panachain.chain.logs import Event
-from panachain.chain.mainchain import Block, Mainchain
+from panachain.chain.mainchain import Mainchain
 from panachain.chain.sidechain import Sidechain
 from panachain.errors import TransactionError
-from panachain.model.actors import Address
 from panachain.model.policy import PolicyStatus
+from panachain.model.transactions import Block
 
 MAIN = {
     name: f"0x{number:040x}"
@@ -612,14 +613,45 @@ class AccessRequests:
 # The adapters over them
 
 
+class TwinNode:
+    """What a node says of its blocks; everything else is asked of the twin's contracts directly."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+
+    def call(self, method: str, params: Sequence[Any] = ()) -> Any:
+        if method != "eth_getBlockByNumber":
+            raise NotImplementedError(f"the twin's node doesn't answer {method}")
+        block = self._chain.head if params[0] == "latest" else self._chain.blocks[int(params[0], 16)]
+        return {"number": hex(block.number), "hash": block.hash, "timestamp": hex(block.time)}
+
+
+class TwinContract(BoundContract):
+    """A bound contract whose answers come from the twin's contract of the same name."""
+
+    def __init__(self, chain: Chain, name: str, address: str) -> None:
+        super().__init__(TwinNode(chain), name, address, chain_id=chain.chain_id)  # type: ignore[arg-type]
+        self._chain = chain
+
+    def read(self, function: str, *args: Any, at: str = "latest") -> Any:
+        number = {"latest": self._chain.head.number, "pending": None}.get(at, int(at, 16) if at[:2] == "0x" else 0)
+        return getattr(self._chain.contracts[self.name], function)(*args, at=number)
+
+    def read_many(self, function: str, many: Sequence[tuple[Any, ...]], *, at: str = "latest") -> list[Any]:
+        return [self.read(function, *args, at=at) for args in many]
+
+    def _logs(self, topics: Sequence[Topic], from_block: int, to_block: int | None) -> Iterator[Event]:
+        return self._chain.events(self.name, topics, from_block, to_block)
+
+
 class TwinMainchain(Mainchain):
-    """The mainchain's real adapter over the twin's contracts."""
+    """The mainchain's real adapters over the twin's contracts."""
 
     def __init__(
         self, chain_id: int, clock: Callable[[], int], registrar: str, addresses: Mapping[str, str] = MAIN
     ) -> None:
-        super().__init__(None, addresses, chain_id)  # type: ignore[arg-type]
         self.chain = Chain(chain_id, clock)
+        super().__init__(TwinNode(self.chain), addresses, chain_id)  # type: ignore[arg-type]
         self.chain.contracts = {
             "ActorRegistry": ActorRegistry(self.chain, registrar),
             "RecordLedger": RecordLedger(self.chain),
@@ -630,47 +662,21 @@ class TwinMainchain(Mainchain):
     def sender(self, account: Account, *, lock_folder: Path) -> TwinSender:  # type: ignore[override]
         return TwinSender(self.chain, account, self.addresses)
 
-    def _read(self, name: str, function: str, *args: Any, at: str = "latest") -> Any:
-        number = {"latest": self.chain.head.number, "pending": None}.get(at, int(at, 16) if at[:2] == "0x" else 0)
-        return getattr(self.chain.contracts[name], function)(*args, at=number)
-
-    def _read_many(self, name: str, function: str, many: Sequence[tuple[Any, ...]], *, at: str) -> list[Any]:
-        return [self._read(name, function, *args, at=at) for args in many]
-
-    def _events(
-        self,
-        name: str,
-        topics: Sequence[str | list[str] | None] = (),
-        from_block: int | None = None,
-        to_block: int | None = None,
-    ) -> Iterator[Event]:
-        return self.chain.events(name, topics, from_block or 0, to_block)
-
-    def _block(self, tag: str) -> Block:
-        return self.chain.head if tag == "latest" else self.chain.blocks[int(tag, 16)]
+    def _bind(self, name: str) -> BoundContract:
+        return TwinContract(self.chain, name, self.addresses[name])
 
 
 class TwinSidechain(Sidechain):
-    """The sidechain's real adapter over the twin's contracts."""
+    """The sidechain's real adapters over the twin's contracts."""
 
     def __init__(self, chain_id: int, clock: Callable[[], int], registrar: str) -> None:
-        super().__init__(None, SIDE, chain_id)  # type: ignore[arg-type]
         self.chain = Chain(chain_id, clock)
+        super().__init__(TwinNode(self.chain), SIDE, chain_id)  # type: ignore[arg-type]
         made = (IdentityRegistry(self.chain, registrar), AccessRequests(self.chain), CareGroups(self.chain))
         self.chain.contracts |= dict(zip(SIDE, made, strict=True))
 
     def sender(self, account: Account, *, lock_folder: Path) -> TwinSender:  # type: ignore[override]
         return TwinSender(self.chain, account, self.addresses)
 
-    def reinstate(self, sender: TwinSender, account: Address) -> None:
-        """Take a suspension back, which the adapter has no call for."""
-        self.chain.execute(sender.address, "IdentityRegistry", "reinstate", [account.lower()])
-
-    def _read(self, name: str, function: str, *args: Any) -> Any:
-        return getattr(self.chain.contracts[name], function)(*args, at=self.chain.head.number)
-
-    def _read_many(self, name: str, function: str, many: Sequence[tuple[Any, ...]]) -> list[Any]:
-        return [self._read(name, function, *args) for args in many]
-
-    def _events(self, name: str, topics: Sequence[str | list[str] | None] = ()) -> Iterator[Event]:
-        return self.chain.events(name, topics, 0, None)
+    def _bind(self, name: str) -> BoundContract:
+        return TwinContract(self.chain, name, self.addresses[name])

@@ -13,12 +13,13 @@ import pytest
 from panachain.chain import anvil
 from panachain.chain.abi import address, contract
 from panachain.chain.evm import Account, Sender
-from panachain.chain.mainchain import Grant, Mainchain
+from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
 from panachain.crypto.keys import Seed
 from panachain.errors import TransactionError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import SEALED, Disclosure
+from panachain.model.transactions import Grant
 from tests.twin.chains import MAIN, TwinMainchain
 
 CHAIN_ID = 31_406
@@ -78,13 +79,13 @@ class Both:
         calls = [("eth_call", [{"to": to, "data": registry.calldata(name, *args)}, "latest"]) for name, args in asked]
         for (name, args), answer in zip(asked, self.rpc.batch(calls), strict=True):
             said = registry.result(name, answer)
-            assert said == self.twin._read("PolicyRegistry", name, *args)
+            assert said == self.twin.policies.bound.read(name, *args)
             self.outcomes.add(f"{name} {said}")
 
     def events(self, chain: Mainchain) -> list[tuple[Any, ...]]:
         return [
             (e.kind, e.policy_id, e.starts_at, e.expires_at, e.terms, e.disclosure.word, e.view_tag, e.announcement)
-            for e in chain.policy_events()
+            for e in chain.policies.events()
         ]
 
 
@@ -127,9 +128,9 @@ def a_grant(both: Both, rng: random.Random, owner: Account) -> tuple[Grant, byte
     )
     both.edges |= {start, end}
     signer = owner if rng.random() < 0.9 else both.relay
-    signature = both.real.sign_grant(signer, grant)
+    signature = both.real.policies.sign_grant(signer, grant)
     if rng.random() < 0.1:
-        signature = both.twin.sign_revoke(owner)
+        signature = both.twin.policies.sign_revoke(owner)
     return grant, signature
 
 
@@ -148,7 +149,7 @@ def test_the_twin_says_what_the_contract_says(both: Both) -> None:
             # Also of policies that were never granted, or are revoked already.
             owner = rng.choice(both.owners)
             signer = owner if rng.random() < 0.9 else both.relay
-            both.do("revoke_by_signature", PolicyId(owner.address), both.real.sign_revoke(signer))
+            both.do("revoke_by_signature", PolicyId(owner.address), both.real.policies.sign_revoke(signer))
             both.edges.add(both.real.head_block().time)
         else:
             later = sorted(edge for edge in both.edges if edge > both.time[0] + 2)

@@ -80,7 +80,7 @@ def test_who_was_removed_can_not_open_the_terms_of_what_is_granted_afterwards(wo
     after = grant(world, group)
 
     assert (shown.generation, shown.renewal_due, shown.members) == (1, False, (world.clinician.address,))
-    events = {one.policy_id: one for one in world.network.mainchain.policy_events(kind="PolicyGranted")}
+    events = {one.policy_id: one for one in world.network.mainchain.policies.events(kind="PolicyGranted")}
     blocks = {one: world.network.store.get_block(CID(RAW, events[one].terms)) for one in (before, after)}
     # He kept what he had, and nothing of it opens the newer terms.
     assert open_terms(blocks[before], kept[-1])[0].policy_id == before
@@ -139,7 +139,7 @@ def test_who_leaves_makes_a_renewal_due_and_the_renewal_shuts_him_out(world: Wor
 
 
 def digest_of(world: World, policy_id: PolicyId) -> bytes:
-    return world.network.mainchain.policy(policy_id).terms
+    return world.network.mainchain.policies.policy_of(policy_id).terms
 
 
 def test_only_the_manager_renews(world: World, group: str) -> None:
@@ -155,7 +155,7 @@ def test_only_the_manager_renews(world: World, group: str) -> None:
 def test_a_removal_whose_renewal_fails_stays_and_says_what_to_repeat(world: World, group: str) -> None:
     failing = TransactionError("renewing a group's key: the node is gone", reason="")
     with (
-        patch.object(world.network.sidechain, "renew_group", side_effect=failing),
+        patch.object(world.network.sidechain.groups, "renew", side_effect=failing),
         pytest.raises(PartlyDoneError, match=r"no member .* isn't renewed: .*the node is gone") as caught,
     ):
         world.clinician.remove_member(group, world.nurse.address)
@@ -181,14 +181,14 @@ def test_the_second_of_two_renewals_from_one_generation_changes_nothing(world: W
 
 def test_a_member_who_is_added_while_a_renewal_is_on_its_way_gets_its_key_too(world: World, group: str) -> None:
     sidechain, waiting = world.network.sidechain, [world.network.resolve(group, Role.GROUP)]
-    add = sidechain.add_member
+    add = sidechain.groups.add_member
 
     def renewed_first(*args: Any) -> Any:
         if waiting:
             world.clinician._renew(waiting.pop())
         return add(*args)
 
-    with patch.object(sidechain, "add_member", side_effect=renewed_first):
+    with patch.object(sidechain.groups, "add_member", side_effect=renewed_first):
         shown = world.clinician.add_member(group, world.stranger.address)
 
     assert (shown.generation, shown.renewal_due) == (1, False)
@@ -224,7 +224,7 @@ def test_who_takes_a_group_over_gets_every_key(world: World, group: str) -> None
 
 
 def manages(world: World, name: str, group: str) -> bool:
-    found: bool = world.network.sidechain.manager_of(group) == world.sessions[name].address  # type: ignore[arg-type]
+    found: bool = world.network.sidechain.groups.manager_of(group) == world.sessions[name].address  # type: ignore[arg-type]
     return found
 
 
@@ -273,7 +273,9 @@ def test_whoever_lists_a_reader_wrongly_does_not_keep_him_from_the_rest(
             world.network.store, seal_secrets([umbral.SecretKey.random()], seed_of("nurse").receiving().public)
         ).digest,
     }[wrong]
-    world.network.sidechain.add_member(world.stranger._sender(sidechain=True), trap.group, world.nurse.address, sealed)
+    world.network.sidechain.groups.add_member(
+        world.stranger._sender(sidechain=True), trap.group, world.nurse.address, sealed
+    )
 
     assert reads(world, "nurse", policy_id)
     assert trap.handle in caplog.text

@@ -299,7 +299,7 @@ def test_a_proxy_that_was_down_gets_its_share_later(world: World) -> None:
 
 
 def test_too_few_shares_are_an_error_that_the_same_grant_mends(world: World) -> None:
-    ready = world.network.mainchain
+    ready = world.network.mainchain.policies
 
     def fail(*_: Any) -> None:
         for proxy in world.proxies[:2]:

@@ -72,7 +72,7 @@ class Thief:
 
     def _read_terms(self) -> None:
         store = self._world.network.store
-        for event in self._world.network.mainchain.policy_events(kind="PolicyGranted"):
+        for event in self._world.network.mainchain.policies.events(kind="PolicyGranted"):
             for secret in self._secrets.values() if event.policy_id not in self._terms else ():
                 try:
                     terms, _, _ = open_terms(store.get_block(CID(RAW, event.terms)), secret)
@@ -112,7 +112,7 @@ class Thief:
             expires_at=self._world.now + 30,
             nonce=os.urandom(16),
         )
-        domain = proxy_domain(mainchain.chain_id, mainchain.addresses["PolicyRegistry"])
+        domain = proxy_domain(mainchain.chain_id, mainchain.policies.address)
         fields = messages.reencrypt_fields(sign_request(self._account, domain, request))
         status, body = twin.answer("/v1/reencrypt", messages.canonical(fields))
         if status != 200:

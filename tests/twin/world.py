@@ -178,8 +178,8 @@ class TwinProxy:
             self._seed,
             self.store,
             chain,
-            domain=proxy_domain(mainchain.chain_id, mainchain.addresses["PolicyRegistry"]),
-            log_domain=mainchain.log_domain,
+            domain=proxy_domain(mainchain.chain_id, mainchain.policies.address),
+            log_domain=mainchain.log.domain,
             clock=clock.time,
         )
         self.service = self._make(self._chains)
@@ -293,20 +293,22 @@ class World:
 
     def reinstate(self, name: str) -> None:
         """Take an actor's suspension back."""
-        address, sender = self.sessions[name].address, self.registrar._sender()
+        address = self.sessions[name].address
         if name == "researcher":
-            self.network.mainchain.reinstate_actor(sender, address)
+            self.network.mainchain.actors.reinstate(self.registrar._sender(), address)
         else:
-            self.network.sidechain.reinstate(sender, address)
+            self.network.sidechain.identities.reinstate(self.registrar._sender(sidechain=True), address)
 
     def submit_revocation(self, policy_id: PolicyId) -> None:
         """Let the mainchain's node see a revocation of the patient's that nobody mines yet."""
         mainchain = self.network.mainchain
         keys = (seed_of("patient").policy_account(index) for index in itertools.count())
         owner = next(Account(key) for key in keys if address_of(key) == policy_id)
-        data = contract("PolicyRegistry").calldata("revokeBySignature", policy_id, mainchain.sign_revoke(owner))
+        data = contract("PolicyRegistry").calldata(
+            "revokeBySignature", policy_id, mainchain.policies.sign_revoke(owner)
+        )
         sender = mainchain.sender(Account(seed_of("relay").account_key()), lock_folder=self.home)
-        sender.submit(mainchain.addresses["PolicyRegistry"], data)
+        sender.submit(mainchain.policies.address, data)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """Answer a request to a proxy."""

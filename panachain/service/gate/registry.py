@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from panachain.chain.abi import address, contract
-from panachain.chain.logs import Event, read_events
-from panachain.chain.mainchain import ROLES, Block, Mainchain, actor_from
+from panachain.chain.contracts.actor_registry import ROLES
+from panachain.chain.logs import Event, actor_from, read_events
+from panachain.chain.mainchain import Mainchain
 from panachain.errors import ChainUnavailableError, IntegrityError
 from panachain.model.actors import Actor, Status
+from panachain.model.transactions import Block
 
 DEPTH: Final = 64
 """Blocks that are read again at each look: a node may show their logs late, and reorganisations seldom go deeper."""

@@ -71,11 +71,11 @@ class Anchoring:
             PanaChainError: the chain doesn't answer, or refuses.
         """
         sequence, head = self._store.head()
-        anchored, _ = self._mainchain.anchored(self._sender.address)
+        anchored, _ = self._mainchain.log.anchor_of(self._sender.address)
         if sequence <= anchored:
             return False
-        signature = self._mainchain.sign_anchor(self._sender.account, sequence, head)
-        self._mainchain.anchor(self._sender, self._sender.address, sequence, head, signature)
+        signature = self._mainchain.log.sign_anchor(self._sender.account, sequence, head)
+        self._mainchain.log.anchor(self._sender, self._sender.address, sequence, head, signature)
         return True
 
     def _run(self) -> None:

@@ -59,15 +59,15 @@ class Chains:
         Raises:
             PolicyUnknownError: it was never granted, or isn't that deep yet.
         """
-        newest = self._mainchain.policy(policy_id)
+        newest = self._mainchain.policies.policy_of(policy_id)
         if self._confirmations and newest.status is not PolicyStatus.REVOKED:
-            self._mainchain.policy(policy_id, confirmations=self._confirmations)
+            self._mainchain.policies.policy_of(policy_id, confirmations=self._confirmations)
         # The newest block, not the confirmed one, is what a receipt states: there the revocation was looked for.
         return newest
 
     def revocation_in_sight(self, policy_id: PolicyId) -> bool:
         """Tell whether a revocation is mined or waits to be."""
-        return self._mainchain.revocation_in_sight(policy_id)
+        return self._mainchain.policies.revocation_in_sight(policy_id)
 
     def head_time(self) -> int:
         """Return the newest block's time."""
@@ -75,11 +75,11 @@ class Chains:
 
     def identity(self, account: Address) -> Actor | None:
         """Return a person of the sidechain, or a public actor of the mainchain, such as a researcher."""
-        return self._sidechain.identity(account) or self._mainchain.actor(account)
+        return self._sidechain.identities.identity_of(account) or self._mainchain.actors.actor_of(account)
 
     def is_member(self, group: Address, person: Address) -> bool:
         """Tell whether the sidechain counts a person to a group now."""
-        return self._sidechain.is_member(group, person)
+        return self._sidechain.groups.is_member(group, person)
 
 
 class Process:
@@ -107,7 +107,7 @@ class Process:
             self.store,
             Chains(mainchain, sidechain, config.confirmations),
             domain=proxy_domain(main.chain_id, main.contracts["PolicyRegistry"]),
-            log_domain=mainchain.log_domain,
+            log_domain=mainchain.log.domain,
             max_head_age=config.max_head_age,
             sender_rate=config.sender_rate,
         )

@@ -22,11 +22,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from panachain.chain.abi import address
-from panachain.chain.mainchain import Grant
 from panachain.errors import PanaChainError, RateLimitedError, UsageError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import Disclosure, Receipt
 from panachain.model.sizes import HASH_SIZE
+from panachain.model.transactions import Grant
 from panachain.proxy import messages
 from panachain.service import problems
 from panachain.service.limits import Limiter

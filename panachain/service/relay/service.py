@@ -20,13 +20,14 @@ from typing import Any, Final
 
 from panachain.chain.abi import contract, revert_reason
 from panachain.chain.evm import Receipt, Sender
-from panachain.chain.mainchain import Grant, Mainchain
+from panachain.chain.mainchain import Mainchain
 from panachain.chain.receipts import receipt_fields
 from panachain.chain.rpc import RpcAnswerError
 from panachain.errors import PanaChainError, PolicyUnknownError, TransactionError, UnavailableError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import PolicyStatus
 from panachain.model.policy import Receipt as ProxyReceipt
+from panachain.model.transactions import Grant
 from panachain.service.problems import Kind, ProblemError
 from panachain.service.relay.store import RelayStore
 
@@ -162,9 +163,7 @@ class RelayService:
         """Return the order for a receipt by which a proxy convicts itself."""
         fields = receipt_fields(receipt)
         data = contract("AccessLog").calldata("proveLateService", receipt.proxy, fields, receipt.signature)
-        return Order(
-            Matter.EVIDENCE, self._mainchain.addresses["AccessLog"], data, None, receipt.signature, receipt.policy_id
-        )
+        return Order(Matter.EVIDENCE, self._mainchain.log.address, data, None, receipt.signature, receipt.policy_id)
 
     def submit(self, order: Order) -> Future[Outcome]:
         """Take an order, and return what will become of it.
@@ -249,7 +248,7 @@ class RelayService:
 
     @property
     def _registry(self) -> str:
-        return self._mainchain.addresses["PolicyRegistry"]
+        return self._mainchain.policies.address
 
     def _unwritten(self) -> int:
         """Return the gas of orders that the database doesn't count yet."""
@@ -280,7 +279,7 @@ class RelayService:
         if order.matter is not Matter.REVOKE:
             return self._budget.gas
         try:
-            granted = self._mainchain.policy(order.policy_id).status is not PolicyStatus.UNKNOWN
+            granted = self._mainchain.policies.policy_of(order.policy_id).status is not PolicyStatus.UNKNOWN
         except PolicyUnknownError:
             granted = False
         return self._budget.gas + (self._budget.reserve if granted else 0)

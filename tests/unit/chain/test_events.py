@@ -14,11 +14,12 @@ from eth_abi import encode
 from eth_utils import keccak, to_checksum_address
 
 from panachain.chain.abi import contract
-from panachain.chain.mainchain import Grant, Mainchain, PolicyEvent
+from panachain.chain.mainchain import Mainchain
 from panachain.chain.sidechain import Sidechain
 from panachain.errors import IntegrityError, UsageError
 from panachain.model.actors import PolicyId, Role, Status
 from panachain.model.policy import SEALED, Disclosure
+from panachain.model.transactions import Grant, PolicyEvent
 
 CHAIN_ID = 31_337
 REGISTRY, GROUPS = "0x" + "11" * 20, "0x" + "22" * 20
@@ -69,7 +70,7 @@ class Node:
 
     def policies(self, **filters: Any) -> list[PolicyEvent]:
         chain = Mainchain(self, {"PolicyRegistry": REGISTRY}, CHAIN_ID)  # type: ignore[arg-type]
-        return list(chain.policy_events(**filters))
+        return list(chain.policies.events(**filters))
 
     @property
     def sidechain(self) -> Sidechain:
@@ -214,19 +215,19 @@ class TestGroups:
         node, group = Node(), self.group_id()
         self.create(node, group)
 
-        found = node.sidechain.group(group)  # type: ignore[arg-type]
+        found = node.sidechain.groups.group_of(group)  # type: ignore[arg-type]
 
         assert found is not None
         assert (found.address, found.role, found.status, found.receiving_key) == (group, Role.GROUP, Status.ACTIVE, KEY)
         assert (found.verifying_key, found.organisation) == (b"", None)
-        assert node.sidechain.groups() == [found]
+        assert node.sidechain.groups.find() == [found]
 
     def test_a_closed_group_is_suspended(self) -> None:
         node, group = Node(), self.group_id()
         self.create(node, group)
         node.emit("CareGroups", "GroupClosed", [group])
 
-        assert [found.status for found in node.sidechain.groups()] == [Status.SUSPENDED]
+        assert [found.status for found in node.sidechain.groups.find()] == [Status.SUSPENDED]
 
     @pytest.mark.parametrize(
         "change", [{"key": b"\x03" + b"k" * 32}, {"manager": to_checksum_address("0x" + "b2" * 20)}], ids=str
@@ -236,14 +237,14 @@ class TestGroups:
         self.create(node, group, **change)
 
         with pytest.raises(IntegrityError, match="isn't the group's"):
-            node.sidechain.group(group)  # type: ignore[arg-type]
+            node.sidechain.groups.group_of(group)  # type: ignore[arg-type]
 
     def test_an_end_without_a_beginning_is_an_integrity_error(self) -> None:
         node = Node()
         node.emit("CareGroups", "GroupClosed", [self.group_id()])
 
         with pytest.raises(IntegrityError, match="without its beginning"):
-            node.sidechain.groups()
+            node.sidechain.groups.find()
 
     def renew(self, node: Node, group: str, generation: int) -> bytes:
         key = b"\x03" + bytes([generation]) * 32
@@ -256,7 +257,7 @@ class TestGroups:
         first, second = self.renew(node, group, 1), self.renew(node, group, 2)
         node.emit("CareGroups", "GroupClosed", [group])
 
-        (found,) = node.sidechain.groups()
+        (found,) = node.sidechain.groups.find()
 
         assert (found.address, found.receiving_key, found.earlier_keys) == (group, second, (KEY, first))
         assert found.status is Status.SUSPENDED
@@ -271,14 +272,14 @@ class TestGroups:
             self.renew(node, group, generation)
 
         with pytest.raises(IntegrityError, match=f"shows generation {generations[-1]} of group"):
-            node.sidechain.groups()
+            node.sidechain.groups.find()
 
     def test_a_renewal_without_a_beginning_is_an_integrity_error(self) -> None:
         node = Node()
         self.renew(node, self.group_id(), 1)
 
         with pytest.raises(IntegrityError, match="GroupRenewed of a group without its beginning"):
-            node.sidechain.groups()
+            node.sidechain.groups.find()
 
     def test_holders_are_those_to_whom_the_newest_secret_was_sealed(self) -> None:
         node, group = Node(), self.group_id()
@@ -290,12 +291,12 @@ class TestGroups:
 
         self.create(node, group)
         add(one, two, one)
-        assert node.sidechain.holders(group) == [one, two]  # type: ignore[arg-type]
+        assert node.sidechain.groups.holders(group) == [one, two]  # type: ignore[arg-type]
         self.renew(node, group, 1)
-        assert node.sidechain.holders(group) == []  # type: ignore[arg-type]
+        assert node.sidechain.groups.holders(group) == []  # type: ignore[arg-type]
         add(two)
         node.emit("CareGroups", "MemberRemoved", [group, two])
         add(three)
 
         # Who left still has it.
-        assert node.sidechain.holders(group) == [two, three]  # type: ignore[arg-type]
+        assert node.sidechain.groups.holders(group) == [two, three]  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from eth_utils import keccak, to_checksum_address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from panachain.chain.contracts.record_ledger import RecordLedger
 from panachain.chain.evm import Account, recover_digest
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.receipts import KINDS, check_head, log_domain, receipt_fields, receipt_hash, sign_head
@@ -112,7 +113,7 @@ class TestLogDomain:
         # Only the domain is used: chain ID and contract address.
         mainchain = Mainchain(SimpleNamespace(), {"AccessLog": LOG}, CHAIN_ID)  # type: ignore[arg-type]
 
-        assert mainchain.log_domain == DOMAIN
+        assert mainchain.log.domain == DOMAIN
 
 
 class TestReceiptHash:
@@ -324,29 +325,29 @@ class TestFoldHeads:
         for manifest, count in batches:
             head = keccak(head + manifest + count.to_bytes(32, "big"))
 
-        assert Mainchain.fold_heads(first, batches) == head
+        assert RecordLedger.fold_heads(first, batches) == head
 
     def test_of_nothing_is_the_first_head(self) -> None:
-        assert Mainchain.fold_heads(HEAD, []) == HEAD
+        assert RecordLedger.fold_heads(HEAD, []) == HEAD
 
     def test_may_stop_and_go_on(self) -> None:
         batches = [(bytes([number]) * 32, number) for number in range(1, 6)]
 
         for cut in range(6):
-            middle = Mainchain.fold_heads(HEAD, batches[:cut])
-            assert Mainchain.fold_heads(middle, batches[cut:]) == Mainchain.fold_heads(HEAD, batches)
+            middle = RecordLedger.fold_heads(HEAD, batches[:cut])
+            assert RecordLedger.fold_heads(middle, batches[cut:]) == RecordLedger.fold_heads(HEAD, batches)
 
     def test_depends_on_every_batch_and_their_order(self) -> None:
         batches = [(b"a" * 32, 1), (b"b" * 32, 2)]
         variants = [batches, batches[::-1], batches[:1], [(b"a" * 32, 2), (b"b" * 32, 1)], [*batches, (b"c" * 32, 1)]]
 
-        assert len({Mainchain.fold_heads(HEAD, variant) for variant in variants}) == len(variants)
+        assert len({RecordLedger.fold_heads(HEAD, variant) for variant in variants}) == len(variants)
 
     def test_first_head_names_chain_contract_and_hospital(self) -> None:
         def first(chain_id: int, ledger: str, hospital: Account) -> bytes:
             # Only addresses are used.
             mainchain = Mainchain(SimpleNamespace(), {"RecordLedger": ledger}, chain_id)  # type: ignore[arg-type]
-            return mainchain.first_head(hospital.address)
+            return mainchain.ledger.first_head(hospital.address)
 
         found = [
             first(CHAIN_ID, LOG, PROXY),

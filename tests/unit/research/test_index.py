@@ -5,14 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from panachain.chain.mainchain import Block, PolicyEvent, StorageEvent
 from panachain.errors import DiskError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import SEALED, Disclosure
+from panachain.model.transactions import Block, PolicyEvent, StorageEvent
 from panachain.research.index import VERSION, Index
 
 OWNER, OTHER = PolicyId("0x" + "a1" * 20), PolicyId("0x" + "a2" * 20)
@@ -27,9 +28,10 @@ class Chain:
     from_block = 0
 
     def __init__(self) -> None:
-        self.addresses = {"PolicyRegistry": "0x" + "11" * 20}
-        self.policies: list[PolicyEvent] = []
+        self.made: list[PolicyEvent] = []
         self.read: list[tuple[int, int]] = []
+        self.policies = SimpleNamespace(address="0x" + "11" * 20, events=self._policies)
+        self.ledger = SimpleNamespace(events=self._storage)
 
     def block(self, number: int) -> Block:
         return Block(number, f"0x{number:064x}", TIME + number)
@@ -37,17 +39,17 @@ class Chain:
     def head_block(self) -> Block:
         return self.block(10)
 
-    def storage_events(self, *, from_block: int, to_block: int) -> Iterator[StorageEvent]:
+    def _storage(self, *, from_block: int, to_block: int) -> Iterator[StorageEvent]:
         self.read.append((from_block, to_block))
         return iter(())
 
-    def policy_events(self, *, from_block: int, to_block: int) -> Iterator[PolicyEvent]:
-        return iter([event for event in self.policies if from_block <= event.block <= to_block])
+    def _policies(self, *, from_block: int, to_block: int) -> Iterator[PolicyEvent]:
+        return iter([event for event in self.made if from_block <= event.block <= to_block])
 
     def granted(self, owner: PolicyId, block: int, **change: Any) -> None:
         window = {"starts_at": TIME, "expires_at": TIME + 100, "terms": b"t" * 32, "disclosure": SEALED}
         place = {"block": block, "block_hash": self.block(block).hash, "tx_hash": f"0x{block:064x}", "index": 0}
-        self.policies.append(PolicyEvent("granted", owner, **(window | place | change)))
+        self.made.append(PolicyEvent("granted", owner, **(window | place | change)))
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def test_index_of_an_older_version_is_made_anew(tmp_path: Path, chain: Chain) ->
     old = sqlite3.connect(path)
     old.executescript(
         "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);"
-        f"INSERT INTO meta VALUES ('chain', '1/{chain.chain_id}/{chain.addresses['PolicyRegistry']}');"
+        f"INSERT INTO meta VALUES ('chain', '1/{chain.chain_id}/{chain.policies.address}');"
         "CREATE TABLE block (number INTEGER PRIMARY KEY, hash TEXT NOT NULL, time INTEGER NOT NULL);"
         f"INSERT INTO block VALUES (9, '{chain.block(9).hash}', 0);"
         "CREATE TABLE storage (block INTEGER); CREATE TABLE policy (block INTEGER, policy_id TEXT, kind TEXT);"
@@ -104,8 +106,8 @@ def test_index_of_another_registry_is_made_anew_and_the_same_one_goes_on(tmp_pat
         index.close()
     # From the block after the newest one on, there is nothing to read again.
     assert chain.read == [(0, 10)]
-    chain.addresses["PolicyRegistry"] = "0x" + "12" * 20
-    chain.policies.clear()
+    chain.policies.address = "0x" + "12" * 20
+    chain.made.clear()
 
     index = opened(path, chain)
 

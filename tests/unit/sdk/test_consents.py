@@ -52,7 +52,8 @@ class Session:
 
     @property
     def network(self) -> Any:
-        return SimpleNamespace(resolve=self.resolve, mainchain=SimpleNamespace(policy_events=self.events, block=block))
+        mainchain = SimpleNamespace(policies=SimpleNamespace(events=self.events), block=block)
+        return SimpleNamespace(resolve=self.resolve, mainchain=mainchain)
 
     def resolve(self, text: str, *roles: Role) -> Actor:
         known = {GRANTEE: self.role_of_grantee, OTHER: Role.PRACTITIONER, PATIENT: Role.PATIENT}

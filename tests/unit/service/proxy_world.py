@@ -209,8 +209,8 @@ class ProxyWorld:
         """Return what `Proxies` needs of a network."""
         mainchain = SimpleNamespace(
             chain_id=CHAIN_ID,
-            addresses={"PolicyRegistry": REGISTRY},
-            log_domain=LOG_DOMAIN,
+            policies=SimpleNamespace(address=REGISTRY),
+            log=SimpleNamespace(domain=LOG_DOMAIN),
             head_block=lambda: SimpleNamespace(time=self.chain.now, number=self.chain.block),
         )
         return SimpleNamespace(mainchain=mainchain, reachable=lambda proxies: list(proxies))

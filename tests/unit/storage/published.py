@@ -63,5 +63,5 @@ class Published:
             store=self.store,
             home=home,
             hospital_heads=lambda: [heads],
-            mainchain=SimpleNamespace(policy_events=lambda kind: iter(events)),
+            mainchain=SimpleNamespace(policies=SimpleNamespace(events=lambda kind: iter(events))),
         )

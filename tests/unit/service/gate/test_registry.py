@@ -118,7 +118,7 @@ def test_any_history_of_reorganisations_equals_a_fresh_replay(node: Node, seed: 
     for _ in range(40):
         if chance.random() < 0.15:
             node.drop(chance.randint(1, 3 * DEPTH))
-            known = {actor.address.lower() for actor in mainchain(node).actors()}
+            known = {actor.address.lower() for actor in mainchain(node).actors.find()}
         for _ in range(chance.randint(0, 6)):
             account, fate = chance.choice(accounts), chance.random()
             names = ("ActorSuspended", "ActorReinstated", "ActorEndpointChanged")
@@ -129,7 +129,7 @@ def test_any_history_of_reorganisations_equals_a_fresh_replay(node: Node, seed: 
             else:
                 node.mine(registered(account, chance.randint(1, 4)))
                 known.add(account)
-        assert watched.actors() == mainchain(node).actors()
+        assert watched.actors() == mainchain(node).actors.find()
 
 
 def test_logs_that_a_node_shows_late_are_not_missed(node: Node) -> None:

@@ -22,8 +22,9 @@ class Chain:
         self.failures = failures
         self.anchors: list[int] = []
         self.reached = threading.Event()
+        self.log = self
 
-    def anchored(self, proxy: str) -> tuple[int, bytes]:
+    def anchor_of(self, proxy: str) -> tuple[int, bytes]:
         assert proxy == PROXY
         return self.newest
 

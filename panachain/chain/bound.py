@@ -1,0 +1,174 @@
+"""One contract at one address: calldata, reads, events, transactions and typed data, each in one place.
+
+The adapters in chain/contracts/ stand on it, one for each Solidity contract. It never decides what an answer means.
+Follows the Ethereum JSON-RPC specification and EIP-712 (domain).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from panachain.chain.abi import contract
+from panachain.chain.evm import Receipt, Sender, Signed
+from panachain.chain.logs import Event, read_events
+from panachain.chain.rpc import Rpc, RpcAnswerError
+from panachain.chain.signing import Account, Types
+from panachain.errors import IntegrityError
+
+MANY: Final = 500
+"""Calls, or values of one topic, in one request."""
+NOBODY: Final = "0x" + "00" * 20
+"""How a contract writes that there is no account."""
+
+Topic = str | list[str] | None
+Indexed = str | int | Sequence[str] | None
+"""What an indexed field must be: an address, a number, one of some addresses, or anything."""
+
+
+class BoundContract:
+    """One contract of ours, at its address on one chain."""
+
+    def __init__(self, rpc: Rpc, name: str, address: str, *, chain_id: int, from_block: int = 0) -> None:
+        """Take the node, the artifact's name and the address; nothing is asked yet.
+
+        Args:
+            rpc: the chain's node.
+            name: of the artifact, and of the EIP-712 domain.
+            address: where the contract is.
+            chain_id: signed into typed data.
+            from_block: the block of the deployment; no event is older.
+        """
+        self.rpc = rpc
+        self.name = name
+        self.address = address
+        self.chain_id = chain_id
+        self.from_block = from_block
+        self.abi = contract(name)
+
+    def calldata(self, function: str, *args: Any) -> str:
+        """Return the calldata of a call as hex.
+
+        Raises:
+            UsageError: an argument doesn't fit its type.
+        """
+        return self.abi.calldata(function, *args)
+
+    def send(self, sender: Sender, function: str, *args: Any, what: str, signed: Signed | None = None) -> Receipt:
+        """Call a function in a transaction, and wait until it is mined.
+
+        Args:
+            sender: who pays and signs.
+            function: its name in the ABI.
+            args: in the order of the ABI.
+            what: what messages call the transaction.
+            signed: as `Sender.send` takes it.
+
+        Raises:
+            UsageError: an argument doesn't fit its type.
+            TransactionError: the contract reverts, or the transaction isn't mined in time.
+        """
+        return sender.send(self.address, self.calldata(function, *args), what=what, signed=signed)
+
+    def read(self, function: str, *args: Any, at: str = "latest") -> Any:
+        """Return the result of a call: one value, or a tuple of several.
+
+        Args:
+            function: its name in the ABI.
+            args: in the order of the ABI.
+            at: a block's number as hex, or a tag such as `latest`.
+
+        Raises:
+            IntegrityError: the node can't answer, or its answer doesn't fit the ABI.
+        """
+        try:
+            return self.abi.result(function, self.rpc.call("eth_call", self._question(function, args, at)))
+        except RpcAnswerError as exc:
+            raise self._no_answer(function, at, exc) from exc
+
+    def read_many(self, function: str, many: Sequence[tuple[Any, ...]], *, at: str = "latest") -> list[Any]:
+        """Return the results of one function for many arguments, asked in batches of at most `MANY` calls.
+
+        Raises:
+            IntegrityError: as `read`.
+        """
+        # A node that takes no batches still answers a single question.
+        if len(many) == 1:
+            return [self.read(function, *many[0], at=at)]
+        calls = [("eth_call", self._question(function, args, at)) for args in many]
+        try:
+            answers = [a for start in range(0, len(calls), MANY) for a in self.rpc.batch(calls[start : start + MANY])]
+        except RpcAnswerError as exc:
+            raise self._no_answer(function, at, exc) from exc
+        return [self.abi.result(function, answer) for answer in answers]
+
+    def events(
+        self,
+        *names: str,
+        where: Sequence[Indexed] = (),
+        from_block: int | None = None,
+        to_block: int | None = None,
+    ) -> Iterator[Event]:
+        """Yield events in the order of the chain.
+
+        Args:
+            names: of the events; none means all of the ABI.
+            where: for each indexed field, in the order of the ABI, what it must be.
+            from_block: first block; None means the deployment's.
+            to_block: last block; None means the newest.
+
+        Raises:
+            RpcAnswerError: the node refuses even a single block.
+            IntegrityError: a log can't be read.
+        """
+        wanted = [self.abi.topic(name) for name in names]
+        first: Topic = wanted[0] if len(wanted) == 1 else wanted or None
+        topics = [first, *map(_topic, where)] if where or wanted else []
+        yield from self._logs(topics, self.from_block if from_block is None else from_block, to_block)
+
+    def domain(self) -> dict[str, Any]:
+        """Return the EIP-712 domain of this contract: signatures for it count nowhere else."""
+        return {
+            "name": f"PanaChain {self.name}",
+            "version": "1",
+            "chainId": self.chain_id,
+            "verifyingContract": self.address,
+        }
+
+    def sign(self, account: Account, types: Types, message: Mapping[str, Any]) -> bytes:
+        """Return an account's signature of typed data for this contract, 64 bytes r ‖ (parity, s) (ERC-2098)."""
+        return account.sign_typed(self.domain(), types, message)
+
+    def _question(self, function: str, args: Sequence[Any], at: str) -> list[Any]:
+        return [{"to": self.address, "data": self.calldata(function, *args)}, at]
+
+    def _no_answer(self, function: str, at: str, error: RpcAnswerError) -> IntegrityError:
+        return IntegrityError(f"the node can't answer {self.name}.{function} at block {at}: {error}")
+
+    def _logs(self, topics: Sequence[Topic], from_block: int, to_block: int | None) -> Iterator[Event]:
+        return read_events(self.rpc, self.abi, self.address, topics=topics, from_block=from_block, to_block=to_block)
+
+
+class Adapter:
+    """What the adapters of single contracts share: each stands on a bound contract."""
+
+    def __init__(self, bound: BoundContract) -> None:
+        """Take the contract."""
+        self.bound = bound
+        self.address = bound.address
+
+
+def halves(signature: bytes) -> tuple[bytes, bytes]:
+    """Return r and (parity, s) of a compact signature (ERC-2098)."""
+    return signature[:32], signature[32:]
+
+
+def _topic(value: Indexed) -> Topic:
+    """Return what an indexed field must be as eth_getLogs takes it."""
+    if value is None:
+        return None
+    if isinstance(value, int):
+        return f"0x{value:064x}"
+    if isinstance(value, str):
+        return "0x" + "00" * 12 + value[2:].lower()
+    return ["0x" + "00" * 12 + one[2:].lower() for one in value]

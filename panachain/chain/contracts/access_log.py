@@ -1,0 +1,52 @@
+"""AccessLog on the mainchain: anchors of the proxies' logs, and evidence that convicts a proxy.
+
+Follows design section 6, contracts/interfaces/IAccessLog.sol and docs/spec/proxy.md.
+"""
+
+from __future__ import annotations
+
+from panachain.chain.bound import Adapter, halves
+from panachain.chain.evm import Receipt, Sender
+from panachain.chain.signing import Account, compact
+from panachain.chain.receipts import log_domain, receipt_fields, sign_head
+from panachain.model.actors import Address
+from panachain.model.policy import Receipt as ProxyReceipt
+
+
+class AccessLog(Adapter):
+    """Anchors of the proxies' logs, and evidence against proxies."""
+
+    @property
+    def domain(self) -> bytes:
+        """The EIP-712 domain under which proxies sign their receipts, 32 bytes."""
+        return log_domain(self.bound.chain_id, self.address)
+
+    def sign_anchor(self, account: Account, sequence: int, head: bytes) -> bytes:
+        """Return a proxy's signature of its log's head as `anchor` takes it, 64 bytes; anyone may relay it."""
+        return compact(sign_head(account, self.domain, sequence=sequence, head=head))
+
+    def anchor(self, sender: Sender, proxy: Address, sequence: int, head: bytes, signature: bytes) -> Receipt:
+        """Anchor the head of a proxy's receipt log, signed by `sign_anchor`."""
+        return self.bound.send(
+            sender, "anchor", proxy, sequence, head, halves(signature), what="anchoring the receipt log"
+        )
+
+    def anchor_of(self, proxy: Address) -> tuple[int, bytes]:
+        """Return the newest anchored sequence (0 for none) and head of a proxy."""
+        _, sequence, head = self.bound.read("anchorOf", proxy)
+        return sequence, head
+
+    def prove_late_service(self, sender: Sender, receipt: ProxyReceipt) -> Receipt:
+        """Convict a proxy by its own receipt for a re-encryption that the policy didn't allow; anyone may."""
+        fields = receipt_fields(receipt)
+        return self.bound.send(
+            sender, "proveLateService", receipt.proxy, fields, receipt.signature, what="the evidence of late service"
+        )
+
+    def prove_fork(
+        self, sender: Sender, proxy: Address, sequence: int, first: tuple[bytes, bytes], second: tuple[bytes, bytes]
+    ) -> Receipt:
+        """Convict a proxy by two (head, signature) pairs for one sequence; anyone may."""
+        return self.bound.send(
+            sender, "proveFork", proxy, sequence, *first, *second, what="the evidence of two histories"
+        )

@@ -1,0 +1,65 @@
+"""AccessRequests on the sidechain: practitioners ask patients for access, and patients answer.
+
+Follows design section 6 and contracts/interfaces/IAccessRequests.sol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from panachain.chain.abi import address
+from panachain.chain.bound import Adapter
+from panachain.chain.evm import Receipt, Sender
+from panachain.errors import IntegrityError
+from panachain.model.actors import Address
+from panachain.model.transactions import AccessRequest
+
+STATES: Final = ("none", "open", "approved", "denied", "withdrawn", "expired")
+"""`AccessRequests.State`, in the order of the contract."""
+
+
+class AccessRequests(Adapter):
+    """Requests for access."""
+
+    def request(self, sender: Sender, patient: Address, details: bytes, expires_at: int) -> int:
+        """Ask for access and return the request's ID; `details` is the digest of the sealed details' CID."""
+        receipt = self.bound.send(sender, "request", patient, details, expires_at, what="the request")
+        for log in receipt.logs:
+            decoded = self.bound.abi.event(log)
+            if decoded is not None and decoded[0] == "AccessRequested":
+                return int(decoded[1]["id"])
+        raise IntegrityError(f"transaction {receipt.tx_hash} shows no request")
+
+    def approve(self, sender: Sender, request_id: int, outcome: bytes = bytes(32)) -> Receipt:
+        """Approve a request; `outcome` is the digest of the CID of what the requester is told, or zeros."""
+        return self.bound.send(sender, "approve", request_id, outcome, what=f"approving request {request_id}")
+
+    def deny(self, sender: Sender, request_id: int) -> Receipt:
+        """Deny a request."""
+        return self.bound.send(sender, "deny", request_id, what=f"denying request {request_id}")
+
+    def withdraw(self, sender: Sender, request_id: int) -> Receipt:
+        """Take one's own request back."""
+        return self.bound.send(sender, "withdraw", request_id, what=f"withdrawing request {request_id}")
+
+    def find(self, *, patient: Address | None = None, requester: Address | None = None) -> Iterator[AccessRequest]:
+        """Yield requests in the order in which they were made."""
+        for event in self.bound.events("AccessRequested", where=[None, requester, patient]):
+            values = event.values
+            state = self.bound.read("stateOf", values["id"])
+            yield AccessRequest(
+                values["id"],
+                Address(address(values["requester"])),
+                Address(address(values["patient"])),
+                values["details"],
+                values["expiresAt"],
+                STATES[state],
+            )
+
+    def outcome_of(self, request_id: int) -> bytes | None:
+        """Return the digest of the CID of what an approval tells the requester, or None."""
+        for event in self.bound.events("AccessApproved", where=[request_id]):
+            outcome: bytes = event.values["outcome"]
+            return outcome if any(outcome) else None
+        return None

@@ -1,0 +1,90 @@
+"""ActorRegistry on the mainchain: hospitals, proxies, researchers and registrars, under their public keys.
+
+Registrations are read from events, because the contract keeps a digest of the keys only.
+Follows design section 6 and contracts/interfaces/IActorRegistry.sol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from panachain.chain.abi import address
+from panachain.chain.bound import NOBODY, Adapter, Indexed
+from panachain.chain.evm import Receipt, Sender
+from panachain.chain.logs import actor_from
+from panachain.model.actors import Actor, Address, Role, Status
+
+ROLES: Final = (None, Role.HOSPITAL, Role.PROXY, Role.RESEARCHER, Role.REGISTRAR)
+"""`ActorRegistry.Role`, in the order of the contract."""
+
+
+class ActorRegistry(Adapter):
+    """Who takes part publicly."""
+
+    def register(self, sender: Sender, actor: Actor) -> Receipt:
+        """Admit an actor; only the registrar may."""
+        return self.bound.send(
+            sender,
+            "register",
+            actor.address,
+            ROLES.index(actor.role),
+            actor.receiving_key,
+            actor.verifying_key,
+            actor.endpoint,
+            actor.organisation or NOBODY,
+            what=f"registering {actor.handle}",
+        )
+
+    def suspend(self, sender: Sender, account: Address) -> Receipt:
+        """Suspend an actor; only the registrar may."""
+        return self.bound.send(sender, "suspend", account, what="suspending an actor")
+
+    def reinstate(self, sender: Sender, account: Address) -> Receipt:
+        """Take a suspension back; only the registrar may."""
+        return self.bound.send(sender, "reinstate", account, what="reinstating an actor")
+
+    def set_endpoint(self, sender: Sender, endpoint: str) -> Receipt:
+        """Say where the sender's proxy answers from now on; only an active proxy may."""
+        return self.bound.send(sender, "setEndpoint", endpoint, what="announcing a proxy's endpoint")
+
+    def is_active(self, account: Address, role: Role) -> bool:
+        """Tell whether an account is active in a role."""
+        return bool(self.bound.read("isActive", account, ROLES.index(role)))
+
+    def actor_of(self, account: Address) -> Actor | None:
+        """Return one actor, or None when the account isn't registered."""
+        return next(iter(self._registered([account])), None)
+
+    def find(self, role: Role | None = None) -> list[Actor]:
+        """Return the actors in the order of their registration, with their present status.
+
+        Args:
+            role: only those of this role; None takes all.
+        """
+        return [actor for actor in self._registered(()) if role is None or actor.role is role]
+
+    def record_ledger(self) -> Address:
+        """Return the ledger that the registry made and tells who may store."""
+        return Address(address(self.bound.read("recordLedger")))
+
+    def access_log(self) -> Address:
+        """Return the access log that the registry made and tells who may anchor."""
+        return Address(address(self.bound.read("accessLog")))
+
+    def _registered(self, where: Sequence[Indexed]) -> list[Actor]:
+        found: dict[str, Actor] = {}
+        for event in self.bound.events(where=where):
+            if "account" not in event.values:
+                # AccessManaged tells of its authority in the same log.
+                continue
+            account = address(event.values["account"])
+            if event.name == "ActorRegistered":
+                found[account] = actor_from(event, ROLES[event.values["role"]])
+            elif event.name == "ActorEndpointChanged":
+                found[account] = replace(found[account], endpoint=event.values["endpoint"])
+            elif event.name in ("ActorSuspended", "ActorReinstated"):
+                status = Status.SUSPENDED if event.name == "ActorSuspended" else Status.ACTIVE
+                found[account] = replace(found[account], status=status)
+        return list(found.values())

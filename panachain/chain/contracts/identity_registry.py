@@ -1,0 +1,126 @@
+"""IdentityRegistry on the sidechain: patients and practitioners, pairings with hospitals, and guardians.
+
+Persons are read from events, because the contract keeps a digest of the keys only.
+Follows design section 6 and contracts/interfaces/IIdentityRegistry.sol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from panachain.chain.abi import address
+from panachain.chain.bound import MANY, NOBODY, Adapter, Indexed
+from panachain.chain.evm import Receipt, Sender
+from panachain.chain.logs import actor_from
+from panachain.errors import UsageError
+from panachain.model.actors import Actor, Address, Role, Status
+from panachain.model.transactions import PairingEvent
+
+ROLES: Final = (None, Role.PATIENT, Role.PRACTITIONER)
+"""`IdentityRegistry.Role`, in the order of the contract."""
+
+
+class IdentityRegistry(Adapter):
+    """Patients and practitioners, and whom patients paired with."""
+
+    # Persons
+
+    def register(
+        self, sender: Sender, actor: Actor, *, lookup: bytes = bytes(32), personal: bytes = b""
+    ) -> Receipt:
+        """Admit a patient or a practitioner; only the registrar may.
+
+        Args:
+            sender: the registrar's.
+            actor: role, account and keys.
+            lookup: HMAC under a secret of the trusted nodes, or zeros for none.
+            personal: encrypted personal fields, or nothing.
+        """
+        if actor.role not in ROLES:
+            raise UsageError(f"a {actor.role.value} has no identity on the sidechain")
+        return self.bound.send(
+            sender,
+            "register",
+            actor.address,
+            ROLES.index(actor.role),
+            lookup,
+            actor.receiving_key,
+            actor.verifying_key,
+            actor.organisation or NOBODY,
+            personal,
+            what=f"registering {actor.handle}",
+        )
+
+    def suspend(self, sender: Sender, account: Address) -> Receipt:
+        """Suspend a person; only the registrar may."""
+        return self.bound.send(sender, "suspend", account, what="suspending an identity")
+
+    def reinstate(self, sender: Sender, account: Address) -> Receipt:
+        """Take a suspension back; only the registrar may."""
+        return self.bound.send(sender, "reinstate", account, what="reinstating an identity")
+
+    def identity_of(self, account: Address) -> Actor | None:
+        """Return one person, or None when the account isn't registered."""
+        return next(iter(self._registered([account])), None)
+
+    def find(self, accounts: Sequence[Address] | None = None) -> list[Actor]:
+        """Return everybody, or those of some accounts who are registered, with the present status."""
+        if accounts is None:
+            return self._registered(())
+        return [
+            actor
+            for start in range(0, len(accounts), MANY)
+            for actor in self._registered([accounts[start : start + MANY]])
+        ]
+
+    # Pairings
+
+    def pair(self, sender: Sender, hospital: Address, pairing: bytes) -> Receipt:
+        """Let a hospital publish to the sender's lanes; `pairing` is the digest of the sealed pairing's CID."""
+        return self.bound.send(sender, "pair", hospital, pairing, what="pairing")
+
+    def unpair(self, sender: Sender, hospital: Address) -> Receipt:
+        """Take the assent back."""
+        return self.bound.send(sender, "unpair", hospital, what="unpairing")
+
+    def pairing_of(self, patient: Address, hospital: Address) -> bytes | None:
+        """Return the digest of the sealed pairing's CID, or None when there is no pairing."""
+        digest: bytes = self.bound.read("pairingOf", patient, hospital)
+        return digest if any(digest) else None
+
+    def pairings_of(self, patients: Sequence[Address], hospital: Address) -> list[bytes | None]:
+        """Return what `pairing_of` returns for each patient, asked in a few requests."""
+        digests = self.bound.read_many("pairingOf", [(patient, hospital) for patient in patients])
+        return [digest if any(digest) else None for digest in digests]
+
+    def paired(self, *, patient: Address | None = None, hospital: Address | None = None) -> list[PairingEvent]:
+        """Return the newest pairing of each patient with each hospital, also those that were taken back.
+
+        Args:
+            patient: only this patient's; None takes everybody's.
+            hospital: only those with it; None takes all.
+        """
+        newest: dict[tuple[str, str], PairingEvent] = {}
+        for event in self.bound.events("HospitalPaired", "HospitalUnpaired", where=[patient, hospital]):
+            values = event.values
+            key = address(values["patient"]), address(values["hospital"])
+            if event.name == "HospitalPaired":
+                newest[key] = PairingEvent(Address(key[0]), Address(key[1]), values["pairing"], paired=True)
+            elif key in newest:
+                newest[key] = replace(newest[key], paired=False)
+        return list(newest.values())
+
+    def _registered(self, where: Sequence[Indexed]) -> list[Actor]:
+        found: dict[str, Actor] = {}
+        for event in self.bound.events(where=where):
+            if event.name == "IdentityRegistered":
+                actor = actor_from(event, ROLES[event.values["role"]])
+                found[actor.address] = actor
+            elif event.name in ("IdentitySuspended", "IdentityReinstated", "IdentityReplaced"):
+                # A replaced account is one that may not act, and nobody can reinstate it.
+                account = address(event.values["patient" if event.name == "IdentityReplaced" else "account"])
+                status = Status.ACTIVE if event.name == "IdentityReinstated" else Status.SUSPENDED
+                found[account] = replace(found[account], status=status)
+        return list(found.values())

@@ -1,0 +1,211 @@
+"""PolicyRegistry on the mainchain: grants and revocations, signed by each policy's one-time key.
+
+Never reads a policy from an event alone: the status is the contract's answer at one block.
+Follows design section 6 and contracts/interfaces/IPolicyRegistry.sol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from panachain.chain import node
+from panachain.chain.abi import address
+from panachain.chain.bound import MANY, Adapter, Indexed, halves
+from panachain.chain.evm import Receipt, Sender
+from panachain.chain.signing import Account
+from panachain.chain.logs import Event
+from panachain.errors import IntegrityError, PolicyUnknownError
+from panachain.model.actors import Address, PolicyId
+from panachain.model.policy import SEALED, Disclosure, OnChainPolicy, PolicyStatus
+from panachain.model.transactions import WINDOW_BITS, Block, Grant, PolicyEvent
+
+_GRANT_TYPES: Final = {
+    "Grant": [
+        {"name": "owner", "type": "address"},
+        {"name": "window", "type": "uint256"},
+        {"name": "terms", "type": "bytes32"},
+        {"name": "announcement", "type": "bytes32"},
+        {"name": "disclosure", "type": "uint256"},
+    ]
+}
+_REVOKE_TYPES: Final = {"Revoke": [{"name": "owner", "type": "address"}]}
+_LOGS_OF: Final = {"PolicyGranted": ("PolicyGranted", "PolicyDisclosed"), "PolicyRevoked": ("PolicyRevoked",)}
+"""The logs of each kind of policy transaction: what an open policy tells stands right after its grant."""
+
+
+class PolicyRegistry(Adapter):
+    """Policy transactions."""
+
+    # Grants and revocations
+
+    def sign_grant(self, account: Account, grant: Grant) -> bytes:
+        """Return the one-time key's EIP-712 signature of a grant; anyone may relay it until its deadline."""
+        names = [field["name"] for field in _GRANT_TYPES["Grant"]]
+        return self.bound.sign(account, _GRANT_TYPES, dict(zip(names, grant.fields(), strict=True)))
+
+    def grant_by_signature(self, sender: Sender, grant: Grant, signature: bytes) -> Receipt:
+        """Relay a signed grant."""
+        return self.bound.send(
+            sender, "grantBySignature", grant.fields(), signature, what="the policy transaction (grant)"
+        )
+
+    def grant_batch(self, sender: Sender, signed: Sequence[tuple[Grant, bytes]]) -> Receipt:
+        """Relay several (grant, signature), all or none."""
+        grants = [grant.fields() for grant, _ in signed]
+        signatures = [halves(signature) for _, signature in signed]
+        return self.bound.send(sender, "grantBatch", grants, signatures, what="the policy transaction (grants)")
+
+    def sign_revoke(self, account: Account) -> bytes:
+        """Return the one-time key's EIP-712 signature of its policy's revocation; it never expires (ADR 4)."""
+        return self.bound.sign(account, _REVOKE_TYPES, {"owner": account.address})
+
+    def revoke_by_signature(self, sender: Sender, owner: PolicyId, signature: bytes) -> Receipt:
+        """Relay a signed revocation."""
+        return self.bound.send(
+            sender, "revokeBySignature", owner, signature, what="the policy transaction (revoke)"
+        )
+
+    def revoke_batch(self, sender: Sender, signed: Sequence[tuple[PolicyId, bytes]]) -> Receipt:
+        """Relay several (owner, signature), all or none."""
+        owners = [owner for owner, _ in signed]
+        signatures = [halves(signature) for _, signature in signed]
+        return self.bound.send(sender, "revokeBatch", owners, signatures, what="the policy transaction (revocations)")
+
+    # Policies
+
+    def policy_of(self, policy_id: PolicyId, *, confirmations: int = 0) -> OnChainPolicy:
+        """Return what the contract says of a policy at the newest block that is `confirmations` deep.
+
+        Raises:
+            PolicyUnknownError: it was never granted, or not that deep yet.
+        """
+        block = node.head_block(self.bound.rpc)
+        if confirmations:
+            block = node.block_at(self.bound.rpc, max(block.number - confirmations, 0))
+        found = self._policies_at([policy_id], block)
+        if not found:
+            raise PolicyUnknownError(f"no policy {policy_id} is granted on the mainchain at block {block.number}")
+        return found[policy_id]
+
+    def policies_of(self, policy_ids: Sequence[PolicyId]) -> dict[PolicyId, OnChainPolicy]:
+        """Return what the contract says of some policies at the newest block; what nobody granted is left out."""
+        block = node.head_block(self.bound.rpc)
+        found: dict[PolicyId, OnChainPolicy] = {}
+        for start in range(0, len(policy_ids), MANY):
+            found |= self._policies_at(policy_ids[start : start + MANY], block)
+        return found
+
+    def allowed_at(self, policy_id: PolicyId, at: int) -> bool:
+        """Tell whether a policy allows or allowed access at a time, Unix seconds: by this a receipt is judged."""
+        return bool(self.bound.read("allowedAt", policy_id, at))
+
+    def revocation_in_sight(self, policy_id: PolicyId) -> bool:
+        """Tell whether a revocation is mined, or seen waiting: it counts at first sight (security rule 3)."""
+        return PolicyStatus(self.bound.read("statusOf", policy_id, at="pending")) is PolicyStatus.REVOKED
+
+    def events(
+        self,
+        *,
+        from_block: int | None = None,
+        to_block: int | None = None,
+        policy_ids: Sequence[PolicyId] = (),
+        kind: str | None = None,
+    ) -> Iterator[PolicyEvent]:
+        """Yield policy transactions in the order of the chain.
+
+        Args:
+            from_block: first block; None means the deployment's.
+            to_block: last block; None means the newest.
+            policy_ids: of these policies only; empty takes all.
+            kind: `PolicyGranted` or `PolicyRevoked`; None means both.
+
+        Raises:
+            IntegrityError: the node shows a disclosure that doesn't follow its grant.
+        """
+        names = () if kind is None else _LOGS_OF[kind]
+        where: Sequence[Indexed] = [policy_ids] if policy_ids else ()
+        waiting: PolicyEvent | None = None
+        for event in self.bound.events(*names, where=where, from_block=from_block, to_block=to_block):
+            if event.name == "PolicyDisclosed":
+                waiting = _disclosed(waiting, event)
+            elif event.name in _LOGS_OF:
+                if waiting is not None:
+                    yield waiting
+                waiting = _policy_event(event)
+        if waiting is not None:
+            yield waiting
+
+    def _policies_at(self, policy_ids: Sequence[PolicyId], block: Block) -> dict[PolicyId, OnChainPolicy]:
+        # Pinned to one block: status and terms can't be of different histories.
+        many = [(policy_id,) for policy_id in policy_ids]
+        statuses = map(PolicyStatus, self.bound.read_many("statusOf", many, at=hex(block.number)))
+        known = dict(zip(policy_ids, statuses, strict=True))
+        events = self.events(policy_ids=policy_ids, kind="PolicyGranted", to_block=block.number)
+        granted = {event.policy_id: event for event in events}
+        return {
+            one: _policy(one, status, granted.get(one), block)
+            for one, status in known.items()
+            if status is not PolicyStatus.UNKNOWN or one in granted
+        }
+
+
+def _policy(policy_id: PolicyId, status: PolicyStatus, granted: PolicyEvent | None, block: Block) -> OnChainPolicy:
+    if granted is None:
+        if status is PolicyStatus.REVOKED:
+            return OnChainPolicy(policy_id, status, 0, 0, b"", block=block.number, block_time=block.time)
+        raise IntegrityError(f"the node hides the grant of policy {policy_id}, which its contract knows")
+    if status is PolicyStatus.UNKNOWN:
+        raise IntegrityError(f"the node shows a grant of policy {policy_id} that its contract doesn't know")
+    return OnChainPolicy(
+        policy_id=policy_id,
+        status=status,
+        starts_at=granted.starts_at,
+        expires_at=granted.expires_at,
+        terms=granted.terms,
+        disclosure=granted.disclosure,
+        block=block.number,
+        block_time=block.time,
+    )
+
+
+def _policy_event(event: Event) -> PolicyEvent:
+    window, fields = event.values.get("window", 0), []
+    for bits in WINDOW_BITS:
+        fields.append(window & (1 << bits) - 1)
+        window >>= bits
+    starts_at, expires_at, _, view_tag = fields
+    return PolicyEvent(
+        kind="granted" if event.name == "PolicyGranted" else "revoked",
+        policy_id=PolicyId(address(event.values["policyId"])),
+        starts_at=starts_at,
+        expires_at=expires_at,
+        terms=event.values.get("terms", b""),
+        disclosure=SEALED,
+        block=event.block,
+        block_hash=event.block_hash,
+        tx_hash=event.tx_hash,
+        index=event.index,
+        view_tag=view_tag,
+        announcement=event.values.get("announcement", b""),
+    )
+
+
+def _disclosed(granted: PolicyEvent | None, event: Event) -> PolicyEvent:
+    """Return a grant with what the log after it discloses.
+
+    Raises:
+        IntegrityError: the log isn't the next one after the policy's grant.
+    """
+    policy_id = address(event.values["policyId"])
+    if granted is None or (granted.kind, granted.policy_id, granted.tx_hash, granted.index + 1) != (
+        "granted",
+        policy_id,
+        event.tx_hash,
+        event.index,
+    ):
+        raise IntegrityError(f"the node shows a disclosure of policy {policy_id} without its grant")
+    found = Disclosure.from_word(event.values["disclosure"])
+    # A word has no capitals: the model's addresses have a checksum (EIP-55).
+    return replace(granted, disclosure=replace(found, study=Address(address(found.study)) if found.study else None))

@@ -1,0 +1,157 @@
+"""What stands on the chains: blocks, storage and policy transactions, requests and pairings.
+
+Never asks a node: `panachain/chain` reads and writes these. Follows design section 6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from panachain.errors import UsageError
+from panachain.model.actors import Address, PolicyId
+from panachain.model.policy import SEALED, Disclosure
+
+ANNOUNCEMENT_SIZE: Final = 32
+"""bytes, the x coordinate of a point whose y is even (BIP-340)."""
+WINDOW_BITS: Final = (48, 48, 48, 8)
+"""Bits of startsAt, expiresAt, deadline and viewTag, from the lowest on (contracts/types/PolicyWindow.sol)."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block's head."""
+
+    number: int
+    hash: str
+    time: int
+    """Unix seconds."""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a patient signs: the public side of a policy."""
+
+    owner: PolicyId
+    starts_at: int
+    """Unix seconds, inclusive."""
+    expires_at: int
+    """Unix seconds, exclusive."""
+    deadline: int
+    """Unix seconds, inclusive: the signature can't be relayed later."""
+    terms: bytes
+    """Digest of the CID of the sealed terms, 32 bytes."""
+    disclosure: Disclosure = SEALED
+    view_tag: int = 0
+    """One byte by which grantees pass most of the policies over that aren't theirs (ERC-5564)."""
+    announcement: bytes = bytes(ANNOUNCEMENT_SIZE)
+    """x coordinate of the one-time public key by which the grantee finds the policy, 32 bytes; zeros for none."""
+
+    @property
+    def window(self) -> int:
+        """The word on chain: starts_at, expires_at, deadline and view_tag, from the lowest bit on.
+
+        Raises:
+            UsageError: a time or the view tag doesn't fit its bits.
+        """
+        word = shift = 0
+        fields = (self.starts_at, self.expires_at, self.deadline, self.view_tag)
+        for value, bits in zip(fields, WINDOW_BITS, strict=True):
+            # It would run into its neighbour.
+            if not 0 <= value < 1 << bits:
+                raise UsageError(f"{value} doesn't fit the {bits} bits that a policy's window has for it")
+            word |= value << shift
+            shift += bits
+        return word
+
+    def fields(self) -> tuple[Any, ...]:
+        """Return the values in the order of the contract's struct.
+
+        Raises:
+            UsageError: a field doesn't fit.
+        """
+        if len(self.announcement) != ANNOUNCEMENT_SIZE:
+            raise UsageError(f"an announcement has {ANNOUNCEMENT_SIZE} bytes, not {len(self.announcement)}")
+        return (self.owner, self.window, self.terms, self.announcement, self.disclosure.word)
+
+
+@dataclass(frozen=True)
+class PolicyEvent:
+    """One policy transaction."""
+
+    kind: str
+    """`granted` or `revoked`; of a revocation, what follows up to the announcement is zero or empty."""
+    policy_id: PolicyId
+    starts_at: int
+    """Unix seconds, inclusive."""
+    expires_at: int
+    """Unix seconds, exclusive."""
+    terms: bytes
+    """Digest of the CID of the sealed terms, 32 bytes."""
+    disclosure: Disclosure
+    block: int
+    block_hash: str
+    tx_hash: str
+    index: int
+    view_tag: int = 0
+    """One byte, as `Grant.view_tag`."""
+    announcement: bytes = b""
+    """32 bytes, as `Grant.announcement`."""
+
+
+@dataclass(frozen=True)
+class StorageEvent:
+    """One storage transaction."""
+
+    hospital: Address
+    sequence: int
+    manifest: bytes
+    """Digest of the manifest root's CID, 32 bytes."""
+    count: int
+    previous: bytes
+    """The hospital's head before this batch, 32 bytes."""
+    block: int
+    block_hash: str
+    tx_hash: str
+    index: int
+
+
+@dataclass(frozen=True)
+class ProvenHead:
+    """A hospital's history, proven by one block's state root."""
+
+    sequence: int
+    """Storage transactions; 0 for none."""
+    head: bytes
+    """32 bytes."""
+    admitted: bool
+    """Whether the hospital may store."""
+    block: int
+    block_hash: str
+
+
+@dataclass(frozen=True)
+class AccessRequest:
+    """One request for access."""
+
+    request_id: int
+    requester: Address
+    patient: Address
+    details: bytes
+    """Digest of the CID of the sealed details, 32 bytes."""
+    expires_at: int
+    """Unix seconds, exclusive."""
+    state: str
+    """`none`, `open`, `approved`, `denied`, `withdrawn` or `expired`."""
+
+
+@dataclass(frozen=True)
+class PairingEvent:
+    """A patient's newest assent to one hospital."""
+
+    patient: Address
+    hospital: Address
+    digest: bytes
+    """Of the CID of the sealed pairing, 32 bytes."""
+    paired: bool
+    """Whether it still holds."""
