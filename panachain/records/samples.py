@@ -6,15 +6,21 @@ Follows FHIR R4 and DICOM PS3.3 (Secondary Capture).
 
 from __future__ import annotations
 
-import io
 import json
 import random
+import struct
 from typing import Any, Final
 
 _CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/observation-category"
 _SNOMED: Final = "http://snomed.info/sct"
 _LOINC: Final = "http://loinc.org"
 _RXNORM: Final = "http://www.nlm.nih.gov/research/umls/rxnorm"
+_CT_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.2"
+"""SOP class (PS3.4, annex B.5)."""
+_EXPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
+"""Transfer syntax (PS3.5, annex A.2)."""
+_IMPLEMENTATION: Final = "1.2.826.0.1.3680043.8.498.1"
+"""Implementation class, under the root that pydicom lends to everybody."""
 _YEARS: Final = (2019, 2021, 2022, 2024)
 
 
@@ -63,27 +69,51 @@ def sample_bundle(seed: int = 1) -> bytes:
 
 
 def sample_dicom(seed: int = 1) -> bytes:
-    """Return a small CT image as a DICOM file."""
-    import pydicom
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
-
+    """Return a small CT image as a DICOM file, its elements explicit and little-endian (PS3.5, section 7.1.2)."""
     rng = random.Random(seed)
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = UID(f"1.2.826.0.1.3680043.8.498.{rng.randrange(10**12)}")
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset: Any = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
-    dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
-    dataset.Modality, dataset.StudyDate, dataset.PatientID = "CT", "20220817", f"MRN-{rng.randrange(10**7, 10**8)}"
-    dataset.PatientName = f"Sampleton{rng.randrange(997)}^Pat"
-    dataset.Rows = dataset.Columns = 64
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
-    dataset.PixelData = rng.randbytes(64 * 64 * 2)
-    out = io.BytesIO()
-    pydicom.dcmwrite(out, dataset, enforce_file_format=True)
-    return out.getvalue()
+    instance = f"1.2.826.0.1.3680043.8.498.{rng.randrange(10**12)}"
+    meta = b"".join(
+        [
+            _element(2, 0x01, b"OB", b"\x00\x01"),  # version
+            _element(2, 0x02, b"UI", _CT_IMAGE),
+            _element(2, 0x03, b"UI", instance),
+            _element(2, 0x10, b"UI", _EXPLICIT_LITTLE_ENDIAN),
+            _element(2, 0x12, b"UI", _IMPLEMENTATION),
+            _element(2, 0x13, b"SH", "PANACHAIN"),
+        ]
+    )
+    patient_id = f"MRN-{rng.randrange(10**7, 10**8)}"
+    name = f"Sampleton{rng.randrange(997)}^Pat"
+    elements = [
+        _element(0x08, 0x16, b"UI", _CT_IMAGE),
+        _element(0x08, 0x18, b"UI", instance),
+        _element(0x08, 0x20, b"DA", "20220817"),  # study date
+        _element(0x08, 0x60, b"CS", "CT"),
+        _element(0x10, 0x10, b"PN", name),
+        _element(0x10, 0x20, b"LO", patient_id),
+        _element(0x28, 0x02, b"US", 1),  # samples per pixel
+        _element(0x28, 0x04, b"CS", "MONOCHROME2"),
+        _element(0x28, 0x10, b"US", 64),  # rows
+        _element(0x28, 0x11, b"US", 64),  # columns
+        _element(0x28, 0x100, b"US", 16),  # bits allocated
+        _element(0x28, 0x101, b"US", 12),  # bits stored
+        _element(0x28, 0x102, b"US", 11),  # high bit
+        _element(0x28, 0x103, b"US", 0),  # unsigned
+        _element(0x7FE0, 0x10, b"OW", rng.randbytes(64 * 64 * 2)),
+    ]
+    return bytes(128) + b"DICM" + _element(2, 0, b"UL", len(meta)) + meta + b"".join(elements)
+
+
+def _element(group: int, element: int, vr: bytes, value: str | int | bytes) -> bytes:
+    """Return one data element; a value of odd length is filled up: UIDs and bytes with zero, text with a blank."""
+    if isinstance(value, int):
+        value = struct.pack("<I" if vr == b"UL" else "<H", value)
+    elif isinstance(value, str):
+        value = value.encode("ascii")
+        value += (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)
+    # These two have four bytes of length behind two that are kept free.
+    length = struct.pack("<HI", 0, len(value)) if vr in {b"OB", b"OW"} else struct.pack("<H", len(value))
+    return struct.pack("<HH", group, element) + vr + length + value
 
 
 def _add_year(rng: random.Random, add: Any, subject: dict[str, str], year: int) -> None:
