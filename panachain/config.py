@@ -1,6 +1,6 @@
 """Settings: where state lies and which services are used, each value with its origin.
 
-Never holds a secret: passphrases come from panachain/cli/passphrase.py and stay out of files and arguments.
+Never holds a secret: passphrases come from panachain/passphrase.py and stay out of files and arguments.
 Follows docs/spec/cli.md, section "Settings": flag > environment > panachain.toml > default of the platform.
 """
 

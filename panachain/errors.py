@@ -1,4 +1,4 @@
-"""One tree of errors: every failure that PanaChain reports on purpose.
+"""One tree of errors: every failure that PanaChain reports on purpose, each with a `hint`: the next thing to do.
 
 Never carries a key, a plaintext, a name or an identifier of a person: ids, sizes and times only.
 Follows the exit codes of the command line (docs/spec/cli.md).
@@ -19,16 +19,16 @@ Follows the exit codes of the command line (docs/spec/cli.md).
     │   ├── OutOfScopeError             5   lane, purpose or grantee doesn't fit the policy
     │   └── SuspendedError              5
     ├── IntegrityError                  6   bytes, a signature or a proof don't fit
-    └── UnavailableError                7
-        ├── ChainUnavailableError       7
-        │   └── NodeRefusedError        5   the chain's node or its gate doesn't admit who asks
-        ├── RelaysUnavailableError      7
-        ├── StoreUnavailableError       7
-        │   └── BlockNotFoundError      7
-        ├── RateLimitedError            7   too many requests; the same one later succeeds
-        └── ProxiesUnavailableError     7   fewer than t good answers
-    TransactionError                    1   the contract reverted (decoded), or the transaction was not mined
-    DiskError                           1   disk full, read-only, no permission
+    ├── UnavailableError                7
+    │   ├── ChainUnavailableError       7
+    │   │   └── NodeRefusedError        5   the chain's node or its gate doesn't admit who asks
+    │   ├── RelaysUnavailableError      7
+    │   ├── StoreUnavailableError       7
+    │   │   └── BlockNotFoundError      7
+    │   ├── RateLimitedError            7   too many requests; the same one later succeeds
+    │   └── ProxiesUnavailableError     7   fewer than t good answers
+    ├── TransactionError                1   the contract reverted (decoded), or the transaction was not mined
+    └── DiskError                       1   disk full, read-only, no permission
 """
 
 from __future__ import annotations
@@ -39,24 +39,29 @@ from typing import ClassVar, Self
 class PanaChainError(Exception):
     """Base of every error that PanaChain raises on purpose.
 
-    `exit_code` is what the command line ends with; `hint` is the next thing to do, or empty.
+    `exit_code` is what the command line ends with; `hint` is the next thing to do.
     """
 
     exit_code: ClassVar[int] = 1
+    usual_hint: ClassVar[str] = "`panachain doctor` checks this machine, the network and its services"
+    """The hint of an error that brings none of its own."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
-        self.hint = hint
+        self.hint = hint or self.usual_hint
 
 
 class UsageError(PanaChainError):
     """The caller asked for something that makes no sense; nothing was changed."""
 
     exit_code = 2
+    usual_hint = "correct what the message names and try again"
 
 
 class InputError(UsageError):
     """A source can't be read as what it claims to be; nothing of it was published."""
+
+    usual_hint = "correct the file, or leave it out, and try again: what was published before isn't published twice"
 
 
 class ConsentNotEnforceableError(InputError):
@@ -64,6 +69,8 @@ class ConsentNotEnforceableError(InputError):
 
     `provisions` names each such place, as FHIRPath writes it, with the reason in plain words.
     """
+
+    usual_hint = "change what the message names in the Consent, or grant without a Consent"
 
     def __init__(self, message: str, *, provisions: tuple[tuple[str, str], ...] = (), hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -80,35 +87,46 @@ class ConsentNotEnforceableError(InputError):
 class UnknownActorError(UsageError):
     """No profile, handle or address fits."""
 
+    usual_hint = "give a profile name of this machine, a handle such as pat-…, or an address"
+
 
 class ConfigurationError(UsageError):
     """A setting is missing or contradicts another one."""
+
+    usual_hint = "`panachain config show --origin` shows each setting and where it comes from"
 
 
 class PartlyDoneError(PanaChainError):
     """Some of the work is done and stays done; the same command again does the rest."""
 
     exit_code = 3
+    usual_hint = "do the same again: what is done isn't done twice"
 
 
 class LockedError(PanaChainError):
     """A key store stays locked: the passphrase is missing or wrong."""
 
     exit_code = 4
+    usual_hint = "give the passphrase of this profile; nobody can restore it"
 
 
 class AccessDeniedError(PanaChainError):
     """The rules forbid the access."""
 
     exit_code = 5
+    usual_hint = "ask the patient: `panachain request`"
 
 
 class PolicyUnknownError(AccessDeniedError):
     """No policy has this ID on the mainchain, or none is addressed to the caller."""
 
+    usual_hint = "`panachain policies` lists what a patient granted, `panachain inbox` what was granted to you"
+
 
 class PolicyNotActiveError(AccessDeniedError):
     """The time is before the policy's window."""
+
+    usual_hint = "wait until the policy begins"
 
 
 class PolicyExpiredError(AccessDeniedError):
@@ -122,21 +140,27 @@ class PolicyRevokedError(AccessDeniedError):
 class OutOfScopeError(AccessDeniedError):
     """The lane, the purpose or the asker doesn't fit the policy."""
 
+    usual_hint = "`panachain policy explain` says what the policy allows"
+
 
 class SuspendedError(AccessDeniedError):
     """The registrar suspended the actor."""
+
+    usual_hint = "ask the registrar why"
 
 
 class IntegrityError(PanaChainError):
     """Bytes, a signature or a proof don't fit; nothing of them was used."""
 
     exit_code = 6
+    usual_hint = "nothing of it was used: ask the party that the message names, and keep what it sent"
 
 
 class UnavailableError(PanaChainError):
     """A service that is needed doesn't answer."""
 
     exit_code = 7
+    usual_hint = "try again later; `panachain doctor` shows which services answer"
 
 
 class ChainUnavailableError(UnavailableError):
@@ -150,6 +174,7 @@ class NodeRefusedError(ChainUnavailableError):
     """
 
     exit_code = 5
+    usual_hint = "ask the operator of the chain's gate to admit this machine's account"
 
 
 class RelaysUnavailableError(UnavailableError):
@@ -163,9 +188,13 @@ class StoreUnavailableError(UnavailableError):
 class BlockNotFoundError(StoreUnavailableError):
     """The store answers, but has no block of this CID."""
 
+    usual_hint = "`panachain storage repair` looks for it on every node"
+
 
 class RateLimitedError(UnavailableError):
     """A service takes no more requests for now. `retry_after` is in seconds."""
+
+    usual_hint = "the same again, after the seconds that `retry_after` names"
 
     def __init__(self, message: str, *, retry_after: int = 60, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -187,6 +216,8 @@ class ProxiesUnavailableError(UnavailableError):
 class TransactionError(PanaChainError):
     """A transaction reverted or was not mined. `reason` names the contract's custom error, decoded."""
 
+    usual_hint = "look what the chain says now, then try again"
+
     def __init__(self, message: str, *, reason: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
@@ -194,3 +225,5 @@ class TransactionError(PanaChainError):
 
 class DiskError(PanaChainError):
     """The disk refuses a write or a read; the state stays as it was."""
+
+    usual_hint = "make room, or allow this user to write there, and try again"

@@ -7,9 +7,9 @@ import sys
 import time
 
 from panachain import Network
-from panachain.cli.passphrase import read_passphrase
 from panachain.config import Config
 from panachain.model.scope import Purpose
+from panachain.passphrase import read_passphrase
 from panachain.sdk import open_actor
 from panachain.sdk.profiles import load_profile
 

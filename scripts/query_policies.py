@@ -7,8 +7,8 @@ import sys
 from collections import Counter
 
 from panachain import Network
-from panachain.cli.passphrase import read_passphrase
 from panachain.config import Config
+from panachain.passphrase import read_passphrase
 from panachain.sdk import open_actor
 from panachain.sdk.profiles import load_profile
 

@@ -6,8 +6,8 @@ python scripts/upload_records.py PROFILE PATIENT PATH...
 import sys
 
 from panachain import Network
-from panachain.cli.passphrase import read_passphrase
 from panachain.config import Config
+from panachain.passphrase import read_passphrase
 from panachain.sdk import open_actor
 from panachain.sdk.profiles import load_profile
 

@@ -6,23 +6,23 @@ Never loads the SDK before a command needs it: `--help` answers at once. Follows
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 import click
 
 from panachain.cli.output import Output
-from panachain.cli.passphrase import read_passphrase
 from panachain.config import Config
 from panachain.errors import UsageError
 from panachain.model.actors import Role
+from panachain.passphrase import read_passphrase
 
 if TYPE_CHECKING:
-    from panachain.sdk.network import Network
+    from panachain.sdk import AnyActor, Hospital, Network, Patient, Practitioner, Researcher
     from panachain.sdk.profiles import Profile
 
 UNTOUCHED: Final = "nothing was changed"
@@ -73,26 +73,9 @@ class App:
         Raises:
             UsageError: no profile is chosen and there isn't exactly one that fits, or it has another role.
         """
-        from panachain.sdk.profiles import list_profiles, load_profile
+        from panachain.sdk.profiles import choose_profile
 
-        if name := self.config.profile:
-            profile = load_profile(self.home, name)
-            if roles and profile.role not in roles:
-                raise UsageError(
-                    f"profile {name} is a {profile.role.value}; `{self.command}` is for a {_or(roles)}",
-                    hint="choose another one with --profile",
-                )
-            return profile
-        fitting = [one for one in list_profiles(self.home) if not roles or one.role in roles]
-        if len(fitting) == 1:
-            return fitting[0]
-        if not fitting:
-            wanted, role = (f" of a {_or(roles)}", roles[0].value) if roles else ("", "ROLE")
-            raise UsageError(f"there is no profile{wanted} in {self.home}", hint=f"panachain init --role {role}")
-        raise UsageError(
-            f"{len(fitting)} profiles could do this: {', '.join(one.name for one in fitting)}",
-            hint="choose one with --profile NAME or PANACHAIN_PROFILE",
-        )
+        return choose_profile(self.home, self.config.profile, roles, purpose=self.command)
 
     @contextmanager
     def network(self) -> Iterator[Network]:
@@ -101,6 +84,33 @@ class App:
 
         with Network.open(self.config) as network:
             yield network
+
+    @overload
+    def acting(self, role: Literal[Role.PATIENT], /) -> AbstractContextManager[Patient]: ...
+    @overload
+    def acting(self, role: Literal[Role.HOSPITAL], /) -> AbstractContextManager[Hospital]: ...
+    @overload
+    def acting(self, role: Literal[Role.PRACTITIONER], /) -> AbstractContextManager[Practitioner]: ...
+    @overload
+    def acting(self, role: Literal[Role.RESEARCHER], /) -> AbstractContextManager[Researcher]: ...
+    @overload
+    def acting(
+        self, one: Literal[Role.PATIENT, Role.HOSPITAL], other: Literal[Role.PATIENT, Role.HOSPITAL], /
+    ) -> AbstractContextManager[Patient | Hospital]: ...
+    @overload
+    def acting(
+        self, one: Literal[Role.PATIENT], other: Literal[Role.PRACTITIONER], /
+    ) -> AbstractContextManager[Patient | Practitioner]: ...
+    @overload
+    def acting(
+        self, one: Literal[Role.PRACTITIONER], other: Literal[Role.RESEARCHER], /
+    ) -> AbstractContextManager[Practitioner | Researcher]: ...
+    @overload
+    def acting(
+        self, one: Literal[Role.PATIENT], other: Literal[Role.PRACTITIONER], third: Literal[Role.RESEARCHER], /
+    ) -> AbstractContextManager[Patient | Practitioner | Researcher]: ...
+    @overload
+    def acting(self, *roles: Role) -> AbstractContextManager[AnyActor]: ...
 
     @contextmanager
     def acting(self, *roles: Role) -> Iterator[Any]:
@@ -112,8 +122,8 @@ class App:
         passphrase = self.passphrase(f"profile {profile.name}")
         from panachain.sdk import open_actor
 
-        with self.network() as network:
-            yield open_actor(network, profile, passphrase)
+        with self.network() as network, open_actor(network, profile, passphrase) as actor:
+            yield actor
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Go on only if the user agrees.
@@ -128,10 +138,6 @@ class App:
         if not sys.stdin.isatty():
             raise UsageError("this needs a confirmation, and there is no terminal to ask on", hint="add --yes")
         click.confirm(question, abort=True, err=True)
-
-
-def _or(roles: Sequence[Role]) -> str:
-    return " or ".join(role.value for role in roles)
 
 
 def current() -> App:

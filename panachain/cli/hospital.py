@@ -78,7 +78,7 @@ def upload(
             jitter=jitter,
             progress=progress,
         )
-    fields = report.to_json()
+    fields: dict[str, Any] = dict(report.to_json())
     if app.output.as_json:
         app.output.one(fields)
         return

@@ -105,7 +105,8 @@ class Output:
 
     def fail(self, what: str, error: PanaChainError, *, unchanged: str, hint: str = "") -> None:
         """Print a failure: what failed, what stayed as it was, what to do next."""
-        hint = error.hint or hint
+        # What the command says fits better than what any error of this kind says.
+        hint = error.hint if not hint or error.hint != error.usual_hint else hint
         if self.as_json:
             _talk(
                 _dump(

@@ -51,10 +51,7 @@ def pair(hospital: str) -> None:
     """
     app = current()
     with app.acting(Role.PATIENT) as patient:
-        done = patient.pair(hospital)
-    if done is None:
-        done = {"schema": "panachain/pairing/1", "hospital": hospital, "paired": True}
-    app.output.one(done)
+        app.output.one(patient.pair(hospital))
 
 
 @command(
@@ -228,10 +225,11 @@ def settle() -> None:
     """
     app = current()
     with app.acting(Role.PATIENT, Role.HOSPITAL) as actor:
-        if actor.role is Role.HOSPITAL:
-            app.output.one({"schema": "panachain/settled/1", "transactions": actor.settle()})
+        done = actor.settle()
+        if isinstance(done, int):
+            app.output.one({"schema": "panachain/settled/1", "transactions": done})
         else:
-            app.output.many(actor.settle(), empty="Nothing was left to do.", columns=POLICY_COLUMNS)
+            app.output.many(done, empty="Nothing was left to do.", columns=POLICY_COLUMNS)
 
 
 @command(
@@ -279,10 +277,7 @@ def deny(request: int) -> None:
     """Refuse request ID."""
     app = current()
     with app.acting(Role.PATIENT) as patient:
-        done = patient.deny(request)
-    if done is None:
-        done = {"schema": "panachain/denial/1", "id": request, "state": "denied"}
-    app.output.one(done)
+        app.output.one(patient.deny(request))
 
 
 @command(

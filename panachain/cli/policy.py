@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -18,7 +19,7 @@ from panachain.cli.values import Moment
 from panachain.errors import DiskError, UsageError
 from panachain.model.actors import PolicyId, Role
 
-READERS = (Role.PATIENT, Role.PRACTITIONER, Role.RESEARCHER)
+READERS: Final = (Role.PATIENT, Role.PRACTITIONER, Role.RESEARCHER)
 MAX_FILE = 1 << 20
 """Bytes of a Consent that is read."""
 

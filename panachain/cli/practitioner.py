@@ -90,6 +90,4 @@ def request(patient: str, categories: tuple[tuple[str, ...], ...], purpose: str,
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
         made = practitioner.request(patient, flat(categories), Purpose.parse(purpose), note, until=until)
-    if isinstance(made, int | str):
-        made = {"schema": "panachain/requested/1", "id": made}
-    app.output.one(made)
+    app.output.one({"schema": "panachain/requested/1", "id": made})

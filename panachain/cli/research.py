@@ -6,6 +6,7 @@ Never counts what the chain doesn't show to everybody. Follows docs/spec/cli.md.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -57,7 +58,7 @@ def policies(
     state: str | None, categories: tuple[tuple[str, ...], ...], purpose: str | None, form: str, **window: int | None
 ) -> None:
     """List policy transactions. Sealed policies show neither purpose nor category."""
-    filters: dict[str, object] = dict(window)
+    filters: dict[str, Any] = dict(window)
     filters["status"] = state
     filters["categories"] = tuple(Category.parse(name) for name in flat(categories)) or None
     filters["purpose"] = Purpose.parse(purpose) if purpose else None
@@ -72,7 +73,7 @@ def storage(hospital: str | None, form: str, **window: int | None) -> None:
     _print("storage", {**window, "hospital": hospital}, form)
 
 
-def _print(what: str, filters: dict[str, object], form: str) -> None:
+def _print(what: str, filters: dict[str, Any], form: str) -> None:
     app = current()
     with app.acting(Role.RESEARCHER) as researcher:
         result = researcher.query(what, **{name: value for name, value in filters.items() if value is not None})
@@ -80,9 +81,9 @@ def _print(what: str, filters: dict[str, object], form: str) -> None:
         app.output.as_json = True
         app.output.one(result)
         return
-    rows = result.to_json()["rows"]
+    fields: dict[str, Any] = dict(result.to_json())
+    rows, provenance = fields["rows"], fields.get("provenance", {})
     app.output.many(rows, empty="No row fits.", form=form)
-    provenance = result.to_json().get("provenance", {})
     app.output.say(f"{len(rows)} rows; " + ", ".join(f"{name} {value}" for name, value in provenance.items()))
 
 

@@ -1,6 +1,6 @@
-"""What every actor can do: register, say who he is, send transactions.
+"""What every actor can do: register, say who they are, send transactions.
 
-Holds the unlocked seed for as long as the actor lives, and shows nothing of it. Follows design section 3.
+Holds the unlocked seed until the session is closed, and shows nothing of it. Follows design section 3.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import ClassVar, Self
 from panachain.chain.anvil import fund
 from panachain.chain.evm import Sender
 from panachain.crypto.keys import Seed
-from panachain.errors import LockedError, SuspendedError, UnknownActorError, UsageError
+from panachain.errors import LockedError, PanaChainError, SuspendedError, UnknownActorError, UsageError
 from panachain.model.actors import Actor, Role, Status
+from panachain.passphrase import Hidden
 from panachain.sdk.network import Network
 from panachain.sdk.profiles import Profile, list_profiles, unlock
 
@@ -22,24 +23,61 @@ SIDECHAIN_ROLES = (Role.PATIENT, Role.PRACTITIONER)
 
 
 class ActorSession:
-    """An actor at work. Use it as a context manager, or let the network outlive it."""
+    """An actor at work: what `connect` returns, a context manager that forgets the seed at its end.
+
+    Whoever makes one from a `Network` of their own keeps that network open; `connect` closes the one that it opened.
+    """
 
     role: ClassVar[Role]
 
-    def __init__(self, network: Network, profile: Profile, passphrase: str) -> None:
+    def __init__(
+        self, network: Network, profile: Profile, passphrase: str | Hidden, *, owns_network: bool = False
+    ) -> None:
         """Unlock the profile.
+
+        Args:
+            network: where the actor works.
+            profile: which actor.
+            passphrase: opens the profile's key store.
+            owns_network: close the network with the session.
 
         Raises:
             LockedError: wrong passphrase.
             UsageError: the profile has another role.
         """
+        hidden = passphrase if isinstance(passphrase, Hidden) else Hidden(passphrase)
+        # A traceback that shows variables must not show this one.
+        del passphrase
         if profile.role is not self.role:
             raise UsageError(f"profile {profile.name!r} is a {profile.role.value}, not a {self.role.value}")
         self.network = network
         self.profile = profile
         self.address = profile.address
-        self._seed: Seed = unlock(profile, passphrase)
-        self._passphrase = passphrase
+        self._owns_network = owns_network
+        try:
+            self._unlocked: Seed = unlock(profile, hidden.reveal())
+        except PanaChainError as exc:
+            # Without the frames below and without a cause: both hold the passphrase.
+            raise exc.with_traceback(None) from None
+        self._passphrase = hidden
+
+    def close(self) -> None:
+        """Forget the seed and all that stands on it, and close the network if this session opened it."""
+        kept = ("network", "profile", "address")
+        owned = vars(self).get("_owns_network", False)
+        for name in [one for one in vars(self) if one not in kept]:
+            delattr(self, name)
+        if owned:
+            self.network.close()
+
+    @property
+    def _seed(self) -> Seed:
+        if "_unlocked" not in vars(self):
+            raise UsageError(
+                f"the session of profile {self.profile.name!r} is closed; nothing was done",
+                hint=f"connect({self.profile.name!r}) opens another one",
+            )
+        return self._unlocked
 
     def __enter__(self) -> Self:
         return self
@@ -47,13 +85,13 @@ class ActorSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        return None
+        self.close()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.profile.handle})"
 
     def whoami(self) -> Actor:
-        """Return this actor as the chain knows him; his status is UNKNOWN before he is registered."""
+        """Return this actor as the chain knows them; the status is UNKNOWN before they are registered."""
         found = (
             self.network.sidechain.identities.identity_of(self.address)
             if self.role in SIDECHAIN_ROLES
@@ -78,7 +116,7 @@ class ActorSession:
         if registrar is None:
             raise UnknownActorError(
                 "no registrar's profile is on this machine",
-                hint="send `panachain whoami --json` to the registrar; he admits you with `Registrar.admit`",
+                hint="send `panachain whoami --json` to the registrar; the registrar admits you with `Registrar.admit`",
             )
         actor = self.profile.actor
         if organisation:
@@ -89,7 +127,7 @@ class ActorSession:
         except LockedError as exc:
             raise LockedError(
                 "the registrar's key store has another passphrase than yours; nothing was registered",
-                hint="let the registrar admit you on his own machine",
+                hint="let the registrar admit you on the registrar's machine",
             ) from exc
         return self.whoami()
 
@@ -113,7 +151,7 @@ class Registrar(ActorSession):
     role = Role.REGISTRAR
 
     def admit(self, actor: Actor, *, personal: bytes = b"") -> Actor:
-        """Register an actor on the chain where his role belongs.
+        """Register an actor on the chain where the role belongs.
 
         Args:
             actor: role, account and public keys.
@@ -128,7 +166,11 @@ class Registrar(ActorSession):
         return replace(actor, status=Status.ACTIVE)
 
     def suspend(self, who: str) -> Actor:
-        """Suspend an actor: proxies refuse him from the next block on."""
+        """Suspend an actor: proxies refuse them from the next block on.
+
+        Args:
+            who: profile name, handle or address.
+        """
         actor = self.network.resolve(who)
         if actor.role in SIDECHAIN_ROLES:
             self.network.sidechain.identities.suspend(self._sender(sidechain=True), actor.address)

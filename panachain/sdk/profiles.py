@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -125,6 +126,43 @@ def list_profiles(home: Path) -> list[Profile]:
     if not folder.is_dir():
         return []
     return [load_profile(home, path.name) for path in sorted(folder.iterdir()) if (path / "profile.json").is_file()]
+
+
+def choose_profile(home: Path, name: str, roles: Sequence[Role] = (), *, purpose: str = "") -> Profile:
+    """Return the profile that acts: the one of this name, or the only one that fits.
+
+    Args:
+        home: the folder of all state.
+        name: a profile's; empty when none was chosen.
+        roles: those that fit; none means any.
+        purpose: what only they can do, for the message, such as the command.
+
+    Raises:
+        UsageError: no profile is chosen and there isn't exactly one that fits, or it has another role.
+        UnknownActorError: there is no profile of this name.
+    """
+    if name:
+        profile = load_profile(home, name)
+        if roles and profile.role not in roles:
+            wanted = f"`{purpose}` is for a {_or(roles)}" if purpose else f"a {_or(roles)} was asked for"
+            raise UsageError(
+                f"profile {name} is a {profile.role.value}; {wanted}", hint="choose another one with --profile"
+            )
+        return profile
+    fitting = [one for one in list_profiles(home) if not roles or one.role in roles]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        wanted, role = (f" of a {_or(roles)}", roles[0].value) if roles else ("", "ROLE")
+        raise UsageError(f"there is no profile{wanted} in {home}", hint=f"panachain init --role {role}")
+    raise UsageError(
+        f"{len(fitting)} profiles could do this: {', '.join(one.name for one in fitting)}",
+        hint="choose one with --profile NAME or PANACHAIN_PROFILE",
+    )
+
+
+def _or(roles: Sequence[Role]) -> str:
+    return " or ".join(role.value for role in roles)
 
 
 def unlock(profile: Profile, passphrase: str) -> keys.Seed:

@@ -97,7 +97,7 @@ def test_json_failure_is_one_object_on_standard_error(run: Callable[..., Outcome
         "error": "PolicyRevokedError",
         "message": "the patient took it back",
         "unchanged": "nothing was changed",
-        "hint": "",
+        "hint": "ask the patient: `panachain request`",
         "exit_code": 5,
     }
 

@@ -26,12 +26,31 @@ FILE: Final = "PANACHAIN_PASSPHRASE_FILE"
 COMMAND: Final = "PANACHAIN_PASSPHRASE_COMMAND"
 
 
-def read_passphrase(what: str, *, descriptor: int | None = None, confirm: bool = False) -> str:
+class Hidden:
+    """A passphrase on its way to a key store. Its `repr` shows nothing of it, so no traceback with variables does."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return "Hidden()"
+
+    def reveal(self) -> str:
+        """Return the passphrase itself, for the key store and for nothing else."""
+        return self._text
+
+
+def read_passphrase(
+    what: str, *, descriptor: int | None = None, file: Path | None = None, confirm: bool = False
+) -> str:
     """Return the passphrase from the first source that is given.
 
     Args:
         what: what it opens, for the prompt.
         descriptor: the number given with `--passphrase-fd`.
+        file: a file that a program names; None leaves it to the settings.
         confirm: ask twice, because the passphrase is a new one. Only a prompt can be mistyped.
 
     Raises:
@@ -40,8 +59,10 @@ def read_passphrase(what: str, *, descriptor: int | None = None, confirm: bool =
     """
     if descriptor is not None:
         return _from_descriptor(descriptor)
+    if file is not None:
+        return _from_file(file, "passphrase_file")
     if name := os.environ.get(FILE):
-        return _from_file(Path(name))
+        return _from_file(Path(name), FILE)
     if command := os.environ.get(COMMAND):
         return _from_command(command)
     if sys.stdin.isatty():
@@ -60,20 +81,20 @@ def _from_descriptor(descriptor: int) -> str:
         raise UsageError(f"--passphrase-fd {descriptor} can't be read: {exc.strerror}") from exc
 
 
-def _from_file(path: Path) -> str:
+def _from_file(path: Path, source: str) -> str:
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno())
-            # Only the user's own files are refused: he can mend them, unlike one that a container mounts.
+            # Only the user's own files are refused: the user can mend them, unlike one that a container mounts.
             lax = stat.S_ISREG(found.st_mode) and found.st_mode & 0o077
             if lax and found.st_uid == os.getuid():
                 raise LockedError(
-                    f"{FILE} names a file that others may read (mode {stat.S_IMODE(found.st_mode):04o})",
+                    f"{source} names a file that others may read (mode {stat.S_IMODE(found.st_mode):04o})",
                     hint=f"chmod 600 {shlex.quote(str(path))}",
                 )
-            return _text(file.read(MAXIMUM_SIZE + 1), FILE)
+            return _text(file.read(MAXIMUM_SIZE + 1), source)
     except OSError as exc:
-        raise LockedError(f"the file that {FILE} names can't be read: {exc.strerror}") from exc
+        raise LockedError(f"{source} names a file that can't be read: {exc.strerror}") from exc
 
 
 def _from_command(command: str) -> str:

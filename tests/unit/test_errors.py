@@ -1,0 +1,95 @@
+"""Every failure that PanaChain reports on purpose is in one tree, has a hint, and is what the docstring draws."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import panachain
+from panachain import errors
+from panachain.errors import PanaChainError
+
+PACKAGE = Path(panachain.__file__).parent
+INSIDE = {
+    # Below the tree: a store's client gets an answer that no caller sees (storage/kubo.py makes errors of them).
+    "Refused",
+    "_BrokenAnswerError",
+    # Control flow of Python's own protocols.
+    "AttributeError",
+    "KeyError",
+    "NotImplementedError",
+    "StopIteration",
+    "SystemExit",
+    "TimeoutError",
+    "TypeError",
+    "ValueError",
+}
+"""What is raised besides the tree: mistakes of the caller's program, and what a floor keeps to itself."""
+
+
+def tree() -> list[type[PanaChainError]]:
+    """Return every class of the tree, those that other modules add included."""
+    for module in pkgutil.walk_packages(panachain.__path__, "panachain."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    found: list[type[PanaChainError]] = [PanaChainError]
+    for kind in found:
+        found += kind.__subclasses__()
+    return [kind for kind in found if kind.__module__.startswith("panachain.")]
+
+
+def made(error: type[PanaChainError], hint: str = "") -> PanaChainError:
+    """Make an error of a class, whatever else it wants."""
+    parameters = inspect.signature(error).parameters
+    wanted = [name for name, one in parameters.items() if one.default is inspect.Parameter.empty]
+    given: dict[str, Any] = {name: "it failed" if name in ("message", "detail") else 0 for name in wanted}
+    return error(**given, **({"hint": hint} if "hint" in parameters else {}))
+
+
+@pytest.mark.parametrize("kind", tree(), ids=lambda kind: kind.__name__)
+class TestEveryError:
+    def test_has_a_hint_of_its_own_kind(self, kind: type[PanaChainError]) -> None:
+        assert made(kind).hint
+        if "hint" in inspect.signature(kind).parameters:
+            assert made(kind, "do this").hint == "do this"
+
+    def test_ends_in_error_and_says_what_it_means(self, kind: type[PanaChainError]) -> None:
+        assert kind.__name__.endswith("Error")
+        assert kind.__doc__
+
+    def test_has_an_exit_code_of_the_command_line(self, kind: type[PanaChainError]) -> None:
+        assert kind.exit_code in range(1, 8)
+
+
+def test_the_docstring_draws_the_tree_as_it_is() -> None:
+    drawn: dict[str, tuple[int, int]] = {}
+    for line in (errors.__doc__ or "").splitlines():
+        if found := re.fullmatch(r"    ([│├└─ ]*)(\w+Error) +(\d)(?: .*)?", line):
+            drawn[found[2]] = len(found[1]) // 4, int(found[3])
+    own = [kind for kind in tree() if kind.__module__ == errors.__name__]
+    assert drawn == {kind.__name__: (len(_above(kind)), kind.exit_code) for kind in own}
+
+
+def _above(kind: type[PanaChainError]) -> list[type]:
+    return [one for one in kind.__mro__[1:] if issubclass(one, PanaChainError)]
+
+
+def test_whatever_is_raised_is_of_the_tree() -> None:
+    known = {kind.__name__ for kind in tree()} | INSIDE
+    strangers = []
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call):
+                continue
+            name = getattr(node.exc.func, "id", getattr(node.exc.func, "attr", ""))
+            # A lower-case name is a function or a caught error, which were checked where they were made.
+            if name[:1].isupper() and name not in known:
+                strangers.append(f"{path.relative_to(PACKAGE)}:{node.lineno} raises {name}")
+    assert not strangers
