@@ -37,7 +37,8 @@ from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.records.sources import read_source
 from panachain.records.split import MEDIA_TYPE
 from panachain.sdk import Network, open_actor
-from panachain.sdk.profiles import create_profile, load_profile, write_private
+from panachain.sdk.private_files import write_private
+from panachain.sdk.profiles import create_profile, load_profile
 from panachain.sdk.results import OpenedRecord
 
 ROOT = Path(__file__).resolve().parent.parent

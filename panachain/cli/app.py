@@ -6,7 +6,7 @@ Never loads the SDK before a command needs it: `--help` answers at once. Follows
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +18,7 @@ import click
 from panachain.cli.output import Output
 from panachain.config import Config
 from panachain.errors import UsageError
-from panachain.model.actors import Role
+from panachain.model.actors import PolicyId, Role
 from panachain.passphrase import read_passphrase
 
 if TYPE_CHECKING:
@@ -118,12 +118,38 @@ class App:
 
         The passphrase is asked first: a locked profile never talks to a service.
         """
+        from panachain.sdk.names import Names
+
         profile = self.profile(*roles)
+        # Before anything is done: a damaged address book mustn't be noticed when a result is to be shown.
+        names = Names(self.home)
         passphrase = self.passphrase(f"profile {profile.name}")
         from panachain.sdk import open_actor
 
         with self.network() as network, open_actor(network, profile, passphrase) as actor:
-            yield actor
+            names.registry = network
+            self.output.names = names
+            try:
+                yield actor
+            finally:
+                names.registry = None
+
+    def policy(self, actor: Patient | Practitioner | Researcher, text: str) -> PolicyId:
+        """Return the policy that a whole ID or the beginning of one names among the actor's own.
+
+        Raises:
+            UsageError: several policies begin like this, or it is no ID.
+            PolicyUnknownError: none does.
+        """
+        from panachain.sdk.names import policy_id
+        from panachain.sdk.patient import Patient
+
+        def own() -> Iterator[PolicyId]:
+            # Asked when the first is taken: a whole ID needs no list.
+            views = actor.policies() if isinstance(actor, Patient) else actor.inbox()
+            yield from (view.policy_id for view in views)
+
+        return policy_id(text, own())
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Go on only if the user agrees.
@@ -181,6 +207,13 @@ def _shared_options() -> list[click.Parameter]:
         click.Option(
             ["--json"], is_flag=True, callback=switch("as_json"), help="One JSON object, or JSON lines.", **common
         ),
+        click.Option(
+            ["--long"],
+            is_flag=True,
+            callback=switch("long"),
+            help="Whole identifiers and times, all columns.",
+            **common,
+        ),
         click.Option(["-q", "--quiet"], is_flag=True, callback=switch("quiet"), help="No talk.", **common),
         click.Option(["-v", "--verbose"], is_flag=True, callback=switch("verbose"), help="More talk.", **common),
         click.Option(["--debug"], is_flag=True, callback=switch("debug"), help="Show tracebacks.", **common),
@@ -212,10 +245,18 @@ class Command(click.Command):
 class LazyGroup(click.Group):
     """A group that knows its commands' names and help, and imports a command's module only to run it."""
 
-    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        lazy: Mapping[str, tuple[str, str]] | None = None,
+        sections: Mapping[str, Sequence[str]] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.lazy = dict(lazy or {})
         """Command name → (`module:attribute`, short help)."""
+        self.sections = dict(sections or {})
+        """Heading → the names of the commands below it; a command may stand below several."""
         self.params += _shared_options()
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -234,11 +275,14 @@ class LazyGroup(click.Group):
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands with the help of the table, so that no module is loaded."""
-        rows = [(name, help_text) for name, (_, help_text) in self.lazy.items()]
-        rows += [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
-        if rows:
-            with formatter.section("Commands"):
-                formatter.write_dl(rows)
+        rows = {name: help_text for name, (_, help_text) in self.lazy.items()}
+        rows |= {name: command.get_short_help_str(80) for name, command in self.commands.items()}
+        # One indent for all sections, so that the page reads as one table.
+        longest = max(map(len, rows), default=0)
+        for heading, names in (self.sections or {"Commands": tuple(rows)}).items():
+            if names:
+                with formatter.section(heading):
+                    formatter.write_dl([(f"{name:<{longest}}", rows[name]) for name in names])
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples as they stand, without wrapping."""

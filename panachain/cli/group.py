@@ -5,12 +5,35 @@ Never holds a key: the SDK's Practitioner does. Follows docs/spec/cli.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import click
 
-from panachain.cli.app import LazyGroup, command, current
+from panachain.cli import words
+from panachain.cli.app import App, LazyGroup, command, current
 from panachain.model.actors import Role
 
-COLUMNS = ("handle", "group", "status", "manager", "members", "generation", "renewal_due")
+if TYPE_CHECKING:
+    from panachain.sdk.results import GroupView
+
+COLUMNS = ("handle", "status", "manager", "members", "key")
+FIELDS = ("handle", "status", "manager", "members", "key")
+"""What people read of one group."""
+
+
+def key_words(group: Mapping[str, object]) -> Mapping[str, object]:
+    """Return how a group's key stands, in words."""
+    generation = int(str(group.get("generation") or 0))
+    told = f"renewed {words.count(generation, 'time')}" if generation else "the first one"
+    return {"key": f"{told}; a renewal is due" if group.get("renewal_due") else told}
+
+
+def show(app: App, group: GroupView) -> None:
+    """Print one group, and that its key is to be renewed, if it is."""
+    app.output.one(group, fields=FIELDS, also=key_words(group.to_json()))
+    if group.renewal_due:
+        app.output.next(f"panachain group renew {group.handle}")
 
 
 @click.group(
@@ -31,7 +54,7 @@ def create() -> None:
     """Make a group that you manage; patients grant to its handle as to one person."""
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
-        app.output.one(practitioner.create_group())
+        show(app, practitioner.create_group())
 
 
 @command("list", examples="panachain --profile dr-lee group list --json")
@@ -39,7 +62,13 @@ def list_() -> None:
     """List the groups that you manage or are a member of, and whether one's key is to be renewed."""
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
-        app.output.many(practitioner.groups(), empty="You are in no group.", columns=COLUMNS)
+        app.output.many(
+            practitioner.groups(),
+            empty="You are in no group.",
+            columns=COLUMNS,
+            more=("group", "organisation"),
+            also=key_words,
+        )
 
 
 @command("add", examples="panachain --profile dr-lee group add gro-mfrggzdfmy2tq dr-kim")
@@ -49,7 +78,7 @@ def add(name: str, member: str) -> None:
     """Let MEMBER read what patients granted to GROUP, from now on; patients needn't do anything."""
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
-        app.output.one(practitioner.add_member(name, member))
+        show(app, practitioner.add_member(name, member))
 
 
 @command(
@@ -63,7 +92,7 @@ def remove(name: str, member: str) -> None:
     """Take MEMBER out of GROUP and renew its key, or leave it: what he hasn't opened by then he can't open any more."""
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
-        app.output.one(practitioner.remove_member(name, member))
+        show(app, practitioner.remove_member(name, member))
 
 
 @command("renew", examples="panachain --profile dr-lee group renew gro-mfrggzdfmy2tq")
@@ -72,7 +101,7 @@ def renew(name: str) -> None:
     """Give GROUP another key, after a member left: what patients grant from now on he can't even find."""
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
-        app.output.one(practitioner.renew_group(name))
+        show(app, practitioner.renew_group(name))
 
 
 @command("hand-over", examples="panachain --profile dr-lee group hand-over gro-mfrggzdfmy2tq dr-kim")
@@ -82,7 +111,7 @@ def hand_over(name: str, manager: str) -> None:
     """Let another practitioner manage GROUP."""
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
-        app.output.one(practitioner.hand_over_group(name, manager))
+        show(app, practitioner.hand_over_group(name, manager))
 
 
 @command("close", examples="panachain --profile dr-lee group close gro-mfrggzdfmy2tq --yes")
@@ -93,7 +122,7 @@ def close(name: str, yes: bool) -> None:
     app = current()
     app.confirm(f"Close group {name} for ever?", yes=yes)
     with app.acting(Role.PRACTITIONER) as practitioner:
-        app.output.one(practitioner.close_group(name))
+        show(app, practitioner.close_group(name))
 
 
 for _command in (create, list_, add, remove, renew, hand_over, close):

@@ -5,17 +5,24 @@ Never uploads plaintext: the SDK seals, and there is no other path. Follows docs
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from panachain.cli.app import LazyGroup, command, current
+from panachain.cli import words
+from panachain.cli.app import App, LazyGroup, command, current
 from panachain.cli.files import write_new
-from panachain.cli.output import size
 from panachain.cli.values import Categories, Duration
 from panachain.errors import UsageError
 from panachain.model.actors import Role
+
+if TYPE_CHECKING:
+    from panachain.cli.output import Progress
+    from panachain.sdk.results import UploadReport
+
+_NONE: Final = "There are no records."
 
 
 @command(
@@ -62,6 +69,7 @@ def upload(
     walked. The same source is published once, however often it is uploaded.
     """
     from panachain.model.scope import Category
+    from panachain.sdk.results import record_json
 
     app = current()
     if category is not None and len(category) != 1:
@@ -78,22 +86,66 @@ def upload(
             jitter=jitter,
             progress=progress,
         )
-    fields: dict[str, Any] = dict(report.to_json())
     if app.output.as_json:
-        app.output.one(fields)
+        app.output.one(report)
         return
-    app.output.many(
-        fields["records"],
-        empty="There was nothing new to publish.",
-        columns=("id", "category", "year", "media_type", "size", "content_cid"),
-    )
-    app.output.say(
-        f"{len(fields['records'])} records, {size(fields['plain_bytes'])} sealed to {size(fields['sealed_bytes'])},"
-        f" {fields['skipped']} published before, {fields['waiting']} waiting for a later round, {fields['gas']} gas."
-    )
-    app.output.detail(f"manifest {fields['manifest_cid'] or '-'}, transactions {fields['transactions'] or '-'}")
-    if dry_run:
-        app.output.say("Dry run: nothing was published.")
+    empty = "There was nothing new to publish."
+    if app.output.long:
+        columns = ("id", "category", "year", "media_type", "size", "content_cid")
+        app.output.many([record_json(record) for record in report.records], empty=empty, columns=columns)
+    else:
+        show_records(app, [record_json(record) for record in report.records], empty=empty)
+    _say_upload(app, report)
+
+
+def _say_upload(app: App, report: UploadReport) -> None:
+    """Say what an upload came to, and what to do next."""
+    output = app.output
+    told = []
+    if report.records:
+        told.append(f"{words.size(report.plain_bytes)} sealed to {words.size(report.sealed_bytes)}")
+    if report.skipped:
+        told.append(f"{words.count(report.skipped, 'record')} published before")
+    if report.waiting:
+        told.append(f"{words.count(report.waiting, 'record')} waiting for a later round")
+    if report.gas:
+        told.append(f"{report.gas:,} gas in {words.count(len(report.transactions) or 1, 'transaction')}")
+    if told:
+        output.say(f"{', '.join(told)}.")
+    output.detail(f"manifest {report.manifest_cid or '-'}, transactions {', '.join(report.transactions) or '-'}")
+    if report.dry_run:
+        output.say("Dry run: nothing was published. The same without --dry-run publishes it.")
+    elif report.waiting:
+        output.next("panachain upload … again, daily: it publishes what has waited long enough")
+    elif report.records:
+        output.next("panachain records  lists what you published", "panachain storage export FILE --all  keeps a copy")
+
+
+def show_records(
+    app: App, records: Sequence[Mapping[str, object]], *, empty: str, by: Sequence[str] = (), sizes: bool = True
+) -> None:
+    """Print records as one small table: a line per category, or per category and what `by` names.
+
+    Args:
+        app: the run.
+        records: with `category`, `year` and `size`, and the fields of `by`.
+        empty: the talk when there is none.
+        by: fields that come before the category, such as `hospital`.
+        sizes: whether the records' sizes are known.
+    """
+    groups: dict[tuple[str, ...], list[Mapping[str, object]]] = {}
+    for record in records:
+        groups.setdefault((*(str(record[name]) for name in by), str(record["category"])), []).append(record)
+    rows: list[dict[str, object]] = []
+    for key, found in sorted(groups.items()):
+        row: dict[str, object] = {**dict(zip((*by, "category"), key, strict=True)), "records": len(found)}
+        row["years"] = words.years(int(str(record["year"] or 0)) for record in found)
+        row["size"] = sum(int(str(record["size"])) for record in found) if sizes else None
+        rows.append(row)
+    if len(rows) > 1:
+        total = sum(int(str(row["size"])) for row in rows) if sizes else None
+        rows.append({"category": "all", "records": len(records), "size": total})
+    app.output.many(rows, empty=empty, columns=(*by, "category", "years", "records", "size"))
 
 
 def _assigned(paths: tuple[Path, ...], patient: str | None, assign: Path | None) -> list[tuple[Path, str]]:
@@ -135,7 +187,10 @@ def rewrap() -> None:
     """
     app = current()
     with app.acting(Role.HOSPITAL) as hospital:
-        app.output.one(hospital.rewrap())
+        done = hospital.rewrap()
+        app.output.one(done, fields=("moved", "deleted"), titles={"moved": "records moved", "deleted": "old deleted"})
+    if not done.moved and not done.deleted:
+        app.output.say("No patient asked for it.")
 
 
 @click.group(
@@ -154,13 +209,30 @@ def records(context: click.Context) -> None:
         context.invoke(list_)
 
 
+def _by_scope(record: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a published record with its category and year, which its scope spells."""
+    category, _, year = str(record["scope"]).partition("/")
+    return {**record, "category": category, "year": int(year or 0), "size": 0}
+
+
 @command("list", examples="panachain --profile city records list --json")
 def list_() -> None:
-    """List the records that you published (hospital), or that are about you (patient)."""
+    """List the records that you published (hospital), or that are about you (patient).
+
+    Counted by hospital or patient, category and year; --long lists each with its ID.
+    """
+    from panachain.sdk.hospital import Hospital
+
     app = current()
     app.command = "records list"
-    with app.acting(Role.HOSPITAL, Role.PATIENT) as actor:
-        app.output.many(actor.records(), empty="There are no records.")
+    with app.acting(Role.PATIENT, Role.HOSPITAL) as actor:
+        records = [record.to_json() for record in actor.records()]
+        if app.output.as_json or app.output.long:
+            app.output.many(records, empty="There are no records.")
+        elif isinstance(actor, Hospital):
+            show_records(app, [_by_scope(one) for one in records], empty=_NONE, by=("patient",), sizes=False)
+        else:
+            show_records(app, records, empty=_NONE, by=("hospital",))
 
 
 @command("get", examples="panachain --profile city records get bafyreib... -o record.json")
@@ -171,11 +243,20 @@ def get(record: str, target: Path) -> None:
     app = current()
     if target.exists() or target.is_symlink():
         raise UsageError(f"{target} exists already; it was left as it is", hint="name another file with -o")
-    with app.acting(Role.HOSPITAL, Role.PATIENT) as actor:
-        opened: Any = actor.get(record)
-    write_new(target, opened.chunks())
-    size_ = target.stat().st_size
-    app.output.one({"schema": "panachain/file/1", "id": record, "file": str(target), "size": size_})
+    with app.acting(Role.PATIENT, Role.HOSPITAL) as actor, app.output.progress("records get") as progress:
+        opened = actor.get(record)
+        write_new(target, _counted(opened.chunks(), opened.info.size, progress))
+    size = target.stat().st_size
+    app.output.one({"schema": "panachain/file/1", "id": record, "file": str(target), "size": size})
+
+
+def _counted(chunks: Iterable[bytes], total: int, progress: Progress) -> Iterator[bytes]:
+    """Yield the chunks, and say how many bytes have gone by."""
+    done = 0
+    for chunk in chunks:
+        yield chunk
+        done += len(chunk)
+        progress(done, total, "bytes")
 
 
 records.add_command(list_)

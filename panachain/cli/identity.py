@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import click
 
-from panachain.cli.app import command, current
-from panachain.model.actors import Role
+from panachain.cli.app import App, command, current
+from panachain.model.actors import Actor, Role, Status
 
 _ROLES = (Role.PATIENT, Role.HOSPITAL, Role.PRACTITIONER, Role.RESEARCHER, Role.REGISTRAR)
 
@@ -35,8 +35,8 @@ def init(role: str, name: str) -> None:
     profile_name = app.config.profile or role
     passphrase = app.passphrase(f"profile {profile_name}", confirm=True)
     profile = create_profile(app.home, profile_name, Role(role), passphrase, name)
-    app.output.one(profile)
-    app.output.say(f"Profile {profile_name} is made. Next: panachain --profile {profile_name} register")
+    app.output.one(profile, fields=("name", "role", "handle", "display_name"), titles={"display_name": "called"})
+    app.output.next(f"panachain --profile {profile_name} register")
 
 
 @command(
@@ -52,7 +52,7 @@ def register() -> None:
     """
     app = current()
     with app.acting() as actor:
-        _show(actor.register())
+        _show(app, actor.register(), actor.profile.name)
 
 
 @command("whoami", examples="panachain --profile ada whoami --json")
@@ -60,27 +60,29 @@ def whoami() -> None:
     """Show the profile's actor: address, handle, role, and what the chain says of it."""
     app = current()
     with app.acting() as actor:
-        _show(actor.whoami())
+        _show(app, actor.whoami(), actor.profile.name)
 
 
-def _show(actor: object) -> None:
+def _show(app: App, actor: Actor, name: str) -> None:
     """Print an actor: a noun of the model, which has no JSON form of its own."""
-    from panachain.model.actors import Actor
-
-    app = current()
-    if not isinstance(actor, Actor):
-        app.output.one(actor)  # type: ignore[arg-type]  # a result of the SDK
-        return
+    fields = {
+        "schema": "panachain/actor/1",
+        "address": actor.address,
+        "handle": actor.handle,
+        "role": actor.role.value,
+        "status": actor.status.name.lower(),
+        "receiving_key": actor.receiving_key.hex(),
+        "verifying_key": actor.verifying_key.hex(),
+        "endpoint": actor.endpoint,
+        "organisation": actor.organisation or "",
+    }
+    shown = ("profile", "role", "status", "handle", "address", "organisation", "endpoint")
+    status = "not registered yet" if actor.status is Status.UNKNOWN else actor.status.name.lower()
     app.output.one(
-        {
-            "schema": "panachain/actor/1",
-            "address": actor.address,
-            "handle": actor.handle,
-            "role": actor.role.value,
-            "status": actor.status.name.lower(),
-            "receiving_key": actor.receiving_key.hex(),
-            "verifying_key": actor.verifying_key.hex(),
-            "endpoint": actor.endpoint,
-            "organisation": actor.organisation or "",
-        }
+        fields,
+        fields=shown,
+        also={"profile": name, "status": status},
+        whole=("address",),
     )
+    if actor.status is Status.UNKNOWN:
+        app.output.next(f"panachain --profile {name} register")

@@ -24,39 +24,53 @@ INTERRUPTED: Final = 130
 _COMMANDS: Final = "panachain.cli."
 
 COMMANDS: Final = {
-    "devnet": ("panachain.devnet.command:devnet", "Run a network of your own: two chains, a store, proxies."),
     "init": (f"{_COMMANDS}identity:init", "Make a profile: one actor with one seed."),
     "register": (f"{_COMMANDS}identity:register", "Enter the profile's actor on its chain."),
     "whoami": (f"{_COMMANDS}identity:whoami", "Show the profile's actor."),
+    "contacts": (f"{_COMMANDS}contacts:contacts", "Give people and organisations names of your own."),
     "doctor": (f"{_COMMANDS}doctor:doctor", "Check everything this machine needs, each with a fix."),
+    "config": (f"{_COMMANDS}settings:config", "Show the settings and where they come from."),
+    "completion": (f"{_COMMANDS}settings:completion", "Print a shell's completion script."),
     "pair": (f"{_COMMANDS}patient:pair", "Assent that a hospital publishes to your lanes."),
-    "upload": (f"{_COMMANDS}hospital:upload", "Seal a patient's records and publish them."),
     "records": (f"{_COMMANDS}hospital:records", "List your records, or open one."),
     "grant": (f"{_COMMANDS}patient:grant", "Let somebody read a part of your records."),
     "policies": (f"{_COMMANDS}patient:policies", "List the policies that you granted."),
     "policy": (f"{_COMMANDS}policy:policy", "Explain a policy; carry it as a FHIR Consent."),
-    "reissue": (f"{_COMMANDS}patient:reissue", "Grant a policy again, with other proxies."),
+    "log": (f"{_COMMANDS}patient:log", "Show who read what, when and why."),
     "revoke": (f"{_COMMANDS}patient:revoke", "Take a policy back."),
+    "reissue": (f"{_COMMANDS}patient:reissue", "Grant a policy again, with other proxies."),
     "settle": (f"{_COMMANDS}patient:settle", "Finish what was interrupted."),
+    "requests": (f"{_COMMANDS}patient:requests", "List requests for access."),
+    "approve": (f"{_COMMANDS}patient:approve", "Grant what a request asks for."),
+    "deny": (f"{_COMMANDS}patient:deny", "Refuse a request."),
+    "convict": (f"{_COMMANDS}patient:convict", "Submit a proxy's receipts for a service that wasn't allowed."),
+    "upload": (f"{_COMMANDS}hospital:upload", "Seal patients' records and publish them."),
     "rewrap": (f"{_COMMANDS}hospital:rewrap", "Move records to patients' new lanes."),
     "inbox": (f"{_COMMANDS}practitioner:inbox", "List the policies that were granted to you."),
     "open": (f"{_COMMANDS}practitioner:open_", "Open the records of a policy into a folder."),
     "request": (f"{_COMMANDS}practitioner:request", "Ask a patient for access."),
-    "requests": (f"{_COMMANDS}patient:requests", "List requests for access."),
-    "approve": (f"{_COMMANDS}patient:approve", "Grant what a request asks for."),
-    "deny": (f"{_COMMANDS}patient:deny", "Refuse a request."),
     "group": (f"{_COMMANDS}group:group", "Manage care teams and departments."),
     "query": (f"{_COMMANDS}research:query", "Query policies or storage transactions on chain."),
-    "log": (f"{_COMMANDS}patient:log", "Show who read what."),
-    "convict": (f"{_COMMANDS}patient:convict", "Submit a proxy's receipts for a service that wasn't allowed."),
+    "devnet": ("panachain.devnet.command:devnet", "Run a network of your own: two chains, a store, proxies."),
     "proxy": (f"{_COMMANDS}proxy:proxy", "Run a re-encryption proxy."),
     "relay": (f"{_COMMANDS}relay:relay", "Pay for patients' policy transactions."),
     "sidechain": (f"{_COMMANDS}sidechain:sidechain", "Keep the sidechain private."),
     "storage": (f"{_COMMANDS}storage:storage", "Look at the store, mend it, clean it up, carry it elsewhere."),
-    "config": (f"{_COMMANDS}settings:config", "Show the settings and where they come from."),
-    "completion": (f"{_COMMANDS}settings:completion", "Print a shell's completion script."),
 }
 """Name → (where the command is, its short help)."""
+
+SECTIONS: Final = {
+    "Everybody": ("init", "register", "whoami", "contacts", "doctor", "config", "completion"),
+    "Patients": (
+        *("pair", "records", "grant", "policies", "policy", "log", "revoke", "reissue", "settle"),
+        *("requests", "approve", "deny", "convict"),
+    ),
+    "Hospitals": ("upload", "records", "rewrap", "settle", "storage"),
+    "Practitioners": ("inbox", "open", "request", "requests", "policy", "group"),
+    "Researchers": ("query", "inbox", "open", "policy"),
+    "Operators": ("devnet", "proxy", "relay", "sidechain", "storage"),
+}
+"""Who does it → the commands, in the order of use; some are for several."""
 
 
 def _version(context: click.Context, _: click.Parameter, value: bool) -> None:
@@ -84,6 +98,7 @@ def _checkout_version() -> str:
     "panachain",
     cls=LazyGroup,
     lazy=COMMANDS,
+    sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""
         panachain devnet up
@@ -95,7 +110,7 @@ def _checkout_version() -> str:
 def cli() -> None:
     """Health records that belong to their patients.
 
-    Data goes to standard output, talk to standard error. Every command takes --json.
+    Data goes to standard output, talk to standard error. Every command takes --json, and --long for what is shortened.
     Settings come from options, then from PANACHAIN_* variables, then from panachain.toml.
     """
 

@@ -9,14 +9,23 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
+from panachain.cli import tables, words
 from panachain.errors import PanaChainError
+from panachain.model.actors import Role
+
+if TYPE_CHECKING:
+    from panachain.sdk.names import Names
+
+WIDTH: Final = 100
+"""Characters of a line where no terminal says how wide it is."""
 
 
 class Result(Protocol):
@@ -28,11 +37,77 @@ class Result(Protocol):
 
 
 class Progress(Protocol):
-    """Told how far a long piece of work is."""
+    """Receives progress: `done` of `total` units."""
 
     def __call__(self, done: int, total: int, unit: str = "records") -> None:
         """Say that `done` of `total` units are done; a total of 0 means that it isn't known."""
         ...
+
+
+@dataclass(frozen=True)
+class Field:
+    """How people read one field of a result."""
+
+    title: str
+    kind: str = "text"
+    """One of the keys of `_KINDS`."""
+    role: Role | None = None
+    """Of whom an address is, where the field says so: then no registry is asked for the handle."""
+
+
+FIELDS: Final[Mapping[str, Field]] = {
+    "address": Field("address", "hex"),
+    "at": Field("when", "time"),
+    "block_time": Field("as of", "time"),
+    "categories": Field("what", "scopes"),
+    "content_cid": Field("content", "cid"),
+    "expires_at": Field("until", "until"),
+    "gas": Field("gas", "count"),
+    "granted": Field("granted", "scopes"),
+    "grantee": Field("granted to", "who"),
+    "announcement": Field("announcement", "hex"),
+    "as_member_of": Field("as member of", "who"),
+    "count": Field("count", "count"),
+    "granted_at": Field("granted", "time"),
+    "granted_to": Field("granted to", "who"),
+    "group": Field("group", "who", Role.GROUP),
+    "manifest": Field("manifest", "hex"),
+    "previous": Field("previous", "hex"),
+    "records": Field("records", "count"),
+    "study": Field("study", "who"),
+    "terms": Field("terms", "hex"),
+    "what": Field("what", "scopes"),
+    "when": Field("when", "time"),
+    "who": Field("who", "who"),
+    "hospital": Field("hospital", "who", Role.HOSPITAL),
+    "hospitals": Field("hospitals told", "who", Role.HOSPITAL),
+    "id": Field("record", "cid"),
+    "manager": Field("manager", "who", Role.PRACTITIONER),
+    "manifest_cid": Field("manifest", "cid"),
+    "members": Field("members", "who", Role.PRACTITIONER),
+    "organisation": Field("organisation", "who", Role.HOSPITAL),
+    "pairing_cid": Field("pairing", "cid"),
+    "patient": Field("patient", "who", Role.PATIENT),
+    "policy_id": Field("policy", "hex"),
+    "proxy": Field("proxy", "who", Role.PROXY),
+    "purpose": Field("why", "purposes"),
+    "purposes": Field("why", "purposes"),
+    "receiving_key": Field("receiving key", "hex"),
+    "requester": Field("who", "who"),
+    "scope": Field("what", "scopes"),
+    "scopes": Field("what", "scopes"),
+    "size": Field("size", "size"),
+    "starts_at": Field("from", "time"),
+    "state": Field("state", "state"),
+    "status": Field("status", "state"),
+    "stored_at": Field("stored", "time"),
+    "terms_cid": Field("terms", "cid"),
+    "tx": Field("transaction", "hex"),
+    "transactions": Field("transactions", "hex"),
+    "until": Field("until", "until"),
+    "verifying_key": Field("verifying key", "hex"),
+}
+"""Key of a result → how people read it. What isn't listed is text under its own name."""
 
 
 @dataclass
@@ -43,17 +118,47 @@ class Output:
     quiet: bool = False
     verbose: bool = False
     debug: bool = False
+    long: bool = False
+    """Whether identifiers and times are written whole, and all columns shown."""
+    names: Names | None = field(default=None, repr=False)
+    """Who an address is; None shows the addresses."""
+    clock: Callable[[], float] = time.time
+    """Unix seconds, for `in 29 days`."""
 
-    def one(self, result: Result | Mapping[str, object]) -> None:
-        """Print one result: a JSON object, or a line per field."""
-        fields = _fields(result)
+    def one(
+        self,
+        result: Result | Mapping[str, object],
+        *,
+        fields: Sequence[str] = (),
+        titles: Mapping[str, str] | None = None,
+        also: Mapping[str, object] | None = None,
+        whole: Sequence[str] = (),
+    ) -> None:
+        """Print one result: a JSON object, or a line per field.
+
+        Args:
+            result: what to print.
+            fields: those that people read, in order; without them, and with `--long`, all that there are.
+            titles: names of fields where those of `FIELDS` don't fit.
+            also: fields that only people read, instead of the result's or beside them.
+            whole: identifiers that aren't shortened, because people hand them on.
+        """
+        known = _fields(result)
         if self.as_json:
-            self._line(_dump(fields))
+            self._line(_dump(known))
             return
-        shown = {name: value for name, value in fields.items() if name != "schema"}
-        width = max(map(len, shown), default=0)
-        for name, value in shown.items():
-            self._line(f"{label(name):<{width}}  {text_of(name, value)}")
+        known = {**known, **(also or {})}
+        chosen = [name for name in fields if not self.long] or [name for name in known if name != "schema"]
+        self._learn(chosen, [known])
+        shown = [
+            (self._title(name, titles), str(known[name]) if name in whole else self.text(name, known.get(name)))
+            for name in chosen
+        ]
+        if fields and not self.long:
+            # A field that was asked for and is empty says nothing; in the whole list it shows that there is none.
+            shown = [(title, text) for title, text in shown if text != words.ABSENT]
+        for line in tables.card(shown, self.width):
+            self._line(line)
 
     def many(
         self,
@@ -61,7 +166,10 @@ class Output:
         *,
         empty: str,
         columns: Sequence[str] = (),
+        more: Sequence[str] = (),
         form: str = "table",
+        titles: Mapping[str, str] | None = None,
+        also: Callable[[Mapping[str, object]], Mapping[str, object]] | None = None,
     ) -> None:
         """Print results as they come: JSON lines, CSV, or a table.
 
@@ -69,7 +177,10 @@ class Output:
             results: what to print.
             empty: the talk when there is none.
             columns: the fields of a table, in order; without them, all that the first result has.
+            more: the fields that `--long` adds.
             form: `table`, `json` or `csv`; `--json` wins.
+            titles: names of columns where those of `FIELDS` don't fit.
+            also: gives fields that only people read, from a result's.
         """
         if self.as_json or form == "json":
             for result in results:
@@ -78,30 +189,68 @@ class Output:
         rows = [_fields(result) for result in results]
         if not rows:
             self.say(empty)
-        chosen = [name for name in columns or rows[0] if name != "schema"] if rows or columns else []
         if form == "csv":
+            # Data for a program: all fields under their own names, times in RFC 3339.
+            chosen = [name for name in columns or (rows[0] if rows else ()) if name != "schema"]
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(chosen)
             writer.writerows([_cell(text_of(name, row.get(name))) for name in chosen] for row in rows)
         elif rows:
-            cells = [[text_of(name, row.get(name)) for name in chosen] for row in rows]
-            widths = [max(len(line[at]) for line in [list(map(label, chosen)), *cells]) for at in range(len(chosen))]
-            for line in [list(map(label, chosen)), *cells]:
-                self._line("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+            chosen = [*columns, *(more if self.long else ())] or [name for name in rows[0] if name != "schema"]
+            self._table(chosen, [{**row, **also(row)} for row in rows] if also else rows, titles)
+
+    def table(self, titles: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+        """Print a table whose cells are written already.
+
+        Args:
+            titles: of the columns.
+            rows: a cell for each.
+            right: titles of columns with numbers.
+        """
+        columns = [tables.Column(title, right=title in right) for title in titles]
+        self._print([[words.clean(cell) for cell in row] for row in rows], columns)
+
+    def text(self, name: str, value: object) -> str:
+        """Return one field as people read it: names, short identifiers, local times, nothing on two lines."""
+        if value is None or value == "" or value == [] or value == ():
+            return words.ABSENT
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        known = FIELDS.get(name) or Field(words.line(name).replace("_", " "))
+        return _KINDS[known.kind](self, value, known)
+
+    def who(self, address: str, role: Role | None = None) -> str:
+        """Return what this machine calls an address."""
+        if self.names is None:
+            return self._hex(address)
+        found = self.names.of(address, role)
+        if found == address:
+            return self._hex(address)
+        return f"{words.line(found)} {address}" if self.long else words.line(found)
+
+    @property
+    def width(self) -> int:
+        """Characters of a line: the terminal's, or `COLUMNS`."""
+        return max(shutil.get_terminal_size((WIDTH, 24)).columns, 40)
 
     def say(self, text: str) -> None:
         """Print talk; `-q` silences it."""
         if not self.quiet:
-            _talk(clean(text))
+            _talk(words.clean(text))
+
+    def next(self, *commands: str) -> None:
+        """Say what to do next: commands that can be typed as they stand."""
+        if commands:
+            self.say("\n".join(f"{'Next:' if number == 0 else '     '} {c}" for number, c in enumerate(commands)))
 
     def detail(self, text: str) -> None:
         """Print talk that only `-v` asks for."""
         if self.verbose and not self.quiet:
-            _talk(clean(text))
+            _talk(words.clean(text))
 
     def warn(self, text: str) -> None:
         """Print a warning; `-q` doesn't silence it."""
-        _talk(f"{_style('warning:', '33')} {clean(text)}")
+        _talk(f"{_style('warning:', '33')} {words.clean(text)}")
 
     def fail(self, what: str, error: PanaChainError, *, unchanged: str, hint: str = "") -> None:
         """Print a failure: what failed, what stayed as it was, what to do next."""
@@ -122,11 +271,11 @@ class Output:
                 )
             )
             return
-        _talk(f"{_style(f'{what} failed:', '31')} {clean(str(error))}")
+        _talk(f"{_style(f'{what} failed:', '31')} {words.clean(str(error))}")
         if unchanged:
-            _talk(f"  state: {clean(unchanged)}")
+            _talk(f"  state: {words.clean(unchanged)}")
         if hint:
-            _talk(f"  next:  {clean(hint)}")
+            _talk(f"  next:  {words.clean(hint)}")
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Progress]:
@@ -162,58 +311,134 @@ class Output:
 
             yield show
 
+    # Inside
+
+    def _table(
+        self, names: Sequence[str], rows: Sequence[Mapping[str, object]], titles: Mapping[str, str] | None
+    ) -> None:
+        self._learn(names, rows)
+        cells = [[self.text(name, row.get(name)) for name in names] for row in rows]
+        # A column without a single value tells nobody anything.
+        filled = [at for at in range(len(names)) if self.long or any(row[at] != words.ABSENT for row in cells)]
+        columns = [
+            tables.Column(
+                self._title(names[at], titles), right=_kind(names[at]) in ("count", "size"), whole=_whole(names[at])
+            )
+            for at in filled
+        ]
+        self._print([[row[at] for at in filled] for row in cells], columns)
+
+    def _print(self, rows: Sequence[Sequence[str]], columns: Sequence[tables.Column]) -> None:
+        first, *others = tables.render(columns, rows, self.width)
+        self._line(_style(first, "1", sys.stdout))
+        for line in others:
+            self._line(line)
+
+    def _learn(self, names: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
+        """Let the registry be asked once for everybody whom these rows name."""
+        if self.names is None:
+            return
+        asked = [name for name in names if _kind(name) == "who" and FIELDS[name].role is None]
+        self.names.learn(str(row[name]) for row in rows for name in asked if row.get(name))
+
+    def _title(self, name: str, titles: Mapping[str, str] | None) -> str:
+        if titles and name in titles:
+            return titles[name]
+        return FIELDS[name].title if name in FIELDS else words.line(name).replace("_", " ")
+
+    def _hex(self, value: object, _: Field | None = None) -> str:
+        if isinstance(value, list | tuple):
+            return ", ".join(self._hex(part) for part in value)
+        text = words.line(str(value))
+        return text if self.long else words.short(text)
+
+    def _who(self, value: object, known: Field) -> str:
+        if isinstance(value, list | tuple):
+            return ", ".join(self.who(str(part), known.role) for part in value)
+        return self.who(str(value), known.role)
+
+    def _time(self, value: object, _: Field | None = None) -> str:
+        seconds = words.moment(value)
+        if seconds is None:
+            return words.line(str(value))
+        return words.iso(seconds) if self.long else words.when(seconds)
+
+    def _until(self, value: object, _: Field) -> str:
+        seconds = words.moment(value)
+        if seconds is None or self.long:
+            return self._time(value)
+        return f"{words.when(seconds)} ({words.distance(seconds, self.clock())})"
+
+    def _purposes(self, value: object, _: Field) -> str:
+        return ", ".join(words.purpose(str(part)) for part in _list(value))
+
+    def _scopes(self, value: object, _: Field) -> str:
+        return words.scopes([str(part) for part in _list(value)])
+
+    def _state(self, value: object, _: Field) -> str:
+        return words.STATES.get(str(value), words.line(str(value)))
+
+    def _size(self, value: object, _: Field) -> str:
+        return words.size(value) if isinstance(value, int) else words.line(str(value))
+
+    def _count(self, value: object, _: Field) -> str:
+        return f"{value:,}" if isinstance(value, int) else words.line(str(value))
+
+    def _text(self, value: object, known: Field) -> str:
+        return text_of(known.title, value)
+
     def _line(self, text: str) -> None:
         sys.stdout.write(text + "\n")
 
 
-def clean(text: str) -> str:
-    """Return `text` with each control and format character replaced, but for line ends and tabs."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def label(name: str) -> str:
-    """Return a field's name as people read it."""
-    return name.replace("_", " ")
+_KINDS: Final[Mapping[str, Callable[[Output, object, Field], str]]] = {
+    "text": Output._text,
+    "hex": Output._hex,
+    "cid": Output._hex,
+    "who": Output._who,
+    "time": Output._time,
+    "until": Output._until,
+    "purposes": Output._purposes,
+    "scopes": Output._scopes,
+    "state": Output._state,
+    "size": Output._size,
+    "count": Output._count,
+}
+"""Kind of a field → what writes it."""
 
 
 def text_of(name: str, value: object) -> str:
-    """Return one field as people read it: times in ISO 8601, lists with commas, nothing on two lines."""
+    """Return one field as it is: times in RFC 3339, lists with commas, nothing on two lines."""
     if value is None or value == "":
-        return "-"
+        return words.ABSENT
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int) and name.endswith(("_at", "time")):
-        return iso(value)
+        return words.iso(value)
     if isinstance(value, Mapping):
         return ", ".join(
-            f"{label(str(key))} {text_of(str(key), part)}" for key, part in value.items() if key != "schema"
+            f"{str(key).replace('_', ' ')} {text_of(str(key), part)}" for key, part in value.items() if key != "schema"
         )
     if isinstance(value, list | tuple):
         separator = "; " if any(isinstance(part, Mapping) for part in value) else ", "
-        return separator.join(text_of("", part) for part in value) or "-"
-    return clean(str(value)).replace("\n", " ").replace("\t", " ")
+        return separator.join(text_of("", part) for part in value) or words.ABSENT
+    return words.line(str(value))
 
 
-def iso(seconds: int) -> str:
-    """Return Unix seconds as UTC in ISO 8601, or the number when no calendar has it."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):
-        return str(seconds)
+def _list(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else [value]
 
 
-def size(count: int) -> str:
-    """Return a number of bytes as people read it."""
-    amount = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} TiB"
+def _kind(name: str) -> str:
+    return FIELDS[name].kind if name in FIELDS else "text"
+
+
+def _whole(name: str) -> bool:
+    return _kind(name) in ("hex", "cid") and name != "transactions"
 
 
 def _amount(count: int, unit: str) -> str:
-    return size(count) if unit == "bytes" else f"{count} {unit}"
+    return words.size(count) if unit == "bytes" else f"{count} {unit}"
 
 
 def _cell(text: str) -> str:
@@ -229,8 +454,10 @@ def _dump(fields: Mapping[str, object]) -> str:
     return json.dumps(fields, ensure_ascii=True, separators=(", ", ": "))
 
 
-def _style(text: str, code: str) -> str:
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not sys.stderr.isatty()
+def _style(text: str, code: str, stream: TextIO | None = None) -> str:
+    """Return talk, or text for `stream`, in a style, if it goes to a terminal that shows it."""
+    stream = stream or sys.stderr
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty()
     return text if plain else f"\x1b[{code}m{text}\x1b[0m"
 
 

@@ -5,16 +5,62 @@ Never holds a key: the SDK's Patient does. Follows docs/spec/cli.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
 import click
 
-from panachain.cli.app import Function, command, current
-from panachain.cli.values import Categories, Duration, Moment, Years, flat
+from panachain.cli import revocation, words
+from panachain.cli.app import App, Function, command, current
+from panachain.cli.values import Categories, Duration, Moment, Purposes, Years, flat
 from panachain.errors import PartlyDoneError
-from panachain.model.actors import PolicyId, Role
+from panachain.model.actors import Role
 from panachain.model.scope import Purpose
 
-PURPOSES = click.Choice([purpose.value for purpose in Purpose], case_sensitive=False)
-POLICY_COLUMNS = ("policy_id", "status", "stage", "patient", "grantee", "scopes", "purposes", "starts_at", "expires_at")
+if TYPE_CHECKING:
+    from panachain.sdk.results import PolicyView, RevocationReport
+
+POLICY_COLUMNS = ("policy_id", "state", "grantee", "scopes", "purposes", "expires_at")
+"""Of a patient's list."""
+POLICY_MORE = ("starts_at", "threshold", "proxies", "deposited", "open", "terms_cid", "tx", "gas", "patient")
+"""What `--long` adds to it."""
+MADE = ("policy_id", "grantee", "scopes", "purposes", "starts_at", "expires_at", "proxies")
+"""What a patient reads of a policy that was just made."""
+
+
+def policy_words(policy: Mapping[str, object]) -> Mapping[str, object]:
+    """Return what people read of a policy beside its fields: its state in one cell."""
+    state = words.STATES.get(str(policy.get("status")), str(policy.get("status")))
+    notes = []
+    if told := str(policy.get("stage") or ""):
+        notes.append(revocation.stage(told))
+    if lacking := policy.get("lacking"):
+        notes.append(f"{words.count(int(str(lacking)), 'proxy')} without a share")
+    if policy.get("open"):
+        notes.append("open to researchers")
+    return {"state": ", ".join([state, *notes])}
+
+
+def show_policies(app: App, policies: Iterable[PolicyView], *, empty: str) -> None:
+    """Print a patient's policies as a list."""
+    app.output.many(policies, empty=empty, columns=POLICY_COLUMNS, more=POLICY_MORE, also=policy_words)
+
+
+def show_policy(app: App, policy: PolicyView) -> None:
+    """Print a policy that was just made, and what to do next."""
+    needs = f"any {policy.threshold} of {policy.proxies} must help"
+    app.output.one(policy, fields=MADE, also={"proxies": needs})
+    brief = words.short(policy.policy_id)
+    if policy.dry_run:
+        app.output.say(f"Dry run: nothing was sent. It would take {policy.gas:,} gas.")
+    elif policy.stage:
+        app.output.say("It waits: `panachain settle` sends it once its time has come.")
+    elif policy.lacking:
+        app.output.say(
+            f"{words.count(policy.lacking, 'proxy')} without a share yet: `panachain settle` hands them out."
+        )
+    else:
+        app.output.next(f"panachain policy explain {brief}", f"panachain revoke {brief}  takes it back")
 
 
 def proxy_options(function: Function) -> Function:
@@ -51,7 +97,8 @@ def pair(hospital: str) -> None:
     """
     app = current()
     with app.acting(Role.PATIENT) as patient:
-        app.output.one(patient.pair(hospital))
+        app.output.one(patient.pair(hospital), fields=("hospital", "lanes"))
+    app.output.say("It can publish to your lanes from now on, and read nothing of them.")
 
 
 @command(
@@ -74,7 +121,9 @@ def pair(hospital: str) -> None:
     help="What may be read; repeatable, commas allowed. `all` leaves the restricted categories out.",
 )
 @click.option("--year", "years", multiple=True, type=Years(), help="Only these years: 2024, 2019-2023, undated.")
-@click.option("--purpose", "purposes", required=True, multiple=True, type=PURPOSES, help="Why; repeatable.")
+@click.option(
+    "--purpose", "purposes", required=True, multiple=True, type=Purposes(), help="Why, a word or a code; repeatable."
+)
 @click.option("--from", "starts_at", type=Moment(), help="When it begins; now if left out.")
 @click.option(
     "--until",
@@ -98,7 +147,7 @@ def grant(
     grantee: str,
     categories: tuple[tuple[str, ...], ...],
     years: tuple[tuple[int, ...], ...],
-    purposes: tuple[str, ...],
+    purposes: tuple[Purpose, ...],
     starts_at: int | None,
     expires_at: int,
     threshold: int | None,
@@ -119,7 +168,7 @@ def grant(
             grantee,
             flat(categories),
             flat(years),
-            purpose=[Purpose.parse(purpose) for purpose in purposes],
+            purpose=list(purposes),
             starts_at=starts_at,
             expires_at=expires_at,
             threshold=threshold,
@@ -130,13 +179,7 @@ def grant(
             jitter=jitter,
             dry_run=dry_run,
         )
-    app.output.one(policy)
-    if jitter and not dry_run:
-        app.output.say("It waits: `panachain settle` sends it once its time has come.")
-    elif policy.lacking:
-        app.output.say(f"{policy.lacking} proxies have no share yet: `panachain settle` hands them out.")
-    if dry_run:
-        app.output.say("Dry run: nothing was sent.")
+        show_policy(app, policy)
 
 
 @command("policies", examples="panachain --profile ada policies --json")
@@ -144,7 +187,7 @@ def policies() -> None:
     """List the policies that you granted, with what the chain says of each, and how far each revocation has come."""
     app = current()
     with app.acting(Role.PATIENT) as patient:
-        app.output.many(patient.policies(), empty="There are no policies.", columns=POLICY_COLUMNS)
+        show_policies(app, patient.policies(), empty="There are no policies.")
 
 
 @command(
@@ -159,8 +202,9 @@ def reissue(policy: str, threshold: int | None, proxies: tuple[str, ...], any_op
     """Grant POLICY again with other proxies, and revoke the old one. No record is touched."""
     app = current()
     with app.acting(Role.PATIENT) as patient:
-        made = patient.reissue(PolicyId(policy), threshold=threshold, proxies=proxies, any_operator=any_operator)
-    app.output.one(made)
+        found = app.policy(patient, policy)
+        made = patient.reissue(found, threshold=threshold, proxies=proxies, any_operator=any_operator)
+        show_policy(app, made)
 
 
 @command(
@@ -190,15 +234,14 @@ def revoke(policy: str, rotate: bool, status: bool, yes: bool) -> None:
     to later records. What the grantee opened before can't be called back.
     """
     app = current()
-    if status:
-        with app.acting(Role.PATIENT) as patient:
-            app.output.one(patient.revocation(PolicyId(policy)))
-        return
-    app.confirm(f"Revoke policy {policy}{' and rotate its lanes' if rotate else ''}?", yes=yes)
+    if not status:
+        app.confirm(f"Revoke policy {policy}{' and rotate its lanes' if rotate else ''}?", yes=yes)
     with app.acting(Role.PATIENT) as patient:
-        report = patient.revoke(PolicyId(policy), rotate=rotate)
-    app.output.one(report)
-    app.output.say("What was opened before the revocation can't be called back.")
+        found = app.policy(patient, policy)
+        report = patient.revocation(found) if status else patient.revoke(found, rotate=rotate)
+        _show_revocation(app, report)
+    if status:
+        return
     if rotate and not report.rotated:
         raise PartlyDoneError(
             "no hospital is paired, so no lane was rotated", hint="panachain pair, then the same again"
@@ -209,6 +252,26 @@ def revoke(policy: str, rotate: bool, status: bool, yes: bool) -> None:
             " signed the deletion",
             hint="the same command again, once more proxies answer",
         )
+
+
+def _show_revocation(app: App, report: RevocationReport) -> None:
+    """Print how far a revocation has come: a line per step."""
+    output = app.output
+    if output.as_json or output.long:
+        output.one(report)
+        return
+    fields = report.to_json()
+    if not fields.get("shares"):
+        output.one(report, fields=("policy_id", "stage"), also={"stage": revocation.stage(report.stage)})
+        return
+    output.table(revocation.TITLES, revocation.steps(fields))
+    for reason in report.unreachable:
+        output.say(f"No receipt: {reason}")
+    if report.regranted:
+        output.say(f"{words.count(len(report.regranted), 'policy')} of others moved to the new lanes.")
+    output.say(
+        f"Policy {words.short(report.policy_id)} is revoked. What was opened before can't be called back by anybody."
+    )
 
 
 @command(
@@ -223,13 +286,15 @@ def settle() -> None:
     Grants that have waited long enough are sent. One that failed before it came on chain isn't: that takes the same
     grant again.
     """
+    from panachain.sdk.hospital import Hospital
+
     app = current()
     with app.acting(Role.PATIENT, Role.HOSPITAL) as actor:
-        done = actor.settle()
-        if isinstance(done, int):
-            app.output.one({"schema": "panachain/settled/1", "transactions": done})
+        if isinstance(actor, Hospital):
+            sent = actor.settle()
+            app.output.one({"schema": "panachain/settled/1", "transactions": sent}, titles={"transactions": "sent"})
         else:
-            app.output.many(done, empty="Nothing was left to do.", columns=POLICY_COLUMNS)
+            show_policies(app, actor.settle(), empty="Nothing was left to do.")
 
 
 @command(
@@ -243,7 +308,15 @@ def requests() -> None:
     """List requests for access: those to you as a patient, or those that you made as a practitioner."""
     app = current()
     with app.acting(Role.PATIENT, Role.PRACTITIONER) as actor:
-        app.output.many(actor.requests(), empty="There are no requests.")
+        # Each sees the other side; who they are themselves, they know.
+        other = "requester" if actor.role is Role.PATIENT else "patient"
+        app.output.many(
+            actor.requests(),
+            empty="There are no requests.",
+            columns=("id", "state", other, "categories", "purpose", "note", "until"),
+            more=("granted", "policy_id", "organisation", "expires_at", "requester", "patient"),
+            titles={"id": "request"},
+        )
 
 
 @command(
@@ -264,7 +337,7 @@ def approve(request: int, categories: tuple[tuple[str, ...], ...], expires_at: i
     """Grant what request ID asks for, or a part of it, or for shorter, and nothing more."""
     app = current()
     with app.acting(Role.PATIENT) as patient:
-        app.output.one(patient.approve(request, expires_at=expires_at, categories=flat(categories)))
+        show_policy(app, patient.approve(request, expires_at=expires_at, categories=flat(categories)))
 
 
 @command(
@@ -277,7 +350,7 @@ def deny(request: int) -> None:
     """Refuse request ID."""
     app = current()
     with app.acting(Role.PATIENT) as patient:
-        app.output.one(patient.deny(request))
+        app.output.one(patient.deny(request), fields=("id", "state"), titles={"id": "request"})
 
 
 @command(
@@ -289,11 +362,41 @@ def deny(request: int) -> None:
 )
 @click.option("--policy", metavar="POLICY", help="Only this policy.")
 def log(policy: str | None) -> None:
-    """Show who read what: what the proxies signed, permitted and denied."""
+    """Show who read what, when and why: once per opening, and refused attempts too, as the proxies signed it.
+
+    --json and --long show each receipt instead.
+    """
+    from panachain.sdk.readings import readings
+
     app = current()
     with app.acting(Role.PATIENT) as patient:
-        entries = patient.log(PolicyId(policy) if policy else None)
-        app.output.many(entries, empty="Nobody has read anything.")
+        entries = patient.log(app.policy(patient, policy) if policy else None)
+        if app.output.as_json or app.output.long:
+            app.output.many(entries, empty="Nobody has read anything.")
+            return
+        found = readings(entries)
+        app.output.many(
+            found,
+            empty="Nobody has read anything.",
+            columns=("when", "who", "outcome", "what", "purpose", "policy_id"),
+            also=lambda reading: {"outcome": reading_words(reading)},
+            titles={"outcome": "did"},
+        )
+    if late := [reading for reading in found if reading.late]:
+        app.output.warn(
+            f"{words.count(len(late), 'opening')} was served by a proxy when the policy didn't allow it; the proxy"
+            f" signed that. Next: panachain convict {words.short(late[0].policy_id)}"
+        )
+
+
+def reading_words(reading: Mapping[str, object]) -> str:
+    """Return what happened in a reading: how it ended, by how many proxies, and whether one of them was late."""
+    proxies = words.count(len(_several(reading.get("proxies"))), "proxy")
+    if not reading.get("permitted"):
+        return f"was refused by {proxies}"
+    if late := len(_several(reading.get("late"))):
+        return f"read after the end: {words.count(late, 'proxy')} served too late"
+    return "read"
 
 
 @command(
@@ -307,5 +410,12 @@ def convict(policy: str) -> None:
     """Submit each receipt by which a proxy served POLICY when it wasn't allowed; the contract suspends the proxy."""
     app = current()
     with app.acting(Role.PATIENT) as patient:
-        sent = patient.convict(PolicyId(policy))
-    app.output.one({"schema": "panachain/conviction/1", "policy_id": policy, "transactions": sent})
+        found = app.policy(patient, policy)
+        sent = patient.convict(found)
+    app.output.one({"schema": "panachain/conviction/1", "policy_id": found, "transactions": sent})
+    if not sent:
+        app.output.say("No receipt convicts anybody: no proxy served this policy when it wasn't allowed.")
+
+
+def _several(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else ()

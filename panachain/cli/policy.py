@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Final
 
 import click
 
 from panachain.cli.app import LazyGroup, command, current
 from panachain.cli.files import write_new
-from panachain.cli.output import clean
 from panachain.cli.values import Moment
+from panachain.cli.words import clean
 from panachain.errors import DiskError, UsageError
-from panachain.model.actors import PolicyId, Role
+from panachain.model.actors import Role
 
-READERS: Final = (Role.PATIENT, Role.PRACTITIONER, Role.RESEARCHER)
 MAX_FILE = 1 << 20
 """Bytes of a Consent that is read."""
 
@@ -50,8 +48,8 @@ def explain(policy_id: str) -> None:
     from panachain.sdk import consents
 
     app = current()
-    with app.acting(*READERS) as actor:
-        found = consents.explain(actor, PolicyId(policy_id))
+    with app.acting(Role.PATIENT, Role.PRACTITIONER, Role.RESEARCHER) as actor:
+        found = consents.explain(actor, app.policy(actor, policy_id))
     if app.output.as_json:
         app.output.one(found)
     else:
@@ -77,8 +75,8 @@ def export(policy_id: str, file: Path | None) -> None:
     from panachain.sdk import consents
 
     app = current()
-    with app.acting(*READERS) as actor:
-        document = consents.export_consent(actor, PolicyId(policy_id))
+    with app.acting(Role.PATIENT, Role.PRACTITIONER, Role.RESEARCHER) as actor:
+        document = consents.export_consent(actor, app.policy(actor, policy_id))
     if file is None:
         click.echo(json.dumps(document, indent=None if app.output.as_json else 2))
         return

@@ -11,21 +11,27 @@ import click
 
 from panachain.cli.app import command, current
 from panachain.cli.files import new_folder
-from panachain.cli.output import size
-from panachain.cli.patient import PURPOSES
-from panachain.cli.values import Categories, Moment, flat
-from panachain.model.actors import PolicyId, Role
+from panachain.cli.hospital import show_records
+from panachain.cli.values import Categories, Moment, Purposes, flat
+from panachain.model.actors import Role
 from panachain.model.scope import Purpose
 
 
 @command("inbox", examples="panachain --profile dr-lee inbox")
 def inbox() -> None:
     """List the policies that were granted to you."""
-    from panachain.cli.patient import POLICY_COLUMNS
-
     app = current()
     with app.acting(Role.PRACTITIONER, Role.RESEARCHER) as practitioner:
-        app.output.many(practitioner.inbox(), empty="Nobody granted you a policy.", columns=POLICY_COLUMNS)
+        own = practitioner.address
+        app.output.many(
+            practitioner.inbox(),
+            empty="Nobody granted you a policy.",
+            columns=("policy_id", "status", "patient", "group", "scopes", "purposes", "expires_at"),
+            more=("starts_at", "threshold", "proxies", "open", "terms_cid"),
+            titles={"group": "as member of"},
+            # To oneself needs no word; to a group of one's own does.
+            also=lambda policy: {"group": "" if policy.get("grantee") == own else policy.get("grantee")},
+        )
 
 
 @command(
@@ -58,18 +64,18 @@ def open_(policy: str, since: int | None, folder: Path) -> None:
         app.acting(Role.PRACTITIONER, Role.RESEARCHER) as practitioner,
         app.output.progress("open") as progress,
     ):
-        total = 0
-        for record in practitioner.open(PolicyId(policy), since=since):
+        found = app.policy(practitioner, policy)
+        for record in practitioner.open(found, since=since):
             output.add(record.info, record.chunks(), record.to_json(), record.fhir_provenance())
-            total += record.info.size
             progress(len(output.entries), 0)
-    # After the folder is there: who reads the lines can open the files.
-    app.output.many(
-        output.entries,
-        empty="The policy covers no records yet.",
-        columns=("file", "category", "year", "media_type", "size", "hospital"),
-    )
-    app.output.say(f"{len(output.entries)} records, {size(total)}, in {folder}")
+    # After the folder is there: whoever reads the lines can open the files.
+    if app.output.as_json or app.output.long:
+        columns = ("file", "category", "year", "media_type", "size", "hospital")
+        app.output.many(output.entries, empty="The policy covers no records yet.", columns=columns)
+    else:
+        show_records(app, output.entries, empty="The policy covers no records yet.", by=("hospital",))
+    if output.entries:
+        app.output.say(f"The files are in {folder}; index.json lists them.")
 
 
 @command(
@@ -82,12 +88,15 @@ def open_(policy: str, since: int | None, folder: Path) -> None:
 @click.option(
     "--category", "categories", required=True, multiple=True, type=Categories(special=True), help="What to read."
 )
-@click.option("--purpose", required=True, type=PURPOSES, help="Why.")
+@click.option("--purpose", required=True, type=Purposes(), help="Why: a word or a code.")
 @click.option("--note", default="", metavar="TEXT", help="A word to the patient; it is sealed to him.")
 @click.option("--until", type=Moment(), help="Until when you want to read; 30 days if left out.")
-def request(patient: str, categories: tuple[tuple[str, ...], ...], purpose: str, note: str, until: int | None) -> None:
+def request(
+    patient: str, categories: tuple[tuple[str, ...], ...], purpose: Purpose, note: str, until: int | None
+) -> None:
     """Ask PATIENT for access."""
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
-        made = practitioner.request(patient, flat(categories), Purpose.parse(purpose), note, until=until)
-    app.output.one({"schema": "panachain/requested/1", "id": made})
+        made = practitioner.request(patient, flat(categories), purpose, note, until=until)
+    app.output.one({"schema": "panachain/requested/1", "id": made}, titles={"id": "request"})
+    app.output.say("The patient decides. `panachain requests` shows the answer.")

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from panachain.cli.app import App, LazyGroup, command, current
-from panachain.cli.output import size
 from panachain.cli.values import Moment
+from panachain.cli.words import size
 from panachain.errors import IntegrityError, PartlyDoneError, UsageError
 from panachain.model.actors import Role
 

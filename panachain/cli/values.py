@@ -1,4 +1,4 @@
-"""Values as they are typed: dates, years, categories.
+"""Values as they are typed: dates, years, categories, purposes.
 
 Never decides what is allowed: only what was meant. Follows ISO 8601 and docs/spec/cli.md, section "Values".
 """
@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import click
 
-from panachain.model.scope import FIRST_YEAR, UNDATED, Category
+from panachain.cli.words import PURPOSES
+from panachain.model.scope import FIRST_YEAR, UNDATED, Category, Purpose
 
 _DURATION: Final = re.compile(r"([0-9]{1,6})([mhdwy])")
 _SECONDS: Final = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
@@ -117,6 +118,32 @@ class Categories(click.ParamType):
 
         known = [category.value for category in Category] + list(SPECIAL if self.special else ())
         return [CompletionItem(name) for name in known if name.startswith(incomplete)]
+
+
+class Purposes(click.ParamType):
+    """A purpose: its word, such as `treatment`, or its code, such as `TREAT`."""
+
+    name = "purpose"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Purpose:
+        """Return the purpose."""
+        if isinstance(value, Purpose):
+            return value
+        typed = value.lower().replace("-", " ")
+        found = next((one for one in Purpose if typed in (one.value.lower(), PURPOSES[one.value])), None)
+        if found is not None:
+            return found
+        known = ", ".join(f"{word.replace(' ', '-')} ({code})" for code, word in PURPOSES.items())
+        raise click.BadParameter(f"unknown purpose {value!r}; the purposes are: {known}", ctx, param)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """Offer the words that begin with what was typed."""
+        from click.shell_completion import CompletionItem
+
+        known = [word.replace(" ", "-") for word in PURPOSES.values()]
+        return [CompletionItem(word) for word in known if word.startswith(incomplete.lower())]
 
 
 def flat(groups: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:

@@ -40,14 +40,8 @@ from panachain.errors import (
     UsageError,
 )
 from panachain.model.actors import Actor, Role, Status
-from panachain.sdk.profiles import (
-    create_profile,
-    list_profiles,
-    load_profile,
-    make_private_folder,
-    unlock,
-    write_private,
-)
+from panachain.sdk.private_files import make_private_folder, write_private
+from panachain.sdk.profiles import create_profile, list_profiles, load_profile, unlock
 
 MAINCHAIN_ID: Final = 31_337
 SIDECHAIN_ID: Final = 31_338

@@ -16,7 +16,7 @@ from panachain.errors import ConfigurationError, DiskError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
 from panachain.proxy import messages
-from panachain.sdk.profiles import write_private
+from panachain.sdk.private_files import write_private
 
 
 class DeletionReceipts:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from panachain.chain.contracts.record_ledger import STORING
 from panachain.errors import AccessDeniedError, DiskError, InputError, IntegrityError, TransactionError, UsageError
@@ -191,7 +191,7 @@ class Hospital(ActorSession):
         finally:
             journal.close()
 
-    def get(self, record_id: str) -> bytes:
+    def get(self, record_id: str) -> NoReturn:
         """A hospital can't open what it published.
 
         Raises:

@@ -7,7 +7,7 @@ Follows design section 6 and docs/spec/network.md (`panachain/network/1`).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from panachain.errors import ConfigurationError, IntegrityError, UnknownActorErr
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
 from panachain.records.locate import HospitalHeads
+from panachain.sdk.contacts import find_contact
 from panachain.sdk.profiles import load_profile
 from panachain.sdk.relay import LocalRelay, Relay, Relays, RemoteRelay
 from panachain.storage.blocks import BlobStore
@@ -178,7 +179,7 @@ class Network:
         wanted = " or ".join(role.value for role in roles) or "actor"
         raise UnknownActorError(
             f"no registered {wanted} is named {text!r}",
-            hint="give a profile name of this machine, a handle such as pat-…, or an address",
+            hint="give a contact or a profile of this machine, a handle such as pat-…, or an address",
         )
 
     def resolve_many(self, texts: Sequence[str], *roles: Role) -> list[Actor]:
@@ -196,16 +197,39 @@ class Network:
             for address, text in zip(addresses, texts, strict=True)
         ]
 
+    def known(self, addresses: Iterable[Address]) -> list[Actor]:
+        """Return those of these actors that a registry has, asked in at most three questions for all."""
+        wanted = list(dict.fromkeys(addresses))
+        found = {actor.address: actor for actor in self.sidechain.identities.find(wanted)}
+        for registry in (self.mainchain.actors.find, self.sidechain.groups.find):
+            if len(found) < len(wanted):
+                found |= {actor.address: actor for actor in registry() if actor.address in wanted}
+        return list(found.values())
+
     def _address_of(self, text: str) -> str:
-        """Return the address of a profile of this machine, or the text itself."""
+        """Return the address of a profile or a contact of this machine, or the text itself."""
         if not text.startswith("0x") and (self.home / "profiles" / text / "profile.json").is_file():
             return load_profile(self.home, text).address
-        return text
+        contact = find_contact(self.home, text)
+        return contact.address if contact else text
+
+    def registered(self, text: str) -> Actor:
+        """Return the registered actor of a handle or an address; names of this machine don't count.
+
+        Raises:
+            UnknownActorError: no registry knows it.
+        """
+        found = self._registered(text)
+        if not found:
+            raise UnknownActorError(f"no registered actor has the handle or address {text!a}", hint="ask its owner")
+        return found[0]
 
     def _candidates(self, text: str) -> Sequence[Actor]:
-        address = self._address_of(text)
-        if address.startswith("0x"):
-            found = [self._actor(address)]
+        return self._registered(self._address_of(text))
+
+    def _registered(self, text: str) -> Sequence[Actor]:
+        if text.startswith("0x"):
+            found = [self._actor(text)]
             return [actor for actor in found if actor is not None]
         everybody = [*self.mainchain.actors.find(), *self.sidechain.identities.find(), *self.sidechain.groups.find()]
         return [actor for actor in everybody if actor.handle == text]

@@ -9,18 +9,16 @@ Never writes a secret outside the key store. Follows docs/spec/cli.md, section "
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from panachain.crypto import keys, keystore
 from panachain.errors import ConfigurationError, DiskError, UnknownActorError, UsageError
 from panachain.model.actors import Actor, Address, Role, Status, handle_of
-
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+from panachain.sdk.contacts import NAME, find_contact
+from panachain.sdk.private_files import make_private_folder, write_private
 
 
 @dataclass(frozen=True)
@@ -66,9 +64,13 @@ def create_profile(home: Path, name: str, role: Role, passphrase: str, display_n
         UsageError: the name can't be used, or is taken.
         DiskError: the disk refuses; nothing is left behind.
     """
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise UsageError(f"profile name {name!r}: use 1 to 64 of a-z, 0-9, dot, dash and underscore")
     folder = _folder(home, name)
+    if find_contact(home, name):
+        raise UsageError(
+            f"a contact is called {name!r}", hint=f"another --profile, or panachain contacts remove {name}"
+        )
     if (folder / "profile.json").exists():
         raise UsageError(f"profile {name!r} exists already; it was left as it is", hint="choose another --profile")
     seed = keys.Seed.random()
@@ -101,7 +103,7 @@ def load_profile(home: Path, name: str) -> Profile:
     """
     folder = _folder(home, name)
     path = folder / "profile.json"
-    if not _NAME.fullmatch(name) or not path.is_file():
+    if not NAME.fullmatch(name) or not path.is_file():
         raise UnknownActorError(
             f"no profile {name!r} in {home}", hint=f"panachain --profile {name} init --role ROLE makes one"
         )
@@ -172,26 +174,6 @@ def unlock(profile: Profile, passphrase: str) -> keys.Seed:
         LockedError: the passphrase is wrong, or the file's permissions are too lax.
     """
     return keystore.open(profile.folder / "seed.json", passphrase)
-
-
-def make_private_folder(path: Path) -> None:
-    """Make a folder that nobody else can look into (0700)."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, readable by its owner only (0600)."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _folder(home: Path, name: str) -> Path:

@@ -23,7 +23,7 @@ from panachain.errors import IntegrityError, PanaChainError, UsageError
 from panachain.model.policy import ProxyRef, ReceiptKind
 from panachain.model.proxy_requests import ReencryptRequest
 from panachain.proxy import messages
-from panachain.sdk.profiles import make_private_folder, write_private
+from panachain.sdk.private_files import make_private_folder, write_private
 
 SCHEMA: Final = "panachain/proxy-lie/1"
 _SHOWN: Final = 2 << 20

@@ -16,7 +16,7 @@ from panachain.errors import IntegrityError, UsageError
 from panachain.ipld import dag, dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.records.journal import Journal
-from panachain.sdk.profiles import write_private
+from panachain.sdk.private_files import write_private
 from panachain.storage import collect
 from panachain.storage.blocks import BlobStore
 from panachain.storage.configured import open_configured

@@ -26,13 +26,18 @@ def test_renew_asks_for_one_group_and_prints_it(run: Run, twin: Twin) -> None:
     assert (shown["schema"], shown["generation"], shown["renewal_due"]) == ("panachain/group/1", 2, True)
 
 
-def test_list_shows_the_generation_and_whether_a_renewal_is_due(run: Run, twin: Twin) -> None:
+def test_list_shows_how_often_the_key_was_renewed_and_whether_a_renewal_is_due(run: Run, twin: Twin) -> None:
     twin.answers["groups"] = [VIEW]
 
     titles, row = run("group", "list").out.splitlines()
 
-    assert titles.split()[-3:] == ["generation", "renewal", "due"]
-    assert row.split()[-2:] == ["2", "yes"]
+    assert titles.split() == ["handle", "status", "manager", "members", "key"]
+    assert row.endswith("renewed 2 times; a renewal is due")
+
+
+def test_one_group_says_what_to_do_next(run: Run, twin: Twin) -> None:
+    twin.answers["add_member"] = VIEW
+    assert "panachain group renew gro-abc" in run("group", "add", "gro-abc", "dr-kim").err
 
 
 def test_a_removal_without_its_renewal_is_partly_done_and_says_what_to_do(run: Run, twin: Twin) -> None:

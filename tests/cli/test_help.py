@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import click
 import pytest
 
-from panachain.cli.main import COMMANDS, cli
+from panachain.cli.main import COMMANDS, SECTIONS, cli
 from tests.cli.twin import Outcome
 
 HEAVY = {
@@ -49,7 +49,14 @@ def test_help_of_every_command_loads_nothing_heavy() -> None:
 
 def test_help_of_the_root_loads_no_command() -> None:
     loaded = {name for name in imported_after("--help") if name.startswith("panachain.cli.")}
-    assert loaded <= {f"panachain.cli.{name}" for name in ("main", "app", "output", "passphrase")}
+    assert loaded <= {f"panachain.cli.{name}" for name in ("main", "app", "output", "passphrase", "tables", "words")}
+
+
+def test_every_command_stands_below_somebody_who_does_it() -> None:
+    assert {name for names in SECTIONS.values() for name in names} == set(COMMANDS)
+    help_text = cli.get_help(click.Context(cli, info_name="panachain"))
+    places = [help_text.index(f"{heading}:\n") for heading in SECTIONS]
+    assert places == sorted(places)
 
 
 def test_every_name_in_the_table_is_its_command() -> None:

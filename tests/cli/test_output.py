@@ -5,13 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
+from panachain.model.actors import Address, PolicyId
+from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Purpose
+from panachain.research.index import QueryResult
+from panachain.sdk.results import PolicyView, RevocationReport
 from tests.cli.twin import Outcome, Twin
 
 POLICY = "0x52908400098527886E0F7030069857D2E4169EE7"
@@ -27,27 +32,24 @@ class Row:
         return self.fields
 
 
-@dataclass
-class Policy(Row):
-    """What a grant gives."""
-
-    lacking: int = 0
-
-
-@dataclass
-class Report(Row):
-    """What a revocation gives."""
-
-    deleted: int = 1
-    needed: int = 2
-    final: bool = False
-    fields: dict[str, Any] = field(default_factory=lambda: {"schema": "panachain/revocation/1", "final": False})
-
-
 ROWS = [
     Row({"schema": "panachain/policy/1", "policy_id": POLICY, "status": "active", "expires_at": 1_800_000_000}),
     Row({"schema": "panachain/policy/1", "policy_id": "=cmd|' /C calc'!A0", "status": "\x1b[2Jexpired"}),
 ]
+VIEW = PolicyView(
+    policy_id=PolicyId(POLICY),
+    status=PolicyStatus.ACTIVE,
+    patient=Address(POLICY),
+    grantee=Address(POLICY),
+    scopes=("laboratory",),
+    purposes=("TREAT",),
+    starts_at=1_790_000_000,
+    expires_at=1_800_000_000,
+    threshold=2,
+    proxies=3,
+    terms_cid="bafy",
+)
+REPORT = RevocationReport(PolicyId(POLICY), tx="0x", gas=1, receipts=(), needed=2, shares=3)
 
 
 def test_json_is_one_line_per_result(run: Callable[..., Outcome], twin: Twin) -> None:
@@ -65,11 +67,30 @@ def test_shared_options_stand_before_and_after_the_command(
     assert json.loads(run(*arguments).out)["schema"] == "panachain/policy/1"
 
 
-def test_table_shows_times_in_utc_and_no_control_characters(run: Callable[..., Outcome], twin: Twin) -> None:
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Be in another time zone than UTC."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
+def test_table_shows_local_times_and_no_control_characters(run: Callable[..., Outcome], twin: Twin) -> None:
     twin.answers["policies"] = ROWS
     out = run("policies").out
-    assert "2027-01-15T08:00:00Z" in out
+    assert "15 Jan 2027, 09:00" in out
     assert "\x1b" not in out
+    assert "2027-01-15T08:00:00Z" in run("policies", "--long").out
+
+
+def test_identifiers_are_short_unless_long_is_asked_for(run: Callable[..., Outcome], twin: Twin) -> None:
+    twin.answers["policies"] = [VIEW]
+    assert POLICY not in run("policies").out
+    assert POLICY[:10] in run("policies").out
+    assert POLICY in run("policies", "--long").out
 
 
 def test_nothing_is_talk_and_no_data(run: Callable[..., Outcome], twin: Twin) -> None:
@@ -80,8 +101,7 @@ def test_nothing_is_talk_and_no_data(run: Callable[..., Outcome], twin: Twin) ->
 
 
 def test_csv_can_be_read_back_and_holds_no_formula(run: Callable[..., Outcome], twin: Twin) -> None:
-    result = Row({"schema": "panachain/query/1", "rows": [row.fields for row in ROWS], "provenance": {"block": 7}})
-    twin.answers["query"] = result
+    twin.answers["query"] = QueryResult("policies", tuple(row.fields for row in ROWS), {"block": 7})
     outcome = run("query", "policies", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(outcome.out)))
     assert rows[0]["policy_id"] == POLICY
@@ -90,23 +110,23 @@ def test_csv_can_be_read_back_and_holds_no_formula(run: Callable[..., Outcome], 
 
 
 def test_query_passes_only_the_filters_that_were_given(run: Callable[..., Outcome], twin: Twin) -> None:
-    twin.answers["query"] = Row({"schema": "panachain/query/1", "rows": [], "provenance": {}})
+    twin.answers["query"] = QueryResult("policies", (), {})
     run("query", "policies", "--as-of-block", "12", "--state", "active", "--purpose", "hresch")
     assert twin.calls == [("query", ("policies",), {"as_of_block": 12, "status": "active", "purpose": Purpose.HRESCH})]
 
 
 def test_grant_says_what_proxies_lack_and_settle_who_was_looked_after(run: Callable[..., Outcome], twin: Twin) -> None:
-    twin.answers |= {"grant": Policy(ROWS[0].fields, lacking=1), "settle": ROWS[:1]}
+    twin.answers |= {"grant": replace(VIEW, lacking=1), "settle": [VIEW]}
     outcome = run("grant", "dr-lee", "--category", "vitals", "--purpose", "TREAT", "--until", "30d")
-    assert "1 proxies have no share yet" in outcome.err
-    assert POLICY in run("settle").out
+    assert "1 proxy without a share yet" in outcome.err
+    assert POLICY[:10] in run("settle").out
 
     twin.answers["settle"] = []
     assert run("settle").err == "Nothing was left to do.\n"
 
 
 def test_grant_passes_what_was_typed(run: Callable[..., Outcome], twin: Twin) -> None:
-    twin.answers["grant"] = Policy(ROWS[0].fields)
+    twin.answers["grant"] = VIEW
     outcome = run(
         *("grant", "dr-lee", "--category", "laboratory,medications", "--category", "all", "--year", "2019-2021"),
         *("--year", "undated", "--purpose", "treat", "--until", "2027-01-31", "--dry-run"),
@@ -121,8 +141,7 @@ def test_grant_passes_what_was_typed(run: Callable[..., Outcome], twin: Twin) ->
 
 
 def test_revocation_that_is_not_final_is_partly_done(run: Callable[..., Outcome], twin: Twin) -> None:
-    twin.answers["revoke"] = Report({})
-    twin.answers["revoke"].fields = {"schema": "panachain/revocation/1", "final": False}
+    twin.answers["revoke"] = REPORT
     outcome = run("revoke", POLICY, "--yes", "--json")
     assert outcome.code == 3
     assert json.loads(outcome.out)["final"] is False

@@ -7,7 +7,8 @@ from typing import Any
 import click
 import pytest
 
-from panachain.cli.values import Categories, Moment, Years
+from panachain.cli.values import Categories, Moment, Purposes, Years
+from panachain.model.scope import Purpose
 
 
 @pytest.mark.parametrize(
@@ -63,3 +64,24 @@ def test_completion_offers_categories() -> None:
     context: Any = click.Context(click.Command("x"))
     found = Categories().shell_complete(context, click.Option(["--category"]), "mental")
     assert [item.value for item in found] == ["mental-health"]
+
+
+@pytest.mark.parametrize("text", ["TREAT", "treat", "treatment", "Treatment"])
+def test_a_purpose_is_a_word_or_a_code(text: str) -> None:
+    assert Purposes().convert(text, None, None) is Purpose.TREAT
+
+
+def test_a_word_of_two_takes_a_dash() -> None:
+    assert Purposes().convert("emergency-treatment", None, None) is Purpose.ETREAT
+    assert Purposes().convert("family request", None, None) is Purpose.FAMRQT
+
+
+def test_unknown_purpose_names_the_known_ones() -> None:
+    with pytest.raises(click.BadParameter, match=r"emergency-treatment \(ETREAT\)"):
+        Purposes().convert("fun", None, None)
+
+
+def test_completion_offers_purposes() -> None:
+    context: Any = click.Context(click.Command("x"))
+    found = Purposes().shell_complete(context, click.Option(["--purpose"]), "pat")
+    assert [item.value for item in found] == ["patient-request"]

@@ -25,7 +25,8 @@ from panachain.errors import ChainUnavailableError, NodeRefusedError, PolicyRevo
 from panachain.records.samples import sample_bundle
 from panachain.sdk import Network, open_actor
 from panachain.sdk.base import Registrar
-from panachain.sdk.profiles import load_profile, unlock, write_private
+from panachain.sdk.private_files import write_private
+from panachain.sdk.profiles import load_profile, unlock
 from panachain.service.gate.app import REFUSAL
 from tests.support import PASSPHRASE, World
 

@@ -1,0 +1,68 @@
+"""How far a revocation has come, in words: its four steps, what each does and what none of them can.
+
+Pure. Promises nothing that consent/explain.py and SECURITY.md don't. Follows design section 8 (Revoke, R1 to R4).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from panachain.cli import words
+
+TITLES: Final = ("step", "state", "what it does", "what it can't do")
+
+_STAGES: Final = {
+    "revoked on chain": "on chain; no proxy has signed the deletion yet",
+    "final": "final: enough proxies signed the deletion",
+    "lane rotated": "final for new records: the lanes are new",
+    "headers re-wrapped": "final for old and new records: the lanes and the old headers are new",
+    "withdrawn before it was sent": "withdrawn before anybody saw it",
+}
+_DELETED: Final = re.compile(r"([0-9]{1,5}) of ([0-9]{1,5}) proxies deleted")
+
+
+def stage(text: str) -> str:
+    """Return how far a revocation has come as people read it; other text as it is."""
+    if found := _DELETED.fullmatch(text):
+        return f"on chain; {found[1]} of {found[2]} proxies signed the deletion"
+    return _STAGES.get(text, words.line(text))
+
+
+def steps(report: Mapping[str, object]) -> list[tuple[str, str, str, str]]:
+    """Return the steps R1 to R4 as rows under `TITLES`.
+
+    Args:
+        report: of schema `panachain/revocation/1`.
+    """
+    shares, needed, deleted = (int(str(report.get(name, 0))) for name in ("shares", "needed", "deleted"))
+    final, rotated, rewrapped = (bool(report.get(name)) for name in ("final", "rotated", "rewrapped"))
+    threshold = shares - needed + 1
+    waits = "waits for the hospitals: `panachain rewrap`" if rotated else "not asked for"
+    return [
+        (
+            "1 on chain",
+            "done",
+            "Honest proxies refuse from the next block on.",
+            f"Stop {threshold} proxies that break their word together.",
+        ),
+        (
+            "2 proxies delete",
+            f"{deleted} of {shares} signed" + (": final" if final else f", {needed} are needed"),
+            "Those who signed can't help any more, were they asked by force.",
+            "Prove that none of them kept a copy.",
+        ),
+        (
+            "3 new lanes",
+            "done" if rotated else "not asked for: --rotate",
+            "What is published from now on is out of reach, whatever proxies do.",
+            "Reach back: older records lie in the old lanes.",
+        ),
+        (
+            "4 old headers go",
+            "done" if rewrapped else waits,
+            "Older records move to the new lanes, too.",
+            "Take back what was opened, or a header that somebody copied.",
+        ),
+    ]

@@ -1,0 +1,164 @@
+"""How the command line writes values for people: local times, distances, short IDs, sizes, purposes, categories.
+
+Never writes what a program reads: `--json` and CSV keep RFC 3339 times and whole identifiers. Pure, but for the
+machine's time zone. Follows docs/spec/cli.md, section "Output".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from panachain.model.scope import UNDATED
+
+ABSENT: Final = "-"
+"""What stands for a value that there isn't."""
+
+PURPOSES: Final[Mapping[str, str]] = {
+    "TREAT": "treatment",
+    "ETREAT": "emergency treatment",
+    "HPAYMT": "payment",
+    "HOPERAT": "operations",
+    "HRESCH": "research",
+    "PATRQT": "patient request",
+    "PUBHLTH": "public health",
+    "FAMRQT": "family request",
+}
+"""HL7 v3 PurposeOfUse → the word in lists."""
+
+SCOPES: Final[Mapping[str, str]] = {
+    "all": "everything but what is restricted",
+    "emergency": "the emergency summary",
+}
+"""Scopes that aren't categories."""
+
+STATES: Final[Mapping[str, str]] = {"not_yet": "not yet", "reencrypted": "read", "denied": "refused"}
+"""Words of the formats that people read otherwise."""
+
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+"""English, whatever the machine's locale is: the rest of the output is English too."""
+
+_UNITS: Final = (("year", 31_557_600, 2), ("month", 2_629_800, 2), ("day", 86_400, 2), ("hour", 3600, 1))
+"""Unit, its seconds, and from how many on a distance is told in it."""
+
+_ADDRESS: Final = 10
+"""Characters of an address or a policy ID that are shown: `0x` and 32 bits."""
+_CID: Final = 16
+"""Characters of a CID that are shown; the first seven tell its kind only."""
+
+
+def clean(text: str) -> str:
+    """Return `text` with each control and format character replaced, but for line ends and tabs."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def line(text: str) -> str:
+    """Return `text` on one line, without control characters."""
+    return " ".join(clean(text).split())
+
+
+def moment(value: object) -> int | None:
+    """Return Unix seconds of a number or of RFC 3339 text; None for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        try:
+            return int(datetime.fromisoformat(value).timestamp())
+        except (ValueError, OverflowError):
+            return None
+    return None
+
+
+def when(seconds: int) -> str:
+    """Return a time of this machine's time zone, such as `28 Nov 2026, 19:10`."""
+    try:
+        local = datetime.fromtimestamp(seconds).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return str(seconds)
+    return f"{local.day} {_MONTHS[local.month - 1]} {local.year}, {local:%H:%M}"
+
+
+def iso(seconds: int) -> str:
+    """Return Unix seconds as UTC in RFC 3339, or the number when no calendar has it."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return str(seconds)
+
+
+def distance(seconds: float, now: float) -> str:
+    """Return how far a time is from now: `in 29 days`, `3 hours ago`, `now`."""
+    apart = abs(seconds - now)
+    for unit, length, least in _UNITS:
+        if round(apart / length) >= least:
+            told = count(round(apart / length), unit)
+            break
+    else:
+        if apart < 60:
+            return "now"
+        told = count(round(apart / 60), "minute")
+    return f"in {told}" if seconds > now else f"{told} ago"
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 record` or `2 policies`."""
+    if number == 1:
+        return f"1 {noun}"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else f"{noun}s"
+    return f"{number:,} {plural}"
+
+
+def size(amount: int) -> str:
+    """Return a number of bytes as people read it."""
+    left = float(amount)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if left < 1024:
+            return f"{left:.0f} {unit}" if unit == "B" else f"{left:.1f} {unit}"
+        left /= 1024
+    return f"{left:.1f} TiB"
+
+
+def short(identifier: str) -> str:
+    """Return the beginning of an address, a policy ID, a hash or a CID, which commands take as input too."""
+    keep = _ADDRESS if identifier.startswith("0x") else _CID
+    return identifier if len(identifier) <= keep + 4 else identifier[:keep]
+
+
+def purpose(code: str) -> str:
+    """Return the word for a purpose's code."""
+    return PURPOSES.get(code, line(code))
+
+
+def years(known: Iterable[int]) -> str:
+    """Return years with runs joined, such as `2019-2021, 2024`; records without a date come last."""
+    ordered = sorted({year for year in known if year != UNDATED})
+    runs: list[list[int]] = []
+    for year in ordered:
+        if runs and runs[-1][1] == year - 1:
+            runs[-1][1] = year
+        else:
+            runs.append([year, year])
+    parts = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
+    return ", ".join(parts + (["undated"] if UNDATED in known else []))
+
+
+def scopes(texts: Sequence[str]) -> str:
+    """Return lanes' scopes by category, each with its years: `laboratory 2020-2024, vitals`."""
+    found: dict[str, set[int] | None] = {}
+    for text in texts:
+        name, slash, year = text.partition("/")
+        if not slash or found.get(name, set()) is None or not year.isdigit():
+            found[name] = None
+        else:
+            found[name] = (found.get(name) or set()) | {int(year)}
+    parts = []
+    for name, of in found.items():
+        word = SCOPES.get(name, line(name))
+        parts.append(word if of is None else f"{word} {years(of)}")
+    return ", ".join(parts) or ABSENT
+
+
+def either(words: Sequence[str], *, joint: str = "and") -> str:
+    """Return words joined as in a sentence: `a, b and c`."""
+    return f" {joint} ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))

@@ -1,0 +1,116 @@
+"""Names for addresses, and policies by the beginning of their ID: what people read and type in place of hex.
+
+A name shown here can be typed back: a profile or a contact of this machine, or the registry's handle. Never decides
+who is meant by a name that is typed: `Network.resolve` does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, Protocol
+
+from panachain.errors import ConfigurationError, PanaChainError, PolicyUnknownError, UsageError
+from panachain.model.actors import Actor, Address, PolicyId, Role, handle_of
+from panachain.sdk.contacts import list_contacts
+from panachain.sdk.profiles import load_profile
+
+_WHOLE: Final = 42
+"""Characters of an address."""
+_LEAST: Final = 6
+"""Characters of the shortest beginning of a policy ID that is taken: `0x` and 16 bits."""
+
+
+class Registry(Protocol):
+    """What knows actors by their addresses."""
+
+    def known(self, addresses: Iterable[Address]) -> list[Actor]:
+        """Return those of these actors that a registry has."""
+        ...
+
+
+class Names:
+    """What this machine calls an address."""
+
+    def __init__(self, home: Path, registry: Registry | None = None) -> None:
+        """Read profiles and contacts.
+
+        Raises:
+            ConfigurationError: the address book is damaged, or others may change it.
+        """
+        self.registry = registry
+        """Asked for handles of those whom nobody here named; None asks nobody."""
+        self._names: dict[str, str] = {contact.address: contact.name for contact in list_contacts(home)}
+        self._names |= _profiles(home)
+        self._handles: dict[str, str] = {}
+
+    def of(self, address: str, role: Role | None = None) -> str:
+        """Return the name of an address: a profile's, a contact's, or its handle; the address if nobody knows it.
+
+        Args:
+            address: of an actor.
+            role: the actor's, where it is known: then a handle needs no registry.
+        """
+        if address in self._names:
+            return self._names[address]
+        if role is not None and re.fullmatch(r"0x[0-9a-fA-F]{40}", address):
+            return handle_of(Address(address), role)
+        return self._handles.get(address, address)
+
+    def learn(self, addresses: Iterable[str]) -> None:
+        """Ask the registries, once for all, who these are; what nobody here named gets its handle."""
+        unknown = [
+            Address(one) for one in dict.fromkeys(addresses) if one not in self._names and one not in self._handles
+        ]
+        if not unknown or self.registry is None:
+            return
+        # Whoever isn't found now isn't asked for again.
+        self._handles |= {one: one for one in unknown}
+        try:
+            self._handles |= {actor.address: actor.handle for actor in self.registry.known(unknown)}
+        except PanaChainError:
+            # Names are an ornament of what was read or done already: that mustn't fail because of them.
+            return
+
+
+def policy_id(text: str, candidates: Iterable[PolicyId]) -> PolicyId:
+    """Return the policy that a whole ID or the beginning of one names.
+
+    Args:
+        text: what was typed, from `0x` and four digits on; case doesn't matter.
+        candidates: the actor's own policies; not looked at for a whole ID.
+
+    Raises:
+        UsageError: it is no ID, or several policies begin like this.
+        PolicyUnknownError: none does.
+    """
+    if not re.fullmatch(r"0x[0-9a-fA-F]{4,40}", text, re.ASCII):
+        raise UsageError(f"{text!a} is no policy ID: 0x and at least {_LEAST - 2} hexadecimal digits")
+    if len(text) == _WHOLE:
+        # Imported here: a beginning needs no checksum.
+        from panachain.ethereum import checksum_address
+
+        return PolicyId(checksum_address(bytes.fromhex(text[2:])))
+    found = list(dict.fromkeys(one for one in candidates if one.lower().startswith(text.lower())))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise PolicyUnknownError(f"no policy of yours begins with {text}")
+    raise UsageError(
+        f"{len(found)} policies begin with {text}: {', '.join(found[:5])}", hint="type more digits of the one you mean"
+    )
+
+
+def _profiles(home: Path) -> dict[str, str]:
+    """Return address → name of this machine's profiles."""
+    found = {}
+    folder = home / "profiles"
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        try:
+            profile = load_profile(home, path.name)
+        except (ConfigurationError, UsageError):
+            # A damaged profile is reported where it is used, and by `doctor`; others keep their names.
+            continue
+        found[str(profile.address)] = profile.name
+    return found

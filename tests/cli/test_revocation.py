@@ -1,0 +1,55 @@
+"""How far a revocation has come, in words: each step with what it does and what it can't."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from panachain.cli import revocation
+from panachain.model.actors import Address, PolicyId
+from panachain.model.policy import Receipt, ReceiptKind
+from panachain.sdk.results import RevocationReport
+from tests.cli.twin import Outcome, Twin
+
+POLICY = PolicyId("0x52908400098527886E0F7030069857D2E4169EE7")
+REPORT = RevocationReport(POLICY, tx="0x", gas=1, receipts=(), needed=2, shares=3)
+RECEIPT = Receipt(Address("0x" + "33" * 20), 1, bytes(32), ReceiptKind.DELETED, POLICY, 0, 0, 1, bytes(65), b"")
+FINAL = replace(REPORT, receipts=(RECEIPT, RECEIPT))
+ROTATED = replace(FINAL, rotated=True)
+Run = Callable[..., Outcome]
+
+
+@pytest.mark.parametrize(
+    ("report", "states"),
+    [
+        (REPORT, ["done", "0 of 3 signed, 2 are needed", "not asked for: --rotate", "not asked for"]),
+        (FINAL, ["done", "2 of 3 signed: final", "not asked for: --rotate", "not asked for"]),
+        (ROTATED, ["done", "2 of 3 signed: final", "done", "waits for the hospitals: `panachain rewrap`"]),
+        (replace(ROTATED, rewrapped=True), ["done", "2 of 3 signed: final", "done", "done"]),
+    ],
+)
+def test_each_step_says_how_it_stands(report: RevocationReport, states: list[str]) -> None:
+    rows = revocation.steps(report.to_json())
+    assert [state for _, state, _, _ in rows] == states
+    assert all(does and cannot for _, _, does, cannot in rows)
+
+
+@pytest.mark.parametrize("report", [REPORT, replace(REPORT, receipts=(RECEIPT,)), FINAL, ROTATED])
+def test_every_stage_of_the_sdk_has_its_words(report: RevocationReport) -> None:
+    assert revocation.stage(report.stage) != report.stage
+
+
+def test_the_command_shows_the_steps_and_what_nobody_can_do(run: Run, twin: Twin) -> None:
+    twin.answers["revocation"] = ROTATED
+    outcome = run("revoke", POLICY, "--status")
+    assert outcome.code == 0
+    assert outcome.out.splitlines()[0].split("  ")[0] == "step"
+    assert "can't be called back" in outcome.err
+    assert max(map(len, outcome.out.splitlines())) <= 100
+
+
+def test_a_grant_that_was_never_sent_has_no_steps(run: Run, twin: Twin) -> None:
+    twin.answers["revocation"] = replace(REPORT, shares=0, needed=0)
+    assert "withdrawn before anybody saw it" in run("revoke", POLICY, "--status").out

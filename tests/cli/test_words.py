@@ -1,0 +1,103 @@
+"""Times, distances, identifiers, purposes and lanes as people read them."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from panachain.cli import words
+from panachain.model.scope import Category, Purpose
+
+NOW = 1_795_893_000
+"""28 November 2026, 19:10 UTC."""
+
+
+@pytest.fixture
+def zone(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+
+
+@pytest.fixture(autouse=True)
+def restored() -> object:
+    yield None
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"),
+    [("UTC", "28 Nov 2026, 19:10"), ("Europe/Berlin", "28 Nov 2026, 20:10"), ("Asia/Tokyo", "29 Nov 2026, 04:10")],
+    indirect=["zone"],
+)
+def test_a_time_is_local_and_short(zone: None, expected: str) -> None:
+    assert words.when(NOW) == expected
+
+
+def test_a_time_that_no_calendar_has_is_its_number() -> None:
+    assert words.when(1 << 47) == str(1 << 47)
+    assert words.iso(1 << 47) == str(1 << 47)
+
+
+@pytest.mark.parametrize(
+    ("apart", "expected"),
+    [
+        (0, "now"),
+        (-59, "now"),
+        (90, "in 2 minutes"),
+        (-60, "1 minute ago"),
+        (3600, "in 1 hour"),
+        (30 * 86_400 - 5, "in 30 days"),
+        (-29 * 86_400, "29 days ago"),
+        (400 * 86_400, "in 13 months"),
+        (-4 * 365 * 86_400, "4 years ago"),
+    ],
+)
+def test_a_distance_is_told_in_its_largest_unit(apart: int, expected: str) -> None:
+    assert words.distance(NOW + apart, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(NOW, NOW), ("2026-11-28T19:10:00Z", NOW), ("soon", None), (True, None), (None, None)]
+)
+def test_a_moment_is_a_number_or_rfc_3339(value: object, expected: int | None) -> None:
+    assert words.moment(value) == expected
+
+
+def test_identifiers_keep_enough_to_be_typed_back() -> None:
+    assert words.short("0x52908400098527886E0F7030069857D2E4169EE7") == "0x52908400"
+    assert words.short("bafyreib3kd72q3kd72q3kd72q") == "bafyreib3kd72q3k"
+    assert words.short("pra-mfrggzdfmy2tq") == "pra-mfrggzdfmy2tq"
+
+
+def test_every_purpose_has_a_word_of_its_own() -> None:
+    assert len({words.purpose(purpose.value) for purpose in Purpose} - {purpose.value for purpose in Purpose}) == len(
+        Purpose
+    )
+
+
+def test_lanes_are_told_by_category_with_their_years() -> None:
+    scopes = ["laboratory/2020", "laboratory/2021", "laboratory/2024", "laboratory/0", "vitals", "vitals/2020", "all"]
+    assert words.scopes(scopes) == ("laboratory 2020-2021, 2024, undated, vitals, everything but what is restricted")
+    assert words.scopes([category.value for category in Category]).count(", ") == len(Category) - 1
+    assert words.scopes([]) == "-"
+
+
+def test_text_of_others_is_one_line_without_control_characters() -> None:
+    assert words.line("a\x1b[2J\nb\u202e c") == "a\N{REPLACEMENT CHARACTER}[2J b\N{REPLACEMENT CHARACTER} c"
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "expected"),
+    [(1, "policy", "1 policy"), (2, "policy", "2 policies"), (0, "day", "0 days"), (1200, "record", "1,200 records")],
+)
+def test_numbers_have_their_noun(number: int, noun: str, expected: str) -> None:
+    assert words.count(number, noun) == expected
+
+
+def test_sizes() -> None:
+    assert [words.size(n) for n in (0, 1023, 1536, 5 << 30)] == ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]
+
+
+def test_either_joins_as_in_a_sentence() -> None:
+    assert [words.either(list(w)) for w in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]

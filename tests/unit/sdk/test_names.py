@@ -1,0 +1,100 @@
+"""Names in place of addresses, and policies by the beginning of their ID."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from panachain.errors import ChainUnavailableError, PolicyUnknownError, UsageError
+from panachain.model.actors import Actor, Address, PolicyId, Role, Status
+from panachain.sdk.contacts import add_contact
+from panachain.sdk.names import Names, policy_id
+from panachain.sdk.profiles import create_profile
+
+LEE = Address("0x52908400098527886E0F7030069857D2E4169EE7")
+KIM = Address("0x8617E340B3D01FA5F11F306F4090FD50E238070D")
+POLICIES = [PolicyId(LEE), PolicyId(KIM), PolicyId("0x529084ff" + "0" * 32)]
+
+
+class Registry:
+    """Knows one practitioner, and counts how often it is asked."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.asked: list[list[Address]] = []
+        self.error = error
+
+    def known(self, addresses: Iterable[Address]) -> list[Actor]:
+        self.asked.append(list(addresses))
+        if self.error:
+            raise self.error
+        return [Actor(KIM, Role.PRACTITIONER, Status.ACTIVE, b"", b"")]
+
+
+def test_a_profile_comes_before_a_contact_and_both_before_the_registry(tmp_path: Path) -> None:
+    me = create_profile(tmp_path, "me", Role.PATIENT, "passphrase of a test")
+    add_contact(tmp_path, "dr-lee", LEE)
+    registry = Registry()
+    names = Names(tmp_path, registry)
+    names.learn([me.address, LEE])
+    assert (names.of(me.address), names.of(LEE)) == ("me", "dr-lee")
+    assert registry.asked == []
+
+
+def test_a_handle_needs_no_registry_where_the_role_is_known(tmp_path: Path) -> None:
+    assert Names(tmp_path).of(LEE, Role.HOSPITAL).startswith("hos-")
+    assert Names(tmp_path).of("nobody", Role.HOSPITAL) == "nobody"
+
+
+def test_the_registry_is_asked_once_for_all(tmp_path: Path) -> None:
+    registry = Registry()
+    names = Names(tmp_path, registry)
+    names.learn([KIM, LEE, KIM])
+    names.learn([LEE, KIM])
+    assert registry.asked == [[KIM, LEE]]
+    assert names.of(KIM).startswith("pra-")
+    assert names.of(LEE) == LEE
+
+
+def test_a_registry_that_does_not_answer_leaves_addresses(tmp_path: Path) -> None:
+    names = Names(tmp_path, Registry(ChainUnavailableError("it is down")))
+    names.learn([KIM])
+    assert names.of(KIM) == KIM
+
+
+def test_a_damaged_profile_takes_nobody_elses_name(tmp_path: Path) -> None:
+    me = create_profile(tmp_path, "me", Role.PATIENT, "passphrase of a test")
+    other = create_profile(tmp_path, "other", Role.PATIENT, "passphrase of a test")
+    (other.folder / "profile.json").write_text("{}")
+    names = Names(tmp_path)
+    assert names.of(me.address) == "me"
+    assert names.of(other.address) == other.address
+
+
+@pytest.mark.parametrize("text", ["0x52908400", "0x5290840009852788", "0X5290"[:2].lower() + "8617", KIM[:12].lower()])
+def test_a_unique_beginning_names_its_policy(text: str) -> None:
+    assert policy_id(text, POLICIES) in POLICIES
+    assert policy_id(text, POLICIES).lower().startswith(text.lower())
+
+
+def test_a_whole_id_needs_no_list() -> None:
+    assert policy_id(LEE, iter(())) == LEE
+    assert policy_id(LEE.lower(), iter(())) == LEE
+
+
+def test_an_ambiguous_beginning_is_refused_and_names_what_fits() -> None:
+    with pytest.raises(UsageError, match="2 policies begin with 0x5290") as caught:
+        policy_id("0x5290", POLICIES)
+    assert LEE in str(caught.value)
+
+
+def test_a_beginning_that_nobody_has_is_refused() -> None:
+    with pytest.raises(PolicyUnknownError):
+        policy_id("0xffff", POLICIES)
+
+
+@pytest.mark.parametrize("text", ["", "0x", "0x529", "5290", "0x" + "5" * 41, "0xzzzz", "all", "0x٣٣٣٣"])
+def test_what_is_no_beginning_of_an_id_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        policy_id(text, POLICIES)

@@ -1,0 +1,126 @@
+"""One opening is told once, however many proxies, lanes and hospitals it took; and no receipt is lost."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panachain.model.actors import Address, PolicyId
+from panachain.sdk.readings import APART, readings
+from panachain.sdk.results import LogEntry
+
+POLICY, OTHER = PolicyId("0x" + "11" * 20), PolicyId("0x" + "12" * 20)
+DOCTOR, NURSE, TEAM = "0x" + "22" * 20, "0x" + "23" * 20, "0x" + "24" * 20
+PROXIES = tuple(Address("0x" + f"{n:02x}" * 20) for n in (0x31, 0x32, 0x33))
+START = 1_800_000_000
+READ = LogEntry(
+    at=START,
+    kind="reencrypted",
+    policy_id=POLICY,
+    proxy=PROXIES[0],
+    count=5,
+    grantee=DOCTOR,
+    requester=DOCTOR,
+    purpose="TREAT",
+    scopes=("laboratory",),
+)
+
+
+def changed(**fields: object) -> LogEntry:
+    return dataclasses.replace(READ, **fields)  # type: ignore[arg-type]
+
+
+def test_receipts_of_several_proxies_and_lanes_are_one_reading() -> None:
+    entries = [
+        changed(at=START + second, proxy=proxy, scopes=(scope,), count=count)
+        for second, (scope, count) in enumerate([("laboratory", 5), ("vitals", 2)])
+        for proxy in PROXIES[:2]
+    ]
+    (reading,) = readings(entries)
+    assert (reading.who, reading.granted_to, reading.purpose, reading.permitted) == (DOCTOR, DOCTOR, "TREAT", True)
+    assert reading.what == ("laboratory", "vitals")
+    assert (reading.when, reading.until) == (START, START + 1)
+    assert reading.proxies == PROXIES[:2]
+    assert reading.envelopes == 7
+    assert reading.late == ()
+    assert reading.to_json()["when"] == "2027-01-15T08:00:00Z"
+
+
+def test_a_proxy_that_helped_a_little_does_not_lower_the_number() -> None:
+    entries = [
+        changed(count=4),
+        changed(count=3),
+        changed(proxy=PROXIES[1], count=7),
+        changed(proxy=PROXIES[2], count=1),
+    ]
+    assert readings(entries)[0].envelopes == 7
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"policy_id": OTHER},
+        {"requester": NURSE},
+        {"grantee": TEAM},
+        {"purpose": "HRESCH"},
+        {"kind": "denied"},
+        {"late": True},
+        {"at": START + APART + 1},
+    ],
+)
+def test_what_differs_is_another_reading(fields: dict[str, object]) -> None:
+    assert len(readings([READ, changed(**fields)])) == 2
+
+
+def test_an_opening_may_take_long_as_long_as_receipts_follow_each_other() -> None:
+    entries = [changed(at=START + APART * step) for step in range(20)]
+    (reading,) = readings(entries)
+    assert reading.until - reading.when == 19 * APART
+
+
+def test_a_refusal_and_a_late_service_name_their_proxies() -> None:
+    late, refused = readings([changed(kind="denied", count=0), changed(late=True, proxy=PROXIES[2])])
+    assert (refused.permitted, refused.proxies) == (False, PROXIES[:1])
+    assert late.late == (PROXIES[2],)
+
+
+def test_deposits_and_deletions_are_no_readings() -> None:
+    assert readings([changed(kind="deposited"), changed(kind="deleted")]) == []
+    assert readings([]) == []
+
+
+ENTRIES = st.lists(
+    st.builds(
+        changed,
+        at=st.integers(START, START + 400),
+        proxy=st.sampled_from(PROXIES),
+        policy_id=st.sampled_from([POLICY, OTHER]),
+        requester=st.sampled_from([DOCTOR, NURSE]),
+        kind=st.sampled_from(["reencrypted", "denied", "deposited"]),
+        late=st.booleans(),
+        count=st.integers(0, 9),
+    ),
+    max_size=30,
+)
+
+
+@given(ENTRIES, st.randoms())
+def test_order_does_not_matter_and_every_receipt_is_covered(entries: list[LogEntry], random: object) -> None:
+    found = readings(entries)
+    shuffled = list(entries)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert readings(shuffled) == found
+    for entry in (one for one in entries if one.kind != "deposited"):
+        covers = [
+            one
+            for one in found
+            if (one.policy_id, one.who, one.permitted)
+            == (entry.policy_id, entry.requester, entry.kind == "reencrypted")
+            and one.when <= entry.at <= one.until
+            and entry.proxy in one.proxies
+            and bool(one.late) == entry.late
+        ]
+        assert len(covers) == 1
