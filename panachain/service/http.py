@@ -1,48 +1,113 @@
-"""Serve one application until SIGTERM or SIGINT, then let what is under way end.
+"""What proxy, relay and gate do alike over HTTP: listen, serve until they are told to stop, and read a body.
 
-Never says in an answer what serves it. Follows docs/spec/gate.md and docs/spec/relay.md.
+Never says in an answer what serves it. Follows RFC 9110, docs/spec/proxy.md, docs/spec/relay.md and docs/spec/gate.md.
 """
 
 from __future__ import annotations
 
+import asyncio
 import signal
-from types import FrameType
-from typing import Any, NoReturn
+import socket
+from collections.abc import AsyncIterable
+from typing import Any, Final
 
+from starlette.requests import Request
+
+from panachain.errors import UnavailableError
+from panachain.service import problems
+from panachain.service.problems import ProblemError
 from panachain.service.tls import TlsConfig
 
+_BACKLOG: Final = 1024
+"""Connections that wait to be accepted."""
 
-def serve(app: Any, *, host: str, port: int, tls: TlsConfig | None, grace: int, **options: Any) -> None:
-    """Serve until the process is told to stop; code behind the call runs in any case.
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens, which a process may leave to its children.
+
+    Raises:
+        UnavailableError: the address is in use, isn't this machine's, or needs more rights.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit it, and asyncio doesn't set it on sockets that it didn't make: an answer's body would wait
+        # for the acknowledgement of its head, 40 ms (Nagle's algorithm, RFC 9293 section 3.7.4).
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+        listening.set_inheritable(True)
+    except OSError as exc:
+        listening.close()
+        raise UnavailableError(f"{host}:{port} can't be listened on: {exc.strerror}") from exc
+    return listening
+
+
+def serve(app: Any, listening: socket.socket, *, tls: TlsConfig | None, grace: float, **options: Any) -> None:
+    """Serve until SIGTERM or SIGINT, let the requests under way end, and return.
 
     Args:
         app: an ASGI application.
-        host: address to listen on.
-        port: port to listen on.
+        listening: where clients connect.
         tls: files for TLS; None for none.
         grace: seconds that requests under way get.
         options: further ones of uvicorn.
-
-    Raises:
-        SystemExit: SIGTERM came, with code 0.
     """
+    # Imported here: a configuration is checked before the server's code is loaded.
     import uvicorn
 
-    # uvicorn sends the signal that stopped it to the process once more: nobody else would take it.
-    signal.signal(signal.SIGTERM, _end)
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        ws="none",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=grace,
-        **({} if tls is None else tls.settings()),
-        **options,
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            ws="none",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(grace),
+            **({} if tls is None else tls.settings()),
+            **options,
+        )
     )
+    # uvicorn catches both while it serves, and raises them once more at its end: with this, a signal that comes before
+    # stops it too, and one that comes after harms nobody's clean-up.
+    for caught in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(caught, server.handle_exit)
+    server.run(sockets=[listening])
 
 
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(0)
+async def read_request(request: Request, *, limit: int, seconds: float) -> bytes:
+    """Return a request's body, whose announced size is looked at first; raises as `read_body`."""
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > limit:
+        raise _too_large(limit)
+    return await read_body(request.stream(), limit=limit, seconds=seconds)
+
+
+async def read_body(pieces: AsyncIterable[bytes], *, limit: int, seconds: float) -> bytes:
+    """Return a request's body; nothing is kept of one that is too large or too slow.
+
+    Args:
+        pieces: the body as it arrives.
+        limit: bytes that it may have.
+        seconds: that it may take.
+
+    Raises:
+        ProblemError: it is larger, or takes longer.
+    """
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for piece in pieces:
+                body += piece
+                if len(body) > limit:
+                    raise _too_large(limit)
+    except TimeoutError:
+        raise ProblemError(
+            problems.TIMEOUT, f"the body didn't arrive within {seconds:.0f} s, {len(body)} bytes did"
+        ) from None
+    return bytes(body)
+
+
+def _too_large(limit: int) -> ProblemError:
+    return ProblemError(problems.TOO_LARGE, f"a body of more than {limit} bytes isn't read")

@@ -39,7 +39,7 @@ class Limiter:
         now = self._clock()
         with self._lock:
             left, since = self._buckets.pop(sender, (float(self._rate), now))
-            left = min(float(self._rate), left + (now - since) * self._rate / _MINUTE)
+            left = min(float(self._rate), left + max(now - since, 0) * self._rate / _MINUTE)
             allowed = left >= 1
             self._buckets[sender] = (left - 1 if allowed else left, now)
             if len(self._buckets) > _SENDERS:

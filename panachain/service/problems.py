@@ -6,11 +6,14 @@ Says the kind and what was expected, and nothing of keys or people. Follows RFC 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fastapi import Request
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from panachain.errors import (
     AccessDeniedError,
@@ -106,6 +109,28 @@ def described(kinds: Iterable[Kind], schema: Mapping[str, Any]) -> dict[int | st
         }
         for status, same in sorted(by_status.items())
     }
+
+
+def kind_of_route(error: Exception) -> Kind:
+    """Return which problem it is that no endpoint takes a request."""
+    return METHOD if isinstance(error, HTTPException) and error.status_code == 405 else NOT_FOUND
+
+
+def no_route(error: Exception) -> JSONResponse:
+    """Return the answer to a request that no endpoint takes: to an unknown path, or by another method."""
+    kind = kind_of_route(error)
+    answer = respond(ProblemError(kind, kind.title))
+    if isinstance(error, HTTPException):
+        # RFC 9110, section 15.5.6: a 405 names the methods that the path takes.
+        answer.headers.update(error.headers or {})
+    return answer
+
+
+def fault(request: Request, error: Exception, log: logging.Logger) -> JSONResponse:
+    """Return the answer to a request that the service itself failed at."""
+    # The kind only: what an error says may hold what was sent.
+    log.error("%s: %s", request.url.path, type(error).__name__)
+    return respond(ProblemError(INTERNAL, INTERNAL.title))
 
 
 def respond(error: PanaChainError) -> JSONResponse:

@@ -6,6 +6,8 @@ Follows docs/spec/proxy.md, JSON Schema 2020-12 and RFC 9457.
 
 from __future__ import annotations
 
+import re
+from enum import Enum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,6 +20,12 @@ from panachain.proxy import messages
 def _hex(size: int, description: str = "") -> Any:
     """Return the field of `size` bytes in lower-case hex."""
     return Field(pattern=f"^[0-9a-f]{{{2 * size}}}$", description=description or f"{size} bytes in hex")
+
+
+def one_of(codes: type[Enum]) -> Any:
+    """Return the field of one of some codes."""
+    names = [code.value for code in codes]
+    return Field(pattern=f"^({'|'.join(map(re.escape, names))})$", json_schema_extra={"enum": names})
 
 
 Address = Annotated[
@@ -34,7 +42,7 @@ Capsule = Annotated[str, _hex(sizes.CAPSULE_SIZE)]
 Cfrag = Annotated[str, _hex(sizes.CFRAG_SIZE)]
 Bytes = Annotated[str, Field(pattern="^([0-9a-f]{2})*$", description="Bytes in hex")]
 Time = Annotated[int, Field(ge=0, lt=messages.END_OF_TIME, description="Unix seconds")]
-KindName = Annotated[str, Field(json_schema_extra={"enum": [kind.value for kind in ReceiptKind]})]
+KindName = Annotated[str, one_of(ReceiptKind)]
 
 
 class Message(BaseModel):

@@ -1,4 +1,4 @@
-"""The section `tls` of a service's configuration file, and what a file with a secret must be like.
+"""The section `tls` of a service's configuration file.
 
 Never reads a key: it names files, and refuses at the start what would fail at the first connection. TLS itself is
 OpenSSL's. Follows docs/spec/proxy.md, section "Configuration".
@@ -7,13 +7,13 @@ OpenSSL's. Follows docs/spec/proxy.md, section "Configuration".
 from __future__ import annotations
 
 import ssl
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from panachain.errors import ConfigurationError
+from panachain.service.config import check_private
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class TlsConfig:
     """PEM; with it, only clients with a certificate of this CA are served."""
 
     def settings(self) -> dict[str, Any]:
-        """Return what uvicorn calls them."""
+        """Return them by the names that uvicorn has for them."""
         found: dict[str, Any] = {"ssl_certfile": self.certificate, "ssl_keyfile": self.key}
         if self.client_ca is not None:
             found |= {"ssl_ca_certs": str(self.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
@@ -55,17 +55,3 @@ def read_tls(raw: Mapping[str, Any] | None, folder: Path) -> TlsConfig | None:
             raise ConfigurationError(f"the TLS file {needed} doesn't exist")
     check_private(config.key)
     return config
-
-
-def check_private(path: Path) -> None:
-    """Check that only its owner may read a file.
-
-    Raises:
-        ConfigurationError: others may, or it can't be read.
-    """
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except OSError as exc:
-        raise ConfigurationError(f"{path} can't be read") from exc
-    if mode & 0o077:
-        raise ConfigurationError(f"{path} is open to others (mode {mode:o})", hint=f"chmod 600 {path}")

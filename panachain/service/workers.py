@@ -29,20 +29,32 @@ _log = logging.getLogger("panachain.proxy")
 class Supervisor:
     """Starts workers, replaces those that die, and ends them all on SIGTERM or SIGINT."""
 
-    def __init__(self, count: int, work: Callable[[int], None], *, grace: float) -> None:
+    def __init__(
+        self,
+        count: int,
+        work: Callable[[int], None],
+        *,
+        grace: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         """Take the work.
 
         Args:
             count: how many workers.
             work: what worker number 0, 1, … does until it gets SIGTERM; runs in a process of its own.
             grace: seconds that a worker gets to end after SIGTERM.
+            clock: seconds that only grow.
+            sleep: waits for some seconds.
         """
+        self._clock = clock
+        self._sleep = sleep
         self._count = count
         self._work = work
         self._grace = grace
         self._running: dict[int, tuple[int, float]] = {}
         self._stopping = False
-        # The workers' end is at end of file once the parent is gone, however it went.
+        # The workers' end of the pipe is at its end of file once the parent is gone, whatever ended it.
         self._alive_read, self._alive_write = os.pipe()
 
     def run(self) -> bool:
@@ -53,7 +65,7 @@ class Supervisor:
         for number in range(self._count):
             self._start(number)
         while self._running and not self._stopping:
-            time.sleep(_POLL)
+            self._sleep(_POLL)
             for number, lived in self._reap():
                 failures = failures + 1 if lived < _SHORT else 0
                 if failures >= _FAILURES:
@@ -68,12 +80,12 @@ class Supervisor:
         self._stopping = True
 
     def _start(self, number: int) -> None:
-        # What is buffered would be written by both.
+        # Both processes would write what is buffered.
         sys.stdout.flush()
         sys.stderr.flush()
         process = os.fork()
         if process:
-            self._running[process] = number, time.monotonic()
+            self._running[process] = number, self._clock()
             return
         status = 1
         try:
@@ -84,12 +96,12 @@ class Supervisor:
             self._work(number)
             status = 0
         except BaseException as exc:  # noqa: BLE001
-            # The last frame of a process: nothing above could handle it. The kind only, as everywhere.
+            # This is the last frame of a process, so nothing above could handle it. The log says the kind only.
             _log.error("worker %d failed: %s", number, type(exc).__name__)
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
-            # Without the parent's cleanup, which is the parent's.
+            # Without what the parent registered for its own end.
             os._exit(status)
 
     def _end_with_parent(self) -> None:
@@ -102,21 +114,21 @@ class Supervisor:
         for process in list(self._running):
             if os.waitpid(process, os.WNOHANG)[0]:
                 number, started = self._running.pop(process)
-                ended.append((number, time.monotonic() - started))
+                ended.append((number, self._clock() - started))
         return ended
 
     def _end(self) -> bool:
         """End all workers, and tell whether they ended by themselves."""
-        deadline = time.monotonic() + self._grace
+        deadline = self._clock() + self._grace
         again = 0.0
-        while self._running and time.monotonic() < deadline:
-            if time.monotonic() >= again:
-                # Once more every second: one that came while a worker set up its handlers was lost.
-                again = time.monotonic() + 1
+        while self._running and self._clock() < deadline:
+            if self._clock() >= again:
+                # Once more every second: a signal that came while a worker set up its handlers was lost.
+                again = self._clock() + 1
                 for process in self._running:
                     os.kill(process, signal.SIGTERM)
             self._reap()
-            time.sleep(_POLL / 5)
+            self._sleep(_POLL / 5)
         late = list(self._running)
         for process in late:
             os.kill(process, signal.SIGKILL)

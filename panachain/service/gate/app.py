@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -22,6 +23,8 @@ from panachain.errors import ChainUnavailableError, DiskError, OutOfScopeError, 
 from panachain.http_client import httpx
 from panachain.service.gate.rules import MAX_BODY, Passage, Rules
 from panachain.service.gate.service import AuditLog, Gate
+from panachain.service.http import read_body
+from panachain.service.problems import ProblemError
 
 REFUSAL: Final = b'{"error":"unauthorized"}'
 """The body of every 401."""
@@ -38,10 +41,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Forward = Callable[[bytes], Awaitable[bytes]]
 """Sends a body to the node and returns its answer."""
 _log = logging.getLogger("panachain.gate")
-
-
-class TooLargeError(UsageError):
-    """A body is larger than the gate reads."""
 
 
 class Node:
@@ -96,7 +95,15 @@ class GateEndpoint:
     """Answers every request to every path, as an ASGI application."""
 
     def __init__(
-        self, gate: Gate, rules: Rules, audit: AuditLog, forward: Forward, *, max_body: int = MAX_BODY
+        self,
+        gate: Gate,
+        rules: Rules,
+        audit: AuditLog,
+        forward: Forward,
+        *,
+        max_body: int = MAX_BODY,
+        body_seconds: float = _BODY_TIME,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take who passes, what passes, where it is written down, and the node.
 
@@ -106,14 +113,18 @@ class GateEndpoint:
             audit: where it is written down.
             forward: the node.
             max_body: bytes of one request.
+            body_seconds: that its body may take.
+            clock: seconds, for what the log tells of refused strangers.
         """
         self._gate = gate
         self._rules = rules
         self._audit = audit
         self._forward = forward
         self._max_body = max_body
+        self._body_seconds = body_seconds
+        self._clock = clock
         self._refused = 0
-        self._reported = 0.0
+        self._next_report = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -135,9 +146,9 @@ class GateEndpoint:
         except ChainUnavailableError as exc:
             return 503, _error(str(exc))
         try:
-            body = await _read(receive, self._max_body)
-        except TooLargeError as exc:
-            # Only a node is told how much is read.
+            body = await read_body(_pieces(receive), limit=self._max_body, seconds=self._body_seconds)
+        except ProblemError as exc:
+            # Only a node is told how much is read, and for how long.
             return (401, REFUSAL) if token is None else (413, _error(str(exc)))
         if token is None or hashlib.sha256(body).digest() != token.body:
             return 401, REFUSAL
@@ -178,10 +189,10 @@ class GateEndpoint:
 
     def _count_refusal(self) -> None:
         self._refused += 1
-        now = asyncio.get_running_loop().time()
-        if now >= self._reported + _REPORT:
+        now = self._clock()
+        if now >= self._next_report:
             _log.warning("%d requests were refused since the last such line", self._refused)
-            self._refused, self._reported = 0, now
+            self._refused, self._next_report = 0, now + _REPORT
 
 
 def create_app(endpoint: GateEndpoint, *, ends: Callable[[], Awaitable[None]] | None = None) -> FastAPI:
@@ -204,24 +215,13 @@ def create_app(endpoint: GateEndpoint, *, ends: Callable[[], Awaitable[None]] | 
     return app
 
 
-async def _read(receive: Receive, limit: int) -> bytes:
-    """Return a request's body; of a larger one nothing is kept.
-
-    Raises:
-        TooLargeError: it is larger than `limit` bytes, or takes too long.
-    """
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_BODY_TIME):
-            while True:
-                message = await receive()
-                body += message.get("body", b"")
-                if len(body) > limit:
-                    raise TooLargeError(f"a request of more than {limit} bytes doesn't pass")
-                if message["type"] != "http.request" or not message.get("more_body", False):
-                    return bytes(body)
-    except TimeoutError:
-        raise TooLargeError(f"a request that takes more than {_BODY_TIME:.0f} s doesn't pass") from None
+async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
+    """Yield a request's body as it arrives."""
+    more = True
+    while more:
+        message = await receive()
+        yield message.get("body", b"")
+        more = message["type"] == "http.request" and message.get("more_body", False)
 
 
 def _error(message: str) -> bytes:

@@ -6,9 +6,10 @@ Follows docs/spec/gate.md, section "Configuration".
 
 from __future__ import annotations
 
-import json
 import logging
+import socket
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,10 +20,11 @@ from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
 from panachain.errors import ConfigurationError
 from panachain.model.actors import Address
+from panachain.service.config import configuration
 from panachain.service.gate.registry import FollowedActors
 from panachain.service.gate.rules import MAX_BODY, MAX_CALLS, Rules
 from panachain.service.gate.service import Admitted, AuditLog, Gate, Nonces, RegistryWatch
-from panachain.service.http import serve
+from panachain.service.http import listen, serve
 from panachain.service.tls import TlsConfig, read_tls
 
 SCHEMA: Final = "panachain/gate-config/1"
@@ -61,10 +63,7 @@ class GateConfig:
         Raises:
             ConfigurationError: it can't be read.
         """
-        try:
-            fields: dict[str, Any] = json.loads(path.read_bytes())
-            if fields["schema"] != SCHEMA:
-                raise ConfigurationError(f"{path} is of schema {fields['schema']!r}, not {SCHEMA}")
+        with configuration(path, "gate", schema=SCHEMA) as fields:
             side = fields["sidechain"]
             return cls(
                 host=str(fields["host"]),
@@ -81,8 +80,6 @@ class GateConfig:
                 max_calls=int(fields.get("maxCalls", MAX_CALLS)),
                 tls=read_tls(fields.get("tls"), path.parent),
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
-            raise ConfigurationError(f"{path} can't be read as a gate's configuration") from exc
 
 
 def run_gate(config_path: Path) -> None:
@@ -91,41 +88,39 @@ def run_gate(config_path: Path) -> None:
     Raises:
         ConfigurationError: the configuration can't be read.
         DiskError: the audit log can't be opened.
+        UnavailableError: the address can't be listened on.
     """
     config = GateConfig.read(config_path)
-    audit = AuditLog(config.audit_log)
-    nonces = Nonces()
-    for nonce in audit.recent_nonces():
-        nonces.use(nonce)
-    admitted = Admitted(config.nodes)
-    watch = None if config.mainchain is None else _watch(config.mainchain, admitted, config.registry_seconds)
-    gate = Gate(GateDomain(config.url, config.chain_id), admitted, nonces)
-    rules = Rules(config.chain_id, config.contracts, max_calls=config.max_calls)
-    # Imported here: the configuration is checked before the server's code is loaded.
-    from panachain.service.gate.app import GateEndpoint, Node, create_app
+    with closing(listen(config.host, config.port)) as listening, closing(AuditLog(config.audit_log)) as audit:
+        # 1. Whose requests pass, each token once: a restart forgets none that may still count.
+        admitted, nonces = Admitted(config.nodes), Nonces()
+        for nonce in audit.recent_nonces():
+            nonces.use(nonce)
+        gate = Gate(GateDomain(config.url, config.chain_id), admitted, nonces)
+        # 2. What passes, and the node that it passes to.
+        rules = Rules(config.chain_id, config.contracts, max_calls=config.max_calls)
+        from panachain.service.gate.app import GateEndpoint, Node, create_app
 
-    node = Node(config.node)
-    endpoint = GateEndpoint(gate, rules, audit, node, max_body=config.max_body)
-    if watch is not None:
-        watch.start()
-    try:
-        _serve(create_app(endpoint, ends=node.close), config)
-    finally:
-        if watch is not None:
-            watch.stop()
-        audit.close()
+        node = Node(config.node)
+        app = create_app(GateEndpoint(gate, rules, audit, node, max_body=config.max_body), ends=node.close)
+        # 3. The service, until it is told to stop, with the registry read beside it.
+        with _watching(config, admitted):
+            _serve(app, listening, config)
 
 
-def _watch(main: Mapping[str, Any], admitted: Admitted, seconds: float) -> RegistryWatch:
+def _watching(config: GateConfig, admitted: Admitted) -> AbstractContextManager[object]:
+    main, seconds = config.mainchain, config.registry_seconds
+    if main is None:
+        return nullcontext()
     try:
         rpc = Rpc(main["url"], timeout=seconds / 3)
         mainchain = Mainchain(rpc, main["contracts"], main["chainId"], from_block=main["fromBlock"])
     except (KeyError, TypeError) as exc:
         raise ConfigurationError("the gate's section `mainchain` lacks a field") from exc
-    return RegistryWatch(FollowedActors(mainchain), admitted, seconds=seconds)
+    return RegistryWatch(FollowedActors(mainchain), admitted, seconds=seconds).watching()
 
 
-def _serve(app: Any, config: GateConfig) -> None:
+def _serve(app: Any, listening: socket.socket, config: GateConfig) -> None:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     from panachain.service.gate.app import REFUSAL
@@ -142,8 +137,7 @@ def _serve(app: Any, config: GateConfig) -> None:
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno >= logging.ERROR)
     serve(
         app,
-        host=config.host,
-        port=config.port,
+        listening,
         tls=config.tls,
         grace=_GRACE,
         http=SilentProtocol,

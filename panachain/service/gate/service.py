@@ -7,19 +7,19 @@ Follows docs/spec/gate.md and security rule 12.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
+import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
 from panachain.chain.access import MAX_LIFE, SCHEME, GateDomain, NodeKey, Token, decode_token
-from panachain.errors import ChainUnavailableError, DiskError, PanaChainError
+from panachain.errors import ChainUnavailableError, DiskError
 from panachain.model.actors import Actor, Address, Role, Status
+from panachain.service.periodic import Periodic
 
 ROLES: Final = (Role.HOSPITAL, Role.PROXY, Role.REGISTRAR)
 """Roles of the mainchain's actors whose accounts pass, if the configuration names the mainchain."""
@@ -27,6 +27,8 @@ _MAX_NONCES: Final = 500_000
 """Nonces that are remembered at most; some 60 MB."""
 _TAIL: Final = 32 << 20
 """Bytes of the audit log that are read at the start for nonces that still count: 3,000 requests a second."""
+
+_log = logging.getLogger("panachain.gate")
 
 
 class Actors(Protocol):
@@ -40,18 +42,19 @@ class Actors(Protocol):
 class Admitted:
     """The nodes that may pass: those of the configuration, and active actors of the registry."""
 
-    def __init__(self, nodes: Iterable[Address]) -> None:
-        """Take the nodes of the configuration."""
+    def __init__(self, nodes: Iterable[Address], *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take the nodes of the configuration, and a clock whose seconds only grow."""
         self._fixed = frozenset(nodes)
+        self.clock = clock
         self._listed: frozenset[Address] = frozenset()
         self._until = 0.0
 
     def __contains__(self, node: object) -> bool:
-        return node in self._fixed or (node in self._listed and time.monotonic() < self._until)
+        return node in self._fixed or (node in self._listed and self.clock() < self._until)
 
     def listed(self, nodes: Iterable[Address], *, until: float) -> None:
-        """Take what the registry says, which counts until a time of `time.monotonic`."""
-        # This order: who was taken out never counts for longer.
+        """Take what the registry says, which counts until a time of `clock`."""
+        # In this order, so that an actor who was taken out never counts for longer.
         self._listed = frozenset(nodes)
         self._until = until
 
@@ -64,16 +67,12 @@ class RegistryWatch:
         self._registry = registry
         self._admitted = admitted
         self._seconds = seconds
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="gate-registry", daemon=True)
 
-    def start(self) -> None:
-        """Begin to watch."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop watching; a call that is under way ends by itself."""
-        self._end.set()
+    def watching(self) -> Periodic:
+        """Return what looks often enough, while it is entered, that what the registry said never ends by itself."""
+        # A look that fails is answered by time: when it is over, the registry's actors are strangers.
+        duties = {"the registry can't be read": self.look}
+        return Periodic(duties, every=self._seconds / 3, name="gate-registry", log=_log, at_start=True)
 
     def look(self) -> None:
         """Read the registry once.
@@ -81,17 +80,10 @@ class RegistryWatch:
         Raises:
             PanaChainError: it can't be read; what was read before counts until its time is over.
         """
-        # From before the question on: the answer may be as old.
-        asked = time.monotonic()
+        # The time from before the question: the answer may be as old.
+        asked = self._admitted.clock()
         active = [a.address for a in self._registry.actors() if a.role in ROLES and a.status is Status.ACTIVE]
         self._admitted.listed(active, until=asked + self._seconds)
-
-    def _run(self) -> None:
-        while not self._end.is_set():
-            # A failure is answered by time: when it is over, the registry's actors are strangers.
-            with contextlib.suppress(PanaChainError):
-                self.look()
-            self._end.wait(self._seconds / 3)
 
 
 class Nonces:

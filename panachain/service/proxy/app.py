@@ -24,17 +24,18 @@ from starlette.exceptions import HTTPException
 from panachain.errors import PanaChainError, RateLimitedError, UnavailableError, UsageError
 from panachain.proxy import messages
 from panachain.service import problems
+from panachain.service.http import read_request
 from panachain.service.limits import Limiter
 from panachain.service.problems import ProblemError
 from panachain.service.proxy import metrics, openapi
 from panachain.service.proxy.service import ProxyService
 
-_BODY_TIMEOUT: Final = 10.0
-"""Seconds in which a request's body must arrive."""
 _THREADS: Final = 4
 """Threads that serve. nucypher_core never releases the GIL, so more of them would only wait for each other."""
 _WAITING: Final = 128
 """Requests that may wait for a thread; more are told to come back."""
+_ENVELOPE: Final = 1024
+"""Bytes of JSON around a sealed deposit, at the most."""
 _DEPOSITS: Final = 8
 """Deposits whose bodies are read at once: they are the only large ones."""
 _PATIENCE: Final = 8.0
@@ -55,6 +56,8 @@ class Limits:
     """Requests of one signer in a minute."""
     address_rate: int = 6000
     """Requests from one network address in a minute; 0 means any number, for a proxy behind a gateway."""
+    body_seconds: float = 10.0
+    """Seconds in which a request's body must arrive."""
 
 
 class Pool:
@@ -84,9 +87,17 @@ class Pool:
         self._threads.shutdown(wait=True)
 
 
-def create_app(service: ProxyService, limits: Limits | None = None) -> FastAPI:
-    """Return the application of one proxy process."""
-    front = _Front(service, limits or Limits())
+def create_app(
+    service: ProxyService, limits: Limits | None = None, *, clock: Callable[[], float] = time.monotonic
+) -> FastAPI:
+    """Return the application of one proxy process.
+
+    Args:
+        service: does the work.
+        limits: how much one sender may ask.
+        clock: seconds, for limits and durations.
+    """
+    front = _Front(service, limits or Limits(), clock)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -105,14 +116,16 @@ def create_app(service: ProxyService, limits: Limits | None = None) -> FastAPI:
 class _Front:
     """What stands between HTTP and the service."""
 
-    def __init__(self, service: ProxyService, limits: Limits) -> None:
+    def __init__(self, service: ProxyService, limits: Limits, clock: Callable[[], float]) -> None:
         self._service = service
+        self._limits = limits
+        self._clock = clock
         self._work = Pool(_THREADS)
-        # Of its own, so that a long batch doesn't hold up who only looks.
+        # A pool of its own, so that a long batch doesn't hold up clients that only look.
         self._look = Pool(2)
         self._deposits = asyncio.Semaphore(_DEPOSITS)
-        self._addresses = Limiter(limits.address_rate)
-        self._senders = Limiter(limits.sender_rate)
+        self._addresses = Limiter(limits.address_rate, clock=clock)
+        self._senders = Limiter(limits.sender_rate, clock=clock)
         self._metrics = metrics.Metrics()
 
     def close(self) -> None:
@@ -140,9 +153,9 @@ class _Front:
     # Endpoints
 
     async def _reencrypt(self, request: Request) -> Response:
-        admitted = _formed(messages.parse_reencrypt, await _fields(request))
+        admitted = _formed(messages.parse_reencrypt, await self._fields(request))
         self._service.authenticate(admitted)
-        # After the signature: nobody can use up what another one may ask.
+        # After the signature, so that nobody can use up what somebody else may ask.
         self._check_rate(admitted.requester)
         answer = await self._work.run(self._service.reencrypt, admitted)
         self._metrics.cfrags.inc(len(admitted.capsules))
@@ -150,13 +163,13 @@ class _Front:
 
     async def _deposit(self, request: Request) -> Response:
         try:
-            # Before the body is read, so that who waits costs a connection only; his policy is on chain already.
+            # Before the body is read: a waiting patient costs one connection and nothing else.
             async with asyncio.timeout(_PATIENCE):
                 await self._deposits.acquire()
         except TimeoutError:
             raise UnavailableError("the proxy is busy: too many deposits at once") from None
         try:
-            sealed = _formed(messages.parse_sealed, await _fields(request, messages.MAX_DEPOSIT + 1024))
+            sealed = _formed(messages.parse_sealed, await self._fields(request, messages.MAX_DEPOSIT + _ENVELOPE))
             admitted = await self._look.run(self._service.open_deposit, sealed)
             self._check_rate(admitted.policy_id)
             return JSONResponse(await self._work.run(self._service.deposit, admitted))
@@ -164,11 +177,11 @@ class _Front:
             self._deposits.release()
 
     async def _revoke(self, request: Request) -> Response:
-        policy_id = _formed(messages.parse_revoke, await _fields(request))
+        policy_id = _formed(messages.parse_revoke, await self._fields(request))
         return JSONResponse(await self._work.run(self._service.revoke, policy_id))
 
     async def _receipts(self, request: Request) -> Response:
-        admitted = _formed(messages.parse_receipts, await _fields(request))
+        admitted = _formed(messages.parse_receipts, await self._fields(request))
         self._service.authenticate(admitted)
         self._check_rate(admitted.policy_id)
         return JSONResponse(await self._work.run(self._service.receipts, admitted))
@@ -191,29 +204,27 @@ class _Front:
 
     async def no_route(self, _: Request, error: Exception) -> Response:
         """Answer an unknown path or method."""
-        status = error.status_code if isinstance(error, HTTPException) else 404
-        kind = problems.METHOD if status == 405 else problems.NOT_FOUND
-        self._metrics.requests.labels("other", kind.slug).inc()
-        answer = problems.respond(ProblemError(kind, kind.title))
-        if isinstance(error, HTTPException) and error.headers:
-            # RFC 9110, section 15.5.6: a 405 names the methods that the path takes.
-            answer.headers.update(error.headers)
-        return answer
+        self._metrics.requests.labels("other", problems.kind_of_route(error).slug).inc()
+        return problems.no_route(error)
 
     async def no_form(self, _: Request, __: Exception) -> Response:
         """Answer what the framework itself can't read."""
         return problems.respond(ProblemError(problems.INVALID, problems.INVALID.title))
 
     async def fault(self, request: Request, error: Exception) -> Response:
-        """Answer when the proxy itself is at fault; the log names the kind, never the content."""
-        _log.error("%s: %s", request.url.path, type(error).__name__)
-        return problems.respond(ProblemError(problems.INTERNAL, problems.INTERNAL.title))
+        """Answer when the proxy itself is at fault."""
+        return problems.fault(request, error, _log)
 
     # Inside
 
+    async def _fields(self, request: Request, limit: int = messages.MAX_BODY) -> dict[str, Any]:
+        """Return the fields of a request's body."""
+        body = await read_request(request, limit=limit, seconds=self._limits.body_seconds)
+        return _formed(messages.parse_json, body)
+
     def _counted(self, path: str, handler: Handler) -> Handler:
         async def endpoint(request: Request) -> Response:
-            started = time.monotonic()
+            started = self._clock()
             outcome = "internal"
             try:
                 self._check_address(request)
@@ -223,7 +234,7 @@ class _Front:
                 answer = problems.respond(exc)
                 outcome = problems.kind_of(exc).slug
             finally:
-                seconds = time.monotonic() - started
+                seconds = self._clock() - started
                 self._metrics.requests.labels(path, outcome).inc()
                 self._metrics.seconds.labels(path).observe(seconds)
                 # Sizes and times only.
@@ -241,26 +252,6 @@ class _Front:
         wait = self._senders.take(sender)
         if wait:
             raise RateLimitedError("too many requests of this signer", retry_after=wait)
-
-
-async def _fields(request: Request, limit: int = messages.MAX_BODY) -> dict[str, Any]:
-    """Return a request's body, read up to a limit and within a time."""
-    too_large = ProblemError(problems.TOO_LARGE, f"the body is larger than {limit} bytes")
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length[:20]) > limit:
-        raise too_large
-    content = bytearray()
-    try:
-        async with asyncio.timeout(_BODY_TIMEOUT):
-            async for piece in request.stream():
-                content += piece
-                if len(content) > limit:
-                    raise too_large
-    except TimeoutError:
-        raise ProblemError(
-            problems.TIMEOUT, f"the body didn't arrive within {_BODY_TIMEOUT:.0f} s, {len(content)} bytes did"
-        ) from None
-    return _formed(messages.parse_json, bytes(content))
 
 
 def _formed(parse: Callable[[Any], T], value: Any) -> T:

@@ -5,7 +5,6 @@ Never holds a secret: it names files that do. Follows docs/spec/proxy.md, sectio
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from panachain.errors import ConfigurationError
-from panachain.service.tls import TlsConfig, check_private, read_tls
+from panachain.service.config import check_private, configuration
+from panachain.service.tls import TlsConfig, read_tls
 
 PASSWORD_VARIABLE: Final = "PANACHAIN_PROXY_DATABASE_PASSWORD"  # noqa: S105
 """Environment variable that holds the database's password, where no file is named."""
@@ -70,12 +70,9 @@ def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> Prox
     Raises:
         ConfigurationError: it can't be read, a value doesn't fit, or a file with a secret is open to others.
     """
-    try:
-        raw: dict[str, Any] = json.loads(path.read_bytes())
-        config = _parse(raw, path.parent, environment)
+    with configuration(path, "proxy") as fields:
+        config = _parse(fields, path.parent, environment)
         holds_password = urlsplit(config.database).password is not None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise ConfigurationError(f"{path} can't be read as a proxy's configuration") from exc
     if holds_password:
         check_private(path)
     if not 1 <= config.workers <= _MAX_WORKERS:

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from panachain.model.scope import Purpose
 from panachain.proxy import messages
-from panachain.service.shapes import Address, Capsule, Cfrag, Hash, Message, Nonce, ReceiptBody, Signature, Time
+from panachain.service.shapes import Address, Capsule, Cfrag, Hash, Message, Nonce, ReceiptBody, Signature, Time, one_of
 
-PurposeName = Annotated[str, Field(json_schema_extra={"enum": [purpose.value for purpose in Purpose]})]
+PurposeName = Annotated[str, one_of(Purpose)]
 
 
 class ReencryptBody(Message):

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 import shutil
-import signal
 import socket
 import sys
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -29,16 +27,19 @@ from panachain.crypto.keys import Seed
 from panachain.errors import PanaChainError, UnavailableError
 from panachain.model.actors import Actor, Address, PolicyId
 from panachain.model.policy import OnChainPolicy, PolicyStatus
+from panachain.service.config import forbid_core_dumps
+from panachain.service.http import listen, serve
+from panachain.service.periodic import Periodic
 from panachain.service.proxy.anchoring import Anchoring
 from panachain.service.proxy.config import ProxyConfig, read_config
 from panachain.service.proxy.service import ProxyService
 from panachain.service.proxy.store import ProxyStore, database_url
 from panachain.service.workers import Supervisor
 
-_BACKLOG: Final = 1024
-"""Connections that wait to be accepted."""
 _SWITCH: Final = 0.0005
 """Seconds after which a thread that computes lets the event loop have the GIL."""
+_KEEP_ALIVE: Final = 30
+"""Seconds that an idle connection is kept."""
 _RPC_TIMEOUT: Final = 5.0
 """Seconds that a chain may take for one answer."""
 _log = logging.getLogger("panachain.proxy")
@@ -112,15 +113,7 @@ class Process:
             sender_rate=config.sender_rate,
         )
         sender = mainchain.sender(account, lock_folder=config.folder / "nonces")
-        self.anchoring = Anchoring(
-            mainchain,
-            sender,
-            self.store,
-            every=config.anchor_every,
-            also=self.service.sweep,
-            # The parent does, after the last worker.
-            at_end=False,
-        )
+        self.anchoring = Anchoring(mainchain, sender, self.store)
 
     def close(self) -> None:
         """Close all connections."""
@@ -137,22 +130,22 @@ def run_proxy(config_path: Path, passphrase: str) -> None:
         LockedError: the key store doesn't open.
         UnavailableError: the address can't be listened on, or workers had to be killed.
     """
-    # A core dump would hold the keys.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # 1. The configuration, and the keys behind it.
     config = read_config(config_path)
+    forbid_core_dumps()
     seed = keystore.open(config.keystore, passphrase)
     _share_metrics(config.folder / "metrics")
-    # Loaded before the fork, so that the workers share the memory; and after the configuration was checked.
+    # 2. The workers. The server's code is loaded before the fork, so that they share the memory.
     import uvicorn  # noqa: F401
 
     from panachain.service.proxy import app  # noqa: F401
 
-    with closing(_listen(config)) as listening:
+    with closing(listen(config.host, config.port)) as listening:
         supervisor = Supervisor(
             config.workers, lambda number: _work(config, seed, listening, number), grace=config.grace + 5
         )
         orderly = supervisor.run()
-    # No worker is left that could make the log longer.
+    # 3. The log's end: no worker is left that could make it longer.
     _anchor_once(config, seed)
     if not orderly:
         raise UnavailableError("workers of the proxy failed, or didn't end in time and were killed")
@@ -160,48 +153,24 @@ def run_proxy(config_path: Path, passphrase: str) -> None:
 
 def _work(config: ProxyConfig, seed: Seed, listening: socket.socket, number: int) -> None:
     """Serve in one worker process; number 0 anchors the log and sweeps, too."""
-    import uvicorn
-
     from panachain.service.proxy.app import Limits, create_app
 
     sys.setswitchinterval(_SWITCH)
-    # uvicorn ends in order on both, then raises them again for whoever was there before it: nobody.
-    for caught in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(caught, lambda *_: None)
-    process = Process(config, seed)
-    app = create_app(process.service, Limits(config.sender_rate, config.address_rate))
-    settings = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=int(config.grace),
-        timeout_keep_alive=30,
-        **({} if config.tls is None else config.tls.settings()),
-    )
-    with closing(process):
-        if number == 0:
-            with process.anchoring:
-                uvicorn.Server(settings).run(sockets=[listening])
-        else:
-            uvicorn.Server(settings).run(sockets=[listening])
+    with closing(Process(config, seed)) as process, _upkeep(config, process) if number == 0 else nullcontext():
+        app = create_app(process.service, Limits(config.sender_rate, config.address_rate))
+        serve(app, listening, tls=config.tls, grace=config.grace, timeout_keep_alive=_KEEP_ALIVE)
 
 
-def _listen(config: ProxyConfig) -> socket.socket:
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Connections inherit it, and asyncio doesn't set it on sockets of others: an answer's body would wait for the
-        # acknowledgement of its head, 40 ms (Nagle's algorithm, RFC 9293 section 3.7.4).
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listening.bind((config.host, config.port))
-        listening.listen(_BACKLOG)
-        listening.set_inheritable(True)
-    except OSError as exc:
-        listening.close()
-        raise UnavailableError(f"{config.host}:{config.port} can't be listened on: {exc.strerror}") from exc
-    return listening
+def _upkeep(config: ProxyConfig, process: Process) -> AbstractContextManager[object]:
+    """Return what one worker does beside serving."""
+    if config.anchor_every <= 0:
+        return nullcontext()
+    # In this order, so that the receipts of what was deleted are anchored too. The parent anchors the log's end.
+    duties = {
+        "what is over can't be deleted": process.service.sweep,
+        "the log can't be anchored": process.anchoring.anchor,
+    }
+    return Periodic(duties, every=config.anchor_every, name="upkeep", log=_log)
 
 
 def _anchor_once(config: ProxyConfig, seed: Seed) -> None:

@@ -102,7 +102,7 @@ class ProxyService:
         self._max_head_age = max_head_age
         self._sender_rate = sender_rate
         self._clock = clock
-        self._denials = Limiter(_DENIALS)
+        self._denials = Limiter(_DENIALS, clock=clock)
 
     # Admission: cheap, without I/O
 

@@ -55,8 +55,12 @@ _POSTGRESQL: Final = {"bytes": "BYTEA", "unlogged": "UNLOGGED", "clustered": ""}
 """Counts needn't outlive a crash, and mustn't lie in an archive of the write-ahead log."""
 _LOG_LOCK: Final = "SELECT pg_advisory_xact_lock(0x70616e61)"
 """PostgreSQL: one transaction at a time appends to the log. The number is `pana` in ASCII, and nothing else's."""
+_LOCK_TIMEOUT: Final = 30
+"""Seconds that SQLite's processes wait for each other."""
 _CHECKPOINT_TIMEOUT: Final = 5.0
 """Seconds for which a deletion waits until no reader needs the old pages."""
+_CHECKPOINT_POLL: Final = 0.01
+"""Seconds between two looks for that."""
 _SWEEP: Final = 10
 """Seconds between two deletions of nonces and counts that are over."""
 _MINUTE: Final = 60
@@ -142,13 +146,23 @@ def database_url(text: str, *, folder: Path, password: str | None = None) -> URL
 class ProxyStore:
     """The database of one proxy."""
 
-    def __init__(self, database: Path | URL, key: bytes, *, proxy: Address) -> None:
+    def __init__(
+        self,
+        database: Path | URL,
+        key: bytes,
+        *,
+        proxy: Address,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         """Open or create it.
 
         Args:
             database: the SQLite file, made 0600, or a URL from `database_url`.
             key: the proxy's own key for what it keeps, 32 bytes.
             proxy: whose log it is.
+            clock: seconds that only grow, for what is done at intervals; the time of a request comes with its nonce.
+            sleep: waits for some seconds.
 
         Raises:
             DiskError: it can't be opened.
@@ -156,7 +170,9 @@ class ProxyStore:
         """
         self._key = key
         self._lock = threading.RLock()
-        self._swept = 0.0
+        self._clock = clock
+        self._sleep = sleep
+        self._swept = -float("inf")
         url = database if isinstance(database, URL) else URL.create("sqlite", database=str(database))
         self._is_sqlite = url.get_backend_name() == "sqlite"
         self._where = url.render_as_string(hide_password=True)
@@ -276,12 +292,12 @@ class ProxyStore:
             if not self._is_sqlite:
                 db.exec_driver_sql("VACUUM kfrag")
                 return True
-            deadline = time.monotonic() + _CHECKPOINT_TIMEOUT
-            while db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]:
-                if time.monotonic() > deadline:
-                    return False
-                time.sleep(0.01)
-            return True
+            # SQLite itself would wait for a reader at each look for as long as its locks may take.
+            db.exec_driver_sql("PRAGMA busy_timeout=0")
+            try:
+                return self._checkpoint(db)
+            finally:
+                db.exec_driver_sql(f"PRAGMA busy_timeout={1000 * _LOCK_TIMEOUT}")
 
     def over(self, now: int) -> list[PolicyId]:
         """Return the policies whose window ended before `now` and whose kfrags are still here, at most 100."""
@@ -332,6 +348,14 @@ class ProxyStore:
             self._use(db, nonce)
 
     # Inside
+
+    def _checkpoint(self, db: Connection) -> bool:
+        deadline = self._clock() + _CHECKPOINT_TIMEOUT
+        while db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]:
+            if self._clock() > deadline:
+                return False
+            self._sleep(_CHECKPOINT_POLL)
+        return True
 
     def _create(self, proxy: Address) -> None:
         # Under the log's lock: several processes start at once.
@@ -401,7 +425,7 @@ class ProxyStore:
         return [messages.parse_receipt(json.loads(row[0])) for row in rows]
 
     def _use(self, db: Connection, nonce: Nonce) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if now - self._swept > _SWEEP:
             self._swept = now
             self._do(db, "DELETE FROM nonce WHERE expires_at < {}", nonce.now)
@@ -428,7 +452,7 @@ class ProxyStore:
         _check_quota(quota, uses, now)
 
     def _subject(self, quota: Quota) -> bytes:
-        # Keyed: who sees the database mustn't read who asks, which the receipts seal from him.
+        # Keyed, so that somebody who sees the database can't read in it who asks: the receipts seal that from them too.
         return kdf.derive(self._key, labels.COUNTED, f"{quota.kind}/{quota.subject}".encode())
 
     def _sealed(self, policy_id: PolicyId, number: int, lane: DepositedLane) -> tuple[object, ...]:
@@ -451,7 +475,7 @@ def _engine(url: URL) -> Engine:
         pool_size=8,
         max_overflow=8,
         hide_parameters=True,
-        connect_args={"timeout": 30, "check_same_thread": False},
+        connect_args={"timeout": _LOCK_TIMEOUT, "check_same_thread": False},
     )
 
     @event.listens_for(engine, "connect")

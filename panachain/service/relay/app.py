@@ -29,6 +29,7 @@ from panachain.model.sizes import HASH_SIZE
 from panachain.model.transactions import Grant
 from panachain.proxy import messages
 from panachain.service import problems
+from panachain.service.http import read_request
 from panachain.service.limits import Limiter
 from panachain.service.problems import ProblemError
 from panachain.service.relay.openapi import HealthAnswer, RelayAnswer, look, orders
@@ -40,7 +41,6 @@ MAX_BODY: Final = 16_384
 _BODY_TIME: Final = 10.0
 """Seconds that a request's body may take."""
 _NOTHING: Final = "00" * HASH_SIZE
-_KINDS: Final = {404: problems.NOT_FOUND, 405: problems.METHOD}
 _log = logging.getLogger("panachain.relay")
 
 
@@ -74,7 +74,14 @@ class EvidenceBody(Message):
 Parsed = TypeVar("Parsed", bound=Message)
 
 
-def create_app(service: RelayService, *, per_minute: int, wait: float, starts: bool = True) -> FastAPI:
+def create_app(
+    service: RelayService,
+    *,
+    per_minute: int,
+    wait: float,
+    starts: bool = True,
+    clock: Callable[[], float] = time.monotonic,
+) -> FastAPI:
     """Return the application of one relay.
 
     Args:
@@ -82,6 +89,7 @@ def create_app(service: RelayService, *, per_minute: int, wait: float, starts: b
         per_minute: requests that one source may make, revocations apart from the others.
         wait: seconds that a request waits until its transaction is mined.
         starts: whether the service starts and stops with the application.
+        clock: seconds, for limits and durations.
     """
 
     @asynccontextmanager
@@ -93,8 +101,8 @@ def create_app(service: RelayService, *, per_minute: int, wait: float, starts: b
             await run_in_threadpool(service.stop)
 
     app = FastAPI(title="PanaChain relay", version="1", docs_url=None, redoc_url=None, lifespan=lifespan)
-    desk = _Desk(service, per_minute=per_minute, wait=wait)
-    app.add_exception_handler(HTTPException, _http_problem)
+    desk = _Desk(service, per_minute=per_minute, wait=wait, clock=clock)
+    app.add_exception_handler(HTTPException, _no_route)
     app.add_exception_handler(PanaChainError, _fault)
     app.add_exception_handler(Exception, _fault)
     _add_orders(app, desk, service)
@@ -143,19 +151,20 @@ def _add_orders(app: FastAPI, desk: _Desk, service: RelayService) -> None:
 class _Desk:
     """Takes requests: limits, parses, submits, waits, counts."""
 
-    def __init__(self, service: RelayService, *, per_minute: int, wait: float) -> None:
+    def __init__(self, service: RelayService, *, per_minute: int, wait: float, clock: Callable[[], float]) -> None:
         self._service = service
+        self._clock = clock
         self._wait = wait
         # A flood of grants doesn't take a revocation's turn away.
-        self._revocations = Limiter(per_minute)
-        self._others = Limiter(per_minute)
+        self._revocations = Limiter(per_minute, clock=clock)
+        self._others = Limiter(per_minute, clock=clock)
         self._counts: Counter[tuple[str, int]] = Counter()
 
     async def answer(self, request: Request, model: type[Parsed], order: Callable[[Parsed], Order]) -> JSONResponse:
-        started = time.monotonic()
+        started = self._clock()
         try:
             self._limit(request, model)
-            body = _parse(await _read(request), model)
+            body = _parse(await read_request(request, limit=MAX_BODY, seconds=_BODY_TIME), model)
             outcome = await self._outcome(order(body))
             answer = JSONResponse(_outcome_fields(outcome), status_code=200 if outcome.state == "mined" else 202)
         except PanaChainError as exc:
@@ -163,13 +172,13 @@ class _Desk:
         name = request.url.path.rpartition("/")[2]
         self._counts[name, answer.status_code] += 1
         # Kind, outcome and time only: a line with a policy and one with an address would be put together by time.
-        _log.info("%s %d %.0f ms", name, answer.status_code, 1000 * (time.monotonic() - started))
+        _log.info("%s %d %.0f ms", name, answer.status_code, 1000 * (self._clock() - started))
         return answer
 
     async def _outcome(self, order: Order) -> Outcome:
         done = asyncio.wrap_future(await run_in_threadpool(self._service.submit, order))
         try:
-            # Shielded: who goes away doesn't take the order with him, which another may wait for too.
+            # Shielded: a client that goes away doesn't take the order with it, for which another may wait too.
             return await asyncio.wait_for(asyncio.shield(done), self._wait)
         except TimeoutError:
             return await run_in_threadpool(self._service.pending, order)
@@ -201,19 +210,6 @@ def _source(host: str) -> str:
     except ValueError:
         return host
     return parsed.exploded[:19] if isinstance(parsed, IPv6Address) else host
-
-
-async def _read(request: Request) -> bytes:
-    content = bytearray()
-    try:
-        async with asyncio.timeout(_BODY_TIME):
-            async for piece in request.stream():
-                content += piece
-                if len(content) > MAX_BODY:
-                    raise ProblemError(problems.TOO_LARGE, f"a request has at most {MAX_BODY} bytes")
-    except TimeoutError:
-        raise ProblemError(problems.TIMEOUT, f"a request takes at most {_BODY_TIME:.0f} s") from None
-    return bytes(content)
 
 
 def _parse(content: bytes, model: type[Parsed]) -> Parsed:
@@ -262,19 +258,9 @@ def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-async def _http_problem(_: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 404
-    kind = _KINDS.get(status, problems.BAD_REQUEST)
-    answer = problems.respond(ProblemError(kind, kind.title))
-    if isinstance(error, HTTPException) and error.headers:
-        # RFC 9110, section 15.5.6: a 405 names the methods that the path takes.
-        answer.headers.update(error.headers)
-    return answer
+async def _no_route(_: Request, error: Exception) -> Response:
+    return problems.no_route(error)
 
 
 async def _fault(request: Request, error: Exception) -> Response:
-    if isinstance(error, PanaChainError):
-        return problems.respond(error)
-    # The kind only: what an error says may hold what was sent.
-    _log.error("%s: %s", request.url.path, type(error).__name__)
-    return problems.respond(ProblemError(problems.INTERNAL, problems.INTERNAL.title))
+    return problems.respond(error) if isinstance(error, PanaChainError) else problems.fault(request, error, _log)

@@ -6,8 +6,7 @@ Follows docs/spec/relay.md, section "Configuration".
 
 from __future__ import annotations
 
-import json
-import resource
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +17,8 @@ from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
 from panachain.crypto import keystore
 from panachain.errors import ConfigurationError
-from panachain.service.http import serve
+from panachain.service.config import configuration, forbid_core_dumps
+from panachain.service.http import listen, serve
 from panachain.service.relay.service import MAX_BATCH, Budget, RelayService
 from panachain.service.relay.store import RelayStore
 from panachain.service.tls import TlsConfig, read_tls
@@ -58,10 +58,7 @@ class RelayConfig:
         Raises:
             ConfigurationError: it can't be read.
         """
-        try:
-            fields: dict[str, Any] = json.loads(path.read_bytes())
-            if fields["schema"] != SCHEMA:
-                raise ConfigurationError(f"{path} is of schema {fields['schema']!r}, not {SCHEMA}")
+        with configuration(path, "relay", schema=SCHEMA) as fields:
             if ("keystore" in fields) == ("keyFile" in fields):
                 raise ConfigurationError(f"{path} must name either a keystore or a keyFile")
             return cls(
@@ -78,8 +75,6 @@ class RelayConfig:
                 behind=",".join(fields.get("behind", [])),
                 tls=read_tls(fields.get("tls"), path.parent),
             )
-        except (OSError, ValueError, KeyError, TypeError) as exc:
-            raise ConfigurationError(f"{path} can't be read as a relay's configuration") from exc
 
 
 def run_relay(config: RelayConfig, passphrase: str) -> None:
@@ -92,34 +87,31 @@ def run_relay(config: RelayConfig, passphrase: str) -> None:
     Raises:
         ConfigurationError: the section `mainchain` lacks a field.
         LockedError: the account's key doesn't open.
+        UnavailableError: the address can't be listened on.
     """
-    # A core dump would hold the key.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # 1. The chain that the configuration names.
     main = config.mainchain
     try:
         mainchain = Mainchain(Rpc(main["url"]), main["contracts"], main["chainId"], from_block=main["fromBlock"])
     except (KeyError, TypeError) as exc:
         raise ConfigurationError("the relay's section `mainchain` lacks a field") from exc
+    # 2. The account that pays.
+    forbid_core_dumps()
     account = Account(_key(config, passphrase))
-    store = RelayStore(config.database)
     sender = mainchain.sender(account, lock_folder=config.database.parent / "nonces")
-    service = RelayService(mainchain, sender, store, config.budget, max_batch=config.max_batch)
-    # Imported here: the configuration is checked before the server's code is loaded.
+    # 3. The service, until it is told to stop.
     from panachain.service.relay.app import create_app
 
-    app = create_app(service, per_minute=config.per_minute, wait=config.wait)
-    try:
+    with closing(listen(config.host, config.port)) as listening, closing(RelayStore(config.database)) as store:
+        service = RelayService(mainchain, sender, store, config.budget, max_batch=config.max_batch)
         serve(
-            app,
-            host=config.host,
-            port=config.port,
+            create_app(service, per_minute=config.per_minute, wait=config.wait),
+            listening,
             tls=config.tls,
             grace=_GRACE,
             proxy_headers=bool(config.behind),
             forwarded_allow_ips=config.behind or None,
         )
-    finally:
-        store.close()
 
 
 def _key(config: RelayConfig, passphrase: str) -> bytes:

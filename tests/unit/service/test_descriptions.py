@@ -6,13 +6,10 @@ description and to what doesn't. `PANACHAIN_FAULTS=long` takes three times as ma
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,12 +18,6 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, settings
 
 from panachain.chain.access import SCHEME, GateDomain, NodeKey
-from panachain.chain.evm import Receipt
-from panachain.chain.mainchain import Mainchain
-from panachain.chain.rpc import RpcAnswerError
-from panachain.errors import DiskError, PolicyUnknownError
-from panachain.model.actors import PolicyId
-from panachain.model.policy import OnChainPolicy
 from panachain.service import problems
 from panachain.service.gate.app import REFUSAL, GateEndpoint
 from panachain.service.gate.app import create_app as create_gate
@@ -38,6 +29,7 @@ from panachain.service.relay import app as relay_app
 from panachain.service.relay.service import BUDGET, WOULD_REVERT, Budget, RelayService
 from panachain.service.relay.store import RelayStore
 from tests.unit.service.proxy_world import ProxyWorld
+from tests.unit.service.relay.world import TwinMainchain, TwinSender
 
 EXAMPLES = 300 if os.environ.get("PANACHAIN_FAULTS") == "long" else 100
 """For each call."""
@@ -73,34 +65,6 @@ class TestProxy:
         assert text.count("$ref") > 40
 
 
-class TwinMainchain(Mainchain):
-    """A mainchain that would take what has an even last byte, and knows no policy."""
-
-    def __init__(self) -> None:
-        rpc: Any = SimpleNamespace(call=self.answer)
-        super().__init__(rpc, dict.fromkeys(("PolicyRegistry", "AccessLog"), CONTRACT), 31_337)
-        self.policies.policy_of = self.nothing  # type: ignore[method-assign]
-
-    def answer(self, method: str, params: Any = ()) -> Any:
-        if method == "eth_estimateGas" and int(params[0]["data"][-1], 16) % 2:
-            raise RpcAnswerError("execution reverted", code=3)
-        return "0x10000"
-
-    def nothing(self, policy_id: PolicyId, *, confirmations: int = 0) -> OnChainPolicy:
-        raise PolicyUnknownError("nobody granted it")
-
-
-class TwinSender:
-    """Mines at once."""
-
-    address = "0x" + "22" * 20
-
-    def send(self, to: str, data: str, *, what: str, signed: Any) -> Receipt:
-        tx_hash = "0x" + hashlib.sha256(data.encode()).hexdigest()
-        signed(tx_hash, "0x02")
-        return Receipt(tx_hash, 7, 50_000)
-
-
 class TestRelay:
     @pytest.fixture(scope="class")
     def service(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayService]:
@@ -129,13 +93,6 @@ class TestRelay:
         text = json.dumps(app.openapi())
         kinds = (WOULD_REVERT, BUDGET, problems.RATE, problems.UNAVAILABLE, problems.INVALID, problems.BAD_REQUEST)
         assert [kind.slug for kind in kinds if f"`{kind.slug}`" not in text] == []
-
-    def test_two_relays_never_share_a_database(self, tmp_path: Path) -> None:
-        first = RelayStore(tmp_path / "relay.sqlite")
-        with pytest.raises(DiskError, match="another relay"):
-            RelayStore(tmp_path / "relay.sqlite")
-        first.close()
-        RelayStore(tmp_path / "relay.sqlite").close()
 
 
 def answers(*statuses: int) -> dict[str, Any]:

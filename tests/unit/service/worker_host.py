@@ -43,12 +43,6 @@ class Anchors:
         self._path = folder / "anchored"
         self._store = store
 
-    def __enter__(self) -> Anchors:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
     def anchor(self) -> bool:
         self._path.write_text(str(self._store.head()[0]))
         return True

@@ -1,8 +1,7 @@
-"""Anchoring: a log that has grown is anchored, at intervals and at the end, and a failing chain stops nothing."""
+"""Anchoring: a log that has grown is anchored, and one that hasn't costs nothing."""
 
 from __future__ import annotations
 
-import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,7 +20,6 @@ class Chain:
         self.newest: tuple[int, bytes] = (0, bytes(32))
         self.failures = failures
         self.anchors: list[int] = []
-        self.reached = threading.Event()
         self.log = self
 
     def anchor_of(self, proxy: str) -> tuple[int, bytes]:
@@ -38,18 +36,17 @@ class Chain:
             raise ChainUnavailableError("down")
         self.newest = sequence, head
         self.anchors.append(sequence)
-        self.reached.set()
 
 
-def anchoring(chain: Chain, sequence: int, every: float) -> tuple[Anchoring, SimpleNamespace]:
+def anchoring(chain: Chain, sequence: int) -> tuple[Anchoring, SimpleNamespace]:
     log = SimpleNamespace(sequence=sequence)
     log.head = lambda: (log.sequence, log.sequence.to_bytes(32, "big"))
-    return Anchoring(chain, SimpleNamespace(address=PROXY, account=None), log, every=every), log  # type: ignore[arg-type]
+    return Anchoring(chain, SimpleNamespace(address=PROXY, account=None), log), log  # type: ignore[arg-type]
 
 
 def test_anchors_only_what_has_grown() -> None:
     chain = Chain()
-    made, log = anchoring(chain, 0, 60)
+    made, log = anchoring(chain, 0)
     assert not made.anchor()
     log.sequence = 3
     assert made.anchor()
@@ -57,46 +54,17 @@ def test_anchors_only_what_has_grown() -> None:
     assert chain.anchors == [3]
 
 
-def test_anchors_at_intervals_and_goes_on_when_the_chain_is_down() -> None:
-    chain = Chain(failures=2)
-    made, _ = anchoring(chain, 5, 0.01)
-    with made:
-        assert chain.reached.wait(10)
+def test_what_the_chain_refused_is_anchored_at_the_next_turn() -> None:
+    chain = Chain(failures=1)
+    made, _ = anchoring(chain, 5)
+    with pytest.raises(ChainUnavailableError):
+        made.anchor()
+    assert made.anchor()
     assert chain.anchors == [5]
 
 
-def test_anchors_once_more_at_the_end() -> None:
+def test_a_chain_that_has_more_than_the_log_is_left_alone() -> None:
     chain = Chain()
-    made, _ = anchoring(chain, 7, 3600)
-    with made:
-        pass
-    assert chain.anchors == [7]
-
-
-@pytest.mark.parametrize("sequence", [0, 4])
-def test_zero_turns_it_off(sequence: int) -> None:
-    chain = Chain()
-    made, _ = anchoring(chain, sequence, 0)
-    with made:
-        pass
-    assert chain.anchors == []
-
-
-def test_a_duty_that_fails_does_not_keep_from_anchoring() -> None:
-    chain = Chain()
-    _, log = anchoring(chain, 5, 0.01)
-
-    def fail() -> None:
-        raise ChainUnavailableError("down")
-
-    with Anchoring(chain, SimpleNamespace(address=PROXY, account=None), log, every=0.01, also=fail):  # type: ignore[arg-type]
-        assert chain.reached.wait(10)
-    assert chain.anchors == [5]
-
-
-def test_leaves_the_end_to_another_where_told() -> None:
-    chain = Chain()
-    _, log = anchoring(chain, 7, 3600)
-    with Anchoring(chain, SimpleNamespace(address=PROXY, account=None), log, every=3600, at_end=False):  # type: ignore[arg-type]
-        pass
-    assert chain.anchors == []
+    chain.newest = 9, bytes(32)
+    made, _ = anchoring(chain, 5)
+    assert not made.anchor()

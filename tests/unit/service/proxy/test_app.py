@@ -144,16 +144,18 @@ class TestRefusals:
 
         assert problem(http.post("/v1/reencrypt", content=endless())) == (413, "too-large")
 
-    def test_a_body_that_does_not_come_is_cut(self, http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("panachain.service.proxy.app._BODY_TIMEOUT", 0.05)
+    def test_a_body_that_does_not_come_is_cut(self, world: ProxyWorld) -> None:
+        app = create_app(world.services[0], Limits(body_seconds=0.05))
+        asked = asyncio.Event()
 
         async def slow() -> AsyncIterator[bytes]:
             yield b"{"
-            await asyncio.sleep(5)
+            # What is awaited here never comes.
+            await asked.wait()
             yield b"}"
 
         async def ask() -> httpx.Response:
-            transport = httpx.ASGITransport(app=http.app, raise_app_exceptions=False)
+            transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=_Streaming(transport), base_url="http://proxy") as asking:
                 return await asking.post("/v1/reencrypt", content=slow())
 
@@ -201,6 +203,15 @@ class TestRates:
             assert 0 < int(refused.headers["retry-after"]) <= 21
             assert send(http, world.request(other)).status_code == 200
 
+    def test_a_signer_may_come_again_once_the_minute_has_gone_on(self, world: ProxyWorld) -> None:
+        policy, now = world.grant(), [0.0]
+        with TestClient(create_app(world.services[0], Limits(sender_rate=2), clock=lambda: now[0])) as http:
+            assert [send(http, world.request(policy)).status_code for _ in range(3)] == [200, 200, 429]
+            now[0] += 29
+            assert send(http, world.request(policy)).status_code == 429
+            now[0] += 1
+            assert send(http, world.request(policy)).status_code == 200
+
     def test_an_addresss_limit_comes_first(self, world: ProxyWorld) -> None:
         with TestClient(create_app(world.services[0], Limits(address_rate=3))) as http:
             statuses = [http.post("/v1/reencrypt", content=b"x").status_code for _ in range(5)]
@@ -218,4 +229,4 @@ class _Streaming(httpx.AsyncBaseTransport):
         self._inner = inner
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await asyncio.wait_for(self._inner.handle_async_request(request), 10)
+        return await asyncio.wait_for(self._inner.handle_async_request(request), 60)

@@ -21,10 +21,9 @@ import pytest
 
 from panachain.chain.receipts import receipt_hash
 from panachain.crypto import keystore
-from panachain.errors import ConfigurationError, UnavailableError
+from panachain.errors import UnavailableError
 from panachain.proxy import messages
 from panachain.proxy.client import Channels, read_answer
-from panachain.service.proxy.config import read_config
 from panachain.service.proxy.store import ProxyStore, database_url
 from tests.unit.service.authority import Authority
 from tests.unit.service.loopback import wait_for
@@ -302,85 +301,3 @@ class TestTls:
             return channels.get(host.endpoint, "/healthz", timeout=5).status == 200
         except UnavailableError:
             return False
-
-
-class TestConfiguration:
-    def write(self, folder: Path, **changes: Any) -> Path:
-        chain = {"url": "http://127.0.0.1:9", "chainId": 1, "contracts": {}, "fromBlock": 0}
-        fields = {
-            "host": "127.0.0.1",
-            "port": 1,
-            "database": "proxy.sqlite",
-            "keystore": "seed.json",
-            "mainchain": chain,
-            "sidechain": chain,
-            "confirmations": 0,
-            "maxHeadAge": 120,
-        }
-        (folder / "proxy.json").write_text(json.dumps(fields | changes))
-        return folder / "proxy.json"
-
-    def test_defaults(self, tmp_path: Path) -> None:
-        config = read_config(self.write(tmp_path), {})
-        assert (config.workers, config.grace, config.anchor_every, config.tls) == (1, 10, 3600, None)
-        assert (config.sender_rate, config.address_rate, config.password) == (600, 6000, None)
-
-    @pytest.mark.parametrize(
-        "changes",
-        [{"workers": 0}, {"workers": 65}, {"port": "x"}, {"mainchain": 1}, {"tls": {}}, {"tls": {"key": "k"}}],
-    )
-    def test_what_does_not_fit_is_refused(self, tmp_path: Path, changes: dict[str, Any]) -> None:
-        with pytest.raises(ConfigurationError):
-            read_config(self.write(tmp_path, **changes), {})
-
-    def test_an_open_key_file_is_refused(self, tmp_path: Path) -> None:
-        Authority(tmp_path, "authority").issue("proxy")
-        (tmp_path / "proxy.key").chmod(0o644)
-        with pytest.raises(ConfigurationError, match="open to others"):
-            read_config(self.write(tmp_path, tls={"certificate": "proxy.pem", "key": "proxy.key"}), {})
-
-    def test_the_password_comes_from_a_file_or_the_environment_and_is_never_shown(self, tmp_path: Path) -> None:
-        (tmp_path / "password").write_text("hush-hush\n")
-        (tmp_path / "password").chmod(0o600)
-        url = "postgresql+psycopg://proxy@db/log"
-        config = read_config(self.write(tmp_path, database=url, databasePasswordFile="password"), {})
-        other = read_config(self.write(tmp_path, database=url), {"PANACHAIN_PROXY_DATABASE_PASSWORD": "hush-hush"})
-        assert config.password == other.password == "hush-hush"
-        made = database_url(config.database, folder=tmp_path, password=config.password)
-        assert made.password == "hush-hush"
-        assert "hush" not in repr(config) + repr(made) + str(made)
-
-    def test_a_password_in_the_url_needs_a_private_file_and_is_never_shown(self, tmp_path: Path) -> None:
-        path = self.write(tmp_path, database="postgresql+psycopg://proxy:hush-hush@db/log")
-        with pytest.raises(ConfigurationError, match="open to others"):
-            read_config(path, {})
-        path.chmod(0o600)
-        config = read_config(path, {})
-        assert database_url(config.database, folder=tmp_path).password == "hush-hush"
-        assert "hush" not in repr(config)
-
-    def test_a_password_in_the_urls_query_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigurationError, match="query holds a password") as caught:
-            database_url("postgresql+psycopg://db/log?user=proxy&password=hush-hush", folder=tmp_path)
-        assert "hush" not in str(caught.value)
-
-    @pytest.mark.parametrize("url", ["mysql://host/x", "://", "postgresql+psycopg://h:notaport/x"])
-    def test_another_database_is_refused(self, tmp_path: Path, url: str) -> None:
-        with pytest.raises(ConfigurationError):
-            database_url(url, folder=tmp_path)
-
-
-def test_children_of_one_parent_draw_different_random_numbers() -> None:
-    code = (
-        "import os\n"
-        "from panachain.crypto import umbral\n"
-        "umbral.SecretKey.random()\n"
-        "for _ in range(2):\n"
-        "    child = os.fork()\n"
-        "    if not child:\n"
-        "        os.write(1, umbral.SecretKey.random().public.hex().encode() + b'\\n')\n"
-        "        os._exit(0)\n"
-        "    os.waitpid(child, 0)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=60, check=True)
-    assert len(set(done.stdout.split())) == 2

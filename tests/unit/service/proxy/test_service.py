@@ -421,17 +421,3 @@ class TestSharedDatabase:
         stranger = Seed.random()
         with pytest.raises(ConfigurationError, match="is of proxy"):
             ProxyStore(world.folder / "proxy-0.sqlite", stranger.store_key(), proxy=address(stranger))
-
-
-def test_database_is_private(world: ProxyWorld) -> None:
-    world.grant()
-    assert {file.stat().st_mode & 0o777 for file in world.folder.glob("proxy-0.sqlite*")} == {0o600}
-
-
-def test_database_that_cannot_be_opened_is_a_typed_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("no folder")
-    with pytest.raises(DiskError):
-        ProxyStore(tmp_path / "file" / "proxy.sqlite", bytes(32), proxy=Address("0x" + "00" * 20))
-    (tmp_path / "broken.sqlite").write_bytes(b"this isn't a database, and never was one" * 200)
-    with pytest.raises(DiskError):
-        ProxyStore(tmp_path / "broken.sqlite", bytes(32), proxy=Address("0x" + "00" * 20))

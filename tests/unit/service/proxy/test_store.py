@@ -1,133 +1,111 @@
-"""The proxy's database on PostgreSQL: the same promises as on SQLite."""
+"""The proxy's database on SQLite: private, its own, and given up what it deleted; and the URLs of others."""
 
 from __future__ import annotations
 
-import threading
+import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, make_url
 
-from panachain.chain.receipts import receipt_hash
-from panachain.errors import ConfigurationError, DiskError, PanaChainError, PolicyRevokedError, UsageError
-from panachain.model.actors import Address
-from panachain.service.proxy.service import ProxyService
-from panachain.service.proxy.store import Nonce, ProxyStore
-from tests.unit.service.postgresql import empty_database, running_postgresql
+from panachain.crypto.keys import Seed
+from panachain.errors import ConfigurationError, DiskError, PolicyUnknownError, UsageError
+from panachain.model.actors import Address, PolicyId
+from panachain.service.proxy.store import Nonce, ProxyStore, database_url
 from tests.unit.service.proxy_world import ProxyWorld, address
 
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_postgresql(tmp_path_factory.mktemp("postgresql")) as uri:
-        yield uri
+NOW = 1_700_000_000
 
 
 @pytest.fixture
-def url(server: str) -> URL:
-    return empty_database(server)
-
-
-@pytest.fixture
-def world(tmp_path: Path, url: URL) -> Iterator[ProxyWorld]:
+def world(tmp_path: Path) -> Iterator[ProxyWorld]:
     made = ProxyWorld(tmp_path, count=2)
-    made.stores[0].close()
-    made.stores[0] = ProxyStore(url, made.seeds[0].store_key(), proxy=address(made.seeds[0]))
-    made.services[0] = made.service(made.seeds[0], made.stores[0])
     yield made
     made.close()
 
 
-def test_deposit_reencrypt_revoke(world: ProxyWorld) -> None:
+def opened(folder: Path, now: list[float]) -> ProxyStore:
+    """Return a store in which time goes on only while it waits."""
+    seed = Seed.random()
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    return ProxyStore(folder / "own.sqlite", seed.store_key(), proxy=address(seed), clock=lambda: now[0], sleep=sleep)
+
+
+def count(folder: Path, table: str) -> int:
+    with sqlite3.connect(folder / "own.sqlite") as db:
+        return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def test_what_was_never_deposited_is_unknown(world: ProxyWorld) -> None:
+    with pytest.raises(PolicyUnknownError):
+        world.stores[0].policy(PolicyId("0x" + "77" * 20))
+
+
+def test_a_kfrag_is_returned_to_its_lane_alone_and_stands_nowhere_in_the_clear(world: ProxyWorld) -> None:
     policy = world.grant()
-    service, store = world.services[0], world.stores[0]
-    request = world.request(policy)
-    assert len(service.reencrypt(request)["cfrags"]) == 1
+    held = world.stores[0].kfrag(policy.terms.policy_id, 0)
+    assert held is not None
+    assert held.kfrag == policy.kfrags[0]
+    assert world.stores[0].kfrag(policy.terms.policy_id, 1) is None
+    assert not any(policy.kfrags[0] in path.read_bytes() for path in world.folder.iterdir())
+
+
+def test_old_nonces_are_forgotten_at_intervals_and_new_ones_are_not(tmp_path: Path) -> None:
+    now = [0.0]
+    store = opened(tmp_path, now)
+    nonces = [os.urandom(16) for _ in range(3)]
+    store.use_nonce(Nonce(nonces[0], NOW))
+    store.use_nonce(Nonce(nonces[1], NOW + 1000))
+    # Too early for the next sweep.
+    assert count(tmp_path, "nonce") == 2
+    now[0] += 11
+    store.use_nonce(Nonce(nonces[2], NOW + 1001))
+    assert count(tmp_path, "nonce") == 2
     with pytest.raises(UsageError, match="sent before"):
-        service.reencrypt(request)
-    world.chain.revoke(policy.terms.policy_id)
-    with pytest.raises(PolicyRevokedError):
-        service.reencrypt(world.request(policy))
-    first = service.revoke(policy.terms.policy_id)
-    assert service.revoke(policy.terms.policy_id) == first
-    assert store.kfrag(policy.terms.policy_id, 0) is None
-    kinds = [receipt.kind.value for receipt in store.receipts(policy.terms.policy_id)]
-    assert kinds == ["deposited", "reencrypted", "denied", "deleted"]
-    assert store.over(world.chain.now + 10**6) == []
+        store.use_nonce(Nonce(nonces[1], NOW + 1001))
+    store.close()
 
 
-def test_deleted_rows_are_vacuumed(world: ProxyWorld) -> None:
-    policy = world.grant()
-    world.chain.revoke(policy.terms.policy_id)
-    world.services[0].revoke(policy.terms.policy_id)
-    # VACUUM gave the only page of an empty table back.
-    assert world.stores[0]._read("SELECT pg_relation_size('kfrag')")[0][0] == 0
+def test_a_reader_keeps_what_was_deleted_for_some_seconds_and_no_longer(tmp_path: Path) -> None:
+    now = [0.0]
+    store = opened(tmp_path, now)
+    with sqlite3.connect(tmp_path / "own.sqlite") as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM nonce").fetchone()
+        store.use_nonce(Nonce(os.urandom(16), NOW))
+        before = now[0]
+        assert not store.forget()
+        assert 5 <= now[0] - before < 6
+    reader.close()
+    assert store.forget()
+    store.close()
 
 
-def test_several_stores_write_one_unbroken_chain(world: ProxyWorld, url: URL) -> None:
-    policy = world.grant()
-    seed = world.seeds[0]
-    others = [ProxyStore(url, seed.store_key(), proxy=address(seed)) for _ in range(3)]
-    services: list[ProxyService] = [world.services[0], *(world.service(seed, other) for other in others)]
-    requests = [world.request(policy) for _ in range(40)]
-    outcomes: list[str] = []
-
-    def work(service: ProxyService, start: int) -> None:
-        # Every request goes to two of them.
-        for request in [*requests[start::4], *requests[(start + 1) % 4 :: 4]]:
-            try:
-                service.reencrypt(request)
-                outcomes.append("served")
-            except PanaChainError as exc:
-                outcomes.append(type(exc).__name__)
-
-    threads = [threading.Thread(target=work, args=(service, start)) for start, service in enumerate(services)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    receipts = world.stores[0].receipts(policy.terms.policy_id)
-    assert sorted(outcomes) == ["UsageError"] * 40 + ["served"] * 40
-    assert [receipt.sequence for receipt in receipts] == list(range(1, 42))
-    assert [later.previous for later in receipts[1:]] == [receipt_hash(earlier) for earlier in receipts[:-1]]
-    for other in others:
-        other.close()
+def test_database_is_private(world: ProxyWorld) -> None:
+    world.grant()
+    assert {file.stat().st_mode & 0o777 for file in world.folder.glob("proxy-0.sqlite*")} == {0o600}
 
 
-def test_several_stores_may_start_at_once(world: ProxyWorld, url: URL) -> None:
-    seed = world.seeds[0]
-    failures: list[BaseException] = []
-
-    def start() -> None:
-        try:
-            ProxyStore(url, seed.store_key(), proxy=address(seed)).close()
-        except PanaChainError as exc:
-            failures.append(exc)
-
-    threads = [threading.Thread(target=start) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert failures == []
+def test_database_that_cannot_be_opened_is_a_typed_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(DiskError):
+        ProxyStore(tmp_path / "file" / "proxy.sqlite", bytes(32), proxy=Address("0x" + "00" * 20))
+    (tmp_path / "broken.sqlite").write_bytes(b"this isn't a database, and never was one" * 200)
+    with pytest.raises(DiskError):
+        ProxyStore(tmp_path / "broken.sqlite", bytes(32), proxy=Address("0x" + "00" * 20))
 
 
-def test_another_proxys_database_is_refused(world: ProxyWorld, url: URL) -> None:
-    with pytest.raises(ConfigurationError, match="is of proxy"):
-        ProxyStore(url, bytes(32), proxy=Address("0x" + "00" * 20))
-
-
-def test_a_database_that_is_down_is_a_typed_error_without_the_password() -> None:
-    url = make_url("postgresql+psycopg://proxy:hush-hush@127.0.0.1:1/proxy")
-    with pytest.raises(DiskError) as caught:
-        ProxyStore(url, bytes(32), proxy=Address("0x" + "00" * 20))
+def test_a_password_in_the_urls_query_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="query holds a password") as caught:
+        database_url("postgresql+psycopg://db/log?user=proxy&password=hush-hush", folder=tmp_path)
     assert "hush" not in str(caught.value)
 
 
-def test_old_nonces_are_forgotten(world: ProxyWorld) -> None:
-    store = world.stores[0]
-    store.use_nonce(Nonce(bytes(16), 1000))
-    store._swept = -(10**9)
-    store.use_nonce(Nonce(bytes(15) + b"\x01", 2000))
-    assert [row[0] for row in store._read("SELECT expires_at FROM nonce")] == [2180]
+@pytest.mark.parametrize("url", ["mysql://host/x", "://", "postgresql+psycopg://h:notaport/x"])
+def test_another_database_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigurationError):
+        database_url(url, folder=tmp_path)
