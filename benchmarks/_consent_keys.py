@@ -20,7 +20,8 @@ from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.consent.grant import PreparedGrant, prepare_grant
-from panachain.consent.terms import check_terms, open_terms
+from panachain.consent.offer import Offer
+from panachain.consent.terms import open_terms
 from panachain.crypto import box, keys, labels, notice, umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError
@@ -83,16 +84,18 @@ class Cast:
         """Do what the patient does for a grant of 12 lanes."""
         return prepare_grant(
             self.patient,
+            Offer(
+                grantee=self.actor(),
+                scopes=tuple(Scope.of(category) for category in CATEGORIES),
+                purposes=(Purpose.TREAT,),
+                starts_at=NOW,
+                expires_at=NOW + 86_400,
+                threshold=THRESHOLD,
+                proxies=tuple(self.refs()),
+            ),
             index=index,
             generations=FIRST,
             patient=keys.address_of(self.patient.account_key()),
-            grantee=self.actor(),
-            scopes=[Scope.of(category) for category in CATEGORIES],
-            purposes=[Purpose.TREAT],
-            starts_at=NOW,
-            expires_at=NOW + 86_400,
-            threshold=THRESHOLD,
-            proxies=self.refs(),
         )
 
 
@@ -163,8 +166,9 @@ def lanes(records: int) -> dict[str, float]:
     for kfrags in prepared.kfrags[:THRESHOLD]:
         answers.append(_serve(prepared.terms, kfrags, asked))
         lap(_SERVICE)
-    terms, body, signature = open_terms(prepared.sealed_terms, secret)
-    check_terms(terms, body, signature, policy_id=prepared.terms.policy_id, patient_verifying_key=patient_signer)
+    terms = open_terms(prepared.sealed_terms, secret).verified(
+        policy_id=prepared.terms.policy_id, patient_verifying_key=patient_signer
+    )
     found = [
         EnvelopeKey(
             umbral.unwrap_reencrypted(

@@ -26,7 +26,8 @@ from panachain.chain.deploy import Governance, deploy
 from panachain.chain.evm import Account, Receipt
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
-from panachain.consent.grant import PreparedGrant, disclosure_of, prepare_grant
+from panachain.consent.grant import PreparedGrant, prepare_grant
+from panachain.consent.offer import Offer, disclosure_of
 from panachain.crypto.keys import Seed, address_of
 from panachain.crypto.umbral import Signer
 from panachain.ipld import unixfs
@@ -257,16 +258,18 @@ class Simulation:
         seed = self._patients[planned.patient]
         prepared = prepare_grant(
             seed,
+            Offer(
+                grantee=self._grantee(planned.grantee),
+                scopes=tuple(Scope.parse(name) for name in planned.scopes),
+                purposes=(Purpose.HRESCH if planned.open else Purpose.TREAT,),
+                starts_at=starts_at,
+                expires_at=expires_at,
+                threshold=2,
+                proxies=tuple(proxies),
+            ),
             index=planned.index,
             generations=FIRST,
             patient=address_of(seed.account_key()),
-            grantee=self._grantee(planned.grantee),
-            scopes=tuple(Scope.parse(name) for name in planned.scopes),
-            purposes=(Purpose.HRESCH if planned.open else Purpose.TREAT,),
-            starts_at=starts_at,
-            expires_at=expires_at,
-            threshold=2,
-            proxies=proxies,
         )
         return prepared, deadline
 

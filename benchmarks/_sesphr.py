@@ -22,6 +22,7 @@ from _plot import Panel, draw
 from records import PASSPHRASE, join
 
 from panachain.consent.grant import prepare_grant
+from panachain.consent.offer import Offer
 from panachain.crypto import keys, umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.ipld.cid import CID, RAW
@@ -189,16 +190,18 @@ def _granted(cast: Cast, scope: Scope) -> tuple[bytes, list[bytes]]:
     """Return the verifying key and the kfrags of two proxies of a grant of one lane."""
     prepared = prepare_grant(
         cast.patient,
+        Offer(
+            grantee=cast.actor(),
+            scopes=(scope,),
+            purposes=(Purpose.TREAT,),
+            starts_at=NOW,
+            expires_at=NOW + 86_400,
+            threshold=THRESHOLD,
+            proxies=tuple(cast.refs()),
+        ),
         index=0,
         generations=FIRST,
         patient=keys.address_of(cast.patient.account_key()),
-        grantee=cast.actor(),
-        scopes=[scope],
-        purposes=[Purpose.TREAT],
-        starts_at=NOW,
-        expires_at=NOW + 86_400,
-        threshold=THRESHOLD,
-        proxies=cast.refs(),
     )
     return prepared.terms.verifying_key, [kfrags[0] for kfrags in prepared.kfrags[:THRESHOLD]]
 

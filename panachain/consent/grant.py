@@ -1,21 +1,20 @@
-"""Grant: from a choice (who, what, why, until when) to a policy's keys, kfrags and sealed terms.
+"""Grant: from an offer to a policy's keys, kfrags and sealed terms.
 
-Does no I/O: sdk/patient.py stores, relays and deposits what is made here.
+Does no I/O: sdk/grants.py writes down, stores, relays and hands out what is made here.
 Follows design section 8 (Grant) and security rules 2 and 8: one delegating key per lane, 2 <= t <= n.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from panachain.consent.offer import Offer
 from panachain.consent.terms import seal_terms
 from panachain.crypto import keys, notice, umbral
-from panachain.errors import UsageError
-from panachain.model.actors import Actor, Address, PolicyId
-from panachain.model.policy import Disclosure, GrantedLane, ProxyRef, Terms
-from panachain.model.scope import EMERGENCY, RESTRICTED, Category, Generations, Purpose, Scope
+from panachain.model.actors import Address, PolicyId
+from panachain.model.policy import GrantedLane, Terms
+from panachain.model.scope import Generations
 
 
 @dataclass(frozen=True)
@@ -35,118 +34,47 @@ class PreparedGrant:
     view_tag: int = 0
 
 
-def scopes_of(categories: Iterable[str], years: Sequence[int] = ()) -> tuple[Scope, ...]:
-    """Return the scopes that a choice of categories and years means.
-
-    Args:
-        categories: category names, or `all`, or `emergency`.
-        years: narrows each category to these years; empty means every year, past and future.
-
-    Raises:
-        UsageError: an unknown category, nothing chosen, or years together with `all`.
-    """
-    scopes: list[Scope] = []
-    for name in categories:
-        if name in ("all", "emergency"):
-            if years:
-                raise UsageError(f"years can't narrow {name!r}: name the categories")
-            scopes.append(Scope.parse(name))
-        elif years:
-            scopes += [Scope.of(Category.parse(name), year) for year in years]
-        else:
-            scopes.append(Scope.of(Category.parse(name)))
-    if not scopes:
-        raise UsageError("a grant needs at least one category")
-    return tuple(dict.fromkeys(scopes))
-
-
 def prepare_grant(
-    seed: keys.Seed,
-    *,
-    index: int,
-    patient: Address,
-    grantee: Actor,
-    scopes: Sequence[Scope],
-    generations: Generations,
-    purposes: Sequence[Purpose],
-    starts_at: int,
-    expires_at: int,
-    threshold: int,
-    proxies: Sequence[ProxyRef],
+    seed: keys.Seed, offer: Offer, *, index: int, patient: Address, generations: Generations
 ) -> PreparedGrant:
     """Make a policy's one-time keys, its kfrags and its sealed terms.
 
     Args:
         seed: the patient's.
+        offer: what to grant, and to whom.
         index: number of the policy; never used before.
         patient: the patient's account.
-        grantee: who shall read.
-        scopes: which lanes.
         generations: of the patient's lanes; a policy covers all of them, since each holds the records of its time.
-        purposes: for what.
-        starts_at: Unix seconds, inclusive.
-        expires_at: Unix seconds, exclusive.
-        threshold: how many proxies must help, 2 <= threshold <= len(proxies).
-        proxies: who gets kfrags.
-
-    Raises:
-        UsageError: the window is empty, or the threshold doesn't fit.
     """
-    if not starts_at < expires_at:
-        raise UsageError(f"the window is empty: it starts at {starts_at} and ends at {expires_at} (Unix seconds)")
-    if not 2 <= threshold <= len(proxies):
-        raise UsageError(f"threshold {threshold} doesn't fit {len(proxies)} proxies: 2 <= threshold <= proxies")
+    # 1. The policy's own keys: an account that owns it on chain, and a signer of its kfrags.
     account_key = seed.policy_account(index)
     signer = seed.policy_signer(index)
+    grantee, shares = offer.grantee, len(offer.proxies)
+    # 2. Kfrags: each lane, at each of its generations, is delegated by itself.
     lanes: list[GrantedLane] = []
     by_lane: list[list[bytes]] = []
-    for scope, generation in [(one, number) for one in scopes for number in generations.of(one)]:
+    for scope, generation in [(one, number) for one in offer.scopes for number in generations.of(one)]:
         secret = seed.lane(scope, generation)
         lanes.append(GrantedLane(scope, generation, secret.public, seed.locator_key(scope, generation)))
-        by_lane.append(umbral.delegate(secret, grantee.receiving_key, signer, threshold=threshold, shares=len(proxies)))
-    kfrags = tuple(tuple(lane[share] for lane in by_lane) for share in range(len(proxies)))
+        by_lane.append(umbral.delegate(secret, grantee.receiving_key, signer, threshold=offer.threshold, shares=shares))
+    kfrags = tuple(tuple(lane[share] for lane in by_lane) for share in range(shares))
+    # 3. The terms, signed by the patient and sealed to the grantee and to the patient.
     terms = Terms(
         policy_id=PolicyId(keys.address_of(account_key)),
         patient=patient,
         grantee=grantee.address,
         receiving_key=grantee.receiving_key,
         verifying_key=signer.public,
-        purposes=tuple(purposes),
-        starts_at=starts_at,
-        expires_at=expires_at,
-        threshold=threshold,
-        proxies=tuple(proxies),
+        purposes=offer.purposes,
+        starts_at=offer.starts_at,
+        expires_at=offer.expires_at,
+        threshold=offer.threshold,
+        proxies=offer.proxies,
         lanes=tuple(lanes),
         audit_key=seed.audit().public,
         kfrag_digests=tuple(hashlib.sha256(kfrag).digest() for lane in by_lane for kfrag in lane),
     )
     sealed = seal_terms(terms, patient_key=seed.receiving().public, signer=seed.signer())
+    # 4. The notice, by which the grantee finds the policy on chain.
     announcement, view_tag = notice.announce(grantee.receiving_key, terms.policy_id)
     return PreparedGrant(index, terms, sealed, account_key, kfrags, announcement, view_tag)
-
-
-def disclosure_of(
-    scopes: Iterable[Scope], purposes: Iterable[Purpose], *, data_use: int = 0, study: Address | None = None
-) -> Disclosure:
-    """Return what an open policy tells everybody: purposes and categories, never years or people.
-
-    Args:
-        scopes: of the policy.
-        purposes: of the policy.
-        data_use: DUO codes as bits (docs/spec/formats.md).
-        study: a study's account.
-    """
-    categories: set[Category] = set()
-    for scope in scopes:
-        if scope == Scope.all():
-            categories |= set(Category) - RESTRICTED
-        elif scope == Scope.emergency():
-            categories |= EMERGENCY
-        else:
-            categories.add(Category.parse(scope.text.partition("/")[0]))
-    return Disclosure(
-        purposes=sum(purpose.bit for purpose in set(purposes)),
-        categories=sum(category.bit for category in categories),
-        data_use=data_use,
-        study=study,
-    )

@@ -5,7 +5,7 @@ and design section 5.
 
     block = 0x01 ‖ wrap(key → grantee) ‖ wrap(key → patient) ‖ stream(key, padded(signature ‖ dag-cbor map))
 
-The patient's wrap is how a patient restores his policies from the seed alone.
+With their own wrap a patient restores their policies from the seed alone.
 """
 
 from __future__ import annotations
@@ -41,11 +41,44 @@ def seal_terms(terms: Terms, *, patient_key: bytes, signer: umbral.Signer) -> by
     return bytes([VERSION]) + wraps + stream.seal(plain, key, labels.TERMS)
 
 
-def open_terms(block: bytes, secret: umbral.SecretKey) -> tuple[Terms, bytes, bytes]:
-    """Open sealed terms as grantee or patient; `check_terms` must follow.
+class UnverifiedTerms:
+    """Opened terms whose signature nobody has checked yet.
 
-    Returns:
-        The terms, the signed body and the patient's signature over it.
+    Whoever can seal to a grantee can write anything into them, somebody else's name too. So they show nothing but the
+    account of the patient whom they claim to be of, which is what looking up that patient's key needs.
+    """
+
+    __slots__ = ("_body", "_signature", "_terms")
+
+    def __init__(self, terms: Terms, body: bytes, signature: bytes) -> None:
+        """Take what was opened: the terms, the signed bytes, and the signature over them."""
+        self._terms = terms
+        self._body = body
+        self._signature = signature
+
+    @property
+    def claimed_patient(self) -> Address:
+        """The account whose key must have signed; a claim until `verified` has returned."""
+        return self._terms.patient
+
+    def verified(self, *, policy_id: PolicyId, patient_verifying_key: bytes) -> Terms:
+        """Return the terms, if they are those of this policy and the patient signed them.
+
+        Args:
+            policy_id: as the chain names the policy whose digest led to the block.
+            patient_verifying_key: of `claimed_patient`, as the IdentityRegistry has it, 33 bytes.
+
+        Raises:
+            IntegrityError: they belong to another policy, or the signature doesn't fit.
+        """
+        if self._terms.policy_id != policy_id:
+            raise IntegrityError(f"the terms name policy {self._terms.policy_id}, expected {policy_id}")
+        umbral.verify(patient_verifying_key, labels.TERMS + self._body, self._signature)
+        return self._terms
+
+
+def open_terms(block: bytes, secret: umbral.SecretKey) -> UnverifiedTerms:
+    """Open sealed terms as grantee or patient.
 
     Raises:
         IntegrityError: they aren't sealed to this key, or don't decode.
@@ -55,22 +88,9 @@ def open_terms(block: bytes, secret: umbral.SecretKey) -> tuple[Terms, bytes, by
     plain = padding.unpad(stream.open_(block[_HEAD:], _unwrap(block, secret), labels.TERMS))
     signature, body = plain[:_SIGNATURE], plain[_SIGNATURE:]
     try:
-        return _from_fields(dagcbor.decode(body)), body, signature
+        return UnverifiedTerms(_from_fields(dagcbor.decode(body)), body, signature)
     except (KeyError, TypeError, AttributeError, ValueError, UsageError) as exc:
         raise IntegrityError("the terms lack a field or have one of the wrong type") from exc
-
-
-def check_terms(
-    terms: Terms, body: bytes, signature: bytes, *, policy_id: PolicyId, patient_verifying_key: bytes
-) -> None:
-    """Check that opened terms are those of this policy, and that the patient signed them.
-
-    Raises:
-        IntegrityError: they belong to another policy, or the signature doesn't fit.
-    """
-    if terms.policy_id != policy_id:
-        raise IntegrityError(f"the terms name policy {terms.policy_id}, expected {policy_id}")
-    umbral.verify(patient_verifying_key, labels.TERMS + body, signature)
 
 
 def _unwrap(block: bytes, secret: umbral.SecretKey) -> bytes:
@@ -78,7 +98,7 @@ def _unwrap(block: bytes, secret: umbral.SecretKey) -> bytes:
     try:
         return umbral.unwrap(secret, wraps[0])
     except IntegrityError:
-        # Not the grantee: it may still be the patient himself.
+        # It isn't the grantee's key, so it may be the patient's own.
         return umbral.unwrap(secret, wraps[1])
 
 

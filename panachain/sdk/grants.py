@@ -1,111 +1,78 @@
 """Grants on their way: written down before anything is sent, and finished by the same call after an interruption.
 
 A grant reaches IPFS, the mainchain and every proxy, and may replace a policy or answer a request. What is left to do
-lies in the profile's folder `grants`, sealed to the patient, until all of it is done: so a policy is made once, and a
-proxy that was down gets its share later (security rule 5). What isn't on chain yet is sent only when the patient asks
-for the same again, and is forgotten after its deadline: no consent takes place behind his back. A grant that he lets
-wait (`jitter`) is sent by the first call after its time, unless he takes it back before.
-Never decides who is granted what: sdk/patient.py does. Follows design section 8 (Grant) and docs/spec/formats.md
-(`panachain/pending-grant/1`).
+lies in the journal until all of it is done: so a policy is made once, and a proxy that was down gets its share later
+(security rule 5). What isn't on chain yet is sent only when the patient asks for the same again, and is forgotten after
+its deadline: no consent takes place behind a patient's back. A grant that the patient lets wait (`jitter`) is sent by
+the first call after its time, unless it is taken back before.
+Never decides who is granted what: sdk/offers.py does. Which step may follow which is said by consent/life.py.
+Follows design section 8 (Grant).
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from panachain.chain.evm import Account
-from panachain.consent import grant as granting
-from panachain.consent.terms import open_terms
-from panachain.crypto import box, labels
-from panachain.crypto.keys import Seed, address_of
-from panachain.errors import ConfigurationError, DiskError, IntegrityError, PanaChainError, ProxiesUnavailableError
-from panachain.ipld import dagcbor
+from panachain.consent.grant import prepare_grant
+from panachain.consent.life import State, advance, is_end
+from panachain.consent.offer import Offer
+from panachain.consent.pending import PendingGrant
+from panachain.crypto.keys import Seed
+from panachain.errors import PanaChainError, ProxiesUnavailableError, TransactionError, UsageError
 from panachain.ipld.cid import CID, RAW
-from panachain.model.actors import Actor, Address, PolicyId
-from panachain.model.policy import SEALED, Disclosure, OnChainPolicy, PolicyStatus, ProxyRef, Terms
-from panachain.model.scope import Generations, Purpose, Scope
-from panachain.model.transactions import Grant
+from panachain.model.actors import Address, PolicyId
+from panachain.model.policy import OnChainPolicy, PolicyStatus
 from panachain.records.jitter import coarse_deadline, delay
+from panachain.sdk.grant_journal import GrantJournal
+from panachain.sdk.lanes import OwnLanes
 from panachain.sdk.network import Network
-from panachain.sdk.private_files import write_private
+from panachain.sdk.offers import Offers
+from panachain.sdk.policies import OwnPolicies, policy_view
 from panachain.sdk.proxies import Proxies
+from panachain.sdk.requests import ReceivedRequests
 from panachain.sdk.results import PolicyView, iso
 from panachain.storage.blocks import keep
 
 _LOG: Final = logging.getLogger(__name__)
-POLICY_GAP: Final = 20
-"""Unused one-time keys in a row after which a search stops."""
 _DEADLINE: Final = 3600
 """Seconds for which a relay may submit what was signed."""
-_SAME_END: Final = 86_400
-"""Seconds by which the ends of two grants may differ that are the same one, asked for twice: `30d` means another second
-each time."""
-_VERSION: Final = 1
-
-
-@dataclass(frozen=True)
-class Offer:
-    """What a patient offers to whom, before keys come in."""
-
-    grantee: Actor
-    scopes: tuple[Scope, ...]
-    purposes: tuple[Purpose, ...]
-    starts_at: int
-    """Unix seconds, inclusive."""
-    expires_at: int
-    """Unix seconds, exclusive."""
-    threshold: int
-    proxies: tuple[ProxyRef, ...]
-    disclosure: Disclosure = SEALED
-    replaces: PolicyId | None = None
-    """A policy that is revoked as soon as this one serves."""
-    request: int | None = None
-    """A request that is answered by it."""
-    jitter: int = 0
-    """Seconds that it waits at most, for a time that is drawn."""
-
-
-@dataclass(frozen=True)
-class PendingGrant:
-    """One grant, with everything that finishing it needs."""
-
-    index: int
-    """Number of the policy among the patient's."""
-    grant: Grant
-    signature: bytes
-    """By the policy's one-time key, 65 bytes."""
-    sealed_terms: bytes
-    shares: Mapping[Address, Sequence[bytes]] = field(repr=False)
-    """For each proxy that hasn't taken its share yet, a kfrag for each lane of the terms."""
-    replaces: PolicyId | None = None
-    request: int | None = None
-    due: int = 0
-    """When it may be sent, Unix seconds; 0 for at once."""
-    served: bool = False
-    """Whether the patient has his answer, and only shares are left: the same call then asks for another policy."""
+_OFF_CHAIN: Final = (State.WAITING, State.OVERDUE, State.SIGNED)
+Delay = Callable[[int], int]
+"""Draws for how many seconds a grant waits that waits at most for so many."""
 
 
 class Grants:
-    """A patient's grants, from offer to finished policy."""
+    """A patient's grants, from offer to finished policy.
+
+    The steps of a grant, each of which the same call finishes after an interruption:
+
+    1. go on with the same grant, if an earlier call was interrupted;
+    2. check that enough proxies are ready: if they aren't, nothing is changed;
+    3. draw a policy number, which counts as used before anything is signed with its key;
+    4. prepare keys, shares and terms (consent/grant.py), and sign for the chain;
+    5. write it all down;
+    6. store the terms, and have a relay bring the policy on chain;
+    7. hand the proxies their shares;
+    8. take back the policy that it replaces, and answer the request: the grantee never stands without a policy;
+    9. forget it, once no proxy lacks its share.
+    """
 
     def __init__(
         self,
         network: Network,
         seed: Seed,
         patient: Address,
-        folder: Path,
-        proxies: Proxies,
         *,
-        revoke: Callable[[PolicyId], object],
-        answer: Callable[[int, Terms], object],
+        profile: Path,
+        proxies: Proxies,
+        policies: OwnPolicies,
+        requests: ReceivedRequests,
+        lanes: OwnLanes,
+        delay: Delay = delay,
     ) -> None:
         """Take what a grant touches.
 
@@ -113,27 +80,32 @@ class Grants:
             network: with both chains and the store.
             seed: the patient's.
             patient: the patient's account.
-            folder: the profile's.
+            profile: folder of the patient's profile.
             proxies: as this patient talks to them.
-            revoke: takes back a policy that was replaced; may be called twice.
-            answer: answers a request with the policy of these terms; may be called twice.
+            policies: the patient's own.
+            requests: that were made to the patient.
+            lanes: the patient's.
+            delay: draws how long a grant waits.
         """
         self._network = network
         self._seed = seed
         self._patient = patient
-        self._profile = folder
         self._proxies = proxies
-        self._revoke = revoke
-        self._answer = answer
+        self._policies = policies
+        self._requests = requests
+        self._lanes = lanes
+        self._delay = delay
+        self._journal = GrantJournal(profile, seed)
+        self._offers = Offers(network)
 
-    def plan(self, offer: Offer, generations: Generations) -> PolicyView:
+    # What a patient can ask for
+
+    def plan(self, offer: Offer) -> PolicyView:
         """Make a policy, send nothing, and return what it would be."""
-        prepared = self._prepare(offer, generations, self._next_index())
-        digest = CID.of(RAW, prepared.sealed_terms).digest
-        unknown = OnChainPolicy(prepared.terms.policy_id, PolicyStatus.UNKNOWN, 0, 0, digest, offer.disclosure)
-        return replace(policy_view(prepared.terms, unknown), dry_run=True)
+        index = self._policies.next_index(self._journal.next_index())
+        return replace(_view_off_chain(self._prepare(offer, index)), dry_run=True)
 
-    def make(self, offer: Offer, generations: Generations) -> PolicyView:
+    def make(self, offer: Offer) -> PolicyView:
         """Bring a policy into being, or go on with the same one where an earlier call was interrupted.
 
         Raises:
@@ -142,34 +114,53 @@ class Grants:
             RelaysUnavailableError: no relay brought it on chain; the same call tries again.
             DiskError: the profile can't be written; nothing was granted.
         """
-        with self._turn():
-            for pending in self._read():
-                if pending.served or not self._is_for(pending, offer):
-                    continue
-                waits = offer.jitter and pending.due > self._now()
-                made = self._view_of(pending) if waits else self._finish(pending)
-                if made is not None:
-                    return made
+        with self._journal.exclusive():
+            # 1. Go on with the same grant.
+            made = self._go_on(offer)
+            if made is not None:
+                return made
+            # 2. Check that enough proxies are ready.
             self._proxies.check_ready(offer.proxies, offer.threshold)
-            # The one-time key counts as used before anything is signed with it.
-            index = self._next_index()
-            self._use_index(index)
-            pending = self._pending(offer, self._prepare(offer, generations, index))
-            self._write(pending)
-            made = self._view_of(pending) if pending.due else self._finish(pending)
+            # 3. Draw a policy number.
+            index = self._policies.next_index(self._journal.next_index())
+            self._journal.use_index(index)
+            # 4. Prepare, and sign for the chain.
+            pending = self._sign(self._prepare(offer, index), jitter=offer.jitter)
+            # 5. Write it down.
+            state = advance(State.DRAWN, State.WAITING if pending.due else State.SIGNED)
+            self._journal.write(pending)
+            # 6. to 9. Finish it, unless it waits.
+            made = _waiting_view(pending) if state is State.WAITING else self._finish(pending, state)
         if made is None:
-            raise ProxiesUnavailableError(f"policy {pending.grant.owner} ended while it was made", answered=0, needed=1)
+            raise ProxiesUnavailableError(f"policy {pending.policy_id} ended while it was made", answered=0, needed=1)
         return made
+
+    def reissue(
+        self, policy_id: PolicyId, *, threshold: int | None, proxies: Sequence[str], any_operator: bool
+    ) -> PolicyView:
+        """Grant a policy again, with other proxies or newer lanes, and take the old one back.
+
+        Raises:
+            PolicyUnknownError: the policy isn't this patient's.
+            UsageError: it is over.
+        """
+        made = self.resume(replaces=policy_id)
+        if made is not None:
+            return made
+        own = self._policies.find(policy_id)
+        if own.has_ended:
+            raise UsageError(f"policy {policy_id} is {own.on_chain.status.name.lower()}: grant a new one")
+        return self.make(self._offers.again(own, threshold=threshold, proxies=proxies, any_operator=any_operator))
 
     def resume(self, *, replaces: PolicyId | None = None, request: int | None = None) -> PolicyView | None:
         """Finish the grant that replaces a policy or answers a request, if one was interrupted, and return it."""
-        with self._turn():
-            for pending in self._read():
+        with self._journal.exclusive():
+            for pending, state in self._unfinished():
                 if not pending.served and (pending.replaces, pending.request) == (replaces, request):
-                    return self._finish(pending)
+                    return self._finish(pending, state)
         return None
 
-    def settle(self) -> tuple[list[PolicyView], list[PanaChainError]]:
+    def finish_all(self) -> tuple[list[PolicyView], list[PanaChainError]]:
         """Finish what is on chain already: shares that a proxy lacks, policies that were replaced, requests.
 
         And send grants that have waited long enough.
@@ -179,13 +170,13 @@ class Grants:
         """
         found: list[PolicyView] = []
         failed: list[PanaChainError] = []
-        with self._turn():
-            for pending in self._read():
-                on_chain = bool(self._network.mainchain.policies.policies_of([pending.grant.owner]))
-                if not on_chain and not 0 < pending.due <= self._now():
+        with self._journal.exclusive():
+            for pending, state in self._unfinished():
+                # The patient was told that one without a delay failed, and can rely on it.
+                if state is State.WAITING or (state in _OFF_CHAIN and not pending.due):
                     continue
                 try:
-                    made = self._finish(pending)
+                    made = self._finish(pending, state)
                 except PanaChainError as exc:
                     failed.append(exc)
                     continue
@@ -194,298 +185,167 @@ class Grants:
 
     def lacking(self) -> dict[PolicyId, int]:
         """Return for each unfinished policy how many proxies lack their share."""
-        return {pending.grant.owner: len(pending.shares) for pending in self._read()}
+        return {pending.policy_id: pending.lacking for pending, _ in self._unfinished()}
 
     def waiting(self) -> list[PolicyView]:
         """Return the grants that wait to be sent, oldest first."""
-        left = [pending for pending in self._read() if pending.due]
-        if not left:
-            return []
-        known = self._network.mainchain.policies.policies_of([pending.grant.owner for pending in left])
-        return [self._view_of(pending) for pending in left if pending.grant.owner not in known]
+        return [_waiting_view(pending) for pending, state in self._unfinished() if pending.due and state in _OFF_CHAIN]
 
     def withdraw(self, policy_id: PolicyId) -> bool:
         """Forget a grant that waits, and tell whether there was one: nobody has heard of it yet."""
-        with self._turn():
-            for pending in self._read():
-                if pending.grant.owner == policy_id and pending.due > self._now():
-                    self._forget(pending)
+        with self._journal.exclusive():
+            for pending, state in self._unfinished():
+                if pending.policy_id == policy_id and state is State.WAITING:
+                    self._end(pending, advance(state, State.WITHDRAWN))
                     return True
         return False
 
     # Steps
 
-    def _finish(self, pending: PendingGrant) -> PolicyView | None:
-        """Do what is left, and return the policy; None when it has ended, so that nothing is left to do."""
-        chain, policy_id = self._network.mainchain, pending.grant.owner
-        terms, _, _ = open_terms(pending.sealed_terms, self._seed.receiving())
-        policy, tx, gas = chain.policies.policies_of([policy_id]).get(policy_id), "", 0
-        if policy is None:
-            if pending.due and pending.grant.deadline < self._now():
-                # It has waited for longer than it had to.
-                pending = self._sign(pending, jitter=0)
-                self._write(pending)
-            keep(self._network.store, pending.sealed_terms)
-            receipt = self._network.relay().grant(pending.grant, pending.signature)
-            policy, tx, gas = chain.policies.policy_of(policy_id), receipt.tx_hash, receipt.gas_used
-        if has_ended(policy):
-            self._forget(pending)
-            return None
-        pending = self._deposit(pending, terms)
-        if not pending.served:
-            # The new policy serves: only now may the old one go, so that the grantee never stands without.
-            if pending.replaces is not None:
-                self._revoke(pending.replaces)
-            if pending.request is not None:
-                self._answer(pending.request, terms)
-        if not pending.shares:
-            self._forget(pending)
-        elif not pending.served:
-            self._write(replace(pending, served=True))
-        view = policy_view(terms, policy)
-        lacking = len(pending.shares)
-        return replace(view, tx=tx, gas=gas, deposited=len(terms.proxies) - lacking, lacking=lacking)
+    def _go_on(self, offer: Offer) -> PolicyView | None:
+        """Do step 1: finish the grant of this offer that an earlier call began, unless it still waits."""
+        for pending, state in self._unfinished():
+            if pending.served or not pending.is_for(offer):
+                continue
+            waits = offer.jitter and state is State.WAITING
+            made = _waiting_view(pending) if waits else self._finish(pending, state)
+            if made is not None:
+                return made
+        return None
 
-    def _deposit(self, pending: PendingGrant, terms: Terms) -> PendingGrant:
-        """Hand out the shares that are left, and return the grant with those that nobody took."""
-        if not pending.shares:
+    def _prepare(self, offer: Offer, index: int) -> PendingGrant:
+        """Do the first half of step 4: make keys, shares and terms, and draw how long the grant waits."""
+        prepared = prepare_grant(
+            self._seed, offer, index=index, patient=self._patient, generations=self._lanes.generations()
+        )
+        due = self._now() + self._delay(offer.jitter) if offer.jitter else 0
+        return PendingGrant.of(offer, prepared, due=due)
+
+    def _sign(self, pending: PendingGrant, *, jitter: int) -> PendingGrant:
+        """Do the second half of step 4: sign what may be relayed from now on, or once it has waited."""
+        now, jitter = self._now(), max(jitter, self._network.config.jitter)
+        deadline = coarse_deadline(now, jitter=jitter) if jitter else now + _DEADLINE
+        grant = replace(pending.grant, deadline=deadline)
+        signature = self._network.mainchain.policies.sign_grant(self._policies.account(pending.index), grant)
+        return replace(pending, grant=grant, signature=signature)
+
+    def _finish(self, pending: PendingGrant, state: State) -> PolicyView | None:
+        """Do what is left, and return the policy; None when it has ended, so that nothing is left to do."""
+        tx, gas = "", 0
+        # 6. Bring it on chain.
+        if state in _OFF_CHAIN:
+            pending, tx, gas = self._send(pending, state)
+            state = State.SIGNED
+        on_chain = self._network.mainchain.policies.policy_of(pending.policy_id)
+        state = self._moved(state, pending, on_chain)
+        if state in _OFF_CHAIN:
+            raise TransactionError(
+                f"policy {pending.policy_id} isn't on chain, though its transaction was mined: its block was replaced",
+                hint="the same call sends it again",
+            )
+        if is_end(state):
+            self._end(pending, state)
+            return None
+        # 7. Hand out the shares.
+        pending = self._hand_out(pending)
+        state = self._moved(state, pending, on_chain)
+        # 8. Take back what it replaces, answer the request.
+        if not pending.served:
+            self._follow_up(pending)
+            pending = replace(pending, served=True)
+            state = self._moved(state, pending, on_chain)
+            if not is_end(state):
+                self._journal.write(pending)
+        # 9. Forget it, once no proxy lacks its share.
+        if is_end(state):
+            self._end(pending, state)
+        view = policy_view(pending.terms, on_chain)
+        return replace(view, tx=tx, gas=gas, deposited=pending.held, lacking=pending.lacking)
+
+    def _send(self, pending: PendingGrant, state: State) -> tuple[PendingGrant, str, int]:
+        """Do step 6: store the terms, and have a relay bring the policy on chain; return hash and gas too."""
+        if state is State.OVERDUE:
+            # It has waited for longer than it had to.
+            pending = self._sign(pending, jitter=0)
+            self._journal.write(pending)
+        keep(self._network.store, pending.sealed_terms)
+        receipt = self._network.relay().grant(pending.grant, pending.signature)
+        return pending, receipt.tx_hash, receipt.gas_used
+
+    def _hand_out(self, pending: PendingGrant) -> PendingGrant:
+        """Do step 7, and return the grant with the shares that nobody took.
+
+        Raises:
+            ProxiesUnavailableError: fewer proxies than the threshold took theirs.
+        """
+        if not pending.lacking:
             return pending
-        account = Account(self._seed.policy_account(pending.index))
+        terms, account = pending.terms, self._policies.account(pending.index)
         taken, failures = self._proxies.deposit(terms, pending.shares, account, pending.grant.terms)
-        by = {receipt.proxy for receipt in taken}
-        pending = replace(pending, shares={who: kfrags for who, kfrags in pending.shares.items() if who not in by})
-        self._write(pending)
-        held = len(terms.proxies) - len(pending.shares)
-        if held < terms.threshold:
+        pending = pending.without_shares_of({receipt.proxy for receipt in taken})
+        self._journal.write(pending)
+        if pending.held < terms.threshold:
             raise ProxiesUnavailableError(
-                f"policy {terms.policy_id} is on chain, only {held} of {len(terms.proxies)} proxies took a share, "
-                f"{terms.threshold} are needed: {'; '.join(map(str, failures))}",
-                answered=held,
+                f"policy {terms.policy_id} is on chain, only {pending.held} of {len(terms.proxies)} proxies took a "
+                f"share, {terms.threshold} are needed: {'; '.join(map(str, failures))}",
+                answered=pending.held,
                 needed=terms.threshold,
                 hint="panachain settle hands out the rest, once more proxies answer",
             )
         return pending
 
-    def _prepare(self, offer: Offer, generations: Generations, index: int) -> granting.PreparedGrant:
-        return granting.prepare_grant(
-            self._seed,
-            index=index,
-            patient=self._patient,
-            grantee=offer.grantee,
-            scopes=offer.scopes,
-            generations=generations,
-            purposes=offer.purposes,
-            starts_at=offer.starts_at,
-            expires_at=offer.expires_at,
-            threshold=offer.threshold,
-            proxies=offer.proxies,
-        )
+    def _follow_up(self, pending: PendingGrant) -> None:
+        """Do step 8; all of it may be done twice."""
+        if pending.replaces is not None:
+            self._policies.take_back(self._policies.find(pending.replaces))
+        if pending.request is not None:
+            self._requests.answer(pending.request, pending.terms)
 
-    def _pending(self, offer: Offer, prepared: granting.PreparedGrant) -> PendingGrant:
-        terms = prepared.terms
-        grant = Grant(
-            owner=terms.policy_id,
-            starts_at=terms.starts_at,
-            expires_at=terms.expires_at,
-            deadline=0,
-            terms=CID.of(RAW, prepared.sealed_terms).digest,
-            disclosure=offer.disclosure,
-            view_tag=prepared.view_tag,
-            announcement=prepared.announcement,
-        )
-        shares = dict(zip((proxy.address for proxy in terms.proxies), prepared.kfrags, strict=True))
-        due = self._now() + delay(offer.jitter) if offer.jitter else 0
-        pending = PendingGrant(
-            prepared.index, grant, b"", prepared.sealed_terms, shares, offer.replaces, offer.request, due
-        )
-        return self._sign(pending, jitter=offer.jitter)
+    # What is written down, and what the chain says of it
 
-    def _sign(self, pending: PendingGrant, *, jitter: int) -> PendingGrant:
-        """Return a grant that may be relayed from now on, or once it has waited."""
-        now, jitter = self._now(), max(jitter, self._network.config.jitter)
-        grant = replace(pending.grant, deadline=coarse_deadline(now, jitter=jitter) if jitter else now + _DEADLINE)
-        account = Account(self._seed.policy_account(pending.index))
-        return replace(pending, grant=grant, signature=self._network.mainchain.policies.sign_grant(account, grant))
+    def _unfinished(self) -> list[tuple[PendingGrant, State]]:
+        """Return the grants that may yet be finished, oldest first, each with its state, and end the others."""
+        found = self._journal.read()
+        if not found:
+            return []
+        known = self._network.mainchain.policies.policies_of([pending.policy_id for pending in found])
+        now = self._now()
+        left = []
+        for pending in found:
+            state = pending.state(known.get(pending.policy_id), now)
+            if is_end(state):
+                self._end(pending, state)
+            else:
+                left.append((pending, state))
+        return left
 
-    def _view_of(self, pending: PendingGrant) -> PolicyView:
-        """Return a policy that isn't on chain yet."""
-        terms, _, _ = open_terms(pending.sealed_terms, self._seed.receiving())
-        grant = pending.grant
-        unknown = OnChainPolicy(grant.owner, PolicyStatus.UNKNOWN, 0, 0, grant.terms, grant.disclosure)
-        stage = f"waiting until {iso(pending.due)}"
-        return replace(policy_view(terms, unknown), stage=stage, lacking=len(pending.shares))
+    @staticmethod
+    def _moved(before: State, pending: PendingGrant, on_chain: OnChainPolicy) -> State:
+        """Return the state after a step, which must be one that may follow."""
+        known = None if on_chain.status is PolicyStatus.UNKNOWN else on_chain
+        return advance(before, pending.state(known, on_chain.block_time))
+
+    def _end(self, pending: PendingGrant, state: State) -> None:
+        """Forget a grant that has come to an end."""
+        if state is State.LAPSED:
+            # Nobody needs the terms of a policy that never came on chain.
+            self._network.store.unpin(CID(RAW, pending.grant.terms))
+        elif state is State.DISPLACED:
+            _LOG.warning("another device of this patient's used the key of policy %s: grant again", pending.policy_id)
+        self._journal.forget(pending)
 
     def _now(self) -> int:
         return int(self._network.mainchain.head_block().time)
 
-    def _is_for(self, pending: PendingGrant, offer: Offer) -> bool:
-        """Tell whether an unfinished grant is the one that is asked for again."""
-        terms, _, _ = open_terms(pending.sealed_terms, self._seed.receiving())
-        return (
-            (terms.grantee, terms.receiving_key) == (offer.grantee.address, offer.grantee.receiving_key)
-            and {lane.scope for lane in terms.lanes} == set(offer.scopes)
-            and (terms.purposes, terms.threshold) == (offer.purposes, offer.threshold)
-            and [proxy.address for proxy in terms.proxies] == [proxy.address for proxy in offer.proxies]
-            and abs(terms.expires_at - offer.expires_at) <= _SAME_END
-            and pending.grant.disclosure.word == offer.disclosure.word
-            and (pending.replaces, pending.request) == (offer.replaces, offer.request)
-        )
 
-    # One-time keys
-
-    def _next_index(self) -> int:
-        """Return a policy number that neither the chain nor this machine has seen."""
-        path = self._profile / "policies.json"
-        start = int(json.loads(path.read_bytes())["next"]) if path.exists() else 0
-        following = start
-        # What this machine remembers isn't asked for again; another device of the patient's may have gone on.
-        while True:
-            ids = [PolicyId(address_of(self._seed.policy_account(start + place))) for place in range(POLICY_GAP)]
-            known = self._network.mainchain.policies.policies_of(ids)
-            if not known:
-                return following
-            following = start + max(ids.index(policy_id) for policy_id in known) + 1
-            start += POLICY_GAP
-
-    def _use_index(self, index: int) -> None:
-        content = json.dumps({"schema": "panachain/policies/1", "next": index + 1}).encode()
-        self._store_file(self._profile / "policies.json", content)
-
-    # Files
-
-    @cached_property
-    def _folder(self) -> Path:
-        folder = self._profile / "grants"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        return folder
-
-    def _path(self, pending: PendingGrant) -> Path:
-        return self._folder / f"{pending.index:08d}.sealed"
-
-    def _read(self) -> list[PendingGrant]:
-        """Return the unfinished grants that may yet be finished, oldest first, and forget the others."""
-        paths = sorted(self._folder.glob("*.sealed"))
-        if not paths:
-            return []
-        found = [self._open(path) for path in paths]
-        known = self._network.mainchain.policies.policies_of([pending.grant.owner for pending in found])
-        now = self._now()
-        left = []
-        for pending in found:
-            policy = known.get(pending.grant.owner)
-            # One that waits can be signed anew.
-            last = pending.grant.expires_at - 1 if pending.due else pending.grant.deadline
-            if policy is None and last < now:
-                # It never came on chain and can't any more: nobody needs its terms.
-                self._network.store.unpin(CID(RAW, pending.grant.terms))
-                self._forget(pending)
-            elif policy is not None and policy.terms != pending.grant.terms:
-                _LOG.warning(
-                    "another device of this patient's used the key of policy %s: grant again", policy.policy_id
-                )
-                self._forget(pending)
-            elif policy is not None and has_ended(policy):
-                self._forget(pending)
-            else:
-                left.append(pending)
-        return left
-
-    def _open(self, path: Path) -> PendingGrant:
-        try:
-            fields = dagcbor.decode(box.open_box(self._seed.receiving(), path.read_bytes(), labels.PENDING_GRANT))
-            return _from_fields(fields)
-        except (OSError, IntegrityError, KeyError, TypeError, ValueError) as exc:
-            raise ConfigurationError(
-                f"the unfinished grant {path} can't be read", hint="move it away, then grant again"
-            ) from exc
-
-    def _write(self, pending: PendingGrant) -> None:
-        plain = dagcbor.encode(_fields(pending))
-        sealed = box.seal_to(self._seed.receiving().public, plain, labels.PENDING_GRANT)
-        self._store_file(self._path(pending), sealed)
-
-    def _store_file(self, path: Path, content: bytes) -> None:
-        try:
-            write_private(path, content)
-        except OSError as exc:
-            raise DiskError(f"the profile can't be written: {exc.strerror}; nothing more was granted") from exc
-
-    def _forget(self, pending: PendingGrant) -> None:
-        self._path(pending).unlink(missing_ok=True)
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Wait for this patient's other programs: one policy number is for one grant."""
-        with open(self._folder / "lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-
-def has_ended(policy: OnChainPolicy) -> bool:
-    """Tell whether a policy opens nothing, now or later."""
-    return policy.status not in (PolicyStatus.ACTIVE, PolicyStatus.NOT_YET)
-
-
-def policy_view(terms: Terms, policy: OnChainPolicy) -> PolicyView:
-    """Return a policy as patient and grantee see it."""
-    return PolicyView(
-        policy_id=terms.policy_id,
-        status=policy.status,
-        patient=terms.patient,
-        grantee=terms.grantee,
-        scopes=tuple(dict.fromkeys(lane.scope.text for lane in terms.lanes)),
-        purposes=tuple(purpose.value for purpose in terms.purposes),
-        starts_at=terms.starts_at,
-        expires_at=terms.expires_at,
-        threshold=terms.threshold,
-        proxies=len(terms.proxies),
-        terms_cid=str(CID(RAW, policy.terms)),
-        disclosed=policy.disclosure != SEALED,
-    )
-
-
-def _fields(pending: PendingGrant) -> dict[str, Any]:
+def _view_off_chain(pending: PendingGrant) -> PolicyView:
+    """Return a policy that isn't on chain yet."""
     grant = pending.grant
-    return {
-        "v": _VERSION,
-        "index": pending.index,
-        "owner": str(grant.owner),
-        "times": [grant.starts_at, grant.expires_at, grant.deadline],
-        "disclosure": grant.disclosure.word.to_bytes(32, "big"),
-        "view_tag": grant.view_tag,
-        "announcement": grant.announcement,
-        "signature": pending.signature,
-        "terms": pending.sealed_terms,
-        "shares": {str(who): list(kfrags) for who, kfrags in pending.shares.items()},
-        "replaces": pending.replaces,
-        "request": pending.request,
-        "due": pending.due,
-        "served": pending.served,
-    }
+    return policy_view(
+        pending.terms, OnChainPolicy(grant.owner, PolicyStatus.UNKNOWN, 0, 0, grant.terms, grant.disclosure)
+    )
 
 
-def _from_fields(fields: Mapping[str, Any]) -> PendingGrant:
-    if fields["v"] != _VERSION:
-        raise ValueError("version")
-    starts_at, expires_at, deadline = fields["times"]
-    grant = Grant(
-        owner=PolicyId(fields["owner"]),
-        starts_at=starts_at,
-        expires_at=expires_at,
-        deadline=deadline,
-        terms=CID.of(RAW, fields["terms"]).digest,
-        disclosure=Disclosure.from_word(int.from_bytes(fields["disclosure"], "big")),
-        view_tag=fields["view_tag"],
-        announcement=fields["announcement"],
-    )
-    return PendingGrant(
-        fields["index"],
-        grant,
-        fields["signature"],
-        fields["terms"],
-        {Address(who): tuple(kfrags) for who, kfrags in fields["shares"].items()},
-        None if fields["replaces"] is None else PolicyId(fields["replaces"]),
-        fields["request"],
-        fields["due"],
-        fields["served"],
-    )
+def _waiting_view(pending: PendingGrant) -> PolicyView:
+    stage = f"waiting until {iso(pending.due)}"
+    return replace(_view_off_chain(pending), stage=stage, lacking=pending.lacking)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from panachain.chain.evm import Receipt, Sender
+from panachain.chain.evm import Receipt
 from panachain.crypto import umbral
 from panachain.crypto.keys import Seed
+from panachain.errors import UnknownActorError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.policy import GrantedLane
@@ -24,7 +25,8 @@ from panachain.records.header import Header, seal_envelope
 from panachain.records.locate import HospitalHeads, locate_all, open_manifests, remaining
 from panachain.records.pairing import FIRST, Pairing, make_pairing, open_pairing, seal_pairing
 from panachain.sdk.network import Network
-from panachain.sdk.opening import envelope_wraps
+from panachain.sdk.opening import envelope_wraps, open_records
+from panachain.sdk.results import OpenedRecord
 from panachain.storage.blocks import keep
 
 _YEARS_AHEAD: Final = 2
@@ -65,12 +67,11 @@ class OwnLanes:
         return newest
 
     def pair(
-        self, sender: Sender, hospital: Actor, generations: Generations, orders: Sequence[CID] = ()
+        self, hospital: Actor, generations: Generations, orders: Sequence[CID] = ()
     ) -> tuple[Pairing, CID, Receipt]:
         """Give a hospital the lanes as they are now.
 
         Args:
-            sender: the patient's, on the sidechain.
             hospital: who may publish.
             generations: of the lanes.
             orders: what the hospital shall move to new lanes.
@@ -90,10 +91,11 @@ class OwnLanes:
             signer=self._seed.signer(),
         )
         cid = keep(self._network.store, blob)
+        sender = self._network.sender(self._seed.account_key(), sidechain=True)
         receipt = self._network.sidechain.identities.pair(sender, hospital.address, cid.digest)
         return pairing, cid, receipt
 
-    def pair_again(self, sender: Sender, generations: Generations) -> list[Address]:
+    def pair_again(self, generations: Generations) -> list[Address]:
         """Tell every paired hospital the present lanes, and what it shall move there.
 
         A hospital that knows them already and has nothing to move isn't told again.
@@ -109,7 +111,7 @@ class OwnLanes:
             hospital = hospitals[event.hospital]
             orders = self.orders(hospital, generations)
             if orders or self._open(event).generations.epoch < generations.epoch:
-                self.pair(sender, hospital, generations, orders)
+                self.pair(hospital, generations, orders)
                 told.append(hospital.address)
         return told
 
@@ -153,6 +155,23 @@ class OwnLanes:
         for heads in self._network.hospital_heads():
             if heads.hospital in ever:
                 yield self._headers(heads, generations)
+
+    def records(self) -> Iterator[OpenedRecord]:
+        """Yield every record in the lanes, opened with the patient's own keys."""
+        for own in self.headers():
+            for _, record in open_records(self._network.store, own.headers, own.envelope_keys):
+                yield replace(record, provenance={"hospital": own.heads.hospital, "opened_as": "patient"})
+
+    def record(self, record_id: str) -> OpenedRecord:
+        """Return one record by the CID of its header.
+
+        Raises:
+            UnknownActorError: no record in the lanes has this ID.
+        """
+        for record in self.records():
+            if record.info.header_cid == record_id:
+                return record
+        raise UnknownActorError(f"no record {record_id} is in this patient's lanes", hint="panachain records list")
 
     def still_there(self, lanes: Sequence[GrantedLane]) -> int:
         """Return how many headers of some lanes the store still has."""

@@ -14,7 +14,7 @@ from typing import Final
 
 from panachain.chain.evm import Account
 from panachain.consent.rules import check_access
-from panachain.consent.terms import check_terms, open_terms
+from panachain.consent.terms import UnverifiedTerms, open_terms
 from panachain.crypto import notice, umbral
 from panachain.errors import BlockNotFoundError, IntegrityError, PolicyUnknownError
 from panachain.ipld.cid import CID, RAW
@@ -24,9 +24,9 @@ from panachain.model.scope import Purpose
 from panachain.records.header import Header
 from panachain.records.locate import locate_all, open_manifests
 from panachain.sdk.base import ActorSession
-from panachain.sdk.grants import policy_view
 from panachain.sdk.group_keys import open_secrets
 from panachain.sdk.opening import envelope_wraps, open_records
+from panachain.sdk.policies import policy_view
 from panachain.sdk.proxies import Proxies, Reader
 from panachain.sdk.results import OpenedRecord, PolicyView
 
@@ -39,22 +39,40 @@ class ReadingSession(ActorSession):
     def inbox(self) -> list[PolicyView]:
         """Return the policies that were granted to this actor or to a group of his, oldest first.
 
-        The chain doesn't name him: the notices tell him which terms are worth a try (ERC-5564).
+        The chain names nobody: the notices tell which terms are worth a try (ERC-5564). Terms that their patient didn't
+        sign aren't shown: anybody can seal terms to a reader that name somebody else.
         """
-        found: list[PolicyView] = []
+        found = self._announced()
+        # One look-up for all patients, and one for all policies.
+        claimed = dict.fromkeys(terms.claimed_patient for _, _, terms in found)
+        patients = {actor.address: actor for actor in self.network.sidechain.identities.find(list(claimed))}
+        policies = self.network.mainchain.policies.policies_of([policy_id for policy_id, _, _ in found])
+        views: dict[PolicyId, PolicyView] = {}
+        for policy_id, reader, unverified in found:
+            try:
+                terms = _verified(unverified, policy_id, patients.get(unverified.claimed_patient))
+            except IntegrityError as exc:
+                # Whoever forged them mustn't keep the reader from all the rest.
+                _LOG.warning("policy %s is left out: %s", policy_id, exc)
+                continue
+            if terms.grantee == reader.grantee and policy_id in policies:
+                views[policy_id] = policy_view(terms, policies[policy_id])
+        return list(views.values())
+
+    def _announced(self) -> list[tuple[PolicyId, Reader, UnverifiedTerms]]:
+        """Return the policies whose notice and terms open with a key of this reader, oldest first."""
+        found = []
         readers = self._readers()
         for event in self.network.mainchain.policies.events(kind="PolicyGranted"):
             for reader in readers:
                 if not notice.is_for(reader.secret, event.announcement, event.view_tag, event.policy_id):
                     continue
                 try:
-                    terms, _, _ = open_terms(self.network.store.get_block(CID(RAW, event.terms)), reader.secret)
+                    unverified = open_terms(self.network.store.get_block(CID(RAW, event.terms)), reader.secret)
                 except IntegrityError:
                     # Somebody else's policy, whose view tag fits by chance.
                     continue
-                if terms.grantee == reader.grantee and terms.policy_id == event.policy_id:
-                    found.append(policy_view(terms, self.network.mainchain.policies.policy_of(event.policy_id)))
-                    break
+                found.append((event.policy_id, reader, unverified))
         return found
 
     def open(
@@ -169,20 +187,29 @@ class ReadingSession(ActorSession):
         block = self.network.store.get_block(CID(RAW, policy.terms))
         for reader in self._readers():
             try:
-                terms, body, signature = open_terms(block, reader.secret)
+                unverified = open_terms(block, reader.secret)
             except IntegrityError:
                 # The block fits its CID, so it is whole: it is sealed to somebody else.
                 continue
-            patient = self.network.sidechain.identities.identity_of(terms.patient)
-            if patient is None:
-                raise IntegrityError(
-                    f"the terms of policy {policy.policy_id} name a patient whom the registry doesn't know"
-                )
-            check_terms(terms, body, signature, policy_id=policy.policy_id, patient_verifying_key=patient.verifying_key)
-            return reader, terms
+            patient = self.network.sidechain.identities.identity_of(unverified.claimed_patient)
+            terms = _verified(unverified, policy.policy_id, patient)
+            # Another group may have copied this one's receiving key.
+            if terms.grantee == reader.grantee:
+                return reader, terms
         raise PolicyUnknownError(
             f"policy {policy.policy_id} wasn't granted to {self.profile.handle}", hint="panachain inbox"
         )
+
+
+def _verified(unverified: UnverifiedTerms, policy_id: PolicyId, patient: Actor | None) -> Terms:
+    """Return terms that the patient whom they name has signed.
+
+    Raises:
+        IntegrityError: the registry doesn't know such a patient, or they didn't sign these terms.
+    """
+    if patient is None:
+        raise IntegrityError(f"the terms of policy {policy_id} name a patient whom the registry doesn't know")
+    return unverified.verified(policy_id=policy_id, patient_verifying_key=patient.verifying_key)
 
 
 def _provenance(

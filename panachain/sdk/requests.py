@@ -8,15 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from panachain.chain.evm import Receipt, Sender
 from panachain.crypto import box, labels, umbral
-from panachain.errors import IntegrityError
+from panachain.crypto.keys import Seed
+from panachain.errors import IntegrityError, UnknownActorError, UsageError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, RAW
-from panachain.model.actors import PolicyId
+from panachain.model.actors import Address, PolicyId, Role
+from panachain.model.policy import Terms
 from panachain.model.scope import Purpose
 from panachain.model.transactions import AccessRequest
 from panachain.sdk.network import Network
-from panachain.sdk.results import RequestView
+from panachain.sdk.results import RequestView, iso
+from panachain.storage.blocks import keep
 
 
 def seal_request(
@@ -61,6 +65,80 @@ def open_request(network: Network, request: AccessRequest, secret: umbral.Secret
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise IntegrityError(f"request {request.request_id} lacks a field or has one of the wrong type") from exc
+
+
+class ReceivedRequests:
+    """The requests that were made to one patient."""
+
+    def __init__(self, network: Network, seed: Seed, patient: Address) -> None:
+        """Take the network, and the patient's seed and account."""
+        self._network = network
+        self._seed = seed
+        self._patient = patient
+
+    def all(self) -> list[RequestView]:
+        """Return all of them, oldest first."""
+        found = self._network.sidechain.requests.find(patient=self._patient)
+        return [open_request(self._network, request, self._seed.receiving()) for request in found]
+
+    def find(self, request_id: int) -> RequestView:
+        """Return one request.
+
+        Raises:
+            UnknownActorError: no such request was made to this patient.
+        """
+        for request in self.all():
+            if request.request_id == request_id:
+                return request
+        raise UnknownActorError(f"no request {request_id} was made to this patient", hint="panachain requests")
+
+    def open_one(
+        self, request_id: int, expires_at: int | None, categories: Sequence[str]
+    ) -> tuple[RequestView, int, tuple[str, ...]]:
+        """Return a request that is still open, and what of it shall be granted: until when, and which categories.
+
+        Args:
+            request_id: which one.
+            expires_at: Unix seconds, exclusive; None takes what was asked for.
+            categories: a part of those that were asked for; empty takes them all.
+
+        Raises:
+            UsageError: the request isn't open, or asks for less than this.
+        """
+        asked = self.find(request_id)
+        ends = asked.until if expires_at is None else expires_at
+        granted = tuple(categories) or asked.categories
+        if asked.state != "open":
+            raise UsageError(f"request {request_id} is {asked.state}, so nothing was granted")
+        if ends > asked.until or not set(granted) <= set(asked.categories):
+            raise UsageError(
+                f"request {request_id} asks for {', '.join(asked.categories)} until {iso(asked.until)}: more than that"
+                " isn't an answer to it",
+                hint="panachain grant gives more than was asked for",
+            )
+        return asked, ends, granted
+
+    def answer(self, request_id: int, terms: Terms) -> None:
+        """Tell a requester which policy answers the request, unless they were told before, or it is over."""
+        asked = self.find(request_id)
+        if asked.state != "open":
+            return
+        granted = tuple(dict.fromkeys(lane.scope.text for lane in terms.lanes))
+        requester = self._network.resolve(asked.requester, Role.PRACTITIONER)
+        readers = [requester.receiving_key, self._seed.receiving().public]
+        cid = keep(self._network.store, seal_outcome(terms.policy_id, granted, readers=readers))
+        self._network.sidechain.requests.approve(self._sender(), request_id, cid.digest)
+
+    def deny(self, request_id: int) -> Receipt:
+        """Refuse a request.
+
+        Raises:
+            UnknownActorError: no such request was made to this patient.
+        """
+        return self._network.sidechain.requests.deny(self._sender(), self.find(request_id).request_id)
+
+    def _sender(self) -> Sender:
+        return self._network.sender(self._seed.account_key(), sidechain=True)
 
 
 def _open(network: Network, digest: bytes, secret: umbral.SecretKey, label: bytes) -> dict[str, Any]:

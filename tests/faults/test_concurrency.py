@@ -182,8 +182,8 @@ def check(book: Book, patients: list[Any], grantees: list[Any]) -> None:
     receipts: dict[str, list[Receipt]] = defaultdict(list)
     served: Counter[PolicyId] = Counter()
     for patient in patients:
-        for index, terms, _ in patient._walk():
-            for receipt in patient._proxies.receipts(terms, patient._owner(index)):
+        for own in patient._policies:
+            for receipt in patient._proxies.receipts(own.terms, patient._policies.account(own.index)):
                 receipts[receipt.proxy].append(receipt)
                 served[receipt.policy_id] += receipt.kind is ReceiptKind.REENCRYPTED
     for (policy_id, _), count in book.opened.items():

@@ -83,7 +83,8 @@ def test_who_was_removed_can_not_open_the_terms_of_what_is_granted_afterwards(wo
     events = {one.policy_id: one for one in world.network.mainchain.policies.events(kind="PolicyGranted")}
     blocks = {one: world.network.store.get_block(CID(RAW, events[one].terms)) for one in (before, after)}
     # He kept what he had, and nothing of it opens the newer terms.
-    assert open_terms(blocks[before], kept[-1])[0].policy_id == before
+    patient = world.patient.whoami().verifying_key
+    assert open_terms(blocks[before], kept[-1]).verified(policy_id=before, patient_verifying_key=patient)
     for secret in kept:
         with pytest.raises(IntegrityError):
             open_terms(blocks[after], secret)

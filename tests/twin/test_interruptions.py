@@ -33,7 +33,7 @@ from panachain.model.actors import PolicyId
 from panachain.model.policy import PolicyStatus, ReceiptKind
 from panachain.model.scope import Purpose
 from panachain.records.journal import Journal
-from panachain.sdk.grants import Grants
+from panachain.sdk.grant_journal import GrantJournal
 from panachain.sdk.patient import Patient
 from panachain.sdk.results import PolicyView, RevocationReport
 from tests.twin.chains import TwinSender
@@ -90,7 +90,7 @@ def burning(world: World, fuse: Fuse) -> Iterator[None]:
     with ExitStack() as stack:
         for owner, name in (
             *((MemoryStore, name) for name in ("put_blocks", "pin", "unpin", "delete_blocks")),
-            *((TwinSender, "send"), (os, "replace"), (Grants, "_forget")),
+            *((TwinSender, "send"), (os, "replace"), (GrantJournal, "forget")),
             *((Journal, name) for name in ("prepare", "mined", "deleted")),
         ):
             stack.enter_context(seen(owner, name))

@@ -75,9 +75,11 @@ class Thief:
         for event in self._world.network.mainchain.policies.events(kind="PolicyGranted"):
             for secret in self._secrets.values() if event.policy_id not in self._terms else ():
                 try:
-                    terms, _, _ = open_terms(store.get_block(CID(RAW, event.terms)), secret)
+                    opened = open_terms(store.get_block(CID(RAW, event.terms)), secret)
                 except IntegrityError:
                     continue
+                patient = self._world.network.sidechain.identities.identity_of(opened.claimed_patient)
+                terms = opened.verified(policy_id=event.policy_id, patient_verifying_key=patient.verifying_key)
                 self._terms[event.policy_id] = terms, secret
 
     def _look(self, policy_id: PolicyId, number: int, locator_key: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from panachain.consent.explain import PURPOSES, Explanation, explain
-from panachain.consent.grant import scopes_of
+from panachain.consent.offer import scopes_of
 from panachain.errors import UsageError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Disclosure, GrantedLane, OnChainPolicy, PolicyStatus, ProxyRef, Terms

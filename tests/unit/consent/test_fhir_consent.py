@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from panachain.consent import fhir_vocabulary as words
 from panachain.consent.fhir_consent import MAX_SIZE, ConsentPlan, from_consent, read_consent, to_consent
-from panachain.consent.grant import scopes_of
+from panachain.consent.offer import scopes_of
 from panachain.errors import ConsentNotEnforceableError, InputError, PanaChainError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import GrantedLane, OnChainPolicy, PolicyStatus, ProxyRef, Terms

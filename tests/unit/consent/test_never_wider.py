@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from panachain.consent import fhir_vocabulary as words
 from panachain.consent.fhir_consent import from_consent
-from panachain.consent.grant import scopes_of
+from panachain.consent.offer import scopes_of
 from panachain.errors import ConsentNotEnforceableError
 from panachain.model.scope import RESTRICTED, Category, Purpose, path_of
 from panachain.records.fhir_codes import BY_LABEL

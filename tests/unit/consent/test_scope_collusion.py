@@ -25,6 +25,7 @@ import pytest
 from nucypher_core import umbral as library
 
 from panachain.consent.grant import PreparedGrant, prepare_grant
+from panachain.consent.offer import Offer
 from panachain.consent.terms import open_terms
 from panachain.crypto import keys, umbral
 from panachain.crypto.commit import EnvelopeKey
@@ -95,16 +96,18 @@ def published(
 def granted(patient: Patient, reader: Actor, scopes: Sequence[Scope], epoch: int, index: int) -> PreparedGrant:
     return prepare_grant(
         patient.seed,
+        Offer(
+            grantee=reader,
+            scopes=tuple(scopes),
+            purposes=(Purpose.TREAT,),
+            starts_at=0,
+            expires_at=1,
+            threshold=2,
+            proxies=(ProxyRef(reader.address, "", reader.receiving_key, reader.verifying_key),) * PROXIES,
+        ),
         index=index,
         patient=patient.address,
-        grantee=reader,
-        scopes=scopes,
         generations=patient.generations[epoch],
-        purposes=[Purpose.TREAT],
-        starts_at=0,
-        expires_at=1,
-        threshold=2,
-        proxies=[ProxyRef(reader.address, "", reader.receiving_key, reader.verifying_key)] * PROXIES,
     )
 
 
@@ -321,8 +324,15 @@ class Loot:
         }
 
 
+def terms_of(world: World, reader: Seed, prepared: PreparedGrant) -> Terms:
+    """Return the terms as the reader opens and checks them."""
+    opened = open_terms(prepared.sealed_terms, reader.receiving())
+    patient = next(one for one in world.patients if one.address == opened.claimed_patient)
+    return opened.verified(policy_id=prepared.terms.policy_id, patient_verifying_key=patient.seed.signer().public)
+
+
 def collude(world: World, reader: Seed, prepared: PreparedGrant, source: random.Random) -> Loot:
-    terms, _, _ = open_terms(prepared.sealed_terms, reader.receiving())
+    terms = terms_of(world, reader, prepared)
     scalar = int.from_bytes(reader.receiving().reveal(), "big")
     loot = Loot(terms, [], [], {}, {})
     for number, lane in enumerate(terms.lanes):
@@ -430,7 +440,7 @@ def test_terms_tell_of_the_granted_lanes_only(world: World) -> None:
     patient = world.patients[0]
     for epoch in range(2):
         scopes = [Scope.all(), Scope.of(Category.GENOMICS, 2021)]
-        terms, _, _ = open_terms(granted(patient, actor(reader), scopes, epoch, epoch).sealed_terms, reader.receiving())
+        terms = terms_of(world, reader, granted(patient, actor(reader), scopes, epoch, epoch))
         begun = [(scope, number) for scope in scopes for number in range(epoch + 1)]
         known = [(lane.scope, lane.generation) for lane in terms.lanes]
         assert known == [(scope, number) for scope, number in begun if number == 0 or scope in patient.rotated]

@@ -1,0 +1,71 @@
+"""What a patient's session consists of, from the lowest part to the highest: each stands on those before it.
+
+No part knows the session or one above it, so that no step of one can come back into another from below (the grants'
+lock would be taken twice).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from panachain.sdk.base import ActorSession
+from panachain.sdk.deletion_receipts import DeletionReceipts
+from panachain.sdk.grants import Grants
+from panachain.sdk.lanes import OwnLanes
+from panachain.sdk.policies import OwnPolicies
+from panachain.sdk.proxies import Proxies
+from panachain.sdk.read_log import ReadLog
+from panachain.sdk.requests import ReceivedRequests
+from panachain.sdk.revocations import Revocations
+
+
+class PatientParts(ActorSession):
+    """A patient's session, with its parts; sdk/patient.py says what it can do."""
+
+    @cached_property
+    def _proxies(self) -> Proxies:
+        return Proxies(self.network, evidence=self.profile.folder / "evidence", ca=self.network.proxy_ca)
+
+    @cached_property
+    def _receipts(self) -> DeletionReceipts:
+        return DeletionReceipts(self.profile.folder / "revocations.json", self.network.mainchain.log.domain)
+
+    @cached_property
+    def _policies(self) -> OwnPolicies:
+        return OwnPolicies(self.network, self._seed, self._proxies, self._receipts)
+
+    @cached_property
+    def _lanes(self) -> OwnLanes:
+        return OwnLanes(self.network, self._seed, self.address)
+
+    @cached_property
+    def _requests(self) -> ReceivedRequests:
+        return ReceivedRequests(self.network, self._seed, self.address)
+
+    @cached_property
+    def _log(self) -> ReadLog:
+        return ReadLog(self.network, self._policies, self._proxies, self._seed.audit())
+
+    @cached_property
+    def _grants(self) -> Grants:
+        return Grants(
+            self.network,
+            self._seed,
+            self.address,
+            profile=self.profile.folder,
+            proxies=self._proxies,
+            policies=self._policies,
+            requests=self._requests,
+            lanes=self._lanes,
+        )
+
+    @cached_property
+    def _revocations(self) -> Revocations:
+        return Revocations(
+            self.network,
+            policies=self._policies,
+            grants=self._grants,
+            lanes=self._lanes,
+            proxies=self._proxies,
+            receipts=self._receipts,
+        )

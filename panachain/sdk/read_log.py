@@ -1,0 +1,70 @@
+"""The read log: who read what of a patient's, as the proxies signed it, and what it proves against a proxy.
+
+Believes no proxy: each receipt was checked when it came (sdk/proxies.py).
+Follows design section 8 and docs/spec/proxy.md.
+"""
+
+from __future__ import annotations
+
+from panachain.consent.receipts import open_detail
+from panachain.crypto.umbral import SecretKey
+from panachain.model.actors import PolicyId
+from panachain.model.policy import Receipt, ReceiptKind, Terms
+from panachain.sdk.network import Network
+from panachain.sdk.policies import OwnPolicies, OwnPolicy
+from panachain.sdk.proxies import Proxies
+from panachain.sdk.results import LogEntry
+
+
+class ReadLog:
+    """What the proxies of a patient's policies signed."""
+
+    def __init__(self, network: Network, policies: OwnPolicies, proxies: Proxies, audit: SecretKey) -> None:
+        """Take the patient's policies, and the audit key, which alone opens what a receipt says of people."""
+        self._network = network
+        self._policies = policies
+        self._proxies = proxies
+        self._audit = audit
+
+    def entries(self, policy_id: PolicyId | None) -> list[LogEntry]:
+        """Return the log of one policy or of all, oldest first.
+
+        Raises:
+            PolicyUnknownError: the policy isn't this patient's.
+            ProxiesUnavailableError: no proxy of a policy answered.
+        """
+        chosen = self._policies if policy_id is None else [self._policies.find(policy_id)]
+        entries = [self._entry(own.terms, receipt) for own in chosen for receipt in self._receipts(own)]
+        return sorted(entries, key=lambda entry: (entry.at, entry.proxy))
+
+    def convict(self, policy_id: PolicyId) -> list[str]:
+        """Submit each receipt by which a proxy served a policy when it wasn't allowed; see `Patient.convict`."""
+        receipts = self._receipts(self._policies.find(policy_id))
+        return [self._network.relay().convict(receipt).tx_hash for receipt in receipts if self._is_late(receipt)]
+
+    def _receipts(self, own: OwnPolicy) -> list[Receipt]:
+        return self._proxies.receipts(own.terms, self._policies.account(own.index))
+
+    def _entry(self, terms: Terms, receipt: Receipt) -> LogEntry:
+        detail = open_detail(receipt, self._audit)
+        lane = detail.get("lane")
+        scopes = (terms.lanes[lane].scope.text,) if isinstance(lane, int) and lane < len(terms.lanes) else ()
+        return LogEntry(
+            at=receipt.at,
+            kind=receipt.kind.value,
+            policy_id=receipt.policy_id,
+            proxy=receipt.proxy,
+            count=receipt.count,
+            grantee=str(detail.get("grantee", "")),
+            requester=str(detail.get("requester", "")),
+            purpose=str(detail.get("purpose", "")),
+            scopes=scopes,
+            late=self._is_late(receipt),
+        )
+
+    def _is_late(self, receipt: Receipt) -> bool:
+        """Tell whether a proxy served at a time when the policy didn't allow it, by its own word."""
+        mainchain = self._network.mainchain
+        return receipt.kind is ReceiptKind.REENCRYPTED and not mainchain.policies.allowed_at(
+            receipt.policy_id, receipt.at
+        )
