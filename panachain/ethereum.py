@@ -11,10 +11,14 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from Crypto.Hash import keccak as _keccak
-
+from panachain.absent import absent
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address
+
+# With cffi, pycryptodome parses a C declaration for each function, by a parser in Python that takes longer to import
+# than all of this program's own modules. Without it, it takes ctypes, as on machines that have no cffi.
+with absent("cffi"):
+    from Crypto.Hash import keccak as _keccak
 
 ADDRESS_SIZE: Final = 20
 """bytes"""

@@ -1,0 +1,191 @@
+"""Commands start at once: each loads what it uses, and nothing on its way loads what is heavy.
+
+The budget is a list of packages, not a time: a time depends on the machine. `./pana bench startup` prints times.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import panachain
+from panachain.model.actors import Role
+from panachain.sdk.profiles import create_profile
+
+ORACLES = frozenset({"eth_abi", "eth_account", "eth_hash", "eth_keyfile", "eth_keys", "eth_utils", "rlp"})
+"""What stands for a few strict lines of ours in tests, and is web3.py's own."""
+HEAVY = ORACLES | {
+    # What they bring along.
+    *("web3", "pydantic", "pydantic_core", "parsimonious", "toolz", "cytoolz", "regex"),
+    # Command lines and parsers of libraries.
+    *("httpx._main", "pygments", "markdown_it", "cffi", "pycparser"),
+    # What services are made of.
+    *("fastapi", "starlette", "uvicorn", "prometheus_client", "sqlalchemy", "asyncio", "panachain.service"),
+    # What one kind of store or of record needs.
+    *("ipfshttpclient", "multiaddr", "requests", "urllib3", "pydicom", "numpy"),
+    # Progress bars.
+    "rich",
+}
+"""What no command loads that shows no progress, starts no service and opens no such store or record."""
+ACTING = frozenset({"httpx", "cryptography", "coincurve", "nucypher_core", "panachain.sdk", "panachain.chain"})
+"""What a command loads that acts for somebody on a chain."""
+
+COMMANDS: dict[str, tuple[Role | None, frozenset[str]]] = {
+    "config": (None, HEAVY | ACTING | {"msgspec", "zstandard", "Crypto"}),
+    "whoami": (Role.PATIENT, HEAVY),
+    "policies": (Role.PATIENT, HEAVY),
+    "records": (Role.PATIENT, HEAVY),
+    "requests": (Role.PATIENT, HEAVY),
+    "log": (Role.PATIENT, HEAVY),
+    "grant dr-lee --category laboratory --purpose TREAT --until 30d": (Role.PATIENT, HEAVY),
+    "pair mercy": (Role.PATIENT, HEAVY),
+    "inbox": (Role.PRACTITIONER, HEAVY),
+    "rewrap": (Role.HOSPITAL, HEAVY),
+}
+"""Command → whose it is, and what it doesn't load."""
+LAZY = frozenset({str(Path("chain", "web3.py"))})
+"""The only files that import one of web3.py's packages anywhere, also within a function: programs ask for it."""
+PACKAGE = Path(panachain.__file__).parent
+
+
+class Node(BaseHTTPRequestHandler):
+    """A node of two chains on which nothing has happened yet."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        answers = [self.answer(one) for one in (asked if isinstance(asked, list) else [asked])]
+        content = json.dumps(answers if isinstance(asked, list) else answers[0]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        block = {"number": "0x1", "hash": "0x" + "0b" * 32, "timestamp": "0x1", "baseFeePerGas": "0x1"}
+        results: dict[str, Any] = {"eth_getLogs": [], "eth_getBlockByNumber": block, "eth_blockNumber": "0x1"}
+        return {"jsonrpc": "2.0", "id": request["id"], "result": results.get(request["method"])}
+
+    def log_message(self, *_: Any) -> None:
+        return None
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home with a profile of each role, and a network file that names the node."""
+    folder = tmp_path_factory.mktemp("home")
+    folder.chmod(0o700)
+    (folder / "passphrase").write_text("pw")
+    (folder / "passphrase").chmod(0o600)
+    for role in (Role.PATIENT, Role.PRACTITIONER, Role.HOSPITAL):
+        create_profile(folder, role.value, role, "pw")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Node)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    names = ("ActorRegistry", "RecordLedger", "PolicyRegistry", "AccessLog", "Checkpoints")
+    names += ("IdentityRegistry", "AccessRequests", "EmergencyAccess", "CareGroups", "AccessManager")
+    chain = {
+        "url": f"http://127.0.0.1:{server.server_port}",
+        "chainId": 31_337,
+        "contracts": {name: f"0x{number:040x}" for number, name in enumerate(names, start=0xA0)},
+        "fromBlock": 0,
+    }
+    network = {
+        "schema": "panachain/network/1",
+        "mainchain": chain,
+        "sidechain": chain,
+        "threshold": 2,
+        "ipfs": {"kind": "embedded"},
+    }
+    (folder / "network.json").write_text(json.dumps(network))
+    yield folder
+    server.shutdown()
+    server.server_close()
+
+
+def run(command: str, role: Role | None, home: Path) -> tuple[set[str], str]:
+    """Return the packages and modules that a run of a command loads, and what it says."""
+    arguments = [*(["--profile", role.value] if role else []), "--home", str(home), *command.split()]
+    program = (
+        "import json, sys\nfrom panachain.cli.main import main\n"
+        f"main({arguments!r})\n"
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    )
+    environment = {"PANACHAIN_PASSPHRASE_FILE": str(home / "passphrase"), "PATH": "/usr/bin:/bin", "HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+        env=environment,
+        cwd=PACKAGE.parent,
+    )
+    *said, modules = done.stderr.strip().splitlines()
+    return set(json.loads(modules)), done.stdout + "\n".join(said)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_loads_what_it_uses_only(command: str, home: Path) -> None:
+    role, absent = COMMANDS[command]
+    loaded, said = run(command, role, home)
+
+    assert not loaded & absent, said
+    if role:
+        # It came as far as to the chain, so this is what it loads in real life too.
+        assert loaded >= ACTING, said
+    assert "unforeseen" not in said
+
+
+def imports(path: Path) -> set[str]:
+    """Return the packages that a file imports anywhere."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def test_no_function_imports_web3_or_its_packages_but_where_programs_ask_for_it() -> None:
+    importing = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if imports(path) & (ORACLES | {"web3", "hexbytes"})
+    }
+    assert importing <= LAZY
+
+
+def test_everything_below_the_services_loads_without_what_is_heavy() -> None:
+    floors = ("cli", "sdk", "consent", "research", "records", "crypto", "storage", "ipld", "chain", "proxy", "model")
+    modules = [
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for floor in floors
+        for path in sorted((PACKAGE / floor).rglob("*.py"))
+        if str(path.relative_to(PACKAGE)) not in LAZY and path.name != "__main__.py"
+    ]
+    assert len(modules) > 90
+    program = (
+        f"import importlib, json, sys\nfor name in {modules!r}: importlib.import_module(name)\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=True, cwd=PACKAGE.parent
+    )
+    # The stores' client of Kubo and the writer of DICOM samples are imported by their modules only.
+    assert not set(json.loads(done.stdout)) & (HEAVY - {"ipfshttpclient", "multiaddr", "requests", "urllib3"})
+
+
+def test_the_budget_names_packages_that_exist() -> None:
+    # A misspelled name would be absent for ever.
+    optional = {"toolz", "cytoolz", "regex", "numpy", "multiaddr", "requests", "urllib3", "eth_hash"}
+    assert [name for name in sorted(HEAVY | ACTING) if name not in optional and find_spec(name) is None] == []
