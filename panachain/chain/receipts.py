@@ -15,10 +15,8 @@ from panachain.chain.typed import hash_struct
 from panachain.errors import IntegrityError
 from panachain.ethereum import keccak
 from panachain.model.actors import Address
-from panachain.model.policy import Receipt, ReceiptKind
+from panachain.model.policy import Receipt
 
-KINDS: Final = (None, ReceiptKind.DEPOSITED, ReceiptKind.REENCRYPTED, ReceiptKind.DENIED, ReceiptKind.DELETED)
-"""`AccessLog.Kind`, in the order of the contract."""
 _RECEIPT_TYPE: Final = keccak(
     "Receipt(uint64 sequence,bytes32 previous,uint8 kind,address policyId,uint48 blockTime,uint64 blockNumber,"
     "uint32 count,bytes32 detail)"
@@ -37,7 +35,7 @@ def receipt_fields(receipt: Receipt) -> tuple[int, bytes, int, str, int, int, in
     return (
         receipt.sequence,
         receipt.previous,
-        KINDS.index(receipt.kind),
+        receipt.kind.code,
         receipt.policy_id,
         receipt.at,
         receipt.block,

@@ -18,7 +18,7 @@ PolicyId = NewType("PolicyId", str)
 
 
 class Role(Enum):
-    """What an actor is. The order of the first four is that of `ActorRegistry.Role` minus one."""
+    """What an actor is. Its number on a chain is its registry's: `ROLES` in the adapter of each (panachain/chain)."""
 
     HOSPITAL = "hospital"
     PROXY = "proxy"

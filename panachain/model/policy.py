@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Final, Self
 
 from panachain.model.actors import Address, PolicyId
+from panachain.model.codes import Coded
 from panachain.model.scope import Purpose, Scope
 
 
@@ -121,13 +122,13 @@ class Terms:
     """SHA-256 of each kfrag, lane by lane, proxy by proxy."""
 
 
-class ReceiptKind(Enum):
-    """What a proxy states that it did."""
+class ReceiptKind(Coded):
+    """What a proxy states that it did. The code is the number of `AccessLog.Kind`, which the receipt's hash covers."""
 
-    DEPOSITED = "deposited"
-    REENCRYPTED = "reencrypted"
-    DENIED = "denied"
-    DELETED = "deleted"
+    DEPOSITED = "deposited", 1
+    REENCRYPTED = "reencrypted", 2
+    DENIED = "denied", 3
+    DELETED = "deleted", 4
 
 
 @dataclass(frozen=True)

@@ -8,38 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Final
 
 from panachain.errors import UsageError
+from panachain.model.codes import Coded
 
 
-class Category(Enum):
-    """The segment of a health record that a record belongs to. The value is the word on the command line."""
+class Category(Coded):
+    """The segment of a health record that a record belongs to. The value is the word on the command line.
 
-    DEMOGRAPHICS = "demographics"
-    ENCOUNTERS = "encounters"
-    CONDITIONS = "conditions"
-    ALLERGIES = "allergies"
-    MEDICATIONS = "medications"
-    IMMUNIZATIONS = "immunizations"
-    LABORATORY = "laboratory"
-    VITALS = "vitals"
-    IMAGING = "imaging"
-    PROCEDURES = "procedures"
-    FAMILY_HISTORY = "family-history"
-    CARE_PLANS = "care-plans"
-    DOCUMENTS = "documents"
-    INSURANCE = "insurance"
-    GENOMICS = "genomics"
-    MENTAL_HEALTH = "mental-health"
-    SUBSTANCE_USE = "substance-use"
-    SEXUAL_HEALTH = "sexual-health"
+    Its code is its place in a pairing and its bit in an open policy. A new category takes the next free one, up to 31.
+    """
+
+    DEMOGRAPHICS = "demographics", 0
+    ENCOUNTERS = "encounters", 1
+    CONDITIONS = "conditions", 2
+    ALLERGIES = "allergies", 3
+    MEDICATIONS = "medications", 4
+    IMMUNIZATIONS = "immunizations", 5
+    LABORATORY = "laboratory", 6
+    VITALS = "vitals", 7
+    IMAGING = "imaging", 8
+    PROCEDURES = "procedures", 9
+    FAMILY_HISTORY = "family-history", 10
+    CARE_PLANS = "care-plans", 11
+    DOCUMENTS = "documents", 12
+    INSURANCE = "insurance", 13
+    GENOMICS = "genomics", 14
+    MENTAL_HEALTH = "mental-health", 15
+    SUBSTANCE_USE = "substance-use", 16
+    SEXUAL_HEALTH = "sexual-health", 17
 
     @property
     def bit(self) -> int:
         """The category's bit in an open policy's `categories` field."""
-        return 1 << list(Category).index(self)
+        return 1 << self.code
 
     @classmethod
     def parse(cls, text: str) -> Category:
@@ -70,22 +73,22 @@ FIRST_YEAR: Final = 1900
 """The earliest year that has a lane of its own; what is older counts as undated."""
 
 
-class Purpose(Enum):
-    """Why a record is read: HL7 v3 PurposeOfUse."""
+class Purpose(Coded):
+    """Why a record is read: HL7 v3 PurposeOfUse. Its code is its bit in an open policy, up to 31."""
 
-    TREAT = "TREAT"
-    ETREAT = "ETREAT"
-    HPAYMT = "HPAYMT"
-    HOPERAT = "HOPERAT"
-    HRESCH = "HRESCH"
-    PATRQT = "PATRQT"
-    PUBHLTH = "PUBHLTH"
-    FAMRQT = "FAMRQT"
+    TREAT = "TREAT", 0
+    ETREAT = "ETREAT", 1
+    HPAYMT = "HPAYMT", 2
+    HOPERAT = "HOPERAT", 3
+    HRESCH = "HRESCH", 4
+    PATRQT = "PATRQT", 5
+    PUBHLTH = "PUBHLTH", 6
+    FAMRQT = "FAMRQT", 7
 
     @property
     def bit(self) -> int:
         """The purpose's bit in an open policy's `purposes` field."""
-        return 1 << list(Purpose).index(self)
+        return 1 << self.code
 
     @classmethod
     def parse(cls, text: str) -> Purpose:

@@ -6,6 +6,7 @@ Follows docs/spec/formats.md (`panachain/pairing/2`) and design sections 2 and 3
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -55,6 +56,10 @@ class Pairing:
         try:
             return [(scope, self.lanes[scope]) for scope in path_of(category, year)]
         except KeyError:
+            if Scope.of(category) not in self.lanes:
+                raise IntegrityError(
+                    f"the pairing is older than the category {category.value}: ask the patient to pair again"
+                ) from None
             raise IntegrityError(
                 f"the pairing covers {FIRST_YEAR} to {self.last_year}, not {year}: ask the patient to pair again"
             ) from None
@@ -62,6 +67,10 @@ class Pairing:
 
 _CONTEXT: Final = labels.PAIRING
 _VERSION: Final = 2
+_LANE_SIZE: Final = 65
+"""Bytes of a lane: its public key and the hospital's locator key."""
+_UNKNOWN: Final = re.compile(r"(?!all$|emergency$)[a-z]+(?:-[a-z]+)*(?:/(?:0|[1-9]\d*))?")
+"""How the scope of any category is spelt."""
 
 
 def make_pairing(
@@ -97,7 +106,7 @@ def seal_pairing(pairing: Pairing, *, receiving_key: bytes, patient_key: bytes, 
             "epoch": pairing.generations.epoch,
             "rotated": {scope.text: list(past) for scope, past in pairing.generations.history.items()},
             "last_year": pairing.last_year,
-            # In the canonical order of the scopes, so that their names needn't be repeated 2,000 times.
+            # In the order of the categories' codes, so that the lanes' names needn't be repeated 2,000 times.
             "lanes": b"".join(lane.public + lane.locator_key for lane in pairing.lanes.values()),
             "orders": list(pairing.orders),
         }
@@ -139,7 +148,7 @@ def _generations(epoch: Any, rotated: Any) -> Generations:
     Raises:
         IntegrityError: a lane's rotations don't grow, or reach beyond the epoch.
     """
-    history = {Scope.parse(text): tuple(past) for text, past in rotated.items()}
+    history = {_scope(text): tuple(past) for text, past in rotated.items()}
     for past in history.values():
         grows = all(type(number) is int for number in past) and list(past) == sorted(set(past))
         if not past or not grows or past[0] < 1 or past[-1] > epoch:
@@ -147,8 +156,21 @@ def _generations(epoch: Any, rotated: Any) -> Generations:
     return Generations(epoch, history)
 
 
+def _scope(text: str) -> Scope:
+    """Return a rotated lane's scope, also of a category that this program doesn't know yet.
+
+    What is forgotten here would begin anew with its first generation, which somebody revoked may still have.
+    """
+    if _UNKNOWN.fullmatch(text):
+        return Scope(text)
+    return Scope.parse(text)
+
+
 class _PackedLanes(Mapping[Scope, HospitalLane]):
-    """The lanes of a pairing as they lie in it: an upload needs a few of 2,000."""
+    """The lanes of a pairing as they lie in it: an upload needs a few of 2,000.
+
+    How many categories it covers, it says itself: the program that made it may have known fewer, or more.
+    """
 
     def __init__(self, packed: bytes, last_year: int, generations: Generations) -> None:
         years = _years(last_year)
@@ -156,26 +178,30 @@ class _PackedLanes(Mapping[Scope, HospitalLane]):
         self._each = 2 + len(years)
         self._last_year = last_year
         self._packed = packed
-        if len(packed) != 65 * len(self):
-            raise IntegrityError(f"pairing of {len(packed)} bytes of lanes, expected {65 * len(self)}")
+        self._covered, rest = divmod(len(packed) - 2 * _LANE_SIZE, self._each * _LANE_SIZE)
+        if self._covered < 1 or rest:
+            raise IntegrityError(f"pairing of {len(packed)} bytes of lanes, which isn't a whole number of categories")
 
     def __getitem__(self, scope: Scope) -> HospitalLane:
-        start = 65 * self._position(scope)
-        public, locator_key = self._packed[start : start + 33], self._packed[start + 33 : start + 65]
+        start = _LANE_SIZE * self._position(scope)
+        public, locator_key = self._packed[start : start + 33], self._packed[start + 33 : start + _LANE_SIZE]
         return HospitalLane(public, locator_key, self._generations.current(scope))
 
     def __iter__(self) -> Iterator[Scope]:
-        return _scopes(self._last_year)
+        return _scopes(self._last_year, self._covered)
 
     def __len__(self) -> int:
-        return 2 + self._each * len(Category)
+        return 2 + self._each * len(_categories(self._covered))
 
     def _position(self, scope: Scope) -> int:
         """Return the scope's place in the order of `_scopes`."""
         if scope.text in ("all", "emergency"):
             return 0 if scope.text == "all" else 1
         name, _, year = scope.text.partition("/")
-        start = 2 + self._each * _CATEGORIES[name]
+        code = _code(name)
+        if code is None or code >= self._covered:
+            raise KeyError(scope)
+        start = 2 + self._each * code
         if not year:
             return start
         if int(year) != UNDATED and int(year) not in _years(self._last_year):
@@ -183,7 +209,14 @@ class _PackedLanes(Mapping[Scope, HospitalLane]):
         return start + 1 if int(year) == UNDATED else start + 2 + int(year) - FIRST_YEAR
 
 
-_CATEGORIES: Final = {category.value: index for index, category in enumerate(Category)}
+def _code(name: str) -> int | None:
+    return next((category.code for category in Category if category.value == name), None)
+
+
+def _categories(covered: int | None = None) -> list[Category]:
+    """Return the known categories in the order of their codes, those below a number only if one is given."""
+    known = sorted(Category, key=lambda category: category.code)
+    return known if covered is None else [category for category in known if category.code < covered]
 
 
 def _years(last_year: int) -> range:
@@ -192,11 +225,11 @@ def _years(last_year: int) -> range:
     return range(FIRST_YEAR, last_year + 1)
 
 
-def _scopes(last_year: int) -> Iterator[Scope]:
+def _scopes(last_year: int, covered: int | None = None) -> Iterator[Scope]:
     years = _years(last_year)
     yield Scope.all()
     yield Scope.emergency()
-    for category in Category:
+    for category in _categories(covered):
         yield Scope.of(category)
         yield Scope.of(category, UNDATED)
         for year in years:

@@ -15,8 +15,8 @@ from panachain.errors import IntegrityError
 from panachain.model.actors import Address
 from panachain.model.transactions import AccessRequest
 
-STATES: Final = ("none", "open", "approved", "denied", "withdrawn", "expired")
-"""`AccessRequests.State`, in the order of the contract."""
+STATES: Final = {0: "none", 1: "open", 2: "approved", 3: "denied", 4: "withdrawn", 5: "expired"}
+"""The numbers of `AccessRequests.State` (docs/spec/formats.md, section "Codes")."""
 
 
 class AccessRequests(Adapter):
@@ -47,14 +47,16 @@ class AccessRequests(Adapter):
         """Yield requests in the order in which they were made."""
         for event in self.bound.events("AccessRequested", where=[None, requester, patient]):
             values = event.values
-            state = self.bound.read("stateOf", values["id"])
+            state = STATES.get(self.bound.read("stateOf", values["id"]))
+            if state is None:
+                raise IntegrityError(f"the node gives request {values['id']} a state that its contract doesn't know")
             yield AccessRequest(
                 values["id"],
                 Address(address(values["requester"])),
                 Address(address(values["patient"])),
                 values["details"],
                 values["expiresAt"],
-                STATES[state],
+                state,
             )
 
     def outcome_of(self, request_id: int) -> bytes | None:

@@ -16,8 +16,9 @@ from panachain.chain.evm import Receipt, Sender
 from panachain.chain.logs import actor_from
 from panachain.model.actors import Actor, Address, Role, Status
 
-ROLES: Final = (None, Role.HOSPITAL, Role.PROXY, Role.RESEARCHER, Role.REGISTRAR)
-"""`ActorRegistry.Role`, in the order of the contract."""
+ROLES: Final = {1: Role.HOSPITAL, 2: Role.PROXY, 3: Role.RESEARCHER, 4: Role.REGISTRAR}
+"""The numbers of `ActorRegistry.Role`; 0 is none (docs/spec/formats.md, section "Codes")."""
+_NUMBERS: Final = {role: number for number, role in ROLES.items()}
 
 
 class ActorRegistry(Adapter):
@@ -29,7 +30,7 @@ class ActorRegistry(Adapter):
             sender,
             "register",
             actor.address,
-            ROLES.index(actor.role),
+            _NUMBERS[actor.role],
             actor.receiving_key,
             actor.verifying_key,
             actor.endpoint,
@@ -51,7 +52,7 @@ class ActorRegistry(Adapter):
 
     def is_active(self, account: Address, role: Role) -> bool:
         """Tell whether an account is active in a role."""
-        return bool(self.bound.read("isActive", account, ROLES.index(role)))
+        return bool(self.bound.read("isActive", account, _NUMBERS[role]))
 
     def actor_of(self, account: Address) -> Actor | None:
         """Return one actor, or None when the account isn't registered."""
@@ -81,7 +82,7 @@ class ActorRegistry(Adapter):
                 continue
             account = address(event.values["account"])
             if event.name == "ActorRegistered":
-                found[account] = actor_from(event, ROLES[event.values["role"]])
+                found[account] = actor_from(event, ROLES.get(event.values["role"]))
             elif event.name == "ActorEndpointChanged":
                 found[account] = replace(found[account], endpoint=event.values["endpoint"])
             elif event.name in ("ActorSuspended", "ActorReinstated"):

@@ -18,8 +18,9 @@ from panachain.errors import UsageError
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.transactions import PairingEvent
 
-ROLES: Final = (None, Role.PATIENT, Role.PRACTITIONER)
-"""`IdentityRegistry.Role`, in the order of the contract."""
+ROLES: Final = {1: Role.PATIENT, 2: Role.PRACTITIONER}
+"""The numbers of `IdentityRegistry.Role`; 0 is none (docs/spec/formats.md, section "Codes")."""
+_NUMBERS: Final = {role: number for number, role in ROLES.items()}
 
 
 class IdentityRegistry(Adapter):
@@ -38,13 +39,13 @@ class IdentityRegistry(Adapter):
             lookup: HMAC under a secret of the trusted nodes, or zeros for none.
             personal: encrypted personal fields, or nothing.
         """
-        if actor.role not in ROLES:
+        if actor.role not in _NUMBERS:
             raise UsageError(f"a {actor.role.value} has no identity on the sidechain")
         return self.bound.send(
             sender,
             "register",
             actor.address,
-            ROLES.index(actor.role),
+            _NUMBERS[actor.role],
             lookup,
             actor.receiving_key,
             actor.verifying_key,
@@ -116,7 +117,7 @@ class IdentityRegistry(Adapter):
         found: dict[str, Actor] = {}
         for event in self.bound.events(where=where):
             if event.name == "IdentityRegistered":
-                actor = actor_from(event, ROLES[event.values["role"]])
+                actor = actor_from(event, ROLES.get(event.values["role"]))
                 found[actor.address] = actor
             elif event.name in ("IdentitySuspended", "IdentityReinstated", "IdentityReplaced"):
                 # A replaced account is one that may not act, and nobody can reinstate it.

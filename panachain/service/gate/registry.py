@@ -106,7 +106,7 @@ def _after(known: Mapping[str, Actor], events: Iterable[Event]) -> dict[str, Act
             continue
         account = address(event.values["account"])
         if event.name == "ActorRegistered":
-            actors[account] = actor_from(event, ROLES[event.values["role"]])
+            actors[account] = actor_from(event, ROLES.get(event.values["role"]))
         elif account not in actors:
             raise IntegrityError(f"the node hides the registration of {account}")
         elif event.name == "ActorEndpointChanged":

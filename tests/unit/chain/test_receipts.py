@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from panachain.chain.contracts.record_ledger import RecordLedger
 from panachain.chain.evm import Account, recover_digest
 from panachain.chain.mainchain import Mainchain
-from panachain.chain.receipts import KINDS, check_head, log_domain, receipt_fields, receipt_hash, sign_head
+from panachain.chain.receipts import check_head, log_domain, receipt_fields, receipt_hash, sign_head
 from panachain.consent.receipts import check_receipt
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address, PolicyId
@@ -123,7 +123,7 @@ class TestReceiptHash:
         message = {
             "sequence": receipt.sequence,
             "previous": receipt.previous,
-            "kind": KINDS.index(receipt.kind),
+            "kind": receipt.kind.code,
             "policyId": receipt.policy_id,
             "blockTime": receipt.at,
             "blockNumber": receipt.block,

@@ -1,0 +1,121 @@
+"""Pairings: what was sealed once still opens, whichever categories the program knows that opens it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panachain.crypto.keys import Seed, address_of
+from panachain.errors import IntegrityError
+from panachain.model.codes import Coded
+from panachain.model.scope import Category, Generations, Scope
+from panachain.records import pairing
+from panachain.records.pairing import Pairing, make_pairing, open_pairing, seal_pairing
+
+VECTOR: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "pairing.json").read_text())
+PATIENT, HOSPITAL = Seed(bytes.fromhex(VECTOR["patient_seed"])), Seed(bytes.fromhex(VECTOR["hospital_seed"]))
+ADDRESSES = address_of(PATIENT.account_key()), address_of(HOSPITAL.account_key())
+ROTATED = {Scope(text): tuple(past) for text, past in VECTOR["rotated"].items()}
+GENERATIONS = Generations(VECTOR["epoch"], ROTATED)
+
+
+def categories(*more: tuple[str, int], without: str = "") -> Any:
+    """Return a copy of the categories with some more, which stand first in the source, or without one."""
+    members = {word.upper(): (word, code) for word, code in more}
+    members |= {one.name: (one.value, one.code) for one in Category if one.value != without}
+    return Coded("Category", members)  # type: ignore[call-overload]
+
+
+def make(last_year: int = VECTOR["last_year"], generations: Generations = GENERATIONS) -> Pairing:
+    return make_pairing(
+        PATIENT, patient=ADDRESSES[0], hospital=ADDRESSES[1], last_year=last_year, generations=generations
+    )
+
+
+def seal(made: Pairing) -> bytes:
+    return seal_pairing(
+        made,
+        receiving_key=HOSPITAL.receiving().public,
+        patient_key=PATIENT.receiving().public,
+        signer=PATIENT.signer(),
+    )
+
+
+def opened(blob: bytes, by: Seed = HOSPITAL) -> Pairing:
+    return open_pairing(
+        blob,
+        secret=by.receiving(),
+        hospital=ADDRESSES[1],
+        patient=ADDRESSES[0],
+        verifying_key=PATIENT.signer().public,
+    )
+
+
+def check_vector(found: Pairing) -> None:
+    for text, (public, locator_key, generation) in VECTOR["lanes"].items():
+        lane = found.lanes[Scope(text)]
+        assert (lane.public.hex(), lane.locator_key.hex(), lane.generation) == (public, locator_key, generation)
+    assert found.generations == GENERATIONS
+    assert found.last_year == VECTOR["last_year"]
+
+
+@pytest.mark.parametrize("by", [PATIENT, HOSPITAL], ids=["patient", "hospital"])
+def test_opens_what_the_first_version_sealed(by: Seed) -> None:
+    found = opened(bytes.fromhex(VECTOR["sealed"]), by)
+    check_vector(found)
+    assert dict(found.lanes) == dict(make().lanes)
+    assert len(found.lanes) == len(list(found.lanes)) == 2 + VECTOR["categories"] * 4
+
+
+def test_opens_it_with_a_category_that_came_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = categories(("dental", 18), ("eyes", 19))
+    monkeypatch.setattr(pairing, "Category", later)
+
+    found = opened(bytes.fromhex(VECTOR["sealed"]))
+
+    check_vector(found)
+    assert len(found.lanes) == len(list(found.lanes)) == 2 + VECTOR["categories"] * 4
+    assert Scope("dental") not in found.lanes
+    with pytest.raises(IntegrityError, match="older than the category dental"):
+        found.path(later["DENTAL"], 1901)
+
+
+def test_a_later_pairing_opens_where_its_category_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairing, "Category", categories(("dental", 18)))
+    rotated = Generations(3, {**ROTATED, Scope("dental/1901"): (3,)})
+    later = make(generations=rotated)
+    blob = seal(later)
+    assert Scope("dental/1901") in later.lanes
+    assert opened(blob).lanes[Scope("dental/1901")].generation == 3
+    monkeypatch.undo()
+
+    found = opened(blob)
+
+    assert dict(found.lanes) == {scope: lane for scope, lane in later.lanes.items() if "dental" not in scope.text}
+    # A device that doesn't know the category passes its rotations on: none of its lanes begins anew.
+    assert found.generations == rotated
+    assert found.generations.rotated([Scope.all()]).history[Scope("dental/1901")] == (3,)
+
+
+def test_says_which_years_it_covers() -> None:
+    with pytest.raises(IntegrityError, match="covers 1900 to 1901, not 1902"):
+        make().path(Category.LABORATORY, 1902)
+
+
+@pytest.mark.parametrize(
+    "rotated", [{"no scope!": [1]}, {"laboratory/01": [1]}, {"": [1]}, {"all": [2, 1]}, {"all": []}]
+)
+def test_refuses_rotations_of_what_is_no_lane(rotated: dict[str, list[int]]) -> None:
+    with pytest.raises(IntegrityError):
+        opened(seal(Pairing(*ADDRESSES, Generations(2, {Scope(t): tuple(p) for t, p in rotated.items()}), 1901, {})))
+
+
+@pytest.mark.parametrize("cut", [1, 65, 65 * 4 * 18, 65 * (4 * 18 + 2)])
+def test_refuses_lanes_that_are_no_whole_number_of_categories(cut: int) -> None:
+    made = make()
+    packed = b"".join(lane.public + lane.locator_key for lane in made.lanes.values())
+    with pytest.raises(IntegrityError, match="whole number of categories"):
+        pairing._PackedLanes(packed[:-cut], made.last_year, made.generations)
