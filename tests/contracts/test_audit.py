@@ -12,7 +12,7 @@ from scripts import audit_contracts
 from tests.contracts import audit_runs
 
 # Behind all other tests there is little left to wait for.
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.deep, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module", autouse=True)

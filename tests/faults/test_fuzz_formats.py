@@ -1,6 +1,7 @@
 """Fuzzers over every format that comes out of a store: typed errors only, in bounded time and memory.
 
-PANACHAIN_FUZZ_SECONDS sets how long all of them run together (30), PANACHAIN_FUZZ_SEED repeats a run.
+Each target gets a few inputs, or with --deep as many as fit its time. PANACHAIN_FUZZ_SECONDS sets how long all of them
+run together (30), PANACHAIN_FUZZ_SEED repeats a run.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ SECONDS = float(os.environ.get("PANACHAIN_FUZZ_SECONDS", "30"))
 SEED = int(os.environ.get("PANACHAIN_FUZZ_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
 SLOWEST = 10.0
 """Seconds of processor time that one input may take."""
-FEWEST = 20
+FEWEST = 100
 """Inputs of each target, also when its time is over."""
 MEMORY = 256 << 20
 """Bytes by which the process may grow."""
@@ -409,13 +410,14 @@ TARGETS: dict[str, Target] = {
 }
 
 
+@pytest.mark.parametrize("seconds", [0, pytest.param(SECONDS, marks=pytest.mark.deep)], ids=["a few", "many"])
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.timeout(SECONDS + 120)
-def test_only_typed_errors_come_out(name: str) -> None:
+def test_only_typed_errors_come_out(name: str, seconds: float) -> None:
     target = TARGETS[name]
     chance = random.Random(f"{SEED} {name}")
     print(f"PANACHAIN_FUZZ_SEED={SEED}")
-    until = time.monotonic() + SECONDS / len(TARGETS)
+    until = time.monotonic() + seconds / len(TARGETS)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     runs = accepted = longest = 0
     while runs < FEWEST or time.monotonic() < until:

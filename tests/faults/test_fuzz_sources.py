@@ -1,7 +1,8 @@
 """Fuzzers over everything that reads a source: records that hold all of it, or one typed error; nothing else.
 
-Each fuzzer changes whole files at random until its time is over. PANACHAIN_FUZZ_SECONDS is the time of all of them (30;
-600 for the long profile), PANACHAIN_FUZZ_SEED repeats a run. What made one fail is left in the test's folder.
+Each fuzzer changes whole files at random: a few of them, or with --deep until its time is over. PANACHAIN_FUZZ_SECONDS
+is the time of all of them (30; 600 for the long profile), PANACHAIN_FUZZ_SEED repeats a run. What made one fail is left
+in the test's folder.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ SECONDS = float(os.environ.get("PANACHAIN_FUZZ_SECONDS", "30")) / FUZZERS
 SEED = int(os.environ.get("PANACHAIN_FUZZ_SEED", random.SystemRandom().randrange(2**32)))
 ALLOWED = 512 << 20
 """Bytes of address space on top of what is in use when a fuzzer starts."""
-FEWEST = 20
+FEWEST = 100
 """Inputs that a fuzzer checks at least, also when its time is over."""
 SOON = 20
 """Seconds of processor time for one input; the inputs are small."""
@@ -105,14 +106,14 @@ def changed(rng: random.Random, text: bytes, tokens: list[bytes]) -> bytes:
     return bytes(data[: rng.randrange(len(data) + 1)] if rng.randrange(20) == 0 else data)
 
 
-@pytest.fixture
+@pytest.fixture(params=[0, pytest.param(SECONDS, marks=pytest.mark.deep)], ids=["a few", "many"])
 def fuzz(
-    tmp_path: Path,
+    tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Callable[[list[bytes], list[bytes], Callable[[bytes, random.Random], None]], None]]:
     """Return what changes seeds and checks them until the time is over."""
 
     def run(seeds: list[bytes], tokens: list[bytes], check: Check) -> None:
-        rng, count, ends = random.Random(SEED), 0, time.monotonic() + SECONDS
+        rng, count, ends = random.Random(SEED), 0, time.monotonic() + request.param
         print(f"PANACHAIN_FUZZ_SEED={SEED}")
         # However busy the machine is, some inputs are checked.
         while count < FEWEST or time.monotonic() < ends:

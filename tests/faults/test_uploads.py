@@ -108,7 +108,7 @@ def test_ended_before_and_after_each_effect(
     assert {"EmbeddedStore.put_blocks", "Journal.prepare", "Journal.sending", "Journal.mined"} <= seen
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_killed_at_any_moment(world: World, patient: Any, tmp_path: Path) -> None:
     seed = random.randrange(2**32)
     chance = random.Random(seed)

@@ -18,6 +18,8 @@ import linkability
 from _linkability_attack import Field, Units, View, classify, rand_index
 from _linkability_plan import DAY
 
+pytestmark = pytest.mark.deep
+
 PATIENTS, HOUSES = 60, 6
 BATCH = "RecordsStored.manifest (what is in one batch)"
 Scores = dict[tuple[str, int], float]

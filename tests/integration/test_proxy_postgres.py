@@ -35,6 +35,8 @@ from panachain.sdk.profiles import load_profile, unlock
 from tests.support import PASSPHRASE, World
 from tests.unit.service.postgresql import empty_database, running_postgresql
 
+pytestmark = pytest.mark.deep
+
 PASSWORD = "hush-hush-7391"
 VARIABLE = "PANACHAIN_PROXY_DATABASE_PASSWORD"
 LIMIT = 150

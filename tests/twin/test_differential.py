@@ -134,7 +134,6 @@ def a_grant(both: Both, rng: random.Random, owner: Account) -> tuple[Grant, byte
     return grant, signature
 
 
-@pytest.mark.slow
 def test_the_twin_says_what_the_contract_says(both: Both) -> None:
     rng = random.Random(20)
     for _ in range(ACTIONS):

@@ -3,7 +3,8 @@
 Real actors, proxies and cryptography over twins of the chains (world.py); the model (model.py) is written from the
 design. Each reader opens through the SDK, and has a thief beside him who keeps everything and asks every proxy
 (thief.py).
-`PANACHAIN_MODEL=long` runs 2,000 lives, `PANACHAIN_MODEL=500` as many as it says.
+A change gets a few lives, `--deep` 40; there `PANACHAIN_MODEL=long` runs 2,000, `PANACHAIN_MODEL=500` as many as it
+says.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from tests.twin.thief import Thief
 from tests.twin.world import PROXIES, THRESHOLD, World, resource, running_world
 
 _MODE = os.environ.get("PANACHAIN_MODEL", "")
+FEW = 8
+"""Lives for each change."""
 LIVES = {"": 40, "long": 2000}.get(_MODE) or int(_MODE)
 STEPS = 20
 READERS = ("clinician", "nurse", "stranger", "researcher")
@@ -360,17 +363,28 @@ def names(contents: Any) -> set[str]:
     return {ids[0].decode() for ids in found}
 
 
-PolicyLife.TestCase.settings = settings(
-    max_examples=LIVES,
-    stateful_step_count=STEPS,
-    deadline=None,
-    derandomize=not _MODE,
-    database=None,
-    print_blob=True,
-    suppress_health_check=list(HealthCheck),
-)
+def lives(count: int, *, derandomize: bool) -> settings:
+    """Return how often the machine runs; with `derandomize` it does the same each time."""
+    return settings(
+        max_examples=count,
+        stateful_step_count=STEPS,
+        deadline=None,
+        derandomize=derandomize,
+        database=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
-@pytest.mark.timeout(300 if not _MODE else 6 * 3600)
 class TestPolicyLife(PolicyLife.TestCase):
-    """Run by unittest's ways."""
+    """A few lives. Run by unittest's ways, as the next one is."""
+
+    settings = lives(FEW, derandomize=True)
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(900 if not _MODE else 6 * 3600)
+class TestManyPolicyLives(PolicyLife.TestCase):
+    """Many lives."""
+
+    settings = lives(LIVES, derandomize=not _MODE)

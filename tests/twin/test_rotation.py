@@ -170,7 +170,6 @@ def opened(world: World, loot: Loot, records: dict[str, bytes]) -> tuple[int, in
     return sum(key in found for key in records.values()), len(records.keys() & headers.keys()), len(readable)
 
 
-@pytest.mark.slow
 def test_after_the_rotation_colluders_open_none_of_500_new_records(world: World) -> None:
     policy_id, loot = granted(world)
     report = world.patient.revoke(policy_id, rotate=True)
@@ -180,7 +179,6 @@ def test_after_the_rotation_colluders_open_none_of_500_new_records(world: World)
     assert opened(world, loot, publish(world, NEW)) == (0, 0, 0)
 
 
-@pytest.mark.slow
 def test_without_the_rotation_colluders_open_all_500_new_records(world: World) -> None:
     policy_id, loot = granted(world)
     assert world.patient.revoke(policy_id).final
@@ -188,7 +186,6 @@ def test_without_the_rotation_colluders_open_all_500_new_records(world: World) -
     assert opened(world, loot, publish(world, NEW)) == (NEW, NEW, NEW)
 
 
-@pytest.mark.slow
 def test_after_the_rewrapping_colluders_open_none_of_200_old_records_that_were_never_opened(world: World) -> None:
     old = publish(world, OLD)
     policy_id, loot = granted(world)

@@ -44,6 +44,7 @@ from tests.unit.crypto import umbral_oracle as oracle
 from tests.unit.storage.memory_store import MemoryStore
 
 GRANTS = 1000
+FEW_GRANTS = 100
 SAMPLED = 50
 SHOWN = 1
 ENVELOPES = 2
@@ -398,12 +399,14 @@ def test_the_world_is_what_the_tests_take_it_for(world: World) -> None:
     assert all(len(patient.rotated) > 5 for patient in world.patients)
 
 
-@pytest.mark.slow
-def test_a_reader_who_colludes_with_all_proxies_opens_the_granted_lanes_and_nothing_else(world: World) -> None:
+@pytest.mark.parametrize("grants", [FEW_GRANTS, pytest.param(GRANTS, marks=pytest.mark.deep)])
+def test_a_reader_who_colludes_with_all_proxies_opens_the_granted_lanes_and_nothing_else(
+    world: World, grants: int
+) -> None:
     source = random.Random("grants")
     readers = [(seed, actor(seed)) for seed in seeds(source, 3)]
     sizes = []
-    for number in range(GRANTS):
+    for number in range(grants):
         patient, (reader, who) = source.choice(world.patients), source.choice(readers)
         scopes, epoch = random_scopes(source), source.randrange(2)
         loot = collude(world, reader, granted(patient, who, scopes, epoch, number), source)
@@ -413,7 +416,7 @@ def test_a_reader_who_colludes_with_all_proxies_opens_the_granted_lanes_and_noth
         assert set(loot.envelope_keys) == {world.records[cid].envelope for cid in expected}, (number, scopes, epoch)
         assert loot.records(world) == {cid: world.records[cid].content for cid in expected}
         check_cfrags(world, reader, loot, inside_and_outside(world, loot, source))
-        if number % (GRANTS // SAMPLED) == 0:
+        if number % (grants // SAMPLED) == 0:
             assert located(world, loot) == expected
             some = source.sample(sorted(world.envelopes), ENVELOPES)
             check_cfrags(world, reader, loot, wraps_of(some, len(loot.secrets)))

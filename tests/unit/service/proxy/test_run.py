@@ -220,7 +220,7 @@ def test_a_port_in_use_is_a_typed_error(shared: Host) -> None:
     assert b"can't be listened on" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_a_flood_of_garbage_does_not_starve_honest_users(folder: Path) -> None:
     host = Host(folder, workers=1)
     try:

@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""Run the tests: `./pana test` calls this in the project's environment.
+
+Without arguments all tests that a change needs run, on both of two cores: those of the contracts in a process of their
+own, since ape can't share its chain with workers, and beside it the others under pytest-xdist, a file at a time.
+With `--deep` the long runs, and only them, one after the other. With other arguments pytest runs once, with them.
+
+    scripts/run_tests.py [--deep] [PYTEST ARGUMENTS]
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+CONTRACTS: Final = ["tests/contracts"]
+# Without ape's plugin, which would look for a chain before each test.
+OTHERS: Final = ["tests", "--ignore=tests/contracts", "-p", "no:ape_test", "--numprocesses=2", "--dist=loadfile"]
+
+
+def pytest(*arguments: str) -> list[str]:
+    """Return the command that runs pytest."""
+    return [sys.executable, "-m", "pytest", *arguments]
+
+
+def run_all() -> int:
+    """Run both halves side by side, print one after the other, and return the first code that isn't 0."""
+    with tempfile.TemporaryFile() as output:
+        contracts = subprocess.Popen(pytest(*CONTRACTS), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            others = subprocess.run(pytest(*OTHERS), cwd=ROOT, check=False).returncode
+            code = contracts.wait()
+        except BaseException:
+            contracts.terminate()
+            contracts.wait()
+            raise
+        output.seek(0)
+        sys.stdout.buffer.write(output.read())
+        sys.stdout.buffer.flush()
+    return others or code
+
+
+def main(arguments: list[str]) -> int:
+    """Run what the arguments name; return pytest's code, which is 5 when no test ran."""
+    if not arguments:
+        return run_all()
+    more = [argument for argument in arguments if argument != "--deep"]
+    deep = ["-m", "deep"] if len(more) < len(arguments) else []
+    return subprocess.run(pytest(*deep, *more), cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,196 @@
+"""The gates: `./pana test`, `./pana lint` and CI turn red where something is wrong, whichever part finds it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scripts import run_tests, sum_tests
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSED, FAILED = "3 passed, 1 skipped in 2.50s", "1 failed, 2 passed in 1.00s"
+
+
+def start(*command: str | Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=280, check=False
+    )
+
+
+def program(path: Path, text: str) -> None:
+    """Write a shell script that stands for a program."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+class TestRunTests:
+    @pytest.fixture
+    def commands(self, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+        """Note what would run."""
+        commands: list[list[str]] = []
+
+        def run(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+            commands.append(command[3:])
+            return subprocess.CompletedProcess(command, 0)
+
+        monkeypatch.setattr(subprocess, "run", run)
+        return commands
+
+    def test_deep_selects_the_long_runs(self, commands: list[list[str]]) -> None:
+        assert run_tests.main(["--deep", "-x"]) == 0
+        assert commands == [["-m", "deep", "-x"]]
+
+    def test_arguments_go_to_one_run(self, commands: list[list[str]]) -> None:
+        assert run_tests.main(["tests/unit", "-k", "cid"]) == 0
+        assert commands == [["tests/unit", "-k", "cid"]]
+
+    @pytest.mark.parametrize(
+        ("contracts", "others", "code"), [("pass", "pass", 0), ("fail", "pass", 1), ("pass", "fail", 1)]
+    )
+    def test_both_halves_count_and_both_are_shown(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+        contracts: str,
+        others: str,
+        code: int,
+    ) -> None:
+        for name, outcome in (("contracts", contracts), ("others", others)):
+            (tmp_path / f"test_{name}.py").write_text(f"def test_{name}():\n    assert {outcome == 'pass'}\n")
+        plain = ["-p", "no:cacheprovider", "-p", "no:ape_test", f"--rootdir={tmp_path}", "-c", "/dev/null"]
+        monkeypatch.setattr(run_tests, "CONTRACTS", [*plain, str(tmp_path / "test_contracts.py")])
+        monkeypatch.setattr(run_tests, "OTHERS", [*plain, str(tmp_path / "test_others.py")])
+
+        assert run_tests.main([]) == code
+        assert len(sum_tests.closing_lines(capfd.readouterr().out)) == 2
+
+
+class TestSum:
+    @pytest.mark.parametrize(
+        ("lines", "expected"),
+        [
+            ([f"==== {PASSED} ===="], "=== 3 passed, 1 skipped in 2.50s ==="),
+            ([f"== {PASSED} ==", "noise", FAILED], "=== 1 failed, 5 passed, 1 skipped in 3.50s ==="),
+            (["\x1b[32m== 2213 passed, 1 warning, 34 subtests passed in 616.26s (0:10:16) ==\x1b[0m"], "2213 passed"),
+        ],
+    )
+    def test_closing_lines_are_added_up(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: list[str], expected: str
+    ) -> None:
+        (tmp_path / "log").write_text("\n".join(lines))
+        assert sum_tests.main([str(tmp_path / "log")]) == (1 if FAILED in lines else 0)
+        assert expected in capsys.readouterr().out
+
+    @pytest.mark.parametrize("line", ["", "no tests ran in 0.01s", "12 deselected in 0.52s", "3 skipped in 0.10s"])
+    def test_a_run_without_tests_fails(self, tmp_path: Path, line: str) -> None:
+        (tmp_path / "log").write_text(line)
+        assert sum_tests.main([str(tmp_path / "log")]) == 1
+
+    def test_a_missing_line_fails(self, tmp_path: Path) -> None:
+        (tmp_path / "log").write_text(PASSED)
+        assert sum_tests.main(["--lines", "2", str(tmp_path / "log")]) == 1
+
+
+class TestCi:
+    @pytest.fixture
+    def run(self, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+        """Run .ci/run in a checkout whose ./pana says and returns what it is told."""
+        (tmp_path / ".ci").mkdir()
+        (tmp_path / "scripts").mkdir()
+        shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
+        shutil.copy(ROOT / "scripts/sum_tests.py", tmp_path / "scripts/sum_tests.py")
+        program(tmp_path / ".venv/bin/python", f'exec {sys.executable} "$@"')
+        program(
+            tmp_path / "pana",
+            'case "$*" in\n'
+            '  "test --deep") echo "$DEEP"; exit "${DEEP_CODE:-0}" ;;\n'
+            '  test) echo "$QUICK"; echo "$QUICK"; exit "${QUICK_CODE:-0}" ;;\n'
+            '  lint) exit "${LINT_CODE:-0}" ;;\n'
+            "esac",
+        )
+
+        def run(**environment: str) -> subprocess.CompletedProcess[str]:
+            return start(
+                "bash", tmp_path / ".ci/run", folder=tmp_path, **{"QUICK": PASSED, "DEEP": PASSED} | environment
+            )
+
+        return run
+
+    def test_ends_with_the_sum(self, run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+        done = run()
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == "=== 9 passed, 3 skipped in 7.50s ==="
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"QUICK": FAILED, "QUICK_CODE": "1"},
+            {"DEEP": FAILED, "DEEP_CODE": "1"},
+            {"QUICK_CODE": "5"},
+            {"DEEP_CODE": "5"},
+            {"LINT_CODE": "1"},
+            {"DEEP": "no tests ran in 0.01s"},
+            {"DEEP": ""},
+            {"QUICK": "7 deselected in 0.01s"},
+        ],
+    )
+    def test_any_part_fails_it(
+        self, run: Callable[..., subprocess.CompletedProcess[str]], change: dict[str, str]
+    ) -> None:
+        assert run(**change).returncode == 1
+
+
+class TestLint:
+    TOOLS = ("ruff", "mypy", "lint-imports", "deptry", "node")
+
+    def lint(self, folder: Path, failing: str) -> subprocess.CompletedProcess[str]:
+        """Run .ci/lint among stand-ins of its tools, one of which fails."""
+        (folder / ".ci").mkdir(exist_ok=True)
+        shutil.copy(ROOT / ".ci/lint", folder / ".ci/lint")
+        for name in (*self.TOOLS, "python"):
+            program(folder / ".venv/bin" / name, f'case "{name} $*" in *"$FAILING"*) exit 1 ;; esac')
+        path = f"{folder / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"
+        return start("bash", folder / ".ci/lint", folder=folder, PATH=path, FAILING=failing)
+
+    def test_passes_where_all_pass(self, tmp_path: Path) -> None:
+        done = self.lint(tmp_path, "nothing of the kind")
+        assert done.returncode == 0
+        assert done.stdout.endswith("all checks passed\n")
+
+    @pytest.mark.parametrize(
+        "failing", [*TOOLS, "ruff format", "build_contracts.py", "check_clocks.py", "check_references.py"]
+    )
+    def test_any_check_fails_it(self, tmp_path: Path, failing: str) -> None:
+        done = self.lint(tmp_path, failing)
+        assert done.returncode == 1
+        assert "failed: " in done.stdout
+
+    def test_a_dependency_that_nothing_imports_is_found(self, tmp_path: Path) -> None:
+        text = (ROOT / "pyproject.toml").read_text()
+        (tmp_path / "pyproject.toml").write_text(text.replace('  "zstandard', '  "leftpad>=1",\n  "zstandard'))
+        shutil.copytree(ROOT / "panachain", tmp_path / "panachain", ignore=shutil.ignore_patterns("__pycache__"))
+        done = start(Path(sys.executable).with_name("deptry"), "--no-ansi", "panachain", folder=tmp_path)
+        assert done.returncode == 1
+        assert "DEP002 'leftpad'" in done.stderr + done.stdout
+
+    @pytest.mark.deep
+    def test_a_stale_abi_is_found(self, tmp_path: Path) -> None:
+        for name in ("contracts", "scripts", "panachain/chain/artifacts"):
+            shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        (tmp_path / "tools").mkdir()
+        (tmp_path / "tools/node_modules").symlink_to(ROOT / "tools/node_modules")
+        check = [sys.executable, tmp_path / "scripts/build_contracts.py", "--check"]
+        assert start(*check, folder=tmp_path).returncode == 0
+        contract = tmp_path / "contracts/mainchain/AccessLog.sol"
+        contract.write_text(contract.read_text() + "\n// Changed.\n")
+        done = start(*check, folder=tmp_path)
+        assert done.returncode == 1
+        assert "stale artifacts: " in done.stderr
