@@ -1,7 +1,7 @@
 """The client side of proxies: ask in parallel, take the first good answers, hedge, name who failed and why.
 
 Never believes an answer: the caller hands in the check. Never waits for a proxy that others can do without, and never
-longer than `PATIENCE`. Follows design section 8 (Open, step 5) and docs/spec/proxy.md, section "Clients".
+longer than its pace allows. Follows design section 8 (Open, step 5) and docs/spec/proxy.md, section "Clients".
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from panachain.errors import (
     AccessDeniedError,
@@ -61,18 +61,31 @@ PIECE: Final = 256
 """Capsules of the others at most: so many that a request's own cost is small, so few that work overlaps."""
 _CONNECT: Final = 2.0
 """Seconds in which a proxy must take a connection."""
-_SLOWER: Final = 3.0
-"""How many times longer than its earlier pieces a proxy's piece may take before another proxy is asked too."""
-_FLOOR: Final = 0.5
-"""Seconds that a piece may always take."""
 _AHEAD: Final = 2
 """Pieces that a proxy has at once, so that it works while the client does."""
 _STRIKES: Final = 2
 """Failures after which a proxy isn't asked again."""
-_GRACE: Final = 1.0
-"""Seconds for which a failure that is sure waits for the other proxies' reasons."""
 _RETRY_AFTER: Final = 60
+"""Seconds to wait where a proxy that limits doesn't say how long."""
 A = TypeVar("A")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long a client waits for proxies."""
+
+    patience: float = PATIENCE
+    """Seconds after which an answer comes too late."""
+    slower: float = 3.0
+    """How many times longer than its earlier pieces a proxy's piece may take before another proxy is asked too."""
+    floor: float = 0.5
+    """Seconds that a piece may always take."""
+    grace: float = 1.0
+    """Seconds for which a failure that is sure waits for the other proxies' reasons."""
+
+
+PACE: Final = Pace()
+"""How long clients wait unless they are told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +108,33 @@ class Reply:
     retry_after: str = ""
 
 
+@dataclass(frozen=True)
+class Event(Generic[A]):
+    """What came back from one proxy for one piece."""
+
+    proxy: ProxyRef
+    piece: int
+    at: float
+    """Seconds of the couriers' clock."""
+    answer: A | None
+    error: PanaChainError | None
+
+    def good(self) -> A:
+        """Return the answer of an event without an error."""
+        if self.answer is None:
+            raise TypeError("the event holds no answer")
+        return self.answer
+
+
 class Channels:
     """Connections to proxies, kept open; several threads may use them."""
 
-    def __init__(self, *, ca: Path | None = None) -> None:
+    def __init__(self, *, ca: Path | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         """Take whom to trust.
 
         Args:
             ca: PEM file of the authority that signed the proxies' certificates; None takes the usual ones.
+            clock: seconds that only grow.
 
         Raises:
             ConfigurationError: the file can't be read.
@@ -110,6 +142,7 @@ class Channels:
         self._clients: dict[str, httpx.Client] = {}
         self._lock = threading.Lock()
         self._trust = Trust(ca)
+        self._clock = clock
 
     def close(self) -> None:
         """Close all connections."""
@@ -132,7 +165,7 @@ class Channels:
         return self._send("GET", endpoint, path, timeout, None)
 
     def _send(self, method: str, endpoint: str, path: str, timeout: float, body: bytes | None) -> Reply:
-        deadline = time.monotonic() + timeout
+        deadline = self._clock() + timeout
         limits = httpx.Timeout(timeout, connect=min(_CONNECT, timeout))
         headers = {"content-type": "application/json"} if body is not None else None
         content = bytearray()
@@ -143,7 +176,7 @@ class Channels:
                     content += piece
                     if len(content) > messages.MAX_ANSWER:
                         raise IntegrityError(f"{endpoint} answers with more than {messages.MAX_ANSWER} bytes")
-                    if time.monotonic() > deadline:
+                    if self._clock() > deadline:
                         raise UnavailableError(f"no whole answer from {endpoint} within {timeout:.0f} s")
                 return Reply(response.status_code, bytes(content), response.headers.get("retry-after", ""))
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
@@ -178,25 +211,79 @@ def read_answer(reply: Reply) -> dict[str, Any]:
         raise IntegrityError(f"the proxy's answer can't be read: {exc}") from None
 
 
+class Couriers(Protocol[A]):
+    """What carries questions to proxies and brings events back, and tells the time meanwhile."""
+
+    def now(self) -> float:
+        """Return seconds that only grow."""
+        ...
+
+    def send(self, proxy: ProxyRef, piece: int, ask: Callable[[ProxyRef, int], A]) -> None:
+        """Ask a proxy for a piece, beside everything else."""
+        ...
+
+    def next(self, seconds: float) -> Event[A] | None:
+        """Return the next event, or None when there is none within some seconds."""
+        ...
+
+
+class Threads(Generic[A]):
+    """Couriers that are threads of this process, in real time."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take a clock whose seconds only grow."""
+        self.now = clock
+        self._done: queue.Queue[Event[A]] = queue.Queue()
+
+    def send(self, proxy: ProxyRef, piece: int, ask: Callable[[ProxyRef, int], A]) -> None:
+        """Ask a proxy for a piece in a thread of its own."""
+        # A daemon: nobody waits for a proxy that hangs, not even the end of the program.
+        threading.Thread(target=self._run, args=(proxy, piece, ask), name=f"ask {proxy.address}", daemon=True).start()
+
+    def next(self, seconds: float) -> Event[A] | None:
+        """Return the next event, or None when there is none within some seconds."""
+        try:
+            return self._done.get(timeout=seconds) if seconds > 0 else self._done.get_nowait()
+        except queue.Empty:
+            return None
+
+    def _run(self, proxy: ProxyRef, piece: int, ask: Callable[[ProxyRef, int], A]) -> None:
+        answer, error = None, None
+        try:
+            answer = ask(proxy, piece)
+        except PanaChainError as exc:
+            error = exc
+        except Exception as exc:  # noqa: BLE001
+            # A thread's last frame: the fault must reach the caller that waits, as one of this proxy's.
+            error = UnavailableError(f"failed: {type(exc).__name__}")
+        self._done.put(Event(proxy, piece, self.now(), answer, error))
+
+
 def ask_all(
-    proxies: Sequence[ProxyRef], ask: Callable[[ProxyRef], A], *, timeout: float = PATIENCE
+    proxies: Sequence[ProxyRef],
+    ask: Callable[[ProxyRef], A],
+    *,
+    timeout: float = PATIENCE,
+    pace: Pace | None = None,
+    couriers: Couriers[A] | None = None,
 ) -> tuple[list[tuple[ProxyRef, A]], list[Failure]]:
     """Ask all proxies at once, and return the good answers and the failures, each in the order of the proxies.
 
     Args:
         proxies: whom to ask.
         ask: asks one proxy and checks the answer; raises PanaChainError for a bad one.
-        timeout: seconds; who is silent for longer has failed.
+        timeout: seconds; a proxy that is silent for longer has failed.
+        pace: how long its other waits take.
+        couriers: carry the questions; threads where there are none.
     """
-    done: queue.Queue[_Event[A]] = queue.Queue()
+    carriers = couriers or Threads[A]()
     for proxy in proxies:
-        _launch(done, proxy, 0, lambda proxy, _: ask(proxy))
-    deadline = time.monotonic() + timeout + _GRACE
-    events: dict[Address, _Event[A]] = {}
+        carriers.send(proxy, 0, lambda proxy, _: ask(proxy))
+    deadline = carriers.now() + timeout + (pace or PACE).grace
+    events: dict[Address, Event[A]] = {}
     while len(events) < len(proxies):
-        try:
-            event = done.get(timeout=max(deadline - time.monotonic(), 0.0))
-        except queue.Empty:
+        event = carriers.next(max(deadline - carriers.now(), 0.0))
+        if event is None:
             break
         events[event.proxy.address] = event
     good, failures = [], []
@@ -225,8 +312,8 @@ def piece_sizes(count: int) -> list[int]:
 class Race(Generic[A]):
     """Gets every piece of a work done by `needed` of some proxies, whatever the others do.
 
-    The first piece goes to all proxies at once; the rest to those that were fastest. Who fails is replaced at once, who
-    is late is doubled by another one. No proxy gets a piece twice.
+    The first piece goes to all proxies at once, the rest to those that were fastest. A proxy that fails is replaced at
+    once, and one that is late gets another one beside it. No proxy gets a piece twice.
     """
 
     def __init__(
@@ -236,8 +323,10 @@ class Race(Generic[A]):
         *,
         needed: int,
         ask: Callable[[ProxyRef, int], A],
-        settle: Callable[[int, Mapping[Address, A]], Mapping[Address, PanaChainError]],
+        combine: Callable[[int, Mapping[Address, A]], Mapping[Address, PanaChainError]],
         what: str,
+        pace: Pace | None = None,
+        couriers: Couriers[A] | None = None,
     ) -> None:
         """Take the work.
 
@@ -246,17 +335,21 @@ class Race(Generic[A]):
             sizes: of the pieces, for what a piece may take.
             needed: how many good answers a piece needs.
             ask: asks a proxy for a piece and checks what is cheap to check; runs in a thread; raises PanaChainError.
-            settle: uses `needed` answers to a piece, and returns who of them lied and how; empty when it is done. Runs
+            combine: makes the work of `needed` answers to a piece, and returns which of them are lies and how; empty
+                when the piece is done. Runs
                 in the caller's thread, while proxies work at other pieces.
             what: what messages call it.
+            pace: how long it waits.
+            couriers: carry the questions; threads where there are none.
         """
+        self._pace = pace or PACE
+        self._couriers = couriers or Threads[A]()
         self._all = {proxy.address: _Runner(proxy) for proxy in proxies}
         self._pieces = [_Piece[A](number, size) for number, size in enumerate(sizes)]
         self._needed = needed
         self._ask = ask
-        self._settle = settle
+        self._combine = combine
         self._what = what
-        self._done: queue.Queue[_Event[A]] = queue.Queue()
 
     def run(self) -> None:
         """Do all pieces.
@@ -266,7 +359,7 @@ class Race(Generic[A]):
             IntegrityError: too few good answers, and proxies lied.
             ProxiesUnavailableError: too few answered.
         """
-        while open_pieces := [piece for piece in self._pieces if not piece.settled]:
+        while open_pieces := [piece for piece in self._pieces if not piece.done]:
             for piece in open_pieces:
                 self._staff(piece)
             ready = next((piece for piece in open_pieces if len(piece.good) >= self._needed), None)
@@ -283,8 +376,8 @@ class Race(Generic[A]):
         """Let as many proxies work at a piece as it needs now."""
         if piece.number == 0:
             wanted = len(self._all) if not piece.asked else self._needed
-        elif not self._pieces[0].settled and len(self._pieces[0].good) < self._needed:
-            # Who is fast isn't known yet.
+        elif not self._pieces[0].done and len(self._pieces[0].good) < self._needed:
+            # Which proxies are fast isn't known yet.
             return
         else:
             wanted = self._needed
@@ -305,16 +398,18 @@ class Race(Generic[A]):
         return [runner for address, runner in self._all.items() if address not in piece.asked and not runner.out]
 
     def _start(self, piece: _Piece[A], runner: _Runner) -> None:
-        piece.asked[runner.proxy.address] = time.monotonic()
+        piece.asked[runner.proxy.address] = self._couriers.now()
         piece.pending[runner.proxy.address] = runner
         runner.pieces += 1
         # Pieces of one proxy wait for each other.
-        piece.limits[runner.proxy.address] = max(_FLOOR, _SLOWER * runner.rate * piece.size * runner.pieces)
-        _launch(self._done, runner.proxy, piece.number, self._ask)
+        piece.limits[runner.proxy.address] = max(
+            self._pace.floor, self._pace.slower * runner.rate * piece.size * runner.pieces
+        )
+        self._couriers.send(runner.proxy, piece.number, self._ask)
 
     def _is_late(self, piece: _Piece[A], runner: _Runner) -> bool:
         address = runner.proxy.address
-        late = time.monotonic() - piece.asked[address] > piece.limits[address]
+        late = self._couriers.now() - piece.asked[address] > piece.limits[address]
         if late and not runner.late and runner.rate > 0:
             runner.late = True
         return late
@@ -322,24 +417,22 @@ class Race(Generic[A]):
     # What comes back
 
     def _until_next_look(self) -> float:
-        now = time.monotonic()
+        now = self._couriers.now()
         moments = [
             piece.asked[address] + moment
             for piece in self._pieces
             for address in piece.pending
-            for moment in (piece.limits[address], PATIENCE)
+            for moment in (piece.limits[address], self._pace.patience)
         ]
         return min((moment - now for moment in moments if moment > now), default=0.05) + 0.001
 
     def _drain(self, *, wait: float) -> None:
-        try:
-            self._take(self._done.get(timeout=wait) if wait > 0 else self._done.get_nowait())
-            while True:
-                self._take(self._done.get_nowait())
-        except queue.Empty:
-            return
+        while (event := self._couriers.next(wait)) is not None:
+            self._take(event)
+            # What else has come already, without waiting for more.
+            wait = 0.0
 
-    def _take(self, event: _Event[A]) -> None:
+    def _take(self, event: Event[A]) -> None:
         piece, address = self._pieces[event.piece], event.proxy.address
         runner = piece.pending.pop(address, None)
         if runner is None:
@@ -355,11 +448,11 @@ class Race(Generic[A]):
     def _expire(self) -> None:
         for piece in self._pieces:
             for address, runner in list(piece.pending.items()):
-                if time.monotonic() - piece.asked[address] > PATIENCE:
+                if self._couriers.now() - piece.asked[address] > self._pace.patience:
                     piece.pending.pop(address)
                     runner.pieces -= 1
                     runner.strikes = _STRIKES
-                    self._failed(piece, runner, UnavailableError(f"no answer within {PATIENCE:.0f} s"))
+                    self._failed(piece, runner, UnavailableError(f"no answer within {self._pace.patience:.0f} s"))
 
     def _failed(self, piece: _Piece[A], runner: _Runner, error: PanaChainError) -> None:
         piece.failures.append(Failure(runner.proxy, error))
@@ -368,9 +461,9 @@ class Race(Generic[A]):
 
     def _try(self, piece: _Piece[A]) -> None:
         chosen = dict(list(piece.good.items())[: self._needed])
-        liars = self._settle(piece.number, chosen)
+        liars = self._combine(piece.number, chosen)
         if not liars:
-            piece.settled = True
+            piece.done = True
             piece.good.clear()
             return
         for address, error in liars.items():
@@ -383,15 +476,15 @@ class Race(Generic[A]):
         Raises:
             PanaChainError: it can't, whatever comes.
         """
-        if piece.settled or piece.failing:
+        if piece.done or piece.failing:
             return
         if len(piece.good) + len(piece.pending) + len(self._free_for(piece)) >= self._needed:
             return
         piece.failing = True
         # What the others say belongs to the reason: a denial shouldn't look like a failure of the network.
-        deadline = time.monotonic() + _GRACE
-        while piece.pending and time.monotonic() < deadline:
-            self._drain(wait=max(deadline - time.monotonic(), 0.001))
+        deadline = self._couriers.now() + self._pace.grace
+        while piece.pending and self._couriers.now() < deadline:
+            self._drain(wait=max(deadline - self._couriers.now(), 0.001))
         raise shortfall(len(piece.good), piece.failures, len(self._all), self._needed, self._what)
 
 
@@ -429,7 +522,7 @@ class _Runner:
         return self.strikes >= _STRIKES
 
     def rank(self) -> tuple[int, bool, bool, float]:
-        """Whom to ask first: who never failed, wasn't late, has shown what it can, and is fast."""
+        """Return a key that sorts first who never failed, wasn't late, has shown a rate, and is fast."""
         return self.strikes, self.late, self.rate == 0, self.rate
 
 
@@ -438,43 +531,14 @@ class _Piece(Generic[A]):
     number: int
     size: int
     asked: dict[Address, float] = field(default_factory=dict)
-    """Monotonic seconds at which each proxy was asked."""
+    """At which second of the couriers' clock each proxy was asked."""
     limits: dict[Address, float] = field(default_factory=dict)
     """Seconds after which it is late."""
     pending: dict[Address, _Runner] = field(default_factory=dict)
     good: dict[Address, A] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
-    settled: bool = False
+    done: bool = False
     failing: bool = False
-
-
-@dataclass(frozen=True)
-class _Event(Generic[A]):
-    proxy: ProxyRef
-    piece: int
-    at: float
-    """Monotonic seconds."""
-    answer: A | None
-    error: PanaChainError | None
-
-    def good(self) -> A:
-        if self.answer is None:
-            raise TypeError("the event holds no answer")
-        return self.answer
-
-
-def _launch(done: queue.Queue[_Event[A]], proxy: ProxyRef, piece: int, ask: Callable[[ProxyRef, int], A]) -> None:
-    def run() -> None:
-        try:
-            done.put(_Event(proxy, piece, time.monotonic(), ask(proxy, piece), None))
-        except PanaChainError as exc:
-            done.put(_Event(proxy, piece, time.monotonic(), None, exc))
-        except Exception as exc:  # noqa: BLE001
-            # A thread's last frame: the fault must reach whoever waits, as one of this proxy's.
-            done.put(_Event(proxy, piece, time.monotonic(), None, UnavailableError(f"failed: {type(exc).__name__}")))
-
-    # A daemon: nobody waits for a proxy that hangs, not even the end of the program.
-    threading.Thread(target=run, name=f"ask {proxy.address}", daemon=True).start()
 
 
 def _problem(reply: Reply) -> PanaChainError:

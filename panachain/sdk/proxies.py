@@ -24,7 +24,7 @@ from panachain.model.proxy_requests import DepositedLane, DepositRequest, Receip
 from panachain.model.scope import Purpose
 from panachain.model.sizes import NONCE_SIZE
 from panachain.proxy import messages
-from panachain.proxy.client import Channels, Failure, Race, Reply, ask_all, piece_sizes, read_answer
+from panachain.proxy.client import Channels, Failure, Pace, Race, Reply, ask_all, piece_sizes, read_answer
 from panachain.sdk.network import Network
 from panachain.sdk.proxy_evidence import Domains, EvidenceFolder, Keys, check_answer, describe
 
@@ -52,15 +52,19 @@ class Reader:
 class Proxies:
     """The proxies of a network, as its actors talk to them."""
 
-    def __init__(self, network: Network, *, evidence: Path | None = None, ca: Path | None = None) -> None:
+    def __init__(
+        self, network: Network, *, evidence: Path | None = None, ca: Path | None = None, pace: Pace | None = None
+    ) -> None:
         """Take the network, whose registry says where each proxy answers.
 
         Args:
             network: with both chains.
             evidence: folder for the evidence against proxies that lie; None keeps none.
             ca: PEM file of the authority that signed the proxies' certificates; None takes the usual ones.
+            pace: how long it waits for proxies; None waits as usual.
         """
         self._network = network
+        self._pace = pace
         self._channels = Channels(ca=ca)
         self._evidence = EvidenceFolder(evidence)
         mainchain = network.mainchain
@@ -193,8 +197,9 @@ class Proxies:
             [len(piece) for piece in opening.pieces],
             needed=terms.threshold,
             ask=opening.ask,
-            settle=opening.settle,
+            combine=opening.combine,
             what=f"opening lane {terms.lanes[number].scope.text} of policy {terms.policy_id}",
+            pace=self._pace,
         ).run()
         return opening.keys
 
@@ -275,7 +280,7 @@ class _Opening:
             raise
         return _Served(proxy, request, body, answer.cfrags)
 
-    def settle(self, piece: int, answers: Mapping[Address, _Served]) -> dict[Address, PanaChainError]:
+    def combine(self, piece: int, answers: Mapping[Address, _Served]) -> dict[Address, PanaChainError]:
         """Open one piece with `threshold` answers, and return who of them lied and how."""
         opened: dict[str, bytes] = {}
         for position, name in enumerate(self.pieces[piece]):

@@ -37,7 +37,6 @@ from panachain.model.transactions import Grant
 from panachain.proxy import messages
 from panachain.sdk.relay import LocalRelay, Relays, RemoteRelay
 from panachain.service.relay.app import create_app
-from panachain.service.relay.run import RelayConfig
 from panachain.service.relay.service import Budget, RelayService
 from panachain.service.relay.store import DAY, RelayStore
 
@@ -362,7 +361,7 @@ class TestBatches:
             )
             service.start()
             deadline = time.monotonic() + 20
-            while not any(sent for _, sent in store.unsettled()) and time.monotonic() < deadline:
+            while not any(sent for _, sent in store.open_payments()) and time.monotonic() < deadline:
                 time.sleep(0.01)
             time.sleep(0.1)
             chain.rpc.call("eth_sendRawTransaction", [raw])
@@ -386,7 +385,7 @@ class TestBatches:
 
 
 class TestRestart:
-    def test_a_transaction_under_way_is_settled_by_the_next_run(self, chain: Chain, tmp_path: Path) -> None:
+    def test_a_transaction_under_way_is_followed_by_the_next_run(self, chain: Chain, tmp_path: Path) -> None:
         payer, signed = chain.payer(), chain.grant()
         store = RelayStore(tmp_path / "relay.sqlite")
         sender = chain.mainchain.sender(payer, lock_folder=tmp_path / "nonces")
@@ -408,7 +407,7 @@ class TestRestart:
         raw, tx_hash = payer.sign_transaction(transaction)
         store.signed(number, tx_hash, raw)
         assert first.submit(order).result(timeout=1).state == "pending"
-        first.settle()
+        first.watch()
         outcome = first.submit(order).result(timeout=1)
         assert (outcome.state, outcome.tx_hash) == ("mined", tx_hash)
         assert store.spent() < 99_999
@@ -420,7 +419,7 @@ class TestRestart:
         sender = chain.mainchain.sender(chain.payer(), lock_folder=tmp_path / "nonces")
         service = RelayService(chain.mainchain, sender, store, PLENTY)
         store.begin(["key"], 1000)
-        service.settle()
+        service.watch()
         assert (store.spent(), store.payment_of("key")) == (0, None)
         store.close()
 
@@ -673,27 +672,6 @@ class TestClients:
             monkeypatch.setattr(chain.rpc, "call", dead)
             with pytest.raises(RelaysUnavailableError):
                 relays.grant(grant, signature)
-
-
-class TestConfiguration:
-    def test_names_one_key(self, tmp_path: Path) -> None:
-        path = tmp_path / "relay.json"
-        fields: dict[str, Any] = {
-            "schema": "panachain/relay-config/1",
-            "host": "127.0.0.1",
-            "port": 1,
-            "mainchain": {},
-            "database": "relay.sqlite",
-            "keyFile": "relay.key",
-            "gasPerDay": 1,
-            "revocationReserve": 2,
-        }
-        path.write_text(json.dumps(fields))
-        assert RelayConfig.read(path).budget == Budget(1, 2)
-        for change in ({"keystore": "x"}, {"schema": "y"}, {"port": None}):
-            path.write_text(json.dumps(fields | change))
-            with pytest.raises(Exception, match=r"relay\.json"):
-                RelayConfig.read(path)
 
 
 def test_anvil_refuses_as_nodes_do(chain: Chain) -> None:

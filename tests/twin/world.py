@@ -348,7 +348,7 @@ def running_world() -> Iterator[World]:
         stack.enter_context(patch.object(transport, "close", lambda _: None))
         stack.enter_context(patch.object(transport, "handle_request", lambda _, request: world.answer(request)))
         # Nobody is slow here, so nobody is waited for.
-        stack.enter_context(patch.object(client, "_GRACE", 5.0))
+        stack.enter_context(patch.object(client, "PACE", client.Pace(grace=5.0)))
         world.admit()
         yield world
 

@@ -67,14 +67,14 @@ class FollowedActors:
         start = self._mainchain.from_block if base is None else base.block.number + 1
         deep = head.number - self._depth
         # Seldom: as long as little lies between, it costs less to read it again.
-        settled = self._mainchain.block(deep) if deep - start >= self._depth else None
+        deepest = self._mainchain.block(deep) if deep - start >= self._depth else None
         events = list(self._events(start, head.number))
         # The head is still the chain's: so were, all the time between, the blocks below it.
         if self._mainchain.block(head.number).hash != head.hash:
             raise ChainUnavailableError("the mainchain was reorganised while its registry was read")
         known: Mapping[str, Actor] = {} if base is None else base.actors
-        if settled is not None:
-            base = _State(settled, _after(known, (event for event in events if event.block <= deep)))
+        if deepest is not None:
+            base = _State(deepest, _after(known, (event for event in events if event.block <= deep)))
         actors = _after(known, events)
         self._base = base
         return list(actors.values())

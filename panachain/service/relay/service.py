@@ -7,7 +7,6 @@ Follows docs/spec/relay.md, design section 6 and security rules 3, 5 and 12.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import threading
@@ -19,7 +18,7 @@ from functools import partial
 from typing import Any, Final
 
 from panachain.chain.abi import contract, revert_reason
-from panachain.chain.evm import Receipt, Sender
+from panachain.chain.evm import Sender
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.receipts import receipt_fields
 from panachain.chain.rpc import RpcAnswerError
@@ -28,6 +27,7 @@ from panachain.model.actors import PolicyId
 from panachain.model.policy import PolicyStatus
 from panachain.model.policy import Receipt as ProxyReceipt
 from panachain.model.transactions import Grant
+from panachain.service.periodic import Periodic
 from panachain.service.problems import Kind, ProblemError
 from panachain.service.relay.store import RelayStore
 
@@ -45,7 +45,7 @@ _REVERTED: Final = 3
 _WHAT: Final = "the relayed transaction"
 """What messages call it."""
 _IDLE: Final = 5.0
-"""Seconds between two looks at transactions that weren't mined in time."""
+"""Seconds between two looks at transactions that were left open."""
 _log = logging.getLogger("panachain.relay")
 
 
@@ -144,8 +144,10 @@ class RelayService:
         self._threads = [
             threading.Thread(target=self._work, args=((Matter.REVOKE,),), name="relay-revocations", daemon=True),
             threading.Thread(target=self._work, args=((Matter.GRANT, Matter.EVIDENCE),), name="relay", daemon=True),
-            threading.Thread(target=self._settle_always, name="relay-settle", daemon=True),
         ]
+        # A chain that doesn't answer now is no reason to forget a transaction: it is looked for again at the next turn.
+        duties = {"transactions that were left open can't be looked for": self.watch}
+        self._watching = Periodic(duties, every=_IDLE, name="relay-watch", log=_log, at_start=True)
 
     # Orders
 
@@ -174,11 +176,14 @@ class RelayService:
             ProblemError: the contract would refuse it, or the budget is used up.
             UnavailableError: the chain doesn't answer, or too much waits.
         """
+        # 1. The same order again, before anything is asked of the chain.
         known = self._known(order)
         if known is not None:
             return known
+        # 2. What it costs, and what may be spent for it.
         gas = self._simulate(order)
         limit = self._limit(order)
+        # 3. Under the lock, so that two orders at once can't both take the last of the budget.
         with self._lock:
             known = self._known(order)
             if known is not None:
@@ -237,14 +242,16 @@ class RelayService:
         """Begin to send."""
         for thread in self._threads:
             thread.start()
+        self._watching.start()
 
     def stop(self, *, timeout: float = 10.0) -> None:
-        """Stop taking new work; what was sent is settled now or at the next start."""
+        """Stop taking new work; what becomes of a transaction that was sent is found out now or at the next start."""
         self._end.set()
         with self._lock:
             self._lock.notify_all()
         for thread in self._threads:
             thread.join(timeout)
+        self._watching.stop(timeout=timeout)
 
     @property
     def _registry(self) -> str:
@@ -296,7 +303,7 @@ class RelayService:
             gas = int(self._mainchain.rpc.call("eth_estimateGas", [call]), 16)
         except RpcAnswerError as exc:
             if not exc.data and exc.code != _REVERTED:
-                # Such as an account without ether: nothing that the order is to blame for.
+                # The order isn't to blame, but for example an account without ether.
                 _log.error("the node refuses to estimate: %s", exc)
                 raise UnavailableError("the relay can't pay now") from exc
             raise ProblemError(WOULD_REVERT, revert_reason(exc.data)) from exc
@@ -335,21 +342,24 @@ class RelayService:
             return taken
 
     def _send(self, tickets: list[Ticket], *, again: bool = True) -> None:
-        """Send orders in one transaction, and tell who waits what became of it.
+        """Send orders in one transaction, and tell the clients that wait what became of it.
 
         Args:
             tickets: of one matter.
             again: whether each is sent alone if they revert together.
         """
+        # 1. Simulate once more: what would revert by now isn't sent.
         tickets = self._passing(tickets)
         if not tickets:
             return
+        # 2. Put the gas aside. Under the lock, because a payment that is begun and in no worker's hand is taken for the
+        #    rest of an earlier run.
         with self._lock:
-            # Together: what is begun and in nobody's hand is taken for the rest of an earlier run.
             number = self._store.begin([ticket.order.key for ticket in tickets], sum(ticket.gas for ticket in tickets))
             self._in_hand.add(number)
         for ticket in tickets:
             ticket.put_aside = True
+        # 3. Send; each signed transaction is on the disk before it leaves.
         signed: list[str] = []
 
         def keep(tx_hash: str, raw: str) -> None:
@@ -357,6 +367,7 @@ class RelayService:
             signed.append(tx_hash)
 
         to, data = _calldata(tickets)
+        # 4. Note what became of it, and tell.
         try:
             receipt = self._sender.send(to, data, what=_WHAT, signed=keep)
         except PanaChainError as exc:
@@ -382,11 +393,11 @@ class RelayService:
     def _failed(
         self, tickets: list[Ticket], number: int, signed: Sequence[str], error: PanaChainError, *, again: bool
     ) -> None:
-        """Tell who waits what became of a transaction that wasn't mined well."""
+        """Tell the clients that wait what became of a transaction that wasn't mined as it should be."""
         if not signed:
             self._store.drop(number)
         elif isinstance(error, TransactionError) and self._reverted(signed):
-            # Somebody sent the same before us: it was paid for nothing.
+            # Somebody else sent the same statement before: the transaction was paid for nothing.
             self._store.failed(number)
         elif isinstance(error, TransactionError) and self._unknown(signed):
             # The node never took it: the account is empty, or the node is.
@@ -395,7 +406,7 @@ class RelayService:
             self._fail(tickets, UnavailableError("the relay can't pay now"))
             return
         else:
-            # Nobody knows yet; `settle` finds it out, and who asks again is told.
+            # Nobody knows yet: `watch` finds it out, and a client that asks again is told.
             self._finish(tickets, Outcome("pending", signed[-1]))
             return
         if not again or not isinstance(error, TransactionError):
@@ -424,38 +435,36 @@ class RelayService:
             if not ticket.done.done():
                 ticket.done.set_exception(error)
 
-    def _settle_always(self) -> None:
-        while not self._end.is_set():
-            # Tried again at the next turn: a chain that doesn't answer now is no reason to forget a transaction.
-            with contextlib.suppress(PanaChainError):
-                self.settle()
-            self._end.wait(_IDLE)
-
-    def settle(self) -> None:
-        """Find out what became of transactions that an earlier run, or a lost answer, left open.
+    def watch(self) -> None:
+        """Find out what became of the transactions that an earlier run, or a lost answer, left open.
 
         Raises:
             ChainUnavailableError: the chain doesn't answer.
         """
         with self._lock:
-            left = [(number, sent) for number, sent in self._store.unsettled() if number not in self._in_hand]
+            left = [(number, sent) for number, sent in self._store.open_payments() if number not in self._in_hand]
         for number, sent in left:
-            receipt: Receipt | None = None
-            try:
-                if sent:
-                    keep = partial(self._store.signed, number)
-                    receipt = self._sender.resend(sent, what=_WHAT, signed=keep)
-            except TransactionError:
-                hashes = [tx_hash for tx_hash, _ in sent]
-                if self._reverted(hashes):
-                    self._store.failed(number)
-                elif self._unknown(hashes):
-                    self._store.drop(number)
-                continue
-            if receipt is None:
-                self._store.drop(number)
+            if sent:
+                self._look_after(number, sent)
             else:
-                self._store.mined(number, receipt.tx_hash, receipt.block, receipt.gas_used)
+                # It was never signed, so it can't have been sent.
+                self._store.drop(number)
+
+    def _look_after(self, number: int, sent: list[tuple[str, str]]) -> None:
+        """Send a signed transaction again unless it is mined, and note what became of it."""
+        try:
+            receipt = self._sender.resend(sent, what=_WHAT, signed=partial(self._store.signed, number))
+        except TransactionError:
+            hashes = [tx_hash for tx_hash, _ in sent]
+            if self._reverted(hashes):
+                self._store.failed(number)
+            elif self._unknown(hashes):
+                self._store.drop(number)
+            return
+        if receipt is None:
+            self._store.drop(number)
+        else:
+            self._store.mined(number, receipt.tx_hash, receipt.block, receipt.gas_used)
 
 
 def _calldata(tickets: Sequence[Ticket]) -> tuple[str, str]:

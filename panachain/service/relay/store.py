@@ -23,7 +23,7 @@ from panachain.errors import DiskError
 DAY: Final = 86_400
 """Seconds over which a budget counts."""
 _KEPT: Final = 2 * DAY
-"""Seconds after which a settled transaction is forgotten."""
+"""Seconds after which a transaction is forgotten whose end is known."""
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS payment (
     id INTEGER PRIMARY KEY, at INTEGER NOT NULL, gas INTEGER NOT NULL, state TEXT NOT NULL,
@@ -132,7 +132,7 @@ class RelayStore:
             ).fetchone()
         return Payment(*row) if row else None
 
-    def unsettled(self) -> list[tuple[int, list[tuple[str, str]]]]:
+    def open_payments(self) -> list[tuple[int, list[tuple[str, str]]]]:
         """Return the payments that aren't known to be mined, each with its signed (hash, raw), oldest first."""
         with self._writing():
             numbers = [row[0] for row in self._db.execute("SELECT id FROM payment WHERE state = 'sent' ORDER BY id")]
@@ -172,8 +172,8 @@ def _hold(path: Path) -> int:
     """
     held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        # A file of its own: who closed the database's file here would drop SQLite's locks on it. Two relays would each
-        # count only their own waiting orders, and take the other's for what an earlier run left behind.
+        # A file of its own, because closing the database's file here would drop SQLite's locks on it. Of two relays on
+        # one database each would count its own waiting orders only, and take the other's for those of an earlier run.
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(held)

@@ -6,7 +6,6 @@ import copy
 import json
 import logging
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from panachain.errors import (
 )
 from panachain.model.scope import Purpose
 from panachain.proxy import client, messages
+from panachain.proxy.client import Pace
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.proxy_evidence import judge
 from panachain.service.proxy.service import ProxyService
@@ -42,14 +42,11 @@ def world(tmp_path: Path) -> Iterator[ProxyWorld]:
     made.close()
 
 
-@pytest.fixture
-def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "PATIENCE", 1.0)
-
-
-def opened(world: ProxyWorld, policy: Policy, servers: list[Server], wraps: dict[str, bytes]) -> dict[str, bytes]:
+def opened(
+    world: ProxyWorld, policy: Policy, servers: list[Server], wraps: dict[str, bytes], pace: Pace | None = None
+) -> dict[str, bytes]:
     """Open wraps through servers, with the evidence in the world's folder."""
-    proxies = Proxies(world.network(), evidence=world.folder / "evidence")
+    proxies = Proxies(world.network(), evidence=world.folder / "evidence", pace=pace)
     refs = tuple(
         replace(ref, endpoint=server.endpoint) for ref, server in zip(policy.terms.proxies, servers, strict=True)
     )
@@ -212,9 +209,9 @@ def test_with_t_honest_ones_everything_opens(world: ProxyWorld, lie: Behaviour) 
     policy = world.grant()
     wraps = policy.wraps(3)
     with serving(world.services, lie) as servers:
-        started = time.monotonic()
         assert opened(world, policy, servers, wraps) == policy.plain(wraps)
-        assert time.monotonic() - started < 3
+        # A proxy that hangs still does so: nobody waited for it.
+        assert lie is not hanging or servers[0].is_hanging
 
 
 @pytest.mark.parametrize("lie", [*CONVICTING, *NAMED])
@@ -337,15 +334,13 @@ def test_one_proxy_that_denies_for_no_reason_is_no_harm(world: ProxyWorld) -> No
         opened(world, policy, servers, wraps)
 
 
-def test_hanging_proxies_fail_clearly_and_soon(world: ProxyWorld, short_patience: None) -> None:
+def test_hanging_proxies_fail_clearly_and_before_they_answer(world: ProxyWorld) -> None:
     policy = world.grant()
-    started = time.monotonic()
-    with (
-        serving(world.services, hanging, hanging) as servers,
-        pytest.raises(ProxiesUnavailableError, match="1 of 3 proxies answered, 2 are needed"),
-    ):
-        opened(world, policy, servers, policy.wraps(2))
-    assert time.monotonic() - started < 4
+    with serving(world.services, hanging, hanging) as servers:
+        with pytest.raises(ProxiesUnavailableError, match="1 of 3 proxies answered, 2 are needed"):
+            opened(world, policy, servers, policy.wraps(2), Pace(patience=1.0))
+        assert servers[0].is_hanging
+        assert servers[1].is_hanging
 
 
 def test_rate_limits_are_a_typed_failure(world: ProxyWorld) -> None:
@@ -364,15 +359,12 @@ def test_rate_limits_are_a_typed_failure(world: ProxyWorld) -> None:
 class TestManyCapsules:
     COUNT = 200
 
-    def test_all_open_and_the_third_proxy_helps_with_the_first_piece_only(
-        self, world: ProxyWorld, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        # Here all proxies share one processor with the client.
-        monkeypatch.setattr(client, "_FLOOR", 20.0)
+    def test_all_open_and_the_third_proxy_helps_with_the_first_piece_only(self, world: ProxyWorld) -> None:
         policy = world.grant()
         wraps = policy.wraps(self.COUNT)
         with serving(world.services, honest, honest, slow(0.6)) as servers:
-            assert opened(world, policy, servers, wraps) == policy.plain(wraps)
+            # Here all proxies share one processor with the client.
+            assert opened(world, policy, servers, wraps, Pace(floor=60.0)) == policy.plain(wraps)
             asked = [sorted(len(fields["capsules"]) for fields in server.requests) for server in servers]
         assert asked[0] == asked[1] == sorted(client.piece_sizes(self.COUNT))
         assert asked[2] == [client.FIRST]
@@ -385,12 +377,11 @@ class TestManyCapsules:
         def turning(server: Server, path: str, fields: dict[str, Any]) -> Answer:
             return (honest if len(server.requests) == 1 else trouble)(server, path, fields)
 
-        started = time.monotonic()
         with serving(world.services, turning, honest, slow(0.2)) as servers:
             assert opened(world, policy, servers, wraps) == policy.plain(wraps)
             sent = [capsule for fields in servers[2].requests for capsule in fields["capsules"]]
+            assert trouble is not hanging or servers[0].is_hanging
         assert len(sent) == len(set(sent))
-        assert time.monotonic() - started < 6
 
     def test_no_proxy_gets_a_capsule_twice(self, world: ProxyWorld) -> None:
         policy = world.grant()
@@ -400,11 +391,3 @@ class TestManyCapsules:
             for server in servers:
                 sent = [capsule for fields in server.requests for capsule in fields["capsules"]]
                 assert len(sent) == len(set(sent))
-
-
-def test_pieces_cover_everything_once() -> None:
-    for count in (1, 31, 32, 33, 64, 65, 100, 300, 1000, 10_000):
-        sizes = client.piece_sizes(count)
-        assert sum(sizes) == count
-        assert sizes[0] == min(count, client.FIRST)
-        assert all(0 < size <= client.PIECE for size in sizes)

@@ -44,6 +44,7 @@ class Server:
         self.behaviour = behaviour
         self.requests: list[dict[str, Any]] = []
         self.stopped = threading.Event()
+        self.is_hanging = False
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._http.daemon_threads = True
         self.endpoint = f"http://127.0.0.1:{self._http.server_address[1]}"
@@ -58,7 +59,8 @@ class Server:
 
     def hang(self) -> None:
         """Keep a request waiting until the test is over."""
-        self.stopped.wait(20)
+        self.is_hanging = True
+        self.is_hanging = not self.stopped.wait(200)
 
     def _handler(server: Server) -> type[BaseHTTPRequestHandler]:  # noqa: N805
         class Handler(BaseHTTPRequestHandler):
@@ -117,7 +119,7 @@ def slow(seconds: float, then: Behaviour = honest) -> Behaviour:
     return behave
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10) -> bool:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +15,12 @@ from panachain.chain.rpc import RpcAnswerError
 from panachain.errors import PolicyUnknownError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import OnChainPolicy
+from panachain.model.transactions import Grant
+from panachain.service.relay.service import Budget, RelayService
+from panachain.service.relay.store import RelayStore
 
 CONTRACT = "0x" + "11" * 20
+PLENTY = Budget(10**9, 10**6)
 
 
 class TwinMainchain(Mainchain):
@@ -42,3 +49,31 @@ class TwinSender:
         tx_hash = "0x" + hashlib.sha256(data.encode()).hexdigest()
         signed(tx_hash, "0x02")
         return Receipt(tx_hash, 7, 50_000)
+
+
+@contextmanager
+def running(folder: Path, *, budget: Budget = PLENTY, sender: Any = None, **settings: Any) -> Iterator[RelayService]:
+    """Run a relay before the twin; `settings` are its service's."""
+    store = RelayStore(folder / "relay.sqlite")
+    service = RelayService(TwinMainchain(), sender or TwinSender(), store, budget, **settings)
+    service.start()
+    try:
+        yield service
+    finally:
+        service.stop(timeout=60)
+        store.close()
+
+
+def even(policy: int = 1) -> bytes:
+    """Return a signature whose order the twin takes."""
+    return policy.to_bytes(32, "big") + bytes(32)
+
+
+def policy_id(number: int) -> PolicyId:
+    return PolicyId(f"0x{number:040x}")
+
+
+def signed_grant(number: int) -> tuple[Grant, bytes]:
+    """Return a grant of a policy of its own; signatures mean nothing to the twin."""
+    grant = Grant(owner=policy_id(number), starts_at=1, expires_at=9, deadline=5, terms=bytes(32))
+    return grant, even(number)
