@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from panachain.errors import IntegrityError, UsageError
 from panachain.ipld import dag, dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
+from panachain.model.progress import Progress
 from panachain.records.journal import Journal
 from panachain.sdk.private_files import write_private
 from panachain.storage import collect
@@ -49,7 +50,12 @@ _LEAF_FIELDS: Final = {"keys", "headers"}
 
 
 def collect_garbage(
-    network: Network, *, now: float, grace: float = collect.GRACE, dry_run: bool = False
+    network: Network,
+    *,
+    now: float,
+    grace: float = collect.GRACE,
+    dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> list[tuple[str, collect.Collection]]:
     """Remove from each node what no pin and nothing on the mainchain reaches.
 
@@ -58,6 +64,7 @@ def collect_garbage(
         now: Unix seconds.
         grace: seconds for which a block stays that nothing reaches.
         dry_run: count only.
+        progress: is told the blocks that something reaches, and then the nodes that were swept.
 
     Raises:
         IntegrityError: a node on the way is damaged, or a manifest on chain is in no pinned batch list, so its records
@@ -69,12 +76,15 @@ def collect_garbage(
     check_listed(store, manifests)
     roots = [*manifests, *headers_of(store, manifests), *_terms(network)]
     # Over all nodes: what one of them lost, another one may know.
-    live = collect.mark(store, roots)
+    live = collect.mark(store, roots, progress=progress)
     memory = _FirstSeen(network.home / "storage-gc.json")
     found = []
-    for name, node in nodes_of(store):
+    nodes = nodes_of(store)
+    for name, node in nodes:
         seen = memory.of(name)
         found.append((name, collect.sweep(node, live, now=now, grace=grace, dry_run=dry_run, first_seen=seen)))
+        if progress is not None:
+            progress(len(found), len(nodes), unit="nodes")
     if not dry_run:
         memory.save()
     return found

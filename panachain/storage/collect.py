@@ -14,6 +14,7 @@ from typing import Final
 
 from panachain.ipld.cid import CID, RAW
 from panachain.ipld.dag import walk
+from panachain.model.progress import Progress
 from panachain.storage.blocks import BlobStore
 
 GRACE: Final = 86_400
@@ -41,7 +42,7 @@ class Collection:
         return {"schema": "panachain/collection/1", **vars(self)}
 
 
-def mark(store: BlobStore, roots: Iterable[CID]) -> set[bytes]:
+def mark(store: BlobStore, roots: Iterable[CID], *, progress: Progress | None = None) -> set[bytes]:
     """Return the digests of all blocks that the pins of `store` and `roots` reach.
 
     Digests, not CIDs: the same bytes may be stored under another codec, and Kubo lists its blocks without one.
@@ -49,6 +50,7 @@ def mark(store: BlobStore, roots: Iterable[CID]) -> set[bytes]:
     Args:
         store: where pins and links are read.
         roots: wanted as well; one that the store doesn't have is somebody else's to keep.
+        progress: is told the blocks that were reached.
 
     Raises:
         IntegrityError: a block on the way is damaged, so what it links isn't known.
@@ -56,11 +58,19 @@ def mark(store: BlobStore, roots: Iterable[CID]) -> set[bytes]:
     """
     pins = set(store.pins())
     wanted = [*sorted(pins), *(root for root in roots if root.codec == RAW or store.has_block(root))]
-    live = {cid.digest for cid, _ in walk(wanted, store.get_block)}
+    live: set[bytes] = set()
+
+    def reach(begin: Iterable[CID]) -> None:
+        for cid, _ in walk(begin, store.get_block):
+            live.add(cid.digest)
+            if progress is not None:
+                progress(len(live), 0, unit="blocks")
+
+    reach(wanted)
     # Marking takes its time, and what was pinned meanwhile may be old.
     while new := set(store.pins()) - pins:
         pins |= new
-        live |= {cid.digest for cid, _ in walk(sorted(new), store.get_block)}
+        reach(sorted(new))
     return live
 
 

@@ -55,13 +55,18 @@ class EmbeddedStore:
 
     name = "embedded store"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.time) -> None:
         """Open or create the store.
+
+        Args:
+            folder: where packs and index lie.
+            clock: Unix seconds, for the time at which a block was stored.
 
         Raises:
             StoreUnavailableError: the folder can't be opened.
         """
         self.folder = folder
+        self._clock = clock
         self._packs = folder / "packs"
         self._lock = threading.RLock()
         self._pack: _Pack | None = None
@@ -353,7 +358,7 @@ class _Writer:
         self._rows: list[_Row] = []
         self._again: list[tuple[int, bytes]] = []
         self._packs: set[_Pack] = set()
-        self._at = int(time.time())
+        self._at = int(store._clock())
 
     def __enter__(self) -> _Writer:
         return self

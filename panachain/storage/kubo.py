@@ -1,14 +1,13 @@
 """Kubo as block store, over its RPC.
 
-The only file that imports ipfshttpclient, which reads addresses; requests are those of kubo_rpc.py. Never believes an
-answer: CIDs are computed here first and compared, every block that comes back is hashed, and what was sent is counted.
-Blocks go to the node in CARs, many in one request; large files come back in one long answer that is received ahead of
-the reader and hashed leaf by leaf. Follows Kubo's RPC v0 and docs/spec/formats.md.
+What controls the node goes by ipfshttpclient (kubo_control.py), data by our own requests (kubo_rpc.py). Never believes
+an answer: CIDs are computed here first and compared, every block that comes back is hashed, and what was sent is
+counted. Blocks go to the node in CARs, many in one request; large files come back in one long answer that is received
+ahead of the reader and hashed leaf by leaf. Follows Kubo's RPC v0 and docs/spec/formats.md.
 """
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,11 +16,9 @@ from itertools import islice
 from queue import Queue
 from types import TracebackType
 from typing import Final
-from urllib.parse import unquote
 
 from panachain.errors import (
     BlockNotFoundError,
-    ConfigurationError,
     IntegrityError,
     PanaChainError,
     StoreUnavailableError,
@@ -29,6 +26,7 @@ from panachain.errors import (
 )
 from panachain.ipld import car, unixfs
 from panachain.ipld.cid import CID, CODEC_NAMES, DAG_PB, RAW
+from panachain.storage.kubo_control import KuboControl, NodeFacts, address
 from panachain.storage.kubo_rpc import KuboRpc, Refused, Request
 
 PIECE: Final = 8 << 20
@@ -80,19 +78,17 @@ class KuboStore:
             ConfigurationError: `api` is no multiaddress of an RPC.
             StoreUnavailableError: nobody answers there.
         """
-        base, socket_path = _address(api)
+        base, socket_path = address(api)
         self._rpc = KuboRpc(
             base, name=f"Kubo node {api}", socket_path=socket_path, timeout=timeout, tries=tries, pause=pause
         )
-        self._pin_timeout = pin_timeout
+        self._control = KuboControl(api, self._rpc, pin_timeout=pin_timeout)
         self.name = self._rpc.name
         """What messages call the store."""
         if not probe:
             return
         try:
-            answers = self._rpc.values(Request("version"))
-            if not answers or "Version" not in answers[0]:
-                raise IntegrityError(f"the {self.name} doesn't tell its version")
+            self._control.version()
         except (Refused, IntegrityError, StoreUnavailableError) as exc:
             raise StoreUnavailableError(
                 f"no Kubo node answers at {api}", hint="start one (see ipfs/README.md) or use the embedded store"
@@ -144,23 +140,20 @@ class KuboStore:
         Raises:
             BlockNotFoundError: the node doesn't have all of it.
         """
-        # With progress it shows signs of life while it walks a large graph.
-        options = (("recursive", "true"), ("progress", "true"), _OFFLINE)
         with self._refusals(f"can't pin {cid}"):
-            request = Request("pin/add", (str(cid),), options, patient=True, patience=self._pin_timeout)
-            answers = self._rpc.values(request)
-        if not any(answer.get("Pins") == [str(cid)] for answer in answers):
+            pinned = self._control.pin(str(cid))
+        if not pinned:
             raise IntegrityError(f"the {self.name} doesn't say that it pinned {cid}")
 
     def unpin(self, cid: CID) -> None:
         """Unpin; a missing pin is no error."""
         try:
-            answers = self._rpc.values(Request("pin/rm", (str(cid),), (("recursive", "true"),), patient=True))
+            unpinned = self._control.unpin(str(cid))
         except Refused as exc:
             if "not pinned" in exc.message:
                 return
             raise self._refused(f"can't unpin {cid}", exc) from exc
-        if not any(answer.get("Pins") == [str(cid)] for answer in answers):
+        if not unpinned:
             raise IntegrityError(f"the {self.name} doesn't say that it unpinned {cid}")
 
     def delete_block(self, cid: CID) -> None:
@@ -215,7 +208,9 @@ class KuboStore:
             for answer in self._rpc.stream(Request("refs/local", patient=True), limit=_LISTING):
                 if answer.get("Err"):
                     raise Refused(200, str(answer["Err"])[:500])
-                cid = _ours(answer.get("Ref"))
+                if not isinstance(answer.get("Ref"), str):
+                    raise IntegrityError(f"the {self.name} lists a block without a CID")
+                cid = _ours(answer["Ref"])
                 if cid is not None and cid.digest != _EMPTY_FOLDER.digest:
                     yield cid
 
@@ -229,11 +224,12 @@ class KuboStore:
     def totals(self) -> tuple[int, int]:
         """Return how many blocks the node holds, and the bytes of its repository."""
         with self._refusals("can't tell its size"):
-            answers = self._rpc.values(Request("repo/stat", patient=True))
-        try:
-            return int(answers[0]["NumObjects"]), int(answers[0]["RepoSize"])
-        except (IndexError, KeyError, TypeError, ValueError):
-            raise IntegrityError(f"the {self.name} doesn't tell its size") from None
+            return self._control.totals()
+
+    def facts(self) -> NodeFacts:
+        """Return what the node says of itself: its version, its identity, and how many others it is connected to."""
+        with self._refusals("can't tell of itself"):
+            return self._control.facts()
 
     def pins(self) -> Iterator[CID]:
         """Yield what is pinned, recursively or alone, sorted; pins of other programs are left out."""
@@ -262,7 +258,7 @@ class KuboStore:
         options = (("offset", str(first)), ("length", str(size)), _OFFLINE)
         request = Request("cat", (str(root),), options)
         done = 0
-        with _Receiver(lambda: self._rpc.plain(request, limit=size), leaves) as receiver:
+        with _Receiver(lambda: self._rpc.plain(request, limit=size, piece=unixfs.CHUNK), leaves) as receiver:
             for leaf in receiver.leaves():
                 done += 1
                 yield leaf
@@ -297,13 +293,8 @@ class KuboStore:
             raise StoreUnavailableError(f"the {self.name} didn't remove all of {len(names)} blocks: {reason}")
 
     def _pin_keys(self) -> Iterator[str]:
-        for kind in ("recursive", "direct"):
-            request = Request("pin/ls", options=(("type", kind), ("stream", "true")), patient=True)
-            with self._refusals("can't list its pins"):
-                for answer in self._rpc.stream(request, limit=_LISTING):
-                    if not isinstance(answer.get("Cid"), str):
-                        raise IntegrityError(f"the {self.name} lists a pin without a CID")
-                    yield answer["Cid"]
+        with self._refusals("can't list its pins"):
+            yield from self._control.pins(limit=_LISTING)
 
     def _foreign(self) -> bool:
         """Tell whether the node keeps anything that isn't PanaChain's."""
@@ -336,7 +327,7 @@ class _Receiver:
 
     def __init__(
         self,
-        connect: Callable[[], AbstractContextManager[io.BufferedIOBase]],
+        connect: Callable[[], AbstractContextManager[Iterator[bytes]]],
         leaves: list[tuple[CID, int | None]],
     ) -> None:
         self._connect = connect
@@ -374,11 +365,12 @@ class _Receiver:
             with self._connect() as stream:
                 for cid, size in self._leaves:
                     self._room.acquire()
-                    leaf = stream.read(size)
-                    if self._stopped or len(leaf) < (size or 0):
+                    # A piece of the answer is a leaf: only the last one may be shorter.
+                    leaf = next(stream, b"")
+                    if self._stopped or len(leaf) != size:
                         return
                     self._checked.put(self._pool.submit(cid.check, leaf))
-        except (Refused, StoreUnavailableError):
+        except (Refused, StoreUnavailableError, IntegrityError):
             # The reader asks for the leaf that didn't come, and is told.
             return
         finally:
@@ -454,22 +446,6 @@ def _car_pieces(blocks: list[tuple[CID, bytes]]) -> tuple[bytes, ...]:
     if joined:
         pieces.append(bytes(joined))
     return tuple(pieces)
-
-
-def _address(api: str) -> tuple[str, str]:
-    """Return the URL below which an RPC's paths lie, and the path of its socket or nothing.
-
-    Raises:
-        ConfigurationError: `api` is no multiaddress of an RPC.
-    """
-    import ipfshttpclient.http_common as addresses
-
-    try:
-        base, uds, _, _ = addresses.multiaddr_to_url_data(api, "api/v0")
-    except Exception as exc:
-        # Its parsers raise what they like; whatever it is, the address isn't one.
-        raise ConfigurationError(f"{api[:200]!r} is no multiaddress of a Kubo RPC") from exc
-    return base, unquote(uds) if uds else ""
 
 
 def _ours(text: object) -> CID | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from panachain.errors import PanaChainError, StoreUnavailableError
 from panachain.ipld.cid import CID
+from panachain.model.progress import Progress
 from panachain.storage.blocks import BlobStore
 from panachain.storage.replicated import RepairReport, ReplicatedStore
 
@@ -34,7 +35,7 @@ class NodeStatus:
     """Bytes."""
     pins: int = 0
     detail: str = ""
-    """Why it failed."""
+    """What the node says of itself, or why it failed."""
     exit_code: int = 0
     """What its failure ends the command with."""
 
@@ -51,15 +52,23 @@ class NodeStatus:
         }
 
 
-def status(store: BlobStore) -> list[NodeStatus]:
-    """Return what each node of a store holds."""
-    found = []
-    for name, node in nodes_of(store):
+def status(store: BlobStore, *, progress: Progress | None = None) -> list[NodeStatus]:
+    """Return what each node of a store holds.
+
+    Args:
+        store: is looked at.
+        progress: is told the nodes that were looked at.
+    """
+    found: list[NodeStatus] = []
+    nodes = nodes_of(store)
+    for name, node in nodes:
         try:
             blocks, size = _totals(node)
-            found.append(NodeStatus(name, "ok", blocks, size, sum(1 for _ in node.pins())))
+            found.append(NodeStatus(name, "ok", blocks, size, sum(1 for _ in node.pins()), _facts(node)))
         except PanaChainError as exc:
             found.append(NodeStatus(name, "failed", detail=str(exc), exit_code=exc.exit_code))
+        if progress is not None:
+            progress(len(found), len(nodes), unit="nodes")
     return found
 
 
@@ -72,10 +81,21 @@ def _totals(node: BlobStore) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def repair(store: BlobStore, roots: Sequence[CID] = ()) -> RepairReport:
+def _facts(node: BlobStore) -> str:
+    """Return what a node says of itself; a folder says nothing."""
+    own = getattr(node, "facts", None)
+    return "" if own is None else str(own())
+
+
+def repair(store: BlobStore, roots: Sequence[CID] = (), *, progress: Progress | None = None) -> RepairReport:
     """Check every block under `roots` (all pins, if none are given) on every node, and heal what can be healed.
 
     A store of one node is checked too; nothing can be healed there.
+
+    Args:
+        store: is mended.
+        roots: where to begin; links are followed.
+        progress: is told the blocks that were checked; how many there are nobody knows before the end.
 
     Raises:
         StoreUnavailableError: no node answers.
@@ -83,7 +103,7 @@ def repair(store: BlobStore, roots: Sequence[CID] = ()) -> RepairReport:
     several = store if isinstance(store, ReplicatedStore) else ReplicatedStore([store], 1)
     if not roots:
         roots = sorted(_pins_in_reach(several))
-    return several.repair(roots)
+    return several.repair(roots, progress=progress)
 
 
 def _pins_in_reach(store: ReplicatedStore) -> set[CID]:

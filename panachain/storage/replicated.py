@@ -23,6 +23,7 @@ from panachain.errors import (
 )
 from panachain.ipld import dag, unixfs
 from panachain.ipld.cid import CID
+from panachain.model.progress import Progress
 from panachain.storage import ahead
 from panachain.storage.blocks import BlobStore
 
@@ -87,12 +88,15 @@ class RepairReport:
 class ReplicatedStore:
     """A `BlobStore` over several nodes. Any thread may use it if the nodes allow it."""
 
-    def __init__(self, stores: Sequence[BlobStore], factor: int) -> None:
+    def __init__(
+        self, stores: Sequence[BlobStore], factor: int, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Take the nodes.
 
         Args:
             stores: in the order in which they are asked.
             factor: how many of them must have a block before it counts as stored.
+            clock: seconds that only go forward.
 
         Raises:
             ConfigurationError: there are fewer nodes than that, or none is asked for.
@@ -102,6 +106,7 @@ class ReplicatedStore:
         self.nodes = tuple(stores)
         """The nodes, in the order in which they are asked."""
         self.factor = factor
+        self._clock = clock
         self.name = f"store of {len(stores)} nodes"
         self._pool = ThreadPoolExecutor(len(stores) + ahead.AHEAD, thread_name_prefix="nodes")
         self._resting: dict[int, float] = {}
@@ -240,7 +245,7 @@ class ReplicatedStore:
 
     # Repair
 
-    def repair(self, roots: Iterable[CID]) -> RepairReport:
+    def repair(self, roots: Iterable[CID], *, progress: Progress | None = None) -> RepairReport:
         """Check every block of every root on every node, and heal what is missing or damaged from the others.
 
         Afterwards each node pins what any node pinned, as far as it has all of it. A node that doesn't answer is left
@@ -248,14 +253,15 @@ class ReplicatedStore:
 
         Args:
             roots: where to begin; what they link is followed.
+            progress: is told the blocks that were checked.
         """
-        return _Repair(self, list(dict.fromkeys(roots))).run()
+        return _Repair(self, list(dict.fromkeys(roots)), progress).run()
 
     # Internal
 
     def _order(self) -> list[int]:
         """Return the numbers of the nodes, those last that didn't answer a while ago."""
-        now = time.monotonic()
+        now = self._clock()
         return sorted(range(len(self.nodes)), key=lambda number: (self._resting.get(number, 0.0) > now, number))
 
     def _note(self, number: int, failure: PanaChainError) -> None:
@@ -266,7 +272,7 @@ class ReplicatedStore:
                 self._named.add(number)
                 _LOG.warning("%s gives false bytes, the next one is asked: %s", self.label(number), failure)
         elif not isinstance(failure, BlockNotFoundError):
-            self._resting[number] = time.monotonic() + REST
+            self._resting[number] = self._clock() + REST
 
     def _from_any(self, ask: Callable[[BlobStore], _T], what: str) -> _T:
         failures: dict[int, PanaChainError] = {}
@@ -373,23 +379,26 @@ class _Writer:
 class _Repair:
     """One run of `ReplicatedStore.repair`."""
 
-    def __init__(self, store: ReplicatedStore, roots: list[CID]) -> None:
+    def __init__(self, store: ReplicatedStore, roots: list[CID], progress: Progress | None) -> None:
         self._store = store
         self._roots = roots
+        self._progress = progress
         self._report = RepairReport([NodeRepair(store.label(number)) for number in range(len(store.nodes))])
         self._pins: dict[int, set[CID]] = {}
         self._waiting: dict[int, list[tuple[CID, bytes]]] = {number: [] for number in range(len(store.nodes))}
 
     def run(self) -> RepairReport:
         """Do it."""
-        # 1. What is pinned where; who doesn't answer is left as he is.
+        # 1. What is pinned where; a node that doesn't answer is left as it is.
         self._pins, failures = self._store._try(lambda node: set(node.pins()), self._alive())
         self._give_up(failures)
         wanted = set().union(*self._pins.values()) & set(self._roots)
         # 2. Every block under the roots, on every node.
         blocks = (cid for cid, _ in dag.walk(self._roots, self._linking))
-        for cid, found in ahead.in_order(self._store._pool, self._examine, blocks):
-            self._settle(cid, found)
+        for done, (cid, found) in enumerate(ahead.in_order(self._store._pool, self._examine, blocks), start=1):
+            self._sort(cid, found)
+            if self._progress is not None:
+                self._progress(done, 0, unit="blocks")
         for number in self._alive():
             self._heal(number)
         # 3. The pins, where all is there.
@@ -423,7 +432,7 @@ class _Repair:
                 found[number] = exc
         return cid, found
 
-    def _settle(self, cid: CID, found: dict[int, bytes | PanaChainError]) -> None:
+    def _sort(self, cid: CID, found: dict[int, bytes | PanaChainError]) -> None:
         """Count what was found of a block, and let the nodes that need it wait for it."""
         truth = next((data for data in found.values() if isinstance(data, bytes)), None)
         if truth is None and found:

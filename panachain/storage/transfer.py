@@ -88,7 +88,7 @@ def import_car(
         file: the CAR; it is read once more when something in the store is damaged.
         name: of the file, for the report.
         total: bytes of the file, for the progress.
-        progress: is told the bytes.
+        progress: is told the bytes that came in, and then the blocks that were read back.
 
     Raises:
         IntegrityError: the CAR is damaged or foreign; blocks before the damage stay, nothing was pinned.
@@ -104,14 +104,15 @@ def import_car(
             yield cid, data
 
     store.put_blocks(counting())
-    lacking = {root: _lacking(store, root) for root in dict.fromkeys(roots)}
+    checked = _Checked(progress)
+    lacking = {root: _lacking(store, root, checked) for root in dict.fromkeys(roots)}
     tried: set[CID] = set()
     # A mended node may show that more is damaged below it.
     while damaged := set().union(*lacking.values()) - tried:
         file.seek(start)
         _replace(store, car.read_car(file)[1], damaged)
         tried |= damaged
-        lacking = {root: found and _lacking(store, root) for root, found in lacking.items()}
+        lacking = {root: found and _lacking(store, root, checked) for root, found in lacking.items()}
     complete = [root for root, found in lacking.items() if not found]
     for root in complete:
         store.pin(root)
@@ -127,7 +128,7 @@ def _replace(store: BlobStore, blocks: Iterable[tuple[CID, bytes]], wanted: set[
             store.put_block(cid, data)
 
 
-def _lacking(store: BlobStore, root: CID) -> list[CID]:
+def _lacking(store: BlobStore, root: CID, checked: _Checked) -> list[CID]:
     """Return the blocks under a root that the store doesn't have, or not as they should be."""
     lacking: list[CID] = []
 
@@ -141,6 +142,7 @@ def _lacking(store: BlobStore, root: CID) -> list[CID]:
     for cid, _ in dag.walk([root], get):
         if cid.codec == RAW:
             get(cid)
+        checked.add()
     return lacking
 
 
@@ -156,3 +158,14 @@ class _Counted:
         self.size += len(data)
         if self._progress is not None:
             self._progress(self.size, self._total, unit="bytes")
+
+
+class _Checked:
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._blocks = 0
+
+    def add(self) -> None:
+        self._blocks += 1
+        if self._progress is not None:
+            self._progress(self._blocks, 0, unit="blocks")

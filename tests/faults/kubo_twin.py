@@ -82,6 +82,8 @@ class KuboTwin:
     """How many more answers are spoiled; -1 for all."""
     outlasted: int = 0
     """Faults that went on for all of their time, because the client was still there."""
+    peers: int | None = 0
+    """Other nodes that it is connected to; None for a node that was started offline."""
     api: str = ""
 
     def spoil(self, fault: Fault, times: int = -1) -> None:
@@ -104,6 +106,14 @@ class KuboTwin:
 
     def on_version(self, *_: object) -> bytes:
         return lines({"Version": "0.43.1"})
+
+    def on_id(self, *_: object) -> bytes:
+        return lines({"ID": "12D3KooW", "AgentVersion": "kubo/0.43.1/", "Addresses": ["/ip4/127.0.0.1/tcp/4001"] * 100})
+
+    def on_swarm_peers(self, *_: object) -> bytes:
+        if self.peers is None:
+            raise RefusalError("this command must be run in online mode. Try running 'ipfs daemon' first")
+        return lines({"Peers": [{"Addr": "/ip4/10.0.0.1/tcp/4001", "Peer": f"12D3{n}"} for n in range(self.peers)]})
 
     def on_block_get(self, arguments: list[str], *_: object) -> bytes:
         return self.block(arguments[0])

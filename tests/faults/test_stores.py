@@ -96,6 +96,7 @@ OPERATIONS: dict[str, Callable[[KuboStore, CID], object]] = {
     "blocks": lambda store, root: list(store.blocks()),
     "sizes": lambda store, root: list(store.sizes()),
     "totals": lambda store, root: store.totals(),
+    "facts": lambda store, root: store.facts(),
     "delete_block": lambda store, root: store.delete_block(CID.of(RAW, SMALL)),
     "delete_blocks": lambda store, root: store.delete_blocks([CID.of(RAW, SMALL)]),
 }

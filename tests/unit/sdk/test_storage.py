@@ -40,6 +40,18 @@ class TestGarbage:
         assert set(store.held) == wanted
         assert garbage not in store.held
 
+    def test_progress_is_told_of_what_is_reached_and_of_nodes(self, store: MemoryStore, tmp_path: Path) -> None:
+        published = Published(store)
+        published.batch()
+        told: list[tuple[int, int, str]] = []
+
+        def progress(done: int, total: int, *, unit: str) -> None:
+            told.append((done, total, unit))
+
+        stores.collect_garbage(published.network(tmp_path), now=NOW, progress=progress)
+        assert told[-1] == (1, 1, "nodes")
+        assert told[-2] == (len(store.held), 0, "blocks")
+
     def test_headers_stay_without_a_list_that_names_them(self, store: MemoryStore) -> None:
         published = Published(store)
         root = published.batch(5)

@@ -107,12 +107,14 @@ def test_sizes_tell_bytes_and_time(store: EmbeddedStore) -> None:
     assert all(at > 1_700_000_000 for _, _, at in found)
 
 
-def test_a_block_that_is_stored_again_counts_as_new(store: EmbeddedStore) -> None:
+def test_a_block_that_is_stored_again_counts_as_new(tmp_path: Path) -> None:
+    times = iter([5.0, 7.0])
+    store = EmbeddedStore(tmp_path / "blocks", clock=times.__next__)
     ((cid, data),) = blocks(1)
     store.put_block(cid, data)
-    store._db.execute("UPDATE block SET at = 5")
+    assert [at for _, _, at in store.sizes()] == [5]
     store.put_block(cid, data)
-    assert [at > 5 for _, _, at in store.sizes()] == [True]
+    assert [at for _, _, at in store.sizes()] == [7]
 
 
 class TestDeleteBlocks:

@@ -8,7 +8,10 @@ from panachain.errors import StoreUnavailableError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import DAG_CBOR, RAW
 from panachain.storage import nodes as look
+from panachain.storage.kubo import KuboStore
 from panachain.storage.replicated import ReplicatedStore
+from tests.faults import kubo_twin
+from tests.faults.kubo_twin import KuboTwin
 from tests.unit.storage.memory_store import MemoryStore
 from tests.unit.storage.published import put
 
@@ -46,3 +49,21 @@ class TestStatusAndRepair:
         else:
             report = look.repair(store)
             assert [node.checked for node in report.nodes] == [0, 1]
+
+    def test_progress_is_told_of_nodes_and_blocks(self) -> None:
+        store = ReplicatedStore([MemoryStore("a"), MemoryStore("b")], 2)
+        leaves = [put(store, RAW, bytes([number])) for number in range(5)]
+        store.pin(put(store, DAG_CBOR, dagcbor.encode(leaves)))
+        told: list[tuple[int, int, str]] = []
+
+        def progress(done: int, total: int, *, unit: str) -> None:
+            told.append((done, total, unit))
+
+        look.status(store, progress=progress)
+        look.repair(store, progress=progress)
+        assert told == [(1, 2, "nodes"), (2, 2, "nodes"), *((number, 0, "blocks") for number in range(1, 7))]
+
+    def test_a_node_says_what_it_is(self) -> None:
+        with kubo_twin.running(KuboTwin(peers=3)) as twin:
+            (found,) = look.status(KuboStore(twin.api))
+        assert (found.state, found.detail) == ("ok", "Kubo 0.43.1, 3 peers, 12D3KooW")

@@ -32,8 +32,13 @@ class TestCars:
         assert (report.blocks, report.missing) == (len(published.store.held), ())  # type: ignore[attr-defined]
         other = EmbeddedStore(tmp_path / "blocks")
         seen: list[int] = []
+        checked: list[int] = []
 
         def progress(done: int, total: int, unit: str) -> None:
+            if unit == "blocks":
+                assert total == 0
+                checked.append(done)
+                return
             assert (total, unit) == (len(data), "bytes")
             seen.append(done)
 
@@ -41,6 +46,9 @@ class TestCars:
 
         assert (back.blocks, back.size, back.pinned, back.missing) == (report.blocks, report.size, 2, ())
         assert seen[-1] == report.size
+        # Two batches share no block but the manifests' chain, which each root reaches.
+        assert checked == list(range(1, len(checked) + 1))
+        assert len(checked) >= report.blocks
         assert sorted(other.pins()) == sorted(published.lists)
         assert self.exported(other, published.lists)[0] == data
 
