@@ -50,8 +50,8 @@ def status() -> None:
     from panachain.sdk import storage as stores
 
     app = current()
-    with _store(app) as store:
-        nodes = stores.status(store)
+    with _store(app) as store, app.output.progress("status") as progress:
+        nodes = stores.status(store, progress=progress)
     app.output.many(nodes, empty="", columns=("name", "state", "blocks", "size", "pins", "detail"))
     failed = [node for node in nodes if node.state != "ok"]
     if len(failed) == len(nodes):
@@ -80,8 +80,8 @@ def repair(cids: tuple[str, ...]) -> None:
 
     app = current()
     roots = _cids(cids)
-    with _store(app, probe=False) as store:
-        report = stores.repair(store, roots)
+    with _store(app, probe=False) as store, app.output.progress("repair") as progress:
+        report = stores.repair(store, roots, progress=progress)
     if app.output.as_json:
         app.output.one(report)
     else:
@@ -126,8 +126,9 @@ def gc(older_than: int, dry_run: bool, yes: bool) -> None:
     if not dry_run:
         app.confirm("Remove what nothing reaches from every node of the store?", yes=yes)
     now = time.time()
-    with app.network() as network:
-        found = stores.collect_garbage(network, now=now, grace=max(now - older_than, 0.0), dry_run=dry_run)
+    with app.network() as network, app.output.progress("gc") as progress:
+        grace = max(now - older_than, 0.0)
+        found = stores.collect_garbage(network, now=now, grace=grace, dry_run=dry_run, progress=progress)
     columns = ("name", "kept", "young", "removed", "freed")
     app.output.many(({"name": name, **part.to_json()} for name, part in found), empty="", columns=columns)
     removed = sum(part.removed for _, part in found)

@@ -17,6 +17,7 @@ from panachain.errors import (
 )
 from panachain.ipld import dagcbor, unixfs
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
+from panachain.storage import replicated
 from panachain.storage.embedded import EmbeddedStore
 from panachain.storage.replicated import PIECE, ReplicatedStore
 from tests.unit.storage.memory_store import MemoryStore
@@ -174,6 +175,20 @@ class TestReads:
         nodes[1].delete_block(CID_OF_DATA)
         nodes[2].delete_block(CID_OF_DATA)
         assert store.get_block(CID_OF_DATA) == DATA
+
+    def test_a_node_that_rested_is_asked_first_again(self, nodes: list[MemoryStore]) -> None:
+        now = 0.0
+        store = ReplicatedStore(nodes, 2, clock=lambda: now)
+        store.put_block(CID_OF_DATA, DATA)
+        nodes[0].down = True
+        store.get_block(CID_OF_DATA)
+        nodes[0].down = False
+        now = replicated.REST - 1
+        store.get_block(CID_OF_DATA)
+        assert nodes[0].asked == 0
+        now = replicated.REST
+        store.get_block(CID_OF_DATA)
+        assert nodes[0].asked == 1
 
     @pytest.mark.parametrize("place", [0, 1, 2])
     def test_a_file_is_read_on_where_a_node_fails(
