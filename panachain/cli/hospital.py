@@ -19,7 +19,7 @@ from panachain.errors import UsageError
 from panachain.model.actors import Role
 
 if TYPE_CHECKING:
-    from panachain.cli.output import Progress
+    from panachain.model.progress import Progress
     from panachain.sdk.results import UploadReport
 
 _NONE: Final = "There are no records."
@@ -103,7 +103,8 @@ def _say_upload(app: App, report: UploadReport) -> None:
     output = app.output
     told = []
     if report.records:
-        told.append(f"{words.size(report.plain_bytes)} sealed to {words.size(report.sealed_bytes)}")
+        sealed = f" sealed to {words.size(report.sealed_bytes)}" if report.sealed_bytes else ""
+        told.append(f"{words.size(report.plain_bytes)}{sealed}")
     if report.skipped:
         told.append(f"{words.count(report.skipped, 'record')} published before")
     if report.waiting:
@@ -116,9 +117,11 @@ def _say_upload(app: App, report: UploadReport) -> None:
     if report.dry_run:
         output.say("Dry run: nothing was published. The same without --dry-run publishes it.")
     elif report.waiting:
-        output.next("panachain upload … again, daily: it publishes what has waited long enough")
+        output.next("the same command again, daily  # publishes what has waited long enough")
     elif report.records:
-        output.next("panachain records  lists what you published", "panachain storage export FILE --all  keeps a copy")
+        output.next(
+            "panachain records  # lists what you published", "panachain storage export FILE --all  # keeps a copy"
+        )
 
 
 def show_records(
@@ -144,7 +147,9 @@ def show_records(
         rows.append(row)
     if len(rows) > 1:
         total = sum(int(str(row["size"])) for row in rows) if sizes else None
-        rows.append({"category": "all", "records": len(records), "size": total})
+        # Blank, not absent: a total is of no single year.
+        blank: dict[str, object] = dict.fromkeys((*by, "category", "years"), " ")
+        rows.append({**blank, (by or ("category",))[0]: "total", "records": len(records), "size": total})
     app.output.many(rows, empty=empty, columns=(*by, "category", "years", "records", "size"))
 
 
@@ -209,10 +214,24 @@ def records(context: click.Context) -> None:
         context.invoke(list_)
 
 
+def _list_each(app: App, records: Sequence[Mapping[str, object]]) -> None:
+    """Print a line per record, below its hospital or its patient."""
+    whose = "patient" if records and "patient" in records[0] else "hospital"
+    found: dict[str, list[Mapping[str, object]]] = {}
+    for record in records:
+        found.setdefault(str(record[whose]), []).append(record)
+    for name, own in found.items():
+        app.output.heading(f"{whose} {app.output.text(whose, name)}")
+        columns = ("id", "category", "year", *(("size",) if "size" in own[0] else ()))
+        app.output.many(own, empty="", columns=columns)
+    if not records:
+        app.output.say(_NONE)
+
+
 def _by_scope(record: Mapping[str, object]) -> Mapping[str, object]:
     """Return a published record with its category and year, which its scope spells."""
     category, _, year = str(record["scope"]).partition("/")
-    return {**record, "category": category, "year": int(year or 0), "size": 0}
+    return {**record, "category": category, "year": int(year or 0)}
 
 
 @command("list", examples="panachain --profile city records list --json")
@@ -227,8 +246,10 @@ def list_() -> None:
     app.command = "records list"
     with app.acting(Role.PATIENT, Role.HOSPITAL) as actor:
         records = [record.to_json() for record in actor.records()]
-        if app.output.as_json or app.output.long:
-            app.output.many(records, empty="There are no records.")
+        if app.output.as_json:
+            app.output.many(records, empty=_NONE)
+        elif app.output.long:
+            _list_each(app, [_by_scope(one) if isinstance(actor, Hospital) else one for one in records])
         elif isinstance(actor, Hospital):
             show_records(app, [_by_scope(one) for one in records], empty=_NONE, by=("patient",), sizes=False)
         else:
@@ -256,7 +277,7 @@ def _counted(chunks: Iterable[bytes], total: int, progress: Progress) -> Iterato
     for chunk in chunks:
         yield chunk
         done += len(chunk)
-        progress(done, total, "bytes")
+        progress(done, total, unit="bytes")
 
 
 records.add_command(list_)

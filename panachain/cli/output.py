@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -20,9 +21,13 @@ from typing import TYPE_CHECKING, Final, Protocol, TextIO
 from panachain.cli import tables, words
 from panachain.errors import PanaChainError
 from panachain.model.actors import Role
+from panachain.model.progress import Progress
 
 if TYPE_CHECKING:
     from panachain.sdk.names import Names
+
+_IDENTIFIER: Final = re.compile(r"\b(?:0x[0-9a-fA-F]{40}|[a-z]{3}-[a-z2-7]{13})\b", re.ASCII)
+"""Addresses, policy IDs and handles in talk; CIDs and hashes stay whole there, because commands ask for them whole."""
 
 WIDTH: Final = 100
 """Characters of a line where no terminal says how wide it is."""
@@ -33,14 +38,6 @@ class Result(Protocol):
 
     def to_json(self) -> Mapping[str, object]:
         """Return stable keys, among them `schema`."""
-        ...
-
-
-class Progress(Protocol):
-    """Receives progress: `done` of `total` units."""
-
-    def __call__(self, done: int, total: int, unit: str = "records") -> None:
-        """Say that `done` of `total` units are done; a total of 0 means that it isn't known."""
         ...
 
 
@@ -65,6 +62,17 @@ FIELDS: Final[Mapping[str, Field]] = {
     "gas": Field("gas", "count"),
     "granted": Field("granted", "scopes"),
     "grantee": Field("granted to", "who"),
+    "blocks": Field("blocks", "count"),
+    "checked": Field("checked", "count"),
+    "freed": Field("freed", "size"),
+    "healed": Field("healed", "count"),
+    "kept": Field("kept", "count"),
+    "lost": Field("lost", "count"),
+    "pid": Field("process", "number"),
+    "pins": Field("pins", "count"),
+    "removed": Field("removed", "count"),
+    "year": Field("year", "year"),
+    "young": Field("young", "count"),
     "announcement": Field("announcement", "hex"),
     "as_member_of": Field("as member of", "who"),
     "count": Field("count", "count"),
@@ -208,16 +216,35 @@ class Output:
             right: titles of columns with numbers.
         """
         columns = [tables.Column(title, right=title in right) for title in titles]
-        self._print([[words.clean(cell) for cell in row] for row in rows], columns)
+        self._print([[words.line(cell) for cell in row] for row in rows], columns)
+
+    def heading(self, text: str) -> None:
+        """Print a line that stands over a table."""
+        self._line(_style(words.line(text), "1", sys.stdout))
 
     def text(self, name: str, value: object) -> str:
         """Return one field as people read it: names, short identifiers, local times, nothing on two lines."""
         if value is None or value == "" or value == [] or value == ():
             return words.ABSENT
+        if value == " ":
+            return ""
         if isinstance(value, bool):
             return "yes" if value else "no"
         known = FIELDS.get(name) or Field(words.line(name).replace("_", " "))
         return _KINDS[known.kind](self, value, known)
+
+    def people(self, text: str) -> str:
+        """Return talk with names for addresses and handles, and with short identifiers; `--long` leaves it as it is."""
+        if self.long or self.as_json:
+            return text
+
+        def named(found: re.Match[str]) -> str:
+            word = found[0]
+            if word.startswith("0x"):
+                return self.who(word)
+            return self.names.of_handle(word) if self.names is not None else word
+
+        return _IDENTIFIER.sub(named, text)
 
     def who(self, address: str, role: Role | None = None) -> str:
         """Return what this machine calls an address."""
@@ -236,12 +263,15 @@ class Output:
     def say(self, text: str) -> None:
         """Print talk; `-q` silences it."""
         if not self.quiet:
-            _talk(words.clean(text))
+            _talk(words.clean(self.people(text)))
 
     def next(self, *commands: str) -> None:
-        """Say what to do next: commands that can be typed as they stand."""
-        if commands:
-            self.say("\n".join(f"{'Next:' if number == 0 else '     '} {c}" for number, c in enumerate(commands)))
+        """Say what to do next: commands that can be typed as they stand, each with `# what for` if need be."""
+        split = [command.partition("  # ") for command in commands]
+        width = max((len(typed) for typed, comment, _ in split if comment), default=0)
+        for number, (typed, comment, why) in enumerate(split):
+            line = f"{typed:<{width}}  # {why}" if comment else typed
+            self.say(f"{'     ' if number else 'Next:'} {line}")
 
     def detail(self, text: str) -> None:
         """Print talk that only `-v` asks for."""
@@ -250,7 +280,7 @@ class Output:
 
     def warn(self, text: str) -> None:
         """Print a warning; `-q` doesn't silence it."""
-        _talk(f"{_style('warning:', '33')} {words.clean(text)}")
+        _talk(f"{_style('warning:', '33')} {words.clean(self.people(text))}")
 
     def fail(self, what: str, error: PanaChainError, *, unchanged: str, hint: str = "") -> None:
         """Print a failure: what failed, what stayed as it was, what to do next."""
@@ -271,7 +301,7 @@ class Output:
                 )
             )
             return
-        _talk(f"{_style(f'{what} failed:', '31')} {words.clean(str(error))}")
+        _talk(f"{_style(f'{what} failed:', '31')} {words.clean(self.people(str(error)))}")
         if unchanged:
             _talk(f"  state: {words.clean(unchanged)}")
         if hint:
@@ -322,7 +352,9 @@ class Output:
         filled = [at for at in range(len(names)) if self.long or any(row[at] != words.ABSENT for row in cells)]
         columns = [
             tables.Column(
-                self._title(names[at], titles), right=_kind(names[at]) in ("count", "size"), whole=_whole(names[at])
+                self._title(names[at], titles),
+                right=_kind(names[at]) in ("count", "size", "number"),
+                whole=_whole(names[at]),
             )
             for at in filled
         ]
@@ -378,6 +410,9 @@ class Output:
     def _state(self, value: object, _: Field) -> str:
         return words.STATES.get(str(value), words.line(str(value)))
 
+    def _year(self, value: object, _: Field) -> str:
+        return words.years([value]) if isinstance(value, int) else words.line(str(value))
+
     def _size(self, value: object, _: Field) -> str:
         return words.size(value) if isinstance(value, int) else words.line(str(value))
 
@@ -401,6 +436,8 @@ _KINDS: Final[Mapping[str, Callable[[Output, object, Field], str]]] = {
     "purposes": Output._purposes,
     "scopes": Output._scopes,
     "state": Output._state,
+    "number": Output._text,
+    "year": Output._year,
     "size": Output._size,
     "count": Output._count,
 }

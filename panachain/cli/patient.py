@@ -32,13 +32,18 @@ def policy_words(policy: Mapping[str, object]) -> Mapping[str, object]:
     """Return what people read of a policy beside its fields: its state in one cell."""
     state = words.STATES.get(str(policy.get("status")), str(policy.get("status")))
     notes = []
-    if told := str(policy.get("stage") or ""):
-        notes.append(revocation.stage(told))
+    if stage := str(policy.get("stage") or ""):
+        notes.append(revocation.stage(stage))
     if lacking := policy.get("lacking"):
         notes.append(f"{words.count(int(str(lacking)), 'proxy')} without a share")
     if policy.get("open"):
         notes.append("open to researchers")
-    return {"state": ", ".join([state, *notes])}
+    told: dict[str, object] = {"state": ", ".join([state, *notes])}
+    ends = words.moment(policy.get("expires_at"))
+    if policy.get("status") == "revoked" and ends is not None:
+        # How long it would have lasted doesn't matter any more.
+        told["expires_at"] = words.when(ends)
+    return told
 
 
 def show_policies(app: App, policies: Iterable[PolicyView], *, empty: str) -> None:
@@ -60,7 +65,7 @@ def show_policy(app: App, policy: PolicyView) -> None:
             f"{words.count(policy.lacking, 'proxy')} without a share yet: `panachain settle` hands them out."
         )
     else:
-        app.output.next(f"panachain policy explain {brief}", f"panachain revoke {brief}  takes it back")
+        app.output.next(f"panachain policy explain {brief}", f"panachain revoke {brief}  # takes it back")
 
 
 def proxy_options(function: Function) -> Function:
@@ -97,7 +102,7 @@ def pair(hospital: str) -> None:
     """
     app = current()
     with app.acting(Role.PATIENT) as patient:
-        app.output.one(patient.pair(hospital), fields=("hospital", "lanes"))
+        app.output.one(patient.pair(hospital), fields=("hospital",))
     app.output.say("It can publish to your lanes from now on, and read nothing of them.")
 
 
@@ -269,9 +274,10 @@ def _show_revocation(app: App, report: RevocationReport) -> None:
         output.say(f"No receipt: {reason}")
     if report.regranted:
         output.say(f"{words.count(len(report.regranted), 'policy')} of others moved to the new lanes.")
-    output.say(
-        f"Policy {words.short(report.policy_id)} is revoked. What was opened before can't be called back by anybody."
-    )
+    brief = words.short(report.policy_id)
+    output.say(f"Policy {brief} is revoked. What was opened before can't be called back by anybody.")
+    if report.final and not report.rotated:
+        output.next(f"panachain revoke {brief} --rotate  # new lanes: dishonest proxies can't reach what comes later")
 
 
 @command(

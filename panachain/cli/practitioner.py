@@ -65,9 +65,8 @@ def open_(policy: str, since: int | None, folder: Path) -> None:
         app.output.progress("open") as progress,
     ):
         found = app.policy(practitioner, policy)
-        for record in practitioner.open(found, since=since):
+        for record in practitioner.open(found, since=since, progress=progress):
             output.add(record.info, record.chunks(), record.to_json(), record.fhir_provenance())
-            progress(len(output.entries), 0)
     # After the folder is there: whoever reads the lines can open the files.
     if app.output.as_json or app.output.long:
         columns = ("file", "category", "year", "media_type", "size", "hospital")

@@ -14,10 +14,10 @@ from panachain.cli import words
 TITLES: Final = ("step", "state", "what it does", "what it can't do")
 
 _STAGES: Final = {
-    "revoked on chain": "on chain; no proxy has signed the deletion yet",
-    "final": "final: enough proxies signed the deletion",
-    "lane rotated": "final for new records: the lanes are new",
-    "headers re-wrapped": "final for old and new records: the lanes and the old headers are new",
+    "revoked on chain": "no proxy deleted yet",
+    "final": "proxies deleted",
+    "lane rotated": "new lanes",
+    "headers re-wrapped": "new lanes, old headers gone",
     "withdrawn before it was sent": "withdrawn before anybody saw it",
 }
 _DELETED: Final = re.compile(r"([0-9]{1,5}) of ([0-9]{1,5}) proxies deleted")
@@ -26,7 +26,7 @@ _DELETED: Final = re.compile(r"([0-9]{1,5}) of ([0-9]{1,5}) proxies deleted")
 def stage(text: str) -> str:
     """Return how far a revocation has come as people read it; other text as it is."""
     if found := _DELETED.fullmatch(text):
-        return f"on chain; {found[1]} of {found[2]} proxies signed the deletion"
+        return f"{found[1]} of {found[2]} proxies deleted"
     return _STAGES.get(text, words.line(text))
 
 
@@ -50,7 +50,7 @@ def steps(report: Mapping[str, object]) -> list[tuple[str, str, str, str]]:
         (
             "2 proxies delete",
             f"{deleted} of {shares} signed" + (": final" if final else f", {needed} are needed"),
-            "Those who signed can't help any more, were they asked by force.",
+            "Those who deleted have nothing left to help with.",
             "Prove that none of them kept a copy.",
         ),
         (

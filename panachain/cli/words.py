@@ -132,7 +132,8 @@ def purpose(code: str) -> str:
 
 def years(known: Iterable[int]) -> str:
     """Return years with runs joined, such as `2019-2021, 2024`; records without a date come last."""
-    ordered = sorted({year for year in known if year != UNDATED})
+    every = set(known)
+    ordered = sorted(every - {UNDATED})
     runs: list[list[int]] = []
     for year in ordered:
         if runs and runs[-1][1] == year - 1:
@@ -140,11 +141,11 @@ def years(known: Iterable[int]) -> str:
         else:
             runs.append([year, year])
     parts = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
-    return ", ".join(parts + (["undated"] if UNDATED in known else []))
+    return ", ".join(parts + (["undated"] if UNDATED in every else []))
 
 
 def scopes(texts: Sequence[str]) -> str:
-    """Return lanes' scopes by category, each with its years: `laboratory 2020-2024, vitals`."""
+    """Return lanes' scopes by category, those of the same years together: `laboratory, vitals (2020-2024)`."""
     found: dict[str, set[int] | None] = {}
     for text in texts:
         name, slash, year = text.partition("/")
@@ -152,11 +153,10 @@ def scopes(texts: Sequence[str]) -> str:
             found[name] = None
         else:
             found[name] = (found.get(name) or set()) | {int(year)}
-    parts = []
+    groups: dict[str, list[str]] = {}
     for name, of in found.items():
-        word = SCOPES.get(name, line(name))
-        parts.append(word if of is None else f"{word} {years(of)}")
-    return ", ".join(parts) or ABSENT
+        groups.setdefault("" if of is None else f" ({years(of)})", []).append(SCOPES.get(name, line(name)))
+    return "; ".join(f"{', '.join(names)}{of}" for of, names in groups.items()) or ABSENT
 
 
 def either(words: Sequence[str], *, joint: str = "and") -> str:

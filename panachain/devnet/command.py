@@ -5,10 +5,15 @@ Never listens beyond loopback. Follows docs/spec/cli.md.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from panachain.cli.app import LazyGroup, command, current
+from panachain.cli.app import App, LazyGroup, command, current
 from panachain.errors import UsageError
+
+if TYPE_CHECKING:
+    from panachain.devnet.lifecycle import DevnetStatus
 
 
 @click.group(
@@ -48,7 +53,8 @@ def up(proxies: int, threshold: int, ipfs: str | None, fresh: bool) -> None:
     from panachain.devnet import Devnet
 
     status = Devnet.up(app.home, proxies=proxies, threshold=threshold, ipfs=store, fresh=fresh, passphrase=passphrase)
-    app.output.one(status)
+    show(app, status)
+    app.output.next("panachain init --role patient  # or hospital, practitioner, researcher", "panachain devnet down")
 
 
 @command("status", examples="panachain devnet status --json")
@@ -57,7 +63,7 @@ def status() -> None:
     from panachain.devnet import Devnet
 
     app = current()
-    app.output.one(Devnet.status(app.home))
+    show(app, Devnet.status(app.home))
 
 
 @command(
@@ -71,8 +77,29 @@ def down() -> None:
     from panachain.devnet import Devnet
 
     app = current()
-    done = Devnet.down(app.home)
-    app.output.one(done if done is not None else {"schema": "panachain/devnet-down/1", "running": False})
+    app.output.one(Devnet.down(app.home), fields=("running",))
+    app.output.say("What the chains and the store hold stays: `panachain devnet up` goes on with it.")
+
+
+def show(app: App, status: DevnetStatus) -> None:
+    """Print what runs: the chains and the store, then a line per proxy."""
+    if app.output.as_json:
+        app.output.one(status)
+        return
+    gate = " (its gate)" if status.gate else ""
+    app.output.one(
+        {
+            "running": status.running,
+            "mainchain": status.mainchain,
+            "sidechain": f"{status.sidechain}{gate}",
+            "store": status.ipfs,
+            "proxies": f"any {status.threshold} of {len(status.proxies)} must help",
+        }
+    )
+    proxies = [dict(proxy) for proxy in status.proxies]
+    if proxies:
+        titles = {"address": "proxy"}
+        app.output.many(proxies, empty="", columns=("address", "endpoint", "running", "pid"), titles=titles)
 
 
 devnet.add_command(up)

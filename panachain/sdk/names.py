@@ -13,8 +13,8 @@ from typing import Final, Protocol
 
 from panachain.errors import ConfigurationError, PanaChainError, PolicyUnknownError, UsageError
 from panachain.model.actors import Actor, Address, PolicyId, Role, handle_of
-from panachain.sdk.contacts import list_contacts
-from panachain.sdk.profiles import load_profile
+from panachain.sdk.contacts import Contact, list_contacts
+from panachain.sdk.profiles import Profile, load_profile
 
 _WHOLE: Final = 42
 """Characters of an address."""
@@ -41,8 +41,11 @@ class Names:
         """
         self.registry = registry
         """Asked for handles of those whom nobody here named; None asks nobody."""
-        self._names: dict[str, str] = {contact.address: contact.name for contact in list_contacts(home)}
-        self._names |= _profiles(home)
+        # Profiles come last: they are this machine's own.
+        known: list[Contact | Profile] = [*list_contacts(home), *_profiles(home)]
+        self._names: dict[str, str] = {one.address: one.name for one in known}
+        self._roles = [(one.address, one.role) for one in known if one.role]
+        self._by_handle: dict[str, str] = {}
         self._handles: dict[str, str] = {}
 
     def of(self, address: str, role: Role | None = None) -> str:
@@ -57,6 +60,12 @@ class Names:
         if role is not None and re.fullmatch(r"0x[0-9a-fA-F]{40}", address):
             return handle_of(Address(address), role)
         return self._handles.get(address, address)
+
+    def of_handle(self, handle: str) -> str:
+        """Return the name of a profile or a contact by its handle, or the handle."""
+        if not self._by_handle:
+            self._by_handle = {handle_of(address, role): self._names[address] for address, role in self._roles}
+        return self._by_handle.get(handle, handle)
 
     def learn(self, addresses: Iterable[str]) -> None:
         """Ask the registries, once for all, who these are; what nobody here named gets its handle."""
@@ -102,15 +111,14 @@ def policy_id(text: str, candidates: Iterable[PolicyId]) -> PolicyId:
     )
 
 
-def _profiles(home: Path) -> dict[str, str]:
-    """Return address → name of this machine's profiles."""
-    found = {}
+def _profiles(home: Path) -> list[Profile]:
+    """Return this machine's profiles, but those that are damaged."""
+    found = []
     folder = home / "profiles"
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         try:
-            profile = load_profile(home, path.name)
+            found.append(load_profile(home, path.name))
         except (ConfigurationError, UsageError):
             # A damaged profile is reported where it is used, and by `doctor`; others keep their names.
             continue
-        found[str(profile.address)] = profile.name
     return found

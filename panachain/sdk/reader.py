@@ -20,6 +20,7 @@ from panachain.errors import BlockNotFoundError, IntegrityError, PolicyUnknownEr
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, PolicyId
 from panachain.model.policy import GrantedLane, OnChainPolicy, Terms
+from panachain.model.progress import Progress
 from panachain.model.scope import Purpose
 from panachain.records.header import Header
 from panachain.records.locate import locate_all, open_manifests
@@ -76,7 +77,12 @@ class ReadingSession(ActorSession):
         return found
 
     def open(
-        self, policy_id: PolicyId, since: int | None = None, purpose: Purpose | None = None
+        self,
+        policy_id: PolicyId,
+        since: int | None = None,
+        purpose: Purpose | None = None,
+        *,
+        progress: Progress | None = None,
     ) -> Iterator[OpenedRecord]:
         """Yield every record that a policy opens, checked, oldest first within each lane.
 
@@ -84,6 +90,7 @@ class ReadingSession(ActorSession):
             policy_id: from `inbox`.
             since: only records stored at or after this time, Unix seconds.
             purpose: None takes the policy's first one.
+            progress: is told the records, of all that were found so far.
 
         Raises:
             AccessDeniedError: revoked, expired, not yet, suspended, no member of the group, or not granted to him.
@@ -109,6 +116,7 @@ class ReadingSession(ActorSession):
             revocation_in_sight=self.network.mainchain.policies.revocation_in_sight(policy_id),
         )
         seen: set[str] = set()
+        done = 0
         for heads in self.network.hospital_heads():
             manifests = open_manifests(self.network.store, heads)
             # 3. Locate the lanes' records, 4. fetch their headers, check CIDs and signatures.
@@ -127,6 +135,9 @@ class ReadingSession(ActorSession):
                 envelope_keys = self._proxies.unwrap(reader, terms, number, wraps, wanted)
                 # 7. Fetch content, check key commitment and CID, open.
                 for header, record in open_records(self.network.store, headers, envelope_keys):
+                    done += 1
+                    if progress is not None:
+                        progress(done, len(seen), unit="records")
                     # 8. Hand out the plaintext with its provenance.
                     yield replace(record, provenance=_provenance(policy, terms, lane, header, wanted))
 

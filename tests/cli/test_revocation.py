@@ -38,7 +38,8 @@ def test_each_step_says_how_it_stands(report: RevocationReport, states: list[str
 
 @pytest.mark.parametrize("report", [REPORT, replace(REPORT, receipts=(RECEIPT,)), FINAL, ROTATED])
 def test_every_stage_of_the_sdk_has_its_words(report: RevocationReport) -> None:
-    assert revocation.stage(report.stage) != report.stage
+    known = ("no proxy deleted yet", "1 of 3 proxies deleted", "proxies deleted", "new lanes")
+    assert revocation.stage(report.stage) in known
 
 
 def test_the_command_shows_the_steps_and_what_nobody_can_do(run: Run, twin: Twin) -> None:

@@ -78,9 +78,15 @@ def test_every_purpose_has_a_word_of_its_own() -> None:
 
 def test_lanes_are_told_by_category_with_their_years() -> None:
     scopes = ["laboratory/2020", "laboratory/2021", "laboratory/2024", "laboratory/0", "vitals", "vitals/2020", "all"]
-    assert words.scopes(scopes) == ("laboratory 2020-2021, 2024, undated, vitals, everything but what is restricted")
+    assert words.scopes(scopes) == ("laboratory (2020-2021, 2024, undated); vitals, everything but what is restricted")
     assert words.scopes([category.value for category in Category]).count(", ") == len(Category) - 1
+    assert words.scopes(["laboratory/2024", "vitals/2024"]) == "laboratory, vitals (2024)"
     assert words.scopes([]) == "-"
+
+
+def test_years_are_runs_and_records_without_a_date_come_last() -> None:
+    assert words.years(year for year in (2021, 0, 2020, 2024, 2019)) == "2019-2021, 2024, undated"
+    assert words.years([0]) == "undated"
 
 
 def test_text_of_others_is_one_line_without_control_characters() -> None:

@@ -42,6 +42,13 @@ def test_a_profile_comes_before_a_contact_and_both_before_the_registry(tmp_path:
     assert registry.asked == []
 
 
+def test_a_handle_of_somebody_with_a_name_is_their_name(tmp_path: Path) -> None:
+    lee = add_contact(tmp_path, "dr-lee", LEE, Role.PRACTITIONER)
+    add_contact(tmp_path, "a-study", KIM)
+    assert Names(tmp_path).of_handle(lee.handle) == "dr-lee"
+    assert Names(tmp_path).of_handle("pra-mfrggzdfmy2tq") == "pra-mfrggzdfmy2tq"
+
+
 def test_a_handle_needs_no_registry_where_the_role_is_known(tmp_path: Path) -> None:
     assert Names(tmp_path).of(LEE, Role.HOSPITAL).startswith("hos-")
     assert Names(tmp_path).of("nobody", Role.HOSPITAL) == "nobody"
