@@ -1,4 +1,4 @@
-"""The client side of proxies: ask in parallel, take the first good answers, hedge, name who failed and why.
+"""The client side of proxies: ask in parallel, take the first good answers, hedge, name those that failed and why.
 
 Never believes an answer: the caller hands in the check. Never waits for a proxy that others can do without, and never
 longer than its pace allows. Follows design section 8 (Open, step 5) and docs/spec/proxy.md, section "Clients".
@@ -56,7 +56,7 @@ PROBLEMS: Final[Mapping[str, type[PanaChainError]]] = {
 PATIENCE: Final = 8.0
 """Seconds after which an answer comes too late."""
 FIRST: Final = 32
-"""Capsules of the first piece, which every proxy gets: it shows who is fast."""
+"""Capsules of the first piece, which every proxy gets: it shows which are fast."""
 PIECE: Final = 256
 """Capsules of the others at most: so many that a request's own cost is small, so few that work overlaps."""
 _CONNECT: Final = 2.0
@@ -130,7 +130,7 @@ class Channels:
     """Connections to proxies, kept open; several threads may use them."""
 
     def __init__(self, *, ca: Path | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take whom to trust.
+        """Take the authority to trust.
 
         Args:
             ca: PEM file of the authority that signed the proxies' certificates; None takes the usual ones.
@@ -270,7 +270,7 @@ def ask_all(
     """Ask all proxies at once, and return the good answers and the failures, each in the order of the proxies.
 
     Args:
-        proxies: whom to ask.
+        proxies: those to ask.
         ask: asks one proxy and checks the answer; raises PanaChainError for a bad one.
         timeout: seconds; a proxy that is silent for longer has failed.
         pace: how long its other waits take.
@@ -331,7 +331,7 @@ class Race(Generic[A]):
         """Take the work.
 
         Args:
-            proxies: whom to ask.
+            proxies: those to ask.
             sizes: of the pieces, for what a piece may take.
             needed: how many good answers a piece needs.
             ask: asks a proxy for a piece and checks what is cheap to check; runs in a thread; raises PanaChainError.
@@ -370,7 +370,7 @@ class Race(Generic[A]):
                 self._drain(wait=self._until_next_look())
                 self._expire()
 
-    # Who works at what
+    # Which proxy works at what
 
     def _staff(self, piece: _Piece[A]) -> None:
         """Let as many proxies work at a piece as it needs now."""
@@ -492,7 +492,7 @@ def shortfall(good: int, failures: Sequence[Failure], asked: int, needed: int, w
     """Return the error that says why too few proxies gave a good answer."""
     reasons = "; ".join(str(failure) for failure in failures)
     denials = [failure.error for failure in failures if isinstance(failure.error, AccessDeniedError)]
-    # Fewer refusals leave enough others, who may answer once they are back.
+    # Fewer refusals leave enough other proxies, which may answer once they are back.
     if len(denials) > asked - needed:
         return type(denials[0])(f"{what}: {len(denials)} of {asked} proxies refuse: {denials[0]}")
     if any(isinstance(failure.error, IntegrityError) for failure in failures):
@@ -522,7 +522,7 @@ class _Runner:
         return self.strikes >= _STRIKES
 
     def rank(self) -> tuple[int, bool, bool, float]:
-        """Return a key that sorts first who never failed, wasn't late, has shown a rate, and is fast."""
+        """Return a key that sorts first the proxies without failures, then those in time, then the fast ones."""
         return self.strikes, self.late, self.rate == 0, self.rate
 
 

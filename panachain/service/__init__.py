@@ -1,1 +1,1 @@
-"""Services: the running proxy."""
+"""Running services: `proxy/`, `relay/` and `gate/`, which don't import each other, and beside them what they share."""

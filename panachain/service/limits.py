@@ -1,7 +1,7 @@
 """Rate limits: how many requests one sender made within the last minute.
 
-Never tells who a sender is, and never holds more than a bounded number of them. Follows docs/spec/proxy.md, section
-"Limits".
+A sender is any text that the caller counts for, and no more than a bounded number of them is held.
+Follows docs/spec/proxy.md, section "Limits".
 """
 
 from __future__ import annotations

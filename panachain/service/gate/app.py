@@ -1,7 +1,7 @@
-"""The gate over HTTP: one and the same answer to every stranger, whatever he asks and however.
+"""The gate over HTTP: every stranger gets one and the same answer, whatever they ask and however.
 
-Nothing tells him what stands here: no path, no version, no name of a server, no scheme to authenticate with.
-Follows docs/spec/gate.md. Who may pass is decided in service.py, what passes in rules.py.
+Nothing tells them what stands here: no path, no version, no name of a server, no scheme to authenticate with.
+Follows docs/spec/gate.md. service.py decides which nodes pass, rules.py what passes.
 """
 
 from __future__ import annotations
@@ -105,13 +105,13 @@ class GateEndpoint:
         body_seconds: float = _BODY_TIME,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take who passes, what passes, where it is written down, and the node.
+        """Take the gate, its rules, its log, and the node.
 
         Args:
-            gate: who passes.
-            rules: what passes.
-            audit: where it is written down.
-            forward: the node.
+            gate: decides which nodes pass.
+            rules: decide what passes.
+            audit: the log of both.
+            forward: sends a request to the node.
             max_body: bytes of one request.
             body_seconds: that its body may take.
             clock: seconds, for what the log tells of refused strangers.
@@ -129,7 +129,7 @@ class GateEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
-            # A WebSocket: closed before it is accepted, which servers answer with 403 and no body.
+            # A WebSocket is closed before it is accepted, which servers answer with 403 and no body.
             await send({"type": "websocket.close"})
             return
         status, body = await self._answer(scope, receive)
@@ -140,7 +140,7 @@ class GateEndpoint:
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
-        # 1. Who asks? Before a byte of the body is read.
+        # 1. Find out which node asks, before a byte of the body is read.
         try:
             token = self._gate.admit([value for name, value in scope["headers"] if name == b"authorization"])
         except ChainUnavailableError as exc:
@@ -154,12 +154,12 @@ class GateEndpoint:
             return 401, REFUSAL
         if scope["method"] != "POST" or scope["path"] not in ("", "/"):
             return 404, _error("requests are posted to /")
-        # 2. What is asked?
+        # 2. Check what is asked.
         try:
             passage = self._rules.check(body)
         except (UsageError, OutOfScopeError) as exc:
             return await self._refuse(token, exc)
-        # 3. Written down, sent, and written down again before the answer leaves.
+        # 3. Write it down, send it, and write its outcome down before the answer leaves.
         try:
             return 200, await self._pass(token, passage)
         except DiskError:
@@ -209,7 +209,7 @@ def create_app(endpoint: GateEndpoint, *, ends: Callable[[], Awaitable[None]] | 
         if ends is not None:
             await ends()
 
-    # No description of itself, and no route: what has no route has no 404 and no 405 either.
+    # The application describes nothing and has no route: without routes there is no 404 and no 405 either.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.mount("/", endpoint)
     return app

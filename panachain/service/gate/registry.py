@@ -62,14 +62,14 @@ class FollowedActors:
         """
         head = self._mainchain.head_block()
         base = self._valid_base(head)
-        # Kept only if all goes well.
+        # The base comes back only if all goes well below.
         self._base = None
         start = self._mainchain.from_block if base is None else base.block.number + 1
         deep = head.number - self._depth
-        # Seldom: as long as little lies between, it costs less to read it again.
+        # The base moves seldom: as long as little lies between, reading it again costs less.
         deepest = self._mainchain.block(deep) if deep - start >= self._depth else None
         events = list(self._events(start, head.number))
-        # The head is still the chain's: so were, all the time between, the blocks below it.
+        # If the head is still the chain's, the blocks below it were so all the time between.
         if self._mainchain.block(head.number).hash != head.hash:
             raise ChainUnavailableError("the mainchain was reorganised while its registry was read")
         known: Mapping[str, Actor] = {} if base is None else base.actors

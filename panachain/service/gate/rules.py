@@ -100,12 +100,12 @@ class Rules:
         elif method in self._checks:
             self._checks[method](params)
         else:
-            # Cut: the name comes from outside.
+            # The name is cut because it comes from outside.
             raise OutOfScopeError(f"method {method[:40]!r} doesn't pass")
         return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
 
     def _check_call(self, params: list[Any]) -> None:
-        """No overrides of state (they read any slot), no code of the caller's own, no foreign contract."""
+        """Refuse overrides of state (they read any slot), code of the caller's own, and other contracts."""
         if len(params) not in (1, 2) or not isinstance(params[0], dict):
             raise OutOfScopeError("a call passes with a transaction and a block, without overrides")
         if not params[0].keys() <= _CALL_FIELDS:
@@ -136,7 +136,7 @@ class Rules:
 
     def _check_contract(self, address: object) -> None:
         if not isinstance(address, str) or address.lower() not in self._contracts:
-            # No `to` is the creation of a contract.
+            # A transaction without `to` would create a contract.
             raise OutOfScopeError("it doesn't go to one of the sidechain's contracts")
 
 

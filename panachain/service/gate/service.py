@@ -1,4 +1,4 @@
-"""The gate before the sidechain's RPC: who may pass, once with each token, and the log of who did.
+"""The gate before the sidechain's RPC: it decides which nodes pass, once with each token, and logs those that did.
 
 Free of HTTP, which is in app.py; what passes is in rules.py. Fails closed: without a readable registry its
 actors are strangers, and what can't be logged isn't served. Never logs a body, a parameter or a token's signature.
@@ -80,7 +80,7 @@ class RegistryWatch:
         Raises:
             PanaChainError: it can't be read; what was read before counts until its time is over.
         """
-        # The time from before the question: the answer may be as old.
+        # The time is taken before the question, because the answer may be as old as that.
         asked = self._admitted.clock()
         active = [a.address for a in self._registry.actors() if a.role in ROLES and a.status is Status.ACTIVE]
         self._admitted.listed(active, until=asked + self._seconds)
@@ -115,7 +115,7 @@ class Nonces:
 
 
 class AuditLog:
-    """Who asked what: one JSON object a line, only ever appended to."""
+    """The log of requests: one JSON object a line for each, only ever appended to."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         """Open or create the file (0600).
@@ -127,7 +127,7 @@ class AuditLog:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-            # One gate, one log: with two of them a token would count twice.
+            # Each log has one gate: with two gates a token would count twice.
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
             raise DiskError(f"the gate's audit log {path} can't be opened: {exc.strerror}") from exc
@@ -180,23 +180,23 @@ class AuditLog:
                     break
                 found.append(bytes.fromhex(entry["nonce"]))
             except (ValueError, KeyError, TypeError):
-                # The empty end, a line that was cut, or the beginning of what was read.
+                # It is the empty end, a line that a crash cut, or the cut beginning of what was read.
                 continue
         return found
 
 
 class Gate:
-    """Decides who passes."""
+    """Decides which requests come from a node that may pass."""
 
     def __init__(
         self, domain: GateDomain, admitted: Admitted, nonces: Nonces, *, clock: Callable[[], float] = time.time
     ) -> None:
-        """Take the gate's name, whom it admits, and the nonces that were used."""
+        """Take the gate's name, the nodes that it admits, and the nonces that were used."""
         self._domain = domain
         self._admitted = admitted
         self._nonces = nonces
         self._clock = clock
-        # A true signature of a key that nobody keeps: what is checked for strangers takes as long as for nodes.
+        # A true signature of a key that nobody keeps; by checking it a stranger's answer takes as long as a node's.
         self._decoy = NodeKey(os.urandom(32)).token(domain, b"", now=0)
 
     def admit(self, headers: list[bytes]) -> Token | None:
@@ -211,7 +211,7 @@ class Gate:
         token = _token(headers)
         signer = self._domain.signer(token or self._decoy)
         if token is None or signer is None:
-            # A signature that is none is found out at once; this takes the rest of the time.
+            # Something that is no signature is found out at once; this takes the rest of the time.
             if token is not None:
                 self._domain.signer(self._decoy)
             return None

@@ -167,8 +167,8 @@ def _upkeep(config: ProxyConfig, process: Process) -> AbstractContextManager[obj
         return nullcontext()
     # In this order, so that the receipts of what was deleted are anchored too. The parent anchors the log's end.
     duties = {
-        "what is over can't be deleted": process.service.sweep,
-        "the log can't be anchored": process.anchoring.anchor,
+        "kfrags of policies that are over can't be deleted": process.service.sweep,
+        "the receipt log can't be anchored": process.anchoring.anchor,
     }
     return Periodic(duties, every=config.anchor_every, name="upkeep", log=_log)
 

@@ -10,8 +10,8 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, Final, NoReturn, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
 
 from panachain.chain import typed
 from panachain.chain.evm import Account
@@ -65,6 +65,16 @@ class ChainView(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _Case:
+    """An authenticated request, and what the proxy and the chain know of its policy."""
+
+    request: ReencryptRequest
+    held: HeldPolicy
+    on_chain: OnChainPolicy
+    nonce: Nonce
+
+
 class ProxyService:
     """One proxy's duties, free of HTTP."""
 
@@ -107,7 +117,7 @@ class ProxyService:
     # Admission: cheap, without I/O
 
     def authenticate(self, request: SignedRequest) -> None:
-        """Check that a request is for this proxy and for now, and signed by whom it names.
+        """Check that a request is for this proxy and for now, and signed by the account that it names.
 
         Raises:
             UsageError: it is over, or ends too late.
@@ -122,7 +132,7 @@ class ProxyService:
                 f"{messages.MAX_AGE} s"
             )
         if typed.signer_of(self._domain, request) != _sender(request):
-            raise OutOfScopeError("the request isn't signed by whom it names")
+            raise OutOfScopeError("the request isn't signed by the account that it names")
 
     def open_deposit(self, sealed: bytes) -> DepositRequest:
         """Return a deposit that is sealed to this proxy and signed by the policy's owner, for now.
@@ -151,13 +161,16 @@ class ProxyService:
             UsageError: the deposit was sent before.
             RateLimitedError: its policy's account asks too often.
         """
+        # 1. The request counts once, and within its sender's quota.
         nonce = self._nonce(request)
+        # 2. The policy on chain, as the deposit says it was granted.
         self._check_head()
         on_chain = self._chain.policy(request.policy_id)
         if on_chain.status is PolicyStatus.REVOKED or self._chain.revocation_in_sight(request.policy_id):
             raise PolicyRevokedError(f"policy {request.policy_id} was revoked by the patient")
         if on_chain.terms != request.terms:
             raise OutOfScopeError(f"policy {request.policy_id} was granted with other terms")
+        # 3. Each kfrag fits its lane and the grantee.
         for lane in request.lanes:
             umbral.check_kfrag(
                 lane.kfrag,
@@ -165,6 +178,7 @@ class ProxyService:
                 delegating=lane.delegating_key,
                 receiving=request.receiving_key,
             )
+        # 4. The kfrags and their receipt are kept, both or neither.
         receipt = self._store.deposit(
             _held(request),
             request.lanes,
@@ -193,14 +207,13 @@ class ProxyService:
         # 2. Read the policy: fresh head, confirmed grant, revocation at first sight.
         self._check_head()
         on_chain = self._chain.policy(request.policy_id)
-        # 3. The same rules as the SDK's.
+        # 3. Check the same rules as the SDK's.
+        case = _Case(request, held, on_chain, nonce)
         try:
-            self._check_rules(request, held, on_chain)
-            kfrag = self._store.kfrag(request.policy_id, request.lane)
-            if kfrag is None:
-                raise OutOfScopeError(f"this proxy holds no kfrag for lane {request.lane} of {request.policy_id}")
+            kfrag = self._permitted(case)
         except AccessDeniedError as denial:
-            self._deny(request, held, on_chain, denial, nonce)
+            self._deny(case, denial)
+            raise
         # 4. Re-encrypt; the wrapper verifies each cfrag before it gives it out.
         cfrags = _reencrypt(request, held, kfrag)
         # 5. The receipt is on disk before the answer leaves, and the request can't be answered again.
@@ -310,7 +323,9 @@ class ProxyService:
                 f"the mainchain's head is {age} s old, at most {self._max_head_age} s are served"
             )
 
-    def _check_rules(self, request: ReencryptRequest, held: HeldPolicy, on_chain: OnChainPolicy) -> None:
+    def _permitted(self, case: _Case) -> HeldKfrag:
+        """Return the kfrag of the lane that is asked for, if the rules permit it."""
+        request, held, on_chain = case.request, case.held, case.on_chain
         if request.grantee != held.grantee:
             raise OutOfScopeError(f"policy {request.policy_id} wasn't granted to {request.grantee}")
         identity = self._chain.identity(request.requester)
@@ -325,40 +340,30 @@ class ProxyService:
             terms=held.terms,
             revocation_in_sight=self._chain.revocation_in_sight(request.policy_id),
         )
+        kfrag = self._store.kfrag(request.policy_id, request.lane)
+        if kfrag is None:
+            raise OutOfScopeError(f"this proxy holds no kfrag for lane {request.lane} of {request.policy_id}")
+        return kfrag
 
-    def _deny(
-        self,
-        request: ReencryptRequest,
-        held: HeldPolicy,
-        on_chain: OnChainPolicy,
-        denial: AccessDeniedError,
-        nonce: Nonce,
-    ) -> NoReturn:
-        # What this process alone has too many of doesn't reach the database.
-        if self._denials.take(request.policy_id) == 0:
-            self._log_denial(request, held, on_chain, denial, nonce)
-        # Nobody will be served by it again: what isn't kept can't leak.
-        if on_chain.status is PolicyStatus.REVOKED or isinstance(denial, PolicyExpiredError):
-            self._delete(on_chain)
-        raise denial
+    def _deny(self, case: _Case, denial: AccessDeniedError) -> None:
+        """Log a refusal, and delete what nobody will be served with any more."""
+        # A flood at this process alone doesn't reach the database.
+        if self._denials.take(case.request.policy_id) == 0:
+            self._log_denial(case, denial)
+        # A kfrag that isn't kept can't leak.
+        if case.on_chain.status is PolicyStatus.REVOKED or isinstance(denial, PolicyExpiredError):
+            self._delete(case.on_chain)
 
-    def _log_denial(
-        self,
-        request: ReencryptRequest,
-        held: HeldPolicy,
-        on_chain: OnChainPolicy,
-        denial: AccessDeniedError,
-        nonce: Nonce,
-    ) -> None:
-        sealed = self._seal_detail(request, held, reason=type(denial).__name__)
-        quota = Quota("denial", request.policy_id, _DENIALS, "too many refusals of this policy")
-        # Too many, of the policy or of the requester: the answer is the refusal all the same, without a receipt.
+    def _log_denial(self, case: _Case, denial: AccessDeniedError) -> None:
+        sealed = self._seal_detail(case.request, case.held, reason=type(denial).__name__)
+        quota = Quota("denial", case.request.policy_id, _DENIALS, "too many refusals of this policy")
+        # Beyond the quota of the policy or of the requester the answer is the same refusal, without a receipt.
         with contextlib.suppress(RateLimitedError):
             self._store.log(
                 lambda sequence, previous: self._receipt(
-                    ReceiptKind.DENIED, on_chain, sequence, previous, detail=sealed
+                    ReceiptKind.DENIED, case.on_chain, sequence, previous, detail=sealed
                 ),
-                nonce=replace(nonce, quotas=(*nonce.quotas, quota)),
+                nonce=replace(case.nonce, quotas=(*case.nonce.quotas, quota)),
             )
 
     def _delete(self, on_chain: OnChainPolicy) -> Receipt:
@@ -406,7 +411,7 @@ class ProxyService:
 
 
 def _sender(request: SignedRequest) -> Address | PolicyId:
-    """Return who must have signed a request."""
+    """Return the account that must have signed a request."""
     return request.requester if isinstance(request, ReencryptRequest) else request.policy_id
 
 

@@ -97,7 +97,7 @@ class Quota:
     kind: str
     """What is counted: quotas of two kinds have nothing to do with each other."""
     subject: str
-    """Whom it is counted for; the database learns a keyed digest of it."""
+    """The account or policy that it is counted for; the database learns a keyed digest of it."""
     most: int
     """Times in a minute; 0 means any number."""
     what: str
@@ -452,7 +452,7 @@ class ProxyStore:
         _check_quota(quota, uses, now)
 
     def _subject(self, quota: Quota) -> bytes:
-        # Keyed, so that somebody who sees the database can't read in it who asks: the receipts seal that from them too.
+        # Keyed, so that nobody reads in the database which account asks, which the receipts seal too.
         return kdf.derive(self._key, labels.COUNTED, f"{quota.kind}/{quota.subject}".encode())
 
     def _sealed(self, policy_id: PolicyId, number: int, lane: DepositedLane) -> tuple[object, ...]:

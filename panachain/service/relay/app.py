@@ -171,7 +171,7 @@ class _Desk:
             answer = problems.respond(exc)
         name = request.url.path.rpartition("/")[2]
         self._counts[name, answer.status_code] += 1
-        # Kind, outcome and time only: a line with a policy and one with an address would be put together by time.
+        # The line has kind, outcome and time only: by its time it could be put together with one that names an address.
         _log.info("%s %d %.0f ms", name, answer.status_code, 1000 * (self._clock() - started))
         return answer
 
@@ -214,7 +214,7 @@ def _source(host: str) -> str:
 
 def _parse(content: bytes, model: type[Parsed]) -> Parsed:
     try:
-        # Bounded in depth, and no key twice: pydantic's own reader would take the last one.
+        # This reader bounds the depth and refuses a key that stands twice; pydantic's own would take the last one.
         return model.model_validate(messages.parse_json(content))
     except UsageError as exc:
         raise ProblemError(problems.INVALID, str(exc)) from None

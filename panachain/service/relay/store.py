@@ -1,7 +1,8 @@
 """What a relay remembers: what it spent, what it signed, and which signed transaction answers which request.
 
-Never knows who asked: no address of a client, no time of a request finer than its transaction's. Each transaction is
-written down before it is sent (security rule 5), so a restart neither forgets a cost nor pays twice.
+Never knows its clients: it keeps no address of one, and no time of a request finer than its transaction's.
+Each transaction is written down before it is sent (security rule 5), so a restart neither forgets a cost nor pays
+twice.
 Follows docs/spec/relay.md, section "State".
 """
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from panachain.errors import ConfigurationError
-from panachain.service.gate.run import GateConfig
+from panachain.service.gate.run import GateConfig, run_gate
+from panachain.service.gate.service import AuditLog
+from panachain.service.http import listen
 from tests.unit.service.gate.world import CHAIN, CONTRACT, NODE, URL
 
 
@@ -36,3 +38,14 @@ class TestConfiguration:
         path.write_text(json.dumps(self.fields() | change))
         with pytest.raises(ConfigurationError):
             GateConfig.read(path)
+
+    def test_a_mainchain_without_its_fields_is_refused_and_the_port_is_free_again(self, tmp_path: Path) -> None:
+        with listen("127.0.0.1", 0) as probe:
+            port = probe.getsockname()[1]
+        path = tmp_path / "gate.json"
+        path.write_text(json.dumps(self.fields() | {"port": port, "mainchain": {}}))
+        with pytest.raises(ConfigurationError, match="mainchain"):
+            run_gate(path)
+        listen("127.0.0.1", port).close()
+        # The log is free too.
+        AuditLog(tmp_path / "audit.jsonl").close()

@@ -119,12 +119,12 @@ class TestReencrypt:
             "expires_at": request.expires_at - 1,
             "nonce": os.urandom(16),
         }
-        with pytest.raises(OutOfScopeError, match="isn't signed by whom it names"):
+        with pytest.raises(OutOfScopeError, match="isn't signed by the account that it names"):
             serve(world.services[0], replace(request, **{field: changed[field]}))
 
     def test_a_request_for_another_chain_is_refused(self, world: ProxyWorld) -> None:
         policy = world.grant()
-        with pytest.raises(OutOfScopeError, match="isn't signed by whom"):
+        with pytest.raises(OutOfScopeError, match="isn't signed by the account"):
             serve(world.services[0], sign_request(policy.grantee, bytes(32), world.request(policy)))
 
     def test_a_request_for_another_proxy_is_refused(self, world: ProxyWorld) -> None:
