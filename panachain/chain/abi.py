@@ -24,15 +24,16 @@ class Contract:
         """Take an artifact; `contract` loads one by name."""
         self.name: str = artifact["contractName"]
         self.bytecode: str = artifact["bytecode"]
-        self._abi: list[dict[str, Any]] = artifact["abi"]
+        self.entries: list[dict[str, Any]] = artifact["abi"]
+        """The ABI, as the compiler wrote it."""
 
     @cached_property
     def _functions(self) -> dict[str, dict[str, Any]]:
-        return {entry["name"]: entry for entry in self._abi if entry["type"] == "function"}
+        return {entry["name"]: entry for entry in self.entries if entry["type"] == "function"}
 
     @cached_property
     def _events(self) -> dict[bytes, dict[str, Any]]:
-        return {keccak(_signature(entry)): entry for entry in self._abi if entry["type"] == "event"}
+        return {keccak(_signature(entry)): entry for entry in self.entries if entry["type"] == "event"}
 
     def topic(self, event: str) -> str:
         """Return the first topic of an event as hex."""
@@ -57,7 +58,7 @@ class Contract:
 
     def creation(self, *args: Any) -> str:
         """Return the data of the transaction that creates the contract."""
-        constructors = [entry["inputs"] for entry in self._abi if entry["type"] == "constructor"]
+        constructors = [entry["inputs"] for entry in self.entries if entry["type"] == "constructor"]
         inputs: list[dict[str, Any]] = constructors[0] if constructors else []
         bytecode = self.bytecode if self.bytecode.startswith("0x") else "0x" + self.bytecode
         return bytecode + encode([_type(item) for item in inputs], args).hex()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from panachain.chain import node
 from panachain.chain.bound import BoundContract
@@ -21,6 +22,9 @@ from panachain.chain.evm import Sender
 from panachain.chain.rpc import Rpc
 from panachain.chain.signing import Account
 from panachain.model.transactions import Block
+
+if TYPE_CHECKING:
+    from panachain.chain.web3 import MainchainWeb3
 
 
 class Mainchain:
@@ -64,6 +68,15 @@ class Mainchain:
     def checkpoints(self) -> Checkpoints:
         """Hashes of the sidechain's blocks."""
         return Checkpoints(self._bind("Checkpoints"))
+
+    def web3(self) -> MainchainWeb3:
+        """Return web3.py, connected to this chain's node, with the contracts bound under `panachain`.
+
+        For programs: importing it takes longer than a command runs, so commands have a path of their own (ADR 11).
+        """
+        from panachain.chain.web3 import MainchainWeb3
+
+        return MainchainWeb3(self.rpc, self.addresses, self.from_block)
 
     def sender(self, account: Account, *, lock_folder: Path) -> Sender:
         """Return what sends an account's transactions."""

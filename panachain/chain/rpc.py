@@ -79,7 +79,7 @@ class Rpc:
             RpcAnswerError: the node answered with an error.
         """
         request = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
-        answer = self._post(request, method)
+        answer = self._ask(request, method)
         if not isinstance(answer, dict):
             raise ChainUnavailableError(f"the chain node at {self.url} doesn't speak JSON-RPC")
         return _result(answer, method)
@@ -98,7 +98,7 @@ class Rpc:
         ]
         if not requests:
             return []
-        answers = self._post(requests, f"a batch of {len(requests)} calls")
+        answers = self._ask(requests, f"a batch of {len(requests)} calls")
         by_id: dict[str, dict[str, Any]] = {}
         if isinstance(answers, list):
             by_id = {str(answer.get("id")): answer for answer in answers if isinstance(answer, dict)}
@@ -107,8 +107,17 @@ class Rpc:
             raise ChainUnavailableError(f"the chain node at {self.url} left out answers of a batch")
         return [_result(by_id[number], method) for number, method in wanted]
 
-    def _post(self, content: Any, what: str) -> Any:
-        body = json.dumps(content, separators=(",", ":")).encode()
+    def exchange(self, body: bytes, what: str) -> Any:
+        """Return the JSON that the node answers to a body of JSON-RPC, whatever it says.
+
+        Args:
+            body: one request, or a batch.
+            what: what messages call it.
+
+        Raises:
+            ChainUnavailableError: the node doesn't answer, or not in JSON.
+            NodeRefusedError: the node, or the gate before it, doesn't admit who asks.
+        """
         pause = _PAUSE
         for attempt in range(_ATTEMPTS):
             try:
@@ -129,6 +138,9 @@ class Rpc:
             f"the chain node at {self.url} doesn't answer {what}: {reason}, {_ATTEMPTS} attempts",
             hint="panachain devnet status shows whether the local chains run",
         )
+
+    def _ask(self, content: Any, what: str) -> Any:
+        return self.exchange(json.dumps(content, separators=(",", ":")).encode(), what)
 
     def _headers(self, body: bytes) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}

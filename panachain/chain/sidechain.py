@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from panachain.chain.bound import BoundContract
 from panachain.chain.contracts.access_requests import AccessRequests
@@ -18,6 +19,9 @@ from panachain.chain.contracts.identity_registry import IdentityRegistry
 from panachain.chain.evm import Sender
 from panachain.chain.rpc import Rpc
 from panachain.chain.signing import Account
+
+if TYPE_CHECKING:
+    from panachain.chain.web3 import SidechainWeb3
 
 
 class Sidechain:
@@ -56,6 +60,15 @@ class Sidechain:
     def emergency(self) -> EmergencyAccess:
         """Accesses in an emergency, with cosigner and review."""
         return EmergencyAccess(self._bind("EmergencyAccess"))
+
+    def web3(self) -> SidechainWeb3:
+        """Return web3.py, connected to this chain's node, with the contracts bound under `panachain`.
+
+        For programs: importing it takes longer than a command runs, so commands have a path of their own (ADR 11).
+        """
+        from panachain.chain.web3 import SidechainWeb3
+
+        return SidechainWeb3(self.rpc, self.addresses, self.from_block)
 
     def sender(self, account: Account, *, lock_folder: Path) -> Sender:
         """Return what sends an account's transactions, without a gas price."""

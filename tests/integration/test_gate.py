@@ -103,6 +103,24 @@ def test_a_strangers_curl_gets_401_and_nothing_else(world: World) -> None:
     }
 
 
+def test_web3_reads_both_chains_also_through_the_gate(world: World) -> None:
+    network = world.network
+    main, side = network.mainchain.web3(), network.sidechain.web3()
+
+    assert main.is_connected()
+    assert side.is_connected()
+    assert side.eth.chain_id == network.sidechain.chain_id
+    registered = side.panachain.identities.events.IdentityRegistered().get_logs(from_block=side.panachain.from_block)
+    assert {log["args"]["account"] for log in registered} == {
+        actor.address for actor in network.sidechain.identities.find()
+    }
+    for actor in network.mainchain.actors.find():
+        assert main.panachain.actors.functions.actorOf(actor.address).call()
+    # The gate passes what docs/spec/gate.md lists, whoever asks.
+    with pytest.raises(NodeRefusedError, match="doesn't pass"):
+        _ = side.client_version
+
+
 @pytest.mark.parametrize(
     "noise", [b"\x16\x03\x01\x00\xa5\x01\x00\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\r\n" * 5 + b"x\r\n\r\n"]
 )
