@@ -24,7 +24,7 @@ class Run:
     output: str
 
 
-def run(command: Sequence[str | Path], *, environment: dict[str, str] | None = None) -> Run:
+def run(command: Sequence[str | Path], *, environment: dict[str, str] | None = None, cwd: Path | None = None) -> Run:
     """Run a program to its end and measure it.
 
     Raises:
@@ -36,6 +36,7 @@ def run(command: Sequence[str | Path], *, environment: dict[str, str] | None = N
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=os.environ | (environment or {}),
+        cwd=cwd,
     )
     assert process.stdout is not None
     output = process.stdout.read().decode(errors="replace")

@@ -9,18 +9,19 @@ import ast
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import panachain
 from panachain.model.actors import Role
 from panachain.sdk.profiles import create_profile
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+
+from _node import running_node, write_network
 
 ORACLES = frozenset({"eth_abi", "eth_account", "eth_hash", "eth_keyfile", "eth_keys", "eth_utils", "rlp"})
 """What stands for a few strict lines of ours in tests, and is web3.py's own."""
@@ -58,27 +59,6 @@ LAZY = frozenset({str(Path("chain", "web3.py"))})
 PACKAGE = Path(panachain.__file__).parent
 
 
-class Node(BaseHTTPRequestHandler):
-    """A node of two chains on which nothing has happened yet."""
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        answers = [self.answer(one) for one in (asked if isinstance(asked, list) else [asked])]
-        content = json.dumps(answers if isinstance(asked, list) else answers[0]).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        block = {"number": "0x1", "hash": "0x" + "0b" * 32, "timestamp": "0x1", "baseFeePerGas": "0x1"}
-        results: dict[str, Any] = {"eth_getLogs": [], "eth_getBlockByNumber": block, "eth_blockNumber": "0x1"}
-        return {"jsonrpc": "2.0", "id": request["id"], "result": results.get(request["method"])}
-
-    def log_message(self, *_: Any) -> None:
-        return None
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home with a profile of each role, and a network file that names the node."""
@@ -88,27 +68,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "passphrase").chmod(0o600)
     for role in (Role.PATIENT, Role.PRACTITIONER, Role.HOSPITAL):
         create_profile(folder, role.value, role, "pw")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Node)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    names = ("ActorRegistry", "RecordLedger", "PolicyRegistry", "AccessLog", "Checkpoints")
-    names += ("IdentityRegistry", "AccessRequests", "EmergencyAccess", "CareGroups", "AccessManager")
-    chain = {
-        "url": f"http://127.0.0.1:{server.server_port}",
-        "chainId": 31_337,
-        "contracts": {name: f"0x{number:040x}" for number, name in enumerate(names, start=0xA0)},
-        "fromBlock": 0,
-    }
-    network = {
-        "schema": "panachain/network/1",
-        "mainchain": chain,
-        "sidechain": chain,
-        "threshold": 2,
-        "ipfs": {"kind": "embedded"},
-    }
-    (folder / "network.json").write_text(json.dumps(network))
-    yield folder
-    server.shutdown()
-    server.server_close()
+    with running_node() as url:
+        write_network(folder / "network.json", url)
+        yield folder
 
 
 def run(command: str, role: Role | None, home: Path) -> tuple[set[str], str]:

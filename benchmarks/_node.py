@@ -1,0 +1,61 @@
+"""A node of two chains on which nothing has happened yet, for commands that start in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+_BLOCK = {"number": "0x1", "hash": "0x" + "0b" * 32, "timestamp": "0x1", "baseFeePerGas": "0x1"}
+_RESULTS: dict[str, Any] = {"eth_getLogs": [], "eth_getBlockByNumber": _BLOCK, "eth_blockNumber": "0x1"}
+_CONTRACTS = (
+    *("ActorRegistry", "RecordLedger", "PolicyRegistry", "AccessLog", "Checkpoints", "AccessManager"),
+    *("IdentityRegistry", "AccessRequests", "EmergencyAccess", "CareGroups"),
+)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers each connection."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """Answer one request or a batch."""
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        answers = [_answer(one) for one in (asked if isinstance(asked, list) else [asked])]
+        content = json.dumps(answers if isinstance(asked, list) else answers[0]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": request["id"], "result": _RESULTS.get(request["method"])}
+
+
+@contextmanager
+def running_node() -> Iterator[str]:
+    """Run the node and return its URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def write_network(path: Path, url: str) -> None:
+    """Write a network file that names the node for both chains."""
+    contracts = {name: f"0x{number:040x}" for number, name in enumerate(_CONTRACTS, start=0xA0)}
+    chain = {"url": url, "chainId": 31_337, "contracts": contracts, "fromBlock": 0}
+    network = {"schema": "panachain/network/1", "mainchain": chain, "sidechain": chain, "threshold": 2}
+    path.write_text(json.dumps(network | {"ipfs": {"kind": "embedded"}}))
