@@ -3,8 +3,9 @@
 What is published together, and when, is public, and the records of one visit are one patient's: nothing else that is
 public links them as well (docs/security/leakage.md, measured by benchmarks/linkability.py). With jitter each record
 waits for itself, and goes out in a later round among those of other patients. A grant may wait too, by the patient's
-choice; a revocation never does (security rule 3). Never decides what is published, and keeps no state: who waits writes
-down until when. Follows design section 5 (nothing public links two records of a patient).
+choice; a revocation never does (security rule 3). Never decides what is published, and keeps no state: until when
+something waits is written down by whoever lets it wait. Follows design section 5 (nothing public links two records of
+a patient).
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ LONG: Final = 7 * 86_400
 
 Below = Callable[[int], int]
 """Returns a random whole number from 0 on, below its argument, each as likely as the others."""
+Delay = Callable[[int], int]
+"""Draws for how many seconds something waits that waits at most for so many, as `delay` does."""
 
 
 def delay(jitter: int, *, below: Below = secrets.randbelow) -> int:

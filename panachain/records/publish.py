@@ -1,7 +1,7 @@
 """Publish: seal records, store them, and prepare the manifest that one storage transaction puts on chain.
 
 There is no code path here that stores plaintext: what reaches the store went through `seal_content` or is a header, an
-envelope, an inventory, a manifest or a list of CIDs. Never sends a transaction: sdk/hospital.py does, after the journal
+envelope, an inventory, a manifest or a list of CIDs. Never sends a transaction: sdk/batches.py does, after the journal
 holds the batch. Follows design section 8 (Publish); the steps are numbered in `BatchBuilder`.
 """
 
@@ -171,12 +171,12 @@ class BatchBuilder:
         entry = _Entry(record.media_type, record.size, record.source, record.part)
         group.entries.append(entry)
         if record.size > _SMALL:
-            self._settle(entry, self._seal(record, content_key, context))
+            self._collect(entry, self._seal(record, content_key, context))
         else:
             self._waiting.append((entry, self._pool.submit(self._seal, record, content_key, context)))
         self.count += 1
         self.plain_bytes += record.size
-        self._settle_all(_WAITING)
+        self._collect_all(_WAITING)
 
     def move(
         self, old: header.Header, envelope: bytes, pairing: Pairing, counters: Mapping[tuple[str, int], int]
@@ -222,7 +222,7 @@ class BatchBuilder:
         """
         if not self.count:
             raise UsageError("a batch needs a record")
-        self._settle_all(0)
+        self._collect_all(0)
         rows = self._rows
         published: list[PublishedRecord] = []
         journal_records: list[JournalRecord] = []
@@ -295,13 +295,13 @@ class BatchBuilder:
     def _seal(self, record: PlainRecord, key: bytes, context: bytes) -> Sealed:
         return seal_content(record.content, key, context, self._store, media_type=record.media_type)
 
-    def _settle_all(self, waiting: int) -> None:
+    def _collect_all(self, waiting: int) -> None:
         """Hand on what is sealed, until at most `waiting` records still wait."""
         while len(self._waiting) > waiting:
             entry, future = self._waiting.popleft()
-            self._settle(entry, future.result())
+            self._collect(entry, future.result())
 
-    def _settle(self, entry: _Entry, sealed: Sealed) -> None:
+    def _collect(self, entry: _Entry, sealed: Sealed) -> None:
         if sealed.block is None:
             self._cids.append(sealed.cid)
         else:

@@ -12,7 +12,7 @@ Follows design section 8 (Grant).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -26,7 +26,7 @@ from panachain.errors import PanaChainError, ProxiesUnavailableError, Transactio
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import OnChainPolicy, PolicyStatus
-from panachain.records.jitter import coarse_deadline, delay
+from panachain.records.jitter import Delay, coarse_deadline, delay
 from panachain.sdk.grant_journal import GrantJournal
 from panachain.sdk.lanes import OwnLanes
 from panachain.sdk.network import Network
@@ -41,8 +41,6 @@ _LOG: Final = logging.getLogger(__name__)
 _DEADLINE: Final = 3600
 """Seconds for which a relay may submit what was signed."""
 _OFF_CHAIN: Final = (State.WAITING, State.OVERDUE, State.SIGNED)
-Delay = Callable[[int], int]
-"""Draws for how many seconds a grant waits that waits at most for so many."""
 
 
 class Grants:

@@ -81,7 +81,7 @@ class OwnLanes:
             patient=self._address,
             hospital=hospital.address,
             generations=generations,
-            last_year=datetime.now(UTC).year + _YEARS_AHEAD,
+            last_year=datetime.fromtimestamp(self._network.clock(), UTC).year + _YEARS_AHEAD,
             orders=orders,
         )
         blob = seal_pairing(

@@ -7,7 +7,8 @@ Follows design section 6 and docs/spec/network.md (`panachain/network/1`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -29,12 +30,22 @@ from panachain.sdk.relay import LocalRelay, Relay, Relays, RemoteRelay
 from panachain.storage.blocks import BlobStore
 from panachain.storage.configured import open_store
 
+Clock = Callable[[], float]
+"""Returns the time, Unix seconds."""
+
 
 class Network:
     """Everything outside an actor. Use it as a context manager."""
 
-    def __init__(self, config: Config, description: dict[str, Any]) -> None:
-        """Connect to what `description` names; `Network.open` reads it from the settings."""
+    def __init__(self, config: Config, description: dict[str, Any], *, clock: Clock = time.time) -> None:
+        """Connect to what `description` names; `Network.open` reads it from the settings.
+
+        Args:
+            config: the settings.
+            description: as docs/spec/network.md says.
+            clock: what everybody who works here takes for the time, Unix seconds.
+        """
+        self.clock = clock
         self.config = config
         self.home: Path = config.home
         main, side = description["mainchain"], description["sidechain"]

@@ -5,7 +5,6 @@ Opening is in sdk/reader.py. Follows design section 8.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -50,7 +49,7 @@ class Practitioner(ReadingSession):
         if not categories or len(note) > 2000:
             raise UsageError("a request needs at least one category, and its note at most 2000 characters")
         who = self.network.resolve(patient, Role.PATIENT)
-        now = int(time.time())
+        now = int(self.network.clock())
         wanted = until or now + _REQUEST_DAYS * _DAY
         readers = [who.receiving_key, self._seed.receiving().public]
         cid = keep(self.network.store, seal_request(categories, purpose, note, wanted, readers=readers))

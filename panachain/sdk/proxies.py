@@ -207,7 +207,7 @@ class Proxies:
 
     def _now(self) -> int:
         """Return the time, Unix seconds: the chain's, where this machine's clock is clearly wrong."""
-        now, head = int(time.time()), self._network.mainchain.head_block().time
+        now, head = int(self._network.clock()), self._network.mainchain.head_block().time
         return now if abs(now - head) <= _CLOCK else head
 
     def _receipt(self, reply: Reply, proxy: ProxyRef, policy_id: PolicyId, kind: ReceiptKind) -> Receipt:
@@ -342,6 +342,7 @@ class _Opening:
                 keys=self._public,
                 domains=self._proxies._domains,
                 not_before=self._not_before,
+                at=self._now,
             )
         )
 

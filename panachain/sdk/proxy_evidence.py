@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -57,6 +56,7 @@ def describe(
     keys: Keys,
     domains: Domains,
     not_before: int,
+    at: int,
 ) -> dict[str, Any]:
     """Return the evidence of one lie.
 
@@ -68,12 +68,13 @@ def describe(
         keys: of the lane.
         domains: under which it should have signed.
         not_before: time of the newest block that the client knew, Unix seconds.
+        at: when the lie was noticed, Unix seconds.
     """
     return {
         "schema": SCHEMA,
         "proxy": proxy.address,
         "endpoint": proxy.endpoint,
-        "at": int(time.time()),
+        "at": at,
         "reason": reason,
         "request": messages.reencrypt_fields(request),
         "answer": answer[:_SHOWN].hex(),

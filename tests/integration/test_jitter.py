@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from panachain.records.samples import sample_bundle
-from panachain.sdk import hospital
 from tests.support import World
 
 DAY = 86_400
@@ -17,11 +16,11 @@ DAY = 86_400
 def test_records_wait_and_all_of_them_come(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bundle.json").write_bytes(sample_bundle(5))
     planned = len(world.hospital.upload([tmp_path], "patient", dry_run=True).records)
-    now = hospital.time.time()
+    now = world.network.clock()
     published = 0
 
     for day in range(8):
-        monkeypatch.setattr(hospital.time, "time", lambda at=now + day * DAY: at)
+        monkeypatch.setattr(world.network, "clock", lambda at=now + day * DAY: at)
         report = world.hospital.upload([tmp_path], "patient", jitter=7 * DAY)
         published += len(report.records)
         assert len(report.records) + report.waiting + report.skipped == planned

@@ -109,7 +109,7 @@ def interrupt(world: World, call: Callable[[], Any], after: int) -> None:
         except PanaChainError:
             # Its requests had no answer any more, and it had nothing else to do than to say so.
             assert fuse.ended
-        world.settle()
+        world.wait()
     assert fuse.ended
 
 
@@ -127,7 +127,7 @@ def effects(prepare: Callable[[World], Any], call: Callable[[World, Any], Any]) 
         fuse = Fuse(0)
         with burning(world, fuse):
             call(world, prepared)
-            world.settle()
+            world.wait()
         return fuse.count
 
 
@@ -358,8 +358,12 @@ def test_a_proxy_that_was_down_deletes_its_share_later(world: World) -> None:
 class TestWaiting:
     """Grants that the patient lets wait, so that their time tells less."""
 
-    def grant(self, world: World, who: str = "clinician", jitter: int = 7 * DAY) -> PolicyView:
+    def grant(
+        self, world: World, who: str = "clinician", jitter: int = 7 * DAY, drawn: int | None = None
+    ) -> PolicyView:
         patient: Patient = again(world)
+        if drawn is not None:
+            patient._grants._delay = lambda _: drawn
         address = world.sessions[who].address
         return patient.grant(address, SCOPE, expires_at=world.now + 90 * DAY, jitter=jitter)
 
@@ -386,8 +390,7 @@ class TestWaiting:
         assert (view.policy_id, view.status, view.lacking) == (made.policy_id, PolicyStatus.ACTIVE, 1)
 
     def test_is_not_sent_before(self, world: World) -> None:
-        with patch("panachain.sdk.grants.delay", return_value=DAY):
-            self.grant(world)
+        self.grant(world, drawn=DAY)
         world.advance(DAY - 1)
         assert again(world).settle() == []
         assert active(world, "clinician") == []
@@ -420,8 +423,7 @@ class TestWaiting:
         assert world.patient.policies() == []
 
     def test_is_taken_back_without_a_trace(self, world: World) -> None:
-        with patch("panachain.sdk.grants.delay", return_value=DAY):
-            made = self.grant(world)
+        made = self.grant(world, drawn=DAY)
         block = world.network.mainchain.head_block().number
         assert again(world).revoke(made.policy_id).stage == "withdrawn before it was sent"
 

@@ -345,7 +345,7 @@ class PolicyLife(RuleBasedStateMachine):
             try:
                 return names(record.content for record in reader.open(policy_id, purpose=Purpose(purpose)))
             finally:
-                self.world.settle()
+                self.world.wait()
 
         expected = self.model.open(name, policy_id, purpose, self.world.now)
         if isinstance(expected, Refusal):

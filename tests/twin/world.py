@@ -14,8 +14,7 @@ import os
 import shutil
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -37,7 +36,7 @@ from panachain.model.policy import OnChainPolicy, PolicyStatus
 from panachain.model.scope import Scope
 from panachain.proxy import client, messages
 from panachain.records import pairing
-from panachain.sdk import base, hospital, practitioner, proxies
+from panachain.sdk import base
 from panachain.sdk.base import Registrar
 from panachain.sdk.hospital import Hospital
 from panachain.sdk.network import Network
@@ -98,27 +97,25 @@ def actor_of(name: str, role: Role) -> Actor:
 
 
 class Clock:
-    """Stands for the module `time` where actors ask what time it is."""
+    """The test's time, which everybody in the world is given."""
 
     def __init__(self) -> None:
         self.now = START
 
-    def time(self) -> float:
+    def __call__(self) -> float:
         return float(self.now)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(time, name)
 
 
 class TwinNetwork(Network):
     """What actors see of the world."""
 
-    def __init__(self, home: Path, clock: Callable[[], int]) -> None:
+    def __init__(self, home: Path, clock: Clock) -> None:
         registrar = actor_of("registrar", Role.REGISTRAR).address
+        self.clock = clock
         self.home = home
         self.config = Config.load({"home": str(home)}, {})
-        self.mainchain = TwinMainchain(31_337, clock, registrar)
-        self.sidechain = TwinSidechain(31_338, clock, registrar)
+        self.mainchain = TwinMainchain(31_337, lambda: clock.now, registrar)
+        self.sidechain = TwinSidechain(31_338, lambda: clock.now, registrar)
         self.store = MemoryStore()
         self.threshold = THRESHOLD
         self.faucet = False
@@ -180,7 +177,7 @@ class TwinProxy:
             chain,
             domain=proxy_domain(mainchain.chain_id, mainchain.policies.address),
             log_domain=mainchain.log.domain,
-            clock=clock.time,
+            clock=clock,
         )
         self.service = self._make(self._chains)
 
@@ -229,7 +226,7 @@ class World:
     def __init__(self, home: Path, names: Sequence[str] = tuple(_CLASSES)) -> None:
         self.home = home
         self.clock = Clock()
-        self.network = TwinNetwork(home, lambda: self.clock.now)
+        self.network = TwinNetwork(home, self.clock)
         self.proxies = [TwinProxy(number, home, self.network, self.clock) for number in range(PROXIES)]
         self._hosts = {f"{proxy.name}.test": proxy for proxy in self.proxies}
         self._uploads = 0
@@ -240,14 +237,14 @@ class World:
     def __getattr__(self, name: str) -> Any:
         return self.__dict__["sessions"][name]
 
-    def settle(self) -> None:
+    def wait(self) -> None:
         """Wait until every proxy has answered: the client goes on as soon as enough of them have."""
         for thread in threading.enumerate():
             if thread.name.startswith("ask "):
                 thread.join(timeout=30)
 
     def close(self) -> None:
-        self.settle()
+        self.wait()
         for proxy in self.proxies:
             proxy.store.close()
         self.network.close()
@@ -341,8 +338,6 @@ def running_world() -> Iterator[World]:
         stack.enter_context(patch.object(os, "fsync", lambda _: None))
         world = World(folder)
         stack.callback(world.close)
-        for module in (proxies, hospital, practitioner):
-            stack.enter_context(patch.object(module, "time", world.clock))
         transport = httpx.HTTPTransport
         stack.enter_context(patch.object(transport, "__init__", lambda *_, **__: None))
         stack.enter_context(patch.object(transport, "close", lambda _: None))

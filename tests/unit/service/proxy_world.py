@@ -213,7 +213,9 @@ class ProxyWorld:
             log=SimpleNamespace(domain=LOG_DOMAIN),
             head_block=lambda: SimpleNamespace(time=self.chain.now, number=self.chain.block),
         )
-        return SimpleNamespace(mainchain=mainchain, reachable=lambda proxies: list(proxies))
+        return SimpleNamespace(
+            clock=lambda: self.chain.now, mainchain=mainchain, reachable=lambda proxies: list(proxies)
+        )
 
 
 def address(seed: Seed) -> Address:

@@ -1,0 +1,110 @@
+"""Moves: records get new headers in the new lanes of patients who rotated theirs and asked for it, and old ones go.
+
+Opens no record: a patient hands over the new envelope, already wrapped. Follows design section 8 (Revoke, R4) and
+records/rewrap.py.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from panachain.crypto.keys import Seed
+from panachain.errors import IntegrityError
+from panachain.ipld.cid import CID
+from panachain.model.actors import Actor, Address
+from panachain.records.header import Header, open_header
+from panachain.records.pairing import Pairing
+from panachain.records.publish import MAX_RECORDS, shorten_list
+from panachain.records.rewrap import open_order
+from panachain.sdk.batches import Batches
+from panachain.sdk.network import Network
+from panachain.sdk.pairings import Pairings
+from panachain.sdk.results import RewrapReport
+
+
+@dataclass(frozen=True)
+class _Move:
+    """One record that a patient asks to move."""
+
+    old: Header
+    envelope: bytes
+    """The new envelope block."""
+    pairing: Pairing
+
+
+class Moves:
+    """The moves of one hospital.
+
+    1. Read each paired patient's orders, and check that they name records of theirs that weren't moved yet.
+    2. Give these records new headers, all patients' together in as few batches as hold them, and send each batch.
+    3. Delete the old headers and envelopes, once the new ones are on chain.
+    """
+
+    def __init__(self, network: Network, hospital: Address, seed: Seed, batches: Batches, pairings: Pairings) -> None:
+        """Take the hospital's account and seed, its batches, and the pairings with its patients."""
+        self._network = network
+        self._hospital = hospital
+        self._seed = seed
+        self._batches = batches
+        self._pairings = pairings
+
+    def run(self) -> RewrapReport:
+        """Do all three steps; a killed run is finished by the same call.
+
+        Raises:
+            IntegrityError: an order isn't its patient's, or names what this hospital didn't publish for that patient.
+        """
+        # 1. Read the orders.
+        moves = [move for patient, pairing in self._pairings.all() for move in self._ordered(patient, pairing)]
+        # 2. New headers: a batch of one patient's records would show that they are one's.
+        sent = [self._move(moves[start : start + MAX_RECORDS]) for start in range(0, len(moves), MAX_RECORDS)]
+        # 3. Delete the old ones.
+        return RewrapReport(len(moves), self._delete_moved(), tuple(sent))
+
+    def _ordered(self, patient: Actor, pairing: Pairing) -> list[_Move]:
+        """Return the records that a patient's orders name and that weren't moved yet."""
+        found = []
+        for order in pairing.orders:
+            block = self._network.store.get_block(order)
+            for move in open_order(block, secret=self._seed.receiving(), verifying_key=patient.verifying_key):
+                if not self._batches.journal.has(str(move.header)):
+                    continue
+                old = open_header(
+                    self._network.store.get_block(move.header),
+                    cid=move.header,
+                    hospital=self._hospital,
+                    locator_key=move.locator_key,
+                    brief_id=move.brief_id,
+                    verifying_key=self._seed.signer().public,
+                )
+                if old.patient != pairing.patient:
+                    raise IntegrityError(f"{patient.handle} asks to move a record of somebody else; nothing was moved")
+                found.append(_Move(old, move.envelope, pairing))
+        return found
+
+    def _move(self, moves: Sequence[_Move]) -> str:
+        """Give records new headers in one batch, and return the hash of its transaction."""
+        builder = self._batches.begin()
+        try:
+            for move in moves:
+                counters = self._batches.journal.counters(move.pairing.patient)
+                builder.move(move.old, move.envelope, move.pairing, counters)
+            return self._batches.send(builder).tx
+        finally:
+            builder.close()
+
+    def _delete_moved(self) -> int:
+        """Delete old headers and envelopes whose records have new ones on chain, and let go of what kept them."""
+        rows = self._batches.journal.deletable()
+        gone: dict[str, set[CID]] = defaultdict(set)
+        for header, envelope, kept_by in rows:
+            gone[kept_by] |= {CID.parse(header), CID.parse(envelope)}
+        store = self._network.store
+        lists = {old: str(shorten_list(store, CID.parse(old), without)) for old, without in gone.items()}
+        for old in lists:
+            store.unpin(CID.parse(old))
+        store.delete_blocks(set().union(*gone.values()))
+        self._batches.journal.deleted([header for header, _, _ in rows], lists)
+        return len(rows)

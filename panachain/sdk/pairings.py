@@ -1,0 +1,57 @@
+"""Pairings as a hospital sees them: the lanes of its patients, fetched from the store and checked.
+
+Never makes one: patients do (sdk/lanes.py). Follows design section 8 (Pair).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from panachain.crypto.umbral import SecretKey
+from panachain.errors import AccessDeniedError
+from panachain.ipld.cid import CID, RAW
+from panachain.model.actors import Actor
+from panachain.records.pairing import Pairing, open_pairing
+from panachain.sdk.network import Network
+
+
+class Pairings:
+    """The pairings of one hospital."""
+
+    def __init__(self, network: Network, hospital: Actor, secret: SecretKey) -> None:
+        """Take the hospital, and its receiving secret, to which patients seal pairings."""
+        self._network = network
+        self._hospital = hospital
+        self._secret = secret
+
+    def of(self, patients: Sequence[Actor]) -> list[Pairing]:
+        """Return the pairing with each of some patients.
+
+        Raises:
+            AccessDeniedError: one of them hasn't paired with this hospital.
+            IntegrityError: a pairing isn't its patient's.
+        """
+        accounts = [patient.address for patient in patients]
+        digests = self._network.sidechain.identities.pairings_of(accounts, self._hospital.address)
+        return [self._open(patient, digest) for patient, digest in zip(patients, digests, strict=True)]
+
+    def all(self) -> Iterator[tuple[Actor, Pairing]]:
+        """Yield every patient who is paired with this hospital now, and the pairing."""
+        for event in self._network.sidechain.identities.paired(hospital=self._hospital.address):
+            patient = self._network.sidechain.identities.identity_of(event.patient)
+            if event.paired and patient is not None:
+                yield patient, self._open(patient, event.digest)
+
+    def _open(self, patient: Actor, digest: bytes | None) -> Pairing:
+        if digest is None:
+            raise AccessDeniedError(
+                f"{patient.handle} hasn't paired with {self._hospital.handle}; nothing was published",
+                hint=f"the patient runs: panachain pair {self._hospital.handle}",
+            )
+        return open_pairing(
+            self._network.store.get_block(CID(RAW, digest)),
+            secret=self._secret,
+            hospital=self._hospital.address,
+            patient=patient.address,
+            verifying_key=patient.verifying_key,
+        )

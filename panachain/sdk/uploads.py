@@ -1,0 +1,266 @@
+"""Uploads: from files and folders to batches on chain.
+
+Holds no key to what it publishes, and never more of a source than one record. Follows design section 8 (Publish) and
+records/jitter.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from panachain.errors import DiskError, InputError
+from panachain.model.actors import Address
+from panachain.model.records import PlainRecord, RecordInfo
+from panachain.records.jitter import Delay, delay
+from panachain.records.pairing import Pairing
+from panachain.records.publish import BatchBuilder
+from panachain.records.sources import Source
+from panachain.records.split import MEDIA_TYPE
+from panachain.sdk.batches import Batches, SentBatch
+from panachain.sdk.results import UploadReport
+
+Progress = Callable[..., None]
+"""Receives progress: progress(done, total, unit="bytes") and progress(done, 0, unit="records")."""
+_Name = tuple[Address, bytes]
+"""A patient, and what identifies a source."""
+
+
+@dataclass
+class Tally:
+    """What an upload has done so far."""
+
+    progress: Progress | None = None
+    total: int = 0
+    """Bytes of the sources."""
+    done: int = 0
+    """Bytes of the sources that were looked at."""
+    taken: int = 0
+    """Records that were read and not published before."""
+    skipped: int = 0
+    """Records that were published before."""
+    waiting: int = 0
+    """Records that a later call publishes."""
+    planned: list[RecordInfo] = field(default_factory=list)
+    """Records of a dry run."""
+    sent: list[SentBatch] = field(default_factory=list)
+
+    @property
+    def records(self) -> list[RecordInfo]:
+        """The records that were published, or would be."""
+        return self.planned + [record.info for one in self.sent for record in one.batch.records]
+
+    def skip(self, size: int, parts: int) -> None:
+        """Count records that were published before, and the bytes of their source if all of it was."""
+        self.skipped += parts
+        self.advance(size)
+
+    def take(self) -> None:
+        """Count a record that was read."""
+        self.taken += 1
+        if self.progress is not None:
+            self.progress(self.taken, 0, unit="records")
+
+    def advance(self, size: int) -> None:
+        """Count bytes of a source."""
+        self.done += size
+        if self.progress is not None:
+            self.progress(self.done, self.total, unit="bytes")
+
+    def report(self, *, estimate: int | None = None) -> UploadReport:
+        """Return the report of the upload.
+
+        Args:
+            estimate: gas that a dry run would take; None for an upload that was sent.
+        """
+        last = self.sent[-1] if self.sent else None
+        records = self.records
+        return UploadReport(
+            records=tuple(records),
+            skipped=self.skipped,
+            plain_bytes=sum(info.size for info in records),
+            sealed_bytes=sum(record.sealed_size for one in self.sent for record in one.batch.records),
+            manifest_cid=str(last.batch.root) if last else "",
+            sequence=last.batch.sequence if last else 0,
+            tx=last.tx if last else "",
+            gas=sum(one.gas for one in self.sent) if estimate is None else estimate,
+            transactions=tuple(one.tx for one in self.sent),
+            dry_run=estimate is not None,
+            waiting=self.waiting,
+        )
+
+
+def read_only(sources: Iterable[tuple[Source, Pairing]], batches: Batches, tally: Tally) -> None:
+    """Read and split sources as an upload would, and publish nothing.
+
+    Raises:
+        InputError: a file can't be read as what it claims to be.
+    """
+    for source, _, known in _new(sources, batches, tally):
+        for record in source.records():
+            if record.part in known:
+                tally.skip(0, 1)
+            else:
+                tally.take()
+                tally.planned.append(_planned(record))
+        tally.advance(source.size)
+
+
+class Upload:
+    """One upload, which the same call finishes after an interruption.
+
+    1. Find sources, each with the pairing of the patient whom it is about, and pass over those that were published.
+    2. Split each source into records, and pass over those that are in a batch.
+    3. Decide whether a record goes now or waits (records/jitter.py); a Bundle's attachments do what their Bundle does.
+    4. Seal the record into a batch; a full batch is sent first.
+    5. Write the batch into the journal, whole, before its transaction is signed.
+    6. Send its transaction, which is in the journal before it is sent, and note in which block it is.
+    """
+
+    def __init__(self, batches: Batches, tally: Tally, *, jitter: int, now: int, delay: Delay = delay) -> None:
+        """Take what an upload needs.
+
+        Args:
+            batches: of the hospital.
+            tally: counts what is done.
+            jitter: seconds that a record waits at most.
+            now: Unix seconds, one time for the whole round.
+            delay: draws how long a record waits.
+        """
+        self._batches = batches
+        self._journal = batches.journal
+        self._tally = tally
+        self._jitter = jitter
+        self._now = now
+        self._delay = delay
+        self._builder: BatchBuilder | None = None
+        self._done: list[_Name] = []
+        """Sources of which the last record is in the batch that is being filled."""
+        self._gone: set[Address] = set()
+        """Patients of whom a record goes in this round."""
+
+    def run(self, sources: Iterable[tuple[Source, Pairing]]) -> None:
+        """Publish sources, batch by batch.
+
+        Raises:
+            InputError: a file can't be read as what it claims to be; nothing of its batch was published.
+            DiskError: the records can't be stored; nothing of the batch was published.
+        """
+        try:
+            # 1. Find sources.
+            for source, pairing, known in _new(sources, self._batches, self._tally):
+                self._publish(source, pairing, known)
+            self._send()
+        except OSError as exc:
+            raise DiskError(
+                f"the records can't be stored: {exc.strerror}; nothing of this batch was published"
+            ) from exc
+        except InputError as exc:
+            if self._tally.sent:
+                published = len(self._tally.records)
+                raise InputError(f"{exc} after {published} records of earlier batches", hint=exc.hint) from exc
+            raise
+        finally:
+            if self._builder is not None:
+                self._builder.close()
+
+    def _publish(self, source: Source, pairing: Pairing, known: set[int]) -> None:
+        """Do steps 2 to 6 for one source."""
+        name = (pairing.patient, source.identity)
+        goes, whole = True, True
+        # 2. Split it.
+        for record, leads in _with_leaders(source.records()):
+            if record.part in known:
+                self._tally.skip(0, 1)
+                continue
+            self._tally.take()
+            # 3. Decide whether the record goes, and with it what follows it.
+            if leads:
+                goes = self._goes(name, record.part)
+            if not goes:
+                self._tally.waiting += 1
+                whole = False
+                continue
+            # 4. Seal it. What follows a leader stays in its batch: a Bundle is read with its attachments.
+            if leads and self._builder is not None and self._builder.full:
+                self._send()
+            self._builder = self._builder or self._batches.begin()
+            self._builder.add(record, pairing, self._journal.counters(pairing.patient))
+        self._tally.advance(source.size)
+        if whole:
+            self._done.append(name)
+
+    def _goes(self, name: _Name, part: int) -> bool:
+        """Tell whether a record's wait is over: one of each patient a round, unless it has waited the longest time."""
+        if not self._jitter:
+            return True
+        drawn = self._now + self._delay(self._jitter)
+        due, latest = self._journal.due(*name, part, due=drawn, latest=self._now + self._jitter)
+        goes = due <= self._now and (name[0] not in self._gone or self._now >= latest)
+        if goes:
+            self._gone.add(name[0])
+        return goes
+
+    def _send(self) -> None:
+        """Do steps 5 and 6 for the batch that is being filled, and note the sources that are published with it."""
+        if self._builder is not None:
+            self._tally.sent.append(self._batches.send(self._builder, self._done))
+        elif self._done:
+            # All their records were in earlier batches.
+            self._journal.finish_sources(self._done)
+        self._builder, self._done = None, []
+
+
+def _new(
+    sources: Iterable[tuple[Source, Pairing]], batches: Batches, tally: Tally
+) -> Iterator[tuple[Source, Pairing, set[int]]]:
+    """Yield the sources that aren't published yet, each with those parts of it that are."""
+    seen: set[_Name] = set()
+    for source, pairing in sources:
+        name = (pairing.patient, source.identity)
+        known = batches.journal.parts(*name)
+        # The same file named twice in one call counts once as well.
+        if name in seen or batches.journal.source_done(*name):
+            tally.skip(source.size, len(known))
+            continue
+        seen.add(name)
+        yield source, pairing, known
+
+
+def _with_leaders(records: Iterable[PlainRecord]) -> Iterator[tuple[PlainRecord, bool]]:
+    """Yield each record of a source, and whether it leads: what follows a FHIR Bundle are its attachments."""
+    fhir = False
+    for record in records:
+        fhir = fhir or record.media_type == MEDIA_TYPE
+        yield record, not fhir or record.media_type == MEDIA_TYPE
+
+
+def _planned(record: PlainRecord) -> RecordInfo:
+    return RecordInfo(
+        hospital=Address(""),
+        category=record.category,
+        year=record.year,
+        media_type=record.media_type,
+        size=record.size,
+        digest=b"",
+        stored_at=0,
+        header_cid="",
+        content_cid="",
+        envelope_cid="",
+        content_index=0,
+        generation=0,
+    )
+
+
+def size_of(paths: Iterable[Path]) -> int:
+    """Return the bytes of files and of what is below folders, as far as they can be looked at."""
+    return sum(_sizes(paths))
+
+
+def _sizes(paths: Iterable[Path]) -> Iterator[int]:
+    for path in paths:
+        if path.is_dir():
+            yield from (item.stat().st_size for item in path.rglob("*") if item.is_file())
+        elif path.is_file():
+            yield path.stat().st_size

@@ -1,0 +1,94 @@
+"""Grants on their way: sealed to their patient, and nothing in them is believed that the patient didn't sign."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from panachain.consent import pending as subject
+from panachain.consent.grant import PreparedGrant, prepare_grant
+from panachain.consent.life import State
+from panachain.consent.pending import PendingGrant, open_pending, seal_pending
+from panachain.consent.terms import seal_terms
+from panachain.crypto import box, labels
+from panachain.crypto.keys import Seed, address_of
+from panachain.errors import IntegrityError
+from panachain.ipld import dagcbor
+from panachain.model.actors import PolicyId
+from panachain.model.policy import Disclosure, OnChainPolicy, PolicyStatus
+from panachain.model.scope import Generations
+from tests.unit.consent.test_offer import OFFER, OTHER, PATIENT
+
+OLD = PolicyId("0x" + "aa" * 20)
+
+
+def prepared(seed: Seed = PATIENT) -> PreparedGrant:
+    patient = address_of(seed.account_key())
+    return prepare_grant(seed, OFFER, index=7, patient=patient, generations=Generations())
+
+
+@pytest.fixture(scope="module")
+def pending() -> PendingGrant:
+    made = PendingGrant.of(replace(OFFER, replaces=OLD, disclosure=Disclosure(purposes=1)), prepared(), due=5)
+    return replace(made, grant=replace(made.grant, deadline=9), signature=b"s" * 65)
+
+
+def test_comes_back_as_it_was(pending: PendingGrant) -> None:
+    assert open_pending(seal_pending(pending, PATIENT), PATIENT) == pending
+
+
+def test_opens_for_its_patient_only(pending: PendingGrant) -> None:
+    with pytest.raises(IntegrityError):
+        open_pending(seal_pending(pending, PATIENT), OTHER)
+
+
+def test_terms_that_somebody_else_signed_are_refused(pending: PendingGrant) -> None:
+    """Whoever writes into the profile can seal to the patient, but not sign."""
+    forged = seal_terms(pending.terms, patient_key=PATIENT.receiving().public, signer=OTHER.signer())
+    with pytest.raises(IntegrityError):
+        open_pending(seal_pending(replace(pending, sealed_terms=forged), PATIENT), PATIENT)
+
+
+@pytest.mark.parametrize("name", ["v", "index", "owner", "times", "terms", "shares", "due", "served"])
+def test_a_field_that_is_missing_is_noticed(pending: PendingGrant, name: str) -> None:
+    plain = box.open_box(PATIENT.receiving(), seal_pending(pending, PATIENT), labels.PENDING_GRANT)
+    fields = dagcbor.decode(plain)
+    del fields[name]
+    broken = box.seal_to(PATIENT.receiving().public, dagcbor.encode(fields), labels.PENDING_GRANT)
+    with pytest.raises(IntegrityError):
+        open_pending(broken, PATIENT)
+
+
+def test_another_version_is_refused(pending: PendingGrant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "_VERSION", 2)
+    newer = seal_pending(pending, PATIENT)
+    monkeypatch.undo()
+    with pytest.raises(IntegrityError, match="version 2, expected 1"):
+        open_pending(newer, PATIENT)
+
+
+def test_every_proxy_gets_a_kfrag_for_each_lane_and_is_struck_off_once_it_has_it(pending: PendingGrant) -> None:
+    assert {len(kfrags) for kfrags in pending.shares.values()} == {len(pending.terms.lanes)}
+    first = OFFER.proxies[0].address
+    left = pending.without_shares_of({first})
+    assert (pending.held, left.held, left.lacking) == (0, 1, 2)
+    assert first not in left.shares
+
+
+def test_its_state_follows_from_what_it_holds(pending: PendingGrant) -> None:
+    chain = OnChainPolicy(pending.policy_id, PolicyStatus.ACTIVE, 0, 0, pending.grant.terms)
+    served = pending.without_shares_of({proxy.address for proxy in OFFER.proxies[:2]})
+    assert [pending.state(None, now) for now in (4, 5, 10)] == [State.WAITING, State.SIGNED, State.OVERDUE]
+    assert [one.state(chain, 5) for one in (pending, served, replace(served, served=True))] == [
+        *(State.ON_CHAIN, State.SERVING, State.SERVED),
+    ]
+
+
+def test_is_the_grant_of_the_offer_that_replaces_or_answers_the_same(pending: PendingGrant) -> None:
+    offer = replace(OFFER, replaces=OLD, disclosure=Disclosure(purposes=1))
+    assert pending.is_for(offer)
+    assert not pending.is_for(replace(offer, replaces=None))
+    assert not pending.is_for(replace(offer, request=1))
+    assert not pending.is_for(replace(offer, disclosure=Disclosure()))
+    assert not pending.is_for(replace(offer, threshold=3))

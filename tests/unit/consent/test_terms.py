@@ -1,0 +1,80 @@
+"""Terms: opened ones show nothing before the patient's signature is checked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from panachain.consent.terms import UnverifiedTerms, open_terms, seal_terms
+from panachain.crypto.keys import Seed
+from panachain.errors import IntegrityError
+from panachain.model.actors import Address, PolicyId
+from panachain.model.policy import GrantedLane, ProxyRef, Terms
+from panachain.model.scope import Purpose, Scope
+
+PATIENT, READER, FORGER = (Seed(bytes([number]) * 32) for number in (1, 2, 3))
+ACCOUNT = Address("0x" + "00" * 19 + "01")
+POLICY = PolicyId("0x" + "00" * 19 + "02")
+TERMS = Terms(
+    policy_id=POLICY,
+    patient=ACCOUNT,
+    grantee=Address("0x" + "00" * 19 + "03"),
+    receiving_key=READER.receiving().public,
+    verifying_key=b"\2" * 33,
+    purposes=(Purpose.TREAT,),
+    starts_at=1,
+    expires_at=2,
+    threshold=2,
+    proxies=(ProxyRef(Address("0x" + "00" * 19 + "04"), "https://proxy.example", b"\2" * 33, b"\2" * 33),) * 2,
+    lanes=(GrantedLane(Scope.all(), 0, b"\2" * 33, b"\1" * 32),),
+    audit_key=b"\2" * 33,
+    kfrag_digests=(b"\1" * 32, b"\2" * 32),
+)
+
+
+def sealed(terms: Terms = TERMS, signer: Seed = PATIENT) -> bytes:
+    return seal_terms(terms, patient_key=PATIENT.receiving().public, signer=signer.signer())
+
+
+def verified(block: bytes, reader: Seed = READER, policy_id: PolicyId = POLICY, patient: Seed = PATIENT) -> Terms:
+    opened = open_terms(block, reader.receiving())
+    return opened.verified(policy_id=policy_id, patient_verifying_key=patient.signer().public)
+
+
+def test_grantee_and_patient_read_them() -> None:
+    block = sealed()
+    assert verified(block) == verified(block, PATIENT) == TERMS
+
+
+def test_nobody_else_opens_them() -> None:
+    with pytest.raises(IntegrityError):
+        open_terms(sealed(), FORGER.receiving())
+
+
+def test_unverified_ones_show_whose_signature_is_needed_and_nothing_else() -> None:
+    opened = open_terms(sealed(), READER.receiving())
+    assert {name for name in dir(opened) if not name.startswith("_")} == {"claimed_patient", "verified"}
+    assert opened.claimed_patient == ACCOUNT
+    assert "0x" not in repr(opened).split(" at ")[0]
+    assert not hasattr(opened, "__dict__")
+    assert isinstance(opened, UnverifiedTerms)
+
+
+def test_terms_that_somebody_else_signed_in_the_patients_name_are_refused() -> None:
+    with pytest.raises(IntegrityError):
+        verified(sealed(signer=FORGER))
+
+
+def test_terms_of_another_policy_are_refused() -> None:
+    other = PolicyId("0x" + "00" * 19 + "05")
+    with pytest.raises(IntegrityError, match=f"expected {POLICY}"):
+        verified(sealed(replace(TERMS, policy_id=other)))
+
+
+@pytest.mark.parametrize("place", [0, -200, -1])
+def test_a_changed_byte_is_noticed(place: int) -> None:
+    block = bytearray(sealed())
+    block[place] ^= 1
+    with pytest.raises(IntegrityError):
+        verified(bytes(block))
