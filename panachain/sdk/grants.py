@@ -234,24 +234,24 @@ class Grants:
         if state in _OFF_CHAIN:
             pending, tx, gas = self._send(pending, state)
             state = State.SIGNED
-        on_chain = self._network.mainchain.policies.policy_of(pending.policy_id)
-        state = self._moved(state, pending, on_chain)
-        if state in _OFF_CHAIN:
+        on_chain = self._network.mainchain.policies.policies_of([pending.policy_id]).get(pending.policy_id)
+        if on_chain is None:
             raise TransactionError(
                 f"policy {pending.policy_id} isn't on chain, though its transaction was mined: its block was replaced",
                 hint="the same call sends it again",
             )
+        state = _moved(state, pending, on_chain)
         if is_end(state):
             self._end(pending, state)
             return None
         # 7. Hand out the shares.
         pending = self._hand_out(pending)
-        state = self._moved(state, pending, on_chain)
+        state = _moved(state, pending, on_chain)
         # 8. Take back what it replaces, answer the request.
         if not pending.served:
             self._follow_up(pending)
             pending = replace(pending, served=True)
-            state = self._moved(state, pending, on_chain)
+            state = _moved(state, pending, on_chain)
             if not is_end(state):
                 self._journal.write(pending)
         # 9. Forget it, once no proxy lacks its share.
@@ -317,12 +317,6 @@ class Grants:
                 left.append((pending, state))
         return left
 
-    @staticmethod
-    def _moved(before: State, pending: PendingGrant, on_chain: OnChainPolicy) -> State:
-        """Return the state after a step, which must be one that may follow."""
-        known = None if on_chain.status is PolicyStatus.UNKNOWN else on_chain
-        return advance(before, pending.state(known, on_chain.block_time))
-
     def _end(self, pending: PendingGrant, state: State) -> None:
         """Forget a grant that has come to an end."""
         if state is State.LAPSED:
@@ -334,6 +328,11 @@ class Grants:
 
     def _now(self) -> int:
         return int(self._network.mainchain.head_block().time)
+
+
+def _moved(before: State, pending: PendingGrant, on_chain: OnChainPolicy) -> State:
+    """Return the state after a step, which must be one that may follow."""
+    return advance(before, pending.state(on_chain, on_chain.block_time))
 
 
 def _view_off_chain(pending: PendingGrant) -> PolicyView:

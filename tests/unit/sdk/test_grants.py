@@ -1,0 +1,142 @@
+"""Grants, step by step; tests/twin/test_interruptions.py ends them at each moment."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import pytest
+
+from panachain.consent.life import State
+from panachain.errors import ProxiesUnavailableError, TransactionError, UsageError
+from panachain.model.policy import PolicyStatus
+from panachain.sdk.grant_journal import GrantJournal
+from panachain.sdk.proxies import Proxies
+from tests.twin.chains import TwinSender
+from tests.twin.world import PROXIES, World
+from tests.unit.sdk.helpers import DAY, again, grant, opened, upload
+
+
+def test_a_plan_changes_nothing(world: World) -> None:
+    block, pinned = world.network.mainchain.head_block().number, set(world.network.store.pinned)
+    planned = grant(world, dry_run=True)
+    assert (planned.dry_run, planned.status, planned.tx) == (True, PolicyStatus.UNKNOWN, "")
+    assert world.network.mainchain.head_block().number == block
+    assert set(world.network.store.pinned) == pinned
+    assert world.patient.policies() == []
+    # The number isn't used either.
+    assert grant(world).policy_id == planned.policy_id
+
+
+def test_a_grant_serves_and_leaves_nothing_behind(world: World) -> None:
+    upload(world)
+    made = grant(world)
+    assert (made.deposited, made.lacking, bool(made.tx)) == (PROXIES, 0, True)
+    assert opened(world, made.policy_id) == 1
+    assert world.patient._grants.lacking() == {}
+    assert GrantJournal(world.patient.profile.folder, world.patient._seed).read() == []
+
+
+def test_too_few_ready_proxies_change_nothing(world: World) -> None:
+    for proxy in world.proxies[:2]:
+        proxy.up = False
+    with pytest.raises(ProxiesUnavailableError, match="1 of 3 proxies are ready"):
+        grant(world)
+    assert world.patient._grants._journal.next_index() == 0
+    assert world.patient.policies() == []
+
+
+def test_it_is_written_down_before_anything_is_sent_and_shares_are_struck_off(world: World) -> None:
+    journal = world.patient._grants._journal
+    seen: list[tuple[str, int]] = []
+    send, deposit = TwinSender.send, Proxies.deposit
+
+    def sending(self: TwinSender, *args: object, **named: object) -> object:
+        seen.append(("send", len(journal.read())))
+        return send(self, *args, **named)  # type: ignore[arg-type]
+
+    def depositing(self: Proxies, *args: object) -> object:
+        seen.append(("deposit", journal.read()[0].lacking))
+        return deposit(self, *args)  # type: ignore[arg-type]
+
+    with patch.object(TwinSender, "send", sending), patch.object(Proxies, "deposit", depositing):
+        grant(world)
+    assert seen == [("send", 1), ("deposit", PROXIES)]
+
+
+def test_states_follow_each_other_as_written(world: World) -> None:
+    """Each state of a grant whose proxy is down, as the journal and the chain say it."""
+    grants = world.patient._grants
+
+    def state() -> list[State]:
+        return [state for _, state in grants._unfinished()]
+
+    with patch.object(TwinSender, "send", side_effect=TransactionError("no")), pytest.raises(TransactionError):
+        grant(world)
+    assert state() == [State.SIGNED]
+    with patch.object(Proxies, "deposit", return_value=([], [])), pytest.raises(ProxiesUnavailableError):
+        grant(world)
+    assert state() == [State.ON_CHAIN]
+    world.proxies[0].up = False
+    grant(world)
+    assert state() == [State.SERVED]
+    world.proxies[0].up = True
+    world.patient.settle()
+    assert state() == []
+
+
+def test_a_block_that_is_replaced_at_once_is_an_error_and_the_same_call_sends_again(world: World) -> None:
+    policies = world.network.mainchain.policies
+    with (
+        patch.object(policies, "policies_of", return_value={}),
+        pytest.raises(TransactionError, match="its block was replaced"),
+    ):
+        grant(world)
+    assert grant(world).lacking == 0
+    assert len(world.patient.policies()) == 1
+
+
+class TestReissue:
+    def test_replaces_a_policy_and_keeps_what_it_allows(self, world: World) -> None:
+        upload(world)
+        old = grant(world, categories=("laboratory", "vitals"), expires_at=world.now + 3 * DAY)
+        new = world.patient.reissue(old.policy_id)
+        assert (new.scopes, new.expires_at, new.threshold) == (old.scopes, old.expires_at, old.threshold)
+        assert [view.status for view in world.patient.policies()] == [PolicyStatus.REVOKED, PolicyStatus.ACTIVE]
+        assert opened(world, new.policy_id) == 1
+
+    def test_of_one_that_is_over_is_refused(self, world: World) -> None:
+        old = grant(world)
+        world.patient.revoke(old.policy_id)
+        with pytest.raises(UsageError, match="is revoked: grant a new one"):
+            world.patient.reissue(old.policy_id)
+
+    def test_the_old_one_serves_until_the_new_one_does(self, world: World) -> None:
+        upload(world)
+        old = grant(world)
+        with patch.object(Proxies, "deposit", return_value=([], [])), pytest.raises(ProxiesUnavailableError):
+            world.patient.reissue(old.policy_id)
+        assert opened(world, old.policy_id) == 1
+        again(world).reissue(old.policy_id)
+        assert [view.status for view in world.patient.policies()] == [PolicyStatus.REVOKED, PolicyStatus.ACTIVE]
+
+
+class TestWaiting:
+    def drawn(self, world: World, seconds: int) -> None:
+        world.patient._grants._delay = lambda _: seconds
+
+    def test_is_sent_at_its_time(self, world: World) -> None:
+        self.drawn(world, DAY)
+        made = grant(world, expires_at=world.now + 30 * DAY, jitter=2 * DAY)
+        assert made.stage.startswith("waiting until")
+        world.advance(DAY - 1)
+        assert world.patient.settle() == []
+        world.advance(1)
+        assert [view.policy_id for view in world.patient.settle()] == [made.policy_id]
+
+    def test_asked_for_without_a_delay_it_is_sent_at_once(self, world: World) -> None:
+        self.drawn(world, DAY)
+        made = grant(world, expires_at=world.now + 30 * DAY, jitter=2 * DAY)
+        left = world.patient._grants._journal.read()[0]
+        with patch.object(type(left), "is_for", return_value=True):
+            assert grant(world, expires_at=world.now + 30 * DAY).policy_id == made.policy_id
+        assert world.patient.policies()[0].status is PolicyStatus.ACTIVE

@@ -1,0 +1,91 @@
+"""Reading: what was granted is listed and opened, and nothing is believed that its patient didn't sign."""
+
+from __future__ import annotations
+
+import pytest
+
+from panachain.errors import AccessDeniedError, IntegrityError, PolicyUnknownError
+from panachain.model.actors import Address
+from panachain.model.policy import PolicyStatus
+from panachain.model.scope import Purpose
+from tests.twin.world import World
+from tests.unit.sdk.helpers import forge, grant, opened, upload
+
+
+class TestInbox:
+    def test_lists_what_was_granted_to_the_reader_oldest_first(self, world: World) -> None:
+        first, second = grant(world), grant(world, categories=("vitals",))
+        grant(world, "nurse")
+        views = world.clinician.inbox()
+        assert [view.policy_id for view in views] == [first.policy_id, second.policy_id]
+        assert [view.scopes for view in views] == [("laboratory",), ("vitals",)]
+        assert world.stranger.inbox() == []
+
+    def test_says_which_one_is_revoked(self, world: World) -> None:
+        made = grant(world)
+        world.patient.revoke(made.policy_id)
+        assert [view.status for view in world.clinician.inbox()] == [PolicyStatus.REVOKED]
+
+    def test_shows_nothing_of_terms_that_their_patient_did_not_sign(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A stranger grants in the patient's name: nobody may see that name there."""
+        forged = forge(world, world.patient.address)
+        made = grant(world)
+        assert [view.policy_id for view in world.clinician.inbox()] == [made.policy_id]
+        assert f"policy {forged} is left out" in caplog.text
+
+    def test_shows_nothing_of_terms_that_name_nobody_whom_the_registry_knows(self, world: World) -> None:
+        forge(world, Address("0x" + "ab" * 20))
+        assert world.clinician.inbox() == []
+
+    def test_asks_for_all_patients_keys_and_all_policies_at_once(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for _ in range(3):
+            grant(world)
+        asked: list[str] = []
+        sidechain, mainchain = world.network.sidechain, world.network.mainchain
+        for owner, name in ((sidechain.identities, "find"), (mainchain.policies, "policies_of")):
+            real = getattr(owner, name)
+            monkeypatch.setattr(owner, name, lambda *args, real=real, name=name: (asked.append(name), real(*args))[1])
+        monkeypatch.setattr(mainchain.policies, "policy_of", None)
+        monkeypatch.setattr(sidechain.identities, "identity_of", None)
+        assert len(world.clinician.inbox()) == 3
+        assert sorted(asked) == ["find", "policies_of"]
+
+
+class TestOpen:
+    def test_yields_each_record_with_where_it_comes_from(self, world: World) -> None:
+        upload(world)
+        made = grant(world)
+        (record,) = world.clinician.open(made.policy_id)
+        assert (record.provenance["patient"], record.provenance["hospital"]) == (
+            world.patient.address,
+            world.hospital.address,
+        )
+        assert record.provenance["policy_id"] == made.policy_id
+
+    def test_yields_nothing_that_was_not_granted(self, world: World) -> None:
+        upload(world, category="vitals")
+        assert opened(world, grant(world).policy_id) == 0
+
+    def test_refuses_another_purpose_and_anybody_else(self, world: World) -> None:
+        upload(world)
+        made = grant(world)
+        with pytest.raises(AccessDeniedError):
+            list(world.clinician.open(made.policy_id, purpose=Purpose.HRESCH))
+        with pytest.raises(PolicyUnknownError):
+            list(world.nurse.open(made.policy_id))
+
+    def test_refuses_forged_terms(self, world: World) -> None:
+        with pytest.raises(IntegrityError):
+            list(world.clinician.open(forge(world, world.patient.address)))
+
+    def test_since_leaves_out_what_was_stored_before(self, world: World) -> None:
+        upload(world)
+        world.advance(100)
+        upload(world)
+        made = grant(world)
+        stored = sorted(record.info.stored_at for record in world.clinician.open(made.policy_id))
+        assert len(list(world.clinician.open(made.policy_id, since=stored[-1]))) == 1

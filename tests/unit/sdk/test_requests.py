@@ -1,0 +1,85 @@
+"""Requests: asked, answered with a policy, refused, and read by nobody else."""
+
+from __future__ import annotations
+
+import pytest
+
+from panachain.errors import UnknownActorError, UsageError
+from panachain.ipld.cid import CID, RAW
+from panachain.model.scope import Purpose
+from panachain.sdk.requests import seal_request
+from tests.twin.world import World, seed_of
+from tests.unit.sdk.helpers import DAY, opened, upload
+
+
+def ask(world: World, *categories: str, who: str = "clinician") -> int:
+    made: int = world.sessions[who].request(
+        world.patient.address, categories or ("laboratory",), Purpose.TREAT, "a note", until=world.now + DAY
+    )
+    return made
+
+
+def test_patient_and_requester_read_the_same(world: World) -> None:
+    number = ask(world, "laboratory", "vitals")
+    (seen,), (asked,) = world.patient.requests(), world.clinician.requests()
+    assert seen == asked
+    assert (seen.request_id, seen.state, seen.categories, seen.note) == (
+        number,
+        "open",
+        ("laboratory", "vitals"),
+        "a note",
+    )
+    assert world.nurse.requests() == []
+
+
+def test_what_is_asked_is_sealed(world: World) -> None:
+    readers = [seed_of(name).receiving().public for name in ("patient", "clinician")]
+    assert b"a note" not in seal_request(["vitals"], Purpose.TREAT, "a note", 1, readers=readers)
+    ask(world)
+    (event,) = world.network.sidechain.requests.find(patient=world.patient.address)
+    assert b"a note" not in world.network.store.get_block(CID(RAW, event.details))
+
+
+def test_an_approval_grants_what_was_asked_and_tells_the_requester_which_policy(world: World) -> None:
+    upload(world)
+    number = ask(world)
+    made = world.patient.approve(number)
+    (asked,) = world.clinician.requests()
+    assert (asked.state, asked.policy_id, asked.granted) == ("approved", made.policy_id, ("laboratory",))
+    assert (made.expires_at, made.purposes) == (world.now + DAY, ("TREAT",))
+    assert opened(world, made.policy_id) == 1
+
+
+def test_less_than_was_asked_is_an_answer_and_more_is_none(world: World) -> None:
+    number = ask(world, "laboratory", "vitals")
+    with pytest.raises(UsageError, match="more than that isn't an answer"):
+        world.patient.approve(number, categories=["imaging"])
+    with pytest.raises(UsageError, match="more than that isn't an answer"):
+        world.patient.approve(number, expires_at=world.now + 2 * DAY)
+    assert world.patient.policies() == []
+    assert world.patient.approve(number, categories=["vitals"]).scopes == ("vitals",)
+
+
+def test_one_that_is_answered_is_answered_once(world: World) -> None:
+    number = ask(world)
+    world.patient.approve(number)
+    with pytest.raises(UsageError, match="is approved, so nothing was granted"):
+        world.patient.approve(number)
+    # An interrupted grant may answer twice.
+    own = next(iter(world.patient._policies))
+    world.patient._requests.answer(number, own.terms)
+    assert len(world.patient.policies()) == 1
+
+
+def test_a_refused_one_is_denied(world: World) -> None:
+    number = ask(world)
+    assert world.patient.deny(number)["state"] == "denied"
+    assert [request.state for request in world.clinician.requests()] == ["denied"]
+    with pytest.raises(UsageError, match="is denied"):
+        world.patient.approve(number)
+
+
+def test_nobody_answers_what_was_not_asked_of_them(world: World) -> None:
+    for answer in (world.patient.deny, world.patient.approve):
+        with pytest.raises(UnknownActorError, match="no request 7 was made to this patient"):
+            answer(7)
