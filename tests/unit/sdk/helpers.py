@@ -24,7 +24,7 @@ _NUMBERS = itertools.count()
 
 def upload(world: World, count: int = 1, where: str = "hospital", category: str = "laboratory") -> None:
     """Publish records of the patient in one batch."""
-    world.upload(where, [resource(category, 2025, next(_NUMBERS)) for _ in range(count)])
+    world.upload_each(where, [resource(category, 2025, next(_NUMBERS)) for _ in range(count)])
 
 
 def grant(

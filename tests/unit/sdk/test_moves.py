@@ -1,0 +1,74 @@
+"""Moves: records get new headers where their patient asks for it, once, and old headers go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from unittest.mock import patch
+
+import pytest
+
+from panachain.errors import BlockNotFoundError, IntegrityError, TransactionError
+from panachain.ipld.cid import CID
+from panachain.model.actors import Address
+from panachain.sdk import moves as subject
+from tests.twin.chains import TwinSender
+from tests.twin.world import World
+from tests.unit.sdk.helpers import again, grant, upload
+
+
+def rotate(world: World) -> None:
+    lost = grant(world)
+    world.patient.revoke(lost.policy_id, rotate=True)
+
+
+def test_nothing_is_moved_that_nobody_asks_for(world: World) -> None:
+    upload(world)
+    report = world.hospital.rewrap()
+    assert (report.moved, report.deleted, report.transactions) == (0, 0, ())
+
+
+def test_all_that_lies_in_old_lanes_is_moved_in_one_batch_and_deleted_there(world: World) -> None:
+    upload(world, 3)
+    before = {record.info.header_cid: record.content for record in world.patient.records()}
+    rotate(world)
+    report = world.hospital.rewrap()
+    assert (report.moved, len(report.transactions)) == (3, 1)
+    after = {record.info.header_cid: record.content for record in world.patient.records()}
+    assert not set(before) & set(after)
+    assert sorted(before.values()) == sorted(after.values())
+    assert report.deleted == 3
+    for header in before:
+        with pytest.raises(BlockNotFoundError):
+            world.network.store.get_block(CID.parse(header))
+
+
+def test_a_second_run_moves_nothing_again(world: World) -> None:
+    upload(world)
+    rotate(world)
+    world.hospital.rewrap()
+    assert again(world, "hospital").rewrap().moved == 0
+    assert len(world.patient.records()) == 1
+
+
+def test_an_interrupted_run_is_finished_by_the_same_call(world: World) -> None:
+    upload(world)
+    rotate(world)
+    with patch.object(TwinSender, "send", side_effect=TransactionError("no")), pytest.raises(TransactionError):
+        world.hospital.rewrap()
+    report = again(world, "hospital").rewrap()
+    assert (report.moved, report.deleted) == (0, 1)
+    assert len(world.patient.records()) == 1
+
+
+def test_a_record_of_somebody_else_is_not_moved(world: World) -> None:
+    """An order is believed only for records that its own patient's headers name."""
+    upload(world)
+    rotate(world)
+    real = subject.open_header
+
+    def of_another(*args: object, **named: object) -> object:
+        return replace(real(*args, **named), patient=Address("0x" + "11" * 20))  # type: ignore[arg-type]
+
+    with patch.object(subject, "open_header", of_another), pytest.raises(IntegrityError, match="nothing was moved"):
+        world.hospital.rewrap()
+    assert len(world.patient.records()) == 1

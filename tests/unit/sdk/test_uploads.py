@@ -1,0 +1,141 @@
+"""Uploads: published once, attachments with their Bundle, and with jitter each record at a time of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from panachain.errors import AccessDeniedError, InputError, UsageError
+from panachain.model.records import PlainRecord
+from panachain.model.scope import Category
+from panachain.records import publish
+from panachain.records.sources import find_sources
+from panachain.records.split import MEDIA_TYPE
+from panachain.sdk.batches import open_batches
+from panachain.sdk.results import UploadReport
+from panachain.sdk.uploads import Tally, Upload, _with_leaders, size_of
+from tests.twin.world import World, resource
+from tests.unit.sdk.helpers import again
+
+DAY = 86_400
+
+
+def files(folder: Path, count: int, category: str = "laboratory") -> Path:
+    """Write some resources, each a source of its own."""
+    for number in range(count):
+        (folder / f"{number}.json").write_text(json.dumps(resource(category, 2025, number)))
+    return folder
+
+
+def upload(world: World, folder: Path, **more: Any) -> UploadReport:
+    report: UploadReport = world.hospital.upload([folder], world.patient.address, **more)
+    return report
+
+
+class TestPublishing:
+    def test_all_of_a_folder_goes_in_one_batch_and_is_read_by_the_patient(self, world: World, tmp_path: Path) -> None:
+        report = upload(world, files(tmp_path, 3))
+        assert (len(report.records), len(report.transactions), report.sequence, report.waiting) == (3, 1, 1, 0)
+        assert {record.info.header_cid for record in world.patient.records()} == {
+            info.header_cid for info in report.records
+        }
+
+    def test_a_source_is_published_once_for_one_patient(self, world: World, tmp_path: Path) -> None:
+        first = upload(world, files(tmp_path, 2))
+        block = world.network.mainchain.head_block().number
+        second = again(world, "hospital").upload([tmp_path, tmp_path], world.patient.address)
+        assert (len(first.records), len(second.records), second.skipped) == (2, 0, 4)
+        assert world.network.mainchain.head_block().number == block
+
+    def test_a_dry_run_reads_and_sends_nothing(self, world: World, tmp_path: Path) -> None:
+        files(tmp_path, 2)
+        block, blocks = world.network.mainchain.head_block().number, set(world.network.store.pinned)
+        with patch.object(world.network.mainchain.ledger, "estimate_store", return_value=50_000):
+            report = upload(world, tmp_path, dry_run=True)
+        assert (report.dry_run, len(report.records), report.gas, report.tx) == (True, 2, 50_000, "")
+        assert [info.header_cid for info in report.records] == ["", ""]
+        assert world.network.mainchain.head_block().number == block
+        assert set(world.network.store.pinned) == blocks
+
+    def test_progress_counts_bytes_and_records_to_the_end(self, world: World, tmp_path: Path) -> None:
+        seen: list[tuple[int, int, str]] = []
+        upload(world, files(tmp_path, 3), progress=lambda done, total, unit: seen.append((done, total, unit)))
+        size = size_of([tmp_path])
+        assert [one for one in seen if one[2] == "bytes"][-1] == (size, size, "bytes")
+        assert [one[0] for one in seen if one[2] == "records"] == [1, 2, 3]
+
+    def test_nothing_to_publish_is_an_error(self, world: World, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="nothing to publish"):
+            upload(world, tmp_path)
+
+    def test_a_patient_who_has_not_paired_stops_it_before_anything(self, world: World, tmp_path: Path) -> None:
+        world.network.sidechain.identities.unpair(world.patient._sender(sidechain=True), world.hospital.address)
+        with pytest.raises(AccessDeniedError, match="nothing was published"):
+            upload(world, files(tmp_path, 1))
+
+
+class TestFullBatches:
+    @pytest.fixture(autouse=True)
+    def small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(publish, "MAX_RECORDS", 2)
+
+    def test_what_doesnt_fit_goes_in_the_next_one(self, world: World, tmp_path: Path) -> None:
+        report = upload(world, files(tmp_path, 5))
+        assert (len(report.records), len(report.transactions), report.sequence) == (5, 3, 3)
+        assert len(world.patient.records()) == 5
+
+    def test_an_unreadable_file_leaves_earlier_batches_and_says_so(self, world: World, tmp_path: Path) -> None:
+        files(tmp_path, 3)
+        (tmp_path / "9.json").write_text("{")
+        with pytest.raises(InputError, match="after 2 records of earlier batches"):
+            upload(world, tmp_path)
+        assert len(world.patient.records()) == 2
+        (tmp_path / "9.json").unlink()
+        # The same call publishes the rest, and no record twice.
+        assert (len(upload(world, tmp_path).records), len(world.patient.records())) == (1, 3)
+
+
+class TestWaiting:
+    def round(self, world: World, folder: Path, drawn: dict[int, int], *, jitter: int = 7 * DAY) -> Tally:
+        """Publish in one round; the n-th draw is `drawn[n]`, seven days for those that aren't given."""
+        session, draws = world.hospital, iter(range(1000))
+        tally = Tally()
+        pairing = session.pairing(world.patient.whoami())
+        with open_batches(world.network, session.address, session._seed, session.profile.folder) as batches:
+            upload = Upload(
+                batches, tally, jitter=jitter, now=world.now, delay=lambda most: drawn.get(next(draws), most)
+            )
+            upload.run((source, pairing) for source in find_sources([folder]))
+        return tally
+
+    def test_each_waits_for_its_own_time_and_one_of_a_patient_goes_in_a_round(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        files(tmp_path, 3)
+        first = self.round(world, tmp_path, {0: 0, 1: 0, 2: DAY})
+        assert (len(first.records), first.waiting) == (1, 2)
+        # What was drawn first counts.
+        second = self.round(world, tmp_path, {})
+        assert (len(second.records), second.waiting) == (1, 1)
+        third = self.round(world, tmp_path, {})
+        assert (len(third.records), third.waiting) == (0, 1)
+        world.advance(DAY)
+        assert (len(self.round(world, tmp_path, {}).records), len(world.patient.records())) == (1, 3)
+
+    def test_whatever_has_waited_the_longest_time_goes_with_others(self, world: World, tmp_path: Path) -> None:
+        files(tmp_path, 3)
+        assert self.round(world, tmp_path, {}).waiting == 3
+        world.advance(7 * DAY)
+        assert len(self.round(world, tmp_path, {}).records) == 3
+
+    def test_what_follows_a_bundle_goes_with_it(self) -> None:
+        def record(media_type: str, part: int) -> PlainRecord:
+            return PlainRecord(Category.DOCUMENTS, 2025, media_type, b"x", b"s" * 32, part)
+
+        fhir = [record(media_type, part) for part, media_type in enumerate((MEDIA_TYPE, "image/png", MEDIA_TYPE))]
+        assert [leads for _, leads in _with_leaders(fhir)] == [True, False, True]
+        assert [leads for _, leads in _with_leaders([record("image/png", 0), record("image/png", 1)])] == [True, True]
