@@ -92,7 +92,7 @@ def explain(
         terms: what the policy allows.
         policy: what the mainchain says of it.
         is_group: whether the grantee is a care team or department.
-        grantee: a handle to name him by; empty takes his address.
+        grantee: a handle to name them by; empty takes their address.
         patient: the same for the patient.
         revocation: how far a revocation has come: `revoked on chain`, `K of N proxies deleted`, `final`,
             `lane rotated` or `headers re-wrapped`; empty takes what the chain says.
@@ -114,7 +114,7 @@ def explain(
 
 
 def _allows(terms: Terms, policy: OnChainPolicy, is_group: bool, grantee: str, patient: str) -> tuple[str, ...]:
-    who = f"everybody who is a member of the group {grantee} when he opens" if is_group else grantee
+    who = f"everybody who is a member of the group {grantee} at the time of opening" if is_group else grantee
     purposes = _or([f"{PURPOSES[purpose]} ({purpose.value})" for purpose in terms.purposes])
     return (
         f"{patient} lets {who} read: {_scopes(terms)}.",
@@ -134,7 +134,7 @@ def _mathematics(terms: Terms, policy: OnChainPolicy) -> tuple[str, ...]:
     return (
         f"Fewer than {needed} of the {shares} proxies open nothing, also together with the grantee.",
         "The proxies read nothing without the grantee's key, not even all of them together.",
-        "What isn't named above stays closed to the grantee, even if all proxies help him against the rules.",
+        "What isn't named above stays closed to the grantee, even if all proxies help against the rules.",
         "Only the patient's key can take it back; nobody's can change or extend it.",
         chain,
     )
@@ -151,12 +151,12 @@ def _proxies(terms: Terms, is_group: bool) -> tuple[str, ...]:
 
 
 def _nobody(terms: Terms, is_group: bool) -> tuple[str, ...]:
-    left = "; a former member keeps what he opened as one" if is_group else ""
+    left = "; a former member keeps what was opened as one" if is_group else ""
     return (
         f"What was opened can't be called back, nor a copy of it, whoever has it by then{left}.",
         "That the purpose is the true one: it is stated, not proven.",
         "That hospitals sorted each record into its right category.",
-        f"If {terms.threshold} proxies break the rules with the grantee, he reads this at any time; rotating the lanes"
+        f"If {terms.threshold} proxies break the rules with the grantee, this is read at any time; rotating the lanes"
         " closes only what is published later.",
     )
 
@@ -178,11 +178,11 @@ def _revocation(terms: Terms, state: str) -> tuple[str, ...]:
         ),
         "lane rotated": (
             "The lanes are rotated: records published under the new ones are out of reach, whatever proxies do.",
-            "Older records are still under the old lanes: proxies that break the rules could serve those to him.",
+            "Older records are still under the old lanes: proxies that break the rules could serve those.",
         ),
         "headers re-wrapped": (
             "The lanes are rotated and the old headers replaced: new lanes hold old and new records.",
-            "Who kept copies of the old headers could still open them with proxies that break the rules.",
+            "Anybody who kept copies of the old headers could still open them with proxies that break the rules.",
         ),
     }
     if state not in sentences:

@@ -36,9 +36,9 @@ def check_access(
         policy: what the mainchain says, pinned to one block; that block's time decides, not a local clock.
         grantee: to whom the patient granted it: a person, or a group.
         requester: the person who asks.
-        requester_status: what the chains say of him.
-        is_member: whether the sidechain counts him to the group `grantee`; False where the grantee is no group.
-        purpose: what he asks for.
+        requester_status: what the chains say of the requester.
+        is_member: whether the sidechain counts them to the group `grantee`; False where the grantee is no group.
+        purpose: what they ask for.
         purposes: what the terms allow.
         terms: digest of the terms that the checker holds, 32 bytes.
         revocation_in_sight: a revocation is mined or waits to be (security rule 3).

@@ -27,7 +27,7 @@ class PlainRecord:
 
     category: Category
     year: int
-    """UNDATED or a year from FIRST_YEAR on."""
+    """UNDATED or a year from FIRST_YEAR on; of a mistaken date also one that is far away."""
     media_type: str
     """`application/fhir+json`, `application/dicom`, `application/pdf`, `application/hl7-v2`, …"""
     content: bytes | FileContent = field(repr=False)

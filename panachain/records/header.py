@@ -216,7 +216,7 @@ def open_header(
 
 
 def _check_types(body: Mapping[str, Any]) -> None:
-    """Check that a reader goes on with what he takes the fields for: a hospital's signature doesn't say so.
+    """Check that the fields are what a reader takes them for: a hospital's signature doesn't say so.
 
     Raises:
         TypeError: one is of another type, or a negative number.
@@ -254,7 +254,7 @@ def _open_slot(block: bytes, key: bytes, cid: CID) -> tuple[int, bytes, bytes]:
         try:
             plain = box.open_one(key, block[start : start + SLOT_SIZE], labels.HEADER_SLOT)
         except IntegrityError:
-            # Another lane's slot, or an unused one: the reader can't know which of the four is his.
+            # Another lane's slot, or an unused one: the reader can't know which of the four is theirs.
             continue
         return index, plain[:32], plain[32:]
     raise IntegrityError(f"header {cid} opens with none of its {SLOTS} slots")

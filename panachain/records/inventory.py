@@ -1,7 +1,7 @@
 """Inventories: what lies under one envelope, so that a reader sees that nothing was left out.
 
 An inventory names type, size and digest of each content in the order of their indexes. It is sealed under a key that
-only the envelope key gives, and tells of its own envelope alone: who reads one lane learns nothing of another.
+only the envelope key gives, and tells of its own envelope alone: the reader of one lane learns nothing of another.
 Follows docs/spec/formats.md (`panachain/inventory/1`).
 """
 

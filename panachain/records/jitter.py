@@ -38,7 +38,7 @@ def delay(jitter: int, *, below: Below = secrets.randbelow) -> int:
 
     Args:
         jitter: the longest wait, seconds; 0 for none.
-        below: by default the operating system's CSPRNG: who could guess it would know the time of the visit.
+        below: by default the operating system's CSPRNG: anybody who could guess it would know the time of the visit.
 
     Raises:
         UsageError: `jitter` is negative or longer than `MAX_JITTER`.

@@ -19,7 +19,7 @@ from panachain.model.actors import Address
 from panachain.model.scope import FIRST_YEAR, UNDATED, Category, Generations, Scope, path_of
 
 FIRST: Final = Generations()
-"""Of a patient who never rotated a lane."""
+"""The generations of a patient who never rotated a lane."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ def make_pairing(
 
 
 def seal_pairing(pairing: Pairing, *, receiving_key: bytes, patient_key: bytes, signer: umbral.Signer) -> bytes:
-    """Return the pairing, signed by the patient, sealed to the hospital and to himself: one block for the store.
+    """Return the pairing, signed by the patient, sealed to the hospital and to the patient: one block for the store.
 
-    The patient's own wrap is how he learns from the seed alone which generation each lane is at.
+    By their own wrap patients learn from the seed alone which generation each lane is at.
     """
     body = dagcbor.encode(
         {

@@ -81,6 +81,17 @@ class _Entry:
     sealed: Sealed | None = None
     """Without its block, once that was handed on."""
 
+    @property
+    def finished(self) -> Sealed:
+        """The sealed content.
+
+        Raises:
+            RuntimeError: it isn't sealed yet, so the program is wrong: a record would be left out without a word.
+        """
+        if self.sealed is None:
+            raise RuntimeError(f"part {self.part} of a source isn't sealed, and its batch is finished")
+        return self.sealed
+
 
 @dataclass
 class _Group:
@@ -252,7 +263,7 @@ class BatchBuilder:
         envelope = header.seal_envelope(group.key.key, [lane.public for _, lane in group.path])
         envelope_cid = self._put(CID.of(RAW, envelope), envelope)
         # 4. The inventory: what lies under it.
-        contents = [(entry, entry.sealed) for entry in group.entries if entry.sealed is not None]
+        contents = [(entry, entry.finished) for entry in group.entries]
         items = [inventory.Item(entry.media_type, entry.size, sealed.digest) for entry, sealed in contents]
         # One record is its own inventory: its signed header says that there is no other.
         inventory_cid = unixfs.build(inventory.seal(items, group.key), self._put) if len(items) > 1 else None

@@ -1,8 +1,8 @@
-"""Orders to re-wrap: what a patient asks of a hospital after he rotated lanes (design section 8, R4).
+"""Orders to re-wrap: what patients ask of hospitals after they rotated lanes (design section 8, R4).
 
 The patient opens each old envelope and wraps its key to the lanes as they are now; the hospital, which can open no
 envelope, publishes the same records again under new headers, and forgets the old ones. The content stays where it is.
-Who opened an envelope before keeps what he saw: no order changes that.
+A reader who opened an envelope before keeps what they saw: no order changes that.
 Follows docs/spec/formats.md (`panachain/rewrap/1`).
 
     block = shared box to (hospital, patient) of signature ‖ dag-cbor {v, envelopes, headers}

@@ -21,7 +21,6 @@ import io
 import json
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import chain, islice
 from re import compile as regex
 from typing import Any, BinaryIO, Final, NamedTuple
@@ -196,8 +195,12 @@ def year_of(resource: dict[str, Any]) -> int:
 
 
 def bounded_year(year: int) -> int:
-    """Return `year` if lanes exist for it, else UNDATED."""
-    return year if FIRST_YEAR <= year <= datetime.now(UTC).year + 1 else UNDATED
+    """Return `year` if lanes may exist for it, else UNDATED.
+
+    Years to come are kept, so that a source splits the same way whenever it is read; `sdk/uploads.py` takes those for
+    UNDATED that no lane can be for yet.
+    """
+    return year if year >= FIRST_YEAR else UNDATED
 
 
 @dataclass

@@ -94,12 +94,13 @@ class Hospital(ActorSession):
         )
         tally = Tally(progress, size_of([Path(path) for path, _ in assigned]))
         with open_batches(self.network, self.address, self._seed, self.profile.folder) as batches:
+            now = int(self.network.clock())
             if dry_run:
-                read_only(sources, batches, tally)
+                read_only(sources, batches, tally, now=now)
             else:
                 batches.reconcile()
                 jitter = self.network.config.jitter if jitter is None else jitter
-                Upload(batches, tally, jitter=jitter, now=int(self.network.clock())).run(sources)
+                Upload(batches, tally, jitter=jitter, now=now).run(sources)
         if not (tally.records or tally.skipped or tally.waiting):
             raise UsageError("there is nothing to publish in what was named")
         return tally.report(estimate=self._estimate(len(tally.records)) if dry_run else None)

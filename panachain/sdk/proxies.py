@@ -1,7 +1,7 @@
 """What the SDK says to proxies: deposits, deletions, receipts and re-encryptions, each answer checked.
 
-Never believes an answer: a proxy must sign it, its receipt must convict it, a cfrag must verify. Who lies is named, and
-the evidence is kept. Follows docs/spec/proxy.md.
+Never believes an answer: a proxy must sign it, its receipt must convict it, a cfrag must verify. A proxy that lies is
+named, and the evidence is kept. Follows docs/spec/proxy.md.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Reader:
-    """Who opens: the person who asks, and the key that he reads with."""
+    """A reader: the person who asks, and the key that they read with."""
 
     requester: Account
     """The person's account; signs the requests."""
     grantee: Address
-    """To whom the patient granted it: the person himself, or a group of his."""
+    """To whom the patient granted it: the person, or a group of theirs."""
     secret: umbral.SecretKey
     """The receiving key of the grantee."""
 
@@ -92,7 +92,7 @@ class Proxies:
     def deposit(
         self, terms: Terms, shares: Mapping[Address, Sequence[bytes]], account: Account, terms_digest: bytes
     ) -> tuple[list[Receipt], list[Failure]]:
-        """Hand proxies of a policy their kfrags; who took them before gives the same receipt again.
+        """Hand proxies of a policy their kfrags; a proxy that took them before gives the same receipt again.
 
         Args:
             terms: of the policy.
@@ -101,7 +101,7 @@ class Proxies:
             terms_digest: of the CID of the sealed terms, 32 bytes.
 
         Returns:
-            The receipts of those who took them, and why each of the others didn't.
+            The receipts of those that took them, and why each of the others didn't.
         """
         now = self._now()
 

@@ -1,4 +1,4 @@
-"""Reading: how a grantee finds what was granted to him, or to a group of his, and opens it.
+"""Reading: how grantees find what was granted to them, or to a group of theirs, and open it.
 
 Follows design section 8 (Open); the steps in `open` bear its numbers.
 """
@@ -38,7 +38,7 @@ class ReadingSession(ActorSession):
     """An actor who can be granted policies."""
 
     def inbox(self) -> list[PolicyView]:
-        """Return the policies that were granted to this actor or to a group of his, oldest first.
+        """Return the policies that were granted to this actor or to a group of theirs, oldest first.
 
         The chain names nobody: the notices tell which terms are worth a try (ERC-5564). Terms that their patient didn't
         sign aren't shown: anybody can seal terms to a reader that name somebody else.
@@ -93,7 +93,7 @@ class ReadingSession(ActorSession):
             progress: is told the records, of all that were found so far.
 
         Raises:
-            AccessDeniedError: revoked, expired, not yet, suspended, no member of the group, or not granted to him.
+            AccessDeniedError: revoked, expired, not yet, suspended, no member of the group, or not granted to them.
             IntegrityError: a byte, a signature or a proof doesn't fit; nothing wrong is handed out.
             ProxiesUnavailableError: fewer proxies than the threshold gave a good answer.
         """
@@ -145,7 +145,7 @@ class ReadingSession(ActorSession):
         """Return one policy that was granted to this actor, as the chain shows it and as its terms say.
 
         Raises:
-            PolicyUnknownError: it wasn't granted to him.
+            PolicyUnknownError: it wasn't granted to this actor.
         """
         policy = self.network.mainchain.policies.policy_of(policy_id)
         return policy, self._own_terms(policy)[1]
@@ -165,14 +165,14 @@ class ReadingSession(ActorSession):
         return Proxies(self.network, evidence=self.profile.folder / "evidence", ca=self.network.proxy_ca)
 
     def _readers(self) -> list[Reader]:
-        """Return as whom this actor can read: himself, and each group that lists him, with each of its keys he has."""
+        """Return as whom this actor can read: as a person, and as each group that lists them, with each of its keys."""
         account = Account(self._seed.account_key())
         readers = [Reader(account, self.address, self._seed.receiving())]
         for group in self.network.sidechain.groups.find(member=self.address):
             try:
                 secrets = self._group_secrets(group)
             except (IntegrityError, BlockNotFoundError) as exc:
-                # Any practitioner can list him in a group: what is wrong there mustn't keep him from all the rest.
+                # Any practitioner can list others in a group: what is wrong there mustn't keep them from all the rest.
                 _LOG.warning("group %s is left out: %s", group.handle, exc)
                 continue
             readers += [Reader(account, group.address, secret) for secret in secrets]
@@ -182,7 +182,7 @@ class ReadingSession(ActorSession):
         """Return a group's receiving secrets that its manager sealed to this actor, oldest first.
 
         Raises:
-            IntegrityError: what was sealed isn't for him, or not of this group.
+            IntegrityError: what was sealed isn't for this actor, or not of this group.
             BlockNotFoundError: nobody has what was sealed.
         """
         digest = self.network.sidechain.groups.sealed_key_of(group.address, self.address)

@@ -7,12 +7,14 @@ records/jitter.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from panachain.errors import DiskError, InputError
 from panachain.model.actors import Address
 from panachain.model.records import PlainRecord, RecordInfo
+from panachain.model.scope import UNDATED
 from panachain.records.jitter import Delay, delay
 from panachain.records.pairing import Pairing
 from panachain.records.publish import BatchBuilder
@@ -91,14 +93,20 @@ class Tally:
         )
 
 
-def read_only(sources: Iterable[tuple[Source, Pairing]], batches: Batches, tally: Tally) -> None:
+def read_only(sources: Iterable[tuple[Source, Pairing]], batches: Batches, tally: Tally, *, now: int) -> None:
     """Read and split sources as an upload would, and publish nothing.
+
+    Args:
+        sources: each with the pairing of its patient.
+        batches: of the hospital.
+        tally: counts what was read.
+        now: Unix seconds.
 
     Raises:
         InputError: a file can't be read as what it claims to be.
     """
     for source, _, known in _new(sources, batches, tally):
-        for record in source.records():
+        for record in _dated(source.records(), now):
             if record.part in known:
                 tally.skip(0, 1)
             else:
@@ -170,7 +178,7 @@ class Upload:
         name = (pairing.patient, source.identity)
         goes, whole = True, True
         # 2. Split it.
-        for record, leads in _with_leaders(source.records()):
+        for record, leads in _with_leaders(_dated(source.records(), self._now)):
             if record.part in known:
                 self._tally.skip(0, 1)
                 continue
@@ -226,6 +234,13 @@ def _new(
             continue
         seen.add(name)
         yield source, pairing, known
+
+
+def _dated(records: Iterable[PlainRecord], now: int) -> Iterator[PlainRecord]:
+    """Yield records, those of a year that is further away than the next one as UNDATED: such a date is a mistake."""
+    newest = datetime.fromtimestamp(now, UTC).year + 1
+    for record in records:
+        yield record if record.year <= newest else replace(record, year=UNDATED)
 
 
 def _with_leaders(records: Iterable[PlainRecord]) -> Iterator[tuple[PlainRecord, bool]]:

@@ -58,7 +58,7 @@ def test_names_are_handles_where_they_are_known() -> None:
 
 def test_a_group_is_everybody_who_is_a_member_when_he_opens() -> None:
     told_of = told(is_group=True, grantee="gro-ward")
-    assert "everybody who is a member of the group gro-ward when he opens" in told_of.allows[0]
+    assert "everybody who is a member of the group gro-ward at the time of opening" in told_of.allows[0]
     assert any("is a member" in sentence for sentence in told_of.proxies)
     assert any("former member" in sentence for sentence in told_of.nobody)
     assert not any("member" in sentence for sentence in told().text().splitlines())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -11,7 +12,7 @@ import pytest
 
 from panachain.errors import AccessDeniedError, InputError, UsageError
 from panachain.model.records import PlainRecord
-from panachain.model.scope import Category
+from panachain.model.scope import UNDATED, Category
 from panachain.records import publish
 from panachain.records.sources import find_sources
 from panachain.records.split import MEDIA_TYPE
@@ -67,6 +68,17 @@ class TestPublishing:
         size = size_of([tmp_path])
         assert [one for one in seen if one[2] == "bytes"][-1] == (size, size, "bytes")
         assert [one[0] for one in seen if one[2] == "records"] == [1, 2, 3]
+
+    @pytest.mark.parametrize(("ahead", "shown"), [(1, 1), (2, None), (7000, None)])
+    def test_a_year_further_away_than_the_next_one_by_the_networks_clock_is_a_mistake(
+        self, world: World, tmp_path: Path, ahead: int, shown: int | None
+    ) -> None:
+        year = datetime.fromtimestamp(world.now, UTC).year
+        (tmp_path / "0.json").write_text(json.dumps(resource("laboratory", year + ahead, 0)))
+        expected = UNDATED if shown is None else year + shown
+        with patch.object(world.network.mainchain.ledger, "estimate_store", return_value=1):
+            assert [info.year for info in upload(world, tmp_path, dry_run=True).records] == [expected]
+        assert [info.year for info in upload(world, tmp_path).records] == [expected]
 
     def test_nothing_to_publish_is_an_error(self, world: World, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="nothing to publish"):

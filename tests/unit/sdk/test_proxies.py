@@ -1,0 +1,104 @@
+"""What the SDK says to proxies, and that it believes none of them; tests/unit/proxy lets them lie."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from panachain.errors import IntegrityError, PanaChainError, ProxiesUnavailableError
+from panachain.model.policy import ReceiptKind, Terms
+from panachain.model.scope import Purpose
+from panachain.proxy import messages
+from panachain.sdk import proxies as subject
+from tests.twin.world import PROXIES, THRESHOLD, World
+from tests.unit.sdk.helpers import grant, upload
+
+
+def terms_of(world: World) -> Terms:
+    made = grant(world)
+    terms: Terms = world.patient._policies.find(made.policy_id).terms
+    return terms
+
+
+def test_ready_means_at_least_the_threshold(world: World) -> None:
+    proxies, parts = world.network.proxies(), world.patient._proxies
+    world.proxies[0].up = False
+    parts.check_ready(proxies, THRESHOLD)
+    world.proxies[1].up = False
+    with pytest.raises(ProxiesUnavailableError, match="1 of 3 proxies are ready, 2 are needed"):
+        parts.check_ready(proxies, THRESHOLD)
+
+
+def test_a_deposit_that_is_repeated_gives_the_same_receipt(world: World) -> None:
+    world.proxies[0].up = False
+    made = grant(world)
+    world.proxies[0].up = True
+    (pending,) = world.patient._grants._journal.read()
+    account, digest = world.patient._policies.account(pending.index), pending.grant.terms
+    first, failures = world.patient._proxies.deposit(pending.terms, pending.shares, account, digest)
+    second, _ = world.patient._proxies.deposit(pending.terms, pending.shares, account, digest)
+    assert (len(first), failures, first) == (1, [], second)
+    assert (first[0].proxy, first[0].policy_id) == (world.proxies[0].address, made.policy_id)
+
+
+def test_a_deletion_says_who_signed_it_and_why_others_did_not(world: World) -> None:
+    made = grant(world)
+    own = world.patient._policies.find(made.policy_id)
+    # The chain doesn't say revoked: no proxy deletes for somebody who only says so.
+    good, failures = world.patient._proxies.delete(own.terms)
+    assert (good, len(failures)) == ([], PROXIES)
+    world.patient.revoke(made.policy_id)
+    world.proxies[2].up = False
+    good, failures = world.patient._proxies.delete(own.terms)
+    assert {receipt.kind for receipt in good} == {ReceiptKind.DELETED}
+    assert (len(good), len(failures)) == (PROXIES - 1, 1)
+
+
+def test_receipts_are_told_to_the_policys_own_key_only(world: World) -> None:
+    terms = terms_of(world)
+    parts = world.patient._proxies
+    assert len(parts.receipts(terms, world.patient._policies.account(0))) == PROXIES
+    with pytest.raises(PanaChainError):
+        parts.receipts(terms, world.patient._policies.account(1))
+
+
+def test_a_receipt_of_another_policy_is_a_lie(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    terms = terms_of(world)
+    real = messages.parse_receipt
+    monkeypatch.setattr(
+        subject.messages, "parse_receipt", lambda fields: replace(real(fields), policy_id="0x" + "11" * 20)
+    )
+    with pytest.raises(IntegrityError, match="is about something else"):
+        world.patient._proxies.receipts(terms, world.patient._policies.account(0))
+
+
+def test_unwrapping_needs_the_threshold_and_gives_every_key(world: World) -> None:
+    upload(world, 2)
+    made = grant(world)
+    reader, terms = world.clinician._own_terms(world.network.mainchain.policies.policy_of(made.policy_id))
+    assert world.clinician._proxies.unwrap(reader, terms, 0, {}, Purpose.TREAT) == {}
+    assert len(list(world.clinician.open(made.policy_id))) == 2
+    for proxy in world.proxies[:2]:
+        proxy.up = False
+    with pytest.raises(ProxiesUnavailableError):
+        list(world.clinician.open(made.policy_id))
+
+
+class TestClock:
+    def test_a_clock_that_is_clearly_wrong_gives_way_to_the_chains(self, world: World) -> None:
+        parts = world.patient._proxies
+        assert parts._now() == world.now
+        head = world.network.mainchain.head_block().time
+        for wrong, expected in ((120, head + 120), (121, head), (-121, head)):
+            world.network.clock = lambda wrong=wrong: float(head + wrong)
+            assert parts._now() == expected
+
+    def test_requests_count_for_less_than_a_minute(self, world: World) -> None:
+        """A proxy whose clock is an hour ahead refuses them."""
+        upload(world)
+        made = grant(world)
+        world.clock.now += 3600
+        world.network.clock = lambda: float(world.now - 3600)
+        with pytest.raises(PanaChainError):
+            list(world.clinician.open(made.policy_id))
