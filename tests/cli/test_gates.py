@@ -166,7 +166,15 @@ class TestLint:
         assert done.stdout.endswith("all checks passed\n")
 
     @pytest.mark.parametrize(
-        "failing", [*TOOLS, "ruff format", "build_contracts.py", "check_clocks.py", "check_references.py"]
+        "failing",
+        [
+            *TOOLS,
+            "ruff format",
+            "build_contracts.py",
+            "check_dependencies.py",
+            "check_clocks.py",
+            "check_references.py",
+        ],
     )
     def test_any_check_fails_it(self, tmp_path: Path, failing: str) -> None:
         done = self.lint(tmp_path, failing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,13 @@ def launch(program: Path, *arguments: str, folder: Path, **environment: str) -> 
         timeout=60,
         check=False,
     )
+
+
+def program(path: Path, text: str) -> None:
+    """Write a shell script that stands for a program."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
 
 
 @pytest.fixture
@@ -55,12 +63,124 @@ def test_says_when_python_can_make_no_environments(checkout: Path) -> None:
     assert "python3-venv" in done.stderr
 
 
+class TestNewerPython:
+    """A machine whose only Python is 3.13, which Umbral and ape have no wheels for."""
+
+    TOOLS = ("bash", "cat", "cmp", "cp", "dirname", "find", "head", "ln", "mkdir", "mv", "readlink", "rm", "sed")
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        """A path that holds a Python which says that it is 3.13, and no other."""
+        path = tmp_path / "bin"
+        path.mkdir()
+        for name in self.TOOLS:
+            (path / name).symlink_to(str(shutil.which(name)))
+        program(
+            path / "python3",
+            'case "$*" in\n'
+            '  *"(3, 11) <="*) exit 1 ;;\n'
+            "  *python_version*) echo 3.13.1 ;;\n"
+            '  "-m venv"*) exit 1 ;;\n'
+            f'  *) exec {sys.executable} "$@" ;;\n'
+            "esac",
+        )
+        return path
+
+    def launch(self, checkout: Path, path: Path) -> subprocess.CompletedProcess[str]:
+        # Without a home: version managers keep interpreters there.
+        return launch(
+            checkout / "pana", "--help", folder=checkout, PATH=str(path), HOME=str(checkout), PYENV_ROOT=str(checkout)
+        )
+
+    def test_takes_the_one_that_uv_finds(self, checkout: Path, path: Path) -> None:
+        # It fits, and is known again by what it can't do.
+        program(path / "found", 'case "$*" in *ensurepip*) exit 1 ;; *) exit 0 ;; esac')
+        program(path / "uv", f'[ "$2 $3" = "python find" ] && echo {path / "found"}')
+        done = self.launch(checkout, path)
+        assert "python3 is 3.13.1. uv is asked for one." in done.stderr
+        assert f"uv found {path / 'found'}" in done.stderr
+        assert f"{path / 'found'} can't make environments" in done.stderr
+
+    def test_lets_uv_download_one_into_the_checkout(self, checkout: Path, path: Path) -> None:
+        program(path / "found", 'case "$*" in *ensurepip*) exit 1 ;; *) exit 0 ;; esac')
+        program(
+            path / "uv",
+            'case "$2 $3" in\n'
+            f'  "python find") [ -e "$UV_PYTHON_INSTALL_DIR" ] && echo {path / "found"} ;;\n'
+            '  "python install") mkdir -p "$UV_PYTHON_INSTALL_DIR" ;;\n'
+            "esac",
+        )
+        done = self.launch(checkout, path)
+        assert "asking uv for Python 3.12" in done.stderr
+        assert f"uv found {path / 'found'}" in done.stderr
+        assert (checkout / ".cache/python").is_dir()
+
+    @pytest.mark.parametrize("uv", [True, False])
+    def test_says_so_when_none_can_be_had(self, checkout: Path, path: Path, uv: bool) -> None:
+        if uv:
+            program(path / "uv", "exit 2")
+        done = self.launch(checkout, path)
+        assert done.returncode == 1
+        assert "none was found, and uv could not provide one" in done.stderr
+        assert "next: install one" in done.stderr
+        assert not (checkout / ".venv").exists()
+
+    def test_finds_what_a_version_manager_keeps(self, checkout: Path, path: Path) -> None:
+        kept = checkout / "versions/3.12.7/bin/python"
+        program(kept, 'case "$*" in *ensurepip*) exit 1 ;; *) exit 0 ;; esac')
+        assert f"{kept} can't make environments" in self.launch(checkout, path).stderr
+
+    @pytest.mark.deep
+    def test_installs_uv_where_it_is_missing(self, checkout: Path, path: Path) -> None:
+        """Needs a package index. uv asks the same interpreter, which tells it the truth."""
+        (checkout / "requirements").mkdir()
+        shutil.copy(ROOT / "requirements/uv.txt", checkout / "requirements/uv.txt")
+        program(
+            path / "python3",
+            f'case "$*" in *"(3, 11) <="*) exit 1 ;; *) exec {sys.executable} "$@" ;; esac',
+        )
+        done = self.launch(checkout, path)
+        assert "installing uv into" in done.stderr
+        assert (checkout / ".cache/uv/bin/uv").exists()
+
+
+class TestBytecode:
+    """Where PYTHONDONTWRITEBYTECODE is set nobody else compiles."""
+
+    @pytest.fixture
+    def ready(self, checkout: Path) -> Path:
+        """A checkout that is set up, with an interpreter that only notes what it compiles."""
+        for folder in ("requirements", ".venv/.pana", "tools/node_modules", "panachain"):
+            (checkout / folder).mkdir(parents=True)
+        for name in ("requirements/run.txt", ".venv/.pana/run.txt", "tools/package-lock.json"):
+            (checkout / name).touch()
+        (checkout / "tools/node_modules/.pana-dev").touch()
+        (checkout / ".venv/.pana/root").write_text(f"{checkout}\n")
+        (checkout / "panachain/a.py").touch()
+        program(checkout / ".venv/bin/python", f'echo "$*" >>"{checkout}/calls"')
+        return checkout
+
+    def compiled(self, ready: Path, **environment: str) -> int:
+        """Return how often a start has compiled so far."""
+        assert launch(ready / "pana", "whoami", folder=ready, **environment).returncode == 0
+        return (ready / "calls").read_text().count("-m compileall")
+
+    def test_compiles_at_set_up_and_what_changed_since(self, ready: Path) -> None:
+        variable = {"PYTHONDONTWRITEBYTECODE": "1"}
+        assert self.compiled(ready, **variable) == 1
+        assert self.compiled(ready, **variable) == 1
+        later = (ready / ".venv/.pana/compiled").stat().st_mtime + 10
+        os.utime(ready / "panachain/a.py", (later, later))
+        assert self.compiled(ready, PYTHONDONTWRITEBYTECODE="") == 1
+        assert self.compiled(ready, **variable) == 2
+
+
 @pytest.mark.parametrize("name", ["", "../pana", "-x", "a b"])
 def test_bench_takes_only_names(checkout: Path, name: str) -> None:
     assert launch(checkout / "pana", "bench", name, folder=checkout).returncode == 2
 
 
-@pytest.mark.skipif(not (ROOT / ".venv" / ".pana" / "run.txt").is_file(), reason="./pana has not set this checkout up")
+@pytest.mark.skipif(not (ROOT / ".venv" / ".pana" / "root").is_file(), reason="./pana has not set this checkout up")
 def test_runs_from_another_folder_through_a_link(tmp_path: Path) -> None:
     link = tmp_path / "a link"
     link.symlink_to(PANA)
