@@ -157,8 +157,3 @@ def scopes(texts: Sequence[str]) -> str:
     for name, of in found.items():
         groups.setdefault("" if of is None else f" ({years(of)})", []).append(SCOPES.get(name, line(name)))
     return "; ".join(f"{', '.join(names)}{of}" for of, names in groups.items()) or ABSENT
-
-
-def either(words: Sequence[str], *, joint: str = "and") -> str:
-    """Return words joined as in a sentence: `a, b and c`."""
-    return f" {joint} ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))

@@ -26,7 +26,6 @@ NORMAL: Final = "N"
 PARTICIPATION: Final = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 ACTION_SYSTEM: Final = "http://terminology.hl7.org/CodeSystem/consentaction"
 RESOURCE_TYPES: Final = "http://hl7.org/fhir/resource-types"
-OBSERVATION_VALUE: Final = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue"
 ADVANCED_PROFILE: Final = "https://profiles.ihe.net/ITI/PCF/StructureDefinition/IHE.PCF.consentAdvanced"
 
 ACCOUNT_SYSTEM: Final = "urn:panachain:account"

@@ -70,10 +70,6 @@ class Seed:
         """Return a lane's locator key, 32 bytes."""
         return self._factory.factory(labels.FACTORY_LOCATORS).secret(_lane_label(scope, generation))
 
-    def search_key(self, scope: Scope, generation: int) -> bytes:
-        """Return a lane's search key, 32 bytes."""
-        return self._factory.factory(labels.FACTORY_SEARCH).secret(_lane_label(scope, generation))
-
     def policy_account(self, index: int) -> bytes:
         """Return the one-time account key of a policy, 32 bytes."""
         return self._factory.factory(labels.FACTORY_POLICIES).scalar(b"account/%d" % index)

@@ -10,7 +10,6 @@ from typing import Final
 # Derivations from the seed (SecretKeyFactory: always hardened).
 FACTORY_LANES: Final = b"panachain/1/lanes"
 FACTORY_LOCATORS: Final = b"panachain/1/locators"
-FACTORY_SEARCH: Final = b"panachain/1/search"
 FACTORY_POLICIES: Final = b"panachain/1/policies"
 SEED_ACCOUNT: Final = b"panachain/1/account"
 SEED_RECEIVING: Final = b"panachain/1/receiving"

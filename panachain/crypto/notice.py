@@ -17,8 +17,6 @@ from panachain.crypto import kdf, labels, umbral
 from panachain.errors import IntegrityError
 from panachain.model.actors import PolicyId
 
-ONE_TIME_SIZE = 32
-"""Bytes of a one-time key's x coordinate."""
 _EVEN = b"\x02"
 """First byte of a compressed point whose y is even, SEC 1 section 2.3.3."""
 

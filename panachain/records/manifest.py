@@ -246,20 +246,6 @@ def prove(store: BlockSource, root: CID, key: bytes) -> Proof:
     return Proof(seen.blocks)
 
 
-def merge(manifests: Iterable[Manifest]) -> dict[bytes, CID]:
-    """Return the rows of several manifests together, as `build` takes them.
-
-    Raises:
-        IntegrityError: two of them have different headers under one key.
-    """
-    rows: dict[bytes, CID] = {}
-    for part in manifests:
-        for key, cid in part.rows():
-            if rows.setdefault(key, cid) != cid:
-                raise IntegrityError(f"manifest {part.root} has another header under a key than one before it")
-    return rows
-
-
 class _Recorder:
     def __init__(self, store: BlockSource) -> None:
         self._store = store

@@ -149,7 +149,7 @@ class TestCi:
 
 
 class TestLint:
-    TOOLS = ("ruff", "mypy", "lint-imports", "deptry", "node")
+    TOOLS = ("ruff", "mypy", "lint-imports", "deptry", "vulture", "node")
 
     def lint(self, folder: Path, failing: str) -> subprocess.CompletedProcess[str]:
         """Run .ci/lint among stand-ins of its tools, one of which fails."""
@@ -188,6 +188,13 @@ class TestLint:
         done = start(Path(sys.executable).with_name("deptry"), "--no-ansi", "panachain", folder=tmp_path)
         assert done.returncode == 1
         assert "DEP002 'leftpad'" in done.stderr + done.stdout
+
+    def test_dead_code_is_found(self, tmp_path: Path) -> None:
+        (tmp_path / "dead.py").write_text("def nobody_calls_this() -> None:\n    return None\n")
+        vulture = Path(sys.executable).with_name("vulture")
+        done = start(vulture, "--config", ROOT / "pyproject.toml", "dead.py", folder=tmp_path)
+        assert done.returncode != 0
+        assert "unused function 'nobody_calls_this'" in done.stdout
 
     @pytest.mark.deep
     def test_a_stale_abi_is_found(self, tmp_path: Path) -> None:

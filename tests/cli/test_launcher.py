@@ -156,7 +156,7 @@ class TestBytecode:
             (checkout / name).touch()
         (checkout / "tools/node_modules/.pana-dev").touch()
         (checkout / ".venv/.pana/root").write_text(f"{checkout}\n")
-        (checkout / "panachain/a.py").touch()
+        (checkout / "panachain/errors.py").touch()
         program(checkout / ".venv/bin/python", f'echo "$*" >>"{checkout}/calls"')
         return checkout
 
@@ -170,7 +170,7 @@ class TestBytecode:
         assert self.compiled(ready, **variable) == 1
         assert self.compiled(ready, **variable) == 1
         later = (ready / ".venv/.pana/compiled").stat().st_mtime + 10
-        os.utime(ready / "panachain/a.py", (later, later))
+        os.utime(ready / "panachain/errors.py", (later, later))
         assert self.compiled(ready, PYTHONDONTWRITEBYTECODE="") == 1
         assert self.compiled(ready, **variable) == 2
 

@@ -28,7 +28,6 @@ def test_derivation_is_the_same_each_time_and_different_for_each_use() -> None:
         SEED.policy_account(1),
         SEED.locator_key(Scope.all(), 0),
         SEED.locator_key(Scope.all(), 1),
-        SEED.search_key(Scope.all(), 0),
         SEED.receiving().public,
         SEED.signer().public,
         SEED.audit().public,

@@ -124,22 +124,6 @@ def test_a_proof_that_was_changed_or_cut_proves_nothing(tmp_path: Path) -> None:
         manifest.Proof([b""] * 20)
 
 
-def test_merged_manifests_have_the_rows_of_all(tmp_path: Path) -> None:
-    store = EmbeddedStore(tmp_path / "blocks")
-    parts = []
-    for sequence, rows in enumerate((entries(10), entries(2000)), start=1):
-        root, blocks = manifest.build(rows, hospital=HOSPITAL, sequence=sequence, previous=None)
-        store.put_blocks(blocks)
-        parts.append((root, rows))
-    merged = manifest.merge(manifest.Manifest(store, root) for root, _ in parts)
-    assert merged == parts[0][1] | parts[1][1]
-    key = next(iter(parts[0][1]))
-    other, blocks = manifest.build({key: CID.of(RAW, b"other")}, hospital=HOSPITAL, sequence=3, previous=None)
-    store.put_blocks(blocks)
-    with pytest.raises(IntegrityError, match="another header"):
-        manifest.merge(manifest.Manifest(store, root) for root in (parts[0][0], other))
-
-
 def test_a_root_that_states_too_many_rows_is_refused(tmp_path: Path) -> None:
     store = EmbeddedStore(tmp_path / "blocks")
     _, blocks = manifest.build(entries(3), hospital=HOSPITAL, sequence=1, previous=None)

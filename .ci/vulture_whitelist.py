@@ -1,0 +1,65 @@
+"""What vulture takes for dead and isn't, by the reason why. Never imported; see `./pana lint`."""
+
+# Python, its HTTP server, click, rich, expat, sqlite3, SQLAlchemy, pydantic, uvicorn, httpx, web3.py and
+# ipfshttpclient call or read these.
+_.__getattr__
+_.trace
+_.format_commands
+_.format_epilog
+_.convert
+_.shell_complete
+_.StartElementHandler
+_.EndElementHandler
+_.EntityDeclHandler
+_.AttlistDeclHandler
+_.ExternalEntityRefHandler
+_.row_factory
+_.isolation_level
+_._value_
+_.model_config
+_.schema_
+_.send_400_response
+_.msg
+_.handle_request
+_._init
+_.addr
+_._make_session
+_._do_raise_for_status
+_.protocol_version
+_.do_POST
+_.log_message
+_.make_batch_request
+_.is_connected
+
+# What programs reach the contracts by: `web3.panachain`.
+_.panachain
+
+# Attributes that are read by their name, a table that tests hold the documents against, a parameter of an overload.
+_._owns_network
+_.KINDS
+_.third
+
+# Fields that go out as JSON, whole objects at a time.
+_.gas_left
+_.gas_left_for_revocations
+_.allows
+_.mathematics
+_.nobody
+
+# The adapters mirror the contracts, function by function: other programs call these, and tests compare them.
+_.prove_fork
+_.prove_head
+_.reinstate
+_.is_active
+_.record_ledger
+_.close_by_registrar
+_.checkpoint
+_.checkpoints
+_.cosign
+_.review
+_.enforce
+_.unpair
+_.pairing_of
+
+# One record of one patient's, for programs that know its envelope; `locate_all` is the form that the SDK uses.
+_.locate
