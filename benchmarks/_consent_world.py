@@ -113,7 +113,7 @@ def _priced(network: Network, patient: Any) -> tuple[float, int, int]:
     until = network.mainchain.head_block().time + 86_400
     with _counting(network, sent):
         started = time.process_time()
-        policy = patient.grant("clinician", [category.value for category in CATEGORIES], expires_at=until)
+        policy = patient.grant("clinician", [category.value for category in CATEGORIES], until=until)
         spent = time.process_time() - started
     assert policy.deposited == len(network.proxies())
     return 1000 * spent, sent[0], policy.gas
@@ -266,7 +266,7 @@ def _row(how: str, figure: str, blocks: int) -> None:
 
 def _watch(network: Network, channels: Channels, patient: Any, seed: keys.Seed, reader: Account) -> Watch:
     until = network.mainchain.head_block().time + 86_400
-    policy_id = patient.grant("clinician", ["documents"], expires_at=until).policy_id
+    policy_id = patient.grant("clinician", ["documents"], until=until).policy_id
     _, terms = patient.terms_of(policy_id)
     proxies = tuple(network.reachable(terms.proxies))
     return Watch(network, channels, Account(_one_time(seed, policy_id)), reader, terms, proxies)

@@ -176,7 +176,7 @@ def granted(folder: Path) -> Iterator[Bench]:
                 people[name] = open_actor(network, load_profile(home, name), PASSPHRASE)
                 people[name].register()
             until = int(network.mainchain.head_block().time) + 86_400
-            policy = people["patient"].grant("clinician", ["laboratory"], expires_at=until)
+            policy = people["patient"].grant("clinician", ["laboratory"], until=until)
             reader, terms = people["clinician"]._own_terms(network.mainchain.policies.policy_of(policy.policy_id))
             bench = Bench(home, network, reader, terms)
             yield bench

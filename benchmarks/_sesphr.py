@@ -177,7 +177,7 @@ def round_trip(hospital: Any, patient: Any, clinician: Any, path: Path) -> tuple
     hospital.upload([path], patient.profile.name)
     marks.append(time.perf_counter())
     until = patient.network.mainchain.head_block().time + 86_400
-    policy = patient.grant("clinician", ["documents"], expires_at=until)
+    policy = patient.grant("clinician", ["documents"], until=until)
     marks.append(time.perf_counter())
     got = sum(len(piece) for record in clinician.open(policy.policy_id) for piece in record.chunks())
     marks.append(time.perf_counter())

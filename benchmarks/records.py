@@ -196,13 +196,13 @@ def opening(network: Network, registrar: Registrar, folder: Path) -> None:
         None,
     )
     expires_at = network.mainchain.head_block().time + 86_400
-    policy = patient.grant("clinician", ["documents"], expires_at=expires_at)
+    policy = patient.grant("clinician", ["documents"], until=expires_at)
     clinician = open_actor(network, load_profile(network.home, "clinician"), PASSPHRASE)
     started = time.perf_counter()
     opened = sum(len(record.content) == SIZE for record in clinician.open(policy.policy_id))
     speed = opened / (time.perf_counter() - started)
     row(f"opening {opened:,} of them, granted", f"{speed:.0f} records/s", ">= 5,000 records/s", speed, bound=5000)
-    reads = [entry for entry in patient.log() if entry.kind == "reencrypted"]
+    reads = [entry for entry in patient.receipts() if entry.kind == "reencrypted"]
     capsules = sum(entry.count for entry in reads)
     figure = f"{capsules} by {len(reads)} proxies"
     row("  re-encryptions for their one envelope", figure, "1 by each", capsules / len(reads), at_least=False, bound=1)

@@ -148,7 +148,7 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
 
         def pair() -> dict[str, Any]:
             done = patient.pair("hospital")
-            return {"lanes": done["lanes"], "pairing CID": done["pairing_cid"]}
+            return {"lanes": done.lanes, "pairing CID": done.pairing_cid}
 
         report.step("The patient pairs with the hospital", pair)
 
@@ -174,7 +174,7 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
 
         def grant() -> dict[str, Any]:
             until = network.mainchain.head_block().time + 30 * 86_400
-            view = patient.grant("clinician", [category.value for category in wanted], expires_at=until)
+            view = patient.grant("clinician", [category.value for category in wanted], until=until)
             policy["id"] = view.policy_id
             return {"policy": view.policy_id, "scopes": list(view.scopes), "gas": view.gas, "kfrags at": view.deposited}
 
@@ -224,17 +224,17 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
 
         def query() -> dict[str, Any]:
             policies, storage = who["researcher"].query("policies"), who["researcher"].query("storage")
-            must([row["status"] for row in policies.rows] == ["revoked"], "the researcher sees one revoked policy")
+            must([row.status for row in policies] == ["revoked"], "the researcher sees one revoked policy")
             return {
                 "policies": len(policies.rows),
                 "storage transactions": len(storage.rows),
-                "list": list(policies.rows),
+                "list": [row.to_json() for row in policies],
             }
 
         report.step("The researcher counts and lists policies on chain", query)
 
         def read_log() -> dict[str, Any]:
-            entries = patient.log()
+            entries = patient.receipts()
             reads = [entry for entry in entries if entry.kind == "reencrypted"]
             must(bool(reads), "the patient's log shows who read")
             must({entry.grantee for entry in reads} == {clinician.address}, "only the granted practitioner read")

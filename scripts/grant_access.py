@@ -20,7 +20,7 @@ def main(profile: str, grantee: str, *categories: str) -> None:
     with Network.open(config) as network:
         patient = open_actor(network, load_profile(config.home, profile), read_passphrase("your profile"))
         until = int(time.time()) + 30 * 86_400
-        policy = patient.grant(grantee, categories, purpose=Purpose.TREAT, expires_at=until)
+        policy = patient.grant(grantee, categories, purpose=Purpose.TREAT, until=until)
         print(policy.policy_id)
 
 

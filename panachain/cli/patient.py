@@ -174,8 +174,8 @@ def grant(
             flat(categories),
             flat(years),
             purpose=list(purposes),
-            starts_at=starts_at,
-            expires_at=expires_at,
+            starts=starts_at,
+            until=expires_at,
             threshold=threshold,
             proxies=proxies,
             any_operator=any_operator,
@@ -297,8 +297,7 @@ def settle() -> None:
     app = current()
     with app.acting(Role.PATIENT, Role.HOSPITAL) as actor:
         if isinstance(actor, Hospital):
-            sent = actor.settle()
-            app.output.one({"schema": "panachain/settled/1", "transactions": sent}, titles={"transactions": "sent"})
+            app.output.one(actor.settle(), titles={"transactions": "sent"})
         else:
             show_policies(app, actor.settle(), empty="Nothing was left to do.")
 
@@ -343,7 +342,7 @@ def approve(request: int, categories: tuple[tuple[str, ...], ...], expires_at: i
     """Grant what request ID asks for, or a part of it, or for shorter, and nothing more."""
     app = current()
     with app.acting(Role.PATIENT) as patient:
-        show_policy(app, patient.approve(request, expires_at=expires_at, categories=flat(categories)))
+        show_policy(app, patient.approve(request, until=expires_at, categories=flat(categories)))
 
 
 @command(
@@ -376,7 +375,7 @@ def log(policy: str | None) -> None:
 
     app = current()
     with app.acting(Role.PATIENT) as patient:
-        entries = patient.log(app.policy(patient, policy) if policy else None)
+        entries = patient.receipts(app.policy(patient, policy) if policy else None)
         if app.output.as_json or app.output.long:
             app.output.many(entries, empty="Nobody has read anything.")
             return
@@ -418,8 +417,8 @@ def convict(policy: str) -> None:
     with app.acting(Role.PATIENT) as patient:
         found = app.policy(patient, policy)
         sent = patient.convict(found)
-    app.output.one({"schema": "panachain/conviction/1", "policy_id": found, "transactions": sent})
-    if not sent:
+    app.output.one(sent)
+    if not sent.transactions:
         app.output.say("No receipt convicts anybody: no proxy served this policy when it wasn't allowed.")
 
 

@@ -120,7 +120,7 @@ def import_(file: Path, grantee: str | None, expires_at: int | None, dry_run: bo
     # Before the passphrase is asked: what can't be enforced needs no key to be refused.
     from_consent(document)
     with app.acting(Role.PATIENT) as patient:
-        plan, made = consents.import_consent(patient, document, grantee=grantee, expires_at=expires_at, dry_run=dry_run)
+        plan, made = consents.import_consent(patient, document, grantee=grantee, until=expires_at, dry_run=dry_run)
     app.output.many(made, empty="", columns=POLICY_COLUMNS)
     if plan.excepted:
         app.output.say(f"Left out because the Consent denies it: {', '.join(plan.excepted)}.")

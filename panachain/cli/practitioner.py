@@ -97,5 +97,5 @@ def request(
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
         made = practitioner.request(patient, flat(categories), purpose, note, until=until)
-    app.output.one({"schema": "panachain/requested/1", "id": made}, titles={"id": "request"})
+    app.output.one(made, titles={"id": "request"})
     app.output.say("The patient decides. `panachain requests` shows the answer.")

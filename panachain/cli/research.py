@@ -96,7 +96,7 @@ def _print(what: str, filters: dict[str, Any], form: str, columns: str) -> None:
     app = current()
     with app.acting(Role.RESEARCHER) as researcher:
         result = researcher.query(what, **{name: value for name, value in filters.items() if value is not None})
-        rows, provenance = result.rows, result.provenance
+        rows: list[dict[str, object]] = [row.to_json() for row in result]
         if app.output.as_json or form == "json":
             app.output.as_json = True
             app.output.one(result)
@@ -107,7 +107,7 @@ def _print(what: str, filters: dict[str, Any], form: str, columns: str) -> None:
             app.output.many(rows, empty="No row fits.", columns=chosen)
         else:
             app.output.many(rows, empty="No row fits.", columns=_COLUMNS[what], more=_MORE[what], also=_words)
-    _say_provenance(app, len(rows), provenance)
+    _say_provenance(app, len(rows), result.provenance.to_json())
 
 
 def _chosen(columns: str, rows: Sequence[Mapping[str, object]]) -> list[str]:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
 from panachain.chain.mainchain import Mainchain
 from panachain.errors import DiskError, UsageError
+from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import PolicyStatus
+from panachain.model.scope import Category, Purpose
 
 VERSION: Final = 2
 """Of the tables; an index of another version is made anew."""
@@ -56,13 +59,145 @@ WHERE s.block <= :as_of AND (:since IS NULL OR b.time >= :since) AND (:until IS 
 
 
 @dataclass(frozen=True)
-class QueryResult:
-    """Rows in the order of the chain, and where they come from."""
+class PolicyRow:
+    """A policy transaction, as the chain shows it to everybody. Times are Unix seconds where a field ends in `_at`."""
+
+    policy_id: PolicyId
+    block: int
+    log: int
+    """Position of the event in its block."""
+    tx: str
+    """Hash of the transaction."""
+    granted_at: int
+    starts_at: int
+    expires_at: int
+    terms: str
+    """SHA-256 of the sealed terms, hex."""
+    view_tag: int
+    announcement: str
+    """The notice for the grantee, hex."""
+    purpose_bits: int
+    """`Purpose.bit` of each purpose of an open policy; 0 in a sealed one."""
+    category_bits: int
+    """`Category.bit` of each category of an open policy; 0 in a sealed one."""
+    data_use: int
+    """DUO codes of an open policy as bits."""
+    study: str
+    """Account of the study that an open policy is for; empty for none."""
+    revoked_block: int | None
+    """Number of the block that revoked it, up to the block that was asked for."""
+    status: str
+    """Name of a `PolicyStatus` in lower case, at the block that was asked for."""
+
+    @property
+    def granted(self) -> datetime:
+        """When it was granted, in UTC."""
+        return datetime.fromtimestamp(self.granted_at, UTC)
+
+    @property
+    def starts(self) -> datetime:
+        """When it begins, that moment included; in UTC."""
+        return datetime.fromtimestamp(self.starts_at, UTC)
+
+    @property
+    def expires(self) -> datetime:
+        """When it ends, that moment excluded; in UTC."""
+        return datetime.fromtimestamp(self.expires_at, UTC)
+
+    @property
+    def purposes(self) -> tuple[Purpose, ...]:
+        """The purposes of an open policy."""
+        return tuple(one for one in Purpose if self.purpose_bits & one.bit)
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """The categories of an open policy."""
+        return tuple(one for one in Category if self.category_bits & one.bit)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the row as `panachain/query/1` has it, purposes and categories as bits."""
+        names = {"purpose_bits": "purposes", "category_bits": "categories"}
+        return {names.get(name, name): value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class StorageRow:
+    """A storage transaction of a hospital."""
+
+    hospital: Address
+    sequence: int
+    """Number of the hospital's transaction, from 1."""
+    block: int
+    log: int
+    """Position of the event in its block."""
+    tx: str
+    """Hash of the transaction."""
+    stored_at: int
+    """Unix seconds."""
+    manifest: str
+    """SHA-256 of the manifest, hex."""
+    count: int
+    """How many records it holds."""
+    previous: str
+    """The hospital's head before it, hex."""
+
+    @property
+    def stored(self) -> datetime:
+        """When it was stored, in UTC."""
+        return datetime.fromtimestamp(self.stored_at, UTC)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the row as `panachain/query/1` has it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class QueryProvenance:
+    """Where rows come from, so that the query can be made again."""
+
+    chain_id: int
+    block: int
+    """Number of the block as of which the chain was read."""
+    block_hash: str
+    block_time: int
+    """Unix seconds of that block."""
+    query: Mapping[str, object]
+    """What was asked, by the names of `Index.query`."""
+    index_version: int = VERSION
+
+    @property
+    def as_of(self) -> datetime:
+        """When that block was made, in UTC."""
+        return datetime.fromtimestamp(self.block_time, UTC)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the provenance as `panachain/query/1` has it."""
+        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in vars(self).items()}
+
+
+Row = TypeVar("Row", PolicyRow, StorageRow)
+
+
+@dataclass(frozen=True)
+class QueryResult(Generic[Row]):
+    """Rows in the order of the chain, and where they come from; it can be iterated over.
+
+    Examples:
+        >>> with connect("study", role="researcher") as researcher:
+        ...     active = researcher.query("policies", status="active", since=timedelta(days=365))
+        ...     print(len(active), "as of block", active.provenance.block)
+        1 as of block ...
+    """
 
     kind: str
-    rows: tuple[dict[str, Any], ...]
-    provenance: dict[str, Any]
-    """Chain ID, block and its hash, query, version."""
+    rows: tuple[Row, ...]
+    provenance: QueryProvenance
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     def to_json(self) -> dict[str, object]:
         """Return the result as JSON, schema `panachain/query/1`."""
@@ -70,9 +205,23 @@ class QueryResult:
             "schema": "panachain/query/1",
             "kind": self.kind,
             "count": len(self.rows),
-            "rows": list(self.rows),
-            "provenance": self.provenance,
+            "rows": [row.to_json() for row in self.rows],
+            "provenance": self.provenance.to_json(),
         }
+
+
+class Filters(TypedDict, total=False):
+    """What `Index.query` takes by name."""
+
+    since: int | None
+    until: int | None
+    as_of_block: int | None
+    status: str | None
+    categories: int | None
+    purposes: int | None
+    hospital: str | None
+    study: str | None
+    limit: int | None
 
 
 class Index:
@@ -115,6 +264,13 @@ class Index:
             raise
         return head.number
 
+    @overload
+    def query(self, kind: Literal["policies"], **filters: Unpack[Filters]) -> QueryResult[PolicyRow]: ...
+    @overload
+    def query(self, kind: Literal["storage"], **filters: Unpack[Filters]) -> QueryResult[StorageRow]: ...
+    @overload
+    def query(self, kind: str, **filters: Unpack[Filters]) -> QueryResult[PolicyRow] | QueryResult[StorageRow]: ...
+
     def query(
         self,
         kind: str,
@@ -128,7 +284,7 @@ class Index:
         hospital: str | None = None,
         study: str | None = None,
         limit: int | None = None,
-    ) -> QueryResult:
+    ) -> QueryResult[PolicyRow] | QueryResult[StorageRow]:
         """Return policies or storage transactions in the order of the chain.
 
         Args:
@@ -170,17 +326,18 @@ class Index:
             filters
             | {"as_of": block.number, "time": block.time, "status": status, "limit": -1 if limit is None else limit},
         )
-        rows = tuple(dict(row) for row in found)
-        given = {name: value for name, value in filters.items() if value is not None}
-        provenance = {
-            "chain_id": self._mainchain.chain_id,
-            "block": block.number,
-            "block_hash": block.hash,
-            "block_time": block.time,
-            "query": {"kind": kind, "status": status, "limit": limit} | given,
-            "index_version": VERSION,
-        }
-        return QueryResult(kind, rows, provenance)
+        asked: dict[str, object] = {"kind": kind, "status": status, "limit": limit}
+        asked |= {name: value for name, value in filters.items() if value is not None}
+        provenance = QueryProvenance(
+            chain_id=self._mainchain.chain_id,
+            block=block.number,
+            block_hash=block.hash,
+            block_time=block.time,
+            query=asked,
+        )
+        if kind == "policies":
+            return QueryResult(kind, tuple(PolicyRow(*row) for row in found), provenance)
+        return QueryResult(kind, tuple(StorageRow(*row) for row in found), provenance)
 
     def _prepare(self) -> None:
         """Make the tables, anew when the index was made for another chain or by another version."""

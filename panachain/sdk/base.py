@@ -146,7 +146,12 @@ class ActorSession:
 
 
 class Registrar(ActorSession):
-    """The registrar: vouches for identities and roles, and holds nobody's keys."""
+    """The registrar: vouches for identities and roles, and holds nobody's keys.
+
+    Examples:
+        >>> with connect("registrar", role="registrar") as registrar:
+        ...     suspended = registrar.suspend("nurse")
+    """
 
     role = Role.REGISTRAR
 

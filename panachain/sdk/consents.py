@@ -6,7 +6,7 @@ Follows docs/spec/consent.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from panachain.consent.explain import Explanation
@@ -25,6 +25,8 @@ from panachain.model.scope import Purpose
 from panachain.sdk.network import Network
 from panachain.sdk.patient import Patient
 from panachain.sdk.results import PolicyView
+from panachain.sdk.times import Moment, seconds
+from panachain.sdk.words import Categories, Purposes
 
 
 class PolicySession(Protocol):
@@ -47,12 +49,12 @@ class GrantingSession(Protocol):
     def grant(
         self,
         grantee: str,
-        categories: Sequence[str],
-        years: Sequence[int] = (),
-        purpose: Purpose | Sequence[Purpose] = Purpose.TREAT,
-        starts_at: int | None = None,
-        expires_at: int = 0,
+        categories: Categories,
+        years: Iterable[int] = (),
+        purpose: Purposes = Purpose.TREAT,
         *,
+        until: Moment,
+        starts: Moment | None = None,
         dry_run: bool = False,
     ) -> PolicyView:
         """Make a policy."""
@@ -99,7 +101,7 @@ def import_consent(
     document: Mapping[str, Any],
     *,
     grantee: str | None = None,
-    expires_at: int | None = None,
+    until: Moment | None = None,
     dry_run: bool = False,
 ) -> tuple[ConsentPlan, list[PolicyView]]:
     """Grant what a FHIR R4 Consent permits, one policy for each grantee.
@@ -108,7 +110,7 @@ def import_consent(
         patient: whose records they are.
         document: the Consent.
         grantee: who shall read, where the Consent names nobody or somebody whom this network doesn't know.
-        expires_at: an end in Unix seconds, exclusive, where the Consent has none or a later one.
+        until: an end, exclusive, where the Consent has none or a later one.
         dry_run: make everything, send nothing.
 
     Returns:
@@ -123,7 +125,7 @@ def import_consent(
     account = plan.patient.account
     if account and account.lower() != patient.address.lower():
         raise ConsentNotEnforceableError.of((("Consent.patient", "is another patient than you"),))
-    end = _end(plan, expires_at)
+    end = _end(plan, None if until is None else seconds(until, at=int(patient.network.clock()), name="until"))
     readers = _readers(patient.network, plan, grantee)
     made: list[PolicyView] = []
     for reader in readers:
@@ -146,8 +148,8 @@ def _grant(patient: GrantingSession, plan: ConsentPlan, grantee: str, end: int, 
         plan.categories,
         plan.years,
         purpose=plan.purposes,
-        starts_at=plan.starts_at,
-        expires_at=end,
+        starts=plan.starts_at,
+        until=end,
         dry_run=dry_run,
     )
 

@@ -6,13 +6,15 @@ hospital can do; sdk/uploads.py, sdk/moves.py and sdk/batches.py do it. Follows 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
 from panachain.errors import AccessDeniedError, UsageError
 from panachain.model.actors import Actor, Address, Role
+from panachain.model.progress import Progress
 from panachain.model.scope import Category
 from panachain.records.pairing import Pairing
 from panachain.records.publish import MAX_RECORDS
@@ -21,12 +23,23 @@ from panachain.sdk.base import ActorSession
 from panachain.sdk.batches import open_batches, open_journal
 from panachain.sdk.moves import Moves
 from panachain.sdk.pairings import Pairings
-from panachain.sdk.results import PublishedView, RewrapReport, UploadReport
-from panachain.sdk.uploads import Progress, Tally, Upload, read_only, size_of
+from panachain.sdk.results import PublishedView, RewrapReport, SettleReport, UploadReport
+from panachain.sdk.times import duration
+from panachain.sdk.uploads import Tally, Upload, read_only, size_of
+from panachain.sdk.words import category_of
 
 
 class Hospital(ActorSession):
-    """A hospital at work."""
+    """A hospital at work: what `connect` returns for a profile of this role.
+
+    Examples:
+        >>> with connect("clinic", role="hospital") as hospital:
+        ...     report = hospital.upload(["records"], "me")
+        ...     for record in hospital.records():
+        ...         print(record.scope)
+        allergies/2025
+        laboratory/2024
+    """
 
     role = Role.HOSPITAL
 
@@ -50,23 +63,32 @@ class Hospital(ActorSession):
         self,
         paths: Sequence[Path | str],
         patient: str,
-        category: Category | None = None,
+        category: Category | str | None = None,
         *,
         dry_run: bool = False,
-        jitter: int | None = None,
+        jitter: int | timedelta | None = None,
         progress: Progress | None = None,
     ) -> UploadReport:
-        """Publish files and folders to a patient's lanes; see `upload_many`."""
+        """Publish files and folders to a patient's lanes; see `upload_many`.
+
+        Args:
+            paths: files and folders.
+            patient: whom they are about: profile name, handle or address.
+            category: for files whose kind doesn't tell.
+            dry_run: read and split only.
+            jitter: how long a record waits at most.
+            progress: told how many bytes and records were read.
+        """
         assigned = [(path, patient) for path in paths]
         return self.upload_many(assigned, category, dry_run=dry_run, jitter=jitter, progress=progress)
 
     def upload_many(
         self,
         assigned: Sequence[tuple[Path | str, str]],
-        category: Category | None = None,
+        category: Category | str | None = None,
         *,
         dry_run: bool = False,
-        jitter: int | None = None,
+        jitter: int | timedelta | None = None,
         progress: Progress | None = None,
     ) -> UploadReport:
         """Publish files and folders of any number of patients, in as few storage transactions as hold them.
@@ -77,20 +99,21 @@ class Hospital(ActorSession):
             assigned: files and folders, each with the patient whom it is about: profile name, handle or address.
             category: for files whose kind doesn't tell.
             dry_run: read and split only.
-            jitter: seconds that a record waits at most, each for a time of its own; what waits is published by a later
+            jitter: how long a record waits at most, each for a time of its own; what waits is published by a later
                 call with the same sources, at most one record of a patient in each. None takes the setting.
-            progress: called as progress(done, total, unit="bytes") and progress(done, 0, unit="records").
+            progress: told how many bytes and records were read.
 
         Raises:
             InputError: a file can't be read as what it claims to be; nothing of its batch was published.
             AccessDeniedError: a patient hasn't paired with this hospital; nothing was published.
         """
         self._check_registered()
+        kind = None if category is None else category_of(category)
         names = list(dict.fromkeys(patient for _, patient in assigned))
         patients = self.network.resolve_many(names, Role.PATIENT)
         pairings = dict(zip(names, self.pairings(patients), strict=True))
         sources = (
-            (source, pairings[patient]) for path, patient in assigned for source in find_sources([Path(path)], category)
+            (source, pairings[patient]) for path, patient in assigned for source in find_sources([Path(path)], kind)
         )
         tally = Tally(progress, size_of([Path(path) for path, _ in assigned]))
         with open_batches(self.network, self.address, self._seed, self.profile.folder) as batches:
@@ -99,20 +122,16 @@ class Hospital(ActorSession):
                 read_only(sources, batches, tally, now=now)
             else:
                 batches.reconcile()
-                jitter = self.network.config.jitter if jitter is None else jitter
-                Upload(batches, tally, jitter=jitter, now=now).run(sources)
+                wait = self.network.config.jitter if jitter is None else duration(jitter, name="jitter")
+                Upload(batches, tally, jitter=wait, now=now).run(sources)
         if not (tally.records or tally.skipped or tally.waiting):
             raise UsageError("there is nothing to publish in what was named")
         return tally.report(estimate=self._estimate(len(tally.records)) if dry_run else None)
 
-    def settle(self) -> int:
-        """Finish what an interrupted upload began, and send again what a reorganisation took off the chain.
-
-        Returns:
-            How many storage transactions were sent.
-        """
+    def settle(self) -> SettleReport:
+        """Finish what an interrupted upload began, and send again what a reorganisation took off the chain."""
         with open_batches(self.network, self.address, self._seed, self.profile.folder) as batches:
-            return batches.reconcile()
+            return SettleReport(batches.reconcile())
 
     def rewrap(self) -> RewrapReport:
         """Move records to new lanes for patients who rotated theirs and asked for it, and delete the old headers.
@@ -127,13 +146,11 @@ class Hospital(ActorSession):
             batches.reconcile()
             return Moves(self.network, self.address, self._seed, batches, self._pairings).run()
 
-    def records(self) -> list[PublishedView]:
-        """Return what this hospital published, from its journal."""
+    def records(self) -> Iterator[PublishedView]:
+        """Yield what this hospital published, from its journal."""
         with open_journal(self.profile.folder) as journal:
-            return [
-                PublishedView(record.header, Address(record.patient), record.scope, record.sequence)
-                for record in journal.records()
-            ]
+            for record in journal.records():
+                yield PublishedView(record.header, Address(record.patient), record.scope, record.sequence)
 
     def get(self, record_id: str) -> NoReturn:
         """A hospital can't open what it published.

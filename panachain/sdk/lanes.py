@@ -26,7 +26,7 @@ from panachain.records.locate import HospitalHeads, locate_all, open_manifests, 
 from panachain.records.pairing import FIRST, Pairing, make_pairing, open_pairing, seal_pairing
 from panachain.sdk.network import Network
 from panachain.sdk.opening import envelope_wraps, open_records
-from panachain.sdk.results import OpenedRecord
+from panachain.sdk.results import OpenedRecord, RecordProvenance
 from panachain.storage.blocks import keep
 
 _YEARS_AHEAD: Final = 2
@@ -160,7 +160,7 @@ class OwnLanes:
         """Yield every record in the lanes, opened with the patient's own keys."""
         for own in self.headers():
             for _, record in open_records(self._network.store, own.headers, own.envelope_keys):
-                yield replace(record, provenance={"hospital": own.heads.hospital, "opened_as": "patient"})
+                yield replace(record, provenance=RecordProvenance(own.heads.hospital, opened_as="patient"))
 
     def record(self, record_id: str) -> OpenedRecord:
         """Return one record by the CID of its header.

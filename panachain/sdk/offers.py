@@ -5,7 +5,8 @@ Makes no policy: sdk/grants.py does. Follows design section 8 (Grant) and sectio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Final
 
 from panachain.consent import proxy_sets
@@ -13,10 +14,11 @@ from panachain.consent.offer import Offer, disclosure_of, scopes_of
 from panachain.errors import UsageError
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.policy import SEALED, ProxyRef
-from panachain.model.scope import Purpose
 from panachain.records.jitter import coarse_window
 from panachain.sdk.network import Network
 from panachain.sdk.policies import OwnPolicy
+from panachain.sdk.times import Moment, duration, seconds
+from panachain.sdk.words import Categories, Purposes, category_words, purpose_list
 
 GRANTEES: Final = (Role.PRACTITIONER, Role.GROUP, Role.RESEARCHER)
 """Who can be granted a policy."""
@@ -32,12 +34,12 @@ class Offers:
     def first(
         self,
         grantee: str,
-        categories: Sequence[str],
-        years: Sequence[int],
-        purposes: Sequence[Purpose],
+        categories: Categories,
+        years: Iterable[int],
+        purpose: Purposes,
         *,
-        starts_at: int | None,
-        expires_at: int,
+        until: Moment,
+        starts: Moment | None,
         threshold: int | None,
         proxies: Sequence[str],
         any_operator: bool,
@@ -45,7 +47,7 @@ class Offers:
         data_use: int,
         study: str,
         request: int | None,
-        jitter: int,
+        jitter: int | timedelta,
     ) -> Offer:
         """Return the offer that a patient means; see `Patient.grant` for the arguments.
 
@@ -53,11 +55,15 @@ class Offers:
             UsageError: the choice doesn't fit.
             UnknownActorError: nobody has a name that was given.
         """
-        scopes = scopes_of(categories, years)
+        scopes, purposes = scopes_of(category_words(categories), tuple(years)), purpose_list(purpose)
         if not purposes or ((data_use or study) and not disclose):
             raise UsageError("a grant needs a purpose, and only an open one has data-use codes or a study")
-        begins = int(self._network.mainchain.head_block().time) if starts_at is None else starts_at
-        coarse = max(jitter, self._network.config.jitter)
+        now, wait = int(self._network.clock()), duration(jitter, name="jitter")
+        # A grant that begins now begins by the mainchain, whose clock decides what is active.
+        begins = int(self._network.mainchain.head_block().time)
+        begins = begins if starts is None else seconds(starts, at=now, name="starts")
+        expires_at = seconds(until, at=now, name="until")
+        coarse = max(wait, self._network.config.jitter)
         if coarse:
             # Exact seconds would tell when the patient signed.
             begins, expires_at = coarse_window(begins, expires_at, jitter=coarse)
@@ -70,14 +76,14 @@ class Offers:
         return Offer(
             grantee=who,
             scopes=scopes,
-            purposes=tuple(dict.fromkeys(purposes)),
+            purposes=purposes,
             starts_at=begins,
             expires_at=expires_at,
             threshold=threshold,
             proxies=self._choose(who, threshold, proxies, any_operator),
             disclosure=disclosure,
             request=request,
-            jitter=jitter,
+            jitter=wait,
         )
 
     def again(self, own: OwnPolicy, *, threshold: int | None, proxies: Sequence[str], any_operator: bool) -> Offer:

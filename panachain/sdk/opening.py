@@ -14,7 +14,7 @@ from panachain.ipld.cid import CID
 from panachain.records.header import Header, wrap_at
 from panachain.records.locate import check_envelope, content_of
 from panachain.records.split import MEDIA_TYPE
-from panachain.sdk.results import OpenedRecord
+from panachain.sdk.results import OpenedRecord, RecordProvenance
 from panachain.storage.blocks import BlobStore
 
 
@@ -51,7 +51,10 @@ def open_records(
         cid = found.info.envelope_cid
         content = content_of(store, found, keys[cid])
         attachment = _finder(store, envelopes[cid], keys[cid]) if found.info.media_type == MEDIA_TYPE else None
-        yield found, OpenedRecord(found.info, {}, content, found.signature, attachment)
+        yield (
+            found,
+            OpenedRecord(found.info, RecordProvenance(found.info.hospital), content, found.signature, attachment),
+        )
 
 
 def _finder(store: BlobStore, members: Sequence[Header], key: EnvelopeKey) -> Callable[[bytes], bytes]:

@@ -1,4 +1,4 @@
-"""The practitioner: reads what was granted, asks for more, and shares access with the teams that he manages.
+"""The practitioner: reads what was granted, asks for more, and shares access with the teams that they manage.
 
 Opening is in sdk/reader.py. Follows design section 8.
 """
@@ -11,11 +11,13 @@ from typing import Final
 from panachain.crypto import umbral
 from panachain.errors import AccessDeniedError, PanaChainError, PartlyDoneError, UnknownActorError, UsageError
 from panachain.model.actors import Actor, Role, Status
-from panachain.model.scope import Category, Purpose
+from panachain.model.scope import Purpose
 from panachain.sdk.group_keys import seal_secrets
 from panachain.sdk.reader import ReadingSession
 from panachain.sdk.requests import open_request, seal_request
-from panachain.sdk.results import GroupView, RequestView
+from panachain.sdk.results import GroupView, RequestReport, RequestView
+from panachain.sdk.times import Moment, seconds
+from panachain.sdk.words import Categories, category_words, purpose_of
 from panachain.storage.blocks import keep
 
 _DAY: Final = 86_400
@@ -24,39 +26,55 @@ _REQUEST_DAYS: Final = 30
 
 
 class Practitioner(ReadingSession):
-    """A practitioner at work."""
+    """A practitioner at work: what `connect` returns for a profile of this role.
+
+    Examples:
+        >>> with connect("doctor", role="practitioner") as doctor:
+        ...     for policy in doctor.inbox():
+        ...         if policy.active:
+        ...             for record in doctor.open(policy):
+        ...                 print(record.info.category.value, record.info.year)
+        ...     asked = doctor.request("me", ["allergies"], note="before surgery", until=timedelta(days=14))
+    """
 
     role = Role.PRACTITIONER
 
     # Requests
 
     def request(
-        self, patient: str, categories: Sequence[str], purpose: Purpose, note: str = "", *, until: int | None = None
-    ) -> int:
-        """Ask a patient for access, and return the request's ID.
+        self,
+        patient: str,
+        categories: Categories,
+        purpose: Purpose | str = Purpose.TREAT,
+        note: str = "",
+        *,
+        until: Moment | None = None,
+    ) -> RequestReport:
+        """Ask a patient for access.
 
         Args:
             patient: profile name, handle or address.
-            categories: category names, or `all`.
+            categories: words or members of `Category`, or `all`.
             purpose: for what.
             note: why, in words; sealed to the patient.
-            until: until when access is wanted, Unix seconds; None means 30 days.
+            until: until when access is wanted; None means 30 days.
+
+        Raises:
+            UsageError: no category, a note of more than 2,000 characters, or a moment that can't be meant.
+            UnknownActorError: nobody is registered under this name.
         """
         self._check_registered()
-        for name in categories:
-            if name != "all":
-                Category.parse(name)
-        if not categories or len(note) > 2000:
+        words = category_words(categories)
+        if not words or len(note) > 2000:
             raise UsageError("a request needs at least one category, and its note at most 2000 characters")
         who = self.network.resolve(patient, Role.PATIENT)
         now = int(self.network.clock())
-        wanted = until or now + _REQUEST_DAYS * _DAY
-        readers = [who.receiving_key, self._seed.receiving().public]
-        cid = keep(self.network.store, seal_request(categories, purpose, note, wanted, readers=readers))
         expires_at = now + _REQUEST_DAYS * _DAY
-        return self.network.sidechain.requests.request(
-            self._sender(sidechain=True), who.address, cid.digest, expires_at
-        )
+        wanted = expires_at if until is None else seconds(until, at=now, name="until")
+        readers = [who.receiving_key, self._seed.receiving().public]
+        cid = keep(self.network.store, seal_request(words, purpose_of(purpose), note, wanted, readers=readers))
+        requests = self.network.sidechain.requests
+        return RequestReport(requests.request(self._sender(sidechain=True), who.address, cid.digest, expires_at))
 
     def requests(self) -> list[RequestView]:
         """Return the requests that this practitioner made."""

@@ -6,13 +6,18 @@ Follows design section 8 and docs/spec/proxy.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from panachain.consent.receipts import open_detail
 from panachain.crypto.umbral import SecretKey
 from panachain.model.actors import PolicyId
 from panachain.model.policy import Receipt, ReceiptKind, Terms
+from panachain.sdk.names import Names
 from panachain.sdk.network import Network
 from panachain.sdk.policies import OwnPolicies, OwnPolicy
 from panachain.sdk.proxies import Proxies
+from panachain.sdk.readings import Reading, readings
 from panachain.sdk.results import LogEntry
 
 
@@ -36,6 +41,19 @@ class ReadLog:
         chosen = self._policies if policy_id is None else [self._policies.find(policy_id)]
         entries = [self._entry(own.terms, receipt) for own in chosen for receipt in self._receipts(own)]
         return sorted(entries, key=lambda entry: (entry.at, entry.proxy))
+
+    def readings(self, policy_id: PolicyId | None) -> Iterator[Reading]:
+        """Yield the openings of one policy or of all, oldest first, with what this machine calls the requesters.
+
+        Raises:
+            PolicyUnknownError: the policy isn't this patient's.
+            ProxiesUnavailableError: no proxy of a policy answered.
+        """
+        found = readings(self.entries(policy_id))
+        names = Names(self._network.home, self._network)
+        names.learn(reading.requester for reading in found)
+        for reading in found:
+            yield replace(reading, who=names.of(reading.requester))
 
     def convict(self, policy_id: PolicyId) -> list[str]:
         """Submit each receipt by which a proxy served a policy when it wasn't allowed; see `Patient.convict`."""

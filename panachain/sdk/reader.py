@@ -29,7 +29,9 @@ from panachain.sdk.group_keys import open_secrets
 from panachain.sdk.opening import envelope_wraps, open_records
 from panachain.sdk.policies import policy_view
 from panachain.sdk.proxies import Proxies, Reader
-from panachain.sdk.results import OpenedRecord, PolicyView
+from panachain.sdk.results import AnyPolicy, OpenedRecord, PolicyView, RecordProvenance, id_of
+from panachain.sdk.times import Moment, seconds
+from panachain.sdk.words import purpose_of
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -37,8 +39,8 @@ _LOG: Final = logging.getLogger(__name__)
 class ReadingSession(ActorSession):
     """An actor who can be granted policies."""
 
-    def inbox(self) -> list[PolicyView]:
-        """Return the policies that were granted to this actor or to a group of theirs, oldest first.
+    def inbox(self) -> Iterator[PolicyView]:
+        """Yield the policies that were granted to this actor or to a group of theirs, oldest first.
 
         The chain names nobody: the notices tell which terms are worth a try (ERC-5564). Terms that their patient didn't
         sign aren't shown: anybody can seal terms to a reader that name somebody else.
@@ -58,7 +60,7 @@ class ReadingSession(ActorSession):
                 continue
             if terms.grantee == reader.grantee and policy_id in policies:
                 views[policy_id] = policy_view(terms, policies[policy_id])
-        return list(views.values())
+        yield from views.values()
 
     def _announced(self) -> list[tuple[PolicyId, Reader, UnverifiedTerms]]:
         """Return the policies whose notice and terms open with a key of this reader, oldest first."""
@@ -78,33 +80,35 @@ class ReadingSession(ActorSession):
 
     def open(
         self,
-        policy_id: PolicyId,
-        since: int | None = None,
-        purpose: Purpose | None = None,
+        policy: AnyPolicy,
+        since: Moment | None = None,
+        purpose: Purpose | str | None = None,
         *,
         progress: Progress | None = None,
     ) -> Iterator[OpenedRecord]:
         """Yield every record that a policy opens, checked, oldest first within each lane.
 
         Args:
-            policy_id: from `inbox`.
-            since: only records stored at or after this time, Unix seconds.
+            policy: from `inbox`, or its ID.
+            since: only records stored at or after this time; a `timedelta` counts back from now.
             purpose: None takes the policy's first one.
             progress: is told the records, of all that were found so far.
 
         Raises:
-            AccessDeniedError: revoked, expired, not yet, suspended, no member of the group, or not granted to them.
+            AccessDeniedError: revoked, expired, not yet, suspended, no member of the group, or granted to another.
             IntegrityError: a byte, a signature or a proof doesn't fit; nothing wrong is handed out.
             ProxiesUnavailableError: fewer proxies than the threshold gave a good answer.
         """
         self._check_registered()
         # 1. Find the policy, read it on the mainchain.
-        policy = self.network.mainchain.policies.policy_of(policy_id)
-        reader, terms = self._own_terms(policy)
-        wanted = purpose or terms.purposes[0]
+        policy_id = id_of(policy)
+        earliest = None if since is None else seconds(since, at=int(self.network.clock()), past=True, name="since")
+        on_chain = self.network.mainchain.policies.policy_of(policy_id)
+        reader, terms = self._own_terms(on_chain)
+        wanted = terms.purposes[0] if purpose is None else purpose_of(purpose)
         # 2. Check the rules.
         check_access(
-            policy,
+            on_chain,
             grantee=terms.grantee,
             requester=self.address,
             requester_status=self.whoami().status,
@@ -112,7 +116,7 @@ class ReadingSession(ActorSession):
             and self.network.sidechain.groups.is_member(terms.grantee, self.address),
             purpose=wanted,
             purposes=terms.purposes,
-            terms=policy.terms,
+            terms=on_chain.terms,
             revocation_in_sight=self.network.mainchain.policies.revocation_in_sight(policy_id),
         )
         seen: set[str] = set()
@@ -125,7 +129,7 @@ class ReadingSession(ActorSession):
                 headers = [
                     one
                     for one in found
-                    if one.info.header_cid not in seen and (since is None or one.info.stored_at >= since)
+                    if one.info.header_cid not in seen and (earliest is None or one.info.stored_at >= earliest)
                 ]
                 if any(one.patient != terms.patient for one in headers):
                     raise IntegrityError(f"hospital {heads.hospital} put another patient's record into the lane")
@@ -139,16 +143,16 @@ class ReadingSession(ActorSession):
                     if progress is not None:
                         progress(done, len(seen), unit="records")
                     # 8. Hand out the plaintext with its provenance.
-                    yield replace(record, provenance=_provenance(policy, terms, lane, header, wanted))
+                    yield replace(record, provenance=_provenance(on_chain, terms, lane, header, wanted))
 
-    def terms_of(self, policy_id: PolicyId) -> tuple[OnChainPolicy, Terms]:
+    def terms_of(self, policy: AnyPolicy) -> tuple[OnChainPolicy, Terms]:
         """Return one policy that was granted to this actor, as the chain shows it and as its terms say.
 
         Raises:
             PolicyUnknownError: it wasn't granted to this actor.
         """
-        policy = self.network.mainchain.policies.policy_of(policy_id)
-        return policy, self._own_terms(policy)[1]
+        on_chain = self.network.mainchain.policies.policy_of(id_of(policy))
+        return on_chain, self._own_terms(on_chain)[1]
 
     def ask_proxies(self, policy_id: PolicyId) -> None:
         """Ask the proxies for a key without looking at the rules first: what a dishonest client would do.
@@ -225,15 +229,15 @@ def _verified(unverified: UnverifiedTerms, policy_id: PolicyId, patient: Actor |
 
 def _provenance(
     policy: OnChainPolicy, terms: Terms, lane: GrantedLane, found: Header, purpose: Purpose
-) -> dict[str, object]:
-    return {
-        "patient": terms.patient,
-        "grantee": terms.grantee,
-        "hospital": found.info.hospital,
-        "policy_id": policy.policy_id,
-        "lane": lane.scope.text,
-        "purpose": purpose.value,
-        "block": policy.block,
-        "block_time": policy.block_time,
-        "threshold": terms.threshold,
-    }
+) -> RecordProvenance:
+    return RecordProvenance(
+        hospital=found.info.hospital,
+        patient=terms.patient,
+        grantee=terms.grantee,
+        policy_id=policy.policy_id,
+        lane=lane.scope.text,
+        purpose=purpose.value,
+        block=policy.block,
+        block_time=policy.block_time,
+        threshold=terms.threshold,
+    )

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import ReceiptKind
-from panachain.sdk.results import LogEntry, iso
+from panachain.sdk.results import LogEntry
+from panachain.sdk.times import iso, utc
 
 APART: Final = 60
 """Seconds without a receipt after which the next one belongs to another opening: a request to a proxy counts for 45 s,
@@ -27,7 +29,7 @@ _READ: Final = (ReceiptKind.REENCRYPTED.value, ReceiptKind.DENIED.value)
 class Reading:
     """One opening, or one refused attempt, as the proxies signed it."""
 
-    who: str
+    requester: str
     """Address of the person who asked."""
     granted_to: str
     """Address of the grantee: the same person, or a group of theirs."""
@@ -36,9 +38,9 @@ class Reading:
     """The lanes' scopes, in the order in which they were asked for."""
     purpose: str
     """Why, as the requester stated it: a code of HL7 v3 PurposeOfUse."""
-    when: int
+    at: int
     """Of the first receipt, Unix seconds."""
-    until: int
+    ended_at: int
     """Of the last one."""
     permitted: bool
     """Whether the proxies served; else they refused."""
@@ -48,18 +50,25 @@ class Reading:
     """Who signed, in the order of their first receipts."""
     late: tuple[Address, ...] = ()
     """Who of them served when the policy didn't allow it: their receipts convict them."""
+    who: str = ""
+    """What this machine calls the person who asked: a profile's or a contact's name, or the handle."""
+
+    @property
+    def when(self) -> datetime:
+        """When it began, in UTC."""
+        return utc(self.at)
 
     def to_json(self) -> dict[str, object]:
         """Return the reading as JSON, schema `panachain/reading/1`."""
         return {
             "schema": "panachain/reading/1",
-            "who": self.who,
+            "who": self.requester,
             "granted_to": self.granted_to,
             "policy_id": self.policy_id,
             "what": list(self.what),
             "purpose": self.purpose,
-            "when": iso(self.when),
-            "until": iso(self.until),
+            "when": iso(self.at),
+            "until": iso(self.ended_at),
             "permitted": self.permitted,
             "envelopes": self.envelopes,
             "proxies": list(self.proxies),
@@ -97,19 +106,19 @@ def readings(entries: Iterable[LogEntry], *, apart: int = APART) -> list[Reading
 
 
 def _order(reading: Reading) -> tuple[object, ...]:
-    return reading.when, reading.policy_id, reading.who, reading.purpose, not reading.permitted, reading.late
+    return reading.at, reading.policy_id, reading.requester, reading.purpose, not reading.permitted, reading.late
 
 
 def _reading(entries: Sequence[LogEntry]) -> Reading:
     first, last = entries[0], entries[-1]
     return Reading(
-        who=first.requester,
+        requester=first.requester,
         granted_to=first.grantee,
         policy_id=first.policy_id,
         what=tuple(dict.fromkeys(scope for entry in entries for scope in entry.scopes)),
         purpose=first.purpose,
-        when=first.at,
-        until=last.at,
+        at=first.at,
+        ended_at=last.at,
         permitted=first.kind == ReceiptKind.REENCRYPTED.value,
         envelopes=_envelopes(entries),
         proxies=tuple(dict.fromkeys(entry.proxy for entry in entries)),

@@ -19,7 +19,9 @@ from panachain.model.policy import Terms
 from panachain.model.scope import Purpose
 from panachain.model.transactions import AccessRequest
 from panachain.sdk.network import Network
-from panachain.sdk.results import RequestView, iso
+from panachain.sdk.results import RequestView
+from panachain.sdk.times import Moment, iso, seconds
+from panachain.sdk.words import Categories, category_words
 from panachain.storage.blocks import keep
 
 
@@ -93,21 +95,21 @@ class ReceivedRequests:
         raise UnknownActorError(f"no request {request_id} was made to this patient", hint="panachain requests")
 
     def open_one(
-        self, request_id: int, expires_at: int | None, categories: Sequence[str]
+        self, request_id: int, until: Moment | None, categories: Categories
     ) -> tuple[RequestView, int, tuple[str, ...]]:
         """Return a request that is still open, and what of it shall be granted: until when, and which categories.
 
         Args:
             request_id: which one.
-            expires_at: Unix seconds, exclusive; None takes what was asked for.
+            until: the end, exclusive; None takes what was asked for.
             categories: a part of those that were asked for; empty takes them all.
 
         Raises:
             UsageError: the request isn't open, or asks for less than this.
         """
         asked = self.find(request_id)
-        ends = asked.until if expires_at is None else expires_at
-        granted = tuple(categories) or asked.categories
+        ends = asked.until if until is None else seconds(until, at=int(self._network.clock()), name="until")
+        granted = category_words(categories) or asked.categories
         if asked.state != "open":
             raise UsageError(f"request {request_id} is {asked.state}, so nothing was granted")
         if ends > asked.until or not set(granted) <= set(asked.categories):

@@ -1,48 +1,94 @@
-"""The researcher: queries the policies and storage transactions on chain, and opens what was granted to him.
+"""The researcher: queries the policies and storage transactions on chain, and opens what was granted to them.
 
 A query reads public data only; opening what was consented needs a grant like everybody's (sdk/reader.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Literal, TypedDict, Unpack, overload
 
 from panachain.model.actors import Role
-from panachain.model.scope import Category, Purpose
-from panachain.research.index import Index, QueryResult
+from panachain.model.scope import Purpose
+from panachain.research.index import Index, PolicyRow, QueryResult, StorageRow
 from panachain.sdk.reader import ReadingSession
+from panachain.sdk.times import Moment, seconds
+from panachain.sdk.words import Categories, category_of, category_words, purpose_of
+
+
+class Filters(TypedDict, total=False):
+    """What `Researcher.query` takes by name."""
+
+    since: Moment | None
+    until: Moment | None
+    as_of_block: int | None
+    limit: int | None
+    status: str | None
+    categories: Categories
+    purpose: Purpose | str | None
+    hospital: str | None
 
 
 class Researcher(ReadingSession):
-    """A researcher at work."""
+    """A researcher at work: what `connect` returns for a profile of this role.
+
+    Examples:
+        >>> with connect("study", role="researcher") as researcher:
+        ...     for policy in researcher.query("policies", status="active"):
+        ...         print(policy.policy_id, policy.expires)
+        0x...
+    """
 
     role = Role.RESEARCHER
+
+    @overload
+    def query(self, kind: Literal["policies"], **filters: Unpack[Filters]) -> QueryResult[PolicyRow]: ...
+    @overload
+    def query(self, kind: Literal["storage"], **filters: Unpack[Filters]) -> QueryResult[StorageRow]: ...
+    @overload
+    def query(self, kind: str, **filters: Unpack[Filters]) -> QueryResult[PolicyRow] | QueryResult[StorageRow]: ...
 
     def query(
         self,
         kind: str,
         *,
-        since: int | None = None,
-        until: int | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
         as_of_block: int | None = None,
         limit: int | None = None,
         status: str | None = None,
-        categories: Sequence[Category] = (),
-        purpose: Purpose | None = None,
+        categories: Categories = (),
+        purpose: Purpose | str | None = None,
         hospital: str | None = None,
-    ) -> QueryResult:
-        """Return policies or storage transactions; see `research.index.Index.query` for the filters."""
+    ) -> QueryResult[PolicyRow] | QueryResult[StorageRow]:
+        """Return policies or storage transactions, in the order of the chain.
+
+        Args:
+            kind: "policies" or "storage".
+            since: granted or stored at or after this time; a `timedelta` counts back from now.
+            until: before this time; a `timedelta` counts back from now.
+            as_of_block: as the chain stood at this block; None means the newest.
+            limit: rows at most.
+            status: of policies, a name of `PolicyStatus` in lower case.
+            categories: open policies that name one of them.
+            purpose: open policies that name it.
+            hospital: of storage transactions: profile name, handle or address.
+
+        Raises:
+            UsageError: an unknown kind, status, category or purpose, or a block that isn't there yet.
+        """
+        now = int(self.network.clock())
+        wanted = [category_of(word) for word in category_words(categories)]
         index = Index(self.network.home / f"index-{self.network.mainchain.chain_id}.sqlite", self.network.mainchain)
         try:
             return index.query(
                 kind,
-                since=since,
-                until=until,
+                since=None if since is None else seconds(since, at=now, past=True, name="since"),
+                until=None if until is None else seconds(until, at=now, past=True, name="until"),
                 as_of_block=as_of_block,
                 limit=limit,
                 status=status,
-                categories=sum(category.bit for category in set(categories)) or None,
-                purposes=None if purpose is None else purpose.bit,
+                categories=sum(category.bit for category in wanted) or None,
+                purposes=None if purpose is None else purpose_of(purpose).bit,
                 hospital=None if hospital is None else self.network.resolve(hospital, Role.HOSPITAL).address,
             )
         finally:

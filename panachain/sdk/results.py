@@ -1,5 +1,6 @@
 """What the SDK's methods return: frozen values that print themselves as JSON with a `schema`.
 
+Times are Unix seconds where a field ends in `_at`, and aware datetimes under the shorter name: `expires_at`, `expires`.
 Plaintext and content keys are in `OpenedRecord` alone, and stay out of its `repr`.
 Schemas are documented in docs/spec/cli.md.
 """
@@ -7,19 +8,16 @@ Schemas are documented in docs/spec/cli.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from functools import cached_property
 
 from panachain.model.actors import Address, PolicyId, Status
 from panachain.model.policy import PolicyStatus, Receipt
 from panachain.model.records import RecordInfo
 from panachain.records.content import Content
-
-
-def iso(seconds: int) -> str:
-    """Return Unix seconds as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+from panachain.sdk.times import iso as iso
+from panachain.sdk.times import utc
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,21 @@ class PolicyView:
     """Of a revoked policy: how far the revocation has come (`RevocationReport.stage`); or until when it waits."""
     dry_run: bool = False
 
+    @property
+    def starts(self) -> datetime:
+        """When the policy begins, that moment included; in UTC."""
+        return utc(self.starts_at)
+
+    @property
+    def expires(self) -> datetime:
+        """When the policy ends, that moment excluded; in UTC."""
+        return utc(self.expires_at)
+
+    @property
+    def active(self) -> bool:
+        """Whether its grantee can read now, as far as the chain says."""
+        return self.status is PolicyStatus.ACTIVE
+
     def to_json(self) -> dict[str, object]:
         """Return the view as JSON, schema `panachain/policy/1`."""
         return {
@@ -73,6 +86,15 @@ class PolicyView:
             "stage": self.stage,
             "dry_run": self.dry_run,
         }
+
+
+AnyPolicy = PolicyId | str | PolicyView
+"""A policy, or its ID."""
+
+
+def id_of(policy: AnyPolicy) -> PolicyId:
+    """Return the ID of a policy that is given as a view or as the ID itself."""
+    return policy.policy_id if isinstance(policy, PolicyView) else PolicyId(policy)
 
 
 @dataclass(frozen=True)
@@ -135,12 +157,39 @@ class PublishedView:
 
 
 @dataclass(frozen=True)
+class RecordProvenance:
+    """Where a record comes from, and what allowed that it was opened."""
+
+    hospital: Address
+    """Who published it."""
+    opened_as: str = ""
+    """`patient` for the patient's own keys; empty where a policy allowed it, of which the fields below tell."""
+    patient: str = ""
+    grantee: str = ""
+    """To whom the policy was granted: the reader, or a group of theirs."""
+    policy_id: str = ""
+    lane: str = ""
+    """Scope of the lane by which it was found."""
+    purpose: str = ""
+    block: int = 0
+    """Number of the mainchain block that the policy was read at."""
+    block_time: int = 0
+    """Unix seconds of that block."""
+    threshold: int = 0
+    """How many proxies helped."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the fields that say something."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+
+@dataclass(frozen=True)
 class OpenedRecord:
     """A record that can be read, with where it comes from. Its bytes are fetched when they are asked for."""
 
     info: RecordInfo
-    provenance: Mapping[str, object]
-    """Hospital, manifest chain, policy and proxies: see docs/spec/cli.md."""
+    provenance: RecordProvenance
+    """Hospital, policy and proxies."""
     source: Content = field(repr=False)
     """The sealed content, with its key."""
     signature: bytes = b""
@@ -184,12 +233,11 @@ class OpenedRecord:
         # Imported here: listing records doesn't need it.
         from panachain.records.provenance import provenance
 
-        policy_id = str(self.provenance.get("policy_id", ""))
-        return provenance(self.info, signature=self.signature, policy_id=policy_id)
+        return provenance(self.info, signature=self.signature, policy_id=self.provenance.policy_id)
 
     def to_json(self) -> dict[str, object]:
         """Return everything but the plaintext as JSON, schema `panachain/opened/1`."""
-        return {"schema": "panachain/opened/1", **record_json(self.info), "provenance": dict(self.provenance)}
+        return {"schema": "panachain/opened/1", **record_json(self.info), "provenance": self.provenance.to_json()}
 
 
 @dataclass(frozen=True)
@@ -275,6 +323,11 @@ class LogEntry:
     late: bool = False
     """Whether the proxy served when the policy didn't allow it: its receipt convicts it."""
 
+    @property
+    def when(self) -> datetime:
+        """When the proxy signed, by the block that it looked at; in UTC."""
+        return utc(self.at)
+
     def to_json(self) -> dict[str, object]:
         """Return the line as JSON, schema `panachain/log/1`."""
         return {
@@ -294,7 +347,7 @@ class LogEntry:
 
 @dataclass(frozen=True)
 class RequestView:
-    """A practitioner's request for access, as he and the patient see it."""
+    """A practitioner's request for access, as the practitioner and the patient see it."""
 
     request_id: int
     state: str
@@ -313,6 +366,16 @@ class RequestView:
     granted: tuple[str, ...] = ()
     """Which categories it granted."""
 
+    @property
+    def expires(self) -> datetime:
+        """When the request lapses if nobody answers it; in UTC."""
+        return utc(self.expires_at)
+
+    @property
+    def wanted_until(self) -> datetime:
+        """Until when the requester wants to read; in UTC."""
+        return utc(self.until)
+
     def to_json(self) -> dict[str, object]:
         """Return the request as JSON, schema `panachain/request/1`."""
         return {
@@ -329,6 +392,82 @@ class RequestView:
             "organisation": self.organisation,
             "policy_id": self.policy_id,
             "granted": list(self.granted),
+        }
+
+
+@dataclass(frozen=True)
+class RequestReport:
+    """A request for access that was made."""
+
+    request_id: int
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/requested/1`."""
+        return {"schema": "panachain/requested/1", "id": self.request_id}
+
+
+AnyRequest = int | RequestView | RequestReport
+"""A request, or its number."""
+
+
+def number_of(request: AnyRequest) -> int:
+    """Return the number of a request that is given as a view, as a report or as the number itself."""
+    return request if isinstance(request, int) else request.request_id
+
+
+@dataclass(frozen=True)
+class DenialReport:
+    """A request that a patient refused."""
+
+    request_id: int
+    tx: str
+    """Hash of the transaction."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/denial/1`."""
+        return {"schema": "panachain/denial/1", "id": self.request_id, "state": "denied", "tx": self.tx}
+
+
+@dataclass(frozen=True)
+class PairingReport:
+    """A hospital that may publish to a patient's lanes from now on."""
+
+    hospital: Address
+    pairing_cid: str
+    """CID of the pairing, which is sealed to the hospital."""
+    lanes: int
+    """How many lanes the hospital got keys of."""
+    epoch: int
+    """How many rotations of lanes there were."""
+    tx: str
+    """Hash of the transaction."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/pairing/1`."""
+        return {
+            "schema": "panachain/pairing/1",
+            "hospital": self.hospital,
+            "pairing_cid": self.pairing_cid,
+            "lanes": self.lanes,
+            "epoch": self.epoch,
+            "tx": self.tx,
+        }
+
+
+@dataclass(frozen=True)
+class ConvictionReport:
+    """Receipts that were submitted as evidence against the proxies that signed them."""
+
+    policy_id: PolicyId
+    transactions: tuple[str, ...]
+    """Hashes, one for each proxy that served when the policy didn't allow it."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/conviction/1`."""
+        return {
+            "schema": "panachain/conviction/1",
+            "policy_id": self.policy_id,
+            "transactions": list(self.transactions),
         }
 
 
@@ -361,6 +500,18 @@ class GroupView:
             "generation": self.generation,
             "renewal_due": self.renewal_due,
         }
+
+
+@dataclass(frozen=True)
+class SettleReport:
+    """What a hospital's interrupted uploads still needed."""
+
+    transactions: int
+    """How many storage transactions were sent."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/settled/1`."""
+        return {"schema": "panachain/settled/1", "transactions": self.transactions}
 
 
 @dataclass(frozen=True)

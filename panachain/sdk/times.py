@@ -59,6 +59,22 @@ def seconds(moment: Moment, *, at: int | None = None, past: bool = False, name: 
     return found
 
 
+def duration(length: int | timedelta, *, name: str = "a duration") -> int:
+    """Return a length of time in seconds; the fraction of a second is dropped.
+
+    Args:
+        length: a `timedelta`, or seconds.
+        name: the argument, for the message.
+
+    Raises:
+        UsageError: it is negative, or of another type.
+    """
+    found = length // timedelta(seconds=1) if isinstance(length, timedelta) else length
+    if not isinstance(found, int) or isinstance(found, bool) or found < 0:
+        raise UsageError(f"{name} must be a timedelta, or seconds from 0 on; nothing was done")
+    return found
+
+
 def utc(moment: int) -> datetime:
     """Return Unix seconds as an aware `datetime` in UTC."""
     return datetime.fromtimestamp(moment, UTC)

@@ -6,13 +6,14 @@ records/jitter.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from panachain.errors import DiskError, InputError
 from panachain.model.actors import Address
+from panachain.model.progress import Progress
 from panachain.model.records import PlainRecord, RecordInfo
 from panachain.model.scope import UNDATED
 from panachain.records.jitter import Delay, delay
@@ -23,8 +24,6 @@ from panachain.records.split import MEDIA_TYPE
 from panachain.sdk.batches import Batches, SentBatch
 from panachain.sdk.results import UploadReport
 
-Progress = Callable[..., None]
-"""Receives progress: progress(done, total, unit="bytes") and progress(done, 0, unit="records")."""
 _Name = tuple[Address, bytes]
 """A patient, and what identifies a source."""
 

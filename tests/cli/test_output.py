@@ -15,7 +15,7 @@ import pytest
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Purpose
-from panachain.research.index import QueryResult
+from panachain.research.index import PolicyRow, QueryProvenance, QueryResult
 from panachain.sdk.results import PolicyView, RevocationReport
 from tests.cli.twin import Outcome, Twin
 
@@ -36,6 +36,31 @@ ROWS = [
     Row({"schema": "panachain/policy/1", "policy_id": POLICY, "status": "active", "expires_at": 1_800_000_000}),
     Row({"schema": "panachain/policy/1", "policy_id": "=cmd|' /C calc'!A0", "status": "\x1b[2Jexpired"}),
 ]
+AS_OF = QueryProvenance(chain_id=1, block=7, block_hash="0x" + "11" * 32, block_time=1_800_000_000, query={})
+
+
+def policy_row(policy_id: str) -> PolicyRow:
+    """Return a policy on chain, sealed and active."""
+    return PolicyRow(
+        policy_id=PolicyId(policy_id),
+        block=6,
+        log=0,
+        tx="0x" + "12" * 32,
+        granted_at=1_800_000_000,
+        starts_at=1_800_000_000,
+        expires_at=1_800_086_400,
+        terms="13" * 32,
+        view_tag=14,
+        announcement="15" * 32,
+        purpose_bits=0,
+        category_bits=0,
+        data_use=0,
+        study="",
+        revoked_block=None,
+        status="active",
+    )
+
+
 VIEW = PolicyView(
     policy_id=PolicyId(POLICY),
     status=PolicyStatus.ACTIVE,
@@ -101,7 +126,7 @@ def test_nothing_is_talk_and_no_data(run: Callable[..., Outcome], twin: Twin) ->
 
 
 def test_csv_can_be_read_back_and_holds_no_formula(run: Callable[..., Outcome], twin: Twin) -> None:
-    twin.answers["query"] = QueryResult("policies", tuple(row.fields for row in ROWS), {"block": 7})
+    twin.answers["query"] = QueryResult("policies", (policy_row(POLICY), policy_row("=cmd|' /C calc'!A0")), AS_OF)
     outcome = run("query", "policies", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(outcome.out)))
     assert rows[0]["policy_id"] == POLICY
@@ -110,7 +135,7 @@ def test_csv_can_be_read_back_and_holds_no_formula(run: Callable[..., Outcome], 
 
 
 def test_query_passes_only_the_filters_that_were_given(run: Callable[..., Outcome], twin: Twin) -> None:
-    twin.answers["query"] = QueryResult("policies", (), {})
+    twin.answers["query"] = QueryResult("policies", (), AS_OF)
     run("query", "policies", "--as-of-block", "12", "--state", "active", "--purpose", "hresch")
     assert twin.calls == [("query", ("policies",), {"as_of_block": 12, "status": "active", "purpose": Purpose.HRESCH})]
 
@@ -135,7 +160,7 @@ def test_grant_passes_what_was_typed(run: Callable[..., Outcome], twin: Twin) ->
     name, arguments, options = twin.calls[0]
     assert name == "grant"
     assert arguments == ("dr-lee", ("laboratory", "medications", "all"), (2019, 2020, 2021, 0))
-    chosen = {"purpose": [Purpose.TREAT], "starts_at": None, "expires_at": 1_801_353_600, "dry_run": True}
+    chosen = {"purpose": [Purpose.TREAT], "starts": None, "until": 1_801_353_600, "dry_run": True}
     untouched = {"threshold": None, "proxies": (), "any_operator": False, "jitter": 0, "disclose": False, "study": ""}
     assert options == chosen | untouched
 

@@ -93,7 +93,7 @@ def test_import_passes_what_was_typed(run: Run, asked: list[dict[str, Any]], con
     assert outcome.code == 0
     assert json.loads(outcome.out)["policy_id"] == POLICY
     assert asked[0]["grantee"] == "dr-lee"
-    assert asked[0]["expires_at"] == 1_801_353_600
+    assert asked[0]["until"] == 1_801_353_600
     assert asked[0]["dry_run"] is True
     assert "vitals" in outcome.err
     assert "Only a part." in outcome.err

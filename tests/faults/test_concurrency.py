@@ -129,7 +129,7 @@ def patient_life(patient: Any, grantees: list[Any], book: Book, end: float) -> N
             else:
                 grantee, category = chance.choice(grantees), chance.choice(CATEGORIES)
                 head = patient.network.mainchain.head_block().time
-                made = patient.grant(grantee.address, [category], expires_at=head + 86_400)
+                made = patient.grant(grantee.address, [category], until=head + 86_400)
                 mine.append(made.policy_id)
                 with book.lock:
                     book.granted[grantee.address].append((made.policy_id, category))

@@ -233,9 +233,9 @@ class TestChain:
         world.network.main_rpc.call("anvil_reorg", [10, []])
         assert world.network.mainchain.ledger.ledger_of(world.hospital.address)[0] < before
 
-        assert hospital(world).settle() > 0
+        assert hospital(world).settle().transactions > 0
 
-        assert hospital(world).settle() == 0
+        assert hospital(world).settle().transactions == 0
         assert world.network.mainchain.ledger.ledger_of(world.hospital.address)[0] == before
         assert contents(patient) == expected([*first, *second])
 

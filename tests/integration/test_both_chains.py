@@ -150,10 +150,10 @@ def trip(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     (folder / "bundle.json").write_bytes(sample_bundle(1))
     world.hospital.upload([folder], "patient")
     until = int(world.network.mainchain.head_block().time) + 86_400
-    policy = world.patient.grant("clinician", ["laboratory"], expires_at=until)
+    policy = world.patient.grant("clinician", ["laboratory"], until=until)
     assert list(world.clinician.open(policy.policy_id))
-    asked = world.stranger.request("patient", ["procedures"], Purpose.TREAT, "before an operation")
-    approved = world.patient.approve(asked, expires_at=until)
+    asked = world.stranger.request("patient", ["procedures"], Purpose.TREAT, "before an operation").request_id
+    approved = world.patient.approve(asked, until=until)
     assert list(world.stranger.open(approved.policy_id))
     world.patient.revoke(policy.policy_id)
     return world
@@ -170,7 +170,7 @@ def test_both_chains_were_read(trip: World, chains: tuple[dict[bytes, str], dict
     patient = raw(trip.patient.address)
     assert any(patient in data for data in side)
     assert not any(patient in data for data in main)
-    policy = raw(trip.patient.policies()[-1].policy_id)
+    policy = raw(list(trip.patient.policies())[-1].policy_id)
     assert any(policy in data for data in main)
     assert not any(policy in data for data in side)
     for shown in chains:

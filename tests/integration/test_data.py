@@ -38,7 +38,7 @@ def test_every_file_comes_out_equal(world: World) -> None:
     for category, chosen in ((None, True), (Category.DOCUMENTS, False)):
         world.hospital.upload([path for path in files if known[path] is chosen], "patient", category)
 
-    opened = world.patient.records()
+    opened = list(world.patient.records())
 
     fhir = Counter(item for r in opened if r.info.media_type == MEDIA_TYPE for item in resources(r.content))
     joined = b"".join(r.content for r in opened if r.info.media_type == "application/hl7-v2")

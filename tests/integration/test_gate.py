@@ -190,7 +190,7 @@ def test_trip_goes_through_gate_and_relay(world: World, relay: str, tmp_path: Pa
         patient = open_actor(network, load_profile(world.home, "patient"), PASSPHRASE)
         clinician = open_actor(network, load_profile(world.home, "clinician"), PASSPHRASE)
         expires_at = network.mainchain.head_block().time + 86_400
-        policy = patient.grant("clinician", ["laboratory"], expires_at=expires_at)
+        policy = patient.grant("clinician", ["laboratory"], until=expires_at)
         assert list(clinician.open(policy.policy_id))
         report = patient.revoke(policy.policy_id)
         assert report.final

@@ -30,14 +30,14 @@ def test_records_wait_and_all_of_them_come(world: World, tmp_path: Path, monkeyp
 
     assert (published, report.waiting) == (planned, 0)
     assert world.hospital.upload([tmp_path], "patient", jitter=7 * DAY).skipped >= planned
-    assert len(world.patient.records()) == planned
+    assert len(list(world.patient.records())) == planned
 
 
 def test_with_jitter_a_grant_tells_whole_hours_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world.network, "config", replace(world.network.config, jitter=DAY))
     head = world.network.mainchain.head_block().time
 
-    policy = world.patient.grant("clinician", ["vitals"], expires_at=head + DAY)
+    policy = world.patient.grant("clinician", ["vitals"], until=head + DAY)
 
     assert policy.starts_at % 3600 == policy.expires_at % 3600 == 0
     assert policy.starts_at <= head

@@ -236,7 +236,7 @@ def terms(world: World, proxy: Proxy, tmp_path_factory: pytest.TempPathFactory) 
 
 def granted(world: World, category: str) -> Terms:
     until = world.network.mainchain.head_block().time + 86_400
-    policy = world.patient.grant("clinician", [category], expires_at=until)
+    policy = world.patient.grant("clinician", [category], until=until)
     assert policy.deposited == 3
     terms: Terms = world.clinician.terms_of(policy.policy_id)[1]
     return terms

@@ -29,7 +29,7 @@ def until(world: World) -> int:
 
 
 def test_a_receipt_for_something_else_is_no_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = world.patient.grant("clinician", ["laboratory"], expires_at=until(world))
+    policy = world.patient.grant("clinician", ["laboratory"], until=until(world))
     real = proxies.messages.parse_receipt
     kind = ReceiptKind.DENIED
     monkeypatch.setattr(proxies.messages, "parse_receipt", lambda fields: replace(real(fields), kind=kind))
@@ -38,10 +38,10 @@ def test_a_receipt_for_something_else_is_no_answer(world: World, monkeypatch: py
 
 
 def test_a_proxy_that_serves_late_convicts_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = world.patient.grant("clinician", ["laboratory"], expires_at=until(world))
+    policy = world.patient.grant("clinician", ["laboratory"], until=until(world))
     list(world.clinician.open(policy.policy_id))
     revoked = world.patient.revoke(policy.policy_id).receipts[0]
-    assert world.patient.convict(policy.policy_id) == []
+    assert world.patient.convict(policy.policy_id).transactions == ()
 
     # What the first proxy would have signed, had it served once more.
     place = world.home / "devnet" / "proxy-1"
@@ -52,6 +52,6 @@ def test_a_proxy_that_serves_late_convicts_itself(world: World, monkeypatch: pyt
     signature = sign_head(account, domain, sequence=999, head=receipt_hash(late))
     monkeypatch.setattr(world.patient._proxies, "receipts", lambda *_: [replace(late, signature=signature)])
 
-    assert [entry.late for entry in world.patient.log(policy.policy_id)] == [True]
-    assert len(world.patient.convict(policy.policy_id)) == 1
+    assert [entry.late for entry in world.patient.receipts(policy.policy_id)] == [True]
+    assert len(world.patient.convict(policy.policy_id).transactions) == 1
     assert account.address not in [proxy.address for proxy in world.network.proxies()]

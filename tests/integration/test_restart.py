@@ -19,7 +19,7 @@ def test_policies_records_and_receipts_survive_a_restart(world: World, tmp_path:
     (tmp_path / "bundle.json").write_bytes(sample_bundle(1))
     world.hospital.upload([tmp_path], "patient")
     expires_at = world.network.mainchain.head_block().time + 86_400
-    policy = world.patient.grant("clinician", ["laboratory"], expires_at=expires_at)
+    policy = world.patient.grant("clinician", ["laboratory"], until=expires_at)
     before = [record.content for record in world.clinician.open(policy.policy_id)]
 
     Devnet.down(world.home)

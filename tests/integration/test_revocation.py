@@ -44,9 +44,9 @@ def ids(world: World, reader: str, policy_id: str) -> set[str]:
 
 
 def test_each_step_of_a_revocation_shows(world: World, tmp_path: Path) -> None:
-    kept = world.patient.grant("stranger", ["laboratory", "medications"], expires_at=until(world))
-    other = world.patient.grant("stranger", ["vitals"], expires_at=until(world))
-    policy = world.patient.grant("clinician", ["laboratory"], expires_at=until(world))
+    kept = world.patient.grant("stranger", ["laboratory", "medications"], until=until(world))
+    other = world.patient.grant("stranger", ["vitals"], until=until(world))
+    policy = world.patient.grant("clinician", ["laboratory"], until=until(world))
     before = ids(world, "clinician", policy.policy_id)
     assert before
     with pytest.raises(PolicyUnknownError):
@@ -68,10 +68,10 @@ def test_each_step_of_a_revocation_shows(world: World, tmp_path: Path) -> None:
     assert views[other.policy_id].status is PolicyStatus.ACTIVE
     assert before <= ids(world, "stranger", new)
 
-    count = len(world.patient.records())
+    count = len(list(world.patient.records()))
     again = publish(world, tmp_path, 2)
     assert before < ids(world, "stranger", new)
-    assert len(world.patient.records()) == count + again
+    assert len(list(world.patient.records())) == count + again
     assert world.patient.revocation(policy.policy_id).stage == "lane rotated"
 
     moved = world.hospital.rewrap()
@@ -81,7 +81,7 @@ def test_each_step_of_a_revocation_shows(world: World, tmp_path: Path) -> None:
     assert world.patient.revocation(policy.policy_id).stage == "headers re-wrapped"
     assert {view.policy_id: view.stage for view in world.patient.policies()}[policy.policy_id] == "headers re-wrapped"
     assert before < ids(world, "stranger", new)
-    assert len(world.patient.records()) == count + again
+    assert len(list(world.patient.records())) == count + again
 
     # Everything is known from seed, chains and proxies alone.
     (world.patient.profile.folder / "revocations.json").unlink()
@@ -90,7 +90,7 @@ def test_each_step_of_a_revocation_shows(world: World, tmp_path: Path) -> None:
 
 
 def test_a_reader_who_kept_everything_finds_nothing_in_the_old_lanes(world: World, tmp_path: Path) -> None:
-    policy = world.patient.grant("clinician", ["conditions"], expires_at=until(world))
+    policy = world.patient.grant("clinician", ["conditions"], until=until(world))
     old = ids(world, "clinician", policy.policy_id)
     _, terms = world.clinician.terms_of(policy.policy_id)
     world.patient.revoke(policy.policy_id, rotate=True)
@@ -114,8 +114,8 @@ def test_a_reader_who_kept_everything_finds_nothing_in_the_old_lanes(world: Worl
 def test_a_rotation_that_was_interrupted_is_finished_by_the_same_call(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = world.patient.grant("stranger", ["procedures"], expires_at=until(world))
-    policy = world.patient.grant("clinician", ["procedures"], expires_at=until(world))
+    kept = world.patient.grant("stranger", ["procedures"], until=until(world))
+    policy = world.patient.grant("clinician", ["procedures"], until=until(world))
     monkeypatch.setattr(world.patient, "reissue", None)
     with pytest.raises(TypeError):
         world.patient.revoke(policy.policy_id, rotate=True)
@@ -125,13 +125,13 @@ def test_a_rotation_that_was_interrupted_is_finished_by_the_same_call(
 
     assert report.stage == "lane rotated"
     assert set(report.regranted) == {kept.policy_id}
-    epoch = world.patient.pair("hospital")["epoch"]
+    epoch = world.patient.pair("hospital").epoch
     assert world.patient.revoke(policy.policy_id, rotate=True).regranted == {}
-    assert world.patient.pair("hospital")["epoch"] == epoch
+    assert world.patient.pair("hospital").epoch == epoch
 
 
 def test_changing_the_proxy_set_touches_no_record(world: World) -> None:
-    policy = world.patient.grant("clinician", ["allergies"], expires_at=until(world))
+    policy = world.patient.grant("clinician", ["allergies"], until=until(world))
     before = ids(world, "clinician", policy.policy_id)
     heads = world.network.hospital_heads()
     names = [proxy.address for proxy in world.network.proxies()][1:]
@@ -150,14 +150,14 @@ def test_changing_the_proxy_set_touches_no_record(world: World) -> None:
 def test_a_group_reads_and_a_former_member_does_not(world: World) -> None:
     group = world.clinician.create_group()
     world.clinician.add_member(group.handle, "stranger")
-    policy = world.patient.grant(group.handle, ["immunizations"], expires_at=until(world))
+    policy = world.patient.grant(group.handle, ["immunizations"], until=until(world))
 
     opened = ids(world, "stranger", policy.policy_id)
 
     assert opened
     assert opened == ids(world, "clinician", policy.policy_id)
     assert policy.policy_id in [view.policy_id for view in world.stranger.inbox()]
-    entries = [entry for entry in world.patient.log(policy.policy_id) if entry.kind == "reencrypted"]
+    entries = [entry for entry in world.patient.receipts(policy.policy_id) if entry.kind == "reencrypted"]
     assert {entry.requester for entry in entries} == {world.stranger.address, world.clinician.address}
     assert {entry.grantee for entry in entries} == {group.group}
 
@@ -199,7 +199,7 @@ def test_a_removed_member_learns_nothing_of_what_the_group_is_granted_afterwards
     world.newcomer.register()
     group = world.clinician.create_group().handle
     world.clinician.add_member(group, "stranger")
-    old = world.patient.grant(group, ["immunizations"], expires_at=until(world)).policy_id
+    old = world.patient.grant(group, ["immunizations"], until=until(world)).policy_id
     records = ids(world, "stranger", old)
     kept = group_secrets(world, "stranger")
     assert records
@@ -208,7 +208,7 @@ def test_a_removed_member_learns_nothing_of_what_the_group_is_granted_afterwards
 
     shown = world.clinician.remove_member(group, "stranger")
     world.clinician.add_member(group, "newcomer")
-    new = [world.patient.grant(group, ["immunizations"], expires_at=until(world)).policy_id for _ in range(3)]
+    new = [world.patient.grant(group, ["immunizations"], until=until(world)).policy_id for _ in range(3)]
 
     assert (shown.generation, shown.renewal_due) == (1, False)
     # Everything that he ever had: his own key, and the group's of his time.
@@ -243,7 +243,7 @@ def test_who_leaves_a_group_by_himself_makes_a_renewal_due(world: World) -> None
         world.stranger.renew_group(group)
     done = world.clinician.renew_group(group)
     assert (done.generation, done.renewal_due) == (1, False)
-    policy = world.patient.grant(group, ["immunizations"], expires_at=until(world)).policy_id
+    policy = world.patient.grant(group, ["immunizations"], until=until(world)).policy_id
     assert not any(terms_open(world, policy, secret) for secret in kept)
     assert not finds(world, "stranger", policy)
     assert ids(world, "clinician", policy)
@@ -251,9 +251,7 @@ def test_who_leaves_a_group_by_himself_makes_a_renewal_due(world: World) -> None
 
 def test_a_researcher_reads_what_an_open_policy_tells_everybody(world: World) -> None:
     end = until(world)
-    policy = world.patient.grant(
-        "researcher", ["laboratory"], expires_at=end, disclose=True, study=world.researcher.address
-    )
+    policy = world.patient.grant("researcher", ["laboratory"], until=end, disclose=True, study=world.researcher.address)
 
     assert policy.disclosed
     assert [record.info.category.value for record in world.researcher.open(policy.policy_id)]
@@ -265,7 +263,8 @@ def test_a_request_is_approved_in_part_and_for_shorter(world: World) -> None:
     from panachain.model.scope import Purpose
 
     end = until(world, 20 * 86_400)
-    asked = world.clinician.request("patient", ["laboratory", "vitals"], Purpose.TREAT, "before surgery", until=end)
+    made = world.clinician.request("patient", ["laboratory", "vitals"], Purpose.TREAT, "before surgery", until=end)
+    asked = made.request_id
     (seen,) = [one for one in world.patient.requests() if one.request_id == asked]
     assert (seen.requester, seen.note, seen.state, seen.until) == (
         world.clinician.address,
@@ -277,7 +276,7 @@ def test_a_request_is_approved_in_part_and_for_shorter(world: World) -> None:
         with pytest.raises(UsageError):
             world.patient.approve(asked, **wrong)
 
-    policy = world.patient.approve(asked, categories=["vitals"], expires_at=end - 86_400)
+    policy = world.patient.approve(asked, categories=["vitals"], until=end - 86_400)
 
     for actor in (world.clinician, world.patient):
         (done,) = [one for one in actor.requests() if one.request_id == asked]

@@ -27,7 +27,7 @@ def source(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "scan.pdf").write_bytes(b"%PDF-1.7\n" + os.urandom(3 << 20))
     world.hospital.upload([folder], "patient")
     end = int(world.network.mainchain.head_block().time) + 86_400
-    world.patient.grant("clinician", ["all"], purpose=Purpose.TREAT, expires_at=end)
+    world.patient.grant("clinician", ["all"], purpose=Purpose.TREAT, until=end)
     world.clinician.request("patient", ["laboratory"], Purpose.TREAT, "before surgery")
     return folder
 

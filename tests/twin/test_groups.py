@@ -46,7 +46,7 @@ def group(world: World) -> str:
 
 
 def grant(world: World, group: str) -> PolicyId:
-    made: PolicyId = world.patient.grant(group, ["laboratory"], expires_at=world.now + 1000).policy_id
+    made: PolicyId = world.patient.grant(group, ["laboratory"], until=world.now + 1000).policy_id
     return made
 
 

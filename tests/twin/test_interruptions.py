@@ -181,7 +181,7 @@ def opened(world: World, grantee: str) -> int:
 def grant(world: World, grantee: str = "clinician") -> PolicyView:
     """Grant in a new session of the patient's."""
     patient: Patient = again(world)
-    return patient.grant(world.sessions[grantee].address, SCOPE, expires_at=world.now + 100_000)
+    return patient.grant(world.sessions[grantee].address, SCOPE, until=world.now + 100_000)
 
 
 def one_record(world: World) -> None:
@@ -222,7 +222,8 @@ def test_a_policy_is_reissued_once_and_its_grantee_never_stands_without() -> Non
 def test_a_request_is_approved_once() -> None:
     def prepare(world: World) -> int:
         one_record(world)
-        asked: int = world.clinician.request(world.patient.address, SCOPE, Purpose.TREAT, until=world.now + 100_000)
+        until = world.now + 100_000
+        asked: int = world.clinician.request(world.patient.address, SCOPE, Purpose.TREAT, until=until).request_id
         return asked
 
     def check(world: World, asked: int, made: PolicyView) -> None:
@@ -270,8 +271,8 @@ def test_records_are_re_wrapped_once() -> None:
         assert again(world, "hospital").rewrap().moved == 0
         assert world.patient.revocation(old).rewrapped
         assert opened(world, "nurse") == 2
-        assert len(world.patient.records()) == 2
-        assert len(world.hospital.records()) == 2
+        assert len(list(world.patient.records())) == 2
+        assert len(list(world.hospital.records())) == 2
 
     assert moments(prepare, lambda world, _: again(world, "hospital").rewrap(), check) >= 10
 
@@ -326,7 +327,7 @@ def test_what_never_came_on_chain_is_not_sent_later(world: World) -> None:
     terms = set(world.network.store.pinned)
 
     assert again(world).settle() == []
-    assert world.patient.policies() == []
+    assert list(world.patient.policies()) == []
     world.advance(3601)
     assert again(world).settle() == []
     assert len(terms - world.network.store.pinned) == 1
@@ -365,7 +366,7 @@ class TestWaiting:
         if drawn is not None:
             patient._grants._delay = lambda _: drawn
         address = world.sessions[who].address
-        return patient.grant(address, SCOPE, expires_at=world.now + 90 * DAY, jitter=jitter)
+        return patient.grant(address, SCOPE, until=world.now + 90 * DAY, jitter=jitter)
 
     def test_is_sent_by_the_first_call_after_its_time(self, world: World) -> None:
         made = self.grant(world)
@@ -407,7 +408,7 @@ class TestWaiting:
         made = self.grant(world)
         here = world.patient.profile
         elsewhere = Patient(world.network, replace(here, folder=tmp_path), "")
-        other = elsewhere.grant(world.nurse.address, SCOPE, expires_at=world.now + 90 * DAY)
+        other = elsewhere.grant(world.nurse.address, SCOPE, until=world.now + 90 * DAY)
         assert other.policy_id == made.policy_id
 
         world.advance(8 * DAY)
@@ -420,14 +421,14 @@ class TestWaiting:
         self.grant(world)
         world.advance(200 * DAY)
         assert again(world).settle() == []
-        assert world.patient.policies() == []
+        assert list(world.patient.policies()) == []
 
     def test_is_taken_back_without_a_trace(self, world: World) -> None:
         made = self.grant(world, drawn=DAY)
         block = world.network.mainchain.head_block().number
         assert again(world).revoke(made.policy_id).stage == "withdrawn before it was sent"
 
-        assert world.patient.policies() == []
+        assert list(world.patient.policies()) == []
         assert world.network.mainchain.head_block().number == block
         world.advance(30 * DAY)
         assert again(world).settle() == []
@@ -454,10 +455,10 @@ def test_another_grant_is_another_one(world: World) -> None:
     others = [
         # The same one too: he has his answer.
         grant(world),
-        again(world).grant(world.nurse.address, SCOPE, expires_at=world.now + 100_000),
-        again(world).grant(world.clinician.address, ["vitals"], expires_at=world.now + 100_000),
-        again(world).grant(world.clinician.address, SCOPE, expires_at=world.now + 300_000),
-        again(world).grant(world.clinician.address, SCOPE, purpose=Purpose.ETREAT, expires_at=world.now + 100_000),
+        again(world).grant(world.nurse.address, SCOPE, until=world.now + 100_000),
+        again(world).grant(world.clinician.address, ["vitals"], until=world.now + 100_000),
+        again(world).grant(world.clinician.address, SCOPE, until=world.now + 300_000),
+        again(world).grant(world.clinician.address, SCOPE, purpose=Purpose.ETREAT, until=world.now + 100_000),
     ]
     assert len({first.policy_id, *(view.policy_id for view in others)}) == 6
     assert [view.lacking for view in world.patient.policies()] == [1] * 6

@@ -135,7 +135,7 @@ class PolicyLife(RuleBasedStateMachine):
 
     @rule(where=st.sampled_from(HOSPITALS))
     def pair(self, where: str) -> None:
-        assert self.world.patient.pair(self.world.sessions[where].address)["epoch"] == self.model.epoch
+        assert self.world.patient.pair(self.world.sessions[where].address).epoch == self.model.epoch
         self.model.pair(where)
 
     @rule()
@@ -157,7 +157,7 @@ class PolicyLife(RuleBasedStateMachine):
         start = self.world.now + wait
         who = self.group if grantee == "group" else self.world.sessions[grantee].address
         asked = [Purpose(purpose) for purpose in purposes]
-        made = self.world.patient.grant(who, categories, years, asked, start, start + lasts)
+        made = self.world.patient.grant(who, categories, years, asked, starts=start, until=start + lasts)
         named = [f"{one}/{year}" for one in categories for year in years] if years else categories
         self.model.grant(made.policy_id, grantee, named, purposes, (start, start + lasts))
         return made.policy_id
@@ -175,10 +175,10 @@ class PolicyLife(RuleBasedStateMachine):
             with pytest.raises(SuspendedError):
                 reader.request(patient.address, asked, Purpose.TREAT)
             return multiple()
-        number = reader.request(patient.address, asked, Purpose.TREAT, until=self.world.now + 1000)
+        number = reader.request(patient.address, asked, Purpose.TREAT, until=self.world.now + 1000).request_id
         granted, made = asked[:part], None
         if part and len(self.model.up) >= THRESHOLD:
-            made = patient.approve(number, expires_at=self.world.now + 300, categories=granted).policy_id
+            made = patient.approve(number, until=self.world.now + 300, categories=granted).policy_id
             self.model.grant(made, name, granted, ("TREAT",), (self.world.now, self.world.now + 300))
         elif part:
             with pytest.raises(ProxiesUnavailableError):

@@ -22,7 +22,7 @@ def world() -> Iterator[World]:
 
 def granted(world: World) -> PolicyId:
     """Return a policy that its grantee has just used, with the help of all proxies."""
-    made = world.patient.grant(world.clinician.address, ["laboratory"], expires_at=world.now + 1000)
+    made = world.patient.grant(world.clinician.address, ["laboratory"], until=world.now + 1000)
     assert served(world, made.policy_id) == PROXIES
     return made.policy_id
 
@@ -83,9 +83,9 @@ def test_a_proxy_that_ignores_the_revocation_serves_alone_and_convicts_itself(wo
     assert served(world, policy_id) == 1
     with pytest.raises(PolicyRevokedError):
         world.clinician.ask_proxies(policy_id)
-    late = [entry.proxy for entry in world.patient.log(policy_id) if entry.late]
+    late = [entry.proxy for entry in world.patient.receipts(policy_id) if entry.late]
     assert set(late) == {world.proxies[0].address}
-    assert world.patient.convict(policy_id)
+    assert world.patient.convict(policy_id).transactions
     assert world.proxies[0].address not in {proxy.address for proxy in world.network.proxies()}
 
 

@@ -147,7 +147,7 @@ def truth(world: World) -> dict[str, bytes]:
 
 def granted(world: World) -> tuple[PolicyId, Loot]:
     """Grant the scope to the clinician; return what he and all proxies have of it from then on."""
-    made = world.patient.grant(world.clinician.address, SCOPE, expires_at=world.now + 10_000)
+    made = world.patient.grant(world.clinician.address, SCOPE, until=world.now + 10_000)
     _, terms = world.clinician.terms_of(made.policy_id)
     kfrags = []
     for number in range(len(terms.lanes)):

@@ -13,6 +13,7 @@ import pytest
 from panachain.errors import DiskError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import SEALED, Disclosure
+from panachain.model.scope import Category, Purpose
 from panachain.model.transactions import Block, PolicyEvent, StorageEvent
 from panachain.research.index import VERSION, Index
 
@@ -68,12 +69,14 @@ def test_rows_say_what_both_events_of_a_grant_say(tmp_path: Path, chain: Chain) 
 
     sealed, disclosed = index.query("policies").rows
 
-    assert (sealed["policy_id"], sealed["view_tag"], sealed["announcement"]) == (OWNER, 255, "a1" * 32)
-    assert (sealed["purposes"], sealed["study"], sealed["status"]) == (0, "", "active")
-    assert [disclosed[name] for name in ("purposes", "categories", "data_use", "study")] == [1, 2, 3, STUDY]
-    assert (disclosed["view_tag"], disclosed["announcement"]) == (0, "")
+    assert (sealed.policy_id, sealed.view_tag, sealed.announcement) == (OWNER, 255, "a1" * 32)
+    assert (sealed.purpose_bits, sealed.purposes, sealed.study, sealed.status) == (0, (), "", "active")
+    shown = disclosed.to_json()
+    assert [shown[name] for name in ("purposes", "categories", "data_use", "study")] == [1, 2, 3, STUDY]
+    assert (disclosed.purposes, disclosed.categories) == ((Purpose.TREAT,), (Category.ENCOUNTERS,))
+    assert (disclosed.view_tag, disclosed.announcement) == (0, "")
     assert index.query("policies", purposes=1).rows == (disclosed,)
-    assert index.query("policies").provenance["index_version"] == VERSION
+    assert index.query("policies").provenance.index_version == VERSION
     index.close()
 
 
@@ -93,7 +96,7 @@ def test_index_of_an_older_version_is_made_anew(tmp_path: Path, chain: Chain) ->
 
     index = opened(path, chain)
 
-    assert [row["view_tag"] for row in index.query("policies").rows] == [7]
+    assert [row.view_tag for row in index.query("policies").rows] == [7]
     index.close()
 
 

@@ -32,7 +32,7 @@ def grant(
 ) -> PolicyView:
     """Let somebody read for a day."""
     made: PolicyView = world.patient.grant(
-        world.sessions[who].address, categories, **{"expires_at": world.now + DAY, **more}
+        world.sessions[who].address, categories, **{"until": world.now + DAY, **more}
     )
     return made
 

@@ -53,7 +53,7 @@ class Session:
     @property
     def network(self) -> Any:
         mainchain = SimpleNamespace(policies=SimpleNamespace(events=self.events), block=block)
-        return SimpleNamespace(resolve=self.resolve, mainchain=mainchain)
+        return SimpleNamespace(resolve=self.resolve, mainchain=mainchain, clock=lambda: TERMS.starts_at)
 
     def resolve(self, text: str, *roles: Role) -> Actor:
         known = {GRANTEE: self.role_of_grantee, OTHER: Role.PRACTITIONER, PATIENT: Role.PATIENT}
@@ -109,8 +109,8 @@ def test_an_exported_policy_is_granted_again_as_it_was() -> None:
             (2020,),
             {
                 "purpose": (Purpose.TREAT, Purpose.HPAYMT),
-                "starts_at": TERMS.starts_at,
-                "expires_at": END,
+                "starts": TERMS.starts_at,
+                "until": END,
                 "dry_run": False,
             },
         )
@@ -168,11 +168,11 @@ def test_end_is_needed_and_only_made_earlier() -> None:
     with pytest.raises(UsageError, match="no end"):
         consents.import_consent(Session(), endless)
     session = Session()
-    consents.import_consent(session, endless, expires_at=END)
-    consents.import_consent(session, exported(), expires_at=END - 1)
-    assert [call[-1]["expires_at"] for call in session.granted] == [END, END - 1]
+    consents.import_consent(session, endless, until=END)
+    consents.import_consent(session, exported(), until=END - 1)
+    assert [call[-1]["until"] for call in session.granted] == [END, END - 1]
     with pytest.raises(UsageError, match="ends at"):
-        consents.import_consent(Session(), exported(), expires_at=END + 1)
+        consents.import_consent(Session(), exported(), until=END + 1)
 
 
 def test_another_patients_consent_is_refused() -> None:

@@ -112,7 +112,7 @@ class TestTheWayBackIntoTheLock:
         # It came back, and the same call does what was left to do.
         (replaced,) = again(world).settle()
         assert [view.status.name for view in world.patient.policies()] == ["REVOKED", "ACTIVE"]
-        assert replaced.policy_id == world.patient.policies()[1].policy_id
+        assert replaced.policy_id == list(world.patient.policies())[1].policy_id
 
     @pytest.mark.timeout(120)
     def test_a_step_that_called_another_grant_would_be_told(self, world: World) -> None:

@@ -22,7 +22,7 @@ def test_a_plan_changes_nothing(world: World) -> None:
     assert (planned.dry_run, planned.status, planned.tx) == (True, PolicyStatus.UNKNOWN, "")
     assert world.network.mainchain.head_block().number == block
     assert set(world.network.store.pinned) == pinned
-    assert world.patient.policies() == []
+    assert list(world.patient.policies()) == []
     # The number isn't used either.
     assert grant(world).policy_id == planned.policy_id
 
@@ -42,7 +42,7 @@ def test_too_few_ready_proxies_change_nothing(world: World) -> None:
     with pytest.raises(ProxiesUnavailableError, match="1 of 3 proxies are ready"):
         grant(world)
     assert world.patient._grants._journal.next_index() == 0
-    assert world.patient.policies() == []
+    assert list(world.patient.policies()) == []
 
 
 def test_it_is_written_down_before_anything_is_sent_and_shares_are_struck_off(world: World) -> None:
@@ -92,13 +92,13 @@ def test_a_block_that_is_replaced_at_once_is_an_error_and_the_same_call_sends_ag
     ):
         grant(world)
     assert grant(world).lacking == 0
-    assert len(world.patient.policies()) == 1
+    assert len(list(world.patient.policies())) == 1
 
 
 class TestReissue:
     def test_replaces_a_policy_and_keeps_what_it_allows(self, world: World) -> None:
         upload(world)
-        old = grant(world, categories=("laboratory", "vitals"), expires_at=world.now + 3 * DAY)
+        old = grant(world, categories=("laboratory", "vitals"), until=world.now + 3 * DAY)
         new = world.patient.reissue(old.policy_id)
         assert (new.scopes, new.expires_at, new.threshold) == (old.scopes, old.expires_at, old.threshold)
         assert [view.status for view in world.patient.policies()] == [PolicyStatus.REVOKED, PolicyStatus.ACTIVE]
@@ -126,7 +126,7 @@ class TestWaiting:
 
     def test_is_sent_at_its_time(self, world: World) -> None:
         self.drawn(world, DAY)
-        made = grant(world, expires_at=world.now + 30 * DAY, jitter=2 * DAY)
+        made = grant(world, until=world.now + 30 * DAY, jitter=2 * DAY)
         assert made.stage.startswith("waiting until")
         world.advance(DAY - 1)
         assert world.patient.settle() == []
@@ -135,8 +135,8 @@ class TestWaiting:
 
     def test_asked_for_without_a_delay_it_is_sent_at_once(self, world: World) -> None:
         self.drawn(world, DAY)
-        made = grant(world, expires_at=world.now + 30 * DAY, jitter=2 * DAY)
+        made = grant(world, until=world.now + 30 * DAY, jitter=2 * DAY)
         left = world.patient._grants._journal.read()[0]
         with patch.object(type(left), "is_for", return_value=True):
-            assert grant(world, expires_at=world.now + 30 * DAY).policy_id == made.policy_id
-        assert world.patient.policies()[0].status is PolicyStatus.ACTIVE
+            assert grant(world, until=world.now + 30 * DAY).policy_id == made.policy_id
+        assert next(world.patient.policies()).status is PolicyStatus.ACTIVE

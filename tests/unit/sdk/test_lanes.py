@@ -54,9 +54,9 @@ def test_the_patient_reads_all_hospitals_and_restricted_categories_too(world: Wo
     upload(world)
     upload(world, where="clinic", category="vitals")
     upload(world, category="mental-health")
-    found = world.patient.records()
-    assert {record.provenance["hospital"] for record in found} == {world.hospital.address, world.clinic.address}
-    assert {record.provenance["opened_as"] for record in found} == {"patient"}
+    found = list(world.patient.records())
+    assert {record.provenance.hospital for record in found} == {world.hospital.address, world.clinic.address}
+    assert {record.provenance.opened_as for record in found} == {"patient"}
     assert len(found) == 3
 
 

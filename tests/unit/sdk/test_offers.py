@@ -23,8 +23,8 @@ def offer(world: World, **changed: Any) -> Offer:
         "categories": ["laboratory"],
         "years": (),
         "purposes": (Purpose.TREAT,),
-        "starts_at": None,
-        "expires_at": world.now + 30 * DAY,
+        "starts": None,
+        "until": world.now + 30 * DAY,
         "threshold": None,
         "proxies": (),
         "any_operator": False,
@@ -88,7 +88,7 @@ def test_named_proxies_are_taken_as_far_as_the_rule_allows(world: World) -> None
 
 
 def test_again_it_offers_the_same_to_todays_key(world: World) -> None:
-    made = grant(world, expires_at=world.now + DAY)
+    made = grant(world, until=world.now + DAY)
     own = world.patient._policies.find(made.policy_id)
     again = Offers(world.network).again(own, threshold=None, proxies=(), any_operator=False)
     assert replace(again, replaces=None).is_that_of(own.terms)

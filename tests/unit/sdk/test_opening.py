@@ -62,7 +62,7 @@ def test_a_bundle_is_given_back_with_its_attachments(world: World) -> None:
         "content": [{"attachment": {"contentType": "image/png", "data": image}}],
     }
     world.upload("hospital", [document, resource("laboratory", 2025, 1)])
-    records = world.patient.records()
+    records = list(world.patient.records())
     bundles = [record for record in records if b"with-image" in record.content]
     assert len(records) == 3
     assert image.encode() in bundles[0].content

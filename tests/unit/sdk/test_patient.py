@@ -17,7 +17,7 @@ from tests.unit.sdk.helpers import again, grant
 
 def test_only_hospitals_are_paired_with(world: World) -> None:
     paired = world.patient.pair(world.hospital.address)
-    assert (paired["hospital"], paired["epoch"]) == (world.hospital.address, 0)
+    assert (paired.hospital, paired.epoch) == (world.hospital.address, 0)
     with pytest.raises(UnknownActorError):
         world.patient.pair(world.clinician.address)
 

@@ -16,7 +16,7 @@ def test_says_who_read_what_for_what(world: World) -> None:
     made = grant(world)
     opened(world, made.policy_id)
     world.wait()
-    entries = world.patient.log(made.policy_id)
+    entries = world.patient.receipts(made.policy_id)
     assert sum(entry.kind == ReceiptKind.DEPOSITED.value for entry in entries) == PROXIES
     read = [entry for entry in entries if entry.kind == ReceiptKind.REENCRYPTED.value]
     assert len(read) >= THRESHOLD
@@ -31,15 +31,15 @@ def test_says_who_read_what_for_what(world: World) -> None:
 
 def test_is_in_the_order_of_time_and_of_one_policy_or_all(world: World) -> None:
     first, second = grant(world), grant(world, "nurse")
-    everything = world.patient.log()
+    everything = world.patient.receipts()
     assert {entry.policy_id for entry in everything} == {first.policy_id, second.policy_id}
     assert everything == sorted(everything, key=lambda entry: (entry.at, entry.proxy))
-    assert {entry.policy_id for entry in world.patient.log(second.policy_id)} == {second.policy_id}
+    assert {entry.policy_id for entry in world.patient.receipts(second.policy_id)} == {second.policy_id}
 
 
 def test_is_the_patients_only(world: World) -> None:
     with pytest.raises(PolicyUnknownError):
-        world.patient.log(PolicyId("0x" + "11" * 20))
+        world.patient.receipts(PolicyId("0x" + "11" * 20))
 
 
 def test_needs_one_proxy_that_answers(world: World) -> None:
@@ -47,7 +47,7 @@ def test_needs_one_proxy_that_answers(world: World) -> None:
     for proxy in world.proxies:
         proxy.up = False
     with pytest.raises(ProxiesUnavailableError):
-        world.patient.log(made.policy_id)
+        world.patient.receipts(made.policy_id)
 
 
 def test_a_proxy_that_served_after_the_revocation_is_convicted_by_its_own_receipt(world: World) -> None:
@@ -59,9 +59,9 @@ def test_a_proxy_that_served_after_the_revocation_is_convicted_by_its_own_receip
     with pytest.raises(AccessDeniedError):
         world.clinician.ask_proxies(made.policy_id)
     world.wait()
-    late = [entry for entry in world.patient.log(made.policy_id) if entry.late]
+    late = [entry for entry in world.patient.receipts(made.policy_id) if entry.late]
     assert {entry.proxy for entry in late} == {world.proxies[0].address}
-    assert len(world.patient.convict(made.policy_id)) == len(late)
+    assert len(world.patient.convict(made.policy_id).transactions) == len(late)
     assert world.proxies[0].address not in {proxy.address for proxy in world.network.proxies()}
 
 
@@ -70,4 +70,4 @@ def test_honest_proxies_are_not_convicted(world: World) -> None:
     made = grant(world)
     opened(world, made.policy_id)
     world.patient.revoke(made.policy_id)
-    assert world.patient.convict(made.policy_id) == []
+    assert world.patient.convict(made.policy_id).transactions == ()

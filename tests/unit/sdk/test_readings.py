@@ -40,9 +40,14 @@ def test_receipts_of_several_proxies_and_lanes_are_one_reading() -> None:
         for proxy in PROXIES[:2]
     ]
     (reading,) = readings(entries)
-    assert (reading.who, reading.granted_to, reading.purpose, reading.permitted) == (DOCTOR, DOCTOR, "TREAT", True)
+    assert (reading.requester, reading.granted_to, reading.purpose, reading.permitted) == (
+        DOCTOR,
+        DOCTOR,
+        "TREAT",
+        True,
+    )
     assert reading.what == ("laboratory", "vitals")
-    assert (reading.when, reading.until) == (START, START + 1)
+    assert (reading.at, reading.ended_at) == (START, START + 1)
     assert reading.proxies == PROXIES[:2]
     assert reading.envelopes == 7
     assert reading.late == ()
@@ -78,7 +83,7 @@ def test_what_differs_is_another_reading(fields: dict[str, object]) -> None:
 def test_an_opening_may_take_long_as_long_as_receipts_follow_each_other() -> None:
     entries = [changed(at=START + APART * step) for step in range(20)]
     (reading,) = readings(entries)
-    assert reading.until - reading.when == 19 * APART
+    assert reading.ended_at - reading.at == 19 * APART
 
 
 def test_a_refusal_and_a_late_service_name_their_proxies() -> None:
@@ -117,9 +122,9 @@ def test_order_does_not_matter_and_every_receipt_is_covered(entries: list[LogEnt
         covers = [
             one
             for one in found
-            if (one.policy_id, one.who, one.permitted)
+            if (one.policy_id, one.requester, one.permitted)
             == (entry.policy_id, entry.requester, entry.kind == "reencrypted")
-            and one.when <= entry.at <= one.until
+            and one.at <= entry.at <= one.ended_at
             and entry.proxy in one.proxies
             and bool(one.late) == entry.late
         ]

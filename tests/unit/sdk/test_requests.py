@@ -8,15 +8,16 @@ from panachain.errors import UnknownActorError, UsageError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.scope import Purpose
 from panachain.sdk.requests import seal_request
+from panachain.sdk.results import RequestReport
 from tests.twin.world import World, seed_of
 from tests.unit.sdk.helpers import DAY, opened, upload
 
 
 def ask(world: World, *categories: str, who: str = "clinician") -> int:
-    made: int = world.sessions[who].request(
+    made: RequestReport = world.sessions[who].request(
         world.patient.address, categories or ("laboratory",), Purpose.TREAT, "a note", until=world.now + DAY
     )
-    return made
+    return made.request_id
 
 
 def test_patient_and_requester_read_the_same(world: World) -> None:
@@ -55,8 +56,8 @@ def test_less_than_was_asked_is_an_answer_and_more_is_none(world: World) -> None
     with pytest.raises(UsageError, match="more than that isn't an answer"):
         world.patient.approve(number, categories=["imaging"])
     with pytest.raises(UsageError, match="more than that isn't an answer"):
-        world.patient.approve(number, expires_at=world.now + 2 * DAY)
-    assert world.patient.policies() == []
+        world.patient.approve(number, until=world.now + 2 * DAY)
+    assert list(world.patient.policies()) == []
     assert world.patient.approve(number, categories=["vitals"]).scopes == ("vitals",)
 
 
@@ -68,12 +69,12 @@ def test_one_that_is_answered_is_answered_once(world: World) -> None:
     # An interrupted grant may answer twice.
     own = next(iter(world.patient._policies))
     world.patient._requests.answer(number, own.terms)
-    assert len(world.patient.policies()) == 1
+    assert len(list(world.patient.policies())) == 1
 
 
 def test_a_refused_one_is_denied(world: World) -> None:
     number = ask(world)
-    assert world.patient.deny(number)["state"] == "denied"
+    assert world.patient.deny(number).to_json()["state"] == "denied"
     assert [request.state for request in world.clinician.requests()] == ["denied"]
     with pytest.raises(UsageError, match="is denied"):
         world.patient.approve(number)

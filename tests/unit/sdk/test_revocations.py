@@ -56,11 +56,11 @@ def test_status_asks_the_proxies_and_sends_nothing(world: World) -> None:
 
 def test_what_waits_is_withdrawn_and_leaves_no_trace(world: World) -> None:
     world.patient._grants._delay = lambda _: DAY
-    made = grant(world, expires_at=world.now + 30 * DAY, jitter=2 * DAY)
+    made = grant(world, until=world.now + 30 * DAY, jitter=2 * DAY)
     block = world.network.mainchain.head_block().number
     assert world.patient.revoke(made.policy_id).stage == "withdrawn before it was sent"
     assert world.network.mainchain.head_block().number == block
-    assert world.patient.policies() == []
+    assert list(world.patient.policies()) == []
 
 
 def test_policies_lists_with_the_step_that_is_reached(world: World) -> None:
@@ -102,7 +102,7 @@ class TestRotation:
         assert world.patient.revocation(lost.policy_id).stage == "headers re-wrapped"
         # It is remembered, and needs no look into the store again.
         assert [view.stage for view in again(world).policies()] == ["headers re-wrapped"]
-        assert len(world.patient.records()) == 1
+        assert len(list(world.patient.records())) == 1
 
     def test_proxies_that_no_longer_serve_are_replaced(self, world: World) -> None:
         names = [proxy.address for proxy in world.proxies[:2]]

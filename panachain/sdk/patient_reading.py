@@ -1,0 +1,73 @@
+"""What patients read: their own records, and who else read them.
+
+Believes no proxy, and asks none for the patient's own records. Follows design section 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from panachain.model.progress import Progress
+from panachain.sdk.patient_parts import PatientParts
+from panachain.sdk.readings import Reading
+from panachain.sdk.results import AnyPolicy, ConvictionReport, LogEntry, OpenedRecord, id_of
+
+
+class PatientReading(PatientParts):
+    """The reading side of a patient's session."""
+
+    def log(self, policy: AnyPolicy | None = None) -> Iterator[Reading]:
+        """Yield who read what, when and why, oldest first: once per opening, and refused attempts too.
+
+        Args:
+            policy: only this one; None means all.
+
+        Raises:
+            PolicyUnknownError: the policy isn't this patient's.
+            ProxiesUnavailableError: no proxy of a policy answered.
+        """
+        return self._log.readings(None if policy is None else id_of(policy))
+
+    def receipts(self, policy: AnyPolicy | None = None) -> list[LogEntry]:
+        """Return what the proxies signed, oldest first: a line per proxy, lane and hospital, as evidence.
+
+        Args:
+            policy: only this one's; None means all.
+
+        Raises:
+            PolicyUnknownError: the policy isn't this patient's.
+            ProxiesUnavailableError: no proxy of a policy answered.
+        """
+        return self._log.entries(None if policy is None else id_of(policy))
+
+    def convict(self, policy: AnyPolicy) -> ConvictionReport:
+        """Submit each receipt by which a proxy served this policy when it wasn't allowed; each suspends its proxy.
+
+        The relay pays for the transactions.
+
+        Raises:
+            PolicyUnknownError: the policy isn't this patient's.
+            ProxiesUnavailableError: none of its proxies answered.
+            TransactionError: the evidence was used before.
+        """
+        policy_id = id_of(policy)
+        return ConvictionReport(policy_id, tuple(self._log.convict(policy_id)))
+
+    def records(self, *, progress: Progress | None = None) -> Iterator[OpenedRecord]:
+        """Yield every record of this patient in every category, opened with their own keys.
+
+        Args:
+            progress: is told how many records were found.
+        """
+        for number, record in enumerate(self._lanes.records(), start=1):
+            if progress is not None:
+                progress(number, 0, unit="records")
+            yield record
+
+    def get(self, record_id: str) -> OpenedRecord:
+        """Return one record by the CID of its header.
+
+        Raises:
+            UnknownActorError: no record of this patient has this ID.
+        """
+        return self._lanes.record(record_id)
