@@ -16,6 +16,7 @@ from _consent_keys import CATEGORIES, LANES, YEAR
 from _measure import row
 from records import PASSPHRASE, join
 
+from panachain.chain import anvil
 from panachain.chain.evm import Account, Receipt
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.crypto import keys, umbral
@@ -201,12 +202,12 @@ def revoking(network: Network, registrar: Registrar, rounds: int) -> None:
         count = len(network.proxies())
         assert all(watch.served() == count for watch in watches)
         at_once(watches[:rounds])
-        network.main_rpc.call("evm_setIntervalMining", [INTERVAL])
+        anvil.mine_every(network.mainchain.rpc, INTERVAL)
         by_the_clock(watches[rounds : 2 * rounds])
-        network.main_rpc.call("evm_setIntervalMining", [0])
+        anvil.mine_every(network.mainchain.rpc, 0)
         waiting(watches[2 * rounds :])
     finally:
-        network.main_rpc.call("evm_setIntervalMining", [INTERVAL])
+        anvil.mine_every(network.mainchain.rpc, INTERVAL)
         channels.close()
 
 
@@ -242,11 +243,11 @@ def waiting(watches: list[Watch]) -> None:
     """No block comes: the revocation only waits in the node's pool."""
     took = []
     for watch in watches:
-        rpc = watch.network.main_rpc
+        rpc = watch.network.mainchain.rpc
         with _sending(watch.revoke) as receipts:
             try:
                 deadline = time.perf_counter() + _TIMEOUT
-                while int(rpc.call("txpool_status")["pending"], 16) == 0:
+                while anvil.waiting(rpc) == 0:
                     assert time.perf_counter() < deadline
                     time.sleep(0.002)
                 seen = time.perf_counter()
@@ -254,7 +255,7 @@ def waiting(watches: list[Watch]) -> None:
                 took.append(1000 * (time.perf_counter() - seen))
                 head = watch.network.mainchain.head_block().number
             finally:
-                rpc.call("evm_mine")
+                anvil.mine(rpc)
         assert receipts[0].block > head
     _row("only pending", f"{statistics.median(took):.0f} ms after the pool has it", -1)
 

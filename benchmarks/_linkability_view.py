@@ -18,6 +18,7 @@ from _linkability_attack import Array, Field, Units, View, combine, labels
 from _linkability_plan import DAY, Plan, rewraps
 from _linkability_world import World
 
+from panachain.chain import node
 from panachain.chain.abi import contract
 from panachain.chain.logs import read_events
 from panachain.ipld import dagcbor, unixfs
@@ -60,14 +61,11 @@ class Tx:
 def transactions(world: World) -> dict[str, Tx]:
     """Return all transactions by hash."""
     rpc = world.mainchain.rpc
-    last = int(rpc.call("eth_blockNumber"), 16)
+    last = node.block_number(rpc)
     found: dict[str, Tx] = {}
     for start in range(0, last + 1, _RPC_CALLS):
-        numbers = [hex(number) for number in range(start, min(start + _RPC_CALLS, last + 1))]
-        blocks = rpc.batch([("eth_getBlockByNumber", [number, True]) for number in numbers])
-        receipts = rpc.batch([("eth_getBlockReceipts", [number]) for number in numbers])
-        used = {r["transactionHash"]: r for receipt in receipts for r in receipt or ()}
-        for block in blocks:
+        for block, receipts in node.full_blocks(rpc, range(start, min(start + _RPC_CALLS, last + 1))):
+            used = {receipt["transactionHash"]: receipt for receipt in receipts}
             for tx in block["transactions"]:
                 receipt = used[tx["hash"]]
                 data = bytes.fromhex(tx["input"][2:])

@@ -20,8 +20,7 @@ from typing import Any
 
 from _linkability_plan import DAY, SLOT, Plan, PlannedGrant, rounds
 
-from panachain.chain import anvil
-from panachain.chain.abi import contract
+from panachain.chain import anvil, node
 from panachain.chain.deploy import Governance, deploy
 from panachain.chain.evm import Account, Receipt
 from panachain.chain.mainchain import Mainchain
@@ -164,7 +163,7 @@ class Simulation:
                 content = CID.parse(record.info.content_cid)
                 world.content_of_header[header] = content
                 world.sealed_sizes[content] = record.sealed_size
-            data = contract("RecordLedger").calldata("store", batch.root.digest, len(batch.records))
+            data = world.mainchain.ledger.bound.calldata("store", batch.root.digest, len(batch.records))
             yield _Move(world.start + at, house, ledger, data)
 
     def _batch(
@@ -213,7 +212,7 @@ class Simulation:
             ProxyRef(Address("0x" + os.urandom(20).hex()), f"https://proxy-{number}.example", *_keys())
             for number in range(3)
         ]
-        registry, chain = world.mainchain.policies.address, contract("PolicyRegistry")
+        policies = world.mainchain.policies
         # A patient who delays his grant signs it now and lets it be relayed later.
         relayed = [world.start + one.at + (delay(jitter) if jitter else 0) for one in self._plan.grants]
         for planned, at in zip(self._plan.grants, relayed, strict=True):
@@ -230,18 +229,16 @@ class Simulation:
             account = Account(prepared.account_key)
             world.owner_of_policy[str(terms.policy_id)] = planned.patient
             relay = len(self._houses) + self._plan.relays[planned.patient]
-            signature = world.mainchain.policies.sign_grant(account, grant)
-            yield _Move(at, relay, registry, chain.calldata("grantBySignature", grant.fields(), signature))
+            signature = policies.sign_grant(account, grant)
+            yield _Move(at, relay, policies.address, policies.grant_by_signature_calldata(grant, signature))
             revoked = None if planned.revoked_at is None else world.start + planned.revoked_at
             if planned.renewed_by is not None:
                 # Its grantee has a new one, so that nothing is urgent about the old one.
                 revoked = relayed[planned.renewed_by] + (delay(jitter) if jitter else SLOT)
             if revoked is not None:
                 # One that overtakes its grant would make the grant impossible.
-                data = chain.calldata(
-                    "revokeBySignature", account.address, world.mainchain.policies.sign_revoke(account)
-                )
-                yield _Move(max(revoked, at + SLOT), relay, registry, data)
+                data = policies.revoke_by_signature_calldata(terms.policy_id, policies.sign_revoke(account))
+                yield _Move(max(revoked, at + SLOT), relay, policies.address, data)
 
     def _prepare(
         self, planned: PlannedGrant, start: int, jitter: int, proxies: Sequence[ProxyRef]
@@ -336,8 +333,8 @@ def _deployed(main: Rpc, side: Rpc, locks: Path, houses: Sequence[Seed], account
             sender, Actor(account.address, Role.HOSPITAL, Status.UNKNOWN, *keys, endpoint="https://house.example")
         )
         assert receipt.block
-    main.call("evm_setAutomine", [False])
-    main.call("evm_setIntervalMining", [0])
+    anvil.mine_at_once(main, False)
+    anvil.mine_every(main, 0)
     return mainchain
 
 
@@ -353,9 +350,9 @@ def _mine(mainchain: Mainchain, accounts: Sequence[Account], moves: Sequence[_Mo
         nonces[move.sender] += 1
         slots[-(-move.at // SLOT) * SLOT].append(raw)
     for at, raws in slots.items():
-        # Not in one request: a batch's calls aren't done in their order.
-        mainchain.rpc.batch([("eth_sendRawTransaction", [raw]) for raw in raws])
-        mainchain.rpc.call("evm_mine", [at])
+        # The block isn't asked for in the same request: a batch's calls aren't done in their order.
+        node.send_raw(mainchain.rpc, raws)
+        anvil.mine(mainchain.rpc, at=at)
     for sender, nonce in nonces.items():
-        mined = int(mainchain.rpc.call("eth_getTransactionCount", [accounts[sender].address, "latest"]), 16)
+        mined = node.transaction_count(mainchain.rpc, accounts[sender].address)
         assert mined == nonce, f"{nonce - mined} transactions weren't mined"

@@ -159,9 +159,9 @@ def naively(network: Network, folder: Path, count: int) -> float:
     """Return the seconds of one transaction with a CID as text, sent and awaited by web3.py."""
     from web3 import Web3
 
-    web3 = Web3(Web3.HTTPProvider(network.main_rpc.url))
+    web3 = Web3(Web3.HTTPProvider(network.mainchain.rpc.url))
     sender = web3.eth.account.create()
-    anvil.fund(network.main_rpc, sender.address)
+    anvil.fund(network.mainchain.rpc, sender.address)
     started = time.perf_counter()
     for number in range(count):
         transaction = {

@@ -22,7 +22,7 @@ import os
 from pathlib import Path
 
 from panachain.chain.abi import address
-from panachain.chain.deploy import DELAY, ChainDeployment, Governance, deploy
+from panachain.chain.deploy import DELAY, Governance, deploy
 from panachain.chain.rpc import Rpc
 from panachain.config import Config
 from panachain.crypto.keys import Seed
@@ -50,8 +50,8 @@ def main() -> None:
     deployment = deploy(main_rpc, side_rpc, deployer_key(), who, side_key=side_key, lock_folder=folder)
     network = {
         "schema": "panachain/network/1",
-        "mainchain": describe(main_rpc.url, deployment.mainchain),
-        "sidechain": describe(side_rpc.url, deployment.sidechain),
+        "mainchain": deployment.mainchain.describe(),
+        "sidechain": deployment.sidechain.describe(),
         "ipfs": {"kind": "embedded"},
         "threshold": 2,
     }
@@ -99,11 +99,6 @@ def setting(name: str) -> str:
     if not value:
         raise ConfigurationError(f"{name} isn't set; the head of scripts/deploy.py lists the settings")
     return value
-
-
-def describe(url: str, chain: ChainDeployment) -> dict[str, object]:
-    """Return one chain's part of the network file."""
-    return {"url": url, "chainId": chain.chain_id, "contracts": chain.contracts, "fromBlock": chain.from_block}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How a node shows that it may use a chain's RPC: single-use signed tokens, and the RPC that a description names.
+"""How a node shows that it may use a chain's RPC: single-use signed tokens, or a header from a file.
 
 A token names the gate, the node, when it ends, a nonce, and the SHA-256 of the body; the node's account signs it.
 Never logs a key or a token. Follows docs/spec/gate.md, section "Tokens", EIP-712 and RFC 4648 section 5 (base64url).
@@ -10,18 +10,17 @@ import base64
 import binascii
 import hashlib
 import os
-import ssl
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-from panachain.chain.rpc import Authorise, Rpc
+from panachain.chain.rpc import Authorise
 from panachain.chain.signing import recover_digest
-from panachain.errors import ConfigurationError, LockedError
+from panachain.errors import LockedError
 from panachain.ethereum import address_of_point, checksum_address, keccak
 from panachain.model.actors import Address
 
@@ -150,33 +149,6 @@ def normal_url(url: str) -> str:
     return f"{parts.scheme.lower()}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
-def sidechain_rpc(description: Mapping[str, Any], folder: Path, *, url: str = "", timeout: float = 10.0) -> Rpc:
-    """Return the connection that the section `sidechain` of a network or proxy file describes.
-
-    Args:
-        description: the section; its paths are relative to `folder`.
-        folder: where the file lies.
-        url: replaces the one of the section.
-        timeout: seconds that one answer may take.
-
-    Raises:
-        ConfigurationError: it names two ways to authorise, or a file that isn't what it should be.
-        LockedError: a key file is missing, or others may read it.
-    """
-    target = url or str(description["url"])
-    key, header = description.get("nodeKeyFile"), description.get("headerFile")
-    if key and header:
-        raise ConfigurationError("the sidechain's section names both a nodeKeyFile and a headerFile; one is used")
-    authorise: Authorise | None = None
-    if key:
-        authorise = NodeKey(read_key(folder / key)).authoriser(target, int(description["chainId"]))
-    elif header:
-        path = folder / header
-        # Read for each request: whoever renews the token writes the file anew.
-        authorise = lambda _: _header(path)  # noqa: E731
-    return Rpc(target, timeout=timeout, authorise=authorise, tls=_tls(description, folder))
-
-
 def read_key(path: Path) -> bytes:
     """Return the secret key in a file of 64 hex digits, 32 bytes.
 
@@ -209,21 +181,13 @@ def _read_secret(path: Path) -> str:
         raise LockedError(f"{path} isn't ASCII text") from None
 
 
-def _header(path: Path) -> dict[str, str]:
+def read_header(path: Path) -> dict[str, str]:
+    """Return the header that a file holds as one line `Name: value`.
+
+    Raises:
+        LockedError: there is none, others may read it, or it holds no header.
+    """
     name, colon, value = _read_secret(path).partition(":")
     if not colon or not name.strip() or "\n" in value or "\r" in value:
         raise LockedError(f"{path} holds no header of the form `Name: value`")
     return {name.strip(): value.strip()}
-
-
-def _tls(description: Mapping[str, Any], folder: Path) -> ssl.SSLContext | None:
-    authority, certificate = description.get("caFile"), description.get("certificateFile")
-    if not authority and not certificate:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=str(folder / authority) if authority else None)
-        if certificate:
-            context.load_cert_chain(str(folder / certificate), str(folder / description["certificateKeyFile"]))
-    except (OSError, KeyError) as exc:
-        raise ConfigurationError("a TLS file of the sidechain's section can't be read") from exc
-    return context

@@ -158,6 +158,31 @@ def is_running(pid: int) -> bool:
         return True
 
 
+def mine(rpc: Rpc, *, at: int | None = None) -> None:
+    """Let a local development chain make a block now.
+
+    Args:
+        rpc: its node.
+        at: the block's time, Unix seconds; None takes the clock's.
+    """
+    rpc.call("evm_mine", [] if at is None else [at])
+
+
+def mine_every(rpc: Rpc, seconds: int) -> None:
+    """Let a local development chain make blocks at intervals; 0 makes none by itself."""
+    rpc.call("evm_setIntervalMining", [seconds])
+
+
+def mine_at_once(rpc: Rpc, on: bool) -> None:
+    """Say whether a local development chain makes a block of each transaction as it comes."""
+    rpc.call("evm_setAutomine", [on])
+
+
+def waiting(rpc: Rpc) -> int:
+    """Return how many transactions wait to be mined on a local development chain."""
+    return int(rpc.call("txpool_status")["pending"], 16)
+
+
 def fund(rpc: Rpc, account: str, ether: int = 1000) -> None:
     """Give an account ether on a local development chain."""
     rpc.call("anvil_setBalance", [account, hex(ether * 10**18)])

@@ -7,14 +7,17 @@ Follows the Ethereum JSON-RPC specification and EIP-712 (domain).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
+from panachain.chain import node
 from panachain.chain.abi import contract
+from panachain.chain.config import ChainConfig
 from panachain.chain.evm import Receipt, Sender, Signed
 from panachain.chain.logs import Event, read_events
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.chain.signing import Account, Types
-from panachain.errors import IntegrityError
+from panachain.errors import ConfigurationError, IntegrityError
+from panachain.model.transactions import Block
 
 MANY: Final = 500
 """Calls, or values of one topic, in one request."""
@@ -147,6 +150,63 @@ class BoundContract:
 
     def _logs(self, topics: Sequence[Topic], from_block: int, to_block: int | None) -> Iterator[Event]:
         return read_events(self.rpc, self.abi, self.address, topics=topics, from_block=from_block, to_block=to_block)
+
+
+class Contracts:
+    """The contracts of one chain, by name."""
+
+    def __init__(self, rpc: Rpc, addresses: Mapping[str, str], chain_id: int, *, from_block: int = 0) -> None:
+        """Take a node and the contracts' addresses by name.
+
+        Args:
+            rpc: the chain's node.
+            addresses: by the artifacts' names.
+            chain_id: signed into transactions and typed data.
+            from_block: the block of the deployment; nothing of ours is older.
+        """
+        self.rpc = rpc
+        self.addresses = dict(addresses)
+        self.chain_id = chain_id
+        self.from_block = from_block
+
+    @classmethod
+    def connect(cls, config: ChainConfig, *, timeout: float = 10.0) -> Self:
+        """Connect to the node that a description names; nothing is sent yet.
+
+        Args:
+            config: the description.
+            timeout: seconds that one answer may take.
+
+        Raises:
+            ConfigurationError: a TLS file can't be read.
+            LockedError: the key file is missing, or others may read it.
+        """
+        rpc = config.rpc(timeout=timeout)
+        return cls(rpc, config.contracts, config.chain_id, from_block=config.from_block)
+
+    def close(self) -> None:
+        """Close the connections to the node."""
+        self.rpc.close()
+
+    def head_block(self) -> Block:
+        """Return the newest block."""
+        return node.head_block(self.rpc)
+
+    def block(self, number: int) -> Block:
+        """Return the head of one block."""
+        return node.block_at(self.rpc, number)
+
+    def bind(self, name: str) -> BoundContract:
+        """Return one contract, for calls that no adapter has.
+
+        Raises:
+            ConfigurationError: the chain's description doesn't name it.
+        """
+        try:
+            address = self.addresses[name]
+        except KeyError:
+            raise ConfigurationError(f"the chain's description names no contract {name}") from None
+        return BoundContract(self.rpc, name, address, chain_id=self.chain_id, from_block=self.from_block)
 
 
 class Adapter:

@@ -15,7 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from panachain.chain import node
 from panachain.chain.abi import address, contract
+from panachain.chain.bound import BoundContract
+from panachain.chain.config import ChainConfig
+from panachain.chain.contracts.access_manager import AccessManager
+from panachain.chain.contracts.actor_registry import ActorRegistry
 from panachain.chain.evm import Sender
 from panachain.chain.rpc import Rpc
 from panachain.chain.signing import Account
@@ -47,20 +52,11 @@ class Governance:
 
 
 @dataclass(frozen=True)
-class ChainDeployment:
-    """The contracts of one chain."""
-
-    chain_id: int
-    contracts: dict[str, str]
-    from_block: int
-
-
-@dataclass(frozen=True)
 class Deployment:
-    """The contracts of both chains."""
+    """The contracts of both chains, behind the nodes by which they were deployed."""
 
-    mainchain: ChainDeployment
-    sidechain: ChainDeployment
+    mainchain: ChainConfig
+    sidechain: ChainConfig
 
 
 def deploy(
@@ -90,32 +86,35 @@ def deploy(
     main = _sender(main_rpc, main_deployer, lock_folder, free=False)
     side = _sender(side_rpc, side_deployer, lock_folder, free=True)
     return Deployment(
-        _deploy_mainchain(main, main_rpc, governance, sidechain_id=_chain_id(side_rpc)),
+        _deploy_mainchain(main, main_rpc, governance, sidechain_id=node.chain_id(side_rpc)),
         _deploy_sidechain(side, side_rpc, governance),
     )
 
 
-def _deploy_mainchain(sender: Sender, rpc: Rpc, governance: Governance, *, sidechain_id: int) -> ChainDeployment:
-    start = int(rpc.call("eth_blockNumber"), 16)
+def _deploy_mainchain(sender: Sender, rpc: Rpc, governance: Governance, *, sidechain_id: int) -> ChainConfig:
+    start = node.block_number(rpc)
     manager = _create(sender, "AccessManager", sender.address)
     policies = _create(sender, "PolicyRegistry")
     actors = _create(sender, "ActorRegistry", manager, policies)
+    registry = ActorRegistry(_bound(rpc, "ActorRegistry", actors))
     validators = sorted(governance.validators, key=str.lower)
     contracts = {
         "AccessManager": manager,
         "ActorRegistry": actors,
         # The registry made these two itself, so that nobody can wire them to another one.
-        "RecordLedger": _made_by(rpc, actors, "recordLedger"),
-        "AccessLog": _made_by(rpc, actors, "accessLog"),
+        "RecordLedger": registry.record_ledger(),
+        "AccessLog": registry.access_log(),
         "PolicyRegistry": policies,
         "Checkpoints": _create(sender, "Checkpoints", manager, sidechain_id, validators, governance.quorum),
     }
-    _set_roles(sender, contracts, governance, {"ActorRegistry": {REGISTRAR: ("register", "suspend", "reinstate")}}, {})
-    return ChainDeployment(_chain_id(rpc), contracts, start)
+    _set_roles(
+        sender, rpc, contracts, governance, {"ActorRegistry": {REGISTRAR: ("register", "suspend", "reinstate")}}, {}
+    )
+    return ChainConfig(rpc.url, sender.chain_id, contracts, start)
 
 
-def _deploy_sidechain(sender: Sender, rpc: Rpc, governance: Governance) -> ChainDeployment:
-    start = int(rpc.call("eth_blockNumber"), 16)
+def _deploy_sidechain(sender: Sender, rpc: Rpc, governance: Governance) -> ChainConfig:
+    start = node.block_number(rpc)
     manager = _create(sender, "AccessManager", sender.address)
     identities = _create(sender, "IdentityRegistry", manager)
     emergency = _create(sender, "EmergencyAccess", manager, identities)
@@ -131,57 +130,48 @@ def _deploy_sidechain(sender: Sender, rpc: Rpc, governance: Governance) -> Chain
         "EmergencyAccess": {REGISTRAR: ("review",)},
         "CareGroups": {REGISTRAR: ("closeByRegistrar",)},
     }
-    _set_roles(sender, contracts, governance, functions, {SUSPENDER: (emergency, governance.registrar)})
-    return ChainDeployment(_chain_id(rpc), contracts, start)
+    _set_roles(sender, rpc, contracts, governance, functions, {SUSPENDER: (emergency, governance.registrar)})
+    return ChainConfig(rpc.url, sender.chain_id, contracts, start)
 
 
 def _set_roles(
     sender: Sender,
+    rpc: Rpc,
     contracts: Mapping[str, str],
     governance: Governance,
     functions: Mapping[str, Mapping[int, tuple[str, ...]]],
-    members: Mapping[int, tuple[str, ...]],
+    members: Mapping[int, tuple[Address, ...]],
 ) -> None:
     """Say which role may call what, appoint, and leave."""
-    calls: list[tuple[Any, ...]] = [
-        ("labelRole", REGISTRAR, "REGISTRAR"),
-        ("labelRole", SUSPENDER, "SUSPENDER"),
-    ]
+    manager = AccessManager(_bound(rpc, "AccessManager", contracts["AccessManager"]))
+    for role, label in ((REGISTRAR, "REGISTRAR"), (SUSPENDER, "SUSPENDER")):
+        manager.label_role(sender, role, label)
     for name, roles in functions.items():
         for role, names in roles.items():
             selectors = [contract(name).selector(function) for function in names]
-            calls.append(("setTargetFunctionRole", contracts[name], selectors, role))
+            manager.set_target_function_role(sender, contracts[name], selectors, role)
     for role, accounts in ({REGISTRAR: (governance.registrar,)} | dict(members)).items():
-        calls += [("grantRole", role, account, 0) for account in accounts]
+        for account in accounts:
+            manager.grant_role(sender, role, account)
     # An appointment counts after the delay, so that whoever is in charge can take it back. AccessManager lets each
     # change of this delay begin five days later (`minSetback`), the first one too.
-    calls += [("setGrantDelay", role, governance.delay) for role in (REGISTRAR, SUSPENDER)]
-    calls += [
-        ("grantRole", ADMIN, governance.admin, governance.delay),
-        ("setGrantDelay", ADMIN, governance.delay),
-        ("renounceRole", ADMIN, sender.address),
-    ]
-    for call in calls:
-        data = contract("AccessManager").calldata(*call)
-        sender.send(contracts["AccessManager"], data, what=f"setting up roles ({call[0]})")
+    for role in (REGISTRAR, SUSPENDER):
+        manager.set_grant_delay(sender, role, governance.delay)
+    manager.grant_role(sender, ADMIN, governance.admin, governance.delay)
+    manager.set_grant_delay(sender, ADMIN, governance.delay)
+    manager.renounce_role(sender, ADMIN)
 
 
-def _create(sender: Sender, name: str, *args: Any) -> str:
+def _create(sender: Sender, name: str, *args: Any) -> Address:
     receipt = sender.send(None, contract(name).creation(*args), what=f"creating {name}")
     if receipt.contract is None:
         raise TransactionError(f"creating {name}: transaction {receipt.tx_hash} made no contract")
-    return address(receipt.contract)
+    return Address(address(receipt.contract))
 
 
-def _made_by(rpc: Rpc, registry: str, function: str) -> str:
-    actors = contract("ActorRegistry")
-    answer = rpc.call("eth_call", [{"to": registry, "data": actors.calldata(function)}, "latest"])
-    return address(actors.result(function, answer))
+def _bound(rpc: Rpc, name: str, where: str) -> BoundContract:
+    return BoundContract(rpc, name, where, chain_id=node.chain_id(rpc))
 
 
 def _sender(rpc: Rpc, account: Account, lock_folder: Path, *, free: bool) -> Sender:
-    return Sender(rpc, _chain_id(rpc), account, lock_folder=lock_folder, free=free)
-
-
-def _chain_id(rpc: Rpc) -> int:
-    return int(rpc.call("eth_chainId"), 16)
+    return Sender(rpc, node.chain_id(rpc), account, lock_folder=lock_folder, free=free)

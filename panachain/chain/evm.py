@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from panachain.chain import node
 from panachain.chain.abi import revert_reason
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.chain.signing import Account as Account
 from panachain.chain.signing import compact as compact
 from panachain.chain.signing import decode_transaction as decode_transaction
 from panachain.chain.signing import recover_digest as recover_digest
-from panachain.errors import TransactionError
+from panachain.errors import IntegrityError, TransactionError
 
 _RECEIPT_TIMEOUT: Final = 120
 """Seconds to wait for a transaction to be mined."""
@@ -50,6 +51,30 @@ class Receipt:
     contract: str | None = None
     """Address of the contract that it created."""
     logs: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    succeeded: bool = True
+    """False where the contract reverted: the gas is spent, and nothing else changed."""
+
+
+def receipt_of(rpc: Rpc, tx_hash: str) -> Receipt | None:
+    """Return a mined transaction, or None while it isn't mined.
+
+    Raises:
+        IntegrityError: the node's receipt lacks a field.
+    """
+    found = rpc.call("eth_getTransactionReceipt", [tx_hash])
+    if found is None:
+        return None
+    try:
+        return Receipt(
+            str(found["transactionHash"]),
+            int(found["blockNumber"], 16),
+            int(found["gasUsed"], 16),
+            found.get("contractAddress"),
+            tuple(found["logs"]),
+            succeeded=int(found["status"], 16) == 1,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise IntegrityError(f"the node's receipt of transaction {tx_hash} lacks a field") from exc
 
 
 class Sender:
@@ -78,7 +103,7 @@ class Sender:
         self.account = account
         self.address = account.address
         self._rpc = rpc
-        self._chain_id = chain_id
+        self.chain_id = chain_id
         self._free = free
         self._folder = lock_folder
 
@@ -122,8 +147,7 @@ class Sender:
         """
         hashes = [tx_hash for tx_hash, _ in sent]
         transaction = decode_transaction(sent[-1][1])
-        used = int(self._rpc.call("eth_getTransactionCount", [self.address, "latest"]), 16)
-        if used > transaction["nonce"]:
+        if node.transaction_count(self._rpc, self.address) > transaction["nonce"]:
             mined = [receipt for receipt in map(self._receipt, hashes) if receipt is not None]
             return self._checked(mined[0], what) if mined else None
         self._push(sent[-1][1])
@@ -137,7 +161,7 @@ class Sender:
         fee = 0 if self._free else _FEE_HEADROOM * int(block.get("baseFeePerGas", "0x0"), 16) + tip
         transaction: dict[str, Any] = {
             "type": 2,
-            "chainId": self._chain_id,
+            "chainId": self.chain_id,
             "nonce": int(nonce, 16),
             "gas": gas * 12 // 10,
             "maxFeePerGas": fee,
@@ -174,21 +198,13 @@ class Sender:
             hint="the same command again waits for it, and sends nothing twice",
         )
 
-    def _receipt(self, tx_hash: str) -> dict[str, Any] | None:
-        receipt: dict[str, Any] | None = self._rpc.call("eth_getTransactionReceipt", [tx_hash])
-        return receipt
+    def _receipt(self, tx_hash: str) -> Receipt | None:
+        return receipt_of(self._rpc, tx_hash)
 
-    def _checked(self, receipt: Mapping[str, Any], what: str) -> Receipt:
-        tx_hash = str(receipt["transactionHash"])
-        if int(receipt["status"], 16) != 1:
-            raise TransactionError(f"{what}: transaction {tx_hash} was mined and reverted")
-        return Receipt(
-            tx_hash,
-            int(receipt["blockNumber"], 16),
-            int(receipt["gasUsed"], 16),
-            receipt.get("contractAddress"),
-            tuple(receipt["logs"]),
-        )
+    def _checked(self, receipt: Receipt, what: str) -> Receipt:
+        if not receipt.succeeded:
+            raise TransactionError(f"{what}: transaction {receipt.tx_hash} was mined and reverted")
+        return receipt
 
     def _dearer(self, transaction: Mapping[str, Any]) -> dict[str, Any]:
         """Return the transaction with the fees that a replacement needs, and that the newest block asks for."""
@@ -218,7 +234,7 @@ class Sender:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        lane = f"{self._chain_id}-{self.address}"
+        lane = f"{self.chain_id}-{self.address}"
         with self._locks.setdefault(lane, threading.Lock()):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Hashed: the folder doesn't list accounts in the clear.

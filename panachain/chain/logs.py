@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from panachain.chain import node
 from panachain.chain.abi import Contract, address
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.errors import IntegrityError
@@ -51,7 +52,7 @@ def read_events(
         RpcAnswerError: the node refuses even a single block.
         IntegrityError: a log can't be read.
     """
-    last = int(rpc.call("eth_blockNumber"), 16) if to_block is None else to_block
+    last = node.block_number(rpc) if to_block is None else to_block
     start, window = from_block, max(last - from_block + 1, 1)
     while start <= last:
         end = min(start + window - 1, last)

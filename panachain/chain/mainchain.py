@@ -6,68 +6,50 @@ Follows design section 6; the contracts are in contracts/mainchain/.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from panachain.chain import node
-from panachain.chain.bound import BoundContract
+from panachain.chain.bound import Contracts
 from panachain.chain.contracts.access_log import AccessLog
 from panachain.chain.contracts.actor_registry import ActorRegistry
 from panachain.chain.contracts.checkpoints import Checkpoints
 from panachain.chain.contracts.policy_registry import PolicyRegistry
 from panachain.chain.contracts.record_ledger import RecordLedger
 from panachain.chain.evm import Sender
-from panachain.chain.rpc import Rpc
 from panachain.chain.signing import Account
-from panachain.model.transactions import Block
 
 if TYPE_CHECKING:
     from panachain.chain.web3 import MainchainWeb3
 
 
-class Mainchain:
+class Mainchain(Contracts):
     """The contracts of the mainchain, and its blocks."""
-
-    def __init__(self, rpc: Rpc, addresses: Mapping[str, str], chain_id: int, *, from_block: int = 0) -> None:
-        """Take a node and the contracts' addresses by name.
-
-        Args:
-            rpc: the mainchain's node.
-            addresses: `ActorRegistry`, `RecordLedger`, `PolicyRegistry`, `AccessLog` and `Checkpoints`.
-            chain_id: signed into transactions and policies.
-            from_block: the block of the deployment; nothing of ours is older.
-        """
-        self.rpc = rpc
-        self.addresses = dict(addresses)
-        self.chain_id = chain_id
-        self.from_block = from_block
 
     @cached_property
     def actors(self) -> ActorRegistry:
         """Who takes part publicly."""
-        return ActorRegistry(self._bind("ActorRegistry"))
+        return ActorRegistry(self.bind("ActorRegistry"))
 
     @cached_property
     def ledger(self) -> RecordLedger:
         """Storage transactions."""
-        return RecordLedger(self._bind("RecordLedger"))
+        return RecordLedger(self.bind("RecordLedger"))
 
     @cached_property
     def policies(self) -> PolicyRegistry:
         """Policy transactions."""
-        return PolicyRegistry(self._bind("PolicyRegistry"))
+        return PolicyRegistry(self.bind("PolicyRegistry"))
 
     @cached_property
     def log(self) -> AccessLog:
         """Anchors of the proxies' logs, and evidence against proxies."""
-        return AccessLog(self._bind("AccessLog"))
+        return AccessLog(self.bind("AccessLog"))
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
         """Hashes of the sidechain's blocks."""
-        return Checkpoints(self._bind("Checkpoints"))
+        return Checkpoints(self.bind("Checkpoints"))
 
     def web3(self) -> MainchainWeb3:
         """Return web3.py, connected to this chain's node, with the contracts bound under `panachain`.
@@ -81,14 +63,3 @@ class Mainchain:
     def sender(self, account: Account, *, lock_folder: Path) -> Sender:
         """Return what sends an account's transactions."""
         return Sender(self.rpc, self.chain_id, account, lock_folder=lock_folder)
-
-    def head_block(self) -> Block:
-        """Return the newest block."""
-        return node.head_block(self.rpc)
-
-    def block(self, number: int) -> Block:
-        """Return the head of one block."""
-        return node.block_at(self.rpc, number)
-
-    def _bind(self, name: str) -> BoundContract:
-        return BoundContract(self.rpc, name, self.addresses[name], chain_id=self.chain_id, from_block=self.from_block)

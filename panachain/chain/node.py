@@ -6,11 +6,14 @@ It never retries and never interprets a refusal: chain/rpc.py maps errors. Follo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from panachain.chain.rpc import Rpc
 from panachain.errors import IntegrityError
 from panachain.model.transactions import Block
+
+QUESTION: Final = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}'
+"""The smallest question, as a stranger would post it: a gate must not answer it."""
 
 
 def head_block(rpc: Rpc) -> Block:
@@ -29,6 +32,53 @@ def block_at(rpc: Rpc, number: int) -> Block:
         IntegrityError: the node doesn't have it, or its answer is no block.
     """
     return _block(rpc, hex(number))
+
+
+def chain_id(rpc: Rpc) -> int:
+    """Return the chain's ID (EIP-155)."""
+    return int(rpc.call("eth_chainId"), 16)
+
+
+def block_number(rpc: Rpc) -> int:
+    """Return the number of the newest block."""
+    return int(rpc.call("eth_blockNumber"), 16)
+
+
+def balance(rpc: Rpc, account: str) -> int:
+    """Return what an account holds, in wei."""
+    return int(rpc.call("eth_getBalance", [account, "latest"]), 16)
+
+
+def transaction_count(rpc: Rpc, account: str) -> int:
+    """Return how many transactions of an account are mined: the nonce of its next one."""
+    return int(rpc.call("eth_getTransactionCount", [account, "latest"]), 16)
+
+
+def has_code(rpc: Rpc, account: str) -> bool:
+    """Tell whether a contract is at an address."""
+    return bool(rpc.call("eth_getCode", [account, "latest"]) != "0x")
+
+
+def has_transaction(rpc: Rpc, tx_hash: str) -> bool:
+    """Tell whether the node knows a transaction, mined or waiting."""
+    return rpc.call("eth_getTransactionByHash", [tx_hash]) is not None
+
+
+def full_blocks(rpc: Rpc, numbers: Sequence[int]) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Return blocks with all their transactions, and the receipts of each, as the node gives them."""
+    asked = [hex(number) for number in numbers]
+    blocks = rpc.batch([("eth_getBlockByNumber", [number, True]) for number in asked])
+    receipts = rpc.batch([("eth_getBlockReceipts", [number]) for number in asked])
+    return [(block, found or []) for block, found in zip(blocks, receipts, strict=True)]
+
+
+def send_raw(rpc: Rpc, transactions: Sequence[str]) -> None:
+    """Send signed transactions in one request; a node doesn't do a batch's calls in their order.
+
+    Raises:
+        RpcAnswerError: the node refuses one of them.
+    """
+    rpc.batch([("eth_sendRawTransaction", [raw]) for raw in transactions])
 
 
 def header(rpc: Rpc, block_hash: str) -> dict[str, Any]:

@@ -6,60 +6,44 @@ Takes no gas price, so nobody needs ether there. Follows design section 6; contr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from panachain.chain.bound import BoundContract
+from panachain.chain.bound import Contracts
 from panachain.chain.contracts.access_requests import AccessRequests
 from panachain.chain.contracts.care_groups import CareGroups
 from panachain.chain.contracts.emergency_access import EmergencyAccess
 from panachain.chain.contracts.identity_registry import IdentityRegistry
 from panachain.chain.evm import Sender
-from panachain.chain.rpc import Rpc
 from panachain.chain.signing import Account
 
 if TYPE_CHECKING:
     from panachain.chain.web3 import SidechainWeb3
 
 
-class Sidechain:
+class Sidechain(Contracts):
     """The contracts of the sidechain."""
-
-    def __init__(self, rpc: Rpc, addresses: Mapping[str, str], chain_id: int, *, from_block: int = 0) -> None:
-        """Take a node and the contracts' addresses by name.
-
-        Args:
-            rpc: the sidechain's node.
-            addresses: `IdentityRegistry`, `AccessRequests`, `EmergencyAccess` and `CareGroups`.
-            chain_id: signed into transactions.
-            from_block: the block of the deployment.
-        """
-        self.rpc = rpc
-        self.addresses = dict(addresses)
-        self.chain_id = chain_id
-        self.from_block = from_block
 
     @cached_property
     def identities(self) -> IdentityRegistry:
         """Patients and practitioners, and whom patients paired with."""
-        return IdentityRegistry(self._bind("IdentityRegistry"))
+        return IdentityRegistry(self.bind("IdentityRegistry"))
 
     @cached_property
     def requests(self) -> AccessRequests:
         """Requests for access."""
-        return AccessRequests(self._bind("AccessRequests"))
+        return AccessRequests(self.bind("AccessRequests"))
 
     @cached_property
     def groups(self) -> CareGroups:
         """Care teams and departments."""
-        return CareGroups(self._bind("CareGroups"))
+        return CareGroups(self.bind("CareGroups"))
 
     @cached_property
     def emergency(self) -> EmergencyAccess:
         """Accesses in an emergency, with cosigner and review."""
-        return EmergencyAccess(self._bind("EmergencyAccess"))
+        return EmergencyAccess(self.bind("EmergencyAccess"))
 
     def web3(self) -> SidechainWeb3:
         """Return web3.py, connected to this chain's node, with the contracts bound under `panachain`.
@@ -73,6 +57,3 @@ class Sidechain:
     def sender(self, account: Account, *, lock_folder: Path) -> Sender:
         """Return what sends an account's transactions, without a gas price."""
         return Sender(self.rpc, self.chain_id, account, lock_folder=lock_folder, free=True)
-
-    def _bind(self, name: str) -> BoundContract:
-        return BoundContract(self.rpc, name, self.addresses[name], chain_id=self.chain_id, from_block=self.from_block)

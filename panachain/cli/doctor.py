@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from panachain.cli.app import App, command, current
-from panachain.errors import ChainUnavailableError, ConfigurationError, LockedError, PanaChainError, UnavailableError
+from panachain.errors import ConfigurationError, LockedError, PanaChainError, UnavailableError
 
 if TYPE_CHECKING:
+    from panachain.chain.config import ChainConfig
     from panachain.chain.rpc import Rpc
     from panachain.config import Config
 
@@ -146,64 +147,58 @@ def _description(path: Path) -> Mapping[str, Any]:
 
 
 def _chain(name: str, url: str, description: Mapping[str, Any], config: Config) -> Iterator[Check]:
-    from panachain.chain.access import sidechain_rpc
-    from panachain.chain.rpc import Rpc
+    from panachain.chain.config import ChainConfig
 
     try:
-        part = description[name]
-        contracts = dict(part["contracts"])
-        expected = int(part["chainId"])
-        folder, timeout = config.network_file.parent, config.timeout
-        rpc = (
-            sidechain_rpc(part, folder, url=url, timeout=timeout)
-            if name == "sidechain"
-            else Rpc(url or part["url"], timeout=timeout)
-        )
+        section = f"the network file's section `{name}`"
+        chain = ChainConfig.parse(description.get(name, {}), config.network_file.parent, what=section, url=url)
+    except ConfigurationError as exc:
+        yield _bad(name, exc, "panachain devnet up --fresh")
+        return
+    try:
+        rpc = chain.rpc(timeout=config.timeout)
     except PanaChainError as exc:
         yield _bad(name, exc, "look at the files that the network file names")
         return
-    except (KeyError, TypeError, ValueError) as exc:
-        yield _bad(name, ConfigurationError(f"the network file lacks {exc}"), "panachain devnet up --fresh")
-        return
     try:
-        yield from _chain_answers(name, rpc, expected, contracts)
+        yield from _chain_answers(name, rpc, chain)
     except PanaChainError as exc:
         yield _bad(name, exc, "is it running? panachain devnet up, or look at the node")
     finally:
         rpc.close()
 
 
-def _chain_answers(name: str, rpc: Rpc, expected: int, contracts: Mapping[str, str]) -> Iterator[Check]:
-    found = int(str(rpc.call("eth_chainId", [])), 16)
-    if found != expected:
-        error = ConfigurationError(f"chain ID {found}, but the network file says {expected}")
+def _chain_answers(name: str, rpc: Rpc, chain: ChainConfig) -> Iterator[Check]:
+    from panachain.chain import node
+
+    found = node.chain_id(rpc)
+    if found != chain.chain_id:
+        error = ConfigurationError(f"chain ID {found}, but the network file says {chain.chain_id}")
         yield _bad(name, error, f"set {name}_rpc to the right node")
         return
-    head = rpc.call("eth_getBlockByNumber", ["latest", False])
-    if not isinstance(head, dict):
-        raise ChainUnavailableError("the node has no latest block")
-    number, moment = int(head["number"], 16), int(head["timestamp"], 16)
-    yield Check(name, "ok", f"chain ID {found}, block {number}")
-    away = int(time.time()) - moment
+    head = node.head_block(rpc)
+    yield Check(name, "ok", f"chain ID {found}, block {head.number}")
+    away = int(time.time()) - head.time
     if abs(away) > CLOCK_TOLERANCE:
         side = "ahead of" if away > 0 else "behind"
         fix = "set the clock, or look why the chain makes no blocks; block time decides in any case"
         yield Check(f"clock ({name})", "note", f"{abs(away)} s {side} the newest block", fix)
     else:
         yield Check(f"clock ({name})", "ok", f"{away} s from the newest block")
-    missing = [label for label, address in contracts.items() if rpc.call("eth_getCode", [address, "latest"]) == "0x"]
+    missing = [label for label, address in chain.contracts.items() if not node.has_code(rpc, address)]
     if missing:
         error = ConfigurationError(f"no code at the address of {', '.join(missing)}")
         yield _bad(f"contracts ({name})", error, "panachain devnet up --fresh, or another network file")
     else:
-        yield Check(f"contracts ({name})", "ok", f"{len(contracts)} have code")
+        yield Check(f"contracts ({name})", "ok", f"{len(chain.contracts)} have code")
 
 
 def _gate(url: str, description: Mapping[str, Any]) -> Iterator[Check]:
     """Ask the sidechain as a stranger would: it must not answer."""
+    from panachain.chain.node import QUESTION
+
     target = url or str(description.get("sidechain", {}).get("url", ""))
-    body = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}'
-    status, problem = _fetch(target, body)
+    status, problem = _fetch(target, QUESTION)
     if status in (401, 403):
         yield Check("gate", "ok", f"the sidechain refuses strangers ({status})")
     elif status is None:

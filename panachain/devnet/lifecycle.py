@@ -25,8 +25,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from panachain.chain import anvil
-from panachain.chain.access import read_key, sidechain_rpc
+from panachain.chain import anvil, node
+from panachain.chain.access import read_key
+from panachain.chain.config import ChainConfig
 from panachain.chain.deploy import Governance, deploy
 from panachain.chain.evm import Account
 from panachain.chain.mainchain import Mainchain
@@ -262,21 +263,10 @@ def _deploy(home: Path, main_rpc: Rpc, side_rpc: Rpc, passphrase: str) -> dict[s
     relay_key = keys.Seed.random().account_key()
     anvil.fund(main_rpc, keys.address_of(relay_key))
     write_private(home / "devnet" / "relay.key", relay_key.hex().encode())
-    main, side = deployment.mainchain, deployment.sidechain
     return {
         "schema": "panachain/network/1",
-        "mainchain": {
-            "url": main_rpc.url,
-            "chainId": main.chain_id,
-            "contracts": main.contracts,
-            "fromBlock": main.from_block,
-        },
-        "sidechain": {
-            "url": side_rpc.url,
-            "chainId": side.chain_id,
-            "contracts": side.contracts,
-            "fromBlock": side.from_block,
-        },
+        "mainchain": deployment.mainchain.describe(),
+        "sidechain": deployment.sidechain.describe(),
         "relayKeyFile": "devnet/relay.key",
         "faucet": True,
     }
@@ -393,12 +383,10 @@ def _announce(
     home: Path, network: dict[str, Any], actor: Actor, seed: keys.Seed, registrar: Callable[[], keys.Seed]
 ) -> None:
     """Register a proxy, or tell the registry of its new endpoint."""
-    main = network["mainchain"]
-    rpc = Rpc(main["url"])
+    chain = Mainchain.connect(ChainConfig.parse(network["mainchain"], home, what="the section `mainchain`"))
     try:
-        chain = Mainchain(rpc, main["contracts"], main["chainId"], from_block=main["fromBlock"])
         # For its endpoint and its anchors.
-        anvil.fund(rpc, actor.address)
+        anvil.fund(chain.rpc, actor.address)
         if chain.actors.actor_of(actor.address) is None:
             sender = chain.sender(Account(registrar().account_key()), lock_folder=home / "nonces")
             chain.actors.register(sender, actor)
@@ -406,16 +394,16 @@ def _announce(
         sender = chain.sender(Account(seed.account_key()), lock_folder=home / "nonces")
         chain.actors.set_endpoint(sender, actor.endpoint)
     finally:
-        rpc.close()
+        chain.close()
 
 
 def _await_gate(home: Path, side: dict[str, Any], pid: int) -> None:
     deadline = time.monotonic() + _PROXY_TIMEOUT
-    rpc = sidechain_rpc(side, home, timeout=5)
+    rpc = ChainConfig.parse(side, home, what="the section `sidechain`").rpc(timeout=5)
     try:
         while time.monotonic() < deadline and anvil.is_running(pid):
             try:
-                rpc.call("eth_chainId")
+                node.chain_id(rpc)
             except NodeRefusedError:
                 raise
             except ChainUnavailableError:

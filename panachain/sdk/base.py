@@ -167,7 +167,7 @@ class Registrar(ActorSession):
         else:
             self.network.mainchain.actors.register(self._sender(), actor)
             if self.network.faucet:
-                fund(self.network.main_rpc, actor.address)
+                fund(self.network.mainchain.rpc, actor.address)
         return replace(actor, status=Status.ACTIVE)
 
     def suspend(self, who: str) -> Actor:

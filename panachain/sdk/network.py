@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from panachain.chain.access import read_key, sidechain_rpc
+from panachain.chain.access import read_key
+from panachain.chain.config import ChainConfig
 from panachain.chain.evm import Account, Sender
 from panachain.chain.mainchain import Mainchain
-from panachain.chain.rpc import Rpc
 from panachain.chain.sidechain import Sidechain
 from panachain.config import Config
 from panachain.errors import ConfigurationError, IntegrityError, UnknownActorError
@@ -34,6 +34,20 @@ Clock = Callable[[], float]
 """Returns the time, Unix seconds."""
 
 
+def chains_of(description: Mapping[str, Any], config: Config) -> tuple[ChainConfig, ChainConfig]:
+    """Return mainchain and sidechain as a network file and the settings describe them.
+
+    Raises:
+        ConfigurationError: a section lacks a field, or a value doesn't fit.
+    """
+    folder = config.network_file.parent
+    main, side = (
+        ChainConfig.parse(description[name], folder, what=f"the section `{name}` of {config.network_file}", url=url)
+        for name, url in (("mainchain", config.mainchain_rpc), ("sidechain", config.sidechain_rpc))
+    )
+    return main, side
+
+
 class Network:
     """Everything outside an actor. Use it as a context manager."""
 
@@ -48,13 +62,9 @@ class Network:
         self.clock = clock
         self.config = config
         self.home: Path = config.home
-        main, side = description["mainchain"], description["sidechain"]
-        self.main_rpc = Rpc(config.mainchain_rpc or main["url"], timeout=config.timeout)
-        self.side_rpc = sidechain_rpc(
-            side, config.network_file.parent, url=config.sidechain_rpc, timeout=config.timeout
-        )
-        self.mainchain = Mainchain(self.main_rpc, main["contracts"], main["chainId"], from_block=main["fromBlock"])
-        self.sidechain = Sidechain(self.side_rpc, side["contracts"], side["chainId"], from_block=side["fromBlock"])
+        main, side = chains_of(description, config)
+        self.mainchain = Mainchain.connect(main, timeout=config.timeout)
+        self.sidechain = Sidechain.connect(side, timeout=config.timeout)
         self.store: BlobStore = open_store(config, description.get("ipfs", {"kind": "embedded"}))
         self.threshold: int = description["threshold"]
         self.faucet: bool = description.get("faucet", False)
@@ -93,8 +103,8 @@ class Network:
     def close(self) -> None:
         """Close the store and the connections."""
         self.store.close()
-        self.main_rpc.close()
-        self.side_rpc.close()
+        self.mainchain.close()
+        self.sidechain.close()
 
     def __enter__(self) -> Self:
         return self

@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from panachain.chain.abi import address, contract
-from panachain.chain.evm import Receipt, Sender
-from panachain.chain.logs import read_events
+from panachain.chain.evm import Receipt, Sender, receipt_of
 from panachain.chain.mainchain import Mainchain
 from panachain.errors import (
     PanaChainError,
@@ -241,28 +239,12 @@ class Relays:
 
     def _policy_receipt(self, policy_id: PolicyId, kind: str) -> Receipt | None:
         event = next(self._mainchain.policies.events(policy_ids=[policy_id], kind=kind), None)
-        return None if event is None else self._receipt(event.tx_hash)
+        # The gas is the whole transaction's: a relay may send several policies in one.
+        return None if event is None else receipt_of(self._mainchain.rpc, event.tx_hash)
 
     def _convicted(self, receipt: ProxyReceipt) -> Receipt | None:
-        log = contract("AccessLog")
-        for event in read_events(
-            self._mainchain.rpc,
-            log,
-            self._mainchain.log.address,
-            topics=[log.topic("LateServiceProven"), "0x" + "00" * 12 + receipt.proxy[2:].lower()],
-            from_block=self._mainchain.from_block,
-        ):
-            values = event.values
-            if values["sequence"] == receipt.sequence and address(values["policyId"]) == receipt.policy_id:
-                return self._receipt(event.tx_hash)
-        return None
-
-    def _receipt(self, tx_hash: str) -> Receipt | None:
-        found = self._mainchain.rpc.call("eth_getTransactionReceipt", [tx_hash])
-        if not isinstance(found, dict):
-            return None
-        # The gas is the whole transaction's: a relay may send several policies in one.
-        return Receipt(tx_hash, int(found["blockNumber"], 16), int(found["gasUsed"], 16))
+        tx_hash = self._mainchain.log.proof_of_late_service(receipt)
+        return None if tx_hash is None else receipt_of(self._mainchain.rpc, tx_hash)
 
     # Who is asked, and when
 

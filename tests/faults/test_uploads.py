@@ -182,7 +182,7 @@ class TestChain:
         self, world: World, patient: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         paths = files(tmp_path / "in", 3)
-        rpc = world.network.main_rpc
+        rpc = world.network.mainchain.rpc
         monkeypatch.setattr("panachain.chain.evm._STUCK", 0.5)
         rpc.call("evm_setAutomine", [False])
         rpc.call("evm_setIntervalMining", [0])
@@ -202,7 +202,7 @@ class TestChain:
         self, world: World, patient: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         paths = files(tmp_path / "in", 3)
-        rpc = world.network.main_rpc
+        rpc = world.network.mainchain.rpc
         monkeypatch.setattr("panachain.chain.evm._STUCK", 0.5)
         before = world.network.mainchain.ledger.ledger_of(world.hospital.address)[0]
         rpc.call("evm_setAutomine", [False])
@@ -225,12 +225,12 @@ class TestChain:
         # Anvil doesn't mine what a reorganisation gave back to it, until something new comes.
         monkeypatch.setattr("panachain.chain.evm._STUCK", 1.0)
         # Only what comes from here on is taken away.
-        world.network.main_rpc.call("anvil_mine", [hex(10)])
+        world.network.mainchain.rpc.call("anvil_mine", [hex(10)])
         first, second = files(tmp_path / "a", 2), files(tmp_path / "b", 2)
         hospital(world).upload([tmp_path / "a"], patient.profile.handle)
         hospital(world).upload([tmp_path / "b"], patient.profile.handle)
         before = world.network.mainchain.ledger.ledger_of(world.hospital.address)[0]
-        world.network.main_rpc.call("anvil_reorg", [10, []])
+        world.network.mainchain.rpc.call("anvil_reorg", [10, []])
         assert world.network.mainchain.ledger.ledger_of(world.hospital.address)[0] < before
 
         assert hospital(world).settle().transactions > 0
@@ -300,7 +300,7 @@ class _Background:
 
 
 def _pending(world: World) -> list[str]:
-    pool = world.network.main_rpc.call("txpool_content")["pending"]
+    pool = world.network.mainchain.rpc.call("txpool_content")["pending"]
     mine = pool.get(world.hospital.address, pool.get(world.hospital.address.lower(), {}))
     return [tx["hash"] for tx in mine.values()]
 

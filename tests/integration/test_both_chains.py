@@ -64,7 +64,7 @@ def raw(text: str) -> bytes:
 def node_urls(world: World) -> tuple[str, str]:
     """Return the nodes' own URLs; a gate may stand before the sidechain's."""
     processes = json.loads((world.home / "devnet" / "processes.json").read_bytes())
-    return world.network.main_rpc.url, processes.get("sidechainUrl", world.network.side_rpc.url)
+    return world.network.mainchain.rpc.url, processes.get("sidechainUrl", world.network.sidechain.rpc.url)
 
 
 def stretches(url: str) -> dict[bytes, str]:

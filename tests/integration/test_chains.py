@@ -122,10 +122,10 @@ class Network:
         return self.on(chain).sender(account, lock_folder=self.locks)
 
     def send(self, account: Account, name: str, function: str, *args: Any, chain: str = "mainchain") -> None:
-        self.on(chain)._bind(name).send(self.sender(account, chain), function, *args, what=function)
+        self.on(chain).bind(name).send(self.sender(account, chain), function, *args, what=function)
 
     def read(self, name: str, function: str, *args: Any, chain: str = "mainchain") -> Any:
-        return self.on(chain)._bind(name).read(function, *args)
+        return self.on(chain).bind(name).read(function, *args)
 
     def announce(self, account: Account, name: str, function: str, *args: Any, chain: str = "mainchain") -> None:
         """Schedule a call with the access manager, at the earliest time that it allows."""

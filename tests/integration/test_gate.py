@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 from panachain.chain import anvil
-from panachain.chain.access import NodeKey, sidechain_rpc
+from panachain.chain.access import NodeKey
+from panachain.chain.config import ChainConfig
 from panachain.chain.rpc import Rpc
 from panachain.config import Config
 from panachain.crypto import keys
@@ -48,7 +49,7 @@ def relay(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     folder = tmp_path_factory.mktemp("relay")
     folder.chmod(0o700)
     key, port = keys.Seed.random().account_key(), anvil.free_port()
-    anvil.fund(world.network.main_rpc, keys.address_of(key))
+    anvil.fund(world.network.mainchain.rpc, keys.address_of(key))
     write_private(folder / "relay.key", key.hex().encode())
     config = {
         "schema": "panachain/relay-config/1",
@@ -141,7 +142,7 @@ def test_node_keys_of_this_home_and_of_registered_actors_pass(world: World) -> N
     hospital = unlock(load_profile(world.home, "hospital"), PASSPHRASE).account_key()
     researcher = unlock(load_profile(world.home, "researcher"), PASSPHRASE).account_key()
     stranger = os.urandom(32)
-    assert world.network.side_rpc.call("eth_chainId") == hex(chain_id)
+    assert world.network.sidechain.rpc.call("eth_chainId") == hex(chain_id)
 
     def ask(key: bytes) -> Any:
         return Rpc(url, authorise=NodeKey(key).authoriser(url, chain_id)).call("eth_chainId")
@@ -172,9 +173,9 @@ def test_nodes_get_no_more_than_the_sdk_uses(world: World) -> None:
     raw = Rpc(processes(world)["sidechainUrl"])
     for method, params in (("debug_traceBlockByNumber", ["latest"]), ("anvil_setBalance", []), ("eth_accounts", [])):
         with pytest.raises(NodeRefusedError, match="doesn't pass"):
-            world.network.side_rpc.call(method, params)
+            world.network.sidechain.rpc.call(method, params)
     with pytest.raises(NodeRefusedError):
-        world.network.side_rpc.batch([("eth_chainId", []), ("txpool_content", [])])
+        world.network.sidechain.rpc.batch([("eth_chainId", []), ("txpool_content", [])])
     assert raw.call("anvil_nodeInfo")
 
 
@@ -197,7 +198,7 @@ def test_trip_goes_through_gate_and_relay(world: World, relay: str, tmp_path: Pa
         with pytest.raises(PolicyRevokedError):
             list(clinician.open(policy.policy_id))
     paid = httpx.get(f"{relay}/v1/relay", trust_env=False, timeout=20).json()
-    transaction = world.network.main_rpc.call("eth_getTransactionByHash", [policy.tx])
+    transaction = world.network.mainchain.rpc.call("eth_getTransactionByHash", [policy.tx])
     assert transaction["from"].lower() == paid["account"].lower()
     assert paid["gas_left"] < 10_000_000
 
@@ -246,10 +247,10 @@ class TestZFaults:
         anvil.stop(processes(world)["gate"])
         assert not Devnet.status(world.home).gate
         with pytest.raises(ChainUnavailableError):
-            world.network.side_rpc.call("eth_chainId")
+            world.network.sidechain.rpc.call("eth_chainId")
         status = Devnet.up(world.home, passphrase=PASSPHRASE)
         assert status.gate
         network = json.loads((world.home / "network.json").read_bytes())
         with Network.open(Config.load({"home": str(world.home)}, {})) as opened:
             assert opened.sidechain.identities.find()
-        assert sidechain_rpc(network["sidechain"], world.home).call("eth_chainId")
+        assert ChainConfig.parse(network["sidechain"], world.home, what="the section").rpc().call("eth_chainId")

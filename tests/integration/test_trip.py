@@ -210,7 +210,7 @@ def test_nothing_of_a_record_is_readable_anywhere(world: World, bundle: Path) ->
     # By another process: closing a database's file here would drop the locks that this process's connection holds
     # on it ("How To Corrupt An SQLite Database File", section 2.2), and the scripts below write to it too.
     data = subprocess.run(["cat", *places], capture_output=True, timeout=60, check=True).stdout
-    for rpc in (world.network.main_rpc, world.network.side_rpc):
+    for rpc in (world.network.mainchain.rpc, world.network.sidechain.rpc):
         for number in range(int(rpc.call("eth_blockNumber"), 16) + 1):
             data += repr(rpc.call("eth_getBlockByNumber", [hex(number), True])).encode()
 

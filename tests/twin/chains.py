@@ -662,7 +662,7 @@ class TwinMainchain(Mainchain):
     def sender(self, account: Account, *, lock_folder: Path) -> TwinSender:  # type: ignore[override]
         return TwinSender(self.chain, account, self.addresses)
 
-    def _bind(self, name: str) -> BoundContract:
+    def bind(self, name: str) -> BoundContract:
         return TwinContract(self.chain, name, self.addresses[name])
 
 
@@ -678,5 +678,5 @@ class TwinSidechain(Sidechain):
     def sender(self, account: Account, *, lock_folder: Path) -> TwinSender:  # type: ignore[override]
         return TwinSender(self.chain, account, self.addresses)
 
-    def _bind(self, name: str) -> BoundContract:
+    def bind(self, name: str) -> BoundContract:
         return TwinContract(self.chain, name, self.addresses[name])

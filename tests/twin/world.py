@@ -24,7 +24,6 @@ from unittest.mock import patch
 
 import httpx
 
-from panachain.chain.abi import contract
 from panachain.chain.evm import Account
 from panachain.chain.typed import proxy_domain
 from panachain.config import Config
@@ -301,9 +300,7 @@ class World:
         mainchain = self.network.mainchain
         keys = (seed_of("patient").policy_account(index) for index in itertools.count())
         owner = next(Account(key) for key in keys if address_of(key) == policy_id)
-        data = contract("PolicyRegistry").calldata(
-            "revokeBySignature", policy_id, mainchain.policies.sign_revoke(owner)
-        )
+        data = mainchain.policies.revoke_by_signature_calldata(policy_id, mainchain.policies.sign_revoke(owner))
         sender = mainchain.sender(Account(seed_of("relay").account_key()), lock_folder=self.home)
         sender.submit(mainchain.policies.address, data)
 

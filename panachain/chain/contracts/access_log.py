@@ -5,6 +5,7 @@ Follows design section 6, contracts/interfaces/IAccessLog.sol and docs/spec/prox
 
 from __future__ import annotations
 
+from panachain.chain.abi import address
 from panachain.chain.bound import Adapter, halves
 from panachain.chain.evm import Receipt, Sender
 from panachain.chain.signing import Account, compact
@@ -38,10 +39,21 @@ class AccessLog(Adapter):
 
     def prove_late_service(self, sender: Sender, receipt: ProxyReceipt) -> Receipt:
         """Convict a proxy by its own receipt for a re-encryption that the policy didn't allow; anyone may."""
-        fields = receipt_fields(receipt)
-        return self.bound.send(
-            sender, "proveLateService", receipt.proxy, fields, receipt.signature, what="the evidence of late service"
+        return sender.send(
+            self.address, self.prove_late_service_calldata(receipt), what="the evidence of late service"
         )
+
+    def prove_late_service_calldata(self, receipt: ProxyReceipt) -> str:
+        """Return the calldata of `prove_late_service`, for whoever sends it otherwise."""
+        return self.bound.calldata("proveLateService", receipt.proxy, receipt_fields(receipt), receipt.signature)
+
+    def proof_of_late_service(self, receipt: ProxyReceipt) -> str | None:
+        """Return the hash of the transaction that convicted a proxy by this receipt, or None when there is none."""
+        for event in self.bound.events("LateServiceProven", where=[receipt.proxy]):
+            values = event.values
+            if values["sequence"] == receipt.sequence and address(values["policyId"]) == receipt.policy_id:
+                return event.tx_hash
+        return None
 
     def prove_fork(
         self, sender: Sender, proxy: Address, sequence: int, first: tuple[bytes, bytes], second: tuple[bytes, bytes]

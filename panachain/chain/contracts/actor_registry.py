@@ -6,14 +6,15 @@ Follows design section 6 and contracts/interfaces/IActorRegistry.sol.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from panachain.chain.abi import address
 from panachain.chain.bound import NOBODY, Adapter, Indexed
 from panachain.chain.evm import Receipt, Sender
-from panachain.chain.logs import actor_from
+from panachain.chain.logs import Event, actor_from
+from panachain.errors import IntegrityError
 from panachain.model.actors import Actor, Address, Role, Status
 
 ROLES: Final = {1: Role.HOSPITAL, 2: Role.PROXY, 3: Role.RESEARCHER, 4: Role.REGISTRAR}
@@ -74,18 +75,33 @@ class ActorRegistry(Adapter):
         """Return the access log that the registry made and tells who may anchor."""
         return Address(address(self.bound.read("accessLog")))
 
+    def events(self, *, from_block: int | None = None, to_block: int | None = None) -> Iterator[Event]:
+        """Yield the registry's events in the order of the chain; `actors_after` says what they make of the actors."""
+        return self.bound.events(from_block=from_block, to_block=to_block)
+
     def _registered(self, where: Sequence[Indexed]) -> list[Actor]:
-        found: dict[str, Actor] = {}
-        for event in self.bound.events(where=where):
-            if "account" not in event.values:
-                # AccessManaged tells of its authority in the same log.
-                continue
-            account = address(event.values["account"])
-            if event.name == "ActorRegistered":
-                found[account] = actor_from(event, ROLES.get(event.values["role"]))
-            elif event.name == "ActorEndpointChanged":
-                found[account] = replace(found[account], endpoint=event.values["endpoint"])
-            elif event.name in ("ActorSuspended", "ActorReinstated"):
-                status = Status.SUSPENDED if event.name == "ActorSuspended" else Status.ACTIVE
-                found[account] = replace(found[account], status=status)
-        return list(found.values())
+        return list(actors_after({}, self.bound.events(where=where)).values())
+
+
+def actors_after(known: Mapping[str, Actor], events: Iterable[Event]) -> dict[str, Actor]:
+    """Return the actors after some more events; what came in stays as it is.
+
+    Raises:
+        IntegrityError: an event is about an account that was never registered.
+    """
+    actors = dict(known)
+    for event in events:
+        if "account" not in event.values:
+            # AccessManaged tells of its authority in the same log.
+            continue
+        account = address(event.values["account"])
+        if event.name == "ActorRegistered":
+            actors[account] = actor_from(event, ROLES.get(event.values["role"]))
+        elif account not in actors:
+            raise IntegrityError(f"the node hides the registration of {account}")
+        elif event.name == "ActorEndpointChanged":
+            actors[account] = replace(actors[account], endpoint=event.values["endpoint"])
+        elif event.name in ("ActorSuspended", "ActorReinstated"):
+            status = Status.SUSPENDED if event.name == "ActorSuspended" else Status.ACTIVE
+            actors[account] = replace(actors[account], status=status)
+    return actors

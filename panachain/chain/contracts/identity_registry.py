@@ -14,7 +14,7 @@ from panachain.chain.abi import address
 from panachain.chain.bound import MANY, NOBODY, Adapter, Indexed
 from panachain.chain.evm import Receipt, Sender
 from panachain.chain.logs import actor_from
-from panachain.errors import UsageError
+from panachain.errors import IntegrityError, UsageError
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.transactions import PairingEvent
 
@@ -122,6 +122,8 @@ class IdentityRegistry(Adapter):
             elif event.name in ("IdentitySuspended", "IdentityReinstated", "IdentityReplaced"):
                 # A replaced account is one that may not act, and nobody can reinstate it.
                 account = address(event.values["patient" if event.name == "IdentityReplaced" else "account"])
+                if account not in found:
+                    raise IntegrityError(f"the node hides the registration of {account}")
                 status = Status.ACTIVE if event.name == "IdentityReinstated" else Status.SUSPENDED
                 found[account] = replace(found[account], status=status)
         return list(found.values())

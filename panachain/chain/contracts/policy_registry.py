@@ -47,15 +47,13 @@ class PolicyRegistry(Adapter):
 
     def grant_by_signature(self, sender: Sender, grant: Grant, signature: bytes) -> Receipt:
         """Relay a signed grant."""
-        return self.bound.send(
-            sender, "grantBySignature", grant.fields(), signature, what="the policy transaction (grant)"
-        )
+        data = self.grant_by_signature_calldata(grant, signature)
+        return sender.send(self.address, data, what="the policy transaction (grant)")
 
     def grant_batch(self, sender: Sender, signed: Sequence[tuple[Grant, bytes]]) -> Receipt:
         """Relay several (grant, signature), all or none."""
-        grants = [grant.fields() for grant, _ in signed]
-        signatures = [halves(signature) for _, signature in signed]
-        return self.bound.send(sender, "grantBatch", grants, signatures, what="the policy transaction (grants)")
+        data = self.grant_batch_calldata(signed)
+        return sender.send(self.address, data, what="the policy transaction (grants)")
 
     def sign_revoke(self, account: Account) -> bytes:
         """Return the one-time key's EIP-712 signature of its policy's revocation; it never expires (ADR 4)."""
@@ -63,15 +61,33 @@ class PolicyRegistry(Adapter):
 
     def revoke_by_signature(self, sender: Sender, owner: PolicyId, signature: bytes) -> Receipt:
         """Relay a signed revocation."""
-        return self.bound.send(
-            sender, "revokeBySignature", owner, signature, what="the policy transaction (revoke)"
-        )
+        data = self.revoke_by_signature_calldata(owner, signature)
+        return sender.send(self.address, data, what="the policy transaction (revoke)")
 
     def revoke_batch(self, sender: Sender, signed: Sequence[tuple[PolicyId, bytes]]) -> Receipt:
         """Relay several (owner, signature), all or none."""
-        owners = [owner for owner, _ in signed]
+        data = self.revoke_batch_calldata(signed)
+        return sender.send(self.address, data, what="the policy transaction (revocations)")
+
+    # Calldata, for whoever sends these transactions otherwise
+
+    def grant_by_signature_calldata(self, grant: Grant, signature: bytes) -> str:
+        """Return the calldata of `grant_by_signature`."""
+        return self.bound.calldata("grantBySignature", grant.fields(), signature)
+
+    def grant_batch_calldata(self, signed: Sequence[tuple[Grant, bytes]]) -> str:
+        """Return the calldata of `grant_batch`."""
         signatures = [halves(signature) for _, signature in signed]
-        return self.bound.send(sender, "revokeBatch", owners, signatures, what="the policy transaction (revocations)")
+        return self.bound.calldata("grantBatch", [grant.fields() for grant, _ in signed], signatures)
+
+    def revoke_by_signature_calldata(self, owner: PolicyId, signature: bytes) -> str:
+        """Return the calldata of `revoke_by_signature`."""
+        return self.bound.calldata("revokeBySignature", owner, signature)
+
+    def revoke_batch_calldata(self, signed: Sequence[tuple[PolicyId, bytes]]) -> str:
+        """Return the calldata of `revoke_batch`."""
+        signatures = [halves(signature) for _, signature in signed]
+        return self.bound.calldata("revokeBatch", [owner for owner, _ in signed], signatures)
 
     # Policies
 

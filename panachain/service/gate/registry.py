@@ -7,23 +7,20 @@ still the chain's; else everything is read anew. Follows docs/spec/gate.md, sect
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
-from panachain.chain.abi import address, contract
-from panachain.chain.contracts.actor_registry import ROLES
-from panachain.chain.logs import Event, actor_from, read_events
+from panachain.chain.contracts.actor_registry import actors_after
 from panachain.chain.mainchain import Mainchain
-from panachain.errors import ChainUnavailableError, IntegrityError
-from panachain.model.actors import Actor, Status
+from panachain.errors import ChainUnavailableError
+from panachain.model.actors import Actor
 from panachain.model.transactions import Block
 
 DEPTH: Final = 64
 """Blocks that are read again at each look: a node may show their logs late, and reorganisations seldom go deeper."""
 _RENEW: Final = 600.0
 """Seconds after which all is read anew, so that what a node once left out isn't left out for ever."""
-_REGISTRY: Final = "ActorRegistry"
 
 
 @dataclass(frozen=True)
@@ -68,14 +65,14 @@ class FollowedActors:
         deep = head.number - self._depth
         # The base moves seldom: as long as little lies between, reading it again costs less.
         deepest = self._mainchain.block(deep) if deep - start >= self._depth else None
-        events = list(self._events(start, head.number))
+        events = list(self._mainchain.actors.events(from_block=start, to_block=head.number))
         # If the head is still the chain's, the blocks below it were so all the time between.
         if self._mainchain.block(head.number).hash != head.hash:
             raise ChainUnavailableError("the mainchain was reorganised while its registry was read")
         known: Mapping[str, Actor] = {} if base is None else base.actors
         if deepest is not None:
-            base = _State(deepest, _after(known, (event for event in events if event.block <= deep)))
-        actors = _after(known, events)
+            base = _State(deepest, actors_after(known, (event for event in events if event.block <= deep)))
+        actors = actors_after(known, events)
         self._base = base
         return list(actors.values())
 
@@ -87,31 +84,3 @@ class FollowedActors:
             return None
         number = base.block.number
         return base if number <= head.number and self._mainchain.block(number).hash == base.block.hash else None
-
-    def _events(self, start: int, end: int) -> Iterable[Event]:
-        registry = self._mainchain.addresses[_REGISTRY]
-        return read_events(self._mainchain.rpc, contract(_REGISTRY), registry, from_block=start, to_block=end)
-
-
-def _after(known: Mapping[str, Actor], events: Iterable[Event]) -> dict[str, Actor]:
-    """Return the actors after some more events; what came in stays as it is.
-
-    Raises:
-        IntegrityError: an event is about an account that was never registered.
-    """
-    actors = dict(known)
-    for event in events:
-        if "account" not in event.values:
-            # AccessManaged tells of its authority in the same log.
-            continue
-        account = address(event.values["account"])
-        if event.name == "ActorRegistered":
-            actors[account] = actor_from(event, ROLES.get(event.values["role"]))
-        elif account not in actors:
-            raise IntegrityError(f"the node hides the registration of {account}")
-        elif event.name == "ActorEndpointChanged":
-            actors[account] = replace(actors[account], endpoint=event.values["endpoint"])
-        elif event.name in ("ActorSuspended", "ActorReinstated"):
-            status = Status.SUSPENDED if event.name == "ActorSuspended" else Status.ACTIVE
-            actors[account] = replace(actors[account], status=status)
-    return actors

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,8 @@ from typing import Any, Final
 
 from panachain.chain.abi import address
 from panachain.chain.access import GateDomain
+from panachain.chain.config import ChainConfig
 from panachain.chain.mainchain import Mainchain
-from panachain.chain.rpc import Rpc
-from panachain.errors import ConfigurationError
 from panachain.model.actors import Address
 from panachain.service.config import configuration
 from panachain.service.gate.registry import FollowedActors
@@ -28,6 +26,7 @@ from panachain.service.http import listen, serve
 from panachain.service.tls import TlsConfig, read_tls
 
 SCHEMA: Final = "panachain/gate-config/1"
+_MAIN_SECTION: Final = "the gate's section `mainchain`"
 _REGISTRY_SECONDS: Final = 6.0
 """For how long the registry's answer counts, so that a suspended actor is out by then."""
 _KEEP_ALIVE: Final = 75
@@ -44,13 +43,12 @@ class GateConfig:
     port: int
     url: str
     """Under which nodes reach the gate; they sign it."""
-    node: str
-    """URL of the sidechain's own RPC."""
-    chain_id: int
-    contracts: tuple[str, ...]
+    sidechain: ChainConfig
+    """The sidechain itself: its own RPC, without the gate."""
     nodes: tuple[Address, ...]
     audit_log: Path
-    mainchain: Mapping[str, Any] | None
+    mainchain: ChainConfig | None
+    """Where the registry of public actors is asked; None admits the listed nodes only."""
     registry_seconds: float
     max_body: int
     max_calls: int
@@ -64,17 +62,15 @@ class GateConfig:
             ConfigurationError: it can't be read.
         """
         with configuration(path, "gate", schema=SCHEMA) as fields:
-            side = fields["sidechain"]
+            main = fields.get("mainchain")
             return cls(
                 host=str(fields["host"]),
                 port=int(fields["port"]),
                 url=str(fields["url"]),
-                node=str(side["url"]),
-                chain_id=int(side["chainId"]),
-                contracts=tuple(address(value) for value in side["contracts"].values()),
+                sidechain=ChainConfig.parse(fields["sidechain"], path.parent, what="the gate's section `sidechain`"),
                 nodes=tuple(Address(address(node)) for node in fields["nodes"]),
                 audit_log=path.parent / fields["auditLog"],
-                mainchain=fields.get("mainchain"),
+                mainchain=None if main is None else ChainConfig.parse(main, path.parent, what=_MAIN_SECTION),
                 registry_seconds=float(fields.get("registrySeconds", _REGISTRY_SECONDS)),
                 max_body=int(fields.get("maxBody", MAX_BODY)),
                 max_calls=int(fields.get("maxCalls", MAX_CALLS)),
@@ -96,12 +92,13 @@ def run_gate(config_path: Path) -> None:
         admitted, nonces = Admitted(config.nodes), Nonces()
         for nonce in audit.recent_nonces():
             nonces.use(nonce)
-        gate = Gate(GateDomain(config.url, config.chain_id), admitted, nonces)
+        side = config.sidechain
+        gate = Gate(GateDomain(config.url, side.chain_id), admitted, nonces)
         # 2. What passes, and the node that it passes to.
-        rules = Rules(config.chain_id, config.contracts, max_calls=config.max_calls)
+        rules = Rules(side.chain_id, tuple(side.contracts.values()), max_calls=config.max_calls)
         from panachain.service.gate.app import GateEndpoint, Node, create_app
 
-        node = Node(config.node)
+        node = Node(side.url)
         app = create_app(GateEndpoint(gate, rules, audit, node, max_body=config.max_body), ends=node.close)
         # 3. The service, until it is told to stop, with the registry read beside it.
         with _watching(config, admitted):
@@ -112,11 +109,7 @@ def _watching(config: GateConfig, admitted: Admitted) -> AbstractContextManager[
     main, seconds = config.mainchain, config.registry_seconds
     if main is None:
         return nullcontext()
-    try:
-        rpc = Rpc(main["url"], timeout=seconds / 3)
-        mainchain = Mainchain(rpc, main["contracts"], main["chainId"], from_block=main["fromBlock"])
-    except (KeyError, TypeError) as exc:
-        raise ConfigurationError("the gate's section `mainchain` lacks a field") from exc
+    mainchain = Mainchain.connect(main, timeout=seconds / 3)
     return RegistryWatch(FollowedActors(mainchain), admitted, seconds=seconds).watching()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from panachain.chain.config import ChainConfig
 from panachain.errors import ConfigurationError
 from panachain.service.config import check_private, configuration
 from panachain.service.tls import TlsConfig, read_tls
@@ -19,18 +20,6 @@ from panachain.service.tls import TlsConfig, read_tls
 PASSWORD_VARIABLE: Final = "PANACHAIN_PROXY_DATABASE_PASSWORD"  # noqa: S105
 """Environment variable that holds the database's password, where no file is named."""
 _MAX_WORKERS: Final = 64
-
-
-@dataclass(frozen=True)
-class ChainConfig:
-    """How a chain is reached."""
-
-    url: str
-    chain_id: int
-    contracts: Mapping[str, str]
-    from_block: int
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """The whole section."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +77,8 @@ def _parse(raw: dict[str, Any], folder: Path, environment: Mapping[str, str]) ->
         database=str(raw["database"]),
         password=_password(raw, folder, environment),
         keystore=folder / raw["keystore"],
-        mainchain=_chain(raw["mainchain"]),
-        sidechain=_chain(raw["sidechain"]),
+        mainchain=ChainConfig.parse(raw["mainchain"], folder, what="the proxy's section `mainchain`"),
+        sidechain=ChainConfig.parse(raw["sidechain"], folder, what="the proxy's section `sidechain`"),
         confirmations=int(raw["confirmations"]),
         max_head_age=int(raw["maxHeadAge"]),
         anchor_every=float(raw.get("anchorEvery", 3600)),
@@ -99,10 +88,6 @@ def _parse(raw: dict[str, Any], folder: Path, environment: Mapping[str, str]) ->
         address_rate=int(raw.get("ratePerAddress", 6000)),
         tls=read_tls(raw.get("tls"), folder),
     )
-
-
-def _chain(raw: dict[str, Any]) -> ChainConfig:
-    return ChainConfig(str(raw["url"]), int(raw["chainId"]), dict(raw["contracts"]), int(raw["fromBlock"]), raw)
 
 
 def _password(raw: dict[str, Any], folder: Path, environment: Mapping[str, str]) -> str | None:

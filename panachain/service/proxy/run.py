@@ -16,10 +16,8 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Final
 
-from panachain.chain.access import sidechain_rpc
 from panachain.chain.evm import Account
 from panachain.chain.mainchain import Mainchain
-from panachain.chain.rpc import Rpc
 from panachain.chain.sidechain import Sidechain
 from panachain.chain.typed import proxy_domain
 from panachain.crypto import keystore
@@ -93,13 +91,9 @@ class Process:
             DiskError: the database can't be opened.
             ConfigurationError: it is another proxy's.
         """
-        main, side = config.mainchain, config.sidechain
-        self._rpcs = (
-            Rpc(main.url, timeout=_RPC_TIMEOUT),
-            sidechain_rpc(side.raw, config.folder, timeout=_RPC_TIMEOUT),
-        )
-        mainchain = Mainchain(self._rpcs[0], main.contracts, main.chain_id, from_block=main.from_block)
-        sidechain = Sidechain(self._rpcs[1], side.contracts, side.chain_id, from_block=side.from_block)
+        mainchain = Mainchain.connect(config.mainchain, timeout=_RPC_TIMEOUT)
+        sidechain = Sidechain.connect(config.sidechain, timeout=_RPC_TIMEOUT)
+        self._chains = mainchain, sidechain
         account = Account(seed.account_key())
         url = database_url(config.database, folder=config.folder, password=config.password)
         self.store = ProxyStore(url, seed.store_key(), proxy=account.address)
@@ -107,7 +101,7 @@ class Process:
             seed,
             self.store,
             Chains(mainchain, sidechain, config.confirmations),
-            domain=proxy_domain(main.chain_id, main.contracts["PolicyRegistry"]),
+            domain=proxy_domain(mainchain.chain_id, mainchain.policies.address),
             log_domain=mainchain.log.domain,
             max_head_age=config.max_head_age,
             sender_rate=config.sender_rate,
@@ -118,8 +112,8 @@ class Process:
     def close(self) -> None:
         """Close all connections."""
         self.store.close()
-        for rpc in self._rpcs:
-            rpc.close()
+        for chain in self._chains:
+            chain.close()
 
 
 def run_proxy(config_path: Path, passphrase: str) -> None:

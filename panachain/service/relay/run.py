@@ -9,12 +9,12 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from panachain.chain.access import read_key
+from panachain.chain.config import ChainConfig
 from panachain.chain.evm import Account
 from panachain.chain.mainchain import Mainchain
-from panachain.chain.rpc import Rpc
 from panachain.crypto import keystore
 from panachain.errors import ConfigurationError
 from panachain.service.config import configuration, forbid_core_dumps
@@ -38,7 +38,7 @@ class RelayConfig:
 
     host: str
     port: int
-    mainchain: dict[str, Any]
+    mainchain: ChainConfig
     database: Path
     keystore: Path | None
     key_file: Path | None
@@ -64,7 +64,7 @@ class RelayConfig:
             return cls(
                 host=str(fields["host"]),
                 port=int(fields["port"]),
-                mainchain=dict(fields["mainchain"]),
+                mainchain=ChainConfig.parse(fields["mainchain"], path.parent, what="the relay's section `mainchain`"),
                 database=path.parent / fields["database"],
                 keystore=path.parent / fields["keystore"] if "keystore" in fields else None,
                 key_file=path.parent / fields["keyFile"] if "keyFile" in fields else None,
@@ -85,16 +85,12 @@ def run_relay(config: RelayConfig, passphrase: str) -> None:
         passphrase: of the key store; empty with a key file.
 
     Raises:
-        ConfigurationError: the section `mainchain` lacks a field.
+        ConfigurationError: a TLS file of the section `mainchain` can't be read.
         LockedError: the account's key doesn't open.
         UnavailableError: the address can't be listened on.
     """
     # 1. The chain that the configuration names.
-    main = config.mainchain
-    try:
-        mainchain = Mainchain(Rpc(main["url"]), main["contracts"], main["chainId"], from_block=main["fromBlock"])
-    except (KeyError, TypeError) as exc:
-        raise ConfigurationError("the relay's section `mainchain` lacks a field") from exc
+    mainchain = Mainchain.connect(config.mainchain)
     # 2. The account that pays.
     forbid_core_dumps()
     account = Account(_key(config, passphrase))

@@ -17,10 +17,10 @@ from enum import Enum
 from functools import partial
 from typing import Any, Final
 
-from panachain.chain.abi import contract, revert_reason
-from panachain.chain.evm import Sender
+from panachain.chain import node
+from panachain.chain.abi import revert_reason
+from panachain.chain.evm import Sender, receipt_of
 from panachain.chain.mainchain import Mainchain
-from panachain.chain.receipts import receipt_fields
 from panachain.chain.rpc import RpcAnswerError
 from panachain.errors import PanaChainError, PolicyUnknownError, TransactionError, UnavailableError
 from panachain.model.actors import PolicyId
@@ -57,7 +57,8 @@ class Matter(Enum):
     EVIDENCE = "evidence"
 
 
-_BATCHES: Final = {Matter.GRANT: "grantBatch", Matter.REVOKE: "revokeBatch"}
+_BATCHED: Final = (Matter.GRANT, Matter.REVOKE)
+"""What goes together in one transaction."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,8 @@ class Order:
     to: str
     data: str
     """Calldata for the statement alone."""
-    element: Any
-    """The statement as it stands in a batch."""
-    signature: bytes
+    signed: Any
+    """The statement with its signature, as a batch of its matter takes it; None where there is no batch."""
     policy_id: PolicyId
 
     @property
@@ -153,19 +153,18 @@ class RelayService:
 
     def grant(self, grant: Grant, signature: bytes) -> Order:
         """Return the order for a signed grant."""
-        data = contract("PolicyRegistry").calldata("grantBySignature", grant.fields(), signature)
-        return Order(Matter.GRANT, self._registry, data, grant.fields(), signature, grant.owner)
+        data = self._mainchain.policies.grant_by_signature_calldata(grant, signature)
+        return Order(Matter.GRANT, self._registry, data, (grant, signature), grant.owner)
 
     def revocation(self, policy_id: PolicyId, signature: bytes) -> Order:
         """Return the order for a signed revocation."""
-        data = contract("PolicyRegistry").calldata("revokeBySignature", policy_id, signature)
-        return Order(Matter.REVOKE, self._registry, data, policy_id, signature, policy_id)
+        data = self._mainchain.policies.revoke_by_signature_calldata(policy_id, signature)
+        return Order(Matter.REVOKE, self._registry, data, (policy_id, signature), policy_id)
 
     def evidence(self, receipt: ProxyReceipt) -> Order:
         """Return the order for a receipt by which a proxy convicts itself."""
-        fields = receipt_fields(receipt)
-        data = contract("AccessLog").calldata("proveLateService", receipt.proxy, fields, receipt.signature)
-        return Order(Matter.EVIDENCE, self._mainchain.log.address, data, None, receipt.signature, receipt.policy_id)
+        data = self._mainchain.log.prove_late_service_calldata(receipt)
+        return Order(Matter.EVIDENCE, self._mainchain.log.address, data, None, receipt.policy_id)
 
     def submit(self, order: Order) -> Future[Outcome]:
         """Take an order, and return what will become of it.
@@ -233,7 +232,7 @@ class RelayService:
             ChainUnavailableError: it doesn't answer.
             UnavailableError: the account is empty.
         """
-        if int(self._mainchain.rpc.call("eth_getBalance", [self.address, "latest"]), 16) == 0:
+        if node.balance(self._mainchain.rpc, self.address) == 0:
             raise UnavailableError(f"the relay's account {self.address} is empty")
 
     # Work
@@ -298,9 +297,8 @@ class RelayService:
             ProblemError: the contract would refuse it.
             UnavailableError: the node can't tell.
         """
-        call = {"from": self.address, "to": order.to, "data": order.data}
         try:
-            gas = int(self._mainchain.rpc.call("eth_estimateGas", [call]), 16)
+            gas = node.estimate_gas(self._mainchain.rpc, sender=self.address, to=order.to, data=order.data)
         except RpcAnswerError as exc:
             if not exc.data and exc.code != _REVERTED:
                 # The order isn't to blame, but for example an account without ether.
@@ -335,7 +333,7 @@ class RelayService:
             taken, gas = [first], first.gas
             for ticket in self._waiting:
                 fits = ticket.order.matter is first.order.matter and gas + ticket.gas <= _MAX_GAS
-                if ticket is not first and first.order.matter in _BATCHES and fits and len(taken) < self._max_batch:
+                if ticket is not first and first.order.matter in _BATCHED and fits and len(taken) < self._max_batch:
                     taken.append(ticket)
                     gas += ticket.gas
             self._waiting = [ticket for ticket in self._waiting if ticket not in taken]
@@ -366,7 +364,7 @@ class RelayService:
             self._store.signed(number, tx_hash, raw)
             signed.append(tx_hash)
 
-        to, data = _calldata(tickets)
+        to, data = self._calldata(tickets)
         # 4. Note what became of it, and tell.
         try:
             receipt = self._sender.send(to, data, what=_WHAT, signed=keep)
@@ -377,6 +375,15 @@ class RelayService:
             self._finish(tickets, Outcome("mined", receipt.tx_hash, receipt.block, receipt.gas_used))
         finally:
             self._in_hand.discard(number)
+
+    def _calldata(self, tickets: Sequence[Ticket]) -> tuple[str, str]:
+        """Return where a transaction goes that carries these orders, and its calldata."""
+        first = tickets[0].order
+        if len(tickets) == 1:
+            return first.to, first.data
+        signed, policies = [ticket.order.signed for ticket in tickets], self._mainchain.policies
+        batch = policies.grant_batch_calldata if first.matter is Matter.GRANT else policies.revoke_batch_calldata
+        return first.to, batch(signed)
 
     def _passing(self, tickets: Sequence[Ticket]) -> list[Ticket]:
         """Return the tickets whose orders the contract would take now; the others are told."""
@@ -417,11 +424,11 @@ class RelayService:
             self._send([ticket], again=False)
 
     def _reverted(self, hashes: Sequence[str]) -> bool:
-        receipts = [self._mainchain.rpc.call("eth_getTransactionReceipt", [tx_hash]) for tx_hash in hashes]
-        return any(receipt is not None and int(receipt["status"], 16) != 1 for receipt in receipts)
+        receipts = [receipt_of(self._mainchain.rpc, tx_hash) for tx_hash in hashes]
+        return any(receipt is not None and not receipt.succeeded for receipt in receipts)
 
     def _unknown(self, hashes: Sequence[str]) -> bool:
-        return all(self._mainchain.rpc.call("eth_getTransactionByHash", [tx_hash]) is None for tx_hash in hashes)
+        return not any(node.has_transaction(self._mainchain.rpc, tx_hash) for tx_hash in hashes)
 
     def _finish(self, tickets: Sequence[Ticket], outcome: Outcome) -> None:
         for ticket in tickets:
@@ -465,14 +472,3 @@ class RelayService:
             self._store.drop(number)
         else:
             self._store.mined(number, receipt.tx_hash, receipt.block, receipt.gas_used)
-
-
-def _calldata(tickets: Sequence[Ticket]) -> tuple[str, str]:
-    """Return where a transaction goes that carries these orders, and its calldata."""
-    first = tickets[0].order
-    if len(tickets) == 1:
-        return first.to, first.data
-    elements = [ticket.order.element for ticket in tickets]
-    # r and (parity, s) of compact signatures (ERC-2098).
-    halves = [(ticket.order.signature[:32], ticket.order.signature[32:]) for ticket in tickets]
-    return first.to, contract("PolicyRegistry").calldata(_BATCHES[first.matter], elements, halves)

@@ -18,9 +18,8 @@ from panachain.chain.access import (
     decode_token,
     normal_url,
     read_key,
-    sidechain_rpc,
 )
-from panachain.errors import ConfigurationError, LockedError
+from panachain.errors import LockedError
 
 KEY = bytes(31) + b"\x07"
 URL = "https://gate.example:8443"
@@ -101,42 +100,11 @@ def test_urls_that_mean_the_same_are_signed_the_same() -> None:
     assert normal_url("HTTPS://Gate.Example:8443/") == URL
 
 
-class TestSidechainRpc:
-    def describe(self, folder: Path, **more: str) -> dict[str, object]:
-        (folder / "node.key").write_text(KEY.hex() + "\n")
-        (folder / "node.key").chmod(0o600)
-        return {"url": URL, "chainId": 5, **more}
-
-    def test_without_a_key_nothing_is_signed(self, tmp_path: Path) -> None:
-        assert sidechain_rpc(self.describe(tmp_path), tmp_path)._headers(b"") == {"Content-Type": "application/json"}
-
-    def test_node_key_signs_for_the_url_that_is_asked(self, tmp_path: Path) -> None:
-        rpc = sidechain_rpc(self.describe(tmp_path, nodeKeyFile="node.key"), tmp_path, url="http://127.0.0.1:9")
-        token = decode_token(rpc._headers(b"x")["Authorization"].removeprefix(f"{SCHEME} "))
-        assert token is not None
-        assert GateDomain("http://127.0.0.1:9", 5).signer(token) == token.node == NodeKey(KEY).address
-        assert token.body == hashlib.sha256(b"x").digest()
-
-    def test_a_token_ends_soon(self) -> None:
-        authorise = NodeKey(KEY).authoriser(URL, 5, clock=lambda: 1000.5)
-        token = decode_token(authorise(b"x")["Authorization"].removeprefix(f"{SCHEME} "))
-        assert token is not None
-        assert token.expires_at == 1000 + LIFE
-
-    def test_header_file_is_read_for_each_request(self, tmp_path: Path) -> None:
-        rpc = sidechain_rpc(self.describe(tmp_path, headerFile="header"), tmp_path)
-        for value in ("one", "two"):
-            (tmp_path / "header").write_text(f"Authorization: Bearer {value}\n")
-            (tmp_path / "header").chmod(0o600)
-            assert rpc._headers(b"")["Authorization"] == f"Bearer {value}"
-
-    def test_two_ways_contradict(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigurationError, match="both"):
-            sidechain_rpc(self.describe(tmp_path, nodeKeyFile="node.key", headerFile="h"), tmp_path)
-
-    def test_missing_tls_file_is_named_as_configuration(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigurationError, match="TLS"):
-            sidechain_rpc(self.describe(tmp_path, caFile="ca.pem"), tmp_path)
+def test_a_token_ends_soon() -> None:
+    authorise = NodeKey(KEY).authoriser(URL, 5, clock=lambda: 1000.5)
+    token = decode_token(authorise(b"x")["Authorization"].removeprefix(f"{SCHEME} "))
+    assert token is not None
+    assert token.expires_at == 1000 + LIFE
 
 
 class TestReadKey:

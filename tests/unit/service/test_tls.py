@@ -19,8 +19,10 @@ from typing import Any
 import httpx
 import pytest
 
-from panachain.chain.access import NodeKey, sidechain_rpc
+from panachain.chain.access import NodeKey
 from panachain.chain.anvil import free_port
+from panachain.chain.config import ChainConfig
+from panachain.chain.rpc import Rpc
 from panachain.crypto.keys import Seed
 from panachain.errors import ChainUnavailableError, ConfigurationError, NodeRefusedError, UnavailableError
 from panachain.model.actors import PolicyId
@@ -55,6 +57,10 @@ class Service:
         if certificate is not None:
             context.load_cert_chain(*certificate)
         return httpx.Client(verify=context, trust_env=False, timeout=10)
+
+
+def connect(section: dict[str, Any], folder: Path) -> Rpc:
+    return ChainConfig.parse(section, folder, what="the section").rpc()
 
 
 def relay_config(port: int) -> dict[str, Any]:
@@ -219,10 +225,10 @@ class TestRelay:
 
 class TestGate:
     def section(self, gate: Service, **change: str) -> dict[str, Any]:
-        return {"url": gate.url, "chainId": CHAIN, "nodeKeyFile": "node.key"} | change
+        return {"url": gate.url, "chainId": CHAIN, "contracts": {}, "nodeKeyFile": "node.key"} | change
 
     def test_a_node_that_trusts_its_authority_gets_through(self, gate: Service) -> None:
-        rpc = sidechain_rpc(self.section(gate, caFile="authority.pem"), gate.folder)
+        rpc = connect(self.section(gate, caFile="authority.pem"), gate.folder)
         assert rpc.call("eth_chainId") == hex(CHAIN)
         with pytest.raises(NodeRefusedError, match="doesn't pass"):
             rpc.call("debug_traceTransaction")
@@ -231,7 +237,7 @@ class TestGate:
     def test_a_node_that_does_not_sends_no_token(self, gate: Service) -> None:
         before = (gate.folder / "audit.jsonl").read_text()
         for change in ({}, {"caFile": "other.pem"}):
-            rpc = sidechain_rpc(self.section(gate, **change), gate.folder)
+            rpc = connect(self.section(gate, **change), gate.folder)
             with pytest.raises(ChainUnavailableError, match="doesn't answer"):
                 rpc.call("eth_chainId")
             rpc.close()
@@ -250,12 +256,18 @@ def test_a_gate_serves_only_clients_of_an_authority_where_one_is_named(tmp_path:
     config = gate_config(free_port(), node, NodeKey(key).address)
     with running(tmp_path, "gate", ["sidechain", "gate"], config, clientCa="authority.pem") as gate:
         gate.authority.issue("client")
-        section = {"url": gate.url, "chainId": CHAIN, "nodeKeyFile": "node.key", "caFile": "authority.pem"}
-        rpc = sidechain_rpc(section, tmp_path)
+        section = {
+            "url": gate.url,
+            "chainId": CHAIN,
+            "contracts": {},
+            "nodeKeyFile": "node.key",
+            "caFile": "authority.pem",
+        }
+        rpc = connect(section, tmp_path)
         with pytest.raises(ChainUnavailableError):
             rpc.call("eth_chainId")
         rpc.close()
-        rpc = sidechain_rpc(section | {"certificateFile": "client.pem", "certificateKeyFile": "client.key"}, tmp_path)
+        rpc = connect(section | {"certificateFile": "client.pem", "certificateKeyFile": "client.key"}, tmp_path)
         assert rpc.call("eth_chainId") == hex(CHAIN)
         rpc.close()
 

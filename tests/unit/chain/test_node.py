@@ -1,0 +1,136 @@
+"""What a node is asked besides contracts; and that nothing outside chain/ asks a node by itself."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panachain.chain import node
+from panachain.chain.rpc import RpcAnswerError
+from panachain.errors import IntegrityError
+from panachain.model.transactions import Block
+
+ROOT = Path(__file__).resolve().parents[3]
+METHOD = re.compile(r"\b(eth|net|web3|evm|anvil|txpool|debug)_[a-zA-Z]+")
+HASH = "0x" + "ab" * 32
+
+
+class Node:
+    """Answers each method with what the test says, and remembers what it was asked."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, list[Any]]] = []
+
+    def call(self, method: str, params: Sequence[Any] = ()) -> Any:
+        self.asked.append((method, list(params)))
+        answer = self.answers[method]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        return [self.call(*call) for call in calls]
+
+
+def asked_of(name: str, answer: Any) -> Any:
+    return Node(**{name: answer})
+
+
+class TestBlocks:
+    def test_head_is_the_newest_block(self) -> None:
+        rpc = asked_of("eth_getBlockByNumber", {"number": "0x5", "hash": HASH, "timestamp": "0x64"})
+        assert node.head_block(rpc) == Block(5, HASH, 100)
+        assert rpc.asked == [("eth_getBlockByNumber", ["latest", False])]
+
+    def test_block_is_asked_by_its_number(self) -> None:
+        rpc = asked_of("eth_getBlockByNumber", {"number": "0xff", "hash": HASH, "timestamp": "0x0"})
+        assert node.block_at(rpc, 255).number == 255
+        assert rpc.asked == [("eth_getBlockByNumber", ["0xff", False])]
+
+    @pytest.mark.parametrize("answer", [None, {}, [], "x", {"number": 5, "hash": HASH, "timestamp": "0x0"}])
+    def test_what_is_no_block_is_an_integrity_error(self, answer: Any) -> None:
+        with pytest.raises(IntegrityError):
+            node.head_block(asked_of("eth_getBlockByNumber", answer))
+
+    @pytest.mark.parametrize("answer", [None, "x", {}, {"hash": "0x" + "00" * 32}])
+    def test_header_of_another_block_is_an_integrity_error(self, answer: Any) -> None:
+        with pytest.raises(IntegrityError, match="doesn't have block"):
+            node.header(asked_of("eth_getBlockByHash", answer), HASH)
+
+    def test_full_blocks_come_with_their_receipts(self) -> None:
+        rpc: Any = Node(eth_getBlockByNumber={"transactions": []}, eth_getBlockReceipts=None)
+        assert node.full_blocks(rpc, [1, 2]) == [({"transactions": []}, [])] * 2
+
+
+class TestQuestions:
+    def test_numbers_are_read_from_hex(self) -> None:
+        rpc: Any = Node(
+            eth_chainId="0x7a69", eth_blockNumber="0x10", eth_getBalance="0xff", eth_getTransactionCount="0x3"
+        )
+        assert node.chain_id(rpc) == 31_337
+        assert node.block_number(rpc) == 16
+        assert node.balance(rpc, "0x1") == 255
+        assert node.transaction_count(rpc, "0x1") == 3
+
+    def test_an_account_without_code_is_no_contract(self) -> None:
+        assert not node.has_code(asked_of("eth_getCode", "0x"), "0x1")
+        assert node.has_code(asked_of("eth_getCode", "0x60"), "0x1")
+
+    def test_a_transaction_is_known_or_not(self) -> None:
+        assert node.has_transaction(asked_of("eth_getTransactionByHash", {"hash": HASH}), HASH)
+        assert not node.has_transaction(asked_of("eth_getTransactionByHash", None), HASH)
+
+    def test_estimate_names_who_calls_what(self) -> None:
+        rpc = asked_of("eth_estimateGas", "0x5208")
+        assert node.estimate_gas(rpc, sender="0x1", to="0x2", data="0x3") == 21_000
+        assert rpc.asked == [("eth_estimateGas", [{"from": "0x1", "to": "0x2", "data": "0x3"}])]
+
+    def test_a_refusal_stays_the_node_s_own_error(self) -> None:
+        with pytest.raises(RpcAnswerError):
+            node.estimate_gas(
+                asked_of("eth_estimateGas", RpcAnswerError("reverted")), sender="0x1", to="0x2", data="0x"
+            )
+
+    def test_raw_transactions_go_in_one_request(self) -> None:
+        rpc = asked_of("eth_sendRawTransaction", HASH)
+        node.send_raw(rpc, ["0x01", "0x02"])
+        assert [params for _, params in rpc.asked] == [["0x01"], ["0x02"]]
+
+    def test_proof_asks_for_slots_in_hex(self) -> None:
+        rpc = asked_of("eth_getProof", {})
+        assert node.proof(rpc, "0x1", [bytes(32)], at="0x5") == {}
+        assert rpc.asked == [("eth_getProof", ["0x1", ["0x" + "00" * 32], "0x5"])]
+
+
+def test_nothing_outside_chain_names_a_method_of_a_node() -> None:
+    # The gate's rules say which methods may pass, and the benchmarks' node answers some: neither calls one.
+    others = {ROOT / "panachain/service/gate/rules.py", ROOT / "benchmarks/_node.py"}
+    found = [
+        f"{path.relative_to(ROOT)}:{line} {method}"
+        for folder in ("panachain", "scripts", "benchmarks")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if not path.is_relative_to(ROOT / "panachain/chain") and path not in others
+        for line, method in _methods(path)
+    ]
+    assert found == []
+
+
+def _methods(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the JSON-RPC methods that a file's texts name; what a docstring says is no call."""
+    tree = ast.parse(path.read_text())
+    told = {
+        id(statement.value)
+        for statement in ast.walk(tree)
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    }
+    for found in ast.walk(tree):
+        if isinstance(found, ast.Constant) and isinstance(found.value, str | bytes) and id(found) not in told:
+            text = found.value.decode("latin-1") if isinstance(found.value, bytes) else found.value
+            if match := METHOD.search(text):
+                yield found.lineno, match[0]
