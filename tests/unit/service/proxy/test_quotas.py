@@ -26,8 +26,8 @@ PROXY = Address("0x" + "11" * 20)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_postgresql(tmp_path_factory.mktemp("postgresql")) as uri:
+def server() -> Iterator[str]:
+    with running_postgresql() as uri:
         yield uri
 
 

@@ -19,8 +19,8 @@ from tests.unit.service.proxy_world import ProxyWorld, address
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_postgresql(tmp_path_factory.mktemp("postgresql")) as uri:
+def server() -> Iterator[str]:
+    with running_postgresql() as uri:
         yield uri
 
 

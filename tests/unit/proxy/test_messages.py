@@ -1,0 +1,133 @@
+"""Messages as they travel: one encoding for each, and one typed error for whatever isn't one."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from panachain.errors import IntegrityError, UsageError
+from panachain.model import sizes
+from panachain.model.actors import Address, PolicyId
+from panachain.model.policy import Receipt, ReceiptKind
+from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReceiptsRequest, ReencryptRequest
+from panachain.model.scope import Purpose
+from panachain.proxy import messages
+
+PROXY, POLICY, GRANTEE = Address("0x" + "11" * 20), PolicyId("0x" + "22" * 20), Address("0x" + "33" * 20)
+NONCE, SIGNATURE = os.urandom(sizes.NONCE_SIZE), os.urandom(sizes.SIGNATURE_SIZE)
+PUBLIC = os.urandom(sizes.PUBLIC_SIZE)
+REENCRYPT = ReencryptRequest(
+    proxy=PROXY,
+    policy_id=POLICY,
+    grantee=GRANTEE,
+    requester=GRANTEE,
+    purpose=Purpose.TREAT,
+    lane=3,
+    capsules=(os.urandom(sizes.CAPSULE_SIZE), os.urandom(sizes.CAPSULE_SIZE)),
+    expires_at=9,
+    nonce=NONCE,
+    signature=SIGNATURE,
+)
+DEPOSIT = DepositRequest(
+    proxy=PROXY,
+    policy_id=POLICY,
+    grantee=GRANTEE,
+    receiving_key=PUBLIC,
+    verifying_key=PUBLIC,
+    audit_key=PUBLIC,
+    terms=os.urandom(32),
+    purposes=(Purpose.TREAT,),
+    lanes=(DepositedLane(PUBLIC, os.urandom(sizes.KFRAG_SIZE)),),
+    expires_at=9,
+    nonce=NONCE,
+    signature=SIGNATURE,
+)
+RECEIPTS = ReceiptsRequest(PROXY, POLICY, 9, NONCE, SIGNATURE)
+RECEIPT = Receipt(PROXY, 1, bytes(32), ReceiptKind.DENIED, POLICY, 5, 6, 7, b"sealed", SIGNATURE)
+ALL: list[tuple[Any, Any, Any]] = [
+    (REENCRYPT, messages.reencrypt_fields, messages.parse_reencrypt),
+    (DEPOSIT, messages.deposit_fields, messages.parse_deposit),
+    (RECEIPTS, messages.receipts_fields, messages.parse_receipts),
+    (POLICY, messages.revoke_fields, messages.parse_revoke),
+    (b"sealed", messages.sealed_fields, messages.parse_sealed),
+]
+
+
+@pytest.mark.parametrize(("value", "fields", "parse"), ALL)
+def test_a_message_comes_back_as_it_was(value: Any, fields: Any, parse: Any) -> None:
+    assert parse(messages.parse_json(messages.canonical(fields(value)))) == value
+
+
+@pytest.mark.parametrize(("value", "fields", "parse"), ALL)
+@pytest.mark.parametrize("wrong", [None, -1, True, 1.5, "", "zz", "AB", [], {}, [7], "0x", 1 << 60])
+def test_a_field_of_a_wrong_form_is_a_typed_error(value: Any, fields: Any, parse: Any, wrong: Any) -> None:
+    made = fields(value)
+    for name in made:
+        with pytest.raises(UsageError):
+            parse(made | {name: wrong})
+
+
+@pytest.mark.parametrize(("value", "fields", "parse"), ALL)
+def test_a_field_more_or_less_is_a_typed_error(value: Any, fields: Any, parse: Any) -> None:
+    made = fields(value)
+    with pytest.raises(UsageError):
+        parse(made | {"more": 1})
+    for name in made:
+        with pytest.raises(UsageError):
+            parse({key: item for key, item in made.items() if key != name})
+
+
+@pytest.mark.parametrize("count", [0, messages.MAX_CAPSULES + 1])
+def test_capsules_are_one_to_a_thousand(count: int) -> None:
+    fields = messages.reencrypt_fields(replace(REENCRYPT, capsules=(bytes(sizes.CAPSULE_SIZE),) * count))
+    with pytest.raises(UsageError, match="1 to 1000"):
+        messages.parse_reencrypt(fields)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"x", b"[]", b"1", b"null", b"\xff", b'{"a":NaN}', b'{"a":Infinity}', b'{"a":1,"a":1}', b'{"a":[[[[1]]]]}'],
+)
+def test_what_is_no_object_or_could_be_read_in_two_ways_is_refused(content: bytes) -> None:
+    with pytest.raises(UsageError):
+        messages.parse_json(content)
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"{}" * 100_000, b'{"a":' + b"[]," * 5000])
+def test_depth_and_brackets_are_bounded_before_anything_is_parsed(content: bytes) -> None:
+    with pytest.raises(UsageError, match=r"levels|brackets"):
+        messages.parse_json(content)
+
+
+def test_an_encoding_has_sorted_keys_and_no_blanks() -> None:
+    assert messages.canonical({"b": b"\x01", "a": [1, {"d": "é", "c": None}]}) == (
+        b'{"a":[1,{"c":null,"d":"\\u00e9"}],"b":"01"}'
+    )
+
+
+class TestAnswers:
+    ANSWER = messages.Answer((os.urandom(sizes.CFRAG_SIZE),) * 2, RECEIPT, SIGNATURE)
+
+    def test_come_back_as_they_were(self) -> None:
+        assert messages.parse_answer(messages.answer_fields(self.ANSWER), count=2) == self.ANSWER
+
+    def test_of_another_number_of_cfrags_are_the_proxys_fault(self) -> None:
+        with pytest.raises(IntegrityError, match="2 cfrags for 3 capsules"):
+            messages.parse_answer(messages.answer_fields(self.ANSWER), count=3)
+
+    @pytest.mark.parametrize("name", ["cfrags", "receipt", "signature"])
+    @pytest.mark.parametrize("wrong", [None, 7, "zz", [], [7, 7], {}])
+    def test_with_a_field_of_a_wrong_form_too(self, name: str, wrong: Any) -> None:
+        with pytest.raises(IntegrityError):
+            messages.parse_answer(messages.answer_fields(self.ANSWER) | {name: wrong}, count=2)
+
+    @pytest.mark.parametrize("name", sorted(messages.receipt_fields(RECEIPT)))
+    def test_a_receipt_lacks_nothing(self, name: str) -> None:
+        fields = messages.receipt_fields(RECEIPT)
+        assert messages.parse_receipt(json.loads(json.dumps(fields))) == RECEIPT
+        with pytest.raises(IntegrityError):
+            messages.parse_receipt({key: value for key, value in fields.items() if key != name})
