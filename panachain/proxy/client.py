@@ -174,8 +174,10 @@ class Channels:
             with client.stream(method, path, content=body, headers=headers, timeout=limits) as response:
                 for piece in response.iter_raw():
                     content += piece
+                    # Checked while it arrives, so that no proxy can fill the memory.
                     if len(content) > messages.MAX_ANSWER:
                         raise IntegrityError(f"{endpoint} answers with more than {messages.MAX_ANSWER} bytes")
+                    # httpx bounds each read and not their sum: a proxy that sends byte by byte would hold its client.
                     if self._clock() > deadline:
                         raise UnavailableError(f"no whole answer from {endpoint} within {timeout:.0f} s")
                 return Reply(response.status_code, bytes(content), response.headers.get("retry-after", ""))
@@ -190,6 +192,7 @@ class Channels:
                     base_url=endpoint.rstrip("/"),
                     trust_env=False,
                     verify=self._trust.context(endpoint),
+                    # A compressed answer could be small on the wire and huge once it is read.
                     headers={"accept-encoding": "identity"},
                     limits=httpx.Limits(max_keepalive_connections=8, keepalive_expiry=20),
                 )
@@ -359,11 +362,13 @@ class Race(Generic[A]):
             IntegrityError: too few good answers, and proxies lied.
             ProxiesUnavailableError: too few answered.
         """
+        # Each round gives proxies work, then uses what has come or waits for the next event.
         while open_pieces := [piece for piece in self._pieces if not piece.done]:
             for piece in open_pieces:
                 self._staff(piece)
             ready = next((piece for piece in open_pieces if len(piece.good) >= self._needed), None)
             if ready is not None:
+                # The proxies work at other pieces meanwhile.
                 self._try(ready)
                 self._drain(wait=0.0)
             else:
@@ -410,6 +415,7 @@ class Race(Generic[A]):
     def _is_late(self, piece: _Piece[A], runner: _Runner) -> bool:
         address = runner.proxy.address
         late = self._couriers.now() - piece.asked[address] > piece.limits[address]
+        # A proxy whose rate isn't known yet isn't called late: its first piece shows the rate.
         if late and not runner.late and runner.rate > 0:
             runner.late = True
         return late
@@ -451,15 +457,18 @@ class Race(Generic[A]):
                 if self._couriers.now() - piece.asked[address] > self._pace.patience:
                     piece.pending.pop(address)
                     runner.pieces -= 1
+                    # It hangs, so it isn't asked again.
                     runner.strikes = _STRIKES
                     self._failed(piece, runner, UnavailableError(f"no answer within {self._pace.patience:.0f} s"))
 
     def _failed(self, piece: _Piece[A], runner: _Runner, error: PanaChainError) -> None:
         piece.failures.append(Failure(runner.proxy, error))
+        # A lie or a refusal won't become an answer by asking again; a failure of the network may.
         runner.strikes += _STRIKES if isinstance(error, IntegrityError | AccessDeniedError) else 1
         self._check_possible(piece)
 
     def _try(self, piece: _Piece[A]) -> None:
+        # The first answers that came; a later one replaces an answer that turns out to be a lie.
         chosen = dict(list(piece.good.items())[: self._needed])
         liars = self._combine(piece.number, chosen)
         if not liars:
@@ -546,6 +555,7 @@ def _problem(reply: Reply) -> PanaChainError:
         fields = messages.parse_json(reply.content)
     except UsageError:
         fields = {}
+    # What a proxy says is cut and mapped to errors of ours; an unknown problem counts as a proxy that is down.
     slug = str(fields.get("type", "")).rpartition("/")[2]
     detail = str(fields.get("detail", ""))[:300] or f"status {reply.status}"
     if slug == "rate-limited" or reply.status == 429:

@@ -71,6 +71,7 @@ def parse_json(content: bytes) -> dict[str, Any]:
     Raises:
         UsageError: it is no JSON object, too deep, names a field twice, or holds NaN or Infinity.
     """
+    # First, because the parser would go as deep as the message says.
     _check_depth(content)
     try:
         fields = json.loads(content, object_pairs_hook=_unique, parse_constant=_refuse)
@@ -347,6 +348,7 @@ def _names(fields: Mapping[str, Any], schema: str, names: Sequence[str]) -> None
     missing = sorted(set(names) - set(fields))
     if missing:
         raise UsageError(f"{missing[0]} is missing")
+    # All names are there, and `schema` is one more.
     if len(fields) > len(names) + 1:
         raise UsageError("the message has a field that isn't known")
 
@@ -367,6 +369,7 @@ def _purpose(value: Any) -> Purpose:
 
 def _number(fields: Mapping[str, Any], name: str, limit: int) -> int:
     value = fields[name]
+    # In Python True is a whole number too; in JSON it isn't.
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < limit:
         raise UsageError(f"{name} must be a whole number from 0 to below {limit}")
     return value

@@ -67,6 +67,7 @@ class Supervisor:
         while self._running and not self._stopping:
             self._sleep(_POLL)
             for number, lived in self._reap():
+                # A worker that failed at its start will fail again, one that lived for a while needn't.
                 failures = failures + 1 if lived < _SHORT else 0
                 if failures >= _FAILURES:
                     _log.error("workers fail at their start, %d times in a row", failures)

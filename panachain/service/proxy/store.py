@@ -234,6 +234,7 @@ class ProxyStore:
         rows = [self._sealed(policy.policy_id, number, lane) for number, lane in enumerate(lanes)]
         with self._write() as db:
             self._use(db, nonce)
+            # A patient whose connection broke sends the same deposit again, and needs the same receipt.
             known = self._receipts(db, policy.policy_id, ReceiptKind.DEPOSITED)
             if known:
                 return known[0]
@@ -249,6 +250,7 @@ class ProxyStore:
             "SELECT delegating, salt, sealed FROM kfrag WHERE policy_id = {} AND lane = {}", policy_id, lane
         )
         if not rows:
+            # Never deposited, or deleted: which of both it is, the receipts say.
             return None
         delegating, salt, sealed = map(bytes, rows[0])
         return HeldKfrag(delegating, box.open_one(self._kfrag_key(policy_id, lane, salt), sealed, labels.KFRAG_AT_REST))
@@ -279,6 +281,7 @@ class ProxyStore:
             count = self._do(db, "DELETE FROM kfrag WHERE policy_id = {}", policy_id)
             self._do(db, "UPDATE policy SET deleted = 1 WHERE policy_id = {}", policy_id)
             written = self._append(db, lambda sequence, previous: receipt(sequence, previous, count))
+        # After the transaction, since a checkpoint can't run within one.
         self.forget()
         return written
 

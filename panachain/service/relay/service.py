@@ -189,6 +189,7 @@ class RelayService:
                 return known
             if self._store.spent() + self._unwritten() + gas > limit:
                 raise ProblemError(BUDGET, f"less than {gas} gas is left for this in the last 24 hours' budget")
+            # Bounded, so that a chain that stands still doesn't fill the memory.
             if len(self._waiting) >= _MAX_WAITING:
                 raise UnavailableError(f"{_MAX_WAITING} policy transactions wait already")
             ticket = Ticket(order, gas)
@@ -284,6 +285,7 @@ class RelayService:
         """
         if order.matter is not Matter.REVOKE:
             return self._budget.gas
+        # The chain is asked, and not the relay's own memory: another relay may have paid for the grant.
         try:
             granted = self._mainchain.policies.policy_of(order.policy_id).status is not PolicyStatus.UNKNOWN
         except PolicyUnknownError:
@@ -419,6 +421,7 @@ class RelayService:
         if not again or not isinstance(error, TransactionError):
             self._fail(tickets, error)
             return
+        # One of them was overtaken and took the others with it: each alone is mined or says why it can't be.
         for ticket in tickets:
             ticket.put_aside = False
             self._send([ticket], again=False)
