@@ -116,7 +116,7 @@ def test_a_rotation_that_was_interrupted_is_finished_by_the_same_call(
 ) -> None:
     kept = world.patient.grant("stranger", ["procedures"], until=until(world))
     policy = world.patient.grant("clinician", ["procedures"], until=until(world))
-    monkeypatch.setattr(world.patient, "reissue", None)
+    monkeypatch.setattr(world.patient._grants, "reissue", None)
     with pytest.raises(TypeError):
         world.patient.revoke(policy.policy_id, rotate=True)
     monkeypatch.undo()
