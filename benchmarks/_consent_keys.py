@@ -25,6 +25,7 @@ from panachain.consent.terms import open_terms
 from panachain.crypto import box, keys, labels, notice, umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError
+from panachain.ethereum import checksum_address
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, PolicyId, Role, Status
 from panachain.model.policy import ProxyRef, Terms
@@ -262,7 +263,7 @@ def owner(rounds: int) -> None:
 def inbox(notices: int, trials: int) -> None:
     """Print how many policies a grantee scans in a second by view tags, and by trying to open the terms of each."""
     secret, stranger = umbral.SecretKey.random(), umbral.SecretKey.random()
-    ids = [PolicyId(keys.checksum_address(os.urandom(20))) for _ in range(notices)]
+    ids = [PolicyId(checksum_address(os.urandom(20))) for _ in range(notices)]
     announced = [notice.announce(stranger.public, policy_id) for policy_id in ids]
     sealed = [umbral.wrap(stranger.public, os.urandom(32)) for _ in range(trials)]
     started = time.process_time()

@@ -139,8 +139,8 @@ def _read(path: Path) -> dict[str, Any]:
         if sealed["version"] != _VERSION:
             raise ValueError("another version")
         parameters = crypto["kdfparams"]
-        cost = parameters["n"] * parameters["p"] if crypto["kdf"] == "scrypt" else 0
-        if parameters.get("n", 0) < SCRYPT_N or cost > _MAX_COST or parameters["r"] != _SCRYPT_R:
+        scrypt = crypto["kdf"] == "scrypt" and parameters["n"] >= SCRYPT_N and parameters["r"] == _SCRYPT_R
+        if not scrypt or parameters["n"] * parameters["p"] > _MAX_COST:
             raise LockedError(f"{path} isn't locked by scrypt with N from {SCRYPT_N} on; it was not opened")
     except FileNotFoundError:
         raise LockedError(f"there is no key store {path}") from None

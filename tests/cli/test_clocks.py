@@ -33,6 +33,8 @@ def test_finds_an_assertion_on_time(body: str) -> None:
         "    until = time.monotonic() + 30\n    while time.monotonic() < until:\n        pass\n    assert done\n",
         "    start = clock()\n    work()\n    print(clock() - start)\n    assert done\n",
         "    found = collect(now=time.time() + 10)\n    assert found == 3\n",
+        "    done.now = time.time()\n    assert done.other == 3\n",
+        "    minutes = time.time() // 60\n    assert done <= minutes  # clock: more time allows more\n",
         "    time.sleep(0.1)\n    assert done.time == 3\n",
     ],
 )

@@ -32,6 +32,8 @@ from panachain.sdk.base import Registrar
 from panachain.sdk.profiles import Profile, load_profile
 from tests.support import PASSPHRASE, World, running_world
 
+pytestmark = pytest.mark.deep
+
 LONG = os.environ.get("PANACHAIN_FAULTS") == "long"
 SECONDS = 300 if LONG else 10
 PATIENTS, GRANTEES = (20, 50) if LONG else (4, 8)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.deep
+
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "consent.py"
 SMALL = [
     *("--records", "24", "--capsules", "3", "--large", "30", "--rounds", "1", "--grants", "1", "--signed", "2"),

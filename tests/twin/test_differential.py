@@ -60,7 +60,7 @@ class Both:
                 # Right after the real one, whose block has its own second.
                 self.time[0] = max(self.time[0], self.real.head_block().time)
             try:
-                getattr(chain, function)(sender, *args)
+                getattr(chain.policies, function)(sender, *args)
             except TransactionError as exc:
                 said.append(exc.reason.partition("(")[0])
             else:
