@@ -11,8 +11,9 @@
     PANACHAIN_QUORUM              how many of them are needed; more than half by default
     PANACHAIN_ADMIN_DELAY         seconds; two days by default
 
-The same `panachain.chain.deploy.deploy` serves `panachain devnet up`. Never overwrites a network file: a new version is
-a new address, and a new file.
+What was deployed is checked by web3.py before the network file is written; `python scripts/who_governs.py` shows it
+again at any time. The same `panachain.chain.deploy.deploy` serves `panachain devnet up`. Never overwrites a network
+file: a new version is a new address, and a new file.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from pathlib import Path
 
 from panachain.chain.abi import address
 from panachain.chain.deploy import DELAY, Governance, deploy
+from panachain.chain.governance import check_deployment
 from panachain.chain.rpc import Rpc
+from panachain.chain.web3 import MainchainWeb3, SidechainWeb3
 from panachain.config import Config
 from panachain.crypto.keys import Seed
 from panachain.errors import ConfigurationError
@@ -48,6 +51,13 @@ def main() -> None:
         side_key = deployer_key(SIDECHAIN_KEY_FILE)
     folder = config.home / "nonces"
     deployment = deploy(main_rpc, side_rpc, deployer_key(), who, side_key=side_key, lock_folder=folder)
+    main_chain, side_chain = deployment.mainchain, deployment.sidechain
+    check_deployment(
+        MainchainWeb3(main_rpc, main_chain.contracts, main_chain.from_block),
+        SidechainWeb3(side_rpc, side_chain.contracts, side_chain.from_block),
+        deployment,
+        who,
+    )
     network = {
         "schema": "panachain/network/1",
         "mainchain": deployment.mainchain.describe(),

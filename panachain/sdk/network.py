@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from panachain.chain.access import read_key
 from panachain.chain.config import ChainConfig
@@ -23,12 +23,14 @@ from panachain.config import Config
 from panachain.errors import ConfigurationError, IntegrityError, UnknownActorError
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
-from panachain.records.locate import HospitalHeads
 from panachain.sdk.contacts import find_contact
 from panachain.sdk.profiles import load_profile
-from panachain.sdk.relay import LocalRelay, Relay, Relays, RemoteRelay
 from panachain.storage.blocks import BlobStore
 from panachain.storage.configured import open_store
+
+if TYPE_CHECKING:
+    from panachain.records.locate import HospitalHeads
+    from panachain.sdk.relay import LocalRelay, Relay, RemoteRelay
 
 Clock = Callable[[], float]
 """Returns the time, Unix seconds."""
@@ -126,6 +128,9 @@ class Network:
             ConfigurationError: this network names none.
             LockedError: the own account's key file is missing, or others may read it.
         """
+        # Imported here, as what reads hospitals' heads is: most commands only read a chain.
+        from panachain.sdk.relay import LocalRelay, Relays, RemoteRelay
+
         relays: list[LocalRelay | RemoteRelay] = [
             RemoteRelay(url, timeout=self.config.timeout, ca=self._relay_ca) for url in self.relays
         ]
@@ -165,6 +170,8 @@ class Network:
         Raises:
             IntegrityError: the events don't add up to the head, so the RPC node leaves something out.
         """
+        from panachain.records.locate import HospitalHeads
+
         heads = []
         for hospital in self.mainchain.actors.find(Role.HOSPITAL):
             manifests = self.manifests_of(hospital.address)

@@ -13,7 +13,6 @@ from datetime import timedelta
 from panachain.model.actors import Role
 from panachain.model.policy import OnChainPolicy, Terms
 from panachain.model.scope import Purpose
-from panachain.sdk.offers import Offers
 from panachain.sdk.patient_reading import PatientReading
 from panachain.sdk.results import (
     AnyPolicy,
@@ -109,6 +108,8 @@ class Patient(PatientReading):
                 their share, and the same grant again goes on.
         """
         self._check_registered()
+        from panachain.sdk.offers import Offers
+
         offer = Offers(self.network).first(
             grantee,
             categories,

@@ -1,22 +1,25 @@
 """What a patient's session consists of, from the lowest part to the highest: each stands on those before it.
 
 No part knows the session or one above it, so that no step of one can come back into another from below (the grants'
-lock would be taken twice).
+lock would be taken twice). A part is imported when it is first used: `whoami` has no use for any of them.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from panachain.sdk.base import ActorSession
-from panachain.sdk.deletion_receipts import DeletionReceipts
-from panachain.sdk.grants import Grants
-from panachain.sdk.lanes import OwnLanes
-from panachain.sdk.policies import OwnPolicies
-from panachain.sdk.proxies import Proxies
-from panachain.sdk.read_log import ReadLog
-from panachain.sdk.requests import ReceivedRequests
-from panachain.sdk.revocations import Revocations
+
+if TYPE_CHECKING:
+    from panachain.sdk.deletion_receipts import DeletionReceipts
+    from panachain.sdk.grants import Grants
+    from panachain.sdk.lanes import OwnLanes
+    from panachain.sdk.policies import OwnPolicies
+    from panachain.sdk.proxies import Proxies
+    from panachain.sdk.read_log import ReadLog
+    from panachain.sdk.requests import ReceivedRequests
+    from panachain.sdk.revocations import Revocations
 
 
 class PatientParts(ActorSession):
@@ -24,30 +27,44 @@ class PatientParts(ActorSession):
 
     @cached_property
     def _proxies(self) -> Proxies:
+        from panachain.sdk.proxies import Proxies
+
         return Proxies(self.network, evidence=self.profile.folder / "evidence", ca=self.network.proxy_ca)
 
     @cached_property
     def _receipts(self) -> DeletionReceipts:
+        from panachain.sdk.deletion_receipts import DeletionReceipts
+
         return DeletionReceipts(self.profile.folder / "revocations.json", self.network.mainchain.log.domain)
 
     @cached_property
     def _policies(self) -> OwnPolicies:
+        from panachain.sdk.policies import OwnPolicies
+
         return OwnPolicies(self.network, self._seed, self._proxies, self._receipts)
 
     @cached_property
     def _lanes(self) -> OwnLanes:
+        from panachain.sdk.lanes import OwnLanes
+
         return OwnLanes(self.network, self._seed, self.address)
 
     @cached_property
     def _requests(self) -> ReceivedRequests:
+        from panachain.sdk.requests import ReceivedRequests
+
         return ReceivedRequests(self.network, self._seed, self.address)
 
     @cached_property
     def _log(self) -> ReadLog:
+        from panachain.sdk.read_log import ReadLog
+
         return ReadLog(self.network, self._policies, self._proxies, self._seed.audit())
 
     @cached_property
     def _grants(self) -> Grants:
+        from panachain.sdk.grants import Grants
+
         return Grants(
             self.network,
             self._seed,
@@ -61,6 +78,8 @@ class PatientParts(ActorSession):
 
     @cached_property
     def _revocations(self) -> Revocations:
+        from panachain.sdk.revocations import Revocations
+
         return Revocations(
             self.network,
             policies=self._policies,

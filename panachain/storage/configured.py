@@ -13,7 +13,6 @@ from typing import Any
 from panachain.config import Config
 from panachain.errors import ConfigurationError
 from panachain.storage.blocks import BlobStore
-from panachain.storage.replicated import ReplicatedStore
 
 
 def open_store(config: Config, description: dict[str, Any], *, probe: bool = True) -> BlobStore:
@@ -87,4 +86,6 @@ def _replicated(stores: Sequence[BlobStore], description: dict[str, Any]) -> Blo
         raise ConfigurationError("the network file's ipfs.replication must be a whole number")
     if len(stores) == 1 and factor == 1:
         return stores[0]
+    from panachain.storage.replicated import ReplicatedStore
+
     return ReplicatedStore(stores, factor)

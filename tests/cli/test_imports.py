@@ -43,7 +43,7 @@ ACTING = frozenset({"httpx", "cryptography", "coincurve", "nucypher_core", "pana
 
 COMMANDS: dict[str, tuple[Role | None, frozenset[str]]] = {
     "config": (None, HEAVY | ACTING | {"msgspec", "zstandard", "Crypto"}),
-    "whoami": (Role.PATIENT, HEAVY),
+    "whoami": (Role.PATIENT, HEAVY | {"msgspec", "panachain.consent", "panachain.proxy", "panachain.research"}),
     "policies": (Role.PATIENT, HEAVY),
     "records": (Role.PATIENT, HEAVY),
     "requests": (Role.PATIENT, HEAVY),
@@ -110,7 +110,17 @@ def test_a_command_loads_what_it_uses_only(command: str, home: Path) -> None:
 def imports(path: Path) -> set[str]:
     """Return the packages that a file imports anywhere."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    # What stands under `if TYPE_CHECKING` is for type checkers, and never runs.
+    typed = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typed:
+            continue
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:

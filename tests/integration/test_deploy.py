@@ -8,11 +8,35 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from panachain.chain import anvil
+from panachain.chain.deploy import DELAY, ChainDeployment, Deployment, Governance
+from panachain.chain.governance import check_deployment
 from panachain.chain.rpc import Rpc
+from panachain.chain.web3 import MainchainWeb3, SidechainWeb3
 from panachain.crypto.keys import Seed, address_of
+from panachain.errors import IntegrityError
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "deploy.py"
+
+
+def check_with_another_administrator(home: Path, main_url: str, side_url: str) -> str:
+    """Return what the check says when it expects somebody else in charge."""
+    network = json.loads((home / "network.json").read_text())
+    parts = {
+        name: ChainDeployment(network[name]["chainId"], network[name]["contracts"], network[name]["fromBlock"])
+        for name in ("mainchain", "sidechain")
+    }
+    stranger = address_of(Seed.random().account_key())
+    with pytest.raises(IntegrityError) as raised:
+        check_deployment(
+            MainchainWeb3(Rpc(main_url), parts["mainchain"].contracts),
+            SidechainWeb3(Rpc(side_url), parts["sidechain"].contracts),
+            Deployment(parts["mainchain"], parts["sidechain"]),
+            Governance(registrar=stranger, admin=stranger, validators=(stranger,), quorum=1),
+        )
+    return str(raised.value)
 
 
 def test_deploys_once(tmp_path: Path) -> None:
@@ -43,6 +67,15 @@ def test_deploys_once(tmp_path: Path) -> None:
             )
             for _ in range(2)
         ]
+        shown = subprocess.run(
+            [sys.executable, str(SCRIPT.with_name("who_governs.py"))],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        misled = check_with_another_administrator(home, main.url, side.url)
         sent = {
             name: int(Rpc(chain.url).call("eth_getTransactionCount", [address_of(key), "latest"]), 16)
             for name, chain, key in (("mainchain", main, deployer), ("sidechain", side, side_deployer))
@@ -57,3 +90,14 @@ def test_deploys_once(tmp_path: Path) -> None:
     assert all(sent.values()), sent
     assert runs[1].returncode != 0
     assert "nothing was deployed" in runs[1].stderr
+    delay = f"acts after {DELAY} s"
+    emergency = network["sidechain"]["contracts"]["EmergencyAccess"]
+    # web3.py says so, and nobody else is in charge: the deployers have resigned.
+    assert sorted(shown.stdout.splitlines()) == sorted(
+        [
+            *(f"{name}  administrator  {address_of(admin)}  {delay}" for name in sent),
+            *(f"{name}  registrar      {address_of(registrar)}  acts after 0 s" for name in sent),
+            *(f"sidechain  suspender      {one}  acts after 0 s" for one in (emergency, address_of(registrar))),
+        ]
+    ), shown.stderr
+    assert "the mainchain's roles are administrator" in misled
