@@ -14,12 +14,11 @@ import _peers
 from _measure import row
 
 MIB = 1 << 20
-SIZE = 256
 
 
-def compare(folder: Path, rounds: int = 5) -> None:
+def compare(folder: Path, mib: int = 256, rounds: int = 5) -> None:
     """Print the rows; without a Kubo program one row says so."""
-    what = f"fetching {SIZE} MiB from Kubo, each block verified"
+    what = f"fetching {mib} MiB from Kubo, each block verified"
     if _peers.ipfs() is None:
         row(what, "no ipfs program: scripts/build_kubo.sh", ">= 0.9 x ipfs cat", None)
         return
@@ -29,18 +28,22 @@ def compare(folder: Path, rounds: int = 5) -> None:
     assert spec.loader is not None
     nodes = importlib.util.module_from_spec(spec)
     sys.modules["nodes"] = nodes
-    spec.loader.exec_module(nodes)
+    try:
+        spec.loader.exec_module(nodes)
+    except ModuleNotFoundError as exc:
+        row(what, f"no Python package {exc.name}: ./pana setup dev", ">= 0.9 x ipfs cat", None)
+        return
     place = folder / "kubo"
     place.mkdir()
     with nodes.running(place) as node:
-        data = [os.urandom(MIB) for _ in range(SIZE)]
+        data = [os.urandom(MIB) for _ in range(mib)]
         started = time.perf_counter()
         cid = node.store.add_file(iter(data))
-        row("storing it there", f"{SIZE * MIB / 1e6 / (time.perf_counter() - started):.0f} MB/s", "", None)
+        row("storing it there", f"{mib * MIB / 1e6 / (time.perf_counter() - started):.0f} MB/s", "", None)
         ours, theirs = [], []
         for _ in range(rounds):
             started = time.perf_counter()
-            assert sum(len(leaf) for leaf in node.store.read_file(cid)) == SIZE * MIB
+            assert sum(len(leaf) for leaf in node.store.read_file(cid)) == mib * MIB
             ours.append(time.perf_counter() - started)
             started = time.perf_counter()
             command = [node.program, "--api", node.api, "cat", str(cid)]

@@ -1,7 +1,7 @@
 """Consent: what a grant, an inbox, a revocation, a round trip and a proxy cost, beside Umbral without lanes.
 
     ./pana bench consent [--records 10000] [--capsules 500] [--large 100000] [--rounds 5] [--grants 15]
-                         [--proxy-rounds 2] [--plot FILE]
+                         [--proxy-rounds 2] [--plot FILE] [--quick]
 
 Prints figures and ratios, and fails nothing. `--plot` draws SeSPHR's four axes (docs/sesphr.svg).
 """
@@ -13,12 +13,28 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Final
 
 import _consent_keys
 import _consent_world
+import _peers
 import _proxy
 import _sesphr
 from records import world
+
+QUICK: Final[dict[str, Any]] = {
+    "records": 24,
+    "capsules": 3,
+    "large": 30,
+    "rounds": 1,
+    "grants": 1,
+    "signed": 2,
+    "notices": 20,
+    "users": [1, 10],
+    "sizes": [50_000, 2_000_000],
+    "proxy_rounds": 0,
+}
+"""What `--quick` measures of each, in place of all that was given."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,7 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--sizes", type=int, nargs="+", default=_sesphr.SIZES, help="bytes")
     options.add_argument("--proxy-rounds", type=int, default=2, help="0 leaves the proxy's rows out")
     options.add_argument("--plot", type=Path, help="SVG file to write")
+    options.add_argument("--quick", action="store_true", help="little of everything: whether it runs")
     given = options.parse_args(arguments)
+    if given.quick:
+        vars(given).update(QUICK)
     _consent_keys.readable(given.records, given.capsules, given.rounds)
     _consent_keys.owner(given.signed)
     _consent_keys.inbox(given.notices, given.capsules)
@@ -69,4 +88,5 @@ def proxies(rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with _peers.needed():
+        main()

@@ -1,8 +1,9 @@
 """Gas of each action, from receipts on Anvil (hard fork prague), first-time storage costs included.
 
-    ./pana bench gas [--json]
+    ./pana bench gas [--json] [--quick]
 
-The goals are those of docs/benchmarks.md. Timings and figures never fail anything.
+The goals are those of docs/benchmarks.md. Timings and figures never fail anything. `--quick` is
+the same: it takes seconds.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+
+import _peers
 
 from panachain.chain import anvil
 from panachain.chain.deploy import Governance, deploy
@@ -86,7 +89,7 @@ def actions(main_rpc: Rpc, side_rpc: Rpc, folder: Path) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as place:
+    with _peers.needed(), tempfile.TemporaryDirectory() as place:
         figures = measure(Path(place))
     if "--json" in sys.argv[1:]:
         print(json.dumps(figures))

@@ -1,6 +1,7 @@
 """Unlinkability: whether an attacker can group what is public by patient (security rule 9).
 
     ./pana bench linkability [--columns ABCD] [--patients 1000] [--houses 30] [--jitter 21] [--grant-jitter 7] [--json]
+                             [--quick]
 
 1,000 simulated patients live a year: 20 records each at 30 hospitals and clinics, grants and revocations, on the real
 contracts and in the real formats. The attacker sees the mainchain, every IPFS object, sizes and times; of the sidechain
@@ -23,10 +24,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import _linkability_view as view
-from _linkability_attack import Units, View, classify, groupings
-from _linkability_plan import DAY, Sharing, joined, make_plan
-from _linkability_world import Simulation
+import _peers
+
+with _peers.needed():
+    import _linkability_view as view
+    from _linkability_attack import Units, View, classify, groupings
+    from _linkability_plan import DAY, Sharing, joined, make_plan
+    from _linkability_world import Simulation
 
 LIMITS = {View.CONTENT: 0.02, View.BATCH: 0.02, View.TIME: 0.10}
 CONTROL = 0.95
@@ -65,7 +69,10 @@ def main() -> None:
     options.add_argument("--jitter", type=float, default=21, help="days that a record waits at most")
     options.add_argument("--grant-jitter", type=float, default=7, help="days that a grant waits at most")
     options.add_argument("--json", action="store_true")
+    options.add_argument("--quick", action="store_true", help="few patients and one column: whether it runs")
     given = options.parse_args()
+    if given.quick:
+        given.columns, given.patients, given.houses = "A", 60, 6
     if not given.columns or set(given.columns) - set(WAYS):
         options.error(f"--columns takes letters of {''.join(WAYS)}")
     started = time.perf_counter()
@@ -181,4 +188,5 @@ def show(found: dict[str, dict[str, Any]], given: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with _peers.needed():
+        main()

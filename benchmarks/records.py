@@ -1,6 +1,6 @@
 """Many small records: publishing against restic and against one transaction a record, their size, and opening them.
 
-    ./pana bench records [--rounds 3] [--naive 200]
+    ./pana bench records [--rounds 3] [--naive 200] [--quick]
 
 Prints figures and ratios, and fails nothing. restic signs nothing and anchors nothing.
 """
@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,20 @@ from panachain.sdk.profiles import create_profile, load_profile
 
 ROOT = Path(__file__).resolve().parent.parent
 SYNTHEA = ROOT.parent / "shared" / "data" / "fhir-r4"
-PATIENTS, RESOURCES, SIZE = 100, 100, 4096
+SIZE = 4096
 PASSPHRASE = "correct horse battery staple"  # noqa: S105
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much is measured."""
+
+    patients: int = 100
+    resources: int = 100
+    """Of each patient."""
+    documents: int = 10_000
+    synthea: int | None = None
+    """Bundles of Synthea; None for all that are measured."""
 
 
 def main() -> None:
@@ -44,14 +57,19 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--naive", type=int, default=200, help="transactions of the naive way that are timed")
+    options.add_argument("--quick", action="store_true", help="little of everything: whether it runs")
     given = options.parse_args()
+    amount = Amount()
+    if given.quick:
+        given.rounds, given.naive = 1, 2
+        amount = Amount(patients=2, resources=5, documents=20, synthea=1)
     with tempfile.TemporaryDirectory(dir=os.environ.get("PANA_BENCH_FOLDER")) as place:
         folder = Path(place)
-        bundles(folder / "bundles")
+        bundles(folder / "bundles", amount)
         with world(folder) as (network, registrar):
-            publishing(network, registrar, folder, given.rounds, given.naive)
-            opening(network, registrar, folder)
-            synthea(network, registrar, folder)
+            publishing(network, registrar, folder, amount, given.rounds, given.naive)
+            opening(network, registrar, folder, amount.documents)
+            synthea(network, registrar, folder, amount.synthea)
 
 
 @contextmanager
@@ -103,16 +121,16 @@ def resource(number: int) -> dict[str, Any]:
     return made
 
 
-def bundles(folder: Path) -> None:
+def bundles(folder: Path, amount: Amount) -> None:
     """Write a Bundle for each patient."""
     folder.mkdir()
-    for patient in range(PATIENTS):
-        entries = [{"resource": resource(patient * RESOURCES + i)} for i in range(RESOURCES)]
+    for patient in range(amount.patients):
+        entries = [{"resource": resource(patient * amount.resources + i)} for i in range(amount.resources)]
         body = {"resourceType": "Bundle", "type": "collection", "entry": entries}
         (folder / f"{patient:03}.json").write_text(json.dumps(body))
 
 
-def publishing(network: Network, registrar: Registrar, folder: Path, rounds: int, naive: int) -> None:
+def publishing(network: Network, registrar: Registrar, folder: Path, amount: Amount, rounds: int, naive: int) -> None:
     """Publish the Bundles as a whole process, and let restic back the same files up."""
     files = sorted((folder / "bundles").iterdir())
     for number in range(len(files) * rounds):
@@ -139,13 +157,14 @@ def publishing(network: Network, registrar: Registrar, folder: Path, rounds: int
         return run([restic, "backup", "-q", "-r", repository, folder / "bundles"], environment=environment)
 
     ours, theirs = in_turns(upload, back_up if restic else None, rounds)
-    what = f"{PATIENTS * RESOURCES:,} resources in {PATIENTS} Bundles, to on chain"
+    count = amount.patients * amount.resources
+    what = f"{count:,} resources in {amount.patients} Bundles, to on chain"
     figure = f"{median(ours):.2f} s, restic {median(theirs):.2f} s" if theirs else f"{median(ours):.2f} s, no restic"
     ratio = median(ours) / median(theirs) if theirs else None
     row(what, figure, "<= 0.5 x restic", ratio, at_least=False, bound=0.5)
     row("  its storage transactions", str(max(transactions)), "<= 12", max(transactions), at_least=False, bound=12)
     each = naively(network, folder, naive)
-    whole = each * PATIENTS * RESOURCES
+    whole = each * count
     row(
         "  against one web3.py transaction a record",
         f"{1000 * each:.1f} ms each, {whole:.0f} s",
@@ -178,11 +197,11 @@ def naively(network: Network, folder: Path, count: int) -> float:
     return (time.perf_counter() - started) / count
 
 
-def opening(network: Network, registrar: Registrar, folder: Path) -> None:
-    """Open 10,000 records of 4 KiB of one lane and one batch, granted, from the local store."""
+def opening(network: Network, registrar: Registrar, folder: Path, documents: int) -> None:
+    """Open records of 4 KiB of one lane and one batch, granted, from the local store."""
     files = folder / "documents"
     files.mkdir()
-    for number in range(10_000):
+    for number in range(documents):
         (files / f"{number:05}.pdf").write_bytes(b"%PDF-1.7\n" + os.urandom(SIZE - 9))
     patient = join(network, registrar, "many", Role.PATIENT)
     started = time.perf_counter()
@@ -208,10 +227,10 @@ def opening(network: Network, registrar: Registrar, folder: Path) -> None:
     row("  re-encryptions for their one envelope", figure, "1 by each", capsules / len(reads), at_least=False, bound=1)
 
 
-def synthea(network: Network, registrar: Registrar, folder: Path) -> None:
+def synthea(network: Network, registrar: Registrar, folder: Path, most: int | None) -> None:
     """Upload Synthea's Bundles: bytes stored, patients a second, and where the time goes."""
     files = sorted(SYNTHEA.glob("synthea-2019-smart/*.json")) + sorted(SYNTHEA.glob("synthea-*/*.json"))
-    files = list(dict.fromkeys(files))[:17]
+    files = list(dict.fromkeys(files))[: min(most or 17, 17)]
     if not files:
         row("Synthea's Bundles", "the folder of outside data isn't here", "<= 0.15 x source", None)
         return
@@ -258,4 +277,5 @@ def cli(network: Network, folder: Path, profile: str, *arguments: str | Path) ->
 
 
 if __name__ == "__main__":
-    main()
+    with _peers.needed():
+        main()

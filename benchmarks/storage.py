@@ -1,6 +1,6 @@
 """Large content: sealing against age, its processor time against its parts, memory, opening, and Kubo against ipfs cat.
 
-    ./pana bench storage [--mib 1024] [--rounds 5]
+    ./pana bench storage [--mib 1024] [--rounds 5] [--quick]
 
 Prints figures and ratios, and fails nothing. age computes no hash and waits for no disk; we do both.
 """
@@ -33,19 +33,23 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--mib", type=int, default=1024)
     options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--quick", action="store_true", help="little of everything: whether it runs")
     given = options.parse_args()
+    if given.quick:
+        given.mib, given.rounds = 20, 1
+    small_mib = 4 if given.quick else 100
     with tempfile.TemporaryDirectory(dir=os.environ.get("PANA_BENCH_FOLDER")) as place:
         folder = Path(place)
         large, small = folder / "large", folder / "small"
-        for path, mib in ((large, given.mib), (small, 100)):
+        for path, mib in ((large, given.mib), (small, small_mib)):
             with open(path, "wb") as file:
                 for _ in range(mib):
                     file.write(os.urandom(MIB))
         seal(folder, large, f"{given.mib} MiB incompressible: read, seal, CID, store", given.rounds, 1.3)
-        seal(folder, small, "100 MiB of the same", given.rounds, 0.9)
+        seal(folder, small, f"{small_mib} MiB of the same", given.rounds, 0.9)
         parts(folder, large)
         opening(folder, large)
-        kubo(folder)
+        kubo(folder, 8 if given.quick else 256, given.rounds)
 
 
 def sealing(folder: Path, path: Path) -> Run:
@@ -58,15 +62,16 @@ def sealing(folder: Path, path: Path) -> Run:
 def seal(folder: Path, path: Path, what: str, rounds: int, goal: float) -> None:
     """Seal a file and let age encrypt it, by turns."""
     age = _peers.age()
-    recipient = _peers.age_key()[1] if age else ""
+    recipient = _peers.age_key(folder) if age else None
 
     def encrypt() -> Run:
         assert age is not None
+        assert recipient is not None
         (folder / "aged").unlink(missing_ok=True)
         return run([age, "-r", recipient, "-o", folder / "aged", path])
 
-    ours, theirs = in_turns(lambda: sealing(folder, path), encrypt if age else None, rounds)
-    if age:
+    ours, theirs = in_turns(lambda: sealing(folder, path), encrypt if recipient else None, rounds)
+    if theirs:
         ratio = median(theirs) / median(ours)
         row(what, f"{median(ours):.2f} s, age {median(theirs):.2f} s", f">= {goal} x age", ratio, bound=goal)
     else:
@@ -130,12 +135,13 @@ def opening(folder: Path, path: Path) -> None:
     store.close()
 
 
-def kubo(folder: Path) -> None:
+def kubo(folder: Path, mib: int, rounds: int) -> None:
     """Fetch and verify a file from Kubo, against `ipfs cat`."""
     from _kubo import compare
 
-    compare(folder)
+    compare(folder, mib, rounds)
 
 
 if __name__ == "__main__":
-    main()
+    with _peers.needed():
+        main()

@@ -1,0 +1,97 @@
+"""Each benchmark runs quickly with `--quick`, and says what a bare machine lacks; no figure fails anything."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from panachain.chain import anvil
+from panachain.errors import ConfigurationError
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+ROWS = {
+    "gas": ["store_1000", "grant_signed", "revoke_signed"],
+    "storage": ["20 MiB incompressible", "4 MiB of the same", "opening it from the local store", "fetching 8 MiB"],
+    "records": ["10 resources in 2 Bundles", "20 documents", "opening 20 of them"],
+    "linkability": ["grouped by", "-- records", "-- control"],
+}
+
+
+def bench(name: str, *arguments: str, **variables: str) -> str:
+    command = [sys.executable, str(FOLDER / f"{name}.py"), *arguments]
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def has_anvil() -> bool:
+    try:
+        anvil.find_anvil()
+    except ConfigurationError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in ("gas", "storage") else pytest.param(name, marks=pytest.mark.slow) for name in ROWS]
+)
+def test_the_quick_way_prints_every_row(name: str) -> None:
+    if name != "storage" and not has_anvil():
+        pytest.skip("there is no anvil on this machine")
+    printed = bench(name, "--quick").splitlines()
+    for row in ROWS[name]:
+        assert any(line.startswith(row) for line in printed), row
+
+
+LACKING = """
+import runpy, sys
+from panachain.chain import anvil
+from panachain.errors import ConfigurationError
+
+def find_anvil():
+    raise ConfigurationError("no anvil program was found", hint="run ./pana demo once")
+
+anvil.find_anvil = find_anvil
+for module in sys.argv[2:]:
+    sys.modules[module] = None
+sys.path.insert(0, str(sys.argv[1].rpartition("/")[0]))
+path, sys.argv = sys.argv[1], [sys.argv[1], "--quick"]
+runpy.run_path(path, run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "modules", "told"),
+    [
+        ("gas", [], "the program anvil; run ./pana demo once"),
+        ("records", [], "the program anvil; run ./pana demo once"),
+        ("linkability", ["sklearn"], "the Python package sklearn; ./pana setup dev brings it"),
+    ],
+)
+def test_what_a_machine_lacks_is_told_in_a_line(name: str, modules: list[str], told: str) -> None:
+    command = [sys.executable, "-c", LACKING, str(FOLDER / f"{name}.py"), *modules]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == f"not measured: this machine lacks {told}"
+    assert "Traceback" not in done.stderr
+
+
+class TestStorage:
+    """A machine with none of the peers, and one with an `age` that doesn't work."""
+
+    def test_peers_that_are_missing_have_a_row_that_says_so(self, tmp_path: Path) -> None:
+        printed = bench("storage", "--quick", PATH=str(tmp_path), PANA_BENCH_PEERS=str(tmp_path / "peers"))
+        assert printed.count("age isn't here") == 2
+
+    def test_an_age_without_a_key_maker_is_no_peer(self, tmp_path: Path) -> None:
+        for name in ("age", "age-keygen"):
+            (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
+            (tmp_path / name).chmod(0o755)
+        assert "age isn't here" in bench(
+            "storage", "--quick", PATH=str(tmp_path), PANA_BENCH_PEERS=str(tmp_path / "peers")
+        )
