@@ -9,12 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from panachain.devnet.lifecycle import REGISTRAR, Devnet, DevnetStatus
+    from panachain.devnet.deployment import REGISTRAR
+    from panachain.devnet.lifecycle import Devnet, DevnetStatus
 
+_PLACES = {"REGISTRAR": "deployment", "Devnet": "lifecycle", "DevnetStatus": "lifecycle"}
+_PLACES = {"REGISTRAR": "deployment", "Devnet": "lifecycle", "DevnetStatus": "lifecycle"}
 __all__ = ["REGISTRAR", "Devnet", "DevnetStatus"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("panachain.devnet.lifecycle"), name)
+    return getattr(import_module(f"panachain.devnet.{_PLACES[name]}"), name)

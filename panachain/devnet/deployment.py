@@ -1,0 +1,84 @@
+"""The devnet's network file, and the contracts that it names.
+
+Never overwrites a network file's contracts: what was deployed stays.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from panachain.chain import anvil
+from panachain.chain.deploy import Governance, deploy
+from panachain.chain.rpc import Rpc
+from panachain.crypto import keys
+from panachain.devnet.processes import read
+from panachain.model.actors import Role
+from panachain.sdk.private_files import write_private
+from panachain.sdk.profiles import create_profile, list_profiles, load_profile, unlock
+
+REGISTRAR: Final = "registrar"
+"""Name of the registrar's profile."""
+NODE_KEY: Final = "devnet/node.key"
+"""The account by which this home passes the gate, below the home."""
+
+
+def write_network(
+    home: Path, main_url: str, side_url: str, threshold: int, ipfs: str, passphrase: str
+) -> dict[str, Any]:
+    """Write HOME/network.json with the gate's future URL, deploying the contracts when they aren't there yet."""
+    path = home / "network.json"
+    main_rpc, side_rpc = Rpc(main_url), Rpc(side_url)
+    try:
+        if path.is_file():
+            network = read(path)
+            network["mainchain"]["url"] = main_url
+        else:
+            network = _deploy(home, main_rpc, side_rpc, passphrase)
+        network["sidechain"] |= {"url": f"http://127.0.0.1:{anvil.free_port()}", "nodeKeyFile": NODE_KEY}
+        network["threshold"] = threshold
+        if ipfs != "auto" or "ipfs" not in network:
+            network["ipfs"] = {"kind": "kubo" if ipfs == "kubo" else "embedded"}
+    finally:
+        main_rpc.close()
+        side_rpc.close()
+    write_private(path, json.dumps(network, indent=1).encode())
+    return network
+
+
+def _deploy(home: Path, main_rpc: Rpc, side_rpc: Rpc, passphrase: str) -> dict[str, Any]:
+    known = {profile.name for profile in list_profiles(home)}
+    registrar = (
+        load_profile(home, REGISTRAR)
+        if REGISTRAR in known
+        else create_profile(home, REGISTRAR, Role.REGISTRAR, passphrase)
+    )
+    # Opened for the check of the passphrase: the registrar needs it for every admission.
+    unlock(registrar, passphrase)
+    anvil.fund(main_rpc, registrar.address)
+    deployer_key = keys.Seed.random().account_key()
+    anvil.fund(main_rpc, keys.address_of(deployer_key))
+    governance = Governance(
+        registrar=registrar.address, admin=registrar.address, validators=(registrar.address,), quorum=1
+    )
+    deployment = deploy(
+        main_rpc,
+        side_rpc,
+        deployer_key,
+        governance,
+        # Of its own: with equal addresses the contracts of one chain would tell those of the other.
+        side_key=keys.Seed.random().account_key(),
+        lock_folder=home / "nonces",
+    )
+    # The relay can pay and nothing else: its key is worth the devnet's ether.
+    relay_key = keys.Seed.random().account_key()
+    anvil.fund(main_rpc, keys.address_of(relay_key))
+    write_private(home / "devnet" / "relay.key", relay_key.hex().encode())
+    return {
+        "schema": "panachain/network/1",
+        "mainchain": deployment.mainchain.describe(),
+        "sidechain": deployment.sidechain.describe(),
+        "relayKeyFile": "devnet/relay.key",
+        "faucet": True,
+    }

@@ -1,0 +1,145 @@
+"""The devnet's processes: started here, awaited, and ended by their own process IDs.
+
+Never ends a process that isn't the devnet's: an ID may have been given anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from panachain.chain import anvil, node
+from panachain.chain.config import ChainConfig
+from panachain.errors import (
+    ChainUnavailableError,
+    ConfigurationError,
+    NodeRefusedError,
+    PanaChainError,
+)
+
+WAIT: Final = 30.0
+"""Seconds that a proxy or the gate gets to answer after its start."""
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return what a file of the devnet holds.
+
+    Raises:
+        ConfigurationError: it isn't there, or is damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+        return content
+    except FileNotFoundError:
+        raise ConfigurationError("there is no devnet in this home", hint="panachain devnet up") from None
+    except (OSError, ValueError) as exc:
+        raise ConfigurationError(f"{path} can't be read") from exc
+
+
+def is_running(folder: Path) -> bool:
+    """Tell whether the chains and the gate of a devnet run."""
+    path = folder / "processes.json"
+    if not path.is_file():
+        return False
+    state = read(path)
+    return all(is_ours(state.get(part, 0)) for part in ("mainchain", "sidechain", "gate"))
+
+
+def is_ours(pid: int) -> bool:
+    """Tell whether the process runs and is one that the devnet starts: a process ID may have been given anew."""
+    if pid <= 0 or not anvil.is_running(pid):
+        return False
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return True
+    return b"anvil" in command or b"panachain" in command
+
+
+def stop(folder: Path) -> None:
+    """End what runs, those that use a chain before it."""
+    path = folder / "processes.json"
+    state = read(path)
+    users = [*(proxy["pid"] for proxy in state["proxies"]), *([state["gate"]] if "gate" in state else [])]
+    for pid in [*users, state["mainchain"], state["sidechain"]]:
+        if is_ours(pid):
+            anvil.stop(pid)
+    path.unlink()
+
+
+def spawn(arguments: list[str], log_path: Path, variables: dict[str, str]) -> int:
+    """Start `panachain` with these arguments in the background and return its PID."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PANACHAIN_PASSPHRASE_")}
+    environment |= variables
+    with open(log_path, "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "panachain.cli", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
+    return process.pid
+
+
+def await_gate(
+    home: Path,
+    side: dict[str, Any],
+    pid: int,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until the gate answers.
+
+    Raises:
+        PanaChainError: it ended, or took too long.
+        NodeRefusedError: it answers, but doesn't know this home.
+    """
+    deadline = clock() + WAIT
+    rpc = ChainConfig.parse(side, home, what="the section `sidechain`").rpc(timeout=5)
+    try:
+        while clock() < deadline and anvil.is_running(pid):
+            try:
+                node.chain_id(rpc)
+            except NodeRefusedError:
+                raise
+            except ChainUnavailableError:
+                # Not listening yet: that is what this loop waits for.
+                sleep(0.05)
+                continue
+            return
+    finally:
+        rpc.close()
+    raise PanaChainError(f"the sidechain's gate at {side['url']} wasn't ready within {WAIT:.0f} s")
+
+
+def await_proxy(
+    proxy: dict[str, Any],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until a proxy is ready.
+
+    Raises:
+        PanaChainError: it ended, or took too long.
+    """
+    from panachain.http_client import httpx
+
+    deadline = clock() + WAIT
+    while clock() < deadline and anvil.is_running(proxy["pid"]):
+        # While it isn't listening, there is nothing to ask: that is what this loop waits for.
+        with suppress(httpx.HTTPError):
+            if httpx.get(f"{proxy['endpoint']}/readyz", timeout=5, trust_env=False).status_code == 200:
+                return
+        sleep(0.05)
+    raise PanaChainError(f"the proxy at {proxy['endpoint']} wasn't ready within {WAIT:.0f} s")

@@ -1,0 +1,83 @@
+"""The devnet ends its own processes only, and waits no longer than it must."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from panachain.chain.anvil import free_port
+from panachain.devnet import processes
+from panachain.errors import ConfigurationError, PanaChainError
+
+
+@pytest.fixture
+def stranger() -> Iterator[int]:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    yield process.pid
+    process.terminate()
+    process.wait(20)
+
+
+def write(folder: Path, **pids: int) -> None:
+    state = {"mainchain": 0, "sidechain": 0, "gate": 0, "proxies": []} | pids
+    (folder / "processes.json").write_text(json.dumps(state))
+
+
+def test_a_process_that_got_an_old_id_is_left_alone(tmp_path: Path, stranger: int) -> None:
+    write(tmp_path, mainchain=stranger, sidechain=stranger, gate=stranger)
+    assert not processes.is_running(tmp_path)
+    processes.stop(tmp_path)
+    os.kill(stranger, 0)
+    assert not (tmp_path / "processes.json").exists()
+
+
+def test_nothing_runs_where_nothing_was_started(tmp_path: Path) -> None:
+    assert not processes.is_running(tmp_path)
+
+
+def test_files_that_are_missing_or_damaged_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no devnet in this home"):
+        processes.read(tmp_path / "network.json")
+    (tmp_path / "network.json").write_text("{")
+    with pytest.raises(ConfigurationError, match="can't be read"):
+        processes.read(tmp_path / "network.json")
+
+
+def test_a_program_that_is_started_gets_no_passphrase_of_its_starter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PANACHAIN_PASSPHRASE_FILE", "/secret/of/the/registrar")
+    pid = processes.spawn(["--version"], tmp_path / "log", {})
+    os.waitpid(pid, 0)
+    assert (tmp_path / "log").read_text().startswith("panachain ")
+    assert (tmp_path / "log").stat().st_size < 100
+
+
+def test_a_proxy_that_never_answers_is_given_up_in_time(stranger: int) -> None:
+    now = 0.0
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        slept.append(seconds)
+        now += 10
+
+    proxy = {"pid": stranger, "endpoint": f"http://127.0.0.1:{free_port()}"}
+    with pytest.raises(PanaChainError, match="wasn't ready within 30 s"):
+        processes.await_proxy(proxy, clock=lambda: now, sleep=sleep)
+    assert len(slept) == 3
+
+
+def test_a_process_that_ended_is_not_waited_for() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait(20)
+    slept: list[float] = []
+    with pytest.raises(PanaChainError, match="wasn't ready"):
+        processes.await_proxy({"pid": process.pid, "endpoint": "http://127.0.0.1:1"}, sleep=slept.append)
+    assert not slept
