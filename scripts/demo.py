@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import html
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -20,15 +20,16 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from panachain.cli import revocation, tables, words
 from panachain.config import Config
 from panachain.devnet import Devnet
 from panachain.errors import AccessDeniedError, InputError, PanaChainError
-from panachain.model.actors import Role
+from panachain.model.actors import PolicyId, Role
 from panachain.model.records import PlainRecord
 from panachain.model.scope import Category
 from panachain.records.attachments import restore
@@ -37,9 +38,12 @@ from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.records.sources import read_source
 from panachain.records.split import MEDIA_TYPE
 from panachain.sdk import Network, open_actor
+from panachain.sdk.names import Names
 from panachain.sdk.private_files import write_private
 from panachain.sdk.profiles import create_profile, load_profile
+from panachain.sdk.readings import readings
 from panachain.sdk.results import OpenedRecord
+from scripts.demo_page import page
 
 ROOT = Path(__file__).resolve().parent.parent
 PEOPLE = {
@@ -51,8 +55,32 @@ PEOPLE = {
 }
 
 
+LEAD = (
+    "A hospital seals a patient's records and publishes them. The patient lets one practitioner read a part of them for"
+    " thirty days, and takes it back. Everything below happened on this machine and was checked."
+)
+LIMITS = (
+    "What was opened before can't be called back, nor a copy of it. Two proxies that break their word together could"
+    " still serve what lies in the old lanes; new lanes close what is published later. Why somebody reads is what they"
+    " say: nobody can prove it."
+)
+
+
 class StoryError(Exception):
     """A step did not do what it must."""
+
+
+@dataclass
+class Told:
+    """What one step tells: a sentence, a table, and behind them the identifiers."""
+
+    note: str = ""
+    titles: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    gas: int = 0
+    """Of the step's transactions."""
+    details: Mapping[str, str] = field(default_factory=dict)
+    """Identifiers, whole: in the report, and behind `Details` on its page."""
 
 
 @dataclass
@@ -60,32 +88,85 @@ class Report:
     """What happened, as it happens."""
 
     steps: list[dict[str, Any]] = field(default_factory=list)
+    before: dict[str, frozenset[Category]] = field(default_factory=dict)
+    """Who could read which categories while the policy was in force."""
+    after: dict[str, frozenset[Category]] = field(default_factory=dict)
+    """The same after the revocation."""
+    wanted: tuple[Category, ...] = ()
+    """What was granted."""
+    everything: tuple[Category, ...] = ()
+    """What was uploaded."""
 
-    def step(self, title: str, act: Callable[[], dict[str, Any]]) -> None:
+    def step(self, short: str, title: str, act: Callable[[], Told]) -> None:
         """Run one step, print it with its time, and keep it."""
         started = time.perf_counter()
-        facts = act()
+        told = act()
         milliseconds = round(1000 * (time.perf_counter() - started), 1)
-        self.steps.append({"title": title, "ms": milliseconds, **facts})
-        shown = " · ".join(f"{name} {value}" for name, value in facts.items())
-        print(f"{len(self.steps):2}. {title} ({milliseconds:.0f} ms)\n    {shown}", flush=True)
+        rows = [[str(cell) for cell in row] for row in told.rows]
+        self.steps.append(
+            {
+                "title": title,
+                "short": short,
+                "ms": milliseconds,
+                "gas": told.gas,
+                "note": told.note,
+                "titles": list(told.titles),
+                "rows": rows,
+                "details": dict(told.details),
+            }
+        )
+        cost = f"{milliseconds / 1000:.1f} s" + (f", {told.gas:,} gas" if told.gas else "")
+        print(f"\n{len(self.steps):2}. {title} ({cost})")
+        width = min(shutil.get_terminal_size((100, 24)).columns, 100) - 4
+        lines = tables.wrap(told.note, width) if told.note else []
+        columns = [tables.Column(name, right=name in ("records", "size")) for name in told.titles]
+        lines += tables.render(columns, rows, width) if rows else []
+        print("".join(f"    {line}\n" for line in lines), end="", flush=True)
+
+    def matrix(self) -> dict[str, Any]:
+        """Return who read what before and after the revocation, as it was tried."""
+        granted, rest = frozenset(self.wanted), frozenset(self.everything) - frozenset(self.wanted)
+        names = words.either([category.value for category in self.wanted])
+        return {
+            "parts": ["granted", "rest"],
+            "rows": [
+                [who, [_reads(reads, granted), _reads(reads, rest)], [_reads(now, granted), _reads(now, rest)]]
+                for who, reads in self.before.items()
+                for now in [self.after.get(who, reads)]
+            ],
+            "caption": f"Before and after the patient took the grant back. Granted were {names}. All of it was tried.",
+        }
+
+    def content(self, *, ok: bool) -> dict[str, Any]:
+        """Return the report, schema `panachain/demo/2`."""
+        milliseconds = sum(step["ms"] for step in self.steps)
+        return {
+            "schema": "panachain/demo/2",
+            "ok": ok,
+            "lead": LEAD,
+            "limits": LIMITS,
+            "numbers": [
+                ["steps", str(len(self.steps))],
+                ["time in all", f"{milliseconds / 1000:.0f} s"],
+                ["gas in all", f"{sum(step['gas'] for step in self.steps):,}"],
+                ["categories", str(len(self.everything))],
+            ],
+            "matrix": self.matrix(),
+            "steps": self.steps,
+        }
 
     def write(self, folder: Path, *, ok: bool) -> None:
         """Write the report as JSON and as a page."""
         folder.mkdir(exist_ok=True)
-        content = {"schema": "panachain/demo/1", "ok": ok, "steps": self.steps}
+        content = self.content(ok=ok)
         (folder / "demo.json").write_text(json.dumps(content, indent=1))
-        rows = "".join(
-            f"<tr><td>{n}<td>{html.escape(s['title'])}<td>{s['ms']:.0f} ms<td>"
-            + "<br>".join(f"{html.escape(k)}: {html.escape(str(v))}" for k, v in s.items() if k not in ("title", "ms"))
-            for n, s in enumerate(self.steps, 1)
-        )
-        (folder / "demo.html").write_text(
-            "<!doctype html><meta charset=utf-8><title>PanaChain demo</title>"
-            "<style>body{font:16px/1.5 sans-serif;max-width:70em;margin:2em auto}td{padding:.4em;vertical-align:top;"
-            "border-top:1px solid #ccc;word-break:break-word}</style>"
-            f"<h1>PanaChain demo: {'everything held' if ok else 'FAILED'}</h1><table>{rows}</table>\n"
-        )
+        (folder / "demo.html").write_text(page(content), encoding="utf-8")
+
+
+def _reads(reads: frozenset[Category], of: frozenset[Category]) -> str:
+    if not of:
+        return "-"
+    return "yes" if of <= reads else "partly" if of & reads else "no"
 
 
 def must(condition: bool, claim: str) -> None:
@@ -130,59 +211,82 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
     write_private(folder / "passphrase", passphrase.encode())
     first, later = sources(folder, source)
 
-    def start() -> dict[str, Any]:
+    def start() -> Told:
         status = Devnet.up(home, passphrase=passphrase)
-        return {"mainchain": status.mainchain, "sidechain": status.sidechain, "proxies": len(status.proxies)}
+        return Told(
+            "Everything runs on this machine. Any 2 of the 3 proxies must help to open a record, and none can read it.",
+            details={"mainchain": status.mainchain, "sidechain": status.sidechain},
+        )
 
-    report.step("Two chains, a block store and three proxies start; the contracts are deployed", start)
+    report.step("start", "Two chains, a store and three proxies start; the contracts are deployed", start)
     with Network.open(Config.load({"home": str(home)})) as network:
         for name, role in PEOPLE.items():
             create_profile(home, name, role, passphrase)
         who: dict[str, Any] = {n: open_actor(network, load_profile(home, n), passphrase) for n in PEOPLE}
         patient, hospital, clinician = who["patient"], who["hospital"], who["clinician"]
+        names = Names(home, network)
 
-        report.step(
-            "The registrar admits a hospital, a patient, two practitioners and a researcher",
-            lambda: {name: actor.register().handle for name, actor in who.items()},
-        )
+        def admit() -> Told:
+            actors = {name: actor.register() for name, actor in who.items()}
+            rows = [(name, actor.role.value, actor.status.name.lower()) for name, actor in actors.items()]
+            handles = {name: f"{actor.handle}, {actor.address}" for name, actor in actors.items()}
+            return Told("", ("who", "role", "status"), rows, details=handles)
 
-        def pair() -> dict[str, Any]:
-            done = patient.pair("hospital")
-            return {"lanes": done.lanes, "pairing CID": done.pairing_cid}
+        report.step("admit", "The registrar admits a hospital, a patient, two practitioners and a researcher", admit)
 
-        report.step("The patient pairs with the hospital", pair)
+        def pair() -> Told:
+            patient.pair("hospital")
+            return Told("The hospital can write to the patient's record from now on, and read nothing of it.")
 
-        def upload(paths: Sequence[Path]) -> dict[str, Any]:
-            results = [hospital.upload([path], "patient", fallback_category(path)) for path in paths]
-            done = [result for result in results if result.manifest_cid]
-            categories = Counter(info.category.value for result in done for info in result.records)
-            return {
-                "records": sum(categories.values()),
-                "categories": dict(sorted(categories.items())),
-                "plain bytes": sum(result.plain_bytes for result in done),
-                "sealed bytes": sum(result.sealed_bytes for result in done),
-                "gas": sum(result.gas for result in done),
-                "manifest CID": done[-1].manifest_cid if done else "none",
-            }
+        report.step("pair", "The patient pairs with the hospital", pair)
 
-        report.step(f"The hospital uploads {len(first)} files, split by category", lambda: upload(first))
+        def upload(paths: Sequence[Path]) -> Told:
+            done = [hospital.upload([path], "patient", fallback_category(path)) for path in paths]
+            records = [info for result in done for info in result.records]
+            report.everything = tuple(
+                sorted({*report.everything, *(info.category for info in records)}, key=lambda one: one.value)
+            )
+            rows = []
+            for category in sorted({info.category for info in records}, key=lambda one: one.value):
+                own = [info for info in records if info.category is category]
+                years = words.years(info.year for info in own)
+                rows.append((category.value, years, str(len(own)), words.size(sum(info.size for info in own))))
+            plain, sealed = sum(one.plain_bytes for one in done), sum(one.sealed_bytes for one in done)
+            return Told(
+                f"{words.count(len(records), 'record')}, {words.size(plain)}, sealed to {words.size(sealed)} before"
+                " they leave the hospital.",
+                ("category", "years", "records", "size"),
+                rows,
+                gas=sum(result.gas for result in done),
+                details={"manifest": ", ".join(result.manifest_cid for result in done if result.manifest_cid)},
+            )
+
+        title = f"The hospital uploads {words.count(len(first), 'file')}, split by category"
+        report.step("upload", title, lambda: upload(first))
         wanted = [Category.LABORATORY, Category.MEDICATIONS]
         expected = plain(first)
         if not any(category in wanted for category, _ in expected):
             wanted = sorted({category for category, _ in expected}, key=lambda category: category.value)
+        report.wanted = tuple(wanted)
+        granted = words.either([category.value for category in wanted])
         policy: dict[str, Any] = {}
 
-        def grant() -> dict[str, Any]:
+        def grant() -> Told:
             until = network.mainchain.head_block().time + 30 * 86_400
             view = patient.grant("clinician", [category.value for category in wanted], until=until)
             policy["id"] = view.policy_id
-            return {"policy": view.policy_id, "scopes": list(view.scopes), "gas": view.gas, "kfrags at": view.deposited}
+            return Told(
+                "",
+                ("granted to", "what", "why", "until"),
+                [(names.of(view.grantee), granted, "treatment", words.when(view.expires_at))],
+                gas=view.gas,
+                details={"policy": view.policy_id, "terms": view.terms_cid},
+            )
 
-        report.step("The patient grants " + " and ".join(c.value for c in wanted) + " to one practitioner", grant)
+        report.step("grant", f"The patient grants {granted} to one practitioner", grant)
 
-        def open_all(files: Sequence[Path]) -> dict[str, Any]:
-            inbox = [view.policy_id for view in clinician.inbox()]
-            must(policy["id"] in inbox, "the practitioner's inbox finds the policy")
+        def open_all(files: Sequence[Path]) -> Told:
+            must(policy["id"] in [view.policy_id for view in clinician.inbox()], "the inbox finds the policy")
             opened: list[OpenedRecord] = list(clinician.open(policy["id"]))
             got = Counter(
                 item
@@ -191,57 +295,125 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
             )
             source_items = Counter({item: n for item, n in plain(files).items() if item[0] in wanted})
             must(got == source_items, "every opened resource equals its source, and none is missing")
-            return {"records": len(opened), "equal to their source": sum(got.values())}
+            inside = words.count(sum(got.values()), "resource")
+            return Told(
+                f"{words.count(len(opened), 'record')} opened; all of their {inside} are equal to what the hospital"
+                " uploaded."
+            )
 
-        report.step("That practitioner opens them; every resource equals its source", lambda: open_all(first))
+        report.step("open", "That practitioner opens them; everything equals its source", lambda: open_all(first))
 
-        def refuse(profile: str) -> dict[str, Any]:
+        def refuse(profile: str) -> Told:
             code, message = command_line(home, folder, profile, policy["id"])
             must(code == 5, f"the command line ends with 5 for the {profile}, got {code}: {message}")
-            return {"exit code": code, "message": message}
+            return Told(f"The {profile} is told: {message}")
 
-        report.step("The other practitioner is refused", lambda: refuse("stranger"))
-        report.step("A record is uploaded after the grant", lambda: upload(later))
-        report.step("It opens without the patient doing anything", lambda: open_all([*first, *later]))
+        report.step("refuse a stranger", "The other practitioner is refused", lambda: refuse("stranger"))
+        report.step(
+            "upload later", "More records are uploaded after the grant", lambda: replace(upload(later), rows=())
+        )
+        everything = [*first, *later]
+        report.step("open later", "They open without the patient doing anything", lambda: open_all(everything))
 
-        def revoke() -> dict[str, Any]:
+        def look(found: dict[str, frozenset[Category]]) -> Told:
+            found |= {name: readable(actor, policy["id"]) for name, actor in who.items()}
+            everybody = frozenset(report.everything)
+            rows = [
+                (name, "everything" if reads == everybody else words.either(named(reads)) or "nothing")
+                for name, reads in found.items()
+            ]
+            return Told("Each of them tries.", ("who", "reads"), rows)
+
+        report.step("try all", "Who can read what, while the grant is in force", lambda: look(report.before))
+        must(report.before["clinician"] == frozenset(wanted), "the practitioner reads what was granted and no more")
+        must(report.before["patient"] == frozenset(report.everything), "the patient reads everything")
+        must(not any(report.before[name] for name in ("hospital", "stranger", "researcher")), "nobody else reads")
+
+        def revoke() -> Told:
             done = patient.revoke(policy["id"])
             must(done.final, "n - t + 1 proxies signed that they deleted their kfrags")
-            receipts = [f"{r.proxy} #{r.sequence}: {r.count} kfrags" for r in done.receipts]
-            return {"gas": done.gas, "deletion receipts": receipts, "needed": done.needed}
+            return Told(
+                "What was opened before can't be called back by anybody.",
+                revocation.TITLES,
+                revocation.steps(done.to_json()),
+                gas=done.gas,
+                details={f"deletion receipt {r.sequence}": f"{r.proxy}, {r.signature.hex()}" for r in done.receipts},
+            )
 
-        report.step("The patient revokes; the proxies delete and sign", revoke)
-        report.step("The next opening is refused by the chain", lambda: refuse("clinician"))
+        report.step("revoke", "The patient takes the grant back; the proxies delete and sign", revoke)
+        report.step("refuse", "The next opening is refused by the chain", lambda: refuse("clinician"))
 
-        def refuse_at_proxies() -> dict[str, Any]:
+        def refuse_at_proxies() -> Told:
             try:
                 clinician.ask_proxies(policy["id"])
             except AccessDeniedError as exc:
-                return {"message": str(exc)}
+                return Told(f"The proxies say: {brief(str(exc))}")
             raise StoryError("the proxies refuse a revoked policy")
 
-        report.step("And by the proxies, for who asks them all the same", refuse_at_proxies)
+        report.step("refuse again", "And by the proxies, for a client that asks them all the same", refuse_at_proxies)
+        report.step("try all again", "Who can read what, after the revocation", lambda: look(report.after))
+        must(not report.after["clinician"], "the practitioner reads nothing any more")
+        must(report.after["patient"] == frozenset(report.everything), "the patient still reads everything")
 
-        def query() -> dict[str, Any]:
+        def query() -> Told:
             policies, storage = who["researcher"].query("policies"), who["researcher"].query("storage")
-            must([row.status for row in policies] == ["revoked"], "the researcher sees one revoked policy")
-            return {
-                "policies": len(policies.rows),
-                "storage transactions": len(storage.rows),
-                "list": [row.to_json() for row in policies],
-            }
+            must([row["status"] for row in policies.rows] == ["revoked"], "the researcher sees one revoked policy")
+            rows = [
+                (row["status"], words.when(row["granted_at"]), "sealed" if not row["categories"] else "open")
+                for row in policies.rows
+            ]
+            return Told(
+                f"{words.count(len(policies.rows), 'policy')} and"
+                f" {words.count(len(storage.rows), 'storage transaction')} stand on the public chain. Nobody can see"
+                " there who granted what to whom.",
+                ("status", "granted", "what and to whom"),
+                rows,
+                details={f"policy {number}": row["policy_id"] for number, row in enumerate(policies.rows, start=1)},
+            )
 
-        report.step("The researcher counts and lists policies on chain", query)
+        report.step("query", "The researcher lists policies on the public chain", query)
 
-        def read_log() -> dict[str, Any]:
-            entries = patient.receipts()
-            reads = [entry for entry in entries if entry.kind == "reencrypted"]
+        def read_log() -> Told:
+            found = readings(patient.log())
+            reads = [reading for reading in found if reading.permitted]
             must(bool(reads), "the patient's log shows who read")
-            must({entry.grantee for entry in reads} == {clinician.address}, "only the granted practitioner read")
-            return {"entries": dict(Counter(e.kind for e in entries)), "read by": clinician.profile.handle}
+            must({reading.who for reading in reads} == {clinician.address}, "only the granted practitioner read")
+            return Told(
+                "The proxies signed each of these.",
+                ("when", "who", "did", "what", "why"),
+                [
+                    (
+                        words.when(reading.when),
+                        names.of(reading.who),
+                        "read" if reading.permitted else "was refused",
+                        words.scopes(reading.what),
+                        words.purpose(reading.purpose),
+                    )
+                    for reading in found
+                ],
+            )
 
-        report.step("The patient reads who read what", read_log)
+        report.step("log", "The patient reads who read what, when and why", read_log)
     return True
+
+
+def named(categories: frozenset[Category]) -> list[str]:
+    """Return categories by name, in their order."""
+    return [category.value for category in Category if category in categories]
+
+
+def readable(actor: Any, policy_id: PolicyId) -> frozenset[Category]:
+    """Return the categories that an actor can read, by trying: own records, or those of the policy."""
+    try:
+        if actor.role is Role.PATIENT:
+            records = actor.records()
+        elif actor.role is Role.HOSPITAL:
+            records = [actor.get(actor.records()[0].record_id)]
+        else:
+            records = list(actor.open(policy_id))
+        return frozenset(record.info.category for record in records)
+    except AccessDeniedError:
+        return frozenset()
 
 
 def sources(folder: Path, source: Path | None) -> tuple[list[Path], list[Path]]:
@@ -309,7 +481,13 @@ def command_line(home: Path, folder: Path, profile: str, policy: str) -> tuple[i
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
     )
-    return done.returncode, " ".join(done.stderr.split())[:300]
+    # What failed, without what stays and what to do next: the story says that itself.
+    return done.returncode, brief(done.stderr.partition("\n")[0].removeprefix("open failed: "))
+
+
+def brief(text: str) -> str:
+    """Return a message with identifiers shortened."""
+    return re.sub(r"\b0x[0-9a-fA-F]{40,64}\b", lambda found: words.short(found[0]), text)[:300]
 
 
 if __name__ == "__main__":
