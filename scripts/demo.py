@@ -41,7 +41,6 @@ from panachain.sdk import Network, open_actor
 from panachain.sdk.names import Names
 from panachain.sdk.private_files import write_private
 from panachain.sdk.profiles import create_profile, load_profile
-from panachain.sdk.readings import readings
 from panachain.sdk.results import OpenedRecord
 from scripts.demo_page import page
 
@@ -126,7 +125,7 @@ class Report:
     def matrix(self) -> dict[str, Any]:
         """Return who read what before and after the revocation, as it was tried."""
         granted, rest = frozenset(self.wanted), frozenset(self.everything) - frozenset(self.wanted)
-        names = words.either([category.value for category in self.wanted])
+        names = joined([category.value for category in self.wanted])
         return {
             "parts": ["granted", "rest"],
             "rows": [
@@ -268,7 +267,7 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
         if not any(category in wanted for category, _ in expected):
             wanted = sorted({category for category, _ in expected}, key=lambda category: category.value)
         report.wanted = tuple(wanted)
-        granted = words.either([category.value for category in wanted])
+        granted = joined([category.value for category in wanted])
         policy: dict[str, Any] = {}
 
         def grant() -> Told:
@@ -319,7 +318,7 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
             found |= {name: readable(actor, policy["id"]) for name, actor in who.items()}
             everybody = frozenset(report.everything)
             rows = [
-                (name, "everything" if reads == everybody else words.either(named(reads)) or "nothing")
+                (name, "everything" if reads == everybody else joined(named(reads)) or "nothing")
                 for name, reads in found.items()
             ]
             return Told("Each of them tries.", ("who", "reads"), rows)
@@ -357,10 +356,9 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
 
         def query() -> Told:
             policies, storage = who["researcher"].query("policies"), who["researcher"].query("storage")
-            must([row["status"] for row in policies.rows] == ["revoked"], "the researcher sees one revoked policy")
+            must([row.status for row in policies] == ["revoked"], "the researcher sees one revoked policy")
             rows = [
-                (row["status"], words.when(row["granted_at"]), "sealed" if not row["categories"] else "open")
-                for row in policies.rows
+                (row.status, words.when(row.granted_at), "open" if row.category_bits else "sealed") for row in policies
             ]
             return Told(
                 f"{words.count(len(policies.rows), 'policy')} and"
@@ -368,23 +366,23 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
                 " there who granted what to whom.",
                 ("status", "granted", "what and to whom"),
                 rows,
-                details={f"policy {number}": row["policy_id"] for number, row in enumerate(policies.rows, start=1)},
+                details={f"policy {number}": row.policy_id for number, row in enumerate(policies, start=1)},
             )
 
         report.step("query", "The researcher lists policies on the public chain", query)
 
         def read_log() -> Told:
-            found = readings(patient.log())
+            found = list(patient.log())
             reads = [reading for reading in found if reading.permitted]
             must(bool(reads), "the patient's log shows who read")
-            must({reading.who for reading in reads} == {clinician.address}, "only the granted practitioner read")
+            must({reading.requester for reading in reads} == {clinician.address}, "only the granted practitioner read")
             return Told(
                 "The proxies signed each of these.",
                 ("when", "who", "did", "what", "why"),
                 [
                     (
-                        words.when(reading.when),
-                        names.of(reading.who),
+                        words.when(reading.at),
+                        reading.who,
                         "read" if reading.permitted else "was refused",
                         words.scopes(reading.what),
                         words.purpose(reading.purpose),
@@ -395,6 +393,11 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
 
         report.step("log", "The patient reads who read what, when and why", read_log)
     return True
+
+
+def joined(names: Sequence[str]) -> str:
+    """Return names as in a sentence: `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def named(categories: frozenset[Category]) -> list[str]:
@@ -408,7 +411,7 @@ def readable(actor: Any, policy_id: PolicyId) -> frozenset[Category]:
         if actor.role is Role.PATIENT:
             records = actor.records()
         elif actor.role is Role.HOSPITAL:
-            records = [actor.get(actor.records()[0].record_id)]
+            records = [actor.get(next(actor.records()).record_id)]
         else:
             records = list(actor.open(policy_id))
         return frozenset(record.info.category for record in records)

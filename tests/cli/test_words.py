@@ -103,7 +103,3 @@ def test_numbers_have_their_noun(number: int, noun: str, expected: str) -> None:
 
 def test_sizes() -> None:
     assert [words.size(n) for n in (0, 1023, 1536, 5 << 30)] == ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]
-
-
-def test_either_joins_as_in_a_sentence() -> None:
-    assert [words.either(list(w)) for w in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
