@@ -1,0 +1,123 @@
+"""One contract at one address: what is asked of the node, in which batches, and what typed data is signed for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from panachain.chain.abi import contract
+from panachain.chain.bound import MANY, BoundContract, Contracts, halves
+from panachain.chain.rpc import RpcAnswerError
+from panachain.errors import ConfigurationError, IntegrityError
+
+WHERE = "0x" + "11" * 20
+PERSON = "0x" + "Ab" * 20
+ONE = "0x" + "00" * 31 + "01"
+
+
+class Node:
+    """Answers every call with the same word, and remembers how it was asked."""
+
+    def __init__(self, answer: Any = ONE) -> None:
+        self.answer = answer
+        self.calls: list[tuple[str, list[Any]]] = []
+        self.batches: list[int] = []
+
+    def call(self, method: str, params: Sequence[Any] = ()) -> Any:
+        self.calls.append((method, list(params)))
+        if method == "eth_blockNumber":
+            return "0x9"
+        if method == "eth_getLogs":
+            return []
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        self.batches.append(len(calls))
+        return [self.call(*call) for call in calls]
+
+
+def bound(node: Node, name: str = "PolicyRegistry") -> BoundContract:
+    return BoundContract(node, name, WHERE, chain_id=5, from_block=3)  # type: ignore[arg-type]
+
+
+def topics(node: Node) -> list[Any]:
+    found: list[Any] = node.calls[-1][1][0]["topics"]
+    return found
+
+
+class TestRead:
+    def test_asks_the_contract_at_one_block(self) -> None:
+        node = Node()
+        assert bound(node).read("statusOf", PERSON.lower(), at="0x7") == 1
+        data = contract("PolicyRegistry").calldata("statusOf", PERSON.lower())
+        assert node.calls == [("eth_call", [{"to": WHERE, "data": data}, "0x7"])]
+
+    def test_many_are_asked_in_bounded_batches(self) -> None:
+        node = Node()
+        many = [(f"0x{number:040x}",) for number in range(2 * MANY + 1)]
+        assert bound(node).read_many("statusOf", many) == [1] * len(many)
+        assert node.batches == [MANY, MANY, 1]
+
+    def test_one_needs_no_batch_and_none_no_request(self) -> None:
+        node = Node()
+        assert bound(node).read_many("statusOf", [(PERSON.lower(),)]) == [1]
+        assert bound(node).read_many("statusOf", []) == []
+        assert node.batches == []
+        assert len(node.calls) == 1
+
+    @pytest.mark.parametrize("answer", [RpcAnswerError("pruned"), "0x", "0x12", None])
+    def test_what_is_no_answer_is_an_integrity_error(self, answer: Any) -> None:
+        for many in ([(PERSON.lower(),)], [(PERSON.lower(),)] * 2):
+            with pytest.raises(IntegrityError, match=r"PolicyRegistry\.statusOf"):
+                bound(Node(answer)).read_many("statusOf", many)
+
+
+class TestEvents:
+    def test_all_events_are_asked_without_topics(self) -> None:
+        node = Node()
+        assert list(bound(node).events()) == []
+        assert topics(node) == []
+        assert node.calls[-1][1][0]["fromBlock"] == "0x3"
+
+    def test_names_and_indexed_fields_become_topics(self) -> None:
+        node, abi = Node(), contract("PolicyRegistry")
+        word = "0x" + "00" * 12 + PERSON[2:].lower()
+        for names, where, expected in (
+            (["PolicyRevoked"], [], [abi.topic("PolicyRevoked")]),
+            (["PolicyGranted", "PolicyRevoked"], [], [[abi.topic("PolicyGranted"), abi.topic("PolicyRevoked")]]),
+            ([], [PERSON], [None, word]),
+            ([], [[PERSON, PERSON]], [None, [word, word]]),
+            ([], [None, 255], [None, None, f"0x{255:064x}"]),
+        ):
+            assert list(bound(node).events(*names, where=where)) == []  # type: ignore[arg-type]
+            assert topics(node) == expected
+
+    def test_blocks_can_be_bounded(self) -> None:
+        node = Node()
+        assert list(bound(node).events(from_block=5, to_block=6)) == []
+        query = node.calls[-1][1][0]
+        assert (query["fromBlock"], query["toBlock"], query["address"]) == ("0x5", "0x6", WHERE)
+
+
+def test_typed_data_is_for_one_contract_of_one_chain() -> None:
+    assert bound(Node(), "Checkpoints").domain() == {
+        "name": "PanaChain Checkpoints",
+        "version": "1",
+        "chainId": 5,
+        "verifyingContract": WHERE,
+    }
+
+
+def test_a_contract_that_no_description_names_is_told() -> None:
+    chain = Contracts(Node(), {"PolicyRegistry": WHERE}, 5)  # type: ignore[arg-type]
+    assert chain.bind("PolicyRegistry").address == WHERE
+    with pytest.raises(ConfigurationError, match="no contract Checkpoints"):
+        chain.bind("Checkpoints")
+
+
+def test_a_compact_signature_has_two_halves() -> None:
+    assert halves(b"r" * 32 + b"s" * 32) == (b"r" * 32, b"s" * 32)
