@@ -19,8 +19,8 @@ from typing import Final
 
 _POLL: Final = 0.05
 """Seconds between two looks at the workers."""
-_SHORT: Final = 2.0
-"""Seconds; a worker that lived for less failed at its start."""
+_SHORT: Final = 30.0
+"""Seconds; a worker that lived for less failed at its start, which on a busy machine may take some seconds."""
 _FAILURES: Final = 5
 """Failed starts in a row after which the parent gives up."""
 _log = logging.getLogger("panachain.proxy")
