@@ -240,20 +240,19 @@ def list_() -> None:
 
     Counted by hospital or patient, category and year; --long lists each with its ID.
     """
-    from panachain.sdk.hospital import Hospital
-
     app = current()
     app.command = "records list"
     with app.acting(Role.PATIENT, Role.HOSPITAL) as actor:
+        # A hospital's records have a patient and a scope; those of a patient a hospital and a size.
         records = [record.to_json() for record in actor.records()]
+        shown = [_by_scope(one) if "scope" in one else one for one in records]
+        published = bool(records) and "scope" in records[0]
         if app.output.as_json:
             app.output.many(records, empty=_NONE)
         elif app.output.long:
-            _list_each(app, [_by_scope(one) if isinstance(actor, Hospital) else one for one in records])
-        elif isinstance(actor, Hospital):
-            show_records(app, [_by_scope(one) for one in records], empty=_NONE, by=("patient",), sizes=False)
+            _list_each(app, shown)
         else:
-            show_records(app, records, empty=_NONE, by=("hospital",))
+            show_records(app, shown, empty=_NONE, by=("patient",) if published else ("hospital",), sizes=not published)
 
 
 @command("get", examples="panachain --profile city records get bafyreib... -o record.json")
