@@ -20,7 +20,7 @@ from panachain.model.actors import Role
 
 if TYPE_CHECKING:
     from panachain.model.progress import Progress
-    from panachain.sdk.results import UploadReport
+    from panachain.sdk.results import OpenedRecord, PublishedView, UploadReport
 
 _NONE: Final = "There are no records."
 
@@ -242,9 +242,13 @@ def list_() -> None:
     """
     app = current()
     app.command = "records list"
-    with app.acting(Role.PATIENT, Role.HOSPITAL) as actor:
+    with app.acting(Role.PATIENT, Role.HOSPITAL) as actor, app.output.progress("records") as progress:
         # A hospital's records have a patient and a scope; those of a patient a hospital and a size.
-        records = [record.to_json() for record in actor.records()]
+        records = []
+        found: Iterator[OpenedRecord] | Iterator[PublishedView] = actor.records()
+        for record in found:
+            records.append(record.to_json())
+            progress(len(records), 0, unit="records")
         shown = [_by_scope(one) if "scope" in one else one for one in records]
         published = bool(records) and "scope" in records[0]
         if app.output.as_json:

@@ -218,6 +218,14 @@ class Output:
         columns = [tables.Column(title, right=title in right) for title in titles]
         self._print([[words.line(cell) for cell in row] for row in rows], columns)
 
+    def prose(self, text: str) -> None:
+        """Print sentences as data, with names for handles, wrapped below their beginning."""
+        for line in words.clean(self.people(text)).splitlines():
+            sentence = line.lstrip(" -")
+            start = line[: len(line) - len(sentence)]
+            for number, part in enumerate(tables.wrap(sentence, self.width - len(start))):
+                self._line(f"{'' if number else start}{' ' * len(start) if number else ''}{part}")
+
     def heading(self, text: str) -> None:
         """Print a line that stands over a table."""
         self._line(_style(words.line(text), "1", sys.stdout))

@@ -14,7 +14,6 @@ import click
 from panachain.cli.app import LazyGroup, command, current
 from panachain.cli.files import write_new
 from panachain.cli.values import Moment
-from panachain.cli.words import clean
 from panachain.errors import DiskError, UsageError
 from panachain.model.actors import Role
 
@@ -53,7 +52,7 @@ def explain(policy_id: str) -> None:
     if app.output.as_json:
         app.output.one(found)
     else:
-        click.echo(clean(found.text()))
+        app.output.prose(found.text())
 
 
 @command(
@@ -111,7 +110,7 @@ def import_(file: Path, grantee: str | None, expires_at: int | None, dry_run: bo
 
     Never grants more than it says. What can't be enforced is named by its place, and nothing is granted.
     """
-    from panachain.cli.patient import POLICY_COLUMNS
+    from panachain.cli.patient import show_policies
     from panachain.consent.fhir_consent import from_consent, read_consent
     from panachain.sdk import consents
 
@@ -121,7 +120,7 @@ def import_(file: Path, grantee: str | None, expires_at: int | None, dry_run: bo
     from_consent(document)
     with app.acting(Role.PATIENT) as patient:
         plan, made = consents.import_consent(patient, document, grantee=grantee, until=expires_at, dry_run=dry_run)
-    app.output.many(made, empty="", columns=POLICY_COLUMNS)
+        show_policies(app, made, empty="")
     if plan.excepted:
         app.output.say(f"Left out because the Consent denies it: {', '.join(plan.excepted)}.")
     for note in plan.notes:

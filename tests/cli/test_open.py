@@ -12,7 +12,7 @@ from panachain.errors import IntegrityError
 from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
-from panachain.sdk.results import OpenedRecord
+from panachain.sdk.results import OpenedRecord, RecordProvenance
 from tests.cli.twin import Outcome, Twin
 
 POLICY = "0x52908400098527886E0F7030069857D2E4169EE7"
@@ -33,7 +33,7 @@ def opened(media_type: str = "application/fhir+json", year: int = 2024, content:
         content_index=0,
         generation=0,
     )
-    return OpenedRecord(info, {"block": 7}, Held(content))  # type: ignore[arg-type]
+    return OpenedRecord(info, RecordProvenance(Address(POLICY), block=7), Held(content))  # type: ignore[arg-type]
 
 
 class Held:
