@@ -40,6 +40,13 @@ class PanaChainError(Exception):
     """Base of every error that PanaChain raises on purpose.
 
     `exit_code` is what the command line ends with; `hint` is the next thing to do.
+
+    Examples:
+        >>> try:
+        ...     connect("nobody")
+        ... except PanaChainError as error:
+        ...     print(type(error).__name__, error.exit_code, bool(error.hint))
+        UnknownActorError 2 True
     """
 
     exit_code: ClassVar[int] = 1

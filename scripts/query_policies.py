@@ -1,4 +1,4 @@
-"""For researchers: count the policies on chain by their status.
+"""For researchers: count the policies on chain by what the contract says of them now, with web3.py.
 
 python scripts/query_policies.py PROFILE
 """
@@ -6,21 +6,10 @@ python scripts/query_policies.py PROFILE
 import sys
 from collections import Counter
 
-from panachain import Network
-from panachain.config import Config
-from panachain.passphrase import read_passphrase
-from panachain.sdk import open_actor
-from panachain.sdk.profiles import load_profile
+from panachain import PolicyStatus, connect
 
-
-def main(profile: str) -> None:
-    """Query, and print the counts with their provenance."""
-    config = Config.load()
-    with Network.open(config) as network:
-        researcher = open_actor(network, load_profile(config.home, profile), read_passphrase("your profile"))
-        result = researcher.query("policies")
-        print(dict(Counter(row["status"] for row in result.rows)), result.provenance)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+with connect(sys.argv[1], role="researcher") as researcher:
+    registry = (w3 := researcher.network.mainchain.web3()).panachain.policies
+    granted = registry.events.PolicyGranted().get_logs(from_block=w3.panachain.from_block)
+    states = [registry.functions.statusOf(event.args.policyId).call() for event in granted]
+    print(dict(Counter(PolicyStatus(state).name.lower() for state in states)), "as of block", w3.eth.block_number)

@@ -5,21 +5,9 @@ python scripts/upload_records.py PROFILE PATIENT PATH...
 
 import sys
 
-from panachain import Network
-from panachain.config import Config
-from panachain.passphrase import read_passphrase
-from panachain.sdk import open_actor
-from panachain.sdk.profiles import load_profile
+from panachain import connect
 
-
-def main(profile: str, patient: str, *paths: str) -> None:
-    """Upload, and print how many records were published."""
-    config = Config.load()
-    with Network.open(config) as network:
-        hospital = open_actor(network, load_profile(config.home, profile), read_passphrase("the hospital's profile"))
-        report = hospital.upload(paths, patient)
-        print(f"{len(report.records)} records published, {report.skipped} were published before")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+profile, patient, *paths = sys.argv[1:]
+with connect(profile, role="hospital") as hospital:
+    report = hospital.upload(paths, patient)
+    print(f"{len(report.records)} records published, {report.skipped} were published before")

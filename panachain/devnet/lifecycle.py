@@ -33,7 +33,12 @@ SIDECHAIN_ID: Final = 31_338
 
 @dataclass(frozen=True)
 class DevnetStatus:
-    """What runs, and where."""
+    """What runs, and where.
+
+    Examples:
+        >>> Devnet.status(Path("home")).threshold  # doctest: +SKIP
+        2
+    """
 
     running: bool
     mainchain: str
@@ -59,7 +64,13 @@ class DevnetStatus:
 
 
 class Devnet:
-    """Starts, shows and stops the devnet of one home."""
+    """Starts, shows and stops the devnet of one home.
+
+    Examples:
+        >>> status = Devnet.up(Path("home"), passphrase="correct horse")  # doctest: +SKIP
+        >>> Devnet.down(Path("home")).running  # doctest: +SKIP
+        False
+    """
 
     @staticmethod
     def up(

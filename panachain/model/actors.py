@@ -18,7 +18,12 @@ PolicyId = NewType("PolicyId", str)
 
 
 class Role(Enum):
-    """What an actor is. Its number on a chain is its registry's: `ROLES` in the adapter of each (panachain/chain)."""
+    """What an actor is. Its number on a chain is its registry's: `ROLES` in the adapter of each (panachain/chain).
+
+    Examples:
+        >>> Role("patient")
+        <Role.PATIENT: 'patient'>
+    """
 
     HOSPITAL = "hospital"
     PROXY = "proxy"
@@ -31,7 +36,13 @@ class Role(Enum):
 
 
 class Status(Enum):
-    """Whether an actor may act."""
+    """Whether an actor may act.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     patient.whoami().status is Status.ACTIVE
+        True
+    """
 
     UNKNOWN = 0
     ACTIVE = 1
@@ -40,7 +51,14 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Actor:
-    """A public actor (mainchain) or a genuine identity (sidechain)."""
+    """A public actor (mainchain) or a genuine identity (sidechain).
+
+    Examples:
+        >>> with connect("clinic", role="hospital") as hospital:
+        ...     clinic = hospital.whoami()
+        >>> clinic.handle[:4], clinic.role.value
+        ('hos-', 'hospital')
+    """
 
     address: Address
     role: Role

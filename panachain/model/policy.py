@@ -15,7 +15,12 @@ from panachain.model.scope import Purpose, Scope
 
 
 class PolicyStatus(Enum):
-    """What `PolicyRegistry.statusOf` answers; the value is the contract's number."""
+    """What `PolicyRegistry.statusOf` answers; the value is the contract's number.
+
+    Examples:
+        >>> PolicyStatus(2).name.lower()
+        'active'
+    """
 
     UNKNOWN = 0
     NOT_YET = 1

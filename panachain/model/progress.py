@@ -6,7 +6,16 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Receives progress: `done` of `total` units. Called in the thread that asked for the work."""
+    """Receives progress: `done` of `total` units. Called in the thread that asked for the work.
+
+    Examples:
+        >>> def show(done: int, total: int, *, unit: str) -> None:
+        ...     print(f"{done} of {total or 'many'} {unit}")
+        >>> with connect("doctor", role="practitioner") as doctor:
+        ...     policy = next(doctor.inbox())
+        ...     opened = [record.info.category for record in doctor.open(policy, progress=show)]
+        1 of 1 records
+    """
 
     def __call__(self, done: int, total: int, *, unit: str) -> None:
         """Take how far the work is.

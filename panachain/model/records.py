@@ -44,7 +44,13 @@ class PlainRecord:
 
 @dataclass(frozen=True)
 class RecordInfo:
-    """What a reader knows of a record once its header is open."""
+    """What a reader knows of a record once its header is open.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     sorted(record.info.category.value for record in patient.records())
+        ['allergies', 'laboratory']
+    """
 
     hospital: Address
     category: Category

@@ -18,6 +18,12 @@ class Category(Coded):
     """The segment of a health record that a record belongs to. The value is the word on the command line.
 
     Its code is its place in a pairing and its bit in an open policy. A new category takes the next free one, up to 31.
+
+    Examples:
+        >>> Category.LABORATORY.value
+        'laboratory'
+        >>> Category.parse("mental-health") is Category.MENTAL_HEALTH
+        True
     """
 
     DEMOGRAPHICS = "demographics", 0
@@ -74,7 +80,12 @@ FIRST_YEAR: Final = 1900
 
 
 class Purpose(Coded):
-    """Why a record is read: HL7 v3 PurposeOfUse. Its code is its bit in an open policy, up to 31."""
+    """Why a record is read: HL7 v3 PurposeOfUse. Its code is its bit in an open policy, up to 31.
+
+    Examples:
+        >>> Purpose.parse("treat") is Purpose.TREAT
+        True
+    """
 
     TREAT = "TREAT", 0
     ETREAT = "ETREAT", 1

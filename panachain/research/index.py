@@ -60,7 +60,14 @@ WHERE s.block <= :as_of AND (:since IS NULL OR b.time >= :since) AND (:until IS 
 
 @dataclass(frozen=True)
 class PolicyRow:
-    """A policy transaction, as the chain shows it to everybody. Times are Unix seconds where a field ends in `_at`."""
+    """A policy transaction, as the chain shows it to everybody. Times are Unix seconds where a field ends in `_at`.
+
+    Examples:
+        >>> with connect("study", role="researcher") as researcher:
+        ...     row = researcher.query("policies").rows[0]
+        >>> row.status, row.purposes, row.expires > row.starts
+        ('active', (), True)
+    """
 
     policy_id: PolicyId
     block: int
@@ -122,7 +129,13 @@ class PolicyRow:
 
 @dataclass(frozen=True)
 class StorageRow:
-    """A storage transaction of a hospital."""
+    """A storage transaction of a hospital.
+
+    Examples:
+        >>> with connect("study", role="researcher") as researcher:
+        ...     [row.count for row in researcher.query("storage", hospital="clinic")]
+        [2]
+    """
 
     hospital: Address
     sequence: int
@@ -153,7 +166,15 @@ class StorageRow:
 
 @dataclass(frozen=True)
 class QueryProvenance:
-    """Where rows come from, so that the query can be made again."""
+    """Where rows come from, so that the query can be made again.
+
+    Examples:
+        >>> with connect("study", role="researcher") as researcher:
+        ...     asked = researcher.query("policies")
+        ...     again = researcher.query("policies", as_of_block=asked.provenance.block)
+        >>> asked.rows == again.rows
+        True
+    """
 
     chain_id: int
     block: int

@@ -35,10 +35,8 @@ class Hospital(ActorSession):
     Examples:
         >>> with connect("clinic", role="hospital") as hospital:
         ...     report = hospital.upload(["records"], "me")
-        ...     for record in hospital.records():
-        ...         print(record.scope)
-        allergies/2025
-        laboratory/2024
+        ...     sorted(record.scope for record in hospital.records())
+        ['allergies/2025', 'laboratory/2024']
     """
 
     role = Role.HOSPITAL

@@ -51,7 +51,13 @@ def chains_of(description: Mapping[str, Any], config: Config) -> tuple[ChainConf
 
 
 class Network:
-    """Everything outside an actor. Use it as a context manager."""
+    """Everything outside an actor. Use it as a context manager.
+
+    Examples:
+        >>> with Network.open() as network, connect("me", role="patient", network=network) as patient:
+        ...     patient.network is network
+        True
+    """
 
     def __init__(self, config: Config, description: dict[str, Any], *, clock: Clock = time.time) -> None:
         """Connect to what `description` names; `Network.open` reads it from the settings.

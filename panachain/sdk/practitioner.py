@@ -35,6 +35,7 @@ class Practitioner(ReadingSession):
         ...             for record in doctor.open(policy):
         ...                 print(record.info.category.value, record.info.year)
         ...     asked = doctor.request("me", ["allergies"], note="before surgery", until=timedelta(days=14))
+        laboratory 2024
     """
 
     role = Role.PRACTITIONER

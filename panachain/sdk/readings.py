@@ -27,7 +27,16 @@ _READ: Final = (ReceiptKind.REENCRYPTED.value, ReceiptKind.DENIED.value)
 
 @dataclass(frozen=True)
 class Reading:
-    """One opening, or one refused attempt, as the proxies signed it."""
+    """One opening, or one refused attempt, as the proxies signed it.
+
+    Examples:
+        >>> with connect("doctor", role="practitioner") as doctor:
+        ...     opened = list(doctor.open(next(doctor.inbox())))
+        >>> with connect("me", role="patient") as patient:
+        ...     reading = next(patient.log())
+        >>> reading.who, reading.what, reading.permitted
+        ('doctor', ('laboratory',), True)
+    """
 
     requester: str
     """Address of the person who asked."""

@@ -22,7 +22,14 @@ from panachain.sdk.times import utc
 
 @dataclass(frozen=True)
 class PolicyView:
-    """A policy as its patient or its grantee sees it."""
+    """A policy as its patient or its grantee sees it.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     policy = patient.grant("nurse", "vitals", until=timedelta(hours=8), dry_run=True)
+        >>> policy.scopes, policy.purposes, policy.expires - policy.starts <= timedelta(hours=8)
+        (('vitals',), ('TREAT',), True)
+    """
 
     policy_id: PolicyId
     status: PolicyStatus
@@ -99,7 +106,14 @@ def id_of(policy: AnyPolicy) -> PolicyId:
 
 @dataclass(frozen=True)
 class UploadReport:
-    """What an upload published."""
+    """What an upload published.
+
+    Examples:
+        >>> with connect("clinic", role="hospital") as hospital:
+        ...     report = hospital.upload(["records"], "me")
+        >>> len(report.records), report.skipped
+        (0, 2)
+    """
 
     records: tuple[RecordInfo, ...]
     skipped: int
@@ -137,7 +151,13 @@ class UploadReport:
 
 @dataclass(frozen=True)
 class PublishedView:
-    """A record as the hospital that published it lists it."""
+    """A record as the hospital that published it lists it.
+
+    Examples:
+        >>> with connect("clinic", role="hospital") as hospital:
+        ...     sorted(record.scope for record in hospital.records())
+        ['allergies/2025', 'laboratory/2024']
+    """
 
     record_id: str
     """CID of the record's header."""
@@ -158,7 +178,14 @@ class PublishedView:
 
 @dataclass(frozen=True)
 class RecordProvenance:
-    """Where a record comes from, and what allowed that it was opened."""
+    """Where a record comes from, and what allowed that it was opened.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     record = next(patient.records())
+        >>> record.provenance.opened_as
+        'patient'
+    """
 
     hospital: Address
     """Who published it."""
@@ -185,7 +212,14 @@ class RecordProvenance:
 
 @dataclass(frozen=True)
 class OpenedRecord:
-    """A record that can be read, with where it comes from. Its bytes are fetched when they are asked for."""
+    """A record that can be read, with where it comes from. Its bytes are fetched when they are asked for.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     record = next(patient.records())
+        ...     record.read_range(0, 1)
+        b'{'
+    """
 
     info: RecordInfo
     provenance: RecordProvenance
@@ -242,7 +276,15 @@ class OpenedRecord:
 
 @dataclass(frozen=True)
 class RevocationReport:
-    """How far a revocation has come: R1 to R4 of design section 8."""
+    """How far a revocation has come: R1 to R4 of design section 8.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     policy = patient.grant("nurse", "vitals", until=timedelta(hours=8))
+        ...     report = patient.revoke(policy)
+        >>> report.final, report.stage
+        (True, 'final')
+    """
 
     policy_id: PolicyId
     tx: str
@@ -307,7 +349,14 @@ class RevocationReport:
 
 @dataclass(frozen=True)
 class LogEntry:
-    """One line of a patient's read log: what one proxy signed."""
+    """One line of a patient's read log: what one proxy signed.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     receipt = patient.receipts()[0]
+        >>> receipt.kind, receipt.when.tzinfo is not None
+        ('deposited', True)
+    """
 
     at: int
     kind: str
@@ -347,7 +396,14 @@ class LogEntry:
 
 @dataclass(frozen=True)
 class RequestView:
-    """A practitioner's request for access, as the practitioner and the patient see it."""
+    """A practitioner's request for access, as the practitioner and the patient see it.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     request = patient.requests()[0]
+        >>> request.categories, request.wanted_until <= request.expires
+        (('allergies',), True)
+    """
 
     request_id: int
     state: str
@@ -397,7 +453,16 @@ class RequestView:
 
 @dataclass(frozen=True)
 class RequestReport:
-    """A request for access that was made."""
+    """A request for access that was made.
+
+    Examples:
+        >>> with connect("doctor", role="practitioner") as doctor:
+        ...     asked = doctor.request("me", "vitals", until=timedelta(days=14))
+        >>> with connect("me", role="patient") as patient:
+        ...     policy = patient.approve(asked)
+        >>> policy.scopes
+        ('vitals',)
+    """
 
     request_id: int
 
@@ -417,7 +482,16 @@ def number_of(request: AnyRequest) -> int:
 
 @dataclass(frozen=True)
 class DenialReport:
-    """A request that a patient refused."""
+    """A request that a patient refused.
+
+    Examples:
+        >>> with connect("nurse", role="practitioner") as nurse:
+        ...     asked = nurse.request("me", "all")
+        >>> with connect("me", role="patient") as patient:
+        ...     denied = patient.deny(asked)
+        >>> denied.request_id == asked.request_id
+        True
+    """
 
     request_id: int
     tx: str
@@ -430,7 +504,14 @@ class DenialReport:
 
 @dataclass(frozen=True)
 class PairingReport:
-    """A hospital that may publish to a patient's lanes from now on."""
+    """A hospital that may publish to a patient's lanes from now on.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     paired = patient.pair("clinic")
+        >>> paired.lanes > 0
+        True
+    """
 
     hospital: Address
     pairing_cid: str
@@ -456,7 +537,14 @@ class PairingReport:
 
 @dataclass(frozen=True)
 class ConvictionReport:
-    """Receipts that were submitted as evidence against the proxies that signed them."""
+    """Receipts that were submitted as evidence against the proxies that signed them.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     report = patient.convict(next(patient.policies()))
+        >>> report.transactions
+        ()
+    """
 
     policy_id: PolicyId
     transactions: tuple[str, ...]
@@ -473,7 +561,15 @@ class ConvictionReport:
 
 @dataclass(frozen=True)
 class GroupView:
-    """A care team or department, as its members see it."""
+    """A care team or department, as its members see it.
+
+    Examples:
+        >>> with connect("doctor", role="practitioner") as doctor:
+        ...     team = doctor.create_group()
+        ...     team = doctor.add_member(team.handle, "nurse")
+        >>> len(team.members)
+        2
+    """
 
     group: Address
     handle: str
@@ -504,7 +600,13 @@ class GroupView:
 
 @dataclass(frozen=True)
 class SettleReport:
-    """What a hospital's interrupted uploads still needed."""
+    """What a hospital's interrupted uploads still needed.
+
+    Examples:
+        >>> with connect("clinic", role="hospital") as hospital:
+        ...     hospital.settle().transactions
+        0
+    """
 
     transactions: int
     """How many storage transactions were sent."""
@@ -516,7 +618,13 @@ class SettleReport:
 
 @dataclass(frozen=True)
 class RewrapReport:
-    """What a hospital moved to new lanes because patients asked for it."""
+    """What a hospital moved to new lanes because patients asked for it.
+
+    Examples:
+        >>> with connect("clinic", role="hospital") as hospital:
+        ...     hospital.rewrap().moved
+        0
+    """
 
     moved: int
     """Records that got a new header."""
