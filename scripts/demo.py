@@ -223,7 +223,7 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
             create_profile(home, name, role, passphrase)
         who: dict[str, Any] = {n: open_actor(network, load_profile(home, n), passphrase) for n in PEOPLE}
         patient, hospital, clinician = who["patient"], who["hospital"], who["clinician"]
-        names = Names(home, network)
+        names = Names(home, network.resolver)
 
         def admit() -> Told:
             actors = {name: actor.register() for name, actor in who.items()}

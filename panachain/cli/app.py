@@ -127,7 +127,7 @@ class App:
         from panachain.sdk import open_actor
 
         with self.network() as network, open_actor(network, profile, passphrase) as actor:
-            names.registry = network
+            names.registry = network.resolver
             self.output.names = names
             try:
                 yield actor

@@ -58,7 +58,7 @@ def add(name: str, who: str) -> None:
     try:
         with app.network() as network:
             # By handle or address only: a name would hide whom it stands for.
-            actor = network.registered(who)
+            actor = network.resolver.registered(who)
             address, role = actor.address, actor.role
     except UnavailableError:
         if address is None:

@@ -320,7 +320,7 @@ class Output:
         """Show how far a long piece of work is: a bar on a terminal, nothing when piped, quiet or JSON."""
         if self.quiet or self.as_json or not sys.stderr.isatty():
 
-            def silent(done: int, total: int, unit: str = "records") -> None:
+            def silent(done: int, total: int, *, unit: str) -> None:
                 """Show nothing: the output goes to a file or to another program."""
 
             yield silent
@@ -339,7 +339,7 @@ class Output:
         with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
             tasks: dict[str, int] = {}
 
-            def show(done: int, total: int, unit: str = "records") -> None:
+            def show(done: int, total: int, *, unit: str) -> None:
                 state = f"{_amount(done, unit)} of {_amount(total, unit)}" if total else _amount(done, unit)
                 if unit not in tasks:
                     tasks[unit] = int(bars.add_task(title, total=total or None, state=state))

@@ -108,7 +108,7 @@ class Hospital(ActorSession):
         self._check_registered()
         kind = None if category is None else category_of(category)
         names = list(dict.fromkeys(patient for _, patient in assigned))
-        patients = self.network.resolve_many(names, Role.PATIENT)
+        patients = self.network.resolver.resolve_many(names, Role.PATIENT)
         pairings = dict(zip(names, self.pairings(patients), strict=True))
         sources = (
             (source, pairings[patient]) for path, patient in assigned for source in find_sources([Path(path)], kind)

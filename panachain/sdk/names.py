@@ -1,7 +1,7 @@
 """Names for addresses, and policies by the beginning of their ID: what people read and type in place of hex.
 
 A name shown here can be typed back: a profile or a contact of this machine, or the registry's handle. Never decides
-who is meant by a name that is typed: `Network.resolve` does.
+who is meant by a name that is typed: `Resolver.resolve` does (sdk/resolve.py).
 """
 
 from __future__ import annotations

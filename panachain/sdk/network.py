@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -20,17 +21,16 @@ from panachain.chain.evm import Account, Sender
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.sidechain import Sidechain
 from panachain.config import Config
-from panachain.errors import ConfigurationError, IntegrityError, UnknownActorError
+from panachain.errors import ConfigurationError, IntegrityError
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
-from panachain.sdk.contacts import find_contact
-from panachain.sdk.profiles import load_profile
+from panachain.sdk.resolve import Resolver
 from panachain.storage.blocks import BlobStore
 from panachain.storage.configured import open_store
 
 if TYPE_CHECKING:
     from panachain.records.locate import HospitalHeads
-    from panachain.sdk.relay import LocalRelay, Relay, RemoteRelay
+    from panachain.sdk.relay import Relay
 
 Clock = Callable[[], float]
 """Returns the time, Unix seconds."""
@@ -135,22 +135,10 @@ class Network:
             LockedError: the own account's key file is missing, or others may read it.
         """
         # Imported here, as what reads hospitals' heads is: most commands only read a chain.
-        from panachain.sdk.relay import LocalRelay, Relays, RemoteRelay
+        from panachain.sdk.relay import open_relay
 
-        relays: list[LocalRelay | RemoteRelay] = [
-            RemoteRelay(url, timeout=self.config.timeout, ca=self._relay_ca) for url in self.relays
-        ]
-        if self._relay_key_file is not None:
-            relays.append(LocalRelay(self.mainchain, self.sender(read_key(self._relay_key_file))))
-        if not relays:
-            raise ConfigurationError(
-                "the network file names no relay", hint="set relays or relayKeyFile in the network file"
-            )
-        only = relays[0]
-        # The own account looks at the chain by itself.
-        if len(relays) == 1 and isinstance(only, LocalRelay):
-            return only
-        return Relays(self.mainchain, relays)
+        own = None if self._relay_key_file is None else self.sender(read_key(self._relay_key_file))
+        return open_relay(self.mainchain, self.relays, own=own, timeout=self.config.timeout, ca=self._relay_ca)
 
     def proxies(self) -> list[ProxyRef]:
         """Return the active proxies in the order of their registration."""
@@ -197,8 +185,13 @@ class Network:
             )
         return tuple(event.manifest for event in events)
 
+    @cached_property
+    def resolver(self) -> Resolver:
+        """Which registered actor a name means, and who is behind an address."""
+        return Resolver(self.home, self.mainchain, self.sidechain)
+
     def resolve(self, text: str, *roles: Role) -> Actor:
-        """Return the registered actor that a profile name, a handle or an address names.
+        """Return the registered actor that a profile name, a contact, a handle or an address names.
 
         Args:
             text: what the user typed.
@@ -207,73 +200,4 @@ class Network:
         Raises:
             UnknownActorError: nobody fits.
         """
-        for actor in self._candidates(text):
-            if not roles or actor.role in roles:
-                return actor
-        wanted = " or ".join(role.value for role in roles) or "actor"
-        raise UnknownActorError(
-            f"no registered {wanted} is named {text!r}",
-            hint="give a contact or a profile of this machine, a handle such as pat-…, or an address",
-        )
-
-    def resolve_many(self, texts: Sequence[str], *roles: Role) -> list[Actor]:
-        """Return the registered actor that each text names; the chains are asked once for all.
-
-        Raises:
-            UnknownActorError: nobody fits one of them.
-        """
-        addresses = [self._address_of(text) for text in texts]
-        people = self.sidechain.identities.find([Address(one) for one in addresses if one.startswith("0x")])
-        known = {actor.address: actor for actor in people if not roles or actor.role in roles}
-        # Handles and public actors are the rare case, and are looked up one by one.
-        return [
-            known.get(Address(address)) or self.resolve(text, *roles)
-            for address, text in zip(addresses, texts, strict=True)
-        ]
-
-    def known(self, addresses: Iterable[Address]) -> list[Actor]:
-        """Return those of these actors that a registry has, asked in at most three questions for all."""
-        wanted = list(dict.fromkeys(addresses))
-        found = {actor.address: actor for actor in self.sidechain.identities.find(wanted)}
-        for registry in (self.mainchain.actors.find, self.sidechain.groups.find):
-            if len(found) < len(wanted):
-                found |= {actor.address: actor for actor in registry() if actor.address in wanted}
-        return list(found.values())
-
-    def _address_of(self, text: str) -> str:
-        """Return the address of a profile or a contact of this machine, or the text itself."""
-        if not text.startswith("0x") and (self.home / "profiles" / text / "profile.json").is_file():
-            return load_profile(self.home, text).address
-        contact = find_contact(self.home, text)
-        return contact.address if contact else text
-
-    def registered(self, text: str) -> Actor:
-        """Return the registered actor of a handle or an address; names of this machine don't count.
-
-        Raises:
-            UnknownActorError: no registry knows it.
-        """
-        found = self._registered(text)
-        if not found:
-            raise UnknownActorError(f"no registered actor has the handle or address {text!a}", hint="ask its owner")
-        return found[0]
-
-    def _candidates(self, text: str) -> Sequence[Actor]:
-        return self._registered(self._address_of(text))
-
-    def _registered(self, text: str) -> Sequence[Actor]:
-        if text.startswith("0x"):
-            found = [self._actor(text)]
-            return [actor for actor in found if actor is not None]
-        everybody = [*self.mainchain.actors.find(), *self.sidechain.identities.find(), *self.sidechain.groups.find()]
-        return [actor for actor in everybody if actor.handle == text]
-
-    def _actor(self, address: str) -> Actor | None:
-        if len(address) != 42:
-            return None
-        account = Address(address)
-        return (
-            self.mainchain.actors.actor_of(account)
-            or self.sidechain.identities.identity_of(account)
-            or self.sidechain.groups.group_of(account)
-        )
+        return self.resolver.resolve(text, *roles)

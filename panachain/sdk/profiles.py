@@ -40,7 +40,7 @@ class Profile:
 
     @property
     def actor(self) -> Actor:
-        """The actor as others see him once he is registered; the chain decides whether he is active."""
+        """The actor as others see them once they are registered; the chain decides whether they are active."""
         return Actor(self.address, self.role, Status.UNKNOWN, self.receiving_key, self.verifying_key)
 
     def to_json(self) -> dict[str, object]:

@@ -50,7 +50,7 @@ class ReadLog:
             ProxiesUnavailableError: no proxy of a policy answered.
         """
         found = readings(self.entries(policy_id))
-        names = Names(self._network.home, self._network)
+        names = Names(self._network.home, self._network.resolver)
         names.learn(reading.requester for reading in found)
         for reading in found:
             yield replace(reading, who=names.of(reading.requester))

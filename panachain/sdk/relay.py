@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 from panachain.chain.evm import Receipt, Sender, receipt_of
 from panachain.chain.mainchain import Mainchain
 from panachain.errors import (
+    ConfigurationError,
     PanaChainError,
     PolicyRevokedError,
     PolicyUnknownError,
@@ -287,6 +288,35 @@ class Relays:
                 pause = _POLL[0]
             except queue.Empty:
                 pause = min(pause * 2, _POLL[1])
+
+
+def open_relay(
+    mainchain: Mainchain, urls: Sequence[str], *, own: Sender | None, timeout: float, ca: Path | None = None
+) -> Relay:
+    """Return what pays for patients' policy transactions: the relays in their order, then the own account.
+
+    Args:
+        mainchain: what is believed.
+        urls: where relays answer.
+        own: an account of this machine that pays too; None if there is none.
+        timeout: seconds that a relay's answer may take.
+        ca: as `RemoteRelay` takes it.
+
+    Raises:
+        ConfigurationError: there is neither a relay nor an own account.
+    """
+    relays: list[AnyRelay] = [RemoteRelay(url, timeout=timeout, ca=ca) for url in urls]
+    if own is not None:
+        local = LocalRelay(mainchain, own)
+        if not relays:
+            # The own account looks at the chain by itself.
+            return local
+        relays.append(local)
+    if not relays:
+        raise ConfigurationError(
+            "the network file names no relay", hint="set relays or relayKeyFile in the network file"
+        )
+    return Relays(mainchain, relays)
 
 
 @dataclass

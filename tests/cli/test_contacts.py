@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,8 +35,8 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             return answer
 
     @contextmanager
-    def network(self: App) -> Iterator[Registry]:
-        yield Registry()
+    def network(self: App) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(resolver=Registry())
 
     monkeypatch.setattr(App, "network", network)
     return found

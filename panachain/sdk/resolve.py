@@ -1,0 +1,119 @@
+"""Whom a name means: a profile or a contact of this machine, a handle, or an address, as the registries know them.
+
+Never believes the machine's own files about an actor: a profile or a contact gives an address, and the chain says who
+that is. What an address is called is the other way round, in sdk/names.py. Follows docs/spec/cli.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from panachain.chain.mainchain import Mainchain
+from panachain.chain.sidechain import Sidechain
+from panachain.errors import UnknownActorError
+from panachain.model.actors import Actor, Address, Role
+from panachain.sdk.contacts import find_contact
+from panachain.sdk.profiles import load_profile
+
+_WHOLE: Final = 42
+"""Characters of an address."""
+
+
+class Resolver:
+    """The registries of both chains, asked by the names that people type."""
+
+    def __init__(self, home: Path, mainchain: Mainchain, sidechain: Sidechain) -> None:
+        """Take what is asked.
+
+        Args:
+            home: where profiles and contacts lie.
+            mainchain: knows hospitals, proxies and researchers.
+            sidechain: knows patients, practitioners and groups.
+        """
+        self._home = home
+        self._mainchain = mainchain
+        self._sidechain = sidechain
+
+    def resolve(self, text: str, *roles: Role) -> Actor:
+        """Return the registered actor that a profile name, a contact, a handle or an address names.
+
+        Args:
+            text: what the user typed.
+            roles: accept only these; empty accepts all.
+
+        Raises:
+            UnknownActorError: nobody fits.
+        """
+        for actor in self._registered(self._address_of(text)):
+            if not roles or actor.role in roles:
+                return actor
+        wanted = " or ".join(role.value for role in roles) or "actor"
+        raise UnknownActorError(
+            f"no registered {wanted} is named {text!r}",
+            hint="give a contact or a profile of this machine, a handle such as pat-…, or an address",
+        )
+
+    def resolve_many(self, texts: Sequence[str], *roles: Role) -> list[Actor]:
+        """Return the registered actor that each text names; the chains are asked once for all.
+
+        Raises:
+            UnknownActorError: nobody fits one of them.
+        """
+        addresses = [self._address_of(text) for text in texts]
+        people = self._sidechain.identities.find([Address(one) for one in addresses if one.startswith("0x")])
+        known = {actor.address: actor for actor in people if not roles or actor.role in roles}
+        # Handles and public actors are the rare case, and are looked up one by one.
+        return [
+            known.get(Address(address)) or self.resolve(text, *roles)
+            for address, text in zip(addresses, texts, strict=True)
+        ]
+
+    def known(self, addresses: Iterable[Address]) -> list[Actor]:
+        """Return those of these actors that a registry has, asked in at most three questions for all."""
+        wanted = list(dict.fromkeys(addresses))
+        found = {actor.address: actor for actor in self._sidechain.identities.find(wanted)}
+        for registry in (self._mainchain.actors.find, self._sidechain.groups.find):
+            if len(found) < len(wanted):
+                found |= {actor.address: actor for actor in registry() if actor.address in wanted}
+        return list(found.values())
+
+    def registered(self, text: str) -> Actor:
+        """Return the registered actor of a handle or an address; names of this machine don't count.
+
+        Raises:
+            UnknownActorError: no registry knows it.
+        """
+        found = self._registered(text)
+        if not found:
+            raise UnknownActorError(f"no registered actor has the handle or address {text!a}", hint="ask its owner")
+        return found[0]
+
+    def _address_of(self, text: str) -> str:
+        """Return the address of a profile or a contact of this machine, or the text itself."""
+        if not text.startswith("0x") and (self._home / "profiles" / text / "profile.json").is_file():
+            return load_profile(self._home, text).address
+        contact = find_contact(self._home, text)
+        return contact.address if contact else text
+
+    def _registered(self, text: str) -> Sequence[Actor]:
+        if text.startswith("0x"):
+            found = self._actor(text)
+            return [] if found is None else [found]
+        everybody = [
+            *self._mainchain.actors.find(),
+            *self._sidechain.identities.find(),
+            *self._sidechain.groups.find(),
+        ]
+        return [actor for actor in everybody if actor.handle == text]
+
+    def _actor(self, address: str) -> Actor | None:
+        if len(address) != _WHOLE:
+            return None
+        account = Address(address)
+        return (
+            self._mainchain.actors.actor_of(account)
+            or self._sidechain.identities.identity_of(account)
+            or self._sidechain.groups.group_of(account)
+        )

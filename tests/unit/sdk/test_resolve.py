@@ -1,0 +1,117 @@
+"""Whom a name means: this machine's names give an address, and the registries say who that is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from panachain.errors import UnknownActorError
+from panachain.model.actors import Address, Role
+from panachain.sdk.contacts import add_contact
+from panachain.sdk.private_files import make_private_folder
+from panachain.sdk.resolve import Resolver
+from tests.twin.world import World
+
+NOBODY = Address("0x" + "11" * 20)
+
+
+@pytest.fixture
+def resolver(world: World) -> Resolver:
+    return world.network.resolver
+
+
+def name_profile(world: World, name: str, of: str) -> None:
+    """Let a profile of this machine name an actor of the world."""
+    folder = world.home / "profiles" / name
+    make_private_folder(folder)
+    (folder / "profile.json").write_text(json.dumps(world.sessions[of].profile.to_json()))
+
+
+@pytest.mark.parametrize("who", ["hospital", "patient", "clinician", "researcher"])
+def test_an_address_and_a_handle_name_actors_of_either_chain(world: World, resolver: Resolver, who: str) -> None:
+    actor = world.sessions[who].whoami()
+    assert resolver.resolve(actor.address) == actor
+    assert resolver.resolve(actor.handle) == actor
+    assert resolver.registered(actor.handle) == actor
+
+
+def test_a_group_is_found_as_well(world: World, resolver: Resolver) -> None:
+    group = world.clinician.create_group()
+    assert resolver.resolve(group.group, Role.GROUP).handle == group.handle
+    assert resolver.resolve(group.handle).role is Role.GROUP
+    assert [actor.address for actor in resolver.known([group.group])] == [group.group]
+
+
+def test_a_profile_comes_before_a_contact_of_the_same_name(world: World, resolver: Resolver) -> None:
+    add_contact(world.home, "lee", world.nurse.address)
+    assert resolver.resolve("lee").address == world.nurse.address
+    name_profile(world, "lee", "clinician")
+    assert resolver.resolve("lee").address == world.clinician.address
+
+
+def test_the_chain_says_who_a_profile_is_and_not_its_file(world: World, resolver: Resolver) -> None:
+    name_profile(world, "lee", "clinician")
+    path = world.home / "profiles" / "lee" / "profile.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"role": "hospital"}))
+    assert resolver.resolve("lee").role is Role.PRACTITIONER
+    with pytest.raises(UnknownActorError, match="no registered hospital is named 'lee'"):
+        resolver.resolve("lee", Role.HOSPITAL)
+
+
+def test_names_of_this_machine_do_not_count_for_a_new_contact(world: World, resolver: Resolver) -> None:
+    add_contact(world.home, "lee", world.nurse.address)
+    with pytest.raises(UnknownActorError, match="'lee'"):
+        resolver.registered("lee")
+
+
+@pytest.mark.parametrize("text", [NOBODY, "pat-aaaaaaaaaaaaa", "lee", "", "0x", "0x12", NOBODY + "11"])
+def test_what_nobody_has_names_nobody(resolver: Resolver, text: str) -> None:
+    with pytest.raises(UnknownActorError, match="actor is named"):
+        resolver.resolve(text)
+    with pytest.raises(UnknownActorError, match="handle or address"):
+        resolver.registered(text)
+
+
+def test_the_message_names_every_role_that_was_asked_for(world: World, resolver: Resolver) -> None:
+    with pytest.raises(UnknownActorError, match="no registered hospital or proxy is named"):
+        resolver.resolve(world.patient.address, Role.HOSPITAL, Role.PROXY)
+
+
+class TestMany:
+    def test_keep_their_order_and_may_be_repeated(self, world: World, resolver: Resolver) -> None:
+        add_contact(world.home, "lee", world.nurse.address)
+        texts = ["lee", world.patient.address, "lee", world.clinician.whoami().handle]
+        found = [actor.address for actor in resolver.resolve_many(texts)]
+        assert found == [world.nurse.address, world.patient.address, world.nurse.address, world.clinician.address]
+
+    def test_one_question_is_enough_for_all_people(
+        self, world: World, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[Any] = []
+        find = world.network.sidechain.identities.find
+        monkeypatch.setattr(world.network.sidechain.identities, "find", lambda *who: asked.append(who) or find(*who))
+        resolver.resolve_many([world.patient.address, world.clinician.address, world.nurse.address])
+        assert len(asked) == 1
+
+    def test_one_of_another_role_refuses_all(self, world: World, resolver: Resolver) -> None:
+        with pytest.raises(UnknownActorError, match="no registered patient"):
+            resolver.resolve_many([world.patient.address, world.clinician.address], Role.PATIENT)
+
+
+class TestKnown:
+    def test_leaves_out_whom_no_registry_has(self, world: World, resolver: Resolver) -> None:
+        wanted = [world.hospital.address, NOBODY, world.patient.address, world.hospital.address]
+        found = {actor.address for actor in resolver.known(wanted)}
+        assert found == {world.hospital.address, world.patient.address}
+
+    def test_asks_no_second_registry_when_the_first_knows_all(
+        self, world: World, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuses(*_: Any) -> Any:
+            raise AssertionError("nobody is missing")
+
+        monkeypatch.setattr(world.network.mainchain.actors, "find", refuses)
+        monkeypatch.setattr(world.network.sidechain.groups, "find", refuses)
+        assert [actor.address for actor in resolver.known([world.patient.address])] == [world.patient.address]
