@@ -64,7 +64,7 @@ class Cast:
         return cls(keys.Seed.random(), keys.Seed.random(), tuple(keys.Seed.random() for _ in range(SHARES)))
 
     def actor(self) -> Actor:
-        """Return the grantee as the registry shows him."""
+        """Return the grantee as the registry shows them."""
         seed = self.grantee
         who = keys.address_of(seed.account_key())
         return Actor(who, Role.PRACTITIONER, Status.ACTIVE, seed.receiving().public, seed.signer().public)
@@ -277,12 +277,12 @@ def inbox(notices: int, trials: int) -> None:
         try:
             umbral.unwrap(secret, wrapped)
         except IntegrityError:
-            # Not his: what almost every one says.
+            # This notice is for somebody else, as almost every one is.
             continue
     theirs = trials / (time.process_time() - started)
     figure = f"{ours:,.0f} a second, trying each {theirs:,.0f}: {ours / theirs:.1f} x"
     row(f"inbox: {notices:,} notices by the view tag", figure, "", None)
-    row("  of them taken for his by chance", f"{hits}, 1 in 256 is {notices / 256:.0f}", "", None)
+    row("  of them taken for one's own by chance", f"{hits}, 1 in 256 is {notices / 256:.0f}", "", None)
 
 
 def _envelope(patient: keys.Seed, category: Category, key: bytes) -> bytes:

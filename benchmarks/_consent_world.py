@@ -109,7 +109,7 @@ def _fill(builder: BatchBuilder, pairing: Pairing, counters: Mapping[tuple[str, 
 
 
 def _priced(network: Network, patient: Any) -> tuple[float, int, int]:
-    """Grant once; return milliseconds of the owner's CPU, bytes that he sent to store and proxies, and gas."""
+    """Grant once; return milliseconds of the owner's CPU, bytes that they sent to store and proxies, and gas."""
     sent = [0]
     until = network.mainchain.head_block().time + 86_400
     with _counting(network, sent):

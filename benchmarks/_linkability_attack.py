@@ -1,7 +1,7 @@
-"""The attacker: groups what he sees by every field, and trains a classifier on pairs of patients whom he knows.
+"""The attacker: groups what they see by every field, and trains a classifier on pairs of known patients.
 
 Scores are adjusted Rand indexes (Hubert and Arabie 1985): 1 for the true grouping by patient, 0 for chance.
-Never sees a key. What he is given beyond an outsider's view is said in docs/security/leakage.md.
+The attacker never sees a key. What they are given beyond an outsider's view is said in docs/security/leakage.md.
 
 The classifier tells how likely two units are of one patient; average linkage makes groups of it; and the cut is where,
 by these probabilities, the index is expected to be highest. It looks at pairs within one block of units (one hospital),
@@ -107,10 +107,10 @@ def classify(known: Units, targets: Units, view: View, *, only: str = "") -> flo
     """Return the score of the grouping by a classifier.
 
     Args:
-        known: units of patients whom the attacker knows: he learns from them.
-        targets: units of other patients, whom he wants to group.
-        view: what he sees.
-        only: begins the names of the fields that he uses; empty for all.
+        known: units of patients whom the attacker knows and learns from.
+        targets: units of other patients, whom the attacker wants to group.
+        view: what the attacker sees.
+        only: begins the names of the fields that the attacker uses; empty for all.
     """
     # Each run has a core of its own; threads that wait for each other only spin.
     with threadpool_limits(1):

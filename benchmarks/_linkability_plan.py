@@ -47,7 +47,7 @@ ROTATED = 0.4
 
 
 class Sharing(Enum):
-    """Who publishes through one account."""
+    """The hospitals that publish through one account."""
 
     NOBODY = "each house by itself"
     CLINICS = "the clinics of a region"
@@ -216,7 +216,7 @@ def _revoke(plan: Plan, patient: int, chance: random.Random) -> None:
 
 
 def _next_index(plan: Plan, patient: int) -> int:
-    # One patient's lives are made at a time, so that his grants are the last ones.
+    # One patient's lives are made at a time, so that this patient's grants are the last ones.
     return sum(grant.patient == patient for grant in plan.grants[-100:])
 
 

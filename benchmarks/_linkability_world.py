@@ -44,7 +44,7 @@ from panachain.storage.blocks import BlobStore
 CHAIN_ID = 31_391
 RELAYS = 3
 _KEPT = 4096
-"""Bytes of a block that the attacker keeps; of larger ones he keeps the beginning and the end."""
+"""Bytes of a block that the attacker keeps; of larger ones only the beginning and the end."""
 _EDGE = 64
 _GAS = 400_000
 
@@ -213,7 +213,7 @@ class Simulation:
             for number in range(3)
         ]
         policies = world.mainchain.policies
-        # A patient who delays his grant signs it now and lets it be relayed later.
+        # A patient who delays a grant signs it now and lets it be relayed later.
         relayed = [world.start + one.at + (delay(jitter) if jitter else 0) for one in self._plan.grants]
         for planned, at in zip(self._plan.grants, relayed, strict=True):
             prepared, deadline = self._prepare(planned, world.start, jitter, proxies)

@@ -101,7 +101,7 @@ def axes(
 def key_generation(users: int) -> float:
     """Return the seconds in which so many users get all their keys, one after the other.
 
-    Each user makes his own; there is no server that makes and knows them.
+    Each user makes their own; there is no server that makes and knows them.
     """
     started = time.perf_counter()
     for _ in range(users):

@@ -5,7 +5,7 @@
 
 1,000 simulated patients live a year: 20 records each at 30 hospitals and clinics, grants and revocations, on the real
 contracts and in the real formats. The attacker sees the mainchain, every IPFS object, sizes and times; of the sidechain
-he sees that it exists. He groups by each visible field, and trains a classifier on 250 more patients whom he knows.
+only that it exists. They group by each visible field, and train a classifier on 250 more patients whom they know.
 Prints adjusted Rand indexes beside the limits, a column for each way of publishing, and beside a control, a naive
 registry keyed by the patient's address; fails nothing.
 """
@@ -142,8 +142,8 @@ def trained(units: Units, patients: int, views: Iterable[View] = View, *, alone:
 
     Args:
         units: of all patients.
-        patients: how many he doesn't know.
-        views: what he sees.
+        patients: how many the attacker doesn't know.
+        views: what the attacker sees.
         alone: a field that is tried by itself first, as a baseline.
     """
     known, targets = units.part(units.truth >= patients), units.part(units.truth < patients)
@@ -170,7 +170,7 @@ def show(found: dict[str, dict[str, Any]], given: argparse.Namespace) -> None:
         for row in zip(*(run[kind] for run in found.values()), strict=True):
             name, one, _ = row[0]
             limit = LIMITS[View(one)]
-            # Who publishes is public by design, so that his name alone has no limit.
+            # The publisher is public by design, so that this name alone has no limit.
             cells = [
                 f"{score:.4f} {'' if view.HOSPITAL in name else '+' if score <= limit else '-'}" for *_, score in row
             ]

@@ -21,7 +21,7 @@ Follows the exit codes of the command line (docs/spec/cli.md).
     ├── IntegrityError                  6   bytes, a signature or a proof don't fit
     ├── UnavailableError                7
     │   ├── ChainUnavailableError       7
-    │   │   └── NodeRefusedError        5   the chain's node or its gate doesn't admit who asks
+    │   │   └── NodeRefusedError        5   the chain's node or its gate doesn't admit the caller
     │   ├── RelaysUnavailableError      7
     │   ├── StoreUnavailableError       7
     │   │   └── BlockNotFoundError      7
@@ -175,7 +175,7 @@ class ChainUnavailableError(UnavailableError):
 
 
 class NodeRefusedError(ChainUnavailableError):
-    """The chain's node, or the gate before it, doesn't admit who asks, or doesn't pass what is asked.
+    """The chain's node, or the gate before it, doesn't admit the caller, or doesn't pass what is asked.
 
     It stands below the unavailable, not the denied: a service that is refused its chain denies nobody.
     """

@@ -18,7 +18,7 @@ class Trust:
     """The authorities that certificates are checked against."""
 
     def __init__(self, ca: Path | None = None) -> None:
-        """Take whom to trust.
+        """Create trust in an authority.
 
         Args:
             ca: PEM file of an authority; None takes the usual ones.

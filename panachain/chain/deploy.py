@@ -69,7 +69,7 @@ def deploy(
         side_rpc: the sidechain's node; it takes no gas price.
         deployer_key: secret key of the mainchain's deployer, who is neither registrar nor administrator, 32 bytes.
         governance: who is in charge afterwards.
-        side_key: secret key of the sidechain's deployer, 32 bytes: for him the same holds, and it is another account.
+        side_key: secret key of the sidechain's deployer, 32 bytes: the same holds for it, and it is another account.
         lock_folder: for the accounts' nonce lanes.
 
     Raises:
@@ -78,7 +78,7 @@ def deploy(
     """
     main_deployer, side_deployer = Account(deployer_key), Account(side_key)
     for deployer in (main_deployer, side_deployer):
-        # He resigns at the end: an administrator of the same account would be gone for good.
+        # The deployer resigns at the end: an administrator of the same account would be gone for good.
         if deployer.address in (governance.registrar, governance.admin):
             raise UsageError(f"the deployer {deployer.address} is registrar or administrator; nothing was deployed")
     if main_deployer.address == side_deployer.address:

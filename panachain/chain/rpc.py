@@ -75,7 +75,7 @@ class Rpc:
 
         Raises:
             ChainUnavailableError: the node doesn't answer, or not in JSON-RPC.
-            NodeRefusedError: the node, or the gate before it, doesn't admit who asks.
+            NodeRefusedError: the node, or the gate before it, doesn't admit the caller.
             RpcAnswerError: the node answered with an error.
         """
         request = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
@@ -89,7 +89,7 @@ class Rpc:
 
         Raises:
             ChainUnavailableError: the node doesn't answer all of them.
-            NodeRefusedError: the node, or the gate before it, doesn't admit who asks.
+            NodeRefusedError: the node, or the gate before it, doesn't admit the caller.
             RpcAnswerError: one of them failed.
         """
         requests = [
@@ -116,7 +116,7 @@ class Rpc:
 
         Raises:
             ChainUnavailableError: the node doesn't answer, or not in JSON.
-            NodeRefusedError: the node, or the gate before it, doesn't admit who asks.
+            NodeRefusedError: the node, or the gate before it, doesn't admit the caller.
         """
         pause = _PAUSE
         for attempt in range(_ATTEMPTS):
@@ -147,7 +147,7 @@ class Rpc:
         return headers if self._authorise is None else headers | dict(self._authorise(body))
 
     def _refusal(self, response: httpx.Response, what: str) -> NodeRefusedError:
-        """Return the error for a refusal; only a gate that admits who asks says why it refuses."""
+        """Return the error for a refusal; only a gate that admits the caller says why it refuses."""
         if response.status_code == 401:
             return NodeRefusedError(
                 f"the chain node at {self.url} doesn't admit this node: {what}",

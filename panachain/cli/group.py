@@ -89,7 +89,7 @@ def add(name: str, member: str) -> None:
 @click.argument("name", metavar="GROUP")
 @click.argument("member")
 def remove(name: str, member: str) -> None:
-    """Take MEMBER out of GROUP and renew its key, or leave it: what he hasn't opened by then he can't open any more."""
+    """Take MEMBER out of GROUP and renew its key, or leave it: what isn't opened by then, they can't open any more."""
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
         show(app, practitioner.remove_member(name, member))
@@ -98,7 +98,7 @@ def remove(name: str, member: str) -> None:
 @command("renew", examples="panachain --profile dr-lee group renew gro-mfrggzdfmy2tq")
 @click.argument("name", metavar="GROUP")
 def renew(name: str) -> None:
-    """Give GROUP another key, after a member left: what patients grant from now on he can't even find."""
+    """Give GROUP another key, after a member left: they can't even find what patients grant from now on."""
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
         show(app, practitioner.renew_group(name))

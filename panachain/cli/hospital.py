@@ -47,8 +47,9 @@ _NONE: Final = "There are no records."
 @click.option(
     "--jitter",
     type=Duration(),
-    help="Let each record wait a random time, this long at most, and publish it in a later round: run it daily. Who"
-    " watches the chain then can't tell a visit by what is published together. The setting `jitter` if left out.",
+    help="Let each record wait a random time, this long at most, and publish it in a later round: run it daily."
+    " Whoever watches the chain then can't tell a visit by what is published together. The setting `jitter` if left"
+    " out.",
 )
 @click.option(
     "--dry-run",

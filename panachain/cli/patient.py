@@ -77,7 +77,7 @@ def proxy_options(function: Function) -> Function:
             "proxies",
             multiple=True,
             metavar="PROXY",
-            help="Who holds a share; repeatable. Left out: all, but one operator's and the grantee's own are limited.",
+            help="A proxy that gets a share; repeatable. Left out: all, limited by operator and the grantee's own.",
         ),
         click.option(
             "--any-operator", is_flag=True, help="Take the named proxies although one operator could open alone."
@@ -144,8 +144,8 @@ def pair(hospital: str) -> None:
     "--jitter",
     type=Duration(),
     default=0,
-    help="Let the grant wait a random time, this long at most, before `panachain settle` sends it: run it daily. Who"
-    " watches the chain then can't tell by the time whom you saw. `revoke` takes it back before.",
+    help="Let the grant wait a random time, this long at most, before `panachain settle` sends it: run it daily."
+    " Whoever watches the chain then can't tell by the time whom you saw. `revoke` takes it back before.",
 )
 @click.option("--dry-run", is_flag=True, help="Show lanes and gas; send nothing.")
 def grant(

@@ -88,7 +88,7 @@ def open_(policy: str, since: int | None, folder: Path) -> None:
     "--category", "categories", required=True, multiple=True, type=Categories(special=True), help="What to read."
 )
 @click.option("--purpose", required=True, type=Purposes(), help="Why: a word or a code.")
-@click.option("--note", default="", metavar="TEXT", help="A word to the patient; it is sealed to him.")
+@click.option("--note", default="", metavar="TEXT", help="A word to the patient; it is sealed to them.")
 @click.option("--until", type=Moment(), help="Until when you want to read; 30 days if left out.")
 def request(
     patient: str, categories: tuple[tuple[str, ...], ...], purpose: Purpose, note: str, until: int | None

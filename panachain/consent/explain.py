@@ -47,7 +47,7 @@ _HEADINGS: Final = (
 
 @dataclass(frozen=True)
 class Explanation:
-    """A policy in whole sentences, by who holds them."""
+    """A policy in whole sentences, sorted by what enforces them."""
 
     policy_id: str
     status: str

@@ -40,7 +40,7 @@ THRESHOLD_URL: Final = "urn:panachain:threshold"
 CATEGORIES: Final = {(LOINC, CONSENT_CODE), (ACT_CODE, "INFA"), (ACT_CODE, "IDSCL")}
 """Kinds of Consent that say nothing that would have to be enforced: consent, information access, disclosure."""
 RECIPIENTS: Final = frozenset({"IRCP", "PRCP"})
-"""Participation types of who receives: information recipient, primary information recipient."""
+"""Participation types of those who receive: information recipient, primary information recipient."""
 ROLE_REASONS: Final = {
     "AUT": "names an author: a lane holds what every author wrote",
     "CST": "names a custodian: a lane holds the records of every hospital that the patient paired with",

@@ -26,7 +26,7 @@ def seal_to(public: bytes, message: bytes, context: bytes) -> bytes:
 
     Args:
         public: an Umbral public key, 33 bytes.
-        message: what only he shall read.
+        message: what only the holder of its secret key shall read.
         context: a label; the box opens with the same one only.
     """
     key = os.urandom(32)
@@ -60,7 +60,7 @@ def open_shared(secret: umbral.SecretKey, box: bytes, context: bytes, *, readers
         try:
             key = umbral.unwrap(secret, box[start : start + umbral.WRAP_SIZE])
         except IntegrityError:
-            # Another reader's wrap: only one of them is his.
+            # This wrap is another reader's: only one of them opens with this key.
             continue
         return padding.unpad(stream.open_(box[head:], key, context))
     raise IntegrityError("the box isn't sealed to this key")

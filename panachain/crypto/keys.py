@@ -59,7 +59,7 @@ class Seed:
         return self._factory.key(labels.SEED_AUDIT)
 
     def store_key(self) -> bytes:
-        """Return the key for what this actor encrypts for himself at rest, 32 bytes."""
+        """Return the key for what this actor encrypts for themselves at rest, 32 bytes."""
         return self._factory.secret(labels.SEED_STORE)
 
     def lane(self, scope: Scope, generation: int) -> SecretKey:
@@ -85,7 +85,7 @@ def address_of(account_key: bytes) -> Address:
     Raises:
         UsageError: it isn't a scalar of the curve.
     """
-    # Imported here: who only seals or opens records doesn't pay for it.
+    # Imported here: code that only seals or opens records doesn't pay for it.
     import coincurve
 
     try:

@@ -1,7 +1,7 @@
-"""Notices: how a grantee finds his policies on a chain that doesn't name him.
+"""Notices: how a grantee finds policies on a chain that doesn't name the grantee.
 
-Each policy shows a one-time public key and one byte, the view tag. Who holds the secret of the receiving key that the
-policy is for computes the same byte; for everybody else it fits once in 256 times by chance, and says nothing.
+Each policy shows a one-time public key and one byte, the view tag. Whoever holds the secret of the receiving key that
+the policy is for computes the same byte; for everybody else it fits once in 256 times by chance, and says nothing.
 Never opens anything: the terms are sealed by themselves. Follows ERC-5564 (one-time key, view tag), SEC 1 section 3.3.1
 (ECDH) and BIP-340 (a point by its x coordinate, with even y).
 

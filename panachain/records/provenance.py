@@ -25,7 +25,7 @@ def provenance(info: RecordInfo, *, signature: bytes, policy_id: str = "") -> di
     Args:
         info: from its checked header.
         signature: the hospital's, over the header, 64 bytes.
-        policy_id: under which it was opened; empty for the patient himself.
+        policy_id: under which it was opened; empty for the patient.
     """
     hospital = {"type": "Organization", "identifier": {"system": "urn:panachain:hospital", "value": info.hospital}}
     at = datetime.fromtimestamp(info.stored_at, UTC).isoformat().replace("+00:00", "Z")

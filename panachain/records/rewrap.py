@@ -41,7 +41,7 @@ class Move:
 
 
 def seal_order(moves: Sequence[Move], *, receiving_key: bytes, patient_key: bytes, signer: umbral.Signer) -> bytes:
-    """Return an order, signed by the patient and sealed to the hospital and to himself.
+    """Return an order, signed by the patient and sealed to the hospital and to the patient too.
 
     Args:
         moves: at most `MAX_HEADERS`.

@@ -62,7 +62,7 @@ class GrantingSession(Protocol):
 
 
 def explain(session: PolicySession, policy_id: PolicyId) -> Explanation:
-    """Say in plain words what a policy allows, and who holds what of it; to its patient also what he knows of receipts.
+    """Say in plain words what a policy allows, and who holds what of it; to its patient also what is known of receipts.
 
     Args:
         session: its patient's or its grantee's.

@@ -106,7 +106,7 @@ class Practitioner(ReadingSession):
 
         Raises:
             AccessDeniedError: this practitioner doesn't manage the group.
-            UnknownActorError: he manages it without having its keys.
+            UnknownActorError: this practitioner manages it without having its keys.
         """
         found = self._managed(group)
         secrets = self._all_secrets(found)
@@ -114,17 +114,17 @@ class Practitioner(ReadingSession):
         return self._view(self.network.resolve(found.address, Role.GROUP))
 
     def remove_member(self, group: str, member: str) -> GroupView:
-        """Take a member out, or leave: from the next block on proxies refuse him what he hasn't opened yet.
+        """Take a member out, or leave: from the next block on proxies refuse them what they haven't opened yet.
 
-        Who takes another one out renews the group's key too, so that he can't even read the terms of what is granted
-        afterwards. Who leaves can't do that: `groups` tells the manager that a renewal is due.
+        A manager who takes a member out renews the group's key too, so that the member can't even read the terms of
+        what is granted afterwards. A member who leaves can't do that: `groups` tells the manager that a renewal is due.
 
         Args:
             group: handle or address.
             member: profile name, handle or address.
 
         Raises:
-            PartlyDoneError: he is out, and the key isn't renewed.
+            PartlyDoneError: the member is out, and the key isn't renewed.
         """
         found = self.network.resolve(group, Role.GROUP)
         who = self.network.resolve(member, Role.PRACTITIONER)
@@ -143,21 +143,21 @@ class Practitioner(ReadingSession):
     def renew_group(self, group: str) -> GroupView:
         """Give a group another receiving key, and its members the secret of it: what patients grant from then on.
 
-        Who is no member now can't read the terms of that. Older policies stay as they are.
+        Somebody who has left can't read the terms of that. Older policies stay as they are.
 
         Args:
             group: handle or address.
 
         Raises:
             AccessDeniedError: this practitioner doesn't manage the group.
-            UnknownActorError: he manages it without having its keys.
+            UnknownActorError: this practitioner manages it without having its keys.
         """
         found = self._managed(group)
         self._renew(found)
         return self._view(self.network.resolve(found.address, Role.GROUP))
 
     def hand_over_group(self, group: str, manager: str) -> GroupView:
-        """Let another practitioner manage a group; he becomes a member if he isn't one."""
+        """Let another practitioner manage a group; who becomes a member too."""
         found = self._managed(group)
         who = self.network.resolve(manager, Role.PRACTITIONER)
         sidechain = self.network.sidechain
@@ -212,7 +212,7 @@ class Practitioner(ReadingSession):
     def _renew(self, group: Actor) -> None:
         sidechain = self.network.sidechain
         secrets = [*self._all_secrets(group), umbral.SecretKey.random()]
-        # Only who counts now: a suspended one may have lost his own key.
+        # Only members who count now get the new secret: a suspended one may have lost their own key.
         members = sidechain.identities.find(sidechain.groups.members(group.address))
         sealed = {
             one.address: keep(self.network.store, seal_secrets(secrets, one.receiving_key)).digest for one in members

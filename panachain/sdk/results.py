@@ -418,7 +418,7 @@ class RequestView:
     organisation: str = ""
     """The requester's, as the registry knows it."""
     policy_id: str = ""
-    """What the approval granted, for those two who may know."""
+    """What the approval granted, for the two who may know."""
     granted: tuple[str, ...] = ()
     """Which categories it granted."""
 

@@ -346,7 +346,7 @@ class _Receiver:
     ) -> None:
         self._stopped = True
         self._room.release()
-        # Who stops reading isn't kept waiting: what is under way ends by itself, within its time.
+        # A reader who stops isn't kept waiting: requests under way end by themselves, within their time.
         self._pool.shutdown(wait=False)
 
     def leaves(self) -> Iterator[bytes]:

@@ -42,12 +42,12 @@ def test_one_group_says_what_to_do_next(run: Run, twin: Twin) -> None:
 
 def test_a_removal_without_its_renewal_is_partly_done_and_says_what_to_do(run: Run, twin: Twin) -> None:
     twin.answers["remove_member"] = PartlyDoneError(
-        "he is out, but the key isn't renewed", hint="panachain group renew gro-abc"
+        "the member is out, but the key isn't renewed", hint="panachain group renew gro-abc"
     )
 
     outcome = run("group", "remove", "gro-abc", "dr-kim")
 
     assert outcome.code == 3
-    assert "he is out" in outcome.err
+    assert "the member is out" in outcome.err
     assert "who was taken out stays out" in outcome.err
     assert "panachain group renew gro-abc" in outcome.err

@@ -27,7 +27,7 @@ def asked(requests: Any, people: dict[str, Any], expires_at: int) -> int:
 
 
 def close(requests: Any, people: dict[str, Any], how: str, asked: int) -> Any:
-    """Let who may do it close a request."""
+    """Close a request as somebody who may do it."""
     if how == "approve":
         return requests.approve(asked, OUTCOME, sender=people["patient"])
     return getattr(requests, how)(asked, sender=people["patient" if how == "deny" else "doctor"])

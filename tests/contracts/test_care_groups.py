@@ -180,7 +180,7 @@ class TestRenew:
         assert all(groups.isMember(team, people[name]) for name in ("nurse", "elsewhere"))
         renewed = next(iter(receipt.decode_logs(groups.GroupRenewed)))
         assert (renewed.group, renewed.generation, renewed.receivingKey) == (team, 1, OTHER_KEY)
-        # Who reads the events in their order knows to whom the new secret was sealed.
+        # Whoever reads the events in their order knows to whom the new secret was sealed.
         assert [log.event_name for log in receipt.decode_logs()] == ["GroupRenewed", "MemberAdded"]
 
     def test_a_group_is_renewed_again_and_again(self, groups: Any, people: dict[str, Any], team: str) -> None:

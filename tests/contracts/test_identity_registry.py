@@ -1,4 +1,4 @@
-"""IdentityRegistry: who is admitted and suspended, what a patient lets hospitals do, how guardians move him."""
+"""IdentityRegistry: who is admitted and suspended, what a patient lets hospitals do, how guardians move them."""
 
 from __future__ import annotations
 
@@ -491,7 +491,7 @@ class TestCancelRecovery:
     ) -> None:
         with ape.reverts(identities.IdentityUnexpectedStatus, account=stranger.address, actual=UNKNOWN):
             identities.cancelRecovery(sender=stranger)
-        # Another person's veto concerns his own account only.
+        # Another person's veto concerns their own account only.
         identities.cancelRecovery(sender=people["nurse"])
 
         assert tuple(identities.recoveryOf(people["patient"])) == (successor, ready_at)

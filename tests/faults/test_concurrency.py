@@ -1,7 +1,7 @@
 """Fifty grantees open while twenty patients grant and revoke, over real HTTP, chains and proxies.
 
-Every error is a documented one, nobody opens what isn't his, and no receipt is lost: each proxy's log is one unbroken
-chain that holds every service that a grantee saw. `PANACHAIN_FAULTS=long` takes five minutes.
+Every error is a documented one, nobody opens what isn't theirs, and no receipt is lost: each proxy's log is one
+unbroken chain that holds every service that a grantee saw. `PANACHAIN_FAULTS=long` takes five minutes.
 """
 
 from __future__ import annotations

@@ -302,7 +302,7 @@ def header_targets() -> dict[str, Target]:
         )
         assert found.wrap_index == 1
         assert found.info.hospital == HOSPITAL
-        # What a reader goes on with is of the type that he takes it for.
+        # What a reader goes on with is of the type that the reader takes it for.
         numbers = (found.info.year, found.info.size, found.info.stored_at, found.info.content_index)
         assert all(type(number) is int and number >= 0 for number in (*numbers, found.info.generation))
         assert all(isinstance(value, bytes) for value in (found.info.digest, found.commitment, found.head))

@@ -172,7 +172,7 @@ contract AccessLogTest is ActorsBase, LogSigner {
         receipt.count += 1;
         log.proveLateService(_proxy, receipt, signHead(sequence, log.hashOf(receipt)));
         receipt.count += 1;
-        // A second piece of evidence against who is suspended already is taken down, and changes nothing.
+        // A second piece of evidence against a proxy that is suspended already is taken down, and changes nothing.
         log.proveLateService(_proxy, receipt, signHead(sequence, log.hashOf(receipt)));
         assert(!actors.isActive(_proxy, IActorRegistry.Role.Proxy));
     }

@@ -291,7 +291,7 @@ contract CareGroupsTest is GroupBase {
 
         assert(groups.groupOf(group).generation == 1);
         assert(groups.sealedKeyOf(group, MEMBER) == first && groups.sealedKeyOf(group, ELSEWHERE) == second);
-        // Who isn't named keeps what he had, and his place.
+        // A member who isn't named keeps what they had, and their place.
         assert(groups.sealedKeyOf(group, OTHER_MEMBER) == SEALED && groups.isMember(group, OTHER_MEMBER));
     }
 
@@ -477,7 +477,7 @@ contract CareGroupsTest is GroupBase {
             _expectNotActive(MANAGER);
             _manage(group, act);
         }
-        // What he did before stays.
+        // What the manager did before stays.
         assert(groups.isMember(group, MEMBER));
         identities.reinstate(MANAGER);
         for (uint256 act = 0; act < ACTS; ++act) {
@@ -604,7 +604,7 @@ contract CareGroupsTest is GroupBase {
         else groups.close(group);
     }
 
-    /// @dev With one member; who is pranked calls.
+    /// @dev With one member; the pranked account calls.
     function _renew(address group, uint32 generation, address member, bytes32 sealedKey) private {
         address[] memory members = new address[](1);
         members[0] = member;
@@ -616,7 +616,7 @@ contract CareGroupsTest is GroupBase {
     function _assertClosed(address group) private view {
         assert(groups.groupOf(group).closed);
         assert(!groups.isMember(group, MEMBER) && !groups.isMember(group, MANAGER));
-        // What he had he keeps: the policies to the group end otherwise.
+        // A member keeps what they had: the policies to the group end otherwise.
         assert(groups.sealedKeyOf(group, MEMBER) == SEALED);
     }
 
@@ -678,7 +678,7 @@ contract GroupHandler is GroupBase {
         }
     }
 
-    /// @dev A person and the next one, or he alone; now and then for a generation that isn't the next one.
+    /// @dev A person and the next one, or the first alone; now and then for a generation that isn't the next one.
     function renew(uint256 group, uint256 caller, uint256 person, bytes32 sealedKey, uint8 kind) external {
         (group, caller, person) = (group % GROUPS, caller % PEOPLE, person % PEOPLE);
         uint32 generation = generations[group] + (kind % 8 == 7 ? 2 : 1);
@@ -780,7 +780,7 @@ contract CareGroupsInvariants is Base {
         targets[0] = address(_handler);
     }
 
-    /// @notice A member is who is listed in an open group and may practise; nobody else ever.
+    /// @notice Members are those who are listed in an open group and may practise; nobody else ever.
     function invariant_MembersAreListedAndActiveInAnOpenGroup() public view {
         for (uint256 group = 0; group < _handler.GROUPS(); ++group) {
             for (uint256 i = 0; i < _handler.PEOPLE(); ++i) {
@@ -793,7 +793,7 @@ contract CareGroupsInvariants is Base {
         }
     }
 
-    /// @notice A group has one manager, whom the one before him chose; what is closed stays so.
+    /// @notice A group has one manager, whom the manager before chose; what is closed stays so.
     function invariant_OnlyAManagerChoosesTheNextOne() public view {
         for (uint256 group = 0; group < _handler.GROUPS(); ++group) {
             assert(_handler.groupOf(group).manager == _handler.managers(group));

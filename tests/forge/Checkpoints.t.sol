@@ -139,7 +139,7 @@ contract CheckpointsTest is Base {
         _deploy(seed, 4, 1);
         address[] memory before = accounts;
         place = bound(place, 0, 3);
-        // One of them stays, with others beside him.
+        // One of them stays, with others beside it.
         address[] memory named = _sorted(_with(_accounts(~seed, 2), before[place]));
         checkpoints.setValidators(named, 1);
         for (uint256 i = 0; i < 4; ++i) {

@@ -149,7 +149,7 @@ contract IdentityRegistryTest is IdentityBase {
         for (uint256 i = 0; i < 2; ++i) {
             VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityAlreadyRegistered.selector, account));
             _register(account, role, lookup, 33, 33);
-            // The second time round he is suspended.
+            // The second time round the successor is suspended.
             if (i == 0) registry.suspend(account);
         }
         assert(_status(account) == Status.Suspended);

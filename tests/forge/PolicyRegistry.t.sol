@@ -647,7 +647,7 @@ contract PolicyRegistryInvariants is PolicyBase {
         targets[0] = address(_handler);
     }
 
-    /// @notice Nobody but an owner, or his signature, makes a policy active or longer.
+    /// @notice Nobody but an owner, or the owner's signature, makes a policy active or longer.
     function invariant_activeMeansGrantedByItsOwner() public view {
         for (uint256 i = 0; i < _handler.OWNERS(); ++i) {
             address owner = _handler.ownerAt(i);

@@ -398,7 +398,7 @@ class TestAdministration:
         dismiss = ("AccessManager", "revokeRole", ADMIN, old.address)
         pass_time(rpc, SETBACK)
 
-        # 1. The old one appoints: announced, executed after his delay, and counting after the delay of appointments.
+        # 1. The old one appoints: announced, executed after its delay, and counting after the delay of appointments.
         network.announce(old, *appoint, chain=chain)
         with pytest.raises(TransactionError, match="AccessManagerNotReady"):
             network.execute(old, *appoint, chain=chain)
@@ -410,7 +410,7 @@ class TestAdministration:
         pass_time(rpc, DELAY)
         assert network.has_role(ADMIN, new, chain)
 
-        # 2. The new one dismisses him, which shows that the new account works.
+        # 2. The new one dismisses the old one, which shows that the new account works.
         network.announce(new, *dismiss, chain=chain)
         pass_time(rpc, DELAY)
         network.execute(new, *dismiss, chain=chain)
@@ -1441,7 +1441,7 @@ class TestReorganisation:
 
         def grant() -> None:
             granted.append(network.granted())
-            # Believed by who asks for the newest block, and not by who waits for one more.
+            # Somebody who asks for the newest block believes it, somebody who waits for one more doesn't.
             assert network.status(granted[0]) is PolicyStatus.ACTIVE
             with pytest.raises(PolicyUnknownError):
                 mainchain.policies.policy_of(PolicyId(granted[0].address), confirmations=1)

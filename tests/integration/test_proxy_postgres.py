@@ -329,7 +329,7 @@ def test_a_stop_finishes_what_runs_and_a_restart_keeps_all(
 
 
 def in_spite_of_the_end(proxy: Proxy, bodies: list[bytes]) -> Counter[int]:
-    """Send requests one after the other; who isn't answered counts as 0."""
+    """Send requests one after the other; a request without an answer counts as 0."""
     found: Counter[int] = Counter()
     with httpx.Client(timeout=30, trust_env=False) as client:
         for body in bodies:

@@ -59,7 +59,7 @@ def test_each_step_of_a_revocation_shows(world: World, tmp_path: Path) -> None:
 
     rotated = world.patient.revoke(policy.policy_id, rotate=True)
     assert (rotated.stage, rotated.tx, rotated.hospitals) == ("lane rotated", "", (world.hospital.address,))
-    # The stranger keeps what he had, under another policy; what has other lanes stays as it is.
+    # The stranger keeps what they had, under another policy; what has other lanes stays as it is.
     assert set(rotated.regranted) == {kept.policy_id}
     new = rotated.regranted[kept.policy_id]
     views = {view.policy_id: view for view in world.stranger.inbox()}
@@ -211,7 +211,7 @@ def test_a_removed_member_learns_nothing_of_what_the_group_is_granted_afterwards
     new = [world.patient.grant(group, ["immunizations"], until=until(world)).policy_id for _ in range(3)]
 
     assert (shown.generation, shown.renewal_due) == (1, False)
-    # Everything that he ever had: his own key, and the group's of his time.
+    # Everything that the member ever had: their own key, and the group's of their time.
     bundle = [*kept, world.stranger._seed.receiving()]
     assert not any(terms_open(world, policy_id, secret) for policy_id in new for secret in bundle)
     assert not any(finds(world, "stranger", policy_id) for policy_id in (old, *new))
@@ -223,7 +223,7 @@ def test_a_removed_member_learns_nothing_of_what_the_group_is_granted_afterwards
     for policy_id in (old, new[0]):
         with pytest.raises(PolicyUnknownError):
             list(world.stranger.open(policy_id))
-        # Proxies serve old and new generations alike, to whom counts now.
+        # Proxies serve old and new generations alike, to those who count as members now.
         for name in ("clinician", "newcomer"):
             assert finds(world, name, policy_id)
             assert ids(world, name, policy_id) == records

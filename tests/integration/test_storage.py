@@ -68,12 +68,12 @@ def test_what_the_hospital_exports_serves_elsewhere(
     with open(tmp_path / "hospital.car", "rb") as file:
         assert stores.import_car(other, file, name="hospital.car").pinned == 2
 
-    # The pairings, in which he finds his lanes again, are the patient's own.
+    # The pairings, in which patients find their lanes again, are the patient's own.
     for event in world.network.sidechain.identities.paired(patient=world.patient.address):
         cid = CID(RAW, event.digest)
         other.put_block(cid, world.network.store.get_block(cid))
         other.pin(cid)
-    # The patient reads from the other store alone: the CAR holds all that his records need.
+    # The patient reads from the other store alone: the CAR holds all that the records need.
     monkeypatch.setattr(world.network, "store", other)
     assert opened(world) == before
     # And there it is swept as safely: terms are somebody else's to keep.

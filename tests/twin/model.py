@@ -94,18 +94,18 @@ class Model:
         self.renewals = 0
         """Of the group's key: its newest generation."""
         self.known = dict.fromkeys(people, -1)
-        """Newest generation of the group's key that was sealed to each; with it he got all before; -1 for none."""
+        """Newest generation of the group's key that was sealed to each; with it they got all before; -1 for none."""
         self.up = set(range(proxies))
         self.honest = set(range(proxies))
         self.seen: dict[str, set[tuple[str, Lane, str, int]]] = {name: set() for name in people}
-        """Of each thief: (policy, lane, record, version) whose wrap he has."""
+        """Of each thief: (policy, lane, record, version) whose wrap the thief has."""
         self.cfrags: dict[str, dict[tuple[str, Lane, str, int], set[int]]] = {name: defaultdict(set) for name in people}
         self.stolen: dict[str, set[str]] = {name: set() for name in people}
 
     # The group
 
     def join(self, name: str) -> None:
-        """Make somebody a member, with all keys, so that he reads what was granted before, too."""
+        """Make somebody a member, with all keys, so that they read what was granted before, too."""
         self.members.add(name)
         self.known[name] = self.renewals
 
@@ -200,7 +200,7 @@ class Model:
         self.policies[name] = policy
 
     def revoke(self, name: str) -> None:
-        """Take a policy back, and have it deleted by whom can be reached and obeys."""
+        """Take a policy back, and have it deleted by the proxies that can be reached and obey."""
         policy = self.policies[name]
         policy.revoked = True
         obeying = self.up & self.honest & policy.received
@@ -278,7 +278,7 @@ class Model:
     # Stealing
 
     def steal(self, person: str, now: int) -> set[str]:
-        """Return what a reader who keeps everything has after he asked every proxy for everything."""
+        """Return what a reader who keeps everything has after asking every proxy for everything."""
         for name, policy in self.policies.items():
             if not self.knows(person, policy):
                 continue
@@ -306,7 +306,7 @@ class Model:
         if proxy not in self.honest:
             return proxy in policy.held
         if policy.revoked or now >= policy.expires_at:
-            # Who is asked for what is over lets go of it.
+            # A proxy that is asked for what is over lets go of it.
             policy.held.discard(proxy)
             return False
         active = policy.starts_at <= now and person not in self.suspended

@@ -1,6 +1,6 @@
 """A group's key and its generations, with real actors and proxies over twins of the chains.
 
-Who was removed knows nothing of what is granted afterwards; who is a member reads all; what goes wrong on the way is
+Somebody who was removed knows nothing of what is granted afterwards; a member reads all; what goes wrong on the way is
 said, and repaired by one command.
 """
 
@@ -82,7 +82,7 @@ def test_who_was_removed_can_not_open_the_terms_of_what_is_granted_afterwards(wo
     assert (shown.generation, shown.renewal_due, shown.members) == (1, False, (world.clinician.address,))
     events = {one.policy_id: one for one in world.network.mainchain.policies.events(kind="PolicyGranted")}
     blocks = {one: world.network.store.get_block(CID(RAW, events[one].terms)) for one in (before, after)}
-    # He kept what he had, and nothing of it opens the newer terms.
+    # The former member kept what they had, and nothing of it opens the newer terms.
     patient = world.patient.whoami().verifying_key
     assert open_terms(blocks[before], kept[-1]).verified(policy_id=before, patient_verifying_key=patient)
     for secret in kept:
@@ -116,7 +116,7 @@ def test_a_new_member_reads_what_was_granted_to_any_generation(world: World, gro
 
     for name in ("clinician", "nurse", "stranger"):
         assert all(reads(world, name, policy_id) for policy_id in policies)
-    # Himself, and three generations.
+    # The reader's own key, and three generations.
     assert len(secrets(world, "stranger")) == 4
 
 
@@ -128,7 +128,7 @@ def test_who_leaves_makes_a_renewal_due_and_the_renewal_shuts_him_out(world: Wor
 
     assert (left.generation, left.renewal_due) == (0, True)
     assert view(world).renewal_due
-    # Until then he could read the terms of new policies, and no proxy serves him.
+    # Until then the former member could read the terms of new policies, and no proxy serves them.
     early = world.network.store.get_block(CID(RAW, digest_of(world, grant(world, group))))
     assert open_terms(early, kept[-1])
     done = world.clinician.renew_group(group)

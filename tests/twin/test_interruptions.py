@@ -139,7 +139,7 @@ def moments(
 ) -> int:
     """Interrupt a call at each moment, each time in a world of its own, and check what the second call makes of it.
 
-    After the last effect only the answer is missing, which is another matter: who asks again then asks for more.
+    After the last effect only the answer is missing, which is another matter: whoever asks again then asks for more.
     """
     last = effects(prepare, call)
     for after in range(1, last):
@@ -174,7 +174,7 @@ def check_gone(world: World, policy_id: PolicyId) -> None:
 
 
 def opened(world: World, grantee: str) -> int:
-    """Return how many records a grantee opens with the newest policy that he could use."""
+    """Return how many records a grantee opens with the newest policy that they could use."""
     return len(list(world.sessions[grantee].open(active(world, grantee)[-1])))
 
 
@@ -321,7 +321,7 @@ def test_too_few_shares_are_an_error_that_the_same_grant_mends(world: World) -> 
 
 
 def test_what_never_came_on_chain_is_not_sent_later(world: World) -> None:
-    """Who was told that it failed must be able to rely on it."""
+    """Somebody who was told that it failed must be able to rely on it."""
     with patch.object(TwinSender, "send", side_effect=TransactionError("no")), pytest.raises(TransactionError):
         grant(world)
     terms = set(world.network.store.pinned)
@@ -453,7 +453,7 @@ def test_another_grant_is_another_one(world: World) -> None:
     world.proxies[0].up = False
     first = grant(world)
     others = [
-        # The same one too: he has his answer.
+        # The same one too: the answer is there.
         grant(world),
         again(world).grant(world.nurse.address, SCOPE, until=world.now + 100_000),
         again(world).grant(world.clinician.address, ["vitals"], until=world.now + 100_000),

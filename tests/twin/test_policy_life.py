@@ -1,7 +1,7 @@
 """The whole life of policies against a model: nobody opens what it says is closed, or fails to open what is open.
 
 Real actors, proxies and cryptography over twins of the chains (world.py); the model (model.py) is written from the
-design. Each reader opens through the SDK, and has a thief beside him who keeps everything and asks every proxy
+design. Each reader opens through the SDK, and has a thief beside them who keeps everything and asks every proxy
 (thief.py).
 A change gets a few lives, `--deep` 40; there `PANACHAIN_MODEL=long` runs 2,000, `PANACHAIN_MODEL=500` as many as it
 says.
@@ -85,7 +85,7 @@ class PolicyLife(RuleBasedStateMachine):
         self._learn()
 
     def _learn(self) -> None:
-        """Let everybody keep the keys that he holds now, and look what the manager is told of the group."""
+        """Let everybody keep the keys that they hold now, and look what the manager is told of the group."""
         for thief in self.thieves.values():
             thief.learn()
         (view,) = self.world.clinician.groups()
@@ -279,7 +279,7 @@ class PolicyLife(RuleBasedStateMachine):
     def change_the_group(self, name: str) -> None:
         manager, address = self.world.clinician, self.world.sessions[name].address
         if name in self.model.members:
-            # Who is taken out never gets a later key.
+            # A member who is taken out never gets a later key.
             manager.remove_member(self.group, address)
             self.model.members.discard(name)
             self.model.renew()

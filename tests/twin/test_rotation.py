@@ -1,8 +1,9 @@
 """After revocation and rotation nothing new opens, for a reader who kept everything and colludes with all proxies.
 
-He has his receiving key, the terms, and every kfrag that was ever deposited for him; so he computes the secret keys of
-the lanes that he once had (security rule 2). He tries them on every wrap of every envelope in the store, cfrags of all
-kfrags on some of them, and his locator keys on every slot of every header under every key of every manifest.
+The reader has the receiving key, the terms, and every kfrag that was ever deposited for it; so it computes the secret
+keys of the lanes that were once granted (security rule 2). It tries them on every wrap of every envelope in the store,
+cfrags of all kfrags on some of them, and its locator keys on every slot of every header under every key of every
+manifest.
 Each claim has its control: without the rotation, or before the re-wrapping, the same attack opens everything.
 Follows design section 8 (Revoke, R3 and R4).
 """
@@ -146,7 +147,7 @@ def truth(world: World) -> dict[str, bytes]:
 
 
 def granted(world: World) -> tuple[PolicyId, Loot]:
-    """Grant the scope to the clinician; return what he and all proxies have of it from then on."""
+    """Grant the scope to the clinician; return what they and all proxies have of it from then on."""
     made = world.patient.grant(world.clinician.address, SCOPE, until=world.now + 10_000)
     _, terms = world.clinician.terms_of(made.policy_id)
     kfrags = []

@@ -1,7 +1,8 @@
-"""A reader who keeps all that he ever saw, and asks every proxy for everything, whatever the rules say.
+"""A reader that keeps all that it ever saw, and asks every proxy for everything, whatever the rules say.
 
-He doesn't use the SDK's `open`: he finds headers with every locator key he ever learnt, keeps headers, wraps, cfrags
-and the secrets of his groups, and combines what honest proxies gave him once with what dishonest ones give him now.
+The thief doesn't use the SDK's `open`: it finds headers with every locator key it ever learnt, keeps headers,
+wraps, cfrags and the secrets of its groups, and combines what honest proxies gave it once with what dishonest ones give
+it now.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ Place = tuple[PolicyId, int, str]
 
 @dataclass
 class Seen:
-    """A wrap that he found once, with what leads from its key to the content."""
+    """A wrap that was found once, with what leads from its key to the content."""
 
     wrap: bytes
     header: header.Header
@@ -52,15 +53,15 @@ class Thief:
         self.seen: dict[Place, Seen] = {}
         self._cfrags: dict[Place, dict[str, bytes]] = {}
         self.content: dict[str, bytes] = {}
-        """What he could open, by the content's CID."""
+        """What the thief could open, by the content's CID."""
         self.learn()
 
     def learn(self) -> None:
-        """Keep the receiving keys that he holds now: his own, and those of his groups."""
+        """Keep the receiving keys that the thief holds now: its own, and those of its groups."""
         self._secrets |= {reader.secret.public: reader.secret for reader in self._session._readers()}
 
     def steal(self) -> set[bytes]:
-        """Try everything, and return the contents that he could open, now or before."""
+        """Try everything, and return the contents that it could open, now or before."""
         self._read_terms()
         for policy_id, (terms, secret) in self._terms.items():
             for number, lane in enumerate(terms.lanes):

@@ -298,5 +298,5 @@ class TestGroups:
         node.emit("CareGroups", "MemberRemoved", [group, two])
         add(three)
 
-        # Who left still has it.
+        # The member who left still has it.
         assert node.sidechain.groups.holders(group) == [two, three]  # type: ignore[arg-type]

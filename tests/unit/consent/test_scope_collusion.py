@@ -1,9 +1,9 @@
 """Scope: a reader who colludes with all proxies opens the granted lanes' records, and nothing else (design section 3).
 
 Some patients' records of every category, of several years, from two hospitals, before and after each patient rotated
-some lanes; then a thousand random grants. For each, the reader takes what his terms tell him and the kfrags of all
+some lanes; then a thousand random grants. For each, the reader takes what the terms tell and the kfrags of all
 proxies, computes the lanes' secret keys (security rule 2), and tries them on every wrap of every envelope in the store,
-and his locator keys on every header under every key of every manifest. What opens must be what a model says, written
+and the locator keys on every header under every key of every manifest. What opens must be what a model says, written
 anew here: not less, not more.
 
 What one lane's key opens in the whole store is computed once for each key and kept, since many grants name the same

@@ -1,4 +1,4 @@
-"""The race between proxies in virtual time: who is slow is doubled, who fails is replaced, and nobody is waited for."""
+"""The race between proxies in virtual time: a slow one is doubled, a failing one replaced, and none is waited for."""
 
 from __future__ import annotations
 

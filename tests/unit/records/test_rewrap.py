@@ -1,4 +1,4 @@
-"""Rotation and re-wrapping at the level of records: what a reader of an old lane finds, and what he finds no more."""
+"""Rotation and re-wrapping at the level of records: what a reader of an old lane finds, and what they find no more."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_an_order_is_its_patients(trip: Trip) -> None:
     for secret, verifying in ((HOSPITAL, HOSPITAL), (Seed(b"x" * 32), PATIENT)):
         with pytest.raises(IntegrityError):
             rewrap.open_order(order, secret=secret.receiving(), verifying_key=verifying.signer().public)
-    # What the wrap for the other reader holds is his own affair.
+    # What the wrap for the other reader holds is that reader's own affair.
     own = [*range(0, umbral.WRAP_SIZE, 31), *range(2 * umbral.WRAP_SIZE, len(order), 97)]
     for place in own:
         broken = order[:place] + bytes([order[place] ^ 1]) + order[place + 1 :]

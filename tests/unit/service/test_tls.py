@@ -1,4 +1,4 @@
-"""Relay and gate over TLS, as programs: who trusts their authority gets through, and nobody else learns anything."""
+"""Relay and gate over TLS, as programs: a client that trusts their authority gets through, no other learns anything."""
 
 from __future__ import annotations
 
