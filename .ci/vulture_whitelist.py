@@ -39,7 +39,13 @@ _._owns_network
 _.KINDS
 _.third
 
-# Fields that go out as JSON, whole objects at a time.
+# Fields of results, which programs read or which go out as JSON, whole objects at a time.
+_.revoked_block
+_.expires
+_.index_version
+_.as_of
+_.opened_as
+_.wanted_until
 _.gas_left
 _.gas_left_for_revocations
 _.allows

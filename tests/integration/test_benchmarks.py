@@ -38,7 +38,7 @@ def has_anvil() -> bool:
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in ("gas", "storage") else pytest.param(name, marks=pytest.mark.slow) for name in ROWS]
+    "name", [name if name in ("gas", "storage") else pytest.param(name, marks=pytest.mark.deep) for name in ROWS]
 )
 def test_the_quick_way_prints_every_row(name: str) -> None:
     if name != "storage" and not has_anvil():

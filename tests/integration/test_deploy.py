@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from panachain.chain import anvil
-from panachain.chain.deploy import DELAY, ChainDeployment, Deployment, Governance
+from panachain.chain.config import ChainConfig
+from panachain.chain.deploy import DELAY, Deployment, Governance
 from panachain.chain.governance import check_deployment
 from panachain.chain.rpc import Rpc
 from panachain.chain.web3 import MainchainWeb3, SidechainWeb3
@@ -24,10 +25,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "deploy.py"
 def check_with_another_administrator(home: Path, main_url: str, side_url: str) -> str:
     """Return what the check says when it expects somebody else in charge."""
     network = json.loads((home / "network.json").read_text())
-    parts = {
-        name: ChainDeployment(network[name]["chainId"], network[name]["contracts"], network[name]["fromBlock"])
-        for name in ("mainchain", "sidechain")
-    }
+    parts = {name: ChainConfig.parse(network[name], home, what=name) for name in ("mainchain", "sidechain")}
     stranger = address_of(Seed.random().account_key())
     with pytest.raises(IntegrityError) as raised:
         check_deployment(

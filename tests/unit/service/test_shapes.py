@@ -37,7 +37,12 @@ def fits(shape: Any, value: object) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("shape", "value"), SAMPLES)
+# Named, since the values are drawn anew in each process and tests must have the same names in all.
+@pytest.mark.parametrize(
+    ("shape", "value"),
+    SAMPLES,
+    ids=["hash", "nonce", "signature", "compact signature", "capsule", "cfrag"],
+)
 def test_what_is_really_made_fits_and_nothing_of_another_size_or_form(shape: Any, value: bytes) -> None:
     text = value.hex()
     assert fits(shape, text)
