@@ -22,7 +22,7 @@ interface IAccessRequests {
         uint48 expiresAt;
         /// @notice As stored; an open request past its time is expired, see stateOf.
         State state;
-        /// @notice Whom he asks.
+        /// @notice The patient who is asked.
         address patient;
         /// @notice The sha2-256 digest in the CID of the details, sealed to the patient (CIDv1, raw).
         bytes32 details;

@@ -21,9 +21,9 @@ interface IActorRegistry {
 
     /// @notice One actor, in one slot.
     struct Actor {
-        /// @notice What he is.
+        /// @notice What the actor is.
         Role role;
-        /// @notice Whether he may act.
+        /// @notice Whether the actor may act.
         Status status;
         /// @notice The first 30 bytes of keccak256(abi.encode(receivingKey, verifyingKey, organisation)).
         bytes30 details;

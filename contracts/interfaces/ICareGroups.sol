@@ -6,17 +6,17 @@ pragma solidity ^0.8.28;
 /// once; who belongs to it, and so who may use the grant, its manager decides here.
 /// @dev Proxies serve whom isMember names at that time. Whoever was a member may have kept the group's secret: leaving
 /// takes the proxies' service away, and with it everything that isn't opened yet, but nothing that was. What is granted
-/// after a renewal is sealed to a secret that he never had.
+/// after a renewal is sealed to a secret that they never had.
 interface ICareGroups {
     /// @notice One group.
     struct Group {
-        /// @notice Who adds and removes members; a practitioner, and a member only if he is listed.
+        /// @notice Who adds and removes members; a practitioner, and a member only if listed.
         address manager;
         /// @notice For good: a closed group has no members.
         bool closed;
         /// @notice Of the receiving key: how often it was renewed, 0 for the one that the group's ID commits to.
         uint32 generation;
-        /// @notice The hospital of who created it, by his identity then; zero if he had none.
+        /// @notice The creator's hospital, by their identity then; zero if they had none.
         address organisation;
     }
 
@@ -62,18 +62,18 @@ interface ICareGroups {
     /// @notice Create a group and manage it. Only active practitioners.
     /// @param receivingKey Compressed secp256k1 point, 33 bytes.
     /// @return group Its ID, the last 20 bytes of keccak256(abi.encode(chain ID, this contract, the caller,
-    /// receivingKey)): nobody can take it in his place, and whoever knows the creator can check the key.
+    /// receivingKey)): nobody can take it in their place, and whoever knows the creator can check the key.
     function create(bytes calldata receivingKey) external returns (address group);
 
-    /// @notice List a person, or replace what is sealed to him. Only the manager, while both are active practitioners.
+    /// @notice List a person, or replace what is sealed to them. Only the manager, while both are active practitioners.
     function addMember(address group, address member, bytes32 sealedKey) external;
 
     /// @notice Give the group another receiving key, and its secrets sealed anew to the members who shall have it. Only
     /// the manager, while an active practitioner.
     /// @dev All or nothing. Nobody is listed this way, and the group's ID stays. A listed person who isn't named stays
-    /// listed and keeps what was sealed to him before: proxies go on serving him for what was granted until now, and he
-    /// can't read what is granted from now on until addMember gives him the newest secret too. So the SDK leaves out
-    /// who doesn't count as a member now, such as the suspended.
+    /// listed and keeps what was sealed to them before: proxies go on serving them for what was granted until now, and
+    /// they can't read what is granted from now on until addMember gives them the newest secret too. So the SDK leaves
+    /// out those who don't count as members now, such as the suspended.
     /// @param generation The present generation and 1: of two renewals that were made from the same one the second
     /// fails, or the secret that the first one handed out would be lost to everybody.
     /// @param receivingKey Compressed secp256k1 point, 33 bytes; a fresh one. Whether it is isn't checked.
@@ -99,7 +99,7 @@ interface ICareGroups {
     /// @notice Close a group for good, whoever manages it. Only the registrar.
     function closeByRegistrar(address group) external;
 
-    /// @notice Whether a person counts as a member now: the group is open, he is listed, and an active practitioner.
+    /// @notice Whether a person counts as a member now: the group is open, and lists the person, an active practitioner.
     function isMember(address group, address person) external view returns (bool);
 
     /// @notice One group; all fields zero when there is none.

@@ -34,7 +34,7 @@ interface ICheckpoints {
     function checkpoint(uint64 number, bytes32 blockHash, address[] calldata signers, bytes[] calldata signatures)
         external;
 
-    /// @notice Replace the validators. Only the administrator, after his delay.
+    /// @notice Replace the validators. Only the administrator, after the delay.
     /// @param accounts Ascending.
     function setValidators(address[] calldata accounts, uint256 quorum) external;
 

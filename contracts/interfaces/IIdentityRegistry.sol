@@ -16,9 +16,9 @@ interface IIdentityRegistry {
 
     /// @notice One person.
     struct Identity {
-        /// @notice What he or she is.
+        /// @notice What the person is.
         Role role;
-        /// @notice Whether he or she may act.
+        /// @notice Whether the person may act.
         Status status;
         /// @notice Unix seconds.
         uint48 registeredAt;
@@ -41,10 +41,10 @@ interface IIdentityRegistry {
     event IdentitySuspended(address indexed account);
     /// @notice A suspension was taken back.
     event IdentityReinstated(address indexed account);
-    /// @notice A patient lets a hospital publish to his lanes.
+    /// @notice A patient lets a hospital publish to their lanes.
     /// @param pairing The sha2-256 digest in the CID of the sealed pairing (CIDv1, raw).
     event HospitalPaired(address indexed patient, address indexed hospital, bytes32 pairing);
-    /// @notice A patient took his assent back.
+    /// @notice A patient took their assent back.
     event HospitalUnpaired(address indexed patient, address indexed hospital);
 
     /// @notice A patient named other guardians; an open recovery is void.

@@ -9,8 +9,8 @@ import {PolicyWindow} from "../types/PolicyWindow.sol";
 /// @title Policy transactions
 /// @notice A patient's one-time key grants and revokes one policy, directly or by a signature that anyone relays.
 /// @dev A relayer can neither change nor repeat what was signed: chain ID, contract and the policy's own state are in
-/// the way. He can withhold it: a grant until its deadline, a revocation not at all, since anyone can send it, at any
-/// time. A revocation needs no grant before it, and makes a later one impossible.
+/// the way. The relay can withhold it: a grant until its deadline, a revocation not at all, since anyone can send it,
+/// at any time. A revocation needs no grant before it, and makes a later one impossible.
 interface IPolicyRegistry {
     /// @notice The public side of a policy, as its owner signs it.
     struct Grant {

@@ -35,7 +35,7 @@ contract AccessLog is IAccessLog, EIP712 {
         if (!newest.admitted) revert LogNotActiveProxy(proxy);
         uint64 anchored = newest.sequence;
         if (sequence <= anchored) revert LogSequenceNotGrowing(sequence, anchored);
-        // Zero stands for who was never a proxy: with it a proxy could step out of reach of evidence.
+        // Zero stands for an account that was never a proxy: with it a proxy could step out of reach of evidence.
         if (head == bytes32(0)) revert LogWithoutHead(proxy);
         if (!Signatures.isValid(proxy, _digestOf(sequence, head), signature)) {
             revert LogInvalidSignature(proxy, sequence, head);
@@ -54,7 +54,7 @@ contract AccessLog is IAccessLog, EIP712 {
 
         Anchor storage newest = _anchors[proxy];
         newest.admitted = admitted;
-        // Says whose log this is, and makes the first anchor no dearer than the next.
+        // Says whose log this is, and makes the first anchor cost as much gas as later ones.
         if (newest.head == bytes32(0)) newest.head = keccak256(abi.encode(block.chainid, address(this), proxy));
     }
 

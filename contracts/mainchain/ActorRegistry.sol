@@ -65,7 +65,7 @@ contract ActorRegistry is IActorRegistry, AccessManaged {
     function convict(address proxy) external {
         if (msg.sender != address(_LOG)) revert ActorNotAccessLog(msg.sender);
 
-        // Whoever is suspended already stays it: a second piece of evidence must not fail here.
+        // A proxy that is suspended already stays so: a second piece of evidence must not fail here.
         if (_actors[proxy].status == Status.Active) _suspend(proxy);
     }
 

@@ -35,7 +35,7 @@ contract RecordLedger is IRecordLedger {
 
         Ledger storage ledger = _ledgers[hospital];
         ledger.admitted = admitted;
-        // The first head says whose history this is, and makes the first batch no dearer than the next.
+        // The first head says whose history this is, and makes the first batch cost as much gas as later ones.
         if (ledger.head == bytes32(0)) ledger.head = keccak256(abi.encode(block.chainid, address(this), hospital));
     }
 

@@ -14,7 +14,7 @@ contract CareGroups is ICareGroups, AccessManaged {
     IIdentityRegistry private immutable _IDENTITIES;
 
     mapping(address group => Group created) private _groups;
-    /// @dev Who has an entry is listed.
+    /// @dev A member with an entry is listed.
     mapping(address group => mapping(address member => bytes32 sealedKey)) private _sealedKeys;
 
     constructor(address authority, IIdentityRegistry identities) AccessManaged(authority) {
@@ -143,7 +143,7 @@ contract CareGroups is ICareGroups, AccessManaged {
         emit GroupClosed(group);
     }
 
-    /// @dev Reverts for everybody but the manager of an open group, while he is an active practitioner.
+    /// @dev Reverts for everybody but the manager of an open group, while they are an active practitioner.
     function _checkManager(address group) private view {
         // An unknown group has the zero address as manager, which can't call: it fails here.
         if (_groups[group].manager != msg.sender) revert GroupNotManager(group, msg.sender);

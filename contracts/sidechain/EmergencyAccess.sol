@@ -26,7 +26,7 @@ contract EmergencyAccess is IEmergencyAccess, AccessManaged {
 
     /// @inheritdoc IEmergencyAccess
     function request(address patient, bytes32 reason) external returns (uint256 id) {
-        _organisationOf(msg.sender);
+        _checkPractitioner(msg.sender, _organisationOf(msg.sender));
         if (!_IDENTITIES.isActive(patient, IIdentityRegistry.Role.Patient)) revert EmergencyUnknownPatient(patient);
         if (reason == bytes32(0)) revert EmergencyWithoutReason();
 
@@ -44,12 +44,15 @@ contract EmergencyAccess is IEmergencyAccess, AccessManaged {
     /// @inheritdoc IEmergencyAccess
     function cosign(uint256 id) external {
         Emergency storage emergency = _known(id);
-        if (
-            emergency.practitioner == msg.sender || emergency.cosigner != address(0)
-                || _organisationOf(msg.sender) != _organisationOf(emergency.practitioner)
-        ) {
+        address practitioner = emergency.practitioner;
+        if (practitioner == msg.sender || emergency.cosigner != address(0)) {
             revert EmergencyInvalidCosigner(id, msg.sender);
         }
+        address organisation = _organisationOf(msg.sender);
+        _checkPractitioner(msg.sender, organisation);
+        address theirs = _organisationOf(practitioner);
+        _checkPractitioner(practitioner, theirs);
+        if (organisation != theirs) revert EmergencyInvalidCosigner(id, msg.sender);
         uint256 dueAt = uint256(emergency.requestedAt) + COSIGN_DUE;
         if (block.timestamp >= dueAt) revert EmergencyRequestExpired(id, dueAt, block.timestamp);
 
@@ -86,7 +89,7 @@ contract EmergencyAccess is IEmergencyAccess, AccessManaged {
 
         emit EmergencyOverdue(id, emergency.practitioner);
 
-        // Whoever is suspended already stays it: a second overdue review must not fail here.
+        // A practitioner who is suspended already stays so: a second overdue review must not fail here.
         if (_IDENTITIES.identityOf(emergency.practitioner).status == Status.Active) {
             _IDENTITIES.suspend(emergency.practitioner);
         }
@@ -110,16 +113,22 @@ contract EmergencyAccess is IEmergencyAccess, AccessManaged {
         return _count;
     }
 
+    /* INTERNAL */
+
     function _known(uint256 id) private view returns (Emergency storage emergency) {
         emergency = _emergencies[id];
         if (emergency.practitioner == address(0)) revert EmergencyUnknown(id);
     }
 
     /// @dev Reverts for everybody but active practitioners of a hospital.
-    function _organisationOf(address account) private view returns (address organisation) {
-        organisation = _IDENTITIES.identityOf(account).organisation;
+    function _checkPractitioner(address account, address organisation) private view {
         if (organisation == address(0) || !_IDENTITIES.isActive(account, IIdentityRegistry.Role.Practitioner)) {
             revert EmergencyNotActivePractitioner(account);
         }
+    }
+
+    /// @dev Zero for whoever works for no hospital, and for strangers.
+    function _organisationOf(address account) private view returns (address) {
+        return _IDENTITIES.identityOf(account).organisation;
     }
 }

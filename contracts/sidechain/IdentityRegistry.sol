@@ -28,7 +28,7 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
     mapping(address patient => mapping(address hospital => bytes32 pairing)) private _pairings;
 
     mapping(address patient => Guardianship guardianship) private _guardianships;
-    /// @dev One bit for each guardian, by his place in the list.
+    /// @dev One bit for each guardian, by the guardian's place in the list.
     mapping(bytes32 patientRoundSuccessor => uint256 bits) private _approvals;
     mapping(address patient => address successor) private _successors;
 
@@ -176,16 +176,16 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
             revert IdentityRecoveryNotReady(patient, readyAt, block.timestamp);
         }
         address successor = guardianship.successor;
-        // Asked again: he may have been suspended during the delay.
+        // Asked again: the successor may have been suspended during the delay.
         if (!isActive(successor, Role.Patient)) revert IdentityInvalidSuccessor(patient, successor);
 
         _identities[patient].status = Status.Replaced;
         _successors[patient] = successor;
         bytes32 lookup = _lookups[patient];
-        // Who was admitted under the same secret field is found at the new account.
+        // A patient who was admitted under the same secret field is found at the new account.
         if (lookup != bytes32(0)) {
             _accounts[lookup] = successor;
-            // So that he is found once more when guardians move him again.
+            // So that the patient is found once more when guardians move them again.
             _lookups[successor] = lookup;
         }
         _voidApprovals(guardianship);
