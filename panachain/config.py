@@ -31,7 +31,7 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "sidechain_rpc": "",
     "ipfs": "auto",
     "ipfs_api": "/ip4/127.0.0.1/tcp/5001",
-    "confirmations": "1",
+    "confirmations": "",
     "timeout": "10",
     "jitter": "0",
 }
@@ -55,8 +55,8 @@ class Config:
     """One of `STORES`."""
     ipfs_api: str = _DEFAULTS["ipfs_api"]
     """Multiaddress of Kubo's RPC; used only with `kubo`."""
-    confirmations: int = 1
-    """Blocks that a grant must be deep before it counts."""
+    confirmations: int | None = None
+    """Blocks that must follow a grant's before proxies are given its shares; None takes the network file's."""
     timeout: float = 10.0
     """Seconds that one answer of a service may take."""
     jitter: int = 0
@@ -67,8 +67,8 @@ class Config:
     def to_json(self) -> dict[str, object]:
         """Return the settings and their origins for `config show`."""
         return {"schema": "panachain/config/1"} | {
-            name: {"value": str(getattr(self, name)), "origin": self.origins.get(name, "default")}
-            for name in ("home", *_DEFAULTS)
+            name: {"value": "" if value is None else str(value), "origin": self.origins.get(name, "default")}
+            for name, value in ((name, getattr(self, name)) for name in ("home", *_DEFAULTS))
         }
 
     @classmethod
@@ -126,7 +126,9 @@ class Config:
             sidechain_rpc=_url(values["sidechain_rpc"], "sidechain_rpc", origins),
             ipfs=_one_of(values["ipfs"], STORES, "ipfs", origins),
             ipfs_api=values["ipfs_api"],
-            confirmations=_whole(values["confirmations"], "confirmations", origins),
+            confirmations=(
+                _whole(values["confirmations"], "confirmations", origins) if values["confirmations"] else None
+            ),
             timeout=_seconds(values["timeout"], "timeout", origins),
             jitter=_whole(values["jitter"], "jitter", origins, digits=7),
             origins=origins,

@@ -10,6 +10,7 @@
     PANACHAIN_VALIDATORS          whose signatures checkpoint the sidechain, separated by commas
     PANACHAIN_QUORUM              how many of them are needed; more than half by default
     PANACHAIN_ADMIN_DELAY         seconds; two days by default
+    PANACHAIN_CONFIRMATIONS       blocks that must follow a grant's before proxies take its shares; 1 by default
 
 What was deployed is checked by web3.py before the network file is written; `python scripts/who_governs.py` shows it
 again at any time. The same `panachain.chain.deploy.deploy` serves `panachain devnet up`. Never overwrites a network
@@ -34,6 +35,8 @@ from panachain.model.actors import Address
 from panachain.sdk.private_files import write_private
 
 KEY_FILE = "PANACHAIN_DEPLOYER_KEY_FILE"
+CONFIRMATIONS = 1
+"""Blocks; the proxies' configuration must ask for no more."""
 SIDECHAIN_KEY_FILE = "PANACHAIN_SIDECHAIN_DEPLOYER_KEY_FILE"
 
 
@@ -64,6 +67,7 @@ def main() -> None:
         "sidechain": deployment.sidechain.describe(),
         "ipfs": {"kind": "embedded"},
         "threshold": 2,
+        "confirmations": CONFIRMATIONS if config.confirmations is None else config.confirmations,
     }
     write_private(config.network_file, json.dumps(network, indent=1).encode())
     print(config.network_file)

@@ -80,5 +80,7 @@ def _deploy(home: Path, main_rpc: Rpc, side_rpc: Rpc, passphrase: str) -> dict[s
         "mainchain": deployment.mainchain.describe(),
         "sidechain": deployment.sidechain.describe(),
         "relayKeyFile": "devnet/relay.key",
+        # Its chain mines on demand and never reorganises: nothing is gained by waiting for another block.
+        "confirmations": 0,
         "faucet": True,
     }

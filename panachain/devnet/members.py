@@ -94,7 +94,8 @@ def start_proxies(
             "keystore": "seed.json",
             "mainchain": network["mainchain"],
             "sidechain": network["sidechain"] | {"nodeKeyFile": "node.key"},
-            "confirmations": 0,
+            # What patients wait for, so that proxies take what they are handed.
+            "confirmations": network.get("confirmations", 0),
             "maxHeadAge": 120,
             "anchorEvery": 60,
         }

@@ -27,6 +27,7 @@ from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import OnChainPolicy, PolicyStatus
 from panachain.records.jitter import Delay, coarse_deadline, delay
+from panachain.sdk.confirmations import Confirmations
 from panachain.sdk.grant_journal import GrantJournal
 from panachain.sdk.lanes import OwnLanes
 from panachain.sdk.network import Network
@@ -54,7 +55,7 @@ class Grants:
     4. prepare keys, shares and terms (consent/grant.py), and sign for the chain;
     5. write it all down;
     6. store the terms, and have a relay bring the policy on chain;
-    7. hand the proxies their shares;
+    7. hand the proxies their shares, once the policy is as deep in the chain as they want it;
     8. take back the policy that it replaces, and answer the request: the grantee never stands without a policy;
     9. forget it, once no proxy lacks its share.
     """
@@ -95,6 +96,7 @@ class Grants:
         self._delay = delay
         self._journal = GrantJournal(profile, seed)
         self._offers = Offers(network)
+        self._confirmations = Confirmations(network)
 
     # What a patient can ask for
 
@@ -110,6 +112,7 @@ class Grants:
             ProxiesUnavailableError: too few proxies are ready, and nothing was changed; or too few took their share,
                 and the same call goes on.
             RelaysUnavailableError: no relay brought it on chain; the same call tries again.
+            ChainUnavailableError: the chain stalled before the policy was deep enough; the same call goes on.
             DiskError: the profile can't be written; nothing was granted.
         """
         with self._journal.exclusive():
@@ -234,7 +237,8 @@ class Grants:
         if state in _OFF_CHAIN:
             pending, tx, gas = self._send(pending, state)
             state = State.SIGNED
-        on_chain = self._network.mainchain.policies.policies_of([pending.policy_id]).get(pending.policy_id)
+        # 7. Wait until it is deep enough, and hand out the shares.
+        on_chain = self._on_chain(pending)
         if on_chain is None:
             raise TransactionError(
                 f"policy {pending.policy_id} isn't on chain, though its transaction was mined: its block was replaced",
@@ -244,7 +248,6 @@ class Grants:
         if is_end(state):
             self._end(pending, state)
             return None
-        # 7. Hand out the shares.
         pending = self._hand_out(pending)
         state = _moved(state, pending, on_chain)
         # 8. Take back what it replaces, answer the request.
@@ -270,8 +273,14 @@ class Grants:
         receipt = self._network.relay().grant(pending.grant, pending.signature)
         return pending, receipt.tx_hash, receipt.gas_used
 
+    def _on_chain(self, pending: PendingGrant) -> OnChainPolicy | None:
+        """Do the first half of step 7: return the policy, deep enough if a proxy lacks its share; None if it's gone."""
+        if pending.lacking:
+            return self._confirmations.wait(pending.policy_id)
+        return self._network.mainchain.policies.policies_of([pending.policy_id]).get(pending.policy_id)
+
     def _hand_out(self, pending: PendingGrant) -> PendingGrant:
-        """Do step 7, and return the grant with the shares that nobody took.
+        """Do the second half of step 7, and return the grant with the shares that nobody took.
 
         Raises:
             ProxiesUnavailableError: fewer proxies than the threshold took theirs.

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from panachain.chain.access import read_key
 from panachain.chain.config import ChainConfig
@@ -32,8 +32,12 @@ if TYPE_CHECKING:
     from panachain.records.locate import HospitalHeads
     from panachain.sdk.relay import Relay
 
+_MAX_CONFIRMATIONS: Final = 1_000_000
+"""Blocks; the setting takes as many digits."""
 Clock = Callable[[], float]
 """Returns the time, Unix seconds."""
+Sleep = Callable[[float], None]
+"""Waits for some seconds."""
 
 
 def chains_of(description: Mapping[str, Any], config: Config) -> tuple[ChainConfig, ChainConfig]:
@@ -50,6 +54,19 @@ def chains_of(description: Mapping[str, Any], config: Config) -> tuple[ChainConf
     return main, side
 
 
+def _confirmations(config: Config, description: Mapping[str, Any]) -> int:
+    """Return how deep a grant must be: as the settings say, else the network file, else 0."""
+    if config.confirmations is not None:
+        return config.confirmations
+    found = description.get("confirmations", 0)
+    # A bool is an int to Python, and none to whoever wrote the file.
+    if type(found) is not int or not 0 <= found < _MAX_CONFIRMATIONS:
+        raise ConfigurationError(
+            f"`confirmations` of {config.network_file} is {found!r}; it must be a whole number from 0 on"
+        )
+    return found
+
+
 class Network:
     """Everything outside an actor. Use it as a context manager.
 
@@ -59,15 +76,19 @@ class Network:
         True
     """
 
-    def __init__(self, config: Config, description: dict[str, Any], *, clock: Clock = time.time) -> None:
+    def __init__(
+        self, config: Config, description: dict[str, Any], *, clock: Clock = time.time, sleep: Sleep = time.sleep
+    ) -> None:
         """Connect to what `description` names; `Network.open` reads it from the settings.
 
         Args:
             config: the settings.
             description: as docs/spec/network.md says.
             clock: what everybody who works here takes for the time, Unix seconds.
+            sleep: waits for some seconds.
         """
         self.clock = clock
+        self.sleep = sleep
         self.config = config
         self.home: Path = config.home
         main, side = chains_of(description, config)
@@ -75,6 +96,8 @@ class Network:
         self.sidechain = Sidechain.connect(side, timeout=config.timeout)
         self.store: BlobStore = open_store(config, description.get("ipfs", {"kind": "embedded"}))
         self.threshold: int = description["threshold"]
+        self.confirmations = _confirmations(config, description)
+        """Blocks that must follow a grant's before proxies are given its shares."""
         self.faucet: bool = description.get("faucet", False)
         """Whether the mainchain is a local development chain that gives ether for nothing."""
         self.relays: tuple[str, ...] = tuple(map(str, description.get("relays", ())))

@@ -83,6 +83,7 @@ def test_deploys_once(tmp_path: Path) -> None:
         anvil.stop(side.pid)
     assert runs[0].returncode == 0, runs[0].stderr
     network = json.loads((home / "network.json").read_text())
+    assert network["confirmations"] == 1
     places = {name: set(network[name]["contracts"].values()) for name in sent}
     assert places["mainchain"].isdisjoint(places["sidechain"])
     assert all(sent.values()), sent

@@ -104,6 +104,9 @@ class Clock:
     def __call__(self) -> float:
         return float(self.now)
 
+    def sleep(self, seconds: float) -> None:
+        self.now += int(seconds)
+
 
 class TwinNetwork(Network):
     """What actors see of the world."""
@@ -117,6 +120,8 @@ class TwinNetwork(Network):
         self.sidechain = TwinSidechain(31_338, lambda: clock.now, registrar)
         self.store = MemoryStore()
         self.threshold = THRESHOLD
+        self.confirmations = 0
+        self.sleep = clock.sleep
         self.faucet = False
         self.relays = ()
         self.proxy_ca = None

@@ -91,15 +91,13 @@ class PolicyRegistry(Adapter):
 
     # Policies
 
-    def policy_of(self, policy_id: PolicyId, *, confirmations: int = 0) -> OnChainPolicy:
-        """Return what the contract says of a policy at the newest block that is `confirmations` deep.
+    def policy_of(self, policy_id: PolicyId) -> OnChainPolicy:
+        """Return what the contract says of a policy at the newest block.
 
         Raises:
-            PolicyUnknownError: it was never granted, or not that deep yet.
+            PolicyUnknownError: it was never granted.
         """
         block = node.head_block(self.bound.rpc)
-        if confirmations:
-            block = node.block_at(self.bound.rpc, max(block.number - confirmations, 0))
         found = self._policies_at([policy_id], block)
         if not found:
             raise PolicyUnknownError(f"no policy {policy_id} is granted on the mainchain at block {block.number}")
@@ -112,6 +110,14 @@ class PolicyRegistry(Adapter):
         for start in range(0, len(policy_ids), MANY):
             found |= self._policies_at(policy_ids[start : start + MANY], block)
         return found
+
+    def is_confirmed(self, policy_id: PolicyId, confirmations: int) -> bool:
+        """Tell whether a policy is on chain in the block that has `confirmations` blocks above it."""
+        number = node.head_block(self.bound.rpc).number - confirmations
+        # Before the deployment there is no contract to ask.
+        if number < self.bound.from_block:
+            return False
+        return policy_id in self._policies_at([policy_id], node.block_at(self.bound.rpc, number))
 
     def allowed_at(self, policy_id: PolicyId, at: int) -> bool:
         """Tell whether a policy allows or allowed access at a time, Unix seconds: by this a receipt is judged."""

@@ -22,7 +22,7 @@ from panachain.chain.sidechain import Sidechain
 from panachain.chain.typed import proxy_domain
 from panachain.crypto import keystore
 from panachain.crypto.keys import Seed
-from panachain.errors import PanaChainError, UnavailableError
+from panachain.errors import PanaChainError, PolicyUnknownError, UnavailableError
 from panachain.model.actors import Actor, Address, PolicyId
 from panachain.model.policy import OnChainPolicy, PolicyStatus
 from panachain.service.config import forbid_core_dumps
@@ -60,7 +60,7 @@ class Chains:
         """
         newest = self._mainchain.policies.policy_of(policy_id)
         if self._confirmations and newest.status is not PolicyStatus.REVOKED:
-            self._mainchain.policies.policy_of(policy_id, confirmations=self._confirmations)
+            self._check_confirmed(policy_id, newest.block)
         # The newest block, not the confirmed one, is what a receipt states: there the revocation was looked for.
         return newest
 
@@ -79,6 +79,12 @@ class Chains:
     def is_member(self, group: Address, person: Address) -> bool:
         """Tell whether the sidechain counts a person to a group now."""
         return self._sidechain.groups.is_member(group, person)
+
+    def _check_confirmed(self, policy_id: PolicyId, newest: int) -> None:
+        if not self._mainchain.policies.is_confirmed(policy_id, self._confirmations):
+            raise PolicyUnknownError(
+                f"policy {policy_id} isn't {self._confirmations} blocks deep on the mainchain yet at block {newest}"
+            )
 
 
 class Process:

@@ -240,7 +240,7 @@ class ProxyService:
             UsageError: the chain doesn't say that it is revoked.
             PolicyUnknownError: nothing was deposited here.
         """
-        self._store.policy(policy_id)
+        self._store.check_known(policy_id)
         on_chain = self._chain.policy(policy_id)
         # Only a mined revocation deletes: a pending one already stops service, and may yet be dropped.
         if on_chain.status is not PolicyStatus.REVOKED:
@@ -296,7 +296,7 @@ class ProxyService:
             DiskError: the database doesn't answer.
         """
         self._check_head()
-        self._store.head()
+        self._store.check_answers()
         return {"schema": "panachain/ready/1", "proxy": self.address}
 
     def gauges(self) -> tuple[int, int | None]:

@@ -194,7 +194,7 @@ class ProxyStore:
         """
         rows = self._read("SELECT fields FROM policy WHERE policy_id = {}", policy_id)
         if not rows:
-            raise PolicyUnknownError(f"this proxy holds nothing for policy {policy_id}")
+            raise _unknown(policy_id)
         fields: dict[str, Any] = json.loads(rows[0][0])
         return HeldPolicy(
             policy_id=policy_id,
@@ -206,6 +206,24 @@ class ProxyStore:
             purposes=tuple(Purpose(purpose) for purpose in fields["purposes"]),
             lanes=fields["lanes"],
         )
+
+    def check_known(self, policy_id: PolicyId) -> None:
+        """Check that something was deposited for a policy, also if its kfrags were deleted.
+
+        Raises:
+            PolicyUnknownError: nothing ever was.
+        """
+        if not self._read("SELECT 1 FROM policy WHERE policy_id = {}", policy_id):
+            raise _unknown(policy_id)
+
+    def check_answers(self) -> None:
+        """Check that the database answers.
+
+        Raises:
+            DiskError: it doesn't.
+        """
+        # A row of this proxy's own tables: a database that only opens isn't enough.
+        self._read("SELECT address FROM proxy")
 
     def deposit(
         self,
@@ -528,6 +546,10 @@ def _head(db: Connection) -> tuple[int, bytes]:
 def _check_quota(quota: Quota, uses: int, now: int) -> None:
     if 0 < quota.most < uses:
         raise RateLimitedError(f"{quota.what}: at most {quota.most} in a minute", retry_after=_MINUTE - now % _MINUTE)
+
+
+def _unknown(policy_id: PolicyId) -> PolicyUnknownError:
+    return PolicyUnknownError(f"this proxy holds nothing for policy {policy_id}")
 
 
 def _repeated() -> UsageError:

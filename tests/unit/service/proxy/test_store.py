@@ -41,8 +41,20 @@ def count(folder: Path, table: str) -> int:
 
 
 def test_what_was_never_deposited_is_unknown(world: ProxyWorld) -> None:
-    with pytest.raises(PolicyUnknownError):
-        world.stores[0].policy(PolicyId("0x" + "77" * 20))
+    unknown = PolicyId("0x" + "77" * 20)
+    for asked in (world.stores[0].policy, world.stores[0].check_known):
+        with pytest.raises(PolicyUnknownError):
+            asked(unknown)
+    world.stores[0].check_known(world.grant().terms.policy_id)
+
+
+def test_a_database_without_its_tables_does_not_answer(tmp_path: Path) -> None:
+    store = opened(tmp_path, [0.0])
+    store.check_answers()
+    with sqlite3.connect(tmp_path / "own.sqlite") as db:
+        db.execute("DROP TABLE proxy")
+    with pytest.raises(DiskError):
+        store.check_answers()
 
 
 def test_a_kfrag_is_returned_to_its_lane_alone_and_stands_nowhere_in_the_clear(world: ProxyWorld) -> None:

@@ -36,7 +36,7 @@ class TwinMainchain(Mainchain):
             raise RpcAnswerError("execution reverted", code=3)
         return "0x10000"
 
-    def nothing(self, policy_id: PolicyId, *, confirmations: int = 0) -> OnChainPolicy:
+    def nothing(self, policy_id: PolicyId) -> OnChainPolicy:
         raise PolicyUnknownError("nobody granted it")
 
 

@@ -1,0 +1,59 @@
+"""Waiting until a grant is as deep in the chain as the proxies want it before they take its shares.
+
+Never sends anything: a wait that ends early loses nothing, because the grant is written down (sdk/grant_journal.py).
+Follows design section 8 (Grant) and docs/spec/network.md (`confirmations`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from panachain.consent.life import has_ended
+from panachain.errors import ChainUnavailableError
+from panachain.model.actors import PolicyId
+from panachain.model.policy import OnChainPolicy
+from panachain.sdk.network import Network
+
+POLL: Final = 1.0
+"""Seconds between two questions to the node."""
+STALLED: Final = 120.0
+"""Seconds without a new block after which nobody waits any more: ten slots of Ethereum's mainnet."""
+
+
+class Confirmations:
+    """Waits for the blocks of one network; a chain that stalls is waited for once, however many grants there are."""
+
+    def __init__(self, network: Network) -> None:
+        """Take the network, whose clock, sleep and `confirmations` count."""
+        self._network = network
+        self._newest = -1
+        self._since = 0.0
+
+    def wait(self, policy_id: PolicyId) -> OnChainPolicy | None:
+        """Return a policy of the newest block once its grant is deep enough, or has ended meanwhile.
+
+        Returns:
+            None if the chain doesn't show it, or shows it no more, because its block was replaced.
+
+        Raises:
+            ChainUnavailableError: the chain makes no block for `STALLED` seconds.
+        """
+        policies, needed = self._network.mainchain.policies, self._network.confirmations
+        while True:
+            found = policies.policies_of([policy_id]).get(policy_id)
+            if found is None or not needed or has_ended(found) or policies.is_confirmed(policy_id, needed):
+                return found
+            self._check_growing(policy_id, found.block)
+            self._network.sleep(POLL)
+
+    def _check_growing(self, policy_id: PolicyId, newest: int) -> None:
+        now = self._network.clock()
+        if newest != self._newest:
+            self._newest, self._since = newest, now
+        elif now - self._since >= STALLED:
+            raise ChainUnavailableError(
+                f"policy {policy_id} is on chain, and not deep enough for the proxies to take its shares (blocks that "
+                f"must follow: {self._network.confirmations}): the mainchain has been at block {newest} for "
+                f"{now - self._since:.0f} s",
+                hint="the policy stays; the same call, or panachain settle, goes on once the chain does",
+            )

@@ -1,0 +1,179 @@
+"""A grant's shares go to the proxies once the chain is as deep as they want it, with the proxies' real look at it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from panachain.config import Config
+from panachain.consent.life import State
+from panachain.errors import ChainUnavailableError, ConfigurationError, ProxiesUnavailableError, TransactionError
+from panachain.model.policy import PolicyStatus
+from panachain.sdk.confirmations import STALLED, Confirmations
+from panachain.sdk.network import Network
+from tests.twin.world import PROXIES, World
+from tests.unit.sdk.helpers import again, grant, opened, upload
+
+DEEP = 2
+
+
+def make_deep(world: World, *, mining: bool = True) -> list[float]:
+    """Let proxies and patients wait for `DEEP` blocks, and return the list of what patients sleep."""
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if mining:
+            world.advance(int(seconds))
+        else:
+            world.clock.now += int(seconds)
+
+    world.network.confirmations, world.network.sleep = DEEP, sleep
+    for proxy in world.proxies:
+        proxy._chains._confirmations = DEEP
+    return slept
+
+
+def states(world: World) -> list[State]:
+    return [state for _, state in world.patient._grants._unfinished()]
+
+
+class TestWait:
+    def test_shares_are_handed_out_when_the_grant_is_as_deep_as_the_proxies_want_it(self, world: World) -> None:
+        upload(world)
+        slept = make_deep(world)
+
+        made = grant(world)
+
+        assert (len(slept), made.deposited, made.lacking) == (DEEP, PROXIES, 0)
+        assert opened(world, made.policy_id) == 1
+
+    def test_proxies_refuse_the_shares_of_a_patient_who_does_not_wait(self, world: World) -> None:
+        make_deep(world)
+        world.network.confirmations = DEEP - 1
+
+        with pytest.raises(ProxiesUnavailableError, match="only 0 of 3 proxies took a share"):
+            grant(world)
+
+    def test_nobody_waits_where_no_block_is_asked_for(self, world: World) -> None:
+        slept = make_deep(world)
+        world.network.confirmations = 0
+        for proxy in world.proxies:
+            proxy._chains._confirmations = 0
+
+        assert grant(world).lacking == 0
+        assert slept == []
+
+    def test_a_chain_that_stalls_ends_the_wait_and_the_same_call_goes_on(self, world: World) -> None:
+        slept = make_deep(world, mining=False)
+
+        with pytest.raises(ChainUnavailableError, match=r"must follow: 2\): .* for 120 s") as raised:
+            grant(world)
+
+        assert sum(slept) == STALLED
+        assert "the same call" in str(raised.value.hint)
+        assert states(world) == [State.ON_CHAIN]
+        waiting = [view.policy_id for view in world.patient.policies()]
+        make_deep(world)
+        until = world.patient._grants._unfinished()[0][0].grant.expires_at
+        again(world)
+        made = grant(world, until=until)
+        assert ([made.policy_id], made.lacking) == (waiting, 0)
+
+    def test_settling_goes_on_too(self, world: World) -> None:
+        make_deep(world, mining=False)
+        with pytest.raises(ChainUnavailableError):
+            grant(world)
+        make_deep(world)
+        world.advance(1)
+
+        world.patient.settle()
+
+        assert states(world) == []
+
+    def test_many_grants_wait_once_for_a_chain_that_stalls(self, world: World) -> None:
+        made = [grant(world, categories=(name,)).policy_id for name in ("laboratory", "vitals")]
+        slept = make_deep(world, mining=False)
+        world.network.confirmations = 1 << 20
+        waiting = Confirmations(world.network)
+
+        for policy_id in made:
+            with pytest.raises(ChainUnavailableError):
+                waiting.wait(policy_id)
+
+        assert sum(slept) == STALLED
+
+    def test_a_chain_that_grows_slowly_is_waited_for(self, world: World) -> None:
+        slept = make_deep(world, mining=False)
+        sleep = world.network.sleep
+
+        def slowly(seconds: float) -> None:
+            sleep(seconds)
+            if len(slept) % (STALLED - 1) == 0:
+                world.advance(0)
+
+        world.network.sleep = slowly
+        assert grant(world).lacking == 0
+        assert sum(slept) > STALLED
+
+    def test_a_block_that_is_replaced_while_one_waits_is_an_error(self, world: World) -> None:
+        make_deep(world)
+        policies = world.network.mainchain.policies
+
+        def vanish(_: float) -> None:
+            stack.enter_context(patch.object(policies, "policies_of", return_value={}))
+
+        with ExitStack() as stack:
+            world.network.sleep = vanish
+            with pytest.raises(TransactionError, match="its block was replaced"):
+                grant(world)
+
+    def test_a_policy_that_is_revoked_meanwhile_is_not_waited_for(self, world: World) -> None:
+        make_deep(world)
+        slept = 0
+
+        def revoke(_: float) -> None:
+            nonlocal slept
+            slept += 1
+            world.submit_revocation(next(iter(world.patient.policies())).policy_id)
+            world.advance(1)
+
+        world.network.sleep = revoke
+        with pytest.raises(ProxiesUnavailableError, match="ended while it was made"):
+            grant(world)
+
+        assert slept == 1
+        assert [view.status for view in world.patient.policies()] == [PolicyStatus.REVOKED]
+
+
+class TestHowDeep:
+    @staticmethod
+    def network(home: Path, setting: str | None, **fields: Any) -> Network:
+        chain = {"url": "http://127.0.0.1:9", "chainId": 1, "contracts": {}}
+        description = {"mainchain": chain, "sidechain": chain, "threshold": 2, **fields}
+        return Network(Config.load({"home": str(home), "confirmations": setting}, {}), description)
+
+    @pytest.mark.parametrize(
+        ("setting", "fields", "expected"),
+        [
+            (None, {}, 0),
+            (None, {"confirmations": 3}, 3),
+            ("5", {"confirmations": 3}, 5),
+            ("0", {"confirmations": 3}, 0),
+            ("5", {}, 5),
+        ],
+    )
+    def test_the_setting_overrides_the_network_file(
+        self, tmp_path: Path, setting: str | None, fields: dict[str, Any], expected: int
+    ) -> None:
+        with self.network(tmp_path, setting, **fields) as network:
+            assert network.confirmations == expected
+
+    @pytest.mark.parametrize("value", [-1, 1.5, True, "1", None, [], 10**9])
+    def test_a_network_file_without_a_whole_number_is_refused(self, tmp_path: Path, value: object) -> None:
+        with pytest.raises(ConfigurationError, match=r"`confirmations` of .* whole number"):
+            self.network(tmp_path, None, confirmations=value)
