@@ -182,7 +182,15 @@ class TestWatch:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def answer(_: TwinMainchain, method: str, params: Any = ()) -> Any:
-            return {"status": "0x0"} if method == "eth_getTransactionReceipt" else "0x1"
+            if method != "eth_getTransactionReceipt":
+                return "0x1"
+            return {
+                "transactionHash": params[0],
+                "blockNumber": "0x7",
+                "gasUsed": "0xc350",
+                "logs": [],
+                "status": "0x0",
+            }
 
         def reverted(*_: Any, **__: Any) -> None:
             raise TransactionError("reverted")
