@@ -16,6 +16,7 @@ from typing import Any
 
 from panachain.crypto import keys, keystore
 from panachain.errors import ConfigurationError, DiskError, UnknownActorError, UsageError
+from panachain.ethereum import parse_address
 from panachain.model.actors import Actor, Address, Role, Status, handle_of
 from panachain.sdk.contacts import NAME, find_contact
 from panachain.sdk.private_files import make_private_folder, write_private
@@ -112,7 +113,7 @@ def load_profile(home: Path, name: str) -> Profile:
         return Profile(
             name=name,
             role=Role(fields["role"]),
-            address=Address(fields["address"]),
+            address=parse_address(fields["address"]),
             receiving_key=bytes.fromhex(fields["receiving_key"]),
             verifying_key=bytes.fromhex(fields["verifying_key"]),
             folder=folder,
