@@ -368,7 +368,6 @@ def lives(count: int, *, derandomize: bool) -> settings:
     return settings(
         max_examples=count,
         stateful_step_count=STEPS,
-        deadline=None,
         derandomize=derandomize,
         database=None,
         print_blob=True,

@@ -10,6 +10,8 @@ from pathlib import Path
 from pkgutil import walk_packages
 from types import ModuleType
 
+from hypothesis import settings
+
 import panachain
 
 PACKAGE = Path(panachain.__file__).parent
@@ -56,3 +58,9 @@ def test_no_part_of_a_session_knows_a_session() -> None:
         tree = ast.parse((PACKAGE / "sdk" / f"{name}.py").read_text())
         imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
         assert not {f"panachain.sdk.{session}" for session in SESSIONS} & imported, name
+
+
+def test_no_property_fails_because_the_machine_is_busy() -> None:
+    """The profile of tests/conftest.py holds wherever a test doesn't name how many examples it wants."""
+    assert settings.default is not None
+    assert settings.default.deadline is None

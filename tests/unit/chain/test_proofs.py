@@ -94,7 +94,7 @@ def altered(nodes: Sequence[bytes], delta: int = 1) -> Iterator[list[bytes]]:
 
 
 class TestCheckStorage:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(
         slots=st.dictionaries(st.integers(0, 60), WORDS, max_size=40),
         others=st.integers(0, 20),
@@ -107,7 +107,7 @@ class TestCheckStorage:
 
         assert values == [slots.get(slot, 0) for slot in asked]
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     @given(state=STATES, slot=st.integers(0, 80), delta=st.integers(1, 255))
     def test_finds_every_altered_node(self, state: State, slot: int, delta: int) -> None:
         path = nodes_of(state.storage, keccak(word(slot)))
@@ -121,7 +121,7 @@ class TestCheckStorage:
             with pytest.raises(IntegrityError):
                 state.check(good | {"storageProof": [{"proof": [text(node) for node in nodes]}]}, slot)
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(state=STATES, slot=st.integers(0, 80), surplus=st.lists(st.binary(max_size=40), min_size=1, max_size=3))
     def test_nodes_after_the_last_one_change_nothing(self, state: State, slot: int, surplus: list[bytes]) -> None:
         answer = state.answer(slot)
@@ -251,7 +251,7 @@ KEYS = st.lists(st.sampled_from([0x00, 0x01, 0x10, 0x11]), min_size=1, max_size=
 class TestTreesOfAnyShape:
     """Hashed keys make even trees; these are as uneven as trees can be."""
 
-    @settings(max_examples=120, deadline=None)
+    @settings(max_examples=120)
     @given(values=st.dictionaries(KEYS, st.binary(min_size=1, max_size=40), max_size=20), key=KEYS)
     def test_gives_what_the_oracle_holds_and_finds_every_altered_node(
         self, values: dict[bytes, bytes], key: bytes
@@ -264,7 +264,7 @@ class TestTreesOfAnyShape:
             with pytest.raises(IntegrityError):
                 proofs._walk(root, key, wrong)
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(values=st.dictionaries(KEYS, st.binary(min_size=1, max_size=40), min_size=1, max_size=20), key=KEYS)
     def test_a_proof_of_one_key_never_gives_a_wrong_value_for_another(
         self, values: dict[bytes, bytes], key: bytes
@@ -415,7 +415,7 @@ class TestCheckHeader:
     def test_takes_every_forks_header(self, fork: str) -> None:
         assert proofs.check_header(header_of(fork)) == COMMON["state_root"]
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(
         fork=st.sampled_from(list(FORKS)),
         number=st.integers(0, 2**64 - 1),
@@ -496,7 +496,7 @@ class TestCheckHeader:
 
 
 class TestMappingSlot:
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(key=st.binary(min_size=20, max_size=20), position=st.integers(0, 2**32), offset=st.integers(0, 2**16))
     def test_is_what_solidity_computes(self, key: bytes, position: int, offset: int) -> None:
         start = int.from_bytes(keccak(encode(["address", "uint256"], [key, position])), "big")

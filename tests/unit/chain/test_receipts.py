@@ -98,7 +98,7 @@ def sign(receipt: Receipt, account: Account = PROXY, domain: bytes = DOMAIN) -> 
 
 class TestLogDomain:
     @given(chain_id=st.integers(0, 2**256 - 1), log=st.binary(min_size=20, max_size=20).map(to_checksum_address))
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     def test_is_the_domain_separator_of_the_oracle(self, chain_id: int, log: str) -> None:
         oracle = typed("LogHead", {"sequence": 1, "head": HEAD}, chain_id, log)
 
@@ -118,7 +118,7 @@ class TestLogDomain:
 
 class TestReceiptHash:
     @given(receipt=RECEIPTS)
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     def test_is_the_struct_hash_of_the_oracle(self, receipt: Receipt) -> None:
         message = {
             "sequence": receipt.sequence,
@@ -166,7 +166,7 @@ class TestReceiptHash:
 
 class TestSignHead:
     @given(sequence=st.integers(0, 2**64 - 1), head=st.binary(min_size=32, max_size=32))
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     def test_signs_the_digest_of_the_oracle(self, sequence: int, head: bytes) -> None:
         signature = sign_head(PROXY, DOMAIN, sequence=sequence, head=head)
 
@@ -197,7 +197,7 @@ class TestCheckHead:
         sequence=st.integers(0, 2**64 - 1),
         head=st.binary(min_size=32, max_size=32),
     )
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     def test_takes_what_the_proxy_signed(self, key: bytes, sequence: int, head: bytes) -> None:
         proxy = Account(key)
         signature = sign_head(proxy, DOMAIN, sequence=sequence, head=head)
@@ -262,7 +262,7 @@ class TestCheckHead:
 
 class TestCheckReceipt:
     @given(receipt=RECEIPTS)
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     def test_takes_what_the_proxy_signed(self, receipt: Receipt) -> None:
         check_receipt(sign(receipt), proxy=PROXY.address, domain=DOMAIN, policy_id=receipt.policy_id)
 
@@ -319,7 +319,7 @@ class TestFoldHeads:
         first=st.binary(min_size=32, max_size=32),
         batches=st.lists(st.tuples(st.binary(min_size=32, max_size=32), st.integers(1, 2**32 - 1)), max_size=8),
     )
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def test_is_the_naive_fold(self, first: bytes, batches: list[tuple[bytes, int]]) -> None:
         head = first
         for manifest, count in batches:

@@ -33,7 +33,7 @@ from tests.unit.service.relay.world import TwinMainchain, TwinSender
 
 EXAMPLES = 300 if os.environ.get("PANACHAIN_FAULTS") == "long" else 100
 """For each call."""
-profile = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+profile = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 # Not every body of the described form is served, and a server of ASGI may refuse a method by itself.
 EXCLUDED = [schemathesis.checks.positive_data_acceptance, schemathesis.checks.unsupported_method]
 CHAIN = 31_338

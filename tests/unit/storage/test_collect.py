@@ -158,7 +158,7 @@ class TestCollect:
         # And nothing is kept for longer than the grace from then on.
         assert collect.collect(store, [], now=NOW + DAY, first_seen=seen).removed == 1
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(st.integers(0, 2**32 - 1))
     def test_random_graphs_keep_exactly_what_is_reached(self, seed: int) -> None:
         chance = random.Random(seed)
