@@ -29,7 +29,8 @@ from panachain.model.records import PlainRecord
 from panachain.model.scope import Category
 from panachain.model.sizes import NONCE_SIZE
 from panachain.proxy import messages
-from panachain.proxy.client import Channels, ask_all, read_answer
+from panachain.proxy.client import Channels, read_answer
+from panachain.proxy.race import ask_all
 from panachain.records.pairing import Pairing
 from panachain.records.publish import BatchBuilder
 from panachain.sdk import Network, open_actor

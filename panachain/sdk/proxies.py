@@ -24,7 +24,8 @@ from panachain.model.proxy_requests import DepositedLane, DepositRequest, Receip
 from panachain.model.scope import Purpose
 from panachain.model.sizes import NONCE_SIZE
 from panachain.proxy import messages
-from panachain.proxy.client import Channels, Failure, Pace, Race, Reply, ask_all, piece_sizes, read_answer
+from panachain.proxy.client import Channels, Reply, read_answer
+from panachain.proxy.race import Failure, Pace, Race, ask_all, piece_sizes
 from panachain.sdk.network import Network
 from panachain.sdk.proxy_evidence import Domains, EvidenceFolder, Keys, check_answer, describe
 

@@ -33,7 +33,7 @@ from panachain.errors import PanaChainError
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import OnChainPolicy, PolicyStatus
 from panachain.model.scope import Scope
-from panachain.proxy import client, messages
+from panachain.proxy import messages, race
 from panachain.records import pairing
 from panachain.sdk import base
 from panachain.sdk.base import Registrar
@@ -345,7 +345,7 @@ def running_world() -> Iterator[World]:
         stack.enter_context(patch.object(transport, "close", lambda _: None))
         stack.enter_context(patch.object(transport, "handle_request", lambda _, request: world.answer(request)))
         # Nobody is slow here, so nobody is waited for.
-        stack.enter_context(patch.object(client, "PACE", client.Pace(grace=5.0)))
+        stack.enter_context(patch.object(race, "PACE", race.Pace(grace=5.0)))
         world.admit()
         yield world
 

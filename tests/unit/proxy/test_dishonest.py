@@ -26,8 +26,8 @@ from panachain.errors import (
     UnavailableError,
 )
 from panachain.model.scope import Purpose
-from panachain.proxy import client, messages
-from panachain.proxy.client import Pace
+from panachain.proxy import messages, race
+from panachain.proxy.race import Pace
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.proxy_evidence import judge
 from panachain.service.proxy.service import ProxyService
@@ -366,8 +366,8 @@ class TestManyCapsules:
             # Here all proxies share one processor with the client.
             assert opened(world, policy, servers, wraps, Pace(floor=60.0)) == policy.plain(wraps)
             asked = [sorted(len(fields["capsules"]) for fields in server.requests) for server in servers]
-        assert asked[0] == asked[1] == sorted(client.piece_sizes(self.COUNT))
-        assert asked[2] == [client.FIRST]
+        assert asked[0] == asked[1] == sorted(race.piece_sizes(self.COUNT))
+        assert asked[2] == [race.FIRST]
 
     @pytest.mark.parametrize("trouble", [silent, hanging, flipped_cfrag, garbage])
     def test_a_proxy_that_turns_bad_is_replaced(self, world: ProxyWorld, trouble: Behaviour) -> None:

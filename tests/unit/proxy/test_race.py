@@ -1,0 +1,196 @@
+"""The race between proxies in virtual time: a slow one is doubled, a failing one replaced, and none is waited for."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from panachain.errors import (
+    IntegrityError,
+    PanaChainError,
+    PolicyRevokedError,
+    ProxiesUnavailableError,
+    UnavailableError,
+)
+from panachain.model.actors import Address
+from panachain.model.policy import ProxyRef
+from panachain.proxy.race import FIRST, PIECE, Event, Pace, Race, Threads, ask_all, piece_sizes
+
+NEVER = 1e9
+"""Seconds of a proxy that hangs."""
+Behaviour = Callable[[int], tuple[float, PanaChainError | None]]
+"""How many seconds a proxy takes for a piece, and what it fails with."""
+
+
+def proxies(count: int) -> list[ProxyRef]:
+    return [ProxyRef(Address(f"0x{number:040x}"), "", b"", b"") for number in range(count)]
+
+
+@dataclass
+class Virtual:
+    """Couriers in virtual time: it goes on only while somebody waits."""
+
+    behaviours: list[Behaviour]
+    time: float = 0.0
+    asked: list[tuple[int, int, float]] = field(default_factory=list)
+    """Proxy, piece, and when."""
+    _under_way: list[tuple[float, int, Event[Any]]] = field(default_factory=list)
+    _order: Any = field(default_factory=itertools.count)
+
+    def now(self) -> float:
+        return self.time
+
+    def send(self, proxy: ProxyRef, piece: int, ask: Callable[[ProxyRef, int], Any]) -> None:
+        number = int(proxy.address, 16)
+        self.asked.append((number, piece, self.time))
+        seconds, error = self.behaviours[number](piece)
+        at = self.time + seconds
+        event = Event(proxy, piece, at, None if error else ask(proxy, piece), error)
+        heapq.heappush(self._under_way, (at, next(self._order), event))
+
+    def next(self, seconds: float) -> Event[Any] | None:
+        if self._under_way and self._under_way[0][0] <= self.time + seconds:
+            at, _, event = heapq.heappop(self._under_way)
+            self.time = max(self.time, at)
+            return event
+        self.time += seconds
+        return None
+
+    def pieces_of(self, number: int) -> list[int]:
+        return [piece for proxy, piece, _ in self.asked if proxy == number]
+
+
+def takes(seconds: float, error: PanaChainError | None = None, *, later: float | None = None) -> Behaviour:
+    """Return a proxy that takes some seconds for the first piece, and perhaps others for the rest."""
+    return lambda piece: (seconds if piece == 0 or later is None else later, error)
+
+
+def race(*behaviours: Behaviour, sizes: tuple[int, ...] = (FIRST,), needed: int = 2, **more: Any) -> Virtual:
+    """Run a race, and check that each piece was combined once from as many answers as it needs."""
+    virtual, combined = Virtual(list(behaviours)), []
+
+    def combine(piece: int, answers: Mapping[Address, str]) -> Mapping[Address, PanaChainError]:
+        liars = {who: IntegrityError("a lie") for who, answer in answers.items() if answer.startswith("lie")}
+        if not liars:
+            assert len(answers) == needed
+            combined.append(piece)
+        return liars
+
+    lies = more.pop("lies", ())
+    Race(
+        proxies(len(behaviours)),
+        sizes,
+        needed=needed,
+        ask=lambda proxy, piece: "lie" if int(proxy.address, 16) in lies else f"{proxy.address} {piece}",
+        combine=combine,
+        what="the work",
+        couriers=virtual,
+        **more,
+    ).run()
+    assert sorted(combined) == list(range(len(sizes)))
+    return virtual
+
+
+class TestRace:
+    def test_it_takes_as_long_as_the_slowest_of_those_that_are_needed(self) -> None:
+        assert race(takes(0.3), takes(0.1), takes(NEVER)).time == pytest.approx(0.3)
+
+    def test_the_first_piece_goes_to_all_and_the_rest_to_the_fastest(self) -> None:
+        done = race(takes(0.1), takes(0.4), takes(0.2), takes(0.3), sizes=(FIRST, 100, 100))
+        assert [done.pieces_of(number)[:1] for number in range(4)] == [[0]] * 4
+        assert set(done.pieces_of(0)) == set(done.pieces_of(2)) == {0, 1, 2}
+        assert done.pieces_of(1) == done.pieces_of(3) == [0]
+
+    def test_one_that_hangs_later_is_doubled_once_it_took_three_times_as_long_as_before(self) -> None:
+        done = race(takes(0.32), takes(0.32, later=NEVER), takes(0.64), sizes=(FIRST, 100))
+        (asked,) = [at for proxy, piece, at in done.asked if (proxy, piece) == (2, 1)]
+        # 100 capsules at a hundredth of a second each, three times as long; it was asked at 0.32.
+        assert asked == pytest.approx(0.32 + 3.0, abs=0.01)
+        assert done.time < 6
+
+    def test_one_that_fails_later_is_replaced_at_once(self) -> None:
+        def failing(piece: int) -> tuple[float, PanaChainError | None]:
+            return (0.1, None) if piece == 0 else (0.05, UnavailableError("down"))
+
+        done = race(takes(0.1), failing, takes(0.2), sizes=(FIRST, 100))
+        (asked,) = [at for proxy, piece, at in done.asked if (proxy, piece) == (2, 1)]
+        assert asked == pytest.approx(0.15, abs=0.01)
+
+    def test_a_liar_is_replaced_and_not_asked_again_once_that_is_known(self) -> None:
+        done = race(takes(0.1), takes(0.1), takes(0.2), sizes=(FIRST, 50, 50, 50), lies={1})
+        # It had two more pieces in hand by then.
+        assert done.pieces_of(1) == [0, 1, 2]
+        assert done.pieces_of(2) == [0, 3, 1, 2]
+
+    def test_no_proxy_gets_a_piece_twice(self) -> None:
+        def moody(piece: int) -> tuple[float, PanaChainError | None]:
+            return (0.1, None) if piece % 2 == 0 else (0.1, UnavailableError("busy"))
+
+        done = race(takes(0.1), moody, takes(0.3), takes(0.5), sizes=(FIRST, 60, 60, 60))
+        given = [(proxy, piece) for proxy, piece, _ in done.asked]
+        assert len(given) == len(set(given))
+
+    def test_with_too_few_it_ends_when_its_patience_does(self) -> None:
+        with pytest.raises(ProxiesUnavailableError, match="1 of 3 proxies answered, 2 are needed"):
+            race(takes(0.1), takes(NEVER), takes(NEVER), pace=Pace(patience=5.0))
+
+    def test_a_failure_that_is_sure_waits_a_little_for_the_others_reasons(self) -> None:
+        revoked = PolicyRevokedError("revoked")
+        with pytest.raises(PolicyRevokedError, match="3 of 3 proxies refuse"):
+            race(takes(0.1, revoked), takes(0.2, revoked), takes(0.9, revoked))
+        with pytest.raises(PolicyRevokedError, match="2 of 3 proxies refuse"):
+            race(takes(0.1, revoked), takes(0.2, revoked), takes(NEVER))
+
+    def test_one_refusal_among_enough_others_is_no_harm(self) -> None:
+        race(takes(0.1, PolicyRevokedError("no")), takes(0.2), takes(0.3))
+
+    def test_lies_of_too_many_are_a_lie(self) -> None:
+        with pytest.raises(IntegrityError, match="a lie"):
+            race(takes(0.1), takes(0.1), takes(0.1), lies={0, 1})
+
+
+class TestAskAll:
+    def ask(self, *behaviours: Behaviour, timeout: float = 8.0) -> tuple[list[int], list[int], float]:
+        virtual = Virtual(list(behaviours))
+        good, failures = ask_all(proxies(len(behaviours)), lambda _: "yes", timeout=timeout, couriers=virtual)
+        return (
+            [int(proxy.address, 16) for proxy, _ in good],
+            [int(failure.proxy.address, 16) for failure in failures],
+            virtual.time,
+        )
+
+    def test_answers_and_failures_come_in_the_order_of_the_proxies(self) -> None:
+        down = UnavailableError("down")
+        assert self.ask(takes(3), takes(1, down), takes(2), takes(0.5, down))[:2] == ([0, 2], [1, 3])
+
+    def test_it_ends_with_the_last_answer(self) -> None:
+        assert self.ask(takes(3), takes(1))[2] == 3
+
+    def test_one_that_is_silent_has_failed_after_the_time_and_a_grace(self) -> None:
+        assert self.ask(takes(1), takes(NEVER), timeout=4.0) == ([0], [1], 5.0)
+
+
+def test_a_fault_in_a_thread_reaches_the_caller_without_its_message() -> None:
+    def fail(*_: Any) -> str:
+        raise RuntimeError("what was sent")
+
+    threads = Threads[str]()
+    threads.send(proxies(1)[0], 7, fail)
+    event = threads.next(60)
+    assert event is not None
+    assert (event.piece, str(event.error)) == (7, "failed: RuntimeError")
+    with pytest.raises(TypeError):
+        event.good()
+    assert threads.next(0) is None
+
+
+@pytest.mark.parametrize("count", [1, 31, 32, 33, 64, 65, 100, 300, 1000, 10_000])
+def test_pieces_cover_everything_once(count: int) -> None:
+    sizes = piece_sizes(count)
+    assert (sum(sizes), sizes[0]) == (count, min(count, FIRST))
+    assert all(0 < size <= PIECE for size in sizes)
