@@ -1,6 +1,6 @@
 """Categories, lanes' scopes and purposes: what a policy is about.
 
-Never decides anything: which resource belongs to which category is records/split.py's job.
+Never decides anything: which resource belongs to which category is records/fhir_category.py's job.
 Follows design section 4 and HL7 v3 PurposeOfUse (code system 2.16.840.1.113883.5.8).
 """
 

@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 
 from panachain.errors import InputError
 from panachain.model.scope import UNDATED
-from panachain.records.split import bounded_year
+from panachain.records.fhir_category import bounded_year
 
 MEDIA_TYPE: Final = "application/dicom"
 MAX_ELEMENTS: Final = 100_000

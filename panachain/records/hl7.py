@@ -20,8 +20,9 @@ from typing import BinaryIO, Final
 
 from panachain.errors import InputError
 from panachain.model.scope import RESTRICTED, UNDATED, Category
+from panachain.records.fhir_category import bounded_year
 from panachain.records.fhir_codes import BY_LABEL, RESTRICTED_DEFAULT, SENSITIVE
-from panachain.records.split import Piece, bounded_year
+from panachain.records.split import Piece
 
 MEDIA_TYPE: Final = "application/hl7-v2"
 MAX_MESSAGE: Final = 64 << 20

@@ -22,12 +22,11 @@ import json
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from re import compile as regex
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from panachain.errors import InputError
 from panachain.model.records import FileContent
-from panachain.model.scope import FIRST_YEAR, RESTRICTED, UNDATED, Category
+from panachain.model.scope import RESTRICTED, UNDATED, Category
 from panachain.records.attachments import Attachment, pull_out
 from panachain.records.canonical import (
     BLANKS,
@@ -38,7 +37,8 @@ from panachain.records.canonical import (
     check_values,
     read,
 )
-from panachain.records.fhir_codes import BY_LABEL, BY_OBSERVATION, BY_TYPE, CONFIDENTIAL, RESTRICTED_DEFAULT, SENSITIVE
+from panachain.records.fhir_category import category_of, codes_in, label_of, objects, year_of
+from panachain.records.fhir_codes import SENSITIVE
 
 MEDIA_TYPE: Final = "application/fhir+json"
 GROUP_SIZE: Final = 4 << 20
@@ -62,22 +62,6 @@ _TYPES: Final = {
 """Types of Bundle that a part of it still is; parts of a document or a message are collections."""
 _COLLECTION: Final = _TYPES["collection"]
 
-_DATES: Final = (
-    *("effectiveDateTime", "effectiveInstant", "performedDateTime", "occurrenceDateTime", "onsetDateTime"),
-    *("recordedDate", "authoredOn", "issued", "started", "whenHandedOver", "whenPrepared", "created", "date", "start"),
-)
-_PERIODS: Final = ("effectivePeriod", "performedPeriod", "occurrencePeriod", "onsetPeriod", "period", "billablePeriod")
-_UNDATED_TYPES: Final = (
-    "Patient",
-    "RelatedPerson",
-    "Person",
-    "Practitioner",
-    "PractitionerRole",
-    "Organization",
-    "Location",
-)
-_CODE: Final = regex(rb'"code":"([^"\\]*)')
-_SENSITIVE: Final = frozenset(code.encode() for code in SENSITIVE)
 _NOWHERE: Final = (Category.DOCUMENTS, UNDATED)
 """Where an entry without a resource goes."""
 _NOT_FHIR: Final = "not a FHIR resource: resourceType is missing"
@@ -150,57 +134,6 @@ def split_lines(file: BinaryIO) -> Iterator[Piece]:
         if groups.full:
             yield from groups.overflow()
     yield from groups.flush()
-
-
-def category_of(resource: dict[str, Any], compact: bytes | None = None) -> Category:
-    """Return the category of a resource; restricted ones come first.
-
-    Args:
-        resource: as `canonical.read` or `parse` returns it.
-        compact: JSON without blanks in which the resource stands, from `canonical.read`; saves most of the work.
-    """
-    label = _label(resource) if "meta" in resource else None
-    if label in RESTRICTED:
-        return label
-    # The text may name more codes than the resource has, never fewer: only a hit is worth the walk.
-    if compact is None or not _SENSITIVE.isdisjoint(_CODE.findall(compact)):
-        for code in _codes(resource):
-            if code in SENSITIVE:
-                return SENSITIVE[code]
-    if "meta" in resource and not CONFIDENTIAL.isdisjoint(_label_codes(resource)):
-        return RESTRICTED_DEFAULT
-    if label is not None:
-        return label
-    kind = resource.get("resourceType")
-    if kind in ("Observation", "DiagnosticReport"):
-        for concept in _list(resource.get("category")):
-            for coding in _list(_dict(concept).get("coding")):
-                by_code = BY_OBSERVATION.get(_code(coding))
-                if by_code is not None:
-                    return by_code
-    return BY_TYPE.get(str(kind), Category.DOCUMENTS)
-
-
-def year_of(resource: dict[str, Any]) -> int:
-    """Return the year that a resource is about, or UNDATED."""
-    if resource.get("resourceType") in _UNDATED_TYPES:
-        return UNDATED
-    for name in _DATES:
-        if name in resource and (year := _year(resource[name])) is not None:
-            return year
-    for name in _PERIODS:
-        if name in resource and (year := _year(_dict(resource[name]).get("start"))) is not None:
-            return year
-    return UNDATED
-
-
-def bounded_year(year: int) -> int:
-    """Return `year` if lanes may exist for it, else UNDATED.
-
-    Years to come are kept, so that a source splits the same way whenever it is read; `sdk/uploads.py` takes those for
-    UNDATED that no lane can be for yet.
-    """
-    return year if year >= FIRST_YEAR else UNDATED
 
 
 @dataclass
@@ -412,8 +345,8 @@ def _other_json(content: bytes, category: Category) -> Piece:
     check_values(content)
     value, _ = read(content)
     if category not in RESTRICTED:
-        labels = (_label(item) for item in _objects(value))
-        codes = (SENSITIVE.get(code) for code in _codes(value))
+        labels = (label_of(item) for item in objects(value))
+        codes = (SENSITIVE.get(code) for code in codes_in(value))
         category = next((found for found in chain(labels, codes) if found in RESTRICTED), category)
     return Piece(category, UNDATED, "application/json", content)
 
@@ -427,51 +360,3 @@ def _string(text: bytes | None) -> str | None:
     except InputError:
         return None
     return value if isinstance(value, str) else None
-
-
-def _label(resource: dict[str, Any]) -> Category | None:
-    """Return the category that the security labels name: a restricted one before any other."""
-    labels = [BY_LABEL[code] for code in _label_codes(resource) if code in BY_LABEL]
-    return next((label for label in labels if label in RESTRICTED), next(iter(labels), None))
-
-
-def _label_codes(resource: dict[str, Any]) -> list[str]:
-    return [_code(coding) for coding in _list(_dict(resource.get("meta")).get("security"))]
-
-
-def _codes(value: Any) -> Iterator[str]:
-    """Yield the code of every coding in a resource, however deep."""
-    for item in _objects(value):
-        code = item.get("code")
-        if isinstance(code, str):
-            yield code
-
-
-def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield every object in a JSON value; the parser has bounded the depth."""
-    stack = [value]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, dict):
-            yield item
-            stack.extend(v for v in item.values() if isinstance(v, (dict, list)))
-        elif isinstance(item, list):
-            stack.extend(v for v in item if isinstance(v, (dict, list)))
-
-
-def _year(time: Any) -> int | None:
-    if isinstance(time, str) and (digits := time[:4]).isascii() and digits.isdigit():
-        return bounded_year(int(digits))
-    return None
-
-
-def _code(coding: Any) -> str:
-    return str(_dict(coding).get("code", ""))
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -18,8 +18,8 @@ from xml.parsers import expat
 
 from panachain.errors import InputError
 from panachain.model.scope import UNDATED, Category
+from panachain.records.fhir_category import bounded_year
 from panachain.records.fhir_codes import BY_LABEL, RESTRICTED_DEFAULT, SENSITIVE
-from panachain.records.split import bounded_year
 
 MAX_SIZE: Final = 64 << 20
 """Bytes of one document."""

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from panachain.consent.explain import Explanation
 from panachain.consent.explain import explain as explained
-from panachain.consent.fhir_consent import ConsentPlan, from_consent, to_consent
+from panachain.consent.fhir_consent import ConsentPlan, from_consent
+from panachain.consent.fhir_export import to_consent
 from panachain.errors import (
     ConsentNotEnforceableError,
     PanaChainError,

@@ -11,7 +11,7 @@ import pytest
 
 from panachain.consent.explain import Explanation
 from panachain.consent.fhir_consent import ConsentPlan
-from panachain.consent.fhir_provisions import PartyReference
+from panachain.consent.fhir_elements import PartyReference
 from panachain.errors import PolicyUnknownError
 from panachain.model.scope import Purpose
 from panachain.sdk import consents

@@ -13,168 +13,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panachain.consent import fhir_vocabulary as words
-from panachain.consent.fhir_consent import MAX_SIZE, ConsentPlan, from_consent, read_consent, to_consent
-from panachain.consent.offer import scopes_of
+from panachain.consent.fhir_consent import MAX_SIZE, from_consent, read_consent
+from panachain.consent.fhir_export import to_consent
 from panachain.errors import ConsentNotEnforceableError, InputError, PanaChainError
-from panachain.model.actors import Address, PolicyId
-from panachain.model.policy import GrantedLane, OnChainPolicy, PolicyStatus, ProxyRef, Terms
+from panachain.model.policy import GrantedLane, PolicyStatus, Terms
 from panachain.model.scope import RESTRICTED, UNDATED, Category, Purpose, Scope
 from tests.support import shared
+from tests.unit.consent.documents import (
+    END,
+    START,
+    coding,
+    consent,
+    on_chain,
+    ours,
+    permit,
+    places,
+    scopes,
+    terms_of,
+    types,
+)
 
-PATIENT, GRANTEE = Address("0x" + "aa" * 20), Address("0x" + "bb" * 20)
-POLICY = PolicyId("0x" + "cc" * 20)
-START, END = 1_767_225_600, 1_798_761_600
-"""The year 2026."""
 EXAMPLES = ("fhir-r4", "hl7-examples-4.0.1")
-
-
-def terms_of(
-    categories: tuple[str, ...] = ("laboratory",),
-    years: tuple[int, ...] = (),
-    purposes: tuple[Purpose, ...] = (Purpose.TREAT,),
-    window: tuple[int, int] = (START, END),
-    generations: int = 1,
-) -> Terms:
-    lanes = [
-        GrantedLane(scope, number, b"\2" * 33, b"k" * 32)
-        for scope in scopes_of(categories, years)
-        for number in range(generations)
-    ]
-    proxies = tuple(ProxyRef(Address(f"0x{n:040x}"), f"https://p{n}", b"\2" * 33, b"\2" * 33) for n in (1, 2, 3))
-    return Terms(
-        policy_id=POLICY,
-        patient=PATIENT,
-        grantee=GRANTEE,
-        receiving_key=b"\2" * 33,
-        verifying_key=b"\3" * 33,
-        purposes=purposes,
-        starts_at=window[0],
-        expires_at=window[1],
-        threshold=2,
-        proxies=proxies,
-        lanes=tuple(lanes),
-        audit_key=b"\2" * 33,
-    )
-
-
-def on_chain(terms: Terms, status: PolicyStatus = PolicyStatus.ACTIVE) -> OnChainPolicy:
-    return OnChainPolicy(POLICY, status, terms.starts_at, terms.expires_at, b"t" * 32)
-
-
-def exported(**choice: Any) -> dict[str, Any]:
-    terms = terms_of(**choice)
-    return to_consent(terms, on_chain(terms), granted_at=START)
-
-
-def scopes(plan: ConsentPlan) -> set[Scope]:
-    return set(scopes_of(plan.categories, plan.years))
-
-
-def coding(system: str, code: str) -> dict[str, Any]:
-    return {"system": system, "code": code}
-
-
-def permit(**changes: Any) -> dict[str, Any]:
-    return {"type": "permit", "purpose": [coding(words.ACT_REASON, "TREAT")], **changes}
-
-
-def consent(provision: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    """Return a Consent as another system writes it, in PCF's form."""
-    made: dict[str, Any] = {
-        "resourceType": "Consent",
-        "status": "active",
-        "scope": {"coding": [coding(words.SCOPE_SYSTEM, "patient-privacy")]},
-        "category": [{"coding": [coding(words.LOINC, "59284-0")]}],
-        "patient": {"reference": "Patient/1"},
-        "dateTime": "2026-01-01",
-        "performer": [{"reference": "Patient/1"}],
-        "organization": [{"reference": "Organization/1"}],
-        "sourceReference": {"reference": "DocumentReference/1"},
-        "policy": [{"uri": "urn:example:policy"}],
-        "provision": permit() if provision is None else provision,
-    }
-    made.update(changes)
-    return {name: value for name, value in made.items() if value is not None}
-
-
-def places(document: dict[str, Any]) -> dict[str, str]:
-    with pytest.raises(ConsentNotEnforceableError) as caught:
-        from_consent(document)
-    return dict(caught.value.provisions)
-
-
-def types(*kinds: str) -> list[dict[str, Any]]:
-    return [coding(words.RESOURCE_TYPES, kind) for kind in kinds]
-
-
-def ours(*names: str) -> list[dict[str, Any]]:
-    return [coding(words.CATEGORY_SYSTEM, name) for name in names]
-
-
-class TestExport:
-    def test_is_a_valid_r4_consent(self) -> None:
-        document = exported(categories=("all", "mental-health"))
-        made = Consent.model_validate(document)
-        assert made.status == "active"
-        assert made.identifier[0].value == POLICY
-        assert made.provision.type == "deny"
-
-    def test_a_policy_for_all_claims_the_advanced_profile(self) -> None:
-        document = exported(categories=("all",))
-        assert document["meta"]["profile"] == [words.ADVANCED_PROFILE]
-        assert "policyRule" not in document
-        (only,) = document["provision"]["provision"]
-        assert only.keys() == {"type", "period", "actor", "securityLabel", "purpose"}
-        for name in ("dateTime", "performer", "organization", "sourceReference", "policy"):
-            assert document[name]
-
-    def test_a_policy_for_categories_claims_no_profile(self) -> None:
-        assert "meta" not in exported(categories=("laboratory",))
-
-    @pytest.mark.parametrize(
-        ("status", "word"),
-        [
-            (PolicyStatus.UNKNOWN, "proposed"),
-            (PolicyStatus.NOT_YET, "active"),
-            (PolicyStatus.ACTIVE, "active"),
-            (PolicyStatus.EXPIRED, "inactive"),
-            (PolicyStatus.REVOKED, "inactive"),
-        ],
-    )
-    def test_says_the_status(self, status: PolicyStatus, word: str) -> None:
-        terms = terms_of()
-        assert to_consent(terms, on_chain(terms, status))["status"] == word
-
-    def test_types_never_say_more_than_the_category(self) -> None:
-        for category in Category:
-            for kind in words.types_for(category):
-                assert words.HELD_BY[kind] == {category}
-        (vitals,) = exported(categories=("vitals",))["provision"]["provision"]
-        assert vitals["class"] == ours("vitals")
-
-    def test_years_in_a_row_are_one_period(self) -> None:
-        document = exported(years=(2019, 2020, 2023))
-        periods = [part["dataPeriod"] for part in document["provision"]["provision"]]
-        assert periods == [
-            {"start": "2019-01-01", "end": "2020-12-31"},
-            {"start": "2023-01-01", "end": "2023-12-31"},
-        ]
-
-    def test_records_without_a_date_are_named_by_our_code_alone(self) -> None:
-        (only,) = exported(categories=("allergies",), years=(UNDATED,))["provision"]["provision"]
-        assert only["class"] == ours("allergies/undated")
-        assert "dataPeriod" not in only
-
-    @pytest.mark.parametrize("category", sorted(RESTRICTED, key=lambda one: one.value))
-    def test_restricted_categories_bear_their_labels(self, category: Category) -> None:
-        (only,) = exported(categories=(category.value,))["provision"]["provision"]
-        assert tuple(label["code"] for label in only["securityLabel"]) == words.LABELS[category]
-
-    def test_holds_no_key(self) -> None:
-        text = json.dumps(exported())
-        assert "0202" not in text
-        assert "https://p1" not in text
-
 
 NAMES = [category.value for category in Category]
 CHOICES = st.one_of(

@@ -12,8 +12,8 @@ from panachain.consent.fhir_consent import from_consent
 from panachain.consent.offer import scopes_of
 from panachain.errors import ConsentNotEnforceableError
 from panachain.model.scope import RESTRICTED, Category, Purpose, path_of
+from panachain.records.fhir_category import category_of, year_of
 from panachain.records.fhir_codes import BY_LABEL
-from panachain.records.split import category_of, year_of
 
 TYPES = ["Observation", "DiagnosticReport", "AllergyIntolerance", "FamilyMemberHistory", "MedicationRequest"]
 TYPES += ["MolecularSequence", "Composition", "ImagingStudy", "Patient", "Specimen"]

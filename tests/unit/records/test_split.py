@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 
 from panachain.errors import InputError
-from panachain.model.scope import RESTRICTED, UNDATED, Category
+from panachain.model.scope import UNDATED, Category
 from panachain.records import split
 from panachain.records.canonical import MAX_DEPTH, MAX_PIECE, canonical, resources
-from panachain.records.fhir_codes import RESTRICTED_DEFAULT
 from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.records.sources import read_bytes
-from panachain.records.split import MEDIA_TYPE, Piece, category_of, split_json, split_lines, split_stream
+from panachain.records.split import MEDIA_TYPE, Piece, split_json, split_lines, split_stream
 from tests.unit.records.helpers import bundles, content_of
 
 
@@ -126,65 +125,6 @@ def test_a_name_written_with_escapes_is_that_name() -> None:
     assert [piece.category for piece in split_lines(io.BytesIO(text))] == [Category.CONDITIONS]
 
 
-@pytest.mark.parametrize(
-    ("code", "category"),
-    [
-        ("86406008", Category.SEXUAL_HEALTH),
-        ("1040".ljust(36, "A"), Category.SEXUAL_HEALTH),
-        ("370143000", Category.MENTAL_HEALTH),
-        ("7200002", Category.SUBSTANCE_USE),
-        ("38341003", Category.CONDITIONS),
-    ],
-)
-@pytest.mark.parametrize("spelled", ["{}", "\\u00{:x}{}", "  {}"])
-def test_sensitive_codes_are_restricted(code: str, category: Category, spelled: str) -> None:
-    text = code if spelled == "{}" else spelled.format(ord(code[0]), code[1:]) if "u00" in spelled else code
-    blank = " \n" if spelled == "  {}" else ""
-    content = f'{{"resourceType":"Condition","deep":[[{{"a":{{"code"{blank}:{blank}"{text}"}}}}]]}}'.encode()
-    assert [record.category for record in read_bytes(content, ".json")] == [category]
-
-
-def test_a_sensitive_code_in_a_text_or_another_name_is_none() -> None:
-    content = rb'{"resourceType":"Condition","x\"code":"86406008","text":"\"code\":\"86406008\"","codes":"86406008"}'
-    assert [record.category for record in read_bytes(content, ".json")] == [Category.CONDITIONS]
-
-
-def test_security_label_makes_a_resource_restricted() -> None:
-    content = b'{"resourceType":"MedicationRequest","meta":{"security":[{"code":"PSY"}]}}'
-    assert [record.category for record in read_bytes(content, ".json")] == [Category.MENTAL_HEALTH]
-
-
-@pytest.mark.parametrize("code", ["R", "V"])
-def test_confidential_resources_are_restricted_too(code: str) -> None:
-    resource = {"resourceType": "Condition", "meta": {"security": [{"code": code}]}}
-    assert split.category_of(resource) in RESTRICTED
-    # A code that tells why comes first.
-    resource["meta"]["security"].append({"code": "HIV"})  # type: ignore[index]
-    assert split.category_of(resource) is Category.SEXUAL_HEALTH
-    assert (
-        split.category_of({"resourceType": "Condition", "meta": {"security": [{"code": "N"}]}}) is Category.CONDITIONS
-    )
-
-
-@pytest.mark.parametrize(
-    ("resource", "category", "year"),
-    [
-        (
-            {"resourceType": "Observation", "category": [{"coding": [{"code": "vital-signs"}]}]},
-            Category.VITALS,
-            UNDATED,
-        ),
-        ({"resourceType": "Observation", "effectivePeriod": {"start": "2019-05"}}, Category.LABORATORY, 2019),
-        ({"resourceType": "Patient", "date": "2019"}, Category.DEMOGRAPHICS, UNDATED),
-        ({"resourceType": "Claim", "created": "1850-01-01"}, Category.INSURANCE, UNDATED),
-        ({"resourceType": "Unheard", "date": "2011-01-01"}, Category.DOCUMENTS, 2011),
-    ],
-)
-def test_category_and_year_come_from_the_resource(resource: dict[str, Any], category: Category, year: int) -> None:
-    (piece,) = split_json(json.dumps(resource).encode())
-    assert (piece.category, piece.year) == (category, year)
-
-
 def test_entries_without_a_resource_are_documents() -> None:
     (piece,) = split_json(bundle({"response": {"status": "200"}}, {"resource": None}, {"resource": {}}))
     assert (piece.category, piece.year, len(json.loads(content_of(piece))["entry"])) == (Category.DOCUMENTS, UNDATED, 3)
@@ -289,17 +229,3 @@ def test_other_json_is_one_record_of_the_category_that_is_named() -> None:
     assert piece.category is Category.SUBSTANCE_USE
     with pytest.raises(InputError):
         list(split_json(b'{"url":NaN}', Category.INSURANCE))
-
-
-@pytest.mark.parametrize(
-    ("labels", "category"),
-    [
-        (["GDIS"], Category.GENOMICS),
-        (["GDIS", "ETH"], Category.SUBSTANCE_USE),
-        (["GDIS", "R"], RESTRICTED_DEFAULT),
-    ],
-)
-def test_a_restricted_label_counts_before_any_other(labels: list[str], category: Category) -> None:
-    resource = {"resourceType": "Observation", "meta": {"security": [{"code": code} for code in labels]}}
-
-    assert category_of(resource) is category
