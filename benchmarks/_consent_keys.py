@@ -15,9 +15,9 @@ from _measure import row
 from nucypher_core import MessageKit
 from nucypher_core import umbral as bare
 
-from panachain.chain.evm import Account
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
+from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.consent.grant import PreparedGrant, prepare_grant
 from panachain.consent.offer import Offer

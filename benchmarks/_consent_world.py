@@ -17,7 +17,8 @@ from _measure import row
 from records import PASSPHRASE, join
 
 from panachain.chain import anvil
-from panachain.chain.evm import Account, Receipt
+from panachain.chain.evm import Receipt
+from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.crypto import keys, umbral
 from panachain.errors import PolicyRevokedError

@@ -22,9 +22,10 @@ from _linkability_plan import DAY, SLOT, Plan, PlannedGrant, rounds
 
 from panachain.chain import anvil, node
 from panachain.chain.deploy import Governance, deploy
-from panachain.chain.evm import Account, Receipt
+from panachain.chain.evm import Receipt
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
+from panachain.chain.signing import Account
 from panachain.consent.grant import PreparedGrant, prepare_grant
 from panachain.consent.offer import Offer, disclosure_of
 from panachain.crypto.keys import Seed, address_of

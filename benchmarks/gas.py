@@ -17,9 +17,10 @@ import _peers
 
 from panachain.chain import anvil
 from panachain.chain.deploy import Governance, deploy
-from panachain.chain.evm import Account, Sender
+from panachain.chain.evm import Sender
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
+from panachain.chain.signing import Account
 from panachain.crypto.keys import Seed, address_of
 from panachain.model.actors import Actor, PolicyId, Role, Status
 from panachain.model.transactions import Grant

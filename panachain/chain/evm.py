@@ -19,10 +19,7 @@ from typing import Any, ClassVar, Final
 from panachain.chain import node
 from panachain.chain.abi import revert_reason
 from panachain.chain.rpc import Rpc, RpcAnswerError
-from panachain.chain.signing import Account as Account
-from panachain.chain.signing import compact as compact
-from panachain.chain.signing import decode_transaction as decode_transaction
-from panachain.chain.signing import recover_digest as recover_digest
+from panachain.chain.signing import Account, decode_transaction
 from panachain.errors import IntegrityError, TransactionError
 
 _RECEIPT_TIMEOUT: Final = 120

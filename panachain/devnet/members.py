@@ -16,8 +16,8 @@ from typing import Any
 from panachain.chain import anvil
 from panachain.chain.access import read_key
 from panachain.chain.config import ChainConfig
-from panachain.chain.evm import Account
 from panachain.chain.mainchain import Mainchain
+from panachain.chain.signing import Account
 from panachain.crypto import keys, keystore
 from panachain.devnet.deployment import NODE_KEY, REGISTRAR
 from panachain.devnet.processes import spawn

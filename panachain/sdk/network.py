@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from panachain.chain.access import read_key
 from panachain.chain.config import ChainConfig
-from panachain.chain.evm import Account, Sender
+from panachain.chain.evm import Sender
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.sidechain import Sidechain
+from panachain.chain.signing import Account
 from panachain.config import Config
 from panachain.errors import ConfigurationError, IntegrityError
 from panachain.model.actors import Actor, Address, Role, Status

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from panachain.chain.evm import Account
+from panachain.chain.signing import Account
 from panachain.consent.life import has_ended
 from panachain.consent.terms import open_terms
 from panachain.crypto.keys import Seed, address_of

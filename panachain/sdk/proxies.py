@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from panachain.chain.evm import Account
+from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.consent.receipts import check_receipt
 from panachain.crypto import box, labels, umbral

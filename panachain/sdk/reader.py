@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
-from panachain.chain.evm import Account
+from panachain.chain.signing import Account
 from panachain.consent.rules import check_access
 from panachain.consent.terms import UnverifiedTerms, open_terms
 from panachain.crypto import notice, umbral

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from panachain.chain.abi import contract
-from panachain.chain.evm import Account
-from panachain.model.transactions import Grant
 from panachain.chain.mainchain import Mainchain
+from panachain.chain.signing import Account
 from panachain.crypto.keys import Seed
+from panachain.model.transactions import Grant
 from tests.contracts import audit_runs
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,8 +8,8 @@ from typing import Any
 import ape
 import pytest
 
-from panachain.chain.evm import Account, compact
 from panachain.chain.receipts import log_domain, receipt_fields, receipt_hash, sign_head
+from panachain.chain.signing import Account, compact
 from panachain.crypto.keys import Seed
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind

@@ -10,8 +10,8 @@ import ape
 import pytest
 
 from panachain.chain.abi import revert_reason
-from panachain.chain.evm import Account
 from panachain.chain.mainchain import Mainchain
+from panachain.chain.signing import Account
 
 SIDECHAIN = 31338
 ADMINISTRATOR = 0

@@ -1,4 +1,4 @@
-"""EmergencyAccess: two of one hospital break the glass for four hours, and a missed review suspends the one who asked."""
+"""EmergencyAccess: two of one hospital break the glass for four hours, and a missed review suspends the requester."""
 
 from __future__ import annotations
 

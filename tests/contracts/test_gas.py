@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from panachain.chain.evm import Account, compact
 from panachain.chain.receipts import log_domain, sign_head
+from panachain.chain.signing import Account, compact
 from tests.contracts.conftest import HOSPITAL, KEY, NOBODY, PROXY, halves
 
 OTHER_KEY = b"\x03" + KEY[1:]

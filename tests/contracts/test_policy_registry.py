@@ -9,9 +9,9 @@ from typing import Any
 import ape
 import pytest
 
-from panachain.model.transactions import Grant
 from panachain.chain.mainchain import Mainchain
 from panachain.model.policy import Disclosure
+from panachain.model.transactions import Grant
 from tests.contracts.conftest import NOBODY, halves
 
 UNKNOWN, NOT_YET, ACTIVE, EXPIRED, REVOKED = range(5)
@@ -91,7 +91,9 @@ class TestGrantBySignature:
         for contract, chain_id in places:
             elsewhere = Mainchain(SimpleNamespace(), {"PolicyRegistry": contract}, chain_id)  # type: ignore[arg-type]
             with ape.reverts(policies.PolicyInvalidSignature):
-                policies.grantBySignature(grant.fields(), elsewhere.policies.sign_grant(owner.account, grant), sender=relay)
+                policies.grantBySignature(
+                    grant.fields(), elsewhere.policies.sign_grant(owner.account, grant), sender=relay
+                )
 
     def test_reverts_for_a_strangers_or_malformed_signature(
         self, policies: Any, owner: Any, more_owners: Any, relay: Any

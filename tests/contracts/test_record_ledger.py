@@ -37,7 +37,9 @@ class TestStore:
 
         event = next(iter(receipt.decode_logs(ledger.RecordsStored)))
         assert (event.hospital, event.sequence, event.previous) == (admitted, 1, previous)
-        assert RecordLedger.fold_heads(event.previous, [(event.manifest, event.count)]) == ledger.ledgerOf(admitted).head
+        assert (
+            RecordLedger.fold_heads(event.previous, [(event.manifest, event.count)]) == ledger.ledgerOf(admitted).head
+        )
 
     def test_rejects_strangers_and_actors_of_other_roles(
         self, actors: Any, ledger: Any, registrar: Any, relay: Any, stranger: Any

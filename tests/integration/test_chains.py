@@ -16,13 +16,14 @@ import pytest
 from panachain.chain import anvil
 from panachain.chain.abi import contract
 from panachain.chain.deploy import ADMIN, REGISTRAR, SUSPENDER, Deployment, Governance, deploy
-from panachain.chain.evm import Account, Sender
+from panachain.chain.evm import Sender
 from panachain.chain.logs import read_events
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.proofs import check_header, mapping_slot
 from panachain.chain.receipts import receipt_hash, sign_head
 from panachain.chain.rpc import Rpc
 from panachain.chain.sidechain import Sidechain
+from panachain.chain.signing import Account
 from panachain.consent.receipts import check_receipt
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError, PolicyUnknownError, TransactionError, UsageError

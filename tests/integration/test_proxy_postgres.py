@@ -20,8 +20,8 @@ from prometheus_client.mmap_dict import MmapedDict
 from sqlalchemy import URL
 
 from panachain.chain import anvil
-from panachain.chain.evm import Account
 from panachain.chain.receipts import receipt_hash
+from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.crypto import umbral
 from panachain.devnet import Devnet

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from panachain.chain.evm import Account
 from panachain.chain.receipts import receipt_hash, sign_head
+from panachain.chain.signing import Account
 from panachain.crypto import keystore
 from panachain.errors import IntegrityError
 from panachain.model.policy import ReceiptKind

@@ -19,10 +19,10 @@ from starlette.testclient import TestClient
 
 from panachain.chain import anvil
 from panachain.chain.deploy import Governance, deploy
-from panachain.chain.evm import Account
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.receipts import receipt_hash, sign_head
 from panachain.chain.rpc import Rpc, RpcAnswerError
+from panachain.chain.signing import Account
 from panachain.crypto import keys
 from panachain.errors import (
     ChainUnavailableError,

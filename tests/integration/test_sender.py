@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from panachain.chain import anvil
-from panachain.chain.evm import Account, Sender
+from panachain.chain.evm import Sender
 from panachain.chain.rpc import Rpc, RpcAnswerError
+from panachain.chain.signing import Account
 from panachain.crypto.keys import Seed
 from panachain.errors import TransactionError
 

@@ -22,10 +22,11 @@ from eth_utils import keccak
 from eth_utils.abi import collapse_if_tuple
 
 from panachain.chain.bound import BoundContract, Topic
-from panachain.chain.evm import Account, Receipt, Signed, recover_digest
+from panachain.chain.evm import Receipt, Signed
 from panachain.chain.logs import Event
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.sidechain import Sidechain
+from panachain.chain.signing import Account, recover_digest
 from panachain.errors import TransactionError
 from panachain.model.policy import PolicyStatus
 from panachain.model.transactions import Block

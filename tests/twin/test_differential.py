@@ -12,9 +12,10 @@ import pytest
 
 from panachain.chain import anvil
 from panachain.chain.abi import address, contract
-from panachain.chain.evm import Account, Sender
+from panachain.chain.evm import Sender
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
+from panachain.chain.signing import Account
 from panachain.crypto.keys import Seed
 from panachain.errors import TransactionError
 from panachain.model.actors import PolicyId

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from panachain.chain.evm import Account
+from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.consent.terms import open_terms
 from panachain.crypto import keys, umbral

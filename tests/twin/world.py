@@ -24,7 +24,7 @@ from unittest.mock import patch
 
 import httpx
 
-from panachain.chain.evm import Account
+from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain
 from panachain.config import Config
 from panachain.crypto.keys import Seed, address_of

@@ -8,8 +8,8 @@ from __future__ import annotations
 from panachain.chain.abi import address
 from panachain.chain.bound import Adapter, halves
 from panachain.chain.evm import Receipt, Sender
-from panachain.chain.signing import Account, compact
 from panachain.chain.receipts import log_domain, receipt_fields, sign_head
+from panachain.chain.signing import Account, compact
 from panachain.model.actors import Address
 from panachain.model.policy import Receipt as ProxyReceipt
 
@@ -39,9 +39,7 @@ class AccessLog(Adapter):
 
     def prove_late_service(self, sender: Sender, receipt: ProxyReceipt) -> Receipt:
         """Convict a proxy by its own receipt for a re-encryption that the policy didn't allow; anyone may."""
-        return sender.send(
-            self.address, self.prove_late_service_calldata(receipt), what="the evidence of late service"
-        )
+        return sender.send(self.address, self.prove_late_service_calldata(receipt), what="the evidence of late service")
 
     def prove_late_service_calldata(self, receipt: ProxyReceipt) -> str:
         """Return the calldata of `prove_late_service`, for whoever sends it otherwise."""

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from panachain.chain.codec import encode
-from panachain.ethereum import keccak
-
 from panachain.chain.abi import address
 from panachain.chain.bound import Adapter, Indexed
+from panachain.chain.codec import encode
 from panachain.chain.evm import Receipt, Sender
 from panachain.chain.logs import Event
 from panachain.errors import IntegrityError, UsageError
+from panachain.ethereum import keccak
 from panachain.model.actors import Actor, Address, Role, Status
 
 

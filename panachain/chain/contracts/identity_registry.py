@@ -28,9 +28,7 @@ class IdentityRegistry(Adapter):
 
     # Persons
 
-    def register(
-        self, sender: Sender, actor: Actor, *, lookup: bytes = bytes(32), personal: bytes = b""
-    ) -> Receipt:
+    def register(self, sender: Sender, actor: Actor, *, lookup: bytes = bytes(32), personal: bytes = b"") -> Receipt:
         """Admit a patient or a practitioner; only the registrar may.
 
         Args:

@@ -14,8 +14,8 @@ from panachain.chain import node
 from panachain.chain.abi import address
 from panachain.chain.bound import MANY, Adapter, Indexed, halves
 from panachain.chain.evm import Receipt, Sender
-from panachain.chain.signing import Account
 from panachain.chain.logs import Event
+from panachain.chain.signing import Account
 from panachain.errors import IntegrityError, PolicyUnknownError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import SEALED, Disclosure, OnChainPolicy, PolicyStatus

@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from panachain.chain.codec import encode
-from panachain.ethereum import keccak
-
 from panachain.chain import node, proofs
 from panachain.chain.abi import address, revert_reason
 from panachain.chain.bound import Adapter
+from panachain.chain.codec import encode
 from panachain.chain.evm import Receipt, Sender, Signed
 from panachain.chain.rpc import RpcAnswerError
 from panachain.errors import IntegrityError, TransactionError
+from panachain.ethereum import keccak
 from panachain.model.actors import Address
 from panachain.model.transactions import ProvenHead, StorageEvent
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from panachain.chain.evm import decode_transaction
+from panachain.chain.signing import decode_transaction
 from panachain.errors import OutOfScopeError, UsageError
 
 SEND: Final = "eth_sendRawTransaction"

@@ -16,9 +16,9 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Final
 
-from panachain.chain.evm import Account
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.sidechain import Sidechain
+from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain
 from panachain.crypto import keystore
 from panachain.crypto.keys import Seed

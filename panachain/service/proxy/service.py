@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from panachain.chain import typed
-from panachain.chain.evm import Account
 from panachain.chain.receipts import receipt_hash, sign_head
+from panachain.chain.signing import Account
 from panachain.consent.rules import check_access
 from panachain.crypto import box, labels, umbral
 from panachain.crypto.keys import Seed

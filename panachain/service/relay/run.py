@@ -13,8 +13,8 @@ from typing import Final
 
 from panachain.chain.access import read_key
 from panachain.chain.config import ChainConfig
-from panachain.chain.evm import Account
 from panachain.chain.mainchain import Mainchain
+from panachain.chain.signing import Account
 from panachain.crypto import keystore
 from panachain.errors import ConfigurationError
 from panachain.service.config import configuration, forbid_core_dumps

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panachain.chain.contracts.record_ledger import RecordLedger
-from panachain.chain.evm import Account, recover_digest
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.receipts import check_head, log_domain, receipt_fields, receipt_hash, sign_head
+from panachain.chain.signing import Account, recover_digest
 from panachain.consent.receipts import check_receipt
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address, PolicyId

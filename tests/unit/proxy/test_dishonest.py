@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from panachain.chain.evm import Account
 from panachain.chain.receipts import receipt_hash
+from panachain.chain.signing import Account
 from panachain.chain.typed import request_hash, sign_answer
 from panachain.crypto import umbral
 from panachain.errors import (

@@ -6,7 +6,7 @@ import itertools
 from dataclasses import replace
 from typing import Any
 
-from panachain.chain.evm import Account
+from panachain.chain.signing import Account
 from panachain.consent.grant import prepare_grant
 from panachain.consent.offer import Offer
 from panachain.consent.pending import PendingGrant

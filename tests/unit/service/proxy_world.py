@@ -10,8 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from panachain.chain.evm import Account
 from panachain.chain.receipts import log_domain
+from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.crypto import box, labels, umbral
 from panachain.crypto.keys import Seed

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from panachain.chain.evm import Account, compact
+from panachain.chain.signing import Account, compact
 from panachain.crypto import umbral
 from panachain.model import sizes
 from panachain.model.actors import Address, PolicyId

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from panachain.chain.evm import Account
 from panachain.chain.receipts import receipt_hash
+from panachain.chain.signing import Account
 from panachain.chain.typed import answer_signer, request_hash, sign_request
 from panachain.consent.receipts import check_receipt, open_detail
 from panachain.crypto import box, labels, umbral

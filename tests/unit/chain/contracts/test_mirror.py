@@ -1,0 +1,159 @@
+"""Interface, ABI and adapter of each contract mirror each other: what one has and another hasn't is explained here."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panachain.chain.abi import contract
+
+ROOT = Path(__file__).resolve().parents[4]
+ADAPTERS = ROOT / "panachain" / "chain" / "contracts"
+INTERFACES = ROOT / "contracts" / "interfaces"
+FUNCTION_OF = frozenset({"read", "read_many", "send", "calldata"})
+"""Methods of `BoundContract` whose first text is a function's name; `_send` of an adapter passes it on."""
+
+ACCESS_MANAGED = {
+    "authority": "OpenZeppelin's AccessManaged; chain/governance.py reads it by web3.py",
+    "isConsumingScheduledOp": "OpenZeppelin's AccessManaged; the AccessManager asks it",
+    "setAuthority": "OpenZeppelin's AccessManaged; nobody but the AccessManager may call it",
+    "AuthorityUpdated": "OpenZeppelin's AccessManaged; chain/governance.py reads the authority itself",
+}
+EIP712 = {
+    "eip712Domain": "OpenZeppelin's EIP712; the domain is computed, and a test compares it",
+    "EIP712DomainChanged": "OpenZeppelin's EIP712; never emitted, because the domain never changes",
+}
+_GUARDIANS = "guardians and recovery: no actor of the SDK uses them yet, programs call them by web3.py"
+_RECEIPT = "a transaction's receipt tells it, and nobody looks for those of others"
+OWN: dict[str, dict[str, str]] = {
+    "AccessLog": {
+        "hashOf": "chain/receipts.py computes it without a node; test_receipts.py compares both",
+        "setAdmitted": "nobody but ActorRegistry may call it",
+        "ForkProven": _RECEIPT,
+        "HeadAnchored": "anchor_of reads the newest anchor from the state",
+    },
+    "AccessRequests": {
+        "requestCount": "find yields the requests themselves",
+        "requestOf": "the event AccessRequested has the same fields, and stateOf the state that also expires",
+        "AccessDenied": "stateOf says it",
+        "AccessWithdrawn": "stateOf says it",
+    },
+    "ActorRegistry": {
+        "actorOf": "holds a digest of the keys only: actor_of reads the events that hold the keys",
+        "convict": "nobody but AccessLog may call it",
+    },
+    "CareGroups": {"MemberRemoved": "isMember and sealedKeyOf say who is left"},
+    "Checkpoints": {
+        "hashAt": "nobody checks older blocks yet; programs read it by web3.py",
+        "validators": "chain/deploy.py sets them; programs read them by web3.py",
+        "setValidators": "the administrator's, after a delay and by the administrator's own tools",
+        "Checkpointed": "newest reads it from the state",
+        "ValidatorsChanged": "validators says it",
+    },
+    "EmergencyAccess": {
+        "emergencyCount": "a request returns its ID",
+        "emergencyOf": "no actor of the SDK reviews yet; programs read it by web3.py",
+        "EmergencyCosigned": _RECEIPT,
+        "EmergencyOverdue": _RECEIPT,
+        "EmergencyReviewed": _RECEIPT,
+    },
+    "IdentityRegistry": {
+        "accountOf": "lookups need the trusted nodes' secret, which no actor of the SDK has",
+        "identityOf": "holds a digest of the keys only: identity_of reads the events that hold the keys",
+        "isActive": "identity_of says it together with the keys",
+        **dict.fromkeys(
+            ("setGuardians", "approveRecovery", "cancelRecovery", "completeRecovery", "guardiansOf", "recoveryOf"),
+            _GUARDIANS,
+        ),
+        **dict.fromkeys(
+            ("successorOf", "GuardiansChanged", "RecoveryApproved", "RecoveryOpened", "RecoveryCancelled"), _GUARDIANS
+        ),
+    },
+    "PolicyRegistry": {
+        "grant": "the one-time key would have to pay by itself: it signs, and somebody relays",
+        "revoke": "as grant",
+        "policyOf": "statusOf and the grant's event say it, and the event has the terms too",
+    },
+    "RecordLedger": {"setAdmitted": "nobody but ActorRegistry may call it"},
+}
+"""For each contract what its adapter has no method for, and why."""
+INHERITED: dict[str, dict[str, str]] = {
+    "AccessLog": EIP712,
+    "AccessRequests": {},
+    "ActorRegistry": ACCESS_MANAGED,
+    "CareGroups": ACCESS_MANAGED,
+    "Checkpoints": ACCESS_MANAGED | EIP712,
+    "EmergencyAccess": ACCESS_MANAGED,
+    "IdentityRegistry": ACCESS_MANAGED,
+    "PolicyRegistry": EIP712,
+    "RecordLedger": {},
+}
+"""For each contract what is in its ABI and not in its interface."""
+names = pytest.mark.parametrize("name", sorted(OWN))
+
+
+def module_of(name: str) -> Path:
+    return ADAPTERS / (re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower() + ".py")
+
+
+def mentioned(name: str) -> set[str]:
+    """Return every text of an adapter's code that could be a function's or an event's name."""
+    nodes = ast.walk(ast.parse(module_of(name).read_text()))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def called(name: str) -> Iterator[tuple[str, str]]:
+    """Yield (kind, name) of each function or event that an adapter asks its bound contract for."""
+    for node in ast.walk(ast.parse(module_of(name).read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+            if node.func.attr in FUNCTION_OF | {"_send"} and texts:
+                yield "function", texts[0]
+            elif node.func.attr == "events":
+                yield from (("event", text) for text in texts)
+
+
+def in_abi(name: str, *kinds: str) -> set[str]:
+    return {entry["name"] for entry in contract(name).entries if entry["type"] in kinds}
+
+
+def in_interface(name: str) -> set[str]:
+    text = (INTERFACES / f"I{name}.sol").read_text()
+    return set(re.findall(r"^    (?:function|event) (\w+)\(", text, re.MULTILINE))
+
+
+def test_each_contract_has_an_interface_and_an_adapter() -> None:
+    interfaces = {path.stem[1:] for path in INTERFACES.glob("I*.sol")}
+    adapters = {path.stem for path in ADAPTERS.glob("*.py")} - {"__init__"}
+    assert interfaces == set(OWN) == set(INHERITED)
+    # OpenZeppelin's own contract, which a deployment calls.
+    assert adapters == {module_of(name).stem for name in interfaces} | {"access_manager"}
+
+
+@names
+def test_an_abi_is_the_interface_and_what_is_inherited(name: str) -> None:
+    abi, interface = in_abi(name, "function", "event"), in_interface(name)
+    assert interface <= abi
+    assert abi - interface == set(INHERITED[name])
+
+
+@names
+def test_every_function_and_event_is_in_the_adapter_or_explained(name: str) -> None:
+    abi = in_abi(name, "function", "event")
+    assert abi - mentioned(name) == set(OWN[name]) | set(INHERITED[name])
+    assert all([*OWN[name].values(), *INHERITED[name].values()])
+
+
+@pytest.mark.parametrize("name", [*sorted(OWN), "AccessManager"])
+def test_an_adapter_asks_for_nothing_that_its_contract_has_not(name: str) -> None:
+    asked: dict[str, set[Any]] = {"function": set(), "event": set()}
+    for kind, one in called(name):
+        asked[kind].add(one)
+    assert asked["function"], "the test would see nothing"
+    assert asked["function"] <= in_abi(name, "function")
+    assert asked["event"] <= in_abi(name, "event")
