@@ -212,7 +212,8 @@ class Reader(ElementReader):
             else:
                 self.findings.refuse(place, f"permits a class ({shown(code)}) that isn't known here")
         for category, needed in words.TYPES_OF.items():
-            if needed <= types.keys():
+            # What no type describes, no list of types permits.
+            if needed and needed <= types.keys():
                 chosen[category.value] = None
         whole = expanded(chosen)
         for code, place in types.items():
@@ -234,7 +235,11 @@ class Reader(ElementReader):
 
     def _permitted_labels(self, labels: tuple[Code, ...]) -> Selection:
         codes = {code for _, _, code in labels}
-        covered = [category for category in Category if category in RESTRICTED and words.LABELS_OF[category] <= codes]
+        covered = [
+            category
+            for category in Category
+            if category in RESTRICTED and words.LABELS_OF[category] and words.LABELS_OF[category] <= codes
+        ]
         used = frozenset({words.NORMAL}).union(*(words.LABELS_OF[category] for category in covered))
         for place, _, code in labels:
             if code not in used and code in _LABELS:

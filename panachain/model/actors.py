@@ -47,6 +47,8 @@ class Status(Enum):
     UNKNOWN = 0
     ACTIVE = 1
     SUSPENDED = 2
+    REPLACED = 3
+    """For good: guardians moved a patient to another account."""
 
 
 @dataclass(frozen=True)

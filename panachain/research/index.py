@@ -198,6 +198,9 @@ class QueryProvenance:
 
 Row = TypeVar("Row", PolicyRow, StorageRow)
 
+KINDS: Final = {"policies": (PolicyRow, _POLICIES), "storage": (StorageRow, _STORAGE)}
+"""What can be queried: the rows of each kind, and where they come from, column by column."""
+
 
 @dataclass(frozen=True)
 class QueryResult(Generic[Row]):
@@ -229,6 +232,10 @@ class QueryResult(Generic[Row]):
             "rows": [row.to_json() for row in self.rows],
             "provenance": self.provenance.to_json(),
         }
+
+
+AnyResult = QueryResult[PolicyRow] | QueryResult[StorageRow]
+"""Of a query whose kind isn't known to a type checker."""
 
 
 class Filters(TypedDict, total=False):
@@ -274,7 +281,8 @@ class Index:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             start = self._last_common_block() + 1
-            for table, column in (("storage", "block"), ("policy", "block"), ("block", "number")):
+            for table in _TABLES:
+                column = "number" if table == "block" else "block"
                 self._db.execute(f"DELETE FROM {table} WHERE {column} >= ?", (start,))
             if start <= head.number:
                 self._read(start, head.number)
@@ -290,7 +298,7 @@ class Index:
     @overload
     def query(self, kind: Literal["storage"], **filters: Unpack[Filters]) -> QueryResult[StorageRow]: ...
     @overload
-    def query(self, kind: str, **filters: Unpack[Filters]) -> QueryResult[PolicyRow] | QueryResult[StorageRow]: ...
+    def query(self, kind: str, **filters: Unpack[Filters]) -> AnyResult: ...
 
     def query(
         self,
@@ -305,7 +313,7 @@ class Index:
         hospital: str | None = None,
         study: str | None = None,
         limit: int | None = None,
-    ) -> QueryResult[PolicyRow] | QueryResult[StorageRow]:
+    ) -> AnyResult:
         """Return policies or storage transactions in the order of the chain.
 
         Args:
@@ -323,8 +331,8 @@ class Index:
         Raises:
             UsageError: an unknown kind or status, or a block that isn't there yet.
         """
-        if kind not in ("policies", "storage"):
-            raise UsageError(f"{kind!r} can't be queried: policies or storage")
+        if kind not in KINDS:
+            raise UsageError(f"{kind!r} can't be queried: {' or '.join(KINDS)}")
         if status is not None and status not in {s.name.lower() for s in PolicyStatus}:
             raise UsageError(f"unknown status {status!r}")
         newest = self.sync()
@@ -339,7 +347,7 @@ class Index:
             "hospital": hospital,
             "study": study,
         }
-        sql = _POLICIES if kind == "policies" else _STORAGE
+        row, sql = KINDS[kind]
         found = self._db.execute(
             f"SELECT * FROM ({sql}) WHERE :status IS NULL OR status = :status ORDER BY block, log LIMIT :limit"
             if kind == "policies"
@@ -356,9 +364,7 @@ class Index:
             block_time=block.time,
             query=asked,
         )
-        if kind == "policies":
-            return QueryResult(kind, tuple(PolicyRow(*row) for row in found), provenance)
-        return QueryResult(kind, tuple(StorageRow(*row) for row in found), provenance)
+        return QueryResult(kind, tuple(row(*columns) for columns in found), provenance)
 
     def _prepare(self) -> None:
         """Make the tables, anew when the index was made for another chain or by another version."""

@@ -141,7 +141,11 @@ class ActorSession:
                 f"profile {self.profile.name!r} isn't registered",
                 hint=f"panachain --profile {self.profile.name} register",
             )
-        if status is Status.SUSPENDED:
+        if status is Status.REPLACED:
+            raise SuspendedError(
+                f"profile {self.profile.name!r} was moved to another account by the patient's guardians"
+            )
+        if status is not Status.ACTIVE:
             raise SuspendedError(f"profile {self.profile.name!r} is suspended by the registrar")
 
 

@@ -9,7 +9,7 @@ from typing import Literal, TypedDict, Unpack, overload
 
 from panachain.model.actors import Role
 from panachain.model.scope import Purpose
-from panachain.research.index import Index, PolicyRow, QueryResult, StorageRow
+from panachain.research.index import AnyResult, Index, PolicyRow, QueryResult, StorageRow
 from panachain.sdk.reader import ReadingSession
 from panachain.sdk.times import Moment, seconds
 from panachain.sdk.words import Categories, category_of, category_words, purpose_of
@@ -45,7 +45,7 @@ class Researcher(ReadingSession):
     @overload
     def query(self, kind: Literal["storage"], **filters: Unpack[Filters]) -> QueryResult[StorageRow]: ...
     @overload
-    def query(self, kind: str, **filters: Unpack[Filters]) -> QueryResult[PolicyRow] | QueryResult[StorageRow]: ...
+    def query(self, kind: str, **filters: Unpack[Filters]) -> AnyResult: ...
 
     def query(
         self,
@@ -59,7 +59,7 @@ class Researcher(ReadingSession):
         categories: Categories = (),
         purpose: Purpose | str | None = None,
         hospital: str | None = None,
-    ) -> QueryResult[PolicyRow] | QueryResult[StorageRow]:
+    ) -> AnyResult:
         """Return policies or storage transactions, in the order of the chain.
 
         Args:

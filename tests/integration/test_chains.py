@@ -647,13 +647,13 @@ class TestIdentities:
         network.send(guardians[0], "IdentityRegistry", "completeRecovery", patient.address, chain="sidechain")
 
         assert {identity.address: identity.status for identity in sidechain.identities.find()} == {
-            patient.address: Status.SUSPENDED,
+            patient.address: Status.REPLACED,
             successor.address: Status.ACTIVE,
             suspended.address: Status.SUSPENDED,
         }
         found = sidechain.identities.identity_of(patient.address)
         assert found is not None
-        assert found.status is Status.SUSPENDED
+        assert found.status is Status.REPLACED
         with pytest.raises(TransactionError, match="IdentityNotActivePatient"):
             sidechain.identities.pair(network.sender(patient, "sidechain"), unfunded().address, b"p" * 32)
 

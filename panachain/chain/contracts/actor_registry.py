@@ -14,7 +14,7 @@ from panachain.chain.abi import address
 from panachain.chain.bound import NOBODY, Adapter, Indexed
 from panachain.chain.evm import Receipt, Sender
 from panachain.chain.logs import Event, actor_from
-from panachain.errors import IntegrityError
+from panachain.errors import IntegrityError, UsageError
 from panachain.model.actors import Actor, Address, Role, Status
 
 ROLES: Final = {1: Role.HOSPITAL, 2: Role.PROXY, 3: Role.RESEARCHER, 4: Role.REGISTRAR}
@@ -26,7 +26,13 @@ class ActorRegistry(Adapter):
     """Who takes part publicly."""
 
     def register(self, sender: Sender, actor: Actor) -> Receipt:
-        """Admit an actor; only the registrar may."""
+        """Admit an actor; only the registrar may.
+
+        Raises:
+            UsageError: actors of this role aren't public.
+        """
+        if actor.role not in _NUMBERS:
+            raise UsageError(f"a {actor.role.value} is no public actor of the mainchain")
         return self.bound.send(
             sender,
             "register",

@@ -21,6 +21,12 @@ from panachain.model.transactions import PairingEvent
 ROLES: Final = {1: Role.PATIENT, 2: Role.PRACTITIONER}
 """The numbers of `IdentityRegistry.Role`; 0 is none (docs/spec/formats.md, section "Codes")."""
 _NUMBERS: Final = {role: number for number, role in ROLES.items()}
+_STATUS_AFTER: Final = {
+    "IdentitySuspended": Status.SUSPENDED,
+    "IdentityReinstated": Status.ACTIVE,
+    "IdentityReplaced": Status.REPLACED,
+}
+"""What a person is after each event."""
 
 
 class IdentityRegistry(Adapter):
@@ -100,6 +106,9 @@ class IdentityRegistry(Adapter):
         Args:
             patient: only this patient's; None takes everybody's.
             hospital: only those with it; None takes all.
+
+        Raises:
+            IntegrityError: the node shows the end of a pairing without its beginning.
         """
         newest: dict[tuple[str, str], PairingEvent] = {}
         for event in self.bound.events("HospitalPaired", "HospitalUnpaired", where=[patient, hospital]):
@@ -107,7 +116,9 @@ class IdentityRegistry(Adapter):
             key = address(values["patient"]), address(values["hospital"])
             if event.name == "HospitalPaired":
                 newest[key] = PairingEvent(Address(key[0]), Address(key[1]), values["pairing"], paired=True)
-            elif key in newest:
+            elif key not in newest:
+                raise IntegrityError(f"the node hides the pairing of {key[0]} with {key[1]}, and shows its end")
+            else:
                 newest[key] = replace(newest[key], paired=False)
         return list(newest.values())
 
@@ -117,11 +128,9 @@ class IdentityRegistry(Adapter):
             if event.name == "IdentityRegistered":
                 actor = actor_from(event, ROLES.get(event.values["role"]))
                 found[actor.address] = actor
-            elif event.name in ("IdentitySuspended", "IdentityReinstated", "IdentityReplaced"):
-                # A replaced account is one that may not act, and nobody can reinstate it.
+            elif event.name in _STATUS_AFTER:
                 account = address(event.values["patient" if event.name == "IdentityReplaced" else "account"])
                 if account not in found:
                     raise IntegrityError(f"the node hides the registration of {account}")
-                status = Status.ACTIVE if event.name == "IdentityReinstated" else Status.SUSPENDED
-                found[account] = replace(found[account], status=status)
+                found[account] = replace(found[account], status=_STATUS_AFTER[event.name])
         return list(found.values())

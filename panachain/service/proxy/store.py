@@ -36,20 +36,27 @@ from panachain.model.proxy_requests import DepositedLane
 from panachain.model.scope import Purpose
 from panachain.proxy import messages
 
-_SCHEMA: Final = (
-    "CREATE TABLE IF NOT EXISTS proxy (address TEXT PRIMARY KEY)",
-    "CREATE TABLE IF NOT EXISTS policy (policy_id TEXT PRIMARY KEY, fields TEXT NOT NULL, expires_at BIGINT NOT NULL, "
-    "deleted INTEGER NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS kfrag (policy_id TEXT NOT NULL, lane INTEGER NOT NULL, delegating {bytes} NOT NULL, "
-    "salt {bytes} NOT NULL, sealed {bytes} NOT NULL, PRIMARY KEY (policy_id, lane))",
-    "CREATE TABLE IF NOT EXISTS receipt (sequence BIGINT PRIMARY KEY, policy_id TEXT NOT NULL, kind TEXT NOT NULL, "
-    "fields TEXT NOT NULL, hash {bytes} NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS receipt_of_policy ON receipt (policy_id, kind)",
-    "CREATE TABLE IF NOT EXISTS nonce (nonce {bytes} PRIMARY KEY, expires_at BIGINT NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS nonce_by_end ON nonce (expires_at)",
-    "CREATE {unlogged} TABLE IF NOT EXISTS counted (minute BIGINT NOT NULL, subject {bytes} NOT NULL, "
-    "uses INTEGER NOT NULL, PRIMARY KEY (minute, subject)) {clustered}",
+_CHANGES: Final = (
+    (
+        "CREATE TABLE IF NOT EXISTS proxy (address TEXT PRIMARY KEY)",
+        "CREATE TABLE IF NOT EXISTS policy (policy_id TEXT PRIMARY KEY, fields TEXT NOT NULL, "
+        "expires_at BIGINT NOT NULL, deleted INTEGER NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS kfrag (policy_id TEXT NOT NULL, lane INTEGER NOT NULL, "
+        "delegating {bytes} NOT NULL, salt {bytes} NOT NULL, sealed {bytes} NOT NULL, PRIMARY KEY (policy_id, lane))",
+        "CREATE TABLE IF NOT EXISTS receipt (sequence BIGINT PRIMARY KEY, policy_id TEXT NOT NULL, "
+        "kind TEXT NOT NULL, fields TEXT NOT NULL, hash {bytes} NOT NULL)",
+        "CREATE INDEX IF NOT EXISTS receipt_of_policy ON receipt (policy_id, kind)",
+        "CREATE TABLE IF NOT EXISTS nonce (nonce {bytes} PRIMARY KEY, expires_at BIGINT NOT NULL)",
+        "CREATE INDEX IF NOT EXISTS nonce_by_end ON nonce (expires_at)",
+        "CREATE {unlogged} TABLE IF NOT EXISTS counted (minute BIGINT NOT NULL, subject {bytes} NOT NULL, "
+        "uses INTEGER NOT NULL, PRIMARY KEY (minute, subject)) {clustered}",
+    ),
 )
+"""What each version of the tables changes, oldest first. A change goes to the end; those that databases have stay."""
+_NEW_POLICY: Final = "INSERT INTO policy (policy_id, fields, expires_at, deleted) VALUES ({}, {}, {}, 0)"
+_NEW_KFRAG: Final = "INSERT INTO kfrag (policy_id, lane, delegating, salt, sealed) VALUES ({}, {}, {}, {}, {})"
+_NEW_RECEIPT: Final = "INSERT INTO receipt (sequence, policy_id, kind, fields, hash) VALUES ({}, {}, {}, {}, {})"
+"""By the names of their columns: a column that comes later has a default of its own."""
 _SQLITE: Final = {"bytes": "BLOB", "unlogged": "", "clustered": "WITHOUT ROWID"}
 _POSTGRESQL: Final = {"bytes": "BYTEA", "unlogged": "UNLOGGED", "clustered": ""}
 """Counts needn't outlive a crash, and mustn't lie in an archive of the write-ahead log."""
@@ -257,9 +264,9 @@ class ProxyStore:
             if known:
                 return known[0]
             fields = messages.canonical(_policy_fields(policy)).decode()
-            self._do(db, "INSERT INTO policy VALUES ({}, {}, {}, 0)", policy.policy_id, fields, expires_at)
+            self._do(db, _NEW_POLICY, policy.policy_id, fields, expires_at)
             for row in rows:
-                self._do(db, "INSERT INTO kfrag VALUES ({}, {}, {}, {}, {})", *row)
+                self._do(db, _NEW_KFRAG, *row)
             return self._append(db, receipt)
 
     def kfrag(self, policy_id: PolicyId, lane: int) -> HeldKfrag | None:
@@ -381,13 +388,31 @@ class ProxyStore:
     def _create(self, proxy: Address) -> None:
         # Under the log's lock: several processes start at once.
         with self._write() as db:
-            for statement in _SCHEMA:
-                db.exec_driver_sql(statement.format_map(_SQLITE if self._is_sqlite else _POSTGRESQL))
+            self._migrate(db)
             owners = [row[0] for row in db.exec_driver_sql("SELECT address FROM proxy").all()]
             if not owners:
-                self._do(db, "INSERT INTO proxy VALUES ({})", proxy)
+                self._do(db, "INSERT INTO proxy (address) VALUES ({})", proxy)
             elif owners != [proxy]:
                 raise ConfigurationError(f"the database {self._where} is of proxy {owners[0]}, this is {proxy}")
+
+    def _migrate(self, db: Connection) -> None:
+        """Bring the tables to this program's version, in the transaction that is open: all of it or nothing."""
+        db.exec_driver_sql("CREATE TABLE IF NOT EXISTS schema_version (number INTEGER NOT NULL)")
+        # Databases from before versions were counted have the tables of the first one, and say nothing.
+        row = db.exec_driver_sql("SELECT number FROM schema_version").first()
+        version = 0 if row is None else int(row[0])
+        if version > len(_CHANGES):
+            raise ConfigurationError(
+                f"the database {self._where} is of version {version}, this program knows {len(_CHANGES)}; "
+                "nothing was changed",
+                hint="start the newer PanaChain that wrote it",
+            )
+        for change in _CHANGES[version:]:
+            for statement in change:
+                db.exec_driver_sql(statement.format_map(_SQLITE if self._is_sqlite else _POSTGRESQL))
+        if version < len(_CHANGES):
+            self._do(db, "DELETE FROM schema_version")
+            self._do(db, "INSERT INTO schema_version VALUES ({})", len(_CHANGES))
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
@@ -434,7 +459,7 @@ class ProxyStore:
         receipt = make(sequence + 1, previous)
         fields = messages.canonical(messages.receipt_fields(receipt)).decode()
         row = (receipt.sequence, receipt.policy_id, receipt.kind.value, fields, receipt_hash(receipt))
-        self._do(db, "INSERT INTO receipt VALUES ({}, {}, {}, {}, {})", *row)
+        self._do(db, _NEW_RECEIPT, *row)
         return receipt
 
     def _receipts(self, db: Connection, policy_id: PolicyId, kind: ReceiptKind | None = None) -> list[Receipt]:
@@ -454,7 +479,9 @@ class ProxyStore:
             self._do(db, "DELETE FROM counted WHERE minute < {}", nonce.now // _MINUTE - 1)
         # Kept well past the end of the request's time, so that no change of the clock lets it count twice.
         expires_at = nonce.now + 3 * messages.MAX_AGE
-        added = self._do(db, "INSERT INTO nonce VALUES ({}, {}) ON CONFLICT DO NOTHING", nonce.value, expires_at)
+        added = self._do(
+            db, "INSERT INTO nonce (nonce, expires_at) VALUES ({}, {}) ON CONFLICT DO NOTHING", nonce.value, expires_at
+        )
         if added != 1:
             raise _repeated()
         for quota in nonce.quotas:
@@ -465,7 +492,7 @@ class ProxyStore:
             return
         row = (now // _MINUTE, self._subject(quota))
         statement = (
-            "INSERT INTO counted VALUES ({}, {}, 1) "
+            "INSERT INTO counted (minute, subject, uses) VALUES ({}, {}, 1) "
             "ON CONFLICT (minute, subject) DO UPDATE SET uses = counted.uses + 1 RETURNING uses"
         )
         uses = db.exec_driver_sql(self._marked(statement), row).scalar_one()

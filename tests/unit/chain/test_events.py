@@ -17,7 +17,7 @@ from panachain.chain.abi import contract
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.sidechain import Sidechain
 from panachain.errors import IntegrityError, UsageError
-from panachain.model.actors import PolicyId, Role, Status
+from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import SEALED, Disclosure
 from panachain.model.transactions import Grant, PolicyEvent
 
@@ -69,12 +69,16 @@ class Node:
         self.emit("PolicyRegistry", "PolicyRevoked", [owner])
 
     def policies(self, **filters: Any) -> list[PolicyEvent]:
-        chain = Mainchain(self, {"PolicyRegistry": REGISTRY}, CHAIN_ID)  # type: ignore[arg-type]
-        return list(chain.policies.events(**filters))
+        return list(self.mainchain.policies.events(**filters))
+
+    @property
+    def mainchain(self) -> Mainchain:
+        addresses = {"PolicyRegistry": REGISTRY, "ActorRegistry": REGISTRY}
+        return Mainchain(self, addresses, CHAIN_ID)  # type: ignore[arg-type]
 
     @property
     def sidechain(self) -> Sidechain:
-        return Sidechain(self, {"CareGroups": GROUPS}, CHAIN_ID)  # type: ignore[arg-type]
+        return Sidechain(self, {"CareGroups": GROUPS, "IdentityRegistry": REGISTRY}, CHAIN_ID)  # type: ignore[arg-type]
 
 
 def _fits(log: dict[str, Any], place: int, topic: str | list[str] | None) -> bool:
@@ -300,3 +304,89 @@ class TestGroups:
 
         # The member who left still has it.
         assert node.sidechain.groups.holders(group) == [two, three]  # type: ignore[arg-type]
+
+
+class TestActors:
+    """Registries tell in events who is who: none of them is believed without the registration before it."""
+
+    @staticmethod
+    def register(node: Node, account: str = OWNER) -> None:
+        node.emit("ActorRegistry", "ActorRegistered", [account, "0x" + "00" * 19 + "01"], KEY, KEY, "", NOBODY)
+
+    def test_an_actor_is_read_from_registration_and_suspension(self) -> None:
+        node = Node()
+        self.register(node)
+        self.register(node, OTHER)
+        node.emit("ActorRegistry", "ActorSuspended", [OWNER])
+
+        found = node.mainchain.actors.find(Role.HOSPITAL)
+
+        assert [(actor.address, actor.status) for actor in found] == [
+            (OWNER, Status.SUSPENDED),
+            (OTHER, Status.ACTIVE),
+        ]
+
+    @pytest.mark.parametrize("event", ["ActorSuspended", "ActorReinstated", "ActorEndpointChanged"])
+    def test_a_change_whose_registration_the_node_hides_is_an_integrity_error(self, event: str) -> None:
+        node = Node()
+        self.register(node, OTHER)
+        node.emit("ActorRegistry", event, [OWNER], *(["https://a.example"] if event == "ActorEndpointChanged" else []))
+
+        with pytest.raises(IntegrityError, match=f"hides the registration of {OWNER}"):
+            node.mainchain.actors.find()
+
+    @pytest.mark.parametrize("role", [Role.PATIENT, Role.PRACTITIONER, Role.GROUP])
+    def test_nobody_of_the_sidechain_is_entered_in_public(self, role: Role) -> None:
+        actor = Actor(Address(OWNER), role, Status.UNKNOWN, KEY, KEY)
+
+        with pytest.raises(UsageError, match="no public actor"):
+            Node().mainchain.actors.register(None, actor)  # type: ignore[arg-type]
+
+
+class TestIdentities:
+    @staticmethod
+    def register(node: Node, account: str = OWNER) -> None:
+        role = "0x" + "00" * 19 + "01"
+        node.emit("IdentityRegistry", "IdentityRegistered", [account, role, NOBODY], KEY, KEY, b"")
+
+    @pytest.mark.parametrize(
+        ("event", "status"),
+        [
+            ("IdentitySuspended", Status.SUSPENDED),
+            ("IdentityReinstated", Status.ACTIVE),
+            ("IdentityReplaced", Status.REPLACED),
+        ],
+    )
+    def test_a_person_is_what_the_last_event_says(self, event: str, status: Status) -> None:
+        node = Node()
+        self.register(node)
+        node.emit("IdentityRegistry", event, [OWNER, OTHER] if event == "IdentityReplaced" else [OWNER])
+
+        (found,) = node.sidechain.identities.find()
+
+        assert (found.address, found.role, found.status) == (OWNER, Role.PATIENT, status)
+
+    @pytest.mark.parametrize("event", ["IdentitySuspended", "IdentityReinstated", "IdentityReplaced"])
+    def test_a_change_whose_registration_the_node_hides_is_an_integrity_error(self, event: str) -> None:
+        node = Node()
+        self.register(node, OTHER)
+        node.emit("IdentityRegistry", event, [OWNER, OTHER] if event == "IdentityReplaced" else [OWNER])
+
+        with pytest.raises(IntegrityError, match=f"hides the registration of {OWNER}"):
+            node.sidechain.identities.find()
+
+    def test_a_pairing_ends_with_its_last_event(self) -> None:
+        node = Node()
+        node.emit("IdentityRegistry", "HospitalPaired", [OWNER, OTHER], b"p" * 32)
+        node.emit("IdentityRegistry", "HospitalUnpaired", [OWNER, OTHER])
+
+        (found,) = node.sidechain.identities.paired()
+
+        assert (found.patient, found.hospital, found.digest, found.paired) == (OWNER, OTHER, b"p" * 32, False)
+
+    def test_an_end_whose_pairing_the_node_hides_is_an_integrity_error(self) -> None:
+        node = Node()
+        node.emit("IdentityRegistry", "HospitalUnpaired", [OWNER, OTHER])
+
+        with pytest.raises(IntegrityError, match="hides the pairing"):
+            node.sidechain.identities.paired()

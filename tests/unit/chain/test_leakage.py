@@ -65,6 +65,6 @@ def test_events_without_fields_are_named_too(name: str) -> None:
 
 def test_a_new_field_would_be_found() -> None:
     abi = [*abi_of("RecordLedger")]
-    event = next(entry for entry in abi if entry["type"] == "event")
+    event = next(entry for entry in abi if entry.get("name") == "RecordsStored")
     grown = [{**event, "inputs": [*event["inputs"], {"name": "patient", "type": "address", "indexed": True}]}]
     assert fields_of(grown) - entered("RecordLedger").keys() == {("RecordsStored", "patient")}

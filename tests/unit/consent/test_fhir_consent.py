@@ -116,6 +116,19 @@ class TestForeign:
         plan = from_consent(consent(permit(securityLabel=[coding(words.ACT_CODE, code) for code in codes])))
         assert plan.categories == ("substance-use",)
 
+    def test_a_category_that_no_type_and_no_label_describes_is_granted_by_name_only(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # None lists the resource types of a category that has none: that must not count as all of them.
+        monkeypatch.setitem(words.TYPES_OF, Category.GENOMICS, frozenset())
+        monkeypatch.setitem(words.LABELS_OF, Category.SEXUAL_HEALTH, frozenset())
+
+        plan = from_consent(consent(permit(**{"class": types(*words.TYPES_OF[Category.MEDICATIONS])})))
+        assert plan.categories == ("medications",)
+        codes = words.LABELS_OF[Category.SUBSTANCE_USE]
+        plan = from_consent(consent(permit(securityLabel=[coding(words.ACT_CODE, code) for code in codes])))
+        assert plan.categories == ("substance-use",)
+
     def test_only_whole_years_are_granted(self) -> None:
         plan = from_consent(
             consent(permit(**{"class": ours("laboratory"), "dataPeriod": {"start": "2019-06-01", "end": "2021"}}))
@@ -457,3 +470,8 @@ class TestHl7Examples:
 )
 def test_a_date_time_spans_what_fhir_says(text: str, span: tuple[int, int] | None) -> None:
     assert words.seconds_of(text) == span
+
+
+def test_every_restricted_category_has_labels_to_be_exported_and_imported_by() -> None:
+    assert words.LABELS.keys() == words.LABELS_OF.keys() == RESTRICTED
+    assert all(words.LABELS[one] and set(words.LABELS[one]) <= words.LABELS_OF[one] for one in RESTRICTED)

@@ -44,22 +44,53 @@ def test_no_number_stands_for_two_words(name: str) -> None:
     assert len(set(ours(name).values())) == len(ours(name))
 
 
-@pytest.mark.parametrize(
-    ("name", "source"),
-    [
-        ("ActorRegistry.Role", "interfaces/IActorRegistry.sol"),
-        ("IdentityRegistry.Role", "interfaces/IIdentityRegistry.sol"),
-        ("AccessLog.Kind", "interfaces/IAccessLog.sol"),
-        ("AccessRequests.State", "interfaces/IAccessRequests.sol"),
-        ("Status", "types/Status.sol"),
-    ],
-)
-def test_a_contract_has_the_same_numbers(name: str, source: str) -> None:
-    text = re.sub(r"///.*", "", (ROOT / "contracts" / source).read_text())
-    found = re.search(rf"enum {name.rpartition('.')[2]} \{{(.*?)\}}", text, re.S)
-    assert found is not None
-    members = [member.strip().lower() for member in found[1].split(",")]
-    assert all(members[number] == word for word, number in ours(name).items())
+def enums() -> dict[str, list[str]]:
+    """Return the members of every enum of the contracts, by the name that the vector file has for it."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "contracts").rglob("*.sol")):
+        text = re.sub(r"//.*", "", path.read_text())
+        for name, members in re.findall(r"\benum (\w+) \{(.*?)\}", text, re.S):
+            owner = path.stem.removeprefix("I") + "." if path.parent.name == "interfaces" else ""
+            found[owner + name] = [snake(member.strip()) for member in members.split(",")]
+    return found
+
+
+def snake(name: str) -> str:
+    """Return a Solidity member's name as the vector file writes it."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+@pytest.mark.parametrize("name", sorted(enums()))
+def test_an_enum_of_the_contracts_has_the_same_members_and_numbers_here(name: str) -> None:
+    assert name in PINNED, "a new enum: name it in tests/vectors/codes.json, and its Python twin above"
+    numbers = {member: number for number, member in enumerate(enums()[name])}
+    # "None" is nobody's role and no statement, which Python says by None.
+    numbers = {member: number for member, number in numbers.items() if member != "none" or "none" in ours(name)}
+    assert numbers == ours(name)
+
+
+def test_every_enum_was_found() -> None:
+    assert set(enums()) == PINNED.keys() - {"about", "categories", "purposes"}
+
+
+def test_the_specification_has_the_same_numbers() -> None:
+    section = (ROOT / "docs/spec/formats.md").read_text().partition("### Codes\n")[2].partition("\n### ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:2] == "| "]
+    split = next(number for number, row in enumerate(rows) if row[0] == "number")
+    codes, numbers, titles = rows[1:split], rows[split + 1 :], rows[split]
+    words = {row[at + 1]: int(row[at]) for row in codes for at in (0, 3, 6) if row[at]}
+    assert words == PINNED["categories"] | PINNED["purposes"]
+    for column, title in enumerate(titles[1:], 1):
+        found = {row[column].replace("-", ""): int(row[0]) for row in numbers if row[column]}
+        expected = PINNED[title.strip("`")]
+        assert {word: number for word, number in found.items() if word != "none" or "none" in expected} == expected
+
+
+def test_the_design_names_every_category() -> None:
+    section = (ROOT / "docs/design.md").read_text().partition("## 4. Categories\n")[2].partition("\n- ")[0]
+    assert set(re.findall(r"[a-z][a-z-]+", section)) - {"and", "the", "restricted", "ones"} == {
+        c.value for c in Category
+    }
 
 
 def test_a_bit_is_that_of_the_number() -> None:

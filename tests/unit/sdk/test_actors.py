@@ -6,18 +6,25 @@ import json
 import os
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
+import panachain
+import panachain.sdk
 from panachain import AnyActor, Hospital, Network, Patient, Practitioner, Registrar, Researcher, connect
+from panachain.chain.contracts import actor_registry, identity_registry
+from panachain.cli import identity
 from panachain.crypto import keystore
 from panachain.crypto.keys import Seed
-from panachain.errors import ConfigurationError, LockedError, UnknownActorError, UsageError
-from panachain.model.actors import Role
+from panachain.errors import ConfigurationError, LockedError, PanaChainError, UnknownActorError, UsageError
+from panachain.model.actors import Role, Status
 from panachain.passphrase import COMMAND, FILE
+from panachain.sdk import actors
 from panachain.sdk.actors import open_actor
+from panachain.sdk.base import SIDECHAIN_ROLES
 from panachain.sdk.profiles import create_profile, load_profile
 
 PASSPHRASE = "correct horse battery"
@@ -222,3 +229,45 @@ class TestEnd:
         actor.close()
         assert network.closed == 1
         assert repr(actor).startswith("Practitioner(pra-")
+
+
+class TestRoles:
+    """What has a place for each role has one for all of them."""
+
+    def test_a_role_has_a_session_that_everybody_can_import(self) -> None:
+        # A proxy is a service (panachain/service/proxy), a group is its members.
+        assert actors._PLACES.keys() == set(Role) - {Role.PROXY, Role.GROUP}
+        for role, (_, name) in actors._PLACES.items():
+            assert actors._class_of(role).role is role
+            assert name in panachain.__all__
+            assert name in panachain.sdk.__all__
+
+    def test_the_command_line_makes_profiles_of_the_same_roles(self) -> None:
+        assert set(identity._ROLES) == actors._PLACES.keys()
+
+    def test_a_role_is_registered_on_one_chain(self) -> None:
+        public, genuine = set(actor_registry.ROLES.values()), set(identity_registry.ROLES.values())
+        assert not public & genuine
+        # A group is told by CareGroups.
+        assert public | genuine == set(Role) - {Role.GROUP}
+        assert set(SIDECHAIN_ROLES) == genuine
+
+    def test_no_two_roles_have_handles_that_begin_alike(self) -> None:
+        assert len({role.value[:3] for role in Role}) == len(Role)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (Status.UNKNOWN, "isn't registered"),
+        (Status.SUSPENDED, "suspended by the registrar"),
+        (Status.REPLACED, "moved to another account"),
+    ],
+)
+def test_only_an_active_actor_acts(home: Path, status: Status, error: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with connect("doctor", passphrase=PASSPHRASE, home=home, network=FakeNetwork(home)) as actor:
+        monkeypatch.setattr(actor, "whoami", lambda: replace(actor.profile.actor, status=status))
+        with pytest.raises(PanaChainError, match=error):
+            actor._check_registered()
+        monkeypatch.setattr(actor, "whoami", lambda: replace(actor.profile.actor, status=Status.ACTIVE))
+        actor._check_registered()

@@ -12,6 +12,7 @@ import pytest
 from panachain.crypto.keys import Seed
 from panachain.errors import ConfigurationError, DiskError, PolicyUnknownError, UsageError
 from panachain.model.actors import Address, PolicyId
+from panachain.service.proxy import store as store_module
 from panachain.service.proxy.store import Nonce, ProxyStore, database_url
 from tests.unit.service.proxy_world import ProxyWorld, address
 
@@ -121,3 +122,63 @@ def test_a_password_in_the_urls_query_is_refused(tmp_path: Path) -> None:
 def test_another_database_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigurationError):
         database_url(url, folder=tmp_path)
+
+
+LATER = ("ALTER TABLE policy ADD COLUMN note TEXT NOT NULL DEFAULT 'none'", "CREATE TABLE added (at BIGINT NOT NULL)")
+
+
+def test_a_database_from_before_versions_goes_on(world: ProxyWorld) -> None:
+    before = world.grant().terms.policy_id
+    path = world.folder / "proxy-0.sqlite"
+    world.stores[0].close()
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE schema_version")
+
+    world.stores[0] = ProxyStore(path, world.seeds[0].store_key(), proxy=address(world.seeds[0]))
+
+    assert world.stores[0].policy(before).policy_id == before
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT number FROM schema_version").fetchall() == [(len(store_module._CHANGES),)]
+
+
+def test_a_later_version_adds_columns_and_tables_to_what_is_there(
+    world: ProxyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = world.grant().terms.policy_id
+    path = world.folder / "proxy-0.sqlite"
+    world.stores[0].close()
+    monkeypatch.setattr(store_module, "_CHANGES", (*store_module._CHANGES, LATER))
+    # Twice: a change is made once.
+    for _ in range(2):
+        world.stores[0] = ProxyStore(path, world.seeds[0].store_key(), proxy=address(world.seeds[0]))
+        world.services[0] = world.service(world.seeds[0], world.stores[0])
+        world.grant()
+        assert world.stores[0].policy(before).policy_id == before
+        world.stores[0].close()
+
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT note FROM policy").fetchall() == [("none",)] * 3
+        assert db.execute("SELECT count(*) FROM added").fetchone() == (0,)
+
+
+def test_a_change_that_fails_leaves_the_tables_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened(tmp_path, [0.0]).close()
+    monkeypatch.setattr(
+        store_module, "_CHANGES", (*store_module._CHANGES, (LATER[1], "ALTER TABLE nothing RENAME TO x"))
+    )
+
+    with pytest.raises(DiskError):
+        opened(tmp_path, [0.0])
+
+    with sqlite3.connect(tmp_path / "own.sqlite") as db:
+        assert db.execute("SELECT number FROM schema_version").fetchall() == [(len(store_module._CHANGES) - 1,)]
+        assert db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'added'").fetchone() == (0,)
+
+
+def test_a_database_of_a_later_program_is_refused(tmp_path: Path) -> None:
+    opened(tmp_path, [0.0]).close()
+    with sqlite3.connect(tmp_path / "own.sqlite") as db:
+        db.execute("UPDATE schema_version SET number = number + 1")
+
+    with pytest.raises(ConfigurationError, match="nothing was changed"):
+        opened(tmp_path, [0.0])
