@@ -25,13 +25,12 @@ from panachain.errors import BlockNotFoundError, DiskError, StoreUnavailableErro
 from panachain.ipld import unixfs
 from panachain.ipld.cid import CID, RAW
 from panachain.storage import ahead
+from panachain.storage.packs import EarlySync, Pack, sync_path, write_all
 
 PACK_SIZE: Final = 256 << 20
 """Bytes after which a new pack is begun."""
 _FLUSH: Final = 8 << 20
 """Bytes that are held in memory before they are written."""
-_SYNC_EVERY: Final = 128 << 20
-"""Bytes of a large file after which the disk is told to begin: it writes while the rest is sealed."""
 _SMALL: Final = 1 << 16
 """Bytes up to which a block is read at once; for larger ones other threads needn't wait."""
 _OPEN_PACKS: Final = 64
@@ -69,7 +68,7 @@ class EmbeddedStore:
         self._clock = clock
         self._packs = folder / "packs"
         self._lock = threading.RLock()
-        self._pack: _Pack | None = None
+        self._pack: Pack | None = None
         self._open: OrderedDict[str, int] = OrderedDict()
         try:
             self._packs.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -163,7 +162,7 @@ class EmbeddedStore:
                 touched.add(pack)
                 freed += size
             for pack in touched:
-                _sync_path(self._packs / pack)
+                sync_path(self._packs / pack)
                 self._compact(pack)
             # The journal of the index would keep what was deleted.
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -254,11 +253,11 @@ class EmbeddedStore:
         if descriptor is not None:
             os.close(descriptor)
 
-    def _current_pack(self) -> _Pack:
+    def _current_pack(self) -> Pack:
         if self._pack is not None and self._pack.end >= PACK_SIZE:
             self._finish_pack()
         if self._pack is None:
-            self._pack = _Pack(self._packs / f"{os.urandom(8).hex()}.pack")
+            self._pack = Pack(self._packs / f"{os.urandom(8).hex()}.pack")
         return self._pack
 
     def _finish_pack(self) -> None:
@@ -299,7 +298,7 @@ class EmbeddedStore:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
-            target = _Pack(self._packs / f"{os.urandom(8).hex()}.pack")
+            target = Pack(self._packs / f"{os.urandom(8).hex()}.pack")
             moved = []
             for raw, offset, size in rows:
                 file.seek(offset)
@@ -314,40 +313,6 @@ class EmbeddedStore:
                 target.path.unlink()
 
 
-class _Pack:
-    """A pack that this process appends to. It is locked, so that nobody writes it anew meanwhile."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.end = 0
-        self.descriptor = -1
-        self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        fcntl.flock(self.descriptor, fcntl.LOCK_SH)
-        # The file's name must be on disk as well.
-        _sync_path(path.parent)
-
-    def reserve(self, size: int) -> int:
-        """Return the offset of `size` bytes that are the caller's to write."""
-        offset = self.end
-        self.end += size
-        return offset
-
-    def append(self, data: bytes | bytearray) -> int:
-        """Write at the end and return the offset; not on disk before `sync`."""
-        offset = self.reserve(len(data))
-        _write_all(self.descriptor, memoryview(data), offset)
-        return offset
-
-    def sync(self) -> None:
-        """Wait until what was written is on disk."""
-        os.fdatasync(self.descriptor)
-
-    def __del__(self) -> None:
-        # Frees the lock too.
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-
-
 class _Writer:
     """Blocks on their way into packs: all are on disk, and then named, when the context ends."""
 
@@ -357,7 +322,7 @@ class _Writer:
         self._held = 0
         self._rows: list[_Row] = []
         self._again: list[tuple[int, bytes]] = []
-        self._packs: set[_Pack] = set()
+        self._packs: set[Pack] = set()
         self._at = int(store._clock())
 
     def __enter__(self) -> _Writer:
@@ -399,7 +364,7 @@ class _Writer:
         sizes = unixfs.leaf_sizes(size)
         digests = [b""] * len(sizes)
         numbers = count()
-        written = _Progress(pack)
+        written = EarlySync(pack)
         failures: list[BaseException] = []
 
         def work() -> None:
@@ -412,7 +377,7 @@ class _Writer:
                 try:
                     make(index, leaf)
                     digests[index] = sha256(leaf).digest()
-                    _write_all(pack.descriptor, leaf, base + index * unixfs.CHUNK)
+                    write_all(pack.descriptor, leaf, base + index * unixfs.CHUNK)
                 except BaseException as exc:  # noqa: BLE001
                     # It is raised again below, in the caller's thread.
                     failures.append(exc)
@@ -444,57 +409,3 @@ class _Writer:
                 offset += len(data)
             self._packs.add(pack)
             self._buffer, self._held = {}, 0
-
-
-class _Progress:
-    """Tells the disk to begin while more is made."""
-
-    def __init__(self, pack: _Pack) -> None:
-        self._pack = pack
-        self._bytes = 0
-        self._wake = threading.Semaphore(0)
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._ended = False
-
-    def add(self, size: int) -> None:
-        with self._lock:
-            before = self._bytes // _SYNC_EVERY
-            self._bytes += size
-            if self._bytes // _SYNC_EVERY == before:
-                return
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="sync")
-                self._thread.start()
-        self._wake.release()
-
-    def finish(self) -> None:
-        if self._thread is not None:
-            self._ended = True
-            self._wake.release()
-            self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            self._wake.acquire()
-            if self._ended:
-                return
-            try:
-                self._pack.sync()
-            except OSError:
-                # The last sync, in the caller's thread, tells of it.
-                return
-
-
-def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
-    while data:
-        done = os.pwrite(descriptor, data, offset)
-        data, offset = data[done:], offset + done
-
-
-def _sync_path(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

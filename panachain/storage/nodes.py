@@ -13,7 +13,8 @@ from panachain.errors import PanaChainError, StoreUnavailableError
 from panachain.ipld.cid import CID
 from panachain.model.progress import Progress
 from panachain.storage.blocks import BlobStore
-from panachain.storage.replicated import RepairReport, ReplicatedStore
+from panachain.storage.repair import RepairReport
+from panachain.storage.replicated import ReplicatedStore
 
 
 def nodes_of(store: BlobStore) -> list[tuple[str, BlobStore]]:

@@ -10,79 +10,28 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from panachain.errors import (
     BlockNotFoundError,
     ConfigurationError,
-    DiskError,
     IntegrityError,
     PanaChainError,
     StoreUnavailableError,
 )
-from panachain.ipld import dag, unixfs
+from panachain.ipld import unixfs
 from panachain.ipld.cid import CID
 from panachain.model.progress import Progress
 from panachain.storage import ahead
 from panachain.storage.blocks import BlobStore
+from panachain.storage.repair import FAILURES, PIECE, Repair, RepairReport
 
-PIECE: Final = 8 << 20
-"""Bytes of blocks that are held while all nodes take them."""
 PIECE_BLOCKS: Final = 4096
 """Blocks that are held while all nodes take them."""
 REST: Final = 30.0
 """Seconds for which a node that didn't answer is asked last."""
-_FAILURES: Final = (StoreUnavailableError, IntegrityError, DiskError)
-"""What a node can fail with; anything else is a fault of the caller, or of ours."""
 _LOG: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
-
-
-@dataclass
-class NodeRepair:
-    """What a repair found and did on one node, in blocks."""
-
-    name: str
-    checked: int = 0
-    healed: int = 0
-    lost: int = 0
-    """Missing or damaged, and not healed."""
-    failure: str = ""
-    """Why the node's repair was given up, or empty."""
-
-    def to_json(self) -> dict[str, object]:
-        """Return the node's part as JSON."""
-        return {
-            "name": self.name,
-            "checked": self.checked,
-            "healed": self.healed,
-            "lost": self.lost,
-            "failure": self.failure,
-        }
-
-
-@dataclass
-class RepairReport:
-    """What a repair found and did."""
-
-    nodes: list[NodeRepair]
-    lost: list[CID] = field(default_factory=list)
-    """Blocks of which no node has the true bytes; what they link wasn't looked at."""
-
-    @property
-    def whole(self) -> bool:
-        """Whether every node has every block now."""
-        return not any(node.lost or node.failure for node in self.nodes)
-
-    def to_json(self) -> dict[str, object]:
-        """Return the report as JSON, schema `panachain/repair/1`."""
-        return {
-            "schema": "panachain/repair/1",
-            "whole": self.whole,
-            "nodes": [node.to_json() for node in self.nodes],
-            "lost": [str(cid) for cid in self.lost],
-        }
 
 
 class ReplicatedStore:
@@ -204,7 +153,7 @@ class ReplicatedStore:
             try:
                 if self.nodes[number].has_block(cid):
                     return True
-            except _FAILURES as exc:
+            except FAILURES as exc:
                 self._note(number, exc)
                 failures.append(exc)
         if failures:
@@ -220,7 +169,7 @@ class ReplicatedStore:
                 done += 1
                 yield leaf
             return
-        except _FAILURES as exc:
+        except FAILURES as exc:
             self._note(number, exc)
         leaves = unixfs.leaves_of(cid, self.get_block)
         rest = (leaf for position, leaf in enumerate(leaves) if position >= done)
@@ -255,7 +204,7 @@ class ReplicatedStore:
             roots: where to begin; what they link is followed.
             progress: is told the blocks that were checked.
         """
-        return _Repair(self, list(dict.fromkeys(roots)), progress).run()
+        return Repair(self, list(dict.fromkeys(roots)), progress, self._pool).run()
 
     # Internal
 
@@ -279,7 +228,7 @@ class ReplicatedStore:
         for number in self._order():
             try:
                 return ask(self.nodes[number])
-            except _FAILURES as exc:
+            except FAILURES as exc:
                 self._note(number, exc)
                 failures[number] = exc
         kinds = [type(failure) for failure in failures.values()]
@@ -292,7 +241,7 @@ class ReplicatedStore:
 
     def _on_enough(self, work: Callable[[BlobStore], object], what: str) -> None:
         """Do it on all nodes at once; `factor` of them must succeed."""
-        failures = self._try(work, range(len(self.nodes)))[1]
+        failures = self.on_each(work, range(len(self.nodes)))[1]
         self._check_enough(failures, what)
 
     def _check_enough(self, failures: dict[int, PanaChainError], what: str) -> None:
@@ -307,22 +256,22 @@ class ReplicatedStore:
             )
 
     def _on_all(self, work: Callable[[BlobStore], _T], what: str) -> list[_T]:
-        results, failures = self._try(work, range(len(self.nodes)))
+        results, failures = self.on_each(work, range(len(self.nodes)))
         if failures:
             raise StoreUnavailableError(f"not every node could {what}: {self._reasons(failures)}")
         return list(results.values())
 
-    def _try(
+    def on_each(
         self, work: Callable[[BlobStore], _T], numbers: Iterable[int]
     ) -> tuple[dict[int, _T], dict[int, PanaChainError]]:
-        """Do it on these nodes at once, and return their results and failures."""
+        """Do something on some nodes at once, by their numbers, and return their results and failures."""
         futures = {number: self._pool.submit(work, self.nodes[number]) for number in numbers}
         results: dict[int, _T] = {}
         failures: dict[int, PanaChainError] = {}
         for number, future in futures.items():
             try:
                 results[number] = future.result()
-            except _FAILURES as exc:
+            except FAILURES as exc:
                 self._note(number, exc)
                 failures[number] = exc
         return results, failures
@@ -370,126 +319,7 @@ class _Writer:
     def _flush(self) -> None:
         held, self._held, self._size = self._held, [], 0
         good = [number for number in range(len(self._store.nodes)) if number not in self._failures]
-        self._failures |= self._store._try(lambda node: node.put_blocks(held), good)[1]
+        self._failures |= self._store.on_each(lambda node: node.put_blocks(held), good)[1]
         if len(self._store.nodes) - len(self._failures) < self._store.factor:
             # No use in going on.
             self._store._check_enough(self._failures, "store the blocks")
-
-
-class _Repair:
-    """One run of `ReplicatedStore.repair`."""
-
-    def __init__(self, store: ReplicatedStore, roots: list[CID], progress: Progress | None) -> None:
-        self._store = store
-        self._roots = roots
-        self._progress = progress
-        self._report = RepairReport([NodeRepair(store.label(number)) for number in range(len(store.nodes))])
-        self._pins: dict[int, set[CID]] = {}
-        self._waiting: dict[int, list[tuple[CID, bytes]]] = {number: [] for number in range(len(store.nodes))}
-
-    def run(self) -> RepairReport:
-        """Do it."""
-        # 1. What is pinned where; a node that doesn't answer is left as it is.
-        self._pins, failures = self._store._try(lambda node: set(node.pins()), self._alive())
-        self._give_up(failures)
-        wanted = set().union(*self._pins.values()) & set(self._roots)
-        # 2. Every block under the roots, on every node.
-        blocks = (cid for cid, _ in dag.walk(self._roots, self._linking))
-        for done, (cid, found) in enumerate(ahead.in_order(self._store._pool, self._examine, blocks), start=1):
-            self._sort(cid, found)
-            if self._progress is not None:
-                self._progress(done, 0, unit="blocks")
-        for number in self._alive():
-            self._heal(number)
-        # 3. The pins, where all is there.
-        for number in self._alive():
-            if not self._report.nodes[number].lost:
-                self._pin(number, wanted)
-        return self._report
-
-    def _alive(self) -> list[int]:
-        return [number for number, node in enumerate(self._report.nodes) if not node.failure]
-
-    def _give_up(self, failures: dict[int, PanaChainError]) -> None:
-        for number, failure in failures.items():
-            self._report.nodes[number].failure = str(failure)
-
-    def _linking(self, cid: CID) -> bytes | None:
-        """Return a block that links others, or None when no node has it or its links aren't ours to follow."""
-        try:
-            data = self._store.get_block(cid)
-            dag.links(cid, data)
-        except _FAILURES:
-            return None
-        return data
-
-    def _examine(self, cid: CID) -> tuple[CID, dict[int, bytes | PanaChainError]]:
-        found: dict[int, bytes | PanaChainError] = {}
-        for number in self._alive():
-            try:
-                found[number] = cid.check(self._store.nodes[number].get_block(cid))
-            except _FAILURES as exc:
-                found[number] = exc
-        return cid, found
-
-    def _sort(self, cid: CID, found: dict[int, bytes | PanaChainError]) -> None:
-        """Count what was found of a block, and let the nodes that need it wait for it."""
-        truth = next((data for data in found.values() if isinstance(data, bytes)), None)
-        if truth is None and found:
-            self._report.lost.append(cid)
-        for number, answer in found.items():
-            node = self._report.nodes[number]
-            if isinstance(answer, bytes):
-                node.checked += 1
-            elif not isinstance(answer, IntegrityError | BlockNotFoundError):
-                self._give_up({number: answer})
-            elif truth is None:
-                node.checked += 1
-                node.lost += 1
-            else:
-                node.checked += 1
-                self._wait(number, cid, truth)
-
-    def _wait(self, number: int, cid: CID, data: bytes) -> None:
-        self._waiting[number].append((cid, data))
-        if sum(len(waiting) for _, waiting in self._waiting[number]) >= PIECE:
-            self._heal(number)
-
-    def _heal(self, number: int) -> None:
-        """Give a node the blocks that it needs, and look whether it has them then."""
-        node, report = self._store.nodes[number], self._report.nodes[number]
-        blocks, self._waiting[number] = self._waiting[number], []
-        try:
-            for cid, _ in blocks:
-                # A store keeps what it has, also when it is damaged: away with it.
-                if node.has_block(cid):
-                    self._remove(number, cid)
-            node.put_blocks(blocks)
-        except _FAILURES as exc:
-            self._give_up({number: exc})
-            report.lost += len(blocks)
-            return
-        for cid, _ in blocks:
-            try:
-                cid.check(node.get_block(cid))
-                report.healed += 1
-            except _FAILURES:
-                report.lost += 1
-
-    def _remove(self, number: int, cid: CID) -> None:
-        node = self._store.nodes[number]
-        try:
-            node.delete_block(cid)
-        except _FAILURES:
-            # Kubo refuses while it can't walk a pin, which a damaged block prevents. The pins come back at the end.
-            for root in self._pins[number] & set(self._roots):
-                node.unpin(root)
-            self._pins[number] -= set(self._roots)
-            node.delete_block(cid)
-
-    def _pin(self, number: int, wanted: set[CID]) -> None:
-        try:
-            for root in sorted(wanted - self._pins[number]):
-                self._store.nodes[number].pin(root)
-        except _FAILURES as exc:
-            self._give_up({number: exc})

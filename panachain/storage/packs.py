@@ -1,0 +1,109 @@
+"""The files of the embedded store: packs that only grow, written and brought to the disk.
+
+Never reads and never names a block: which bytes are whose is the index's affair (storage/embedded.py). A pack is locked
+while a process may append to it. Follows docs/spec/formats.md.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from pathlib import Path
+from typing import Final
+
+_SYNC_EVERY: Final = 128 << 20
+"""Bytes of a large file after which the disk is told to begin: it writes while the rest is sealed."""
+
+
+class Pack:
+    """A pack that this process appends to. It is locked, so that nobody writes it anew meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.end = 0
+        self.descriptor = -1
+        self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(self.descriptor, fcntl.LOCK_SH)
+        # The file's name must be on disk as well.
+        sync_path(path.parent)
+
+    def reserve(self, size: int) -> int:
+        """Return the offset of `size` bytes that are the caller's to write."""
+        offset = self.end
+        self.end += size
+        return offset
+
+    def append(self, data: bytes | bytearray) -> int:
+        """Write at the end and return the offset; not on disk before `sync`."""
+        offset = self.reserve(len(data))
+        write_all(self.descriptor, memoryview(data), offset)
+        return offset
+
+    def sync(self) -> None:
+        """Wait until what was written is on disk."""
+        os.fdatasync(self.descriptor)
+
+    def __del__(self) -> None:
+        # Frees the lock too.
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+
+class EarlySync:
+    """Tells the disk to begin while more is made: otherwise it would idle, and then keep the caller waiting."""
+
+    def __init__(self, pack: Pack) -> None:
+        self._pack = pack
+        self._bytes = 0
+        self._wake = threading.Semaphore(0)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._ended = False
+
+    def add(self, size: int) -> None:
+        """Count bytes that were written; any thread may do so."""
+        with self._lock:
+            before = self._bytes // _SYNC_EVERY
+            self._bytes += size
+            if self._bytes // _SYNC_EVERY == before:
+                return
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="sync")
+                self._thread.start()
+        self._wake.release()
+
+    def finish(self) -> None:
+        """End the thread that waits for the disk, if there is one."""
+        if self._thread is not None:
+            self._ended = True
+            self._wake.release()
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.acquire()
+            if self._ended:
+                return
+            try:
+                self._pack.sync()
+            except OSError:
+                # The last sync, in the caller's thread, tells of it.
+                return
+
+
+def write_all(descriptor: int, data: memoryview, offset: int) -> None:
+    """Write all of some bytes at an offset."""
+    # One call may write less than it was given, as when a signal comes.
+    while data:
+        done = os.pwrite(descriptor, data, offset)
+        data, offset = data[done:], offset + done
+
+
+def sync_path(path: Path) -> None:
+    """Wait until what a folder or file is now is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
