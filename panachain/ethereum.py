@@ -14,14 +14,13 @@ from typing import Final
 from panachain.absent import absent
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address
+from panachain.model.sizes import ADDRESS_SIZE
 
 # With cffi, pycryptodome parses a C declaration for each function, by a parser in Python that takes longer to import
 # than all of this program's own modules. Without it, it takes ctypes, as on machines that have no cffi.
 with absent("cffi"):
     from Crypto.Hash import keccak as _keccak
 
-ADDRESS_SIZE: Final = 20
-"""bytes"""
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 
 

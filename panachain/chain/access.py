@@ -23,6 +23,7 @@ from panachain.chain.signing import recover_digest
 from panachain.errors import LockedError
 from panachain.ethereum import address_of_point, checksum_address, keccak
 from panachain.model.actors import Address
+from panachain.model.sizes import ADDRESS_SIZE, HASH_SIZE, KEY_SIZE, NONCE_SIZE, SIGNATURE_SIZE
 
 SCHEME: Final = "PanaChain"
 """Authentication scheme in the header `Authorization` (RFC 9110, section 11)."""
@@ -30,10 +31,8 @@ MAX_LIFE: Final = 60
 """Seconds that a token may still count."""
 LIFE: Final = 30
 """Seconds that we give a token: half, so that clocks may differ by as much."""
-NONCE_SIZE: Final = 16
-"""bytes"""
 _VERSION: Final = 1
-_SIZE: Final = 1 + 20 + 8 + NONCE_SIZE + 32 + 65
+_SIZE: Final = 1 + ADDRESS_SIZE + 8 + NONCE_SIZE + HASH_SIZE + SIGNATURE_SIZE
 """Bytes: version, node, end, nonce, digest of the body, signature."""
 _DOMAIN_TYPE: Final = keccak("EIP712Domain(string name,string version,uint256 chainId)")
 _TOKEN_TYPE: Final = keccak("Token(string gate,address node,uint64 expiresAt,bytes16 nonce,bytes32 body)")
@@ -160,7 +159,7 @@ def read_key(path: Path) -> bytes:
         key = bytes.fromhex(text)
     except ValueError:
         key = b""
-    if len(key) != 32 or not any(key):
+    if len(key) != KEY_SIZE or not any(key):
         # Without a cause: nothing of the file may reach a traceback.
         raise LockedError(f"{path} holds no secret key of 64 hex digits") from None
     return key

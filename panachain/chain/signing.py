@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from panachain.chain import codec, rlp
-from panachain.ethereum import ADDRESS_SIZE, address_of_point, checksum_address, keccak
+from panachain.ethereum import address_of_point, checksum_address, keccak
 from panachain.model.actors import Address
+from panachain.model.sizes import ADDRESS_SIZE, SIGNATURE_SIZE
 
 Types = Mapping[str, Sequence[Mapping[str, str]]]
 """One struct's name, and name and type of each of its fields, as EIP-712 writes them."""
@@ -95,7 +96,7 @@ def recover_digest(digest: bytes, signature: bytes) -> Address | None:
     """Return who signed a 32-byte digest, or None when the signature is none."""
     import coincurve
 
-    if len(signature) != 65 or signature[64] not in (27, 28):
+    if len(signature) != SIGNATURE_SIZE or signature[-1] not in (27, 28):
         return None
     # The contracts refuse a high s: what passes here must convict there.
     if int.from_bytes(signature[32:64], "big") > _HALF_ORDER:

@@ -20,9 +20,9 @@ from panachain.ipld import dagcbor
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import GrantedLane, ProxyRef, Terms
 from panachain.model.scope import Purpose, Scope
+from panachain.model.sizes import KEY_SIZE, UMBRAL_SIGNATURE_SIZE
 
 VERSION: Final = 1
-_SIGNATURE: Final = 64
 _HEAD: Final = 1 + 2 * umbral.WRAP_SIZE
 
 
@@ -35,7 +35,7 @@ def seal_terms(terms: Terms, *, patient_key: bytes, signer: umbral.Signer) -> by
         signer: the patient's Umbral signer; its public key stands in the IdentityRegistry.
     """
     body = dagcbor.encode(_to_fields(terms))
-    key = os.urandom(32)
+    key = os.urandom(KEY_SIZE)
     plain = padding.pad(signer.sign(labels.TERMS + body) + body)
     wraps = umbral.wrap(terms.receiving_key, key) + umbral.wrap(patient_key, key)
     return bytes([VERSION]) + wraps + stream.seal(plain, key, labels.TERMS)
@@ -86,7 +86,7 @@ def open_terms(block: bytes, secret: umbral.SecretKey) -> UnverifiedTerms:
     if len(block) <= _HEAD or block[0] != VERSION:
         raise IntegrityError(f"terms of {len(block)} bytes aren't of version {VERSION}")
     plain = padding.unpad(stream.open_(block[_HEAD:], _unwrap(block, secret), labels.TERMS))
-    signature, body = plain[:_SIGNATURE], plain[_SIGNATURE:]
+    signature, body = plain[:UMBRAL_SIGNATURE_SIZE], plain[UMBRAL_SIGNATURE_SIZE:]
     try:
         return UnverifiedTerms(_from_fields(dagcbor.decode(body)), body, signature)
     except (KeyError, TypeError, AttributeError, ValueError, UsageError) as exc:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from panachain.crypto import padding, stream, umbral
 from panachain.errors import IntegrityError
+from panachain.model.sizes import KEY_SIZE
 
 _ZERO_NONCE: Final = bytes(12)
 
@@ -29,7 +30,7 @@ def seal_to(public: bytes, message: bytes, context: bytes) -> bytes:
         message: what only the holder of its secret key shall read.
         context: a label; the box opens with the same one only.
     """
-    key = os.urandom(32)
+    key = os.urandom(KEY_SIZE)
     return umbral.wrap(public, key) + stream.seal(padding.pad(message), key, context)
 
 
@@ -45,7 +46,7 @@ def open_box(secret: umbral.SecretKey, box: bytes, context: bytes) -> bytes:
 
 def seal_to_each(publics: Sequence[bytes], message: bytes, context: bytes) -> bytes:
     """Return `message`, padded and sealed once to several owners; any of them opens it with `open_shared`."""
-    key = os.urandom(32)
+    key = os.urandom(KEY_SIZE)
     return b"".join(umbral.wrap(public, key) for public in publics) + stream.seal(padding.pad(message), key, context)
 
 

@@ -16,6 +16,7 @@ from panachain.errors import UsageError
 from panachain.ethereum import address_of_point
 from panachain.model.actors import Address
 from panachain.model.scope import Scope
+from panachain.model.sizes import KEY_SIZE
 
 
 class Seed:
@@ -33,7 +34,7 @@ class Seed:
     @classmethod
     def random(cls) -> Seed:
         """Return a fresh seed from the operating system's CSPRNG."""
-        return cls(os.urandom(32))
+        return cls(os.urandom(KEY_SIZE))
 
     def reveal(self) -> bytes:
         """Return the seed itself, for the key store and for nothing else."""

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from panachain.crypto.kdf import hkdf
 from panachain.errors import IntegrityError, UsageError
+from panachain.model.sizes import KEY_SIZE
 
 SEGMENT_SIZE: Final = 1 << 20
 """Bytes of a ciphertext segment: one leaf of the unixfs-v1-2025 CID profile."""
@@ -31,6 +32,7 @@ FIRST_PLAIN: Final = SEGMENT_SIZE - HEADER_SIZE - TAG_SIZE
 """Plaintext bytes in the first segment."""
 NEXT_PLAIN: Final = SEGMENT_SIZE - TAG_SIZE
 """Plaintext bytes in each later segment."""
+_SALT_SIZE: Final = 32
 _PREFIX_SIZE: Final = 7
 _MAX_SEGMENTS: Final = 1 << 32
 
@@ -105,7 +107,7 @@ class SegmentSealer:
         Raises:
             UsageError: the key doesn't have 32 bytes.
         """
-        salt, self._prefix = os.urandom(32), os.urandom(_PREFIX_SIZE)
+        salt, self._prefix = os.urandom(_SALT_SIZE), os.urandom(_PREFIX_SIZE)
         self._cipher = _cipher(key, salt, associated)
         self.header = bytes([HEADER_SIZE]) + salt + self._prefix
         """What segment 0 begins with, 40 bytes."""
@@ -155,8 +157,8 @@ class SegmentOpener:
         """
         if len(header) != HEADER_SIZE or header[0] != HEADER_SIZE:
             raise IntegrityError("the sealed stream has no header")
-        self._prefix = header[33:HEADER_SIZE]
-        self._cipher = _cipher(key, header[1:33], associated)
+        self._prefix = header[1 + _SALT_SIZE : HEADER_SIZE]
+        self._cipher = _cipher(key, header[1 : 1 + _SALT_SIZE], associated)
 
     def open(self, index: int, segment: bytes | memoryview, *, last: bool) -> bytes:
         """Return the plaintext of segment `index` (the first one without the header).
@@ -175,7 +177,7 @@ class SegmentOpener:
 
 
 def _cipher(key: bytes, salt: bytes, associated: bytes) -> AESGCM:
-    if len(key) != 32:
+    if len(key) != KEY_SIZE:
         raise UsageError(f"a stream's key has 32 bytes, got {len(key)}")
     return AESGCM(hkdf(key, salt=salt, info=associated, size=32))
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from nucypher_core import umbral as _umbral
 
 from panachain.errors import IntegrityError, UsageError
-from panachain.model.sizes import CAPSULE_SIZE, CFRAG_SIZE, KFRAG_SIZE, PUBLIC_SIZE, UMBRAL_SIGNATURE_SIZE
+from panachain.model.sizes import CAPSULE_SIZE, CFRAG_SIZE, KEY_SIZE, KFRAG_SIZE, PUBLIC_SIZE, UMBRAL_SIGNATURE_SIZE
 
 VERSION: Final = 1
 """First byte of a wrap: another implementation of Umbral would get another one."""
@@ -186,7 +186,7 @@ def wrap(public: bytes, key: bytes) -> bytes:
         UsageError: the key doesn't have 32 bytes.
         IntegrityError: `public` isn't a point.
     """
-    if len(key) != 32:
+    if len(key) != KEY_SIZE:
         raise UsageError(f"a wrapped key has 32 bytes, got {len(key)}")
     return bytes([VERSION]) + bytes(nucypher_core.MessageKit(_public(public), key, None))
 
@@ -433,6 +433,6 @@ def _standard_u() -> bytes:
 
 
 def _key32(plain: bytes | None) -> bytes:
-    if plain is None or len(plain) != 32:
+    if plain is None or len(plain) != KEY_SIZE:
         raise IntegrityError("the wrap doesn't hold a key of 32 bytes")
     return bytes(plain)

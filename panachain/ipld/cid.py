@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from panachain.errors import IntegrityError, UsageError
+from panachain.model.sizes import HASH_SIZE
 
 RAW: Final = 0x55
 """Codec of a byte string."""
@@ -40,7 +41,7 @@ class CID:
     """sha2-256, 32 bytes."""
 
     def __post_init__(self) -> None:
-        if self.codec not in CODEC_NAMES or len(self.digest) != 32:
+        if self.codec not in CODEC_NAMES or len(self.digest) != HASH_SIZE:
             raise IntegrityError(
                 f"CID of codec {self.codec:#x} with {len(self.digest)} bytes of digest isn't used here"
             )

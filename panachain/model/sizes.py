@@ -10,6 +10,8 @@ from typing import Final
 
 PUBLIC_SIZE: Final = 33
 """A compressed public key on secp256k1 (SEC 1, section 2.3.3)."""
+KEY_SIZE: Final = 32
+"""A symmetric key, a secret scalar of secp256k1, or the seed that keys are derived from."""
 HASH_SIZE: Final = 32
 """A Keccak-256 or SHA-256 digest, a word of the chain."""
 ADDRESS_SIZE: Final = 20

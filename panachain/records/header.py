@@ -29,6 +29,7 @@ from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
+from panachain.model.sizes import KEY_SIZE
 
 VERSION: Final = 2
 SLOTS: Final = 4
@@ -133,7 +134,7 @@ def seal_header(
         replaces: the headers of the same record before it was re-wrapped, oldest first.
         epoch: of the envelope; None for that of the content, `info.generation`.
     """
-    header_key = os.urandom(32)
+    header_key = os.urandom(KEY_SIZE)
     envelope_digest = CID.parse(info.envelope_cid).digest
     sealed_slots = [
         box.aead_one(_slot_key(slot.locator_key, slot.brief_id), header_key + envelope_digest, labels.HEADER_SLOT)
@@ -256,7 +257,7 @@ def _open_slot(block: bytes, key: bytes, cid: CID) -> tuple[int, bytes, bytes]:
         except IntegrityError:
             # Another lane's slot, or an unused one: the reader can't know which of the four is theirs.
             continue
-        return index, plain[:32], plain[32:]
+        return index, plain[:KEY_SIZE], plain[KEY_SIZE:]
     raise IntegrityError(f"header {cid} opens with none of its {SLOTS} slots")
 
 

@@ -22,6 +22,7 @@ from panachain.ethereum import checksum_address
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address
+from panachain.model.sizes import HASH_SIZE
 
 VERSION: Final = 1
 KEY_SIZE: Final = 16
@@ -32,7 +33,6 @@ FANOUT: Final = 1024
 """Links of an inner node at most."""
 MAX_DEPTH: Final = 4
 """Inner levels that a reader follows: more than 10^12 rows."""
-_DIGEST: Final = 32
 
 Block = tuple[CID, bytes]
 
@@ -188,7 +188,7 @@ class _Leaf:
         return self._cid(position)
 
     def _cid(self, position: int) -> CID:
-        return CID(RAW, self.headers[_DIGEST * position : _DIGEST * (position + 1)])
+        return CID(RAW, self.headers[HASH_SIZE * position : HASH_SIZE * (position + 1)])
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ def _parse_node(store: BlockSource, cid: CID) -> _Leaf | _Inner:
         if not (isinstance(keys, bytes) and isinstance(headers, bytes)) or len(keys) % KEY_SIZE:
             raise IntegrityError(f"manifest leaf {cid} has a field of the wrong type or size")
         rows = tuple(keys[start : start + KEY_SIZE] for start in range(0, len(keys), KEY_SIZE))
-        if len(headers) != _DIGEST * len(rows) or len(rows) > LEAF_ROWS:
+        if len(headers) != HASH_SIZE * len(rows) or len(rows) > LEAF_ROWS:
             raise IntegrityError(f"manifest leaf {cid} has {len(rows)} keys and {len(headers)} bytes of digests")
         _check_sorted(cid, rows)
         return _Leaf(rows, headers)

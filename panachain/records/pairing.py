@@ -17,6 +17,7 @@ from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID
 from panachain.model.actors import Address
 from panachain.model.scope import FIRST_YEAR, UNDATED, Category, Generations, Scope, path_of
+from panachain.model.sizes import KEY_SIZE, PUBLIC_SIZE, UMBRAL_SIGNATURE_SIZE
 
 FIRST: Final = Generations()
 """The generations of a patient who never rotated a lane."""
@@ -67,7 +68,7 @@ class Pairing:
 
 _CONTEXT: Final = labels.PAIRING
 _VERSION: Final = 2
-_LANE_SIZE: Final = 65
+_LANE_SIZE: Final = PUBLIC_SIZE + KEY_SIZE
 """Bytes of a lane: its public key and the hospital's locator key."""
 _UNKNOWN: Final = re.compile(r"(?!all$|emergency$)[a-z]+(?:-[a-z]+)*(?:/(?:0|[1-9]\d*))?")
 """How the scope of any category is spelt."""
@@ -123,7 +124,7 @@ def open_pairing(
         IntegrityError: it doesn't open, isn't the patient's, or isn't for this hospital.
     """
     plain = box.open_shared(secret, blob, _CONTEXT, readers=2)
-    signature, body = plain[:64], plain[64:]
+    signature, body = plain[:UMBRAL_SIGNATURE_SIZE], plain[UMBRAL_SIGNATURE_SIZE:]
     umbral.verify(verifying_key, _CONTEXT + body, signature)
     fields = dagcbor.decode(body)
     try:
@@ -184,7 +185,8 @@ class _PackedLanes(Mapping[Scope, HospitalLane]):
 
     def __getitem__(self, scope: Scope) -> HospitalLane:
         start = _LANE_SIZE * self._position(scope)
-        public, locator_key = self._packed[start : start + 33], self._packed[start + 33 : start + _LANE_SIZE]
+        middle, end = start + PUBLIC_SIZE, start + _LANE_SIZE
+        public, locator_key = self._packed[start:middle], self._packed[middle:end]
         return HospitalLane(public, locator_key, self._generations.current(scope))
 
     def __iter__(self) -> Iterator[Scope]:

@@ -23,6 +23,7 @@ from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address
 from panachain.model.records import PlainRecord, RecordInfo
 from panachain.model.scope import Category, Scope
+from panachain.model.sizes import KEY_SIZE
 from panachain.records import header, inventory, manifest
 from panachain.records.content import Sealed, content_context, seal_content
 from panachain.records.journal import JournalRecord, LaneCounters, MovedRecord
@@ -101,7 +102,7 @@ class _Group:
     category: Category
     year: int
     path: list[tuple[Scope, HospitalLane]]
-    key: EnvelopeKey = field(default_factory=lambda: EnvelopeKey(os.urandom(32)), repr=False)
+    key: EnvelopeKey = field(default_factory=lambda: EnvelopeKey(os.urandom(KEY_SIZE)), repr=False)
     entries: list[_Entry] = field(default_factory=list)
 
 

@@ -22,6 +22,7 @@ from panachain.model.actors import Actor, PolicyId
 from panachain.model.policy import GrantedLane, OnChainPolicy, Terms
 from panachain.model.progress import Progress
 from panachain.model.scope import Purpose
+from panachain.model.sizes import KEY_SIZE
 from panachain.records.header import Header
 from panachain.records.locate import locate_all, open_manifests
 from panachain.sdk.base import ActorSession
@@ -161,7 +162,7 @@ class ReadingSession(ActorSession):
             AccessDeniedError: the proxies refuse, as they must after a revocation.
         """
         reader, terms = self._own_terms(self.network.mainchain.policies.policy_of(policy_id))
-        probe = {"probe": umbral.wrap(terms.lanes[0].delegating_key, os.urandom(32))}
+        probe = {"probe": umbral.wrap(terms.lanes[0].delegating_key, os.urandom(KEY_SIZE))}
         self._proxies.unwrap(reader, terms, 0, probe, terms.purposes[0])
 
     @cached_property

@@ -16,6 +16,7 @@ from panachain.errors import IntegrityError, UsageError
 from panachain.ipld import dag, dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.progress import Progress
+from panachain.model.sizes import HASH_SIZE
 from panachain.records.journal import Journal
 from panachain.sdk.private_files import write_private
 from panachain.storage import collect
@@ -42,7 +43,6 @@ __all__ = [
     "status",
 ]
 
-_DIGEST: Final = 32
 _LIST_FIELDS: Final = ({"v", "blocks"}, {"v", "parts"})
 """Fields of a batch list (`panachain/batch/1`)."""
 _LEAF_FIELDS: Final = {"keys", "headers"}
@@ -92,7 +92,7 @@ def collect_garbage(
 
 def _terms(network: Network) -> list[CID]:
     events = network.mainchain.policies.events(kind="PolicyGranted")
-    return [CID(RAW, event.terms) for event in events if len(event.terms) == _DIGEST]
+    return [CID(RAW, event.terms) for event in events if len(event.terms) == HASH_SIZE]
 
 
 def headers_of(store: BlobStore, manifests: Iterable[CID]) -> Iterator[CID]:
@@ -107,8 +107,8 @@ def headers_of(store: BlobStore, manifests: Iterable[CID]) -> Iterator[CID]:
         fields = dagcbor.decode(data)
         if isinstance(fields, dict) and set(fields) == _LEAF_FIELDS and isinstance(fields["headers"], bytes):
             digests = fields["headers"]
-            for start in range(0, len(digests) - len(digests) % _DIGEST, _DIGEST):
-                yield CID(RAW, digests[start : start + _DIGEST])
+            for start in range(0, len(digests) - len(digests) % HASH_SIZE, HASH_SIZE):
+                yield CID(RAW, digests[start : start + HASH_SIZE])
 
 
 def check_listed(store: BlobStore, manifests: Iterable[CID]) -> None:

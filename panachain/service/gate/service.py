@@ -19,6 +19,7 @@ from typing import Final, Protocol
 from panachain.chain.access import MAX_LIFE, SCHEME, GateDomain, NodeKey, Token, decode_token
 from panachain.errors import ChainUnavailableError, DiskError
 from panachain.model.actors import Actor, Address, Role, Status
+from panachain.model.sizes import KEY_SIZE
 from panachain.service.periodic import Periodic
 
 ROLES: Final = (Role.HOSPITAL, Role.PROXY, Role.REGISTRAR)
@@ -197,7 +198,7 @@ class Gate:
         self._nonces = nonces
         self._clock = clock
         # A true signature of a key that nobody keeps; by checking it a stranger's answer takes as long as a node's.
-        self._decoy = NodeKey(os.urandom(32)).token(domain, b"", now=0)
+        self._decoy = NodeKey(os.urandom(KEY_SIZE)).token(domain, b"", now=0)
 
     def admit(self, headers: list[bytes]) -> Token | None:
         """Return the token of a node that may ask once now, or None; the token's body isn't compared yet.

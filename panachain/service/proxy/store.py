@@ -34,6 +34,7 @@ from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
 from panachain.model.proxy_requests import DepositedLane
 from panachain.model.scope import Purpose
+from panachain.model.sizes import HASH_SIZE
 from panachain.proxy import messages
 
 _CHANGES: Final = (
@@ -563,9 +564,9 @@ def _policy_fields(policy: HeldPolicy) -> dict[str, Any]:
 def _head(db: Connection) -> tuple[int, bytes]:
     row = db.exec_driver_sql("SELECT sequence, hash FROM receipt ORDER BY sequence DESC LIMIT 1").first()
     if row is None:
-        return 0, bytes(32)
+        return 0, bytes(HASH_SIZE)
     sequence, head = int(row[0]), bytes(row[1])
-    if len(head) != 32:
+    if len(head) != HASH_SIZE:
         raise IntegrityError("the proxy's log is damaged: its newest hash isn't 32 bytes")
     return sequence, head
 
