@@ -79,7 +79,7 @@ interface IActorRegistry {
     /// @notice Take a suspension back. Only the registrar.
     function reinstate(address account) external;
 
-    /// @notice Answer at another URL. Only the actor himself, while active.
+    /// @notice Answer at another URL. Only the actor's own account, while active.
     function setEndpoint(string calldata endpoint) external;
 
     /// @notice One actor; all fields zero when the account isn't registered.

@@ -23,7 +23,7 @@ interface ICareGroups {
     /// @notice A group was created.
     /// @param receivingKey What is granted to the group is sealed to this key; the group's ID commits to it.
     event GroupCreated(address indexed group, address indexed manager, address organisation, bytes receivingKey);
-    /// @notice From here on what is granted to the group is sealed to another key. Who got it follows as MemberAdded.
+    /// @notice From here on what is granted to the group is sealed to another key. MemberAdded says who got it.
     /// @param generation The new key's, from 1 on.
     /// @param receivingKey The new key; the group's ID doesn't commit to it, its manager vouches for it.
     event GroupRenewed(address indexed group, uint32 generation, bytes receivingKey);
@@ -87,7 +87,7 @@ interface ICareGroups {
         bytes32[] calldata sealedKeys
     ) external;
 
-    /// @notice Take a person off the list. The manager, while an active practitioner, or at any time the person himself.
+    /// @notice Take a person off the list. The manager, while an active practitioner, or at any time that person.
     function removeMember(address group, address member) external;
 
     /// @notice Let another active practitioner, of any organisation, manage the group. Only the manager, while active.

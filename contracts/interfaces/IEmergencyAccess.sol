@@ -44,7 +44,7 @@ interface IEmergencyAccess {
     error EmergencyWithoutReason();
     /// @notice There is no such emergency.
     error EmergencyUnknown(uint256 id);
-    /// @notice Nobody co-signs for himself, twice, or for another hospital.
+    /// @notice Nobody co-signs their own emergency, co-signs twice, or co-signs for another hospital.
     error EmergencyInvalidCosigner(uint256 id, address cosigner);
     /// @notice Nobody co-signed within the hour.
     error EmergencyRequestExpired(uint256 id, uint256 dueAt, uint256 currentTime);
