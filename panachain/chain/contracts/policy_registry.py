@@ -125,7 +125,7 @@ class PolicyRegistry(Adapter):
 
     def revocation_in_sight(self, policy_id: PolicyId) -> bool:
         """Tell whether a revocation is mined, or seen waiting: it counts at first sight (security rule 3)."""
-        return PolicyStatus(self.bound.read("statusOf", policy_id, at="pending")) is PolicyStatus.REVOKED
+        return _status(self.bound.read("statusOf", policy_id, at="pending")) is PolicyStatus.REVOKED
 
     def events(
         self,
@@ -162,7 +162,7 @@ class PolicyRegistry(Adapter):
     def _policies_at(self, policy_ids: Sequence[PolicyId], block: Block) -> dict[PolicyId, OnChainPolicy]:
         # Pinned to one block: status and terms can't be of different histories.
         many = [(policy_id,) for policy_id in policy_ids]
-        statuses = map(PolicyStatus, self.bound.read_many("statusOf", many, at=hex(block.number)))
+        statuses = map(_status, self.bound.read_many("statusOf", many, at=hex(block.number)))
         known = dict(zip(policy_ids, statuses, strict=True))
         events = self.events(policy_ids=policy_ids, kind="PolicyGranted", to_block=block.number)
         granted = {event.policy_id: event for event in events}
@@ -171,6 +171,13 @@ class PolicyRegistry(Adapter):
             for one, status in known.items()
             if status is not PolicyStatus.UNKNOWN or one in granted
         }
+
+
+def _status(number: int) -> PolicyStatus:
+    try:
+        return PolicyStatus(number)
+    except ValueError:
+        raise IntegrityError(f"the node gives a policy the status {number}, which its contract doesn't know") from None
 
 
 def _policy(policy_id: PolicyId, status: PolicyStatus, granted: PolicyEvent | None, block: Block) -> OnChainPolicy:

@@ -1,7 +1,6 @@
 """A node that a test writes by hand: results of calls by function, logs and receipts; it remembers what it was asked.
 
-What it answers is encoded by eth_abi, not by the code under test. A result may also be raw hex or an exception, which
-is how a node lies.
+What it answers is encoded by eth_abi, not by the code under test. A result may also be `Raw`, which is how a node lies.
 """
 
 from __future__ import annotations
@@ -27,9 +26,18 @@ PATIENT, DOCTOR, HOSPITAL, STRANGER = (
 )
 NOBODY = "0x" + "00" * 20
 KEY = b"\x02" + b"k" * 32
-NOT_OF_THE_ABI: tuple[Any, ...] = ("0x", "0x12", "0x" + "ff" * 32 * 5, None, 7, "yes")
-"""Answers that fit no result of ours: none, too short, out of every range, and no hex."""
 _Adapter = TypeVar("_Adapter")
+
+
+@dataclass(frozen=True)
+class Raw:
+    """An answer as the node sends it, whatever the ABI says."""
+
+    answer: Any
+
+
+NOT_OF_THE_ABI = tuple(map(Raw, ("0x", "0x12", "0x" + "ff" * 32 * 8, None, 7, "yes")))
+"""Answers that fit no result of ours: none, too short, out of every range, and no hex."""
 
 
 @dataclass
@@ -38,7 +46,7 @@ class Node:
 
     name: str
     results: dict[str, Any] = field(default_factory=dict)
-    """By function: a value, a tuple of several, a function of the arguments, raw hex, or an exception to raise."""
+    """By function: a value, a tuple of several, a function of the arguments, `Raw`, or an exception to raise."""
     logs: list[dict[str, Any]] = field(default_factory=list)
     asked: list[tuple[str, tuple[Any, ...], str]] = field(default_factory=list)
     """(function, arguments, block) of each call."""
@@ -104,8 +112,8 @@ class Node:
             result = result(*args)
         if isinstance(result, Exception):
             raise result
-        if result is None or (isinstance(result, str) and result[:2] == "0x" and len(result) != 42):
-            return result
+        if isinstance(result, Raw):
+            return result.answer
         types = [collapse_if_tuple(item) for item in self._entry("function", function)["outputs"]]
         return "0x" + encode(types, [result] if len(types) == 1 else list(result)).hex()
 

@@ -1,0 +1,69 @@
+"""EmergencyAccess' adapter: an emergency's ID is the one of its own transaction, and its end is the contract's word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from panachain.chain.contracts.emergency_access import EmergencyAccess
+from panachain.errors import IntegrityError
+from tests.unit.chain.contracts.node import DOCTOR, NOT_OF_THE_ABI, PATIENT, Node, Raw, Sender, low
+
+REASON, OUTCOME = b"r" * 32, b"o" * 32
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node("EmergencyAccess")
+
+
+def test_a_request_returns_the_id_that_its_transaction_shows(node: Node) -> None:
+    asked = node.emit("EmergencyRequested", id=4, practitioner=DOCTOR, patient=PATIENT, reason=REASON)
+    sender = Sender(node, logs=[{"topics": [], "data": "0x"}, asked])
+
+    assert node.adapter(EmergencyAccess).request(sender, PATIENT, REASON) == 4
+    assert sender.sent == [("request", (*low(PATIENT), REASON))]
+
+
+def test_a_transaction_without_its_event_is_an_integrity_error(node: Node) -> None:
+    reviewed = node.emit("EmergencyReviewed", id=4, outcome=OUTCOME)
+    for logs in ([], [reviewed]):
+        with pytest.raises(IntegrityError, match="shows no emergency"):
+            node.adapter(EmergencyAccess).request(Sender(node, logs=logs), PATIENT, REASON)
+
+
+def test_a_log_that_does_not_fit_the_abi_is_an_integrity_error(node: Node) -> None:
+    asked = node.emit("EmergencyRequested", id=4, practitioner=DOCTOR, patient=PATIENT, reason=REASON)
+    for change in ({"data": "0x12"}, {"topics": asked["topics"][:2]}):
+        with pytest.raises(IntegrityError):
+            node.adapter(EmergencyAccess).request(Sender(node, logs=[asked | change]), PATIENT, REASON)
+
+
+def test_what_follows_names_the_emergency(node: Node) -> None:
+    emergency, sender = node.adapter(EmergencyAccess), Sender(node)
+
+    emergency.cosign(sender, 1)
+    emergency.review(sender, 2, OUTCOME)
+    emergency.review(sender, 3)
+    emergency.enforce(sender, 4)
+
+    assert sender.sent == [
+        ("cosign", (1,)),
+        ("review", (2, OUTCOME)),
+        ("review", (3, bytes(32))),
+        ("enforce", (4,)),
+    ]
+
+
+def test_whether_it_is_active_is_the_contract_s_word(node: Node) -> None:
+    node.results["isActive"] = lambda number: number == 4
+    emergency = node.adapter(EmergencyAccess)
+    assert [emergency.is_active(number) for number in (3, 4)] == [False, True]
+
+
+@pytest.mark.parametrize("answer", [*NOT_OF_THE_ABI, Raw("0x" + "00" * 31 + "02")])
+def test_what_is_no_yes_or_no_is_an_integrity_error(node: Node, answer: Any) -> None:
+    node.results["isActive"] = answer
+    with pytest.raises(IntegrityError):
+        node.adapter(EmergencyAccess).is_active(4)

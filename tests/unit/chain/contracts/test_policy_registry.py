@@ -1,0 +1,164 @@
+"""PolicyRegistry's adapter: what is signed, and that a policy is what contract and events say at one block together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from eth_account import Account as EthAccount
+from eth_account.messages import encode_typed_data
+
+from panachain.chain.bound import MANY
+from panachain.chain.contracts.policy_registry import PolicyRegistry
+from panachain.chain.signing import Account
+from panachain.errors import IntegrityError, PolicyUnknownError
+from panachain.model.actors import PolicyId
+from panachain.model.policy import Disclosure, PolicyStatus
+from panachain.model.transactions import Grant
+from tests.unit.chain.contracts.node import CHAIN_ID, NOT_OF_THE_ABI, STRANGER, WHERE, Node, Raw, Sender, low
+
+ACCOUNT = Account(b"\x07" * 32)
+OWNER, OTHER = PolicyId(ACCOUNT.address), PolicyId(STRANGER)
+GRANT = Grant(OWNER, 10, 20, 15, b"t" * 32, view_tag=3, announcement=b"a" * 32, disclosure=Disclosure(purposes=5))
+DOMAIN = {"name": "PanaChain PolicyRegistry", "version": "1", "chainId": CHAIN_ID, "verifyingContract": WHERE}
+UNKNOWN, NOT_YET, ACTIVE, EXPIRED, REVOKED = (
+    PolicyStatus.UNKNOWN,
+    PolicyStatus.NOT_YET,
+    PolicyStatus.ACTIVE,
+    PolicyStatus.EXPIRED,
+    PolicyStatus.REVOKED,
+)
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node("PolicyRegistry", {"statusOf": ACTIVE.value})
+
+
+def granted(node: Node, grant: Grant = GRANT, *, block: int = 7) -> None:
+    values = {"policyId": grant.owner, "window": grant.window, "terms": grant.terms}
+    node.emit("PolicyGranted", announcement=grant.announcement or bytes(32), block=block, **values)
+    if grant.disclosure.word:
+        node.emit("PolicyDisclosed", policyId=grant.owner, disclosure=grant.disclosure.word, block=block)
+
+
+def signer(types: dict[str, Any], message: dict[str, Any], signature: bytes) -> str:
+    """Return who signed, as eth-account has it."""
+    full = signature[:32] + bytes([signature[32] & 0x7F]) + signature[33:] + bytes([27 + (signature[32] >> 7)])
+    return str(EthAccount.recover_message(encode_typed_data(DOMAIN, types, message), signature=full))
+
+
+class TestSigned:
+    def test_a_grant_is_signed_by_the_one_time_key_in_every_field(self, node: Node) -> None:
+        signature = node.adapter(PolicyRegistry).sign_grant(ACCOUNT, GRANT)
+        kinds = {"owner": "address", "window": "uint256", "terms": "bytes32", "announcement": "bytes32"}
+        types = {"Grant": [{"name": n, "type": t} for n, t in (kinds | {"disclosure": "uint256"}).items()]}
+        message = dict(zip([*kinds, "disclosure"], GRANT.fields(), strict=True))
+        assert len(signature) == 64
+        assert signer(types, message, signature) == OWNER
+        assert signer(types, message | {"disclosure": 6}, signature) != OWNER
+
+    def test_a_revocation_is_signed_without_an_end(self, node: Node) -> None:
+        signature = node.adapter(PolicyRegistry).sign_revoke(ACCOUNT)
+        assert signer({"Revoke": [{"name": "owner", "type": "address"}]}, {"owner": OWNER}, signature) == OWNER
+
+    def test_what_is_relayed_is_what_was_signed(self, node: Node) -> None:
+        policies, sender = node.adapter(PolicyRegistry), Sender(node)
+        one, two = b"1" * 64, b"2" * 64
+        halves = ((one[:32], one[32:]), (two[:32], two[32:]))
+        fields = (OWNER.lower(), *GRANT.fields()[1:])
+
+        policies.grant_by_signature(sender, GRANT, one)
+        policies.grant_batch(sender, [(GRANT, one), (replace(GRANT, owner=OTHER), two)])
+        policies.revoke_by_signature(sender, OWNER, one)
+        policies.revoke_batch(sender, [(OWNER, one), (OTHER, two)])
+
+        assert sender.sent == [
+            ("grantBySignature", (fields, one)),
+            ("grantBatch", ((fields, (OTHER.lower(), *fields[1:])), halves)),
+            ("revokeBySignature", (*low(OWNER), one)),
+            ("revokeBatch", (low(OWNER, OTHER), halves)),
+        ]
+
+
+class TestPolicy:
+    def test_is_what_the_contract_and_the_grant_say_at_one_block(self, node: Node) -> None:
+        granted(node)
+        found = node.adapter(PolicyRegistry).policy_of(OWNER)
+        assert (found.policy_id, found.status, found.terms) == (OWNER, ACTIVE, GRANT.terms)
+        assert (found.starts_at, found.expires_at, found.disclosure) == (10, 20, GRANT.disclosure)
+        assert (found.block, found.block_time) == (node.block, 1000 + node.block)
+        assert node.asked == [("statusOf", low(OWNER), hex(node.block))]
+
+    def test_what_nobody_granted_is_unknown(self, node: Node) -> None:
+        node.results["statusOf"] = UNKNOWN.value
+        policies = node.adapter(PolicyRegistry)
+        with pytest.raises(PolicyUnknownError, match=f"no policy {OWNER} is granted on the mainchain at block 100"):
+            policies.policy_of(OWNER)
+        assert policies.policies_of([OWNER]) == {}
+
+    def test_a_revocation_without_a_grant_is_a_revoked_policy(self, node: Node) -> None:
+        node.results["statusOf"] = REVOKED.value
+        found = node.adapter(PolicyRegistry).policy_of(OWNER)
+        assert (found.status, found.starts_at, found.expires_at, found.terms) == (REVOKED, 0, 0, b"")
+
+    @pytest.mark.parametrize("status", [NOT_YET, ACTIVE, EXPIRED])
+    def test_a_hidden_grant_is_an_integrity_error(self, node: Node, status: PolicyStatus) -> None:
+        node.results["statusOf"] = status.value
+        with pytest.raises(IntegrityError, match="hides the grant"):
+            node.adapter(PolicyRegistry).policy_of(OWNER)
+
+    def test_a_grant_that_the_contract_does_not_know_is_an_integrity_error(self, node: Node) -> None:
+        granted(node)
+        node.results["statusOf"] = UNKNOWN.value
+        with pytest.raises(IntegrityError, match="its contract doesn't know"):
+            node.adapter(PolicyRegistry).policy_of(OWNER)
+
+    @pytest.mark.parametrize("answer", [*NOT_OF_THE_ABI, Raw("0x" + "00" * 31 + "63")])
+    def test_what_is_no_status_is_an_integrity_error(self, node: Node, answer: Any) -> None:
+        granted(node)
+        node.results["statusOf"] = answer
+        policies = node.adapter(PolicyRegistry)
+        for asked in (policies.policy_of, policies.revocation_in_sight):
+            with pytest.raises(IntegrityError):
+                asked(OWNER)
+
+    def test_many_are_asked_in_bounded_batches_at_one_block(self, node: Node) -> None:
+        granted(node)
+        node.results["statusOf"] = lambda one: (ACTIVE if one == OWNER.lower() else UNKNOWN).value
+        many = [OWNER, *(PolicyId(f"0x{number:040x}") for number in range(MANY))]
+        assert list(node.adapter(PolicyRegistry).policies_of(many)) == [OWNER]
+        # The one that is left over needs no batch.
+        assert node.batches == 1
+        assert {block for _, _, block in node.asked} == {hex(node.block)}
+
+
+class TestConfirmed:
+    def test_a_grant_is_as_deep_as_blocks_follow_it(self, node: Node) -> None:
+        granted(node, block=98)
+        node.results["statusOf"] = lambda _: (ACTIVE if int(node.asked[-1][2], 16) >= 98 else UNKNOWN).value
+        policies = node.adapter(PolicyRegistry)
+        assert [policies.is_confirmed(OWNER, deep) for deep in range(5)] == [True, True, True, False, False]
+        assert [block for _, _, block in node.asked] == [hex(number) for number in (100, 99, 98, 97, 96)]
+
+    def test_before_the_deployment_nothing_is_asked(self, node: Node) -> None:
+        policies = node.adapter(PolicyRegistry, from_block=99)
+        assert not policies.is_confirmed(OWNER, 2)
+        assert not policies.is_confirmed(OWNER, 200)
+        assert node.asked == []
+
+
+class TestQuestions:
+    def test_a_revocation_that_waits_is_in_sight(self, node: Node) -> None:
+        policies = node.adapter(PolicyRegistry)
+        assert not policies.revocation_in_sight(OWNER)
+        node.results["statusOf"] = REVOKED.value
+        assert policies.revocation_in_sight(OWNER)
+        assert {block for _, _, block in node.asked} == {"pending"}
+
+    def test_whether_a_time_was_allowed_is_the_contract_s_word(self, node: Node) -> None:
+        node.results["allowedAt"] = lambda _, at: at < 20
+        policies = node.adapter(PolicyRegistry)
+        assert [policies.allowed_at(OWNER, at) for at in (19, 20)] == [True, False]
+        assert node.asked[0][:2] == ("allowedAt", (*low(OWNER), 19))

@@ -1,0 +1,109 @@
+"""RecordLedger's adapter: batches and heads; tests/unit/chain/test_proofs.py holds what a proof proves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from eth_abi import encode
+from eth_utils import keccak
+
+from panachain.chain.contracts.record_ledger import RecordLedger
+from panachain.chain.rpc import RpcAnswerError
+from panachain.errors import IntegrityError, TransactionError
+from panachain.model.transactions import StorageEvent
+from tests.unit.chain.contracts.node import CHAIN_ID, HOSPITAL, NOT_OF_THE_ABI, STRANGER, WHERE, Node, Sender
+
+MANIFEST, HEAD = b"m" * 32, b"h" * 32
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node("RecordLedger")
+
+
+def store(node: Node, hospital: str = HOSPITAL, sequence: int = 1, **more: int) -> None:
+    values = {"hospital": hospital, "sequence": sequence, "manifest": MANIFEST, "count": 3, "previous": HEAD}
+    node.emit("RecordsStored", **values, **more)
+
+
+def test_a_batch_is_one_digest_and_a_count(node: Node) -> None:
+    sender = Sender(node)
+    node.adapter(RecordLedger).store(sender, MANIFEST, 3)
+    assert sender.sent == [("store", (MANIFEST, 3))]
+
+
+class TestEstimate:
+    def estimate(self, node: Node, answer: Any) -> int:
+        def call(method: str, params: Any = ()) -> Any:
+            assert (method, params[0]["from"], params[0]["to"]) == ("eth_estimateGas", HOSPITAL, WHERE)
+            # No zero byte: a real digest costs no more.
+            assert node.decoded(params[0]["data"]) == ("store", (b"\xff" * 32, 3))
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        node.call = call  # type: ignore[method-assign]
+        return node.adapter(RecordLedger).estimate_store(HOSPITAL, 3)
+
+    def test_is_the_node_s(self, node: Node) -> None:
+        assert self.estimate(node, "0xc350") == 50_000
+
+    def test_of_what_the_contract_refuses_names_its_error(self, node: Node) -> None:
+        refusal = keccak(text="LedgerNotActiveHospital(address)")[:4] + encode(["address"], [HOSPITAL])
+        with pytest.raises(TransactionError, match=r"LedgerNotActiveHospital.*0xa3a3") as raised:
+            self.estimate(node, RpcAnswerError("execution reverted", code=3, data=refusal))
+        assert str(raised.value.reason).startswith("LedgerNotActiveHospital")
+
+    def test_without_a_reason_says_what_the_node_says(self, node: Node) -> None:
+        with pytest.raises(TransactionError, match="out of memory"):
+            self.estimate(node, RpcAnswerError("out of memory"))
+
+
+class TestHeads:
+    def test_ledger_is_sequence_and_head(self, node: Node) -> None:
+        node.results["ledgerOf"] = (True, 9, HEAD)
+        assert node.adapter(RecordLedger).ledger_of(HOSPITAL) == (9, HEAD)
+
+    @pytest.mark.parametrize("answer", NOT_OF_THE_ABI)
+    def test_what_is_no_ledger_is_an_integrity_error(self, node: Node, answer: Any) -> None:
+        node.results["ledgerOf"] = answer
+        with pytest.raises(IntegrityError):
+            node.adapter(RecordLedger).ledger_of(HOSPITAL)
+
+    def test_first_head_names_chain_contract_and_hospital(self, node: Node) -> None:
+        expected = keccak(encode(["uint256", "address", "address"], [CHAIN_ID, WHERE, HOSPITAL]))
+        assert node.adapter(RecordLedger).first_head(HOSPITAL) == expected
+
+    def test_heads_fold_batch_by_batch(self) -> None:
+        folded = HEAD
+        for manifest, count in ((b"a" * 32, 1), (b"b" * 32, 2)):
+            folded = keccak(encode(["bytes32", "bytes32", "uint32"], [folded, manifest, count]))
+        assert RecordLedger.fold_heads(HEAD, [(b"a" * 32, 1), (b"b" * 32, 2)]) == folded
+        assert RecordLedger.fold_heads(HEAD, []) == HEAD
+        assert RecordLedger.fold_heads(HEAD, [(b"b" * 32, 2), (b"a" * 32, 1)]) != folded
+
+
+class TestEvents:
+    def test_a_storage_transaction_has_its_place_on_the_chain(self, node: Node) -> None:
+        store(node, block=8, tx=5)
+        expected = StorageEvent(HOSPITAL, 1, MANIFEST, 3, HEAD, 8, "0x" + "0b" * 32, f"0x{5:064x}", 0)
+        assert list(node.adapter(RecordLedger).events()) == [expected]
+
+    def test_only_a_hospital_s_and_only_of_some_blocks(self, node: Node) -> None:
+        for block, hospital in enumerate((HOSPITAL, STRANGER, HOSPITAL), start=1):
+            store(node, hospital, sequence=block, block=block)
+        ledger = node.adapter(RecordLedger)
+        assert [event.sequence for event in ledger.events(hospital=HOSPITAL)] == [1, 3]
+        assert [event.sequence for event in ledger.events(from_block=2, to_block=2)] == [2]
+
+    def test_a_log_that_was_removed_is_none(self, node: Node) -> None:
+        store(node)
+        node.logs[0]["removed"] = True
+        assert list(node.adapter(RecordLedger).events()) == []
+
+    def test_a_log_of_the_wrong_shape_is_an_integrity_error(self, node: Node) -> None:
+        store(node)
+        node.logs[0]["data"] = "0x12"
+        with pytest.raises(IntegrityError):
+            list(node.adapter(RecordLedger).events())
