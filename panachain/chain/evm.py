@@ -121,7 +121,7 @@ class Sender:
         with self._turn():
             try:
                 # The estimate runs the call: a revert shows here, before anything is signed.
-                gas = int(self._rpc.call("eth_estimateGas", [call]), 16)
+                gas = node.quantity(self._rpc.call("eth_estimateGas", [call]), "gas", bits=64)
                 transaction = self._transaction(to, data, gas)
                 raw, tx_hash = self.account.sign_transaction(transaction)
                 if signed is not None:
@@ -155,11 +155,11 @@ class Sender:
             [("eth_getTransactionCount", [self.address, "pending"]), ("eth_getBlockByNumber", ["latest", False])]
         )
         tip = 0 if self._free else 10**9
-        fee = 0 if self._free else _FEE_HEADROOM * int(block.get("baseFeePerGas", "0x0"), 16) + tip
+        fee = 0 if self._free else _FEE_HEADROOM * _base_fee(block) + tip
         transaction: dict[str, Any] = {
             "type": 2,
             "chainId": self.chain_id,
-            "nonce": int(nonce, 16),
+            "nonce": node.quantity(nonce, "a nonce", bits=64),
             "gas": gas * 12 // 10,
             "maxFeePerGas": fee,
             "maxPriorityFeePerGas": tip,
@@ -209,7 +209,7 @@ class Sender:
             return dict(transaction)
         block = self._rpc.call("eth_getBlockByNumber", ["latest", False])
         tip = int(transaction["maxPriorityFeePerGas"] * _RAISE) + 1
-        floor = _FEE_HEADROOM * int(block.get("baseFeePerGas", "0x0"), 16) + tip
+        floor = _FEE_HEADROOM * _base_fee(block) + tip
         fee = max(int(transaction["maxFeePerGas"] * _RAISE) + 1, floor)
         return {**transaction, "maxPriorityFeePerGas": tip, "maxFeePerGas": fee}
 
@@ -238,6 +238,17 @@ class Sender:
             with open(self._folder / f"{hashlib.sha256(lane.encode()).hexdigest()[:16]}.lock", "w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
+
+
+def _base_fee(block: object) -> int:
+    """Return a block's base fee, in wei; a chain without fees has none.
+
+    Raises:
+        IntegrityError: the node gives no block, or no number.
+    """
+    if not isinstance(block, dict):
+        raise IntegrityError("the node's newest block is none")
+    return node.quantity(block.get("baseFeePerGas", "0x0"), "a base fee", bits=64)
 
 
 def _says(refusal: RpcAnswerError, what: Sequence[str]) -> bool:

@@ -5,6 +5,7 @@ It never retries and never interprets a refusal: chain/rpc.py maps errors. Follo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -14,6 +15,23 @@ from panachain.model.transactions import Block
 
 QUESTION: Final = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}'
 """The smallest question, as a stranger would post it: a gate must not answer it."""
+_QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
+
+
+def quantity(value: object, what: str, *, bits: int = 256) -> int:
+    """Return a number that a node gives.
+
+    Args:
+        value: hex digits after `0x`.
+        what: what messages call it.
+        bits: that it has at most.
+
+    Raises:
+        IntegrityError: it is none.
+    """
+    if not isinstance(value, str) or not _QUANTITY.fullmatch(value) or int(value, 16) >> bits:
+        raise IntegrityError(f"the node gives {what} that is no number of {bits} bits")
+    return int(value, 16)
 
 
 def head_block(rpc: Rpc) -> Block:
@@ -35,23 +53,39 @@ def block_at(rpc: Rpc, number: int) -> Block:
 
 
 def chain_id(rpc: Rpc) -> int:
-    """Return the chain's ID (EIP-155)."""
-    return int(rpc.call("eth_chainId"), 16)
+    """Return the chain's ID (EIP-155).
+
+    Raises:
+        IntegrityError: the node's answer is no number.
+    """
+    return quantity(rpc.call("eth_chainId"), "a chain's ID")
 
 
 def block_number(rpc: Rpc) -> int:
-    """Return the number of the newest block."""
-    return int(rpc.call("eth_blockNumber"), 16)
+    """Return the number of the newest block.
+
+    Raises:
+        IntegrityError: the node's answer is no number.
+    """
+    return quantity(rpc.call("eth_blockNumber"), "a block's number", bits=64)
 
 
 def balance(rpc: Rpc, account: str) -> int:
-    """Return what an account holds, in wei."""
-    return int(rpc.call("eth_getBalance", [account, "latest"]), 16)
+    """Return what an account holds, in wei.
+
+    Raises:
+        IntegrityError: the node's answer is no number.
+    """
+    return quantity(rpc.call("eth_getBalance", [account, "latest"]), "a balance")
 
 
 def transaction_count(rpc: Rpc, account: str) -> int:
-    """Return how many transactions of an account are mined: the nonce of its next one."""
-    return int(rpc.call("eth_getTransactionCount", [account, "latest"]), 16)
+    """Return how many transactions of an account are mined: the nonce of its next one.
+
+    Raises:
+        IntegrityError: the node's answer is no number.
+    """
+    return quantity(rpc.call("eth_getTransactionCount", [account, "latest"]), "a nonce", bits=64)
 
 
 def has_code(rpc: Rpc, account: str) -> bool:
@@ -110,8 +144,9 @@ def estimate_gas(rpc: Rpc, *, sender: str, to: str, data: str) -> int:
 
     Raises:
         RpcAnswerError: it would revert, or the node can't tell.
+        IntegrityError: the node's answer is no number.
     """
-    return int(rpc.call("eth_estimateGas", [{"from": sender, "to": to, "data": data}]), 16)
+    return quantity(rpc.call("eth_estimateGas", [{"from": sender, "to": to, "data": data}]), "gas", bits=64)
 
 
 def _block(rpc: Rpc, tag: str) -> Block:
@@ -119,6 +154,10 @@ def _block(rpc: Rpc, tag: str) -> Block:
     if block is None:
         raise IntegrityError(f"the node doesn't have block {tag}")
     try:
-        return Block(int(block["number"], 16), str(block["hash"]), int(block["timestamp"], 16))
+        return Block(
+            quantity(block["number"], "a block's number", bits=64),
+            str(block["hash"]),
+            quantity(block["timestamp"], "a block's time", bits=64),
+        )
     except (KeyError, TypeError, ValueError) as exc:
         raise IntegrityError(f"the node's block {tag} lacks a header field or has a malformed one") from exc

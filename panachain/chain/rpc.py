@@ -22,6 +22,10 @@ _PAUSE: Final = 0.2
 """Seconds before the second attempt; doubled before each further one."""
 _KEPT: Final = 4.0
 """Seconds that an idle connection is kept: less than servers keep theirs, so that none is used while it is closed."""
+MAX_ANSWER: Final = 32 << 20
+"""Bytes of one answer: 40,000 events. Read as JSON, an answer may take twenty times as much memory."""
+_MIN_RATE: Final = 32 << 10
+"""Bytes a second that an answer must have on average once its time is over: a trickle is no answer."""
 
 Authorise = Callable[[bytes], Mapping[str, str]]
 """Returns the headers that let one request pass, given its body."""
@@ -46,6 +50,7 @@ class Rpc:
         timeout: float = 10.0,
         authorise: Authorise | None = None,
         tls: ssl.SSLContext | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take the node's URL; nothing is sent yet.
 
@@ -54,8 +59,11 @@ class Rpc:
             timeout: seconds that one answer may take.
             authorise: called with the body of each attempt anew, because what it returns may count only once.
             tls: whom to trust and what to show; None takes the usual authorities.
+            clock: seconds that only go forward.
         """
         self.url = url
+        self._timeout = timeout
+        self._clock = clock
         # No proxy from the environment: a node on loopback must not be asked through a stranger.
         self._client = httpx.Client(
             timeout=timeout,
@@ -117,16 +125,17 @@ class Rpc:
         Raises:
             ChainUnavailableError: the node doesn't answer, or not in JSON.
             NodeRefusedError: the node, or the gate before it, doesn't admit the caller.
+            RpcAnswerError: the answer has more than `MAX_ANSWER` bytes, so that less must be asked for.
         """
         pause = _PAUSE
         for attempt in range(_ATTEMPTS):
             try:
-                response = self._client.post(self.url, content=body, headers=self._headers(body))
-                if response.status_code in (401, 403):
-                    raise self._refusal(response, what)
-                if response.status_code < 500:
-                    return response.json()
-                reason = f"status {response.status_code}"
+                status, content = self._post(body, what)
+                if status in (401, 403):
+                    raise self._refusal(status, content, what)
+                if status < 500:
+                    return json.loads(content)
+                reason = f"status {status}"
             except httpx.TransportError as exc:
                 reason = type(exc).__name__
             except (ValueError, RecursionError):
@@ -142,19 +151,36 @@ class Rpc:
     def _ask(self, content: Any, what: str) -> Any:
         return self.exchange(json.dumps(content, separators=(",", ":")).encode(), what)
 
+    def _post(self, body: bytes, what: str) -> tuple[int, bytes]:
+        """Send a body, and return status and body of the answer, of which no byte was unpacked."""
+        content = bytearray()
+        started = self._clock()
+        with self._client.stream("POST", self.url, content=body, headers=self._headers(body)) as response:
+            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise httpx.RemoteProtocolError("a packed answer, which wasn't asked for")
+            for piece in response.iter_bytes():
+                content += piece
+                # Both are checked while it arrives: a node must neither fill the memory nor hold its client for ever.
+                if len(content) > MAX_ANSWER:
+                    raise RpcAnswerError(f"{what}: the node's answer has more than {MAX_ANSWER} bytes")
+                if self._clock() - started > self._timeout + len(content) / _MIN_RATE:
+                    raise httpx.ReadTimeout("the answer comes too slowly")
+            return response.status_code, bytes(content)
+
     def _headers(self, body: bytes) -> dict[str, str]:
-        headers = {"Content-Type": "application/json"}
+        # A packed answer could grow without bound when it is unpacked.
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         return headers if self._authorise is None else headers | dict(self._authorise(body))
 
-    def _refusal(self, response: httpx.Response, what: str) -> NodeRefusedError:
+    def _refusal(self, status: int, content: bytes, what: str) -> NodeRefusedError:
         """Return the error for a refusal; only a gate that admits the caller says why it refuses."""
-        if response.status_code == 401:
+        if status == 401:
             return NodeRefusedError(
                 f"the chain node at {self.url} doesn't admit this node: {what}",
                 hint="compare the network file's url and nodeKeyFile with the gate's configuration, and the clock",
             )
         try:
-            reason = str(response.json()["error"]["message"])[:300]
+            reason = str(json.loads(content)["error"]["message"])[:300]
         except (ValueError, KeyError, TypeError, RecursionError):
             reason = "it gives no reason"
         return NodeRefusedError(f"the chain node at {self.url} doesn't pass {what}: {reason}")

@@ -120,8 +120,11 @@ def decode_transaction(raw: str) -> dict[str, Any]:
     if not isinstance(raw, str) or not raw.startswith(_TYPE_2):
         raise ValueError("no raw transaction of type 2")
     values = rlp.decode(codec.from_hex("0x" + raw[len(_TYPE_2) :]))
-    if not isinstance(values, list) or len(values) != _SIGNED_PARTS or not isinstance(values[8], list):
-        raise ValueError(f"a transaction of type 2 has {_SIGNED_PARTS} parts, the ninth of them a list")
+    if not isinstance(values, list) or len(values) != _SIGNED_PARTS:
+        raise ValueError(f"a transaction of type 2 has {_SIGNED_PARTS} parts")
+    # It couldn't be told in the fields, and what is signed again would be another transaction.
+    if values[8] != []:
+        raise ValueError("a transaction with an access list, which ours don't have")
     numbers = [_number(part) for part in (*values[:5], values[6])]
     to, data = values[5], values[7]
     if not isinstance(to, bytes) or not isinstance(data, bytes) or len(to) not in (0, ADDRESS_SIZE):
@@ -152,9 +155,14 @@ def _struct(types: Types, message: Mapping[str, Any]) -> bytes:
     kinds, values = ["bytes32"], [type_hash]
     for field in fields:
         kind, value = field["type"], message[field["name"]]
-        # What has no fixed size stands as its hash.
-        kinds.append("bytes32" if kind in ("bytes", "string") else kind)
-        values.append(keccak(value) if kind in ("bytes", "string") else value)
+        # What has no fixed size stands as its hash. That of an array is another one than its encoding.
+        if kind.endswith((")", "]")):
+            raise ValueError(f"the struct {name} isn't flat: {kind}")
+        if kind in ("bytes", "string"):
+            codec.encode([kind], [value])
+            kind, value = "bytes32", keccak(value)
+        kinds.append(kind)
+        values.append(value)
     return keccak(codec.encode(kinds, values))
 
 
@@ -166,10 +174,11 @@ def _parts(transaction: Mapping[str, Any]) -> list[rlp.Item]:
         data = codec.from_hex(transaction["data"])
     except KeyError as exc:
         raise ValueError(f"a transaction without {exc}") from None
-    if not all(isinstance(value, int) and 0 <= value < 1 << 256 for value in numbers):
+    if not all(type(value) is int and 0 <= value < 1 << 256 for value in numbers):
         raise ValueError("a number of the transaction is out of its bounds")
     *first, value = map(rlp.number, numbers)
-    to = codec.encode(["address"], [transaction["to"]])[-ADDRESS_SIZE:] if transaction.get("to") else b""
+    # Only without the field: an address that is empty by mistake must not create a contract.
+    to = codec.encode(["address"], [transaction["to"]])[-ADDRESS_SIZE:] if "to" in transaction else b""
     # No access list: it pays where a call reads much of other contracts, and ours don't.
     return [*first, to, value, data, []]
 

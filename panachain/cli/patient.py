@@ -401,7 +401,8 @@ def reading_words(reading: Mapping[str, object]) -> str:
         return f"was refused by {proxies}"
     if late := len(_several(reading.get("late"))):
         return f"read after the end: {words.count(late, 'proxy')} served too late"
-    return "read"
+    # No policy has a threshold below two: what one proxy says alone opened nothing, or the others keep silent.
+    return "read, says one proxy alone" if len(_several(reading.get("proxies"))) == 1 else "read"
 
 
 @command(

@@ -69,7 +69,7 @@ FOLLOWING: Final[Mapping[State, frozenset[State]]] = {
     State.WAITING: frozenset({State.SIGNED, State.OVERDUE, State.WITHDRAWN}) | _FATE,
     State.OVERDUE: frozenset({State.SIGNED}) | _FATE,
     # Proxies keep their shares through a reorganisation, so that what comes back may serve at once.
-    State.SIGNED: frozenset({State.OVERDUE, State.ON_CHAIN, State.SERVING, State.SERVED}) | _FATE,
+    State.SIGNED: frozenset({State.OVERDUE, State.ON_CHAIN, State.SERVING, State.SERVED, State.DONE}) | _FATE,
     State.ON_CHAIN: frozenset({State.SERVING}) | _OFF_CHAIN | _FATE,
     State.SERVING: frozenset({State.SERVED, State.DONE}) | _OFF_CHAIN | _FATE,
     State.SERVED: frozenset({State.DONE}) | _OFF_CHAIN | _FATE,

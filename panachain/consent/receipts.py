@@ -11,11 +11,14 @@ from typing import Any, Final
 from panachain.chain.receipts import check_head, receipt_hash
 from panachain.crypto import box, labels, umbral
 from panachain.errors import IntegrityError
+from panachain.ethereum import parse_address
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
 
 MAX_LAG: Final = 120
 """Seconds by which a proxy's newest block may be older than the client's."""
+_MAX_PURPOSE: Final = 32
+"""Characters of a purpose's code, also of one that only newer programs know."""
 
 
 def check_receipt(
@@ -56,12 +59,31 @@ def open_detail(receipt: Receipt, audit: umbral.SecretKey) -> dict[str, Any]:
     """Return what a receipt tells the patient only: who asked, for which purpose and lane.
 
     Raises:
-        IntegrityError: it doesn't open with this audit key.
+        IntegrityError: it doesn't open with this audit key, or isn't what a proxy writes.
     """
     if not receipt.detail:
         return {}
+    plain = box.open_box(audit, receipt.detail, labels.RECEIPT_DETAIL)
     try:
-        detail: dict[str, Any] = json.loads(box.open_box(audit, receipt.detail, labels.RECEIPT_DETAIL))
-    except ValueError as exc:
-        raise IntegrityError(f"receipt {receipt.sequence} of proxy {receipt.proxy} holds no JSON") from exc
-    return detail
+        return _checked(json.loads(plain))
+    except (ValueError, TypeError, RecursionError) as exc:
+        raise IntegrityError(
+            f"receipt {receipt.sequence} of proxy {receipt.proxy} doesn't tell who asked for what"
+        ) from exc
+
+
+def _checked(detail: Any) -> dict[str, Any]:
+    """Return a detail whose people are addresses in their one spelling, and whose lane is a number.
+
+    A proxy seals what it likes: a name of this machine's in place of an address would be shown as if it were known.
+
+    Raises:
+        ValueError, TypeError: it isn't what a proxy writes.
+    """
+    if not isinstance(detail, dict):
+        raise TypeError("no object")
+    people = {name: parse_address(detail[name]) for name in ("requester", "grantee") if name in detail}
+    lane, purpose = detail.get("lane", 0), detail.get("purpose", "")
+    if type(lane) is not int or lane < 0 or not isinstance(purpose, str) or len(purpose) > _MAX_PURPOSE:
+        raise ValueError("no lane or no purpose")
+    return detail | people

@@ -20,7 +20,7 @@ from panachain.ipld import dagcbor
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import GrantedLane, ProxyRef, Terms
 from panachain.model.scope import Purpose, Scope
-from panachain.model.sizes import KEY_SIZE, UMBRAL_SIGNATURE_SIZE
+from panachain.model.sizes import HASH_SIZE, KEY_SIZE, PUBLIC_SIZE, UMBRAL_SIGNATURE_SIZE
 
 VERSION: Final = 1
 _HEAD: Final = 1 + 2 * umbral.WRAP_SIZE
@@ -121,27 +121,57 @@ def _to_fields(terms: Terms) -> dict[str, Any]:
 
 
 def _from_fields(fields: dict[str, Any]) -> Terms:
+    """Return the terms that a map states.
+
+    A patient may sign whatever they like: what has another type than it should would fail later, in somebody's list.
+    """
     return Terms(
         policy_id=PolicyId(checksum_address(fields["policy"])),
         patient=checksum_address(fields["patient"]),
         grantee=checksum_address(fields["grantee"]),
-        receiving_key=fields["receiving"],
-        verifying_key=fields["verifying"],
+        receiving_key=_bytes(fields["receiving"], PUBLIC_SIZE),
+        verifying_key=_bytes(fields["verifying"], PUBLIC_SIZE),
         purposes=tuple(Purpose(purpose) for purpose in fields["purposes"]),
-        starts_at=fields["starts_at"],
-        expires_at=fields["expires_at"],
-        threshold=fields["threshold"],
-        audit_key=fields["audit"],
-        kfrag_digests=tuple(fields["kfrags"]),
+        starts_at=_number(fields["starts_at"]),
+        expires_at=_number(fields["expires_at"]),
+        threshold=_number(fields["threshold"]),
+        audit_key=_bytes(fields["audit"], PUBLIC_SIZE),
+        kfrag_digests=tuple(_bytes(digest, HASH_SIZE) for digest in fields["kfrags"]),
         proxies=tuple(
-            ProxyRef(checksum_address(address), endpoint, receiving, verifying)
+            ProxyRef(
+                checksum_address(address),
+                _text(endpoint),
+                _bytes(receiving, PUBLIC_SIZE),
+                _bytes(verifying, PUBLIC_SIZE),
+            )
             for address, endpoint, receiving, verifying in fields["proxies"]
         ),
         lanes=tuple(
-            GrantedLane(Scope.parse(scope), generation, delegating, locator)
+            GrantedLane(
+                Scope.parse(scope), _number(generation), _bytes(delegating, PUBLIC_SIZE), _bytes(locator, HASH_SIZE)
+            )
             for scope, generation, delegating, locator in fields["lanes"]
         ),
     )
+
+
+def _number(value: object) -> int:
+    # A bool is an int to Python, and not to dag-cbor.
+    if type(value) is not int or value < 0:
+        raise TypeError("not a number")
+    return value
+
+
+def _bytes(value: object, size: int) -> bytes:
+    if not isinstance(value, bytes) or len(value) != size:
+        raise TypeError(f"not {size} bytes")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
 
 
 def _raw(address: Address | PolicyId) -> bytes:

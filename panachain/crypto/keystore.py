@@ -130,9 +130,10 @@ def _read(path: Path) -> dict[str, Any]:
                     f"{place} has permissions {mode:o}, at most {allowed:o} are accepted",
                     hint=f"chmod {allowed:o} {place}",
                 )
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_MAX_SIZE + 1)
         if len(content) > _MAX_SIZE:
-            raise LockedError(f"{path} has {len(content)} bytes; it is no key store")
+            raise LockedError(f"{path} has more than {_MAX_SIZE} bytes; it is no key store")
         sealed: dict[str, Any] = json.loads(content)
         # Some wallets wrote it with a capital.
         crypto: dict[str, Any] = sealed.get("crypto") or sealed["Crypto"]
@@ -146,6 +147,6 @@ def _read(path: Path) -> dict[str, Any]:
         raise LockedError(f"there is no key store {path}") from None
     except OSError as exc:
         raise LockedError(f"the key store {path} can't be read: {exc.strerror}") from exc
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise LockedError(f"{path} is no key store of version 3") from None
     return crypto

@@ -134,6 +134,9 @@ def open_pairing(
             bytes.fromhex(hospital[2:]),
         ):
             raise IntegrityError("the pairing names another version, patient or hospital")
+        if not isinstance(fields["lanes"], bytes):
+            # A text would be cut into lanes too, and fail in the middle of an upload.
+            raise TypeError("lanes")
         generations = _generations(fields["epoch"], fields["rotated"])
         lanes = _PackedLanes(fields["lanes"], fields["last_year"], generations)
         if not all(isinstance(order, CID) for order in fields["orders"]):
@@ -149,6 +152,8 @@ def _generations(epoch: Any, rotated: Any) -> Generations:
     Raises:
         IntegrityError: a lane's rotations don't grow, or reach beyond the epoch.
     """
+    if type(epoch) is not int or not all(isinstance(past, list) for past in rotated.values()):
+        raise TypeError("generations")
     history = {_scope(text): tuple(past) for text, past in rotated.items()}
     for past in history.values():
         grows = all(type(number) is int for number in past) and list(past) == sorted(set(past))

@@ -89,6 +89,11 @@ def list_contacts(home: Path) -> list[Contact]:
         ) from exc
 
 
+def looks_like_an_actor(name: str) -> bool:
+    """Tell whether a name could be taken for somebody's address or handle."""
+    return name.startswith("0x") or _HANDLE.fullmatch(name) is not None
+
+
 def find_contact(home: Path, name: str) -> Contact | None:
     """Return the contact of this name, or None."""
     if not NAME.fullmatch(name):
@@ -104,7 +109,7 @@ def check_name(home: Path, name: str) -> None:
     """
     if not NAME.fullmatch(name):
         raise UsageError(f"contact name {name!a}: use 1 to 64 of a-z, 0-9, dot, dash and underscore")
-    if name.startswith("0x") or _HANDLE.fullmatch(name):
+    if looks_like_an_actor(name):
         raise UsageError(f"contact name {name!r} looks like an address or a handle, which name somebody already")
     if (home / "profiles" / name).exists():
         raise UsageError(f"a profile of this machine is called {name!r}", hint="choose another name for the contact")
@@ -201,7 +206,7 @@ def _parse(content: bytes) -> list[Contact]:
 
 def _contact(entry: Mapping[str, Any]) -> Contact:
     name = entry["name"]
-    if set(entry) != _FIELDS or not NAME.fullmatch(name) or name.startswith("0x") or _HANDLE.fullmatch(name):
+    if set(entry) != _FIELDS or not NAME.fullmatch(name) or looks_like_an_actor(name):
         raise ValueError("no contact")
     try:
         address = check_address(entry["address"])

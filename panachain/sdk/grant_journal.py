@@ -22,6 +22,7 @@ from panachain.sdk.private_files import write_private
 
 _HELD: Final = threading.local()
 """Which locks this thread holds: the system would let it wait for itself, for ever."""
+_MOVE_AWAY: Final = "move it away: the next number is then found on the chain"
 
 
 class GrantJournal:
@@ -72,9 +73,21 @@ class GrantJournal:
         self._path(pending).unlink(missing_ok=True)
 
     def next_index(self) -> int:
-        """Return the first policy number that this machine hasn't used."""
+        """Return the first policy number that this machine hasn't used.
+
+        Raises:
+            ConfigurationError: the file that says so is damaged.
+        """
         path = self._profile / "policies.json"
-        return int(json.loads(path.read_bytes())["next"]) if path.exists() else 0
+        try:
+            following = json.loads(path.read_bytes())["next"]
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
+            raise ConfigurationError(f"{path} can't be read", hint=_MOVE_AWAY) from exc
+        if type(following) is not int or following < 0:
+            raise ConfigurationError(f"{path} holds no policy number", hint=_MOVE_AWAY)
+        return following
 
     def use_index(self, index: int) -> None:
         """Note that a policy number is used, before anything is signed with its key.

@@ -14,7 +14,7 @@ from panachain.model.actors import Actor, Role, Status
 from panachain.model.scope import Purpose
 from panachain.sdk.group_keys import seal_secrets
 from panachain.sdk.reader import ReadingSession
-from panachain.sdk.requests import open_request, seal_request
+from panachain.sdk.requests import MAX_NOTE, open_requests, seal_request
 from panachain.sdk.results import GroupView, RequestReport, RequestView
 from panachain.sdk.times import Moment, seconds
 from panachain.sdk.words import Categories, category_words, purpose_of
@@ -66,7 +66,7 @@ class Practitioner(ReadingSession):
         """
         self._check_registered()
         words = category_words(categories)
-        if not words or len(note) > 2000:
+        if not words or len(note) > MAX_NOTE:
             raise UsageError("a request needs at least one category, and its note at most 2000 characters")
         who = self.network.resolve(patient, Role.PATIENT)
         now = int(self.network.clock())
@@ -79,10 +79,8 @@ class Practitioner(ReadingSession):
 
     def requests(self) -> list[RequestView]:
         """Return the requests that this practitioner made."""
-        return [
-            open_request(self.network, request, self._seed.receiving())
-            for request in self.network.sidechain.requests.find(requester=self.address)
-        ]
+        made = self.network.sidechain.requests.find(requester=self.address)
+        return open_requests(self.network, made, self._seed.receiving())
 
     # Groups
 

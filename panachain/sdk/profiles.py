@@ -18,7 +18,7 @@ from panachain.crypto import keys, keystore
 from panachain.errors import ConfigurationError, DiskError, UnknownActorError, UsageError
 from panachain.ethereum import parse_address
 from panachain.model.actors import Actor, Address, Role, Status, handle_of
-from panachain.sdk.contacts import NAME, find_contact
+from panachain.sdk.contacts import NAME, find_contact, looks_like_an_actor
 from panachain.sdk.private_files import make_private_folder, write_private
 
 
@@ -67,6 +67,8 @@ def create_profile(home: Path, name: str, role: Role, passphrase: str, display_n
     """
     if not NAME.fullmatch(name):
         raise UsageError(f"profile name {name!r}: use 1 to 64 of a-z, 0-9, dot, dash and underscore")
+    if looks_like_an_actor(name):
+        raise UsageError(f"profile name {name!r} looks like an address or a handle, which name somebody already")
     folder = _folder(home, name)
     if find_contact(home, name):
         raise UsageError(
@@ -113,13 +115,14 @@ def load_profile(home: Path, name: str) -> Profile:
         return Profile(
             name=name,
             role=Role(fields["role"]),
+            # Checked: what names are looked up by, and handles made of, must be an address in its one spelling.
             address=parse_address(fields["address"]),
             receiving_key=bytes.fromhex(fields["receiving_key"]),
             verifying_key=bytes.fromhex(fields["verifying_key"]),
             folder=folder,
             display_name=fields.get("display_name", ""),
         )
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
         raise ConfigurationError(f"{path} can't be read as a profile") from exc
 
 

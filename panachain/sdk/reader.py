@@ -76,6 +76,10 @@ class ReadingSession(ActorSession):
                 except IntegrityError:
                     # Somebody else's policy, whose view tag fits by chance.
                     continue
+                except BlockNotFoundError as exc:
+                    # Whoever announces terms that they never stored mustn't keep the reader from all the rest.
+                    _LOG.warning("policy %s is left out: %s", event.policy_id, exc)
+                    continue
                 found.append((event.policy_id, reader, unverified))
         return found
 

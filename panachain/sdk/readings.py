@@ -21,6 +21,9 @@ APART: Final = 60
 """Seconds without a receipt after which the next one belongs to another opening: a request to a proxy counts for 45 s,
 and the proxies' clocks differ by a few."""
 
+LONGEST: Final = 3600
+"""Seconds that one opening lasts at most. Else one proxy could join openings of days, by a receipt a minute."""
+
 _READ: Final = (ReceiptKind.REENCRYPTED.value, ReceiptKind.DENIED.value)
 """Kinds that tell of somebody who asked; deposits and deletions are the patient's own doing."""
 
@@ -85,16 +88,18 @@ class Reading:
         }
 
 
-def readings(entries: Iterable[LogEntry], *, apart: int = APART) -> list[Reading]:
+def readings(entries: Iterable[LogEntry], *, apart: int = APART, longest: int = LONGEST) -> list[Reading]:
     """Put the receipts of each opening together.
 
-    Receipts are of one opening if policy, requester, grantee, purpose and outcome are the same and no more than `apart`
-    seconds lie between each and the one before. Lanes and hospitals don't divide an opening: it goes through all of
-    them. Two openings of the same policy within that time are told as one.
+    Receipts are of one opening if policy, requester, grantee, purpose and outcome are the same, no more than `apart`
+    seconds lie between each and the one before, and no more than `longest` between the first and the last. Lanes and
+    hospitals don't divide an opening: it goes through all of them. Two openings of the same policy within that time are
+    told as one.
 
     Args:
         entries: a patient's log, in any order; deposits and deletions are left out.
         apart: seconds.
+        longest: seconds; what goes on for longer is told as several openings.
 
     Returns:
         The readings, by the time of their first receipt.
@@ -106,8 +111,9 @@ def readings(entries: Iterable[LogEntry], *, apart: int = APART) -> list[Reading
         # A late service is told by itself: what was allowed beside it mustn't hide it, nor be blamed for it.
         key = (entry.policy_id, entry.requester, entry.grantee, entry.purpose, entry.kind, entry.late)
         openings = groups.setdefault(key, [])
-        if openings and entry.at - openings[-1][-1].at <= apart:
-            openings[-1].append(entry)
+        current = openings[-1] if openings else []
+        if current and entry.at - current[-1].at <= apart and entry.at - current[0].at <= longest:
+            current.append(entry)
         else:
             openings.append([entry])
     found = [_reading(opening) for openings in groups.values() for opening in openings]

@@ -144,9 +144,12 @@ class RemoteRelay:
         try:
             with (
                 httpx.Client(timeout=self.timeout, trust_env=False, verify=self._trust) as client,
-                client.stream("POST", self._url + path, json=fields) as response,
+                # Never unpacked: what is small on the wire could be huge in the memory.
+                client.stream(
+                    "POST", self._url + path, json=fields, headers={"Accept-Encoding": "identity"}
+                ) as response,
             ):
-                for piece in response.iter_bytes():
+                for piece in response.iter_raw():
                     content += piece
                     if len(content) > _MAX_ANSWER or time.monotonic() > deadline:
                         raise UnavailableError("its answer doesn't end")

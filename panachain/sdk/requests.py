@@ -5,13 +5,14 @@ Follows docs/spec/formats.md, section "Requests" (`panachain/request/1`, `panach
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 from panachain.chain.evm import Receipt, Sender
 from panachain.crypto import box, labels, umbral
 from panachain.crypto.keys import Seed
-from panachain.errors import IntegrityError, UnknownActorError, UsageError
+from panachain.errors import BlockNotFoundError, IntegrityError, UnknownActorError, UsageError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address, PolicyId, Role
@@ -23,6 +24,13 @@ from panachain.sdk.results import RequestView
 from panachain.sdk.times import Moment, iso, seconds
 from panachain.sdk.words import Categories, category_words
 from panachain.storage.blocks import keep
+
+_LOG: Final = logging.getLogger(__name__)
+MAX_NOTE: Final = 2000
+"""Characters of a request's note."""
+_MAX_WORDS: Final = 4096
+"""Categories, or scopes of an outcome: each category has one for each year."""
+_MAX_WORD: Final = 64
 
 
 def seal_request(
@@ -56,17 +64,28 @@ def open_request(network: Network, request: AccessRequest, secret: umbral.Secret
             state=request.state,
             requester=request.requester,
             patient=request.patient,
-            categories=tuple(body["categories"]),
+            categories=_words(body["categories"]),
             purpose=Purpose(body["purpose"]).value,
-            note=str(body["note"]),
+            note=_text(body["note"], MAX_NOTE),
             expires_at=request.expires_at,
-            until=int(body["until"]),
+            until=_number(body["until"]),
             organisation=(requester.organisation or "") if requester else "",
             policy_id=_policy_id(granted["policy"]),
-            granted=tuple(granted["categories"]),
+            granted=_words(granted["categories"]),
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise IntegrityError(f"request {request.request_id} lacks a field or has one of the wrong type") from exc
+
+
+def open_requests(network: Network, requests: Iterable[AccessRequest], secret: umbral.SecretKey) -> list[RequestView]:
+    """Return the requests that can be read, in their order: whoever makes one that can't keeps nobody from the rest."""
+    found = []
+    for request in requests:
+        try:
+            found.append(open_request(network, request, secret))
+        except (IntegrityError, BlockNotFoundError) as exc:
+            _LOG.warning("request %s is left out: %s", request.request_id, exc)
+    return found
 
 
 class ReceivedRequests:
@@ -79,9 +98,9 @@ class ReceivedRequests:
         self._patient = patient
 
     def all(self) -> list[RequestView]:
-        """Return all of them, oldest first."""
+        """Return all of them that can be read, oldest first."""
         found = self._network.sidechain.requests.find(patient=self._patient)
-        return [open_request(self._network, request, self._seed.receiving()) for request in found]
+        return open_requests(self._network, found, self._seed.receiving())
 
     def find(self, request_id: int) -> RequestView:
         """Return one request.
@@ -149,6 +168,24 @@ def _open(network: Network, digest: bytes, secret: umbral.SecretKey, label: byte
     if not isinstance(fields, dict):
         raise IntegrityError("a request's details aren't a map")
     return fields
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError("not a number")
+    return value
+
+
+def _text(value: object, most: int) -> str:
+    if not isinstance(value, str) or len(value) > most:
+        raise TypeError(f"not a text of at most {most} characters")
+    return value
+
+
+def _words(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > _MAX_WORDS:
+        raise TypeError("not a list of words")
+    return tuple(_text(word, _MAX_WORD) for word in value)
 
 
 def _policy_id(raw: bytes) -> str:

@@ -106,7 +106,11 @@ class Resolver:
             *self._sidechain.identities.find(),
             *self._sidechain.groups.find(),
         ]
-        return [actor for actor in everybody if actor.handle == text]
+        named = [actor for actor in everybody if actor.handle == text]
+        if len({actor.address for actor in named}) > 1:
+            # A handle holds 64 bits of an address: with much computing power two accounts can be made that share one.
+            raise UnknownActorError(f"several actors have the handle {text}", hint="give the address of the one meant")
+        return named
 
     def _actor(self, address: str) -> Actor | None:
         if len(address) != _WHOLE:

@@ -76,8 +76,12 @@ def duration(length: int | timedelta, *, name: str = "a duration") -> int:
 
 
 def utc(moment: int) -> datetime:
-    """Return Unix seconds as an aware `datetime` in UTC."""
-    return datetime.fromtimestamp(moment, UTC)
+    """Return Unix seconds as an aware `datetime` in UTC.
+
+    What no calendar has becomes the first or the last second that one has: others write times into chains and terms,
+    and one that fails to be shown would keep a whole list from its reader.
+    """
+    return datetime.fromtimestamp(min(max(moment, 0), END - 1), UTC)
 
 
 def iso(moment: int) -> str:

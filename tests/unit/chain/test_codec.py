@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from typing import Any
 
 import eth_abi
@@ -170,3 +172,27 @@ class TestHostile:
     def test_refuses_what_is_no_hex_data(self, text: object) -> None:
         with pytest.raises(ValueError, match="no hex data"):
             codec.from_hex(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "0x1", "0x1 2", "0x 12", "0x12 ", "0x12\n", "0xzz", "12", "0X12", None, b"0x"]
+)
+def test_hex_data_has_one_spelling_of_whole_bytes(text: object) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        codec.from_hex(text)
+
+
+def test_reading_hex_takes_no_more_memory_than_twice_the_text() -> None:
+    text = "0x" + "ab" * (1 << 18)
+    script = (
+        "import resource\n"
+        "from panachain.chain import codec\n"
+        f"text = '0x' + 'ab' * {1 << 23}\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "assert len(codec.from_hex(text)) == len(text) // 2 - 1\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    # KiB; the text has 16 MiB.
+    assert int(done.stdout) < 40 << 10
+    assert codec.from_hex(text) == b"\xab" * (1 << 18)

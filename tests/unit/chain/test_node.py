@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,24 @@ class TestQuestions:
         assert node.block_number(rpc) == 16
         assert node.balance(rpc, "0x1") == 255
         assert node.transaction_count(rpc, "0x1") == 3
+
+    @pytest.mark.parametrize("answer", [None, 5, True, [], {}, "", "0x", "5", "0x-5", " 0x5", "0x_5", "0x" + "f" * 65])
+    def test_what_is_no_number_is_an_integrity_error(self, answer: Any) -> None:
+        questions: list[Callable[[Any], int]] = [
+            lambda rpc: node.chain_id(rpc),
+            lambda rpc: node.block_number(rpc),
+            lambda rpc: node.balance(rpc, "0x1"),
+            lambda rpc: node.transaction_count(rpc, "0x1"),
+            lambda rpc: node.estimate_gas(rpc, sender="0x1", to="0x2", data="0x"),
+        ]
+        names = ("eth_chainId", "eth_blockNumber", "eth_getBalance", "eth_getTransactionCount", "eth_estimateGas")
+        for question in questions:
+            with pytest.raises(IntegrityError, match="no number"):
+                question(Node(**dict.fromkeys(names, answer)))
+
+    def test_a_nonce_that_no_account_can_have_is_no_number(self) -> None:
+        with pytest.raises(IntegrityError, match="64 bits"):
+            node.transaction_count(asked_of("eth_getTransactionCount", hex(1 << 64)), "0x1")
 
     def test_an_account_without_code_is_no_contract(self) -> None:
         assert not node.has_code(asked_of("eth_getCode", "0x"), "0x1")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -93,3 +95,46 @@ def test_each_attempt_is_authorised_anew_for_its_body(node: Callable[..., Rpc]) 
     assert node(answer, authorise=authorise).call("eth_chainId") == "0x1"
     assert seen == [("Try 1", bodies[0]), ("Try 2", bodies[0]), ("Try 3", bodies[0])]
     assert json.loads(bodies[0])["method"] == "eth_chainId"
+
+
+class Bomb(httpx.SyncByteStream):
+    """An answer that goes on until somebody has had enough, and counts what was taken."""
+
+    def __init__(self, piece: bytes, most: int) -> None:
+        self.piece = piece
+        self.left = most
+        self.taken = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self.left > 0:
+            self.left -= 1
+            self.taken += len(self.piece)
+            yield self.piece
+
+
+def test_an_answer_is_read_up_to_a_limit_and_then_less_must_be_asked_for(node: Callable[..., Rpc]) -> None:
+    bomb = Bomb(b" " * (1 << 20), 200)
+    with pytest.raises(RpcAnswerError, match="has more than"):
+        node(lambda _: httpx.Response(200, stream=bomb)).call("eth_getLogs")
+    assert bomb.taken <= module.MAX_ANSWER + (1 << 20)
+
+
+def test_no_answer_is_unpacked(node: Callable[..., Rpc]) -> None:
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers["Accept-Encoding"])
+        packed = gzip.compress(json.dumps({"id": 1, "result": "0x1"}).encode())
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=Bomb(packed, 1))
+
+    with pytest.raises(ChainUnavailableError, match="RemoteProtocolError"):
+        node(answer).call("eth_chainId")
+    assert set(asked) == {"identity"}
+
+
+def test_a_trickle_is_no_answer(node: Callable[..., Rpc]) -> None:
+    seconds = itertools.count(step=5)
+    bomb = Bomb(b" ", 100)
+    with pytest.raises(ChainUnavailableError, match="ReadTimeout"):
+        node(lambda _: httpx.Response(200, stream=bomb), clock=lambda: float(next(seconds))).call("eth_chainId")
+    assert bomb.taken <= 9

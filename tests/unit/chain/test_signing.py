@@ -110,6 +110,9 @@ class TestTransactions:
             {"to": CONTRACT.lower().replace("3", "2", 1) + "0"},
             {"accessList": []},
             {"gasPrice": 1},
+            {"nonce": True},
+            {"to": ""},
+            {"to": None},
         ],
         ids=repr,
     )
@@ -147,6 +150,7 @@ class TestTransactions:
             with_part(5, []),
             with_part(7, [b"\1"]),
             with_part(8, b"\1"),
+            with_part(8, [[b"\1" * 20, []]]),
         ]
         for text in (*bad, None, 7, b"\x02"):
             with pytest.raises(ValueError):  # noqa: PT011
@@ -164,6 +168,15 @@ class TestTypedData:
         signable = encode_typed_data(DOMAIN, {"One": [{"name": "a", "type": "uint8"}]}, {"a": 1})
         assert domain_separator("PanaChain PolicyRegistry", "1", 31_337, contract=CONTRACT) == signable.header
         assert keccak(b"\x19\x01" + signable.header + signable.body) == typed_digest(signable.header, signable.body)
+
+    @pytest.mark.parametrize(
+        ("kind", "value"),
+        [("bytes32[]", [bytes(32)]), ("(uint8)", (1,)), ("string", b"text"), ("bytes", "text"), ("bytes", 5)],
+    )
+    def test_refuses_what_it_would_hash_as_something_else(self, kind: str, value: Any) -> None:
+        types = {"Note": [{"name": "value", "type": kind}]}
+        with pytest.raises(ValueError):  # noqa: PT011
+            Account(KEY).sign_typed(DOMAIN, types, {"value": value})
 
     def test_refuses_other_values_than_those_of_the_struct(self) -> None:
         types = {"Revoke": [{"name": "owner", "type": "address"}]}

@@ -57,6 +57,16 @@ class TestState:
 
 
 class TestTransitions:
+    def test_whatever_the_chain_shows_after_a_policy_was_sent_may_follow(self) -> None:
+        # A node can leave a policy out and show it a moment later, whatever was done about it before.
+        policies = [on_chain(status, terms) for status in PolicyStatus for terms in (TERMS, OTHER)]
+        for policy, held, answered in itertools.product(policies, range(4), (False, True)):
+            if answered and held < 2:
+                # Nothing is answered before the threshold is reached.
+                continue
+            after = look(policy, held=held, answered=answered)
+            assert advance(State.SIGNED, after) is after
+
     def test_each_state_has_its_row(self) -> None:
         assert set(FOLLOWING) == set(State)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from panachain.consent import terms as terms_module
 from panachain.consent.terms import UnverifiedTerms, open_terms, seal_terms
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError
@@ -78,3 +80,35 @@ def test_a_changed_byte_is_noticed(place: int) -> None:
     block[place] ^= 1
     with pytest.raises(IntegrityError):
         verified(bytes(block))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"starts_at": "1"},
+        {"expires_at": True},
+        {"expires_at": -1},
+        {"threshold": b"2"},
+        {"receiving": "x" * 33},
+        {"verifying": b"\2" * 32},
+        {"audit": None},
+        {"kfrags": "xy"},
+        {"kfrags": [b"\1" * 31]},
+        {"proxies": [[b"\4" * 20, 7, b"\2" * 33, b"\2" * 33]]},
+        {"proxies": [[b"\4" * 20, "https://proxy.example", b"\2", b"\2" * 33]]},
+        {"lanes": [["all", "0", b"\2" * 33, b"\1" * 32]]},
+        {"lanes": [["all", 0, b"\2" * 33, "\1" * 32]]},
+        {"lanes": [[0, 0, b"\2" * 33, b"\1" * 32]]},
+        {"purposes": ["FUN"]},
+    ],
+    ids=repr,
+)
+def test_a_patient_can_sign_nonsense_and_nobody_opens_it(
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = terms_module._to_fields(TERMS)
+    assert changes.keys() <= fields.keys()
+    monkeypatch.setattr(terms_module, "_to_fields", lambda _: fields | changes)
+    block = sealed()
+    with pytest.raises(IntegrityError, match="wrong type"):
+        open_terms(block, READER.receiving())

@@ -111,3 +111,9 @@ def test_does_not_open_what_is_no_key_store_of_this_kind(tmp_path: Path, theirs:
     ):
         with pytest.raises(LockedError):
             keystore.open(write(tmp_path, content), PASSPHRASE)
+
+
+@pytest.mark.parametrize("content", ["[" * 16_000, '{"crypto":' * 1_000, " " * (1 << 14) + "{}", "0" * (1 << 20)])
+def test_a_hostile_file_is_no_key_store(tmp_path: Path, content: str) -> None:
+    with pytest.raises(LockedError):
+        keystore.open(write(tmp_path, content), PASSPHRASE)

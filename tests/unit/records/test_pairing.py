@@ -10,6 +10,7 @@ import pytest
 
 from panachain.crypto.keys import Seed, address_of
 from panachain.errors import IntegrityError
+from panachain.ipld import dagcbor
 from panachain.model.codes import Coded
 from panachain.model.scope import Category, Generations, Scope
 from panachain.records import pairing
@@ -124,3 +125,29 @@ def test_refuses_lanes_that_are_no_whole_number_of_categories(cut: int) -> None:
     packed = b"".join(lane.public + lane.locator_key for lane in made.lanes.values())
     with pytest.raises(IntegrityError, match="whole number of categories"):
         pairing._PackedLanes(packed[:-cut], made.last_year, made.generations)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lanes": "x" * (2 * 65 + 65 * 1000)},
+        {"epoch": True},
+        {"epoch": "1"},
+        {"rotated": {"laboratory": b"\1"}},
+        {"rotated": []},
+        {"last_year": "2025"},
+        {"orders": [b"x"]},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_patient_who_signs_nonsense_pairs_with_nobody(
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make()
+    encode = dagcbor.encode
+    if "lanes" in changes:
+        changes = {"lanes": "x" * 65 * len(made.lanes)}
+    monkeypatch.setattr(pairing.dagcbor, "encode", lambda fields: encode(fields | changes))
+    blob = seal(made)
+    with pytest.raises(IntegrityError):
+        opened(blob)

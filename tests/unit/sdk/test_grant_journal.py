@@ -46,6 +46,12 @@ class TestFiles:
         with pytest.raises(ConfigurationError, match=r"00000007\.sealed can't be read"):
             GrantJournal(tmp_path, OTHER).read()
 
+    @pytest.mark.parametrize("content", ["", "[]", "{}", '{"next": -1}', '{"next": "7"}', '{"next": true}', "[" * 9000])
+    def test_a_damaged_number_is_named_and_not_used(self, tmp_path: Path, content: str) -> None:
+        (tmp_path / "policies.json").write_text(content)
+        with pytest.raises(ConfigurationError, match=r"policies\.json"):
+            GrantJournal(tmp_path, PATIENT).next_index()
+
     def test_numbers_follow_each_other_over_restarts(self, tmp_path: Path) -> None:
         assert GrantJournal(tmp_path, PATIENT).next_index() == 0
         GrantJournal(tmp_path, PATIENT).use_index(0)

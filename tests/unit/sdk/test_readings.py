@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panachain.model.actors import Address, PolicyId
-from panachain.sdk.readings import APART, readings
+from panachain.sdk.readings import APART, LONGEST, readings
 from panachain.sdk.results import LogEntry
 
 POLICY, OTHER = PolicyId("0x" + "11" * 20), PolicyId("0x" + "12" * 20)
@@ -129,3 +129,13 @@ def test_order_does_not_matter_and_every_receipt_is_covered(entries: list[LogEnt
             and bool(one.late) == entry.late
         ]
         assert len(covers) == 1
+
+
+def test_receipts_in_between_do_not_join_openings_of_different_hours() -> None:
+    bridge = [changed(at=START + minute * APART, proxy=PROXIES[2]) for minute in range(180)]
+    both = [changed(at=START + second, proxy=proxy) for second in (0, 179 * APART) for proxy in PROXIES[:2]]
+    found = readings([*bridge, *both])
+    assert all(reading.ended_at - reading.at <= LONGEST for reading in found)
+    assert found[0].at == START
+    assert START + 179 * APART - found[-1].at <= LONGEST
+    assert PROXIES[0] in found[-1].proxies

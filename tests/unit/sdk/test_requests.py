@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from panachain.crypto import box, labels
 from panachain.errors import UnknownActorError, UsageError
+from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, RAW
 from panachain.model.scope import Purpose
 from panachain.sdk.requests import seal_request
 from panachain.sdk.results import RequestReport
+from panachain.storage.blocks import keep
 from tests.twin.world import World, seed_of
 from tests.unit.sdk.helpers import DAY, opened, upload
 
@@ -84,3 +89,52 @@ def test_nobody_answers_what_was_not_asked_of_them(world: World) -> None:
     for answer in (world.patient.deny, world.patient.approve):
         with pytest.raises(UnknownActorError, match="no request 7 was made to this patient"):
             answer(7)
+
+
+def _made_by_hand(world: World, details: bytes, *, is_stored: bool = True) -> None:
+    digest = CID.of(RAW, details).digest
+    if is_stored:
+        keep(world.network.store, details)
+    sender = world.clinician._sender(sidechain=True)
+    world.network.sidechain.requests.request(sender, world.patient.address, digest, world.now + DAY)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"categories": "laboratory"},
+        {"categories": [7]},
+        {"categories": ["x" * 65]},
+        {"note": b"x"},
+        {"note": "x" * 2001},
+        {"until": "7"},
+        {"until": True},
+        {"until": -1},
+        {"purpose": "FUN"},
+        {"purpose": []},
+    ],
+    ids=repr,
+)
+def test_a_request_that_says_nonsense_keeps_nobody_from_the_others(world: World, changes: dict[str, Any]) -> None:
+    body = {"categories": ["laboratory"], "purpose": "TREAT", "note": "", "until": world.now + DAY} | changes
+    readers = [seed_of(name).receiving().public for name in ("patient", "clinician")]
+    _made_by_hand(world, box.seal_to_each(readers, dagcbor.encode(body), labels.REQUEST))
+    number = ask(world)
+    assert [request.request_id for request in world.patient.requests()] == [number]
+    assert [request.request_id for request in world.clinician.requests()] == [number]
+
+
+def test_a_request_whose_details_nobody_can_read_keeps_nobody_from_the_others(world: World) -> None:
+    _made_by_hand(world, b"never stored", is_stored=False)
+    _made_by_hand(world, b"no box")
+    number = ask(world)
+    assert [request.request_id for request in world.patient.requests()] == [number]
+    assert world.patient.approve(number).scopes == ("laboratory",)
+
+
+def test_a_request_until_after_the_last_calendar_day_is_shown(world: World) -> None:
+    body = {"categories": ["laboratory"], "purpose": "TREAT", "note": "", "until": 1 << 60}
+    readers = [seed_of(name).receiving().public for name in ("patient", "clinician")]
+    _made_by_hand(world, box.seal_to_each(readers, dagcbor.encode(body), labels.REQUEST))
+    (seen,) = world.patient.requests()
+    assert seen.to_json()["until"] == "9999-12-31T23:59:59Z"

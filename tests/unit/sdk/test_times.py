@@ -57,3 +57,9 @@ def test_a_moment_that_no_calendar_shows_is_refused(outside: int | timedelta) ->
 def test_what_comes_back_is_aware() -> None:
     assert utc(AT) == datetime(2027, 1, 15, 8, 0, tzinfo=UTC)
     assert iso(AT) == "2027-01-15T08:00:00Z"
+
+
+@pytest.mark.parametrize("moment", [END, (1 << 48) - 1, 1 << 64, 1 << 200])
+def test_what_no_calendar_has_is_shown_as_its_last_second(moment: int) -> None:
+    assert iso(moment) == "9999-12-31T23:59:59Z"
+    assert iso(-moment) == "1970-01-01T00:00:00Z"

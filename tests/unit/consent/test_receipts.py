@@ -1,0 +1,56 @@
+"""What a proxy seals into a receipt for the patient is read as what it is, or not at all."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from panachain.consent.receipts import open_detail
+from panachain.crypto import box, labels
+from panachain.crypto.keys import Seed
+from panachain.errors import IntegrityError
+from panachain.ethereum import checksum_address
+from panachain.model.actors import PolicyId
+from panachain.model.policy import Receipt, ReceiptKind
+
+AUDIT = Seed(b"\1" * 32).audit()
+DOCTOR = checksum_address(b"\xab" * 20)
+DETAIL = {"requester": DOCTOR, "grantee": DOCTOR, "purpose": "TREAT", "lane": 0, "capsules": 1}
+
+
+def opened(content: object) -> dict[str, Any]:
+    plain = content if isinstance(content, bytes) else json.dumps(content).encode()
+    sealed = box.seal_to(AUDIT.public, plain, labels.RECEIPT_DETAIL)
+    receipt = Receipt(
+        checksum_address(b"\1" * 20),
+        *(1, bytes(32), ReceiptKind.REENCRYPTED, PolicyId(checksum_address(b"\2" * 20))),
+        *(1, 1, 1, sealed, bytes(65)),
+    )
+    return open_detail(receipt, AUDIT)
+
+
+def test_people_come_in_their_one_spelling_so_that_names_of_this_machine_fit() -> None:
+    assert opened(DETAIL) == DETAIL
+    assert opened(DETAIL | {"requester": DOCTOR.lower()})["requester"] == DOCTOR
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"no JSON",
+        b"[" * 3000,
+        [],
+        "text",
+        None,
+        *(DETAIL | {"requester": who} for who in ("dr-lee", "pra-vovkxk5lvovkw", "", None, 7, DOCTOR[:10])),
+        DETAIL | {"grantee": "my team"},
+        *(DETAIL | {"lane": lane} for lane in (-1, -100, True, "0", 0.5, None)),
+        *(DETAIL | {"purpose": purpose} for purpose in (7, None, "T" * 33)),
+    ],
+    ids=repr,
+)
+def test_what_no_proxy_writes_is_a_lie_that_names_the_proxy(content: object) -> None:
+    with pytest.raises(IntegrityError, match="receipt 1 of proxy 0x0101"):
+        opened(content)
