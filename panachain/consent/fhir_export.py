@@ -15,6 +15,7 @@ from panachain.consent import fhir_vocabulary as words
 from panachain.ipld.cid import CID, RAW
 from panachain.model.policy import OnChainPolicy, PolicyStatus, Terms
 from panachain.model.scope import RESTRICTED, UNDATED, Category
+from panachain.records.fhir_codes import CONFIDENTIAL
 
 _STATUS: Final = {
     PolicyStatus.UNKNOWN: "proposed",
@@ -76,7 +77,10 @@ def _permits(terms: Terms) -> Iterator[dict[str, Any]]:
     for names, years in _groups(terms):
         restricted = [category for category in RESTRICTED if category.value in names]
         labels = (
-            [{"system": words.ACT_CODE, "code": code} for code in words.LABELS[restricted[0]]]
+            [
+                {"system": words.CONFIDENTIALITY if code in CONFIDENTIAL else words.ACT_CODE, "code": code}
+                for code in words.LABELS[restricted[0]]
+            ]
             if restricted
             else [{"system": words.CONFIDENTIALITY, "code": words.NORMAL}]
         )

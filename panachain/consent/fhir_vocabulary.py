@@ -47,13 +47,6 @@ ROLE_REASONS: Final = {
 }
 """Why a participation type can't be enforced."""
 
-LABELS: Final = {
-    Category.MENTAL_HEALTH: ("PSY",),
-    Category.SUBSTANCE_USE: ("ETH", "SUD"),
-    Category.SEXUAL_HEALTH: ("SEX", "HIV"),
-}
-"""The sensitivity codes that an exported Consent puts beside a restricted category."""
-
 DEFAULT_CATEGORIES: Final = tuple(category for category in Category if category not in RESTRICTED)
 """What `all` covers."""
 
@@ -87,6 +80,9 @@ LABELS_OF: Final = {
     for category in RESTRICTED
 }
 """For each restricted category all labels that sort into it."""
+
+LABELS: Final = {category: tuple(sorted(codes)) for category, codes in LABELS_OF.items()}
+"""The labels that an exported Consent puts beside a restricted category: all, since beside a class they narrow it."""
 
 _DATE_TIME: Final = re.compile(
     r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2})"

@@ -475,3 +475,17 @@ def test_a_date_time_spans_what_fhir_says(text: str, span: tuple[int, int] | Non
 def test_every_restricted_category_has_labels_to_be_exported_and_imported_by() -> None:
     assert words.LABELS.keys() == words.LABELS_OF.keys() == RESTRICTED
     assert all(words.LABELS[one] and set(words.LABELS[one]) <= words.LABELS_OF[one] for one in RESTRICTED)
+
+
+@pytest.mark.parametrize("category", sorted(RESTRICTED, key=lambda one: one.value), ids=lambda one: one.value)
+def test_a_category_with_some_of_its_labels_is_less_than_the_category(category: Category) -> None:
+    codes = words.LABELS_OF[category]
+
+    def labelled(*some: str) -> dict[str, Any]:
+        labels = [coding(words.CONFIDENTIALITY if code in ("R", "V") else words.ACT_CODE, code) for code in some]
+        return consent(permit(**{"class": ours(category.value), "securityLabel": labels}))
+
+    assert from_consent(labelled(*codes)).categories == (category.value,)
+    for left_out in codes:
+        with pytest.raises(ConsentNotEnforceableError, match="only the part of a category"):
+            from_consent(labelled(*(codes - {left_out})))

@@ -177,3 +177,10 @@ def test_changes_at_once_all_come_in(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(list_contacts(tmp_path)) == 8
+
+
+@pytest.mark.parametrize("name", ["0x", "0x1234", "pra-mfrggzdfmy2tq", "xyz-2222222222222"])
+def test_a_profile_cannot_be_called_like_somebodys_handle_or_address(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="looks like an address or a handle"):
+        create_profile(tmp_path, name, Role.PATIENT, "passphrase")
+    assert not (tmp_path / "profiles").exists()

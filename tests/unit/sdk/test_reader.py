@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+from unittest.mock import patch
+
 import pytest
 
-from panachain.errors import AccessDeniedError, IntegrityError, PolicyUnknownError
+from panachain.errors import AccessDeniedError, BlockNotFoundError, IntegrityError, PolicyUnknownError
+from panachain.ipld.cid import CID
 from panachain.model.actors import Address
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Purpose
@@ -89,3 +93,18 @@ class TestOpen:
         made = grant(world)
         stored = sorted(record.info.stored_at for record in world.clinician.open(made.policy_id))
         assert len(list(world.clinician.open(made.policy_id, since=stored[-1]))) == 1
+
+
+def test_terms_that_nobody_stored_keep_no_reader_from_all_the_rest(world: World, caplog: Any) -> None:
+    missing, made = grant(world), grant(world)
+    digest = world.network.mainchain.policies.policy_of(missing.policy_id).terms
+    kept = type(world.network.store).get_block
+
+    def get_block(store: Any, cid: CID) -> bytes:
+        if cid.digest == digest:
+            raise BlockNotFoundError("nobody has it")
+        return kept(store, cid)
+
+    with patch.object(type(world.network.store), "get_block", get_block):
+        assert [view.policy_id for view in world.clinician.inbox()] == [made.policy_id]
+    assert missing.policy_id in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -115,3 +116,16 @@ class TestKnown:
         monkeypatch.setattr(world.network.mainchain.actors, "find", refuses)
         monkeypatch.setattr(world.network.sidechain.groups, "find", refuses)
         assert [actor.address for actor in resolver.known([world.patient.address])] == [world.patient.address]
+
+
+def test_a_handle_that_two_accounts_share_names_neither(
+    world: World, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor = world.clinician.whoami()
+    twin = replace(actor, address=Address(actor.address[:18] + "0" * 24))
+    assert twin.handle == actor.handle
+    found = resolver._sidechain.identities.find
+    monkeypatch.setattr(resolver._sidechain.identities, "find", lambda *asked: [twin, *found(*asked)])
+    with pytest.raises(UnknownActorError, match="several actors"):
+        resolver.resolve(actor.handle, Role.PRACTITIONER)
+    assert resolver.resolve(actor.address).address == actor.address
