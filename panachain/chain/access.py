@@ -134,6 +134,8 @@ class NodeKey:
         """
         expires_at, nonce, digest = int(now) + LIFE, os.urandom(NONCE_SIZE), hashlib.sha256(body).digest()
         signature = self._key.sign_recoverable(domain.digest(self.address, expires_at, nonce, digest), hasher=None)
+        # 27 is added to the parity as Ethereum's signatures have it, so that wallets and contracts can check a token
+        # too.
         return Token(self.address, expires_at, nonce, digest, signature[:64] + bytes([signature[64] + 27]))
 
     def authoriser(self, url: str, chain_id: int, *, clock: Callable[[], float] = time.time) -> Authorise:
@@ -145,6 +147,7 @@ class NodeKey:
 def normal_url(url: str) -> str:
     """Return a URL as it is signed: scheme, host and port in lower case, no slash at the end."""
     parts = urlsplit(url)
+    # One form, because gate and node write the URL down each by themselves, and both sign it.
     return f"{parts.scheme.lower()}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 

@@ -100,6 +100,7 @@ class BoundContract:
             return [self.read(function, *many[0], at=at)]
         calls = [("eth_call", self._question(function, args, at)) for args in many]
         try:
+            # In pieces: nodes limit how many calls a batch may have, each at its own number.
             answers = [a for start in range(0, len(calls), MANY) for a in self.rpc.batch(calls[start : start + MANY])]
         except RpcAnswerError as exc:
             raise self._no_answer(function, at, exc) from exc
@@ -230,5 +231,6 @@ def _topic(value: Indexed) -> Topic:
     if isinstance(value, int):
         return f"0x{value:064x}"
     if isinstance(value, str):
+        # An address fills its word from the left with zeros. In lower case, because some nodes compare texts.
         return "0x" + "00" * 12 + value[2:].lower()
     return ["0x" + "00" * 12 + one[2:].lower() for one in value]

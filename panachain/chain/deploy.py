@@ -97,6 +97,7 @@ def _deploy_mainchain(sender: Sender, rpc: Rpc, governance: Governance, *, sidec
     policies = _create(sender, "PolicyRegistry")
     actors = _create(sender, "ActorRegistry", manager, policies)
     registry = ActorRegistry(_bound(rpc, "ActorRegistry", actors))
+    # The contract takes them ascending, so that it sees in one pass that none stands twice.
     validators = sorted(governance.validators, key=str.lower)
     contracts = {
         "AccessManager": manager,
@@ -159,6 +160,7 @@ def _set_roles(
         manager.set_grant_delay(sender, role, governance.delay)
     manager.grant_role(sender, ADMIN, governance.admin, governance.delay)
     manager.set_grant_delay(sender, ADMIN, governance.delay)
+    # Last of all: until here only the deployer may do any of this.
     manager.renounce_role(sender, ADMIN)
 
 

@@ -145,6 +145,7 @@ class Sender:
         hashes = [tx_hash for tx_hash, _ in sent]
         transaction = decode_transaction(sent[-1][1])
         if node.transaction_count(self._rpc, self.address) > transaction["nonce"]:
+            # The nonce is used up: by one of these, or by a transaction that isn't of this journal.
             mined = [receipt for receipt in map(self._receipt, hashes) if receipt is not None]
             return self._checked(mined[0], what) if mined else None
         self._push(sent[-1][1])
@@ -160,6 +161,7 @@ class Sender:
             "type": 2,
             "chainId": self.chain_id,
             "nonce": node.quantity(nonce, "a nonce", bits=64),
+            # A fifth more than estimated: the state may change before the transaction is mined.
             "gas": gas * 12 // 10,
             "maxFeePerGas": fee,
             "maxPriorityFeePerGas": tip,
@@ -176,10 +178,12 @@ class Sender:
         stuck = time.monotonic() + _STUCK
         pause = 0.01
         while time.monotonic() < deadline:
+            # The newest one first, because it pays most; but an earlier one may still be the one that is mined.
             for tx_hash, _ in reversed(sent):
                 receipt = self._receipt(tx_hash)
                 if receipt is not None:
                     return self._checked(receipt, what)
+            # A node replaces a waiting transaction only by one of the same nonce that pays a tenth more.
             if time.monotonic() >= stuck:
                 transaction = self._dearer(transaction)
                 raw, tx_hash = self.account.sign_transaction(transaction)
@@ -189,6 +193,7 @@ class Sender:
                 self._push(raw)
                 stuck = time.monotonic() + _STUCK
             time.sleep(pause)
+            # A development chain mines at once, a public one in seconds: both are asked as often as makes sense.
             pause = min(pause * 2, 1.0)
         raise TransactionError(
             f"{what}: transaction {sent[-1][0]} wasn't mined within {_RECEIPT_TIMEOUT} s",

@@ -52,6 +52,7 @@ def read_events(
         RpcAnswerError: the node refuses even a single block.
         IntegrityError: a log can't be read.
     """
+    # Fixed before the first question, or a chain that grows while it is read would never come to an end.
     last = node.block_number(rpc) if to_block is None else to_block
     start, window = from_block, max(last - from_block + 1, 1)
     while start <= last:
@@ -95,6 +96,7 @@ def _decoded(contract: Contract, logs: Sequence[Mapping[str, Any]]) -> list[Even
     try:
         for log in logs:
             decoded = contract.event(log)
+            # `removed` marks what a reorganisation took back.
             if decoded is not None and not log.get("removed", False):
                 number, index = int(log["blockNumber"], 16), int(log["logIndex"], 16)
                 found.append(Event(*decoded, number, str(log["blockHash"]), str(log["transactionHash"]), index))

@@ -87,6 +87,7 @@ def check_storage(state_root: bytes, proof: Mapping[str, Any], *, account: str, 
         storage = [[bytes.fromhex(node[2:]) for node in entry["proof"]] for entry in proof["storageProof"]]
     except (KeyError, TypeError, ValueError) as exc:
         raise IntegrityError("the node's proof isn't one of EIP-1186") from exc
+    # The answer's own keys aren't looked at: the slots are those that we asked for, in this order.
     if len(storage) != len(slots):
         raise IntegrityError(f"the node proves {len(storage)} slots, {len(slots)} were asked for")
     leaf = _walk(state_root, keccak(bytes.fromhex(account[2:])), nodes)
@@ -119,15 +120,18 @@ def _walk(root: bytes, key: bytes, nodes: Sequence[bytes]) -> bytes | None:
     expected: Any = root
     remaining = list(nodes)
     for _ in range(_MAX_DEPTH):
+        # A node of less than 32 bytes stands in its parent itself, and has no hash of its own.
         node = expected
         if isinstance(expected, bytes):
             if not expected:
                 return None
+            # Each node is known by the hash that its parent states, so the root vouches for all of them.
             if not remaining or keccak(remaining[0]) != expected:
                 raise IntegrityError("a node of the proof is missing or has another hash")
             node = _decode(remaining.pop(0))
         if not isinstance(node, list) or len(node) not in (2, 17):
             raise IntegrityError("a node of the proof is neither a branch, an extension nor a leaf")
+        # A branch: a child for each nibble of the path, and a value for a path that ends here.
         if len(node) == 17:
             if not path:
                 return _leaf(node[16])
@@ -135,7 +139,9 @@ def _walk(root: bytes, key: bytes, nodes: Sequence[bytes]) -> bytes | None:
             continue
         prefix, is_leaf = _prefix(node[0])
         if is_leaf:
+            # Another leaf where ours would have to be proves that ours isn't there.
             return _leaf(node[1]) if prefix == path else None
+        # The path leaves the tree inside an extension: there is nothing under it. An empty prefix would never get on.
         if not path.startswith(prefix) or not prefix:
             return None
         expected, path = node[1], path[len(prefix) :]

@@ -111,6 +111,7 @@ class Rpc:
         if isinstance(answers, list):
             by_id = {str(answer.get("id")): answer for answer in answers if isinstance(answer, dict)}
         wanted = [(str(request["id"]), str(request["method"])) for request in requests]
+        # By their IDs, because a node may answer a batch in any order.
         if by_id.keys() != {number for number, _ in wanted}:
             raise ChainUnavailableError(f"the chain node at {self.url} left out answers of a batch")
         return [_result(by_id[number], method) for number, method in wanted]

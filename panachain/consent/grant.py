@@ -54,9 +54,12 @@ def prepare_grant(
     lanes: list[GrantedLane] = []
     by_lane: list[list[bytes]] = []
     for scope, generation in [(one, number) for one in offer.scopes for number in generations.of(one)]:
+        # A key for each lane: whoever colludes with t proxies computes the delegating key, so it must open this lane
+        # only.
         secret = seed.lane(scope, generation)
         lanes.append(GrantedLane(scope, generation, secret.public, seed.locator_key(scope, generation)))
         by_lane.append(umbral.delegate(secret, grantee.receiving_key, signer, threshold=offer.threshold, shares=shares))
+    # Turned around, because a proxy gets its share of every lane in one deposit.
     kfrags = tuple(tuple(lane[share] for lane in by_lane) for share in range(shares))
     # 3. The terms, signed by the patient and sealed to the grantee and to the patient.
     terms = Terms(

@@ -56,6 +56,7 @@ def check_access(
         raise PolicyRevokedError(f"policy {policy.policy_id} was revoked by the patient")
     if policy.status is PolicyStatus.UNKNOWN:
         raise PolicyUnknownError(f"no policy {policy.policy_id} is granted at block {policy.block}")
+    # Half open, as the contract has it: startsAt <= t < expiresAt.
     if policy.block_time < policy.starts_at:
         raise PolicyNotActiveError(
             f"policy {policy.policy_id} starts at {policy.starts_at}, block {policy.block} is of {policy.block_time}"
@@ -64,10 +65,13 @@ def check_access(
         raise PolicyExpiredError(
             f"policy {policy.policy_id} ended at {policy.expires_at}, block {policy.block} is of {policy.block_time}"
         )
+    # The window fits and yet it isn't active: a node whose answer contradicts itself gives nobody access.
     if policy.status is not PolicyStatus.ACTIVE:
         raise PolicyNotActiveError(f"policy {policy.policy_id} is {policy.status.name.lower()} at block {policy.block}")
+    # The chain names the terms by their digest. Others, signed by the same patient for another policy, must not pass.
     if policy.terms != terms:
         raise OutOfScopeError(f"policy {policy.policy_id} was granted with other terms")
+    # Asked of the sidechain at the time of the request: membership isn't in the terms and changes without the patient.
     if requester != grantee and not is_member:
         raise OutOfScopeError(f"policy {policy.policy_id} wasn't granted to {requester}")
     if purpose not in purposes:

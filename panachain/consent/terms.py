@@ -35,7 +35,9 @@ def seal_terms(terms: Terms, *, patient_key: bytes, signer: umbral.Signer) -> by
         signer: the patient's Umbral signer; its public key stands in the IdentityRegistry.
     """
     body = dagcbor.encode(_to_fields(terms))
+    # One key for both readers, so that both see the same terms.
     key = os.urandom(KEY_SIZE)
+    # The signature is inside the seal: outside, anybody could tell whose terms these are.
     plain = padding.pad(signer.sign(labels.TERMS + body) + body)
     wraps = umbral.wrap(terms.receiving_key, key) + umbral.wrap(patient_key, key)
     return bytes([VERSION]) + wraps + stream.seal(plain, key, labels.TERMS)
@@ -88,6 +90,7 @@ def open_terms(block: bytes, secret: umbral.SecretKey) -> UnverifiedTerms:
     plain = padding.unpad(stream.open_(block[_HEAD:], _unwrap(block, secret), labels.TERMS))
     signature, body = plain[:UMBRAL_SIGNATURE_SIZE], plain[UMBRAL_SIGNATURE_SIZE:]
     try:
+        # Unverified by type: the patient's signer stands in the registry, which isn't asked here.
         return UnverifiedTerms(_from_fields(dagcbor.decode(body)), body, signature)
     except (KeyError, TypeError, AttributeError, ValueError, UsageError) as exc:
         raise IntegrityError("the terms lack a field or have one of the wrong type") from exc

@@ -56,6 +56,7 @@ def open_shared(secret: umbral.SecretKey, box: bytes, context: bytes, *, readers
     Raises:
         IntegrityError: it was sealed to others, or for another context, or was changed.
     """
+    # How many wraps there are comes from the format and never from the box, whose bytes anybody could have made.
     head = readers * umbral.WRAP_SIZE
     for start in range(0, head, umbral.WRAP_SIZE):
         try:

@@ -19,6 +19,7 @@ class EnvelopeKey:
         """What is wrapped to the lanes."""
         self.commitment = derive(key, labels.ENVELOPE_COMMITMENT)
         """What each header states, 32 bytes."""
+        # Begun once, because each record of the envelope derives a key from it.
         self._content_key = deriver(key, labels.ENVELOPE_CONTENT)
 
     def content_key(self, index: int) -> bytes:

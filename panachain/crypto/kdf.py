@@ -27,6 +27,7 @@ def deriver(key: bytes, label: bytes) -> Callable[[bytes], bytes]:
     begun.update(_length_prefixed(label))
 
     def derived(context: bytes) -> bytes:
+        # A copy, because an HMAC can be finished once only: the key and the label are hashed once for all contexts.
         mac = begun.copy()
         mac.update(context + b"\x01")
         return mac.finalize()

@@ -65,6 +65,8 @@ class Seed:
 
     def lane(self, scope: Scope, generation: int) -> SecretKey:
         """Return a lane's delegating key."""
+        # A factory of their own below the seed: a lane's label comes from a scope and can't meet the label of another
+        # purpose.
         return self._factory.factory(labels.FACTORY_LANES).key(_lane_label(scope, generation))
 
     def locator_key(self, scope: Scope, generation: int) -> bytes:
@@ -98,11 +100,14 @@ def address_of(account_key: bytes) -> Address:
 
 def hospital_key(lane_key: bytes, hospital: Address) -> bytes:
     """Return one hospital's own locator or search key of a lane, 32 bytes (design section 7)."""
+    # Each hospital has a key of its own: one that knew the lane's key would find what other hospitals published.
     return hmac.digest(lane_key, bytes.fromhex(hospital[2:]), sha256)
 
 
 def brief_id(hospital_locator_key: bytes, counter: int) -> bytes:
     """Return the brief ID of the lane's record number `counter` at one hospital, 16 bytes (design section 7)."""
+    # 16 bytes are enough: an ID is looked for in one hospital's manifests, and 2^64 of them would have to be there for
+    # a collision.
     return hmac.digest(hospital_locator_key, counter.to_bytes(8, "big"), sha256)[:16]
 
 

@@ -51,6 +51,7 @@ def create(path: Path, seed: Seed, passphrase: str) -> None:
         raise UsageError("the passphrase is empty; nothing was written")
     sealed = _seal(seed.reveal(), passphrase)
     try:
+        # Exclusive: a key store that is written over is a seed that is lost.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump(sealed, file)
@@ -105,6 +106,7 @@ def _unseal(crypto: dict[str, Any], passphrase: str) -> bytes:
     if crypto["cipher"] != _CIPHER or parameters["dklen"] != _KEY_SIZE or len(encrypted) != _SEED_SIZE:
         raise ValueError("another cipher, or something else than a seed")
     key = _derive(passphrase, bytes.fromhex(parameters["salt"]), n=parameters["n"], p=parameters["p"])
+    # Compared in constant time, although an attacker who has the file can try passphrases without us: it costs nothing.
     if not hmac.compare_digest(keccak(key[16:] + encrypted), bytes.fromhex(crypto["mac"])):
         raise ValueError("wrong passphrase")
     return _aes(key, bytes.fromhex(crypto["cipherparams"]["iv"]), encrypted)
@@ -125,6 +127,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         for place, allowed in ((path.parent, 0o700), (path, 0o600)):
             mode = stat.S_IMODE(place.stat().st_mode)
+            # The folder too: whoever may write to it could put another file in this one's place.
             if mode & ~allowed:
                 raise LockedError(
                     f"{place} has permissions {mode:o}, at most {allowed:o} are accepted",
@@ -141,6 +144,7 @@ def _read(path: Path) -> dict[str, Any]:
             raise ValueError("another version")
         parameters = crypto["kdfparams"]
         scrypt = crypto["kdf"] == "scrypt" and parameters["n"] >= SCRYPT_N and parameters["r"] == _SCRYPT_R
+        # Below: the passphrase could be guessed. Above: a file from a stranger could keep this machine busy for hours.
         if not scrypt or parameters["n"] * parameters["p"] > _MAX_COST:
             raise LockedError(f"{path} isn't locked by scrypt with N from {SCRYPT_N} on; it was not opened")
     except FileNotFoundError:

@@ -24,7 +24,10 @@ def padme(size: int) -> int:
     if size < 2:
         return size
     exponent = size.bit_length() - 1
+    # Padme keeps as many leading bits of the size as its exponent has bits: at most 12 % are added, less for large
+    # ones.
     last_bits = exponent - exponent.bit_length()
+    # All lower bits are rounded up to zero.
     mask = (1 << last_bits) - 1
     return (size + mask) & ~mask
 
@@ -70,6 +73,8 @@ def message_size(end: bytes, padded: int, minimum: int = 0) -> int:
         IntegrityError: no message of the stated size has that padded size.
     """
     size = int.from_bytes(end, "big")
+    # The stated length must lead to this very size. Otherwise one message had several padded forms, and a sealer could
+    # hide something in the size.
     if len(end) != LENGTH_SIZE or padded_size(size, minimum) != padded:
         raise IntegrityError(f"padding of {padded} bytes doesn't fit its stated length")
     return size

@@ -81,6 +81,8 @@ def open_segments(segments: Iterable[bytes], key: bytes, associated: bytes) -> I
         else:
             opener = SegmentOpener(segment[:HEADER_SIZE], key, associated)
             segment = segment[HEADER_SIZE:]
+        # A segment is opened once its successor is seen: only then is it known whether it is the last one, which its
+        # nonce says, so that a stream that was cut off doesn't open.
         previous = segment
     if opener is None or previous is None:
         raise IntegrityError("the sealed stream is empty")
@@ -107,6 +109,8 @@ class SegmentSealer:
         Raises:
             UsageError: the key doesn't have 32 bytes.
         """
+        # The salt gives each stream a key of its own. So two streams under one key can't share a nonce, whatever the
+        # prefixes.
         salt, self._prefix = os.urandom(_SALT_SIZE), os.urandom(_PREFIX_SIZE)
         self._cipher = _cipher(key, salt, associated)
         self.header = bytes([HEADER_SIZE]) + salt + self._prefix
@@ -155,6 +159,7 @@ class SegmentOpener:
         Raises:
             IntegrityError: it is no header.
         """
+        # The first byte states the header's length, as in Tink's streaming format.
         if len(header) != HEADER_SIZE or header[0] != HEADER_SIZE:
             raise IntegrityError("the sealed stream has no header")
         self._prefix = header[1 + _SALT_SIZE : HEADER_SIZE]
@@ -172,6 +177,7 @@ class SegmentOpener:
             return self._cipher.decrypt(_nonce(self._prefix, index, last), segment, None)
         except InvalidTag:
             raise IntegrityError(
+                # The cause says nothing more: GCM doesn't tell a wrong key from a changed byte.
                 f"segment {index} of the sealed stream doesn't open: wrong key or changed bytes"
             ) from None
 
@@ -183,6 +189,7 @@ def _cipher(key: bytes, salt: bytes, associated: bytes) -> AESGCM:
 
 
 def _nonce(prefix: bytes, index: int, last: bool) -> bytes:
+    # The index stops reordering, the last byte stops cutting off: both are part of the nonce, so they cost no byte.
     return prefix + index.to_bytes(4, "big") + (b"\x01" if last else b"\x00")
 
 

@@ -166,6 +166,7 @@ def verify(public: bytes, message: bytes, signature: bytes) -> None:
         IntegrityError: it doesn't fit, or is the malleable twin of one that does.
     """
     _check_size(signature, SIGNATURE_SIZE, "signature")
+    # ECDSA accepts s and its negative. With both accepted, one receipt or header would have two valid encodings.
     if int.from_bytes(signature[32:], "big") > _HALF_ORDER:
         raise IntegrityError("the signature isn't in canonical form")
     # Umbral's signature is ECDSA over SHA-256 on secp256k1, and libsecp256k1 checks it in 40 % of the time.
@@ -223,6 +224,8 @@ def delegate(secret: SecretKey, receiving: bytes, signer: Signer, *, threshold: 
     """
     if not 2 <= threshold <= shares <= 255:
         raise UsageError(f"threshold {threshold} of {shares} shares: 2 <= threshold <= shares <= 255 must hold")
+    # True, True: the signatures cover the delegating and the receiving key, so that a kfrag can't be moved to another
+    # pair of keys.
     kfrags = _umbral.generate_kfrags(secret._inner, _public(receiving), signer._inner, threshold, shares, True, True)
     return [bytes(kfrag) for kfrag in kfrags]
 
@@ -252,6 +255,7 @@ def check_kfrag(kfrag: bytes, *, verifying: bytes, delegating: bytes, receiving:
     verify(verifying, signed, kfrag[_FOR_RECEIVER])
     try:
         parsed = _umbral.KeyFrag.from_bytes(kfrag)
+        # A kfrag with a second encoding would have a second digest, and the terms name one.
         if bytes(parsed) != kfrag:
             raise IntegrityError("the kfrag isn't in canonical form")
         return VerifiedKfrag(parsed.verify(*keys))
@@ -291,6 +295,7 @@ def reencrypt_many(
             checked = made.unverify().verify(parsed, *keys)
         except _OUTSIDE:
             raise IntegrityError("this machine made a cfrag that doesn't fit capsule and keys") from None
+        # None is handed out before all are verified: a caller that stops at an error has no half list.
         cfrags.append(bytes(checked))
     return cfrags
 
@@ -323,6 +328,8 @@ def unwrap_reencrypted(
         raise UsageError(f"{len(cfrags)} cfrags, threshold {threshold}")
     kit = _message_kit(wrapped)
     keys = _public(verifying), _public(delegating), secret._public_key
+    # Verified here too, although the client verified each when it came: the library combines verified ones only, and
+    # between the two they were bytes again.
     verified = [_verified_cfrag(cfrag, kit.capsule, *keys) for cfrag in cfrags[:threshold]]
     try:
         return _key32(kit.decrypt_reencrypted(secret._inner, _public(delegating), verified))

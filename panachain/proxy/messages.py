@@ -122,6 +122,8 @@ def parse_reencrypt(fields: Mapping[str, Any]) -> ReencryptRequest:
         requester=Address(_address(fields, "requester")),
         purpose=_purpose(fields["purpose"]),
         lane=_number(fields, "lane", MAX_LANES),
+        # Only their size is looked at here; whether they are capsules, the wrapper of Umbral says, behind the
+        # signature.
         capsules=tuple(_bytes(capsule, "capsules", CAPSULE_SIZE) for capsule in capsules),
         expires_at=_number(fields, "expires_at", END_OF_TIME),
         nonce=_sized(fields, "nonce", NONCE_SIZE),

@@ -151,6 +151,7 @@ def ask_all(
     carriers = couriers or Threads[A]()
     for proxy in proxies:
         carriers.send(proxy, 0, lambda proxy, _: ask(proxy))
+    # A little longer than each of them may take, so that the last failure comes with its own reason and not with ours.
     deadline = carriers.now() + timeout + (pace or PACE).grace
     events: dict[Address, Event[A]] = {}
     while len(events) < len(proxies):

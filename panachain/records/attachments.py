@@ -66,7 +66,9 @@ def pull_out(resource: bytes, *, depth: int = MAX_DEPTH) -> tuple[bytes, list[At
     if attachments:
         skeleton = b"".join(parts) + _escaped(resource[end:])
         types = _media_types(skeleton, depth)
+        # Each mark was found again in what a parser reads; otherwise the resource is kept as it came.
         if types is not None and len(types) == len(attachments):
+            # Reversed, so that of several media types of one file the first one counts.
             by_digest = dict(reversed(types))
             return skeleton, [Attachment(a.digest, by_digest[a.digest], a.data) for a in attachments]
     return _escaped(resource), []
@@ -84,6 +86,7 @@ def restore(content: bytes, fetch: Callable[[bytes], bytes]) -> bytes:
     """
 
     def put_back(mark: re.Match[bytes]) -> bytes:
+        # It stood in the original already, and was escaped on the way in.
         if mark[2]:
             return mark[0].replace(b'"raw-', b'"', 1)
         digest = bytes.fromhex(mark[3].decode())
@@ -112,6 +115,7 @@ def _decoded(text: bytes) -> bytes | None:
         data = binascii.a2b_base64(text, strict_mode=True)
     except binascii.Error:
         return None
+    # Base64 has several spellings of one file. What `restore` wouldn't spell the same way stays where it is.
     return data if binascii.b2a_base64(data, newline=False) == text else None
 
 

@@ -105,6 +105,8 @@ def wrap_at(envelope: bytes, index: int) -> bytes:
     """
     if len(envelope) != ENVELOPE_SIZE or envelope[0] != VERSION:
         raise IntegrityError(f"envelope of {len(envelope)} bytes, expected {ENVELOPE_SIZE} of version {VERSION}")
+    # By the index that the header's slot had: a reader needn't try all wraps, each of which costs a curve
+    # multiplication.
     start = 1 + index * umbral.WRAP_SIZE
     return envelope[start : start + umbral.WRAP_SIZE]
 
@@ -140,6 +142,7 @@ def seal_header(
         box.aead_one(_slot_key(slot.locator_key, slot.brief_id), header_key + envelope_digest, labels.HEADER_SLOT)
         for slot in slots
     ]
+    # A sealed slot looks like random bytes, so unused ones can't be told from those of lanes.
     sealed_slots += [os.urandom(SLOT_SIZE) for _ in range(SLOTS - len(slots))]
     # Four brief IDs always: the body's size must not tell how many lanes the path has.
     briefs = [slot.brief_id for slot in slots] + [os.urandom(BRIEF_SIZE) for _ in range(SLOTS - len(slots))]
@@ -164,6 +167,8 @@ def seal_header(
             info.generation if epoch is None else epoch,
         ]
     )
+    # The envelope is signed too but not repeated in the fields: it is in the slots, where a reader without the lane
+    # can't see which headers share one.
     signature = signer.sign(_signed(fields, envelope_digest))
     sealed_body = box.aead_one(header_key, padding.pad(signature + fields, BODY_SIZE), labels.HEADER_BODY)
     return bytes([VERSION]) + b"".join(sealed_slots) + sealed_body
@@ -185,17 +190,20 @@ def open_header(
     Raises:
         IntegrityError: no slot opens, the body doesn't decode, or the signature or a field doesn't fit.
     """
+    # Bounded before anything is decrypted: the block comes from anybody's store.
     if not 1 + SLOTS * SLOT_SIZE < len(block) <= MAX_HEADER or block[0] != VERSION:
         raise IntegrityError(f"header {cid} of {len(block)} bytes isn't of version {VERSION}")
     wrap_index, header_key, envelope_digest = _open_slot(block, _slot_key(locator_key, brief_id), cid)
     plain = padding.unpad(box.open_one(header_key, block[1 + SLOTS * SLOT_SIZE :], labels.HEADER_BODY), BODY_SIZE)
     signature, encoded = plain[: umbral.SIGNATURE_SIZE], plain[umbral.SIGNATURE_SIZE :]
+    # Before the fields are decoded: what isn't the hospital's is never parsed.
     umbral.verify(verifying_key, _signed(encoded, envelope_digest), signature)
     values = dagcbor.decode(encoded)
     try:
         body: dict[str, Any] = dict(zip(_FIELDS, values, strict=True))
         _check_types(body)
         named = body["briefs"][wrap_index * BRIEF_SIZE : (wrap_index + 1) * BRIEF_SIZE]
+        # The hospital's own signature over another header of its own would fit; its brief ID wouldn't.
         if bytes.fromhex(hospital[2:]) != body["hospital"] or named != brief_id:
             raise IntegrityError(f"header {cid} was published for another hospital or brief ID")
         return Header(

@@ -83,6 +83,7 @@ def check_complete(items: Sequence[Item], found: Iterable[RecordInfo]) -> None:
         IntegrityError: one is missing, is there twice, or differs.
     """
     ordered = sorted(found, key=lambda info: info.content_index)
+    # The indexes must be 0, 1, 2 …: a gap is a record that is kept back, a double one a record in two versions.
     if [info.content_index for info in ordered] != list(range(len(items))):
         raise IntegrityError(f"the hospital put {len(items)} records under one envelope, the lane finds {len(ordered)}")
     for item, info in zip(items, ordered, strict=True):

@@ -132,8 +132,10 @@ class Journal:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
+            # The journal tells which patients this hospital has and which files are theirs.
             os.chmod(path, 0o600)
             self._db.execute("PRAGMA journal_mode=WAL")
+            # A batch that the disk lost after its transaction was sent couldn't be found again.
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(SCHEMA)
         except (OSError, sqlite3.Error) as exc:
@@ -172,7 +174,10 @@ class Journal:
         """
         with self._writing():
             self._db.execute(
-                "INSERT OR IGNORE INTO waiting VALUES (?, ?, ?, ?, ?)", (patient, source, part, due, latest)
+                # Ignored where it is there: a second run must not draw a second time, or waiting would end sooner the
+                # oftener one runs.
+                "INSERT OR IGNORE INTO waiting VALUES (?, ?, ?, ?, ?)",
+                (patient, source, part, due, latest),
             )
         row = self._db.execute(
             "SELECT due, latest FROM waiting WHERE patient = ? AND source = ? AND part = ?", (patient, source, part)

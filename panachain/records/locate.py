@@ -83,6 +83,8 @@ def locate_all(
             try:
                 block = store.get_block(cid)
             except BlockNotFoundError as exc:
+                # It may have been re-wrapped and deleted: whether another header stands for it is known once all lanes
+                # were read.
                 missing[cid] = exc
                 continue
             lane.append(
@@ -96,6 +98,8 @@ def locate_all(
                 )
             )
         lanes.append(lane)
+    # Over all lanes: after a rotation the old header was found by an old generation, and its successor is found by the
+    # new one.
     replaced = {cid for lane in lanes for found in lane for cid in found.replaces}
     for cid, error in missing.items():
         if cid not in replaced:
@@ -135,6 +139,7 @@ def content_of(store: BlobStore, found: header.Header, envelope_key: EnvelopeKey
     Raises:
         IntegrityError: the key isn't the committed one.
     """
+    # GCM doesn't commit to its key: without this, one ciphertext could open to two contents under two keys.
     if envelope_key.commitment != found.commitment:
         raise IntegrityError(
             f"the envelope key of record {found.info.header_cid} isn't the one its hospital committed to"

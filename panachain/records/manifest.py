@@ -104,6 +104,7 @@ class Manifest:
             raise IntegrityError(f"manifest {root} is of version {fields['v']!r}, expected {VERSION}")
         if not (isinstance(fields["sequence"], int) and isinstance(fields["count"], int) and isinstance(node, CID)):
             raise IntegrityError(f"manifest {root} has a field of the wrong type")
+        # The chain of predecessors is followed by readers: it must end in None and lead over CIDs.
         if previous is not None and not isinstance(previous, CID):
             raise IntegrityError(f"manifest {root} names no CID as its predecessor")
         self.hospital: Address = checksum_address(fields["hospital"])
@@ -126,7 +127,11 @@ class Manifest:
         for _ in range(MAX_DEPTH + 1):
             node = self._node(cid, lower, upper)
             if isinstance(node, _Leaf):
+                # The leaf's bounds were checked on the way down. So a key that isn't in it is proven absent, which ends
+                # a reader's search.
                 return node.find(key)
+            # The child whose first key is the last one not above `key`; a key before all of them would be in the first
+            # one.
             position = max(bisect_right(node.bounds, key) - 1, 0)
             cid = node.links[position]
             lower = node.bounds[position]
@@ -143,6 +148,7 @@ class Manifest:
         for key, cid in self._rows(self._top, None, None, 0):
             number += 1
             yield key, cid
+        # Counted to the end: a store that leaves out a node must not make a manifest look shorter than it is.
         if number != self.count:
             raise IntegrityError(f"manifest {self.root} states {self.count} rows and has {number}")
 
@@ -211,6 +217,7 @@ class Proof:
             IntegrityError: more or larger blocks than a path can have.
         """
         self.blocks = tuple(blocks)
+        # The root, the inner levels and a leaf. More can't be on one path, and would only be hashed for nothing.
         if len(self.blocks) > MAX_DEPTH + 2 or any(len(block) > dagcbor.MAX_SIZE for block in self.blocks):
             raise IntegrityError(f"a proof of {len(self.blocks)} blocks is none of a manifest")
         self._by_cid = {CID.of(DAG_CBOR, block): block for block in self.blocks}
@@ -259,6 +266,7 @@ class _Recorder:
 
 def _parse_node(store: BlockSource, cid: CID) -> _Leaf | _Inner:
     fields = _fields(store, cid, None)
+    # The kind of a node is told by its fields: exactly these, so that no node can be read in two ways.
     if set(fields) == {"keys", "headers"}:
         keys, headers = fields["keys"], fields["headers"]
         if not (isinstance(keys, bytes) and isinstance(headers, bytes)) or len(keys) % KEY_SIZE:
@@ -274,6 +282,7 @@ def _parse_node(store: BlockSource, cid: CID) -> _Leaf | _Inner:
             raise IntegrityError(f"manifest node {cid} has bounds and links that don't fit each other")
         if any(not isinstance(b, bytes) or len(b) != KEY_SIZE for b in bounds):
             raise IntegrityError(f"manifest node {cid} has a bound of the wrong size")
+        # A node is dag-cbor, so a link to a raw block is none.
         if len(links) > FANOUT or any(not isinstance(link, CID) or link.codec != DAG_CBOR for link in links):
             raise IntegrityError(f"manifest node {cid} has links that aren't nodes")
         _check_sorted(cid, tuple(bounds))

@@ -178,16 +178,19 @@ class BatchBuilder:
         group = self._groups[key]
         # 2. Compress, pad, seal, store.
         index = len(group.entries)
+        # The context ties a content to its place in the envelope: put into another one's place it doesn't open.
         context = content_context(generation=pairing.generations.epoch, index=index)
         content_key = group.key.content_key(index)
         entry = _Entry(record.media_type, record.size, record.source, record.part)
         group.entries.append(entry)
+        # A large record is sealed on all cores already; small ones fill the cores beside each other.
         if record.size > _SMALL:
             self._collect(entry, self._seal(record, content_key, context))
         else:
             self._waiting.append((entry, self._pool.submit(self._seal, record, content_key, context)))
         self.count += 1
         self.plain_bytes += record.size
+        # Some may wait, so that no core idles; not all, so that the memory stays bounded.
         self._collect_all(_WAITING)
 
     def move(
@@ -234,6 +237,7 @@ class BatchBuilder:
         """
         if not self.count:
             raise UsageError("a batch needs a record")
+        # Headers state digests and CIDs of contents, so all contents are finished first.
         self._collect_all(0)
         rows = self._rows
         published: list[PublishedRecord] = []
@@ -246,6 +250,7 @@ class BatchBuilder:
             self._put(cid, data)
         list_cid = self._put_list()
         self._flush()
+        # Pinned last: until everything is stored, garbage collection may still take what a killed upload left behind.
         self._store.pin(list_cid)
         counters = tuple(LaneCounters(patient, following) for patient, following in self._counters.items())
         return PreparedBatch(
@@ -388,6 +393,7 @@ def _header_rows(slots: Sequence[header.LaneSlot], header_cid: CID) -> Iterator[
 def _next(scope: Scope, lane: HospitalLane, counters: dict[tuple[str, int], int]) -> bytes:
     key = scope.text, lane.generation
     counter = counters.get(key, 0)
+    # Counted up before the batch is on chain. If the batch fails, the journal keeps the counters as they were.
     counters[key] = counter + 1
     return keys.brief_id(lane.locator_key, counter)
 

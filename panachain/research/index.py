@@ -388,6 +388,7 @@ class Index:
     def _last_common_block(self) -> int:
         newest = self._mainchain.head_block().number
         for number, block_hash in self._db.execute("SELECT number, hash FROM block ORDER BY number DESC").fetchall():
+            # By hash, because after a reorganisation another block bears the same number.
             if number <= newest and self._mainchain.block(number).hash == block_hash:
                 return int(number)
         return self._mainchain.from_block - 1

@@ -86,6 +86,7 @@ class Batches:
         """
         newest = self._network.mainchain.head_block().number
         recent = self.journal.mined_since(newest - _REORG_DEPTH)
+        # Most calls end here, without asking the node for all of the hospital's events.
         if not recent and not self.journal.pending():
             return 0
         events = self._network.mainchain.ledger.events(hospital=self._hospital)
@@ -100,6 +101,7 @@ class Batches:
             if mined is None:
                 self._store(batch)
                 sent += 1
+            # It was mined, and the program ended before the journal could say so.
             elif mined.manifest == CID.parse(batch.manifest).digest:
                 self.journal.mined(batch.sequence, mined.tx_hash, mined.block)
             else:

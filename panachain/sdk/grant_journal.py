@@ -95,6 +95,8 @@ class GrantJournal:
         Raises:
             DiskError: the profile can't be written.
         """
+        # Before the grant itself is written: a number that is lost costs nothing, one that is used twice gives two
+        # policies one key.
         content = json.dumps({"schema": "panachain/policies/1", "next": index + 1}).encode()
         self._store(self._profile / "policies.json", content)
 
@@ -105,6 +107,7 @@ class GrantJournal:
         return folder
 
     def _path(self, pending: PendingGrant) -> Path:
+        # With leading zeros, so that the names' order is the order of the grants.
         return self._folder / f"{pending.index:08d}.sealed"
 
     def _open(self, path: Path) -> PendingGrant:

@@ -145,6 +145,8 @@ class Grants:
             PolicyUnknownError: the policy isn't this patient's.
             UsageError: it is over.
         """
+        # First, because an interrupted call may have revoked the old policy already, and it couldn't be granted again
+        # then.
         made = self.resume(replaces=policy_id)
         if made is not None:
             return made
@@ -157,6 +159,7 @@ class Grants:
         """Finish the grant that replaces a policy or answers a request, if one was interrupted, and return it."""
         with self._journal.exclusive():
             for pending, state in self._unfinished():
+                # One that serves only lacks shares at some proxies: it has replaced and answered already.
                 if not pending.served and (pending.replaces, pending.request) == (replaces, request):
                     return self._finish(pending, state)
         return None
@@ -206,6 +209,7 @@ class Grants:
     def _go_on(self, offer: Offer) -> PolicyView | None:
         """Do step 1: finish the grant of this offer that an earlier call began, unless it still waits."""
         for pending, state in self._unfinished():
+            # A policy that serves isn't gone on with: the same words may well mean a second grant.
             if pending.served or not pending.is_for(offer):
                 continue
             waits = offer.jitter and state is State.WAITING

@@ -62,6 +62,7 @@ class OwnLanes:
         newest = FIRST
         for event in self._network.sidechain.identities.paired(patient=self._address):
             generations = self._open(event).generations
+            # The newest over all pairings: a rotation that was interrupted has told some hospitals and not others.
             if generations.epoch > newest.epoch:
                 newest = generations
         return newest
@@ -110,6 +111,8 @@ class OwnLanes:
                 continue
             hospital = hospitals[event.hospital]
             orders = self.orders(hospital, generations)
+            # Pairing again is a transaction: it would show everybody on the sidechain that the patient rotated
+            # something.
             if orders or self._open(event).generations.epoch < generations.epoch:
                 self.pair(hospital, generations, orders)
                 told.append(hospital.address)
@@ -124,6 +127,7 @@ class OwnLanes:
         envelopes: dict[str, list[Header]] = defaultdict(list)
         for found in own.headers:
             path = path_of(found.info.category, found.info.year)
+            # One rotated lane is enough: whoever had it has a path to the envelope's key.
             if any(generations.current(scope) > found.epoch for scope in path):
                 envelopes[found.info.envelope_cid].append(found)
         moves: list[rewrap.Move] = []
@@ -151,6 +155,7 @@ class OwnLanes:
     def headers(self) -> Iterator[OwnHeaders]:
         """Yield what each hospital put into the lanes, restricted categories too, with the keys of its envelopes."""
         generations = self.generations()
+        # Hospitals of former pairings too: what they published stays the patient's.
         ever = {event.hospital for event in self._network.sidechain.identities.paired(patient=self._address)}
         for heads in self._network.hospital_heads():
             if heads.hospital in ever:

@@ -109,6 +109,7 @@ class Proxies:
         def deposit(proxy: ProxyRef) -> Receipt:
             request = _deposit_request(proxy, terms, terms_digest, shares[proxy.address], now + _VALID)
             signed = messages.deposit_fields(sign_request(account, self._domains.proxy, request))
+            # Sealed although the connection is under TLS: what ends TLS before the proxy needn't see kfrags.
             sealed = box.seal_to(proxy.receiving_key, messages.canonical(signed), labels.DEPOSIT)
             reply = self._channels.post(proxy.endpoint, "/v1/deposit", messages.sealed_fields(sealed), timeout=_TIMEOUT)
             return self._receipt(reply, proxy, terms.policy_id, ReceiptKind.DEPOSITED)
@@ -164,6 +165,7 @@ class Proxies:
 
         found, failures = self._each(self._network.reachable(terms.proxies), ask)
         for failure in failures:
+            # One that is down is passed over; one that lies isn't, since its lie could hide a reading.
             if isinstance(failure.error, IntegrityError):
                 raise failure.error
         if not found:
@@ -209,6 +211,7 @@ class Proxies:
     def _now(self) -> int:
         """Return the time, Unix seconds: the chain's, where this machine's clock is clearly wrong."""
         now, head = int(self._network.clock()), self._network.mainchain.head_block().time
+        # A proxy takes requests of its own time only. A machine whose clock is wrong could open nothing.
         return now if abs(now - head) <= _CLOCK else head
 
     def _receipt(self, reply: Reply, proxy: ProxyRef, policy_id: PolicyId, kind: ReceiptKind) -> Receipt:

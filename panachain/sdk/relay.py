@@ -151,6 +151,7 @@ class RemoteRelay:
             ):
                 for piece in response.iter_raw():
                     content += piece
+                    # The client's time bounds each read and not their sum.
                     if len(content) > _MAX_ANSWER or time.monotonic() > deadline:
                         raise UnavailableError("its answer doesn't end")
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
@@ -229,6 +230,7 @@ class Relays:
             return None
         if policy.status is PolicyStatus.REVOKED:
             raise PolicyRevokedError(f"policy {grant.owner} was revoked, and can't be granted any more")
+        # The same owner granted something else: what was signed isn't on chain.
         if policy.terms != grant.terms:
             return None
         return self._policy_receipt(grant.owner, "PolicyGranted")

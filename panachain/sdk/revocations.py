@@ -63,6 +63,7 @@ class Revocations:
         try:
             own = self._policies.find(policy_id)
         except PolicyUnknownError:
+            # A grant that still waits isn't on chain: taking it back is forgetting it, and costs no gas.
             if not self._grants.withdraw(policy_id):
                 raise
             return RevocationReport(policy_id, tx="", gas=0, receipts=(), needed=0, shares=0)
@@ -163,6 +164,7 @@ class Revocations:
             tx="",
             gas=0,
             receipts=receipts,
+            # With so many shares deleted, fewer than the threshold are left, whatever the others do.
             needed=len(terms.proxies) - terms.threshold + 1,
             shares=len(terms.proxies),
             rotated=rotated,

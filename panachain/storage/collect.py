@@ -102,6 +102,7 @@ def sweep(
             kept, kept_bytes = kept + 1, kept_bytes + size
             continue
         if not at:
+            # The store doesn't know the age, so the grace period runs from when the block was first seen out of reach.
             key = cid.digest.hex()
             at = out_of_reach[key] = min((first_seen or {}).get(key, now), now)
         if now - at >= grace:
@@ -112,6 +113,7 @@ def sweep(
     if old and not dry_run:
         freed = store.delete_blocks(old)
         for cid in old:
+            # If it comes back one day, its time begins anew.
             out_of_reach.pop(cid.digest.hex(), None)
     if first_seen is not None:
         first_seen.clear()

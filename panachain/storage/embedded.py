@@ -76,6 +76,7 @@ class EmbeddedStore:
                 folder / "index.sqlite", timeout=60, isolation_level=None, check_same_thread=False
             )
             self._db.execute("PRAGMA journal_mode=WAL")
+            # A pin or a deletion is promised to the caller when it returns.
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as exc:
@@ -158,6 +159,8 @@ class EmbeddedStore:
                 self._db.execute("DELETE FROM block WHERE cid = ?", (bytes(cid),))
                 with open(self._packs / pack, "r+b") as file:
                     file.seek(offset)
+                    # Overwritten, because the pack may stay for long; what the disk itself keeps of it is beyond a
+                    # program's reach.
                     file.write(bytes(size))
                 touched.add(pack)
                 freed += size
@@ -244,6 +247,7 @@ class EmbeddedStore:
                 raise StoreUnavailableError(f"block {cid} can't be read: {exc.strerror}") from exc
             self._open[pack] = known
             if len(self._open) > _OPEN_PACKS:
+                # The one that wasn't read for longest: a process may have 1,024 files open, or fewer.
                 os.close(self._open.popitem(last=False)[1])
         self._open.move_to_end(pack)
         return known
@@ -271,6 +275,8 @@ class EmbeddedStore:
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
+                # Ignored where another process named the same block meanwhile: its bytes are as good, and ours stay
+                # unnamed.
                 self._db.executemany("INSERT OR IGNORE INTO block VALUES (?, ?, ?, ?, ?)", rows)
                 self._db.execute("COMMIT")
             except BaseException:
@@ -290,6 +296,7 @@ class EmbeddedStore:
     def _compact(self, pack: str) -> None:
         path = self._packs / pack
         rows = self._db.execute("SELECT cid, offset, size FROM block WHERE pack = ?", (pack,)).fetchall()
+        # Until half is gone, writing anew costs more than the room is worth.
         if 2 * sum(size for _, _, size in rows) >= path.stat().st_size:
             return
         with open(path, "rb") as file:
@@ -329,6 +336,8 @@ class _Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        # Nothing is named after an error: the bytes that were written stay unnamed, and a later write begins behind
+        # them.
         if kind is not None:
             return
         with self._store._lock, self._store._disk(f"{len(self._rows) + len(self._buffer)} blocks"):
@@ -360,6 +369,7 @@ class _Writer:
         """Let threads make, hash and write the leaves of a file, and return their digests."""
         with self._store._lock:
             pack = self._store._current_pack()
+            # Reserved under the lock and filled without it, so that others can append meanwhile.
             base = pack.reserve(size)
         sizes = unixfs.leaf_sizes(size)
         digests = [b""] * len(sizes)

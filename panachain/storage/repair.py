@@ -112,6 +112,7 @@ class Repair:
         # 1. What is pinned where; a node that doesn't answer is left as it is.
         self._pins, failures = self._store.on_each(lambda node: set(node.pins()), self._alive())
         self._give_up(failures)
+        # Only what some node pinned: a repair brings nodes to the same state and pins nothing new.
         wanted = set().union(*self._pins.values()) & set(self._roots)
         # 2. Every block under the roots, on every node.
         blocks = (cid for cid, _ in dag.walk(self._roots, self._linking))
@@ -171,6 +172,7 @@ class Repair:
                 self._wait(number, cid, truth)
 
     def _wait(self, number: int, cid: CID, data: bytes) -> None:
+        # Collected, because a request for each block would take a round trip each.
         self._waiting[number].append((cid, data))
         if sum(len(waiting) for _, waiting in self._waiting[number]) >= PIECE:
             self._heal(number)
@@ -192,6 +194,7 @@ class Repair:
         for cid, _ in blocks:
             try:
                 cid.check(node.get_block(cid))
+                # Counted after the node gave the block back: that it took it isn't enough.
                 report.healed += 1
             except FAILURES:
                 report.lost += 1

@@ -211,6 +211,7 @@ class ReplicatedStore:
     def _order(self) -> list[int]:
         """Return the numbers of the nodes, those last that didn't answer a while ago."""
         now = self._clock()
+        # Last and not never: it may be the only one that has the block.
         return sorted(range(len(self.nodes)), key=lambda number: (self._resting.get(number, 0.0) > now, number))
 
     def _note(self, number: int, failure: PanaChainError) -> None:
@@ -233,6 +234,7 @@ class ReplicatedStore:
                 failures[number] = exc
         kinds = [type(failure) for failure in failures.values()]
         message = f"no node gives {what}: {self._reasons(failures)}"
+        # False bytes are named first. Absence is said only if every node says so: one that is down may have the block.
         if any(issubclass(kind, IntegrityError) for kind in kinds):
             raise IntegrityError(message)
         if all(issubclass(kind, BlockNotFoundError) for kind in kinds):

@@ -123,6 +123,7 @@ class ProxyService:
             UsageError: it is over, or ends too late.
             OutOfScopeError: it is for another proxy, or isn't signed by its requester or by the policy's owner.
         """
+        # A request that another proxy was sent must not be worth anything here.
         if request.proxy != self.address:
             raise OutOfScopeError("the request is for another proxy")
         now = int(self._clock())
@@ -131,6 +132,7 @@ class ProxyService:
                 f"the request ends at {request.expires_at}; at {now} (Unix seconds) it may end within "
                 f"{messages.MAX_AGE} s"
             )
+        # After the times, which cost nothing to look at; a signature costs a curve multiplication.
         if typed.signer_of(self._domain, request) != _sender(request):
             raise OutOfScopeError("the request isn't signed by the account that it names")
 
@@ -166,8 +168,10 @@ class ProxyService:
         # 2. The policy on chain, as the deposit says it was granted.
         self._check_head()
         on_chain = self._chain.policy(request.policy_id)
+        # Asked before anything is kept: a share of a revoked policy would have to be deleted again.
         if on_chain.status is PolicyStatus.REVOKED or self._chain.revocation_in_sight(request.policy_id):
             raise PolicyRevokedError(f"policy {request.policy_id} was revoked by the patient")
+        # The deposit says which terms it belongs to, the chain says which were granted. The proxy can't read them.
         if on_chain.terms != request.terms:
             raise OutOfScopeError(f"policy {request.policy_id} was granted with other terms")
         # 3. Each kfrag fits its lane and the grantee.
@@ -224,6 +228,8 @@ class ProxyService:
             ),
             nonce=nonce,
         )
+        # Over request, cfrags and receipt together: so a false cfrag is evidence against this proxy, and no other's
+        # answer can be passed off as its own.
         signature = typed.sign_answer(
             self._account,
             self._domain,
@@ -270,6 +276,8 @@ class ProxyService:
         count = 0
         for policy_id in self._store.over(self._chain.head_time()):
             on_chain = self._chain.policy(policy_id)
+            # Asked again of the chain: the database knows the window as it was at the deposit, and deleting can't be
+            # undone.
             if on_chain.status in (PolicyStatus.EXPIRED, PolicyStatus.REVOKED):
                 self._delete(on_chain)
                 count += 1
@@ -313,6 +321,7 @@ class ProxyService:
     def _nonce(self, request: SignedRequest) -> Nonce:
         quota = Quota("request", _sender(request), self._sender_rate, "too many requests of this signer")
         nonce = Nonce(request.nonce, int(self._clock()), (quota,))
+        # Here only to refuse early; the transaction that logs the answer decides.
         self._store.check_nonce(nonce)
         return nonce
 
@@ -333,6 +342,7 @@ class ProxyService:
             on_chain,
             grantee=held.grantee,
             requester=request.requester,
+            # Somebody whom the registry doesn't know is refused like somebody who is suspended.
             requester_status=Status.UNKNOWN if identity is None else identity.status,
             is_member=(request.requester != held.grantee and self._chain.is_member(held.grantee, request.requester)),
             purpose=request.purpose,

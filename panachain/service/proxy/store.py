@@ -265,6 +265,8 @@ class ProxyStore:
             if known:
                 return known[0]
             fields = messages.canonical(_policy_fields(policy)).decode()
+            # Policy, kfrags and receipt in one transaction: a receipt without its kfrags would be a promise that can't
+            # be kept.
             self._do(db, _NEW_POLICY, policy.policy_id, fields, expires_at)
             for row in rows:
                 self._do(db, _NEW_KFRAG, *row)
@@ -456,6 +458,7 @@ class ProxyStore:
             raise DiskError(f"the proxy's database {what}: {type(exc).__name__}") from exc
 
     def _append(self, db: Connection, make: Callable[[int, bytes], Receipt]) -> Receipt:
+        # Read inside the transaction that appends: the lock makes sure that no other process reads the same head.
         sequence, previous = _head(db)
         receipt = make(sequence + 1, previous)
         fields = messages.canonical(messages.receipt_fields(receipt)).decode()

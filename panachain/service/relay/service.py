@@ -187,6 +187,7 @@ class RelayService:
             known = self._known(order)
             if known is not None:
                 return known
+            # What was taken and isn't written yet counts too, or a flood between two writes would overdraw the purse.
             if self._store.spent() + self._unwritten() + gas > limit:
                 raise ProblemError(BUDGET, f"less than {gas} gas is left for this in the last 24 hours' budget")
             # Bounded, so that a chain that stands still doesn't fill the memory.
