@@ -112,6 +112,7 @@ def state_of(
         if due > now:
             return State.WAITING
         return State.OVERDUE if deadline < now else State.SIGNED
+    # The policy's owner signed other terms: another device of the patient drew the same number.
     if on_chain.terms != terms:
         return State.DISPLACED
     if has_ended(on_chain):

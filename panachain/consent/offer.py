@@ -109,6 +109,7 @@ def disclosure_of(
     categories: set[Category] = set()
     for scope in scopes:
         if scope == Scope.all():
+            # Restricted categories lie outside `all`: each is granted by its own name.
             categories |= set(Category) - RESTRICTED
         elif scope == Scope.emergency():
             categories |= EMERGENCY

@@ -34,6 +34,7 @@ def choose(proxies: Sequence[Actor], *, grantee: Actor, threshold: int) -> list[
     """
     counts: Counter[Address] = Counter()
     chosen: list[Actor] = []
+    # A grantee without an organisation may run proxies under the very same account.
     own = grantee.organisation or grantee.address
     for proxy in proxies:
         operator = operator_of(proxy)
@@ -65,6 +66,7 @@ def check(proxies: Sequence[Actor], *, grantee: Actor, threshold: int, any_opera
     for proxy in proxies:
         if proxy.status is not Status.ACTIVE:
             raise UsageError(f"proxy {proxy.address} is {proxy.status.name.lower()}")
+    # The same rule for named proxies: it must leave every one of them.
     if not any_operator and len(choose(proxies, grantee=grantee, threshold=threshold)) < len(proxies):
         raise UsageError(
             f"{threshold} or more of the named proxies have one operator, or one is of the grantee's own organisation",

@@ -70,6 +70,7 @@ def decompress(packed: bytes, size: int) -> bytes:
     elif method == FRAME:
         try:
             stated = zstandard.frame_content_size(body)
+            # Compared before anything is unpacked: a few bytes can unpack to as many gigabytes as they like.
             if stated != size:
                 raise IntegrityError(f"the compressed content states {stated} bytes, the header {size}")
             data = zstandard.ZstdDecompressor().decompress(body, max_output_size=size, allow_extra_data=False)
@@ -98,6 +99,7 @@ def decompress_pieces(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
     done = 0
     for piece in _unpacked(method, _chain(rest, source)):
         done += len(piece)
+        # At once, and not at the end: the frame may go on without end.
         if done > size:
             raise IntegrityError(f"the content has more bytes than the {size} that the header states")
         yield piece
@@ -113,6 +115,7 @@ def _unpacked(method: bytes, source: Iterator[bytes]) -> Iterator[bytes]:
         raise IntegrityError(f"unknown compression method {method.hex() or 'none'}")
     reader = cast(IO[bytes], _Reader(source))
     try:
+        # The frame says how large its window is, and that much memory would be taken.
         frame = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(reader, read_size=1 << 16)
         # Reading asks for bounded output, so a frame of zeros can't fill the memory.
         while piece := frame.read(_PIECE):

@@ -116,9 +116,11 @@ def _sections(file: BinaryIO) -> Iterator[tuple[CID, bytes]]:
                 f"a section of the CAR states {size} bytes, expected {CID_SIZE} to {CID_SIZE + MAX_BLOCK}"
             )
         raw = _read_exactly(file, CID_SIZE)
+        # Told apart by its first bytes, a bare sha2-256 multihash: as a CID of version 1 it would be read as nonsense.
         if raw[:2] == b"\x12\x20":
             raise IntegrityError("the CAR holds a CID of version 0, which isn't used here")
         cid = CID.from_bytes(raw)
+        # Checked here, so that nobody downstream ever holds bytes under a CID that isn't theirs.
         yield cid, cid.check(_read_exactly(file, size - CID_SIZE))
 
 
@@ -133,6 +135,7 @@ def _read_size(file: BinaryIO) -> int | None:
             break
         number |= (raw[0] & 0x7F) << 7 * position
         if not raw[0] & 0x80:
+            # One number, one encoding: otherwise one content had many CARs.
             if raw == b"\0" and position > 0:
                 raise IntegrityError("a size in the CAR isn't in its shortest form")
             return number

@@ -60,6 +60,7 @@ def _head(major: int, number: int, out: bytearray) -> None:
 def _encode(value: Any, out: bytearray) -> None:
     if value is None:
         out.append(0xF6)
+    # Before int, because a bool is one in Python.
     elif isinstance(value, bool):
         out.append(0xF5 if value else 0xF4)
     elif isinstance(value, int):
@@ -73,6 +74,7 @@ def _encode(value: Any, out: bytearray) -> None:
         out += text
     elif isinstance(value, CID):
         _head(6, _CID_TAG, out)
+        # The zero is the multibase prefix of raw bytes, which the tag's definition asks for.
         raw = b"\0" + bytes(value)
         _head(2, len(raw), out)
         out += raw
@@ -93,6 +95,7 @@ def _key_order(key: Any) -> tuple[int, bytes]:
     if not isinstance(key, str):
         raise UsageError("dag-cbor: map keys are text")
     raw = key.encode()
+    # Shorter keys first, as RFC 7049, section 3.9, orders them; dag-cbor kept that order.
     return len(raw), raw
 
 
@@ -133,6 +136,7 @@ class _Reader:
             if not isinstance(key, str):
                 raise IntegrityError("dag-cbor: a map key isn't text")
             order = _key_order(key)
+            # Strictly ascending: one order means one encoding, and so one CID, for each value.
             if previous is not None and order <= previous:
                 raise IntegrityError("dag-cbor: map keys are doubled or out of order")
             previous = order
@@ -176,6 +180,7 @@ class _Reader:
             raise IntegrityError("dag-cbor: indefinite lengths, floats and reserved values aren't allowed")
         size = 1 << info - 24
         number = int.from_bytes(self._take(size), "big")
+        # It would have fitted into half as many bytes, or into the first byte.
         if number < (24 if size == 1 else 1 << 4 * size):
             raise IntegrityError("dag-cbor: an integer isn't in its shortest form")
         return major, number

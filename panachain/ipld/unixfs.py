@@ -147,6 +147,7 @@ def leaf(cid: CID, size: int | None, get: Callable[[CID], bytes]) -> bytes:
 
 def leaves_of(root: CID, get: Callable[[CID], bytes], depth: int = 0) -> Iterator[tuple[CID, int | None]]:
     """Yield CID and stated size of each leaf; the size is None for a file of one leaf."""
+    # A file of at most one chunk is its only leaf; nothing states its size.
     if root.codec == RAW and depth == 0:
         yield root, None
         return
@@ -177,6 +178,7 @@ def _parse(cid: CID, block: bytes) -> list[tuple[CID, int]]:
         sizes = _parse_sizes(block[position:])
     except (ValueError, IndexError):
         raise IntegrityError(f"{cid} isn't a node of profile unixfs-v1-2025") from None
+    # Protobuf would take any number of either. Both must agree, or sizes would belong to other leaves.
     if not links or len(links) > MAX_LINKS or len(sizes) != len(links):
         raise IntegrityError(f"{cid} has {len(links)} links and {len(sizes)} sizes")
     rebuilt: list[bytes] = []
@@ -184,6 +186,7 @@ def _parse(cid: CID, block: bytes) -> list[tuple[CID, int]]:
         [_Link(link, total, size) for (link, total), size in zip(links, sizes, strict=True)],
         lambda _, data: rebuilt.append(data),
     )
+    # Compared as a whole: no field that we don't know, no other order and no longer number gets through.
     if rebuilt != [block]:
         raise IntegrityError(f"{cid} isn't in the canonical form of profile unixfs-v1-2025")
     return [(link, size) for (link, _), size in zip(links, sizes, strict=True)]

@@ -129,6 +129,7 @@ class Content:
         hasher = sha256() if self._digest else None
         opener = self._opener()
         total = self._plain_total()
+        # The end first: it says how much of the stream is padding, which must not be handed on as content.
         ending = b"".join(self._plain(opener, total - padding.LENGTH_SIZE, total))
         packed = padding.message_size(ending, total)
         for piece in compress.decompress_pieces(self._message(opener, packed, total), self.size):
@@ -161,6 +162,7 @@ class Content:
         for piece in self.chunks():
             found += piece[max(offset - position, 0) : max(offset + size - position, 0)]
             position += len(piece)
+            # What follows isn't read and so isn't checked: the caller has asked for this part only.
             if position >= offset + size:
                 break
         return bytes(found)
@@ -193,6 +195,7 @@ class Content:
     def _leaf_list(self) -> list[tuple[CID, int]]:
         if self._leaves is None:
             leaves = [(leaf, size or 0) for leaf, size in unixfs.leaves_of(self._cid, self._store.get_block)]
+            # Leaves are segments one to one; only so can a part be opened by itself.
             if any(size != stream.SEGMENT_SIZE for _, size in leaves[:-1]):
                 raise IntegrityError(f"content {self._cid} isn't cut into segments of {stream.SEGMENT_SIZE} bytes")
             self._leaves = leaves
@@ -207,6 +210,7 @@ class Content:
         """Yield the padded plaintext from `start` to `stop`, at the cost of its leaves."""
         leaves = self._leaf_list()
         first, last = stream.segment_at(start), stream.segment_at(max(stop - 1, start))
+        # The header states the size, and a store may hold less.
         if last >= len(leaves):
             raise IntegrityError(f"content {self._cid} is shorter than it states")
 
@@ -228,6 +232,7 @@ class Content:
 def _seal_bytes(content: bytes, key: bytes, context: bytes, store: BlobStore) -> Sealed:
     padded = padding.pad(compress.compress(content))
     size = stream.sealed_size(len(padded))
+    # Above that size, hashing once more would halve the speed and prove nothing new (ADR 7).
     digest = sha256(content).digest() if len(content) <= HASHED else b""
     sealer = stream.SegmentSealer(key, context)
     if size <= stream.SEGMENT_SIZE:
@@ -246,6 +251,7 @@ def _seal_bytes(content: bytes, key: bytes, context: bytes, store: BlobStore) ->
 
 def _seal_file(content: FileContent, key: bytes, context: bytes, store: BlobStore, *, seekable: bool) -> Sealed:
     with _Source(content) as source:
+        # Compressed content can be read from its beginning only, so images and the like stay as they are.
         if not seekable and compress.shrinks(source.read_at(0, _SAMPLE)):
             return _seal_compressed(source, key, context, store)
         digest = source.digest() if content.size <= HASHED else b""
@@ -352,6 +358,7 @@ class _Source:
 
     def check_unchanged(self) -> None:
         now = os.fstat(self._descriptor)
+        # Looked at before and after: a record that is half of one version and half of another helps nobody.
         if now.st_size != self.size or now.st_mtime_ns != self._stat.st_mtime_ns:
             raise self._changed()
 

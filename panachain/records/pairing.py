@@ -157,6 +157,7 @@ def _generations(epoch: Any, rotated: Any) -> Generations:
     history = {_scope(text): tuple(past) for text, past in rotated.items()}
     for past in history.values():
         grows = all(type(number) is int for number in past) and list(past) == sorted(set(past))
+        # Rotations are numbered over all lanes, so a lane's numbers grow, begin at 1 and end at the epoch.
         if not past or not grows or past[0] < 1 or past[-1] > epoch:
             raise IntegrityError("the pairing's generations don't fit its epoch")
     return Generations(epoch, history)
@@ -227,6 +228,7 @@ def _categories(covered: int | None = None) -> list[Category]:
 
 
 def _years(last_year: int) -> range:
+    # The number decides how many lanes are computed: one from a stranger's block must not be without bound.
     if not FIRST_YEAR <= last_year <= FIRST_YEAR + 400:
         raise IntegrityError(f"last year {last_year} of a pairing is out of bounds")
     return range(FIRST_YEAR, last_year + 1)

@@ -87,10 +87,12 @@ def split_json(content: bytes, category: Category | None = None) -> Iterator[Pie
     Raises:
         InputError: not JSON as `canonical.parse` reads it, no FHIR resource, or a Bundle with malformed entries.
     """
+    # FHIR goes by its own content even where a category is named: a name must not make a restricted resource common.
     if category is not None and _resource_type(content) is None:
         yield _other_json(content, category)
         return
     groups = _Groups(group_size=GROUPS_SIZE)
+    # A cheap look first: most single resources don't name the type at all, and needn't be cut.
     if b'"Bundle"' in content:
         yield from _split_file(groups, io.BytesIO(content))
     else:
@@ -223,6 +225,7 @@ class _Groups:
         group.entries.append(entry)
         size += _ENTRY_COST
         for attachment in attachments:
+            # Two entries may hold the same file; the record has it once.
             if attachment.digest not in group.attachments:
                 group.attachments[attachment.digest] = attachment
                 size += len(attachment.data) + _ENTRY_COST

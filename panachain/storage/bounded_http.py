@@ -170,6 +170,7 @@ class _Answer:
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the body."""
+        # An error needs no more room than a message, whatever the request may have asked for.
         limit = self.bounds.limit if self.status == 200 else MAX_ANSWER
         if _value(self.fields, b"content-encoding") not in (b"", b"identity"):
             raise httpx.RemoteProtocolError("a packed body, which wasn't asked for")
@@ -178,6 +179,7 @@ class _Answer:
                 raise httpx.RemoteProtocolError("chunks, where none were asked for")
             return _chunks(self.file, limit, self.what)
         size = _value(self.fields, b"content-length")
+        # More digits are no length, and Python would count with them for long.
         if size.isdigit() and len(size) < 20:
             return _counted(self.file, int(size), limit, self.what)
         if self.bounds.plain:
@@ -202,6 +204,7 @@ class _Connection:
             idle = _timeout(request, "read")
             self._socket.settimeout(idle)
             sent_all = self._send(request, bounds, idle, clock)
+            # Twice, because chunks of one byte come with more frame than content.
             most = 2 * max(bounds.limit, MAX_ANSWER) + _FRAMING
             raw = _Bounded(
                 self._socket.makefile("rb", buffering=0), seconds=max(idle, bounds.patience), most=most, clock=clock
@@ -292,6 +295,7 @@ class _Body(httpx.SyncByteStream):
         self._closed = True
         self._answer.file.close()
         closing = _value(self._answer.fields, b"connection").lower() == b"close"
+        # Only where both sides know that nothing is left on it: the rest of one answer must not be taken for the next.
         if self._whole and self._answer.sent_all and not self._answer.bounds.plain and not closing:
             self._give_back()
         else:

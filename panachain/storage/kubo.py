@@ -112,6 +112,7 @@ class KuboStore:
         with self._refusals("can't store a block"):
             answers = self._rpc.values(Request("block/put", options=options, body=(data,)))
         key = answers[0].get("Key") if answers else None
+        # Under another CID nobody would find the block, and the node would say nothing.
         if key != str(cid):
             raise IntegrityError(f"the {self.name} stored block {cid} as {str(key)[:80]!r}")
 
@@ -246,6 +247,7 @@ class KuboStore:
             (answer["Stats"] for answer in answers if isinstance(answer.get("Stats"), dict)), {}
         )
         size = sum(len(data) for _, data in blocks)
+        # The node doesn't name what it took, so both counts are compared.
         if (stats.get("BlockCount"), stats.get("BlockBytesCount")) != (len(blocks), size):
             raise IntegrityError(
                 f"the {self.name} took {str(stats.get('BlockCount'))[:20]} blocks of"

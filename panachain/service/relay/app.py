@@ -209,6 +209,7 @@ def _source(host: str) -> str:
         parsed = ip_address(host)
     except ValueError:
         return host
+    # One customer has 2^64 addresses of IPv6, so single ones couldn't be limited.
     return parsed.exploded[:19] if isinstance(parsed, IPv6Address) else host
 
 

@@ -67,6 +67,7 @@ class RelayStore:
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             os.chmod(path, 0o600)
             self._db.execute("PRAGMA journal_mode=WAL")
+            # A transaction that is signed and forgotten would be paid for twice.
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as exc:
@@ -105,6 +106,7 @@ class RelayStore:
         """Note what a transaction took."""
         with self._writing():
             self._db.execute(
+                # The gas that was used takes the place of what was put aside, so the rest can be spent.
                 "UPDATE payment SET state = 'mined', tx_hash = ?, block = ?, gas = ? WHERE id = ?",
                 (tx_hash, block, gas, number),
             )
