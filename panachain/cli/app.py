@@ -157,13 +157,20 @@ class App:
         Raises:
             UsageError: there is no terminal to ask on, and `--yes` is missing.
         """
+        self.check_can_confirm(yes=yes)
+        if not yes:
+            click.confirm(question, abort=True, err=True)
+
+    def check_can_confirm(self, *, yes: bool) -> None:
+        """Check that the user can be asked, before anything is done for the question.
+
+        Raises:
+            UsageError: there is no terminal to ask on, and `--yes` is missing.
+        """
         import sys
 
-        if yes:
-            return
-        if not sys.stdin.isatty():
+        if not yes and not sys.stdin.isatty():
             raise UsageError("this needs a confirmation, and there is no terminal to ask on", hint="add --yes")
-        click.confirm(question, abort=True, err=True)
 
 
 def current() -> App:

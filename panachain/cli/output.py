@@ -159,7 +159,7 @@ class Output:
         chosen = [name for name in fields if not self.long] or [name for name in known if name != "schema"]
         self._learn(chosen, [known])
         shown = [
-            (self._title(name, titles), str(known[name]) if name in whole else self.text(name, known.get(name)))
+            (self._title(name, titles), str(known[name]) if name in whole else self._in_card(name, known.get(name)))
             for name in chosen
         ]
         if fields and not self.long:
@@ -262,6 +262,21 @@ class Output:
         if found == address:
             return self._hex(address)
         return f"{words.line(found)} {address}" if self.long else words.line(found)
+
+    def person(self, name: str, value: object) -> str:
+        """Return whom a field names where something is decided: whole, unless a name or a handle tells them apart.
+
+        An account whose address begins with eight chosen digits is found within minutes.
+        """
+        if isinstance(value, list | tuple):
+            return ", ".join(self.person(name, part) for part in value) or words.ABSENT
+        shown = self.text(name, value)
+        return words.line(str(value)) if shown == words.short(str(value)) else shown
+
+    def learn(self, *addresses: str) -> None:
+        """Let the registry be asked who these are."""
+        if self.names is not None:
+            self.names.learn(addresses)
 
     @property
     def width(self) -> int:
@@ -373,6 +388,9 @@ class Output:
         self._line(_style(first, "1", sys.stdout))
         for line in others:
             self._line(line)
+
+    def _in_card(self, name: str, value: object) -> str:
+        return self.person(name, value) if _kind(name) == "who" else self.text(name, value)
 
     def _learn(self, names: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
         """Let the registry be asked once for everybody whom these rows name."""

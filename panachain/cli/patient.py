@@ -14,10 +14,11 @@ from panachain.cli import revocation, words
 from panachain.cli.app import App, Function, command, current
 from panachain.cli.values import Categories, Duration, Moment, Purposes, Years, flat
 from panachain.errors import PartlyDoneError
-from panachain.model.actors import Role
+from panachain.model.actors import PolicyId, Role
 from panachain.model.scope import Purpose
 
 if TYPE_CHECKING:
+    from panachain.sdk import Patient
     from panachain.sdk.results import PolicyView, RevocationReport
 
 POLICY_COLUMNS = ("policy_id", "state", "grantee", "scopes", "purposes", "expires_at")
@@ -240,9 +241,11 @@ def revoke(policy: str, rotate: bool, status: bool, yes: bool) -> None:
     """
     app = current()
     if not status:
-        app.confirm(f"Revoke policy {policy}{' and rotate its lanes' if rotate else ''}?", yes=yes)
+        app.check_can_confirm(yes=yes)
     with app.acting(Role.PATIENT) as patient:
         found = app.policy(patient, policy)
+        if not status and not yes:
+            app.confirm(_revoke_question(app, patient, found, rotate=rotate), yes=yes)
         report = patient.revocation(found) if status else patient.revoke(found, rotate=rotate)
         _show_revocation(app, report)
     if status:
@@ -257,6 +260,17 @@ def revoke(policy: str, rotate: bool, status: bool, yes: bool) -> None:
             " signed the deletion",
             hint="the same command again, once more proxies answer",
         )
+
+
+def _revoke_question(app: App, patient: Patient, policy_id: PolicyId, *, rotate: bool) -> str:
+    """Return the question before a revocation: a few digits were typed, so it says whose policy they name."""
+    about = ""
+    for view in patient.policies():
+        if view.policy_id == policy_id:
+            app.output.learn(view.grantee)
+            who, what = app.output.person("grantee", view.grantee), app.output.text("scopes", view.scopes)
+            about = f", by which {who} reads {what}"
+    return words.line(f"Revoke policy {policy_id}{about}{', and rotate its lanes' if rotate else ''}?")
 
 
 def _show_revocation(app: App, report: RevocationReport) -> None:

@@ -178,3 +178,11 @@ def test_settings_say_where_they_come_from(run: Callable[..., Outcome], monkeypa
     assert settings["profile"] == {"value": "ada", "origin": "flag"}
     assert settings["ipfs"] == {"value": "kubo", "origin": "environment PANACHAIN_IPFS"}
     assert settings["confirmations"]["origin"] == "default"
+
+
+def test_whom_a_grant_is_for_is_shown_whole_where_nobody_knows_them(run: Callable[..., Outcome], twin: Twin) -> None:
+    # An account that begins with the same eight digits is found within minutes.
+    twin.answers["grant"] = VIEW
+    outcome = run("grant", POLICY, "--category", "laboratory", "--purpose", "TREAT", "--until", "30d")
+    (line,) = [line for line in outcome.out.splitlines() if line.startswith("granted to")]
+    assert line.split() == ["granted", "to", POLICY]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
+import click
 import pytest
 
 from panachain.cli import revocation
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
 from panachain.sdk.results import RevocationReport
+from tests.cli.test_output import VIEW
 from tests.cli.twin import Outcome, Twin
 
 POLICY = PolicyId("0x52908400098527886E0F7030069857D2E4169EE7")
@@ -54,3 +57,29 @@ def test_the_command_shows_the_steps_and_what_nobody_can_do(run: Run, twin: Twin
 def test_a_grant_that_was_never_sent_has_no_steps(run: Run, twin: Twin) -> None:
     twin.answers["revocation"] = replace(REPORT, shares=0, needed=0)
     assert "withdrawn before anybody saw it" in run("revoke", POLICY, "--status").out
+
+
+def test_the_question_before_a_revocation_says_whom_it_is_about(
+    run: Run, twin: Twin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions: list[str] = []
+
+    def refuse(question: str, **_: object) -> None:
+        questions.append(question)
+        raise click.Abort
+
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(click, "confirm", refuse)
+    grantee = Address("0x8617E340B3D01FA5F11F306F4090FD50E238070D")
+    twin.answers["policies"] = [replace(VIEW, policy_id=POLICY, grantee=grantee)]
+    run("revoke", POLICY, "--rotate")
+    (question,) = questions
+    assert question == f"Revoke policy {POLICY}, by which {grantee} reads laboratory, and rotate its lanes?"
+    assert "revoke" not in [name for name, _, _ in twin.calls]
+
+
+def test_nobody_is_asked_for_a_passphrase_before_a_question_that_cannot_be_asked(run: Run, twin: Twin) -> None:
+    outcome = run("revoke", POLICY)
+    assert outcome.code == 2
+    assert "there is no terminal to ask on" in outcome.err
+    assert twin.calls == []

@@ -103,3 +103,10 @@ def test_numbers_have_their_noun(number: int, noun: str, expected: str) -> None:
 
 def test_sizes() -> None:
     assert [words.size(n) for n in (0, 1023, 1536, 5 << 30)] == ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]
+
+
+@pytest.mark.parametrize(
+    "blank", ["\u2800", "\u3164", "\u115f", "\u1160", "\uffa0", "\u202e", "\u2066", "\u200b", "\x9b"]
+)
+def test_what_looks_like_nothing_is_shown(blank: str) -> None:
+    assert words.line(f"a{blank}b") == "a\N{REPLACEMENT CHARACTER}b"
