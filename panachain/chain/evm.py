@@ -87,6 +87,8 @@ class Sender:
         *,
         lock_folder: Path,
         free: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Take the account and the chain.
 
@@ -96,6 +98,8 @@ class Sender:
             account: who pays and signs.
             lock_folder: where the processes of this machine agree on whose turn it is.
             free: the chain takes no gas price.
+            clock: seconds that only go forward.
+            sleep: waits for some seconds.
         """
         self.account = account
         self.address = account.address
@@ -103,6 +107,7 @@ class Sender:
         self.chain_id = chain_id
         self._free = free
         self._folder = lock_folder
+        self._clock, self._sleep = clock, sleep
 
     def send(self, to: str | None, data: str, *, what: str, signed: Signed | None = None) -> Receipt:
         """Send one transaction and wait until it is mined; one that sticks is replaced, so that one of them is.
@@ -174,25 +179,25 @@ class Sender:
         self, sent: list[tuple[str, str]], transaction: dict[str, Any], what: str, signed: Signed | None
     ) -> Receipt:
         """Wait until one of several transactions with the same nonce is mined."""
-        deadline = time.monotonic() + _RECEIPT_TIMEOUT
-        stuck = time.monotonic() + _STUCK
+        deadline = self._clock() + _RECEIPT_TIMEOUT
+        stuck = self._clock() + _STUCK
         pause = 0.01
-        while time.monotonic() < deadline:
+        while self._clock() < deadline:
             # The newest one first, because it pays most; but an earlier one may still be the one that is mined.
             for tx_hash, _ in reversed(sent):
                 receipt = self._receipt(tx_hash)
                 if receipt is not None:
                     return self._checked(receipt, what)
             # A node replaces a waiting transaction only by one of the same nonce that pays a tenth more.
-            if time.monotonic() >= stuck:
+            if self._clock() >= stuck:
                 transaction = self._dearer(transaction)
                 raw, tx_hash = self.account.sign_transaction(transaction)
                 if signed is not None:
                     signed(tx_hash, raw)
                 sent.append((tx_hash, raw))
                 self._push(raw)
-                stuck = time.monotonic() + _STUCK
-            time.sleep(pause)
+                stuck = self._clock() + _STUCK
+            self._sleep(pause)
             # A development chain mines at once, a public one in seconds: both are asked as often as makes sense.
             pause = min(pause * 2, 1.0)
         raise TransactionError(

@@ -51,6 +51,7 @@ class Rpc:
         authorise: Authorise | None = None,
         tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Take the node's URL; nothing is sent yet.
 
@@ -60,10 +61,11 @@ class Rpc:
             authorise: called with the body of each attempt anew, because what it returns may count only once.
             tls: whom to trust and what to show; None takes the usual authorities.
             clock: seconds that only go forward.
+            sleep: waits for some seconds.
         """
         self.url = url
         self._timeout = timeout
-        self._clock = clock
+        self._clock, self._sleep = clock, sleep
         # No proxy from the environment: a node on loopback must not be asked through a stranger.
         self._client = httpx.Client(
             timeout=timeout,
@@ -142,7 +144,7 @@ class Rpc:
             except (ValueError, RecursionError):
                 reason = "an answer that isn't JSON"
             if attempt + 1 < _ATTEMPTS:
-                time.sleep(pause)
+                self._sleep(pause)
                 pause *= 2
         raise ChainUnavailableError(
             f"the chain node at {self.url} doesn't answer {what}: {reason}, {_ATTEMPTS} attempts",

@@ -1,0 +1,45 @@
+"""Real proxies on a real chain take a grant's shares when it is as deep as the network file says, and not before."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from panachain.chain import anvil
+from panachain.config import Config
+from panachain.devnet import Devnet
+from panachain.errors import ProxiesUnavailableError
+from panachain.sdk import Network, open_actor
+from panachain.sdk.profiles import load_profile
+from tests.support import PASSPHRASE, World
+
+DEEP = 20
+"""More blocks than an idle devnet makes during a grant."""
+
+
+def test_a_patient_waits_for_as_many_blocks_as_the_proxies(world: World) -> None:
+    Devnet.down(world.home)
+    path = world.home / "network.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"confirmations": DEEP}))
+    Devnet.up(world.home, passphrase=PASSPHRASE)
+    profile = load_profile(world.home, "patient")
+
+    with Network.open(Config.load({"home": str(world.home), "confirmations": "0"}, {})) as hasty:
+        until = hasty.mainchain.head_block().time + 86_400
+        with pytest.raises(ProxiesUnavailableError, match=f"isn't {DEEP} blocks deep"):
+            open_actor(hasty, profile, PASSPHRASE).grant("clinician", ["laboratory"], until=until)
+
+    with Network.open(Config.load({"home": str(world.home)}, {})) as network:
+        slept: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            for _ in range(DEEP // 2):
+                anvil.mine(network.mainchain.rpc)
+
+        network.sleep = sleep
+        made = open_actor(network, profile, PASSPHRASE).grant("clinician", ["laboratory"], until=until)
+
+    assert (made.deposited, made.lacking) == (3, 0)
+    assert slept
