@@ -82,7 +82,10 @@ class Contract:
         Raises:
             IntegrityError: topics or data don't fit the ABI.
         """
-        topics = [bytes.fromhex(topic[2:]) for topic in log["topics"]]
+        try:
+            topics = [bytes.fromhex(topic[2:]) for topic in log["topics"]]
+        except (KeyError, TypeError, ValueError) as exc:
+            raise IntegrityError(f"a log of {self.name} has no topics that can be read") from exc
         entry = self._events.get(topics[0]) if topics else None
         if entry is None:
             return None
@@ -98,7 +101,7 @@ class Contract:
             )
             for item, topic in zip(indexed, topics[1:], strict=True):
                 values[item["name"]] = decode([_type(item)], topic)[0]
-        except ValueError as exc:
+        except (KeyError, TypeError, ValueError) as exc:
             raise IntegrityError(f"a log of {self.name} doesn't fit the ABI") from exc
         return entry["name"], values
 
