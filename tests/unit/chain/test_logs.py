@@ -87,7 +87,7 @@ class TestLogs:
     def test_what_is_no_list_of_logs_is_the_nodes(self, answer: Any) -> None:
         node = Node(head=0)
         node.call = lambda method, _=(): "0x0" if method == "eth_blockNumber" else answer  # type: ignore[method-assign]
-        with pytest.raises(IntegrityError, match="logs? of PolicyRegistry"):
+        with pytest.raises(IntegrityError, match=r"logs? of PolicyRegistry"):
             read(node)
 
 

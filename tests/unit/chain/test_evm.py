@@ -1,0 +1,234 @@
+"""Sending: estimated before it is signed, journaled before it is sent, and never twice for a lost answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_abi import encode
+from eth_utils import keccak
+
+from panachain.chain import evm
+from panachain.chain.evm import Sender, receipt_of
+from panachain.chain.rpc import RpcAnswerError
+from panachain.chain.signing import Account, decode_transaction
+from panachain.errors import IntegrityError, TransactionError
+
+ACCOUNT = Account(b"\x01" * 32)
+SOMEBODY = "0x" + "11" * 20
+
+
+class Node:
+    """A chain that mines what it gets at once, or keeps it waiting."""
+
+    def __init__(self) -> None:
+        self.mined: dict[str, dict[str, Any]] = {}
+        self.raws: list[str] = []
+        self.refusals: list[RpcAnswerError] = []
+        """What it says to the next transactions."""
+        self.mines = True
+        self.status = "0x1"
+        self.nonce = 0
+        self.estimate: Any = "0x5208"
+        self.base_fee = "0x64"
+
+    def call(self, method: str, params: Sequence[Any] = ()) -> Any:
+        if method == "eth_estimateGas":
+            if isinstance(self.estimate, Exception):
+                raise self.estimate
+            return self.estimate
+        if method == "eth_sendRawTransaction":
+            return self._take(params[0])
+        if method == "eth_getTransactionReceipt":
+            return self.mined.get(params[0])
+        if method == "eth_getTransactionCount":
+            return hex(self.nonce)
+        assert method == "eth_getBlockByNumber"
+        return {"baseFeePerGas": self.base_fee}
+
+    def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        return [self.call(*one) for one in calls]
+
+    def mine(self, raw: str) -> str:
+        tx_hash = "0x" + keccak(hexstr=raw).hex()
+        self.mined[tx_hash] = {
+            "transactionHash": tx_hash,
+            "blockNumber": "0x9",
+            "gasUsed": "0x5208",
+            "logs": [],
+            "status": self.status,
+        }
+        self.nonce += 1
+        return tx_hash
+
+    def _take(self, raw: str) -> str:
+        self.raws.append(raw)
+        if self.refusals:
+            raise self.refusals.pop(0)
+        return self.mine(raw) if self.mines else "0x" + keccak(hexstr=raw).hex()
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node()
+
+
+def sender(node: Node, folder: Path, **more: Any) -> Sender:
+    return Sender(node, 5, ACCOUNT, lock_folder=folder, **more)  # type: ignore[arg-type]
+
+
+class TestSend:
+    def test_is_estimated_signed_journaled_and_sent(self, node: Node, tmp_path: Path) -> None:
+        held: list[tuple[str, str]] = []
+
+        def journal(tx_hash: str, raw: str) -> None:
+            assert node.raws == []
+            held.append((tx_hash, raw))
+
+        receipt = sender(node, tmp_path).send(SOMEBODY, "0x1234", what="a call", signed=journal)
+        assert held == [(receipt.tx_hash, node.raws[0])]
+        made = decode_transaction(node.raws[0])
+        assert (made["nonce"], made["chainId"], made["data"], made["gas"]) == (0, 5, "0x1234", 21_000 * 12 // 10)
+        assert made["maxFeePerGas"] == 2 * 100 + 10**9
+
+    def test_a_free_chain_takes_no_price(self, node: Node, tmp_path: Path) -> None:
+        sender(node, tmp_path, free=True).send(SOMEBODY, "0x", what="a call")
+        made = decode_transaction(node.raws[0])
+        assert (made["maxFeePerGas"], made["maxPriorityFeePerGas"]) == (0, 0)
+
+    def test_a_revert_shows_before_anything_is_signed(self, node: Node, tmp_path: Path) -> None:
+        data = keccak(text="PolicyAlreadyRevoked(address)")[:4] + encode(["address"], [SOMEBODY])
+        node.estimate = RpcAnswerError("execution reverted", data=data)
+        with pytest.raises(TransactionError, match="a call: the chain refuses: PolicyAlreadyRevoked") as caught:
+            sender(node, tmp_path).send(SOMEBODY, "0x", what="a call", signed=lambda *_: pytest.fail("signed"))
+        assert caught.value.reason.startswith("PolicyAlreadyRevoked")
+        assert node.raws == []
+
+    def test_one_that_is_mined_and_reverts_is_an_error(self, node: Node, tmp_path: Path) -> None:
+        node.status = "0x0"
+        with pytest.raises(TransactionError, match="was mined and reverted"):
+            sender(node, tmp_path).send(SOMEBODY, "0x", what="a call")
+
+    @pytest.mark.parametrize("words", ["already known", "ALREADY IMPORTED", "known transaction: 0x12"])
+    def test_a_node_that_has_it_already_is_no_error(self, node: Node, tmp_path: Path, words: str) -> None:
+        take = node._take
+
+        def again(raw: str) -> str:
+            take(raw)
+            raise RpcAnswerError(words)
+
+        node._take = again  # type: ignore[method-assign]
+        sender(node, tmp_path).send(SOMEBODY, "0x", what="a call")
+
+    @pytest.mark.parametrize("words", ["nonce too low", "replacement transaction underpriced", "insufficient funds"])
+    def test_another_transaction_with_the_nonce_is_an_error(self, node: Node, tmp_path: Path, words: str) -> None:
+        node.refusals = [RpcAnswerError(words)]
+        with pytest.raises(TransactionError, match=words):
+            sender(node, tmp_path).send(SOMEBODY, "0x", what="a call")
+
+    def test_no_two_threads_take_one_nonce(self, node: Node, tmp_path: Path) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: sender(node, tmp_path).send(SOMEBODY, "0x", what="a call"), range(16)))
+        assert sorted(decode_transaction(raw)["nonce"] for raw in node.raws) == list(range(16))
+
+    def test_the_lock_folder_names_no_account(self, node: Node, tmp_path: Path) -> None:
+        sender(node, tmp_path / "nonces").send(SOMEBODY, "0x", what="a call")
+        (lock,) = (tmp_path / "nonces").iterdir()
+        assert ACCOUNT.address[2:].lower() not in lock.name.lower()
+        assert (tmp_path / "nonces").stat().st_mode & 0o077 == 0
+
+
+class TestStuck:
+    @pytest.fixture(autouse=True)
+    def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(evm, "_STUCK", 0.0)
+
+    def test_it_is_replaced_by_one_that_pays_more(self, node: Node, tmp_path: Path) -> None:
+        node.mines = False
+        held: list[str] = []
+
+        def journal(_: str, raw: str) -> None:
+            held.append(raw)
+            if len(held) == 3:
+                node.mines = True
+
+        sender(node, tmp_path).send(SOMEBODY, "0x", what="a call", signed=journal)
+        made = [decode_transaction(raw) for raw in held[:3]]
+        assert [one["nonce"] for one in made] == [0, 0, 0]
+        for before, after in pairwise(made):
+            # Nodes take a replacement from 10 % more on.
+            for fee in ("maxFeePerGas", "maxPriorityFeePerGas"):
+                assert after[fee] * 10 >= before[fee] * 11
+
+    def test_it_is_given_up_with_what_to_do(self, node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        node.mines = False
+        monkeypatch.setattr(evm, "_RECEIPT_TIMEOUT", 0)
+        with pytest.raises(TransactionError, match="wasn't mined within 0 s") as caught:
+            sender(node, tmp_path).send(SOMEBODY, "0x", what="a call")
+        assert "sends nothing twice" in caught.value.hint
+
+
+class TestResend:
+    def sent(self, node: Node, folder: Path) -> tuple[str, str]:
+        held: list[tuple[str, str]] = []
+        sender(node, folder).send(SOMEBODY, "0x", what="a call", signed=lambda *one: held.append(one))
+        return held[0]
+
+    def test_one_that_is_mined_is_not_sent_again(self, node: Node, tmp_path: Path) -> None:
+        one = self.sent(node, tmp_path)
+        receipt = sender(node, tmp_path).resend([one], what="a call")
+        assert receipt is not None
+        assert (receipt.tx_hash, len(node.raws)) == (one[0], 1)
+
+    def test_one_that_another_overtook_is_none(self, node: Node, tmp_path: Path) -> None:
+        one = self.sent(node, tmp_path)
+        node.mined.clear()
+        assert sender(node, tmp_path).resend([one], what="a call") is None
+
+    def test_one_that_was_never_mined_is_sent(self, node: Node, tmp_path: Path) -> None:
+        one = self.sent(node, tmp_path)
+        node.mined.clear()
+        node.nonce = 0
+        receipt = sender(node, tmp_path).resend([one], what="a call")
+        assert receipt is not None
+        assert node.raws == [one[1], one[1]]
+
+    def test_a_node_that_refuses_it_is_told(self, node: Node, tmp_path: Path) -> None:
+        one = self.sent(node, tmp_path)
+        node.mined.clear()
+        node.nonce = 0
+        node.refusals = [RpcAnswerError("intrinsic gas too low")]
+        with pytest.raises(TransactionError, match="refuses to take a transaction again"):
+            sender(node, tmp_path).resend([one], what="a call")
+
+
+class TestReceipt:
+    GOOD: dict[str, Any] = {  # noqa: RUF012
+        "transactionHash": "0x01",
+        "blockNumber": "0x9",
+        "gasUsed": "0x5",
+        "logs": [],
+        "status": "0x0",
+    }
+
+    def test_is_what_the_node_says(self, node: Node) -> None:
+        assert receipt_of(node, "0x01") is None  # type: ignore[arg-type]
+        node.mined["0x01"] = self.GOOD
+        found = receipt_of(node, "0x01")  # type: ignore[arg-type]
+        assert found is not None
+        assert (found.block, found.gas_used, found.succeeded, found.contract) == (9, 5, False, None)
+
+    @pytest.mark.parametrize("field", GOOD)
+    @pytest.mark.parametrize("value", [None, "zz", {}])
+    def test_a_damaged_field_is_the_nodes(self, node: Node, field: str, value: object) -> None:
+        if field == "transactionHash" or (field, value) in (("logs", "zz"), ("logs", {})):
+            value = None
+            node.mined["0x01"] = {name: one for name, one in self.GOOD.items() if name != field}
+        else:
+            node.mined["0x01"] = self.GOOD | {field: value}
+        with pytest.raises(IntegrityError, match="lacks a field"):
+            receipt_of(node, "0x01")  # type: ignore[arg-type]

@@ -1,0 +1,108 @@
+"""Reading ahead keeps the order, goes no further than it may, and stops with its reader."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from panachain.errors import BlockNotFoundError, IntegrityError
+from panachain.ipld import unixfs
+from panachain.ipld.cid import CID
+from panachain.storage.ahead import AHEAD, in_order, read_file
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+class TestInOrder:
+    def test_what_is_ready_first_waits_for_what_comes_first(self, pool: ThreadPoolExecutor) -> None:
+        second = threading.Event()
+
+        def work(number: int) -> int:
+            if number == 0:
+                assert second.wait(60)
+            if number == 1:
+                second.set()
+            return number
+
+        assert list(in_order(pool, work, range(20))) == list(range(20))
+
+    def test_no_more_is_taken_than_may_be_ahead(self, pool: ThreadPoolExecutor) -> None:
+        taken: list[int] = []
+
+        def items() -> Iterator[int]:
+            for number in range(100):
+                taken.append(number)
+                yield number
+
+        made = in_order(pool, lambda number: number, items())
+        assert [next(made), len(taken)] == [0, AHEAD + 1]
+        assert [next(made), len(taken)] == [1, AHEAD + 2]
+        made.close()  # type: ignore[attr-defined]
+
+    def test_an_error_comes_in_its_place(self, pool: ThreadPoolExecutor) -> None:
+        def work(number: int) -> int:
+            if number == 2:
+                raise BlockNotFoundError("gone")
+            return number
+
+        made = in_order(pool, work, range(9))
+        assert [next(made), next(made)] == [0, 1]
+        with pytest.raises(BlockNotFoundError):
+            next(made)
+
+    def test_a_reader_that_stops_cancels_what_has_not_begun(self) -> None:
+        begun: list[int] = []
+        go = threading.Event()
+
+        def work(number: int) -> int:
+            begun.append(number)
+            if number:
+                assert go.wait(60)
+            return number
+
+        with ThreadPoolExecutor(1) as pool:
+            made = in_order(pool, work, range(100))
+            assert next(made) == 0
+            made.close()  # type: ignore[attr-defined]
+            go.set()
+        assert len(begun) <= 2
+
+    def test_nothing_gives_nothing(self, pool: ThreadPoolExecutor) -> None:
+        assert list(in_order(pool, int, [])) == []
+
+
+class TestReadFile:
+    @pytest.fixture(autouse=True)
+    def _small_leaves(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(unixfs, "CHUNK", 64)
+
+    @pytest.mark.parametrize("leaves", [0, 1, 2, 3, 40])
+    def test_gives_what_was_stored(self, leaves: int) -> None:
+        held: dict[CID, bytes] = {}
+        data = os.urandom(max(leaves * 64 - 7, 0))
+        root = unixfs.build((data[start : start + 64] for start in range(0, len(data), 64)), held.__setitem__)
+        assert b"".join(read_file(root, held.__getitem__)) == data
+
+    def test_a_leaf_that_is_missing_or_of_another_size_is_told(self) -> None:
+        held: dict[CID, bytes] = {}
+        data = os.urandom(640)
+        root = unixfs.build((data[start : start + 64] for start in range(0, 640, 64)), held.__setitem__)
+        leaf = next(cid for cid, content in held.items() if content == data[320:384])
+
+        def get(cid: CID) -> bytes:
+            if cid == leaf:
+                raise BlockNotFoundError("gone")
+            return held[cid]
+
+        with pytest.raises(BlockNotFoundError):
+            list(read_file(root, get))
+        with pytest.raises(IntegrityError):
+            list(read_file(root, lambda cid: held[cid][:-1] if cid == leaf else held[cid]))
