@@ -43,3 +43,6 @@ COUNTED: Final = b"panachain/counted/1"
 # Prefixes of signed messages.
 HEADER_SIGNATURE: Final = b"panachain/header/2/signature"
 RECEIPT: Final = b"panachain/receipt/1"
+
+# Prefixes of digests that stay on this machine.
+LARGE_SOURCE: Final = b"panachain/1/large-source"

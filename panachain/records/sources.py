@@ -30,6 +30,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from panachain.crypto import labels
 from panachain.errors import InputError
 from panachain.ipld import dagcbor
 from panachain.model.records import FileContent, PlainRecord
@@ -45,7 +46,6 @@ INLINE: Final = 8 << 20
 """Bytes up to which a file that stays one record is held in memory."""
 _HELD: Final = 16 << 20
 """Bytes up to which a file that is split is held in memory; a larger one is read again, and in pieces."""
-_LARGE_LABEL: Final = b"panachain/1/large-source"
 _START: Final = 4096
 """Bytes of a file that tell its kind."""
 _ARCHIVES: Final = (
@@ -201,7 +201,7 @@ def _large_identity(file: FoundFile) -> bytes:
     except UnicodeDecodeError:
         name = path
     where = [name, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
-    return sha256(_LARGE_LABEL + dagcbor.encode(where)).digest()
+    return sha256(labels.LARGE_SOURCE + dagcbor.encode(where)).digest()
 
 
 def _kind_of(start: bytes, suffix: str) -> _Kind:

@@ -10,7 +10,7 @@ from eth_utils import keccak
 
 from panachain.chain.abi import address, contract, revert_reason
 from panachain.errors import IntegrityError, UsageError
-from tests.unit.chain.contracts.fake import calldata, log
+from tests.unit.chain.fake import calldata, log
 
 WHO = "0x" + "11" * 20
 CHECKED = "0x52908400098527886E0F7030069857D2E4169EE7"

@@ -14,7 +14,7 @@ from panachain.chain.abi import contract
 from panachain.chain.deploy import ADMIN, DELAY, REGISTRAR, SUSPENDER, Governance, deploy
 from panachain.chain.signing import Account
 from panachain.errors import TransactionError, UsageError
-from tests.unit.chain.contracts.fake import Sender, calldata
+from tests.unit.chain.fake import Sender, calldata
 
 KEY, SIDE_KEY = b"\x01" * 32, b"\x02" * 32
 WHO, ADMINISTRATOR = Account(b"\x03" * 32).address, Account(b"\x04" * 32).address

@@ -12,7 +12,7 @@ from panachain.chain.logs import Event, actor_from, read_events
 from panachain.chain.rpc import RpcAnswerError
 from panachain.errors import IntegrityError
 from panachain.model.actors import Role
-from tests.unit.chain.contracts.fake import log
+from tests.unit.chain.fake import log
 
 WHO, WHERE = "0x" + "11" * 20, "0x" + "c0" * 20
 GOOD = log("PolicyRegistry", "PolicyRevoked", policyId=WHO)

@@ -11,7 +11,7 @@ from panachain.chain.config import ChainConfig
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.signing import Account
 from panachain.errors import ConfigurationError
-from tests.unit.chain.contracts.fake import Node
+from tests.unit.chain.fake import Node
 
 PARTS = {
     "actors": "ActorRegistry",

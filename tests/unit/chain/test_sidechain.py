@@ -10,7 +10,7 @@ import pytest
 from panachain.chain.sidechain import Sidechain
 from panachain.chain.signing import Account
 from panachain.errors import ConfigurationError
-from tests.unit.chain.contracts.fake import Node
+from tests.unit.chain.fake import Node
 
 PARTS = {
     "identities": "IdentityRegistry",

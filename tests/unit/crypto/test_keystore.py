@@ -11,7 +11,7 @@ from eth_account import Account
 
 from panachain.crypto import keystore
 from panachain.crypto.keys import Seed
-from panachain.errors import LockedError
+from panachain.errors import LockedError, UsageError
 
 SEED = bytes(range(32))
 PASSPHRASE = "Grüße, 漢字 and spaces "
@@ -117,3 +117,36 @@ def test_does_not_open_what_is_no_key_store_of_this_kind(tmp_path: Path, theirs:
 def test_a_hostile_file_is_no_key_store(tmp_path: Path, content: str) -> None:
     with pytest.raises(LockedError):
         keystore.open(write(tmp_path, content), PASSPHRASE)
+
+
+class TestFiles:
+    def make(self, folder: Path) -> Path:
+        folder.chmod(0o700)
+        keystore.create(folder / "seed.json", Seed(SEED), "passphrase")
+        return folder / "seed.json"
+
+    def test_opens_with_its_passphrase_only(self, tmp_path: Path) -> None:
+        path = self.make(tmp_path)
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert keystore.open(path, "passphrase").reveal() == SEED
+        with pytest.raises(LockedError):
+            keystore.open(path, "wrong")
+
+    def test_refuses_files_that_others_can_read(self, tmp_path: Path) -> None:
+        path = self.make(tmp_path)
+        path.chmod(0o640)
+        with pytest.raises(LockedError, match="permissions 640"):
+            keystore.open(path, "passphrase")
+
+    def test_refuses_weak_and_costly_derivations(self, tmp_path: Path) -> None:
+        path = self.make(tmp_path)
+        text = path.read_text()
+        for n in (1 << 14, 1 << 30):
+            path.write_text(text.replace(str(1 << 17), str(n)))
+            with pytest.raises(LockedError):
+                keystore.open(path, "passphrase")
+
+    def test_never_overwrites(self, tmp_path: Path) -> None:
+        path = self.make(tmp_path)
+        with pytest.raises(UsageError):
+            keystore.create(path, Seed(SEED), "other")

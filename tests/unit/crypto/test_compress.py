@@ -1,0 +1,53 @@
+"""Compression gives the message back, and never more than its header declares."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panachain.crypto import compress
+from panachain.errors import IntegrityError
+
+
+@given(st.binary(max_size=5000))
+def test_gives_the_message_back_at_most_a_byte_longer(message: bytes) -> None:
+    packed = compress.compress(message)
+    assert len(packed) <= len(message) + 1
+    assert compress.decompress(packed, len(message)) == message
+    assert b"".join(compress.decompress_pieces([packed], len(message))) == message
+
+
+@given(st.lists(st.binary(max_size=500), max_size=8))
+def test_pieces_give_the_message_back(pieces: list[bytes]) -> None:
+    message = b"".join(pieces)
+    packed = list(compress.compress_pieces(pieces, len(message)))
+    assert b"".join(compress.decompress_pieces(packed, len(message))) == message
+    assert compress.decompress(b"".join(packed), len(message)) == message
+
+
+BOMB = compress.compress(bytes(10_000_000))
+
+
+@pytest.mark.parametrize(
+    ("packed", "size"),
+    [(BOMB, 100), (BOMB[:-1], 10_000_000), (b"\2abc", 3), (b"", 0), (b"\0abc", 2), (b"\0abc", 4), (b"\1abc", 3)],
+)
+def test_stops_at_the_declared_size(packed: bytes, size: int) -> None:
+    with pytest.raises(IntegrityError):
+        compress.decompress(packed, size)
+    with pytest.raises(IntegrityError):
+        list(compress.decompress_pieces([packed], size))
+
+
+def test_a_bomb_is_never_held_whole() -> None:
+    pieces = compress.decompress_pieces([BOMB], 100)
+    with pytest.raises(IntegrityError, match="more bytes than the 100"):
+        next(pieces)
+
+
+def test_what_does_not_shrink_is_told() -> None:
+    assert compress.shrinks(bytes(10_000))
+    assert not compress.shrinks(os.urandom(10_000))

@@ -1,0 +1,33 @@
+"""Key derivation is that of RFC 5869, under labels that can't run into a context."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panachain.crypto.kdf import derive, deriver, hkdf
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=40), st.binary(max_size=100))
+def test_derivation_is_hkdf_expand(key: bytes, label: bytes, context: bytes) -> None:
+    info = bytes([len(label)]) + label + context
+    assert derive(key, label, context) == HKDFExpand(SHA256(), 32, info).derive(key)
+    assert deriver(key, label)(context) == derive(key, label, context)
+
+
+def test_no_label_with_a_context_is_another_label() -> None:
+    assert derive(bytes(32), b"ab", b"c") != derive(bytes(32), b"a", b"bc") != derive(bytes(32), b"abc")
+
+
+def test_a_label_that_its_length_can_not_hold_is_refused() -> None:
+    with pytest.raises(ValueError, match="256"):
+        derive(bytes(32), b"x" * 256)
+
+
+def test_the_first_vector_of_the_rfc() -> None:
+    """RFC 5869, appendix A.1."""
+    made = hkdf(b"\x0b" * 22, salt=bytes(range(13)), info=bytes(range(0xF0, 0xFA)), size=42)
+    assert made.hex() == ("3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865")

@@ -1,0 +1,102 @@
+"""HL7 v2: messages are cut without losing a byte, categorised by their type, and restricted by their codes."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from panachain.errors import InputError
+from panachain.model.scope import UNDATED, Category
+from panachain.records import hl7
+from panachain.records.fhir_codes import RESTRICTED_DEFAULT
+from panachain.records.hl7 import begins_hl7, split_messages
+from panachain.records.split import Piece
+
+
+def message(kind: str = "ORU^R01", *segments: str, time: str = "20240305") -> bytes:
+    head = rf"MSH|^~\&|A|B|C|D|{time}||{kind}|1|P|2.5"
+    return "\r".join([head, *segments, ""]).encode()
+
+
+def split(data: bytes, category: Category | None = None) -> list[Piece]:
+    return list(split_messages(io.BytesIO(data), category))
+
+
+@pytest.mark.parametrize(
+    ("start", "is_hl7"),
+    [
+        (message(), True),
+        (b"\xef\xbb\xbf" + message(), True),
+        (b"\x0b" + message(), True),
+        (b"FHS|^~\\&|A", True),
+        (b"MSH#^~\\&#A", True),
+        (b"MSHx^~", False),
+        (b"{", False),
+        (b"", False),
+    ],
+)
+def test_a_header_segment_tells(start: bytes, is_hl7: bool) -> None:
+    assert begins_hl7(start) is is_hl7
+
+
+class TestCut:
+    @pytest.mark.parametrize("window", [17, 64, 1 << 20])
+    @pytest.mark.parametrize("framed", [False, True])
+    def test_no_byte_is_lost_whatever_is_read_at_once(
+        self, monkeypatch: pytest.MonkeyPatch, window: int, framed: bool
+    ) -> None:
+        monkeypatch.setattr(hl7, "_WINDOW", window)
+        one = message("ORU^R01", "OBX|1|ST|x", time="2020"), message("ADT^A01", time="2021"), message("VXU^V04")
+        data = b"".join(b"\x0b" + each + b"\x1c\r" for each in one) if framed else b"".join(one)
+        pieces = split(data)
+        assert b"".join(bytes(piece.content) for piece in pieces) == data
+        assert [piece.category for piece in pieces] == [
+            Category.LABORATORY,
+            Category.ENCOUNTERS,
+            Category.IMMUNIZATIONS,
+        ]
+        assert [piece.year for piece in pieces] == [2020, 2021, 2024]
+
+    def test_a_batch_keeps_its_head_and_its_trailer(self) -> None:
+        data = b"FHS|^~\\&|A\rBHS|^~\\&|A\r" + message() + message() + b"BTS|2\rFTS|1\r"
+        first, second = split(data)
+        assert bytes(first.content).startswith(b"FHS")
+        assert bytes(second.content).endswith(b"FTS|1\r")
+
+    def test_one_that_does_not_end_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(hl7, "MAX_MESSAGE", 1000)
+        monkeypatch.setattr(hl7, "_WINDOW", 100)
+        with pytest.raises(InputError, match="one HL7 v2 message has more than 1000 bytes"):
+            split(message("ORU^R01", "NTE|" + "x" * 5000))
+
+
+@pytest.mark.parametrize("time", ["", "soon", "20"])
+def test_a_time_that_is_none_gives_no_year(time: str) -> None:
+    assert split(message(time=time))[0].year == UNDATED
+
+
+class TestRestricted:
+    @pytest.mark.parametrize(
+        ("segment", "category"),
+        [
+            ("DG1|1||F32.9^Depression^I10", Category.MENTAL_HEALTH),
+            ("OBX|1|CE|86406008^HIV", Category.SEXUAL_HEALTH),
+            ("OBX|1|CE|1|1|7200002^x", Category.SUBSTANCE_USE),
+            ("ARV|1||PSY", Category.MENTAL_HEALTH),
+            ("ARV|1||DRG", Category.SUBSTANCE_USE),
+            ("TXA|1" + "|" * 17 + "R", RESTRICTED_DEFAULT),
+            ("PID|1||F32.9", None),
+            ("PV1|1||86406008", None),
+            ("NTE|1||86406008", None),
+        ],
+    )
+    def test_only_fields_that_hold_codes_count(self, segment: str, category: Category | None) -> None:
+        (piece,) = split(message("ORU^R01", segment))
+        assert piece.category is (category or Category.LABORATORY)
+
+    def test_a_named_category_gives_way_to_a_restricted_one_only(self) -> None:
+        data = message("ORU^R01", "DG1|1||F32.9")
+        assert split(message(), Category.IMAGING)[0].category is Category.IMAGING
+        assert split(data, Category.IMAGING)[0].category is Category.MENTAL_HEALTH
+        assert split(data, Category.SEXUAL_HEALTH)[0].category is Category.SEXUAL_HEALTH

@@ -1,0 +1,97 @@
+"""XML documents: told apart, dated, restricted by their codes, and nothing that they declare is followed."""
+
+from __future__ import annotations
+
+import pytest
+
+from panachain.errors import InputError
+from panachain.model.scope import UNDATED, Category
+from panachain.records.fhir_codes import RESTRICTED_DEFAULT
+from panachain.records.xml import MAX_ATTRIBUTES, MAX_DEPTH, Document, read_document
+
+CDA = '<ClinicalDocument xmlns="urn:hl7-org:v3">{}</ClinicalDocument>'
+ACT = 'codeSystem="2.16.840.1.113883.5.4"'
+
+
+def read(text: str | bytes) -> Document:
+    return read_document([text.encode() if isinstance(text, str) else text])
+
+
+@pytest.mark.parametrize(
+    ("text", "media_type"),
+    [
+        ("<a/>", "application/xml"),
+        ('<Patient xmlns="http://hl7.org/fhir"/>', "application/fhir+xml"),
+        (CDA.format(""), "application/cda+xml"),
+        ('<ClinicalDocument xmlns="urn:other"/>', "application/xml"),
+    ],
+)
+def test_the_root_tells_the_kind(text: str, media_type: str) -> None:
+    assert read(text).media_type == media_type
+
+
+@pytest.mark.parametrize(
+    ("inside", "year"),
+    [
+        ('<effectiveTime value="20240305"/>', 2024),
+        ('<effectiveTime><low value="2023"/></effectiveTime>', 2023),
+        ('<effectiveTime value="2024"/><effectiveTime value="2020"/>', 2024),
+        ('<effectiveTime value="soon"/>', UNDATED),
+        ('<section><effectiveTime value="2020"/></section>', UNDATED),
+        ("", UNDATED),
+    ],
+)
+def test_the_year_stands_below_the_root(inside: str, year: int) -> None:
+    assert read(CDA.format(inside)).year == year
+
+
+@pytest.mark.parametrize(
+    ("inside", "category"),
+    [
+        ('<code code="86406008"/>', Category.SEXUAL_HEALTH),
+        ('<a><b><value code="F32.9"/></b></a>', Category.MENTAL_HEALTH),
+        ('<code value="7200002"/>', Category.SUBSTANCE_USE),
+        (f'<code code="PSY" {ACT}/>', Category.MENTAL_HEALTH),
+        ('<code code="PSY"/>', None),
+        ('<security><code value="HIV"/></security>', Category.SEXUAL_HEALTH),
+        ('<confidentialityCode code="R"/>', RESTRICTED_DEFAULT),
+        ('<confidentialityCode code="N"/>', None),
+        ('<confidentialityCode code="V"/><code code="86406008"/>', Category.SEXUAL_HEALTH),
+        ('<value code="R"/>', None),
+        ("", None),
+    ],
+)
+def test_a_sensitive_code_or_label_restricts(inside: str, category: Category | None) -> None:
+    assert read(CDA.format(inside)).restricted is category
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
+        '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a/>',
+        '<!DOCTYPE a [<!ATTLIST a b CDATA "c">]><a/>',
+        "",
+        "<a>",
+        "<a></b>",
+        "text",
+        b"\xff\xfe",
+        '<?xml version="1.0" encoding="klingon"?><a/>',
+        "<a>" * (MAX_DEPTH + 1),
+    ],
+)
+def test_what_could_do_harm_or_is_no_xml_is_refused(text: str | bytes) -> None:
+    with pytest.raises(InputError) as caught:
+        read(text)
+    assert "passwd" not in str(caught.value)
+
+
+def test_a_tag_that_never_ends_is_refused_early() -> None:
+    piece = b"".join(b' a%d="1"' % number for number in range(MAX_ATTRIBUTES))
+    with pytest.raises(InputError, match="attributes in one tag"):
+        read_document([b"<a", *[piece.replace(b" a", b" b%d" % number) for number in range(20)]])
+
+
+def test_pieces_of_any_size_say_the_same() -> None:
+    text = CDA.format('<effectiveTime value="2024"/><code code="F32.9"/>').encode()
+    assert read_document([text[at : at + 1] for at in range(len(text))]) == read_document([text])

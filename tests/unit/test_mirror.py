@@ -1,0 +1,79 @@
+"""Each module has its unit tests where one would look for them, and each file of tests its module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import panachain
+
+PACKAGE = Path(panachain.__file__).parent
+TESTS = Path(__file__).parent
+MIRRORED = ("sdk", "service", "chain", "storage", "ipld", "consent", "crypto", "records", "devnet", "proxy", "research")
+
+ELSEWHERE = {
+    # Their claims need whole documents, or a patient's records in a store: these files hold them.
+    "consent/fhir_elements.py": "consent/test_fhir_consent.py",
+    "consent/fhir_provisions.py": "consent/test_fhir_consent.py",
+    "consent/fhir_vocabulary.py": "consent/test_fhir_consent.py",
+    "records/dicom.py": "records/test_sources.py",
+    "records/header.py": "records/test_publish.py",
+    "records/locate.py": "records/test_publish.py",
+}
+"""Modules without a test file of their own, and the file that holds their claims."""
+
+CLAIMS = {
+    # Each holds one claim that goes through several modules, and is named after the claim.
+    "chain/contracts/test_mirror.py": "adapters, interfaces and artifacts have the same functions",
+    "chain/test_events.py": "every event of the ABIs is decoded as the oracle decodes it",
+    "chain/test_leakage.py": "no value of one chain stands on the other",
+    "consent/test_never_wider.py": "a FHIR Consent never grants more than it says",
+    "consent/test_scope_collusion.py": "who puts keys together gets nothing that none of them had",
+    "crypto/test_umbral_misuse.py": "what an attacker can do with keys, kfrags and cfrags",
+    "crypto/test_umbral_other.py": "another Umbral fits in the place of ours",
+    "proxy/test_dishonest.py": "proxies that lie in every way that can be written",
+    "service/proxy/test_quotas.py": "nobody takes the proxy from others by asking much",
+    "service/proxy/test_store_postgresql.py": "the store holds its claims on PostgreSQL too",
+    "service/test_descriptions.py": "OpenAPI says what the services do",
+    # Of the whole package.
+    "test_language.py": "",
+    "test_mirror.py": "",
+    "test_references.py": "",
+    "test_rules.py": "",
+    "test_shape.py": "",
+}
+"""Files of tests without a module of their name."""
+
+
+def modules() -> Iterator[str]:
+    """Yield the modules of the mirrored folders, by their paths."""
+    for folder in MIRRORED:
+        for path in sorted((PACKAGE / folder).rglob("*.py")):
+            if path.name != "__init__.py":
+                yield path.relative_to(PACKAGE).as_posix()
+
+
+def file_of(module: str) -> str:
+    folder, _, name = module.rpartition("/")
+    return f"{folder}/test_{name}"
+
+
+def test_every_module_has_its_test_file() -> None:
+    missing = {one for one in modules() if not (TESTS / file_of(one)).is_file()}
+    assert missing == set(ELSEWHERE), "write the file, or say in ELSEWHERE which one holds the module's claims"
+
+
+def test_the_file_that_holds_a_modules_claims_elsewhere_is_there() -> None:
+    assert not [path for path in ELSEWHERE.values() if not (TESTS / path).is_file()]
+
+
+def test_no_test_file_lacks_its_module() -> None:
+    for path in sorted(TESTS.rglob("test_*.py")):
+        name = path.relative_to(TESTS).as_posix()
+        module = path.relative_to(TESTS).with_name(path.name.removeprefix("test_"))
+        assert (PACKAGE / module).is_file() != (name in CLAIMS), name
+
+
+def test_no_exception_outlives_its_reason() -> None:
+    assert not [one for one in ELSEWHERE if not (PACKAGE / one).is_file()]
+    assert not [one for one in CLAIMS if not (TESTS / one).is_file()]
