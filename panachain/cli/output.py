@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 from panachain.cli import tables, words
+from panachain.cli.fields import FIELDS, Field, is_whole, kind_of
 from panachain.errors import PanaChainError
 from panachain.model.actors import Role
 from panachain.model.progress import Progress
@@ -39,83 +40,6 @@ class Result(Protocol):
     def to_json(self) -> Mapping[str, object]:
         """Return stable keys, among them `schema`."""
         ...
-
-
-@dataclass(frozen=True)
-class Field:
-    """How people read one field of a result."""
-
-    title: str
-    kind: str = "text"
-    """One of the keys of `_KINDS`."""
-    role: Role | None = None
-    """Of whom an address is, where the field says so: then no registry is asked for the handle."""
-
-
-FIELDS: Final[Mapping[str, Field]] = {
-    "address": Field("address", "hex"),
-    "at": Field("when", "time"),
-    "block_time": Field("as of", "time"),
-    "categories": Field("what", "scopes"),
-    "content_cid": Field("content", "cid"),
-    "expires_at": Field("until", "until"),
-    "gas": Field("gas", "count"),
-    "granted": Field("granted", "scopes"),
-    "grantee": Field("granted to", "who"),
-    "blocks": Field("blocks", "count"),
-    "checked": Field("checked", "count"),
-    "freed": Field("freed", "size"),
-    "healed": Field("healed", "count"),
-    "kept": Field("kept", "count"),
-    "lost": Field("lost", "count"),
-    "pid": Field("process", "number"),
-    "pins": Field("pins", "count"),
-    "removed": Field("removed", "count"),
-    "year": Field("year", "year"),
-    "young": Field("young", "count"),
-    "announcement": Field("announcement", "hex"),
-    "as_member_of": Field("as member of", "who"),
-    "count": Field("count", "count"),
-    "granted_at": Field("granted", "time"),
-    "granted_to": Field("granted to", "who"),
-    "group": Field("group", "who", Role.GROUP),
-    "manifest": Field("manifest", "hex"),
-    "previous": Field("previous", "hex"),
-    "records": Field("records", "count"),
-    "study": Field("study", "who"),
-    "terms": Field("terms", "hex"),
-    "what": Field("what", "scopes"),
-    "when": Field("when", "time"),
-    "who": Field("who", "who"),
-    "hospital": Field("hospital", "who", Role.HOSPITAL),
-    "hospitals": Field("hospitals told", "who", Role.HOSPITAL),
-    "id": Field("record", "cid"),
-    "manager": Field("manager", "who", Role.PRACTITIONER),
-    "manifest_cid": Field("manifest", "cid"),
-    "members": Field("members", "who", Role.PRACTITIONER),
-    "organisation": Field("organisation", "who", Role.HOSPITAL),
-    "pairing_cid": Field("pairing", "cid"),
-    "patient": Field("patient", "who", Role.PATIENT),
-    "policy_id": Field("policy", "hex"),
-    "proxy": Field("proxy", "who", Role.PROXY),
-    "purpose": Field("why", "purposes"),
-    "purposes": Field("why", "purposes"),
-    "receiving_key": Field("receiving key", "hex"),
-    "requester": Field("who", "who"),
-    "scope": Field("what", "scopes"),
-    "scopes": Field("what", "scopes"),
-    "size": Field("size", "size"),
-    "starts_at": Field("from", "time"),
-    "state": Field("state", "state"),
-    "status": Field("status", "state"),
-    "stored_at": Field("stored", "time"),
-    "terms_cid": Field("terms", "cid"),
-    "tx": Field("transaction", "hex"),
-    "transactions": Field("transactions", "hex"),
-    "until": Field("until", "until"),
-    "verifying_key": Field("verifying key", "hex"),
-}
-"""Key of a result → how people read it. What isn't listed is text under its own name."""
 
 
 @dataclass
@@ -376,8 +300,8 @@ class Output:
         columns = [
             tables.Column(
                 self._title(names[at], titles),
-                right=_kind(names[at]) in ("count", "size", "number"),
-                whole=_whole(names[at]),
+                right=kind_of(names[at]) in ("count", "size", "number"),
+                whole=is_whole(names[at]),
             )
             for at in filled
         ]
@@ -396,7 +320,7 @@ class Output:
         """Let the registry be asked once for everybody whom these rows name."""
         if self.names is None:
             return
-        asked = [name for name in names if _kind(name) == "who" and FIELDS[name].role is None]
+        asked = [name for name in names if kind_of(name) == "who" and FIELDS[name].role is None]
         self.names.learn(str(row[name]) for row in rows for name in asked if row.get(name))
 
     def _title(self, name: str, titles: Mapping[str, str] | None) -> str:
@@ -490,14 +414,6 @@ def text_of(name: str, value: object) -> str:
 
 def _list(value: object) -> Sequence[object]:
     return value if isinstance(value, list | tuple) else [value]
-
-
-def _kind(name: str) -> str:
-    return FIELDS[name].kind if name in FIELDS else "text"
-
-
-def _whole(name: str) -> bool:
-    return _kind(name) in ("hex", "cid") and name != "transactions"
 
 
 def _amount(count: int, unit: str) -> str:

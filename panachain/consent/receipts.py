@@ -47,7 +47,7 @@ def check_receipt(
     """
     if receipt.policy_id != policy_id or kind not in (None, receipt.kind):
         raise IntegrityError(f"the receipt of proxy {proxy} is about something else: {receipt.kind.value}")
-    # Late by more than the lag that the contract allows honest proxies.
+    # More than the lag that an honest proxy may have.
     if receipt.at + MAX_LAG < not_before:
         raise IntegrityError(f"proxy {proxy} looked at a block of {receipt.at}, {not_before - receipt.at} s behind")
     if receipt.proxy != proxy:

@@ -49,7 +49,9 @@ def test_help_of_every_command_loads_nothing_heavy() -> None:
 
 def test_help_of_the_root_loads_no_command() -> None:
     loaded = {name for name in imported_after("--help") if name.startswith("panachain.cli.")}
-    assert loaded <= {f"panachain.cli.{name}" for name in ("main", "app", "output", "passphrase", "tables", "words")}
+    assert loaded <= {
+        f"panachain.cli.{name}" for name in ("main", "app", "fields", "output", "passphrase", "tables", "words")
+    }
 
 
 def test_every_command_stands_below_somebody_who_does_it() -> None:

@@ -30,8 +30,9 @@ from panachain.service.http import listen, serve
 from panachain.service.periodic import Periodic
 from panachain.service.proxy.anchoring import Anchoring
 from panachain.service.proxy.config import ProxyConfig, read_config
+from panachain.service.proxy.database import database_url
 from panachain.service.proxy.service import ProxyService
-from panachain.service.proxy.store import ProxyStore, database_url
+from panachain.service.proxy.store import ProxyStore
 from panachain.service.workers import Supervisor
 
 _SWITCH: Final = 0.0005

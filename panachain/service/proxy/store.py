@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy import URL, Connection
+from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
 from panachain.chain.receipts import receipt_hash
 from panachain.crypto import box, kdf, labels
@@ -36,6 +36,7 @@ from panachain.model.proxy_requests import DepositedLane
 from panachain.model.scope import Purpose
 from panachain.model.sizes import HASH_SIZE
 from panachain.proxy import messages
+from panachain.service.proxy.database import LOCK_TIMEOUT, open_engine, private_file
 
 _CHANGES: Final = (
     (
@@ -63,8 +64,6 @@ _POSTGRESQL: Final = {"bytes": "BYTEA", "unlogged": "UNLOGGED", "clustered": ""}
 """Counts needn't outlive a crash, and mustn't lie in an archive of the write-ahead log."""
 _LOG_LOCK: Final = "SELECT pg_advisory_xact_lock(0x70616e61)"
 """PostgreSQL: one transaction at a time appends to the log. The number is `pana` in ASCII, and nothing else's."""
-_LOCK_TIMEOUT: Final = 30
-"""Seconds that SQLite's processes wait for each other."""
 _CHECKPOINT_TIMEOUT: Final = 5.0
 """Seconds for which a deletion waits until no reader needs the old pages."""
 _CHECKPOINT_POLL: Final = 0.01
@@ -124,33 +123,6 @@ class Nonce:
     """Counted in the transaction that uses the nonce up."""
 
 
-def database_url(text: str, *, folder: Path, password: str | None = None) -> URL:
-    """Return where a proxy's database is.
-
-    Args:
-        text: a file name, or a URL of SQLAlchemy's such as `postgresql+psycopg://proxy@host/database`.
-        folder: where a relative file name starts.
-        password: for the URL, which should hold none.
-
-    Raises:
-        ConfigurationError: the URL can't be read, holds a password where it would be shown, or is of a database that
-            isn't supported.
-    """
-    if "://" not in text:
-        return URL.create("sqlite", database=str(folder / text))
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError):
-        # Without its cause: the message quotes the URL, which may hold a password.
-        raise ConfigurationError("the proxy's database URL can't be read") from None
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise ConfigurationError(f"a proxy's database is SQLite or PostgreSQL, not {url.get_backend_name()}")
-    if "password" in url.query:
-        # Only the one before the host is left out where the URL is shown.
-        raise ConfigurationError("the database URL's query holds a password", hint="use databasePasswordFile")
-    return url if password is None else url.set(password=password)
-
-
 class ProxyStore:
     """The database of one proxy."""
 
@@ -186,8 +158,8 @@ class ProxyStore:
         self._where = url.render_as_string(hide_password=True)
         with self._mapped("can't be opened"):
             if self._is_sqlite:
-                _private_file(Path(str(url.database)))
-            self._engine = _engine(url)
+                private_file(Path(str(url.database)))
+            self._engine = open_engine(url)
             self._create(proxy)
 
     def close(self) -> None:
@@ -328,7 +300,7 @@ class ProxyStore:
             try:
                 return self._checkpoint(db)
             finally:
-                db.exec_driver_sql(f"PRAGMA busy_timeout={1000 * _LOCK_TIMEOUT}")
+                db.exec_driver_sql(f"PRAGMA busy_timeout={1000 * LOCK_TIMEOUT}")
 
     def over(self, now: int) -> list[PolicyId]:
         """Return the policies whose window ended before `now` and whose kfrags are still here, at most 100."""
@@ -517,39 +489,6 @@ class ProxyStore:
         return kdf.derive(
             self._key, labels.KFRAG_AT_REST, bytes.fromhex(policy_id[2:]) + lane.to_bytes(4, "big") + salt
         )
-
-
-def _engine(url: URL) -> Engine:
-    if url.get_backend_name() == "postgresql":
-        return create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True, hide_parameters=True)
-    engine = create_engine(
-        url,
-        pool_size=8,
-        max_overflow=8,
-        hide_parameters=True,
-        connect_args={"timeout": _LOCK_TIMEOUT, "check_same_thread": False},
-    )
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _: object) -> None:
-        # We say BEGIN ourselves, so that a transaction takes its lock at its start.
-        connection.isolation_level = None
-        for setting in ("secure_delete=ON", "journal_mode=WAL", "synchronous=FULL"):
-            connection.execute(f"PRAGMA {setting}").fetchall()
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _private_file(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Made here, so that it is never readable by others, not even for a moment.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    os.chmod(path, 0o600)
 
 
 def _policy_fields(policy: HeldPolicy) -> dict[str, Any]:

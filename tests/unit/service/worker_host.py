@@ -19,8 +19,9 @@ from panachain.model.actors import PolicyId
 from panachain.model.policy import OnChainPolicy
 from panachain.service.proxy import run
 from panachain.service.proxy.config import ProxyConfig
+from panachain.service.proxy.database import database_url
 from panachain.service.proxy.service import ProxyService
-from panachain.service.proxy.store import ProxyStore, database_url
+from panachain.service.proxy.store import ProxyStore
 
 
 class LiveChain(Chain):

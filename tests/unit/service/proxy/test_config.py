@@ -10,7 +10,7 @@ import pytest
 
 from panachain.errors import ConfigurationError
 from panachain.service.proxy.config import read_config
-from panachain.service.proxy.store import database_url
+from panachain.service.proxy.database import database_url
 from tests.unit.service.authority import Authority
 
 

@@ -24,7 +24,8 @@ from panachain.crypto import keystore
 from panachain.errors import UnavailableError
 from panachain.proxy import messages
 from panachain.proxy.client import Channels, read_answer
-from panachain.service.proxy.store import ProxyStore, database_url
+from panachain.service.proxy.database import database_url
+from panachain.service.proxy.store import ProxyStore
 from tests.unit.service.authority import Authority
 from tests.unit.service.loopback import wait_for
 from tests.unit.service.proxy_world import PASSPHRASE, ProxyWorld, address

@@ -1,4 +1,4 @@
-"""The proxy's database on SQLite: private, its own, and given up what it deleted; and the URLs of others."""
+"""The proxy's database on SQLite: private, its own, and given up what it deleted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from panachain.crypto.keys import Seed
 from panachain.errors import ConfigurationError, DiskError, PolicyUnknownError, UsageError
 from panachain.model.actors import Address, PolicyId
 from panachain.service.proxy import store as store_module
-from panachain.service.proxy.store import Nonce, ProxyStore, database_url
+from panachain.service.proxy.store import Nonce, ProxyStore
 from tests.unit.service.proxy_world import ProxyWorld, address
 
 NOW = 1_700_000_000
@@ -110,18 +110,6 @@ def test_database_that_cannot_be_opened_is_a_typed_error(tmp_path: Path) -> None
     (tmp_path / "broken.sqlite").write_bytes(b"this isn't a database, and never was one" * 200)
     with pytest.raises(DiskError):
         ProxyStore(tmp_path / "broken.sqlite", bytes(32), proxy=Address("0x" + "00" * 20))
-
-
-def test_a_password_in_the_urls_query_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="query holds a password") as caught:
-        database_url("postgresql+psycopg://db/log?user=proxy&password=hush-hush", folder=tmp_path)
-    assert "hush" not in str(caught.value)
-
-
-@pytest.mark.parametrize("url", ["mysql://host/x", "://", "postgresql+psycopg://h:notaport/x"])
-def test_another_database_is_refused(tmp_path: Path, url: str) -> None:
-    with pytest.raises(ConfigurationError):
-        database_url(url, folder=tmp_path)
 
 
 LATER = ("ALTER TABLE policy ADD COLUMN note TEXT NOT NULL DEFAULT 'none'", "CREATE TABLE added (at BIGINT NOT NULL)")
