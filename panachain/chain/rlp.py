@@ -64,12 +64,15 @@ def _decode(data: bytes, at: int, limit: int, depth: int) -> tuple[Item, int]:
     is_list = first >= 0xC0
     start, length = _length(data, at, first - (0xC0 if is_list else 0x80))
     end = start + length
+    # `limit` is the end of the list around it: an item that reached beyond would be read twice.
     if end > limit:
         raise ValueError("an item that is longer than what holds it")
     if not is_list:
+        # One item, one encoding: two of them would be two hashes of one transaction.
         if length == 1 and data[start] < 0x80:
             raise ValueError("a byte with a prefix that it doesn't need")
         return data[start:end], end
+    # A header of one byte opens a list, so a short text could nest as deep as Python's stack.
     if depth == 0:
         raise ValueError(f"lists deeper than {_MAX_DEPTH}")
     items: list[Item] = []

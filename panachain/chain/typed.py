@@ -75,8 +75,10 @@ def _(request: ReencryptRequest) -> bytes:
 
 @request_hash.register
 def _(request: DepositRequest) -> bytes:
+    # EIP-712 hashes what has no fixed size; a key of 33 bytes isn't one word.
     keys = (keccak(key) for key in (request.receiving_key, request.verifying_key, request.audit_key))
     purposes = keccak(",".join(purpose.value for purpose in request.purposes))
+    # One digest for all lanes, so that what is signed stays of one size.
     lanes = _digest([lane.delegating_key + lane.kfrag for lane in request.lanes])
     values = (
         *(request.proxy, request.policy_id, request.grantee, *keys, request.terms, purposes, lanes),

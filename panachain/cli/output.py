@@ -314,7 +314,7 @@ class Output:
             self._line(line)
 
     def _in_card(self, name: str, value: object) -> str:
-        return self.person(name, value) if _kind(name) == "who" else self.text(name, value)
+        return self.person(name, value) if kind_of(name) == "who" else self.text(name, value)
 
     def _learn(self, names: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
         """Let the registry be asked once for everybody whom these rows name."""

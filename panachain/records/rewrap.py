@@ -49,6 +49,7 @@ def seal_order(moves: Sequence[Move], *, receiving_key: bytes, patient_key: byte
         patient_key: the patient's own, 33 bytes.
         signer: the patient's.
     """
+    # Each once, although many records share one: an envelope is larger than all the rest of a row.
     envelopes = list(dict.fromkeys(move.envelope for move in moves))
     places = {envelope: place for place, envelope in enumerate(envelopes)}
     rows = [[move.header, move.locator_key, move.brief_id, places[move.envelope]] for move in moves]
@@ -76,6 +77,7 @@ def open_order(block: bytes, *, secret: umbral.SecretKey, verifying_key: bytes) 
 
 def _moves(envelopes: Sequence[bytes], rows: Sequence[Sequence[object]]) -> Iterator[Move]:
     for cid, locator_key, brief_id, place in rows:
+        # A negative place would count from the end, and take another envelope.
         if not isinstance(cid, CID) or cid.codec != RAW or type(place) is not int or place < 0:
             raise TypeError("header")
         if not isinstance(locator_key, bytes) or not isinstance(brief_id, bytes):

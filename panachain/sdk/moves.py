@@ -69,6 +69,7 @@ class Moves:
         for order in pairing.orders:
             block = self._network.store.get_block(order)
             for move in open_order(block, secret=self._seed.receiving(), verifying_key=patient.verifying_key):
+                # It was moved by an earlier run, or the order is an old one.
                 if not self._batches.journal.has(str(move.header)):
                     continue
                 old = open_header(
@@ -79,6 +80,7 @@ class Moves:
                     brief_id=move.brief_id,
                     verifying_key=self._seed.signer().public,
                 )
+                # The order is signed by its patient, but anybody may name any header.
                 if old.patient != pairing.patient:
                     raise IntegrityError(f"{patient.handle} asks to move a record of somebody else; nothing was moved")
                 found.append(_Move(old, move.envelope, pairing))
@@ -102,6 +104,7 @@ class Moves:
         for header, envelope, kept_by in rows:
             gone[kept_by] |= {CID.parse(header), CID.parse(envelope)}
         store = self._network.store
+        # The new lists before the old ones go: at no moment is a block that is still needed without a pin.
         lists = {old: str(shorten_list(store, CID.parse(old), without)) for old, without in gone.items()}
         for old in lists:
             store.unpin(CID.parse(old))

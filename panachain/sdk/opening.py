@@ -23,6 +23,7 @@ def envelope_wraps(store: BlobStore, headers: Sequence[Header]) -> dict[str, byt
     wraps: dict[str, bytes] = {}
     for found in headers:
         cid = found.info.envelope_cid
+        # All records of an envelope share one wrap, so a proxy is asked once for all of them.
         if cid not in wraps:
             wraps[cid] = wrap_at(store.get_block(CID.parse(cid)), found.wrap_index)
     return wraps
@@ -46,6 +47,7 @@ def open_records(
         envelopes[found.info.envelope_cid].append(found)
     keys = {cid: EnvelopeKey(envelope_keys[cid]) for cid in envelopes}
     for cid, members in envelopes.items():
+        # All envelopes before the first record is handed out: a hospital that keeps one back is found out at once.
         check_envelope(store, members, keys[cid])
     for found in headers:
         cid = found.info.envelope_cid
@@ -62,6 +64,7 @@ def _finder(store: BlobStore, members: Sequence[Header], key: EnvelopeKey) -> Ca
 
     def find(digest: bytes) -> bytes:
         for found in members:
+            # A Bundle is no attachment, also if its digest should be named.
             if found.info.digest == digest and found.info.media_type != MEDIA_TYPE:
                 return content_of(store, found, key).read()
         raise IntegrityError("a Bundle names an attachment that its hospital didn't publish with it")

@@ -256,6 +256,7 @@ class _Opening:
         self._number = number
         self._wraps = wraps
         self._purpose = purpose
+        # Taken before anybody is asked: a proxy must have looked at a block about as new as this one.
         self._not_before = proxies._network.mainchain.head_block().time
         self._started = time.monotonic()
         self._now = proxies._now()
@@ -280,6 +281,7 @@ class _Opening:
             answer = messages.parse_answer(read_answer(reply), count=len(request.capsules))
             check_answer(answer, request, domains=self._proxies._domains, not_before=self._not_before)
         except IntegrityError as exc:
+            # Kept before it is raised: the race goes on with others, and nobody would come back to it.
             self._keep(proxy, request, body, exc)
             raise
         return _Served(proxy, request, body, answer.cfrags)
@@ -298,6 +300,8 @@ class _Opening:
                     threshold=self._terms.threshold,
                 )
             except IntegrityError:
+                # Only now is each cfrag looked at by itself: as long as all are honest, opening them together is
+                # enough.
                 liars = self._liars(position, answers)
                 if not liars:
                     # Every cfrag is good, so the wrap isn't.
@@ -331,6 +335,7 @@ class _Opening:
             purpose=self._purpose,
             lane=self._number,
             capsules=tuple(self._capsules[name] for name in self.pieces[piece]),
+            # By the chain's time of the beginning and this machine's clock since then, which nobody can set back.
             expires_at=self._now + int(time.monotonic() - self._started) + _VALID,
             nonce=os.urandom(NONCE_SIZE),
         )

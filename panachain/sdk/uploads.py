@@ -195,6 +195,7 @@ class Upload:
             self._builder = self._builder or self._batches.begin()
             self._builder.add(record, pairing, self._journal.counters(pairing.patient))
         self._tally.advance(source.size)
+        # A source of which a record waits isn't done: the next run must read it again.
         if whole:
             self._done.append(name)
 
