@@ -94,7 +94,10 @@ def _from_file(path: Path, source: str) -> str:
                 )
             return _text(file.read(MAXIMUM_SIZE + 1), source)
     except OSError as exc:
-        raise LockedError(f"{source} names a file that can't be read: {exc.strerror}") from exc
+        raise LockedError(
+            f"{source} names {path}, which can't be read: {exc.strerror}",
+            hint=f"make that file, with the passphrase on its first line and mode 0600, or unset {source}",
+        ) from exc
 
 
 def _from_command(command: str) -> str:

@@ -10,4 +10,5 @@ from panachain import connect
 
 profile, grantee, *categories = sys.argv[1:]
 with connect(profile, role="patient") as patient:
-    print(patient.grant(grantee, categories, until=timedelta(days=30)).policy_id)
+    policy = patient.grant(grantee, categories, until=timedelta(days=30))
+    print(f"{grantee} may read {', '.join(policy.scopes)} until {policy.expires.astimezone():%d %B %Y, %H:%M}")

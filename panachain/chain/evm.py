@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Final
 
 from panachain.chain import node
 from panachain.chain.abi import revert_reason
+from panachain.chain.refusals import refusal_words
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.chain.signing import Account, decode_transaction
 from panachain.errors import IntegrityError, TransactionError
@@ -133,9 +134,9 @@ class Sender:
                     signed(tx_hash, raw)
                 self._submit(raw, tx_hash)
             except RpcAnswerError as exc:
+                reason = revert_reason(exc.data) if exc.data else ""
                 raise TransactionError(
-                    f"{what}: the chain refuses: {revert_reason(exc.data) if exc.data else exc}",
-                    reason=revert_reason(exc.data) if exc.data else "",
+                    f"{what}: the chain refuses: {refusal_words(reason) or exc}", reason=reason
                 ) from exc
         return self._wait([(tx_hash, raw)], transaction, what, signed)
 

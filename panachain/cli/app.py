@@ -24,9 +24,12 @@ from panachain.passphrase import read_passphrase
 if TYPE_CHECKING:
     from panachain.sdk import AnyActor, Hospital, Network, Patient, Practitioner, Researcher
     from panachain.sdk.profiles import Profile
+    from panachain.sdk.results import PolicyView
 
 UNTOUCHED: Final = "nothing was changed"
 """What a failure says when it is certain that no state changed."""
+
+_GRANTEES: Final = (Role.PRACTITIONER, Role.GROUP, Role.RESEARCHER)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -135,21 +138,25 @@ class App:
                 names.registry = None
 
     def policy(self, actor: Patient | Practitioner | Researcher, text: str) -> PolicyId:
-        """Return the policy that a whole ID or the beginning of one names among the actor's own.
+        """Return the policy that a whole ID, the beginning of one, or the other side's name means.
 
         Raises:
-            UsageError: several policies begin like this, or it is no ID.
-            PolicyUnknownError: none does.
+            UsageError: several policies fit, or it is no ID and nobody's name.
+            PolicyUnknownError: none fits.
         """
-        from panachain.sdk.names import policy_id
+        from panachain.sdk.names import policy_id, policy_of
         from panachain.sdk.patient import Patient
 
-        def own() -> Iterator[PolicyId]:
-            # Asked when the first is taken: a whole ID needs no list.
-            views = actor.policies() if isinstance(actor, Patient) else actor.inbox()
-            yield from (view.policy_id for view in views)
+        patient = isinstance(actor, Patient)
 
-        return policy_id(text, own())
+        def own() -> Iterator[PolicyView]:
+            # Asked when the first is taken: a whole ID needs no list.
+            yield from actor.policies() if isinstance(actor, Patient) else actor.inbox()
+
+        if text.startswith("0x"):
+            return policy_id(text, (view.policy_id for view in own()))
+        other = actor.network.resolve(text, *_GRANTEES if patient else (Role.PATIENT,))
+        return policy_of(text, [view for view in own() if other.address == (view.grantee if patient else view.patient)])
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Go on only if the user agrees.
@@ -184,7 +191,10 @@ def _shared_options() -> list[click.Parameter]:
     def setting(name: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
         def store(context: click.Context, _: click.Parameter, value: str | None) -> None:
             if value is not None:
-                context.ensure_object(App).flags[name] = value
+                app = context.ensure_object(App)
+                app.flags[name] = value
+                if name == "profile":
+                    app.output.profile = value
 
         return store
 
@@ -279,6 +289,20 @@ class LazyGroup(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{self.lazy[name][0]} is no command")
         return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that was typed; one that doesn't exist is answered with those that look like it."""
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError as exc:
+            # Imported here: only a mistyped command needs it.
+            from difflib import get_close_matches
+
+            if close := get_close_matches(args[0], self.list_commands(context)):
+                exc.message = f"{exc.message} Did you mean {' or '.join(close)}?"
+            raise
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands with the help of the table, so that no module is loaded."""

@@ -19,7 +19,7 @@ COLUMNS = ("name", "role", "handle")
     invoke_without_command=True,
     epilog="""
         panachain contacts add dr-lee pra-mfrggzdfmy2tq
-        panachain grant dr-lee --category laboratory --purpose TREAT --until 30d
+        panachain grant doctor --category laboratory --purpose TREAT --until 30d
         panachain contacts
     """,
 )

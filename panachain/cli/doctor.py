@@ -23,6 +23,7 @@ import click
 
 from panachain.cli.app import App, command, current
 from panachain.errors import ConfigurationError, LockedError, PanaChainError, UnavailableError
+from panachain.model.actors import Role, handle_of
 
 if TYPE_CHECKING:
     from panachain.chain.config import ChainConfig
@@ -77,7 +78,12 @@ def doctor() -> None:
     for check in _checks(app):
         checks.append(check)
         app.output.detail(f"{check.name}: {check.state}")
-    app.output.many(checks, empty="", columns=("state", "name", "detail", "fix"))
+    app.output.many(
+        checks,
+        empty="",
+        columns=("state", "name", "detail", "fix"),
+        also=lambda check: {"fix": app.output.typed(str(check["fix"]))},
+    )
     bad = [check for check in checks if check.state == "bad"]
     app.output.say(f"{len(checks)} checks, {len(bad)} bad.")
     if bad:
@@ -275,7 +281,8 @@ def _services(app: App) -> Iterator[Check]:
                 ready += answer is None
                 fix = "panachain devnet up, or start it with panachain proxy serve"
                 state = "ok" if answer is None else "note"
-                yield Check(f"proxy {proxy.address[:10]}", state, answer or "ready", fix if answer else "")
+                name = handle_of(proxy.address, Role.PROXY)
+                yield Check(f"proxy {name}", state, answer or "ready", fix if answer else "")
             if ready >= network.threshold:
                 yield Check("proxies", "ok", f"{ready} of {len(proxies)} are ready, {network.threshold} are needed")
             else:

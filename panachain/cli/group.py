@@ -40,16 +40,16 @@ def show(app: App, group: GroupView) -> None:
     "group",
     cls=LazyGroup,
     epilog="""
-        panachain --profile dr-lee group create
-        panachain --profile dr-lee group add gro-mfrggzdfmy2tq dr-kim
-        panachain --profile ada grant gro-mfrggzdfmy2tq --category laboratory --purpose TREAT --until 30d
+        panachain --profile doctor group create
+        panachain --profile doctor group add gro-mfrggzdfmy2tq dr-kim
+        panachain --profile me grant gro-mfrggzdfmy2tq --category laboratory --purpose TREAT --until 30d
     """,
 )
 def group() -> None:
     """Manage care teams and departments."""
 
 
-@command("create", examples="panachain --profile dr-lee group create")
+@command("create", examples="panachain --profile doctor group create")
 def create() -> None:
     """Make a group that you manage; patients grant to its handle as to one person."""
     app = current()
@@ -57,7 +57,7 @@ def create() -> None:
         show(app, practitioner.create_group())
 
 
-@command("list", examples="panachain --profile dr-lee group list --json")
+@command("list", examples="panachain --profile doctor group list --json")
 def list_() -> None:
     """List the groups that you manage or are a member of, and whether one's key is to be renewed."""
     app = current()
@@ -71,7 +71,7 @@ def list_() -> None:
         )
 
 
-@command("add", examples="panachain --profile dr-lee group add gro-mfrggzdfmy2tq dr-kim")
+@command("add", examples="panachain --profile doctor group add gro-mfrggzdfmy2tq dr-kim")
 @click.argument("name", metavar="GROUP")
 @click.argument("member")
 def add(name: str, member: str) -> None:
@@ -83,7 +83,7 @@ def add(name: str, member: str) -> None:
 
 @command(
     "remove",
-    examples="panachain --profile dr-lee group remove gro-mfrggzdfmy2tq dr-kim",
+    examples="panachain --profile doctor group remove gro-mfrggzdfmy2tq dr-kim",
     unchanged="who was taken out stays out; `group renew` does what is left",
 )
 @click.argument("name", metavar="GROUP")
@@ -95,7 +95,7 @@ def remove(name: str, member: str) -> None:
         show(app, practitioner.remove_member(name, member))
 
 
-@command("renew", examples="panachain --profile dr-lee group renew gro-mfrggzdfmy2tq")
+@command("renew", examples="panachain --profile doctor group renew gro-mfrggzdfmy2tq")
 @click.argument("name", metavar="GROUP")
 def renew(name: str) -> None:
     """Give GROUP another key, after a member left: they can't even find what patients grant from now on."""
@@ -104,7 +104,7 @@ def renew(name: str) -> None:
         show(app, practitioner.renew_group(name))
 
 
-@command("hand-over", examples="panachain --profile dr-lee group hand-over gro-mfrggzdfmy2tq dr-kim")
+@command("hand-over", examples="panachain --profile doctor group hand-over gro-mfrggzdfmy2tq dr-kim")
 @click.argument("name", metavar="GROUP")
 @click.argument("manager")
 def hand_over(name: str, manager: str) -> None:
@@ -114,7 +114,7 @@ def hand_over(name: str, manager: str) -> None:
         show(app, practitioner.hand_over_group(name, manager))
 
 
-@command("close", examples="panachain --profile dr-lee group close gro-mfrggzdfmy2tq --yes")
+@command("close", examples="panachain --profile doctor group close gro-mfrggzdfmy2tq --yes")
 @click.argument("name", metavar="GROUP")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 def close(name: str, yes: bool) -> None:

@@ -30,9 +30,9 @@ _NONE: Final = "There are no records."
     unchanged="what was published before stays; nothing is published twice",
     after="the same command again: it goes on where this one stopped",
     examples="""
-        panachain --profile city upload bundle.json --patient pat-mfrggzdfmy2tq
-        panachain --profile city upload scans/ --patient ada --category imaging --dry-run
-        panachain --profile city upload --assign export/patients.csv
+        panachain --profile clinic upload bundle.json --patient pat-mfrggzdfmy2tq
+        panachain --profile clinic upload scans/ --patient me --category imaging --dry-run
+        panachain --profile clinic upload --assign export/patients.csv
     """,
 )
 @click.argument("paths", nargs=-1, metavar="[PATH...]", type=click.Path(path_type=Path))
@@ -184,7 +184,7 @@ def _assigned(paths: tuple[Path, ...], patient: str | None, assign: Path | None)
     "rewrap",
     unchanged="every record can be found, by its old header or by its new one",
     after="the same command again goes on where this one stopped",
-    examples="panachain --profile city rewrap",
+    examples="panachain --profile clinic rewrap",
 )
 def rewrap() -> None:
     """Move records to new lanes for patients who revoked a policy and rotated their lanes.
@@ -204,8 +204,8 @@ def rewrap() -> None:
     cls=LazyGroup,
     invoke_without_command=True,
     epilog="""
-        panachain --profile city records
-        panachain --profile ada records get bafyreib... -o record.json
+        panachain --profile clinic records
+        panachain --profile me records get bafyreib... -o record.json
     """,
 )
 @click.pass_context
@@ -235,7 +235,7 @@ def _by_scope(record: Mapping[str, object]) -> Mapping[str, object]:
     return {**record, "category": category, "year": int(year or 0)}
 
 
-@command("list", examples="panachain --profile city records list --json")
+@command("list", examples="panachain --profile clinic records list --json")
 def list_() -> None:
     """List the records that you published (hospital), or that are about you (patient).
 
@@ -243,13 +243,14 @@ def list_() -> None:
     """
     app = current()
     app.command = "records list"
-    with app.acting(Role.PATIENT, Role.HOSPITAL) as actor, app.output.progress("records") as progress:
+    with app.acting(Role.PATIENT, Role.HOSPITAL) as actor:
         # A hospital's records have a patient and a scope; those of a patient a hospital and a size.
         records = []
-        found: Iterator[OpenedRecord] | Iterator[PublishedView] = actor.records()
-        for record in found:
-            records.append(record.to_json())
-            progress(len(records), 0, unit="records")
+        with app.output.progress("records") as progress:
+            found: Iterator[OpenedRecord] | Iterator[PublishedView] = actor.records()
+            for record in found:
+                records.append(record.to_json())
+                progress(len(records), 0, unit="records")
         shown = [_by_scope(one) if "scope" in one else one for one in records]
         published = bool(records) and "scope" in records[0]
         if app.output.as_json:
@@ -260,7 +261,7 @@ def list_() -> None:
             show_records(app, shown, empty=_NONE, by=("patient",) if published else ("hospital",), sizes=not published)
 
 
-@command("get", examples="panachain --profile city records get bafyreib... -o record.json")
+@command("get", examples="panachain --profile clinic records get bafyreib... -o record.json")
 @click.argument("record", metavar="ID")
 @click.option("-o", "--output", "target", required=True, type=click.Path(path_type=Path), help="A file to make.")
 def get(record: str, target: Path) -> None:

@@ -17,8 +17,8 @@ _ROLES = (Role.PATIENT, Role.HOSPITAL, Role.PRACTITIONER, Role.RESEARCHER, Role.
     "init",
     unchanged="no profile was made; those that exist stayed as they were",
     examples="""
-        panachain --profile ada init --role patient
-        PANACHAIN_PASSPHRASE_FILE=pass.txt panachain --profile city init --role hospital --name 'City Hospital'
+        panachain --profile me init --role patient
+        PANACHAIN_PASSPHRASE_FILE=pass.txt panachain --profile clinic init --role hospital --name 'City Hospital'
     """,
 )
 @click.option("--role", required=True, type=click.Choice([role.value for role in _ROLES]), help="What the actor is.")
@@ -43,7 +43,7 @@ def init(role: str, name: str) -> None:
     "register",
     unchanged="a second `register` enters nothing twice",
     after="panachain whoami shows whether the actor is registered",
-    examples="panachain --profile ada register",
+    examples="panachain --profile me register",
 )
 def register() -> None:
     """Enter the profile's actor on its chain.
@@ -55,7 +55,7 @@ def register() -> None:
         _show(app, actor.register(), actor.profile.name)
 
 
-@command("whoami", examples="panachain --profile ada whoami --json")
+@command("whoami", examples="panachain --profile me whoami --json")
 def whoami() -> None:
     """Show the profile's actor: address, handle, role, and what the chain says of it."""
     app = current()
@@ -76,7 +76,7 @@ def _show(app: App, actor: Actor, name: str) -> None:
         "endpoint": actor.endpoint,
         "organisation": actor.organisation or "",
     }
-    shown = ("profile", "role", "status", "handle", "address", "organisation", "endpoint")
+    shown = ("profile", "role", "status", "handle", "organisation", "endpoint")
     status = "not registered yet" if actor.status is Status.UNKNOWN else actor.status.name.lower()
     app.output.one(
         fields,

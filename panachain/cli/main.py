@@ -16,7 +16,7 @@ from typing import Final
 import click
 
 from panachain.cli.app import UNTOUCHED, App, LazyGroup
-from panachain.errors import DiskError, LockedError, PanaChainError, UnavailableError, UsageError
+from panachain.errors import AccessDeniedError, DiskError, LockedError, PanaChainError, UnavailableError, UsageError
 
 INTERRUPTED: Final = 130
 """128 + SIGINT."""
@@ -102,8 +102,8 @@ def _checkout_version() -> str:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""
         panachain devnet up
-        panachain --profile ada init --role patient
-        panachain --profile ada grant dr-lee --category laboratory --purpose TREAT --until 30d
+        panachain --profile me init --role patient
+        panachain --profile me grant doctor --category laboratory --purpose TREAT --until 30d
     """,
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
@@ -143,6 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as exc:
         return exc.exit_code
     except click.UsageError as exc:
+        app.command = exc.ctx.command_path.removeprefix("panachain ") if exc.ctx else app.command
         return _fail(app, _usage(exc))
     except click.ClickException as exc:
         return _fail(app, PanaChainError(exc.format_message()))
@@ -159,8 +160,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(app: App, error: PanaChainError) -> int:
     _trace(app)
     # These two are raised before anything is done; others can come in the middle of the work.
-    unchanged = UNTOUCHED if isinstance(error, UsageError | LockedError) else app.unchanged
-    hint = app.after
+    early = isinstance(error, UsageError | LockedError)
+    unchanged = UNTOUCHED if early else app.unchanged
+    # The same again helps neither against a mistake nor against a rule.
+    hint = "" if early or isinstance(error, AccessDeniedError) else app.after
     if not hint and isinstance(error, UnavailableError):
         hint = "panachain doctor"
     app.output.fail(app.command, error, unchanged=unchanged, hint=hint)
@@ -174,7 +177,7 @@ def _trace(app: App) -> None:
 
 def _usage(error: click.UsageError) -> UsageError:
     path = error.ctx.command_path if error.ctx else "panachain"
-    return UsageError(error.format_message(), hint=f"{path} --help")
+    return UsageError(" ".join(error.format_message().split()), hint=f"{path} --help")
 
 
 def _disk(error: OSError) -> DiskError:

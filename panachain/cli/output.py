@@ -21,14 +21,32 @@ from typing import TYPE_CHECKING, Final, Protocol, TextIO
 from panachain.cli import tables, words
 from panachain.cli.fields import FIELDS, Field, is_whole, kind_of
 from panachain.errors import PanaChainError
-from panachain.model.actors import Role
+from panachain.model.actors import Address, Role, handle_of
 from panachain.model.progress import Progress
 
 if TYPE_CHECKING:
     from panachain.sdk.names import Names
 
-_IDENTIFIER: Final = re.compile(r"\b(?:0x[0-9a-fA-F]{40}|[a-z]{3}-[a-z2-7]{13})\b", re.ASCII)
-"""Addresses, policy IDs and handles in talk; CIDs and hashes stay whole there, because commands ask for them whole."""
+_SPOKEN: Final = re.compile(
+    r"\b(?:(?P<proxy>proxy )?(?P<hex>0x[0-9a-fA-F]{40})|(?P<handle>[a-z]{3}-[a-z2-7]{13})"
+    r"|(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[T ](?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2})(?:Z| UTC))(?!\w)",
+    re.ASCII,
+)
+"""Addresses, policy IDs, handles and times in talk; CIDs and hashes stay whole, because commands ask for them whole."""
+
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
+
+_COMMAND: Final = re.compile(r"\bpanachain (?=(?P<option>--)|(?P<word>[a-z]+)\b)")
+"""Where a command line begins in talk."""
+
+_ACTING: Final = frozenset(
+    {"register", "whoami", "pair", "records", "grant", "policies", "policy", "log", "revoke", "reissue", "settle"}
+    | {"requests", "approve", "deny", "convict", "upload", "rewrap", "inbox", "open", "request", "group", "query"}
+)
+"""Commands that take the profile that the user has typed."""
+_OTHERS: Final = frozenset(
+    {"init", "contacts", "doctor", "config", "completion", "devnet", "proxy", "relay", "sidechain", "storage"}
+)
 
 WIDTH: Final = 100
 """Characters of a line where no terminal says how wide it is."""
@@ -54,6 +72,10 @@ class Output:
     """Whether identifiers and times are written whole, and all columns shown."""
     names: Names | None = field(default=None, repr=False)
     """Who an address is; None shows the addresses."""
+    profile: str = ""
+    """The profile that the user has typed, so that commands in talk can be typed as they stand."""
+    launcher: str = field(default_factory=lambda: os.environ.get("PANA_LAUNCHER") or "panachain")
+    """By what the user starts commands: `./pana` sets it."""
     clock: Callable[[], float] = time.time
     """Unix seconds, for `in 29 days`."""
 
@@ -125,7 +147,8 @@ class Output:
             # Data for a program: all fields under their own names, times in RFC 3339.
             chosen = [name for name in columns or (rows[0] if rows else ()) if name != "schema"]
             writer = csv.writer(sys.stdout, lineterminator="\n")
-            writer.writerow(chosen)
+            if chosen:
+                writer.writerow(chosen)
             writer.writerows([_cell(text_of(name, row.get(name))) for name in chosen] for row in rows)
         elif rows:
             chosen = [*columns, *(more if self.long else ())] or [name for name in rows[0] if name != "schema"]
@@ -171,17 +194,35 @@ class Output:
             return text
 
         def named(found: re.Match[str]) -> str:
-            word = found[0]
-            if word.startswith("0x"):
-                return self.who(word)
-            return self.names.of_handle(word) if self.names is not None else word
+            if found["date"]:
+                seconds = words.moment(f"{found['date']}T{found['time']}Z")
+                return found[0] if seconds is None else words.when(seconds)
+            if found["proxy"]:
+                return f"proxy {self.who(found['hex'], Role.PROXY)}"
+            if found["hex"]:
+                return self.who(found["hex"])
+            return self.names.of_handle(found[0]) if self.names is not None else found[0]
 
-        return _IDENTIFIER.sub(named, text)
+        return _SPOKEN.sub(named, text)
+
+    def typed(self, text: str) -> str:
+        """Return talk with its commands as this user types them: by the launcher, and with the profile typed before."""
+        if self.as_json:
+            return text
+
+        def command(found: re.Match[str]) -> str:
+            if found["word"] in _ACTING and self.profile:
+                return f"{self.launcher} --profile {self.profile} "
+            return f"{self.launcher} " if found["option"] or found["word"] in _ACTING | _OTHERS else found[0]
+
+        return _COMMAND.sub(command, text)
 
     def who(self, address: str, role: Role | None = None) -> str:
         """Return what this machine calls an address."""
         if self.names is None:
-            return self._hex(address)
+            # Without an address book a role is enough for a handle.
+            whole = role is not None and _ADDRESS.fullmatch(address)
+            return handle_of(Address(address), role) if whole and role is not None else self._hex(address)
         found = self.names.of(address, role)
         if found == address:
             return self._hex(address)
@@ -210,11 +251,11 @@ class Output:
     def say(self, text: str) -> None:
         """Print talk; `-q` silences it."""
         if not self.quiet:
-            _talk(words.clean(self.people(text)))
+            _talk(words.clean(self.typed(self.people(text))))
 
     def next(self, *commands: str) -> None:
         """Say what to do next: commands that can be typed as they stand, each with `# what for` if need be."""
-        split = [command.partition("  # ") for command in commands]
+        split = [self.typed(command).partition("  # ") for command in commands]
         width = max((len(typed) for typed, comment, _ in split if comment), default=0)
         for number, (typed, comment, why) in enumerate(split):
             line = f"{typed:<{width}}  # {why}" if comment else typed
@@ -227,7 +268,7 @@ class Output:
 
     def warn(self, text: str) -> None:
         """Print a warning; `-q` doesn't silence it."""
-        _talk(f"{_style('warning:', '33')} {words.clean(self.people(text))}")
+        _talk(f"{_style('warning:', '33')} {words.clean(self.typed(self.people(text)))}")
 
     def fail(self, what: str, error: PanaChainError, *, unchanged: str, hint: str = "") -> None:
         """Print a failure: what failed, what stayed as it was, what to do next."""
@@ -248,11 +289,16 @@ class Output:
                 )
             )
             return
-        _talk(f"{_style(f'{what} failed:', '31')} {words.clean(self.people(str(error)))}")
+        head = f"{what} failed:"
+        told = f"{head} {words.clean(self.typed(self.people(str(error))))}"
+        if sys.stderr.isatty():
+            # A file or a program gets each part on one line.
+            told = "\n".join(tables.wrap(told, self.width))
+        _talk(told.replace(head, _style(head, "31"), 1))
         if unchanged:
-            _talk(f"  state: {words.clean(unchanged)}")
+            _talk(f"  state: {words.clean(self.typed(unchanged))}")
         if hint:
-            _talk(f"  next:  {words.clean(hint)}")
+            _talk(f"  next:  {words.clean(self.typed(hint))}")
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Progress]:
@@ -275,7 +321,9 @@ class Output:
             TextColumn("{task.fields[state]}"),
             TimeElapsedColumn(),
         )
-        with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        console = Console(stderr=True)
+        # Not redirected: rich would write data of standard output to the terminal, although it goes to a file.
+        with Bars(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bars:
             tasks: dict[str, int] = {}
 
             def show(done: int, total: int, *, unit: str) -> None:
@@ -417,7 +465,7 @@ def _list(value: object) -> Sequence[object]:
 
 
 def _amount(count: int, unit: str) -> str:
-    return words.size(count) if unit == "bytes" else f"{count} {unit}"
+    return words.size(count) if unit == "bytes" else words.count(count, unit.removesuffix("s"))
 
 
 def _cell(text: str) -> str:

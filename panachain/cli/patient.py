@@ -92,7 +92,7 @@ def proxy_options(function: Function) -> Function:
 @command(
     "pair",
     unchanged="a second `pair` with the same hospital replaces the first",
-    examples="panachain --profile ada pair city-hospital",
+    examples="panachain --profile me pair clinic",
 )
 @click.argument("hospital")
 def pair(hospital: str) -> None:
@@ -112,9 +112,9 @@ def pair(hospital: str) -> None:
     unchanged="what was granted before stayed as it was",
     after="the same command again goes on where this one stopped",
     examples="""
-        panachain --profile ada grant dr-lee --category laboratory,medications --purpose TREAT --until 30d
-        panachain --profile ada grant dr-lee --category all --year 2020-2024 --purpose TREAT --until 2027-01-31
-        panachain --profile ada grant dr-lee --category mental-health --purpose TREAT --until 8h --dry-run
+        panachain --profile me grant doctor --category laboratory,medications --purpose TREAT --until 30d
+        panachain --profile me grant doctor --category all --year 2020-2024 --purpose TREAT --until 2027-01-31
+        panachain --profile me grant doctor --category mental-health --purpose TREAT --until 8h --dry-run
     """,
 )
 @click.argument("grantee")
@@ -188,7 +188,7 @@ def grant(
         show_policy(app, policy)
 
 
-@command("policies", examples="panachain --profile ada policies --json")
+@command("policies", examples="panachain --profile me policies --json")
 def policies() -> None:
     """List the policies that you granted, with what the chain says of each, and how far each revocation has come."""
     app = current()
@@ -200,7 +200,7 @@ def policies() -> None:
     "reissue",
     unchanged="the old policy stands until the new one is there",
     after="the same command again goes on where this one stopped",
-    examples="panachain --profile ada reissue 0x52908400098527886E0F7030069857D2E4169EE7 --proxy pro-mfrggzdfmy2tq",
+    examples="panachain --profile me reissue 0x52908400098527886E0F7030069857D2E4169EE7 --proxy pro-mfrggzdfmy2tq",
 )
 @click.argument("policy")
 @proxy_options
@@ -218,9 +218,9 @@ def reissue(policy: str, threshold: int | None, proxies: tuple[str, ...], any_op
     unchanged="other policies stayed as they were",
     after="the same command again: a revocation is never lost by repeating it",
     examples="""
-        panachain --profile ada revoke 0x52908400098527886E0F7030069857D2E4169EE7
-        panachain --profile ada revoke 0x52908400098527886E0F7030069857D2E4169EE7 --rotate --yes
-        panachain --profile ada revoke 0x52908400098527886E0F7030069857D2E4169EE7 --status
+        panachain --profile me revoke 0x5290
+        panachain --profile me revoke 0x5290 --rotate --yes
+        panachain --profile me revoke 0x5290 --status
     """,
 )
 @click.argument("policy")
@@ -291,14 +291,14 @@ def _show_revocation(app: App, report: RevocationReport) -> None:
     brief = words.short(report.policy_id)
     output.say(f"Policy {brief} is revoked. What was opened before can't be called back by anybody.")
     if report.final and not report.rotated:
-        output.next(f"panachain revoke {brief} --rotate  # new lanes: dishonest proxies can't reach what comes later")
+        output.next(f"panachain revoke {brief} --rotate  # closes later records to dishonest proxies")
 
 
 @command(
     "settle",
     unchanged="what was finished stays as it was",
     after="the same command again, once more proxies answer",
-    examples="panachain --profile ada settle",
+    examples="panachain --profile me settle",
 )
 def settle() -> None:
     """Finish what was interrupted: shares and deletions that a proxy missed, storage transactions that aren't on chain.
@@ -319,8 +319,8 @@ def settle() -> None:
 @command(
     "requests",
     examples="""
-        panachain --profile ada requests
-        panachain --profile dr-lee requests --json
+        panachain --profile me requests
+        panachain --profile doctor requests --json
     """,
 )
 def requests() -> None:
@@ -333,8 +333,8 @@ def requests() -> None:
             actor.requests(),
             empty="There are no requests.",
             columns=("id", "state", other, "categories", "purpose", "note", "until"),
-            more=("granted", "policy_id", "organisation", "expires_at", "requester", "patient"),
-            titles={"id": "request"},
+            more=("granted", "policy_id", "organisation", "expires_at"),
+            titles={"id": "request", "expires_at": "lapses"},
         )
 
 
@@ -343,8 +343,8 @@ def requests() -> None:
     unchanged="what was granted before stayed as it was",
     after="the same command again goes on where this one stopped",
     examples="""
-        panachain --profile ada approve 3
-        panachain --profile ada approve 3 --category laboratory --until 14d
+        panachain --profile me approve 3
+        panachain --profile me approve 3 --category laboratory --until 14d
     """,
 )
 @click.argument("request", metavar="ID", type=click.IntRange(0))
@@ -362,7 +362,7 @@ def approve(request: int, categories: tuple[tuple[str, ...], ...], expires_at: i
 @command(
     "deny",
     unchanged="the request stays open unless `panachain requests` says otherwise",
-    examples="panachain --profile ada deny 3",
+    examples="panachain --profile me deny 3",
 )
 @click.argument("request", metavar="ID", type=click.IntRange(0))
 def deny(request: int) -> None:
@@ -375,8 +375,8 @@ def deny(request: int) -> None:
 @command(
     "log",
     examples="""
-        panachain --profile ada log
-        panachain --profile ada log --policy 0x52908400098527886E0F7030069857D2E4169EE7 --json
+        panachain --profile me log
+        panachain --profile me log --policy 0x52908400098527886E0F7030069857D2E4169EE7 --json
     """,
 )
 @click.option("--policy", metavar="POLICY", help="Only this policy.")
@@ -423,7 +423,7 @@ def reading_words(reading: Mapping[str, object]) -> str:
     "convict",
     unchanged="policies stayed as they were",
     after="panachain log shows which services were late",
-    examples="panachain --profile ada convict 0x52908400098527886E0F7030069857D2E4169EE7",
+    examples="panachain --profile me convict 0x52908400098527886E0F7030069857D2E4169EE7",
 )
 @click.argument("policy")
 def convict(policy: str) -> None:

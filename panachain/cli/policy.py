@@ -25,9 +25,9 @@ MAX_FILE = 1 << 20
     "policy",
     cls=LazyGroup,
     epilog="""
-        panachain --profile ada policy explain 0x52908400098527886E0F7030069857D2E4169EE7
-        panachain --profile ada policy export 0x52908400098527886E0F7030069857D2E4169EE7 --output consent.json
-        panachain --profile ada policy import consent.json --grantee dr-lee --until 30d --dry-run
+        panachain --profile me policy explain 0x5290
+        panachain --profile me policy export 0x5290 --output consent.json
+        panachain --profile me policy import consent.json --grantee doctor --until 30d --dry-run
     """,
 )
 def policy() -> None:
@@ -37,8 +37,8 @@ def policy() -> None:
 @command(
     "explain",
     examples="""
-        panachain --profile ada policy explain 0x52908400098527886E0F7030069857D2E4169EE7
-        panachain --profile dr-lee policy explain 0x52908400098527886E0F7030069857D2E4169EE7 --json
+        panachain --profile me policy explain 0x5290
+        panachain --profile doctor policy explain me --json
     """,
 )
 @click.argument("policy_id", metavar="POLICY")
@@ -58,8 +58,8 @@ def explain(policy_id: str) -> None:
 @command(
     "export",
     examples="""
-        panachain --profile ada policy export 0x52908400098527886E0F7030069857D2E4169EE7 > consent.json
-        panachain --profile ada policy export 0x52908400098527886E0F7030069857D2E4169EE7 --output consent.json
+        panachain --profile me policy export 0x5290 > consent.json
+        panachain --profile me policy export 0x5290 --output consent.json
     """,
 )
 @click.argument("policy_id", metavar="POLICY")
@@ -75,7 +75,8 @@ def export(policy_id: str, file: Path | None) -> None:
 
     app = current()
     with app.acting(Role.PATIENT, Role.PRACTITIONER, Role.RESEARCHER) as actor:
-        document = consents.export_consent(actor, app.policy(actor, policy_id))
+        found = app.policy(actor, policy_id)
+        document = consents.export_consent(actor, found)
     if file is None:
         click.echo(json.dumps(document, indent=None if app.output.as_json else 2))
         return
@@ -84,7 +85,7 @@ def export(policy_id: str, file: Path | None) -> None:
     app.output.one(
         {
             "schema": "panachain/consent-file/1",
-            "policy_id": policy_id,
+            "policy_id": found,
             "file": str(file),
             "size": len(content),
             "status": document["status"],
@@ -97,8 +98,8 @@ def export(policy_id: str, file: Path | None) -> None:
     unchanged="what was granted before stayed as it was",
     after="panachain policies shows which policies were made; the same Consent again makes new ones",
     examples="""
-        panachain --profile ada policy import consent.json --dry-run
-        panachain --profile ada policy import consent.json --grantee dr-lee --until 30d
+        panachain --profile me policy import consent.json --dry-run
+        panachain --profile me policy import consent.json --grantee doctor --until 30d
     """,
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))

@@ -17,7 +17,7 @@ from panachain.model.actors import Role
 from panachain.model.scope import Purpose
 
 
-@command("inbox", examples="panachain --profile dr-lee inbox")
+@command("inbox", examples="panachain --profile doctor inbox")
 def inbox() -> None:
     """List the policies that were granted to you."""
     app = current()
@@ -28,7 +28,7 @@ def inbox() -> None:
             empty="Nobody granted you a policy.",
             columns=("policy_id", "status", "patient", "group", "scopes", "purposes", "expires_at"),
             more=("starts_at", "threshold", "proxies", "open", "terms_cid"),
-            titles={"group": "as member of"},
+            titles={"status": "state", "group": "as member of"},
             # To oneself needs no word; to a group of one's own does.
             also=lambda policy: {"group": "" if policy.get("grantee") == own else policy.get("grantee")},
         )
@@ -38,8 +38,8 @@ def inbox() -> None:
     "open",
     unchanged="no file was written",
     examples="""
-        panachain --profile dr-lee open 0x52908400098527886E0F7030069857D2E4169EE7 -o ada/
-        panachain --profile dr-lee open 0x52908400098527886E0F7030069857D2E4169EE7 --since 7d -o ada-new/
+        panachain --profile doctor open me -o opened/
+        panachain --profile doctor open 0x52908400098527886E0F7030069857D2E4169EE7 --since 7d -o opened-new/
     """,
 )
 @click.argument("policy")
@@ -81,7 +81,7 @@ def open_(policy: str, since: int | None, folder: Path) -> None:
     "request",
     unchanged="requests that were made before stayed as they were",
     after="panachain requests shows whether it was made",
-    examples="panachain --profile dr-lee request ada --category laboratory --purpose TREAT --note 'before surgery'",
+    examples="panachain --profile doctor request me --category laboratory --purpose TREAT --note 'before surgery'",
 )
 @click.argument("patient")
 @click.option(

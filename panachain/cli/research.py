@@ -33,8 +33,8 @@ _STATES = click.Choice(["not_yet", "active", "expired", "revoked"])
     "query",
     cls=LazyGroup,
     epilog="""
-        panachain --profile lab query policies --state active
-        panachain --profile lab query storage --hospital city --as-of-block 120 --format csv
+        panachain --profile study query policies --state active
+        panachain --profile study query storage --hospital clinic --as-of-block 120 --format csv
     """,
 )
 def query() -> None:
@@ -60,8 +60,8 @@ def _window(function: Callable[..., None]) -> Callable[..., None]:
 @command(
     "policies",
     examples="""
-        panachain --profile lab query policies --state active --json
-        panachain --profile lab query policies --purpose HRESCH --category laboratory --as-of-block 120
+        panachain --profile study query policies --state active --json
+        panachain --profile study query policies --purpose HRESCH --category laboratory --as-of-block 120
     """,
 )
 @_window
@@ -84,7 +84,7 @@ def policies(
     _print("policies", filters, form, columns)
 
 
-@command("storage", examples="panachain --profile lab query storage --hospital city --format csv")
+@command("storage", examples="panachain --profile study query storage --hospital clinic --format csv")
 @_window
 @click.option("--hospital", metavar="HOSPITAL", help="Only this hospital's.")
 def storage(hospital: str | None, form: str, columns: str, **window: int | None) -> None:

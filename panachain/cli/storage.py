@@ -33,8 +33,8 @@ if TYPE_CHECKING:
         panachain storage status
         panachain storage repair
         panachain storage gc --dry-run
-        panachain --profile city storage export city.car --all
-        panachain storage import city.car
+        panachain --profile clinic storage export records.car --all
+        panachain storage import records.car
     """,
 )
 def storage() -> None:
@@ -143,7 +143,7 @@ def gc(older_than: int, dry_run: bool, yes: bool) -> None:
     "export",
     unchanged="the store is as it was, and no file is left",
     examples="""
-        panachain --profile city storage export city.car --all
+        panachain --profile clinic storage export records.car --all
         panachain storage export batch.car bafyreib...
     """,
 )
@@ -176,7 +176,7 @@ def export(target: Path, cids: tuple[str, ...], everything: bool) -> None:
     "import",
     unchanged="what the store held before is still there; what came in and isn't pinned goes with `storage gc`",
     after="the same command again, with a whole file",
-    examples="panachain storage import city.car",
+    examples="panachain storage import records.car",
 )
 @click.argument("source", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def import_(source: Path) -> None:

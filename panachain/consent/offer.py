@@ -52,7 +52,8 @@ class Offer:
         """
         if not self.starts_at < self.expires_at:
             raise UsageError(
-                f"the window is empty: it starts at {self.starts_at} and ends at {self.expires_at} (Unix seconds)"
+                "the window is empty: the policy would end before it begins",
+                hint="an end in the future, and after the beginning",
             )
         if not 2 <= self.threshold <= len(self.proxies):
             raise UsageError(

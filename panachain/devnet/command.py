@@ -1,10 +1,11 @@
-"""`devnet up`, `devnet status`, `devnet down`: a network of one's own on this machine.
+"""`devnet up`, `devnet status`, `devnet down`, `devnet records`: a network of one's own on this machine.
 
 Never listens beyond loopback. Follows docs/spec/cli.md.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     epilog="""
         panachain devnet up
         panachain devnet status --json
+        panachain devnet records records/
         panachain devnet down
     """,
 )
@@ -55,6 +57,32 @@ def up(proxies: int, threshold: int, ipfs: str | None, fresh: bool) -> None:
     status = Devnet.up(app.home, proxies=proxies, threshold=threshold, ipfs=store, fresh=fresh, passphrase=passphrase)
     show(app, status)
     app.output.next("panachain init --role patient  # or hospital, practitioner, researcher", "panachain devnet down")
+
+
+@command(
+    "records",
+    unchanged="the folder is as it was",
+    examples="panachain devnet records records/",
+)
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def records(folder: Path) -> None:
+    """Write sample records into DIR, a new folder: a FHIR Bundle and an image of a patient who doesn't exist."""
+    from panachain.records.samples import sample_bundle, sample_dicom
+
+    app = current()
+    samples = {"patient.json": sample_bundle(1), "image.dcm": sample_dicom(1)}
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        raise UsageError(f"{folder} exists already; it was left as it is", hint="another DIR") from None
+    for name, content in samples.items():
+        (folder / name).write_bytes(content)
+    files = [
+        {"schema": "panachain/file/1", "file": str(folder / name), "size": len(content)}
+        for name, content in samples.items()
+    ]
+    app.output.many(files, empty="", columns=("file", "size"))
+    app.output.next(f"panachain upload {folder} --patient PATIENT --dry-run")
 
 
 @command("status", examples="panachain devnet status --json")
@@ -98,10 +126,11 @@ def show(app: App, status: DevnetStatus) -> None:
     )
     proxies = [dict(proxy) for proxy in status.proxies]
     if proxies:
-        titles = {"address": "proxy"}
-        app.output.many(proxies, empty="", columns=("address", "endpoint", "running", "pid"), titles=titles)
+        columns = ("proxy", "endpoint", "running", "pid")
+        app.output.many(proxies, empty="", columns=columns, also=lambda one: {"proxy": one["address"]})
 
 
 devnet.add_command(up)
 devnet.add_command(status)
 devnet.add_command(down)
+devnet.add_command(records)

@@ -7,14 +7,17 @@ who is meant by a name that is typed: `Resolver.resolve` does (sdk/resolve.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from panachain.errors import ConfigurationError, PanaChainError, PolicyUnknownError, UsageError
 from panachain.model.actors import Actor, Address, PolicyId, Role, handle_of
 from panachain.sdk.contacts import Contact, list_contacts
 from panachain.sdk.profiles import Profile, load_profile
+
+if TYPE_CHECKING:
+    from panachain.sdk.results import PolicyView
 
 _WHOLE: Final = 42
 """Characters of an address."""
@@ -108,6 +111,27 @@ def policy_id(text: str, candidates: Iterable[PolicyId]) -> PolicyId:
         raise PolicyUnknownError(f"no policy of yours begins with {text}")
     raise UsageError(
         f"{len(found)} policies begin with {text}: {', '.join(found[:5])}", hint="type more digits of the one you mean"
+    )
+
+
+def policy_of(name: str, policies: Sequence[PolicyView]) -> PolicyId:
+    """Return the one policy with somebody: the one in force, or, where none is, the only one that there was.
+
+    Args:
+        name: what was typed, for messages.
+        policies: those with that person.
+
+    Raises:
+        UsageError: several fit: then only an ID says which is meant.
+        PolicyUnknownError: there is none.
+    """
+    found = [view.policy_id for view in policies if view.active] or [view.policy_id for view in policies]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise PolicyUnknownError(f"there is no policy with {name}")
+    raise UsageError(
+        f"{len(found)} policies with {name} fit: {', '.join(found[:5])}", hint="type the ID of the one you mean"
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 
 from panachain.chain.evm import Receipt, Sender, receipt_of
 from panachain.chain.mainchain import Mainchain
+from panachain.chain.refusals import refusal_words
 from panachain.errors import (
     ConfigurationError,
     PanaChainError,
@@ -407,5 +408,5 @@ def _claim(status: int, content: bytes) -> str:
     if status in (200, 202) and state in (_MINED, _PENDING):
         return str(state)
     if slug == "would-revert":
-        raise TransactionError(f"refuses: {detail}", reason=detail)
+        raise TransactionError(f"refuses: {refusal_words(detail)}", reason=detail)
     raise UnavailableError(f"status {status} {slug[:40]} {detail}".rstrip())

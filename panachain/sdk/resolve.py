@@ -46,12 +46,21 @@ class Resolver:
         Raises:
             UnknownActorError: nobody fits.
         """
-        for actor in self._registered(self._address_of(text)):
+        address = self._address_of(text)
+        found = self._registered(address)
+        for actor in found:
             if not roles or actor.role in roles:
                 return actor
-        wanted = " or ".join(role.value for role in roles) or "actor"
+        *most, last = [role.value for role in roles] or ["actor"]
+        wanted = f"{', '.join(most)} or {last}" if most else last
+        why = ""
+        if found:
+            why = f": that is a {found[0].role.value}"
+        elif address != text:
+            # A profile or a contact can be on this machine before its owner is on chain.
+            why = ": its owner hasn't registered yet"
         raise UnknownActorError(
-            f"no registered {wanted} is named {text!r}",
+            f"no registered {wanted} is named {text!r}{why}",
             hint="give a contact or a profile of this machine, a handle such as pat-…, or an address",
         )
 

@@ -88,7 +88,10 @@ class Revocations:
         """
         own = self._policies.find(policy_id)
         if not own.is_revoked:
-            raise PolicyUnknownError(f"policy {policy_id} isn't revoked: it is {own.on_chain.status.name.lower()}")
+            raise PolicyUnknownError(
+                f"policy {policy_id} isn't revoked: it is {own.on_chain.status.name.lower()}",
+                hint="panachain revoke without --status takes it back",
+            )
         signed = self._proxies.receipts(own.terms, self._policies.account(own.index))
         self._receipts.add(policy_id, [one for one in signed if one.kind is ReceiptKind.DELETED])
         report = self._report(own.terms, self._lanes.generations())

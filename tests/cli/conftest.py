@@ -19,6 +19,9 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep the user's own settings out of the tests."""
     for name in ("PROFILE", "CONFIG", "PASSPHRASE_FILE", "PASSPHRASE_COMMAND", "IPFS", "NETWORK_FILE"):
         monkeypatch.delenv(f"PANACHAIN_{name}", raising=False)
+    # Those who run the tests with `./pana`, or in a narrow terminal, get the same words on the same lines.
+    monkeypatch.delenv("PANA_LAUNCHER", raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("PANACHAIN_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
 

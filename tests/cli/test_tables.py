@@ -49,7 +49,9 @@ def test_no_line_is_wider_than_asked_and_no_character_is_lost(rows: list[tuple[s
     lines = render([Column("a"), Column("b", right=True), Column("c")], rows, width)
     assert max(map(display_width, lines)) <= width
     shown = sorted("".join(lines).replace(" ", ""))
-    assert shown == sorted("".join(["abc", *map("".join, rows)]).replace(" ", "")) or lines[0].startswith("a  ")
+    cells = "".join(map("".join, rows)).replace(" ", "")
+    # A table has its titles once, a stack once for each row.
+    assert shown in (sorted("abc" + cells), sorted("abc" * len(rows) + cells))
 
 
 @given(CELLS, st.integers(2, 60))

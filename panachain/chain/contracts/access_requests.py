@@ -6,17 +6,14 @@ Follows design section 6 and contracts/interfaces/IAccessRequests.sol.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from panachain.chain.abi import address
 from panachain.chain.bound import Adapter
 from panachain.chain.evm import Receipt, Sender
+from panachain.chain.refusals import REQUEST_STATES
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address
 from panachain.model.transactions import AccessRequest
-
-STATES: Final = {0: "none", 1: "open", 2: "approved", 3: "denied", 4: "withdrawn", 5: "expired"}
-"""The numbers of `AccessRequests.State` (docs/spec/formats.md, section "Codes")."""
 
 
 class AccessRequests(Adapter):
@@ -47,7 +44,7 @@ class AccessRequests(Adapter):
         """Yield requests in the order in which they were made."""
         for event in self.bound.events("AccessRequested", where=[None, requester, patient]):
             values = event.values
-            state = STATES.get(self.bound.read("stateOf", values["id"]))
+            state = REQUEST_STATES.get(self.bound.read("stateOf", values["id"]))
             if state is None:
                 raise IntegrityError(f"the node gives request {values['id']} a state that its contract doesn't know")
             yield AccessRequest(

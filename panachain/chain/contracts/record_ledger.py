@@ -14,6 +14,7 @@ from panachain.chain.abi import address, revert_reason
 from panachain.chain.bound import Adapter
 from panachain.chain.codec import encode
 from panachain.chain.evm import Receipt, Sender, Signed
+from panachain.chain.refusals import refusal_words
 from panachain.chain.rpc import RpcAnswerError
 from panachain.errors import IntegrityError, TransactionError
 from panachain.ethereum import keccak
@@ -52,7 +53,9 @@ class RecordLedger(Adapter):
             return node.estimate_gas(self.bound.rpc, sender=hospital, to=self.address, data=data)
         except RpcAnswerError as exc:
             reason = revert_reason(exc.data) if exc.data else str(exc)
-            raise TransactionError(f"{STORING}: the chain would refuse it: {reason}", reason=reason) from exc
+            raise TransactionError(
+                f"{STORING}: the chain would refuse it: {refusal_words(reason)}", reason=reason
+            ) from exc
 
     def ledger_of(self, hospital: Address) -> tuple[int, bytes]:
         """Return a hospital's newest sequence (0 for none) and hash-chained head, as the node says."""

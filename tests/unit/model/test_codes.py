@@ -30,7 +30,7 @@ def ours(name: str) -> dict[str, int]:
         return {role.value: number for number, role in ROLES[name].items()}
     if name in NUMBERED:
         return {member.name.lower(): member.value for member in NUMBERED[name]}
-    return {state: number for number, state in access_requests.STATES.items()}
+    return {state: number for number, state in access_requests.REQUEST_STATES.items()}
 
 
 @pytest.mark.parametrize("name", [name for name in PINNED if name != "about"])

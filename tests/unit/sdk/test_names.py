@@ -9,9 +9,11 @@ import pytest
 
 from panachain.errors import ChainUnavailableError, PolicyUnknownError, UsageError
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
+from panachain.model.policy import PolicyStatus
 from panachain.sdk.contacts import add_contact
-from panachain.sdk.names import Names, policy_id
+from panachain.sdk.names import Names, policy_id, policy_of
 from panachain.sdk.profiles import create_profile
+from panachain.sdk.results import PolicyView
 
 LEE = Address("0x52908400098527886E0F7030069857D2E4169EE7")
 KIM = Address("0x8617E340B3D01FA5F11F306F4090FD50E238070D")
@@ -105,3 +107,29 @@ def test_a_beginning_that_nobody_has_is_refused() -> None:
 def test_what_is_no_beginning_of_an_id_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         policy_id(text, POLICIES)
+
+
+def view(policy: PolicyId, *, active: bool) -> PolicyView:
+    status = PolicyStatus.ACTIVE if active else PolicyStatus.REVOKED
+    return PolicyView(policy, status, LEE, KIM, ("laboratory",), ("TREAT",), 0, 1, 2, 3, "")
+
+
+def test_a_name_means_the_one_policy_in_force() -> None:
+    first, second, third = POLICIES
+    policies = [view(first, active=False), view(second, active=True), view(third, active=False)]
+    assert policy_of("doctor", policies) == second
+
+
+def test_a_name_means_the_only_policy_also_when_it_is_over() -> None:
+    assert policy_of("doctor", [view(POLICIES[0], active=False)]) == POLICIES[0]
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_a_name_with_several_policies_names_them_and_chooses_none(active: bool) -> None:
+    with pytest.raises(UsageError, match=f"2 policies with doctor fit: {POLICIES[0]}, {POLICIES[1]}"):
+        policy_of("doctor", [view(one, active=active) for one in POLICIES[:2]])
+
+
+def test_a_name_without_a_policy_is_unknown() -> None:
+    with pytest.raises(PolicyUnknownError, match="no policy with doctor"):
+        policy_of("doctor", [])

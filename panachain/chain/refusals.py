@@ -1,0 +1,70 @@
+"""What a contract's custom error means, in words for people.
+
+Pure: takes the decoded text of `chain/abi.py`, which relays pass on too, and gives a sentence's end. An error that
+isn't listed stays as it is: it tells an engineer more than a phrase that fits everything.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+_WORDS: Final = {
+    "ActorAlreadyRegistered": "{account} is registered already",
+    "EmergencyNotActivePractitioner": "{account} is no practitioner whom the registrar admits now",
+    "EmergencyUnknownPatient": "{patient} isn't registered as a patient",
+    "EmergencyInvalidCosigner": "{cosigner} can't cosign emergency access {id}",
+    "EmergencyRequestExpired": "the time to cosign emergency access {id} is over",
+    "EmergencyNotCosigned": "nobody has cosigned emergency access {id} yet",
+    "EmergencyClosed": "emergency access {id} is over",
+    "GroupAlreadyClosed": "group {group} is closed",
+    "GroupAlreadyCreated": "group {group} exists already",
+    "GroupNotActivePractitioner": "{account} is no practitioner whom the registrar admits now",
+    "GroupNotListed": "{member} is no member of group {group}",
+    "GroupNotManager": "only the manager of group {group} may do this",
+    "GroupUnknown": "there is no group {group}",
+    "IdentityAlreadyRegistered": "{account} is registered already",
+    "IdentityNotActivePatient": "{account} is no patient whom the registrar admits now",
+    "IdentityNotPaired": "{patient} isn't paired with {hospital}",
+    "LedgerNotActiveHospital": "{account} is no hospital that the registrar admits now",
+    "LogNotActiveProxy": "{account} is no proxy that the registrar admits now",
+    "PolicyAlreadyGranted": "policy {policyId} is granted already",
+    "PolicyAlreadyRevoked": "policy {policyId} is revoked already",
+    "PolicyDeadlineOver": "it was signed to be sent until {deadline}, and that is over",
+    "PolicyInvalidSignature": "the signature for policy {policyId} doesn't fit",
+    "PolicyInvalidWindow": "the policy would end at {expiresAt}, which is over or before its beginning",
+    "PolicyNotOwner": "policy {policyId} is another patient's",
+    "RequestInvalid": "a request must end in the future, and this one would end at {expiresAt}",
+    "RequestNotActivePractitioner": "{account} is no practitioner whom the registrar admits now",
+    "RequestNotOpen": "request {id} is {state} already",
+    "RequestNotYours": "request {id} isn't yours to answer or withdraw",
+    "RequestUnknownPatient": "{patient} isn't registered as a patient",
+}
+"""Name of a custom error → what it means, with its arguments."""
+REQUEST_STATES: Final = {0: "none", 1: "open", 2: "approved", 3: "denied", 4: "withdrawn", 5: "expired"}
+"""The numbers of `AccessRequests.State` (docs/spec/formats.md, section "Codes")."""
+_TIMES: Final = frozenset({"deadline", "expiresAt"})
+"""Arguments that are Unix seconds."""
+
+
+def refusal_words(reason: str) -> str:
+    """Return a decoded custom error, such as `RequestNotOpen(id=1, state=2)`, in words; others as they are."""
+    found = re.fullmatch(r"([A-Za-z]+)\((.*)\)", reason, re.ASCII | re.DOTALL)
+    if found is None or found[1] not in _WORDS:
+        return reason
+    arguments = dict(part.partition("=")[::2] for part in found[2].split(", "))
+    for name in arguments.keys() & _TIMES:
+        try:
+            moment = datetime.fromtimestamp(int(arguments[name]), UTC)
+        except (ValueError, OverflowError, OSError):
+            # No calendar has it: the number says as much.
+            continue
+        arguments[name] = f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    if found[1] == "RequestNotOpen" and arguments.get("state", "").isdecimal():
+        arguments["state"] = REQUEST_STATES.get(int(arguments["state"]), arguments["state"])
+    try:
+        return _WORDS[found[1]].format_map(arguments)
+    except KeyError:
+        # Another version of the contracts, with other arguments.
+        return reason
