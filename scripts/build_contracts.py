@@ -12,29 +12,20 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ARTIFACTS = ROOT / "panachain" / "chain" / "artifacts"
 MODULES = ROOT / "tools" / "node_modules"
-CONTRACTS = (
-    "mainchain/ActorRegistry",
-    "mainchain/RecordLedger",
-    "mainchain/PolicyRegistry",
-    "mainchain/AccessLog",
-    "mainchain/Checkpoints",
-    "sidechain/IdentityRegistry",
-    "sidechain/AccessRequests",
-    "sidechain/EmergencyAccess",
-    "sidechain/CareGroups",
-)
+CONTRACTS = [f"{path.parent.name}/{path.stem}" for path in sorted((ROOT / "contracts").glob("*chain/*.sol"))]
 MANAGER = "@openzeppelin/contracts/access/manager/AccessManager.sol"
 SETTINGS = {
     "optimizer": {"enabled": True, "runs": 10_000},
     "viaIR": True,
     "evmVersion": "prague",
     "metadata": {"bytecodeHash": "none", "appendCBOR": False},
-    "outputSelection": {"*": {"*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]}},
+    "outputSelection": {"*": {"*": ["abi", "metadata", "evm.bytecode.object", "evm.deployedBytecode.object"]}},
 }
 COMPILE = """
 const fs = require('fs'), path = require('path'), solc = require('solc');
@@ -73,7 +64,6 @@ def compile_all() -> dict[str, dict[str, object]]:
     problems = [error["formattedMessage"] for error in output.get("errors", [])]
     if problems:
         sys.exit("\n".join(problems))
-    digest = hashlib.sha256(json.dumps([own, SETTINGS], sort_keys=True).encode()).hexdigest()
     version = json.loads((MODULES / "solc" / "package.json").read_text())["version"]
     wanted = [(f"{name}.sol", name.rpartition("/")[2]) for name in CONTRACTS] + [(MANAGER, "AccessManager")]
     return {
@@ -83,10 +73,16 @@ def compile_all() -> dict[str, dict[str, object]]:
             "bytecode": "0x" + output["contracts"][file][name]["evm"]["bytecode"]["object"],
             "deployedBytecode": "0x" + output["contracts"][file][name]["evm"]["deployedBytecode"]["object"],
             "solc": version,
-            "sourceHash": digest,
+            "sourceHash": _source_hash(own, json.loads(output["contracts"][file][name]["metadata"])["sources"]),
         }
         for file, name in wanted
     }
+
+
+def _source_hash(own: dict[str, str], used: Collection[str]) -> str:
+    """Return a hash of the settings and of what a contract is made of: a change touches the artifacts it concerns."""
+    parts = {name: text for name, text in own.items() if name in used}
+    return hashlib.sha256(json.dumps([parts, SETTINGS], sort_keys=True).encode()).hexdigest()
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from panachain.chain.anvil import fund
+from panachain.chain.contracts import identity_registry
 from panachain.chain.evm import Sender
 from panachain.crypto.keys import Seed
 from panachain.errors import LockedError, PanaChainError, SuspendedError, UnknownActorError, UsageError
@@ -18,7 +19,7 @@ from panachain.passphrase import Hidden
 from panachain.sdk.network import Network
 from panachain.sdk.profiles import Profile, list_profiles, unlock
 
-SIDECHAIN_ROLES = (Role.PATIENT, Role.PRACTITIONER)
+SIDECHAIN_ROLES = tuple(identity_registry.ROLES.values())
 """Roles that are registered with genuine identities, on the sidechain only."""
 
 

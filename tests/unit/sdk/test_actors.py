@@ -24,7 +24,6 @@ from panachain.model.actors import Role, Status
 from panachain.passphrase import COMMAND, FILE
 from panachain.sdk import actors
 from panachain.sdk.actors import open_actor
-from panachain.sdk.base import SIDECHAIN_ROLES
 from panachain.sdk.profiles import create_profile, load_profile
 
 PASSPHRASE = "correct horse battery"
@@ -242,6 +241,11 @@ class TestRoles:
             assert name in panachain.__all__
             assert name in panachain.sdk.__all__
 
+    def test_every_name_that_is_offered_has_its_place(self) -> None:
+        for package in (panachain, panachain.sdk):
+            assert sorted(package._PLACES) == sorted(package.__all__)
+            assert all(getattr(package, name) is not None for name in package.__all__)
+
     def test_the_command_line_makes_profiles_of_the_same_roles(self) -> None:
         assert set(identity._ROLES) == actors._PLACES.keys()
 
@@ -250,7 +254,6 @@ class TestRoles:
         assert not public & genuine
         # A group is told by CareGroups.
         assert public | genuine == set(Role) - {Role.GROUP}
-        assert set(SIDECHAIN_ROLES) == genuine
 
     def test_no_two_roles_have_handles_that_begin_alike(self) -> None:
         assert len({role.value[:3] for role in Role}) == len(Role)
