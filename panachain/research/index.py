@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -394,31 +394,25 @@ class Index:
         return self._mainchain.from_block - 1
 
     def _read(self, start: int, end: int) -> None:
-        storage = list(self._mainchain.ledger.events(from_block=start, to_block=end))
-        policies = list(self._mainchain.policies.events(from_block=start, to_block=end))
-        for number in sorted({event.block for event in storage} | {event.block for event in policies}):
-            block = self._mainchain.block(number)
-            self._db.execute("INSERT OR REPLACE INTO block VALUES (?, ?, ?)", (number, block.hash, block.time))
-        self._insert(
-            "storage",
-            [
+        # Each row begins with its block, whose time the questions need.
+        rows: dict[str, list[tuple[Any, ...]]] = {
+            "storage": [
                 (e.block, e.index, e.tx_hash, e.hospital, e.sequence, e.manifest.hex(), e.count, e.previous.hex())
-                for e in storage
+                for e in self._mainchain.ledger.events(from_block=start, to_block=end)
             ],
-        )
-        self._insert(
-            "policy",
-            [
+            "policy": [
                 (
                     *(e.block, e.index, e.tx_hash, e.kind, e.policy_id, e.starts_at, e.expires_at, e.terms.hex()),
                     *(e.view_tag, e.announcement.hex()),
                     *(e.disclosure.purposes, e.disclosure.categories, e.disclosure.data_use, e.disclosure.study or ""),
                 )
-                for e in policies
+                for e in self._mainchain.policies.events(from_block=start, to_block=end)
             ],
-        )
-
-    def _insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        if rows:
-            marks = ", ".join("?" * len(rows[0]))
-            self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+        }
+        for number in sorted({row[0] for found in rows.values() for row in found}):
+            block = self._mainchain.block(number)
+            self._db.execute("INSERT OR REPLACE INTO block VALUES (?, ?, ?)", (number, block.hash, block.time))
+        for table, found in rows.items():
+            if found:
+                marks = ", ".join("?" * len(found[0]))
+                self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", found)
