@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args, get_overloads, get_type_hints
 
 import pytest
 
@@ -18,7 +20,8 @@ from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import SEALED, Disclosure
 from panachain.model.scope import Category, Purpose
 from panachain.model.transactions import Block, PolicyEvent, StorageEvent
-from panachain.research.index import KINDS, VERSION, Index
+from panachain.research.index import _TABLES, KINDS, VERSION, Index
+from panachain.sdk.researcher import Researcher
 
 ROOT = Path(__file__).parents[3]
 OWNER, OTHER = PolicyId("0x" + "a1" * 20), PolicyId("0x" + "a2" * 20)
@@ -160,3 +163,15 @@ def test_a_kind_has_rows_and_a_command_with_the_columns_of_its_question(tmp_path
         assert {*cli._COLUMNS[kind], *cli._MORE[kind]} == set(columns)
     assert cli.query.commands.keys() == KINDS.keys() == cli._COLUMNS.keys() == cli._MORE.keys()
     index.close()
+
+
+def test_both_faces_of_the_index_say_what_can_be_queried() -> None:
+    for query in (Index.query, Researcher.query):
+        hints = [get_type_hints(overload)["kind"] for overload in get_overloads(query)]
+        assert {kind for hint in hints for kind in get_args(hint)} == KINDS.keys()
+
+
+def test_tables_of_one_version_are_always_the_same() -> None:
+    # An index on somebody's disk has the old tables under the old number: a change needs the next one.
+    digest = hashlib.sha256(json.dumps(_TABLES).encode()).hexdigest()
+    assert (VERSION, digest[:16]) == (2, "4470b40a65019e08")
