@@ -118,7 +118,7 @@ class Bench:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
-                if httpx.get(f"{self.first['endpoint']}/readyz", timeout=5, trust_env=False).status_code == 200:
+                if httpx.get(f"{self.first.endpoint}/readyz", timeout=5, trust_env=False).status_code == 200:
                     return
             except httpx.HTTPError:
                 # Not listening yet.
@@ -128,7 +128,7 @@ class Bench:
     def stop_first(self) -> None:
         """Stop the first proxy."""
         if self.process is None:
-            anvil.stop(self.first["pid"])
+            anvil.stop(self.first.pid)
             return
         if self.process.poll() is None:
             self.process.terminate()

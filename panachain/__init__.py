@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     # For type checkers and editors, which don't run `__getattr__`.
-    from panachain.devnet import Devnet, DevnetStatus
+    from panachain.devnet import Devnet, DevnetProxy, DevnetStatus
     from panachain.errors import PanaChainError
     from panachain.model.actors import Actor, Role, Status
     from panachain.model.policy import PolicyStatus
@@ -24,63 +24,54 @@ if TYPE_CHECKING:
     from panachain.research.index import PolicyRow, QueryProvenance, QueryResult, StorageRow
     from panachain.sdk import AnyActor, Hospital, Network, Patient, Practitioner, Registrar, Researcher, connect
     from panachain.sdk.readings import Reading
-    from panachain.sdk.results import (
-        ConvictionReport,
-        DenialReport,
-        GroupView,
-        LogEntry,
-        OpenedRecord,
-        PairingReport,
-        PolicyView,
-        PublishedView,
-        RecordProvenance,
-        RequestReport,
-        RequestView,
-        RevocationReport,
-        RewrapReport,
-        SettleReport,
-        UploadReport,
-    )
+    from panachain.sdk.results.groups import GroupView
+    from panachain.sdk.results.log import ConvictionReport, LogEntry
+    from panachain.sdk.results.policies import PolicyView
+    from panachain.sdk.results.records import OpenedRecord, RecordProvenance
+    from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView
+    from panachain.sdk.results.revocations import RevocationReport
+    from panachain.sdk.results.uploads import PairingReport, PublishedView, RewrapReport, SettleReport, UploadReport
 
 _PLACES: Final = {
     "Actor": "model.actors",
     "AnyActor": "sdk",
     "Category": "model.scope",
-    "ConvictionReport": "sdk.results",
-    "DenialReport": "sdk.results",
+    "ConvictionReport": "sdk.results.log",
+    "DenialReport": "sdk.results.requests",
     "Devnet": "devnet",
+    "DevnetProxy": "devnet",
     "DevnetStatus": "devnet",
-    "GroupView": "sdk.results",
+    "GroupView": "sdk.results.groups",
     "Hospital": "sdk",
-    "LogEntry": "sdk.results",
+    "LogEntry": "sdk.results.log",
     "Network": "sdk",
-    "OpenedRecord": "sdk.results",
-    "PairingReport": "sdk.results",
+    "OpenedRecord": "sdk.results.records",
+    "PairingReport": "sdk.results.uploads",
     "PanaChainError": "errors",
     "Patient": "sdk",
     "PolicyRow": "research.index",
     "PolicyStatus": "model.policy",
-    "PolicyView": "sdk.results",
+    "PolicyView": "sdk.results.policies",
     "Practitioner": "sdk",
     "Progress": "model.progress",
-    "PublishedView": "sdk.results",
+    "PublishedView": "sdk.results.uploads",
     "Purpose": "model.scope",
     "QueryProvenance": "research.index",
     "QueryResult": "research.index",
     "Reading": "sdk.readings",
     "RecordInfo": "model.records",
-    "RecordProvenance": "sdk.results",
+    "RecordProvenance": "sdk.results.records",
     "Registrar": "sdk",
-    "RequestReport": "sdk.results",
-    "RequestView": "sdk.results",
+    "RequestReport": "sdk.results.requests",
+    "RequestView": "sdk.results.requests",
     "Researcher": "sdk",
-    "RevocationReport": "sdk.results",
-    "RewrapReport": "sdk.results",
+    "RevocationReport": "sdk.results.revocations",
+    "RewrapReport": "sdk.results.uploads",
     "Role": "model.actors",
-    "SettleReport": "sdk.results",
+    "SettleReport": "sdk.results.uploads",
     "Status": "model.actors",
     "StorageRow": "research.index",
-    "UploadReport": "sdk.results",
+    "UploadReport": "sdk.results.uploads",
     "connect": "sdk",
 }
 __all__ = [
@@ -90,6 +81,7 @@ __all__ = [
     "ConvictionReport",
     "DenialReport",
     "Devnet",
+    "DevnetProxy",
     "DevnetStatus",
     "GroupView",
     "Hospital",

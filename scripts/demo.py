@@ -41,7 +41,7 @@ from panachain.sdk import Network, open_actor
 from panachain.sdk.names import Names
 from panachain.sdk.private_files import write_private
 from panachain.sdk.profiles import create_profile, load_profile
-from panachain.sdk.results import OpenedRecord
+from panachain.sdk.results.records import OpenedRecord
 from scripts.demo_page import page
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -24,7 +24,7 @@ from panachain.passphrase import read_passphrase
 if TYPE_CHECKING:
     from panachain.sdk import AnyActor, Hospital, Network, Patient, Practitioner, Researcher
     from panachain.sdk.profiles import Profile
-    from panachain.sdk.results import PolicyView
+    from panachain.sdk.results.policies import PolicyView
 
 UNTOUCHED: Final = "nothing was changed"
 """What a failure says when it is certain that no state changed."""

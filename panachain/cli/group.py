@@ -15,7 +15,7 @@ from panachain.cli.app import App, LazyGroup, command, current
 from panachain.model.actors import Role
 
 if TYPE_CHECKING:
-    from panachain.sdk.results import GroupView
+    from panachain.sdk.results.groups import GroupView
 
 COLUMNS = ("handle", "status", "manager", "members", "key")
 FIELDS = ("handle", "status", "manager", "members", "key")

@@ -20,7 +20,8 @@ from panachain.model.actors import Role
 
 if TYPE_CHECKING:
     from panachain.model.progress import Progress
-    from panachain.sdk.results import OpenedRecord, PublishedView, UploadReport
+    from panachain.sdk.results.records import OpenedRecord
+    from panachain.sdk.results.uploads import PublishedView, UploadReport
 
 _NONE: Final = "There are no records."
 
@@ -70,7 +71,7 @@ def upload(
     walked. The same source is published once, however often it is uploaded.
     """
     from panachain.model.scope import Category
-    from panachain.sdk.results import record_json
+    from panachain.sdk.results.records import record_json
 
     app = current()
     if category is not None and len(category) != 1:

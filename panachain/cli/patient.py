@@ -19,7 +19,8 @@ from panachain.model.scope import Purpose
 
 if TYPE_CHECKING:
     from panachain.sdk import Patient
-    from panachain.sdk.results import PolicyView, RevocationReport
+    from panachain.sdk.results.policies import PolicyView
+    from panachain.sdk.results.revocations import RevocationReport
 
 POLICY_COLUMNS = ("policy_id", "state", "grantee", "scopes", "purposes", "expires_at")
 """Of a patient's list."""

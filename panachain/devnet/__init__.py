@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from panachain.devnet.deployment import REGISTRAR
-    from panachain.devnet.lifecycle import Devnet, DevnetStatus
+    from panachain.devnet.lifecycle import Devnet, DevnetProxy, DevnetStatus
 
-_PLACES = {"REGISTRAR": "deployment", "Devnet": "lifecycle", "DevnetStatus": "lifecycle"}
-_PLACES = {"REGISTRAR": "deployment", "Devnet": "lifecycle", "DevnetStatus": "lifecycle"}
-__all__ = ["REGISTRAR", "Devnet", "DevnetStatus"]
+_PLACES = {"REGISTRAR": "deployment", "Devnet": "lifecycle", "DevnetProxy": "lifecycle", "DevnetStatus": "lifecycle"}
+__all__ = ["REGISTRAR", "Devnet", "DevnetProxy", "DevnetStatus"]
 
 
 def __getattr__(name: str) -> Any:

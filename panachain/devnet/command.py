@@ -124,10 +124,9 @@ def show(app: App, status: DevnetStatus) -> None:
             "proxies": f"any {status.threshold} of {len(status.proxies)} must help",
         }
     )
-    proxies = [dict(proxy) for proxy in status.proxies]
-    if proxies:
+    if status.proxies:
         columns = ("proxy", "endpoint", "running", "pid")
-        app.output.many(proxies, empty="", columns=columns, also=lambda one: {"proxy": one["address"]})
+        app.output.many(status.proxies, empty="", columns=columns, also=lambda one: {"proxy": one["address"]})
 
 
 devnet.add_command(up)

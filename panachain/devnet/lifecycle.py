@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,10 +25,31 @@ from panachain.devnet.processes import await_gate, await_proxy, is_running, read
 from panachain.errors import (
     UsageError,
 )
+from panachain.model.actors import Address
 from panachain.sdk.private_files import make_private_folder, write_private
 
 MAINCHAIN_ID: Final = 31_337
 SIDECHAIN_ID: Final = 31_338
+
+
+@dataclass(frozen=True)
+class DevnetProxy:
+    """A proxy of a devnet.
+
+    Examples:
+        >>> [proxy.running for proxy in Devnet.status(Path("home")).proxies]  # doctest: +SKIP
+        [True, True, True]
+    """
+
+    pid: int
+    """Its process on this machine."""
+    address: Address
+    endpoint: str
+    running: bool
+
+    def to_json(self) -> dict[str, object]:
+        """Return the proxy as JSON, a part of schema `panachain/devnet/1`."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -44,7 +65,7 @@ class DevnetStatus:
     mainchain: str
     sidechain: str
     ipfs: str
-    proxies: tuple[dict[str, Any], ...]
+    proxies: tuple[DevnetProxy, ...]
     threshold: int
     gate: bool = False
     """Whether the sidechain's gate runs; `sidechain` is its URL."""
@@ -57,7 +78,7 @@ class DevnetStatus:
             "mainchain": self.mainchain,
             "sidechain": self.sidechain,
             "ipfs": self.ipfs,
-            "proxies": list(self.proxies),
+            "proxies": [proxy.to_json() for proxy in self.proxies],
             "threshold": self.threshold,
             "gate": self.gate,
         }
@@ -130,7 +151,8 @@ class Devnet:
         network = read(home / "network.json")
         state = read(home / "devnet" / "processes.json") if is_running(home / "devnet") else None
         proxies = tuple(
-            {**proxy, "running": anvil.is_running(proxy["pid"])} for proxy in (state["proxies"] if state else [])
+            DevnetProxy(**proxy, running=anvil.is_running(proxy["pid"]))
+            for proxy in (state["proxies"] if state else [])
         )
         return DevnetStatus(
             running=state is not None,

@@ -25,7 +25,7 @@ from panachain.model.policy import OnChainPolicy, PolicyStatus, Terms
 from panachain.model.scope import Purpose
 from panachain.sdk.network import Network
 from panachain.sdk.patient import Patient
-from panachain.sdk.results import PolicyView
+from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.times import Moment, seconds
 from panachain.sdk.words import Categories, Purposes
 

@@ -35,7 +35,8 @@ from panachain.sdk.offers import Offers
 from panachain.sdk.policies import OwnPolicies, policy_view
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.requests import ReceivedRequests
-from panachain.sdk.results import PolicyView, iso
+from panachain.sdk.results.policies import PolicyView
+from panachain.sdk.times import iso
 from panachain.storage.blocks import keep
 
 _LOG: Final = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from panachain.sdk.base import ActorSession
 from panachain.sdk.batches import open_batches, open_journal
 from panachain.sdk.moves import Moves
 from panachain.sdk.pairings import Pairings
-from panachain.sdk.results import PublishedView, RewrapReport, SettleReport, UploadReport
+from panachain.sdk.results.uploads import PublishedView, RewrapReport, SettleReport, UploadReport
 from panachain.sdk.times import duration
 from panachain.sdk.uploads import Tally, Upload, read_only, size_of
 from panachain.sdk.words import category_of

@@ -26,7 +26,7 @@ from panachain.records.locate import HospitalHeads, locate_all, open_manifests, 
 from panachain.records.pairing import FIRST, Pairing, make_pairing, open_pairing, seal_pairing
 from panachain.sdk.network import Network
 from panachain.sdk.opening import envelope_wraps, open_records
-from panachain.sdk.results import OpenedRecord, RecordProvenance
+from panachain.sdk.results.records import OpenedRecord, RecordProvenance
 from panachain.storage.blocks import keep
 
 _YEARS_AHEAD: Final = 2

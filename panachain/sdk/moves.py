@@ -21,7 +21,7 @@ from panachain.records.rewrap import open_order
 from panachain.sdk.batches import Batches
 from panachain.sdk.network import Network
 from panachain.sdk.pairings import Pairings
-from panachain.sdk.results import RewrapReport
+from panachain.sdk.results.uploads import RewrapReport
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from panachain.sdk.contacts import Contact, list_contacts
 from panachain.sdk.profiles import Profile, load_profile
 
 if TYPE_CHECKING:
-    from panachain.sdk.results import PolicyView
+    from panachain.sdk.results.policies import PolicyView
 
 _WHOLE: Final = 42
 """Characters of an address."""

@@ -14,7 +14,7 @@ from panachain.ipld.cid import CID
 from panachain.records.header import Header, wrap_at
 from panachain.records.locate import check_envelope, content_of
 from panachain.records.split import MEDIA_TYPE
-from panachain.sdk.results import OpenedRecord, RecordProvenance
+from panachain.sdk.results.records import OpenedRecord, RecordProvenance
 from panachain.storage.blocks import BlobStore
 
 

@@ -14,17 +14,10 @@ from panachain.model.actors import Role
 from panachain.model.policy import OnChainPolicy, Terms
 from panachain.model.scope import Purpose
 from panachain.sdk.patient_reading import PatientReading
-from panachain.sdk.results import (
-    AnyPolicy,
-    AnyRequest,
-    DenialReport,
-    PairingReport,
-    PolicyView,
-    RequestView,
-    RevocationReport,
-    id_of,
-    number_of,
-)
+from panachain.sdk.results.policies import AnyPolicy, PolicyView, id_of
+from panachain.sdk.results.requests import AnyRequest, DenialReport, RequestView, number_of
+from panachain.sdk.results.revocations import RevocationReport
+from panachain.sdk.results.uploads import PairingReport
 from panachain.sdk.times import Moment
 from panachain.sdk.words import Categories, Purposes
 

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from panachain.model.progress import Progress
 from panachain.sdk.patient_parts import PatientParts
 from panachain.sdk.readings import Reading
-from panachain.sdk.results import AnyPolicy, ConvictionReport, LogEntry, OpenedRecord, id_of
+from panachain.sdk.results.log import ConvictionReport, LogEntry
+from panachain.sdk.results.policies import AnyPolicy, id_of
+from panachain.sdk.results.records import OpenedRecord
 
 
 class PatientReading(PatientParts):

@@ -22,7 +22,7 @@ from panachain.model.scope import Generations
 from panachain.sdk.deletion_receipts import DeletionReceipts
 from panachain.sdk.network import Network
 from panachain.sdk.proxies import Proxies
-from panachain.sdk.results import PolicyView
+from panachain.sdk.results.policies import PolicyView
 
 POLICY_GAP: Final = 20
 """Unused one-time keys in a row after which a search stops."""

@@ -15,7 +15,8 @@ from panachain.model.scope import Purpose
 from panachain.sdk.group_keys import seal_secrets
 from panachain.sdk.reader import ReadingSession
 from panachain.sdk.requests import MAX_NOTE, open_requests, seal_request
-from panachain.sdk.results import GroupView, RequestReport, RequestView
+from panachain.sdk.results.groups import GroupView
+from panachain.sdk.results.requests import RequestReport, RequestView
 from panachain.sdk.times import Moment, seconds
 from panachain.sdk.words import Categories, category_words, purpose_of
 from panachain.storage.blocks import keep

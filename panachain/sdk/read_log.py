@@ -18,7 +18,7 @@ from panachain.sdk.network import Network
 from panachain.sdk.policies import OwnPolicies, OwnPolicy
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.readings import Reading, readings
-from panachain.sdk.results import LogEntry
+from panachain.sdk.results.log import LogEntry
 
 
 class ReadLog:

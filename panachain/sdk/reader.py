@@ -30,7 +30,8 @@ from panachain.sdk.group_keys import open_secrets
 from panachain.sdk.opening import envelope_wraps, open_records
 from panachain.sdk.policies import policy_view
 from panachain.sdk.proxies import Proxies, Reader
-from panachain.sdk.results import AnyPolicy, OpenedRecord, PolicyView, RecordProvenance, id_of
+from panachain.sdk.results.policies import AnyPolicy, PolicyView, id_of
+from panachain.sdk.results.records import OpenedRecord, RecordProvenance
 from panachain.sdk.times import Moment, seconds
 from panachain.sdk.words import purpose_of
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import ReceiptKind
-from panachain.sdk.results import LogEntry
+from panachain.sdk.results.log import LogEntry
 from panachain.sdk.times import iso, utc
 
 APART: Final = 60

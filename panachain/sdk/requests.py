@@ -20,7 +20,7 @@ from panachain.model.policy import Terms
 from panachain.model.scope import Purpose
 from panachain.model.transactions import AccessRequest
 from panachain.sdk.network import Network
-from panachain.sdk.results import RequestView
+from panachain.sdk.results.requests import RequestView
 from panachain.sdk.times import Moment, iso, seconds
 from panachain.sdk.words import Categories, category_words
 from panachain.storage.blocks import keep

@@ -26,7 +26,8 @@ from panachain.sdk.lanes import OwnLanes
 from panachain.sdk.network import Network
 from panachain.sdk.policies import OwnPolicies, OwnPolicy
 from panachain.sdk.proxies import Proxies
-from panachain.sdk.results import PolicyView, RevocationReport
+from panachain.sdk.results.policies import PolicyView
+from panachain.sdk.results.revocations import RevocationReport
 
 
 class Revocations:

@@ -22,7 +22,7 @@ from panachain.records.publish import BatchBuilder
 from panachain.records.sources import Source
 from panachain.records.split import MEDIA_TYPE
 from panachain.sdk.batches import Batches, SentBatch
-from panachain.sdk.results import UploadReport
+from panachain.sdk.results.uploads import UploadReport
 
 _Name = tuple[Address, bytes]
 """A patient, and what identifies a source."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from panachain.errors import PartlyDoneError
 from panachain.model.actors import Address, Status
-from panachain.sdk.results import GroupView
+from panachain.sdk.results.groups import GroupView
 from tests.cli.twin import Outcome, Twin
 
 GROUP, MANAGER = Address("0x" + "11" * 20), Address("0x" + "22" * 20)

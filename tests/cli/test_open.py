@@ -12,7 +12,7 @@ from panachain.errors import IntegrityError
 from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
-from panachain.sdk.results import OpenedRecord, RecordProvenance
+from panachain.sdk.results.records import OpenedRecord, RecordProvenance
 from tests.cli.twin import Outcome, Twin
 
 POLICY = "0x52908400098527886E0F7030069857D2E4169EE7"

@@ -16,7 +16,8 @@ from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Purpose
 from panachain.research.index import PolicyRow, QueryProvenance, QueryResult
-from panachain.sdk.results import PolicyView, RevocationReport
+from panachain.sdk.results.policies import PolicyView
+from panachain.sdk.results.revocations import RevocationReport
 from tests.cli.twin import Outcome, Twin
 
 POLICY = "0x52908400098527886E0F7030069857D2E4169EE7"

@@ -12,7 +12,7 @@ import pytest
 from panachain.cli import revocation
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
-from panachain.sdk.results import RevocationReport
+from panachain.sdk.results.revocations import RevocationReport
 from tests.cli.test_output import VIEW
 from tests.cli.twin import Outcome, Twin
 

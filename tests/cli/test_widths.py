@@ -14,7 +14,12 @@ from panachain.devnet.lifecycle import DevnetStatus
 from panachain.model.actors import Address, PolicyId, Status
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Category, Purpose
-from panachain.sdk.results import GroupView, LogEntry, PolicyView, PublishedView, RequestView, RevocationReport
+from panachain.sdk.results.groups import GroupView
+from panachain.sdk.results.log import LogEntry
+from panachain.sdk.results.policies import PolicyView
+from panachain.sdk.results.requests import RequestView
+from panachain.sdk.results.revocations import RevocationReport
+from panachain.sdk.results.uploads import PublishedView
 from tests.cli.twin import Outcome, Twin
 
 Run = Callable[..., Outcome]

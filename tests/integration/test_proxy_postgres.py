@@ -121,7 +121,7 @@ class Proxy:
     def await_ready(self) -> None:
         def ready() -> bool:
             try:
-                return httpx.get(f"{self.known['endpoint']}/readyz", timeout=5, trust_env=False).status_code == 200
+                return httpx.get(f"{self.known.endpoint}/readyz", timeout=5, trust_env=False).status_code == 200
             except httpx.HTTPError:
                 return False
 
@@ -160,7 +160,7 @@ class Proxy:
         return served
 
     def head(self) -> dict[str, Any]:
-        answer: dict[str, Any] = httpx.get(f"{self.known['endpoint']}/v1/head", timeout=10, trust_env=False).json()
+        answer: dict[str, Any] = httpx.get(f"{self.known.endpoint}/v1/head", timeout=10, trust_env=False).json()
         return answer
 
     def bodies(self, terms: Terms, count: int) -> list[bytes]:
@@ -172,7 +172,7 @@ class Proxy:
         for _ in range(count):
             wraps = [umbral.wrap(terms.lanes[0].delegating_key, os.urandom(32)) for _ in range(2)]
             unsigned = ReencryptRequest(
-                self.known["address"],
+                self.known.address,
                 terms.policy_id,
                 terms.grantee,
                 account.address,
@@ -190,7 +190,7 @@ class Proxy:
 
         def part(mine: list[bytes]) -> list[int]:
             with httpx.Client(timeout=30, trust_env=False) as client:
-                url = f"{self.known['endpoint']}/v1/reencrypt"
+                url = f"{self.known.endpoint}/v1/reencrypt"
                 return [client.post(url, content=body).status_code for body in mine]
 
         with ThreadPoolExecutor(connections) as pool:

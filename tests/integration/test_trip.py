@@ -294,11 +294,11 @@ class TestZFaults:
         proxies = Devnet.status(world.home).proxies
         policy = world.patient.grant("clinician", ["vitals"], until=until(world))
 
-        anvil.stop(proxies[0]["pid"])
+        anvil.stop(proxies[0].pid)
         assert list(world.clinician.open(policy.policy_id))
         assert world.patient.grant("clinician", ["imaging"], until=until(world)).deposited == 2
 
-        anvil.stop(proxies[1]["pid"])
+        anvil.stop(proxies[1].pid)
         with pytest.raises(ProxiesUnavailableError, match=r"1 of 3 proxies answered, 2 are needed"):
             list(world.clinician.open(policy.policy_id))
         assert run(world, "clinician", "open", policy.policy_id, "-o", str(world.home / "none")).returncode == 7

@@ -35,7 +35,8 @@ from panachain.model.scope import Purpose
 from panachain.records.journal import Journal
 from panachain.sdk.grant_journal import GrantJournal
 from panachain.sdk.patient import Patient
-from panachain.sdk.results import PolicyView, RevocationReport
+from panachain.sdk.results.policies import PolicyView
+from panachain.sdk.results.revocations import RevocationReport
 from tests.twin.chains import TwinSender
 from tests.twin.world import PROXIES, World, resource, running_world
 from tests.unit.storage.memory_store import MemoryStore

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from panachain import devnet
-from panachain.devnet import REGISTRAR, Devnet
+from panachain.devnet import REGISTRAR, Devnet, DevnetProxy, DevnetStatus
 from panachain.errors import ConfigurationError, UsageError
+from panachain.model.actors import Address
 
 
 @pytest.mark.parametrize(("proxies", "threshold"), [(3, 1), (3, 4), (1, 2)])
@@ -47,6 +48,14 @@ def test_status_of_a_stopped_devnet_comes_from_its_network_file(tmp_path: Path) 
         "threshold": 2,
         "gate": False,
     }
+
+
+def test_a_proxy_is_a_value_that_prints_itself() -> None:
+    proxy = DevnetProxy(7, Address("0x" + "11" * 20), "http://127.0.0.1:3", running=True)
+    status = DevnetStatus(True, "", "", "embedded", (proxy,), threshold=2)
+    assert status.to_json()["proxies"] == [
+        {"pid": 7, "address": proxy.address, "endpoint": "http://127.0.0.1:3", "running": True}
+    ]
 
 
 def test_names_of_the_package_load_on_first_use() -> None:

@@ -13,7 +13,7 @@ from panachain.consent.pending import PendingGrant
 from panachain.crypto.keys import Seed
 from panachain.model.actors import Address, PolicyId
 from panachain.model.scope import Category, Generations, Purpose, Scope
-from panachain.sdk.results import PolicyView
+from panachain.sdk.results.policies import PolicyView
 from panachain.storage.blocks import keep
 from tests.twin.world import THRESHOLD, World, resource
 

@@ -13,7 +13,7 @@ from panachain.model.policy import PolicyStatus
 from panachain.sdk.contacts import add_contact
 from panachain.sdk.names import Names, policy_id, policy_of
 from panachain.sdk.profiles import create_profile
-from panachain.sdk.results import PolicyView
+from panachain.sdk.results.policies import PolicyView
 
 LEE = Address("0x52908400098527886E0F7030069857D2E4169EE7")
 KIM = Address("0x8617E340B3D01FA5F11F306F4090FD50E238070D")

@@ -10,7 +10,8 @@ import pytest
 
 from panachain.errors import UnknownActorError, UsageError
 from panachain.model.scope import Category, Purpose
-from panachain.sdk.results import PolicyView, RequestView
+from panachain.sdk.results.policies import PolicyView
+from panachain.sdk.results.requests import RequestView
 from tests.twin.world import World, resource, running_world
 
 

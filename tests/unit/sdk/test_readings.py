@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from panachain.model.actors import Address, PolicyId
 from panachain.sdk.readings import APART, LONGEST, readings
-from panachain.sdk.results import LogEntry
+from panachain.sdk.results.log import LogEntry
 
 POLICY, OTHER = PolicyId("0x" + "11" * 20), PolicyId("0x" + "12" * 20)
 DOCTOR, NURSE, TEAM = "0x" + "22" * 20, "0x" + "23" * 20, "0x" + "24" * 20

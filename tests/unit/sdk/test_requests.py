@@ -12,7 +12,7 @@ from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, RAW
 from panachain.model.scope import Purpose
 from panachain.sdk.requests import seal_request
-from panachain.sdk.results import RequestReport
+from panachain.sdk.results.requests import RequestReport
 from panachain.storage.blocks import keep
 from tests.twin.world import World, seed_of
 from tests.unit.sdk.helpers import DAY, opened, upload

@@ -17,7 +17,7 @@ from panachain.records import publish
 from panachain.records.sources import find_sources
 from panachain.records.split import MEDIA_TYPE
 from panachain.sdk.batches import open_batches
-from panachain.sdk.results import UploadReport
+from panachain.sdk.results.uploads import UploadReport
 from panachain.sdk.uploads import Tally, Upload, _with_leaders, size_of
 from tests.twin.world import World, resource
 from tests.unit.sdk.helpers import again

@@ -1,0 +1,80 @@
+"""What proxies signed, and what of it convicts one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from panachain.model.actors import Address, PolicyId
+from panachain.sdk.times import iso, utc
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """One line of a patient's read log: what one proxy signed.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     receipt = patient.receipts()[0]
+        >>> receipt.kind, receipt.when.tzinfo is not None
+        ('deposited', True)
+    """
+
+    at: int
+    kind: str
+    policy_id: PolicyId
+    proxy: Address
+    count: int
+    grantee: str = ""
+    """To whom the policy was granted: a person or a group."""
+    requester: str = ""
+    """The person who asked."""
+    purpose: str = ""
+    scopes: tuple[str, ...] = ()
+    late: bool = False
+    """Whether the proxy served when the policy didn't allow it: its receipt convicts it."""
+
+    @property
+    def when(self) -> datetime:
+        """When the proxy signed, by the block that it looked at; in UTC."""
+        return utc(self.at)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the line as JSON, schema `panachain/log/1`."""
+        return {
+            "schema": "panachain/log/1",
+            "at": iso(self.at),
+            "kind": self.kind,
+            "policy_id": self.policy_id,
+            "proxy": self.proxy,
+            "count": self.count,
+            "grantee": self.grantee,
+            "requester": self.requester,
+            "purpose": self.purpose,
+            "scopes": list(self.scopes),
+            "late": self.late,
+        }
+
+
+@dataclass(frozen=True)
+class ConvictionReport:
+    """Receipts that were submitted as evidence against the proxies that signed them.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     report = patient.convict(next(patient.policies()))
+        >>> report.transactions
+        ()
+    """
+
+    policy_id: PolicyId
+    transactions: tuple[str, ...]
+    """Hashes, one for each proxy that served when the policy didn't allow it."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/conviction/1`."""
+        return {
+            "schema": "panachain/conviction/1",
+            "policy_id": self.policy_id,
+            "transactions": list(self.transactions),
+        }

@@ -1,0 +1,98 @@
+"""How far a revocation has come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from panachain.model.actors import Address, PolicyId
+from panachain.model.policy import Receipt
+from panachain.sdk.times import iso
+
+
+@dataclass(frozen=True)
+class RevocationReport:
+    """How far a revocation has come: R1 to R4 of design section 8.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     policy = patient.grant("nurse", "vitals", until=timedelta(hours=8))
+        ...     report = patient.revoke(policy)
+        >>> report.final, report.stage
+        (True, 'final')
+    """
+
+    policy_id: PolicyId
+    tx: str
+    gas: int
+    receipts: tuple[Receipt, ...]
+    """Deletion receipts, one for each proxy that answered."""
+    needed: int
+    """Deletion receipts that make the revocation final: n - t + 1."""
+    shares: int
+    unreachable: tuple[str, ...] = ()
+    """Why a proxy gave no receipt, one line each."""
+    rotated: bool = False
+    """Whether every lane of the policy has a newer generation, which later records are wrapped to."""
+    rewrapped: bool = False
+    """Whether none of the old headers is left in the store."""
+    hospitals: tuple[Address, ...] = ()
+    """Which hospitals this call told of new lanes or of records to re-wrap."""
+    regranted: Mapping[PolicyId, PolicyId] = field(default_factory=dict)
+    """Other grantees' policies that this call replaced, old to new."""
+
+    @property
+    def deleted(self) -> int:
+        """How many proxies signed that they deleted their kfrags."""
+        return len(self.receipts)
+
+    @property
+    def final(self) -> bool:
+        """Whether fewer than the threshold of proxies can still hold kfrags."""
+        return self.deleted >= self.needed
+
+    @property
+    def stage(self) -> str:
+        """The highest step that is reached."""
+        if not self.shares:
+            return "withdrawn before it was sent"
+        if self.rotated:
+            return "headers re-wrapped" if self.rewrapped else "lane rotated"
+        if self.final:
+            return "final"
+        return f"{self.deleted} of {self.shares} proxies deleted" if self.deleted else "revoked on chain"
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/revocation/1`."""
+        return {
+            "schema": "panachain/revocation/1",
+            "policy_id": self.policy_id,
+            "stage": self.stage,
+            "tx": self.tx,
+            "gas": self.gas,
+            "deleted": self.deleted,
+            "needed": self.needed,
+            "shares": self.shares,
+            "final": self.final,
+            "rotated": self.rotated,
+            "rewrapped": self.rewrapped,
+            "hospitals": list(self.hospitals),
+            "regranted": dict(self.regranted),
+            "receipts": [receipt_json(receipt) for receipt in self.receipts],
+            "unreachable": list(self.unreachable),
+        }
+
+
+def receipt_json(receipt: Receipt) -> dict[str, object]:
+    """Return a receipt as JSON, so that anybody can check its signature."""
+    return {
+        "proxy": receipt.proxy,
+        "sequence": receipt.sequence,
+        "previous": receipt.previous.hex(),
+        "kind": receipt.kind.value,
+        "policy_id": receipt.policy_id,
+        "at": iso(receipt.at),
+        "block": receipt.block,
+        "count": receipt.count,
+        "signature": receipt.signature.hex(),
+    }

@@ -1,0 +1,158 @@
+"""What a hospital published, moved and finished, and for whom it may."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from panachain.model.actors import Address
+from panachain.model.records import RecordInfo
+from panachain.sdk.results.records import record_json
+
+
+@dataclass(frozen=True)
+class UploadReport:
+    """What an upload published.
+
+    Examples:
+        >>> with connect("clinic", role="hospital") as hospital:
+        ...     report = hospital.upload(["records"], "me")
+        >>> len(report.records), report.skipped
+        (0, 2)
+    """
+
+    records: tuple[RecordInfo, ...]
+    skipped: int
+    """Records whose source was published before."""
+    plain_bytes: int
+    sealed_bytes: int
+    manifest_cid: str = ""
+    sequence: int = 0
+    tx: str = ""
+    gas: int = 0
+    """Of all transactions together."""
+    transactions: tuple[str, ...] = ()
+    """Hashes of the storage transactions, oldest first; the fields above tell of the last one."""
+    waiting: int = 0
+    """Records that wait for a later call, because of jitter."""
+    dry_run: bool = False
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/upload/1`."""
+        return {
+            "schema": "panachain/upload/1",
+            "records": [record_json(record) for record in self.records],
+            "skipped": self.skipped,
+            "plain_bytes": self.plain_bytes,
+            "sealed_bytes": self.sealed_bytes,
+            "manifest_cid": self.manifest_cid,
+            "sequence": self.sequence,
+            "tx": self.tx,
+            "gas": self.gas,
+            "transactions": list(self.transactions),
+            "waiting": self.waiting,
+            "dry_run": self.dry_run,
+        }
+
+
+@dataclass(frozen=True)
+class PublishedView:
+    """A record as the hospital that published it lists it.
+
+    Examples:
+        >>> with connect("clinic", role="hospital") as hospital:
+        ...     sorted(record.scope for record in hospital.records())
+        ['allergies/2025', 'laboratory/2024']
+    """
+
+    record_id: str
+    """CID of the record's header."""
+    patient: Address
+    scope: str
+    sequence: int
+
+    def to_json(self) -> dict[str, object]:
+        """Return the record as JSON, schema `panachain/published/1`."""
+        return {
+            "schema": "panachain/published/1",
+            "id": self.record_id,
+            "patient": self.patient,
+            "scope": self.scope,
+            "sequence": self.sequence,
+        }
+
+
+@dataclass(frozen=True)
+class PairingReport:
+    """A hospital that may publish to a patient's lanes from now on.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     paired = patient.pair("clinic")
+        >>> paired.lanes > 0
+        True
+    """
+
+    hospital: Address
+    pairing_cid: str
+    """CID of the pairing, which is sealed to the hospital."""
+    lanes: int
+    """How many lanes the hospital got keys of."""
+    epoch: int
+    """How many rotations of lanes there were."""
+    tx: str
+    """Hash of the transaction."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/pairing/1`."""
+        return {
+            "schema": "panachain/pairing/1",
+            "hospital": self.hospital,
+            "pairing_cid": self.pairing_cid,
+            "lanes": self.lanes,
+            "epoch": self.epoch,
+            "tx": self.tx,
+        }
+
+
+@dataclass(frozen=True)
+class SettleReport:
+    """What a hospital's interrupted uploads still needed.
+
+    Examples:
+        >>> with connect("clinic", role="hospital") as hospital:
+        ...     hospital.settle().transactions
+        0
+    """
+
+    transactions: int
+    """How many storage transactions were sent."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/settled/1`."""
+        return {"schema": "panachain/settled/1", "transactions": self.transactions}
+
+
+@dataclass(frozen=True)
+class RewrapReport:
+    """What a hospital moved to new lanes because patients asked for it.
+
+    Examples:
+        >>> with connect("clinic", role="hospital") as hospital:
+        ...     hospital.rewrap().moved
+        0
+    """
+
+    moved: int
+    """Records that got a new header."""
+    deleted: int
+    """Old headers and envelopes that were deleted from the store."""
+    transactions: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/rewrap/1`."""
+        return {
+            "schema": "panachain/rewrap/1",
+            "moved": self.moved,
+            "deleted": self.deleted,
+            "transactions": list(self.transactions),
+        }

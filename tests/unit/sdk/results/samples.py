@@ -1,0 +1,63 @@
+"""One of each result."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from panachain.model.actors import Address, PolicyId, Status
+from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
+from panachain.model.records import RecordInfo
+from panachain.model.scope import Category
+from panachain.sdk.results.groups import GroupView
+from panachain.sdk.results.log import ConvictionReport, LogEntry
+from panachain.sdk.results.policies import PolicyView
+from panachain.sdk.results.records import OpenedRecord, RecordProvenance
+from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView
+from panachain.sdk.results.revocations import RevocationReport
+from panachain.sdk.results.uploads import PairingReport, PublishedView, RewrapReport, SettleReport, UploadReport
+
+WHO, POLICY = Address("0x" + "11" * 20), PolicyId("0x" + "a1" * 20)
+SECRET = b"the patient's plaintext"
+RECEIPT = Receipt(WHO, 1, bytes(32), ReceiptKind.DELETED, POLICY, 5, 4, 1, detail=b"", signature=bytes(65))
+VIEW = PolicyView(POLICY, PolicyStatus.ACTIVE, WHO, WHO, ("laboratory",), ("TREAT",), 10, 20, 2, 3, "bafy")
+REVOKED = RevocationReport(POLICY, "0x01", 5, receipts=(), needed=2, shares=3)
+RECORDS = [
+    VIEW,
+    UploadReport((), skipped=1, plain_bytes=2, sealed_bytes=3),
+    PublishedView("bafy", WHO, "laboratory/2024", 1),
+    REVOKED,
+    LogEntry(5, "denied", POLICY, WHO, 1),
+    RequestView(1, "open", WHO, WHO, ("laboratory",), "TREAT", "", 20, until=30),
+    RequestReport(1),
+    DenialReport(1, "0x01"),
+    PairingReport(WHO, "bafy", lanes=3, epoch=1, tx="0x01"),
+    ConvictionReport(POLICY, ("0x01",)),
+    GroupView(WHO, "grp-x", Status.SUSPENDED, "", WHO, (WHO,)),
+    SettleReport(1),
+    RewrapReport(1, 2),
+]
+
+
+def opened(**more: Any) -> OpenedRecord:
+    """Return a record whose source holds a secret."""
+    info = RecordInfo(
+        header_cid="bafy",
+        hospital=WHO,
+        category=Category.LABORATORY,
+        year=2024,
+        media_type="application/pdf",
+        size=len(SECRET),
+        stored_at=5,
+        content_cid="bafz",
+        envelope_cid="bafe",
+        content_index=0,
+        generation=0,
+        digest=b"\x07" * 32,
+    )
+    source: Any = SimpleNamespace(
+        read=lambda: SECRET,
+        chunks=lambda: iter([SECRET[:5], SECRET[5:]]),
+        read_range=lambda offset, size: SECRET[offset : offset + size],
+    )
+    return OpenedRecord(info, RecordProvenance(WHO, opened_as="patient"), source, **more)
