@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +114,21 @@ def test_does_not_open_what_is_no_key_store_of_this_kind(tmp_path: Path, theirs:
             keystore.open(write(tmp_path, content), PASSPHRASE)
 
 
-@pytest.mark.parametrize("content", ["[" * 16_000, '{"crypto":' * 1_000, " " * (1 << 14) + "{}", "0" * (1 << 20)])
+@pytest.mark.parametrize(
+    "content",
+    ["[" * 16_000, '{"crypto":' * 1_000, " " * (1 << 14) + "{}", "0" * (1 << 20)],
+    ids=["lists", "objects", "blanks", "digits"],
+)
 def test_a_hostile_file_is_no_key_store(tmp_path: Path, content: str) -> None:
-    with pytest.raises(LockedError):
-        keystore.open(write(tmp_path, content), PASSPHRASE)
+    path = write(tmp_path, content)
+    before = sys.getrecursionlimit()
+    # As in a program of one's own: tools for tests raise it.
+    sys.setrecursionlimit(1000)
+    try:
+        with pytest.raises(LockedError):
+            keystore.open(path, PASSPHRASE)
+    finally:
+        sys.setrecursionlimit(before)
 
 
 class TestFiles:

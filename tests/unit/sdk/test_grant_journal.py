@@ -46,7 +46,9 @@ class TestFiles:
         with pytest.raises(ConfigurationError, match=r"00000007\.sealed can't be read"):
             GrantJournal(tmp_path, OTHER).read()
 
-    @pytest.mark.parametrize("content", ["", "[]", "{}", '{"next": -1}', '{"next": "7"}', '{"next": true}', "[" * 9000])
+    @pytest.mark.parametrize(
+        "content", ["", "[]", "{}", '{"next": -1}', '{"next": "7"}', '{"next": true}', "[" * 9000], ids=range(7)
+    )
     def test_a_damaged_number_is_named_and_not_used(self, tmp_path: Path, content: str) -> None:
         (tmp_path / "policies.json").write_text(content)
         with pytest.raises(ConfigurationError, match=r"policies\.json"):
