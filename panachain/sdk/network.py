@@ -6,17 +6,15 @@ Follows design section 6 and docs/spec/network.md (`panachain/network/1`).
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from panachain.chain.access import read_key
-from panachain.chain.config import ChainConfig
 from panachain.chain.evm import Sender
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.sidechain import Sidechain
@@ -25,6 +23,7 @@ from panachain.config import Config
 from panachain.errors import ConfigurationError, IntegrityError
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
+from panachain.sdk.network_file import chains_of, confirmations_of, read_description
 from panachain.sdk.resolve import Resolver
 from panachain.storage.blocks import BlobStore
 from panachain.storage.configured import open_store
@@ -33,39 +32,10 @@ if TYPE_CHECKING:
     from panachain.records.locate import HospitalHeads
     from panachain.sdk.relay import Relay
 
-_MAX_CONFIRMATIONS: Final = 1_000_000
-"""Blocks; the setting takes as many digits."""
 Clock = Callable[[], float]
 """Returns the time, Unix seconds."""
 Sleep = Callable[[float], None]
 """Waits for some seconds."""
-
-
-def chains_of(description: Mapping[str, Any], config: Config) -> tuple[ChainConfig, ChainConfig]:
-    """Return mainchain and sidechain as a network file and the settings describe them.
-
-    Raises:
-        ConfigurationError: a section lacks a field, or a value doesn't fit.
-    """
-    folder = config.network_file.parent
-    main, side = (
-        ChainConfig.parse(description[name], folder, what=f"the section `{name}` of {config.network_file}", url=url)
-        for name, url in (("mainchain", config.mainchain_rpc), ("sidechain", config.sidechain_rpc))
-    )
-    return main, side
-
-
-def _confirmations(config: Config, description: Mapping[str, Any]) -> int:
-    """Return how deep a grant must be: as the settings say, else the network file, else 0."""
-    if config.confirmations is not None:
-        return config.confirmations
-    found = description.get("confirmations", 0)
-    # A bool is an int to Python, and none to whoever wrote the file.
-    if type(found) is not int or not 0 <= found < _MAX_CONFIRMATIONS:
-        raise ConfigurationError(
-            f"`confirmations` of {config.network_file} is {found!r}; it must be a whole number from 0 on"
-        )
-    return found
 
 
 class Network:
@@ -97,7 +67,7 @@ class Network:
         self.sidechain = Sidechain.connect(side, timeout=config.timeout)
         self.store: BlobStore = open_store(config, description.get("ipfs", {"kind": "embedded"}))
         self.threshold: int = description["threshold"]
-        self.confirmations = _confirmations(config, description)
+        self.confirmations = confirmations_of(description, config)
         """Blocks that must follow a grant's before proxies are given its shares."""
         self.faucet: bool = description.get("faucet", False)
         """Whether the mainchain is a local development chain that gives ether for nothing."""
@@ -119,16 +89,9 @@ class Network:
             ConfigurationError: there is no network file, or it is damaged.
         """
         config = config or Config.load()
+        description = read_description(config)
         try:
-            description = json.loads(config.network_file.read_bytes())
-            if description["schema"] != "panachain/network/1":
-                raise ConfigurationError(f"{config.network_file} is of schema {description['schema']!r}")
             return cls(config, description)
-        except FileNotFoundError:
-            raise ConfigurationError(
-                f"no network is set up: {config.network_file} doesn't exist",
-                hint="panachain devnet up starts a local one",
-            ) from None
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise ConfigurationError(f"{config.network_file} can't be read as a network file") from exc
 

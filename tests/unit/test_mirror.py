@@ -26,6 +26,7 @@ CLAIMS = {
     # Each holds one claim that goes through several modules, and is named after the claim.
     "chain/contracts/test_mirror.py": "adapters, interfaces and artifacts have the same functions",
     "chain/test_events.py": "every event of the ABIs is decoded as the oracle decodes it",
+    "chain/test_evm_time.py": "how long a sender waits, in virtual time",
     "chain/test_leakage.py": "no value of one chain stands on the other",
     "consent/test_never_wider.py": "a FHIR Consent never grants more than it says",
     "consent/test_scope_collusion.py": "who puts keys together gets nothing that none of them had",

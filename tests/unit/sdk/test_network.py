@@ -13,7 +13,7 @@ import pytest
 from panachain.config import Config
 from panachain.errors import ConfigurationError, IntegrityError, LockedError
 from panachain.model.policy import ProxyRef
-from panachain.sdk.network import Network, chains_of
+from panachain.sdk.network import Network
 from panachain.sdk.relay import LocalRelay, Relays
 from tests.twin.chains import MAIN
 from tests.twin.world import START, World
@@ -70,11 +70,6 @@ class TestOpen:
         (tmp_path / "network.json").write_text(content)
         with pytest.raises(ConfigurationError, match=r"network\.json"):
             Network.open(settings(tmp_path))
-
-
-def test_settings_name_another_node(tmp_path: Path) -> None:
-    main, side = chains_of(DESCRIPTION, settings(tmp_path, mainchain_rpc="http://127.0.0.1:9"))
-    assert (main.url, side.url) == ("http://127.0.0.1:9", "http://127.0.0.1:2")
 
 
 def test_files_are_beside_the_network_file(tmp_path: Path) -> None:
