@@ -19,6 +19,10 @@ ELSEWHERE = {
     "records/dicom.py": "records/test_sources.py",
     "records/header.py": "records/test_publish.py",
     "records/locate.py": "records/test_publish.py",
+    # Plain values: what holds for every result holds for these.
+    "sdk/results/groups.py": "sdk/results/test_package.py",
+    "sdk/results/log.py": "sdk/results/test_package.py",
+    "sdk/results/uploads.py": "sdk/results/test_package.py",
 }
 """Modules without a test file of their own, and the file that holds their claims."""
 
@@ -33,6 +37,7 @@ CLAIMS = {
     "crypto/test_umbral_misuse.py": "what an attacker can do with keys, kfrags and cfrags",
     "crypto/test_umbral_other.py": "another Umbral fits in the place of ours",
     "proxy/test_dishonest.py": "proxies that lie in every way that can be written",
+    "sdk/results/test_package.py": "each result is frozen and has a documented schema of its own",
     "service/proxy/test_quotas.py": "nobody takes the proxy from others by asking much",
     "service/proxy/test_store_postgresql.py": "the store holds its claims on PostgreSQL too",
     "service/test_descriptions.py": "OpenAPI says what the services do",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -13,3 +14,12 @@ from tests.twin.world import World, running_world
 def world() -> Iterator[World]:
     with running_world() as running:
         yield running
+
+
+@pytest.fixture
+def ordinary_depth() -> Iterator[None]:
+    """Let Python recurse as deep as in a program of one's own: tools for tests raise the limit."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(before)

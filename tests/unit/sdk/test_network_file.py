@@ -31,6 +31,7 @@ def test_none_is_told_with_what_makes_one(tmp_path: Path) -> None:
     assert "devnet up" in caught.value.hint
 
 
+@pytest.mark.usefixtures("ordinary_depth")
 @pytest.mark.parametrize("content", ["", "[]", "{}", "null", "[" * 100_000, '{"schema": "panachain/network/2"}'])
 def test_a_damaged_one_is_a_configuration_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "network.json").write_text(content)

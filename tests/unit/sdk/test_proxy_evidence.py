@@ -123,6 +123,7 @@ class TestJudge:
         evidence = described(world, policy, request_, body_of(answer))
         assert judge(evidence | {"not_before": world.chain.now + 10_000})
 
+    @pytest.mark.usefixtures("ordinary_depth")
     @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff", b'{"cfrags": []}', b"[" * 50_000])
     def test_what_is_no_answer_was_never_signed(
         self, world: ProxyWorld, policy: Policy, request_: ReencryptRequest, body: bytes

@@ -296,6 +296,7 @@ class TestRemote:
             remote.grant(GRANT, SIGNATURE)
         assert len(caught.value.reason) == 200
 
+    @pytest.mark.usefixtures("ordinary_depth")
     @pytest.mark.parametrize(
         ("status", "body"),
         [
