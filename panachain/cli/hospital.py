@@ -194,7 +194,8 @@ def rewrap() -> None:
     """
     app = current()
     with app.acting(Role.HOSPITAL) as hospital:
-        done = hospital.rewrap()
+        with app.output.progress("rewrap") as progress:
+            done = hospital.rewrap(progress=progress)
         app.output.one(done, fields=("moved", "deleted"), titles={"moved": "records moved", "deleted": "old deleted"})
     if not done.moved and not done.deleted:
         app.output.say("No patient asked for it.")

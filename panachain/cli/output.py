@@ -464,8 +464,11 @@ def _list(value: object) -> Sequence[object]:
     return value if isinstance(value, list | tuple) else [value]
 
 
+_SINGULAR: Final = {"policies": "policy"}
+
+
 def _amount(count: int, unit: str) -> str:
-    return words.size(count) if unit == "bytes" else words.count(count, unit.removesuffix("s"))
+    return words.size(count) if unit == "bytes" else words.count(count, _SINGULAR.get(unit, unit.removesuffix("s")))
 
 
 def _cell(text: str) -> str:

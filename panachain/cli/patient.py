@@ -247,7 +247,8 @@ def revoke(policy: str, rotate: bool, status: bool, yes: bool) -> None:
         found = app.policy(patient, policy)
         if not status and not yes:
             app.confirm(_revoke_question(app, patient, found, rotate=rotate), yes=yes)
-        report = patient.revocation(found) if status else patient.revoke(found, rotate=rotate)
+        with app.output.progress("revoke") as progress:
+            report = patient.revocation(found) if status else patient.revoke(found, rotate=rotate, progress=progress)
         _show_revocation(app, report)
     if status:
         return
@@ -314,7 +315,9 @@ def settle() -> None:
         if isinstance(actor, Hospital):
             app.output.one(actor.settle(), titles={"transactions": "sent"})
         else:
-            show_policies(app, actor.settle(), empty="Nothing was left to do.")
+            with app.output.progress("settle") as progress:
+                finished = actor.settle(progress=progress)
+            show_policies(app, finished, empty="Nothing was left to do.")
 
 
 @command(
@@ -390,7 +393,9 @@ def log(policy: str | None) -> None:
 
     app = current()
     with app.acting(Role.PATIENT) as patient:
-        entries = patient.receipts(app.policy(patient, policy) if policy else None)
+        chosen = app.policy(patient, policy) if policy else None
+        with app.output.progress("log") as progress:
+            entries = patient.receipts(chosen, progress=progress)
         if app.output.as_json or app.output.long:
             app.output.many(entries, empty="Nobody has read anything.")
             return

@@ -6,8 +6,9 @@ Holds the unlocked seed until the session is closed, and shows nothing of it. Fo
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from panachain.chain.anvil import fund
 from panachain.chain.contracts import identity_registry
@@ -18,6 +19,9 @@ from panachain.model.actors import Actor, Role, Status
 from panachain.passphrase import Hidden
 from panachain.sdk.network import Network
 from panachain.sdk.profiles import Profile, list_profiles, unlock
+
+if TYPE_CHECKING:
+    from panachain.sdk.names import Names
 
 SIDECHAIN_ROLES = tuple(identity_registry.ROLES.values())
 """Roles that are registered with genuine identities, on the sidechain only."""
@@ -134,6 +138,13 @@ class ActorSession:
 
     def _sender(self, *, sidechain: bool = False) -> Sender:
         return self.network.sender(self._seed.account_key(), sidechain=sidechain)
+
+    @cached_property
+    def _names(self) -> Names:
+        """What this machine called everybody when the session first asked; the registries are asked for the others."""
+        from panachain.sdk.names import Names
+
+        return Names(self.network.home, self.network.resolver)
 
     def _check_registered(self) -> None:
         status = self.whoami().status

@@ -26,6 +26,7 @@ from panachain.errors import PanaChainError, ProxiesUnavailableError, Transactio
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import OnChainPolicy, PolicyStatus
+from panachain.model.progress import Progress
 from panachain.records.jitter import Delay, coarse_deadline, delay
 from panachain.sdk.confirmations import Confirmations
 from panachain.sdk.grant_journal import GrantJournal
@@ -165,7 +166,7 @@ class Grants:
                     return self._finish(pending, state)
         return None
 
-    def finish_all(self) -> tuple[list[PolicyView], list[PanaChainError]]:
+    def finish_all(self, progress: Progress | None = None) -> tuple[list[PolicyView], list[PanaChainError]]:
         """Finish what is on chain already: shares that a proxy lacks, policies that were replaced, requests.
 
         And send grants that have waited long enough.
@@ -176,7 +177,10 @@ class Grants:
         found: list[PolicyView] = []
         failed: list[PanaChainError] = []
         with self._journal.exclusive():
-            for pending, state in self._unfinished():
+            unfinished = list(self._unfinished())
+            for number, (pending, state) in enumerate(unfinished, start=1):
+                if progress is not None:
+                    progress(number, len(unfinished), unit="grants")
                 # The patient was told that one without a delay failed, and can rely on it.
                 if state is State.WAITING or (state in _OFF_CHAIN and not pending.due):
                     continue

@@ -131,10 +131,13 @@ class Hospital(ActorSession):
         with open_batches(self.network, self.address, self._seed, self.profile.folder) as batches:
             return SettleReport(batches.reconcile())
 
-    def rewrap(self) -> RewrapReport:
+    def rewrap(self, *, progress: Progress | None = None) -> RewrapReport:
         """Move records to new lanes for patients who rotated theirs and asked for it, and delete the old headers.
 
         A killed run is finished by the same call: what was moved isn't moved again.
+
+        Args:
+            progress: is told how many records have their new header on chain.
 
         Raises:
             IntegrityError: an order isn't its patient's, or names what this hospital didn't publish for that patient.
@@ -142,7 +145,7 @@ class Hospital(ActorSession):
         self._check_registered()
         with open_batches(self.network, self.address, self._seed, self.profile.folder) as batches:
             batches.reconcile()
-            return Moves(self.network, self.address, self._seed, batches, self._pairings).run()
+            return Moves(self.network, self.address, self._seed, batches, self._pairings).run(progress)
 
     def records(self) -> Iterator[PublishedView]:
         """Yield what this hospital published, from its journal."""

@@ -14,6 +14,7 @@ from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError
 from panachain.ipld.cid import CID
 from panachain.model.actors import Actor, Address
+from panachain.model.progress import Progress
 from panachain.records.header import Header, open_header
 from panachain.records.pairing import Pairing
 from panachain.records.publish import MAX_RECORDS, shorten_list
@@ -50,7 +51,7 @@ class Moves:
         self._batches = batches
         self._pairings = pairings
 
-    def run(self) -> RewrapReport:
+    def run(self, progress: Progress | None = None) -> RewrapReport:
         """Do all three steps; a killed run is finished by the same call.
 
         Raises:
@@ -59,7 +60,11 @@ class Moves:
         # 1. Read the orders.
         moves = [move for patient, pairing in self._pairings.all() for move in self._ordered(patient, pairing)]
         # 2. New headers: a batch of one patient's records would show that they are one's.
-        sent = [self._move(moves[start : start + MAX_RECORDS]) for start in range(0, len(moves), MAX_RECORDS)]
+        sent = []
+        for start in range(0, len(moves), MAX_RECORDS):
+            sent.append(self._move(moves[start : start + MAX_RECORDS]))
+            if progress is not None:
+                progress(min(start + MAX_RECORDS, len(moves)), len(moves), unit="records")
         # 3. Delete the old ones.
         return RewrapReport(len(moves), self._delete_moved(), tuple(sent))
 

@@ -7,9 +7,9 @@ who is meant by a name that is typed: `Resolver.resolve` does (sdk/resolve.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
 from panachain.errors import ConfigurationError, PanaChainError, PolicyUnknownError, UsageError
 from panachain.model.actors import Actor, Address, PolicyId, Role, handle_of
@@ -31,6 +31,21 @@ class Registry(Protocol):
     def known(self, addresses: Iterable[Address]) -> list[Actor]:
         """Return those of these actors that a registry has."""
         ...
+
+
+class Nameable(Protocol):
+    """A result that names people: by addresses for programs, and by names for people."""
+
+    def strangers(self) -> Sequence[str]:
+        """Return the addresses of those whose name a registry may have to be asked for."""
+        ...
+
+    def named(self, names: Names) -> Self:
+        """Return the result with names for its people."""
+        ...
+
+
+View = TypeVar("View", bound=Nameable)
 
 
 class Names:
@@ -69,6 +84,16 @@ class Names:
         if not self._by_handle:
             self._by_handle = {handle_of(address, role): self._names[address] for address, role in self._roles}
         return self._by_handle.get(handle, handle)
+
+    def fill(self, views: Iterable[View]) -> list[View]:
+        """Return results with names for their people; the registries are asked once for all."""
+        found = list(views)
+        self.learn(address for view in found for address in view.strangers())
+        return [view.named(self) for view in found]
+
+    def made(self, make: Callable[[], View]) -> View:
+        """Make something and return it with names: a damaged address book was noticed before, when these were read."""
+        return self.fill([make()])[0]
 
     def learn(self, addresses: Iterable[str]) -> None:
         """Ask the registries, once for all, who these are; what nobody here named gets its handle."""

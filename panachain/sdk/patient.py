@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from panachain.model.actors import Role
 from panachain.model.policy import OnChainPolicy, Terms
+from panachain.model.progress import Progress
 from panachain.model.scope import Purpose
 from panachain.sdk.patient_reading import PatientReading
 from panachain.sdk.results.policies import AnyPolicy, PolicyView, id_of
@@ -119,10 +120,13 @@ class Patient(PatientReading):
             request=request,
             jitter=jitter,
         )
-        return self._grants.plan(offer) if dry_run else self._grants.make(offer)
+        return self._names.made(lambda: self._grants.plan(offer) if dry_run else self._grants.make(offer))
 
-    def settle(self) -> list[PolicyView]:
+    def settle(self, *, progress: Progress | None = None) -> list[PolicyView]:
         """Finish what was interrupted or what a proxy missed, and send grants that have waited long enough.
+
+        Args:
+            progress: is told the policies that were looked after: unfinished grants, then all that were granted.
 
         Returns:
             The policies that weren't finished, as they are now.
@@ -130,16 +134,17 @@ class Patient(PatientReading):
         Raises:
             PanaChainError: why the first of those that still aren't finished isn't; the others were looked after.
         """
-        found, failed = self._grants.finish_all()
-        found += self._revocations.delete_missed()
+        names = self._names
+        found, failed = self._grants.finish_all(progress)
+        found += self._revocations.delete_missed(progress)
         if failed:
             raise failed[0]
-        return found
+        return names.fill(found)
 
     def policies(self) -> Iterator[PolicyView]:
         """Yield all policies that this patient ever granted, oldest first, and then those that wait to be sent."""
-        yield from self._revocations.views(self._grants.lacking())
-        yield from self._grants.waiting()
+        yield from self._names.fill(self._revocations.views(self._grants.lacking()))
+        yield from self._names.fill(self._grants.waiting())
 
     def terms_of(self, policy: AnyPolicy) -> tuple[OnChainPolicy, Terms]:
         """Return one policy, as the chain shows it and as its terms say.
@@ -170,11 +175,13 @@ class Patient(PatientReading):
             PolicyUnknownError: the policy isn't this patient's.
             UsageError: it is over.
         """
-        return self._grants.reissue(id_of(policy), threshold=threshold, proxies=proxies, any_operator=any_operator)
+        return self._names.made(
+            lambda: self._grants.reissue(id_of(policy), threshold=threshold, proxies=proxies, any_operator=any_operator)
+        )
 
     # Revocation
 
-    def revoke(self, policy: AnyPolicy, *, rotate: bool = False) -> RevocationReport:
+    def revoke(self, policy: AnyPolicy, *, rotate: bool = False, progress: Progress | None = None) -> RevocationReport:
         """Take a policy back: on chain first (R1), then at each proxy, each with its signed receipt (R2).
 
         A second call asks those proxies again that gave no receipt before, and goes on where the first one stopped. A
@@ -185,11 +192,12 @@ class Patient(PatientReading):
             rotate: give the policy's lanes a new generation too (R3), grant it to the remaining grantees, tell the
                 hospitals, and ask them to re-wrap what is in the old ones (R4): so that also colluding proxies can't
                 help the grantee to anything that isn't opened yet.
+            progress: is told, while lanes rotate, how many of the remaining grantees' policies were granted again.
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
         """
-        return self._revocations.revoke(id_of(policy), rotate=rotate)
+        return self._revocations.revoke(id_of(policy), rotate=rotate, progress=progress)
 
     def revocation(self, policy: AnyPolicy) -> RevocationReport:
         """Look how far a revocation has come, and change nothing.
@@ -203,7 +211,7 @@ class Patient(PatientReading):
 
     def requests(self) -> list[RequestView]:
         """Return the requests that were made to this patient."""
-        return self._requests.all()
+        return self._names.fill(self._requests.all())
 
     def approve(self, request: AnyRequest, *, until: Moment | None = None, categories: Categories = ()) -> PolicyView:
         """Grant what a request asks for, or a part of it, and tell the requester which.
@@ -217,9 +225,10 @@ class Patient(PatientReading):
             UsageError: the request isn't open, or asks for less than this.
         """
         number = number_of(request)
+        names = self._names
         made = self._grants.resume(request=number)
         if made is not None:
-            return made
+            return names.fill([made])[0]
         asked, ends, granted = self._requests.open_one(number, until, categories)
         return self.grant(asked.requester, granted, purpose=asked.purpose, until=ends, request=number)
 

@@ -18,29 +18,31 @@ from panachain.sdk.results.records import OpenedRecord
 class PatientReading(PatientParts):
     """The reading side of a patient's session."""
 
-    def log(self, policy: AnyPolicy | None = None) -> Iterator[Reading]:
+    def log(self, policy: AnyPolicy | None = None, *, progress: Progress | None = None) -> Iterator[Reading]:
         """Yield who read what, when and why, oldest first: once per opening, and refused attempts too.
 
         Args:
             policy: only this one; None means all.
+            progress: is told how many policies' proxies were asked.
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
             ProxiesUnavailableError: no proxy of a policy answered.
         """
-        return self._log.readings(None if policy is None else id_of(policy))
+        return self._log.readings(None if policy is None else id_of(policy), progress)
 
-    def receipts(self, policy: AnyPolicy | None = None) -> list[LogEntry]:
+    def receipts(self, policy: AnyPolicy | None = None, *, progress: Progress | None = None) -> list[LogEntry]:
         """Return what the proxies signed, oldest first: a line per proxy, lane and hospital, as evidence.
 
         Args:
             policy: only this one's; None means all.
+            progress: is told how many policies' proxies were asked.
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
             ProxiesUnavailableError: no proxy of a policy answered.
         """
-        return self._log.entries(None if policy is None else id_of(policy))
+        return self._log.entries(None if policy is None else id_of(policy), progress)
 
     def convict(self, policy: AnyPolicy) -> ConvictionReport:
         """Submit each receipt by which a proxy served this policy when it wasn't allowed; each suspends its proxy.

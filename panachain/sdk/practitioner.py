@@ -81,7 +81,7 @@ class Practitioner(ReadingSession):
     def requests(self) -> list[RequestView]:
         """Return the requests that this practitioner made."""
         made = self.network.sidechain.requests.find(requester=self.address)
-        return open_requests(self.network, made, self._seed.receiving())
+        return self._names.fill(open_requests(self.network, made, self._seed.receiving()))
 
     # Groups
 
@@ -91,10 +91,12 @@ class Practitioner(ReadingSession):
         The group's receiving key is sealed to each member, and kept by nobody else.
         """
         self._check_registered()
+        # Read first: a damaged address book mustn't be noticed once the group is made.
+        names = self._names
         secret = umbral.SecretKey.random()
         group = self.network.sidechain.groups.create(self._sender(sidechain=True), secret.public)
         self._admit(group, self.whoami(), [secret])
-        return self._view(group)
+        return self._view(group).named(names)
 
     def add_member(self, group: str, member: str) -> GroupView:
         """Let a practitioner read what patients grant to a group, before and after; patients needn't do anything.
@@ -224,7 +226,7 @@ class Practitioner(ReadingSession):
         members = sidechain.groups.members(group.address)
         # Somebody else has the newest key too, or a member lacks it.
         due = group.status is Status.ACTIVE and set(members) != set(sidechain.groups.holders(group.address))
-        return GroupView(
+        view = GroupView(
             group=group.address,
             handle=group.handle,
             status=group.status,
@@ -234,3 +236,4 @@ class Practitioner(ReadingSession):
             generation=len(group.earlier_keys),
             renewal_due=due,
         )
+        return view.named(self._names)

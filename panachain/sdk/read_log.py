@@ -13,6 +13,7 @@ from panachain.consent.receipts import open_detail
 from panachain.crypto.umbral import SecretKey
 from panachain.model.actors import PolicyId
 from panachain.model.policy import Receipt, ReceiptKind, Terms
+from panachain.model.progress import Progress
 from panachain.sdk.names import Names
 from panachain.sdk.network import Network
 from panachain.sdk.policies import OwnPolicies, OwnPolicy
@@ -31,25 +32,29 @@ class ReadLog:
         self._proxies = proxies
         self._audit = audit
 
-    def entries(self, policy_id: PolicyId | None) -> list[LogEntry]:
+    def entries(self, policy_id: PolicyId | None, progress: Progress | None = None) -> list[LogEntry]:
         """Return the log of one policy or of all, oldest first.
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
             ProxiesUnavailableError: no proxy of a policy answered.
         """
-        chosen = self._policies if policy_id is None else [self._policies.find(policy_id)]
-        entries = [self._entry(own.terms, receipt) for own in chosen for receipt in self._receipts(own)]
+        chosen = list(self._policies) if policy_id is None else [self._policies.find(policy_id)]
+        entries = []
+        for number, own in enumerate(chosen, start=1):
+            entries += [self._entry(own.terms, receipt) for receipt in self._receipts(own)]
+            if progress is not None:
+                progress(number, len(chosen), unit="policies")
         return sorted(entries, key=lambda entry: (entry.at, entry.proxy))
 
-    def readings(self, policy_id: PolicyId | None) -> Iterator[Reading]:
+    def readings(self, policy_id: PolicyId | None, progress: Progress | None = None) -> Iterator[Reading]:
         """Yield the openings of one policy or of all, oldest first, with what this machine calls the requesters.
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
             ProxiesUnavailableError: no proxy of a policy answered.
         """
-        found = readings(self.entries(policy_id))
+        found = readings(self.entries(policy_id, progress))
         names = Names(self._network.home, self._network.resolver)
         names.learn(reading.requester for reading in found)
         for reading in found:

@@ -62,7 +62,7 @@ class ReadingSession(ActorSession):
                 continue
             if terms.grantee == reader.grantee and policy_id in policies:
                 views[policy_id] = policy_view(terms, policies[policy_id])
-        yield from views.values()
+        yield from self._names.fill(views.values())
 
     def _announced(self) -> list[tuple[PolicyId, Reader, UnverifiedTerms]]:
         """Return the policies whose notice and terms open with a key of this reader, oldest first."""

@@ -19,6 +19,7 @@ from functools import cache
 from panachain.errors import PolicyUnknownError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import ReceiptKind, Terms
+from panachain.model.progress import Progress
 from panachain.model.scope import Generations
 from panachain.sdk.deletion_receipts import DeletionReceipts
 from panachain.sdk.grants import Grants
@@ -51,12 +52,13 @@ class Revocations:
         self._proxies = proxies
         self._receipts = receipts
 
-    def revoke(self, policy_id: PolicyId, *, rotate: bool) -> RevocationReport:
+    def revoke(self, policy_id: PolicyId, *, rotate: bool, progress: Progress | None = None) -> RevocationReport:
         """Take a policy back, as far as it goes now; a grant that still waits to be sent is forgotten.
 
         Args:
             policy_id: which one.
             rotate: do R3 too, and ask for R4.
+            progress: is told how many policies of others R3 has granted again.
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
@@ -71,7 +73,7 @@ class Revocations:
         # R1 and R2.
         taken = self._policies.take_back(own)
         # R3, and the orders for R4.
-        told, regranted = self._rotate(own.terms) if rotate else ([], {})
+        told, regranted = self._rotate(own.terms, progress) if rotate else ([], {})
         return replace(
             self._report(own.terms, self._lanes.generations()),
             tx=taken.tx,
@@ -118,17 +120,20 @@ class Revocations:
             for own in self._policies
         ]
 
-    def delete_missed(self) -> list[PolicyView]:
+    def delete_missed(self, progress: Progress | None = None) -> list[PolicyView]:
         """Ask those proxies again that were down at R2, and return the policies that were looked after."""
         generations = cache(self._lanes.generations)
         found = []
-        for own in self._policies:
+        everything = list(self._policies)
+        for number, own in enumerate(everything, start=1):
+            if progress is not None:
+                progress(number, len(everything), unit="policies")
             if own.is_revoked and len(self._receipts.of(own.policy_id)[0]) < len(own.terms.proxies):
                 self._policies.take_back(own)
                 found.append(replace(own.view(), stage=self._report(own.terms, generations()).stage))
         return found
 
-    def _rotate(self, terms: Terms) -> tuple[list[Address], Mapping[PolicyId, PolicyId]]:
+    def _rotate(self, terms: Terms, progress: Progress | None) -> tuple[list[Address], Mapping[PolicyId, PolicyId]]:
         """Do R3: give a policy's lanes a new generation, unless they have one, and bring everybody up to it."""
         generations = self._lanes.generations()
         # The grantee's earlier policies count too: their lanes would lead to the same records by another path.
@@ -145,11 +150,13 @@ class Revocations:
         # Hospitals first: from here on nothing new goes into the old lanes. R4 is what they are asked for with it.
         told = self._lanes.pair_again(generations)
         regranted = {}
-        for own in list(self._policies):
-            if not own.has_ended and own.lags(generations):
-                proxies = self._still_active(own)
-                made = self._grants.reissue(own.policy_id, threshold=None, proxies=proxies, any_operator=True)
-                regranted[own.policy_id] = made.policy_id
+        lagging = [own for own in self._policies if not own.has_ended and own.lags(generations)]
+        for number, own in enumerate(lagging, start=1):
+            proxies = self._still_active(own)
+            made = self._grants.reissue(own.policy_id, threshold=None, proxies=proxies, any_operator=True)
+            regranted[own.policy_id] = made.policy_id
+            if progress is not None:
+                progress(number, len(lagging), unit="policies")
         return told, regranted
 
     def _still_active(self, own: OwnPolicy) -> list[str]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from panachain.model.actors import Address, Status
+from panachain.model.actors import Address, Role, Status
+
+if TYPE_CHECKING:
+    # For the types alone: names are looked up beside policies.
+    from panachain.sdk.names import Names
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,24 @@ class GroupView:
     """How often the group's receiving key was renewed."""
     renewal_due: bool = False
     """Whether somebody who is no member now has the newest key, or a member lacks it."""
+    group_name: str = field(default="", compare=False)
+    """What the reader of this result calls the group (sdk/names.py): for people; a program takes `group`."""
+    manager_name: str = field(default="", compare=False)
+    member_names: tuple[str, ...] = field(default=(), compare=False)
+    """In the order of `members`."""
+
+    def strangers(self) -> tuple[str, ...]:
+        """Return whose name a registry has to be asked for: nobody's, as all roles are known."""
+        return ()
+
+    def named(self, names: Names) -> GroupView:
+        """Return the view with names for the group and its people."""
+        return replace(
+            self,
+            group_name=names.of(self.group, Role.GROUP),
+            manager_name=names.of(self.manager, Role.PRACTITIONER),
+            member_names=tuple(names.of(one, Role.PRACTITIONER) for one in self.members),
+        )
 
     def to_json(self) -> dict[str, object]:
         """Return the group as JSON, schema `panachain/group/1`."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from panachain.model.actors import Address, PolicyId
+from panachain.model.actors import Address, PolicyId, Role
 from panachain.model.policy import PolicyStatus
 from panachain.sdk.times import iso, utc
+
+if TYPE_CHECKING:
+    # For the types alone: names are looked up beside policies.
+    from panachain.sdk.names import Names
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,8 @@ class PolicyView:
         ...     policy = patient.grant("nurse", "vitals", until=timedelta(hours=8), dry_run=True)
         >>> policy.scopes, policy.purposes, policy.expires - policy.starts <= timedelta(hours=8)
         (('vitals',), ('TREAT',), True)
+        >>> policy.patient_name, policy.grantee_name
+        ('me', 'nurse')
     """
 
     policy_id: PolicyId
@@ -44,6 +51,18 @@ class PolicyView:
     stage: str = ""
     """Of a revoked policy: how far the revocation has come (`RevocationReport.stage`); or until when it waits."""
     dry_run: bool = False
+    patient_name: str = field(default="", compare=False)
+    """What the reader of this result calls the patient (sdk/names.py): for people; a program takes `patient`."""
+    grantee_name: str = field(default="", compare=False)
+
+    def strangers(self) -> tuple[str, ...]:
+        """Return whose name a registry may have to be asked for: a grantee's role isn't known."""
+        return (self.grantee,)
+
+    def named(self, names: Names) -> PolicyView:
+        """Return the view with names for its people."""
+        patient, grantee = names.of(self.patient, Role.PATIENT), names.of(self.grantee)
+        return replace(self, patient_name=patient, grantee_name=grantee)
 
     @property
     def starts(self) -> datetime:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from panachain.model.actors import Address
+from panachain.model.actors import Address, Role
 from panachain.sdk.times import iso, utc
+
+if TYPE_CHECKING:
+    # For the types alone: names are looked up beside policies.
+    from panachain.sdk.names import Names
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,18 @@ class RequestView:
     """What the approval granted, for the two who may know."""
     granted: tuple[str, ...] = ()
     """Which categories it granted."""
+    patient_name: str = field(default="", compare=False)
+    """What the reader of this result calls the patient (sdk/names.py): for people; a program takes `patient`."""
+    requester_name: str = field(default="", compare=False)
+
+    def strangers(self) -> tuple[str, ...]:
+        """Return whose name a registry has to be asked for: nobody's, as both roles are known."""
+        return ()
+
+    def named(self, names: Names) -> RequestView:
+        """Return the view with names for its people."""
+        patient, requester = names.of(self.patient, Role.PATIENT), names.of(self.requester, Role.PRACTITIONER)
+        return replace(self, patient_name=patient, requester_name=requester)
 
     @property
     def expires(self) -> datetime:

@@ -71,3 +71,26 @@ def test_honest_proxies_are_not_convicted(world: World) -> None:
     opened(world, made.policy_id)
     world.patient.revoke(made.policy_id)
     assert world.patient.convict(made.policy_id).transactions == ()
+
+
+def test_long_work_tells_how_many_policies_it_has_been_through(world: World) -> None:
+    upload(world)
+    first = grant(world)
+    grant(world, "nurse")
+    told: list[tuple[int, int, str]] = []
+
+    def progress(done: int, total: int, *, unit: str) -> None:
+        told.append((done, total, unit))
+
+    world.patient.receipts(progress=progress)
+    assert told == [(1, 2, "policies"), (2, 2, "policies")]
+    told.clear()
+    world.patient.revoke(first, rotate=True, progress=progress)
+    assert told == [(1, 1, "policies")]
+    told.clear()
+    world.hospital.rewrap(progress=progress)
+    assert told == [(1, 1, "records")]
+    told.clear()
+    world.patient.settle(progress=progress)
+    assert told[-1][0] == told[-1][1] == 3
+    assert told[-1][2] == "policies"
