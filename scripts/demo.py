@@ -38,7 +38,6 @@ from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.records.sources import read_source
 from panachain.records.split import MEDIA_TYPE
 from panachain.sdk import Network, open_actor
-from panachain.sdk.names import Names
 from panachain.sdk.private_files import write_private
 from panachain.sdk.profiles import create_profile, load_profile
 from panachain.sdk.results.records import OpenedRecord
@@ -223,7 +222,6 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
             create_profile(home, name, role, passphrase)
         who: dict[str, Any] = {n: open_actor(network, load_profile(home, n), passphrase) for n in PEOPLE}
         patient, hospital, clinician = who["patient"], who["hospital"], who["clinician"]
-        names = Names(home, network.resolver)
 
         def admit() -> Told:
             actors = {name: actor.register() for name, actor in who.items()}
@@ -277,7 +275,7 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
             return Told(
                 "",
                 ("granted to", "what", "why", "until"),
-                [(names.of(view.grantee), granted, "treatment", words.when(view.expires_at))],
+                [(view.grantee_name, granted, "treatment", words.when(view.expires_at))],
                 gas=view.gas,
                 details={"policy": view.policy_id, "terms": view.terms_cid},
             )
