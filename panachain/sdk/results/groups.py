@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from panachain.model.actors import Address, Role, Status
-
-if TYPE_CHECKING:
-    # For the types alone: names are looked up beside policies.
-    from panachain.sdk.names import Names
+from panachain.sdk.results.people import People
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class GroupView:
         """Return whose name a registry has to be asked for: nobody's, as all roles are known."""
         return ()
 
-    def named(self, names: Names) -> GroupView:
+    def named(self, names: People) -> GroupView:
         """Return the view with names for the group and its people."""
         return replace(
             self,

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from panachain.model.actors import Address, PolicyId, Role
 from panachain.model.policy import PolicyStatus
+from panachain.sdk.results.people import People
 from panachain.sdk.times import iso, utc
-
-if TYPE_CHECKING:
-    # For the types alone: names are looked up beside policies.
-    from panachain.sdk.names import Names
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ class PolicyView:
         """Return whose name a registry may have to be asked for: a grantee's role isn't known."""
         return (self.grantee,)
 
-    def named(self, names: Names) -> PolicyView:
+    def named(self, names: People) -> PolicyView:
         """Return the view with names for its people."""
         patient, grantee = names.of(self.patient, Role.PATIENT), names.of(self.grantee)
         return replace(self, patient_name=patient, grantee_name=grantee)

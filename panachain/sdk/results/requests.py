@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from panachain.model.actors import Address, Role
+from panachain.sdk.results.people import People
 from panachain.sdk.times import iso, utc
-
-if TYPE_CHECKING:
-    # For the types alone: names are looked up beside policies.
-    from panachain.sdk.names import Names
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ class RequestView:
         """Return whose name a registry has to be asked for: nobody's, as both roles are known."""
         return ()
 
-    def named(self, names: Names) -> RequestView:
+    def named(self, names: People) -> RequestView:
         """Return the view with names for its people."""
         patient, requester = names.of(self.patient, Role.PATIENT), names.of(self.requester, Role.PRACTITIONER)
         return replace(self, patient_name=patient, requester_name=requester)
