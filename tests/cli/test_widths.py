@@ -10,7 +10,7 @@ import pytest
 
 from panachain.cli import doctor
 from panachain.devnet import Devnet
-from panachain.devnet.lifecycle import DevnetStatus
+from panachain.devnet.lifecycle import DevnetProxy, DevnetStatus
 from panachain.model.actors import Address, PolicyId, Status
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Category, Purpose
@@ -118,8 +118,7 @@ def test_a_long_list_fits_too(
 
 def test_the_devnets_screen_fits(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     proxies = tuple(
-        {"pid": 1_000_000 + number, "address": PERSON, "endpoint": "https://127.0.0.1:51821", "running": True}
-        for number in range(16)
+        DevnetProxy(1_000_000 + number, PERSON, "https://127.0.0.1:51821", running=True) for number in range(16)
     )
     shown = DevnetStatus(True, "http://127.0.0.1:51821", "http://127.0.0.1:45579", "kubo", proxies, 11, gate=True)
     monkeypatch.setattr(Devnet, "status", staticmethod(lambda home: shown))

@@ -10,8 +10,9 @@ import pytest
 
 from panachain import devnet
 from panachain.cli.main import main
-from panachain.devnet.lifecycle import DevnetStatus
+from panachain.devnet.lifecycle import DevnetProxy, DevnetStatus
 from panachain.errors import ConfigurationError
+from panachain.model.actors import Address
 
 STATUS = DevnetStatus(
     running=True,
@@ -19,12 +20,7 @@ STATUS = DevnetStatus(
     sidechain="http://127.0.0.1:2",
     ipfs="embedded",
     proxies=(
-        {
-            "address": "0x52908400098527886E0F7030069857D2E4169EE7",
-            "endpoint": "http://127.0.0.1:3",
-            "running": True,
-            "pid": 7,
-        },
+        DevnetProxy(7, Address("0x52908400098527886E0F7030069857D2E4169EE7"), "http://127.0.0.1:3", running=True),
     ),
     threshold=2,
     gate=True,
