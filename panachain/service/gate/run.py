@@ -26,7 +26,6 @@ from panachain.service.http import listen, serve
 from panachain.service.tls import TlsConfig, read_tls
 
 SCHEMA: Final = "panachain/gate-config/1"
-_MAIN_SECTION: Final = "the gate's section `mainchain`"
 _REGISTRY_SECONDS: Final = 6.0
 """For how long the registry's answer counts, so that a suspended actor is out by then."""
 _KEEP_ALIVE: Final = 75
@@ -67,10 +66,14 @@ class GateConfig:
                 host=str(fields["host"]),
                 port=int(fields["port"]),
                 url=str(fields["url"]),
-                sidechain=ChainConfig.parse(fields["sidechain"], path.parent, what="the gate's section `sidechain`"),
+                sidechain=ChainConfig.parse(
+                    fields["sidechain"], path.parent, what=f"the section `sidechain` of {path}"
+                ),
                 nodes=tuple(Address(address(node)) for node in fields["nodes"]),
                 audit_log=path.parent / fields["auditLog"],
-                mainchain=None if main is None else ChainConfig.parse(main, path.parent, what=_MAIN_SECTION),
+                mainchain=None
+                if main is None
+                else ChainConfig.parse(main, path.parent, what=f"the section `mainchain` of {path}"),
                 registry_seconds=float(fields.get("registrySeconds", _REGISTRY_SECONDS)),
                 max_body=int(fields.get("maxBody", MAX_BODY)),
                 max_calls=int(fields.get("maxCalls", MAX_CALLS)),

@@ -60,7 +60,7 @@ def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> Prox
         ConfigurationError: it can't be read, a value doesn't fit, or a file with a secret is open to others.
     """
     with configuration(path, "proxy") as fields:
-        config = _parse(fields, path.parent, environment)
+        config = _parse(fields, path, environment)
         holds_password = urlsplit(config.database).password is not None
     if holds_password:
         check_private(path)
@@ -69,7 +69,8 @@ def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> Prox
     return config
 
 
-def _parse(raw: dict[str, Any], folder: Path, environment: Mapping[str, str]) -> ProxyConfig:
+def _parse(raw: dict[str, Any], path: Path, environment: Mapping[str, str]) -> ProxyConfig:
+    folder = path.parent
     return ProxyConfig(
         folder=folder,
         host=str(raw["host"]),
@@ -77,8 +78,8 @@ def _parse(raw: dict[str, Any], folder: Path, environment: Mapping[str, str]) ->
         database=str(raw["database"]),
         password=_password(raw, folder, environment),
         keystore=folder / raw["keystore"],
-        mainchain=ChainConfig.parse(raw["mainchain"], folder, what="the proxy's section `mainchain`"),
-        sidechain=ChainConfig.parse(raw["sidechain"], folder, what="the proxy's section `sidechain`"),
+        mainchain=ChainConfig.parse(raw["mainchain"], folder, what=f"the section `mainchain` of {path}"),
+        sidechain=ChainConfig.parse(raw["sidechain"], folder, what=f"the section `sidechain` of {path}"),
         confirmations=int(raw["confirmations"]),
         max_head_age=int(raw["maxHeadAge"]),
         anchor_every=float(raw.get("anchorEvery", 3600)),

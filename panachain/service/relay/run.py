@@ -64,7 +64,9 @@ class RelayConfig:
             return cls(
                 host=str(fields["host"]),
                 port=int(fields["port"]),
-                mainchain=ChainConfig.parse(fields["mainchain"], path.parent, what="the relay's section `mainchain`"),
+                mainchain=ChainConfig.parse(
+                    fields["mainchain"], path.parent, what=f"the section `mainchain` of {path}"
+                ),
                 database=path.parent / fields["database"],
                 keystore=path.parent / fields["keystore"] if "keystore" in fields else None,
                 key_file=path.parent / fields["keyFile"] if "keyFile" in fields else None,

@@ -380,7 +380,9 @@ class TestManyCapsules:
         with serving(world.services, turning, honest, slow(0.2)) as servers:
             assert opened(world, policy, servers, wraps) == policy.plain(wraps)
             sent = [capsule for fields in servers[2].requests for capsule in fields["capsules"]]
-            assert trouble is not hanging or servers[0].is_hanging
+            # On a busy machine the others may have finished before the first one is asked again.
+            asked_again = len(servers[0].requests) > 1
+            assert trouble is not hanging or servers[0].is_hanging or not asked_again
         assert len(sent) == len(set(sent))
 
     def test_no_proxy_gets_a_capsule_twice(self, world: ProxyWorld) -> None:

@@ -16,7 +16,11 @@ FIELDS: dict[str, Any] = {
     "schema": "panachain/relay-config/1",
     "host": "127.0.0.1",
     "port": 1,
-    "mainchain": {},
+    "mainchain": {
+        "url": "http://127.0.0.1:1",
+        "chainId": 1,
+        "contracts": {"PolicyRegistry": "0x" + "11" * 20},
+    },
     "database": "relay.sqlite",
     "keyFile": "relay.key",
     "gasPerDay": 1,
@@ -55,6 +59,6 @@ def test_what_does_not_fit_is_a_typed_error_that_names_the_file(tmp_path: Path, 
 
 
 def test_a_mainchain_without_its_fields_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="mainchain"):
-        run_relay(RelayConfig.read(written(tmp_path)), "")
+    with pytest.raises(ConfigurationError, match="`mainchain` of .*relay.json"):
+        run_relay(RelayConfig.read(written(tmp_path, mainchain={})), "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["relay.json"]
