@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from panachain.config import Config
 from panachain.devnet import Devnet
+from panachain.errors import TransactionError
 from panachain.model.actors import Role
 from panachain.sdk import Network, open_actor
 from panachain.sdk.profiles import create_profile, load_profile
@@ -28,6 +30,17 @@ def shared(*parts: str) -> Path:
     if not path.exists():
         pytest.skip(f"outside data {'/'.join(parts)} isn't beside the project")
     return path
+
+
+@contextmanager
+def chain_refuses(error: str) -> Iterator[None]:
+    """Expect a transaction to be refused with a contract's custom error, whose name this pattern finds.
+
+    The message of the refusal is for people (chain/refusals.py) and may change; its `reason` is the error itself.
+    """
+    with pytest.raises(TransactionError) as caught:
+        yield
+    assert re.search(error, caught.value.reason), f"expected {error}, the chain said {caught.value.reason!r}"
 
 
 @dataclass

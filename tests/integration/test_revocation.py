@@ -272,7 +272,7 @@ def test_a_request_is_approved_in_part_and_for_shorter(world: World) -> None:
         "open",
         end,
     )
-    for wrong in ({"categories": ["imaging"]}, {"expires_at": end + 1}):
+    for wrong in ({"categories": ["imaging"]}, {"until": end + 1}):
         with pytest.raises(UsageError):
             world.patient.approve(asked, **wrong)
 

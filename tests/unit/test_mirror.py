@@ -20,8 +20,8 @@ ELSEWHERE = {
     "records/header.py": "records/test_publish.py",
     "records/locate.py": "records/test_publish.py",
     # Plain values: what holds for every result holds for these.
-    "sdk/results/groups.py": "sdk/results/test_package.py",
     "sdk/results/log.py": "sdk/results/test_package.py",
+    "sdk/results/people.py": "sdk/results/test_package.py",
     "sdk/results/uploads.py": "sdk/results/test_package.py",
 }
 """Modules without a test file of their own, and the file that holds their claims."""

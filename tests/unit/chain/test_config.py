@@ -76,7 +76,7 @@ class TestRpc:
         return parse(SECTION | more, folder, url=url).rpc()
 
     def test_without_a_key_nothing_is_signed(self, tmp_path: Path) -> None:
-        assert self.connect(tmp_path)._headers(b"") == {"Content-Type": "application/json"}
+        assert "Authorization" not in self.connect(tmp_path)._headers(b"")
 
     def test_node_key_signs_for_the_url_that_is_asked(self, tmp_path: Path) -> None:
         rpc = self.connect(tmp_path, nodeKeyFile="node.key", url="http://127.0.0.1:9")

@@ -103,7 +103,7 @@ class TestSend:
     def test_a_revert_shows_before_anything_is_signed(self, node: Node, tmp_path: Path) -> None:
         data = keccak(text="PolicyAlreadyRevoked(address)")[:4] + encode(["address"], [SOMEBODY])
         node.estimate = RpcAnswerError("execution reverted", data=data)
-        with pytest.raises(TransactionError, match="a call: the chain refuses: PolicyAlreadyRevoked") as caught:
+        with pytest.raises(TransactionError, match="a call: the chain refuses: ") as caught:
             sender(node, tmp_path).send(SOMEBODY, "0x", what="a call", signed=lambda *_: pytest.fail("signed"))
         assert caught.value.reason.startswith("PolicyAlreadyRevoked")
         assert node.raws == []

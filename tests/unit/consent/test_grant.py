@@ -25,7 +25,9 @@ OFFER = Offer(
     starts_at=10,
     expires_at=20,
     threshold=2,
-    proxies=tuple(ProxyRef(Address(f"0x{number:040x}"), "", b"", b"") for number in range(1, 4)),
+    proxies=tuple(
+        ProxyRef(Address(f"0x{number:040x}"), "", bytes([2] * 33), bytes([3] * 33)) for number in range(1, 4)
+    ),
 )
 
 

@@ -56,7 +56,8 @@ class TestInbox:
         monkeypatch.setattr(mainchain.policies, "policy_of", None)
         monkeypatch.setattr(sidechain.identities, "identity_of", None)
         assert len(list(world.clinician.inbox())) == 3
-        assert sorted(asked) == ["find", "policies_of"]
+        # Once for the keys of all patients, and once for the names of all grantees.
+        assert sorted(asked) == ["find", "find", "policies_of"]
 
 
 class TestOpen:

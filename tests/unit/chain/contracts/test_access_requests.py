@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from panachain.chain.contracts.access_requests import STATES, AccessRequests
+from panachain.chain.contracts.access_requests import AccessRequests
+from panachain.chain.refusals import REQUEST_STATES
 from panachain.errors import IntegrityError
 from panachain.model.transactions import AccessRequest
 from tests.unit.chain.contracts.node import DOCTOR, NOT_OF_THE_ABI, PATIENT, STRANGER, Node, Raw, Sender, low
@@ -75,7 +76,7 @@ class TestFind:
         assert [one.request_id for one in requests.find(requester=DOCTOR)] == [1, 2]
         assert [one.request_id for one in requests.find(patient=PATIENT, requester=DOCTOR)] == [1]
 
-    @pytest.mark.parametrize("answer", [*NOT_OF_THE_ABI, Raw(f"0x{len(STATES):064x}"), Raw(f"0x{255:064x}")])
+    @pytest.mark.parametrize("answer", [*NOT_OF_THE_ABI, Raw(f"0x{len(REQUEST_STATES):064x}"), Raw(f"0x{255:064x}")])
     def test_a_state_that_the_contract_does_not_know_is_an_integrity_error(self, node: Node, answer: Any) -> None:
         ask(node, 1)
         node.results["stateOf"] = answer

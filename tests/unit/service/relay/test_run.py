@@ -59,6 +59,6 @@ def test_what_does_not_fit_is_a_typed_error_that_names_the_file(tmp_path: Path, 
 
 
 def test_a_mainchain_without_its_fields_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="`mainchain` of .*relay.json"):
+    with pytest.raises(ConfigurationError, match=r"`mainchain` of .*relay\.json"):
         run_relay(RelayConfig.read(written(tmp_path, mainchain={})), "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["relay.json"]
