@@ -41,6 +41,11 @@ _.third
 
 # Fields of results, which programs read or which go out as JSON, whole objects at a time.
 _.revoked_block
+_.group_name
+_.manager_name
+_.member_names
+_.patient_name
+_.requester_name
 _.expires
 _.index_version
 _.as_of

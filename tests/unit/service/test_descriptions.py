@@ -32,8 +32,9 @@ from tests.unit.service.proxy_world import ProxyWorld
 from tests.unit.service.relay.world import TwinMainchain, TwinSender
 
 EXAMPLES = 300 if os.environ.get("PANACHAIN_FAULTS") == "long" else 100
-"""For each call."""
-profile = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+"""For each call, in the long runs."""
+many = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+few = settings(many, max_examples=20)
 # Not every body of the described form is served, and a server of ASGI may refuse a method by itself.
 EXCLUDED = [schemathesis.checks.positive_data_acceptance, schemathesis.checks.unsupported_method]
 CHAIN = 31_338
@@ -54,8 +55,14 @@ class TestProxy:
         return schemathesis.openapi.from_asgi("/openapi.json", app)
 
     @schemathesis.pytest.from_fixture("api").parametrize()
-    @profile
+    @few
     def test_every_answer_is_as_described(self, case: Any) -> None:
+        case.call_and_validate(excluded_checks=EXCLUDED)
+
+    @pytest.mark.deep
+    @schemathesis.pytest.from_fixture("api").parametrize()
+    @many
+    def test_every_answer_is_as_described_in_many_cases(self, case: Any) -> None:
         case.call_and_validate(excluded_checks=EXCLUDED)
 
     def test_description_names_each_request_and_problem(self, app: FastAPI) -> None:
@@ -85,8 +92,14 @@ class TestRelay:
         return schemathesis.openapi.from_asgi("/openapi.json", app)
 
     @schemathesis.pytest.from_fixture("api").parametrize()
-    @profile
+    @few
     def test_every_answer_is_as_described(self, case: Any) -> None:
+        case.call_and_validate(excluded_checks=EXCLUDED)
+
+    @pytest.mark.deep
+    @schemathesis.pytest.from_fixture("api").parametrize()
+    @many
+    def test_every_answer_is_as_described_in_many_cases(self, case: Any) -> None:
         case.call_and_validate(excluded_checks=EXCLUDED)
 
     def test_description_names_each_problem(self, app: FastAPI) -> None:
@@ -234,12 +247,18 @@ class TestGate:
         return schemathesis.openapi.from_asgi("/openapi.json", Described(endpoint[0], FOR_STRANGERS, None))
 
     @schemathesis.pytest.from_fixture("for_nodes").parametrize()
-    @profile
+    @few
     def test_every_answer_to_a_node_is_as_described(self, case: Any) -> None:
         case.call_and_validate(excluded_checks=EXCLUDED)
 
+    @pytest.mark.deep
+    @schemathesis.pytest.from_fixture("for_nodes").parametrize()
+    @many
+    def test_every_answer_to_a_node_is_as_described_in_many_cases(self, case: Any) -> None:
+        case.call_and_validate(excluded_checks=EXCLUDED)
+
     @schemathesis.pytest.from_fixture("for_strangers").parametrize()
-    @settings(profile, max_examples=EXAMPLES // 5)
+    @few
     def test_every_answer_to_a_stranger_is_the_same(self, case: Any) -> None:
         response = case.call_and_validate(excluded_checks=EXCLUDED)
         assert response.content == REFUSAL
