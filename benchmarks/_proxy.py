@@ -225,7 +225,7 @@ def throughput(bench: Bench, rounds: int) -> None:
 def over_http(bench: Bench, workers: int) -> float:
     """Return capsules per second."""
     bodies = bench.requests(BATCHES, BATCH)
-    url = f"{bench.first['endpoint']}/v1/reencrypt"
+    url = f"{bench.first.endpoint}/v1/reencrypt"
 
     def send(part: Sequence[bytes]) -> None:
         # A connection of its own, so that each worker gets some.

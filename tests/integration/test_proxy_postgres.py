@@ -213,7 +213,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 40) -> bool:
 @pytest.fixture(scope="module")
 def proxy(world: World, database: Database) -> Iterator[Proxy]:
     made = Proxy(world, database)
-    anvil.stop(made.known["pid"])
+    anvil.stop(made.known.pid)
     write_private(made.folder / "database.pass", PASSWORD.encode() + b"\n")
     made.configure(databasePasswordFile="database.pass")
     made.start({})
@@ -274,7 +274,7 @@ def test_the_password_is_nowhere_but_in_its_file(proxy: Proxy, database: Databas
     for pid in (proxy.process.pid, *workers):
         for name in ("cmdline", "environ"):
             assert PASSWORD.encode() not in Path(f"/proc/{pid}/{name}").read_bytes()
-    shown = httpx.get(f"{proxy.known['endpoint']}/metrics", timeout=10, trust_env=False).content + proxy.log
+    shown = httpx.get(f"{proxy.known.endpoint}/metrics", timeout=10, trust_env=False).content + proxy.log
     for place in (path for path in proxy.folder.rglob("*") if path.is_file() and path.name != "database.pass"):
         shown += place.read_bytes()
     assert PASSWORD.encode() not in shown
@@ -303,7 +303,7 @@ def test_a_stop_finishes_what_runs_and_a_restart_keeps_all(
     # What was answered is written down, and nothing else is.
     assert statuses[200] == len(receipts) - before
     assert statuses.keys() <= {200, 0}
-    assert world.network.mainchain.log.anchor_of(proxy.known["address"]) == (len(receipts), receipt_hash(receipts[-1]))
+    assert world.network.mainchain.log.anchor_of(proxy.known.address) == (len(receipts), receipt_hash(receipts[-1]))
 
     # This time by the environment, and with a limit. What was served before the restart counts, if in the same minute.
     proxy.configure(ratePerSender=LIMIT)
@@ -334,7 +334,7 @@ def in_spite_of_the_end(proxy: Proxy, bodies: list[bytes]) -> Counter[int]:
     with httpx.Client(timeout=30, trust_env=False) as client:
         for body in bodies:
             try:
-                found[client.post(f"{proxy.known['endpoint']}/v1/reencrypt", content=body).status_code] += 1
+                found[client.post(f"{proxy.known.endpoint}/v1/reencrypt", content=body).status_code] += 1
             except httpx.TransportError:
                 found[0] += 1
     return found
