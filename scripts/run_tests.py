@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Run the tests: `./pana test` calls this in the project's environment.
 
-Without arguments all tests that a change needs run, on both of two cores: those of the contracts in a process of their
-own, since ape can't share its chain with workers, and beside it the others under pytest-xdist, a file at a time.
+Without arguments all tests that a change needs run: those of the contracts in a process of their own, since ape can't
+share its chain with workers, and beside it the others under pytest-xdist, a file at a time. Three workers keep two
+cores busy, because tests of whole networks wait for processes most of the time.
 With `--deep` the long runs, and only them, one after the other. With other arguments pytest runs once, with them.
 
     scripts/run_tests.py [--deep] [PYTEST ARGUMENTS]
@@ -19,7 +20,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 CONTRACTS: Final = ["tests/contracts"]
 # Without ape's plugin, which would look for a chain before each test.
-OTHERS: Final = ["tests", "--ignore=tests/contracts", "-p", "no:ape_test", "--numprocesses=2", "--dist=loadfile"]
+OTHERS: Final = ["tests", "--ignore=tests/contracts", "-p", "no:ape_test", "--numprocesses=3", "--dist=loadfile"]
 
 
 def pytest(*arguments: str) -> list[str]:

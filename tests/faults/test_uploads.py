@@ -219,6 +219,7 @@ class TestChain:
         assert world.network.mainchain.ledger.ledger_of(world.hospital.address)[0] == before + 1
         assert contents(patient) == expected(paths)
 
+    @pytest.mark.deep
     def test_what_a_reorganisation_took_away_is_stored_again(
         self, world: World, patient: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
