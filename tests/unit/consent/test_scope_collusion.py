@@ -44,7 +44,7 @@ from tests.unit.crypto import umbral_oracle as oracle
 from tests.unit.storage.memory_store import MemoryStore
 
 GRANTS = 1000
-FEW_GRANTS = 25
+FEW_GRANTS = 40
 EVERY = 20
 SHOWN = 1
 ENVELOPES = 2
