@@ -25,7 +25,7 @@ from panachain.sdk.profiles import create_profile
 HERE = Path(__file__).resolve().parents[1]
 GOAL = 0.25
 """Seconds of processor time of imports."""
-PROFILE = "ada"
+PROFILE = "me"
 _LOADED = """
 import json, os, sys
 before = set(sys.modules)

@@ -18,7 +18,7 @@ COLUMNS = ("name", "role", "handle")
     cls=LazyGroup,
     invoke_without_command=True,
     epilog="""
-        panachain contacts add dr-lee pra-mfrggzdfmy2tq
+        panachain contacts add cardiologist pra-mfrggzdfmy2tq
         panachain grant doctor --category laboratory --purpose TREAT --until 30d
         panachain contacts
     """,
@@ -36,7 +36,7 @@ def contacts(context: click.Context) -> None:
 @command(
     "add",
     examples="""
-        panachain contacts add dr-lee pra-mfrggzdfmy2tq
+        panachain contacts add cardiologist pra-mfrggzdfmy2tq
         panachain contacts add st-marys 0x52908400098527886E0F7030069857D2E4169EE7
     """,
     unchanged="the address book is as it was",
@@ -81,7 +81,7 @@ def list_() -> None:
     app.output.many(list_contacts(app.home), empty="There are no contacts.", columns=COLUMNS, more=("address",))
 
 
-@command("remove", examples="panachain contacts remove dr-lee", unchanged="the address book is as it was")
+@command("remove", examples="panachain contacts remove cardiologist", unchanged="the address book is as it was")
 @click.argument("name")
 def remove(name: str) -> None:
     """Forget the contact NAME; what was granted stays granted."""

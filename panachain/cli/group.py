@@ -41,7 +41,7 @@ def show(app: App, group: GroupView) -> None:
     cls=LazyGroup,
     epilog="""
         panachain --profile doctor group create
-        panachain --profile doctor group add gro-mfrggzdfmy2tq dr-kim
+        panachain --profile doctor group add gro-mfrggzdfmy2tq pharmacist
         panachain --profile me grant gro-mfrggzdfmy2tq --category laboratory --purpose TREAT --until 30d
     """,
 )
@@ -71,7 +71,7 @@ def list_() -> None:
         )
 
 
-@command("add", examples="panachain --profile doctor group add gro-mfrggzdfmy2tq dr-kim")
+@command("add", examples="panachain --profile doctor group add gro-mfrggzdfmy2tq pharmacist")
 @click.argument("name", metavar="GROUP")
 @click.argument("member")
 def add(name: str, member: str) -> None:
@@ -83,7 +83,7 @@ def add(name: str, member: str) -> None:
 
 @command(
     "remove",
-    examples="panachain --profile doctor group remove gro-mfrggzdfmy2tq dr-kim",
+    examples="panachain --profile doctor group remove gro-mfrggzdfmy2tq pharmacist",
     unchanged="who was taken out stays out; `group renew` does what is left",
 )
 @click.argument("name", metavar="GROUP")
@@ -104,7 +104,7 @@ def renew(name: str) -> None:
         show(app, practitioner.renew_group(name))
 
 
-@command("hand-over", examples="panachain --profile doctor group hand-over gro-mfrggzdfmy2tq dr-kim")
+@command("hand-over", examples="panachain --profile doctor group hand-over gro-mfrggzdfmy2tq pharmacist")
 @click.argument("name", metavar="GROUP")
 @click.argument("manager")
 def hand_over(name: str, manager: str) -> None:

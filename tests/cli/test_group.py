@@ -37,7 +37,7 @@ def test_list_shows_how_often_the_key_was_renewed_and_whether_a_renewal_is_due(r
 
 def test_one_group_says_what_to_do_next(run: Run, twin: Twin) -> None:
     twin.answers["add_member"] = VIEW
-    assert "panachain group renew gro-abc" in run("group", "add", "gro-abc", "dr-kim").err
+    assert "panachain group renew gro-abc" in run("group", "add", "gro-abc", "pharmacist").err
 
 
 def test_a_removal_without_its_renewal_is_partly_done_and_says_what_to_do(run: Run, twin: Twin) -> None:
@@ -45,7 +45,7 @@ def test_a_removal_without_its_renewal_is_partly_done_and_says_what_to_do(run: R
         "the member is out, but the key isn't renewed", hint="panachain group renew gro-abc"
     )
 
-    outcome = run("group", "remove", "gro-abc", "dr-kim")
+    outcome = run("group", "remove", "gro-abc", "pharmacist")
 
     assert outcome.code == 3
     assert "the member is out" in outcome.err

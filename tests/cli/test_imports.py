@@ -48,7 +48,7 @@ COMMANDS: dict[str, tuple[Role | None, frozenset[str]]] = {
     "records": (Role.PATIENT, HEAVY),
     "requests": (Role.PATIENT, HEAVY),
     "log": (Role.PATIENT, HEAVY),
-    "grant dr-lee --category laboratory --purpose TREAT --until 30d": (Role.PATIENT, HEAVY),
+    "grant cardiologist --category laboratory --purpose TREAT --until 30d": (Role.PATIENT, HEAVY),
     "pair mercy": (Role.PATIENT, HEAVY),
     "inbox": (Role.PRACTITIONER, HEAVY),
     "rewrap": (Role.HOSPITAL, HEAVY),

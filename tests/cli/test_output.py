@@ -143,7 +143,7 @@ def test_query_passes_only_the_filters_that_were_given(run: Callable[..., Outcom
 
 def test_grant_says_what_proxies_lack_and_settle_who_was_looked_after(run: Callable[..., Outcome], twin: Twin) -> None:
     twin.answers |= {"grant": replace(VIEW, lacking=1), "settle": [VIEW]}
-    outcome = run("grant", "dr-lee", "--category", "vitals", "--purpose", "TREAT", "--until", "30d")
+    outcome = run("grant", "cardiologist", "--category", "vitals", "--purpose", "TREAT", "--until", "30d")
     assert "1 proxy without a share yet" in outcome.err
     assert POLICY[:10] in run("settle").out
 
@@ -154,13 +154,13 @@ def test_grant_says_what_proxies_lack_and_settle_who_was_looked_after(run: Calla
 def test_grant_passes_what_was_typed(run: Callable[..., Outcome], twin: Twin) -> None:
     twin.answers["grant"] = VIEW
     outcome = run(
-        *("grant", "dr-lee", "--category", "laboratory,medications", "--category", "all", "--year", "2019-2021"),
+        *("grant", "cardiologist", "--category", "laboratory,medications", "--category", "all", "--year", "2019-2021"),
         *("--year", "undated", "--purpose", "treat", "--until", "2027-01-31", "--dry-run"),
     )
     assert outcome.code == 0
     name, arguments, options = twin.calls[0]
     assert name == "grant"
-    assert arguments == ("dr-lee", ("laboratory", "medications", "all"), (2019, 2020, 2021, 0))
+    assert arguments == ("cardiologist", ("laboratory", "medications", "all"), (2019, 2020, 2021, 0))
     chosen = {"purpose": [Purpose.TREAT], "starts": None, "until": 1_801_353_600, "dry_run": True}
     untouched = {"threshold": None, "proxies": (), "any_operator": False, "jitter": 0, "disclose": False, "study": ""}
     assert options == chosen | untouched
@@ -175,8 +175,8 @@ def test_revocation_that_is_not_final_is_partly_done(run: Callable[..., Outcome]
 
 def test_settings_say_where_they_come_from(run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PANACHAIN_IPFS", "kubo")
-    settings = json.loads(run("--profile", "ada", "config", "show", "--origin", "--json").out)
-    assert settings["profile"] == {"value": "ada", "origin": "flag"}
+    settings = json.loads(run("--profile", "me", "config", "show", "--origin", "--json").out)
+    assert settings["profile"] == {"value": "me", "origin": "flag"}
     assert settings["ipfs"] == {"value": "kubo", "origin": "environment PANACHAIN_IPFS"}
     assert settings["confirmations"]["origin"] == "default"
 

@@ -25,17 +25,17 @@ def test_init_makes_a_private_profile_and_a_wrong_passphrase_is_exit_code_4(
     from panachain.sdk.profiles import load_profile, unlock
 
     monkeypatch.setenv("PANACHAIN_PASSPHRASE_FILE", str(secret))
-    assert run("--profile", "ada", "init", "--role", "patient", "--json").code == 0
+    assert run("--profile", "me", "init", "--role", "patient", "--json").code == 0
     home = tmp_path / "home"
     modes = {path.stat().st_mode & 0o077 for path in [home, *home.rglob("*")]}
     assert modes == {0}
-    profile = load_profile(home, "ada")
+    profile = load_profile(home, "me")
     unlock(profile, "correct horse")
     with pytest.raises(LockedError):
         unlock(profile, "wrong horse")
-    again = run("--profile", "ada", "init", "--role", "patient")
+    again = run("--profile", "me", "init", "--role", "patient")
     assert again.code == 2
     assert "exists already" in again.err
-    wrong = run("--profile", "ada", "upload", str(secret), "--patient", "ada")
+    wrong = run("--profile", "me", "upload", str(secret), "--patient", "me")
     assert wrong.code == 2
     assert "is a patient; `upload` is for a hospital" in wrong.err

@@ -88,11 +88,11 @@ def test_export_into_a_file_is_private_and_overwrites_nothing(run: Run, tmp_path
 
 def test_import_passes_what_was_typed(run: Run, asked: list[dict[str, Any]], consent: Path) -> None:
     outcome = run(
-        *("policy", "import", str(consent), "--grantee", "dr-lee", "--until", "2027-01-31", "--dry-run", "--json")
+        *("policy", "import", str(consent), "--grantee", "cardiologist", "--until", "2027-01-31", "--dry-run", "--json")
     )
     assert outcome.code == 0
     assert json.loads(outcome.out)["policy_id"] == POLICY
-    assert asked[0]["grantee"] == "dr-lee"
+    assert asked[0]["grantee"] == "cardiologist"
     assert asked[0]["until"] == 1_801_353_600
     assert asked[0]["dry_run"] is True
     assert "vitals" in outcome.err

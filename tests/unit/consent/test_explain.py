@@ -53,7 +53,7 @@ def test_says_who_what_why_and_when() -> None:
 
 
 def test_names_are_handles_where_they_are_known() -> None:
-    assert told(grantee="pra-lee", patient="pat-ada").allows[0].startswith("pat-ada lets pra-lee read")
+    assert told(grantee="pra-one", patient="pat-one").allows[0].startswith("pat-one lets pra-one read")
 
 
 def test_a_group_is_everybody_who_is_a_member_when_he_opens() -> None:

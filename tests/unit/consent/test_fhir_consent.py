@@ -101,10 +101,10 @@ class TestForeign:
     def test_recipient_is_kept_as_it_is_named(self) -> None:
         actor = {
             "role": {"coding": [coding(words.PARTICIPATION, "IRCP")]},
-            "reference": {"reference": "Practitioner/7", "display": "Dr Lee"},
+            "reference": {"reference": "Practitioner/7", "display": "Cardiologist"},
         }
         (party,) = from_consent(consent(permit(actor=[actor]))).grantees
-        assert (party.reference, party.display, party.account) == ("Practitioner/7", "Dr Lee", "")
+        assert (party.reference, party.display, party.account) == ("Practitioner/7", "Cardiologist", "")
 
     def test_all_types_of_a_category_are_the_category(self) -> None:
         medications = types(*words.TYPES_OF[Category.MEDICATIONS])
@@ -245,7 +245,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         "EMRGONLY",
     ),
     (consent(patient=None), "Consent.patient", "is missing"),
-    (consent(patient="ada"), "Consent.patient", "no JSON object"),
+    (consent(patient="me"), "Consent.patient", "no JSON object"),
     (consent(patient={}), "Consent.patient", "names nobody"),
     (consent([permit()]), "Consent.provision", "no JSON object"),
     (consent(category="x"), "Consent.category", "no list"),

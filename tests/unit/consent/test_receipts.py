@@ -44,7 +44,7 @@ def test_people_come_in_their_one_spelling_so_that_names_of_this_machine_fit() -
         [],
         "text",
         None,
-        *(DETAIL | {"requester": who} for who in ("dr-lee", "pra-vovkxk5lvovkw", "", None, 7, DOCTOR[:10])),
+        *(DETAIL | {"requester": who} for who in ("cardiologist", "pra-vovkxk5lvovkw", "", None, 7, DOCTOR[:10])),
         DETAIL | {"grantee": "my team"},
         *(DETAIL | {"lane": lane} for lane in (-1, -100, True, "0", 0.5, None)),
         *(DETAIL | {"purpose": purpose} for purpose in (7, None, "T" * 33)),

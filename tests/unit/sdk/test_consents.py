@@ -57,7 +57,7 @@ class Session:
 
     def resolve(self, text: str, *roles: Role) -> Actor:
         known = {GRANTEE: self.role_of_grantee, OTHER: Role.PRACTITIONER, PATIENT: Role.PATIENT}
-        address = {"dr-lee": GRANTEE, "other": OTHER}.get(text, Address(text))
+        address = {"cardiologist": GRANTEE, "other": OTHER}.get(text, Address(text))
         if address not in known:
             raise UnknownActorError(f"no registered actor is named {text!r}")
         return Actor(address, known[address], Status.ACTIVE, b"", b"")
@@ -141,7 +141,7 @@ def test_who_is_not_known_here_is_named_by_the_caller(references: tuple[dict[str
     with pytest.raises(UsageError, match="recipient"):
         consents.import_consent(Session(), foreign(*references))
     session = Session()
-    consents.import_consent(session, foreign(*references), grantee="dr-lee")
+    consents.import_consent(session, foreign(*references), grantee="cardiologist")
     assert session.granted[0][0] == GRANTEE
 
 
@@ -149,13 +149,13 @@ def test_caller_cannot_put_somebody_else_in_the_place_of_who_is_named() -> None:
     with pytest.raises(UsageError, match="somebody else"):
         consents.import_consent(Session(), exported(), grantee="other")
     session = Session()
-    consents.import_consent(session, foreign(account(GRANTEE), account(OTHER)), grantee="dr-lee")
+    consents.import_consent(session, foreign(account(GRANTEE), account(OTHER)), grantee="cardiologist")
     assert [call[0] for call in session.granted] == [GRANTEE]
 
 
 def test_one_name_does_not_stand_for_several_recipients() -> None:
     with pytest.raises(UsageError, match="several"):
-        consents.import_consent(Session(), foreign({"reference": "a"}, {"reference": "b"}), grantee="dr-lee")
+        consents.import_consent(Session(), foreign({"reference": "a"}, {"reference": "b"}), grantee="cardiologist")
 
 
 def test_an_account_that_is_not_registered_is_refused() -> None:

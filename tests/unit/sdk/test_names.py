@@ -15,9 +15,9 @@ from panachain.sdk.names import Names, policy_id, policy_of
 from panachain.sdk.profiles import create_profile
 from panachain.sdk.results.policies import PolicyView
 
-LEE = Address("0x52908400098527886E0F7030069857D2E4169EE7")
-KIM = Address("0x8617E340B3D01FA5F11F306F4090FD50E238070D")
-POLICIES = [PolicyId(LEE), PolicyId(KIM), PolicyId("0x529084ff" + "0" * 32)]
+CARDIOLOGIST = Address("0x52908400098527886E0F7030069857D2E4169EE7")
+PHARMACIST = Address("0x8617E340B3D01FA5F11F306F4090FD50E238070D")
+POLICIES = [PolicyId(CARDIOLOGIST), PolicyId(PHARMACIST), PolicyId("0x529084ff" + "0" * 32)]
 
 
 class Registry:
@@ -31,45 +31,45 @@ class Registry:
         self.asked.append(list(addresses))
         if self.error:
             raise self.error
-        return [Actor(KIM, Role.PRACTITIONER, Status.ACTIVE, b"", b"")]
+        return [Actor(PHARMACIST, Role.PRACTITIONER, Status.ACTIVE, b"", b"")]
 
 
 def test_a_profile_comes_before_a_contact_and_both_before_the_registry(tmp_path: Path) -> None:
     me = create_profile(tmp_path, "me", Role.PATIENT, "passphrase of a test")
-    add_contact(tmp_path, "dr-lee", LEE)
+    add_contact(tmp_path, "cardiologist", CARDIOLOGIST)
     registry = Registry()
     names = Names(tmp_path, registry)
-    names.learn([me.address, LEE])
-    assert (names.of(me.address), names.of(LEE)) == ("me", "dr-lee")
+    names.learn([me.address, CARDIOLOGIST])
+    assert (names.of(me.address), names.of(CARDIOLOGIST)) == ("me", "cardiologist")
     assert registry.asked == []
 
 
 def test_a_handle_of_somebody_with_a_name_is_their_name(tmp_path: Path) -> None:
-    lee = add_contact(tmp_path, "dr-lee", LEE, Role.PRACTITIONER)
-    add_contact(tmp_path, "a-study", KIM)
-    assert Names(tmp_path).of_handle(lee.handle) == "dr-lee"
+    physio = add_contact(tmp_path, "cardiologist", CARDIOLOGIST, Role.PRACTITIONER)
+    add_contact(tmp_path, "a-study", PHARMACIST)
+    assert Names(tmp_path).of_handle(physio.handle) == "cardiologist"
     assert Names(tmp_path).of_handle("pra-mfrggzdfmy2tq") == "pra-mfrggzdfmy2tq"
 
 
 def test_a_handle_needs_no_registry_where_the_role_is_known(tmp_path: Path) -> None:
-    assert Names(tmp_path).of(LEE, Role.HOSPITAL).startswith("hos-")
+    assert Names(tmp_path).of(CARDIOLOGIST, Role.HOSPITAL).startswith("hos-")
     assert Names(tmp_path).of("nobody", Role.HOSPITAL) == "nobody"
 
 
 def test_the_registry_is_asked_once_for_all(tmp_path: Path) -> None:
     registry = Registry()
     names = Names(tmp_path, registry)
-    names.learn([KIM, LEE, KIM])
-    names.learn([LEE, KIM])
-    assert registry.asked == [[KIM, LEE]]
-    assert names.of(KIM).startswith("pra-")
-    assert names.of(LEE) == LEE
+    names.learn([PHARMACIST, CARDIOLOGIST, PHARMACIST])
+    names.learn([CARDIOLOGIST, PHARMACIST])
+    assert registry.asked == [[PHARMACIST, CARDIOLOGIST]]
+    assert names.of(PHARMACIST).startswith("pra-")
+    assert names.of(CARDIOLOGIST) == CARDIOLOGIST
 
 
 def test_a_registry_that_does_not_answer_leaves_addresses(tmp_path: Path) -> None:
     names = Names(tmp_path, Registry(ChainUnavailableError("it is down")))
-    names.learn([KIM])
-    assert names.of(KIM) == KIM
+    names.learn([PHARMACIST])
+    assert names.of(PHARMACIST) == PHARMACIST
 
 
 def test_a_damaged_profile_takes_nobody_elses_name(tmp_path: Path) -> None:
@@ -81,21 +81,23 @@ def test_a_damaged_profile_takes_nobody_elses_name(tmp_path: Path) -> None:
     assert names.of(other.address) == other.address
 
 
-@pytest.mark.parametrize("text", ["0x52908400", "0x5290840009852788", "0X5290"[:2].lower() + "8617", KIM[:12].lower()])
+@pytest.mark.parametrize(
+    "text", ["0x52908400", "0x5290840009852788", "0X5290"[:2].lower() + "8617", PHARMACIST[:12].lower()]
+)
 def test_a_unique_beginning_names_its_policy(text: str) -> None:
     assert policy_id(text, POLICIES) in POLICIES
     assert policy_id(text, POLICIES).lower().startswith(text.lower())
 
 
 def test_a_whole_id_needs_no_list() -> None:
-    assert policy_id(LEE, iter(())) == LEE
-    assert policy_id(LEE.lower(), iter(())) == LEE
+    assert policy_id(CARDIOLOGIST, iter(())) == CARDIOLOGIST
+    assert policy_id(CARDIOLOGIST.lower(), iter(())) == CARDIOLOGIST
 
 
 def test_an_ambiguous_beginning_is_refused_and_names_what_fits() -> None:
     with pytest.raises(UsageError, match="2 policies begin with 0x5290") as caught:
         policy_id("0x5290", POLICIES)
-    assert LEE in str(caught.value)
+    assert CARDIOLOGIST in str(caught.value)
 
 
 def test_a_beginning_that_nobody_has_is_refused() -> None:
@@ -111,7 +113,7 @@ def test_what_is_no_beginning_of_an_id_is_refused(text: str) -> None:
 
 def view(policy: PolicyId, *, active: bool) -> PolicyView:
     status = PolicyStatus.ACTIVE if active else PolicyStatus.REVOKED
-    return PolicyView(policy, status, LEE, KIM, ("laboratory",), ("TREAT",), 0, 1, 2, 3, "")
+    return PolicyView(policy, status, CARDIOLOGIST, PHARMACIST, ("laboratory",), ("TREAT",), 0, 1, 2, 3, "")
 
 
 def test_a_name_means_the_one_policy_in_force() -> None:

@@ -67,10 +67,10 @@ class TestCreate:
         assert load_profile(tmp_path, "me") == made
 
     def test_a_contacts_name_is_taken(self, tmp_path: Path) -> None:
-        add_contact(tmp_path, "lee", make(tmp_path).address)
-        with pytest.raises(UsageError, match="a contact is called 'lee'") as caught:
-            make(tmp_path, "lee")
-        assert "contacts remove lee" in caught.value.hint
+        add_contact(tmp_path, "physio", make(tmp_path).address)
+        with pytest.raises(UsageError, match="a contact is called 'physio'") as caught:
+            make(tmp_path, "physio")
+        assert "contacts remove physio" in caught.value.hint
 
     def test_a_full_disk_leaves_no_profile(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuses(*_: object) -> None:

@@ -46,28 +46,28 @@ def test_a_group_is_found_as_well(world: World, resolver: Resolver) -> None:
 
 
 def test_a_profile_comes_before_a_contact_of_the_same_name(world: World, resolver: Resolver) -> None:
-    add_contact(world.home, "lee", world.nurse.address)
-    assert resolver.resolve("lee").address == world.nurse.address
-    name_profile(world, "lee", "clinician")
-    assert resolver.resolve("lee").address == world.clinician.address
+    add_contact(world.home, "physio", world.nurse.address)
+    assert resolver.resolve("physio").address == world.nurse.address
+    name_profile(world, "physio", "clinician")
+    assert resolver.resolve("physio").address == world.clinician.address
 
 
 def test_the_chain_says_who_a_profile_is_and_not_its_file(world: World, resolver: Resolver) -> None:
-    name_profile(world, "lee", "clinician")
-    path = world.home / "profiles" / "lee" / "profile.json"
+    name_profile(world, "physio", "clinician")
+    path = world.home / "profiles" / "physio" / "profile.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"role": "hospital"}))
-    assert resolver.resolve("lee").role is Role.PRACTITIONER
-    with pytest.raises(UnknownActorError, match="no registered hospital is named 'lee'"):
-        resolver.resolve("lee", Role.HOSPITAL)
+    assert resolver.resolve("physio").role is Role.PRACTITIONER
+    with pytest.raises(UnknownActorError, match="no registered hospital is named 'physio'"):
+        resolver.resolve("physio", Role.HOSPITAL)
 
 
 def test_names_of_this_machine_do_not_count_for_a_new_contact(world: World, resolver: Resolver) -> None:
-    add_contact(world.home, "lee", world.nurse.address)
-    with pytest.raises(UnknownActorError, match="'lee'"):
-        resolver.registered("lee")
+    add_contact(world.home, "physio", world.nurse.address)
+    with pytest.raises(UnknownActorError, match="'physio'"):
+        resolver.registered("physio")
 
 
-@pytest.mark.parametrize("text", [NOBODY, "pat-aaaaaaaaaaaaa", "lee", "", "0x", "0x12", NOBODY + "11"])
+@pytest.mark.parametrize("text", [NOBODY, "pat-aaaaaaaaaaaaa", "physio", "", "0x", "0x12", NOBODY + "11"])
 def test_what_nobody_has_names_nobody(resolver: Resolver, text: str) -> None:
     with pytest.raises(UnknownActorError, match="actor is named"):
         resolver.resolve(text)
@@ -82,8 +82,8 @@ def test_the_message_names_every_role_that_was_asked_for(world: World, resolver:
 
 class TestMany:
     def test_keep_their_order_and_may_be_repeated(self, world: World, resolver: Resolver) -> None:
-        add_contact(world.home, "lee", world.nurse.address)
-        texts = ["lee", world.patient.address, "lee", world.clinician.whoami().handle]
+        add_contact(world.home, "physio", world.nurse.address)
+        texts = ["physio", world.patient.address, "physio", world.clinician.whoami().handle]
         found = [actor.address for actor in resolver.resolve_many(texts)]
         assert found == [world.nurse.address, world.patient.address, world.nurse.address, world.clinician.address]
 
