@@ -380,6 +380,7 @@ def readings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[object]
     return found
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_takes_little_memory_and_little_time(name: str, readings: dict[str, list[object]]) -> None:
     assert len(readings[name]) == 2
@@ -388,6 +389,7 @@ def test_a_bomb_takes_little_memory_and_little_time(name: str, readings: dict[st
         assert isinstance(result, int) or (isinstance(result, str) and result.endswith("nothing was published"))
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "name", [name for name in BOMBS if re.match("laugh|quad|param|ext|def.*xml|deep|json-deep", name)]
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from panachain.errors import InputError
 from panachain.model.records import PlainRecord
 from panachain.model.scope import Category
@@ -12,6 +14,9 @@ from panachain.records.canonical import resources
 from panachain.records.sources import find_sources
 from panachain.records.split import MEDIA_TYPE
 from tests.support import World, shared
+
+# A large amount of real data: unit tests read a part of it.
+pytestmark = pytest.mark.deep
 
 
 def is_known(path: Path) -> bool:

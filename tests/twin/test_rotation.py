@@ -180,6 +180,7 @@ def test_after_the_rotation_colluders_open_none_of_500_new_records(world: World)
     assert opened(world, loot, publish(world, NEW)) == (0, 0, 0)
 
 
+@pytest.mark.deep
 def test_without_the_rotation_colluders_open_all_500_new_records(world: World) -> None:
     policy_id, loot = granted(world)
     assert world.patient.revoke(policy_id).final
@@ -187,6 +188,7 @@ def test_without_the_rotation_colluders_open_all_500_new_records(world: World) -
     assert opened(world, loot, publish(world, NEW)) == (NEW, NEW, NEW)
 
 
+@pytest.mark.deep
 def test_after_the_rewrapping_colluders_open_none_of_200_old_records_that_were_never_opened(world: World) -> None:
     old = publish(world, OLD)
     policy_id, loot = granted(world)

@@ -54,7 +54,9 @@ def fallback(path: Path) -> Category | None:
     return None
 
 
-@pytest.mark.parametrize("folder", ["fhir-r4", "ccda", "hl7v2", "dicom", "pdf", "shl-vectors"])
+@pytest.mark.parametrize(
+    "folder", [pytest.param("fhir-r4", marks=pytest.mark.deep), "ccda", "hl7v2", "dicom", "pdf", "shl-vectors"]
+)
 def test_every_resource_and_byte_of_real_data_comes_out(folder: str) -> None:
     for path in shared_files(folder):
         category = fallback(path)
