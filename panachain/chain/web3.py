@@ -24,7 +24,7 @@ from web3.types import RPCEndpoint, RPCResponse
 
 from panachain.chain.abi import contract
 from panachain.chain.rpc import Rpc
-from panachain.errors import ChainUnavailableError, ConfigurationError
+from panachain.errors import ChainUnavailableError, ConfigurationError, PanaChainError
 from panachain.ethereum import parse_address
 
 
@@ -60,11 +60,13 @@ class RpcProvider(JSONBaseProvider):
     def is_connected(self, show_traceback: bool = False) -> bool:
         """Tell whether the node answers, by a question that the gate passes too."""
         try:
-            return "result" in self.make_request(RPCEndpoint("eth_chainId"), [])
-        except Exception:
+            answer: object = self.make_request(RPCEndpoint("eth_chainId"), [])
+        except PanaChainError:
             if show_traceback:
                 raise
             return False
+        # A node may answer with anything.
+        return isinstance(answer, dict) and "result" in answer
 
 
 class Contracts:

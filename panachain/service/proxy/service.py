@@ -31,10 +31,16 @@ from panachain.errors import (
 )
 from panachain.model.actors import Actor, Address, PolicyId, Status
 from panachain.model.policy import OnChainPolicy, PolicyStatus, Receipt, ReceiptKind
-from panachain.model.proxy_requests import DepositRequest, ReceiptsRequest, ReencryptRequest, SignedRequest
+from panachain.model.proxy_requests import (
+    DepositedLane,
+    DepositRequest,
+    ReceiptsRequest,
+    ReencryptRequest,
+    SignedRequest,
+)
 from panachain.proxy import messages
 from panachain.service.limits import Limiter
-from panachain.service.proxy.store import HeldKfrag, HeldPolicy, Nonce, ProxyStore, Quota
+from panachain.service.proxy.store import HeldPolicy, Nonce, ProxyStore, Quota
 
 _DENIALS: Final = 60
 """Refusals of one policy that get a receipt in a minute: a stranger mustn't fill the log."""
@@ -332,7 +338,7 @@ class ProxyService:
                 f"the mainchain's head is {age} s old, at most {self._max_head_age} s are served"
             )
 
-    def _permitted(self, case: _Case) -> HeldKfrag:
+    def _permitted(self, case: _Case) -> DepositedLane:
         """Return the kfrag of the lane that is asked for, if the rules permit it."""
         request, held, on_chain = case.request, case.held, case.on_chain
         if request.grantee != held.grantee:
@@ -438,7 +444,7 @@ def _held(request: DepositRequest) -> HeldPolicy:
     )
 
 
-def _reencrypt(request: ReencryptRequest, held: HeldPolicy, kfrag: HeldKfrag) -> list[bytes]:
+def _reencrypt(request: ReencryptRequest, held: HeldPolicy, kfrag: DepositedLane) -> list[bytes]:
     keys = {"verifying": held.verifying_key, "delegating": kfrag.delegating_key, "receiving": held.receiving_key}
     checked = umbral.check_kfrag(kfrag.kfrag, **keys)
     return umbral.reencrypt_many(request.capsules, checked, **keys)

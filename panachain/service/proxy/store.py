@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,14 +87,6 @@ class HeldPolicy:
     """Digest of the CID of the sealed terms, 32 bytes."""
     purposes: tuple[Purpose, ...]
     lanes: int
-
-
-@dataclass(frozen=True)
-class HeldKfrag:
-    """A kfrag, opened for one request."""
-
-    delegating_key: bytes
-    kfrag: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -244,7 +236,7 @@ class ProxyStore:
                 self._do(db, _NEW_KFRAG, *row)
             return self._append(db, receipt)
 
-    def kfrag(self, policy_id: PolicyId, lane: int) -> HeldKfrag | None:
+    def kfrag(self, policy_id: PolicyId, lane: int) -> DepositedLane | None:
         """Return the kfrag of one lane, or None when it isn't held (any more)."""
         rows = self._read(
             "SELECT delegating, salt, sealed FROM kfrag WHERE policy_id = {} AND lane = {}", policy_id, lane
@@ -253,7 +245,9 @@ class ProxyStore:
             # Never deposited, or deleted: which of both it is, the receipts say.
             return None
         delegating, salt, sealed = map(bytes, rows[0])
-        return HeldKfrag(delegating, box.open_one(self._kfrag_key(policy_id, lane, salt), sealed, labels.KFRAG_AT_REST))
+        return DepositedLane(
+            delegating, box.open_one(self._kfrag_key(policy_id, lane, salt), sealed, labels.KFRAG_AT_REST)
+        )
 
     def log(self, receipt: Callable[[int, bytes], Receipt], *, nonce: Nonce | None = None) -> Receipt:
         """Append a receipt and use up its request's nonce, both or neither; it is on disk when this returns.

@@ -231,6 +231,14 @@ class TestConnected:
             with pytest.raises(ChainUnavailableError, match="left out"):
                 batch.execute()
 
+    @pytest.mark.parametrize("nonsense", [5, None, ["result"], "result"])
+    def test_a_node_that_answers_nonsense_is_not_connected(
+        self, node: Callable[..., Rpc], monkeypatch: pytest.MonkeyPatch, nonsense: object
+    ) -> None:
+        rpc = node(answering(eth_chainId="0x7a69"))
+        monkeypatch.setattr(rpc, "exchange", lambda *_: nonsense)
+        assert not Mainchain(rpc, ADDRESSES, CHAIN_ID).web3().is_connected()
+
     def test_says_whether_it_is_connected(self, node: Callable[..., Rpc]) -> None:
         assert Mainchain(node(answering(eth_chainId="0x7a69")), ADDRESSES, CHAIN_ID).web3().is_connected()
         gone = Mainchain(node(lambda _: httpx.Response(503)), ADDRESSES, CHAIN_ID).web3()
