@@ -6,14 +6,13 @@ Follows the Ethereum JSON-RPC specification and EIP-712 (domain).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Self
 
-from panachain.chain import node
 from panachain.chain.abi import contract
 from panachain.chain.config import ChainConfig
 from panachain.chain.evm import Receipt, Sender, Signed
-from panachain.chain.logs import Event, read_events
+from panachain.chain.logs import Event, EventSource, NodeEvents, Topic
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.chain.signing import Account, Types
 from panachain.errors import ConfigurationError, IntegrityError
@@ -24,7 +23,6 @@ MANY: Final = 500
 NOBODY: Final = "0x" + "00" * 20
 """How a contract writes that there is no account."""
 
-Topic = str | list[str] | None
 Indexed = str | int | Sequence[str] | None
 """What an indexed field must be: an address, a number, one of some addresses, or anything."""
 
@@ -32,7 +30,16 @@ Indexed = str | int | Sequence[str] | None
 class BoundContract:
     """One contract of ours, at its address on one chain."""
 
-    def __init__(self, rpc: Rpc, name: str, address: str, *, chain_id: int, from_block: int = 0) -> None:
+    def __init__(
+        self,
+        rpc: Rpc,
+        name: str,
+        address: str,
+        *,
+        chain_id: int,
+        from_block: int = 0,
+        source: EventSource | None = None,
+    ) -> None:
         """Take the node, the artifact's name and the address; nothing is asked yet.
 
         Args:
@@ -41,8 +48,10 @@ class BoundContract:
             address: where the contract is.
             chain_id: signed into typed data.
             from_block: the block of the deployment; no event is older.
+            source: whence blocks and events come; None believes the node.
         """
         self.rpc = rpc
+        self.source: EventSource = NodeEvents(rpc) if source is None else source
         self.name = name
         self.address = address
         self.chain_id = chain_id
@@ -128,7 +137,13 @@ class BoundContract:
         wanted = [self.abi.topic(name) for name in names]
         first: Topic = wanted[0] if len(wanted) == 1 else wanted or None
         topics = [first, *map(_topic, where)] if where or wanted else []
-        yield from self._logs(topics, self.from_block if from_block is None else from_block, to_block)
+        yield from self.source.events(
+            self.abi,
+            self.address,
+            topics=topics,
+            from_block=self.from_block if from_block is None else from_block,
+            to_block=to_block,
+        )
 
     def domain(self) -> dict[str, Any]:
         """Return the EIP-712 domain of this contract: signatures for it count nowhere else."""
@@ -149,14 +164,19 @@ class BoundContract:
     def _no_answer(self, function: str, at: str, error: RpcAnswerError) -> IntegrityError:
         return IntegrityError(f"the node can't answer {self.name}.{function} at block {at}: {error}")
 
-    def _logs(self, topics: Sequence[Topic], from_block: int, to_block: int | None) -> Iterator[Event]:
-        return read_events(self.rpc, self.abi, self.address, topics=topics, from_block=from_block, to_block=to_block)
-
 
 class Contracts:
     """The contracts of one chain, by name."""
 
-    def __init__(self, rpc: Rpc, addresses: Mapping[str, str], chain_id: int, *, from_block: int = 0) -> None:
+    def __init__(
+        self,
+        rpc: Rpc,
+        addresses: Mapping[str, str],
+        chain_id: int,
+        *,
+        from_block: int = 0,
+        source: EventSource | None = None,
+    ) -> None:
         """Take a node and the contracts' addresses by name.
 
         Args:
@@ -164,26 +184,32 @@ class Contracts:
             addresses: by the artifacts' names.
             chain_id: signed into transactions and typed data.
             from_block: the block of the deployment; nothing of ours is older.
+            source: whence blocks and events come; None believes the node.
         """
         self.rpc = rpc
+        self.source: EventSource = NodeEvents(rpc) if source is None else source
         self.addresses = dict(addresses)
         self.chain_id = chain_id
         self.from_block = from_block
 
     @classmethod
-    def connect(cls, config: ChainConfig, *, timeout: float = 10.0) -> Self:
+    def connect(
+        cls, config: ChainConfig, *, timeout: float = 10.0, source: Callable[[Rpc], EventSource] | None = None
+    ) -> Self:
         """Connect to the node that a description names; nothing is sent yet.
 
         Args:
             config: the description.
             timeout: seconds that one answer may take.
+            source: returns whence blocks and events come, given the node; None believes the node.
 
         Raises:
             ConfigurationError: a TLS file can't be read.
             LockedError: the key file is missing, or others may read it.
         """
         rpc = config.rpc(timeout=timeout)
-        return cls(rpc, config.contracts, config.chain_id, from_block=config.from_block)
+        made = None if source is None else source(rpc)
+        return cls(rpc, config.contracts, config.chain_id, from_block=config.from_block, source=made)
 
     def close(self) -> None:
         """Close the connections to the node."""
@@ -191,11 +217,11 @@ class Contracts:
 
     def head_block(self) -> Block:
         """Return the newest block."""
-        return node.head_block(self.rpc)
+        return self.source.head()
 
     def block(self, number: int) -> Block:
         """Return the head of one block."""
-        return node.block_at(self.rpc, number)
+        return self.source.block(number)
 
     def bind(self, name: str) -> BoundContract:
         """Return one contract, for calls that no adapter has.
@@ -207,7 +233,9 @@ class Contracts:
             address = self.addresses[name]
         except KeyError:
             raise ConfigurationError(f"the chain's description names no contract {name}") from None
-        return BoundContract(self.rpc, name, address, chain_id=self.chain_id, from_block=self.from_block)
+        return BoundContract(
+            self.rpc, name, address, chain_id=self.chain_id, from_block=self.from_block, source=self.source
+        )
 
 
 class Adapter:

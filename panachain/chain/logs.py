@@ -1,19 +1,26 @@
-"""Event logs of one contract, in windows that shrink by themselves, and the keys that registries keep in events.
+"""Events of our contracts: whence they come, and the keys that registries keep in them.
 
+`EventSource` is what the adapters read. `NodeEvents` believes one node, in windows of eth_getLogs that shrink by
+themselves; panachain/follow/ keeps a copy that is proven by the blocks' receipts roots, and is handed in from above.
 Follows the Ethereum JSON-RPC specification (eth_getLogs).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from panachain.chain import node
 from panachain.chain.abi import Contract, address
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.errors import IntegrityError
 from panachain.model.actors import Actor, Address, Role, Status
+from panachain.model.transactions import Block
+
+Topic = str | list[str] | None
+"""What a topic must be: a word as hex, one of some words, or anything (eth_getLogs)."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +36,87 @@ class Event:
     """Position within the block."""
 
 
+class EventSource(Protocol):
+    """Blocks and events of one chain; several threads may read."""
+
+    def head(self) -> Block:
+        """Return the newest block, after a look for what is new; within `pinned`, the block that is pinned."""
+        ...
+
+    def block(self, number: int) -> Block:
+        """Return one block of the chain that `head` ends.
+
+        Raises:
+            IntegrityError: there is no such block.
+        """
+        ...
+
+    def events(
+        self,
+        contract: Contract,
+        where: str,
+        *,
+        topics: Sequence[Topic] = (),
+        from_block: int = 0,
+        to_block: int | None = None,
+    ) -> Iterator[Event]:
+        """Yield a contract's events in the order of the chain.
+
+        Args:
+            contract: how to decode them.
+            where: the contract's address.
+            topics: as eth_getLogs takes them.
+            from_block: first block.
+            to_block: last block; None means the newest, after a look for what is new.
+
+        Raises:
+            IntegrityError: a log can't be read.
+        """
+        ...
+
+    def pinned(self) -> AbstractContextManager[object]:
+        """Return a context in which everything that this thread reads is of one history, up to one newest block."""
+        ...
+
+
+class NodeEvents:
+    """What one node says of blocks and events: nothing of it is proven."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        """Take the node; nothing is asked yet."""
+        self._rpc = rpc
+
+    def head(self) -> Block:
+        """Return the newest block, as the node says."""
+        return node.head_block(self._rpc)
+
+    def block(self, number: int) -> Block:
+        """Return one block, as the node says."""
+        return node.block_at(self._rpc, number)
+
+    def events(
+        self,
+        contract: Contract,
+        where: str,
+        *,
+        topics: Sequence[Topic] = (),
+        from_block: int = 0,
+        to_block: int | None = None,
+    ) -> Iterator[Event]:
+        """Yield a contract's events, as `read_events` does."""
+        return read_events(self._rpc, contract, where, topics=topics, from_block=from_block, to_block=to_block)
+
+    def pinned(self) -> AbstractContextManager[object]:
+        """Pin nothing: a node has no memory of what it said."""
+        return nullcontext()
+
+
 def read_events(
     rpc: Rpc,
     contract: Contract,
     where: str,
     *,
-    topics: Sequence[str | list[str] | None] = (),
+    topics: Sequence[Topic] = (),
     from_block: int = 0,
     to_block: int | None = None,
 ) -> Iterator[Event]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
@@ -21,9 +22,10 @@ from eth_abi import decode, encode
 from eth_utils import keccak
 from eth_utils.abi import collapse_if_tuple
 
-from panachain.chain.bound import BoundContract, Topic
+from panachain.chain.abi import Contract
+from panachain.chain.bound import BoundContract
 from panachain.chain.evm import Receipt, Signed
-from panachain.chain.logs import Event
+from panachain.chain.logs import Event, Topic
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.sidechain import Sidechain
 from panachain.chain.signing import Account, recover_digest
@@ -627,11 +629,45 @@ class TwinNode:
         return {"number": hex(block.number), "hash": block.hash, "timestamp": hex(block.time)}
 
 
+class TwinSource:
+    """Blocks and events of a twin: all of them, whatever its node is made to say."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+
+    def head(self) -> Block:
+        return self._chain.head
+
+    def block(self, number: int) -> Block:
+        return self._chain.blocks[number]
+
+    def events(
+        self,
+        contract: Contract,
+        where: str,
+        *,
+        topics: Sequence[Topic] = (),
+        from_block: int = 0,
+        to_block: int | None = None,
+    ) -> Iterator[Event]:
+        return self._chain.events(contract.name, topics, from_block, to_block)
+
+    def pinned(self) -> AbstractContextManager[object]:
+        # The twin's chain grows only where the test says so.
+        return nullcontext()
+
+
 class TwinContract(BoundContract):
     """A bound contract whose answers come from the twin's contract of the same name."""
 
     def __init__(self, chain: Chain, name: str, address: str) -> None:
-        super().__init__(TwinNode(chain), name, address, chain_id=chain.chain_id)  # type: ignore[arg-type]
+        super().__init__(
+            TwinNode(chain),  # type: ignore[arg-type]
+            name,
+            address,
+            chain_id=chain.chain_id,
+            source=TwinSource(chain),
+        )
         self._chain = chain
 
     def read(self, function: str, *args: Any, at: str = "latest") -> Any:
@@ -641,9 +677,6 @@ class TwinContract(BoundContract):
     def read_many(self, function: str, many: Sequence[tuple[Any, ...]], *, at: str = "latest") -> list[Any]:
         return [self.read(function, *args, at=at) for args in many]
 
-    def _logs(self, topics: Sequence[Topic], from_block: int, to_block: int | None) -> Iterator[Event]:
-        return self._chain.events(self.name, topics, from_block, to_block)
-
 
 class TwinMainchain(Mainchain):
     """The mainchain's real adapters over the twin's contracts."""
@@ -652,7 +685,7 @@ class TwinMainchain(Mainchain):
         self, chain_id: int, clock: Callable[[], int], registrar: str, addresses: Mapping[str, str] = MAIN
     ) -> None:
         self.chain = Chain(chain_id, clock)
-        super().__init__(TwinNode(self.chain), addresses, chain_id)  # type: ignore[arg-type]
+        super().__init__(TwinNode(self.chain), addresses, chain_id, source=TwinSource(self.chain))  # type: ignore[arg-type]
         self.chain.contracts = {
             "ActorRegistry": ActorRegistry(self.chain, registrar),
             "RecordLedger": RecordLedger(self.chain),
@@ -672,7 +705,7 @@ class TwinSidechain(Sidechain):
 
     def __init__(self, chain_id: int, clock: Callable[[], int], registrar: str) -> None:
         self.chain = Chain(chain_id, clock)
-        super().__init__(TwinNode(self.chain), SIDE, chain_id)  # type: ignore[arg-type]
+        super().__init__(TwinNode(self.chain), SIDE, chain_id, source=TwinSource(self.chain))  # type: ignore[arg-type]
         made = (IdentityRegistry(self.chain, registrar), AccessRequests(self.chain), CareGroups(self.chain))
         self.chain.contracts |= dict(zip(SIDE, made, strict=True))
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from panachain.chain.abi import contract
 from panachain.chain.bound import MANY, BoundContract, Contracts, halves
+from panachain.chain.logs import Event, NodeEvents
 from panachain.chain.rpc import RpcAnswerError
 from panachain.errors import ConfigurationError, IntegrityError
+from panachain.model.transactions import Block
 
 WHERE = "0x" + "11" * 20
 PERSON = "0x" + "Ab" * 20
@@ -117,6 +119,35 @@ def test_a_contract_that_no_description_names_is_told() -> None:
     assert chain.bind("PolicyRegistry").address == WHERE
     with pytest.raises(ConfigurationError, match="no contract Checkpoints"):
         chain.bind("Checkpoints")
+
+
+class Elsewhere(NodeEvents):
+    """A source of its own, which asks no node."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+
+    def head(self) -> Block:
+        return Block(7, "0x07", 70)
+
+    def block(self, number: int) -> Block:
+        return Block(number, f"0x{number:02x}", number * 10)
+
+    def events(self, contract: Any, where: str, **asked: Any) -> Iterator[Event]:
+        self.asked.append(asked | {"name": contract.name, "where": where})
+        return iter([Event("PolicyRevoked", {}, 5, "0x05", "0x", 0)])
+
+
+def test_blocks_and_events_come_from_the_source_that_is_handed_in() -> None:
+    node, source = Node(), Elsewhere()
+    chain = Contracts(node, {"PolicyRegistry": WHERE}, 5, from_block=3, source=source)  # type: ignore[arg-type]
+    assert (chain.head_block().number, chain.block(4).time) == (7, 40)
+    with chain.source.pinned():
+        assert [event.block for event in chain.bind("PolicyRegistry").events("PolicyRevoked", to_block=6)] == [5]
+    topic = contract("PolicyRegistry").topic("PolicyRevoked")
+    expected = {"name": "PolicyRegistry", "where": WHERE, "topics": [topic], "from_block": 3, "to_block": 6}
+    assert source.asked == [expected]
+    assert node.calls == []
 
 
 def test_a_compact_signature_has_two_halves() -> None:

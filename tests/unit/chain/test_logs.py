@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from panachain.chain.abi import contract
-from panachain.chain.logs import Event, actor_from, read_events
+from panachain.chain.logs import Event, NodeEvents, actor_from, read_events
 from panachain.chain.rpc import RpcAnswerError
 from panachain.errors import IntegrityError
 from panachain.model.actors import Role
@@ -89,6 +89,12 @@ class TestLogs:
         node.call = lambda method, _=(): "0x0" if method == "eth_blockNumber" else answer  # type: ignore[method-assign]
         with pytest.raises(IntegrityError, match=r"logs? of PolicyRegistry"):
             read(node)
+
+
+def test_a_node_alone_is_a_source_too_and_pins_nothing() -> None:
+    source = NodeEvents(Node())  # type: ignore[arg-type]
+    with source.pinned():
+        assert [event.block for event in source.events(contract("PolicyRegistry"), WHERE, from_block=98)] == [98, 99]
 
 
 def test_a_registration_without_a_role_makes_no_actor() -> None:
