@@ -13,6 +13,7 @@ from panachain.chain.abi import contract
 from panachain.chain.config import ChainConfig
 from panachain.chain.evm import Receipt, Sender, Signed
 from panachain.chain.logs import Event, EventSource, NodeEvents, Topic
+from panachain.chain.nodes import Nodes
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.chain.signing import Account, Types
 from panachain.errors import ConfigurationError, IntegrityError
@@ -187,6 +188,7 @@ class Contracts:
             source: whence blocks and events come; None believes the node.
         """
         self.rpc = rpc
+        self.nodes = Nodes([rpc], chain_id=chain_id)
         self.source: EventSource = NodeEvents(rpc) if source is None else source
         self.addresses = dict(addresses)
         self.chain_id = chain_id

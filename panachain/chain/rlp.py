@@ -25,9 +25,9 @@ def encode(item: Encodable) -> bytes:
     if isinstance(item, bytes):
         if len(item) == 1 and item[0] < 0x80:
             return item
-        return _prefix(0x80, len(item)) + item
+        return prefix(0x80, len(item)) + item
     content = b"".join(map(encode, item))
-    return _prefix(0xC0, len(content)) + content
+    return prefix(0xC0, len(content)) + content
 
 
 def number(value: int) -> bytes:
@@ -47,7 +47,13 @@ def decode(data: bytes) -> Item:
     return item
 
 
-def _prefix(kind: int, length: int) -> bytes:
+def prefix(kind: int, length: int) -> bytes:
+    """Return what stands before some content.
+
+    Args:
+        kind: 0x80 for bytes, 0xC0 for a list.
+        length: of the content, in bytes.
+    """
     if length <= _SHORT:
         return bytes([kind + length])
     size = number(length)

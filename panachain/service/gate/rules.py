@@ -25,6 +25,7 @@ _PLAIN: Final[Mapping[str, int]] = {
     "eth_blockNumber": 0,
     "eth_getBlockByNumber": 2,
     "eth_getBlockByHash": 2,
+    "eth_getBlockReceipts": 1,
     "eth_getTransactionReceipt": 1,
     "eth_getTransactionCount": 2,
     "eth_getCode": 2,

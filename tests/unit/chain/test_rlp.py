@@ -79,7 +79,7 @@ def test_refuses_lists_that_are_too_deep() -> None:
         item = [item]
     data = b""
     for _ in range(5000):
-        data = rlp._prefix(0xC0, len(data)) + data
+        data = rlp.prefix(0xC0, len(data)) + data
     with pytest.raises(ValueError, match="deeper"):
         rlp.decode(data)
 

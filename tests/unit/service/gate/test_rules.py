@@ -26,6 +26,7 @@ class TestRules:
             ("eth_blockNumber", []),
             ("eth_getBlockByNumber", ["latest", True]),
             ("eth_getBlockByHash", ["0x00", False]),
+            ("eth_getBlockReceipts", ["0x00"]),
             ("eth_getTransactionReceipt", ["0x00"]),
             ("eth_getTransactionCount", [OTHER, "pending"]),
             ("eth_getCode", [CONTRACT, "latest"]),

@@ -1,0 +1,166 @@
+"""Receipts of a block's transactions, proven by its header, and the logs in them.
+
+The tree of receipts is built anew from what a node gives, and its root compared with the header's: so no log is
+altered, left out, added or moved. It doesn't say which transaction a receipt belongs to, so a log's `tx_hash` is what
+the node says: it is shown, and decides nothing.
+Follows the Yellow Paper (appendix B: RLP, appendix D: Merkle Patricia trees, section 4.3.1: the receipt), EIP-658
+(status) and EIP-2718 (typed receipts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from panachain.chain import rlp
+from panachain.chain.headers import Header
+from panachain.errors import IntegrityError
+from panachain.ethereum import keccak
+
+EMPTY_ROOT: Final = keccak(rlp.encode(b""))
+"""Root of a tree without values, 32 bytes."""
+_MAX_TYPE: Final = 0x7F
+"""The highest type of a transaction (EIP-2718)."""
+_HEX: Final = "0123456789abcdef"
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One log, proven by the receipts root of its block."""
+
+    address: bytes
+    """The contract that wrote it, 20 bytes."""
+    topics: tuple[bytes, ...]
+    """0 to 4 words of 32 bytes."""
+    data: bytes
+    block: int
+    block_hash: str
+    tx_hash: str
+    """As the node says: nothing proves it."""
+    index: int
+    """Position within the block, counted here."""
+
+
+def read_receipts(header: Header, receipts: Any) -> list[Log]:
+    """Return all logs of a block, from receipts that must have the root that its header says.
+
+    Args:
+        header: a checked one.
+        receipts: all receipts of the block, as eth_getBlockReceipts gives them.
+
+    Raises:
+        IntegrityError: a receipt is malformed, or together they have another root.
+    """
+    logs: list[Log] = []
+    encoded = []
+    try:
+        for receipt in receipts:
+            raw = _read_logs(receipt["logs"])
+            encoded.append(_encode(receipt, raw))
+            tx_hash = receipt["transactionHash"].lower() if raw else ""
+            for address, topics, data in raw:
+                log = Log(address, topics, data, header.number, header.hash, tx_hash, len(logs))
+                logs.append(log)
+    # OverflowError: a number below zero, or a type above a byte.
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as exc:
+        raise IntegrityError(f"a receipt of block {header.number} is malformed") from exc
+    root = ordered_root(encoded)
+    if root != header.receipts_root:
+        raise IntegrityError(
+            f"the {len(encoded)} receipts of block {header.number} have root 0x{root.hex()}, "
+            f"its header says 0x{header.receipts_root.hex()}"
+        )
+    return logs
+
+
+def ordered_root(values: Sequence[bytes]) -> bytes:
+    """Return the root of the tree that holds each value, none of them empty, under the RLP of its place: 32 bytes."""
+    if not values:
+        return EMPTY_ROOT
+    # The order of the keys' digits is the order in which a tree is built from below.
+    items = sorted((rlp.encode(rlp.number(place)).hex(), value) for place, value in enumerate(values))
+    return keccak(_node(items, 0, len(items), 0))
+
+
+def _node(items: Sequence[tuple[str, bytes]], first: int, last: int, depth: int) -> bytes:
+    """Return the encoded node that holds `items[first:last]`, whose keys share their first `depth` digits."""
+    key, value = items[first]
+    if last - first == 1:
+        return _list(_path(key[depth:], 2), _string(value))
+    end = items[last - 1][0]
+    shared = depth
+    # Sorted keys share what the first and the last of them share; and no key here begins another.
+    while key[shared] == end[shared]:
+        shared += 1
+    if shared > depth:
+        return _list(_path(key[depth:shared], 0), _child(_node(items, first, last, shared)))
+    children = []
+    at = first
+    for digit in _HEX:
+        start = at
+        while at < last and items[at][0][depth] == digit:
+            at += 1
+        children.append(_child(_node(items, start, at, depth + 1)) if at > start else b"\x80")
+    return _list(*children, b"\x80")
+
+
+def _child(node: bytes) -> bytes:
+    """Return how a node stands in its parent: itself where it is short, else its hash."""
+    return node if len(node) < 32 else b"\xa0" + keccak(node)
+
+
+def _path(digits: str, flag: int) -> bytes:
+    """Return digits of a key in hex-prefix encoding, as an item; the flag is 2 in a leaf and 0 in an extension."""
+    odd = len(digits) & 1
+    return _string(bytes.fromhex(f"{flag | odd}{'' if odd else '0'}{digits}"))
+
+
+def _encode(receipt: Mapping[str, Any], logs: Sequence[tuple[bytes, tuple[bytes, ...], bytes]]) -> bytes:
+    """Return a receipt as it stands in the tree: its type, and the RLP of status, gas, bloom and logs."""
+    status = receipt.get("status")
+    # Before EIP-658 there was a state root in its place.
+    outcome = bytes.fromhex(receipt["root"][2:]) if status is None else rlp.number(int(status, 16))
+    written = [
+        _list(b"\x94" + address, _list(*[b"\xa0" + topic for topic in topics]), _string(data))
+        for address, topics, data in logs
+    ]
+    body = _list(
+        _string(outcome),
+        _string(rlp.number(int(receipt["cumulativeGasUsed"], 16))),
+        _string(bytes.fromhex(receipt["logsBloom"][2:])),
+        _list(*written),
+    )
+    kind = int(receipt.get("type") or "0x0", 16)
+    if not 0 <= kind <= _MAX_TYPE:
+        raise ValueError("no type of a transaction")
+    return bytes([kind]) + body if kind else body
+
+
+def _read_logs(logs: Sequence[Mapping[str, Any]]) -> list[tuple[bytes, tuple[bytes, ...], bytes]]:
+    """Return address, topics and data of each log.
+
+    Raises:
+        ValueError: an address isn't 20 bytes, or a topic 32: their prefixes below say so.
+    """
+    found = []
+    for log in logs:
+        address = bytes.fromhex(log["address"][2:])
+        topics = tuple([bytes.fromhex(topic[2:]) for topic in log["topics"]])
+        if len(address) != 20 or any(len(topic) != 32 for topic in topics):
+            raise ValueError("an address or a topic of another size")
+        found.append((address, topics, bytes.fromhex(log["data"][2:])))
+    return found
+
+
+def _string(data: bytes) -> bytes:
+    length = len(data)
+    if length == 1 and data[0] < 0x80:
+        return data
+    return (bytes([0x80 + length]) if length <= 55 else rlp.prefix(0x80, length)) + data
+
+
+def _list(*items: bytes) -> bytes:
+    """Return a list of items that are encoded already."""
+    content = b"".join(items)
+    return rlp.prefix(0xC0, len(content)) + content

@@ -1,0 +1,141 @@
+"""Headers, with py-evm as the oracle: what they hold is what their hash covers, and a bloom hides no log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from eth.rlp.logs import Log as OracleLog
+from eth.vm.forks.prague.blocks import PragueBlockHeader
+from eth_bloom import BloomFilter
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panachain.chain.headers import Header, bloom_bits, check_links, may_hold, read_header
+from panachain.errors import IntegrityError
+
+NAMES = {
+    "parentHash": "parent_hash",
+    "sha3Uncles": "uncles_hash",
+    "miner": "coinbase",
+    "stateRoot": "state_root",
+    "transactionsRoot": "transaction_root",
+    "receiptsRoot": "receipt_root",
+    "difficulty": "difficulty",
+    "number": "block_number",
+    "gasLimit": "gas_limit",
+    "gasUsed": "gas_used",
+    "timestamp": "timestamp",
+    "extraData": "extra_data",
+    "mixHash": "mix_hash",
+    "nonce": "nonce",
+    "baseFeePerGas": "base_fee_per_gas",
+    "withdrawalsRoot": "withdrawals_root",
+    "blobGasUsed": "blob_gas_used",
+    "excessBlobGas": "excess_blob_gas",
+    "parentBeaconBlockRoot": "parent_beacon_block_root",
+    "requestsHash": "requests_hash",
+}
+"""JSON-RPC's names of a header's fields, and py-evm's."""
+
+
+def block_of(number: int, parent: str = "0x" + "11" * 32, *, bloom: int = 0, **others: Any) -> dict[str, Any]:
+    """Return a block as a node gives it, with the hash that py-evm computes."""
+    header = PragueBlockHeader(
+        difficulty=0,
+        block_number=number,
+        gas_limit=30_000_000,
+        timestamp=1_700_000_000 + 12 * number,
+        parent_hash=bytes.fromhex(parent[2:]),
+        bloom=bloom,
+        base_fee_per_gas=7,
+        extra_data=b"ours",
+        **others,
+    )
+    fields = {name: getattr(header, theirs) for name, theirs in NAMES.items()}
+    shown = {name: "0x" + bytes(v).hex() if isinstance(v, bytes) else hex(v) for name, v in fields.items()}
+    return shown | {"logsBloom": f"0x{bloom:0512x}", "hash": "0x" + header.hash.hex()}
+
+
+def chain_of(length: int, first: int = 1) -> list[dict[str, Any]]:
+    blocks = [block_of(first)]
+    while len(blocks) < length:
+        blocks.append(block_of(first + len(blocks), blocks[-1]["hash"]))
+    return blocks
+
+
+class TestReadHeader:
+    def test_reads_what_the_oracle_hashed(self) -> None:
+        block = block_of(9, receipt_root=b"\x22" * 32, state_root=b"\x33" * 32, bloom=5)
+
+        assert read_header(block) == Header(
+            9,
+            block["hash"],
+            "0x" + "11" * 32,
+            1_700_000_108,
+            (5).to_bytes(256, "big"),
+            b"\x22" * 32,
+            b"\x33" * 32,
+        )
+
+    @pytest.mark.parametrize("name", [*NAMES, "logsBloom"])
+    def test_no_field_can_be_altered(self, name: str) -> None:
+        block = block_of(9)
+        digit = block[name][-1]
+
+        with pytest.raises(IntegrityError, match="has hash"):
+            read_header(block | {name: block[name][:-1] + ("1" if digit != "1" else "2")})
+
+    @pytest.mark.parametrize("answer", [None, [], "0x", 7, {}, {"hash": "0x"}])
+    def test_refuses_what_is_no_block(self, answer: Any) -> None:
+        with pytest.raises(IntegrityError):
+            read_header(answer)
+
+    def test_hashes_are_written_one_way(self) -> None:
+        block = block_of(9, parent="0x" + "ab" * 32)
+        header = read_header(block)
+
+        assert read_header(block | {"hash": "0x" + block["hash"][2:].upper(), "parentHash": "0x" + "AB" * 32}) == header
+
+
+class TestCheckLinks:
+    def test_accepts_a_chain(self) -> None:
+        check_links([read_header(block) for block in chain_of(4)])
+        check_links([])
+
+    def test_refuses_another_parent_a_gap_and_another_order(self) -> None:
+        headers = [read_header(block) for block in chain_of(4)]
+        foreign = read_header(block_of(3, "0x" + "77" * 32))
+
+        for wrong in ([*headers[:2], foreign], [headers[0], headers[2]], headers[::-1], [headers[0], headers[0]]):
+            with pytest.raises(IntegrityError, match="as its parent"):
+                check_links(wrong)
+
+
+class TestMayHold:
+    @given(
+        st.lists(
+            st.tuples(st.binary(min_size=20, max_size=20), st.lists(st.integers(0, 2**256 - 1), max_size=4)), max_size=6
+        ),
+        st.binary(min_size=20, max_size=20),
+    )
+    def test_misses_no_log_of_the_oracle(self, logs: Sequence[tuple[bytes, list[int]]], stranger: bytes) -> None:
+        bloom = BloomFilter()
+        for address, topics in logs:
+            bloom.extend(OracleLog(address, tuple(topics), b"").bloomables)
+        header = read_header(block_of(1, bloom=int(bloom)))
+
+        for address, _ in logs:
+            assert may_hold(header, ["0x" + address.hex().upper()])
+        assert may_hold(header, ["0x" + stranger.hex()]) == (stranger in bloom)
+
+    @given(st.binary(max_size=40))
+    def test_sets_the_bits_of_the_oracle(self, value: bytes) -> None:
+        assert bloom_bits(value) == int(BloomFilter.from_iterable([value]))
+
+    def test_nothing_is_in_an_empty_bloom(self) -> None:
+        header = read_header(block_of(1))
+
+        assert not may_hold(header, ["0x" + "11" * 20])
+        assert not may_hold(header, [])
