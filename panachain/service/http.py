@@ -9,7 +9,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
 
@@ -17,6 +17,9 @@ from panachain.errors import UnavailableError
 from panachain.service import problems
 from panachain.service.problems import ProblemError
 from panachain.service.tls import TlsConfig
+
+if TYPE_CHECKING:
+    from panachain.service.connections import BoundedProtocol, ConnectionLimits
 
 _BACKLOG: Final = 1024
 """Connections that wait to be accepted."""
@@ -44,7 +47,16 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def serve(app: Any, listening: socket.socket, *, tls: TlsConfig | None, grace: float, **options: Any) -> None:
+def serve(
+    app: Any,
+    listening: socket.socket,
+    *,
+    tls: TlsConfig | None,
+    grace: float,
+    limits: ConnectionLimits | None = None,
+    http: type[BoundedProtocol] | None = None,
+    **options: Any,
+) -> None:
     """Serve until SIGTERM or SIGINT, let the requests under way end, and return.
 
     Args:
@@ -52,10 +64,14 @@ def serve(app: Any, listening: socket.socket, *, tls: TlsConfig | None, grace: f
         listening: where clients connect.
         tls: files for TLS; None for none.
         grace: seconds that requests under way get.
+        limits: of the connections; None takes the usual ones.
+        http: the protocol that they speak; None takes the usual one.
         options: further ones of uvicorn.
     """
     # Imported here: a configuration is checked before the server's code is loaded.
     import uvicorn
+
+    from panachain.service.connections import BoundedProtocol, ConnectionLimits, bounded
 
     server = uvicorn.Server(
         uvicorn.Config(
@@ -65,6 +81,8 @@ def serve(app: Any, listening: socket.socket, *, tls: TlsConfig | None, grace: f
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=int(grace),
+            http=bounded(limits or ConnectionLimits(), http or BoundedProtocol),
+            loop="panachain.service.connections:Loop",
             **({} if tls is None else tls.settings()),
             **options,
         )

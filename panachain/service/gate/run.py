@@ -117,11 +117,10 @@ def _watching(config: GateConfig, admitted: Admitted) -> AbstractContextManager[
 
 
 def _serve(app: Any, listening: socket.socket, config: GateConfig) -> None:
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
+    from panachain.service.connections import BoundedProtocol
     from panachain.service.gate.app import REFUSAL
 
-    class SilentProtocol(H11Protocol):
+    class SilentProtocol(BoundedProtocol):
         """Answers what isn't HTTP as it answers every stranger."""
 
         def send_400_response(self, msg: str) -> None:

@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import FastAPI, Request
@@ -29,6 +28,7 @@ from panachain.model.sizes import HASH_SIZE
 from panachain.model.transactions import Grant
 from panachain.proxy import messages
 from panachain.service import problems
+from panachain.service.connections import source_of
 from panachain.service.http import read_request
 from panachain.service.limits import Limiter
 from panachain.service.problems import ProblemError
@@ -185,7 +185,7 @@ class _Desk:
 
     def _limit(self, request: Request, model: type[Message]) -> None:
         limiter = self._revocations if model is RevokeBody else self._others
-        again = limiter.take(_source(request.client.host if request.client else ""))
+        again = limiter.take(source_of(request.client.host if request.client else ""))
         if again:
             raise RateLimitedError("too many requests from this address within a minute", retry_after=again)
 
@@ -201,16 +201,6 @@ class _Desk:
         lines.append("# TYPE panachain_relay_waiting gauge")
         lines.append(f"panachain_relay_waiting {self._service.waiting()}")
         return "\n".join(lines) + "\n"
-
-
-def _source(host: str) -> str:
-    """Return what counts as one source: an IPv4 address, or the /64 that one site has of IPv6."""
-    try:
-        parsed = ip_address(host)
-    except ValueError:
-        return host
-    # One customer has 2^64 addresses of IPv6, so single ones couldn't be limited.
-    return parsed.exploded[:19] if isinstance(parsed, IPv6Address) else host
 
 
 def _parse(content: bytes, model: type[Parsed]) -> Parsed:
