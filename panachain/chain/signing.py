@@ -14,7 +14,7 @@ from typing import Any, Final
 from panachain.chain import codec, rlp
 from panachain.ethereum import address_of_point, checksum_address, keccak
 from panachain.model.actors import Address
-from panachain.model.sizes import ADDRESS_SIZE, SIGNATURE_SIZE
+from panachain.model.sizes import ADDRESS_SIZE, COMPACT_SIGNATURE_SIZE, SIGNATURE_SIZE
 
 Types = Mapping[str, Sequence[Mapping[str, str]]]
 """One struct's name, and name and type of each of its fields, as EIP-712 writes them."""
@@ -90,6 +90,13 @@ def compact(signature: bytes) -> bytes:
     # s is in the lower half of the order, so its highest bit is free for the parity.
     parity = signature[64] - 27
     return signature[:32] + bytes([signature[32] | parity << 7]) + signature[33:64]
+
+
+def expanded(signature: bytes) -> bytes:
+    """Return a signature in ERC-2098's compact form as 65 bytes r ‖ s ‖ v; one of another size stays as it is."""
+    if len(signature) != COMPACT_SIGNATURE_SIZE:
+        return signature
+    return signature[:32] + bytes([signature[32] & 0x7F]) + signature[33:] + bytes([27 + (signature[32] >> 7)])
 
 
 def recover_digest(digest: bytes, signature: bytes) -> Address | None:

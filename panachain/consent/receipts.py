@@ -9,6 +9,7 @@ import json
 from typing import Any, Final
 
 from panachain.chain.receipts import check_head, receipt_hash
+from panachain.consent.times import MAX_DIFFERENCE
 from panachain.crypto import box, labels, umbral
 from panachain.errors import IntegrityError
 from panachain.ethereum import parse_address
@@ -17,6 +18,8 @@ from panachain.model.policy import Receipt, ReceiptKind
 
 MAX_LAG: Final = 120
 """Seconds by which a proxy's newest block may be older than the client's."""
+MAX_LEAD: Final = MAX_DIFFERENCE
+"""Seconds by which a receipt may be ahead of the client's clock."""
 _MAX_PURPOSE: Final = 32
 """Characters of a purpose's code, also of one that only newer programs know."""
 
@@ -29,6 +32,7 @@ def check_receipt(
     policy_id: PolicyId,
     kind: ReceiptKind | None = None,
     not_before: int = 0,
+    now: float | None = None,
 ) -> None:
     """Check that a proxy signed a receipt, so that it convicts the proxy if it tells of a wrong.
 
@@ -41,15 +45,20 @@ def check_receipt(
             be convicted of it.
         not_before: time of the newest block that the client knew when it asked. A proxy that states a much older one
             to hide a late service convicts itself of nothing (ADR 6), so such a receipt is no receipt.
+        now: the client's clock, Unix seconds; None where the time doesn't count. A receipt from the future could
+            convict a proxy that was honest.
 
     Raises:
-        IntegrityError: another proxy, policy or kind is named, the signature doesn't fit, or the block is too old.
+        IntegrityError: another proxy, policy or kind is named, the signature doesn't fit, or the block is too old or
+            from the future.
     """
     if receipt.policy_id != policy_id or kind not in (None, receipt.kind):
         raise IntegrityError(f"the receipt of proxy {proxy} is about something else: {receipt.kind.value}")
     # More than the lag that an honest proxy may have.
     if receipt.at + MAX_LAG < not_before:
         raise IntegrityError(f"proxy {proxy} looked at a block of {receipt.at}, {not_before - receipt.at} s behind")
+    if now is not None and receipt.at > int(now) + MAX_LEAD:
+        raise IntegrityError(f"proxy {proxy} states a block of {receipt.at}, {receipt.at - int(now)} s from now")
     if receipt.proxy != proxy:
         raise IntegrityError(f"the receipt names proxy {receipt.proxy}, expected {proxy}")
     head = receipt_hash(receipt)

@@ -97,6 +97,8 @@ def start_proxies(
             # What patients wait for, so that proxies take what they are handed.
             "confirmations": network.get("confirmations", 0),
             "maxHeadAge": 120,
+            # Its chain makes a block for each transaction, and no two of one second: many at once lead ahead.
+            "maxHeadAhead": 120,
             "anchorEvery": 60,
         }
         write_private(place / "proxy.json", json.dumps(config, indent=1).encode())

@@ -76,6 +76,15 @@ class Grant:
 
 
 @dataclass(frozen=True)
+class Revocation:
+    """A policy taken back, as its one-time account signed it: a proof by itself that never expires (ADR 4)."""
+
+    policy_id: PolicyId
+    signature: bytes
+    """EIP-712, struct `Revoke` of the policy registry: 64 bytes r ‖ (parity, s) (ERC-2098)."""
+
+
+@dataclass(frozen=True)
 class PolicyEvent:
     """One policy transaction."""
 

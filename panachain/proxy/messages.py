@@ -19,16 +19,19 @@ from panachain.model.scope import Purpose
 from panachain.model.sizes import (
     CAPSULE_SIZE,
     CFRAG_SIZE,
+    COMPACT_SIGNATURE_SIZE,
     HASH_SIZE,
     KFRAG_SIZE,
     NONCE_SIZE,
     PUBLIC_SIZE,
     SIGNATURE_SIZE,
 )
+from panachain.model.transactions import Revocation
 
 DEPOSIT: Final = "panachain/deposit/2"
 REENCRYPT: Final = "panachain/reencrypt/2"
 REVOKE: Final = "panachain/revoke/2"
+DELETE: Final = "panachain/delete/1"
 RECEIPTS: Final = "panachain/receipts/2"
 RECEIPT: Final = "panachain/receipt/2"
 
@@ -240,6 +243,21 @@ def parse_revoke(fields: Mapping[str, Any]) -> PolicyId:
     """
     _names(fields, REVOKE, ("policy_id",))
     return PolicyId(_address(fields, "policy_id"))
+
+
+def delete_fields(revocation: Revocation) -> dict[str, Any]:
+    """Return an order to delete what a policy has here as it travels."""
+    return {"schema": DELETE, "policy_id": revocation.policy_id, "signature": revocation.signature.hex()}
+
+
+def parse_delete(fields: Mapping[str, Any]) -> Revocation:
+    """Return a signed revocation; its signature is still unchecked.
+
+    Raises:
+        UsageError: a field is missing, unknown, of the wrong type or size.
+    """
+    _names(fields, DELETE, ("policy_id", "signature"))
+    return Revocation(PolicyId(_address(fields, "policy_id")), _sized(fields, "signature", COMPACT_SIGNATURE_SIZE))
 
 
 def answer_fields(answer: Answer) -> dict[str, Any]:

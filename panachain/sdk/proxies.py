@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.consent.receipts import check_receipt
+from panachain.consent.times import MAX_DIFFERENCE, check_head
 from panachain.crypto import box, labels, umbral
 from panachain.errors import IntegrityError, PanaChainError, PolicyUnknownError, ProxiesUnavailableError
 from panachain.model.actors import Address, PolicyId
@@ -33,8 +34,6 @@ _TIMEOUT: Final = 15.0
 """Seconds that a deposit, a deletion or a log may take; nobody waits for one that others can replace."""
 _VALID: Final = 45
 """Seconds for which a request counts: less than proxies allow, so that their clocks may be behind by the rest."""
-_CLOCK: Final = 120
-"""Seconds by which this machine's clock may differ from the mainchain's newest block before it is taken for wrong."""
 T = TypeVar("T")
 
 
@@ -209,10 +208,16 @@ class Proxies:
     # Inside
 
     def _now(self) -> int:
-        """Return the time, Unix seconds: the chain's, where this machine's clock is clearly wrong."""
+        """Return the time, Unix seconds: the chain's, where this machine's clock is clearly ahead.
+
+        Raises:
+            ChainUnavailableError: the chain's newest block is from the future.
+        """
         now, head = int(self._network.clock()), self._network.mainchain.head_block().time
-        # A proxy takes requests of its own time only. A machine whose clock is wrong could open nothing.
-        return now if abs(now - head) <= _CLOCK else head
+        # A request that is signed for a time to come would count then, for whoever has kept it.
+        check_head(head, now=now, max_ahead=MAX_DIFFERENCE)
+        # A proxy takes requests of its own time only. A machine whose clock is ahead could open nothing.
+        return now if now - head <= MAX_DIFFERENCE else head
 
     def _receipt(self, reply: Reply, proxy: ProxyRef, policy_id: PolicyId, kind: ReceiptKind) -> Receipt:
         receipt = messages.parse_receipt(read_answer(reply).get("receipt"))
@@ -220,7 +225,8 @@ class Proxies:
         return receipt
 
     def _check(self, receipt: Receipt, proxy: ProxyRef, policy_id: PolicyId, kind: ReceiptKind | None = None) -> None:
-        check_receipt(receipt, proxy=proxy.address, domain=self._domains.log, policy_id=policy_id, kind=kind)
+        now = self._network.clock()
+        check_receipt(receipt, proxy=proxy.address, domain=self._domains.log, policy_id=policy_id, kind=kind, now=now)
 
     @staticmethod
     def _each(proxies: Sequence[ProxyRef], ask: Callable[[ProxyRef], T]) -> tuple[list[T], list[Failure]]:
@@ -279,7 +285,13 @@ class _Opening:
             reply = self._proxies._channels.post(proxy.endpoint, "/v1/reencrypt", fields)
             body = reply.content
             answer = messages.parse_answer(read_answer(reply), count=len(request.capsules))
-            check_answer(answer, request, domains=self._proxies._domains, not_before=self._not_before)
+            check_answer(
+                answer,
+                request,
+                domains=self._proxies._domains,
+                not_before=self._not_before,
+                now=self._proxies._network.clock(),
+            )
         except IntegrityError as exc:
             # Kept before it is raised: the race goes on with others, and nobody would come back to it.
             self._keep(proxy, request, body, exc)

@@ -127,10 +127,24 @@ def judge(evidence: dict[str, Any]) -> bool:
     return False
 
 
-def check_answer(answer: messages.Answer, request: ReencryptRequest, *, domains: Domains, not_before: int) -> None:
+def check_answer(
+    answer: messages.Answer,
+    request: ReencryptRequest,
+    *,
+    domains: Domains,
+    not_before: int,
+    now: float | None = None,
+) -> None:
     """Check that a proxy signed an answer to this very request, with a receipt that could convict it.
 
     The cfrags are still unchecked.
+
+    Args:
+        answer: what came back.
+        request: as it was signed and sent.
+        domains: under which the proxy signs.
+        not_before: as `check_receipt` takes it.
+        now: as `check_receipt` takes it. A judge leaves it out: no signature covers what the client's clock said.
 
     Raises:
         IntegrityError: it didn't.
@@ -149,6 +163,7 @@ def check_answer(answer: messages.Answer, request: ReencryptRequest, *, domains:
         policy_id=request.policy_id,
         kind=ReceiptKind.REENCRYPTED,
         not_before=not_before,
+        now=now,
     )
     if signer != request.proxy:
         raise IntegrityError(f"proxy {request.proxy} didn't sign its answer to this request")

@@ -24,6 +24,7 @@ from unittest.mock import patch
 
 import httpx
 
+from panachain.chain.revocations import registry_domain
 from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain
 from panachain.config import Config
@@ -144,6 +145,9 @@ class Blind:
         seen = self._chains.policy(policy_id)
         return replace(seen, status=PolicyStatus.ACTIVE, starts_at=0, expires_at=1 << 47)
 
+    def settled(self, policy_id: PolicyId) -> OnChainPolicy | None:
+        return self.policy(policy_id)
+
     def revocation_in_sight(self, _: PolicyId) -> bool:
         return False
 
@@ -181,6 +185,7 @@ class TwinProxy:
             chain,
             domain=proxy_domain(mainchain.chain_id, mainchain.policies.address),
             log_domain=mainchain.log.domain,
+            registry_domain=registry_domain(mainchain.chain_id, mainchain.policies.address),
             clock=clock,
         )
         self.service = self._make(self._chains)
@@ -211,6 +216,8 @@ class TwinProxy:
             return service.deposit(service.open_deposit(messages.parse_sealed(fields)))
         if path == "/v1/revoke":
             return service.revoke(messages.parse_revoke(fields))
+        if path == "/v1/delete":
+            return service.delete(messages.parse_delete(fields))
         asked = messages.parse_receipts(fields)
         service.authenticate(asked)
         return service.receipts(asked)

@@ -113,11 +113,15 @@ class PolicyRegistry(Adapter):
 
     def is_confirmed(self, policy_id: PolicyId, confirmations: int) -> bool:
         """Tell whether a policy is on chain in the block that has `confirmations` blocks above it."""
+        return self.settled(policy_id, confirmations) is not None
+
+    def settled(self, policy_id: PolicyId, confirmations: int) -> OnChainPolicy | None:
+        """Return a policy as of the block that has `confirmations` blocks above it; None if it wasn't known there."""
         number = node.head_block(self.bound.rpc).number - confirmations
         # Before the deployment there is no contract to ask.
         if number < self.bound.from_block:
-            return False
-        return policy_id in self._policies_at([policy_id], node.block_at(self.bound.rpc, number))
+            return None
+        return self._policies_at([policy_id], node.block_at(self.bound.rpc, number)).get(policy_id)
 
     def allowed_at(self, policy_id: PolicyId, at: int) -> bool:
         """Tell whether a policy allows or allowed access at a time, Unix seconds: by this a receipt is judged."""

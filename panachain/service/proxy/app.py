@@ -138,6 +138,7 @@ class _Front:
             "/v1/deposit": self._deposit,
             "/v1/reencrypt": self._reencrypt,
             "/v1/revoke": self._revoke,
+            "/v1/delete": self._delete,
             "/v1/receipts": self._receipts,
         }
         gets: dict[str, Handler] = {
@@ -179,6 +180,10 @@ class _Front:
     async def _revoke(self, request: Request) -> Response:
         policy_id = _formed(messages.parse_revoke, await self._fields(request))
         return JSONResponse(await self._work.run(self._service.revoke, policy_id))
+
+    async def _delete(self, request: Request) -> Response:
+        revocation = _formed(messages.parse_delete, await self._fields(request))
+        return JSONResponse(await self._work.run(self._service.delete, revocation))
 
     async def _receipts(self, request: Request) -> Response:
         admitted = _formed(messages.parse_receipts, await self._fields(request))

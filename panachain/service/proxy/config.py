@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from panachain.chain.config import ChainConfig
+from panachain.consent.times import MAX_AHEAD
 from panachain.errors import ConfigurationError
 from panachain.service.config import check_private, configuration
 from panachain.service.tls import TlsConfig, read_tls
@@ -40,6 +41,8 @@ class ProxyConfig:
     confirmations: int
     """Blocks that a grant must be deep."""
     max_head_age: int
+    """Seconds."""
+    max_head_ahead: int
     """Seconds."""
     anchor_every: float
     """Seconds; 0 anchors nothing."""
@@ -82,6 +85,7 @@ def _parse(raw: dict[str, Any], path: Path, environment: Mapping[str, str]) -> P
         sidechain=ChainConfig.parse(raw["sidechain"], folder, what=f"the section `sidechain` of {path}"),
         confirmations=int(raw["confirmations"]),
         max_head_age=int(raw["maxHeadAge"]),
+        max_head_ahead=int(raw.get("maxHeadAhead", MAX_AHEAD)),
         anchor_every=float(raw.get("anchorEvery", 3600)),
         workers=int(raw.get("workers", 1)),
         grace=float(raw.get("grace", 10)),

@@ -11,7 +11,19 @@ from pydantic import Field
 
 from panachain.model.scope import Purpose
 from panachain.proxy import messages
-from panachain.service.shapes import Address, Capsule, Cfrag, Hash, Message, Nonce, ReceiptBody, Signature, Time, one_of
+from panachain.service.shapes import (
+    Address,
+    Capsule,
+    Cfrag,
+    CompactSignature,
+    Hash,
+    Message,
+    Nonce,
+    ReceiptBody,
+    Signature,
+    Time,
+    one_of,
+)
 
 PurposeName = Annotated[str, one_of(Purpose)]
 
@@ -46,6 +58,14 @@ class RevokeBody(Message):
     policy_id: Address
 
 
+class DeleteBody(Message):
+    """An order to delete what a policy has here: its revocation as its owner signed it (EIP-712, struct `Revoke`)."""
+
+    schema_: Literal["panachain/delete/1"] = Field(alias="schema")
+    policy_id: Address
+    signature: CompactSignature
+
+
 class ReceiptsBody(Message):
     """A request for a policy's receipts, signed by its one-time account (EIP-712, struct `Receipts`)."""
 
@@ -77,6 +97,13 @@ class RevokeAnswer(Message):
     """The receipt `deleted`."""
 
     schema_: Literal["panachain/revoke/2"] = Field(alias="schema")
+    receipt: ReceiptBody
+
+
+class DeleteAnswer(Message):
+    """The receipt `deleted`."""
+
+    schema_: Literal["panachain/delete/1"] = Field(alias="schema")
     receipt: ReceiptBody
 
 

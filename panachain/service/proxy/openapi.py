@@ -51,6 +51,12 @@ _OPERATIONS: Final = {
         (*_BODY, problems.UNKNOWN, *_LIMITED),
         models.RevokeBody,
     ),
+    "/v1/delete": _Operation(
+        "Delete a policy's key fragments by its signed revocation, whatever a node says",
+        models.DeleteAnswer,
+        (*_BODY, problems.UNKNOWN, *_LIMITED),
+        models.DeleteBody,
+    ),
     "/v1/receipts": _Operation(
         "Return a policy's receipts to its owner",
         models.ReceiptsAnswer,

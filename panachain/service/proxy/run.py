@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from panachain.chain.mainchain import Mainchain
+from panachain.chain.revocations import registry_domain
 from panachain.chain.sidechain import Sidechain
 from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain
@@ -65,6 +66,10 @@ class Chains:
         # The newest block, not the confirmed one, is what a receipt states: there the revocation was looked for.
         return newest
 
+    def settled(self, policy_id: PolicyId) -> OnChainPolicy | None:
+        """Return the policy as of the block that is as deep as a grant must be; None if it wasn't known there."""
+        return self._mainchain.policies.settled(policy_id, self._confirmations)
+
     def revocation_in_sight(self, policy_id: PolicyId) -> bool:
         """Tell whether a revocation is mined or waits to be."""
         return self._mainchain.policies.revocation_in_sight(policy_id)
@@ -110,7 +115,9 @@ class Process:
             Chains(mainchain, sidechain, config.confirmations),
             domain=proxy_domain(mainchain.chain_id, mainchain.policies.address),
             log_domain=mainchain.log.domain,
+            registry_domain=registry_domain(mainchain.chain_id, mainchain.policies.address),
             max_head_age=config.max_head_age,
+            max_head_ahead=config.max_head_ahead,
             sender_rate=config.sender_rate,
         )
         sender = mainchain.sender(account, lock_folder=config.folder / "nonces")

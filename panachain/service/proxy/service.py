@@ -15,13 +15,14 @@ from typing import Any, Final, Protocol
 
 from panachain.chain import typed
 from panachain.chain.receipts import receipt_hash, sign_head
+from panachain.chain.revocations import check_revocation
 from panachain.chain.signing import Account
 from panachain.consent.rules import check_access
+from panachain.consent.times import MAX_AHEAD, check_head, is_over_for_good, stated_time
 from panachain.crypto import box, labels, umbral
 from panachain.crypto.keys import Seed
 from panachain.errors import (
     AccessDeniedError,
-    ChainUnavailableError,
     OutOfScopeError,
     PanaChainError,
     PolicyExpiredError,
@@ -38,6 +39,7 @@ from panachain.model.proxy_requests import (
     ReencryptRequest,
     SignedRequest,
 )
+from panachain.model.transactions import Revocation
 from panachain.proxy import messages
 from panachain.service.limits import Limiter
 from panachain.service.proxy.store import HeldPolicy, Nonce, ProxyStore, Quota
@@ -52,6 +54,10 @@ class ChainView(Protocol):
 
     def policy(self, policy_id: PolicyId) -> OnChainPolicy:
         """Return the policy at a confirmed block."""
+        ...
+
+    def settled(self, policy_id: PolicyId) -> OnChainPolicy | None:
+        """Return the policy as of the newest block that is deep enough to stay; None if it wasn't known there."""
         ...
 
     def revocation_in_sight(self, policy_id: PolicyId) -> bool:
@@ -92,7 +98,9 @@ class ProxyService:
         *,
         domain: bytes,
         log_domain: bytes,
+        registry_domain: bytes,
         max_head_age: int = 120,
+        max_head_ahead: int = MAX_AHEAD,
         sender_rate: int = 600,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -104,18 +112,23 @@ class ProxyService:
             chain: how it sees both chains.
             domain: of the proxy protocol, 32 bytes (`chain.typed.proxy_domain`).
             log_domain: of the access log that judges its receipts, 32 bytes.
+            registry_domain: of the policy registry, for which owners sign revocations, 32 bytes.
             max_head_age: seconds; an older head of the mainchain means no service.
+            max_head_ahead: seconds; nor does one that is further ahead of the clock.
             sender_rate: requests of one signer in a minute that all workers of the database serve; 0 means any number.
-            clock: Unix seconds; bounds the age of requests and of the head, never a policy's window.
+            clock: Unix seconds; bounds the times of requests and of heads, and no window ends for good before it says
+                so; it never opens one.
         """
         self._receiving = seed.receiving()
         self._account = Account(seed.account_key())
         self.address = self._account.address
         self._domain = domain
         self._log_domain = log_domain
+        self._registry_domain = registry_domain
         self._store = store
         self._chain = chain
         self._max_head_age = max_head_age
+        self._max_head_ahead = max_head_ahead
         self._sender_rate = sender_rate
         self._clock = clock
         self._denials = Limiter(_DENIALS, clock=clock)
@@ -172,8 +185,7 @@ class ProxyService:
         # 1. The request counts once, and within its sender's quota.
         nonce = self._nonce(request)
         # 2. The policy on chain, as the deposit says it was granted.
-        self._check_head()
-        on_chain = self._chain.policy(request.policy_id)
+        on_chain = self._look(request.policy_id)
         # Asked before anything is kept: a share of a revoked policy would have to be deleted again.
         if on_chain.status is PolicyStatus.REVOKED or self._chain.revocation_in_sight(request.policy_id):
             raise PolicyRevokedError(f"policy {request.policy_id} was revoked by the patient")
@@ -215,8 +227,7 @@ class ProxyService:
         nonce = self._nonce(request)
         held = self._store.policy(request.policy_id)
         # 2. Read the policy: fresh head, confirmed grant, revocation at first sight.
-        self._check_head()
-        on_chain = self._chain.policy(request.policy_id)
+        on_chain = self._look(request.policy_id)
         # 3. Check the same rules as the SDK's.
         case = _Case(request, held, on_chain, nonce)
         try:
@@ -249,15 +260,30 @@ class ProxyService:
         """Look at the chain, and delete a revoked policy's kfrags; anybody may ask for the look.
 
         Raises:
-            UsageError: the chain doesn't say that it is revoked.
+            UsageError: the chain doesn't say that it is revoked, at a block that is deep enough.
             PolicyUnknownError: nothing was deposited here.
+            ChainUnavailableError: no fresh view of the chain.
         """
         self._store.check_known(policy_id)
-        on_chain = self._chain.policy(policy_id)
-        # Only a mined revocation deletes: a pending one already stops service, and may yet be dropped.
-        if on_chain.status is not PolicyStatus.REVOKED:
-            raise UsageError(f"policy {policy_id} isn't revoked on chain at block {on_chain.block}")
+        self._check_head()
+        on_chain = self._chain.settled(policy_id)
+        # Only a mined and settled revocation deletes: any other already stops service, and may yet be dropped.
+        if on_chain is None or on_chain.status is not PolicyStatus.REVOKED:
+            raise UsageError(f"policy {policy_id} isn't revoked on chain at a block that is deep enough")
         return {"schema": messages.REVOKE, "receipt": messages.receipt_fields(self._delete(on_chain))}
+
+    def delete(self, revocation: Revocation) -> dict[str, Any]:
+        """Delete a policy's kfrags because its owner signed the revocation, which needs no chain to be true.
+
+        Raises:
+            PolicyUnknownError: nothing was deposited here.
+            IntegrityError: the policy's own key didn't sign it.
+        """
+        check_revocation(self._registry_domain, revocation)
+        self._store.check_known(revocation.policy_id)
+        # It counts with a node that lies, and with none: the receipt states the clock's time, and 0 as the block.
+        ordered = OnChainPolicy(revocation.policy_id, PolicyStatus.REVOKED, 0, 0, b"", block_time=int(self._clock()))
+        return {"schema": messages.DELETE, "receipt": messages.receipt_fields(self._delete(ordered))}
 
     def receipts(self, request: ReceiptsRequest) -> dict[str, Any]:
         """Return a policy's receipts to its owner.
@@ -276,18 +302,12 @@ class ProxyService:
     def sweep(self) -> int:
         """Delete the kfrags of policies whose window is over, each with its receipt, and return how many there were.
 
-        The window has ended when the mainchain's confirmed block says so, not when a clock does.
+        The window has ended when the mainchain's settled block says so and the clock agrees, with a margin.
         """
         self._check_head()
-        count = 0
-        for policy_id in self._store.over(self._chain.head_time()):
-            on_chain = self._chain.policy(policy_id)
-            # Asked again of the chain: the database knows the window as it was at the deposit, and deleting can't be
-            # undone.
-            if on_chain.status in (PolicyStatus.EXPIRED, PolicyStatus.REVOKED):
-                self._delete(on_chain)
-                count += 1
-        return count
+        # The chain is asked again: the database knows the window as it was at the deposit, and deleting can't be
+        # undone.
+        return sum(self._delete_if_over(policy_id) for policy_id in self._store.over(self._chain.head_time()))
 
     # State
 
@@ -332,11 +352,30 @@ class ProxyService:
         return nonce
 
     def _check_head(self) -> None:
-        age = int(self._clock()) - self._chain.head_time()
-        if age > self._max_head_age:
-            raise ChainUnavailableError(
-                f"the mainchain's head is {age} s old, at most {self._max_head_age} s are served"
-            )
+        self._check_time(self._chain.head_time())
+
+    def _check_time(self, time: int) -> None:
+        check_head(time, now=self._clock(), max_ahead=self._max_head_ahead, max_age=self._max_head_age)
+
+    def _look(self, policy_id: PolicyId) -> OnChainPolicy:
+        """Return what a fresh head says of a policy.
+
+        Raises:
+            ChainUnavailableError: it is too old, or from the future.
+        """
+        self._check_head()
+        on_chain = self._chain.policy(policy_id)
+        # Of the very block that a receipt will state: a node may show one head and answer by another.
+        self._check_time(on_chain.block_time)
+        return on_chain
+
+    def _delete_if_over(self, policy_id: PolicyId) -> bool:
+        """Delete what a policy has here if nobody will ever be served with it again, and tell whether."""
+        settled = self._chain.settled(policy_id)
+        if settled is None or not is_over_for_good(settled, now=self._clock()):
+            return False
+        self._delete(settled)
+        return True
 
     def _permitted(self, case: _Case) -> DepositedLane:
         """Return the kfrag of the lane that is asked for, if the rules permit it."""
@@ -368,7 +407,7 @@ class ProxyService:
             self._log_denial(case, denial)
         # A kfrag that isn't kept can't leak.
         if case.on_chain.status is PolicyStatus.REVOKED or isinstance(denial, PolicyExpiredError):
-            self._delete(case.on_chain)
+            self._delete_if_over(case.request.policy_id)
 
     def _log_denial(self, case: _Case, denial: AccessDeniedError) -> None:
         sealed = self._seal_detail(case.request, case.held, reason=type(denial).__name__)
@@ -416,7 +455,7 @@ class ProxyService:
             previous=previous,
             kind=kind,
             policy_id=policy.policy_id,
-            at=policy.block_time,
+            at=stated_time(policy, now=self._clock()),
             block=policy.block,
             count=count,
             detail=detail,

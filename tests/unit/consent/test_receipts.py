@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from panachain.consent.receipts import open_detail
+from panachain.chain.receipts import log_domain, receipt_hash, sign_head
+from panachain.chain.signing import Account
+from panachain.consent.receipts import MAX_LEAD, check_receipt, open_detail
 from panachain.crypto import box, labels
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError
@@ -54,3 +57,36 @@ def test_people_come_in_their_one_spelling_so_that_names_of_this_machine_fit() -
 def test_what_no_proxy_writes_is_a_lie_that_names_the_proxy(content: object) -> None:
     with pytest.raises(IntegrityError, match="receipt 1 of proxy 0x0101"):
         opened(content)
+
+
+NOW = 1_800_000_000
+DOMAIN = log_domain(1, "0x" + "22" * 20)
+PROXY = Account(b"\x05" * 32)
+
+
+def receipt_of(at: int) -> Receipt:
+    """Return a receipt that a proxy signed."""
+    unsigned = Receipt(
+        PROXY.address,
+        *(1, bytes(32), ReceiptKind.REENCRYPTED, PolicyId(checksum_address(b"\2" * 20))),
+        *(at, 1, 1, b"", b""),
+    )
+    signature = sign_head(PROXY, DOMAIN, sequence=1, head=receipt_hash(unsigned))
+    return replace(unsigned, signature=signature)
+
+
+@pytest.mark.parametrize("at", [NOW + MAX_LEAD, NOW, NOW - 86_400])
+def test_a_receipt_up_to_now_is_evidence(at: int) -> None:
+    receipt = receipt_of(at)
+    check_receipt(receipt, proxy=PROXY.address, domain=DOMAIN, policy_id=receipt.policy_id, now=NOW + 0.9)
+
+
+@pytest.mark.parametrize("ahead", [MAX_LEAD + 1, 3600, 30 * 86_400])
+def test_a_receipt_from_the_future_is_none(ahead: int) -> None:
+    """It would convict a proxy that was honest, once the patient revokes."""
+    receipt = receipt_of(NOW + ahead)
+    named = {"proxy": PROXY.address, "domain": DOMAIN, "policy_id": receipt.policy_id}
+    with pytest.raises(IntegrityError, match=f"{ahead} s from now"):
+        check_receipt(receipt, **named, now=NOW)
+    # Where no clock counts, the signature does.
+    check_receipt(receipt, **named)

@@ -15,6 +15,7 @@ from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
 from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReceiptsRequest, ReencryptRequest
 from panachain.model.scope import Purpose
+from panachain.model.transactions import Revocation
 from panachain.proxy import messages
 
 PROXY, POLICY, GRANTEE = Address("0x" + "11" * 20), PolicyId("0x" + "22" * 20), Address("0x" + "33" * 20)
@@ -53,6 +54,7 @@ ALL: list[tuple[Any, Any, Any]] = [
     (DEPOSIT, messages.deposit_fields, messages.parse_deposit),
     (RECEIPTS, messages.receipts_fields, messages.parse_receipts),
     (POLICY, messages.revoke_fields, messages.parse_revoke),
+    (Revocation(POLICY, bytes(sizes.COMPACT_SIGNATURE_SIZE)), messages.delete_fields, messages.parse_delete),
     (b"sealed", messages.sealed_fields, messages.parse_sealed),
 ]
 

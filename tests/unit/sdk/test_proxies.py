@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from panachain.errors import IntegrityError, PanaChainError, ProxiesUnavailableError
+from panachain.errors import ChainUnavailableError, IntegrityError, PanaChainError, ProxiesUnavailableError
 from panachain.model.policy import ReceiptKind, Terms
 from panachain.model.scope import Purpose
 from panachain.proxy import messages
@@ -86,13 +86,29 @@ def test_unwrapping_needs_the_threshold_and_gives_every_key(world: World) -> Non
 
 
 class TestClock:
-    def test_a_clock_that_is_clearly_wrong_gives_way_to_the_chains(self, world: World) -> None:
+    def test_a_clock_that_is_clearly_ahead_gives_way_to_the_chains(self, world: World) -> None:
         parts = world.patient._proxies
         assert parts._now() == world.now
         head = world.network.mainchain.head_block().time
-        for wrong, expected in ((120, head + 120), (121, head), (-121, head)):
+        for wrong, expected in ((120, head + 120), (121, head), (-120, head - 120)):
             world.network.clock = lambda wrong=wrong: float(head + wrong)
             assert parts._now() == expected
+
+    @pytest.mark.parametrize("ahead", [121, 3600, 30 * 86_400])
+    def test_nothing_is_signed_for_the_time_of_a_head_from_the_future(self, world: World, ahead: int) -> None:
+        head = world.network.mainchain.head_block().time
+        world.network.clock = lambda: float(head - ahead)
+        with pytest.raises(ChainUnavailableError, match=f"{ahead} s ahead of this machine's clock"):
+            world.patient._proxies._now()
+
+    @pytest.mark.parametrize("ahead", [3600, 30 * 86_400])
+    def test_a_receipt_from_the_future_is_none(self, world: World, ahead: int) -> None:
+        terms = terms_of(world)
+        (receipt, *_) = world.patient._proxies.receipts(terms, world.patient._policies.account(0))
+        proxy = terms.proxies[0]
+        wrong = replace(receipt, at=world.now + ahead)
+        with pytest.raises(IntegrityError, match=f"{ahead} s from now"):
+            world.patient._proxies._check(wrong, proxy, terms.policy_id)
 
     def test_requests_count_for_less_than_a_minute(self, world: World) -> None:
         """A proxy whose clock is an hour ahead refuses them."""

@@ -10,16 +10,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from panachain.chain.codec import encode
 from panachain.chain.receipts import log_domain
-from panachain.chain.signing import Account
+from panachain.chain.revocations import registry_domain
+from panachain.chain.signing import Account, compact, typed_digest
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.crypto import box, labels, umbral
 from panachain.crypto.keys import Seed
 from panachain.errors import PolicyUnknownError
+from panachain.ethereum import keccak
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import GrantedLane, OnChainPolicy, PolicyStatus, ProxyRef, Terms
 from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReceiptsRequest, ReencryptRequest
 from panachain.model.scope import Purpose, Scope
+from panachain.model.transactions import Revocation
 from panachain.proxy import messages
 from panachain.sdk.proxies import Reader
 from panachain.service.proxy.service import ProxyService
@@ -30,6 +34,7 @@ CHAIN_ID = 31_337
 REGISTRY = "0x" + "11" * 20
 DOMAIN = proxy_domain(CHAIN_ID, REGISTRY)
 LOG_DOMAIN = log_domain(CHAIN_ID, "0x" + "22" * 20)
+REGISTRY_DOMAIN = registry_domain(CHAIN_ID, REGISTRY)
 
 
 class Chain:
@@ -43,11 +48,16 @@ class Chain:
         self.people: dict[Address, Status] = {}
         self.members: set[tuple[Address, Address]] = set()
         self.waiting: set[PolicyId] = set()
+        self.shallow: set[PolicyId] = set()
+        """What stands in blocks only that may still be replaced."""
 
     def policy(self, policy_id: PolicyId) -> OnChainPolicy:
         if policy_id not in self.policies:
             raise PolicyUnknownError("no such policy")
         return replace(self.policies[policy_id], block=self.block, block_time=self.now - self.age)
+
+    def settled(self, policy_id: PolicyId) -> OnChainPolicy | None:
+        return self.policy(policy_id) if policy_id not in self.shallow else None
 
     def revocation_in_sight(self, policy_id: PolicyId) -> bool:
         return policy_id in self.waiting or self.policies[policy_id].status is PolicyStatus.REVOKED
@@ -117,6 +127,7 @@ class ProxyWorld:
             self.chain,
             domain=DOMAIN,
             log_domain=LOG_DOMAIN,
+            registry_domain=REGISTRY_DOMAIN,
             **({"clock": lambda: self.chain.now} | settings),
         )
 
@@ -199,6 +210,12 @@ class ProxyWorld:
             "nonce": os.urandom(16),
         }
         return sign_request(signer or policy.grantee, DOMAIN, ReencryptRequest(**(fields | changes)))
+
+    def revocation(self, policy: Policy, signer: Account | None = None) -> Revocation:
+        """Return a policy's revocation, signed by its own account or by somebody else."""
+        struct = keccak(encode(["bytes32", "address"], [keccak("Revoke(address owner)"), policy.account.address]))
+        signature = compact((signer or policy.account).sign_digest(typed_digest(REGISTRY_DOMAIN, struct)))
+        return Revocation(policy.terms.policy_id, signature)
 
     def receipts_request(self, policy: Policy, number: int = 0) -> ReceiptsRequest:
         proxy = policy.terms.proxies[number].address

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from proxy_world import DOMAIN, LOG_DOMAIN, PASSPHRASE, Chain, address
+from proxy_world import DOMAIN, LOG_DOMAIN, PASSPHRASE, REGISTRY_DOMAIN, Chain, address
 
 from panachain.crypto.keys import Seed
 from panachain.model.actors import PolicyId
@@ -65,7 +65,13 @@ class TwinProcess:
         self.store = ProxyStore(url, seed.store_key(), proxy=address(seed))
         chain: Any = LiveChain(config.folder)
         self.service = ProxyService(
-            seed, self.store, chain, domain=DOMAIN, log_domain=LOG_DOMAIN, sender_rate=config.sender_rate
+            seed,
+            self.store,
+            chain,
+            domain=DOMAIN,
+            log_domain=LOG_DOMAIN,
+            registry_domain=REGISTRY_DOMAIN,
+            sender_rate=config.sender_rate,
         )
         self.anchoring: Any = Anchors(config.folder, self.store)
 

@@ -41,7 +41,7 @@ def checked(parse: Any, fields: dict[str, Any]) -> bool:
 WRONG: list[Any] = [None, "", "0x", "zz", 0, -1, 1 << 60, True, 1.5, [], {}, ["00"], "AB" * 65, "00" * 64, "00" * 66]
 
 
-@pytest.mark.parametrize("kind", ["reencrypt", "receipts", "revoke"])
+@pytest.mark.parametrize("kind", ["reencrypt", "receipts", "revoke", "delete"])
 def test_a_request_that_one_takes_the_other_takes(world: ProxyWorld, kind: str) -> None:
     policy = world.grant()
     model, parse, fields = {
@@ -56,6 +56,7 @@ def test_a_request_that_one_takes_the_other_takes(world: ProxyWorld, kind: str) 
             messages.receipts_fields(world.receipts_request(policy)),
         ),
         "revoke": (models.RevokeBody, messages.parse_revoke, messages.revoke_fields(policy.terms.policy_id)),
+        "delete": (models.DeleteBody, messages.parse_delete, messages.delete_fields(world.revocation(policy))),
     }[kind]
     assert described(model, fields)
     assert checked(parse, fields)
@@ -74,3 +75,4 @@ def test_answers_are_as_described(world: ProxyWorld) -> None:
     assert described(models.ReadyAnswer, service.ready())
     world.chain.revoke(policy.terms.policy_id)
     assert described(models.RevokeAnswer, service.revoke(policy.terms.policy_id))
+    assert described(models.DeleteAnswer, service.delete(world.revocation(policy)))

@@ -15,6 +15,7 @@ from panachain.chain.receipts import receipt_hash
 from panachain.chain.signing import Account
 from panachain.chain.typed import answer_signer, request_hash, sign_request
 from panachain.consent.receipts import check_receipt, open_detail
+from panachain.consent.times import MARGIN
 from panachain.crypto import box, labels, umbral
 from panachain.crypto.keys import Seed
 from panachain.errors import (
@@ -31,13 +32,15 @@ from panachain.errors import (
     UsageError,
 )
 from panachain.model.actors import Address, Status
-from panachain.model.policy import ReceiptKind
+from panachain.model.policy import PolicyStatus, ReceiptKind
 from panachain.model.proxy_requests import ReencryptRequest
 from panachain.model.scope import Purpose
 from panachain.proxy import messages
 from panachain.service.proxy.service import ProxyService
 from panachain.service.proxy.store import ProxyStore
 from tests.unit.service.proxy_world import DOMAIN, LOG_DOMAIN, Policy, ProxyWorld, address
+
+EXPIRED = PolicyStatus.EXPIRED
 
 
 @pytest.fixture
@@ -351,12 +354,18 @@ class TestEnd:
             serve(world.services[0], world.request(policy))
         assert kinds(world, policy) == ["deposited", "denied", "deleted"]
 
-    def test_an_expired_policy_is_refused_and_forgotten(self, world: ProxyWorld) -> None:
+    def test_an_expired_policy_is_refused_and_forgotten_once_the_clock_agrees(self, world: ProxyWorld) -> None:
         policy = world.grant()
         world.chain.expire(policy.terms.policy_id)
-        with pytest.raises(PolicyExpiredError):
-            serve(world.services[0], world.request(policy))
-        assert kinds(world, policy) == ["deposited", "denied", "deleted"]
+        ended = world.chain.policies[policy.terms.policy_id].expires_at
+        for now, expected in (
+            (MARGIN - 1, ["deposited", "denied"]),
+            (MARGIN, ["deposited", *["denied"] * 2, "deleted"]),
+        ):
+            world.chain.now = ended + now
+            with pytest.raises(PolicyExpiredError):
+                serve(world.services[0], world.request(policy))
+            assert kinds(world, policy) == expected
 
     def test_sweep_forgets_what_the_chain_says_is_over(self, world: ProxyWorld) -> None:
         over, running = world.grant(), world.grant()
@@ -365,6 +374,9 @@ class TestEnd:
         # The clock alone deletes nothing.
         assert world.services[0].sweep() == 0
         world.chain.expire(over.terms.policy_id)
+        # Nor does the chain alone.
+        assert world.services[0].sweep() == 0
+        world.chain.now += MARGIN
         assert world.services[0].sweep() == 1
         assert (kinds(world, over)[-1], kinds(world, running)[-1]) == ("deleted", "deposited")
 
@@ -377,6 +389,131 @@ class TestEnd:
             world.services[0].receipts(request)
         with pytest.raises(OutOfScopeError):
             world.services[0].authenticate(sign_request(policy.grantee, DOMAIN, world.receipts_request(policy)))
+
+
+class TestTime:
+    """A node may lie about the time: nothing is served, deleted or signed by what it says alone (security rule 19)."""
+
+    @pytest.mark.parametrize(("age", "serves"), [(-30, True), (-31, False), (120, True), (121, False)])
+    def test_a_head_is_believed_between_two_bounds(self, world: ProxyWorld, age: int, serves: bool) -> None:
+        policy = world.grant()
+        world.chain.age = age
+        if serves:
+            serve(world.services[0], world.request(policy))
+            return
+        service, request = world.services[0], world.request(policy)
+        deposit = service.open_deposit(world.sealed(policy, 0))
+        world.chain.revoke(policy.terms.policy_id)
+        for act in (
+            lambda: serve(service, request),
+            lambda: service.deposit(deposit),
+            lambda: service.revoke(policy.terms.policy_id),
+            service.sweep,
+            service.ready,
+        ):
+            with pytest.raises(ChainUnavailableError):
+                act()
+        assert kinds(world, policy) == ["deposited"]
+        assert world.stores[0].kfrag(policy.terms.policy_id, 0) is not None
+
+    @pytest.mark.parametrize("ahead", [3600, 30 * 86_400])
+    def test_a_head_that_only_the_policy_is_read_at_is_not_believed_either(
+        self, world: ProxyWorld, monkeypatch: pytest.MonkeyPatch, ahead: int
+    ) -> None:
+        policy = world.grant()
+        real = world.chain.policy
+        monkeypatch.setattr(
+            world.chain, "policy", lambda name: replace(real(name), block_time=world.chain.now + ahead, status=EXPIRED)
+        )
+        with pytest.raises(ChainUnavailableError, match=f"head is {ahead} s ahead of this machine's clock"):
+            serve(world.services[0], world.request(policy))
+        assert kinds(world, policy) == ["deposited"]
+
+    def test_a_lying_head_deletes_nothing(self, world: ProxyWorld) -> None:
+        """The window's end comes by chain and clock, and a node moves the one only."""
+        policy = world.grant()
+        clock = world.chain.now
+        service = world.service(world.seeds[0], world.stores[0], clock=lambda: clock, max_head_ahead=1 << 40)
+        world.chain.now = policy.terms.expires_at + 30 * 86_400
+        world.chain.policies[policy.terms.policy_id] = replace(
+            world.chain.policies[policy.terms.policy_id], status=EXPIRED
+        )
+        assert service.sweep() == 0
+        assert world.stores[0].kfrag(policy.terms.policy_id, 0) is not None
+
+    @pytest.mark.parametrize(("ahead", "stated"), [(-5, -5), (0, 0), (1, 0), (30, 0)])
+    def test_a_receipt_states_no_time_after_the_proxys_own(self, world: ProxyWorld, ahead: int, stated: int) -> None:
+        """With a head that is ahead, a revocation of a moment later would convict an honest proxy."""
+        policy = world.grant()
+        now = world.chain.now
+        service = world.service(world.seeds[0], world.stores[0], clock=lambda: now)
+        world.chain.now = now + ahead
+        request = world.request(policy, expires_at=now + 45)
+        assert serve(service, request).receipt.at == now + stated
+
+    def test_a_receipt_states_no_time_before_the_policys_begin(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        now = world.chain.now
+        service = world.service(world.seeds[0], world.stores[0], clock=lambda: now)
+        world.chain.now = now + 30
+        known = world.chain.policies[policy.terms.policy_id]
+        world.chain.policies[policy.terms.policy_id] = replace(known, starts_at=now + 10)
+        assert serve(service, world.request(policy, expires_at=now + 45)).receipt.at == now + 10
+
+    def test_a_revocation_that_may_be_replaced_deletes_nothing(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        world.chain.revoke(policy.terms.policy_id)
+        world.chain.shallow.add(policy.terms.policy_id)
+        with pytest.raises(PolicyRevokedError):
+            serve(world.services[0], world.request(policy))
+        with pytest.raises(UsageError, match="deep enough"):
+            world.services[0].revoke(policy.terms.policy_id)
+        assert world.stores[0].kfrag(policy.terms.policy_id, 0) is not None
+        world.chain.shallow.clear()
+        world.services[0].revoke(policy.terms.policy_id)
+        assert world.stores[0].kfrag(policy.terms.policy_id, 0) is None
+
+
+class TestDeleteOrder:
+    """The owner's signature deletes, whatever a node says."""
+
+    @pytest.mark.parametrize("age", [0, 10_000, -10_000])
+    def test_an_order_needs_no_chain(self, world: ProxyWorld, monkeypatch: pytest.MonkeyPatch, age: int) -> None:
+        policy = world.grant()
+        world.chain.age = age
+
+        def down(*_: object) -> None:
+            raise ChainUnavailableError("no node answers")
+
+        for name in ("policy", "settled", "head_time", "revocation_in_sight"):
+            monkeypatch.setattr(world.chain, name, down)
+        answer = world.services[0].delete(world.revocation(policy))
+        receipt = messages.parse_receipt(answer["receipt"])
+        assert (receipt.kind, receipt.block, receipt.at) == (ReceiptKind.DELETED, 0, world.chain.now)
+        assert world.stores[0].kfrag(policy.terms.policy_id, 0) is None
+        assert world.services[0].delete(world.revocation(policy)) == answer
+        monkeypatch.undo()
+        world.chain.age = 0
+        # The chain still says active: what was deleted can't be served, nor handed in again.
+        with pytest.raises(OutOfScopeError, match="no kfrag"):
+            serve(world.services[0], world.request(policy))
+        world.services[0].deposit(world.services[0].open_deposit(world.sealed(policy, 0)))
+        assert world.stores[0].kfrag(policy.terms.policy_id, 0) is None
+
+    def test_nobody_else_orders_it(self, world: ProxyWorld) -> None:
+        policy, other = world.grant(), world.grant()
+        good = world.revocation(policy)
+        for wrong in (
+            world.revocation(policy, signer=policy.grantee),
+            replace(good, policy_id=other.terms.policy_id),
+            replace(good, signature=bytes(64)),
+            replace(good, signature=bytes([good.signature[0] ^ 1]) + good.signature[1:]),
+        ):
+            with pytest.raises(IntegrityError, match="isn't signed by the policy's own key"):
+                world.services[0].delete(wrong)
+        assert kinds(world, policy) == kinds(world, other) == ["deposited"]
+        with pytest.raises(PolicyUnknownError):
+            world.services[0].delete(world.revocation(world.grant(deposit=False)))
 
 
 class TestSharedDatabase:
