@@ -17,16 +17,17 @@ from panachain.http_client import httpx
 class Trust:
     """The authorities that certificates are checked against."""
 
-    def __init__(self, ca: Path | None = None) -> None:
+    def __init__(self, ca: Path | None = None, *, context: ssl.SSLContext | None = None) -> None:
         """Create trust in an authority.
 
         Args:
             ca: PEM file of an authority; None takes the usual ones.
+            context: whom to trust and what to show, in place of `ca`.
 
         Raises:
             ConfigurationError: the file can't be read.
         """
-        self._own: ssl.SSLContext | None = None
+        self._own = context
         if ca is not None:
             try:
                 self._own = ssl.create_default_context(cafile=str(ca))

@@ -112,14 +112,16 @@ def start(folder: Path, *, chain_id: int, free: bool) -> ChainProcess:
 
 def answers(url: str, chain_id: int) -> bool:
     """Tell whether a chain with this ID answers at `url`."""
-    from panachain.http_client import httpx
+    from panachain.chain.rpc import Rpc, RpcAnswerError
 
+    # One attempt: who starts a chain asks again and again.
+    rpc = Rpc(url, timeout=2, sleep=lambda _: None)
     try:
-        request = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
-        answer = httpx.post(url, json=request, timeout=2, trust_env=False).json()
-        return int(answer["result"], 16) == chain_id
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return int(rpc.call("eth_chainId"), 16) == chain_id
+    except (ChainUnavailableError, RpcAnswerError, ValueError, TypeError):
         return False
+    finally:
+        rpc.close()
 
 
 def stop(pid: int) -> None:

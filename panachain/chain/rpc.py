@@ -13,19 +13,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from panachain.errors import ChainUnavailableError, NodeRefusedError, PanaChainError
-from panachain.http_client import httpx
+from panachain.errors import ChainUnavailableError, IntegrityError, NodeRefusedError, PanaChainError
 from panachain.trust import Trust
+from panachain.wire.client import Client, WireError
+from panachain.wire.json_text import read_json
+from panachain.wire.transport import Bounds
 
 _ATTEMPTS: Final = 3
 _PAUSE: Final = 0.2
 """Seconds before the second attempt; doubled before each further one."""
-_KEPT: Final = 4.0
-"""Seconds that an idle connection is kept: less than servers keep theirs, so that none is used while it is closed."""
 MAX_ANSWER: Final = 32 << 20
-"""Bytes of one answer: 40,000 events. Read as JSON, an answer may take twenty times as much memory."""
-_MIN_RATE: Final = 32 << 10
-"""Bytes a second that an answer must have on average once its time is over: a trickle is no answer."""
+"""Bytes of one answer: 40,000 events."""
+MAX_VALUES: Final = 1 << 20
+"""JSON values of one answer, which bound the memory that it takes once it is read; an event has some twelve."""
+LONGEST: Final = 300.0
+"""Seconds that one answer may take in all, however large it is."""
 
 Authorise = Callable[[bytes], Mapping[str, str]]
 """Returns the headers that let one request pass, given its body."""
@@ -65,14 +67,8 @@ class Rpc:
         """
         self.url = url
         self._timeout = timeout
-        self._clock, self._sleep = clock, sleep
-        # No proxy from the environment: a node on loopback must not be asked through a stranger.
-        self._client = httpx.Client(
-            timeout=timeout,
-            trust_env=False,
-            verify=tls or Trust().context(url),
-            limits=httpx.Limits(keepalive_expiry=_KEPT),
-        )
+        self._sleep = sleep
+        self._client = Client(trust=Trust(context=tls), clock=clock)
         self._authorise = authorise
         self._ids = itertools.count(1)
 
@@ -128,21 +124,24 @@ class Rpc:
         Raises:
             ChainUnavailableError: the node doesn't answer, or not in JSON.
             NodeRefusedError: the node, or the gate before it, doesn't admit the caller.
-            RpcAnswerError: the answer has more than `MAX_ANSWER` bytes, so that less must be asked for.
+            RpcAnswerError: the answer has more than `MAX_ANSWER` bytes, or more than `MAX_VALUES` values, so that less
+                must be asked for.
         """
         pause = _PAUSE
         for attempt in range(_ATTEMPTS):
             try:
-                status, content = self._post(body, what)
+                status, content = self._post(body)
                 if status in (401, 403):
                     raise self._refusal(status, content, what)
                 if status < 500:
-                    return json.loads(content)
+                    return read_json(content, values=MAX_VALUES)
                 reason = f"status {status}"
-            except httpx.TransportError as exc:
+            except WireError as exc:
                 reason = type(exc).__name__
-            except (ValueError, RecursionError):
-                reason = "an answer that isn't JSON"
+            except IntegrityError as exc:
+                raise RpcAnswerError(f"{what}: the chain node at {self.url} answers with too much: {exc}") from exc
+            except ValueError as exc:
+                reason = f"an answer that isn't JSON as it should be ({exc})"
             if attempt + 1 < _ATTEMPTS:
                 self._sleep(pause)
                 pause *= 2
@@ -154,26 +153,14 @@ class Rpc:
     def _ask(self, content: Any, what: str) -> Any:
         return self.exchange(json.dumps(content, separators=(",", ":")).encode(), what)
 
-    def _post(self, body: bytes, what: str) -> tuple[int, bytes]:
-        """Send a body, and return status and body of the answer, of which no byte was unpacked."""
-        content = bytearray()
-        started = self._clock()
-        with self._client.stream("POST", self.url, content=body, headers=self._headers(body)) as response:
-            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                raise httpx.RemoteProtocolError("a packed answer, which wasn't asked for")
-            for piece in response.iter_bytes():
-                content += piece
-                # Both are checked while it arrives: a node must neither fill the memory nor hold its client for ever.
-                if len(content) > MAX_ANSWER:
-                    raise RpcAnswerError(f"{what}: the node's answer has more than {MAX_ANSWER} bytes")
-                if self._clock() - started > self._timeout + len(content) / _MIN_RATE:
-                    raise httpx.ReadTimeout("the answer comes too slowly")
-            return response.status_code, bytes(content)
-
-    def _headers(self, body: bytes) -> dict[str, str]:
-        # A packed answer could grow without bound when it is unpacked.
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        return headers if self._authorise is None else headers | dict(self._authorise(body))
+    def _post(self, body: bytes) -> tuple[int, bytes]:
+        """Send a body, and return status and body of the answer."""
+        headers = {"Content-Type": "application/json"}
+        if self._authorise is not None:
+            headers |= self._authorise(body)
+        bounds = Bounds(limit=MAX_ANSWER, patience=self._timeout, total=max(self._timeout, LONGEST))
+        answer = self._client.post(self.url, body, bounds=bounds, timeout=self._timeout, headers=headers)
+        return answer.status, answer.content
 
     def _refusal(self, status: int, content: bytes, what: str) -> NodeRefusedError:
         """Return the error for a refusal; only a gate that admits the caller says why it refuses."""
@@ -183,8 +170,8 @@ class Rpc:
                 hint="compare the network file's url and nodeKeyFile with the gate's configuration, and the clock",
             )
         try:
-            reason = str(json.loads(content)["error"]["message"])[:300]
-        except (ValueError, KeyError, TypeError, RecursionError):
+            reason = str(read_json(content)["error"]["message"])[:300]
+        except (ValueError, KeyError, TypeError, IntegrityError):
             reason = "it gives no reason"
         return NodeRefusedError(f"the chain node at {self.url} doesn't pass {what}: {reason}")
 

@@ -10,11 +10,8 @@ import platform
 import stat
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -250,20 +247,34 @@ def _relay_problem(url: str, description: Mapping[str, Any]) -> str | None:
         return "its answer can't be read"
 
 
-def _fetch(url: str, body: bytes | None = None) -> tuple[int | None, str]:
-    """Return status and beginning of an answer, or None and why there is none."""
-    if not url.startswith(("http://", "https://")):
-        return None, "no http or https URL"
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
+def _fetch(
+    url: str, body: bytes | None = None, *, check: Callable[[str], None] | None = None
+) -> tuple[int | None, str]:
+    """Return status and content of an answer, or None and why there is none.
+
+    Args:
+        url: where it is asked.
+        body: what is posted; None asks without one.
+        check: looks at each address before it is connected to; None takes all.
+    """
+    from panachain.wire.client import Client, WireError
+    from panachain.wire.transport import Bounds
+
+    client = Client(check=check)
+    bounds = Bounds(limit=MAXIMUM_ANSWER, total=PROXY_TIMEOUT)
     try:
-        # No proxy from the environment; the scheme was checked, so no file can be read this way.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=PROXY_TIMEOUT) as response:
-            return int(response.status), response.read(MAXIMUM_ANSWER).decode("utf-8", "replace")
-    except urllib.error.HTTPError as exc:
-        return exc.code, ""
-    except (OSError, ValueError, HTTPException) as exc:
+        if body is None:
+            answer = client.get(url, bounds=bounds, timeout=PROXY_TIMEOUT)
+        else:
+            headers = {"Content-Type": "application/json"}
+            answer = client.post(url, body, bounds=bounds, timeout=PROXY_TIMEOUT, headers=headers)
+    except WireError as exc:
         return None, f"doesn't answer ({type(exc).__name__})"
+    except PanaChainError as exc:
+        return None, str(exc)
+    finally:
+        client.close()
+    return answer.status, answer.content.decode("utf-8", "replace")
 
 
 def _services(app: App) -> Iterator[Check]:
@@ -300,16 +311,10 @@ def _store(store: Any) -> str:
 
 def _ready(endpoint: str) -> str | None:
     """Return why a proxy isn't ready, or None when it is."""
-    if not endpoint.startswith(("http://", "https://")):
-        return "its registered endpoint is no URL"
-    try:
-        # The endpoint comes from the registry; the scheme was checked, so no file can be read this way.
-        with urllib.request.urlopen(f"{endpoint.rstrip('/')}/readyz", timeout=PROXY_TIMEOUT):
-            return None
-    except urllib.error.HTTPError as exc:
-        return f"answers {exc.code}"
-    except (OSError, ValueError) as exc:
-        return f"doesn't answer ({type(exc).__name__})"
+    status, answer = _fetch(f"{endpoint.rstrip('/')}/readyz")
+    if status == 200:
+        return None
+    return answer if status is None else f"answers {status}"
 
 
 def _ask(name: str, question: Callable[[], str], fix: str) -> Check:

@@ -133,13 +133,18 @@ def await_proxy(
     Raises:
         PanaChainError: it ended, or took too long.
     """
-    from panachain.http_client import httpx
+    from panachain.wire.client import Client, WireError
+    from panachain.wire.transport import Bounds
 
+    client = Client()
     deadline = clock() + WAIT
-    while clock() < deadline and anvil.is_running(proxy["pid"]):
-        # While it isn't listening, there is nothing to ask: that is what this loop waits for.
-        with suppress(httpx.HTTPError):
-            if httpx.get(f"{proxy['endpoint']}/readyz", timeout=5, trust_env=False).status_code == 200:
-                return
-        sleep(0.05)
+    try:
+        while clock() < deadline and anvil.is_running(proxy["pid"]):
+            # While it isn't listening, there is nothing to ask: that is what this loop waits for.
+            with suppress(WireError):
+                if client.get(f"{proxy['endpoint']}/readyz", bounds=Bounds(total=5), timeout=5).status == 200:
+                    return
+            sleep(0.05)
+    finally:
+        client.close()
     raise PanaChainError(f"the proxy at {proxy['endpoint']} wasn't ready within {WAIT:.0f} s")

@@ -6,7 +6,6 @@ how long, `proxy/race.py` decides. Follows docs/spec/proxy.md, section "Clients"
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,9 +25,10 @@ from panachain.errors import (
     UnavailableError,
     UsageError,
 )
-from panachain.http_client import httpx
 from panachain.proxy import messages
 from panachain.trust import Trust
+from panachain.wire.client import Client, SlowError, WireError
+from panachain.wire.transport import Bounds
 
 PROBLEMS: Final[Mapping[str, type[PanaChainError]]] = {
     "policy-revoked": PolicyRevokedError,
@@ -78,17 +78,11 @@ class Channels:
         Raises:
             ConfigurationError: the file can't be read.
         """
-        self._clients: dict[str, httpx.Client] = {}
-        self._lock = threading.Lock()
-        self._trust = Trust(ca)
-        self._clock = clock
+        self._client = Client(trust=Trust(ca), clock=clock)
 
     def close(self) -> None:
         """Close all connections."""
-        with self._lock:
-            for client in self._clients.values():
-                client.close()
-            self._clients.clear()
+        self._client.close()
 
     def post(self, endpoint: str, path: str, fields: Mapping[str, Any], *, timeout: float = PATIENCE) -> Reply:
         """Send one message and return what comes back.
@@ -104,38 +98,19 @@ class Channels:
         return self._send("GET", endpoint, path, timeout, None)
 
     def _send(self, method: str, endpoint: str, path: str, timeout: float, body: bytes | None) -> Reply:
-        deadline = self._clock() + timeout
-        limits = httpx.Timeout(timeout, connect=min(_CONNECT, timeout))
-        headers = {"content-type": "application/json"} if body is not None else None
-        content = bytearray()
+        url = endpoint.rstrip("/") + path
+        bounds = Bounds(limit=messages.MAX_ANSWER, total=timeout)
         try:
-            client = self._client(endpoint)
-            with client.stream(method, path, content=body, headers=headers, timeout=limits) as response:
-                for piece in response.iter_raw():
-                    content += piece
-                    # Checked while it arrives, so that no proxy can fill the memory.
-                    if len(content) > messages.MAX_ANSWER:
-                        raise IntegrityError(f"{endpoint} answers with more than {messages.MAX_ANSWER} bytes")
-                    # httpx bounds each read and not their sum: a proxy that sends byte by byte would hold its client.
-                    if self._clock() > deadline:
-                        raise UnavailableError(f"no whole answer from {endpoint} within {timeout:.0f} s")
-                return Reply(response.status_code, bytes(content), response.headers.get("retry-after", ""))
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            if body is None:
+                answer = self._client.get(url, bounds=bounds, timeout=timeout)
+            else:
+                headers = {"Content-Type": "application/json"}
+                answer = self._client.post(url, body, bounds=bounds, timeout=timeout, headers=headers)
+        except SlowError as exc:
+            raise UnavailableError(f"no whole answer from {endpoint} within {timeout:.0f} s") from exc
+        except WireError as exc:
             raise UnavailableError(f"no answer from {endpoint}: {type(exc).__name__}") from exc
-
-    def _client(self, endpoint: str) -> httpx.Client:
-        with self._lock:
-            if endpoint not in self._clients:
-                # Nothing from the environment: a proxy on loopback must not be asked through a stranger.
-                self._clients[endpoint] = httpx.Client(
-                    base_url=endpoint.rstrip("/"),
-                    trust_env=False,
-                    verify=self._trust.context(endpoint),
-                    # A compressed answer could be small on the wire and huge once it is read.
-                    headers={"accept-encoding": "identity"},
-                    limits=httpx.Limits(max_keepalive_connections=8, keepalive_expiry=20),
-                )
-            return self._clients[endpoint]
+        return Reply(answer.status, answer.content, answer.headers.get("retry-after", ""))
 
 
 def read_answer(reply: Reply) -> dict[str, Any]:

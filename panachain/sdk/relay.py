@@ -21,6 +21,7 @@ from panachain.chain.mainchain import Mainchain
 from panachain.chain.refusals import refusal_words
 from panachain.errors import (
     ConfigurationError,
+    IntegrityError,
     PanaChainError,
     PolicyRevokedError,
     PolicyUnknownError,
@@ -28,13 +29,15 @@ from panachain.errors import (
     TransactionError,
     UnavailableError,
 )
-from panachain.http_client import httpx
 from panachain.model.actors import PolicyId
 from panachain.model.policy import PolicyStatus
 from panachain.model.policy import Receipt as ProxyReceipt
 from panachain.model.transactions import Grant
 from panachain.proxy import messages
 from panachain.trust import Trust
+from panachain.wire.client import Client, WireError
+from panachain.wire.json_text import read_json
+from panachain.wire.transport import Bounds
 
 HEDGE: Final = 3.0
 """Seconds after which a revocation goes to all other relays too."""
@@ -107,7 +110,7 @@ class RemoteRelay:
         """
         self.name = url
         self.timeout = timeout
-        self._trust = Trust(ca).context(url)
+        self._client = Client(trust=Trust(ca))
         self._url = url.rstrip("/")
 
     def grant(self, grant: Grant, signature: bytes) -> str:
@@ -140,24 +143,21 @@ class RemoteRelay:
             UnavailableError: no answer in time, or none that can be read.
             TransactionError: the relay says that the contract would refuse it.
         """
-        deadline = time.monotonic() + self.timeout
-        content = bytearray()
+        bounds = Bounds(limit=_MAX_ANSWER, total=self.timeout)
+        body = json.dumps(fields, separators=(",", ":")).encode()
         try:
-            with (
-                httpx.Client(timeout=self.timeout, trust_env=False, verify=self._trust) as client,
-                # Never unpacked: what is small on the wire could be huge in the memory.
-                client.stream(
-                    "POST", self._url + path, json=fields, headers={"Accept-Encoding": "identity"}
-                ) as response,
-            ):
-                for piece in response.iter_raw():
-                    content += piece
-                    # The client's time bounds each read and not their sum.
-                    if len(content) > _MAX_ANSWER or time.monotonic() > deadline:
-                        raise UnavailableError("its answer doesn't end")
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            answer = self._client.post(
+                self._url + path,
+                body,
+                bounds=bounds,
+                timeout=self.timeout,
+                headers={"Content-Type": "application/json"},
+            )
+        except WireError as exc:
             raise UnavailableError(f"no answer: {type(exc).__name__}") from exc
-        return _claim(response.status_code, bytes(content))
+        except IntegrityError as exc:
+            raise UnavailableError(f"its answer doesn't end: {exc}") from exc
+        return _claim(answer.status, answer.content)
 
 
 AnyRelay = LocalRelay | RemoteRelay
@@ -400,10 +400,10 @@ def _claim(status: int, content: bytes) -> str:
         TransactionError: the relay says that the contract would refuse it.
     """
     try:
-        answer = json.loads(content)
+        answer = read_json(content)
         slug, detail = str(answer.get("type", "")).rpartition("/")[2], str(answer.get("detail", ""))[:200]
         state = answer.get("state")
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, AttributeError, IntegrityError):
         raise UnavailableError(f"status {status} and no answer that can be read") from None
     if status in (200, 202) and state in (_MINED, _PENDING):
         return str(state)

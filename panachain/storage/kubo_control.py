@@ -17,8 +17,8 @@ from urllib.parse import unquote
 
 from panachain.errors import ConfigurationError, IntegrityError
 from panachain.http_client import httpx
-from panachain.storage.bounded_http import Bounds
 from panachain.storage.kubo_rpc import MAX_BRACKETS, KuboRpc, Refused, Request
+from panachain.wire.transport import Bounds
 
 if TYPE_CHECKING:
     import ipfshttpclient

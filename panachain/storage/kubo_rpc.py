@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from panachain.errors import IntegrityError, StoreUnavailableError
 from panachain.http_client import httpx
-from panachain.storage.bounded_http import MAX_ANSWER, BoundedTransport, Bounds, LateFailureError, read_whole
+from panachain.wire.transport import MAX_ANSWER, BoundedTransport, Bounds, LateFailureError, read_whole
 
 MAX_VALUE: Final = 1 << 16
 """Bytes of one JSON object in a long answer."""

@@ -1,6 +1,6 @@
 """A whole network in one process: real actors, cryptography and proxies with their databases, twins of the chains.
 
-Requests to proxies go through the real client (httpx, threads, the race) to the real ProxyService; only the socket
+Requests to proxies go through the real client (threads, the race) to the real ProxyService; only the socket
 between them is replaced. Time is the test's: the blocks' and the proxies' and the actors' clocks say the same.
 Key stores aren't used, because scrypt would take longer than all the rest.
 """
@@ -49,6 +49,7 @@ from panachain.service import problems
 from panachain.service.proxy.run import Chains
 from panachain.service.proxy.service import ProxyService
 from panachain.service.proxy.store import ProxyStore
+from panachain.wire.transport import BoundedTransport
 from tests.twin.chains import TwinMainchain, TwinSidechain
 from tests.unit.storage.memory_store import MemoryStore
 
@@ -347,7 +348,7 @@ def running_world() -> Iterator[World]:
         stack.enter_context(patch.object(os, "fsync", lambda _: None))
         world = World(folder)
         stack.callback(world.close)
-        transport = httpx.HTTPTransport
+        transport = BoundedTransport
         stack.enter_context(patch.object(transport, "__init__", lambda *_, **__: None))
         stack.enter_context(patch.object(transport, "close", lambda _: None))
         stack.enter_context(patch.object(transport, "handle_request", lambda _, request: world.answer(request)))

@@ -9,7 +9,20 @@ import panachain
 
 PACKAGE = Path(panachain.__file__).parent
 TESTS = Path(__file__).parent
-MIRRORED = ("sdk", "service", "chain", "storage", "ipld", "consent", "crypto", "records", "devnet", "proxy", "research")
+MIRRORED = (
+    "sdk",
+    "service",
+    "chain",
+    "storage",
+    "ipld",
+    "consent",
+    "crypto",
+    "records",
+    "devnet",
+    "proxy",
+    "research",
+    "wire",
+)
 
 ELSEWHERE = {
     # Their claims need whole documents, or a patient's records in a store: these files hold them.
@@ -41,6 +54,7 @@ CLAIMS = {
     "service/proxy/test_quotas.py": "nobody takes the proxy from others by asking much",
     "service/proxy/test_store_postgresql.py": "the store holds its claims on PostgreSQL too",
     "service/test_descriptions.py": "OpenAPI says what the services do",
+    "wire/test_one_place.py": "nobody else opens a connection",
     # Of the whole package.
     "test_language.py": "",
     "test_mirror.py": "",

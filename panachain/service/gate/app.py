@@ -6,7 +6,6 @@ Follows docs/spec/gate.md. service.py decides which nodes pass, rules.py what pa
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import logging
@@ -19,12 +18,20 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from panachain.chain.access import Token
-from panachain.errors import ChainUnavailableError, DiskError, OutOfScopeError, PanaChainError, UsageError
-from panachain.http_client import httpx
+from panachain.errors import (
+    ChainUnavailableError,
+    DiskError,
+    IntegrityError,
+    OutOfScopeError,
+    PanaChainError,
+    UsageError,
+)
 from panachain.service.gate.rules import MAX_BODY, Passage, Rules
 from panachain.service.gate.service import AuditLog, Gate
 from panachain.service.http import read_body
 from panachain.service.problems import ProblemError
+from panachain.wire.client import WireError
+from panachain.wire.forward import ForwardClient
 
 REFUSAL: Final = b'{"error":"unauthorized"}'
 """The body of every 401."""
@@ -48,11 +55,7 @@ class Node:
 
     def __init__(self, url: str, *, timeout: float = 10.0) -> None:
         """Take its URL, and the seconds that one answer may take."""
-        self._transport = httpx.AsyncHTTPTransport(trust_env=False)
-        self._url = httpx.URL(url)
-        self._timeout = timeout
-        limits = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
-        self._extensions = {"timeout": limits}
+        self._client = ForwardClient(url, limit=_MAX_ANSWER, timeout=timeout)
 
     async def __call__(self, body: bytes) -> bytes:
         """Return the node's answer to a body.
@@ -60,35 +63,19 @@ class Node:
         Raises:
             ChainUnavailableError: it doesn't answer, or with too much.
         """
-        # Below httpx.Client: cookies, redirects and its headers are of no use here, and take a third of a call.
-        headers = {"Host": self._url.netloc.decode(), "Content-Type": "application/json"}
-        headers["Content-Length"] = str(len(body))
-        request = httpx.Request("POST", self._url, headers=headers, content=body, extensions=self._extensions)
         try:
-            async with asyncio.timeout(self._timeout):
-                response = await self._transport.handle_async_request(request)
-                try:
-                    answer = await _read_answer(response)
-                finally:
-                    await response.aclose()
-        except (httpx.HTTPError, TimeoutError) as exc:
+            answer = await self._client.post(body)
+        except (WireError, TimeoutError) as exc:
             raise ChainUnavailableError(f"the node doesn't answer: {type(exc).__name__}") from exc
-        if response.status_code != 200:
-            raise ChainUnavailableError(f"the node answers with status {response.status_code}")
-        return answer
+        except IntegrityError as exc:
+            raise ChainUnavailableError(str(exc)) from exc
+        if answer.status != 200:
+            raise ChainUnavailableError(f"the node answers with status {answer.status}")
+        return answer.content
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._transport.aclose()
-
-
-async def _read_answer(response: httpx.Response) -> bytes:
-    answer = bytearray()
-    async for piece in response.aiter_raw():
-        answer += piece
-        if len(answer) > _MAX_ANSWER:
-            raise ChainUnavailableError(f"the node's answer is larger than {_MAX_ANSWER} bytes")
-    return bytes(answer)
+        await self._client.close()
 
 
 class GateEndpoint:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from panachain.chain import anvil
+from panachain.chain.rpc import Rpc
 from panachain.errors import ChainUnavailableError, ConfigurationError, PanaChainError
 
 
@@ -99,9 +100,8 @@ class TestAnswers:
         [({"result": "0x5"}, True), ({"result": "0x6"}, False), ({}, False), ([], False), ({"result": None}, False)],
     )
     def test_only_a_chain_of_this_id(self, monkeypatch: pytest.MonkeyPatch, answer: Any, fits: bool) -> None:
-        from panachain.http_client import httpx
-
-        monkeypatch.setattr(httpx, "post", lambda *_, **__: SimpleNamespace(json=lambda: answer))
+        answered = {"id": 1, **answer} if isinstance(answer, dict) else answer
+        monkeypatch.setattr(Rpc, "exchange", lambda *_: answered)
         assert anvil.answers("http://127.0.0.1:1", 5) is fits
 
     def test_nobody_is_no_chain(self) -> None:

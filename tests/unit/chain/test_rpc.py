@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -14,6 +17,7 @@ import pytest
 from panachain.chain import rpc as module
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.errors import ChainUnavailableError, NodeRefusedError
+from panachain.wire.client import Client
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -25,7 +29,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rpc]:
 
     def make(answer: Answer, **options: Any) -> Rpc:
         client = Rpc("http://node", **options)
-        client._client = httpx.Client(transport=httpx.MockTransport(answer))
+        client._client = Client(transport=httpx.MockTransport(answer))
         return client
 
     return make
@@ -97,44 +101,76 @@ def test_each_attempt_is_authorised_anew_for_its_body(node: Callable[..., Rpc]) 
     assert json.loads(bodies[0])["method"] == "eth_chainId"
 
 
-class Bomb(httpx.SyncByteStream):
-    """An answer that goes on until somebody has had enough, and counts what was taken."""
+@contextmanager
+def serving(head: bytes, piece: bytes, most: int) -> Iterator[tuple[str, list[int]]]:
+    """Let a node answer each request with a head and pieces, and count those that somebody took."""
+    taken: list[int] = []
 
-    def __init__(self, piece: bytes, most: int) -> None:
-        self.piece = piece
-        self.left = most
-        self.taken = 0
+    def serve(server: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                with connection, suppress(OSError):
+                    connection.settimeout(20)
+                    asked.append(connection.recv(65536))
+                    connection.sendall(head)
+                    for _ in range(most):
+                        connection.sendall(piece)
+                        taken.append(len(piece))
 
-    def __iter__(self) -> Iterator[bytes]:
-        while self.left > 0:
-            self.left -= 1
-            self.taken += len(self.piece)
-            yield self.piece
-
-
-def test_an_answer_is_read_up_to_a_limit_and_then_less_must_be_asked_for(node: Callable[..., Rpc]) -> None:
-    bomb = Bomb(b" " * (1 << 20), 200)
-    with pytest.raises(RpcAnswerError, match="has more than"):
-        node(lambda _: httpx.Response(200, stream=bomb)).call("eth_getLogs")
-    assert bomb.taken <= module.MAX_ANSWER + (1 << 20)
-
-
-def test_no_answer_is_unpacked(node: Callable[..., Rpc]) -> None:
-    asked = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.headers["Accept-Encoding"])
-        packed = gzip.compress(json.dumps({"id": 1, "result": "0x1"}).encode())
-        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=Bomb(packed, 1))
-
-    with pytest.raises(ChainUnavailableError, match="RemoteProtocolError"):
-        node(answer).call("eth_chainId")
-    assert set(asked) == {"identity"}
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, args=(server,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", taken
+        # It wakes the thread, which would wait for ever in a socket that is closed only.
+        server.shutdown(socket.SHUT_RDWR)
+    assert all(b"accept-encoding: identity" in request.lower() for request in asked)
 
 
-def test_a_trickle_is_no_answer(node: Callable[..., Rpc]) -> None:
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_an_answer_is_read_up_to_a_limit_and_then_less_must_be_asked_for() -> None:
+    piece = b"100000\r\n" + b" " * (1 << 20) + b"\r\n"
+    with serving(CHUNKED, piece, 200) as (url, taken), pytest.raises(RpcAnswerError, match="has more than"):
+        Rpc(url).call("eth_getLogs")
+    # What the sockets of both sides hold was sent, and not read.
+    assert sum(taken) <= module.MAX_ANSWER + (16 << 20)
+
+
+def test_no_answer_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PAUSE", 0.001)
+    packed = gzip.compress(json.dumps({"id": 1, "result": "0x1"}).encode())
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    with serving(head, packed, 1) as (url, _), pytest.raises(ChainUnavailableError, match="RemoteProtocolError"):
+        Rpc(url).call("eth_chainId")
+
+
+def test_a_trickle_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PAUSE", 0.001)
     seconds = itertools.count(step=5)
-    bomb = Bomb(b" ", 100)
-    with pytest.raises(ChainUnavailableError, match="ReadTimeout"):
-        node(lambda _: httpx.Response(200, stream=bomb), clock=lambda: float(next(seconds))).call("eth_chainId")
-    assert bomb.taken <= 9
+    with (
+        serving(CHUNKED, b"1\r\n \r\n" * 20_000, 100) as (url, _),
+        pytest.raises(ChainUnavailableError, match="ReadTimeout"),
+    ):
+        Rpc(url, clock=lambda: float(next(seconds))).call("eth_chainId")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 900 + "]" * 900,
+        '{"id":1,"id":1,"result":1}',
+        '{"id":1,"result":NaN}',
+        '{"id":1,"result":1e999}',
+        '{"id":1,"result":' + "9" * 5000 + "}",
+    ],
+)
+def test_json_that_two_readers_could_take_for_two_things_is_no_answer(node: Callable[..., Rpc], text: str) -> None:
+    with pytest.raises(ChainUnavailableError, match="isn't JSON"):
+        node(lambda _: httpx.Response(200, text=text)).call("eth_chainId")
+
+
+def test_many_small_values_are_too_much(node: Callable[..., Rpc]) -> None:
+    with pytest.raises(RpcAnswerError, match="too much"):
+        node(lambda _: httpx.Response(200, text="[" + "[]," * module.MAX_VALUES + "[]]")).call("eth_getLogs")

@@ -23,6 +23,7 @@ from panachain.chain.rpc import Rpc
 from panachain.chain.sidechain import Sidechain
 from panachain.errors import ChainUnavailableError, ConfigurationError, NodeRefusedError
 from panachain.ethereum import checksum_address, keccak
+from panachain.wire.client import Client
 from tests.unit.chain.abi_values import artifacts, type_of, value, values
 
 URL, CHAIN_ID = "http://node", 31_337
@@ -152,7 +153,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rpc]:
             found = answer(request)
             return found if isinstance(found, httpx.Response) else httpx.Response(200, json=found)
 
-        client._client = httpx.Client(transport=httpx.MockTransport(respond))
+        client._client = Client(transport=httpx.MockTransport(respond))
         return client
 
     return make

@@ -1,6 +1,6 @@
 """HTTP to a node that isn't trusted: every answer is bounded in size and time, to the byte.
 
-The transport below httpx, for our requests and for ipfshttpclient's. httpx's own one bounds a silence, but no head, no
+The transport of every client (client.py), and below ipfshttpclient. httpx's own one bounds a silence, but no head, no
 trickle and no body; it drops what a node tells behind a body, and takes four times as long for a large one (ADR 12).
 Never follows a redirect, never asks the environment for a proxy, never unpacks a body, and never believes that an
 answer is whole because it ended. Follows RFC 9112 (HTTP/1.1) and the trailer `X-Stream-Error` of Kubo's RPC v0.
@@ -9,11 +9,12 @@ answer is whole because it ended. Follows RFC 9112 (HTTP/1.1) and the trailer `X
 from __future__ import annotations
 
 import io
+import math
 import re
+import select
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +23,7 @@ from typing import Any, BinaryIO, Final, cast
 from panachain.errors import IntegrityError
 from panachain.http_client import httpx
 from panachain.trust import Trust
+from panachain.wire.dial import Check, dial, dial_file
 
 MIN_RATE: Final = 32 << 10
 """Bytes a second that an answer must have on average once its time is over: a trickle is no answer."""
@@ -30,22 +32,31 @@ MAX_ANSWER: Final = 1 << 20
 _BOUNDS: Final = "panachain.bounds"
 """Where a request carries its bounds among httpx's extensions."""
 _IDLE_CONNECTIONS: Final = 8
+"""Connections to one host that are kept while nobody uses them."""
+_IDLE_HOSTS: Final = 64
+"""Hosts to which connections are kept."""
+_KEPT: Final = 4.0
+"""Seconds that an idle connection is kept: less than servers keep theirs, so that none is used while it is closed."""
 _BUFFER: Final = 1 << 17
 """Bytes that are taken from the socket at once; Kubo's chunks have 4 KiB."""
 _MAX_LINE: Final = 8192
 """Bytes of a line of a head, or around chunks."""
 _MAX_FIELDS: Final = 100
 """Fields of a head, or of a trailer."""
+_MAX_HEAD: Final = 1 << 16
+"""Bytes of all fields of a head, or of a trailer."""
 _MAX_INTERIM: Final = 8
 """Answers of status 1xx that may come before the real one."""
 _FRAMING: Final = 1 << 20
 """Bytes around a body: head, sizes of chunks, trailer. Where the body is larger, they may be as many as it has."""
-_STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: [^\r\n]*)?\r\n")
+_STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?\r\n")
 _FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*?)[ \t]*\r\n")
 """Field name (a token) and value, RFC 9110, section 5."""
 _CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,8})(?:;[^\r\n]*)?\r\n")
 
 Fields = list[tuple[bytes, bytes]]
+_Origin = tuple[str, str, int | None]
+"""Scheme, host and port."""
 
 
 class LateFailureError(Exception):
@@ -60,6 +71,8 @@ class Bounds:
     """Bytes of the body."""
     patience: float = 0.0
     """Seconds of waiting that are free of `MIN_RATE`; at least the read timeout is."""
+    total: float = math.inf
+    """Seconds from the request's beginning to the answer's last byte, connecting included."""
     fresh: bool = False
     """Whether the request gets a connection of its own: those that lie idle may be as old as the one that broke."""
     plain: bool = False
@@ -85,24 +98,36 @@ class BoundedTransport(httpx.BaseTransport):
     LateFailureError.
     """
 
-    def __init__(self, *, uds: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        uds: str = "",
+        trust: Trust | None = None,
+        check: Check | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Take where to connect to; nothing is asked yet.
 
         Args:
             uds: a socket in the file system, in place of the host and port that requests name.
+            trust: whom to trust over HTTPS; None takes the usual authorities.
+            check: looks at each address before it is connected to; None takes all.
             clock: seconds that only go forward.
         """
         self._uds = uds
+        self._trust = trust or Trust()
+        self._check = check
         self._clock = clock
-        self._idle: deque[_Connection] = deque()
+        self._idle: dict[_Origin, list[_Connection]] = {}
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return the answer, of which the head was read."""
         bounds = bounds_of(request)
-        connection = (None if bounds.fresh else self._take(request.url)) or self._connect(request)
+        until = math.inf if bounds.total == math.inf else self._clock() + bounds.total
+        connection = (None if bounds.fresh else self._take(request.url)) or self._connect(request, until)
         try:
-            answer = connection.ask(request, bounds, self._clock)
+            answer = connection.ask(request, bounds, until, self._clock)
             body = _Body(answer, lambda: self._give_back(connection), connection.close)
         except BaseException:
             connection.close()
@@ -112,42 +137,46 @@ class BoundedTransport(httpx.BaseTransport):
     def close(self) -> None:
         """Close the connections that nobody uses."""
         with self._lock:
-            while self._idle:
-                self._idle.pop().close()
+            idle, self._idle = self._idle, {}
+        for kept in idle.values():
+            for connection in kept:
+                connection.close()
 
     def _take(self, url: httpx.URL) -> _Connection | None:
-        with self._lock:
-            for connection in self._idle:
-                if connection.origin == _origin(url):
-                    self._idle.remove(connection)
-                    return connection
-        return None
+        while True:
+            with self._lock:
+                kept = self._idle.get(_origin(url))
+                # The one that was used last: the others may grow old, and are closed.
+                connection = kept.pop() if kept else None
+            if connection is None or connection.is_fresh():
+                return connection
+            connection.close()
 
     def _give_back(self, connection: _Connection) -> None:
+        dropped: list[_Connection] = []
         with self._lock:
-            if len(self._idle) < _IDLE_CONNECTIONS:
-                self._idle.append(connection)
-                return
-        connection.close()
+            # The host that was used last stands last.
+            kept = self._idle.pop(connection.origin, [])
+            connection.idle_since = time.monotonic()
+            self._idle[connection.origin] = [*kept[1 - _IDLE_CONNECTIONS :], connection]
+            dropped += kept[: 1 - _IDLE_CONNECTIONS]
+            if len(self._idle) > _IDLE_HOSTS:
+                dropped += self._idle.pop(next(iter(self._idle)))
+        for old in dropped:
+            old.close()
 
-    def _connect(self, request: httpx.Request) -> _Connection:
+    def _connect(self, request: httpx.Request, until: float) -> _Connection:
         url, seconds = request.url, _timeout(request, "connect")
+        if until < math.inf:
+            seconds = min(seconds, max(until - self._clock(), 0.0))
+        secure = url.scheme == "https"
         try:
             if self._uds:
-                connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                try:
-                    connected.settimeout(seconds)
-                    connected.connect(self._uds)
-                except BaseException:
-                    connected.close()
-                    raise
+                connected = dial_file(self._uds, seconds=seconds)
             else:
-                port = url.port or (443 if url.scheme == "https" else 80)
-                connected = socket.create_connection((url.host, port), timeout=seconds)
-                # A request is written in pieces, of which none shall wait for the answer to another.
-                connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if url.scheme == "https":
-                    connected = _secured(connected, url)
+                port = url.port or (443 if secure else 80)
+                tls = self._trust.context(str(url)) if secure else None
+                connected = dial(url.host, port, seconds=seconds, check=self._check, tls=tls)
         except TimeoutError as exc:
             raise httpx.ConnectTimeout("no connection in time", request=request) from exc
         except OSError as exc:
@@ -165,13 +194,13 @@ class _Answer:
     bounds: Bounds
     what: str
     """What messages call the request."""
-    sent_all: bool
-    """Whether the node took the whole request, so that another one may follow on the connection."""
+    reusable: bool
+    """Whether another request may follow on the connection: the node took all of this one, and will take more."""
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the body."""
         # An error needs no more room than a message, whatever the request may have asked for.
-        limit = self.bounds.limit if self.status == 200 else MAX_ANSWER
+        limit = self.bounds.limit if self.status in (200, 202) else MAX_ANSWER
         if _value(self.fields, b"content-encoding") not in (b"", b"identity"):
             raise httpx.RemoteProtocolError("a packed body, which wasn't asked for")
         if _value(self.fields, b"transfer-encoding").lower() == b"chunked":
@@ -191,43 +220,57 @@ class _Answer:
 class _Connection:
     """A connection that one request uses at a time."""
 
-    def __init__(self, connected: socket.socket, origin: tuple[str, str, int | None]) -> None:
+    def __init__(self, connected: socket.socket, origin: _Origin) -> None:
         self._socket = connected
         self.origin = origin
+        self.idle_since = 0.0
 
     def close(self) -> None:
         self._socket.close()
 
-    def ask(self, request: httpx.Request, bounds: Bounds, clock: Callable[[], float]) -> _Answer:
-        """Send a request and read the head of its answer."""
+    def is_fresh(self) -> bool:
+        """Tell whether another request may go over it: it isn't old, and nobody closed it or wrote to it."""
+        if time.monotonic() - self.idle_since > _KEPT:
+            return False
+        # `poll` and not `select`, which takes no descriptor from 1,024 on.
+        looking = select.poll()
+        looking.register(self._socket, select.POLLIN)
+        return not looking.poll(0)
+
+    def ask(self, request: httpx.Request, bounds: Bounds, until: float, clock: Callable[[], float]) -> _Answer:
+        """Send a request and read the head of its answer, until `until` of the clock."""
         try:
             idle = _timeout(request, "read")
-            self._socket.settimeout(idle)
+            self._socket.settimeout(idle if until == math.inf else min(idle, max(until - clock(), 0.001)))
             sent_all = self._send(request, bounds, idle, clock)
             # Twice, because chunks of one byte come with more frame than content.
             most = 2 * max(bounds.limit, MAX_ANSWER) + _FRAMING
-            raw = _Bounded(
-                self._socket.makefile("rb", buffering=0), seconds=max(idle, bounds.patience), most=most, clock=clock
-            )
+            seconds = max(idle, bounds.patience)
+            raw = _Bounded(self._socket, idle=idle, seconds=seconds, until=until, most=most, clock=clock)
             file = cast(BinaryIO, io.BufferedReader(raw, _BUFFER))
-            status, fields = _head(file)
+            status, fields, closes = _head(file)
         except TimeoutError as exc:
             raise httpx.ReadTimeout("no answer in time", request=request) from exc
         except OSError as exc:
             raise httpx.ReadError(str(exc), request=request) from exc
-        return _Answer(status, fields, file, bounds, request.url.path, sent_all)
+        what = f"{request.url.host} to {request.url.path}"
+        return _Answer(status, fields, file, bounds, what, reusable=sent_all and not bounds.plain and not closes)
 
     def _send(self, request: httpx.Request, bounds: Bounds, seconds: float, clock: Callable[[], float]) -> bool:
         """Send a request, and tell whether the node took all of it."""
         version = b"HTTP/1.0" if bounds.plain else b"HTTP/1.1"
         lines = [b"%b %b %b" % (request.method.encode(), request.url.raw_path, version)]
         lines += [name + b": " + value for name, value in request.headers.raw]
+        if any(b"\r" in line or b"\n" in line for line in lines):
+            raise httpx.LocalProtocolError("a line of the request holds another one")
         head = b"\r\n".join(lines) + b"\r\n\r\n"
         until = clock() + seconds
         sent = 0
         try:
-            self._socket.sendall(head)
-            for piece in cast(httpx.SyncByteStream, request.stream):
+            pieces = iter(cast(httpx.SyncByteStream, request.stream))
+            # In one packet with the beginning of the body, where there is one: most requests are small.
+            self._socket.sendall(head + next(pieces, b""))
+            for piece in pieces:
                 self._socket.sendall(piece)
                 sent += len(piece)
                 if clock() > until + sent / MIN_RATE:
@@ -241,9 +284,20 @@ class _Connection:
 class _Bounded(io.RawIOBase):
     """What comes out of a socket, as long as it comes fast enough and is not too much."""
 
-    def __init__(self, raw: io.RawIOBase, *, seconds: float, most: int, clock: Callable[[], float]) -> None:
-        self._raw = raw
+    def __init__(
+        self,
+        connected: socket.socket,
+        *,
+        idle: float,
+        seconds: float,
+        until: float,
+        most: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._socket = connected
+        self._idle = idle
         self._seconds = seconds
+        self._until = until
         self._clock = clock
         self._waited = 0.0
         self._most = most
@@ -252,21 +306,22 @@ class _Bounded(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any, /) -> int | None:
+    def readinto(self, buffer: Any, /) -> int:
         # Only the time that the node lets its reader wait: how long the reader takes in between is the reader's affair.
         started = self._clock()
-        count = self._raw.readinto(buffer)
+        free = self._seconds + self._count / MIN_RATE - self._waited
+        left = min(self._idle, free, self._until - started)
+        if left <= 0:
+            raise TimeoutError("the answer is too slow")
+        self._socket.settimeout(left)
+        count = self._socket.recv_into(buffer)
         self._waited += self._clock() - started
-        self._count += count or 0
+        self._count += count
         if self._waited > self._seconds + self._count / MIN_RATE:
             raise TimeoutError("the answer is too slow")
         if self._count > self._most:
             raise OSError("the answer has no end")
         return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
 
 
 class _Body(httpx.SyncByteStream):
@@ -294,9 +349,8 @@ class _Body(httpx.SyncByteStream):
             return
         self._closed = True
         self._answer.file.close()
-        closing = _value(self._answer.fields, b"connection").lower() == b"close"
         # Only where both sides know that nothing is left on it: the rest of one answer must not be taken for the next.
-        if self._whole and self._answer.sent_all and not self._answer.bounds.plain and not closing:
+        if self._whole and self._answer.reusable:
             self._give_back()
         else:
             self._drop()
@@ -305,32 +359,36 @@ class _Body(httpx.SyncByteStream):
 def read_whole(response: httpx.Response) -> bytes:
     """Return a body of which the transport bounds the size, and close the response."""
     try:
-        return b"".join(response.iter_raw())
+        return b"".join(cast(httpx.SyncByteStream, response.stream))
     finally:
         response.close()
 
 
-def _head(file: BinaryIO) -> tuple[int, Fields]:
-    """Return status and fields of an answer, past those that only announce it."""
+def _head(file: BinaryIO) -> tuple[int, Fields, bool]:
+    """Return status, fields and whether the connection ends with it, of an answer past those that only announce it."""
     for _ in range(_MAX_INTERIM):
         found = _STATUS.fullmatch(file.readline(_MAX_LINE))
         if found is None:
             raise httpx.RemoteProtocolError("the answer isn't HTTP")
-        status, fields = int(found[1]), _fields(file)
+        status, fields = int(found[2]), _fields(file)
         if status >= 200:
-            return status, fields
+            # RFC 9112, section 9.3. A server of HTTP/1.0 that keeps it open anyway is asked on another one.
+            closes = found[1] == b"0" or _value(fields, b"connection").lower() == b"close"
+            return status, fields, closes
     raise httpx.RemoteProtocolError(f"{_MAX_INTERIM} answers came before the answer")
 
 
 def _fields(file: BinaryIO) -> Fields:
     """Return the fields of a head or a trailer, which an empty line ends."""
     fields: Fields = []
+    size = 0
     for _ in range(_MAX_FIELDS):
         line = file.readline(_MAX_LINE)
         if line == b"\r\n":
             return fields
+        size += len(line)
         found = _FIELD.fullmatch(line)
-        if found is None:
+        if found is None or size > _MAX_HEAD:
             break
         fields.append((found[1], found[2]))
     raise httpx.RemoteProtocolError("the head or the trailer of the answer has no proper end")
@@ -385,15 +443,7 @@ def _chunk_size(line: bytes) -> int:
 
 
 def _too_large(what: str, limit: int) -> IntegrityError:
-    return IntegrityError(f"the answer to {what} has more than {limit} bytes; none of it was used")
-
-
-def _secured(connected: socket.socket, url: httpx.URL) -> socket.socket:
-    try:
-        return Trust().context(str(url)).wrap_socket(connected, server_hostname=url.host)
-    except BaseException:
-        connected.close()
-        raise
+    return IntegrityError(f"the answer of {what} has more than {limit} bytes; none of it was used")
 
 
 def _timeout(request: httpx.Request, kind: str) -> float:
@@ -403,5 +453,5 @@ def _timeout(request: httpx.Request, kind: str) -> float:
     return 60.0 if value is None else float(value)
 
 
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+def _origin(url: httpx.URL) -> _Origin:
     return url.scheme, url.host, url.port

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from panachain.errors import IntegrityError
-from panachain.storage.bounded_http import MIN_RATE, BoundedTransport, Bounds, LateFailureError, bounds_of, read_whole
+from panachain.wire.transport import MIN_RATE, BoundedTransport, Bounds, LateFailureError, bounds_of, read_whole
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -162,6 +162,13 @@ def test_a_connection_serves_again_only_when_its_answer_was_read_whole() -> None
         thread.join(20)
     # The second answer was left unread: the third request had a connection of its own, and so had the last one.
     assert served == [1, 2, 1, 1]
+
+
+def test_a_server_of_http_1_0_is_asked_on_a_connection_of_its_own_each_time() -> None:
+    answer = b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+    with answering(answer, answer) as url, httpx.Client(transport=BoundedTransport(), trust_env=False) as client:
+        for _ in range(2):
+            assert read_whole(client.send(client.build_request("GET", url), stream=True)) == b"hello"
 
 
 def test_a_refused_connection_is_told() -> None:

@@ -1,0 +1,118 @@
+"""The client of every service that isn't trusted: one request, one whole answer within bounds, or a failure.
+
+Never follows a redirect, keeps no cookie, takes nothing from the environment, unpacks nothing and never asks again by
+itself. Whoever uses it maps its failures to errors of the tree, and names the host. Follows ADR 16.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Final
+
+from panachain.http_client import httpx
+from panachain.trust import Trust
+from panachain.wire.dial import Check
+from panachain.wire.transport import BoundedTransport, Bounds, LateFailureError, read_whole
+
+WireError: Final = httpx.TransportError
+"""No answer, not in time, or none that is HTTP; the name of its class says which."""
+SlowError: Final = httpx.TimeoutException
+"""A `WireError`: not in time."""
+_HEADERS: Final = MappingProxyType({"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "panachain"})
+"""Of every request. A packed answer could grow without bound when it is unpacked."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, within bounds and not unpacked."""
+
+    status: int
+    content: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By their names, in any case."""
+
+
+class Client:
+    """Connections to any hosts, kept open for a while; several threads may use it."""
+
+    def __init__(
+        self,
+        *,
+        trust: Trust | None = None,
+        check: Check | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """Take whom to trust and where to connect to; nothing is sent yet.
+
+        Args:
+            trust: over HTTPS; None takes the usual authorities.
+            check: looks at each address before it is connected to; None takes all, for hosts of the operator's choice.
+            clock: seconds that only go forward.
+            transport: replaces the bounded one, in tests.
+        """
+        self._transport = transport or BoundedTransport(trust=trust, check=check, clock=clock)
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        self._transport.close()
+
+    def post(self, url: str, body: bytes, *, bounds: Bounds, timeout: float, headers: Mapping[str, str]) -> Answer:
+        """Send a body and return the answer.
+
+        Args:
+            url: http or https.
+            body: of the request.
+            bounds: what the answer may take.
+            timeout: seconds of silence, and that connecting may take.
+            headers: beside the usual ones.
+
+        Raises:
+            WireError: no answer, not in time, or none that is HTTP.
+            IntegrityError: the answer is too large.
+            PanaChainError: what `check` raises.
+        """
+        return self._send("POST", url, body, bounds, timeout, headers)
+
+    def get(self, url: str, *, bounds: Bounds, timeout: float) -> Answer:
+        """Ask for a path and return the answer; raises as `post`."""
+        return self._send("GET", url, None, bounds, timeout, {})
+
+    def _send(
+        self, method: str, url: str, body: bytes | None, bounds: Bounds, timeout: float, headers: Mapping[str, str]
+    ) -> Answer:
+        # Below httpx.Client: cookies, redirects and its pool are of no use here, and take a third of a call.
+        request = httpx.Request(
+            method,
+            _url(url),
+            headers=_HEADERS | headers,
+            content=body,
+            extensions=bounds.extension() | {"timeout": {"connect": timeout, "read": timeout}},
+        )
+        try:
+            response = self._transport.handle_request(request)
+            content = read_whole(response)
+        except LateFailureError as exc:
+            # Only Kubo tells something behind a body; of anybody else it is an answer that broke off.
+            raise httpx.RemoteProtocolError("the answer broke off") from exc
+        return Answer(response.status_code, content, response.headers)
+
+
+@lru_cache(maxsize=256)
+def _url(text: str) -> httpx.URL:
+    """Return a URL.
+
+    Raises:
+        UnsupportedProtocol: it is none of http or https; a `WireError`.
+    """
+    try:
+        url = httpx.URL(text)
+    except (httpx.InvalidURL, ValueError) as exc:
+        raise httpx.UnsupportedProtocol("not a URL") from exc
+    if url.scheme not in ("http", "https") or not url.host:
+        raise httpx.UnsupportedProtocol("not a URL of http or https")
+    return url
