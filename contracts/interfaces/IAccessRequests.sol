@@ -3,6 +3,9 @@ pragma solidity ^0.8.28;
 
 /// @title Requests for access
 /// @notice A practitioner asks, the patient approves or denies; what is asked for is sealed to the patient.
+/// @dev Asking is bounded, so that nobody fills a patient's list. One practitioner's requests to one patient have three
+/// places: a place is taken until the patient answers, or until the request is over and a day has passed since it was
+/// made. And a practitioner asks at most 100 times in a row, and from then on once in ten minutes, over all patients.
 interface IAccessRequests {
     /// @notice Where a request stands.
     enum State {
@@ -47,10 +50,15 @@ interface IAccessRequests {
     error RequestInvalid(bytes32 details, uint48 expiresAt, uint256 currentTime);
     /// @notice The caller has no say in this request.
     error RequestNotYours(uint256 id, address caller);
+    /// @notice The requester's places with this patient are taken; the first of them is free at `freeAt` (Unix seconds),
+    /// or once the patient answers.
+    error RequestTooManyOpen(address patient, uint256 freeAt);
+    /// @notice The requester asked too often; the next request can be made at `nextAt` (Unix seconds).
+    error RequestTooOften(address requester, uint256 nextAt);
     /// @notice The request isn't open.
     error RequestNotOpen(uint256 id, State state);
 
-    /// @notice Ask a patient for access. Only active practitioners.
+    /// @notice Ask a patient for access. Only active practitioners, within their bounds.
     function request(address patient, bytes32 details, uint48 expiresAt) external returns (uint256 id);
 
     /// @notice Approve an open request. Only its patient.
@@ -59,7 +67,7 @@ interface IAccessRequests {
     /// @notice Deny an open request. Only its patient.
     function deny(uint256 id) external;
 
-    /// @notice Take an open request back. Only its requester.
+    /// @notice Take an open request back. Only its requester. Its place is free a day after it was made.
     function withdraw(uint256 id) external;
 
     /// @notice One request; all fields zero when there is none.

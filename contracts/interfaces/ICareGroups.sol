@@ -3,14 +3,15 @@ pragma solidity ^0.8.28;
 
 /// @title Care teams and departments
 /// @notice A group has a receiving key of its own, and its secret sealed to each member. A patient grants to the group
-/// once; who belongs to it, and so who may use the grant, its manager decides here.
-/// @dev Proxies serve whom isMember names at that time. Whoever was a member may have kept the group's secret: leaving
+/// once; who belongs to it, and so who may use the grant, its manager decides here, with each member's assent.
+/// @dev Whoever is listed is invited, and becomes a member by accepting in a transaction of their own: no manager puts
+/// anybody into a group. Proxies serve whom isMember names at that time. Whoever was a member may have kept the group's secret: leaving
 /// takes the proxies' service away, and with it everything that isn't opened yet, but nothing that was. What is granted
 /// after a renewal is sealed to a secret that they never had.
 interface ICareGroups {
     /// @notice One group.
     struct Group {
-        /// @notice Who adds and removes members; a practitioner, and a member only if listed.
+        /// @notice Who invites and removes members; a practitioner, and a member only if listed.
         address manager;
         /// @notice For good: a closed group has no members.
         bool closed;
@@ -27,11 +28,13 @@ interface ICareGroups {
     /// @param generation The new key's, from 1 on.
     /// @param receivingKey The new key; the group's ID doesn't commit to it, its manager vouches for it.
     event GroupRenewed(address indexed group, uint32 generation, bytes receivingKey);
-    /// @notice A person was added, or got the group's secrets sealed anew.
+    /// @notice A person was listed, and so invited, or got the group's secrets sealed anew.
     /// @param sealedKey The sha2-256 digest in the CID of the receiving secrets of all generations, sealed to the
     /// member (CIDv1, raw).
     event MemberAdded(address indexed group, address indexed member, bytes32 sealedKey);
-    /// @notice A person left, or was removed.
+    /// @notice A listed person assented, and is a member from here on.
+    event MemberAccepted(address indexed group, address indexed member);
+    /// @notice A person left, declined, or was removed.
     event MemberRemoved(address indexed group, address indexed member);
     /// @notice Somebody else manages the group.
     event GroupHandedOver(address indexed group, address indexed manager);
@@ -58,15 +61,25 @@ interface ICareGroups {
     error GroupWithoutSealedKey(address group, address member);
     /// @notice The person isn't listed.
     error GroupNotListed(address group, address member);
+    /// @notice The person accepted already.
+    error GroupAlreadyAccepted(address group, address member);
+    /// @notice The person isn't listed, or hasn't accepted.
+    error GroupNotAccepted(address group, address member);
+    /// @notice The account manages as many open groups as anybody may.
+    error GroupTooMany(address manager, uint256 most);
 
-    /// @notice Create a group and manage it. Only active practitioners.
+    /// @notice Create a group and manage it. Only active practitioners who manage fewer than 64 open groups.
     /// @param receivingKey Compressed secp256k1 point, 33 bytes.
     /// @return group Its ID, the last 20 bytes of keccak256(abi.encode(chain ID, this contract, the caller,
     /// receivingKey)): nobody can take it in their place, and whoever knows the creator can check the key.
     function create(bytes calldata receivingKey) external returns (address group);
 
-    /// @notice List a person, or replace what is sealed to them. Only the manager, while both are active practitioners.
+    /// @notice List a person, and so invite them, or replace what is sealed to them. Only the manager, while both are
+    /// active practitioners. A manager who lists themselves has assented by that.
     function addMember(address group, address member, bytes32 sealedKey) external;
+
+    /// @notice Assent to being a member of an open group. Only who is listed, while an active practitioner.
+    function accept(address group) external;
 
     /// @notice Give the group another receiving key, and its secrets sealed anew to the members who shall have it. Only
     /// the manager, while an active practitioner.
@@ -87,10 +100,13 @@ interface ICareGroups {
         bytes32[] calldata sealedKeys
     ) external;
 
-    /// @notice Take a person off the list. The manager, while an active practitioner, or at any time that person.
+    /// @notice Take a person off the list, whether or not they accepted. The manager, while an active practitioner, or
+    /// at any time that person. Whoever is listed again assents again.
     function removeMember(address group, address member) external;
 
-    /// @notice Let another active practitioner, of any organisation, manage the group. Only the manager, while active.
+    /// @notice Let a member, of any organisation, manage the group. Only the manager, while both are active practitioners
+    /// and the member manages fewer than 64 open groups.
+    /// @dev A member assented to this group: nobody comes to manage one with which they have nothing to do.
     function handOver(address group, address newManager) external;
 
     /// @notice Close a group for good. Only the manager, while an active practitioner.
@@ -99,7 +115,8 @@ interface ICareGroups {
     /// @notice Close a group for good, whoever manages it. Only the registrar.
     function closeByRegistrar(address group) external;
 
-    /// @notice Whether a person counts as a member now: the group is open, and lists the person, an active practitioner.
+    /// @notice Whether a person counts as a member now: the group is open, and lists the person, who accepted and is an
+    /// active practitioner.
     function isMember(address group, address person) external view returns (bool);
 
     /// @notice One group; all fields zero when there is none.
@@ -107,4 +124,10 @@ interface ICareGroups {
 
     /// @notice The digest of what is sealed to a listed person, also in a closed group; zero for others.
     function sealedKeyOf(address group, address member) external view returns (bytes32);
+
+    /// @notice When a listed person accepted, Unix seconds, also in a closed group; zero for others.
+    function acceptedAtOf(address group, address member) external view returns (uint48);
+
+    /// @notice How many open groups an account manages.
+    function managedBy(address manager) external view returns (uint256);
 }

@@ -86,6 +86,10 @@ interface IIdentityRegistry {
     error IdentityRecoveryOpen(address patient, address successor);
     /// @notice There is no recovery, or its delay isn't over; `readyAt` is zero for none.
     error IdentityRecoveryNotReady(address patient, uint48 readyAt, uint256 currentTime);
+    /// @notice The caller isn't the account to which the patient moves.
+    error IdentityNotSuccessor(address patient, address caller);
+    /// @notice The account was moved more than 64 times, and is followed no further.
+    error IdentityTooManyMoves(address account);
 
     /// @notice Admit a person. Only the registrar.
     function register(
@@ -123,7 +127,8 @@ interface IIdentityRegistry {
     /// @notice Veto every approval until now, and a recovery that isn't completed. Only the patient, also suspended.
     function cancelRecovery() external;
 
-    /// @notice Complete a recovery whose delay is over; the successor inherits the patient's lookup key. Anyone.
+    /// @notice Complete a recovery whose delay is over. Only the successor, who so assents to being the patient: whoever
+    /// looks for the patient's account or lookup key finds the successor from then on.
     function completeRecovery(address patient) external;
 
     /// @notice A patient's guardians, ascending, and how many of them are needed; empty for none.
@@ -132,8 +137,13 @@ interface IIdentityRegistry {
     /// @notice The open recovery of a patient; zeros for none.
     function recoveryOf(address patient) external view returns (address successor, uint48 readyAt);
 
-    /// @notice The account that a replaced patient moved to; zero for none.
+    /// @notice The account that a replaced patient moved to; zero for none. It may have been replaced since.
     function successorOf(address patient) external view returns (address);
+
+    /// @notice The account that stands for another one now, after at most 64 moves; the account itself if it never moved.
+    /// @dev No circle: whoever is replaced is so for good, and only an active account is moved to. Reverts beyond 64
+    /// moves, each of which takes 72 hours and an account that the registrar admitted.
+    function newestOf(address account) external view returns (address);
 
     /// @notice One person; all fields zero when the account isn't registered.
     function identityOf(address account) external view returns (Identity memory);
@@ -144,6 +154,6 @@ interface IIdentityRegistry {
     /// @notice The digest of the sealed pairing; zero for none.
     function pairingOf(address patient, address hospital) external view returns (bytes32);
 
-    /// @notice Whom a lookup key belongs to; zero for nobody.
+    /// @notice Whom a lookup key belongs to now, wherever guardians moved them; zero for nobody. Reverts as newestOf.
     function accountOf(bytes32 lookup) external view returns (address);
 }

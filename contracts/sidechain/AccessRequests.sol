@@ -7,10 +7,26 @@ import {IIdentityRegistry} from "../interfaces/IIdentityRegistry.sol";
 /// @title AccessRequests
 /// @notice See {IAccessRequests}. An approval grants nothing by itself: the policy on the mainchain does.
 contract AccessRequests is IAccessRequests {
+    /// @dev Requests of one practitioner to one patient that may wait at a time.
+    uint256 private constant PLACES = 3;
+    /// @dev Bits of a place: the ID of the request that took it (32) and when it was made (48), from the lowest on.
+    uint256 private constant PLACE_BITS = 80;
+    uint256 private constant ID_BITS = 32;
+    /// @dev For which a place is taken at least, unless the patient answers: withdrawing, or a request of one second,
+    /// doesn't make room for the next one.
+    uint256 private constant LEAST_HELD = 1 days;
+    /// @dev How often a practitioner may ask in a row, and after which time once more.
+    uint256 private constant IN_A_ROW = 100;
+    uint256 private constant INTERVAL = 10 minutes;
+
     IIdentityRegistry private immutable _IDENTITIES;
 
     mapping(uint256 id => Request request) private _requests;
     uint256 private _count;
+    mapping(address requester => mapping(address patient => uint256 places)) private _places;
+    /// @dev Unix seconds: when a practitioner may ask IN_A_ROW times again (the theoretical arrival time of the generic
+    /// cell rate algorithm, ITU-T I.371).
+    mapping(address requester => uint256 time) private _restedAt;
 
     constructor(IIdentityRegistry identities) {
         _IDENTITIES = identities;
@@ -28,7 +44,16 @@ contract AccessRequests is IAccessRequests {
             revert RequestInvalid(details, expiresAt, block.timestamp);
         }
 
+        (uint256 places, uint256 free) = _placesOf(patient);
+        uint256 restedAt = _restedAt[msg.sender];
+        if (restedAt < block.timestamp) restedAt = block.timestamp;
+        uint256 ahead = (IN_A_ROW - 1) * INTERVAL;
+        if (restedAt > block.timestamp + ahead) revert RequestTooOften(msg.sender, restedAt - ahead);
+
         id = ++_count;
+        // Safe: an ID stays below 2^32, since each takes a transaction; Unix seconds fit 48 bits for nine million years.
+        _places[msg.sender][patient] = places | (id | block.timestamp << ID_BITS) << free;
+        _restedAt[msg.sender] = restedAt + INTERVAL;
         _requests[id] = Request({
             requester: msg.sender,
             expiresAt: expiresAt,
@@ -78,6 +103,32 @@ contract AccessRequests is IAccessRequests {
     /// @inheritdoc IAccessRequests
     function requestCount() external view returns (uint256) {
         return _count;
+    }
+
+    /* INTERNAL */
+
+    /// @dev The places of the caller with a patient, without what the first free one held, and the bit where that
+    /// begins; reverts when none is free.
+    function _placesOf(address patient) private view returns (uint256 places, uint256 free) {
+        places = _places[msg.sender][patient];
+        uint256 freeAt = type(uint256).max;
+        for (; free < PLACES * PLACE_BITS; free += PLACE_BITS) {
+            uint256 place = places >> free & (1 << PLACE_BITS) - 1;
+            uint256 heldUntil = _heldUntil(place);
+            // Safe: what lies in the place is taken out of it.
+            if (heldUntil <= block.timestamp) return (places ^ place << free, free);
+            if (heldUntil < freeAt) freeAt = heldUntil;
+        }
+        revert RequestTooManyOpen(patient, freeAt);
+    }
+
+    /// @dev Until when a place is taken, exclusive; zero for one that is empty or whose request was answered.
+    function _heldUntil(uint256 place) private view returns (uint256 time) {
+        Request storage held = _requests[place & (1 << ID_BITS) - 1];
+        State state = held.state;
+        if (state != State.Open && state != State.Withdrawn) return 0;
+        time = (place >> ID_BITS) + LEAST_HELD;
+        if (state == State.Open && time < held.expiresAt) return held.expiresAt;
     }
 
     function _close(uint256 id, address allowed, State next) private {

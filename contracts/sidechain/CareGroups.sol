@@ -10,12 +10,19 @@ import {IIdentityRegistry} from "../interfaces/IIdentityRegistry.sol";
 contract CareGroups is ICareGroups, AccessManaged {
     /// @dev Bytes of a compressed point, SEC 1 section 2.3.3.
     uint256 private constant KEY_SIZE = 33;
+    /// @dev Open groups of one manager: whoever is invited to junk is so at most this often at a time by one account.
+    uint256 private constant MAX_GROUPS = 64;
 
     IIdentityRegistry private immutable _IDENTITIES;
 
+    // The slots from here on are part of the interface: readers prove a membership with them (slot 0 is the authority).
     mapping(address group => Group created) private _groups;
-    /// @dev A member with an entry is listed.
+    /// @dev A person with an entry is listed.
     mapping(address group => mapping(address member => bytes32 sealedKey)) private _sealedKeys;
+    /// @dev Unix seconds. A person with an entry is listed and accepted.
+    mapping(address group => mapping(address member => uint48 time)) private _acceptedAt;
+    /// @dev How many open groups somebody manages.
+    mapping(address manager => uint256 groups) private _managed;
 
     constructor(address authority, IIdentityRegistry identities) AccessManaged(authority) {
         _IDENTITIES = identities;
@@ -34,6 +41,7 @@ contract CareGroups is ICareGroups, AccessManaged {
 
         address organisation = _IDENTITIES.identityOf(msg.sender).organisation;
         _groups[group] = Group({manager: msg.sender, closed: false, generation: 0, organisation: organisation});
+        _manageOneMore(msg.sender);
 
         emit GroupCreated(group, msg.sender, organisation, receivingKey);
     }
@@ -42,8 +50,11 @@ contract CareGroups is ICareGroups, AccessManaged {
     function handOver(address group, address newManager) external {
         _checkManager(group);
         _checkPractitioner(newManager);
+        if (_acceptedAt[group][newManager] == 0) revert GroupNotAccepted(group, newManager);
 
         _groups[group].manager = newManager;
+        --_managed[msg.sender];
+        _manageOneMore(newManager);
 
         emit GroupHandedOver(group, newManager);
     }
@@ -71,6 +82,18 @@ contract CareGroups is ICareGroups, AccessManaged {
         _checkPractitioner(member);
 
         _seal(group, member, sealedKey);
+        // It is their own transaction, so no second one is asked for.
+        if (member == msg.sender && _acceptedAt[group][member] == 0) _accept(group);
+    }
+
+    /// @inheritdoc ICareGroups
+    function accept(address group) external {
+        if (_sealedKeys[group][msg.sender] == bytes32(0)) revert GroupNotListed(group, msg.sender);
+        if (_acceptedAt[group][msg.sender] != 0) revert GroupAlreadyAccepted(group, msg.sender);
+        if (_groups[group].closed) revert GroupAlreadyClosed(group);
+        _checkPractitioner(msg.sender);
+
+        _accept(group);
     }
 
     /// @inheritdoc ICareGroups
@@ -100,11 +123,12 @@ contract CareGroups is ICareGroups, AccessManaged {
 
     /// @inheritdoc ICareGroups
     function removeMember(address group, address member) external {
-        // Nobody is kept: a member leaves also while suspended, and a group that is closed.
+        // Nobody is kept: whoever is listed leaves also while suspended, and a group that is closed.
         if (msg.sender != member) _checkManager(group);
         if (_sealedKeys[group][member] == bytes32(0)) revert GroupNotListed(group, member);
 
         delete _sealedKeys[group][member];
+        delete _acceptedAt[group][member];
 
         emit MemberRemoved(group, member);
     }
@@ -113,8 +137,8 @@ contract CareGroups is ICareGroups, AccessManaged {
 
     /// @inheritdoc ICareGroups
     function isMember(address group, address person) external view returns (bool) {
-        bool listed = !_groups[group].closed && _sealedKeys[group][person] != bytes32(0);
-        return listed && _IDENTITIES.isActive(person, IIdentityRegistry.Role.Practitioner);
+        bool accepted = !_groups[group].closed && _acceptedAt[group][person] != 0;
+        return accepted && _IDENTITIES.isActive(person, IIdentityRegistry.Role.Practitioner);
     }
 
     /// @inheritdoc ICareGroups
@@ -127,6 +151,16 @@ contract CareGroups is ICareGroups, AccessManaged {
         return _sealedKeys[group][member];
     }
 
+    /// @inheritdoc ICareGroups
+    function acceptedAtOf(address group, address member) external view returns (uint48) {
+        return _acceptedAt[group][member];
+    }
+
+    /// @inheritdoc ICareGroups
+    function managedBy(address manager) external view returns (uint256) {
+        return _managed[manager];
+    }
+
     /* INTERNAL */
 
     function _seal(address group, address member, bytes32 sealedKey) private {
@@ -137,8 +171,23 @@ contract CareGroups is ICareGroups, AccessManaged {
         emit MemberAdded(group, member, sealedKey);
     }
 
+    /// @dev In the caller's own name only.
+    function _accept(address group) private {
+        // Safe: Unix seconds fit 48 bits for nine million years.
+        _acceptedAt[group][msg.sender] = uint48(block.timestamp);
+
+        emit MemberAccepted(group, msg.sender);
+    }
+
+    function _manageOneMore(address manager) private {
+        if (_managed[manager] >= MAX_GROUPS) revert GroupTooMany(manager, MAX_GROUPS);
+
+        ++_managed[manager];
+    }
+
     function _close(address group) private {
         _groups[group].closed = true;
+        --_managed[_groups[group].manager];
 
         emit GroupClosed(group);
     }

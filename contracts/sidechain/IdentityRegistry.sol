@@ -12,6 +12,8 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
     uint256 private constant KEY_SIZE = 33;
     uint256 private constant MAX_GUARDIANS = 16;
     uint48 private constant RECOVERY_DELAY = 72 hours;
+    /// @dev How far an account is followed.
+    uint256 private constant MAX_MOVES = 64;
 
     struct Guardianship {
         address[] guardians;
@@ -23,8 +25,9 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
     }
 
     mapping(address account => Identity identity) private _identities;
+    /// @dev As registered, for good: whoever looks up follows `_successors` from there. So it is right after any number of
+    /// moves, also of several patients to one account, and of an account that has a lookup key of its own.
     mapping(bytes32 lookup => address account) private _accounts;
-    mapping(address account => bytes32 lookup) private _lookups;
     mapping(address patient => mapping(address hospital => bytes32 pairing)) private _pairings;
 
     mapping(address patient => Guardianship guardianship) private _guardianships;
@@ -61,10 +64,7 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
             organisation: organisation,
             keysHash: keccak256(abi.encode(receivingKey, verifyingKey))
         });
-        if (lookup != bytes32(0)) {
-            _accounts[lookup] = account;
-            _lookups[account] = lookup;
-        }
+        if (lookup != bytes32(0)) _accounts[lookup] = account;
 
         emit IdentityRegistered(account, role, organisation, receivingKey, verifyingKey, personal);
     }
@@ -176,18 +176,12 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
             revert IdentityRecoveryNotReady(patient, readyAt, block.timestamp);
         }
         address successor = guardianship.successor;
+        if (msg.sender != successor) revert IdentityNotSuccessor(patient, msg.sender);
         // Asked again: the successor may have been suspended during the delay.
         if (!isActive(successor, Role.Patient)) revert IdentityInvalidSuccessor(patient, successor);
 
         _identities[patient].status = Status.Replaced;
         _successors[patient] = successor;
-        bytes32 lookup = _lookups[patient];
-        // A patient who was admitted under the same secret field is found at the new account.
-        if (lookup != bytes32(0)) {
-            _accounts[lookup] = successor;
-            // So that the patient is found once more when guardians move them again.
-            _lookups[successor] = lookup;
-        }
         _voidApprovals(guardianship);
 
         emit IdentityReplaced(patient, successor);
@@ -213,6 +207,17 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
     }
 
     /// @inheritdoc IIdentityRegistry
+    function newestOf(address account) public view returns (address newest) {
+        newest = account;
+        for (uint256 moves = 0;; ++moves) {
+            address successor = _successors[newest];
+            if (successor == address(0)) return newest;
+            if (moves == MAX_MOVES) revert IdentityTooManyMoves(account);
+            newest = successor;
+        }
+    }
+
+    /// @inheritdoc IIdentityRegistry
     function identityOf(address account) external view returns (Identity memory) {
         return _identities[account];
     }
@@ -230,7 +235,7 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
 
     /// @inheritdoc IIdentityRegistry
     function accountOf(bytes32 lookup) external view returns (address) {
-        return _accounts[lookup];
+        return newestOf(_accounts[lookup]);
     }
 
     /* INTERNAL */
