@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from panachain.research.index import PolicyRow, QueryProvenance, QueryResult, StorageRow
     from panachain.sdk import AnyActor, Hospital, Network, Patient, Practitioner, Registrar, Researcher, connect
     from panachain.sdk.readings import Reading
-    from panachain.sdk.results.groups import GroupView
+    from panachain.sdk.results.groups import GroupView, InvitationView
     from panachain.sdk.results.log import ConvictionReport, LogEntry
     from panachain.sdk.results.policies import PolicyView
     from panachain.sdk.results.records import OpenedRecord, RecordProvenance
@@ -43,6 +43,7 @@ _PLACES: Final = {
     "DevnetStatus": "devnet",
     "GroupView": "sdk.results.groups",
     "Hospital": "sdk",
+    "InvitationView": "sdk.results.groups",
     "LogEntry": "sdk.results.log",
     "Network": "sdk",
     "OpenedRecord": "sdk.results.records",
@@ -85,6 +86,7 @@ __all__ = [
     "DevnetStatus",
     "GroupView",
     "Hospital",
+    "InvitationView",
     "LogEntry",
     "Network",
     "OpenedRecord",

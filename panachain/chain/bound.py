@@ -24,8 +24,8 @@ MANY: Final = 500
 NOBODY: Final = "0x" + "00" * 20
 """How a contract writes that there is no account."""
 
-Indexed = str | int | Sequence[str] | None
-"""What an indexed field must be: an address, a number, one of some addresses, or anything."""
+Indexed = str | int | Sequence[str] | Sequence[int] | None
+"""What an indexed field must be: an address, a number, one of some addresses or numbers, or anything."""
 
 
 class BoundContract:
@@ -258,9 +258,11 @@ def _topic(value: Indexed) -> Topic:
     """Return what an indexed field must be as eth_getLogs takes it."""
     if value is None:
         return None
+    return _word(value) if isinstance(value, str | int) else [_word(one) for one in value]
+
+
+def _word(value: str | int) -> str:
     if isinstance(value, int):
         return f"0x{value:064x}"
-    if isinstance(value, str):
-        # An address fills its word from the left with zeros. In lower case, because some nodes compare texts.
-        return "0x" + "00" * 12 + value[2:].lower()
-    return ["0x" + "00" * 12 + one[2:].lower() for one in value]
+    # An address fills its word from the left with zeros. In lower case, because some nodes compare texts.
+    return "0x" + "00" * 12 + value[2:].lower()

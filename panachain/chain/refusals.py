@@ -18,14 +18,18 @@ _WORDS: Final = {
     "EmergencyRequestExpired": "the time to cosign emergency access {id} is over",
     "EmergencyNotCosigned": "nobody has cosigned emergency access {id} yet",
     "EmergencyClosed": "emergency access {id} is over",
+    "GroupAlreadyAccepted": "{member} is a member of group {group} already",
     "GroupAlreadyClosed": "group {group} is closed",
     "GroupAlreadyCreated": "group {group} exists already",
+    "GroupNotAccepted": "{member} is no member of group {group}, or hasn't accepted the invitation yet",
     "GroupNotActivePractitioner": "{account} is no practitioner whom the registrar admits now",
     "GroupNotListed": "{member} is no member of group {group}",
     "GroupNotManager": "only the manager of group {group} may do this",
+    "GroupTooMany": "{manager} manages {most} open groups already, and nobody may manage more",
     "GroupUnknown": "there is no group {group}",
     "IdentityAlreadyRegistered": "{account} is registered already",
     "IdentityNotActivePatient": "{account} is no patient whom the registrar admits now",
+    "IdentityNotSuccessor": "only the account to which guardians move {patient} may complete this",
     "IdentityNotPaired": "{patient} isn't paired with {hospital}",
     "LedgerNotActiveHospital": "{account} is no hospital that the registrar admits now",
     "LogNotActiveProxy": "{account} is no proxy that the registrar admits now",
@@ -39,12 +43,15 @@ _WORDS: Final = {
     "RequestNotActivePractitioner": "{account} is no practitioner whom the registrar admits now",
     "RequestNotOpen": "request {id} is {state} already",
     "RequestNotYours": "request {id} isn't yours to answer or withdraw",
+    "RequestTooManyOpen": "as many requests to {patient} wait as one practitioner may have; there is room for one"
+    " once the patient answers, or at {freeAt}",
+    "RequestTooOften": "{requester} asked too often; the next request can be made at {nextAt}",
     "RequestUnknownPatient": "{patient} isn't registered as a patient",
 }
 """Name of a custom error → what it means, with its arguments."""
 REQUEST_STATES: Final = {0: "none", 1: "open", 2: "approved", 3: "denied", 4: "withdrawn", 5: "expired"}
 """The numbers of `AccessRequests.State` (docs/spec/formats.md, section "Codes")."""
-_TIMES: Final = frozenset({"deadline", "expiresAt"})
+_TIMES: Final = frozenset({"deadline", "expiresAt", "freeAt", "nextAt"})
 """Arguments that are Unix seconds."""
 
 

@@ -1,4 +1,4 @@
-"""`group create|list|add|remove|renew|hand-over|close`: care teams and departments, granted to as people are.
+"""`group create|list|add|invitations|accept|leave|remove|renew|hand-over|close`: care teams and departments.
 
 Never holds a key: the SDK's Practitioner does. Follows docs/spec/cli.md.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from panachain.sdk.results.groups import GroupView
 
 COLUMNS = ("handle", "status", "manager", "members", "key")
-FIELDS = ("handle", "status", "manager", "members", "key")
+FIELDS = ("handle", "status", "manager", "members", "invited", "key")
 """What people read of one group."""
 
 
@@ -66,19 +66,54 @@ def list_() -> None:
             practitioner.groups(),
             empty="You are in no group.",
             columns=COLUMNS,
-            more=("group", "organisation"),
+            more=("invited", "group", "organisation"),
             also=key_words,
         )
+        waiting = len(practitioner.invitations())
+    if waiting:
+        invite = "invites" if waiting == 1 else "invite"
+        app.output.say(f"{words.count(waiting, 'group')} {invite} you: panachain group invitations")
 
 
 @command("add", examples="panachain --profile doctor group add gro-mfrggzdfmy2tq pharmacist")
 @click.argument("name", metavar="GROUP")
 @click.argument("member")
 def add(name: str, member: str) -> None:
-    """Let MEMBER read what patients granted to GROUP, from now on; patients needn't do anything."""
+    """Invite MEMBER to GROUP: once they accept, they read what patients granted to it; patients needn't do anything."""
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
         show(app, practitioner.add_member(name, member))
+
+
+@command("invitations", examples="panachain --profile pharmacist group invitations")
+def invitations() -> None:
+    """List the groups that invite you; you are in none of them before you accept, and nothing of theirs is fetched."""
+    app = current()
+    with app.acting(Role.PRACTITIONER) as practitioner:
+        app.output.many(
+            practitioner.invitations(),
+            empty="No group invites you.",
+            columns=("handle", "manager"),
+            more=("group",),
+        )
+
+
+@command("accept", examples="panachain --profile pharmacist group accept gro-mfrggzdfmy2tq")
+@click.argument("name", metavar="GROUP")
+def accept(name: str) -> None:
+    """Become a member of GROUP, which invites you."""
+    app = current()
+    with app.acting(Role.PRACTITIONER) as practitioner:
+        show(app, practitioner.accept_group(name))
+
+
+@command("leave", examples="panachain --profile pharmacist group leave gro-mfrggzdfmy2tq")
+@click.argument("name", metavar="GROUP")
+def leave(name: str) -> None:
+    """Leave GROUP, or decline its invitation: what you haven't opened as a member by then, you can't open any more."""
+    app = current()
+    with app.acting(Role.PRACTITIONER) as practitioner:
+        show(app, practitioner.leave_group(name))
 
 
 @command(
@@ -108,7 +143,7 @@ def renew(name: str) -> None:
 @click.argument("name", metavar="GROUP")
 @click.argument("manager")
 def hand_over(name: str, manager: str) -> None:
-    """Let another practitioner manage GROUP."""
+    """Let a member manage GROUP."""
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
         show(app, practitioner.hand_over_group(name, manager))
@@ -125,5 +160,5 @@ def close(name: str, yes: bool) -> None:
         show(app, practitioner.close_group(name))
 
 
-for _command in (create, list_, add, remove, renew, hand_over, close):
+for _command in (create, list_, add, invitations, accept, leave, remove, renew, hand_over, close):
     group.add_command(_command)

@@ -155,6 +155,15 @@ class AccessRequest:
 
 
 @dataclass(frozen=True)
+class Invitation:
+    """A person whom a group's manager listed, and who hasn't accepted."""
+
+    group: Address
+    manager: Address
+    """Who manages the group now."""
+
+
+@dataclass(frozen=True)
 class PairingEvent:
     """A patient's newest assent to one hospital."""
 

@@ -15,7 +15,7 @@ from panachain.model.scope import Purpose
 from panachain.sdk.group_keys import seal_secrets
 from panachain.sdk.reader import ReadingSession
 from panachain.sdk.requests import MAX_NOTE, open_requests, seal_request
-from panachain.sdk.results.groups import GroupView
+from panachain.sdk.results.groups import GroupView, InvitationView
 from panachain.sdk.results.requests import RequestReport, RequestView
 from panachain.sdk.times import Moment, seconds
 from panachain.sdk.words import Categories, category_words, purpose_of
@@ -99,7 +99,9 @@ class Practitioner(ReadingSession):
         return self._view(group).named(names)
 
     def add_member(self, group: str, member: str) -> GroupView:
-        """Let a practitioner read what patients grant to a group, before and after; patients needn't do anything.
+        """Invite a practitioner, who reads what patients grant to a group, before and after, once they accept.
+
+        Patients needn't do anything. Whoever is a member gets the group's keys sealed anew.
 
         Args:
             group: handle or address.
@@ -113,6 +115,35 @@ class Practitioner(ReadingSession):
         secrets = self._all_secrets(found)
         self._admit(found, self.network.resolve(member, Role.PRACTITIONER), secrets)
         return self._view(self.network.resolve(found.address, Role.GROUP))
+
+    def accept_group(self, group: str) -> GroupView:
+        """Become a member of a group that invites this practitioner; nobody becomes one otherwise.
+
+        Args:
+            group: handle or address.
+
+        Raises:
+            TransactionError: the group doesn't invite this practitioner, or is closed.
+        """
+        found = self.network.resolve(group, Role.GROUP)
+        self.network.sidechain.groups.accept(self._sender(sidechain=True), found.address)
+        return self._view(found)
+
+    def leave_group(self, group: str) -> GroupView:
+        """Leave a group, or decline its invitation; the group's manager can't prevent it.
+
+        Args:
+            group: handle or address.
+
+        Raises:
+            TransactionError: the group doesn't list this practitioner.
+        """
+        return self.remove_member(group, self.address)
+
+    def invitations(self) -> list[InvitationView]:
+        """Return the groups that invite this practitioner; nothing that their managers sealed or stored is fetched."""
+        found = self.network.sidechain.groups.invitations(self.address)
+        return self._names.fill(InvitationView(one.group, one.manager) for one in found)
 
     def remove_member(self, group: str, member: str) -> GroupView:
         """Take a member out, or leave: from the next block on proxies refuse them what they haven't opened yet.
@@ -158,16 +189,30 @@ class Practitioner(ReadingSession):
         return self._view(self.network.resolve(found.address, Role.GROUP))
 
     def hand_over_group(self, group: str, manager: str) -> GroupView:
-        """Let another practitioner manage a group; who becomes a member too."""
+        """Let a member manage a group, with all of its keys.
+
+        Args:
+            group: handle or address.
+            manager: profile name, handle or address of a member.
+
+        Raises:
+            AccessDeniedError: this practitioner doesn't manage the group.
+            UsageError: the next manager is no member.
+        """
         found = self._managed(group)
         who = self.network.resolve(manager, Role.PRACTITIONER)
-        sidechain = self.network.sidechain
-        # A member who lacks the newest key couldn't add anybody.
-        if who.address not in set(sidechain.groups.members(found.address)) & set(
-            sidechain.groups.holders(found.address)
-        ):
-            self._admit(found, who, self._all_secrets(found))
-        sidechain.groups.hand_over(self._sender(sidechain=True), found.address, who.address)
+        groups = self.network.sidechain.groups
+        is_member = who.address in groups.members(found.address)
+        # Whoever lacks the newest key couldn't add anybody.
+        if not is_member or who.address not in groups.holders(found.address):
+            secrets = self._all_secrets(found)
+            if not is_member:
+                raise UsageError(
+                    f"{who.handle} is no member of group {found.handle}, and only a member can come to manage it",
+                    hint=f"panachain group add {found.handle} {manager}; they accept it; then the same again",
+                )
+            self._admit(found, who, secrets)
+        groups.hand_over(self._sender(sidechain=True), found.address, who.address)
         return self._view(found)
 
     def close_group(self, group: str) -> GroupView:
@@ -213,8 +258,9 @@ class Practitioner(ReadingSession):
     def _renew(self, group: Actor) -> None:
         sidechain = self.network.sidechain
         secrets = [*self._all_secrets(group), umbral.SecretKey.random()]
-        # Only members who count now get the new secret: a suspended one may have lost their own key.
-        members = sidechain.identities.find(sidechain.groups.members(group.address))
+        # Only those get the new secret who count now, or will once they accept: the suspended may have lost their keys.
+        listed = [*sidechain.groups.members(group.address), *sidechain.groups.invited(group.address)]
+        members = [one for one in sidechain.identities.find(listed) if one.status is Status.ACTIVE]
         sealed = {
             one.address: keep(self.network.store, seal_secrets(secrets, one.receiving_key)).digest for one in members
         }
@@ -223,9 +269,10 @@ class Practitioner(ReadingSession):
 
     def _view(self, group: Actor) -> GroupView:
         sidechain = self.network.sidechain
-        members = sidechain.groups.members(group.address)
-        # Somebody else has the newest key too, or a member lacks it.
-        due = group.status is Status.ACTIVE and set(members) != set(sidechain.groups.holders(group.address))
+        members, invited = sidechain.groups.members(group.address), sidechain.groups.invited(group.address)
+        # Somebody else has the newest key too, or a member lacks it; whoever is invited may have it.
+        holders = set(sidechain.groups.holders(group.address)) - set(invited)
+        due = group.status is Status.ACTIVE and set(members) != holders
         view = GroupView(
             group=group.address,
             handle=group.handle,
@@ -233,6 +280,7 @@ class Practitioner(ReadingSession):
             organisation=group.organisation or "",
             manager=sidechain.groups.manager_of(group.address),
             members=tuple(members),
+            invited=tuple(invited),
             generation=len(group.earlier_keys),
             renewal_due=due,
         )

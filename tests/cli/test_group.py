@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pytest
+
 from panachain.errors import PartlyDoneError
 from panachain.model.actors import Address, Status
-from panachain.sdk.results.groups import GroupView
+from panachain.sdk.results.groups import GroupView, InvitationView
 from tests.cli.twin import Outcome, Twin
 
 GROUP, MANAGER = Address("0x" + "11" * 20), Address("0x" + "22" * 20)
@@ -27,7 +29,7 @@ def test_renew_asks_for_one_group_and_prints_it(run: Run, twin: Twin) -> None:
 
 
 def test_list_shows_how_often_the_key_was_renewed_and_whether_a_renewal_is_due(run: Run, twin: Twin) -> None:
-    twin.answers["groups"] = [VIEW]
+    twin.answers |= {"groups": [VIEW], "invitations": []}
 
     titles, row = run("group", "list").out.splitlines()
 
@@ -51,3 +53,25 @@ def test_a_removal_without_its_renewal_is_partly_done_and_says_what_to_do(run: R
     assert "the member is out" in outcome.err
     assert "who was taken out stays out" in outcome.err
     assert "panachain group renew gro-abc" in outcome.err
+
+
+def test_list_tells_how_many_groups_invite_and_names_none_of_them(run: Run, twin: Twin) -> None:
+    twin.answers |= {"groups": [VIEW], "invitations": [InvitationView(GROUP, MANAGER)] * 7}
+    outcome = run("group", "list")
+    assert "7 groups invite you: panachain group invitations" in outcome.err
+    assert "7" not in outcome.out
+
+
+def test_invitations_say_which_group_and_whose(run: Run, twin: Twin) -> None:
+    twin.answers["invitations"] = [InvitationView(GROUP, MANAGER)]
+    shown = json.loads(run("group", "invitations", "--json").out)
+    assert (shown["schema"], shown["group"], shown["manager"]) == ("panachain/group-invitation/1", GROUP, MANAGER)
+    twin.answers["invitations"] = []
+    assert "No group invites you." in run("group", "invitations").err
+
+
+@pytest.mark.parametrize(("typed", "asked"), [("accept", "accept_group"), ("leave", "leave_group")])
+def test_one_accepts_and_leaves_by_naming_the_group_alone(run: Run, twin: Twin, typed: str, asked: str) -> None:
+    twin.answers[asked] = VIEW
+    assert run("group", typed, "gro-abc").code == 0
+    assert (asked, ("gro-abc",), {}) in twin.calls

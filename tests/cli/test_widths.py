@@ -14,7 +14,7 @@ from panachain.devnet.lifecycle import DevnetProxy, DevnetStatus
 from panachain.model.actors import Address, PolicyId, Status
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Category, Purpose
-from panachain.sdk.results.groups import GroupView
+from panachain.sdk.results.groups import GroupView, InvitationView
 from panachain.sdk.results.log import LogEntry
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.requests import RequestView
@@ -68,6 +68,7 @@ LOG = [
     for kind, late in (("reencrypted", False), ("reencrypted", True), ("denied", False))
 ]
 GROUPS = [GroupView(OTHER, "gro-mfrggzdfmy2tq", Status.ACTIVE, PERSON, PERSON, (PERSON,) * 30, 41, True)]
+INVITATIONS = [InvitationView(PERSON, OTHER)] * 3
 RECORDS = [PublishedView(CID, PERSON, scope, 1) for scope in SCOPES]
 REVOCATION = RevocationReport(
     POLICY, tx="0x" + "ab" * 32, gas=1, receipts=(), needed=6, shares=16, hospitals=(PERSON,) * 9
@@ -79,7 +80,8 @@ LISTS: dict[tuple[str, ...], dict[str, Any]] = {
     ("inbox",): {"inbox": VIEWS},
     ("requests",): {"requests": REQUESTS},
     ("log",): {"receipts": LOG},
-    ("group", "list"): {"groups": GROUPS},
+    ("group", "list"): {"groups": GROUPS, "invitations": INVITATIONS},
+    ("group", "invitations"): {"invitations": INVITATIONS},
     ("records", "list"): {"records": RECORDS},
     ("revoke", POLICY, "--status"): {"revocation": REVOCATION},
 }

@@ -29,7 +29,7 @@ from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError, PolicyUnknownError, TransactionError, UsageError
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import Disclosure, PolicyStatus, Receipt, ReceiptKind
-from panachain.model.transactions import Grant
+from panachain.model.transactions import Grant, Invitation
 from tests.support import chain_refuses
 
 MAIN_ID, SIDE_ID = 31_403, 31_404
@@ -645,7 +645,9 @@ class TestIdentities:
             call = ("approveRecovery", patient.address, successor.address)
             network.send(guardian, "IdentityRegistry", *call, chain="sidechain")
         pass_time(network.chains.side, 72 * 3600)
-        network.send(guardians[0], "IdentityRegistry", "completeRecovery", patient.address, chain="sidechain")
+        with chain_refuses("IdentityNotSuccessor"):
+            network.send(guardians[0], "IdentityRegistry", "completeRecovery", patient.address, chain="sidechain")
+        network.send(successor, "IdentityRegistry", "completeRecovery", patient.address, chain="sidechain")
 
         assert {identity.address: identity.status for identity in sidechain.identities.find()} == {
             patient.address: Status.REPLACED,
@@ -673,6 +675,11 @@ class TestGroups:
     def on(self, network: Network, account: Account) -> Sender:
         return network.sender(account, "sidechain")
 
+    def join(self, network: Network, manager: Account, group: Address, member: Account, sealed: bytes) -> None:
+        """Let the manager invite a member, and the member accept."""
+        network.sidechain.groups.add_member(self.on(network, manager), group, member.address, sealed)
+        network.sidechain.groups.accept(self.on(network, member), group)
+
     def test_manager_creates_and_lists_and_hands_over(self, network: Network, manager: Account) -> None:
         sidechain, organisation = network.sidechain, network.sidechain.identities.identity_of(manager.address)
         first, second, outsider = (self.admit(network) for _ in range(3))
@@ -681,6 +688,15 @@ class TestGroups:
         group = sidechain.groups.create(self.on(network, manager), KEY)
         for number, member in enumerate((first, second), 1):
             sidechain.groups.add_member(self.on(network, manager), group.address, member.address, bytes([number]) * 32)
+        assert sidechain.groups.members(group.address) == sidechain.groups.find(member=first.address) == []
+        assert sidechain.groups.invited(group.address) == [first.address, second.address]
+        assert sidechain.groups.invitations(first.address) == [Invitation(group.address, manager.address)]
+        assert not sidechain.groups.is_member(group.address, first.address)
+        with chain_refuses("GroupNotListed"):
+            sidechain.groups.accept(self.on(network, outsider), group.address)
+        for member in (first, second):
+            sidechain.groups.accept(self.on(network, member), group.address)
+        assert sidechain.groups.invited(group.address) == sidechain.groups.invitations(first.address) == []
 
         expected = Actor(group.address, Role.GROUP, Status.ACTIVE, KEY, b"", organisation=organisation.organisation)
         assert group == sidechain.groups.group_of(group.address) == expected
@@ -695,8 +711,10 @@ class TestGroups:
         ]
         with chain_refuses("GroupNotManager"):
             sidechain.groups.hand_over(self.on(network, outsider), group.address, outsider.address)
-        sidechain.groups.hand_over(self.on(network, manager), group.address, outsider.address)
-        assert sidechain.groups.manager_of(group.address) == outsider.address
+        with chain_refuses("GroupNotAccepted"):
+            sidechain.groups.hand_over(self.on(network, manager), group.address, outsider.address)
+        sidechain.groups.hand_over(self.on(network, manager), group.address, second.address)
+        assert sidechain.groups.manager_of(group.address) == second.address
         with chain_refuses("GroupNotManager"):
             sidechain.groups.add_member(self.on(network, manager), group.address, first.address, b"x" * 32)
 
@@ -704,7 +722,7 @@ class TestGroups:
         sidechain, first, second = network.sidechain, *(self.admit(network) for _ in range(2))
         group, newest = sidechain.groups.create(self.on(network, manager), KEY).address, b"\x03" + b"n" * 32
         for member in (first, second):
-            sidechain.groups.add_member(self.on(network, manager), group, member.address, b"s" * 32)
+            self.join(network, manager, group, member, b"s" * 32)
         sidechain.groups.remove_member(self.on(network, second), group, second.address)
         assert sidechain.groups.holders(group) == [first.address, second.address]
 
@@ -727,7 +745,8 @@ class TestGroups:
         one, two = (sidechain.groups.create(self.on(network, manager), b"\x02" + bytes([n]) * 32) for n in (1, 2))
         three = sidechain.groups.create(self.on(network, other), KEY)
         for group, sender in ((one, manager), (two, manager), (three, other)):
-            sidechain.groups.add_member(self.on(network, sender), group.address, member.address, b"s" * 32)
+            self.join(network, sender, group.address, member, b"s" * 32)
+        self.join(network, manager, two.address, other, b"s" * 32)
         sidechain.groups.remove_member(self.on(network, member), one.address, member.address)
         sidechain.groups.hand_over(self.on(network, manager), two.address, other.address)
 
@@ -738,11 +757,12 @@ class TestGroups:
         assert sidechain.groups.find(member=member.address, manager=manager.address) == []
         assert sidechain.groups.find(member=member.address, manager=other.address) == [two, three]
         assert sidechain.groups.find(member=manager.address) == []
+        assert sidechain.groups.find(member=other.address) == [two]
 
     def test_suspended_members_do_not_count_until_reinstated(self, network: Network, manager: Account) -> None:
         sidechain, member = network.sidechain, self.admit(network)
         group = sidechain.groups.create(self.on(network, manager), KEY).address
-        sidechain.groups.add_member(self.on(network, manager), group, member.address, b"s" * 32)
+        self.join(network, manager, group, member, b"s" * 32)
 
         sidechain.identities.suspend(self.on(network, network.registrar), member.address)
         assert sidechain.groups.members(group) == []
@@ -755,7 +775,7 @@ class TestGroups:
     def test_closed_group_has_no_members(self, network: Network, manager: Account, by_registrar: bool) -> None:
         sidechain, member = network.sidechain, self.admit(network)
         group = sidechain.groups.create(self.on(network, manager), KEY).address
-        sidechain.groups.add_member(self.on(network, manager), group, member.address, b"s" * 32)
+        self.join(network, manager, group, member, b"s" * 32)
         refused, closer = (manager, network.registrar) if by_registrar else (network.registrar, manager)
         close = sidechain.groups.close_by_registrar if by_registrar else sidechain.groups.close
 

@@ -150,6 +150,7 @@ def test_changing_the_proxy_set_touches_no_record(world: World) -> None:
 def test_a_group_reads_and_a_former_member_does_not(world: World) -> None:
     group = world.clinician.create_group()
     world.clinician.add_member(group.handle, "stranger")
+    world.stranger.accept_group(group.handle)
     policy = world.patient.grant(group.handle, ["immunizations"], until=until(world))
 
     opened = ids(world, "stranger", policy.policy_id)
@@ -199,6 +200,7 @@ def test_a_removed_member_learns_nothing_of_what_the_group_is_granted_afterwards
     world.newcomer.register()
     group = world.clinician.create_group().handle
     world.clinician.add_member(group, "stranger")
+    world.stranger.accept_group(group)
     old = world.patient.grant(group, ["immunizations"], until=until(world)).policy_id
     records = ids(world, "stranger", old)
     kept = group_secrets(world, "stranger")
@@ -208,6 +210,7 @@ def test_a_removed_member_learns_nothing_of_what_the_group_is_granted_afterwards
 
     shown = world.clinician.remove_member(group, "stranger")
     world.clinician.add_member(group, "newcomer")
+    world.newcomer.accept_group(group)
     new = [world.patient.grant(group, ["immunizations"], until=until(world)).policy_id for _ in range(3)]
 
     assert (shown.generation, shown.renewal_due) == (1, False)
@@ -232,6 +235,7 @@ def test_a_removed_member_learns_nothing_of_what_the_group_is_granted_afterwards
 def test_who_leaves_a_group_by_himself_makes_a_renewal_due(world: World) -> None:
     group = world.clinician.create_group().handle
     world.clinician.add_member(group, "stranger")
+    world.stranger.accept_group(group)
     kept = group_secrets(world, "stranger")
     assert not world.stranger.groups()[-1].renewal_due
 

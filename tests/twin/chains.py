@@ -41,12 +41,15 @@ SIDE = {
     name: f"0x{number:040x}"
     for number, name in enumerate(("IdentityRegistry", "AccessRequests", "CareGroups"), start=0xB0)
 }
-UNKNOWN, ACTIVE, SUSPENDED = 0, 1, 2
+UNKNOWN, ACTIVE, SUSPENDED, REPLACED = 0, 1, 2, 3
 """contracts/types/Status.sol."""
 HOSPITAL, PROXY, REGISTRAR = 1, 2, 4
 """`ActorRegistry.Role`."""
 PATIENT, PRACTITIONER = 1, 2
 """`IdentityRegistry.Role`."""
+MAX_GROUPS = 64
+PLACES, LEAST_HELD, IN_A_ROW, INTERVAL = 3, 86_400, 100, 600
+"""Constants of CareGroups and AccessRequests."""
 NOBODY = "0x" + "00" * 20
 
 
@@ -427,7 +430,7 @@ class AccessLog:
 
 
 class IdentityRegistry:
-    """contracts/sidechain/IdentityRegistry.sol, without guardians."""
+    """contracts/sidechain/IdentityRegistry.sol; guardians have spoken already, and their delay is over."""
 
     def __init__(self, chain: Chain, registrar: str) -> None:
         self._chain = chain
@@ -435,6 +438,7 @@ class IdentityRegistry:
         self.people: dict[str, list[Any]] = {}
         """Role, status and organisation."""
         self._pairings: dict[tuple[str, str], bytes] = {}
+        self._recoveries: dict[str, str] = {}
 
     def register(self, sender: str, account: str, role: int, _lookup: bytes, *values: Any) -> None:
         receiving, verifying, organisation, personal = values
@@ -468,6 +472,19 @@ class IdentityRegistry:
     def pairingOf(self, patient: str, hospital: str, *, at: int | None) -> bytes:
         return self._pairings.get((patient.lower(), hospital.lower()), bytes(32))
 
+    def recover(self, patient: str, successor: str) -> None:
+        """Let the patient's guardians speak for a move."""
+        self._recoveries[patient.lower()] = successor.lower()
+
+    def completeRecovery(self, sender: str, patient: str) -> None:
+        need(patient in self._recoveries, "IdentityRecoveryNotReady")
+        successor = self._recoveries[patient]
+        need(sender == successor, "IdentityNotSuccessor")
+        need(self.is_active(successor, PATIENT), "IdentityInvalidSuccessor")
+        self.people[patient][1] = REPLACED
+        del self._recoveries[patient]
+        self._chain.emit("IdentityRegistry", "IdentityReplaced", patient=patient, successor=successor)
+
     def is_active(self, account: str, role: int) -> bool:
         return self.people.get(account, [0, UNKNOWN])[:2] == [role, ACTIVE]
 
@@ -485,6 +502,7 @@ class CareGroups:
         self._groups: dict[str, list[Any]] = {}
         """Manager, closed, generation, organisation."""
         self._keys: dict[tuple[str, str], bytes] = {}
+        self._accepted: set[tuple[str, str]] = set()
 
     @property
     def _identities(self) -> IdentityRegistry:
@@ -497,6 +515,7 @@ class CareGroups:
         named = [self._chain.chain_id, SIDE["CareGroups"], sender, receiving]
         group = "0x" + keccak(encode(["uint256", "address", "address", "bytes"], named))[12:].hex()
         need(group not in self._groups, "GroupAlreadyCreated")
+        need(self._managed(sender) < MAX_GROUPS, "GroupTooMany")
         organisation = self._identities.people[sender][2]
         self._groups[group] = [sender, False, 0, organisation]
         log = {"group": group, "manager": sender, "organisation": organisation, "receivingKey": receiving}
@@ -505,6 +524,8 @@ class CareGroups:
     def handOver(self, sender: str, group: str, manager: str) -> None:
         self._check_manager(sender, group)
         need(self._identities.is_active(manager, PRACTITIONER), "GroupNotActivePractitioner")
+        need((group, manager) in self._accepted, "GroupNotAccepted")
+        need(manager == sender or self._managed(manager) < MAX_GROUPS, "GroupTooMany")
         self._groups[group][0] = manager
         self._chain.emit("CareGroups", "GroupHandedOver", group=group, manager=manager)
 
@@ -518,6 +539,15 @@ class CareGroups:
         need(self._identities.is_active(member, PRACTITIONER), "GroupNotActivePractitioner")
         need(any(sealed), "GroupWithoutSealedKey")
         self._seal(group, member, sealed)
+        if member == sender and (group, member) not in self._accepted:
+            self._accept(group, member)
+
+    def accept(self, sender: str, group: str) -> None:
+        need((group, sender) in self._keys, "GroupNotListed")
+        need((group, sender) not in self._accepted, "GroupAlreadyAccepted")
+        need(not self._groups[group][1], "GroupAlreadyClosed")
+        need(self._identities.is_active(sender, PRACTITIONER), "GroupNotActivePractitioner")
+        self._accept(group, sender)
 
     def renew(
         self,
@@ -545,18 +575,26 @@ class CareGroups:
             self._check_manager(sender, group)
         need((group, member) in self._keys, "GroupNotListed")
         del self._keys[group, member]
+        self._accepted.discard((group, member))
         self._chain.emit("CareGroups", "MemberRemoved", group=group, member=member)
 
     def isMember(self, group: str, person: str, *, at: int | None) -> bool:
         group, person = group.lower(), person.lower()
-        listed = (group, person) in self._keys and not self._groups[group][1]
-        return listed and self._identities.is_active(person, PRACTITIONER)
+        accepted = (group, person) in self._accepted and not self._groups[group][1]
+        return accepted and self._identities.is_active(person, PRACTITIONER)
 
     def groupOf(self, group: str, *, at: int | None) -> tuple[Any, ...]:
         return tuple(self._groups.get(group.lower(), (NOBODY, False, 0, NOBODY)))
 
     def sealedKeyOf(self, group: str, member: str, *, at: int | None) -> bytes:
         return self._keys.get((group.lower(), member.lower()), bytes(32))
+
+    def _managed(self, manager: str) -> int:
+        return sum(1 for now, closed, *_ in self._groups.values() if now == manager and not closed)
+
+    def _accept(self, group: str, member: str) -> None:
+        self._accepted.add((group, member))
+        self._chain.emit("CareGroups", "MemberAccepted", group=group, member=member)
 
     def _seal(self, group: str, member: str, sealed: bytes) -> None:
         self._keys[group, member] = sealed
@@ -577,14 +615,21 @@ class AccessRequests:
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
         self._requests: list[list[Any]] = []
-        """Requester, patient, end and state."""
+        """Requester, patient, end, state and when it was made."""
+        self._rested: dict[str, int] = {}
 
     def request(self, sender: str, patient: str, details: bytes, expires_at: int) -> None:
         identities: IdentityRegistry = self._chain.contracts["IdentityRegistry"]
         need(identities.is_active(sender, PRACTITIONER), "RequestNotActivePractitioner")
         need(identities.is_active(patient, PATIENT), "RequestUnknownPatient")
         need(any(details) and expires_at > self._chain.head.time, "RequestInvalid")
-        self._requests.append([sender, patient, expires_at, "open"])
+        now = self._chain.head.time
+        held = [one for one in self._requests if one[:2] == [sender, patient] and self._held_until(one) > now]
+        need(len(held) < PLACES, "RequestTooManyOpen")
+        rested = max(self._rested.get(sender, 0), now)
+        need(rested <= now + (IN_A_ROW - 1) * INTERVAL, "RequestTooOften")
+        self._rested[sender] = rested + INTERVAL
+        self._requests.append([sender, patient, expires_at, "open", now])
         names = ("id", "requester", "patient", "details", "expiresAt")
         log = dict(zip(names, (len(self._requests), sender, patient, details, expires_at), strict=True))
         self._chain.emit("AccessRequests", "AccessRequested", **log)
@@ -602,9 +647,16 @@ class AccessRequests:
         self._chain.emit("AccessRequests", "AccessWithdrawn", id=number)
 
     def stateOf(self, number: int, *, at: int | None) -> int:
-        _, _, expires_at, state = self._requests[number - 1]
+        _, _, expires_at, state, _ = self._requests[number - 1]
         over = state == "open" and self._chain.head.time >= expires_at
         return self.STATES.index("expired" if over else state)
+
+    def _held_until(self, asked: Sequence[Any]) -> int:
+        """Return until when a request takes one of its requester's places with its patient."""
+        _, _, expires_at, state, made = asked
+        if state not in ("open", "withdrawn"):
+            return 0
+        return int(max(expires_at if state == "open" else 0, made + LEAST_HELD))
 
     def _close(self, sender: str, number: int, side: int, following: str) -> None:
         need(0 < number <= len(self._requests), "RequestNotYours")

@@ -43,6 +43,7 @@ def group(world: World) -> str:
     """A group that the clinician manages, with the nurse."""
     made = world.clinician.create_group().group
     world.clinician.add_member(made, world.nurse.address)
+    world.nurse.accept_group(made)
     return str(made)
 
 
@@ -114,6 +115,7 @@ def test_a_new_member_reads_what_was_granted_to_any_generation(world: World, gro
         policies.append(grant(world, group))
 
     world.clinician.add_member(group, world.stranger.address)
+    world.stranger.accept_group(group)
 
     for name in ("clinician", "nurse", "stranger"):
         assert all(reads(world, name, policy_id) for policy_id in policies)
@@ -192,6 +194,7 @@ def test_a_member_who_is_added_while_a_renewal_is_on_its_way_gets_its_key_too(wo
 
     with patch.object(sidechain.groups, "add_member", side_effect=renewed_first):
         shown = world.clinician.add_member(group, world.stranger.address)
+    world.stranger.accept_group(group)
 
     assert (shown.generation, shown.renewal_due) == (1, False)
     assert reads(world, "stranger", grant(world, group))
@@ -216,6 +219,8 @@ def test_who_takes_a_group_over_gets_every_key(world: World, group: str) -> None
     world.clinician.renew_group(group)
     world.reinstate("nurse")
 
+    world.clinician.add_member(group, world.stranger.address)
+    world.stranger.accept_group(group)
     for member in (world.nurse, world.stranger):
         manager = next(world.sessions[n] for n in ("clinician", "nurse") if manages(world, n, group))
         manager.hand_over_group(group, member.address)
@@ -247,6 +252,7 @@ def test_a_manager_who_left_the_list_hands_over_and_can_do_no_more(world: World,
 
     other = world.clinician.create_group().group
     world.clinician.add_member(other, world.nurse.address)
+    world.nurse.accept_group(other)
     world.clinician.remove_member(other, world.clinician.address)
     world.clinician.hand_over_group(other, world.nurse.address)
     assert world.nurse.renew_group(other).generation == 1
@@ -278,6 +284,7 @@ def test_whoever_lists_a_reader_wrongly_does_not_keep_him_from_the_rest(
     world.network.sidechain.groups.add_member(
         world.stranger._sender(sidechain=True), trap.group, world.nurse.address, sealed
     )
+    world.nurse.accept_group(trap.group)
 
     assert reads(world, "nurse", policy_id)
     assert trap.handle in caplog.text

@@ -286,6 +286,7 @@ class PolicyLife(RuleBasedStateMachine):
             self._learn()
         elif name not in self.model.suspended:
             manager.add_member(self.group, address)
+            self.world.sessions[name].accept_group(self.group)
             self._join(name)
 
     @rule(name=st.sampled_from(("nurse", "stranger")))

@@ -5,15 +5,18 @@ Follows design section 6 and contracts/interfaces/IAccessRequests.sol.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from panachain.chain.abi import address
-from panachain.chain.bound import Adapter
+from panachain.chain.bound import MANY, Adapter
 from panachain.chain.evm import Receipt, Sender
-from panachain.chain.refusals import REQUEST_STATES
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address
 from panachain.model.transactions import AccessRequest
+
+_ANSWERS: Final = {"AccessApproved": "approved", "AccessDenied": "denied", "AccessWithdrawn": "withdrawn"}
+"""What a request is after each event."""
 
 
 class AccessRequests(Adapter):
@@ -41,20 +44,29 @@ class AccessRequests(Adapter):
         return self.bound.send(sender, "withdraw", request_id, what=f"withdrawing request {request_id}")
 
     def find(self, *, patient: Address | None = None, requester: Address | None = None) -> Iterator[AccessRequest]:
-        """Yield requests in the order in which they were made."""
-        for event in self.bound.events("AccessRequested", where=[None, requester, patient]):
+        """Yield requests in the order in which they were made, with their states at the newest block."""
+        asked = list(self.bound.events("AccessRequested", where=[None, requester, patient]))
+        if not asked:
+            return
+        answers = self._answers([event.values["id"] for event in asked])
+        now = self.bound.source.head().time
+        for event in asked:
             values = event.values
-            state = REQUEST_STATES.get(self.bound.read("stateOf", values["id"]))
-            if state is None:
-                raise IntegrityError(f"the node gives request {values['id']} a state that its contract doesn't know")
+            over = "expired" if now >= values["expiresAt"] else "open"
             yield AccessRequest(
                 values["id"],
                 Address(address(values["requester"])),
                 Address(address(values["patient"])),
                 values["details"],
                 values["expiresAt"],
-                state,
+                answers.get(values["id"], over),
             )
+
+    def _answers(self, numbers: Sequence[int]) -> dict[int, str]:
+        """Return what became of those of some requests that were answered or withdrawn."""
+        pieces = [numbers[start : start + MANY] for start in range(0, len(numbers), MANY)]
+        answers = [event for piece in pieces for event in self.bound.events(*_ANSWERS, where=[piece])]
+        return {event.values["id"]: _ANSWERS[event.name] for event in answers}
 
     def outcome_of(self, request_id: int) -> bytes | None:
         """Return the digest of the CID of what an approval tells the requester, or None."""

@@ -1,22 +1,29 @@
 """CareGroups on the sidechain: care teams and departments, their keys and their members.
 
+Whoever is listed is invited, and is a member once they accepted. Invitations are read from events of the person alone:
+what a group is, and what is sealed to them, costs a reader nothing before they accept.
 A group's first key is checked against its address; for later ones, as for the keys of identities, the node is believed.
 Follows design section 6 and contracts/interfaces/ICareGroups.sol.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from panachain.chain.abi import address
-from panachain.chain.bound import Adapter, Indexed
+from panachain.chain.bound import MANY, Adapter, Indexed
 from panachain.chain.codec import encode
 from panachain.chain.evm import Receipt, Sender
 from panachain.chain.logs import Event
 from panachain.errors import IntegrityError, UsageError
 from panachain.ethereum import keccak
 from panachain.model.actors import Actor, Address, Role, Status
+from panachain.model.transactions import Invitation
+
+_LIFE: Final = ("GroupCreated", "GroupRenewed", "GroupClosed")
+"""Events that make a group what it is."""
 
 
 class CareGroups(Adapter):
@@ -38,7 +45,7 @@ class CareGroups(Adapter):
         return group
 
     def add_member(self, sender: Sender, group: Address, member: Address, sealed_key: bytes) -> Receipt:
-        """List a member, or replace what is sealed to them; only the group's manager may.
+        """Invite a person, or replace what is sealed to them; only the group's manager may, who needn't accept after.
 
         Args:
             sender: the manager's.
@@ -47,6 +54,10 @@ class CareGroups(Adapter):
             sealed_key: digest of the CID of the group's receiving secrets, sealed to the member, 32 bytes.
         """
         return self.bound.send(sender, "addMember", group, member, sealed_key, what="adding a member")
+
+    def accept(self, sender: Sender, group: Address) -> Receipt:
+        """Become a member; only who is listed may."""
+        return self.bound.send(sender, "accept", group, what="joining a group")
 
     def renew(
         self,
@@ -72,11 +83,11 @@ class CareGroups(Adapter):
         )
 
     def remove_member(self, sender: Sender, group: Address, member: Address) -> Receipt:
-        """Take a member off the list; only the group's manager and the member may."""
+        """Take a person off the list, also one who hasn't accepted; only the group's manager and that person may."""
         return self.bound.send(sender, "removeMember", group, member, what="removing a member")
 
     def hand_over(self, sender: Sender, group: Address, manager: Address) -> Receipt:
-        """Let another active practitioner manage a group; only its manager may."""
+        """Let a member manage a group; only its manager may."""
         return self.bound.send(sender, "handOver", group, manager, what="handing a group over")
 
     def close(self, sender: Sender, group: Address) -> Receipt:
@@ -90,7 +101,7 @@ class CareGroups(Adapter):
     # What is said of them
 
     def is_member(self, group: Address, person: Address) -> bool:
-        """Tell whether a person is a member now: the group is open, and they are listed and an active practitioner."""
+        """Tell whether a person is a member now: the group is open, they accepted, and are an active practitioner."""
         return bool(self.bound.read("isMember", group, person))
 
     def group_of(self, account: Address) -> Actor | None:
@@ -99,44 +110,45 @@ class CareGroups(Adapter):
         Raises:
             IntegrityError: the node shows a first key that isn't the group's, or leaves a renewal out.
         """
-        return next(iter(self._created([account])), None)
+        return next(iter(self._created(self.bound.events(*_LIFE, where=[account]))), None)
 
     def find(self, *, member: Address | None = None, manager: Address | None = None) -> list[Actor]:
         """Return groups in the order in which they were created, closed ones included as suspended.
 
         Args:
-            member: only those that list this person; whether they are a member now is `is_member`.
+            member: only those in which this person is by their own assent; whether they count now is `is_member`.
             manager: only those that this person manages now.
         """
-        found: set[str] | None = None
-        for who, names in ((member, ("MemberAdded",)), (manager, ("GroupCreated", "GroupHandedOver"))):
-            if who is not None:
-                events = self.bound.events(*names, where=[None, who])
-                named = {address(event.values["group"]) for event in events}
-                found = named if found is None else found & named
-        if found is None:
-            return self._created(())
-        # Whoever was a member or the manager once needn't be it now.
+        if member is None and manager is None:
+            return self._created(self.bound.events(*_LIFE))
+        found: list[set[str]] = []
         if member is not None:
-            once = sorted(found)
-            digests = self.bound.read_many("sealedKeyOf", [(group, member) for group in once])
-            found = {group for group, digest in zip(once, digests, strict=True) if any(digest)}
+            found.append({group for group, accepted in self._listings(member).items() if accepted})
         if manager is not None:
-            once = sorted(found)
-            read = self.bound.read_many("groupOf", [(group,) for group in once])
-            found = {group for group, state in zip(once, read, strict=True) if address(state[0]) == manager}
-        # An empty list would ask for everything.
-        return self._created([sorted(found)]) if found else []
+            once = self.bound.events("GroupCreated", "GroupHandedOver", where=[None, manager])
+            managers = self._managers({address(event.values["group"]) for event in once})
+            found.append({group for group, now in managers.items() if now == manager})
+        return self._created(self._events_of(set.intersection(*found), *_LIFE))
+
+    def invitations(self, person: Address) -> list[Invitation]:
+        """Return the open groups that list a person who hasn't accepted, in the order in which they listed them."""
+        waiting = [group for group, accepted in self._listings(person).items() if not accepted]
+        closed = {address(event.values["group"]) for event in self._events_of(waiting, "GroupClosed")}
+        managers = self._managers(waiting)
+        return [Invitation(Address(group), managers[group]) for group in waiting if group not in closed]
+
+    def invited(self, group: Address) -> list[Address]:
+        """Return whom a group lists and who haven't accepted, in the order of their first listing."""
+        return [Address(person) for person, accepted in self._people(group).items() if not accepted]
 
     def members(self, group: Address) -> list[Address]:
         """Return who is a member now, in the order of their first listing."""
-        events = self.bound.events("MemberAdded", where=[group])
-        listed = list(dict.fromkeys(address(event.values["member"]) for event in events))
-        counts = self.bound.read_many("isMember", [(group, person) for person in listed])
-        return [Address(person) for person, is_one in zip(listed, counts, strict=True) if is_one]
+        accepted = [person for person, accepts in self._people(group).items() if accepts]
+        counts = self.bound.read_many("isMember", [(group, person) for person in accepted])
+        return [Address(person) for person, is_one in zip(accepted, counts, strict=True) if is_one]
 
     def holders(self, group: Address) -> list[Address]:
-        """Return to whom a group's newest secret was sealed, in that order, whether or not they are members now."""
+        """Return to whom a group's newest secret was sealed, in that order, whether or not they are listed now."""
         found: dict[str, None] = {}
         for event in self.bound.events("MemberAdded", "GroupRenewed", where=[group]):
             if event.name == "GroupRenewed":
@@ -166,21 +178,57 @@ class CareGroups(Adapter):
         fields = [self.bound.chain_id, self.address, creator, receiving_key]
         return Address(address("0x" + keccak(encode(["uint256", "address", "address", "bytes"], fields))[12:].hex()))
 
-    def _created(self, where: Sequence[Indexed]) -> list[Actor]:
+    def _listings(self, person: Address) -> dict[str, bool]:
+        """Return which groups list a person, by when they first did so, and whether the person accepted."""
+        return self._listed("group", [None, person])
+
+    def _people(self, group: Address) -> dict[str, bool]:
+        """Return whom a group lists, by when it first did so, and whether they accepted."""
+        return self._listed("member", [group])
+
+    def _listed(self, what: str, where: Sequence[Indexed]) -> dict[str, bool]:
+        found: dict[str, bool] = {}
+        for event in self.bound.events("MemberAdded", "MemberAccepted", "MemberRemoved", where=where):
+            key = address(event.values[what])
+            if event.name == "MemberAdded":
+                found.setdefault(key, False)
+            elif key not in found:
+                raise IntegrityError(f"the node shows {event.name} of group {event.values['group']} without a listing")
+            elif event.name == "MemberAccepted":
+                found[key] = True
+            else:
+                del found[key]
+        return found
+
+    def _managers(self, groups: Iterable[str]) -> dict[str, Address]:
+        """Return who manages each of these groups now."""
+        names = ("GroupCreated", "GroupHandedOver")
+        events = self._events_of(groups, *names)
+        return {address(event.values["group"]): Address(address(event.values["manager"])) for event in events}
+
+    def _events_of(self, groups: Iterable[str], *names: str) -> list[Event]:
+        """Return the events of some groups in the order of the chain."""
+        wanted = sorted(groups)
+        # No piece for no group: an empty list would ask for everything.
+        pieces = [wanted[start : start + MANY] for start in range(0, len(wanted), MANY)]
+        found = [event for piece in pieces for event in self.bound.events(*names, where=[piece])]
+        return found if len(pieces) <= 1 else sorted(found, key=lambda event: (event.block, event.index))
+
+    def _created(self, events: Iterable[Event]) -> list[Actor]:
         found: dict[str, Actor] = {}
-        for event in self.bound.events(where=where):
+        for event in events:
             if event.name == "GroupCreated":
                 group = _group_from(event)
                 if group.address != self._group_id(event.values["manager"], group.receiving_key):
                     raise IntegrityError(f"the node shows a key of group {group.address} that isn't the group's")
                 found[group.address] = group
-            elif event.name in ("GroupRenewed", "GroupClosed"):
-                known = found.get(address(event.values["group"]))
-                if known is None:
-                    raise IntegrityError(f"the node shows {event.name} of a group without its beginning")
-                found[known.address] = (
-                    replace(known, status=Status.SUSPENDED) if event.name == "GroupClosed" else _renewed(known, event)
-                )
+                continue
+            known = found.get(address(event.values["group"]))
+            if known is None:
+                raise IntegrityError(f"the node shows {event.name} of a group without its beginning")
+            found[known.address] = (
+                replace(known, status=Status.SUSPENDED) if event.name == "GroupClosed" else _renewed(known, event)
+            )
         return list(found.values())
 
 

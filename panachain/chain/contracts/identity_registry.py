@@ -6,7 +6,7 @@ Follows design section 6 and contracts/interfaces/IIdentityRegistry.sol.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -21,6 +21,8 @@ from panachain.model.transactions import PairingEvent
 ROLES: Final = {1: Role.PATIENT, 2: Role.PRACTITIONER}
 """The numbers of `IdentityRegistry.Role`; 0 is none (docs/spec/formats.md, section "Codes")."""
 _NUMBERS: Final = {role: number for number, role in ROLES.items()}
+MAX_MOVES: Final = 64
+"""How far the contract follows an account that guardians moved."""
 _STATUS_AFTER: Final = {
     "IdentitySuspended": Status.SUSPENDED,
     "IdentityReinstated": Status.ACTIVE,
@@ -80,6 +82,28 @@ class IdentityRegistry(Adapter):
             for actor in self._registered([accounts[start : start + MANY]])
         ]
 
+    # Moves
+
+    def moves(self) -> dict[Address, Address]:
+        """Return for each account that guardians moved the account that stands for it now, after any number of moves.
+
+        Raises:
+            IntegrityError: the moves go in a circle, or further than the contract follows them.
+        """
+        following = {
+            Address(address(event.values["patient"])): Address(address(event.values["successor"]))
+            for event in self.bound.events("IdentityReplaced")
+        }
+        return {account: _newest(account, following) for account in following}
+
+    def newest_of(self, account: Address) -> Address:
+        """Return the account that stands for another one now; the account itself if it never moved.
+
+        Raises:
+            IntegrityError: as `moves`.
+        """
+        return self.moves().get(account, account)
+
     # Pairings
 
     def pair(self, sender: Sender, hospital: Address, pairing: bytes) -> Receipt:
@@ -134,3 +158,12 @@ class IdentityRegistry(Adapter):
                     raise IntegrityError(f"the node hides the registration of {account}")
                 found[account] = replace(found[account], status=_STATUS_AFTER[event.name])
         return list(found.values())
+
+
+def _newest(account: Address, following: Mapping[Address, Address]) -> Address:
+    newest = account
+    for _ in range(MAX_MOVES + 1):
+        if newest not in following:
+            return newest
+        newest = following[newest]
+    raise IntegrityError(f"account {account} was moved more than {MAX_MOVES} times, or in a circle")

@@ -7,21 +7,24 @@ from typing import Any
 import pytest
 
 from panachain.chain.contracts.access_requests import AccessRequests
-from panachain.chain.refusals import REQUEST_STATES
 from panachain.errors import IntegrityError
 from panachain.model.transactions import AccessRequest
-from tests.unit.chain.contracts.node import DOCTOR, NOT_OF_THE_ABI, PATIENT, STRANGER, Node, Raw, Sender, low
+from tests.unit.chain.contracts.node import DOCTOR, PATIENT, STRANGER, Node, Sender, low
 
 DETAILS, OUTCOME = b"d" * 32, b"o" * 32
+NOW, LATER = 1100, 5000
+"""Unix seconds: the time of the node's newest block, and a later one."""
 
 
 @pytest.fixture
 def node() -> Node:
-    return Node("AccessRequests", {"stateOf": 1})
+    return Node("AccessRequests")
 
 
-def ask(node: Node, number: int, patient: str = PATIENT, requester: str = DOCTOR) -> dict[str, Any]:
-    values = {"id": number, "requester": requester, "patient": patient, "details": DETAILS, "expiresAt": 50}
+def ask(
+    node: Node, number: int, patient: str = PATIENT, requester: str = DOCTOR, expires_at: int = LATER
+) -> dict[str, Any]:
+    values = {"id": number, "requester": requester, "patient": patient, "details": DETAILS, "expiresAt": expires_at}
     return node.emit("AccessRequested", **values)
 
 
@@ -56,15 +59,34 @@ class TestRequest:
 
 
 class TestFind:
-    def test_requests_come_in_their_order_with_the_contract_s_state(self, node: Node) -> None:
-        for number in (1, 2, 3):
+    def test_requests_come_in_their_order_with_what_became_of_them(self, node: Node) -> None:
+        for number in range(1, 5):
             ask(node, number)
-        node.results["stateOf"] = lambda number: {1: 3, 2: 5, 3: 1}[number]
+        ask(node, 5, expires_at=NOW)
+        ask(node, 6, expires_at=NOW + 1)
+        node.emit("AccessDenied", id=1)
+        node.emit("AccessWithdrawn", id=2)
+        node.emit("AccessApproved", id=3, outcome=OUTCOME)
 
         found = list(node.adapter(AccessRequests).find())
 
-        assert [(one.request_id, one.state) for one in found] == [(1, "denied"), (2, "expired"), (3, "open")]
-        assert found[2] == AccessRequest(3, DOCTOR, PATIENT, DETAILS, 50, "open")
+        assert [one.state for one in found] == ["denied", "withdrawn", "approved", "open", "expired", "open"]
+        assert [one.request_id for one in found] == [1, 2, 3, 4, 5, 6]
+        assert found[3] == AccessRequest(4, DOCTOR, PATIENT, DETAILS, LATER, "open")
+        assert node.asked == []
+
+    def test_what_was_answered_never_expires(self, node: Node) -> None:
+        ask(node, 1, expires_at=NOW - 1)
+        node.emit("AccessDenied", id=1)
+        assert [one.state for one in node.adapter(AccessRequests).find()] == ["denied"]
+
+    def test_answers_to_others_are_not_asked_for(self, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("panachain.chain.contracts.access_requests.MANY", 1)
+        for number in (1, 2, 3):
+            ask(node, number)
+            node.emit("AccessDenied", id=number + 1)
+        assert [one.state for one in node.adapter(AccessRequests).find()] == ["open", "denied", "denied"]
+        assert list(node.adapter(AccessRequests).find(patient=STRANGER)) == []
 
     def test_only_those_of_a_patient_or_a_requester_are_found(self, node: Node) -> None:
         ask(node, 1)
@@ -75,13 +97,6 @@ class TestFind:
         assert [one.request_id for one in requests.find(patient=PATIENT)] == [1, 3]
         assert [one.request_id for one in requests.find(requester=DOCTOR)] == [1, 2]
         assert [one.request_id for one in requests.find(patient=PATIENT, requester=DOCTOR)] == [1]
-
-    @pytest.mark.parametrize("answer", [*NOT_OF_THE_ABI, Raw(f"0x{len(REQUEST_STATES):064x}"), Raw(f"0x{255:064x}")])
-    def test_a_state_that_the_contract_does_not_know_is_an_integrity_error(self, node: Node, answer: Any) -> None:
-        ask(node, 1)
-        node.results["stateOf"] = answer
-        with pytest.raises(IntegrityError):
-            list(node.adapter(AccessRequests).find())
 
 
 def test_an_approval_may_tell_something() -> None:

@@ -11,6 +11,7 @@ from eth_utils import keccak, to_checksum_address
 from panachain.chain.contracts.care_groups import CareGroups
 from panachain.errors import IntegrityError, UsageError
 from panachain.model.actors import Address, Role, Status
+from panachain.model.transactions import Invitation
 from tests.unit.chain.contracts.node import (
     CHAIN_ID,
     DOCTOR,
@@ -47,8 +48,14 @@ def create(node: Node, creator: str = DOCTOR) -> None:
     node.emit("GroupCreated", **values)
 
 
-def add(node: Node, member: str, group: str = GROUP) -> None:
+def add(node: Node, member: str, group: str = GROUP, *, accepts: bool = True) -> None:
     node.emit("MemberAdded", group=group, member=member, sealedKey=SEALED)
+    if accepts:
+        node.emit("MemberAccepted", group=group, member=member)
+
+
+def remove(node: Node, member: str, group: str = GROUP) -> None:
+    node.emit("MemberRemoved", group=group, member=member)
 
 
 class TestWrites:
@@ -70,6 +77,7 @@ class TestWrites:
         groups, sender = node.adapter(CareGroups), Sender(node)
 
         groups.add_member(sender, GROUP, PATIENT, SEALED)
+        groups.accept(sender, GROUP)
         groups.remove_member(sender, GROUP, PATIENT)
         groups.hand_over(sender, GROUP, STRANGER)
         groups.close(sender, GROUP)
@@ -77,6 +85,7 @@ class TestWrites:
 
         assert sender.sent == [
             ("addMember", (*low(GROUP, PATIENT), SEALED)),
+            ("accept", low(GROUP)),
             ("removeMember", low(GROUP, PATIENT)),
             ("handOver", low(GROUP, STRANGER)),
             ("close", low(GROUP)),
@@ -125,22 +134,91 @@ class TestMembers:
                 asked()
 
 
-class TestFind:
-    def test_groups_of_a_member_are_those_that_list_them_now(self, node: Node) -> None:
+class TestAssent:
+    def test_whoever_is_only_listed_is_invited_and_no_member(self, node: Node) -> None:
+        add(node, PATIENT)
+        add(node, STRANGER, accepts=False)
+        node.results["isMember"] = True
+        groups = node.adapter(CareGroups)
+        assert groups.members(GROUP) == [PATIENT]
+        assert groups.invited(GROUP) == [STRANGER]
+
+    def test_whoever_is_listed_again_after_a_removal_is_invited_again(self, node: Node) -> None:
+        add(node, PATIENT)
+        remove(node, PATIENT)
+        add(node, PATIENT, accepts=False)
+        node.results["isMember"] = True
+        groups = node.adapter(CareGroups)
+        assert (groups.members(GROUP), groups.invited(GROUP)) == ([], [PATIENT])
+
+    def test_whoever_gets_the_secrets_anew_stays_a_member(self, node: Node) -> None:
+        add(node, PATIENT)
+        add(node, PATIENT, accepts=False)
+        node.results["isMember"] = True
+        assert node.adapter(CareGroups).members(GROUP) == [PATIENT]
+
+    @pytest.mark.parametrize("event", ["MemberAccepted", "MemberRemoved"])
+    def test_an_assent_or_an_end_without_a_listing_is_an_integrity_error(self, node: Node, event: str) -> None:
+        node.emit(event, group=GROUP, member=PATIENT)
+        with pytest.raises(IntegrityError, match=f"shows {event} of group"):
+            node.adapter(CareGroups).invitations(PATIENT)
+
+
+class TestInvitations:
+    def test_they_are_of_open_groups_that_wait_for_the_person(self, node: Node) -> None:
         create(node)
         create(node, STRANGER)
+        create(node, HOSPITAL)
+        for group in (GROUP, OTHER, group_id(HOSPITAL)):
+            add(node, PATIENT, group, accepts=False)
+        node.emit("MemberAccepted", group=GROUP, member=PATIENT)
+        node.emit("GroupClosed", group=group_id(HOSPITAL))
+
+        assert node.adapter(CareGroups).invitations(PATIENT) == [Invitation(OTHER, STRANGER)]
+        assert node.asked == []
+
+    def test_they_name_who_manages_the_group_now(self, node: Node) -> None:
+        create(node)
+        add(node, PATIENT, accepts=False)
+        node.emit("GroupHandedOver", group=GROUP, manager=STRANGER)
+
+        assert node.adapter(CareGroups).invitations(PATIENT) == [Invitation(GROUP, STRANGER)]
+
+    def test_none_is_left_once_it_was_declined(self, node: Node) -> None:
+        create(node)
+        add(node, PATIENT, accepts=False)
+        remove(node, PATIENT)
+        assert node.adapter(CareGroups).invitations(PATIENT) == []
+
+    def test_more_groups_than_a_question_takes_keep_the_order_of_the_chain(
+        self, node: Node, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("panachain.chain.contracts.care_groups.MANY", 1)
+        for creator in (DOCTOR, STRANGER, HOSPITAL):
+            create(node, creator)
+            add(node, PATIENT, group_id(creator))
+        found = node.adapter(CareGroups).find(member=PATIENT)
+        assert [one.address for one in found] == [group_id(one) for one in (DOCTOR, STRANGER, HOSPITAL)]
+
+
+class TestFind:
+    def test_groups_of_a_member_are_those_that_they_accepted_and_did_not_leave(self, node: Node) -> None:
+        create(node)
+        create(node, STRANGER)
+        create(node, HOSPITAL)
         add(node, PATIENT)
         add(node, PATIENT, OTHER)
-        node.results["sealedKeyOf"] = lambda group, _: SEALED if group == GROUP.lower() else bytes(32)
+        remove(node, PATIENT, OTHER)
+        add(node, PATIENT, group_id(HOSPITAL), accepts=False)
         groups = node.adapter(CareGroups)
         assert [one.address for one in groups.find(member=PATIENT)] == [GROUP]
         assert groups.find(member=HOSPITAL) == []
+        assert node.asked == []
 
     def test_groups_of_a_manager_are_those_that_they_manage_now(self, node: Node) -> None:
         create(node)
         create(node, STRANGER)
         node.emit("GroupHandedOver", group=GROUP, manager=STRANGER)
-        node.results["groupOf"] = (STRANGER, False, 0, NOBODY)
         groups = node.adapter(CareGroups)
         assert {one.address for one in groups.find(manager=STRANGER)} == {GROUP, OTHER}
         # The creator once managed it.
@@ -150,7 +228,6 @@ class TestFind:
         create(node)
         create(node, STRANGER)
         add(node, PATIENT, OTHER)
-        node.results |= {"sealedKeyOf": SEALED, "groupOf": (STRANGER, False, 0, NOBODY)}
         groups = node.adapter(CareGroups)
         assert [one.address for one in groups.find(member=PATIENT, manager=STRANGER)] == [OTHER]
         assert groups.find(member=PATIENT, manager=DOCTOR) == []

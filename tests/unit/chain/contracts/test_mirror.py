@@ -39,15 +39,17 @@ OWN: dict[str, dict[str, str]] = {
     },
     "AccessRequests": {
         "requestCount": "find yields the requests themselves",
-        "requestOf": "the event AccessRequested has the same fields, and stateOf the state that also expires",
-        "AccessDenied": "stateOf says it",
-        "AccessWithdrawn": "stateOf says it",
+        "requestOf": "the event AccessRequested has the same fields, and the answers' events the state",
+        "stateOf": "the answers' events and the newest block's time say it",
     },
     "ActorRegistry": {
         "actorOf": "holds a digest of the keys only: actor_of reads the events that hold the keys",
         "convict": "nobody but AccessLog may call it",
     },
-    "CareGroups": {"MemberRemoved": "isMember and sealedKeyOf say who is left"},
+    "CareGroups": {
+        "acceptedAtOf": "MemberAccepted and MemberRemoved say it, and readers prove it by its slot",
+        "managedBy": "the contract counts for itself: a refusal says when there are too many",
+    },
     "Checkpoints": {
         "hashAt": "nobody checks older blocks yet; programs read it by web3.py",
         "validators": "chain/deploy.py sets them; programs read them by web3.py",
@@ -65,6 +67,7 @@ OWN: dict[str, dict[str, str]] = {
     "IdentityRegistry": {
         "accountOf": "lookups need the trusted nodes' secret, which no actor of the SDK has",
         "identityOf": "holds a digest of the keys only: identity_of reads the events that hold the keys",
+        "newestOf": "moves follows the events IdentityReplaced as the contract does",
         "isActive": "identity_of says it together with the keys",
         **dict.fromkeys(
             ("setGuardians", "approveRecovery", "cancelRecovery", "completeRecovery", "guardiansOf", "recoveryOf"),

@@ -9,7 +9,7 @@ from panachain.model.actors import Address, PolicyId, Status
 from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
-from panachain.sdk.results.groups import GroupView
+from panachain.sdk.results.groups import GroupView, InvitationView
 from panachain.sdk.results.log import ConvictionReport, LogEntry
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance
@@ -34,6 +34,7 @@ RECORDS = [
     PairingReport(WHO, "bafy", lanes=3, epoch=1, tx="0x01"),
     ConvictionReport(POLICY, ("0x01",)),
     GroupView(WHO, "grp-x", Status.SUSPENDED, "", WHO, (WHO,)),
+    InvitationView(WHO, WHO),
     SettleReport(1),
     RewrapReport(1, 2),
 ]
