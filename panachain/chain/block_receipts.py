@@ -58,7 +58,9 @@ def read_receipts(header: Header, receipts: Any) -> list[Log]:
         for receipt in receipts:
             raw = _read_logs(receipt["logs"])
             encoded.append(_encode(receipt, raw))
-            tx_hash = receipt["transactionHash"].lower() if raw else ""
+            tx_hash = "0x" + bytes.fromhex(receipt["transactionHash"][2:]).hex()
+            if len(tx_hash) != 66:
+                raise ValueError("a hash of another size")
             for address, topics, data in raw:
                 log = Log(address, topics, data, header.number, header.hash, tx_hash, len(logs))
                 logs.append(log)

@@ -1,71 +1,172 @@
-"""Several nodes of one chain, of which none is believed: heads that enough of them agree on, and what those prove.
+"""Several nodes of one chain, of which none is believed: a head that enough of them agree on, and what it proves.
 
-A node that lags is passed over; one that lies is named, and the next one is asked. With one node its head is believed,
-and nothing else of what it says: what follows from the head is recomputed (ADR 14).
-Follows the Ethereum JSON-RPC specification, EIP-1186 (eth_getProof) and docs/spec/network.md.
+A node that lags is passed over; one that lies is named, and the next one is asked. With a single node its head is
+believed and nothing else of what it says: what follows from a head is recomputed (ADR 14). It remembers no head from
+one run to the next: whoever keeps a copy of the chain does.
+Follows the Ethereum JSON-RPC specification, EIP-1186 (eth_getProof) and docs/spec/network.md, section "Nodes".
 """
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from panachain.chain import node, proofs
+from panachain.chain.ask import Answer, ask_all
 from panachain.chain.block_receipts import Log, read_receipts
 from panachain.chain.headers import Header, check_links, read_header
 from panachain.chain.rpc import Rpc, RpcAnswerError
-from panachain.errors import ChainUnavailableError, IntegrityError, NodeRefusedError
+from panachain.errors import ChainUnavailableError, IntegrityError, NodeRefusedError, PanaChainError
 
-MANY: Final = 500
-"""Headers in one request."""
+MAX_AHEAD: Final = 900
+"""Seconds by which a head may be ahead of this machine's clock: less than the hour that a lie is worth, more than the
+15 s that nodes themselves allow, since clocks of machines may be wrong."""
+_MANY: Final = 500
+"""Headers, or receipts of transactions, in one request."""
 _BLOCKS: Final = 16
 """Blocks whose receipts are asked for in one request; an answer that is too large is asked for in halves."""
+_BACK: Final = 64
+"""Blocks below the newest in which nodes must agree on one: reorganisations seldom go deeper than a few."""
+_SHUNNED: Final = 60.0
+"""Seconds for which a node that gave no good answer is asked after the others."""
 _NO_METHOD: Final = -32601
 """What JSON-RPC says of a method that a node doesn't have."""
+_LOG: Final = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Nodes:
-    """The nodes of one chain."""
+class ReorganisedError(ChainUnavailableError):
+    """The chain replaced a block while it was read; the same question finds the new one."""
 
-    def __init__(self, nodes: Sequence[Rpc], *, chain_id: int, clock: Callable[[], float] = time.time) -> None:
+
+@dataclass(frozen=True)
+class Anchor:
+    """What makes a chain this one: a block that every node of it has."""
+
+    number: int = 0
+    """The deployment's block, or 0 for the genesis."""
+    hash: str = ""
+    """Lower case hex after `0x`; empty where nobody told it, so that the nodes are only compared with each other."""
+
+
+class Nodes:
+    """The nodes of one chain; several threads may use them."""
+
+    def __init__(
+        self,
+        nodes: Sequence[Rpc],
+        *,
+        chain_id: int,
+        quorum: int | None = None,
+        anchor: Anchor | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Take the nodes; nothing is asked yet.
 
         Args:
             nodes: at least one.
             chain_id: what each of them must say.
+            quorum: how many must agree on a head; None takes the smallest majority.
+            anchor: the block that each of them must have; None compares the genesis only.
             clock: the time, Unix seconds.
-        """
-        self._nodes = list(nodes)
-        self._chain_id = chain_id
-        self._clock = clock
-
-    def head(self) -> Header:
-        """Return the newest header that enough nodes agree on.
+            monotonic: seconds that only go forward.
 
         Raises:
-            IntegrityError: a node's header isn't one.
+            ValueError: so many nodes there aren't, or so few could agree with liars only.
+        """
+        self._nodes = tuple(nodes)
+        self._chain_id = chain_id
+        self.quorum = majority(len(nodes)) if quorum is None else quorum
+        """How many nodes must agree on a head."""
+        if not 1 <= self.quorum <= len(nodes):
+            raise ValueError(f"{self.quorum} of {len(nodes)} nodes can't agree")
+        self._anchor = anchor or Anchor()
+        self._clock = clock
+        self._monotonic = monotonic
+        self._identity: tuple[str, str] | None = None
+        """Hashes of genesis and anchor, once they are agreed on."""
+        self._admitted: set[str] = set()
+        """URLs of the nodes that were found to be of this chain."""
+        self._shunned: dict[str, float] = {}
+        """Until when nodes are asked last, by URL."""
+        self._head: Header | None = None
+        self.named: dict[str, str] = {}
+        """Why nodes weren't believed, by URL."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The nodes' URLs, in their order."""
+        return tuple(rpc.url for rpc in self._nodes)
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one node vouches for a head."""
+        return self.quorum > 1
+
+    def head(self) -> Header:
+        """Return the newest header that enough nodes agree on, once their chain has been compared with ours.
+
+        Raises:
+            IntegrityError: too few nodes are left after those that lie: of another chain, from the future, malformed.
             ChainUnavailableError: too few nodes answer.
         """
-        return self._from_any(lambda rpc: _header(rpc, "latest"))
+        answers = self._ask(self._read_head)
+        found = answers.good
+        # So many nodes have this block or a newer one: whoever lags holds up nobody else.
+        number = sorted((header.number for _, header in found), reverse=True)[self.quorum - 1]
+        heads = {rpc.url: header for rpc, header in found}
+        for back in _steps(min(_BACK, number)):
+            votes = self._votes(number - back, heads)
+            agreed = self._counted(votes)
+            if agreed is not None:
+                self._name_forks(agreed, votes)
+                self._head = agreed
+                return agreed
+        raise IntegrityError(
+            f"fewer than {self.quorum} nodes agree on any of the newest {_BACK} blocks from {number} down: "
+            + "; ".join(f"{rpc.url} shows {header.hash} at {header.number}" for rpc, header in found),
+            hint="ask their operators which of them is on another chain; nothing was decided",
+        )
 
     def header_at(self, number: int) -> Header:
         """Return the header of one block of the chain that enough nodes agree on.
 
         Raises:
-            IntegrityError: a node's header isn't one, or is another block's.
+            IntegrityError: a node's header isn't one, or too few agree.
             ChainUnavailableError: too few nodes answer.
         """
-        return self.headers(number, number)[0]
+        if self._head is not None and self._head.number == number:
+            return self._head
+        answers = self._ask(lambda rpc: _header_at(rpc, number))
+        votes = {rpc.url: header for rpc, header in answers.good}
+        agreed = self._counted(votes)
+        if agreed is None:
+            raise IntegrityError(
+                f"fewer than {self.quorum} nodes agree on block {number}: "
+                + "; ".join(f"{url} shows {header.hash}" for url, header in votes.items())
+            )
+        return agreed
 
     def headers(self, first: int, last: int) -> list[Header]:
         """Return the headers of the blocks from `first` to `last`, each the parent of the next.
 
+        The last one is agreed on, so the others are, too.
+
         Raises:
-            IntegrityError: a header isn't one, or isn't linked.
+            IntegrityError: every node's headers are malformed or not linked, or too few agree on the last one.
             ChainUnavailableError: too few nodes answer.
         """
-        return self._from_any(lambda rpc: _headers(rpc, first, last))
+        if last < first:
+            return []
+        agreed = self.header_at(last)
+        if first == last:
+            return [agreed]
+        return self._from_any(lambda rpc: [*_headers(rpc, first, agreed), agreed])
 
     def logs(self, headers: Sequence[Header]) -> list[list[Log]]:
         """Return all logs of each of some blocks, proven by the receipts root of its header.
@@ -74,49 +175,256 @@ class Nodes:
             headers: checked ones.
 
         Raises:
-            IntegrityError: every node that answers leaves out, adds or alters a log; or has no such block.
+            IntegrityError: every node that answers leaves out, adds or alters a log.
+            ReorganisedError: the chain has replaced a block.
             ChainUnavailableError: no node answers.
         """
-        return [logs for at in range(0, len(headers), _BLOCKS) for logs in self._logs(headers[at : at + _BLOCKS])]
+        found: list[list[Log]] = []
+        for start in range(0, len(headers), _BLOCKS):
+            some = headers[start : start + _BLOCKS]
+            found += self._from_any(lambda rpc, some=some: _logs(rpc, some))  # type: ignore[misc]
+        return found
 
-    def _logs(self, headers: Sequence[Header]) -> list[list[Log]]:
-        return self._from_any(lambda rpc: _logs(rpc, headers))
+    def storage(self, header: Header, account: str, slots: Sequence[bytes]) -> list[int]:
+        """Return slots of a contract as they were after a block, proven by its state root.
+
+        Args:
+            header: a checked one, of a block so new that nodes still have its state.
+            account: the contract.
+            slots: 32 bytes each.
+
+        Raises:
+            IntegrityError: every node that answers proves something else, or can't prove anything.
+            ChainUnavailableError: no node answers.
+        """
+        return self._from_any(lambda rpc: _storage(rpc, header, account, slots))
+
+    def check_fresh(self, header: Header, max_age: int) -> None:
+        """Check that a head isn't too old to decide by, with this machine's clock.
+
+        Args:
+            header: the head.
+            max_age: seconds; 0 for a chain that makes blocks only when something happens.
+
+        Raises:
+            ChainUnavailableError: it is older.
+        """
+        age = int(self._clock()) - header.time
+        if max_age and age > max_age:
+            raise ChainUnavailableError(
+                f"the newest block that {', '.join(self.urls)} show is {age} s old, at most {max_age} s are allowed: "
+                "it may hide what came since; nothing was decided",
+                hint="look whether the nodes keep up, or whether this machine's clock is right",
+            )
+
+    # Whose answer counts
+
+    def _ask(self, ask: Callable[[Rpc], T]) -> Answer[T]:
+        """Ask all nodes at once, and return the good answers, at least as many as must agree.
+
+        Raises:
+            IntegrityError: too few are good, and some lie.
+            ChainUnavailableError: too few answer.
+        """
+        self._compare()
+
+        return self._enough(ask_all(self._nodes, lambda rpc: self._asked(rpc, ask), needed=self.quorum))
+
+    def _asked(self, rpc: Rpc, ask: Callable[[Rpc], T]) -> T:
+        """Ask one node, once it is known to be of this chain."""
+        try:
+            self._admit(rpc)
+            return ask(rpc)
+        except RpcAnswerError as exc:
+            raise ChainUnavailableError(f"the chain node at {rpc.url} refuses a question: {exc}") from exc
+
+    def _enough(self, answers: Answer[T]) -> Answer[T]:
+        for rpc, error in answers.bad:
+            self._shun(rpc, error)
+        if len(answers.good) < self.quorum:
+            raise self._too_few(answers.bad)
+        return answers
+
+    def _compare(self) -> None:
+        """Agree on genesis and anchor, once in a session."""
+        if self._identity is not None:
+            return
+        answers = self._enough(ask_all(self._nodes, self._identity_of, needed=self.quorum))
+        identity, count = Counter(found for _, found in answers.good).most_common(1)[0]
+        if count < self.quorum:
+            raise IntegrityError(
+                "the nodes are of different chains: "
+                + "; ".join(f"{rpc.url} has genesis {found[0]}, block {found[1]}" for rpc, found in answers.good)
+            )
+        self._identity = identity
+        self._admitted |= {rpc.url for rpc, found in answers.good if found == identity}
+
+    def _admit(self, rpc: Rpc) -> None:
+        """Check that a node is of this chain, the first time that it answers in a session."""
+        if rpc.url in self._admitted:
+            return
+        found = self._identity_of(rpc)
+        if found != self._identity:
+            raise IntegrityError(f"its genesis or block {self._anchor.number} is another one than the others'")
+        self._admitted.add(rpc.url)
+
+    def _identity_of(self, rpc: Rpc) -> tuple[str, str]:
+        numbers = [0, self._anchor.number] if self._anchor.number else [0]
+        calls = [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
+        try:
+            told, *blocks = rpc.batch([("eth_chainId", []), *calls])
+        except RpcAnswerError as exc:
+            raise ChainUnavailableError(f"the chain node at {rpc.url} refuses a question: {exc}") from exc
+        chain_id = node.quantity(told, "a chain's ID")
+        if chain_id != self._chain_id:
+            raise IntegrityError(f"it is of chain {chain_id}, not {self._chain_id}")
+        if None in blocks:
+            raise ChainUnavailableError(f"the chain node at {rpc.url} doesn't have block {self._anchor.number} yet")
+        genesis, anchor = (read_header(blocks[0]), read_header(blocks[-1]))
+        if (genesis.number, anchor.number) != (numbers[0], numbers[-1]):
+            raise IntegrityError("it gives another block than the one that was asked for")
+        if self._anchor.hash and anchor.hash != self._anchor.hash.lower():
+            raise IntegrityError(
+                f"its block {anchor.number} is {anchor.hash}, the network's description says {self._anchor.hash}"
+            )
+        return genesis.hash, anchor.hash
+
+    def _read_head(self, rpc: Rpc) -> Header:
+        header = read_header(rpc.call("eth_getBlockByNumber", ["latest", False]))
+        ahead = header.time - int(self._clock())
+        if ahead > MAX_AHEAD:
+            raise IntegrityError(
+                f"its newest block is {ahead} s ahead of this machine's clock, {MAX_AHEAD} s are allowed",
+                hint="if this machine's clock is wrong, set it; nothing was decided",
+            )
+        return header
+
+    def _votes(self, number: int, heads: Mapping[str, Header]) -> dict[str, Header]:
+        """Return which block each node has at a height, of those that have come so far."""
+        votes = {url: header for url, header in heads.items() if header.number == number}
+        ahead = [rpc for rpc in self._nodes if rpc.url in heads and heads[rpc.url].number > number]
+        answers = ask_all(ahead, lambda rpc: self._asked(rpc, lambda one: _header_at(one, number)), needed=len(ahead))
+        for rpc, error in answers.bad:
+            self._shun(rpc, error)
+        return votes | {rpc.url: header for rpc, header in answers.good}
+
+    def _counted(self, votes: Mapping[str, Header]) -> Header | None:
+        """Return the header that enough nodes have."""
+        counts = Counter(header.hash for header in votes.values())
+        return next((header for header in votes.values() if counts[header.hash] >= self.quorum), None)
+
+    def _name_forks(self, agreed: Header, votes: Mapping[str, Header]) -> None:
+        """Name the nodes that are on another chain; two blocks on one parent are a race, and nobody's lie."""
+        for rpc in self._nodes:
+            other = votes.get(rpc.url)
+            if other is not None and other.hash != agreed.hash and other.parent_hash != agreed.parent_hash:
+                reason = f"it shows block {other.hash} at {agreed.number}, {self.quorum} others or more {agreed.hash}"
+                self._shun(rpc, IntegrityError(reason))
+
+    def _shun(self, rpc: Rpc, error: PanaChainError) -> None:
+        self._shunned[rpc.url] = self._monotonic() + _SHUNNED
+        if isinstance(error, IntegrityError) and self.named.get(rpc.url) != str(error):
+            self.named[rpc.url] = str(error)
+            if len(self._nodes) > 1:
+                _LOG.warning("the node at %s isn't believed: %s", rpc.url, error)
+
+    def _too_few(self, bad: Iterable[tuple[Rpc, PanaChainError]]) -> PanaChainError:
+        """Return the error that names each node that gave no good answer."""
+        errors = list(bad)
+        lies: list[PanaChainError] = [error for _, error in errors if isinstance(error, IntegrityError)]
+        hints = [error.hint for error in lies or [e for _, e in errors] if error.hint != error.usual_hint]
+        hint = hints[0] if hints else ""
+        if len(self._nodes) == 1:
+            rpc, error = errors[0]
+            return IntegrityError(_accused(rpc, error), hint=hint) if lies else error
+        told = "; ".join(_accused(rpc, e) if isinstance(e, IntegrityError) else str(e) for rpc, e in errors)
+        kind = IntegrityError if lies else ChainUnavailableError
+        return kind(f"{self.quorum} of {len(self._nodes)} nodes must agree, too few do: {told}", hint=hint)
 
     def _from_any(self, ask: Callable[[Rpc], T]) -> T:
-        """Return the first good answer; a bad one is the node's whom the error names."""
-        errors: list[IntegrityError | ChainUnavailableError] = []
-        for rpc in self._nodes:
+        """Return the first good answer; nodes that gave none lately are asked last."""
+        self._compare()
+        now = self._monotonic()
+        bad: list[tuple[Rpc, PanaChainError]] = []
+        for rpc in sorted(self._nodes, key=lambda rpc: self._shunned.get(rpc.url, 0) > now):
             try:
-                return ask(rpc)
-            except IntegrityError as exc:
-                errors.append(IntegrityError(f"the node at {rpc.url} lies: {exc}"))
-            except ChainUnavailableError as exc:
-                errors.append(exc)
-        raise next((error for error in errors if isinstance(error, IntegrityError)), errors[0])
+                return self._asked(rpc, ask)
+            except (IntegrityError, ChainUnavailableError) as exc:
+                if not isinstance(exc, ReorganisedError):
+                    self._shun(rpc, exc)
+                bad.append((rpc, exc))
+        lies = [(rpc, error) for rpc, error in bad if isinstance(error, IntegrityError)]
+        if lies:
+            rpc, error = lies[0]
+            raise IntegrityError(_accused(rpc, error), hint=error.hint) from error
+        raise bad[0][1]
 
 
-def _header(rpc: Rpc, tag: str) -> Header:
-    return read_header(rpc.call("eth_getBlockByNumber", [tag, False]))
+def majority(count: int) -> int:
+    """Return how many of some nodes must agree unless it is set: more than half."""
+    return count // 2 + 1
 
 
-def _headers(rpc: Rpc, first: int, last: int) -> list[Header]:
+def _accused(rpc: Rpc, error: PanaChainError) -> str:
+    return f"the node at {rpc.url} isn't believed: {error}"
+
+
+def _steps(back: int) -> Iterable[int]:
+    """Yield how far below the newest block agreement is looked for."""
+    yield 0
+    step = 1
+    while step < back:
+        yield step
+        step *= 2
+    if back:
+        yield back
+
+
+def _header_at(rpc: Rpc, number: int) -> Header:
+    block = rpc.call("eth_getBlockByNumber", [hex(number), False])
+    if block is None:
+        raise ChainUnavailableError(f"the chain node at {rpc.url} doesn't have block {number}")
+    header = read_header(block)
+    if header.number != number:
+        raise IntegrityError(f"it gives block {header.number} for block {number}")
+    return header
+
+
+def _headers(rpc: Rpc, first: int, child: Header) -> list[Header]:
+    """Return the headers from `first` up to the parent of a block that is agreed on."""
     found: list[Header] = []
-    for start in range(first, last + 1, MANY):
-        numbers = range(start, min(start + MANY, last + 1))
+    for start in range(first, child.number, _MANY):
+        numbers = range(start, min(start + _MANY, child.number))
         blocks = rpc.batch([("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
+        if None in blocks:
+            raise ChainUnavailableError(f"the chain node at {rpc.url} doesn't have block {start + blocks.index(None)}")
         found += map(read_header, blocks)
-    if [header.number for header in found] != list(range(first, last + 1)):
-        raise IntegrityError(f"it gives other blocks than {first} to {last}")
-    check_links(found)
+    try:
+        check_links([*found, child])
+    except IntegrityError:
+        # A chain that is reorganised while it is read gives old blocks and new ones, and no node lied.
+        if _header_at(rpc, child.number).hash != child.hash:
+            raise ReorganisedError(f"block {child.number} was replaced while it was read from {rpc.url}") from None
+        raise
     return found
 
 
 def _logs(rpc: Rpc, headers: Sequence[Header]) -> list[list[Log]]:
-    return [read_receipts(header, found) for header, found in zip(headers, _receipts(rpc, headers), strict=True)]
+    return [
+        _read_logs(rpc, header, receipts) for header, receipts in zip(headers, _receipts(rpc, headers), strict=True)
+    ]
+
+
+def _read_logs(rpc: Rpc, header: Header, receipts: Any) -> list[Log]:
+    if receipts is None:
+        if _header_at(rpc, header.number).hash != header.hash:
+            raise ReorganisedError(f"block {header.number} was replaced while it was read from {rpc.url}")
+        raise IntegrityError(f"it gives no receipts of block {header.number}, though it has the block")
+    return read_receipts(header, receipts)
 
 
 def _receipts(rpc: Rpc, headers: Sequence[Header]) -> list[Any]:
-    """Return the receipts of each of some blocks, as the node gives them."""
+    """Return the receipts of each of some blocks as the node gives them, None for a block that it doesn't have."""
     # By hash: a chain that is reorganised meanwhile has another block at this height, and its node doesn't lie.
     asked = [("eth_getBlockReceipts", [header.hash]) for header in headers]
     try:
@@ -130,23 +438,39 @@ def _receipts(rpc: Rpc, headers: Sequence[Header]) -> list[Any]:
         return _receipts(rpc, headers[:half]) + _receipts(rpc, headers[half:])
 
 
-def _one_by_one(rpc: Rpc, header: Header) -> list[Any]:
+def _one_by_one(rpc: Rpc, header: Header) -> list[Any] | None:
     """Return a block's receipts from a node that gives each by its transaction only.
 
     Raises:
-        IntegrityError: it doesn't have the block, or doesn't give them this way either.
+        IntegrityError: it doesn't give them this way either.
     """
     try:
         block = rpc.call("eth_getBlockByHash", [header.hash, False])
+        if block is None:
+            return None
         hashes = block["transactions"]
         return [
             receipt
-            for start in range(0, len(hashes), MANY)
+            for start in range(0, len(hashes), _MANY)
             for receipt in rpc.batch(
-                [("eth_getTransactionReceipt", [tx_hash]) for tx_hash in hashes[start : start + MANY]]
+                [("eth_getTransactionReceipt", [tx_hash]) for tx_hash in hashes[start : start + _MANY]]
             )
         ]
     except (KeyError, TypeError, RpcAnswerError) as exc:
         raise IntegrityError(
-            f"it has neither eth_getBlockReceipts nor the receipts of block {header.number} one by one"
+            f"it has neither eth_getBlockReceipts nor the receipts of block {header.number} one by one",
+            hint="events can be proven by a node with eth_getBlockReceipts or eth_getTransactionReceipt",
         ) from exc
+
+
+def _storage(rpc: Rpc, header: Header, account: str, slots: Sequence[bytes]) -> list[int]:
+    # By number: not every node takes a hash here (EIP-1898). The proof is checked against this block either way.
+    try:
+        answer = node.proof(rpc, account, slots, at=hex(header.number))
+        return proofs.check_storage(header.state_root, answer, account=account, slots=slots)
+    except RpcAnswerError as exc:
+        raise IntegrityError(f"it can't prove block {header.number}: {exc}") from exc
+    except IntegrityError:
+        if _header_at(rpc, header.number).hash != header.hash:
+            raise ReorganisedError(f"block {header.number} was replaced while it was read from {rpc.url}") from None
+        raise

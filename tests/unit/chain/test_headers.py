@@ -40,13 +40,15 @@ NAMES = {
 """JSON-RPC's names of a header's fields, and py-evm's."""
 
 
-def block_of(number: int, parent: str = "0x" + "11" * 32, *, bloom: int = 0, **others: Any) -> dict[str, Any]:
+def block_of(
+    number: int, parent: str = "0x" + "11" * 32, *, bloom: int = 0, time: int | None = None, **others: Any
+) -> dict[str, Any]:
     """Return a block as a node gives it, with the hash that py-evm computes."""
     header = PragueBlockHeader(
         difficulty=0,
         block_number=number,
         gas_limit=30_000_000,
-        timestamp=1_700_000_000 + 12 * number,
+        timestamp=1_700_000_000 + 12 * number if time is None else time,
         parent_hash=bytes.fromhex(parent[2:]),
         bloom=bloom,
         base_fee_per_gas=7,

@@ -1,40 +1,56 @@
-"""Nodes of a chain, each a function: a lie is found and its node named, and the next node is asked."""
+"""Nodes of a chain, each a function: a lie is found and its node named, and enough true ones outvote it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from panachain.chain.block_receipts import ordered_root
-from panachain.chain.nodes import Nodes
+from panachain.chain.headers import Header
+from panachain.chain.nodes import MAX_AHEAD, Anchor, Nodes, ReorganisedError, majority
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.errors import ChainUnavailableError, IntegrityError, NodeRefusedError
 from tests.unit.chain.test_block_receipts import block_of as receipts_of
 from tests.unit.chain.test_headers import block_of
+from tests.unit.chain.test_proofs import CONTRACT, State
 
 WHERE = b"\x11" * 20
+START = 1_700_000_000
+NOW = START + 12 * 100
+STATE = State({7: 11, 8: 0x2200}, others=3)
 
 
 class Node(Rpc):
     """A node that holds a chain of blocks, one transaction with one log in each."""
 
-    def __init__(self, length: int = 5, url: str = "http://node") -> None:
+    def __init__(self, length: int = 5, url: str = "http://node", *, first: int = 0) -> None:
         super().__init__(url)
+        self.chain_id = 5
         self.blocks: list[dict[str, Any]] = []
-        self.receipts: dict[str, list[dict[str, Any]]] = {}
+        self.receipts: dict[str, Any] = {}
         self.lacks: dict[str, Exception] = {}
         """What it answers to methods that it doesn't have."""
+        self.asked: list[str] = []
+        self.before: Callable[[str], None] = lambda _: None
+        """Called before each answer."""
         for number in range(length):
-            self.mine(number)
+            self.mine(first + number)
 
-    def mine(self, data: int) -> None:
-        header, receipts = receipts_of([(2, 1, [(WHERE, [], bytes([data]))])])
+    def mine(self, data: int = 0, *, time: int | None = None) -> None:
+        header, receipts = receipts_of([(2, 1, [(WHERE, [], bytes([data % 256]))])])
         parent = self.blocks[-1]["hash"] if self.blocks else "0x" + "00" * 32
-        block = block_of(len(self.blocks), parent, receipt_root=header.receipts_root)
+        block = block_of(len(self.blocks), parent, receipt_root=header.receipts_root, state_root=STATE.root, time=time)
         self.blocks.append(block | {"transactions": [one["transactionHash"] for one in receipts]})
         self.receipts[block["hash"]] = receipts
+
+    def fork(self, at: int, length: int, data: int = 200) -> Node:
+        """Leave the chain after block `at`, and make as many other blocks."""
+        del self.blocks[at + 1 :]
+        for _ in range(length):
+            self.mine(data)
+        return self
 
     def call(self, method: str, params: Sequence[Any] = ()) -> Any:
         return self.answer(method, params)
@@ -43,8 +59,12 @@ class Node(Rpc):
         return [self.answer(method, params) for method, params in calls]
 
     def answer(self, method: str, params: Sequence[Any]) -> Any:
+        self.asked.append(method)
+        self.before(method)
         if method in self.lacks:
             raise self.lacks[method]
+        if method == "eth_chainId":
+            return hex(self.chain_id)
         if method == "eth_getBlockByNumber":
             if params[0] == "latest":
                 return self.blocks[-1]
@@ -54,12 +74,215 @@ class Node(Rpc):
             return next((block for block in self.blocks if block["hash"] == params[0]), None)
         if method == "eth_getBlockReceipts":
             return self.receipts.get(params[0])
+        if method == "eth_getProof":
+            return STATE.answer(*[int(slot, 16) for slot in params[1]])
         assert method == "eth_getTransactionReceipt"
         return next(one for found in self.receipts.values() for one in found if one["transactionHash"] == params[0])
 
 
-def nodes_of(*nodes: Node) -> Nodes:
-    return Nodes(nodes, chain_id=5)
+class Down(Node):
+    """A node that doesn't answer."""
+
+    def answer(self, method: str, params: Sequence[Any]) -> Any:
+        raise ChainUnavailableError(f"{self.url} is down")
+
+
+def nodes_of(*nodes: Node, **options: Any) -> Nodes:
+    return Nodes(nodes, chain_id=5, clock=lambda: NOW, **options)
+
+
+def named(count: int, length: int = 5) -> list[Node]:
+    """Return nodes of one chain: http://a, http://b …"""
+    return [Node(length, f"http://{letter}") for letter in "abcdefg"[:count]]
+
+
+class TestSession:
+    def test_a_node_of_another_chain_is_named(self) -> None:
+        node = Node()
+        node.chain_id = 6
+
+        with pytest.raises(IntegrityError, match=r"http://node .*chain 6, not 5"):
+            nodes_of(node).head()
+
+    def test_its_chain_is_compared_before_anything_else_is_asked_and_once(self) -> None:
+        node = Node()
+        nodes = nodes_of(node)
+
+        nodes.headers(0, 4)
+        nodes.logs(nodes.headers(1, 2))
+
+        assert node.asked[:2] == ["eth_chainId", "eth_getBlockByNumber"]
+        assert node.asked.count("eth_chainId") == 1
+
+    def test_a_chain_without_the_deployments_block_is_refused(self) -> None:
+        node, other = Node(), Node(first=50)
+        right = Anchor(3, node.blocks[3]["hash"])
+
+        assert nodes_of(node, anchor=right).head().number == 4
+        with pytest.raises(IntegrityError, match=r"http://node .*the network's description says"):
+            nodes_of(other, anchor=right).head()
+
+    def test_one_that_has_not_come_so_far_is_no_liar(self) -> None:
+        with pytest.raises(ChainUnavailableError, match="doesn't have block 9 yet"):
+            nodes_of(Node(), anchor=Anchor(9)).head()
+
+    def test_of_several_the_one_of_another_chain_is_passed_over_and_named(self) -> None:
+        nodes = [*named(2), Node(9, "http://other", first=50)]
+        agreed = nodes_of(*nodes)
+
+        assert agreed.head().hash == nodes[0].blocks[-1]["hash"]
+        assert agreed.named.keys() == {"http://other"}
+        assert "genesis" in agreed.named["http://other"]
+
+    def test_several_of_different_chains_are_refused(self) -> None:
+        with pytest.raises(IntegrityError, match=r"different chains: http://a .*http://other"):
+            nodes_of(*named(1), Node(url="http://other", first=50)).head()
+
+    def test_one_that_was_down_at_first_is_compared_when_it_comes_back(self) -> None:
+        nodes = named(3)
+        nodes[2].lacks["eth_chainId"] = ChainUnavailableError("down")
+        agreed = nodes_of(*nodes)
+        agreed.head()
+        nodes[2].lacks.clear()
+        nodes[2].chain_id = 6
+
+        agreed.head()
+
+        assert "chain 6" in agreed.named["http://c"]
+
+
+class TestHead:
+    def test_is_the_newest_block_of_a_single_node(self) -> None:
+        node = Node()
+        nodes = nodes_of(node)
+
+        assert nodes.head().hash == node.blocks[-1]["hash"]
+        assert not nodes.several
+
+    def test_a_forged_header_names_the_node(self) -> None:
+        node = Node()
+        node.blocks[-1] = node.blocks[-1] | {"logsBloom": "0x" + "00" * 255 + "01"}
+
+        with pytest.raises(IntegrityError, match=r"http://node .*has hash"):
+            nodes_of(node).head()
+
+    @pytest.mark.parametrize("ahead", [MAX_AHEAD + 1, 3600, 30 * 86_400])
+    def test_from_the_future_is_refused_and_names_the_node(self, ahead: int) -> None:
+        node = Node()
+        node.mine(time=NOW + ahead)
+
+        with pytest.raises(IntegrityError, match=rf"http://node .*{ahead} s ahead of this machine's clock") as caught:
+            nodes_of(node).head()
+        assert "clock is wrong" in caught.value.hint
+
+    @pytest.mark.parametrize("ahead", [-30 * 86_400, 0, 15, MAX_AHEAD])
+    def test_up_to_the_bound_is_taken(self, ahead: int) -> None:
+        node = Node()
+        node.mine(time=NOW + ahead)
+
+        assert nodes_of(node).head().time == NOW + ahead
+
+    def test_the_bound_is_less_than_the_hour_that_a_lie_is_worth(self) -> None:
+        assert MAX_AHEAD < 3600
+
+    def test_of_several_one_from_the_future_is_outvoted_and_named(self) -> None:
+        nodes = named(3)
+        nodes[0].mine(time=NOW + 3600)
+        agreed = nodes_of(*nodes)
+
+        assert agreed.head().number == 4
+        assert agreed.named.keys() == {"http://a"}
+
+    def test_one_that_lags_holds_up_nobody_and_is_no_liar(self) -> None:
+        nodes = named(3, 9)
+        nodes[1].fork(3, 0)
+        agreed = nodes_of(*nodes)
+
+        assert agreed.head().hash == nodes[0].blocks[-1]["hash"]
+        assert not agreed.named
+
+    def test_is_the_newest_block_that_enough_have(self) -> None:
+        nodes = named(3, 9)
+        nodes[0].mine()
+        nodes[1].fork(3, 0)
+
+        assert nodes_of(*nodes).head().number == 8
+        assert nodes_of(*nodes, quorum=3).head().number == 3
+        assert nodes_of(*nodes, quorum=1).head().number == 9
+
+    def test_one_that_claims_to_be_far_ahead_is_passed_over(self) -> None:
+        nodes = named(3)
+        for _ in range(50):
+            nodes[2].mine(7, time=NOW)
+
+        assert nodes_of(*nodes).head().hash == nodes[0].blocks[-1]["hash"]
+
+    def test_a_fork_below_the_agreed_head_names_its_node(self) -> None:
+        nodes = named(3, 9)
+        nodes[1].fork(4, 4)
+        agreed = nodes_of(*nodes)
+
+        assert agreed.head().hash == nodes[0].blocks[-1]["hash"]
+        assert agreed.named.keys() == {"http://b"}
+        assert "shows block" in agreed.named["http://b"]
+
+    def test_two_blocks_on_one_parent_are_a_race_and_nobodys_lie(self) -> None:
+        nodes = named(3, 9)
+        nodes[1].fork(7, 1)
+        agreed = nodes_of(*nodes)
+
+        assert agreed.head().hash == nodes[0].blocks[-1]["hash"]
+        assert not agreed.named
+
+    def test_where_the_newest_block_is_disputed_an_older_one_is_agreed_on(self) -> None:
+        nodes = named(2, 9)
+        nodes[1].fork(5, 3)
+
+        # It steps back by ever more: 8, 7, 6, 4.
+        assert nodes_of(*nodes).head().hash == nodes[0].blocks[4]["hash"]
+
+    def test_where_nothing_new_is_agreed_on_all_are_named(self) -> None:
+        nodes = named(2, 100)
+        nodes[1].fork(10, 89)
+
+        with pytest.raises(IntegrityError, match=r"fewer than 2 nodes agree.*http://a shows .*http://b shows"):
+            nodes_of(*nodes).head()
+
+    def test_liars_below_the_quorum_forge_no_head(self) -> None:
+        for liars in range(1, 4):
+            nodes = named(7, 9)
+            for one in nodes[:liars]:
+                one.fork(2, 40, 99)
+            assert nodes_of(*nodes).head().hash == nodes[-1].blocks[-1]["hash"]
+
+    def test_too_few_that_answer_are_told_each_by_its_name(self) -> None:
+        with pytest.raises(ChainUnavailableError, match=r"2 of 3 nodes must agree.*http://x.*http://y"):
+            nodes_of(*named(1), Down(url="http://x"), Down(url="http://y")).head()
+
+    def test_with_too_few_left_the_liar_is_told_before_those_that_are_down(self) -> None:
+        liar = Node(url="http://liar")
+        liar.blocks[-1] = liar.blocks[-1] | {"gasUsed": "0x7"}
+
+        with pytest.raises(IntegrityError, match=r"http://liar isn't believed.*http://down"):
+            nodes_of(*named(1), liar, Down(url="http://down")).head()
+
+    def test_a_node_that_refuses_the_question_is_unavailable(self) -> None:
+        node = Node()
+        node.lacks["eth_getBlockByNumber"] = RpcAnswerError("too many requests")
+
+        with pytest.raises(ChainUnavailableError, match=r"http://node refuses .*too many requests"):
+            nodes_of(node).head()
+
+    def test_a_liar_is_told_once_by_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
+        nodes = named(3)
+        nodes[1].blocks[-1] = nodes[1].blocks[-1] | {"gasUsed": "0x7"}
+        agreed = nodes_of(*nodes)
+
+        with caplog.at_level(logging.WARNING):
+            agreed.head()
+            agreed.head()
+
+        assert [record.getMessage().split(" isn't")[0] for record in caplog.records] == ["the node at http://b"]
 
 
 class TestHeaders:
@@ -72,6 +295,7 @@ class TestHeaders:
         assert [header.hash for header in headers] == [block["hash"] for block in node.blocks]
         assert nodes.head() == headers[-1]
         assert nodes.header_at(2) == headers[2]
+        assert nodes.headers(3, 2) == []
 
     def test_a_broken_link_names_the_node(self) -> None:
         node = Node()
@@ -84,15 +308,36 @@ class TestHeaders:
         node = Node()
         node.blocks[2] = node.blocks[3]
 
-        with pytest.raises(IntegrityError, match="http://node"):
+        with pytest.raises(IntegrityError, match=r"http://node .*block 3 for block 2"):
             nodes_of(node).header_at(2)
 
-    def test_a_forged_header_names_the_node(self) -> None:
-        node = Node()
-        node.blocks[-1] = node.blocks[-1] | {"logsBloom": "0x" + "00" * 255 + "01"}
+    def test_a_block_that_there_is_not_is_unavailable(self) -> None:
+        with pytest.raises(ChainUnavailableError, match=r"http://node doesn't have block 9"):
+            nodes_of(Node()).header_at(9)
 
-        with pytest.raises(IntegrityError, match=r"http://node .*has hash"):
-            nodes_of(node).head()
+    def test_of_several_all_are_of_the_chain_that_enough_agree_on(self) -> None:
+        nodes = named(3, 9)
+        nodes[0].fork(2, 6)
+        agreed = nodes_of(*nodes)
+
+        assert [header.hash for header in agreed.headers(0, 8)] == [block["hash"] for block in nodes[2].blocks]
+        assert agreed.header_at(5).hash == nodes[2].blocks[5]["hash"]
+
+    def test_a_height_that_too_few_agree_on_is_refused(self) -> None:
+        nodes = named(2, 9)
+        nodes[1].fork(4, 4)
+
+        with pytest.raises(IntegrityError, match=r"fewer than 2 nodes agree on block 6: http://a shows"):
+            nodes_of(*nodes).header_at(6)
+
+    def test_a_chain_that_is_replaced_meanwhile_is_no_lie(self) -> None:
+        node = Node(9)
+        nodes = nodes_of(node)
+        nodes.head()
+        node.fork(4, 4)
+
+        with pytest.raises(ReorganisedError, match="block 8 was replaced"):
+            nodes.headers(0, 8)
 
 
 class TestLogs:
@@ -103,6 +348,7 @@ class TestLogs:
 
         assert [[log.data for log in logs] for logs in found] == [[bytes([number])] for number in range(40)]
         assert [logs[0].block_hash for logs in found] == [header.hash for header in nodes.headers(0, 39)]
+        assert nodes.logs([]) == []
 
     def test_an_altered_log_and_a_missing_receipt_name_the_node(self) -> None:
         node = Node()
@@ -111,9 +357,33 @@ class TestLogs:
         good = node.receipts[headers[3].hash]
 
         for wrong in ([], good * 2, [good[0] | {"logs": []}], None):
-            node.receipts[headers[3].hash] = wrong  # type: ignore[assignment]
+            node.receipts[headers[3].hash] = wrong
             with pytest.raises(IntegrityError, match=r"http://node .*block 3"):
                 nodes.logs(headers)
+
+    def test_of_several_the_next_is_asked_and_the_liar_named_and_asked_last(self) -> None:
+        nodes = named(3)
+        for block_hash in nodes[0].receipts:
+            nodes[0].receipts[block_hash] = []
+        agreed = nodes_of(*nodes)
+        headers = agreed.headers(0, 4)
+
+        for _ in range(2):
+            assert [len(logs) for logs in agreed.logs(headers)] == [1] * 5
+
+        assert agreed.named.keys() == {"http://a"}
+        assert [nodes[place].asked.count("eth_getBlockReceipts") for place in range(3)] == [5, 10, 0]
+
+    def test_blocks_that_were_replaced_are_no_lie(self) -> None:
+        node = Node(9)
+        nodes = nodes_of(node)
+        headers = nodes.headers(0, 8)
+        node.receipts.clear()
+        node.fork(4, 4)
+
+        with pytest.raises(ReorganisedError, match="block 8 was replaced"):
+            nodes.logs(headers[8:])
+        assert not nodes.named
 
     @pytest.mark.parametrize("error", [RpcAnswerError("no such method", code=-32601), NodeRefusedError("not passed")])
     def test_a_node_without_receipts_of_blocks_is_asked_for_each(self, error: Exception) -> None:
@@ -131,7 +401,7 @@ class TestLogs:
         }
         nodes = nodes_of(node)
 
-        with pytest.raises(IntegrityError, match="eth_getBlockReceipts"):
+        with pytest.raises(IntegrityError, match=r"http://node .*has neither eth_getBlockReceipts nor"):
             nodes.logs(nodes.headers(0, 0))
 
     def test_a_node_that_limits_its_answers_is_asked_for_less(self) -> None:
@@ -145,19 +415,59 @@ class TestLogs:
         assert [len(logs) for logs in nodes.logs(nodes.headers(0, 8))] == [1] * 9
 
 
-class TestSeveral:
-    def test_the_next_node_is_asked_when_one_is_down_or_lies(self) -> None:
-        down, liar, good = Node(url="http://down"), Node(url="http://liar"), Node(url="http://good")
-        down.lacks["eth_getBlockByNumber"] = ChainUnavailableError("down")
-        liar.blocks[-1] = liar.blocks[-1] | {"gasUsed": "0x7"}
+class TestStorage:
+    def test_gives_what_the_state_root_proves(self) -> None:
+        nodes = nodes_of(Node())
 
-        assert nodes_of(down, liar, good).head().hash == good.blocks[-1]["hash"]
+        assert nodes.storage(nodes.head(), CONTRACT, [slot(7), slot(8), slot(9)]) == [11, 0x2200, 0]
+
+    def test_a_forged_proof_names_the_node_and_the_next_is_asked(self) -> None:
+        class Forger(Node):
+            def answer(self, method: str, params: Sequence[Any]) -> Any:
+                return State({7: 12}).answer(7) if method == "eth_getProof" else super().answer(method, params)
+
+        liar = Forger(url="http://liar")
+        alone = nodes_of(liar)
+        with pytest.raises(IntegrityError, match="http://liar"):
+            alone.storage(alone.head(), CONTRACT, [slot(7)])
+        agreed = nodes_of(liar, *named(2))
+        assert agreed.storage(agreed.head(), CONTRACT, [slot(7)]) == [11]
+        assert agreed.named.keys() == {"http://liar"}
+
+    def test_a_node_that_proves_nothing_is_named(self) -> None:
+        node = Node()
+        node.lacks["eth_getProof"] = RpcAnswerError("missing trie node")
+        nodes = nodes_of(node)
+
+        with pytest.raises(IntegrityError, match=r"http://node .*can't prove block 4: missing trie node"):
+            nodes.storage(nodes.head(), CONTRACT, [slot(7)])
 
 
-def test_an_empty_block_has_the_root_of_an_empty_tree() -> None:
-    node = Node(0)
-    node.blocks.append(block_of(0, receipt_root=ordered_root([])))
-    node.receipts[node.blocks[0]["hash"]] = []
-    nodes = nodes_of(node)
+class TestCheckFresh:
+    def header(self, age: int) -> Header:
+        return Header(1, "0x" + "11" * 32, "0x" + "22" * 32, NOW - age, bytes(256), bytes(32), bytes(32))
 
-    assert nodes.logs(nodes.headers(0, 0)) == [[]]
+    def test_an_old_head_decides_nothing(self) -> None:
+        nodes = nodes_of(Node())
+        nodes.check_fresh(self.header(600), 600)
+        nodes.check_fresh(self.header(-15), 600)
+
+        with pytest.raises(ChainUnavailableError, match=r"http://node show is 601 s old, at most 600 s"):
+            nodes.check_fresh(self.header(601), 600)
+
+    def test_a_chain_that_makes_blocks_only_when_something_happens_has_no_bound(self) -> None:
+        nodes_of(Node()).check_fresh(self.header(10**9), 0)
+
+
+class TestQuorum:
+    def test_is_the_smallest_majority(self) -> None:
+        assert [majority(count) for count in range(1, 8)] == [1, 2, 2, 3, 3, 4, 4]
+
+    @pytest.mark.parametrize("quorum", [0, 4, -1])
+    def test_that_can_not_be_reached_is_refused(self, quorum: int) -> None:
+        with pytest.raises(ValueError, match=r"can't agree"):
+            nodes_of(*named(3), quorum=quorum)
+
+
+def slot(number: int) -> bytes:
+    return number.to_bytes(32, "big")

@@ -1,0 +1,65 @@
+"""Asking several nodes at once: enough good answers are enough, and no error of the program is hidden."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from panachain.chain.ask import ask_all
+from panachain.chain.rpc import Rpc
+from panachain.errors import ChainUnavailableError, IntegrityError
+
+NODES = [Rpc(f"http://{letter}") for letter in "abc"]
+
+
+def test_gives_the_answers_in_the_nodes_order() -> None:
+    first = threading.Event()
+
+    def ask(rpc: Rpc) -> str:
+        if rpc is NODES[0]:
+            assert first.wait(60)
+        first.set()
+        return rpc.url
+
+    assert ask_all(NODES, ask, needed=3).good == [(rpc, rpc.url) for rpc in NODES]
+    assert ask_all([], ask, needed=0).good == []
+
+
+def test_errors_of_ours_are_answers_too() -> None:
+    error = IntegrityError("a lie")
+
+    def ask(rpc: Rpc) -> int:
+        if rpc is NODES[1]:
+            raise error
+        return 7
+
+    found = ask_all(NODES, ask, needed=2)
+
+    assert found.good == [(NODES[0], 7), (NODES[2], 7)]
+    assert found.bad == [(NODES[1], error)]
+
+
+def test_a_slow_node_keeps_nobody_waiting_once_enough_have_answered() -> None:
+    never = threading.Event()
+
+    def ask(rpc: Rpc) -> int:
+        if rpc is NODES[0]:
+            never.wait(60)
+        return 7
+
+    found = ask_all(NODES, ask, needed=2, grace=0.01)
+    never.set()
+
+    assert [rpc for rpc, _ in found.good] == NODES[1:]
+    assert isinstance(found.bad[0][1], ChainUnavailableError)
+    assert "http://a answers more slowly" in str(found.bad[0][1])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_error_of_the_program_is_raised(count: int) -> None:
+    def ask(_: Rpc) -> int:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        ask_all(NODES[:count], ask, needed=1)
