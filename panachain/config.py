@@ -24,11 +24,16 @@ MAXIMUM_FILE_SIZE: Final = 65_536
 STORES: Final = ("auto", "embedded", "kubo")
 """What `ipfs` may be: `auto` takes the store that the network was made with, else the embedded one."""
 
+_LISTS: Final = ("mainchain_rpc", "sidechain_rpc")
+"""Settings that a file may give as a list of texts."""
+
 _DEFAULTS: Final[Mapping[str, str]] = {
     "profile": "",
     "network_file": "",
     "mainchain_rpc": "",
     "sidechain_rpc": "",
+    "mainchain_quorum": "",
+    "sidechain_quorum": "",
     "ipfs": "auto",
     "ipfs_api": "/ip4/127.0.0.1/tcp/5001",
     "confirmations": "",
@@ -48,9 +53,13 @@ class Config:
     network_file: Path = Path()
     """Chain IDs, contract addresses and RPC URLs, as `devnet up` and `ape run deploy` write them."""
     mainchain_rpc: str = ""
-    """URL; empty takes the one in the network file."""
+    """URLs of nodes, with commas between them; empty takes those in the network file."""
     sidechain_rpc: str = ""
-    """URL; empty takes the one in the network file."""
+    """The same for the sidechain."""
+    mainchain_quorum: int | None = None
+    """How many of the mainchain's nodes must agree on a head; None takes the network file's, else more than half."""
+    sidechain_quorum: int | None = None
+    """The same for the sidechain."""
     ipfs: str = "auto"
     """One of `STORES`."""
     ipfs_api: str = _DEFAULTS["ipfs_api"]
@@ -122,13 +131,13 @@ class Config:
             home=home,
             profile=values["profile"],
             network_file=_path(values["network_file"], home / "network.json"),
-            mainchain_rpc=_url(values["mainchain_rpc"], "mainchain_rpc", origins),
-            sidechain_rpc=_url(values["sidechain_rpc"], "sidechain_rpc", origins),
+            mainchain_rpc=_urls(values["mainchain_rpc"], "mainchain_rpc", origins),
+            sidechain_rpc=_urls(values["sidechain_rpc"], "sidechain_rpc", origins),
+            mainchain_quorum=_count(values["mainchain_quorum"], "mainchain_quorum", origins),
+            sidechain_quorum=_count(values["sidechain_quorum"], "sidechain_quorum", origins),
             ipfs=_one_of(values["ipfs"], STORES, "ipfs", origins),
             ipfs_api=values["ipfs_api"],
-            confirmations=(
-                _whole(values["confirmations"], "confirmations", origins) if values["confirmations"] else None
-            ),
+            confirmations=_count(values["confirmations"], "confirmations", origins),
             timeout=_seconds(values["timeout"], "timeout", origins),
             jitter=_whole(values["jitter"], "jitter", origins, digits=7),
             origins=origins,
@@ -167,25 +176,33 @@ def _read(path: Path, *, allow_home: bool) -> dict[str, str]:
     for name, value in table.items():
         if name not in known:
             raise ConfigurationError(f"{path}: unknown setting {name!r}; the settings are: {', '.join(sorted(known))}")
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
+        many = value if isinstance(value, list) and name in _LISTS else [value]
+        if any(isinstance(one, bool) or not isinstance(one, str | int | float) for one in many):
             raise ConfigurationError(f"{path}: {name} must be a text or a number")
-    return {name: str(value) for name, value in table.items()}
+    return {
+        name: ",".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in table.items()
+    }
 
 
 def _path(text: str, default: Path) -> Path:
     return Path(text).expanduser().absolute() if text else default
 
 
-def _url(text: str, name: str, origins: Mapping[str, str]) -> str:
-    if text and not text.startswith(("http://", "https://")):
-        raise ConfigurationError(f"{name} ({origins[name]}) must be an http or https URL")
-    return text
+def _urls(text: str, name: str, origins: Mapping[str, str]) -> str:
+    urls = [one.strip() for one in text.split(",")] if text.strip() else []
+    if not all(one.startswith(("http://", "https://")) for one in urls):
+        raise ConfigurationError(f"{name} ({origins[name]}) must be http or https URLs, with commas between them")
+    return ",".join(urls)
 
 
 def _one_of(text: str, allowed: tuple[str, ...], name: str, origins: Mapping[str, str]) -> str:
     if text not in allowed:
         raise ConfigurationError(f"{name} ({origins[name]}) is {text!r}; it must be one of {', '.join(allowed)}")
     return text
+
+
+def _count(text: str, name: str, origins: Mapping[str, str]) -> int | None:
+    return _whole(text, name, origins) if text else None
 
 
 def _whole(text: str, name: str, origins: Mapping[str, str], *, digits: int = 6) -> int:

@@ -11,7 +11,7 @@ Follows design section 6 (no upgradable proxies, a new version is a new address)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from panachain.chain.config import ChainConfig
 from panachain.chain.contracts.access_manager import AccessManager
 from panachain.chain.contracts.actor_registry import ActorRegistry
 from panachain.chain.evm import Sender
+from panachain.chain.headers import read_header
 from panachain.chain.rpc import Rpc
 from panachain.chain.signing import Account
 from panachain.errors import TransactionError, UsageError
@@ -111,7 +112,7 @@ def _deploy_mainchain(sender: Sender, rpc: Rpc, governance: Governance, *, sidec
     _set_roles(
         sender, rpc, contracts, governance, {"ActorRegistry": {REGISTRAR: ("register", "suspend", "reinstate")}}, {}
     )
-    return ChainConfig(rpc.url, sender.chain_id, contracts, start)
+    return _described(rpc, sender.chain_id, contracts, start)
 
 
 def _deploy_sidechain(sender: Sender, rpc: Rpc, governance: Governance) -> ChainConfig:
@@ -132,7 +133,7 @@ def _deploy_sidechain(sender: Sender, rpc: Rpc, governance: Governance) -> Chain
         "CareGroups": {REGISTRAR: ("closeByRegistrar",)},
     }
     _set_roles(sender, rpc, contracts, governance, functions, {SUSPENDER: (emergency, governance.registrar)})
-    return ChainConfig(rpc.url, sender.chain_id, contracts, start)
+    return _described(rpc, sender.chain_id, contracts, start)
 
 
 def _set_roles(
@@ -169,6 +170,12 @@ def _create(sender: Sender, name: str, *args: Any) -> Address:
     if receipt.contract is None:
         raise TransactionError(f"creating {name}: transaction {receipt.tx_hash} made no contract")
     return Address(address(receipt.contract))
+
+
+def _described(rpc: Rpc, chain_id: int, contracts: Mapping[str, str], start: int) -> ChainConfig:
+    """Return the chain's description, with the block before the first contract, by which it is known again."""
+    config = ChainConfig.at(rpc.url, chain_id, contracts, start)
+    return replace(config, from_block_hash=read_header(rpc.call("eth_getBlockByNumber", [hex(start), False])).hash)
 
 
 def _bound(rpc: Rpc, name: str, where: str) -> BoundContract:

@@ -47,8 +47,13 @@ def chains_of(description: Mapping[str, Any], config: Config) -> tuple[ChainConf
     """
     folder = config.network_file.parent
     main, side = (
-        ChainConfig.parse(description[name], folder, what=f"the section `{name}` of {config.network_file}", url=url)
-        for name, url in (("mainchain", config.mainchain_rpc), ("sidechain", config.sidechain_rpc))
+        ChainConfig.parse(
+            description[name], folder, what=f"the section `{name}` of {config.network_file}", urls=urls, quorum=quorum
+        )
+        for name, urls, quorum in (
+            ("mainchain", config.mainchain_rpc, config.mainchain_quorum),
+            ("sidechain", config.sidechain_rpc, config.sidechain_quorum),
+        )
     )
     return main, side
 

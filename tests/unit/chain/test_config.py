@@ -29,14 +29,14 @@ class TestParse:
 
         assert (config.url, config.chain_id, config.from_block) == (URL, 5, 3)
         assert config.contracts["PolicyRegistry"].lower() == CONTRACT
-        assert (config.ca_file, config.node_key_file) == (tmp_path / "ca.pem", Path("/keys/node.key"))
+        assert (config.nodes[0].ca_file, config.nodes[0].node_key_file) == (tmp_path / "ca.pem", Path("/keys/node.key"))
 
     def test_describes_what_it_read(self, tmp_path: Path) -> None:
         config = parse(SECTION, tmp_path)
         assert config == parse(config.describe(), tmp_path)
 
     def test_a_setting_replaces_the_url(self, tmp_path: Path) -> None:
-        assert parse(SECTION, tmp_path, url="http://127.0.0.1:9").url == "http://127.0.0.1:9"
+        assert parse(SECTION, tmp_path, urls="http://127.0.0.1:9").url == "http://127.0.0.1:9"
 
     def test_every_block_is_read_where_no_first_one_is_named(self, tmp_path: Path) -> None:
         assert parse({key: SECTION[key] for key in ("url", "chainId", "contracts")}, tmp_path).from_block == 0
@@ -73,7 +73,7 @@ class TestRpc:
     def connect(self, folder: Path, *, url: str = "", **more: str) -> Rpc:
         (folder / "node.key").write_text(KEY.hex() + "\n")
         (folder / "node.key").chmod(0o600)
-        return parse(SECTION | more, folder, url=url).rpc()
+        return parse(SECTION | more, folder, urls=url).rpc()
 
     def test_without_a_key_nothing_is_signed(self, tmp_path: Path) -> None:
         assert "Authorization" not in self.connect(tmp_path)._headers(b"")

@@ -17,8 +17,8 @@ from panachain.model.actors import Address
 WHO, ADMINISTRATOR, EMERGENCY, STRANGER, MANAGER = (Address(f"0x{number:040x}") for number in range(1, 6))
 GOVERNANCE = Governance(registrar=WHO, admin=ADMINISTRATOR, validators=(WHO,), quorum=1)
 DEPLOYMENT = Deployment(
-    ChainConfig("http://127.0.0.1:1", 5, {}),
-    ChainConfig("http://127.0.0.1:1", 6, {"EmergencyAccess": EMERGENCY}),
+    ChainConfig.at("http://127.0.0.1:1", 5, {}),
+    ChainConfig.at("http://127.0.0.1:1", 6, {"EmergencyAccess": EMERGENCY}),
 )
 MAIN = {(ADMIN, ADMINISTRATOR): DELAY, (REGISTRAR, WHO): 0}
 SIDE = MAIN | {(SUSPENDER, EMERGENCY): 0, (SUSPENDER, WHO): 0}

@@ -56,6 +56,6 @@ def test_a_sender_pays_gas_on_this_chain(chain: Mainchain, tmp_path: Path) -> No
 
 
 def test_connecting_asks_nothing(tmp_path: Path) -> None:
-    chain = Mainchain.connect(ChainConfig("http://127.0.0.1:1", 5, ADDRESSES, 3))
+    chain = Mainchain.connect(ChainConfig.at("http://127.0.0.1:1", 5, ADDRESSES, 3))
     assert (chain.chain_id, chain.from_block, chain.addresses) == (5, 3, ADDRESSES)
     chain.close()

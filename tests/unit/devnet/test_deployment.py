@@ -29,7 +29,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def deploy(main: Any, side: Any, key: bytes, governance: Governance, **more: Any) -> Deployment:
         found["deployed"].append((key, governance, more["side_key"]))
         contracts = {"PolicyRegistry": "0x" + "11" * 20}
-        return Deployment(ChainConfig(main.url, 5, contracts, 3), ChainConfig(side.url, 6, contracts, 4))
+        return Deployment(ChainConfig.at(main.url, 5, contracts, 3), ChainConfig.at(side.url, 6, contracts, 4))
 
     monkeypatch.setattr(subject, "deploy", deploy)
     monkeypatch.setattr(subject.anvil, "fund", lambda _, account: found["funded"].append(account))

@@ -1,0 +1,97 @@
+"""Several nodes of one chain as if they were one, for what decides nothing: estimates, nonces, receipts, sending.
+
+What one node doesn't answer, the next one is asked. A transaction goes to all of them, so that none can keep it back.
+Whether an answer is true is never said here: chain/nodes.py does that for what decides.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from panachain.chain.ask import ask_all
+from panachain.chain.rpc import Rpc, RpcAnswerError
+from panachain.errors import ChainUnavailableError, PanaChainError
+
+_SEND: Final = "eth_sendRawTransaction"
+_SHUNNED: Final = 60.0
+"""Seconds for which a node that didn't answer is asked after the others."""
+
+
+class Failover(Rpc):
+    """The nodes of one chain; several threads may use them."""
+
+    # No call of Rpc's own __init__: its one connection is what this class has several of.
+    def __init__(self, nodes: Sequence[Rpc], *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Take the nodes in the order in which they are asked.
+
+        Args:
+            nodes: at least one.
+            monotonic: seconds that only go forward.
+        """
+        self._nodes = tuple(nodes)
+        self._monotonic = monotonic
+        self._shunned: dict[str, float] = {}
+        self._ids = itertools.count(1)
+        self.url = self._nodes[0].url
+
+    def close(self) -> None:
+        """Close the connections."""
+        for rpc in self._nodes:
+            rpc.close()
+
+    def exchange(self, body: bytes, what: str) -> Any:
+        """Return what the first node that answers says to a body of JSON-RPC.
+
+        Raises:
+            ChainUnavailableError: none of them answers.
+            RpcAnswerError: an answer is too large.
+        """
+        now = self._monotonic()
+        errors: list[ChainUnavailableError] = []
+        for rpc in sorted(self._nodes, key=lambda rpc: self._shunned.get(rpc.url, 0) > now):
+            try:
+                return rpc.exchange(body, what)
+            except ChainUnavailableError as exc:
+                self._shunned[rpc.url] = now + _SHUNNED
+                errors.append(exc)
+        raise errors[0]
+
+    def call(self, method: str, params: Sequence[Any] = ()) -> Any:
+        """Return the result of one call; a transaction goes to every node.
+
+        Raises:
+            ChainUnavailableError: none of them answers.
+            RpcAnswerError: the node answered with an error; of a transaction, every node did.
+        """
+        if method == _SEND:
+            return self._send(lambda rpc: rpc.call(method, params))
+        return super().call(method, params)
+
+    def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """Return the results of several calls; with a transaction among them they go to every node.
+
+        Raises:
+            ChainUnavailableError: none of them answers all.
+            RpcAnswerError: one of the calls failed; with a transaction, at every node.
+        """
+        if any(method == _SEND for method, _ in calls):
+            found: list[Any] = self._send(lambda rpc: rpc.batch(calls))
+            return found
+        return super().batch(calls)
+
+    def _send(self, send: Callable[[Rpc], Any]) -> Any:
+        """Send to all nodes at once; it is sent once one has taken it."""
+        answers = ask_all(self._nodes, send, needed=1)
+        if answers.good:
+            return answers.good[0][1]
+        # What a node says of the transaction tells more than that another one is down.
+        errors: list[PanaChainError] = [error for _, error in answers.bad]
+        raise next((error for error in errors if isinstance(error, RpcAnswerError)), errors[0])
+
+
+def together(nodes: Sequence[Rpc]) -> Rpc:
+    """Return some nodes as one connection."""
+    return nodes[0] if len(nodes) == 1 else Failover(nodes)
