@@ -179,9 +179,7 @@ def _read(path: Path, *, allow_home: bool) -> dict[str, str]:
         many = value if isinstance(value, list) and name in _LISTS else [value]
         if any(isinstance(one, bool) or not isinstance(one, str | int | float) for one in many):
             raise ConfigurationError(f"{path}: {name} must be a text or a number")
-    return {
-        name: ",".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in table.items()
-    }
+    return {name: ",".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in table.items()}
 
 
 def _path(text: str, default: Path) -> Path:

@@ -6,14 +6,16 @@ Follows the Ethereum JSON-RPC specification and EIP-712 (domain).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Self
 
 from panachain.chain.abi import contract
 from panachain.chain.config import ChainConfig
 from panachain.chain.evm import Receipt, Sender, Signed
+from panachain.chain.failover import together
 from panachain.chain.logs import Event, EventSource, NodeEvents, Topic
-from panachain.chain.nodes import Nodes
+from panachain.chain.nodes import Anchor, Nodes
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.chain.signing import Account, Types
 from panachain.errors import ConfigurationError, IntegrityError
@@ -176,19 +178,21 @@ class Contracts:
         chain_id: int,
         *,
         from_block: int = 0,
+        nodes: Nodes | None = None,
         source: EventSource | None = None,
     ) -> None:
         """Take a node and the contracts' addresses by name.
 
         Args:
-            rpc: the chain's node.
+            rpc: the chain's node, or several as one, for what decides nothing.
             addresses: by the artifacts' names.
             chain_id: signed into transactions and typed data.
             from_block: the block of the deployment; nothing of ours is older.
+            nodes: the chain's nodes, of which none is believed; None takes `rpc` for the only one.
             source: whence blocks and events come; None believes the node.
         """
         self.rpc = rpc
-        self.nodes = Nodes([rpc], chain_id=chain_id)
+        self.nodes = Nodes([rpc], chain_id=chain_id) if nodes is None else nodes
         self.source: EventSource = NodeEvents(rpc) if source is None else source
         self.addresses = dict(addresses)
         self.chain_id = chain_id
@@ -196,25 +200,39 @@ class Contracts:
 
     @classmethod
     def connect(
-        cls, config: ChainConfig, *, timeout: float = 10.0, source: Callable[[Rpc], EventSource] | None = None
+        cls,
+        config: ChainConfig,
+        *,
+        timeout: float = 10.0,
+        clock: Callable[[], float] = time.time,
+        source: Callable[[Nodes], EventSource] | None = None,
     ) -> Self:
-        """Connect to the node that a description names; nothing is sent yet.
+        """Connect to the nodes that a description names; nothing is sent yet.
 
         Args:
             config: the description.
             timeout: seconds that one answer may take.
-            source: returns whence blocks and events come, given the node; None believes the node.
+            clock: the time, Unix seconds, by which a head from the future is known.
+            source: returns whence blocks and events come, given the nodes; None believes the first that answers.
 
         Raises:
             ConfigurationError: a TLS file can't be read.
             LockedError: the key file is missing, or others may read it.
         """
-        rpc = config.rpc(timeout=timeout)
-        made = None if source is None else source(rpc)
-        return cls(rpc, config.contracts, config.chain_id, from_block=config.from_block, source=made)
+        rpcs = config.rpcs(timeout=timeout)
+        anchor = Anchor(config.from_block, config.from_block_hash)
+        nodes = Nodes(rpcs, chain_id=config.chain_id, quorum=config.quorum, anchor=anchor, clock=clock)
+        return cls(
+            together(rpcs),
+            config.contracts,
+            config.chain_id,
+            from_block=config.from_block,
+            nodes=nodes,
+            source=None if source is None else source(nodes),
+        )
 
     def close(self) -> None:
-        """Close the connections to the node."""
+        """Close the connections to the nodes."""
         self.rpc.close()
 
     def head_block(self) -> Block:

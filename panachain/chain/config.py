@@ -19,7 +19,6 @@ from panachain.chain.rpc import Authorise, Rpc
 from panachain.errors import ConfigurationError
 from panachain.model.sizes import HASH_SIZE
 
-
 _FILES: Final = (
     ("node_key_file", "nodeKeyFile"),
     ("header_file", "headerFile"),

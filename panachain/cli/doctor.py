@@ -11,7 +11,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -98,8 +98,8 @@ def _checks(app: App) -> Iterator[Check]:
     if description is None:
         return
     yield Check("network", "ok", str(app.config.network_file))
-    for name, url in (("mainchain", app.config.mainchain_rpc), ("sidechain", app.config.sidechain_rpc)):
-        yield from _chain(name, url, description, app.config)
+    for name in ("mainchain", "sidechain"):
+        yield from _chain(name, description, app.config)
     yield from _gate(app.config.sidechain_rpc, description)
     yield from _services(app)
     yield from _relays(description)
@@ -149,42 +149,83 @@ def _description(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def _chain(name: str, url: str, description: Mapping[str, Any], config: Config) -> Iterator[Check]:
+def _chain(name: str, description: Mapping[str, Any], config: Config) -> Iterator[Check]:
     from panachain.chain.config import ChainConfig
 
     try:
-        section = f"the network file's section `{name}`"
-        chain = ChainConfig.parse(description.get(name, {}), config.network_file.parent, what=section, url=url)
+        chain = ChainConfig.parse(
+            description.get(name, {}),
+            config.network_file.parent,
+            what=f"the network file's section `{name}`",
+            urls=getattr(config, f"{name}_rpc"),
+            quorum=getattr(config, f"{name}_quorum"),
+        )
     except ConfigurationError as exc:
         yield _bad(name, exc, "panachain devnet up --fresh")
         return
     try:
-        rpc = chain.rpc(timeout=config.timeout)
+        rpcs = chain.rpcs(timeout=config.timeout)
     except PanaChainError as exc:
         yield _bad(name, exc, "look at the files that the network file names")
         return
     try:
-        yield from _chain_answers(name, rpc, chain)
+        ready = []
+        for rpc in rpcs:
+            check = _node(name if len(rpcs) == 1 else f"{name} {rpc.url}", rpc, chain, several=len(rpcs) > 1)
+            yield check
+            ready += [rpc] if check.state == "ok" else []
+        if ready:
+            yield from _agreed(name, ready[0], rpcs, chain)
     except PanaChainError as exc:
-        yield _bad(name, exc, "is it running? panachain devnet up, or look at the node")
+        yield _bad(f"nodes ({name})", exc, "ask the operators of the nodes that it names")
     finally:
-        rpc.close()
+        for rpc in rpcs:
+            rpc.close()
 
 
-def _chain_answers(name: str, rpc: Rpc, chain: ChainConfig) -> Iterator[Check]:
+def _node(name: str, rpc: Rpc, chain: ChainConfig, *, several: bool) -> Check:
+    """Ask one node by itself; of several, one that is of no use is no fault as long as enough of them agree."""
     from panachain.chain import node
 
-    found = node.chain_id(rpc)
-    if found != chain.chain_id:
-        error = ConfigurationError(f"chain ID {found}, but the network file says {chain.chain_id}")
-        yield _bad(name, error, f"set {name}_rpc to the right node")
-        return
-    head = node.head_block(rpc)
-    yield Check(name, "ok", f"chain ID {found}, block {head.number}")
+    try:
+        found = node.chain_id(rpc)
+        if found != chain.chain_id:
+            raise ConfigurationError(f"chain ID {found}, but the network file says {chain.chain_id}")
+        check = Check(name, "ok", f"chain ID {found}, block {node.block_number(rpc)}")
+    except ConfigurationError as exc:
+        check = _bad(name, exc, f"set {name.split()[0]}_rpc to the right node")
+    except PanaChainError as exc:
+        check = _bad(name, exc, "is it running? panachain devnet up, or look at the node")
+    return replace(check, state="note") if several and check.state == "bad" else check
+
+
+def _agreed(name: str, rpc: Rpc, rpcs: list[Rpc], chain: ChainConfig) -> Iterator[Check]:
+    """Say what is believed of the nodes, and check what follows from their head."""
+    from panachain.chain import node
+    from panachain.chain.nodes import Anchor, Nodes
+
+    nodes = Nodes(
+        rpcs,
+        chain_id=chain.chain_id,
+        quorum=chain.quorum,
+        anchor=Anchor(chain.from_block, chain.from_block_hash),
+    )
+    head = nodes.head()
+    if nodes.several:
+        detail = f"{nodes.quorum} of {len(rpcs)} agree on block {head.number}"
+        named = "; ".join(f"{url} isn't believed: {reason}" for url, reason in nodes.named.items())
+        fix = "ask who runs it, or take it out of the list" if named else ""
+        yield Check(f"nodes ({name})", "note" if named else "ok", f"{detail}; {named}" if named else detail, fix)
+    else:
+        detail = (
+            "one node is believed for which block is the newest and which chain is the true one; keys, grants, "
+            "revocations and records are proven from there"
+        )
+        yield Check(f"nodes ({name})", "note", detail, f"name nodes of other operators, too: {name}_rpc")
     away = int(time.time()) - head.time
     if abs(away) > CLOCK_TOLERANCE:
         side = "ahead of" if away > 0 else "behind"
-        fix = "set the clock, or look why the chain makes no blocks; block time decides in any case"
+        fix = "set the clock, or look why the chain makes no blocks; a node may also hide the newest ones"
         yield Check(f"clock ({name})", "note", f"{abs(away)} s {side} the newest block", fix)
     else:
         yield Check(f"clock ({name})", "ok", f"{away} s from the newest block")
@@ -196,20 +237,24 @@ def _chain_answers(name: str, rpc: Rpc, chain: ChainConfig) -> Iterator[Check]:
         yield Check(f"contracts ({name})", "ok", f"{len(chain.contracts)} have code")
 
 
-def _gate(url: str, description: Mapping[str, Any]) -> Iterator[Check]:
-    """Ask the sidechain as a stranger would: it must not answer."""
+def _gate(urls: str, description: Mapping[str, Any]) -> Iterator[Check]:
+    """Ask the sidechain as a stranger would: no node of it must answer."""
     from panachain.chain.node import QUESTION
 
-    target = url or str(description.get("sidechain", {}).get("url", ""))
-    status, problem = _fetch(target, QUESTION)
-    if status in (401, 403):
-        yield Check("gate", "ok", f"the sidechain refuses strangers ({status})")
-    elif status is None:
-        # With mutual TLS the connection itself is refused.
-        yield Check("gate", "note", f"the sidechain gave a stranger no answer ({problem})")
-    else:
-        fix = "put panachain sidechain gate, or the node's own authentication, before its RPC (docs/spec/gate.md)"
-        yield _bad("gate", ConfigurationError(f"the sidechain answers a stranger with status {status}"), fix)
+    told = urls.split(",") if urls else description.get("sidechain", {}).get("url", "")
+    entries = told if isinstance(told, list) else [told]
+    targets = [str(one.get("url", "") if isinstance(one, dict) else one) for one in entries]
+    for target in targets:
+        name = "gate" if len(targets) == 1 else f"gate {target}"
+        status, problem = _fetch(target, QUESTION)
+        if status in (401, 403):
+            yield Check(name, "ok", f"the sidechain refuses strangers ({status})")
+        elif status is None:
+            # With mutual TLS the connection itself is refused.
+            yield Check(name, "note", f"the sidechain gave a stranger no answer ({problem})")
+        else:
+            fix = "put panachain sidechain gate, or the node's own authentication, before its RPC (docs/spec/gate.md)"
+            yield _bad(name, ConfigurationError(f"the sidechain answers a stranger with status {status}"), fix)
 
 
 def _relays(description: Mapping[str, Any]) -> Iterator[Check]:

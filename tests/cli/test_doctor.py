@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from panachain.cli import doctor
+from panachain.config import Config
+from tests.unit.chain.test_nodes import Down, Node, named
 
 MAIN = {"chainId": 7, "contracts": {"PolicyRegistry": "0x" + "11" * 20}}
 TOLD = {"chain_id": 7, "policy_registry": "0x" + "11" * 20, "gas_left": 5}
@@ -56,6 +58,58 @@ def test_a_sidechain_that_answers_strangers_is_bad(status: int, state: str, code
 def test_a_gate_that_gives_no_answer_deserves_a_look() -> None:
     (check,) = doctor._gate("", {"sidechain": {"url": "http://127.0.0.1:1"}})
     assert check.state == "note"
+
+
+def test_of_several_gates_each_is_asked() -> None:
+    with serving(401) as good, serving(200) as bad:
+        for urls, description in ((f"{good},{bad}", {}), ("", {"sidechain": {"url": [good, {"url": bad}]}})):
+            checks = list(doctor._gate(urls, description))
+            assert [(one.name, one.state) for one in checks] == [(f"gate {good}", "ok"), (f"gate {bad}", "bad")]
+
+
+class TestNodes:
+    def checks(self, nodes: list[Node], monkeypatch: pytest.MonkeyPatch, **section: Any) -> dict[str, doctor.Check]:
+        """Return by name what is said of the mainchain with these nodes."""
+        by_url = {one.url: one for one in nodes}
+        monkeypatch.setattr("panachain.chain.config.NodeConfig.rpc", lambda self, *_, **__: by_url[self.url])
+        description = {"url": [one.url for one in nodes], "chainId": 5, "contracts": {}} | section
+        config = Config.load({}, {})
+        return {one.name: one for one in doctor._chain("mainchain", {"mainchain": description}, config)}
+
+    def test_one_node_is_believed_for_what_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = self.checks([Node()], monkeypatch)
+
+        assert found["mainchain"].state == "ok"
+        assert found["nodes (mainchain)"].state == "note"
+        assert found["nodes (mainchain)"].detail.startswith("one node is believed for which block is the newest")
+        assert "mainchain_rpc" in found["nodes (mainchain)"].fix
+
+    def test_several_agree(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = self.checks(named(3), monkeypatch)
+
+        assert (found["nodes (mainchain)"].state, found["nodes (mainchain)"].exit_code) == ("ok", 0)
+        assert found["nodes (mainchain)"].detail == "2 of 3 agree on block 4"
+        assert found["mainchain http://b"].state == "ok"
+
+    def test_one_that_lies_and_one_that_is_down_are_named_and_no_fault(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        nodes = [*named(3), Down(url="http://down"), Node(url="http://liar")]
+        nodes[4].chain_id = 6
+        found = self.checks(nodes, monkeypatch)
+
+        assert found["mainchain http://down"].state == found["mainchain http://liar"].state == "note"
+        assert found["nodes (mainchain)"].state == "note"
+        assert "http://liar isn't believed: it is of chain 6" in found["nodes (mainchain)"].detail
+
+    def test_several_of_which_too_few_agree_are_bad(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = self.checks([*named(1), Down(url="http://down")], monkeypatch)
+
+        assert (found["nodes (mainchain)"].state, found["nodes (mainchain)"].exit_code) == ("bad", 7)
+
+    def test_a_single_one_of_another_chain_is_bad(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = self.checks([Node()], monkeypatch, chainId=6)
+
+        assert (found["mainchain"].state, found["mainchain"].exit_code) == ("bad", 2)
+        assert "nodes (mainchain)" not in found
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,11 @@ def test_network_file_lies_in_the_home(tmp_path: Path) -> None:
         "timeout = 0",
         'ipfs = "s3"',
         'mainchain_rpc = "file:///etc/passwd"',
+        'mainchain_rpc = ["http://a", "file:///etc/passwd"]',
+        'mainchain_rpc = "http://a, ,http://b"',
+        "mainchain_rpc = [true]",
+        'ipfs = ["embedded"]',
+        "sidechain_quorum = -1",
         "#" * (MAXIMUM_FILE_SIZE + 1),
     ],
 )
@@ -62,6 +67,14 @@ def test_refuses_settings_that_make_no_sense(settings: Path, text: str) -> None:
     settings.write_text(text)
     with pytest.raises(ConfigurationError):
         Config.load({}, {})
+
+
+@pytest.mark.parametrize("text", ['["http://a", "https://b"]', '"http://a,https://b"', '"http://a , https://b "'])
+def test_several_nodes_are_a_list_or_a_text_with_commas(settings: Path, text: str) -> None:
+    settings.write_text(f"mainchain_rpc = {text}\nmainchain_quorum = 2\n")
+    config = Config.load({}, {})
+    assert (config.mainchain_rpc, config.mainchain_quorum) == ("http://a,https://b", 2)
+    assert (config.sidechain_rpc, config.sidechain_quorum) == ("", None)
 
 
 def test_named_file_must_exist(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from panachain.chain.access import SCHEME, GateDomain, NodeKey, decode_token
 from panachain.chain.config import ChainConfig
+from panachain.chain.failover import Failover
 from panachain.chain.rpc import Rpc
 from panachain.errors import ConfigurationError, LockedError
 
@@ -21,6 +23,11 @@ SECTION: dict[str, Any] = {"url": URL, "chainId": 5, "contracts": {"PolicyRegist
 
 def parse(description: Any, folder: Path, **more: str) -> ChainConfig:
     return ChainConfig.parse(description, folder, what="the section", **more)
+
+
+def headers_of(rpc: Rpc, body: bytes) -> Mapping[str, str]:
+    assert rpc._authorise is not None
+    return rpc._authorise(body)
 
 
 class TestParse:
@@ -69,6 +76,69 @@ class TestParse:
             parse(SECTION | {"certificateFile": "client.pem"}, tmp_path)
 
 
+class TestSeveral:
+    def test_a_list_of_urls_shares_what_the_section_says(self, tmp_path: Path) -> None:
+        config = parse(SECTION | {"url": [URL, "http://127.0.0.1:9"], "nodeKeyFile": "k", "caFile": "ca"}, tmp_path)
+
+        assert [one.url for one in config.nodes] == [URL, "http://127.0.0.1:9"]
+        assert {(one.node_key_file, one.ca_file) for one in config.nodes} == {(tmp_path / "k", tmp_path / "ca")}
+        assert (config.url, config.quorum) == (URL, None)
+
+    def test_an_entry_may_say_its_own(self, tmp_path: Path) -> None:
+        entries = [{"url": URL, "headerFile": "h"}, {"url": "http://b", "caFile": "b.pem"}, "http://c"]
+        config = parse(SECTION | {"url": entries, "nodeKeyFile": "k", "caFile": "ca"}, tmp_path)
+
+        assert [(one.header_file, one.node_key_file, one.ca_file) for one in config.nodes] == [
+            (tmp_path / "h", None, tmp_path / "ca"),
+            (None, tmp_path / "k", tmp_path / "b.pem"),
+            (None, tmp_path / "k", tmp_path / "ca"),
+        ]
+
+    def test_a_setting_names_several_with_commas(self, tmp_path: Path) -> None:
+        config = parse(SECTION, tmp_path, urls="http://a, https://b")
+        assert [one.url for one in config.nodes] == ["http://a", "https://b"]
+
+    def test_one_operators_secret_is_sent_to_no_other(self, tmp_path: Path) -> None:
+        for section, urls in ((SECTION | {"url": [URL, "http://b"]}, ""), (SECTION, "http://a,http://b")):
+            with pytest.raises(ConfigurationError, match="one headerFile for several nodes"):
+                parse(section | {"headerFile": "h"}, tmp_path, urls=urls)
+
+    @pytest.mark.parametrize("urls", [["http://a", "http://a"], ["http://a", {"url": "http://a/"}]])
+    def test_a_node_has_one_vote(self, tmp_path: Path, urls: Any) -> None:
+        with pytest.raises(ConfigurationError, match="names a node twice"):
+            parse(SECTION | {"url": urls}, tmp_path)
+
+    @pytest.mark.parametrize("entries", [[], [{}], [{"nodeKeyFile": "k"}]])
+    def test_refuses_what_names_no_node(self, tmp_path: Path, entries: Any) -> None:
+        with pytest.raises(ConfigurationError, match="the section"):
+            parse(SECTION | {"url": entries}, tmp_path)
+
+    def test_the_quorum_is_the_sections_unless_a_setting_says_another(self, tmp_path: Path) -> None:
+        section = SECTION | {"url": ["http://a", "http://b", "http://c"], "quorum": 3}
+        assert parse(section, tmp_path).quorum == 3
+        assert ChainConfig.parse(section, tmp_path, what="the section", quorum=2).quorum == 2
+        assert parse(parse(section, tmp_path).describe(), tmp_path).quorum == 3
+
+    @pytest.mark.parametrize("quorum", [0, -1, 4, "x"])
+    def test_a_quorum_that_can_not_be_reached_is_refused(self, tmp_path: Path, quorum: Any) -> None:
+        with pytest.raises(ConfigurationError, match="the section"):
+            parse(SECTION | {"url": ["http://a", "http://b", "http://c"], "quorum": quorum}, tmp_path)
+
+    def test_the_deployments_block_is_read_and_described(self, tmp_path: Path) -> None:
+        config = parse(SECTION | {"fromBlockHash": "0x" + "AB" * 32}, tmp_path)
+
+        assert config.from_block_hash == "0x" + "ab" * 32
+        assert parse(config.describe(), tmp_path) == config
+        with pytest.raises(ConfigurationError, match="32 bytes"):
+            parse(SECTION | {"fromBlockHash": "0xab"}, tmp_path)
+
+    def test_several_are_asked_one_after_the_other_for_what_decides_nothing(self, tmp_path: Path) -> None:
+        config = parse(SECTION | {"url": ["http://a", "http://b"]}, tmp_path)
+
+        assert isinstance(config.rpc(), Failover)
+        assert [rpc.url for rpc in config.rpcs()] == ["http://a", "http://b"]
+
+
 class TestRpc:
     def connect(self, folder: Path, *, url: str = "", **more: str) -> Rpc:
         (folder / "node.key").write_text(KEY.hex() + "\n")
@@ -76,11 +146,11 @@ class TestRpc:
         return parse(SECTION | more, folder, urls=url).rpc()
 
     def test_without_a_key_nothing_is_signed(self, tmp_path: Path) -> None:
-        assert "Authorization" not in self.connect(tmp_path)._headers(b"")
+        assert self.connect(tmp_path)._authorise is None
 
     def test_node_key_signs_for_the_url_that_is_asked(self, tmp_path: Path) -> None:
         rpc = self.connect(tmp_path, nodeKeyFile="node.key", url="http://127.0.0.1:9")
-        token = decode_token(rpc._headers(b"x")["Authorization"].removeprefix(f"{SCHEME} "))
+        token = decode_token(headers_of(rpc, b"x")["Authorization"].removeprefix(f"{SCHEME} "))
         assert token is not None
         assert GateDomain("http://127.0.0.1:9", 5).signer(token) == token.node == NodeKey(KEY).address
         assert token.body == hashlib.sha256(b"x").digest()
@@ -90,7 +160,7 @@ class TestRpc:
         for value in ("one", "two"):
             (tmp_path / "header").write_text(f"Authorization: Bearer {value}\n")
             (tmp_path / "header").chmod(0o600)
-            assert rpc._headers(b"")["Authorization"] == f"Bearer {value}"
+            assert headers_of(rpc, b"")["Authorization"] == f"Bearer {value}"
 
     def test_a_missing_key_file_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(LockedError):

@@ -15,7 +15,9 @@ from panachain.chain.deploy import ADMIN, DELAY, REGISTRAR, SUSPENDER, Governanc
 from panachain.chain.signing import Account
 from panachain.errors import TransactionError, UsageError
 from tests.unit.chain.fake import Sender, calldata
+from tests.unit.chain.test_headers import block_of
 
+BLOCK = block_of(7)
 KEY, SIDE_KEY = b"\x01" * 32, b"\x02" * 32
 WHO, ADMINISTRATOR = Account(b"\x03" * 32).address, Account(b"\x04" * 32).address
 GOVERNANCE = Governance(registrar=WHO, admin=ADMINISTRATOR, validators=(WHO, ADMINISTRATOR), quorum=2)
@@ -27,11 +29,13 @@ class Node:
     def __init__(self, chain_id: int) -> None:
         self.url, self._chain_id = f"http://chain-{chain_id}.test", chain_id
 
-    def call(self, method: str, params: Sequence[Any] = ()) -> str:
+    def call(self, method: str, params: Sequence[Any] = ()) -> Any:
         if method == "eth_chainId":
             return hex(self._chain_id)
         if method == "eth_blockNumber":
             return "0x7"
+        if method == "eth_getBlockByNumber":
+            return BLOCK
         made = {calldata("ActorRegistry", "recordLedger"): "aa", calldata("ActorRegistry", "accessLog"): "bb"}
         return "0x" + "00" * 12 + made[params[0]["data"]] * 20
 
@@ -86,6 +90,7 @@ class TestMade:
     def test_every_contract_is_described_with_its_chain(self, senders: list[Any], tmp_path: Path) -> None:
         made = run(tmp_path)
         assert (made.mainchain.chain_id, made.sidechain.chain_id, made.mainchain.from_block) == (5, 6, 7)
+        assert made.mainchain.from_block_hash == made.sidechain.from_block_hash == BLOCK["hash"]
         assert set(made.mainchain.contracts) == {
             *("AccessManager", "ActorRegistry", "RecordLedger", "AccessLog", "PolicyRegistry", "Checkpoints"),
         }

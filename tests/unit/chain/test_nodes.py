@@ -65,6 +65,8 @@ class Node(Rpc):
             raise self.lacks[method]
         if method == "eth_chainId":
             return hex(self.chain_id)
+        if method == "eth_blockNumber":
+            return hex(len(self.blocks) - 1)
         if method == "eth_getBlockByNumber":
             if params[0] == "latest":
                 return self.blocks[-1]
