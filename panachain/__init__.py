@@ -30,7 +30,14 @@ if TYPE_CHECKING:
     from panachain.sdk.results.records import OpenedRecord, RecordProvenance
     from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView
     from panachain.sdk.results.revocations import RevocationReport
-    from panachain.sdk.results.uploads import PairingReport, PublishedView, RewrapReport, SettleReport, UploadReport
+    from panachain.sdk.results.uploads import (
+        PairingReport,
+        PublishedView,
+        ReadBack,
+        RewrapReport,
+        SettleReport,
+        UploadReport,
+    )
 
 _PLACES: Final = {
     "Actor": "model.actors",
@@ -59,6 +66,7 @@ _PLACES: Final = {
     "Purpose": "model.scope",
     "QueryProvenance": "research.index",
     "QueryResult": "research.index",
+    "ReadBack": "sdk.results.uploads",
     "Reading": "sdk.readings",
     "RecordInfo": "model.records",
     "RecordProvenance": "sdk.results.records",
@@ -102,6 +110,7 @@ __all__ = [
     "Purpose",
     "QueryProvenance",
     "QueryResult",
+    "ReadBack",
     "Reading",
     "RecordInfo",
     "RecordProvenance",

@@ -69,7 +69,9 @@ class BoundContract:
         """
         return self.abi.calldata(function, *args)
 
-    def send(self, sender: Sender, function: str, *args: Any, what: str, signed: Signed | None = None) -> Receipt:
+    def send(
+        self, sender: Sender, function: str, *args: Any, what: str, signed: Signed | None = None, alone: bool = False
+    ) -> Receipt:
         """Call a function in a transaction, and wait until it is mined.
 
         Args:
@@ -78,12 +80,13 @@ class BoundContract:
             args: in the order of the ABI.
             what: what messages call the transaction.
             signed: as `Sender.send` takes it.
+            alone: as `Sender.send` takes it.
 
         Raises:
             UsageError: an argument doesn't fit its type.
             TransactionError: the contract reverts, or the transaction isn't mined in time.
         """
-        return sender.send(self.address, self.calldata(function, *args), what=what, signed=signed)
+        return sender.send(self.address, self.calldata(function, *args), what=what, signed=signed, alone=alone)
 
     def read(self, function: str, *args: Any, at: str = "latest") -> Any:
         """Return the result of a call: one value, or a tuple of several.

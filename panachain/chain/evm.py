@@ -31,6 +31,9 @@ _RAISE: Final = 1.25
 """By how much; nodes take a replacement from 1.1 on."""
 _FEE_HEADROOM: Final = 2
 """The fee cap is this many times the base fee, plus the tip."""
+_FEES: Final = ("maxFeePerGas", "maxPriorityFeePerGas")
+_NOTHING_GAS: Final = 21_000
+"""What a transaction to oneself takes that carries nothing (Yellow Paper, appendix G)."""
 _KNOWN: Final = ("already known", "already imported", "known transaction")
 """What nodes say of a transaction that they have (execution-apis, eth_sendRawTransaction)."""
 _OVERTAKEN: Final = ("nonce too low", "underpriced")
@@ -110,7 +113,9 @@ class Sender:
         self._folder = lock_folder
         self._clock, self._sleep = clock, sleep
 
-    def send(self, to: str | None, data: str, *, what: str, signed: Signed | None = None) -> Receipt:
+    def send(
+        self, to: str | None, data: str, *, what: str, signed: Signed | None = None, alone: bool = False
+    ) -> Receipt:
         """Send one transaction and wait until it is mined; one that sticks is replaced, so that one of them is.
 
         Args:
@@ -118,6 +123,8 @@ class Sender:
             data: calldata as hex.
             what: what messages call it.
             signed: called as signed(hash, raw) before each of them is sent, so that a journal can hold it.
+            alone: take the nonce after the last mined transaction, so that none of this account's that still waits,
+                from whatever machine, can be mined before it.
 
         Raises:
             TransactionError: the contract reverts (decoded), or the transaction isn't mined in time.
@@ -129,6 +136,8 @@ class Sender:
                 # The estimate runs the call: a revert shows here, before anything is signed.
                 gas = node.quantity(self._rpc.call("eth_estimateGas", [call]), "gas", bits=64)
                 transaction = self._transaction(to, data, gas)
+                if alone:
+                    transaction["nonce"] = node.transaction_count(self._rpc, self.address)
                 raw, tx_hash = self.account.sign_transaction(transaction)
                 if signed is not None:
                     signed(tx_hash, raw)
@@ -141,7 +150,9 @@ class Sender:
         return self._wait([(tx_hash, raw)], transaction, what, signed)
 
     def resend(self, sent: Sequence[tuple[str, str]], *, what: str, signed: Signed | None = None) -> Receipt | None:
-        """Send transactions again that were signed before, and wait; None when none of them can be mined any more.
+        """Send transactions again that were signed before, and wait.
+
+        None when none of them did anything and none can be mined any more, or they are of another chain.
 
         Args:
             sent: hash and raw of each, all with one nonce, oldest first.
@@ -150,12 +161,59 @@ class Sender:
         """
         hashes = [tx_hash for tx_hash, _ in sent]
         transaction = decode_transaction(sent[-1][1])
+        if transaction["chainId"] != self.chain_id:
+            return None
         if node.transaction_count(self._rpc, self.address) > transaction["nonce"]:
-            # The nonce is used up: by one of these, or by a transaction that isn't of this journal.
-            mined = [receipt for receipt in map(self._receipt, hashes) if receipt is not None]
-            return self._checked(mined[0], what) if mined else None
+            # The nonce is used up: by one of these, or by a transaction that isn't of this journal. One that reverted
+            # did nothing, and is no reason never to do it.
+            mined = [receipt for receipt in map(self._receipt, hashes) if receipt is not None and receipt.succeeded]
+            return mined[0] if mined else None
+        # A reorganisation can take transactions before it away that nobody sends again: without theirs, its nonce never
+        # comes.
+        self._use_up(transaction["nonce"], [])
         self._push(sent[-1][1])
         return self._wait(list(sent), transaction, what, signed)
+
+    def bury(self, sent: Sequence[tuple[str, str]]) -> None:
+        """Make sure that transactions that were signed before are mined now or never.
+
+        Args:
+            sent: hash and raw of each.
+
+        Raises:
+            TransactionError: their nonces aren't used up in time.
+        """
+        raws = [(decode_transaction(raw), raw) for _, raw in sent]
+        ours = [transaction for transaction, _ in raws if transaction["chainId"] == self.chain_id]
+        if ours:
+            self._use_up(max(transaction["nonce"] for transaction in ours) + 1, ours)
+
+    def _use_up(self, end: int, ours: Sequence[Mapping[str, Any]]) -> None:
+        """Use up all nonces below `end`, with transactions that do nothing.
+
+        Args:
+            end: the first nonce that stays.
+            ours: transactions that may wait for some of these nonces; more is paid than they pay.
+        """
+        deadline = self._clock() + _RECEIPT_TIMEOUT
+        pause = 0.01
+        used = -1
+        while (nonce := node.transaction_count(self._rpc, self.address)) < end:
+            if self._clock() >= deadline:
+                raise TransactionError(
+                    f"transaction {nonce} of this account wasn't mined within {_RECEIPT_TIMEOUT} s",
+                    hint="the same command again goes on where this one stopped",
+                )
+            if nonce != used:
+                transaction = self._transaction(self.address, "0x", 0) | {"nonce": nonce, "gas": _NOTHING_GAS}
+                for waits in ours:
+                    if waits["nonce"] == nonce:
+                        transaction |= {fee: max(transaction[fee], int(waits[fee] * _RAISE) + 1) for fee in _FEES}
+                self._push(self.account.sign_transaction(transaction)[0])
+                used, pause = nonce, 0.01
+            else:
+                self._sleep(pause)
+                pause = min(pause * 2, 1.0)
 
     def _transaction(self, to: str | None, data: str, gas: int) -> dict[str, Any]:
         nonce, block = self._rpc.batch(

@@ -57,6 +57,11 @@ _NONE: Final = "There are no records."
     is_flag=True,
     help="Show categories, sizes and gas; publish nothing. CIDs come with fresh keys, so none is known before.",
 )
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Read back what is published of these files, as the patients would: found by lane, fetched whole and checked.",
+)
 def upload(
     paths: tuple[Path, ...],
     patient: str | None,
@@ -64,6 +69,7 @@ def upload(
     category: tuple[str, ...] | None,
     jitter: int | None,
     dry_run: bool,
+    verify: bool,
 ) -> None:
     """Seal patients' records and publish them.
 
@@ -86,6 +92,7 @@ def upload(
             category=Category.parse(category[0]) if category else None,
             dry_run=dry_run,
             jitter=jitter,
+            verify=verify,
             progress=progress,
         )
     if app.output.as_json:
@@ -115,6 +122,12 @@ def _say_upload(app: App, report: UploadReport) -> None:
         told.append(f"{report.gas:,} gas in {words.count(len(report.transactions) or 1, 'transaction')}")
     if told:
         output.say(f"{', '.join(told)}.")
+    if report.read_back:
+        read = report.read_back
+        output.say(
+            f"Read back: {words.count(read.records, 'record')}, each found by its lanes, in"
+            f" {words.count(read.blocks, 'block')} ({words.size(read.size)} sealed)."
+        )
     output.detail(f"manifest {report.manifest_cid or '-'}, transactions {', '.join(report.transactions) or '-'}")
     if report.dry_run:
         output.say("Dry run: nothing was published. The same without --dry-run publishes it.")

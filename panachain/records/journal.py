@@ -2,7 +2,9 @@
 
 Journal before effect: a batch is written here, whole, before its storage transaction is signed, and the signed
 transaction before it is sent; so a killed upload is finished by the same command, and the same source is never
-published twice for one patient. Never holds plaintext or a key; what identifies sources stays on the hospital's disk.
+published twice for one patient. The chain is right where it differs: batches that this journal didn't make are adopted,
+and batches whose place another one has are forgotten. Never holds plaintext or a key; what identifies sources stays on
+the hospital's disk.
 Follows design section 8 (Publish) and security rule 5.
 """
 
@@ -11,9 +13,9 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +26,7 @@ SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS batch (
     sequence INTEGER PRIMARY KEY,   -- the storage transaction's number in the hospital's chain of heads
     manifest TEXT NOT NULL,         -- CID of the manifest's root
-    list     TEXT NOT NULL,         -- CID of the list of all its blocks
+    list     TEXT NOT NULL,         -- CID of the list of all its blocks; empty if it isn't known
     count    INTEGER NOT NULL,      -- records
     tx       TEXT,                  -- hash of the transaction, once it is mined
     block    INTEGER                -- in which block
@@ -73,6 +75,19 @@ CREATE TABLE IF NOT EXISTS counter (
     next       INTEGER NOT NULL,    -- the counter that the lane's next record gets
     PRIMARY KEY (patient, generation, scope)
 );
+CREATE TABLE IF NOT EXISTS adopted (
+    sequence INTEGER PRIMARY KEY REFERENCES batch(sequence)  -- a batch that `counter` doesn't count by itself
+);
+CREATE TABLE IF NOT EXISTS counted (
+    patient  TEXT PRIMARY KEY,
+    sequence INTEGER NOT NULL       -- up to which of the adopted batches the patient's lanes are counted
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS nameless (
+    header   TEXT PRIMARY KEY REFERENCES record(header),  -- a record whose source isn't known
+    patient  TEXT NOT NULL,
+    likeness BLOB NOT NULL          -- what tells a record of the same content
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS nameless_likeness ON nameless (patient, likeness);
 """
 
 
@@ -102,6 +117,18 @@ class JournalRecord:
 
 
 @dataclass(frozen=True)
+class FoundRecord:
+    """A record of an adopted batch, as the hospital's own lanes find it."""
+
+    record: JournalRecord
+    """Without its source."""
+    likeness: bytes = b""
+    """What tells a record of the same content; empty if nothing does."""
+    replaces: tuple[str, ...] = ()
+    """CIDs of the headers that it stands for."""
+
+
+@dataclass(frozen=True)
 class LaneCounters:
     """The next counter of each lane of a patient, by scope and generation."""
 
@@ -117,6 +144,109 @@ class MovedRecord:
     old_envelope: str
     record: JournalRecord
     """Where it is found now."""
+
+
+class Adopted:
+    """What a journal knows of batches that it didn't make: of another machine, or from before a backup was restored."""
+
+    def __init__(self, db: sqlite3.Connection, writing: Callable[[], AbstractContextManager[None]]) -> None:
+        """Take the journal's database, and what makes a transaction of it."""
+        self._db = db
+        self._writing = writing
+
+    def add(self, batches: Iterable[tuple[Batch, str]]) -> None:
+        """Note batches on chain that this journal didn't make, each with the CID of its list, or an empty text."""
+        rows = [(one.sequence, one.manifest, kept_by, one.count, one.tx, one.block) for one, kept_by in batches]
+        with self._writing():
+            self._db.executemany("INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)", rows)
+            self._db.executemany("INSERT INTO adopted VALUES (?)", [row[:1] for row in rows])
+
+    def sequences(self) -> list[int]:
+        """Return the sequences of the batches over which lanes must be counted, oldest first."""
+        return [row[0] for row in self._db.execute("SELECT sequence FROM adopted ORDER BY sequence")]
+
+    def counted(self, patient: Address) -> int:
+        """Return up to which of the adopted batches a patient's lanes are counted."""
+        row = self._db.execute("SELECT sequence FROM counted WHERE patient = ?", (patient,)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def forget(self, first: int) -> int:
+        """Forget the batches from a sequence on, because others have their places on chain; return their records.
+
+        Their sources count as new. All lanes are to be counted anew, over all batches that stay.
+        """
+        with self._writing():
+            (lost,) = self._db.execute("SELECT count(*) FROM record WHERE sequence >= ?", (first,)).fetchone()
+            self._db.execute(
+                "DELETE FROM source WHERE (patient, source) IN"
+                " (SELECT patient, source FROM record WHERE sequence >= ?)",
+                (first,),
+            )
+            self._db.execute(
+                "DELETE FROM nameless WHERE header IN (SELECT header FROM record WHERE sequence >= ?)", (first,)
+            )
+            for table in ("record", "moved", "sent", "adopted", "batch"):
+                self._db.execute(f"DELETE FROM {table} WHERE sequence >= ?", (first,))  # noqa: S608
+            self._db.execute("DELETE FROM counter")
+            self._db.execute("DELETE FROM counted")
+            self._db.execute("INSERT OR IGNORE INTO adopted SELECT sequence FROM batch")
+        return int(lost)
+
+    def learn(
+        self, found: Iterable[FoundRecord], counters: Iterable[LaneCounters], *, until: int, patients: Iterable[Address]
+    ) -> None:
+        """Write what patients' lanes find in adopted batches.
+
+        Args:
+            found: the records, in the order of publication.
+            counters: the next counter of each lane that was looked at.
+            until: the last adopted batch that was looked at.
+            patients: whose lanes were.
+        """
+        following = [
+            (lanes.patient, generation, scope, number)
+            for lanes in counters
+            for (scope, generation), number in lanes.following.items()
+        ]
+        with self._writing():
+            for one in found:
+                self._learn(one)
+            self._db.executemany("INSERT OR REPLACE INTO counter VALUES (?, ?, ?, ?)", following)
+            self._db.executemany("INSERT OR REPLACE INTO counted VALUES (?, ?)", [(one, until) for one in patients])
+
+    def nameless(self, patient: Address) -> set[bytes]:
+        """Return the likenesses of a patient's published records of which it isn't known from which source they are."""
+        rows = self._db.execute("SELECT likeness FROM nameless WHERE patient = ?", (patient,))
+        return {row[0] for row in rows}
+
+    def claim(self, patient: Address, likeness: bytes, *, source: bytes, part: int) -> bool:
+        """Take a record of a source for one that is published and whose source wasn't known; tell whether there is one.
+
+        Each published record is taken once: two sources with the same content are two records, as they always are.
+        """
+        row = self._db.execute(
+            "SELECT header FROM nameless WHERE patient = ? AND likeness = ? ORDER BY header", (patient, likeness)
+        ).fetchone()
+        if row is None:
+            return False
+        with self._writing():
+            self._db.execute("UPDATE record SET source = ?, part = ? WHERE header = ?", (source, part, row[0]))
+            self._db.execute("DELETE FROM nameless WHERE header = ?", row)
+        return True
+
+    def _learn(self, one: FoundRecord) -> None:
+        new = one.record
+        for header in one.replaces:
+            row = self._db.execute("SELECT source, part FROM record WHERE header = ?", (header,)).fetchone()
+            if row is not None:
+                # The same record, re-wrapped: it is still its source's.
+                new = replace(new, source=row[0], part=row[1])
+                self._db.execute("DELETE FROM record WHERE header = ?", (header,))
+                self._db.execute("DELETE FROM nameless WHERE header = ?", (header,))
+        columns = (new.header, new.patient, new.sequence, new.scope, new.generation, new.brief_id, new.source, new.part)
+        made = self._db.execute("INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", columns)
+        if made.rowcount and not new.source and one.likeness:
+            self._db.execute("INSERT OR IGNORE INTO nameless VALUES (?, ?, ?)", (new.header, new.patient, one.likeness))
 
 
 class Journal:
@@ -140,6 +270,7 @@ class Journal:
             self._db.executescript(SCHEMA)
         except (OSError, sqlite3.Error) as exc:
             raise DiskError(f"the upload journal {path} can't be opened: {exc}; nothing was published") from exc
+        self.adopted = Adopted(self._db, self._writing)
 
     def close(self) -> None:
         """Close the file."""
@@ -279,15 +410,22 @@ class Journal:
 
     def pending(self) -> list[Batch]:
         """Return the batches that aren't known to be mined, oldest first."""
-        return self._batches("tx IS NULL", ())
+        return self._batches("tx IS NULL")
 
-    def mined_since(self, block: int) -> list[Batch]:
-        """Return the batches that were mined in `block` or later, oldest first."""
-        return self._batches("block >= ?", (block,))
+    def batches(self) -> list[Batch]:
+        """Return all batches, oldest first."""
+        return self._batches("1")
+
+    def headers(self, patient: Address, source: bytes) -> list[str]:
+        """Return the CIDs of the headers of a source's records, in their order in it."""
+        rows = self._db.execute(
+            "SELECT header FROM record WHERE patient = ? AND source = ? ORDER BY part", (patient, source)
+        )
+        return [row[0] for row in rows]
 
     def lists(self) -> list[str]:
-        """Return the CID of every batch's list, oldest first."""
-        return [row[0] for row in self._db.execute("SELECT list FROM batch ORDER BY sequence")]
+        """Return the CID of every batch's list that is known, oldest first."""
+        return [row[0] for row in self._db.execute("SELECT list FROM batch WHERE list != '' ORDER BY sequence")]
 
     def records(self) -> Iterator[JournalRecord]:
         """Yield where each published record is found, in the order of publication."""
@@ -311,11 +449,10 @@ class Journal:
             (new.header, sequence, new.scope, new.generation, new.brief_id, one.old_header),
         )
 
-    def _batches(self, condition: str, values: tuple[int, ...]) -> list[Batch]:
+    def _batches(self, condition: str) -> list[Batch]:
         # The conditions are the two fixed ones above.
         rows = self._db.execute(
-            f"SELECT sequence, manifest, count, tx, block FROM batch WHERE {condition} ORDER BY sequence",  # noqa: S608
-            values,
+            f"SELECT sequence, manifest, count, tx, block FROM batch WHERE {condition} ORDER BY sequence"  # noqa: S608
         )
         return [Batch(*row) for row in rows]
 

@@ -1,28 +1,32 @@
 """Batches on their way to the chain: one storage transaction each, journaled before it is signed and before it is sent.
 
-Decides nothing about records: sdk/uploads.py and sdk/moves.py fill the batches. Follows design section 8 (Publish) and
-security rule 5.
+Decides nothing about records: sdk/uploads.py and sdk/moves.py fill the batches. The journal is compared as a whole with
+the hospital's history on chain, which is right wherever they differ. Follows design section 8 (Publish), ADR 20, and
+security rules 5 and 25.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from panachain.chain.contracts.record_ledger import STORING
+from panachain.chain.evm import Sender
 from panachain.crypto.keys import Seed
 from panachain.errors import TransactionError
 from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import Address
+from panachain.model.transactions import StorageEvent
 from panachain.records.journal import Batch, Journal
 from panachain.records.publish import BatchBuilder, PreparedBatch
 from panachain.sdk.network import Network
+from panachain.sdk.own_history import OwnHistory
 
-_REORG_DEPTH: Final = 64
-"""Blocks under the newest one within which a storage transaction is looked for again."""
+_LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,16 @@ class Batches:
         self._hospital = hospital
         self._seed = seed
         self.journal = journal
+        self.history = OwnHistory(network, hospital, seed)
+
+    def counters(self, patient: Address) -> dict[tuple[str, int], int]:
+        """Return the next counter of each of a patient's lanes, whichever machine used the one before.
+
+        Raises:
+            IntegrityError, BlockNotFoundError: batches that this journal didn't make can't be read.
+        """
+        self.history.learn(self.journal, [patient])
+        return self.journal.counters(patient)
 
     def begin(self) -> BatchBuilder:
         """Return an empty batch that follows the hospital's newest one on chain."""
@@ -79,53 +93,133 @@ class Batches:
         return SentBatch(batch, tx, gas)
 
     def reconcile(self) -> int:
-        """Bring every batch of the journal on chain, in order; return how many had to be sent.
+        """Bring journal and chain into agreement, over their whole length; return how many batches had to be sent.
+
+        1. Where the chain has another batch than the journal, or the store lost one that the chain hasn't, the journal
+           forgets its own from there on, once their transactions can't be mined any more: their sources count as new.
+        2. What is on chain is noted, and what isn't any more is pending again.
+        3. What the chain has beyond the journal is adopted: from another machine, or from before a backup was restored.
+        4. What the journal has beyond the chain is sent, in order.
 
         Raises:
-            TransactionError: the chain has another batch in a place where the journal has one.
+            TransactionError: the chain refuses a batch.
         """
-        newest = self._network.mainchain.head_block().number
-        recent = self.journal.mined_since(newest - _REORG_DEPTH)
-        # Most calls end here, without asking the node for all of the hospital's events.
-        if not recent and not self.journal.pending():
-            return 0
-        events = self._network.mainchain.ledger.events(hospital=self._hospital)
-        on_chain = {event.sequence: event for event in events}
-        for batch in recent:
-            # A reorganisation may have put it into another block, or nowhere.
-            if batch.sequence not in on_chain:
+        on_chain = self._on_chain()
+        # 1. Conflicts.
+        first = self._first_conflict(on_chain)
+        if first is not None:
+            for batch in self.journal.batches():
+                if batch.sequence >= first:
+                    self._sender().bury(self.journal.sent(batch.sequence))
+            # One of them may have been mined at the last moment.
+            on_chain = self._on_chain()
+            first = self._first_conflict(on_chain)
+            if first is not None:
+                self._forget(first, on_chain)
+        # 2. Each batch's place.
+        known = {batch.sequence: batch for batch in self.journal.batches()}
+        for batch in known.values():
+            event = on_chain.get(batch.sequence)
+            if event is None and batch.tx is not None:
                 self.journal.vanished(batch.sequence)
-        sent = 0
-        for batch in self.journal.pending():
-            mined = on_chain.get(batch.sequence)
-            if mined is None:
-                self._store(batch)
-                sent += 1
-            # It was mined, and the program ended before the journal could say so.
-            elif mined.manifest == CID.parse(batch.manifest).digest:
-                self.journal.mined(batch.sequence, mined.tx_hash, mined.block)
-            else:
-                raise TransactionError(
-                    f"storage transaction {batch.sequence} on chain has another manifest than this profile's journal",
-                    hint="is the same hospital profile used on another machine?",
-                )
-        return sent
+            elif event is not None and (batch.tx, batch.block) != (event.tx_hash, event.block):
+                self.journal.mined(batch.sequence, event.tx_hash, event.block)
+        # 3. What others published.
+        beyond = [event for sequence, event in on_chain.items() if sequence not in known]
+        if beyond:
+            self._adopt(beyond)
+        # 4. What isn't on chain.
+        pending = self.journal.pending()
+        for batch in pending:
+            self._store(batch)
+        return len(pending)
+
+    def _on_chain(self) -> dict[int, StorageEvent]:
+        return {event.sequence: event for event in self._network.stored_by(self._hospital)}
+
+    def _first_conflict(self, on_chain: Mapping[int, StorageEvent]) -> int | None:
+        """Return from which sequence on the journal's batches can't be on chain any more."""
+        for expected, batch in enumerate(self.journal.batches(), start=1):
+            # A journal that was begun anew, and whose batches used counters that the missing ones had used.
+            if batch.sequence != expected:
+                return expected
+            event = on_chain.get(batch.sequence)
+            root = CID.parse(batch.manifest)
+            if event is None and not self._network.store.has_block(root):
+                return batch.sequence
+            if event is not None and event.manifest != root.digest:
+                return batch.sequence
+        return None
+
+    def _forget(self, first: int, on_chain: Mapping[int, StorageEvent]) -> None:
+        lost = self.journal.adopted.forget(first)
+        why = "another machine published with this profile" if first in on_chain else "the store has lost it"
+        _LOG.warning(
+            "batch %d of this profile's journal can't be published any more, because %s: the journal forgets it and"
+            " what followed (records: %d); the next upload of their files publishes them anew",
+            first,
+            why,
+            lost,
+        )
+
+    def _adopt(self, events: Sequence[StorageEvent]) -> None:
+        roots = {event.sequence: CID(DAG_CBOR, event.manifest) for event in events}
+        lists = self.history.lists(list(roots.values()))
+        _LOG.warning(
+            "this profile's journal lacks %d of the hospital's batches, which another machine published, or this one"
+            " before its files were restored: they are read from the chain and the store",
+            len(events),
+        )
+        self.journal.adopted.add(
+            (
+                Batch(event.sequence, str(roots[event.sequence]), event.count, event.tx_hash, event.block),
+                str(lists.get(roots[event.sequence], "")),
+            )
+            for event in events
+        )
+        self.history.learn(self.journal)
+
+    def _sender(self) -> Sender:
+        return self._network.sender(self._seed.account_key())
 
     def _store(self, batch: Batch) -> tuple[str, int]:
         """Send a batch's storage transaction, or the one that was signed for it before; return its hash and gas."""
-        sender = self._network.sender(self._seed.account_key())
+        sender = self._sender()
+        checked = False
 
         def signed(tx_hash: str, raw: str) -> None:
+            nonlocal checked
+            # After the nonce was read, which nothing else that is mined can have had: now nobody's batch can come
+            # between. One that replaces a transaction that sticks has the same nonce.
+            if not checked:
+                self._check_next(batch)
+                checked = True
             self.journal.sending(batch.sequence, tx_hash, raw)
 
         before = self.journal.sent(batch.sequence)
         # With the same nonce only one of them can ever be mined, so nothing is stored twice.
+        checked = bool(before)
         receipt = sender.resend(before, what=STORING, signed=signed) if before else None
         if receipt is None:
+            checked = False
             digest = CID.parse(batch.manifest).digest
             receipt = self._network.mainchain.ledger.store(sender, digest, batch.count, signed=signed)
         self.journal.mined(batch.sequence, receipt.tx_hash, receipt.block)
         return receipt.tx_hash, receipt.gas_used
+
+    def _check_next(self, batch: Batch) -> None:
+        """Check that a batch is the next one on chain, so that its manifest states its place rightly.
+
+        Raises:
+            TransactionError: another machine's batch has its place.
+        """
+        newest = len(self._network.manifests_of(self._hospital))
+        if newest != batch.sequence - 1:
+            raise TransactionError(
+                f"storage transaction {batch.sequence} was to be sent, and the chain has {newest} of this hospital: "
+                "another machine publishes with the same profile; nothing was sent",
+                hint="the same command again publishes what is missing; let one machine at a time publish",
+            )
 
 
 @contextmanager

@@ -65,6 +65,7 @@ class Hospital(ActorSession):
         *,
         dry_run: bool = False,
         jitter: int | timedelta | None = None,
+        verify: bool = False,
         progress: Progress | None = None,
     ) -> UploadReport:
         """Publish files and folders to a patient's lanes; see `upload_many`.
@@ -75,10 +76,11 @@ class Hospital(ActorSession):
             category: for files whose kind doesn't tell.
             dry_run: read and split only.
             jitter: how long a record waits at most.
+            verify: read back what was published.
             progress: told how many bytes and records were read.
         """
         assigned = [(path, patient) for path in paths]
-        return self.upload_many(assigned, category, dry_run=dry_run, jitter=jitter, progress=progress)
+        return self.upload_many(assigned, category, dry_run=dry_run, jitter=jitter, verify=verify, progress=progress)
 
     def upload_many(
         self,
@@ -87,6 +89,7 @@ class Hospital(ActorSession):
         *,
         dry_run: bool = False,
         jitter: int | timedelta | None = None,
+        verify: bool = False,
         progress: Progress | None = None,
     ) -> UploadReport:
         """Publish files and folders of any number of patients, in as few storage transactions as hold them.
@@ -99,12 +102,18 @@ class Hospital(ActorSession):
             dry_run: read and split only.
             jitter: how long a record waits at most, each for a time of its own; what waits is published by a later
                 call with the same sources, at most one record of a patient in each. None takes the setting.
+            verify: read back what is published of these sources, by this call or an earlier one, as their patients
+                would: find it by lane, fetch it whole, and check it. Nobody but they can open it.
             progress: told how many bytes and records were read.
 
         Raises:
             InputError: a file can't be read as what it claims to be; nothing of its batch was published.
             AccessDeniedError: a patient hasn't paired with this hospital; nothing was published.
+            UsageError: there is nothing to publish, or `verify` with `dry_run`.
+            IntegrityError: `verify` finds that a record can't be read.
         """
+        if verify and dry_run:
+            raise UsageError("a dry run publishes nothing that could be read back")
         self._check_registered()
         kind = None if category is None else category_of(category)
         names = list(dict.fromkeys(patient for _, patient in assigned))
@@ -122,6 +131,8 @@ class Hospital(ActorSession):
                 batches.reconcile()
                 wait = self.network.config.jitter if jitter is None else duration(jitter, name="jitter")
                 Upload(batches, tally, jitter=wait, now=now).run(sources)
+                if verify:
+                    tally.read_back = batches.history.read_back(batches.journal, tally.named)
         if not (tally.records or tally.skipped or tally.waiting):
             raise UsageError("there is nothing to publish in what was named")
         return tally.report(estimate=self._estimate(len(tally.records)) if dry_run else None)

@@ -96,7 +96,7 @@ class Moves:
         builder = self._batches.begin()
         try:
             for move in moves:
-                counters = self._batches.journal.counters(move.pairing.patient)
+                counters = self._batches.counters(move.pairing.patient)
                 builder.move(move.old, move.envelope, move.pairing, counters)
             return self._batches.send(builder).tx
         finally:
@@ -108,11 +108,13 @@ class Moves:
         gone: dict[str, set[CID]] = defaultdict(set)
         for header, envelope, kept_by in rows:
             gone[kept_by] |= {CID.parse(header), CID.parse(envelope)}
+        # A batch whose list isn't known was pinned by nothing that could be found.
+        unlisted = gone.pop("", set())
         store = self._network.store
         # The new lists before the old ones go: at no moment is a block that is still needed without a pin.
         lists = {old: str(shorten_list(store, CID.parse(old), without)) for old, without in gone.items()}
         for old in lists:
             store.unpin(CID.parse(old))
-        store.delete_blocks(set().union(*gone.values()))
+        store.delete_blocks(unlisted.union(*gone.values()))
         self._batches.journal.deleted([header for header, _, _ in rows], lists)
         return len(rows)

@@ -23,6 +23,7 @@ from panachain.config import Config
 from panachain.errors import ConfigurationError, IntegrityError
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
+from panachain.model.transactions import StorageEvent
 from panachain.sdk.network_file import chains_of, confirmations_of, read_description
 from panachain.sdk.resolve import Resolver
 from panachain.storage.blocks import BlobStore
@@ -161,6 +162,14 @@ class Network:
 
     def manifests_of(self, hospital: Address) -> tuple[bytes, ...]:
         """Return the digests of a hospital's manifests, oldest first, checked against the contract's head."""
+        return tuple(event.manifest for event in self.stored_by(hospital))
+
+    def stored_by(self, hospital: Address) -> list[StorageEvent]:
+        """Return a hospital's storage transactions, oldest first, checked against the contract's head.
+
+        Raises:
+            IntegrityError: the events don't add up to the head, so the RPC node leaves something out.
+        """
         sequence, head = self.mainchain.ledger.ledger_of(hospital)
         events = [event for event in self.mainchain.ledger.events(hospital=hospital) if event.sequence <= sequence]
         folded = self.mainchain.ledger.fold_heads(
@@ -170,7 +179,7 @@ class Network:
             raise IntegrityError(
                 f"the RPC node shows {len(events)} storage transactions of {hospital}, the contract {sequence}"
             )
-        return tuple(event.manifest for event in events)
+        return events
 
     @cached_property
     def resolver(self) -> Resolver:

@@ -17,12 +17,13 @@ from panachain.model.progress import Progress
 from panachain.model.records import PlainRecord, RecordInfo
 from panachain.model.scope import UNDATED
 from panachain.records.jitter import Delay, delay
+from panachain.records.likeness import of_record
 from panachain.records.pairing import Pairing
 from panachain.records.publish import BatchBuilder
 from panachain.records.sources import Source
 from panachain.records.split import MEDIA_TYPE
 from panachain.sdk.batches import Batches, SentBatch
-from panachain.sdk.results.uploads import UploadReport
+from panachain.sdk.results.uploads import ReadBack, UploadReport
 
 _Name = tuple[Address, bytes]
 """A patient, and what identifies a source."""
@@ -46,6 +47,9 @@ class Tally:
     planned: list[RecordInfo] = field(default_factory=list)
     """Records of a dry run."""
     sent: list[SentBatch] = field(default_factory=list)
+    named: dict[_Name, None] = field(default_factory=dict)
+    """The sources, in their order, each once."""
+    read_back: ReadBack | None = None
 
     @property
     def records(self) -> list[RecordInfo]:
@@ -89,6 +93,7 @@ class Tally:
             transactions=tuple(one.tx for one in self.sent),
             dry_run=estimate is not None,
             waiting=self.waiting,
+            read_back=self.read_back,
         )
 
 
@@ -104,9 +109,10 @@ def read_only(sources: Iterable[tuple[Source, Pairing]], batches: Batches, tally
     Raises:
         InputError: a file can't be read as what it claims to be.
     """
-    for source, _, known in _new(sources, batches, tally):
+    for source, pairing, known in _new(sources, batches, tally):
+        nameless = batches.journal.adopted.nameless(pairing.patient)
         for record in _dated(source.records(), now):
-            if record.part in known:
+            if record.part in known or (nameless and of_record(record) in nameless):
                 tally.skip(0, 1)
             else:
                 tally.take()
@@ -178,7 +184,7 @@ class Upload:
         goes, whole = True, True
         # 2. Split it.
         for record, leads in _with_leaders(_dated(source.records(), self._now)):
-            if record.part in known:
+            if record.part in known or self._is_claimed(name, record):
                 self._tally.skip(0, 1)
                 continue
             self._tally.take()
@@ -193,11 +199,17 @@ class Upload:
             if leads and self._builder is not None and self._builder.full:
                 self._send()
             self._builder = self._builder or self._batches.begin()
-            self._builder.add(record, pairing, self._journal.counters(pairing.patient))
+            self._builder.add(record, pairing, self._batches.counters(pairing.patient))
         self._tally.advance(source.size)
         # A source of which a record waits isn't done: the next run must read it again.
         if whole:
             self._done.append(name)
+
+    def _is_claimed(self, name: _Name, record: PlainRecord) -> bool:
+        """Tell whether the record was published before the journal was lost, and note of which source it is."""
+        if not self._journal.adopted.nameless(name[0]):
+            return False
+        return self._journal.adopted.claim(name[0], of_record(record), source=name[1], part=record.part)
 
     def _goes(self, name: _Name, part: int) -> bool:
         """Tell whether a record's wait is over: one of each patient a round, unless it has waited the longest time."""
@@ -227,6 +239,7 @@ def _new(
     seen: set[_Name] = set()
     for source, pairing in sources:
         name = (pairing.patient, source.identity)
+        tally.named[name] = None
         known = batches.journal.parts(*name)
         # The same file named twice in one call counts once as well.
         if name in seen or batches.journal.source_done(*name):

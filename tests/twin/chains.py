@@ -2,7 +2,8 @@
 
 `TwinMainchain` and `TwinSidechain` are the real adapters over these contracts: what they call, sign, decode and fold is
 the real code, from calldata to events; only the node and the EVM are replaced. What the twins' policy registry says is
-held against the real contract by test_differential.py. A twin of Anvil it isn't: no gas, no nonces, no reorganisations.
+held against the real contract by test_differential.py. A twin of Anvil it isn't: no gas, and a reorganisation
+is what a test takes away.
 
 Follows contracts/mainchain and contracts/sidechain, function by function.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
@@ -124,6 +126,11 @@ class Chain:
     """(sender, contract, calldata) of what the node has seen and not mined."""
     contracts: dict[str, Any] = field(default_factory=dict)
     counted: int = 0
+    sent: str = ""
+    """Hash of the transaction that runs."""
+    nonces: dict[str, int] = field(default_factory=dict)
+    receipts: dict[str, Receipt] = field(default_factory=dict)
+    forks: int = 0
 
     def __post_init__(self) -> None:
         self.mine()
@@ -136,7 +143,7 @@ class Chain:
         """Make a block of what waits; what reverts is in it too, and does nothing."""
         number = len(self.blocks)
         time = max(self.clock(), self.blocks[-1].time if self.blocks else 0)
-        self.blocks.append(Block(number, f"0x{self.chain_id:032x}{number:032x}", time))
+        self.blocks.append(Block(number, f"0x{self.chain_id:032x}{self.forks:08x}{number:024x}", time))
         waiting, self.waiting = self.waiting, []
         for sender, name, data in waiting:
             try:
@@ -145,10 +152,27 @@ class Chain:
                 continue
         return self.head
 
-    def execute(self, sender: str, name: str, function: str, args: Sequence[Any]) -> list[Logged]:
+    def snapshot(self) -> tuple[Any, ...]:
+        """Return what `roll_back` goes back to."""
+        contracts = deepcopy(self.contracts, {id(self): self})
+        return len(self.blocks), len(self.logs), contracts, dict(self.nonces), dict(self.receipts)
+
+    def roll_back(self, snapshot: tuple[Any, ...]) -> None:
+        """Take everything away that came after a snapshot, as a reorganisation does; nothing comes back by itself."""
+        blocks, logs, contracts, nonces, receipts = snapshot
+        del self.blocks[blocks:], self.logs[logs:]
+        self.contracts = deepcopy(contracts, {id(self): self})
+        self.nonces, self.receipts = dict(nonces), dict(receipts)
+        self.forks += 1
+
+    def execute(
+        self, sender: str, name: str, function: str, args: Sequence[Any], tx_hash: str | None = None
+    ) -> list[Logged]:
         """Run a transaction in the newest block, and return what it logged."""
         before = len(self.logs)
-        self.counted += 1
+        if tx_hash is None:
+            self.counted += 1
+        self.sent = tx_hash or f"0x{self.counted:064x}"
         getattr(self.contracts[name], function)(sender.lower(), *args)
         return self.logs[before:]
 
@@ -159,7 +183,7 @@ class Chain:
             if indexed:
                 topics.append("0x" + encode([kind], [values[field_name]]).hex())
         block = self.head
-        made = Event(event, values, block.number, block.hash, f"0x{self.counted:064x}", len(self.logs))
+        made = Event(event, values, block.number, block.hash, self.sent, len(self.logs))
         self.logs.append(Logged(name, tuple(topics), made))
 
     def events(
@@ -191,18 +215,45 @@ class TwinSender:
         self._chain = chain
         self._names = {where: name for name, where in addresses.items()}
 
-    def send(self, to: str | None, data: str, *, what: str, signed: Signed | None = None) -> Receipt:
+    def send(
+        self, to: str | None, data: str, *, what: str, signed: Signed | None = None, alone: bool = False
+    ) -> Receipt:
         """Mine a transaction in a block of its own."""
-        name = self._names[str(to)]
-        function, args = decode_call(name, data)
-        block = self._chain.mine()
+        nonce, tx_hash = self._chain.nonces.get(self.address, 0), f"0x{self._chain.counted + 1:064x}"
+        self._chain.mine()
         if signed is not None:
-            signed(f"0x{self._chain.counted + 1:064x}", "0x")
+            signed(tx_hash, json.dumps([nonce, str(to), data]))
+        # Counted though it may be lost: no two transactions have one hash.
+        self._chain.counted += 1
+        return self._run(tx_hash, str(to), data, what)
+
+    def resend(self, sent: Sequence[tuple[str, str]], *, what: str, signed: Signed | None = None) -> Receipt | None:
+        """Mine a transaction that was signed before, unless its nonce is used up."""
+        for tx_hash, raw in reversed(sent):
+            nonce, to, data = json.loads(raw)
+            if tx_hash in self._chain.receipts:
+                return self._chain.receipts[tx_hash]
+            if nonce >= self._chain.nonces.get(self.address, 0):
+                self.bury([(tx_hash, json.dumps([nonce - 1, to, data]))])
+                self._chain.mine()
+                return self._run(tx_hash, to, data, what)
+        return None
+
+    def bury(self, sent: Sequence[tuple[str, str]]) -> None:
+        """Use up the nonces of transactions that were signed before."""
+        used = [json.loads(raw)[0] + 1 for _, raw in sent]
+        self._chain.nonces[self.address] = max([self._chain.nonces.get(self.address, 0), *used])
+
+    def _run(self, tx_hash: str, to: str, data: str, what: str) -> Receipt:
+        name = self._names[to]
         try:
-            logs = self._chain.execute(self.address, name, function, args)
+            logs = self._chain.execute(self.address, name, *decode_call(name, data), tx_hash)
         except RevertError as exc:
             raise TransactionError(f"{what}: the chain refuses: {exc}", reason=str(exc)) from exc
-        return Receipt(f"0x{self._chain.counted:064x}", block.number, 0, None, tuple(_raw(log) for log in logs))
+        self._chain.nonces[self.address] = self._chain.nonces.get(self.address, 0) + 1
+        made = Receipt(tx_hash, self._chain.head.number, 0, None, tuple(_raw(log) for log in logs))
+        self._chain.receipts[tx_hash] = made
+        return made
 
     def submit(self, to: str, data: str) -> None:
         """Let the node see a transaction that nobody mines yet."""

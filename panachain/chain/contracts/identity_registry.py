@@ -146,6 +146,18 @@ class IdentityRegistry(Adapter):
                 newest[key] = replace(newest[key], paired=False)
         return list(newest.values())
 
+    def ever_paired(self, hospital: Address) -> list[PairingEvent]:
+        """Return every pairing that a hospital was ever given, oldest first, whether it still counts or not."""
+        return [
+            PairingEvent(
+                Address(address(event.values["patient"])),
+                Address(address(event.values["hospital"])),
+                event.values["pairing"],
+                paired=True,
+            )
+            for event in self.bound.events("HospitalPaired", where=[None, hospital])
+        ]
+
     def _registered(self, where: Sequence[Indexed]) -> list[Actor]:
         found: dict[str, Actor] = {}
         for event in self.bound.events(where=where):

@@ -33,13 +33,16 @@ class RecordLedger(Adapter):
     def store(self, sender: Sender, manifest: bytes, count: int, *, signed: Signed | None = None) -> Receipt:
         """Record a manifest; only an active hospital may.
 
+        The transaction takes the first nonce that isn't mined: a manifest states its place in the hospital's history,
+        and a transaction of the same account that is mined before it would take that place.
+
         Args:
             sender: the hospital's.
             manifest: digest of the manifest root's CID, 32 bytes.
             count: records in the batch.
             signed: called with hash and raw form before anything is sent.
         """
-        return self.bound.send(sender, "store", manifest, count, what=STORING, signed=signed)
+        return self.bound.send(sender, "store", manifest, count, what=STORING, signed=signed, alone=True)
 
     def estimate_store(self, hospital: Address, count: int) -> int:
         """Return the gas that a storage transaction of this hospital would take, as the node estimates it.

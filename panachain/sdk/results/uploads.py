@@ -10,6 +10,34 @@ from panachain.sdk.results.records import record_json
 
 
 @dataclass(frozen=True)
+class ReadBack:
+    """What an upload with `verify` read again, as the patients would: found by their lanes, fetched and checked.
+
+    Examples:
+        >>> with connect("clinic", role="hospital") as hospital:
+        ...     report = hospital.upload(["records"], "me", verify=True)
+        >>> report.read_back.records
+        2
+    """
+
+    records: int
+    """Each found in every lane of its path, its header's signature checked."""
+    blocks: int
+    """Headers, envelopes, inventories and segments of content that were fetched."""
+    size: int
+    """Bytes of envelopes, inventories and sealed content."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON, schema `panachain/read-back/1`, a part of `panachain/upload/1`."""
+        return {
+            "schema": "panachain/read-back/1",
+            "records": self.records,
+            "blocks": self.blocks,
+            "size": self.size,
+        }
+
+
+@dataclass(frozen=True)
 class UploadReport:
     """What an upload published.
 
@@ -35,6 +63,8 @@ class UploadReport:
     waiting: int = 0
     """Records that wait for a later call, because of jitter."""
     dry_run: bool = False
+    read_back: ReadBack | None = None
+    """What was read again; None without `verify`."""
 
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/upload/1`."""
@@ -51,6 +81,7 @@ class UploadReport:
             "transactions": list(self.transactions),
             "waiting": self.waiting,
             "dry_run": self.dry_run,
+            "read_back": None if self.read_back is None else self.read_back.to_json(),
         }
 
 

@@ -205,6 +205,87 @@ class TestResend:
         with pytest.raises(TransactionError, match="refuses to take a transaction again"):
             sender(node, tmp_path).resend([one], what="a call")
 
+    def test_one_that_reverted_is_no_reason_never_to_do_it(self, node: Node, tmp_path: Path) -> None:
+        node.status = "0x0"
+        held: list[tuple[str, str]] = []
+        with pytest.raises(TransactionError, match="was mined and reverted"):
+            sender(node, tmp_path).send(SOMEBODY, "0x", what="a call", signed=lambda *one: held.append(one))
+        assert sender(node, tmp_path).resend(held, what="a call") is None
+
+    def test_one_of_another_chain_is_none(self, node: Node, tmp_path: Path) -> None:
+        one = self.sent(node, tmp_path)
+        other = Sender(node, 6, ACCOUNT, lock_folder=tmp_path)  # type: ignore[arg-type]
+        node.nonce = 0
+        assert other.resend([one], what="a call") is None
+        other.bury([one])
+        assert node.raws == [one[1]]
+
+    def test_nonces_before_it_that_a_reorganisation_freed_are_used_up(self, node: Node, tmp_path: Path) -> None:
+        for _ in range(2):
+            self.sent(node, tmp_path)
+        one = self.sent(node, tmp_path)
+        node.mined.clear()
+        node.raws.clear()
+        node.nonce = 0
+        receipt = sender(node, tmp_path).resend([one], what="a call")
+        assert receipt is not None
+        assert receipt.tx_hash == one[0]
+        made = [decode_transaction(raw) for raw in node.raws]
+        assert [transaction["nonce"] for transaction in made] == [0, 1, 2]
+        assert {(transaction["to"].lower(), transaction["value"]) for transaction in made[:2]} == {
+            (ACCOUNT.address.lower(), 0)
+        }
+
+
+class TestBury:
+    def test_what_waits_can_not_be_mined_any_more(self, node: Node, tmp_path: Path) -> None:
+        held: list[tuple[str, str]] = []
+        sender(node, tmp_path).send(SOMEBODY, "0x1234", what="a call", signed=lambda *one: held.append(one))
+        node.mined.clear()
+        node.nonce = 0
+        sender(node, tmp_path).bury(held)
+        before, after = (decode_transaction(raw) for raw in node.raws)
+        assert (after["nonce"], after["data"]) == (0, "0x")
+        # Nodes take a replacement from 10 % more on.
+        for fee in ("maxFeePerGas", "maxPriorityFeePerGas"):
+            assert after[fee] * 10 >= before[fee] * 11
+
+    def test_what_is_mined_needs_nothing(self, node: Node, tmp_path: Path) -> None:
+        held: list[tuple[str, str]] = []
+        sender(node, tmp_path).send(SOMEBODY, "0x", what="a call", signed=lambda *one: held.append(one))
+        sender(node, tmp_path).bury(held)
+        sender(node, tmp_path).bury([])
+        assert len(node.raws) == 1
+
+    def test_a_chain_that_takes_nothing_is_told(
+        self, node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        held: list[tuple[str, str]] = []
+        sender(node, tmp_path).send(SOMEBODY, "0x", what="a call", signed=lambda *one: held.append(one))
+        node.mines = False
+        node.nonce = 0
+        now = iter(range(0, 10_000, 50))
+        waiting = sender(node, tmp_path, clock=lambda: next(now), sleep=lambda _: None)
+        with pytest.raises(TransactionError, match="wasn't mined within 120 s"):
+            waiting.bury(held)
+
+
+def test_one_that_goes_alone_takes_the_nonce_after_the_mined_ones(node: Node, tmp_path: Path) -> None:
+    asked: list[str] = []
+    real = node.call
+
+    def call(method: str, params: Sequence[Any] = ()) -> Any:
+        if method == "eth_getTransactionCount":
+            asked.append(params[1])
+            return "0x7" if params[1] == "pending" else "0x3"
+        return real(method, params)
+
+    node.call = call  # type: ignore[method-assign]
+    for alone, nonce in ((False, 7), (True, 3)):
+        sender(node, tmp_path).send(SOMEBODY, "0x", what="a call", alone=alone)
+        assert decode_transaction(node.raws[-1])["nonce"] == nonce
+    assert "latest" in asked
+
 
 class TestReceipt:
     GOOD: dict[str, Any] = {  # noqa: RUF012

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
 from panachain.errors import TransactionError
+from panachain.ipld.cid import CID
 from panachain.model.records import PlainRecord
 from panachain.model.scope import Category
 from panachain.records.publish import BatchBuilder
 from panachain.sdk.batches import Batches, open_batches, open_journal
 from tests.twin.chains import TwinSender
 from tests.twin.world import World
+
+
+@contextmanager
+def elsewhere(world: World, folder: Path) -> Iterator[Batches]:
+    """Work with the same profile on another machine."""
+    session = world.hospital
+    with open_batches(world.network, session.address, session._seed, folder) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -26,7 +37,7 @@ def batches(world: World) -> Iterator[Batches]:
 def filled(world: World, batches: Batches, content: bytes = b"x") -> BatchBuilder:
     builder, patient = batches.begin(), world.patient.whoami()
     record = PlainRecord(Category.LABORATORY, 2025, "text/plain", content, content.ljust(32), 0)
-    builder.add(record, world.hospital.pairing(patient), batches.journal.counters(patient.address))
+    builder.add(record, world.hospital.pairing(patient), batches.counters(patient.address))
     return builder
 
 
@@ -63,23 +74,103 @@ def test_one_that_is_on_chain_unnoticed_is_noted_and_not_sent_again(world: World
     assert world.network.mainchain.ledger.ledger_of(world.hospital.address)[0] == 1
 
 
-def test_one_that_a_reorganisation_took_away_is_sent_again(world: World, batches: Batches) -> None:
+@pytest.mark.parametrize("later", [0, 70])
+def test_what_a_reorganisation_took_away_is_sent_again_once_however_late_it_is_noticed(
+    world: World, batches: Batches, later: int
+) -> None:
+    chain = world.network.mainchain.chain
+    batches.send(filled(world, batches, b"a"))
+    before = chain.snapshot()
+    lost = [batches.send(filled(world, batches, content)).batch.root.digest for content in (b"b", b"c")]
+    chain.roll_back(before)
+    for _ in range(later):
+        chain.mine()
+    assert batches.reconcile() == 2
+    assert batches.reconcile() == 0
+    assert list(world.network.manifests_of(world.hospital.address))[1:] == lost
+    assert batches.send(filled(world, batches, b"d")).batch.sequence == 4
+    assert len(list(world.patient.records())) == 4
+
+
+def test_a_batch_that_was_mined_elsewhere_is_noted_at_its_new_place(world: World, batches: Batches) -> None:
+    chain = world.network.mainchain.chain
+    before = chain.snapshot()
     batches.send(filled(world, batches))
-    ledger, sent = world.network.mainchain.ledger, []
-    with (
-        patch.object(ledger, "events", return_value=iter(())),
-        patch.object(Batches, "_store", lambda _, batch: sent.append(batch.sequence)),
-    ):
-        assert batches.reconcile() == 1
-    assert sent == [1]
+    chain.roll_back(before)
+    chain.mine()
+    chain.mine()
+    (tx, raw), *_ = batches.journal.sent(1)
+    world.hospital._sender().resend([(tx, raw)], what="what somebody else sent again")
+    assert batches.reconcile() == 0
+    (batch,) = batches.journal.batches()
+    assert batch.block == chain.head.number
 
 
-def test_another_machines_batch_in_the_same_place_is_an_error(world: World, batches: Batches) -> None:
+class TestAnotherMachine:
+    def test_takes_turns_with_this_one(self, world: World, batches: Batches, tmp_path: Path) -> None:
+        batches.send(filled(world, batches, b"a"))
+        with elsewhere(world, tmp_path) as other:
+            assert other.reconcile() == 0
+            other.send(filled(world, other, b"b"))
+            assert batches.reconcile() == 0
+            batches.send(filled(world, batches, b"c"))
+            other.reconcile()
+            assert other.send(filled(world, other, b"d")).batch.sequence == 4
+        assert sorted(record.content for record in world.patient.records()) == [b"a", b"b", b"c", b"d"]
+
+    def test_a_batch_in_the_place_of_one_that_wasnt_sent_is_told_and_whatever_lost_its_place_goes_anew(
+        self, world: World, batches: Batches, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with patch.object(TwinSender, "send", side_effect=TransactionError("no")), pytest.raises(TransactionError):
+            batches.send(filled(world, batches, b"a"), [(world.patient.address, b"a".ljust(32))])
+        with elsewhere(world, tmp_path) as other:
+            other.send(filled(world, other, b"b"))
+        assert batches.reconcile() == 0
+        assert "another machine published with this profile" in caplog.text
+        assert "lacks 1 of the hospital's batches" in caplog.text
+        # Neither published nor named as published.
+        assert not batches.journal.source_done(world.patient.address, b"a".ljust(32))
+        batches.send(filled(world, batches, b"a"))
+        assert sorted(record.content for record in world.patient.records()) == [b"a", b"b"]
+
+    def test_that_publishes_at_the_same_moment_lets_nothing_wrong_be_signed(
+        self, world: World, batches: Batches, tmp_path: Path
+    ) -> None:
+        mine = filled(world, batches, b"a")
+        with elsewhere(world, tmp_path) as other:
+            other.send(filled(world, other, b"b"))
+        with pytest.raises(TransactionError, match="another machine publishes with the same profile") as caught:
+            batches.send(mine)
+        assert "publishes what is missing" in caught.value.hint
+        assert batches.journal.sent(1) == []
+        assert len(world.network.manifests_of(world.hospital.address)) == 1
+        assert len(list(world.patient.records())) == 1
+
+    def test_cannot_let_a_transaction_be_mined_that_was_forgotten(
+        self, world: World, batches: Batches, tmp_path: Path
+    ) -> None:
+        chain = world.network.mainchain.chain
+        before = chain.snapshot()
+        batches.send(filled(world, batches, b"a"))
+        ((tx, raw),) = batches.journal.sent(1)
+        chain.roll_back(before)
+        with elsewhere(world, tmp_path) as other:
+            other.send(filled(world, other, b"b"))
+        batches.reconcile()
+        assert world.hospital._sender().resend([(tx, raw)], what="what lay in somebody's pool") is None
+        assert len(list(world.patient.records())) == 1
+
+
+def test_a_batch_that_the_store_lost_before_it_was_on_chain_is_forgotten(
+    world: World, batches: Batches, caplog: pytest.LogCaptureFixture
+) -> None:
     with patch.object(TwinSender, "send", side_effect=TransactionError("no")), pytest.raises(TransactionError):
         batches.send(filled(world, batches))
-    world.network.mainchain.ledger.store(world.hospital._sender(), b"\1" * 32, 1)
-    with pytest.raises(TransactionError, match="another manifest than this profile's journal"):
-        batches.reconcile()
+    (batch,) = batches.journal.pending()
+    world.network.store.delete_blocks([CID.parse(batch.manifest)])
+    assert batches.reconcile() == 0
+    assert "the store has lost it" in caplog.text
+    assert batches.journal.batches() == []
 
 
 def test_the_journal_can_be_looked_at_by_itself(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -149,6 +150,9 @@ class TestPairings:
         assert identities.paired() == [first, second]
         assert identities.paired(hospital=STRANGER) == [second]
         assert identities.paired(patient=DOCTOR) == []
+        # Each that there ever was, also those that don't count any more.
+        assert identities.ever_paired(STRANGER) == [replace(second, paired=True)]
+        assert [event.digest for event in identities.ever_paired(HOSPITAL)][-1] == b"q" * 32
 
     def test_an_end_of_a_pairing_that_is_hidden_is_an_integrity_error(self, node: Node) -> None:
         node.emit("HospitalUnpaired", patient=PATIENT, hospital=HOSPITAL)

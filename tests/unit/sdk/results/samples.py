@@ -15,7 +15,14 @@ from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance
 from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView
 from panachain.sdk.results.revocations import RevocationReport
-from panachain.sdk.results.uploads import PairingReport, PublishedView, RewrapReport, SettleReport, UploadReport
+from panachain.sdk.results.uploads import (
+    PairingReport,
+    PublishedView,
+    ReadBack,
+    RewrapReport,
+    SettleReport,
+    UploadReport,
+)
 
 WHO, POLICY = Address("0x" + "11" * 20), PolicyId("0x" + "a1" * 20)
 SECRET = b"the patient's plaintext"
@@ -25,6 +32,7 @@ REVOKED = RevocationReport(POLICY, "0x01", 5, receipts=(), needed=2, shares=3)
 RECORDS = [
     VIEW,
     UploadReport((), skipped=1, plain_bytes=2, sealed_bytes=3),
+    ReadBack(1, blocks=3, size=4),
     PublishedView("bafy", WHO, "laboratory/2024", 1),
     REVOKED,
     LogEntry(5, "denied", POLICY, WHO, 1),

@@ -1,0 +1,218 @@
+"""What a hospital published, as the chain and the store tell it: read with the keys that patients' pairings gave it.
+
+A journal that is missing, or older than the chain, learns from it (`OwnHistory.learn`); an upload is read back as its
+patients would read it (`OwnHistory.read_back`). Opens no record. Follows ADR 20, design section 8 (Publish) and
+security rule 25.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from panachain.crypto.keys import Seed
+from panachain.errors import BlockNotFoundError, IntegrityError
+from panachain.ipld import dagcbor
+from panachain.ipld.cid import CID, DAG_CBOR, RAW
+from panachain.model.actors import Address
+from panachain.model.scope import path_of
+from panachain.records.header import Header, open_header, wrap_at
+from panachain.records.journal import FoundRecord, Journal, JournalRecord, LaneCounters
+from panachain.records.lane_walk import Counters, Found, LaneWalk, OwnLane, lanes_of
+from panachain.records.likeness import of_header
+from panachain.records.locate import HospitalHeads, open_manifests
+from panachain.records.manifest import Manifest
+from panachain.records.pairing import Pairing, open_pairing
+from panachain.records.publish import listed
+from panachain.sdk.network import Network
+from panachain.sdk.results.uploads import ReadBack
+from panachain.storage.blocks import BlobStore
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class OwnHistory:
+    """The storage transactions of one hospital, and the lanes in which their records lie."""
+
+    def __init__(self, network: Network, hospital: Address, seed: Seed) -> None:
+        """Take the hospital's account and seed."""
+        self._network = network
+        self._hospital = hospital
+        self._seed = seed
+
+    def learn(self, journal: Journal, patients: Iterable[Address] | None = None) -> None:
+        """Count lanes over the batches that a journal adopted, and write their records into it.
+
+        Args:
+            journal: of the hospital.
+            patients: whose lanes; what can't be read of theirs is an error. None takes everybody who was ever paired,
+                and leaves those whose pairings can't be read for later: one patient stops nobody else's records.
+
+        Raises:
+            IntegrityError: a manifest isn't the one of its place on chain.
+            BlockNotFoundError: the store lacks a manifest.
+        """
+        adopted = journal.adopted.sequences()
+        if not adopted:
+            return
+        events = self._network.sidechain.identities.ever_paired(self._hospital)
+        wanted = {event.patient for event in events} if patients is None else set(patients)
+        # Those who were counted up to the same batch go through the manifests together.
+        behind: dict[int, list[Address]] = defaultdict(list)
+        for patient in sorted(wanted):
+            if journal.adopted.counted(patient) < adopted[-1]:
+                behind[journal.adopted.counted(patient)].append(patient)
+        if not behind:
+            return
+        manifests = {manifest.sequence: manifest for manifest in self._manifests()}
+        for known, group in behind.items():
+            lanes: dict[Address, list[OwnLane]] = {}
+            for patient in group:
+                pairings = self._pairings(patient, [event.digest for event in events if event.patient == patient])
+                if pairings or patients is not None:
+                    lanes[patient] = lanes_of(pairings)
+            following = [manifests[sequence] for sequence in adopted if sequence > known]
+            self._learn(journal, lanes, following)
+
+    def read_back(self, journal: Journal, sources: Iterable[tuple[Address, bytes]]) -> ReadBack:
+        """Read the records of some sources as their patients would, but for opening them.
+
+        1. Take the hospital's manifests from the chain, not from the journal, and check that they form one chain.
+        2. Walk each patient's lanes from their first record on; each record must be found in every lane of its path.
+        3. Fetch its header, and check signature and patient; fetch envelope, inventory and content to the last block.
+
+        Raises:
+            IntegrityError: a record isn't found, or isn't what it must be.
+            BlockNotFoundError: the store lacks a block of one.
+        """
+        expected: dict[Address, list[str]] = defaultdict(list)
+        for patient, source in sources:
+            expected[patient] += journal.headers(patient, source)
+        # 1. The manifests.
+        manifests = self._manifests()
+        events = self._network.sidechain.identities.ever_paired(self._hospital)
+        done = ReadBack(0, 0, 0)
+        for patient, headers in expected.items():
+            pairings = self._pairings(patient, [event.digest for event in events if event.patient == patient])
+            # 2. The lanes.
+            walk = LaneWalk(lanes_of(pairings), {})
+            found: dict[str, list[Found]] = defaultdict(list)
+            for manifest in manifests:
+                for one in walk.take(dict(manifest.rows())):
+                    found[str(one.header)].append(one)
+            for header in headers:
+                # 3. What it names.
+                blocks, size = self._fetch(header, patient, found.get(header, []))
+                done = replace(done, records=done.records + 1, blocks=done.blocks + blocks, size=done.size + size)
+        return done
+
+    def lists(self, roots: Sequence[CID]) -> dict[CID, CID]:
+        """Return which of the store's pinned batch lists holds each manifest, as far as the store has them."""
+        store, wanted, found = self._network.store, set(roots), dict[CID, CID]()
+        for pinned in store.pins():
+            for root in wanted & _named(store, pinned):
+                found[root] = pinned
+        return found
+
+    def _manifests(self) -> list[Manifest]:
+        digests = self._network.manifests_of(self._hospital)
+        own = HospitalHeads(self._hospital, self._seed.signer().public, digests)
+        return open_manifests(self._network.store, own)
+
+    def _pairings(self, patient: Address, digests: Iterable[bytes]) -> list[Pairing]:
+        """Return a patient's pairings with this hospital that can be read, of all that there ever were."""
+        actor = self._network.sidechain.identities.identity_of(patient)
+        found: list[Pairing] = []
+        if actor is None:
+            return found
+        for digest in dict.fromkeys(digests):
+            try:
+                found.append(
+                    open_pairing(
+                        self._network.store.get_block(CID(RAW, digest)),
+                        secret=self._seed.receiving(),
+                        hospital=self._hospital,
+                        patient=patient,
+                        verifying_key=actor.verifying_key,
+                    )
+                )
+            except (IntegrityError, BlockNotFoundError) as exc:
+                # An upload needs the newest one and fails without it; an older one names lanes that nobody gets
+                # records in any more.
+                _LOG.warning("a pairing of %s can't be read: %s", actor.handle, exc)
+        return found
+
+    def _learn(
+        self, journal: Journal, lanes: Mapping[Address, Sequence[OwnLane]], manifests: Sequence[Manifest]
+    ) -> None:
+        counters: dict[Address, Counters] = {patient: journal.counters(patient) for patient in lanes}
+        walk = LaneWalk([lane for mine in lanes.values() for lane in mine], counters)
+        records: list[FoundRecord] = []
+        for manifest in manifests:
+            for one in walk.take(dict(manifest.rows())):
+                # The narrowest lane: every record is in one of these.
+                if "/" in one.lane.scope.text:
+                    records.append(self._found(one, manifest.sequence))
+        replaced = {header for one in records for header in one.replaces}
+        journal.adopted.learn(
+            [one for one in records if one.record.header not in replaced],
+            [LaneCounters(patient, walk.counters(patient)) for patient in lanes],
+            until=manifests[-1].sequence,
+            patients=lanes,
+        )
+
+    def _found(self, one: Found, sequence: int) -> FoundRecord:
+        lane = one.lane
+        entry = JournalRecord(
+            str(one.header), lane.patient, sequence, lane.scope.text, lane.generation, one.brief_id, b"", 0
+        )
+        try:
+            header = self._header(one)
+        except (IntegrityError, BlockNotFoundError):
+            # It may have been re-wrapped and deleted, or the store may have lost it: its lanes are counted either way.
+            return FoundRecord(entry)
+        return FoundRecord(entry, of_header(header.info), tuple(str(cid) for cid in header.replaces))
+
+    def _header(self, one: Found) -> Header:
+        return open_header(
+            self._network.store.get_block(one.header),
+            cid=one.header,
+            hospital=self._hospital,
+            locator_key=one.lane.locator_key,
+            brief_id=one.brief_id,
+            verifying_key=self._seed.signer().public,
+        )
+
+    def _fetch(self, cid: str, patient: Address, found: Sequence[Found]) -> tuple[int, int]:
+        """Fetch all of a record; return its blocks, and their bytes."""
+        if not found:
+            raise IntegrityError(f"record {cid} was published, and no lane of its patient finds it")
+        store = self._network.store
+        header = self._header(found[0])
+        info = header.info
+        missing = {scope.text for scope in path_of(info.category, info.year)} - {one.lane.scope.text for one in found}
+        if missing or header.patient != patient:
+            wrong = "is another patient's" if header.patient != patient else f"isn't found in {', '.join(missing)}"
+            raise IntegrityError(f"record {cid} was published, and {wrong}")
+        envelope = store.get_block(CID.parse(info.envelope_cid))
+        wrap_at(envelope, header.wrap_index)
+        blocks, size = 1, len(envelope)
+        for file in (header.inventory, header.content):
+            for leaf in () if file is None else store.read_file(file):
+                blocks, size = blocks + 1, size + len(leaf)
+        return blocks + 1, size
+
+
+def _named(store: BlobStore, pinned: CID) -> set[CID]:
+    """Return the blocks that a batch list names; none for any other block that somebody pinned."""
+    if pinned.codec != DAG_CBOR:
+        return set()
+    try:
+        node = dagcbor.decode(store.get_block(pinned))
+        is_list = isinstance(node, dict) and set(node) in ({"v", "blocks"}, {"v", "parts"})
+        return set(listed(store, pinned)) if is_list else set()
+    except (IntegrityError, BlockNotFoundError):
+        return set()
