@@ -31,8 +31,10 @@ _DEPOSIT_TYPE: Final = keccak(
     "bytes32 terms,string purposes,bytes32 lanes,uint64 expiresAt,bytes16 nonce)"
 )
 _DEPOSIT: Final = ("address", "address", "address", *["bytes32"] * 6, "uint64", "bytes16")
-_RECEIPTS_TYPE: Final = keccak("Receipts(address proxy,address policyId,uint64 expiresAt,bytes16 nonce)")
-_RECEIPTS: Final = ("address", "address", "uint64", "bytes16")
+_RECEIPTS_TYPE: Final = keccak(
+    "Receipts(address proxy,address policyId,string part,uint64 after,uint64 expiresAt,bytes16 nonce)"
+)
+_RECEIPTS: Final = ("address", "address", "bytes32", "uint64", "uint64", "bytes16")
 _ANSWER_TYPE: Final = keccak("Answer(bytes32 request,bytes32 cfrags,bytes32 receipt)")
 R = TypeVar("R", ReencryptRequest, DepositRequest, ReceiptsRequest)
 
@@ -89,7 +91,8 @@ def _(request: DepositRequest) -> bytes:
 
 @request_hash.register
 def _(request: ReceiptsRequest) -> bytes:
-    values = (request.proxy, request.policy_id, request.expires_at, request.nonce)
+    part = keccak(request.part.value)
+    values = (request.proxy, request.policy_id, part, request.after, request.expires_at, request.nonce)
     return hash_struct(_RECEIPTS_TYPE, _RECEIPTS, values)
 
 

@@ -376,6 +376,9 @@ def deny(request: int) -> None:
         app.output.one(patient.deny(request), fields=("id", "state"), titles={"id": "request"})
 
 
+_FAULTS = {"lied": "lies about who read what", "silent": "doesn't tell all that it signed"}
+
+
 @command(
     "log",
     examples="""
@@ -396,6 +399,9 @@ def log(policy: str | None) -> None:
         chosen = app.policy(patient, policy) if policy else None
         with app.output.progress("log") as progress:
             entries = patient.receipts(chosen, progress=progress)
+        # Before the lines: nobody takes a log for whole that isn't.
+        for entry in {(entry.proxy, entry.kind): entry for entry in entries if entry.reason}.values():
+            app.output.warn(f"proxy {entry.proxy} {_FAULTS[entry.kind]}: {entry.reason}")
         if app.output.as_json or app.output.long:
             app.output.many(entries, empty="Nobody has read anything.")
             return

@@ -230,6 +230,30 @@ def delegate(secret: SecretKey, receiving: bytes, signer: Signer, *, threshold: 
     return [bytes(kfrag) for kfrag in kfrags]
 
 
+def check_kfrag_form(kfrag: bytes) -> None:
+    """Check what a look at a kfrag's bytes shows, without any curve arithmetic; `check_kfrag` checks the rest.
+
+    Raises:
+        IntegrityError: wrong size, foreign base point, or a key that isn't signed.
+    """
+    _check_size(kfrag, KFRAG_SIZE, "kfrag")
+    # The library takes the base point from the wire: whoever made it could know its discrete logarithm.
+    if kfrag[_U] != _standard_u():
+        raise IntegrityError("the kfrag uses a foreign base point")
+    if not kfrag.endswith(_BOTH_SIGNED):
+        raise IntegrityError("the kfrag's signature doesn't cover both keys")
+
+
+def check_capsule_form(capsule: bytes) -> None:
+    """Check what a look at a capsule's bytes shows, without any curve arithmetic; `reencrypt` checks the rest.
+
+    Raises:
+        IntegrityError: wrong size, a point that is none in this encoding, or points that cancel out.
+    """
+    _check_size(capsule, CAPSULE_SIZE, "capsule")
+    _check_points(capsule)
+
+
 def check_kfrag(kfrag: bytes, *, verifying: bytes, delegating: bytes, receiving: bytes) -> VerifiedKfrag:
     """Check a kfrag from the wire.
 
@@ -243,13 +267,8 @@ def check_kfrag(kfrag: bytes, *, verifying: bytes, delegating: bytes, receiving:
         IntegrityError: wrong size, foreign base point, other encoding, a key that isn't signed, or a key or signature
             that doesn't fit.
     """
-    _check_size(kfrag, KFRAG_SIZE, "kfrag")
+    check_kfrag_form(kfrag)
     keys = _public(verifying), _public(delegating), _public(receiving)
-    # The library takes the base point from the wire: whoever made it could know its discrete logarithm.
-    if kfrag[_U] != _standard_u():
-        raise IntegrityError("the kfrag uses a foreign base point")
-    if not kfrag.endswith(_BOTH_SIGNED):
-        raise IntegrityError("the kfrag's signature doesn't cover both keys")
     # The library doesn't look at this one: a kfrag without it would be stored, and no cfrag of it would ever verify.
     signed = kfrag[_ID] + kfrag[_COMMITMENT] + kfrag[_PRECURSOR] + b"\x01" + delegating + b"\x01" + receiving
     verify(verifying, signed, kfrag[_FOR_RECEIVER])

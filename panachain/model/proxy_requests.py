@@ -7,6 +7,7 @@ Follows docs/spec/proxy.md (version 2).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 
 from panachain.model.actors import Address, PolicyId
 from panachain.model.scope import Purpose
@@ -71,9 +72,20 @@ class DepositRequest:
     """By the policy's one-time account, 65 bytes."""
 
 
+class ReceiptPart(Enum):
+    """A part of a policy's receipts, each with pages of its own: nobody's refusals stand before what was served."""
+
+    SERVED = "served"
+    """What was deposited, re-encrypted and deleted."""
+    REFUSED = "refused"
+    """Refusals of people whom the registry knows."""
+    STRANGERS = "strangers"
+    """Refusals of everybody else: anybody can make an account and be refused."""
+
+
 @dataclass(frozen=True)
 class ReceiptsRequest:
-    """A patient asks for a policy's receipts."""
+    """A patient asks for a page of a policy's receipts."""
 
     proxy: Address
     policy_id: PolicyId
@@ -83,6 +95,9 @@ class ReceiptsRequest:
     """16 bytes, used once."""
     signature: bytes = b""
     """By the policy's one-time account, 65 bytes."""
+    part: ReceiptPart = ReceiptPart.SERVED
+    after: int = 0
+    """The sequence after which the page begins."""
 
 
 SignedRequest = ReencryptRequest | DepositRequest | ReceiptsRequest

@@ -14,7 +14,13 @@ from typing import Any, Final, NoReturn
 from panachain.errors import IntegrityError, UsageError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
-from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReceiptsRequest, ReencryptRequest
+from panachain.model.proxy_requests import (
+    DepositedLane,
+    DepositRequest,
+    ReceiptPart,
+    ReceiptsRequest,
+    ReencryptRequest,
+)
 from panachain.model.scope import Purpose
 from panachain.model.sizes import (
     CAPSULE_SIZE,
@@ -32,7 +38,7 @@ DEPOSIT: Final = "panachain/deposit/2"
 REENCRYPT: Final = "panachain/reencrypt/2"
 REVOKE: Final = "panachain/revoke/2"
 DELETE: Final = "panachain/delete/1"
-RECEIPTS: Final = "panachain/receipts/2"
+RECEIPTS: Final = "panachain/receipts/3"
 RECEIPT: Final = "panachain/receipt/2"
 
 MAX_CAPSULES: Final = 1000
@@ -45,8 +51,14 @@ MAX_DEPOSIT: Final = 8 << 20
 """Bytes of one deposit: 4,096 lanes, twice in hex."""
 MAX_ANSWER: Final = 8 << 20
 """Bytes of one answer."""
+RECEIPTS_PAGE: Final = 256
+"""Receipts of one answer: some 400 KB."""
+MAX_DETAIL: Final = 4096
+"""Bytes of a receipt's sealed detail; an honest one has some 400."""
 MAX_AGE: Final = 60
 """Seconds by which a request's end may be ahead."""
+END_OF_LOG: Final = 1 << 53
+"""Sequences and blocks are below it: up to there every reader of JSON keeps a number exactly (RFC 8259 section 6)."""
 END_OF_TIME: Final = 1 << 48
 """Unix seconds of messages are below it: the contracts keep them as uint48."""
 _DEPTH: Final = 4
@@ -208,6 +220,8 @@ def receipts_fields(request: ReceiptsRequest) -> dict[str, Any]:
         "schema": RECEIPTS,
         "proxy": request.proxy,
         "policy_id": request.policy_id,
+        "part": request.part.value,
+        "after": request.after,
         "expires_at": request.expires_at,
         "nonce": request.nonce.hex(),
         "signature": request.signature.hex(),
@@ -221,7 +235,13 @@ def parse_receipts(fields: Mapping[str, Any]) -> ReceiptsRequest:
         UsageError: a field is missing, unknown, of the wrong type or size.
     """
     _names(fields, RECEIPTS, _RECEIPTS)
+    try:
+        part = ReceiptPart(fields["part"])
+    except ValueError:
+        raise UsageError("part must be one of the known ones") from None
     return ReceiptsRequest(
+        part=part,
+        after=_number(fields, "after", END_OF_LOG),
         proxy=Address(_address(fields, "proxy")),
         policy_id=PolicyId(_address(fields, "policy_id")),
         expires_at=_number(fields, "expires_at", END_OF_TIME),
@@ -306,6 +326,39 @@ def receipt_fields(receipt: Receipt) -> dict[str, Any]:
     }
 
 
+def page_fields(receipts: Sequence[Receipt], *, more: bool) -> dict[str, Any]:
+    """Return a page of receipts as it travels.
+
+    Args:
+        receipts: in the order of the log.
+        more: whether the part goes on after them.
+    """
+    return {"schema": RECEIPTS, "receipts": [receipt_fields(receipt) for receipt in receipts], "more": more}
+
+
+def parse_page(fields: Any, *, after: int) -> tuple[list[Receipt], bool]:
+    """Return a page of receipts, and whether there are more; their signatures are still unchecked.
+
+    Args:
+        fields: the answer.
+        after: what was asked for; a page that doesn't go on from there would never end.
+
+    Raises:
+        IntegrityError: a field is missing or of the wrong type, the page is too long, or doesn't go on.
+    """
+    listed, more = (fields.get("receipts"), fields.get("more")) if isinstance(fields, Mapping) else (None, None)
+    if not isinstance(listed, list) or not isinstance(more, bool) or len(listed) > RECEIPTS_PAGE:
+        raise IntegrityError("the proxy answered no page of receipts")
+    receipts = [parse_receipt(one) for one in listed]
+    for receipt in receipts:
+        if receipt.sequence <= after:
+            raise IntegrityError("the proxy's page of receipts isn't in the order of its log")
+        after = receipt.sequence
+    if more and not receipts:
+        raise IntegrityError("the proxy says that there are more receipts, and shows none")
+    return receipts, more
+
+
 def parse_receipt(fields: Any) -> Receipt:
     """Return a receipt from the wire; its signature is still unchecked.
 
@@ -315,26 +368,31 @@ def parse_receipt(fields: Any) -> Receipt:
     try:
         if fields["schema"] != RECEIPT:
             raise IntegrityError("the proxy's answer is no receipt of version 2")
+        detail = fields["detail"]
+        if not isinstance(detail, str) or len(detail) > 2 * MAX_DETAIL:
+            raise IntegrityError(f"a proxy's receipt has a detail that isn't at most {MAX_DETAIL} bytes")
+        # Each number and text has one form: what a proxy writes in another one, it didn't sign.
         return Receipt(
-            proxy=Address(str(fields["proxy"])),
-            sequence=int(fields["sequence"]),
-            previous=bytes.fromhex(fields["previous"]),
+            proxy=Address(_address(fields, "proxy")),
+            sequence=_number(fields, "sequence", END_OF_LOG),
+            previous=_sized(fields, "previous", HASH_SIZE),
             kind=ReceiptKind(fields["kind"]),
-            policy_id=PolicyId(str(fields["policy_id"])),
-            at=int(fields["at"]),
-            block=int(fields["block"]),
-            count=int(fields["count"]),
-            detail=bytes.fromhex(fields["detail"]),
-            signature=bytes.fromhex(fields["signature"]),
+            policy_id=PolicyId(_address(fields, "policy_id")),
+            at=_number(fields, "at", END_OF_TIME),
+            block=_number(fields, "block", END_OF_LOG),
+            count=_number(fields, "count", 1 << 32),
+            detail=_bytes(detail, "detail", len(detail) // 2),
+            signature=_sized(fields, "signature", SIGNATURE_SIZE),
         )
-    except (KeyError, TypeError, ValueError, OverflowError) as exc:
+    except (KeyError, TypeError, ValueError, OverflowError, UsageError) as exc:
         raise IntegrityError("a proxy's receipt lacks a field or has one of the wrong type") from exc
 
 
-_RECEIPTS: Final = ("proxy", "policy_id", "expires_at", "nonce", "signature")
-_REENCRYPT: Final = (*_RECEIPTS, "grantee", "requester", "purpose", "lane", "capsules")
+_SIGNED: Final = ("proxy", "policy_id", "expires_at", "nonce", "signature")
+_RECEIPTS: Final = (*_SIGNED, "part", "after")
+_REENCRYPT: Final = (*_SIGNED, "grantee", "requester", "purpose", "lane", "capsules")
 _DEPOSIT: Final = (
-    *(*_RECEIPTS, "grantee", "receiving_key", "verifying_key", "audit_key"),
+    *(*_SIGNED, "grantee", "receiving_key", "verifying_key", "audit_key"),
     *("terms", "purposes", "lanes"),
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -18,10 +18,22 @@ from panachain.chain.typed import proxy_domain, sign_request
 from panachain.consent.receipts import check_receipt
 from panachain.consent.times import MAX_DIFFERENCE, check_head
 from panachain.crypto import box, labels, umbral
-from panachain.errors import IntegrityError, PanaChainError, PolicyUnknownError, ProxiesUnavailableError
+from panachain.errors import (
+    IntegrityError,
+    PanaChainError,
+    PolicyUnknownError,
+    ProxiesUnavailableError,
+    UnavailableError,
+)
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import ProxyRef, Receipt, ReceiptKind, Terms
-from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReceiptsRequest, ReencryptRequest
+from panachain.model.proxy_requests import (
+    DepositedLane,
+    DepositRequest,
+    ReceiptPart,
+    ReceiptsRequest,
+    ReencryptRequest,
+)
 from panachain.model.scope import Purpose
 from panachain.model.sizes import NONCE_SIZE
 from panachain.proxy import messages
@@ -34,6 +46,8 @@ _TIMEOUT: Final = 15.0
 """Seconds that a deposit, a deletion or a log may take; nobody waits for one that others can replace."""
 _VALID: Final = 45
 """Seconds for which a request counts: less than proxies allow, so that their clocks may be behind by the rest."""
+_PAGES: Final = {ReceiptPart.SERVED: 400, ReceiptPart.REFUSED: 40, ReceiptPart.STRANGERS: 4}
+"""Pages of a part that are read of one proxy: 100,000 openings, and what nobody's flood of refusals hides."""
 T = TypeVar("T")
 
 
@@ -133,45 +147,81 @@ class Proxies:
         good, failures = self._each(self._network.reachable(terms.proxies), delete)
         return good, [str(failure) for failure in failures]
 
-    def receipts(self, terms: Terms, account: Account) -> list[Receipt]:
-        """Return what the proxies of a policy signed about it.
+    def receipts(self, terms: Terms, account: Account) -> tuple[list[Receipt], list[Failure]]:
+        """Return what the proxies of a policy signed about it, and why some of them told nothing, or not all.
+
+        What was served comes first, then refusals, strangers' last. A proxy that lies, or never comes to an end, hides
+        nothing that the others signed: what it sent before its fault counts, since it signed that.
 
         Args:
             terms: of the policy.
             account: the policy's one-time account.
 
         Raises:
-            ProxiesUnavailableError: none of them answered.
-            IntegrityError: one of them lies.
+            ProxiesUnavailableError: none of them told anything.
+            IntegrityError: none did, and one of them lies.
         """
-        now = self._now()
+        proxies = self._network.reachable(terms.proxies)
+        found: dict[Address, list[Receipt]] = {proxy.address: [] for proxy in proxies}
+        begun = time.monotonic()
 
-        def ask(proxy: ProxyRef) -> list[Receipt]:
-            unsigned = ReceiptsRequest(proxy.address, terms.policy_id, now + _VALID, os.urandom(NONCE_SIZE))
-            fields = messages.receipts_fields(sign_request(account, self._domains.proxy, unsigned))
-            try:
-                answer = read_answer(self._channels.post(proxy.endpoint, "/v1/receipts", fields, timeout=_TIMEOUT))
-            except PolicyUnknownError:
-                # It never got a share: that is an answer too.
-                return []
-            listed = answer.get("receipts")
-            if not isinstance(listed, list):
-                raise IntegrityError(f"proxy {proxy.address} answered no receipts")
-            receipts = [messages.parse_receipt(fields) for fields in listed]
-            for receipt in receipts:
-                self._check(receipt, proxy, terms.policy_id)
-            return receipts
+        def ask(proxy: ProxyRef) -> bool:
+            for part in ReceiptPart:
+                for receipts in self._pages(proxy, terms.policy_id, account, part, begun):
+                    found[proxy.address] += receipts
+            return True
 
-        found, failures = self._each(self._network.reachable(terms.proxies), ask)
-        for failure in failures:
-            # One that is down is passed over; one that lies isn't, since its lie could hide a reading.
-            if isinstance(failure.error, IntegrityError):
-                raise failure.error
-        if not found:
+        good, failures = self._each(proxies, ask)
+        # Copied once: a proxy that comes late changes nothing any more.
+        signed = [receipt for receipts in list(found.values()) for receipt in list(receipts)]
+        if not good and not signed:
+            for failure in failures:
+                if isinstance(failure.error, IntegrityError):
+                    raise failure.error
             raise ProxiesUnavailableError(
                 f"no proxy of policy {terms.policy_id} answered, so its log can't be read", answered=0, needed=1
             )
-        return [receipt for receipts in found for receipt in receipts]
+        return signed, failures
+
+    def _pages(
+        self, proxy: ProxyRef, policy_id: PolicyId, account: Account, part: ReceiptPart, begun: float
+    ) -> Iterator[list[Receipt]]:
+        """Yield the pages of one part of a proxy's receipts, each checked.
+
+        Raises:
+            IntegrityError: it lies.
+            UnavailableError: it doesn't answer, or has more than is read.
+        """
+        after = 0
+        for _ in range(_PAGES[part]):
+            unsigned = ReceiptsRequest(
+                proxy=proxy.address,
+                policy_id=policy_id,
+                expires_at=self._now() + _VALID,
+                nonce=os.urandom(NONCE_SIZE),
+                part=part,
+                after=after,
+            )
+            fields = messages.receipts_fields(sign_request(account, self._domains.proxy, unsigned))
+            left = max(begun + _TIMEOUT - time.monotonic(), 1.0)
+            try:
+                answer = read_answer(self._channels.post(proxy.endpoint, "/v1/receipts", fields, timeout=left))
+            except PolicyUnknownError:
+                # It never got a share: that is an answer too.
+                return
+            receipts, more = messages.parse_page(answer, after=after)
+            for receipt in receipts:
+                self._check(receipt, proxy, policy_id)
+                # A refusal among what was served would be a way to fill the pages that tell of openings.
+                if (receipt.kind is ReceiptKind.DENIED) is (part is ReceiptPart.SERVED):
+                    raise IntegrityError(
+                        f"proxy {proxy.address} shows {receipt.kind.value} among what was {part.value}"
+                    )
+            yield receipts
+            if not more:
+                return
+            after = receipts[-1].sequence
+        raise UnavailableError(f"proxy {proxy.address} has more than {_PAGES[part]} pages of what was {part.value}")
 
     def unwrap(
         self, reader: Reader, terms: Terms, number: int, wraps: Mapping[str, bytes], purpose: Purpose

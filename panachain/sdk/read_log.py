@@ -11,15 +11,17 @@ from dataclasses import replace
 
 from panachain.consent.receipts import open_detail
 from panachain.crypto.umbral import SecretKey
-from panachain.model.actors import PolicyId
+from panachain.errors import IntegrityError, PanaChainError
+from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind, Terms
 from panachain.model.progress import Progress
+from panachain.proxy.race import Failure
 from panachain.sdk.names import Names
 from panachain.sdk.network import Network
 from panachain.sdk.policies import OwnPolicies, OwnPolicy
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.readings import Reading, readings
-from panachain.sdk.results.log import LogEntry
+from panachain.sdk.results.log import LIED, SILENT, LogEntry
 
 
 class ReadLog:
@@ -42,7 +44,7 @@ class ReadLog:
         chosen = list(self._policies) if policy_id is None else [self._policies.find(policy_id)]
         entries = []
         for number, own in enumerate(chosen, start=1):
-            entries += [self._entry(own.terms, receipt) for receipt in self._receipts(own)]
+            entries += self._told(own)
             if progress is not None:
                 progress(number, len(chosen), unit="policies")
         return sorted(entries, key=lambda entry: (entry.at, entry.proxy))
@@ -62,11 +64,35 @@ class ReadLog:
 
     def convict(self, policy_id: PolicyId) -> list[str]:
         """Submit each receipt by which a proxy served a policy when it wasn't allowed; see `Patient.convict`."""
-        receipts = self._receipts(self._policies.find(policy_id))
+        # One that lies or is silent keeps no other from being convicted.
+        receipts, _ = self._receipts(self._policies.find(policy_id))
         return [self._network.relay().convict(receipt).tx_hash for receipt in receipts if self._is_late(receipt)]
 
-    def _receipts(self, own: OwnPolicy) -> list[Receipt]:
+    def _receipts(self, own: OwnPolicy) -> tuple[list[Receipt], list[Failure]]:
         return self._proxies.receipts(own.terms, self._policies.account(own.index))
+
+    def _told(self, own: OwnPolicy) -> list[LogEntry]:
+        """Return what the proxies of one policy signed, and a line for each that lies or is silent."""
+        receipts, failures = self._receipts(own)
+        faults: dict[Address, PanaChainError] = {failure.proxy.address: failure.error for failure in failures}
+        entries = []
+        for receipt in receipts:
+            try:
+                entries.append(self._entry(own.terms, receipt))
+            except IntegrityError as exc:
+                # Signed, and nothing that a proxy writes: its other receipts still count, since it signed those too.
+                faults.setdefault(receipt.proxy, exc)
+        return entries + [self._fault(own.policy_id, proxy, error) for proxy, error in faults.items()]
+
+    def _fault(self, policy_id: PolicyId, proxy: Address, error: PanaChainError) -> LogEntry:
+        return LogEntry(
+            at=int(self._network.clock()),
+            kind=LIED if isinstance(error, IntegrityError) else SILENT,
+            policy_id=policy_id,
+            proxy=proxy,
+            count=0,
+            reason=str(error),
+        )
 
     def _entry(self, terms: Terms, receipt: Receipt) -> LogEntry:
         detail = open_detail(receipt, self._audit)

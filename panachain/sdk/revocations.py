@@ -95,7 +95,7 @@ class Revocations:
                 f"policy {policy_id} isn't revoked: it is {own.on_chain.status.name.lower()}",
                 hint="panachain revoke without --status takes it back",
             )
-        signed = self._proxies.receipts(own.terms, self._policies.account(own.index))
+        signed, _ = self._proxies.receipts(own.terms, self._policies.account(own.index))
         self._receipts.add(policy_id, [one for one in signed if one.kind is ReceiptKind.DELETED])
         report = self._report(own.terms, self._lanes.generations())
         # R4: nobody signs it, but the old headers are gone or they aren't.

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
@@ -94,36 +95,103 @@ def serve(
     server.run(sockets=[listening])
 
 
-async def read_request(request: Request, *, limit: int, seconds: float) -> bytes:
+class Room:
+    """The memory that bodies of one process may take, from their first byte until their requests are answered."""
+
+    def __init__(self, most: int) -> None:
+        """Take the bytes that they may have together."""
+        self._most = most
+        self._used = 0
+        self._places: dict[Place, None] = {}
+
+    @contextmanager
+    def place(self) -> Iterator[Place]:
+        """Yield a place for one body, which is free again afterwards."""
+        place = Place(self)
+        self._places[place] = None
+        try:
+            yield place
+        finally:
+            self._clear(place)
+            del self._places[place]
+
+    def grow(self, place: Place, size: int) -> None:
+        """Give a place more bytes, if need be at the cost of the body that has been arriving for the longest time.
+
+        Raises:
+            UnavailableError: every body in the room is whole.
+        """
+        place.size += size
+        self._used += size
+        for other in self._places:
+            if self._used <= self._most:
+                return
+            # An honest body arrives at once; what has been on its way for long is most likely never whole.
+            if other is not place and other.timeout is not None and other.size:
+                self._clear(other)
+                other.timeout.reschedule(0)
+        if self._used > self._most:
+            raise UnavailableError("the service is busy: too many large requests at once")
+
+    def _clear(self, place: Place) -> None:
+        self._used -= place.size
+        place.size = 0
+
+
+class Place:
+    """What one body takes of a room."""
+
+    def __init__(self, room: Room) -> None:
+        """Take the room; `Room.place` makes it."""
+        self._room = room
+        self.size = 0
+        self.timeout: asyncio.Timeout | None = None
+        """Of the body while it arrives."""
+
+    def grow(self, size: int) -> None:
+        """Take more bytes; raises as `Room.grow`."""
+        self._room.grow(self, size)
+
+
+async def read_request(request: Request, *, limit: int, seconds: float, place: Place | None = None) -> bytes:
     """Return a request's body, whose announced size is looked at first; raises as `read_body`."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > limit:
         raise _too_large(limit)
-    return await read_body(request.stream(), limit=limit, seconds=seconds)
+    return await read_body(request.stream(), limit=limit, seconds=seconds, place=place)
 
 
-async def read_body(pieces: AsyncIterable[bytes], *, limit: int, seconds: float) -> bytes:
+async def read_body(pieces: AsyncIterable[bytes], *, limit: int, seconds: float, place: Place | None = None) -> bytes:
     """Return a request's body; nothing is kept of one that is too large or too slow.
 
     Args:
         pieces: the body as it arrives.
         limit: bytes that it may have.
         seconds: that it may take.
+        place: what it takes of the memory for bodies.
 
     Raises:
-        ProblemError: it is larger, or takes longer.
+        ProblemError: it is larger, or takes longer, or others need its memory.
+        UnavailableError: there is no memory for it.
     """
     body = bytearray()
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds) as timeout:
+            if place is not None:
+                place.timeout = timeout
             async for piece in pieces:
                 body += piece
                 if len(body) > limit:
                     raise _too_large(limit)
+                if place is not None:
+                    place.grow(len(piece))
     except TimeoutError:
         raise ProblemError(
             problems.TIMEOUT, f"the body didn't arrive within {seconds:.0f} s, {len(body)} bytes did"
         ) from None
+    finally:
+        if place is not None:
+            place.timeout = None
     return bytes(body)
 
 

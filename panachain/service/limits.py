@@ -1,4 +1,4 @@
-"""Rate limits: how many requests one sender made within the last minute.
+"""Rate limits: how many requests, or units of work, one sender asked for within the last minute.
 
 A sender is any text that the caller counts for, and no more than a bounded number of them is held.
 Follows docs/spec/proxy.md, section "Limits".
@@ -32,16 +32,22 @@ class Limiter:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def take(self, sender: str) -> int:
-        """Count one request, and return 0, or in how many seconds the sender may come again."""
+    def take(self, sender: str, weight: int = 1) -> int:
+        """Count one request, and return 0, or in how many seconds the sender may come again.
+
+        Args:
+            sender: for whom it counts.
+            weight: how much it counts; one that is heavier than a minute's whole rate counts like that.
+        """
         if self._rate == 0:
             return 0
+        weight = min(weight, self._rate)
         now = self._clock()
         with self._lock:
             left, since = self._buckets.pop(sender, (float(self._rate), now))
             left = min(float(self._rate), left + max(now - since, 0) * self._rate / _MINUTE)
-            allowed = left >= 1
-            self._buckets[sender] = (left - 1 if allowed else left, now)
+            allowed = left >= weight
+            self._buckets[sender] = (left - weight if allowed else left, now)
             if len(self._buckets) > _SENDERS:
                 self._buckets.popitem(last=False)
-        return 0 if allowed else 1 + int((1 - left) * _MINUTE / self._rate)
+        return 0 if allowed else 1 + int((weight - left) * _MINUTE / self._rate)

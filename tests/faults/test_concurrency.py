@@ -185,7 +185,7 @@ def check(book: Book, patients: list[Any], grantees: list[Any]) -> None:
     served: Counter[PolicyId] = Counter()
     for patient in patients:
         for own in patient._policies:
-            for receipt in patient._proxies.receipts(own.terms, patient._policies.account(own.index)):
+            for receipt in patient._proxies.receipts(own.terms, patient._policies.account(own.index))[0]:
                 receipts[receipt.proxy].append(receipt)
                 served[receipt.policy_id] += receipt.kind is ReceiptKind.REENCRYPTED
     for (policy_id, _), count in book.opened.items():

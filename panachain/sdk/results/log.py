@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from panachain.model.actors import Address, PolicyId
 from panachain.sdk.times import iso, utc
 
+LIED: Final = "lied"
+"""Kind of a line about a proxy whose answer isn't what it may sign; what the others signed stands beside it."""
+SILENT: Final = "silent"
+"""Kind of a line about a proxy that told nothing, or didn't come to an end."""
+
 
 @dataclass(frozen=True)
 class LogEntry:
-    """One line of a patient's read log: what one proxy signed.
+    """One line of a patient's read log: what one proxy signed, or that it lied or was silent.
 
     Examples:
         >>> with connect("me", role="patient") as patient:
@@ -33,6 +39,8 @@ class LogEntry:
     scopes: tuple[str, ...] = ()
     late: bool = False
     """Whether the proxy served when the policy didn't allow it: its receipt convicts it."""
+    reason: str = ""
+    """Of a proxy that lied or was silent: what is wrong with its answer."""
 
     @property
     def when(self) -> datetime:
@@ -53,6 +61,7 @@ class LogEntry:
             "purpose": self.purpose,
             "scopes": list(self.scopes),
             "late": self.late,
+            "reason": self.reason,
         }
 
 

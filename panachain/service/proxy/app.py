@@ -7,11 +7,9 @@ people. Follows docs/spec/proxy.md, OpenAPI 3.1 and RFC 9457.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -21,25 +19,27 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from panachain.errors import PanaChainError, RateLimitedError, UnavailableError, UsageError
+from panachain.errors import PanaChainError, RateLimitedError, UsageError
 from panachain.proxy import messages
 from panachain.service import problems
-from panachain.service.http import read_request
+from panachain.service.connections import source_of
+from panachain.service.http import Place, Room, read_request
 from panachain.service.limits import Limiter
+from panachain.service.pool import FairPool
 from panachain.service.problems import ProblemError
 from panachain.service.proxy import metrics, openapi
 from panachain.service.proxy.service import ProxyService
 
 _THREADS: Final = 4
 """Threads that serve. nucypher_core never releases the GIL, so more of them would only wait for each other."""
-_WAITING: Final = 128
-"""Requests that may wait for a thread; more are told to come back."""
 _ENVELOPE: Final = 1024
 """Bytes of JSON around a sealed deposit, at the most."""
-_DEPOSITS: Final = 8
-"""Deposits whose bodies are read at once: they are the only large ones."""
-_PATIENCE: Final = 8.0
-"""Seconds that a deposit may wait for its turn."""
+_SMALL: Final = 1 << 18
+"""Bytes of a body that is a small one: any but a deposit of some hundred lanes."""
+_ROOM: Final = 64 << 20
+"""Bytes that all small bodies of a process may take at once, and all large ones."""
+_UNIT: Final = 16 << 10
+"""Bytes of a body that count like one request of its address: what is large is work before anybody has signed it."""
 _log = logging.getLogger("panachain.proxy")
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
@@ -58,33 +58,6 @@ class Limits:
     """Requests from one network address in a minute; 0 means any number, for a proxy behind a gateway."""
     body_seconds: float = 10.0
     """Seconds in which a request's body must arrive."""
-
-
-class Pool:
-    """A bounded pool of threads with a bounded queue."""
-
-    def __init__(self, threads: int) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="proxy")
-        self._pending = 0
-        self._most = threads + _WAITING
-
-    async def run(self, function: Callable[..., T], *args: Any) -> T:
-        """Return what `function` returns.
-
-        Raises:
-            UnavailableError: too many wait already.
-        """
-        if self._pending >= self._most:
-            raise UnavailableError("the proxy is busy: too many requests wait")
-        self._pending += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
-        finally:
-            self._pending -= 1
-
-    def close(self) -> None:
-        """Let the threads end what they do."""
-        self._threads.shutdown(wait=True)
 
 
 def create_app(
@@ -120,17 +93,21 @@ class _Front:
         self._service = service
         self._limits = limits
         self._clock = clock
-        self._work = Pool(_THREADS)
-        # A pool of its own, so that a long batch doesn't hold up clients that only look.
-        self._look = Pool(2)
-        self._deposits = asyncio.Semaphore(_DEPOSITS)
+        # Pools of their own, so that neither openings nor deposits, and no stranger whose signature isn't known to be
+        # good, hold up the others.
+        self._work = FairPool(_THREADS, "work")
+        self._deposits = FairPool(2, "deposits")
+        self._sealed = FairPool(1, "sealed")
+        self._revocations = FairPool(1, "revocations")
+        self._look = FairPool(2, "look")
+        self._small, self._large = Room(_ROOM), Room(_ROOM)
         self._addresses = Limiter(limits.address_rate, clock=clock)
         self._senders = Limiter(limits.sender_rate, clock=clock)
         self._metrics = metrics.Metrics()
 
     def close(self) -> None:
-        self._work.close()
-        self._look.close()
+        for pool in (self._work, self._deposits, self._sealed, self._revocations, self._look):
+            pool.close()
 
     def mount(self, app: FastAPI) -> None:
         """Add the endpoints."""
@@ -154,55 +131,61 @@ class _Front:
     # Endpoints
 
     async def _reencrypt(self, request: Request) -> Response:
-        admitted = _formed(messages.parse_reencrypt, await self._fields(request))
-        self._service.authenticate(admitted)
-        # After the signature, so that nobody can use up what somebody else may ask.
-        self._check_rate(admitted.requester)
-        answer = await self._work.run(self._service.reencrypt, admitted)
+        with self._small.place() as place:
+            admitted = _formed(messages.parse_reencrypt, await self._fields(request, place))
+            self._service.authenticate(admitted)
+            # After the signature, so that nobody can use up what somebody else may ask.
+            self._check_rate(admitted.requester)
+            # Until it is known that the signer may ask, they are a stranger: they wait among those of their address.
+            work = await self._look.run(_source(request), self._service.begin_reencryption, admitted)
+            while not work.done:
+                await self._work.run(admitted.requester, work.step)
+            answer = await self._work.run(admitted.requester, self._service.finish_reencryption, work)
         self._metrics.cfrags.inc(len(admitted.capsules))
         return JSONResponse(answer)
 
     async def _deposit(self, request: Request) -> Response:
-        try:
-            # Before the body is read: a waiting patient costs one connection and nothing else.
-            async with asyncio.timeout(_PATIENCE):
-                await self._deposits.acquire()
-        except TimeoutError:
-            raise UnavailableError("the proxy is busy: too many deposits at once") from None
-        try:
-            sealed = _formed(messages.parse_sealed, await self._fields(request, messages.MAX_DEPOSIT + _ENVELOPE))
-            admitted = await self._look.run(self._service.open_deposit, sealed)
+        length = request.headers.get("content-length", "")
+        room = self._small if length.isdecimal() and int(length[:20]) <= _SMALL else self._large
+        with room.place() as place:
+            fields = await self._fields(request, place, messages.MAX_DEPOSIT + _ENVELOPE)
+            sealed, source = _formed(messages.parse_sealed, fields), _source(request)
+            admitted = await self._sealed.run(source, self._service.open_deposit, sealed)
             self._check_rate(admitted.policy_id)
-            return JSONResponse(await self._work.run(self._service.deposit, admitted))
-        finally:
-            self._deposits.release()
+            work = await self._deposits.run(source, self._service.begin_deposit, admitted)
+            while not work.done:
+                await self._deposits.run(admitted.policy_id, work.step)
+            return JSONResponse(await self._deposits.run(admitted.policy_id, self._service.finish_deposit, work))
 
     async def _revoke(self, request: Request) -> Response:
-        policy_id = _formed(messages.parse_revoke, await self._fields(request))
-        return JSONResponse(await self._work.run(self._service.revoke, policy_id))
+        with self._small.place() as place:
+            policy_id = _formed(messages.parse_revoke, await self._fields(request, place))
+            return JSONResponse(await self._revocations.run(_source(request), self._service.revoke, policy_id))
 
     async def _delete(self, request: Request) -> Response:
-        revocation = _formed(messages.parse_delete, await self._fields(request))
-        return JSONResponse(await self._work.run(self._service.delete, revocation))
+        with self._small.place() as place:
+            revocation = _formed(messages.parse_delete, await self._fields(request, place))
+            return JSONResponse(await self._revocations.run(_source(request), self._service.delete, revocation))
 
     async def _receipts(self, request: Request) -> Response:
-        admitted = _formed(messages.parse_receipts, await self._fields(request))
-        self._service.authenticate(admitted)
-        self._check_rate(admitted.policy_id)
-        return JSONResponse(await self._work.run(self._service.receipts, admitted))
+        with self._small.place() as place:
+            admitted = _formed(messages.parse_receipts, await self._fields(request, place))
+            self._service.authenticate(admitted)
+            self._check_rate(admitted.policy_id)
+            return JSONResponse(await self._look.run(admitted.policy_id, self._service.receipts, admitted))
 
-    async def _head(self, _: Request) -> Response:
-        return JSONResponse(await self._look.run(self._service.head))
+    async def _head(self, request: Request) -> Response:
+        return JSONResponse(await self._look.run(_source(request), self._service.head))
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse({"schema": "panachain/health/1", "proxy": self._service.address})
 
-    async def _ready(self, _: Request) -> Response:
-        return JSONResponse(await self._look.run(self._service.ready))
+    async def _ready(self, request: Request) -> Response:
+        return JSONResponse(await self._look.run(_source(request), self._service.ready))
 
-    async def _metrics_text(self, _: Request) -> Response:
-        sequence, head_age = await self._look.run(self._service.gauges)
-        text = await self._look.run(self._metrics.text, sequence, head_age)
+    async def _metrics_text(self, request: Request) -> Response:
+        sequence, head_age = await self._look.run(_source(request), self._service.gauges)
+        text = await self._look.run(_source(request), self._metrics.text, sequence, head_age)
         return Response(text, media_type=metrics.CONTENT_TYPE)
 
     # Refusals that no endpoint makes
@@ -222,9 +205,11 @@ class _Front:
 
     # Inside
 
-    async def _fields(self, request: Request, limit: int = messages.MAX_BODY) -> dict[str, Any]:
+    async def _fields(self, request: Request, place: Place, limit: int = messages.MAX_BODY) -> dict[str, Any]:
         """Return the fields of a request's body."""
-        body = await read_request(request, limit=limit, seconds=self._limits.body_seconds)
+        body = await read_request(request, limit=limit, seconds=self._limits.body_seconds, place=place)
+        if len(body) > _UNIT:
+            self._check_address(request, len(body) // _UNIT)
         return _formed(messages.parse_json, body)
 
     def _counted(self, path: str, handler: Handler) -> Handler:
@@ -248,8 +233,8 @@ class _Front:
 
         return endpoint
 
-    def _check_address(self, request: Request) -> None:
-        wait = self._addresses.take(request.client.host if request.client else "")
+    def _check_address(self, request: Request, weight: int = 1) -> None:
+        wait = self._addresses.take(_source(request), weight)
         if wait:
             raise RateLimitedError("too many requests from this network address", retry_after=wait)
 
@@ -257,6 +242,10 @@ class _Front:
         wait = self._senders.take(sender)
         if wait:
             raise RateLimitedError("too many requests of this signer", retry_after=wait)
+
+
+def _source(request: Request) -> str:
+    return source_of(request.client.host) if request.client else ""
 
 
 def _formed(parse: Callable[[Any], T], value: Any) -> T:

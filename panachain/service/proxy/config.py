@@ -53,6 +53,10 @@ class ProxyConfig:
     """Requests of one signer in a minute, for all workers together; 0 means any number."""
     address_rate: int
     """Requests from one network address in a minute, for each worker; 0 means any number."""
+    capsule_rate: int
+    """Capsules of one signer in a minute, for all workers together; 0 means any number."""
+    connections_per_address: int
+    """That one network address may have at one worker; 0 means any number."""
     tls: TlsConfig | None
 
 
@@ -91,6 +95,8 @@ def _parse(raw: dict[str, Any], path: Path, environment: Mapping[str, str]) -> P
         grace=float(raw.get("grace", 10)),
         sender_rate=int(raw.get("ratePerSender", 600)),
         address_rate=int(raw.get("ratePerAddress", 6000)),
+        capsule_rate=int(raw.get("capsulesPerSender", 60_000)),
+        connections_per_address=int(raw.get("connectionsPerAddress", 128)),
         tls=read_tls(raw.get("tls"), folder),
     )
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from panachain.model.proxy_requests import ReceiptPart
 from panachain.model.scope import Purpose
 from panachain.proxy import messages
 from panachain.service.shapes import (
@@ -26,6 +27,7 @@ from panachain.service.shapes import (
 )
 
 PurposeName = Annotated[str, one_of(Purpose)]
+PartName = Annotated[str, one_of(ReceiptPart)]
 
 
 class ReencryptBody(Message):
@@ -69,9 +71,11 @@ class DeleteBody(Message):
 class ReceiptsBody(Message):
     """A request for a policy's receipts, signed by its one-time account (EIP-712, struct `Receipts`)."""
 
-    schema_: Literal["panachain/receipts/2"] = Field(alias="schema")
+    schema_: Literal["panachain/receipts/3"] = Field(alias="schema")
     proxy: Address
     policy_id: Address
+    part: PartName
+    after: int = Field(ge=0, lt=messages.END_OF_LOG)
     expires_at: Time
     nonce: Nonce
     signature: Signature
@@ -108,10 +112,11 @@ class DeleteAnswer(Message):
 
 
 class ReceiptsAnswer(Message):
-    """A policy's receipts in the order of the log."""
+    """A page of one part of a policy's receipts, in the order of the log."""
 
-    schema_: Literal["panachain/receipts/2"] = Field(alias="schema")
-    receipts: list[ReceiptBody]
+    schema_: Literal["panachain/receipts/3"] = Field(alias="schema")
+    receipts: list[ReceiptBody] = Field(max_length=messages.RECEIPTS_PAGE)
+    more: bool = Field(description="Whether the part goes on after these")
 
 
 class HeadAnswer(Message):

@@ -32,7 +32,7 @@ from panachain.service.periodic import Periodic
 from panachain.service.proxy.anchoring import Anchoring
 from panachain.service.proxy.config import ProxyConfig, read_config
 from panachain.service.proxy.database import database_url
-from panachain.service.proxy.service import ProxyService
+from panachain.service.proxy.service import ProxyService, Rates
 from panachain.service.proxy.store import ProxyStore
 from panachain.service.workers import Supervisor
 
@@ -118,7 +118,7 @@ class Process:
             registry_domain=registry_domain(mainchain.chain_id, mainchain.policies.address),
             max_head_age=config.max_head_age,
             max_head_ahead=config.max_head_ahead,
-            sender_rate=config.sender_rate,
+            rates=Rates(requests=config.sender_rate, capsules=config.capsule_rate, opened=2 * config.capsule_rate),
         )
         sender = mainchain.sender(account, lock_folder=config.folder / "nonces")
         self.anchoring = Anchoring(mainchain, sender, self.store)
@@ -161,12 +161,14 @@ def run_proxy(config_path: Path, passphrase: str) -> None:
 
 def _work(config: ProxyConfig, seed: Seed, listening: socket.socket, number: int) -> None:
     """Serve in one worker process; number 0 anchors the log and sweeps, too."""
+    from panachain.service.connections import ConnectionLimits
     from panachain.service.proxy.app import Limits, create_app
 
     sys.setswitchinterval(_SWITCH)
     with closing(Process(config, seed)) as process, _upkeep(config, process) if number == 0 else nullcontext():
         app = create_app(process.service, Limits(config.sender_rate, config.address_rate))
-        serve(app, listening, tls=config.tls, grace=config.grace, timeout_keep_alive=_KEEP_ALIVE)
+        limits = ConnectionLimits(most_per_source=config.connections_per_address)
+        serve(app, listening, tls=config.tls, grace=config.grace, limits=limits, timeout_keep_alive=_KEEP_ALIVE)
 
 
 def _upkeep(config: ProxyConfig, process: Process) -> AbstractContextManager[object]:
@@ -176,6 +178,7 @@ def _upkeep(config: ProxyConfig, process: Process) -> AbstractContextManager[obj
     # In this order, so that the receipts of what was deleted are anchored too. The parent anchors the log's end.
     duties = {
         "kfrags of policies that are over can't be deleted": process.service.sweep,
+        "refusals can't be told of": process.service.tell_refusals,
         "the receipt log can't be anchored": process.anchoring.anchor,
     }
     return Periodic(duties, every=config.anchor_every, name="upkeep", log=_log)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -19,7 +20,7 @@ from panachain.chain.revocations import check_revocation
 from panachain.chain.signing import Account
 from panachain.consent.rules import check_access
 from panachain.consent.times import MAX_AHEAD, check_head, is_over_for_good, stated_time
-from panachain.crypto import box, labels, umbral
+from panachain.crypto import box, labels
 from panachain.crypto.keys import Seed
 from panachain.errors import (
     AccessDeniedError,
@@ -27,6 +28,7 @@ from panachain.errors import (
     PanaChainError,
     PolicyExpiredError,
     PolicyRevokedError,
+    PolicyUnknownError,
     RateLimitedError,
     UsageError,
 )
@@ -42,10 +44,15 @@ from panachain.model.proxy_requests import (
 from panachain.model.transactions import Revocation
 from panachain.proxy import messages
 from panachain.service.limits import Limiter
-from panachain.service.proxy.store import HeldPolicy, Nonce, ProxyStore, Quota
+from panachain.service.proxy.store import HeldPolicy, Nonce, ProxyStore, Quota, Refusal, Rest
+from panachain.service.proxy.work import Deposit, Reencryption
 
 _DENIALS: Final = 60
-"""Refusals of one policy that get a receipt in a minute: a stranger mustn't fill the log."""
+"""Refusals of one policy that are counted in a minute, strangers' apart: a flood mustn't become a flood of writes."""
+_WINDOW: Final = 600
+"""Seconds within which one person's refusals for one reason share a receipt."""
+_APART_WINDOW: Final = 3600
+"""Seconds within which all strangers' refusals of one policy share a receipt."""
 _log = logging.getLogger("panachain.proxy")
 
 
@@ -78,6 +85,20 @@ class ChainView(Protocol):
 
 
 @dataclass(frozen=True)
+class Rates:
+    """What may be asked in a minute of the clock of all workers together; 0 means any number."""
+
+    requests: int = 600
+    """Of one signer."""
+    capsules: int = 60_000
+    """Of one signer: about what one core re-encrypts."""
+    opened: int = 120_000
+    """Capsules of one policy: a group's members together."""
+    lanes: int = 8192
+    """Deposited for one policy: the largest deposit, and once more."""
+
+
+@dataclass(frozen=True)
 class _Case:
     """An authenticated request, and what the proxy and the chain know of its policy."""
 
@@ -101,7 +122,7 @@ class ProxyService:
         registry_domain: bytes,
         max_head_age: int = 120,
         max_head_ahead: int = MAX_AHEAD,
-        sender_rate: int = 600,
+        rates: Rates | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Take the proxy's keys, database and chains.
@@ -115,7 +136,7 @@ class ProxyService:
             registry_domain: of the policy registry, for which owners sign revocations, 32 bytes.
             max_head_age: seconds; an older head of the mainchain means no service.
             max_head_ahead: seconds; nor does one that is further ahead of the clock.
-            sender_rate: requests of one signer in a minute that all workers of the database serve; 0 means any number.
+            rates: what may be asked in a minute.
             clock: Unix seconds; bounds the times of requests and of heads, and no window ends for good before it says
                 so; it never opens one.
         """
@@ -129,9 +150,11 @@ class ProxyService:
         self._chain = chain
         self._max_head_age = max_head_age
         self._max_head_ahead = max_head_ahead
-        self._sender_rate = sender_rate
+        self._rates = rates or Rates()
         self._clock = clock
         self._denials = Limiter(_DENIALS, clock=clock)
+        self._lock = threading.Lock()
+        self._in_hand: set[bytes] = set()
 
     # Admission: cheap, without I/O
 
@@ -171,20 +194,34 @@ class ProxyService:
     # Service
 
     def deposit(self, request: DepositRequest) -> dict[str, Any]:
-        """Take a patient's kfrags for one policy.
+        """Take a patient's kfrags for one policy, all steps at once; raises as they do."""
+        work = self.begin_deposit(request)
+        while not work.done:
+            work.step()
+        return self.finish_deposit(work)
+
+    def begin_deposit(self, request: DepositRequest) -> Deposit:
+        """Admit a deposit: it counts once, within its quotas, before a kfrag is looked at.
 
         Args:
             request: from `open_deposit`.
 
         Raises:
-            IntegrityError: a kfrag doesn't fit.
+            IntegrityError: a kfrag is none at a look.
             AccessDeniedError: the policy isn't granted, or is over.
             UsageError: the deposit was sent before.
-            RateLimitedError: its policy's account asks too often.
+            RateLimitedError: its policy's account asks too often, or for too many lanes.
         """
-        # 1. The request counts once, and within its sender's quota.
-        nonce = self._nonce(request)
-        # 2. The policy on chain, as the deposit says it was granted.
+        lanes = Quota(
+            "lanes", request.policy_id, self._rates.lanes, "too many lanes of this policy", len(request.lanes)
+        )
+        with self._once(request, lanes) as nonce:
+            on_chain = self._granted(request)
+            self._store.use_nonce(nonce)
+        return Deposit(request, on_chain, known=self._store.deposited(request.policy_id))
+
+    def _granted(self, request: DepositRequest) -> OnChainPolicy:
+        """Return the policy on chain, if it is granted as a deposit says."""
         on_chain = self._look(request.policy_id)
         # Asked before anything is kept: a share of a revoked policy would have to be deleted again.
         if on_chain.status is PolicyStatus.REVOKED or self._chain.revocation_in_sight(request.policy_id):
@@ -192,20 +229,19 @@ class ProxyService:
         # The deposit says which terms it belongs to, the chain says which were granted. The proxy can't read them.
         if on_chain.terms != request.terms:
             raise OutOfScopeError(f"policy {request.policy_id} was granted with other terms")
-        # 3. Each kfrag fits its lane and the grantee.
-        for lane in request.lanes:
-            umbral.check_kfrag(
-                lane.kfrag,
-                verifying=request.verifying_key,
-                delegating=lane.delegating_key,
-                receiving=request.receiving_key,
-            )
-        # 4. The kfrags and their receipt are kept, both or neither.
-        receipt = self._store.deposit(
+        return on_chain
+
+    def finish_deposit(self, work: Deposit) -> dict[str, Any]:
+        """Keep the kfrags that were checked, and return their receipt: both or neither.
+
+        Raises:
+            DiskError: the database refuses.
+        """
+        request, on_chain = work.request, work.on_chain
+        receipt = work.known or self._store.deposit(
             _held(request),
             request.lanes,
             expires_at=on_chain.expires_at,
-            nonce=nonce,
             receipt=lambda sequence, previous: self._receipt(
                 ReceiptKind.DEPOSITED, on_chain, sequence, previous, count=len(request.lanes)
             ),
@@ -213,7 +249,14 @@ class ProxyService:
         return {"schema": messages.DEPOSIT, "receipt": messages.receipt_fields(receipt)}
 
     def reencrypt(self, request: ReencryptRequest) -> dict[str, Any]:
-        """Turn capsules of one lane into cfrags for the policy's grantee.
+        """Turn capsules of one lane into cfrags for the policy's grantee, all steps at once; raises as they do."""
+        work = self.begin_reencryption(request)
+        while not work.done:
+            work.step()
+        return self.finish_reencryption(work)
+
+    def begin_reencryption(self, request: ReencryptRequest) -> Reencryption:
+        """Admit a request: it counts once, within its quotas, before a capsule is worked on.
 
         Args:
             request: authenticated already; that is step 1.
@@ -221,29 +264,43 @@ class ProxyService:
         Raises:
             AccessDeniedError: the rules forbid it; for a known policy the refusal is logged.
             UsageError: the request is repeated.
-            RateLimitedError: its requester asks too often.
+            RateLimitedError: its requester asks too often, or for too much.
+            IntegrityError: a capsule is none at a look.
             ChainUnavailableError: no fresh view of the chain.
         """
-        nonce = self._nonce(request)
-        held = self._store.policy(request.policy_id)
-        # 2. Read the policy: fresh head, confirmed grant, revocation at first sight.
-        on_chain = self._look(request.policy_id)
-        # 3. Check the same rules as the SDK's.
-        case = _Case(request, held, on_chain, nonce)
-        try:
-            kfrag = self._permitted(case)
-        except AccessDeniedError as denial:
-            self._deny(case, denial)
-            raise
-        # 4. Re-encrypt; the wrapper verifies each cfrag before it gives it out.
-        cfrags = _reencrypt(request, held, kfrag)
-        # 5. The receipt is on disk before the answer leaves, and the request can't be answered again.
-        sealed = self._seal_detail(request, held)
+        count = len(request.capsules)
+        quotas = (
+            Quota("capsules", request.requester, self._rates.capsules, "too many capsules of this signer", count),
+            Quota("opened", request.policy_id, self._rates.opened, "too many capsules of this policy", count),
+        )
+        with self._once(request, *quotas) as nonce:
+            held = self._store.policy(request.policy_id)
+            # 2. Read the policy: fresh head, confirmed grant, revocation at first sight.
+            on_chain = self._look(request.policy_id)
+            # 3. Check the same rules as the SDK's.
+            case = _Case(request, held, on_chain, nonce)
+            try:
+                kfrag = self._permitted(case)
+            except AccessDeniedError as denial:
+                self._deny(case, denial)
+                raise
+            # 4. From here on it counts, whatever becomes of it: a bad capsule costs its sender what a good one does.
+            self._store.use_nonce(nonce)
+        return Reencryption(request, held, on_chain, kfrag)
+
+    def finish_reencryption(self, work: Reencryption) -> dict[str, Any]:
+        """Write the receipt of a request whose cfrags are made, and return its answer.
+
+        Raises:
+            DiskError: the receipt can't be written; nothing is answered.
+        """
+        request, on_chain, cfrags = work.request, work.on_chain, work.cfrags
+        # 6. The receipt is on disk before the answer leaves.
+        sealed = self._seal_detail(request, work.held)
         receipt = self._store.log(
             lambda sequence, previous: self._receipt(
                 ReceiptKind.REENCRYPTED, on_chain, sequence, previous, count=len(cfrags), detail=sealed
-            ),
-            nonce=nonce,
+            )
         )
         # Over request, cfrags and receipt together: so a false cfrag is evidence against this proxy, and no other's
         # answer can be passed off as its own.
@@ -286,7 +343,7 @@ class ProxyService:
         return {"schema": messages.DELETE, "receipt": messages.receipt_fields(self._delete(ordered))}
 
     def receipts(self, request: ReceiptsRequest) -> dict[str, Any]:
-        """Return a policy's receipts to its owner.
+        """Return a page of a policy's receipts to its owner.
 
         Args:
             request: authenticated already.
@@ -295,9 +352,12 @@ class ProxyService:
             UsageError: the request is repeated.
             RateLimitedError: its policy's account asks too often.
         """
-        self._store.use_nonce(self._nonce(request))
-        found = self._store.receipts(request.policy_id)
-        return {"schema": messages.RECEIPTS, "receipts": [messages.receipt_fields(receipt) for receipt in found]}
+        with self._once(request) as nonce:
+            self._store.use_nonce(nonce)
+        found, more = self._store.page(
+            request.policy_id, request.part, after=request.after, size=messages.RECEIPTS_PAGE
+        )
+        return messages.page_fields(found, more=more)
 
     def sweep(self) -> int:
         """Delete the kfrags of policies whose window is over, each with its receipt, and return how many there were.
@@ -308,6 +368,24 @@ class ProxyService:
         # The chain is asked again: the database knows the window as it was at the deposit, and deleting can't be
         # undone.
         return sum(self._delete_if_over(policy_id) for policy_id in self._store.over(self._chain.head_time()))
+
+    def tell_refusals(self) -> int:
+        """Write the receipts of refusals whose window is over, and return how many there were."""
+        rests = self._store.rests(int(self._clock()) - _APART_WINDOW)
+        for rest in rests:
+            # A reorganisation took it away: the others are told of.
+            with contextlib.suppress(PolicyUnknownError):
+                self._tell(rest)
+        return len(rests)
+
+    def _tell(self, rest: Rest) -> None:
+        on_chain = self._chain.policy(rest.policy_id)
+        self._store.tell(
+            rest,
+            lambda sequence, previous: self._receipt(
+                ReceiptKind.DENIED, on_chain, sequence, previous, count=rest.uses, detail=rest.detail
+            ),
+        )
 
     # State
 
@@ -344,12 +422,28 @@ class ProxyService:
 
     # Inside
 
-    def _nonce(self, request: SignedRequest) -> Nonce:
-        quota = Quota("request", _sender(request), self._sender_rate, "too many requests of this signer")
-        nonce = Nonce(request.nonce, int(self._clock()), (quota,))
-        # Here only to refuse early; the transaction that logs the answer decides.
-        self._store.check_nonce(nonce)
-        return nonce
+    @contextlib.contextmanager
+    def _once(self, request: SignedRequest, *quotas: Quota) -> Iterator[Nonce]:
+        """Yield a request's nonce, which the code inside uses up; the same request again gets no further than this.
+
+        Raises:
+            UsageError: it was sent before, or is being looked at.
+            RateLimitedError: a quota is used up.
+        """
+        first = Quota("request", _sender(request), self._rates.requests, "too many requests of this signer")
+        nonce = Nonce(request.nonce, int(self._clock()), (first, *quotas))
+        # Of equal ones at once, one passes: here within a process, and by the database over all of them.
+        with self._lock:
+            if request.nonce in self._in_hand:
+                raise UsageError("the request was sent before")
+            self._in_hand.add(request.nonce)
+        try:
+            # Refuses early what needn't be asked of the chain; the transaction that uses the nonce up decides.
+            self._store.check_nonce(nonce)
+            yield nonce
+        finally:
+            with self._lock:
+                self._in_hand.discard(request.nonce)
 
     def _check_head(self) -> None:
         self._check_time(self._chain.head_time())
@@ -402,23 +496,34 @@ class ProxyService:
 
     def _deny(self, case: _Case, denial: AccessDeniedError) -> None:
         """Log a refusal, and delete what nobody will be served with any more."""
-        # A flood at this process alone doesn't reach the database.
-        if self._denials.take(case.request.policy_id) == 0:
-            self._log_denial(case, denial)
+        apart = self._chain.identity(case.request.requester) is None
+        # A flood at this process alone doesn't reach the database. Strangers use up nothing of what others get.
+        if self._denials.take(f"{case.request.policy_id}/{apart}") == 0:
+            self._log_denial(case, denial, apart=apart)
         # A kfrag that isn't kept can't leak.
         if case.on_chain.status is PolicyStatus.REVOKED or isinstance(denial, PolicyExpiredError):
             self._delete_if_over(case.request.policy_id)
 
-    def _log_denial(self, case: _Case, denial: AccessDeniedError) -> None:
-        sealed = self._seal_detail(case.request, case.held, reason=type(denial).__name__)
-        quota = Quota("denial", case.request.policy_id, _DENIALS, "too many refusals of this policy")
-        # Beyond the quota of the policy or of the requester the answer is the same refusal, without a receipt.
+    def _log_denial(self, case: _Case, denial: AccessDeniedError, *, apart: bool) -> None:
+        request, reason = case.request, type(denial).__name__
+        refusal = Refusal(
+            request.policy_id,
+            # Anybody can make accounts, so those whom nobody knows share one count for a policy.
+            "strangers" if apart else f"{request.requester}/{reason}",
+            apart,
+            self._seal_detail(request, case.held, reason=reason),
+            _APART_WINDOW if apart else _WINDOW,
+        )
+        quota = Quota("denial", f"{request.policy_id}/{apart}", _DENIALS, "too many refusals of this policy")
+        # Beyond the quota of the policy or of the requester the answer is the same refusal, and counts nowhere.
         with contextlib.suppress(RateLimitedError):
-            self._store.log(
-                lambda sequence, previous: self._receipt(
-                    ReceiptKind.DENIED, case.on_chain, sequence, previous, detail=sealed
+            self._store.refuse(
+                refusal,
+                lambda sequence, previous, count: self._receipt(
+                    ReceiptKind.DENIED, case.on_chain, sequence, previous, count=count, detail=refusal.detail
                 ),
-                nonce=replace(case.nonce, quotas=(*case.nonce.quotas, quota)),
+                # What was refused costs its requester one request, and none of the capsules that it named.
+                nonce=replace(case.nonce, quotas=(case.nonce.quotas[0], quota)),
             )
 
     def _delete(self, on_chain: OnChainPolicy) -> Receipt:
@@ -481,9 +586,3 @@ def _held(request: DepositRequest) -> HeldPolicy:
         purposes=request.purposes,
         lanes=len(request.lanes),
     )
-
-
-def _reencrypt(request: ReencryptRequest, held: HeldPolicy, kfrag: DepositedLane) -> list[bytes]:
-    keys = {"verifying": held.verifying_key, "delegating": kfrag.delegating_key, "receiving": held.receiving_key}
-    checked = umbral.check_kfrag(kfrag.kfrag, **keys)
-    return umbral.reencrypt_many(request.capsules, checked, **keys)

@@ -32,7 +32,7 @@ from panachain.errors import (
 )
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
-from panachain.model.proxy_requests import DepositedLane
+from panachain.model.proxy_requests import DepositedLane, ReceiptPart
 from panachain.model.scope import Purpose
 from panachain.model.sizes import HASH_SIZE
 from panachain.proxy import messages
@@ -53,6 +53,13 @@ _CHANGES: Final = (
         "CREATE {unlogged} TABLE IF NOT EXISTS counted (minute BIGINT NOT NULL, subject {bytes} NOT NULL, "
         "uses INTEGER NOT NULL, PRIMARY KEY (minute, subject)) {clustered}",
     ),
+    (
+        "CREATE INDEX IF NOT EXISTS receipt_by_page ON receipt (policy_id, sequence)",
+        "CREATE TABLE IF NOT EXISTS apart (sequence BIGINT PRIMARY KEY)",
+        "CREATE TABLE IF NOT EXISTS refused (policy_id TEXT NOT NULL, subject {bytes} NOT NULL, since BIGINT NOT NULL, "
+        "uses INTEGER NOT NULL, apart INTEGER NOT NULL, detail {bytes} NOT NULL, PRIMARY KEY (policy_id, subject))",
+        "CREATE INDEX IF NOT EXISTS refused_by_begin ON refused (since)",
+    ),
 )
 """What each version of the tables changes, oldest first. A change goes to the end; those that databases have stay."""
 _NEW_POLICY: Final = "INSERT INTO policy (policy_id, fields, expires_at, deleted) VALUES ({}, {}, {}, 0)"
@@ -68,6 +75,12 @@ _CHECKPOINT_TIMEOUT: Final = 5.0
 """Seconds for which a deletion waits until no reader needs the old pages."""
 _CHECKPOINT_POLL: Final = 0.01
 """Seconds between two looks for that."""
+_PARTS: Final = {
+    ReceiptPart.SERVED: "kind <> 'denied'",
+    ReceiptPart.REFUSED: "kind = 'denied' AND sequence NOT IN (SELECT sequence FROM apart)",
+    ReceiptPart.STRANGERS: "kind = 'denied' AND sequence IN (SELECT sequence FROM apart)",
+}
+"""Which receipts each part holds."""
 _SWEEP: Final = 10
 """Seconds between two deletions of nonces and counts that are over."""
 _MINUTE: Final = 60
@@ -98,9 +111,11 @@ class Quota:
     subject: str
     """The account or policy that it is counted for; the database learns a keyed digest of it."""
     most: int
-    """Times in a minute; 0 means any number."""
+    """Times, or units, in a minute; 0 means any number."""
     what: str
     """What the refusal calls it."""
+    weight: int = 1
+    """How much one request counts: work is counted in its units, such as capsules."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +128,32 @@ class Nonce:
     """Unix seconds at which it is used."""
     quotas: tuple[Quota, ...] = ()
     """Counted in the transaction that uses the nonce up."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Somebody was refused, whose refusals of one window of time share their receipts."""
+
+    policy_id: PolicyId
+    subject: str
+    """For whom and why it is counted; the database learns a keyed digest of it."""
+    apart: bool
+    """Whether it belongs to the strangers' part."""
+    detail: bytes
+    """Sealed to the patient."""
+    window: int
+    """Seconds for which one receipt stands."""
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Refusals whose window is over, and that no receipt tells of yet."""
+
+    policy_id: PolicyId
+    subject: bytes
+    uses: int
+    apart: bool
+    detail: bytes
 
 
 class ProxyStore:
@@ -203,7 +244,7 @@ class ProxyStore:
         lanes: Sequence[DepositedLane],
         *,
         expires_at: int,
-        nonce: Nonce,
+        nonce: Nonce | None = None,
         receipt: Callable[[int, bytes], Receipt],
     ) -> Receipt:
         """Keep a policy's kfrags and write the receipt, both or neither; a second deposit returns the first receipt.
@@ -212,7 +253,7 @@ class ProxyStore:
             policy: what the proxy must know of it.
             lanes: its kfrags.
             expires_at: end of the policy's window, Unix seconds.
-            nonce: of the deposit.
+            nonce: of the deposit; None where it is used up already.
             receipt: makes the receipt from its sequence and the hash of the one before.
 
         Raises:
@@ -223,7 +264,8 @@ class ProxyStore:
         # Sealed before the transaction, which other processes wait for.
         rows = [self._sealed(policy.policy_id, number, lane) for number, lane in enumerate(lanes)]
         with self._write() as db:
-            self._use(db, nonce)
+            if nonce is not None:
+                self._use(db, nonce)
             # A patient whose connection broke sends the same deposit again, and needs the same receipt.
             known = self._receipts(db, policy.policy_id, ReceiptKind.DEPOSITED)
             if known:
@@ -303,10 +345,79 @@ class ProxyStore:
         )
         return [PolicyId(row[0]) for row in rows]
 
+    def refuse(
+        self, refusal: Refusal, receipt: Callable[[int, bytes, int], Receipt], *, nonce: Nonce
+    ) -> Receipt | None:
+        """Count a refusal, and append a receipt if it is the first one within its window.
+
+        Args:
+            refusal: of whom, and why.
+            receipt: makes the receipt from its sequence, the hash of the one before, and how many refusals it is for.
+            nonce: of the request.
+
+        Raises:
+            UsageError: the request was answered before.
+            RateLimitedError: a quota is used up; nothing was counted.
+        """
+        subject = self._subject("refused", refusal.subject)
+        with self._write() as db:
+            self._use(db, nonce)
+            known = db.exec_driver_sql(
+                self._marked("SELECT since, uses FROM refused WHERE policy_id = {} AND subject = {}"),
+                (refusal.policy_id, subject),
+            ).first()
+            if known is not None and nonce.now < known[0] + refusal.window:
+                counted = "UPDATE refused SET uses = uses + 1 WHERE policy_id = {} AND subject = {}"
+                self._do(db, counted, refusal.policy_id, subject)
+                return None
+            self._do(db, "DELETE FROM refused WHERE policy_id = {} AND subject = {}", refusal.policy_id, subject)
+            row = (refusal.policy_id, subject, nonce.now, int(refusal.apart), refusal.detail)
+            self._do(db, "INSERT INTO refused VALUES ({}, {}, {}, 0, {}, {})", *row)
+            # Those of the window before that no receipt told of yet are in it.
+            count = 1 + (int(known[1]) if known is not None else 0)
+            return self._append(db, lambda sequence, previous: receipt(sequence, previous, count), apart=refusal.apart)
+
+    def rests(self, before: int) -> list[Rest]:
+        """Return refusals whose window began before a time and that no receipt tells of, at most 100; forget others."""
+        with self._write() as db:
+            self._do(db, "DELETE FROM refused WHERE since < {} AND uses = 0", before)
+            statement = "SELECT policy_id, subject, uses, apart, detail FROM refused WHERE since < {} LIMIT 100"
+            rows = db.exec_driver_sql(self._marked(statement), (before,)).all()
+        return [Rest(PolicyId(row[0]), bytes(row[1]), int(row[2]), bool(row[3]), bytes(row[4])) for row in rows]
+
+    def tell(self, rest: Rest, receipt: Callable[[int, bytes], Receipt]) -> None:
+        """Append the receipt of refusals whose window is over, and forget them, both or neither."""
+        with self._write() as db:
+            where = "DELETE FROM refused WHERE policy_id = {} AND subject = {} AND uses = {}"
+            # None is left where another worker told of them meanwhile, or more were counted.
+            if self._do(db, where, rest.policy_id, rest.subject, rest.uses):
+                self._append(db, receipt, apart=rest.apart)
+
+    def deposited(self, policy_id: PolicyId) -> Receipt | None:
+        """Return the receipt of a policy's deposit, or None when there was none."""
+        with self._reading() as db:
+            return next(iter(self._receipts(db, policy_id, ReceiptKind.DEPOSITED)), None)
+
     def receipts(self, policy_id: PolicyId) -> list[Receipt]:
-        """Return a policy's receipts in the order of the log."""
+        """Return all of a policy's receipts in the order of the log."""
         with self._reading() as db:
             return self._receipts(db, policy_id)
+
+    def page(self, policy_id: PolicyId, part: ReceiptPart, *, after: int, size: int) -> tuple[list[Receipt], bool]:
+        """Return receipts of one part in the order of the log, and whether there are more.
+
+        Args:
+            policy_id: whose.
+            part: which of them.
+            after: the sequence after which they begin.
+            size: how many at most.
+        """
+        rows = self._read(
+            f"SELECT fields FROM receipt WHERE policy_id = {{}} AND sequence > {{}} AND {_PARTS[part]} "  # noqa: S608
+            "ORDER BY sequence LIMIT {}",
+            *(policy_id, after, size + 1),
+        )
+        return [messages.parse_receipt(json.loads(row[0])) for row in rows[:size]], len(rows) > size
 
     def head(self) -> tuple[int, bytes]:
         """Return the log's newest sequence (0 for none) and hash."""
@@ -326,13 +437,13 @@ class ProxyStore:
         counts = "(SELECT uses FROM counted WHERE minute = {} AND subject = {})"
         values: list[object] = [nonce.value]
         for quota in nonce.quotas:
-            values += [nonce.now // _MINUTE, self._subject(quota)]
+            values += [nonce.now // _MINUTE, self._subject(quota.kind, quota.subject)]
         columns = ["(SELECT 1 FROM nonce WHERE nonce = {})", *[counts] * len(nonce.quotas)]
         used, *uses = self._read("SELECT " + ", ".join(columns), *values)[0]
         if used:
             raise _repeated()
         for quota, count in zip(nonce.quotas, uses, strict=True):
-            _check_quota(quota, 1 + (count or 0), nonce.now)
+            _check_quota(quota, quota.weight + (count or 0), nonce.now)
 
     def use_nonce(self, nonce: Nonce) -> None:
         """Use up the nonce of a request that gets no receipt.
@@ -423,13 +534,15 @@ class ProxyStore:
             # The kind only: a driver's message can hold what was written.
             raise DiskError(f"the proxy's database {what}: {type(exc).__name__}") from exc
 
-    def _append(self, db: Connection, make: Callable[[int, bytes], Receipt]) -> Receipt:
+    def _append(self, db: Connection, make: Callable[[int, bytes], Receipt], *, apart: bool = False) -> Receipt:
         # Read inside the transaction that appends: the lock makes sure that no other process reads the same head.
         sequence, previous = _head(db)
         receipt = make(sequence + 1, previous)
         fields = messages.canonical(messages.receipt_fields(receipt)).decode()
         row = (receipt.sequence, receipt.policy_id, receipt.kind.value, fields, receipt_hash(receipt))
         self._do(db, _NEW_RECEIPT, *row)
+        if apart:
+            self._do(db, "INSERT INTO apart (sequence) VALUES ({})", receipt.sequence)
         return receipt
 
     def _receipts(self, db: Connection, policy_id: PolicyId, kind: ReceiptKind | None = None) -> list[Receipt]:
@@ -460,18 +573,18 @@ class ProxyStore:
     def _count(self, db: Connection, quota: Quota, now: int) -> None:
         if quota.most == 0:
             return
-        row = (now // _MINUTE, self._subject(quota))
+        row = (now // _MINUTE, self._subject(quota.kind, quota.subject), quota.weight, quota.weight)
         statement = (
-            "INSERT INTO counted (minute, subject, uses) VALUES ({}, {}, 1) "
-            "ON CONFLICT (minute, subject) DO UPDATE SET uses = counted.uses + 1 RETURNING uses"
+            "INSERT INTO counted (minute, subject, uses) VALUES ({}, {}, {}) "
+            "ON CONFLICT (minute, subject) DO UPDATE SET uses = counted.uses + {} RETURNING uses"
         )
         uses = db.exec_driver_sql(self._marked(statement), row).scalar_one()
         # What raises here is rolled back, so a refused request counts nowhere.
         _check_quota(quota, uses, now)
 
-    def _subject(self, quota: Quota) -> bytes:
+    def _subject(self, kind: str, subject: str) -> bytes:
         # Keyed, so that nobody reads in the database which account asks, which the receipts seal too.
-        return kdf.derive(self._key, labels.COUNTED, f"{quota.kind}/{quota.subject}".encode())
+        return kdf.derive(self._key, labels.COUNTED, f"{kind}/{subject}".encode())
 
     def _sealed(self, policy_id: PolicyId, number: int, lane: DepositedLane) -> tuple[object, ...]:
         salt = os.urandom(16)

@@ -22,7 +22,7 @@ from panachain.chain.typed import (
 )
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address, PolicyId
-from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReceiptsRequest, ReencryptRequest
+from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReceiptPart, ReceiptsRequest, ReencryptRequest
 from panachain.model.scope import Purpose
 
 WHERE = "0x" + "c0" * 20
@@ -68,14 +68,17 @@ def changed(request: Any, name: str) -> Any:
         return replace(request, **{name: bytes(255 - byte for byte in value)})
     if isinstance(value, Purpose):
         return replace(request, **{name: Purpose.HRESCH})
+    if isinstance(value, ReceiptPart):
+        return replace(request, **{name: ReceiptPart.REFUSED})
     return replace(request, **{name: value + 1 if isinstance(value, int) else "0x" + "44" * 20})
 
 
 def test_the_smallest_struct_is_hashed_as_the_oracle_hashes_it() -> None:
     domain = {"name": "PanaChain Proxy", "version": "2", "chainId": 5, "verifyingContract": WHERE}
-    kinds = {"proxy": "address", "policyId": "address", "expiresAt": "uint64", "nonce": "bytes16"}
+    kinds = {"proxy": "address", "policyId": "address", "part": "string", "after": "uint64"}
+    kinds |= {"expiresAt": "uint64", "nonce": "bytes16"}
     types = {"Receipts": [{"name": name, "type": kind} for name, kind in kinds.items()]}
-    message = {"proxy": A, "policyId": POLICY, "expiresAt": 50, "nonce": b"\x07" * 16}
+    message = {"proxy": A, "policyId": POLICY, "part": "served", "after": 0, "expiresAt": 50, "nonce": b"\x07" * 16}
     oracle = encode_typed_data(domain, types, message)
     assert (oracle.header, oracle.body) == (DOMAIN, request_hash(RECEIPTS))
 

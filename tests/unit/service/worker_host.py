@@ -20,7 +20,7 @@ from panachain.model.policy import OnChainPolicy
 from panachain.service.proxy import run
 from panachain.service.proxy.config import ProxyConfig
 from panachain.service.proxy.database import database_url
-from panachain.service.proxy.service import ProxyService
+from panachain.service.proxy.service import ProxyService, Rates
 from panachain.service.proxy.store import ProxyStore
 
 
@@ -71,7 +71,7 @@ class TwinProcess:
             domain=DOMAIN,
             log_domain=LOG_DOMAIN,
             registry_domain=REGISTRY_DOMAIN,
-            sender_rate=config.sender_rate,
+            rates=Rates(requests=config.sender_rate),
         )
         self.anchoring: Any = Anchors(config.folder, self.store)
 

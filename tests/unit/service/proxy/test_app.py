@@ -181,7 +181,7 @@ class TestRefusals:
         def fail(_: object) -> None:
             raise RuntimeError("something private")
 
-        monkeypatch.setattr(world.services[0], "reencrypt", fail)
+        monkeypatch.setattr(world.services[0], "begin_reencryption", fail)
         answer = send(http, world.request(world.grant()))
         assert problem(answer) == (500, "internal")
         assert "private" not in answer.text

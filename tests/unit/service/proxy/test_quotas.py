@@ -16,7 +16,7 @@ from panachain.errors import PanaChainError, RateLimitedError, SuspendedError, U
 from panachain.model.actors import Address, Status
 from panachain.proxy import messages
 from panachain.service.proxy.app import create_app
-from panachain.service.proxy.service import ProxyService
+from panachain.service.proxy.service import ProxyService, Rates
 from panachain.service.proxy.store import Nonce, ProxyStore, Quota
 from tests.unit.service.postgresql import empty_database, running_postgresql
 from tests.unit.service.proxy_world import ProxyWorld, address
@@ -46,7 +46,7 @@ class Workers:
         self.world.chain.now -= self.world.chain.now % 60
         seed = self.world.seeds[0]
         self.stores = [ProxyStore(database, seed.store_key(), proxy=address(seed)) for _ in range(2)]
-        self.services = [self.world.service(seed, store, sender_rate=RATE) for store in self.stores]
+        self.services = [self.world.service(seed, store, rates=Rates(requests=RATE)) for store in self.stores]
         self.policy = self.world.grant(deposit=False)
         deposit = self.services[0].open_deposit(self.world.sealed(self.policy, 0))
         self.services[0].deposit(deposit)
@@ -148,18 +148,15 @@ def test_a_request_beyond_the_limit_costs_no_work(workers: Workers, monkeypatch:
     for number in range(RATE):
         workers.ask(number % 2)
     monkeypatch.setattr(workers.world.chain, "policy", None)
-    monkeypatch.setattr("panachain.service.proxy.service.umbral", None)
+    monkeypatch.setattr("panachain.service.proxy.work.umbral", None)
     assert workers.ask(0) == workers.ask(1) == "RateLimitedError"
 
 
-def test_refusals_of_a_policy_share_the_limit_of_their_receipts(
-    workers: Workers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("panachain.service.proxy.service._DENIALS", 5)
+def test_refusals_of_one_person_share_a_receipt_over_all_workers(workers: Workers) -> None:
     workers.world.chain.people[workers.policy.grantee.address] = Status.SUSPENDED
     assert [workers.ask(number % 2) for number in range(RATE)] == [SuspendedError.__name__] * RATE
     kinds = Counter(r.kind.value for r in workers.stores[0].receipts(workers.policy.terms.policy_id))
-    assert kinds == {"deposited": 1, "denied": 5}
+    assert kinds == {"deposited": 1, "denied": 1}
 
 
 def test_two_workers_over_http_answer_429_with_retry_after(workers: Workers) -> None:

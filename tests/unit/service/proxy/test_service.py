@@ -186,7 +186,7 @@ class TestReencrypt:
         for _ in range(70):
             with pytest.raises(OutOfScopeError):
                 serve(world.services[0], world.request(policy, signer=stranger, requester=stranger.address))
-        assert 60 <= kinds(world, policy).count("denied") < 70
+        assert kinds(world, policy) == ["deposited", "denied"]
 
     @pytest.mark.parametrize("status", [Status.SUSPENDED, None])
     def test_who_is_not_active_is_refused(self, world: ProxyWorld, status: Status | None) -> None:
@@ -360,7 +360,7 @@ class TestEnd:
         ended = world.chain.policies[policy.terms.policy_id].expires_at
         for now, expected in (
             (MARGIN - 1, ["deposited", "denied"]),
-            (MARGIN, ["deposited", *["denied"] * 2, "deleted"]),
+            (MARGIN, ["deposited", "denied", "deleted"]),
         ):
             world.chain.now = ended + now
             with pytest.raises(PolicyExpiredError):
