@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import eth_utils
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from panachain import ethereum
 from panachain.errors import IntegrityError
 from panachain.ethereum import checksum_address, keccak, parse_address
 
@@ -40,3 +43,33 @@ def test_refuses_what_has_not_20_bytes(raw: object) -> None:
 def test_refuses_what_spells_no_address(text: object) -> None:
     with pytest.raises(ValueError, match="40 hex digits"):
         parse_address(text)  # type: ignore[arg-type]
+
+
+def test_hashes_of_every_length_are_the_oracles() -> None:
+    data = bytes(range(256)) * 3
+    for length in range(len(data)):
+        assert keccak(data[:length]) == eth_utils.keccak(data[:length])
+
+
+def test_threads_disturb_no_hash() -> None:
+    data = [bytes([number]) * (number * 7) for number in range(256)]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            assert list(pool.map(keccak, data)) == [eth_utils.keccak(one) for one in data]
+
+
+@pytest.mark.parametrize("library", [object(), None])
+def test_a_library_without_the_functions_hashes_by_its_object(monkeypatch: pytest.MonkeyPatch, library: object) -> None:
+    def found() -> object:
+        if library is None:
+            raise OSError
+        return library
+
+    monkeypatch.setattr(ethereum, "_library", found)
+    hashes = ethereum._made()
+    assert hashes is ethereum._by_the_library
+    assert hashes(b"abc") == eth_utils.keccak(b"abc")
+
+
+def test_here_the_librarys_functions_hash() -> None:
+    assert ethereum._hash is not ethereum._by_the_library

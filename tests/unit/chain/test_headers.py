@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
+from eth.chains.mainnet import MAINNET_GENESIS_HEADER
 from eth.rlp.logs import Log as OracleLog
 from eth.vm.forks.prague.blocks import PragueBlockHeader
 from eth_bloom import BloomFilter
@@ -38,6 +39,8 @@ NAMES = {
     "requestsHash": "requests_hash",
 }
 """JSON-RPC's names of a header's fields, and py-evm's."""
+LATER = list(NAMES)[list(NAMES).index("baseFeePerGas") :]
+"""Fields that forks appended."""
 
 
 def block_of(
@@ -55,9 +58,14 @@ def block_of(
         extra_data=b"ours",
         **others,
     )
-    fields = {name: getattr(header, theirs) for name, theirs in NAMES.items()}
-    shown = {name: "0x" + bytes(v).hex() if isinstance(v, bytes) else hex(v) for name, v in fields.items()}
-    return shown | {"logsBloom": f"0x{bloom:0512x}", "hash": "0x" + header.hash.hex()}
+    return shown(header, NAMES) | {"hash": "0x" + header.hash.hex()}
+
+
+def shown(header: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return some fields of a header of py-evm's as a node gives them, and its bloom."""
+    fields = {name: getattr(header, NAMES[name]) for name in names}
+    texts = {name: "0x" + bytes(v).hex() if isinstance(v, bytes) else hex(v) for name, v in fields.items()}
+    return texts | {"logsBloom": f"0x{header.bloom:0512x}"}
 
 
 def chain_of(length: int, first: int = 1) -> list[dict[str, Any]]:
@@ -80,6 +88,13 @@ class TestReadHeader:
             b"\x22" * 32,
             b"\x33" * 32,
         )
+
+    def test_the_first_block_of_ethereum_has_the_hash_that_everybody_knows(self) -> None:
+        assert MAINNET_GENESIS_HEADER.block_number == 0
+        genesis = shown(MAINNET_GENESIS_HEADER, [name for name in NAMES if name not in LATER])
+        known = "0xd4e56740f876aef8c010b86a40d5f56745a118d0906a34e69aec8c0db1cb8fa3"
+
+        assert read_header(genesis | {"hash": known}).hash == known
 
     @pytest.mark.parametrize("name", [*NAMES, "logsBloom"])
     def test_no_field_can_be_altered(self, name: str) -> None:
