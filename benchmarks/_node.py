@@ -10,8 +10,42 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-_BLOCK = {"number": "0x1", "hash": "0x" + "0b" * 32, "timestamp": "0x1", "baseFeePerGas": "0x1"}
-_RESULTS: dict[str, Any] = {"eth_getLogs": [], "eth_getBlockByNumber": _BLOCK, "eth_blockNumber": "0x1"}
+from panachain.chain import rlp
+from panachain.chain.block_receipts import EMPTY_ROOT
+from panachain.ethereum import keccak
+
+_WORD, _NUMBER = "0x" + "00" * 32, "0x0"
+_FIELDS = {
+    "parentHash": _WORD,
+    "sha3Uncles": _WORD,
+    "miner": "0x" + "00" * 20,
+    "stateRoot": _WORD,
+    "transactionsRoot": _WORD,
+    "receiptsRoot": "0x" + EMPTY_ROOT.hex(),
+    "logsBloom": "0x" + "00" * 256,
+    "difficulty": _NUMBER,
+    "number": _NUMBER,
+    "gasLimit": _NUMBER,
+    "gasUsed": _NUMBER,
+    "timestamp": "0x1",
+    "extraData": "0x",
+    "mixHash": _WORD,
+    "nonce": "0x" + "00" * 8,
+    "baseFeePerGas": "0x1",
+}
+"""Of a header, in the order in which they are hashed."""
+_NUMBERS = ("difficulty", "number", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas")
+
+
+def _hash() -> str:
+    items = [
+        rlp.number(int(value, 16)) if name in _NUMBERS else bytes.fromhex(value[2:]) for name, value in _FIELDS.items()
+    ]
+    return "0x" + keccak(rlp.encode(items)).hex()
+
+
+_BLOCK: dict[str, Any] = _FIELDS | {"hash": _hash(), "transactions": []}
+_RESULTS: dict[str, Any] = {"eth_getLogs": [], "eth_getBlockByNumber": _BLOCK, "eth_blockNumber": "0x0"}
 _CONTRACTS = (
     *("ActorRegistry", "RecordLedger", "PolicyRegistry", "AccessLog", "Checkpoints", "AccessManager"),
     *("IdentityRegistry", "AccessRequests", "EmergencyAccess", "CareGroups"),

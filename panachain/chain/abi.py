@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 from importlib import resources
 from typing import Any
 
-from panachain.chain.codec import decode, encode, from_hex
+from panachain.chain.codec import WORD, decode, encode, from_hex
 from panachain.errors import IntegrityError, UsageError
 from panachain.ethereum import keccak, parse_address
 
@@ -86,24 +86,54 @@ class Contract:
             topics = [bytes.fromhex(topic[2:]) for topic in log["topics"]]
         except (KeyError, TypeError, ValueError) as exc:
             raise IntegrityError(f"a log of {self.name} has no topics that can be read") from exc
-        entry = self._events.get(topics[0]) if topics else None
-        if entry is None:
+        if not topics or topics[0] not in self._events:
             return None
-        indexed = [item for item in entry["inputs"] if item["indexed"]]
-        rest = [item for item in entry["inputs"] if not item["indexed"]]
+        if any(len(topic) != WORD for topic in topics):
+            raise IntegrityError(f"a log of {self.name} doesn't fit the ABI")
         try:
-            values = dict(
-                zip(
-                    (item["name"] for item in rest),
-                    decode([_type(i) for i in rest], from_hex(log["data"])),
-                    strict=True,
-                )
-            )
-            for item, topic in zip(indexed, topics[1:], strict=True):
-                values[item["name"]] = decode([_type(item)], topic)[0]
-        except (KeyError, TypeError, ValueError) as exc:
+            return self.decoded(topics[0], topics[1:], from_hex(log["data"]))
+        except (KeyError, ValueError) as exc:
             raise IntegrityError(f"a log of {self.name} doesn't fit the ABI") from exc
-        return entry["name"], values
+
+    def decoded(self, event: bytes, topics: Sequence[bytes], data: bytes) -> tuple[str, dict[str, Any]]:
+        """Return name and values of a log of this contract.
+
+        Args:
+            event: its first topic, one of `topics`.
+            topics: the others, with or without their leading zeros; what follows those of the event is empty.
+            data: its data.
+
+        Raises:
+            IntegrityError: topics or data don't fit the ABI.
+        """
+        name, indexed, names, types = self._layouts[event]
+        try:
+            values = dict(zip(names, decode(types, data), strict=True))
+            for at, (field, kind) in enumerate(indexed):
+                values[field] = decode((kind,), topics[at].rjust(WORD, b"\0"))[0]
+            if any(topics[len(indexed) :]):
+                raise ValueError("more topics than the event has")
+        except (IndexError, ValueError) as exc:
+            raise IntegrityError(f"a log of {self.name} doesn't fit the ABI") from exc
+        return name, values
+
+    @cached_property
+    def topics(self) -> tuple[bytes, ...]:
+        """The first topics of all events."""
+        return tuple(self._events)
+
+    @cached_property
+    def _layouts(self) -> dict[bytes, tuple[str, list[tuple[str, str]], list[str], tuple[str, ...]]]:
+        """By first topic: the name, (name, type) of each indexed field, and names and types of the others."""
+        return {
+            topic: (
+                entry["name"],
+                [(item["name"], _type(item)) for item in entry["inputs"] if item["indexed"]],
+                [item["name"] for item in entry["inputs"] if not item["indexed"]],
+                tuple(_type(item) for item in entry["inputs"] if not item["indexed"]),
+            )
+            for topic, entry in self._events.items()
+        }
 
 
 @lru_cache(maxsize=32)

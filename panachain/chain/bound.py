@@ -235,8 +235,9 @@ class Contracts:
         )
 
     def close(self) -> None:
-        """Close the connections to the nodes."""
+        """Close the connections to the nodes, and the copy of the chain."""
         self.rpc.close()
+        self.source.close()
 
     def head_block(self) -> Block:
         """Return the newest block."""

@@ -78,6 +78,10 @@ class EventSource(Protocol):
         """Return a context in which everything that this thread reads is of one history, up to one newest block."""
         ...
 
+    def close(self) -> None:
+        """Close what the source keeps open."""
+        ...
+
 
 class NodeEvents:
     """What one node says of blocks and events: nothing of it is proven."""
@@ -109,6 +113,9 @@ class NodeEvents:
     def pinned(self) -> AbstractContextManager[object]:
         """Pin nothing: a node has no memory of what it said."""
         return nullcontext()
+
+    def close(self) -> None:
+        """Close nothing: the connection is its maker's."""
 
 
 def read_events(

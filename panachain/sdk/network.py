@@ -21,6 +21,7 @@ from panachain.chain.sidechain import Sidechain
 from panachain.chain.signing import Account
 from panachain.config import Config
 from panachain.errors import ConfigurationError, IntegrityError
+from panachain.follow.opening import following
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
 from panachain.model.transactions import StorageEvent
@@ -64,8 +65,8 @@ class Network:
         self.config = config
         self.home: Path = config.home
         main, side = chains_of(description, config)
-        self.mainchain = Mainchain.connect(main, timeout=config.timeout)
-        self.sidechain = Sidechain.connect(side, timeout=config.timeout)
+        self.mainchain = Mainchain.connect(main, timeout=config.timeout, source=following(main, self.home))
+        self.sidechain = Sidechain.connect(side, timeout=config.timeout, source=following(side, self.home))
         self.store: BlobStore = open_store(config, description.get("ipfs", {"kind": "embedded"}))
         self.threshold: int = description["threshold"]
         self.confirmations = confirmations_of(description, config)

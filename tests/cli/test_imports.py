@@ -138,7 +138,20 @@ def test_no_function_imports_web3_or_its_packages_but_where_programs_ask_for_it(
 
 
 def test_everything_below_the_services_loads_without_what_is_heavy() -> None:
-    floors = ("cli", "sdk", "consent", "research", "records", "crypto", "storage", "ipld", "chain", "proxy", "model")
+    floors = (
+        "cli",
+        "sdk",
+        "consent",
+        "research",
+        "records",
+        "crypto",
+        "storage",
+        "ipld",
+        "follow",
+        "chain",
+        "proxy",
+        "model",
+    )
     modules = [
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
         for floor in floors

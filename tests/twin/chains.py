@@ -759,6 +759,9 @@ class TwinSource:
         # The twin's chain grows only where the test says so.
         return nullcontext()
 
+    def close(self) -> None:
+        """There is nothing to close."""
+
 
 class TwinContract(BoundContract):
     """A bound contract whose answers come from the twin's contract of the same name."""

@@ -13,6 +13,7 @@ MIRRORED = (
     "sdk",
     "service",
     "chain",
+    "follow",
     "storage",
     "ipld",
     "consent",

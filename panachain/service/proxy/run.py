@@ -24,6 +24,7 @@ from panachain.chain.typed import proxy_domain
 from panachain.crypto import keystore
 from panachain.crypto.keys import Seed
 from panachain.errors import PanaChainError, PolicyUnknownError, UnavailableError
+from panachain.follow.opening import following
 from panachain.model.actors import Actor, Address, PolicyId
 from panachain.model.policy import OnChainPolicy, PolicyStatus
 from panachain.service.config import forbid_core_dumps
@@ -103,8 +104,10 @@ class Process:
             DiskError: the database can't be opened.
             ConfigurationError: it is another proxy's.
         """
-        mainchain = Mainchain.connect(config.mainchain, timeout=_RPC_TIMEOUT)
-        sidechain = Sidechain.connect(config.sidechain, timeout=_RPC_TIMEOUT)
+        # One copy of each chain for all workers: whichever of them asks first reads what is new.
+        main, side = config.mainchain, config.sidechain
+        mainchain = Mainchain.connect(main, timeout=_RPC_TIMEOUT, source=following(main, config.folder))
+        sidechain = Sidechain.connect(side, timeout=_RPC_TIMEOUT, source=following(side, config.folder))
         self._chains = mainchain, sidechain
         account = Account(seed.account_key())
         url = database_url(config.database, folder=config.folder, password=config.password)

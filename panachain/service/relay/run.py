@@ -17,6 +17,7 @@ from panachain.chain.mainchain import Mainchain
 from panachain.chain.signing import Account
 from panachain.crypto import keystore
 from panachain.errors import ConfigurationError
+from panachain.follow.opening import following
 from panachain.service.config import configuration, forbid_core_dumps
 from panachain.service.http import listen, serve
 from panachain.service.relay.service import MAX_BATCH, Budget, RelayService
@@ -92,7 +93,7 @@ def run_relay(config: RelayConfig, passphrase: str) -> None:
         UnavailableError: the address can't be listened on.
     """
     # 1. The chain that the configuration names.
-    mainchain = Mainchain.connect(config.mainchain)
+    mainchain = Mainchain.connect(config.mainchain, source=following(config.mainchain, config.database.parent))
     # 2. The account that pays.
     forbid_core_dumps()
     account = Account(_key(config, passphrase))

@@ -1,0 +1,152 @@
+"""The tables of a chain's copy: headers, logs under what they are searched by, and what must not be forgotten.
+
+A log's contract and first topic together are its `kind`, one number; so an index holds 8 bytes in place of 52, and
+what a question asks for stands together on the disk. Follows docs/spec/follower.md (section "Tables").
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from panachain.chain.block_receipts import Log
+from panachain.chain.headers import Header
+from panachain.errors import IntegrityError
+from panachain.follow.database import Session
+
+VERSION: Final = 1
+"""Of the tables; a copy of another version is made anew."""
+_TABLES: Final = {
+    "header": "number {number} PRIMARY KEY, hash {bytes} NOT NULL, time {number} NOT NULL",
+    # topic1 to topic3 without their leading zeros; empty for none, so that an index may hold them.
+    "log": "kind {number} NOT NULL, block {number} NOT NULL, place {number} NOT NULL, topic1 {bytes} NOT NULL,"
+    " topic2 {bytes} NOT NULL, topic3 {bytes} NOT NULL, data {bytes} NOT NULL, tx {bytes} NOT NULL,"
+    " PRIMARY KEY (kind, block, place)",
+}
+_INDEXES: Final = {
+    "log_topic1": "log (kind, topic1)",
+    "log_topic2": "log (kind, topic2)",
+    "log_topic3": "log (kind, topic3)",
+    "log_block": "log (block)",
+}
+_META: Final = "name TEXT PRIMARY KEY, value TEXT NOT NULL"
+
+
+class Tables:
+    """The tables of one chain; a prefix keeps several chains apart in one database."""
+
+    def __init__(self, chain: str, *, prefix: str = "") -> None:
+        """Take what tells this chain and its contracts from others.
+
+        Args:
+            chain: a copy that was made for another one is made anew.
+            prefix: of the tables' names.
+        """
+        self._wanted = f"{VERSION}/{chain}"
+        self.header, self.log, self._meta = f"{prefix}header", f"{prefix}log", f"{prefix}meta"
+        self._prefix = prefix
+        self._hint = ""
+
+    def prepare(self, session: Session, types: dict[str, str]) -> None:
+        """Make what is missing, and all anew where the version or the chain is another one."""
+        self._hint = types["hint"]
+        session.run(f"CREATE TABLE IF NOT EXISTS {self._meta} ({_META})")
+        if self.recall(session, "chain") == self._wanted:
+            return
+        for name, columns in _TABLES.items():
+            session.run(f"DROP TABLE IF EXISTS {self._prefix}{name}")
+            tail = types["ordered"] if name == "log" else ""
+            session.run(f"CREATE TABLE {self._prefix}{name} ({columns.format_map(types)}){tail}")
+        for name, on in _INDEXES.items():
+            session.run(f"CREATE INDEX {self._prefix}{name} ON {self._prefix}{on}")
+        session.run(f"DELETE FROM {self._meta}")
+        self.remember(session, "chain", self._wanted)
+
+    def recall(self, session: Session, name: str) -> str | None:
+        """Return what was remembered under a name."""
+        row = session.run(f"SELECT value FROM {self._meta} WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def remember(self, session: Session, name: str, value: str) -> None:
+        """Remember something under a name, in place of what was there."""
+        session.run(f"DELETE FROM {self._meta} WHERE name = ?", (name,))
+        session.run(f"INSERT INTO {self._meta} (name, value) VALUES (?, ?)", (name, value))
+
+    def newest(self, session: Session) -> tuple[int, bytes, int] | None:
+        """Return number, hash and time of the newest header, or None."""
+        row = session.run(f"SELECT number, hash, time FROM {self.header} ORDER BY number DESC LIMIT 1").fetchone()
+        return None if row is None else (row[0], row[1], row[2])
+
+    def header_at(self, session: Session, number: int) -> tuple[bytes, int] | None:
+        """Return hash and time of one header, or None."""
+        row = session.run(f"SELECT hash, time FROM {self.header} WHERE number = ?", (number,)).fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def forget_above(self, session: Session, number: int) -> None:
+        """Take away all that stands above a block."""
+        session.run(f"DELETE FROM {self.log} WHERE block > ?", (number,))
+        session.run(f"DELETE FROM {self.header} WHERE number > ?", (number,))
+
+    def add(self, session: Session, headers: Iterable[Header], logs: Iterable[Log]) -> None:
+        """Put in headers, and logs of their blocks."""
+        session.run_many(
+            f"INSERT INTO {self.header} (number, hash, time) VALUES (?, ?, ?)",
+            [(one.number, bytes.fromhex(one.hash[2:]), one.time) for one in headers],
+        )
+        session.run_many(
+            f"INSERT INTO {self.log} (kind, block, place, topic1, topic2, topic3, data, tx)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [_row(one) for one in logs],
+        )
+
+    def select(
+        self, kinds: Sequence[int], topics: Sequence[Sequence[bytes] | None], first: int, last: int
+    ) -> tuple[str, list[Any]]:
+        """Return the statement that finds logs in the order of the chain, and its values.
+
+        Args:
+            kinds: of which a log must have one; at least one.
+            topics: for the second topic and those after it, of which words it must be one; None takes all.
+            first: block.
+            last: block.
+        """
+        where, values = [_one_of("kind", kinds)], list[Any](kinds)
+        given = {place: words for place, words in enumerate(topics, start=1) if words is not None}
+        # SQLite knows nothing of how rows are spread, and would search by blocks: what has the wanted topic is less.
+        place = min(given, key=lambda one: len(given[one]), default=0)
+        hint = self._hint.format(index=f"{self._prefix}log_topic{place}") if given else ""
+        where.append("l.block BETWEEN ? AND ?")
+        values += [first, last]
+        for place, words in given.items():
+            where.append(_one_of(f"topic{place}", words))
+            values += [short(word) for word in words]
+        columns = "l.kind, l.block, l.place, l.topic1, l.topic2, l.topic3, l.data, l.tx, h.hash"
+        joined = f"{self.log} l{hint} JOIN {self.header} h ON h.number = l.block"
+        return f"SELECT {columns} FROM {joined} WHERE {' AND '.join(where)} ORDER BY l.block, l.place", values
+
+
+@lru_cache(maxsize=256)
+def kind_of(address: bytes, topic: bytes) -> int:
+    """Return the number under which logs of one contract and one event stand: 63 bits of a hash of both."""
+    return int.from_bytes(hashlib.sha256(address + topic).digest()[:8], "big") >> 1
+
+
+def short(topic: bytes) -> bytes:
+    """Return a topic without its leading zeros: most are addresses and small numbers."""
+    return topic.lstrip(b"\0")
+
+
+def _one_of(column: str, values: Sequence[Any]) -> str:
+    return f"l.{column} = ?" if len(values) == 1 else f"l.{column} IN ({', '.join('?' * len(values))})"
+
+
+def _row(log: Log) -> tuple[Any, ...]:
+    first, *rest = log.topics or (b"",)
+    words = [short(topic) for topic in rest] + [b""] * (3 - len(rest))
+    try:
+        tx_hash = bytes.fromhex(log.tx_hash[2:])
+    except ValueError as exc:
+        raise IntegrityError(f"a log of block {log.block} names no transaction") from exc
+    return (kind_of(log.address, first), log.block, log.index, *words, log.data, tx_hash)
