@@ -1,9 +1,15 @@
-"""What holds for every test: the one profile by which Hypothesis runs its examples."""
+"""What holds for every test: the one profile by which Hypothesis runs its examples, and which skips fail."""
 
 from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
+from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
+
 # No deadline and no complaint about slow examples: both measure the machine, which may be busy, and not the code.
-settings.register_profile("panachain", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+# Drawn anew each time, in CI too, where Hypothesis by itself would repeat the same examples for ever.
+settings.register_profile(
+    "panachain", deadline=None, max_examples=100, derandomize=False, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("panachain")
+__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]

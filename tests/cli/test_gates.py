@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from scripts import run_tests, sum_tests
+from tests import skips
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSED, FAILED = "3 passed, 1 skipped in 2.50s", "1 failed, 2 passed in 1.00s"
@@ -107,11 +108,12 @@ class TestCi:
         (tmp_path / "scripts").mkdir()
         shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
         shutil.copy(ROOT / "scripts/sum_tests.py", tmp_path / "scripts/sum_tests.py")
+        (tmp_path / "scripts/build_kubo.sh").write_text('exit "${KUBO_CODE:-0}"\n')
         program(tmp_path / ".venv/bin/python", f'exec {sys.executable} "$@"')
         program(
             tmp_path / "pana",
             'case "$*" in\n'
-            '  "test --deep") echo "$DEEP"; exit "${DEEP_CODE:-0}" ;;\n'
+            '  "test --deep") [ "$CI" = true ] || exit 1; echo "$DEEP"; exit "${DEEP_CODE:-0}" ;;\n'
             '  test) echo "$QUICK"; echo "$QUICK"; exit "${QUICK_CODE:-0}" ;;\n'
             '  lint) exit "${LINT_CODE:-0}" ;;\n'
             "esac",
@@ -137,6 +139,7 @@ class TestCi:
             {"QUICK_CODE": "5"},
             {"DEEP_CODE": "5"},
             {"LINT_CODE": "1"},
+            {"KUBO_CODE": "1"},
             {"DEEP": "no tests ran in 0.01s"},
             {"DEEP": ""},
             {"QUICK": "7 deselected in 0.01s"},
@@ -173,6 +176,9 @@ class TestLint:
             "build_contracts.py",
             "check_dependencies.py",
             "check_clocks.py",
+            "check_secrets.py",
+            "check_language.py",
+            "check_listeners.py",
             "check_references.py",
         ],
     )
@@ -209,3 +215,150 @@ class TestLint:
         done = start(*check, folder=tmp_path)
         assert done.returncode == 1
         assert "stale artifacts: " in done.stderr
+
+    def test_a_planted_secret_is_found(self, tmp_path: Path) -> None:
+        start("git", "init", "--quiet", folder=tmp_path)
+        (tmp_path / "notes.txt").write_text("nothing here\n")
+        start("git", "add", ".", folder=tmp_path)
+        check = [sys.executable, ROOT / "scripts/check_secrets.py"]
+        assert start(*check, folder=tmp_path).returncode == 0
+        # Put together here, so that this file holds none.
+        for planted in (
+            "AKIA" + "ABCDEFGHIJKLMNOP",
+            "ghp_" + "a1" * 18,
+            f"-----BEGIN {'EC'} PRIVATE KEY-----\n" + "MHcCAQEEIB" * 4,
+            'password = "' + 'k2!"'.replace("!", "h7Lq0vTz9w"),
+            "private_key: 0x" + "5a" * 32,
+            "https://" + "me:hunter22" + "@example.org/",
+        ):
+            (tmp_path / "notes.txt").write_text(f"first\n{planted}\n")
+            done = start(*check, folder=tmp_path)
+            assert done.returncode == 1, planted
+            assert "notes.txt:2: looks like a secret" in done.stdout
+            assert planted.splitlines()[-1] not in done.stdout
+
+    def test_an_excuse_that_nothing_needs_is_found(self, tmp_path: Path) -> None:
+        start("git", "init", "--quiet", folder=tmp_path)
+        (tmp_path / ".ci").mkdir()
+        (tmp_path / ".ci/allowed_secrets.toml").write_text('[[allowed]]\nfile = "x"\ndigest = "00"\nreason = "y"\n')
+        start("git", "add", ".", folder=tmp_path)
+        done = start(sys.executable, ROOT / "scripts/check_secrets.py", folder=tmp_path)
+        assert done.returncode == 1
+        assert "any more" in done.stdout
+
+    def test_a_folder_that_git_does_not_know_is_no_clean_one(self, tmp_path: Path) -> None:
+        assert start(sys.executable, ROOT / "scripts/check_secrets.py", folder=tmp_path).returncode == 1
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            f"host = {'.'.join('0000')!r}",
+            "import socket; socket.socket().bind(('', 80))",
+            "uvicorn.run(app, host='')",
+            "http.server.ThreadingHTTPServer(('', 0), None)",
+            "socket.create_server(('::', 0))",
+        ],
+    )
+    def test_a_listener_beyond_loopback_is_found(self, tmp_path: Path, line: str) -> None:
+        start("git", "init", "--quiet", folder=tmp_path)
+        (tmp_path / "listens.py").write_text(line.replace("''", "'127.0.0.1'").replace("'::'", "'::1'"))
+        start("git", "add", ".", folder=tmp_path)
+        check = [sys.executable, ROOT / "scripts/check_listeners.py"]
+        if "0.0" not in line:
+            assert start(*check, folder=tmp_path).returncode == 0
+        (tmp_path / "listens.py").write_text(f"{line}\n")
+        done = start(*check, folder=tmp_path)
+        assert done.returncode == 1
+        assert "listens.py:1: listens beyond loopback" in done.stdout
+
+
+class TestSkips:
+    SKIPS = "import pytest\n\n\ndef test_it():\n    pytest.skip({why!r})\n"
+
+    def outcome(self, folder: Path, text: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run one test as the project's tests are run."""
+        (folder / "test_made.py").write_text(text)
+        for path in ("tests/skips.py", "docs/security/rules.md"):
+            (folder / path).parent.mkdir(parents=True)
+            shutil.copy(ROOT / path, folder / path)
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:ape_test", "-p", "skips"]
+        environment |= {"PYTHONPATH": str(folder / "tests")}
+        return start(*command, f"--rootdir={folder}", "-c", "/dev/null", "test_made.py", folder=folder, **environment)
+
+    def test_a_missing_tool_skips_where_nobody_relies_on_it(self, tmp_path: Path) -> None:
+        done = self.outcome(tmp_path, self.SKIPS.format(why="no chromium is installed"), CI="")
+        assert done.returncode == 0
+        assert "1 skipped" in done.stdout
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            SKIPS.format(why="no chromium is installed"),
+            "import pytest\npytest.importorskip('no_such_module')\n",
+            "import pytest\n\n\n@pytest.mark.skipif(True, reason='no tool')\ndef test_it():\n    pass\n",
+            "import pytest\n\n\n@pytest.fixture\ndef a():\n    pytest.skip('no tool')\n\n\ndef test_it(a):\n    pass\n",
+        ],
+    )
+    def test_a_missing_tool_fails_ci(self, tmp_path: Path, text: str) -> None:
+        done = self.outcome(tmp_path, text, CI="true")
+        assert done.returncode != 0
+        assert "CI has to have what it needs" in done.stdout
+
+    def test_outside_data_alone_may_be_missing_in_ci(self, tmp_path: Path) -> None:
+        why = "outside data umbral isn't beside the project"
+        assert self.outcome(tmp_path, self.SKIPS.format(why=why), CI="true").returncode == 0
+        assert list(skips.ALLOWED) == [r"outside data \S+ isn't beside the project"]
+
+    @pytest.mark.parametrize("skipped", ["the test", "its file"])
+    def test_a_rules_test_may_be_skipped_nowhere(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, skipped: str
+    ) -> None:
+        rules = tmp_path / "rules.md"
+        rules.write_text("- `made::test_it`\n- `whole`\n")
+        monkeypatch.setattr(skips, "RULES", rules)
+        skips._named.cache_clear()
+        monkeypatch.setenv("CI", "")
+        node = "made::TestClass::test_it[1]" if skipped == "the test" else "whole"
+        try:
+            for nodeid, outcome in ((node, "failed"), ("made::test_other", "skipped")):
+                report = pytest.CollectReport(nodeid, "skipped", ("file", 1, "Skipped: no tool"), [])
+                skips.judge(report)
+                assert report.outcome == outcome
+        finally:
+            skips._named.cache_clear()
+
+
+class TestKubo:
+    """Building Kubo, in a checkout whose Go is a stand-in."""
+
+    def build(self, folder: Path, go: str | None, **environment: str) -> subprocess.CompletedProcess[str]:
+        (folder / "scripts").mkdir(exist_ok=True)
+        (folder / "tools/kubo").mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "scripts/build_kubo.sh", folder / "scripts")
+        for name in ("bash", "dirname", "mkdir", "mv", "timeout", "cat", "sh", "chmod"):
+            (folder / "bin").mkdir(exist_ok=True)
+            if not (folder / "bin" / name).exists():
+                (folder / "bin" / name).symlink_to(str(shutil.which(name)))
+        if go is not None:
+            program(folder / "bin/go", go)
+        path = str(folder / "bin")
+        return start("bash", folder / "scripts/build_kubo.sh", folder=folder, PATH=path, **environment)
+
+    def test_a_build_that_fails_fails(self, tmp_path: Path) -> None:
+        done = self.build(tmp_path, "exit 1")
+        assert done.returncode == 1
+        assert "the build failed" in done.stderr
+
+    def test_without_go_it_fails(self, tmp_path: Path) -> None:
+        done = self.build(tmp_path, None)
+        assert done.returncode == 1
+        assert "there is no Go" in done.stderr
+
+    def test_it_builds_once(self, tmp_path: Path) -> None:
+        made = 'while [ "$1" != -o ]; do shift; done; echo "#!/bin/sh" >"$2"; chmod +x "$2"'
+        assert self.build(tmp_path, made).returncode == 0
+        assert (tmp_path / ".cache/kubo/ipfs").is_file()
+        assert self.build(tmp_path, "exit 1").returncode == 0
+
+    def test_a_program_that_is_named_needs_no_build(self, tmp_path: Path) -> None:
+        assert self.build(tmp_path, "exit 1", PANACHAIN_IPFS=str(shutil.which("sh"))).returncode == 0
