@@ -198,7 +198,7 @@ def revoking(network: Network, registrar: Registrar, rounds: int) -> None:
     patient = join(network, registrar, "revoking", Role.PATIENT)
     clinician = unlock(load_profile(network.home, "clinician"), PASSPHRASE)
     reader, seed = Account(clinician.account_key()), unlock(patient.profile, PASSPHRASE)
-    channels = Channels()
+    channels = Channels(reach=network.reach)
     try:
         watches = [_watch(network, channels, patient, seed, reader) for _ in range(3 * rounds)]
         count = len(network.proxies())

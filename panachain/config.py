@@ -39,6 +39,7 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "confirmations": "",
     "timeout": "10",
     "jitter": "0",
+    "proxy_ranges": "",
 }
 
 
@@ -70,6 +71,8 @@ class Config:
     """Seconds that one answer of a service may take."""
     jitter: int = 0
     """Seconds that a record, or a grant, waits at most before it is published (records/jitter.py); 0 for none."""
+    proxy_ranges: str = ""
+    """Private ranges such as `10.1.0.0/16`, with commas, at which registered proxies may answer; empty for none."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """For each setting where its value comes from: `flag`, `environment NAME`, `file PATH` or `default`."""
 
@@ -140,6 +143,7 @@ class Config:
             confirmations=_count(values["confirmations"], "confirmations", origins),
             timeout=_seconds(values["timeout"], "timeout", origins),
             jitter=_whole(values["jitter"], "jitter", origins, digits=7),
+            proxy_ranges=values["proxy_ranges"],
             origins=origins,
         )
 

@@ -25,6 +25,7 @@ Follows the exit codes of the command line (docs/spec/cli.md).
     │   ├── RelaysUnavailableError      7
     │   ├── StoreUnavailableError       7
     │   │   └── BlockNotFoundError      7
+    │   ├── EndpointRefusedError        7   an endpoint of others that nothing is sent to
     │   ├── RateLimitedError            7   too many requests; the same one later succeeds
     │   └── ProxiesUnavailableError     7   fewer than t good answers
     ├── TransactionError                1   the contract reverted (decoded), or the transaction was not mined
@@ -196,6 +197,12 @@ class BlockNotFoundError(StoreUnavailableError):
     """The store answers, but has no block of this CID."""
 
     usual_hint = "`panachain storage repair` looks for it on every node"
+
+
+class EndpointRefusedError(UnavailableError):
+    """An endpoint of others leads to where nothing is sent; its service counts as down."""
+
+    usual_hint = "tell the operator of the proxy that the message names"
 
 
 class RateLimitedError(UnavailableError):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from panachain.chain.config import ChainConfig
     from panachain.chain.rpc import Rpc
     from panachain.config import Config
+    from panachain.wire.endpoints import Reach
 
 PACKAGES: Final = ("nucypher-core", "cryptography", "coincurve", "web3", "eth-account", "ipfshttpclient", "fastapi")
 """Packages whose versions decide whether anything works."""
@@ -333,7 +334,7 @@ def _services(app: App) -> Iterator[Check]:
                 return
             ready = 0
             for proxy in proxies:
-                answer = _ready(proxy.endpoint)
+                answer = _ready(network.reach, proxy.endpoint)
                 ready += answer is None
                 fix = "panachain devnet up, or start it with panachain proxy serve"
                 state = "ok" if answer is None else "note"
@@ -354,9 +355,13 @@ def _store(store: Any) -> str:
     return f"{store.name}, {'holds blocks' if any_block is not None else 'empty'}"
 
 
-def _ready(endpoint: str) -> str | None:
+def _ready(reach: Reach, endpoint: str) -> str | None:
     """Return why a proxy isn't ready, or None when it is."""
-    status, answer = _fetch(f"{endpoint.rstrip('/')}/readyz")
+    try:
+        url = reach.url(endpoint)
+    except PanaChainError as exc:
+        return str(exc)
+    status, answer = _fetch(f"{url}/readyz", check=reach.check_address)
     if status == 200:
         return None
     return answer if status is None else f"answers {status}"

@@ -28,6 +28,7 @@ from panachain.errors import (
 from panachain.proxy import messages
 from panachain.trust import Trust
 from panachain.wire.client import Client, SlowError, WireError
+from panachain.wire.endpoints import Reach
 from panachain.wire.transport import Bounds
 
 PROBLEMS: Final[Mapping[str, type[PanaChainError]]] = {
@@ -63,22 +64,32 @@ class Reply:
     status: int
     content: bytes = field(repr=False)
     retry_after: str = ""
+    source: str = "the proxy"
+    """Who answered, for messages."""
 
 
 class Channels:
     """Connections to proxies, kept open; several threads may use them."""
 
-    def __init__(self, *, ca: Path | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take the authority to trust.
+    def __init__(
+        self,
+        *,
+        ca: Path | None = None,
+        reach: Reach | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take whom to trust and where to connect to.
 
         Args:
             ca: PEM file of the authority that signed the proxies' certificates; None takes the usual ones.
+            reach: which endpoints are asked; None takes public ones only.
             clock: seconds that only grow.
 
         Raises:
             ConfigurationError: the file can't be read.
         """
-        self._client = Client(trust=Trust(ca), clock=clock)
+        self._reach = reach or Reach()
+        self._client = Client(trust=Trust(ca), check=self._reach.check_address, clock=clock)
 
     def close(self) -> None:
         """Close all connections."""
@@ -89,6 +100,7 @@ class Channels:
 
         Raises:
             UnavailableError: no answer, or not in time.
+            EndpointRefusedError: the endpoint, or the address that it leads to, is refused; an UnavailableError.
             IntegrityError: the answer is too large.
         """
         return self._send("POST", endpoint, path, timeout, messages.canonical(fields))
@@ -98,7 +110,7 @@ class Channels:
         return self._send("GET", endpoint, path, timeout, None)
 
     def _send(self, method: str, endpoint: str, path: str, timeout: float, body: bytes | None) -> Reply:
-        url = endpoint.rstrip("/") + path
+        url = self._reach.url(endpoint) + path
         bounds = Bounds(limit=messages.MAX_ANSWER, total=timeout)
         try:
             if body is None:
@@ -110,7 +122,7 @@ class Channels:
             raise UnavailableError(f"no whole answer from {endpoint} within {timeout:.0f} s") from exc
         except WireError as exc:
             raise UnavailableError(f"no answer from {endpoint}: {type(exc).__name__}") from exc
-        return Reply(answer.status, answer.content, answer.headers.get("retry-after", ""))
+        return Reply(answer.status, answer.content, answer.headers.get("retry-after", ""), endpoint)
 
 
 def read_answer(reply: Reply) -> dict[str, Any]:
@@ -125,7 +137,7 @@ def read_answer(reply: Reply) -> dict[str, Any]:
     try:
         return messages.parse_json(reply.content)
     except UsageError as exc:
-        raise IntegrityError(f"the proxy's answer can't be read: {exc}") from None
+        raise IntegrityError(f"the answer of {reply.source} can't be read: {exc}") from None
 
 
 def _problem(reply: Reply) -> PanaChainError:
@@ -135,7 +147,7 @@ def _problem(reply: Reply) -> PanaChainError:
         fields = {}
     # What a proxy says is cut and mapped to errors of ours; an unknown problem counts as a proxy that is down.
     slug = str(fields.get("type", "")).rpartition("/")[2]
-    detail = str(fields.get("detail", ""))[:300] or f"status {reply.status}"
+    detail = str(fields.get("detail", ""))[:300] or f"{reply.source} answers with status {reply.status}"
     if slug == "rate-limited" or reply.status == 429:
         wait = int(reply.retry_after) if reply.retry_after.isdecimal() and len(reply.retry_after) < 6 else _RETRY_AFTER
         return RateLimitedError(detail, retry_after=wait)

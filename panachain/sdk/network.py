@@ -29,6 +29,7 @@ from panachain.sdk.network_file import chains_of, confirmations_of, read_descrip
 from panachain.sdk.resolve import Resolver
 from panachain.storage.blocks import BlobStore
 from panachain.storage.configured import open_store
+from panachain.wire.endpoints import Reach
 
 if TYPE_CHECKING:
     from panachain.records.locate import HospitalHeads
@@ -71,8 +72,11 @@ class Network:
         self.threshold: int = description["threshold"]
         self.confirmations = confirmations_of(description, config)
         """Blocks that must follow a grant's before proxies are given its shares."""
-        self.faucet: bool = description.get("faucet", False)
+        # Nothing but `true`: it also says that endpoints on loopback are meant.
+        self.faucet: bool = description.get("faucet") is True
         """Whether the mainchain is a local development chain that gives ether for nothing."""
+        self.reach = Reach.of(config.proxy_ranges, development=self.faucet)
+        """Which endpoints of proxies this machine sends anything to."""
         self.relays: tuple[str, ...] = tuple(map(str, description.get("relays", ())))
         """URLs of the relays, in the order in which they are asked."""
         authority = description.get("proxyCaFile", "")
@@ -140,10 +144,11 @@ class Network:
     def reachable(self, proxies: Sequence[ProxyRef]) -> list[ProxyRef]:
         """Return a policy's proxies at the endpoints where the registry says they answer now.
 
-        Keys stay those of the policy: the registry can move a proxy, not replace it.
+        Keys stay those of the policy: the registry can move a proxy, not replace it. One that the registry doesn't know
+        has no endpoint, whatever the terms say of it: it is asked nothing, and counts as down.
         """
         endpoints = {actor.address: actor.endpoint for actor in self.mainchain.actors.find(Role.PROXY)}
-        return [replace(proxy, endpoint=endpoints.get(proxy.address, proxy.endpoint)) for proxy in proxies]
+        return [replace(proxy, endpoint=endpoints.get(proxy.address, "")) for proxy in proxies]
 
     def hospital_heads(self) -> list[HospitalHeads]:
         """Return every hospital's storage transactions, checked against the contract's head.

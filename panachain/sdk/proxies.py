@@ -79,7 +79,7 @@ class Proxies:
         """
         self._network = network
         self._pace = pace
-        self._channels = Channels(ca=ca)
+        self._channels = Channels(ca=ca, reach=network.reach)
         self._evidence = EvidenceFolder(evidence)
         mainchain = network.mainchain
         self._domains = Domains(proxy_domain(mainchain.chain_id, mainchain.policies.address), mainchain.log.domain)

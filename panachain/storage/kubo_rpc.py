@@ -7,7 +7,6 @@ Follows Kubo's RPC v0 (docs.ipfs.tech/reference/kubo/rpc) and ADR 12.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,12 +16,15 @@ from typing import Any, Final, TypeVar
 
 from panachain.errors import IntegrityError, StoreUnavailableError
 from panachain.http_client import httpx
+from panachain.wire.json_text import read_json
 from panachain.wire.transport import MAX_ANSWER, BoundedTransport, Bounds, LateFailureError, read_whole
 
 MAX_VALUE: Final = 1 << 16
 """Bytes of one JSON object in a long answer."""
 PATIENT: Final = 4
 """How many times as long a node may think before it answers, where it has much to do."""
+_MAX_VALUES: Final = 1 << 20
+"""Values of one JSON object, for answers that aren't flat; the bytes of the others bound theirs."""
 MAX_BRACKETS: Final = 64
 """Opening brackets of one JSON object."""
 _T = TypeVar("_T")
@@ -272,8 +274,8 @@ def _json(text: bytes, *, brackets: int = MAX_BRACKETS) -> Any:
     if text.count(b"[") + text.count(b"{") > brackets:
         return None
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return read_json(text, values=_MAX_VALUES)
+    except (ValueError, IntegrityError):
         return None
 
 

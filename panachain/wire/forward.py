@@ -10,6 +10,7 @@ import asyncio
 
 from panachain.errors import IntegrityError
 from panachain.http_client import httpx
+from panachain.trust import Trust
 from panachain.wire.client import Answer
 
 
@@ -24,7 +25,7 @@ class ForwardClient:
             limit: bytes of one answer.
             timeout: seconds that one answer may take, from its request to its last byte.
         """
-        self._transport = httpx.AsyncHTTPTransport(trust_env=False)
+        self._transport = httpx.AsyncHTTPTransport(trust_env=False, verify=Trust().context(url))
         self._url = httpx.URL(url)
         self._limit = limit
         self._timeout = timeout

@@ -47,6 +47,10 @@ _MAX_HEAD: Final = 1 << 16
 """Bytes of all fields of a head, or of a trailer."""
 _MAX_INTERIM: Final = 8
 """Answers of status 1xx that may come before the real one."""
+_MIN_CHUNKS: Final = 4096
+"""Chunks of any size that a body may have."""
+_MIN_CHUNK: Final = 64
+"""Bytes that the other chunks have on average: each takes as much work as a page of bytes."""
 _FRAMING: Final = 1 << 20
 """Bytes around a body: head, sizes of chunks, trailer. Where the body is larger, they may be as many as it has."""
 _STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?\r\n")
@@ -203,11 +207,12 @@ class _Answer:
         limit = self.bounds.limit if self.status in (200, 202) else MAX_ANSWER
         if _value(self.fields, b"content-encoding") not in (b"", b"identity"):
             raise httpx.RemoteProtocolError("a packed body, which wasn't asked for")
-        if _value(self.fields, b"transfer-encoding").lower() == b"chunked":
-            if self.bounds.plain:
-                raise httpx.RemoteProtocolError("chunks, where none were asked for")
+        coding, size = _value(self.fields, b"transfer-encoding"), _value(self.fields, b"content-length")
+        if coding:
+            if self.bounds.plain or size or coding.lower() != b"chunked":
+                # With both, two readers would find two ends (RFC 9112, section 6.1).
+                raise httpx.RemoteProtocolError("chunks where none were asked for, or beside a length")
             return _chunks(self.file, limit, self.what)
-        size = _value(self.fields, b"content-length")
         # More digits are no length, and Python would count with them for long.
         if size.isdigit() and len(size) < 20:
             return _counted(self.file, int(size), limit, self.what)
@@ -401,11 +406,14 @@ def _value(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
 
 
 def _chunks(file: BinaryIO, limit: int, what: str) -> Iterator[bytes]:
-    total = 0
+    total = count = 0
     while size := _chunk_size(file.readline(_MAX_LINE)):
         total += size
+        count += 1
         if total > limit:
             raise _too_large(what, limit)
+        if count > _MIN_CHUNKS + total // _MIN_CHUNK:
+            raise httpx.RemoteProtocolError("the body comes in crumbs")
         # With its line end: Kubo cuts a block into 256 chunks, and each call counts.
         data = file.read(size + 2)
         if data[size:] != b"\r\n":

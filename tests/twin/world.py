@@ -49,6 +49,7 @@ from panachain.service import problems
 from panachain.service.proxy.run import Chains
 from panachain.service.proxy.service import ProxyService
 from panachain.service.proxy.store import ProxyStore
+from panachain.wire.endpoints import Reach
 from panachain.wire.transport import BoundedTransport
 from tests.twin.chains import TwinMainchain, TwinSidechain
 from tests.unit.storage.memory_store import MemoryStore
@@ -125,6 +126,7 @@ class TwinNetwork(Network):
         self.confirmations = 0
         self.sleep = clock.sleep
         self.faucet = False
+        self.reach = Reach()
         self.relays = ()
         self.proxy_ca = None
 
@@ -171,7 +173,7 @@ class TwinProxy:
         self._seed = seed_of(self.name)
         self.actor = replace(
             actor_of(self.name, Role.PROXY),
-            endpoint=f"http://{self.name}.test",
+            endpoint=f"https://{self.name}.test",
             organisation=actor_of(f"operator-{number}", Role.HOSPITAL).address,
         )
         self.address = self.actor.address

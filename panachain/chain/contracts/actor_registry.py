@@ -16,6 +16,7 @@ from panachain.chain.evm import Receipt, Sender
 from panachain.chain.logs import Event, actor_from
 from panachain.errors import IntegrityError, UsageError
 from panachain.model.actors import Actor, Address, Role, Status
+from panachain.wire.endpoints import check_form
 
 ROLES: Final = {1: Role.HOSPITAL, 2: Role.PROXY, 3: Role.RESEARCHER, 4: Role.REGISTRAR}
 """The numbers of `ActorRegistry.Role`; 0 is none (docs/spec/formats.md, section "Codes")."""
@@ -29,10 +30,11 @@ class ActorRegistry(Adapter):
         """Admit an actor; only the registrar may.
 
         Raises:
-            UsageError: actors of this role aren't public.
+            UsageError: actors of this role aren't public, or its endpoint is none that anybody would ask.
         """
         if actor.role not in _NUMBERS:
             raise UsageError(f"a {actor.role.value} is no public actor of the mainchain")
+        endpoint = check_form(actor.endpoint) if actor.endpoint or actor.role is Role.PROXY else ""
         return self.bound.send(
             sender,
             "register",
@@ -40,7 +42,7 @@ class ActorRegistry(Adapter):
             _NUMBERS[actor.role],
             actor.receiving_key,
             actor.verifying_key,
-            actor.endpoint,
+            endpoint,
             actor.organisation or NOBODY,
             what=f"registering {actor.handle}",
         )
@@ -54,8 +56,12 @@ class ActorRegistry(Adapter):
         return self.bound.send(sender, "reinstate", account, what="reinstating an actor")
 
     def set_endpoint(self, sender: Sender, endpoint: str) -> Receipt:
-        """Say where the sender's proxy answers from now on; only an active proxy may."""
-        return self.bound.send(sender, "setEndpoint", endpoint, what="announcing a proxy's endpoint")
+        """Say where the sender's proxy answers from now on; only an active proxy may.
+
+        Raises:
+            UsageError: nobody would ask there.
+        """
+        return self.bound.send(sender, "setEndpoint", check_form(endpoint), what="announcing a proxy's endpoint")
 
     def is_active(self, account: Address, role: Role) -> bool:
         """Tell whether an account is active in a role."""

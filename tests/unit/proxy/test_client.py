@@ -2,10 +2,71 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
+
 import pytest
 
-from panachain.errors import IntegrityError, RateLimitedError, UnavailableError
-from panachain.proxy.client import Reply, read_answer
+from panachain.errors import EndpointRefusedError, IntegrityError, RateLimitedError, UnavailableError
+from panachain.proxy.client import Channels, Reply, read_answer
+from panachain.wire import dial
+from panachain.wire.endpoints import Reach
+
+
+@pytest.fixture
+def inside() -> Iterator[socket.socket]:
+    """A service of the reader's own machine, which nobody may be led to."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
+        yield server
+
+
+def nobody_came(server: socket.socket) -> bool:
+    try:
+        server.accept()
+    except TimeoutError:
+        return True
+    return False
+
+
+class TestEndpoints:
+    @pytest.mark.parametrize(
+        "endpoint",
+        [
+            "http://127.0.0.1:{}/api/v0/shutdown?x=",
+            "http://127.0.0.1:{}/api/v0/pin/rm#",
+            "https://127.0.0.1:{}",
+            "http://localhost:{}",
+            "https://2130706433:{}",
+            "https://[::ffff:127.0.0.1]:{}",
+            "http://user:pw@127.0.0.1:{}/a",
+            "",
+        ],
+    )
+    def test_nothing_is_sent_to_a_service_of_the_readers_own(self, inside: socket.socket, endpoint: str) -> None:
+        channels = Channels()
+        for ask in (lambda url: channels.post(url, "/v1/reencrypt", {}), lambda url: channels.get(url, "/readyz")):
+            with pytest.raises(EndpointRefusedError):
+                ask(endpoint.format(inside.getsockname()[1]))
+        assert nobody_came(inside)
+
+    def test_nothing_is_sent_to_a_name_that_leads_inside(
+        self, inside: socket.socket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        port = inside.getsockname()[1]
+        answers = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+        monkeypatch.setattr(dial.socket, "getaddrinfo", lambda *_, **__: answers)
+        with pytest.raises(EndpointRefusedError, match=r"127\.0\.0\.1"):
+            Channels().get(f"https://proxy.example:{port}", "/readyz")
+        with pytest.raises(EndpointRefusedError):
+            Channels(reach=Reach.of("10.0.0.0/8", development=False)).get(f"https://proxy.example:{port}", "/readyz")
+        assert nobody_came(inside)
+
+    def test_a_development_networks_loopback_gets_no_more_than_a_path(self, inside: socket.socket) -> None:
+        channels = Channels(reach=Reach(development=True))
+        with pytest.raises(EndpointRefusedError):
+            channels.post(f"http://127.0.0.1:{inside.getsockname()[1]}/api/v0/shutdown?", "/v1/reencrypt", {})
+        assert nobody_came(inside)
 
 
 class TestReadAnswer:

@@ -119,3 +119,36 @@ class TestClock:
         world.network.clock = lambda: float(world.now - 3600)
         with pytest.raises(PanaChainError):
             list(world.clinician.open(made.policy_id))
+
+
+def test_proxies_that_no_registry_knows_are_asked_nothing_whatever_the_terms_say(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(world)
+    made = grant(world)
+    reader, terms = world.clinician._own_terms(world.network.mainchain.policies.policy_of(made.policy_id))
+    asked: list[str] = []
+    monkeypatch.setattr(world, "answer", lambda request: asked.append(str(request.url)))
+    stranger = replace(terms.proxies[0], address=world.patient.address, endpoint="https://inside.example/shutdown")
+    strangers = replace(terms, proxies=(stranger, replace(stranger, address=world.hospital.address)))
+    with pytest.raises(ProxiesUnavailableError, match="0 of 2") as caught:
+        world.clinician._proxies.unwrap(reader, strangers, 0, {"x": _wrap(terms)}, Purpose.TREAT)
+    assert asked == []
+    assert world.patient.address in str(caught.value)
+    good, failures = world.patient._proxies.delete(strangers)
+    assert (good, len(failures), asked) == ([], 2, [])
+    assert "endpoint" in failures[0]
+
+
+def _wrap(terms: Terms) -> bytes:
+    return umbral.wrap(terms.lanes[0].delegating_key, b"k" * 32)
+
+
+def test_a_registered_proxy_that_moved_to_an_address_inside_counts_as_down(world: World) -> None:
+    upload(world)
+    made = grant(world)
+    proxy = world.proxies[0]
+    world.network.mainchain.actors._actors[proxy.address] = replace(proxy.actor, endpoint="http://127.0.0.1:5001/a?b=")
+    with pytest.raises(ProxiesUnavailableError, match="2 of 3|1 of 3"):
+        world.patient._proxies.check_ready(world.network.proxies(), PROXIES)
+    assert len(list(world.clinician.open(made.policy_id))) == 1

@@ -28,6 +28,7 @@ from panachain.proxy import messages
 from panachain.sdk.proxies import Reader
 from panachain.service.proxy.service import ProxyService
 from panachain.service.proxy.store import ProxyStore
+from panachain.wire.endpoints import Reach
 
 PASSPHRASE = "correct horse battery staple"
 CHAIN_ID = 31_337
@@ -231,7 +232,10 @@ class ProxyWorld:
             head_block=lambda: SimpleNamespace(time=self.chain.now, number=self.chain.block),
         )
         return SimpleNamespace(
-            clock=lambda: self.chain.now, mainchain=mainchain, reachable=lambda proxies: list(proxies)
+            clock=lambda: self.chain.now,
+            mainchain=mainchain,
+            reachable=lambda proxies: list(proxies),
+            reach=Reach(development=True),
         )
 
 

@@ -26,12 +26,14 @@ from panachain.proxy import messages
 from panachain.proxy.client import Channels, read_answer
 from panachain.service.proxy.database import database_url
 from panachain.service.proxy.store import ProxyStore
+from panachain.wire.endpoints import Reach
 from tests.unit.service.authority import Authority
 from tests.unit.service.loopback import wait_for
 from tests.unit.service.proxy_world import PASSPHRASE, ProxyWorld, address
 
 ROOT = Path(__file__).resolve().parents[4]
 HOST = Path(__file__).parents[1] / "worker_host.py"
+NEAR = Reach(development=True)
 
 
 class Host:
@@ -147,7 +149,7 @@ def test_two_workers_write_one_unbroken_chain(shared: Host) -> None:
         assert repeated == [400] * 20
         shared.world.chain.now = int(time.time())
         fields = messages.receipts_fields(shared.world.receipts_request(shared.policy))
-        listed = read_answer(Channels().post(shared.endpoint, "/v1/receipts", fields))["receipts"]
+        listed = read_answer(Channels(reach=NEAR).post(shared.endpoint, "/v1/receipts", fields))["receipts"]
         receipts = [messages.parse_receipt(one) for one in listed]
         metrics = client.get(f"{shared.endpoint}/metrics").text
     assert [receipt.sequence for receipt in receipts] == list(range(1, 202))
@@ -262,9 +264,9 @@ class TestTls:
         authority.issue("proxy")
         host = Host(folder, tls={"certificate": "proxy.pem", "key": "proxy.key"})
         try:
-            channels = Channels(ca=authority.path)
+            channels = Channels(ca=authority.path, reach=NEAR)
             assert wait_for(lambda: self.answers(channels, host), 40), (folder / "log").read_text()
-            for stranger in (Channels(), Channels(ca=other.path)):
+            for stranger in (Channels(reach=NEAR), Channels(ca=other.path, reach=NEAR)):
                 with pytest.raises(UnavailableError):
                     stranger.get(host.endpoint, "/healthz", timeout=5)
             with pytest.raises(UnavailableError):
@@ -292,7 +294,7 @@ class TestTls:
 
             assert wait_for(ready, 40), (folder / "log").read_text()
             with pytest.raises(UnavailableError):
-                Channels(ca=authority.path).get(host.endpoint, "/healthz", timeout=5)
+                Channels(ca=authority.path, reach=NEAR).get(host.endpoint, "/healthz", timeout=5)
         finally:
             host.close()
 
