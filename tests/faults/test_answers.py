@@ -12,7 +12,11 @@ import pytest
 
 from tests.faults.hostile_http import WAYS, hostile
 
-CLIENTS = ("chain", "proxy", *(pytest.param(one, marks=pytest.mark.deep) for one in ("relay", "kubo", "gate", "doctor")))
+CLIENTS = (
+    "chain",
+    "proxy",
+    *(pytest.param(one, marks=pytest.mark.deep) for one in ("relay", "kubo", "gate", "doctor")),
+)
 MEMORY = 300
 """MiB that a client process may take at most, with its modules (60 MiB) and four answers at once."""
 ROOT = Path(__file__).resolve().parents[2]

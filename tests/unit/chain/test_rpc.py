@@ -150,7 +150,7 @@ def test_a_trickle_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PAUSE", 0.001)
     seconds = itertools.count(step=5)
     with (
-        serving(CHUNKED, b"1\r\n \r\n" * 20_000, 100) as (url, _),
+        serving(CHUNKED, (b"40\r\n" + b" " * 64 + b"\r\n") * 2000, 100) as (url, _),
         pytest.raises(ChainUnavailableError, match="ReadTimeout"),
     ):
         Rpc(url, clock=lambda: float(next(seconds))).call("eth_chainId")
