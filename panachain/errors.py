@@ -186,7 +186,14 @@ class NodeRefusedError(ChainUnavailableError):
 
 
 class RelaysUnavailableError(UnavailableError):
-    """No relay brought a policy transaction on chain; the message names each with its reason."""
+    """No relay brought a policy transaction on chain; the message names each with its reason.
+
+    `taken` counts those that say they took it.
+    """
+
+    def __init__(self, message: str, *, taken: int = 0, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.taken = taken
 
 
 class StoreUnavailableError(UnavailableError):

@@ -114,7 +114,14 @@ class Sender:
         self._clock, self._sleep = clock, sleep
 
     def send(
-        self, to: str | None, data: str, *, what: str, signed: Signed | None = None, alone: bool = False
+        self,
+        to: str | None,
+        data: str,
+        *,
+        what: str,
+        signed: Signed | None = None,
+        alone: bool = False,
+        gas: int | None = None,
     ) -> Receipt:
         """Send one transaction and wait until it is mined; one that sticks is replaced, so that one of them is.
 
@@ -125,6 +132,8 @@ class Sender:
             signed: called as signed(hash, raw) before each of them is sent, so that a journal can hold it.
             alone: take the nonce after the last mined transaction, so that none of this account's that still waits,
                 from whatever machine, can be mined before it.
+            gas: that it takes at most, of a transaction that leaves also when the node says that it would revert; None
+                for one that doesn't.
 
         Raises:
             TransactionError: the contract reverts (decoded), or the transaction isn't mined in time.
@@ -134,8 +143,8 @@ class Sender:
         with self._turn():
             try:
                 # The estimate runs the call: a revert shows here, before anything is signed.
-                gas = node.quantity(self._rpc.call("eth_estimateGas", [call]), "gas", bits=64)
-                transaction = self._transaction(to, data, gas)
+                limit, refusal = self._estimate(call, gas)
+                transaction = self._transaction(to, data, limit)
                 if alone:
                     transaction["nonce"] = node.transaction_count(self._rpc, self.address)
                 raw, tx_hash = self.account.sign_transaction(transaction)
@@ -147,7 +156,12 @@ class Sender:
                 raise TransactionError(
                     f"{what}: the chain refuses: {refusal_words(reason) or exc}", reason=reason
                 ) from exc
-        return self._wait([(tx_hash, raw)], transaction, what, signed)
+        try:
+            return self._wait([(tx_hash, raw)], transaction, what, signed)
+        except TransactionError as exc:
+            # What the node said before is true if the transaction reverted.
+            exc.reason = exc.reason or refusal
+            raise
 
     def resend(self, sent: Sequence[tuple[str, str]], *, what: str, signed: Signed | None = None) -> Receipt | None:
         """Send transactions again that were signed before, and wait.
@@ -214,6 +228,19 @@ class Sender:
             else:
                 self._sleep(pause)
                 pause = min(pause * 2, 1.0)
+
+    def _estimate(self, call: Mapping[str, Any], gas: int | None) -> tuple[int, str]:
+        """Return the gas that a call takes, and why the contract would refuse it, which only counts once it did."""
+        try:
+            return node.quantity(self._rpc.call("eth_estimateGas", [call]), "gas", bits=64), ""
+        except RpcAnswerError as exc:
+            if gas is None:
+                raise
+            return gas, revert_reason(exc.data) if exc.data else ""
+        except IntegrityError:
+            if gas is None:
+                raise
+            return gas, ""
 
     def _transaction(self, to: str | None, data: str, gas: int) -> dict[str, Any]:
         nonce, block = self._rpc.batch(

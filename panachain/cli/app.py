@@ -17,7 +17,7 @@ import click
 
 from panachain.cli.output import Output
 from panachain.config import Config
-from panachain.errors import UsageError
+from panachain.errors import UnavailableError, UsageError
 from panachain.model.actors import PolicyId, Role
 from panachain.passphrase import read_passphrase
 
@@ -133,9 +133,26 @@ class App:
             names.registry = network.resolver
             self.output.names = names
             try:
+                # What takes a right away and isn't done yet comes first, whatever is asked for now.
+                if profile.role is Role.PATIENT and self.command != "revoke":
+                    self._go_on(profile, actor)
                 yield actor
             finally:
                 names.registry = None
+
+    def _go_on(self, profile: Profile, actor: object) -> None:
+        """Send revocations of a patient's again that the chain hasn't proven, and say so."""
+        # Looked for by its name: most commands have nothing to go on with, and needn't load what would.
+        if not profile.has_revoked:
+            return
+        from panachain.sdk import submitting
+        from panachain.sdk.patient import Patient
+
+        for policy_id in submitting.go_on(actor) if isinstance(actor, Patient) else ():
+            self.output.warn(
+                f"the revocation of policy {policy_id} was sent again, and isn't proven yet; panachain revoke"
+                f" {policy_id} --status shows how far it is"
+            )
 
     def policy(self, actor: Patient | Practitioner | Researcher, text: str) -> PolicyId:
         """Return the policy that a whole ID, the beginning of one, or the other side's name means.
@@ -157,6 +174,25 @@ class App:
             return policy_id(text, (view.policy_id for view in own()))
         other = actor.network.resolve(text, *_GRANTEES if patient else (Role.PATIENT,))
         return policy_of(text, [view for view in own() if other.address == (view.grantee if patient else view.patient)])
+
+    def own_policy(self, patient: Patient, text: str) -> PolicyId:
+        """Return the policy of a patient's that is to be taken back, as `policy` does; also where no node answers.
+
+        Raises:
+            UsageError: several policies fit; or nobody can tell now whose policy a name means.
+            PolicyUnknownError: none fits.
+        """
+        from panachain.sdk import submitting
+        from panachain.sdk.names import policy_id
+
+        try:
+            return self.policy(patient, text)
+        except UnavailableError as exc:
+            if text.startswith("0x"):
+                return policy_id(text, submitting.own_ids(patient))
+            raise UsageError(
+                f"whose policy {text!r} means can't be looked up now: {exc}", hint="name the policy by its ID"
+            ) from exc
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Go on only if the user agrees.

@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "convict": (f"{_COMMANDS}patient:convict", "Submit a proxy's receipts for a service that wasn't allowed."),
     "upload": (f"{_COMMANDS}hospital:upload", "Seal patients' records and publish them."),
     "rewrap": (f"{_COMMANDS}hospital:rewrap", "Move records to patients' new lanes."),
+    "submit": (f"{_COMMANDS}submit:submit", "Submit a patient's signed revocation."),
     "inbox": (f"{_COMMANDS}practitioner:inbox", "List the policies that were granted to you."),
     "open": (f"{_COMMANDS}practitioner:open_", "Open the records of a policy into a folder."),
     "request": (f"{_COMMANDS}practitioner:request", "Ask a patient for access."),
@@ -60,7 +61,7 @@ COMMANDS: Final = {
 """Name → (where the command is, its short help)."""
 
 SECTIONS: Final = {
-    "Everybody": ("init", "register", "whoami", "contacts", "doctor", "config", "completion"),
+    "Everybody": ("init", "register", "whoami", "contacts", "submit", "doctor", "config", "completion"),
     "Patients": (
         *("pair", "records", "grant", "policies", "policy", "log", "revoke", "reissue", "settle"),
         *("requests", "approve", "deny", "convict"),

@@ -6,14 +6,17 @@ Never holds a key: the SDK's Patient does. Follows docs/spec/cli.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from panachain.cli import revocation, words
 from panachain.cli.app import App, Function, command, current
+from panachain.cli.files import write_new
 from panachain.cli.values import Categories, Duration, Moment, Purposes, Years, flat
-from panachain.errors import PartlyDoneError
+from panachain.errors import IntegrityError, PartlyDoneError, UnavailableError, UsageError
 from panachain.model.actors import PolicyId, Role
 from panachain.model.scope import Purpose
 
@@ -38,6 +41,8 @@ def policy_words(policy: Mapping[str, object]) -> Mapping[str, object]:
         notes.append(revocation.stage(stage))
     if lacking := policy.get("lacking"):
         notes.append(f"{words.count(int(str(lacking)), 'proxy')} without a share")
+    if alarms := policy.get("alarms"):
+        notes.append(f"{words.count(len(_several(alarms)), 'proxy')} against it")
     if policy.get("open"):
         notes.append("open to researchers")
     told: dict[str, object] = {"state": ", ".join([state, *notes])}
@@ -49,8 +54,26 @@ def policy_words(policy: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def show_policies(app: App, policies: Iterable[PolicyView], *, empty: str) -> None:
-    """Print a patient's policies as a list."""
-    app.output.many(policies, empty=empty, columns=POLICY_COLUMNS, more=POLICY_MORE, also=policy_words)
+    """Print a patient's policies as a list, and warn of proxies that act against a revocation."""
+    alarms: dict[str, object] = {}
+
+    def noted(policy: Mapping[str, object]) -> Mapping[str, object]:
+        alarms[str(policy.get("policy_id"))] = policy.get("alarms")
+        return policy_words(policy)
+
+    app.output.many(policies, empty=empty, columns=POLICY_COLUMNS, more=POLICY_MORE, also=noted)
+    for policy_id, against in alarms.items():
+        _warn(app, policy_id, against)
+
+
+def _warn(app: App, policy_id: str, alarms: object) -> None:
+    """Warn of proxies that act against a revocation."""
+    brief = words.short(policy_id)
+    for proxy, reason in alarms.items() if isinstance(alarms, Mapping) else ():
+        app.output.warn(
+            f"ALARM: proxy {proxy} acts against the revocation of policy {brief}: {words.line(str(reason))}; the"
+            " evidence is in the profile's folder `evidence`"
+        )
 
 
 def show_policy(app: App, policy: PolicyView) -> None:
@@ -222,6 +245,7 @@ def reissue(policy: str, threshold: int | None, proxies: tuple[str, ...], any_op
         panachain --profile me revoke 0x5290
         panachain --profile me revoke 0x5290 --rotate --yes
         panachain --profile me revoke 0x5290 --status
+        panachain --profile me revoke 0x5290 --offline -o revocation.json
     """,
 )
 @click.argument("policy")
@@ -232,26 +256,63 @@ def reissue(policy: str, threshold: int | None, proxies: tuple[str, ...], any_op
     " re-wrap what they published.",
 )
 @click.option("--status", is_flag=True, help="Only look how far it has come.")
+@click.option("--offline", is_flag=True, help="Send nothing: write the signed revocation, which anybody may submit.")
+@click.option(
+    "-o",
+    "--output",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The new file for --offline.",
+)
 @click.option("--yes", is_flag=True, help="Don't ask.")
-def revoke(policy: str, rotate: bool, status: bool, yes: bool) -> None:
+def revoke(policy: str, rotate: bool, status: bool, offline: bool, file: Path | None, yes: bool) -> None:
     """Take POLICY back.
 
-    From the next block on honest proxies refuse; it is final once n-t+1 proxies signed that they deleted their
+    It is signed here and sent to every relay, node and proxy at once, whatever any of them says; it is done once the
+    chain proves it. From then on honest proxies refuse; it is final once n-t+1 proxies signed that they deleted their
     key fragments (exit code 3 until then). After --rotate not even proxies that break their word can help the grantee
     to later records. What the grantee opened before can't be called back.
     """
     app = current()
-    if not status:
+    if offline is not (file is not None) or (offline and (rotate or status)):
+        raise UsageError("--offline goes with -o FILE, and with neither --rotate nor --status")
+    if not status and not offline:
         app.check_can_confirm(yes=yes)
     with app.acting(Role.PATIENT) as patient:
-        found = app.policy(patient, policy)
+        found = app.own_policy(patient, policy)
+        if file is not None:
+            _write_revocation(app, patient, found, file)
+            return
         if not status and not yes:
             app.confirm(_revoke_question(app, patient, found, rotate=rotate), yes=yes)
         with app.output.progress("revoke") as progress:
             report = patient.revocation(found) if status else patient.revoke(found, rotate=rotate, progress=progress)
         _show_revocation(app, report)
+    _check_revoked(report, rotate=rotate, status=status)
+
+
+def _write_revocation(app: App, patient: Patient, policy_id: PolicyId, file: Path) -> None:
+    """Write a signed revocation into a new file."""
+    from panachain.sdk import submitting
+
+    content = submitting.sign(patient, policy_id)
+    write_new(file, content)
+    fields = {"schema": "panachain/revocation-file/1", "policy_id": policy_id, "file": str(file), "size": len(content)}
+    app.output.one(fields)
+    app.output.say("Nothing was sent. Whoever has the file can submit it, and can do nothing else with it.")
+    app.output.next(f"panachain submit {file}")
+
+
+def _check_revoked(report: RevocationReport, *, rotate: bool, status: bool) -> None:
+    """End with exit code 3 where a revocation that was asked for isn't as far as it should be."""
     if status:
         return
+    if not report.proven:
+        raise PartlyDoneError(
+            "the revocation was sent, and the chain doesn't prove it yet",
+            hint="your next command goes on with it; panachain revoke --status shows how far it is",
+        )
     if rotate and not report.rotated:
         raise PartlyDoneError(
             "no hospital is paired, so no lane was rotated", hint="panachain pair, then the same again"
@@ -267,11 +328,13 @@ def revoke(policy: str, rotate: bool, status: bool, yes: bool) -> None:
 def _revoke_question(app: App, patient: Patient, policy_id: PolicyId, *, rotate: bool) -> str:
     """Return the question before a revocation: a few digits were typed, so it says whose policy they name."""
     about = ""
-    for view in patient.policies():
-        if view.policy_id == policy_id:
-            app.output.learn(view.grantee)
-            who, what = app.output.person("grantee", view.grantee), app.output.text("scopes", view.scopes)
-            about = f", by which {who} reads {what}"
+    # Whose policy it is helps to decide; where nobody can tell, it can be taken back all the same.
+    with suppress(UnavailableError, IntegrityError):
+        for view in patient.policies():
+            if view.policy_id == policy_id:
+                app.output.learn(view.grantee)
+                who, what = app.output.person("grantee", view.grantee), app.output.text("scopes", view.scopes)
+                about = f", by which {who} reads {what}"
     return words.line(f"Revoke policy {policy_id}{about}{', and rotate its lanes' if rotate else ''}?")
 
 
@@ -286,12 +349,16 @@ def _show_revocation(app: App, report: RevocationReport) -> None:
         output.one(report, fields=("policy_id", "stage"), also={"stage": revocation.stage(report.stage)})
         return
     output.table(revocation.TITLES, revocation.steps(fields))
+    for reason in report.unsent:
+        output.say(f"Not proven: {reason}")
     for reason in report.unreachable:
         output.say(f"No receipt: {reason}")
+    _warn(app, report.policy_id, report.alarms)
     if report.regranted:
         output.say(f"{words.count(len(report.regranted), 'policy')} of others moved to the new lanes.")
     brief = words.short(report.policy_id)
-    output.say(f"Policy {brief} is revoked. What was opened before can't be called back by anybody.")
+    state = "is revoked" if report.proven else "was sent its revocation, and the chain doesn't prove it yet"
+    output.say(f"Policy {brief} {state}. What was opened before can't be called back by anybody.")
     if report.final and not report.rotated:
         output.next(f"panachain revoke {brief} --rotate  # closes later records to dishonest proxies")
 
@@ -450,4 +517,4 @@ def convict(policy: str) -> None:
 
 
 def _several(value: object) -> Sequence[object]:
-    return value if isinstance(value, list | tuple) else ()
+    return list(value) if isinstance(value, list | tuple | dict) else ()

@@ -19,6 +19,7 @@ _STAGES: Final = {
     "lane rotated": "new lanes",
     "headers re-wrapped": "new lanes, old headers gone",
     "withdrawn before it was sent": "withdrawn before anybody saw it",
+    "sent, not proven yet": "revocation sent, not proven yet",
 }
 _DELETED: Final = re.compile(r"([0-9]{1,5}) of ([0-9]{1,5}) proxies deleted")
 
@@ -39,17 +40,18 @@ def steps(report: Mapping[str, object]) -> list[tuple[str, str, str, str]]:
     shares, needed, deleted = (int(str(report.get(name, 0))) for name in ("shares", "needed", "deleted"))
     final, rotated, rewrapped = (bool(report.get(name)) for name in ("final", "rotated", "rewrapped"))
     threshold = shares - needed + 1
+    proven = bool(report.get("proven", True))
     waits = "waits for the hospitals: `panachain rewrap`" if rotated else "not asked for"
     return [
         (
             "1 on chain",
-            "done",
+            "done" if proven else "sent, not proven yet",
             "Honest proxies refuse from the next block on.",
             f"Stop {threshold} proxies that break their word together.",
         ),
         (
             "2 proxies delete",
-            f"{deleted} of {shares} signed" + (": final" if final else f", {needed} are needed"),
+            _deleted(deleted, shares, needed, final=final),
             "Those who deleted have nothing left to help with.",
             "Prove that none of them kept a copy.",
         ),
@@ -66,3 +68,9 @@ def steps(report: Mapping[str, object]) -> list[tuple[str, str, str, str]]:
             "Take back what was opened, or a header that somebody copied.",
         ),
     ]
+
+
+def _deleted(deleted: int, shares: int, needed: int, *, final: bool) -> str:
+    if not shares:
+        return f"{deleted} signed; how many are needed, nobody can tell now"
+    return f"{deleted} of {shares} signed" + (": final" if final else f", {needed} are needed")

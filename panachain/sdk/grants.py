@@ -192,6 +192,10 @@ class Grants:
                 found += [made] if made is not None else []
         return found, failed
 
+    def granted(self) -> int:
+        """Return how many policy numbers this machine has used."""
+        return self._journal.next_index()
+
     def lacking(self) -> dict[PolicyId, int]:
         """Return for each unfinished policy how many proxies lack their share."""
         return {pending.policy_id: pending.lacking for pending, _ in self._unfinished()}

@@ -182,10 +182,11 @@ class Patient(PatientReading):
     # Revocation
 
     def revoke(self, policy: AnyPolicy, *, rotate: bool = False, progress: Progress | None = None) -> RevocationReport:
-        """Take a policy back: on chain first (R1), then at each proxy, each with its signed receipt (R2).
+        """Take a policy back: on chain (R1) and at each proxy, each with its signed receipt (R2), at once.
 
-        A second call asks those proxies again that gave no receipt before, and goes on where the first one stopped. A
-        grant that still waits to be sent is forgotten.
+        Signed by the seed alone, it goes to every relay, node and proxy, whatever they say; a proof makes it done. A
+        second call asks those proxies again that gave no receipt before, and goes on where the first one stopped. A
+        grant that still waits to be sent is forgotten. sdk/submitting.py writes a revocation into a file instead.
 
         Args:
             policy: from `policies`, or its ID.
@@ -196,6 +197,7 @@ class Patient(PatientReading):
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
+            RelaysUnavailableError: nobody took it; the next command sends it again.
         """
         return self._revocations.revoke(id_of(policy), rotate=rotate, progress=progress)
 

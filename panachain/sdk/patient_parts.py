@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from panachain.sdk.proxies import Proxies
     from panachain.sdk.read_log import ReadLog
     from panachain.sdk.requests import ReceivedRequests
+    from panachain.sdk.revocation_orders import RevocationOrders
     from panachain.sdk.revocations import Revocations
 
 
@@ -38,10 +39,16 @@ class PatientParts(ActorSession):
         return DeletionReceipts(self.profile.folder / "revocations.json", self.network.mainchain.log.domain)
 
     @cached_property
+    def _orders(self) -> RevocationOrders:
+        from panachain.sdk.revocation_orders import RevocationOrders
+
+        return RevocationOrders(self.profile.orders)
+
+    @cached_property
     def _policies(self) -> OwnPolicies:
         from panachain.sdk.policies import OwnPolicies
 
-        return OwnPolicies(self.network, self._seed, self._proxies, self._receipts)
+        return OwnPolicies(self.network, self._seed, self._proxies, self._receipts, self._orders)
 
     @cached_property
     def _lanes(self) -> OwnLanes:
@@ -87,4 +94,5 @@ class PatientParts(ActorSession):
             lanes=self._lanes,
             proxies=self._proxies,
             receipts=self._receipts,
+            orders=self._orders,
         )

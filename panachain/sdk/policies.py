@@ -6,7 +6,9 @@ patient signed. Follows design section 8 (Grant; Revoke, R1 and R2).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,18 +16,24 @@ from panachain.chain.signing import Account
 from panachain.consent.life import has_ended
 from panachain.consent.terms import open_terms
 from panachain.crypto.keys import Seed, address_of
-from panachain.errors import PolicyUnknownError
+from panachain.errors import ConfigurationError, DiskError, PolicyUnknownError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId
-from panachain.model.policy import SEALED, OnChainPolicy, PolicyStatus, Receipt, Terms
+from panachain.model.policy import SEALED, OnChainPolicy, PolicyStatus, Terms
 from panachain.model.scope import Generations
+from panachain.model.transactions import Revocation
 from panachain.sdk.deletion_receipts import DeletionReceipts
 from panachain.sdk.network import Network
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.results.policies import PolicyView
+from panachain.sdk.revocation_orders import RevocationOrders
+from panachain.sdk.taking_back import LOOKING, SENDING, Background, TakenBack, proof_of, take_back
 
 POLICY_GAP: Final = 20
 """Unused one-time keys in a row after which a search stops."""
+SEARCHED: Final = 3000
+"""One-time keys that are compared with a policy's ID: a grant a day for eight years, in well under a second."""
+_LOG: Final = logging.getLogger("panachain.revocations")
 
 
 @dataclass(frozen=True)
@@ -62,23 +70,12 @@ class OwnPolicy:
         return policy_view(self.terms, self.on_chain)
 
 
-@dataclass(frozen=True)
-class TakenBack:
-    """What taking a policy back has brought about."""
-
-    tx: str
-    """Hash of the transaction; empty if the chain said revoked before."""
-    gas: int
-    receipts: tuple[Receipt, ...]
-    """Of the proxies that deleted their shares, this time."""
-    unreachable: tuple[str, ...]
-    """Why each of the others gave none, one line each."""
-
-
 class OwnPolicies:
     """The policies of one patient."""
 
-    def __init__(self, network: Network, seed: Seed, proxies: Proxies, receipts: DeletionReceipts) -> None:
+    def __init__(
+        self, network: Network, seed: Seed, proxies: Proxies, receipts: DeletionReceipts, orders: RevocationOrders
+    ) -> None:
         """Take what policies are found with, and taken back with.
 
         Args:
@@ -86,11 +83,13 @@ class OwnPolicies:
             seed: the patient's.
             proxies: as this patient talks to them.
             receipts: where the proxies' deletion receipts are kept.
+            orders: where it is written down what is taken back.
         """
         self._network = network
         self._seed = seed
         self._proxies = proxies
         self._receipts = receipts
+        self._orders = orders
 
     def __iter__(self) -> Iterator[OwnPolicy]:
         """Yield all policies, oldest first.
@@ -99,7 +98,6 @@ class OwnPolicies:
             IntegrityError: the terms of one aren't this patient's.
             BlockNotFoundError: the store lost the terms of one.
         """
-        secret, verifying_key = self._seed.receiving(), self._seed.signer().public
         missing, start = 0, 0
         while missing < POLICY_GAP:
             ids = self._ids(start)
@@ -109,9 +107,7 @@ class OwnPolicies:
                 missing = 0 if policy else missing + 1
                 # One that was revoked before it was granted has no terms.
                 if policy and policy.terms:
-                    opened = open_terms(self._network.store.get_block(CID(RAW, policy.terms)), secret)
-                    terms = opened.verified(policy_id=policy_id, patient_verifying_key=verifying_key)
-                    yield OwnPolicy(index, terms, policy)
+                    yield self._open(index, policy)
             start += POLICY_GAP
 
     def find(self, policy_id: PolicyId) -> OwnPolicy:
@@ -144,18 +140,85 @@ class OwnPolicies:
             following = start + max(ids.index(policy_id) for policy_id in known) + 1
             start += POLICY_GAP
 
+    def index_of(self, policy_id: PolicyId) -> int:
+        """Return a policy's number by the seed alone; nobody is asked, and the policy needn't be on chain.
+
+        Raises:
+            PolicyUnknownError: none of the first `SEARCHED` one-time keys is this policy's.
+        """
+        for index in range(SEARCHED):
+            if PolicyId(address_of(self._seed.policy_account(index))) == policy_id:
+                return index
+        raise PolicyUnknownError(f"policy {policy_id} isn't one of this patient's", hint="panachain policies")
+
+    def ids(self, count: int) -> list[PolicyId]:
+        """Return the IDs of the first numbers, by the seed alone; not all of them need be on chain."""
+        return [PolicyId(address_of(self._seed.policy_account(index))) for index in range(count)]
+
+    def at(self, index: int) -> OwnPolicy:
+        """Return the policy of one number.
+
+        Raises:
+            PolicyUnknownError: the chain doesn't know it, or nobody granted it before it was revoked.
+            IntegrityError: its terms aren't this patient's.
+            BlockNotFoundError: the store lost them.
+        """
+        policy_id = PolicyId(address_of(self._seed.policy_account(index)))
+        policy = self._network.mainchain.policies.policy_of(policy_id)
+        if not policy.terms:
+            raise PolicyUnknownError(f"policy {policy_id} was revoked before it was granted")
+        return self._open(index, policy)
+
+    def sign_revocation(self, index: int) -> Revocation:
+        """Return the signed revocation of the policy of one number; it needs the seed, and nobody else."""
+        account = self.account(index)
+        signature = self._network.mainchain.policies.sign_revoke(account)
+        return Revocation(PolicyId(account.address), signature)
+
     def take_back(self, own: OwnPolicy) -> TakenBack:
-        """Revoke a policy on chain, then have each proxy delete what it holds; both may have been done before."""
-        tx, gas = "", 0
-        # R1: the chain says so, and honest proxies refuse from that block on.
-        if not own.is_revoked:
-            signature = self._network.mainchain.policies.sign_revoke(self.account(own.index))
-            sent = self._network.relay().revoke(own.policy_id, signature)
-            tx, gas = sent.tx_hash, sent.gas_used
-        # R2: each proxy deletes its share, and signs that it did.
-        receipts, unreachable = self._proxies.delete(own.terms)
-        self._receipts.add(own.policy_id, receipts)
-        return TakenBack(tx, gas, tuple(receipts), tuple(unreachable))
+        """Revoke a policy on chain, and have each proxy delete what it holds; both may have been done before."""
+        return self.revoke(own.index, terms=own.terms)
+
+    def revoke(self, index: int, *, terms: Terms | None = None, seconds: float = SENDING) -> TakenBack:
+        """Revoke the policy of one number, whatever anybody says of it, and have its proxies delete.
+
+        Args:
+            index: its number.
+            terms: its terms, where they are known; else they are looked for while the revocation is on its way.
+            seconds: as `take_back` takes it.
+        """
+        revocation = self.sign_revocation(index)
+        policy_id = revocation.policy_id
+        # Written down before it leaves. A full disk keeps nothing at home: then this call alone knows of it.
+        try:
+            proven = self._orders.begin(policy_id, index).proven
+        except (ConfigurationError, DiskError) as exc:
+            _LOG.warning("the revocation of policy %s is sent, and couldn't be written down: %s", policy_id, exc)
+            proven = False
+        # Proven before, and still: a block can be replaced.
+        done = proven and Background(lambda: proof_of(self._network, revocation)).result(LOOKING) is not None
+        taken = take_back(
+            self._network,
+            self._proxies,
+            revocation,
+            terms=lambda: terms or self.at(index).terms,
+            on_chain=not done,
+            seconds=seconds,
+        )
+        self._receipts.add(policy_id, taken.receipts)
+        # The file may be damaged: what was done stays done.
+        with suppress(ConfigurationError, DiskError):
+            self._orders.refused(policy_id, taken.alarms)
+            if taken.proven:
+                self._orders.prove(policy_id)
+        return taken
+
+    def _open(self, index: int, policy: OnChainPolicy) -> OwnPolicy:
+        block = self._network.store.get_block(CID(RAW, policy.terms))
+        terms = open_terms(block, self._seed.receiving()).verified(
+            policy_id=policy.policy_id, patient_verifying_key=self._seed.signer().public
+        )
+        return OwnPolicy(index, terms, policy)
 
     def _ids(self, start: int) -> list[PolicyId]:
         return [PolicyId(address_of(self._seed.policy_account(start + place))) for place in range(POLICY_GAP)]

@@ -40,6 +40,16 @@ class Profile:
         return handle_of(self.address, self.role)
 
     @property
+    def orders(self) -> Path:
+        """The file of the revocations that were asked for here (sdk/revocation_orders.py)."""
+        return self.folder / "revoked.json"
+
+    @property
+    def has_revoked(self) -> bool:
+        """Whether a revocation was asked for here, which may have to be gone on with."""
+        return self.orders.exists()
+
+    @property
     def actor(self) -> Actor:
         """The actor as others see them once they are registered; the chain decides whether they are active."""
         return Actor(self.address, self.role, Status.UNKNOWN, self.receiving_key, self.verifying_key)

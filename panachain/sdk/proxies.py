@@ -36,14 +36,17 @@ from panachain.model.proxy_requests import (
 )
 from panachain.model.scope import Purpose
 from panachain.model.sizes import NONCE_SIZE
+from panachain.model.transactions import Revocation
 from panachain.proxy import messages
 from panachain.proxy.client import Channels, Reply, read_answer
 from panachain.proxy.race import Failure, Pace, Race, ask_all, piece_sizes
 from panachain.sdk.network import Network
-from panachain.sdk.proxy_evidence import Domains, EvidenceFolder, Keys, check_answer, describe
+from panachain.sdk.proxy_evidence import Domains, EvidenceFolder, Keys, check_answer, describe, describe_refusal
 
 _TIMEOUT: Final = 15.0
 """Seconds that a deposit, a deletion or a log may take; nobody waits for one that others can replace."""
+_NOT_FOUND: Final = 404
+"""Status of a path that a proxy doesn't have."""
 _VALID: Final = 45
 """Seconds for which a request counts: less than proxies allow, so that their clocks may be behind by the rest."""
 _PAGES: Final = {ReceiptPart.SERVED: 400, ReceiptPart.REFUSED: 40, ReceiptPart.STRANGERS: 4}
@@ -131,21 +134,35 @@ class Proxies:
             self._network.reachable([proxy for proxy in terms.proxies if proxy.address in shares]), deposit
         )
 
-    def delete(self, terms: Terms) -> tuple[list[Receipt], list[str]]:
-        """Ask every proxy of a revoked policy to delete its kfrags.
+    def delete(self, proxies: Sequence[ProxyRef], revocation: Revocation) -> tuple[list[Receipt], list[Failure]]:
+        """Order proxies to delete their kfrags of a policy, by its signed revocation.
+
+        A proxy that answers and doesn't delete is named, and its answer is kept as evidence.
 
         Returns:
-            The deletion receipts, and why each of the others gave none, one line each.
+            The deletion receipts, and why each of the others gave none.
         """
-        policy_id = terms.policy_id
+        fields = messages.delete_fields(revocation)
 
         def delete(proxy: ProxyRef) -> Receipt:
-            fields = messages.revoke_fields(policy_id)
-            reply = self._channels.post(proxy.endpoint, "/v1/revoke", fields, timeout=_TIMEOUT)
-            return self._receipt(reply, proxy, policy_id, ReceiptKind.DELETED)
+            reply = self._channels.post(proxy.endpoint, "/v1/delete", fields, timeout=_TIMEOUT)
+            try:
+                return self._receipt(reply, proxy, revocation.policy_id, ReceiptKind.DELETED)
+            except PolicyUnknownError:
+                raise
+            except UnavailableError:
+                if reply.status != _NOT_FOUND:
+                    raise
+                # An earlier version takes no signatures: it looks at the chain.
+                looks = messages.revoke_fields(revocation.policy_id)
+                reply = self._channels.post(proxy.endpoint, "/v1/revoke", looks, timeout=_TIMEOUT)
+                return self._receipt(reply, proxy, revocation.policy_id, ReceiptKind.DELETED)
+            except PanaChainError as exc:
+                at = int(self._network.clock())
+                self._evidence.keep(describe_refusal(proxy, revocation, reply.content, str(exc), at=at))
+                raise
 
-        good, failures = self._each(self._network.reachable(terms.proxies), delete)
-        return good, [str(failure) for failure in failures]
+        return self._each(proxies, delete)
 
     def receipts(self, terms: Terms, account: Account) -> tuple[list[Receipt], list[Failure]]:
         """Return what the proxies of a policy signed about it, and why some of them told nothing, or not all.

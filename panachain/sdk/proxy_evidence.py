@@ -21,10 +21,12 @@ from panachain.crypto import umbral
 from panachain.errors import IntegrityError, PanaChainError, UsageError
 from panachain.model.policy import ProxyRef, ReceiptKind
 from panachain.model.proxy_requests import ReencryptRequest
+from panachain.model.transactions import Revocation
 from panachain.proxy import messages
 from panachain.sdk.private_files import make_private_folder, write_private
 
 SCHEMA: Final = "panachain/proxy-lie/1"
+REFUSAL: Final = "panachain/ignored-revocation/1"
 _SHOWN: Final = 2 << 20
 """Bytes of an answer that are kept; of a longer one its start and its hash."""
 _log = logging.getLogger("panachain.proxies")
@@ -86,6 +88,30 @@ def describe(
         },
         "domains": {"proxy": domains.proxy.hex(), "log": domains.log.hex()},
         "not_before": not_before,
+    }
+
+
+def describe_refusal(proxy: ProxyRef, revocation: Revocation, answer: bytes, reason: str, *, at: int) -> dict[str, Any]:
+    """Return the evidence that a proxy was given a policy's signed revocation, and didn't delete.
+
+    Its own signature isn't on it, so it convicts nobody: it is what one client saw, with what anybody can check.
+
+    Args:
+        proxy: who answered.
+        revocation: that it was given.
+        answer: the body that came back.
+        reason: what is wrong with it.
+        at: when, Unix seconds.
+    """
+    return {
+        "schema": REFUSAL,
+        "proxy": proxy.address,
+        "endpoint": proxy.endpoint,
+        "at": at,
+        "reason": reason,
+        "request": messages.delete_fields(revocation),
+        "answer": answer[:_SHOWN].hex(),
+        "answer_sha256": hashlib.sha256(answer).hexdigest(),
     }
 
 

@@ -1,7 +1,7 @@
 """Relays: who pays for a patient's signed transactions, and can neither change, repeat nor usefully withhold them.
 
 Never believed: whatever a relay answers, the chain is looked at, and the next relay is asked if it doesn't show the
-policy transaction. A revocation goes to all relays at once if the first isn't quick (security rule 3).
+policy transaction. A revocation goes to all relays at once, before anything is asked of the chain (security rule 19).
 Follows design section 6 (patients are gasless) and docs/spec/relay.md.
 """
 
@@ -39,8 +39,10 @@ from panachain.wire.client import Client, WireError
 from panachain.wire.json_text import read_json
 from panachain.wire.transport import Bounds
 
-HEDGE: Final = 3.0
-"""Seconds after which a revocation goes to all other relays too."""
+GRACE: Final = 2.0
+"""Seconds that each relay gets to take a revocation, although the chain shows it already: a node may say so falsely."""
+LONGEST: Final = 45.0
+"""Seconds after which a revocation that the chain doesn't show isn't waited for any more."""
 CONFIRM: Final = 5.0
 """Seconds that the chain gets to show what a relay says was mined."""
 PATIENCE: Final = 30.0
@@ -171,7 +173,7 @@ class Relays:
         mainchain: Mainchain,
         relays: Sequence[AnyRelay],
         *,
-        hedge: float = HEDGE,
+        grace: float = GRACE,
         confirm: float = CONFIRM,
         patience: float = PATIENCE,
     ) -> None:
@@ -180,13 +182,13 @@ class Relays:
         Args:
             mainchain: what is believed.
             relays: in the order in which they are asked.
-            hedge: as `HEDGE`.
+            grace: as `GRACE`.
             confirm: as `CONFIRM`.
             patience: as `PATIENCE`.
         """
         self._mainchain = mainchain
         self._relays = relays
-        self._hedge = hedge
+        self._least, self._longest = grace, LONGEST
         self._grace = {_MINED: confirm, _PENDING: patience}
 
     def grant(self, grant: Grant, signature: bytes) -> Receipt:
@@ -200,7 +202,7 @@ class Relays:
         return self._bring("the grant", lambda relay: relay.grant(grant, signature), lambda: self._granted(grant))
 
     def revoke(self, policy_id: PolicyId, signature: bytes) -> Receipt:
-        """Bring a signed revocation on chain, by all relays at once if the first isn't quick.
+        """Bring a signed revocation on chain, by all relays at once, whatever the chain is said to show before.
 
         Raises:
             RelaysUnavailableError: no relay did; each is named.
@@ -210,7 +212,7 @@ class Relays:
             "the revocation",
             lambda relay: relay.revoke(policy_id, signature),
             lambda: self._revoked(policy_id),
-            hedge=self._hedge,
+            at_once=True,
         )
 
     def convict(self, receipt: ProxyReceipt) -> Receipt:
@@ -261,7 +263,7 @@ class Relays:
         send: Callable[[AnyRelay], object],
         seen: Callable[[], Receipt | None],
         *,
-        hedge: float | None = None,
+        at_once: bool = False,
     ) -> Receipt:
         """Ask one relay after the other until the chain shows the transaction.
 
@@ -269,26 +271,30 @@ class Relays:
             what: what messages call it.
             send: asks one relay.
             seen: looks at the chain.
-            hedge: seconds after which all other relays are asked too; None asks one at a time.
+            at_once: all relays are asked before the chain is, and each gets its time to take it: one node that says
+                it is done keeps nothing back.
         """
         attempts: list[_Attempt] = []
         left = list(self._relays)
         began, pause = time.monotonic(), _POLL[0]
         news: queue.SimpleQueue[None] = queue.SimpleQueue()
         while True:
-            receipt = _look(seen)
-            if receipt is not None:
-                return receipt
+            if at_once and left:
+                attempts, left = [_Attempt.begin(relay, send, news) for relay in left], []
+            receipt = _look(seen, whatever=at_once)
             now = time.monotonic()
-            late = hedge is not None and bool(attempts) and now >= began + hedge
-            if left and (late or all(attempt.is_over(now, self._grace) for attempt in attempts)):
-                # A revocation that one relay failed waits for no second one to fail.
-                count = len(left) if hedge is not None and attempts else 1
-                attempts += [_Attempt.begin(relay, send, news) for relay in left[:count]]
-                del left[:count]
+            all_over = all(attempt.is_over(now, self._grace) for attempt in attempts) or (
+                at_once and now >= began + self._longest
+            )
+            # One that answered was asked; one that hangs is waited for no longer than this.
+            told = not at_once or now >= began + self._least or all(attempt.has_answered for attempt in attempts)
+            if receipt is not None and told:
+                return receipt
+            if receipt is None and all_over:
+                if not left:
+                    raise _shortfall(what, attempts)
+                attempts.append(_Attempt.begin(left.pop(0), send, news))
                 pause = _POLL[0]
-            elif not left and all(attempt.is_over(now, self._grace) for attempt in attempts):
-                raise _shortfall(what, attempts)
             try:
                 news.get(timeout=pause)
                 pause = _POLL[0]
@@ -357,6 +363,11 @@ class _Attempt:
         threading.Thread(target=run, name="relay-attempt", daemon=True).start()
         return attempt
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether the relay said something, good or bad."""
+        return self.error is not None or bool(self.claim)
+
     def is_over(self, now: float, grace: Mapping[str, float]) -> bool:
         """Tell whether nothing more is expected of this relay."""
         if self.error is not None:
@@ -373,11 +384,16 @@ class _Attempt:
         return f"{self.name}: no answer in time"
 
 
-def _look(seen: Callable[[], Receipt | None]) -> Receipt | None:
+def _look(seen: Callable[[], Receipt | None], *, whatever: bool) -> Receipt | None:
     try:
         return seen()
     except UnavailableError:
         # The next look may succeed, and the relays go on meanwhile; without the chain none is believed.
+        return None
+    except PanaChainError:
+        # A node that lies keeps no revocation from the relays that still have to take it.
+        if not whatever:
+            raise
         return None
 
 
@@ -389,6 +405,7 @@ def _shortfall(what: str, attempts: Sequence[_Attempt]) -> PanaChainError:
     return RelaysUnavailableError(
         f"{what} isn't on chain after {len(attempts)} relays were asked: {reasons}",
         hint="panachain doctor shows which relays answer; the same command again asks all of them anew",
+        taken=sum(bool(attempt.claim) for attempt in attempts),
     )
 
 

@@ -1,9 +1,10 @@
 """Revocations: a policy is taken back, and how far that has come.
 
-Never waits: a revocation that is asked for is sent at once (security rule 3), and each step that was missed is done by
-the next call. Follows design section 8 (Revoke), whose steps are
+Never waits: a revocation that is asked for is sent at once (security rule 3), to everybody and whatever anybody says
+(security rule 19), and each step that was missed is done by the next call. Follows design section 8 (Revoke), whose
+steps are
 
-    R1  the chain says revoked, and honest proxies refuse from that block on;
+    R1  the chain proves the revocation, and honest proxies refuse from that block on;
     R2  each proxy deletes its share and signs that it did: with n - t + 1 receipts the revocation is final;
     R3  the policy's lanes get a new generation, which hospitals are told, and the remaining grantees new policies:
         so that also colluding proxies can't help the grantee to anything that isn't opened yet;
@@ -12,13 +13,15 @@ the next call. Follows design section 8 (Revoke), whose steps are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Final
 
-from panachain.errors import PolicyUnknownError
+from panachain.consent.revocation_file import RevocationFile, write_file
+from panachain.errors import ConfigurationError, PanaChainError, PolicyUnknownError, RelaysUnavailableError
 from panachain.model.actors import Address, PolicyId
-from panachain.model.policy import ReceiptKind, Terms
+from panachain.model.policy import Receipt, ReceiptKind, Terms
 from panachain.model.progress import Progress
 from panachain.model.scope import Generations
 from panachain.sdk.deletion_receipts import DeletionReceipts
@@ -28,7 +31,13 @@ from panachain.sdk.network import Network
 from panachain.sdk.policies import OwnPolicies, OwnPolicy
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.results.policies import PolicyView
-from panachain.sdk.results.revocations import RevocationReport
+from panachain.sdk.results.revocations import UNPROVEN, RevocationReport
+from panachain.sdk.revocation_orders import Order, RevocationOrders
+from panachain.sdk.taking_back import LOOKING, Background
+from panachain.sdk.times import iso
+
+AGAIN: Final = 5.0
+"""Seconds that relays and nodes get for a revocation that a command only goes on with."""
 
 
 class Revocations:
@@ -43,6 +52,7 @@ class Revocations:
         lanes: OwnLanes,
         proxies: Proxies,
         receipts: DeletionReceipts,
+        orders: RevocationOrders,
     ) -> None:
         """Take what a revocation touches; all of it is the patient's own."""
         self._network = network
@@ -51,37 +61,70 @@ class Revocations:
         self._lanes = lanes
         self._proxies = proxies
         self._receipts = receipts
+        self._orders = orders
 
     def revoke(self, policy_id: PolicyId, *, rotate: bool, progress: Progress | None = None) -> RevocationReport:
         """Take a policy back, as far as it goes now; a grant that still waits to be sent is forgotten.
 
         Args:
             policy_id: which one.
-            rotate: do R3 too, and ask for R4.
+            rotate: do R3 too, once the chain proves R1, and ask for R4.
             progress: is told how many policies of others R3 has granted again.
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
+            RelaysUnavailableError: nobody at all took it; the next command sends it again.
         """
-        try:
-            own = self._policies.find(policy_id)
-        except PolicyUnknownError:
-            # A grant that still waits isn't on chain: taking it back is forgetting it, and costs no gas.
-            if not self._grants.withdraw(policy_id):
-                raise
+        # By the seed alone: no node can hide a policy from its patient, nor say that there is nothing to take back.
+        index = self._policies.index_of(policy_id)
+        # A grant that still waits was seen by nobody: taking it back is forgetting it, and costs no gas.
+        if self._withdrawn(policy_id, index):
             return RevocationReport(policy_id, tx="", gas=0, receipts=(), needed=0, shares=0)
         # R1 and R2.
-        taken = self._policies.take_back(own)
+        taken = self._policies.revoke(index)
+        if not taken.proven and not taken.taken:
+            raise RelaysUnavailableError(
+                f"nobody took the revocation of policy {policy_id}: {'; '.join((*taken.unsent, *taken.unreachable))}",
+                hint="it is written down, and your next command sends it again; panachain revoke --offline -o FILE"
+                " writes it into a file that anybody can submit",
+            )
+        terms = Background(lambda: self._policies.at(index).terms).result(LOOKING)
         # R3, and the orders for R4.
-        told, regranted = self._rotate(own.terms, progress) if rotate else ([], {})
+        told, regranted = self._rotate(terms, progress) if rotate and taken.proven and terms else ([], {})
         return replace(
-            self._report(own.terms, self._lanes.generations()),
+            self._report(policy_id, terms),
             tx=taken.tx,
             gas=taken.gas,
+            proven=taken.proven,
+            unsent=taken.unsent,
             unreachable=taken.unreachable,
             hospitals=tuple(told),
             regranted=regranted,
         )
+
+    def sign(self, policy_id: PolicyId) -> bytes:
+        """Return a policy's signed revocation as a file's content; nobody is asked, and nothing is sent.
+
+        Raises:
+            PolicyUnknownError: the policy isn't this patient's.
+        """
+        mainchain = self._network.mainchain
+        revocation = self._policies.sign_revocation(self._policies.index_of(policy_id))
+        return write_file(RevocationFile(mainchain.chain_id, Address(mainchain.policies.address), revocation))
+
+    def go_on(self) -> list[PolicyId]:
+        """Send every revocation again that the chain hasn't proven, side by side; return those that it still doesn't.
+
+        Raises:
+            ConfigurationError: the file that says what was sent is damaged.
+        """
+        left = {name: one for name, one in self._orders.all().items() if not one.proven and not one.withdrawn}
+        again = {
+            name: Background(lambda index=order.index: self._policies.revoke(index, seconds=AGAIN))  # type: ignore[misc]
+            for name, order in left.items()
+        }
+        taken = {name: work.result(AGAIN + 3 * LOOKING) for name, work in again.items()}
+        return [name for name, one in taken.items() if one is None or not one.proven]
 
     def status(self, policy_id: PolicyId) -> RevocationReport:
         """Return how far a revocation has come, by what the proxies and the store say now; nothing is changed.
@@ -89,15 +132,19 @@ class Revocations:
         Raises:
             PolicyUnknownError: the policy isn't this patient's, or isn't revoked.
         """
-        own = self._policies.find(policy_id)
-        if not own.is_revoked:
+        index = self._policies.index_of(policy_id)
+        own, order = self._policies.at(index), self._orders.of(policy_id)
+        if not own.is_revoked and order is None:
             raise PolicyUnknownError(
                 f"policy {policy_id} isn't revoked: it is {own.on_chain.status.name.lower()}",
                 hint="panachain revoke without --status takes it back",
             )
         signed, _ = self._proxies.receipts(own.terms, self._policies.account(own.index))
         self._receipts.add(policy_id, [one for one in signed if one.kind is ReceiptKind.DELETED])
-        report = self._report(own.terms, self._lanes.generations())
+        self._watch(policy_id, signed)
+        if not own.is_revoked:
+            return replace(self._report(policy_id, own.terms), proven=False)
+        report = self._report(policy_id, own.terms)
         # R4: nobody signs it, but the old headers are gone or they aren't.
         if report.rotated and not report.rewrapped and not self._lanes.still_there(own.terms.lanes):
             self._receipts.rewrapped(policy_id)
@@ -110,12 +157,13 @@ class Revocations:
         Args:
             lacking: for each unfinished policy how many proxies lack their share.
         """
-        generations = cache(self._lanes.generations)
+        generations, orders = cache(self._lanes.generations), self._orders.all()
         return [
             replace(
                 own.view(),
-                stage=self._report(own.terms, generations()).stage if own.is_revoked else "",
+                stage=self._stage(own, orders, generations),
                 lacking=lacking.get(own.policy_id, 0),
+                alarms=orders[own.policy_id].alarms if own.policy_id in orders else {},
             )
             for own in self._policies
         ]
@@ -130,8 +178,47 @@ class Revocations:
                 progress(number, len(everything), unit="policies")
             if own.is_revoked and len(self._receipts.of(own.policy_id)[0]) < len(own.terms.proxies):
                 self._policies.take_back(own)
-                found.append(replace(own.view(), stage=self._report(own.terms, generations()).stage))
+                found.append(replace(own.view(), stage=self._report(own.policy_id, own.terms, generations()).stage))
         return found
+
+    def _withdrawn(self, policy_id: PolicyId, index: int) -> bool:
+        """Forget a grant that waits, if that is what it is; a chain that can't be read keeps nothing at home.
+
+        Raises:
+            PolicyUnknownError: it was forgotten before; a revocation would tell of it.
+        """
+        order = self._known(policy_id)
+        if order is not None and order.withdrawn:
+            raise PolicyUnknownError(f"policy {policy_id} was withdrawn before anybody saw it")
+        try:
+            withdrawn = self._grants.withdraw(policy_id)
+        except PanaChainError:
+            return False
+        if withdrawn:
+            self._orders.withdraw(policy_id, index)
+        return withdrawn
+
+    def _known(self, policy_id: PolicyId) -> Order | None:
+        try:
+            return self._orders.of(policy_id)
+        except ConfigurationError:
+            # A damaged file keeps nothing at home.
+            return None
+
+    def _watch(self, policy_id: PolicyId, signed: Sequence[Receipt]) -> None:
+        """Note which proxies served after the revocation, by their own signatures."""
+        late = {
+            receipt.proxy: f"served at {iso(receipt.at)}, when the policy was revoked; panachain convict submits that"
+            for receipt in signed
+            if receipt.kind is ReceiptKind.REENCRYPTED
+            and not self._network.mainchain.policies.allowed_at(policy_id, receipt.at)
+        }
+        self._orders.served(policy_id, late)
+
+    def _stage(self, own: OwnPolicy, orders: Mapping[PolicyId, Order], generations: Callable[[], Generations]) -> str:
+        if own.is_revoked:
+            return self._report(own.policy_id, own.terms, generations()).stage
+        return UNPROVEN if own.policy_id in orders else ""
 
     def _rotate(self, terms: Terms, progress: Progress | None) -> tuple[list[Address], Mapping[PolicyId, PolicyId]]:
         """Do R3: give a policy's lanes a new generation, unless they have one, and bring everybody up to it."""
@@ -166,12 +253,28 @@ class Revocations:
         names = [str(proxy.address) for proxy in own.terms.proxies if proxy.address in active]
         return names if len(names) >= own.terms.threshold else []
 
-    def _report(self, terms: Terms, generations: Generations) -> RevocationReport:
-        """Return how far a revocation has come, by what this machine knows and the lanes' generations."""
-        receipts, rewrapped = self._receipts.of(terms.policy_id)
-        rotated = all(lane.generation < generations.current(lane.scope) for lane in terms.lanes)
+    def _report(
+        self, policy_id: PolicyId, terms: Terms | None, generations: Generations | None = None
+    ) -> RevocationReport:
+        """Return how far a revocation has come, by what this machine knows and the lanes' generations.
+
+        Args:
+            policy_id: which policy.
+            terms: its terms; None where nobody can tell them now.
+            generations: of the patient's lanes; None asks for them.
+        """
+        receipts, rewrapped = self._receipts.of(policy_id)
+        order = self._known(policy_id)
+        alarms = {} if order is None else order.alarms
+        if terms is None:
+            return RevocationReport(policy_id, tx="", gas=0, receipts=receipts, needed=1, shares=0, alarms=alarms)
+        if generations is None:
+            generations = Background(self._lanes.generations).result(LOOKING)
+        rotated = generations is not None and all(
+            lane.generation < generations.current(lane.scope) for lane in terms.lanes
+        )
         return RevocationReport(
-            policy_id=terms.policy_id,
+            policy_id=policy_id,
             tx="",
             gas=0,
             receipts=receipts,
@@ -180,4 +283,5 @@ class Revocations:
             shares=len(terms.proxies),
             rotated=rotated,
             rewrapped=rotated and rewrapped,
+            alarms=alarms,
         )

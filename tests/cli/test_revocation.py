@@ -83,3 +83,33 @@ def test_nobody_is_asked_for_a_passphrase_before_a_question_that_cannot_be_asked
     assert outcome.code == 2
     assert "there is no terminal to ask on" in outcome.err
     assert twin.calls == []
+
+
+def test_a_revocation_that_is_not_proven_says_so_in_words(run: Run, twin: Twin) -> None:
+    twin.answers["revoke"] = replace(REPORT, proven=False, unsent=("no relay answered in time",))
+    outcome = run("revoke", POLICY, "--yes")
+    assert outcome.code == 3
+    assert "sent, not proven yet" in outcome.out
+    assert "Not proven: no relay answered in time" in outcome.err
+    assert "is revoked" not in outcome.err
+    assert revocation.stage(twin.answers["revoke"].stage) == "revocation sent, not proven yet"
+
+
+@pytest.mark.parametrize("arguments", [("revoke", POLICY, "--status"), ("revoke", POLICY, "--yes"), ("policies",)])
+def test_a_proxy_against_a_revocation_is_an_alarm(run: Run, twin: Twin, arguments: tuple[str, ...]) -> None:
+    proxy = Address("0x8617E340B3D01FA5F11F306F4090FD50E238070D")
+    report = replace(FINAL, alarms={proxy: "policy isn't revoked"})
+    revoked = replace(VIEW, policy_id=POLICY, stage="final", alarms=report.alarms)
+    twin.answers |= {"revocation": report, "revoke": report, "policies": [revoked]}
+    outcome = run(*arguments)
+    assert "ALARM" in outcome.err
+    assert "policy isn't revoked" in " ".join(outcome.err.split())
+    assert arguments != ("policies",) or "1 proxy against it" in " ".join(outcome.out.split())
+
+
+@pytest.mark.parametrize("more", [("--offline",), ("-o", "f"), ("--offline", "-o", "f", "--rotate")])
+def test_a_file_goes_with_offline_and_with_nothing_else(run: Run, twin: Twin, more: tuple[str, ...]) -> None:
+    outcome = run("revoke", POLICY, *more)
+    assert outcome.code == 2
+    assert "--offline goes with -o FILE" in outcome.err
+    assert twin.calls == []

@@ -216,7 +216,14 @@ class TwinSender:
         self._names = {where: name for name, where in addresses.items()}
 
     def send(
-        self, to: str | None, data: str, *, what: str, signed: Signed | None = None, alone: bool = False
+        self,
+        to: str | None,
+        data: str,
+        *,
+        what: str,
+        signed: Signed | None = None,
+        alone: bool = False,
+        gas: int | None = None,
     ) -> Receipt:
         """Mine a transaction in a block of its own."""
         nonce, tx_hash = self._chain.nonces.get(self.address, 0), f"0x{self._chain.counted + 1:064x}"

@@ -30,7 +30,7 @@ from panachain.chain.typed import proxy_domain
 from panachain.config import Config
 from panachain.crypto.keys import Seed, address_of
 from panachain.crypto.umbral import SecretKey
-from panachain.errors import PanaChainError
+from panachain.errors import PanaChainError, UsageError
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import OnChainPolicy, PolicyStatus
 from panachain.model.scope import Scope
@@ -220,6 +220,8 @@ class TwinProxy:
         if path == "/v1/revoke":
             return service.revoke(messages.parse_revoke(fields))
         if path == "/v1/delete":
+            if not self.honest:
+                raise UsageError("this proxy deletes nothing")
             return service.delete(messages.parse_delete(fields))
         asked = messages.parse_receipts(fields)
         service.authenticate(asked)

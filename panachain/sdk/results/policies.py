@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -46,6 +47,8 @@ class PolicyView:
     """Whether the chain shows purposes and categories: the patient made it open."""
     stage: str = ""
     """Of a revoked policy: how far the revocation has come (`RevocationReport.stage`); or until when it waits."""
+    alarms: Mapping[Address, str] = field(default_factory=dict)
+    """Of a revoked policy: proxies that act against the revocation, each with what it does."""
     dry_run: bool = False
     patient_name: str = field(default="", compare=False)
     """What the reader of this result calls the patient (sdk/names.py): for people; a program takes `patient`."""
@@ -96,6 +99,7 @@ class PolicyView:
             "lacking": self.lacking,
             "open": self.disclosed,
             "stage": self.stage,
+            "alarms": dict(self.alarms),
             "dry_run": self.dry_run,
         }
 

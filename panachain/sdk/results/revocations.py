@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt
 from panachain.sdk.times import iso
+
+UNPROVEN: Final = "sent, not proven yet"
+"""Stage of a revocation that the chain doesn't prove."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,12 @@ class RevocationReport:
     shares: int
     unreachable: tuple[str, ...] = ()
     """Why a proxy gave no receipt, one line each."""
+    proven: bool = True
+    """Whether the chain proves it; until then it was sent, and everything goes on with it."""
+    unsent: tuple[str, ...] = ()
+    """Where the chain doesn't prove it: why relays and nodes didn't take it, one line each."""
+    alarms: Mapping[Address, str] = field(default_factory=dict)
+    """Proxies that act against the revocation, each with what it does; the evidence is in the profile's `evidence`."""
     rotated: bool = False
     """Whether every lane of the policy has a newer generation, which later records are wrapped to."""
     rewrapped: bool = False
@@ -48,14 +58,17 @@ class RevocationReport:
 
     @property
     def final(self) -> bool:
-        """Whether fewer than the threshold of proxies can still hold kfrags."""
-        return self.deleted >= self.needed
+        """Whether the chain proves it, and fewer than the threshold of proxies can still hold kfrags."""
+        return self.proven and self.deleted >= self.needed
 
     @property
     def stage(self) -> str:
         """The highest step that is reached."""
+        if not self.proven:
+            return UNPROVEN
         if not self.shares:
-            return "withdrawn before it was sent"
+            # Where nobody can tell the terms, nobody can tell how many shares there are either.
+            return "revoked on chain" if self.needed else "withdrawn before it was sent"
         if self.rotated:
             return "headers re-wrapped" if self.rewrapped else "lane rotated"
         if self.final:
@@ -68,6 +81,7 @@ class RevocationReport:
             "schema": "panachain/revocation/1",
             "policy_id": self.policy_id,
             "stage": self.stage,
+            "proven": self.proven,
             "tx": self.tx,
             "gas": self.gas,
             "deleted": self.deleted,
@@ -80,6 +94,56 @@ class RevocationReport:
             "regranted": dict(self.regranted),
             "receipts": [receipt_json(receipt) for receipt in self.receipts],
             "unreachable": list(self.unreachable),
+            "unsent": list(self.unsent),
+            "alarms": dict(self.alarms),
+        }
+
+
+@dataclass(frozen=True)
+class SubmissionReport:
+    """What became of a signed revocation that somebody submitted.
+
+    Examples:
+        >>> from panachain.sdk.submitting import sign, submit
+        >>> with connect("me", role="patient") as patient:
+        ...     policy = patient.grant("nurse", "vitals", until=timedelta(hours=8))
+        ...     report = submit(patient.network, sign(patient, policy))
+        >>> report.proven, report.stage
+        (True, 'revoked on chain')
+    """
+
+    policy_id: PolicyId
+    proven: bool
+    """Whether the chain proves the revocation."""
+    tx: str
+    gas: int
+    receipts: tuple[Receipt, ...]
+    """Deletion receipts, one for each proxy that held kfrags and deleted them."""
+    unsent: tuple[str, ...] = ()
+    """Where the chain doesn't prove it: why relays and nodes didn't take it, one line each."""
+
+    @property
+    def stage(self) -> str:
+        """How far it has come."""
+        return "revoked on chain" if self.proven else UNPROVEN
+
+    @property
+    def deleted(self) -> int:
+        """How many proxies signed that they deleted their kfrags."""
+        return len(self.receipts)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/submission/1`."""
+        return {
+            "schema": "panachain/submission/1",
+            "policy_id": self.policy_id,
+            "stage": self.stage,
+            "proven": self.proven,
+            "tx": self.tx,
+            "gas": self.gas,
+            "deleted": self.deleted,
+            "receipts": [receipt_json(receipt) for receipt in self.receipts],
+            "unsent": list(self.unsent),
         }
 
 

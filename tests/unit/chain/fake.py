@@ -113,7 +113,7 @@ class Sender:
         self.sent: list[tuple[str | None, str, str]] = []
         self._logs, self._contracts = logs, contracts
 
-    def send(self, to: str | None, data: str, *, what: str, signed: Any = None, alone: bool = False) -> Receipt:
+    def send(self, to: str | None, data: str, *, what: str, signed: Any = None, **_: Any) -> Receipt:
         self.sent.append((to, data, what))
         if signed is not None:
             signed("0x01", data)

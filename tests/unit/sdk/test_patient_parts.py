@@ -55,7 +55,7 @@ def test_all_share_the_parts_below_them(world: World) -> None:
     assert patient._revocations._lanes is patient._lanes is patient._grants._lanes
 
 
-@pytest.mark.parametrize("name", [name for name in PARTS if name not in ("_proxies", "_receipts")])
+@pytest.mark.parametrize("name", [name for name in PARTS if name not in ("_proxies", "_receipts", "_orders")])
 def test_a_closed_session_makes_no_part_that_needs_the_seed(world: World, name: str) -> None:
     world.patient.close()
     with pytest.raises(UsageError, match="is closed"):

@@ -13,7 +13,7 @@ from panachain.model.policy import ReceiptKind, Terms
 from panachain.model.scope import Purpose
 from panachain.proxy import messages
 from panachain.sdk import proxies as subject
-from tests.twin.world import PROXIES, THRESHOLD, World
+from tests.twin.world import PROXIES, THRESHOLD, TwinProxy, World
 from tests.unit.sdk.helpers import grant, upload
 
 
@@ -47,14 +47,32 @@ def test_a_deposit_that_is_repeated_gives_the_same_receipt(world: World) -> None
 def test_a_deletion_says_who_signed_it_and_why_others_did_not(world: World) -> None:
     made = grant(world)
     own = world.patient._policies.find(made.policy_id)
-    # The chain doesn't say revoked: no proxy deletes for somebody who only says so.
-    good, failures = world.patient._proxies.delete(own.terms)
+    right = world.patient._policies.sign_revocation(own.index)
+    wrong = replace(world.patient._policies.sign_revocation(own.index + 1), policy_id=made.policy_id)
+    # The owner didn't sign it: no proxy deletes for somebody who only says so.
+    good, failures = world.patient._proxies.delete(own.terms.proxies, wrong)
     assert (good, len(failures)) == ([], PROXIES)
-    world.patient.revoke(made.policy_id)
     world.proxies[2].up = False
-    good, failures = world.patient._proxies.delete(own.terms)
+    good, failures = world.patient._proxies.delete(own.terms.proxies, right)
     assert {receipt.kind for receipt in good} == {ReceiptKind.DELETED}
     assert (len(good), len(failures)) == (PROXIES - 1, 1)
+
+
+def test_a_proxy_of_an_earlier_version_looks_at_the_chain(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = grant(world)
+    own = world.patient._policies.find(made.policy_id)
+    revocation = world.patient._policies.sign_revocation(own.index)
+    real, not_found = TwinProxy.answer, b'{"type":"urn:panachain:problem/not-found","detail":"no such path"}'
+    monkeypatch.setattr(
+        TwinProxy,
+        "answer",
+        lambda proxy, path, body: (404, not_found) if path == "/v1/delete" else real(proxy, path, body),
+    )
+    good, failures = world.patient._proxies.delete(own.terms.proxies, revocation)
+    assert (good, len(failures)) == ([], PROXIES)
+    world.network.relay().revoke(made.policy_id, revocation.signature)
+    good, failures = world.patient._proxies.delete(own.terms.proxies, revocation)
+    assert (len(good), failures) == (PROXIES, [])
 
 
 def test_receipts_are_told_to_the_policys_own_key_only(world: World) -> None:

@@ -16,6 +16,7 @@ import pytest
 from panachain.errors import (
     ChainUnavailableError,
     ConfigurationError,
+    IntegrityError,
     PolicyRevokedError,
     PolicyUnknownError,
     RelaysUnavailableError,
@@ -100,8 +101,8 @@ def refusing(error: Exception) -> Callable[[], object]:
     return act
 
 
-def relays(chain: Chain, *asked: Fake, hedge: float = 60.0) -> Relays:
-    return Relays(chain, asked, hedge=hedge, confirm=0.05, patience=0.05)  # type: ignore[arg-type]
+def relays(chain: Chain, *asked: Fake, grace: float = 60.0) -> Relays:
+    return Relays(chain, asked, grace=grace, confirm=0.05, patience=0.05)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -159,7 +160,7 @@ class TestOrder:
         relays(chain, Fake("a", refusing(UnavailableError("down"))), second, third).grant(GRANT, SIGNATURE)
         assert (second.asked, third.asked) == (1, 0)
 
-    def test_a_revocation_goes_to_all_others_when_the_first_is_not_quick(self, chain: Chain) -> None:
+    def test_a_revocation_goes_to_all_at_once(self, chain: Chain) -> None:
         hanging = threading.Event()
         together = threading.Barrier(2)
 
@@ -172,10 +173,28 @@ class TestOrder:
         first = Fake("a", lambda: hanging.wait(60), timeout=60)
         try:
             asked = [first, Fake("b", act, timeout=60), Fake("c", act, timeout=60)]
-            assert relays(chain, *asked, hedge=0.0).revoke(OWNER, SIGNATURE).tx_hash == TX
+            # The first hangs: it was asked, and is waited for no longer than its grace.
+            assert relays(chain, *asked, grace=0.2).revoke(OWNER, SIGNATURE).tx_hash == TX
             assert [one.asked for one in asked] == [1, 1, 1]
         finally:
             hanging.set()
+
+    def test_a_node_that_says_revoked_keeps_no_revocation_back(self, chain: Chain) -> None:
+        chain.revoke()
+        asked = [Fake("a", refusing(TransactionError("PolicyAlreadyRevoked"))), Fake("b", lambda: "mined")]
+        assert relays(chain, *asked).revoke(OWNER, SIGNATURE).tx_hash == TX
+        assert [one.asked for one in asked] == [1, 1]
+
+    @pytest.mark.parametrize("error", [IntegrityError("the node lies"), ChainUnavailableError("the node is away")])
+    def test_a_node_that_lies_or_is_down_keeps_no_revocation_back(self, chain: Chain, error: Exception) -> None:
+        def look(_: PolicyId) -> OnChainPolicy:
+            raise error
+
+        chain.policies.policy_of = look
+        asked = [Fake("a", lambda: "mined"), Fake("b", refusing(UnavailableError("down")))]
+        with pytest.raises(RelaysUnavailableError, match="a says mined, but the chain doesn't show it") as caught:
+            relays(chain, *asked).revoke(OWNER, SIGNATURE)
+        assert ([one.asked for one in asked], caught.value.taken) == ([1, 1], 1)
 
     def test_all_are_named_when_none_does_it(self, chain: Chain) -> None:
         never = threading.Event()

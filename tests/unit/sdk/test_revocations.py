@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from panachain.errors import AccessDeniedError, PolicyUnknownError
+from panachain.chain.evm import Receipt as Mined
+from panachain.chain.revocations import check_revocation, registry_domain
+from panachain.chain.rpc import RpcAnswerError
+from panachain.crypto import umbral
+from panachain.errors import (
+    AccessDeniedError,
+    BlockNotFoundError,
+    ChainUnavailableError,
+    DiskError,
+    IntegrityError,
+    PolicyUnknownError,
+    RelaysUnavailableError,
+    TransactionError,
+    UsageError,
+)
 from panachain.model.actors import PolicyId
-from panachain.model.policy import PolicyStatus
+from panachain.model.policy import OnChainPolicy, PolicyStatus
+from panachain.model.scope import Purpose
+from panachain.proxy import messages
 from tests.twin.world import PROXIES, THRESHOLD, World
 from tests.unit.sdk.helpers import DAY, again, grant, opened, upload
 
@@ -111,3 +132,187 @@ class TestRotation:
         report = world.patient.revoke(lost.policy_id, rotate=True)
         own = world.patient._policies.find(report.regranted[kept.policy_id])
         assert {proxy.address for proxy in own.terms.proxies} == {proxy.address for proxy in world.proxies[1:]}
+
+
+class TestLeaving:
+    """A revocation leaves, whatever any node claims (security rule 19); the truth is the world's own chain."""
+
+    @staticmethod
+    def claim(world: World, monkeypatch: pytest.MonkeyPatch, said: Any) -> None:
+        """Let the patient's node say this of every policy; proxies and relays have other nodes."""
+        policies = world.network.mainchain.policies
+
+        def lie(*_: object, **__: object) -> Any:
+            if isinstance(said, Exception):
+                raise said
+            return said
+
+        many = lie if isinstance(said, Exception) else lambda ids: {one: replace(said, policy_id=one) for one in ids}
+        for name in ("policy_of", "settled"):
+            monkeypatch.setattr(policies, name, lie)
+        monkeypatch.setattr(policies, "policies_of", many)
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            OnChainPolicy(PolicyId("0x" + "00" * 20), PolicyStatus.REVOKED, 0, 0, b""),
+            OnChainPolicy(PolicyId("0x" + "00" * 20), PolicyStatus.EXPIRED, 0, 0, b"\1" * 32),
+            PolicyUnknownError("no such policy"),
+            IntegrityError("the node's block is none"),
+            ChainUnavailableError("nobody answers"),
+            RpcAnswerError("internal error"),
+        ],
+        ids=lambda said: said.status.name if isinstance(said, OnChainPolicy) else type(said).__name__,
+    )
+    def test_whatever_the_own_node_says_the_revocation_leaves(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, said: Any
+    ) -> None:
+        upload(world)
+        made = grant(world)
+        self.claim(world, monkeypatch, said)
+        report = again(world).revoke(made.policy_id)
+        # It reached the chain, and the proxies too, although nobody could tell which of them hold a share.
+        assert report.deleted == PROXIES
+        monkeypatch.undo()
+        assert world.network.mainchain.policies.policy_of(made.policy_id).status is PolicyStatus.REVOKED
+        with pytest.raises(AccessDeniedError):
+            opened(world, made.policy_id)
+
+    def test_it_counts_as_done_by_a_proof_only(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = grant(world)
+        self.claim(world, monkeypatch, ChainUnavailableError("nobody answers"))
+        report = world.patient.revoke(made.policy_id)
+        assert (report.proven, report.final, report.stage) == (False, False, "sent, not proven yet")
+        assert report.to_json()["proven"] is False
+        monkeypatch.undo()
+        assert again(world).revocation(made.policy_id).stage == "final"
+
+    def test_a_relay_that_says_it_is_done_proves_nothing(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = grant(world)
+        lying = SimpleNamespace(revoke=lambda *_: Mined("0x" + "77" * 32, 1, 1))
+        monkeypatch.setattr(world.network, "relay", lambda: lying)
+        report = world.patient.revoke(made.policy_id)
+        assert (report.proven, report.stage) == (False, "sent, not proven yet")
+        assert report.unsent == ("a relay says it is done, but the chain doesn't prove it",)
+        assert [view.stage for view in world.patient.policies()] == ["sent, not proven yet"]
+        assert world.patient.revocation(made.policy_id).stage == "sent, not proven yet"
+        # The proxies took it all the same: the signature is enough for them.
+        assert report.deleted == PROXIES
+
+    def test_the_next_command_goes_on_with_it(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = grant(world)
+
+        def down() -> Any:
+            raise RelaysUnavailableError("no relay answers")
+
+        monkeypatch.setattr(world.network, "relay", down)
+        for proxy in world.proxies:
+            proxy.up = False
+        with pytest.raises(RelaysUnavailableError, match="nobody took the revocation") as caught:
+            world.patient.revoke(made.policy_id)
+        assert "--offline" in caught.value.hint
+        monkeypatch.undo()
+        for proxy in world.proxies:
+            proxy.up = True
+        patient = again(world)
+        assert patient._revocations.go_on() == []
+        assert [view.stage for view in patient.policies()] == ["final"]
+        assert patient._revocations.go_on() == []
+
+    def test_a_full_disk_keeps_none_at_home(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = grant(world)
+
+        def full(*_: object) -> None:
+            raise DiskError("no space is left")
+
+        monkeypatch.setattr(world.patient._orders, "_keep", full)
+        report = world.patient.revoke(made.policy_id)
+        assert (report.proven, report.deleted) == (True, PROXIES)
+
+    def test_a_damaged_file_keeps_none_at_home(self, world: World) -> None:
+        made = grant(world)
+        world.patient.profile.orders.write_bytes(b"{")
+        report = world.patient.revoke(made.policy_id)
+        assert (report.proven, report.deleted, report.final) == (True, PROXIES, True)
+
+    def test_a_store_that_lost_the_terms_keeps_none_at_home(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = grant(world)
+
+        def lost(_: object) -> bytes:
+            raise BlockNotFoundError("no such block")
+
+        monkeypatch.setattr(world.network.store, "get_block", lost)
+        report = world.patient.revoke(made.policy_id)
+        assert (report.proven, report.deleted, report.final) == (True, PROXIES, True)
+
+    def test_what_was_signed_and_never_came_on_chain_is_taken_back_too(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A relay may still have the grant: its revocation overtakes it, and it can't be granted any more."""
+
+        def hides(*_: object) -> None:
+            raise RelaysUnavailableError("no relay answers")
+
+        monkeypatch.setattr(world.network, "relay", lambda: SimpleNamespace(grant=hides))
+        with pytest.raises(RelaysUnavailableError):
+            grant(world)
+        monkeypatch.undo()
+        (pending,) = world.patient._grants._journal.read()
+        assert world.patient.revoke(pending.policy_id).proven
+        with pytest.raises(TransactionError, match="PolicyAlreadyRevoked"):
+            world.network.relay().grant(pending.grant, pending.signature)
+
+    def test_a_proxy_that_is_down_holds_nobody_up(self, world: World) -> None:
+        made = grant(world)
+        world.proxies[0].up = False
+        report = world.patient.revoke(made.policy_id)
+        assert (report.proven, report.final, report.deleted, dict(report.alarms)) == (True, True, PROXIES - 1, {})
+
+
+class TestAlarm:
+    def test_a_proxy_that_refuses_is_an_alarm_with_evidence(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = grant(world)
+        bad = world.proxies[1]
+
+        def refuse(_: Any) -> Any:
+            raise UsageError(f"policy {made.policy_id} isn't revoked on chain")
+
+        monkeypatch.setattr(bad.service, "delete", refuse)
+        report = world.patient.revoke(made.policy_id)
+        assert dict(report.alarms) == {bad.address: f"policy {made.policy_id} isn't revoked on chain"}
+        assert [dict(view.alarms) for view in again(world).policies()] == [dict(report.alarms)]
+        assert dict(world.patient.revocation(made.policy_id).alarms) == dict(report.alarms)
+        (kept,) = (world.patient.profile.folder / "evidence").iterdir()
+        evidence = json.loads(kept.read_bytes())
+        assert (evidence["schema"], evidence["proxy"]) == ("panachain/ignored-revocation/1", bad.address)
+        # Whoever gets it can check that the proxy was given what it must act on.
+        mainchain = world.network.mainchain
+        given = messages.parse_delete(evidence["request"])
+        check_revocation(registry_domain(mainchain.chain_id, mainchain.policies.address), given)
+        assert b"isn't revoked on chain" in bytes.fromhex(evidence["answer"])
+        assert kept.stat().st_mode & 0o777 == 0o600
+        # One that deletes at last is no alarm any more.
+        monkeypatch.undo()
+        assert dict(again(world).revoke(made.policy_id).alarms) == {}
+
+    def test_a_proxy_that_served_afterwards_is_an_alarm_by_its_own_word(self, world: World) -> None:
+        upload(world)
+        made = grant(world)
+        for proxy in world.proxies[:2]:
+            proxy.corrupt()
+            proxy.service.delete = None  # type: ignore[method-assign]
+        world.patient._proxies._network.relay().revoke(
+            made.policy_id, world.patient._policies.sign_revocation(0).signature
+        )
+        world.advance(60)
+        reader, terms = world.clinician._own_terms(world.network.mainchain.policies.policy_of(made.policy_id))
+        wraps = {"one": umbral.wrap(terms.lanes[0].delegating_key, bytes(32))}
+        assert world.clinician._proxies.unwrap(reader, terms, 0, wraps, Purpose.TREAT) == {"one": bytes(32)}
+        world.patient.revoke(made.policy_id)
+        report = again(world).revocation(made.policy_id)
+        assert {proxy.address for proxy in world.proxies[:2]} <= set(report.alarms)
+        assert all("served at" in report.alarms[proxy.address] for proxy in world.proxies[:2])

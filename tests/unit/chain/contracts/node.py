@@ -131,7 +131,7 @@ class Sender:
     sent: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     """(function, arguments) of each transaction."""
 
-    def send(self, to: str, data: str, *, what: str, signed: Any = None, alone: bool = False) -> Receipt:
+    def send(self, to: str, data: str, *, what: str, signed: Any = None, **_: Any) -> Receipt:
         assert to == WHERE
         assert what
         self.sent.append(self.node.decoded(data))

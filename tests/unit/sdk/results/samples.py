@@ -14,7 +14,7 @@ from panachain.sdk.results.log import ConvictionReport, LogEntry
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance
 from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView
-from panachain.sdk.results.revocations import RevocationReport
+from panachain.sdk.results.revocations import RevocationReport, SubmissionReport
 from panachain.sdk.results.uploads import (
     PairingReport,
     PublishedView,
@@ -35,6 +35,7 @@ RECORDS = [
     ReadBack(1, blocks=3, size=4),
     PublishedView("bafy", WHO, "laboratory/2024", 1),
     REVOKED,
+    SubmissionReport(REVOKED.policy_id, proven=True, tx="", gas=0, receipts=(RECEIPT,)),
     LogEntry(5, "denied", POLICY, WHO, 1),
     RequestView(1, "open", WHO, WHO, ("laboratory",), "TREAT", "", 20, until=30),
     RequestReport(1),

@@ -1,0 +1,75 @@
+"""What was sent and isn't proven yet is on the disk before it leaves, and stays until it is proven."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from panachain.errors import ConfigurationError, DiskError
+from panachain.model.actors import Address, PolicyId
+from panachain.sdk.revocation_orders import Order, RevocationOrders
+
+FIRST, SECOND = PolicyId("0x" + "11" * 20), PolicyId("0x" + "22" * 20)
+PROXY = Address("0x" + "33" * 20)
+
+
+@pytest.fixture
+def orders(tmp_path: Path) -> RevocationOrders:
+    return RevocationOrders(tmp_path / "revoked.json")
+
+
+def test_one_goes_from_sent_to_proven(orders: RevocationOrders, tmp_path: Path) -> None:
+    assert (orders.all(), orders.of(FIRST)) == ({}, None)
+    assert orders.begin(FIRST, 7) == Order(7)
+    orders.prove(FIRST)
+    # Asked for again, it stays what it is.
+    assert orders.begin(FIRST, 7) == Order(7, proven=True)
+    assert RevocationOrders(tmp_path / "revoked.json").all() == {FIRST: Order(7, proven=True)}
+    assert (tmp_path / "revoked.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_refused_before_is_forgotten_and_what_was_signed_isnt(orders: RevocationOrders) -> None:
+    orders.begin(FIRST, 0)
+    orders.served(FIRST, {PROXY: "served late"})
+    orders.refused(FIRST, {Address("0x" + "44" * 20): "not revoked"})
+    assert set(orders.all()[FIRST].alarms) == {PROXY, "0x" + "44" * 20}
+    orders.refused(FIRST, {})
+    orders.served(FIRST, {})
+    assert orders.all()[FIRST].alarms == {PROXY: "served late"}
+
+
+def test_what_nobody_asked_for_is_not_made_up(orders: RevocationOrders) -> None:
+    orders.prove(FIRST)
+    orders.refused(FIRST, {PROXY: "no"})
+    orders.served(FIRST, {PROXY: "no"})
+    assert orders.all() == {}
+
+
+def test_several_at_once_keep_each_other(orders: RevocationOrders) -> None:
+    ids = [PolicyId(f"0x{number:040x}") for number in range(20)]
+    threads = [threading.Thread(target=orders.begin, args=(one, number)) for number, one in enumerate(ids)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert set(orders.all()) == set(ids)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"policies": 1}', b'{"policies": {"0x": {}}}', b"[" * 3000])
+def test_a_damaged_file_is_told(orders: RevocationOrders, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "revoked.json").write_bytes(content)
+    with pytest.raises(ConfigurationError, match="can't be read"):
+        orders.begin(SECOND, 1)
+
+
+def test_a_disk_that_refuses_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DiskError, match="can't be written down"):
+        RevocationOrders(tmp_path / "nowhere" / "revoked.json").begin(FIRST, 0)
+
+
+def test_what_was_withdrawn_is_remembered_and_never_sent(orders: RevocationOrders) -> None:
+    orders.withdraw(FIRST, 3)
+    assert orders.of(FIRST) == Order(3, withdrawn=True)
+    assert orders.begin(FIRST, 3).withdrawn
