@@ -72,5 +72,9 @@ _.enforce
 _.unpair
 _.pairing_of
 
+# uvicorn finds the event loop by its name; fields of an OpenAPI description are read by pydantic.
+_.Loop
+_.token_issuer
+
 # One record of one patient's, for programs that know its envelope; `locate_all` is the form that the SDK uses.
 _.locate

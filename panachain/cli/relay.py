@@ -1,4 +1,4 @@
-"""`relay serve`: a relay that pays for patients' policy transactions, in the foreground.
+"""`relay serve`: a relay that pays for patients' policy transactions; `relay issue`: an issuer of tokens for it.
 
 Never reads a key from an argument. Follows docs/spec/cli.md and docs/spec/relay.md.
 """
@@ -38,4 +38,24 @@ def serve(settings: Path) -> None:
     run_relay(config, current().passphrase("the relay's key store") if config.keystore else "")
 
 
+@command(
+    "issue",
+    unchanged="tokens that were given out stay good, and how many each patient had stays written down",
+    examples="panachain relay issue --config issuer.json",
+)
+@click.option(
+    "--config",
+    "settings",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The issuer's settings: sidechain, database, key file, address to listen on.",
+)
+def issue(settings: Path) -> None:
+    """Give registered patients tokens for relays, until it is stopped with SIGTERM or Ctrl-C."""
+    from panachain.service.issuer.run import IssuerConfig, run_issuer
+
+    run_issuer(IssuerConfig.read(settings))
+
+
 relay.add_command(serve)
+relay.add_command(issue)

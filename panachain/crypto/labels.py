@@ -39,6 +39,7 @@ DEPOSIT: Final = b"panachain/deposit/1"
 RECEIPT_DETAIL: Final = b"panachain/receipt/1/detail"
 KFRAG_AT_REST: Final = b"panachain/kfrag/1"
 COUNTED: Final = b"panachain/counted/1"
+WALLET: Final = b"panachain/wallet/1"
 
 # Prefixes of signed messages.
 HEADER_SIGNATURE: Final = b"panachain/header/2/signature"

@@ -89,6 +89,7 @@ class Grants:
             delay: draws how long a grant waits.
         """
         self._network = network
+        self._profile = profile
         self._seed = seed
         self._patient = patient
         self._proxies = proxies
@@ -283,7 +284,8 @@ class Grants:
             pending = self._sign(pending, jitter=0)
             self._journal.write(pending)
         keep(self._network.store, pending.sealed_terms)
-        receipt = self._network.relay().grant(pending.grant, pending.signature)
+        wallet = self._network.wallet(self._profile, self._seed)
+        receipt = self._network.relay(wallet).grant(pending.grant, pending.signature)
         return pending, receipt.tx_hash, receipt.gas_used
 
     def _on_chain(self, pending: PendingGrant) -> OnChainPolicy | None:

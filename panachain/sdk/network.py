@@ -32,8 +32,10 @@ from panachain.storage.configured import open_store
 from panachain.wire.endpoints import Reach
 
 if TYPE_CHECKING:
+    from panachain.crypto.keys import Seed
     from panachain.records.locate import HospitalHeads
     from panachain.sdk.relay import Relay
+    from panachain.sdk.wallet import Wallet
 
 Clock = Callable[[], float]
 """Returns the time, Unix seconds."""
@@ -85,6 +87,7 @@ class Network:
         authority = description.get("relayCaFile", "")
         self._relay_ca = config.network_file.parent / authority if authority else None
         relay = description.get("relayKeyFile", "")
+        self._tokens: dict[str, Any] | None = description.get("tokens")
         self._relay_key_file = config.network_file.parent / relay if relay else None
 
     @classmethod
@@ -120,8 +123,29 @@ class Network:
         chain = self.sidechain if sidechain else self.mainchain
         return chain.sender(Account(key), lock_folder=self.home / "nonces")
 
-    def relay(self) -> Relay:
+    def wallet(self, folder: Path, seed: Seed) -> Wallet | None:
+        """Return a patient's tokens for relays, or None where this network has no issuer of tokens.
+
+        Args:
+            folder: of the patient's profile.
+            seed: the patient's.
+
+        Raises:
+            ConfigurationError: the network file's section `tokens` can't be read.
+        """
+        if self._tokens is None:
+            return None
+        from panachain.chain.issuing import issuer_domain
+        from panachain.sdk.wallet import TokenIssuer, Wallet
+
+        domain = issuer_domain(self.sidechain.chain_id, self.sidechain.identities.address)
+        return Wallet(folder, seed, TokenIssuer.parse(self._tokens), domain=domain, clock=self.clock)
+
+    def relay(self, wallet: Wallet | None = None) -> Relay:
         """Return what pays for patients' policy transactions: the relays in their order, then the own account.
+
+        Args:
+            wallet: pays for grants, where relays take tokens.
 
         Raises:
             ConfigurationError: this network names none.
@@ -131,7 +155,9 @@ class Network:
         from panachain.sdk.relay import open_relay
 
         own = None if self._relay_key_file is None else self.sender(read_key(self._relay_key_file))
-        return open_relay(self.mainchain, self.relays, own=own, timeout=self.config.timeout, ca=self._relay_ca)
+        return open_relay(
+            *(self.mainchain, self.relays), own=own, timeout=self.config.timeout, ca=self._relay_ca, wallet=wallet
+        )
 
     def proxies(self) -> list[ProxyRef]:
         """Return the active proxies in the order of their registration."""

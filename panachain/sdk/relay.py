@@ -34,6 +34,7 @@ from panachain.model.policy import PolicyStatus
 from panachain.model.policy import Receipt as ProxyReceipt
 from panachain.model.transactions import Grant
 from panachain.proxy import messages
+from panachain.sdk.wallet import Wallet
 from panachain.trust import Trust
 from panachain.wire.client import Client, WireError
 from panachain.wire.json_text import read_json
@@ -99,13 +100,14 @@ class LocalRelay:
 class RemoteRelay:
     """A relay that somebody runs (`panachain relay serve`). Its answers are claims."""
 
-    def __init__(self, url: str, *, timeout: float, ca: Path | None = None) -> None:
+    def __init__(self, url: str, *, timeout: float, ca: Path | None = None, wallet: Wallet | None = None) -> None:
         """Take its URL.
 
         Args:
             url: where it answers.
             timeout: seconds that an answer may take.
             ca: PEM file of the authority that signed its certificate; None takes the usual ones.
+            wallet: pays for grants, where relays take tokens; None pays with none.
 
         Raises:
             ConfigurationError: the file can't be read.
@@ -114,6 +116,7 @@ class RemoteRelay:
         self.timeout = timeout
         self._client = Client(trust=Trust(ca))
         self._url = url.rstrip("/")
+        self._wallet = wallet
 
     def grant(self, grant: Grant, signature: bytes) -> str:
         """Hand in a signed grant; return `mined` or `pending`, as the relay says."""
@@ -128,6 +131,8 @@ class RemoteRelay:
             "disclosure": grant.disclosure.word.to_bytes(32, "big").hex(),
             "signature": signature.hex(),
         }
+        if self._wallet is not None:
+            fields["token"] = self._wallet.token(self._url, grant.owner).hex()
         return self._post("/v1/grant", fields)
 
     def revoke(self, policy_id: PolicyId, signature: bytes) -> str:
@@ -303,7 +308,13 @@ class Relays:
 
 
 def open_relay(
-    mainchain: Mainchain, urls: Sequence[str], *, own: Sender | None, timeout: float, ca: Path | None = None
+    mainchain: Mainchain,
+    urls: Sequence[str],
+    *,
+    own: Sender | None,
+    timeout: float,
+    ca: Path | None = None,
+    wallet: Wallet | None = None,
 ) -> Relay:
     """Return what pays for patients' policy transactions: the relays in their order, then the own account.
 
@@ -313,11 +324,12 @@ def open_relay(
         own: an account of this machine that pays too; None if there is none.
         timeout: seconds that a relay's answer may take.
         ca: as `RemoteRelay` takes it.
+        wallet: as `RemoteRelay` takes it.
 
     Raises:
         ConfigurationError: there is neither a relay nor an own account.
     """
-    relays: list[AnyRelay] = [RemoteRelay(url, timeout=timeout, ca=ca) for url in urls]
+    relays: list[AnyRelay] = [RemoteRelay(url, timeout=timeout, ca=ca, wallet=wallet) for url in urls]
     if own is not None:
         local = LocalRelay(mainchain, own)
         if not relays:

@@ -128,12 +128,13 @@ class TwinNetwork(Network):
         self.faucet = False
         self.reach = Reach()
         self.relays = ()
+        self._tokens = None
         self.proxy_ca = None
 
     def close(self) -> None:
         self.store.close()
 
-    def relay(self) -> Any:
+    def relay(self, wallet: None = None) -> Any:
         # It needs no ether here.
         return LocalRelay(self.mainchain, self.sender(seed_of("relay").account_key()))
 

@@ -21,6 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from panachain.chain.abi import address
+from panachain.crypto.tokens import TOKEN_SIZE
 from panachain.errors import PanaChainError, RateLimitedError, UsageError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import Disclosure, Receipt
@@ -42,6 +43,10 @@ _BODY_TIME: Final = 10.0
 """Seconds that a request's body may take."""
 _NOTHING: Final = "00" * HASH_SIZE
 _log = logging.getLogger("panachain.relay")
+Token = Annotated[
+    str,
+    Field(pattern=f"^([0-9a-f]{{{2 * TOKEN_SIZE}}})?$", description="A patient's token (RFC 9578) in hex, or empty"),
+]
 
 
 class GrantBody(Message):
@@ -56,6 +61,7 @@ class GrantBody(Message):
     announcement: Hash = _NOTHING
     disclosure: Hash = _NOTHING
     signature: CompactSignature
+    token: Token = ""
 
 
 class RevokeBody(Message):
@@ -63,6 +69,7 @@ class RevokeBody(Message):
 
     policy_id: Address
     signature: CompactSignature
+    token: Token = ""
 
 
 class EvidenceBody(Message):
@@ -165,7 +172,7 @@ class _Desk:
         try:
             self._limit(request, model)
             body = _parse(await read_request(request, limit=MAX_BODY, seconds=_BODY_TIME), model)
-            outcome = await self._outcome(order(body))
+            outcome = await self._outcome(order(body), bytes.fromhex(getattr(body, "token", "")))
             answer = JSONResponse(_outcome_fields(outcome), status_code=200 if outcome.state == "mined" else 202)
         except PanaChainError as exc:
             answer = problems.respond(exc)
@@ -175,8 +182,8 @@ class _Desk:
         _log.info("%s %d %.0f ms", name, answer.status_code, 1000 * (self._clock() - started))
         return answer
 
-    async def _outcome(self, order: Order) -> Outcome:
-        done = asyncio.wrap_future(await run_in_threadpool(self._service.submit, order))
+    async def _outcome(self, order: Order, token: bytes) -> Outcome:
+        done = asyncio.wrap_future(await run_in_threadpool(self._service.submit, order, token))
         try:
             # Shielded: a client that goes away doesn't take the order with it, for which another may wait too.
             return await asyncio.wait_for(asyncio.shield(done), self._wait)

@@ -14,12 +14,13 @@ from pydantic import BaseModel, Field
 from panachain.service import problems
 from panachain.service.problems import Kind
 from panachain.service.relay.service import BUDGET, WOULD_REVERT
+from panachain.service.relay.tokens import NEEDED, SPENT
 from panachain.service.shapes import Address, Message, Problem
 
 Gas = Annotated[int, Field(ge=0)]
 _ALWAYS: Final = (problems.UNAVAILABLE, problems.INTERNAL)
 _ORDERS: Final = (
-    *(WOULD_REVERT, BUDGET, problems.RATE, problems.INVALID, problems.BAD_REQUEST, problems.TOO_LARGE),
+    *(NEEDED, SPENT, WOULD_REVERT, BUDGET, problems.RATE, problems.INVALID, problems.BAD_REQUEST, problems.TOO_LARGE),
     *(problems.TIMEOUT, *_ALWAYS),
 )
 
@@ -43,6 +44,7 @@ class RelayAnswer(Message):
     policy_registry: Address
     gas_left: Gas
     gas_left_for_revocations: Gas
+    token_issuer: str = Field(description="Whose tokens pay for grants; empty where anybody's grants are paid")
 
 
 class HealthAnswer(Message):

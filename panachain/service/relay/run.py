@@ -6,22 +6,24 @@ Follows docs/spec/relay.md, section "Configuration".
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from panachain.chain.access import read_key
 from panachain.chain.config import ChainConfig
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.signing import Account
 from panachain.crypto import keystore
-from panachain.errors import ConfigurationError
+from panachain.errors import ConfigurationError, IntegrityError
 from panachain.follow.opening import following
 from panachain.service.config import configuration, forbid_core_dumps
 from panachain.service.http import listen, serve
 from panachain.service.relay.service import MAX_BATCH, Budget, RelayService
 from panachain.service.relay.store import RelayStore
+from panachain.service.relay.tokens import Till, TokenRules
 from panachain.service.tls import TlsConfig, read_tls
 
 SCHEMA: Final = "panachain/relay-config/1"
@@ -50,6 +52,8 @@ class RelayConfig:
     max_batch: int
     behind: str
     """Addresses of reverse proxies whose `X-Forwarded-For` is believed, with commas; empty for none."""
+    tokens: TokenRules | None
+    """Which tokens pay for grants; None pays for anybody's."""
     tls: TlsConfig | None
 
     @classmethod
@@ -76,6 +80,7 @@ class RelayConfig:
                 wait=float(fields.get("waitSeconds", _WAIT)),
                 max_batch=int(fields.get("maxBatch", MAX_BATCH)),
                 behind=",".join(fields.get("behind", [])),
+                tokens=_token_rules(fields.get("tokens"), path),
                 tls=read_tls(fields.get("tls"), path.parent),
             )
 
@@ -102,7 +107,8 @@ def run_relay(config: RelayConfig, passphrase: str) -> None:
     from panachain.service.relay.app import create_app
 
     with closing(listen(config.host, config.port)) as listening, closing(RelayStore(config.database)) as store:
-        service = RelayService(mainchain, sender, store, config.budget, max_batch=config.max_batch)
+        till = None if config.tokens is None else Till(config.tokens)
+        service = RelayService(mainchain, sender, store, config.budget, max_batch=config.max_batch, till=till)
         serve(
             create_app(service, per_minute=config.per_minute, wait=config.wait),
             listening,
@@ -111,6 +117,13 @@ def run_relay(config: RelayConfig, passphrase: str) -> None:
             proxy_headers=bool(config.behind),
             forwarded_allow_ips=config.behind or None,
         )
+
+
+def _token_rules(fields: Mapping[str, Any] | None, path: Path) -> TokenRules | None:
+    try:
+        return None if fields is None else TokenRules.parse(fields)
+    except IntegrityError as exc:
+        raise ConfigurationError(f"the section `tokens` of {path}: {exc}") from exc
 
 
 def _key(config: RelayConfig, passphrase: str) -> bytes:

@@ -30,6 +30,7 @@ from panachain.model.transactions import Grant
 from panachain.service.periodic import Periodic
 from panachain.service.problems import Kind, ProblemError
 from panachain.service.relay.store import RelayStore
+from panachain.service.relay.tokens import SPENT, Till
 
 WOULD_REVERT: Final = Kind("would-revert", 409, "The contract would refuse it; nothing was sent")
 BUDGET: Final = Kind("budget-exhausted", 503, "The relay has spent what it may spend in a day")
@@ -118,7 +119,14 @@ class RelayService:
     """One relay's duties."""
 
     def __init__(
-        self, mainchain: Mainchain, sender: Sender, store: RelayStore, budget: Budget, *, max_batch: int = MAX_BATCH
+        self,
+        mainchain: Mainchain,
+        sender: Sender,
+        store: RelayStore,
+        budget: Budget,
+        *,
+        max_batch: int = MAX_BATCH,
+        till: Till | None = None,
     ) -> None:
         """Take the chain, the account that pays, and what it may spend.
 
@@ -128,12 +136,14 @@ class RelayService:
             store: its database.
             budget: what it may spend.
             max_batch: policy transactions in one transaction.
+            till: takes patients' tokens; None pays for anybody.
         """
         self._mainchain = mainchain
         self._sender = sender
         self._store = store
         self._budget = budget
         self._max_batch = max_batch
+        self._till = till
         self.address = sender.address
         self._lock = threading.Condition()
         self._waiting: list[Ticket] = []
@@ -166,23 +176,30 @@ class RelayService:
         data = self._mainchain.log.prove_late_service_calldata(receipt)
         return Order(Matter.EVIDENCE, self._mainchain.log.address, data, None, receipt.policy_id)
 
-    def submit(self, order: Order) -> Future[Outcome]:
+    def submit(self, order: Order, token: bytes = b"") -> Future[Outcome]:
         """Take an order, and return what will become of it.
 
         The same order again gives the first one's outcome, also after a restart.
 
+        Args:
+            order: what is to be sent.
+            token: of a patient, where this relay takes tokens; empty for none.
+
         Raises:
-            ProblemError: the contract would refuse it, or the budget is used up.
+            ProblemError: a token is needed or was spent, the contract would refuse it, or the budget is used up.
             UnavailableError: the chain doesn't answer, or too much waits.
         """
         # 1. The same order again, before anything is asked of the chain.
         known = self._known(order)
         if known is not None:
             return known
-        # 2. What it costs, and what may be spent for it.
+        # 2. Whether somebody who may spend sent it: a stranger's order costs no call of the chain's node.
+        granted = order.matter is Matter.REVOKE and self._is_granted(order)
+        spent = self._token(order, token, granted=granted)
+        # 3. What it costs, and what may be spent for it.
         gas = self._simulate(order)
-        limit = self._limit(order)
-        # 3. Under the lock, so that two orders at once can't both take the last of the budget.
+        limit = self._budget.gas + (self._budget.reserve if granted else 0)
+        # 4. Under the lock, so that two orders at once can't both take the last of the budget.
         with self._lock:
             known = self._known(order)
             if known is not None:
@@ -193,6 +210,9 @@ class RelayService:
             # Bounded, so that a chain that stands still doesn't fill the memory.
             if len(self._waiting) >= _MAX_WAITING:
                 raise UnavailableError(f"{_MAX_WAITING} policy transactions wait already")
+            # Last, so that a token that buys nothing isn't spent.
+            if self._till and spent and not self._store.spend(spent, order.key, since=self._till.kept_since()):
+                raise ProblemError(SPENT, SPENT.title)
             ticket = Ticket(order, gas)
             self._tickets[order.key] = ticket
             self._waiting.append(ticket)
@@ -225,6 +245,7 @@ class RelayService:
             "policy_registry": self._registry,
             "gas_left": for_all,
             "gas_left_for_revocations": for_revocations,
+            "token_issuer": self._till.rules.issuer if self._till else "",
         }
 
     def check_ready(self) -> None:
@@ -263,7 +284,7 @@ class RelayService:
         return sum(ticket.gas for ticket in list(self._tickets.values()) if not ticket.put_aside)
 
     def _known(self, order: Order) -> Future[Outcome] | None:
-        ticket = self._tickets.get(order.key)
+        ticket = self._tickets.get(order.key) or self._same_revocation(order)
         if ticket is not None:
             return ticket.done
         payment = self._store.payment_of(order.key)
@@ -278,20 +299,38 @@ class RelayService:
         )
         return done
 
-    def _limit(self, order: Order) -> int:
-        """Return the gas that may be spent in a day once this order is paid.
+    def _same_revocation(self, order: Order) -> Ticket | None:
+        """Return the revocation of the same policy that is on its way, whatever the bytes of its signature are."""
+        if order.matter is not Matter.REVOKE:
+            return None
+        waiting = list(self._tickets.values())
+        same = (one for one in waiting if one.order.matter is Matter.REVOKE and one.order.policy_id == order.policy_id)
+        return next(same, None)
+
+    def _is_granted(self, order: Order) -> bool:
+        """Tell whether a revocation is of a policy that was granted.
 
         Everything spends from one purse; the reserve lies below it, for revocations. It isn't for revocations of
         policies that were never granted, which anybody could sign without end.
         """
-        if order.matter is not Matter.REVOKE:
-            return self._budget.gas
         # The chain is asked, and not the relay's own memory: another relay may have paid for the grant.
         try:
-            granted = self._mainchain.policies.policy_of(order.policy_id).status is not PolicyStatus.UNKNOWN
+            return self._mainchain.policies.policy_of(order.policy_id).status is not PolicyStatus.UNKNOWN
         except PolicyUnknownError:
-            granted = False
-        return self._budget.gas + (self._budget.reserve if granted else 0)
+            return False
+
+    def _token(self, order: Order, token: bytes, *, granted: bool) -> bytes | None:
+        """Return what is remembered of an order's token, or None where it needs none.
+
+        Neither a revocation of a granted policy nor evidence does: the contract takes each once, and what is revoked
+        was paid for with a token, what is proven with a proxy's place in the registry.
+
+        Raises:
+            ProblemError: it needs one, and has none that is good.
+        """
+        if self._till is None or granted or order.matter is Matter.EVIDENCE:
+            return None
+        return self._till.spent_as(token)
 
     def _simulate(self, order: Order) -> int:
         """Return the gas to put aside for an order alone.

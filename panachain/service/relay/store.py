@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS payment (
 CREATE INDEX IF NOT EXISTS payment_by_time ON payment (at);
 CREATE TABLE IF NOT EXISTS signed (payment INTEGER NOT NULL, tx_hash TEXT NOT NULL, raw TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS item (key TEXT PRIMARY KEY, payment INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS spent (token BLOB PRIMARY KEY, key TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -124,6 +125,22 @@ class RelayStore:
         with self._writing():
             for statement in ("item WHERE payment", "signed WHERE payment", "payment WHERE id"):
                 self._db.execute(f"DELETE FROM {statement} = ?", (number,))  # noqa: S608 - three fixed texts
+
+    def spend(self, token: bytes, key: str, *, since: int) -> bool:
+        """Note that a token pays for a request, and tell whether it pays for no other one.
+
+        Args:
+            token: what is remembered of it, 32 bytes.
+            key: of the request; the same one may come again with its token.
+            since: Unix seconds; what was spent before is forgotten, since its period is over.
+        """
+        with self._writing():
+            # Whole days only: when exactly a token was spent is nobody's business.
+            day = int(self._clock()) // DAY * DAY
+            self._db.execute("DELETE FROM spent WHERE at < ?", (since - DAY,))
+            self._db.execute("INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (token, key, day))
+            row = self._db.execute("SELECT key FROM spent WHERE token = ?", (token,)).fetchone()
+            return bool(row[0] == key)
 
     def payment_of(self, key: str) -> Payment | None:
         """Return the transaction that carries a request, or None."""
