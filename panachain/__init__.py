@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     # For type checkers and editors, which don't run `__getattr__`.
     from panachain.devnet import Devnet, DevnetProxy, DevnetStatus
-    from panachain.errors import PanaChainError
+    from panachain.errors import Omission, PanaChainError, PartlyDoneError
     from panachain.model.actors import Actor, Role, Status
     from panachain.model.policy import PolicyStatus
     from panachain.model.progress import Progress
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from panachain.model.scope import Category, Purpose
     from panachain.research.index import PolicyRow, QueryProvenance, QueryResult, StorageRow
     from panachain.sdk import AnyActor, Hospital, Network, Patient, Practitioner, Registrar, Researcher, connect
+    from panachain.sdk.opening import Opening
     from panachain.sdk.readings import Reading
     from panachain.sdk.results.groups import GroupView, InvitationView
     from panachain.sdk.results.log import ConvictionReport, LogEntry
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         ReadBack,
         RewrapReport,
         SettleReport,
+        UnpairingReport,
         UploadReport,
     )
 
@@ -53,9 +55,12 @@ _PLACES: Final = {
     "InvitationView": "sdk.results.groups",
     "LogEntry": "sdk.results.log",
     "Network": "sdk",
+    "Omission": "errors",
     "OpenedRecord": "sdk.results.records",
+    "Opening": "sdk.opening",
     "PairingReport": "sdk.results.uploads",
     "PanaChainError": "errors",
+    "PartlyDoneError": "errors",
     "Patient": "sdk",
     "PolicyRow": "research.index",
     "PolicyStatus": "model.policy",
@@ -80,6 +85,7 @@ _PLACES: Final = {
     "SettleReport": "sdk.results.uploads",
     "Status": "model.actors",
     "StorageRow": "research.index",
+    "UnpairingReport": "sdk.results.uploads",
     "UploadReport": "sdk.results.uploads",
     "connect": "sdk",
 }
@@ -97,9 +103,12 @@ __all__ = [
     "InvitationView",
     "LogEntry",
     "Network",
+    "Omission",
     "OpenedRecord",
+    "Opening",
     "PairingReport",
     "PanaChainError",
+    "PartlyDoneError",
     "Patient",
     "PolicyRow",
     "PolicyStatus",
@@ -124,6 +133,7 @@ __all__ = [
     "SettleReport",
     "Status",
     "StorageRow",
+    "UnpairingReport",
     "UploadReport",
     "connect",
 ]

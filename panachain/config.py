@@ -26,6 +26,8 @@ STORES: Final = ("auto", "embedded", "kubo")
 
 _LISTS: Final = ("mainchain_rpc", "sidechain_rpc")
 """Settings that a file may give as a list of texts."""
+_UNITS: Final[Mapping[str, int]] = {"K": 10, "M": 20, "G": 30, "T": 40}
+"""Letter of a size → the power of two that it stands for."""
 
 _DEFAULTS: Final[Mapping[str, str]] = {
     "profile": "",
@@ -40,6 +42,8 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "timeout": "10",
     "jitter": "0",
     "proxy_ranges": "",
+    "record_limit": "1G",
+    "opening_limit": "16G",
 }
 
 
@@ -73,6 +77,10 @@ class Config:
     """Seconds that a record, or a grant, waits at most before it is published (records/jitter.py); 0 for none."""
     proxy_ranges: str = ""
     """Private ranges such as `10.1.0.0/16`, with commas, at which registered proxies may answer; empty for none."""
+    record_limit: int = 1 << 30
+    """Bytes that one record may have, unpacked and with its attachments; more only if the store holds as much."""
+    opening_limit: int = 16 << 30
+    """Bytes that all records of one opening may have together."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """For each setting where its value comes from: `flag`, `environment NAME`, `file PATH` or `default`."""
 
@@ -144,6 +152,8 @@ class Config:
             timeout=_seconds(values["timeout"], "timeout", origins),
             jitter=_whole(values["jitter"], "jitter", origins, digits=7),
             proxy_ranges=values["proxy_ranges"],
+            record_limit=_size(values["record_limit"], "record_limit", origins),
+            opening_limit=_size(values["opening_limit"], "opening_limit", origins),
             origins=origins,
         )
 
@@ -211,6 +221,15 @@ def _whole(text: str, name: str, origins: Mapping[str, str], *, digits: int = 6)
     if not (text.isascii() and text.isdigit()) or len(text) > digits:
         raise ConfigurationError(f"{name} ({origins[name]}) is {text!r}; it must be a whole number from 0 on")
     return int(text)
+
+
+def _size(text: str, name: str, origins: Mapping[str, str]) -> int:
+    digits, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "")
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
+        raise ConfigurationError(
+            f"{name} ({origins[name]}) is {text!r}; it must be bytes, or a whole number and {', '.join(_UNITS)}"
+        )
+    return int(digits) << (_UNITS[unit] if unit else 0)
 
 
 def _seconds(text: str, name: str, origins: Mapping[str, str]) -> float:

@@ -19,6 +19,7 @@ Follows the exit codes of the command line (docs/spec/cli.md).
     │   ├── OutOfScopeError             5   lane, purpose or grantee doesn't fit the policy
     │   └── SuspendedError              5
     ├── IntegrityError                  6   bytes, a signature or a proof don't fit
+    ├── TooLargeError                   1   a record is larger, all of it put back, than the settings allow
     ├── UnavailableError                7
     │   ├── ChainUnavailableError       7
     │   │   └── NodeRefusedError        5   the chain's node or its gate doesn't admit the caller
@@ -34,6 +35,8 @@ Follows the exit codes of the command line (docs/spec/cli.md).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 
@@ -105,10 +108,35 @@ class ConfigurationError(UsageError):
 
 
 class PartlyDoneError(PanaChainError):
-    """Some of the work is done and stays done; the same command again does the rest."""
+    """Some of the work is done and stays done; the same command again does the rest.
+
+    `omissions` names each thing that was left out, with its reason; `result` is what a call would have returned that
+    returns one result.
+    """
 
     exit_code = 3
     usual_hint = "do the same again: what is done isn't done twice"
+
+    def __init__(
+        self, message: str, *, hint: str = "", omissions: Sequence[Omission] = (), result: object = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.omissions = tuple(omissions)
+        self.result = result
+
+    @classmethod
+    def of(cls, omissions: Sequence[Omission], *, done: str, hint: str = "", result: object = None) -> Self:
+        """Return the error that names what was left out, at least one thing.
+
+        Args:
+            omissions: what was left out.
+            done: what was done, as the beginning of the message.
+            hint: the next thing to do.
+            result: what the call would have returned.
+        """
+        more = f"; and {len(omissions) - 1} more" if omissions[1:] else ""
+        message = f"{done}, and this was left out: {omissions[0]}{more}"
+        return cls(message, hint=hint or omissions[0].error.hint, omissions=omissions, result=result)
 
 
 class LockedError(PanaChainError):
@@ -162,6 +190,20 @@ class IntegrityError(PanaChainError):
 
     exit_code = 6
     usual_hint = "nothing of it was used: ask the party that the message names, and keep what it sent"
+
+
+class TooLargeError(PanaChainError):
+    """A record is larger, decompressed and with its attachments put back, than the settings allow; it wasn't opened.
+
+    `size` and `limit` are in bytes.
+    """
+
+    usual_hint = "`record_limit` and `opening_limit` are settings: raise them if you trust the hospital"
+
+    def __init__(self, message: str, *, size: int, limit: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.size = size
+        self.limit = limit
 
 
 class UnavailableError(PanaChainError):
@@ -248,3 +290,36 @@ class DiskError(PanaChainError):
     """The disk refuses a write or a read; the state stays as it was."""
 
     usual_hint = "make room, or allow this user to write there, and try again"
+
+
+@dataclass(frozen=True)
+class Omission:
+    """One thing that a result lacks, or that is odd about it: whose, what, and why.
+
+    Examples:
+        >>> omission = Omission("0x52908400098527886E0F7030069857D2E4169EE7", "record bafy", IntegrityError("torn"))
+        >>> str(omission)
+        'record bafy of hospital 0x52908400098527886E0F7030069857D2E4169EE7: torn'
+    """
+
+    hospital: str
+    """The account of the hospital whose it is; empty where it is nobody's of them."""
+    what: str
+    """In words, such as `record bafk…` or `storage transaction 3`; empty for all that the hospital has."""
+    error: PanaChainError
+    """Why."""
+
+    def __str__(self) -> str:
+        """Return it as one line."""
+        whose = f"hospital {self.hospital}" if self.hospital else ""
+        return f"{' of '.join(part for part in (self.what, whose) if part)}: {self.error}"
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON, schema `panachain/omission/1`."""
+        return {
+            "schema": "panachain/omission/1",
+            "hospital": self.hospital,
+            "what": self.what,
+            "error": type(self.error).__name__,
+            "message": str(self.error),
+        }

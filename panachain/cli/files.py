@@ -71,6 +71,8 @@ class OutputFolder:
     staging: Path
     entries: list[dict[str, object]] = field(default_factory=list)
     provenance: list[Mapping[str, object]] = field(default_factory=list)
+    omissions: list[Mapping[str, object]] = field(default_factory=list)
+    """What isn't there, and why."""
 
     def add(
         self,
@@ -107,7 +109,7 @@ def new_folder(folder: Path) -> Iterator[OutputFolder]:
     try:
         output = OutputFolder(staging)
         yield output
-        index = {"schema": "panachain/index/1", "records": output.entries}
+        index = {"schema": "panachain/index/1", "records": output.entries, "omissions": output.omissions}
         write_new(staging / INDEX, json.dumps(index, indent=1).encode() + b"\n")
         entry = [{"resource": resource} for resource in output.provenance]
         bundle = {"resourceType": "Bundle", "type": "collection"} | ({"entry": entry} if entry else {})

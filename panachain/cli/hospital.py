@@ -15,12 +15,12 @@ from panachain.cli import words
 from panachain.cli.app import App, LazyGroup, command, current
 from panachain.cli.files import write_new
 from panachain.cli.values import Categories, Duration
-from panachain.errors import UsageError
+from panachain.errors import PartlyDoneError, UsageError
 from panachain.model.actors import Role
 
 if TYPE_CHECKING:
     from panachain.model.progress import Progress
-    from panachain.sdk.results.records import OpenedRecord
+    from panachain.sdk.opening import Opening
     from panachain.sdk.results.uploads import PublishedView, UploadReport
 
 _NONE: Final = "There are no records."
@@ -77,7 +77,7 @@ def upload(
     walked. The same source is published once, however often it is uploaded.
     """
     from panachain.model.scope import Category
-    from panachain.sdk.results.records import record_json
+    from panachain.sdk.results.uploads import UploadReport
 
     app = current()
     if category is not None and len(category) != 1:
@@ -87,14 +87,30 @@ def upload(
         if not path.exists() and not path.is_symlink():
             raise UsageError(f"{str(path)!a}: there is no such file or folder")
     with app.acting(Role.HOSPITAL) as hospital, app.output.progress("upload") as progress:
-        report = hospital.upload_many(
-            assigned,
-            category=Category.parse(category[0]) if category else None,
-            dry_run=dry_run,
-            jitter=jitter,
-            verify=verify,
-            progress=progress,
-        )
+        partly: PartlyDoneError | None = None
+        try:
+            report = hospital.upload_many(
+                assigned,
+                category=Category.parse(category[0]) if category else None,
+                dry_run=dry_run,
+                jitter=jitter,
+                verify=verify,
+                progress=progress,
+            )
+        except PartlyDoneError as exc:
+            if not isinstance(exc.result, UploadReport):
+                raise
+            report, partly = exc.result, exc
+    _show_upload(app, report)
+    if partly is not None:
+        app.output.left_out(partly.omissions)
+        raise partly
+
+
+def _show_upload(app: App, report: UploadReport) -> None:
+    """Print what an upload published."""
+    from panachain.sdk.results.records import record_json
+
     if app.output.as_json:
         app.output.one(report)
         return
@@ -205,11 +221,22 @@ def rewrap() -> None:
 
     The content stays where it is: only the headers are new. The old ones are deleted from the store.
     """
+    from panachain.sdk.results.uploads import RewrapReport
+
     app = current()
+    partly: PartlyDoneError | None = None
     with app.acting(Role.HOSPITAL) as hospital:
         with app.output.progress("rewrap") as progress:
-            done = hospital.rewrap(progress=progress)
+            try:
+                done = hospital.rewrap(progress=progress)
+            except PartlyDoneError as exc:
+                if not isinstance(exc.result, RewrapReport):
+                    raise
+                done, partly = exc.result, exc
         app.output.one(done, fields=("moved", "deleted"), titles={"moved": "records moved", "deleted": "old deleted"})
+    if partly is not None:
+        app.output.left_out(partly.omissions)
+        raise partly
     if not done.moved and not done.deleted:
         app.output.say("No patient asked for it.")
 
@@ -258,14 +285,18 @@ def list_() -> None:
     """
     app = current()
     app.command = "records list"
+    partly: PartlyDoneError | None = None
     with app.acting(Role.PATIENT, Role.HOSPITAL) as actor:
         # A hospital's records have a patient and a scope; those of a patient a hospital and a size.
         records = []
         with app.output.progress("records") as progress:
-            found: Iterator[OpenedRecord] | Iterator[PublishedView] = actor.records()
-            for record in found:
-                records.append(record.to_json())
-                progress(len(records), 0, unit="records")
+            found: Opening | Iterator[PublishedView] = actor.records()
+            try:
+                for record in found:
+                    records.append(record.to_json())
+                    progress(len(records), 0, unit="records")
+            except PartlyDoneError as exc:
+                partly = exc
         shown = [_by_scope(one) if "scope" in one else one for one in records]
         published = bool(records) and "scope" in records[0]
         if app.output.as_json:
@@ -274,6 +305,11 @@ def list_() -> None:
             _list_each(app, shown)
         else:
             show_records(app, shown, empty=_NONE, by=("patient",) if published else ("hospital",), sizes=not published)
+        # A hospital's list is of its own journal, where nothing is left out.
+        app.output.left_out(getattr(found, "omissions", ()), getattr(found, "notices", ()))
+    if partly is not None:
+        app.unchanged = "the list holds what could be read"
+        raise partly
 
 
 @command("get", examples="panachain --profile clinic records get bafyreib... -o record.json")

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "config": (f"{_COMMANDS}settings:config", "Show the settings and where they come from."),
     "completion": (f"{_COMMANDS}settings:completion", "Print a shell's completion script."),
     "pair": (f"{_COMMANDS}patient:pair", "Assent that a hospital publishes to your lanes."),
+    "unpair": (f"{_COMMANDS}patient:unpair", "Take that assent back."),
     "records": (f"{_COMMANDS}hospital:records", "List your records, or open one."),
     "grant": (f"{_COMMANDS}patient:grant", "Let somebody read a part of your records."),
     "policies": (f"{_COMMANDS}patient:policies", "List the policies that you granted."),
@@ -63,7 +64,7 @@ COMMANDS: Final = {
 SECTIONS: Final = {
     "Everybody": ("init", "register", "whoami", "contacts", "submit", "doctor", "config", "completion"),
     "Patients": (
-        *("pair", "records", "grant", "policies", "policy", "log", "revoke", "reissue", "settle"),
+        *("pair", "unpair", "records", "grant", "policies", "policy", "log", "revoke", "reissue", "settle"),
         *("requests", "approve", "deny", "convict"),
     ),
     "Hospitals": ("upload", "records", "rewrap", "settle", "storage"),

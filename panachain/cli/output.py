@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 from panachain.cli import tables, words
 from panachain.cli.fields import FIELDS, Field, is_whole, kind_of
-from panachain.errors import PanaChainError
+from panachain.errors import Omission, PanaChainError, PartlyDoneError
 from panachain.model.actors import Address, Role, handle_of
 from panachain.model.progress import Progress
 
@@ -34,13 +34,29 @@ _SPOKEN: Final = re.compile(
 )
 """Addresses, policy IDs, handles and times in talk; CIDs and hashes stay whole, because commands ask for them whole."""
 
+_TOLD: Final = 20
+"""Lines about what was left out: a hospital could have thousands of bad records."""
+
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 
 _COMMAND: Final = re.compile(r"\bpanachain (?=(?P<option>--)|(?P<word>[a-z]+)\b)")
 """Where a command line begins in talk."""
 
 _ACTING: Final = frozenset(
-    {"register", "whoami", "pair", "records", "grant", "policies", "policy", "log", "revoke", "reissue", "settle"}
+    {
+        "register",
+        "whoami",
+        "pair",
+        "unpair",
+        "records",
+        "grant",
+        "policies",
+        "policy",
+        "log",
+        "revoke",
+        "reissue",
+        "settle",
+    }
     | {"requests", "approve", "deny", "convict", "upload", "rewrap", "inbox", "open", "request", "group", "query"}
 )
 """Commands that take the profile that the user has typed."""
@@ -270,10 +286,20 @@ class Output:
         """Print a warning; `-q` doesn't silence it."""
         _talk(f"{_style('warning:', '33')} {words.clean(self.typed(self.people(text)))}")
 
+    def left_out(self, omissions: Sequence[Omission], notices: Sequence[Omission] = ()) -> None:
+        """Say what a result lacks and what is odd about it, each with whose it is and why."""
+        # With --json the failure that follows holds them all.
+        told = [*([] if self.as_json else [f"left out: {one}" for one in omissions]), *map(str, notices)]
+        for text in told[:_TOLD]:
+            self.warn(text)
+        if len(told) > _TOLD:
+            self.warn(f"and {len(told) - _TOLD} more; --json names them all")
+
     def fail(self, what: str, error: PanaChainError, *, unchanged: str, hint: str = "") -> None:
         """Print a failure: what failed, what stayed as it was, what to do next."""
         # What the command says fits better than what any error of this kind says.
         hint = error.hint if not hint or error.hint != error.usual_hint else hint
+        omissions = error.omissions if isinstance(error, PartlyDoneError) else ()
         if self.as_json:
             _talk(
                 _dump(
@@ -286,6 +312,7 @@ class Output:
                         "hint": hint,
                         "exit_code": error.exit_code,
                     }
+                    | ({"omissions": [one.to_json() for one in omissions]} if omissions else {})
                 )
             )
             return

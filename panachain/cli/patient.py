@@ -132,6 +132,24 @@ def pair(hospital: str) -> None:
 
 
 @command(
+    "unpair",
+    unchanged="other pairings stayed as they were",
+    examples="panachain --profile me unpair clinic",
+)
+@click.argument("hospital")
+def unpair(hospital: str) -> None:
+    """Take back the assent that HOSPITAL publishes to your lanes.
+
+    What it published stays readable, as far as it is whole; what is broken of it stops nothing any more.
+    """
+    app = current()
+    with app.acting(Role.PATIENT) as patient:
+        app.output.one(patient.unpair(hospital), fields=("hospital",))
+    app.output.say("It is told of no new lanes, and a rotation doesn't ask it any more.")
+    app.output.next("panachain revoke POLICY --rotate  # closes the lanes that it knows")
+
+
+@command(
     "grant",
     unchanged="what was granted before stayed as it was",
     after="the same command again goes on where this one stopped",
@@ -323,6 +341,12 @@ def _check_revoked(report: RevocationReport, *, rotate: bool, status: bool) -> N
             " signed the deletion",
             hint="the same command again, once more proxies answer",
         )
+    if report.omissions:
+        raise PartlyDoneError.of(
+            report.omissions,
+            done="the policy is revoked and its lanes are new",
+            hint="the same again once it is mended, or panachain unpair HOSPITAL",
+        )
 
 
 def _revoke_question(app: App, patient: Patient, policy_id: PolicyId, *, rotate: bool) -> str:
@@ -354,6 +378,7 @@ def _show_revocation(app: App, report: RevocationReport) -> None:
     for reason in report.unreachable:
         output.say(f"No receipt: {reason}")
     _warn(app, report.policy_id, report.alarms)
+    output.left_out(report.omissions)
     if report.regranted:
         output.say(f"{words.count(len(report.regranted), 'policy')} of others moved to the new lanes.")
     brief = words.short(report.policy_id)

@@ -6,6 +6,7 @@ Never writes a record that wasn't verified: the SDK hands out nothing else. Foll
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -13,8 +14,12 @@ from panachain.cli.app import command, current
 from panachain.cli.files import new_folder
 from panachain.cli.hospital import show_records
 from panachain.cli.values import Categories, Moment, Purposes, flat
+from panachain.errors import BlockNotFoundError, IntegrityError, PartlyDoneError, TooLargeError
 from panachain.model.actors import Role
 from panachain.model.scope import Purpose
+
+LEFT_OUT: Final = (IntegrityError, BlockNotFoundError, TooLargeError)
+"""What one record can bring about; the others are opened (records/findings.py)."""
 
 
 @command("inbox", examples="panachain --profile doctor inbox")
@@ -56,17 +61,29 @@ def inbox() -> None:
 def open_(policy: str, since: int | None, folder: Path) -> None:
     """Open the records of POLICY into a folder, each checked against chain, CID and seal.
 
-    All of them or none: after a failure no file is left.
+    What a hospital did wrong costs its own records only: each is named, the others are opened, and the exit code is 3.
+    After another failure no file is left.
     """
     app = current()
+    partly: PartlyDoneError | None = None
     with (
         new_folder(folder) as output,
         app.acting(Role.PRACTITIONER, Role.RESEARCHER) as practitioner,
         app.output.progress("open") as progress,
     ):
         found = app.policy(practitioner, policy)
-        for record in practitioner.open(found, since=since, progress=progress):
-            output.add(record.info, record.chunks(), record.to_json(), record.fhir_provenance())
+        opening = practitioner.open(found, since=since, progress=progress)
+        try:
+            for record in opening:
+                try:
+                    output.add(record.info, record.chunks(), record.to_json(), record.fhir_provenance())
+                except LEFT_OUT as exc:
+                    # Its bytes are fetched only now; no part of it is in the folder.
+                    opening.leave_out(record, exc)
+        except PartlyDoneError as exc:
+            partly = exc
+            output.omissions += [omission.to_json() for omission in exc.omissions]
+        app.output.left_out(opening.omissions, opening.notices)
     # After the folder is there: whoever reads the lines can open the files.
     if app.output.as_json or app.output.long:
         columns = ("file", "category", "year", "media_type", "size", "hospital")
@@ -75,6 +92,9 @@ def open_(policy: str, since: int | None, folder: Path) -> None:
         show_records(app, output.entries, empty="The policy covers no records yet.", by=("hospital",))
     if output.entries:
         app.output.say(f"The files are in {folder}; index.json lists them.")
+    if partly is not None:
+        app.unchanged = f"{folder} holds what could be opened; index.json lists it, and what was left out"
+        raise partly
 
 
 @command(

@@ -7,6 +7,7 @@ Follows design section 8 (Grant) and security rules 2 and 8: one delegating key 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from panachain.consent.offer import Offer
@@ -35,7 +36,13 @@ class PreparedGrant:
 
 
 def prepare_grant(
-    seed: keys.Seed, offer: Offer, *, index: int, patient: Address, generations: Generations
+    seed: keys.Seed,
+    offer: Offer,
+    *,
+    index: int,
+    patient: Address,
+    generations: Generations,
+    hospitals: Sequence[Address] = (),
 ) -> PreparedGrant:
     """Make a policy's one-time keys, its kfrags and its sealed terms.
 
@@ -45,6 +52,7 @@ def prepare_grant(
         index: number of the policy; never used before.
         patient: the patient's account.
         generations: of the patient's lanes; a policy covers all of them, since each holds the records of its time.
+        hospitals: whom the patient is or was paired with.
     """
     # 1. The policy's own keys: an account that owns it on chain, and a signer of its kfrags.
     account_key = seed.policy_account(index)
@@ -76,6 +84,7 @@ def prepare_grant(
         lanes=tuple(lanes),
         audit_key=seed.audit().public,
         kfrag_digests=tuple(hashlib.sha256(kfrag).digest() for lane in by_lane for kfrag in lane),
+        hospitals=tuple(hospitals),
     )
     sealed = seal_terms(terms, patient_key=seed.receiving().public, signer=seed.signer())
     # 4. The notice, by which the grantee finds the policy on chain.

@@ -1,9 +1,9 @@
 """Terms: what a policy allows, sealed to its grantee and to the patient, and nobody else.
 
-Never on chain: the chain holds the digest of the sealed block. Follows docs/spec/formats.md (`panachain/terms/1`)
+Never on chain: the chain holds the digest of the sealed block. Follows docs/spec/formats.md (`panachain/terms/2`)
 and design section 5.
 
-    block = 0x01 ‖ wrap(key → grantee) ‖ wrap(key → patient) ‖ stream(key, padded(signature ‖ dag-cbor map))
+    block = 0x02 ‖ wrap(key → grantee) ‖ wrap(key → patient) ‖ stream(key, padded(signature ‖ dag-cbor map))
 
 With their own wrap a patient restores their policies from the seed alone.
 """
@@ -22,7 +22,7 @@ from panachain.model.policy import GrantedLane, ProxyRef, Terms
 from panachain.model.scope import Purpose, Scope
 from panachain.model.sizes import HASH_SIZE, KEY_SIZE, PUBLIC_SIZE, UMBRAL_SIGNATURE_SIZE
 
-VERSION: Final = 1
+VERSION: Final = 2
 _HEAD: Final = 1 + 2 * umbral.WRAP_SIZE
 
 
@@ -119,6 +119,7 @@ def _to_fields(terms: Terms) -> dict[str, Any]:
         "audit": terms.audit_key,
         "kfrags": list(terms.kfrag_digests),
         "proxies": [[_raw(p.address), p.endpoint, p.receiving_key, p.verifying_key] for p in terms.proxies],
+        "hospitals": [_raw(hospital) for hospital in terms.hospitals],
         "lanes": [[lane.scope.text, lane.generation, lane.delegating_key, lane.locator_key] for lane in terms.lanes],
     }
 
@@ -155,6 +156,7 @@ def _from_fields(fields: dict[str, Any]) -> Terms:
             )
             for scope, generation, delegating, locator in fields["lanes"]
         ),
+        hospitals=tuple(checksum_address(hospital) for hospital in fields["hospitals"]),
     )
 
 

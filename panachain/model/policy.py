@@ -106,7 +106,7 @@ class ProxyRef:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a policy allows, sealed to its grantee (`panachain/terms/1`, docs/spec/formats.md)."""
+    """What a policy allows, sealed to its grantee (`panachain/terms/2`, docs/spec/formats.md)."""
 
     policy_id: PolicyId
     patient: Address
@@ -125,6 +125,9 @@ class Terms:
     """The patient's Umbral public key that receipts are sealed to, 33 bytes."""
     kfrag_digests: tuple[bytes, ...] = ()
     """SHA-256 of each kfrag, lane by lane, proxy by proxy."""
+    hospitals: tuple[Address, ...] = ()
+    """Whom the patient had paired with when they granted, then or before: whose records the policy covers. It covers
+    those that the patient pairs with later too, as the sidechain tells (ADR 17)."""
 
 
 class ReceiptKind(Coded):

@@ -14,19 +14,22 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
 from panachain.errors import InputError, IntegrityError
-from panachain.records.canonical import MAX_DEPTH, check_values, read
+from panachain.records.canonical import MAX_DEPTH, MAX_PIECE, check_values, read
 
 MIN_SIZE: Final = 4096
 """Bytes from which a file is sealed by itself; in a DocumentReference or Binary every file is."""
+MAX_SKELETON: Final = 2 * MAX_PIECE
+"""Bytes of a Bundle without its attachments: more than any that a hospital makes (records/split.py)."""
 DEFAULT_TYPE: Final = "application/octet-stream"
 
 _URL: Final = "urn:panachain:attachment"
+_RAW: Final = b"raw-"
 _BLANKS: Final = rb"([ \t\r\n]*+:[ \t\r\n]*+)"
 # A quote after a backslash stands inside a string; any other one before `data"` begins the name of a member.
 _DATA: Final = re.compile(rb'(?<!\\)"data"' + _BLANKS + b'"')
@@ -74,8 +77,64 @@ def pull_out(resource: bytes, *, depth: int = MAX_DEPTH) -> tuple[bytes, list[At
     return _escaped(resource), []
 
 
+class Restoring:
+    """A Bundle whose attachments are going to be put back: how large it will be is known before one of them is read."""
+
+    def __init__(self, content: bytes, size_of: Callable[[bytes], int]) -> None:
+        """Look for the marks.
+
+        Args:
+            content: resources with marks.
+            size_of: returns how many bytes the attachment of a digest has, by its header.
+
+        Raises:
+            IntegrityError: `size_of` knows no such attachment.
+        """
+        self._content = content
+        self._marks = list(_MARK.finditer(content)) if _URL.encode() in content else []
+        self._sizes: dict[bytes, int] = {}
+        self.size = len(content)
+        """Bytes of the whole, each attachment counted in each of its places."""
+        for mark in self._marks:
+            if mark[2]:
+                self.size -= len(_RAW)
+                continue
+            digest = bytes.fromhex(mark[3].decode())
+            if digest not in self._sizes:
+                self._sizes[digest] = size_of(digest)
+            encoded = 4 * -(-self._sizes[digest] // 3)
+            self.size += len(b'"data"' + mark[1] + b'""') + encoded - len(mark[0])
+
+    @property
+    def digests(self) -> list[bytes]:
+        """The attachments that are named, each once."""
+        return list(self._sizes)
+
+    def pieces(self, fetch: Callable[[bytes], Iterable[bytes]]) -> Iterator[bytes]:
+        """Yield what `pull_out` was given, or a Bundle of it, byte for byte, in pieces of bounded size.
+
+        Args:
+            fetch: yields the bytes of an attachment, given their SHA-256 of 32 bytes.
+
+        Raises:
+            IntegrityError: `fetch` yielded other bytes; the end alone proves that it didn't.
+        """
+        end = 0
+        for mark in self._marks:
+            yield self._content[end : mark.start()]
+            end = mark.end()
+            if mark[2]:
+                # It stood in the original already, and was escaped on the way in.
+                yield mark[0].replace(b'"' + _RAW, b'"', 1)
+                continue
+            yield b'"data"' + mark[1] + b'"'
+            yield from _encoded(bytes.fromhex(mark[3].decode()), fetch)
+            yield b'"'
+        yield self._content[end:]
+
+
 def restore(content: bytes, fetch: Callable[[bytes], bytes]) -> bytes:
-    """Return what `pull_out` was given, or a Bundle of it, byte for byte.
+    """Return what `pull_out` was given, or a Bundle of it, byte for byte; `Restoring` is the form for large ones.
 
     Args:
         content: resources with marks.
@@ -84,18 +143,23 @@ def restore(content: bytes, fetch: Callable[[bytes], bytes]) -> bytes:
     Raises:
         IntegrityError: `fetch` returned other bytes.
     """
+    return b"".join(Restoring(content, lambda _: 0).pieces(lambda digest: [fetch(digest)]))
 
-    def put_back(mark: re.Match[bytes]) -> bytes:
-        # It stood in the original already, and was escaped on the way in.
-        if mark[2]:
-            return mark[0].replace(b'"raw-', b'"', 1)
-        digest = bytes.fromhex(mark[3].decode())
-        data = fetch(digest)
-        if sha256(data).digest() != digest:
-            raise IntegrityError(f"an attachment of {len(data)} bytes isn't the one that its Bundle names")
-        return b'"data"' + mark[1] + b'"' + binascii.b2a_base64(data, newline=False) + b'"'
 
-    return _MARK.sub(put_back, content) if _URL.encode() in content else content
+def _encoded(digest: bytes, fetch: Callable[[bytes], Iterable[bytes]]) -> Iterator[bytes]:
+    """Yield an attachment in base64, and check its digest."""
+    hasher, rest, size = sha256(), b"", 0
+    for piece in fetch(digest):
+        hasher.update(piece)
+        size += len(piece)
+        # Three bytes are four characters: only so do the pieces join without padding between them.
+        rest += piece
+        whole = len(rest) - len(rest) % 3
+        yield binascii.b2a_base64(rest[:whole], newline=False)
+        rest = rest[whole:]
+    if hasher.digest() != digest:
+        raise IntegrityError(f"an attachment of {size} bytes isn't the one that its Bundle names")
+    yield binascii.b2a_base64(rest, newline=False)
 
 
 def _files(resource: bytes) -> Iterator[tuple[re.Match[bytes], bytes, bytes]]:

@@ -109,12 +109,21 @@ class Content:
             BlockNotFoundError: the store lacks a block.
         """
         if self._cid.codec == RAW:
-            sealed = self._store.get_block(self._cid)
-            plain = padding.unpad(stream.open_(sealed, self._key, self._context))
-            content = compress.decompress(plain, self.size)
+            content = compress.decompress(self._single(), self.size)
             self._check_digest(sha256(content).digest())
             return content
         return b"".join(self.chunks())
+
+    def sealed_size(self) -> int:
+        """Return how many bytes the store holds of it, as its root states them: more can't be read of it.
+
+        Raises:
+            IntegrityError: the root doesn't fit.
+            BlockNotFoundError: the store lacks the root.
+        """
+        if self._cid.codec == RAW:
+            return len(self._store.get_block(self._cid))
+        return sum(size for _, size in self._leaf_list())
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the plaintext in pieces of at most about 1 MiB; only the end proves that all of it fits.
@@ -123,16 +132,13 @@ class Content:
             IntegrityError: any byte doesn't fit; what was yielded before was authentic, and is not the whole.
             BlockNotFoundError: the store lacks a block.
         """
-        if self._cid.codec == RAW:
+        if self._cid.codec == RAW and self.size <= _PIECE:
             yield self.read()
             return
         hasher = sha256() if self._digest else None
-        opener = self._opener()
-        total = self._plain_total()
-        # The end first: it says how much of the stream is padding, which must not be handed on as content.
-        ending = b"".join(self._plain(opener, total - padding.LENGTH_SIZE, total))
-        packed = padding.message_size(ending, total)
-        for piece in compress.decompress_pieces(self._message(opener, packed, total), self.size):
+        # One leaf is opened whole; what it unpacks to may be larger than memory all the same.
+        message = iter([self._single()]) if self._cid.codec == RAW else self._whole_message()
+        for piece in compress.decompress_pieces(message, self.size):
             if hasher is not None:
                 hasher.update(piece)
             yield piece
@@ -166,6 +172,18 @@ class Content:
             if position >= offset + size:
                 break
         return bytes(found)
+
+    def _single(self) -> bytes:
+        """Return the packed form of content that is one leaf."""
+        return padding.unpad(stream.open_(self._store.get_block(self._cid), self._key, self._context))
+
+    def _whole_message(self) -> Iterator[bytes]:
+        """Yield the packed form of content of several leaves."""
+        opener = self._opener()
+        total = self._plain_total()
+        # The end first: it says how much of the stream is padding, which must not be handed on as content.
+        ending = b"".join(self._plain(opener, total - padding.LENGTH_SIZE, total))
+        return self._message(opener, padding.message_size(ending, total), total)
 
     def _message(self, opener: stream.SegmentOpener, packed: int, total: int) -> Iterator[bytes]:
         """Yield the packed form, and check the padding behind it."""

@@ -48,6 +48,9 @@ _FIELDS: Final = (
     *("commitment", "inventory", "head", "briefs", "replaces", "epoch"),
 )
 """Of a header's body. Without their names, which would be the half of it."""
+_MOST_NUMBER: Final = (1 << 63) - 1
+_MOST: Final = {"year": 9999, "at": 253_402_300_799}
+"""The last year that a date can have (RFC 3339), and its last second: another one could be shown nowhere."""
 ENVELOPE_SIZE: Final = 1 + SLOTS * umbral.WRAP_SIZE
 
 
@@ -228,11 +231,11 @@ def _check_types(body: Mapping[str, Any]) -> None:
     """Check that the fields are what a reader takes them for: a hospital's signature doesn't say so.
 
     Raises:
-        TypeError: one is of another type, or a negative number.
+        TypeError: one is of another type, or a number that no hospital means.
     """
     for name in ("year", "size", "at", "index", "generation", "epoch"):
         # A bool is an int in Python, but not here.
-        if type(body[name]) is not int or body[name] < 0:
+        if type(body[name]) is not int or not 0 <= body[name] <= _MOST.get(name, _MOST_NUMBER):
             raise TypeError(name)
     if not all(isinstance(body[name], bytes) for name in ("digest", "commitment", "head", "briefs")):
         raise TypeError("bytes")

@@ -231,7 +231,12 @@ class Grants:
     def _prepare(self, offer: Offer, index: int) -> PendingGrant:
         """Do the first half of step 4: make keys, shares and terms, and draw how long the grant waits."""
         prepared = prepare_grant(
-            self._seed, offer, index=index, patient=self._patient, generations=self._lanes.generations()
+            self._seed,
+            offer,
+            index=index,
+            patient=self._patient,
+            generations=self._lanes.generations(),
+            hospitals=[actor.address for actor, _ in self._lanes.hospitals()],
         )
         due = self._now() + self._delay(offer.jitter) if offer.jitter else 0
         return PendingGrant.of(offer, prepared, due=due)

@@ -7,15 +7,17 @@ hospital can do; sdk/uploads.py, sdk/moves.py and sdk/batches.py do it. Follows 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
-from panachain.errors import AccessDeniedError, UsageError
+from panachain.errors import AccessDeniedError, PartlyDoneError, UsageError
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.progress import Progress
 from panachain.model.scope import Category
+from panachain.records.findings import Findings
 from panachain.records.pairing import Pairing
 from panachain.records.publish import MAX_RECORDS
 from panachain.records.sources import find_sources
@@ -55,7 +57,7 @@ class Hospital(ActorSession):
         Raises:
             AccessDeniedError: one of them hasn't paired with this hospital.
         """
-        return self._pairings.of(patients)
+        return [pairing for pairing in self._pairings.of(patients) if pairing is not None]
 
     def upload(
         self,
@@ -108,7 +110,9 @@ class Hospital(ActorSession):
 
         Raises:
             InputError: a file can't be read as what it claims to be; nothing of its batch was published.
-            AccessDeniedError: a patient hasn't paired with this hospital; nothing was published.
+            AccessDeniedError: no patient has paired with this hospital; nothing was published.
+            PartlyDoneError: some patients haven't, or their pairing is broken. What is of the others was published:
+                `result` is the report.
             UsageError: there is nothing to publish, or `verify` with `dry_run`.
             IntegrityError: `verify` finds that a record can't be read.
         """
@@ -118,7 +122,13 @@ class Hospital(ActorSession):
         kind = None if category is None else category_of(category)
         names = list(dict.fromkeys(patient for _, patient in assigned))
         patients = self.network.resolver.resolve_many(names, Role.PATIENT)
-        pairings = dict(zip(names, self.pairings(patients), strict=True))
+        findings = Findings()
+        found = dict(zip(names, self._pairings.of(patients, findings), strict=True))
+        pairings = {name: pairing for name, pairing in found.items() if pairing is not None}
+        if findings.omissions and not pairings:
+            raise findings.omissions[0].error
+        # One patient's pairing that is missing or broken keeps no other patient's records back.
+        assigned = [(path, patient) for path, patient in assigned if patient in pairings]
         sources = (
             (source, pairings[patient]) for path, patient in assigned for source in find_sources([Path(path)], kind)
         )
@@ -135,7 +145,12 @@ class Hospital(ActorSession):
                     tally.read_back = batches.history.read_back(batches.journal, tally.named)
         if not (tally.records or tally.skipped or tally.waiting):
             raise UsageError("there is nothing to publish in what was named")
-        return tally.report(estimate=self._estimate(len(tally.records)) if dry_run else None)
+        report = tally.report(estimate=self._estimate(len(tally.records)) if dry_run else None)
+        if findings.omissions:
+            report = replace(report, omissions=tuple(findings.omissions))
+            done = f"{len(report.records)} records of {len(pairings)} patients were published"
+            raise PartlyDoneError.of(findings.omissions, done=done, result=report)
+        return report
 
     def settle(self) -> SettleReport:
         """Finish what an interrupted upload began, and send again what a reorganisation took off the chain."""
@@ -151,12 +166,16 @@ class Hospital(ActorSession):
             progress: is told how many records have their new header on chain.
 
         Raises:
-            IntegrityError: an order isn't its patient's, or names what this hospital didn't publish for that patient.
+            PartlyDoneError: an order isn't its patient's, or names what this hospital didn't publish for that patient.
+                All others were followed: `result` is the report.
         """
         self._check_registered()
         with open_batches(self.network, self.address, self._seed, self.profile.folder) as batches:
             batches.reconcile()
-            return Moves(self.network, self.address, self._seed, batches, self._pairings).run(progress)
+            report = Moves(self.network, self.address, self._seed, batches, self._pairings).run(progress)
+        if report.omissions:
+            raise PartlyDoneError.of(report.omissions, done=f"{report.moved} records were moved", result=report)
+        return report
 
     def records(self) -> Iterator[PublishedView]:
         """Yield what this hospital published, from its journal."""

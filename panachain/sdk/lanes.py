@@ -1,6 +1,7 @@
 """A patient's lanes: at which generation they are, which hospitals know them, and what lies in them.
 
-Restored from the seed, the chains and the store alone. Follows design sections 3 and 8 (Revoke, R3 and R4).
+Restored from the seed, the chains and the store alone. What one hospital did wrong keeps nobody from the others'
+records, nor the others from new lanes (security rule 22). Follows design sections 3 and 8 (Revoke, R3 and R4).
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from typing import Final
 from panachain.chain.evm import Receipt
 from panachain.crypto import umbral
 from panachain.crypto.keys import Seed
-from panachain.errors import UnknownActorError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.policy import GrantedLane
 from panachain.model.scope import Category, Generations, Scope, path_of
 from panachain.model.transactions import PairingEvent
 from panachain.records import rewrap
+from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.header import Header, seal_envelope
-from panachain.records.locate import HospitalHeads, locate_all, open_manifests, remaining
+from panachain.records.locate import HospitalHeads, Sought, locate_all, open_manifests, remaining
 from panachain.records.pairing import FIRST, Pairing, make_pairing, open_pairing, seal_pairing
 from panachain.sdk.network import Network
-from panachain.sdk.opening import envelope_wraps, open_records
+from panachain.sdk.opening import Allowance, FormerHospital, Opening, envelope_wraps, open_records
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance
 from panachain.storage.blocks import keep
 
@@ -41,6 +42,8 @@ class OwnHeaders:
     headers: tuple[Header, ...]
     envelope_keys: dict[str, bytes]
     """By the envelope's CID."""
+    findings: Findings
+    """What of it had to be left out."""
 
 
 class OwnLanes:
@@ -55,17 +58,35 @@ class OwnLanes:
     def generations(self) -> Generations:
         """Return which generations the lanes have had, as the newest pairing states them.
 
+        A pairing that was taken back counts too: what it says of the lanes stays true. An older one that the store lost
+        keeps nobody from rotating, since the one that was made last says all that is true.
+
         Raises:
-            IntegrityError: a pairing on chain isn't this patient's own.
-            BlockNotFoundError: the store lost one; guessing could wrap new records to lanes that were given up.
+            IntegrityError: the pairing that was made last isn't this patient's own.
+            BlockNotFoundError: the store lost it; guessing could wrap new records to lanes that were given up.
         """
         newest = FIRST
-        for event in self._network.sidechain.identities.paired(patient=self._address):
-            generations = self._open(event).generations
-            # The newest over all pairings: a rotation that was interrupted has told some hospitals and not others.
+        events = self._network.sidechain.identities.paired(patient=self._address)
+        for event in events:
+            try:
+                generations = self._open(event).generations
+            except LEFT_OUT:
+                if event is events[-1]:
+                    raise
+                continue
+            # The newest over all pairings: two devices may pair at the same time.
             if generations.epoch > newest.epoch:
                 newest = generations
         return newest
+
+    def hospitals(self) -> list[tuple[Actor, PairingEvent]]:
+        """Return the registered hospitals with whom the patient is or was paired, in the order of registration.
+
+        Those of former pairings too: what they published stays the patient's.
+        """
+        events = {event.hospital: event for event in self._network.sidechain.identities.paired(patient=self._address)}
+        actors = self._network.mainchain.actors.find(Role.HOSPITAL)
+        return [(actor, events[actor.address]) for actor in actors if actor.address in events]
 
     def pair(
         self, hospital: Actor, generations: Generations, orders: Sequence[CID] = ()
@@ -96,39 +117,65 @@ class OwnLanes:
         receipt = self._network.sidechain.identities.pair(sender, hospital.address, cid.digest)
         return pairing, cid, receipt
 
-    def pair_again(self, generations: Generations) -> list[Address]:
+    def unpair(self, hospital: Actor) -> Receipt:
+        """Take the assent to one hospital back."""
+        sender = self._network.sender(self._seed.account_key(), sidechain=True)
+        return self._network.sidechain.identities.unpair(sender, hospital.address)
+
+    def pair_again(self, generations: Generations, findings: Findings) -> list[Address]:
         """Tell every paired hospital the present lanes, and what it shall move there.
 
         A hospital that knows them already and has nothing to move isn't told again.
 
+        Args:
+            generations: of the lanes.
+            findings: is told of hospitals whose records couldn't be looked through for orders.
+
         Returns:
             Whom it told.
         """
-        told = []
-        hospitals = {actor.address: actor for actor in self._network.mainchain.actors.find(Role.HOSPITAL)}
-        for event in self._network.sidechain.identities.paired(patient=self._address):
-            if not event.paired or event.hospital not in hospitals:
-                continue
-            hospital = hospitals[event.hospital]
-            orders = self.orders(hospital, generations)
+        told: dict[Address, None] = {}
+        paired = [(actor, event) for actor, event in self.hospitals() if event.paired]
+        # Everybody first, before anything is read that a hospital published: none of them can keep the others from
+        # learning the new lanes.
+        for hospital, event in paired:
             # Pairing again is a transaction: it would show everybody on the sidechain that the patient rotated
             # something.
-            if orders or self._open(event).generations.epoch < generations.epoch:
-                self.pair(hospital, generations, orders)
-                told.append(hospital.address)
-        return told
+            if self._epoch_of(event) < generations.epoch:
+                self.pair(hospital, generations)
+                told[hospital.address] = None
+        for hospital, _ in paired:
+            with findings.alone(hospital.address):
+                if orders := self.orders(hospital, generations, findings):
+                    self.pair(hospital, generations, orders)
+                    told[hospital.address] = None
+        return list(told)
 
-    def orders(self, hospital: Actor, generations: Generations) -> list[CID]:
-        """Store what a hospital shall move to new lanes, and return the orders' CIDs; none before a rotation."""
+    def _epoch_of(self, event: PairingEvent) -> int:
+        """Return the epoch of the lanes that a hospital knows, or one before the first if it knows nothing readable."""
+        try:
+            return self._open(event).generations.epoch
+        except LEFT_OUT:
+            return -1
+
+    def orders(self, hospital: Actor, generations: Generations, findings: Findings) -> list[CID]:
+        """Store what a hospital shall move to new lanes, and return the orders' CIDs; none before a rotation.
+
+        Args:
+            hospital: which one.
+            generations: of the lanes.
+            findings: is told which of its records can't be moved.
+        """
         if not generations.epoch:
             return []
-        heads = HospitalHeads(hospital.address, hospital.verifying_key, self._network.manifests_of(hospital.address))
-        own = self._headers(heads, generations)
+        own = self._headers(hospital, generations, findings)
         envelopes: dict[str, list[Header]] = defaultdict(list)
         for found in own.headers:
             path = path_of(found.info.category, found.info.year)
             # One rotated lane is enough: whoever had it has a path to the envelope's key.
-            if any(generations.current(scope) > found.epoch for scope in path):
+            if found.info.envelope_cid in own.envelope_keys and any(
+                generations.current(scope) > found.epoch for scope in path
+            ):
                 envelopes[found.info.envelope_cid].append(found)
         moves: list[rewrap.Move] = []
         for cid, members in envelopes.items():
@@ -152,56 +199,68 @@ class OwnLanes:
             for start in range(0, len(moves), rewrap.MAX_HEADERS)
         ]
 
-    def headers(self) -> Iterator[OwnHeaders]:
-        """Yield what each hospital put into the lanes, restricted categories too, with the keys of its envelopes."""
-        generations = self.generations()
-        # Hospitals of former pairings too: what they published stays the patient's.
-        ever = {event.hospital for event in self._network.sidechain.identities.paired(patient=self._address)}
-        for heads in self._network.hospital_heads():
-            if heads.hospital in ever:
-                yield self._headers(heads, generations)
+    def headers(self, findings: Findings | None = None) -> Iterator[OwnHeaders]:
+        """Yield what each hospital put into the lanes, restricted categories too, with the keys of its envelopes.
 
-    def records(self) -> Iterator[OpenedRecord]:
-        """Yield every record in the lanes, opened with the patient's own keys."""
-        for own in self.headers():
-            for _, record in open_records(self._network.store, own.headers, own.envelope_keys):
+        Args:
+            findings: is told what had to be left out; without it the first omission is an error.
+        """
+        findings = findings or Strict()
+        generations = self.generations()
+        for hospital, event in self.hospitals():
+            own = findings if event.paired else FormerHospital(findings)
+            with own.alone(hospital.address):
+                yield self._headers(hospital, generations, own)
+
+    def records(self, opening: Opening) -> Iterator[OpenedRecord]:
+        """Yield every record in the lanes, opened with the patient's own keys.
+
+        Args:
+            opening: is told what is left out.
+        """
+        store, allowance = self._network.store, Allowance.of(self._network.config)
+        for own in self.headers(opening.findings):
+            for _, record in open_records(store, own.headers, own.envelope_keys, allowance, own.findings):
                 yield replace(record, provenance=RecordProvenance(own.heads.hospital, opened_as="patient"))
 
-    def record(self, record_id: str) -> OpenedRecord:
-        """Return one record by the CID of its header.
+    def still_there(self, lanes: Sequence[GrantedLane], findings: Findings) -> int:
+        """Return how many headers of some lanes the store still has, of hospitals that are paired now.
 
-        Raises:
-            UnknownActorError: no record in the lanes has this ID.
+        Args:
+            lanes: which.
+            findings: is told of hospitals of which it can't be known.
         """
-        for record in self.records():
-            if record.info.header_cid == record_id:
-                return record
-        raise UnknownActorError(f"no record {record_id} is in this patient's lanes", hint="panachain records list")
-
-    def still_there(self, lanes: Sequence[GrantedLane]) -> int:
-        """Return how many headers of some lanes the store still has."""
-        count = 0
-        for heads in self._network.hospital_heads():
-            manifests = open_manifests(self._network.store, heads)
-            count += sum(len(remaining(self._network.store, heads, manifests, lane.locator_key)) for lane in lanes)
+        store, count = self._network.store, 0
+        for hospital, event in self.hospitals():
+            if not event.paired:
+                continue
+            with findings.alone(hospital.address):
+                heads = self._network.heads_of(hospital)
+                count += len(remaining(store, heads, open_manifests(store, heads), lanes))
         return count
 
-    def _headers(self, heads: HospitalHeads, generations: Generations) -> OwnHeaders:
-        store = self._network.store
+    def _headers(self, hospital: Actor, generations: Generations, findings: Findings) -> OwnHeaders:
+        store, heads = self._network.store, self._network.heads_of(hospital)
         # The lanes of the categories: every record is in exactly one of them, whatever else it is wrapped to.
         scopes = [Scope.of(category) for category in Category]
-        lanes = [(scope, number) for scope in scopes for number in generations.of(scope)]
-        locators = [self._seed.locator_key(*lane) for lane in lanes]
-        found = locate_all(store, heads, open_manifests(store, heads), locators)
+        lanes = [
+            Sought(scope, number, self._seed.locator_key(scope, number))
+            for scope in scopes
+            for number in generations.of(scope)
+        ]
+        manifests = open_manifests(store, heads, findings)
+        found = locate_all(store, heads, manifests, lanes, patient=self._address, findings=findings)
         headers: list[Header] = []
         keys: dict[str, bytes] = {}
         for lane, mine in zip(lanes, found, strict=True):
             if not mine:
                 continue
-            secret = self._seed.lane(*lane)
-            keys |= {cid: umbral.unwrap(secret, wrap) for cid, wrap in envelope_wraps(store, mine).items()}
+            secret = self._seed.lane(lane.scope, lane.generation)
+            for cid, wrap in envelope_wraps(store, mine, findings).items():
+                with findings.alone(heads.hospital, f"envelope {cid}"):
+                    keys[cid] = umbral.unwrap(secret, wrap)
             headers += mine
-        return OwnHeaders(heads, tuple(headers), keys)
+        return OwnHeaders(heads, tuple(headers), keys, findings)
 
     def _open(self, event: PairingEvent) -> Pairing:
         return open_pairing(

@@ -15,6 +15,7 @@ from panachain.errors import IntegrityError
 from panachain.ipld.cid import CID
 from panachain.model.actors import Actor, Address
 from panachain.model.progress import Progress
+from panachain.records.findings import LEFT_OUT, Findings
 from panachain.records.header import Header, open_header
 from panachain.records.pairing import Pairing
 from panachain.records.publish import MAX_RECORDS, shorten_list
@@ -54,11 +55,14 @@ class Moves:
     def run(self, progress: Progress | None = None) -> RewrapReport:
         """Do all three steps; a killed run is finished by the same call.
 
-        Raises:
-            IntegrityError: an order isn't its patient's, or names what this hospital didn't publish for that patient.
+        An order that isn't its patient's, or that names what this hospital didn't publish for that patient, moves
+        nothing and is told in the report; all others are done.
         """
         # 1. Read the orders.
-        moves = [move for patient, pairing in self._pairings.all() for move in self._ordered(patient, pairing)]
+        findings = Findings()
+        moves = [
+            move for patient, pairing in self._pairings.all(findings) for move in self._of(patient, pairing, findings)
+        ]
         # 2. New headers: a batch of one patient's records would show that they are one's.
         sent = []
         for start in range(0, len(moves), MAX_RECORDS):
@@ -66,29 +70,47 @@ class Moves:
             if progress is not None:
                 progress(min(start + MAX_RECORDS, len(moves)), len(moves), unit="records")
         # 3. Delete the old ones.
-        return RewrapReport(len(moves), self._delete_moved(), tuple(sent))
+        return RewrapReport(len(moves), self._delete_moved(), tuple(sent), tuple(findings.omissions))
 
-    def _ordered(self, patient: Actor, pairing: Pairing) -> list[_Move]:
-        """Return the records that a patient's orders name and that weren't moved yet."""
-        found = []
+    def _of(self, patient: Actor, pairing: Pairing, findings: Findings) -> list[_Move]:
+        """Return what a patient's orders ask for, each order whole or not at all."""
+        found: dict[CID, _Move] = {}
         for order in pairing.orders:
-            block = self._network.store.get_block(order)
-            for move in open_order(block, secret=self._seed.receiving(), verifying_key=patient.verifying_key):
-                # It was moved by an earlier run, or the order is an old one.
-                if not self._batches.journal.has(str(move.header)):
-                    continue
-                old = open_header(
-                    self._network.store.get_block(move.header),
-                    cid=move.header,
-                    hospital=self._hospital,
-                    locator_key=move.locator_key,
-                    brief_id=move.brief_id,
-                    verifying_key=self._seed.signer().public,
-                )
-                # The order is signed by its patient, but anybody may name any header.
-                if old.patient != pairing.patient:
-                    raise IntegrityError(f"{patient.handle} asks to move a record of somebody else; nothing was moved")
-                found.append(_Move(old, move.envelope, pairing))
+            try:
+                for move in self._ordered(patient, pairing, order):
+                    # Once, however many orders name it.
+                    found.setdefault(CID.parse(move.old.info.header_cid), move)
+            except LEFT_OUT as exc:
+                findings.left_out("", f"order {order} of patient {patient.handle}", exc)
+        return list(found.values())
+
+    def _ordered(self, patient: Actor, pairing: Pairing, order: CID) -> list[_Move]:
+        """Return the records that an order names and that weren't moved yet.
+
+        Raises:
+            IntegrityError: the order isn't the patient's, or names a record of somebody else.
+            BlockNotFoundError: the store lost the order, or a header.
+        """
+        found = []
+        block = self._network.store.get_block(order)
+        for move in open_order(block, secret=self._seed.receiving(), verifying_key=patient.verifying_key):
+            # It was moved by an earlier run, or the order is an old one.
+            if not self._batches.journal.has(str(move.header)):
+                continue
+            old = open_header(
+                self._network.store.get_block(move.header),
+                cid=move.header,
+                hospital=self._hospital,
+                locator_key=move.locator_key,
+                brief_id=move.brief_id,
+                verifying_key=self._seed.signer().public,
+            )
+            # The order is signed by its patient, but anybody may name any header.
+            if old.patient != pairing.patient:
+                raise IntegrityError(f"{patient.handle} asks to move a record of somebody else; nothing was moved")
+            # Before a batch is begun: a record that the pairing has no lanes for would break it off.
+            pairing.path(old.info.category, old.info.year)
+            found.append(_Move(old, move.envelope, pairing))
         return found
 
     def _move(self, moves: Sequence[_Move]) -> str:

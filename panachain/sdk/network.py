@@ -184,13 +184,17 @@ class Network:
         Raises:
             IntegrityError: the events don't add up to the head, so the RPC node leaves something out.
         """
+        return [self.heads_of(hospital) for hospital in self.mainchain.actors.find(Role.HOSPITAL)]
+
+    def heads_of(self, hospital: Actor) -> HospitalHeads:
+        """Return one hospital's storage transactions, as `hospital_heads` does for all.
+
+        Raises:
+            IntegrityError: the events don't add up to the head.
+        """
         from panachain.records.locate import HospitalHeads
 
-        heads = []
-        for hospital in self.mainchain.actors.find(Role.HOSPITAL):
-            manifests = self.manifests_of(hospital.address)
-            heads.append(HospitalHeads(hospital.address, hospital.verifying_key, manifests))
-        return heads
+        return HospitalHeads(hospital.address, hospital.verifying_key, self.manifests_of(hospital.address))
 
     def manifests_of(self, hospital: Address) -> tuple[bytes, ...]:
         """Return the digests of a hospital's manifests, oldest first, checked against the contract's head."""

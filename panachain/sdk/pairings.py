@@ -11,6 +11,7 @@ from panachain.crypto.umbral import SecretKey
 from panachain.errors import AccessDeniedError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor
+from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.pairing import Pairing, open_pairing
 from panachain.sdk.network import Network
 
@@ -24,23 +25,45 @@ class Pairings:
         self._hospital = hospital
         self._secret = secret
 
-    def of(self, patients: Sequence[Actor]) -> list[Pairing]:
+    def of(self, patients: Sequence[Actor], findings: Findings | None = None) -> list[Pairing | None]:
         """Return the pairing with each of some patients.
+
+        Args:
+            patients: whose.
+            findings: is told of each patient without a good one, in the place of whose pairing None stands; without it
+                the first one is an error.
 
         Raises:
             AccessDeniedError: one of them hasn't paired with this hospital.
             IntegrityError: a pairing isn't its patient's.
         """
+        findings = findings or Strict()
         accounts = [patient.address for patient in patients]
         digests = self._network.sidechain.identities.pairings_of(accounts, self._hospital.address)
-        return [self._open(patient, digest) for patient, digest in zip(patients, digests, strict=True)]
+        found: list[Pairing | None] = []
+        for patient, digest in zip(patients, digests, strict=True):
+            try:
+                found.append(self._open(patient, digest))
+            except (*LEFT_OUT, AccessDeniedError) as exc:
+                findings.left_out("", f"patient {patient.handle}", exc)
+                found.append(None)
+        return found
 
-    def all(self) -> Iterator[tuple[Actor, Pairing]]:
-        """Yield every patient who is paired with this hospital now, and the pairing."""
+    def all(self, findings: Findings) -> Iterator[tuple[Actor, Pairing]]:
+        """Yield every patient who is paired with this hospital now, and the pairing.
+
+        Args:
+            findings: is told of patients whose pairing can't be read.
+        """
         for event in self._network.sidechain.identities.paired(hospital=self._hospital.address):
             patient = self._network.sidechain.identities.identity_of(event.patient)
             if event.paired and patient is not None:
-                yield patient, self._open(patient, event.digest)
+                try:
+                    pairing = self._open(patient, event.digest)
+                except LEFT_OUT as exc:
+                    findings.left_out("", f"patient {patient.handle}", exc)
+                    continue
+                yield patient, pairing
 
     def _open(self, patient: Actor, digest: bytes | None) -> Pairing:
         if digest is None:

@@ -6,13 +6,18 @@ Believes no proxy, and asks none for the patient's own records. Follows design s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from panachain.errors import PartlyDoneError, UnknownActorError
 from panachain.model.progress import Progress
 from panachain.sdk.patient_parts import PatientParts
 from panachain.sdk.readings import Reading
 from panachain.sdk.results.log import ConvictionReport, LogEntry
 from panachain.sdk.results.policies import AnyPolicy, id_of
 from panachain.sdk.results.records import OpenedRecord
+
+if TYPE_CHECKING:
+    from panachain.sdk.opening import Opening
 
 
 class PatientReading(PatientParts):
@@ -57,21 +62,39 @@ class PatientReading(PatientParts):
         policy_id = id_of(policy)
         return ConvictionReport(policy_id, tuple(self._log.convict(policy_id)))
 
-    def records(self, *, progress: Progress | None = None) -> Iterator[OpenedRecord]:
-        """Yield every record of this patient in every category, opened with their own keys.
+    def records(self, *, progress: Progress | None = None) -> Opening:
+        """Return an iterator over every record of this patient in every category, opened with their own keys.
+
+        What one hospital did wrong costs its own records only: the iterator's `omissions` name what was left out, and
+        its end raises it.
 
         Args:
-            progress: is told how many records were found.
+            progress: is told the records, of all that were found so far.
+
+        Raises:
+            PartlyDoneError: at the end, if something was left out.
         """
-        for number, record in enumerate(self._lanes.records(), start=1):
-            if progress is not None:
-                progress(number, 0, unit="records")
-            yield record
+        # Imported here: most commands of a patient open nothing.
+        from panachain.sdk.opening import Opening
+
+        return Opening(lambda opening: self._lanes.records(opening), progress)
 
     def get(self, record_id: str) -> OpenedRecord:
         """Return one record by the CID of its header.
 
         Raises:
             UnknownActorError: no record of this patient has this ID.
+            PartlyDoneError: none that could be read has it, and something was left out.
+            IntegrityError: it is the one that was left out.
         """
-        return self._lanes.record(record_id)
+        opening = self.records()
+        try:
+            for record in opening:
+                if record.info.header_cid == record_id:
+                    return record
+        except PartlyDoneError:
+            for omission in opening.omissions:
+                if omission.what == f"record {record_id}":
+                    raise omission.error from None
+            raise
+        raise UnknownActorError(f"no record {record_id} is in this patient's lanes", hint="panachain records list")

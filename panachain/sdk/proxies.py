@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -242,8 +242,10 @@ class Proxies:
 
     def unwrap(
         self, reader: Reader, terms: Terms, number: int, wraps: Mapping[str, bytes], purpose: Purpose
-    ) -> dict[str, bytes]:
+    ) -> Unwrapped:
         """Return the envelope keys in wraps of one lane, each re-encrypted by `threshold` proxies.
+
+        A wrap that is none, whatever honest proxies make of it, doesn't keep the others from being opened.
 
         Args:
             reader: who opens.
@@ -255,11 +257,11 @@ class Proxies:
         Raises:
             AccessDeniedError: the proxies refuse.
             ProxiesUnavailableError: fewer than the threshold gave a good answer.
-            IntegrityError: too few good answers, and proxies lied; or a wrap isn't one.
+            IntegrityError: too few good answers, and proxies lied.
         """
-        if not wraps:
-            return {}
         opening = _Opening(self, reader, terms, number, wraps, purpose)
+        if not opening.pieces:
+            return opening.unwrapped
         # Ask proxies in parallel until t gave cfrags for every capsule, each verified.
         Race(
             self._network.reachable(terms.proxies),
@@ -270,7 +272,7 @@ class Proxies:
             what=f"opening lane {terms.lanes[number].scope.text} of policy {terms.policy_id}",
             pace=self._pace,
         ).run()
-        return opening.keys
+        return opening.unwrapped
 
     # Inside
 
@@ -299,6 +301,16 @@ class Proxies:
     def _each(proxies: Sequence[ProxyRef], ask: Callable[[ProxyRef], T]) -> tuple[list[T], list[Failure]]:
         good, failures = ask_all(proxies, ask, timeout=_TIMEOUT)
         return [answer for _, answer in good], failures
+
+
+@dataclass(frozen=True)
+class Unwrapped:
+    """What opening some wraps of one lane gave."""
+
+    keys: dict[str, bytes] = field(default_factory=dict, repr=False)
+    """Envelope keys by the wraps' names."""
+    bad: dict[str, PanaChainError] = field(default_factory=dict)
+    """Why the other wraps opened to nothing: whoever made them is to blame, and no proxy."""
 
 
 @dataclass(frozen=True)
@@ -335,13 +347,19 @@ class _Opening:
         self._now = proxies._now()
         lane = terms.lanes[number]
         self._public = Keys(terms.verifying_key, lane.delegating_key, reader.secret.public)
-        self._capsules = {name: umbral.capsule_of(wrap) for name, wrap in wraps.items()}
-        names = sorted(wraps)
+        self.unwrapped = Unwrapped()
+        self._capsules: dict[str, bytes] = {}
+        for name, wrap in wraps.items():
+            try:
+                self._capsules[name] = umbral.capsule_of(wrap)
+            except IntegrityError as exc:
+                # No proxy is asked for it: they would refuse all that is asked with it.
+                self.unwrapped.bad[name] = exc
+        names = sorted(self._capsules)
         self.pieces: list[list[str]] = []
-        for size in piece_sizes(len(names)):
+        for size in piece_sizes(len(names)) if names else []:
             self.pieces.append(names[:size])
             names = names[size:]
-        self.keys: dict[str, bytes] = {}
 
     def ask(self, proxy: ProxyRef, piece: int) -> _Served:
         """Ask one proxy for the cfrags of one piece."""
@@ -367,7 +385,7 @@ class _Opening:
 
     def combine(self, piece: int, answers: Mapping[Address, _Served]) -> dict[Address, PanaChainError]:
         """Open one piece with `threshold` answers, and return who of them lied and how."""
-        opened: dict[str, bytes] = {}
+        opened, bad = dict[str, bytes](), dict[str, PanaChainError]()
         for position, name in enumerate(self.pieces[piece]):
             try:
                 opened[name] = umbral.unwrap_reencrypted(
@@ -378,15 +396,16 @@ class _Opening:
                     delegating=self._public.delegating,
                     threshold=self._terms.threshold,
                 )
-            except IntegrityError:
+            except IntegrityError as exc:
                 # Only now is each cfrag looked at by itself: as long as all are honest, opening them together is
                 # enough.
                 liars = self._liars(position, answers)
-                if not liars:
-                    # Every cfrag is good, so the wrap isn't.
-                    raise
-                return liars
-        self.keys |= opened
+                if liars:
+                    return liars
+                # Every cfrag is good, so the wrap isn't.
+                bad[name] = exc
+        self.unwrapped.keys.update(opened)
+        self.unwrapped.bad.update(bad)
         return {}
 
     def _liars(self, position: int, answers: Mapping[Address, _Served]) -> dict[Address, PanaChainError]:

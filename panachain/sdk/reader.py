@@ -1,6 +1,6 @@
 """Reading: how grantees find what was granted to them, or to a group of theirs, and open it.
 
-Follows design section 8 (Open); the steps in `open` bear its numbers.
+Follows design section 8 (Open); the steps in `_open` bear its numbers, and go on in sdk/granted_records.py.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
@@ -19,19 +18,18 @@ from panachain.crypto import notice, umbral
 from panachain.errors import BlockNotFoundError, IntegrityError, PolicyUnknownError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, PolicyId
-from panachain.model.policy import GrantedLane, OnChainPolicy, Terms
+from panachain.model.policy import OnChainPolicy, Terms
 from panachain.model.progress import Progress
 from panachain.model.scope import Purpose
 from panachain.model.sizes import KEY_SIZE
-from panachain.records.header import Header
-from panachain.records.locate import locate_all, open_manifests
 from panachain.sdk.base import ActorSession
+from panachain.sdk.granted_records import Asked, GrantedRecords
 from panachain.sdk.group_keys import open_secrets
-from panachain.sdk.opening import envelope_wraps, open_records
+from panachain.sdk.opening import Opening
 from panachain.sdk.policies import policy_view
 from panachain.sdk.proxies import Proxies, Reader
 from panachain.sdk.results.policies import AnyPolicy, PolicyView, id_of
-from panachain.sdk.results.records import OpenedRecord, RecordProvenance
+from panachain.sdk.results.records import OpenedRecord
 from panachain.sdk.times import Moment, seconds
 from panachain.sdk.words import purpose_of
 
@@ -91,8 +89,11 @@ class ReadingSession(ActorSession):
         purpose: Purpose | str | None = None,
         *,
         progress: Progress | None = None,
-    ) -> Iterator[OpenedRecord]:
-        """Yield every record that a policy opens, checked, oldest first within each lane.
+    ) -> Opening:
+        """Return an iterator over every record that a policy opens, checked, oldest first within each lane.
+
+        What one hospital did wrong costs its own records only: the iterator's `omissions` name what was left out, and
+        its end raises it.
 
         Args:
             policy: from `inbox`, or its ID.
@@ -102,13 +103,19 @@ class ReadingSession(ActorSession):
 
         Raises:
             AccessDeniedError: revoked, expired, not yet, suspended, no member of the group, or granted to another.
-            IntegrityError: a byte, a signature or a proof doesn't fit; nothing wrong is handed out.
+            IntegrityError: a byte, a signature or a proof doesn't fit, and nothing is left; nothing wrong is handed
+                out.
+            PartlyDoneError: at the end, if something was left out.
             ProxiesUnavailableError: fewer proxies than the threshold gave a good answer.
         """
+        return Opening(lambda opening: self._open(opening, id_of(policy), since, purpose), progress)
+
+    def _open(
+        self, opening: Opening, policy_id: PolicyId, since: Moment | None, purpose: Purpose | str | None
+    ) -> Iterator[OpenedRecord]:
         self._check_registered()
         # 1. Find the policy, read it on the mainchain.
-        policy_id = id_of(policy)
-        earliest = None if since is None else seconds(since, at=int(self.network.clock()), past=True, name="since")
+        earliest = 0 if since is None else seconds(since, at=int(self.network.clock()), past=True, name="since")
         on_chain = self.network.mainchain.policies.policy_of(policy_id)
         reader, terms = self._own_terms(on_chain)
         wanted = terms.purposes[0] if purpose is None else purpose_of(purpose)
@@ -125,31 +132,8 @@ class ReadingSession(ActorSession):
             terms=on_chain.terms,
             revocation_in_sight=self.network.mainchain.policies.revocation_in_sight(policy_id),
         )
-        seen: set[str] = set()
-        done = 0
-        for heads in self.network.hospital_heads():
-            manifests = open_manifests(self.network.store, heads)
-            # 3. Locate the lanes' records, 4. fetch their headers, check CIDs and signatures.
-            lanes = locate_all(self.network.store, heads, manifests, [lane.locator_key for lane in terms.lanes])
-            for number, (lane, found) in enumerate(zip(terms.lanes, lanes, strict=True)):
-                headers = [
-                    one
-                    for one in found
-                    if one.info.header_cid not in seen and (earliest is None or one.info.stored_at >= earliest)
-                ]
-                if any(one.patient != terms.patient for one in headers):
-                    raise IntegrityError(f"hospital {heads.hospital} put another patient's record into the lane")
-                seen.update(one.info.header_cid for one in headers)
-                # 5. Ask proxies in parallel until t cfrags per capsule, each verified; 6. recover the envelope keys.
-                wraps = envelope_wraps(self.network.store, headers)
-                envelope_keys = self._proxies.unwrap(reader, terms, number, wraps, wanted)
-                # 7. Fetch content, check key commitment and CID, open.
-                for header, record in open_records(self.network.store, headers, envelope_keys):
-                    done += 1
-                    if progress is not None:
-                        progress(done, len(seen), unit="records")
-                    # 8. Hand out the plaintext with its provenance.
-                    yield replace(record, provenance=_provenance(on_chain, terms, lane, header, wanted))
+        asked = Asked(on_chain, terms, reader, wanted, earliest)
+        yield from GrantedRecords(self.network, self._proxies, asked, opening).records()
 
     def terms_of(self, policy: AnyPolicy) -> tuple[OnChainPolicy, Terms]:
         """Return one policy that was granted to this actor, as the chain shows it and as its terms say.
@@ -231,19 +215,3 @@ def _verified(unverified: UnverifiedTerms, policy_id: PolicyId, patient: Actor |
     if patient is None:
         raise IntegrityError(f"the terms of policy {policy_id} name a patient whom the registry doesn't know")
     return unverified.verified(policy_id=policy_id, patient_verifying_key=patient.verifying_key)
-
-
-def _provenance(
-    policy: OnChainPolicy, terms: Terms, lane: GrantedLane, found: Header, purpose: Purpose
-) -> RecordProvenance:
-    return RecordProvenance(
-        hospital=found.info.hospital,
-        patient=terms.patient,
-        grantee=terms.grantee,
-        policy_id=policy.policy_id,
-        lane=lane.scope.text,
-        purpose=purpose.value,
-        block=policy.block,
-        block_time=policy.block_time,
-        threshold=terms.threshold,
-    )

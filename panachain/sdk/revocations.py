@@ -24,6 +24,7 @@ from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind, Terms
 from panachain.model.progress import Progress
 from panachain.model.scope import Generations
+from panachain.records.findings import Findings
 from panachain.sdk.deletion_receipts import DeletionReceipts
 from panachain.sdk.grants import Grants
 from panachain.sdk.lanes import OwnLanes
@@ -90,7 +91,8 @@ class Revocations:
             )
         terms = Background(lambda: self._policies.at(index).terms).result(LOOKING)
         # R3, and the orders for R4.
-        told, regranted = self._rotate(terms, progress) if rotate and taken.proven and terms else ([], {})
+        findings = Findings()
+        told, regranted = self._rotate(terms, findings, progress) if rotate and taken.proven and terms else ([], {})
         return replace(
             self._report(policy_id, terms),
             tx=taken.tx,
@@ -100,6 +102,7 @@ class Revocations:
             unreachable=taken.unreachable,
             hospitals=tuple(told),
             regranted=regranted,
+            omissions=tuple(findings.omissions),
         )
 
     def sign(self, policy_id: PolicyId) -> bytes:
@@ -146,9 +149,13 @@ class Revocations:
             return replace(self._report(policy_id, own.terms), proven=False)
         report = self._report(policy_id, own.terms)
         # R4: nobody signs it, but the old headers are gone or they aren't.
-        if report.rotated and not report.rewrapped and not self._lanes.still_there(own.terms.lanes):
-            self._receipts.rewrapped(policy_id)
-            return replace(report, rewrapped=True)
+        if report.rotated and not report.rewrapped:
+            findings = Findings()
+            left = self._lanes.still_there(own.terms.lanes, findings)
+            if not left and not findings.omissions:
+                self._receipts.rewrapped(policy_id)
+                return replace(report, rewrapped=True)
+            return replace(report, omissions=tuple(findings.omissions))
         return report
 
     def views(self, lacking: Mapping[PolicyId, int]) -> list[PolicyView]:
@@ -220,7 +227,9 @@ class Revocations:
             return self._report(own.policy_id, own.terms, generations()).stage
         return UNPROVEN if own.policy_id in orders else ""
 
-    def _rotate(self, terms: Terms, progress: Progress | None) -> tuple[list[Address], Mapping[PolicyId, PolicyId]]:
+    def _rotate(
+        self, terms: Terms, findings: Findings, progress: Progress | None
+    ) -> tuple[list[Address], Mapping[PolicyId, PolicyId]]:
         """Do R3: give a policy's lanes a new generation, unless they have one, and bring everybody up to it."""
         generations = self._lanes.generations()
         # The grantee's earlier policies count too: their lanes would lead to the same records by another path.
@@ -235,12 +244,17 @@ class Revocations:
         # Renewals that were interrupted at their end; what else proxies lack, `Patient.policies` shows.
         self._grants.finish_all()
         # Hospitals first: from here on nothing new goes into the old lanes. R4 is what they are asked for with it.
-        told = self._lanes.pair_again(generations)
+        told = self._lanes.pair_again(generations, findings)
         regranted = {}
         lagging = [own for own in self._policies if not own.has_ended and own.lags(generations)]
         for number, own in enumerate(lagging, start=1):
             proxies = self._still_active(own)
-            made = self._grants.reissue(own.policy_id, threshold=None, proxies=proxies, any_operator=True)
+            try:
+                made = self._grants.reissue(own.policy_id, threshold=None, proxies=proxies, any_operator=True)
+            except PanaChainError as exc:
+                # The others get theirs; the same call again tries this one once more.
+                findings.left_out("", f"policy {own.policy_id} on the new lanes", exc)
+                continue
             regranted[own.policy_id] = made.policy_id
             if progress is not None:
                 progress(number, len(lagging), unit="policies")

@@ -102,13 +102,13 @@ def test_a_reader_who_kept_everything_finds_nothing_in_the_old_lanes(world: Worl
 
     heads = world.network.hospital_heads()[0]
     manifests = open_manifests(world.network.store, heads)
-    found = [one for lane in terms.lanes for one in locate(world.network.store, heads, manifests, lane.locator_key)]
+    found = [one for lane in terms.lanes for one in locate(world.network.store, heads, manifests, lane)]
     assert {one.info.content_cid for one in found} == old
     with pytest.raises(PolicyRevokedError):
         list(world.clinician.open(policy.policy_id))
     world.hospital.rewrap()
     with pytest.raises(UnavailableError):
-        locate(world.network.store, heads, open_manifests(world.network.store, heads), terms.lanes[0].locator_key)
+        locate(world.network.store, heads, open_manifests(world.network.store, heads), terms.lanes[0])
 
 
 def test_a_rotation_that_was_interrupted_is_finished_by_the_same_call(

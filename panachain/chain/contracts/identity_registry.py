@@ -125,7 +125,7 @@ class IdentityRegistry(Adapter):
         return [digest if any(digest) else None for digest in digests]
 
     def paired(self, *, patient: Address | None = None, hospital: Address | None = None) -> list[PairingEvent]:
-        """Return the newest pairing of each patient with each hospital, also those that were taken back.
+        """Return the newest pairing of each patient with each hospital, also those that were taken back, oldest first.
 
         Args:
             patient: only this patient's; None takes everybody's.
@@ -139,6 +139,8 @@ class IdentityRegistry(Adapter):
             values = event.values
             key = address(values["patient"]), address(values["hospital"])
             if event.name == "HospitalPaired":
+                # To the end: in the order in which they were made.
+                newest.pop(key, None)
                 newest[key] = PairingEvent(Address(key[0]), Address(key[1]), values["pairing"], paired=True)
             elif key not in newest:
                 raise IntegrityError(f"the node hides the pairing of {key[0]} with {key[1]}, and shows its end")

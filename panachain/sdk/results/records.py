@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import Protocol
 
+from panachain.errors import TooLargeError
 from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
 from panachain.records.content import Content
@@ -46,6 +48,22 @@ class RecordProvenance:
         return {name: value for name, value in asdict(self).items() if value}
 
 
+class Attachments(Protocol):
+    """Where a Bundle finds the attachments that were sealed by themselves."""
+
+    def size_of(self, digest: bytes) -> int:
+        """Return the bytes of the attachment of a digest."""
+        ...
+
+    def pieces(self, digest: bytes) -> Iterator[bytes]:
+        """Yield the attachment of a digest in pieces."""
+        ...
+
+    def allow(self, skeleton: Content, full: int, digests: Sequence[bytes]) -> None:
+        """Check that the whole Bundle isn't larger than it may be."""
+        ...
+
+
 @dataclass(frozen=True)
 class OpenedRecord:
     """A record that can be read, with where it comes from. Its bytes are fetched when they are asked for.
@@ -64,8 +82,8 @@ class OpenedRecord:
     """The sealed content, with its key."""
     signature: bytes = b""
     """The hospital's, over the header, 64 bytes."""
-    attachment: Callable[[bytes], bytes] | None = field(default=None, repr=False)
-    """Returns the attachment of a digest, for a Bundle whose attachments were sealed by themselves."""
+    attachments: Attachments | None = field(default=None, repr=False)
+    """For a Bundle, whose attachments may have been sealed by themselves."""
 
     @cached_property
     def content(self) -> bytes:
@@ -73,30 +91,43 @@ class OpenedRecord:
 
         Raises:
             IntegrityError: any byte doesn't fit.
+            TooLargeError: with its attachments it is larger than the settings allow; none of them was fetched.
         """
-        plain = self.source.read()
-        if self.attachment is None:
-            return plain
-        # Imported here: only Bundles have attachments.
-        from panachain.records.attachments import restore
-
-        return restore(plain, self.attachment)
+        if self.attachments is None:
+            return self.source.read()
+        return b"".join(self._restored(self.attachments))
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the plaintext in pieces, so that it may be larger than memory; only the end proves that all fits.
 
         Raises:
             IntegrityError: any byte doesn't fit.
+            TooLargeError: with its attachments it is larger than the settings allow; none of them was fetched.
         """
-        if self.attachment is None:
+        if self.attachments is None:
             return self.source.chunks()
-        return iter([self.content])
+        return self._restored(self.attachments)
 
     def read_range(self, offset: int, size: int) -> bytes:
         """Return at most `size` bytes from `offset` on; of a large image at the cost of the leaves that hold them."""
-        if self.attachment is None:
+        if self.attachments is None:
             return self.source.read_range(offset, size)
         return self.content[offset : offset + size]
+
+    def _restored(self, attachments: Attachments) -> Iterator[bytes]:
+        """Yield a Bundle with its attachments in their places."""
+        # Imported here: only Bundles have attachments.
+        from panachain.records.attachments import MAX_SKELETON, Restoring
+
+        if self.source.size > MAX_SKELETON:
+            raise TooLargeError(
+                f"a Bundle has {MAX_SKELETON:,} bytes at most without its attachments, this one {self.source.size:,}",
+                size=self.source.size,
+                limit=MAX_SKELETON,
+            )
+        restoring = Restoring(self.source.read(), attachments.size_of)
+        attachments.allow(self.source, restoring.size, restoring.digests)
+        yield from restoring.pieces(attachments.pieces)
 
     def fhir_provenance(self) -> dict[str, object]:
         """Return where the record comes from as a FHIR R4 Provenance, with the hospital's signature."""

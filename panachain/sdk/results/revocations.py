@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from panachain.errors import Omission
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt
 from panachain.sdk.times import iso
@@ -50,6 +51,8 @@ class RevocationReport:
     """Which hospitals this call told of new lanes or of records to re-wrap."""
     regranted: Mapping[PolicyId, PolicyId] = field(default_factory=dict)
     """Other grantees' policies that this call replaced, old to new."""
+    omissions: tuple[Omission, ...] = ()
+    """Records of hospitals that couldn't be looked at, so that nobody was asked to move them; all else is done."""
 
     @property
     def deleted(self) -> int:
@@ -94,6 +97,7 @@ class RevocationReport:
             "regranted": dict(self.regranted),
             "receipts": [receipt_json(receipt) for receipt in self.receipts],
             "unreachable": list(self.unreachable),
+            "omissions": [omission.to_json() for omission in self.omissions],
             "unsent": list(self.unsent),
             "alarms": dict(self.alarms),
         }

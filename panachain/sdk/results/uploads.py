@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from panachain.errors import Omission
 from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
 from panachain.sdk.results.records import record_json
@@ -65,6 +66,8 @@ class UploadReport:
     dry_run: bool = False
     read_back: ReadBack | None = None
     """What was read again; None without `verify`."""
+    omissions: tuple[Omission, ...] = ()
+    """Patients for whom nothing could be published, since their pairing is missing or broken."""
 
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/upload/1`."""
@@ -82,6 +85,7 @@ class UploadReport:
             "waiting": self.waiting,
             "dry_run": self.dry_run,
             "read_back": None if self.read_back is None else self.read_back.to_json(),
+            "omissions": [omission.to_json() for omission in self.omissions],
         }
 
 
@@ -146,6 +150,27 @@ class PairingReport:
 
 
 @dataclass(frozen=True)
+class UnpairingReport:
+    """A hospital that may publish to this patient's lanes no more.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     gone = patient.unpair("clinic")
+        ...     paired = patient.pair("clinic")
+        >>> gone.hospital == paired.hospital
+        True
+    """
+
+    hospital: Address
+    tx: str
+    """Hash of the transaction."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/unpairing/1`."""
+        return {"schema": "panachain/unpairing/1", "hospital": self.hospital, "tx": self.tx}
+
+
+@dataclass(frozen=True)
 class SettleReport:
     """What a hospital's interrupted uploads still needed.
 
@@ -178,6 +203,8 @@ class RewrapReport:
     deleted: int
     """Old headers and envelopes that were deleted from the store."""
     transactions: tuple[str, ...] = ()
+    omissions: tuple[Omission, ...] = ()
+    """Orders, and patients' pairings, that couldn't be followed; all others were."""
 
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/rewrap/1`."""
@@ -186,4 +213,5 @@ class RewrapReport:
             "moved": self.moved,
             "deleted": self.deleted,
             "transactions": list(self.transactions),
+            "omissions": [omission.to_json() for omission in self.omissions],
         }

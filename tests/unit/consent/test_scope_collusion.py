@@ -377,11 +377,11 @@ def inside_and_outside(world: World, loot: Loot, source: random.Random) -> Itera
 
 def located(world: World, loot: Loot) -> set[str]:
     """Return what an honest reader finds by walking the lanes' counters."""
-    locators = [lane.locator_key for lane in loot.terms.lanes]
+    lanes = loot.terms.lanes
     return {
         found.info.header_cid
         for hospital in world.hospitals
-        for lane in locate_all(world.store, hospital.heads, open_manifests(world.store, hospital.heads), locators)
+        for lane in locate_all(world.store, hospital.heads, open_manifests(world.store, hospital.heads), lanes)
         for found in lane
     }
 

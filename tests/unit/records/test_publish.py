@@ -19,7 +19,7 @@ from panachain.model.actors import Address
 from panachain.model.records import FileContent, PlainRecord
 from panachain.model.scope import Category, Scope
 from panachain.records import header, publish
-from panachain.records.locate import HospitalHeads, check_envelope, content_of, locate, open_manifests
+from panachain.records.locate import HospitalHeads, Sought, check_envelope, content_of, locate, open_manifests
 from panachain.records.pairing import Pairing, make_pairing
 from panachain.records.publish import BatchBuilder, PreparedBatch
 from panachain.storage.embedded import EmbeddedStore
@@ -73,8 +73,8 @@ class Clinic:
 
     def headers(self, patient: Seed, scope: Scope) -> list[header.Header]:
         heads = HospitalHeads(self.address, self.seed.signer().public, tuple(self.manifests))
-        locator = patient.locator_key(scope, 0)
-        return list(locate(self.store, heads, open_manifests(self.store, heads), locator))
+        lane = Sought(scope, 0, patient.locator_key(scope, 0))
+        return list(locate(self.store, heads, open_manifests(self.store, heads), lane))
 
     def opened(self, patient: Seed, scope: Scope) -> list[bytes]:
         found = self.headers(patient, scope)

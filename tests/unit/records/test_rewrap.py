@@ -16,7 +16,7 @@ from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.records import PlainRecord
 from panachain.model.scope import Category, Generations, Scope, path_of
 from panachain.records import header, rewrap
-from panachain.records.locate import HospitalHeads, content_of, locate, locate_all, open_manifests, remaining
+from panachain.records.locate import HospitalHeads, Sought, content_of, locate, locate_all, open_manifests, remaining
 from panachain.records.pairing import Pairing, make_pairing, open_pairing, seal_pairing
 from panachain.records.publish import BatchBuilder, PreparedBatch, listed, shorten_list
 from panachain.storage.embedded import EmbeddedStore
@@ -59,8 +59,8 @@ class Trip:
         return HospitalHeads(WHERE, HOSPITAL.signer().public, tuple(self.manifests))
 
     def found(self, *lanes: tuple[Scope, int]) -> list[list[header.Header]]:
-        locators = [PATIENT.locator_key(*lane) for lane in lanes]
-        return locate_all(self.store, self.heads(), open_manifests(self.store, self.heads()), locators)
+        sought = [lane_of(*lane) for lane in lanes]
+        return locate_all(self.store, self.heads(), open_manifests(self.store, self.heads()), sought)
 
     def key(self, lane: tuple[Scope, int], found: header.Header) -> EnvelopeKey:
         envelope = self.store.get_block(CID.parse(found.info.envelope_cid))
@@ -93,6 +93,10 @@ class Trip:
             )
             builder.move(known, move.envelope, pairing(generations), self.counters)
         return self.finish(builder)
+
+
+def lane_of(scope: Scope, generation: int) -> Sought:
+    return Sought(scope, generation, PATIENT.locator_key(scope, generation))
 
 
 def pairing(generations: Generations) -> Pairing:
@@ -160,11 +164,11 @@ def test_a_record_that_was_moved_is_found_once_and_in_its_new_lane(trip: Trip) -
 
     assert set(listed(trip.store, shorter)) == set(listed(trip.store, batch.list_cid)) - gone
     manifests = open_manifests(trip.store, trip.heads())
-    assert remaining(trip.store, trip.heads(), manifests, PATIENT.locator_key(LAB, 0)) == []
+    assert remaining(trip.store, trip.heads(), manifests, [lane_of(LAB, 0)]) == []
     assert trip.opened((LAB, 1)) == trip.opened((ALL, 0)) == [b"one", b"two"]
     assert trip.opened((LAB, 0), (LAB, 1)) == [b"one", b"two"]
     with pytest.raises(BlockNotFoundError):
-        locate(trip.store, trip.heads(), manifests, PATIENT.locator_key(LAB, 0))
+        locate(trip.store, trip.heads(), manifests, lane_of(LAB, 0))
 
 
 def test_a_record_can_be_moved_again(trip: Trip) -> None:

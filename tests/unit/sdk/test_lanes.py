@@ -10,6 +10,7 @@ import pytest
 from panachain.errors import UnknownActorError
 from panachain.model.actors import Role
 from panachain.model.scope import Scope
+from panachain.records.findings import Strict
 from panachain.sdk.patient import Patient
 from tests.twin.world import World
 from tests.unit.sdk.helpers import again, grant, upload
@@ -28,7 +29,7 @@ def test_a_new_device_knows_the_generations(world: World, tmp_path: Path) -> Non
     lanes = world.patient._lanes
     assert lanes.generations().epoch == 0
     rotated = lanes.generations().rotated([LAB])
-    assert lanes.pair_again(rotated) == [world.hospital.address, world.clinic.address]
+    assert lanes.pair_again(rotated, Strict()) == [world.hospital.address, world.clinic.address]
     elsewhere = Patient(world.network, replace(world.patient.profile, folder=tmp_path), "")
     assert elsewhere._lanes.generations() == rotated
     assert elsewhere._lanes.generations().current(LAB) == 1
@@ -37,17 +38,17 @@ def test_a_new_device_knows_the_generations(world: World, tmp_path: Path) -> Non
 def test_a_hospital_that_knows_the_lanes_is_not_told_again(world: World) -> None:
     lanes = world.patient._lanes
     rotated = lanes.generations().rotated([LAB])
-    lanes.pair_again(rotated)
-    assert lanes.pair_again(rotated) == []
+    lanes.pair_again(rotated, Strict())
+    assert lanes.pair_again(rotated, Strict()) == []
 
 
 def test_orders_name_what_lies_in_older_lanes_and_nothing_before_a_rotation(world: World) -> None:
     upload(world, 2)
     lanes, hospital = world.patient._lanes, world.network.resolve(world.hospital.address, Role.HOSPITAL)
-    assert lanes.orders(hospital, lanes.generations()) == []
+    assert lanes.orders(hospital, lanes.generations(), Strict()) == []
     rotated = lanes.generations().rotated([LAB])
-    assert len(lanes.orders(hospital, rotated)) == 1
-    assert lanes.orders(hospital, lanes.generations().rotated([Scope.parse("vitals")])) == []
+    assert len(lanes.orders(hospital, rotated, Strict())) == 1
+    assert lanes.orders(hospital, lanes.generations().rotated([Scope.parse("vitals")]), Strict()) == []
 
 
 def test_the_patient_reads_all_hospitals_and_restricted_categories_too(world: World) -> None:
@@ -72,7 +73,7 @@ def test_still_there_counts_headers_of_lanes_until_they_are_moved(world: World) 
     upload(world)
     lost = grant(world)
     lanes = world.patient._policies.find(lost.policy_id).terms.lanes
-    assert world.patient._lanes.still_there(lanes) == 1
+    assert world.patient._lanes.still_there(lanes, Strict()) == 1
     world.patient.revoke(lost.policy_id, rotate=True)
     world.hospital.rewrap()
-    assert world.patient._lanes.still_there(lanes) == 0
+    assert world.patient._lanes.still_there(lanes, Strict()) == 0

@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import pytest
 
-from panachain.errors import BlockNotFoundError, IntegrityError, TransactionError
+from panachain.errors import BlockNotFoundError, PartlyDoneError, TransactionError
 from panachain.ipld.cid import CID
 from panachain.model.actors import Address
 from panachain.sdk import moves as subject
@@ -69,6 +69,6 @@ def test_a_record_of_somebody_else_is_not_moved(world: World) -> None:
     def of_another(*args: object, **named: object) -> object:
         return replace(real(*args, **named), patient=Address("0x" + "11" * 20))  # type: ignore[arg-type]
 
-    with patch.object(subject, "open_header", of_another), pytest.raises(IntegrityError, match="nothing was moved"):
+    with patch.object(subject, "open_header", of_another), pytest.raises(PartlyDoneError, match="nothing was moved"):
         world.hospital.rewrap()
     assert len(list(world.patient.records())) == 1

@@ -8,13 +8,14 @@ from panachain.crypto.keys import Seed
 from panachain.errors import AccessDeniedError, IntegrityError
 from panachain.ipld.cid import CID
 from panachain.model.actors import Role
+from panachain.records.findings import Strict
 from panachain.records.pairing import make_pairing, seal_pairing
 from panachain.storage.blocks import keep
 from tests.twin.world import World, actor_of, seed_of
 
 
 def test_a_hospital_finds_its_patients_and_the_lanes_of_each(world: World) -> None:
-    ((patient, pairing),) = world.hospital._pairings.all()
+    ((patient, pairing),) = world.hospital._pairings.all(Strict())
     assert patient == world.patient.whoami()
     assert pairing == world.hospital.pairing(patient)
     assert (pairing.patient, pairing.hospital) == (world.patient.address, world.hospital.address)
@@ -29,7 +30,7 @@ def test_without_an_assent_there_is_no_pairing(world: World) -> None:
 def test_a_pairing_that_ended_is_none(world: World) -> None:
     identities = world.network.sidechain.identities
     identities.unpair(world.patient._sender(sidechain=True), world.hospital.address)
-    assert list(world.hospital._pairings.all()) == []
+    assert list(world.hospital._pairings.all(Strict())) == []
     with pytest.raises(AccessDeniedError):
         world.hospital.pairing(world.patient.whoami())
 

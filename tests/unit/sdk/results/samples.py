@@ -21,6 +21,7 @@ from panachain.sdk.results.uploads import (
     ReadBack,
     RewrapReport,
     SettleReport,
+    UnpairingReport,
     UploadReport,
 )
 
@@ -41,6 +42,7 @@ RECORDS = [
     RequestReport(1),
     DenialReport(1, "0x01"),
     PairingReport(WHO, "bafy", lanes=3, epoch=1, tx="0x01"),
+    UnpairingReport(WHO, "0x01"),
     ConvictionReport(POLICY, ("0x01",)),
     GroupView(WHO, "grp-x", Status.SUSPENDED, "", WHO, (WHO,)),
     InvitationView(WHO, WHO),
