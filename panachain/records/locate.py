@@ -165,7 +165,7 @@ def locate_all(
                 continue
             with findings.alone(heads.hospital, f"record {cid}"):
                 opened.append(walk.open(block, cid, brief_id, patient))
-        found.append(opened)
+        found.append(_without_repeats(opened, {str(cid) for cid in walk.again}))
     # Over all lanes: after a rotation the old header was found by an old generation, and its successor is found by the
     # new one.
     replaced = {cid for opened in found for one in opened for cid in one.replaces}
@@ -174,6 +174,30 @@ def locate_all(
             findings.left_out(heads.hospital, f"record {cid}", error)
     gone = {str(cid) for cid in replaced}
     return [[one for one in opened if one.info.header_cid not in gone] for opened in found]
+
+
+def _without_repeats(opened: Sequence[header.Header], again: set[str]) -> list[header.Header]:
+    """Return headers without those under reused numbers that the hospital, once it noticed, published a second time.
+
+    Args:
+        opened: of one lane.
+        again: the CIDs of those under reused numbers.
+    """
+    if not again:
+        return list(opened)
+    regular = {_content(one) for one in opened if one.info.header_cid not in again}
+    # An envelope goes as a whole or not at all: a part of it would look as if something had been kept back.
+    kept = {
+        one.info.envelope_cid
+        for one in opened
+        if one.info.header_cid in again and (not one.info.digest or _content(one) not in regular)
+    }
+    return [one for one in opened if one.info.header_cid not in again or one.info.envelope_cid in kept]
+
+
+def _content(found: header.Header) -> tuple[object, ...]:
+    info = found.info
+    return info.category, info.year, info.media_type, info.size, info.digest
 
 
 def remaining(
@@ -205,6 +229,8 @@ class _Walk:
         """Numbers at which runs of records ended, oldest first; an honest hospital goes on at the last one."""
         self._ahead: tuple[tuple[int, int], dict[bytes, tuple[_Walk, int]]] = (0, 0), {}
         self._rows: dict[tuple[bytes, CID], None] = {}
+        self.again: set[CID] = set()
+        """Headers under numbers that had been used before."""
 
     @property
     def rows(self) -> list[tuple[bytes, CID]]:
@@ -220,7 +246,7 @@ class _Walk:
         expected, again = self.expected, None
         self._take(manifest, expected)
         for start in self._ends[-_RECALLED - 1 :]:
-            if start < expected and self._take(manifest, start):
+            if start < expected and self._take(manifest, start, self.again):
                 again = start if again is None else min(start, again)
         return again
 
@@ -261,12 +287,15 @@ class _Walk:
             raise IntegrityError("another patient's record was put into the lane")
         return opened
 
-    def _take(self, manifest: Manifest, number: int) -> bool:
+    def _take(self, manifest: Manifest, number: int, again: set[CID] | None = None) -> bool:
         """Take the records from a number on, until one is proven absent; tell whether there was one."""
         first = number
         # A lane's numbers grow in the order of publication, so each manifest holds a run of them.
         while (cid := manifest.lookup(self.brief_id(number))) is not None:
-            self._rows.setdefault((self.brief_id(number), cid))
+            row = self.brief_id(number), cid
+            if again is not None and row not in self._rows:
+                again.add(cid)
+            self._rows.setdefault(row)
             number += 1
         if number == first:
             return False

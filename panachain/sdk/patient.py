@@ -1,8 +1,8 @@
 """The patient: pairs with hospitals, grants, revokes, and sees who read what.
 
 Needs no ether: a one-time key signs, the relay pays. Everything is restored from the seed, the chains and IPFS. This
-class says what a patient can do, and the parts of sdk/patient_parts.py do it; what patients read is in
-sdk/patient_reading.py. Follows design section 8.
+class says what a patient can do, and the parts of sdk/patient_parts.py do it; whom they pair with is in
+sdk/patient_pairing.py, what they read in sdk/patient_reading.py. Follows design section 8.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ from panachain.model.actors import Role
 from panachain.model.policy import OnChainPolicy, Terms
 from panachain.model.progress import Progress
 from panachain.model.scope import Purpose
-from panachain.records.findings import Findings
+from panachain.sdk.patient_pairing import PatientPairing
 from panachain.sdk.patient_reading import PatientReading
 from panachain.sdk.results.policies import AnyPolicy, PolicyView, id_of
 from panachain.sdk.results.requests import AnyRequest, DenialReport, RequestView, number_of
 from panachain.sdk.results.revocations import RevocationReport
-from panachain.sdk.results.uploads import PairingReport, UnpairingReport
 from panachain.sdk.times import Moment
 from panachain.sdk.words import Categories, Purposes
 
 
-class Patient(PatientReading):
+class Patient(PatientPairing, PatientReading):
     """A patient at work: what `connect` returns for a profile of this role.
 
     Examples:
@@ -38,43 +37,6 @@ class Patient(PatientReading):
     """
 
     role = Role.PATIENT
-
-    # Pairing
-
-    def pair(self, hospital: str) -> PairingReport:
-        """Assent that a hospital may publish to this patient's lanes.
-
-        Args:
-            hospital: profile name, handle or address.
-        """
-        self._check_registered()
-        who = self.network.resolve(hospital, Role.HOSPITAL)
-        generations = self._lanes.generations()
-        findings = Findings()
-        orders = []
-        # A hospital that has published something bad before can be paired with all the same.
-        with findings.alone(who.address):
-            orders = self._lanes.orders(who, generations, findings)
-        pairing, cid, receipt = self._lanes.pair(who, generations, orders)
-        return PairingReport(
-            who.address, str(cid), lanes=len(pairing.lanes), epoch=pairing.generations.epoch, tx=receipt.tx_hash
-        )
-
-    def unpair(self, hospital: str) -> UnpairingReport:
-        """Take the assent to a hospital back: it may publish no more, and matters no more to a rotation.
-
-        What it published stays readable, as far as it is whole; what is broken of it is said and counts for nothing.
-        It still knows the lanes' keys: only a rotation (`revoke` with `rotate`) closes them to it.
-
-        Args:
-            hospital: profile name, handle or address.
-
-        Raises:
-            TransactionError: the patient isn't paired with it.
-        """
-        self._check_registered()
-        who = self.network.resolve(hospital, Role.HOSPITAL)
-        return UnpairingReport(who.address, self._lanes.unpair(who).tx_hash)
 
     # Grants
 

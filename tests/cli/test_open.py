@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from panachain.errors import IntegrityError
 from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
+from panachain.sdk.opening import Opening
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance
 from tests.cli.twin import Outcome, Twin
 
@@ -50,7 +52,8 @@ class Held:
 
 
 def test_writes_private_files_and_an_index(run: Callable[..., Outcome], twin: Twin, tmp_path: Path) -> None:
-    twin.answers["open"] = iter([opened(content=b'{"a":1}'), opened("../../etc/passwd", year=0, content=b"\0")])
+    records = [opened(content=b'{"a":1}'), opened("../../etc/passwd", year=0, content=b"\0")]
+    twin.answers["open"] = Opening(lambda _: iter(records))
     folder = tmp_path / "opened"
     outcome = run("open", POLICY, "-o", str(folder), "--json")
     assert outcome.code == 0
@@ -69,7 +72,7 @@ def test_writes_private_files_and_an_index(run: Callable[..., Outcome], twin: Tw
 
 
 def test_an_empty_folder_is_filled(run: Callable[..., Outcome], twin: Twin, tmp_path: Path) -> None:
-    twin.answers["open"] = iter([opened()])
+    twin.answers["open"] = Opening(lambda _: iter([opened()]))
     (tmp_path / "opened").mkdir()
     assert run("open", POLICY, "-o", str(tmp_path / "opened")).code == 0
     assert sorted(path.suffix for path in (tmp_path / "opened").iterdir()) == [".json", ".json", ".json"]
@@ -98,7 +101,7 @@ def test_a_failure_leaves_no_plaintext(
         yield opened(content=b"plaintext")
         raise failure
 
-    twin.answers["open"] = broken()
+    twin.answers["open"] = Opening(lambda _: broken())
     target = tmp_path / "opened"
     if existed:
         target.mkdir()
@@ -106,6 +109,61 @@ def test_a_failure_leaves_no_plaintext(
     outcome = run("open", POLICY, "-o", str(target))
     assert outcome.code == (6 if isinstance(failure, IntegrityError) else 130)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+class TestPartly:
+    """One record's content, or a whole hospital, is broken: the rest is in the folder, and what isn't is told."""
+
+    def run(self, run: Callable[..., Outcome], twin: Twin, folder: Path, *options: str) -> Outcome:
+        class Broken(Held):
+            def chunks(self) -> Iterator[bytes]:
+                yield b"half of it"
+                raise IntegrityError("the second half doesn't fit")
+
+        def records(opening: Opening) -> Iterator[OpenedRecord]:
+            yield opened(content=b"good")
+            yield replace(opened(), source=Broken(b""))  # type: ignore[arg-type]
+            opening.findings.left_out(POLICY, "storage transaction 3", IntegrityError("it is no manifest"))
+            opening.findings.notice(POLICY, "storage transaction 4", IntegrityError("a number is used twice"))
+            yield opened(content=b"good too")
+
+        twin.answers["open"] = Opening(records)
+        return run("open", POLICY, "-o", str(folder), *options)
+
+    def test_the_rest_is_delivered_with_exit_code_3(
+        self, run: Callable[..., Outcome], twin: Twin, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "opened"
+        outcome = self.run(run, twin, folder)
+        assert outcome.code == 3
+        names = ["00001-laboratory-2024.fhir.json", "00002-laboratory-2024.fhir.json"]
+        assert sorted(path.name for path in folder.iterdir()) == [*names, "index.json", "provenance.fhir.json"]
+        assert [(folder / name).read_bytes() for name in names] == [b"good", b"good too"]
+        index = json.loads((folder / "index.json").read_bytes())
+        left_out = [(one["hospital"], one["what"], one["error"]) for one in index["omissions"]]
+        assert left_out == [
+            (POLICY, "record bafyheader", "IntegrityError"),
+            (POLICY, "storage transaction 3", "IntegrityError"),
+        ]
+        for told in ("left out: record bafyheader of hospital", "left out: storage transaction 3", "no manifest"):
+            assert told in outcome.err
+        assert "a number is used twice" in outcome.err
+        assert "2 records were opened" in outcome.err
+
+    def test_json_names_them_in_the_error(self, run: Callable[..., Outcome], twin: Twin, tmp_path: Path) -> None:
+        outcome = self.run(run, twin, tmp_path / "opened", "--json")
+        error = json.loads(outcome.err.splitlines()[-1])
+        assert (error["exit_code"], [one["schema"] for one in error["omissions"]]) == (3, ["panachain/omission/1"] * 2)
+        assert len(outcome.out.splitlines()) == 2
+
+    def test_where_nothing_is_left_no_file_is(self, run: Callable[..., Outcome], twin: Twin, tmp_path: Path) -> None:
+        def none(opening: Opening) -> Iterator[OpenedRecord]:
+            opening.findings.left_out(POLICY, "", IntegrityError("all of it is broken"))
+            return iter(())
+
+        twin.answers["open"] = Opening(none)
+        assert run("open", POLICY, "-o", str(tmp_path / "opened")).code == 6
+        assert not list(tmp_path.iterdir())
 
 
 def test_get_writes_one_private_file(run: Callable[..., Outcome], twin: Twin, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ ELSEWHERE = {
     "records/dicom.py": "records/test_sources.py",
     "records/header.py": "records/test_publish.py",
     "records/locate.py": "records/test_publish.py",
+    "sdk/granted_records.py": "sdk/test_reader.py",
     # Plain values: what holds for every result holds for these.
     "sdk/results/log.py": "sdk/results/test_package.py",
     "sdk/results/people.py": "sdk/results/test_package.py",

@@ -1,0 +1,50 @@
+"""Whom patients pair with: the hospitals that may publish to their lanes, and those that may no more.
+
+Reads nothing that a hospital published but to ask it to move that. Follows design section 8 (Pair).
+"""
+
+from __future__ import annotations
+
+from panachain.model.actors import Role
+from panachain.records.findings import Findings
+from panachain.sdk.patient_parts import PatientParts
+from panachain.sdk.results.uploads import PairingReport, UnpairingReport
+
+
+class PatientPairing(PatientParts):
+    """The pairing side of a patient's session."""
+
+    def pair(self, hospital: str) -> PairingReport:
+        """Assent that a hospital may publish to this patient's lanes.
+
+        Args:
+            hospital: profile name, handle or address.
+        """
+        self._check_registered()
+        who = self.network.resolve(hospital, Role.HOSPITAL)
+        generations = self._lanes.generations()
+        findings = Findings()
+        orders = []
+        # A hospital that has published something bad before can be paired with all the same.
+        with findings.alone(who.address):
+            orders = self._lanes.orders(who, generations, findings)
+        pairing, cid, receipt = self._lanes.pair(who, generations, orders)
+        return PairingReport(
+            who.address, str(cid), lanes=len(pairing.lanes), epoch=pairing.generations.epoch, tx=receipt.tx_hash
+        )
+
+    def unpair(self, hospital: str) -> UnpairingReport:
+        """Take the assent to a hospital back: it may publish no more, and matters no more to a rotation.
+
+        What it published stays readable, as far as it is whole; what is broken of it is said and counts for nothing.
+        It still knows the lanes' keys: only a rotation (`revoke` with `rotate`) closes them to it.
+
+        Args:
+            hospital: profile name, handle or address.
+
+        Raises:
+            TransactionError: the patient isn't paired with it.
+        """
+        self._check_registered()
+        who = self.network.resolve(hospital, Role.HOSPITAL)
+        return UnpairingReport(who.address, self._lanes.unpair(who).tx_hash)
