@@ -133,6 +133,7 @@ class Grants:
             # 5. Write it down.
             state = advance(State.DRAWN, State.WAITING if pending.due else State.SIGNED)
             self._journal.write(pending)
+            self._policies.keep(pending.index, pending.sealed_terms)
             # 6. to 9. Finish it, unless it waits.
             made = _waiting_view(pending) if state is State.WAITING else self._finish(pending, state)
         if made is None:

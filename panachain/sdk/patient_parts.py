@@ -46,9 +46,11 @@ class PatientParts(ActorSession):
 
     @cached_property
     def _policies(self) -> OwnPolicies:
+        from panachain.sdk.kept_terms import KeptTerms
         from panachain.sdk.policies import OwnPolicies
 
-        return OwnPolicies(self.network, self._seed, self._proxies, self._receipts, self._orders)
+        kept = KeptTerms(self.profile.folder / "terms")
+        return OwnPolicies(self.network, self._seed, self._proxies, self._receipts, self._orders, kept)
 
     @cached_property
     def _lanes(self) -> OwnLanes:

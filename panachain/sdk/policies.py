@@ -16,13 +16,14 @@ from panachain.chain.signing import Account
 from panachain.consent.life import has_ended
 from panachain.consent.terms import open_terms
 from panachain.crypto.keys import Seed, address_of
-from panachain.errors import ConfigurationError, DiskError, PolicyUnknownError
+from panachain.errors import ConfigurationError, DiskError, IntegrityError, PolicyUnknownError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId
 from panachain.model.policy import SEALED, OnChainPolicy, PolicyStatus, Terms
 from panachain.model.scope import Generations
 from panachain.model.transactions import Revocation
 from panachain.sdk.deletion_receipts import DeletionReceipts
+from panachain.sdk.kept_terms import KeptTerms
 from panachain.sdk.network import Network
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.results.policies import PolicyView
@@ -74,7 +75,13 @@ class OwnPolicies:
     """The policies of one patient."""
 
     def __init__(
-        self, network: Network, seed: Seed, proxies: Proxies, receipts: DeletionReceipts, orders: RevocationOrders
+        self,
+        network: Network,
+        seed: Seed,
+        proxies: Proxies,
+        receipts: DeletionReceipts,
+        orders: RevocationOrders,
+        kept: KeptTerms,
     ) -> None:
         """Take what policies are found with, and taken back with.
 
@@ -84,12 +91,14 @@ class OwnPolicies:
             proxies: as this patient talks to them.
             receipts: where the proxies' deletion receipts are kept.
             orders: where it is written down what is taken back.
+            kept: the sealed terms that are on this machine.
         """
         self._network = network
         self._seed = seed
         self._proxies = proxies
         self._receipts = receipts
         self._orders = orders
+        self._kept = kept
 
     def __iter__(self) -> Iterator[OwnPolicy]:
         """Yield all policies, oldest first.
@@ -201,7 +210,7 @@ class OwnPolicies:
             self._network,
             self._proxies,
             revocation,
-            terms=lambda: terms or self.at(index).terms,
+            terms=lambda: terms or self.terms_at(index),
             on_chain=not done,
             seconds=seconds,
         )
@@ -213,12 +222,33 @@ class OwnPolicies:
                 self._orders.prove(policy_id)
         return taken
 
+    def keep(self, index: int, sealed_terms: bytes) -> None:
+        """Keep the sealed terms of a policy that is being made."""
+        self._kept.keep(index, sealed_terms)
+
+    def terms_at(self, index: int) -> Terms:
+        """Return the terms of the policy of one number: those that are kept here, else as `at` does."""
+        sealed = self._kept.get(index)
+        if sealed is not None:
+            # What somebody changed on the disk isn't the patient's, and is looked for elsewhere.
+            with suppress(IntegrityError):
+                return self._verified(index, sealed)
+        return self.at(index).terms
+
     def _open(self, index: int, policy: OnChainPolicy) -> OwnPolicy:
-        block = self._network.store.get_block(CID(RAW, policy.terms))
-        terms = open_terms(block, self._seed.receiving()).verified(
-            policy_id=policy.policy_id, patient_verifying_key=self._seed.signer().public
+        sealed = self._kept.get(index)
+        if sealed is None or CID.of(RAW, sealed).digest != policy.terms:
+            sealed = self._network.store.get_block(CID(RAW, policy.terms))
+            terms = self._verified(index, sealed)
+            self._kept.keep(index, sealed)
+            return OwnPolicy(index, terms, policy)
+        return OwnPolicy(index, self._verified(index, sealed), policy)
+
+    def _verified(self, index: int, sealed: bytes) -> Terms:
+        return open_terms(sealed, self._seed.receiving()).verified(
+            policy_id=PolicyId(address_of(self._seed.policy_account(index))),
+            patient_verifying_key=self._seed.signer().public,
         )
-        return OwnPolicy(index, terms, policy)
 
     def _ids(self, start: int) -> list[PolicyId]:
         return [PolicyId(address_of(self._seed.policy_account(start + place))) for place in range(POLICY_GAP)]

@@ -89,7 +89,7 @@ class Revocations:
                 hint="it is written down, and your next command sends it again; panachain revoke --offline -o FILE"
                 " writes it into a file that anybody can submit",
             )
-        terms = Background(lambda: self._policies.at(index).terms).result(LOOKING)
+        terms = Background(lambda: self._policies.terms_at(index)).result(LOOKING)
         # R3, and the orders for R4.
         findings = Findings()
         told, regranted = self._rotate(terms, findings, progress) if rotate and taken.proven and terms else ([], {})

@@ -62,7 +62,9 @@ class RevocationReport:
     @property
     def final(self) -> bool:
         """Whether the chain proves it, and fewer than the threshold of proxies can still hold kfrags."""
-        return self.proven and self.deleted >= self.needed
+        # Where nobody can tell the terms, nobody can tell how many receipts are enough.
+        known = bool(self.shares) or not self.needed
+        return self.proven and known and self.deleted >= self.needed
 
     @property
     def stage(self) -> str:

@@ -39,7 +39,7 @@ def test_what_is_not_proven_is_neither_final_nor_further() -> None:
 
 
 def test_where_nobody_can_tell_the_terms_it_is_revoked_and_not_final() -> None:
-    report = replace(REVOKED, shares=0, needed=1)
+    report = replace(REVOKED, shares=0, needed=1, receipts=(RECEIPT, RECEIPT))
     assert (report.stage, report.final) == ("revoked on chain", False)
 
 
