@@ -21,9 +21,12 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from panachain.chain.abi import address
+from panachain.chain.config import ChainConfig, NodeConfig
 from panachain.chain.deploy import DELAY, Governance, deploy
 from panachain.chain.governance import check_deployment
 from panachain.chain.rpc import Rpc
@@ -37,6 +40,8 @@ from panachain.sdk.private_files import write_private
 KEY_FILE = "PANACHAIN_DEPLOYER_KEY_FILE"
 CONFIRMATIONS = 1
 """Blocks; the proxies' configuration must ask for no more."""
+MAX_HEAD_AGE = 600
+"""Seconds by which the mainchain's newest block may be behind a clock: public chains make one each few seconds."""
 SIDECHAIN_KEY_FILE = "PANACHAIN_SIDECHAIN_DEPLOYER_KEY_FILE"
 
 
@@ -48,7 +53,8 @@ def main() -> None:
     if config.network_file.exists():
         raise ConfigurationError(f"{config.network_file} exists; nothing was deployed")
     who = governance()
-    main_rpc, side_rpc = Rpc(config.mainchain_rpc), Rpc(config.sidechain_rpc)
+    main_urls, side_urls = config.mainchain_rpc.split(","), config.sidechain_rpc.split(",")
+    main_rpc, side_rpc = Rpc(main_urls[0]), Rpc(side_urls[0])
     side_key = Seed.random().account_key()
     if os.environ.get(SIDECHAIN_KEY_FILE):
         side_key = deployer_key(SIDECHAIN_KEY_FILE)
@@ -63,14 +69,19 @@ def main() -> None:
     )
     network = {
         "schema": "panachain/network/1",
-        "mainchain": deployment.mainchain.describe(),
-        "sidechain": deployment.sidechain.describe(),
+        "mainchain": described(main_chain, main_urls, max_head_age=MAX_HEAD_AGE),
+        "sidechain": described(side_chain, side_urls),
         "ipfs": {"kind": "embedded"},
         "threshold": 2,
         "confirmations": CONFIRMATIONS if config.confirmations is None else config.confirmations,
     }
     write_private(config.network_file, json.dumps(network, indent=1).encode())
     print(config.network_file)
+
+
+def described(chain: ChainConfig, urls: list[str], *, max_head_age: int = 0) -> dict[str, Any]:
+    """Return a chain's section of the network file, with all nodes that the settings name."""
+    return replace(chain, nodes=tuple(map(NodeConfig, urls)), max_head_age=max_head_age).describe()
 
 
 def governance() -> Governance:

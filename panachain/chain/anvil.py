@@ -186,5 +186,6 @@ def waiting(rpc: Rpc) -> int:
 
 
 def fund(rpc: Rpc, account: str, ether: int = 1000) -> None:
-    """Give an account ether on a local development chain."""
+    """Give an account ether on a local development chain, in a block: what no header covers, no proof fits."""
     rpc.call("anvil_setBalance", [account, hex(ether * 10**18)])
+    mine(rpc)

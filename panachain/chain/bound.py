@@ -224,7 +224,14 @@ class Contracts:
         """
         rpcs = config.rpcs(timeout=timeout)
         anchor = Anchor(config.from_block, config.from_block_hash)
-        nodes = Nodes(rpcs, chain_id=config.chain_id, quorum=config.quorum, anchor=anchor, clock=clock)
+        nodes = Nodes(
+            rpcs,
+            chain_id=config.chain_id,
+            quorum=config.quorum,
+            anchor=anchor,
+            max_age=config.max_head_age,
+            clock=clock,
+        )
         return cls(
             together(rpcs),
             config.contracts,

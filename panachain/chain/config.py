@@ -83,6 +83,8 @@ class ChainConfig:
     """That block's hash, lower case hex after `0x`; empty where the description doesn't say."""
     quorum: int | None = None
     """How many nodes must agree on a head; None takes more than half."""
+    max_head_age: int = 0
+    """Seconds that a head may be old where freshness decides; 0 where blocks are made only when something happens."""
 
     @property
     def url(self) -> str:
@@ -119,11 +121,14 @@ class ChainConfig:
                 from_block=int(description.get("fromBlock", 0)),
                 from_block_hash=_block_hash(description.get("fromBlockHash") or ""),
                 quorum=None if told is None else int(told),
+                max_head_age=int(description.get("maxHeadAge", 0)),
             )
         except KeyError as exc:
             raise ConfigurationError(f"{what} lacks the field {exc}") from exc
         except (TypeError, ValueError, AttributeError) as exc:
             raise ConfigurationError(f"{what} doesn't describe a chain: {exc}") from exc
+        if config.max_head_age < 0:
+            raise ConfigurationError(f"{what}: maxHeadAge is {config.max_head_age}; it is seconds, from 0 on")
         if config.quorum is not None and not 1 <= config.quorum <= len(nodes):
             raise ConfigurationError(f"{what}: {config.quorum} of {len(nodes)} nodes can't agree")
         return config
@@ -162,6 +167,8 @@ class ChainConfig:
             told["fromBlockHash"] = self.from_block_hash
         if self.quorum is not None:
             told["quorum"] = self.quorum
+        if self.max_head_age:
+            told["maxHeadAge"] = self.max_head_age
         return told
 
 

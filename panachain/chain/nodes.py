@@ -33,6 +33,8 @@ _BACK: Final = 64
 """Blocks below the newest in which nodes must agree on one: reorganisations seldom go deeper than a few."""
 _SHUNNED: Final = 60.0
 """Seconds for which a node that gave no good answer is asked after the others."""
+_ATTEMPTS: Final = 3
+"""How often what follows from a head is asked for anew, because the head was replaced meanwhile."""
 _NO_METHOD: Final = -32601
 """What JSON-RPC says of a method that a node doesn't have."""
 _LOG: Final = logging.getLogger(__name__)
@@ -41,6 +43,10 @@ T = TypeVar("T")
 
 class ReorganisedError(ChainUnavailableError):
     """The chain replaced a block while it was read; the same question finds the new one."""
+
+
+class UnprovableError(IntegrityError):
+    """A node has no way to prove what a contract keeps; nothing it said is known to be false."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ class Nodes:
         chain_id: int,
         quorum: int | None = None,
         anchor: Anchor | None = None,
+        max_age: int = 0,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -73,6 +80,8 @@ class Nodes:
             chain_id: what each of them must say.
             quorum: how many must agree on a head; None takes the smallest majority.
             anchor: the block that each of them must have; None compares the genesis only.
+            max_age: seconds that a head may be old where freshness decides; 0 for a chain that makes blocks only when
+                something happens.
             clock: the time, Unix seconds.
             monotonic: seconds that only go forward.
 
@@ -86,6 +95,7 @@ class Nodes:
         if not 1 <= self.quorum <= len(nodes):
             raise ValueError(f"{self.quorum} of {len(nodes)} nodes can't agree")
         self._anchor = anchor or Anchor()
+        self._max_age = max_age
         self._clock = clock
         self._monotonic = monotonic
         self._identity: tuple[str, str] | None = None
@@ -194,28 +204,42 @@ class Nodes:
             slots: 32 bytes each.
 
         Raises:
-            IntegrityError: every node that answers proves something else, or can't prove anything.
+            IntegrityError: every node that answers proves something else.
+            UnprovableError: every node that answers has no way to prove anything.
             ChainUnavailableError: no node answers.
         """
         return self._from_any(lambda rpc: _storage(rpc, header, account, slots))
 
-    def check_fresh(self, header: Header, max_age: int) -> None:
-        """Check that a head isn't too old to decide by, with this machine's clock.
-
-        Args:
-            header: the head.
-            max_age: seconds; 0 for a chain that makes blocks only when something happens.
+    def at_head(self, ask: Callable[[Header], T]) -> T:
+        """Return what follows from the newest head, which must be fresh; from a newer one, if that is replaced.
 
         Raises:
-            ChainUnavailableError: it is older.
+            IntegrityError: as `head`, or what `ask` raises.
+            ChainUnavailableError: too few nodes answer, the head is too old, or the chain is replaced again and again.
         """
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return ask(self.fresh_head())
+            except ReorganisedError:
+                continue
+        return ask(self.fresh_head())
+
+    def fresh_head(self) -> Header:
+        """Return the head, unless it is too old to decide by, with this machine's clock.
+
+        Raises:
+            IntegrityError: as `head`.
+            ChainUnavailableError: as `head`, or it is too old.
+        """
+        header = self.head()
         age = int(self._clock()) - header.time
-        if max_age and age > max_age:
+        if self._max_age and age > self._max_age:
             raise ChainUnavailableError(
-                f"the newest block that {', '.join(self.urls)} show is {age} s old, at most {max_age} s are allowed: "
-                "it may hide what came since; nothing was decided",
+                f"the newest block that {', '.join(self.urls)} show is {age} s old, at most {self._max_age} s are "
+                "allowed: it may hide what came since; nothing was decided",
                 hint="look whether the nodes keep up, or whether this machine's clock is right",
             )
+        return header
 
     # Whose answer counts
 
@@ -350,13 +374,13 @@ class Nodes:
             try:
                 return self._asked(rpc, ask)
             except (IntegrityError, ChainUnavailableError) as exc:
-                if not isinstance(exc, ReorganisedError):
+                if not isinstance(exc, ReorganisedError | UnprovableError):
                     self._shun(rpc, exc)
                 bad.append((rpc, exc))
-        lies = [(rpc, error) for rpc, error in bad if isinstance(error, IntegrityError)]
-        if lies:
-            rpc, error = lies[0]
-            raise IntegrityError(_accused(rpc, error), hint=error.hint) from error
+        for kind in (IntegrityError, UnprovableError):
+            for rpc, error in bad:
+                if type(error) is kind:
+                    raise kind(_accused(rpc, error), hint=error.hint) from error
         raise bad[0][1]
 
 
@@ -468,8 +492,10 @@ def _storage(rpc: Rpc, header: Header, account: str, slots: Sequence[bytes]) -> 
     try:
         answer = node.proof(rpc, account, slots, at=hex(header.number))
         return proofs.check_storage(header.state_root, answer, account=account, slots=slots)
-    except RpcAnswerError as exc:
-        raise IntegrityError(f"it can't prove block {header.number}: {exc}") from exc
+    except (RpcAnswerError, NodeRefusedError) as exc:
+        if isinstance(exc, RpcAnswerError) and exc.code != _NO_METHOD:
+            raise IntegrityError(f"it can't prove block {header.number}: {exc}") from exc
+        raise UnprovableError(f"it has no eth_getProof: {exc}") from exc
     except IntegrityError:
         if _header_at(rpc, header.number).hash != header.hash:
             raise ReorganisedError(f"block {header.number} was replaced while it was read from {rpc.url}") from None

@@ -123,8 +123,10 @@ class Grants:
             made = self._go_on(offer)
             if made is not None:
                 return made
-            # 2. Check that enough proxies are ready.
+            # 2. Check that enough proxies are ready, and whose keys these are.
             self._proxies.check_ready(offer.proxies, offer.threshold)
+            self._network.keys.check_active([offer.grantee])
+            self._network.keys.check_proxies(offer.proxies)
             # 3. Draw a policy number.
             index = self._policies.next_index(self._journal.next_index())
             self._journal.use_index(index)
@@ -309,13 +311,18 @@ class Grants:
         if not pending.lacking:
             return pending
         terms, account = pending.terms, self._policies.account(pending.index)
-        taken, failures = self._proxies.deposit(terms, pending.shares, account, pending.grant.terms)
+        # Once more, since an interrupted grant may go on years later.
+        self._network.keys.check_grantee(terms.grantee, terms.receiving_key)
+        lacking = [proxy for proxy in terms.proxies if proxy.address in pending.shares]
+        suspended = self._network.keys.check_proxies(lacking)
+        shares = {proxy: share for proxy, share in pending.shares.items() if proxy not in suspended}
+        taken, failures = self._proxies.deposit(terms, shares, account, pending.grant.terms)
         pending = pending.without_shares_of({receipt.proxy for receipt in taken})
         self._journal.write(pending)
         if pending.held < terms.threshold:
             raise ProxiesUnavailableError(
                 f"policy {terms.policy_id} is on chain, only {pending.held} of {len(terms.proxies)} proxies took a "
-                f"share, {terms.threshold} are needed: {'; '.join(map(str, failures))}",
+                f"share, {terms.threshold} are needed: {'; '.join([*map(str, failures), *map(_suspended, suspended)])}",
                 answered=pending.held,
                 needed=terms.threshold,
                 hint="panachain settle hands out the rest, once more proxies answer",
@@ -358,6 +365,10 @@ class Grants:
 
     def _now(self) -> int:
         return int(self._network.mainchain.head_block().time)
+
+
+def _suspended(proxy: Address) -> str:
+    return f"proxy {proxy} is suspended"
 
 
 def _moved(before: State, pending: PendingGrant, on_chain: OnChainPolicy) -> State:

@@ -98,6 +98,7 @@ class OwnLanes:
             generations: of the lanes.
             orders: what the hospital shall move to new lanes.
         """
+        self._network.keys.check([hospital])
         pairing = make_pairing(
             self._seed,
             patient=self._address,
@@ -186,6 +187,8 @@ class OwnLanes:
                 rewrap.Move(CID.parse(found.info.header_cid), found.locator_key, found.brief_id, envelope)
                 for found in members
             ]
+        if moves:
+            self._network.keys.check([hospital])
         return [
             keep(
                 self._network.store,

@@ -34,6 +34,7 @@ from panachain.wire.endpoints import Reach
 if TYPE_CHECKING:
     from panachain.crypto.keys import Seed
     from panachain.records.locate import HospitalHeads
+    from panachain.sdk.proven_keys import ProvenKeys
     from panachain.sdk.relay import Relay
     from panachain.sdk.wallet import Wallet
 
@@ -216,6 +217,13 @@ class Network:
                 f"the RPC node shows {len(events)} storage transactions of {hospital}, the contract {sequence}"
             )
         return events
+
+    @cached_property
+    def keys(self) -> ProvenKeys:
+        """What is asked before anything is sealed to anybody's key."""
+        from panachain.sdk.proven_keys import ProvenKeys
+
+        return ProvenKeys(self)
 
     @cached_property
     def resolver(self) -> Resolver:

@@ -70,6 +70,7 @@ class Practitioner(ReadingSession):
         if not words or len(note) > MAX_NOTE:
             raise UsageError("a request needs at least one category, and its note at most 2000 characters")
         who = self.network.resolve(patient, Role.PATIENT)
+        self.network.keys.check([who])
         now = int(self.network.clock())
         expires_at = now + _REQUEST_DAYS * _DAY
         wanted = expires_at if until is None else seconds(until, at=now, name="until")
@@ -246,6 +247,7 @@ class Practitioner(ReadingSession):
         return secrets
 
     def _admit(self, group: Actor, member: Actor, secrets: Sequence[umbral.SecretKey]) -> None:
+        self.network.keys.check([member])
         cid = keep(self.network.store, seal_secrets(secrets, member.receiving_key))
         self.network.sidechain.groups.add_member(
             self._sender(sidechain=True), group.address, member.address, cid.digest
@@ -261,6 +263,7 @@ class Practitioner(ReadingSession):
         # Only those get the new secret who count now, or will once they accept: the suspended may have lost their keys.
         listed = [*sidechain.groups.members(group.address), *sidechain.groups.invited(group.address)]
         members = [one for one in sidechain.identities.find(listed) if one.status is Status.ACTIVE]
+        self.network.keys.check_active(members)
         sealed = {
             one.address: keep(self.network.store, seal_secrets(secrets, one.receiving_key)).digest for one in members
         }

@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -43,6 +43,7 @@ from panachain.sdk.network import Network
 from panachain.sdk.patient import Patient
 from panachain.sdk.practitioner import Practitioner
 from panachain.sdk.profiles import Profile
+from panachain.sdk.proven_keys import ProvenKeys
 from panachain.sdk.relay import LocalRelay
 from panachain.sdk.researcher import Researcher
 from panachain.service import problems
@@ -111,6 +112,13 @@ class Clock:
         self.now += int(seconds)
 
 
+class TwinKeys(ProvenKeys):
+    """The registries' keys, as the twins say: they have no storage that could be proven, and no node that could lie."""
+
+    def _statuses(self, actors: Collection[Actor]) -> dict[Address, Status]:
+        return {actor.address: actor.status for actor in actors}
+
+
 class TwinNetwork(Network):
     """What actors see of the world."""
 
@@ -130,6 +138,7 @@ class TwinNetwork(Network):
         self.relays = ()
         self._tokens = None
         self.proxy_ca = None
+        self.keys = TwinKeys(self)
 
     def close(self) -> None:
         self.store.close()

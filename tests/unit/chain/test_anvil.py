@@ -128,5 +128,6 @@ def test_what_only_a_development_chain_does() -> None:
         ("evm_setIntervalMining", [0]),
         ("evm_setAutomine", [False]),
         ("anvil_setBalance", ["0x11", hex(2 * 10**18)]),
+        ("evm_mine", []),
         ("txpool_status", ()),
     ]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from panachain.chain.headers import Header
-from panachain.chain.nodes import MAX_AHEAD, Anchor, Nodes, ReorganisedError, majority
+from panachain.chain.nodes import MAX_AHEAD, Anchor, Nodes, ReorganisedError, UnprovableError, majority
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.errors import ChainUnavailableError, IntegrityError, NodeRefusedError
 from tests.unit.chain.test_block_receipts import block_of as receipts_of
@@ -444,21 +444,71 @@ class TestStorage:
         with pytest.raises(IntegrityError, match=r"http://node .*can't prove block 4: missing trie node"):
             nodes.storage(nodes.head(), CONTRACT, [slot(7)])
 
+    @pytest.mark.parametrize("error", [RpcAnswerError("no such method", code=-32601), NodeRefusedError("not passed")])
+    def test_a_node_without_the_method_is_no_liar(self, error: Exception) -> None:
+        node = Node()
+        node.lacks["eth_getProof"] = error
+        nodes = nodes_of(node)
 
-class TestCheckFresh:
-    def header(self, age: int) -> Header:
-        return Header(1, "0x" + "11" * 32, "0x" + "22" * 32, NOW - age, bytes(256), bytes(32), bytes(32))
+        with pytest.raises(UnprovableError, match=r"http://node .*has no eth_getProof"):
+            nodes.storage(nodes.head(), CONTRACT, [slot(7)])
+        assert not nodes.named
 
+    def test_a_proof_of_a_block_that_was_replaced_is_no_lie(self) -> None:
+        node = Node(9)
+        nodes = nodes_of(node)
+        head = nodes.head()
+        node.fork(7, 1)
+        node.lacks["eth_getProof"] = IntegrityError("another root")
+
+        with pytest.raises(ReorganisedError, match="block 8 was replaced"):
+            nodes.storage(head, CONTRACT, [slot(7)])
+
+
+class TestFreshHead:
     def test_an_old_head_decides_nothing(self) -> None:
-        nodes = nodes_of(Node())
-        nodes.check_fresh(self.header(600), 600)
-        nodes.check_fresh(self.header(-15), 600)
+        node = Node()
+        node.mine(time=NOW - 600)
+        nodes = nodes_of(node, max_age=600)
+        assert nodes.fresh_head().time == NOW - 600
+        node.blocks.pop()
+        node.mine(time=NOW - 601)
 
         with pytest.raises(ChainUnavailableError, match=r"http://node show is 601 s old, at most 600 s"):
-            nodes.check_fresh(self.header(601), 600)
+            nodes.at_head(lambda header: header)
+        assert nodes.head().time == NOW - 601
 
     def test_a_chain_that_makes_blocks_only_when_something_happens_has_no_bound(self) -> None:
-        nodes_of(Node()).check_fresh(self.header(10**9), 0)
+        node = Node()
+        assert nodes_of(node).fresh_head().time < NOW - 1000
+
+
+class TestAtHead:
+    def test_what_is_replaced_meanwhile_is_asked_for_under_the_next_head(self) -> None:
+        node = Node(9)
+        nodes = nodes_of(node)
+        heads: list[Header] = []
+
+        def ask(header: Header) -> Header:
+            heads.append(header)
+            if len(heads) < 3:
+                node.fork(7, 1, 200 + len(heads))
+                raise ReorganisedError("replaced")
+            return header
+
+        assert nodes.at_head(ask).hash == node.blocks[-1]["hash"]
+        assert len({header.hash for header in heads}) == 3
+
+    def test_a_chain_that_never_stands_still_is_unavailable(self) -> None:
+        asked: list[Header] = []
+
+        def ask(header: Header) -> None:
+            asked.append(header)
+            raise ReorganisedError("replaced")
+
+        with pytest.raises(ReorganisedError):
+            nodes_of(Node()).at_head(ask)
+        assert len(asked) == 3
 
 
 class TestQuorum:

@@ -1,0 +1,177 @@
+"""Keys, proven before anything is sealed to them: the registries' own storage says whose they are, not a node.
+
+A registration's keys come from events. Here they are compared with what the registry keeps, under a head that the nodes
+agree on. Where no node can prove storage, events that were proven by receipts roots are the proof; what one node says
+alone is none. Follows ADR 14 and security rule 18.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from panachain.chain import proven
+from panachain.chain.bound import Contracts
+from panachain.chain.contracts import actor_registry, identity_registry
+from panachain.chain.headers import Header
+from panachain.chain.logs import NodeEvents
+from panachain.chain.nodes import UnprovableError
+from panachain.chain.proven import KeptActor, KeptGroup
+from panachain.errors import IntegrityError, SuspendedError
+from panachain.model.actors import Actor, Address, Role, Status
+from panachain.model.policy import ProxyRef
+
+if TYPE_CHECKING:
+    from panachain.sdk.network import Network
+
+_PUBLIC: Final = frozenset(actor_registry.ROLES.values())
+_PERSONS: Final = frozenset(identity_registry.ROLES.values())
+
+
+class ProvenKeys:
+    """The registries of both chains, of whose answers nothing is believed."""
+
+    def __init__(self, network: Network) -> None:
+        """Take the network, with both chains."""
+        self._network = network
+
+    def check(self, actors: Collection[Actor]) -> None:
+        """Check that these actors have the role, keys and organisation that a registry keeps of them.
+
+        Raises:
+            IntegrityError: one has others, or no node proves it; the message names the nodes.
+            ChainUnavailableError: too few nodes answer, or their head is too old.
+        """
+        self._statuses(actors)
+
+    def check_active(self, actors: Collection[Actor]) -> None:
+        """Check what `check` does, and that each of them may act.
+
+        Raises:
+            IntegrityError: as `check`, or the nodes hide that one is suspended.
+            SuspendedError: one is.
+            ChainUnavailableError: as `check`.
+        """
+        statuses = self._statuses(actors)
+        for actor in actors:
+            if statuses[actor.address] is not Status.ACTIVE:
+                raise self._inactive(actor, statuses[actor.address])
+
+    def check_grantee(self, grantee: Address, receiving_key: bytes) -> None:
+        """Check that somebody who is granted something has the key that kfrags are made for, and may act.
+
+        Args:
+            grantee: to whom it is granted.
+            receiving_key: theirs, or for a group also one before its renewals.
+
+        Raises:
+            IntegrityError: as `check_active`, or they never had this key.
+            SuspendedError: they are suspended.
+            ChainUnavailableError: as `check`.
+        """
+        found = self._network.resolver.known([grantee])
+        if receiving_key not in {key for actor in found for key in (*actor.earlier_keys, actor.receiving_key)}:
+            raise IntegrityError(
+                f"{grantee} isn't registered with the key that the policy was made for; nothing was sealed",
+                hint="revoke the policy and grant again",
+            )
+        self.check_active(found)
+
+    def check_proxies(self, proxies: Sequence[ProxyRef]) -> set[Address]:
+        """Check that proxies have the keys that a policy says, and return which of them are suspended.
+
+        Raises:
+            IntegrityError: as `check_active`, or a proxy isn't registered, or with other keys.
+            ChainUnavailableError: as `check`.
+        """
+        registered = {actor.address: actor for actor in self._network.mainchain.actors.find(Role.PROXY)}
+        for proxy in proxies:
+            actor = registered.get(proxy.address)
+            named = (proxy.receiving_key, proxy.verifying_key)
+            if actor is None or (actor.receiving_key, actor.verifying_key) != named:
+                raise IntegrityError(
+                    f"{_nodes(self._network.mainchain)} shows no proxy {proxy.address} with the keys that the policy "
+                    "says; nothing was sealed"
+                )
+        statuses = self._statuses([registered[proxy.address] for proxy in proxies])
+        suspended = {address for address, status in statuses.items() if status is not Status.ACTIVE}
+        for address in suspended:
+            error = self._inactive(registered[address], statuses[address])
+            if isinstance(error, IntegrityError):
+                raise error
+        return suspended
+
+    def _statuses(self, actors: Collection[Actor]) -> dict[Address, Status]:
+        """Return the proven status of each actor, whose keys are proven by then."""
+        main, side = self._network.mainchain, self._network.sidechain
+        statuses: dict[Address, Status] = {}
+        for chain, roles, prove in (
+            (main, _PUBLIC, self._public),
+            (side, _PERSONS, self._persons),
+            (side, {Role.GROUP}, self._groups),
+        ):
+            asked = [actor for actor in actors if actor.role in roles]
+            if asked:
+                statuses |= _proven(chain, asked, prove)
+        return statuses
+
+    def _public(self, header: Header, actors: Sequence[Actor]) -> dict[Address, Status]:
+        kept = proven.prove_actors(self._network.mainchain, header, _accounts(actors))
+        return _compared(self._network.mainchain, actors, kept)
+
+    def _persons(self, header: Header, actors: Sequence[Actor]) -> dict[Address, Status]:
+        kept = proven.prove_identities(self._network.sidechain, header, _accounts(actors))
+        return _compared(self._network.sidechain, actors, kept)
+
+    def _groups(self, header: Header, actors: Sequence[Actor]) -> dict[Address, Status]:
+        kept = proven.prove_groups(self._network.sidechain, header, _accounts(actors))
+        return _compared(self._network.sidechain, actors, kept)
+
+    def _inactive(self, actor: Actor, status: Status) -> IntegrityError | SuspendedError:
+        # Asked anew: who was suspended a moment ago is no lie of the node's.
+        now = next(iter(self._network.resolver.known([actor.address])), actor)
+        if now.status is Status.ACTIVE:
+            urls = self._network.mainchain if actor.role in _PUBLIC else self._network.sidechain
+            return IntegrityError(
+                f"{_nodes(urls)} shows {actor.handle} as active, the registry keeps {status.name.lower()}; nothing was "
+                "sealed"
+            )
+        return SuspendedError(f"{actor.handle} is {status.name.lower()}; nothing was sealed to them")
+
+
+def _proven(
+    chain: Contracts,
+    actors: Sequence[Actor],
+    prove: Callable[[Header, Sequence[Actor]], Mapping[Address, Status]],
+) -> Mapping[Address, Status]:
+    try:
+        return chain.nodes.at_head(lambda header: prove(header, actors))
+    except UnprovableError:
+        if isinstance(chain.source, NodeEvents):
+            raise
+        # Their registrations and all that changed them are proven by receipts roots.
+        return {actor.address: actor.status for actor in actors}
+
+
+def _compared(
+    chain: Contracts, actors: Sequence[Actor], kept: Sequence[KeptActor | KeptGroup]
+) -> dict[Address, Status]:
+    statuses = {}
+    for actor, one in zip(actors, kept, strict=True):
+        if not one.fits(actor):
+            raise IntegrityError(
+                f"{_nodes(chain)} shows another role, key or organisation of {actor.handle} than the registry keeps; "
+                "nothing was sealed",
+                hint="ask another node, or tell its operator: somebody tries to read what is meant for this actor",
+            )
+        statuses[actor.address] = one.status
+    return statuses
+
+
+def _accounts(actors: Sequence[Actor]) -> list[Address]:
+    return [actor.address for actor in actors]
+
+
+def _nodes(chain: Contracts) -> str:
+    urls = chain.nodes.urls
+    return f"the node at {urls[0]}" if len(urls) == 1 else f"one of the nodes at {', '.join(urls)}"
