@@ -1,0 +1,194 @@
+"""Keys are compared with what registries keep: forged ones, hidden suspensions and proofs that fail are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from panachain.chain.headers import Header
+from panachain.chain.logs import NodeEvents
+from panachain.chain.nodes import UnprovableError
+from panachain.chain.proven import commitment_of
+from panachain.errors import IntegrityError, SuspendedError
+from panachain.ethereum import checksum_address
+from panachain.model.actors import Actor, Address, Role, Status
+from panachain.model.policy import ProxyRef
+from panachain.sdk.proven_keys import ProvenKeys
+from tests.unit.chain.test_proven import slot
+
+HEADER = Header(1, "0x", "0x", 0, bytes(256), bytes(32), bytes(32))
+KEYS = [b"\x02" + bytes([n]) * 32 for n in range(1, 12)]
+NUMBERS = {Role.PROXY: 2, Role.RESEARCHER: 3, Role.PATIENT: 1, Role.PRACTITIONER: 2}
+
+
+def actor(number: int, role: Role, **change: Any) -> Actor:
+    made = Actor(checksum_address(bytes([number]) * 20), role, Status.ACTIVE, KEYS[number], KEYS[number + 1])
+    return replace(made, **change)
+
+
+PROXIES = [actor(1, Role.PROXY), actor(2, Role.PROXY)]
+RESEARCHER, PRACTITIONER, GROUP = actor(3, Role.RESEARCHER), actor(4, Role.PRACTITIONER), actor(5, Role.GROUP)
+EVERYBODY = [*PROXIES, RESEARCHER, PRACTITIONER, GROUP]
+
+
+def slots_of(one: Actor) -> dict[bytes, int]:
+    """Return how the contracts keep an actor."""
+    if one.role is Role.GROUP:
+        closed = one.status is not Status.ACTIVE
+        return {slot(1, one.address): len(one.earlier_keys) << 168 | closed << 160 | 7}
+    commitment = int.from_bytes(commitment_of(one), "big")
+    word = one.status.value << 8 | NUMBERS[one.role]
+    if one.role is Role.PRACTITIONER:
+        return {slot(1, one.address): word, slot(1, one.address, offset=1): commitment}
+    return {slot(1, one.address): commitment << 16 | word}
+
+
+class World:
+    """A network: what its registries keep, and what its nodes show."""
+
+    def __init__(self, kept: Sequence[Actor] = EVERYBODY, shown: Sequence[Actor] = EVERYBODY) -> None:
+        self.shown = list(shown)
+        self.error: Exception | None = None
+        self._slots = {place: word for one in kept for place, word in slots_of(one).items()}
+        chain = SimpleNamespace(
+            addresses=dict.fromkeys(("ActorRegistry", "IdentityRegistry", "CareGroups"), "0x" + "cc" * 20),
+            nodes=SimpleNamespace(at_head=self._at_head, storage=self._storage, urls=("http://node",)),
+            source=None,
+            actors=SimpleNamespace(find=lambda role: [one for one in self.shown if one.role is role]),
+        )
+        self.chain: Any = chain
+        resolver = SimpleNamespace(known=lambda asked: [one for one in self.shown if one.address in asked])
+        network: Any = SimpleNamespace(mainchain=chain, sidechain=chain, resolver=resolver)
+        self.keys = ProvenKeys(network)
+
+    def _at_head(self, ask: Callable[[Header], Any]) -> Any:
+        return ask(HEADER)
+
+    def _storage(self, header: Header, account: str, slots: Sequence[bytes]) -> list[int]:
+        if self.error is not None:
+            raise self.error
+        return [self._slots.get(place, 0) for place in slots]
+
+
+def refs(*proxies: Actor) -> list[ProxyRef]:
+    return [ProxyRef(one.address, "http://p", one.receiving_key, one.verifying_key) for one in proxies]
+
+
+class TestCheck:
+    def test_accepts_what_the_registries_keep(self) -> None:
+        World().keys.check(EVERYBODY)
+        World().keys.check_active(EVERYBODY)
+        World().keys.check([])
+
+    @pytest.mark.parametrize(
+        "forged",
+        [
+            replace(RESEARCHER, receiving_key=KEYS[0]),
+            replace(RESEARCHER, verifying_key=KEYS[0]),
+            replace(RESEARCHER, role=Role.PROXY),
+            replace(PRACTITIONER, receiving_key=KEYS[0]),
+            replace(PRACTITIONER, organisation=RESEARCHER.address),
+            replace(GROUP, earlier_keys=(KEYS[0],)),
+            actor(7, Role.PRACTITIONER),
+        ],
+        ids=lambda one: f"{one.role.value}",
+    )
+    def test_another_key_role_or_organisation_names_the_node(self, forged: Actor) -> None:
+        with pytest.raises(IntegrityError, match=r"http://node shows another role, key or organisation .*sealed"):
+            World().keys.check([forged])
+
+    def test_suspended_ones_keep_their_keys(self) -> None:
+        suspended = replace(RESEARCHER, status=Status.SUSPENDED)
+        World(kept=[suspended], shown=[suspended]).keys.check([suspended])
+
+    def test_nothing_is_believed_of_a_node_that_proves_nothing(self) -> None:
+        world = World()
+        world.error, world.chain.source = UnprovableError("no eth_getProof"), NodeEvents(world.chain)
+
+        with pytest.raises(IntegrityError, match="no eth_getProof"):
+            world.keys.check([RESEARCHER])
+
+    def test_events_that_were_proven_are_proof_where_storage_can_not_be(self) -> None:
+        world = World()
+        world.error = UnprovableError("no eth_getProof")
+
+        world.keys.check_active([RESEARCHER])
+        world.shown = [replace(RESEARCHER, status=Status.SUSPENDED)]
+        with pytest.raises(SuspendedError):
+            world.keys.check_active(world.shown)
+
+    def test_a_false_proof_is_none(self) -> None:
+        world = World()
+        world.error = IntegrityError("another root")
+
+        with pytest.raises(IntegrityError, match="another root"):
+            world.keys.check([RESEARCHER])
+
+
+class TestCheckActive:
+    @pytest.mark.parametrize("one", [RESEARCHER, PRACTITIONER, GROUP], ids=lambda one: one.role.value)
+    def test_a_suspension_that_everybody_sees_is_told(self, one: Actor) -> None:
+        suspended = replace(one, status=Status.SUSPENDED)
+
+        with pytest.raises(SuspendedError, match="is suspended"):
+            World(kept=[suspended], shown=[suspended]).keys.check_active([suspended])
+
+    def test_one_of_this_moment_is_no_lie(self) -> None:
+        suspended = replace(RESEARCHER, status=Status.SUSPENDED)
+
+        with pytest.raises(SuspendedError):
+            World(kept=[suspended], shown=[suspended]).keys.check_active([RESEARCHER])
+
+    @pytest.mark.parametrize("one", [RESEARCHER, PRACTITIONER, GROUP], ids=lambda one: one.role.value)
+    def test_one_that_the_node_hides_names_the_node(self, one: Actor) -> None:
+        world = World(kept=[replace(one, status=Status.SUSPENDED)])
+
+        with pytest.raises(IntegrityError, match=r"http://node shows .* as active, the registry keeps suspended"):
+            world.keys.check_active([one])
+
+
+class TestCheckGrantee:
+    def test_accepts_their_key_and_a_groups_earlier_ones(self) -> None:
+        renewed = replace(GROUP, earlier_keys=(GROUP.receiving_key,), receiving_key=KEYS[0])
+        world = World(kept=[renewed, RESEARCHER], shown=[renewed, RESEARCHER])
+
+        world.keys.check_grantee(RESEARCHER.address, RESEARCHER.receiving_key)
+        for key in (GROUP.receiving_key, KEYS[0]):
+            world.keys.check_grantee(GROUP.address, key)
+
+    def test_refuses_a_key_that_was_never_theirs(self) -> None:
+        with pytest.raises(IntegrityError, match="isn't registered with the key"):
+            World().keys.check_grantee(RESEARCHER.address, KEYS[0])
+        with pytest.raises(IntegrityError, match="isn't registered with the key"):
+            World().keys.check_grantee(Address("0x" + "99" * 20), KEYS[0])
+
+
+class TestCheckProxies:
+    def test_accepts_those_that_are_registered(self) -> None:
+        assert World().keys.check_proxies(refs(*PROXIES)) == set()
+
+    def test_tells_which_are_suspended(self) -> None:
+        now = [PROXIES[0], replace(PROXIES[1], status=Status.SUSPENDED)]
+        assert World(kept=now, shown=now).keys.check_proxies(refs(*PROXIES)) == {PROXIES[1].address}
+
+    def test_a_hidden_suspension_names_the_node(self) -> None:
+        world = World(kept=[PROXIES[0], replace(PROXIES[1], status=Status.SUSPENDED)])
+
+        with pytest.raises(IntegrityError, match="http://node"):
+            world.keys.check_proxies(refs(*PROXIES))
+
+    @pytest.mark.parametrize("name", ["receiving_key", "verifying_key"])
+    def test_refuses_other_keys_than_the_policys(self, name: str) -> None:
+        with pytest.raises(IntegrityError, match="with the keys that the policy says"):
+            World().keys.check_proxies(refs(replace(PROXIES[0], **{name: KEYS[0]})))
+        forged = replace(PROXIES[0], **{name: KEYS[0]})
+        with pytest.raises(IntegrityError, match="another role, key"):
+            World(shown=[forged]).keys.check_proxies(refs(forged))
+
+    def test_refuses_one_that_nobody_registered(self) -> None:
+        with pytest.raises(IntegrityError, match="shows no proxy"):
+            World().keys.check_proxies(refs(actor(6, Role.PROXY)))
