@@ -223,7 +223,7 @@ class Network:
         """What is asked before anything is sealed to anybody's key."""
         from panachain.sdk.proven_keys import ProvenKeys
 
-        return ProvenKeys(self)
+        return ProvenKeys(self.mainchain, self.sidechain, self.resolver)
 
     @cached_property
     def resolver(self) -> Resolver:

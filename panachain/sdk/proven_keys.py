@@ -8,21 +8,21 @@ alone is none. Follows ADR 14 and security rule 18.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from panachain.chain import proven
 from panachain.chain.bound import Contracts
 from panachain.chain.contracts import actor_registry, identity_registry
 from panachain.chain.headers import Header
 from panachain.chain.logs import NodeEvents
+from panachain.chain.mainchain import Mainchain
 from panachain.chain.nodes import UnprovableError
 from panachain.chain.proven import KeptActor, KeptGroup
+from panachain.chain.sidechain import Sidechain
 from panachain.errors import IntegrityError, SuspendedError
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
-
-if TYPE_CHECKING:
-    from panachain.sdk.network import Network
+from panachain.sdk.resolve import Resolver
 
 _PUBLIC: Final = frozenset(actor_registry.ROLES.values())
 _PERSONS: Final = frozenset(identity_registry.ROLES.values())
@@ -31,9 +31,11 @@ _PERSONS: Final = frozenset(identity_registry.ROLES.values())
 class ProvenKeys:
     """The registries of both chains, of whose answers nothing is believed."""
 
-    def __init__(self, network: Network) -> None:
-        """Take the network, with both chains."""
-        self._network = network
+    def __init__(self, mainchain: Mainchain, sidechain: Sidechain, resolver: Resolver) -> None:
+        """Take both chains, and what looks people up on them."""
+        self._mainchain = mainchain
+        self._sidechain = sidechain
+        self._resolver = resolver
 
     def check(self, actors: Collection[Actor]) -> None:
         """Check that these actors have the role, keys and organisation that a registry keeps of them.
@@ -69,7 +71,7 @@ class ProvenKeys:
             SuspendedError: they are suspended.
             ChainUnavailableError: as `check`.
         """
-        found = self._network.resolver.known([grantee])
+        found = self._resolver.known([grantee])
         if receiving_key not in {key for actor in found for key in (*actor.earlier_keys, actor.receiving_key)}:
             raise IntegrityError(
                 f"{grantee} isn't registered with the key that the policy was made for; nothing was sealed",
@@ -84,13 +86,13 @@ class ProvenKeys:
             IntegrityError: as `check_active`, or a proxy isn't registered, or with other keys.
             ChainUnavailableError: as `check`.
         """
-        registered = {actor.address: actor for actor in self._network.mainchain.actors.find(Role.PROXY)}
+        registered = {actor.address: actor for actor in self._mainchain.actors.find(Role.PROXY)}
         for proxy in proxies:
             actor = registered.get(proxy.address)
             named = (proxy.receiving_key, proxy.verifying_key)
             if actor is None or (actor.receiving_key, actor.verifying_key) != named:
                 raise IntegrityError(
-                    f"{_nodes(self._network.mainchain)} shows no proxy {proxy.address} with the keys that the policy "
+                    f"{_nodes(self._mainchain)} shows no proxy {proxy.address} with the keys that the policy "
                     "says; nothing was sealed"
                 )
         statuses = self._statuses([registered[proxy.address] for proxy in proxies])
@@ -103,7 +105,7 @@ class ProvenKeys:
 
     def _statuses(self, actors: Collection[Actor]) -> dict[Address, Status]:
         """Return the proven status of each actor, whose keys are proven by then."""
-        main, side = self._network.mainchain, self._network.sidechain
+        main, side = self._mainchain, self._sidechain
         statuses: dict[Address, Status] = {}
         for chain, roles, prove in (
             (main, _PUBLIC, self._public),
@@ -116,22 +118,22 @@ class ProvenKeys:
         return statuses
 
     def _public(self, header: Header, actors: Sequence[Actor]) -> dict[Address, Status]:
-        kept = proven.prove_actors(self._network.mainchain, header, _accounts(actors))
-        return _compared(self._network.mainchain, actors, kept)
+        kept = proven.prove_actors(self._mainchain, header, _accounts(actors))
+        return _compared(self._mainchain, actors, kept)
 
     def _persons(self, header: Header, actors: Sequence[Actor]) -> dict[Address, Status]:
-        kept = proven.prove_identities(self._network.sidechain, header, _accounts(actors))
-        return _compared(self._network.sidechain, actors, kept)
+        kept = proven.prove_identities(self._sidechain, header, _accounts(actors))
+        return _compared(self._sidechain, actors, kept)
 
     def _groups(self, header: Header, actors: Sequence[Actor]) -> dict[Address, Status]:
-        kept = proven.prove_groups(self._network.sidechain, header, _accounts(actors))
-        return _compared(self._network.sidechain, actors, kept)
+        kept = proven.prove_groups(self._sidechain, header, _accounts(actors))
+        return _compared(self._sidechain, actors, kept)
 
     def _inactive(self, actor: Actor, status: Status) -> IntegrityError | SuspendedError:
         # Asked anew: who was suspended a moment ago is no lie of the node's.
-        now = next(iter(self._network.resolver.known([actor.address])), actor)
+        now = next(iter(self._resolver.known([actor.address])), actor)
         if now.status is Status.ACTIVE:
-            urls = self._network.mainchain if actor.role in _PUBLIC else self._network.sidechain
+            urls = self._mainchain if actor.role in _PUBLIC else self._sidechain
             return IntegrityError(
                 f"{_nodes(urls)} shows {actor.handle} as active, the registry keeps {status.name.lower()}; nothing was "
                 "sealed"

@@ -138,7 +138,7 @@ class TwinNetwork(Network):
         self.relays = ()
         self._tokens = None
         self.proxy_ca = None
-        self.keys = TwinKeys(self)
+        self.keys = TwinKeys(self.mainchain, self.sidechain, self.resolver)
 
     def close(self) -> None:
         self.store.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -62,8 +62,7 @@ class World:
         )
         self.chain: Any = chain
         resolver = SimpleNamespace(known=lambda asked: [one for one in self.shown if one.address in asked])
-        network: Any = SimpleNamespace(mainchain=chain, sidechain=chain, resolver=resolver)
-        self.keys = ProvenKeys(network)
+        self.keys = ProvenKeys(chain, chain, cast(Any, resolver))
 
     def _at_head(self, ask: Callable[[Header], Any]) -> Any:
         return ask(HEADER)
