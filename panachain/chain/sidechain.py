@@ -38,7 +38,7 @@ class Sidechain(Contracts):
     @cached_property
     def groups(self) -> CareGroups:
         """Care teams and departments."""
-        return CareGroups(self.bind("CareGroups"))
+        return CareGroups(self.bind("CareGroups"), self.identities)
 
     @cached_property
     def emergency(self) -> EmergencyAccess:

@@ -20,7 +20,7 @@ from panachain.chain.mainchain import Mainchain
 from panachain.chain.sidechain import Sidechain
 from panachain.chain.signing import Account
 from panachain.config import Config
-from panachain.errors import ConfigurationError, IntegrityError
+from panachain.errors import ConfigurationError
 from panachain.follow.opening import following
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
@@ -198,25 +198,16 @@ class Network:
         return HospitalHeads(hospital.address, hospital.verifying_key, self.manifests_of(hospital.address))
 
     def manifests_of(self, hospital: Address) -> tuple[bytes, ...]:
-        """Return the digests of a hospital's manifests, oldest first, checked against the contract's head."""
+        """Return the digests of a hospital's manifests, oldest first."""
         return tuple(event.manifest for event in self.stored_by(hospital))
 
     def stored_by(self, hospital: Address) -> list[StorageEvent]:
-        """Return a hospital's storage transactions, oldest first, checked against the contract's head.
+        """Return a hospital's storage transactions, oldest first; each names the history before it.
 
         Raises:
-            IntegrityError: the events don't add up to the head, so the RPC node leaves something out.
+            IntegrityError: one is missing, or doesn't follow the one before it.
         """
-        sequence, head = self.mainchain.ledger.ledger_of(hospital)
-        events = [event for event in self.mainchain.ledger.events(hospital=hospital) if event.sequence <= sequence]
-        folded = self.mainchain.ledger.fold_heads(
-            self.mainchain.ledger.first_head(hospital), [(event.manifest, event.count) for event in events]
-        )
-        if [event.sequence for event in events] != list(range(1, sequence + 1)) or folded != head:
-            raise IntegrityError(
-                f"the RPC node shows {len(events)} storage transactions of {hospital}, the contract {sequence}"
-            )
-        return events
+        return self.mainchain.ledger.batches_of(hospital)
 
     @cached_property
     def keys(self) -> ProvenKeys:

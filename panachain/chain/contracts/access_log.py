@@ -34,8 +34,10 @@ class AccessLog(Adapter):
 
     def anchor_of(self, proxy: Address) -> tuple[int, bytes]:
         """Return the newest anchored sequence (0 for none) and head of a proxy."""
-        _, sequence, head = self.bound.read("anchorOf", proxy)
-        return sequence, head
+        newest = (0, bytes(32))
+        for event in self.bound.events("HeadAnchored", where=[proxy]):
+            newest = event.values["sequence"], event.values["head"]
+        return newest
 
     def prove_late_service(self, sender: Sender, receipt: ProxyReceipt) -> Receipt:
         """Convict a proxy by its own receipt for a re-encryption that the policy didn't allow; anyone may."""

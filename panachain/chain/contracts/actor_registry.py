@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from panachain.chain.abi import address
-from panachain.chain.bound import NOBODY, Adapter, Indexed
+from panachain.chain.bound import MANY, NOBODY, Adapter, Indexed
 from panachain.chain.evm import Receipt, Sender
 from panachain.chain.logs import Event, actor_from
 from panachain.errors import IntegrityError, UsageError
@@ -21,6 +21,7 @@ from panachain.wire.endpoints import check_form
 ROLES: Final = {1: Role.HOSPITAL, 2: Role.PROXY, 3: Role.RESEARCHER, 4: Role.REGISTRAR}
 """The numbers of `ActorRegistry.Role`; 0 is none (docs/spec/formats.md, section "Codes")."""
 _NUMBERS: Final = {role: number for number, role in ROLES.items()}
+_CHANGES: Final = ("ActorSuspended", "ActorReinstated", "ActorEndpointChanged")
 
 
 class ActorRegistry(Adapter):
@@ -65,7 +66,8 @@ class ActorRegistry(Adapter):
 
     def is_active(self, account: Address, role: Role) -> bool:
         """Tell whether an account is active in a role."""
-        return bool(self.bound.read("isActive", account, _NUMBERS[role]))
+        actor = self.actor_of(account)
+        return actor is not None and actor.role is role and actor.status is Status.ACTIVE
 
     def actor_of(self, account: Address) -> Actor | None:
         """Return one actor, or None when the account isn't registered."""
@@ -77,7 +79,18 @@ class ActorRegistry(Adapter):
         Args:
             role: only those of this role; None takes all.
         """
-        return [actor for actor in self._registered(()) if role is None or actor.role is role]
+        if role is None:
+            return self._registered(())
+        with self.bound.source.pinned():
+            registered = list(self.bound.events("ActorRegistered", where=[None, _NUMBERS.get(role, 0)]))
+            accounts = [event.values["account"] for event in registered]
+            # Only what concerns them: others' history costs nothing.
+            later = [
+                event
+                for start in range(0, len(accounts), MANY)
+                for event in self.bound.events(*_CHANGES, where=[accounts[start : start + MANY]])
+            ]
+        return list(actors_after({}, [*registered, *later]).values())
 
     def record_ledger(self) -> Address:
         """Return the ledger that the registry made and tells who may store."""

@@ -2,7 +2,7 @@
 
 Whoever is listed is invited, and is a member once they accepted. Invitations are read from events of the person alone:
 what a group is, and what is sealed to them, costs a reader nothing before they accept.
-A group's first key is checked against its address; for later ones, as for the keys of identities, the node is believed.
+A group's first key is checked against its address; later ones are as good as the source of events (ADR 13).
 Follows design section 6 and contracts/interfaces/ICareGroups.sol.
 """
 
@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import Final
 
 from panachain.chain.abi import address
-from panachain.chain.bound import MANY, Adapter, Indexed
+from panachain.chain.bound import MANY, Adapter, BoundContract, Indexed
 from panachain.chain.codec import encode
+from panachain.chain.contracts.identity_registry import IdentityRegistry
 from panachain.chain.evm import Receipt, Sender
 from panachain.chain.logs import Event
 from panachain.errors import IntegrityError, UsageError
@@ -28,6 +29,11 @@ _LIFE: Final = ("GroupCreated", "GroupRenewed", "GroupClosed")
 
 class CareGroups(Adapter):
     """Care teams and departments."""
+
+    def __init__(self, bound: BoundContract, identities: IdentityRegistry) -> None:
+        """Take the contract, and the registry of the same chain that says who is an active practitioner."""
+        super().__init__(bound)
+        self._identities = identities
 
     # Groups
 
@@ -102,7 +108,8 @@ class CareGroups(Adapter):
 
     def is_member(self, group: Address, person: Address) -> bool:
         """Tell whether a person is a member now: the group is open, they accepted, and are an active practitioner."""
-        return bool(self.bound.read("isMember", group, person))
+        with self.bound.source.pinned():
+            return bool(self._members(group, [person]))
 
     def group_of(self, account: Address) -> Actor | None:
         """Return one group, or None when there is none; a closed one is suspended.
@@ -143,9 +150,8 @@ class CareGroups(Adapter):
 
     def members(self, group: Address) -> list[Address]:
         """Return who is a member now, in the order of their first listing."""
-        accepted = [person for person, accepts in self._people(group).items() if accepts]
-        counts = self.bound.read_many("isMember", [(group, person) for person in accepted])
-        return [Address(person) for person, is_one in zip(accepted, counts, strict=True) if is_one]
+        with self.bound.source.pinned():
+            return self._members(group, [Address(person) for person in self._people(group)])
 
     def holders(self, group: Address) -> list[Address]:
         """Return to whom a group's newest secret was sealed, in that order, whether or not they are listed now."""
@@ -163,15 +169,31 @@ class CareGroups(Adapter):
         Raises:
             UsageError: there is no such group.
         """
-        manager, *_ = self.bound.read("groupOf", group)
-        if int(manager, 16) == 0:
+        managers = self._managers([group])
+        if group not in managers:
             raise UsageError(f"there is no group {group} on the sidechain")
-        return Address(address(manager))
+        return managers[group]
 
     def sealed_key_of(self, group: Address, member: Address) -> bytes | None:
         """Return the digest of the CID of the group's secrets sealed to a listed person, or None for others."""
-        digest: bytes = self.bound.read("sealedKeyOf", group, member)
-        return digest if any(digest) else None
+        digest: bytes | None = None
+        for event in self.bound.events("MemberAdded", "MemberRemoved", where=[group, member]):
+            digest = event.values["sealedKey"] if event.name == "MemberAdded" else None
+        return digest
+
+    def _members(self, group: Address, people: Sequence[Address]) -> list[Address]:
+        """Return which of some people are members now, in the order of their first listing."""
+        if not people or any(True for _ in self.bound.events("GroupClosed", where=[group])):
+            return []
+        pieces = [people[start : start + MANY] for start in range(0, len(people), MANY)]
+        listed = [one for piece in pieces for one in self._listed("member", [group, piece]).items()]
+        accepted = [Address(person) for person, accepts in listed if accepts]
+        active = {
+            actor.address
+            for actor in self._identities.find(accepted)
+            if actor.role is Role.PRACTITIONER and actor.status is Status.ACTIVE
+        }
+        return [person for person in accepted if person in active]
 
     def _group_id(self, creator: str, receiving_key: bytes) -> Address:
         """Return a group's address: by whom, where and for which first key it was created."""

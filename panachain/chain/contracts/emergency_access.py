@@ -43,4 +43,7 @@ class EmergencyAccess(Adapter):
 
     def is_active(self, emergency_id: int) -> bool:
         """Tell whether the access is active now."""
-        return bool(self.bound.read("isActive", emergency_id))
+        with self.bound.source.pinned():
+            now = self.bound.source.head().time
+            cosigned = self.bound.events("EmergencyCosigned", where=[emergency_id])
+            return any(now < event.values["expiresAt"] for event in cosigned)

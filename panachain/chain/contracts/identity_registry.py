@@ -116,13 +116,13 @@ class IdentityRegistry(Adapter):
 
     def pairing_of(self, patient: Address, hospital: Address) -> bytes | None:
         """Return the digest of the sealed pairing's CID, or None when there is no pairing."""
-        digest: bytes = self.bound.read("pairingOf", patient, hospital)
-        return digest if any(digest) else None
+        return self.pairings_of([patient], hospital)[0]
 
     def pairings_of(self, patients: Sequence[Address], hospital: Address) -> list[bytes | None]:
-        """Return what `pairing_of` returns for each patient, asked in a few requests."""
-        digests = self.bound.read_many("pairingOf", [(patient, hospital) for patient in patients])
-        return [digest if any(digest) else None for digest in digests]
+        """Return what `pairing_of` returns for each patient."""
+        newest = {event.patient: event for event in self._paired(patients, hospital)}
+        held = [newest.get(patient) for patient in patients]
+        return [event.digest if event is not None and event.paired else None for event in held]
 
     def paired(self, *, patient: Address | None = None, hospital: Address | None = None) -> list[PairingEvent]:
         """Return the newest pairing of each patient with each hospital, also those that were taken back, oldest first.
@@ -134,8 +134,18 @@ class IdentityRegistry(Adapter):
         Raises:
             IntegrityError: the node shows the end of a pairing without its beginning.
         """
+        return self._paired(None if patient is None else [patient], hospital)
+
+    def _paired(self, patients: Sequence[Address] | None, hospital: Address | None) -> list[PairingEvent]:
         newest: dict[tuple[str, str], PairingEvent] = {}
-        for event in self.bound.events("HospitalPaired", "HospitalUnpaired", where=[patient, hospital]):
+        names = ("HospitalPaired", "HospitalUnpaired")
+        if patients is None:
+            events = self.bound.events(*names, where=[None, hospital])
+        else:
+            # In pieces, and none for nobody: an empty list would ask for everybody's.
+            pieces = [patients[start : start + MANY] for start in range(0, len(patients), MANY)]
+            events = (event for piece in pieces for event in self.bound.events(*names, where=[piece, hospital]))
+        for event in events:
             values = event.values
             key = address(values["patient"]), address(values["hospital"])
             if event.name == "HospitalPaired":

@@ -1,6 +1,7 @@
 """PolicyRegistry on the mainchain: grants and revocations, signed by each policy's one-time key.
 
-Never reads a policy from an event alone: the status is the contract's answer at one block.
+A policy is what its events and the time of one block say, so it is as good as the source of events (ADR 13); a node's
+word is asked only where it can refuse, and never allow.
 Follows design section 6 and contracts/interfaces/IPolicyRegistry.sol.
 """
 
@@ -10,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from panachain.chain import node
 from panachain.chain.abi import address
 from panachain.chain.bound import MANY, Adapter, Indexed, halves
 from panachain.chain.evm import Receipt, Sender
@@ -94,23 +94,25 @@ class PolicyRegistry(Adapter):
     # Policies
 
     def policy_of(self, policy_id: PolicyId) -> OnChainPolicy:
-        """Return what the contract says of a policy at the newest block.
+        """Return what a policy is at the newest block.
 
         Raises:
             PolicyUnknownError: it was never granted.
         """
-        block = node.head_block(self.bound.rpc)
-        found = self._policies_at([policy_id], block)
+        with self.bound.source.pinned():
+            block = self.bound.source.head()
+            found = self._policies_at([policy_id], block)
         if not found:
             raise PolicyUnknownError(f"no policy {policy_id} is granted on the mainchain at block {block.number}")
         return found[policy_id]
 
     def policies_of(self, policy_ids: Sequence[PolicyId]) -> dict[PolicyId, OnChainPolicy]:
-        """Return what the contract says of some policies at the newest block; what nobody granted is left out."""
-        block = node.head_block(self.bound.rpc)
+        """Return what some policies are at the newest block; what nobody granted is left out."""
         found: dict[PolicyId, OnChainPolicy] = {}
-        for start in range(0, len(policy_ids), MANY):
-            found |= self._policies_at(policy_ids[start : start + MANY], block)
+        with self.bound.source.pinned():
+            block = self.bound.source.head()
+            for start in range(0, len(policy_ids), MANY):
+                found |= self._policies_at(policy_ids[start : start + MANY], block)
         return found
 
     def is_confirmed(self, policy_id: PolicyId, confirmations: int) -> bool:
@@ -119,19 +121,31 @@ class PolicyRegistry(Adapter):
 
     def settled(self, policy_id: PolicyId, confirmations: int) -> OnChainPolicy | None:
         """Return a policy as of the block that has `confirmations` blocks above it; None if it wasn't known there."""
-        number = node.head_block(self.bound.rpc).number - confirmations
-        # Before the deployment there is no contract to ask.
-        if number < self.bound.from_block:
-            return None
-        return self._policies_at([policy_id], node.block_at(self.bound.rpc, number)).get(policy_id)
+        with self.bound.source.pinned():
+            number = self.bound.source.head().number - confirmations
+            # Before the deployment there is no contract, and no event.
+            if number < self.bound.from_block:
+                return None
+            return self._policies_at([policy_id], self.bound.source.block(number)).get(policy_id)
 
     def allowed_at(self, policy_id: PolicyId, at: int) -> bool:
         """Tell whether a policy allows or allowed access at a time, Unix seconds: by this a receipt is judged."""
-        return bool(self.bound.read("allowedAt", policy_id, at))
+        with self.bound.source.pinned():
+            events = {event.kind: event for event in self.events(policy_ids=[policy_id])}
+            granted, revoked = events.get("granted"), events.get("revoked")
+            if granted is None or not granted.starts_at <= at < granted.expires_at:
+                return False
+            return revoked is None or at <= self.bound.source.block(revoked.block).time
 
     def revocation_in_sight(self, policy_id: PolicyId) -> bool:
         """Tell whether a revocation is mined, or seen waiting: it counts at first sight (security rule 3)."""
-        return _status(self.bound.read("statusOf", policy_id, at="pending")) is PolicyStatus.REVOKED
+        if next(self.events(policy_ids=[policy_id], kind="PolicyRevoked"), None) is not None:
+            return True
+        # No event shows what waits. A node that lies here can only refuse.
+        number = self.bound.read("statusOf", policy_id, at="pending")
+        if number not in {status.value for status in PolicyStatus}:
+            raise IntegrityError(f"the node gives a policy the status {number}, which its contract doesn't know")
+        return bool(number == PolicyStatus.REVOKED.value)
 
     def events(
         self,
@@ -166,36 +180,24 @@ class PolicyRegistry(Adapter):
             yield waiting
 
     def _policies_at(self, policy_ids: Sequence[PolicyId], block: Block) -> dict[PolicyId, OnChainPolicy]:
-        # Pinned to one block: status and terms can't be of different histories.
-        many = [(policy_id,) for policy_id in policy_ids]
-        statuses = map(_status, self.bound.read_many("statusOf", many, at=hex(block.number)))
-        known = dict(zip(policy_ids, statuses, strict=True))
-        events = self.events(policy_ids=policy_ids, kind="PolicyGranted", to_block=block.number)
-        granted = {event.policy_id: event for event in events}
-        return {
-            one: _policy(one, status, granted.get(one), block)
-            for one, status in known.items()
-            if status is not PolicyStatus.UNKNOWN or one in granted
-        }
+        granted: dict[PolicyId, PolicyEvent] = {}
+        revoked: set[PolicyId] = set()
+        for event in self.events(policy_ids=policy_ids, to_block=block.number):
+            if event.kind == "granted":
+                granted[event.policy_id] = event
+            else:
+                revoked.add(event.policy_id)
+        known = dict.fromkeys(one for one in policy_ids if one in granted or one in revoked)
+        return {one: _policy(one, granted.get(one), one in revoked, block) for one in known}
 
 
-def _status(number: int) -> PolicyStatus:
-    try:
-        return PolicyStatus(number)
-    except ValueError:
-        raise IntegrityError(f"the node gives a policy the status {number}, which its contract doesn't know") from None
-
-
-def _policy(policy_id: PolicyId, status: PolicyStatus, granted: PolicyEvent | None, block: Block) -> OnChainPolicy:
+def _policy(policy_id: PolicyId, granted: PolicyEvent | None, revoked: bool, block: Block) -> OnChainPolicy:
     if granted is None:
-        if status is PolicyStatus.REVOKED:
-            return OnChainPolicy(policy_id, status, 0, 0, b"", block=block.number, block_time=block.time)
-        raise IntegrityError(f"the node hides the grant of policy {policy_id}, which its contract knows")
-    if status is PolicyStatus.UNKNOWN:
-        raise IntegrityError(f"the node shows a grant of policy {policy_id} that its contract doesn't know")
+        # Whoever holds the one-time key may revoke what was never granted: nobody can grant it then.
+        return OnChainPolicy(policy_id, PolicyStatus.REVOKED, 0, 0, b"", block=block.number, block_time=block.time)
     return OnChainPolicy(
         policy_id=policy_id,
-        status=status,
+        status=PolicyStatus.REVOKED if revoked else _status(granted, block.time),
         starts_at=granted.starts_at,
         expires_at=granted.expires_at,
         terms=granted.terms,
@@ -203,6 +205,13 @@ def _policy(policy_id: PolicyId, status: PolicyStatus, granted: PolicyEvent | No
         block=block.number,
         block_time=block.time,
     )
+
+
+def _status(granted: PolicyEvent, at: int) -> PolicyStatus:
+    """Return the status at a time of a policy that nobody revoked, as the contract's `statusOf` does."""
+    if at < granted.starts_at:
+        return PolicyStatus.NOT_YET
+    return PolicyStatus.ACTIVE if at < granted.expires_at else PolicyStatus.EXPIRED
 
 
 def _policy_event(event: Event) -> PolicyEvent:

@@ -61,9 +61,30 @@ class RecordLedger(Adapter):
             ) from exc
 
     def ledger_of(self, hospital: Address) -> tuple[int, bytes]:
-        """Return a hospital's newest sequence (0 for none) and hash-chained head, as the node says."""
-        _, sequence, head = self.bound.read("ledgerOf", hospital)
-        return sequence, head
+        """Return a hospital's newest sequence (0 for none) and hash-chained head.
+
+        Raises:
+            IntegrityError: its batches don't add up to a history.
+        """
+        batches = self.batches_of(hospital)
+        head = self.first_head(hospital)
+        return len(batches), self.fold_heads(head, [(event.manifest, event.count) for event in batches])
+
+    def batches_of(self, hospital: Address) -> list[StorageEvent]:
+        """Return a hospital's storage transactions, each of which names the head before it.
+
+        Raises:
+            IntegrityError: one is missing, or follows another than the one before it.
+        """
+        batches = list(self.events(hospital=hospital))
+        head = self.first_head(hospital)
+        for place, event in enumerate(batches, start=1):
+            if event.sequence != place or event.previous != head:
+                raise IntegrityError(
+                    f"storage transaction {event.sequence} of {hospital} doesn't follow the {place - 1} before it"
+                )
+            head = self.fold_heads(head, [(event.manifest, event.count)])
+        return batches
 
     def prove_head(self, hospital: Address, *, block_hash: str | None = None) -> ProvenHead:
         """Return a hospital's sequence and head as proven by the state root of one block, whatever the node says.

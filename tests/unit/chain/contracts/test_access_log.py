@@ -13,7 +13,7 @@ from panachain.chain.signing import Account
 from panachain.errors import IntegrityError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
-from tests.unit.chain.contracts.node import CHAIN_ID, HOSPITAL, NOT_OF_THE_ABI, STRANGER, WHERE, Node, Sender, low
+from tests.unit.chain.contracts.node import CHAIN_ID, HOSPITAL, STRANGER, WHERE, Node, Sender, low
 
 ACCOUNT = Account(b"\x07" * 32)
 HEAD = b"h" * 32
@@ -52,15 +52,20 @@ class TestAnchor:
         assert len(signature) == 64
         assert sender.sent == [("anchor", (*low(ACCOUNT.address), 9, HEAD, (signature[:32], signature[32:])))]
 
-    def test_newest_anchor_is_the_state_s(self, node: Node) -> None:
-        node.results["anchorOf"] = (True, 9, HEAD)
-        assert node.adapter(AccessLog).anchor_of(ACCOUNT.address) == (9, HEAD)
+    def test_newest_anchor_is_that_of_the_newest_event(self, node: Node) -> None:
+        log = node.adapter(AccessLog)
+        assert log.anchor_of(ACCOUNT.address) == (0, bytes(32))
+        for proxy, sequence in ((ACCOUNT.address, 4), (ACCOUNT.address, 9), (STRANGER, 11)):
+            values = {"proxy": proxy, "sequence": sequence, "head": HEAD, "signature": (bytes(32), bytes(32))}
+            node.emit("HeadAnchored", **values)
+        assert log.anchor_of(ACCOUNT.address) == (9, HEAD)
+        assert node.asked == []
 
-    @pytest.mark.parametrize("answer", NOT_OF_THE_ABI)
-    def test_what_is_no_anchor_is_an_integrity_error(self, node: Node, answer: Any) -> None:
-        node.results["anchorOf"] = answer
+    def test_what_is_no_anchor_is_an_integrity_error(self, node: Node) -> None:
+        values = {"proxy": STRANGER, "sequence": 1, "head": HEAD, "signature": (bytes(32), bytes(32))}
+        node.emit("HeadAnchored", **values)["data"] = "0x12"
         with pytest.raises(IntegrityError):
-            node.adapter(AccessLog).anchor_of(ACCOUNT.address)
+            node.adapter(AccessLog).anchor_of(STRANGER)
 
 
 class TestEvidence:

@@ -8,7 +8,7 @@ import pytest
 
 from panachain.chain.contracts.actor_registry import ActorRegistry, actors_after
 from panachain.errors import IntegrityError
-from panachain.model.actors import Actor, Address, Role, Status
+from panachain.model.actors import Actor, Role, Status
 from tests.unit.chain.contracts.node import HOSPITAL, KEY, NOBODY, NOT_OF_THE_ABI, STRANGER, WHERE, Node, Sender, low
 
 PROXY = Actor(STRANGER, Role.PROXY, Status.ACTIVE, KEY, b"\x03" + b"v" * 32, "https://proxy.example", HOSPITAL)
@@ -88,11 +88,33 @@ class TestReads:
         after = actors_after(known, node.adapter(ActorRegistry).events())
         assert (known[STRANGER].status, after[STRANGER].status) == (Status.ACTIVE, Status.SUSPENDED)
 
-    def test_whether_one_is_active_is_the_contract_s_word(self, node: Node) -> None:
-        node.results["isActive"] = lambda account, role: (account, role) == (*low(STRANGER), 2)
+    def test_whether_one_is_active_follows_from_the_events(self, node: Node) -> None:
         actors = node.adapter(ActorRegistry)
+        assert not actors.is_active(STRANGER, Role.PROXY)
+        register(node)
         assert actors.is_active(STRANGER, Role.PROXY)
         assert not actors.is_active(STRANGER, Role.HOSPITAL)
+        node.emit("ActorSuspended", account=STRANGER)
+        assert not actors.is_active(STRANGER, Role.PROXY)
+        assert node.asked == []
+
+    def test_those_of_a_role_cost_nothing_of_what_others_did(self, node: Node) -> None:
+        register(node)
+        for number in range(1, 20):
+            register(node, account=f"0x{number:040x}", role=1)
+            node.emit("ActorSuspended", account=f"0x{number:040x}")
+        node.emit("ActorEndpointChanged", account=STRANGER, endpoint="https://x.example")
+        given: list[int] = []
+        call = node.call
+
+        def counted(method: str, params: Any = ()) -> Any:
+            found = call(method, params)
+            given.append(len(found) if method == "eth_getLogs" else 0)
+            return found
+
+        node.call = counted  # type: ignore[method-assign]
+        assert [one.endpoint for one in node.adapter(ActorRegistry).find(Role.PROXY)] == ["https://x.example"]
+        assert sum(given) == 2
 
     def test_the_two_contracts_that_it_made_have_checksums(self, node: Node) -> None:
         node.results |= {"recordLedger": HOSPITAL.lower(), "accessLog": STRANGER.lower()}
@@ -101,8 +123,8 @@ class TestReads:
 
     @pytest.mark.parametrize("answer", NOT_OF_THE_ABI)
     def test_what_is_no_answer_is_an_integrity_error(self, node: Node, answer: Any) -> None:
-        node.results |= dict.fromkeys(("isActive", "recordLedger", "accessLog"), answer)
+        node.results |= dict.fromkeys(("recordLedger", "accessLog"), answer)
         actors = node.adapter(ActorRegistry)
-        for asked in (lambda: actors.is_active(Address(STRANGER), Role.PROXY), actors.record_ledger, actors.access_log):
+        for asked in (actors.record_ledger, actors.access_log):
             with pytest.raises(IntegrityError):
                 asked()

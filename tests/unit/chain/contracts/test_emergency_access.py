@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from panachain.chain.contracts.emergency_access import EmergencyAccess
 from panachain.errors import IntegrityError
-from tests.unit.chain.contracts.node import DOCTOR, NOT_OF_THE_ABI, PATIENT, Node, Raw, Sender, low
+from tests.unit.chain.contracts.node import DOCTOR, PATIENT, STRANGER, Node, Sender, low
 
 REASON, OUTCOME = b"r" * 32, b"o" * 32
 
@@ -56,14 +54,16 @@ def test_what_follows_names_the_emergency(node: Node) -> None:
     ]
 
 
-def test_whether_it_is_active_is_the_contract_s_word(node: Node) -> None:
-    node.results["isActive"] = lambda number: number == 4
+def test_it_is_active_from_the_second_signature_until_its_end(node: Node) -> None:
+    now = 1000 + node.block
+    for number, end in ((3, now), (4, now + 1)):
+        node.emit("EmergencyCosigned", id=number, cosigner=STRANGER, expiresAt=end, reviewDueAt=end + 9)
     emergency = node.adapter(EmergencyAccess)
-    assert [emergency.is_active(number) for number in (3, 4)] == [False, True]
+    assert [emergency.is_active(number) for number in (2, 3, 4)] == [False, False, True]
+    assert node.asked == []
 
 
-@pytest.mark.parametrize("answer", [*NOT_OF_THE_ABI, Raw("0x" + "00" * 31 + "02")])
-def test_what_is_no_yes_or_no_is_an_integrity_error(node: Node, answer: Any) -> None:
-    node.results["isActive"] = answer
+def test_what_is_no_second_signature_is_an_integrity_error(node: Node) -> None:
+    node.emit("EmergencyCosigned", id=4, cosigner=STRANGER, expiresAt=5, reviewDueAt=6)["data"] = "0x12"
     with pytest.raises(IntegrityError):
         node.adapter(EmergencyAccess).is_active(4)

@@ -17,9 +17,9 @@ from tests.unit.chain.contracts.node import (
     HOSPITAL,
     KEY,
     NOBODY,
-    NOT_OF_THE_ABI,
     PATIENT,
     STRANGER,
+    WHERE,
     Node,
     Sender,
     low,
@@ -120,17 +120,20 @@ class TestPersons:
 
 
 class TestPairings:
-    def test_zeros_are_no_pairing(self, node: Node) -> None:
-        node.results["pairingOf"] = lambda patient, _: PAIRING if patient == PATIENT.lower() else bytes(32)
+    def test_one_that_was_taken_back_is_no_pairing(self, node: Node) -> None:
+        node.emit("HospitalPaired", patient=PATIENT, hospital=HOSPITAL, pairing=PAIRING)
+        node.emit("HospitalPaired", patient=DOCTOR, hospital=HOSPITAL, pairing=PAIRING)
+        node.emit("HospitalUnpaired", patient=DOCTOR, hospital=HOSPITAL)
+        node.emit("HospitalPaired", patient=STRANGER, hospital=WHERE, pairing=PAIRING)
         identities = node.adapter(IdentityRegistry)
         assert identities.pairing_of(PATIENT, HOSPITAL) == PAIRING
         assert identities.pairing_of(STRANGER, HOSPITAL) is None
-        assert identities.pairings_of([STRANGER, PATIENT], HOSPITAL) == [None, PAIRING]
-        assert node.batches == 1
+        assert identities.pairings_of([STRANGER, PATIENT, DOCTOR], HOSPITAL) == [None, PAIRING, None]
+        assert identities.pairings_of([], HOSPITAL) == []
+        assert node.asked == []
 
-    @pytest.mark.parametrize("answer", NOT_OF_THE_ABI)
-    def test_what_is_no_digest_is_an_integrity_error(self, node: Node, answer: Any) -> None:
-        node.results["pairingOf"] = answer
+    def test_what_is_no_digest_is_an_integrity_error(self, node: Node) -> None:
+        node.emit("HospitalPaired", patient=PATIENT, hospital=HOSPITAL, pairing=PAIRING)["data"] = "0x12"
         identities = node.adapter(IdentityRegistry)
         for asked in (
             lambda: identities.pairing_of(PATIENT, HOSPITAL),

@@ -35,7 +35,7 @@ OWN: dict[str, dict[str, str]] = {
         "hashOf": "chain/receipts.py computes it without a node; test_receipts.py compares both",
         "setAdmitted": "nobody but ActorRegistry may call it",
         "ForkProven": _RECEIPT,
-        "HeadAnchored": "anchor_of reads the newest anchor from the state",
+        "anchorOf": "HeadAnchored says it",
     },
     "AccessRequests": {
         "requestCount": "find yields the requests themselves",
@@ -43,11 +43,15 @@ OWN: dict[str, dict[str, str]] = {
         "stateOf": "the answers' events and the newest block's time say it",
     },
     "ActorRegistry": {
+        "isActive": "actor_of says it together with the keys",
         "actorOf": "holds a digest of the keys only: actor_of reads the events that hold the keys",
         "convict": "nobody but AccessLog may call it",
     },
     "CareGroups": {
         "acceptedAtOf": "MemberAccepted and MemberRemoved say it, and readers prove it by its slot",
+        "groupOf": "GroupCreated, GroupHandedOver, GroupRenewed and GroupClosed say it",
+        "isMember": "the listings, the registry of identities and GroupClosed say it",
+        "sealedKeyOf": "MemberAdded and MemberRemoved say it",
         "managedBy": "the contract counts for itself: a refusal says when there are too many",
     },
     "Checkpoints": {
@@ -58,9 +62,9 @@ OWN: dict[str, dict[str, str]] = {
         "ValidatorsChanged": "validators says it",
     },
     "EmergencyAccess": {
+        "isActive": "EmergencyCosigned and the newest block's time say it",
         "emergencyCount": "a request returns its ID",
         "emergencyOf": "no actor of the SDK reviews yet; programs read it by web3.py",
-        "EmergencyCosigned": _RECEIPT,
         "EmergencyOverdue": _RECEIPT,
         "EmergencyReviewed": _RECEIPT,
     },
@@ -68,6 +72,7 @@ OWN: dict[str, dict[str, str]] = {
         "accountOf": "lookups need the trusted nodes' secret, which no actor of the SDK has",
         "identityOf": "holds a digest of the keys only: identity_of reads the events that hold the keys",
         "newestOf": "moves follows the events IdentityReplaced as the contract does",
+        "pairingOf": "HospitalPaired and HospitalUnpaired say it",
         "isActive": "identity_of says it together with the keys",
         **dict.fromkeys(
             ("setGuardians", "approveRecovery", "cancelRecovery", "completeRecovery", "guardiansOf", "recoveryOf"),
@@ -80,9 +85,13 @@ OWN: dict[str, dict[str, str]] = {
     "PolicyRegistry": {
         "grant": "the one-time key would have to pay by itself: it signs, and somebody relays",
         "revoke": "as grant",
-        "policyOf": "statusOf and the grant's event say it, and the event has the terms too",
+        "policyOf": "the grant's and the revocation's events say it, and the grant's has the terms too",
+        "allowedAt": "the grant's and the revocation's events and blocks say it",
     },
-    "RecordLedger": {"setAdmitted": "nobody but ActorRegistry may call it"},
+    "RecordLedger": {
+        "setAdmitted": "nobody but ActorRegistry may call it",
+        "ledgerOf": "the events add up to it, and prove_head proves it by its slots",
+    },
 }
 """For each contract what its adapter has no method for, and why."""
 INHERITED: dict[str, dict[str, str]] = {

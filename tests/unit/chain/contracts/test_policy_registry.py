@@ -1,4 +1,4 @@
-"""PolicyRegistry's adapter: what is signed, and that a policy is what contract and events say at one block together."""
+"""PolicyRegistry's adapter: what is signed, and that a policy is what its events and a block's time say together."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ UNKNOWN, NOT_YET, ACTIVE, EXPIRED, REVOKED = (
 
 @pytest.fixture
 def node() -> Node:
-    return Node("PolicyRegistry", {"statusOf": ACTIVE.value})
+    return Node("PolicyRegistry")
 
 
 def granted(node: Node, grant: Grant = GRANT, *, block: int = 7) -> None:
@@ -83,82 +83,98 @@ class TestSigned:
 
 
 class TestPolicy:
-    def test_is_what_the_contract_and_the_grant_say_at_one_block(self, node: Node) -> None:
+    def test_is_what_the_grant_says_at_the_time_of_one_block(self, node: Node) -> None:
         granted(node)
         found = node.adapter(PolicyRegistry).policy_of(OWNER)
-        assert (found.policy_id, found.status, found.terms) == (OWNER, ACTIVE, GRANT.terms)
+        assert (found.policy_id, found.terms) == (OWNER, GRANT.terms)
         assert (found.starts_at, found.expires_at, found.disclosure) == (10, 20, GRANT.disclosure)
         assert (found.block, found.block_time) == (node.block, 1000 + node.block)
-        assert node.asked == [("statusOf", low(OWNER), hex(node.block))]
+        assert node.asked == []
+
+    @pytest.mark.parametrize(
+        ("starts_at", "expires_at", "status"),
+        [(1101, 1200, NOT_YET), (1100, 1200, ACTIVE), (1000, 1101, ACTIVE), (1000, 1100, EXPIRED)],
+    )
+    def test_is_in_force_from_its_start_until_before_its_end(
+        self, node: Node, starts_at: int, expires_at: int, status: PolicyStatus
+    ) -> None:
+        granted(node, replace(GRANT, starts_at=starts_at, expires_at=expires_at))
+        assert node.adapter(PolicyRegistry).policy_of(OWNER).status is status
+        node.emit("PolicyRevoked", policyId=OWNER)
+        found = node.adapter(PolicyRegistry).policy_of(OWNER)
+        assert (found.status, found.starts_at, found.terms) == (REVOKED, starts_at, GRANT.terms)
+
+    @pytest.mark.parametrize("claimed", [UNKNOWN, ACTIVE, REVOKED])
+    def test_no_word_of_the_node_changes_it(self, node: Node, claimed: PolicyStatus) -> None:
+        node.results["statusOf"] = claimed.value
+        policies = node.adapter(PolicyRegistry)
+        with pytest.raises(PolicyUnknownError):
+            policies.policy_of(OWNER)
+        granted(node, replace(GRANT, expires_at=2000))
+        assert policies.policy_of(OWNER).status is ACTIVE
+        node.emit("PolicyRevoked", policyId=OWNER)
+        assert policies.policy_of(OWNER).status is REVOKED
 
     def test_what_nobody_granted_is_unknown(self, node: Node) -> None:
-        node.results["statusOf"] = UNKNOWN.value
         policies = node.adapter(PolicyRegistry)
         with pytest.raises(PolicyUnknownError, match=f"no policy {OWNER} is granted on the mainchain at block 100"):
             policies.policy_of(OWNER)
-        assert policies.policies_of([OWNER]) == {}
+        assert policies.policies_of([OWNER]) == policies.policies_of([]) == {}
 
     def test_a_revocation_without_a_grant_is_a_revoked_policy(self, node: Node) -> None:
-        node.results["statusOf"] = REVOKED.value
+        node.emit("PolicyRevoked", policyId=OWNER)
         found = node.adapter(PolicyRegistry).policy_of(OWNER)
         assert (found.status, found.starts_at, found.expires_at, found.terms) == (REVOKED, 0, 0, b"")
 
-    @pytest.mark.parametrize("status", [NOT_YET, ACTIVE, EXPIRED])
-    def test_a_hidden_grant_is_an_integrity_error(self, node: Node, status: PolicyStatus) -> None:
-        node.results["statusOf"] = status.value
-        with pytest.raises(IntegrityError, match="hides the grant"):
-            node.adapter(PolicyRegistry).policy_of(OWNER)
-
-    def test_a_grant_that_the_contract_does_not_know_is_an_integrity_error(self, node: Node) -> None:
+    def test_many_are_asked_in_bounded_questions(self, node: Node) -> None:
         granted(node)
-        node.results["statusOf"] = UNKNOWN.value
-        with pytest.raises(IntegrityError, match="its contract doesn't know"):
-            node.adapter(PolicyRegistry).policy_of(OWNER)
-
-    @pytest.mark.parametrize("answer", [*NOT_OF_THE_ABI, Raw("0x" + "00" * 31 + "63")])
-    def test_what_is_no_status_is_an_integrity_error(self, node: Node, answer: Any) -> None:
-        granted(node)
-        node.results["statusOf"] = answer
-        policies = node.adapter(PolicyRegistry)
-        for asked in (policies.policy_of, policies.revocation_in_sight):
-            with pytest.raises(IntegrityError):
-                asked(OWNER)
-
-    def test_many_are_asked_in_bounded_batches_at_one_block(self, node: Node) -> None:
-        granted(node)
-        node.results["statusOf"] = lambda one: (ACTIVE if one == OWNER.lower() else UNKNOWN).value
         many = [OWNER, *(PolicyId(f"0x{number:040x}") for number in range(MANY))]
         assert list(node.adapter(PolicyRegistry).policies_of(many)) == [OWNER]
-        # The one that is left over needs no batch.
-        assert node.batches == 1
-        assert {block for _, _, block in node.asked} == {hex(node.block)}
 
 
 class TestConfirmed:
     def test_a_grant_is_as_deep_as_blocks_follow_it(self, node: Node) -> None:
         granted(node, block=98)
-        node.results["statusOf"] = lambda _: (ACTIVE if int(node.asked[-1][2], 16) >= 98 else UNKNOWN).value
         policies = node.adapter(PolicyRegistry)
         assert [policies.is_confirmed(OWNER, deep) for deep in range(5)] == [True, True, True, False, False]
-        assert [block for _, _, block in node.asked] == [hex(number) for number in (100, 99, 98, 97, 96)]
+        settled = policies.settled(OWNER, 2)
+        assert settled is not None
+        assert (settled.block, settled.block_time) == (98, 1098)
 
-    def test_before_the_deployment_nothing_is_asked(self, node: Node) -> None:
+    def test_before_the_deployment_nothing_is_confirmed(self, node: Node) -> None:
+        granted(node, block=98)
         policies = node.adapter(PolicyRegistry, from_block=99)
         assert not policies.is_confirmed(OWNER, 2)
         assert not policies.is_confirmed(OWNER, 200)
-        assert node.asked == []
 
 
 class TestQuestions:
     def test_a_revocation_that_waits_is_in_sight(self, node: Node) -> None:
+        node.results["statusOf"] = ACTIVE.value
         policies = node.adapter(PolicyRegistry)
         assert not policies.revocation_in_sight(OWNER)
         node.results["statusOf"] = REVOKED.value
         assert policies.revocation_in_sight(OWNER)
         assert {block for _, _, block in node.asked} == {"pending"}
 
-    def test_whether_a_time_was_allowed_is_the_contract_s_word(self, node: Node) -> None:
-        node.results["allowedAt"] = lambda _, at: at < 20
+    def test_one_that_is_mined_is_in_sight_whatever_the_node_says(self, node: Node) -> None:
+        node.results["statusOf"] = ACTIVE.value
+        node.emit("PolicyRevoked", policyId=OWNER)
+        assert node.adapter(PolicyRegistry).revocation_in_sight(OWNER)
+        assert node.asked == []
+
+    @pytest.mark.parametrize("answer", [*NOT_OF_THE_ABI, Raw("0x" + "00" * 31 + "63")])
+    def test_what_is_no_status_is_an_integrity_error(self, node: Node, answer: Any) -> None:
+        node.results["statusOf"] = answer
+        with pytest.raises(IntegrityError):
+            node.adapter(PolicyRegistry).revocation_in_sight(OWNER)
+
+    def test_a_time_was_allowed_from_the_start_until_before_the_end_or_up_to_the_revocation(self, node: Node) -> None:
         policies = node.adapter(PolicyRegistry)
-        assert [policies.allowed_at(OWNER, at) for at in (19, 20)] == [True, False]
-        assert node.asked[0][:2] == ("allowedAt", (*low(OWNER), 19))
+        assert not policies.allowed_at(OWNER, 1010)
+        granted(node, replace(GRANT, starts_at=1005, expires_at=1020))
+        assert [at for at in range(1000, 1030) if policies.allowed_at(OWNER, at)] == list(range(1005, 1020))
+        # In block 12, whose time is 1012: that second counts still, as the contract has it.
+        node.emit("PolicyRevoked", policyId=OWNER, block=12)
+        assert [at for at in range(1000, 1030) if policies.allowed_at(OWNER, at)] == list(range(1005, 1013))
+        assert node.asked == []

@@ -13,7 +13,7 @@ from panachain.chain.rpc import RpcAnswerError
 from panachain.errors import IntegrityError, TransactionError
 from panachain.model.transactions import StorageEvent
 from tests.support import chain_refuses
-from tests.unit.chain.contracts.node import CHAIN_ID, HOSPITAL, NOT_OF_THE_ABI, STRANGER, WHERE, Node, Sender
+from tests.unit.chain.contracts.node import CHAIN_ID, HOSPITAL, STRANGER, WHERE, Node, Sender
 
 MANIFEST, HEAD = b"m" * 32, b"h" * 32
 
@@ -23,8 +23,8 @@ def node() -> Node:
     return Node("RecordLedger")
 
 
-def store(node: Node, hospital: str = HOSPITAL, sequence: int = 1, **more: int) -> None:
-    values = {"hospital": hospital, "sequence": sequence, "manifest": MANIFEST, "count": 3, "previous": HEAD}
+def store(node: Node, hospital: str = HOSPITAL, sequence: int = 1, *, previous: bytes = HEAD, **more: int) -> None:
+    values = {"hospital": hospital, "sequence": sequence, "manifest": MANIFEST, "count": 3, "previous": previous}
     node.emit("RecordsStored", **values, **more)
 
 
@@ -61,14 +61,35 @@ class TestEstimate:
 
 
 class TestHeads:
-    def test_ledger_is_sequence_and_head(self, node: Node) -> None:
-        node.results["ledgerOf"] = (True, 9, HEAD)
-        assert node.adapter(RecordLedger).ledger_of(HOSPITAL) == (9, HEAD)
+    def test_ledger_is_sequence_and_head_that_the_batches_add_up_to(self, node: Node) -> None:
+        ledger = node.adapter(RecordLedger)
+        head = ledger.first_head(HOSPITAL)
+        assert ledger.ledger_of(HOSPITAL) == (0, head)
+        for sequence in (1, 2, 3):
+            store(node, sequence=sequence, previous=head)
+            store(node, STRANGER, sequence=sequence)
+            head = ledger.fold_heads(head, [(MANIFEST, 3)])
+        assert ledger.ledger_of(HOSPITAL) == (3, head)
+        assert [event.sequence for event in ledger.batches_of(HOSPITAL)] == [1, 2, 3]
+        assert node.asked == []
 
-    @pytest.mark.parametrize("answer", NOT_OF_THE_ABI)
-    def test_what_is_no_ledger_is_an_integrity_error(self, node: Node, answer: Any) -> None:
-        node.results["ledgerOf"] = answer
-        with pytest.raises(IntegrityError):
+    @pytest.mark.parametrize("shown", [(1, 2), (0, 2), (0, 2, 1), (0, 0), (0, 1, 1)])
+    def test_batches_that_do_not_follow_each_other_are_an_integrity_error(
+        self, node: Node, shown: tuple[int, ...]
+    ) -> None:
+        ledger = node.adapter(RecordLedger)
+        head = ledger.first_head(HOSPITAL)
+        for sequence in (1, 2, 3):
+            store(node, sequence=sequence, previous=head)
+            head = ledger.fold_heads(head, [(MANIFEST, 3)])
+        node.logs = [node.logs[place] for place in shown]
+        for asked in (ledger.batches_of, ledger.ledger_of):
+            with pytest.raises(IntegrityError, match="doesn't follow"):
+                asked(HOSPITAL)
+
+    def test_a_batch_that_names_another_history_is_an_integrity_error(self, node: Node) -> None:
+        store(node)
+        with pytest.raises(IntegrityError, match="doesn't follow the 0 before it"):
             node.adapter(RecordLedger).ledger_of(HOSPITAL)
 
     def test_first_head_names_chain_contract_and_hospital(self, node: Node) -> None:
