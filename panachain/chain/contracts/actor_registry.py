@@ -6,7 +6,7 @@ Follows design section 6 and contracts/interfaces/IActorRegistry.sol.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -99,10 +99,6 @@ class ActorRegistry(Adapter):
     def access_log(self) -> Address:
         """Return the access log that the registry made and tells who may anchor."""
         return Address(address(self.bound.read("accessLog")))
-
-    def events(self, *, from_block: int | None = None, to_block: int | None = None) -> Iterator[Event]:
-        """Yield the registry's events in the order of the chain; `actors_after` says what they make of the actors."""
-        return self.bound.events(from_block=from_block, to_block=to_block)
 
     def _registered(self, where: Sequence[Indexed]) -> list[Actor]:
         return list(actors_after({}, self.bound.events(where=where)).values())

@@ -17,9 +17,9 @@ from panachain.chain.abi import address
 from panachain.chain.access import GateDomain
 from panachain.chain.config import ChainConfig
 from panachain.chain.mainchain import Mainchain
+from panachain.follow.opening import following
 from panachain.model.actors import Address
 from panachain.service.config import configuration
-from panachain.service.gate.registry import FollowedActors
 from panachain.service.gate.rules import MAX_BODY, MAX_CALLS, Rules
 from panachain.service.gate.service import Admitted, AuditLog, Gate, Nonces, RegistryWatch
 from panachain.service.http import listen, serve
@@ -112,8 +112,8 @@ def _watching(config: GateConfig, admitted: Admitted) -> AbstractContextManager[
     main, seconds = config.mainchain, config.registry_seconds
     if main is None:
         return nullcontext()
-    mainchain = Mainchain.connect(main, timeout=seconds / 3)
-    return RegistryWatch(FollowedActors(mainchain), admitted, seconds=seconds).watching()
+    mainchain = Mainchain.connect(main, timeout=seconds / 3, source=following(main, config.audit_log.parent))
+    return RegistryWatch(mainchain.actors, admitted, seconds=seconds).watching()
 
 
 def _serve(app: Any, listening: socket.socket, config: GateConfig) -> None:

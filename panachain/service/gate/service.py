@@ -35,7 +35,7 @@ _log = logging.getLogger("panachain.gate")
 class Actors(Protocol):
     """What a gate asks the mainchain."""
 
-    def actors(self) -> list[Actor]:
+    def find(self) -> list[Actor]:
         """Return the actors with their present status."""
         ...
 
@@ -83,7 +83,7 @@ class RegistryWatch:
         """
         # The time is taken before the question, because the answer may be as old as that.
         asked = self._admitted.clock()
-        active = [a.address for a in self._registry.actors() if a.role in ROLES and a.status is Status.ACTIVE]
+        active = [a.address for a in self._registry.find() if a.role in ROLES and a.status is Status.ACTIVE]
         self._admitted.listed(active, until=asked + self._seconds)
 
 

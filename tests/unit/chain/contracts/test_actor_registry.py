@@ -85,7 +85,7 @@ class TestReads:
     def test_folding_leaves_what_was_known_as_it_was(self, node: Node) -> None:
         node.emit("ActorSuspended", account=STRANGER)
         known = {STRANGER: PROXY}
-        after = actors_after(known, node.adapter(ActorRegistry).events())
+        after = actors_after(known, node.adapter(ActorRegistry).bound.events())
         assert (known[STRANGER].status, after[STRANGER].status) == (Status.ACTIVE, Status.SUSPENDED)
 
     def test_whether_one_is_active_follows_from_the_events(self, node: Node) -> None:

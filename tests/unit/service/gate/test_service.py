@@ -20,7 +20,7 @@ class Listed:
     def __init__(self, *answer: Actor) -> None:
         self.answer: list[Actor] | PanaChainError = list(answer)
 
-    def actors(self) -> list[Actor]:
+    def find(self) -> list[Actor]:
         if isinstance(self.answer, PanaChainError):
             raise self.answer
         return self.answer
@@ -64,9 +64,9 @@ class TestRegistry:
         admitted = Admitted([], clock=lambda: now[0])
 
         class Slow(Listed):
-            def actors(self) -> list[Actor]:
+            def find(self) -> list[Actor]:
                 now[0] += 4
-                return super().actors()
+                return super().find()
 
         RegistryWatch(Slow(actor(Role.HOSPITAL)), admitted, seconds=5).look()
         now[0] = 104.9
