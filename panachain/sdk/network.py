@@ -70,7 +70,7 @@ class Network:
         self.home: Path = config.home
         main, side = chains_of(description, config)
         self.mainchain = Mainchain.connect(main, timeout=config.timeout, source=following(main, self.home))
-        self.sidechain = Sidechain.connect(side, timeout=config.timeout, source=following(side, self.home))
+        self._side = side
         self.store: BlobStore = open_store(config, description.get("ipfs", {"kind": "embedded"}))
         self.threshold: int = description["threshold"]
         self.confirmations = confirmations_of(description, config)
@@ -109,7 +109,8 @@ class Network:
         """Close the store and the connections."""
         self.store.close()
         self.mainchain.close()
-        self.sidechain.close()
+        if "sidechain" in vars(self):
+            self.sidechain.close()
 
     def __enter__(self) -> Self:
         return self
@@ -118,6 +119,15 @@ class Network:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @cached_property
+    def sidechain(self) -> Sidechain:
+        """The sidechain, connected when it is first used: whoever has no key of its gate needs none for the rest.
+
+        Raises:
+            LockedError: the key file is missing, or others may read it.
+        """
+        return Sidechain.connect(self._side, timeout=self.config.timeout, source=following(self._side, self.home))
 
     def sender(self, key: bytes, *, sidechain: bool = False) -> Sender:
         """Return what signs and sends an account's transactions, one nonce lane for all threads and processes."""
