@@ -41,6 +41,9 @@ KFRAG_AT_REST: Final = b"panachain/kfrag/1"
 COUNTED: Final = b"panachain/counted/1"
 WALLET: Final = b"panachain/wallet/1"
 
+# Derivations from the key for what an actor keeps, and its associated data (HKDF-SHA256).
+KEPT: Final = b"panachain/kept/1"
+
 # Prefixes of signed messages.
 HEADER_SIGNATURE: Final = b"panachain/header/2/signature"
 RECEIPT: Final = b"panachain/receipt/1"

@@ -14,7 +14,7 @@ from typing import Final
 from panachain.chain.signing import Account
 from panachain.consent.rules import check_access
 from panachain.consent.terms import UnverifiedTerms, open_terms
-from panachain.crypto import notice, umbral
+from panachain.crypto import umbral
 from panachain.errors import BlockNotFoundError, IntegrityError, PolicyUnknownError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, PolicyId
@@ -25,6 +25,8 @@ from panachain.model.sizes import KEY_SIZE
 from panachain.sdk.base import ActorSession
 from panachain.sdk.granted_records import Asked, GrantedRecords
 from panachain.sdk.group_keys import open_secrets
+from panachain.sdk.kept import Kept
+from panachain.sdk.notices import Notices
 from panachain.sdk.opening import Opening
 from panachain.sdk.policies import policy_view
 from panachain.sdk.proxies import Proxies, Reader
@@ -66,20 +68,20 @@ class ReadingSession(ActorSession):
         """Return the policies whose notice and terms open with a key of this reader, oldest first."""
         found = []
         readers = self._readers()
-        for event in self.network.mainchain.policies.events(kind="PolicyGranted"):
-            for reader in readers:
-                if not notice.is_for(reader.secret, event.announcement, event.view_tag, event.policy_id):
-                    continue
-                try:
-                    unverified = open_terms(self.network.store.get_block(CID(RAW, event.terms)), reader.secret)
-                except IntegrityError:
-                    # Somebody else's policy, whose view tag fits by chance.
-                    continue
-                except BlockNotFoundError as exc:
-                    # Whoever announces terms that they never stored mustn't keep the reader from all the rest.
-                    _LOG.warning("policy %s is left out: %s", event.policy_id, exc)
-                    continue
-                found.append((event.policy_id, reader, unverified))
+        notices = Notices(self.network.mainchain, Kept(self.profile.folder, self._seed, "notices"))
+        for event, reader in notices.announced(readers):
+            try:
+                unverified = open_terms(self.network.store.get_block(CID(RAW, event.terms)), reader.secret)
+            except IntegrityError:
+                # Somebody else's policy, whose view tag fits by chance.
+                notices.not_for(event, reader)
+                continue
+            except BlockNotFoundError as exc:
+                # Whoever announces terms that they never stored mustn't keep the reader from all the rest.
+                _LOG.warning("policy %s is left out: %s", event.policy_id, exc)
+                continue
+            found.append((event.policy_id, reader, unverified))
+        notices.keep()
         return found
 
     def open(
