@@ -39,6 +39,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from panachain.plain import line
+
 
 class PanaChainError(Exception):
     """Base of every error that PanaChain raises on purpose.
@@ -58,8 +60,9 @@ class PanaChainError(Exception):
     """The hint of an error that brings none of its own."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint or self.usual_hint
+        # Messages carry what others wrote, into terminals, logs and tracebacks: here all of it comes by.
+        super().__init__(line(message))
+        self.hint = line(hint or self.usual_hint)
 
 
 class UsageError(PanaChainError):

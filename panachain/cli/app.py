@@ -20,6 +20,7 @@ from panachain.config import Config
 from panachain.errors import UnavailableError, UsageError
 from panachain.model.actors import PolicyId, Role
 from panachain.passphrase import read_passphrase
+from panachain.plain import line
 
 if TYPE_CHECKING:
     from panachain.sdk import AnyActor, Hospital, Network, Patient, Practitioner, Researcher
@@ -202,7 +203,7 @@ class App:
         """
         self.check_can_confirm(yes=yes)
         if not yes:
-            click.confirm(question, abort=True, err=True)
+            click.confirm(line(question), abort=True, err=True)
 
     def check_can_confirm(self, *, yes: bool) -> None:
         """Check that the user can be asked, before anything is done for the question.

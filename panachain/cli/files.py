@@ -6,7 +6,6 @@ Follows docs/spec/cli.md, section "Opened records".
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ from typing import Final
 
 from panachain.errors import DiskError, UsageError
 from panachain.model.records import RecordInfo
+from panachain.plain import json_line
 
 INDEX: Final = "index.json"
 PROVENANCE: Final = "provenance.fhir.json"
@@ -110,10 +110,10 @@ def new_folder(folder: Path) -> Iterator[OutputFolder]:
         output = OutputFolder(staging)
         yield output
         index = {"schema": "panachain/index/1", "records": output.entries, "omissions": output.omissions}
-        write_new(staging / INDEX, json.dumps(index, indent=1).encode() + b"\n")
+        write_new(staging / INDEX, json_line(index, indent=1).encode() + b"\n")
         entry = [{"resource": resource} for resource in output.provenance]
         bundle = {"resourceType": "Bundle", "type": "collection"} | ({"entry": entry} if entry else {})
-        write_new(staging / PROVENANCE, json.dumps(bundle, indent=1).encode() + b"\n")
+        write_new(staging / PROVENANCE, json_line(bundle, indent=1).encode() + b"\n")
         try:
             if existed:
                 for path in sorted(staging.iterdir()):

@@ -16,7 +16,9 @@ from typing import Final
 import click
 
 from panachain.cli.app import UNTOUCHED, App, LazyGroup
+from panachain.cli.talk import clean_talk
 from panachain.errors import AccessDeniedError, DiskError, LockedError, PanaChainError, UnavailableError, UsageError
+from panachain.plain import trace
 
 INTERRUPTED: Final = 130
 """128 + SIGINT."""
@@ -123,7 +125,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: what was typed after `panachain`; None takes the process's own.
     """
-    app = App()
+    with clean_talk():
+        return _run(App(), arguments)
+
+
+def _run(app: App, arguments: Sequence[str] | None) -> int:
     try:
         result = cli.main(
             args=None if arguments is None else list(arguments),
@@ -174,7 +180,7 @@ def _fail(app: App, error: PanaChainError) -> int:
 
 def _trace(app: App) -> None:
     if app.output.debug:
-        traceback.print_exc(file=sys.stderr)
+        sys.stderr.write(trace(traceback.format_exc()) + "\n")
 
 
 def _usage(error: click.UsageError) -> UsageError:

@@ -6,8 +6,6 @@ terminal. Follows docs/spec/cli.md, section "Output".
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import re
 import shutil
@@ -23,6 +21,7 @@ from panachain.cli.fields import FIELDS, Field, is_whole, kind_of
 from panachain.errors import Omission, PanaChainError, PartlyDoneError
 from panachain.model.actors import Address, Role, handle_of
 from panachain.model.progress import Progress
+from panachain.plain import cell, json_line
 
 if TYPE_CHECKING:
     from panachain.sdk.names import Names
@@ -66,6 +65,10 @@ _OTHERS: Final = frozenset(
 
 WIDTH: Final = 100
 """Characters of a line where no terminal says how wide it is."""
+
+
+_MOST: Final = 1 << 24
+"""Characters of one line of data, which a card or a row of CSV may need."""
 
 
 class Result(Protocol):
@@ -115,7 +118,7 @@ class Output:
         """
         known = _fields(result)
         if self.as_json:
-            self._line(_dump(known))
+            self._json(known)
             return
         known = {**known, **(also or {})}
         chosen = [name for name in fields if not self.long] or [name for name in known if name != "schema"]
@@ -154,7 +157,7 @@ class Output:
         """
         if self.as_json or form == "json":
             for result in results:
-                self._line(_dump(_fields(result)))
+                self._json(_fields(result))
             return
         rows = [_fields(result) for result in results]
         if not rows:
@@ -162,10 +165,10 @@ class Output:
         if form == "csv":
             # Data for a program: all fields under their own names, times in RFC 3339.
             chosen = [name for name in columns or (rows[0] if rows else ()) if name != "schema"]
-            writer = csv.writer(sys.stdout, lineterminator="\n")
             if chosen:
-                writer.writerow(chosen)
-            writer.writerows([_cell(text_of(name, row.get(name))) for name in chosen] for row in rows)
+                self._line(",".join(cell(words.line(name)) for name in chosen))
+            for row in rows:
+                self._line(",".join(cell(text_of(name, row.get(name))) for name in chosen))
         elif rows:
             chosen = [*columns, *(more if self.long else ())] or [name for name in rows[0] if name != "schema"]
             self._table(chosen, [{**row, **also(row)} for row in rows] if also else rows, titles)
@@ -178,7 +181,7 @@ class Output:
             rows: a cell for each.
             right: titles of columns with numbers.
         """
-        columns = [tables.Column(title, right=title in right) for title in titles]
+        columns = [tables.Column(words.line(title), right=title in right) for title in titles]
         self._print([[words.line(cell) for cell in row] for row in rows], columns)
 
     def prose(self, text: str) -> None:
@@ -191,7 +194,7 @@ class Output:
 
     def heading(self, text: str) -> None:
         """Print a line that stands over a table."""
-        self._line(_style(words.line(text), "1", sys.stdout))
+        self._line(words.line(text), "1")
 
     def text(self, name: str, value: object) -> str:
         """Return one field as people read it: names, short identifiers, local times, nothing on two lines."""
@@ -317,15 +320,15 @@ class Output:
             )
             return
         head = f"{what} failed:"
-        told = f"{head} {words.clean(self.typed(self.people(str(error))))}"
+        told = f"{head} {words.line(self.typed(self.people(str(error))))}"
         if sys.stderr.isatty():
             # A file or a program gets each part on one line.
             told = "\n".join(tables.wrap(told, self.width))
         _talk(told.replace(head, _style(head, "31"), 1))
         if unchanged:
-            _talk(f"  state: {words.clean(self.typed(unchanged))}")
+            _talk(f"  state: {words.line(self.typed(unchanged))}")
         if hint:
-            _talk(f"  next:  {words.clean(self.typed(hint))}")
+            _talk(f"  next:  {words.line(self.typed(hint))}")
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Progress]:
@@ -372,6 +375,7 @@ class Output:
         cells = [[self.text(name, row.get(name)) for name in names] for row in rows]
         # A column without a single value tells nobody anything.
         filled = [at for at in range(len(names)) if self.long or any(row[at] != words.ABSENT for row in cells)]
+        filled = filled or list(range(len(names)))
         columns = [
             tables.Column(
                 self._title(names[at], titles),
@@ -384,7 +388,7 @@ class Output:
 
     def _print(self, rows: Sequence[Sequence[str]], columns: Sequence[tables.Column]) -> None:
         first, *others = tables.render(columns, rows, self.width)
-        self._line(_style(first, "1", sys.stdout))
+        self._line(first, "1")
         for line in others:
             self._line(line)
 
@@ -447,8 +451,14 @@ class Output:
     def _text(self, value: object, known: Field) -> str:
         return text_of(known.title, value)
 
-    def _line(self, text: str) -> None:
-        sys.stdout.write(text + "\n")
+    def _line(self, text: str, style: str = "") -> None:
+        # The last look, behind those that know which field it is: our own styles are the only escapes.
+        shown = words.clean(text, most=_MOST)
+        sys.stdout.write((_style(shown, style, sys.stdout) if style else shown) + "\n")
+
+    def _json(self, fields: Mapping[str, object]) -> None:
+        # Exact: what JSON escapes itself is nobody's to replace.
+        sys.stdout.write(_dump(fields) + "\n")
 
 
 _KINDS: Final[Mapping[str, Callable[[Output, object, Field], str]]] = {
@@ -479,7 +489,9 @@ def text_of(name: str, value: object) -> str:
         return words.iso(value)
     if isinstance(value, Mapping):
         return ", ".join(
-            f"{str(key).replace('_', ' ')} {text_of(str(key), part)}" for key, part in value.items() if key != "schema"
+            f"{words.line(str(key)).replace('_', ' ')} {text_of(str(key), part)}"
+            for key, part in value.items()
+            if key != "schema"
         )
     if isinstance(value, list | tuple):
         separator = "; " if any(isinstance(part, Mapping) for part in value) else ", "
@@ -498,17 +510,12 @@ def _amount(count: int, unit: str) -> str:
     return words.size(count) if unit == "bytes" else words.count(count, _SINGULAR.get(unit, unit.removesuffix("s")))
 
 
-def _cell(text: str) -> str:
-    # A spreadsheet takes a cell that starts like this for a formula, and others can write into these fields.
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") and text != "-" else text
-
-
 def _fields(result: Result | Mapping[str, object]) -> Mapping[str, object]:
     return result if isinstance(result, Mapping) else result.to_json()
 
 
 def _dump(fields: Mapping[str, object]) -> str:
-    return json.dumps(fields, ensure_ascii=True, separators=(", ", ": "))
+    return json_line(fields)
 
 
 def _style(text: str, code: str, stream: TextIO | None = None) -> str:

@@ -6,7 +6,6 @@ docs/spec/consent.md.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -16,6 +15,7 @@ from panachain.cli.files import write_new
 from panachain.cli.values import Moment
 from panachain.errors import DiskError, UsageError
 from panachain.model.actors import Role
+from panachain.plain import json_line
 
 MAX_FILE = 1 << 20
 """Bytes of a Consent that is read."""
@@ -78,9 +78,9 @@ def export(policy_id: str, file: Path | None) -> None:
         found = app.policy(actor, policy_id)
         document = consents.export_consent(actor, found)
     if file is None:
-        click.echo(json.dumps(document, indent=None if app.output.as_json else 2))
+        click.echo(json_line(document, indent=None if app.output.as_json else 2))
         return
-    content = json.dumps(document, indent=2).encode() + b"\n"
+    content = json_line(document, indent=2).encode() + b"\n"
     write_new(file, content)
     app.output.one(
         {

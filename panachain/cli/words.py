@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from panachain.model.scope import UNDATED
+from panachain.plain import clean as clean
+from panachain.plain import line as line
 
 ABSENT: Final = "-"
 """What stands for a value that there isn't."""
@@ -44,22 +46,8 @@ _UNITS: Final = (("year", 31_557_600, 2), ("month", 2_629_800, 2), ("day", 86_40
 
 _ADDRESS: Final = 10
 """Characters of an address or a policy ID that are shown: `0x` and 32 bits."""
-_BLANK: Final = "\u115f\u1160\u2800\u3164\uffa0"
-"""Letters that look like spaces, with which a note could move what follows it under another column's title."""
 _CID: Final = 16
 """Characters of a CID that are shown; the first seven tell its kind only."""
-
-
-def clean(text: str) -> str:
-    """Return `text` with each control, format and blank character replaced, but for spaces, line ends and tabs."""
-    return "".join(
-        c if (c.isprintable() and c not in _BLANK) or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
-
-
-def line(text: str) -> str:
-    """Return `text` on one line, without control characters."""
-    return " ".join(clean(text).split())
 
 
 def moment(value: object) -> int | None:

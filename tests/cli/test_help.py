@@ -50,7 +50,7 @@ def test_help_of_every_command_loads_nothing_heavy() -> None:
 def test_help_of_the_root_loads_no_command() -> None:
     loaded = {name for name in imported_after("--help") if name.startswith("panachain.cli.")}
     assert loaded <= {
-        f"panachain.cli.{name}" for name in ("main", "app", "fields", "output", "passphrase", "tables", "words")
+        f"panachain.cli.{name}" for name in ("main", "app", "fields", "output", "passphrase", "tables", "talk", "words")
     }
 
 

@@ -1,0 +1,68 @@
+"""Text of others, made harmless: the one place where it is cleaned before anybody sees it.
+
+A note, an endpoint, a name or an error text of a service may hold escape sequences, letters that turn the writing
+around, letters that nobody sees, other people's line ends, or a novel. Never changes what a program reads: JSON escapes
+by itself (`json_line`). Follows the Unicode categories Cc, Cf, Zl, Zp (UAX 44), and OWASP on formulas in CSV.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+MOST: Final = 20_000
+"""Characters of a piece of talk; what is longer is cut, and says so."""
+MOST_OF_LINE: Final = 4_000
+"""Characters of what stands on one line."""
+MOST_OF_TRACE: Final = 200_000
+"""Characters of a traceback."""
+_UNSEEN: Final = frozenset(
+    # Letters that look like spaces, with which a note could move what follows it under another column's title.
+    "\u115f\u1160\u2800\u3164\uffa0"
+    # Marks that nobody sees, which make two words differ that look the same.
+    "\u034f\u17b4\u17b5"
+) | {chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))}
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+"""How a cell begins that a spreadsheet takes for a formula; the last four are wide forms of the first."""
+_QUOTED: Final = frozenset(',;"\t\r\n')
+"""What ends a cell to some reader of CSV: which separator a spreadsheet takes depends on where its user lives."""
+
+
+def clean(text: str, *, most: int = MOST) -> str:
+    """Return `text` with each control, format and blank character replaced, but for spaces, line ends and tabs.
+
+    Args:
+        text: of anybody.
+        most: characters that are kept.
+    """
+    kept = text[:most]
+    if not (kept.isascii() and kept.isprintable()):
+        kept = "".join(
+            c if (c.isprintable() and c not in _UNSEEN) or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in kept
+        )
+    return kept if len(text) <= most else f"{kept}… ({len(text) - most} more characters)"
+
+
+def line(text: str) -> str:
+    """Return `text` on one line, without control characters."""
+    return " ".join(clean(text, most=MOST_OF_LINE).split())
+
+
+def trace(text: str) -> str:
+    """Return a traceback, of which no line can be taken for one of the program's own."""
+    return "\n".join(f"| {part}" for part in clean(text, most=MOST_OF_TRACE).splitlines())
+
+
+def cell(text: str) -> str:
+    """Return one cell of CSV that no spreadsheet takes for a formula, quoted where a reader could find another end."""
+    # Behind quotes and blanks too, which spreadsheets leave out.
+    if text != "-" and text.lstrip(" '\"").startswith(_FORMULA):
+        text = f"'{text}"
+    return '"' + text.replace('"', '""') + '"' if _QUOTED & set(text) else text
+
+
+def json_line(value: object, *, indent: int | None = None) -> str:
+    """Return JSON without a raw control character, on one line without `indent`."""
+    text = json.dumps(value, ensure_ascii=True, indent=indent, separators=None if indent else (", ", ": "))
+    # JSON lets one control character stand as it is.
+    return text.replace("\x7f", "\\u007f")
