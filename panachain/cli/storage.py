@@ -112,9 +112,16 @@ def repair(cids: tuple[str, ...]) -> None:
     show_default=True,
     help="Remove only what was stored before. Lower it only while nobody uploads.",
 )
+@click.option(
+    "--without",
+    "without",
+    multiple=True,
+    metavar="HOSPITAL",
+    help="Pass over this hospital's manifests, which are broken; what its pinned lists name stays. Repeatable.",
+)
 @click.option("--dry-run", is_flag=True, help="Count only.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
-def gc(older_than: int, dry_run: bool, yes: bool) -> None:
+def gc(older_than: int, without: tuple[str, ...], dry_run: bool, yes: bool) -> None:
     """Remove blocks that nothing reaches any more.
 
     What pins and the mainchain name stays, with everything that it links. A Kubo node doesn't know when it stored a
@@ -128,7 +135,14 @@ def gc(older_than: int, dry_run: bool, yes: bool) -> None:
     now = time.time()
     with app.network() as network, app.output.progress("gc") as progress:
         grace = max(now - older_than, 0.0)
-        found = stores.collect_garbage(network, now=now, grace=grace, dry_run=dry_run, progress=progress)
+        found = stores.collect_garbage(
+            network,
+            now=now,
+            grace=grace,
+            dry_run=dry_run,
+            without=[network.resolve(name, Role.HOSPITAL).address for name in without],
+            progress=progress,
+        )
     columns = ("name", "kept", "young", "removed", "freed")
     app.output.many(({"name": name, **part.to_json()} for name, part in found), empty="", columns=columns)
     removed = sum(part.removed for _, part in found)

@@ -8,13 +8,14 @@ section 7.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from panachain.errors import IntegrityError, UsageError
+from panachain.errors import BlockNotFoundError, IntegrityError, UsageError
 from panachain.ipld import dag, dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
+from panachain.model.actors import Address
 from panachain.model.progress import Progress
 from panachain.model.sizes import HASH_SIZE
 from panachain.records.journal import Journal
@@ -26,7 +27,8 @@ from panachain.storage.nodes import NodeStatus, nodes_of, repair, status
 from panachain.storage.transfer import CarReport, export_car, import_car
 
 if TYPE_CHECKING:
-    # For its type only: most of what stands here asks no chain, and starts at once.
+    # For their types only: most of what stands here asks no chain, and starts at once.
+    from panachain.records.locate import HospitalHeads
     from panachain.sdk.network import Network
 
 __all__ = [
@@ -55,6 +57,7 @@ def collect_garbage(
     now: float,
     grace: float = collect.GRACE,
     dry_run: bool = False,
+    without: Collection[Address] = (),
     progress: Progress | None = None,
 ) -> list[tuple[str, collect.Collection]]:
     """Remove from each node what no pin and nothing on the mainchain reaches.
@@ -64,17 +67,21 @@ def collect_garbage(
         now: Unix seconds.
         grace: seconds for which a block stays that nothing reaches.
         dry_run: count only.
+        without: hospitals whose manifests are passed over, so that a broken one stops nothing any more. What their
+            pinned lists name stays.
         progress: is told the blocks that something reaches, and then the nodes that were swept.
 
     Raises:
         IntegrityError: a node on the way is damaged, or a manifest on chain is in no pinned batch list, so its records
-            couldn't be told from garbage; nothing was removed.
+            couldn't be told from garbage; nothing was removed. A hospital whose manifest it is is named.
         StoreUnavailableError: a node doesn't answer, or what it pins is missing; nothing was removed.
     """
     store = network.store
-    manifests = [CID(DAG_CBOR, digest) for heads in network.hospital_heads() for digest in heads.manifests]
-    check_listed(store, manifests)
-    roots = [*manifests, *headers_of(store, manifests), *_terms(network)]
+    listed = _listed(store)
+    roots = _terms(network)
+    for heads in network.hospital_heads():
+        if heads.hospital not in without:
+            roots += _published(store, heads, listed)
     # Over all nodes: what one of them lost, another one may know.
     live = collect.mark(store, roots, progress=progress)
     memory = _FirstSeen(network.home / "storage-gc.json")
@@ -88,6 +95,24 @@ def collect_garbage(
     if not dry_run:
         memory.save()
     return found
+
+
+def _published(store: BlobStore, heads: HospitalHeads, listed: set[CID]) -> list[CID]:
+    """Return the manifests and headers of one hospital that must stay.
+
+    Raises:
+        IntegrityError: one is damaged or unlisted; the message names the hospital.
+        BlockNotFoundError: a manifest lacks a part; so does this one.
+    """
+    manifests = [CID(DAG_CBOR, digest) for digest in heads.manifests]
+    hint = f"panachain storage gc --without {heads.hospital} passes over what that hospital published wrongly"
+    try:
+        check_listed(store, manifests, listed)
+        return [*manifests, *headers_of(store, manifests)]
+    except IntegrityError as exc:
+        raise IntegrityError(f"hospital {heads.hospital}: {exc}", hint=f"{exc.hint}; or {hint}") from exc
+    except BlockNotFoundError as exc:
+        raise BlockNotFoundError(f"hospital {heads.hospital}: {exc}", hint=f"{exc.hint}; or {hint}") from exc
 
 
 def _terms(network: Network) -> list[CID]:
@@ -111,7 +136,7 @@ def headers_of(store: BlobStore, manifests: Iterable[CID]) -> Iterator[CID]:
                 yield CID(RAW, digests[start : start + HASH_SIZE])
 
 
-def check_listed(store: BlobStore, manifests: Iterable[CID]) -> None:
+def check_listed(store: BlobStore, manifests: Iterable[CID], listed: set[CID]) -> None:
     """Check that every manifest that the store has is in a pinned batch list.
 
     Headers are sealed: which envelopes and contents they name, nobody but a reader can tell. Only the batch list
@@ -120,11 +145,6 @@ def check_listed(store: BlobStore, manifests: Iterable[CID]) -> None:
     Raises:
         IntegrityError: a manifest is in none.
     """
-    listed: set[CID] = set()
-    for cid, data in dag.walk(store.pins(), lambda cid: _list_block(store, cid)):
-        fields = None if data is None else dagcbor.decode(data)
-        if isinstance(fields, dict) and set(fields) == _LIST_FIELDS[0]:
-            listed.update(dag.links(cid, data or b""))
     unlisted = [cid for cid in manifests if cid not in listed and store.has_block(cid)]
     if unlisted:
         raise IntegrityError(
@@ -132,6 +152,16 @@ def check_listed(store: BlobStore, manifests: Iterable[CID]) -> None:
             " nothing was removed",
             hint="panachain storage import a CAR of the hospital that published them",
         )
+
+
+def _listed(store: BlobStore) -> set[CID]:
+    """Return all that the store's pinned batch lists name."""
+    listed: set[CID] = set()
+    for cid, data in dag.walk(store.pins(), lambda cid: _list_block(store, cid)):
+        fields = None if data is None else dagcbor.decode(data)
+        if isinstance(fields, dict) and set(fields) == _LIST_FIELDS[0]:
+            listed.update(dag.links(cid, data or b""))
+    return listed
 
 
 def _list_block(store: BlobStore, cid: CID) -> bytes | None:

@@ -119,6 +119,9 @@ class TestRepair:
         assert run("storage", "repair", "Qm123").code == 2
 
 
+HOSPITAL = "0x52908400098527886E0F7030069857D2E4169EE7"
+
+
 class TestGarbage:
     @pytest.fixture(autouse=True)
     def chain(self, monkeypatch: pytest.MonkeyPatch, home: Path) -> list[CID]:
@@ -131,7 +134,10 @@ class TestGarbage:
                 yield SimpleNamespace(
                     store=store,
                     home=home,
-                    hospital_heads=lambda: [SimpleNamespace(manifests=[cid.digest for cid in manifests])],
+                    hospital_heads=lambda: [
+                        SimpleNamespace(hospital=HOSPITAL, manifests=[cid.digest for cid in manifests])
+                    ],
+                    resolve=lambda name, _: SimpleNamespace(address=name),
                     mainchain=SimpleNamespace(policies=SimpleNamespace(events=lambda kind: iter(()))),
                 )
 
@@ -177,6 +183,22 @@ class TestGarbage:
         assert outcome.code == 6
         with opened(home) as store:
             assert store.has_block(garbage)
+
+    def test_one_hospitals_broken_manifest_is_named_and_can_be_passed_over(
+        self, run: Run, home: Path, chain: list[CID]
+    ) -> None:
+        root, block = a_batch(home)
+        with opened(home) as store:
+            chain.append(put(store, DAG_CBOR, b"no dag-cbor"))
+            garbage = put(store, RAW, b"garbage")
+        outcome = run("storage", "gc", "--older-than", "0m", "--yes")
+        assert outcome.code == 6
+        assert f"--without {HOSPITAL}" in outcome.err
+        assert run("storage", "gc", "--older-than", "0m", "--yes", "--without", HOSPITAL).code == 0
+        with opened(home) as store:
+            assert not store.has_block(garbage)
+            assert store.has_block(root)
+            assert store.has_block(block)
 
 
 class TestCars:
