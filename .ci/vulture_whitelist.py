@@ -78,3 +78,6 @@ _.token_issuer
 
 # One record of one patient's, for programs that know its envelope; `locate_all` is the form that the SDK uses.
 _.locate
+
+# Programs ask for a hospital's sequence and head as the contract's function has them.
+_.ledger_of

@@ -22,7 +22,7 @@ from panachain.errors import ConfigurationError, IntegrityError
 from panachain.model.transactions import Block
 
 MANY: Final = 500
-"""Calls, or values of one topic, in one request."""
+"""Values of one topic in one question."""
 NOBODY: Final = "0x" + "00" * 20
 """How a contract writes that there is no account."""
 
@@ -103,23 +103,6 @@ class BoundContract:
             return self.abi.result(function, self.rpc.call("eth_call", self._question(function, args, at)))
         except RpcAnswerError as exc:
             raise self._no_answer(function, at, exc) from exc
-
-    def read_many(self, function: str, many: Sequence[tuple[Any, ...]], *, at: str = "latest") -> list[Any]:
-        """Return the results of one function for many arguments, asked in batches of at most `MANY` calls.
-
-        Raises:
-            IntegrityError: as `read`.
-        """
-        # A node that takes no batches still answers a single question.
-        if len(many) == 1:
-            return [self.read(function, *many[0], at=at)]
-        calls = [("eth_call", self._question(function, args, at)) for args in many]
-        try:
-            # In pieces: nodes limit how many calls a batch may have, each at its own number.
-            answers = [a for start in range(0, len(calls), MANY) for a in self.rpc.batch(calls[start : start + MANY])]
-        except RpcAnswerError as exc:
-            raise self._no_answer(function, at, exc) from exc
-        return [self.abi.result(function, answer) for answer in answers]
 
     def events(
         self,

@@ -1,7 +1,8 @@
 """The index of storage and policy transactions, in SQLite, and the queries over it.
 
-Holds public data only, and none that the chain doesn't show: it can be deleted and is built anew. A reorganisation
-is found by the stored block hashes; what lies above the last common block is read again.
+It reads the checked copy of the chain (panachain/follow/), under one head for each question, and asks no node. Holds
+public data only, and none that the chain doesn't show: it can be deleted and is built anew. A reorganisation is found
+by the stored block hashes; what lies above the last common block is read again.
 Follows docs/spec/cli.md, section "Values".
 """
 
@@ -20,6 +21,7 @@ from panachain.errors import DiskError, UsageError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Category, Purpose
+from panachain.model.transactions import Block
 
 VERSION: Final = 2
 """Of the tables; an index of another version is made anew."""
@@ -277,7 +279,10 @@ class Index:
 
     def sync(self) -> int:
         """Undo what a reorganisation took away, read what is new, and return the newest block's number."""
-        head = self._mainchain.head_block()
+        with self._mainchain.source.pinned():
+            return self._sync(self._mainchain.head_block())
+
+    def _sync(self, head: Block) -> int:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             start = self._last_common_block() + 1
@@ -335,10 +340,11 @@ class Index:
             raise UsageError(f"{kind!r} can't be queried: {' or '.join(KINDS)}")
         if status is not None and status not in {s.name.lower() for s in PolicyStatus}:
             raise UsageError(f"unknown status {status!r}")
-        newest = self.sync()
-        if as_of_block is not None and not 0 <= as_of_block <= newest:
-            raise UsageError(f"block {as_of_block} isn't there: the newest is {newest}")
-        block = self._mainchain.block(newest if as_of_block is None else as_of_block)
+        with self._mainchain.source.pinned():
+            newest = self.sync()
+            if as_of_block is not None and not 0 <= as_of_block <= newest:
+                raise UsageError(f"block {as_of_block} isn't there: the newest is {newest}")
+            block = self._mainchain.block(newest if as_of_block is None else as_of_block)
         filters = {
             "since": since,
             "until": until,
@@ -387,7 +393,7 @@ class Index:
 
     def _last_common_block(self) -> int:
         newest = self._mainchain.head_block().number
-        for number, block_hash in self._db.execute("SELECT number, hash FROM block ORDER BY number DESC").fetchall():
+        for number, block_hash in self._db.execute("SELECT number, hash FROM block ORDER BY number DESC"):
             # By hash, because after a reorganisation another block bears the same number.
             if number <= newest and self._mainchain.block(number).hash == block_hash:
                 return int(number)

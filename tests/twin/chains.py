@@ -787,9 +787,6 @@ class TwinContract(BoundContract):
         number = {"latest": self._chain.head.number, "pending": None}.get(at, int(at, 16) if at[:2] == "0x" else 0)
         return getattr(self._chain.contracts[self.name], function)(*args, at=number)
 
-    def read_many(self, function: str, many: Sequence[tuple[Any, ...]], *, at: str = "latest") -> list[Any]:
-        return [self.read(function, *args, at=at) for args in many]
-
 
 class TwinMainchain(Mainchain):
     """The mainchain's real adapters over the twin's contracts."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from panachain.chain.abi import contract
-from panachain.chain.bound import MANY, BoundContract, Contracts, halves
+from panachain.chain.bound import BoundContract, Contracts, halves
 from panachain.chain.logs import Event, NodeEvents
 from panachain.chain.rpc import RpcAnswerError
 from panachain.errors import ConfigurationError, IntegrityError
@@ -25,7 +25,6 @@ class Node:
     def __init__(self, answer: Any = ONE) -> None:
         self.answer = answer
         self.calls: list[tuple[str, list[Any]]] = []
-        self.batches: list[int] = []
 
     def call(self, method: str, params: Sequence[Any] = ()) -> Any:
         self.calls.append((method, list(params)))
@@ -36,10 +35,6 @@ class Node:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
-
-    def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
-        self.batches.append(len(calls))
-        return [self.call(*call) for call in calls]
 
 
 def bound(node: Node, name: str = "PolicyRegistry") -> BoundContract:
@@ -58,24 +53,10 @@ class TestRead:
         data = contract("PolicyRegistry").calldata("statusOf", PERSON.lower())
         assert node.calls == [("eth_call", [{"to": WHERE, "data": data}, "0x7"])]
 
-    def test_many_are_asked_in_bounded_batches(self) -> None:
-        node = Node()
-        many = [(f"0x{number:040x}",) for number in range(2 * MANY + 1)]
-        assert bound(node).read_many("statusOf", many) == [1] * len(many)
-        assert node.batches == [MANY, MANY, 1]
-
-    def test_one_needs_no_batch_and_none_no_request(self) -> None:
-        node = Node()
-        assert bound(node).read_many("statusOf", [(PERSON.lower(),)]) == [1]
-        assert bound(node).read_many("statusOf", []) == []
-        assert node.batches == []
-        assert len(node.calls) == 1
-
     @pytest.mark.parametrize("answer", [RpcAnswerError("pruned"), "0x", "0x12", None])
     def test_what_is_no_answer_is_an_integrity_error(self, answer: Any) -> None:
-        for many in ([(PERSON.lower(),)], [(PERSON.lower(),)] * 2):
-            with pytest.raises(IntegrityError, match=r"PolicyRegistry\.statusOf"):
-                bound(Node(answer)).read_many("statusOf", many)
+        with pytest.raises(IntegrityError, match=r"PolicyRegistry\.statusOf"):
+            bound(Node(answer)).read("statusOf", PERSON.lower())
 
 
 class TestEvents:

@@ -14,6 +14,8 @@ from panachain.follow.database import Database, RenewedError, Session, SqliteDat
 from tests.unit.follow.chain import Chain, everything, follower, granted, revoked, stored
 from tests.unit.service.postgresql import empty_database, running_postgresql
 
+WORD = "never shown"
+
 
 def prepare(session: Session, types: dict[str, str]) -> None:
     session.run("CREATE TABLE IF NOT EXISTS word (value {bytes} NOT NULL)".format_map(types))
@@ -159,11 +161,11 @@ def test_a_connection_to_a_file_that_is_gone_is_not_used_again(tmp_path: Path) -
     [
         ("sqlite:///a.db", "SQLite or PostgreSQL, not sqlite"),
         ("no url", "can't be read"),
-        ("postgresql+psycopg://me:secret@127.0.0.1/chains", "holds a password"),
-        ("postgresql+psycopg://me@127.0.0.1/chains?password=secret", "holds a password"),
+        (f"postgresql+psycopg://me:{WORD}@127.0.0.1/chains", "holds a password"),
+        (f"postgresql+psycopg://me@127.0.0.1/chains?password={WORD}", "holds a password"),
     ],
 )
 def test_a_url_that_is_none_of_postgresql_or_holds_a_password_is_refused(url: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message) as caught:
         open_database(url, prepare)
-    assert "secret" not in str(caught.value)
+    assert WORD not in str(caught.value)

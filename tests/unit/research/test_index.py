@@ -8,6 +8,7 @@ import re
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args, get_overloads, get_type_hints
@@ -40,6 +41,7 @@ class Chain:
         self.read: list[tuple[int, int]] = []
         self.policies = SimpleNamespace(address="0x" + "11" * 20, events=self._policies)
         self.ledger = SimpleNamespace(events=self._storage)
+        self.source = SimpleNamespace(pinned=nullcontext)
 
     def block(self, number: int) -> Block:
         return Block(number, f"0x{number:064x}", TIME + number)

@@ -150,7 +150,8 @@ class TestPairings:
         first = PairingEvent(PATIENT, HOSPITAL, b"q" * 32, paired=True)
         second = PairingEvent(PATIENT, STRANGER, PAIRING, paired=False)
         identities = node.adapter(IdentityRegistry)
-        assert identities.paired() == [first, second]
+        # In the order in which the newest ones were made.
+        assert identities.paired() == [second, first]
         assert identities.paired(hospital=STRANGER) == [second]
         assert identities.paired(patient=DOCTOR) == []
         # Each that there ever was, also those that don't count any more.

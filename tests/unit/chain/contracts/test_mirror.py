@@ -15,7 +15,7 @@ from panachain.chain.abi import contract
 ROOT = Path(__file__).resolve().parents[4]
 ADAPTERS = ROOT / "panachain" / "chain" / "contracts"
 INTERFACES = ROOT / "contracts" / "interfaces"
-FUNCTION_OF = frozenset({"read", "read_many", "send", "calldata"})
+FUNCTION_OF = frozenset({"read", "send", "calldata"})
 """Methods of `BoundContract` whose first text is a function's name; `_send` of an adapter passes it on."""
 
 ACCESS_MANAGED = {
