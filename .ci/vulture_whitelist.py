@@ -81,3 +81,9 @@ _.locate
 
 # Programs ask for a hospital's sequence and head as the contract's function has them.
 _.ledger_of
+
+# ast.NodeVisitor calls them by their names.
+_.visit_AnnAssign
+_.visit_JoinedStr
+_.visit_Break
+_.visit_Continue

@@ -1,0 +1,585 @@
+#!/usr/bin/env python3
+"""Mutation testing of the package: change one thing at a time and see whether a test notices.
+
+    python scripts/mutate_python.py                          every mutant: hours
+    python scripts/mutate_python.py --only panachain/proxy/  those whose ID starts so; repeatable
+    python scripts/mutate_python.py --sample 60 --seed 7     some of them, of each file in proportion
+    python scripts/mutate_python.py --changed HEAD~1         those of files that differ from a commit
+    python scripts/mutate_python.py --planted                the hand-made ones, each with the test that must fail
+    python scripts/mutate_python.py --list                   says what would be tried, and tries nothing
+
+Covers what decides who reads what: `FOLDERS`. Never changes the package: mutants live in .cache/mutants-python. Each is
+judged by the tests of its file, and by those of `MORE` if it survives them. Survivors that may survive stand in
+tests/mutants.toml, each with the reason, as the hand-made ones do. Fails when a hand-made mutant survives, when an
+entry fits no mutant, or when fewer than 90 % are killed (of a sample: so few that chance doesn't explain it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import fcntl
+import json
+import math
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+WORK: Final = ROOT / ".cache" / "mutants-python"
+LISTED: Final = ROOT / "tests" / "mutants.toml"
+FOLDERS: Final = (
+    "panachain/consent",
+    "panachain/crypto",
+    "panachain/records/locate.py",
+    "panachain/proxy",
+    "panachain/sdk/reader.py",
+    "panachain/chain",
+)
+MORE: Final[dict[str, tuple[str, ...]]] = {
+    "panachain/consent": (
+        "tests/unit/consent",
+        "tests/unit/service/proxy/test_service.py",
+        "tests/unit/sdk/test_reader.py",
+    ),
+    "panachain/crypto": ("tests/unit/crypto", "tests/unit/records", "tests/unit/consent/test_terms.py"),
+    "panachain/records/locate.py": (
+        "tests/unit/records",
+        "tests/unit/sdk/test_reader.py",
+        "tests/unit/sdk/test_lanes.py",
+    ),
+    "panachain/proxy": ("tests/unit/proxy", "tests/unit/sdk/test_proxies.py", "tests/unit/sdk/test_reader.py"),
+    "panachain/sdk/reader.py": (
+        "tests/unit/sdk/test_reader.py",
+        "tests/twin/test_refusal.py",
+        "tests/twin/test_groups.py",
+    ),
+    "panachain/chain": ("tests/unit/chain", "tests/unit/sdk/test_network.py"),
+}
+"""Tests that also reach the files of a folder; those that aren't there are left out."""
+COPIED: Final = (
+    ".ci",
+    "contracts",
+    "docs",
+    "panachain",
+    "pyproject.toml",
+    "scripts",
+    "tests",
+    "README.md",
+    "requirements",
+)
+GOAL: Final = 0.9
+"""Killed ones among those that aren't explained."""
+TIMEOUT: Final = 240
+"""Seconds for the tests of one mutant. A mutant that takes longer counts as killed: its tests don't end."""
+KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
+PRELOADED: Final = ("pytest", "hypothesis", "cryptography.hazmat.primitives.ciphers.aead", "coincurve", "nucypher_core")
+"""Packages of others that the judge imports once."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A file with one change."""
+
+    id: str
+    """File, enclosing definition, operator, and its number among those: it outlives changes elsewhere in the file."""
+    file: str
+    line: int
+    source: str
+    """The line as it is, without the space around it."""
+    start: int
+    """First byte that is replaced."""
+    end: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A hand-made mutant, and the test that must fail."""
+
+    name: str
+    edits: tuple[tuple[str, str, str], ...]
+    """(file, text that is there once, text in its place)."""
+    tests: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a mutant."""
+
+    id: str
+    change: str
+    verdict: str
+
+
+# --- Mutants ----------------------------------------------------------------------------------------------------------
+
+_COMPARED: Final[dict[type[ast.cmpop], str]] = {
+    ast.Eq: "!=",
+    ast.NotEq: "==",
+    ast.Lt: "<=",
+    ast.LtE: "<",
+    ast.Gt: ">=",
+    ast.GtE: ">",
+    ast.In: "not in",
+    ast.NotIn: "in",
+    ast.Is: "is not",
+    ast.IsNot: "is",
+}
+_COMBINED: Final[dict[type[ast.operator], str]] = {
+    ast.Add: "-",
+    ast.Sub: "+",
+    ast.Mult: "//",
+    ast.FloorDiv: "*",
+    ast.Mod: "*",
+    ast.LShift: ">>",
+    ast.RShift: "<<",
+    ast.BitAnd: "|",
+    ast.BitOr: "&",
+    ast.BitXor: "|",
+}
+
+
+class _Finder(ast.NodeVisitor):
+    """Gathers (operator, node that is replaced, text) of one file."""
+
+    def __init__(self, source: bytes) -> None:
+        self._source = source
+        starts = [0]
+        for line in source.splitlines(keepends=True):
+            starts.append(starts[-1] + len(line))
+        self._starts = starts
+        self._scope: list[str] = []
+        self.found: list[tuple[str, str, int, int, str]] = []
+        """Scope, operator, first byte, end, text."""
+
+    def _span(self, node: Any) -> tuple[int, int]:
+        return (
+            self._starts[node.lineno - 1] + node.col_offset,
+            self._starts[node.end_lineno - 1] + node.end_col_offset,
+        )
+
+    def _text(self, node: Any) -> str:
+        start, end = self._span(node)
+        return self._source[start:end].decode()
+
+    def _add(self, operator: str, node: Any, text: str) -> None:
+        start, end = self._span(node)
+        self._put(operator, start, end, text)
+
+    def _put(self, operator: str, start: int, end: int, text: str) -> None:
+        self.found.append((".".join(self._scope) or "module", operator, start, end, text))
+
+    def _define(self, node: Any) -> None:
+        self._scope.append(node.name)
+        # Neither annotations nor decorators: mypy and the tests of signatures hold them.
+        for default in [
+            *getattr(getattr(node, "args", None), "kw_defaults", ()),
+            *getattr(getattr(node, "args", None), "defaults", ()),
+        ]:
+            if default is not None:
+                self.visit(default)
+        for statement in node.body:
+            self.visit(statement)
+        self._scope.pop()
+
+    # The names are those of ast.NodeVisitor.
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _define  # noqa: N815
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:
+            self.visit(node.value)
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        # A docstring does nothing, and nothing depends on what is logged.
+        if isinstance(node.value, ast.Constant) or "_log" in ast.unparse(node.value).lower()[:8]:
+            return
+        if isinstance(node.value, ast.Call):
+            self._add("call", node, "pass")
+        self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> None:
+        # Its message is for people; what counts is that it is raised.
+        self._add("raise", node, "pass")
+
+    def visit_Return(self, node: ast.Return) -> None:
+        if node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None):
+            self._add("return", node, "return None")
+        self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> None:
+        if ast.unparse(node.test) == "TYPE_CHECKING":
+            return
+        self._add("if", node.test, "False")
+        self._add("if", node.test, "True")
+        self.generic_visit(node)
+
+    def visit_IfExp(self, node: ast.IfExp) -> None:
+        self._add("choice", node.test, f"not ({self._text(node.test)})")
+        self.generic_visit(node)
+
+    def visit_While(self, node: ast.While) -> None:
+        self._add("while", node.test, "False")
+        self.generic_visit(node)
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        left: ast.expr = node.left
+        for operator, right in zip(node.ops, node.comparators, strict=True):
+            # The operator stands between the two, perhaps with brackets beside it.
+            start, end = self._span(left)[1], self._span(right)[0]
+            between = self._source[start:end].decode()
+            written = _written(operator)
+            if written in between:
+                at = start + len(between[: between.index(written)].encode())
+                self._put("compare", at, at + len(written), _COMPARED[type(operator)])
+            left = right
+        self.generic_visit(node)
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> None:
+        written, other = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
+        for left, right in zip(node.values, node.values[1:], strict=False):
+            start, end = self._span(left)[1], self._span(right)[0]
+            between = self._source[start:end].decode()
+            at = start + len(between[: between.index(written)].encode())
+            self._put("bool", at, at + len(written), other)
+        self.generic_visit(node)
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
+        if isinstance(node.op, ast.Not):
+            self._add("not", node, f"({self._text(node.operand)})")
+        self.generic_visit(node)
+
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        # Text is put together for people.
+        other = _COMBINED.get(type(node.op))
+        if other and not any(isinstance(side, ast.JoinedStr) for side in (node.left, node.right)):
+            left, right = self._text(node.left), self._text(node.right)
+            self._add("combine", node, f"({left}) {other} ({right})")
+        self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        value = node.value
+        if isinstance(value, bool):
+            self._add("constant", node, str(not value))
+        elif isinstance(value, int):
+            self._add("constant", node, str(value + 1))
+        elif isinstance(value, bytes) and value:
+            self._add("constant", node, repr(value + b"X"))
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
+        return
+
+    def visit_Break(self, node: ast.Break) -> None:
+        self._add("loop", node, "continue")
+
+    def visit_Continue(self, node: ast.Continue) -> None:
+        self._add("loop", node, "break")
+
+
+def _written(operator: ast.cmpop) -> str:
+    names = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
+    more = {ast.In: "in", ast.NotIn: "not in", ast.Is: "is", ast.IsNot: "is not"}
+    return {**names, **more}[type(operator)]
+
+
+def mutants_of(file: str, source: bytes) -> Iterator[Mutant]:
+    """Yield the mutants of one file, each different one once."""
+    finder = _Finder(source)
+    finder.visit(ast.parse(source))
+    lines = source.decode().splitlines()
+    numbers: Counter[tuple[str, str]] = Counter()
+    seen: set[tuple[int, int, str]] = set()
+    for scope, operator, start, end, text in sorted(finder.found, key=lambda one: (one[2], one[3], one[4])):
+        if (start, end, text) in seen or source[start:end] == text.encode():
+            continue
+        seen.add((start, end, text))
+        numbers[scope, operator] += 1
+        line = source.count(b"\n", 0, start) + 1
+        name = f"{file}:{scope}:{operator}:{numbers[scope, operator]}"
+        yield Mutant(name, file, line, lines[line - 1].strip(), start, end, text)
+
+
+def generate() -> list[Mutant]:
+    """Return all mutants by file and place."""
+    files = sorted(
+        path
+        for folder in FOLDERS
+        for path in ([ROOT / folder] if folder.endswith(".py") else (ROOT / folder).rglob("*.py"))
+    )
+    return [mutant for path in files for mutant in mutants_of(str(path.relative_to(ROOT)), path.read_bytes())]
+
+
+def sampled(mutants: Sequence[Mutant], size: int, seed: int) -> list[Mutant]:
+    """Return some of the mutants, of each file in proportion; the same ones for the same seed."""
+    chance = random.Random(seed)  # noqa: S311
+    chosen = chance.sample(range(len(mutants)), min(size, len(mutants)))
+    # In the order of chance: where the time is over, no file is left out.
+    return [mutants[number] for number in chosen]
+
+
+def changed(since: str) -> set[str]:
+    """Return the files that differ from a commit.
+
+    Raises:
+        SystemExit: git knows no such commit.
+    """
+    done = subprocess.run(["git", "diff", "--name-only", since], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"git can't compare with {since}: {done.stderr.strip()}")
+    return set(done.stdout.split())
+
+
+def listed() -> tuple[list[Planted], dict[str, str]]:
+    """Return the hand-made mutants, and the reason of each survivor that may survive, by ID."""
+    body = tomllib.loads(LISTED.read_text("utf-8"))
+    planted = [
+        Planted(
+            one["name"],
+            tuple((edit["file"], edit["find"], edit["put"]) for edit in one["edit"]),
+            tuple(one["tests"]),
+        )
+        for one in body["planted"]
+    ]
+    return planted, {one["id"]: one["reason"] for one in body.get("survivor", [])}
+
+
+# --- Judging ----------------------------------------------------------------------------------------------------------
+
+
+class Workspace:
+    """A copy of the checkout, in which one mutant at a time is tried."""
+
+    def __init__(self, folder: Path) -> None:
+        """Copy what tests read."""
+        self.folder = folder
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for name in COPIED:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+            elif source.exists():
+                shutil.copy(source, folder / name)
+        self._sound: dict[tuple[str, ...], bool] = {}
+        for name in ("tools", ".venv"):
+            if (ROOT / name).exists():
+                (folder / name).symlink_to(ROOT / name)
+
+    def judge(self, edits: Sequence[tuple[str, bytes]], tests: Sequence[Sequence[str]]) -> str:
+        """Return what tests say of files with other contents: each list of tests is tried until one fails.
+
+        Raises:
+            SystemExit: tests fail on the unchanged package, so that they would seem to kill everything.
+        """
+        before = {file: (self.folder / file).read_bytes() for file, _ in edits}
+        try:
+            for file, content in edits:
+                (self.folder / file).write_bytes(content)
+            for some in tests:
+                there = [one for one in some if (self.folder / one.partition("::")[0]).exists()]
+                self._check_sound(there, before)
+                verdict = self._run(there) if there else SURVIVED
+                if verdict != SURVIVED:
+                    return verdict
+            return SURVIVED
+        finally:
+            for file, content in before.items():
+                (self.folder / file).write_bytes(content)
+
+    def _check_sound(self, tests: Sequence[str], before: dict[str, bytes]) -> None:
+        """Check that tests pass on the unchanged package: what fails anyway would seem to kill everything.
+
+        Raises:
+            SystemExit: they don't.
+        """
+        if tests and tuple(tests) not in self._sound:
+            mutated = {file: (self.folder / file).read_bytes() for file in before}
+            for file, content in before.items():
+                (self.folder / file).write_bytes(content)
+            if self._run(tests) != SURVIVED:
+                said = (self.folder / "said").read_text("utf-8", "replace")
+                raise SystemExit(f"the tests fail without any mutant: {' '.join(tests)}\n{said[-2000:]}")
+            self._sound[tuple(tests)] = True
+            for file, content in mutated.items():
+                (self.folder / file).write_bytes(content)
+
+    def _run(self, tests: Sequence[str]) -> str:
+        """Run tests in a child that has the packages of others already."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        child = os.fork()
+        if not child:
+            os.setsid()
+            self._become_pytest(tests)
+        deadline = time.monotonic() + TIMEOUT
+        while time.monotonic() < deadline:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                code = os.waitstatus_to_exitcode(status)
+                # 5: everything was deselected. Whatever else isn't 0 is a failure, a crash included.
+                return SURVIVED if code in (0, 5) else KILLED
+            time.sleep(0.05)
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return TIMED_OUT
+
+    def _become_pytest(self, tests: Sequence[str]) -> None:
+        try:
+            os.chdir(self.folder)
+            with open(self.folder / "said", "wb") as said:
+                for descriptor in (1, 2):
+                    os.dup2(said.fileno(), descriptor)
+            os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+            sys.path[:] = [str(self.folder), *(one for one in sys.path if Path(one or ".").resolve() != ROOT)]
+            import pytest
+
+            arguments = ["-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-p", "no:ape_test"]
+            os._exit(int(pytest.main([*arguments, f"--rootdir={self.folder}", *tests])))
+        except BaseException:  # noqa: BLE001
+            os._exit(70)
+
+
+def tests_of(file: str) -> list[list[str]]:
+    """Return the tests that judge a file: its own first, then all that reach it."""
+    path = Path(file)
+    own = Path("tests/unit", *path.parts[1:-1])
+    near = sorted(str(one.relative_to(ROOT)) for one in (ROOT / own).glob(f"test_{path.stem}*.py"))
+    folder = next(one for one in MORE if file.startswith(one))
+    rest = [one for one in MORE[folder] if one not in near]
+    return [near, rest] if near else [rest]
+
+
+def apply(mutant: Mutant) -> bytes:
+    """Return the mutated file."""
+    source = (ROOT / mutant.file).read_bytes()
+    return source[: mutant.start] + mutant.text.encode() + source[mutant.end :]
+
+
+def plant(one: Planted) -> list[tuple[str, bytes]]:
+    """Return the files of a hand-made mutant.
+
+    Raises:
+        SystemExit: what it changes isn't there once.
+    """
+    texts: dict[str, str] = {}
+    for file, find, put in one.edits:
+        text = texts.get(file) or (ROOT / file).read_text("utf-8")
+        if text.count(find) != 1:
+            raise SystemExit(
+                f"{LISTED.name}, {one.name}: {find!r} is {text.count(find)} times in {file}, expected once"
+            )
+        texts[file] = text.replace(find, put)
+    return [(file, text.encode()) for file, text in texts.items()]
+
+
+def too_low(killed: int, judged: int, *, whole: bool) -> bool:
+    """Tell whether a score is below the goal; of a sample, by more than two standard deviations."""
+    allowance = 0.0 if whole else 2 * math.sqrt(judged * GOAL * (1 - GOAL))
+    return killed < GOAL * judged - allowance
+
+
+def try_planted(workspace: Workspace, planted: Sequence[Planted]) -> list[Result]:
+    """Return what became of the hand-made mutants."""
+    results = []
+    for one in planted:
+        verdict = workspace.judge(plant(one), [one.tests])
+        results.append(Result(one.name, "planted", verdict))
+        print(f"{verdict}: {one.name}", file=sys.stderr, flush=True)
+    return results
+
+
+def try_mutants(workspace: Workspace, mutants: Sequence[Mutant], *, minutes: float) -> list[Result]:
+    """Return what became of mutants, as many as the time allows."""
+    results = []
+    deadline = time.monotonic() + 60 * minutes
+    for count, mutant in enumerate(mutants, 1):
+        if time.monotonic() > deadline:
+            print(f"the time is over after {count - 1} of {len(mutants)}", file=sys.stderr)
+            break
+        verdict = workspace.judge([(mutant.file, apply(mutant))], tests_of(mutant.file))
+        change = f"{mutant.source}  ->  {mutant.text}"
+        results.append(Result(mutant.id, change, verdict))
+        print(f"{count}/{len(mutants)} {verdict}: {mutant.id}:{mutant.line}  {change}", file=sys.stderr, flush=True)
+    return results
+
+
+def report(results: Sequence[Result], reasons: dict[str, str], *, whole: bool, as_json: bool) -> bool:
+    """Print what became of the mutants; return whether enough were killed."""
+    files: dict[str, Counter[str]] = defaultdict(Counter)
+    for result in results:
+        kind = "explained" if result.verdict == SURVIVED and result.id in reasons else result.verdict
+        files["/".join(result.id.partition(":")[0].split("/")[:3])][kind] += 1
+    total = sum(files.values(), Counter[str]())
+    killed = total[KILLED] + total[TIMED_OUT]
+    judged = killed + total[SURVIVED]
+    if as_json:
+        print(json.dumps({"total": total, "results": [asdict(one) for one in results]}, indent=1))
+    else:
+        for result in results:
+            if result.verdict == SURVIVED:
+                print(f"survives: {result.id}  {result.change}\n  {reasons.get(result.id, 'NOT EXPLAINED')}")
+            elif result.id in reasons:
+                print(f"explained, but {result.verdict}: {result.id}; {LISTED.name} needs it no more")
+        for file, counts in sorted(files.items()):
+            dead = counts[KILLED] + counts[TIMED_OUT]
+            print(f"{file}: {dead} of {dead + counts[SURVIVED]} killed, {counts['explained']} explained")
+        print(f"{len(results)} mutants: {killed} of {judged} killed ({killed / judged if judged else 1:.1%})")
+    return not too_low(killed, judged, whole=whole)
+
+
+def main() -> int:
+    """Do what the arguments say, and return 1 if the tests miss too much."""
+    parser = argparse.ArgumentParser(description="Mutation testing of the package.")
+    parser.add_argument("--sample", type=int, metavar="N", help="try N mutants only, of each file in proportion")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="which sample (default 1)")
+    parser.add_argument("--only", action="append", default=[], metavar="FILE", help="start of the mutants' ID")
+    parser.add_argument("--changed", metavar="COMMIT", help="only files that differ from a commit")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="end after so many")
+    parser.add_argument("--planted", action="store_true", help="only the hand-made ones")
+    parser.add_argument("--folder", default="one", metavar="NAME", help="of .cache/mutants-python to work in")
+    parser.add_argument("--list", action="store_true", help="list the mutants and try none")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    options = parser.parse_args()
+
+    everything = generate()
+    planted, reasons = listed()
+    if lost := sorted(reasons.keys() - {mutant.id for mutant in everything}):
+        print(f"{LISTED.name} explains what is no mutant: {', '.join(lost)}", file=sys.stderr)
+        return 1
+    mutants = [mutant for mutant in everything if mutant.id.startswith(tuple(options.only) or "")]
+    if options.changed is not None:
+        files = changed(options.changed)
+        mutants = [mutant for mutant in mutants if mutant.file in files]
+    whole = options.sample is None and math.isinf(options.minutes)
+    if options.sample is not None:
+        mutants = sampled(mutants, options.sample, options.seed)
+    if options.list:
+        for mutant in mutants:
+            print(f"{mutant.id}  line {mutant.line}: {mutant.source}  ->  {mutant.text}")
+        return 0
+    WORK.mkdir(parents=True, exist_ok=True)
+    for name in PRELOADED:
+        __import__(name)
+    with open(WORK / f"{options.folder}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        workspace = Workspace(WORK / options.folder)
+        if options.planted:
+            return 1 if any(one.verdict == SURVIVED for one in try_planted(workspace, planted)) else 0
+        results = try_mutants(workspace, mutants, minutes=options.minutes)
+    return 0 if report(results, reasons, whole=whole, as_json=options.json) else 1
+
+
+if __name__ == "__main__":
+    # Without this an end by signal would leave a judge running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    raise SystemExit(main())
