@@ -80,7 +80,7 @@ def prove() -> dict[str, bool]:
     _run([forge(), "build", "--ast", "--skip", "*Test.sol"], "prove")
     report = out / "halmos.json"
     report.unlink(missing_ok=True)
-    command = [AUDIT / "halmos", "--forge-build-out", str(out / "out"), "--contract", "PolicyProofs"]
+    command = [AUDIT / "halmos", "--forge-build-out", str(out / "out"), "--match-contract", "Proofs$"]
     answer = _run([*command, "--json-output", str(report)], "prove", check=False)
     if not report.exists():
         raise AuditError(f"halmos exited with {answer.returncode}:\n{(answer.stdout + answer.stderr)[-2000:]}")

@@ -12,6 +12,7 @@ NOBODY = "0x" + "00" * 20
 DETAILS = b"d" * 32
 OUTCOME = b"o" * 32
 UNKNOWN_ID = 9
+DAY = 86_400
 
 
 @pytest.fixture
@@ -94,6 +95,55 @@ class TestRequest:
 
         with ape.reverts(requests.RequestInvalid, expiresAt=expires_at, currentTime=expires_at):
             requests.request(people["patient"], DETAILS, expires_at, sender=people["doctor"])
+
+
+class TestPlaces:
+    def test_three_requests_of_one_practitioner_wait_at_one_patient(
+        self, requests: Any, people: dict[str, Any], expires_at: int, chain: Any
+    ) -> None:
+        patient, doctor = people["patient"], people["doctor"]
+        later = expires_at + 40 * DAY
+        first = requests.request(patient, DETAILS, later - 1, sender=doctor)
+        for _ in range(2):
+            requests.request(patient, DETAILS, later, sender=doctor)
+
+        with ape.reverts(requests.RequestTooManyOpen, patient=patient.address, freeAt=later - 1):
+            requests.request(patient, DETAILS, later, sender=doctor)
+        requests.request(patient, DETAILS, later, sender=people["nurse"])
+        requests.deny(1, sender=patient)
+        requests.request(patient, DETAILS, later, sender=doctor)
+
+        assert requests.requestCount() == 5
+        assert first.timestamp < later
+
+    def test_withdrawing_and_short_requests_make_no_room_before_a_day_is_over(
+        self, requests: Any, people: dict[str, Any], expires_at: int, chain: Any
+    ) -> None:
+        patient, doctor = people["patient"], people["doctor"]
+        made = requests.request(patient, DETAILS, expires_at + 40 * DAY, sender=doctor).timestamp
+        for _ in range(2):
+            requests.request(patient, DETAILS, expires_at, sender=doctor)
+        requests.withdraw(1, sender=doctor)
+
+        chain.pending_timestamp = made + DAY - 1
+        with ape.reverts(requests.RequestTooManyOpen, freeAt=made + DAY):
+            requests.request(patient, DETAILS, expires_at + 40 * DAY, sender=doctor)
+        chain.pending_timestamp = made + DAY
+        requests.request(patient, DETAILS, expires_at + 40 * DAY, sender=doctor)
+
+    def test_nobody_asks_more_than_a_hundred_times_in_a_row(
+        self, requests: Any, people: dict[str, Any], expires_at: int
+    ) -> None:
+        patient, doctor, later = people["patient"], people["doctor"], expires_at + 40 * DAY
+        asked = [requests.request(patient, DETAILS, later, sender=doctor).timestamp]
+        for number in range(1, 100):
+            requests.deny(number, sender=patient)
+            requests.request(patient, DETAILS, later, sender=doctor)
+        requests.deny(100, sender=patient)
+
+        with ape.reverts(requests.RequestTooOften, requester=doctor.address, nextAt=asked[0] + 600):
+            requests.request(patient, DETAILS, later, sender=doctor)
+        requests.request(patient, DETAILS, later, sender=people["nurse"])
 
 
 class TestApprove:

@@ -33,6 +33,7 @@ def group(groups: Any, people: dict[str, Any], chain: Any) -> str:
 def team(groups: Any, people: dict[str, Any], group: str) -> str:
     """The same group with the nurse."""
     groups.addMember(group, people["nurse"], SEALED, sender=people["doctor"])
+    groups.accept(group, sender=people["nurse"])
     return group
 
 
@@ -83,6 +84,8 @@ class TestAddMember:
     def test_manager_lists_a_member(self, groups: Any, people: dict[str, Any], group: str) -> None:
         receipt = groups.addMember(group, people["nurse"], SEALED, sender=people["doctor"])
 
+        assert not groups.isMember(group, people["nurse"])
+        groups.accept(group, sender=people["nurse"])
         assert groups.isMember(group, people["nurse"])
         assert groups.sealedKeyOf(group, people["nurse"]) == SEALED
         event = next(iter(receipt.decode_logs(groups.MemberAdded)))
@@ -95,8 +98,18 @@ class TestAddMember:
 
     def test_takes_a_member_of_another_hospital(self, groups: Any, people: dict[str, Any], group: str) -> None:
         groups.addMember(group, people["elsewhere"], SEALED, sender=people["doctor"])
+        groups.accept(group, sender=people["elsewhere"])
 
         assert groups.isMember(group, people["elsewhere"])
+
+    def test_a_manager_who_lists_themselves_has_accepted(self, groups: Any, people: dict[str, Any], group: str) -> None:
+        receipt = groups.addMember(group, people["doctor"], SEALED, sender=people["doctor"])
+
+        assert groups.isMember(group, people["doctor"])
+        event = next(iter(receipt.decode_logs(groups.MemberAccepted)))
+        assert (event.group, event.member) == (group, people["doctor"].address)
+        again = groups.addMember(group, people["doctor"], OTHER_SEALED, sender=people["doctor"])
+        assert list(again.decode_logs(groups.MemberAccepted)) == []
 
     def test_rejects_everybody_but_the_manager(
         self, groups: Any, people: dict[str, Any], team: str, stranger: Any, registrar: Any
@@ -127,11 +140,56 @@ class TestAddMember:
         identities.reinstate(people["doctor"], sender=registrar)
         groups.addMember(group, people["nurse"], SEALED, sender=people["doctor"])
 
-        assert groups.isMember(group, people["nurse"])
+        assert groups.sealedKeyOf(group, people["nurse"]) == SEALED
 
     def test_reverts_without_a_group(self, groups: Any, people: dict[str, Any]) -> None:
         with ape.reverts(groups.GroupNotManager, group=to_checksum_address(UNKNOWN_GROUP)):
             groups.addMember(UNKNOWN_GROUP, people["nurse"], SEALED, sender=people["doctor"])
+
+
+class TestAccept:
+    def test_a_listed_person_becomes_a_member_by_their_own_call(
+        self, groups: Any, people: dict[str, Any], group: str
+    ) -> None:
+        groups.addMember(group, people["nurse"], SEALED, sender=people["doctor"])
+
+        receipt = groups.accept(group, sender=people["nurse"])
+
+        assert groups.acceptedAtOf(group, people["nurse"]) == receipt.timestamp
+        event = next(iter(receipt.decode_logs(groups.MemberAccepted)))
+        assert (event.group, event.member) == (group, people["nurse"].address)
+
+    def test_rejects_whoever_is_not_listed(
+        self, groups: Any, people: dict[str, Any], group: str, stranger: Any, registrar: Any
+    ) -> None:
+        groups.addMember(group, people["nurse"], SEALED, sender=people["doctor"])
+
+        for caller in (people["doctor"], people["elsewhere"], people["patient"], stranger, registrar):
+            with ape.reverts(groups.GroupNotListed, group=group, member=caller.address):
+                groups.accept(group, sender=caller)
+        assert not groups.isMember(group, people["nurse"])
+
+    def test_counts_once(self, groups: Any, people: dict[str, Any], team: str) -> None:
+        with ape.reverts(groups.GroupAlreadyAccepted, group=team, member=people["nurse"].address):
+            groups.accept(team, sender=people["nurse"])
+
+    def test_rejects_a_closed_group_and_a_suspended_person(
+        self, groups: Any, identities: Any, people: dict[str, Any], group: str, registrar: Any
+    ) -> None:
+        groups.addMember(group, people["nurse"], SEALED, sender=people["doctor"])
+        identities.suspend(people["nurse"], sender=registrar)
+        with ape.reverts(groups.GroupNotActivePractitioner, account=people["nurse"].address):
+            groups.accept(group, sender=people["nurse"])
+        groups.close(group, sender=people["doctor"])
+        with ape.reverts(groups.GroupAlreadyClosed, group=group):
+            groups.accept(group, sender=people["nurse"])
+
+    def test_is_asked_for_again_after_a_removal(self, groups: Any, people: dict[str, Any], team: str) -> None:
+        groups.removeMember(team, people["nurse"], sender=people["doctor"])
+        groups.addMember(team, people["nurse"], SEALED, sender=people["doctor"])
+
+        assert not groups.isMember(team, people["nurse"])
+        assert groups.acceptedAtOf(team, people["nurse"]) == 0
 
 
 class TestRemoveMember:
@@ -171,6 +229,7 @@ class TestRemoveMember:
 class TestRenew:
     def test_manager_renews_for_whom_he_names(self, groups: Any, people: dict[str, Any], team: str) -> None:
         groups.addMember(team, people["elsewhere"], SEALED, sender=people["doctor"])
+        groups.accept(team, sender=people["elsewhere"])
 
         receipt = groups.renew(team, 1, OTHER_KEY, [people["nurse"]], [OTHER_SEALED], sender=people["doctor"])
 
@@ -262,6 +321,11 @@ class TestHandOver:
     def test_next_manager_manages_and_the_one_before_does_not(
         self, groups: Any, people: dict[str, Any], team: str, hospital: Any
     ) -> None:
+        groups.addMember(team, people["elsewhere"], SEALED, sender=people["doctor"])
+        with ape.reverts(groups.GroupNotAccepted, group=team, member=people["elsewhere"].address):
+            groups.handOver(team, people["elsewhere"], sender=people["doctor"])
+        groups.accept(team, sender=people["elsewhere"])
+
         receipt = groups.handOver(team, people["elsewhere"], sender=people["doctor"])
 
         event = next(iter(receipt.decode_logs(groups.GroupHandedOver)))
@@ -272,6 +336,7 @@ class TestHandOver:
         with ape.reverts(groups.GroupNotManager):
             groups.removeMember(team, people["nurse"], sender=people["doctor"])
         groups.removeMember(team, people["nurse"], sender=people["elsewhere"])
+        assert (groups.managedBy(people["doctor"]), groups.managedBy(people["elsewhere"])) == (0, 1)
 
     def test_rejects_everybody_but_the_manager(
         self, groups: Any, people: dict[str, Any], team: str, stranger: Any, registrar: Any

@@ -57,6 +57,7 @@ def test_no_transaction_became_dearer_or_cheaper_unseen(
 
     patient, doctor, nurse = people["patient"], people["doctor"], people["nurse"]
     later = int(chain.pending_timestamp) + 1000
+    note("AccessRequests.request, first", requests.request(patient, b"d" * 32, later, sender=doctor))
     note("AccessRequests.request", requests.request(patient, b"d" * 32, later, sender=doctor))
     note("AccessRequests.approve", requests.approve(1, b"o" * 32, sender=patient))
     note("EmergencyAccess.request", emergency.request(patient, b"r" * 32, sender=doctor))
@@ -66,9 +67,12 @@ def test_no_transaction_became_dearer_or_cheaper_unseen(
     created = groups.create.call(OTHER_KEY, sender=doctor)
     groups.create(OTHER_KEY, sender=doctor)
     note("CareGroups.addMember", groups.addMember(created, nurse, b"s" * 32, sender=doctor))
+    note("CareGroups.accept", groups.accept(created, sender=nurse))
     renewal = groups.renew(created, 1, KEY, [nurse], [b"z" * 32], sender=doctor)
     note("CareGroups.renew, one member", renewal)
     note("CareGroups.removeMember", groups.removeMember(created, nurse, sender=doctor))
+    groups.addMember(created, nurse, b"s" * 32, sender=doctor)
+    groups.accept(created, sender=nurse)
     note("CareGroups.handOver", groups.handOver(created, nurse, sender=doctor))
     note("CareGroups.close", groups.close(created, sender=nurse))
     note("IdentityRegistry.suspend", identities.suspend(nurse, sender=registrar))

@@ -19,7 +19,7 @@ OTHER_KEY = b"\x03" + bytes(31) + b"\x02"
 NOBODY = "0x" + "00" * 20
 SOMEBODY = "0x" + "77" * 20
 """Registered by no fixture."""
-LOOKUP = b"l" * 32
+LOOKUP, OTHER_LOOKUP = b"l" * 32, b"o" * 32
 PAIRING = b"p" * 32
 
 
@@ -28,9 +28,9 @@ def ascending(*members: Any) -> list[Any]:
 
 
 @pytest.fixture
-def successors(identities: Any, registrar: Any) -> list[str]:
+def successors(identities: Any, registrar: Any, accounts: Any) -> list[str]:
     """Two more active patients."""
-    made = ["0x" + "33" * 20, "0x" + "44" * 20]
+    made = [account.address for account in accounts[8:10]]
     for account in made:
         identities.register(account, PATIENT, bytes(32), KEY, KEY, NOBODY, b"", sender=registrar)
     return made
@@ -497,10 +497,10 @@ class TestCancelRecovery:
         assert tuple(identities.recoveryOf(people["patient"])) == (successor, ready_at)
 
     def test_rejects_replaced_patient(
-        self, identities: Any, people: dict[str, Any], ready_at: int, chain: Any, relay: Any
+        self, identities: Any, people: dict[str, Any], ready_at: int, chain: Any, accounts: Any, successor: str
     ) -> None:
         chain.pending_timestamp = ready_at
-        identities.completeRecovery(people["patient"], sender=relay)
+        identities.completeRecovery(people["patient"], sender=accounts[successor])
 
         with ape.reverts(identities.IdentityUnexpectedStatus, actual=REPLACED):
             identities.cancelRecovery(sender=people["patient"])
@@ -508,27 +508,27 @@ class TestCancelRecovery:
 
 class TestCompleteRecovery:
     def test_reverts_a_second_before_and_not_when_the_delay_is_over(
-        self, identities: Any, people: dict[str, Any], successor: str, ready_at: int, chain: Any, stranger: Any
+        self, identities: Any, people: dict[str, Any], successor: str, ready_at: int, chain: Any, accounts: Any
     ) -> None:
         patient = people["patient"]
         chain.pending_timestamp = ready_at - 1
         with ape.reverts(
             identities.IdentityRecoveryNotReady, patient=patient.address, readyAt=ready_at, currentTime=ready_at - 1
         ):
-            identities.completeRecovery(patient, sender=stranger)
+            identities.completeRecovery(patient, sender=accounts[successor])
 
-        receipt = identities.completeRecovery(patient, sender=stranger)
+        receipt = identities.completeRecovery(patient, sender=accounts[successor])
 
         assert receipt.timestamp == ready_at
         event = next(iter(receipt.decode_logs(identities.IdentityReplaced)))
         assert (event.patient, event.successor) == (patient.address, successor)
 
     def test_patient_is_the_successor_from_then_on(
-        self, identities: Any, people: dict[str, Any], successor: str, ready_at: int, chain: Any, stranger: Any
+        self, identities: Any, people: dict[str, Any], successor: str, ready_at: int, chain: Any, accounts: Any
     ) -> None:
         patient = people["patient"]
         chain.pending_timestamp = ready_at
-        identities.completeRecovery(patient, sender=stranger)
+        identities.completeRecovery(patient, sender=accounts[successor])
 
         assert identities.successorOf(patient) == successor
         assert identities.identityOf(patient).status == REPLACED
@@ -536,14 +536,14 @@ class TestCompleteRecovery:
         assert tuple(identities.recoveryOf(patient)) == (NOBODY, 0)
 
     def test_successor_inherits_the_lookup_key(
-        self, identities: Any, registrar: Any, relay: Any, stranger: Any, successor: str, chain: Any
+        self, identities: Any, registrar: Any, relay: Any, stranger: Any, successor: str, chain: Any, accounts: Any
     ) -> None:
         identities.register(stranger, PATIENT, LOOKUP, KEY, KEY, NOBODY, b"", sender=registrar)
         identities.setGuardians([relay], 1, sender=stranger)
         identities.approveRecovery(stranger, successor, sender=relay)
 
         chain.pending_timestamp = identities.recoveryOf(stranger).readyAt
-        identities.completeRecovery(stranger, sender=relay)
+        identities.completeRecovery(stranger, sender=accounts[successor])
 
         assert identities.accountOf(LOOKUP) == successor
 
@@ -552,14 +552,27 @@ class TestCompleteRecovery:
     ) -> None:
         second = accounts[7]
         identities.register(stranger, PATIENT, LOOKUP, KEY, KEY, NOBODY, b"", sender=registrar)
-        identities.register(second, PATIENT, bytes(32), KEY, KEY, NOBODY, b"", sender=registrar)
+        identities.register(second, PATIENT, OTHER_LOOKUP, KEY, KEY, NOBODY, b"", sender=registrar)
         for patient, following in ((stranger, second), (second, successor)):
             identities.setGuardians([relay], 1, sender=patient)
             identities.approveRecovery(patient, following, sender=relay)
             chain.pending_timestamp = identities.recoveryOf(patient).readyAt
-            identities.completeRecovery(patient, sender=relay)
+            identities.completeRecovery(patient, sender=accounts[str(following)])
 
-        assert identities.accountOf(LOOKUP) == successor
+        # Also under the key that the middle account had of its own.
+        assert identities.accountOf(LOOKUP) == identities.accountOf(OTHER_LOOKUP) == successor
+        assert [identities.newestOf(one) for one in (stranger, second, successor)] == [successor] * 3
+        assert identities.successorOf(stranger) == second.address
+
+    def test_rejects_everybody_but_the_successor(
+        self, identities: Any, people: dict[str, Any], guardians: list[Any], ready_at: int, chain: Any, stranger: Any
+    ) -> None:
+        chain.pending_timestamp = ready_at
+        for caller in (stranger, people["patient"], *guardians):
+            with ape.reverts(identities.IdentityNotSuccessor, caller=caller.address):
+                identities.completeRecovery(people["patient"], sender=caller)
+
+        assert identities.newestOf(people["patient"]) == people["patient"].address
 
     @pytest.mark.usefixtures("ready_at")
     def test_nothing_is_replaced_before(self, identities: Any, people: dict[str, Any]) -> None:
@@ -573,24 +586,39 @@ class TestCompleteRecovery:
                 identities.completeRecovery(account, sender=stranger)
 
     def test_reverts_while_the_successor_is_suspended(
-        self, identities: Any, people: dict[str, Any], successor: str, ready_at: int, chain: Any, registrar: Any
+        self,
+        identities: Any,
+        people: dict[str, Any],
+        successor: str,
+        ready_at: int,
+        chain: Any,
+        registrar: Any,
+        accounts: Any,
     ) -> None:
         identities.suspend(successor, sender=registrar)
         chain.pending_timestamp = ready_at
 
         with ape.reverts(identities.IdentityInvalidSuccessor, successor=successor):
-            identities.completeRecovery(people["patient"], sender=registrar)
+            identities.completeRecovery(people["patient"], sender=accounts[successor])
         identities.reinstate(successor, sender=registrar)
-        identities.completeRecovery(people["patient"], sender=registrar)
+        identities.completeRecovery(people["patient"], sender=accounts[successor])
 
         assert identities.successorOf(people["patient"]) == successor
 
     def test_replaced_account_never_acts_again(
-        self, identities: Any, people: dict[str, Any], ready_at: int, chain: Any, registrar: Any, hospital: Any
+        self,
+        identities: Any,
+        people: dict[str, Any],
+        ready_at: int,
+        chain: Any,
+        registrar: Any,
+        hospital: Any,
+        accounts: Any,
+        successor: str,
     ) -> None:
         patient = people["patient"]
         chain.pending_timestamp = ready_at
-        identities.completeRecovery(patient, sender=registrar)
+        identities.completeRecovery(patient, sender=accounts[successor])
 
         with ape.reverts(identities.IdentityNotActivePatient):
             identities.pair(hospital, PAIRING, sender=patient)
@@ -598,11 +626,18 @@ class TestCompleteRecovery:
             identities.setGuardians([], 0, sender=patient)
 
     def test_replaced_account_never_comes_back(
-        self, identities: Any, people: dict[str, Any], ready_at: int, chain: Any, registrar: Any
+        self,
+        identities: Any,
+        people: dict[str, Any],
+        ready_at: int,
+        chain: Any,
+        registrar: Any,
+        accounts: Any,
+        successor: str,
     ) -> None:
         patient = people["patient"]
         chain.pending_timestamp = ready_at
-        identities.completeRecovery(patient, sender=registrar)
+        identities.completeRecovery(patient, sender=accounts[successor])
 
         for change in (identities.reinstate, identities.suspend):
             with ape.reverts(identities.IdentityUnexpectedStatus, actual=REPLACED):
@@ -618,15 +653,16 @@ class TestCompleteRecovery:
         successors: list[str],
         ready_at: int,
         chain: Any,
+        accounts: Any,
     ) -> None:
         chain.pending_timestamp = ready_at
-        identities.completeRecovery(people["patient"], sender=guardians[0])
+        identities.completeRecovery(people["patient"], sender=accounts[successors[0]])
 
         for successor in successors:
             with ape.reverts(identities.IdentityInvalidSuccessor, successor=successor):
                 identities.approveRecovery(people["patient"], successor, sender=guardians[0])
         with ape.reverts(identities.IdentityRecoveryNotReady, readyAt=0):
-            identities.completeRecovery(people["patient"], sender=guardians[0])
+            identities.completeRecovery(people["patient"], sender=accounts[successors[0]])
 
 
 class TestViews:
@@ -637,6 +673,7 @@ class TestViews:
         assert tuple(identities.guardiansOf(SOMEBODY)) == ([], 0)
         assert tuple(identities.recoveryOf(SOMEBODY)) == (NOBODY, 0)
         assert identities.successorOf(SOMEBODY) == NOBODY
+        assert identities.newestOf(SOMEBODY) == SOMEBODY
 
     def test_active_in_the_own_role_only(self, identities: Any, people: dict[str, Any]) -> None:
         for name, own in (("patient", PATIENT), ("doctor", PRACTITIONER)):

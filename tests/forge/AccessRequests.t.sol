@@ -23,6 +23,10 @@ contract AccessRequestsTest is Base {
     address private constant PRACTITIONER = address(0xd0c);
     address private constant OTHER_PRACTITIONER = address(0xd0c2);
     bytes32 private constant DETAILS = "details";
+    uint256 private constant PLACES = 3;
+    uint256 private constant LEAST_HELD = 1 days;
+    uint256 private constant IN_A_ROW = 100;
+    uint256 private constant INTERVAL = 10 minutes;
 
     IdentityRegistry private identities;
     AccessRequests private requests;
@@ -60,7 +64,8 @@ contract AccessRequestsTest is Base {
         count = bound(count, 1, 8);
         for (uint256 i = 1; i <= count; ++i) {
             address requester = i % 2 == 0 ? PRACTITIONER : OTHER_PRACTITIONER;
-            assert(_request(requester, PATIENT, details, START + i) == i && requests.requestCount() == i);
+            address asked = i / 2 % 2 == 0 ? PATIENT : OTHER_PATIENT;
+            assert(_request(requester, asked, details, START + i) == i && requests.requestCount() == i);
         }
         for (uint256 i = 1; i <= count; ++i) {
             assert(requests.requestOf(i).expiresAt == START + i);
@@ -219,6 +224,105 @@ contract AccessRequestsTest is Base {
         _assertState(id, _stateAfter(act));
     }
 
+    /* PLACES */
+
+    function testFuzz_ThreeRequestsOfOnePractitionerWaitAtOnePatient(uint256 seed) public {
+        uint256 freeAt = type(uint256).max;
+        for (uint256 i = 0; i < PLACES; ++i) {
+            uint256 expiresAt = START + 1 + uint256(keccak256(abi.encode(seed, i))) % 30 days;
+            uint256 heldUntil = expiresAt > START + LEAST_HELD ? expiresAt : START + LEAST_HELD;
+            if (heldUntil < freeAt) freeAt = heldUntil;
+            _open(expiresAt);
+        }
+        _expectTooManyOpen(freeAt);
+        _open(START + 1 days);
+        assert(requests.requestCount() == PLACES);
+        // Neither another patient nor another practitioner is concerned.
+        _request(PRACTITIONER, OTHER_PATIENT, DETAILS, START + 1);
+        _request(OTHER_PRACTITIONER, PATIENT, DETAILS, START + 1);
+        VM.warp(freeAt - 1);
+        _expectTooManyOpen(freeAt);
+        _open(freeAt);
+        VM.warp(freeAt);
+        _open(freeAt + 1);
+        assert(requests.requestCount() == PLACES + 3);
+    }
+
+    function testFuzz_AnAnswerMakesRoom(uint256 place, bool approves, uint256 rounds) public {
+        for (uint256 i = 0; i < PLACES; ++i) {
+            _open(START + 30 days);
+        }
+        rounds = bound(rounds, 1, 8);
+        uint256 id = bound(place, 1, PLACES);
+        for (uint256 i = 0; i < rounds; ++i) {
+            _expectTooManyOpen(START + 30 days);
+            _open(START + 30 days);
+            _answer(id, approves ? 0 : 1);
+            id = _open(START + 30 days);
+        }
+        assert(requests.requestCount() == PLACES + rounds);
+    }
+
+    function testFuzz_WithdrawingMakesRoomADayAfterTheRequest(uint256 later, uint256 time) public {
+        uint256 made = START + bound(later, 0, LEAST_HELD - 1);
+        _open(START + 30 days);
+        _open(START + 30 days);
+        VM.warp(made);
+        uint256 id = _open(made + 30 days);
+        VM.warp(bound(time, made, made + LEAST_HELD - 1));
+        VM.prank(PRACTITIONER);
+        requests.withdraw(id);
+        _expectTooManyOpen(made + LEAST_HELD);
+        _open(made + 30 days);
+        VM.warp(made + LEAST_HELD);
+        _open(made + 30 days);
+        _expectTooManyOpen(START + 30 days);
+        _open(made + 30 days);
+    }
+
+    function testFuzz_AShortRequestTakesItsPlaceForADay(uint256 expiresAt) public {
+        expiresAt = bound(expiresAt, START + 1, START + LEAST_HELD);
+        for (uint256 i = 0; i < PLACES; ++i) {
+            _open(expiresAt);
+        }
+        VM.warp(START + LEAST_HELD - 1);
+        _expectTooManyOpen(START + LEAST_HELD);
+        _open(START + 2 days);
+        VM.warp(START + LEAST_HELD);
+        for (uint256 i = 0; i < PLACES; ++i) {
+            _open(START + 3 days);
+        }
+        _expectTooManyOpen(START + 3 days);
+        _open(START + 3 days);
+    }
+
+    function test_NobodyAsksMoreThanAHundredTimesInARow() public {
+        uint256 asked = 0;
+        for (; asked < IN_A_ROW; ++asked) {
+            _request(PRACTITIONER, _patientAt(asked / PLACES), DETAILS, START + 30 days);
+        }
+        address last = _patientAt(asked / PLACES + 1);
+        _expectTooOften(START + INTERVAL);
+        _request(PRACTITIONER, last, DETAILS, START + 30 days);
+        _request(OTHER_PRACTITIONER, last, DETAILS, START + 30 days);
+        VM.warp(START + INTERVAL - 1);
+        _expectTooOften(START + INTERVAL);
+        _request(PRACTITIONER, last, DETAILS, START + 30 days);
+        for (uint256 i = 1; i <= PLACES; ++i) {
+            VM.warp(START + i * INTERVAL);
+            _request(PRACTITIONER, last, DETAILS, START + 30 days);
+            _expectTooOften(START + (i + 1) * INTERVAL);
+            _request(PRACTITIONER, PATIENT, DETAILS, START + 30 days);
+        }
+        // Rested, as if there had been no request before.
+        VM.warp(START + (IN_A_ROW + PLACES) * INTERVAL);
+        for (uint256 i = 0; i < IN_A_ROW; ++i) {
+            _request(PRACTITIONER, _patientAt(100 + i / PLACES), DETAILS, START + 30 days);
+        }
+        _expectTooOften(block.timestamp + INTERVAL);
+        _request(PRACTITIONER, PATIENT, DETAILS, START + 30 days);
+    }
+
     /* NO REQUEST */
 
     function testFuzz_AnUnknownRequestIsNobodys(uint256 id, address caller) public {
@@ -285,11 +389,153 @@ contract AccessRequestsTest is Base {
         RequestEvents(address(VM)).expectEmit(address(requests));
     }
 
+    /// @dev Admitted when first named.
+    function _patientAt(uint256 index) private returns (address patient) {
+        patient = address(uint160(0xb0b000 + index));
+        if (identities.identityOf(patient).registeredAt == 0) _admit(patient, IIdentityRegistry.Role.Patient);
+    }
+
+    function _expectTooManyOpen(uint256 freeAt) private {
+        VM.expectRevert(abi.encodeWithSelector(IAccessRequests.RequestTooManyOpen.selector, PATIENT, freeAt));
+    }
+
+    function _expectTooOften(uint256 nextAt) private {
+        VM.expectRevert(abi.encodeWithSelector(IAccessRequests.RequestTooOften.selector, PRACTITIONER, nextAt));
+    }
+
     function _expectNotYours(uint256 id, address caller) private {
         VM.expectRevert(abi.encodeWithSelector(IAccessRequests.RequestNotYours.selector, id, caller));
     }
 
     function _expectNotOpen(uint256 id, IAccessRequests.State state) private {
         VM.expectRevert(abi.encodeWithSelector(IAccessRequests.RequestNotOpen.selector, id, state));
+    }
+}
+
+/// @title Random histories of two practitioners and two patients
+/// @notice Each act is tried; what it should come to is written down beside the contract, without its places.
+contract RequestHandler is Base {
+    uint256 public constant PEOPLE = 2;
+    uint256 private constant START = 1_800_000_000;
+    bytes private constant KEY = hex"020102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20";
+
+    struct Made {
+        uint256 requester;
+        uint256 patient;
+        uint256 madeAt;
+        uint256 expiresAt;
+        IAccessRequests.State state;
+    }
+
+    AccessRequests public immutable REQUESTS;
+    Made[] public made;
+    uint256 public time = START;
+
+    constructor() {
+        VM.warp(START);
+        IdentityRegistry identities = new IdentityRegistry(address(new AccessManager(address(this))));
+        REQUESTS = new AccessRequests(identities);
+        for (uint256 i = 0; i < PEOPLE; ++i) {
+            identities.register(
+                requesterAt(i), IIdentityRegistry.Role.Practitioner, bytes32(0), KEY, KEY, address(0), ""
+            );
+            identities.register(patientAt(i), IIdentityRegistry.Role.Patient, bytes32(0), KEY, KEY, address(0), "");
+        }
+    }
+
+    function ask(uint256 requester, uint256 patient, uint256 term) external {
+        (requester, patient, term) = (requester % PEOPLE, patient % PEOPLE, bound(term, 1, 5 days));
+        VM.warp(time);
+        uint256 held = 0;
+        for (uint256 i = 0; i < made.length; ++i) {
+            if (made[i].requester == requester && made[i].patient == patient && heldUntil(i) > time) ++held;
+        }
+        VM.prank(requesterAt(requester));
+        try REQUESTS.request(patientAt(patient), "details", uint48(time + term)) returns (uint256 id) {
+            require(held < 3, "a fourth request waits");
+            require(id == made.length + 1, "IDs don't count up");
+            made.push(Made(requester, patient, time, time + term, IAccessRequests.State.Open));
+        } catch {
+            require(held == 3, "a request was prevented");
+        }
+    }
+
+    function answer(uint256 id, uint256 act) external {
+        if (made.length == 0) return;
+        (id, act) = (id % made.length, act % 3);
+        VM.warp(time);
+        bool may = made[id].state == IAccessRequests.State.Open && time < made[id].expiresAt;
+        VM.prank(act == 2 ? requesterAt(made[id].requester) : patientAt(made[id].patient));
+        bytes4 selector =
+            act == 0 ? IAccessRequests.approve.selector : act == 1 ? IAccessRequests.deny.selector : IAccessRequests.withdraw.selector;
+        (bool done,) = address(REQUESTS).call(abi.encodeWithSelector(selector, id + 1, bytes32(0)));
+        require(done == may, "an answer against the rules");
+        if (done) made[id].state = IAccessRequests.State(uint256(IAccessRequests.State.Approved) + act);
+    }
+
+    function wait(uint256 pause) external {
+        time += bound(pause, 0, 2 days);
+    }
+
+    function heldUntil(uint256 id) public view returns (uint256) {
+        Made memory one = made[id];
+        if (one.state == IAccessRequests.State.Approved || one.state == IAccessRequests.State.Denied) return 0;
+        uint256 least = one.madeAt + 1 days;
+        return one.state == IAccessRequests.State.Open && one.expiresAt > least ? one.expiresAt : least;
+    }
+
+    function count() external view returns (uint256) {
+        return made.length;
+    }
+
+    function requesterAt(uint256 index) public pure returns (address) {
+        return address(uint160(0xd0c + index));
+    }
+
+    function patientAt(uint256 index) public pure returns (address) {
+        return address(uint160(0xa11ce + index));
+    }
+}
+
+contract AccessRequestsInvariants is Base {
+    RequestHandler private _handler;
+
+    function setUp() public {
+        _handler = new RequestHandler();
+    }
+
+    function targetContracts() public view returns (address[] memory targets) {
+        targets = new address[](1);
+        targets[0] = address(_handler);
+    }
+
+    /// @notice Of one practitioner at one patient at most three requests are open, whatever was withdrawn and answered.
+    function invariant_AtMostThreeRequestsOfOneWaitAtAnother() public {
+        VM.warp(_handler.time());
+        uint256[4] memory open;
+        for (uint256 i = 0; i < _handler.count(); ++i) {
+            (uint256 requester, uint256 patient,,,) = _handler.made(i);
+            if (_handler.REQUESTS().stateOf(i + 1) == IAccessRequests.State.Open) ++open[requester * 2 + patient];
+        }
+        for (uint256 i = 0; i < 4; ++i) {
+            assert(open[i] <= 3);
+        }
+        assert(_handler.REQUESTS().requestCount() == _handler.count());
+    }
+
+    /// @notice In any stretch of time one practitioner asks at most 100 times and once more for each ten minutes of it.
+    function invariant_RequestsComeNoFasterThanTheirBound() public view {
+        uint256 made = _handler.count();
+        for (uint256 requester = 0; requester < _handler.PEOPLE(); ++requester) {
+            uint256 first = 0;
+            uint256 asked = 0;
+            for (uint256 i = 0; i < made; ++i) {
+                (uint256 who,, uint256 madeAt,,) = _handler.made(i);
+                if (who != requester) continue;
+                if (asked == 0) first = madeAt;
+                ++asked;
+                assert(asked <= 100 + (madeAt - first) / 10 minutes);
+            }
+        }
     }
 }

@@ -59,6 +59,11 @@ abstract contract GroupBase is Base {
 contract CareGroupsTest is GroupBase {
     /// @dev What `_manage` does.
     uint256 private constant ACTS = 5;
+    /// @dev Open groups of one manager, and the slots of the contract that readers prove with.
+    uint256 private constant MAX_GROUPS = 64;
+    uint256 private constant GROUPS_SLOT = 1;
+    uint256 private constant SEALED_KEYS_SLOT = 2;
+    uint256 private constant ACCEPTED_SLOT = 3;
 
     function setUp() public {
         deployGroups();
@@ -80,8 +85,19 @@ contract CareGroupsTest is GroupBase {
     function testFuzz_AManagerIsNoMemberUnlessListed(uint256 seed) public {
         address group = create(MANAGER, seed);
         assert(!groups.isMember(group, MANAGER) && groups.sealedKeyOf(group, MANAGER) == bytes32(0));
-        _add(group, MANAGER);
-        assert(groups.isMember(group, MANAGER));
+        // Listing themselves is their assent.
+        VM.warp(seed % type(uint32).max + 1);
+        VM.prank(MANAGER);
+        _expectEvent();
+        emit ICareGroups.MemberAdded(group, MANAGER, SEALED);
+        _expectEvent();
+        emit ICareGroups.MemberAccepted(group, MANAGER);
+        groups.addMember(group, MANAGER, SEALED);
+        assert(groups.isMember(group, MANAGER) && groups.acceptedAtOf(group, MANAGER) == block.timestamp);
+        VM.warp(block.timestamp + 1);
+        VM.prank(MANAGER);
+        groups.addMember(group, MANAGER, "new");
+        assert(groups.acceptedAtOf(group, MANAGER) == block.timestamp - 1);
     }
 
     function testFuzz_OnlyActivePractitionersCreate(address stranger) public {
@@ -113,6 +129,7 @@ contract CareGroupsTest is GroupBase {
     function testFuzz_AGroupIsCreatedOnce(uint256 seed, bool handedOver, bool closed) public {
         address group = create(MANAGER, seed);
         if (handedOver) {
+            _add(group, ELSEWHERE);
             VM.prank(MANAGER);
             groups.handOver(group, ELSEWHERE);
         }
@@ -148,6 +165,8 @@ contract CareGroupsTest is GroupBase {
         _expectEvent();
         emit ICareGroups.MemberAdded(group, MEMBER, sealedKey);
         groups.addMember(group, MEMBER, sealedKey);
+        assert(!groups.isMember(group, MEMBER) && groups.sealedKeyOf(group, MEMBER) == sealedKey);
+        _accept(group, MEMBER);
         assert(groups.isMember(group, MEMBER) && groups.sealedKeyOf(group, MEMBER) == sealedKey);
         assert(!groups.isMember(group, OTHER_MEMBER) && groups.sealedKeyOf(group, OTHER_MEMBER) == bytes32(0));
     }
@@ -161,7 +180,9 @@ contract CareGroupsTest is GroupBase {
             _expectEvent();
             emit ICareGroups.MemberAdded(group, MEMBER, sealedKeys[i]);
             groups.addMember(group, MEMBER, sealedKeys[i]);
-            assert(groups.sealedKeyOf(group, MEMBER) == sealedKeys[i] && groups.isMember(group, MEMBER));
+            assert(groups.sealedKeyOf(group, MEMBER) == sealedKeys[i] && groups.isMember(group, MEMBER) == (i == 1));
+            // Once is enough.
+            if (i == 0) _accept(group, MEMBER);
         }
     }
 
@@ -267,6 +288,166 @@ contract CareGroupsTest is GroupBase {
         VM.prank(MANAGER);
         groups.close(second);
         assert(groups.isMember(first, MEMBER) && !groups.groupOf(first).closed);
+    }
+
+    /* ASSENT */
+
+    function testFuzz_NobodyIsAMemberBeforeTheyAccept(uint256 seed, uint32 time) public {
+        VM.warp(uint256(time) + 1);
+        address group = create(MANAGER, seed);
+        _invite(group, MEMBER);
+        assert(!groups.isMember(group, MEMBER) && groups.acceptedAtOf(group, MEMBER) == 0);
+        VM.prank(MEMBER);
+        _expectEvent();
+        emit ICareGroups.MemberAccepted(group, MEMBER);
+        groups.accept(group);
+        assert(groups.isMember(group, MEMBER) && groups.acceptedAtOf(group, MEMBER) == uint256(time) + 1);
+        assert(!groups.isMember(group, OTHER_MEMBER));
+    }
+
+    function testFuzz_OnlyWhoIsListedAccepts(address stranger) public {
+        VM.assume(stranger != MEMBER);
+        address group = create(MANAGER, 1);
+        _invite(group, MEMBER);
+        address[4] memory callers = [stranger, MANAGER, OTHER_MEMBER, address(this)];
+        for (uint256 i = 0; i < 4; ++i) {
+            VM.prank(callers[i]);
+            VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupNotListed.selector, group, callers[i]));
+            groups.accept(group);
+            assert(groups.acceptedAtOf(group, callers[i]) == 0);
+        }
+        // Nobody's call accepts for another.
+        assert(groups.acceptedAtOf(group, MEMBER) == 0 && !groups.isMember(group, MEMBER));
+    }
+
+    function test_NobodyAcceptsTwice() public {
+        address group = _groupWith(MEMBER);
+        VM.prank(MEMBER);
+        VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupAlreadyAccepted.selector, group, MEMBER));
+        groups.accept(group);
+    }
+
+    function testFuzz_NobodyAcceptsAClosedGroup(bool byRegistrar) public {
+        address group = create(MANAGER, 1);
+        _invite(group, MEMBER);
+        VM.prank(byRegistrar ? address(this) : MANAGER);
+        if (byRegistrar) groups.closeByRegistrar(group);
+        else groups.close(group);
+        VM.prank(MEMBER);
+        VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupAlreadyClosed.selector, group));
+        groups.accept(group);
+    }
+
+    function test_WhoIsSuspendedAcceptsOnceReinstated() public {
+        address group = create(MANAGER, 1);
+        _invite(group, MEMBER);
+        identities.suspend(MEMBER);
+        VM.prank(MEMBER);
+        _expectNotActive(MEMBER);
+        groups.accept(group);
+        identities.reinstate(MEMBER);
+        _accept(group, MEMBER);
+        assert(groups.isMember(group, MEMBER));
+    }
+
+    function testFuzz_WhoIsInvitedDeclines(bool suspended) public {
+        address group = create(MANAGER, 1);
+        _invite(group, MEMBER);
+        if (suspended) identities.suspend(MEMBER);
+        VM.prank(MEMBER);
+        _expectEvent();
+        emit ICareGroups.MemberRemoved(group, MEMBER);
+        groups.removeMember(group, MEMBER);
+        assert(groups.sealedKeyOf(group, MEMBER) == bytes32(0));
+        if (suspended) identities.reinstate(MEMBER);
+        VM.prank(MEMBER);
+        VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupNotListed.selector, group, MEMBER));
+        groups.accept(group);
+    }
+
+    function testFuzz_WhoIsListedAgainAssentsAgain(bool leaves) public {
+        address group = _groupWith(MEMBER);
+        VM.prank(leaves ? MEMBER : MANAGER);
+        groups.removeMember(group, MEMBER);
+        assert(groups.acceptedAtOf(group, MEMBER) == 0);
+        _invite(group, MEMBER);
+        assert(!groups.isMember(group, MEMBER));
+        _accept(group, MEMBER);
+        assert(groups.isMember(group, MEMBER));
+    }
+
+    function testFuzz_AnAssentIsToOneGroup(uint256 seed, uint256 other) public {
+        VM.assume(seed != other);
+        (address first, address second) = (create(MANAGER, seed), create(MANAGER, other));
+        _invite(first, MEMBER);
+        _invite(second, MEMBER);
+        _accept(first, MEMBER);
+        assert(groups.isMember(first, MEMBER) && !groups.isMember(second, MEMBER));
+    }
+
+    function test_ARenewalAsksNobodyAgainAndAcceptsForNobody() public {
+        address group = _groupWith(MEMBER);
+        _invite(group, OTHER_MEMBER);
+        address[] memory members = new address[](2);
+        (members[0], members[1]) = (MEMBER, OTHER_MEMBER);
+        bytes32[] memory sealedKeys = new bytes32[](2);
+        (sealedKeys[0], sealedKeys[1]) = (bytes32("new"), bytes32("new"));
+        VM.prank(MANAGER);
+        groups.renew(group, 1, keyFrom(2), members, sealedKeys);
+        assert(groups.isMember(group, MEMBER) && !groups.isMember(group, OTHER_MEMBER));
+        assert(groups.sealedKeyOf(group, OTHER_MEMBER) == "new");
+    }
+
+    /// @notice Readers prove a membership by these slots (docs/security/contracts.md).
+    function testFuzz_AMembershipLiesWhereReadersProveIt(uint256 seed, uint32 time) public {
+        VM.warp(uint256(time) + 1);
+        address group = create(MANAGER, seed);
+        _add(group, MEMBER);
+        bytes32 word = VM.load(address(groups), keccak256(abi.encode(group, GROUPS_SLOT)));
+        assert(word == bytes32(uint256(uint160(MANAGER))));
+        assert(_entry(SEALED_KEYS_SLOT, group, MEMBER) == SEALED);
+        assert(uint256(_entry(ACCEPTED_SLOT, group, MEMBER)) == uint256(time) + 1);
+        VM.prank(MEMBER);
+        groups.removeMember(group, MEMBER);
+        assert(_entry(SEALED_KEYS_SLOT, group, MEMBER) == 0 && _entry(ACCEPTED_SLOT, group, MEMBER) == 0);
+        groups.closeByRegistrar(group);
+        word = VM.load(address(groups), keccak256(abi.encode(group, GROUPS_SLOT)));
+        // Closed is the byte above the manager.
+        assert(word == bytes32(uint256(uint160(MANAGER)) | 1 << 160));
+    }
+
+    /* BOUNDS */
+
+    function test_NobodyManagesMoreThan64OpenGroups() public {
+        address first = create(MANAGER, 0);
+        for (uint256 i = 1; i < MAX_GROUPS; ++i) {
+            create(MANAGER, i);
+        }
+        assert(groups.managedBy(MANAGER) == MAX_GROUPS);
+        VM.prank(MANAGER);
+        _expectTooMany(MANAGER);
+        groups.create(keyFrom(MAX_GROUPS));
+        // Others aren't kept from it, but from handing theirs over to one who has enough.
+        address theirs = create(ELSEWHERE, 0);
+        VM.prank(ELSEWHERE);
+        groups.addMember(theirs, MANAGER, SEALED);
+        _accept(theirs, MANAGER);
+        VM.prank(ELSEWHERE);
+        _expectTooMany(MANAGER);
+        groups.handOver(theirs, MANAGER);
+        // To oneself is no more than before.
+        _invite(first, MANAGER);
+        VM.prank(MANAGER);
+        groups.handOver(first, MANAGER);
+        assert(groups.managedBy(MANAGER) == MAX_GROUPS && groups.managedBy(ELSEWHERE) == 1);
+        VM.prank(MANAGER);
+        groups.close(first);
+        assert(groups.managedBy(MANAGER) == MAX_GROUPS - 1);
+        VM.prank(ELSEWHERE);
+        groups.handOver(theirs, MANAGER);
+        assert(groups.managedBy(MANAGER) == MAX_GROUPS && groups.managedBy(ELSEWHERE) == 0);
+        groups.closeByRegistrar(theirs);
+        assert(groups.managedBy(MANAGER) == MAX_GROUPS - 1);
     }
 
     /* RENEWING */
@@ -428,6 +609,7 @@ contract CareGroupsTest is GroupBase {
     function testFuzz_AGroupIsHandedOver(uint256 seed) public {
         address group = create(MANAGER, seed);
         _add(group, MEMBER);
+        _add(group, ELSEWHERE);
         VM.prank(MANAGER);
         _expectEvent();
         emit ICareGroups.GroupHandedOver(group, ELSEWHERE);
@@ -441,7 +623,26 @@ contract CareGroupsTest is GroupBase {
         groups.addMember(group, OTHER_MEMBER, SEALED);
         VM.prank(ELSEWHERE);
         groups.addMember(group, OTHER_MEMBER, SEALED);
+        _accept(group, OTHER_MEMBER);
         assert(groups.isMember(group, OTHER_MEMBER));
+        assert(groups.managedBy(MANAGER) == 0 && groups.managedBy(ELSEWHERE) == 1);
+    }
+
+    function testFuzz_OnlyWhoAcceptedTakesAGroupOver(uint256 seed) public {
+        address group = create(MANAGER, seed);
+        for (uint256 invited = 0; invited < 2; ++invited) {
+            VM.prank(MANAGER);
+            VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupNotAccepted.selector, group, ELSEWHERE));
+            groups.handOver(group, ELSEWHERE);
+            _invite(group, ELSEWHERE);
+        }
+        _accept(group, ELSEWHERE);
+        VM.prank(ELSEWHERE);
+        groups.removeMember(group, ELSEWHERE);
+        VM.prank(MANAGER);
+        VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupNotAccepted.selector, group, ELSEWHERE));
+        groups.handOver(group, ELSEWHERE);
+        assert(groups.groupOf(group).manager == MANAGER && groups.managedBy(ELSEWHERE) == 0);
     }
 
     function testFuzz_OnlyTheManagerHandsOver(address stranger) public {
@@ -471,6 +672,8 @@ contract CareGroupsTest is GroupBase {
 
     function test_AManagerWhoIsSuspendedMayDoNothing() public {
         address group = _groupWith(MEMBER);
+        _add(group, ELSEWHERE);
+        _invite(group, MANAGER);
         identities.suspend(MANAGER);
         for (uint256 act = 0; act < ACTS; ++act) {
             VM.prank(MANAGER);
@@ -585,9 +788,20 @@ contract CareGroupsTest is GroupBase {
         return account == MANAGER || account == MEMBER || account == OTHER_MEMBER || account == ELSEWHERE;
     }
 
-    function _add(address group, address member) private {
+    function _invite(address group, address member) private {
         VM.prank(MANAGER);
         groups.addMember(group, member, SEALED);
+    }
+
+    function _accept(address group, address member) private {
+        VM.prank(member);
+        groups.accept(group);
+    }
+
+    /// @dev Invited, and accepted.
+    function _add(address group, address member) private {
+        _invite(group, member);
+        _accept(group, member);
     }
 
     function _groupWith(address member) private returns (address group) {
@@ -624,6 +838,14 @@ contract CareGroupsTest is GroupBase {
         GroupEvents(address(VM)).expectEmit(address(groups));
     }
 
+    function _expectTooMany(address manager) private {
+        VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupTooMany.selector, manager, MAX_GROUPS));
+    }
+
+    function _entry(uint256 slot, address group, address member) private view returns (bytes32) {
+        return VM.load(address(groups), keccak256(abi.encode(member, keccak256(abi.encode(group, slot)))));
+    }
+
     function _expectNotActive(address account) private {
         VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupNotActivePractitioner.selector, account));
     }
@@ -643,6 +865,7 @@ contract GroupHandler is GroupBase {
     mapping(uint256 group => bool) public closed;
     mapping(uint256 group => uint32) public generations;
     mapping(uint256 group => mapping(address person => bytes32)) public listed;
+    mapping(uint256 group => mapping(address person => bool)) public accepted;
     mapping(address person => bool) public suspended;
     mapping(uint256 group => address) public ids;
 
@@ -660,8 +883,23 @@ contract GroupHandler is GroupBase {
         try groups.addMember(ids[group], personAt(person), sealedKey) {
             require(may, "listed against the rules");
             listed[group][personAt(person)] = sealedKey;
+            if (person == caller) accepted[group][personAt(person)] = true;
         } catch {
             require(!may, "a listing was prevented");
+        }
+    }
+
+    /// @dev By the person, whoever else would like them to.
+    function accept(uint256 group, uint256 person) external {
+        (group, person) = (group % GROUPS, person % PEOPLE);
+        address who = personAt(person);
+        bool may = listed[group][who] != bytes32(0) && !accepted[group][who] && !closed[group] && _practises(who);
+        VM.prank(who);
+        try groups.accept(ids[group]) {
+            require(may, "accepted against the rules");
+            accepted[group][who] = true;
+        } catch {
+            require(!may, "an assent was prevented");
         }
     }
 
@@ -673,6 +911,7 @@ contract GroupHandler is GroupBase {
         try groups.removeMember(ids[group], personAt(person)) {
             require(may, "removed against the rules");
             listed[group][personAt(person)] = bytes32(0);
+            accepted[group][personAt(person)] = false;
         } catch {
             require(!may, "a removal was prevented");
         }
@@ -704,6 +943,7 @@ contract GroupHandler is GroupBase {
     function handOver(uint256 group, uint256 caller, uint256 person) external {
         (group, caller, person) = (group % GROUPS, caller % PEOPLE, person % PEOPLE);
         bool may = _manages(group, personAt(caller)) && _practises(personAt(person));
+        may = may && accepted[group][personAt(person)];
         VM.prank(personAt(caller));
         try groups.handOver(ids[group], personAt(person)) {
             require(may, "handed over against the rules");
@@ -755,6 +995,14 @@ contract GroupHandler is GroupBase {
         return groups.sealedKeyOf(ids[group], person);
     }
 
+    function managedBy(address person) external view returns (uint256) {
+        return groups.managedBy(person);
+    }
+
+    function acceptedAtOf(uint256 group, address person) external view returns (uint48) {
+        return groups.acceptedAtOf(ids[group], person);
+    }
+
     function personAt(uint256 index) public pure returns (address) {
         return [PATIENT, MANAGER, MEMBER, OTHER_MEMBER, ELSEWHERE][index % PEOPLE];
     }
@@ -780,14 +1028,16 @@ contract CareGroupsInvariants is Base {
         targets[0] = address(_handler);
     }
 
-    /// @notice Members are those who are listed in an open group and may practise; nobody else ever.
+    /// @notice Members are those who are listed in an open group, accepted, and may practise; nobody else ever.
     function invariant_MembersAreListedAndActiveInAnOpenGroup() public view {
         for (uint256 group = 0; group < _handler.GROUPS(); ++group) {
             for (uint256 i = 0; i < _handler.PEOPLE(); ++i) {
                 address person = _handler.personAt(i);
                 bytes32 sealedKey = _handler.listed(group, person);
                 assert(_handler.sealedKeyOf(group, person) == sealedKey);
-                bool counts = sealedKey != bytes32(0) && !_handler.closed(group) && !_handler.suspended(person);
+                bool accepts = _handler.accepted(group, person);
+                assert((_handler.acceptedAtOf(group, person) != 0) == accepts && (sealedKey != 0 || !accepts));
+                bool counts = accepts && !_handler.closed(group) && !_handler.suspended(person);
                 assert(_handler.isMember(group, person) == counts);
             }
         }
@@ -798,6 +1048,18 @@ contract CareGroupsInvariants is Base {
         for (uint256 group = 0; group < _handler.GROUPS(); ++group) {
             assert(_handler.groupOf(group).manager == _handler.managers(group));
             assert(_handler.groupOf(group).closed == _handler.closed(group));
+        }
+    }
+
+    /// @notice What is counted against a manager is the open groups that they manage.
+    function invariant_OpenGroupsAreCounted() public view {
+        for (uint256 i = 0; i < _handler.PEOPLE(); ++i) {
+            address person = _handler.personAt(i);
+            uint256 count = 0;
+            for (uint256 group = 0; group < _handler.GROUPS(); ++group) {
+                if (_handler.managers(group) == person && !_handler.closed(group)) ++count;
+            }
+            assert(_handler.managedBy(person) == count);
         }
     }
 

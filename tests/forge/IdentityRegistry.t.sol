@@ -620,10 +620,10 @@ contract IdentityRegistryTest is IdentityBase {
         assert(_status(patient) == Status.Active && registry.successorOf(patient) == address(0));
     }
 
-    function testFuzz_ACompletedRecoveryMovesThePatient(uint256 seed, uint256 time, address caller) public {
+    function testFuzz_ACompletedRecoveryMovesThePatient(uint256 seed, uint256 time) public {
         _open(seed);
         VM.warp(bound(time, START + DELAY, type(uint48).max));
-        VM.prank(caller);
+        VM.prank(successor);
         _expectEvent();
         emit IIdentityRegistry.IdentityReplaced(patient, successor);
         registry.completeRecovery(patient);
@@ -637,7 +637,7 @@ contract IdentityRegistryTest is IdentityBase {
     function testFuzz_ARecoveryCompletesAtTheSecond(uint256 seed) public {
         _open(seed);
         VM.warp(START + DELAY);
-        registry.completeRecovery(patient);
+        _complete(patient, successor);
         assert(_status(patient) == Status.Replaced);
     }
 
@@ -655,7 +655,7 @@ contract IdentityRegistryTest is IdentityBase {
         _open(seed);
         registry.suspend(patient);
         VM.warp(START + DELAY);
-        registry.completeRecovery(patient);
+        _complete(patient, successor);
         assert(_status(patient) == Status.Replaced && registry.successorOf(patient) == successor);
     }
 
@@ -671,10 +671,10 @@ contract IdentityRegistryTest is IdentityBase {
         registry.suspend(successor);
         VM.warp(START + DELAY);
         _expectInvalidSuccessor(patient, successor);
-        registry.completeRecovery(patient);
+        _complete(patient, successor);
         assert(_status(patient) == Status.Active && registry.accountOf("patient") == patient);
         registry.reinstate(successor);
-        registry.completeRecovery(patient);
+        _complete(patient, successor);
         assert(_status(patient) == Status.Replaced);
     }
 
@@ -683,7 +683,7 @@ contract IdentityRegistryTest is IdentityBase {
         _name(account, _guardians(seed, 1), 1);
         _approve(_guardians(seed, 1)[0], account, patient);
         VM.warp(START + DELAY);
-        registry.completeRecovery(account);
+        _complete(account, patient);
         assert(registry.accountOf(bytes32(0)) == address(0) && registry.accountOf("patient") == patient);
         assert(registry.successorOf(account) == patient);
     }
@@ -728,6 +728,88 @@ contract IdentityRegistryTest is IdentityBase {
         _approve(_guardians(seed, 1)[0], successor, patient);
     }
 
+    /* THE SUCCESSOR'S ASSENT, AND WHO IS FOUND */
+
+    function testFuzz_NobodyButTheSuccessorCompletes(uint256 seed, address caller) public {
+        VM.assume(caller != successor);
+        address guardian = _open(seed);
+        VM.warp(START + DELAY);
+        address[4] memory callers = [caller, patient, guardian, address(this)];
+        for (uint256 i = 0; i < 4; ++i) {
+            VM.expectRevert(
+                abi.encodeWithSelector(IIdentityRegistry.IdentityNotSuccessor.selector, patient, callers[i])
+            );
+            _complete(patient, callers[i]);
+        }
+        assert(_status(patient) == Status.Active && registry.newestOf(patient) == patient);
+    }
+
+    /// @notice Whoever has a lookup key of their own keeps it when they are moved, and is found under each.
+    function testFuzz_EveryLookupKeyLeadsToTheNewestAccount(uint256 moves) public {
+        moves = bound(moves, 1, 6);
+        address[] memory accounts = _chain(moves);
+        for (uint256 i = 0; i < accounts.length; ++i) {
+            assert(registry.accountOf(bytes32(i + 1)) == accounts[moves]);
+            assert(registry.newestOf(accounts[i]) == accounts[moves]);
+            assert(registry.successorOf(accounts[i]) == (i == moves ? address(0) : accounts[i + 1]));
+        }
+    }
+
+    /// @notice Also of two who were moved to the same account.
+    function testFuzz_TwoPatientsOfOneSuccessorAreBothFoundAtTheNewest(uint256 seed) public {
+        (address first, address second) = (_patient("first", seed), _patient("second", seed));
+        address[4] memory from = [first, second, patient, successor];
+        address[4] memory to = [patient, patient, successor, _patient("last", seed)];
+        address[] memory guardians = _guardians(seed, 1);
+        for (uint256 i = 0; i < 4; ++i) {
+            VM.warp(START + i * DELAY);
+            _name(from[i], guardians, 1);
+            _approve(guardians[0], from[i], to[i]);
+            VM.warp(START + (i + 1) * DELAY);
+            _complete(from[i], to[i]);
+        }
+        for (uint256 i = 0; i < 4; ++i) {
+            assert(registry.newestOf(from[i]) == to[3]);
+        }
+        assert(registry.accountOf("patient") == to[3]);
+    }
+
+    function testFuzz_WhoNeverMovedStandsForThemselves(address account) public view {
+        assert(registry.newestOf(account) == account);
+    }
+
+    function test_NobodyIsFollowedFurtherThan64Moves() public {
+        address[] memory accounts = _chain(65);
+        assert(registry.newestOf(accounts[1]) == accounts[65] && registry.accountOf(bytes32(uint256(2))) == accounts[65]);
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityTooManyMoves.selector, accounts[0]));
+        registry.newestOf(accounts[0]);
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityTooManyMoves.selector, accounts[0]));
+        registry.accountOf(bytes32(uint256(1)));
+    }
+
+    /// @dev Accounts with lookup keys 1, 2, …, of which guardians moved each to the next one.
+    function _chain(uint256 moves) private returns (address[] memory accounts) {
+        accounts = new address[](moves + 1);
+        for (uint256 i = 0; i <= moves; ++i) {
+            accounts[i] = address(uint160(0xc0ffee00 + i));
+            _register(accounts[i], IIdentityRegistry.Role.Patient, bytes32(i + 1), 33, 33);
+        }
+        address[] memory guardians = new address[](1);
+        guardians[0] = address(0x6a4d);
+        for (uint256 i = 0; i < moves; ++i) {
+            VM.warp(START + i * DELAY);
+            _name(accounts[i], guardians, 1);
+            _approve(guardians[0], accounts[i], accounts[i + 1]);
+            VM.warp(START + (i + 1) * DELAY);
+            _complete(accounts[i], accounts[i + 1]);
+        }
+    }
+
+    function _complete(address account, address caller) private {
+        VM.prank(caller);
+        registry.completeRecovery(account);
+    }
+
     /* INTERNAL */
 
     function _register(
@@ -756,7 +838,7 @@ contract IdentityRegistryTest is IdentityBase {
     function _replace(uint256 seed) private returns (address guardian) {
         guardian = _open(seed);
         VM.warp(START + DELAY);
-        registry.completeRecovery(patient);
+        _complete(patient, successor);
     }
 
     function _assertRecovery(address expected, uint256 expectedReadyAt) private view {
@@ -863,7 +945,8 @@ contract IdentityHandler is IdentityBase {
     }
 
     function complete(uint256 patient) public timed {
-        if (!_tried(address(this), abi.encodeCall(registry.completeRecovery, (accountAt(patient))))) return;
+        (address successor,) = registry.recoveryOf(accountAt(patient));
+        if (!_tried(successor, abi.encodeCall(registry.completeRecovery, (accountAt(patient))))) return;
         replaced[accountAt(patient)] = true;
         ++moves;
     }
@@ -922,6 +1005,23 @@ contract IdentityRegistryInvariants {
         }
     }
 
+    /// @notice Whoever was replaced leads to an account that wasn't, in fewer moves than there are accounts: no circle.
+    function invariant_EveryAccountLeadsToOneThatWasNotReplaced() public view {
+        for (uint256 i = 0; i < handler.ACCOUNTS(); ++i) {
+            address newest = handler.accountAt(i);
+            uint256 moves = 0;
+            for (; handler.replaced(newest); ++moves) {
+                newest = registry.successorOf(newest);
+            }
+            assert(moves < handler.ACCOUNTS() && registry.newestOf(handler.accountAt(i)) == newest);
+        }
+        // Each of these lookup keys may belong to somebody, and then to one who may act or is suspended.
+        for (uint256 lookup = 1; lookup < 9; ++lookup) {
+            address account = registry.accountOf(bytes32(lookup));
+            assert(account == address(0) || !handler.replaced(account));
+        }
+    }
+
     function invariant_OnlyTheAdministratorRegisters() public view {
         for (uint256 i = 0; i < handler.ACCOUNTS(); ++i) {
             address account = handler.accountAt(i);
@@ -934,5 +1034,10 @@ contract IdentityRegistryInvariants {
         handler.move(0, 1);
         assert(handler.moves() == 1 && registry.successorOf(handler.accountAt(0)) == handler.accountAt(1));
         invariant_WhoIsReplacedIsNeverActiveAgain();
+        handler.move(1, 2);
+        assert(handler.moves() == 2 && registry.newestOf(handler.accountAt(0)) == handler.accountAt(2));
+        // The second account's own lookup key leads on, too.
+        assert(registry.accountOf(bytes32(uint256(1))) == handler.accountAt(2));
+        invariant_EveryAccountLeadsToOneThatWasNotReplaced();
     }
 }

@@ -2,8 +2,11 @@
 pragma solidity ^0.8.28;
 
 import {Base} from "./Base.sol";
+import {IIdentityRegistry} from "../../contracts/interfaces/IIdentityRegistry.sol";
 import {IPolicyRegistry} from "../../contracts/interfaces/IPolicyRegistry.sol";
 import {PolicyRegistry} from "../../contracts/mainchain/PolicyRegistry.sol";
+import {AccessRequests} from "../../contracts/sidechain/AccessRequests.sol";
+import {CareGroups} from "../../contracts/sidechain/CareGroups.sol";
 import {Disclosure} from "../../contracts/types/Disclosure.sol";
 import {PolicyId, PolicyStatus} from "../../contracts/types/PolicyId.sol";
 import {PolicyState, grantedState} from "../../contracts/types/PolicyState.sol";
@@ -175,5 +178,106 @@ contract PolicyProofs is Base {
     /// @dev EIP712 has two slots ahead of the policies; `check_storesWhereTheRegistryReads` holds this.
     function slotOf(address owner) private pure returns (bytes32) {
         return keccak256(abi.encode(owner, uint256(2)));
+    }
+}
+
+/// @notice An identity registry that calls everybody active: what is proven over it holds whoever is.
+contract Everybody {
+    function isActive(address, IIdentityRegistry.Role) external pure returns (bool) {
+        return true;
+    }
+
+    function identityOf(address) external pure returns (IIdentityRegistry.Identity memory identity) {
+        return identity;
+    }
+}
+
+/// @title Assent and places, proven for every value by halmos
+contract SidechainProofs is Base {
+    uint256 private constant PLACE_BITS = 80;
+
+    CareGroups private _groups;
+    AccessRequests private _requests;
+
+    function setUp() public {
+        IIdentityRegistry identities = IIdentityRegistry(address(new Everybody()));
+        _groups = new CareGroups(address(this), identities);
+        _requests = new AccessRequests(identities);
+    }
+
+    /// @notice From whatever state, no call of anybody else makes a person a member, of whatever group.
+    function check_nobodyIsMadeAMember(
+        address group,
+        address person,
+        address caller,
+        address other,
+        uint256 state,
+        bytes32 listed,
+        bytes32 sealedKey,
+        uint8 act
+    ) public {
+        VM.assume(caller != person);
+        VM.store(address(_groups), keccak256(abi.encode(group, uint256(1))), bytes32(state));
+        VM.store(address(_groups), memberSlot(2, group, person), listed);
+        VM.prank(caller);
+        if (act == 0) try _groups.addMember(group, person, sealedKey) {} catch {}
+        else if (act == 1) try _groups.accept(group) {} catch {}
+        else if (act == 2) try _groups.removeMember(group, other) {} catch {}
+        else if (act == 3) try _groups.handOver(group, other) {} catch {}
+        else try _groups.close(group) {} catch {}
+        assert(VM.load(address(_groups), memberSlot(3, group, person)) == 0);
+        assert(!_groups.isMember(group, person) && _groups.acceptedAtOf(group, person) == 0);
+    }
+
+    /// @notice From whatever state, whoever is listed gets out, and no call of anybody else keeps them.
+    function check_nobodyIsKept(address group, address person, uint256 state, bytes32 listed, uint48 acceptedAt) public {
+        VM.assume(listed != 0);
+        VM.store(address(_groups), keccak256(abi.encode(group, uint256(1))), bytes32(state));
+        VM.store(address(_groups), memberSlot(2, group, person), listed);
+        VM.store(address(_groups), memberSlot(3, group, person), bytes32(uint256(acceptedAt)));
+        VM.prank(person);
+        _groups.removeMember(group, person);
+        assert(!_groups.isMember(group, person) && _groups.sealedKeyOf(group, person) == 0);
+    }
+
+    /// @notice A request takes a place that was free, and leaves what the other two hold as it was.
+    function check_aRequestTakesOnePlace(uint48 time, uint48 first, uint48 second, uint48 third, uint48 expiresAt) public {
+        VM.warp(time);
+        address requester = address(0xd0c);
+        address patient = address(0xa11ce);
+        uint48[3] memory ends = [first, second, third];
+        uint256 word = 0;
+        for (uint256 i = 0; i < 3; ++i) {
+            // Made at the epoch: from the second day on it is held by its request's end alone.
+            bytes32 slot = keccak256(abi.encode(i + 1, uint256(0)));
+            uint256 open = uint256(uint160(requester)) | uint256(ends[i]) << 160 | 1 << 208;
+            VM.store(address(_requests), slot, bytes32(open));
+            word |= (i + 1) << i * PLACE_BITS;
+        }
+        VM.store(address(_requests), bytes32(uint256(1)), bytes32(uint256(3)));
+        VM.store(address(_requests), placesSlot(requester, patient), bytes32(word));
+        VM.prank(requester);
+        try _requests.request(patient, "details", expiresAt) returns (uint256 id) {
+            uint256 now_ = uint256(VM.load(address(_requests), placesSlot(requester, patient)));
+            uint256 taken = 0;
+            for (uint256 i = 0; i < 3; ++i) {
+                uint256 place = now_ >> i * PLACE_BITS & (1 << PLACE_BITS) - 1;
+                if (place == i + 1) continue;
+                ++taken;
+                assert(place == (id | uint256(time) << 32) && time >= ends[i] && time >= 1 days);
+            }
+            assert(taken == 1 && id == 4);
+        } catch {
+            bool anyFree = time >= 1 days && (time >= first || time >= second || time >= third);
+            assert(!anyFree || expiresAt <= time);
+        }
+    }
+
+    function memberSlot(uint256 slot, address group, address person) private pure returns (bytes32) {
+        return keccak256(abi.encode(person, keccak256(abi.encode(group, slot))));
+    }
+
+    function placesSlot(address requester, address patient) private pure returns (bytes32) {
+        return keccak256(abi.encode(patient, keccak256(abi.encode(requester, uint256(2)))));
     }
 }
