@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from panachain.sdk.opening import Opening
     from panachain.sdk.readings import Reading
     from panachain.sdk.results.groups import GroupView, InvitationView
+    from panachain.sdk.results.listings import LeftOut
     from panachain.sdk.results.log import ConvictionReport, LogEntry
     from panachain.sdk.results.policies import PolicyView
     from panachain.sdk.results.records import OpenedRecord, RecordProvenance
@@ -53,6 +54,7 @@ _PLACES: Final = {
     "GroupView": "sdk.results.groups",
     "Hospital": "sdk",
     "InvitationView": "sdk.results.groups",
+    "LeftOut": "sdk.results.listings",
     "LogEntry": "sdk.results.log",
     "Network": "sdk",
     "Omission": "errors",
@@ -101,6 +103,7 @@ __all__ = [
     "GroupView",
     "Hospital",
     "InvitationView",
+    "LeftOut",
     "LogEntry",
     "Network",
     "Omission",

@@ -63,6 +63,8 @@ FIELDS: Final[Mapping[str, Field]] = {
     "id": Field("record", "cid"),
     "manager": Field("manager", "who", Role.PRACTITIONER),
     "manifest_cid": Field("manifest", "cid"),
+    "account": Field("account", "who"),
+    "invited": Field("invited", "who", Role.PRACTITIONER),
     "members": Field("members", "who", Role.PRACTITIONER),
     "organisation": Field("organisation", "who", Role.HOSPITAL),
     "pairing_cid": Field("pairing", "cid"),

@@ -30,6 +30,9 @@ COMMANDS: Final = {
     "register": (f"{_COMMANDS}identity:register", "Enter the profile's actor on its chain."),
     "whoami": (f"{_COMMANDS}identity:whoami", "Show the profile's actor."),
     "contacts": (f"{_COMMANDS}contacts:contacts", "Give people and organisations names of your own."),
+    "block": (f"{_COMMANDS}blocked:block", "Hear nothing more of somebody."),
+    "unblock": (f"{_COMMANDS}blocked:unblock", "Hear of somebody again."),
+    "blocked": (f"{_COMMANDS}blocked:blocked", "List whom you block."),
     "doctor": (f"{_COMMANDS}doctor:doctor", "Check everything this machine needs, each with a fix."),
     "config": (f"{_COMMANDS}settings:config", "Show the settings and where they come from."),
     "completion": (f"{_COMMANDS}settings:completion", "Print a shell's completion script."),
@@ -67,11 +70,11 @@ SECTIONS: Final = {
     "Everybody": ("init", "register", "whoami", "contacts", "submit", "doctor", "config", "completion"),
     "Patients": (
         *("pair", "unpair", "records", "grant", "policies", "policy", "log", "revoke", "reissue", "settle"),
-        *("requests", "approve", "deny", "convict"),
+        *("requests", "approve", "deny", "block", "unblock", "blocked", "convict"),
     ),
     "Hospitals": ("upload", "records", "rewrap", "settle", "storage"),
-    "Practitioners": ("inbox", "open", "request", "requests", "policy", "group"),
-    "Researchers": ("query", "inbox", "open", "policy"),
+    "Practitioners": ("inbox", "open", "request", "requests", "policy", "group", "block"),
+    "Researchers": ("query", "inbox", "open", "policy", "block"),
     "Operators": ("devnet", "proxy", "relay", "sidechain", "storage"),
 }
 """Who does it → the commands, in the order of use; some are for several."""

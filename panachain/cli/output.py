@@ -57,6 +57,7 @@ _ACTING: Final = frozenset(
         "settle",
     }
     | {"requests", "approve", "deny", "convict", "upload", "rewrap", "inbox", "open", "request", "group", "query"}
+    | {"block", "unblock", "blocked"}
 )
 """Commands that take the profile that the user has typed."""
 _OTHERS: Final = frozenset(

@@ -14,6 +14,7 @@ import click
 
 from panachain.cli import revocation, words
 from panachain.cli.app import App, Function, command, current
+from panachain.cli.blocked import show_left_out
 from panachain.cli.files import write_new
 from panachain.cli.values import Categories, Duration, Moment, Purposes, Years, flat
 from panachain.errors import IntegrityError, PartlyDoneError, UnavailableError, UsageError
@@ -425,13 +426,15 @@ def requests() -> None:
     with app.acting(Role.PATIENT, Role.PRACTITIONER) as actor:
         # Each sees the other side; who they are themselves, they know.
         other = "requester" if actor.role is Role.PATIENT else "patient"
+        found = actor.requests()
         app.output.many(
-            actor.requests(),
+            found,
             empty="There are no requests.",
             columns=("id", "state", other, "categories", "purpose", "note", "until"),
             more=("granted", "policy_id", "organisation", "expires_at"),
             titles={"id": "request", "expires_at": "lapses"},
         )
+        show_left_out(app, found)
 
 
 @command(
@@ -462,7 +465,7 @@ def approve(request: int, categories: tuple[tuple[str, ...], ...], expires_at: i
 )
 @click.argument("request", metavar="ID", type=click.IntRange(0))
 def deny(request: int) -> None:
-    """Refuse request ID."""
+    """Refuse request ID, also one that can't be read."""
     app = current()
     with app.acting(Role.PATIENT) as patient:
         app.output.one(patient.deny(request), fields=("id", "state"), titles={"id": "request"})

@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from panachain.cli.app import command, current
+from panachain.cli.blocked import show_left_out
 from panachain.cli.files import new_folder
 from panachain.cli.hospital import show_records
 from panachain.cli.values import Categories, Moment, Purposes, flat
@@ -28,8 +29,9 @@ def inbox() -> None:
     app = current()
     with app.acting(Role.PRACTITIONER, Role.RESEARCHER) as practitioner:
         own = practitioner.address
+        found = practitioner.inbox()
         app.output.many(
-            practitioner.inbox(),
+            found,
             empty="Nobody granted you a policy.",
             columns=("policy_id", "status", "patient", "group", "scopes", "purposes", "expires_at"),
             more=("starts_at", "threshold", "proxies", "open", "terms_cid"),
@@ -37,6 +39,7 @@ def inbox() -> None:
             # To oneself needs no word; to a group of one's own does.
             also=lambda policy: {"group": "" if policy.get("grantee") == own else policy.get("grantee")},
         )
+        show_left_out(app, found)
 
 
 @command(

@@ -21,6 +21,7 @@ from panachain.sdk.network import Network
 from panachain.sdk.profiles import Profile, list_profiles, unlock
 
 if TYPE_CHECKING:
+    from panachain.sdk.blocked import BlockList
     from panachain.sdk.names import Names
 
 SIDECHAIN_ROLES = tuple(identity_registry.ROLES.values())
@@ -138,6 +139,13 @@ class ActorSession:
 
     def _sender(self, *, sidechain: bool = False) -> Sender:
         return self.network.sender(self._seed.account_key(), sidechain=sidechain)
+
+    @cached_property
+    def blocked(self) -> BlockList:
+        """Whom this actor doesn't want to hear of; kept on this machine, sealed."""
+        from panachain.sdk.blocked import BlockList
+
+        return BlockList(self.profile.folder, self._seed.store_key(), self.network.resolver)
 
     @cached_property
     def _names(self) -> Names:

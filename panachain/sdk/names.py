@@ -7,7 +7,7 @@ who is meant by a name that is typed: `Resolver.resolve` does (sdk/resolve.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
@@ -30,6 +30,10 @@ class Registry(Protocol):
 
     def known(self, addresses: Iterable[Address]) -> list[Actor]:
         """Return those of these actors that a registry has."""
+        ...
+
+    def moves(self) -> Mapping[Address, Address]:
+        """Return for each account that guardians moved the account that stands for it now."""
         ...
 
 
@@ -65,6 +69,7 @@ class Names:
         self._roles = [(one.address, one.role) for one in known if one.role]
         self._by_handle: dict[str, str] = {}
         self._handles: dict[str, str] = {}
+        self._followed = False
 
     def of(self, address: str, role: Role | None = None) -> str:
         """Return the name of an address: a profile's, a contact's, or its handle; the address if nobody knows it.
@@ -97,6 +102,7 @@ class Names:
 
     def learn(self, addresses: Iterable[str]) -> None:
         """Ask the registries, once for all, who these are; what nobody here named gets its handle."""
+        self._follow()
         unknown = [
             Address(one) for one in dict.fromkeys(addresses) if one not in self._names and one not in self._handles
         ]
@@ -109,6 +115,18 @@ class Names:
         except PanaChainError:
             # Names are an ornament of what was read or done already: that mustn't fail because of them.
             return
+
+    def _follow(self) -> None:
+        """Let a name stand for the newest account, too, of a patient whom guardians moved since they were named."""
+        if self._followed or self.registry is None or not self._names:
+            return
+        self._followed = True
+        try:
+            moves = self.registry.moves()
+        except PanaChainError:
+            # An ornament, as above.
+            return
+        self._names |= {new: self._names[old] for old, new in moves.items() if old in self._names} | self._names
 
 
 def policy_id(text: str, candidates: Iterable[PolicyId]) -> PolicyId:

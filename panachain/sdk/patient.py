@@ -16,6 +16,7 @@ from panachain.model.progress import Progress
 from panachain.model.scope import Purpose
 from panachain.sdk.patient_pairing import PatientPairing
 from panachain.sdk.patient_reading import PatientReading
+from panachain.sdk.results.listings import Listing
 from panachain.sdk.results.policies import AnyPolicy, PolicyView, id_of
 from panachain.sdk.results.requests import AnyRequest, DenialReport, RequestView, number_of
 from panachain.sdk.results.revocations import RevocationReport
@@ -195,9 +196,13 @@ class Patient(PatientPairing, PatientReading):
 
     # Requests
 
-    def requests(self) -> list[RequestView]:
-        """Return the requests that were made to this patient."""
-        return self._names.fill(self._requests.all())
+    def requests(self) -> Listing[RequestView]:
+        """Return the requests that were made to this patient, but those of blocked practitioners.
+
+        `left_out` of the list names those that can't be read, with their senders; `deny` takes them, too.
+        """
+        found = self._requests.all()
+        return Listing(self._names.fill(found), found.left_out)
 
     def approve(self, request: AnyRequest, *, until: Moment | None = None, categories: Categories = ()) -> PolicyView:
         """Grant what a request asks for, or a part of it, and tell the requester which.
@@ -219,7 +224,7 @@ class Patient(PatientPairing, PatientReading):
         return self.grant(asked.requester, granted, purpose=asked.purpose, until=ends, request=number)
 
     def deny(self, request: AnyRequest) -> DenialReport:
-        """Refuse a request.
+        """Refuse a request, whatever it says: nothing of it is opened.
 
         Args:
             request: from `requests`, or its number.

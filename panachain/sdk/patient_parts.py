@@ -62,7 +62,7 @@ class PatientParts(ActorSession):
     def _requests(self) -> ReceivedRequests:
         from panachain.sdk.requests import ReceivedRequests
 
-        return ReceivedRequests(self.network, self._seed, self.address)
+        return ReceivedRequests(self.network, self._seed, self.address, self.blocked)
 
     @cached_property
     def _log(self) -> ReadLog:

@@ -16,6 +16,7 @@ from panachain.sdk.group_keys import seal_secrets
 from panachain.sdk.reader import ReadingSession
 from panachain.sdk.requests import MAX_NOTE, open_requests, seal_request
 from panachain.sdk.results.groups import GroupView, InvitationView
+from panachain.sdk.results.listings import Listing
 from panachain.sdk.results.requests import RequestReport, RequestView
 from panachain.sdk.times import Moment, seconds
 from panachain.sdk.words import Categories, category_words, purpose_of
@@ -79,10 +80,11 @@ class Practitioner(ReadingSession):
         requests = self.network.sidechain.requests
         return RequestReport(requests.request(self._sender(sidechain=True), who.address, cid.digest, expires_at))
 
-    def requests(self) -> list[RequestView]:
-        """Return the requests that this practitioner made."""
+    def requests(self) -> Listing[RequestView]:
+        """Return the requests that this practitioner made; `left_out` of the list names those that can't be read."""
         made = self.network.sidechain.requests.find(requester=self.address)
-        return self._names.fill(open_requests(self.network, made, self._seed.receiving()))
+        found = open_requests(self.network, made, self._seed.receiving())
+        return Listing(self._names.fill(found), found.left_out)
 
     # Groups
 
@@ -142,9 +144,12 @@ class Practitioner(ReadingSession):
         return self.remove_member(group, self.address)
 
     def invitations(self) -> list[InvitationView]:
-        """Return the groups that invite this practitioner; nothing that their managers sealed or stored is fetched."""
-        found = self.network.sidechain.groups.invitations(self.address)
-        return self._names.fill(InvitationView(one.group, one.manager) for one in found)
+        """Return the groups that invite this practitioner, but those of blocked managers.
+
+        Nothing that a manager sealed or stored is fetched.
+        """
+        found, blocked = self.network.sidechain.groups.invitations(self.address), self.blocked.accounts()
+        return self._names.fill(InvitationView(one.group, one.manager) for one in found if one.manager not in blocked)
 
     def remove_member(self, group: str, member: str) -> GroupView:
         """Take a member out, or leave: from the next block on proxies refuse them what they haven't opened yet.

@@ -30,6 +30,7 @@ from panachain.sdk.notices import Notices
 from panachain.sdk.opening import Opening
 from panachain.sdk.policies import policy_view
 from panachain.sdk.proxies import Proxies, Reader
+from panachain.sdk.results.listings import LeftOut, Listed, Listing
 from panachain.sdk.results.policies import AnyPolicy, PolicyView, id_of
 from panachain.sdk.results.records import OpenedRecord
 from panachain.sdk.times import Moment, seconds
@@ -41,13 +42,14 @@ _LOG: Final = logging.getLogger(__name__)
 class ReadingSession(ActorSession):
     """An actor who can be granted policies."""
 
-    def inbox(self) -> Iterator[PolicyView]:
-        """Yield the policies that were granted to this actor or to a group of theirs, oldest first.
+    def inbox(self) -> Listed[PolicyView]:
+        """Return an iterator over the policies that were granted to this actor or a group of theirs, oldest first.
 
         The chain names nobody: the notices tell which terms are worth a try (ERC-5564). Terms that their patient didn't
-        sign aren't shown: anybody can seal terms to a reader that name somebody else.
+        sign aren't shown: anybody can seal terms to a reader that name somebody else. The iterator's `left_out` names
+        each policy that it lacks, with the reason; those of blocked patients are passed over.
         """
-        found = self._announced()
+        found, left_out = self._announced()
         # One look-up for all patients, and one for all policies.
         claimed = dict.fromkeys(terms.claimed_patient for _, _, terms in found)
         patients = {actor.address: actor for actor in self.network.sidechain.identities.find(list(claimed))}
@@ -58,16 +60,18 @@ class ReadingSession(ActorSession):
                 terms = _verified(unverified, policy_id, patients.get(unverified.claimed_patient))
             except IntegrityError as exc:
                 # Whoever forged them mustn't keep the reader from all the rest.
-                _LOG.warning("policy %s is left out: %s", policy_id, exc)
+                left_out.append(LeftOut("policy", policy_id, str(exc)))
                 continue
             if terms.grantee == reader.grantee and policy_id in policies:
                 views[policy_id] = policy_view(terms, policies[policy_id])
-        yield from self._names.fill(views.values())
+        for one in left_out:
+            _LOG.info("%s", one)
+        return Listed(Listing(self._names.fill(views.values()), left_out))
 
-    def _announced(self) -> list[tuple[PolicyId, Reader, UnverifiedTerms]]:
-        """Return the policies whose notice and terms open with a key of this reader, oldest first."""
-        found = []
-        readers = self._readers()
+    def _announced(self) -> tuple[list[tuple[PolicyId, Reader, UnverifiedTerms]], list[LeftOut]]:
+        """Return the policies whose notice and terms open with a key of this reader, oldest first, and what failed."""
+        found, left_out = [], []
+        readers, blocked = self._readers(), self.blocked.accounts()
         notices = Notices(self.network.mainchain, Kept(self.profile.folder, self._seed, "notices"))
         for event, reader in notices.announced(readers):
             try:
@@ -78,11 +82,12 @@ class ReadingSession(ActorSession):
                 continue
             except BlockNotFoundError as exc:
                 # Whoever announces terms that they never stored mustn't keep the reader from all the rest.
-                _LOG.warning("policy %s is left out: %s", event.policy_id, exc)
+                left_out.append(LeftOut("policy", event.policy_id, f"nobody has its terms: {exc}"))
                 continue
-            found.append((event.policy_id, reader, unverified))
+            if unverified.claimed_patient not in blocked:
+                found.append((event.policy_id, reader, unverified))
         notices.keep()
-        return found
+        return found, left_out
 
     def open(
         self,
@@ -164,11 +169,16 @@ class ReadingSession(ActorSession):
         """Return as whom this actor can read: as a person, and as each group that lists them, with each of its keys."""
         account = Account(self._seed.account_key())
         readers = [Reader(account, self.address, self._seed.receiving())]
-        for group in self.network.sidechain.groups.find(member=self.address):
+        groups, blocked = self.network.sidechain.groups, self.blocked.accounts()
+        joined = groups.find(member=self.address)
+        managers = groups.managers(group.address for group in joined) if blocked else {}
+        for group in joined:
+            if managers.get(group.address) in blocked:
+                continue
             try:
                 secrets = self._group_secrets(group)
             except (IntegrityError, BlockNotFoundError) as exc:
-                # Any practitioner can list others in a group: what is wrong there mustn't keep them from all the rest.
+                # A manager can seal anything to a member: what is wrong there mustn't keep them from all the rest.
                 _LOG.warning("group %s is left out: %s", group.handle, exc)
                 continue
             readers += [Reader(account, group.address, secret) for secret in secrets]

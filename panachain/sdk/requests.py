@@ -19,7 +19,9 @@ from panachain.model.actors import Address, PolicyId, Role
 from panachain.model.policy import Terms
 from panachain.model.scope import Purpose
 from panachain.model.transactions import AccessRequest
+from panachain.sdk.blocked import BlockList
 from panachain.sdk.network import Network
+from panachain.sdk.results.listings import LeftOut, Listing
 from panachain.sdk.results.requests import RequestView
 from panachain.sdk.times import Moment, iso, seconds
 from panachain.sdk.words import Categories, category_words
@@ -47,17 +49,23 @@ def seal_outcome(policy_id: PolicyId, categories: Sequence[str], *, readers: Seq
     return box.seal_to_each(readers, dagcbor.encode(body), labels.OUTCOME)
 
 
-def open_request(network: Network, request: AccessRequest, secret: umbral.SecretKey) -> RequestView:
+def open_request(network: Network, request: AccessRequest, secret: umbral.SecretKey, organisation: str) -> RequestView:
     """Fetch and open a request's details, and its outcome when it was approved.
 
+    Args:
+        network: with the store.
+        request: as the chain has it.
+        secret: the receiving secret of the patient or of the requester.
+        organisation: the requester's, as the registry knows it.
+
     Raises:
-        IntegrityError: they aren't sealed to this key.
+        IntegrityError: they aren't sealed to this key, or say nonsense.
+        BlockNotFoundError: nobody has them.
     """
     body = _open(network, request.details, secret, labels.REQUEST)
     outcome = network.sidechain.requests.outcome_of(request.request_id) if request.state == "approved" else None
     nothing: dict[str, Any] = {"policy": b"", "categories": []}
     granted = _open(network, outcome, secret, labels.OUTCOME) if outcome else nothing
-    requester = network.sidechain.identities.identity_of(request.requester)
     try:
         return RequestView(
             request_id=request.request_id,
@@ -69,46 +77,71 @@ def open_request(network: Network, request: AccessRequest, secret: umbral.Secret
             note=_text(body["note"], MAX_NOTE),
             expires_at=request.expires_at,
             until=_number(body["until"]),
-            organisation=(requester.organisation or "") if requester else "",
+            organisation=organisation,
             policy_id=_policy_id(granted["policy"]),
             granted=_words(granted["categories"]),
         )
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise IntegrityError(f"request {request.request_id} lacks a field or has one of the wrong type") from exc
 
 
-def open_requests(network: Network, requests: Iterable[AccessRequest], secret: umbral.SecretKey) -> list[RequestView]:
+def open_requests(
+    network: Network, requests: Iterable[AccessRequest], secret: umbral.SecretKey
+) -> Listing[RequestView]:
     """Return the requests that can be read, in their order: whoever makes one that can't keeps nobody from the rest."""
-    found = []
-    for request in requests:
+    found, left_out = [], []
+    wanted = list(requests)
+    # One look-up for all requesters.
+    known = network.sidechain.identities.find(list(dict.fromkeys(request.requester for request in wanted)))
+    organisations = {actor.address: actor.organisation or "" for actor in known}
+    for request in wanted:
         try:
-            found.append(open_request(network, request, secret))
+            found.append(open_request(network, request, secret, organisations.get(request.requester, "")))
         except (IntegrityError, BlockNotFoundError) as exc:
-            _LOG.warning("request %s is left out: %s", request.request_id, exc)
-    return found
+            left = LeftOut("request", str(request.request_id), f"{request.state}; {exc}", request.requester)
+            _LOG.info("%s", left)
+            left_out.append(left)
+    return Listing(found, left_out)
 
 
 class ReceivedRequests:
     """The requests that were made to one patient."""
 
-    def __init__(self, network: Network, seed: Seed, patient: Address) -> None:
-        """Take the network, and the patient's seed and account."""
+    def __init__(self, network: Network, seed: Seed, patient: Address, blocked: BlockList) -> None:
+        """Take the network, the patient's seed and account, and whom they don't want to hear of."""
         self._network = network
         self._seed = seed
         self._patient = patient
+        self._blocked = blocked
 
-    def all(self) -> list[RequestView]:
-        """Return all of them that can be read, oldest first."""
-        found = self._network.sidechain.requests.find(patient=self._patient)
-        return open_requests(self._network, found, self._seed.receiving())
+    def all(self) -> Listing[RequestView]:
+        """Return all of them that can be read, oldest first, but those of blocked practitioners."""
+        blocked = self._blocked.accounts()
+        made = self._network.sidechain.requests.find(patient=self._patient)
+        wanted = (request for request in made if request.requester not in blocked)
+        return open_requests(self._network, wanted, self._seed.receiving())
 
     def find(self, request_id: int) -> RequestView:
-        """Return one request.
+        """Return one request; no other one is opened.
 
         Raises:
             UnknownActorError: no such request was made to this patient.
+            IntegrityError: it can't be read.
         """
-        for request in self.all():
+        request = self._made(request_id)
+        (requester,) = self._network.sidechain.identities.find([request.requester]) or (None,)
+        organisation = (requester.organisation or "") if requester else ""
+        try:
+            return open_request(self._network, request, self._seed.receiving(), organisation)
+        except (IntegrityError, BlockNotFoundError) as exc:
+            raise IntegrityError(
+                f"request {request_id} can't be read, so nothing was granted: {exc}",
+                hint=f"panachain deny {request_id} refuses it all the same",
+            ) from exc
+
+    def _made(self, request_id: int) -> AccessRequest:
+        """Return a request as the chain has it."""
+        for request in self._network.sidechain.requests.find(patient=self._patient):
             if request.request_id == request_id:
                 return request
         raise UnknownActorError(f"no request {request_id} was made to this patient", hint="panachain requests")
@@ -152,12 +185,12 @@ class ReceivedRequests:
         self._network.sidechain.requests.approve(self._sender(), request_id, cid.digest)
 
     def deny(self, request_id: int) -> Receipt:
-        """Refuse a request.
+        """Refuse a request, whatever it says: nothing of it is opened.
 
         Raises:
             UnknownActorError: no such request was made to this patient.
         """
-        return self._network.sidechain.requests.deny(self._sender(), self.find(request_id).request_id)
+        return self._network.sidechain.requests.deny(self._sender(), self._made(request_id).request_id)
 
     def _sender(self) -> Sender:
         return self._network.sender(self._seed.account_key(), sidechain=True)

@@ -1,5 +1,6 @@
 """Whom a name means: a profile or a contact of this machine, a handle, or an address, as the registries know them.
 
+A patient whom guardians moved is found at the newest account, by whichever account of theirs somebody knows.
 Never believes the machine's own files about an actor: a profile or a contact gives an address, and the chain says who
 that is. What an address is called is the other way round, in sdk/names.py. Follows docs/spec/cli.md.
 """
@@ -13,7 +14,7 @@ from typing import Final
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.sidechain import Sidechain
 from panachain.errors import UnknownActorError
-from panachain.model.actors import Actor, Address, Role
+from panachain.model.actors import Actor, Address, Role, Status
 from panachain.sdk.contacts import find_contact
 from panachain.sdk.profiles import load_profile
 
@@ -39,6 +40,8 @@ class Resolver:
     def resolve(self, text: str, *roles: Role) -> Actor:
         """Return the registered actor that a profile name, a contact, a handle or an address names.
 
+        For a patient whom guardians moved to another account, that is the newest one.
+
         Args:
             text: what the user typed.
             roles: accept only these; empty accepts all.
@@ -50,7 +53,7 @@ class Resolver:
         found = self._registered(address)
         for actor in found:
             if not roles or actor.role in roles:
-                return actor
+                return self._newest(actor)
         *most, last = [role.value for role in roles] or ["actor"]
         wanted = f"{', '.join(most)} or {last}" if most else last
         why = ""
@@ -73,9 +76,10 @@ class Resolver:
         addresses = [self._address_of(text) for text in texts]
         people = self._sidechain.identities.find([Address(one) for one in addresses if one.startswith("0x")])
         known = {actor.address: actor for actor in people if not roles or actor.role in roles}
-        # Handles and public actors are the rare case, and are looked up one by one.
+        # Handles, public actors and those who were moved are the rare case, and are looked up one by one.
+        here = {address: actor for address, actor in known.items() if actor.status is not Status.REPLACED}
         return [
-            known.get(Address(address)) or self.resolve(text, *roles)
+            here.get(Address(address)) or self.resolve(text, *roles)
             for address, text in zip(addresses, texts, strict=True)
         ]
 
@@ -88,6 +92,10 @@ class Resolver:
                 found |= {actor.address: actor for actor in registry() if actor.address in wanted}
         return list(found.values())
 
+    def moves(self) -> dict[Address, Address]:
+        """Return for each account that guardians moved the account that stands for it now."""
+        return self._sidechain.identities.moves()
+
     def registered(self, text: str) -> Actor:
         """Return the registered actor of a handle or an address; names of this machine don't count.
 
@@ -98,6 +106,14 @@ class Resolver:
         if not found:
             raise UnknownActorError(f"no registered actor has the handle or address {text!a}", hint="ask its owner")
         return found[0]
+
+    def _newest(self, actor: Actor) -> Actor:
+        """Return who stands for an actor now."""
+        if actor.status is not Status.REPLACED:
+            return actor
+        newest = self._sidechain.identities.newest_of(actor.address)
+        # The registry has them, or guardians couldn't have moved anybody there.
+        return self._sidechain.identities.identity_of(newest) or actor
 
     def _address_of(self, text: str) -> str:
         """Return the address of a profile or a contact of this machine, or the text itself."""

@@ -133,7 +133,7 @@ class CareGroups(Adapter):
             found.append({group for group, accepted in self._listings(member).items() if accepted})
         if manager is not None:
             once = self.bound.events("GroupCreated", "GroupHandedOver", where=[None, manager])
-            managers = self._managers({address(event.values["group"]) for event in once})
+            managers = self.managers({address(event.values["group"]) for event in once})
             found.append({group for group, now in managers.items() if now == manager})
         return self._created(self._events_of(set.intersection(*found), *_LIFE))
 
@@ -141,7 +141,7 @@ class CareGroups(Adapter):
         """Return the open groups that list a person who hasn't accepted, in the order in which they listed them."""
         waiting = [group for group, accepted in self._listings(person).items() if not accepted]
         closed = {address(event.values["group"]) for event in self._events_of(waiting, "GroupClosed")}
-        managers = self._managers(waiting)
+        managers = self.managers(waiting)
         return [Invitation(Address(group), managers[group]) for group in waiting if group not in closed]
 
     def invited(self, group: Address) -> list[Address]:
@@ -173,6 +173,12 @@ class CareGroups(Adapter):
         if group not in managers:
             raise UsageError(f"there is no group {group} on the sidechain")
         return managers[group]
+
+    def managers(self, groups: Iterable[str]) -> dict[str, Address]:
+        """Return who manages each of these groups now."""
+        names = ("GroupCreated", "GroupHandedOver")
+        events = self._events_of(groups, *names)
+        return {address(event.values["group"]): Address(address(event.values["manager"])) for event in events}
 
     def sealed_key_of(self, group: Address, member: Address) -> bytes | None:
         """Return the digest of the CID of the group's secrets sealed to a listed person, or None for others."""
@@ -221,12 +227,6 @@ class CareGroups(Adapter):
             else:
                 del found[key]
         return found
-
-    def _managers(self, groups: Iterable[str]) -> dict[str, Address]:
-        """Return who manages each of these groups now."""
-        names = ("GroupCreated", "GroupHandedOver")
-        events = self._events_of(groups, *names)
-        return {address(event.values["group"]): Address(address(event.values["manager"])) for event in events}
 
     def _events_of(self, groups: Iterable[str], *names: str) -> list[Event]:
         """Return the events of some groups in the order of the chain."""

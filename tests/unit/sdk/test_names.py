@@ -20,6 +20,9 @@ PHARMACIST = Address("0x8617E340B3D01FA5F11F306F4090FD50E238070D")
 POLICIES = [PolicyId(CARDIOLOGIST), PolicyId(PHARMACIST), PolicyId("0x529084ff" + "0" * 32)]
 
 
+MOVED_ONCE, NEWEST = Address("0x" + "11" * 20), Address("0x" + "22" * 20)
+
+
 class Registry:
     """Knows one practitioner, and counts how often it is asked."""
 
@@ -32,6 +35,11 @@ class Registry:
         if self.error:
             raise self.error
         return [Actor(PHARMACIST, Role.PRACTITIONER, Status.ACTIVE, b"", b"")]
+
+    def moves(self) -> dict[Address, Address]:
+        if self.error:
+            raise self.error
+        return dict.fromkeys((CARDIOLOGIST, MOVED_ONCE), NEWEST)
 
 
 def test_a_profile_comes_before_a_contact_and_both_before_the_registry(tmp_path: Path) -> None:
@@ -70,6 +78,29 @@ def test_a_registry_that_does_not_answer_leaves_addresses(tmp_path: Path) -> Non
     names = Names(tmp_path, Registry(ChainUnavailableError("it is down")))
     names.learn([PHARMACIST])
     assert names.of(PHARMACIST) == PHARMACIST
+
+
+def test_a_name_stands_for_the_newest_account_of_a_patient_who_was_moved(tmp_path: Path) -> None:
+    add_contact(tmp_path, "my-patient", CARDIOLOGIST, Role.PATIENT)
+    names = Names(tmp_path, Registry())
+    names.learn([])
+    assert (names.of(NEWEST, Role.PATIENT), names.of(CARDIOLOGIST, Role.PATIENT)) == ("my-patient", "my-patient")
+    assert names.of(MOVED_ONCE, Role.PATIENT).startswith("pat-")
+
+
+def test_a_name_that_the_newest_account_has_of_its_own_stays(tmp_path: Path) -> None:
+    add_contact(tmp_path, "before", CARDIOLOGIST, Role.PATIENT)
+    add_contact(tmp_path, "now", NEWEST, Role.PATIENT)
+    names = Names(tmp_path, Registry())
+    names.learn([])
+    assert names.of(NEWEST) == "now"
+
+
+def test_a_registry_that_does_not_say_who_was_moved_takes_no_name(tmp_path: Path) -> None:
+    add_contact(tmp_path, "my-patient", CARDIOLOGIST, Role.PATIENT)
+    names = Names(tmp_path, Registry(ChainUnavailableError("it is down")))
+    names.learn([])
+    assert names.of(CARDIOLOGIST) == "my-patient"
 
 
 def test_a_damaged_profile_takes_nobody_elses_name(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from panachain.crypto import box, labels
-from panachain.errors import UnknownActorError, UsageError
+from panachain.errors import IntegrityError, TransactionError, UnknownActorError, UsageError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, RAW
 from panachain.model.scope import Purpose
+from panachain.sdk import requests as requests_module
 from panachain.sdk.requests import seal_request
 from panachain.sdk.results.requests import RequestReport
 from panachain.storage.blocks import keep
@@ -120,16 +121,55 @@ def test_a_request_that_says_nonsense_keeps_nobody_from_the_others(world: World,
     readers = [seed_of(name).receiving().public for name in ("patient", "clinician")]
     _made_by_hand(world, box.seal_to_each(readers, dagcbor.encode(body), labels.REQUEST))
     number = ask(world)
-    assert [request.request_id for request in world.patient.requests()] == [number]
-    assert [request.request_id for request in world.clinician.requests()] == [number]
+    for session in (world.patient, world.clinician):
+        listed = session.requests()
+        assert [request.request_id for request in listed] == [number]
+        (left,) = listed.left_out
+        assert (left.kind, left.item, left.sender) == ("request", str(number - 1), world.clinician.address)
+        assert "wrong type" in left.reason
 
 
 def test_a_request_whose_details_nobody_can_read_keeps_nobody_from_the_others(world: World) -> None:
     _made_by_hand(world, b"never stored", is_stored=False)
     _made_by_hand(world, b"no box")
     number = ask(world)
-    assert [request.request_id for request in world.patient.requests()] == [number]
+    listed = world.patient.requests()
+    assert [request.request_id for request in listed] == [number]
+    assert [left.item for left in listed.left_out] == [str(number - 2), str(number - 1)]
     assert world.patient.approve(number).scopes == ("laboratory",)
+
+
+def test_one_that_nobody_can_read_is_denied_without_being_opened_and_never_approved(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _made_by_hand(world, b"never stored", is_stored=False)
+    (left,) = world.patient.requests().left_out
+    with pytest.raises(IntegrityError, match="can't be read, so nothing was granted") as caught:
+        world.patient.approve(int(left.item))
+    assert caught.value.hint.startswith(f"panachain deny {left.item}")
+    monkeypatch.setattr(type(world.network.store), "get_block", None)
+    assert world.patient.deny(int(left.item)).to_json()["state"] == "denied"
+
+
+def test_an_answer_opens_one_request_and_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = ask(world)
+    for _ in range(2):
+        ask(world)
+    opened, kept = [], requests_module._open
+    monkeypatch.setattr(requests_module, "_open", lambda *args: (opened.append(args[1]), kept(*args))[1])
+    world.patient.approve(number)
+    assert len(set(opened)) == 1
+
+
+def test_a_fourth_request_to_one_patient_waits_for_an_answer(world: World) -> None:
+    numbers = [ask(world) for _ in range(3)]
+    with pytest.raises(TransactionError, match="RequestTooManyOpen"):
+        ask(world)
+    world.patient.deny(numbers[1])
+    ask(world)
+    with pytest.raises(TransactionError):
+        ask(world)
+    assert len(world.patient.requests()) == 4
 
 
 def test_a_request_until_after_the_last_calendar_day_is_shown(world: World) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from panachain.chain.signing import Account
 from panachain.errors import UnknownActorError
-from panachain.model.actors import Address, Role
+from panachain.model.actors import Address, Role, Status, handle_of
 from panachain.sdk.contacts import add_contact
 from panachain.sdk.private_files import make_private_folder
 from panachain.sdk.resolve import Resolver
-from tests.twin.world import World
+from tests.twin.world import World, actor_of, seed_of
 
 NOBODY = Address("0x" + "11" * 20)
 
@@ -129,3 +130,42 @@ def test_a_handle_that_two_accounts_share_names_neither(
     with pytest.raises(UnknownActorError, match="several actors"):
         resolver.resolve(actor.handle, Role.PRACTITIONER)
     assert resolver.resolve(actor.address).address == actor.address
+
+
+class TestMovedPatients:
+    """Guardians moved the patient once, and then again: D17 of issue 13's kind, whichever account somebody knows."""
+
+    @pytest.fixture
+    def accounts(self, world: World) -> list[Address]:
+        """The patient's accounts, oldest first."""
+        sidechain, found = world.network.sidechain, [world.patient.address]
+        registrar = world.registrar._sender(sidechain=True)
+        for name in ("second", "third"):
+            sidechain.identities.register(registrar, actor_of(name, Role.PATIENT))
+            successor = Account(seed_of(name).account_key())
+            twin = sidechain.chain.contracts["IdentityRegistry"]
+            twin.recover(found[-1], successor.address)
+            sender = sidechain.sender(successor, lock_folder=world.home)
+            sidechain.bind("IdentityRegistry").send(sender, "completeRecovery", found[-1], what="a recovery")
+            found.append(successor.address)
+        return found
+
+    def test_every_account_leads_to_the_newest(self, world: World, resolver: Resolver, accounts: list[Address]) -> None:
+        add_contact(world.home, "my-patient", accounts[0])
+        handles = [handle_of(one, Role.PATIENT) for one in accounts]
+        for text in (*accounts, *handles, "my-patient"):
+            found = resolver.resolve(text, Role.PATIENT)
+            assert (found.address, found.status) == (accounts[2], Status.ACTIVE)
+        assert [one.address for one in resolver.resolve_many(accounts)] == [accounts[2]] * 3
+        assert world.network.sidechain.identities.moves() == dict.fromkeys(accounts[:2], accounts[2])
+
+    def test_a_request_reaches_the_newest_account(self, world: World, accounts: list[Address]) -> None:
+        world.clinician.request(accounts[0], ["laboratory"], until=world.now + 1000)
+        (asked,) = world.network.sidechain.requests.find(requester=world.clinician.address)
+        assert asked.patient == accounts[2]
+
+    def test_names_of_an_older_account_stand_for_the_newest(self, world: World, accounts: list[Address]) -> None:
+        add_contact(world.home, "my-patient", accounts[0])
+        world.clinician.request("my-patient", ["laboratory"], until=world.now + 1000)
+        (asked,) = world.clinician.requests()
+        assert (asked.patient, asked.patient_name) == (accounts[2], "my-patient")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from eth_utils import to_checksum_address
 
 from panachain.chain.bound import MANY
-from panachain.chain.contracts.identity_registry import IdentityRegistry
+from panachain.chain.contracts.identity_registry import MAX_MOVES, IdentityRegistry
 from panachain.errors import IntegrityError, UsageError
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.transactions import PairingEvent
@@ -162,3 +164,36 @@ class TestPairings:
         node.emit("HospitalUnpaired", patient=PATIENT, hospital=HOSPITAL)
         with pytest.raises(IntegrityError, match="hides the pairing"):
             node.adapter(IdentityRegistry).paired()
+
+
+class TestMoves:
+    ACCOUNTS = tuple(Address(to_checksum_address(f"0x{number:040x}")) for number in range(1, 70))
+
+    def move(self, node: Node, *accounts: Address) -> None:
+        for patient, successor in pairwise(accounts):
+            node.emit("IdentityReplaced", patient=patient, successor=successor)
+
+    def test_every_account_of_a_chain_leads_to_its_end(self, node: Node) -> None:
+        first, second, third, *_ = self.ACCOUNTS
+        self.move(node, first, second, third)
+        registry = node.adapter(IdentityRegistry)
+        assert registry.moves() == {first: third, second: third}
+        assert [registry.newest_of(one) for one in (first, second, third, PATIENT)] == [third, third, third, PATIENT]
+
+    def test_two_that_were_moved_to_one_account_are_both_found_there(self, node: Node) -> None:
+        first, second, third, fourth, *_ = self.ACCOUNTS
+        self.move(node, first, third)
+        self.move(node, second, third, fourth)
+        assert node.adapter(IdentityRegistry).moves() == dict.fromkeys((first, second, third), fourth)
+
+    def test_as_far_as_the_contract_follows_and_no_further(self, node: Node) -> None:
+        self.move(node, *self.ACCOUNTS[: MAX_MOVES + 1])
+        assert node.adapter(IdentityRegistry).newest_of(self.ACCOUNTS[0]) == self.ACCOUNTS[MAX_MOVES]
+        self.move(node, *self.ACCOUNTS[MAX_MOVES : MAX_MOVES + 2])
+        with pytest.raises(IntegrityError, match="more than 64 times, or in a circle"):
+            node.adapter(IdentityRegistry).moves()
+
+    def test_a_circle_that_a_node_invents_comes_to_an_end(self, node: Node) -> None:
+        self.move(node, *self.ACCOUNTS[:3], self.ACCOUNTS[0])
+        with pytest.raises(IntegrityError, match="in a circle"):
+            node.adapter(IdentityRegistry).newest_of(self.ACCOUNTS[0])

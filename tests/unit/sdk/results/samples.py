@@ -10,6 +10,7 @@ from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.sdk.results.groups import GroupView, InvitationView
+from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.log import ConvictionReport, LogEntry
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance
@@ -46,6 +47,7 @@ RECORDS = [
     ConvictionReport(POLICY, ("0x01",)),
     GroupView(WHO, "grp-x", Status.SUSPENDED, "", WHO, (WHO,)),
     InvitationView(WHO, WHO),
+    LeftOut("request", "7", "nobody has its details", WHO),
     SettleReport(1),
     RewrapReport(1, 2),
 ]

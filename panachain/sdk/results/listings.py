@@ -1,0 +1,69 @@
+"""Lists of what others wrote, and what had to be left out of them.
+
+Everybody can be sent something that nobody can read: such an item never keeps the others from its reader, and is named.
+A stranger must not choose how a call ends, so a list with something left out is no error. Follows security rule 23.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """One item that a list lacks, and why.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     [left.to_json() for left in patient.requests().left_out]
+        []
+    """
+
+    kind: str
+    """`policy`, `request` or `group`."""
+    item: str
+    """The policy's ID, the request's number or the group's handle."""
+    reason: str
+    """In words."""
+    sender: str = ""
+    """The account that sent it, where that is known: `block` takes it."""
+
+    def __str__(self) -> str:
+        """Return it as one line."""
+        sender = f" of {self.sender}" if self.sender else ""
+        return f"{self.kind} {self.item}{sender} is left out: {self.reason}"
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON, schema `panachain/left-out/1`."""
+        return {
+            "schema": "panachain/left-out/1",
+            "kind": self.kind,
+            "item": self.item,
+            "sender": self.sender,
+            "reason": self.reason,
+        }
+
+
+class Listing(list[Item]):
+    """A list of what could be read."""
+
+    def __init__(self, items: Iterable[Item] = (), left_out: Sequence[LeftOut] = ()) -> None:
+        """Take what is in it and what isn't."""
+        super().__init__(items)
+        self.left_out = tuple(left_out)
+
+
+class Listed(Iterator[Item]):
+    """An iterator over a listing."""
+
+    def __init__(self, listing: Listing[Item]) -> None:
+        """Take the listing."""
+        self.left_out = listing.left_out
+        self._items = iter(listing)
+
+    def __next__(self) -> Item:
+        return next(self._items)
