@@ -169,7 +169,7 @@ class CareGroups(Adapter):
         Raises:
             UsageError: there is no such group.
         """
-        managers = self._managers([group])
+        managers = self.managers([group])
         if group not in managers:
             raise UsageError(f"there is no group {group} on the sidechain")
         return managers[group]
