@@ -130,7 +130,7 @@ class CareGroups(Adapter):
             return self._created(self.bound.events(*_LIFE))
         found: list[set[str]] = []
         if member is not None:
-            found.append({group for group, accepted in self._listings(member).items() if accepted})
+            found.append(self._joined(member))
         if manager is not None:
             once = self.bound.events("GroupCreated", "GroupHandedOver", where=[None, manager])
             managers = self.managers({address(event.values["group"]) for event in once})
@@ -205,6 +205,14 @@ class CareGroups(Adapter):
         """Return a group's address: by whom, where and for which first key it was created."""
         fields = [self.bound.chain_id, self.address, creator, receiving_key]
         return Address(address("0x" + keccak(encode(["uint256", "address", "address", "bytes"], fields))[12:].hex()))
+
+    def _joined(self, person: Address) -> set[str]:
+        """Return the groups that a person accepted and hasn't left: whatever else lists them isn't even read."""
+        found: set[str] = set()
+        for event in self.bound.events("MemberAccepted", "MemberRemoved", where=[None, person]):
+            change = found.add if event.name == "MemberAccepted" else found.discard
+            change(address(event.values["group"]))
+        return found
 
     def _listings(self, person: Address) -> dict[str, bool]:
         """Return which groups list a person, by when they first did so, and whether the person accepted."""

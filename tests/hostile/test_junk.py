@@ -1,0 +1,193 @@
+"""Strangers who are admitted send rubbish: groups, requests, policies. It stops nobody, and costs nobody but them.
+
+What a call costs is counted, in blocks that are fetched and secrets that are tried, because that doesn't depend on the
+machine. ./pana bench junk measures the time on a devnet.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from panachain.crypto import box, umbral
+from panachain.errors import TransactionError
+from panachain.model.actors import Address
+from panachain.sdk.requests import MAX_NOTE
+from panachain.storage.blocks import keep
+from tests.support import chain_refuses
+from tests.twin.world import World, resource, running_world
+from tests.unit.sdk.helpers import DAY, forge, grant
+
+GROUPS, REQUESTS = 100, 300
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with running_world() as running:
+        running.upload("hospital", [resource("laboratory", 2024, 1)])
+        yield running
+
+
+class Cost:
+    """Blocks that are fetched and boxes that are opened."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        for owner, name in ((type(world.network.store), "get_block"), (box, "open_box"), (box, "open_shared")):
+            monkeypatch.setattr(owner, name, self._counted(getattr(owner, name)))
+
+    def _counted(self, kept: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.count += 1
+            return kept(*args, **kwargs)
+
+        return counted
+
+    def of(self, act: Callable[[], Any]) -> int:
+        """Return what an act costs."""
+        before = self.count
+        act()
+        return self.count - before
+
+
+@pytest.fixture
+def cost(world: World, monkeypatch: pytest.MonkeyPatch) -> Cost:
+    return Cost(world, monkeypatch)
+
+
+def invite(world: World, sender: str, victim: Address) -> Address:
+    """Make a group and list somebody in it, with secrets that nobody stored."""
+    groups, paying = world.network.sidechain.groups, world.sessions[sender]._sender(sidechain=True)
+    group = groups.create(paying, umbral.SecretKey.random().public).address
+    groups.add_member(paying, group, victim, os.urandom(32))
+    return group
+
+
+def tried(act: Callable[[], Any], count: int) -> int:
+    """Try an act so often, and return how often the chain let it."""
+    done = 0
+    for _ in range(count):
+        try:
+            act()
+        except TransactionError:
+            continue
+        done += 1
+    return done
+
+
+class TestGroups:
+    def test_a_hundred_invitations_cost_their_reader_nothing(self, world: World, cost: Cost) -> None:
+        policy = grant(world, "nurse")
+        acts = {
+            "inbox": lambda: list(world.nurse.inbox()),
+            "open": lambda: list(world.nurse.open(policy)),
+            "groups": world.nurse.groups,
+        }
+        before = {name: cost.of(act) for name, act in acts.items()}
+        made = [
+            tried(lambda who=who: invite(world, who, world.nurse.address), GROUPS) for who in ("stranger", "clinician")
+        ]
+
+        assert {name: cost.of(act) for name, act in acts.items()} == before
+        assert [view.policy_id for view in world.nurse.inbox()] == [policy.policy_id]
+        assert world.nurse.groups() == []
+        # Nobody manages more than 64 open groups, whoever they are.
+        assert made == [64, 64]
+
+    def test_pending_invitations_are_listed_without_a_fetch_and_gone_with_their_sender(
+        self, world: World, cost: Cost
+    ) -> None:
+        for _ in range(5):
+            invite(world, "stranger", world.nurse.address)
+        wanted = invite(world, "clinician", world.nurse.address)
+        assert len(world.nurse.invitations()) == 6
+        assert cost.of(world.nurse.invitations) == 0
+        world.nurse.blocked.add(world.stranger.address)
+        assert [one.group for one in world.nurse.invitations()] == [wanted]
+
+    def test_nobody_is_put_into_a_group_or_made_its_manager(self, world: World) -> None:
+        group = invite(world, "stranger", world.nurse.address)
+        groups, paying = world.network.sidechain.groups, world.stranger._sender(sidechain=True)
+        assert not groups.is_member(group, world.nurse.address)
+        with chain_refuses("GroupNotAccepted"):
+            groups.hand_over(paying, group, world.nurse.address)
+        assert groups.find(member=world.nurse.address) == groups.find(manager=world.nurse.address) == []
+
+    def test_whoever_declines_or_leaves_is_out_whatever_the_manager_does(self, world: World) -> None:
+        group = invite(world, "stranger", world.nurse.address)
+        world.nurse.leave_group(group)
+        assert world.nurse.invitations() == []
+        other = invite(world, "stranger", world.nurse.address)
+        world.nurse.accept_group(other)
+        world.network.sidechain.groups.close(world.stranger._sender(sidechain=True), other)
+        world.nurse.leave_group(other)
+        assert world.nurse.groups() == []
+
+
+class TestRequests:
+    def ask(self, world: World, who: str = "stranger") -> None:
+        world.sessions[who].request(world.patient.address, ["laboratory"], until=world.now + DAY)
+
+    def test_of_three_hundred_by_one_sender_three_come_in(self, world: World, cost: Cost) -> None:
+        world.clinician.request(world.patient.address, ["vitals"], until=world.now + DAY)
+        before = cost.of(world.patient.requests)
+        assert tried(lambda: self.ask(world), REQUESTS) == 3
+        assert cost.of(world.patient.requests) == 4 * before
+        world.patient.blocked.add(world.stranger.address)
+        assert cost.of(world.patient.requests) == before
+        assert [one.categories for one in world.patient.requests()] == [("vitals",)]
+
+    def test_withdrawing_makes_no_room_for_the_next_one_that_day(self, world: World) -> None:
+        requests, paying = world.network.sidechain.requests, world.stranger._sender(sidechain=True)
+
+        def ask_and_withdraw() -> None:
+            number = requests.request(paying, world.patient.address, os.urandom(32), world.now + 10)
+            requests.withdraw(paying, number)
+
+        assert tried(ask_and_withdraw, 30) == 3
+        world.advance(DAY)
+        assert tried(ask_and_withdraw, 30) == 3
+
+    def test_nobody_asks_everybody_at_once(self, world: World) -> None:
+        requests, paying = world.network.sidechain.requests, world.stranger._sender(sidechain=True)
+
+        def ask_and_be_denied() -> None:
+            number = requests.request(paying, world.patient.address, os.urandom(32), world.now + 10 * DAY)
+            world.patient.deny(number)
+
+        assert tried(ask_and_be_denied, 120) <= 101
+
+    @pytest.mark.parametrize("details", [b"", b"zz", bytes(2 * MAX_NOTE)], ids=["empty", "short", "zeros"])
+    def test_bad_ones_are_named_with_their_sender_and_denied_unopened(
+        self, world: World, cost: Cost, details: bytes
+    ) -> None:
+        cid = keep(world.network.store, details)
+        requests, paying = world.network.sidechain.requests, world.stranger._sender(sidechain=True)
+        far = 2**48 - 1
+        numbers = [requests.request(paying, world.patient.address, digest, far) for digest in (cid.digest, b"?" * 32)]
+        self.ask(world, "clinician")
+
+        listed = world.patient.requests()
+
+        assert [one.requester for one in listed] == [world.clinician.address]
+        assert [(one.item, one.sender) for one in listed.left_out] == [
+            (str(number), world.stranger.address) for number in numbers
+        ]
+        for number in numbers:
+            assert cost.of(lambda number=number: world.patient.deny(number)) == 0
+        assert [one.reason.partition(";")[0] for one in world.patient.requests().left_out] == ["denied", "denied"]
+
+
+def test_each_junk_policy_is_named_and_the_rest_delivered(world: World) -> None:
+    forged = forge(world, world.patient.address)
+    made = grant(world)
+
+    inbox = world.clinician.inbox()
+
+    assert [view.policy_id for view in inbox] == [made.policy_id]
+    assert [(left.kind, left.item) for left in inbox.left_out] == [("policy", forged)]
+    assert "sign" in inbox.left_out[0].reason
+    assert len(list(world.clinician.open(made))) == 1
