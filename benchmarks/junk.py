@@ -2,8 +2,8 @@
 
     ./pana bench junk [--groups 100] [--requests 300] [--rounds 9]
 
-On a devnet, before and after, medians of processor time. The junk comes from two practitioners whom the registrar admitted: nobody else
-reaches the sidechain. Prints how much of it the contracts let in. Timings never fail anything.
+On a devnet, before and after, medians of processor time. The junk comes from two practitioners whom the registrar
+admitted: nobody else reaches the sidechain. Prints how much of it the contracts let in. Timings never fail anything.
 """
 
 from __future__ import annotations
