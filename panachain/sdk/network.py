@@ -69,7 +69,7 @@ class Network:
         self.config = config
         self.home: Path = config.home
         main, side = chains_of(description, config)
-        self.mainchain = Mainchain.connect(main, timeout=config.timeout, source=following(main, self.home))
+        self.mainchain = Mainchain.connect(main, timeout=config.timeout, clock=clock, source=following(main, self.home))
         self._side = side
         self.store: BlobStore = open_store(config, description.get("ipfs", {"kind": "embedded"}))
         self.threshold: int = description["threshold"]
@@ -127,7 +127,9 @@ class Network:
         Raises:
             LockedError: the key file is missing, or others may read it.
         """
-        return Sidechain.connect(self._side, timeout=self.config.timeout, source=following(self._side, self.home))
+        return Sidechain.connect(
+            self._side, timeout=self.config.timeout, clock=self.clock, source=following(self._side, self.home)
+        )
 
     def sender(self, key: bytes, *, sidechain: bool = False) -> Sender:
         """Return what signs and sends an account's transactions, one nonce lane for all threads and processes."""

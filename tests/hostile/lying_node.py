@@ -18,6 +18,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import rlp
+from eth_utils import int_to_big_endian, keccak
 
 Lie = Callable[[str, list[Any], Any], Any]
 """Returns what is answered, given method, parameters and the true answer; it may raise `Refused`."""
@@ -228,3 +230,69 @@ def is_log_of(address: str, *topics: str | None) -> Callable[[Mapping[str, Any]]
         )
 
     return wanted
+
+
+# Headers that hash: what a node can show without breaking one
+
+
+def rehashed(block: Mapping[str, Any], **change: Any) -> dict[str, Any]:
+    """Return a block with some fields changed, and the hash that it has then."""
+    changed = dict(block) | change
+    fields = [_bytes_of(changed[name], name) for name in FIELDS]
+    fields += [_bytes_of(changed[name], name) for name in LATER if changed.get(name) is not None]
+    return changed | {"hash": "0x" + keccak(rlp.encode(fields)).hex()}
+
+
+def _bytes_of(value: str, name: str) -> bytes:
+    number = int(value, 16) if name in NUMBERS else None
+    if number is None:
+        return bytes.fromhex(value[2:])
+    return int_to_big_endian(number) if number else b""
+
+
+FIELDS = (
+    *("parentHash", "sha3Uncles", "miner", "stateRoot", "transactionsRoot", "receiptsRoot", "logsBloom", "difficulty"),
+    *("number", "gasLimit", "gasUsed", "timestamp", "extraData", "mixHash", "nonce"),
+)
+LATER = (
+    *("baseFeePerGas", "withdrawalsRoot", "blobGasUsed", "excessBlobGas", "parentBeaconBlockRoot", "requestsHash"),
+)
+NUMBERS = frozenset(
+    (
+        *("difficulty", "number", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas", "blobGasUsed"),
+        *("excessBlobGas",),
+    )
+)
+
+
+def head_ahead_of(now: float, seconds: int) -> Lie:
+    """Show a newest block whose time is so far ahead of a clock, with the hash that it has."""
+
+    def lie(method: str, params: list[Any], answer: Any) -> Any:
+        if method == "eth_getBlockByNumber" and params[0] == "latest":
+            return rehashed(answer, timestamp=hex(int(now) + seconds))
+        return answer
+
+    return lie
+
+
+def forked_after(number: int, node: LyingNode, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Lie:
+    """Show another history above a block: each header changed, hashed anew, and linked to the one before."""
+    known: dict[int, dict[str, Any]] = {}
+
+    def block(at: int) -> dict[str, Any]:
+        if at not in known:
+            true = node.truth("eth_getBlockByNumber", hex(at), False)
+            known[at] = true if at <= number else rehashed(true, parentHash=block(at - 1)["hash"], **change(true))
+        return known[at]
+
+    def lie(method: str, params: list[Any], answer: Any) -> Any:
+        if method == "eth_getBlockByNumber" and answer is not None:
+            return block(int(answer["number"], 16))
+        if method in ("eth_getBlockByHash", "eth_getBlockReceipts"):
+            found = next((at for at, one in known.items() if one["hash"] == params[0]), None)
+            if found is not None:
+                return block(found) if method == "eth_getBlockByHash" else node.truth(method, hex(found))
+        return answer
+
+    return lie

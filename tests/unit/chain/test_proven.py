@@ -1,4 +1,4 @@
-"""What contracts keep, with eth_abi as the oracle; tests/integration/test_proven.py holds it to the real contracts."""
+"""What contracts keep, with eth_abi as the oracle; tests/integration/test_nodes.py holds it to the real contracts."""
 
 from __future__ import annotations
 
