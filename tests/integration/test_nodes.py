@@ -323,7 +323,7 @@ class TestCopies:
         with machine(filled, copied=True) as home, seen_through(filled, home=home) as (patient, node):
             node.lie = forked_after(fork, node, lambda block: {"extraData": "0x1234"})
             with pytest.raises(IntegrityError, match=rf"{node.url} takes back the blocks above"):
-                patient.policies()
+                list(patient.policies())
 
 
 def act(actor: Any) -> None:
