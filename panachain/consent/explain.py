@@ -85,6 +85,8 @@ def explain(
     grantee: str = "",
     patient: str = "",
     revocation: str = "",
+    nodes: int = 0,
+    quorum: int = 0,
 ) -> Explanation:
     """Say in plain words what a policy allows and who holds what of it.
 
@@ -96,6 +98,8 @@ def explain(
         patient: the same for the patient.
         revocation: how far a revocation has come: `revoked on chain`, `K of N proxies deleted`, `final`,
             `lane rotated` or `headers re-wrapped`; empty takes what the chain says.
+        nodes: how many nodes of the mainchain were asked; 0 says nothing of them.
+        quorum: how many of them agreed on the newest block.
 
     Raises:
         UsageError: no revocation has this state.
@@ -105,7 +109,9 @@ def explain(
     return Explanation(
         policy_id=terms.policy_id,
         status=policy.status.name.lower(),
-        allows=_allows(terms, policy, is_group, grantee or terms.grantee, patient or terms.patient),
+        allows=_allows(
+            terms, policy, is_group, grantee or terms.grantee, patient or terms.patient, _believed(nodes, quorum)
+        ),
         mathematics=_mathematics(terms, policy),
         proxies=_proxies(terms, is_group),
         nobody=_nobody(terms, is_group),
@@ -113,14 +119,16 @@ def explain(
     )
 
 
-def _allows(terms: Terms, policy: OnChainPolicy, is_group: bool, grantee: str, patient: str) -> tuple[str, ...]:
+def _allows(
+    terms: Terms, policy: OnChainPolicy, is_group: bool, grantee: str, patient: str, believed: str
+) -> tuple[str, ...]:
     who = f"everybody who is a member of the group {grantee} at the time of opening" if is_group else grantee
     purposes = _or([f"{PURPOSES[purpose]} ({purpose.value})" for purpose in terms.purposes])
     return (
         f"{patient} lets {who} read: {_scopes(terms)}.",
         f"For {purposes}, from {_time(terms.starts_at)} until {_time(terms.expires_at)}, that moment excluded.",
         "Records that hospitals publish later are covered too, as long as it lasts and the lanes aren't rotated.",
-        _STATUS[policy.status],
+        _STATUS[policy.status] + believed,
     )
 
 
@@ -188,6 +196,15 @@ def _revocation(terms: Terms, state: str) -> tuple[str, ...]:
     if state not in sentences:
         raise UsageError(f"no revocation has the state {state!r}")
     return sentences[state]
+
+
+def _believed(nodes: int, quorum: int) -> str:
+    """Say whom this machine believes about the chain, and for what."""
+    if not nodes:
+        return ""
+    if quorum > 1:
+        return f" {quorum} of {nodes} nodes agree that the chain says so now; fewer that lie change nothing."
+    return " One node is believed that nothing newer happened: it could show an older state, but forge nothing."
 
 
 def _needed(terms: Terms) -> int:

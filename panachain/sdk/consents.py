@@ -82,6 +82,8 @@ def explain(session: PolicySession, policy_id: PolicyId) -> Explanation:
         grantee=grantee.handle if grantee else "",
         patient=patient.handle if patient else "",
         revocation=_stage(session, policy),
+        nodes=len(session.network.mainchain.nodes.urls),
+        quorum=session.network.mainchain.nodes.quorum,
     )
 
 

@@ -131,6 +131,17 @@ def test_unknown_states_are_refused(state: str) -> None:
         told(revocation=state)
 
 
+def test_says_whom_it_believes_that_nothing_newer_happened() -> None:
+    assert told(nodes=1, quorum=1).allows[-1] == (
+        "It is in force. One node is believed that nothing newer happened: it could show an older state, but forge "
+        "nothing."
+    )
+    assert "2 of 3 nodes agree" in told(nodes=3, quorum=2).allows[-1]
+    assert "One node is believed" in told(nodes=3, quorum=1).allows[-1]
+    assert told().allows[-1] == "It is in force."
+    assert len(told(nodes=1, quorum=1, status=PolicyStatus.REVOKED).text().splitlines()) < 25
+
+
 def test_json_has_the_schema_and_every_part() -> None:
     fields = json.loads(json.dumps(told().to_json()))
     assert fields["schema"] == "panachain/explanation/1"

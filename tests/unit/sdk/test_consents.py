@@ -52,7 +52,8 @@ class Session:
 
     @property
     def network(self) -> Any:
-        mainchain = SimpleNamespace(policies=SimpleNamespace(events=self.events), block=block)
+        nodes = SimpleNamespace(urls=("http://node",), quorum=1)
+        mainchain = SimpleNamespace(policies=SimpleNamespace(events=self.events), block=block, nodes=nodes)
         return SimpleNamespace(resolve=self.resolve, mainchain=mainchain, clock=lambda: TERMS.starts_at)
 
     def resolve(self, text: str, *roles: Role) -> Actor:
