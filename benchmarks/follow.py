@@ -151,7 +151,7 @@ def measure(events: int) -> list[dict[str, Any]]:
     for each in (1, 30):
         with tempfile.TemporaryDirectory() as name, chain(Path(name) / "chain") as rpc:
             folder = Path(name)
-            fill(rpc, events, each, blocks=max(events // 500, 1))
+            fill(rpc, events, each, blocks=events // each // 100 + 1)
             counts: list[int] = []
             ours = timed(lambda: counts.append(by_follower(rpc, folder / "ours.db")))  # noqa: B023
             theirs = timed(lambda: counts.append(by_web3(rpc.url, folder / "theirs.db")))  # noqa: B023

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -85,6 +85,8 @@ class ChainConfig:
     """How many nodes must agree on a head; None takes more than half."""
     max_head_age: int = 0
     """Seconds that a head may be old where freshness decides; 0 where blocks are made only when something happens."""
+    copy: str = field(default="", repr=False)
+    """URL of the PostgreSQL database that holds the chain's copy; empty keeps it in a file."""
 
     @property
     def url(self) -> str:
@@ -122,6 +124,7 @@ class ChainConfig:
                 from_block_hash=_block_hash(description.get("fromBlockHash") or ""),
                 quorum=None if told is None else int(told),
                 max_head_age=int(description.get("maxHeadAge", 0)),
+                copy=str(description.get("copy") or ""),
             )
         except KeyError as exc:
             raise ConfigurationError(f"{what} lacks the field {exc}") from exc

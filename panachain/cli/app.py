@@ -86,7 +86,7 @@ class App:
         """Open the network that the settings name."""
         from panachain.sdk.network import Network
 
-        with Network.open(self.config) as network:
+        with Network.open(self.config, progress=self.output.reading_chain) as network:
             yield network
 
     @overload

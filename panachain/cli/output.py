@@ -367,6 +367,14 @@ class Output:
 
             yield show
 
+    def reading_chain(self, done: int, total: int, *, unit: str) -> None:
+        """Show how far a chain was read for the first time, on a terminal: in a line, since it may come at any time."""
+        if self.quiet or self.as_json or not sys.stderr.isatty():
+            return
+        end = "\n" if done >= total else ""
+        sys.stderr.write(f"\rreading the chain: {done:,} of {total:,} {unit}{end}")
+        sys.stderr.flush()
+
     # Inside
 
     def _table(

@@ -118,7 +118,7 @@ class Follower:
         self._first = from_block
         self._addresses = frozenset(bytes.fromhex(address[2:]) for address in addresses.values())
         self._bloomed = sorted(addresses.values())
-        self.progress = progress
+        self._progress = progress
         chain = f"{chain_id}/{from_block}/" + ",".join(sorted(one.hex() for one in self._addresses))
         self._tables = Tables(chain, prefix="" if isinstance(where, Path) else f"follow_{chain_id}_{_short(chain)}_")
         self._opened: Database | None = None
@@ -220,11 +220,8 @@ class Follower:
 
     # Keeping up
 
-    def sync(self, progress: Progress | None = None) -> Block:
+    def sync(self) -> Block:
         """Read what is new, take back what a reorganisation took away, and return the newest block.
-
-        Args:
-            progress: is told the blocks that were read; None takes the follower's own.
 
         Raises:
             IntegrityError: the nodes contradict themselves, or take back blocks that are settled.
@@ -238,7 +235,7 @@ class Follower:
                 return self._last
             self._begun += 1
             self._last = None
-            self._last = self._sync(progress or self.progress)
+            self._last = self._sync()
             return self._last
 
     def close(self) -> None:
@@ -248,18 +245,18 @@ class Follower:
                 self._opened.close()
                 self._opened = None
 
-    def _sync(self, progress: Progress | None) -> Block:
+    def _sync(self) -> Block:
         for _ in range(_ATTEMPTS):
             target = self._source.head()
             try:
-                return self._reach(target, progress)
+                return self._reach(target)
             except (_MovedError, ReorganisedError) as exc:
                 _LOG.debug("the sync begins anew: %s", exc)
             except RenewedError:
                 continue
         raise ChainUnavailableError("the chain changes faster than it can be read; nothing was decided")
 
-    def _reach(self, target: Header, progress: Progress | None) -> Block:
+    def _reach(self, target: Header) -> Block:
         """Bring the copy to a head, in as many steps as it takes."""
         started: int | None = None
         while True:
@@ -274,8 +271,8 @@ class Follower:
             step = self._next(newest, target)
             self._do(step)
             started = step.keep if started is None else started
-            if progress is not None and target.number - started > _BATCH:
-                progress(step.headers[-1].number - started, target.number - started, unit="blocks")
+            if self._progress is not None and target.number - started > _BATCH:
+                self._progress(step.headers[-1].number - started, target.number - started, unit="blocks")
 
     def _next(self, newest: tuple[int, bytes, int] | None, target: Header) -> _Step:
         tip = None if newest is None else newest[1]

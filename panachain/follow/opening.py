@@ -13,24 +13,30 @@ from typing import Final
 from panachain.chain.config import ChainConfig
 from panachain.chain.nodes import Nodes
 from panachain.follow.follower import Follower
+from panachain.model.progress import Progress
 
 FOLDER: Final = "follow"
 """Name of the folder that holds the copies."""
 
 
-def following(config: ChainConfig, folder: Path, *, database: str = "") -> Callable[[Nodes], Follower]:
+def following(config: ChainConfig, folder: Path, *, progress: Progress | None = None) -> Callable[[Nodes], Follower]:
     """Return what makes the follower of a chain, given its nodes; `Contracts.connect` takes it.
 
     Args:
         config: the chain and its contracts.
-        folder: where the SQLite file lies.
-        database: a URL of PostgreSQL in place of the file.
+        folder: where the SQLite file lies, if the description names no database.
+        progress: is told the blocks, while a long sync runs.
     """
-    where = database or folder / FOLDER / f"{config.chain_id}-{_name(config)}.db"
+    where: Path | str = config.copy or folder / FOLDER / f"{config.chain_id}-{_name(config)}.db"
 
     def made(nodes: Nodes) -> Follower:
         return Follower(
-            nodes, where, chain_id=config.chain_id, addresses=config.contracts, from_block=config.from_block
+            nodes,
+            where,
+            chain_id=config.chain_id,
+            addresses=config.contracts,
+            from_block=config.from_block,
+            progress=progress,
         )
 
     return made

@@ -24,6 +24,7 @@ from panachain.errors import ConfigurationError
 from panachain.follow.opening import following
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
+from panachain.model.progress import Progress
 from panachain.model.transactions import StorageEvent
 from panachain.sdk.network_file import chains_of, confirmations_of, read_description
 from panachain.sdk.resolve import Resolver
@@ -54,7 +55,13 @@ class Network:
     """
 
     def __init__(
-        self, config: Config, description: dict[str, Any], *, clock: Clock = time.time, sleep: Sleep = time.sleep
+        self,
+        config: Config,
+        description: dict[str, Any],
+        *,
+        clock: Clock = time.time,
+        sleep: Sleep = time.sleep,
+        progress: Progress | None = None,
     ) -> None:
         """Connect to what `description` names; `Network.open` reads it from the settings.
 
@@ -63,13 +70,16 @@ class Network:
             description: as docs/spec/network.md says.
             clock: what everybody who works here takes for the time, Unix seconds.
             sleep: waits for some seconds.
+            progress: is told the blocks, while the chains are read for the first time.
         """
         self.clock = clock
+        self._progress = progress
         self.sleep = sleep
         self.config = config
         self.home: Path = config.home
         main, side = chains_of(description, config)
-        self.mainchain = Mainchain.connect(main, timeout=config.timeout, clock=clock, source=following(main, self.home))
+        source = following(main, self.home, progress=progress)
+        self.mainchain = Mainchain.connect(main, timeout=config.timeout, clock=clock, source=source)
         self._side = side
         self.store: BlobStore = open_store(config, description.get("ipfs", {"kind": "embedded"}))
         self.threshold: int = description["threshold"]
@@ -92,8 +102,12 @@ class Network:
         self._relay_key_file = config.network_file.parent / relay if relay else None
 
     @classmethod
-    def open(cls, config: Config | None = None) -> Self:
+    def open(cls, config: Config | None = None, *, progress: Progress | None = None) -> Self:
         """Connect to the network that the settings name.
+
+        Args:
+            config: the settings; None reads them.
+            progress: is told the blocks, while the chains are read for the first time.
 
         Raises:
             ConfigurationError: there is no network file, or it is damaged.
@@ -101,7 +115,7 @@ class Network:
         config = config or Config.load()
         description = read_description(config)
         try:
-            return cls(config, description)
+            return cls(config, description, progress=progress)
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise ConfigurationError(f"{config.network_file} can't be read as a network file") from exc
 

@@ -90,3 +90,21 @@ def test_a_bar_leaves_standard_output_alone(tmp_path: Path) -> None:
     )
     assert done.stdout == "data\n"
     assert "1 record of 2 records" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("quiet", "terminal", "said"), [(False, True, True), (True, True, False), (False, False, False)]
+)
+def test_a_chain_that_is_read_for_the_first_time_is_told_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], quiet: bool, terminal: bool, said: bool
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    output = Output(quiet=quiet)
+    output.reading_chain(1000, 2000, unit="blocks")
+    output.reading_chain(2000, 2000, unit="blocks")
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert (
+        told.err == "\rreading the chain: 1,000 of 2,000 blocks\rreading the chain: 2,000 of 2,000 blocks\n"
+    ) is said
+    assert bool(told.err) is said

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from panachain.chain.config import ChainConfig
+from panachain.errors import ConfigurationError
 from panachain.follow.opening import FOLDER, following
 from tests.unit.follow.chain import ADDRESSES, FIRST, Chain, events, revoked
 
@@ -37,3 +40,12 @@ def test_deployments_on_chains_with_one_id_have_files_of_their_own(tmp_path: Pat
         follower.sync()
         follower.close()
     assert len(list((tmp_path / FOLDER).iterdir())) == 5
+
+
+def test_a_description_may_name_a_database_in_place_of_the_file(tmp_path: Path) -> None:
+    config = replace(CONFIG, copy="postgresql+psycopg://me:word@127.0.0.1/chains".replace("word", "never shown"))
+    follower = following(config, tmp_path)(Chain())  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="holds a password"):
+        follower.sync()
+    assert list(tmp_path.iterdir()) == []
+    assert "never shown" not in repr(config)
