@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from panachain.crypto.keys import Seed
     from panachain.records.locate import HospitalHeads
     from panachain.sdk.proven_keys import ProvenKeys
+    from panachain.sdk.proven_revocations import ProvenRevocations
     from panachain.sdk.relay import Relay
     from panachain.sdk.wallet import Wallet
 
@@ -241,6 +242,13 @@ class Network:
         from panachain.sdk.proven_keys import ProvenKeys
 
         return ProvenKeys(self.mainchain, self.sidechain, self.resolver)
+
+    @cached_property
+    def revocations(self) -> ProvenRevocations:
+        """What is asked before a revocation counts as done."""
+        from panachain.sdk.proven_revocations import ProvenRevocations
+
+        return ProvenRevocations(self.mainchain)
 
     @cached_property
     def resolver(self) -> Resolver:

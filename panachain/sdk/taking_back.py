@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -21,8 +21,10 @@ from panachain.proxy.race import Failure
 from panachain.sdk.network import Network
 from panachain.sdk.proxies import Proxies
 
-LOOKING: Final = 10.0
+LOOKING: Final = 15.0
 """Seconds that reading the terms, or the registry, may take while the revocation is on its way already."""
+PROVING: Final = 45.0
+"""Seconds that reading the proof may take, once everybody has been told."""
 SENDING: Final = 60.0
 """Seconds that relays and nodes get at most."""
 _LOG: Final = logging.getLogger("panachain.revocations")
@@ -107,7 +109,8 @@ def take_back(
     # R2: each proxy deletes its share by the signature itself, and signs that it did.
     receipts, failures = proxies.delete(_holders(network, terms), revocation)
     mined = sent.result(seconds) if sent is not None else None
-    proof = Background(lambda: proof_of(network, revocation)).result(LOOKING)
+    looking = Background(lambda: proof_of(network, revocation))
+    proof = looking.result(PROVING)
     alarms = {failure.proxy.address: str(failure.error) for failure in failures if _is_alarm(failure)}
     made = mined or proof
     return TakenBack(
@@ -116,7 +119,7 @@ def take_back(
         receipts=tuple(receipts),
         unreachable=tuple(map(str, failures)),
         proven=proof is not None,
-        unsent=() if proof is not None or sent is None else (_reason(sent),),
+        unsent=() if proof is not None else tuple(_reasons(sent, looking)),
         taken=len(receipts) + _taken(sent),
         alarms=alarms,
     )
@@ -135,7 +138,11 @@ def proof_of(network: Network, revocation: Revocation) -> Mined | None:
     except PolicyUnknownError:
         return None
     event = next(policies.events(policy_ids=[policy_id], kind="PolicyRevoked"), None)
-    return None if event is None else Mined(event.tx_hash, event.block, 0)
+    if event is None:
+        return None
+    # The event by its block's receipts, and the slot by the state: both under a head that is agreed on.
+    network.revocations.check(event)
+    return Mined(event.tx_hash, event.block, 0)
 
 
 def _holders(network: Network, terms: Callable[[], Terms]) -> Sequence[ProxyRef]:
@@ -152,10 +159,21 @@ def _is_alarm(failure: Failure) -> bool:
     return not isinstance(failure.error, UnavailableError | PolicyUnknownError)
 
 
-def _reason(sent: Background[Mined]) -> str:
-    if sent.error is not None:
-        return str(sent.error)
-    return "a relay says it is done, but the chain doesn't prove it" if sent.is_over else "no relay answered in time"
+def _reasons(sent: Background[Mined] | None, looking: Background[Mined | None]) -> Iterator[str]:
+    """Yield why a revocation isn't proven."""
+    if sent is not None:
+        if sent.error is not None:
+            yield str(sent.error)
+        else:
+            yield (
+                "a relay says it is done, but the chain doesn't prove it"
+                if sent.is_over
+                else "no relay answered in time"
+            )
+    if looking.error is not None:
+        yield f"no proof: {looking.error}"
+    elif not looking.is_over:
+        yield f"no proof within {PROVING:.0f} s"
 
 
 def _taken(sent: Background[Mined] | None) -> int:

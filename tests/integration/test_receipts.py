@@ -43,14 +43,15 @@ def test_a_proxy_that_serves_late_convicts_itself(world: World, monkeypatch: pyt
     revoked = world.patient.revoke(policy.policy_id).receipts[0]
     assert world.patient.convict(policy.policy_id).transactions == ()
 
-    # What the first proxy would have signed, had it served once more.
+    # What the first proxy would have signed, had it served once more, after the revocation's block.
+    at = int(world.network.mainchain.head_block().time) + 1
     place = world.home / "devnet" / "proxy-1"
     account = Account(keystore.open(place / "seed.json", (place.parent / "proxies.pass").read_text()).account_key())
-    fields = {"kind": ReceiptKind.REENCRYPTED, "sequence": 999, "at": revoked.at + 1, "detail": b""}
+    fields = {"kind": ReceiptKind.REENCRYPTED, "sequence": 999, "at": at, "detail": b""}
     late = replace(revoked, proxy=account.address, **fields)
     domain = world.network.mainchain.log.domain
     signature = sign_head(account, domain, sequence=999, head=receipt_hash(late))
-    monkeypatch.setattr(world.patient._proxies, "receipts", lambda *_: [replace(late, signature=signature)])
+    monkeypatch.setattr(world.patient._proxies, "receipts", lambda *_: ([replace(late, signature=signature)], []))
 
     assert [entry.late for entry in world.patient.receipts(policy.policy_id)] == [True]
     assert len(world.patient.convict(policy.policy_id).transactions) == 1

@@ -568,7 +568,7 @@ DISHONEST = {
     "hangs": hangs,
     "drips": drips,
 }
-QUICK = {"hedge": 0.3, "confirm": 0.3, "patience": 0.5}
+QUICK = {"grace": 0.3, "confirm": 0.3, "patience": 0.5}
 
 
 class TestClients:

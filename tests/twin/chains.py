@@ -317,6 +317,11 @@ class PolicyRegistry:
     def revoke(self, sender: str) -> None:
         self._revoke(sender)
 
+    def slot(self, policy_id: str) -> tuple[int, int, int]:
+        """Return what the contract keeps of a policy: begin, end, and when it was revoked."""
+        state = self._policies.get(policy_id.lower(), PolicyState())
+        return state.starts_at, state.expires_at, state.revoked_at
+
     def statusOf(self, policy_id: str, *, at: int | None) -> int:
         """Return the status in a block, or in the one that would be mined now."""
         state = self._policies.get(policy_id.lower(), PolicyState())

@@ -24,6 +24,7 @@ from unittest.mock import patch
 
 import httpx
 
+from panachain.chain.proven import KeptPolicy
 from panachain.chain.revocations import registry_domain
 from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain
@@ -44,6 +45,7 @@ from panachain.sdk.patient import Patient
 from panachain.sdk.practitioner import Practitioner
 from panachain.sdk.profiles import Profile
 from panachain.sdk.proven_keys import ProvenKeys
+from panachain.sdk.proven_revocations import ProvenRevocations
 from panachain.sdk.relay import LocalRelay
 from panachain.sdk.researcher import Researcher
 from panachain.service import problems
@@ -119,6 +121,13 @@ class TwinKeys(ProvenKeys):
         return {actor.address: actor.status for actor in actors}
 
 
+class TwinRevocations(ProvenRevocations):
+    """The registry's slots, as the twin has them."""
+
+    def _kept(self, policy_ids: Sequence[PolicyId]) -> list[KeptPolicy]:
+        return [KeptPolicy(*slot) for slot in map(self._mainchain.chain.contracts["PolicyRegistry"].slot, policy_ids)]  # type: ignore[attr-defined]
+
+
 class TwinNetwork(Network):
     """What actors see of the world."""
 
@@ -139,6 +148,7 @@ class TwinNetwork(Network):
         self._tokens = None
         self.proxy_ca = None
         self.keys = TwinKeys(self.mainchain, self.sidechain, self.resolver)
+        self.revocations = TwinRevocations(self.mainchain)
 
     def close(self) -> None:
         self.store.close()

@@ -191,7 +191,7 @@ class TestLeaving:
     def test_a_relay_that_says_it_is_done_proves_nothing(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         made = grant(world)
         lying = SimpleNamespace(revoke=lambda *_: Mined("0x" + "77" * 32, 1, 1))
-        monkeypatch.setattr(world.network, "relay", lambda: lying)
+        monkeypatch.setattr(world.network, "relay", lambda *_: lying)
         report = world.patient.revoke(made.policy_id)
         assert (report.proven, report.stage) == (False, "sent, not proven yet")
         assert report.unsent == ("a relay says it is done, but the chain doesn't prove it",)
@@ -203,7 +203,7 @@ class TestLeaving:
     def test_the_next_command_goes_on_with_it(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         made = grant(world)
 
-        def down() -> Any:
+        def down(*_: object) -> Any:
             raise RelaysUnavailableError("no relay answers")
 
         monkeypatch.setattr(world.network, "relay", down)
@@ -258,7 +258,7 @@ class TestLeaving:
         def hides(*_: object) -> None:
             raise RelaysUnavailableError("no relay answers")
 
-        monkeypatch.setattr(world.network, "relay", lambda: SimpleNamespace(grant=hides))
+        monkeypatch.setattr(world.network, "relay", lambda *_: SimpleNamespace(grant=hides))
         with pytest.raises(RelaysUnavailableError):
             grant(world)
         monkeypatch.undo()

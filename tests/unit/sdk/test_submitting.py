@@ -77,7 +77,7 @@ def test_where_nobody_takes_it_that_is_told(world: World, monkeypatch: pytest.Mo
     def down(*_: object) -> Any:
         raise RelaysUnavailableError("no relay answers")
 
-    monkeypatch.setattr(world.network, "relay", lambda: SimpleNamespace(revoke=down))
+    monkeypatch.setattr(world.network, "relay", lambda *_: SimpleNamespace(revoke=down))
     for proxy in world.proxies:
         proxy.up = False
     with pytest.raises(RelaysUnavailableError, match="no relay answers") as caught:

@@ -36,7 +36,7 @@ def test_its_failure_is_kept_and_raised_nowhere(error: Exception) -> None:
 
 def test_proxies_are_told_while_a_relay_hangs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     made, hanging = grant(world), threading.Event()
-    monkeypatch.setattr(world.network, "relay", lambda: SimpleNamespace(revoke=lambda *_: hanging.wait(60)))
+    monkeypatch.setattr(world.network, "relay", lambda *_: SimpleNamespace(revoke=lambda *_: hanging.wait(60)))
     policies = world.patient._policies
     own = policies.find(made.policy_id)
     try:
@@ -76,7 +76,7 @@ def test_relays_that_took_it_are_counted_though_none_proves_it(world: World, mon
     def took(*_: object) -> Any:
         raise RelaysUnavailableError("a says mined, but the chain doesn't show it", taken=1)
 
-    monkeypatch.setattr(world.network, "relay", lambda: SimpleNamespace(revoke=took))
+    monkeypatch.setattr(world.network, "relay", lambda *_: SimpleNamespace(revoke=took))
     for proxy in world.proxies:
         proxy.up = False
     revocation = world.patient._policies.sign_revocation(world.patient._policies.index_of(made.policy_id))
