@@ -115,6 +115,16 @@ class PartlyDoneError(PanaChainError):
 
     `omissions` names each thing that was left out, with its reason; `result` is what a call would have returned that
     returns one result.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     opening, records = patient.records(), []
+        ...     try:
+        ...         records += opening
+        ...     except PartlyDoneError as error:
+        ...         print(*error.omissions)
+        >>> len(records)
+        2
     """
 
     exit_code = 3
@@ -300,7 +310,7 @@ class Omission:
     """One thing that a result lacks, or that is odd about it: whose, what, and why.
 
     Examples:
-        >>> omission = Omission("0x52908400098527886E0F7030069857D2E4169EE7", "record bafy", IntegrityError("torn"))
+        >>> omission = Omission("0x52908400098527886E0F7030069857D2E4169EE7", "record bafy", PanaChainError("torn"))
         >>> str(omission)
         'record bafy of hospital 0x52908400098527886E0F7030069857D2E4169EE7: torn'
     """
