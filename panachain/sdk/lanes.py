@@ -65,13 +65,12 @@ class OwnLanes:
             IntegrityError: the pairing that was made last isn't this patient's own.
             BlockNotFoundError: the store lost it; guessing could wrap new records to lanes that were given up.
         """
-        newest = FIRST
-        events = self._network.sidechain.identities.paired(patient=self._address)
-        for event in events:
+        newest, identities = FIRST, self._network.sidechain.identities
+        for event in identities.paired(patient=self._address):
             try:
                 generations = self._open(event).generations
             except LEFT_OUT:
-                if event is events[-1]:
+                if event.digest == identities.ever_paired(patient=self._address)[-1].digest:
                     raise
                 continue
             # The newest over all pairings: two devices may pair at the same time.

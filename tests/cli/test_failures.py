@@ -25,7 +25,11 @@ def every_error() -> list[type[errors.PanaChainError]]:
 def test_exit_code_is_that_of_the_error(
     run: Callable[..., Outcome], twin: Twin, kind: type[errors.PanaChainError]
 ) -> None:
-    arguments: dict[str, Any] = {"answered": 1, "needed": 2} if kind is errors.ProxiesUnavailableError else {}
+    needs = {
+        errors.ProxiesUnavailableError: {"answered": 1, "needed": 2},
+        errors.TooLargeError: {"size": 2, "limit": 1},
+    }
+    arguments: dict[str, Any] = needs.get(kind, {})
     twin.answers["inbox"] = kind("it went wrong", hint="do this", **arguments)
     outcome = run("inbox")
     assert outcome.code == kind.exit_code

@@ -125,7 +125,7 @@ class IdentityRegistry(Adapter):
         return [event.digest if event is not None and event.paired else None for event in held]
 
     def paired(self, *, patient: Address | None = None, hospital: Address | None = None) -> list[PairingEvent]:
-        """Return the newest pairing of each patient with each hospital, also those that were taken back, oldest first.
+        """Return the newest pairing of each patient with each hospital, also those that were taken back.
 
         Args:
             patient: only this patient's; None takes everybody's.
@@ -149,8 +149,6 @@ class IdentityRegistry(Adapter):
             values = event.values
             key = address(values["patient"]), address(values["hospital"])
             if event.name == "HospitalPaired":
-                # To the end: in the order in which they were made.
-                newest.pop(key, None)
                 newest[key] = PairingEvent(Address(key[0]), Address(key[1]), values["pairing"], paired=True)
             elif key not in newest:
                 raise IntegrityError(f"the node hides the pairing of {key[0]} with {key[1]}, and shows its end")
@@ -158,8 +156,13 @@ class IdentityRegistry(Adapter):
                 newest[key] = replace(newest[key], paired=False)
         return list(newest.values())
 
-    def ever_paired(self, hospital: Address) -> list[PairingEvent]:
-        """Return every pairing that a hospital was ever given, oldest first, whether it still counts or not."""
+    def ever_paired(self, hospital: Address | None = None, *, patient: Address | None = None) -> list[PairingEvent]:
+        """Return every pairing there ever was, oldest first, whether it still counts or not.
+
+        Args:
+            hospital: only those that it was given; None takes all.
+            patient: only this patient's; None takes everybody's.
+        """
         return [
             PairingEvent(
                 Address(address(event.values["patient"])),
@@ -167,7 +170,7 @@ class IdentityRegistry(Adapter):
                 event.values["pairing"],
                 paired=True,
             )
-            for event in self.bound.events("HospitalPaired", where=[None, hospital])
+            for event in self.bound.events("HospitalPaired", where=[patient, hospital])
         ]
 
     def _registered(self, where: Sequence[Indexed]) -> list[Actor]:
