@@ -3,7 +3,7 @@
 Checks what a node answers to eth_getProof: header → block hash, account → state root, slot → storage root. Which block
 hash to trust is the caller's business: from an own light client, from several nodes, or from a checkpoint.
 Follows EIP-1186 (eth_getProof), the Yellow Paper (appendix B: RLP, appendix D: Merkle Patricia trees) and
-EIP-1559, 4895, 4844, 4788 and 7685 (the header's later fields).
+EIP-1559, 4895, 4844, 4788 and 7685 (the header's later fields); QBFT and IBFT 2.0 as Besu hashes their blocks.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ _HEADER: Final = (
     ("nonce", 8),
 )
 """Fields of a header and their size in bytes; 0 stands for a number, None for any size."""
+_EXTRA: Final = 12
+"""Where `extraData` stands."""
 _LATER: Final = (
     ("baseFeePerGas", 0),
     ("withdrawalsRoot", 32),
@@ -65,7 +67,7 @@ def check_header(block: Mapping[str, Any]) -> bytes:
     except (KeyError, OverflowError, TypeError, ValueError) as exc:
         raise IntegrityError("the node's block lacks a header field or has a malformed one") from exc
     actual = keccak(rlp.encode(fields))
-    if actual != expected:
+    if actual != expected and expected not in _without_seals(fields):
         raise IntegrityError(f"the header has hash 0x{actual.hex()}, the node says 0x{expected.hex()}")
     return fields[3]
 
@@ -182,6 +184,22 @@ def _decode(data: bytes) -> Any:
         return rlp.decode(data)
     except ValueError as exc:
         raise IntegrityError("a node of the proof isn't RLP") from exc
+
+
+def _without_seals(fields: Sequence[bytes]) -> list[bytes]:
+    """Return the hashes that a header has under Besu's and Quorum's proof of authority, if it is one of theirs.
+
+    Their validators' seals, and the round in which they agreed, stand in the header and not under its hash.
+    """
+    try:
+        extra = rlp.decode(fields[_EXTRA])
+    except ValueError:
+        return []
+    if not isinstance(extra, list) or len(extra) != 5:
+        return []
+    before, after, kept = list(fields[:_EXTRA]), list(fields[_EXTRA + 1 :]), extra[:3]
+    # QBFT writes round 0 and no seals in their place, IBFT 2.0 nothing.
+    return [keccak(rlp.encode([*before, rlp.encode(one), *after])) for one in ([*kept, b"", []], kept)]
 
 
 def _field(value: str, size: int | None) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
+import rlp
 from eth.chains.mainnet import MAINNET_GENESIS_HEADER
 from eth.rlp.logs import Log as OracleLog
 from eth.vm.forks.prague.blocks import PragueBlockHeader
@@ -55,8 +56,7 @@ def block_of(
         parent_hash=bytes.fromhex(parent[2:]),
         bloom=bloom,
         base_fee_per_gas=7,
-        extra_data=b"ours",
-        **others,
+        **({"extra_data": b"ours"} | others),
     )
     return shown(header, NAMES) | {"hash": "0x" + header.hash.hex()}
 
@@ -114,6 +114,46 @@ class TestReadHeader:
         header = read_header(block)
 
         assert read_header(block | {"hash": "0x" + block["hash"][2:].upper(), "parentHash": "0x" + "AB" * 32}) == header
+
+
+class TestSealedHeaders:
+    """Blocks of private chains whose validators seal them: QBFT and IBFT 2.0, as Besu writes and hashes them."""
+
+    VANITY = bytes(32)
+    VALIDATORS = (b"\x11" * 20, b"\x22" * 20)
+    SEALS = (b"\x33" * 65, b"\x44" * 65)
+
+    def block(self, hashed: bytes, shown: bytes) -> dict[str, Any]:
+        """Return a block that is hashed with one extraData and shown with another."""
+        return block_of(5, extra_data=hashed) | {"extraData": "0x" + shown.hex()}
+
+    def extra(self, *rest: Any) -> bytes:
+        return bytes(rlp.encode([self.VANITY, self.VALIDATORS, *rest]))
+
+    @pytest.mark.parametrize("number", [0, 1, 300])
+    def test_neither_seals_nor_round_are_under_the_hash(self, number: int) -> None:
+        vote = [b"\x55" * 20, b"\xff"]
+        for hashed, shown in (
+            (self.extra([], 0, []), self.extra([], number, self.SEALS)),
+            (self.extra(vote, 0, []), self.extra(vote, number, self.SEALS)),
+            (self.extra(b""), self.extra(b"", number.to_bytes(4, "big"), self.SEALS)),
+        ):
+            block = self.block(hashed, shown)
+            assert read_header(block).hash == block["hash"]
+
+    def test_all_else_is(self) -> None:
+        block = self.block(self.extra([], 0, []), self.extra([], 1, self.SEALS))
+        others = bytes(rlp.encode([self.VANITY, self.VALIDATORS[:1], [], 1, self.SEALS]))
+
+        for change in (
+            {"extraData": "0x" + others.hex()},
+            {"extraData": "0x" + self.extra([], 1, self.SEALS, b"").hex()},
+            {"receiptsRoot": "0x" + "77" * 32},
+            {"logsBloom": "0x" + "01" * 256},
+            {"timestamp": "0x1"},
+        ):
+            with pytest.raises(IntegrityError, match="has hash"):
+                read_header(block | change)
 
 
 class TestCheckLinks:
