@@ -12,7 +12,7 @@ from collections.abc import AsyncIterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from panachain.errors import UnavailableError
 from panachain.service import problems
@@ -158,7 +158,11 @@ async def read_request(request: Request, *, limit: int, seconds: float, place: P
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > limit:
         raise _too_large(limit)
-    return await read_body(request.stream(), limit=limit, seconds=seconds, place=place)
+    try:
+        return await read_body(request.stream(), limit=limit, seconds=seconds, place=place)
+    except ClientDisconnect:
+        # Nobody hears it. A fault of the service would be logged, and a peer that goes away could fill the disk.
+        raise ProblemError(problems.TIMEOUT, "the peer went away before its body was whole") from None
 
 
 async def read_body(pieces: AsyncIterable[bytes], *, limit: int, seconds: float, place: Place | None = None) -> bytes:

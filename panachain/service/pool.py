@@ -1,12 +1,13 @@
-"""Threads that take turns among those who ask: a sender's hundred calls stand between no other sender's two.
+"""Threads that serve those first who had least: a sender's hundred calls stand between no other sender's two.
 
-Bounded in what waits, for each sender and in all. Knows nothing of what is called.
+Bounded in what waits, for each sender and each kind of work. Knows nothing of what is called.
 Follows docs/spec/proxy.md, section "Limits", and security rule 24.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,9 +18,15 @@ from typing import Any, Final, TypeVar
 from panachain.errors import UnavailableError
 
 WAITING: Final = 128
-"""Calls that may wait for a thread; more are told to come back."""
+"""Calls of one kind that may wait for a thread; more are told to come back."""
 WAITING_PER_SENDER: Final = 64
 """Of one sender; an address may have many people behind it."""
+_HALF: Final = 30.0
+"""Seconds after which what a sender had counts half."""
+_REMEMBERED: Final = 4096
+"""Senders of whom it is remembered what they had."""
+_ANY: Final = 4
+"""Every so many calls, the one that waits for longest goes first, so that newcomers without end starve nobody."""
 T = TypeVar("T")
 
 
@@ -27,15 +34,25 @@ T = TypeVar("T")
 class _Call:
     """One call that waits."""
 
+    sender: str
+    kind: str
     function: Callable[[], Any]
     result: asyncio.Future[Any]
+    again: Callable[[Any], bool] | None = None
+    """Tells of what the function returned whether it is to be called once more."""
 
 
 class FairPool:
-    """A bounded pool of threads; senders whose calls wait are served in turn, one call each. For one event loop."""
+    """A bounded pool of threads. For one event loop."""
 
     def __init__(
-        self, threads: int, name: str, *, waiting: int = WAITING, waiting_per_sender: int = WAITING_PER_SENDER
+        self,
+        threads: int,
+        name: str,
+        *,
+        waiting: int = WAITING,
+        waiting_per_sender: int = WAITING_PER_SENDER,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Make the pool.
 
@@ -44,31 +61,48 @@ class FairPool:
             name: of the threads.
             waiting: as `WAITING`.
             waiting_per_sender: as `WAITING_PER_SENDER`.
+            clock: seconds, for how long calls take.
         """
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._threads = threads
         self._most = waiting
         self._most_per_sender = waiting_per_sender
+        self._clock = clock
         self._running = 0
-        self._count = 0
+        self._turns = 0
+        # By sender, those that wait for longest first.
         self._queues: OrderedDict[str, deque[_Call]] = OrderedDict()
+        self._had: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    async def run(self, sender: str, function: Callable[..., T], *args: Any) -> T:
+    async def run(self, sender: str, function: Callable[..., T], *args: Any, kind: str = "") -> T:
         """Return what `function` returns.
 
         Args:
             sender: for whom it is called.
             function: runs in a thread.
             args: of the function.
+            kind: of the work; calls of one kind take no other kind's place among those that wait.
 
         Raises:
             UnavailableError: too many calls wait already.
         """
+        found: T = await self._wait(sender, kind, lambda: function(*args), None)
+        return found
+
+    async def run_while(self, sender: str, function: Callable[[], bool], *, kind: str = "") -> None:
+        """Call a function for as long as it returns True, each time when it is the sender's turn; raises as `run`.
+
+        A sender whose turn it still is goes on at once: coming back with each call, it would find another one begun.
+        """
+        await self._wait(sender, kind, function, bool)
+
+    async def _wait(
+        self, sender: str, kind: str, function: Callable[[], Any], again: Callable[[Any], bool] | None
+    ) -> Any:
         loop = asyncio.get_running_loop()
-        result: asyncio.Future[T] = loop.create_future()
-        self._admit(sender)
-        self._queues.setdefault(sender, deque()).append(_Call(lambda: function(*args), result))
-        self._count += 1
+        result: asyncio.Future[Any] = loop.create_future()
+        self._admit(sender, kind)
+        self._queues.setdefault(sender, deque()).append(_Call(sender, kind, function, result, again))
         self._turn(loop)
         return await result
 
@@ -76,49 +110,75 @@ class FairPool:
         """Let the threads end what they do."""
         self._executor.shutdown(wait=True)
 
-    def _admit(self, sender: str) -> None:
+    def _admit(self, sender: str, kind: str) -> None:
         """Make room for one call of a sender, if need be at the cost of the sender that waits for most."""
-        own = len(self._queues.get(sender, ()))
         if self._running < self._threads:
             return
+        counts = {one: sum(call.kind == kind for call in queue) for one, queue in self._queues.items()}
+        own = counts.get(sender, 0)
         if own >= self._most_per_sender:
-            raise UnavailableError("the proxy is busy: too many requests of this sender wait")
-        if self._count < self._most:
+            raise UnavailableError("the service is busy: too many requests of this sender wait")
+        if sum(counts.values()) < self._most:
             return
-        longest = max(self._queues, key=lambda one: len(self._queues[one]))
-        if len(self._queues[longest]) <= own + 1:
-            raise UnavailableError("the proxy is busy: too many requests wait")
-        late = self._queues[longest].pop()
-        self._count -= 1
+        longest = max(counts, key=lambda one: counts[one])
+        if counts[longest] <= own + 1:
+            raise UnavailableError("the service is busy: too many requests wait")
+        queue = self._queues[longest]
+        late = next(call for call in reversed(queue) if call.kind == kind)
+        # One is left at least: it waits for more than the sender that comes.
+        queue.remove(late)
         if not late.result.done():
-            late.result.set_exception(UnavailableError("the proxy is busy: too many requests of this sender wait"))
+            late.result.set_exception(UnavailableError("the service is busy: too many requests of this sender wait"))
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give free threads to those whose turn it is."""
         while self._running < self._threads and self._queues:
-            sender, queue = self._queues.popitem(last=False)
-            call = queue.popleft()
-            self._count -= 1
-            if queue:
-                # To the end: every other sender comes before its next call.
-                self._queues[sender] = queue
+            call = self._next()
             if call.result.done():
                 # Nobody waits for it any more.
                 continue
             self._running += 1
-            done = self._executor.submit(call.function)
+            done = self._executor.submit(self._timed, call)
             done.add_done_callback(partial(self._hand_over, loop, call))
 
-    def _hand_over(self, loop: asyncio.AbstractEventLoop, call: _Call, done: Future[Any]) -> None:
+    def _next(self) -> _Call:
+        self._turns += 1
+        oldest = next(iter(self._queues))
+        sender = oldest if self._turns % _ANY == 0 else min(self._queues, key=self._attained)
+        queue = self._queues.pop(sender)
+        call = queue.popleft()
+        if queue:
+            # To the end: every other sender comes before its next call.
+            self._queues[sender] = queue
+        return call
+
+    def _attained(self, sender: str) -> float:
+        """Return the seconds that a sender had lately."""
+        seconds, at = self._had.get(sender, (0.0, 0.0))
+        return float(seconds * 0.5 ** ((self._clock() - at) / _HALF)) if seconds else 0.0
+
+    def _timed(self, call: _Call) -> tuple[Any, float]:
+        begun = self._clock()
+        return call.function(), self._clock() - begun
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop, call: _Call, done: Future[tuple[Any, float]]) -> None:
         # In the thread of the call: all else here belongs to the loop's.
         loop.call_soon_threadsafe(self._end, loop, call, done)
 
-    def _end(self, loop: asyncio.AbstractEventLoop, call: _Call, done: Future[Any]) -> None:
+    def _end(self, loop: asyncio.AbstractEventLoop, call: _Call, done: Future[tuple[Any, float]]) -> None:
         self._running -= 1
+        error = done.exception()
+        seconds = _HALF / 1000 if error is not None else done.result()[1]
+        self._had[call.sender] = self._attained(call.sender) + seconds, self._clock()
+        self._had.move_to_end(call.sender)
+        if len(self._had) > _REMEMBERED:
+            self._had.popitem(last=False)
         if not call.result.done():
-            error = done.exception()
-            if error is None:
-                call.result.set_result(done.result())
-            else:
+            if error is not None:
                 call.result.set_exception(error)
+            elif call.again is not None and call.again(done.result()[0]):
+                # Before the next turn is given away, and at the end: those that wait for longer stay before it.
+                self._queues.setdefault(call.sender, deque()).appendleft(call)
+            else:
+                call.result.set_result(done.result()[0])
         self._turn(loop)

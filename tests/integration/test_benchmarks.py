@@ -18,6 +18,7 @@ ROWS = {
     "storage": ["20 MiB incompressible", "4 MiB of the same", "opening it from the local store", "fetching 8 MiB"],
     "records": ["10 resources in 2 Bundles", "20 documents", "opening 20 of them"],
     "linkability": ["grouped by", "-- records", "-- control"],
+    "floods": ["no attack", "deposits of 512 lanes", "1,000 capsules", "refusals", "bodies that never come", "all of"],
 }
 
 
@@ -44,6 +45,13 @@ def test_the_quick_way_prints_every_row(name: str) -> None:
     if not has_anvil():
         pytest.skip("there is no anvil on this machine")
     check_rows(name, bench(name, "--quick"))
+
+
+@pytest.mark.deep
+def test_honest_people_are_served_in_every_flood() -> None:
+    printed = bench("floods", "--quick")
+    check_rows("floods", printed)
+    assert "none of" not in printed
 
 
 def check_rows(name: str, printed: str) -> None:

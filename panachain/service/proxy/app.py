@@ -29,9 +29,12 @@ from panachain.service.pool import FairPool
 from panachain.service.problems import ProblemError
 from panachain.service.proxy import metrics, openapi
 from panachain.service.proxy.service import ProxyService
+from panachain.service.proxy.work import Deposit, Reencryption
 
-_THREADS: Final = 4
-"""Threads that serve. nucypher_core never releases the GIL, so more of them would only wait for each other."""
+_THREADS: Final = 2
+"""Threads that write answers and look: the database takes its time without the GIL."""
+_LOOK: Final = 16
+"""Steps of work after which it is seen whether its client still waits."""
 _ENVELOPE: Final = 1024
 """Bytes of JSON around a sealed deposit, at the most."""
 _SMALL: Final = 1 << 18
@@ -93,20 +96,21 @@ class _Front:
         self._service = service
         self._limits = limits
         self._clock = clock
-        # Pools of their own, so that neither openings nor deposits, and no stranger whose signature isn't known to be
-        # good, hold up the others.
-        self._work = FairPool(_THREADS, "work")
-        self._deposits = FairPool(2, "deposits")
-        self._sealed = FairPool(1, "sealed")
+        # One thread computes: nucypher_core never releases the GIL, and a second one would take half of the first one's
+        # time for somebody whose turn it isn't. Openings and deposits don't take each other's places in the queue.
+        self._work = FairPool(1, "work")
+        # One thread for those of whom it isn't known yet whether they may ask: however many there are, they take no
+        # more of the process than that.
+        self._door = FairPool(1, "door")
+        self._look = FairPool(_THREADS, "look")
         self._revocations = FairPool(1, "revocations")
-        self._look = FairPool(2, "look")
         self._small, self._large = Room(_ROOM), Room(_ROOM)
         self._addresses = Limiter(limits.address_rate, clock=clock)
         self._senders = Limiter(limits.sender_rate, clock=clock)
         self._metrics = metrics.Metrics()
 
     def close(self) -> None:
-        for pool in (self._work, self._deposits, self._sealed, self._revocations, self._look):
+        for pool in (self._work, self._door, self._revocations, self._look):
             pool.close()
 
     def mount(self, app: FastAPI) -> None:
@@ -137,10 +141,9 @@ class _Front:
             # After the signature, so that nobody can use up what somebody else may ask.
             self._check_rate(admitted.requester)
             # Until it is known that the signer may ask, they are a stranger: they wait among those of their address.
-            work = await self._look.run(_source(request), self._service.begin_reencryption, admitted)
-            while not work.done:
-                await self._work.run(admitted.requester, work.step)
-            answer = await self._work.run(admitted.requester, self._service.finish_reencryption, work)
+            work = await self._door.run(_source(request), self._service.begin_reencryption, admitted, kind="opening")
+            await self._finish(request, work, admitted.requester, kind="opening")
+            answer = await self._look.run(admitted.requester, self._service.finish_reencryption, work, kind="answer")
         self._metrics.cfrags.inc(len(admitted.capsules))
         return JSONResponse(answer)
 
@@ -150,12 +153,25 @@ class _Front:
         with room.place() as place:
             fields = await self._fields(request, place, messages.MAX_DEPOSIT + _ENVELOPE)
             sealed, source = _formed(messages.parse_sealed, fields), _source(request)
-            admitted = await self._sealed.run(source, self._service.open_deposit, sealed)
+            admitted = await self._work.run(source, self._service.open_deposit, sealed, kind="sealed")
             self._check_rate(admitted.policy_id)
-            work = await self._deposits.run(source, self._service.begin_deposit, admitted)
-            while not work.done:
-                await self._deposits.run(admitted.policy_id, work.step)
-            return JSONResponse(await self._deposits.run(admitted.policy_id, self._service.finish_deposit, work))
+            work = await self._door.run(source, self._service.begin_deposit, admitted, kind="deposit")
+            await self._finish(request, work, admitted.policy_id, kind="deposit")
+            answer = await self._look.run(admitted.policy_id, self._service.finish_deposit, work, kind="answer")
+            return JSONResponse(answer)
+
+    async def _finish(self, request: Request, work: Deposit | Reencryption, sender: str, *, kind: str) -> None:
+        """Do all steps of some work, one at each turn of its sender, for as long as somebody waits for it."""
+
+        def steps() -> bool:
+            # A second or so at most before it is seen whether somebody still waits.
+            work.step()
+            return not work.done and work.steps % _LOOK != 0
+
+        while not work.done:
+            await self._work.run_while(sender, steps, kind=kind)
+            if not work.done and await request.is_disconnected():
+                raise ProblemError(problems.TIMEOUT, "the client went away before its answer was made")
 
     async def _revoke(self, request: Request) -> Response:
         with self._small.place() as place:

@@ -13,8 +13,8 @@ from panachain.model.policy import OnChainPolicy, Receipt
 from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReencryptRequest
 from panachain.service.proxy.store import HeldPolicy
 
-PIECE: Final = 16
-"""Capsules or kfrags of one step: some ten milliseconds, a little more than what changing hands costs."""
+PIECE: Final = 8
+"""Capsules or kfrags of one step: some milliseconds, many times what changing hands costs."""
 
 
 class Reencryption:
@@ -41,6 +41,7 @@ class Reencryption:
         self.held = held
         self.on_chain = on_chain
         self.cfrags: list[bytes] = []
+        self.steps = 0
         self._lane = lane
         self._checked: umbral.VerifiedKfrag | None = None
 
@@ -62,6 +63,7 @@ class Reencryption:
         }
         if self._checked is None:
             self._checked = umbral.check_kfrag(self._lane.kfrag, **keys)
+        self.steps += 1
         start = len(self.cfrags)
         capsules = self.request.capsules[start : start + PIECE]
         self.cfrags += umbral.reencrypt_many(capsules, self._checked, **keys)
@@ -84,6 +86,7 @@ class Deposit:
         self.request = request
         self.on_chain = on_chain
         self.known = known
+        self.steps = 0
         self._checked = len(request.lanes) if known is not None else 0
         if known is None:
             # Those that are none at a look cost no multiplication of the curve.
@@ -101,6 +104,7 @@ class Deposit:
         Raises:
             IntegrityError: one doesn't; nothing after it is looked at.
         """
+        self.steps += 1
         for lane in self.request.lanes[self._checked : self._checked + PIECE]:
             umbral.check_kfrag(
                 lane.kfrag,

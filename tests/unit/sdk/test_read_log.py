@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from panachain.errors import AccessDeniedError, PolicyUnknownError, ProxiesUnavailableError
+from panachain.chain.receipts import receipt_hash, sign_head
+from panachain.chain.signing import Account
+from panachain.chain.typed import proxy_domain, sign_request
+from panachain.crypto import box, labels
+from panachain.errors import AccessDeniedError, IntegrityError, PolicyUnknownError, ProxiesUnavailableError
 from panachain.model.actors import PolicyId
-from panachain.model.policy import ReceiptKind
+from panachain.model.policy import Receipt, ReceiptKind
+from panachain.model.proxy_requests import ReceiptPart, ReencryptRequest
+from panachain.model.scope import Purpose
+from panachain.proxy import messages
+from panachain.sdk import proxies
 from tests.twin.world import PROXIES, THRESHOLD, World
 from tests.unit.sdk.helpers import grant, opened, upload
 
@@ -94,3 +108,185 @@ def test_long_work_tells_how_many_policies_it_has_been_through(world: World) -> 
     world.patient.settle(progress=progress)
     assert told[-1][0] == told[-1][1] == 3
     assert told[-1][2] == "policies"
+
+
+Answer = Callable[[dict[str, Any]], tuple[int, bytes]]
+
+
+def lying(world: World, answer: Answer) -> None:
+    """Let the first proxy answer questions for receipts as a test says, given the fields of the question."""
+    proxy = world.proxies[0]
+    true = proxy.answer
+
+    def answers(path: str, body: bytes) -> tuple[int, bytes]:
+        return answer(messages.parse_json(body)) if path == "/v1/receipts" else true(path, body)
+
+    proxy.answer = answers  # type: ignore[method-assign]
+
+
+def page(*receipts: Receipt, more: bool = False, **raw: Any) -> tuple[int, bytes]:
+    """Return a page; `raw` replaces fields of its first receipt."""
+    fields = messages.page_fields(receipts, more=more)
+    if raw:
+        fields["receipts"][0] |= raw
+    return 200, json.dumps(fields).encode()
+
+
+def signed(world: World, policy_id: PolicyId, sequence: int = 1, detail: bytes = b"", **changes: Any) -> Receipt:
+    """Return a receipt that the first proxy signs, whatever it says."""
+    proxy = world.proxies[0]
+    unsigned = Receipt(
+        *(proxy.address, sequence, bytes(32), ReceiptKind.REENCRYPTED, policy_id, world.now, 1, 1, detail, b"")
+    )
+    unsigned = replace(unsigned, **changes)
+    account = Account(proxy._seed.account_key())
+    domain = world.network.mainchain.log.domain
+    return replace(unsigned, signature=sign_head(account, domain, sequence=sequence, head=receipt_hash(unsigned)))
+
+
+def others_stay(world: World, policy_id: PolicyId, kind: str) -> None:
+    """Check that the first proxy is named, once, and that what the others signed is shown, and convicts nobody."""
+    entries = world.patient.receipts(policy_id)
+    liar = world.proxies[0].address
+    named = [entry for entry in entries if entry.reason]
+    assert [(entry.proxy, entry.kind) for entry in named] == [(liar, kind)]
+    good = [entry for entry in entries if entry.proxy != liar]
+    assert {entry.proxy for entry in good} == {proxy.address for proxy in world.proxies[1:]}
+    assert {ReceiptKind.DEPOSITED.value, ReceiptKind.REENCRYPTED.value} <= {entry.kind for entry in good}
+    assert [reading.requester for reading in world.patient.log(policy_id)].count(world.clinician.address) >= 1
+    assert world.patient.convict(policy_id).transactions == ()
+
+
+def sealed(world: World, content: bytes) -> bytes:
+    return box.seal_to(world.patient._seed.audit().public, content, labels.RECEIPT_DETAIL)
+
+
+GOOD_DETAIL = {"requester": "0x" + "11" * 20, "grantee": "0x" + "11" * 20, "purpose": "TREAT", "lane": 0, "capsules": 1}
+
+
+class TestOneProxyThatLies:
+    @pytest.fixture
+    def policy_id(self, world: World) -> PolicyId:
+        upload(world)
+        made = grant(world)
+        # Every proxy serves: which two are asked for the rest is the race's choice.
+        opened(world, made.policy_id)
+        world.wait()
+        return made.policy_id
+
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            *({"sequence": -1}, {"sequence": 1 << 70}, {"sequence": "７"}, {"sequence": 1.9}, {"sequence": True}),
+            *({"previous": "00"}, {"previous": 5}, {"policy_id": 5}, {"at": 1 << 60}, {"count": -1}, {"block": "1"}),
+            *({"signature": "00" * 2_000_000}, {"signature": "00" * 65}, {"detail": "00" * 9000}, {"kind": "x"}),
+        ],
+        ids=str,
+    )
+    def test_by_a_receipts_form(self, world: World, policy_id: PolicyId, raw: dict[str, Any]) -> None:
+        lying(world, lambda _: page(signed(world, policy_id), **raw))
+        others_stay(world, policy_id, "lied")
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            *(b"", b"{", b"[]", b"[" * 200_000, b'{"receipts":[],"more":1}', b'{"receipts":{},"more":false}'),
+            *(b'{"receipts":[],"more":true}', b'{"receipts":[7],"more":false}', b" " * (9 << 20)),
+        ],
+        ids=lambda body: repr(body[:30]),
+    )
+    def test_by_its_whole_answer(self, world: World, policy_id: PolicyId, body: bytes) -> None:
+        lying(world, lambda _: (200, body))
+        others_stay(world, policy_id, "lied")
+
+    @pytest.mark.parametrize(
+        "detail",
+        [
+            *(b"[" * 1500 + b"]" * 1500, b"[1]", b"7", b"no JSON"),
+            *(
+                json.dumps(GOOD_DETAIL | {"lane": -5}).encode(),
+                json.dumps(GOOD_DETAIL | {"requester": "\x1b"}).encode(),
+            ),
+        ],
+        ids=lambda detail: repr(detail[:20]),
+    )
+    def test_by_what_it_seals(self, world: World, policy_id: PolicyId, detail: bytes) -> None:
+        lying(world, lambda _: page(signed(world, policy_id, detail=sealed(world, detail))))
+        others_stay(world, policy_id, "lied")
+
+    def test_by_what_is_not_sealed_to_the_patient(self, world: World, policy_id: PolicyId) -> None:
+        lying(world, lambda _: page(signed(world, policy_id, detail=bytes(500))))
+        others_stay(world, policy_id, "lied")
+
+    def test_by_pages_that_stand_still(self, world: World, policy_id: PolicyId) -> None:
+        lying(world, lambda _: page(signed(world, policy_id, 7), more=True))
+        others_stay(world, policy_id, "lied")
+
+    def test_by_refusals_among_what_was_served(self, world: World, policy_id: PolicyId) -> None:
+        lying(world, lambda _: page(signed(world, policy_id, kind=ReceiptKind.DENIED)))
+        others_stay(world, policy_id, "lied")
+
+    def test_by_pages_without_end(self, world: World, policy_id: PolicyId, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[int] = []
+        monkeypatch.setattr(proxies, "_PAGES", dict.fromkeys(ReceiptPart, 5))
+
+        def more(fields: dict[str, Any]) -> tuple[int, bytes]:
+            asked.append(fields["after"])
+            detail = sealed(world, json.dumps(GOOD_DETAIL).encode())
+            return page(signed(world, policy_id, fields["after"] + 1, detail), more=True)
+
+        lying(world, more)
+        # What it signed counts all the same.
+        entries = world.patient.receipts(policy_id)
+        own = [entry for entry in entries if entry.proxy == world.proxies[0].address]
+        assert [entry.kind for entry in own] == ["reencrypted"] * 5 + ["silent"]
+        assert asked == [0, 1, 2, 3, 4]
+        others_stay(world, policy_id, "silent")
+
+    def test_where_all_lie_nothing_is_shown(self, world: World, policy_id: PolicyId) -> None:
+        for proxy in world.proxies:
+            proxy.answer = lambda path, body: (200, b"[]")  # type: ignore[method-assign]
+        with pytest.raises(IntegrityError):
+            world.patient.receipts(policy_id)
+
+    def test_one_that_is_down_is_named_too(self, world: World, policy_id: PolicyId) -> None:
+        world.proxies[0].up = False
+        others_stay(world, policy_id, "silent")
+
+
+def test_many_pages_are_read_to_their_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "RECEIPTS_PAGE", 2)
+    upload(world)
+    made = grant(world)
+    for _ in range(4):
+        opened(world, made.policy_id)
+    world.wait()
+    entries = world.patient.receipts(made.policy_id)
+    for proxy in world.proxies:
+        kept = proxy.store.receipts(made.policy_id)
+        assert sum(entry.proxy == proxy.address for entry in entries) == len(kept) >= 2
+
+
+def test_a_flood_of_strangers_hides_no_opening(world: World) -> None:
+    upload(world)
+    made = grant(world)
+    opened(world, made.policy_id)
+    world.wait()
+    before = [entry for entry in world.patient.receipts(made.policy_id) if entry.kind == "reencrypted"]
+    terms = world.patient._policies.find(made.policy_id).terms
+    proxy, mainchain = world.proxies[0], world.network.mainchain
+    domain = proxy_domain(mainchain.chain_id, mainchain.policies.address)
+    for _ in range(150):
+        stranger = Account(os.urandom(32))
+        unsigned = ReencryptRequest(
+            *(proxy.address, made.policy_id, terms.grantee, stranger.address, Purpose.TREAT, 0),
+            *((os.urandom(105),), world.now + 45, os.urandom(16)),
+        )
+        with pytest.raises(AccessDeniedError):
+            proxy.service.reencrypt(sign_request(stranger, domain, unsigned))
+        # As many as count in a minute, and some more.
+        world.advance(1)
+    assert len(proxy.store.receipts(made.policy_id)) < 10
+    entries = world.patient.receipts(made.policy_id)
+    assert [entry for entry in entries if entry.kind == "reencrypted"] == before
+    assert [entry.kind for entry in entries if entry.proxy == proxy.address].count("denied") == 1

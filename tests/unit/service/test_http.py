@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
 
-from panachain.errors import UnavailableError
-from panachain.service.http import listen, read_body
+from panachain.errors import PanaChainError, UnavailableError
+from panachain.service.http import Room, listen, read_body, read_request
 from panachain.service.problems import ProblemError
 from tests.unit.service.loopback import wait_for
 
@@ -96,4 +98,66 @@ def test_a_larger_one_is_refused() -> None:
 def test_one_that_does_not_come_is_refused() -> None:
     with pytest.raises(ProblemError, match="5 bytes did") as caught:
         read(b"12345", seconds=0.01, ends=False)
+    assert caught.value.kind.slug == "timeout"
+
+
+class TestRoom:
+    def arriving(self, room: Room, *pieces: bytes) -> Any:
+        """Return a body that arrives up to its last piece, and then no more."""
+
+        async def read() -> str:
+            async def stream() -> AsyncIterator[bytes]:
+                for piece in pieces:
+                    yield piece
+                await asyncio.Event().wait()
+
+            with room.place() as place:
+                try:
+                    await read_body(stream(), limit=1000, seconds=1000, place=place)
+                except PanaChainError as exc:
+                    return type(exc).__name__ + ": " + str(exc)
+            return "whole"
+
+        return asyncio.ensure_future(read())
+
+    def test_where_it_is_full_the_body_that_arrives_for_longest_gives_way(self) -> None:
+        async def test() -> None:
+            room = Room(100)
+            first, second = self.arriving(room, b"x" * 40), self.arriving(room, b"x" * 40)
+            await asyncio.sleep(0)
+            third = self.arriving(room, b"x" * 40)
+            assert "40 bytes did" in await first
+            assert not second.done()
+            assert not third.done()
+            assert room._used == 80
+            for one in (second, third):
+                one.cancel()
+
+        asyncio.run(asyncio.wait_for(test(), 60))
+
+    def test_what_is_whole_keeps_its_place_until_it_is_answered(self) -> None:
+        async def test() -> None:
+            room = Room(100)
+
+            async def stream() -> AsyncIterator[bytes]:
+                yield b"x" * 90
+
+            with room.place() as place:
+                await read_body(stream(), limit=1000, seconds=1000, place=place)
+                assert (await self.arriving(room, b"x" * 20)).startswith("UnavailableError: the service is busy")
+            assert room._used == 0
+
+        asyncio.run(asyncio.wait_for(test(), 60))
+
+
+def test_a_peer_that_goes_away_is_no_fault_of_the_service() -> None:
+    async def test() -> None:
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.disconnect"}
+
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+        await read_request(Request(scope, receive), limit=10, seconds=60)
+
+    with pytest.raises(ProblemError, match="went away") as caught:
+        asyncio.run(test())
     assert caught.value.kind.slug == "timeout"

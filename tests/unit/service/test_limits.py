@@ -69,3 +69,14 @@ def test_a_flood_of_senders_forgets_the_one_that_was_silent_for_the_longest_time
     # b was the oldest; a came again.
     assert limiter.take("a") > 0
     assert limiter.take("b") == 0
+
+
+def test_heavy_requests_count_more_and_none_is_too_heavy_for_ever() -> None:
+    clock = Clock()
+    limiter = Limiter(60, clock=clock)
+    assert [limiter.take("a", 25) for _ in range(3)] == [0, 0, 16]
+    clock.now += 16
+    assert limiter.take("a", 25) == 0
+    clock.now += 60
+    assert limiter.take("a", 1000) == 0
+    assert limiter.take("a") == 2

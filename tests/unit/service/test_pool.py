@@ -26,7 +26,8 @@ def run(test: Callable[[FairPool, Gate], Awaitable[None]], **settings: int) -> N
     """Run a test with a pool of one thread that is held by a gate."""
 
     async def held() -> None:
-        pool, gate = FairPool(1, "test", **settings), Gate()
+        # Calls take no time here, so nobody had more than anybody else, and turns go round.
+        pool, gate = FairPool(1, "test", clock=lambda: 0.0, **settings), Gate()
         first = asyncio.ensure_future(pool.run("holder", gate))
         await asyncio.sleep(0)
         try:
@@ -124,6 +125,114 @@ def test_an_error_is_its_callers() -> None:
         gate.opened.set()
         with pytest.raises(ValueError, match="this one's"):
             await pool.run("patient", fail)
+        assert await pool.run("patient", int) == 0
+
+    run(test)
+
+
+def test_whoever_had_least_lately_comes_first_and_nobody_waits_for_ever() -> None:
+    order: list[str] = []
+    now = [0.0]
+
+    async def test() -> None:
+        pool = FairPool(1, "test", clock=lambda: now[0])
+
+        def work(name: str, seconds: float) -> None:
+            order.append(name)
+            now[0] += seconds
+
+        await pool.run("heavy", work, "heavy", 10.0)
+        gate = Gate()
+        held = asyncio.ensure_future(pool.run("holder", gate))
+        await asyncio.sleep(0)
+        waiting = [asyncio.ensure_future(pool.run("heavy", work, "heavy", 1.0))]
+        waiting += [asyncio.ensure_future(pool.run(f"new {n}", work, "new", 0.1)) for n in range(9)]
+        await asyncio.sleep(0)
+        gate.opened.set()
+        await asyncio.gather(held, *waiting)
+        pool.close()
+
+    asyncio.run(asyncio.wait_for(test(), 60))
+    # Newcomers go first, but for every fourth call, which is of the sender that waits for longest.
+    assert order[1:].index("heavy") <= 3
+
+
+def test_what_was_had_long_ago_counts_little() -> None:
+    now = [0.0]
+
+    async def test() -> None:
+        pool = FairPool(1, "test", clock=lambda: now[0])
+
+        def spend() -> None:
+            now[0] += 8.0
+
+        await pool.run("a", spend)
+        assert pool._attained("a") == 8.0
+        now[0] += 60
+        assert pool._attained("a") == 2.0
+        assert pool._attained("b") == 0.0
+        pool.close()
+
+    asyncio.run(asyncio.wait_for(test(), 60))
+
+
+def test_kinds_do_not_take_each_others_places() -> None:
+    async def test(pool: FairPool, gate: Gate) -> None:
+        deposits = [asyncio.ensure_future(pool.run(f"d{n}", int, kind="deposit")) for n in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(UnavailableError, match="too many requests wait"):
+            await pool.run("d4", int, kind="deposit")
+        opening = asyncio.ensure_future(pool.run("reader", int, kind="opening"))
+        await asyncio.sleep(0)
+        gate.opened.set()
+        assert await asyncio.gather(*deposits, opening) == [0] * 4
+
+    run(test, waiting=3)
+
+
+def test_a_sender_whose_turn_it_still_is_goes_on_at_once() -> None:
+    order: list[str] = []
+    now = [0.0]
+
+    async def test() -> None:
+        pool = FairPool(1, "test", clock=lambda: now[0])
+
+        def spend(name: str, seconds: float) -> None:
+            order.append(name)
+            now[0] += seconds
+
+        await pool.run("flood", spend, "flood", 100.0)
+        gate = Gate()
+        held = asyncio.ensure_future(pool.run("holder", gate))
+        await asyncio.sleep(0)
+        flood = [asyncio.ensure_future(pool.run("flood", spend, "flood", 1.0)) for _ in range(9)]
+        left = [6]
+
+        def step() -> bool:
+            spend("reader", 0.1)
+            left[0] -= 1
+            return left[0] > 0
+
+        reading = asyncio.ensure_future(pool.run_while("reader", step))
+        await asyncio.sleep(0)
+        gate.opened.set()
+        await asyncio.gather(held, reading, *flood)
+        pool.close()
+
+    asyncio.run(asyncio.wait_for(test(), 60))
+    # But for every fourth turn, which is of the sender that waits for longest, it has them all.
+    assert order[1:9].count("reader") == 6
+    assert order.count("flood") == 10
+
+
+def test_an_error_ends_what_would_be_called_again() -> None:
+    def fail() -> bool:
+        raise ValueError("this one's")
+
+    async def test(pool: FairPool, gate: Gate) -> None:
+        gate.opened.set()
+        with pytest.raises(ValueError, match="this one's"):
+            await pool.run_while("patient", fail)
         assert await pool.run("patient", int) == 0
 
     run(test)

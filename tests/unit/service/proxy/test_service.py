@@ -19,6 +19,7 @@ from panachain.consent.times import MARGIN
 from panachain.crypto import box, labels, umbral
 from panachain.crypto.keys import Seed
 from panachain.errors import (
+    AccessDeniedError,
     ChainUnavailableError,
     ConfigurationError,
     DiskError,
@@ -33,10 +34,10 @@ from panachain.errors import (
 )
 from panachain.model.actors import Address, Status
 from panachain.model.policy import PolicyStatus, ReceiptKind
-from panachain.model.proxy_requests import ReencryptRequest
+from panachain.model.proxy_requests import ReceiptPart, ReencryptRequest
 from panachain.model.scope import Purpose
 from panachain.proxy import messages
-from panachain.service.proxy.service import ProxyService
+from panachain.service.proxy.service import ProxyService, Rates
 from panachain.service.proxy.store import ProxyStore
 from tests.unit.service.proxy_world import DOMAIN, LOG_DOMAIN, Policy, ProxyWorld, address
 
@@ -558,3 +559,96 @@ class TestSharedDatabase:
         stranger = Seed.random()
         with pytest.raises(ConfigurationError, match="is of proxy"):
             ProxyStore(world.folder / "proxy-0.sqlite", stranger.store_key(), proxy=address(stranger))
+
+
+class TestRefusals:
+    def refused(self, world: ProxyWorld, policy: Policy, person: Account, **changes: Any) -> None:
+        with pytest.raises(AccessDeniedError):
+            serve(world.services[0], world.request(policy, signer=person, requester=person.address, **changes))
+
+    def page(self, world: ProxyWorld, policy: Policy, part: ReceiptPart, **changes: Any) -> dict[str, Any]:
+        request = replace(world.receipts_request(policy), part=part, **changes)
+        return world.services[0].receipts(sign_request(policy.account, DOMAIN, request))
+
+    def people(self, world: ProxyWorld, count: int) -> list[Account]:
+        made = [Account(os.urandom(32)) for _ in range(count)]
+        world.chain.people |= {one.address: Status.ACTIVE for one in made}
+        return made
+
+    def test_of_one_person_share_a_receipt_for_a_while(self, world: ProxyWorld) -> None:
+        policy, (person,) = world.grant(), self.people(world, 1)
+        for _ in range(5):
+            self.refused(world, policy, person)
+        world.chain.now += 600
+        self.refused(world, policy, person)
+        found = self.page(world, policy, ReceiptPart.REFUSED)["receipts"]
+        # The first at once, the other four together with the next one.
+        assert [receipt["count"] for receipt in found] == [1, 5]
+        details = [open_detail(messages.parse_receipt(receipt), policy.audit) for receipt in found]
+        assert {detail["requester"] for detail in details} == {person.address}
+
+    def test_of_each_person_and_reason_have_their_own(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        first, (second,) = policy.grantee, self.people(world, 1)
+        for person in (first, second, first, second):
+            self.refused(world, policy, person, purpose=Purpose.HRESCH)
+        world.chain.people[first.address] = Status.SUSPENDED
+        self.refused(world, policy, first)
+        found = self.page(world, policy, ReceiptPart.REFUSED)["receipts"]
+        details = [open_detail(messages.parse_receipt(receipt), policy.audit) for receipt in found]
+        assert [detail["requester"] for detail in details] == [first.address, second.address, first.address]
+        assert [detail["reason"] for detail in details] == ["OutOfScopeError", "OutOfScopeError", "SuspendedError"]
+
+    def test_of_strangers_stand_apart_and_are_one(self, world: ProxyWorld) -> None:
+        policy, (person,) = world.grant(), self.people(world, 1)
+        serve(world.services[0], world.request(policy))
+        for _ in range(200):
+            self.refused(world, policy, Account(os.urandom(32)))
+            world.chain.now += 1
+        self.refused(world, policy, person)
+        parts = {part: self.page(world, policy, part)["receipts"] for part in ReceiptPart}
+        assert [receipt["kind"] for receipt in parts[ReceiptPart.SERVED]] == ["deposited", "reencrypted"]
+        assert [len(parts[part]) for part in (ReceiptPart.REFUSED, ReceiptPart.STRANGERS)] == [1, 1]
+
+    def test_what_no_receipt_tells_of_yet_is_told_when_its_time_is_over(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        for _ in range(20):
+            self.refused(world, policy, Account(os.urandom(32)))
+        assert world.services[0].tell_refusals() == 0
+        world.chain.now += 3601
+        assert (world.services[0].tell_refusals(), world.services[0].tell_refusals()) == (1, 0)
+        found = self.page(world, policy, ReceiptPart.STRANGERS)["receipts"]
+        assert [receipt["count"] for receipt in found] == [1, 19]
+        assert world.stores[0]._read("SELECT count(*) FROM refused")[0][0] == 0
+
+    def test_a_flood_of_strangers_uses_up_nothing_of_what_counts_for_people(self, world: ProxyWorld) -> None:
+        policy, (person,) = world.grant(), self.people(world, 1)
+        # More than are counted in a minute, without a second passing.
+        for _ in range(70):
+            self.refused(world, policy, Account(os.urandom(32)))
+        self.refused(world, policy, person)
+        assert len(self.page(world, policy, ReceiptPart.REFUSED)["receipts"]) == 1
+        assert world.stores[0]._read("SELECT count(*) FROM nonce")[0][0] <= 1 + 60 + 1 + 1
+
+    def test_pages_go_on_where_the_last_one_ended(self, world: ProxyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(messages, "RECEIPTS_PAGE", 3)
+        policy = world.grant()
+        for _ in range(6):
+            serve(world.services[0], world.request(policy))
+        seen: list[int] = []
+        more = True
+        while more:
+            answer = self.page(world, policy, ReceiptPart.SERVED, after=seen[-1] if seen else 0)
+            seen += [receipt["sequence"] for receipt in answer["receipts"]]
+            more = answer["more"]
+        assert seen == [receipt.sequence for receipt in world.stores[0].receipts(policy.terms.policy_id)]
+        assert len(seen) == 7
+
+    def test_what_strangers_are_refused_costs_no_capsules(self, world: ProxyWorld) -> None:
+        service = world.service(world.seeds[0], world.stores[0], rates=Rates(opened=5))
+        policy, (person,) = world.grant(), self.people(world, 1)
+        many = world.request(policy).capsules * 5
+        for _ in range(3):
+            with pytest.raises(AccessDeniedError):
+                service.reencrypt(world.request(policy, signer=person, requester=person.address, capsules=many))
+        assert service.reencrypt(world.request(policy, capsules=many))["cfrags"]
