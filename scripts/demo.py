@@ -32,13 +32,13 @@ from panachain.errors import AccessDeniedError, InputError, PanaChainError
 from panachain.model.actors import PolicyId, Role
 from panachain.model.records import PlainRecord
 from panachain.model.scope import Category
+from panachain.private_files import write_private
 from panachain.records.attachments import restore
 from panachain.records.canonical import resources
 from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.records.sources import read_source
 from panachain.records.split import MEDIA_TYPE
 from panachain.sdk import Network, open_actor
-from panachain.sdk.private_files import write_private
 from panachain.sdk.profiles import create_profile, load_profile
 from panachain.sdk.results.records import OpenedRecord
 from scripts.demo_page import page

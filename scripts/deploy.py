@@ -35,7 +35,7 @@ from panachain.config import Config
 from panachain.crypto.keys import Seed
 from panachain.errors import ConfigurationError
 from panachain.model.actors import Address
-from panachain.sdk.private_files import write_private
+from panachain.private_files import write_private
 
 KEY_FILE = "PANACHAIN_DEPLOYER_KEY_FILE"
 CONFIRMATIONS = 1

@@ -19,6 +19,7 @@ from typing import Final
 
 from panachain.chain.rpc import Rpc
 from panachain.errors import ChainUnavailableError, ConfigurationError, PanaChainError
+from panachain.private_files import make_private_folder, open_private
 
 _START_TIMEOUT: Final = 20.0
 """Seconds."""
@@ -84,7 +85,7 @@ def start(folder: Path, *, chain_id: int, free: bool) -> ChainProcess:
     Raises:
         ChainUnavailableError: it doesn't answer in time; its log is named.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(folder)
     port = free_port()
     command = [
         str(find_anvil()),
@@ -96,7 +97,7 @@ def start(folder: Path, *, chain_id: int, free: bool) -> ChainProcess:
     ]
     environment = {name: value for name, value in os.environ.items() if name != "ANVIL_IP_ADDR"}
     log_path = folder / "anvil.log"
-    with open(log_path, "ab") as log:
+    with open(open_private(log_path, os.O_WRONLY | os.O_APPEND), "ab") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
         )

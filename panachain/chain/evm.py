@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from panachain.chain.refusals import refusal_words
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.chain.signing import Account, decode_transaction
 from panachain.errors import IntegrityError, TransactionError
+from panachain.private_files import open_private
 
 _RECEIPT_TIMEOUT: Final = 120
 """Seconds to wait for a transaction to be mined."""
@@ -329,9 +331,9 @@ class Sender:
     def _turn(self) -> Iterator[None]:
         lane = f"{self.chain_id}-{self.address}"
         with self._locks.setdefault(lane, threading.Lock()):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Hashed: the folder doesn't list accounts in the clear.
-            with open(self._folder / f"{hashlib.sha256(lane.encode()).hexdigest()[:16]}.lock", "w") as lock:
+            path = self._folder / f"{hashlib.sha256(lane.encode()).hexdigest()[:16]}.lock"
+            with open(open_private(path, os.O_WRONLY), "wb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,10 +20,13 @@ from typing import Final
 from panachain.errors import DiskError, UsageError
 from panachain.model.records import RecordInfo
 from panachain.plain import json_line
+from panachain.private_files import others_may_write
 
 INDEX: Final = "index.json"
 PROVENANCE: Final = "provenance.fhir.json"
 """A Bundle of one Provenance for each file."""
+
+_PRIVATE: Final = "another -o DIR, in a folder that only you can write to"
 
 SUFFIXES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -96,7 +100,8 @@ def new_folder(folder: Path) -> Iterator[OutputFolder]:
     """Give a folder that appears whole at the end, with its index, or not at all.
 
     Raises:
-        UsageError: `folder` is there already and isn't an empty folder.
+        UsageError: `folder` is there already and isn't an empty folder of the user's own; or others may write there,
+            who could put something else in the place of what was opened.
         DiskError: the disk refuses; nothing is left.
     """
     _check(folder)
@@ -130,10 +135,18 @@ def new_folder(folder: Path) -> Iterator[OutputFolder]:
 
 def _check(folder: Path) -> None:
     try:
-        if not folder.exists() and not folder.is_symlink():
-            if not folder.absolute().parent.is_dir():
+        if folder.is_symlink():
+            raise UsageError(f"{folder} is a link; nothing is written through it", hint="-o the folder itself")
+        if not folder.exists():
+            above = folder.absolute().parent
+            if not above.is_dir():
                 raise UsageError(f"{folder.parent} is no folder; {folder.name} can't be made in it")
+            # Where only the owner takes away what they made (/tmp), a folder that is new is nobody else's.
+            if others_may_write(above) and not above.stat().st_mode & stat.S_ISVTX:
+                raise UsageError(f"others may write to {above}; nothing was opened", hint=_PRIVATE)
             return
+        if folder.is_dir() and (folder.stat().st_uid != os.geteuid() or others_may_write(folder)):
+            raise UsageError(f"others may write to {folder}; nothing was opened", hint=_PRIVATE)
         if not folder.is_dir() or any(folder.iterdir()):
             raise UsageError(f"{folder} exists and isn't an empty folder; it was left as it is", hint="another -o DIR")
     except OSError as exc:

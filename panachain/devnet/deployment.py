@@ -15,7 +15,7 @@ from panachain.chain.rpc import Rpc
 from panachain.crypto import keys
 from panachain.devnet.processes import read
 from panachain.model.actors import Role
-from panachain.sdk.private_files import write_private
+from panachain.private_files import write_private
 from panachain.sdk.profiles import create_profile, list_profiles, load_profile, unlock
 
 REGISTRAR: Final = "registrar"

@@ -26,7 +26,7 @@ from panachain.errors import (
     UsageError,
 )
 from panachain.model.actors import Address
-from panachain.sdk.private_files import make_private_folder, write_private
+from panachain.private_files import make_private_folder, write_private
 
 MAINCHAIN_ID: Final = 31_337
 SIDECHAIN_ID: Final = 31_338

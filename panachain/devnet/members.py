@@ -22,7 +22,7 @@ from panachain.crypto import keys, keystore
 from panachain.devnet.deployment import NODE_KEY, REGISTRAR
 from panachain.devnet.processes import spawn
 from panachain.model.actors import Actor, Role, Status
-from panachain.sdk.private_files import make_private_folder, write_private
+from panachain.private_files import make_private_folder, write_private
 from panachain.sdk.profiles import load_profile, unlock
 
 

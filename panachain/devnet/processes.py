@@ -23,6 +23,7 @@ from panachain.errors import (
     NodeRefusedError,
     PanaChainError,
 )
+from panachain.private_files import open_private
 
 WAIT: Final = 30.0
 """Seconds that a proxy or the gate gets to answer after its start."""
@@ -78,7 +79,7 @@ def spawn(arguments: list[str], log_path: Path, variables: dict[str, str]) -> in
     """Start `panachain` with these arguments in the background and return its PID."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PANACHAIN_PASSPHRASE_")}
     environment |= variables
-    with open(log_path, "ab") as log:
+    with open(open_private(log_path, os.O_WRONLY | os.O_APPEND), "ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "panachain.cli", *arguments],
             stdin=subprocess.DEVNULL,

@@ -9,7 +9,6 @@ Follows SQLite's documentation ("Write-Ahead Logging", "Pragma statements") and 
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from panachain.errors import ConfigurationError, DiskError
+from panachain.private_files import private_file
 
 if TYPE_CHECKING:
     # For its type only: see above.
@@ -201,10 +201,8 @@ class SqliteDatabase:
             self._open()
 
     def _open(self) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Made here, so that it is never readable by others, not even for a moment; SQLite's other files copy its mode.
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-        os.chmod(self.path, 0o600)
+        private_file(self.path)
         self._file = _identity(self.path)
         connection = self._connect()
         try:

@@ -21,6 +21,7 @@ from typing import Final
 
 from panachain.errors import DiskError
 from panachain.model.actors import Address
+from panachain.private_files import open_private, private_file
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS batch (
@@ -260,10 +261,9 @@ class Journal:
         """
         self._path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
             # The journal tells which patients this hospital has and which files are theirs.
-            os.chmod(path, 0o600)
+            private_file(path)
+            self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             # A batch that the disk lost after its transaction was sent couldn't be found again.
             self._db.execute("PRAGMA synchronous=FULL")
@@ -279,7 +279,7 @@ class Journal:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the journal for one upload: a second uploader on the same folder waits for the first."""
-        with open(self._path.with_suffix(".lock"), "w") as lock:
+        with open(open_private(self._path.with_suffix(".lock"), os.O_WRONLY), "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

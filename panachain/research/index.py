@@ -8,7 +8,6 @@ Follows docs/spec/cli.md, section "Values".
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Category, Purpose
 from panachain.model.transactions import Block
+from panachain.private_files import private_file
 
 VERSION: Final = 2
 """Of the tables; an index of another version is made anew."""
@@ -265,9 +265,8 @@ class Index:
         """
         self._mainchain = mainchain
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_file(path)
             self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
-            os.chmod(path, 0o600)
             self._db.row_factory = sqlite3.Row
             self._prepare()
         except (OSError, sqlite3.Error) as exc:

@@ -22,7 +22,7 @@ from panachain.ethereum import checksum_address
 from panachain.ipld import dagcbor
 from panachain.model.actors import Address, Role
 from panachain.sdk.contacts import check_address
-from panachain.sdk.private_files import write_private
+from panachain.private_files import write_private
 from panachain.sdk.resolve import Resolver
 
 FILE: Final = "blocked.bin"

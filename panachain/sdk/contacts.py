@@ -22,7 +22,7 @@ from typing import Any, Final
 from panachain.errors import ConfigurationError, DiskError, UnknownActorError, UsageError
 from panachain.ethereum import checksum_address
 from panachain.model.actors import Address, Role, handle_of
-from panachain.sdk.private_files import make_private_folder, write_private
+from panachain.private_files import make_private_folder, open_private, write_private
 
 FILE: Final = "contacts.json"
 SCHEMA: Final = "panachain/contacts/1"
@@ -168,7 +168,7 @@ def _changing(home: Path) -> Iterator[dict[str, Contact]]:
     """Give the contacts by name, and write them back; two changes at once wait for each other."""
     try:
         make_private_folder(home)
-        with open(os.open(home / f".{FILE}.lock", os.O_RDWR | os.O_CREAT, 0o600), "rb") as lock:
+        with open(open_private(home / f".{FILE}.lock", os.O_RDWR), "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             contacts = {contact.name: contact for contact in list_contacts(home)}
             yield contacts

@@ -15,8 +15,8 @@ from panachain.consent.receipts import check_receipt
 from panachain.errors import ConfigurationError, DiskError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
+from panachain.private_files import write_private
 from panachain.proxy import messages
-from panachain.sdk.private_files import write_private
 
 
 class DeletionReceipts:

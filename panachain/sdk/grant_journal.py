@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from typing import Final
 from panachain.consent.pending import PendingGrant, open_pending, seal_pending
 from panachain.crypto.keys import Seed
 from panachain.errors import ConfigurationError, DiskError, IntegrityError
-from panachain.sdk.private_files import write_private
+from panachain.private_files import make_private_folder, open_private, write_private
 
 _HELD: Final = threading.local()
 """Which locks this thread holds: the system would let it wait for itself, for ever."""
@@ -44,7 +45,7 @@ class GrantJournal:
         held: set[Path] = _HELD.__dict__.setdefault("paths", set())
         if path in held:
             raise RuntimeError(f"{path} is locked by this very thread: a step of a grant called another grant")
-        with open(path, "w") as lock:
+        with open(open_private(path, os.O_WRONLY), "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             held.add(path)
             try:
@@ -103,7 +104,7 @@ class GrantJournal:
     @cached_property
     def _folder(self) -> Path:
         folder = self._profile / "grants"
-        folder.mkdir(mode=0o700, exist_ok=True)
+        make_private_folder(folder)
         return folder
 
     def _path(self, pending: PendingGrant) -> Path:

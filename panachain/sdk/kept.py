@@ -15,7 +15,7 @@ from panachain.crypto import kdf, labels, stream
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError
 from panachain.ipld import dagcbor
-from panachain.sdk.private_files import make_private_folder, write_private
+from panachain.private_files import make_private_folder, write_private
 
 _LOG: Final = logging.getLogger(__name__)
 MAXIMUM_SIZE: Final = 64 << 20

@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from panachain.sdk.private_files import make_private_folder, write_private
+from panachain.private_files import make_private_folder, write_private
 
 MAX_SIZE: Final = 4 << 20
 """Bytes of sealed terms that are read: more than 4,096 lanes take."""

@@ -18,8 +18,8 @@ from panachain.crypto import keys, keystore
 from panachain.errors import ConfigurationError, DiskError, UnknownActorError, UsageError
 from panachain.ethereum import parse_address
 from panachain.model.actors import Actor, Address, Role, Status, handle_of
+from panachain.private_files import make_private_folder, write_private
 from panachain.sdk.contacts import NAME, find_contact, looks_like_an_actor
-from panachain.sdk.private_files import make_private_folder, write_private
 
 
 @dataclass(frozen=True)

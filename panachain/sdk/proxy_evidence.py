@@ -22,8 +22,8 @@ from panachain.errors import IntegrityError, PanaChainError, UsageError
 from panachain.model.policy import ProxyRef, ReceiptKind
 from panachain.model.proxy_requests import ReencryptRequest
 from panachain.model.transactions import Revocation
+from panachain.private_files import make_private_folder, write_private
 from panachain.proxy import messages
-from panachain.sdk.private_files import make_private_folder, write_private
 
 SCHEMA: Final = "panachain/proxy-lie/1"
 REFUSAL: Final = "panachain/ignored-revocation/1"

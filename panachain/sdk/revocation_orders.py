@@ -15,7 +15,7 @@ from typing import Any
 
 from panachain.errors import ConfigurationError, DiskError
 from panachain.model.actors import Address, PolicyId
-from panachain.sdk.private_files import write_private
+from panachain.private_files import write_private
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address
 from panachain.model.progress import Progress
 from panachain.model.sizes import HASH_SIZE
+from panachain.private_files import write_private
 from panachain.records.journal import Journal
-from panachain.sdk.private_files import write_private
 from panachain.storage import collect
 from panachain.storage.blocks import BlobStore
 from panachain.storage.configured import open_configured

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ from panachain.errors import (
 )
 from panachain.ipld import dagcbor
 from panachain.model.actors import PolicyId
-from panachain.sdk.private_files import write_private
+from panachain.private_files import open_private, write_private
 from panachain.trust import Trust
 from panachain.wire.client import Client, WireError
 from panachain.wire.json_text import read_json
@@ -186,7 +187,7 @@ class Wallet:
     def _exclusive(self) -> Iterator[None]:
         """Wait for this patient's other programs and threads: one token is for one policy."""
         try:
-            with _LOCK, open(self._lock, "w") as lock:
+            with _LOCK, open(open_private(self._lock, os.O_WRONLY), "wb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
         except OSError as exc:

@@ -24,6 +24,7 @@ from typing import Final
 from panachain.errors import BlockNotFoundError, DiskError, StoreUnavailableError
 from panachain.ipld import unixfs
 from panachain.ipld.cid import CID, RAW
+from panachain.private_files import own_folder, private_file
 from panachain.storage import ahead
 from panachain.storage.packs import EarlySync, Pack, sync_path, write_all
 
@@ -71,7 +72,10 @@ class EmbeddedStore:
         self._pack: Pack | None = None
         self._open: OrderedDict[str, int] = OrderedDict()
         try:
-            self._packs.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Who may look at packs and index sees how much of what size a hospital keeps, and when.
+            own_folder(folder)
+            own_folder(self._packs)
+            private_file(folder / "index.sqlite")
             self._db = sqlite3.connect(
                 folder / "index.sqlite", timeout=60, isolation_level=None, check_same_thread=False
             )

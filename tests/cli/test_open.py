@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from panachain.errors import IntegrityError
+from panachain.cli.files import new_folder
+from panachain.errors import IntegrityError, UsageError
 from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
@@ -181,3 +183,40 @@ def test_records_alone_lists(run: Callable[..., Outcome], twin: Twin) -> None:
     twin.answers["records"] = []
     assert run("records").code == 0
     assert [name for name, _, _ in twin.calls] == ["records"]
+
+
+class TestWhereOthersMayWrite:
+    """Nothing of a record goes where somebody else could put another file in its place."""
+
+    @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o757])
+    def test_a_folder_that_others_may_write_to_is_refused(self, tmp_path: Path, mode: int) -> None:
+        folder = tmp_path / "out"
+        folder.mkdir()
+        folder.chmod(mode)
+        with pytest.raises(UsageError, match="others may write"), new_folder(folder):
+            pytest.fail("it was given")
+        assert list(folder.iterdir()) == []
+
+    def test_a_new_one_in_such_a_folder_is_refused_unless_only_owners_take_away(self, tmp_path: Path) -> None:
+        above = tmp_path / "above"
+        above.mkdir()
+        above.chmod(0o777)
+        with pytest.raises(UsageError, match="others may write"), new_folder(above / "out"):
+            pytest.fail("it was given")
+        above.chmod(0o1777)
+        with new_folder(above / "out"):
+            pass
+        assert (above / "out").stat().st_mode & 0o777 == 0o700
+
+    def test_a_link_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "real").mkdir()
+        (tmp_path / "out").symlink_to(tmp_path / "real")
+        with pytest.raises(UsageError, match="link"), new_folder(tmp_path / "out"):
+            pytest.fail("it was given")
+        assert list((tmp_path / "real").iterdir()) == []
+
+    def test_another_users_folder_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "out").mkdir()
+        monkeypatch.setattr(os, "geteuid", lambda: 4711)
+        with pytest.raises(UsageError, match="others may write"), new_folder(tmp_path / "out"):
+            pytest.fail("it was given")

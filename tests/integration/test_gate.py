@@ -23,10 +23,10 @@ from panachain.config import Config
 from panachain.crypto import keys
 from panachain.devnet import Devnet
 from panachain.errors import ChainUnavailableError, NodeRefusedError, PolicyRevokedError
+from panachain.private_files import write_private
 from panachain.records.samples import sample_bundle
 from panachain.sdk import Network, open_actor
 from panachain.sdk.base import Registrar
-from panachain.sdk.private_files import write_private
 from panachain.sdk.profiles import load_profile, unlock
 from panachain.service.gate.app import REFUSAL
 from tests.support import PASSPHRASE, World

@@ -28,9 +28,9 @@ from panachain.devnet import Devnet
 from panachain.errors import PolicyRevokedError
 from panachain.model.policy import Receipt, Terms
 from panachain.model.proxy_requests import ReencryptRequest
+from panachain.private_files import write_private
 from panachain.proxy import messages
 from panachain.records.samples import sample_bundle
-from panachain.sdk.private_files import write_private
 from panachain.sdk.profiles import load_profile, unlock
 from tests.support import PASSPHRASE, World
 from tests.unit.service.postgresql import empty_database, running_postgresql

@@ -20,6 +20,7 @@ from panachain.chain.access import MAX_LIFE, SCHEME, GateDomain, NodeKey, Token,
 from panachain.errors import ChainUnavailableError, DiskError
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.sizes import KEY_SIZE
+from panachain.private_files import open_private
 from panachain.service.periodic import Periodic
 
 ROLES: Final = (Role.HOSPITAL, Role.PROXY, Role.REGISTRAR)
@@ -126,8 +127,7 @@ class AuditLog:
         """
         self._clock = clock
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+            self._file = open_private(path, os.O_RDWR | os.O_APPEND)
             # Each log has one gate: with two gates a token would count twice.
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:

@@ -5,7 +5,6 @@ Follows docs/spec/relay.md, section "Tokens".
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Final
 
 from panachain.chain.issuing import TokenRequest
 from panachain.errors import DiskError
+from panachain.private_files import private_file
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS issued (
@@ -33,9 +33,8 @@ class IssuerStore:
         """
         self._lock = threading.Lock()
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_file(path)
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            os.chmod(path, 0o600)
             for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", _SCHEMA):
                 self._db.execute(statement)
         except (OSError, sqlite3.Error) as exc:

@@ -6,7 +6,6 @@ Never shows a password, and leaves nothing of what SQLite deletes in its pages. 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,15 +70,3 @@ def open_engine(url: URL) -> Engine:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
-
-
-def private_file(path: Path) -> None:
-    """Make a file that only this user can read (0600), in a folder of the same kind, unless it is there.
-
-    Raises:
-        OSError: it can't be made.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Made here, so that it is never readable by others, not even for a moment.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    os.chmod(path, 0o600)

@@ -27,6 +27,7 @@ from panachain.errors import PanaChainError, PolicyUnknownError, UnavailableErro
 from panachain.follow.opening import following
 from panachain.model.actors import Actor, Address, PolicyId
 from panachain.model.policy import OnChainPolicy, PolicyStatus
+from panachain.private_files import make_private_folder
 from panachain.service.config import forbid_core_dumps
 from panachain.service.http import listen, serve
 from panachain.service.periodic import Periodic
@@ -200,5 +201,5 @@ def _anchor_once(config: ProxyConfig, seed: Seed) -> None:
 def _share_metrics(folder: Path) -> None:
     # prometheus-client reads it once, when it is imported: the workers count together through files in this folder.
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700, parents=True)
+    make_private_folder(folder)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)

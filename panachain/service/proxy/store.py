@@ -35,8 +35,9 @@ from panachain.model.policy import Receipt, ReceiptKind
 from panachain.model.proxy_requests import DepositedLane, ReceiptPart
 from panachain.model.scope import Purpose
 from panachain.model.sizes import HASH_SIZE
+from panachain.private_files import private_file
 from panachain.proxy import messages
-from panachain.service.proxy.database import LOCK_TIMEOUT, open_engine, private_file
+from panachain.service.proxy.database import LOCK_TIMEOUT, open_engine
 
 _CHANGES: Final = (
     (

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from panachain.errors import DiskError
+from panachain.private_files import open_private, private_file
 
 DAY: Final = 86_400
 """Seconds over which a budget counts."""
@@ -63,10 +64,9 @@ class RelayStore:
         self._clock = clock
         self._lock = threading.RLock()
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_file(path)
             self._alone = _hold(path.with_name(path.name + ".lock"))
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            os.chmod(path, 0o600)
             self._db.execute("PRAGMA journal_mode=WAL")
             # A transaction that is signed and forgotten would be paid for twice.
             self._db.execute("PRAGMA synchronous=FULL")
@@ -190,7 +190,7 @@ def _hold(path: Path) -> int:
         DiskError: another one holds it.
         OSError: it can't be opened.
     """
-    held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    held = open_private(path, os.O_RDWR)
     try:
         # A file of its own, because closing the database's file here would drop SQLite's locks on it. Of two relays on
         # one database each would count its own waiting orders only, and take the other's for those of an earlier run.

@@ -11,8 +11,8 @@ import pytest
 from panachain.chain.signing import Account
 from panachain.errors import UnknownActorError
 from panachain.model.actors import Address, Role, Status, handle_of
+from panachain.private_files import make_private_folder
 from panachain.sdk.contacts import add_contact
-from panachain.sdk.private_files import make_private_folder
 from panachain.sdk.resolve import Resolver
 from tests.twin.world import World, actor_of, seed_of
 

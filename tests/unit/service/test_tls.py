@@ -26,7 +26,7 @@ from panachain.chain.rpc import Rpc
 from panachain.crypto.keys import Seed
 from panachain.errors import ChainUnavailableError, ConfigurationError, NodeRefusedError, UnavailableError
 from panachain.model.actors import PolicyId
-from panachain.sdk.private_files import write_private
+from panachain.private_files import write_private
 from panachain.sdk.relay import RemoteRelay
 from panachain.service.gate.app import REFUSAL
 from panachain.service.gate.run import GateConfig

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from panachain.errors import ConfigurationError
-from panachain.service.proxy.database import LOCK_TIMEOUT, database_url, open_engine, private_file
+from panachain.private_files import private_file
+from panachain.service.proxy.database import LOCK_TIMEOUT, database_url, open_engine
 
 
 def test_a_password_in_the_urls_query_is_refused(tmp_path: Path) -> None:

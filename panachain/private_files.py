@@ -1,0 +1,104 @@
+"""Files and folders that nobody but their owner can look into, from their first moment on.
+
+Never leaves half a file, never follows a link in a file's place, and never believes the umask: each folder that has to
+be made on the way is private too. Follows docs/spec/cli.md, section "State on disk", and security rule 21.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from pathlib import Path
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder that nobody else can look into (0700), and those above it that aren't there; others stay.
+
+    Raises:
+        OSError: it can't be made, or something else has its name.
+    """
+    try:
+        path.mkdir(mode=0o700)
+    except FileNotFoundError:
+        # `parents=True` would make those above with the mode that the umask leaves.
+        make_private_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+
+
+def own_folder(path: Path) -> None:
+    """Make a folder that is all ours (0700); one that is there is closed to others.
+
+    Raises:
+        OSError: it can't be made or closed, or belongs to somebody else.
+    """
+    make_private_folder(path)
+    _close(path, path.stat(), 0o700)
+
+
+def private_file(path: Path) -> None:
+    """Make an empty file of our own (0600), with its folder; one that is there is closed to others.
+
+    For libraries that open a file by its name, as SQLite does, whose other files then get its mode.
+
+    Raises:
+        OSError: it can't be made or closed, is a link or no file, or belongs to somebody else.
+    """
+    os.close(open_private(path, os.O_RDWR))
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Return a descriptor of a file of our own, which is made if need be; raises as `private_file`.
+
+    Args:
+        path: of the file.
+        flags: of `os.open`, beside those that make it.
+    """
+    make_private_folder(path.parent)
+    descriptor = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "this is no file", str(path))
+        _close(path, found, 0o600, descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, readable by its owner only (0600)."""
+    # A name that nobody foresees, and a file that is new: no link of somebody else's stands there.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def others_may_write(folder: Path) -> bool:
+    """Tell whether somebody else may put files into a folder, or take them out.
+
+    A group that is the user's own counts as the user: many systems give each one, and let it write.
+    """
+    found = folder.stat()
+    own = found.st_gid == os.getegid() == os.geteuid()
+    return bool(found.st_mode & (stat.S_IWOTH if own else stat.S_IWOTH | stat.S_IWGRP))
+
+
+def _close(path: Path, found: os.stat_result, allowed: int, descriptor: int | None = None) -> None:
+    if found.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
+    if stat.S_IMODE(found.st_mode) & ~allowed:
+        os.chmod(path if descriptor is None else descriptor, allowed)
