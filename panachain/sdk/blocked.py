@@ -21,8 +21,8 @@ from panachain.errors import ConfigurationError, DiskError, IntegrityError, Unkn
 from panachain.ethereum import checksum_address
 from panachain.ipld import dagcbor
 from panachain.model.actors import Address, Role
+from panachain.private_files import open_private, write_private
 from panachain.sdk.contacts import check_address
-from panachain.private_files import write_private
 from panachain.sdk.resolve import Resolver
 
 FILE: Final = "blocked.bin"
@@ -117,7 +117,7 @@ class BlockList:
     def _changing(self) -> Iterator[set[Address]]:
         """Give the accounts, and write them back; two changes at once wait for each other."""
         try:
-            with open(os.open(self._path.with_name(f".{FILE}.lock"), os.O_RDWR | os.O_CREAT, 0o600), "rb") as lock:
+            with open(open_private(self._path.with_name(f".{FILE}.lock"), os.O_RDWR), "rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 accounts = set(self.accounts())
                 yield accounts
