@@ -253,7 +253,7 @@ class Network:
     @cached_property
     def resolver(self) -> Resolver:
         """Which registered actor a name means, and who is behind an address."""
-        return Resolver(self.home, self.mainchain, self.sidechain)
+        return Resolver(self.home, self.mainchain, lambda: self.sidechain)
 
     def resolve(self, text: str, *roles: Role) -> Actor:
         """Return the registered actor that a profile name, a contact, a handle or an address names.

@@ -7,7 +7,8 @@ that is. What an address is called is the other way round, in sdk/names.py. Foll
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -25,17 +26,22 @@ _WHOLE: Final = 42
 class Resolver:
     """The registries of both chains, asked by the names that people type."""
 
-    def __init__(self, home: Path, mainchain: Mainchain, sidechain: Sidechain) -> None:
+    def __init__(self, home: Path, mainchain: Mainchain, sidechain: Callable[[], Sidechain]) -> None:
         """Take what is asked.
 
         Args:
             home: where profiles and contacts lie.
             mainchain: knows hospitals, proxies and researchers.
-            sidechain: knows patients, practitioners and groups.
+            sidechain: returns the chain that knows patients, practitioners and groups, when it is first asked: what
+                takes a right away needs none of them.
         """
         self._home = home
         self._mainchain = mainchain
-        self._sidechain = sidechain
+        self._connect = sidechain
+
+    @cached_property
+    def _sidechain(self) -> Sidechain:
+        return self._connect()
 
     def resolve(self, text: str, *roles: Role) -> Actor:
         """Return the registered actor that a profile name, a contact, a handle or an address names.

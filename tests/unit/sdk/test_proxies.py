@@ -155,9 +155,10 @@ def test_proxies_that_no_registry_knows_are_asked_nothing_whatever_the_terms_say
         world.clinician._proxies.unwrap(reader, strangers, 0, {"x": _wrap(terms)}, Purpose.TREAT)
     assert asked == []
     assert world.patient.address in str(caught.value)
-    good, failures = world.patient._proxies.delete(strangers)
+    revocation = world.patient._policies.sign_revocation(0)
+    good, failures = world.patient._proxies.delete(world.network.reachable(strangers.proxies), revocation)
     assert (good, len(failures), asked) == ([], 2, [])
-    assert "endpoint" in failures[0]
+    assert "endpoint" in str(failures[0])
 
 
 def _wrap(terms: Terms) -> bytes:
