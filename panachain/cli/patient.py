@@ -128,7 +128,9 @@ def pair(hospital: str) -> None:
     """
     app = current()
     with app.acting(Role.PATIENT) as patient:
-        app.output.one(patient.pair(hospital), fields=("hospital",))
+        paired = patient.pair(hospital)
+        app.output.one(paired, fields=("hospital",))
+    app.output.left_out(paired.omissions)
     app.output.say("It can publish to your lanes from now on, and read nothing of them.")
 
 

@@ -25,12 +25,18 @@ class PatientPairing(PatientParts):
         generations = self._lanes.generations()
         findings = Findings()
         orders = []
-        # A hospital that has published something bad before can be paired with all the same.
+        # A hospital that has published something bad before can be paired with all the same; the report says what of it
+        # couldn't be asked for.
         with findings.alone(who.address):
             orders = self._lanes.orders(who, generations, findings)
         pairing, cid, receipt = self._lanes.pair(who, generations, orders)
         return PairingReport(
-            who.address, str(cid), lanes=len(pairing.lanes), epoch=pairing.generations.epoch, tx=receipt.tx_hash
+            who.address,
+            str(cid),
+            lanes=len(pairing.lanes),
+            epoch=pairing.generations.epoch,
+            tx=receipt.tx_hash,
+            omissions=tuple(findings.omissions),
         )
 
     def unpair(self, hospital: str) -> UnpairingReport:

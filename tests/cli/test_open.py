@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from panachain.cli.files import new_folder
-from panachain.errors import IntegrityError, UsageError
+from panachain.errors import AccessDeniedError, IntegrityError, Omission, PartlyDoneError, UsageError
 from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.sdk.opening import Opening
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance
+from panachain.sdk.results.uploads import RewrapReport, UnpairingReport, UploadReport
 from tests.cli.twin import Outcome, Twin
 
 POLICY = "0x52908400098527886E0F7030069857D2E4169EE7"
@@ -220,3 +221,56 @@ class TestWhereOthersMayWrite:
         monkeypatch.setattr(os, "geteuid", lambda: 4711)
         with pytest.raises(UsageError, match="others may write"), new_folder(tmp_path / "out"):
             pytest.fail("it was given")
+
+
+def test_a_list_of_which_something_is_left_out_is_printed_and_ends_with_3(
+    run: Callable[..., Outcome], twin: Twin
+) -> None:
+    def records(opening: Opening) -> Iterator[OpenedRecord]:
+        yield opened()
+        opening.findings.left_out(POLICY, "record bafybad", IntegrityError("it is another patient's"))
+
+    twin.answers["records"] = Opening(records)
+    outcome = run("records", "list", "--json")
+    assert outcome.code == 3
+    assert [json.loads(line)["id"] for line in outcome.out.splitlines()] == ["bafyheader"]
+    assert json.loads(outcome.err.splitlines()[-1])["omissions"][0]["what"] == "record bafybad"
+    twin.answers["records"] = Opening(records)
+    assert "left out: record bafybad of hospital" in run("records").err
+
+
+def test_thousands_of_omissions_are_a_few_lines(run: Callable[..., Outcome], twin: Twin) -> None:
+    def records(opening: Opening) -> Iterator[OpenedRecord]:
+        yield opened()
+        for number in range(3000):
+            opening.findings.left_out(POLICY, f"record bafy{number}", IntegrityError("torn"))
+
+    twin.answers["records"] = Opening(records)
+    outcome = run("records")
+    assert outcome.code == 3
+    assert len(outcome.err.splitlines()) < 40
+    assert "and 2980 more" in outcome.err
+
+
+def test_what_a_hospital_did_for_others_is_printed_before_it_ends_with_3(
+    run: Callable[..., Outcome], twin: Twin, tmp_path: Path
+) -> None:
+    omission = Omission("", "patient pat-mfrggzdfmy2tq", AccessDeniedError("hasn't paired"))
+    moved = RewrapReport(4, 4, ("0x01",), (omission,))
+    twin.answers["rewrap"] = PartlyDoneError.of([omission], done="4 records were moved", result=moved)
+    outcome = run("rewrap", "--json")
+    assert (outcome.code, json.loads(outcome.out)["moved"]) == (3, 4)
+    published = UploadReport((), skipped=1, plain_bytes=2, sealed_bytes=3, omissions=(omission,))
+    twin.answers["upload_many"] = PartlyDoneError.of([omission], done="0 records", result=published)
+    (tmp_path / "source.json").write_text("{}")
+    outcome = run("upload", str(tmp_path / "source.json"), "--patient", POLICY, "--json")
+    assert (outcome.code, json.loads(outcome.out)["skipped"]) == (3, 1)
+    assert "hasn't paired" in outcome.err
+
+
+def test_unpair_names_the_hospital_and_what_closes_the_lanes(run: Callable[..., Outcome], twin: Twin) -> None:
+    twin.answers["unpair"] = UnpairingReport(Address(POLICY), "0x01")
+    outcome = run("unpair", "clinic")
+    assert outcome.code == 0
+    assert twin.calls == [("unpair", ("clinic",), {})]
+    assert "--rotate" in outcome.err

@@ -136,6 +136,8 @@ class PairingReport:
     """How many rotations of lanes there were."""
     tx: str
     """Hash of the transaction."""
+    omissions: tuple[Omission, ...] = ()
+    """Earlier records of the hospital's that it couldn't be asked to move to new lanes."""
 
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/pairing/1`."""
@@ -146,6 +148,7 @@ class PairingReport:
             "lanes": self.lanes,
             "epoch": self.epoch,
             "tx": self.tx,
+            "omissions": [omission.to_json() for omission in self.omissions],
         }
 
 

@@ -35,4 +35,6 @@ def test_a_hospital_that_published_something_broken_can_be_paired_with_again(wor
     world.patient.pair(evil.address)
     world.patient.revoke(grant(world), rotate=True)
     evil.commit(os.urandom(32))
-    assert world.patient.pair(evil.address).epoch == 1
+    paired = world.patient.pair(evil.address)
+    assert paired.epoch == 1
+    assert [one.what for one in paired.omissions] == ["storage transaction 1"]
