@@ -143,7 +143,10 @@ class Network:
             LockedError: the key file is missing, or others may read it.
         """
         return Sidechain.connect(
-            self._side, timeout=self.config.timeout, clock=self.clock, source=following(self._side, self.home)
+            self._side,
+            timeout=self.config.timeout,
+            clock=self.clock,
+            source=following(self._side, self.home, progress=self._progress),
         )
 
     def sender(self, key: bytes, *, sidechain: bool = False) -> Sender:

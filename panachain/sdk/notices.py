@@ -19,6 +19,8 @@ from panachain.sdk.proxies import Reader
 
 DEPTH: Final = 64
 """Blocks under the newest one that are tried again each time: reorganisations seldom go deeper."""
+_WORTH: Final = 16
+"""Notices that were tried, from which on it is written down."""
 _VERSION: Final = 1
 
 
@@ -49,16 +51,18 @@ class Notices:
         source = self._mainchain.source
         with source.pinned():
             head = source.head()
-            known = {id(reader): self._known(reader, head) for reader in readers}
-            found = [pair for reader in readers for pair in self._found(reader, known[id(reader)])]
+            known = {reader: self._known(reader, head) for reader in readers}
+            found = [pair for reader, tried in known.items() for pair in self._found(reader, tried)]
+            new: list[int] = []
             for event in self._new(known.values()):
+                new.append(event.block)
                 found += [
                     (event, reader)
-                    for reader in readers
-                    if event.block > known[id(reader)].block
+                    for reader, tried in known.items()
+                    if event.block > tried.block
                     and notice.is_for(reader.secret, event.announcement, event.view_tag, event.policy_id)
                 ]
-            self._advance(known, readers, found, head)
+            self._advance(known, new, found, head)
         return sorted(found, key=lambda pair: (pair[0].block, pair[0].index))
 
     def not_for(self, event: PolicyEvent, reader: Reader) -> None:
@@ -118,20 +122,27 @@ class Notices:
 
     def _advance(
         self,
-        known: Mapping[int, _Tried],
-        readers: Sequence[Reader],
+        known: Mapping[Reader, _Tried],
+        new: Sequence[int],
         found: Sequence[tuple[PolicyEvent, Reader]],
         head: Block,
     ) -> None:
-        """Note how far each key was tried: up to a block that is deep enough to stay."""
+        """Note how far each key was tried: up to a block that is deep enough to stay.
+
+        Args:
+            known: what was tried before, by reader.
+            new: the blocks of what was tried now.
+            found: what fits.
+            head: the newest block.
+        """
         number = head.number - DEPTH
         if number < self._mainchain.from_block:
             return
         block_hash = self._mainchain.source.block(number).hash
-        for reader in readers:
-            before = known[id(reader)]
+        for reader, before in known.items():
+            worth = sum(before.block < block <= number for block in new) >= _WORTH
             # Not for every block: what is tried twice costs less than a file that is written each time.
-            if number >= before.block + DEPTH:
+            if worth or number >= before.block + DEPTH:
                 ids = {str(event.policy_id) for event, one in found if one is reader and event.block <= number}
                 self._tried[_name(reader)] = _Tried(number, block_hash, ids)
                 self._changed = True
