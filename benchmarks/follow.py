@@ -1,6 +1,6 @@
 """Following a chain: how fast events get from a node into the local copy, against web3.py's get_logs into SQLite.
 
-    ./pana bench follow [--json] [--quick]
+    ./pana bench follow [--json] [--quick] [--events NUMBER]
 
 Anvil stands for the node, the same for both, and both run in this process one after the other, so that a busy machine
 slows both. The events are of the shape of PolicyGranted. Both end with all events in an indexed file of SQLite; ours
@@ -178,8 +178,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--events", type=int, default=100_000)
     given = parser.parse_args()
-    rows = measure(3_000 if given.quick else 100_000)
+    rows = measure(3_000 if given.quick else given.events)
     if given.json:
         json.dump(rows, sys.stdout, indent=1)
         return
