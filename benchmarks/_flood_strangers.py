@@ -133,10 +133,15 @@ def main() -> None:
     """Flood until the time is over, and print what the proxies answered."""
     folder, kind, seconds = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
     flood = Flood(folder, time.monotonic() + seconds)
-    kinds = {"deposits": DEPOSITORS, "requests": REQUESTERS, "refused": REFUSED, "slow": 1}
+    kinds = {
+        "deposits": (flood.deposits, DEPOSITORS),
+        "requests": (flood.requests, REQUESTERS),
+        "refused": (flood.refused, REFUSED),
+        "slow": (flood.slow, 1),
+    }
     threads = [
-        threading.Thread(target=getattr(flood, name), args=(proxy,), daemon=True)
-        for name, count in kinds.items()
+        threading.Thread(target=attack, args=(proxy,), daemon=True)
+        for name, (attack, count) in kinds.items()
         if kind in (name, "all")
         for proxy in flood.proxies
         for _ in range(count)

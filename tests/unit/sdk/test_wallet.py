@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -13,6 +14,8 @@ from panachain.crypto.keys import Seed
 from panachain.crypto.tokens import challenge, check_token
 from panachain.errors import ConfigurationError, IntegrityError, RateLimitedError, UnavailableError
 from panachain.model.actors import PolicyId
+from panachain.model.transactions import Grant
+from panachain.sdk.relay import RemoteRelay
 from panachain.sdk.wallet import BATCH, TokenIssuer
 from tests.unit.service.issuer.world import KEY, NAME, PERIOD, RELAY, IssuerWorld
 
@@ -123,3 +126,19 @@ def test_the_network_file_says_whose_tokens_count() -> None:
     for wrong in ({"key": "00"}, {"periodSeconds": 0}, {"periodSeconds": "x"}, {"url": None, "key": None}):
         with pytest.raises(ConfigurationError):
             TokenIssuer.parse(good | wrong)
+
+
+def test_a_relay_is_shown_its_token_with_a_grant_and_with_nothing_else(
+    world: IssuerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[str, Any]] = []
+    relay = RemoteRelay(RELAY + "/", timeout=5, wallet=world.wallet(world.patient()))
+    monkeypatch.setattr(relay, "_post", lambda path, fields: sent.append((path, fields)) or "mined")
+    grant = Grant(owner=policy(1), starts_at=1, expires_at=9, deadline=5, terms=bytes(32))
+    relay.grant(grant, b"")
+    relay.grant(grant, b"")
+    relay.revoke(policy(1), b"")
+    (first, second, revoked) = [fields for _, fields in sent]
+    assert first == second
+    assert "token" not in revoked
+    check_token(bytes.fromhex(first["token"]), KEY.public, challenge(NAME, RELAY, 5))

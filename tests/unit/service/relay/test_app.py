@@ -12,7 +12,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from panachain.service.relay.app import MAX_BODY, create_app
+from panachain.service.relay.tokens import Till
 from tests.unit.service.relay.test_service import Held
+from tests.unit.service.relay.test_tokens import RULES, token
 from tests.unit.service.relay.world import even, policy_id, running, signed_grant
 
 
@@ -114,3 +116,19 @@ def test_no_line_and_no_metric_names_a_policy_or_an_address(tmp_path: Path, capl
     assert 'requests_total{kind="grant",status="200"} 1' in text
     assert "abcdef" not in text
     assert "testclient" not in text
+
+
+def test_a_token_pays_for_a_grant_over_http_and_a_stranger_has_none(tmp_path: Path) -> None:
+    with served(tmp_path, till=Till(RULES, clock=lambda: 5500.0)) as client:
+        assert client.get("/v1/relay").json()["token_issuer"] == "issuer.test"
+        for wrong in (body(), body() | {"token": ""}, body() | {"token": "00" * 354}):
+            refused = client.post("/v1/grant", json=wrong)
+            assert (refused.status_code, slug(refused)) == (401, "token-needed")
+        paid = {"token": token().hex()}
+        assert client.post("/v1/grant", json=body() | paid).status_code == 200
+        spent = client.post("/v1/grant", json=body(2) | paid)
+        assert (spent.status_code, slug(spent)) == (409, "token-spent")
+        assert slug(client.post("/v1/grant", json=body(2) | {"token": "00"})) == "invalid-request"
+        # Nobody granted it, so anybody could sign its revocation.
+        assert slug(client.post("/v1/revoke", json=revocation())) == "token-needed"
+        assert client.post("/v1/revoke", json=revocation() | {"token": token().hex()}).status_code == 200
