@@ -51,6 +51,8 @@ _DENIALS: Final = 60
 """Refusals of one policy that are counted in a minute, strangers' apart: a flood mustn't become a flood of writes."""
 _WINDOW: Final = 600
 """Seconds within which one person's refusals for one reason share a receipt."""
+_STALE: Final = 1.0
+"""Seconds after which a look for a revocation is made again before a request is answered."""
 _APART_WINDOW: Final = 3600
 """Seconds within which all strangers' refusals of one policy share a receipt."""
 _log = logging.getLogger("panachain.proxy")
@@ -286,15 +288,19 @@ class ProxyService:
                 raise
             # 4. From here on it counts, whatever becomes of it: a bad capsule costs its sender what a good one does.
             self._store.use_nonce(nonce)
-        return Reencryption(request, held, on_chain, kfrag)
+        return Reencryption(request, held, on_chain, kfrag, begun=self._clock())
 
     def finish_reencryption(self, work: Reencryption) -> dict[str, Any]:
         """Write the receipt of a request whose cfrags are made, and return its answer.
 
         Raises:
+            PolicyRevokedError: it waited for its turn, and the patient revoked meanwhile.
             DiskError: the receipt can't be written; nothing is answered.
         """
         request, on_chain, cfrags = work.request, work.on_chain, work.cfrags
+        # Nobody keeps a request alive past a revocation by letting it wait.
+        if self._clock() - work.begun >= _STALE and self._chain.revocation_in_sight(request.policy_id):
+            raise PolicyRevokedError(f"policy {request.policy_id} was revoked by the patient")
         # 6. The receipt is on disk before the answer leaves.
         sealed = self._seal_detail(request, work.held)
         receipt = self._store.log(

@@ -21,7 +21,13 @@ class Reencryption:
     """The capsules of one request, on their way to be cfrags."""
 
     def __init__(
-        self, request: ReencryptRequest, held: HeldPolicy, on_chain: OnChainPolicy, lane: DepositedLane
+        self,
+        request: ReencryptRequest,
+        held: HeldPolicy,
+        on_chain: OnChainPolicy,
+        lane: DepositedLane,
+        *,
+        begun: float = 0.0,
     ) -> None:
         """Take an admitted request.
 
@@ -30,6 +36,7 @@ class Reencryption:
             held: what the proxy knows of the policy.
             on_chain: the policy as it was when the rules were checked.
             lane: the kfrag of the lane that is asked for.
+            begun: when that was, Unix seconds by the proxy's clock.
 
         Raises:
             IntegrityError: a capsule is none at a look.
@@ -40,6 +47,7 @@ class Reencryption:
         self.request = request
         self.held = held
         self.on_chain = on_chain
+        self.begun = begun
         self.cfrags: list[bytes] = []
         self.steps = 0
         self._lane = lane

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from panachain.crypto import umbral
-from panachain.errors import IntegrityError, RateLimitedError, UsageError
+from panachain.errors import IntegrityError, PolicyRevokedError, RateLimitedError, UsageError
 from panachain.model.proxy_requests import DepositedLane
 from panachain.service.proxy.service import Rates
 from panachain.service.proxy.work import PIECE
@@ -158,6 +158,16 @@ class TestReencryptions:
         service.reencrypt(world.request(policy, capsules=good * 6))
         with pytest.raises(RateLimitedError, match="too many capsules of this policy"):
             service.reencrypt(world.request(policy, capsules=good * 6))
+
+    def test_one_that_waited_past_a_revocation_is_not_answered(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+        work = world.services[0].begin_reencryption(world.request(policy))
+        work.step()
+        world.chain.waiting.add(policy.terms.policy_id)
+        world.chain.now += 2
+        with pytest.raises(PolicyRevokedError):
+            world.services[0].finish_reencryption(work)
+        assert len(world.stores[0].receipts(policy.terms.policy_id)) == 1
 
     def test_one_that_is_being_looked_at_is_not_looked_at_twice(self, world: ProxyWorld) -> None:
         policy = world.grant()
