@@ -63,6 +63,7 @@ def show_policies(app: App, policies: Iterable[PolicyView], *, empty: str) -> No
         return policy_words(policy)
 
     app.output.many(policies, empty=empty, columns=POLICY_COLUMNS, more=POLICY_MORE, also=noted)
+    show_left_out(app, policies)
     for policy_id, against in alarms.items():
         _warn(app, policy_id, against)
 
@@ -501,7 +502,9 @@ def log(policy: str | None) -> None:
             app.output.warn(f"proxy {entry.proxy} {_FAULTS[entry.kind]}: {entry.reason}")
         if app.output.as_json or app.output.long:
             app.output.many(entries, empty="Nobody has read anything.")
+            show_left_out(app, entries)
             return
+        show_left_out(app, entries)
         found = readings(entries)
         app.output.many(
             found,

@@ -7,7 +7,7 @@ sdk/patient_pairing.py, what they read in sdk/patient_reading.py. Follows design
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from panachain.model.actors import Role
@@ -16,7 +16,7 @@ from panachain.model.progress import Progress
 from panachain.model.scope import Purpose
 from panachain.sdk.patient_pairing import PatientPairing
 from panachain.sdk.patient_reading import PatientReading
-from panachain.sdk.results.listings import Listing
+from panachain.sdk.results.listings import Listed, Listing
 from panachain.sdk.results.policies import AnyPolicy, PolicyView, id_of
 from panachain.sdk.results.requests import AnyRequest, DenialReport, RequestView, number_of
 from panachain.sdk.results.revocations import RevocationReport
@@ -126,10 +126,13 @@ class Patient(PatientPairing, PatientReading):
             raise failed[0]
         return names.fill(found)
 
-    def policies(self) -> Iterator[PolicyView]:
-        """Yield all policies that this patient ever granted, oldest first, and then those that wait to be sent."""
-        yield from self._names.fill(self._revocations.views(self._grants.lacking()))
-        yield from self._names.fill(self._grants.waiting())
+    def policies(self) -> Listed[PolicyView]:
+        """Return an iterator over all policies of this patient, oldest first, and then those that wait to be sent.
+
+        Its `left_out` names those whose terms no store has any more.
+        """
+        found = self._revocations.views(self._grants.lacking())
+        return Listed(Listing(self._names.fill([*found, *self._grants.waiting()]), found.left_out))
 
     def terms_of(self, policy: AnyPolicy) -> tuple[OnChainPolicy, Terms]:
         """Return one policy, as the chain shows it and as its terms say.

@@ -12,6 +12,7 @@ from panachain.errors import PartlyDoneError, UnknownActorError
 from panachain.model.progress import Progress
 from panachain.sdk.patient_parts import PatientParts
 from panachain.sdk.readings import Reading
+from panachain.sdk.results.listings import Listing
 from panachain.sdk.results.log import ConvictionReport, LogEntry
 from panachain.sdk.results.policies import AnyPolicy, id_of
 from panachain.sdk.results.records import OpenedRecord
@@ -36,8 +37,10 @@ class PatientReading(PatientParts):
         """
         return self._log.readings(None if policy is None else id_of(policy), progress)
 
-    def receipts(self, policy: AnyPolicy | None = None, *, progress: Progress | None = None) -> list[LogEntry]:
+    def receipts(self, policy: AnyPolicy | None = None, *, progress: Progress | None = None) -> Listing[LogEntry]:
         """Return what the proxies signed, oldest first: a line per proxy, lane and hospital, as evidence.
+
+        `left_out` of the list names the policies whose terms no store has any more.
 
         Args:
             policy: only this one's; None means all.

@@ -16,7 +16,7 @@ from panachain.chain.signing import Account
 from panachain.consent.life import has_ended
 from panachain.consent.terms import open_terms
 from panachain.crypto.keys import Seed, address_of
-from panachain.errors import ConfigurationError, DiskError, IntegrityError, PolicyUnknownError
+from panachain.errors import BlockNotFoundError, ConfigurationError, DiskError, IntegrityError, PolicyUnknownError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId
 from panachain.model.policy import SEALED, OnChainPolicy, PolicyStatus, Terms
@@ -26,6 +26,7 @@ from panachain.sdk.deletion_receipts import DeletionReceipts
 from panachain.sdk.kept_terms import KeptTerms
 from panachain.sdk.network import Network
 from panachain.sdk.proxies import Proxies
+from panachain.sdk.results.listings import LeftOut, Listing
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.revocation_orders import RevocationOrders
 from panachain.sdk.taking_back import LOOKING, SENDING, Background, TakenBack, proof_of, take_back
@@ -107,6 +108,21 @@ class OwnPolicies:
             IntegrityError: the terms of one aren't this patient's.
             BlockNotFoundError: the store lost the terms of one.
         """
+        for index, policy in self._on_chain():
+            yield self._open(index, policy)
+
+    def readable(self) -> Listing[OwnPolicy]:
+        """Return all policies, oldest first, whose terms can be read; one that a store lost takes no other with it."""
+        found, left_out = [], []
+        for index, policy in self._on_chain():
+            try:
+                found.append(self._open(index, policy))
+            except (IntegrityError, BlockNotFoundError) as exc:
+                left_out.append(LeftOut("policy", policy.policy_id, f"its terms can't be read: {exc}"))
+        return Listing(found, left_out)
+
+    def _on_chain(self) -> Iterator[tuple[int, OnChainPolicy]]:
+        """Yield number and state of each policy, oldest first."""
         missing, start = 0, 0
         while missing < POLICY_GAP:
             ids = self._ids(start)
@@ -116,7 +132,7 @@ class OwnPolicies:
                 missing = 0 if policy else missing + 1
                 # One that was revoked before it was granted has no terms.
                 if policy and policy.terms:
-                    yield self._open(index, policy)
+                    yield index, policy
             start += POLICY_GAP
 
     def find(self, policy_id: PolicyId) -> OwnPolicy:

@@ -21,6 +21,7 @@ from panachain.sdk.network import Network
 from panachain.sdk.policies import OwnPolicies, OwnPolicy
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.readings import Reading, readings
+from panachain.sdk.results.listings import Listing
 from panachain.sdk.results.log import LIED, SILENT, LogEntry
 
 
@@ -34,20 +35,20 @@ class ReadLog:
         self._proxies = proxies
         self._audit = audit
 
-    def entries(self, policy_id: PolicyId | None, progress: Progress | None = None) -> list[LogEntry]:
-        """Return the log of one policy or of all, oldest first.
+    def entries(self, policy_id: PolicyId | None, progress: Progress | None = None) -> Listing[LogEntry]:
+        """Return the log of one policy or of all, oldest first, without those policies whose terms can't be read.
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
             ProxiesUnavailableError: no proxy of a policy answered.
         """
-        chosen = list(self._policies) if policy_id is None else [self._policies.find(policy_id)]
-        entries = []
+        chosen = self._policies.readable() if policy_id is None else Listing([self._policies.find(policy_id)])
+        entries: list[LogEntry] = []
         for number, own in enumerate(chosen, start=1):
             entries += self._told(own)
             if progress is not None:
                 progress(number, len(chosen), unit="policies")
-        return sorted(entries, key=lambda entry: (entry.at, entry.proxy))
+        return Listing(sorted(entries, key=lambda entry: (entry.at, entry.proxy)), chosen.left_out)
 
     def readings(self, policy_id: PolicyId | None, progress: Progress | None = None) -> Iterator[Reading]:
         """Yield the openings of one policy or of all, oldest first, with what this machine calls the requesters.

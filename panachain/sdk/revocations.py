@@ -31,6 +31,7 @@ from panachain.sdk.lanes import OwnLanes
 from panachain.sdk.network import Network
 from panachain.sdk.policies import OwnPolicies, OwnPolicy
 from panachain.sdk.proxies import Proxies
+from panachain.sdk.results.listings import Listing
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.revocations import UNPROVEN, RevocationReport
 from panachain.sdk.revocation_orders import Order, RevocationOrders
@@ -158,28 +159,30 @@ class Revocations:
             return replace(report, omissions=tuple(findings.omissions))
         return report
 
-    def views(self, lacking: Mapping[PolicyId, int]) -> list[PolicyView]:
+    def views(self, lacking: Mapping[PolicyId, int]) -> Listing[PolicyView]:
         """Return all policies on chain, oldest first, those that were taken back with the step that is reached.
 
         Args:
             lacking: for each unfinished policy how many proxies lack their share.
         """
         generations, orders = cache(self._lanes.generations), self._orders.all()
-        return [
+        own_policies = self._policies.readable()
+        views = [
             replace(
                 own.view(),
                 stage=self._stage(own, orders, generations),
                 lacking=lacking.get(own.policy_id, 0),
                 alarms=orders[own.policy_id].alarms if own.policy_id in orders else {},
             )
-            for own in self._policies
+            for own in own_policies
         ]
+        return Listing(views, own_policies.left_out)
 
     def delete_missed(self, progress: Progress | None = None) -> list[PolicyView]:
         """Ask those proxies again that were down at R2, and return the policies that were looked after."""
         generations = cache(self._lanes.generations)
         found = []
-        everything = list(self._policies)
+        everything = self._policies.readable()
         for number, own in enumerate(everything, start=1):
             if progress is not None:
                 progress(number, len(everything), unit="policies")

@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 
 from panachain.crypto import box, umbral
-from panachain.errors import TransactionError
+from panachain.errors import BlockNotFoundError, TransactionError
+from panachain.ipld.cid import CID
 from panachain.model.actors import Address
+from panachain.sdk.kept_terms import KeptTerms
 from panachain.sdk.requests import MAX_NOTE
 from panachain.storage.blocks import keep
 from tests.support import chain_refuses
 from tests.twin.world import World, resource, running_world
-from tests.unit.sdk.helpers import DAY, forge, grant
+from tests.unit.sdk.helpers import DAY, again, forge, grant
 
 GROUPS, REQUESTS = 100, 300
 
@@ -191,3 +193,32 @@ def test_each_junk_policy_is_named_and_the_rest_delivered(world: World) -> None:
     assert [(left.kind, left.item) for left in inbox.left_out] == [("policy", forged)]
     assert "sign" in inbox.left_out[0].reason
     assert len(list(world.clinician.open(made))) == 1
+
+
+def test_a_store_that_lost_one_policys_terms_takes_no_other_with_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost, kept = grant(world), grant(world, "nurse")
+    assert len(list(world.nurse.open(kept))) == 1
+    digest = world.network.mainchain.policies.policy_of(lost.policy_id).terms
+    # On another device of the patient's, which has nothing but the seed.
+    again(world)
+    monkeypatch.setattr(KeptTerms, "get", lambda *_: None)
+    real = type(world.network.store).get_block
+
+    def get_block(store: Any, cid: CID) -> bytes:
+        if cid.digest == digest:
+            raise BlockNotFoundError("nobody has it")
+        return real(store, cid)
+
+    monkeypatch.setattr(type(world.network.store), "get_block", get_block)
+
+    policies, log = world.patient.policies(), world.patient.receipts()
+
+    assert [view.policy_id for view in policies] == [kept.policy_id]
+    assert {entry.policy_id for entry in log} == {kept.policy_id}
+    for listed in (policies, log):
+        assert [(left.kind, left.item) for left in listed.left_out] == [("policy", lost.policy_id)]
+        assert "nobody has it" in listed.left_out[0].reason
+    assert world.patient.revoke(kept).final
+    assert world.patient.settle() == []
