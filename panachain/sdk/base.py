@@ -140,7 +140,7 @@ class ActorSession:
     def _sender(self, *, sidechain: bool = False) -> Sender:
         return self.network.sender(self._seed.account_key(), sidechain=sidechain)
 
-    @cached_property
+    @property
     def blocked(self) -> BlockList:
         """Whom this actor doesn't want to hear of; kept on this machine, sealed."""
         from panachain.sdk.blocked import BlockList
