@@ -43,9 +43,10 @@ def test_deployments_on_chains_with_one_id_have_files_of_their_own(tmp_path: Pat
 
 
 def test_a_description_may_name_a_database_in_place_of_the_file(tmp_path: Path) -> None:
-    config = replace(CONFIG, copy="postgresql+psycopg://me:word@127.0.0.1/chains".replace("word", "never shown"))
+    word = "never shown"
+    config = replace(CONFIG, copy=f"postgresql+psycopg://me:{word}@127.0.0.1/chains")
     follower = following(config, tmp_path)(Chain())  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="holds a password"):
         follower.sync()
     assert list(tmp_path.iterdir()) == []
-    assert "never shown" not in repr(config)
+    assert word not in repr(config)
