@@ -322,6 +322,15 @@ class Omission:
     error: PanaChainError
     """Why."""
 
+    def named(self) -> PanaChainError:
+        """Return its error once more, with a message that says whose it is."""
+        error = self.error
+        # Not by its constructor: each error has arguments of its own.
+        made = error.__class__.__new__(error.__class__)
+        made.__dict__.update(error.__dict__)
+        made.args = (line(str(self)),)
+        return made
+
     def __str__(self) -> str:
         """Return it as one line."""
         whose = f"hospital {self.hospital}" if self.hospital else ""

@@ -17,7 +17,7 @@ from typing import Final
 from panachain.chain.contracts.record_ledger import STORING
 from panachain.chain.evm import Sender
 from panachain.crypto.keys import Seed
-from panachain.errors import TransactionError
+from panachain.errors import IntegrityError, TransactionError
 from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import Address
 from panachain.model.transactions import StorageEvent
@@ -60,8 +60,20 @@ class Batches:
         return self.journal.counters(patient)
 
     def begin(self) -> BatchBuilder:
-        """Return an empty batch that follows the hospital's newest one on chain."""
+        """Return an empty batch that follows the hospital's newest one on chain.
+
+        Raises:
+            IntegrityError: the chain, as it is seen, has fewer batches than were mined of the journal's.
+        """
         manifests = self._network.manifests_of(self._hospital)
+        newest = max((batch.sequence for batch in self.journal.batches()), default=0)
+        # Their receipts are there: a node that lags, or that hides them, must not get a second one in a place.
+        if newest > len(manifests):
+            raise IntegrityError(
+                f"the node shows {len(manifests)} storage transactions of this hospital, and {newest} of them"
+                " are mined; nothing was published",
+                hint="wait for the node, or name another one; the same command again goes on",
+            )
         return BatchBuilder(
             self._network.store,
             hospital=self._hospital,

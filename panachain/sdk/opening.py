@@ -150,7 +150,7 @@ class Opening(Iterator[OpenedRecord]):
             return
         self._raised = True
         if not self.delivered:
-            raise omissions[0].error
+            raise omissions[0].named() from omissions[0].error
         raise PartlyDoneError.of(omissions, done=f"{self.delivered} records were opened")
 
 

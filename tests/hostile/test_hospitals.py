@@ -244,8 +244,10 @@ def test_what_else_the_hospital_published_is_delivered(world: World, evil: EvilH
 def test_whoever_opens_nothing_at_all_gets_the_failure_itself(world: World, evil: EvilHospital) -> None:
     evil.record(patient=Address("0x" + "11" * 20))
     evil.publish()
-    with pytest.raises(IntegrityError, match="another patient's record"):
+    with pytest.raises(IntegrityError, match="another patient's record") as caught:
         list(world.clinician.open(grant(world)))
+    # It says whose fault it is.
+    assert evil.address in str(caught.value)
 
 
 def test_a_record_that_was_left_out_says_why_when_it_is_asked_for(world: World, evil: EvilHospital) -> None:

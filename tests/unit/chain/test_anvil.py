@@ -54,7 +54,7 @@ class TestStart:
         listing = tmp_path / "told"
         made = program(tmp_path / "anvil", f'echo "$@" > {listing}; echo "$ANVIL_IP_ADDR" >> {listing}; sleep 60')
         monkeypatch.setenv("PANACHAIN_ANVIL", str(made))
-        monkeypatch.setenv("ANVIL_IP_ADDR", "0.0.0.0")  # listens: nobody, it must be overruled
+        monkeypatch.setenv("ANVIL_IP_ADDR", "0.0.0.0")
         monkeypatch.setattr(anvil, "answers", lambda *_: listing.exists() and listing.read_text().count("\n") == 2)
         chain = anvil.start(tmp_path / "chain", chain_id=5, free=free)
         try:

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
-from panachain.errors import TransactionError
+from panachain.errors import IntegrityError, TransactionError
 from panachain.ipld.cid import CID
 from panachain.model.records import PlainRecord
 from panachain.model.scope import Category
@@ -90,6 +90,21 @@ def test_what_a_reorganisation_took_away_is_sent_again_once_however_late_it_is_n
     assert list(world.network.manifests_of(world.hospital.address))[1:] == lost
     assert batches.send(filled(world, batches, b"d")).batch.sequence == 4
     assert len(list(world.patient.records())) == 4
+
+
+def test_a_node_that_hides_the_newest_batch_gets_no_second_one_in_its_place(world: World, batches: Batches) -> None:
+    batches.send(filled(world, batches, b"a"))
+    network = world.network
+    with (
+        patch.object(network, "manifests_of", lambda _: ()),
+        patch.object(network, "stored_by", lambda _: []),
+    ):
+        assert batches.reconcile() == 1
+        with pytest.raises(IntegrityError, match="shows 0 storage transactions of this hospital, and 1 of them"):
+            batches.begin()
+    assert batches.reconcile() == 0
+    assert batches.send(filled(world, batches, b"b")).batch.sequence == 2
+    assert len(list(world.patient.records())) == 2
 
 
 def test_a_batch_that_was_mined_elsewhere_is_noted_at_its_new_place(world: World, batches: Batches) -> None:

@@ -1,0 +1,499 @@
+"""A hostile world: honest people work in it while liars of every role do what they can, as chance draws it.
+
+Honest are a patient, a hospital, a clinician and two of three proxies. Against them stand, at once: nodes, stores,
+proxies, relays, hospitals, practitioners, patients and strangers, each with the moves in `MOVES`. Everything but the
+socket and the EVM is the real code (tests/twin). After each step and at the end the invariants are checked:
+
+1. Plaintext reaches nobody who isn't granted it, by whatever an honest hospital published.
+2. No honest user is stopped for longer than `PATIENCE` calls after whatever was in the way has gone, or for longer than
+   `REQUESTS` requests to proxies while it is there.
+3. Nothing is lost: whatever was published is read by the patient, and by the clinician while a grant is in force.
+4. Every culprit is named: what an honest user is told names who did it.
+5. Nothing but typed errors comes out.
+
+To add a move: a function of `Hostile` that does it and returns what must appear in what honest users are told if they
+notice it at all (or nothing where it can't be noticed), under its role in `MOVES`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+from unittest.mock import patch
+
+import httpx
+
+from panachain.chain.logs import Event
+from panachain.chain.signing import Account
+from panachain.errors import ChainUnavailableError, PanaChainError, PartlyDoneError, TransactionError
+from panachain.ipld.cid import CID
+from panachain.model.actors import PolicyId
+from panachain.model.transactions import Grant
+from panachain.sdk.relay import LocalRelay
+from tests.hostile import test_hospitals as bad
+from tests.hostile.evil_hospital import EvilHospital
+from tests.twin.world import World, resource, running_world
+from tests.unit.sdk.helpers import again, forge
+
+PATIENCE: Final = 2
+"""Calls that an honest user makes at most before it works, once nothing is in the way any more."""
+REQUESTS: Final = 60
+"""Requests to proxies that one call of an honest user takes at most, whatever the proxies do."""
+DAY: Final = 86_400
+
+
+class Broken(AssertionError):  # noqa: N818
+    """An invariant doesn't hold."""
+
+
+class Hostile:
+    """One world, one history."""
+
+    def __init__(self, world: World, chance: random.Random) -> None:
+        """Take a world in which everybody is admitted, and what draws."""
+        self.world = world
+        self.chance = chance
+        self.evil = EvilHospital(world)
+        world.patient.pair(self.evil.address)
+        self.story: list[str] = []
+        """What happened, for whoever has to understand a failure."""
+        self.published: dict[str, str] = {}
+        """Digest of each honest record to its category."""
+        self.granted: dict[PolicyId, list[str]] = {}
+        """Policies in force, and their categories."""
+        self.over: list[PolicyId] = []
+        """Policies that were revoked."""
+        self.suspects: dict[str, Sequence[str]] = {}
+        """By move: texts of which one must be in what honest users are told, should they be told of a failure."""
+        self.healing: list[Callable[[], None]] = []
+        """What ends what was done for a while."""
+        self.asked = 0
+        """Requests to proxies."""
+        self._numbers = iter(range(10_000))
+        self._real_answer = world.answer
+        self._mangled: set[str] = set()
+        self._forged = False
+
+    # Honest steps
+
+    def upload(self) -> None:
+        """Publish a record of the patient."""
+        category = self.chance.choice(("laboratory", "vitals"))
+        self.world._uploads += 1
+        folder = self.world.home / f"honest-{self.world._uploads}"
+        folder.mkdir()
+        (folder / "0.json").write_text(json.dumps(resource(category, 2025, next(self._numbers))))
+
+        def publish() -> None:
+            report = again(self.world, "hospital").upload([folder], self.world.patient.address)
+            # An earlier attempt may have come through, and said that it didn't.
+            for info in report.records:
+                self.published[info.digest.hex()] = category
+            if report.skipped:
+                self.published |= dict(self._records())
+
+        self.honest(publish)
+
+    def grant(self) -> None:
+        """Let the clinician read."""
+        categories = self.chance.choice((["laboratory"], ["vitals"], ["laboratory", "vitals"]))
+
+        def give() -> None:
+            until = self.world.now + 30 * DAY
+            made = again(self.world).grant(self.world.clinician.address, categories, until=until)
+            self.granted[made.policy_id] = list(categories)
+
+        self.honest(give)
+        self.honest(lambda: again(self.world).settle())
+
+    def revoke(self) -> None:
+        """Take a grant back."""
+        if not self.granted:
+            return
+        policy_id = self.chance.choice(sorted(self.granted))
+        self.honest(lambda: again(self.world).revoke(policy_id))
+        del self.granted[policy_id]
+        self.over.append(policy_id)
+
+    def read(self) -> None:
+        """Open what was granted, and check that it is all of it and nothing else."""
+        for policy_id, categories in sorted(self.granted.items()):
+            self.honest(lambda policy_id=policy_id, categories=categories: self._read(policy_id, categories))
+        for policy_id in self.over[-2:]:
+            self.check_closed("clinician", policy_id)
+
+    def own(self) -> None:
+        """Let the patient read everything."""
+
+        def look() -> None:
+            missing = self.published.keys() - {digest for digest, _ in self._records()}
+            if missing:
+                raise Broken(f"the patient misses {len(missing)} of {len(self.published)} records")
+
+        self.honest(look)
+
+    def inbox(self) -> None:
+        """Let the clinician look at what was granted."""
+
+        def look() -> None:
+            shown = {view.policy_id for view in again(self.world, "clinician").inbox()}
+            if not self.granted.keys() <= shown:
+                raise Broken(f"the inbox lacks {self.granted.keys() - shown}")
+
+        self.honest(look)
+
+    def _records(self) -> list[tuple[str, str]]:
+        opening = again(self.world).records()
+        found = []
+        try:
+            for record in opening:
+                if record.info.hospital == self.world.hospital.address:
+                    found.append((record.info.digest.hex(), record.info.category.value))
+        except PartlyDoneError as exc:
+            self.told([str(one) for one in exc.omissions])
+        return found
+
+    def _read(self, policy_id: PolicyId, categories: Sequence[str]) -> None:
+        expected = {digest for digest, category in self.published.items() if category in categories}
+        found = set()
+        only_bad = not expected and "hospital_publishes_badly" in self.suspects
+        try:
+            for record in again(self.world, "clinician").open(policy_id):
+                if record.info.hospital == self.world.hospital.address:
+                    found.add(record.info.digest.hex())
+                    if record.info.category.value not in categories:
+                        raise Broken("a category that wasn't granted was opened")
+        except PartlyDoneError as exc:
+            self.told([str(one) for one in exc.omissions])
+        except PanaChainError as exc:
+            # Where only a liar published there is nothing to hand out, and the failure itself is told.
+            if not only_bad or self.healing:
+                raise
+            self.told([str(exc)])
+        if expected - found:
+            raise Broken(f"the clinician misses {len(expected - found)} of {len(expected)} records")
+
+    # What is watched
+
+    def honest(self, call: Callable[[], object]) -> None:
+        """Let an honest user do something: once among everything that is in the way, then until it works.
+
+        Raises:
+            Broken: it fails for longer than the bound, with an untyped error, or without a name.
+        """
+        for attempt in range(1 + PATIENCE):
+            self.asked = 0
+            try:
+                call()
+            except PanaChainError as exc:
+                self.told([f"{exc} {exc.hint or ''}"])
+                failure: Exception = exc
+            except Broken as exc:
+                # While something is in the way, a part may be missing, if it is said.
+                failure = exc
+                if not self.healing:
+                    raise
+            except Exception as exc:
+                raise Broken(f"an untyped error came out: {exc!r}") from exc
+            else:
+                self._check_requests()
+                return
+            self._check_requests()
+            self.story.append(f"attempt {attempt}: {failure}"[:200])
+            self.heal()
+        raise Broken(f"an honest user is stopped: {failure!r}") from failure
+
+    def told(self, texts: Sequence[str]) -> None:
+        """Check that what an honest user is told names one of those who are up to something.
+
+        Raises:
+            Broken: it names nobody, though somebody did something.
+        """
+        names = [name for names in self.suspects.values() for name in names]
+        for text in texts:
+            if names and not any(name.lower() in text.lower() for name in names):
+                raise Broken(f"nobody is named of {sorted(self.suspects)}: {text}")
+
+    def _check_requests(self) -> None:
+        self.world.wait()
+        if self.asked > REQUESTS * max(1, len(self.published)):
+            raise Broken(f"one call took {self.asked} requests to proxies")
+
+    def check_closed(self, who: str, policy_id: PolicyId) -> None:
+        """Check that somebody gets nothing by a policy.
+
+        Raises:
+            Broken: they get a record, or an untyped error.
+        """
+        try:
+            contents = [record.content for record in again(self.world, who).open(policy_id)]
+        except PanaChainError:
+            return
+        except Exception as exc:
+            raise Broken(f"an untyped error came out for {who}: {exc!r}") from exc
+        if contents:
+            raise Broken(f"{who} read {len(contents)} records that aren't theirs")
+
+    def heal(self) -> None:
+        """End what was done for a while."""
+        while self.healing:
+            self.healing.pop()()
+        # The evil hospital's records, and a lying proxy, stay.
+        self.suspects = {move: names for move, names in self.suspects.items() if move in LASTING}
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request to a proxy, as that proxy does now."""
+        self.asked += 1
+        if request.url.host in self._mangled:
+            return self.chance.choice(_MANGLED)(request)
+        return self._real_answer(request)
+
+    def finish(self) -> None:
+        """Check at the end, with nothing in the way any more, that nothing is lost."""
+        self.heal()
+        self.own()
+        self.inbox()
+        self.read()
+        for policy_id in [*self.granted, *self.over]:
+            self.check_closed("stranger", policy_id)
+            self.check_closed("nurse", policy_id)
+
+    # Moves: nodes
+
+    def node_is_down(self) -> Sequence[str]:
+        """A node answers nothing for a while."""
+        ledger = self.world.network.mainchain.ledger
+
+        def down(**_: Any) -> Iterator[Any]:
+            raise ChainUnavailableError("http://evil-node.test doesn't answer")
+
+        self._for_a_while(patch.object(ledger, "events", down))
+        return ["evil-node.test"]
+
+    def node_hides_an_upload(self) -> Sequence[str]:
+        """A node leaves the first storage transaction out."""
+        source = self.world.network.mainchain.ledger.bound.source
+        real = source.events
+
+        def hiding(*args: Any, **more: Any) -> Iterator[Event]:
+            events = list(real(*args, **more))
+            first = next((one for one in events if one.name == "RecordsStored"), None)
+            return iter([one for one in events if one is not first])
+
+        self._for_a_while(patch.object(source, "events", hiding))
+        # Of the newest one the follower knows by the receipts' root: tests/hostile/test_follower.py.
+        return ["storage transaction", "the node"]
+
+    # Moves: stores
+
+    def store_is_down(self) -> Sequence[str]:
+        """A store answers nothing for a while."""
+        store = self.world.network.store
+        store.down = True
+        self.healing.append(lambda: setattr(store, "down", False))
+        return [store.name]
+
+    def store_loses_a_block(self) -> Sequence[str]:
+        """A store says that it hasn't got a block, for a while."""
+        store = self.world.network.store
+        if not store.held:
+            return []
+        cid = self.chance.choice(sorted(store.held))
+        kept = store.held.pop(cid)
+        self.healing.append(lambda: store.held.update({cid: kept}))
+        return [store.name, str(cid), self.world.hospital.address, self.world.hospital.profile.handle, str(cid)[:12]]
+
+    def store_changes_a_block(self) -> Sequence[str]:
+        """A store gives other bytes, for a while."""
+        store = self.world.network.store
+        if not store.held:
+            return []
+        cid: CID = self.chance.choice(sorted(store.held))
+        kept = store.held[cid]
+        store.damage(cid)
+        self.healing.append(lambda: store.held.update({cid: kept}))
+        return [store.name, str(cid), self.world.hospital.address, self.world.hospital.profile.handle, str(cid)[:12]]
+
+    # Moves: proxies. One of three, always the same: more than n − t could stop everybody, and that is the threshold.
+
+    def proxy_is_down(self) -> Sequence[str]:
+        """A proxy takes no connection."""
+        proxy = self.world.proxies[2]
+        proxy.up = False
+        self.healing.append(lambda: setattr(proxy, "up", True))
+        return [proxy.name, proxy.address]
+
+    def proxy_answers_nonsense(self) -> Sequence[str]:
+        """A proxy answers whatever comes to its mind."""
+        host = f"{self.world.proxies[2].name}.test"
+        self._mangled.add(host)
+        self.healing.append(lambda: self._mangled.discard(host))
+        return [self.world.proxies[2].name, self.world.proxies[2].address]
+
+    def proxy_ignores_revocations(self) -> Sequence[str]:
+        """A proxy serves whatever the chain says, and deletes nothing."""
+        self.world.proxies[2].corrupt()
+        return [self.world.proxies[2].name, self.world.proxies[2].address]
+
+    # Moves: relays
+
+    def relay_refuses(self) -> Sequence[str]:
+        """A relay takes no grant for a while."""
+
+        def refuse(*_: Any, **__: Any) -> Any:
+            raise TransactionError("https://evil-relay.test refuses")
+
+        self._for_a_while(patch.object(LocalRelay, "grant", refuse))
+        return ["evil-relay.test"]
+
+    # Moves: hospitals
+
+    def hospital_publishes_badly(self) -> Sequence[str]:
+        """A hospital that the patient paired with publishes something that is wrong."""
+        try:
+            self.chance.choice(_BAD)(self.evil)
+        except PanaChainError as exc:
+            # Another liar is in its way.
+            self.story.append(f"the evil hospital: {exc}"[:100])
+        return [self.evil.address, self.evil.session.profile.handle, "evil"]
+
+    # Moves: practitioners, patients, strangers: none of them can be noticed by whoever isn't theirs.
+
+    def practitioner_opens_what_is_others(self) -> Sequence[str]:
+        """A practitioner tries every policy that there is."""
+        for policy_id in [*self.granted, *self.over]:
+            self.check_closed(self.chance.choice(("stranger", "nurse")), policy_id)
+        return []
+
+    def practitioner_asks_for_access(self) -> Sequence[str]:
+        """A practitioner asks the patient for access that nobody wants to give."""
+        try:
+            self.world.stranger.request(self.world.patient.address, ["laboratory"], "TREAT")
+        except PanaChainError as exc:
+            self.story.append(str(exc)[:100])
+        return []
+
+    def patient_forges_terms(self) -> Sequence[str]:
+        """Somebody grants the clinician terms in the patient's name."""
+        if self._forged:
+            return []
+        try:
+            policy_id = forge(self.world, self.world.patient.address)
+        except PanaChainError as exc:
+            self.story.append(f"the forger: {exc}"[:100])
+            return []
+        self._forged = True
+        self.check_closed("clinician", policy_id)
+        return []
+
+    def stranger_sends_nonsense_to_proxies(self) -> Sequence[str]:
+        """A stranger sends proxies what they never asked for."""
+        path = self.chance.choice(("/v1/reencrypt", "/v1/deposit", "/v1/revoke", "/v1/receipts"))
+        body = self.chance.choice((b"", b"[" * 5000, b"{}", os.urandom(300), b'{"policy":1,"signature":null}'))
+        for proxy in self.world.proxies:
+            status, _ = proxy.answer(path, body)
+            if status < 400:
+                raise Broken(f"a proxy took nonsense at {path}")
+        return []
+
+    def stranger_repeats_a_grants_events(self) -> Sequence[str]:
+        """A stranger announces policies of terms that nobody stored."""
+        relay = self.world.network.relay()
+        owner = os.urandom(32)
+        account = Account(owner)
+        grant = Grant(
+            owner=PolicyId(account.address),
+            starts_at=self.world.now,
+            expires_at=self.world.now + DAY,
+            deadline=self.world.now + DAY,
+            terms=os.urandom(32),
+            view_tag=self.chance.randrange(256),
+            announcement=os.urandom(32),
+        )
+        try:
+            relay.grant(grant, self.world.network.mainchain.policies.sign_grant(account, grant))
+        except PanaChainError as exc:
+            self.story.append(f"the stranger: {exc}"[:100])
+        return []
+
+    def _for_a_while(self, changed: Any) -> None:
+        changed.start()
+        self.healing.append(changed.stop)
+
+
+_BAD: Final = (
+    bad.garbage,
+    bad.torn,
+    bad.of_another_number,
+    bad.header_of_noise,
+    bad.header_that_is_lost,
+    bad.another_patients_record,
+    bad.another_category,
+    bad.envelope_of_noise,
+    bad.another_key_than_committed,
+    bad.content_that_is_lost,
+    bad.content_of_noise,
+)
+_MANGLED: Final[tuple[Callable[[httpx.Request], httpx.Response], ...]] = (
+    lambda request: httpx.Response(200, content=b"", request=request),
+    lambda request: httpx.Response(200, content=b"[" * 3000, request=request),
+    lambda request: httpx.Response(200, content=os.urandom(200), request=request),
+    lambda request: httpx.Response(200, json={"cfrags": ["00"], "receipt": None}, request=request),
+    lambda request: httpx.Response(503, json={"type": "about:blank", "title": "busy"}, request=request),
+    lambda request: httpx.Response(302, headers={"location": "http://127.0.0.1:1/"}, request=request),
+)
+MOVES: Final[Mapping[str, Sequence[Callable[[Hostile], Sequence[str]]]]] = {
+    "node": (Hostile.node_is_down, Hostile.node_hides_an_upload),
+    "store": (Hostile.store_is_down, Hostile.store_loses_a_block, Hostile.store_changes_a_block),
+    "proxy": (Hostile.proxy_is_down, Hostile.proxy_answers_nonsense, Hostile.proxy_ignores_revocations),
+    "relay": (Hostile.relay_refuses,),
+    "hospital": (Hostile.hospital_publishes_badly,),
+    "practitioner": (Hostile.practitioner_opens_what_is_others, Hostile.practitioner_asks_for_access),
+    "patient": (Hostile.patient_forges_terms,),
+    "stranger": (Hostile.stranger_sends_nonsense_to_proxies, Hostile.stranger_repeats_a_grants_events),
+}
+LASTING: Final = frozenset({"hospital_publishes_badly", "proxy_ignores_revocations"})
+"""Moves that nobody takes back."""
+STEPS: Final = (Hostile.upload, Hostile.grant, Hostile.read, Hostile.revoke, Hostile.own, Hostile.inbox)
+
+
+def play(seed: int, roles: Sequence[str], length: int = 8) -> list[str]:
+    """Play one history in which liars of some roles meet, and return what happened.
+
+    Raises:
+        Broken: an invariant doesn't hold; the history is told with it.
+    """
+    chance = random.Random(seed)
+    with running_world() as world:
+        hostile = Hostile(world, chance)
+        with patch.object(world, "answer", hostile.answer, create=True), _told(hostile):
+            hostile.upload()
+            hostile.grant()
+            for _ in range(length):
+                for role in roles:
+                    if chance.random() < 0.5:
+                        move = chance.choice(MOVES[role])
+                        hostile.story.append(move.__name__)
+                        hostile.suspects[move.__name__] = move(hostile)
+                step = chance.choice(STEPS)
+                hostile.story.append(step.__name__)
+                step(hostile)
+                if chance.random() < 0.5:
+                    hostile.heal()
+            hostile.finish()
+        return hostile.story
+
+
+@contextmanager
+def _told(hostile: Hostile) -> Iterator[None]:
+    """Tell the history with what breaks."""
+    try:
+        yield
+    except Exception as exc:
+        raise Broken(f"{exc}\n  " + "\n  ".join(hostile.story)) from exc
+    finally:
+        hostile.heal()
