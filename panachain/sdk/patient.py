@@ -31,7 +31,7 @@ class Patient(PatientPairing, PatientReading):
         >>> with connect("me", role="patient") as patient:
         ...     paired = patient.pair("clinic")
         ...     policy = patient.grant("doctor", ["laboratory"], until=timedelta(days=30))
-        ...     for reading in patient.log():
+        ...     for reading in patient.log(policy):
         ...         print(reading.who, reading.what, reading.when)
         ...     print(patient.revoke(policy).final)
         True

@@ -21,7 +21,7 @@ class RevocationReport:
 
     Examples:
         >>> with connect("me", role="patient") as patient:
-        ...     policy = patient.grant("nurse", "vitals", until=timedelta(hours=8))
+        ...     policy = patient.grant("doctor", "vitals", until=timedelta(hours=8))
         ...     report = patient.revoke(policy)
         >>> report.final, report.stage
         (True, 'final')
@@ -112,7 +112,7 @@ class SubmissionReport:
     Examples:
         >>> from panachain.sdk.submitting import sign, submit
         >>> with connect("me", role="patient") as patient:
-        ...     policy = patient.grant("nurse", "vitals", until=timedelta(hours=8))
+        ...     policy = patient.grant("doctor", "vitals", until=timedelta(hours=8))
         ...     report = submit(patient.network, sign(patient, policy))
         >>> report.proven, report.stage
         (True, 'revoked on chain')
