@@ -35,6 +35,9 @@ def asserted_times(source: str) -> Iterator[int]:
     """Yield the line of each assertion that holds a value from a clock."""
     tree, lines = ast.parse(source), source.splitlines()
     modules, functions = _imported_clocks(tree)
+    # A function of the file that returns a duration is a clock as well; and so is one that returns its value.
+    while more := _durations(tree, modules, functions) - functions:
+        functions |= more
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             tainted: set[str] = set()
@@ -59,6 +62,20 @@ def _imported_clocks(tree: ast.Module) -> tuple[set[str], set[str]]:
         elif isinstance(node, ast.ImportFrom) and node.module == "time":
             functions |= {name.asname or name.name for name in node.names if name.name in CLOCKS}
     return modules, functions
+
+
+def _durations(tree: ast.Module, modules: set[str], functions: set[str]) -> set[str]:
+    """Return the names of a file's functions that return a moment or a duration."""
+    found = set()
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            tainted: set[str] = set()
+            while more := _assigned(function, modules, functions, tainted) - tainted:
+                tainted |= more
+            returned = [node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value]
+            if any(_is_time(value, modules, functions, tainted) for value in returned):
+                found.add(function.name)
+    return found
 
 
 def _from_a_clock(node: ast.AST, modules: set[str], functions: set[str], tainted: set[str]) -> bool:

@@ -20,6 +20,7 @@ HEAD = "import time\nfrom time import perf_counter as clock\ndef test(done):\n"
         "    took = []\n    took.append(clock())\n    assert all(at < 3 for at in took)\n",
         "    longest = 0\n    longest = max(longest, time.process_time_ns())\n    assert longest < 3\n",
         "    assert abs(done - int(time.time())) < 3\n",
+        "    def took():\n        start = clock()\n        return clock() - start\n    assert took() < 3\n",
     ],
 )
 def test_finds_an_assertion_on_time(body: str) -> None:

@@ -406,9 +406,9 @@ class TestRestart:
         }
         raw, tx_hash = payer.sign_transaction(transaction)
         store.signed(number, tx_hash, raw)
-        assert first.submit(order).result(timeout=1).state == "pending"
+        assert first.submit(order).result(timeout=60).state == "pending"
         first.watch()
-        outcome = first.submit(order).result(timeout=1)
+        outcome = first.submit(order).result(timeout=60)
         assert (outcome.state, outcome.tx_hash) == ("mined", tx_hash)
         assert store.spent() < 99_999
         assert chain.status(signed[0].owner) is PolicyStatus.ACTIVE
