@@ -139,9 +139,13 @@ class CareGroups(Adapter):
 
     def invitations(self, person: Address) -> list[Invitation]:
         """Return the open groups that list a person who hasn't accepted, in the order in which they listed them."""
-        waiting = [group for group, accepted in self._listings(person).items() if not accepted]
-        closed = {address(event.values["group"]) for event in self._events_of(waiting, "GroupClosed")}
-        managers = self.managers(waiting)
+        # Of one history: a group that is taken back meanwhile would be listed, and have no manager.
+        with self.bound.source.pinned():
+            waiting = [group for group, accepted in self._listings(person).items() if not accepted]
+            closed = {address(event.values["group"]) for event in self._events_of(waiting, "GroupClosed")}
+            managers = self.managers(waiting)
+        if missing := set(waiting) - managers.keys():
+            raise IntegrityError(f"the node shows listings of the group {min(missing)} without its beginning")
         return [Invitation(Address(group), managers[group]) for group in waiting if group not in closed]
 
     def invited(self, group: Address) -> list[Address]:

@@ -198,6 +198,12 @@ class TestInvitations:
         assert groups_of(node).invitations(PATIENT) == [Invitation(OTHER, STRANGER)]
         assert node.asked == []
 
+    def test_a_listing_of_a_group_without_its_beginning_is_an_integrity_error(self, node: Node) -> None:
+        add(node, PATIENT, accepts=False)
+
+        with pytest.raises(IntegrityError, match="without its beginning"):
+            groups_of(node).invitations(PATIENT)
+
     def test_they_name_who_manages_the_group_now(self, node: Node) -> None:
         create(node)
         add(node, PATIENT, accepts=False)
