@@ -263,8 +263,10 @@ class Follower:
             with self._database.reading() as session:
                 newest = self._tables.newest(session)
                 known = self._tables.header_at(session, target.number)
-            if newest is not None and known is not None and known[0] == _raw(target.hash):
-                # The head itself, or an older block of the same chain: a node that lags is no reason to go back.
+            is_kept = known is not None and known[0] == _raw(target.hash)
+            if newest is not None and (is_kept or target.number < self._first):
+                # The head itself, or an older block, also one before the deployment: a node that lags is no reason to
+                # go back.
                 return _block(newest)
             if target.number < self._first:
                 return Block(target.number, target.hash, target.time)

@@ -79,6 +79,16 @@ class TestReading:
         with pytest.raises(IntegrityError, match="isn't followed"):
             follower(Chain(), path).events(contract("PolicyRegistry"), "0x" + "dd" * 20)
 
+    def test_a_head_from_before_the_deployment_hides_nothing_that_was_seen(self, path: Path) -> None:
+        chain = Chain()
+        chain.mine(granted(1), revoked(1))
+        following = follower(chain, path)
+        seen, block = events(following), following.head()
+        chain.head = lambda: chain.found[FIRST - 1]  # type: ignore[method-assign]
+
+        assert following.head() == block
+        assert events(following) == seen != []
+
     def test_blocks_without_our_contracts_cost_no_receipts(self, path: Path) -> None:
         chain = Chain(blocks=50)
         chain.mine(revoked(1))
