@@ -38,14 +38,14 @@ def ask_all(nodes: Sequence[Rpc], ask: Callable[[Rpc], T], *, needed: int, grace
         grace: seconds.
     """
     # Without a thread where there is nothing to do at once: most networks have one node.
-    if len(nodes) <= 1:
+    if len(nodes) <= min(needed, 1):
         return _sorted(nodes, [_one(place, rpc, ask) for place, rpc in enumerate(nodes)])
     done: queue.SimpleQueue[tuple[int, T | None, BaseException | None]] = queue.SimpleQueue()
     for place, rpc in enumerate(nodes):
         # Daemons: a node that doesn't answer must not hold up the end of the program.
         threading.Thread(target=lambda place=place, rpc=rpc: done.put(_one(place, rpc, ask)), daemon=True).start()
     found: list[tuple[int, T | None, BaseException | None]] = []
-    until: float | None = None
+    until = time.monotonic() + grace if needed <= 0 else None
     while len(found) < len(nodes):
         try:
             found.append(done.get(timeout=None if until is None else max(until - time.monotonic(), 0)))

@@ -327,7 +327,10 @@ class Nodes:
         """Return which block each node has at a height, of those that have come so far."""
         votes = {url: header for url, header in heads.items() if header.number == number}
         ahead = [rpc for rpc in self._nodes if rpc.url in heads and heads[rpc.url].number > number]
-        answers = ask_all(ahead, lambda rpc: self._asked(rpc, lambda one: _header_at(one, number)), needed=len(ahead))
+        # Nobody waits for what isn't needed: one that runs ahead alone may hang for as long as it likes.
+        most = max(Counter(header.hash for header in votes.values()).values(), default=0)
+        needed = min(max(self.quorum - most, 0), len(ahead))
+        answers = ask_all(ahead, lambda rpc: self._asked(rpc, lambda one: _header_at(one, number)), needed=needed)
         for rpc, error in answers.bad:
             self._shun(rpc, error)
         return votes | {rpc.url: header for rpc, header in answers.good}
@@ -377,6 +380,10 @@ class Nodes:
                 if not isinstance(exc, ReorganisedError | UnprovableError):
                     self._shun(rpc, exc)
                 bad.append((rpc, exc))
+        # Before all others: asked about the new block, the node that saw the chain move may tell what the others don't.
+        for _, error in bad:
+            if isinstance(error, ReorganisedError):
+                raise error
         for kind in (IntegrityError, UnprovableError):
             for rpc, error in bad:
                 if type(error) is kind:
@@ -427,8 +434,7 @@ def _headers(rpc: Rpc, first: int, child: Header) -> list[Header]:
         check_links([*found, child])
     except IntegrityError:
         # A chain that is reorganised while it is read gives old blocks and new ones, and no node lied.
-        if _header_at(rpc, child.number).hash != child.hash:
-            raise ReorganisedError(f"block {child.number} was replaced while it was read from {rpc.url}") from None
+        _check_kept(rpc, child)
         raise
     return found
 
@@ -440,11 +446,14 @@ def _logs(rpc: Rpc, headers: Sequence[Header]) -> list[list[Log]]:
 
 
 def _read_logs(rpc: Rpc, header: Header, receipts: Any) -> list[Log]:
-    if receipts is None:
-        if _header_at(rpc, header.number).hash != header.hash:
-            raise ReorganisedError(f"block {header.number} was replaced while it was read from {rpc.url}")
-        raise IntegrityError(f"it gives no receipts of block {header.number}, though it has the block")
-    return read_receipts(header, receipts)
+    try:
+        if receipts is None:
+            raise IntegrityError(f"it gives no receipts of block {header.number}, though it has the block")
+        return read_receipts(header, receipts)
+    except IntegrityError:
+        # One by one, receipts may come from the blocks that replaced this one meanwhile.
+        _check_kept(rpc, header)
+        raise
 
 
 def _receipts(rpc: Rpc, headers: Sequence[Header]) -> list[Any]:
@@ -457,6 +466,8 @@ def _receipts(rpc: Rpc, headers: Sequence[Header]) -> list[Any]:
         if isinstance(exc, NodeRefusedError) or exc.code == _NO_METHOD:
             return [_one_by_one(rpc, header) for header in headers]
         if len(headers) == 1:
+            # Some nodes answer with an error where they don't have the block.
+            _check_kept(rpc, headers[0])
             raise IntegrityError(f"it doesn't give the receipts of block {headers[0].number}: {exc}") from exc
         half = len(headers) // 2
         return _receipts(rpc, headers[:half]) + _receipts(rpc, headers[half:])
@@ -494,9 +505,20 @@ def _storage(rpc: Rpc, header: Header, account: str, slots: Sequence[bytes]) -> 
         return proofs.check_storage(header.state_root, answer, account=account, slots=slots)
     except (RpcAnswerError, NodeRefusedError) as exc:
         if isinstance(exc, RpcAnswerError) and exc.code != _NO_METHOD:
+            _check_kept(rpc, header)
             raise IntegrityError(f"it can't prove block {header.number}: {exc}") from exc
         raise UnprovableError(f"it has no eth_getProof: {exc}") from exc
     except IntegrityError:
-        if _header_at(rpc, header.number).hash != header.hash:
-            raise ReorganisedError(f"block {header.number} was replaced while it was read from {rpc.url}") from None
+        _check_kept(rpc, header)
         raise
+
+
+def _check_kept(rpc: Rpc, header: Header) -> None:
+    """Check that a node still has a block: else what it says of the block is no lie.
+
+    Raises:
+        ReorganisedError: it has another block at this height.
+        ChainUnavailableError: it doesn't come so far.
+    """
+    if _header_at(rpc, header.number).hash != header.hash:
+        raise ReorganisedError(f"block {header.number} was replaced while it was read from {rpc.url}") from None

@@ -57,6 +57,21 @@ def test_a_slow_node_keeps_nobody_waiting_once_enough_have_answered() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
+def test_where_no_answer_is_needed_none_is_waited_for(count: int) -> None:
+    never = threading.Event()
+
+    def ask(_: Rpc) -> int:
+        never.wait(600)
+        return 7
+
+    found = ask_all(NODES[:count], ask, needed=0, grace=0.01)
+
+    assert not never.is_set()
+    assert len(found.bad) == count
+    never.set()
+
+
+@pytest.mark.parametrize("count", [1, 3])
 def test_an_error_of_the_program_is_raised(count: int) -> None:
     def ask(_: Rpc) -> int:
         raise ZeroDivisionError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -203,6 +204,21 @@ class TestHead:
         assert agreed.head().hash == nodes[0].blocks[-1]["hash"]
         assert not agreed.named
 
+    def test_one_that_runs_ahead_alone_and_hangs_holds_up_nobody(self) -> None:
+        never = threading.Event()
+
+        class Hangs(Node):
+            def answer(self, method: str, params: Sequence[Any]) -> Any:
+                if method == "eth_getBlockByNumber" and params[0] == "0x4":
+                    never.wait(600)
+                return super().answer(method, params)
+
+        agreed = nodes_of(*named(2), Hangs(9, "http://ahead"))
+
+        assert agreed.head().number == 4
+        assert not never.is_set()
+        never.set()
+
     def test_is_the_newest_block_that_enough_have(self) -> None:
         nodes = named(3, 9)
         nodes[0].mine()
@@ -386,6 +402,49 @@ class TestLogs:
         with pytest.raises(ReorganisedError, match="block 8 was replaced"):
             nodes.logs(headers[8:])
         assert not nodes.named
+
+    def test_receipts_that_came_one_by_one_from_blocks_that_replaced_it_are_no_lie(self) -> None:
+        node = Node(9)
+        node.lacks["eth_getBlockReceipts"] = RpcAnswerError("no such method", code=-32601)
+        nodes = nodes_of(node)
+        head = nodes.headers(8, 8)
+        found = node.receipts[head[0].hash]
+        # In the block that replaces it, the transaction stands behind another one.
+        node.before = lambda method: (
+            node.fork(7, 1) and found.__setitem__(0, found[0] | {"cumulativeGasUsed": "0xffff"})
+            if method == "eth_getTransactionReceipt"
+            else None
+        )
+
+        with pytest.raises(ReorganisedError, match="block 8 was replaced"):
+            nodes.logs(head)
+        assert not nodes.named
+
+    @pytest.mark.parametrize("method", ["eth_getBlockReceipts", "eth_getProof"])
+    def test_an_error_of_a_node_that_lags_is_no_lie(self, method: str) -> None:
+        nodes = named(2)
+        agreed = nodes_of(*nodes)
+        head = agreed.head()
+        nodes[0].fork(3, 0)
+        nodes[0].lacks[method] = RpcAnswerError("header not found", code=-32000)
+
+        if method == "eth_getProof":
+            assert agreed.storage(head, CONTRACT, [slot(7)]) == [11]
+        else:
+            assert len(agreed.logs([head])) == 1
+        assert not agreed.named
+
+    def test_a_block_that_was_replaced_is_told_whatever_the_others_say(self) -> None:
+        nodes = named(3)
+        agreed = nodes_of(*nodes)
+        head = agreed.head()
+        for node in nodes[:2]:
+            node.lacks["eth_getBlockReceipts"] = ChainUnavailableError(f"{node.url} is down")
+        nodes[2].fork(3, 1)
+        nodes[2].receipts.pop(head.hash)
+
+        with pytest.raises(ReorganisedError, match="block 4 was replaced"):
+            agreed.logs([head])
 
     @pytest.mark.parametrize("error", [RpcAnswerError("no such method", code=-32601), NodeRefusedError("not passed")])
     def test_a_node_without_receipts_of_blocks_is_asked_for_each(self, error: Exception) -> None:
