@@ -22,6 +22,8 @@ EMPTY_ROOT: Final = keccak(rlp.encode(b""))
 """Root of a tree without values, 32 bytes."""
 _MAX_TYPE: Final = 0x7F
 """The highest type of a transaction (EIP-2718)."""
+_MAX_TOPICS: Final = 4
+"""Of a log: those of LOG4."""
 _HEX: Final = "0123456789abcdef"
 
 
@@ -143,14 +145,14 @@ def _read_logs(logs: Sequence[Mapping[str, Any]]) -> list[tuple[bytes, tuple[byt
     """Return address, topics and data of each log.
 
     Raises:
-        ValueError: an address isn't 20 bytes, or a topic 32: their prefixes below say so.
+        ValueError: an address isn't 20 bytes, or a topic 32: their prefixes below say so; or no log has so many topics.
     """
     found = []
     for log in logs:
         address = bytes.fromhex(log["address"][2:])
         topics = tuple([bytes.fromhex(topic[2:]) for topic in log["topics"]])
-        if len(address) != 20 or any(len(topic) != 32 for topic in topics):
-            raise ValueError("an address or a topic of another size")
+        if len(address) != 20 or len(topics) > _MAX_TOPICS or any(len(topic) != 32 for topic in topics):
+            raise ValueError("an address or a topic of another size, or too many topics")
         found.append((address, topics, bytes.fromhex(log["data"][2:])))
     return found
 

@@ -128,8 +128,10 @@ class ChainConfig:
             )
         except KeyError as exc:
             raise ConfigurationError(f"{what} lacks the field {exc}") from exc
-        except (TypeError, ValueError, AttributeError) as exc:
+        except (TypeError, ValueError, AttributeError, OverflowError) as exc:
             raise ConfigurationError(f"{what} doesn't describe a chain: {exc}") from exc
+        if not 0 <= config.from_block < 1 << 63:
+            raise ConfigurationError(f"{what}: fromBlock is {config.from_block}, which is no block's number")
         if config.max_head_age < 0:
             raise ConfigurationError(f"{what}: maxHeadAge is {config.max_head_age}; it is seconds, from 0 on")
         if config.quorum is not None and not 1 <= config.quorum <= len(nodes):
@@ -205,6 +207,8 @@ def _nodes(named: Any, section: Mapping[str, Any], folder: Path, what: str) -> t
 
 
 def _block_hash(text: str) -> str:
-    if text and len(bytes.fromhex(text.removeprefix("0x"))) != HASH_SIZE:
+    found = bytes.fromhex(text.removeprefix("0x"))
+    if found and len(found) != HASH_SIZE:
         raise ValueError("a block's hash has 32 bytes")
-    return text.lower()
+    # As headers have it: a hash that is only written otherwise makes no liar of a node.
+    return "0x" + found.hex() if found else ""

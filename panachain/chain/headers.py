@@ -12,11 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 from panachain.chain import proofs
 from panachain.errors import IntegrityError
 from panachain.ethereum import keccak
+
+_MOST: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,15 @@ def read_header(block: Any) -> Header:
         raise IntegrityError("the answer is no block")
     state_root = proofs.check_header(block)
     # The fields were read once to be hashed, so each of them can be read.
+    number, time = int(block["number"], 16), int(block["timestamp"], 16)
+    # No chain of ours gets there, and no database keeps more.
+    if max(number, time) > _MOST:
+        raise IntegrityError("the block has a number, or a time, beyond 63 bits")
     return Header(
-        number=int(block["number"], 16),
+        number=number,
         hash=_hash(block["hash"]),
         parent_hash=_hash(block["parentHash"]),
-        time=int(block["timestamp"], 16),
+        time=time,
         logs_bloom=bytes.fromhex(block["logsBloom"][2:]),
         receipts_root=bytes.fromhex(block["receiptsRoot"][2:]),
         state_root=state_root,

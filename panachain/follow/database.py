@@ -305,7 +305,13 @@ def _engine(url: str) -> Engine:
         raise ConfigurationError(
             "the URL of the chain's copy holds a password", hint="name PostgreSQL's password file in PGPASSFILE"
         )
-    return create_engine(parsed, pool_size=_IDLE, max_overflow=_IDLE, pool_pre_ping=True, hide_parameters=True)
+    try:
+        return create_engine(parsed, pool_size=_IDLE, max_overflow=_IDLE, pool_pre_ping=True, hide_parameters=True)
+    except (ArgumentError, ImportError) as exc:
+        raise ConfigurationError(
+            f"the URL of the chain's copy can't be used: {exc}",
+            hint="write it as postgresql+psycopg://user@host/name, and install panachain[postgresql]",
+        ) from exc
 
 
 @contextmanager

@@ -68,7 +68,7 @@ class RevocationOrders:
             }
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as exc:
             raise ConfigurationError(
                 f"{self._path} can't be read", hint="move it away: `panachain revoke` sends a revocation again"
             ) from exc

@@ -154,6 +154,12 @@ class TestReadReceipts:
         with pytest.raises(IntegrityError):
             read_receipts(header, [shown[0] | change])
 
+    def test_a_log_of_more_topics_than_there_are_is_a_typed_error(self) -> None:
+        header, shown = block_of([(2, 1, [(b"\x11" * 20, [b"\x22" * 32] * 5, b"")])])
+
+        with pytest.raises(IntegrityError, match="malformed"):
+            read_receipts(header, shown)
+
     @pytest.mark.parametrize("answer", [None, 7, [None], ["0x"], {"a": 1}])
     def test_what_is_no_list_of_receipts_is_a_typed_error(self, answer: Any) -> None:
         with pytest.raises(IntegrityError):

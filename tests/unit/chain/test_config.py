@@ -132,6 +132,14 @@ class TestSeveral:
         with pytest.raises(ConfigurationError, match="32 bytes"):
             parse(SECTION | {"fromBlockHash": "0xab"}, tmp_path)
 
+    def test_the_hash_of_the_deployments_block_is_compared_as_headers_have_it(self, tmp_path: Path) -> None:
+        assert parse(SECTION | {"fromBlockHash": "AB" * 32}, tmp_path).from_block_hash == "0x" + "ab" * 32
+
+    @pytest.mark.parametrize("number", [-1, 1 << 63, float("inf")])
+    def test_a_deployments_block_that_no_chain_has_is_a_typed_error(self, tmp_path: Path, number: float) -> None:
+        with pytest.raises(ConfigurationError):
+            parse(SECTION | {"fromBlock": number}, tmp_path)
+
     def test_several_are_asked_one_after_the_other_for_what_decides_nothing(self, tmp_path: Path) -> None:
         config = parse(SECTION | {"url": ["http://a", "http://b"]}, tmp_path)
 

@@ -196,3 +196,12 @@ class TestMayHold:
 
         assert not may_hold(header, ["0x" + "11" * 20])
         assert not may_hold(header, [])
+
+
+@pytest.mark.parametrize("field", ["number", "time"])
+def test_a_number_that_no_database_keeps_is_a_typed_error(field: str) -> None:
+    most = (1 << 63) - 1
+
+    assert read_header(block_of(**{"number": 1, "time": 1, field: most})).hash
+    with pytest.raises(IntegrityError, match="beyond 63 bits"):
+        read_header(block_of(**{"number": 1, "time": 1, field: most + 1}))

@@ -163,6 +163,9 @@ def test_a_connection_to_a_file_that_is_gone_is_not_used_again(tmp_path: Path) -
         ("no url", "can't be read"),
         (f"postgresql+psycopg://me:{WORD}@127.0.0.1/chains", "holds a password"),
         (f"postgresql+psycopg://me@127.0.0.1/chains?password={WORD}", "holds a password"),
+        ("postgresql+nosuch://me@127.0.0.1/chains", "can't be used"),
+        ("postgresql+psycopg2://me@127.0.0.1/chains", "can't be used"),
+        ("postgresql+psycopg://me@127.0.0.1/chains?port=abc", "can't be used"),
     ],
 )
 def test_a_url_that_is_none_of_postgresql_or_holds_a_password_is_refused(url: str, message: str) -> None:

@@ -57,7 +57,13 @@ def test_several_at_once_keep_each_other(orders: RevocationOrders) -> None:
     assert set(orders.all()) == set(ids)
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"policies": 1}', b'{"policies": {"0x": {}}}', b"[" * 3000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"[]", b"{}", b'{"policies": 1}', b'{"policies": {"0x": {}}}', b"[" * 3000),
+        b'{"policies": {"0x": {"index": Infinity, "proven": false, "withdrawn": false, "refusals": {}, "late": {}}}}',
+    ],
+)
 def test_a_damaged_file_is_told(orders: RevocationOrders, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "revoked.json").write_bytes(content)
     with pytest.raises(ConfigurationError, match="can't be read"):
