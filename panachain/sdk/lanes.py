@@ -142,8 +142,10 @@ class OwnLanes:
             # Pairing again is a transaction: it would show everybody on the sidechain that the patient rotated
             # something.
             if self._epoch_of(event) < generations.epoch:
-                self.pair(hospital, generations)
-                told[hospital.address] = None
+                # One whose key is none, or isn't proven, keeps the others from nothing.
+                with findings.alone(hospital.address, "the new lanes"):
+                    self.pair(hospital, generations)
+                    told[hospital.address] = None
         for hospital, _ in paired:
             with findings.alone(hospital.address):
                 if orders := self.orders(hospital, generations, findings):

@@ -141,9 +141,10 @@ class OwnPolicies:
         Raises:
             PolicyUnknownError: it isn't this patient's.
         """
-        for own in self:
-            if own.policy_id == policy_id:
-                return own
+        # No other policy's terms are looked for: one that a store lost doesn't hide those after it.
+        for index, policy in self._on_chain():
+            if policy.policy_id == policy_id:
+                return self._open(index, policy)
         raise PolicyUnknownError(f"policy {policy_id} isn't one of this patient's", hint="panachain policies")
 
     def account(self, index: int) -> Account:

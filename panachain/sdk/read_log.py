@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from panachain.consent.receipts import open_detail
 from panachain.crypto.umbral import SecretKey
-from panachain.errors import IntegrityError, PanaChainError
+from panachain.errors import IntegrityError, PanaChainError, ProxiesUnavailableError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind, Terms
 from panachain.model.progress import Progress
@@ -21,7 +21,7 @@ from panachain.sdk.network import Network
 from panachain.sdk.policies import OwnPolicies, OwnPolicy
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.readings import Reading, readings
-from panachain.sdk.results.listings import Listing
+from panachain.sdk.results.listings import LeftOut, Listing
 from panachain.sdk.results.log import LIED, SILENT, LogEntry
 
 
@@ -40,22 +40,31 @@ class ReadLog:
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
-            ProxiesUnavailableError: no proxy of a policy answered.
+            ProxiesUnavailableError: no proxy of any of them answered.
+            IntegrityError: none did, and one of them lies.
         """
         chosen = self._policies.readable() if policy_id is None else Listing([self._policies.find(policy_id)])
         entries: list[LogEntry] = []
+        left_out, failures = list(chosen.left_out), list[PanaChainError]()
         for number, own in enumerate(chosen, start=1):
-            entries += self._told(own)
+            try:
+                entries += self._told(own)
+            except (ProxiesUnavailableError, IntegrityError) as exc:
+                # One policy's proxies may all be gone, or lie: what the others tell of other policies still counts.
+                failures.append(exc)
+                left_out.append(LeftOut("policy", own.policy_id, str(exc)))
             if progress is not None:
                 progress(number, len(chosen), unit="policies")
-        return Listing(sorted(entries, key=lambda entry: (entry.at, entry.proxy)), chosen.left_out)
+        if failures and not entries:
+            raise failures[0]
+        return Listing(sorted(entries, key=lambda entry: (entry.at, entry.proxy)), left_out)
 
     def readings(self, policy_id: PolicyId | None, progress: Progress | None = None) -> Iterator[Reading]:
         """Yield the openings of one policy or of all, oldest first, with what this machine calls the requesters.
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
-            ProxiesUnavailableError: no proxy of a policy answered.
+            ProxiesUnavailableError: no proxy of any of them answered.
         """
         found = readings(self.entries(policy_id, progress))
         names = Names(self._network.home, self._network.resolver)

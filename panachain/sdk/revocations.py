@@ -19,7 +19,13 @@ from functools import cache
 from typing import Final
 
 from panachain.consent.revocation_file import RevocationFile, write_file
-from panachain.errors import ConfigurationError, PanaChainError, PolicyUnknownError, RelaysUnavailableError
+from panachain.errors import (
+    ConfigurationError,
+    IntegrityError,
+    PanaChainError,
+    PolicyUnknownError,
+    RelaysUnavailableError,
+)
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind, Terms
 from panachain.model.progress import Progress
@@ -238,7 +244,7 @@ class Revocations:
         # The grantee's earlier policies count too: their lanes would lead to the same records by another path.
         lost = [
             terms,
-            *(own.terms for own in self._policies if own.terms.grantee == terms.grantee and own.has_ended),
+            *(own.terms for own in self._readable(findings) if own.terms.grantee == terms.grantee and own.has_ended),
         ]
         lanes = [lane for one in lost for lane in one.lanes]
         scopes = [lane.scope for lane in lanes if lane.generation == generations.current(lane.scope)]
@@ -249,7 +255,7 @@ class Revocations:
         # Hospitals first: from here on nothing new goes into the old lanes. R4 is what they are asked for with it.
         told = self._lanes.pair_again(generations, findings)
         regranted = {}
-        lagging = [own for own in self._policies if not own.has_ended and own.lags(generations)]
+        lagging = [own for own in self._readable(findings) if not own.has_ended and own.lags(generations)]
         for number, own in enumerate(lagging, start=1):
             proxies = self._still_active(own)
             try:
@@ -262,6 +268,13 @@ class Revocations:
             if progress is not None:
                 progress(number, len(lagging), unit="policies")
         return told, regranted
+
+    def _readable(self, findings: Findings) -> Listing[OwnPolicy]:
+        """Return the policies whose terms can be read; one that a store lost keeps no lane from being rotated."""
+        listed = self._policies.readable()
+        for left in listed.left_out:
+            findings.left_out("", f"policy {left.item}", IntegrityError(left.reason))
+        return listed
 
     def _still_active(self, own: OwnPolicy) -> list[str]:
         """Return the proxies of a policy that still serve, or nobody when they are too few to go on with."""

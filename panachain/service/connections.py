@@ -55,8 +55,14 @@ def source_of(host: str) -> str:
         parsed = ip_address(host)
     except ValueError:
         return host
+    if not isinstance(parsed, IPv6Address):
+        return host
+    # A socket that listens for both kinds shows IPv4 addresses mapped into one /64: a stranger would spend what all
+    # of IPv4 may.
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
     # One customer has 2^64 addresses of IPv6, so single ones couldn't be limited.
-    return parsed.exploded[:19] if isinstance(parsed, IPv6Address) else host
+    return parsed.exploded[:19]
 
 
 class Connections:

@@ -32,6 +32,7 @@ from panachain.service import problems
 from panachain.service.connections import source_of
 from panachain.service.http import read_request
 from panachain.service.limits import Limiter
+from panachain.service.pool import FairPool
 from panachain.service.problems import ProblemError
 from panachain.service.relay.openapi import HealthAnswer, RelayAnswer, look, orders
 from panachain.service.relay.service import Order, Outcome, RelayService
@@ -79,6 +80,7 @@ class EvidenceBody(Message):
 
 
 Parsed = TypeVar("Parsed", bound=Message)
+T = TypeVar("T")
 
 
 def create_app(
@@ -104,6 +106,7 @@ def create_app(
         if starts:
             service.start()
         yield
+        desk.close()
         if starts:
             await run_in_threadpool(service.stop)
 
@@ -118,22 +121,25 @@ def create_app(
 
 
 def _add_looks(app: FastAPI, desk: _Desk, service: RelayService) -> None:
+    def ready() -> dict[str, Any]:
+        service.check_ready()
+        return service.describe()
+
     @app.get("/v1/relay", responses=look("What it serves and has left", RelayAnswer))
-    def describe() -> JSONResponse:
-        return JSONResponse(service.describe())
+    async def describe(request: Request) -> JSONResponse:
+        return JSONResponse(await desk.look(request, service.describe))
 
     @app.get("/healthz", responses=look("The process runs", HealthAnswer))
-    def healthz() -> JSONResponse:
+    async def healthz() -> JSONResponse:
         return JSONResponse({"schema": "panachain/health/1", "relay": service.address})
 
     @app.get("/readyz", responses=look("It can pay now", RelayAnswer))
-    def readyz() -> JSONResponse:
-        service.check_ready()
-        return JSONResponse(service.describe())
+    async def readyz(request: Request) -> JSONResponse:
+        return JSONResponse(await desk.look(request, ready))
 
     @app.get("/metrics", responses=look("Metrics in Prometheus' text format", None), response_class=PlainTextResponse)
-    def metrics() -> Response:
-        return Response(desk.metrics(), media_type="text/plain; version=0.0.4")
+    async def metrics(request: Request) -> Response:
+        return Response(await desk.look(request, desk.metrics), media_type="text/plain; version=0.0.4")
 
 
 def _add_orders(app: FastAPI, desk: _Desk, service: RelayService) -> None:
@@ -165,7 +171,17 @@ class _Desk:
         # A flood of grants doesn't take a revocation's turn away.
         self._revocations = Limiter(per_minute, clock=clock)
         self._others = Limiter(per_minute, clock=clock)
+        # Looks have a thread of their own, in turns: they need no key, and take none of an order's threads.
+        self._looks = FairPool(1, "look")
         self._counts: Counter[tuple[str, int]] = Counter()
+
+    def close(self) -> None:
+        """Let the thread end what it does."""
+        self._looks.close()
+
+    async def look(self, request: Request, function: Callable[[], T]) -> T:
+        """Return what a function returns that only looks; raises UnavailableError where too many wait."""
+        return await self._looks.run(_source(request), function)
 
     async def answer(self, request: Request, model: type[Parsed], order: Callable[[Parsed], Order]) -> JSONResponse:
         started = self._clock()
@@ -192,7 +208,7 @@ class _Desk:
 
     def _limit(self, request: Request, model: type[Message]) -> None:
         limiter = self._revocations if model is RevokeBody else self._others
-        again = limiter.take(source_of(request.client.host if request.client else ""))
+        again = limiter.take(_source(request))
         if again:
             raise RateLimitedError("too many requests from this address within a minute", retry_after=again)
 
@@ -208,6 +224,10 @@ class _Desk:
         lines.append("# TYPE panachain_relay_waiting gauge")
         lines.append(f"panachain_relay_waiting {self._service.waiting()}")
         return "\n".join(lines) + "\n"
+
+
+def _source(request: Request) -> str:
+    return source_of(request.client.host) if request.client else ""
 
 
 def _parse(content: bytes, model: type[Parsed]) -> Parsed:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from panachain.errors import UnknownActorError
-from panachain.model.actors import Role
+from panachain.errors import IntegrityError, UnknownActorError
+from panachain.model.actors import Actor, Role
 from panachain.model.scope import Scope
-from panachain.records.findings import Strict
+from panachain.records.findings import Findings, Strict
 from panachain.sdk.patient import Patient
+from panachain.sdk.proven_keys import ProvenKeys
 from tests.twin.world import World
 from tests.unit.sdk.helpers import again, grant, upload
 
@@ -77,3 +79,19 @@ def test_still_there_counts_headers_of_lanes_until_they_are_moved(world: World) 
     world.patient.revoke(lost.policy_id, rotate=True)
     world.hospital.rewrap()
     assert world.patient._lanes.still_there(lanes, Strict()) == 0
+
+
+def test_a_hospital_whose_key_is_not_proven_keeps_no_other_from_new_lanes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes, real = world.patient._lanes, type(world.network.keys).check
+
+    def check(self: ProvenKeys, actors: Collection[Actor]) -> None:
+        if world.hospital.address in {actor.address for actor in actors}:
+            raise IntegrityError("the registry keeps another key")
+        real(self, actors)
+
+    monkeypatch.setattr(type(world.network.keys), "check", check)
+    findings = Findings()
+    assert lanes.pair_again(lanes.generations().rotated([LAB]), findings) == [world.clinic.address]
+    assert {one.hospital for one in findings.omissions} == {world.hospital.address}

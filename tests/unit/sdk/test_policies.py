@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from panachain.errors import IntegrityError, PolicyUnknownError
+from panachain.errors import BlockNotFoundError, IntegrityError, PolicyUnknownError
+from panachain.ipld.cid import CID
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import OnChainPolicy
 from panachain.model.scope import Generations, Scope
@@ -92,3 +93,12 @@ def test_a_view_says_what_terms_and_chain_say(world: World) -> None:
     assert (view.policy_id, view.grantee, view.scopes) == (made.policy_id, world.clinician.address, ("laboratory",))
     assert view == own.view()
     assert view.patient == Address(world.patient.address)
+
+
+def test_one_is_found_behind_another_whose_terms_are_lost(world: World, tmp_path: Path) -> None:
+    lost, kept = grant(world), grant(world, "nurse")
+    del world.network.store.held[CID.parse(lost.terms_cid)]
+    elsewhere = Patient(world.network, replace(world.patient.profile, folder=tmp_path), "")
+    assert elsewhere._policies.find(kept.policy_id).terms.grantee == world.nurse.address
+    with pytest.raises(BlockNotFoundError):
+        elsewhere._policies.find(lost.policy_id)

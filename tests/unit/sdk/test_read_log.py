@@ -290,3 +290,17 @@ def test_a_flood_of_strangers_hides_no_opening(world: World) -> None:
     entries = world.patient.receipts(made.policy_id)
     assert [entry for entry in entries if entry.kind == "reencrypted"] == before
     assert [entry.kind for entry in entries if entry.proxy == proxy.address].count("denied") == 1
+
+
+def test_a_policy_whose_proxies_are_all_gone_hides_no_other_ones_log(world: World) -> None:
+    gone = grant(world, proxies=[proxy.address for proxy in world.proxies[:2]])
+    kept = grant(world, "nurse")
+    for proxy in world.proxies[:2]:
+        proxy.up = False
+    told = world.patient.receipts()
+    assert {entry.policy_id for entry in told if entry.kind == ReceiptKind.DEPOSITED.value} == {kept.policy_id}
+    assert [left.item for left in told.left_out] == [gone.policy_id]
+    for proxy in world.proxies:
+        proxy.up = False
+    with pytest.raises(ProxiesUnavailableError):
+        world.patient.receipts()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,10 +26,12 @@ from panachain.errors import (
     TransactionError,
     UsageError,
 )
+from panachain.ipld.cid import CID
 from panachain.model.actors import PolicyId
 from panachain.model.policy import OnChainPolicy, PolicyStatus
 from panachain.model.scope import Purpose
 from panachain.proxy import messages
+from panachain.sdk.patient import Patient
 from tests.twin.world import PROXIES, THRESHOLD, World
 from tests.unit.sdk.helpers import DAY, again, grant, opened, upload
 
@@ -125,6 +128,14 @@ class TestRotation:
         # It is remembered, and needs no look into the store again.
         assert [view.stage for view in again(world).policies()] == ["headers re-wrapped"]
         assert len(list(world.patient.records())) == 1
+
+    def test_a_policy_whose_terms_are_lost_keeps_no_lane_from_being_rotated(self, world: World, tmp_path: Path) -> None:
+        forgotten, lost, kept = grant(world, "nurse", ("vitals",)), grant(world), grant(world, "nurse")
+        del world.network.store.held[CID.parse(forgotten.terms_cid)]
+        elsewhere = Patient(world.network, replace(world.patient.profile, folder=tmp_path), "")
+        report = elsewhere.revoke(lost.policy_id, rotate=True)
+        assert (report.rotated, set(report.regranted)) == (True, {kept.policy_id})
+        assert [one.what for one in report.omissions] == [f"policy {forgotten.policy_id}"]
 
     def test_proxies_that_no_longer_serve_are_replaced(self, world: World) -> None:
         names = [proxy.address for proxy in world.proxies[:2]]

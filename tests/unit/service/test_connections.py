@@ -251,6 +251,9 @@ class TestNumbers:
             ("192.0.2.7", "192.0.2.7"),
             ("2001:db8:1:2:3:4:5:6", "2001:0db8:0001:0002"),
             ("2001:db8:1:2::9", "2001:0db8:0001:0002"),
+            # As a socket that listens on `::` shows them: else all of IPv4 were one source.
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("::ffff:198.51.100.9", "198.51.100.9"),
             ("testclient", "testclient"),
         ],
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from panachain.service.relay.app import MAX_BODY, create_app
+from panachain.service.relay.service import RelayService
 from panachain.service.relay.tokens import Till
 from tests.unit.service.relay.test_service import Held
 from tests.unit.service.relay.test_tokens import RULES, token
@@ -132,3 +136,26 @@ def test_a_token_pays_for_a_grant_over_http_and_a_stranger_has_none(tmp_path: Pa
         # Nobody granted it, so anybody could sign its revocation.
         assert slug(client.post("/v1/revoke", json=revocation())) == "token-needed"
         assert client.post("/v1/revoke", json=revocation() | {"token": token().hex()}).status_code == 200
+
+
+def test_looks_of_strangers_take_no_orders_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixty look at once while the chain doesn't answer: more than the threads that orders have."""
+    go_on, here, arrived = threading.Event(), threading.Event(), itertools.count(1)
+    monkeypatch.setattr(RelayService, "check_ready", lambda _: go_on.wait(60))
+    with served(tmp_path) as client, ThreadPoolExecutor(61) as people:
+        app: Any = client.app
+        inner = app.middleware_stack
+
+        async def counting(scope: Any, receive: Any, send: Any) -> None:
+            if next(arrived) == 60:
+                here.set()
+            await inner(scope, receive, send)
+
+        app.middleware_stack = counting
+        looks = [people.submit(client.get, "/readyz") for _ in range(60)]
+        try:
+            assert here.wait(60)
+            assert people.submit(client.post, "/v1/grant", json=body()).result(timeout=30).status_code == 200
+        finally:
+            go_on.set()
+        assert {look.result().status_code for look in looks} == {200}

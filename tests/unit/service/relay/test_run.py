@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from panachain.errors import ConfigurationError
-from panachain.service.relay.run import RelayConfig, run_relay
+from panachain.service.connections import ConnectionLimits
+from panachain.service.relay.run import RelayConfig, _connections, run_relay
 from panachain.service.relay.service import MAX_BATCH, Budget
 
 FIELDS: dict[str, Any] = {
@@ -47,6 +48,11 @@ def test_defaults_and_names_beside_the_file(tmp_path: Path) -> None:
 
 def test_reverse_proxies_are_those_that_it_names(tmp_path: Path) -> None:
     assert RelayConfig.read(written(tmp_path, behind=["10.0.0.1", "10.0.0.2"])).behind == "10.0.0.1,10.0.0.2"
+
+
+def test_a_reverse_proxys_connections_are_not_one_clients(tmp_path: Path) -> None:
+    assert _connections(RelayConfig.read(written(tmp_path))) == ConnectionLimits()
+    assert _connections(RelayConfig.read(written(tmp_path, behind=["10.0.0.1"]))).most_per_source == 0
 
 
 @pytest.mark.parametrize(
