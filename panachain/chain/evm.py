@@ -70,13 +70,13 @@ def receipt_of(rpc: Rpc, tx_hash: str) -> Receipt | None:
     try:
         return Receipt(
             str(found["transactionHash"]),
-            int(found["blockNumber"], 16),
-            int(found["gasUsed"], 16),
+            node.quantity(found["blockNumber"], "a block's number", bits=64),
+            node.quantity(found["gasUsed"], "gas", bits=64),
             found.get("contractAddress"),
             tuple(found["logs"]),
-            succeeded=int(found["status"], 16) == 1,
+            succeeded=node.quantity(found["status"], "a status") == 1,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+    except (IntegrityError, KeyError, TypeError, ValueError, AttributeError) as exc:
         raise IntegrityError(f"the node's receipt of transaction {tx_hash} lacks a field") from exc
 
 

@@ -253,12 +253,20 @@ class Relays:
 
     def _policy_receipt(self, policy_id: PolicyId, kind: str) -> Receipt | None:
         event = next(self._mainchain.policies.events(policy_ids=[policy_id], kind=kind), None)
-        # The gas is the whole transaction's: a relay may send several policies in one.
-        return None if event is None else receipt_of(self._mainchain.rpc, event.tx_hash)
+        return None if event is None else self._mined(event.tx_hash, event.block)
 
     def _convicted(self, receipt: ProxyReceipt) -> Receipt | None:
-        tx_hash = self._mainchain.log.proof_of_late_service(receipt)
-        return None if tx_hash is None else receipt_of(self._mainchain.rpc, tx_hash)
+        event = self._mainchain.log.proof_of_late_service(receipt)
+        return None if event is None else self._mined(event.tx_hash, event.block)
+
+    def _mined(self, tx_hash: str, block: int) -> Receipt:
+        """Return the transaction of an event; its gas is 0 where no node tells, since the event alone is proven."""
+        try:
+            found = receipt_of(self._mainchain.rpc, tx_hash)
+        except PanaChainError:
+            found = None
+        # The gas is the whole transaction's: a relay may send several policies in one.
+        return Receipt(tx_hash, block, 0 if found is None else found.gas_used)
 
     # Who is asked, and when
 

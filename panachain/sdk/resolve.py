@@ -7,6 +7,7 @@ that is. What an address is called is the other way round, in sdk/names.py. Foll
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,8 +20,7 @@ from panachain.model.actors import Actor, Address, Role, Status
 from panachain.sdk.contacts import find_contact
 from panachain.sdk.profiles import load_profile
 
-_WHOLE: Final = 42
-"""Characters of an address."""
+_ADDRESS: Final = re.compile("0x[0-9a-fA-F]{40}")
 
 
 class Resolver:
@@ -80,7 +80,7 @@ class Resolver:
             UnknownActorError: nobody fits one of them.
         """
         addresses = [self._address_of(text) for text in texts]
-        people = self._sidechain.identities.find([Address(one) for one in addresses if one.startswith("0x")])
+        people = self._sidechain.identities.find([Address(one) for one in addresses if _ADDRESS.fullmatch(one)])
         known = {actor.address: actor for actor in people if not roles or actor.role in roles}
         # Handles, public actors and those who were moved are the rare case, and are looked up one by one.
         here = {address: actor for address, actor in known.items() if actor.status is not Status.REPLACED}
@@ -144,7 +144,7 @@ class Resolver:
         return named
 
     def _actor(self, address: str) -> Actor | None:
-        if len(address) != _WHOLE:
+        if not _ADDRESS.fullmatch(address):
             return None
         account = Address(address)
         return (

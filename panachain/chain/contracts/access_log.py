@@ -8,6 +8,7 @@ from __future__ import annotations
 from panachain.chain.abi import address
 from panachain.chain.bound import Adapter, halves
 from panachain.chain.evm import Receipt, Sender
+from panachain.chain.logs import Event
 from panachain.chain.receipts import log_domain, receipt_fields, sign_head
 from panachain.chain.signing import Account, compact
 from panachain.model.actors import Address
@@ -47,12 +48,12 @@ class AccessLog(Adapter):
         """Return the calldata of `prove_late_service`, for whoever sends it otherwise."""
         return self.bound.calldata("proveLateService", receipt.proxy, receipt_fields(receipt), receipt.signature)
 
-    def proof_of_late_service(self, receipt: ProxyReceipt) -> str | None:
-        """Return the hash of the transaction that convicted a proxy by this receipt, or None when there is none."""
+    def proof_of_late_service(self, receipt: ProxyReceipt) -> Event | None:
+        """Return the event by which a proxy was convicted by this receipt, or None when there is none."""
         for event in self.bound.events("LateServiceProven", where=[receipt.proxy]):
             values = event.values
             if values["sequence"] == receipt.sequence and address(values["policyId"]) == receipt.policy_id:
-                return event.tx_hash
+                return event
         return None
 
     def prove_fork(

@@ -303,6 +303,12 @@ class TestReceipt:
         assert found is not None
         assert (found.block, found.gas_used, found.succeeded, found.contract) == (9, 5, False, None)
 
+    @pytest.mark.parametrize("field", ["blockNumber", "gasUsed"])
+    def test_a_number_that_no_text_shows_is_the_nodes(self, node: Node, field: str) -> None:
+        node.mined["0x01"] = self.GOOD | {field: "0x" + "f" * 5000}
+        with pytest.raises(IntegrityError, match="lacks a field"):
+            receipt_of(node, "0x01")  # type: ignore[arg-type]
+
     @pytest.mark.parametrize("field", GOOD)
     @pytest.mark.parametrize("value", [None, "zz", {}])
     def test_a_damaged_field_is_the_nodes(self, node: Node, field: str, value: object) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from panachain.chain.rpc import RpcAnswerError
 from panachain.errors import (
     ChainUnavailableError,
     ConfigurationError,
@@ -56,7 +57,7 @@ class Chain:
         self.down = 0
         """How many looks fail."""
         self.policies = SimpleNamespace(policy_of=self._policy_of, events=lambda **_: iter([self._event()]))
-        self.log = SimpleNamespace(proof_of_late_service=lambda _: self.proven)
+        self.log = SimpleNamespace(proof_of_late_service=lambda _: None if self.proven is None else self._event())
         self.rpc = self
 
     def grant(self, terms: bytes = GRANT.terms) -> None:
@@ -78,7 +79,7 @@ class Chain:
         return self.shown
 
     def _event(self) -> SimpleNamespace:
-        return SimpleNamespace(tx_hash=TX)
+        return SimpleNamespace(tx_hash=TX, block=9)
 
 
 class Fake:
@@ -116,6 +117,23 @@ class TestBelief:
         asked = Fake("a", lambda: "mined")
         receipt = relays(chain, asked).grant(GRANT, SIGNATURE)
         assert (receipt.tx_hash, receipt.block, receipt.gas_used, asked.asked) == (TX, 9, 21_000, 0)
+
+    @pytest.mark.parametrize("answer", [None, {}, RpcAnswerError("unknown"), ChainUnavailableError("away")])
+    def test_what_the_chain_shows_is_done_whatever_a_node_says_of_its_transaction(
+        self, chain: Chain, answer: object
+    ) -> None:
+        def call(*_: object) -> object:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        chain.grant()
+        chain.proven = TX
+        chain.call = call  # type: ignore[method-assign, assignment]
+        asked = relays(chain, Fake("a", lambda: "mined"))
+
+        for receipt in (asked.grant(GRANT, SIGNATURE), asked.convict(EVIDENCE)):
+            assert (receipt.tx_hash, receipt.block, receipt.gas_used) == (TX, 9, 0)
 
     @pytest.mark.parametrize("claim", ["mined", "pending"])
     def test_a_claim_without_a_transaction_counts_for_nothing(self, chain: Chain, claim: str) -> None:

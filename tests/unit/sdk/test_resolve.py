@@ -39,6 +39,14 @@ def test_an_address_and_a_handle_name_actors_of_either_chain(world: World, resol
     assert resolver.registered(actor.handle) == actor
 
 
+@pytest.mark.parametrize("text", ["0x" + "z" * 40, "0x1", "0x"])
+def test_what_only_begins_as_an_address_does_names_nobody(resolver: Resolver, text: str) -> None:
+    with pytest.raises(UnknownActorError):
+        resolver.resolve(text)
+    with pytest.raises(UnknownActorError):
+        resolver.resolve_many([text], Role.PATIENT)
+
+
 def test_a_group_is_found_as_well(world: World, resolver: Resolver) -> None:
     group = world.clinician.create_group()
     assert resolver.resolve(group.group, Role.GROUP).handle == group.handle

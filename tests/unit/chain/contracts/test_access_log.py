@@ -94,5 +94,7 @@ class TestEvidence:
         assert log.proof_of_late_service(RECEIPT) is None
         late(node, RECEIPT)
         node.logs[-1]["transactionHash"] = "0xfound"
-        assert log.proof_of_late_service(RECEIPT) == "0xfound"
+        found = log.proof_of_late_service(RECEIPT)
+        assert found is not None
+        assert found.tx_hash == "0xfound"
         assert log.proof_of_late_service(replace(RECEIPT, sequence=5)) is None
