@@ -82,6 +82,13 @@ class Moves:
                     found.setdefault(CID.parse(move.old.info.header_cid), move)
             except LEFT_OUT as exc:
                 findings.left_out("", f"order {order} of patient {patient.handle}", exc)
+        if found:
+            try:
+                # Before a batch is begun, in which all patients' records go together.
+                self._batches.counters(pairing.patient)
+            except LEFT_OUT as exc:
+                findings.left_out("", f"the lanes of patient {patient.handle}", exc)
+                return []
         return list(found.values())
 
     def _ordered(self, patient: Actor, pairing: Pairing, order: CID) -> list[_Move]:

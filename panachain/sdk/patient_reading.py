@@ -5,14 +5,13 @@ Believes no proxy, and asks none for the patient's own records. Follows design s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from panachain.errors import PartlyDoneError, UnknownActorError
 from panachain.model.progress import Progress
 from panachain.sdk.patient_parts import PatientParts
 from panachain.sdk.readings import Reading
-from panachain.sdk.results.listings import Listing
+from panachain.sdk.results.listings import Listed, Listing
 from panachain.sdk.results.log import ConvictionReport, LogEntry
 from panachain.sdk.results.policies import AnyPolicy, id_of
 from panachain.sdk.results.records import OpenedRecord
@@ -24,8 +23,10 @@ if TYPE_CHECKING:
 class PatientReading(PatientParts):
     """The reading side of a patient's session."""
 
-    def log(self, policy: AnyPolicy | None = None, *, progress: Progress | None = None) -> Iterator[Reading]:
-        """Yield who read what, when and why, oldest first: once per opening, and refused attempts too.
+    def log(self, policy: AnyPolicy | None = None, *, progress: Progress | None = None) -> Listed[Reading]:
+        """Return an iterator over who read what, when and why, oldest first: once per opening, refused attempts too.
+
+        The iterator's `left_out` names the policies of which nothing could be told.
 
         Args:
             policy: only this one; None means all.
@@ -40,7 +41,8 @@ class PatientReading(PatientParts):
     def receipts(self, policy: AnyPolicy | None = None, *, progress: Progress | None = None) -> Listing[LogEntry]:
         """Return what the proxies signed, oldest first: a line per proxy, lane and hospital, as evidence.
 
-        `left_out` of the list names the policies whose terms no store has any more.
+        `left_out` of the list names the policies of which nothing could be told: no store has their terms any more,
+        or none of their proxies answered honestly.
 
         Args:
             policy: only this one's; None means all.

@@ -6,7 +6,6 @@ Follows design section 8 and docs/spec/proxy.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from panachain.consent.receipts import open_detail
@@ -21,7 +20,7 @@ from panachain.sdk.network import Network
 from panachain.sdk.policies import OwnPolicies, OwnPolicy
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.readings import Reading, readings
-from panachain.sdk.results.listings import LeftOut, Listing
+from panachain.sdk.results.listings import LeftOut, Listed, Listing
 from panachain.sdk.results.log import LIED, SILENT, LogEntry
 
 
@@ -59,18 +58,19 @@ class ReadLog:
             raise failures[0]
         return Listing(sorted(entries, key=lambda entry: (entry.at, entry.proxy)), left_out)
 
-    def readings(self, policy_id: PolicyId | None, progress: Progress | None = None) -> Iterator[Reading]:
-        """Yield the openings of one policy or of all, oldest first, with what this machine calls the requesters.
+    def readings(self, policy_id: PolicyId | None, progress: Progress | None = None) -> Listed[Reading]:
+        """Return the openings of one policy or of all, oldest first, with what this machine calls the requesters.
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
             ProxiesUnavailableError: no proxy of any of them answered.
         """
-        found = readings(self.entries(policy_id, progress))
+        told = self.entries(policy_id, progress)
+        found = readings(told)
         names = Names(self._network.home, self._network.resolver)
         names.learn(reading.requester for reading in found)
-        for reading in found:
-            yield replace(reading, who=names.of(reading.requester))
+        named = [replace(reading, who=names.of(reading.requester)) for reading in found]
+        return Listed(Listing(named, told.left_out))
 
     def convict(self, policy_id: PolicyId) -> list[str]:
         """Submit each receipt by which a proxy served a policy when it wasn't allowed; see `Patient.convict`."""

@@ -165,7 +165,9 @@ async def read_request(request: Request, *, limit: int, seconds: float, place: P
         raise ProblemError(problems.TIMEOUT, "the peer went away before its body was whole") from None
 
 
-async def read_body(pieces: AsyncIterable[bytes], *, limit: int, seconds: float, place: Place | None = None) -> bytes:
+async def read_body(
+    pieces: AsyncIterable[bytes], *, limit: int, seconds: float, place: Place | None = None, keep: bool = True
+) -> bytes:
     """Return a request's body; nothing is kept of one that is too large or too slow.
 
     Args:
@@ -173,25 +175,28 @@ async def read_body(pieces: AsyncIterable[bytes], *, limit: int, seconds: float,
         limit: bytes that it may have.
         seconds: that it may take.
         place: what it takes of the memory for bodies.
+        keep: whether it is kept; else it is read all the same, and nothing of it is returned.
 
     Raises:
         ProblemError: it is larger, or takes longer, or others need its memory.
         UnavailableError: there is no memory for it.
     """
-    body = bytearray()
+    body, size = bytearray(), 0
     try:
         async with asyncio.timeout(seconds) as timeout:
             if place is not None:
                 place.timeout = timeout
             async for piece in pieces:
-                body += piece
-                if len(body) > limit:
+                size += len(piece)
+                if keep:
+                    body += piece
+                if size > limit:
                     raise _too_large(limit)
                 if place is not None:
                     place.grow(len(piece))
     except TimeoutError:
         raise ProblemError(
-            problems.TIMEOUT, f"the body didn't arrive within {seconds:.0f} s, {len(body)} bytes did"
+            problems.TIMEOUT, f"the body didn't arrive within {seconds:.0f} s, {size} bytes did"
         ) from None
     finally:
         if place is not None:

@@ -48,6 +48,9 @@ class Limiter:
             left = min(float(self._rate), left + max(now - since, 0) * self._rate / _MINUTE)
             allowed = left >= weight
             self._buckets[sender] = (left - weight if allowed else left, now)
+            # One that was silent for a minute is full, like that of a sender who never came: nothing needs its name.
+            while next(iter(self._buckets.values()))[1] <= now - _MINUTE:
+                self._buckets.popitem(last=False)
             if len(self._buckets) > _SENDERS:
                 self._buckets.popitem(last=False)
         return 0 if allowed else 1 + int((weight - left) * _MINUTE / self._rate)

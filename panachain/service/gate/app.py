@@ -133,7 +133,10 @@ class GateEndpoint:
         except ChainUnavailableError as exc:
             return 503, _error(str(exc))
         try:
-            body = await read_body(_pieces(receive), limit=self._max_body, seconds=self._body_seconds)
+            # A stranger's is read as a node's is, and takes no memory.
+            body = await read_body(
+                _pieces(receive), limit=self._max_body, seconds=self._body_seconds, keep=token is not None
+            )
         except ProblemError as exc:
             # Only a node is told how much is read, and for how long.
             return (401, REFUSAL) if token is None else (413, _error(str(exc)))

@@ -11,6 +11,7 @@ from panachain.errors import BlockNotFoundError, PartlyDoneError, TransactionErr
 from panachain.ipld.cid import CID
 from panachain.model.actors import Address
 from panachain.sdk import moves as subject
+from panachain.sdk.batches import Batches
 from tests.twin.chains import TwinSender
 from tests.twin.world import World
 from tests.unit.sdk.helpers import again, grant, upload
@@ -72,3 +73,14 @@ def test_a_record_of_somebody_else_is_not_moved(world: World) -> None:
     with patch.object(subject, "open_header", of_another), pytest.raises(PartlyDoneError, match="nothing was moved"):
         world.hospital.rewrap()
     assert len(list(world.patient.records())) == 1
+
+
+def test_a_patient_whose_lanes_cannot_be_counted_keeps_no_other_order_back(world: World) -> None:
+    """The store lost a former pairing of theirs: their records stay where they are, and the report says so."""
+    upload(world)
+    rotate(world)
+    session = again(world, "hospital")
+    lost = BlockNotFoundError("nobody has the pairing")
+    with patch.object(Batches, "counters", side_effect=lost), pytest.raises(PartlyDoneError, match="lanes of patient"):
+        session.rewrap()
+    assert again(world, "hospital").rewrap().moved == 1

@@ -300,6 +300,7 @@ def test_a_policy_whose_proxies_are_all_gone_hides_no_other_ones_log(world: Worl
     told = world.patient.receipts()
     assert {entry.policy_id for entry in told if entry.kind == ReceiptKind.DEPOSITED.value} == {kept.policy_id}
     assert [left.item for left in told.left_out] == [gone.policy_id]
+    assert [left.item for left in world.patient.log().left_out] == [gone.policy_id]
     for proxy in world.proxies:
         proxy.up = False
     with pytest.raises(ProxiesUnavailableError):

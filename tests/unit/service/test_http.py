@@ -89,6 +89,15 @@ def test_a_body_is_read_up_to_its_limit() -> None:
     assert read(b"12345", b"", b"67890") == b"1234567890"
 
 
+def test_one_that_is_not_kept_is_read_within_the_same_limits() -> None:
+    async def whole() -> AsyncIterator[bytes]:
+        yield b"12345"
+
+    assert asyncio.run(read_body(whole(), limit=5, seconds=60, keep=False)) == b""
+    with pytest.raises(ProblemError):
+        asyncio.run(read_body(whole(), limit=4, seconds=60, keep=False))
+
+
 def test_a_larger_one_is_refused() -> None:
     with pytest.raises(ProblemError) as caught:
         read(b"12345", b"678901", ends=False)

@@ -80,3 +80,16 @@ def test_heavy_requests_count_more_and_none_is_too_heavy_for_ever() -> None:
     clock.now += 60
     assert limiter.take("a", 1000) == 0
     assert limiter.take("a") == 2
+
+
+def test_a_sender_that_was_silent_for_a_minute_is_in_no_memory() -> None:
+    """A sender may be somebody's network address: it stays no longer than the limit needs it."""
+    clock = Clock()
+    limiter = Limiter(2, clock=clock)
+    limiter.take("a")
+    clock.now += 59
+    limiter.take("b")
+    assert list(limiter._buckets) == ["a", "b"]
+    clock.now += 1
+    limiter.take("b")
+    assert list(limiter._buckets) == ["b"]

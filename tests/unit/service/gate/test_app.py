@@ -18,6 +18,7 @@ from panachain.model.actors import Address
 from panachain.service.gate.app import REFUSAL, GateEndpoint
 from panachain.service.gate.rules import Rules
 from panachain.service.gate.service import Admitted, AuditLog, Gate, Nonces
+from panachain.service.http import read_body
 from tests.unit.service.gate.world import (
     CHAIN,
     CONTRACT,
@@ -89,6 +90,19 @@ class TestStrangers:
     def test_a_websocket_is_closed(self, world: World) -> None:
         with pytest.raises(WebSocketDisconnect), world.client.websocket_connect("/"):
             pass
+
+    def test_nothing_of_what_they_send_is_kept(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each connection could hold a megabyte of the gate's memory, whoever opens it."""
+        kept: list[bytes] = []
+
+        async def reading(*given: Any, **named: Any) -> bytes:
+            kept.append(await read_body(*given, **named))
+            return kept[-1]
+
+        monkeypatch.setattr("panachain.service.gate.app.read_body", reading)
+        answers = list(self.refusals(world))
+        # Two are of a node that may ask: its token is for another body.
+        assert sum(map(bool, kept)) <= 2 < len(answers)
 
     def test_a_refusal_takes_the_time_of_a_signature_whatever_is_wrong(self, monkeypatch: pytest.MonkeyPatch) -> None:
         recovered: list[Token] = []
