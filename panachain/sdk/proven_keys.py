@@ -16,7 +16,7 @@ from panachain.chain.contracts import actor_registry, identity_registry
 from panachain.chain.headers import Header
 from panachain.chain.logs import NodeEvents
 from panachain.chain.mainchain import Mainchain
-from panachain.chain.nodes import UnprovableError
+from panachain.chain.nodes import ReorganisedError, UnprovableError
 from panachain.chain.proven import KeptActor, KeptGroup
 from panachain.chain.sidechain import Sidechain
 from panachain.errors import IntegrityError, SuspendedError
@@ -146,10 +146,19 @@ def _proven(
     actors: Sequence[Actor],
     prove: Callable[[Header, Sequence[Actor]], Mapping[Address, Status]],
 ) -> Mapping[Address, Status]:
+    followed = not isinstance(chain.source, NodeEvents)
+    seen = chain.source.head().number if followed else 0
+
+    def under(header: Header) -> Mapping[Address, Status]:
+        # An older state would hide the newest suspension, and make a liar of the node that showed a newer key.
+        if header.number < seen:
+            raise ReorganisedError(f"{_nodes(chain)} shows block {header.number} as the newest; {seen} was seen before")
+        return prove(header, actors)
+
     try:
-        return chain.nodes.at_head(lambda header: prove(header, actors))
+        return chain.nodes.at_head(under)
     except UnprovableError:
-        if isinstance(chain.source, NodeEvents):
+        if not followed:
             raise
         # Their registrations and all that changed them are proven by receipts roots.
         return {actor.address: actor.status for actor in actors}

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from panachain.chain.mainchain import Mainchain
+from panachain.chain.nodes import ReorganisedError
 from panachain.chain.proven import KeptPolicy, prove_policies
-from panachain.errors import IntegrityError
+from panachain.errors import ChainUnavailableError, IntegrityError
 from panachain.model.actors import PolicyId
 from panachain.model.transactions import PolicyEvent
 
@@ -31,19 +32,29 @@ class ProvenRevocations:
 
         Raises:
             IntegrityError: it doesn't, or no node proves it.
-            ChainUnavailableError: no node answers.
+            ChainUnavailableError: no node answers, or their head is older than the event, or of another history.
         """
         revoked = list(self._mainchain.policies.events(kind="PolicyRevoked"))
         asked = cover([(one.block, one.policy_id) for one in revoked], event.block)
-        kept = dict(zip(asked, self._kept(asked), strict=True))
+        kept = dict(zip(asked, self._kept(asked, event), strict=True))
         if event.policy_id not in kept or not kept[event.policy_id].revoked_at:
             raise IntegrityError(
                 f"the chain shows that policy {event.policy_id} was revoked in block {event.block}, and the contract's"
                 " storage doesn't have it"
             )
 
-    def _kept(self, policy_ids: Sequence[PolicyId]) -> list[KeptPolicy]:
-        return prove_policies(self._mainchain, self._mainchain.nodes.head(), policy_ids)
+    def _kept(self, policy_ids: Sequence[PolicyId], event: PolicyEvent) -> list[KeptPolicy]:
+        """Return what the registry keeps of some policies, under a head that stands on an event's block."""
+        nodes = self._mainchain.nodes
+        header = nodes.head()
+        # No lie: a node that lags may answer after one that doesn't.
+        if header.number < event.block:
+            raise ChainUnavailableError(
+                f"{', '.join(nodes.urls)} show block {header.number} as the newest; {event.block} was seen before"
+            )
+        if nodes.header_at(event.block).hash != event.block_hash:
+            raise ReorganisedError(f"block {event.block} was replaced while its revocation was looked at")
+        return prove_policies(self._mainchain, header, policy_ids)
 
 
 def cover(revoked: Sequence[tuple[int, PolicyId]], block: int) -> list[PolicyId]:

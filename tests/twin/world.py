@@ -35,6 +35,7 @@ from panachain.errors import PanaChainError, UsageError
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import OnChainPolicy, PolicyStatus
 from panachain.model.scope import Scope
+from panachain.model.transactions import PolicyEvent
 from panachain.proxy import messages, race
 from panachain.records import pairing
 from panachain.sdk import base
@@ -124,7 +125,7 @@ class TwinKeys(ProvenKeys):
 class TwinRevocations(ProvenRevocations):
     """The registry's slots, as the twin has them."""
 
-    def _kept(self, policy_ids: Sequence[PolicyId]) -> list[KeptPolicy]:
+    def _kept(self, policy_ids: Sequence[PolicyId], event: PolicyEvent) -> list[KeptPolicy]:
         return [KeptPolicy(*slot) for slot in map(self._mainchain.chain.contracts["PolicyRegistry"].slot, policy_ids)]  # type: ignore[attr-defined]
 
 

@@ -13,7 +13,7 @@ from panachain.chain.headers import Header
 from panachain.chain.logs import NodeEvents
 from panachain.chain.nodes import UnprovableError
 from panachain.chain.proven import commitment_of
-from panachain.errors import IntegrityError, SuspendedError
+from panachain.errors import ChainUnavailableError, IntegrityError, SuspendedError
 from panachain.ethereum import checksum_address
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
@@ -53,11 +53,13 @@ class World:
     def __init__(self, kept: Sequence[Actor] = EVERYBODY, shown: Sequence[Actor] = EVERYBODY) -> None:
         self.shown = list(shown)
         self.error: Exception | None = None
+        self.seen = HEADER.number
+        """The newest block that the copy of the chain has."""
         self._slots = {place: word for one in kept for place, word in slots_of(one).items()}
         chain = SimpleNamespace(
             addresses=dict.fromkeys(("ActorRegistry", "IdentityRegistry", "CareGroups"), "0x" + "cc" * 20),
             nodes=SimpleNamespace(at_head=self._at_head, storage=self._storage, urls=("http://node",)),
-            source=None,
+            source=SimpleNamespace(head=lambda: SimpleNamespace(number=self.seen)),
             actors=SimpleNamespace(find=lambda role: [one for one in self.shown if one.role is role]),
         )
         self.chain: Any = chain
@@ -148,6 +150,17 @@ class TestCheckActive:
 
         with pytest.raises(IntegrityError, match=r"http://node shows .* as active, the registry keeps suspended"):
             world.keys.check_active([one])
+
+    def test_a_state_from_before_what_was_seen_hides_no_suspension_and_makes_no_liar(self) -> None:
+        suspended = replace(RESEARCHER, status=Status.SUSPENDED)
+        renewed = replace(GROUP, earlier_keys=(GROUP.receiving_key,), receiving_key=KEYS[0])
+        world = World(shown=[suspended, renewed])
+        world.seen += 1
+
+        with pytest.raises(ChainUnavailableError, match="was seen before"):
+            world.keys.check_grantee(suspended.address, suspended.receiving_key)
+        with pytest.raises(ChainUnavailableError, match="was seen before"):
+            world.keys.check([renewed])
 
 
 class TestCheckGrantee:
