@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,8 @@ from panachain.private_files import private_file
 
 VERSION: Final = 2
 """Of the tables; an index of another version is made anew."""
+_MOST: Final = (1 << 63) - 1
+"""The largest number that SQLite holds."""
 _META: Final = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)"
 _TABLES: Final = {
     "block": "number INTEGER PRIMARY KEY, hash TEXT NOT NULL, time INTEGER NOT NULL",
@@ -264,6 +267,7 @@ class Index:
             DiskError: the file can't be opened.
         """
         self._mainchain = mainchain
+        self._path = path
         try:
             private_file(path)
             self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
@@ -277,9 +281,22 @@ class Index:
         self._db.close()
 
     def sync(self) -> int:
-        """Undo what a reorganisation took away, read what is new, and return the newest block's number."""
-        with self._mainchain.source.pinned():
+        """Undo what a reorganisation took away, read what is new, and return the newest block's number.
+
+        Raises:
+            DiskError: the file is damaged, or can't be written.
+        """
+        with self._mapped(), self._mainchain.source.pinned():
             return self._sync(self._mainchain.head_block())
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as exc:
+            raise DiskError(
+                f"the index {self._path} can't be used: {exc}", hint="if it is damaged, delete it: it is made anew"
+            ) from exc
 
     def _sync(self, head: Block) -> int:
         self._db.execute("BEGIN IMMEDIATE")
@@ -293,7 +310,9 @@ class Index:
             self._db.execute("INSERT OR REPLACE INTO block VALUES (?, ?, ?)", (head.number, head.hash, head.time))
             self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            # A disk that fails takes the transaction back by itself.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise
         return head.number
 
@@ -333,7 +352,8 @@ class Index:
             limit: rows at most.
 
         Raises:
-            UsageError: an unknown kind or status, or a block that isn't there yet.
+            UsageError: an unknown kind or status, a block that isn't there yet, or a number beyond 63 bits.
+            DiskError: as `sync`.
         """
         if kind not in KINDS:
             raise UsageError(f"{kind!r} can't be queried: {' or '.join(KINDS)}")
@@ -352,14 +372,23 @@ class Index:
             "hospital": hospital,
             "study": study,
         }
+        numbers = (since, until, categories, purposes, limit)
+        if any(number is not None and not -_MOST <= number <= _MOST for number in numbers):
+            raise UsageError(f"{kind} can't be queried with a number beyond 63 bits")
         row, sql = KINDS[kind]
-        found = self._db.execute(
-            f"SELECT * FROM ({sql}) WHERE :status IS NULL OR status = :status ORDER BY block, log LIMIT :limit"
-            if kind == "policies"
-            else f"SELECT * FROM ({sql}) ORDER BY block, log LIMIT :limit",
-            filters
-            | {"as_of": block.number, "time": block.time, "status": status, "limit": -1 if limit is None else limit},
-        )
+        with self._mapped():
+            found = self._db.execute(
+                f"SELECT * FROM ({sql}) WHERE :status IS NULL OR status = :status ORDER BY block, log LIMIT :limit"
+                if kind == "policies"
+                else f"SELECT * FROM ({sql}) ORDER BY block, log LIMIT :limit",
+                filters
+                | {
+                    "as_of": block.number,
+                    "time": block.time,
+                    "status": status,
+                    "limit": -1 if limit is None else limit,
+                },
+            ).fetchall()
         asked: dict[str, object] = {"kind": kind, "status": status, "limit": limit}
         asked |= {name: value for name, value in filters.items() if value is not None}
         provenance = QueryProvenance(

@@ -16,7 +16,7 @@ from typing import Any, get_args, get_overloads, get_type_hints
 import pytest
 
 from panachain.cli import research as cli
-from panachain.errors import DiskError
+from panachain.errors import DiskError, UsageError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import SEALED, Disclosure
 from panachain.model.scope import Category, Purpose
@@ -133,6 +133,31 @@ def test_damaged_index_is_a_disk_error(tmp_path: Path, chain: Chain) -> None:
 
     with pytest.raises(DiskError, match="can't be opened"):
         opened(path, chain)
+
+
+def test_an_index_that_is_damaged_while_it_is_open_is_a_disk_error(tmp_path: Path, chain: Chain) -> None:
+    path = tmp_path / "index.sqlite"
+    for number in range(200):
+        chain.granted(PolicyId(f"0x{number:040x}"), number % 10, index=number)
+    index = opened(path, chain)
+    index.sync()
+    index.close()
+    content = path.read_bytes()
+    half = len(content) // 2
+    path.write_bytes(content[:half] + b"\xff" * (len(content) - half))
+    index = opened(path, chain)
+
+    with pytest.raises(DiskError, match="can't be used"):
+        index.query("policies")
+    index.close()
+
+
+@pytest.mark.parametrize("name", ["since", "until", "categories", "purposes", "limit"])
+def test_a_number_that_no_index_holds_is_a_usage_error(tmp_path: Path, chain: Chain, name: str) -> None:
+    index = opened(tmp_path / "index.sqlite", chain)
+    with pytest.raises(UsageError, match="63 bits"):
+        index.query("policies", **{name: 1 << 64})  # type: ignore[arg-type]
+    index.close()
 
 
 INDEXED = {"RecordLedger": {"RecordsStored"}, "PolicyRegistry": {"PolicyGranted", "PolicyDisclosed", "PolicyRevoked"}}

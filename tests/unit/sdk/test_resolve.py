@@ -40,7 +40,17 @@ def test_an_address_and_a_handle_name_actors_of_either_chain(world: World, resol
 
 
 @pytest.mark.parametrize("text", ["0x" + "z" * 40, "0x1", "0x"])
-def test_what_only_begins_as_an_address_does_names_nobody(resolver: Resolver, text: str) -> None:
+def test_what_only_begins_as_an_address_does_names_nobody(
+    world: World, resolver: Resolver, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    def asked(accounts: list[str]) -> list[Any]:
+        assert not any(accounts), "no chain takes what is no word"
+        return []
+
+    identities = world.network.sidechain.identities
+    monkeypatch.setattr(world.network.mainchain.actors, "actor_of", lambda account: asked([account]))
+    monkeypatch.setattr(identities, "identity_of", lambda account: asked([account]))
+    monkeypatch.setattr(identities, "find", asked)
     with pytest.raises(UnknownActorError):
         resolver.resolve(text)
     with pytest.raises(UnknownActorError):
