@@ -35,6 +35,8 @@ POLICY_GAP: Final = 20
 """Unused one-time keys in a row after which a search stops."""
 SEARCHED: Final = 3000
 """One-time keys that are compared with a policy's ID: a grant a day for eight years, in well under a second."""
+_MOST_SEARCHED: Final = 30_000
+"""One-time keys that are compared where this machine knows that more are used: some seconds, whatever a file says."""
 _LOG: Final = logging.getLogger("panachain.revocations")
 
 
@@ -166,13 +168,17 @@ class OwnPolicies:
             following = start + max(ids.index(policy_id) for policy_id in known) + 1
             start += POLICY_GAP
 
-    def index_of(self, policy_id: PolicyId) -> int:
+    def index_of(self, policy_id: PolicyId, *, used: int = 0) -> int:
         """Return a policy's number by the seed alone; nobody is asked, and the policy needn't be on chain.
 
+        Args:
+            policy_id: which one.
+            used: how many numbers this machine knows to be used, where those are more than are searched anyway.
+
         Raises:
-            PolicyUnknownError: none of the first `SEARCHED` one-time keys is this policy's.
+            PolicyUnknownError: none of the first `SEARCHED` one-time keys is this policy's, nor of those that are used.
         """
-        for index in range(SEARCHED):
+        for index in range(max(SEARCHED, min(used, _MOST_SEARCHED))):
             if PolicyId(address_of(self._seed.policy_account(index))) == policy_id:
                 return index
         raise PolicyUnknownError(f"policy {policy_id} isn't one of this patient's", hint="panachain policies")

@@ -14,6 +14,7 @@ steps are
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from typing import Final
@@ -84,7 +85,7 @@ class Revocations:
             RelaysUnavailableError: nobody at all took it; the next command sends it again.
         """
         # By the seed alone: no node can hide a policy from its patient, nor say that there is nothing to take back.
-        index = self._policies.index_of(policy_id)
+        index = self._index_of(policy_id)
         # A grant that still waits was seen by nobody: taking it back is forgetting it, and costs no gas.
         if self._withdrawn(policy_id, index):
             return RevocationReport(policy_id, tx="", gas=0, receipts=(), needed=0, shares=0)
@@ -119,7 +120,7 @@ class Revocations:
             PolicyUnknownError: the policy isn't this patient's.
         """
         mainchain = self._network.mainchain
-        revocation = self._policies.sign_revocation(self._policies.index_of(policy_id))
+        revocation = self._policies.sign_revocation(self._index_of(policy_id))
         return write_file(RevocationFile(mainchain.chain_id, Address(mainchain.policies.address), revocation))
 
     def go_on(self) -> list[PolicyId]:
@@ -142,7 +143,7 @@ class Revocations:
         Raises:
             PolicyUnknownError: the policy isn't this patient's, or isn't revoked.
         """
-        index = self._policies.index_of(policy_id)
+        index = self._index_of(policy_id)
         own, order = self._policies.at(index), self._orders.of(policy_id)
         if not own.is_revoked and order is None:
             raise PolicyUnknownError(
@@ -196,6 +197,19 @@ class Revocations:
                 self._policies.take_back(own)
                 found.append(replace(own.view(), stage=self._report(own.policy_id, own.terms, generations()).stage))
         return found
+
+    def _index_of(self, policy_id: PolicyId) -> int:
+        """Return a policy's number; whoever granted more than are searched for everybody finds those, too.
+
+        Raises:
+            PolicyUnknownError: the policy isn't this patient's.
+        """
+        try:
+            return self._policies.index_of(policy_id)
+        except PolicyUnknownError:
+            with suppress(ConfigurationError):
+                return self._policies.index_of(policy_id, used=self._grants.granted())
+            raise
 
     def _withdrawn(self, policy_id: PolicyId, index: int) -> bool:
         """Forget a grant that waits, if that is what it is; a chain that can't be read keeps nothing at home.

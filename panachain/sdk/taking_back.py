@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeVar
 
 from panachain.chain.evm import Receipt as Mined
 from panachain.errors import PanaChainError, PolicyUnknownError, RelaysUnavailableError, UnavailableError
-from panachain.model.actors import Address
+from panachain.model.actors import Address, Role
 from panachain.model.policy import PolicyStatus, ProxyRef, Receipt, Terms
 from panachain.model.transactions import Revocation
 from panachain.proxy.race import Failure
@@ -149,9 +149,17 @@ def _holders(network: Network, terms: Callable[[], Terms]) -> Sequence[ProxyRef]
     """Return the proxies of a policy where they answer now, or all proxies, as far as that can be told in time."""
     found = Background(terms).result(LOOKING)
     if found is None:
-        return Background(network.proxies).result(LOOKING) or ()
+        return Background(lambda: _everybody(network)).result(LOOKING) or ()
     # The registry may say where a proxy went; without it the terms say where it was.
     return Background(lambda: network.reachable(found.proxies)).result(LOOKING) or found.proxies
+
+
+def _everybody(network: Network) -> list[ProxyRef]:
+    """Return all proxies that are registered, also those that are suspended: they may hold a share from before."""
+    return [
+        ProxyRef(actor.address, actor.endpoint, actor.receiving_key, actor.verifying_key)
+        for actor in network.mainchain.actors.find(Role.PROXY)
+    ]
 
 
 def _is_alarm(failure: Failure) -> bool:

@@ -190,6 +190,16 @@ class TestLeaving:
         with pytest.raises(AccessDeniedError):
             opened(world, made.policy_id)
 
+    def test_however_many_were_granted_before_it_leaves(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = [grant(world, who) for who in ("clinician", "nurse")]
+        monkeypatch.setattr("panachain.sdk.policies.SEARCHED", 1)
+        assert again(world).revoke(made[1].policy_id).stage == "final"
+        with pytest.raises(PolicyUnknownError):
+            again(world).revoke(PolicyId("0x" + "11" * 20))
+        (world.patient.profile.folder / "policies.json").write_bytes(b"{")
+        with pytest.raises(PolicyUnknownError):
+            again(world).revoke(PolicyId("0x" + "11" * 20))
+
     def test_it_counts_as_done_by_a_proof_only(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         made = grant(world)
         self.claim(world, monkeypatch, ChainUnavailableError("nobody answers"))

@@ -41,6 +41,13 @@ def test_a_stranger_submits_what_was_signed_offline(world: World, monkeypatch: p
     assert again(world).revocation(made.policy_id).stage == "final"
 
 
+def test_a_proxy_that_was_suspended_meanwhile_is_told_too(world: World) -> None:
+    content = sign(world.patient, grant(world))
+    world.registrar.suspend(world.network.proxies()[0].address)
+
+    assert submit(world.network, content).deleted == PROXIES
+
+
 def test_the_file_links_nothing_more_than_the_chain_does(world: World) -> None:
     content = sign(world.patient, grant(world))
     others = [world.patient.address, world.patient._seed.receiving().public.hex(), world.clinician.address]
