@@ -204,6 +204,7 @@ class Wallet:
             raise IntegrityError(f"{self._path} holds no tokens") from exc
 
     def _write(self, kept: Mapping[str, Any], bound: Mapping[str, bytes]) -> None:
-        plain = dagcbor.encode({"kept": dict(kept), "bound": dict(bound)})
+        # Pairs, since DAG-CBOR sorts a map: those that were bound first are forgotten first.
+        plain = dagcbor.encode({"kept": dict(kept), "bound": [[name, token] for name, token in bound.items()]})
         sealed = box.seal_to(self._seed.receiving().public, plain, labels.WALLET)
         write_private(self._path, sealed)

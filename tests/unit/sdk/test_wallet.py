@@ -40,6 +40,15 @@ def test_a_policy_has_one_token_and_no_other_policy_has_it(world: IssuerWorld) -
         check_token(token, KEY.public, challenge(NAME, RELAY, 5))
 
 
+def test_those_that_were_bound_first_are_forgotten_first(world: IssuerWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("panachain.sdk.wallet._BOUND", 2)
+    seed = world.patient()
+    # Not in the order of their names, and a new program each time.
+    tokens = {number: world.wallet(seed).token(RELAY, policy(number)) for number in (9, 1, 5)}
+    assert [world.wallet(seed).token(RELAY, policy(number)) for number in (1, 5)] == [tokens[1], tokens[5]]
+    assert world.wallet(seed).token(RELAY, policy(9)) not in tokens.values()
+
+
 def test_a_whole_batch_is_fetched_however_many_are_needed(world: IssuerWorld) -> None:
     seed = world.patient()
     for number in range(BATCH + 1):
