@@ -6,6 +6,7 @@ Never says in an answer what serves it. Follows RFC 9110, docs/spec/proxy.md, do
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import AsyncIterable, Iterator
@@ -88,11 +89,22 @@ def serve(
             **options,
         )
     )
+    # After the server, which sets its logging up.
+    logging.getLogger("uvicorn.error").addFilter(_quiet)
     # uvicorn catches both while it serves, and raises them once more at its end: with this, a signal that comes before
     # stops it too, and one that comes after harms nobody's clean-up.
     for caught in (signal.SIGTERM, signal.SIGINT):
         signal.signal(caught, server.handle_exit)
     server.run(sockets=[listening])
+
+
+def _quiet(record: logging.LogRecord) -> bool:
+    """Let what the server itself tells of failures pass, without tracebacks, which can quote what was sent.
+
+    It would also warn of each request that isn't HTTP, and a stranger could fill the disk.
+    """
+    record.exc_info = record.exc_text = None
+    return record.levelno >= logging.ERROR
 
 
 class Room:

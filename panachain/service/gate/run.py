@@ -6,7 +6,6 @@ Follows docs/spec/gate.md, section "Configuration".
 
 from __future__ import annotations
 
-import logging
 import socket
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
@@ -128,8 +127,6 @@ def _serve(app: Any, listening: socket.socket, config: GateConfig) -> None:
             self.transport.write(head % len(REFUSAL) + b"connection: close\r\n\r\n" + REFUSAL)
             self.transport.close()
 
-    # The server would warn of every request that isn't HTTP, and a stranger could fill the disk.
-    logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno >= logging.ERROR)
     serve(
         app,
         listening,

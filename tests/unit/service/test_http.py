@@ -35,6 +35,8 @@ async def app(scope, receive, send):
                 return
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"here"})
+    if scope["path"] == "/fault":
+        raise ValueError("what was sent")
 
 listening = listen("127.0.0.1", 0)
 Path(sys.argv[1], "port").write_text(str(listening.getsockname()[1]))
@@ -58,6 +60,28 @@ def test_a_signal_ends_the_call_and_what_stands_behind_it_runs(tmp_path: Path, c
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_stranger_fills_no_log_and_no_traceback_quotes_what_was_sent(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as written:
+        process = subprocess.Popen([sys.executable, "-c", SERVER, str(tmp_path)], stderr=written, stdout=written)
+    try:
+        port = tmp_path / "port"
+        assert wait_for(lambda: port.exists() and port.read_text() != "", 60)
+        with socket.create_connection(("127.0.0.1", int(port.read_text())), timeout=60) as stranger:
+            stranger.sendall(b"this is no HTTP\r\n\r\n")
+            assert stranger.recv(1000).startswith(b"HTTP/1.1 400")
+        with httpx.Client(trust_env=False, timeout=60) as client:
+            assert client.get(f"http://127.0.0.1:{port.read_text()}/fault").text == "here"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    told = log.read_text()
+    assert "Exception in ASGI application" in told
+    assert not [text for text in ("Invalid HTTP", "what was sent", "Traceback") if text in told]
 
 
 def test_an_address_in_use_is_a_typed_error_that_names_it() -> None:
