@@ -426,7 +426,7 @@ def _headers(rpc: Rpc, first: int, child: Header) -> list[Header]:
     found: list[Header] = []
     for start in range(first, child.number, _MANY):
         numbers = range(start, min(start + _MANY, child.number))
-        blocks = rpc.batch([("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
+        blocks = _blocks(rpc, numbers)
         if None in blocks:
             raise ChainUnavailableError(f"the chain node at {rpc.url} doesn't have block {start + blocks.index(None)}")
         found += map(read_header, blocks)
@@ -437,6 +437,18 @@ def _headers(rpc: Rpc, first: int, child: Header) -> list[Header]:
         _check_kept(rpc, child)
         raise
     return found
+
+
+def _blocks(rpc: Rpc, numbers: Sequence[int]) -> list[Any]:
+    """Return blocks as a node gives them; an answer that is too large, for one or for the other, is asked in halves."""
+    try:
+        return rpc.batch([("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
+    except RpcAnswerError:
+        # Full blocks name thousands of transactions each.
+        if len(numbers) == 1:
+            raise
+        half = len(numbers) // 2
+        return _blocks(rpc, numbers[:half]) + _blocks(rpc, numbers[half:])
 
 
 def _logs(rpc: Rpc, headers: Sequence[Header]) -> list[list[Log]]:

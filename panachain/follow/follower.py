@@ -74,7 +74,7 @@ class Source(Protocol):
         ...
 
 
-class _MovedError(Exception):
+class _MovedError(ReorganisedError):
     """The chain, or the copy, changed while a step was prepared: it is prepared anew."""
 
 
@@ -250,7 +250,7 @@ class Follower:
             target = self._source.head()
             try:
                 return self._reach(target)
-            except (_MovedError, ReorganisedError) as exc:
+            except ReorganisedError as exc:
                 _LOG.debug("the sync begins anew: %s", exc)
             except RenewedError:
                 continue

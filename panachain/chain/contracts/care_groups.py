@@ -126,6 +126,10 @@ class CareGroups(Adapter):
             member: only those in which this person is by their own assent; whether they count now is `is_member`.
             manager: only those that this person manages now.
         """
+        with self.bound.source.pinned():
+            return self._find(member, manager)
+
+    def _find(self, member: Address | None, manager: Address | None) -> list[Actor]:
         if member is None and manager is None:
             return self._created(self.bound.events(*_LIFE))
         found: list[set[str]] = []

@@ -315,6 +315,16 @@ class TestHeaders:
         assert nodes.header_at(2) == headers[2]
         assert nodes.headers(3, 2) == []
 
+    def test_blocks_too_large_for_one_answer_are_asked_for_in_halves(self) -> None:
+        class Limited(Node):
+            def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+                if calls[0][0] == "eth_getBlockByNumber" and len(calls) > 2:
+                    raise RpcAnswerError("the answer is too large")
+                return super().batch(calls)
+
+        node = Limited(9)
+        assert [one.hash for one in nodes_of(node).headers(0, 8)] == [block["hash"] for block in node.blocks]
+
     def test_a_broken_link_names_the_node(self) -> None:
         node = Node()
         node.blocks[2] = block_of(2, "0x" + "77" * 32)
