@@ -61,12 +61,11 @@ def test_where_no_answer_is_needed_none_is_waited_for(count: int) -> None:
     never = threading.Event()
 
     def ask(_: Rpc) -> int:
-        never.wait(600)
+        never.wait(60)
         return 7
 
     found = ask_all(NODES[:count], ask, needed=0, grace=0.01)
 
-    assert not never.is_set()
     assert len(found.bad) == count
     never.set()
 
