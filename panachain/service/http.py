@@ -86,7 +86,8 @@ def serve(
             http=bounded(limits or ConnectionLimits(), http or BoundedProtocol),
             loop="panachain.service.connections:Loop",
             **({} if tls is None else tls.settings()),
-            **options,
+            # uvicorn would believe whoever connects from loopback, a tunnel's strangers too, which address they have.
+            **({"proxy_headers": False} | options),
         )
     )
     # After the server, which sets its logging up.
@@ -96,6 +97,19 @@ def serve(
     for caught in (signal.SIGTERM, signal.SIGINT):
         signal.signal(caught, server.handle_exit)
     server.run(sockets=[listening])
+
+
+def behind_limits(behind: str) -> ConnectionLimits:
+    """Return the limits of connections for a service that may stand behind reverse proxies.
+
+    Args:
+        behind: the reverse proxies' addresses; empty where there is none.
+    """
+    from panachain.service.connections import ConnectionLimits
+
+    # Every client's connection comes from the reverse proxy, which has to share them out: one of its clients would
+    # use up all of them.
+    return ConnectionLimits(most_per_source=0) if behind else ConnectionLimits()
 
 
 def _quiet(record: logging.LogRecord) -> bool:

@@ -17,7 +17,7 @@ from panachain.chain.sidechain import Sidechain
 from panachain.crypto.blind_rsa import IssuerKey
 from panachain.errors import ConfigurationError, IntegrityError
 from panachain.service.config import check_private, configuration, forbid_core_dumps
-from panachain.service.http import listen, serve
+from panachain.service.http import behind_limits, listen, serve
 from panachain.service.issuer.service import Allowance, IssuerService
 from panachain.service.issuer.store import IssuerStore
 from panachain.service.tls import TlsConfig, read_tls
@@ -38,6 +38,8 @@ class IssuerConfig:
     key_file: Path
     """PEM, 0600; made at the first start."""
     allowance: Allowance
+    behind: str
+    """Addresses of reverse proxies whose `X-Forwarded-For` is believed, with commas; empty for none."""
     tls: TlsConfig | None
 
     @classmethod
@@ -63,6 +65,7 @@ class IssuerConfig:
                 database=path.parent / fields["database"],
                 key_file=path.parent / fields["keyFile"],
                 allowance=allowance,
+                behind=",".join(fields.get("behind", [])),
                 tls=read_tls(fields.get("tls"), path.parent),
             )
 
@@ -110,4 +113,12 @@ def run_issuer(config: IssuerConfig) -> None:
             domain=issuer_domain(sidechain.chain_id, identities.address),
             allowance=config.allowance,
         )
-        serve(create_app(service), listening, tls=config.tls, grace=_GRACE)
+        serve(
+            create_app(service),
+            listening,
+            tls=config.tls,
+            grace=_GRACE,
+            limits=behind_limits(config.behind),
+            proxy_headers=bool(config.behind),
+            forwarded_allow_ips=config.behind or None,
+        )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from panachain.chain.access import read_key
 from panachain.chain.config import ChainConfig
@@ -20,14 +20,11 @@ from panachain.crypto import keystore
 from panachain.errors import ConfigurationError, IntegrityError
 from panachain.follow.opening import following
 from panachain.service.config import configuration, forbid_core_dumps
-from panachain.service.http import listen, serve
+from panachain.service.http import behind_limits, listen, serve
 from panachain.service.relay.service import MAX_BATCH, Budget, RelayService
 from panachain.service.relay.store import RelayStore
 from panachain.service.relay.tokens import Till, TokenRules
 from panachain.service.tls import TlsConfig, read_tls
-
-if TYPE_CHECKING:
-    from panachain.service.connections import ConnectionLimits
 
 SCHEMA: Final = "panachain/relay-config/1"
 _PER_MINUTE: Final = 30
@@ -117,18 +114,10 @@ def run_relay(config: RelayConfig, passphrase: str) -> None:
             listening,
             tls=config.tls,
             grace=_GRACE,
-            limits=_connections(config),
+            limits=behind_limits(config.behind),
             proxy_headers=bool(config.behind),
             forwarded_allow_ips=config.behind or None,
         )
-
-
-def _connections(config: RelayConfig) -> ConnectionLimits:
-    from panachain.service.connections import ConnectionLimits
-
-    # Every client's connection comes from the reverse proxy, which has to share them out: one of its clients would
-    # use up all of them.
-    return ConnectionLimits(most_per_source=0) if config.behind else ConnectionLimits()
 
 
 def _token_rules(fields: Mapping[str, Any] | None, path: Path) -> TokenRules | None:

@@ -34,7 +34,8 @@ async def app(scope, receive, send):
             if message["type"] == "lifespan.shutdown":
                 return
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"here"})
+    body = scope["client"][0].encode() if scope["path"] == "/who" else b"here"
+    await send({"type": "http.response.body", "body": body})
     if scope["path"] == "/fault":
         raise ValueError("what was sent")
 
@@ -53,7 +54,10 @@ def test_a_signal_ends_the_call_and_what_stands_behind_it_runs(tmp_path: Path, c
         assert wait_for(lambda: port.exists() and port.read_text() != "", 60)
         with httpx.Client(trust_env=False, timeout=60) as client:
             answer = client.get(f"http://127.0.0.1:{port.read_text()}/")
+            # Nobody chooses the address that they count as.
+            claimed = client.get(f"http://127.0.0.1:{port.read_text()}/who", headers={"X-Forwarded-For": "192.0.2.7"})
         assert (answer.text, "server" in answer.headers) == ("here", False)
+        assert claimed.text == "127.0.0.1"
         process.send_signal(caught)
         assert process.wait(60) == 0
         assert (tmp_path / "after").exists()

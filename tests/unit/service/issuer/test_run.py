@@ -33,6 +33,7 @@ def test_reads_what_is_said_and_takes_the_usual_for_the_rest(tmp_path: Path) -> 
     config = read(tmp_path)
     assert (config.allowance, config.key_file, config.tls) == (Allowance(), tmp_path / "issuer.pem", None)
     assert read(tmp_path, tokensPerPeriod=5, periodSeconds=60).allowance == Allowance(5, 60)
+    assert (config.behind, read(tmp_path, behind=["10.0.0.1", "10.0.0.2"]).behind) == ("", "10.0.0.1,10.0.0.2")
 
 
 @pytest.mark.parametrize("change", [{"schema": "x"}, {"port": "x"}, {"tokensPerPeriod": 0}, {"periodSeconds": 1}])

@@ -10,7 +10,8 @@ import pytest
 
 from panachain.errors import ConfigurationError
 from panachain.service.connections import ConnectionLimits
-from panachain.service.relay.run import RelayConfig, _connections, run_relay
+from panachain.service.http import behind_limits
+from panachain.service.relay.run import RelayConfig, run_relay
 from panachain.service.relay.service import MAX_BATCH, Budget
 
 FIELDS: dict[str, Any] = {
@@ -51,8 +52,8 @@ def test_reverse_proxies_are_those_that_it_names(tmp_path: Path) -> None:
 
 
 def test_a_reverse_proxys_connections_are_not_one_clients(tmp_path: Path) -> None:
-    assert _connections(RelayConfig.read(written(tmp_path))) == ConnectionLimits()
-    assert _connections(RelayConfig.read(written(tmp_path, behind=["10.0.0.1"]))).most_per_source == 0
+    assert behind_limits(RelayConfig.read(written(tmp_path)).behind) == ConnectionLimits()
+    assert behind_limits(RelayConfig.read(written(tmp_path, behind=["10.0.0.1"])).behind).most_per_source == 0
 
 
 @pytest.mark.parametrize(
