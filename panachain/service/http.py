@@ -117,7 +117,7 @@ def _quiet(record: logging.LogRecord) -> bool:
 
     It would also warn of each request that isn't HTTP, and a stranger could fill the disk.
     """
-    record.exc_info = record.exc_text = None
+    record.exc_info = None
     return record.levelno >= logging.ERROR
 
 
