@@ -87,3 +87,13 @@ _.visit_AnnAssign
 _.visit_JoinedStr
 _.visit_Break
 _.visit_Continue
+
+# Python's own machinery calls or reads them: raw files, and finalizers at the end of a program.
+_.readinto
+_.atexit
+
+# Whether some persons are members of a group, by the group's storage; readers fold proven events instead.
+_.prove_members
+
+# A result's names, for programs.
+_.invited_names

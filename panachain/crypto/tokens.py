@@ -16,6 +16,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Final
 
+from panachain.crypto import labels
 from panachain.crypto.blind_rsa import SIZE, TokenKey
 from panachain.errors import IntegrityError
 
@@ -25,7 +26,6 @@ _NONCE: Final = 32
 _INPUT: Final = 2 + 3 * 32
 TOKEN_SIZE: Final = _INPUT + SIZE
 """Bytes of a token."""
-_PERIOD: Final = b"panachain/token-period/1"
 _MOST: Final = 65_535
 """Bytes of a name in a challenge."""
 
@@ -61,7 +61,7 @@ def challenge(issuer: str, origin: str, period: int) -> bytes:
     names = [name.encode() for name in (issuer, origin)]
     if any(len(name) > _MOST for name in names):
         raise IntegrityError(f"a name in a token's challenge has more than {_MOST} bytes")
-    context = hashlib.sha256(_PERIOD + period.to_bytes(8, "big")).digest()
+    context = hashlib.sha256(labels.TOKEN_PERIOD + period.to_bytes(8, "big")).digest()
     first, second = (len(name).to_bytes(2, "big") + name for name in names)
     return TYPE + first + bytes([len(context)]) + context + second
 

@@ -70,14 +70,12 @@ def test_the_readme_imports_the_package_alone() -> None:
     assert {one for one in found if one.partition(".")[0] not in sys.stdlib_module_names} == {"panachain"}
 
 
-@pytest.mark.parametrize("block", of("json"), ids=str)
-def test_every_json_block_is_json(block: Block) -> None:
-    json.loads(block.text)
-
-
-@pytest.mark.parametrize("block", of("toml"), ids=str)
-def test_every_toml_block_is_toml(block: Block) -> None:
-    tomllib.loads(block.text)
+def test_every_json_block_is_json_and_every_toml_block_toml() -> None:
+    # No parameters: where documents have none of a kind, an empty set would count as skipped.
+    for block in of("json"):
+        json.loads(block.text)
+    for block in of("toml"):
+        tomllib.loads(block.text)
 
 
 def test_the_readme_shows_the_command_line_and_the_package() -> None:

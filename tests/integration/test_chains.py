@@ -171,7 +171,8 @@ class Network:
 
 
 def actor(account: Account, role: Role, **change: Any) -> Actor:
-    return replace(Actor(account.address, role, Status.ACTIVE, KEY, KEY), **change)
+    endpoint = "https://proxy.example" if role is Role.PROXY else ""
+    return replace(Actor(account.address, role, Status.ACTIVE, KEY, KEY, endpoint), **change)
 
 
 def unfunded() -> Account:
@@ -530,7 +531,7 @@ class TestRedeployment:
 
 class TestActorsAndRecords:
     def test_registrar_admits_and_stranger_does_not(self, network: Network, stranger: Account) -> None:
-        proxy = actor(unfunded(), Role.PROXY, endpoint="http://127.0.0.1:1", organisation=stranger.address)
+        proxy = actor(unfunded(), Role.PROXY, endpoint="http://127.0.0.1:8081", organisation=stranger.address)
         hospital = actor(unfunded(), Role.HOSPITAL)
 
         with chain_refuses("AccessManagedUnauthorized"):
@@ -548,14 +549,14 @@ class TestActorsAndRecords:
         mainchain, registrar = network.mainchain, network.sender(network.registrar)
         others = [network.admit(Role.HOSPITAL) for _ in range(2)]
         proxy = network.admit(Role.PROXY)
-        network.send(proxy, "ActorRegistry", "setEndpoint", "https://proxy.example")
+        network.send(proxy, "ActorRegistry", "setEndpoint", "https://moved.example")
         mainchain.actors.suspend(registrar, others[0].address)
         asked = Recorder(mainchain.rpc)
         reader = Mainchain(asked, mainchain.addresses, mainchain.chain_id, from_block=mainchain.from_block)  # type: ignore[arg-type]
 
         found = reader.actors.actor_of(proxy.address)
 
-        assert found == actor(proxy, Role.PROXY, endpoint="https://proxy.example")
+        assert found == actor(proxy, Role.PROXY, endpoint="https://moved.example")
         assert [method for method, _ in asked.calls] == ["eth_blockNumber", "eth_getLogs"]
         assert asked.calls[-1][1][0]["topics"] == [None, "0x" + "00" * 12 + proxy.address[2:].lower()]
         assert found in mainchain.actors.find()

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 Lane = tuple[str, int]
 """Scope and generation."""
 THRESHOLD = 2
+MARGIN = 600
+"""Seconds that a window has been over before a proxy deletes for good."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,7 @@ class Model:
 
     def sweep(self, number: int, now: int) -> None:
         for policy in self.policies.values():
-            if policy.expires_at < now and number in self.up & self.honest:
+            if policy.expires_at + MARGIN <= now and number in self.up & self.honest:
                 policy.held.discard(number)
 
     # Reading
@@ -306,8 +308,9 @@ class Model:
         if proxy not in self.honest:
             return proxy in policy.held
         if policy.revoked or now >= policy.expires_at:
-            # A proxy that is asked for what is over lets go of it.
-            policy.held.discard(proxy)
+            # A proxy that is asked for what is over for good lets go of it.
+            if policy.revoked or now >= policy.expires_at + MARGIN:
+                policy.held.discard(proxy)
             return False
         active = policy.starts_at <= now and person not in self.suspended
         return active and self.counts_as(person, policy.grantee) and proxy in policy.held

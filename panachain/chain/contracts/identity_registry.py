@@ -125,7 +125,7 @@ class IdentityRegistry(Adapter):
         return [event.digest if event is not None and event.paired else None for event in held]
 
     def paired(self, *, patient: Address | None = None, hospital: Address | None = None) -> list[PairingEvent]:
-        """Return the newest pairing of each patient with each hospital, also those that were taken back.
+        """Return the newest pairing of each patient with each hospital, taken back ones too; the newest comes last.
 
         Args:
             patient: only this patient's; None takes everybody's.
@@ -149,6 +149,8 @@ class IdentityRegistry(Adapter):
             values = event.values
             key = address(values["patient"]), address(values["hospital"])
             if event.name == "HospitalPaired":
+                # At the end again: the newest pairing is the last one.
+                newest.pop(key, None)
                 newest[key] = PairingEvent(Address(key[0]), Address(key[1]), values["pairing"], paired=True)
             elif key not in newest:
                 raise IntegrityError(f"the node hides the pairing of {key[0]} with {key[1]}, and shows its end")

@@ -128,7 +128,8 @@ class TestQuestions:
 
 def test_nothing_outside_chain_names_a_method_of_a_node() -> None:
     # The gate's rules say which methods may pass, and the benchmarks' node answers some: neither calls one.
-    others = {ROOT / "panachain/service/gate/rules.py", ROOT / "benchmarks/_node.py"}
+    # The benchmark of following fills a chain of Anvil's with events that no program of ours would make.
+    others = {ROOT / "panachain/service/gate/rules.py", ROOT / "benchmarks/_node.py", ROOT / "benchmarks/follow.py"}
     found = [
         f"{path.relative_to(ROOT)}:{line} {method}"
         for folder in ("panachain", "scripts", "benchmarks")
