@@ -302,7 +302,7 @@ class TestForeignBasePoint:
         signatures = [oracle.sign(SECRETS["signer"], message, nonce) for nonce in (3, 4)]
         return replace(bare, for_proxy=signatures[0], for_receiver=signatures[1]).to_bytes()
 
-    def test_is_refused(self) -> None:
+    def test_a_kfrag_with_a_foreign_base_point_is_refused(self) -> None:
         assert library_takes_kfrag(self.forged())
         with pytest.raises(IntegrityError, match="base point"):
             umbral.check_kfrag(self.forged(), **KEYS)
