@@ -272,6 +272,7 @@ class TestLint:
         assert "listens.py:1: listens beyond loopback" in done.stdout
 
 
+@pytest.mark.deep
 class TestSkips:
     SKIPS = "import pytest\n\n\ndef test_it():\n    pytest.skip({why!r})\n"
 

@@ -260,6 +260,7 @@ def test_a_record_that_was_left_out_says_why_when_it_is_asked_for(world: World, 
         world.patient.get("bafynobody")
 
 
+@pytest.mark.deep
 class TestRotation:
     @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
     def test_everybody_is_told_of_new_lanes_whatever_one_hospital_published(

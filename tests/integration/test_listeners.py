@@ -33,6 +33,7 @@ def listening(process: Path) -> list[str]:
     return [row[1].partition(":")[0] for row in rows if row[3] == LISTENS and row[9] in mine]
 
 
+@pytest.mark.deep
 @pytest.mark.skipif(not Path("/proc/net/tcp").is_file(), reason="only Linux tells who listens where")
 def test_every_program_of_the_devnet_listens_on_loopback_only(world: World) -> None:
     home = str(world.home).encode()

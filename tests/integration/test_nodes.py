@@ -56,6 +56,8 @@ OBSERVATION = {
     "category": [{"coding": [{"code": "laboratory"}]}],
     "code": {"text": "glucose"},
 }
+pytestmark = pytest.mark.deep
+
 EVIL = umbral.SecretKey.random().public
 
 

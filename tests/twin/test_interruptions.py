@@ -235,6 +235,7 @@ def test_a_request_is_approved_once() -> None:
     assert moments(prepare, lambda world, asked: again(world).approve(asked), check) >= 8 + PROXIES
 
 
+@pytest.mark.deep
 def test_a_revocation_with_rotation_ends_in_one_state() -> None:
     def prepare(world: World) -> PolicyId:
         one_record(world)
