@@ -4,7 +4,7 @@
 Without arguments all tests that a change needs run: those of the contracts in a process of their own, since ape can't
 share its chain with workers, and beside it the others under pytest-xdist, a file at a time. Three workers keep two
 cores busy, because tests of whole networks wait for processes most of the time.
-With `--deep` the long runs, and only them, one after the other. With other arguments pytest runs once, with them.
+With `--deep` the long runs, and only them, the same way. With other arguments pytest runs once, with them.
 
     scripts/run_tests.py [--deep] [PYTEST ARGUMENTS]
 """
@@ -28,12 +28,16 @@ def pytest(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "pytest", *arguments]
 
 
-def run_all() -> int:
-    """Run both halves side by side, print one after the other, and return the first code that isn't 0."""
+def run_all(*more: str) -> int:
+    """Run both halves side by side, print one after the other, and return the first code that isn't 0.
+
+    Args:
+        more: arguments of pytest for either half.
+    """
     with tempfile.TemporaryFile() as output:
-        contracts = subprocess.Popen(pytest(*CONTRACTS), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        contracts = subprocess.Popen(pytest(*CONTRACTS, *more), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
         try:
-            others = subprocess.run(pytest(*OTHERS), cwd=ROOT, check=False).returncode
+            others = subprocess.run(pytest(*OTHERS, *more), cwd=ROOT, check=False).returncode
             code = contracts.wait()
         except BaseException:
             contracts.terminate()
@@ -51,6 +55,8 @@ def main(arguments: list[str]) -> int:
         return run_all()
     more = [argument for argument in arguments if argument != "--deep"]
     deep = ["-m", "deep"] if len(more) < len(arguments) else []
+    if deep and not more:
+        return run_all(*deep)
     return subprocess.run(pytest(*deep, *more), cwd=ROOT, check=False).returncode
 
 

@@ -113,7 +113,7 @@ class TestCi:
         program(
             tmp_path / "pana",
             'case "$*" in\n'
-            '  "test --deep") [ "$CI" = true ] || exit 1; echo "$DEEP"; exit "${DEEP_CODE:-0}" ;;\n'
+            '  "test --deep") [ "$CI" = true ] || exit 1; echo "$DEEP"; echo "$DEEP"; exit "${DEEP_CODE:-0}" ;;\n'
             '  test) echo "$QUICK"; echo "$QUICK"; exit "${QUICK_CODE:-0}" ;;\n'
             '  lint) exit "${LINT_CODE:-0}" ;;\n'
             "esac",
@@ -129,7 +129,7 @@ class TestCi:
     def test_ends_with_the_sum(self, run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
         done = run()
         assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines()[-1] == "=== 9 passed, 3 skipped in 7.50s ==="
+        assert done.stdout.splitlines()[-1] == "=== 12 passed, 4 skipped in 10.00s ==="
 
     @pytest.mark.parametrize(
         "change",

@@ -113,7 +113,7 @@ class TestRuns:
     def test_of_a_sample_of_the_day_enough_are_killed(self) -> None:
         # Another one each day: over the weeks all of them. All at once is `python scripts/mutate_python.py`.
         day = int(time.time()) // 86_400
-        done = judge("--sample", "80", "--seed", str(day), "--minutes", "4")
+        done = judge("--sample", "80", "--seed", str(day), "--minutes", "2")
         assert done.returncode == 0, done.stdout + done.stderr
 
     def test_of_what_the_last_commit_changed_enough_are_killed(self) -> None:
