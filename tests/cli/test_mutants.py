@@ -110,6 +110,17 @@ class TestRuns:
         assert done.returncode == 0, done.stderr
         assert done.stderr.count(f"{KILLED}: ") == len(mutate_python.listed()[0])
 
+    def test_a_mutant_that_no_test_notices_survives(self, tmp_path: Path) -> None:
+        workspace = mutate_python.Workspace(tmp_path / "copy")
+        whole = (ROOT / "panachain/crypto/kdf.py").read_bytes()
+        tests = [["tests/unit/crypto/test_kdf.py"]]
+        assert workspace.judge([("panachain/crypto/kdf.py", whole + b"\nUNUSED = 1\n")], tests) == SURVIVED
+        assert workspace.judge([("panachain/crypto/kdf.py", b"raise RuntimeError\n")], tests) == KILLED
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1600)
+class TestScores:
     def test_of_a_sample_of_the_day_enough_are_killed(self) -> None:
         # Another one each day: over the weeks all of them. All at once is `python scripts/mutate_python.py`.
         day = int(time.time()) // 86_400
@@ -125,10 +136,3 @@ class TestRuns:
             return
         done = judge("--changed", "HEAD~1", "--sample", "40", "--minutes", "2")
         assert done.returncode == 0, done.stdout + done.stderr
-
-    def test_a_mutant_that_no_test_notices_survives(self, tmp_path: Path) -> None:
-        workspace = mutate_python.Workspace(tmp_path / "copy")
-        whole = (ROOT / "panachain/crypto/kdf.py").read_bytes()
-        tests = [["tests/unit/crypto/test_kdf.py"]]
-        assert workspace.judge([("panachain/crypto/kdf.py", whole + b"\nUNUSED = 1\n")], tests) == SURVIVED
-        assert workspace.judge([("panachain/crypto/kdf.py", b"raise RuntimeError\n")], tests) == KILLED
