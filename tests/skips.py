@@ -1,8 +1,8 @@
 """What a skipped test means: in CI a failure, since a tool that is missing there would turn a check off without a word.
 
 With `CI=true` a test may be skipped for the reasons of `ALLOWED`, and for a tool that `PANACHAIN_WITHOUT` names. A test
-that docs/security/rules.md names may be skipped for such a tool only: a rule whose proof didn't run isn't proven.
-tests/conftest.py has its hooks from here.
+that docs/security/rules.md names may be skipped nowhere: a rule whose proof didn't run isn't proven. tests/conftest.py
+has its hooks from here.
 """
 
 from __future__ import annotations
@@ -22,14 +22,11 @@ ALLOWED: Final[dict[str, str]] = {
 }
 """Patterns of the reasons for which CI may skip, and why each is no missing tool."""
 TOOLS: Final[dict[str, str]] = {
-    "forge": r"/forge isn't here: \./pana audit installs it|halmos|slither",
-    "mkdocs": r"MkDocs isn't installed",
     "go": r"no Kubo program",
 }
 """By name the tools that a machine may be said to lack, and the reasons of the tests that want them.
 
-`PANACHAIN_WITHOUT` says it: `.ci/run` names there what it does without, and prints it beside its result. Outside of CI
-a machine may lack any of them.
+`PANACHAIN_WITHOUT` says it: `.ci/run` names there what it does without, and prints it beside its result.
 """
 
 
@@ -38,11 +35,9 @@ def judge(report: pytest.TestReport | pytest.CollectReport) -> None:
     if report.outcome != "skipped" or hasattr(report, "wasxfail"):
         return
     why = _reason(report)
-    if any(re.search(TOOLS[tool], why) for tool in _lacking()):
-        return
     if _is_named(report.nodeid):
         said = f"it proves a rule of docs/security/rules.md, and was skipped: {why}"
-    elif os.environ.get("CI") == "true" and not any(re.search(pattern, why) for pattern in ALLOWED):
+    elif os.environ.get("CI") == "true" and not any(re.search(pattern, why) for pattern in (*ALLOWED, *_lacking())):
         said = f"it was skipped, and CI has to have what it needs: {why}"
     else:
         return
@@ -51,10 +46,8 @@ def judge(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 
 def _lacking() -> list[str]:
-    """Return the tools that this machine is said to lack."""
-    if os.environ.get("CI") != "true":
-        return list(TOOLS)
-    return os.environ.get("PANACHAIN_WITHOUT", "").split()
+    """Return the reasons for which tests may be skipped on this machine, by what it is said to lack."""
+    return [TOOLS[tool] for tool in os.environ.get("PANACHAIN_WITHOUT", "").split()]
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from panachain.chain.abi import address
+from panachain.chain.bound import NOBODY
 from panachain.chain.codec import encode
 from panachain.chain.contracts import actor_registry, identity_registry
 from panachain.chain.headers import Header
@@ -163,7 +164,7 @@ def commitment_of(actor: Actor) -> bytes:
         return keccak(encode(["bytes", "bytes"], keys))
     if actor.role not in actor_registry.ROLES.values():
         raise IntegrityError(f"no registry keeps a commitment to the keys of a {actor.role.value}")
-    return keccak(encode(["bytes", "bytes", "address"], [*keys, actor.organisation or "0x" + "00" * 20]))[:30]
+    return keccak(encode(["bytes", "bytes", "address"], [*keys, actor.organisation or NOBODY]))[:30]
 
 
 def _account(word: int) -> Address | None:

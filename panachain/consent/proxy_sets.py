@@ -77,4 +77,4 @@ def check(proxies: Sequence[Actor], *, grantee: Actor, threshold: int, any_opera
 
 def refs(proxies: Sequence[Actor]) -> list[ProxyRef]:
     """Return what a policy keeps of its proxies."""
-    return [ProxyRef(one.address, one.endpoint, one.receiving_key, one.verifying_key) for one in proxies]
+    return [ProxyRef.of(one) for one in proxies]

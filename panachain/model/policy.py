@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Self
 
-from panachain.model.actors import Address, PolicyId
+from panachain.model.actors import Actor, Address, PolicyId
 from panachain.model.codes import Coded
 from panachain.model.scope import Purpose, Scope
 
@@ -102,6 +102,11 @@ class ProxyRef:
     endpoint: str
     receiving_key: bytes
     verifying_key: bytes
+
+    @classmethod
+    def of(cls, actor: Actor) -> Self:
+        """Return what a policy keeps of a proxy, as the registry has it now."""
+        return cls(actor.address, actor.endpoint, actor.receiving_key, actor.verifying_key)
 
 
 @dataclass(frozen=True)

@@ -192,11 +192,7 @@ class Network:
 
     def proxies(self) -> list[ProxyRef]:
         """Return the active proxies in the order of their registration."""
-        return [
-            ProxyRef(actor.address, actor.endpoint, actor.receiving_key, actor.verifying_key)
-            for actor in self.mainchain.actors.find(Role.PROXY)
-            if actor.status is Status.ACTIVE
-        ]
+        return [ProxyRef.of(actor) for actor in self.mainchain.actors.find(Role.PROXY) if actor.status is Status.ACTIVE]
 
     def reachable(self, proxies: Sequence[ProxyRef]) -> list[ProxyRef]:
         """Return a policy's proxies at the endpoints where the registry says they answer now.

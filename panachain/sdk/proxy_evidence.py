@@ -72,15 +72,7 @@ def describe(
         not_before: time of the newest block that the client knew, Unix seconds.
         at: when the lie was noticed, Unix seconds.
     """
-    return {
-        "schema": SCHEMA,
-        "proxy": proxy.address,
-        "endpoint": proxy.endpoint,
-        "at": at,
-        "reason": reason,
-        "request": messages.reencrypt_fields(request),
-        "answer": answer[:_SHOWN].hex(),
-        "answer_sha256": hashlib.sha256(answer).hexdigest(),
+    return _noted(SCHEMA, proxy, messages.reencrypt_fields(request), answer, reason, at) | {
         "keys": {
             "verifying": keys.verifying.hex(),
             "delegating": keys.delegating.hex(),
@@ -103,13 +95,20 @@ def describe_refusal(proxy: ProxyRef, revocation: Revocation, answer: bytes, rea
         reason: what is wrong with it.
         at: when, Unix seconds.
     """
+    return _noted(REFUSAL, proxy, messages.delete_fields(revocation), answer, reason, at)
+
+
+def _noted(
+    schema: str, proxy: ProxyRef, request: dict[str, Any], answer: bytes, reason: str, at: int
+) -> dict[str, Any]:
+    """Return what all evidence has: who was asked what and when, and what came back."""
     return {
-        "schema": REFUSAL,
+        "schema": schema,
         "proxy": proxy.address,
         "endpoint": proxy.endpoint,
         "at": at,
         "reason": reason,
-        "request": messages.delete_fields(revocation),
+        "request": request,
         "answer": answer[:_SHOWN].hex(),
         "answer_sha256": hashlib.sha256(answer).hexdigest(),
     }

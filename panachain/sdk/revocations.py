@@ -25,7 +25,6 @@ from panachain.errors import (
     IntegrityError,
     PanaChainError,
     PolicyUnknownError,
-    RelaysUnavailableError,
 )
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind, Terms
@@ -91,12 +90,11 @@ class Revocations:
             return RevocationReport(policy_id, tx="", gas=0, receipts=(), needed=0, shares=0)
         # R1 and R2.
         taken = self._policies.revoke(index)
-        if not taken.proven and not taken.taken:
-            raise RelaysUnavailableError(
-                f"nobody took the revocation of policy {policy_id}: {'; '.join((*taken.unsent, *taken.unreachable))}",
-                hint="it is written down, and your next command sends it again; panachain revoke --offline -o FILE"
-                " writes it into a file that anybody can submit",
-            )
+        taken.check_taken(
+            policy_id,
+            hint="it is written down, and your next command sends it again; panachain revoke --offline -o FILE"
+            " writes it into a file that anybody can submit",
+        )
         terms = Background(lambda: self._policies.terms_at(index)).result(LOOKING)
         # R3, and the orders for R4.
         findings = Findings()

@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from panachain.consent.revocation_file import read_file
-from panachain.errors import PolicyUnknownError, RelaysUnavailableError, UsageError
+from panachain.errors import PolicyUnknownError, UsageError
 from panachain.model.actors import PolicyId
 from panachain.sdk.network import Network
 from panachain.sdk.proxies import Proxies
@@ -72,11 +72,7 @@ def submit(network: Network, content: bytes) -> SubmissionReport:
 
     with closing(Proxies(network, ca=network.proxy_ca)) as proxies:
         taken = take_back(network, proxies, file.revocation, terms=unknown)
-    if not taken.proven and not taken.taken:
-        raise RelaysUnavailableError(
-            f"nobody took the revocation of policy {policy_id}: {'; '.join((*taken.unsent, *taken.unreachable))}",
-            hint="the same again later; the file never expires",
-        )
+    taken.check_taken(policy_id, hint="the same again later; the file never expires")
     return SubmissionReport(
         policy_id, proven=taken.proven, tx=taken.tx, gas=taken.gas, receipts=taken.receipts, unsent=taken.unsent
     )

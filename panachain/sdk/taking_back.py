@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeVar
 
 from panachain.chain.evm import Receipt as Mined
 from panachain.errors import PanaChainError, PolicyUnknownError, RelaysUnavailableError, UnavailableError
-from panachain.model.actors import Address, Role
+from panachain.model.actors import Address, PolicyId, Role
 from panachain.model.policy import PolicyStatus, ProxyRef, Receipt, Terms
 from panachain.model.transactions import Revocation
 from panachain.proxy.race import Failure
@@ -50,6 +50,20 @@ class TakenBack:
     """How many relays, nodes and proxies say they took it."""
     alarms: Mapping[Address, str] = field(default_factory=dict)
     """Proxies that answered, and wouldn't delete."""
+
+    def check_taken(self, policy_id: PolicyId, *, hint: str) -> None:
+        """Check that somebody took the revocation, or that the chain proves it.
+
+        Args:
+            policy_id: whose revocation it is.
+            hint: what to do next if nobody did.
+
+        Raises:
+            RelaysUnavailableError: nobody did.
+        """
+        if not self.proven and not self.taken:
+            why = "; ".join((*self.unsent, *self.unreachable))
+            raise RelaysUnavailableError(f"nobody took the revocation of policy {policy_id}: {why}", hint=hint)
 
 
 class Background(Generic[T]):
@@ -156,10 +170,7 @@ def _holders(network: Network, terms: Callable[[], Terms]) -> Sequence[ProxyRef]
 
 def _everybody(network: Network) -> list[ProxyRef]:
     """Return all proxies that are registered, also those that are suspended: they may hold a share from before."""
-    return [
-        ProxyRef(actor.address, actor.endpoint, actor.receiving_key, actor.verifying_key)
-        for actor in network.mainchain.actors.find(Role.PROXY)
-    ]
+    return [ProxyRef.of(actor) for actor in network.mainchain.actors.find(Role.PROXY)]
 
 
 def _is_alarm(failure: Failure) -> bool:

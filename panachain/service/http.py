@@ -55,6 +55,7 @@ def serve(
     *,
     tls: TlsConfig | None,
     grace: float,
+    behind: str = "",
     limits: ConnectionLimits | None = None,
     http: type[BoundedProtocol] | None = None,
     **options: Any,
@@ -66,14 +67,15 @@ def serve(
         listening: where clients connect.
         tls: files for TLS; None for none.
         grace: seconds that requests under way get.
-        limits: of the connections; None takes the usual ones.
+        behind: addresses of the reverse proxies, with commas, whose `X-Forwarded-For` is believed; empty for none.
+        limits: of the connections; None takes the usual ones, and behind a reverse proxy none for each source.
         http: the protocol that they speak; None takes the usual one.
         options: further ones of uvicorn.
     """
     # Imported here: a configuration is checked before the server's code is loaded.
     import uvicorn
 
-    from panachain.service.connections import BoundedProtocol, ConnectionLimits, bounded
+    from panachain.service.connections import BoundedProtocol, bounded
 
     server = uvicorn.Server(
         uvicorn.Config(
@@ -83,11 +85,13 @@ def serve(
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=int(grace),
-            http=bounded(limits or ConnectionLimits(), http or BoundedProtocol),
+            http=bounded(limits or behind_limits(behind), http or BoundedProtocol),
             loop="panachain.service.connections:Loop",
             **({} if tls is None else tls.settings()),
             # uvicorn would believe whoever connects from loopback, a tunnel's strangers too, which address they have.
-            **({"proxy_headers": False} | options),
+            proxy_headers=bool(behind),
+            forwarded_allow_ips=behind or None,
+            **options,
         )
     )
     # After the server, which sets its logging up.

@@ -102,15 +102,14 @@ def judge(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1500, check=False)
 
 
+@pytest.mark.deep
 @pytest.mark.timeout(1600)
 class TestRuns:
-    @pytest.mark.deep
     def test_every_hand_made_mutant_is_killed(self) -> None:
         done = judge("--planted")
         assert done.returncode == 0, done.stderr
         assert done.stderr.count(f"{KILLED}: ") == len(mutate_python.listed()[0])
 
-    @pytest.mark.nightly
     def test_a_mutant_that_no_test_notices_survives(self, tmp_path: Path) -> None:
         workspace = mutate_python.Workspace(tmp_path / "copy")
         whole = (ROOT / "panachain/crypto/kdf.py").read_bytes()

@@ -13,12 +13,12 @@ import resource
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import pytest
 
@@ -30,6 +30,7 @@ from tests.twin.world import World, running_world
 from tests.unit.sdk.helpers import grant, upload
 
 MIB: Final = 1 << 20
+T = TypeVar("T")
 ROOT: Final = Path(__file__).resolve().parents[2]
 CHILD: Final = """
 import sys, types
@@ -46,17 +47,14 @@ _MARK: Final = (
 )
 
 
-@pytest.fixture
-def world() -> Iterator[World]:
-    with running_world() as running:
-        yield running
-
-
-@pytest.fixture
-def evil(world: World) -> EvilHospital:
-    made = EvilHospital(world)
-    world.patient.pair(made.address)
-    return made
+def traced(work: Callable[[], T]) -> tuple[T, int]:
+    """Return what some work returns, and the most bytes that it held at once."""
+    tracemalloc.start()
+    try:
+        found = work()
+        return found, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def limit(world: World, record: int, opening: int = 1 << 40) -> None:
@@ -105,12 +103,7 @@ def test_what_would_unpack_to_more_than_the_limit_is_left_out_before_it_is_unpac
     limit(world, 16 * MIB)
     upload(world, 2)
     zeros(evil, 64 * MIB)
-    tracemalloc.start()
-    try:
-        sizes, (told,) = written(world, tmp_path / "opened")
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    (sizes, (told,)), peak = traced(lambda: written(world, tmp_path / "opened"))
     assert len(sizes) == 2
     assert peak < 16 * MIB
     assert told.startswith(f"{evil.address} record ")
@@ -122,12 +115,7 @@ def test_an_attachment_counts_as_often_as_its_bundle_names_it(world: World, evil
     limit(world, 16 * MIB)
     upload(world, 2)
     named_again(evil, bytes(MIB), 60)
-    tracemalloc.start()
-    try:
-        sizes, (told,) = written(world, tmp_path / "opened")
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    (sizes, (told,)), peak = traced(lambda: written(world, tmp_path / "opened"))
     # The attachment by itself is a record, too.
     assert sorted(sizes)[-1] == MIB
     assert len(sizes) == 3

@@ -5,7 +5,6 @@ One test for each defence that stands alone: tests/mutants.toml takes each away,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -18,17 +17,11 @@ from panachain.model.records import PlainRecord
 from panachain.model.scope import Category
 from panachain.records.publish import BatchBuilder
 from panachain.sdk.batches import open_batches
-from tests.twin.world import World, running_world
+from tests.twin.world import World
 from tests.unit.sdk.helpers import forge, grant, upload
 
 NOBODYS = Address("0x" + "77" * 20)
 RECORD = PlainRecord(Category.LABORATORY, 2025, "text/plain", b"of somebody else", b"s" * 32, 0)
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with running_world() as running:
-        yield running
 
 
 def delivered(world: World, made: object) -> list[bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,25 +26,11 @@ from panachain.sdk.profiles import Profile
 from panachain.sdk.results.uploads import RewrapReport, UploadReport
 from panachain.storage.blocks import keep
 from tests.hostile.evil_hospital import EvilHospital
-from tests.twin.world import World, actor_of, resource, running_world, seed_of
+from tests.twin.world import World, actor_of, resource, seed_of
 from tests.unit.sdk.helpers import again, grant, upload
 
 GOOD = 2
 """Records of the honest hospital."""
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with running_world() as running:
-        yield running
-
-
-@pytest.fixture
-def evil(world: World) -> EvilHospital:
-    """A hospital with which the patient has paired."""
-    made = EvilHospital(world)
-    world.patient.pair(made.address)
-    return made
 
 
 def told(opening: Opening) -> tuple[list[Any], list[str]]:

@@ -7,21 +7,14 @@ what can be found is delivered, and what is odd about it is told. Follows securi
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import pytest
 
 from panachain.errors import PartlyDoneError
 from panachain.ipld.cid import CID
 from tests.hostile.evil_hospital import EvilHospital
-from tests.twin.world import World, running_world
+from tests.twin.world import World
 from tests.unit.sdk.helpers import grant, upload
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with running_world() as running:
-        yield running
 
 
 @pytest.fixture

@@ -135,6 +135,5 @@ def _serve(app: Any, listening: socket.socket, config: GateConfig) -> None:
         http=SilentProtocol,
         log_config=None,
         date_header=False,
-        proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE,
     )

@@ -16,8 +16,9 @@ from panachain.chain.issuing import issuer_domain
 from panachain.chain.sidechain import Sidechain
 from panachain.crypto.blind_rsa import IssuerKey
 from panachain.errors import ConfigurationError, IntegrityError
+from panachain.private_files import open_private
 from panachain.service.config import check_private, configuration, forbid_core_dumps
-from panachain.service.http import behind_limits, listen, serve
+from panachain.service.http import listen, serve
 from panachain.service.issuer.service import Allowance, IssuerService
 from panachain.service.issuer.store import IssuerStore
 from panachain.service.tls import TlsConfig, read_tls
@@ -78,9 +79,8 @@ def issuer_key(path: Path) -> IssuerKey:
     """
     try:
         if not path.exists():
-            # Never readable by others, not even for a moment.
-            made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(made, "wb") as file:
+            # Of two issuers that begin at once one must not overwrite the other's.
+            with os.fdopen(open_private(path, os.O_WRONLY | os.O_EXCL), "wb") as file:
                 file.write(IssuerKey.random().to_pem())
         check_private(path)
         return IssuerKey.from_pem(path.read_bytes())
@@ -118,7 +118,5 @@ def run_issuer(config: IssuerConfig) -> None:
             listening,
             tls=config.tls,
             grace=_GRACE,
-            limits=behind_limits(config.behind),
-            proxy_headers=bool(config.behind),
-            forwarded_allow_ips=config.behind or None,
+            behind=config.behind,
         )

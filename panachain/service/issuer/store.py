@@ -12,7 +12,7 @@ from typing import Final
 
 from panachain.chain.issuing import TokenRequest
 from panachain.errors import DiskError
-from panachain.private_files import private_file
+from panachain.service.sqlite import all_or_nothing, open_durable
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS issued (
@@ -33,10 +33,7 @@ class IssuerStore:
         """
         self._lock = threading.Lock()
         try:
-            private_file(path)
-            self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", _SCHEMA):
-                self._db.execute(statement)
+            self._db = open_durable(path, _SCHEMA)
         except (OSError, sqlite3.Error) as exc:
             raise DiskError(f"the issuer's database {path} can't be opened: {exc}") from exc
 
@@ -50,18 +47,8 @@ class IssuerStore:
         Raises:
             DiskError: it can't be written; nothing may be signed.
         """
-        with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    allowed = self._take(request, most)
-                    self._db.execute("COMMIT")
-                except BaseException:
-                    self._db.execute("ROLLBACK")
-                    raise
-            except sqlite3.Error as exc:
-                raise DiskError(f"the issuer's database refuses: {exc}; nothing was signed") from exc
-        return allowed
+        with all_or_nothing(self._db, self._lock, "the issuer's database refuses: {error}; nothing was signed"):
+            return self._take(request, most)
 
     def _take(self, request: TokenRequest, most: int) -> bool:
         whose = (request.period, request.patient)

@@ -20,7 +20,7 @@ from panachain.crypto import keystore
 from panachain.errors import ConfigurationError, IntegrityError
 from panachain.follow.opening import following
 from panachain.service.config import configuration, forbid_core_dumps
-from panachain.service.http import behind_limits, listen, serve
+from panachain.service.http import listen, serve
 from panachain.service.relay.service import MAX_BATCH, Budget, RelayService
 from panachain.service.relay.store import RelayStore
 from panachain.service.relay.tokens import Till, TokenRules
@@ -114,9 +114,7 @@ def run_relay(config: RelayConfig, passphrase: str) -> None:
             listening,
             tls=config.tls,
             grace=_GRACE,
-            limits=behind_limits(config.behind),
-            proxy_headers=bool(config.behind),
-            forwarded_allow_ips=config.behind or None,
+            behind=config.behind,
         )
 
 

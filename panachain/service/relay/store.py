@@ -13,14 +13,15 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from panachain.errors import DiskError
-from panachain.private_files import open_private, private_file
+from panachain.private_files import open_private
+from panachain.service.sqlite import all_or_nothing, open_durable
 
 DAY: Final = 86_400
 """Seconds over which a budget counts."""
@@ -64,13 +65,8 @@ class RelayStore:
         self._clock = clock
         self._lock = threading.RLock()
         try:
-            private_file(path)
             self._alone = _hold(path.with_name(path.name + ".lock"))
-            self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            # A transaction that is signed and forgotten would be paid for twice.
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
+            self._db = open_durable(path, _SCHEMA)
         except (OSError, sqlite3.Error) as exc:
             raise DiskError(f"the relay's database {path} can't be opened: {exc}") from exc
 
@@ -167,20 +163,9 @@ class RelayStore:
         self._db.execute(f"DELETE FROM item WHERE payment IN ({old})", (now - _KEPT,))  # noqa: S608 - a fixed text
         self._db.execute("DELETE FROM payment WHERE state = 'mined' AND at < ?", (now - _KEPT,))
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self) -> AbstractContextManager[None]:
         """Do all of it or nothing."""
-        with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield
-                    self._db.execute("COMMIT")
-                except BaseException:
-                    self._db.execute("ROLLBACK")
-                    raise
-            except sqlite3.Error as exc:
-                raise DiskError(f"the relay's database refuses: {exc}; nothing was sent") from exc
+        return all_or_nothing(self._db, self._lock, "the relay's database refuses: {error}; nothing was sent")
 
 
 def _hold(path: Path) -> int:
