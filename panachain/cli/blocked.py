@@ -5,6 +5,7 @@ Never tells a blocked account, and never leaves this machine. Follows docs/spec/
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -43,6 +44,7 @@ def block(who: str) -> None:
     app = current()
     with app.acting(Role.PATIENT, Role.PRACTITIONER, Role.RESEARCHER) as actor:
         app.output.one(_row(actor.blocked.add(who)), whole=("account",))
+    app.output.next(f"panachain unblock {shlex.quote(who)}  # hears of them again")
 
 
 @command("unblock", examples="panachain --profile me unblock pra-mfrggzdfmy2tq", unchanged="the list is as it was")

@@ -82,7 +82,10 @@ def add(name: str, member: str) -> None:
     """Invite MEMBER to GROUP: once they accept, they read what patients granted to it; patients needn't do anything."""
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
-        show(app, practitioner.add_member(name, member))
+        group = practitioner.add_member(name, member)
+        show(app, group)
+    if group.invited:
+        app.output.say(f"Whoever is invited joins by `group accept {group.handle}`.")
 
 
 @command("invitations", examples="panachain --profile pharmacist group invitations")
@@ -90,12 +93,16 @@ def invitations() -> None:
     """List the groups that invite you; you are in none of them before you accept, and nothing of theirs is fetched."""
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
+        waiting = practitioner.invitations()
         app.output.many(
-            practitioner.invitations(),
+            waiting,
             empty="No group invites you.",
             columns=("handle", "manager"),
             more=("group",),
         )
+    if waiting:
+        handle = waiting[0].handle
+        app.output.next(f"panachain group accept {handle}", f"panachain group leave {handle}  # declines")
 
 
 @command("accept", examples="panachain --profile pharmacist group accept gro-mfrggzdfmy2tq")

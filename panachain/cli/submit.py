@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from panachain.cli import words
 from panachain.cli.app import command, current
 from panachain.errors import DiskError, PartlyDoneError, UsageError
 
@@ -39,6 +40,7 @@ def submit(file: Path) -> None:
         raise PartlyDoneError(
             "the revocation was sent, and the chain doesn't prove it yet", hint="the same again later"
         )
+    app.output.say(f"{words.count(report.deleted, 'proxy')} signed that they deleted their shares.")
     app.output.say("The policy is revoked. What was opened before can't be called back by anybody.")
 
 
