@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 
 from panachain.errors import IntegrityError
 from panachain.ipld import dagcbor
-from panachain.ipld.cid import CID
+from panachain.ipld.cid import CALLER, CID
 
 VERSION: Final = 1
 MAX_HEADER: Final = 1 << 20
@@ -41,7 +41,7 @@ def write_car(file: BinaryIO, roots: Sequence[CID], blocks: Iterable[tuple[CID, 
     """
     written = file.write(header(roots))
     for cid, data in blocks:
-        written += file.write(section_head(cid, cid.check(data)))
+        written += file.write(section_head(cid, cid.check(data, CALLER)))
         written += file.write(data)
     return written
 
@@ -121,7 +121,7 @@ def _sections(file: BinaryIO) -> Iterator[tuple[CID, bytes]]:
             raise IntegrityError("the CAR holds a CID of version 0, which isn't used here")
         cid = CID.from_bytes(raw)
         # Checked here, so that nobody downstream ever holds bytes under a CID that isn't theirs.
-        yield cid, cid.check(_read_exactly(file, size - CID_SIZE))
+        yield cid, cid.check(_read_exactly(file, size - CID_SIZE), "CAR")
 
 
 def _read_size(file: BinaryIO) -> int | None:

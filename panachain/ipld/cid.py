@@ -28,6 +28,8 @@ _TO_DIGITS: Final = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 """To the digits that Python reads numbers of base 32 in."""
 _LENGTH: Final = 59
 """Characters of a CIDv1 in base32 with a digest of 32 bytes."""
+CALLER: Final = "caller"
+"""Origin of bytes that are about to be written."""
 _SHA2_256: Final = b"\x12\x20"
 """Multihash: function sha2-256, 32 bytes."""
 
@@ -86,14 +88,18 @@ class CID:
         number = int.from_bytes(bytes(self), "big") << 2
         return "b" + "".join([_PAIRS[number >> shift & 1023] for shift in range(280, -1, -10)])
 
-    def check(self, data: bytes) -> bytes:
+    def check(self, data: bytes, origin: str) -> bytes:
         """Return `data` if it is the block of this CID.
+
+        Args:
+            data: the bytes.
+            origin: who gave them, as the message names it; a store is called by its name.
 
         Raises:
             IntegrityError: it isn't.
         """
         if hashlib.sha256(data).digest() != self.digest:
             raise IntegrityError(
-                f"the store's block {self} has {len(data)} bytes that don't fit its CID; none was used"
+                f"block {self} of the {origin} has {len(data)} bytes that don't fit its CID; none was used"
             )
         return data

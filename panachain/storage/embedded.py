@@ -23,7 +23,7 @@ from typing import Final
 
 from panachain.errors import BlockNotFoundError, DiskError, StoreUnavailableError
 from panachain.ipld import unixfs
-from panachain.ipld.cid import CID, RAW
+from panachain.ipld.cid import CALLER, CID, RAW
 from panachain.private_files import own_folder, private_file
 from panachain.storage import ahead
 from panachain.storage.packs import EarlySync, Pack, sync_path, write_all
@@ -109,7 +109,7 @@ class EmbeddedStore:
         """
         with _Writer(self) as writer:
             for cid, data in blocks:
-                writer.put(cid, cid.check(data))
+                writer.put(cid, cid.check(data, CALLER))
 
     def add_file(self, leaves: Iterable[bytes]) -> CID:
         """Store a file given as its leaves, and return its CID."""
@@ -186,14 +186,14 @@ class EmbeddedStore:
             pack, offset, size = row
             known = self._descriptor(pack, cid)
             if size <= _SMALL:
-                return cid.check(self._pread(known, size, offset, cid))
+                return cid.check(self._pread(known, size, offset, cid), self.name)
             # Read without the lock, so that others can: the pack may be forgotten meanwhile.
             descriptor = os.dup(known)
         try:
             data = self._pread(descriptor, size, offset, cid)
         finally:
             os.close(descriptor)
-        return cid.check(data)
+        return cid.check(data, self.name)
 
     def has_block(self, cid: CID) -> bool:
         """Tell whether the index names the block."""

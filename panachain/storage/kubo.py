@@ -25,7 +25,7 @@ from panachain.errors import (
     UsageError,
 )
 from panachain.ipld import car, unixfs
-from panachain.ipld.cid import CID, CODEC_NAMES, DAG_PB, RAW
+from panachain.ipld.cid import CALLER, CID, CODEC_NAMES, DAG_PB, RAW
 from panachain.storage.kubo_control import KuboControl, NodeFacts, address
 from panachain.storage.kubo_rpc import KuboRpc, Refused, Request
 
@@ -102,7 +102,7 @@ class KuboStore:
 
     def put_block(self, cid: CID, data: bytes) -> None:
         """Store one block and compare the node's CID with ours."""
-        cid.check(data)
+        cid.check(data, CALLER)
         options = (
             ("cid-codec", CODEC_NAMES[cid.codec]),
             ("mhtype", "sha2-256"),
@@ -124,7 +124,7 @@ class KuboStore:
         """
         with _Importer(self._import) as importer:
             for cid, data in blocks:
-                importer.put(cid, cid.check(data))
+                importer.put(cid, cid.check(data, CALLER))
 
     def add_file(self, leaves: Iterable[bytes]) -> CID:
         """Store a file as the blocks that we build, so that the profile is ours and not the node's setting."""
@@ -186,7 +186,7 @@ class KuboStore:
         """Return a block, checked against its CID."""
         with self._refusals(f"can't give block {cid}"):
             data = self._rpc.call(Request("block/get", (str(cid),), (_OFFLINE,)), limit=car.MAX_BLOCK)
-        return cid.check(data)
+        return cid.check(data, self.name)
 
     def has_block(self, cid: CID) -> bool:
         """Tell whether the node has the block."""
@@ -371,7 +371,7 @@ class _Receiver:
                     leaf = next(stream, b"")
                     if self._stopped or len(leaf) != size:
                         return
-                    self._checked.put(self._pool.submit(cid.check, leaf))
+                    self._checked.put(self._pool.submit(cid.check, leaf, "node"))
         except (Refused, StoreUnavailableError, IntegrityError):
             # The reader asks for the leaf that didn't come, and is told.
             return

@@ -148,7 +148,7 @@ class Repair:
         found: dict[int, bytes | PanaChainError] = {}
         for number in self._alive():
             try:
-                found[number] = cid.check(self._store.nodes[number].get_block(cid))
+                found[number] = cid.check(self._store.nodes[number].get_block(cid), self._store.nodes[number].name)
             except FAILURES as exc:
                 found[number] = exc
         return cid, found
@@ -193,7 +193,7 @@ class Repair:
             return
         for cid, _ in blocks:
             try:
-                cid.check(node.get_block(cid))
+                cid.check(node.get_block(cid), node.name)
                 # Counted after the node gave the block back: that it took it isn't enough.
                 report.healed += 1
             except FAILURES:

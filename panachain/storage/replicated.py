@@ -20,7 +20,7 @@ from panachain.errors import (
     StoreUnavailableError,
 )
 from panachain.ipld import unixfs
-from panachain.ipld.cid import CID
+from panachain.ipld.cid import CALLER, CID
 from panachain.model.progress import Progress
 from panachain.storage import ahead
 from panachain.storage.blocks import BlobStore
@@ -75,7 +75,7 @@ class ReplicatedStore:
 
     def put_block(self, cid: CID, data: bytes) -> None:
         """Store one block on every node that takes it."""
-        cid.check(data)
+        cid.check(data, CALLER)
         self._on_enough(lambda node: node.put_block(cid, data), f"store block {cid}")
 
     def put_blocks(self, blocks: Iterable[tuple[CID, bytes]]) -> None:
@@ -87,7 +87,7 @@ class ReplicatedStore:
         """
         writer = _Writer(self)
         for cid, data in blocks:
-            writer.put(cid, cid.check(data))
+            writer.put(cid, cid.check(data, CALLER))
         writer.finish()
 
     def add_file(self, leaves: Iterable[bytes]) -> CID:
@@ -140,7 +140,7 @@ class ReplicatedStore:
             IntegrityError: none has its true bytes, and one gives false ones.
             StoreUnavailableError: none has it, and one doesn't answer.
         """
-        return self._from_any(lambda node: cid.check(node.get_block(cid)), f"block {cid}")
+        return self._from_any(lambda node: cid.check(node.get_block(cid), node.name), f"block {cid}")
 
     def has_block(self, cid: CID) -> bool:
         """Tell whether a node has the block.

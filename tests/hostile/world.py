@@ -30,7 +30,6 @@ import httpx
 from panachain.chain.logs import Event
 from panachain.chain.signing import Account
 from panachain.errors import ChainUnavailableError, PanaChainError, PartlyDoneError, TransactionError
-from panachain.ipld.cid import CID
 from panachain.model.actors import PolicyId
 from panachain.model.transactions import Grant
 from panachain.sdk.relay import LocalRelay
@@ -67,7 +66,7 @@ class Hostile:
         """Policies in force, and their categories."""
         self.over: list[PolicyId] = []
         """Policies that were revoked."""
-        self.suspects: dict[str, Sequence[str]] = {}
+        self.suspects: dict[str, list[str]] = {}
         """By move: texts of which one must be in what honest users are told, should they be told of a failure."""
         self.healing: list[Callable[[], None]] = []
         """What ends what was done for a while."""
@@ -75,8 +74,16 @@ class Hostile:
         """Requests to proxies."""
         self._numbers = iter(range(10_000))
         self._real_answer = world.answer
+        self._noise = random.Random(1)
+        """Draws for threads, whose order nobody knows: what happens next doesn't depend on them."""
+        world.network.store.name = "evil-store.test"
         self._mangled: set[str] = set()
         self._forged = False
+
+    def let(self, move: Callable[[Hostile], Sequence[str]]) -> None:
+        """Let a liar make a move, and note who is behind it, beside all that it did before."""
+        self.story.append(move.__name__)
+        self.suspects.setdefault(move.__name__, []).extend(move(self))
 
     # Honest steps
 
@@ -249,7 +256,7 @@ class Hostile:
         """Answer a request to a proxy, as that proxy does now."""
         self.asked += 1
         if request.url.host in self._mangled:
-            return self.chance.choice(_MANGLED)(request)
+            return self._noise.choice(_MANGLED)(request)
         return self._real_answer(request)
 
     def finish(self) -> None:
@@ -302,7 +309,8 @@ class Hostile:
         store = self.world.network.store
         if not store.held:
             return []
-        cid = self.chance.choice(sorted(store.held))
+        # In the order of writing: names of sealed blocks are other ones in each run of the same history.
+        cid = self.chance.choice(list(store.held))
         kept = store.held.pop(cid)
         self.healing.append(lambda: store.held.update({cid: kept}))
         return [store.name, str(cid), self.world.hospital.address, self.world.hospital.profile.handle, str(cid)[:12]]
@@ -312,7 +320,7 @@ class Hostile:
         store = self.world.network.store
         if not store.held:
             return []
-        cid: CID = self.chance.choice(sorted(store.held))
+        cid = self.chance.choice(list(store.held))
         kept = store.held[cid]
         store.damage(cid)
         self.healing.append(lambda: store.held.update({cid: kept}))
@@ -461,24 +469,30 @@ LASTING: Final = frozenset({"hospital_publishes_badly", "proxy_ignores_revocatio
 STEPS: Final = (Hostile.upload, Hostile.grant, Hostile.read, Hostile.revoke, Hostile.own, Hostile.inbox)
 
 
-def play(seed: int, roles: Sequence[str], length: int = 8) -> list[str]:
+def play(seed: str, roles: Sequence[str], length: int = 8) -> list[str]:
     """Play one history in which liars of some roles meet, and return what happened.
 
+    Args:
+        seed: moves and steps follow from it; keys and whatever is sealed are drawn anew each time.
+        roles: of the liars.
+        length: honest steps in the middle.
+
     Raises:
-        Broken: an invariant doesn't hold; the history is told with it.
+        Broken: an invariant doesn't hold; the history is told with it, and how to play it again.
     """
     chance = random.Random(seed)
     with running_world() as world:
         hostile = Hostile(world, chance)
-        with patch.object(world, "answer", hostile.answer, create=True), _told(hostile):
+        with (
+            patch.object(world, "answer", hostile.answer, create=True),
+            _told(hostile, f"play({seed!r}, {list(roles)}, {length})"),
+        ):
             hostile.upload()
             hostile.grant()
             for _ in range(length):
                 for role in roles:
                     if chance.random() < 0.5:
-                        move = chance.choice(MOVES[role])
-                        hostile.story.append(move.__name__)
-                        hostile.suspects[move.__name__] = move(hostile)
+                        hostile.let(chance.choice(MOVES[role]))
                 step = chance.choice(STEPS)
                 hostile.story.append(step.__name__)
                 step(hostile)
@@ -489,11 +503,11 @@ def play(seed: int, roles: Sequence[str], length: int = 8) -> list[str]:
 
 
 @contextmanager
-def _told(hostile: Hostile) -> Iterator[None]:
+def _told(hostile: Hostile, again: str) -> Iterator[None]:
     """Tell the history with what breaks."""
     try:
         yield
     except Exception as exc:
-        raise Broken(f"{exc}\n  " + "\n  ".join(hostile.story)) from exc
+        raise Broken(f"{exc}\n  by {again}\n  " + "\n  ".join(hostile.story)) from exc
     finally:
         hostile.heal()

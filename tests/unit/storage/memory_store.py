@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from panachain.errors import BlockNotFoundError, StoreUnavailableError
 from panachain.ipld import unixfs
-from panachain.ipld.cid import CID
+from panachain.ipld.cid import CALLER, CID
 from panachain.storage.blocks import BlobStore
 
 
@@ -39,7 +39,7 @@ class MemoryStore:
         self._check_up()
         for cid, data in blocks:
             # Like the real ones: what is there is not written again, damaged or not.
-            self.held.setdefault(cid, (cid.check(data), self.now))
+            self.held.setdefault(cid, (cid.check(data, CALLER), self.now))
 
     def add_file(self, leaves: Iterable[bytes]) -> CID:
         return unixfs.build(leaves, self.put_block)
@@ -52,7 +52,7 @@ class MemoryStore:
         self.asked += 1
         if cid not in self.held:
             raise BlockNotFoundError(f"{self.name} has no block {cid}")
-        return cid.check(self.held[cid][0])
+        return cid.check(self.held[cid][0], self.name)
 
     def has_block(self, cid: CID) -> bool:
         self._check_up()

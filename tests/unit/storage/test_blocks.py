@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from panachain.errors import StoreUnavailableError
+from panachain.errors import IntegrityError, StoreUnavailableError
 from panachain.ipld.cid import CID, RAW
 from panachain.storage.blocks import BlobStore, keep
 from panachain.storage.embedded import EmbeddedStore
@@ -23,6 +24,44 @@ METHODS = [name for name, value in vars(BlobStore).items() if inspect.isfunction
 def test_each_store_has_the_whole_interface(store: Any, name: str) -> None:
     wanted = list(inspect.signature(getattr(BlobStore, name)).parameters)
     assert list(inspect.signature(getattr(store, name)).parameters)[: len(wanted)] == wanted
+
+
+class TestNaming:
+    """A block that doesn't fit is said with the name of the store that gave it, by every store."""
+
+    def test_one_in_memory_and_each_of_several(self) -> None:
+        first, second = MemoryStore("first twin"), MemoryStore("second twin")
+        cid = keep(ReplicatedStore([first, second], 2), b"sealed")
+        for store in (first, second):
+            store.damage(cid)
+            with pytest.raises(IntegrityError, match=rf"block {cid} of the {store.name} has 6 bytes that don't fit"):
+                store.get_block(cid)
+        with pytest.raises(IntegrityError) as caught:
+            ReplicatedStore([first, second], 2).get_block(cid)
+        assert first.name in str(caught.value)
+        assert second.name in str(caught.value)
+
+    def test_a_store_that_checks_nothing_is_checked(self) -> None:
+        first, second = MemoryStore("first twin"), MemoryStore("second twin")
+        cid = keep(ReplicatedStore([first, second], 2), b"sealed")
+        for store in (first, second):
+            store.get_block = lambda _: b"other bytes"  # type: ignore[method-assign]
+        with pytest.raises(IntegrityError, match="of the second twin has 11 bytes"):
+            ReplicatedStore([first, second], 2).get_block(cid)
+
+    @pytest.mark.parametrize("size", [10, 300_000])
+    def test_the_embedded_one(self, tmp_path: Path, size: int) -> None:
+        store = EmbeddedStore(tmp_path / "blocks")
+        cid = keep(store, b"a" * size)
+        (pack,) = (store.folder / "packs").iterdir()
+        pack.write_bytes(pack.read_bytes().replace(b"aaaaaaaaaa", b"aaaaabaaaa"))
+        with pytest.raises(IntegrityError, match=rf"block {cid} of the {store.name} has {size} bytes"):
+            store.get_block(cid)
+
+    def test_what_is_written_is_its_callers(self) -> None:
+        store = MemoryStore()
+        with pytest.raises(IntegrityError, match="of the caller has 5 bytes"):
+            store.put_block(CID.of(RAW, b"sealed"), b"other")
 
 
 class TestKeep:

@@ -107,7 +107,7 @@ class TestBlocks:
     def test_other_bytes_are_never_handed_out(self, store: KuboStore, twin: KuboTwin) -> None:
         cid = CID.of(RAW, b"sealed")
         twin.blocks[cid.digest] = b"forged"
-        with pytest.raises(IntegrityError):
+        with pytest.raises(IntegrityError, match=rf"block {cid} of the {store.name} has 6 bytes"):
             store.get_block(cid)
 
     @pytest.mark.parametrize("ref", [{"Ref": None}, {"Err": "", "Ref": 5}, {"Err": "disk"}])
