@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from panachain import postgresql
 from panachain.errors import ConfigurationError, DiskError
 from panachain.private_files import private_file
 
@@ -37,6 +38,7 @@ _PRAGMAS: Final = (
 )
 _SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
 """Of an SQLite file and those beside it."""
+_HINT: Final = "nothing is lost: the chain is read again once the database answers"
 Values = Sequence[Any]
 
 
@@ -252,7 +254,7 @@ class PostgresDatabase:
     def reading(self) -> Iterator[Session]:
         """Read one state."""
         with self._transaction("REPEATABLE READ") as connection:
-            yield _PostgresSession(connection)
+            yield postgresql.Session(connection)
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -260,7 +262,7 @@ class PostgresDatabase:
         with self._transaction("READ COMMITTED") as connection:
             # One writer at a time, as in SQLite. The number is this program's own: "pana" in ASCII.
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(1885433441)")
-            yield _PostgresSession(connection)
+            yield postgresql.Session(connection)
 
     def close(self) -> None:
         """Close all connections."""
@@ -274,44 +276,17 @@ class PostgresDatabase:
             with self._engine.connect().execution_options(isolation_level=isolation) as connection, connection.begin():
                 yield connection
         except SQLAlchemyError as exc:
-            raise DiskError(f"the database of the chain's copy fails: {type(exc).__name__}") from exc
-
-
-class _PostgresSession:
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def run(self, statement: str, values: Values = ()) -> Found:
-        return self._connection.exec_driver_sql(statement.replace("?", "%s"), tuple(values))
-
-    def run_many(self, statement: str, rows: Iterable[Values]) -> None:
-        found = [tuple(row) for row in rows]
-        if found:
-            self._connection.exec_driver_sql(statement.replace("?", "%s"), found)
+            raise DiskError(f"the database of the chain's copy fails: {postgresql.cause(exc)}", hint=_HINT) from exc
 
 
 def _engine(url: str) -> Engine:
-    from sqlalchemy import create_engine, make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        # Without its cause: the message quotes the URL, which may hold a password.
-        raise ConfigurationError("the URL of the chain's copy can't be read") from None
-    if parsed.get_backend_name() != "postgresql":
-        raise ConfigurationError(f"a chain's copy is kept in SQLite or PostgreSQL, not {parsed.get_backend_name()}")
-    if parsed.password is not None or "password" in parsed.query:
+    what = "the chain's copy"
+    parsed = postgresql.read_url(url, what)
+    if parsed.password is not None:
         raise ConfigurationError(
-            "the URL of the chain's copy holds a password", hint="name PostgreSQL's password file in PGPASSFILE"
+            f"the URL of {what} holds a password", hint="name PostgreSQL's password file in PGPASSFILE"
         )
-    try:
-        return create_engine(parsed, pool_size=_IDLE, max_overflow=_IDLE, pool_pre_ping=True, hide_parameters=True)
-    except (ArgumentError, ImportError) as exc:
-        raise ConfigurationError(
-            f"the URL of the chain's copy can't be used: {exc}",
-            hint="write it as postgresql+psycopg://user@host/name, and install panachain[postgresql]",
-        ) from exc
+    return postgresql.open_engine(parsed, what, connections=_IDLE, lock_timeout=_LOCK_TIMEOUT)
 
 
 @contextmanager

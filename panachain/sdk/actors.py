@@ -11,7 +11,7 @@ import operator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, Unpack, overload
 
 from panachain.config import Config
 from panachain.errors import UsageError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from panachain.sdk.practitioner import Practitioner
     from panachain.sdk.researcher import Researcher
 
-    AnyActor = Patient | Hospital | Practitioner | Researcher | Registrar
+    AnyActor: TypeAlias = Patient | Hospital | Practitioner | Researcher | Registrar
     """Whoever a profile may be; `isinstance` or `match` tells which."""
 
 _PLACES: Final = {

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
+from panachain.errors import PanaChainError
+
 _POLL: Final = 0.05
 """Seconds between two looks at the workers."""
 _SHORT: Final = 30.0
@@ -97,8 +99,10 @@ class Supervisor:
             self._work(number)
             status = 0
         except BaseException as exc:  # noqa: BLE001
-            # This is the last frame of a process, so nothing above could handle it. The log says the kind only.
-            _log.error("worker %d failed: %s", number, type(exc).__name__)
+            # This is the last frame of a process, so nothing above could handle it. Errors of our own carry no secret;
+            # of others the log says the kind only.
+            told = f"{type(exc).__name__}: {exc}; {exc.hint}" if isinstance(exc, PanaChainError) else type(exc).__name__
+            _log.error("worker %d failed: %s", number, told)
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

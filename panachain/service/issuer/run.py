@@ -6,6 +6,7 @@ Follows docs/spec/relay.md, section "Tokens".
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,15 @@ from panachain.crypto.blind_rsa import IssuerKey
 from panachain.errors import ConfigurationError, IntegrityError
 from panachain.private_files import open_private
 from panachain.service.config import check_private, configuration, forbid_core_dumps
+from panachain.service.database import Place
 from panachain.service.http import listen, serve
 from panachain.service.issuer.service import Allowance, IssuerService
 from panachain.service.issuer.store import IssuerStore
 from panachain.service.tls import TlsConfig, read_tls
 
 SCHEMA: Final = "panachain/issuer-config/1"
+PASSWORD_VARIABLE: Final = "PANACHAIN_ISSUER_DATABASE_PASSWORD"  # noqa: S105
+"""Environment variable that holds the database's password, where no file is named."""
 _GRACE: Final = 15
 """Seconds that requests under way get when the issuer is told to stop."""
 
@@ -35,7 +39,7 @@ class IssuerConfig:
     host: str
     port: int
     sidechain: ChainConfig
-    database: Path
+    database: Place
     key_file: Path
     """PEM, 0600; made at the first start."""
     allowance: Allowance
@@ -44,11 +48,11 @@ class IssuerConfig:
     tls: TlsConfig | None
 
     @classmethod
-    def read(cls, path: Path) -> IssuerConfig:
+    def read(cls, path: Path, environment: Mapping[str, str] = os.environ) -> IssuerConfig:
         """Read a configuration file.
 
         Raises:
-            ConfigurationError: it can't be read, or a value doesn't fit.
+            ConfigurationError: it can't be read, a value doesn't fit, or a file with a secret is open to others.
         """
         with configuration(path, "issuer", schema=SCHEMA) as fields:
             usual = Allowance()
@@ -63,7 +67,7 @@ class IssuerConfig:
                 sidechain=ChainConfig.parse(
                     fields["sidechain"], path.parent, what=f"the section `sidechain` of {path}"
                 ),
-                database=path.parent / fields["database"],
+                database=Place.read(fields, path, environment, variable=PASSWORD_VARIABLE),
                 key_file=path.parent / fields["keyFile"],
                 allowance=allowance,
                 behind=",".join(fields.get("behind", [])),

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from panachain.chain.config import ChainConfig
 from panachain.consent.times import MAX_AHEAD
 from panachain.errors import ConfigurationError
-from panachain.service.config import check_private, configuration
+from panachain.service.config import configuration
+from panachain.service.database import Place
 from panachain.service.tls import TlsConfig, read_tls
 
 PASSWORD_VARIABLE: Final = "PANACHAIN_PROXY_DATABASE_PASSWORD"  # noqa: S105
@@ -31,10 +31,7 @@ class ProxyConfig:
     """Of the configuration file: relative names start here."""
     host: str
     port: int
-    database: str = field(repr=False)
-    """A file, or a URL, which might hold a password."""
-    password: str | None = field(repr=False)
-    """Of the database."""
+    database: Place
     keystore: Path
     mainchain: ChainConfig
     sidechain: ChainConfig
@@ -68,9 +65,6 @@ def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> Prox
     """
     with configuration(path, "proxy") as fields:
         config = _parse(fields, path, environment)
-        holds_password = urlsplit(config.database).password is not None
-    if holds_password:
-        check_private(path)
     if not 1 <= config.workers <= _MAX_WORKERS:
         raise ConfigurationError(f"{path}: workers must be 1 to {_MAX_WORKERS}, not {config.workers}")
     return config
@@ -82,8 +76,7 @@ def _parse(raw: dict[str, Any], path: Path, environment: Mapping[str, str]) -> P
         folder=folder,
         host=str(raw["host"]),
         port=int(raw["port"]),
-        database=str(raw["database"]),
-        password=_password(raw, folder, environment),
+        database=Place.read(raw, path, environment, variable=PASSWORD_VARIABLE),
         keystore=folder / raw["keystore"],
         mainchain=ChainConfig.parse(raw["mainchain"], folder, what=f"the section `mainchain` of {path}"),
         sidechain=ChainConfig.parse(raw["sidechain"], folder, what=f"the section `sidechain` of {path}"),
@@ -99,11 +92,3 @@ def _parse(raw: dict[str, Any], path: Path, environment: Mapping[str, str]) -> P
         connections_per_address=int(raw.get("connectionsPerAddress", 128)),
         tls=read_tls(raw.get("tls"), folder),
     )
-
-
-def _password(raw: dict[str, Any], folder: Path, environment: Mapping[str, str]) -> str | None:
-    if "databasePasswordFile" in raw:
-        path = folder / str(raw["databasePasswordFile"])
-        check_private(path)
-        return path.read_text(encoding="utf-8").rstrip("\n")
-    return environment.get(PASSWORD_VARIABLE)

@@ -33,7 +33,7 @@ from panachain.service.http import listen, serve
 from panachain.service.periodic import Periodic
 from panachain.service.proxy.anchoring import Anchoring
 from panachain.service.proxy.config import ProxyConfig, read_config
-from panachain.service.proxy.database import database_url
+from panachain.service.proxy.database import WHAT
 from panachain.service.proxy.service import ProxyService, Rates
 from panachain.service.proxy.store import ProxyStore
 from panachain.service.workers import Supervisor
@@ -111,8 +111,7 @@ class Process:
         sidechain = Sidechain.connect(side, timeout=_RPC_TIMEOUT, source=following(side, config.folder))
         self._chains = mainchain, sidechain
         account = Account(seed.account_key())
-        url = database_url(config.database, folder=config.folder, password=config.password)
-        self.store = ProxyStore(url, seed.store_key(), proxy=account.address)
+        self.store = ProxyStore(config.database.url(WHAT), seed.store_key(), proxy=account.address)
         self.service = ProxyService(
             seed,
             self.store,

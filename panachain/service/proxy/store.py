@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection
-from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
+from panachain import postgresql
 from panachain.chain.receipts import receipt_hash
 from panachain.crypto import box, kdf, labels
 from panachain.errors import (
@@ -70,8 +71,10 @@ _NEW_RECEIPT: Final = "INSERT INTO receipt (sequence, policy_id, kind, fields, h
 _SQLITE: Final = {"bytes": "BLOB", "unlogged": "", "clustered": "WITHOUT ROWID"}
 _POSTGRESQL: Final = {"bytes": "BYTEA", "unlogged": "UNLOGGED", "clustered": ""}
 """Counts needn't outlive a crash, and mustn't lie in an archive of the write-ahead log."""
-_LOG_LOCK: Final = "SELECT pg_advisory_xact_lock(0x70616e61)"
-"""PostgreSQL: one transaction at a time appends to the log. The number is `pana` in ASCII, and nothing else's."""
+_LOG_LOCK: Final = "SELECT pg_advisory_xact_lock(1885433441)"
+"""PostgreSQL: one transaction at a time appends to the log. The number is `pana` in ASCII, in decimals: hexadecimal
+literals are read from PostgreSQL 16 on."""
+_SERVER_HINT: Final = "check that the PostgreSQL server runs and lets this account in; the proxy goes on by itself then"
 _CHECKPOINT_TIMEOUT: Final = 5.0
 """Seconds for which a deletion waits until no reader needs the old pages."""
 _CHECKPOINT_POLL: Final = 0.01
@@ -172,7 +175,7 @@ class ProxyStore:
         """Open or create it.
 
         Args:
-            database: the SQLite file, made 0600, or a URL from `database_url`.
+            database: the SQLite file, made 0600, or a URL.
             key: the proxy's own key for what it keeps, 32 bytes.
             proxy: whose log it is.
             clock: seconds that only grow, for what is done at intervals; the time of a request comes with its nonce.
@@ -190,6 +193,7 @@ class ProxyStore:
         url = database if isinstance(database, URL) else URL.create("sqlite", database=str(database))
         self._is_sqlite = url.get_backend_name() == "sqlite"
         self._where = url.render_as_string(hide_password=True)
+        self._secret = str(url.password or "")
         with self._mapped("can't be opened"):
             if self._is_sqlite:
                 private_file(Path(str(url.database)))
@@ -527,13 +531,13 @@ class ProxyStore:
     def _mapped(self, what: str) -> Iterator[None]:
         try:
             yield
-        except (ImportError, NoSuchModuleError) as exc:
-            raise ConfigurationError(
-                "the database's driver isn't installed", hint="pip install 'panachain[postgresql]'"
-            ) from exc
         except (OSError, SQLAlchemyError) as exc:
-            # The kind only: a driver's message can hold what was written.
-            raise DiskError(f"the proxy's database {what}: {type(exc).__name__}") from exc
+            if self._is_sqlite:
+                # The kind only: a driver's message can hold what was written.
+                raise DiskError(f"the proxy's database {what}: {type(exc).__name__}") from exc
+            raise DiskError(
+                f"the proxy's database {what}: {postgresql.cause(exc, secret=self._secret)}", hint=_SERVER_HINT
+            ) from exc
 
     def _append(self, db: Connection, make: Callable[[int, bytes], Receipt], *, apart: bool = False) -> Receipt:
         # Read inside the transaction that appends: the lock makes sure that no other process reads the same head.

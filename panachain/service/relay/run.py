@@ -6,6 +6,7 @@ Follows docs/spec/relay.md, section "Configuration".
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from panachain.crypto import keystore
 from panachain.errors import ConfigurationError, IntegrityError
 from panachain.follow.opening import following
 from panachain.service.config import configuration, forbid_core_dumps
+from panachain.service.database import Place
 from panachain.service.http import listen, serve
 from panachain.service.relay.service import MAX_BATCH, Budget, RelayService
 from panachain.service.relay.store import RelayStore
@@ -27,6 +29,8 @@ from panachain.service.relay.tokens import Till, TokenRules
 from panachain.service.tls import TlsConfig, read_tls
 
 SCHEMA: Final = "panachain/relay-config/1"
+PASSWORD_VARIABLE: Final = "PANACHAIN_RELAY_DATABASE_PASSWORD"  # noqa: S105
+"""Environment variable that holds the database's password, where no file is named."""
 _PER_MINUTE: Final = 30
 """Requests that one source may make in a minute, if the configuration doesn't say."""
 _WAIT: Final = 8.0
@@ -42,7 +46,7 @@ class RelayConfig:
     host: str
     port: int
     mainchain: ChainConfig
-    database: Path
+    database: Place
     keystore: Path | None
     key_file: Path | None
     budget: Budget
@@ -57,11 +61,11 @@ class RelayConfig:
     tls: TlsConfig | None
 
     @classmethod
-    def read(cls, path: Path) -> RelayConfig:
+    def read(cls, path: Path, environment: Mapping[str, str] = os.environ) -> RelayConfig:
         """Read a configuration file.
 
         Raises:
-            ConfigurationError: it can't be read.
+            ConfigurationError: it can't be read, or a file with a secret is open to others.
         """
         with configuration(path, "relay", schema=SCHEMA) as fields:
             if ("keystore" in fields) == ("keyFile" in fields):
@@ -72,7 +76,7 @@ class RelayConfig:
                 mainchain=ChainConfig.parse(
                     fields["mainchain"], path.parent, what=f"the section `mainchain` of {path}"
                 ),
-                database=path.parent / fields["database"],
+                database=Place.read(fields, path, environment, variable=PASSWORD_VARIABLE),
                 keystore=path.parent / fields["keystore"] if "keystore" in fields else None,
                 key_file=path.parent / fields["keyFile"] if "keyFile" in fields else None,
                 budget=Budget(int(fields["gasPerDay"]), int(fields["revocationReserve"])),
@@ -98,11 +102,11 @@ def run_relay(config: RelayConfig, passphrase: str) -> None:
         UnavailableError: the address can't be listened on.
     """
     # 1. The chain that the configuration names.
-    mainchain = Mainchain.connect(config.mainchain, source=following(config.mainchain, config.database.parent))
+    mainchain = Mainchain.connect(config.mainchain, source=following(config.mainchain, config.database.beside))
     # 2. The account that pays.
     forbid_core_dumps()
     account = Account(_key(config, passphrase))
-    sender = mainchain.sender(account, lock_folder=config.database.parent / "nonces")
+    sender = mainchain.sender(account, lock_folder=config.database.beside / "nonces")
     # 3. The service, until it is told to stop.
     from panachain.service.relay.app import create_app
 

@@ -10,32 +10,31 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sqlite3
-import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from panachain.errors import DiskError
 from panachain.private_files import open_private
-from panachain.service.sqlite import all_or_nothing, open_durable
+from panachain.service.database import Place, Session, open_durable
 
+_LOCK: Final = 2
+"""Of relays among the services: one of them uses a PostgreSQL database."""
 DAY: Final = 86_400
 """Seconds over which a budget counts."""
 _KEPT: Final = 2 * DAY
 """Seconds after which a transaction is forgotten whose end is known."""
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS payment (
-    id INTEGER PRIMARY KEY, at INTEGER NOT NULL, gas INTEGER NOT NULL, state TEXT NOT NULL,
-    tx_hash TEXT NOT NULL DEFAULT '', block INTEGER NOT NULL DEFAULT 0
+    id {id}, at {number} NOT NULL, gas {number} NOT NULL, state TEXT NOT NULL,
+    tx_hash TEXT NOT NULL DEFAULT '', block {number} NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS payment_by_time ON payment (at);
-CREATE TABLE IF NOT EXISTS signed (payment INTEGER NOT NULL, tx_hash TEXT NOT NULL, raw TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS item (key TEXT PRIMARY KEY, payment INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS spent (token BLOB PRIMARY KEY, key TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS signed ({order}payment {number} NOT NULL, tx_hash TEXT NOT NULL, raw TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS item (key TEXT PRIMARY KEY, payment {number} NOT NULL);
+CREATE TABLE IF NOT EXISTS spent (token {bytes} PRIMARY KEY, key TEXT NOT NULL, at {number} NOT NULL) {ordered};
 """
 
 
@@ -56,71 +55,80 @@ class Payment:
 class RelayStore:
     """The database of one relay: of one process, whose threads may all use it."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
-        """Open or create it (0600).
+    def __init__(self, place: Place | Path, *, clock: Callable[[], float] = time.time) -> None:
+        """Open or create it; a file is made 0600.
 
         Raises:
             DiskError: it can't be opened, or another relay uses it.
+            ConfigurationError: its URL can't be used.
         """
         self._clock = clock
-        self._lock = threading.RLock()
-        try:
-            self._alone = _hold(path.with_name(path.name + ".lock"))
-            self._db = open_durable(path, _SCHEMA)
-        except (OSError, sqlite3.Error) as exc:
-            raise DiskError(f"the relay's database {path} can't be opened: {exc}") from exc
+        self._alone: int | None = None
+        file = place if isinstance(place, Path) else place.file
+        if file is not None:
+            try:
+                self._alone = _hold(file.with_name(file.name + ".lock"))
+            except OSError as exc:
+                raise DiskError(f"the relay's database {file} can't be opened: {exc}") from exc
+        self._durable = open_durable(
+            place, _SCHEMA, what="the relay's database", lock=_LOCK, refusal="nothing was sent"
+        )
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
-        os.close(self._alone)
+        """Close it."""
+        self._durable.close()
+        if self._alone is not None:
+            os.close(self._alone)
 
     def spent(self) -> int:
         """Return the gas of the last 24 hours: used, or put aside for what is under way."""
-        with self._writing():
+        with self._durable.writing() as db:
             since = int(self._clock()) - DAY
-            row = self._db.execute("SELECT coalesce(sum(gas), 0) FROM payment WHERE at > ?", (since,)).fetchone()
+            row = db.run("SELECT coalesce(sum(gas), 0) FROM payment WHERE at > ?", (since,)).fetchone()
             return int(row[0])
 
     def begin(self, keys: Sequence[str], gas: int) -> int:
         """Put gas aside for one transaction that carries these requests; return the payment's number."""
-        with self._writing():
+        with self._durable.writing() as db:
             now = int(self._clock())
-            self._forget(now)
-            number = self._db.execute(
-                "INSERT INTO payment (at, gas, state) VALUES (?, ?, 'sent')", (now, gas)
-            ).lastrowid
-            self._db.executemany("INSERT OR REPLACE INTO item VALUES (?, ?)", [(key, number) for key in keys])
-            return int(number or 0)
+            _forget(db, now)
+            number = int(
+                db.run(
+                    "INSERT INTO payment (at, gas, state) VALUES (?, ?, 'sent') RETURNING id", (now, gas)
+                ).fetchone()[0]
+            )
+            newest = "INSERT INTO item VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET payment = excluded.payment"
+            db.run_many(newest, [(key, number) for key in keys])
+            return number
 
     def signed(self, number: int, tx_hash: str, raw: str) -> None:
         """Keep a signed transaction before it is sent."""
-        with self._writing():
-            self._db.execute("INSERT INTO signed VALUES (?, ?, ?)", (number, tx_hash, raw))
-            self._db.execute("UPDATE payment SET tx_hash = ? WHERE id = ?", (tx_hash, number))
+        with self._durable.writing() as db:
+            db.run("INSERT INTO signed (payment, tx_hash, raw) VALUES (?, ?, ?)", (number, tx_hash, raw))
+            db.run("UPDATE payment SET tx_hash = ? WHERE id = ?", (tx_hash, number))
 
     def mined(self, number: int, tx_hash: str, block: int, gas: int) -> None:
         """Note what a transaction took."""
-        with self._writing():
-            self._db.execute(
+        with self._durable.writing() as db:
+            db.run(
                 # The gas that was used takes the place of what was put aside, so the rest can be spent.
                 "UPDATE payment SET state = 'mined', tx_hash = ?, block = ?, gas = ? WHERE id = ?",
                 (tx_hash, block, gas, number),
             )
-            self._db.execute("DELETE FROM signed WHERE payment = ?", (number,))
+            db.run("DELETE FROM signed WHERE payment = ?", (number,))
 
     def failed(self, number: int) -> None:
         """Note that a transaction was mined and reverted: it was paid, and its requests may come again."""
-        with self._writing():
-            self._db.execute("UPDATE payment SET state = 'mined' WHERE id = ?", (number,))
-            self._db.execute("DELETE FROM item WHERE payment = ?", (number,))
-            self._db.execute("DELETE FROM signed WHERE payment = ?", (number,))
+        with self._durable.writing() as db:
+            db.run("UPDATE payment SET state = 'mined' WHERE id = ?", (number,))
+            db.run("DELETE FROM item WHERE payment = ?", (number,))
+            db.run("DELETE FROM signed WHERE payment = ?", (number,))
 
     def drop(self, number: int) -> None:
         """Forget a transaction that was never sent or can't be mined any more; its requests may come again."""
-        with self._writing():
+        with self._durable.writing() as db:
             for statement in ("item WHERE payment", "signed WHERE payment", "payment WHERE id"):
-                self._db.execute(f"DELETE FROM {statement} = ?", (number,))  # noqa: S608 - three fixed texts
+                db.run(f"DELETE FROM {statement} = ?", (number,))  # noqa: S608 - three fixed texts
 
     def spend(self, token: bytes, key: str, *, since: int) -> bool:
         """Note that a token pays for a request, and tell whether it pays for no other one.
@@ -130,18 +138,18 @@ class RelayStore:
             key: of the request; the same one may come again with its token.
             since: Unix seconds; what was spent before is forgotten, since its period is over.
         """
-        with self._writing():
+        with self._durable.writing() as db:
             # Whole days only: when exactly a token was spent is nobody's business.
             day = int(self._clock()) // DAY * DAY
-            self._db.execute("DELETE FROM spent WHERE at < ?", (since - DAY,))
-            self._db.execute("INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (token, key, day))
-            row = self._db.execute("SELECT key FROM spent WHERE token = ?", (token,)).fetchone()
+            db.run("DELETE FROM spent WHERE at < ?", (since - DAY,))
+            db.run("INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (token, key, day))
+            row = db.run("SELECT key FROM spent WHERE token = ?", (token,)).fetchone()
             return bool(row[0] == key)
 
     def payment_of(self, key: str) -> Payment | None:
         """Return the transaction that carries a request, or None."""
-        with self._writing():
-            row = self._db.execute(
+        with self._durable.writing() as db:
+            row = db.run(
                 "SELECT p.id, p.state, p.tx_hash, p.block, p.gas FROM item i JOIN payment p ON p.id = i.payment"
                 " WHERE i.key = ?",
                 (key,),
@@ -150,22 +158,20 @@ class RelayStore:
 
     def open_payments(self) -> list[tuple[int, list[tuple[str, str]]]]:
         """Return the payments that aren't known to be mined, each with its signed (hash, raw), oldest first."""
-        with self._writing():
-            numbers = [row[0] for row in self._db.execute("SELECT id FROM payment WHERE state = 'sent' ORDER BY id")]
-            return [(number, self._signed(number)) for number in numbers]
+        with self._durable.writing() as db:
+            open_ones = db.run("SELECT id FROM payment WHERE state = 'sent' ORDER BY id").fetchall()
+            return [(row[0], _signed(db, row[0])) for row in open_ones]
 
-    def _signed(self, number: int) -> list[tuple[str, str]]:
-        statement = "SELECT tx_hash, raw FROM signed WHERE payment = ? ORDER BY rowid"
-        return self._db.execute(statement, (number,)).fetchall()
 
-    def _forget(self, now: int) -> None:
-        old = "SELECT id FROM payment WHERE state = 'mined' AND at < ?"
-        self._db.execute(f"DELETE FROM item WHERE payment IN ({old})", (now - _KEPT,))  # noqa: S608 - a fixed text
-        self._db.execute("DELETE FROM payment WHERE state = 'mined' AND at < ?", (now - _KEPT,))
+def _signed(db: Session, number: int) -> list[tuple[str, str]]:
+    rows = db.run("SELECT tx_hash, raw FROM signed WHERE payment = ? ORDER BY rowid", (number,)).fetchall()
+    return [(row[0], row[1]) for row in rows]
 
-    def _writing(self) -> AbstractContextManager[None]:
-        """Do all of it or nothing."""
-        return all_or_nothing(self._db, self._lock, "the relay's database refuses: {error}; nothing was sent")
+
+def _forget(db: Session, now: int) -> None:
+    old = "SELECT id FROM payment WHERE state = 'mined' AND at < ?"
+    db.run(f"DELETE FROM item WHERE payment IN ({old})", (now - _KEPT,))  # noqa: S608 - a fixed text
+    db.run("DELETE FROM payment WHERE state = 'mined' AND at < ?", (now - _KEPT,))
 
 
 def _hold(path: Path) -> int:

@@ -12,7 +12,7 @@ import pytest
 from panachain.errors import ConfigurationError, DiskError
 from panachain.follow.database import Database, RenewedError, Session, SqliteDatabase, open_database
 from tests.unit.follow.chain import Chain, everything, follower, granted, revoked, stored
-from tests.unit.service.postgresql import empty_database, running_postgresql
+from tests.unit.service.postgresql import KINDS, empty_database, shared_postgresql
 
 WORD = "never shown"
 
@@ -26,17 +26,11 @@ def words(database: Database) -> list[bytes]:
         return [row[0] for row in session.run("SELECT value FROM word ORDER BY value").fetchall()]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with running_postgresql() as uri:
-        yield uri
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", *KINDS])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     if request.param == "sqlite":
         return tmp_path / "folder" / "a.db"
-    return empty_database(request.getfixturevalue("server")).render_as_string()
+    return empty_database(shared_postgresql(request.param)).render_as_string()
 
 
 @pytest.fixture
@@ -163,7 +157,7 @@ def test_a_connection_to_a_file_that_is_gone_is_not_used_again(tmp_path: Path) -
         ("no url", "can't be read"),
         (f"postgresql+psycopg://me:{WORD}@127.0.0.1/chains", "holds a password"),
         (f"postgresql+psycopg://me@127.0.0.1/chains?password={WORD}", "holds a password"),
-        ("postgresql+nosuch://me@127.0.0.1/chains", "can't be used"),
+        ("postgresql+nosuch://me@127.0.0.1/chains", "can't be (used|read)"),
         ("postgresql+psycopg2://me@127.0.0.1/chains", "can't be used"),
         ("postgresql+psycopg://me@127.0.0.1/chains?port=abc", "can't be used"),
     ],

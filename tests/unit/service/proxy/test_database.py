@@ -8,28 +8,29 @@ import pytest
 
 from panachain.errors import ConfigurationError
 from panachain.private_files import private_file
-from panachain.service.proxy.database import LOCK_TIMEOUT, database_url, open_engine
+from panachain.service.database import Place
+from panachain.service.proxy.database import LOCK_TIMEOUT, open_engine
 
 
 def test_a_password_in_the_urls_query_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="query holds a password") as caught:
-        database_url("postgresql+psycopg://db/log?user=proxy&password=hush-hush", folder=tmp_path)
+    with pytest.raises(ConfigurationError, match="password in its query") as caught:
+        Place("postgresql+psycopg://db/log?user=proxy&password=hush-hush", tmp_path).url("its database")
     assert "hush" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["mysql://host/x", "://", "postgresql+psycopg://h:notaport/x"])
 def test_another_database_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigurationError):
-        database_url(url, folder=tmp_path)
+        Place(url, tmp_path).url("its database")
 
 
 def test_a_file_name_is_of_sqlite_and_below_the_folder(tmp_path: Path) -> None:
-    made = database_url("proxy.sqlite", folder=tmp_path)
+    made = Place("proxy.sqlite", tmp_path).url("its database")
     assert (made.get_backend_name(), made.database) == ("sqlite", str(tmp_path / "proxy.sqlite"))
 
 
 def test_sqlite_overwrites_what_it_deletes_and_waits_for_others(tmp_path: Path) -> None:
-    engine = open_engine(database_url("proxy.sqlite", folder=tmp_path))
+    engine = open_engine(Place("proxy.sqlite", tmp_path).url("its database"))
     with engine.begin() as db:
         settings = [
             db.exec_driver_sql(f"PRAGMA {name}").scalar_one()

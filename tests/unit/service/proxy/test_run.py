@@ -24,7 +24,7 @@ from panachain.crypto import keystore
 from panachain.errors import UnavailableError
 from panachain.proxy import messages
 from panachain.proxy.client import Channels, read_answer
-from panachain.service.proxy.database import database_url
+from panachain.service.database import Place
 from panachain.service.proxy.store import ProxyStore
 from panachain.wire.endpoints import Reach
 from tests.unit.service.authority import Authority
@@ -63,7 +63,7 @@ class Host:
         (folder / "chain.pickle").write_bytes(pickle.dumps(self.world.chain.__dict__))
         self.endpoint = f"{'https' if 'tls' in settings else 'http'}://127.0.0.1:{self.port}"
         store = ProxyStore(
-            database_url(str((config | settings)["database"]), folder=folder),
+            Place(str((config | settings)["database"]), folder).url("its database"),
             seed.store_key(),
             proxy=address(seed),
         )

@@ -14,19 +14,13 @@ from panachain.errors import ConfigurationError, DiskError, PanaChainError, Poli
 from panachain.model.actors import Address
 from panachain.service.proxy.service import ProxyService
 from panachain.service.proxy.store import Nonce, ProxyStore
-from tests.unit.service.postgresql import empty_database, running_postgresql
+from tests.unit.service.postgresql import KINDS, empty_database, shared_postgresql
 from tests.unit.service.proxy_world import ProxyWorld, address
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with running_postgresql() as uri:
-        yield uri
-
-
-@pytest.fixture
-def url(server: str) -> URL:
-    return empty_database(server)
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest) -> URL:
+    return empty_database(shared_postgresql(request.param))
 
 
 @pytest.fixture

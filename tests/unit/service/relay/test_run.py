@@ -39,7 +39,7 @@ def written(folder: Path, **changes: Any) -> Path:
 def test_defaults_and_names_beside_the_file(tmp_path: Path) -> None:
     config = RelayConfig.read(written(tmp_path))
     assert (config.budget, config.per_minute, config.wait, config.max_batch) == (Budget(1, 2), 30, 8.0, MAX_BATCH)
-    assert (config.database, config.key_file, config.keystore) == (
+    assert (config.database.file, config.key_file, config.keystore) == (
         tmp_path / "relay.sqlite",
         tmp_path / "relay.key",
         None,

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from panachain.errors import DiskError
+from panachain.service.database import Place
 from panachain.service.relay.store import DAY, RelayStore
+from tests.unit.service.postgresql import KINDS, empty_database, shared_postgresql
 
 HASH, RAW = "0x" + "11" * 32, "0x02"
 
@@ -25,9 +27,16 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(params=["sqlite", *KINDS])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "sqlite":
+        return Place("own.sqlite", tmp_path)
+    return Place(empty_database(shared_postgresql(request.param)).render_as_string(), tmp_path)
+
+
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[RelayStore]:
-    made = RelayStore(tmp_path / "relay.sqlite", clock=clock)
+def store(place: Place, clock: Clock) -> Iterator[RelayStore]:
+    made = RelayStore(place, clock=clock)
     yield made
     made.close()
 
@@ -75,13 +84,13 @@ def test_what_was_never_sent_costs_nothing(store: RelayStore) -> None:
     assert (store.spent(), store.payment_of("a"), store.open_payments()) == (0, None, [])
 
 
-def test_open_payments_are_told_with_all_that_was_signed_also_after_a_restart(tmp_path: Path, clock: Clock) -> None:
-    first = RelayStore(tmp_path / "own.sqlite", clock=clock)
+def test_open_payments_are_told_with_all_that_was_signed_also_after_a_restart(place: Place, clock: Clock) -> None:
+    first = RelayStore(place, clock=clock)
     number, unsigned = first.begin(["a"], 5), first.begin(["b"], 6)
     first.signed(number, HASH, RAW)
     first.signed(number, "0x22", "0x03")
     first.close()
-    again = RelayStore(tmp_path / "own.sqlite", clock=clock)
+    again = RelayStore(place, clock=clock)
     assert again.open_payments() == [(number, [(HASH, RAW), ("0x22", "0x03")]), (unsigned, [])]
     assert again.spent() == 11
     again.close()

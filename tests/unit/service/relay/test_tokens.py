@@ -180,5 +180,5 @@ def test_spent_tokens_are_forgotten_when_their_periods_are_over(tmp_path: Path) 
     assert not store.spend(b"a" * 32, "two", since=0)
     clock.now += 10 * 86_400
     assert store.spend(b"b" * 32, "two", since=int(clock.now))
-    assert store._db.execute("SELECT count(*) FROM spent").fetchone() == (1,)
+    assert store._durable._db.execute("SELECT count(*) FROM spent").fetchone() == (1,)
     store.close()
