@@ -56,7 +56,7 @@ class Config:
     profile: str = ""
     """The profile that acts; empty when none was chosen."""
     network_file: Path = Path()
-    """Chain IDs, contract addresses and RPC URLs, as `devnet up` and `ape run deploy` write them."""
+    """Chain IDs, contract addresses and RPC URLs, as `devnet up` and `deploy` write them."""
     mainchain_rpc: str = ""
     """URLs of nodes, with commas between them; empty takes those in the network file."""
     sidechain_rpc: str = ""

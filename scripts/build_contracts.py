@@ -25,7 +25,14 @@ SETTINGS = {
     "viaIR": True,
     "evmVersion": "prague",
     "metadata": {"bytecodeHash": "none", "appendCBOR": False},
-    "outputSelection": {"*": {"*": ["abi", "metadata", "evm.bytecode.object", "evm.deployedBytecode.object"]}},
+    "outputSelection": {
+        "*": {
+            "*": [
+                *("abi", "metadata", "evm.bytecode.object"),
+                *("evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"),
+            ]
+        }
+    },
 }
 COMPILE = """
 const fs = require('fs'), path = require('path'), solc = require('solc');
@@ -72,11 +79,17 @@ def compile_all() -> dict[str, dict[str, object]]:
             "abi": output["contracts"][file][name]["abi"],
             "bytecode": "0x" + output["contracts"][file][name]["evm"]["bytecode"]["object"],
             "deployedBytecode": "0x" + output["contracts"][file][name]["evm"]["deployedBytecode"]["object"],
+            "immutables": _places(output["contracts"][file][name]["evm"]["deployedBytecode"]["immutableReferences"]),
             "solc": version,
             "sourceHash": _source_hash(own, json.loads(output["contracts"][file][name]["metadata"])["sources"]),
         }
         for file, name in wanted
     }
+
+
+def _places(references: dict[str, list[dict[str, int]]]) -> list[list[int]]:
+    """Return where immutables stand in the code on chain: first byte and length of each."""
+    return sorted([one["start"], one["length"]] for places in references.values() for one in places)
 
 
 def _source_hash(own: dict[str, str], used: Collection[str]) -> str:

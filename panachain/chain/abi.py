@@ -24,6 +24,12 @@ class Contract:
         """Take an artifact; `contract` loads one by name."""
         self.name: str = artifact["contractName"]
         self.bytecode: str = artifact["bytecode"]
+        self.runtime: bytes = from_hex(artifact["deployedBytecode"])
+        """The code that lies on a chain, with zeros in the places of `immutables`."""
+        self.immutables: tuple[tuple[int, int], ...] = tuple(
+            (start, length) for start, length in artifact["immutables"]
+        )
+        """Where values stand that only the creation knows: first byte and length of each."""
         self.entries: list[dict[str, Any]] = artifact["abi"]
         """The ABI, as the compiler wrote it."""
 

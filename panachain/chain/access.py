@@ -159,7 +159,7 @@ def read_key(path: Path) -> bytes:
     """
     text = _read_secret(path)
     try:
-        key = bytes.fromhex(text)
+        key = bytes.fromhex(text.removeprefix("0x"))
     except ValueError:
         key = b""
     if len(key) != KEY_SIZE or not any(key):

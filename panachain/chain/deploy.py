@@ -1,55 +1,69 @@
-"""Deploy the contracts to both chains: the one script that `devnet up` and `ape run deploy` use.
+"""Deploy the contracts to both chains: what `panachain deploy` and `panachain devnet up` use.
 
 Never keeps a key. Different accounts deploy the two chains: a contract's address follows from its creator's, and no
 value of 16 bytes or more may be on both (design section 5). What is dangerous waits: the administrator of both
 AccessManagers acts after a delay only, a new administrator or registrar counts after a second one, and the deployers
 have no power left when this returns. That second delay exists from five days after the deployment on, AccessManager's
 own setback; before, there is the first.
-Follows design section 6 (no upgradable proxies, a new version is a new address) and docs/security/contracts.md.
+
+    1. The nonce and the block at which it begins, into the journal: from there all addresses follow.
+    2. The contracts, all at once; their code is compared with the shipped one.
+    3. Who may do what, all at once.
+    4. The deployer's resignation, once every transaction before it has succeeded.
+
+Both chains go through it beside each other. Broken off anywhere, the same call with the same journal goes on.
+Follows design section 6 (no upgradable proxies, a new version is a new address), docs/security/contracts.md and ADR 23.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from panachain.chain import node
-from panachain.chain.abi import address, contract
 from panachain.chain.bound import BoundContract
 from panachain.chain.config import ChainConfig
-from panachain.chain.contracts.access_manager import AccessManager
 from panachain.chain.contracts.actor_registry import ActorRegistry
-from panachain.chain.evm import Sender
+from panachain.chain.deployment_journal import Begun, Journal
 from panachain.chain.headers import read_header
+from panachain.chain.plan import (
+    ADMIN,
+    APPOINT,
+    CREATE,
+    DELAY,
+    LEAVE,
+    REGISTRAR,
+    SUSPENDER,
+    Governance,
+    Plan,
+    created_at,
+    plan_mainchain,
+    plan_sidechain,
+)
 from panachain.chain.rpc import Rpc
+from panachain.chain.series import SeriesSender
 from panachain.chain.signing import Account
-from panachain.errors import TransactionError, UsageError
-from panachain.model.actors import Address
+from panachain.chain.verify import check_codes
+from panachain.errors import IntegrityError, TransactionError, UsageError
 
-ADMIN: Final = 0
-"""AccessManager role: changes roles, and the sidechain's validators."""
-REGISTRAR: Final = 1
-"""AccessManager role: admits, suspends, reinstates, and holds reviews."""
-SUSPENDER: Final = 2
-"""AccessManager role: suspends persons; the registrar, and EmergencyAccess for a missed review."""
-DELAY: Final = 2 * 86_400
-"""Seconds between an administrator's announcement and its effect, by default."""
+__all__ = ["ADMIN", "DELAY", "REGISTRAR", "SUSPENDER", "Cost", "Deployment", "Governance", "deploy", "estimate"]
 
+_CALL_GAS: Final = {
+    "labelRole": 29_000,
+    "setTargetFunctionRole": 28_000,
+    "grantRole": 55_000,
+    "setGrantDelay": 51_000,
+    "renounceRole": 30_000,
+}
+"""Gas of a call of the AccessManager: no node can estimate it before the contract is there."""
+_SELECTOR_GAS: Final = 25_000
+"""What `setTargetFunctionRole` takes for each function."""
 
-@dataclass(frozen=True)
-class Governance:
-    """Who may do what after the deployment. Each may be a contract, such as a multisig."""
-
-    registrar: Address
-    admin: Address
-    validators: tuple[Address, ...]
-    """Whose signatures checkpoint the sidechain."""
-    quorum: int
-    """How many of them are needed."""
-    delay: int = DELAY
-    """Seconds."""
+Told = Callable[[str], None]
+"""Hears in words what is done next."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +74,36 @@ class Deployment:
     sidechain: ChainConfig
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a deployment takes at most on one chain, and what its deployer has."""
+
+    chain: str
+    chain_id: int
+    deployer: str
+    transactions: int
+    gas: int
+    price: int
+    """Wei that a unit of gas costs at most."""
+    balance: int
+    """Wei that the deployer holds."""
+
+    @property
+    def fee(self) -> int:
+        """Wei that all of it costs at most."""
+        return self.gas * self.price
+
+
 def deploy(
-    main_rpc: Rpc, side_rpc: Rpc, deployer_key: bytes, governance: Governance, *, side_key: bytes, lock_folder: Path
+    main_rpc: Rpc,
+    side_rpc: Rpc,
+    deployer_key: bytes,
+    governance: Governance,
+    *,
+    side_key: bytes,
+    lock_folder: Path,
+    journal: Journal | None = None,
+    told: Told = lambda _: None,
 ) -> Deployment:
     """Deploy everything and hand it over.
 
@@ -72,12 +114,120 @@ def deploy(
         governance: who is in charge afterwards.
         side_key: secret key of the sidechain's deployer, 32 bytes: the same holds for it, and it is another account.
         lock_folder: for the accounts' nonce lanes.
+        journal: what an earlier run sent, which is waited for and not paid again; None forgets.
+        told: hears what is done next, from two threads.
 
     Raises:
-        UsageError: a deployer is registrar or administrator, or one account deploys both; nothing was deployed.
-        TransactionError: a creation reverts.
+        UsageError: a deployer is registrar or administrator, or one account deploys both, or the journal is of another
+            deployment; nothing was deployed.
+        TransactionError: a transaction reverts, or isn't mined in time.
+        IntegrityError: what lies on a chain isn't what ships.
     """
-    main_deployer, side_deployer = Account(deployer_key), Account(side_key)
+    journal = Journal() if journal is None else journal
+    chains = _both(main_rpc, side_rpc, deployer_key, side_key, governance, lock_folder)
+    with ThreadPoolExecutor(len(chains)) as pool:
+        running = [pool.submit(chain.deploy, journal, told) for chain in chains]
+    mainchain, sidechain = (one.result() for one in running)
+    return Deployment(mainchain, sidechain)
+
+
+def estimate(
+    main_rpc: Rpc,
+    side_rpc: Rpc,
+    deployer_key: bytes,
+    governance: Governance,
+    *,
+    side_key: bytes,
+    lock_folder: Path,
+    journal: Journal | None = None,
+) -> list[Cost]:
+    """Return what a deployment would cost from here on, on each chain; nothing is sent.
+
+    Raises:
+        UsageError: as `deploy`.
+        TransactionError: a creation would revert.
+    """
+    journal = Journal() if journal is None else journal
+    chains = _both(main_rpc, side_rpc, deployer_key, side_key, governance, lock_folder)
+    return [chain.cost(journal) for chain in chains]
+
+
+class _Chain:
+    """One chain's deployment."""
+
+    def __init__(
+        self, name: str, rpc: Rpc, sender: SeriesSender, plan: Callable[[int], Plan], others: Callable[[Plan], None]
+    ) -> None:
+        self._name, self._rpc, self._sender = name, rpc, sender
+        self._plan, self._others = plan, others
+
+    def deploy(self, journal: Journal, told: Told) -> ChainConfig:
+        begun, plan = self._begin(journal)
+        written = journal.begin(self._name, begun, plan)
+        for wave, words in ((CREATE, "creating contracts"), (APPOINT, "setting up roles"), (LEAVE, "handing over")):
+            steps = [(nonce, step) for nonce, step in enumerate(plan.steps, start=plan.first) if step.wave == wave]
+            told(f"{self._name}: {words} ({len(steps)} transactions)")
+            receipts = self._sender.send_all([step for _, step in steps], first=steps[0][0], journal=written)
+            if wave == CREATE:
+                for (nonce, step), receipt in zip(steps, receipts, strict=True):
+                    where = created_at(plan.deployer, nonce)
+                    if str(receipt.contract).lower() != where.lower():
+                        raise TransactionError(
+                            f"{step.what}: transaction {receipt.tx_hash} made no contract at {where}"
+                        )
+                # Before anybody is appointed: a contract that isn't ours gets nobody into charge.
+                check_codes(self._rpc, plan.contracts)
+                self._others(plan)
+        config = ChainConfig.at(self._rpc.url, begun.chain_id, plan.contracts, begun.block)
+        return replace(config, from_block_hash=begun.block_hash)
+
+    def cost(self, journal: Journal) -> Cost:
+        begun, plan = self._begin(journal)
+        gas = count = 0
+        mined = node.transaction_count(self._rpc, self._sender.address)
+        for step in plan.steps[max(mined - plan.first, 0) :]:
+            count += 1
+            if step.to is None:
+                gas += self._sender.estimate(step)
+            else:
+                gas += _CALL_GAS[step.function] + step.functions * _SELECTOR_GAS
+        return Cost(
+            self._name,
+            begun.chain_id,
+            self._sender.address,
+            count,
+            gas,
+            self._sender.price(),
+            node.balance(self._rpc, self._sender.address),
+        )
+
+    def _begin(self, journal: Journal) -> tuple[Begun, Plan]:
+        """Return where this deployment began, now or at an earlier run, and what it sends."""
+        begun = journal.begun(self._name)
+        if begun is None:
+            first = node.transaction_count(self._rpc, self._sender.address)
+            if node.pending_count(self._rpc, self._sender.address) != first:
+                raise UsageError(
+                    f"transactions of the {self._name}'s deployer {self._sender.address} wait to be mined; nothing was"
+                    " deployed",
+                    hint="wait for them, or take another account",
+                )
+            head = node.block_number(self._rpc)
+            block_hash = read_header(self._rpc.call("eth_getBlockByNumber", [hex(head), False])).hash
+            begun = Begun(self._sender.chain_id, self._sender.address, first, head, block_hash)
+        elif (begun.chain_id, begun.deployer) != (self._sender.chain_id, self._sender.address):
+            raise UsageError(
+                f"the journal's deployment on the {self._name} is that of {begun.deployer} on chain {begun.chain_id},"
+                f" not of {self._sender.address} on chain {self._sender.chain_id}; nothing was sent",
+                hint="the same keys and nodes as then, or begin anew with --anew, which pays again",
+            )
+        return begun, self._plan(begun.first)
+
+
+def _both(
+    main_rpc: Rpc, side_rpc: Rpc, main_key: bytes, side_key: bytes, governance: Governance, lock_folder: Path
+) -> tuple[_Chain, _Chain]:
+    main_deployer, side_deployer = Account(main_key), Account(side_key)
     for deployer in (main_deployer, side_deployer):
         # The deployer resigns at the end: an administrator of the same account would be gone for good.
         if deployer.address in (governance.registrar, governance.admin):
@@ -86,101 +236,34 @@ def deploy(
         raise UsageError(f"{side_deployer.address} can't deploy both chains, to equal addresses; nothing was deployed")
     main = _sender(main_rpc, main_deployer, lock_folder, free=False)
     side = _sender(side_rpc, side_deployer, lock_folder, free=True)
-    return Deployment(
-        _deploy_mainchain(main, main_rpc, governance, sidechain_id=node.chain_id(side_rpc)),
-        _deploy_sidechain(side, side_rpc, governance),
+    if main.chain_id == side.chain_id:
+        raise UsageError(f"both nodes are of chain {main.chain_id}; nothing was deployed")
+    return (
+        _Chain(
+            "mainchain",
+            main_rpc,
+            main,
+            lambda first: plan_mainchain(main.address, first, governance, sidechain_id=side.chain_id),
+            lambda plan: _check_made(main_rpc, main.chain_id, plan),
+        ),
+        _Chain(
+            "sidechain",
+            side_rpc,
+            side,
+            lambda first: plan_sidechain(side.address, first, governance),
+            lambda _: None,
+        ),
     )
 
 
-def _deploy_mainchain(sender: Sender, rpc: Rpc, governance: Governance, *, sidechain_id: int) -> ChainConfig:
-    start = node.block_number(rpc)
-    manager = _create(sender, "AccessManager", sender.address)
-    policies = _create(sender, "PolicyRegistry")
-    actors = _create(sender, "ActorRegistry", manager, policies)
-    registry = ActorRegistry(_bound(rpc, "ActorRegistry", actors))
-    # The contract takes them ascending, so that it sees in one pass that none stands twice.
-    validators = sorted(governance.validators, key=str.lower)
-    contracts = {
-        "AccessManager": manager,
-        "ActorRegistry": actors,
-        # The registry made these two itself, so that nobody can wire them to another one.
-        "RecordLedger": registry.record_ledger(),
-        "AccessLog": registry.access_log(),
-        "PolicyRegistry": policies,
-        "Checkpoints": _create(sender, "Checkpoints", manager, sidechain_id, validators, governance.quorum),
-    }
-    _set_roles(
-        sender, rpc, contracts, governance, {"ActorRegistry": {REGISTRAR: ("register", "suspend", "reinstate")}}, {}
-    )
-    return _described(rpc, sender.chain_id, contracts, start)
+def _check_made(rpc: Rpc, chain_id: int, plan: Plan) -> None:
+    """Check that the registry's own contracts are where the plan says."""
+    where = plan.contracts["ActorRegistry"]
+    registry = ActorRegistry(BoundContract(rpc, "ActorRegistry", where, chain_id=chain_id))
+    made = {"RecordLedger": registry.record_ledger(), "AccessLog": registry.access_log()}
+    if wrong := {name: one for name, one in made.items() if one != plan.contracts[name]}:
+        raise IntegrityError(f"the registry at {where} made other contracts than were planned: {wrong}")
 
 
-def _deploy_sidechain(sender: Sender, rpc: Rpc, governance: Governance) -> ChainConfig:
-    start = node.block_number(rpc)
-    manager = _create(sender, "AccessManager", sender.address)
-    identities = _create(sender, "IdentityRegistry", manager)
-    emergency = _create(sender, "EmergencyAccess", manager, identities)
-    contracts = {
-        "AccessManager": manager,
-        "IdentityRegistry": identities,
-        "AccessRequests": _create(sender, "AccessRequests", identities),
-        "EmergencyAccess": emergency,
-        "CareGroups": _create(sender, "CareGroups", manager, identities),
-    }
-    functions: dict[str, dict[int, tuple[str, ...]]] = {
-        "IdentityRegistry": {REGISTRAR: ("register", "reinstate"), SUSPENDER: ("suspend",)},
-        "EmergencyAccess": {REGISTRAR: ("review",)},
-        "CareGroups": {REGISTRAR: ("closeByRegistrar",)},
-    }
-    _set_roles(sender, rpc, contracts, governance, functions, {SUSPENDER: (emergency, governance.registrar)})
-    return _described(rpc, sender.chain_id, contracts, start)
-
-
-def _set_roles(
-    sender: Sender,
-    rpc: Rpc,
-    contracts: Mapping[str, str],
-    governance: Governance,
-    functions: Mapping[str, Mapping[int, tuple[str, ...]]],
-    members: Mapping[int, tuple[Address, ...]],
-) -> None:
-    """Say which role may call what, appoint, and leave."""
-    manager = AccessManager(_bound(rpc, "AccessManager", contracts["AccessManager"]))
-    for role, label in ((REGISTRAR, "REGISTRAR"), (SUSPENDER, "SUSPENDER")):
-        manager.label_role(sender, role, label)
-    for name, roles in functions.items():
-        for role, names in roles.items():
-            selectors = [contract(name).selector(function) for function in names]
-            manager.set_target_function_role(sender, contracts[name], selectors, role)
-    for role, accounts in ({REGISTRAR: (governance.registrar,)} | dict(members)).items():
-        for account in accounts:
-            manager.grant_role(sender, role, account)
-    # An appointment counts after the delay, so that whoever is in charge can take it back. AccessManager lets each
-    # change of this delay begin five days later (`minSetback`), the first one too.
-    for role in (REGISTRAR, SUSPENDER):
-        manager.set_grant_delay(sender, role, governance.delay)
-    manager.grant_role(sender, ADMIN, governance.admin, governance.delay)
-    manager.set_grant_delay(sender, ADMIN, governance.delay)
-    # Last of all: until here only the deployer may do any of this.
-    manager.renounce_role(sender, ADMIN)
-
-
-def _create(sender: Sender, name: str, *args: Any) -> Address:
-    receipt = sender.send(None, contract(name).creation(*args), what=f"creating {name}")
-    if receipt.contract is None:
-        raise TransactionError(f"creating {name}: transaction {receipt.tx_hash} made no contract")
-    return Address(address(receipt.contract))
-
-
-def _described(rpc: Rpc, chain_id: int, contracts: Mapping[str, str], start: int) -> ChainConfig:
-    """Return the chain's description, with the block before the first contract, by which it is known again."""
-    config = ChainConfig.at(rpc.url, chain_id, contracts, start)
-    return replace(config, from_block_hash=read_header(rpc.call("eth_getBlockByNumber", [hex(start), False])).hash)
-
-
-def _bound(rpc: Rpc, name: str, where: str) -> BoundContract:
-    return BoundContract(rpc, name, where, chain_id=node.chain_id(rpc))
-
-
-def _sender(rpc: Rpc, account: Account, lock_folder: Path, *, free: bool) -> Sender:
-    return Sender(rpc, node.chain_id(rpc), account, lock_folder=lock_folder, free=free)
+def _sender(rpc: Rpc, account: Account, lock_folder: Path, *, free: bool) -> SeriesSender:
+    return SeriesSender(rpc, node.chain_id(rpc), account, lock_folder=lock_folder, free=free)

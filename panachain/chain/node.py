@@ -88,6 +88,15 @@ def transaction_count(rpc: Rpc, account: str) -> int:
     return quantity(rpc.call("eth_getTransactionCount", [account, "latest"]), "a nonce", bits=64)
 
 
+def pending_count(rpc: Rpc, account: str) -> int:
+    """Return how many transactions of an account are mined or wait to be, as the node knows.
+
+    Raises:
+        IntegrityError: the node's answer is no number.
+    """
+    return quantity(rpc.call("eth_getTransactionCount", [account, "pending"]), "a nonce", bits=64)
+
+
 def has_code(rpc: Rpc, account: str) -> bool:
     """Tell whether a contract is at an address."""
     return bool(rpc.call("eth_getCode", [account, "latest"]) != "0x")

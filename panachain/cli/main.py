@@ -59,6 +59,7 @@ COMMANDS: Final = {
     "group": (f"{_COMMANDS}group:group", "Manage care teams and departments."),
     "query": (f"{_COMMANDS}research:query", "Query policies or storage transactions on chain."),
     "devnet": ("panachain.devnet.command:devnet", "Run a network of your own: two chains, a store, proxies."),
+    "deploy": (f"{_COMMANDS}deploy:deploy", "Deploy a network's contracts to both chains."),
     "proxy": (f"{_COMMANDS}proxy:proxy", "Run a re-encryption proxy."),
     "relay": (f"{_COMMANDS}relay:relay", "Pay for patients' policy transactions."),
     "sidechain": (f"{_COMMANDS}sidechain:sidechain", "Keep the sidechain private."),
@@ -75,7 +76,7 @@ SECTIONS: Final = {
     "Hospitals": ("upload", "records", "rewrap", "settle", "storage"),
     "Practitioners": ("inbox", "open", "request", "requests", "policy", "group", "block"),
     "Researchers": ("query", "inbox", "open", "policy", "block"),
-    "Operators": ("devnet", "proxy", "relay", "sidechain", "storage"),
+    "Operators": ("devnet", "deploy", "proxy", "relay", "sidechain", "storage"),
 }
 """Who does it → the commands, in the order of use; some are for several."""
 

@@ -61,7 +61,8 @@ _ACTING: Final = frozenset(
 )
 """Commands that take the profile that the user has typed."""
 _OTHERS: Final = frozenset(
-    {"init", "contacts", "submit", "doctor", "config", "completion", "devnet", "proxy", "relay", "sidechain", "storage"}
+    {"init", "contacts", "submit", "doctor", "config", "completion"}
+    | {"devnet", "deploy", "proxy", "relay", "sidechain", "storage"}
 )
 
 WIDTH: Final = 100

@@ -99,7 +99,7 @@ def admin(accounts: Any) -> Any:
 
 @pytest.fixture
 def manager(project: Any, registrar: Any, admin: Any) -> Any:
-    """An access manager whose registrar has role 1, as chain/deploy.py sets it up."""
+    """An access manager whose registrar has role 1, as chain/plan.py sets it up."""
     made = admin.deploy(project.AccessManager, admin)
     made.grantRole(REGISTRAR, registrar, 0, sender=admin)
     return made

@@ -10,7 +10,7 @@ import {IActorRegistry} from "../../contracts/interfaces/IActorRegistry.sol";
 import {ActorRegistry} from "../../contracts/mainchain/ActorRegistry.sol";
 
 /// @title Delays, and the handover of the administration in two steps
-/// @notice Set up as chain/deploy.py does: the administrator acts after two days, and so do appointments.
+/// @notice Set up as chain/plan.py does: the administrator acts after two days, and so do appointments.
 contract GovernanceTest is ActorsBase {
     uint32 private constant DELAY = 2 days;
     address private constant ADMIN = address(0xAD);

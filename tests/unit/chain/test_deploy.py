@@ -1,65 +1,99 @@
-"""A deployment hands everything over: what is wired to what, who is refused, and that the deployers leave last."""
+"""A deployment hands everything over, checks what it made, and pays nothing twice wherever it is killed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from panachain.chain import deploy as subject
-from panachain.chain.abi import contract
-from panachain.chain.deploy import ADMIN, DELAY, REGISTRAR, SUSPENDER, Governance, deploy
+from panachain.chain import deployment_journal
+from panachain.chain.deploy import Deployment, deploy, estimate
+from panachain.chain.deployment_journal import Journal
+from panachain.chain.plan import LEAVE
+from panachain.chain.series import SeriesSender
 from panachain.chain.signing import Account
-from panachain.errors import TransactionError, UsageError
-from tests.unit.chain.fake import Sender, calldata
+from panachain.errors import IntegrityError, TransactionError, UsageError
+from tests.unit.chain.memory_chain import Killed, MemoryChain
 from tests.unit.chain.test_headers import block_of
+from tests.unit.chain.test_plan import GOVERNANCE
+from tests.unit.chain.test_plan import both as plans
 
-BLOCK = block_of(7)
 KEY, SIDE_KEY = b"\x01" * 32, b"\x02" * 32
-WHO, ADMINISTRATOR = Account(b"\x03" * 32).address, Account(b"\x04" * 32).address
-GOVERNANCE = Governance(registrar=WHO, admin=ADMINISTRATOR, validators=(WHO, ADMINISTRATOR), quorum=2)
+MAIN, SIDE = Account(KEY).address, Account(SIDE_KEY).address
 
 
-class Node:
-    """A chain on which an actor registry has made its two contracts."""
+class World:
+    """Two chains, and a switch that kills the process at a call of either or at a write of the journal."""
 
-    def __init__(self, chain_id: int) -> None:
-        self.url, self._chain_id = f"http://chain-{chain_id}.test", chain_id
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.calls, self.ends = folder, 0, -1
+        self.main, self.side = MemoryChain(5, self._count), MemoryChain(6, self._count)
+        # Nothing is flushed to the disk itself: the process is killed, not the machine.
+        monkeypatch.setattr(deployment_journal, "write_private", self._write)
+        monkeypatch.setattr(
+            subject,
+            "_sender",
+            lambda rpc, account, folder, *, free: SeriesSender(
+                rpc, rpc.chain_id, account, lock_folder=folder, free=free, sleep=lambda _: None
+            ),
+        )
 
-    def call(self, method: str, params: Sequence[Any] = ()) -> Any:
-        if method == "eth_chainId":
-            return hex(self._chain_id)
-        if method == "eth_blockNumber":
-            return "0x7"
-        if method == "eth_getBlockByNumber":
-            return BLOCK
-        made = {calldata("ActorRegistry", "recordLedger"): "aa", calldata("ActorRegistry", "accessLog"): "bb"}
-        return "0x" + "00" * 12 + made[params[0]["data"]] * 20
+    def deploy(self, **change: Any) -> Deployment:
+        given = {"key": KEY, "side_key": SIDE_KEY, "governance": GOVERNANCE} | change
+        main: Any = self.main
+        side: Any = self.side
+        return deploy(
+            main,
+            side,
+            given["key"],
+            given["governance"],
+            side_key=given["side_key"],
+            lock_folder=self.folder,
+            journal=given.get("journal") or Journal(self.folder / "journal.json"),
+        )
+
+    def killed_at(self, number: int) -> bool:
+        """Deploy until a call, and tell whether there were as many."""
+        self.calls, self.ends = 0, number
+        try:
+            self.deploy()
+        except Killed:
+            return True
+        finally:
+            self.ends = -1
+        return False
+
+    @property
+    def paid(self) -> list[tuple[str, int]]:
+        return sorted(self.main.paid + self.side.paid)
+
+    def _count(self, _: str) -> None:
+        self.calls += 1
+        # All threads of a process end at once.
+        if 0 <= self.ends <= self.calls:
+            raise Killed
+
+    def _write(self, path: Path, content: bytes) -> None:
+        self._count("")
+        path.write_bytes(content)
+        self._count("")
 
 
 @pytest.fixture
-def senders(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What is sent: the mainchain's, then the sidechain's."""
-    made: list[Any] = []
-
-    def make(rpc: Node, account: Account, lock_folder: Path, *, free: bool) -> Sender:
-        sender: Any = Sender(contracts=lambda: f"0x{len(made):02x}{len(sender.sent):038x}")
-        sender.address, sender.chain_id, sender.free = account.address, rpc._chain_id, free
-        made.append(sender)
-        return sender  # type: ignore[no-any-return]
-
-    monkeypatch.setattr(subject, "_sender", make)
-    return made
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(tmp_path, monkeypatch)
 
 
-def run(folder: Path, **change: Any) -> subject.Deployment:
-    given = {"key": KEY, "side_key": SIDE_KEY, "governance": GOVERNANCE} | change
-    main: Any = Node(5)
-    side: Any = Node(6)
-    return deploy(main, side, given["key"], given["governance"], side_key=given["side_key"], lock_folder=folder)
+def expected() -> list[tuple[str, int]]:
+    """Return sender and nonce of each transaction that a deployment takes."""
+    main, side = plans()
+    return sorted(
+        [(MAIN.lower(), nonce) for nonce in range(len(main.steps))]
+        + [(SIDE.lower(), nonce) for nonce in range(len(side.steps))]
+    )
 
 
 class TestRefusals:
@@ -72,72 +106,148 @@ class TestRefusals:
             ({"side_key": KEY}, "can't deploy both chains"),
         ],
     )
-    def test_whoever_must_leave_deploys_nothing(
-        self, senders: list[Any], tmp_path: Path, change: dict[str, Any], words: str
-    ) -> None:
+    def test_whoever_must_leave_deploys_nothing(self, world: World, change: dict[str, Any], words: str) -> None:
         with pytest.raises(UsageError, match=words):
-            run(tmp_path, **change)
-        assert senders == []
+            world.deploy(**change)
+        assert world.paid == []
 
-    def test_a_creation_that_made_nothing_is_told(self, senders: list[Any], tmp_path: Path) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Sender, "send", lambda *_, **__: SimpleNamespace(contract=None, tx_hash="0x77"))
-            with pytest.raises(TransactionError, match="creating AccessManager: transaction 0x77 made no contract"):
-                run(tmp_path)
+    def test_one_chain_is_not_two(self, world: World) -> None:
+        world.side.chain_id = 5
+        with pytest.raises(UsageError, match="both nodes are of chain 5"):
+            world.deploy()
+        assert world.paid == []
+
+    def test_an_account_whose_transactions_wait_deploys_nothing(self, world: World) -> None:
+        world.main.pool[MAIN.lower(), 0] = ("0xaa", {"nonce": 0})
+        with pytest.raises(UsageError, match="wait to be mined; nothing was deployed"):
+            world.deploy()
+        assert world.main.paid == []
 
 
 class TestMade:
-    def test_every_contract_is_described_with_its_chain(self, senders: list[Any], tmp_path: Path) -> None:
-        made = run(tmp_path)
+    def test_every_contract_is_described_with_its_chain(self, world: World) -> None:
+        made = world.deploy()
         assert (made.mainchain.chain_id, made.sidechain.chain_id, made.mainchain.from_block) == (5, 6, 7)
-        assert made.mainchain.from_block_hash == made.sidechain.from_block_hash == BLOCK["hash"]
-        assert set(made.mainchain.contracts) == {
-            *("AccessManager", "ActorRegistry", "RecordLedger", "AccessLog", "PolicyRegistry", "Checkpoints"),
-        }
-        assert set(made.sidechain.contracts) == {
-            *("AccessManager", "IdentityRegistry", "AccessRequests", "EmergencyAccess", "CareGroups"),
-        }
-        assert made.mainchain.contracts["RecordLedger"].lower() == "0x" + "aa" * 20
-        assert [sender.free for sender in senders] == [False, True]
+        assert made.mainchain.from_block_hash == made.sidechain.from_block_hash == block_of(7)["hash"]
+        assert (made.mainchain.url, made.sidechain.url) == ("http://chain-5.test", "http://chain-6.test")
+        assert set(made.mainchain.contracts) == set(plans()[0].contracts)
+        assert set(made.sidechain.contracts) == set(plans()[1].contracts)
+        assert world.paid == expected()
 
-    def test_validators_are_in_the_order_that_the_contract_wants(self, senders: list[Any], tmp_path: Path) -> None:
-        run(tmp_path)
-        (data,) = [data for _, data, what in senders[0].sent if what == "creating Checkpoints"]
-        low, high = sorted((WHO, ADMINISTRATOR), key=str.lower)
-        assert data.index(low[2:].lower()) < data.index(high[2:].lower())
+    def test_it_begins_where_the_account_is(self, world: World) -> None:
+        world.main.paid.append((MAIN.lower(), 0))
+        made = world.deploy()
+        assert all(address.lower() in world.main.code for address in made.mainchain.contracts.values())
+
+    def test_the_deployer_stays_in_charge_while_anything_is_wrong(self, world: World) -> None:
+        world.side.reverts.add("CareGroups")
+        with pytest.raises(TransactionError, match=r"creating CareGroups: .* reverted"):
+            world.deploy()
+        leaving = [nonce for nonce, step in enumerate(plans()[1].steps) if step.wave == LEAVE]
+        assert (SIDE.lower(), leaving[0]) not in world.paid
+        # The other chain isn't held up by it.
+        assert len(world.main.paid) == len(plans()[0].steps)
+
+    def test_code_that_is_not_ours_gets_nobody_into_charge(self, world: World) -> None:
+        def spoil(method: str) -> None:
+            if method == "eth_getCode":
+                for address, code in world.main.code.items():
+                    world.main.code[address] = code[:-2] + "00"
+
+        world.main.before = spoil
+        with pytest.raises(IntegrityError, match="isn't the one that ships with this version"):
+            world.deploy()
+        assert len(world.main.paid) == 4
+
+    def test_the_registrys_own_contracts_are_where_the_plan_says(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(world.main, "_eth_call", lambda *_: "0x" + "00" * 12 + "aa" * 20, raising=False)
+        with pytest.raises(IntegrityError, match="made other contracts than were planned"):
+            world.deploy()
+        assert len(world.main.paid) == 4
 
 
-class TestRoles:
-    def roles(self, sender: Any) -> list[str]:
-        return [data for _, data, what in sender.sent if what.startswith("setting up roles")]
+class TestCost:
+    def estimate(self, world: World) -> list[subject.Cost]:
+        main: Any = world.main
+        side: Any = world.side
+        journal = Journal(world.folder / "journal.json")
+        return estimate(main, side, KEY, GOVERNANCE, side_key=SIDE_KEY, lock_folder=world.folder, journal=journal)
 
-    def test_the_deployer_leaves_last_on_both_chains(self, senders: list[Any], tmp_path: Path) -> None:
-        run(tmp_path)
-        for sender in senders:
-            *_, grant, delay, leave = self.roles(sender)
-            assert grant == calldata("AccessManager", "grantRole", ADMIN, ADMINISTRATOR, DELAY)
-            assert delay == calldata("AccessManager", "setGrantDelay", ADMIN, DELAY)
-            assert leave == calldata("AccessManager", "renounceRole", ADMIN, sender.address)
+    def test_says_what_each_chain_takes_and_sends_nothing(self, world: World) -> None:
+        main, side = self.estimate(world)
+        assert (main.chain, main.chain_id, main.deployer) == ("mainchain", 5, MAIN)
+        assert (side.chain, side.chain_id, side.deployer) == ("sidechain", 6, SIDE)
+        assert (main.transactions, side.transactions) == tuple(len(plan.steps) for plan in plans())
+        assert main.fee == main.gas * main.price > 0
+        assert side.fee == 0
+        assert main.balance == 10**21
+        assert world.paid == []
+        assert not (world.folder / "journal.json").exists()
 
-    def test_nobody_else_gets_a_role(self, senders: list[Any], tmp_path: Path) -> None:
-        made = run(tmp_path)
-        start = calldata("AccessManager", "grantRole", 0, WHO, 0)[:10]
-        main, side = ([one for one in self.roles(sender) if one.startswith(start)] for sender in senders)
-        assert main == [
-            calldata("AccessManager", "grantRole", REGISTRAR, WHO, 0),
-            calldata("AccessManager", "grantRole", ADMIN, ADMINISTRATOR, DELAY),
-        ]
-        assert side == [
-            calldata("AccessManager", "grantRole", REGISTRAR, WHO, 0),
-            calldata("AccessManager", "grantRole", SUSPENDER, made.sidechain.contracts["EmergencyAccess"], 0),
-            calldata("AccessManager", "grantRole", SUSPENDER, WHO, 0),
-            calldata("AccessManager", "grantRole", ADMIN, ADMINISTRATOR, DELAY),
-        ]
+    def test_what_was_done_costs_nothing_more(self, world: World) -> None:
+        before = self.estimate(world)
+        world.deploy()
+        assert [cost.gas for cost in self.estimate(world)] == [0, 0]
+        assert all(cost.gas for cost in before)
 
-    def test_the_registrar_admits_and_suspends_and_nothing_else(self, senders: list[Any], tmp_path: Path) -> None:
-        made = run(tmp_path)
-        start = "0x" + contract("AccessManager").selector("setTargetFunctionRole").hex()
-        (only,) = [one for one in self.roles(senders[0]) if one.startswith(start)]
-        selectors = [contract("ActorRegistry").selector(name) for name in ("register", "suspend", "reinstate")]
-        target = made.mainchain.contracts["ActorRegistry"]
-        assert only == calldata("AccessManager", "setTargetFunctionRole", target, selectors, REGISTRAR)
+
+class TestKilled:
+    """At every call of a node and every write of the journal, before it has its effect and after."""
+
+    def check(self, make: Callable[[], World], numbers: range) -> int:
+        alone = make().deploy()
+        count = 0
+        for number in numbers:
+            world = make()
+            if not world.killed_at(number):
+                break
+            # What waits may be lost with the node.
+            if number % 3 == 0:
+                world.main.forget()
+                world.side.forget()
+            assert world.deploy() == alone
+            assert world.paid == expected(), number
+            count += 1
+        return count
+
+    @pytest.fixture
+    def make(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], World]:
+        made = iter(range(10_000))
+
+        def one() -> World:
+            folder = tmp_path / str(next(made))
+            folder.mkdir()
+            return World(folder, monkeypatch)
+
+        return one
+
+    def test_nothing_is_paid_twice(self, make: Callable[[], World]) -> None:
+        assert self.check(make, range(1, 2_000, 83)) > 3
+
+    @pytest.mark.deep
+    @pytest.mark.parametrize("first", range(1, 9))
+    def test_at_any_moment_nothing_is_paid_twice(self, make: Callable[[], World], first: int) -> None:
+        assert self.check(make, range(first, 2_000, 8)) > 30
+
+    def test_killed_again_and_again_it_ends(self, world: World) -> None:
+        rounds = 0
+        # Each run looks at what is done before it goes on, so each gets a little further.
+        while world.killed_at(40 + 15 * rounds):
+            rounds += 1
+            assert rounds < 100
+        assert rounds > 2
+        assert world.paid == expected()
+
+    def test_an_account_that_did_something_else_meanwhile_is_told(self, world: World) -> None:
+        assert world.killed_at(40)
+        world.main.forget()
+        world.main.paid.append((MAIN.lower(), world.main.count(MAIN)))
+        with pytest.raises(TransactionError, match="was used for another transaction"):
+            world.deploy()
+
+    def test_other_keys_or_chains_do_not_go_on_with_it(self, world: World) -> None:
+        assert world.killed_at(60)
+        with pytest.raises(UsageError, match="not of 0x"):
+            world.deploy(side_key=b"\x07" * 32)

@@ -56,7 +56,7 @@ OWN: dict[str, dict[str, str]] = {
     },
     "Checkpoints": {
         "hashAt": "nobody checks older blocks yet; programs read it by web3.py",
-        "validators": "chain/deploy.py sets them; programs read them by web3.py",
+        "validators": "chain/plan.py sets them; programs read them by web3.py",
         "setValidators": "the administrator's, after a delay and by the administrator's own tools",
         "Checkpointed": "newest reads it from the state",
         "ValidatorsChanged": "validators says it",
@@ -143,8 +143,7 @@ def test_each_contract_has_an_interface_and_an_adapter() -> None:
     interfaces = {path.stem[1:] for path in INTERFACES.glob("I*.sol")}
     adapters = {path.stem for path in ADAPTERS.glob("*.py")} - {"__init__"}
     assert interfaces == set(OWN) == set(INHERITED)
-    # OpenZeppelin's own contract, which a deployment calls.
-    assert adapters == {module_of(name).stem for name in interfaces} | {"access_manager"}
+    assert adapters == {module_of(name).stem for name in interfaces}
 
 
 @names
@@ -161,7 +160,7 @@ def test_every_function_and_event_is_in_the_adapter_or_explained(name: str) -> N
     assert all([*OWN[name].values(), *INHERITED[name].values()])
 
 
-@pytest.mark.parametrize("name", [*sorted(OWN), "AccessManager"])
+@names
 def test_an_adapter_asks_for_nothing_that_its_contract_has_not(name: str) -> None:
     asked: dict[str, set[Any]] = {"function": set(), "event": set()}
     for kind, one in called(name):
