@@ -65,15 +65,28 @@ def check_receipt(
     check_head(domain, proxy=proxy, sequence=receipt.sequence, head=head, signature=receipt.signature)
 
 
-def open_detail(receipt: Receipt, audit: umbral.SecretKey) -> dict[str, Any]:
+def opened_detail(receipt: Receipt, audit: umbral.SecretKey) -> bytes | None:
+    """Return the bytes of what a receipt tells the patient only, or None where they don't open with this audit key."""
+    try:
+        return box.open_box(audit, receipt.detail, labels.RECEIPT_DETAIL) if receipt.detail else b""
+    except IntegrityError:
+        return None
+
+
+def read_detail(receipt: Receipt, plain: bytes | None) -> dict[str, Any]:
     """Return what a receipt tells the patient only: who asked, for which purpose and lane.
 
+    Args:
+        receipt: what the proxy handed out.
+        plain: what `opened_detail` gave.
+
     Raises:
-        IntegrityError: it doesn't open with this audit key, or isn't what a proxy writes.
+        IntegrityError: it didn't open, or isn't what a proxy writes.
     """
     if not receipt.detail:
         return {}
-    plain = box.open_box(audit, receipt.detail, labels.RECEIPT_DETAIL)
+    if plain is None:
+        raise IntegrityError(f"receipt {receipt.sequence} of proxy {receipt.proxy} isn't sealed to this patient")
     try:
         return _checked(json.loads(plain))
     except (ValueError, TypeError, RecursionError) as exc:

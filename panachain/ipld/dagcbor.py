@@ -30,14 +30,18 @@ def encode(value: Any) -> bytes:
     return bytes(out)
 
 
-def decode(data: bytes) -> Any:
+def decode(data: bytes, *, limit: int = MAX_SIZE) -> Any:
     """Return the value in a block.
+
+    Args:
+        data: the encoding.
+        limit: bytes that it may have; more than a block's for what a program wrote for itself.
 
     Raises:
         IntegrityError: not canonical, too deep, too large, truncated, or with bytes left over.
     """
-    if len(data) > MAX_SIZE:
-        raise IntegrityError(f"dag-cbor of {len(data)} bytes, at most {MAX_SIZE} are read")
+    if len(data) > limit:
+        raise IntegrityError(f"dag-cbor of {len(data)} bytes, at most {limit} are read")
     reader = _Reader(data)
     value = reader.value(0)
     if reader.position != len(data):

@@ -164,3 +164,16 @@ class Receipt:
     """Sealed to the patient's audit key: who asked, for which purpose and lanes; may be empty."""
     signature: bytes
     """The proxy's account signed `LogHead(sequence, hash of the above)`, 65 bytes r ‖ s ‖ v."""
+
+
+@dataclass(frozen=True)
+class LogHead:
+    """How far a proxy's log goes, as it signed it (`panachain/log-head/2`, docs/spec/proxy.md)."""
+
+    proxy: Address
+    sequence: int
+    """Receipts in the log; 0 for none."""
+    head: bytes
+    """Hash of the last of them, 32 bytes; zeros for none."""
+    signature: bytes
+    """The proxy's account signed `LogHead(sequence, head)`, 65 bytes r ‖ s ‖ v."""

@@ -81,6 +81,8 @@ class ReceiptPart(Enum):
     """Refusals of people whom the registry knows."""
     STRANGERS = "strangers"
     """Refusals of everybody else: anybody can make an account and be refused."""
+    ALL = "all"
+    """Everything: one question for whoever read all parts to their ends before."""
 
 
 @dataclass(frozen=True)

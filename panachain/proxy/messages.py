@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 
 from panachain.errors import IntegrityError, UsageError
 from panachain.model.actors import Address, PolicyId
-from panachain.model.policy import Receipt, ReceiptKind
+from panachain.model.policy import LogHead, Receipt, ReceiptKind
 from panachain.model.proxy_requests import (
     DepositedLane,
     DepositRequest,
@@ -40,6 +40,7 @@ REVOKE: Final = "panachain/revoke/2"
 DELETE: Final = "panachain/delete/1"
 RECEIPTS: Final = "panachain/receipts/3"
 RECEIPT: Final = "panachain/receipt/2"
+LOG_HEAD: Final = "panachain/log-head/2"
 
 MAX_CAPSULES: Final = 1000
 """Capsules of one request."""
@@ -324,6 +325,36 @@ def receipt_fields(receipt: Receipt) -> dict[str, Any]:
         "detail": receipt.detail.hex(),
         "signature": receipt.signature.hex(),
     }
+
+
+def head_fields(head: LogHead) -> dict[str, Any]:
+    """Return the head of a proxy's log as it travels."""
+    return {
+        "schema": LOG_HEAD,
+        "proxy": head.proxy,
+        "sequence": head.sequence,
+        "head": head.head.hex(),
+        "signature": head.signature.hex(),
+    }
+
+
+def parse_head(fields: Any) -> LogHead:
+    """Return the head of a proxy's log from the wire; its signature is still unchecked.
+
+    Raises:
+        IntegrityError: a field is missing or of the wrong type.
+    """
+    try:
+        if fields["schema"] != LOG_HEAD:
+            raise IntegrityError("the proxy's answer is no log head of version 2")
+        return LogHead(
+            proxy=Address(_address(fields, "proxy")),
+            sequence=_number(fields, "sequence", END_OF_LOG),
+            head=_sized(fields, "head", HASH_SIZE),
+            signature=_sized(fields, "signature", SIGNATURE_SIZE),
+        )
+    except (KeyError, TypeError, ValueError, OverflowError, UsageError) as exc:
+        raise IntegrityError("a proxy's log head lacks a field or has one of the wrong type") from exc
 
 
 def page_fields(receipts: Sequence[Receipt], *, more: bool) -> dict[str, Any]:

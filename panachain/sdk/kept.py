@@ -35,7 +35,8 @@ class Kept:
         try:
             if self._path.stat().st_size > MAXIMUM_SIZE:
                 raise IntegrityError(f"more than {MAXIMUM_SIZE} bytes")
-            return dagcbor.decode(stream.open_(self._path.read_bytes(), self._key, labels.KEPT))
+            plain = stream.open_(self._path.read_bytes(), self._key, labels.KEPT)
+            return dagcbor.decode(plain, limit=MAXIMUM_SIZE)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, IntegrityError) as exc:

@@ -66,9 +66,14 @@ class PatientParts(ActorSession):
 
     @cached_property
     def _log(self) -> ReadLog:
+        from panachain.sdk.kept_receipts import KeptReceipts
         from panachain.sdk.read_log import ReadLog
+        from panachain.sdk.receipt_reading import ReceiptReading
 
-        return ReadLog(self.network, self._policies, self._proxies, self._seed.audit())
+        kept = KeptReceipts(self.profile.folder, self._seed, domain=self.network.mainchain.log.domain)
+        audit = self._seed.audit()
+        reading = ReceiptReading(self.network, self._policies, self._proxies, kept, audit)
+        return ReadLog(self.network, self._policies, reading)
 
     @cached_property
     def _grants(self) -> Grants:

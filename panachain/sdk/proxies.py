@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
+from panachain.chain.receipts import check_head as check_log_head
 from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.consent.receipts import check_receipt
@@ -24,9 +25,10 @@ from panachain.errors import (
     PolicyUnknownError,
     ProxiesUnavailableError,
     UnavailableError,
+    UsageError,
 )
 from panachain.model.actors import Address, PolicyId
-from panachain.model.policy import ProxyRef, Receipt, ReceiptKind, Terms
+from panachain.model.policy import LogHead, ProxyRef, Receipt, ReceiptKind, Terms
 from panachain.model.proxy_requests import (
     DepositedLane,
     DepositRequest,
@@ -41,14 +43,24 @@ from panachain.proxy import messages
 from panachain.proxy.client import Channels, Reply, read_answer
 from panachain.proxy.race import Failure, Pace, Race, ask_all, piece_sizes
 from panachain.sdk.network import Network
-from panachain.sdk.proxy_evidence import Domains, EvidenceFolder, Keys, check_answer, describe, describe_refusal
+from panachain.sdk.proxy_evidence import (
+    Domains,
+    EvidenceFolder,
+    Keys,
+    check_answer,
+    describe,
+    describe_fork,
+    describe_refusal,
+)
 
-_TIMEOUT: Final = 15.0
+TIMEOUT: Final = 15.0
 """Seconds that a deposit, a deletion or a log may take; nobody waits for one that others can replace."""
 _NOT_FOUND: Final = 404
 """Status of a path that a proxy doesn't have."""
 _VALID: Final = 45
 """Seconds for which a request counts: less than proxies allow, so that their clocks may be behind by the rest."""
+_PARTS: Final = (ReceiptPart.SERVED, ReceiptPart.REFUSED, ReceiptPart.STRANGERS)
+"""In which order they are read: nobody's refusals stand before what was served."""
 _PAGES: Final = {ReceiptPart.SERVED: 400, ReceiptPart.REFUSED: 40, ReceiptPart.STRANGERS: 4}
 """Pages of a part that are read of one proxy: 100,000 openings, and what nobody's flood of refusals hides."""
 T = TypeVar("T")
@@ -64,6 +76,19 @@ class Reader:
     """To whom the patient granted it: the person, or a group of theirs."""
     secret: umbral.SecretKey
     """The receiving key of the grantee."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A question for what one proxy signed about a policy, in as many pages as it takes."""
+
+    proxy: ProxyRef
+    policy_id: PolicyId
+    account: Account
+    """The policy's one-time account."""
+    begun: float
+    """Seconds of the monotonic clock."""
+    now: Callable[[], int]
 
 
 class Proxies:
@@ -120,14 +145,14 @@ class Proxies:
         Returns:
             The receipts of those that took them, and why each of the others didn't.
         """
-        now = self._now()
+        now = self.now()
 
         def deposit(proxy: ProxyRef) -> Receipt:
             request = _deposit_request(proxy, terms, terms_digest, shares[proxy.address], now + _VALID)
             signed = messages.deposit_fields(sign_request(account, self._domains.proxy, request))
             # Sealed although the connection is under TLS: what ends TLS before the proxy needn't see kfrags.
             sealed = box.seal_to(proxy.receiving_key, messages.canonical(signed), labels.DEPOSIT)
-            reply = self._channels.post(proxy.endpoint, "/v1/deposit", messages.sealed_fields(sealed), timeout=_TIMEOUT)
+            reply = self._channels.post(proxy.endpoint, "/v1/deposit", messages.sealed_fields(sealed), timeout=TIMEOUT)
             return self._receipt(reply, proxy, terms.policy_id, ReceiptKind.DEPOSITED)
 
         return self._each(
@@ -145,7 +170,7 @@ class Proxies:
         fields = messages.delete_fields(revocation)
 
         def delete(proxy: ProxyRef) -> Receipt:
-            reply = self._channels.post(proxy.endpoint, "/v1/delete", fields, timeout=_TIMEOUT)
+            reply = self._channels.post(proxy.endpoint, "/v1/delete", fields, timeout=TIMEOUT)
             try:
                 return self._receipt(reply, proxy, revocation.policy_id, ReceiptKind.DELETED)
             except PolicyUnknownError:
@@ -155,7 +180,7 @@ class Proxies:
                     raise
                 # An earlier version takes no signatures: it looks at the chain.
                 looks = messages.revoke_fields(revocation.policy_id)
-                reply = self._channels.post(proxy.endpoint, "/v1/revoke", looks, timeout=_TIMEOUT)
+                reply = self._channels.post(proxy.endpoint, "/v1/revoke", looks, timeout=TIMEOUT)
                 return self._receipt(reply, proxy, revocation.policy_id, ReceiptKind.DELETED)
             except PanaChainError as exc:
                 at = int(self._network.clock())
@@ -180,12 +205,9 @@ class Proxies:
         """
         proxies = self._network.reachable(terms.proxies)
         found: dict[Address, list[Receipt]] = {proxy.address: [] for proxy in proxies}
-        begun = time.monotonic()
 
         def ask(proxy: ProxyRef) -> bool:
-            for part in ReceiptPart:
-                for receipts in self._pages(proxy, terms.policy_id, account, part, begun):
-                    found[proxy.address] += receipts
+            self.read_receipts(proxy, terms.policy_id, account, into=found[proxy.address])
             return True
 
         good, failures = self._each(proxies, ask)
@@ -200,45 +222,104 @@ class Proxies:
             )
         return signed, failures
 
-    def _pages(
-        self, proxy: ProxyRef, policy_id: PolicyId, account: Account, part: ReceiptPart, begun: float
-    ) -> Iterator[list[Receipt]]:
-        """Yield the pages of one part of a proxy's receipts, each checked.
+    def heads(self, proxies: Sequence[ProxyRef]) -> tuple[dict[Address, LogHead], list[Failure]]:
+        """Return how far the proxies' logs go, each by its signature, and why some of them didn't say."""
+        good, failures = ask_all(proxies, self._head, timeout=TIMEOUT)
+        return {proxy.address: head for proxy, head in good}, failures
+
+    def _head(self, proxy: ProxyRef) -> LogHead:
+        found = messages.parse_head(read_answer(self._channels.get(proxy.endpoint, "/v1/head", timeout=TIMEOUT)))
+        check_log_head(
+            self._domains.log,
+            proxy=proxy.address,
+            sequence=found.sequence,
+            head=found.head,
+            signature=found.signature,
+        )
+        return found
+
+    def read_receipts(
+        self,
+        proxy: ProxyRef,
+        policy_id: PolicyId,
+        account: Account,
+        *,
+        into: list[Receipt],
+        after: int = 0,
+        now: Callable[[], int] | None = None,
+    ) -> None:
+        """Read what one proxy signed about a policy, each receipt checked.
+
+        Args:
+            proxy: whom to ask.
+            policy_id: about which policy.
+            account: the policy's one-time account.
+            into: gets the receipts as they come, in any order: what it sent before a fault stays there.
+            after: the sequence above which everything is read.
+            now: as `now`, for whoever asks many questions; None looks at the chain before each.
 
         Raises:
             IntegrityError: it lies.
             UnavailableError: it doesn't answer, or has more than is read.
         """
-        after = 0
-        for _ in range(_PAGES[part]):
-            unsigned = ReceiptsRequest(
-                proxy=proxy.address,
-                policy_id=policy_id,
-                expires_at=self._now() + _VALID,
-                nonce=os.urandom(NONCE_SIZE),
-                part=part,
-                after=after,
-            )
-            fields = messages.receipts_fields(sign_request(account, self._domains.proxy, unsigned))
-            left = max(begun + _TIMEOUT - time.monotonic(), 1.0)
+        asked = _Asked(proxy, policy_id, account, time.monotonic(), now or self.now)
+        if after:
+            # Mostly a page holds all that is new. A flood of refusals could fill it: then each part is read by itself.
             try:
-                answer = read_answer(self._channels.post(proxy.endpoint, "/v1/receipts", fields, timeout=left))
-            except PolicyUnknownError:
-                # It never got a share: that is an answer too.
+                page, more = self._page(asked, ReceiptPart.ALL, after)
+            except UsageError:
+                # An earlier version knows no such part.
+                more = True
+            else:
+                into += page
+            if not more:
                 return
-            receipts, more = messages.parse_page(answer, after=after)
-            for receipt in receipts:
-                self._check(receipt, proxy, policy_id)
-                # A refusal among what was served would be a way to fill the pages that tell of openings.
-                if (receipt.kind is ReceiptKind.DENIED) is (part is ReceiptPart.SERVED):
-                    raise IntegrityError(
-                        f"proxy {proxy.address} shows {receipt.kind.value} among what was {part.value}"
-                    )
+        known = {receipt.sequence for receipt in into}
+        for part in _PARTS:
+            for receipts in self._pages(asked, part, after):
+                into += [receipt for receipt in receipts if receipt.sequence not in known]
+
+    def keep_fork(self, proxy: ProxyRef, first: LogHead, second: LogHead, reason: str) -> None:
+        """Keep two heads of one sequence that a proxy signed: anybody can convict it by them."""
+        evidence = describe_fork(proxy, first, second, reason, at=int(self._network.clock()))
+        self._evidence.keep(evidence, name=f"fork-{first.sequence}-{second.head[:4].hex()}")
+
+    def _pages(self, asked: _Asked, part: ReceiptPart, after: int) -> Iterator[list[Receipt]]:
+        """Yield the pages of one part of a proxy's receipts above a sequence; raises as `read_receipts`."""
+        for _ in range(_PAGES[part]):
+            receipts, more = self._page(asked, part, after)
             yield receipts
             if not more:
                 return
             after = receipts[-1].sequence
+        proxy = asked.proxy
         raise UnavailableError(f"proxy {proxy.address} has more than {_PAGES[part]} pages of what was {part.value}")
+
+    def _page(self, asked: _Asked, part: ReceiptPart, after: int) -> tuple[list[Receipt], bool]:
+        """Return a page of one part of a proxy's receipts, checked, and whether there are more."""
+        proxy, policy_id = asked.proxy, asked.policy_id
+        unsigned = ReceiptsRequest(
+            proxy=proxy.address,
+            policy_id=policy_id,
+            expires_at=asked.now() + _VALID,
+            nonce=os.urandom(NONCE_SIZE),
+            part=part,
+            after=after,
+        )
+        fields = messages.receipts_fields(sign_request(asked.account, self._domains.proxy, unsigned))
+        left = max(asked.begun + TIMEOUT - time.monotonic(), 1.0)
+        try:
+            answer = read_answer(self._channels.post(proxy.endpoint, "/v1/receipts", fields, timeout=left))
+        except PolicyUnknownError:
+            # It never got a share: that is an answer too.
+            return [], False
+        receipts, more = messages.parse_page(answer, after=after)
+        for receipt in receipts:
+            self._check(receipt, proxy, policy_id)
+            # A refusal among what was served would be a way to fill the pages that tell of openings.
+            if part is not ReceiptPart.ALL and (receipt.kind is ReceiptKind.DENIED) is (part is ReceiptPart.SERVED):
+                raise IntegrityError(f"proxy {proxy.address} shows {receipt.kind.value} among what was {part.value}")
+        return receipts, more
 
     def unwrap(
         self, reader: Reader, terms: Terms, number: int, wraps: Mapping[str, bytes], purpose: Purpose
@@ -276,7 +357,7 @@ class Proxies:
 
     # Inside
 
-    def _now(self) -> int:
+    def now(self) -> int:
         """Return the time, Unix seconds: the chain's, where this machine's clock is clearly ahead.
 
         Raises:
@@ -299,7 +380,7 @@ class Proxies:
 
     @staticmethod
     def _each(proxies: Sequence[ProxyRef], ask: Callable[[ProxyRef], T]) -> tuple[list[T], list[Failure]]:
-        good, failures = ask_all(proxies, ask, timeout=_TIMEOUT)
+        good, failures = ask_all(proxies, ask, timeout=TIMEOUT)
         return [answer for _, answer in good], failures
 
 
@@ -344,7 +425,7 @@ class _Opening:
         # Taken before anybody is asked: a proxy must have looked at a block about as new as this one.
         self._not_before = proxies._network.mainchain.head_block().time
         self._started = time.monotonic()
-        self._now = proxies._now()
+        self._now = proxies.now()
         lane = terms.lanes[number]
         self._public = Keys(terms.verifying_key, lane.delegating_key, reader.secret.public)
         self.unwrapped = Unwrapped()

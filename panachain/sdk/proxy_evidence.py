@@ -19,7 +19,7 @@ from panachain.chain.receipts import receipt_hash
 from panachain.consent.receipts import check_receipt
 from panachain.crypto import umbral
 from panachain.errors import IntegrityError, PanaChainError, UsageError
-from panachain.model.policy import ProxyRef, ReceiptKind
+from panachain.model.policy import LogHead, ProxyRef, ReceiptKind
 from panachain.model.proxy_requests import ReencryptRequest
 from panachain.model.transactions import Revocation
 from panachain.private_files import make_private_folder, write_private
@@ -27,6 +27,7 @@ from panachain.proxy import messages
 
 SCHEMA: Final = "panachain/proxy-lie/1"
 REFUSAL: Final = "panachain/ignored-revocation/1"
+FORK: Final = "panachain/proxy-fork/1"
 _SHOWN: Final = 2 << 20
 """Bytes of an answer that are kept; of a longer one its start and its hash."""
 _log = logging.getLogger("panachain.proxies")
@@ -96,6 +97,27 @@ def describe_refusal(proxy: ProxyRef, revocation: Revocation, answer: bytes, rea
         at: when, Unix seconds.
     """
     return _noted(REFUSAL, proxy, messages.delete_fields(revocation), answer, reason, at)
+
+
+def describe_fork(proxy: ProxyRef, first: LogHead, second: LogHead, reason: str, *, at: int) -> dict[str, Any]:
+    """Return the evidence that a proxy signed two heads of one sequence, as `AccessLog.proveFork` takes it.
+
+    Args:
+        proxy: who did.
+        first: one of the heads.
+        second: the other.
+        reason: what is wrong with them, for people.
+        at: when it was noticed, Unix seconds.
+    """
+    return {
+        "schema": FORK,
+        "proxy": proxy.address,
+        "endpoint": proxy.endpoint,
+        "at": at,
+        "reason": reason,
+        "sequence": first.sequence,
+        "heads": [{"head": one.head.hex(), "signature": one.signature.hex()} for one in (first, second)],
+    }
 
 
 def _noted(
@@ -206,11 +228,17 @@ class EvidenceFolder:
         """Take the folder; None keeps nothing but a line in the log."""
         self._folder = folder
 
-    def keep(self, evidence: dict[str, Any]) -> None:
-        """Write one piece of evidence, and one line into the log; a full disk doesn't stop an opening."""
+    def keep(self, evidence: dict[str, Any], *, name: str = "") -> None:
+        """Write one piece of evidence, and one line into the log; a full disk doesn't stop an opening.
+
+        Args:
+            evidence: as `describe` and its like make it.
+            name: what tells it from other evidence against this proxy, where it may be found again and again.
+        """
         place = "not kept"
         if self._folder is not None:
-            name = f"{evidence['at']}-{evidence['proxy'][2:10].lower()}-{os.urandom(4).hex()}.json"
+            brief = evidence["proxy"][2:10].lower()
+            name = f"{name}-{brief}.json" if name else f"{evidence['at']}-{brief}-{os.urandom(4).hex()}.json"
             try:
                 make_private_folder(self._folder)
                 write_private(self._folder / name, json.dumps(evidence, indent=1).encode())

@@ -1,6 +1,6 @@
 """The read log: who read what of a patient's, as the proxies signed it, and what it proves against a proxy.
 
-Believes no proxy: each receipt was checked when it came (sdk/proxies.py).
+Believes no proxy: each receipt was checked when it came (sdk/receipt_reading.py).
 Follows design section 8 and docs/spec/proxy.md.
 """
 
@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from panachain.consent.receipts import open_detail
-from panachain.crypto.umbral import SecretKey
+from panachain.consent.receipts import read_detail
 from panachain.errors import IntegrityError, PanaChainError, ProxiesUnavailableError
 from panachain.model.actors import Address, PolicyId
-from panachain.model.policy import Receipt, ReceiptKind, Terms
+from panachain.model.policy import ReceiptKind
 from panachain.model.progress import Progress
-from panachain.proxy.race import Failure
+from panachain.sdk.kept_receipts import Statement
 from panachain.sdk.names import Names
 from panachain.sdk.network import Network
-from panachain.sdk.policies import OwnPolicies, OwnPolicy
-from panachain.sdk.proxies import Proxies
+from panachain.sdk.policies import OwnPolicies
 from panachain.sdk.readings import Reading, readings
+from panachain.sdk.receipt_reading import PolicyLog, ReceiptReading
 from panachain.sdk.results.listings import LeftOut, Listed, Listing
 from panachain.sdk.results.log import LIED, SILENT, LogEntry
 
@@ -27,12 +26,11 @@ from panachain.sdk.results.log import LIED, SILENT, LogEntry
 class ReadLog:
     """What the proxies of a patient's policies signed."""
 
-    def __init__(self, network: Network, policies: OwnPolicies, proxies: Proxies, audit: SecretKey) -> None:
-        """Take the patient's policies, and the audit key, which alone opens what a receipt says of people."""
+    def __init__(self, network: Network, policies: OwnPolicies, reading: ReceiptReading) -> None:
+        """Take the patient's policies, and what reads their receipts."""
         self._network = network
         self._policies = policies
-        self._proxies = proxies
-        self._audit = audit
+        self._reading = reading
 
     def entries(self, policy_id: PolicyId | None, progress: Progress | None = None) -> Listing[LogEntry]:
         """Return the log of one policy or of all, oldest first, without those policies whose terms can't be read.
@@ -43,17 +41,22 @@ class ReadLog:
             IntegrityError: none did, and one of them lies.
         """
         chosen = self._policies.readable() if policy_id is None else Listing([self._policies.find(policy_id)])
-        entries: list[LogEntry] = []
-        left_out, failures = list(chosen.left_out), list[PanaChainError]()
-        for number, own in enumerate(chosen, start=1):
+        logs, left_out, failures = list[PolicyLog](), list(chosen.left_out), list[PanaChainError]()
+        for number, log in enumerate(self._reading.read(chosen, sparing=policy_id is None), start=1):
+            if log.statements or log.is_answered:
+                logs.append(log)
             try:
-                entries += self._told(own)
+                log.check()
             except (ProxiesUnavailableError, IntegrityError) as exc:
-                # One policy's proxies may all be gone, or lie: what the others tell of other policies still counts.
+                # One policy's proxies may all be gone, or lie: what the others tell of other policies still counts, and
+                # what was kept of this one.
                 failures.append(exc)
-                left_out.append(LeftOut("policy", own.policy_id, str(exc)))
+                left_out.append(LeftOut("policy", log.own.policy_id, str(exc)))
             if progress is not None:
                 progress(number, len(chosen), unit="policies")
+        # After all questions: nobody else's writing waits for a proxy.
+        with self._network.mainchain.source.pinned():
+            entries = [entry for log in logs for entry in self._told(log)]
         if failures and not entries:
             raise failures[0]
         return Listing(sorted(entries, key=lambda entry: (entry.at, entry.proxy)), left_out)
@@ -75,24 +78,29 @@ class ReadLog:
     def convict(self, policy_id: PolicyId) -> list[str]:
         """Submit each receipt by which a proxy served a policy when it wasn't allowed; see `Patient.convict`."""
         # One that lies or is silent keeps no other from being convicted.
-        receipts, _ = self._receipts(self._policies.find(policy_id))
-        return [self._network.relay().convict(receipt).tx_hash for receipt in receipts if self._is_late(receipt)]
+        (log,) = self._reading.read([self._policies.find(policy_id)], sparing=False)
+        if not log.statements:
+            log.check()
+        return [self._network.relay().convict(one.receipt).tx_hash for one in self._late(log)]
 
-    def _receipts(self, own: OwnPolicy) -> tuple[list[Receipt], list[Failure]]:
-        return self._proxies.receipts(own.terms, self._policies.account(own.index))
+    def _late(self, log: PolicyLog) -> list[Statement]:
+        """Return what proxies served at a time when the policy didn't allow it, by their own word."""
+        served = [one for one in log.statements if one.receipt.kind is ReceiptKind.REENCRYPTED]
+        allowed = self._network.mainchain.policies.allowed_times(log.own.policy_id) if served else range(0)
+        return [one for one in served if one.receipt.at not in allowed]
 
-    def _told(self, own: OwnPolicy) -> list[LogEntry]:
+    def _told(self, log: PolicyLog) -> list[LogEntry]:
         """Return what the proxies of one policy signed, and a line for each that lies or is silent."""
-        receipts, failures = self._receipts(own)
-        faults: dict[Address, PanaChainError] = {failure.proxy.address: failure.error for failure in failures}
+        faults: dict[Address, PanaChainError] = {failure.proxy.address: failure.error for failure in log.failures}
+        late = {id(one) for one in self._late(log)}
         entries = []
-        for receipt in receipts:
+        for one in log.statements:
             try:
-                entries.append(self._entry(own.terms, receipt))
+                entries.append(self._entry(log, one, is_late=id(one) in late))
             except IntegrityError as exc:
                 # Signed, and nothing that a proxy writes: its other receipts still count, since it signed those too.
-                faults.setdefault(receipt.proxy, exc)
-        return entries + [self._fault(own.policy_id, proxy, error) for proxy, error in faults.items()]
+                faults.setdefault(one.receipt.proxy, exc)
+        return entries + [self._fault(log.own.policy_id, proxy, error) for proxy, error in faults.items()]
 
     def _fault(self, policy_id: PolicyId, proxy: Address, error: PanaChainError) -> LogEntry:
         return LogEntry(
@@ -104,10 +112,12 @@ class ReadLog:
             reason=str(error),
         )
 
-    def _entry(self, terms: Terms, receipt: Receipt) -> LogEntry:
-        detail = open_detail(receipt, self._audit)
+    @staticmethod
+    def _entry(log: PolicyLog, statement: Statement, *, is_late: bool) -> LogEntry:
+        receipt, lanes = statement.receipt, log.own.terms.lanes
+        detail = read_detail(receipt, statement.detail)
         lane = detail.get("lane")
-        scopes = (terms.lanes[lane].scope.text,) if isinstance(lane, int) and lane < len(terms.lanes) else ()
+        scopes = (lanes[lane].scope.text,) if isinstance(lane, int) and lane < len(lanes) else ()
         return LogEntry(
             at=receipt.at,
             kind=receipt.kind.value,
@@ -118,12 +128,5 @@ class ReadLog:
             requester=str(detail.get("requester", "")),
             purpose=str(detail.get("purpose", "")),
             scopes=scopes,
-            late=self._is_late(receipt),
-        )
-
-    def _is_late(self, receipt: Receipt) -> bool:
-        """Tell whether a proxy served at a time when the policy didn't allow it, by its own word."""
-        mainchain = self._network.mainchain
-        return receipt.kind is ReceiptKind.REENCRYPTED and not mainchain.policies.allowed_at(
-            receipt.policy_id, receipt.at
+            late=is_late,
         )

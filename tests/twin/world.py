@@ -231,6 +231,8 @@ class TwinProxy:
         service = self.service
         if path == "/readyz":
             return service.ready()
+        if path == "/v1/head":
+            return service.head()
         fields = messages.parse_json(body)
         if path == "/v1/reencrypt":
             request = messages.parse_reencrypt(fields)

@@ -130,12 +130,19 @@ class PolicyRegistry(Adapter):
 
     def allowed_at(self, policy_id: PolicyId, at: int) -> bool:
         """Tell whether a policy allows or allowed access at a time, Unix seconds: by this a receipt is judged."""
+        return at in self.allowed_times(policy_id)
+
+    def allowed_times(self, policy_id: PolicyId) -> range:
+        """Return the times, Unix seconds, at which a policy allows or allowed access, as far as is known now."""
         with self.bound.source.pinned():
             events = {event.kind: event for event in self.events(policy_ids=[policy_id])}
             granted, revoked = events.get("granted"), events.get("revoked")
-            if granted is None or not granted.starts_at <= at < granted.expires_at:
-                return False
-            return revoked is None or at <= self.bound.source.block(revoked.block).time
+            if granted is None:
+                return range(0)
+            # The second of the revocation still counts as allowed.
+            last = None if revoked is None else self.bound.source.block(revoked.block).time
+            ends = granted.expires_at if last is None else min(granted.expires_at, last + 1)
+            return range(granted.starts_at, ends)
 
     def revocation_in_sight(self, policy_id: PolicyId) -> bool:
         """Tell whether a revocation is mined, or seen waiting: it counts at first sight (security rule 3)."""

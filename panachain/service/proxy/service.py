@@ -33,7 +33,7 @@ from panachain.errors import (
     UsageError,
 )
 from panachain.model.actors import Actor, Address, PolicyId, Status
-from panachain.model.policy import OnChainPolicy, PolicyStatus, Receipt, ReceiptKind
+from panachain.model.policy import LogHead, OnChainPolicy, PolicyStatus, Receipt, ReceiptKind
 from panachain.model.proxy_requests import (
     DepositedLane,
     DepositRequest,
@@ -398,13 +398,8 @@ class ProxyService:
     def head(self) -> dict[str, Any]:
         """Return the signed head of the receipt log."""
         sequence, head = self._store.head()
-        return {
-            "schema": "panachain/log-head/2",
-            "proxy": self.address,
-            "sequence": sequence,
-            "head": head.hex(),
-            "signature": sign_head(self._account, self._log_domain, sequence=sequence, head=head).hex(),
-        }
+        signature = sign_head(self._account, self._log_domain, sequence=sequence, head=head)
+        return messages.head_fields(LogHead(self.address, sequence, head, signature))
 
     def ready(self) -> dict[str, Any]:
         """Return that the proxy can serve: a fresh head, and a database that answers.

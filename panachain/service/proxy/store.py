@@ -83,6 +83,7 @@ _PARTS: Final = {
     ReceiptPart.SERVED: "kind <> 'denied'",
     ReceiptPart.REFUSED: "kind = 'denied' AND sequence NOT IN (SELECT sequence FROM apart)",
     ReceiptPart.STRANGERS: "kind = 'denied' AND sequence IN (SELECT sequence FROM apart)",
+    ReceiptPart.ALL: "1 = 1",
 }
 """Which receipts each part holds."""
 _SWEEP: Final = 10

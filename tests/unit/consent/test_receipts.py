@@ -10,7 +10,7 @@ import pytest
 
 from panachain.chain.receipts import log_domain, receipt_hash, sign_head
 from panachain.chain.signing import Account
-from panachain.consent.receipts import MAX_LEAD, check_receipt, open_detail
+from panachain.consent.receipts import MAX_LEAD, check_receipt, opened_detail, read_detail
 from panachain.crypto import box, labels
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError
@@ -31,7 +31,7 @@ def opened(content: object) -> dict[str, Any]:
         *(1, bytes(32), ReceiptKind.REENCRYPTED, PolicyId(checksum_address(b"\2" * 20))),
         *(1, 1, 1, sealed, bytes(65)),
     )
-    return open_detail(receipt, AUDIT)
+    return read_detail(receipt, opened_detail(receipt, AUDIT))
 
 
 def test_people_come_in_their_one_spelling_so_that_names_of_this_machine_fit() -> None:

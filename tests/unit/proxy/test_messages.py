@@ -12,7 +12,7 @@ import pytest
 from panachain.errors import IntegrityError, UsageError
 from panachain.model import sizes
 from panachain.model.actors import Address, PolicyId
-from panachain.model.policy import Receipt, ReceiptKind
+from panachain.model.policy import LogHead, Receipt, ReceiptKind
 from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReceiptsRequest, ReencryptRequest
 from panachain.model.scope import Purpose
 from panachain.model.transactions import Revocation
@@ -133,3 +133,32 @@ class TestAnswers:
         assert messages.parse_receipt(json.loads(json.dumps(fields))) == RECEIPT
         with pytest.raises(IntegrityError):
             messages.parse_receipt({key: value for key, value in fields.items() if key != name})
+
+
+class TestLogHead:
+    HEAD = LogHead(PROXY, 7, bytes(range(32)), bytes(65))
+
+    def test_travels(self) -> None:
+        sent = messages.canonical(messages.head_fields(self.HEAD))
+        assert messages.parse_head(messages.parse_json(sent)) == self.HEAD
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            *({"schema": "panachain/log-head/1"}, {"sequence": -1}, {"sequence": True}, {"sequence": "7"}),
+            *({"head": "00"}, {"head": 7}, {"signature": ""}, {"proxy": "0x12"}, {"proxy": None}),
+        ],
+        ids=str,
+    )
+    def test_has_one_form(self, changes: dict[str, Any]) -> None:
+        with pytest.raises(IntegrityError):
+            messages.parse_head(messages.head_fields(self.HEAD) | changes)
+
+    @pytest.mark.parametrize("name", ["schema", "proxy", "sequence", "head", "signature"])
+    def test_lacks_nothing(self, name: str) -> None:
+        fields = messages.head_fields(self.HEAD)
+        del fields[name]
+        with pytest.raises(IntegrityError):
+            messages.parse_head(fields)
+        with pytest.raises(IntegrityError):
+            messages.parse_head(7)

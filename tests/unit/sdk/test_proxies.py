@@ -109,18 +109,18 @@ def test_unwrapping_needs_the_threshold_and_gives_every_key(world: World) -> Non
 class TestClock:
     def test_a_clock_that_is_clearly_ahead_gives_way_to_the_chains(self, world: World) -> None:
         parts = world.patient._proxies
-        assert parts._now() == world.now
+        assert parts.now() == world.now
         head = world.network.mainchain.head_block().time
         for wrong, expected in ((120, head + 120), (121, head), (-120, head - 120)):
             world.network.clock = lambda wrong=wrong: float(head + wrong)
-            assert parts._now() == expected
+            assert parts.now() == expected
 
     @pytest.mark.parametrize("ahead", [121, 3600, 30 * 86_400])
     def test_nothing_is_signed_for_the_time_of_a_head_from_the_future(self, world: World, ahead: int) -> None:
         head = world.network.mainchain.head_block().time
         world.network.clock = lambda: float(head - ahead)
         with pytest.raises(ChainUnavailableError, match=f"{ahead} s ahead of this machine's clock"):
-            world.patient._proxies._now()
+            world.patient._proxies.now()
 
     @pytest.mark.parametrize("ahead", [3600, 30 * 86_400])
     def test_a_receipt_from_the_future_is_none(self, world: World, ahead: int) -> None:

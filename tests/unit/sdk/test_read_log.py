@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -303,5 +304,11 @@ def test_a_policy_whose_proxies_are_all_gone_hides_no_other_ones_log(world: Worl
     assert [left.item for left in world.patient.log().left_out] == [gone.policy_id]
     for proxy in world.proxies:
         proxy.up = False
+    # What was read before is still here, and nobody takes it for the newest.
+    told = world.patient.receipts()
+    assert [left.item for left in told.left_out] == [gone.policy_id, kept.policy_id]
+    assert {entry.proxy for entry in told if entry.kind == "silent"} == {proxy.address for proxy in world.proxies}
+    assert {entry.policy_id for entry in told if entry.kind == "deposited"} == {kept.policy_id}
+    shutil.rmtree(world.patient.profile.folder / "kept")
     with pytest.raises(ProxiesUnavailableError):
         world.patient.receipts()

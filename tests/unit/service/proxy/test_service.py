@@ -14,7 +14,7 @@ import pytest
 from panachain.chain.receipts import receipt_hash
 from panachain.chain.signing import Account
 from panachain.chain.typed import answer_signer, request_hash, sign_request
-from panachain.consent.receipts import check_receipt, open_detail
+from panachain.consent.receipts import check_receipt, opened_detail, read_detail
 from panachain.consent.times import MARGIN
 from panachain.crypto import box, labels, umbral
 from panachain.crypto.keys import Seed
@@ -33,7 +33,7 @@ from panachain.errors import (
     UsageError,
 )
 from panachain.model.actors import Address, Status
-from panachain.model.policy import PolicyStatus, ReceiptKind
+from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
 from panachain.model.proxy_requests import ReceiptPart, ReencryptRequest
 from panachain.model.scope import Purpose
 from panachain.proxy import messages
@@ -60,6 +60,11 @@ def serve(service: ProxyService, request: ReencryptRequest) -> messages.Answer:
 
 def kinds(world: ProxyWorld, policy: Policy, number: int = 0) -> list[str]:
     return [receipt.kind.value for receipt in world.stores[number].receipts(policy.terms.policy_id)]
+
+
+def open_detail(receipt: Receipt, audit: umbral.SecretKey) -> dict[str, Any]:
+    """Return what a receipt tells the patient."""
+    return read_detail(receipt, opened_detail(receipt, audit))
 
 
 class TestReencrypt:
@@ -609,6 +614,8 @@ class TestRefusals:
         parts = {part: self.page(world, policy, part)["receipts"] for part in ReceiptPart}
         assert [receipt["kind"] for receipt in parts[ReceiptPart.SERVED]] == ["deposited", "reencrypted"]
         assert [len(parts[part]) for part in (ReceiptPart.REFUSED, ReceiptPart.STRANGERS)] == [1, 1]
+        apart = [receipt for part, found in parts.items() if part is not ReceiptPart.ALL for receipt in found]
+        assert parts[ReceiptPart.ALL] == sorted(apart, key=lambda receipt: receipt["sequence"])
 
     def test_what_no_receipt_tells_of_yet_is_told_when_its_time_is_over(self, world: ProxyWorld) -> None:
         policy = world.grant()
