@@ -7,18 +7,38 @@ those of records/fhir_codes.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from re import compile as regex
 from typing import Any, Final
 
-from panachain.model.scope import FIRST_YEAR, RESTRICTED, UNDATED, Category
-from panachain.records.fhir_codes import BY_LABEL, BY_OBSERVATION, BY_TYPE, CONFIDENTIAL, RESTRICTED_DEFAULT, SENSITIVE
+from panachain.model.scope import FIRST_YEAR, UNDATED, Category
+from panachain.records.fhir_codes import BY_LOINC, BY_OBSERVATION, BY_TYPE, RESTRICTED_DEFAULT
+from panachain.records.fhir_sensitivity import findings, restricted_category
+from panachain.records.sensitivity.systems import canonical_system
 
 _DATES: Final = (
     *("effectiveDateTime", "effectiveInstant", "performedDateTime", "occurrenceDateTime", "onsetDateTime"),
-    *("recordedDate", "authoredOn", "issued", "started", "whenHandedOver", "whenPrepared", "created", "date", "start"),
+    *("occurredDateTime", "recordedDate", "authoredOn", "issued", "started", "whenHandedOver", "whenPrepared"),
+    *(
+        "created",
+        "date",
+        "start",
+        "authored",
+        "recorded",
+        "sent",
+        "received",
+        "dateTime",
+        "dateWritten",
+        "dateAsserted",
+    ),
+    *("dateRecorded", "assertedDate", "recordedOn", "orderedOn", "startDate", "plannedStartDate", "servicedDate"),
+    *("collectedDateTime", "statusDate"),
 )
-_PERIODS: Final = ("effectivePeriod", "performedPeriod", "occurrencePeriod", "onsetPeriod", "period", "billablePeriod")
+"""Of R4 first, then what DSTU2, STU3 and R5 call them."""
+_PERIODS: Final = (
+    *("effectivePeriod", "performedPeriod", "occurrencePeriod", "onsetPeriod", "period", "billablePeriod"),
+    *("actualPeriod", "occurredPeriod", "servicedPeriod", "collectedPeriod"),
+)
+_NESTED: Final = ("collection", "item", "event")
+"""Where a date stands that the resource itself lacks: a specimen's collection, a claim's items, an order's events."""
 _UNDATED_TYPES: Final = (
     "Patient",
     "RelatedPerson",
@@ -28,8 +48,6 @@ _UNDATED_TYPES: Final = (
     "Organization",
     "Location",
 )
-_CODE: Final = regex(rb'"code":"([^"\\]*)')
-_SENSITIVE: Final = frozenset(code.encode() for code in SENSITIVE)
 
 
 def category_of(resource: dict[str, Any], compact: bytes | None = None) -> Category:
@@ -39,25 +57,21 @@ def category_of(resource: dict[str, Any], compact: bytes | None = None) -> Categ
         resource: as `canonical.read` or `parse` returns it.
         compact: JSON without blanks in which the resource stands, from `canonical.read`; saves most of the work.
     """
-    label = label_of(resource) if "meta" in resource else None
-    if label in RESTRICTED:
-        return label
-    # The text may name more codes than the resource has, never fewer: only a hit is worth the walk.
-    if compact is None or not _SENSITIVE.isdisjoint(_CODE.findall(compact)):
-        for code in codes_in(resource):
-            if code in SENSITIVE:
-                return SENSITIVE[code]
-    if "meta" in resource and not CONFIDENTIAL.isdisjoint(_label_codes(resource)):
-        return RESTRICTED_DEFAULT
-    if label is not None:
-        return label
+    restricted = restricted_category(findings(resource, compact), RESTRICTED_DEFAULT)
+    if restricted is not None:
+        return restricted
     kind = resource.get("resourceType")
     if kind in ("Observation", "DiagnosticReport"):
+        by_code = BY_LOINC.get(_loinc_of(resource))
+        if by_code is Category.GENOMICS:
+            return by_code
         for concept in _list(resource.get("category")):
             for coding in _list(_dict(concept).get("coding")):
-                by_code = BY_OBSERVATION.get(_code(coding))
-                if by_code is not None:
-                    return by_code
+                named = BY_OBSERVATION.get(_code(coding))
+                if named is not None:
+                    return named
+        if by_code is not None:
+            return by_code
     return BY_TYPE.get(str(kind), Category.DOCUMENTS)
 
 
@@ -65,13 +79,27 @@ def year_of(resource: dict[str, Any]) -> int:
     """Return the year that a resource is about, or UNDATED."""
     if resource.get("resourceType") in _UNDATED_TYPES:
         return UNDATED
+    found = _year_in(resource)
+    for name in _NESTED if found is None else ():
+        for inner in _list(resource.get(name)) or [resource.get(name)]:
+            if isinstance(inner, dict) and (found := _year_in(inner)) is not None:
+                return found
+    return UNDATED if found is None else found
+
+
+def _year_in(item: dict[str, Any]) -> int | None:
     for name in _DATES:
-        if name in resource and (year := _year(resource[name])) is not None:
+        if name in item and (year := _year(item[name])) is not None:
             return year
     for name in _PERIODS:
-        if name in resource and (year := _year(_dict(resource[name]).get("start"))) is not None:
-            return year
-    return UNDATED
+        if name in item:
+            period = _dict(item[name])
+            year = _year(period.get("start"))
+            if year is None:
+                year = _year(period.get("end"))
+            if year is not None:
+                return year
+    return None
 
 
 def bounded_year(year: int) -> int:
@@ -83,40 +111,18 @@ def bounded_year(year: int) -> int:
     return year if year >= FIRST_YEAR else UNDATED
 
 
-def label_of(resource: dict[str, Any]) -> Category | None:
-    """Return the category that the security labels name: a restricted one before any other."""
-    labels = [BY_LABEL[code] for code in _label_codes(resource) if code in BY_LABEL]
-    return next((label for label in labels if label in RESTRICTED), next(iter(labels), None))
-
-
-def _label_codes(resource: dict[str, Any]) -> list[str]:
-    return [_code(coding) for coding in _list(_dict(resource.get("meta")).get("security"))]
-
-
-def codes_in(value: Any) -> Iterator[str]:
-    """Yield the code of every coding in a resource, however deep."""
-    for item in objects(value):
-        code = item.get("code")
-        if isinstance(code, str):
-            yield code
-
-
-def objects(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield every object in a JSON value; the parser has bounded the depth."""
-    stack = [value]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, dict):
-            yield item
-            stack.extend(v for v in item.values() if isinstance(v, (dict, list)))
-        elif isinstance(item, list):
-            stack.extend(v for v in item if isinstance(v, (dict, list)))
-
-
 def _year(time: Any) -> int | None:
     if isinstance(time, str) and (digits := time[:4]).isascii() and digits.isdigit():
         return bounded_year(int(digits))
     return None
+
+
+def _loinc_of(resource: dict[str, Any]) -> str:
+    """Return the LOINC code of what was observed, or an empty text."""
+    for coding in _list(_dict(resource.get("code")).get("coding")):
+        if canonical_system(str(_dict(coding).get("system", ""))) == "loinc":
+            return _code(coding)
+    return ""
 
 
 def _code(coding: Any) -> str:

@@ -36,7 +36,13 @@ BY_TYPE: Final = {
         ("CoverageEligibilityRequest", "CoverageEligibilityResponse", "PaymentNotice", "PaymentReconciliation"),
         C.INSURANCE,
     ),
-    "MolecularSequence": C.GENOMICS,
+    **dict.fromkeys(("MolecularSequence", "Sequence", "GenomicStudy"), C.GENOMICS),
+    # What DSTU2, STU3 and R5 call them.
+    "MedicationOrder": C.MEDICATIONS,
+    **dict.fromkeys(("DiagnosticOrder", "ProcedureRequest", "ReferralRequest", "DeviceUsage"), C.PROCEDURES),
+    **dict.fromkeys(("DeviceUseRequest", "VisionPrescription"), C.PROCEDURES),
+    **dict.fromkeys(("BodySite", "ImagingSelection", "ImagingObjectSelection", "ImagingManifest"), C.IMAGING),
+    "EncounterHistory": C.ENCOUNTERS,
 }
 """What isn't listed goes to documents."""
 
@@ -66,51 +72,14 @@ BY_LABEL: Final = {
 CONFIDENTIAL: Final = frozenset({"R", "V"})
 """Codes of meta.security: HL7 v3 Confidentiality, restricted and very restricted."""
 
-_CIEL_HIV: Final = ("856", "1030", "1040", "1042", "1088", "1149", "1250", "1255", "1261", "159911", "138405", "5497")
-"""CIEL concepts (OpenMRS): HIV tests, viral load, CD4 count, antiretroviral treatment; written with 36 characters."""
-
-SENSITIVE: Final = {
-    **dict.fromkeys((code.ljust(36, "A") for code in _CIEL_HIV), C.SEXUAL_HEALTH),
-    # HIV and sexually transmitted disease: SNOMED CT, LOINC, ICD-10-CM.
-    **dict.fromkeys(
-        (
-            *("86406008", "62479008", "165816005", "91947003", "91948008", "735526008", "737378009", "40780007"),
-            *("76272004", "15628003", "240589008", "186747009", "10828004"),
-            *("24012-9", "20447-9", "25836-8", "33866-5", "56888-1", "75622-1", "89374-3", "69668-2", "24467-3"),
-            *("B20", "Z21", "R75", "A53.9", "A54.9"),
-        ),
-        C.SEXUAL_HEALTH,
-    ),
-    # Reproductive health: contraception, pregnancy, abortion.
-    **dict.fromkeys(
-        (
-            *("72892002", "77386006", "19169002", "35999006", "169553002", "65588006", "79586000", "156073000"),
-            *("713235007", "714812005", "169560008", "183996000", "386394001", "386234009", "287664005"),
-            *("82810-3", "11449-6", "8665-2", "Z33.1", "Z30.9", "O03.9"),
-        ),
-        C.SEXUAL_HEALTH,
-    ),
-    # Mental health.
-    **dict.fromkeys(
-        (
-            *("370143000", "36923009", "35489007", "73595000", "47505003", "197480006", "48694002", "69322001"),
-            *("58214004", "192080009", "66344007", "224299000", "370221004", "15167005", "231504006", "192127007"),
-            *("55758-7", "44249-1", "44261-6", "70274-6", "69737-5", "69730-0", "44250-9", "89204-2", "89208-3"),
-            *("F32.9", "F33.9", "F41.1", "F41.9", "F43.10", "F20.9", "F31.9"),
-        ),
-        C.MENTAL_HEALTH,
-    ),
-    # Substance use.
-    **dict.fromkeys(
-        (
-            *("7200002", "5602001", "55680006", "6525002", "66214007", "26416006", "191816009", "361055000"),
-            *("10939881000119105", "96841000119103", "427327003", "449868002", "266707007", "428211000124100"),
-            *("75626-2", "82667-7", "82666-9", "72109-2", "75889-6", "68518-0", "F10.20", "F11.20", "F19.20"),
-        ),
-        C.SUBSTANCE_USE,
-    ),
+BY_LOINC: Final = {
+    # The vital signs of FHIR's profile, where an Observation names no category.
+    **dict.fromkeys(("85353-1", "9279-1", "8867-4", "2708-6", "59408-5", "8310-5", "8302-2", "9843-4"), C.VITALS),
+    **dict.fromkeys(("29463-7", "39156-5", "85354-9", "8480-6", "8462-4", "8478-0"), C.VITALS),
+    # What the genomics reporting guide names: variants, diplotypes, haplotypes, studies.
+    **dict.fromkeys(("69548-6", "84413-4", "84414-2", "51969-4", "53037-8", "55232-3"), C.GENOMICS),
 }
-"""Codes that make a resource sensitive, wherever a coding stands in it."""
+"""By LOINC code of what was observed."""
 
 RESTRICTED_DEFAULT: Final = C.MENTAL_HEALTH
 """Where a document goes that is labelled restricted (R) or very restricted (V) without a code that tells why.

@@ -6,9 +6,9 @@ Follows HL7 v2.9 chapters 2 (messages, batches) and 2A (data types), and MLLP re
 What surrounds messages stays: a batch's header segments (FHS, BHS) go with the message after them, its trailers (BTS,
 FTS) with the message before them, and so do the control characters of MLLP.
 
-A message is restricted when a field that holds codes (`_CODED`) names a sensitive one (`fhir_codes.SENSITIVE`), when
-an access restriction (ARV-3), a hospital service (PV1-10) or the like (`_LABELLED`) bears a label of
-`fhir_codes.BY_LABEL` or HL7 table 0717, or when its document is `R` or `V` (TXA-18, table 0272; MSH-26 likewise).
+A message is restricted when a field that holds codes (`_CODED`) or text (`_TEXTS`) tells something sensitive
+(`records/sensitivity`), when an access restriction (ARV-3), a hospital service (PV1-10) or the like (`_LABELLED`) bears
+a label of HL7 v3 ActCode or HL7 table 0717, or when its document is `R` or `V` (TXA-18, table 0272; MSH-26 likewise).
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from typing import BinaryIO, Final
 from panachain.errors import InputError
 from panachain.model.scope import RESTRICTED, UNDATED, Category
 from panachain.records.fhir_category import bounded_year
-from panachain.records.fhir_codes import BY_LABEL, RESTRICTED_DEFAULT, SENSITIVE
+from panachain.records.fhir_codes import RESTRICTED_DEFAULT
+from panachain.records.fhir_sensitivity import label_findings, restricted_category
+from panachain.records.sensitivity import Finding, matcher_of
 from panachain.records.split import Piece
 
 MEDIA_TYPE: Final = "application/hl7-v2"
@@ -45,33 +47,45 @@ _CATEGORIES: Final = {
     **dict.fromkeys((b"ADT", b"SIU"), Category.ENCOUNTERS),
     b"VXU": Category.IMMUNIZATIONS,
     **dict.fromkeys((b"RDE", b"RDS", b"RAS", b"RGV", b"OMP"), Category.MEDICATIONS),
+    **dict.fromkeys((b"ORM", b"OML"), Category.LABORATORY),
     b"MDM": Category.DOCUMENTS,
 }
 """By MSH-9.1; other messages are documents."""
 
-_CODED: Final = {
-    **dict.fromkeys((b"AL1", b"DG1", b"GOL", b"IAM", b"PR1", b"PRB"), (3,)),
-    **dict.fromkeys((b"RXC", b"RXD", b"RXE"), (2,)),
-    b"FT1": (7, 19, 25),
-    b"OBR": (4, 31),
-    b"OBX": (3, 5),
-    b"ORC": (16,),
-    b"PV2": (3,),
-    b"RXA": (5,),
-    b"RXG": (4,),
-    b"RXO": (1,),
-    b"SCH": (7,),
+_DIAGNOSES: Final = ("I10", "I9C")
+"""Systems of a diagnosis that names none."""
+_PROCEDURES: Final = ("C4", "HPC", "I10P", "I9CP")
+_CODED: Final[Mapping[bytes, Mapping[int, tuple[str, ...]]]] = {
+    **{name: {3: ()} for name in (b"AL1", b"GOL", b"IAM")},
+    b"DG1": {3: _DIAGNOSES},
+    b"DRG": {1: ("DRG",)},
+    b"FT1": {7: _PROCEDURES, 19: _DIAGNOSES, 25: _PROCEDURES},
+    b"OBR": {4: (), 31: ()},
+    b"OBX": {3: (), 5: ()},
+    b"ORC": {16: ()},
+    b"PR1": {3: _PROCEDURES},
+    b"PRB": {3: _DIAGNOSES},
+    b"PV2": {3: ()},
+    b"RXA": {5: ()},
+    **{name: {2: ()} for name in (b"RXC", b"RXD", b"RXE")},
+    b"RXG": {4: ()},
+    b"RXO": {1: ()},
+    b"SCH": {7: ()},
 }
-"""Fields that hold codes of what a patient has, had or gets. Others hold numbers that only look alike: beds, IDs."""
-_LABELLED: Final = {b"ARV": (3,), b"PV1": (10,)}
-_CONFIDENTIAL: Final = {b"MSH": (26,), b"TXA": (18,)}
-_LABELS: Final = {
-    **{label.encode(): category for label, category in BY_LABEL.items()},
-    b"DRG": Category.SUBSTANCE_USE,
-    b"SMD": RESTRICTED_DEFAULT,
+"""Fields that hold codes of what a patient has, had or gets, and the systems that they mean where they name none.
+Others hold numbers that only look alike: beds, IDs."""
+_TEXTS: Final[Mapping[bytes, tuple[int, ...]]] = {
+    b"DG1": (4,),
+    b"PR1": (4,),
+    b"NTE": (3,),
+    b"PV1": (3,),
+    b"TXA": (2, 16),
 }
-"""Of HL7 table 0717 (access restriction) the ones that aren't among FHIR's labels: drugs, sensitive data."""
-_CODES: Final = {code.encode(): category for code, category in SENSITIVE.items()}
+"""Fields whose words may tell."""
+_LABELLED: Final[Mapping[bytes, tuple[int, ...]]] = {b"ARV": (3,), b"CON": (2,), b"PV1": (10,), b"PV2": (22,)}
+_CONFIDENTIAL: Final = {b"DG1": (18,), b"MSH": (26,), b"PRB": (22,), b"TXA": (18,)}
+_CONSENTS: Final = frozenset({"42CFR2", "42CFRPART2"})
+"""Codes of HL7 table 0059 and in use that name a law on substance use."""
 
 
 def begins_hl7(start: bytes) -> bool:
@@ -93,28 +107,84 @@ def split_messages(file: BinaryIO, category: Category | None = None) -> Iterator
         header = next((fields for fields in _segments(message) if fields[0] == b"MSH"), [])
         header += [b""] * (_MOST_FIELDS - len(header))
         code = _CATEGORIES.get(header[8][:3], Category.DOCUMENTS)
-        restricted = restricted_category(message, _parts(header[1]))
+        restricted = message_category(message, header[1])
         found = category if category in RESTRICTED else restricted or category or code
         yield Piece(found, _year(header[6]), MEDIA_TYPE, message)
 
 
-def restricted_category(message: bytes, parts: re.Pattern[bytes]) -> Category | None:
-    """Return the restricted category that a message belongs to, or None; the first hit counts.
+def message_category(message: bytes, encoding: bytes) -> Category | None:
+    """Return the restricted category that a message belongs to, or None.
 
     Args:
         message: its bytes.
-        parts: finds the components of a field.
+        encoding: MSH-2, the characters that part a field.
     """
+    return restricted_category(list(findings(message, encoding)), RESTRICTED_DEFAULT)
+
+
+def findings(message: bytes, encoding: bytes) -> Iterator[Finding]:
+    """Yield what makes a message sensitive.
+
+    Args:
+        message: its bytes.
+        encoding: MSH-2, the characters that part a field.
+    """
+    signs = (encoding[:5] or rb"^~\&").ljust(4, b"\0")
     for fields in _segments(message):
-        for value in _values(fields, _CODED, parts):
-            if value in _CODES:
-                return _CODES[value]
-        for value in _values(fields, _LABELLED, parts):
-            if value in _LABELS:
-                return _LABELS[value]
-        if any(value in (b"R", b"V") for value in _values(fields, _CONFIDENTIAL, parts)):
-            return RESTRICTED_DEFAULT
-    return None
+        name = fields[0]
+        for number, systems in _CODED.get(name, {}).items():
+            for repetition in _repetitions(fields, number, signs):
+                yield from _coded(repetition, systems)
+        for number in _TEXTS.get(name, ()):
+            for repetition in _repetitions(fields, number, signs):
+                yield from matcher_of().text(" ".join(repetition))
+        for number in _LABELLED.get(name, ()):
+            for repetition in _repetitions(fields, number, signs):
+                yield from (one for part in repetition for one in _label(part))
+        for number in _CONFIDENTIAL.get(name, ()):
+            for repetition in _repetitions(fields, number, signs):
+                yield from (one for part in repetition if part in ("R", "V") for one in label_findings("", part))
+
+
+def _coded(components: list[str], systems: tuple[str, ...]) -> Iterator[Finding]:
+    """Yield what an element coded twice (CWE) tells: code, text, system, and the alternative ones after them."""
+    for start in range(0, len(components), 3):
+        code, text, system = [*components[start : start + 3], "", ""][:3]
+        for one in (system,) if system else systems or ("",):
+            yield from matcher_of().look(one, code, text)
+        # Senders put codes where others have texts.
+        yield from (one for part in (text, system) for name in systems for one in matcher_of().look(name, part))
+        if not text:
+            # A text field is one component: OBX-5 of type FT or ST.
+            yield from matcher_of().text(code)
+
+
+def _label(code: str) -> Iterator[Finding]:
+    if code.upper() in _CONSENTS:
+        yield from label_findings("", "42CFRPart2")
+    else:
+        yield from label_findings("", code)
+
+
+def _repetitions(fields: list[bytes], number: int, signs: bytes) -> Iterator[list[str]]:
+    """Yield the components of each repetition of a field, without escapes."""
+    # The separator itself counts as the first field of a header.
+    index = number - 1 if fields[0] == b"MSH" else number
+    if index >= len(fields) or not fields[index]:
+        return
+    component, repetition, escape, subcomponent = (signs[place : place + 1] for place in range(4))
+    for one in fields[index].split(repetition):
+        parts = one.replace(subcomponent, component).split(component)
+        yield [_unescaped(part, escape) for part in parts]
+
+
+def _unescaped(part: bytes, escape: bytes) -> str:
+    """Return a component as text: bytes written in hex are put back, other escapes are blanks."""
+    if escape in part:
+        mark = re.escape(escape)
+        part = re.sub(mark + rb"X((?:[0-9A-Fa-f]{2})+)" + mark, lambda hit: bytes.fromhex(hit[1].decode()), part)
+        part = re.sub(mark + rb"[^\r\n]{1,20}?" + mark, b" ", part)
+    return part.decode("utf-8", "replace").strip()
 
 
 def _messages(file: BinaryIO) -> Iterator[bytes]:
@@ -152,20 +222,6 @@ def _segments(message: bytes) -> Iterator[list[bytes]]:
         text = segment[0].removeprefix(b"\xef\xbb\xbf")
         if len(text) > 3:
             yield text.split(text[3:4], _MOST_FIELDS)
-
-
-def _values(fields: list[bytes], table: Mapping[bytes, tuple[int, ...]], parts: re.Pattern[bytes]) -> Iterator[bytes]:
-    """Yield the components of those fields of a segment that a table names."""
-    for number in table.get(fields[0], ()):
-        # The separator itself counts as the first field of a header.
-        index = number - 1 if fields[0] == b"MSH" else number
-        if index < len(fields):
-            yield from (part[0].strip() for part in parts.finditer(fields[index]))
-
-
-def _parts(encoding: bytes) -> re.Pattern[bytes]:
-    """Return what finds the components of a field, given MSH-2."""
-    return re.compile(b"[^%b]+" % re.escape(encoding[:5] or rb"^~\&"))
 
 
 def _year(time: bytes) -> int:

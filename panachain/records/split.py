@@ -19,9 +19,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from typing import BinaryIO, Final, NamedTuple
 
 from panachain.errors import InputError
@@ -37,8 +37,10 @@ from panachain.records.canonical import (
     check_values,
     read,
 )
-from panachain.records.fhir_category import category_of, codes_in, label_of, objects, year_of
-from panachain.records.fhir_codes import SENSITIVE
+from panachain.records.fhir_category import category_of, year_of
+from panachain.records.fhir_codes import RESTRICTED_DEFAULT
+from panachain.records.fhir_references import meaning_references, names_of, references_in
+from panachain.records.fhir_sensitivity import findings, restricted_category
 
 MEDIA_TYPE: Final = "application/fhir+json"
 GROUP_SIZE: Final = 4 << 20
@@ -91,27 +93,20 @@ def split_json(content: bytes, category: Category | None = None) -> Iterator[Pie
     if category is not None and _resource_type(content) is None:
         yield _other_json(content, category)
         return
-    groups = _Groups(group_size=GROUPS_SIZE)
-    # A cheap look first: most single resources don't name the type at all, and needn't be cut.
-    if b'"Bundle"' in content:
-        yield from _split_file(groups, io.BytesIO(content))
-    else:
-        yield from _split_text(groups, content.removeprefix(BOM).strip(BLANKS))
-    yield from groups.flush()
+    file = io.BytesIO(content)
+    yield from _split(lambda: _read_file(file), group_size=GROUPS_SIZE)
 
 
 def split_stream(file: BinaryIO) -> Iterator[Piece]:
     """Yield the records of a Bundle or single resource that may be larger than memory.
 
     Args:
-        file: the text; it is read twice if its entries come before its type.
+        file: the text; one that isn't held in memory is read several times, to see what refers to what.
 
     Raises:
         InputError: as `split_json`, or one entry has more than MAX_PIECE bytes.
     """
-    groups = _Groups(group_size=GROUP_SIZE)
-    yield from _split_file(groups, file)
-    yield from groups.flush()
+    yield from _split(lambda: _read_file(file), group_size=GROUP_SIZE)
 
 
 def split_lines(file: BinaryIO) -> Iterator[Piece]:
@@ -120,22 +115,107 @@ def split_lines(file: BinaryIO) -> Iterator[Piece]:
     Raises:
         InputError: as `split_json`, or one line has more than MAX_PIECE bytes.
     """
-    groups, number = _Groups(group_size=GROUP_SIZE), 0
-    while line := file.readline(MAX_PIECE + 1):
-        number += 1
-        text = line.removeprefix(BOM).strip(BLANKS)
-        try:
-            if len(line) > MAX_PIECE:
-                raise InputError(f"more than {MAX_PIECE} bytes")
-            if b'"Bundle"' in text:
-                yield from _split_file(groups, io.BytesIO(text))
-            elif text:
-                yield from _split_text(groups, text)
-        except InputError as exc:
-            raise InputError(f"line {number}: {exc}", hint=exc.hint) from None
+    yield from _split(lambda: _read_lines(file), group_size=GROUP_SIZE)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What is read of one entry of a Bundle, of a resource that stands alone, or of what a Bundle says of itself."""
+
+    kept: bytes
+    """Its text, attachments taken out."""
+    attachments: Sequence[Attachment]
+    category: Category
+    """By its own codes, labels and type alone."""
+    year: int
+    kind: bytes
+    """The Bundle's type, as JSON; empty for what a Bundle says of itself."""
+    bundle: int
+    """Which Bundle of the source it stands in, from 1; 0 for none."""
+    names: tuple[bytes, ...] = ()
+    """By which references in the source mean it."""
+    references: frozenset[bytes] = frozenset()
+    """All that it refers to, in whatever element."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in memory, about."""
+        return len(self.kept) + sum(len(one.data) for one in self.attachments) + _ENTRY_COST
+
+
+def _split(read: Callable[[], Iterator[_Entry]], *, group_size: int) -> Iterator[Piece]:
+    """Yield the records of a source, each entry as closed as what it refers to by an element that carries meaning.
+
+    Args:
+        read: begins to read the source anew.
+        group_size: bytes from which a group becomes a record.
+    """
+    groups, closure = _Groups(group_size=group_size), _Closure()
+    held: list[_Entry] = []
+    size = 0
+    source = read()
+    for entry in source:
+        held.append(entry)
+        size += entry.size
+        if size >= GROUPS_SIZE:
+            break
+    else:
+        # All of it is in memory: it is settled there.
+        closure.settle(lambda: iter(held))
+        yield from _grouped(groups, closure, held)
+        return
+    held.clear()
+    closure.settle(read)
+    yield from _grouped(groups, closure, read())
+
+
+def _grouped(groups: _Groups, closure: _Closure, entries: Iterable[_Entry]) -> Iterator[Piece]:
+    for entry in entries:
+        groups.put(entry, closure.category(entry))
         if groups.full:
             yield from groups.overflow()
     yield from groups.flush()
+
+
+class _Closure:
+    """Which entries of a source are closed by what others of it say."""
+
+    def __init__(self) -> None:
+        self._closed: dict[bytes, Category] = {}
+        """Restricted category of each entry that a reference can mean."""
+        self._labelled: dict[int, Category] = {}
+        """Restricted category of each Bundle that is labelled as a whole."""
+
+    def settle(self, read: Callable[[], Iterable[_Entry]]) -> None:
+        """Look at all entries until no more of them is closed.
+
+        Args:
+            read: begins with the first entry again.
+        """
+        before = -1
+        while before < len(self._closed) + len(self._labelled):
+            before = len(self._closed) + len(self._labelled)
+            for entry in read():
+                if not entry.kind and entry.category in RESTRICTED:
+                    self._labelled.setdefault(entry.bundle, entry.category)
+                category = self.category(entry)
+                if category in RESTRICTED:
+                    for name in entry.names:
+                        self._closed.setdefault(name, category)
+            if not self._closed and not self._labelled:
+                return
+
+    def category(self, entry: _Entry) -> Category:
+        """Return the category of an entry, as far as the source was looked at."""
+        if entry.category in RESTRICTED:
+            return entry.category
+        if entry.bundle in self._labelled:
+            return self._labelled[entry.bundle]
+        if self._closed.keys().isdisjoint(entry.references):
+            return entry.category
+        value, _ = read(entry.kept, depth=_ENTRY_DEPTH)
+        meant = (self._closed.get(name) for name in meaning_references(value))
+        return next((found for found in meant if found is not None), entry.category)
 
 
 @dataclass
@@ -163,42 +243,16 @@ class _Groups:
         self.full = False
         """Whether `overflow` has records to yield."""
 
-    def add_entry(self, entry: bytes, kind: bytes) -> None:
-        """Put one entry of a Bundle into its group.
-
-        Args:
-            entry: its text.
-            kind: the Bundle's type, as JSON.
-        """
-        kept, attachments = pull_out(entry, depth=_ENTRY_DEPTH)
-        check_values(kept)
-        value, compact = read(kept, depth=_ENTRY_DEPTH)
-        if not isinstance(value, dict):
-            raise InputError("the Bundle's entry is no list of objects")
-        resource = value.get("resource")
-        if resource is not None and not isinstance(resource, dict):
-            raise InputError("a Bundle entry's resource is no object")
-        key = (category_of(resource, compact), year_of(resource), kind) if resource else (*_NOWHERE, kind)
-        self._put(key, kept, len(kept), attachments)
-
-    def add_resource(self, text: bytes) -> bool:
-        """Put a resource that stands alone into its group; return False, and do nothing, if it is a Bundle."""
-        kept, attachments = pull_out(text)
-        check_values(kept)
-        value, compact = read(kept)
-        if not isinstance(value, dict) or not isinstance(value.get("resourceType"), str):
-            raise InputError(_NOT_FHIR, hint=_HINT)
-        if value["resourceType"] == "Bundle":
-            return False
-        key = (category_of(value, compact), year_of(value), _COLLECTION)
-        self._put(key, b'{"resource":%b}' % kept, len(kept), attachments)
-        return True
-
-    def add_shell(self, pieces: Iterable[Piece]) -> None:
-        """Keep what a Bundle says about itself until its entries are out."""
-        for piece in pieces:
-            self._shells.append(piece)
-            self._shells_size += len(piece.content) if isinstance(piece.content, bytes) else 0
+    def put(self, entry: _Entry, category: Category) -> None:
+        """Put an entry into its group; what a Bundle says about itself waits until its entries are out."""
+        if entry.kind:
+            self._put((category, entry.year, entry.kind), entry.kept, len(entry.kept), entry.attachments)
+            return
+        self._shells.append(Piece(category, UNDATED, MEDIA_TYPE, entry.kept))
+        self._shells_size += len(entry.kept)
+        for attachment in {one.digest: one for one in entry.attachments}.values():
+            self._shells.append(Piece(category, UNDATED, attachment.media_type, attachment.data))
+            self._shells_size += len(attachment.data) if isinstance(attachment.data, bytes) else 0
         self.full = self.full or self._shells_size >= GROUP_SIZE
 
     def overflow(self) -> Iterator[Piece]:
@@ -218,7 +272,7 @@ class _Groups:
             yield from self._take(key)
         yield from self._take_shells()
 
-    def _put(self, key: _Key, entry: bytes, size: int, attachments: list[Attachment]) -> None:
+    def _put(self, key: _Key, entry: bytes, size: int, attachments: Sequence[Attachment]) -> None:
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = _Group()
@@ -249,13 +303,14 @@ class _Groups:
         yield from shells
 
 
-def _split_text(groups: _Groups, text: bytes) -> Iterable[Piece]:
-    """Put a resource that stands alone into its group; its text is looked at more closely if it is a Bundle."""
-    return () if groups.add_resource(text) else _split_file(groups, io.BytesIO(text))
+def _read_file(file: BinaryIO, bundle: int = 1) -> Iterator[_Entry]:
+    """Yield the entries of a Bundle that is cut entry by entry, or a single resource.
 
-
-def _split_file(groups: _Groups, file: BinaryIO) -> Iterator[Piece]:
-    """Yield the full records of a Bundle that is cut entry by entry, or take in a single resource."""
+    Args:
+        file: the text.
+        bundle: the number that a Bundle gets.
+    """
+    file.seek(0)
     cutter, shell, count = Cutter(file), dict[str, bytes](), -1
     if cutter.peek() == b"[":
         raise InputError(_NOT_FHIR, hint=_HINT)
@@ -269,27 +324,89 @@ def _split_file(groups: _Groups, file: BinaryIO) -> Iterator[Piece]:
             if left < 0 or len(shell) > _MAX_MEMBERS:
                 raise InputError(f"more than {_MAX_MEMBERS} members or {MAX_PIECE} bytes beside the list of entries")
         elif "type" in shell and _string(shell.get("resourceType")) == "Bundle":
-            count = yield from _add_entries(groups, cutter.items(), shell)
+            count = yield from _read_entries(cutter.items(), shell, bundle)
         else:
             # What these are entries of comes later: they are passed over once.
             count, waiting = sum(1 for _ in cutter.items()), True
     cutter.end()
     if _string(shell.get("resourceType")) != "Bundle":
-        _add_single(groups, file)
+        yield from _read_single(file, bundle)
         return
     if "entry" in shell:
         raise InputError("the Bundle's entry is no list of objects")
     if waiting:
-        yield from _add_entries(groups, _entries(file), shell)
-    groups.add_shell(_shell(shell, has_entries=count > 0))
+        yield from _read_entries(_entries(file), shell, bundle)
+    yield from _shell(shell, bundle, has_entries=count > 0)
 
 
-def _add_single(groups: _Groups, file: BinaryIO) -> None:
+def _read_lines(file: BinaryIO) -> Iterator[_Entry]:
+    """Yield the entries of NDJSON."""
+    file.seek(0)
+    number = 0
+    while line := file.readline(MAX_PIECE + 1):
+        number += 1
+        text = line.removeprefix(BOM).strip(BLANKS)
+        try:
+            if len(line) > MAX_PIECE:
+                raise InputError(f"more than {MAX_PIECE} bytes")
+            # A cheap look first: most single resources don't name the type at all, and needn't be cut.
+            if b'"Bundle"' in text:
+                yield from _read_file(io.BytesIO(text), number)
+            elif text:
+                yield from _read_resource(text, number)
+        except InputError as exc:
+            raise InputError(f"line {number}: {exc}", hint=exc.hint) from None
+
+
+def _read_single(file: BinaryIO, bundle: int) -> Iterator[_Entry]:
     file.seek(0)
     text = file.read(MAX_PIECE + 1)
     if len(text) > MAX_PIECE:
         raise InputError(f"a single resource of more than {MAX_PIECE} bytes")
-    groups.add_resource(text.removeprefix(BOM).strip(BLANKS))
+    yield from _read_resource(text.removeprefix(BOM).strip(BLANKS), bundle)
+
+
+def _read_resource(text: bytes, bundle: int) -> Iterator[_Entry]:
+    """Yield a resource that stands alone, or the entries of a Bundle whose name was written with escapes."""
+    kept, attachments = pull_out(text)
+    check_values(kept)
+    value, compact = read(kept)
+    if not isinstance(value, dict) or not isinstance(value.get("resourceType"), str):
+        raise InputError(_NOT_FHIR, hint=_HINT)
+    if value["resourceType"] == "Bundle":
+        yield from _read_file(io.BytesIO(text), bundle)
+        return
+    yield _Entry(
+        b'{"resource":%b}' % kept,
+        attachments,
+        category_of(value, compact),
+        year_of(value),
+        _COLLECTION,
+        bundle=0,
+        names=names_of(value),
+        references=references_in(compact),
+    )
+
+
+def _read_entry(entry: bytes, kind: bytes, bundle: int) -> _Entry:
+    """Return one entry of a Bundle.
+
+    Args:
+        entry: its text.
+        kind: the Bundle's type, as JSON.
+        bundle: the Bundle's number.
+    """
+    kept, attachments = pull_out(entry, depth=_ENTRY_DEPTH)
+    check_values(kept)
+    value, compact = read(kept, depth=_ENTRY_DEPTH)
+    if not isinstance(value, dict):
+        raise InputError("the Bundle's entry is no list of objects")
+    resource = value.get("resource")
+    if resource is not None and not isinstance(resource, dict):
+        raise InputError("a Bundle entry's resource is no object")
+    category, year = (category_of(resource, compact), year_of(resource)) if resource else _NOWHERE
+    names = names_of(resource or {}, value.get("fullUrl"))
+    return _Entry(kept, attachments, category, year, kind, bundle, names, references_in(compact))
 
 
 def _entries(file: BinaryIO) -> Iterator[bytes]:
@@ -302,21 +419,20 @@ def _entries(file: BinaryIO) -> Iterator[bytes]:
         cutter.value()
 
 
-def _add_entries(groups: _Groups, entries: Iterable[bytes], shell: dict[str, bytes]) -> Generator[Piece, None, int]:
-    """Put entries into their groups, yield the records that this makes full, and return how many entries there were."""
+def _read_entries(entries: Iterable[bytes], shell: dict[str, bytes], bundle: int) -> Generator[_Entry, None, int]:
+    """Yield the entries of a Bundle, and return how many there were."""
     kind, number = _TYPES.get(_string(shell.get("type")) or "", _COLLECTION), 0
     for entry in entries:
         number += 1
         try:
-            groups.add_entry(bytes(entry), kind)
+            found = _read_entry(bytes(entry), kind, bundle)
         except InputError as exc:
             raise InputError(f"entry {number}: {exc}", hint=exc.hint) from None
-        if groups.full:
-            yield from groups.overflow()
+        yield found
     return number
 
 
-def _shell(found: dict[str, bytes], *, has_entries: bool) -> Iterator[Piece]:
+def _shell(found: dict[str, bytes], bundle: int, *, has_entries: bool) -> Iterator[_Entry]:
     """Yield what a Bundle says about itself, if its other records don't say it."""
     plain = set(found) <= {"resourceType", "type"}
     if has_entries and plain and ("type" not in found or _string(found["type"]) in _TYPES):
@@ -325,10 +441,7 @@ def _shell(found: dict[str, bytes], *, has_entries: bool) -> Iterator[Piece]:
     kept, attachments = pull_out(text)
     check_values(kept)
     value, compact = read(kept)
-    category = category_of(value, compact)
-    yield Piece(category, UNDATED, MEDIA_TYPE, kept)
-    for attachment in {attachment.digest: attachment for attachment in attachments}.values():
-        yield Piece(category, UNDATED, attachment.media_type, attachment.data)
+    yield _Entry(kept, attachments, category_of(value, compact), UNDATED, b"", bundle)
 
 
 def _resource_type(content: bytes) -> str | None:
@@ -347,10 +460,9 @@ def _other_json(content: bytes, category: Category) -> Piece:
     """Return JSON that isn't FHIR as one record; FHIR inside it still makes it restricted."""
     check_values(content)
     value, _ = read(content)
-    if category not in RESTRICTED:
-        labels = (label_of(item) for item in objects(value))
-        codes = (SENSITIVE.get(code) for code in codes_in(value))
-        category = next((found for found in chain(labels, codes) if found in RESTRICTED), category)
+    if category not in RESTRICTED and isinstance(value, (dict, list)):
+        found = restricted_category(findings({"": value}), RESTRICTED_DEFAULT)
+        category = found if found in RESTRICTED else category
     return Piece(category, UNDATED, "application/json", content)
 
 

@@ -4,9 +4,9 @@ Nothing that a document declares is ever followed: a declared entity or attribut
 expand or be fetched; depth, size and the size of one tag are bounded.
 Reads bytes that it is given, opens no file. Follows XML 1.0, CDA R2 and C-CDA R2.1.
 
-A document is restricted when an element has a sensitive code (`fhir_codes.SENSITIVE`) in its attribute `code` (CDA)
-or is a `code` with that value (FHIR), when a code of HL7 v3 ActCode is a label of `fhir_codes.BY_LABEL`, or when a
-`confidentialityCode` anywhere in it is R or V; the first code tells which category, else it is RESTRICTED_DEFAULT.
+A document is restricted when an element has a sensitive code (`records/sensitivity`) in its attribute `code` with its
+`codeSystem` (CDA) or as elements `system` and `code` (FHIR), when a code of HL7 v3 ActCode is a label, or when a
+`confidentialityCode` anywhere in it is R or V.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from xml.parsers import expat
 from panachain.errors import InputError
 from panachain.model.scope import UNDATED, Category
 from panachain.records.fhir_category import bounded_year
-from panachain.records.fhir_codes import BY_LABEL, RESTRICTED_DEFAULT, SENSITIVE
+from panachain.records.fhir_codes import RESTRICTED_DEFAULT
+from panachain.records.fhir_sensitivity import label_findings, restricted_category
+from panachain.records.sensitivity import Finding, matcher_of
 
 MAX_SIZE: Final = 64 << 20
 """Bytes of one document."""
@@ -33,6 +35,8 @@ _PIECE: Final = 1 << 16
 _LARGEST_PIECE: Final = 1 << 20
 _TIMES: Final = (["effectiveTime"], ["effectiveTime", "low"])
 """Where below its root a document says when it is from."""
+_CODING: Final = ("system", "version", "code", "display", "userSelected")
+"""Elements of a FHIR Coding."""
 _ACT_CODE: Final = "2.16.840.1.113883.5.4"
 """The code system whose codes label how sensitive something is, HL7 v3 ActCode."""
 
@@ -67,7 +71,8 @@ class _Reader:
     def __init__(self) -> None:
         self._document = Document()
         self._path: list[str] = []
-        self._labelled = False
+        self._found: dict[Finding, None] = {}
+        self._coding: dict[str, str] = {}
         self._held = bytearray()
         self._given = 0
         self._signs = 0
@@ -88,8 +93,7 @@ class _Reader:
     def close(self) -> Document:
         """End the document, and return what it told."""
         self._parse(final=True)
-        if self._labelled and self._document.restricted is None:
-            self._document.restricted = RESTRICTED_DEFAULT
+        self._document.restricted = restricted_category(list(self._found), RESTRICTED_DEFAULT)
         return self._document
 
     def _waiting(self) -> int:
@@ -124,21 +128,30 @@ class _Reader:
         self._look(attributes)
 
     def _end(self, _name: str) -> None:
-        self._path.pop()
+        ended = self._path.pop()
+        if self._coding and ended not in _CODING:
+            # A FHIR Coding ends: its system, code and display stood in elements of their own.
+            system, code, display = (self._coding.get(one, "") for one in ("system", "code", "display"))
+            self._note(system, code, display)
+            if ended == "security":
+                self._found.update(dict.fromkeys(label_findings(system, code)))
+            self._coding = {}
 
     def _look(self, attributes: dict[str, str]) -> None:
         """Note sensitive codes and labels of one element."""
-        name, parent = self._path[-1], self._path[-2] if len(self._path) > 1 else ""
-        code = attributes.get("code") or (attributes.get("value") if name == "code" else None)
-        if code is None:
-            return
-        found = SENSITIVE.get(code)
-        is_label = parent == "security" or attributes.get("codeSystem") == _ACT_CODE
-        if found is None and is_label:
-            found = BY_LABEL.get(code)
-        self._document.restricted = self._document.restricted or found
-        if code in ("R", "V") and (parent == "security" or name == "confidentialityCode"):
-            self._labelled = True
+        name = self._path[-1]
+        if name in _CODING and "value" in attributes and "code" not in attributes:
+            self._coding[name] = attributes["value"]
+        elif name == "text" and "value" in attributes:
+            self._note("", "", attributes["value"])
+        if "code" in attributes:
+            system = attributes.get("codeSystem", "")
+            self._note(system, attributes["code"], attributes.get("displayName", ""))
+            if name == "confidentialityCode" or system == _ACT_CODE:
+                self._found.update(dict.fromkeys(label_findings(system, attributes["code"], strict=False)))
+
+    def _note(self, system: str, code: str, display: str) -> None:
+        self._found.update(dict.fromkeys(matcher_of().look(system, code, display)))
 
     def _refuse(self, *_: Any) -> NoReturn:
         raise InputError("XML that declares entities or attributes, or names outside ones, is refused")

@@ -1,16 +1,16 @@
-"""The tables of codes: sensitive codes lead to restricted categories only, and no resource type leads to one."""
+"""The tables of types and labels: a type alone leads to no restricted category, a label does."""
 
 from __future__ import annotations
 
 from panachain.model.scope import RESTRICTED, Category
-from panachain.records.fhir_codes import BY_LABEL, BY_OBSERVATION, BY_TYPE, CONFIDENTIAL, RESTRICTED_DEFAULT, SENSITIVE
+from panachain.records.fhir_codes import BY_LABEL, BY_OBSERVATION, BY_TYPE, CONFIDENTIAL, RESTRICTED_DEFAULT
+from panachain.records.sensitivity.kinds import kinds
 
 
-def test_what_is_sensitive_is_restricted() -> None:
-    assert set(SENSITIVE.values()) == {Category.SEXUAL_HEALTH, Category.MENTAL_HEALTH, Category.SUBSTANCE_USE}
-    assert set(SENSITIVE.values()) <= set(RESTRICTED)
+def test_what_is_labelled_is_restricted() -> None:
     assert RESTRICTED_DEFAULT in RESTRICTED
     assert set(BY_LABEL.values()) - set(RESTRICTED) <= {Category.GENOMICS}
+    assert {"R", "V"} == CONFIDENTIAL
 
 
 def test_a_type_alone_never_makes_a_resource_restricted() -> None:
@@ -23,11 +23,7 @@ def test_a_type_alone_never_makes_a_resource_restricted() -> None:
         }
 
 
-def test_no_code_is_too_short_to_mean_one_thing() -> None:
-    assert all(len(code) >= 3 and code == code.strip() for code in SENSITIVE)
-    assert {"R", "V"} == CONFIDENTIAL
-
-
 def test_every_category_that_has_resources_of_its_own_is_reached() -> None:
-    reached = {*BY_TYPE.values(), *BY_OBSERVATION.values(), *SENSITIVE.values(), *BY_LABEL.values()}
+    of_kinds = {kind.category for kind in kinds().values()}
+    reached = {*BY_TYPE.values(), *BY_OBSERVATION.values(), *BY_LABEL.values(), *of_kinds}
     assert set(Category) - reached <= {Category.DOCUMENTS}

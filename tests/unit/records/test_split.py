@@ -9,9 +9,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from panachain.errors import InputError
-from panachain.model.scope import UNDATED, Category
+from panachain.model.scope import RESTRICTED, UNDATED, Category
 from panachain.records import split
 from panachain.records.canonical import MAX_DEPTH, MAX_PIECE, canonical, resources
 from panachain.records.samples import sample_bundle, sample_dicom
@@ -229,3 +231,60 @@ def test_other_json_is_one_record_of_the_category_that_is_named() -> None:
     assert piece.category is Category.SUBSTANCE_USE
     with pytest.raises(InputError):
         list(split_json(b'{"url":NaN}', Category.INSURANCE))
+
+
+CLOSED = ("reasonReference", "diagnosis", "result", "focus", "basedOn", "addresses")
+OPEN = ("subject", "encounter", "performer", "recorder")
+
+
+@given(
+    kinds=st.lists(st.booleans(), min_size=2, max_size=7),
+    edges=st.lists(st.tuples(st.integers(0, 6), st.sampled_from(CLOSED + OPEN), st.integers(0, 6)), max_size=12),
+    style=st.sampled_from(("{}", "https://fhir.example/r4/{}", "{}/_history/1")),
+    streamed=st.booleans(),
+)
+def test_nothing_is_less_closed_than_what_it_means(
+    kinds: list[bool], edges: list[tuple[int, str, int]], style: str, streamed: bool
+) -> None:
+    """An element that carries meaning closes whoever refers by it, however far; a context moves nothing."""
+    resources = []
+    for number, sensitive in enumerate(kinds):
+        code = {"system": "http://hl7.org/fhir/sid/icd-10", "code": "B20" if sensitive else "J45"}
+        made: dict[str, Any] = {"resourceType": "Condition", "id": f"c{number}", "code": {"coding": [code]}}
+        for source, element, target in edges:
+            if source == number and target < len(kinds):
+                made.setdefault(element, []).append({"reference": style.format(f"Condition/c{target}")})
+        resources.append(made)
+    expected = {number for number, sensitive in enumerate(kinds) if sensitive}
+    while True:
+        more = {s for s, element, t in edges if element in CLOSED and t in expected and s < len(kinds)} | expected
+        if more == expected:
+            break
+        expected = more
+    content = bundle(*({"resource": made} for made in resources))
+    pieces = list(split_stream(io.BytesIO(content)) if streamed else split_json(content))
+    closed = set()
+    for piece in pieces:
+        for entry in json.loads(content_of(piece))["entry"]:
+            if piece.category in RESTRICTED:
+                closed.add(int(entry["resource"]["id"][1:]))
+    assert closed == expected
+
+
+def test_a_bundle_that_is_labelled_closes_all_of_it() -> None:
+    content = bundle({"resource": condition(1)}, {"resource": condition(2)}, meta={"security": [{"code": "R"}]})
+    assert {piece.category in RESTRICTED for piece in split_json(content)} == {True}
+    lines = io.BytesIO(content + b"\n" + bundle({"resource": condition(3)}))
+    assert sorted({piece.category in RESTRICTED for piece in split_lines(lines)}) == [False, True]
+
+
+def test_a_source_that_is_streamed_closes_what_comes_before_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The resource that refers stands long before what it refers to."""
+    monkeypatch.setattr(split, "GROUPS_SIZE", 2000)
+    code = {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10", "code": "B20"}]}
+    refers = {"resourceType": "Observation", "id": "o", "focus": [{"reference": "Condition/last"}]}
+    last = {"resourceType": "Condition", "id": "last", "code": code}
+    between = [condition(number, filler="x" * 500) for number in range(20)]
+    content = bundle(*({"resource": one} for one in (refers, *between, last)))
+    found = {piece.category for piece in split_stream(io.BytesIO(content)) if b'"Observation"' in content_of(piece)}
+    assert found == {Category.SEXUAL_HEALTH}

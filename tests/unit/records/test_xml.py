@@ -49,7 +49,8 @@ def test_the_year_stands_below_the_root(inside: str, year: int) -> None:
     ("inside", "category"),
     [
         ('<code code="86406008"/>', Category.SEXUAL_HEALTH),
-        ('<a><b><value code="F32.9"/></b></a>', Category.MENTAL_HEALTH),
+        ('<a><b><value code="F329" codeSystem="2.16.840.1.113883.6.90"/></b></a>', Category.MENTAL_HEALTH),
+        ('<a><b><value code="F32.9" codeSystem="1.2.3"/></b></a>', None),
         ('<code value="7200002"/>', Category.SUBSTANCE_USE),
         (f'<code code="PSY" {ACT}/>', Category.MENTAL_HEALTH),
         ('<code code="PSY"/>', None),

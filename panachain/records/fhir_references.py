@@ -1,0 +1,86 @@
+"""What refers to what in FHIR: by which names a resource is meant, and which references carry meaning.
+
+A reference carries meaning unless its element only says in which context something happened or who took part: a blood
+pressure that was taken at a psychiatrist's is no secret, a prescription for a psychosis is one.
+Follows FHIR R4 (References, Bundle: resolving references).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from re import compile as regex
+from typing import Any, Final
+
+_MARK: Final = b'"reference":"'
+_RELATIVE: Final = regex(r"(?:^|/)([A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64})(?:/_history/[^/]+)?$")
+CONTEXT: Final = frozenset(
+    {
+        *("subject", "patient", "beneficiary", "individual", "encounter", "context", "episodeOfCare", "account"),
+        *("performer", "actor", "author", "recorder", "asserter", "requester", "sender", "recipient", "participant"),
+        *(
+            "practitioner",
+            "provider",
+            "serviceProvider",
+            "organization",
+            "managingOrganization",
+            "custodian",
+            "location",
+        ),
+        *("payor", "insurer", "enterer", "facility", "source", "informationSource", "who", "onBehalfOf", "agent"),
+        *("generalPractitioner", "careTeam", "careManager", "team", "attester", "party", "owner", "subscriber"),
+        *("policyHolder", "coverage", "insurance", "assigner", "referrer", "interpreter", "endpoint", "admitter"),
+        *("collector", "receiver", "supporter", "link", "responsible", "device", "manufacturer", "healthcareService"),
+    }
+)
+"""Elements whose references say where, when, by whom and for whom: they close nothing."""
+_CONTEXT_ENDS: Final = tuple(f'"{name}":{sign}'.encode() for name in sorted(CONTEXT) for sign in ("{", "[{"))
+_NONE: Final[frozenset[bytes]] = frozenset()
+
+
+def names_of(resource: dict[str, Any], full_url: Any = None) -> tuple[bytes, ...]:
+    """Return by which references in its source a resource is meant.
+
+    Args:
+        resource: with its type and id.
+        full_url: of its entry.
+    """
+    names = []
+    if isinstance(full_url, str) and full_url:
+        names.append(_plain(full_url))
+    kind, number = resource.get("resourceType"), resource.get("id")
+    if isinstance(kind, str) and isinstance(number, str):
+        names.append(f"{kind}/{number}".encode())
+    return tuple(dict.fromkeys(names))
+
+
+def references_in(compact: bytes) -> frozenset[bytes]:
+    """Return the references in a resource's JSON without blanks that may carry meaning, never too few."""
+    pieces = compact.split(_MARK)
+    if len(pieces) == 1:
+        return _NONE
+    # What stands right before a reference names its element, or opens a list: in doubt it carries meaning.
+    targets = {after.partition(b'"')[0] for before, after in pairwise(pieces) if not before.endswith(_CONTEXT_ENDS)}
+    return frozenset(_plain(one.decode("utf-8", "replace")) for one in targets) if targets else _NONE
+
+
+def meaning_references(entry: Any) -> Iterator[bytes]:
+    """Yield what an entry refers to by elements that carry meaning."""
+    stack: list[tuple[bool, Any]] = [(True, entry)]
+    while stack:
+        carries, item = stack.pop()
+        if isinstance(item, list):
+            stack.extend((carries, one) for one in item)
+        elif isinstance(item, dict):
+            reference = item.get("reference")
+            if carries and isinstance(reference, str):
+                yield _plain(reference)
+            stack.extend(
+                (name not in CONTEXT, value) for name, value in item.items() if isinstance(value, (dict, list))
+            )
+
+
+def _plain(reference: str) -> bytes:
+    """Return a reference in the form in which names are kept: type and id where it ends so, else as it is."""
+    found = _RELATIVE.search(reference)
+    return (found[1] if found else reference).encode()

@@ -1,0 +1,183 @@
+"""What a FHIR resource says that is sensitive: its labels, codes, displays and texts, and why.
+
+Looks at one resource; what other resources of a source say of it is `split.py`'s affair. Codes count in their own
+system; a mere context, such as the subject or the performer, closes nothing by its name.
+Follows FHIR R4 (Coding, CodeableConcept, Reference, Security Labels) and HL7 v3 ActCode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from re import compile as regex
+from typing import Any, Final
+
+from panachain.model.scope import RESTRICTED, Category
+from panachain.records.sensitivity import Finding, Matcher, category_of_kinds, matcher_of
+from panachain.records.sensitivity.systems import canonical_system
+from panachain.records.sensitivity.tables import rows
+
+_VALUES: Final = tuple(
+    regex(rb'"%b":"([^"]*)' % name) for name in (b"code", b"display", b"text", b"linkId", b"questionnaire")
+)
+"""Values of JSON without blanks that may tell something; the walk decides. One pattern each: they begin with what is
+looked for, so that searching is fast."""
+_SEARCH: Final = regex(rb'"url":"[^"?]*\?')
+_RARE: Final = (b'"linkId":', b'"questionnaire":')
+_NAMES: Final = frozenset(
+    {"subject", "patient", "name", "author", "recorder", "asserter", "practitioner", "beneficiary"}
+)
+"""Members whose display is a person's name."""
+_ADDRESSES: Final = frozenset({"linkId", "questionnaire", "url"})
+"""Members whose path or query may name a code: items of questionnaires, searches that a Bundle answers."""
+_SPEAKING: Final = frozenset({"code", "display", "text"})
+_LABELS: Final = frozenset({"security", "securityLabel"})
+_ELSEWHERE: Final = _LABELS | {"meta"}
+"""Members that `_labels` looks at."""
+_INLINE: Final = "inline-sec-label"
+_MOST_KNOWN: Final = 1 << 17
+"""Values that are remembered, of at most so many bytes each."""
+_LONGEST_KNOWN: Final = 256
+_CONFIDENTIAL: Final = frozenset({"R", "V"})
+UNKNOWN_LABEL: Final = "label"
+"""The kind of a sensitivity label that nobody here knows, or of R and V that don't say why."""
+
+_LABELLED: Final = (b'"security', b"inline-sec-label", b'"confidentiality":')
+"""What stands in a text that may name a label."""
+
+
+def findings(resource: dict[str, Any], compact: bytes | None = None, matcher: Matcher | None = None) -> list[Finding]:
+    """Return what makes a resource sensitive; labels first.
+
+    Args:
+        resource: as `canonical.read` or `parse` returns it.
+        compact: JSON without blanks in which the resource stands; saves most of the work.
+        matcher: None takes the default profile's.
+    """
+    used = matcher or matcher_of()
+    found = list(_labels(resource)) if compact is None or any(one in compact for one in _LABELLED) else []
+    if compact is None or not _is_harmless(compact, used):
+        found += _walk(resource, used)
+    return list(dict.fromkeys(found))
+
+
+def _is_harmless(compact: bytes, matcher: Matcher) -> bool:
+    """Whether no value in a text can be sensitive in any system; seen values are remembered."""
+    if b"\\" in compact or (b"?" in compact and _SEARCH.search(compact)):
+        # A value with an escaped quote would be cut there; a search names codes in its query.
+        return False
+    code, display, text, link, questionnaire = _VALUES
+    values = code.findall(compact) + display.findall(compact) + text.findall(compact)
+    if _RARE[0] in compact or _RARE[1] in compact:
+        values += link.findall(compact) + questionnaire.findall(compact)
+    if matcher.harmless.issuperset(values):
+        return True
+    unknown = set(values) - matcher.harmless
+    if not unknown.isdisjoint(matcher.telling):
+        return False
+    for value in unknown:
+        tells = matcher.may_tell(value.decode("utf-8", "replace"))
+        kept = matcher.telling if tells else matcher.harmless
+        if len(kept) < _MOST_KNOWN and len(value) <= _LONGEST_KNOWN:
+            kept.add(value)
+        if tells:
+            return False
+    return True
+
+
+def _walk(resource: dict[str, Any], matcher: Matcher) -> Iterator[Finding]:
+    stack: list[tuple[str, dict[str, Any]]] = [("", resource)]
+    while stack:
+        name, item = stack.pop()
+        for key, value in item.items():
+            if isinstance(value, dict):
+                if key not in _ELSEWHERE:
+                    stack.append((key, value))
+            elif isinstance(value, list):
+                if key not in _ELSEWHERE:
+                    stack.extend((key, one) for one in _objects(value))
+            elif key in _ADDRESSES and isinstance(value, str):
+                yield from matcher.address(value)
+        if not _SPEAKING.isdisjoint(item):
+            yield from _looked(name, item, matcher)
+
+
+def _objects(values: list[Any]) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a list, however deep lists stand in it."""
+    for value in values:
+        if isinstance(value, dict):
+            yield value
+        elif isinstance(value, list):
+            yield from _objects(value)
+
+
+def _looked(name: str, item: dict[str, Any], matcher: Matcher) -> Iterator[Finding]:
+    code, system = item.get("code"), item.get("system")
+    display = item.get("display") or item.get("text") or ""
+    display = display if isinstance(display, str) else ""
+    if isinstance(code, str):
+        yield from matcher.look(system if isinstance(system, str) else "", code, display)
+    elif display and name not in _NAMES:
+        yield from matcher.text(display)
+
+
+def _labels(resource: dict[str, Any]) -> Iterator[Finding]:
+    stack: list[Any] = [resource]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, list):
+            stack.extend(one for one in item if isinstance(one, (dict, list)))
+            continue
+        for name, value in item.items():
+            if name in _LABELS or (name == "valueCoding" and str(item.get("url", "")).endswith(_INLINE)):
+                for coding in _codings(value):
+                    yield from label_findings(str(coding.get("system", "")), str(coding.get("code", "")))
+            elif name == "confidentiality" and value in _CONFIDENTIAL:
+                yield Finding(UNKNOWN_LABEL, tells=True, rule=f"confidentiality {value}")
+            elif isinstance(value, (dict, list)):
+                stack.append(value)
+
+
+def label_findings(system: str, code: str, *, strict: bool = True) -> Iterator[Finding]:
+    """Yield what a security label says; one that is unknown restricts.
+
+    Args:
+        system: in any spelling; empty where none is named.
+        code: of the label.
+        strict: whether the place holds nothing but labels; else an unknown code of ActCode means something else.
+    """
+    name = canonical_system(system)
+    kind = _known_labels().get(code)
+    if code in _CONFIDENTIAL and name in ("", "v3-confidentiality"):
+        yield Finding(UNKNOWN_LABEL, tells=True, rule=f"label {code}")
+    elif kind is not None and name in ("", "v3-actcode", "hl7-0717"):
+        if kind != "-":
+            yield Finding(kind, tells=True, rule=f"label {code}")
+    elif name == "v3-actcode" and strict:
+        yield Finding(UNKNOWN_LABEL, tells=True, rule=f"label {code}, which isn't known")
+
+
+@cache
+def _known_labels() -> dict[str, str]:
+    return {code: kind for _system, code, kind, _display, _source in rows("labels")}
+
+
+def _codings(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield the codings of a Coding, a CodeableConcept, or lists of them."""
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, dict):
+            inner = one.get("coding")
+            yield from (c for c in inner if isinstance(c, dict)) if isinstance(inner, list) else (one,)
+
+
+def restricted_category(found: list[Finding], default: Category) -> Category | None:
+    """Return the category that findings lead to.
+
+    Args:
+        found: as `findings` returns them.
+        default: where something goes that is labelled without a kind.
+    """
+    category = category_of_kinds(one.kind for one in found)
+    if category not in RESTRICTED and any(one.kind == UNKNOWN_LABEL for one in found):
+        return default
+    return category

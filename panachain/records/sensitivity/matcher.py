@@ -1,0 +1,240 @@
+"""Matcher: what a code, its display and other texts tell or hint at.
+
+A code counts in its own system only: an identifier that looks alike closes nothing. Where a code isn't known, its
+display is looked at, word by word. Answers are kept, because records name the same codes again and again.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from functools import cache, lru_cache
+from typing import Final, NamedTuple
+from urllib.parse import unquote
+
+from panachain.records.sensitivity.kinds import Finding, category_of_kinds
+from panachain.records.sensitivity.profiles import DEFAULT, Profile
+from panachain.records.sensitivity.systems import (
+    FORMS,
+    canonical_code,
+    canonical_system,
+    concepts,
+    system_of,
+)
+from panachain.records.sensitivity.tables import rows
+
+_NOTHING: Final = "-"
+"""The kind of what is listed because it is not sensitive, though its neighbours are."""
+_VOCABULARIES: Final = ("words", "ingredients", "substances")
+_DRUGS: Final = frozenset({"rxnorm", "ndc", "atc", "snomed", ""})
+"""Systems whose displays name medicines; "" where a system isn't known."""
+_TELLS: Final = "tells"
+_PARTS: Final = re.compile(r"[/|?&=,#:;]")
+_LONGEST: Final = 4096
+"""Characters of a text that are looked at."""
+
+
+class _Range(NamedTuple):
+    first: str
+    last: str
+    kind: str
+    tells: bool
+    display: str
+
+
+class Matcher:
+    """What a profile closes."""
+
+    def __init__(self, profile: Profile = DEFAULT) -> None:
+        """Take the profile."""
+        self.profile = profile
+        self.harmless: set[bytes] = set()
+        """Values of which `may_tell` said no, as whoever asks keeps them."""
+        self.telling: set[bytes] = set()
+        """Values of which it said yes."""
+        self._look = lru_cache(maxsize=1 << 16)(self._match)
+
+    def look(self, system: str, code: str, display: str = "") -> tuple[Finding, ...]:
+        """Return what a coding tells, as far as the profile closes it.
+
+        Args:
+            system: as it stands in the record, in any spelling; empty where the record names none.
+            code: in it; empty for a text alone.
+            display: what the record says that it means, or a text without a code.
+        """
+        return self._look(system, code, display[:_LONGEST])
+
+    def text(self, text: str) -> tuple[Finding, ...]:
+        """Return what a text tells, as far as the profile closes it."""
+        return self._look("", "", text[:_LONGEST])
+
+    def address(self, address: str) -> tuple[Finding, ...]:
+        """Return what the codes in a URL's path or query, or in an item's identifier, tell."""
+        parts = _PARTS.split(unquote(address[:_LONGEST]))
+        return tuple(one for part in parts if system_of(part) for one in self._look("", part, ""))
+
+    def may_tell(self, value: str) -> bool:
+        """Tell whether a value could be sensitive as a code of any system, or as a display: never too seldom."""
+        if any(canonical_code(system, value) in listed for system, listed in _codes_of().items()):
+            return True
+        if "/" in value and self.address(value):
+            return True
+        if ":" in value and any(one in _codes_of()["snomed"] for one in concepts(value)):
+            return True
+        text = plain_text(value[:_LONGEST])
+        found = [one for system in _ranges() for one in _by_range(system, canonical_code(system, value))]
+        found += [one for name in _VOCABULARIES for one in _vocabulary(name).findings(text)]
+        return any(map(self._closes, found))
+
+    def _closes(self, found: Finding) -> bool:
+        return found.kind in self.profile.kinds and (found.tells or self.profile.hints)
+
+    def _match(self, system: str, code: str, display: str) -> tuple[Finding, ...]:
+        name = canonical_system(system) if system else system_of(code)
+        found = list(_by_code(name, code)) if name and code else []
+        # What a value set lists as harmless isn't looked at again by its words.
+        if not any(one.kind == _NOTHING for one in found) and display:
+            found += _by_words(name, display)
+        return tuple(
+            dict.fromkeys(one for one in found if one.kind in self.profile.kinds and (one.tells or self.profile.hints))
+        )
+
+
+@cache
+def matcher_of(profile: Profile = DEFAULT) -> Matcher:
+    """Return the matcher of a profile, one for the whole process."""
+    return Matcher(profile)
+
+
+def _by_code(system: str, code: str) -> Iterator[Finding]:
+    codes = concepts(code) if system == "snomed" else [canonical_code(system, code)]
+    for one in codes:
+        for kind, tells, display, source in _listed().get((system, one), ()):
+            yield Finding(kind, tells, f"{source}: {system} {one} {display}".rstrip())
+    if system in FORMS:
+        yield from _by_range(system, codes[0])
+
+
+def _by_range(system: str, code: str) -> Iterator[Finding]:
+    """Yield what the narrowest range that holds a code says; an exception in it counts for nothing."""
+    if not FORMS[system].fullmatch(code):
+        return
+    best: _Range | None = None
+    ranges, firsts = _ranges().get(system, ([], []))
+    # A range holds what begins with its ends, too: F10 holds F10239.
+    for one in reversed(ranges[: bisect_right(firsts, code)]):
+        narrower = best is None or (len(one.first), one.first) > (len(best.first), best.first)
+        if narrower and (code <= one.last or code.startswith(one.last)):
+            best = one
+    if best is not None:
+        yield Finding(best.kind, best.tells, f"range {system} {best.first} to {best.last}: {best.display}")
+
+
+def _by_words(system: str, display: str) -> Iterator[Finding]:
+    text = plain_text(display)
+    if system == "loinc":
+        yield from _vocabulary("substances").findings(text)
+    elif system in _DRUGS:
+        yield from _vocabulary("ingredients").findings(text)
+    yield from _vocabulary("words").findings(text)
+
+
+class _Vocabulary:
+    """Words and phrases that are looked for in texts, all at once."""
+
+    def __init__(self, name: str, entries: Iterable[tuple[str, str, bool]]) -> None:
+        """Take what the vocabulary is called, and (phrase, kind, whether it tells).
+
+        A star at an end of a phrase stands for more letters there.
+        """
+        self._name = name
+        self._whole: dict[str, list[tuple[str, bool]]] = {}
+        self._stems: list[tuple[str, str, bool]] = []
+        for phrase, kind, tells in entries:
+            if "*" in phrase:
+                self._stems.append((phrase, kind, tells))
+            else:
+                self._whole.setdefault(phrase, []).append((kind, tells))
+        # The longest first: `alcohol use disorder` before `alcohol use`.
+        phrases = sorted({*self._whole, *(stem for stem, _, _ in self._stems)}, key=len, reverse=True)
+        self._pattern = re.compile("(?<![a-z0-9])(?:" + "|".join(map(_as_pattern, phrases)) + ")")
+
+    def findings(self, text: str) -> Iterator[Finding]:
+        """Yield what a plain text tells."""
+        for hit in self._pattern.finditer(text):
+            found = hit[0]
+            entries = self._whole.get(found) or [
+                (kind, tells) for stem, kind, tells in self._stems if _fits(stem, found)
+            ]
+            for kind, tells in entries:
+                yield Finding(kind, tells, f"{self._name}: {found}")
+
+
+def _as_pattern(phrase: str) -> str:
+    stem = re.escape(phrase.strip("*"))
+    before = "[a-z0-9,-]*" if phrase.startswith("*") else ""
+    after = "[a-z]*" if phrase.endswith("*") else "(?![a-z0-9])"
+    return before + stem + after
+
+
+def _fits(stem: str, word: str) -> bool:
+    return word.endswith(stem[1:]) if stem.startswith("*") else word.startswith(stem[:-1])
+
+
+@cache
+def _vocabulary(name: str) -> _Vocabulary:
+    if name == "words":
+        entries = [(phrase, kind, strength == _TELLS) for _language, phrase, kind, strength in rows("words")]
+    elif name == "ingredients":
+        entries = [(phrase, kind, strength == _TELLS) for phrase, kind, strength, _group, _why in rows("ingredients")]
+    else:
+        entries = [(phrase, kind, True) for phrase, kind, _source in rows("substances")]
+    return _Vocabulary(name, entries)
+
+
+@cache
+def _codes_of() -> dict[str, frozenset[str]]:
+    """Return the listed codes of each system."""
+    systems = {system for system, _ in _listed()}
+    return {one: frozenset(code for system, code in _listed() if system == one) for one in systems}
+
+
+@cache
+def _listed() -> dict[tuple[str, str], list[tuple[str, bool, str, str]]]:
+    """Return (kind, whether it tells, display, value set) of each listed code."""
+    found: dict[tuple[str, str], list[tuple[str, bool, str, str]]] = {}
+    for source in ("codes", "leap"):
+        for system, code, kind, display in rows(source):
+            tells = source == "codes" or not _only_hints(kind, display)
+            found.setdefault((system, canonical_code(system, code)), []).append((kind, tells, display, source))
+    return found
+
+
+def _only_hints(kind: str, display: str) -> bool:
+    """Tell whether what a listed code's display names only hints at the condition."""
+    text = plain_text(display)
+    named = [
+        one
+        for name in ("ingredients", "substances", "words")
+        for one in _vocabulary(name).findings(text)
+        if category_of_kinds([one.kind]) is category_of_kinds([kind])
+    ]
+    return not any(one.tells for one in named) if named else False
+
+
+@cache
+def _ranges() -> dict[str, tuple[list[_Range], list[str]]]:
+    """Return the ranges of each system in the order of their first codes, and those codes."""
+    by_system: dict[str, list[_Range]] = {}
+    for system, first, last, kind, strength, display, _source in rows("ranges"):
+        by_system.setdefault(system, []).append(_Range(first, last, kind, strength == _TELLS, display))
+    ordered = {system: sorted(ranges) for system, ranges in by_system.items()}
+    return {system: (ranges, [one.first for one in ranges]) for system, ranges in ordered.items()}
+
+
+def plain_text(text: str) -> str:
+    """Return a text in lower case without accents, blanks as one."""
+    decomposed = unicodedata.normalize("NFKD", text)
+    return " ".join("".join(one for one in decomposed if not unicodedata.combining(one)).casefold().split())

@@ -1,0 +1,28 @@
+"""Kinds: what belongs to several categories goes to one, always the same."""
+
+from __future__ import annotations
+
+from panachain.model.scope import RESTRICTED, Category
+from panachain.records.sensitivity.kinds import category_of_kinds, kinds
+
+
+def test_a_kind_is_part_of_a_kind_that_is_there() -> None:
+    assert {kind.parent for kind in kinds().values()} - {""} <= set(kinds())
+
+
+def test_every_kind_is_closed_or_genomic() -> None:
+    assert {kind.category for kind in kinds().values()} - set(RESTRICTED) == {Category.GENOMICS}
+
+
+def test_a_restricted_category_comes_before_any_other() -> None:
+    assert category_of_kinds(["GDIS", "MH"]) is Category.MENTAL_HEALTH
+    assert category_of_kinds(["GDIS"]) is Category.GENOMICS
+
+
+def test_of_several_restricted_ones_the_order_of_kinds_does_not_matter() -> None:
+    assert category_of_kinds(["MH", "HIV"]) is category_of_kinds(["HIV", "MH"]) is Category.SEXUAL_HEALTH
+
+
+def test_what_is_unknown_counts_for_nothing() -> None:
+    assert category_of_kinds([]) is None
+    assert category_of_kinds(["no such kind"]) is None

@@ -1,0 +1,116 @@
+"""What a FHIR resource says that is sensitive: labels, codes, displays, texts, and what it only stands beside."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from panachain.model.scope import Category
+from panachain.records.canonical import read
+from panachain.records.fhir_sensitivity import UNKNOWN_LABEL, findings, label_findings, restricted_category
+from panachain.records.sensitivity import PROFILES, Matcher
+
+ICD = "http://hl7.org/fhir/sid/icd-10-cm"
+ACT = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+
+
+def kinds(resource: dict[str, Any]) -> set[str]:
+    """Return the kinds that are found with the quick look and without it: they are the same."""
+    value, compact = read(json.dumps(resource).encode())
+    quick, slow = findings(value, compact), findings(value)
+    assert quick == slow
+    return {one.kind for one in slow}
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        {"code": {"coding": [{"system": ICD, "code": "B20"}]}},
+        {"code": {"coding": [{"code": "B20", "system": "urn:oid:2.16.840.1.113883.6.90"}]}},
+        {"diagnosis": [{"diagnosisCodeableConcept": {"coding": [{"system": ICD, "code": "b20"}]}}]},
+        {"contained": [{"resourceType": "Condition", "code": {"coding": [{"system": ICD, "code": "B20"}]}}]},
+        {"reasonCode": [{"text": "HIV disease"}]},
+        {"reasonReference": [{"reference": "Condition/1", "display": "HIV disease"}]},
+        {"extension": [[{"valueCoding": {"system": ICD, "code": "B20"}}]]},
+    ],
+)
+def test_a_code_a_text_or_a_display_counts_wherever_it_stands(resource: dict[str, Any]) -> None:
+    assert "HIV" in kinds({"resourceType": "Claim", **resource})
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        {"identifier": [{"system": "http://hospital.example/beds", "value": "B20"}]},
+        {"location": [{"code": "B20", "system": "http://hospital.example/beds"}]},
+        {"subject": {"reference": "Patient/1", "display": "Herr Depression"}},
+        {"name": [{"text": "Hiv Aids"}]},
+        {"performer": [{"reference": "Organization/1"}]},
+    ],
+)
+def test_a_context_by_its_name_alone_closes_nothing(resource: dict[str, Any]) -> None:
+    assert kinds({"resourceType": "Observation", **resource}) == set()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http://loinc.org/vs/24012-7",
+        "https://fhir.example/Observation?code=http%3A%2F%2Floinc.org%7C24012-7",
+    ],
+)
+def test_a_questionnaires_item_and_a_search_name_codes_too(value: str) -> None:
+    key = "url" if "?" in value else "linkId"
+    assert "HIV" in kinds({"resourceType": "QuestionnaireResponse", "item": [{key: value}]})
+
+
+@pytest.mark.parametrize(
+    "labelled",
+    [
+        {"meta": {"security": [{"system": ACT, "code": "PSY"}]}},
+        {"securityLabel": [{"coding": [{"system": ACT, "code": "PSY"}]}]},
+        {"code": {"extension": [{"url": "http://x/inline-sec-label", "valueCoding": {"system": ACT, "code": "PSY"}}]}},
+    ],
+)
+def test_a_label_counts_wherever_labels_stand(labelled: dict[str, Any]) -> None:
+    assert kinds({"resourceType": "DocumentReference", **labelled}) == {"PSY"}
+
+
+def test_a_label_that_is_unknown_restricts() -> None:
+    assert kinds({"resourceType": "Observation", "meta": {"security": [{"system": ACT, "code": "XYZ"}]}}) == {
+        UNKNOWN_LABEL
+    }
+    assert [one.kind for one in label_findings(ACT, "XYZ", strict=False)] == []
+
+
+@pytest.mark.parametrize("code", ["N", "L", "U"])
+def test_a_label_that_says_normal_closes_nothing(code: str) -> None:
+    system = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+    assert kinds({"resourceType": "Observation", "meta": {"security": [{"system": system, "code": code}]}}) == set()
+
+
+def test_a_composition_that_is_confidential_is_restricted() -> None:
+    assert kinds({"resourceType": "Composition", "confidentiality": "R"}) == {UNKNOWN_LABEL}
+    assert kinds({"resourceType": "Composition", "confidentiality": "N"}) == set()
+
+
+def test_a_value_with_an_escaped_quote_is_not_passed_over() -> None:
+    assert "HIV" in kinds({"resourceType": "Observation", "note": [{"text": 'he said "HIV disease"'}]})
+
+
+def test_what_the_quick_look_remembers_belongs_to_one_profile() -> None:
+    """What one profile finds harmless another may close."""
+    value, compact = read(json.dumps({"code": {"coding": [{"system": ICD, "code": "F1123"}]}}).encode())
+    assert not findings(value, compact, Matcher(PROFILES["us-ca-ab352"]))
+    assert findings(value, compact, Matcher(PROFILES["us-42cfr2"]))
+    assert not findings(value, compact, Matcher(PROFILES["us-ca-ab352"]))
+
+
+def test_findings_lead_to_one_category() -> None:
+    value = {"meta": {"security": [{"code": "R"}]}}
+    assert restricted_category(findings(value), Category.MENTAL_HEALTH) is Category.MENTAL_HEALTH
+    value["meta"]["security"].append({"code": "ETH"})
+    assert restricted_category(findings(value), Category.MENTAL_HEALTH) is Category.SUBSTANCE_USE
+    assert restricted_category([], Category.MENTAL_HEALTH) is None
