@@ -22,7 +22,7 @@ ALLOWED: Final[dict[str, str]] = {
 }
 """Patterns of the reasons for which CI may skip, and why each is no missing tool."""
 TOOLS: Final[dict[str, str]] = {
-    "go": r"no Kubo program",
+    "go": r"no (Kubo|geth) program",
     "postgresql": r"no PostgreSQL server of the system",
 }
 """By name the tools that a machine may be said to lack, and the reasons of the tests that want them.
