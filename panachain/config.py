@@ -39,6 +39,7 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "ipfs": "auto",
     "ipfs_api": "/ip4/127.0.0.1/tcp/5001",
     "confirmations": "",
+    "max_fee": "",
     "timeout": "10",
     "jitter": "0",
     "proxy_ranges": "",
@@ -71,6 +72,8 @@ class Config:
     """Multiaddress of Kubo's RPC; used only with `kubo`."""
     confirmations: int | None = None
     """Blocks that must follow a grant's before proxies are given its shares; None takes the network file's."""
+    max_fee: float | None = None
+    """Gwei per gas that a transaction may cost; None takes the network file's, else 500."""
     timeout: float = 10.0
     """Seconds that one answer of a service may take."""
     jitter: int = 0
@@ -149,6 +152,7 @@ class Config:
             ipfs=_one_of(values["ipfs"], STORES, "ipfs", origins),
             ipfs_api=values["ipfs_api"],
             confirmations=_count(values["confirmations"], "confirmations", origins),
+            max_fee=_gwei(values["max_fee"], "max_fee", origins) if values["max_fee"] else None,
             timeout=_seconds(values["timeout"], "timeout", origins),
             jitter=_whole(values["jitter"], "jitter", origins, digits=7),
             proxy_ranges=values["proxy_ranges"],
@@ -230,6 +234,17 @@ def _size(text: str, name: str, origins: Mapping[str, str]) -> int:
             f"{name} ({origins[name]}) is {text!r}; it must be bytes, or a whole number and {', '.join(_UNITS)}"
         )
     return int(digits) << (_UNITS[unit] if unit else 0)
+
+
+def _gwei(text: str, name: str, origins: Mapping[str, str]) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    # The comparison also refuses NaN.
+    if not 1e-9 <= value <= 1_000_000:
+        raise ConfigurationError(f"{name} ({origins[name]}) is {text!r}; it must be gwei, from 1e-9 to 1000000")
+    return value
 
 
 def _seconds(text: str, name: str, origins: Mapping[str, str]) -> float:

@@ -30,6 +30,7 @@ Follows the exit codes of the command line (docs/spec/cli.md).
     │   ├── RateLimitedError            7   too many requests; the same one later succeeds
     │   └── ProxiesUnavailableError     7   fewer than t good answers
     ├── TransactionError                1   the contract reverted (decoded), or the transaction was not mined
+    │   └── StuckError                  3   it was sent, and a chain that goes on doesn't take it
     └── DiskError                       1   disk full, read-only, no permission
 """
 
@@ -297,6 +298,13 @@ class TransactionError(PanaChainError):
     def __init__(self, message: str, *, reason: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
+
+
+class StuckError(TransactionError):
+    """A transaction was sent and not mined, though the chain goes on: it pays too little, or waits for another one."""
+
+    exit_code = 3
+    usual_hint = "the same command again waits for it, and sends nothing twice"
 
 
 class DiskError(PanaChainError):

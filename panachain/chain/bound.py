@@ -14,6 +14,7 @@ from panachain.chain.abi import contract
 from panachain.chain.config import ChainConfig
 from panachain.chain.evm import Receipt, Sender, Signed
 from panachain.chain.failover import together
+from panachain.chain.fees import MAX_FEE
 from panachain.chain.logs import Event, EventSource, NodeEvents, Topic
 from panachain.chain.nodes import Anchor, Nodes
 from panachain.chain.rpc import Rpc, RpcAnswerError
@@ -166,6 +167,7 @@ class Contracts:
         from_block: int = 0,
         nodes: Nodes | None = None,
         source: EventSource | None = None,
+        max_fee: int = MAX_FEE,
     ) -> None:
         """Take a node and the contracts' addresses by name.
 
@@ -176,8 +178,10 @@ class Contracts:
             from_block: the block of the deployment; nothing of ours is older.
             nodes: the chain's nodes, of which none is believed; None takes `rpc` for the only one.
             source: whence blocks and events come; None believes the node.
+            max_fee: wei per gas that a transaction may cost.
         """
         self.rpc = rpc
+        self.max_fee = max_fee
         self.nodes = Nodes([rpc], chain_id=chain_id) if nodes is None else nodes
         self.source: EventSource = NodeEvents(rpc) if source is None else source
         self.addresses = dict(addresses)
@@ -222,6 +226,7 @@ class Contracts:
             from_block=config.from_block,
             nodes=nodes,
             source=None if source is None else source(nodes),
+            max_fee=config.max_fee,
         )
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from panachain.chain.abi import address
 from panachain.chain.access import NodeKey, read_header, read_key
 from panachain.chain.failover import together
+from panachain.chain.fees import GWEI, MAX_FEE, read_max_fee
 from panachain.chain.rpc import Authorise, Rpc
 from panachain.errors import ConfigurationError
 from panachain.model.sizes import HASH_SIZE
@@ -85,6 +86,8 @@ class ChainConfig:
     """How many nodes must agree on a head; None takes more than half."""
     max_head_age: int = 0
     """Seconds that a head may be old where freshness decides; 0 where blocks are made only when something happens."""
+    max_fee: int = MAX_FEE
+    """Wei per gas that a transaction may cost; a file gives it in gwei."""
     copy: str = field(default="", repr=False)
     """URL of the PostgreSQL database that holds the chain's copy; empty keeps it in a file."""
 
@@ -124,6 +127,7 @@ class ChainConfig:
                 from_block_hash=_block_hash(description.get("fromBlockHash") or ""),
                 quorum=None if told is None else int(told),
                 max_head_age=int(description.get("maxHeadAge", 0)),
+                max_fee=read_max_fee(description["maxFee"]) if "maxFee" in description else MAX_FEE,
                 copy=str(description.get("copy") or ""),
             )
         except KeyError as exc:
@@ -174,6 +178,8 @@ class ChainConfig:
             told["quorum"] = self.quorum
         if self.max_head_age:
             told["maxHeadAge"] = self.max_head_age
+        if self.max_fee != MAX_FEE:
+            told["maxFee"] = self.max_fee / GWEI
         return told
 
 

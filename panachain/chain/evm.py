@@ -1,39 +1,44 @@
-"""Transactions: one nonce lane per account, replacements, receipts; panachain/chain/signing.py signs.
+"""Transactions: one nonce lane per account, fees, replacements, receipts; panachain/chain/signing.py signs.
 
-The signed raw transaction exists before it is sent, so that what was sent can be told again. Never logs a key.
-Follows EIP-1559 and the Ethereum JSON-RPC specification.
+The signed raw transaction exists before it is sent, so that what was sent can be told again. A chain that stands still
+is told from one that goes on and doesn't take the transaction. Never logs a key.
+Follows EIP-1559 and the Ethereum JSON-RPC specification; ADR 21.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import os
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
-from panachain.chain import node
+from panachain.chain import fees, node
 from panachain.chain.abi import revert_reason
+from panachain.chain.fees import FREE, Fees
+from panachain.chain.lane import Lane
 from panachain.chain.refusals import refusal_words
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.chain.signing import Account, decode_transaction
-from panachain.errors import IntegrityError, TransactionError
-from panachain.private_files import open_private
+from panachain.errors import ChainUnavailableError, IntegrityError, StuckError, TransactionError
 
 _RECEIPT_TIMEOUT: Final = 120
-"""Seconds to wait for a transaction to be mined."""
+"""Seconds to wait for a transaction to be mined, of a chain that goes on."""
+_LEAST_BLOCKS: Final = 6
+"""Blocks that a slow chain makes before its transaction is given up."""
+_STALLED: Final = 90.0
+"""Seconds without a new block after which a chain stands still: seven slots of Ethereum's mainnet."""
 _STUCK: Final = 20.0
 """Seconds after which a transaction that isn't mined is replaced by one that pays more."""
-_RAISE: Final = 1.25
-"""By how much; nodes take a replacement from 1.1 on."""
-_FEE_HEADROOM: Final = 2
-"""The fee cap is this many times the base fee, plus the tip."""
-_FEES: Final = ("maxFeePerGas", "maxPriorityFeePerGas")
+_FOREIGN: Final = 60.0
+"""Seconds that an earlier transaction of the account may wait before one that does nothing takes its place."""
+_QUICK: Final = 0.25
+"""Seconds between two questions in the first `_QUICKLY` seconds: an eighth of a block of 2 s."""
+_QUICKLY: Final = 10.0
+_SLOW: Final = 1.0
+"""Seconds between two questions later on."""
+_TOGETHER: Final = 16
+"""Transactions of one account that are sent before the first of them is mined: geth keeps as many for each account."""
 _NOTHING_GAS: Final = 21_000
 """What a transaction to oneself takes that carries nothing (Yellow Paper, appendix G)."""
 _KNOWN: Final = ("already known", "already imported", "known transaction")
@@ -58,13 +63,30 @@ class Receipt:
     """False where the contract reverted: the gas is spent, and nothing else changed."""
 
 
+@dataclass(frozen=True)
+class Call:
+    """One of several transactions that are sent together."""
+
+    to: str | None
+    """The contract, or None to create one."""
+    data: str
+    """Calldata as hex."""
+    what: str
+    """What messages call it."""
+    gas: int | None = None
+    """That it takes at most, of one that can't be estimated before another of them is mined; None asks the node."""
+
+
 def receipt_of(rpc: Rpc, tx_hash: str) -> Receipt | None:
     """Return a mined transaction, or None while it isn't mined.
 
     Raises:
         IntegrityError: the node's receipt lacks a field.
     """
-    found = rpc.call("eth_getTransactionReceipt", [tx_hash])
+    return _receipt(rpc.call("eth_getTransactionReceipt", [tx_hash]), tx_hash)
+
+
+def _receipt(found: Any, tx_hash: str) -> Receipt | None:
     if found is None:
         return None
     try:
@@ -80,10 +102,22 @@ def receipt_of(rpc: Rpc, tx_hash: str) -> Receipt | None:
         raise IntegrityError(f"the node's receipt of transaction {tx_hash} lacks a field") from exc
 
 
+@dataclass
+class _Pending:
+    """A transaction that is on its way, with all that were signed for its nonce."""
+
+    transaction: dict[str, Any]
+    """The newest of them, unsigned."""
+    what: str
+    sent: list[tuple[str, str]]
+    """Hash and raw of each, oldest first."""
+    refusal: str = ""
+    """What the node said before, which is true if the transaction reverts."""
+    receipt: Receipt | None = None
+
+
 class Sender:
     """Sends one account's transactions to one chain, in order, from any number of threads and processes."""
-
-    _locks: ClassVar[dict[str, threading.Lock]] = {}
 
     def __init__(
         self,
@@ -93,6 +127,7 @@ class Sender:
         *,
         lock_folder: Path,
         free: bool = False,
+        max_fee: int = fees.MAX_FEE,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -104,6 +139,7 @@ class Sender:
             account: who pays and signs.
             lock_folder: where the processes of this machine agree on whose turn it is.
             free: the chain takes no gas price.
+            max_fee: wei per gas that a transaction may cost.
             clock: seconds that only go forward.
             sleep: waits for some seconds.
         """
@@ -112,7 +148,8 @@ class Sender:
         self._rpc = rpc
         self.chain_id = chain_id
         self._free = free
-        self._folder = lock_folder
+        self._max_fee = max_fee
+        self._lane = Lane(lock_folder, chain_id, account.address)
         self._clock, self._sleep = clock, sleep
 
     def send(
@@ -138,32 +175,64 @@ class Sender:
                 for one that doesn't.
 
         Raises:
-            TransactionError: the contract reverts (decoded), or the transaction isn't mined in time.
-            ChainUnavailableError: the node doesn't answer.
+            TransactionError: the contract reverts (decoded).
+            StuckError: the chain goes on, and doesn't take the transaction.
+            ChainUnavailableError: the node doesn't answer, the chain stands still, or asks for more than is allowed.
         """
-        call: dict[str, Any] = {"from": self.address, "data": data} | ({"to": to} if to else {})
-        with self._turn():
+        call = Call(to, data, what)
+        with self._lane.turn() as remembered:
             try:
                 # The estimate runs the call: a revert shows here, before anything is signed.
                 limit, refusal = self._estimate(call, gas)
-                transaction = self._transaction(to, data, limit)
-                if alone:
-                    transaction["nonce"] = node.transaction_count(self._rpc, self.address)
-                raw, tx_hash = self.account.sign_transaction(transaction)
-                if signed is not None:
-                    signed(tx_hash, raw)
-                self._submit(raw, tx_hash)
+                nonce, offer = self._start(remembered, alone=alone)
+                pending = self._signed(call, limit, nonce, offer, refusal)
+                self._leave(pending, remembered, signed)
             except RpcAnswerError as exc:
-                reason = revert_reason(exc.data) if exc.data else ""
-                raise TransactionError(
-                    f"{what}: the chain refuses: {refusal_words(reason) or exc}", reason=reason
-                ) from exc
-        try:
-            return self._wait([(tx_hash, raw)], transaction, what, signed)
-        except TransactionError as exc:
-            # What the node said before is true if the transaction reverted.
-            exc.reason = exc.reason or refusal
-            raise
+                raise _refused(what, exc) from exc
+        self._wait([pending], signed)
+        return self._checked(pending)
+
+    def send_all(
+        self, calls: Sequence[Call] | Callable[[int], Sequence[Call]], *, signed: Signed | None = None
+    ) -> list[Receipt]:
+        """Send transactions that need not wait for each other, one nonce after the other, and wait for all.
+
+        They are mined in this order, mostly in one block. One that reverts doesn't stop those after it.
+
+        Args:
+            calls: in their order; or what returns them, given the nonce of the first, from which the addresses of
+                contracts follow that they create (`panachain.chain.signing.created_at`).
+            signed: as `send` takes it, for each of them.
+
+        Returns:
+            Their receipts, in the order of the calls.
+
+        Raises:
+            TransactionError: one of them reverts (decoded): where the node says so before, none of its lot was sent.
+            StuckError, ChainUnavailableError: as `send`.
+        """
+        found: list[Receipt] = []
+        with self._lane.turn() as remembered:
+            nonce, offer = self._start(remembered)
+            listed = list(calls(nonce) if callable(calls) else calls)
+            lots = [listed[start : start + _TOGETHER] for start in range(0, len(listed), _TOGETHER)]
+            for lot in lots:
+                limits = self._estimates(lot)
+                offer = offer if lot is lots[0] else self._offer()
+                pendings = [
+                    self._signed(call, limit, nonce + place, offer)
+                    for place, (call, limit) in enumerate(zip(lot, limits, strict=True))
+                ]
+                for pending in pendings:
+                    try:
+                        self._leave(pending, remembered, signed)
+                    except RpcAnswerError as exc:
+                        raise _refused(pending.what, exc) from exc
+                nonce += len(lot)
+                # Within the turn: a transaction of another process would come between, and the addresses be others.
+                self._wait(pendings, signed, remembered)
+                found += map(self._checked, pendings)
+        return found
 
     def resend(self, sent: Sequence[tuple[str, str]], *, what: str, signed: Signed | None = None) -> Receipt | None:
         """Send transactions again that were signed before, and wait.
@@ -182,13 +251,16 @@ class Sender:
         if node.transaction_count(self._rpc, self.address) > transaction["nonce"]:
             # The nonce is used up: by one of these, or by a transaction that isn't of this journal. One that reverted
             # did nothing, and is no reason never to do it.
-            mined = [receipt for receipt in map(self._receipt, hashes) if receipt is not None and receipt.succeeded]
+            found = [receipt_of(self._rpc, tx_hash) for tx_hash in hashes]
+            mined = [receipt for receipt in found if receipt is not None and receipt.succeeded]
             return mined[0] if mined else None
         # A reorganisation can take transactions before it away that nobody sends again: without theirs, its nonce never
         # comes.
         self._use_up(transaction["nonce"], [])
         self._push(sent[-1][1])
-        return self._wait(list(sent), transaction, what, signed)
+        pending = _Pending(transaction, what, list(sent))
+        self._wait([pending], signed)
+        return self._checked(pending)
 
     def bury(self, sent: Sequence[tuple[str, str]]) -> None:
         """Make sure that transactions that were signed before are mined now or never.
@@ -197,12 +269,245 @@ class Sender:
             sent: hash and raw of each.
 
         Raises:
-            TransactionError: their nonces aren't used up in time.
+            StuckError: their nonces aren't used up in time.
+            ChainUnavailableError: the chain stands still, or asks for more than is allowed.
         """
         raws = [(decode_transaction(raw), raw) for _, raw in sent]
         ours = [transaction for transaction, _ in raws if transaction["chainId"] == self.chain_id]
         if ours:
             self._use_up(max(transaction["nonce"] for transaction in ours) + 1, ours)
+
+    # Before a transaction is sent
+
+    def _estimate(self, call: Call, gas: int | None) -> tuple[int, str]:
+        """Return the gas that a call takes, and why the contract would refuse it, which only counts once it did."""
+        try:
+            return node.quantity(self._rpc.call("eth_estimateGas", [self._asked(call)]), "gas", bits=64), ""
+        except RpcAnswerError as exc:
+            if gas is None:
+                raise
+            return gas, revert_reason(exc.data) if exc.data else ""
+        except IntegrityError:
+            if gas is None:
+                raise
+            return gas, ""
+
+    def _estimates(self, calls: Sequence[Call]) -> list[int]:
+        """Return the gas of each call, asking for all that don't say it at once.
+
+        Raises:
+            TransactionError: the contract would refuse one of them.
+        """
+        unknown = [call for call in calls if call.gas is None]
+        try:
+            asked = self._rpc.batch([("eth_estimateGas", [self._asked(call)]) for call in unknown])
+            known = iter([node.quantity(one, "gas", bits=64) for one in asked])
+        except RpcAnswerError:
+            # Which of them it is, and why, only an answer of its own tells.
+            gas = []
+            for call in unknown:
+                try:
+                    gas.append(self._estimate(call, None)[0])
+                except RpcAnswerError as exc:
+                    raise _refused(call.what, exc) from exc
+            known = iter(gas)
+        return [next(known) if call.gas is None else call.gas for call in calls]
+
+    def _asked(self, call: Call) -> dict[str, Any]:
+        return {"from": self.address, "data": call.data} | ({"to": call.to} if call.to else {})
+
+    def _start(self, remembered: dict[int, str], *, alone: bool = False) -> tuple[int, Fees]:
+        """Return the nonce of the next transaction, once what nodes dropped is sent again, and what it offers."""
+        asked: list[tuple[str, Sequence[Any]]] = [("eth_getTransactionCount", [self.address, "pending"])]
+        if not self._free:
+            asked += fees.QUESTIONS
+        waiting, *market = fees.answers(self._rpc, asked)
+        nonce = node.quantity(waiting, "a nonce", bits=64)
+        offer = FREE if self._free else fees.first_offer(fees.market(market), self._max_fee)
+        if alone or remembered:
+            mined = node.transaction_count(self._rpc, self.address)
+            for old in [one for one in remembered if one < mined]:
+                del remembered[old]
+            if alone:
+                return mined, offer
+            while nonce in remembered:
+                # The nodes have forgotten what was sent, or forbidden it meanwhile.
+                try:
+                    self._push(remembered[nonce])
+                except TransactionError:
+                    del remembered[nonce]
+                    break
+                nonce += 1
+        return nonce, offer
+
+    def _offer(self) -> Fees:
+        return FREE if self._free else fees.first_offer(fees.ask(self._rpc), self._max_fee)
+
+    def _signed(self, call: Call, gas: int, nonce: int, offer: Fees, refusal: str = "") -> _Pending:
+        transaction: dict[str, Any] = {
+            "type": 2,
+            "chainId": self.chain_id,
+            "nonce": nonce,
+            # A fifth more than estimated: the state may change before the transaction is mined.
+            "gas": gas * 12 // 10,
+            **offer.fields(),
+            "value": 0,
+            "data": call.data,
+        }
+        transaction |= {"to": call.to} if call.to else {}
+        return _Pending(transaction, call.what, [self._sign(transaction)], refusal)
+
+    def _sign(self, transaction: Mapping[str, Any]) -> tuple[str, str]:
+        raw, tx_hash = self.account.sign_transaction(transaction)
+        return tx_hash, raw
+
+    def _leave(self, pending: _Pending, remembered: dict[int, str], signed: Signed | None) -> None:
+        """Have a new transaction written down, and send it; one more time if it pays less than the node's floor.
+
+        Raises:
+            RpcAnswerError: the node refuses it.
+        """
+        nonce = pending.transaction["nonce"]
+        while True:
+            tx_hash, raw = pending.sent[-1]
+            if signed is not None:
+                signed(tx_hash, raw)
+            remembered[nonce] = raw
+            try:
+                self._submit(tx_hash, raw)
+            except RpcAnswerError as exc:
+                del remembered[nonce]
+                offer, needed = fees.of_transaction(pending.transaction), fees.needed_tip(str(exc))
+                higher = None
+                if not self._free and needed > offer.tip:
+                    higher = fees.raised(offer, fees.ask(self._rpc), self._max_fee, needed=needed)
+                if higher is None or higher.tip < needed:
+                    raise
+                pending.transaction = {**pending.transaction, **higher.fields()}
+                pending.sent.append(self._sign(pending.transaction))
+            else:
+                return
+
+    def _submit(self, tx_hash: str, raw: str) -> None:
+        """Send a new transaction; where an answer was lost, the second attempt finds it waiting or mined already."""
+        try:
+            self._rpc.call("eth_sendRawTransaction", [raw])
+        except RpcAnswerError as exc:
+            if _says(exc, _KNOWN) or (_says(exc, _OVERTAKEN) and receipt_of(self._rpc, tx_hash)):
+                return
+            raise
+
+    def _push(self, raw: str) -> None:
+        """Send a transaction that the node may know already, or that another one of the same nonce has overtaken."""
+        try:
+            self._rpc.call("eth_sendRawTransaction", [raw])
+        except RpcAnswerError as exc:
+            if not _says(exc, _KNOWN + _OVERTAKEN):
+                raise TransactionError(f"the chain refuses to take a transaction again: {exc}") from exc
+
+    # Until it is mined
+
+    def _wait(
+        self, pendings: Sequence[_Pending], signed: Signed | None, remembered: dict[int, str] | None = None
+    ) -> None:
+        """Wait until one of the transactions of each nonce is mined.
+
+        Args:
+            pendings: in the order of their nonces.
+            signed: as `send`.
+            remembered: what waits in this account's lane, where the caller has its turn.
+
+        Raises:
+            StuckError: the chain goes on, and doesn't take one of them.
+            ChainUnavailableError: the chain stands still.
+        """
+        pace = _Pace(self._clock)
+        stuck = pace.began + _STUCK
+        pause = 0.01
+        while True:
+            left = [pending for pending in pendings if pending.receipt is None]
+            # The newest one first, because it pays most; but an earlier one may still be the one that is mined.
+            hashes = [(pending, tx_hash) for pending in left for tx_hash, _ in reversed(pending.sent)]
+            asked = [("eth_getTransactionReceipt", [tx_hash]) for _, tx_hash in hashes]
+            *found, newest = self._rpc.batch([*asked, ("eth_blockNumber", [])])
+            for (pending, tx_hash), one in zip(hashes, found, strict=True):
+                pending.receipt = pending.receipt or _receipt(one, tx_hash)
+            left = [pending for pending in left if pending.receipt is None]
+            if not left:
+                break
+            pace.look(node.quantity(newest, "a block's number", bits=64))
+            pace.check(left[0], self._rpc, free=self._free)
+            # Nothing helps a chain that made one block since: the next one may take it as it is.
+            if self._clock() >= stuck and pace.blocks_since != 1:
+                self._help(left, signed, pace, remembered)
+                pace.blocks_since = 0
+                stuck = self._clock() + _STUCK
+            self._sleep(pause)
+            # A development chain mines at once, a public one in seconds: both are asked as often as makes sense.
+            pause = min(pause * 2, _QUICK if pace.waited < _QUICKLY else _SLOW)
+        self._forget(pendings, remembered)
+
+    def _help(
+        self, left: Sequence[_Pending], signed: Signed | None, pace: _Pace, remembered: dict[int, str] | None
+    ) -> None:
+        """Do what may bring transactions on chain that stick: free the nonces before them, and pay more."""
+        first = left[0].transaction["nonce"]
+        mined = node.transaction_count(self._rpc, self.address)
+        if mined > first:
+            self._check_overtaken(left[0])
+            return
+        if mined < first and remembered is not None:
+            self._fill(range(mined, first), pace, remembered)
+        elif mined < first:
+            with self._lane.turn() as known:
+                self._fill(range(mined, first), pace, known)
+        market = None if self._free else fees.ask(self._rpc)
+        for pending in left:
+            offer = fees.of_transaction(pending.transaction)
+            higher = None if market is None else fees.raised(offer, market, self._max_fee, needed=pace.needed)
+            if higher is not None:
+                pending.transaction = {**pending.transaction, **higher.fields()}
+                tx_hash, raw = self._sign(pending.transaction)
+                if signed is not None:
+                    signed(tx_hash, raw)
+                pending.sent.append((tx_hash, raw))
+            # Where the cap leaves no room, too: the nodes may have dropped it.
+            try:
+                self._push(pending.sent[-1][1])
+            except TransactionError as exc:
+                pace.needed = max(pace.needed, fees.needed_tip(str(exc)))
+                pace.refusal = str(exc)
+
+    def _check_overtaken(self, pending: _Pending) -> None:
+        """Check that a nonce that is used up was used by one of its own transactions, mined meanwhile."""
+        for tx_hash, _ in pending.sent:
+            pending.receipt = pending.receipt or receipt_of(self._rpc, tx_hash)
+        if pending.receipt is None:
+            raise TransactionError(
+                f"{pending.what}: another transaction of this account took nonce {pending.transaction['nonce']}, so "
+                f"transaction {pending.sent[-1][0]} can't be mined any more; it changed nothing",
+                hint="the same command again sends it anew",
+            )
+
+    def _fill(self, nonces: Sequence[int], pace: _Pace, remembered: Mapping[int, str]) -> None:
+        """Free the nonces before a transaction: what this machine sent comes again, a gap is filled with nothing."""
+        waiting = node.quantity(
+            self._rpc.call("eth_getTransactionCount", [self.address, "pending"]), "a nonce", bits=64
+        )
+        for nonce in nonces:
+            if nonce in remembered and pace.waited < _FOREIGN:
+                self._push(remembered[nonce])
+            elif nonce >= waiting or pace.waited >= _FOREIGN:
+                offers = [decode_transaction(remembered[nonce])] if nonce in remembered else []
+                self._push(self._nothing(nonce, offers))
+
+    def _forget(self, pendings: Sequence[_Pending], remembered: dict[int, str] | None) -> None:
+        if remembered is None:
+            with self._lane.turn() as remembered:
+                self._forget(pendings, remembered)
+            return
+        for pending in pendings:
+            remembered.pop(pending.transaction["nonce"], None)
 
     def _use_up(self, end: int, ours: Sequence[Mapping[str, Any]]) -> None:
         """Use up all nonces below `end`, with transactions that do nothing.
@@ -216,137 +521,100 @@ class Sender:
         used = -1
         while (nonce := node.transaction_count(self._rpc, self.address)) < end:
             if self._clock() >= deadline:
-                raise TransactionError(
+                raise StuckError(
                     f"transaction {nonce} of this account wasn't mined within {_RECEIPT_TIMEOUT} s",
                     hint="the same command again goes on where this one stopped",
                 )
             if nonce != used:
-                transaction = self._transaction(self.address, "0x", 0) | {"nonce": nonce, "gas": _NOTHING_GAS}
-                for waits in ours:
-                    if waits["nonce"] == nonce:
-                        transaction |= {fee: max(transaction[fee], int(waits[fee] * _RAISE) + 1) for fee in _FEES}
-                self._push(self.account.sign_transaction(transaction)[0])
+                self._push(self._nothing(nonce, ours))
                 used, pause = nonce, 0.01
             else:
                 self._sleep(pause)
-                pause = min(pause * 2, 1.0)
+                pause = min(pause * 2, _SLOW)
 
-    def _estimate(self, call: Mapping[str, Any], gas: int | None) -> tuple[int, str]:
-        """Return the gas that a call takes, and why the contract would refuse it, which only counts once it did."""
-        try:
-            return node.quantity(self._rpc.call("eth_estimateGas", [call]), "gas", bits=64), ""
-        except RpcAnswerError as exc:
-            if gas is None:
-                raise
-            return gas, revert_reason(exc.data) if exc.data else ""
-        except IntegrityError:
-            if gas is None:
-                raise
-            return gas, ""
+    def _nothing(self, nonce: int, ours: Sequence[Mapping[str, Any]]) -> str:
+        """Return a raw transaction that does nothing, and pays more than those of `ours` that have its nonce."""
+        market = None if self._free else fees.ask(self._rpc)
+        offer = FREE if market is None else fees.first_offer(market, self._max_fee)
+        for waits in ours:
+            if waits["nonce"] == nonce and market is not None:
+                offer = fees.raised(fees.of_transaction(waits), market, self._max_fee) or offer
+        pending = self._signed(Call(self.address, "0x", "nothing"), 0, nonce, offer)
+        return self._sign(pending.transaction | {"gas": _NOTHING_GAS})[1]
 
-    def _transaction(self, to: str | None, data: str, gas: int) -> dict[str, Any]:
-        nonce, block = self._rpc.batch(
-            [("eth_getTransactionCount", [self.address, "pending"]), ("eth_getBlockByNumber", ["latest", False])]
-        )
-        tip = 0 if self._free else 10**9
-        fee = 0 if self._free else _FEE_HEADROOM * _base_fee(block) + tip
-        transaction: dict[str, Any] = {
-            "type": 2,
-            "chainId": self.chain_id,
-            "nonce": node.quantity(nonce, "a nonce", bits=64),
-            # A fifth more than estimated: the state may change before the transaction is mined.
-            "gas": gas * 12 // 10,
-            "maxFeePerGas": fee,
-            "maxPriorityFeePerGas": tip,
-            "value": 0,
-            "data": data,
-        }
-        return transaction | ({"to": to} if to else {})
+    def _checked(self, pending: _Pending) -> Receipt:
+        """Return the receipt of a transaction that was mined.
 
-    def _wait(
-        self, sent: list[tuple[str, str]], transaction: dict[str, Any], what: str, signed: Signed | None
-    ) -> Receipt:
-        """Wait until one of several transactions with the same nonce is mined."""
-        deadline = self._clock() + _RECEIPT_TIMEOUT
-        stuck = self._clock() + _STUCK
-        pause = 0.01
-        while self._clock() < deadline:
-            # The newest one first, because it pays most; but an earlier one may still be the one that is mined.
-            for tx_hash, _ in reversed(sent):
-                receipt = self._receipt(tx_hash)
-                if receipt is not None:
-                    return self._checked(receipt, what)
-            # A node replaces a waiting transaction only by one of the same nonce that pays a tenth more.
-            if self._clock() >= stuck:
-                transaction = self._dearer(transaction)
-                raw, tx_hash = self.account.sign_transaction(transaction)
-                if signed is not None:
-                    signed(tx_hash, raw)
-                sent.append((tx_hash, raw))
-                self._push(raw)
-                stuck = self._clock() + _STUCK
-            self._sleep(pause)
-            # A development chain mines at once, a public one in seconds: both are asked as often as makes sense.
-            pause = min(pause * 2, 1.0)
-        raise TransactionError(
-            f"{what}: transaction {sent[-1][0]} wasn't mined within {_RECEIPT_TIMEOUT} s",
-            hint="the same command again waits for it, and sends nothing twice",
-        )
-
-    def _receipt(self, tx_hash: str) -> Receipt | None:
-        return receipt_of(self._rpc, tx_hash)
-
-    def _checked(self, receipt: Receipt, what: str) -> Receipt:
-        if not receipt.succeeded:
-            raise TransactionError(f"{what}: transaction {receipt.tx_hash} was mined and reverted")
+        Raises:
+            TransactionError: it reverted.
+        """
+        receipt = pending.receipt
+        if receipt is None or not receipt.succeeded:
+            tx_hash = pending.sent[-1][0] if receipt is None else receipt.tx_hash
+            raise TransactionError(
+                f"{pending.what}: transaction {tx_hash} was mined and reverted", reason=pending.refusal
+            )
         return receipt
 
-    def _dearer(self, transaction: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the transaction with the fees that a replacement needs, and that the newest block asks for."""
-        if self._free:
-            return dict(transaction)
-        block = self._rpc.call("eth_getBlockByNumber", ["latest", False])
-        tip = int(transaction["maxPriorityFeePerGas"] * _RAISE) + 1
-        floor = _FEE_HEADROOM * _base_fee(block) + tip
-        fee = max(int(transaction["maxFeePerGas"] * _RAISE) + 1, floor)
-        return {**transaction, "maxPriorityFeePerGas": tip, "maxFeePerGas": fee}
 
-    def _submit(self, raw: str, tx_hash: str) -> None:
-        """Send a new transaction; where an answer was lost, the second attempt finds it waiting or mined already."""
-        try:
-            self._rpc.call("eth_sendRawTransaction", [raw])
-        except RpcAnswerError as exc:
-            if not _says(exc, _KNOWN) and not (_says(exc, _OVERTAKEN) and self._receipt(tx_hash)):
-                raise
+class _Pace:
+    """How a chain goes on while somebody waits: by this a stalled chain is told from one that takes something else."""
 
-    def _push(self, raw: str) -> None:
-        """Send a transaction that the node may know already, or that another one of the same nonce has overtaken."""
-        try:
-            self._rpc.call("eth_sendRawTransaction", [raw])
-        except RpcAnswerError as exc:
-            if not _says(exc, _KNOWN + _OVERTAKEN):
-                raise TransactionError(f"the chain refuses to take a transaction again: {exc}") from exc
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.began = clock()
+        self._newest = -1
+        self._since = self.began
+        self._blocks = 0
+        self.blocks_since = 0
+        """Blocks since the transactions were sent, or sent again."""
+        self.needed = 0
+        """The least tip that the node named, in wei per gas."""
+        self.refusal = ""
+        """What the node said of the newest attempt."""
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        lane = f"{self.chain_id}-{self.address}"
-        with self._locks.setdefault(lane, threading.Lock()):
-            # Hashed: the folder doesn't list accounts in the clear.
-            path = self._folder / f"{hashlib.sha256(lane.encode()).hexdigest()[:16]}.lock"
-            with open(open_private(path, os.O_WRONLY), "wb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                yield
+    @property
+    def waited(self) -> float:
+        """Seconds so far."""
+        return self._clock() - self.began
+
+    def look(self, newest: int) -> None:
+        """Note the newest block."""
+        if newest != self._newest:
+            if self._newest >= 0:
+                self._blocks += 1
+                self.blocks_since += 1
+            self._newest, self._since = newest, self._clock()
+
+    def check(self, pending: _Pending, rpc: Rpc, *, free: bool) -> None:
+        """Check that there is a reason to wait on.
+
+        Raises:
+            ChainUnavailableError: the chain stands still.
+            StuckError: it goes on, and takes other transactions.
+        """
+        still = self._clock() - self._since
+        tx_hash = pending.sent[-1][0]
+        offer = "" if free else f", {fees.of_transaction(pending.transaction).words()}"
+        said = f"; the node says: {self.refusal}" if self.refusal else ""
+        if still >= _STALLED:
+            raise ChainUnavailableError(
+                f"{pending.what}: no new block for {still:.0f} s, the chain stands still at block {self._newest}; "
+                f"transaction {tx_hash} waits{offer}{said}",
+                hint="once the chain goes on, the same command waits for it, and sends nothing twice",
+            )
+        if self.waited >= _RECEIPT_TIMEOUT and self._blocks >= _LEAST_BLOCKS:
+            took = "" if free else f"; {fees.ask(rpc).words()}"
+            raise StuckError(
+                f"{pending.what}: transaction {tx_hash} wasn't mined within {int(self.waited)} s, though the chain "
+                f"made {self._blocks} blocks{offer}{took}{said}",
+                hint="the same command again waits for it, and sends nothing twice; max_fee allows it to pay more",
+            )
 
 
-def _base_fee(block: object) -> int:
-    """Return a block's base fee, in wei; a chain without fees has none.
-
-    Raises:
-        IntegrityError: the node gives no block, or no number.
-    """
-    if not isinstance(block, dict):
-        raise IntegrityError("the node's newest block is none")
-    return node.quantity(block.get("baseFeePerGas", "0x0"), "a base fee", bits=64)
+def _refused(what: str, exc: RpcAnswerError) -> TransactionError:
+    reason = revert_reason(exc.data) if exc.data else ""
+    return TransactionError(f"{what}: the chain refuses: {refusal_words(reason) or exc}", reason=reason)
 
 
 def _says(refusal: RpcAnswerError, what: Sequence[str]) -> bool:

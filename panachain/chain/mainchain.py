@@ -62,4 +62,4 @@ class Mainchain(Contracts):
 
     def sender(self, account: Account, *, lock_folder: Path) -> Sender:
         """Return what sends an account's transactions."""
-        return Sender(self.rpc, self.chain_id, account, lock_folder=lock_folder)
+        return Sender(self.rpc, self.chain_id, account, lock_folder=lock_folder, max_fee=self.max_fee)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,13 @@ MAX_VALUES: Final = 1 << 20
 """JSON values of one answer, which bound the memory that it takes once it is read; an event has some twelve."""
 LONGEST: Final = 300.0
 """Seconds that one answer may take in all, however large it is."""
+_NO_METHOD: Final = (-32601, -32004)
+"""What nodes say of a method that they don't have: JSON-RPC 2.0's code, and that of EIP-1474."""
+_MISSING: Final = re.compile(
+    r"method \S+ (?:is )?(?:not found|not supported|not available|unavailable|does not exist)|unsupported method",
+    re.IGNORECASE,
+)
+"""The same in words, where a node gives another code."""
 
 Authorise = Callable[[bytes], Mapping[str, str]]
 """Returns the headers that let one request pass, given its body."""
@@ -40,6 +48,11 @@ class RpcAnswerError(PanaChainError):
         super().__init__(message, hint=hint)
         self.code = code
         self.data = data
+
+    @property
+    def is_missing_method(self) -> bool:
+        """Whether the node says that it doesn't have the method that was called."""
+        return self.code in _NO_METHOD or bool(_MISSING.search(str(self)))
 
 
 class Rpc:

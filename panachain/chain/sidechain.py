@@ -56,4 +56,4 @@ class Sidechain(Contracts):
 
     def sender(self, account: Account, *, lock_folder: Path) -> Sender:
         """Return what sends an account's transactions, without a gas price."""
-        return Sender(self.rpc, self.chain_id, account, lock_folder=lock_folder, free=True)
+        return Sender(self.rpc, self.chain_id, account, lock_folder=lock_folder, free=True, max_fee=self.max_fee)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from panachain.chain.config import ChainConfig
+from panachain.chain.fees import read_max_fee
 from panachain.config import Config
 from panachain.errors import ConfigurationError
 
@@ -55,6 +57,8 @@ def chains_of(description: Mapping[str, Any], config: Config) -> tuple[ChainConf
             ("sidechain", config.sidechain_rpc, config.sidechain_quorum),
         )
     )
+    if config.max_fee is not None:
+        main, side = (replace(chain, max_fee=read_max_fee(config.max_fee)) for chain in (main, side))
     return main, side
 
 

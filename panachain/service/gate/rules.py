@@ -30,6 +30,8 @@ _PLAIN: Final[Mapping[str, int]] = {
     "eth_getTransactionCount": 2,
     "eth_getCode": 2,
     "eth_getProof": 3,
+    "eth_feeHistory": 3,
+    "eth_maxPriorityFeePerGas": 0,
 }
 """Methods that pass with any parameters of theirs, and how many those are."""
 _CALL_FIELDS: Final = frozenset({"from", "to", "data", "input", "gas", "value"})
