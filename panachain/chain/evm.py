@@ -37,8 +37,6 @@ _QUICK: Final = 0.25
 _QUICKLY: Final = 10.0
 _SLOW: Final = 1.0
 """Seconds between two questions later on."""
-_TOGETHER: Final = 16
-"""Transactions of one account that are sent before the first of them is mined: geth keeps as many for each account."""
 _NOTHING_GAS: Final = 21_000
 """What a transaction to oneself takes that carries nothing (Yellow Paper, appendix G)."""
 _KNOWN: Final = ("already known", "already imported", "known transaction")
@@ -65,7 +63,7 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Call:
-    """One of several transactions that are sent together."""
+    """What a transaction does."""
 
     to: str | None
     """The contract, or None to create one."""
@@ -73,8 +71,6 @@ class Call:
     """Calldata as hex."""
     what: str
     """What messages call it."""
-    gas: int | None = None
-    """That it takes at most, of one that can't be estimated before another of them is mined; None asks the node."""
 
 
 def receipt_of(rpc: Rpc, tx_hash: str) -> Receipt | None:
@@ -103,17 +99,19 @@ def _receipt(found: Any, tx_hash: str) -> Receipt | None:
 
 
 @dataclass
-class _Pending:
+class Pending:
     """A transaction that is on its way, with all that were signed for its nonce."""
 
     transaction: dict[str, Any]
     """The newest of them, unsigned."""
     what: str
+    """What messages call it."""
     sent: list[tuple[str, str]]
     """Hash and raw of each, oldest first."""
     refusal: str = ""
     """What the node said before, which is true if the transaction reverts."""
     receipt: Receipt | None = None
+    """Of the one that was mined."""
 
 
 class Sender:
@@ -188,51 +186,8 @@ class Sender:
                 pending = self._signed(call, limit, nonce, offer, refusal)
                 self._leave(pending, remembered, signed)
             except RpcAnswerError as exc:
-                raise _refused(what, exc) from exc
-        self._wait([pending], signed)
-        return self._checked(pending)
-
-    def send_all(
-        self, calls: Sequence[Call] | Callable[[int], Sequence[Call]], *, signed: Signed | None = None
-    ) -> list[Receipt]:
-        """Send transactions that need not wait for each other, one nonce after the other, and wait for all.
-
-        They are mined in this order, mostly in one block. One that reverts doesn't stop those after it.
-
-        Args:
-            calls: in their order; or what returns them, given the nonce of the first, from which the addresses of
-                contracts follow that they create (`panachain.chain.signing.created_at`).
-            signed: as `send` takes it, for each of them.
-
-        Returns:
-            Their receipts, in the order of the calls.
-
-        Raises:
-            TransactionError: one of them reverts (decoded): where the node says so before, none of its lot was sent.
-            StuckError, ChainUnavailableError: as `send`.
-        """
-        found: list[Receipt] = []
-        with self._lane.turn() as remembered:
-            nonce, offer = self._start(remembered)
-            listed = list(calls(nonce) if callable(calls) else calls)
-            lots = [listed[start : start + _TOGETHER] for start in range(0, len(listed), _TOGETHER)]
-            for lot in lots:
-                limits = self._estimates(lot)
-                offer = offer if lot is lots[0] else self._offer()
-                pendings = [
-                    self._signed(call, limit, nonce + place, offer)
-                    for place, (call, limit) in enumerate(zip(lot, limits, strict=True))
-                ]
-                for pending in pendings:
-                    try:
-                        self._leave(pending, remembered, signed)
-                    except RpcAnswerError as exc:
-                        raise _refused(pending.what, exc) from exc
-                nonce += len(lot)
-                # Within the turn: a transaction of another process would come between, and the addresses be others.
-                self._wait(pendings, signed, remembered)
-                found += map(self._checked, pendings)
-        return found
+                raise refused(what, exc) from exc
+        return self._wait(pending, signed)
 
     def resend(self, sent: Sequence[tuple[str, str]], *, what: str, signed: Signed | None = None) -> Receipt | None:
         """Send transactions again that were signed before, and wait.
@@ -258,9 +213,7 @@ class Sender:
         # comes.
         self._use_up(transaction["nonce"], [])
         self._push(sent[-1][1])
-        pending = _Pending(transaction, what, list(sent))
-        self._wait([pending], signed)
-        return self._checked(pending)
+        return self._wait(Pending(transaction, what, list(sent)), signed)
 
     def bury(self, sent: Sequence[tuple[str, str]]) -> None:
         """Make sure that transactions that were signed before are mined now or never.
@@ -292,27 +245,6 @@ class Sender:
                 raise
             return gas, ""
 
-    def _estimates(self, calls: Sequence[Call]) -> list[int]:
-        """Return the gas of each call, asking for all that don't say it at once.
-
-        Raises:
-            TransactionError: the contract would refuse one of them.
-        """
-        unknown = [call for call in calls if call.gas is None]
-        try:
-            asked = self._rpc.batch([("eth_estimateGas", [self._asked(call)]) for call in unknown])
-            known = iter([node.quantity(one, "gas", bits=64) for one in asked])
-        except RpcAnswerError:
-            # Which of them it is, and why, only an answer of its own tells.
-            gas = []
-            for call in unknown:
-                try:
-                    gas.append(self._estimate(call, None)[0])
-                except RpcAnswerError as exc:
-                    raise _refused(call.what, exc) from exc
-            known = iter(gas)
-        return [next(known) if call.gas is None else call.gas for call in calls]
-
     def _asked(self, call: Call) -> dict[str, Any]:
         return {"from": self.address, "data": call.data} | ({"to": call.to} if call.to else {})
 
@@ -343,7 +275,7 @@ class Sender:
     def _offer(self) -> Fees:
         return FREE if self._free else fees.first_offer(fees.ask(self._rpc), self._max_fee)
 
-    def _signed(self, call: Call, gas: int, nonce: int, offer: Fees, refusal: str = "") -> _Pending:
+    def _signed(self, call: Call, gas: int, nonce: int, offer: Fees, refusal: str = "") -> Pending:
         transaction: dict[str, Any] = {
             "type": 2,
             "chainId": self.chain_id,
@@ -355,13 +287,13 @@ class Sender:
             "data": call.data,
         }
         transaction |= {"to": call.to} if call.to else {}
-        return _Pending(transaction, call.what, [self._sign(transaction)], refusal)
+        return Pending(transaction, call.what, [self._sign(transaction)], refusal)
 
     def _sign(self, transaction: Mapping[str, Any]) -> tuple[str, str]:
         raw, tx_hash = self.account.sign_transaction(transaction)
         return tx_hash, raw
 
-    def _leave(self, pending: _Pending, remembered: dict[int, str], signed: Signed | None) -> None:
+    def _leave(self, pending: Pending, remembered: dict[int, str], signed: Signed | None) -> None:
         """Have a new transaction written down, and send it; one more time if it pays less than the node's floor.
 
         Raises:
@@ -407,78 +339,64 @@ class Sender:
 
     # Until it is mined
 
-    def _wait(
-        self, pendings: Sequence[_Pending], signed: Signed | None, remembered: dict[int, str] | None = None
-    ) -> None:
-        """Wait until one of the transactions of each nonce is mined.
-
-        Args:
-            pendings: in the order of their nonces.
-            signed: as `send`.
-            remembered: what waits in this account's lane, where the caller has its turn.
+    def _wait(self, pending: Pending, signed: Signed | None) -> Receipt:
+        """Wait until one of the transactions of a nonce is mined, and return its receipt.
 
         Raises:
-            StuckError: the chain goes on, and doesn't take one of them.
+            TransactionError: it reverted.
+            StuckError: the chain goes on, and doesn't take it.
             ChainUnavailableError: the chain stands still.
         """
         pace = _Pace(self._clock)
         stuck = pace.began + _STUCK
         pause = 0.01
         while True:
-            left = [pending for pending in pendings if pending.receipt is None]
             # The newest one first, because it pays most; but an earlier one may still be the one that is mined.
-            hashes = [(pending, tx_hash) for pending in left for tx_hash, _ in reversed(pending.sent)]
-            asked = [("eth_getTransactionReceipt", [tx_hash]) for _, tx_hash in hashes]
+            hashes = [tx_hash for tx_hash, _ in reversed(pending.sent)]
+            asked = [("eth_getTransactionReceipt", [tx_hash]) for tx_hash in hashes]
             *found, newest = self._rpc.batch([*asked, ("eth_blockNumber", [])])
-            for (pending, tx_hash), one in zip(hashes, found, strict=True):
-                pending.receipt = pending.receipt or _receipt(one, tx_hash)
-            left = [pending for pending in left if pending.receipt is None]
-            if not left:
+            receipts = [_receipt(one, tx_hash) for one, tx_hash in zip(found, hashes, strict=True)]
+            pending.receipt = pending.receipt or next((one for one in receipts if one is not None), None)
+            if pending.receipt is not None:
                 break
             pace.look(node.quantity(newest, "a block's number", bits=64))
-            pace.check(left[0], self._rpc, free=self._free)
+            pace.check(pending, self._rpc, free=self._free)
             # Nothing helps a chain that made one block since: the next one may take it as it is.
             if self._clock() >= stuck and pace.blocks_since != 1:
-                self._help(left, signed, pace, remembered)
+                self._help(pending, signed, pace)
                 pace.blocks_since = 0
                 stuck = self._clock() + _STUCK
             self._sleep(pause)
             # A development chain mines at once, a public one in seconds: both are asked as often as makes sense.
             pause = min(pause * 2, _QUICK if pace.waited < _QUICKLY else _SLOW)
-        self._forget(pendings, remembered)
+        return self._checked(pending)
 
-    def _help(
-        self, left: Sequence[_Pending], signed: Signed | None, pace: _Pace, remembered: dict[int, str] | None
-    ) -> None:
-        """Do what may bring transactions on chain that stick: free the nonces before them, and pay more."""
-        first = left[0].transaction["nonce"]
+    def _help(self, pending: Pending, signed: Signed | None, pace: _Pace) -> None:
+        """Do what may bring a transaction on chain that sticks: free the nonces before it, and pay more."""
+        nonce = pending.transaction["nonce"]
         mined = node.transaction_count(self._rpc, self.address)
-        if mined > first:
-            self._check_overtaken(left[0])
+        if mined > nonce:
+            self._check_overtaken(pending)
             return
-        if mined < first and remembered is not None:
-            self._fill(range(mined, first), pace, remembered)
-        elif mined < first:
-            with self._lane.turn() as known:
-                self._fill(range(mined, first), pace, known)
+        if mined < nonce:
+            self._fill(range(mined, nonce), pace)
         market = None if self._free else fees.ask(self._rpc)
-        for pending in left:
-            offer = fees.of_transaction(pending.transaction)
-            higher = None if market is None else fees.raised(offer, market, self._max_fee, needed=pace.needed)
-            if higher is not None:
-                pending.transaction = {**pending.transaction, **higher.fields()}
-                tx_hash, raw = self._sign(pending.transaction)
-                if signed is not None:
-                    signed(tx_hash, raw)
-                pending.sent.append((tx_hash, raw))
-            # Where the cap leaves no room, too: the nodes may have dropped it.
-            try:
-                self._push(pending.sent[-1][1])
-            except TransactionError as exc:
-                pace.needed = max(pace.needed, fees.needed_tip(str(exc)))
-                pace.refusal = str(exc)
+        offer = fees.of_transaction(pending.transaction)
+        higher = None if market is None else fees.raised(offer, market, self._max_fee, needed=pace.needed)
+        if higher is not None:
+            pending.transaction = {**pending.transaction, **higher.fields()}
+            tx_hash, raw = self._sign(pending.transaction)
+            if signed is not None:
+                signed(tx_hash, raw)
+            pending.sent.append((tx_hash, raw))
+        # Where the cap leaves no room, too: the nodes may have dropped it.
+        try:
+            self._push(pending.sent[-1][1])
+        except TransactionError as exc:
+            pace.needed = max(pace.needed, fees.needed_tip(str(exc)))
+            pace.refusal = str(exc)
 
-    def _check_overtaken(self, pending: _Pending) -> None:
+    def _check_overtaken(self, pending: Pending) -> None:
         """Check that a nonce that is used up was used by one of its own transactions, mined meanwhile."""
         for tx_hash, _ in pending.sent:
             pending.receipt = pending.receipt or receipt_of(self._rpc, tx_hash)
@@ -489,25 +407,18 @@ class Sender:
                 hint="the same command again sends it anew",
             )
 
-    def _fill(self, nonces: Sequence[int], pace: _Pace, remembered: Mapping[int, str]) -> None:
+    def _fill(self, nonces: Sequence[int], pace: _Pace) -> None:
         """Free the nonces before a transaction: what this machine sent comes again, a gap is filled with nothing."""
         waiting = node.quantity(
             self._rpc.call("eth_getTransactionCount", [self.address, "pending"]), "a nonce", bits=64
         )
-        for nonce in nonces:
-            if nonce in remembered and pace.waited < _FOREIGN:
-                self._push(remembered[nonce])
-            elif nonce >= waiting or pace.waited >= _FOREIGN:
-                offers = [decode_transaction(remembered[nonce])] if nonce in remembered else []
-                self._push(self._nothing(nonce, offers))
-
-    def _forget(self, pendings: Sequence[_Pending], remembered: dict[int, str] | None) -> None:
-        if remembered is None:
-            with self._lane.turn() as remembered:
-                self._forget(pendings, remembered)
-            return
-        for pending in pendings:
-            remembered.pop(pending.transaction["nonce"], None)
+        with self._lane.turn() as remembered:
+            for nonce in nonces:
+                if nonce in remembered and pace.waited < _FOREIGN:
+                    self._push(remembered[nonce])
+                elif nonce >= waiting or pace.waited >= _FOREIGN:
+                    offers = [decode_transaction(remembered[nonce])] if nonce in remembered else []
+                    self._push(self._nothing(nonce, offers))
 
     def _use_up(self, end: int, ours: Sequence[Mapping[str, Any]]) -> None:
         """Use up all nonces below `end`, with transactions that do nothing.
@@ -542,12 +453,14 @@ class Sender:
         pending = self._signed(Call(self.address, "0x", "nothing"), 0, nonce, offer)
         return self._sign(pending.transaction | {"gas": _NOTHING_GAS})[1]
 
-    def _checked(self, pending: _Pending) -> Receipt:
-        """Return the receipt of a transaction that was mined.
+    def _checked(self, pending: Pending) -> Receipt:
+        """Return the receipt of a transaction that was mined, which nobody has to remember any more.
 
         Raises:
             TransactionError: it reverted.
         """
+        with self._lane.turn() as remembered:
+            remembered.pop(pending.transaction["nonce"], None)
         receipt = pending.receipt
         if receipt is None or not receipt.succeeded:
             tx_hash = pending.sent[-1][0] if receipt is None else receipt.tx_hash
@@ -586,7 +499,7 @@ class _Pace:
                 self.blocks_since += 1
             self._newest, self._since = newest, self._clock()
 
-    def check(self, pending: _Pending, rpc: Rpc, *, free: bool) -> None:
+    def check(self, pending: Pending, rpc: Rpc, *, free: bool) -> None:
         """Check that there is a reason to wait on.
 
         Raises:
@@ -612,7 +525,8 @@ class _Pace:
             )
 
 
-def _refused(what: str, exc: RpcAnswerError) -> TransactionError:
+def refused(what: str, exc: RpcAnswerError) -> TransactionError:
+    """Return the error that says why the chain refuses a transaction, decoded."""
     reason = revert_reason(exc.data) if exc.data else ""
     return TransactionError(f"{what}: the chain refuses: {refusal_words(reason) or exc}", reason=reason)
 

@@ -8,13 +8,12 @@ nonce that the caller didn't foresee. Follows the Ethereum JSON-RPC specificatio
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from panachain.chain import node
-from panachain.chain.abi import revert_reason
-from panachain.chain.evm import Receipt, Sender
+from panachain.chain.evm import Call, Pending, Receipt, Sender, receipt_of, refused
 from panachain.chain.plan import Step
-from panachain.chain.refusals import refusal_words
 from panachain.chain.rpc import RpcAnswerError
 from panachain.chain.signing import decode_transaction
 from panachain.errors import TransactionError
@@ -51,7 +50,7 @@ class SeriesSender(Sender):
             ChainUnavailableError: the node doesn't answer.
         """
         numbered = list(enumerate(steps, start=first))
-        with self._turn():
+        with self._lane.turn() as remembered:
             mined = node.transaction_count(self._rpc, self.address)
             for nonce, step in numbered:
                 if before := journal.sent(nonce):
@@ -61,7 +60,11 @@ class SeriesSender(Sender):
                 elif nonce < mined:
                     raise self._taken(nonce, step)
                 else:
-                    self._leave(nonce, step, journal)
+                    pending = self._signed(_call(step), self.estimate(step), nonce, self._offer())
+                    try:
+                        self._leave(pending, remembered, partial(journal.signed, nonce))
+                    except RpcAnswerError as exc:
+                        raise refused(step.what, exc) from exc
         return [self._arrive(nonce, step, journal) for nonce, step in numbered]
 
     def estimate(self, step: Step) -> int:
@@ -70,44 +73,35 @@ class SeriesSender(Sender):
         Raises:
             TransactionError: it would revert.
         """
-        call = {"from": self.address, "data": step.data} | ({"to": step.to} if step.to else {})
         try:
-            return self._estimate(call, None)[0]
+            return self._estimate(_call(step), None)[0]
         except RpcAnswerError as exc:
-            raise self._refused(step, exc) from exc
+            raise refused(step.what, exc) from exc
 
     def price(self) -> int:
         """Return the wei that a unit of gas may cost at most."""
-        return int(self._transaction(None, "0x", 0)["maxFeePerGas"])
-
-    def _leave(self, nonce: int, step: Step, journal: Sent) -> None:
-        transaction = self._transaction(step.to, step.data, self.estimate(step)) | {"nonce": nonce}
-        raw, tx_hash = self.account.sign_transaction(transaction)
-        journal.signed(nonce, tx_hash, raw)
-        try:
-            self._submit(raw, tx_hash)
-        except RpcAnswerError as exc:
-            raise self._refused(step, exc) from exc
+        return self._offer().most
 
     def _arrive(self, nonce: int, step: Step, journal: Sent) -> Receipt:
         sent = journal.sent(nonce)
+        pending = Pending(decode_transaction(sent[-1][1]), step.what, list(sent))
         deadline = self._clock() + _LATE
         while node.transaction_count(self._rpc, self.address) > nonce:
             for tx_hash, _ in reversed(sent):
-                if (receipt := self._receipt(tx_hash)) is not None:
-                    return self._checked(receipt, step.what)
+                if (receipt := receipt_of(self._rpc, tx_hash)) is not None:
+                    pending.receipt = receipt
+                    return self._checked(pending)
             if self._clock() >= deadline:
                 raise self._taken(nonce, step)
             self._sleep(0.2)
-        transaction = decode_transaction(sent[-1][1])
-        return self._wait(sent, transaction, step.what, lambda tx_hash, raw: journal.signed(nonce, tx_hash, raw))
-
-    def _refused(self, step: Step, refusal: RpcAnswerError) -> TransactionError:
-        reason = revert_reason(refusal.data) if refusal.data else ""
-        return TransactionError(f"{step.what}: the chain refuses: {refusal_words(reason) or refusal}", reason=reason)
+        return self._wait(pending, partial(journal.signed, nonce))
 
     def _taken(self, nonce: int, step: Step) -> TransactionError:
         return TransactionError(
             f"{step.what}: nonce {nonce} of {self.address} was used for another transaction",
             hint="an account that deploys does nothing else meanwhile: begin anew, best with a new account",
         )
+
+
+def _call(step: Step) -> Call:
+    return Call(step.to, step.data, step.what)

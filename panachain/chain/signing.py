@@ -85,12 +85,6 @@ class Account:
         return signature[:64] + bytes([signature[64] + 27])
 
 
-def created_at(creator: str, nonce: int) -> Address:
-    """Return where an account's transaction creates a contract (Yellow Paper, section 7)."""
-    made = keccak(rlp.encode([bytes.fromhex(creator[2:]), rlp.number(nonce)]))
-    return Address(checksum_address(made[-ADDRESS_SIZE:]))
-
-
 def compact(signature: bytes) -> bytes:
     """Return a signature of 65 bytes in ERC-2098's compact form, 64 bytes r ‖ (parity, s)."""
     # s is in the lower half of the order, so its highest bit is free for the parity.

@@ -53,6 +53,8 @@ class MemoryChain:
     def call(self, method: str, params: Sequence[Any] = ()) -> Any:
         with self._lock:
             self.before(method)
+            if not hasattr(self, f"_{method}"):
+                raise RpcAnswerError(f"the method {method} does not exist", code=-32601)
             answer = getattr(self, f"_{method}")(*params)
             self.before(method)
             return answer
