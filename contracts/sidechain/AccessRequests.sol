@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 pragma solidity 0.8.37;
 
+import {ERC2771Context} from "@openzeppelin/contracts/metatx/ERC2771Context.sol";
 import {IAccessRequests} from "../interfaces/IAccessRequests.sol";
 import {IIdentityRegistry} from "../interfaces/IIdentityRegistry.sol";
 
 /// @title AccessRequests
 /// @notice See {IAccessRequests}. An approval grants nothing by itself: the policy on the mainchain does.
-contract AccessRequests is IAccessRequests {
+contract AccessRequests is IAccessRequests, ERC2771Context {
     /// @dev Requests of one practitioner to one patient that may wait at a time.
     uint256 private constant PLACES = 3;
     /// @dev Bits of a place: the ID of the request that took it (32) and when it was made (48), from the lowest on.
@@ -28,7 +29,7 @@ contract AccessRequests is IAccessRequests {
     /// cell rate algorithm, ITU-T I.371).
     mapping(address requester => uint256 time) private _restedAt;
 
-    constructor(IIdentityRegistry identities) {
+    constructor(IIdentityRegistry identities, address forwarder) ERC2771Context(forwarder) {
         _IDENTITIES = identities;
     }
 
@@ -36,8 +37,8 @@ contract AccessRequests is IAccessRequests {
 
     /// @inheritdoc IAccessRequests
     function request(address patient, bytes32 details, uint48 expiresAt) external returns (uint256 id) {
-        if (!_IDENTITIES.isActive(msg.sender, IIdentityRegistry.Role.Practitioner)) {
-            revert RequestNotActivePractitioner(msg.sender);
+        if (!_IDENTITIES.isActive(_msgSender(), IIdentityRegistry.Role.Practitioner)) {
+            revert RequestNotActivePractitioner(_msgSender());
         }
         if (!_IDENTITIES.isActive(patient, IIdentityRegistry.Role.Patient)) revert RequestUnknownPatient(patient);
         if (details == bytes32(0) || expiresAt <= block.timestamp) {
@@ -45,24 +46,24 @@ contract AccessRequests is IAccessRequests {
         }
 
         (uint256 places, uint256 free) = _placesOf(patient);
-        uint256 restedAt = _restedAt[msg.sender];
+        uint256 restedAt = _restedAt[_msgSender()];
         if (restedAt < block.timestamp) restedAt = block.timestamp;
         uint256 ahead = (IN_A_ROW - 1) * INTERVAL;
-        if (restedAt > block.timestamp + ahead) revert RequestTooOften(msg.sender, restedAt - ahead);
+        if (restedAt > block.timestamp + ahead) revert RequestTooOften(_msgSender(), restedAt - ahead);
 
         id = ++_count;
         // Safe: an ID stays below 2^32, since each takes a transaction; Unix seconds fit 48 bits for nine million years.
-        _places[msg.sender][patient] = places | (id | block.timestamp << ID_BITS) << free;
-        _restedAt[msg.sender] = restedAt + INTERVAL;
+        _places[_msgSender()][patient] = places | (id | block.timestamp << ID_BITS) << free;
+        _restedAt[_msgSender()] = restedAt + INTERVAL;
         _requests[id] = Request({
-            requester: msg.sender,
+            requester: _msgSender(),
             expiresAt: expiresAt,
             state: State.Open,
             patient: patient,
             details: details
         });
 
-        emit AccessRequested(id, msg.sender, patient, details, expiresAt);
+        emit AccessRequested(id, _msgSender(), patient, details, expiresAt);
     }
 
     /// @inheritdoc IAccessRequests
@@ -110,7 +111,7 @@ contract AccessRequests is IAccessRequests {
     /// @dev The places of the caller with a patient, without what the first free one held, and the bit where that
     /// begins; reverts when none is free.
     function _placesOf(address patient) private view returns (uint256 places, uint256 free) {
-        places = _places[msg.sender][patient];
+        places = _places[_msgSender()][patient];
         uint256 freeAt = type(uint256).max;
         for (; free < PLACES * PLACE_BITS; free += PLACE_BITS) {
             uint256 place = places >> free & (1 << PLACE_BITS) - 1;
@@ -133,7 +134,7 @@ contract AccessRequests is IAccessRequests {
 
     function _close(uint256 id, address allowed, State next) private {
         // An unknown request has the zero address on both sides, which can't call: it fails here.
-        if (msg.sender != allowed) revert RequestNotYours(id, msg.sender);
+        if (_msgSender() != allowed) revert RequestNotYours(id, _msgSender());
         State actual = stateOf(id);
         if (actual != State.Open) revert RequestNotOpen(id, actual);
 

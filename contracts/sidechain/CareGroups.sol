@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 pragma solidity 0.8.37;
 
-import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 import {ICareGroups} from "../interfaces/ICareGroups.sol";
 import {IIdentityRegistry} from "../interfaces/IIdentityRegistry.sol";
+import {RelayedAndManaged} from "../libraries/RelayedAndManaged.sol";
 
 /// @title CareGroups
 /// @notice See {ICareGroups}. It never learns a patient or a policy, and never holds a secret in the clear.
-contract CareGroups is ICareGroups, AccessManaged {
+contract CareGroups is ICareGroups, RelayedAndManaged {
     /// @dev Bytes of a compressed point, SEC 1 section 2.3.3.
     uint256 private constant KEY_SIZE = 33;
     /// @dev Open groups of one manager: whoever is invited to junk is so at most this often at a time by one account.
@@ -24,7 +24,9 @@ contract CareGroups is ICareGroups, AccessManaged {
     /// @dev How many open groups somebody manages.
     mapping(address manager => uint256 groups) private _managed;
 
-    constructor(address authority, IIdentityRegistry identities) AccessManaged(authority) {
+    constructor(address authority, IIdentityRegistry identities, address forwarder)
+        RelayedAndManaged(authority, forwarder)
+    {
         _IDENTITIES = identities;
     }
 
@@ -32,18 +34,18 @@ contract CareGroups is ICareGroups, AccessManaged {
 
     /// @inheritdoc ICareGroups
     function create(bytes calldata receivingKey) external returns (address group) {
-        _checkPractitioner(msg.sender);
+        _checkPractitioner(_msgSender());
         _checkKey(receivingKey);
-        bytes32 digest = keccak256(abi.encode(block.chainid, address(this), msg.sender, receivingKey));
+        bytes32 digest = keccak256(abi.encode(block.chainid, address(this), _msgSender(), receivingKey));
         // Safe: cut to the low 20 bytes on purpose, as accounts are.
         group = address(uint160(uint256(digest)));
         if (_groups[group].manager != address(0)) revert GroupAlreadyCreated(group);
 
-        address organisation = _IDENTITIES.identityOf(msg.sender).organisation;
-        _groups[group] = Group({manager: msg.sender, closed: false, generation: 0, organisation: organisation});
-        _manageOneMore(msg.sender);
+        address organisation = _IDENTITIES.identityOf(_msgSender()).organisation;
+        _groups[group] = Group({manager: _msgSender(), closed: false, generation: 0, organisation: organisation});
+        _manageOneMore(_msgSender());
 
-        emit GroupCreated(group, msg.sender, organisation, receivingKey);
+        emit GroupCreated(group, _msgSender(), organisation, receivingKey);
     }
 
     /// @inheritdoc ICareGroups
@@ -53,7 +55,7 @@ contract CareGroups is ICareGroups, AccessManaged {
         if (_acceptedAt[group][newManager] == 0) revert GroupNotAccepted(group, newManager);
 
         _groups[group].manager = newManager;
-        --_managed[msg.sender];
+        --_managed[_msgSender()];
         _manageOneMore(newManager);
 
         emit GroupHandedOver(group, newManager);
@@ -83,15 +85,15 @@ contract CareGroups is ICareGroups, AccessManaged {
 
         _seal(group, member, sealedKey);
         // It is their own transaction, so no second one is asked for.
-        if (member == msg.sender && _acceptedAt[group][member] == 0) _accept(group);
+        if (member == _msgSender() && _acceptedAt[group][member] == 0) _accept(group);
     }
 
     /// @inheritdoc ICareGroups
     function accept(address group) external {
-        if (_sealedKeys[group][msg.sender] == bytes32(0)) revert GroupNotListed(group, msg.sender);
-        if (_acceptedAt[group][msg.sender] != 0) revert GroupAlreadyAccepted(group, msg.sender);
+        if (_sealedKeys[group][_msgSender()] == bytes32(0)) revert GroupNotListed(group, _msgSender());
+        if (_acceptedAt[group][_msgSender()] != 0) revert GroupAlreadyAccepted(group, _msgSender());
         if (_groups[group].closed) revert GroupAlreadyClosed(group);
-        _checkPractitioner(msg.sender);
+        _checkPractitioner(_msgSender());
 
         _accept(group);
     }
@@ -124,7 +126,7 @@ contract CareGroups is ICareGroups, AccessManaged {
     /// @inheritdoc ICareGroups
     function removeMember(address group, address member) external {
         // Nobody is kept: whoever is listed leaves also while suspended, and a group that is closed.
-        if (msg.sender != member) _checkManager(group);
+        if (_msgSender() != member) _checkManager(group);
         if (_sealedKeys[group][member] == bytes32(0)) revert GroupNotListed(group, member);
 
         delete _sealedKeys[group][member];
@@ -174,9 +176,9 @@ contract CareGroups is ICareGroups, AccessManaged {
     /// @dev In the caller's own name only.
     function _accept(address group) private {
         // Safe: Unix seconds fit 48 bits for nine million years.
-        _acceptedAt[group][msg.sender] = uint48(block.timestamp);
+        _acceptedAt[group][_msgSender()] = uint48(block.timestamp);
 
-        emit MemberAccepted(group, msg.sender);
+        emit MemberAccepted(group, _msgSender());
     }
 
     function _manageOneMore(address manager) private {
@@ -195,9 +197,9 @@ contract CareGroups is ICareGroups, AccessManaged {
     /// @dev Reverts for everybody but the manager of an open group, while they are an active practitioner.
     function _checkManager(address group) private view {
         // An unknown group has the zero address as manager, which can't call: it fails here.
-        if (_groups[group].manager != msg.sender) revert GroupNotManager(group, msg.sender);
+        if (_groups[group].manager != _msgSender()) revert GroupNotManager(group, _msgSender());
         if (_groups[group].closed) revert GroupAlreadyClosed(group);
-        _checkPractitioner(msg.sender);
+        _checkPractitioner(_msgSender());
     }
 
     function _checkKey(bytes calldata receivingKey) private pure {

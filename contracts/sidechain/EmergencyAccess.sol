@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 pragma solidity 0.8.37;
 
-import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 import {IEmergencyAccess} from "../interfaces/IEmergencyAccess.sol";
 import {IIdentityRegistry} from "../interfaces/IIdentityRegistry.sol";
+import {RelayedAndManaged} from "../libraries/RelayedAndManaged.sol";
 import {Status} from "../types/Status.sol";
 
 /// @title EmergencyAccess
 /// @notice See {IEmergencyAccess}. It opens the emergency lane only; which proxies serve is not decided here.
-contract EmergencyAccess is IEmergencyAccess, AccessManaged {
+contract EmergencyAccess is IEmergencyAccess, RelayedAndManaged {
     uint48 private constant COSIGN_DUE = 1 hours;
     uint48 private constant DURATION = 4 hours;
     uint48 private constant REVIEW_DUE = 72 hours;
@@ -18,7 +18,9 @@ contract EmergencyAccess is IEmergencyAccess, AccessManaged {
     mapping(uint256 id => Emergency emergency) private _emergencies;
     uint256 private _count;
 
-    constructor(address authority, IIdentityRegistry identities) AccessManaged(authority) {
+    constructor(address authority, IIdentityRegistry identities, address forwarder)
+        RelayedAndManaged(authority, forwarder)
+    {
         _IDENTITIES = identities;
     }
 
@@ -26,41 +28,41 @@ contract EmergencyAccess is IEmergencyAccess, AccessManaged {
 
     /// @inheritdoc IEmergencyAccess
     function request(address patient, bytes32 reason) external returns (uint256 id) {
-        _checkPractitioner(msg.sender, _organisationOf(msg.sender));
+        _checkPractitioner(_msgSender(), _organisationOf(_msgSender()));
         if (!_IDENTITIES.isActive(patient, IIdentityRegistry.Role.Patient)) revert EmergencyUnknownPatient(patient);
         if (reason == bytes32(0)) revert EmergencyWithoutReason();
 
         id = ++_count;
         Emergency storage emergency = _emergencies[id];
-        emergency.practitioner = msg.sender;
+        emergency.practitioner = _msgSender();
         // Safe: Unix seconds fit 48 bits for nine million years.
         emergency.requestedAt = uint48(block.timestamp);
         emergency.patient = patient;
         emergency.reason = reason;
 
-        emit EmergencyRequested(id, msg.sender, patient, reason);
+        emit EmergencyRequested(id, _msgSender(), patient, reason);
     }
 
     /// @inheritdoc IEmergencyAccess
     function cosign(uint256 id) external {
         Emergency storage emergency = _known(id);
         address practitioner = emergency.practitioner;
-        if (practitioner == msg.sender || emergency.cosigner != address(0)) {
-            revert EmergencyInvalidCosigner(id, msg.sender);
+        if (practitioner == _msgSender() || emergency.cosigner != address(0)) {
+            revert EmergencyInvalidCosigner(id, _msgSender());
         }
-        address organisation = _organisationOf(msg.sender);
-        _checkPractitioner(msg.sender, organisation);
+        address organisation = _organisationOf(_msgSender());
+        _checkPractitioner(_msgSender(), organisation);
         address theirs = _organisationOf(practitioner);
         _checkPractitioner(practitioner, theirs);
-        if (organisation != theirs) revert EmergencyInvalidCosigner(id, msg.sender);
+        if (organisation != theirs) revert EmergencyInvalidCosigner(id, _msgSender());
         uint256 dueAt = uint256(emergency.requestedAt) + COSIGN_DUE;
         if (block.timestamp >= dueAt) revert EmergencyRequestExpired(id, dueAt, block.timestamp);
 
-        emergency.cosigner = msg.sender;
+        emergency.cosigner = _msgSender();
         // Safe: as above.
         emergency.cosignedAt = uint48(block.timestamp);
 
-        emit EmergencyCosigned(id, msg.sender, emergency.cosignedAt + DURATION, emergency.cosignedAt + REVIEW_DUE);
+        emit EmergencyCosigned(id, _msgSender(), emergency.cosignedAt + DURATION, emergency.cosignedAt + REVIEW_DUE);
     }
 
     /* REVIEW */

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 pragma solidity 0.8.37;
 
-import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 import {IIdentityRegistry} from "../interfaces/IIdentityRegistry.sol";
+import {RelayedAndManaged} from "../libraries/RelayedAndManaged.sol";
 import {Status} from "../types/Status.sol";
 
 /// @title IdentityRegistry
 /// @notice See {IIdentityRegistry}. It never holds a personal field in the clear.
-contract IdentityRegistry is IIdentityRegistry, AccessManaged {
+contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
     /// @dev Bytes of a compressed point, SEC 1 section 2.3.3.
     uint256 private constant KEY_SIZE = 33;
     uint256 private constant MAX_GUARDIANS = 16;
@@ -35,7 +35,7 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
     mapping(bytes32 patientRoundSuccessor => uint256 bits) private _approvals;
     mapping(address patient => address successor) private _successors;
 
-    constructor(address authority) AccessManaged(authority) {}
+    constructor(address authority, address forwarder) RelayedAndManaged(authority, forwarder) {}
 
     /* ADMISSION */
 
@@ -87,28 +87,28 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
 
     /// @inheritdoc IIdentityRegistry
     function pair(address hospital, bytes32 pairing) external {
-        if (!isActive(msg.sender, Role.Patient)) revert IdentityNotActivePatient(msg.sender);
-        if (hospital == address(0) || pairing == bytes32(0)) revert IdentityNotPaired(msg.sender, hospital);
+        if (!isActive(_msgSender(), Role.Patient)) revert IdentityNotActivePatient(_msgSender());
+        if (hospital == address(0) || pairing == bytes32(0)) revert IdentityNotPaired(_msgSender(), hospital);
 
-        _pairings[msg.sender][hospital] = pairing;
+        _pairings[_msgSender()][hospital] = pairing;
 
-        emit HospitalPaired(msg.sender, hospital, pairing);
+        emit HospitalPaired(_msgSender(), hospital, pairing);
     }
 
     /// @inheritdoc IIdentityRegistry
     function unpair(address hospital) external {
-        if (_pairings[msg.sender][hospital] == bytes32(0)) revert IdentityNotPaired(msg.sender, hospital);
+        if (_pairings[_msgSender()][hospital] == bytes32(0)) revert IdentityNotPaired(_msgSender(), hospital);
 
-        delete _pairings[msg.sender][hospital];
+        delete _pairings[_msgSender()][hospital];
 
-        emit HospitalUnpaired(msg.sender, hospital);
+        emit HospitalUnpaired(_msgSender(), hospital);
     }
 
     /* GUARDIANS */
 
     /// @inheritdoc IIdentityRegistry
     function setGuardians(address[] calldata guardians, uint8 threshold) external {
-        if (!isActive(msg.sender, Role.Patient)) revert IdentityNotActivePatient(msg.sender);
+        if (!isActive(_msgSender(), Role.Patient)) revert IdentityNotActivePatient(_msgSender());
         bool fits = guardians.length <= MAX_GUARDIANS && threshold <= guardians.length;
         // Nobody is named by an empty list only; a threshold of zero would let anyone move the patient.
         if (!fits || (threshold == 0) != (guardians.length == 0)) {
@@ -116,16 +116,16 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
         }
         address previous = address(0);
         for (uint256 i = 0; i < guardians.length; ++i) {
-            if (guardians[i] <= previous || guardians[i] == msg.sender) revert IdentityInvalidGuardian(guardians[i]);
+            if (guardians[i] <= previous || guardians[i] == _msgSender()) revert IdentityInvalidGuardian(guardians[i]);
             previous = guardians[i];
         }
 
-        Guardianship storage guardianship = _guardianships[msg.sender];
+        Guardianship storage guardianship = _guardianships[_msgSender()];
         guardianship.guardians = guardians;
         guardianship.threshold = threshold;
         _voidApprovals(guardianship);
 
-        emit GuardiansChanged(msg.sender, guardians, threshold);
+        emit GuardiansChanged(_msgSender(), guardians, threshold);
     }
 
     /// @inheritdoc IIdentityRegistry
@@ -139,12 +139,12 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
         if (guardianship.readyAt != 0) revert IdentityRecoveryOpen(patient, guardianship.successor);
         bytes32 vote = keccak256(abi.encode(patient, guardianship.round, successor));
         uint256 bits = _approvals[vote];
-        if (bits & bit != 0) revert IdentityAlreadyApproved(patient, msg.sender);
+        if (bits & bit != 0) revert IdentityAlreadyApproved(patient, _msgSender());
 
         bits |= bit;
         _approvals[vote] = bits;
 
-        emit RecoveryApproved(patient, successor, msg.sender);
+        emit RecoveryApproved(patient, successor, _msgSender());
 
         if (_count(bits) < guardianship.threshold) return;
 
@@ -158,14 +158,14 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
     /// @inheritdoc IIdentityRegistry
     function cancelRecovery() external {
         // Also while suspended: a thief who has the account suspended must not win by it.
-        Status actual = _identities[msg.sender].status;
+        Status actual = _identities[_msgSender()].status;
         if (actual != Status.Active && actual != Status.Suspended) {
-            revert IdentityUnexpectedStatus(msg.sender, actual);
+            revert IdentityUnexpectedStatus(_msgSender(), actual);
         }
 
-        _voidApprovals(_guardianships[msg.sender]);
+        _voidApprovals(_guardianships[_msgSender()]);
 
-        emit RecoveryCancelled(msg.sender);
+        emit RecoveryCancelled(_msgSender());
     }
 
     /// @inheritdoc IIdentityRegistry
@@ -176,7 +176,7 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
             revert IdentityRecoveryNotReady(patient, readyAt, block.timestamp);
         }
         address successor = guardianship.successor;
-        if (msg.sender != successor) revert IdentityNotSuccessor(patient, msg.sender);
+        if (_msgSender() != successor) revert IdentityNotSuccessor(patient, _msgSender());
         // Asked again: the successor may have been suspended during the delay.
         if (!isActive(successor, Role.Patient)) revert IdentityInvalidSuccessor(patient, successor);
 
@@ -256,9 +256,9 @@ contract IdentityRegistry is IIdentityRegistry, AccessManaged {
     /// @dev The bit of the caller; reverts for everybody but a guardian.
     function _guardianBit(address[] storage guardians, address patient) private view returns (uint256) {
         for (uint256 i = 0; i < guardians.length; ++i) {
-            if (guardians[i] == msg.sender) return 1 << i;
+            if (guardians[i] == _msgSender()) return 1 << i;
         }
-        revert IdentityNotGuardian(patient, msg.sender);
+        revert IdentityNotGuardian(patient, _msgSender());
     }
 
     function _count(uint256 bits) private pure returns (uint256 ones) {

@@ -18,7 +18,7 @@ from panachain.chain.fees import MAX_FEE
 from panachain.chain.logs import Event, EventSource, NodeEvents, Topic
 from panachain.chain.nodes import Anchor, Nodes
 from panachain.chain.rpc import Rpc, RpcAnswerError
-from panachain.chain.signing import Account, Types
+from panachain.chain.signing import Account, Types, digest_of
 from panachain.errors import ConfigurationError, IntegrityError
 from panachain.model.transactions import Block
 
@@ -147,6 +147,10 @@ class BoundContract:
     def sign(self, account: Account, types: Types, message: Mapping[str, Any]) -> bytes:
         """Return an account's signature of typed data for this contract, 64 bytes r ‖ (parity, s) (ERC-2098)."""
         return account.sign_typed(self.domain(), types, message)
+
+    def digest(self, types: Types, message: Mapping[str, Any]) -> bytes:
+        """Return what an account signs of typed data for this contract, 32 bytes."""
+        return digest_of(self.domain(), types, message)
 
     def _question(self, function: str, args: Sequence[Any], at: str) -> list[Any]:
         return [{"to": self.address, "data": self.calldata(function, *args)}, at]

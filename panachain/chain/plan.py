@@ -125,10 +125,12 @@ def plan_sidechain(deployer: Address, first: int, governance: Governance) -> Pla
     """Return the sidechain's transactions; the arguments are those of `plan_mainchain`."""
     plan = Plan(deployer, first)
     manager = plan.create("AccessManager", deployer)
-    identities = plan.create("IdentityRegistry", manager)
-    emergency = plan.create("EmergencyAccess", manager, identities)
-    plan.create("AccessRequests", identities)
-    plan.create("CareGroups", manager, identities)
+    # Before the others, which take from it in whose name they are called (ADR 22).
+    forwarder = plan.create("Forwarder")
+    identities = plan.create("IdentityRegistry", manager, forwarder)
+    emergency = plan.create("EmergencyAccess", manager, identities, forwarder)
+    plan.create("AccessRequests", identities, forwarder)
+    plan.create("CareGroups", manager, identities, forwarder)
     functions: dict[str, dict[int, tuple[str, ...]]] = {
         "IdentityRegistry": {REGISTRAR: ("register", "reinstate"), SUSPENDER: ("suspend",)},
         "EmergencyAccess": {REGISTRAR: ("review",)},

@@ -12,6 +12,8 @@ from typing import Final
 
 _WORDS: Final = {
     "ActorAlreadyRegistered": "{account} is registered already",
+    "ERC2771ForwarderExpiredRequest": "it was signed to be sent until {deadline}, and that is over",
+    "ERC2771ForwarderInvalidSigner": "the signature doesn't fit the next call of {from}: another one was made before it",
     "EmergencyNotActivePractitioner": "{account} is no practitioner whom the registrar admits now",
     "EmergencyUnknownPatient": "{patient} isn't registered as a patient",
     "EmergencyInvalidCosigner": "{cosigner} can't cosign emergency access {id}",
@@ -57,7 +59,7 @@ _TIMES: Final = frozenset({"deadline", "expiresAt", "freeAt", "nextAt"})
 
 def refusal_words(reason: str) -> str:
     """Return a decoded custom error, such as `RequestNotOpen(id=1, state=2)`, in words; others as they are."""
-    found = re.fullmatch(r"([A-Za-z]+)\((.*)\)", reason, re.ASCII | re.DOTALL)
+    found = re.fullmatch(r"([A-Za-z0-9]+)\((.*)\)", reason, re.ASCII | re.DOTALL)
     if found is None or found[1] not in _WORDS:
         return reason
     arguments = dict(part.partition("=")[::2] for part in found[2].split(", "))

@@ -14,6 +14,7 @@ from panachain.chain.bound import Contracts
 from panachain.chain.contracts.access_requests import AccessRequests
 from panachain.chain.contracts.care_groups import CareGroups
 from panachain.chain.contracts.emergency_access import EmergencyAccess
+from panachain.chain.contracts.forwarder import Forwarder
 from panachain.chain.contracts.identity_registry import IdentityRegistry
 from panachain.chain.evm import Sender
 from panachain.chain.signing import Account
@@ -44,6 +45,11 @@ class Sidechain(Contracts):
     def emergency(self) -> EmergencyAccess:
         """Accesses in an emergency, with cosigner and review."""
         return EmergencyAccess(self.bind("EmergencyAccess"))
+
+    @cached_property
+    def forwarder(self) -> Forwarder:
+        """What makes calls in the name of whoever signed them, for whoever pays."""
+        return Forwarder(self.bind("Forwarder"))
 
     def web3(self) -> SidechainWeb3:
         """Return web3.py, connected to this chain's node, with the contracts bound under `panachain`.

@@ -74,10 +74,7 @@ class Account:
         Raises:
             ValueError: a value doesn't fit its type.
         """
-        separator = domain_separator(
-            domain["name"], domain["version"], domain["chainId"], contract=domain["verifyingContract"]
-        )
-        return compact(self.sign_digest(typed_digest(separator, _struct(types, message))))
+        return compact(self.sign_digest(digest_of(domain, types, message)))
 
     def sign_digest(self, digest: bytes) -> bytes:
         """Return the signature of a 32-byte digest that names its purpose (EIP-191, EIP-712), 65 bytes r ‖ s ‖ v."""
@@ -150,6 +147,18 @@ def domain_separator(name: str, version: str, chain_id: int, contract: str) -> b
 def typed_digest(domain: bytes, struct: bytes) -> bytes:
     """Return the 32 bytes that are signed for a struct's hash."""
     return keccak(b"\x19\x01" + domain + struct)
+
+
+def digest_of(domain: Mapping[str, Any], types: Types, message: Mapping[str, Any]) -> bytes:
+    """Return the 32 bytes that are signed for a flat struct; the arguments are those of `Account.sign_typed`.
+
+    Raises:
+        ValueError: a value doesn't fit its type.
+    """
+    separator = domain_separator(
+        domain["name"], domain["version"], domain["chainId"], contract=domain["verifyingContract"]
+    )
+    return typed_digest(separator, _struct(types, message))
 
 
 def _struct(types: Types, message: Mapping[str, Any]) -> bytes:

@@ -150,6 +150,11 @@ class SidechainContracts(Contracts):
         """`EmergencyAccess`."""
         return self.bind("EmergencyAccess")
 
+    @cached_property
+    def forwarder(self) -> Contract:
+        """`Forwarder`."""
+        return self.bind("Forwarder")
+
 
 class MainchainWeb3(Web3):
     """web3.py on the mainchain, with `panachain` beside `eth`."""

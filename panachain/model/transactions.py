@@ -155,6 +155,24 @@ class AccessRequest:
 
 
 @dataclass(frozen=True)
+class Call:
+    """A call of a contract of the sidechain that a person signs, and that somebody else pays for (ERC-2771)."""
+
+    signer: Address
+    """In whose name."""
+    to: Address
+    """The contract."""
+    data: bytes
+    """Calldata."""
+    gas: int
+    """That the call gets; a relay that brings less makes nothing of it."""
+    nonce: int
+    """The signer's next one: of two calls with one nonce one is made at most."""
+    deadline: int
+    """Unix seconds, inclusive: the signature can't be used later."""
+
+
+@dataclass(frozen=True)
 class Invitation:
     """A person whom a group's manager listed, and who hasn't accepted."""
 

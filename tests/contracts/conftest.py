@@ -129,8 +129,13 @@ def access_log(project: Any, actors: Any) -> Any:
 
 
 @pytest.fixture
-def identities(project: Any, registrar: Any, manager: Any, admin: Any) -> Any:
-    made = registrar.deploy(project.IdentityRegistry, manager)
+def forwarder(project: Any, registrar: Any) -> Any:
+    return registrar.deploy(project.Forwarder)
+
+
+@pytest.fixture
+def identities(project: Any, registrar: Any, manager: Any, admin: Any, forwarder: Any) -> Any:
+    made = registrar.deploy(project.IdentityRegistry, manager, forwarder)
     functions = selectors("IdentityRegistry", "register", "reinstate")
     manager.setTargetFunctionRole(made, functions, REGISTRAR, sender=admin)
     manager.setTargetFunctionRole(made, selectors("IdentityRegistry", "suspend"), SUSPENDER, sender=admin)
@@ -139,21 +144,21 @@ def identities(project: Any, registrar: Any, manager: Any, admin: Any) -> Any:
 
 
 @pytest.fixture
-def requests(project: Any, registrar: Any, identities: Any) -> Any:
-    return registrar.deploy(project.AccessRequests, identities)
+def requests(project: Any, registrar: Any, identities: Any, forwarder: Any) -> Any:
+    return registrar.deploy(project.AccessRequests, identities, forwarder)
 
 
 @pytest.fixture
-def emergency(project: Any, registrar: Any, manager: Any, identities: Any, admin: Any) -> Any:
-    made = registrar.deploy(project.EmergencyAccess, manager, identities)
+def emergency(project: Any, registrar: Any, manager: Any, identities: Any, admin: Any, forwarder: Any) -> Any:
+    made = registrar.deploy(project.EmergencyAccess, manager, identities, forwarder)
     manager.setTargetFunctionRole(made, selectors("EmergencyAccess", "review"), REGISTRAR, sender=admin)
     manager.grantRole(SUSPENDER, made, 0, sender=admin)
     return made
 
 
 @pytest.fixture
-def groups(project: Any, registrar: Any, manager: Any, identities: Any, admin: Any) -> Any:
-    made = registrar.deploy(project.CareGroups, manager, identities)
+def groups(project: Any, registrar: Any, manager: Any, identities: Any, admin: Any, forwarder: Any) -> Any:
+    made = registrar.deploy(project.CareGroups, manager, identities, forwarder)
     manager.setTargetFunctionRole(made, selectors("CareGroups", "closeByRegistrar"), REGISTRAR, sender=admin)
     return made
 

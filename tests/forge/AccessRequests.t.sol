@@ -33,8 +33,8 @@ contract AccessRequestsTest is Base {
 
     function setUp() public {
         VM.warp(START);
-        identities = new IdentityRegistry(address(new AccessManager(address(this))));
-        requests = new AccessRequests(identities);
+        identities = new IdentityRegistry(address(new AccessManager(address(this))), FORWARDER);
+        requests = new AccessRequests(identities, FORWARDER);
         _admit(PATIENT, IIdentityRegistry.Role.Patient);
         _admit(OTHER_PATIENT, IIdentityRegistry.Role.Patient);
         _admit(PRACTITIONER, IIdentityRegistry.Role.Practitioner);
@@ -433,8 +433,8 @@ contract RequestHandler is Base {
 
     constructor() {
         VM.warp(START);
-        IdentityRegistry identities = new IdentityRegistry(address(new AccessManager(address(this))));
-        REQUESTS = new AccessRequests(identities);
+        IdentityRegistry identities = new IdentityRegistry(address(new AccessManager(address(this))), FORWARDER);
+        REQUESTS = new AccessRequests(identities, FORWARDER);
         for (uint256 i = 0; i < PEOPLE; ++i) {
             identities.register(
                 requesterAt(i), IIdentityRegistry.Role.Practitioner, bytes32(0), KEY, KEY, address(0), ""

@@ -20,6 +20,9 @@ interface Vm {
 abstract contract Base {
     // keccak256("hevm cheat code"), the address that forge and halmos agree on.
     Vm internal constant VM = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
+    /// @notice Whom the sidechain's contracts believe in whose name they are called, where no test asks for a true one.
+    /// @dev No address that a fuzzer tries, and none that calls.
+    address internal constant FORWARDER = address(uint160(uint256(keccak256("forwarder"))));
     uint256 private constant ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
 
     /// @notice A value in [low, high], spread evenly over what the fuzzer tries.

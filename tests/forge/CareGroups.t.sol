@@ -31,8 +31,8 @@ abstract contract GroupBase is Base {
 
     function deployGroups() internal {
         address authority = address(new AccessManager(address(this)));
-        identities = new IdentityRegistry(authority);
-        groups = new CareGroups(authority, identities);
+        identities = new IdentityRegistry(authority, FORWARDER);
+        groups = new CareGroups(authority, identities, FORWARDER);
         admit(PATIENT, IIdentityRegistry.Role.Patient, address(0));
         admit(MANAGER, IIdentityRegistry.Role.Practitioner, HOSPITAL);
         admit(MEMBER, IIdentityRegistry.Role.Practitioner, HOSPITAL);

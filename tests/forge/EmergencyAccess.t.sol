@@ -30,8 +30,8 @@ abstract contract EmergencyBase is Base {
     function _deploy() internal {
         VM.warp(START);
         manager = new AccessManager(address(this));
-        identities = new IdentityRegistry(address(manager));
-        emergencies = new EmergencyAccess(address(manager), identities);
+        identities = new IdentityRegistry(address(manager), FORWARDER);
+        emergencies = new EmergencyAccess(address(manager), identities, FORWARDER);
         bytes4[] memory selectors = new bytes4[](1);
         selectors[0] = IIdentityRegistry.suspend.selector;
         manager.setTargetFunctionRole(address(identities), selectors, SUSPENDER);

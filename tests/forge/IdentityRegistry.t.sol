@@ -25,7 +25,7 @@ abstract contract IdentityBase is Base {
 
     function _deploy() internal {
         VM.warp(START);
-        registry = new IdentityRegistry(address(new AccessManager(address(this))));
+        registry = new IdentityRegistry(address(new AccessManager(address(this))), FORWARDER);
     }
 
     /// @dev Above every guardian, and no address that the fuzzer is likely to try.

@@ -201,8 +201,8 @@ contract SidechainProofs is Base {
 
     function setUp() public {
         IIdentityRegistry identities = IIdentityRegistry(address(new Everybody()));
-        _groups = new CareGroups(address(this), identities);
-        _requests = new AccessRequests(identities);
+        _groups = new CareGroups(address(this), identities, FORWARDER);
+        _requests = new AccessRequests(identities, FORWARDER);
     }
 
     /// @notice From whatever state, no call of anybody else makes a person a member, of whatever group.

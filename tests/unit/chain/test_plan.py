@@ -48,7 +48,7 @@ def test_the_contracts_are_those_of_the_two_chains() -> None:
         *("AccessManager", "ActorRegistry", "RecordLedger", "AccessLog", "PolicyRegistry", "Checkpoints"),
     }
     assert set(side.contracts) == {
-        *("AccessManager", "IdentityRegistry", "AccessRequests", "EmergencyAccess", "CareGroups"),
+        *("AccessManager", "Forwarder", "IdentityRegistry", "AccessRequests", "EmergencyAccess", "CareGroups"),
     }
 
 
