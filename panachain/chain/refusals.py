@@ -13,7 +13,7 @@ from typing import Final
 _WORDS: Final = {
     "ActorAlreadyRegistered": "{account} is registered already",
     "ERC2771ForwarderExpiredRequest": "it was signed to be sent until {deadline}, and that is over",
-    "ERC2771ForwarderInvalidSigner": "the signature doesn't fit the next call of {from}: another one was made before it",
+    "ERC2771ForwarderInvalidSigner": "another call of {from} was made before it",
     "EmergencyNotActivePractitioner": "{account} is no practitioner whom the registrar admits now",
     "EmergencyUnknownPatient": "{patient} isn't registered as a patient",
     "EmergencyInvalidCosigner": "{cosigner} can't cosign emergency access {id}",

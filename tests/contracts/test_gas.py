@@ -5,6 +5,7 @@ GAS_SNAPSHOT=write takes the measured figures into tests/contracts/gas.json.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from panachain.chain.receipts import log_domain, sign_head
 from panachain.chain.signing import Account, compact
 from tests.contracts.conftest import HOSPITAL, KEY, NOBODY, PROXY, halves
+from tests.contracts.test_forwarder import Person
 
 OTHER_KEY = b"\x03" + KEY[1:]
 SNAPSHOT = Path(__file__).parent / "gas.json"
@@ -22,8 +24,8 @@ NOISE = 150
 
 def test_no_transaction_became_dearer_or_cheaper_unseen(
     actors: Any, ledger: Any, access_log: Any, policies: Any, identities: Any, requests: Any, emergency: Any,
-    groups: Any, registrar: Any, hospital: Any, relay: Any, people: dict[str, Any], owner: Any, more_owners: list[Any],
-    chain: Any,
+    groups: Any, forwarder: Any, registrar: Any, hospital: Any, relay: Any, people: dict[str, Any], owner: Any,
+    more_owners: list[Any], chain: Any,
 ) -> None:  # fmt: skip
     gas: dict[str, int] = {}
 
@@ -75,6 +77,11 @@ def test_no_transaction_became_dearer_or_cheaper_unseen(
     groups.accept(created, sender=nurse)
     note("CareGroups.handOver", groups.handOver(created, nurse, sender=doctor))
     note("CareGroups.close", groups.close(created, sender=nurse))
+    signer = Person(patient, forwarder, chain)
+    for name in ("IdentityRegistry.pair through Forwarder, first", "IdentityRegistry.pair through Forwarder"):
+        pairing = hashlib.sha256(name.encode()).digest()
+        note(name, forwarder.execute(signer.signed(identities, "pair", hospital.address, pairing)[1], sender=relay))
+    note("IdentityRegistry.pair", identities.pair(hospital, b"p" * 32, sender=patient))
     note("IdentityRegistry.suspend", identities.suspend(nurse, sender=registrar))
 
     if os.environ.get("GAS_SNAPSHOT") == "write":

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {Base} from "./Base.sol";
+import {ICareGroups} from "../../contracts/interfaces/ICareGroups.sol";
 import {IIdentityRegistry} from "../../contracts/interfaces/IIdentityRegistry.sol";
 import {IPolicyRegistry} from "../../contracts/interfaces/IPolicyRegistry.sol";
 import {PolicyRegistry} from "../../contracts/mainchain/PolicyRegistry.sol";
@@ -216,7 +217,7 @@ contract SidechainProofs is Base {
         bytes32 sealedKey,
         uint8 act
     ) public {
-        VM.assume(caller != person);
+        VM.assume(caller != person && caller != FORWARDER);
         VM.store(address(_groups), keccak256(abi.encode(group, uint256(1))), bytes32(state));
         VM.store(address(_groups), memberSlot(2, group, person), listed);
         VM.prank(caller);
@@ -229,9 +230,31 @@ contract SidechainProofs is Base {
         assert(!_groups.isMember(group, person) && _groups.acceptedAtOf(group, person) == 0);
     }
 
+    /// @notice The same through the forwarder: in whatever name it calls, nobody else is made a member, and whoever calls
+    /// by themselves is nobody else, whatever they append.
+    function check_nobodyIsMadeAMemberByARelay(
+        address group,
+        address person,
+        address caller,
+        address named,
+        bool relayed,
+        bytes32 listed,
+        uint8 act
+    ) public {
+        VM.assume(caller != FORWARDER && (relayed ? named != person : caller != person));
+        VM.store(address(_groups), memberSlot(2, group, person), listed);
+        bytes memory data = act == 0
+            ? abi.encodeCall(ICareGroups.accept, (group))
+            : abi.encodeCall(ICareGroups.addMember, (group, person, bytes32(uint256(1))));
+        VM.prank(relayed ? FORWARDER : caller);
+        (bool done,) = address(_groups).call(abi.encodePacked(data, named));
+        assert(VM.load(address(_groups), memberSlot(3, group, person)) == 0);
+        assert(!done || !_groups.isMember(group, person));
+    }
+
     /// @notice From whatever state, whoever is listed gets out, and no call of anybody else keeps them.
     function check_nobodyIsKept(address group, address person, uint256 state, bytes32 listed, uint48 acceptedAt) public {
-        VM.assume(listed != 0);
+        VM.assume(listed != 0 && person != FORWARDER);
         VM.store(address(_groups), keccak256(abi.encode(group, uint256(1))), bytes32(state));
         VM.store(address(_groups), memberSlot(2, group, person), listed);
         VM.store(address(_groups), memberSlot(3, group, person), bytes32(uint256(acceptedAt)));

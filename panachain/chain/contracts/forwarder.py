@@ -1,7 +1,7 @@
 """Forwarder on the sidechain: it calls the other contracts in the name of whoever signed, for whoever pays (ERC-2771).
 
-A signed call counts once, in the order of its signer's nonces. Whether it was made is what the event with its digest says:
-no answer of a relay, and no nonce, since another call may have had it.
+A signed call counts once, in the order of its signer's nonces. Whether it was made is what the event with its digest
+says: no answer of a relay, and no nonce, since another call may have had it.
 Follows ERC-2771, EIP-712, ADR 22 and contracts/interfaces/IForwarder.sol.
 """
 

@@ -27,7 +27,7 @@ from panachain.errors import (
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import OnChainPolicy, PolicyStatus, Receipt, ReceiptKind
 from panachain.model.transactions import Grant
-from panachain.sdk import relay as subject
+from panachain.sdk import bringing as subject
 from panachain.sdk.relay import LocalRelay, Relays, RemoteRelay, open_relay
 
 OWNER = PolicyId("0x" + "a1" * 20)

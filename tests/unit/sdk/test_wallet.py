@@ -142,7 +142,7 @@ def test_a_relay_is_shown_its_token_with_a_grant_and_with_nothing_else(
 ) -> None:
     sent: list[tuple[str, Any]] = []
     relay = RemoteRelay(RELAY + "/", timeout=5, wallet=world.wallet(world.patient()))
-    monkeypatch.setattr(relay, "_post", lambda path, fields: sent.append((path, fields)) or "mined")
+    monkeypatch.setattr(relay._desk, "post", lambda path, fields: sent.append((path, fields)) or "mined")
     grant = Grant(owner=policy(1), starts_at=1, expires_at=9, deadline=5, terms=bytes(32))
     relay.grant(grant, b"")
     relay.grant(grant, b"")
