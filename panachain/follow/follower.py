@@ -26,6 +26,7 @@ from panachain.chain.nodes import ReorganisedError
 from panachain.errors import ChainUnavailableError, IntegrityError
 from panachain.ethereum import keccak
 from panachain.follow.database import Database, RenewedError, Session, open_database
+from panachain.follow.derived import Derivation, Derived, Read, insert
 from panachain.follow.tables import Tables, kind_of
 from panachain.model.progress import Progress
 from panachain.model.transactions import Block
@@ -38,6 +39,8 @@ _NEAR: Final = 32
 """Headers that are compared at once where the chain left the copy; reorganisations seldom go deeper."""
 _ATTEMPTS: Final = 5
 """How often a sync begins anew because the chain moved under it."""
+_DERIVED_AT_ONCE: Final = 10_000
+"""Blocks whose events are put into derived tables by one transaction: others wait for it."""
 _PAGE: Final = 2000
 """Rows that are read at once."""
 _LOG: Final = logging.getLogger(__name__)
@@ -212,11 +215,60 @@ class Follower:
             newest = self._tables.newest(session)
             if newest is None:
                 raise IntegrityError("the copy of the chain is empty")
-            self._pins.pin = session, _block(newest)
-            try:
+            with self._pinned_to(session, _block(newest)):
                 yield
-            finally:
-                self._pins.pin = None
+
+    @contextmanager
+    def derived(self, made: Derived, read: Read) -> Iterator[Derivation]:
+        """Yield tables that follow from the events, brought up to the newest block.
+
+        Args:
+            made: which tables.
+            read: reads what blocks add; what it asks this follower for is of one history.
+
+        Raises:
+            DiskError: the copy can't be written.
+        """
+        self.sync()
+        while self._again(lambda: self._derive(made, read)):
+            pass
+        with self._database.reading() as session:
+            upto = self._tables.derived_upto(session, made)
+            found = None if upto is None else self._tables.header_at(session, upto)
+            if upto is None or found is None:
+                raise ChainUnavailableError("the chain changes faster than it can be read; nothing was decided")
+            block = _block((upto, *found))
+            with self._pinned_to(session, block):
+                yield Derivation(session, block, self._tables.names_of(made))
+
+    def _derive(self, made: Derived, read: Read) -> bool:
+        """Bring derived tables forward by some blocks, in one transaction, and tell whether any are left."""
+        tables = self._tables
+        with self._database.writing() as session:
+            newest = tables.newest(session)
+            upto = tables.derived_upto(session, made)
+            if newest is None:
+                raise IntegrityError("the copy of the chain is empty")
+            if upto is None:
+                upto = self._first - 1
+                tables.make_derived(session, made, upto)
+            last = min(newest[0], upto + _DERIVED_AT_ONCE)
+            # What is read is of this very transaction.
+            with self._pinned_to(session, _block(newest)):
+                rows = read(upto + 1, last) if last > upto else {}
+            insert(session, tables.names_of(made), rows)
+            if last > upto:
+                tables.reach_derived(session, made, last)
+            return last < newest[0]
+
+    @contextmanager
+    def _pinned_to(self, session: Session, block: Block) -> Iterator[None]:
+        before = self._pin
+        self._pins.pin = session, block
+        try:
+            yield
+        finally:
+            self._pins.pin = before
 
     # Keeping up
 

@@ -7,7 +7,8 @@ what a question asks for stands together on the disk. Follows docs/spec/follower
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from panachain.chain.block_receipts import Log
 from panachain.chain.headers import Header
 from panachain.errors import IntegrityError
 from panachain.follow.database import Session
+from panachain.follow.derived import Derived
 
 VERSION: Final = 1
 """Of the tables; a copy of another version is made anew."""
@@ -31,6 +33,8 @@ _INDEXES: Final = {
     "log_topic3": "log (kind, topic3)",
     "log_block": "log (block)",
 }
+_DERIVED: Final = "derived/"
+"""How names of the table `meta` begin that say how far derived tables go."""
 _META: Final = "name TEXT PRIMARY KEY, value TEXT NOT NULL"
 
 
@@ -48,10 +52,11 @@ class Tables:
         self.header, self.log, self._meta = f"{prefix}header", f"{prefix}log", f"{prefix}meta"
         self._prefix = prefix
         self._hint = ""
+        self._types: dict[str, str] = {}
 
     def prepare(self, session: Session, types: dict[str, str]) -> None:
         """Make what is missing, and all anew where the version or the chain is another one."""
-        self._hint = types["hint"]
+        self._hint, self._types = types["hint"], types
         session.run(f"CREATE TABLE IF NOT EXISTS {self._meta} ({_META})")
         if self.recall(session, "chain") == self._wanted:
             return
@@ -59,6 +64,9 @@ class Tables:
             session.run(f"DROP TABLE IF EXISTS {self._prefix}{name}")
             tail = types["ordered"] if name == "log" else ""
             session.run(f"CREATE TABLE {self._prefix}{name} ({columns.format_map(types)}){tail}")
+        # What was derived from the old logs goes with them.
+        for table in self._derived_tables(session):
+            session.run(f"DROP TABLE IF EXISTS {table}")
         for name, on in _INDEXES.items():
             session.run(f"CREATE INDEX {self._prefix}{name} ON {self._prefix}{on}")
         session.run(f"DELETE FROM {self._meta}")
@@ -88,6 +96,47 @@ class Tables:
         """Take away all that stands above a block."""
         session.run(f"DELETE FROM {self.log} WHERE block > ?", (number,))
         session.run(f"DELETE FROM {self.header} WHERE number > ?", (number,))
+        for name, state in self._derived(session).items():
+            if state["upto"] > number:
+                for table in state["tables"]:
+                    session.run(f"DELETE FROM {table} WHERE block > ?", (number,))
+                self.remember(session, name, json.dumps(state | {"upto": number}))
+
+    def names_of(self, made: Derived) -> Mapping[str, str]:
+        """Return what derived tables are called in this database, and the one of the headers."""
+        return {"header": self.header, **{table: f"{self._prefix}{made.name}_{table}" for table in made.tables}}
+
+    def derived_upto(self, session: Session, made: Derived) -> int | None:
+        """Return the block up to which derived tables go; None where they must be made."""
+        state = self._derived(session).get(_DERIVED + made.name)
+        return state["upto"] if state is not None and state["version"] == made.version else None
+
+    def make_derived(self, session: Session, made: Derived, upto: int) -> None:
+        """Make derived tables, empty, and note that nothing up to a block is missing in them."""
+        names = self.names_of(made)
+        for table in self._derived(session).get(_DERIVED + made.name, {"tables": ()})["tables"]:
+            session.run(f"DROP TABLE IF EXISTS {table}")
+        for table, columns in made.tables.items():
+            session.run(f"CREATE TABLE {names[table]} ({columns.format_map(self._types)})")
+        for index, on in made.indexes.items():
+            session.run(f"CREATE INDEX {self._prefix}{made.name}_{index} ON {self._prefix}{made.name}_{on}")
+        self.reach_derived(session, made, upto)
+
+    def reach_derived(self, session: Session, made: Derived, upto: int) -> None:
+        """Note that derived tables hold everything up to a block."""
+        names = self.names_of(made)
+        state = {"version": made.version, "tables": [names[table] for table in made.tables], "upto": upto}
+        self.remember(session, _DERIVED + made.name, json.dumps(state))
+
+    def _derived(self, session: Session) -> dict[str, Any]:
+        # By its range, since `LIKE` is written in another way for each database.
+        rows = session.run(
+            f"SELECT name, value FROM {self._meta} WHERE name > ? AND name < ?", (_DERIVED, _DERIVED[:-1] + "0")
+        ).fetchall()
+        return {name: json.loads(value) for name, value in rows}
+
+    def _derived_tables(self, session: Session) -> list[str]:
+        return [table for state in self._derived(session).values() for table in state["tables"]]
 
     def add(self, session: Session, headers: Iterable[Header], logs: Iterable[Log]) -> None:
         """Put in headers, and logs of their blocks."""

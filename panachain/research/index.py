@@ -1,66 +1,67 @@
-"""The index of storage and policy transactions, in SQLite, and the queries over it.
+"""The index of storage and policy transactions, and the queries over it.
 
-It reads the checked copy of the chain (panachain/follow/), under one head for each question, and asks no node. Holds
-public data only, and none that the chain doesn't show: it can be deleted and is built anew. A reorganisation is found
-by the stored block hashes; what lies above the last common block is read again.
-Follows docs/spec/cli.md, section "Values".
+Its tables follow from the checked copy of the chain, in the same database (panachain/follow/derived.py): no node is
+asked, and what a reorganisation takes away leaves both together. Holds public data only, and none that the chain
+doesn't show. Follows docs/spec/cli.md, section "Values".
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Final, Generic, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import Final, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
 from panachain.chain.mainchain import Mainchain
-from panachain.errors import DiskError, UsageError
+from panachain.errors import UsageError
+from panachain.follow.derived import Derived, Rows, derived
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Category, Purpose
-from panachain.model.transactions import Block
-from panachain.private_files import private_file
 
-VERSION: Final = 2
-"""Of the tables; an index of another version is made anew."""
+VERSION: Final = 3
+"""Of the tables; those of another version are made anew."""
 _MOST: Final = (1 << 63) - 1
-"""The largest number that SQLite holds."""
-_META: Final = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)"
-_TABLES: Final = {
-    "block": "number INTEGER PRIMARY KEY, hash TEXT NOT NULL, time INTEGER NOT NULL",
-    "storage": """
-    block INTEGER, log INTEGER, tx TEXT, hospital TEXT, sequence INTEGER, manifest TEXT, count INTEGER, previous TEXT,
-    PRIMARY KEY (block, log)
-""",
-    "policy": """
-    block INTEGER, log INTEGER, tx TEXT, kind TEXT, policy_id TEXT, starts_at INTEGER, expires_at INTEGER,
-    terms TEXT, view_tag INTEGER, announcement TEXT,
-    purposes INTEGER, categories INTEGER, data_use INTEGER, study TEXT,
-    PRIMARY KEY (block, log)
-""",
-}
+"""The largest number that the database holds."""
+INDEX: Final = Derived(
+    name="index",
+    version=VERSION,
+    tables={
+        "storage": "block {number}, log {number}, tx TEXT, hospital TEXT, sequence {number}, manifest TEXT,"
+        " count {number}, previous TEXT, PRIMARY KEY (block, log)",
+        "policy": "block {number}, log {number}, tx TEXT, kind TEXT, policy_id TEXT, starts_at {number},"
+        " expires_at {number}, terms TEXT, view_tag {number}, announcement TEXT, purposes {number},"
+        " categories {number}, data_use {number}, study TEXT, PRIMARY KEY (block, log)",
+    },
+    indexes={"policy_by_id": "policy (policy_id, kind)"},
+)
+"""The tables. Each row begins with its block, whose time the questions need."""
 _POLICIES: Final = """
-SELECT g.policy_id, g.block, g.log, g.tx, b.time AS granted_at, g.starts_at, g.expires_at, g.terms, g.view_tag,
+SELECT g.policy_id, g.block, g.log, g.tx, h.time AS granted_at, g.starts_at, g.expires_at, g.terms, g.view_tag,
        g.announcement, g.purposes, g.categories, g.data_use, g.study, r.block AS revoked_block,
-       CASE WHEN r.block IS NOT NULL THEN 'revoked' WHEN :time < g.starts_at THEN 'not_yet'
-            WHEN :time < g.expires_at THEN 'active' ELSE 'expired' END AS status
-FROM policy g JOIN block b ON b.number = g.block
-LEFT JOIN policy r ON r.policy_id = g.policy_id AND r.kind = 'revoked' AND r.block <= :as_of
-WHERE g.kind = 'granted' AND g.block <= :as_of
-  AND (:since IS NULL OR b.time >= :since) AND (:until IS NULL OR b.time < :until)
-  AND (:categories IS NULL OR g.categories & :categories != 0)
-  AND (:purposes IS NULL OR g.purposes & :purposes != 0)
-  AND (:study IS NULL OR g.study = :study)
+       CASE WHEN r.block IS NOT NULL THEN 'revoked' WHEN {time} < g.starts_at THEN 'not_yet'
+            WHEN {time} < g.expires_at THEN 'active' ELSE 'expired' END AS status
+FROM {policy} g JOIN {header} h ON h.number = g.block
+LEFT JOIN {policy} r ON r.policy_id = g.policy_id AND r.kind = 'revoked' AND r.block <= {as_of}
+WHERE g.kind = 'granted' AND g.block <= {as_of}
 """
 _STORAGE: Final = """
-SELECT s.hospital, s.sequence, s.block, s.log, s.tx, b.time AS stored_at, s.manifest, s.count, s.previous
-FROM storage s JOIN block b ON b.number = s.block
-WHERE s.block <= :as_of AND (:since IS NULL OR b.time >= :since) AND (:until IS NULL OR b.time < :until)
-  AND (:hospital IS NULL OR s.hospital = :hospital)
+SELECT s.hospital, s.sequence, s.block, s.log, s.tx, h.time AS stored_at, s.manifest, s.count, s.previous
+FROM {storage} s JOIN {header} h ON h.number = s.block
+WHERE s.block <= {as_of}
 """
+_FILTERS: Final = {
+    "since": "{time_column} >= ?",
+    "until": "{time_column} < ?",
+    "categories": "(categories & ?) != 0",
+    "purposes": "(purposes & ?) != 0",
+    "hospital": "hospital = ?",
+    "study": "study = ?",
+    "status": "status = ?",
+}
+"""What each filter asks of the columns of a question."""
+_OF_POLICIES: Final = ("since", "until", "categories", "purposes", "study", "status")
+_OF_STORAGE: Final = ("since", "until", "hospital")
 
 
 @dataclass(frozen=True)
@@ -203,8 +204,12 @@ class QueryProvenance:
 
 Row = TypeVar("Row", PolicyRow, StorageRow)
 
-KINDS: Final = {"policies": (PolicyRow, _POLICIES), "storage": (StorageRow, _STORAGE)}
-"""What can be queried: the rows of each kind, and where they come from, column by column."""
+KINDS: Final = {
+    "policies": (PolicyRow, _POLICIES, "granted_at", _OF_POLICIES),
+    "storage": (StorageRow, _STORAGE, "stored_at", _OF_STORAGE),
+}
+"""What can be queried: the rows of each kind, where they come from, column by column, the column of their time, and the
+filters that they know."""
 
 
 @dataclass(frozen=True)
@@ -260,61 +265,9 @@ class Filters(TypedDict, total=False):
 class Index:
     """The index of one mainchain."""
 
-    def __init__(self, path: Path, mainchain: Mainchain) -> None:
-        """Open or create the index.
-
-        Raises:
-            DiskError: the file can't be opened.
-        """
+    def __init__(self, mainchain: Mainchain) -> None:
+        """Take the chain; nothing is opened or asked yet."""
         self._mainchain = mainchain
-        self._path = path
-        try:
-            private_file(path)
-            self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
-            self._db.row_factory = sqlite3.Row
-            self._prepare()
-        except (OSError, sqlite3.Error) as exc:
-            raise DiskError(f"the index {path} can't be opened: {exc}", hint="delete it: it is made anew") from exc
-
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
-
-    def sync(self) -> int:
-        """Undo what a reorganisation took away, read what is new, and return the newest block's number.
-
-        Raises:
-            DiskError: the file is damaged, or can't be written.
-        """
-        with self._mapped(), self._mainchain.source.pinned():
-            return self._sync(self._mainchain.head_block())
-
-    @contextmanager
-    def _mapped(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as exc:
-            raise DiskError(
-                f"the index {self._path} can't be used: {exc}", hint="if it is damaged, delete it: it is made anew"
-            ) from exc
-
-    def _sync(self, head: Block) -> int:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            start = self._last_common_block() + 1
-            for table in _TABLES:
-                column = "number" if table == "block" else "block"
-                self._db.execute(f"DELETE FROM {table} WHERE {column} >= ?", (start,))
-            if start <= head.number:
-                self._read(start, head.number)
-            self._db.execute("INSERT OR REPLACE INTO block VALUES (?, ?, ?)", (head.number, head.hash, head.time))
-            self._db.execute("COMMIT")
-        except BaseException:
-            # A disk that fails takes the transaction back by itself.
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-        return head.number
 
     @overload
     def query(self, kind: Literal["policies"], **filters: Unpack[Filters]) -> QueryResult[PolicyRow]: ...
@@ -353,17 +306,15 @@ class Index:
 
         Raises:
             UsageError: an unknown kind or status, a block that isn't there yet, or a number beyond 63 bits.
-            DiskError: as `sync`.
+            DiskError: the chain's copy can't be written.
         """
         if kind not in KINDS:
             raise UsageError(f"{kind!r} can't be queried: {' or '.join(KINDS)}")
         if status is not None and status not in {s.name.lower() for s in PolicyStatus}:
             raise UsageError(f"unknown status {status!r}")
-        with self._mainchain.source.pinned():
-            newest = self.sync()
-            if as_of_block is not None and not 0 <= as_of_block <= newest:
-                raise UsageError(f"block {as_of_block} isn't there: the newest is {newest}")
-            block = self._mainchain.block(newest if as_of_block is None else as_of_block)
+        numbers = (since, until, categories, purposes, limit)
+        if any(number is not None and not -_MOST <= number <= _MOST for number in numbers):
+            raise UsageError(f"{kind} can't be queried with a number beyond 63 bits")
         filters = {
             "since": since,
             "until": until,
@@ -372,23 +323,22 @@ class Index:
             "hospital": hospital,
             "study": study,
         }
-        numbers = (since, until, categories, purposes, limit)
-        if any(number is not None and not -_MOST <= number <= _MOST for number in numbers):
-            raise UsageError(f"{kind} can't be queried with a number beyond 63 bits")
-        row, sql = KINDS[kind]
-        with self._mapped():
-            found = self._db.execute(
-                f"SELECT * FROM ({sql}) WHERE :status IS NULL OR status = :status ORDER BY block, log LIMIT :limit"
-                if kind == "policies"
-                else f"SELECT * FROM ({sql}) ORDER BY block, log LIMIT :limit",
-                filters
-                | {
-                    "as_of": block.number,
-                    "time": block.time,
-                    "status": status,
-                    "limit": -1 if limit is None else limit,
-                },
-            ).fetchall()
+        row, question, time_column, known = KINDS[kind]
+        wanted = {name: value for name, value in (filters | {"status": status}).items() if value is not None}
+        chain = self._mainchain
+        with derived(chain.source, INDEX, self._read, from_block=chain.from_block) as found:
+            if as_of_block is not None and not 0 <= as_of_block <= found.block.number:
+                raise UsageError(f"block {as_of_block} isn't there: the newest is {found.block.number}")
+            block = found.block
+            if as_of_block is not None and as_of_block != block.number:
+                block = chain.block(as_of_block)
+            # Numbers of ours, and names of tables: no text of anybody's.
+            inner = question.format(**found.names, time=block.time, as_of=block.number)
+            where = [_FILTERS[name].format(time_column=time_column) for name in wanted if name in known]
+            statement = f"SELECT * FROM ({inner}) q" + (f" WHERE {' AND '.join(where)}" if where else "")
+            statement += " ORDER BY block, log" + ("" if limit is None or limit < 0 else f" LIMIT {limit}")
+            values = [value for name, value in wanted.items() if name in known]
+            rows = found.session.run(statement, values).fetchall()
         asked: dict[str, object] = {"kind": kind, "status": status, "limit": limit}
         asked |= {name: value for name, value in filters.items() if value is not None}
         provenance = QueryProvenance(
@@ -398,41 +348,14 @@ class Index:
             block_time=block.time,
             query=asked,
         )
-        return QueryResult(kind, tuple(row(*columns) for columns in found), provenance)
+        return QueryResult(kind, tuple(row(*columns) for columns in rows), provenance)
 
-    def _prepare(self) -> None:
-        """Make the tables, anew when the index was made for another chain or by another version."""
-        # In one transaction: who opens the same file at the same time finds all tables or none.
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute(_META)
-            self._renew()
-
-    def _renew(self) -> None:
-        wanted = f"{VERSION}/{self._mainchain.chain_id}/{self._mainchain.policies.address}"
-        row = self._db.execute("SELECT value FROM meta WHERE name = 'chain'").fetchone()
-        if row is not None and row[0] == wanted:
-            return
-        for table, columns in _TABLES.items():
-            self._db.execute(f"DROP TABLE IF EXISTS {table}")
-            self._db.execute(f"CREATE TABLE {table} ({columns})")
-        self._db.execute("CREATE INDEX policy_by_id ON policy (policy_id, kind)")
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('chain', ?)", (wanted,))
-
-    def _last_common_block(self) -> int:
-        newest = self._mainchain.head_block().number
-        for number, block_hash in self._db.execute("SELECT number, hash FROM block ORDER BY number DESC"):
-            # By hash, because after a reorganisation another block bears the same number.
-            if number <= newest and self._mainchain.block(number).hash == block_hash:
-                return int(number)
-        return self._mainchain.from_block - 1
-
-    def _read(self, start: int, end: int) -> None:
-        # Each row begins with its block, whose time the questions need.
-        rows: dict[str, list[tuple[Any, ...]]] = {
+    def _read(self, first: int, last: int) -> Rows:
+        """Return what the blocks from the first to the last one add to the index."""
+        return {
             "storage": [
                 (e.block, e.index, e.tx_hash, e.hospital, e.sequence, e.manifest.hex(), e.count, e.previous.hex())
-                for e in self._mainchain.ledger.events(from_block=start, to_block=end)
+                for e in self._mainchain.ledger.events(from_block=first, to_block=last)
             ],
             "policy": [
                 (
@@ -440,13 +363,6 @@ class Index:
                     *(e.view_tag, e.announcement.hex()),
                     *(e.disclosure.purposes, e.disclosure.categories, e.disclosure.data_use, e.disclosure.study or ""),
                 )
-                for e in self._mainchain.policies.events(from_block=start, to_block=end)
+                for e in self._mainchain.policies.events(from_block=first, to_block=last)
             ],
         }
-        for number in sorted({row[0] for found in rows.values() for row in found}):
-            block = self._mainchain.block(number)
-            self._db.execute("INSERT OR REPLACE INTO block VALUES (?, ?, ?)", (number, block.hash, block.time))
-        for table, found in rows.items():
-            if found:
-                marks = ", ".join("?" * len(found[0]))
-                self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", found)

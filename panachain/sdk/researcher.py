@@ -78,18 +78,14 @@ class Researcher(ReadingSession):
         """
         now = int(self.network.clock())
         wanted = [category_of(word) for word in category_words(categories)]
-        index = Index(self.network.home / f"index-{self.network.mainchain.chain_id}.sqlite", self.network.mainchain)
-        try:
-            return index.query(
-                kind,
-                since=None if since is None else seconds(since, at=now, past=True, name="since"),
-                until=None if until is None else seconds(until, at=now, past=True, name="until"),
-                as_of_block=as_of_block,
-                limit=limit,
-                status=status,
-                categories=sum(category.bit for category in wanted) or None,
-                purposes=None if purpose is None else purpose_of(purpose).bit,
-                hospital=None if hospital is None else self.network.resolve(hospital, Role.HOSPITAL).address,
-            )
-        finally:
-            index.close()
+        return Index(self.network.mainchain).query(
+            kind,
+            since=None if since is None else seconds(since, at=now, past=True, name="since"),
+            until=None if until is None else seconds(until, at=now, past=True, name="until"),
+            as_of_block=as_of_block,
+            limit=limit,
+            status=status,
+            categories=sum(category.bit for category in wanted) or None,
+            purposes=None if purpose is None else purpose_of(purpose).bit,
+            hospital=None if hospital is None else self.network.resolve(hospital, Role.HOSPITAL).address,
+        )
