@@ -9,9 +9,10 @@
     python scripts/mutate_python.py --list                   says what would be tried, and tries nothing
 
 Covers what decides who reads what: `FOLDERS`. Never changes the package: mutants live in .cache/mutants-python. Each is
-judged by the tests of its file, and by those of `MORE` if it survives them. Survivors that may survive stand in
-tests/mutants.toml, each with the reason, as the hand-made ones do. Fails when a hand-made mutant survives, when an
-entry fits no mutant, or when fewer than 90 % are killed (of a sample: so few that chance doesn't explain it).
+judged by those tests of its file and of `MORE` that reach its line (scripts/judge_mutants.py), the quickest first and
+`BUDGET` seconds of them. Survivors that may survive stand in tests/mutants.toml, each with the reason, as the hand-made
+ones do. Fails when a hand-made mutant survives, when an entry fits no mutant, or when fewer than 90 % are killed (of a
+sample: so few that chance doesn't explain it).
 """
 
 from __future__ import annotations
@@ -32,8 +33,24 @@ import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
+
+from scripts.judge_mutants import (
+    ARGUMENTS,
+    FAILED,
+    IMPOSSIBLE,
+    PASSED,
+    PATIENCE,
+    FewExamples,
+    Judge,
+    Place,
+    Reach,
+    Reached,
+    enter,
+    place_of,
+)
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 WORK: Final = ROOT / ".cache" / "mutants-python"
@@ -80,8 +97,10 @@ COPIED: Final = (
 )
 GOAL: Final = 0.9
 """Killed ones among those that aren't explained."""
+BUDGET: Final = 20.0
+"""Seconds of tests, as long as they took when their reach was measured, that judge one mutant."""
 TIMEOUT: Final = 240
-"""Seconds for the tests of one mutant. A mutant that takes longer counts as killed: its tests don't end."""
+"""Seconds for a session of one mutant. A mutant that takes longer counts as killed: its tests don't end."""
 KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
 PRELOADED: Final = ("pytest", "hypothesis", "cryptography.hazmat.primitives.ciphers.aead", "coincurve", "nucypher_core")
 """Packages of others that the judge imports once."""
@@ -435,19 +454,10 @@ class Workspace:
 
     def _become_pytest(self, tests: Sequence[str]) -> None:
         try:
-            os.chdir(self.folder)
-            with open(self.folder / "said", "wb") as said:
-                for descriptor in (1, 2):
-                    os.dup2(said.fileno(), descriptor)
-            os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-            sys.path[:] = [str(self.folder), *(one for one in sys.path if Path(one or ".").resolve() != ROOT)]
-            # Whoever judges may have imported the package already, as a test run has: what is judged is the copy.
-            for name in [one for one in sys.modules if one.partition(".")[0] in ("panachain", "tests", "scripts")]:
-                del sys.modules[name]
+            enter(self.folder)
             import pytest
 
-            arguments = ["-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-p", "no:ape_test"]
-            os._exit(int(pytest.main([*arguments, f"--rootdir={self.folder}", *tests])))
+            os._exit(int(pytest.main([*ARGUMENTS, f"--rootdir={self.folder}", *tests], plugins=[FewExamples()])))
         except BaseException:  # noqa: BLE001
             os._exit(70)
 
@@ -459,7 +469,134 @@ def tests_of(file: str) -> list[list[str]]:
     near = sorted(str(one.relative_to(ROOT)) for one in (ROOT / own).glob(f"test_{path.stem}*.py"))
     folder = next(one for one in MORE if file.startswith(one))
     rest = [one for one in MORE[folder] if one not in near]
-    return [near, rest] if near else [rest]
+    return [near, rest]
+
+
+class Bench:
+    """Judges mutants with one session for all of them, and with one of its own where a mutant is read at import."""
+
+    def __init__(self, workspace: Workspace, files: Sequence[str], *, near: bool) -> None:
+        """Collect the tests of some files and measure what they reach.
+
+        Args:
+            workspace: copy of the checkout.
+            files: whose mutants will be judged.
+            near: judge by a file's own tests only.
+        """
+        self._workspace = workspace
+        self._near = near
+        tests = [one for file in files for some in (tests_of(file)[:1] if near else tests_of(file)) for one in some]
+        there = sorted({one for one in tests if (workspace.folder / one).exists()})
+        covered = sorted({mutant.file for mutant in generate()})
+        self._judge = Judge(workspace.folder, _without_inner(there), covered)
+        self._reach = Reach(self._judge, workspace.folder, WORK / f"{workspace.folder.name}.json", covered)
+        self._sound: dict[str, bool] = {}
+        self._killers: dict[str, Counter[str]] = defaultdict(Counter)
+
+    def close(self) -> None:
+        """End the session."""
+        self._judge.close()
+
+    def judge(self, mutant: Mutant) -> tuple[str, str]:
+        """Return what became of a mutant, and why: a test, or how many reach it without failing."""
+        at = place(mutant)
+        tried = 0
+        for tests in tests_of(mutant.file)[: 1 if self._near else 2]:
+            if at.owner is None:
+                break
+            reached = self._reach.of(tests)
+            while chosen := self._chosen(mutant.file, at, reached):
+                seconds = PATIENCE + 10 * sum(reached[node].seconds for node in chosen)
+                verdict, killer = self._judge.judge(mutant.file, apply(mutant), at.owner, chosen, seconds)
+                if verdict == TIMED_OUT and self._judge.judge("", None, None, chosen, seconds)[0] != PASSED:
+                    # The machine is busy, or a test is.
+                    verdict, killer = self._judge.judge(mutant.file, apply(mutant), at.owner, chosen, 10 * seconds)
+                if verdict in (PASSED, IMPOSSIBLE):
+                    tried += len(chosen)
+                    break
+                if killer is None:
+                    return (KILLED if verdict == FAILED else TIMED_OUT), "its tests don't end"
+                if self._is_sound(killer, reached[killer].seconds):
+                    self._killers[mutant.file][killer] += 1
+                    return KILLED, killer
+            if chosen and verdict == IMPOSSIBLE:
+                break
+        else:
+            if not _overlaps(at, self._judge.imported.get(mutant.file, frozenset())):
+                return SURVIVED, f"{tried} tests reach it"
+        edits = [(mutant.file, apply(mutant))]
+        own = tests_of(mutant.file)[0]
+        verdict = self._workspace.judge(edits, [own] if own else [])
+        if verdict == SURVIVED and not self._near:
+            verdict = self._workspace.judge(edits, self._far(mutant.file))
+        return verdict, "a session of its own"
+
+    def _chosen(self, file: str, place: Place, reached: dict[str, Reached]) -> list[str]:
+        """Return the tests that judge a change there: those that killed others of its file, then the quickest."""
+        seconds = {
+            node: one.seconds
+            for node, one in reached.items()
+            if _overlaps(place, one.lines.get(file, frozenset())) and self._sound.get(node, True)
+        }
+        chosen: list[str] = []
+        spent = 0.0
+        for node in sorted(seconds, key=lambda node: (-self._killers[file][node], seconds[node])):
+            spent += seconds[node]
+            if chosen and spent > BUDGET:
+                break
+            chosen.append(node)
+        return chosen
+
+    def _is_sound(self, test: str, seconds: float) -> bool:
+        """Tell whether a test passes alone on the package as it is; one that doesn't kills nothing."""
+        if test not in self._sound:
+            some = range(2)
+            self._sound[test] = any(
+                self._judge.judge("", None, None, [test], PATIENCE + 10 * seconds)[0] == PASSED for _ in some
+            )
+        return self._sound[test]
+
+    def _far(self, file: str) -> list[list[str]]:
+        """Return the test files of others that reach a file, the quickest first."""
+        total: dict[str, float] = defaultdict(float)
+        reaching: set[str] = set()
+        for node, one in self._reach.of(tests_of(file)[1]).items():
+            other = node.partition("::")[0]
+            total[other] += one.seconds
+            if file in one.lines:
+                reaching.add(other)
+        far: list[str] = []
+        spent = 0.0
+        for other in sorted(reaching - set(tests_of(file)[0]), key=total.__getitem__):
+            spent += total[other]
+            if spent > BUDGET:
+                break
+            far.append(other)
+        return [far] if far else []
+
+
+def _overlaps(place: Place, lines: frozenset[int]) -> bool:
+    return any(line in lines for line in range(place.lines[0], place.lines[1] + 1))
+
+
+def _without_inner(tests: Sequence[str]) -> list[str]:
+    """Return paths without those inside another one."""
+    return [one for one in tests if not any(other != one and one.startswith(f"{other}/") for other in tests)]
+
+
+@cache
+def _parsed(file: str) -> tuple[ast.Module, list[int]]:
+    source = (ROOT / file).read_bytes()
+    starts = [0]
+    for line in source.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    return ast.parse(source), starts
+
+
+def place(mutant: Mutant) -> Place:
+    """Return where a mutant stands."""
+    tree, starts = _parsed(mutant.file)
+    return place_of(tree, mutant.start, mutant.end, starts)
 
 
 def apply(mutant: Mutant) -> bytes:
@@ -503,18 +640,52 @@ def try_planted(workspace: Workspace, planted: Sequence[Planted]) -> list[Result
 
 def try_mutants(workspace: Workspace, mutants: Sequence[Mutant], *, minutes: float, near: bool) -> list[Result]:
     """Return what became of mutants, as many as the time allows."""
-    results = []
+    results: list[Result] = []
     deadline = time.monotonic() + 60 * minutes
+    if not mutants:
+        return results
+    bench = Bench(workspace, sorted({mutant.file for mutant in mutants}), near=near)
     for count, mutant in enumerate(mutants, 1):
         if time.monotonic() > deadline:
             print(f"the time is over after {count - 1} of {len(mutants)}", file=sys.stderr)
             break
-        tests = tests_of(mutant.file)
-        verdict = workspace.judge([(mutant.file, apply(mutant))], tests[:1] if near else tests)
+        verdict, why = bench.judge(mutant)
         change = f"{mutant.source}  ->  {mutant.text}"
         results.append(Result(mutant.id, change, verdict))
-        print(f"{count}/{len(mutants)} {verdict}: {mutant.id}:{mutant.line}  {change}", file=sys.stderr, flush=True)
+        said = f"{verdict}: {mutant.id}:{mutant.line}  {change}  ({why})"
+        print(f"{count}/{len(mutants)} {said}", file=sys.stderr, flush=True)
+    bench.close()
     return results
+
+
+def interval(killed: int, judged: int) -> tuple[float, float]:
+    """Return the 95 % interval of a score (Wilson's, which holds near 1 and for few mutants too)."""
+    if not judged:
+        return 0.0, 1.0
+    z = 1.96
+    share, room = killed / judged, z * z / judged
+    middle = (share + room / 2) / (1 + room)
+    half = z / (1 + room) * math.sqrt(share * (1 - share) / judged + room / (4 * judged))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def table(files: dict[str, Counter[str]], *, whole: bool) -> Iterator[str]:
+    """Yield the lines of a table: each file, each of `FOLDERS`, and the whole."""
+    rows = dict(sorted(files.items()))
+    for folder in FOLDERS:
+        inside = [counts for file, counts in files.items() if file.startswith(f"{folder}/")]
+        if inside:
+            rows[f"**{folder}/**"] = sum(inside, Counter[str]())
+    rows["**all**"] = sum(files.values(), Counter[str]())
+    yield "| module | mutants tried | killed | explained | score | 95 % interval |"
+    yield "|---|--:|--:|--:|--:|---|"
+    for name, counts in rows.items():
+        dead = counts[KILLED] + counts[TIMED_OUT]
+        judged = dead + counts[SURVIVED]
+        low, high = interval(dead, judged)
+        between = "all of them" if whole else f"{low:.1%} to {high:.1%}"
+        score = f"{dead / judged:.1%}" if judged else "-"
+        yield f"| {name} | {counts.total()} | {dead} | {counts['explained']} | {score} | {between} |"
 
 
 def report(results: Sequence[Result], reasons: dict[str, str], *, whole: bool, as_json: bool) -> bool:
@@ -534,9 +705,8 @@ def report(results: Sequence[Result], reasons: dict[str, str], *, whole: bool, a
                 print(f"survives: {result.id}  {result.change}\n  {reasons.get(result.id, 'NOT EXPLAINED')}")
             elif result.id in reasons:
                 print(f"explained, but {result.verdict}: {result.id}; {LISTED.name} needs it no more")
-        for file, counts in sorted(files.items()):
-            dead = counts[KILLED] + counts[TIMED_OUT]
-            print(f"{file}: {dead} of {dead + counts[SURVIVED]} killed, {counts['explained']} explained")
+        for line in table(files, whole=whole):
+            print(line)
         print(f"{len(results)} mutants: {killed} of {judged} killed ({killed / judged if judged else 1:.1%})")
     return not too_low(killed, judged, whole=whole)
 

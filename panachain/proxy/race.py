@@ -264,7 +264,7 @@ class Race(Generic[A]):
             if runner.pieces < _AHEAD or replaces:
                 self._start(piece, runner)
                 missing -= 1
-            elif not replaces:
+            else:
                 # The fast ones are busy; they will be free sooner than a slow one is done.
                 return
 
@@ -285,7 +285,7 @@ class Race(Generic[A]):
         address = runner.proxy.address
         late = self._couriers.now() - piece.asked[address] > piece.limits[address]
         # A proxy whose rate isn't known yet isn't called late: its first piece shows the rate.
-        if late and not runner.late and runner.rate > 0:
+        if late and runner.rate > 0:
             runner.late = True
         return late
 
@@ -325,8 +325,7 @@ class Race(Generic[A]):
             for address, runner in list(piece.pending.items()):
                 if self._couriers.now() - piece.asked[address] > self._pace.patience:
                     piece.pending.pop(address)
-                    runner.pieces -= 1
-                    # It hangs, so it isn't asked again.
+                    # It hangs, so it isn't asked again, and how much it has in hand counts no more.
                     runner.strikes = _STRIKES
                     self._failed(piece, runner, UnavailableError(f"no answer within {self._pace.patience:.0f} s"))
 

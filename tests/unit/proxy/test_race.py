@@ -135,6 +135,32 @@ class TestRace:
         given = [(proxy, piece) for proxy, piece, _ in done.asked]
         assert len(given) == len(set(given))
 
+    def test_slow_ones_are_not_asked_while_the_fast_ones_are_busy_and_in_time(self) -> None:
+        done = race(takes(1.0), takes(3.0), takes(1.1), takes(3.1), sizes=(FIRST, *[100] * 8))
+        assert set(done.pieces_of(0)) == set(done.pieces_of(2)) == set(range(9))
+        assert done.pieces_of(1) == done.pieces_of(3) == [0]
+
+    def test_one_that_was_late_comes_after_those_in_time_even_where_it_is_faster(self) -> None:
+        def hesitant(piece: int) -> tuple[float, PanaChainError | None]:
+            return {0: 0.1, 1: 1.0}.get(piece, 0.5), None
+
+        done = race(hesitant, takes(0.2, later=0.6), takes(0.3, later=0.6), sizes=(FIRST, *[50] * 5))
+        assert done.pieces_of(0) == [0, 1, 2]
+
+    def test_one_that_failed_once_is_asked_again_and_after_two_failures_no_more(self) -> None:
+        def failing(error: PanaChainError, *pieces: int) -> Behaviour:
+            return lambda piece: (0.1, error if piece in pieces else None)
+
+        busy, refusal = UnavailableError("busy"), PolicyRevokedError("no")
+        once = race(takes(0.1), failing(busy, 1), failing(refusal, 3, 4), sizes=(FIRST, 60, 60, 60, 60))
+        assert {3, 4} <= set(once.pieces_of(1))
+        twice = race(takes(0.1), failing(busy, 1, 2), takes(0.3), takes(0.4), sizes=(FIRST, *[60] * 5))
+        assert twice.pieces_of(1) == [0, 1, 2]
+
+    def test_what_fails_once_a_piece_is_done_harms_nobody(self) -> None:
+        done = race(takes(0.1), takes(0.1), takes(0.2, UnavailableError("down")), sizes=(FIRST, 100))
+        assert done.time < 1
+
     def test_with_too_few_it_ends_when_its_patience_does(self) -> None:
         with pytest.raises(ProxiesUnavailableError, match="1 of 3 proxies answered, 2 are needed"):
             race(takes(0.1), takes(NEVER), takes(NEVER), pace=Pace(patience=5.0))
