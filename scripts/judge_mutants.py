@@ -33,7 +33,7 @@ import pytest
 ROOT: Final = Path(__file__).resolve().parent.parent
 ARGUMENTS: Final = ("-x", "-q", "-s", "--no-header", "--tb=short", "-p", "no:cacheprovider", "-p", "no:ape_test")
 EXAMPLES: Final = 20
-"""Of Hypothesis, for each property that says no number: a judge is a test run of hundreds."""
+"""Of Hypothesis for each property: a judge is asked about hundreds of mutants."""
 MEMORY: Final = 6 << 30
 """Bytes of address space: a mutated size may ask for any amount."""
 PATIENCE: Final = 10.0
@@ -115,14 +115,22 @@ class Reached:
     """By file."""
 
 
-def few_examples() -> None:
-    """Let Hypothesis try little: a failure needs neither to be small nor explained."""
-    from hypothesis import Phase, settings
+class FewExamples:
+    """Plugin of pytest that lets Hypothesis try little: a failure needs neither to be small nor explained."""
 
-    settings.register_profile(
-        "mutants", settings.default, max_examples=EXAMPLES, database=None, phases=[Phase.explicit, Phase.generate]
-    )
-    settings.load_profile("mutants")
+    def pytest_collection_modifyitems(self, items: Sequence[pytest.Item]) -> None:
+        """Lower the number of each property, whatever it says itself."""
+        from hypothesis import Phase, settings
+
+        for item in items:
+            function = getattr(item, "obj", None)
+            function = getattr(function, "__func__", function)
+            own = getattr(function, "_hypothesis_internal_use_settings", None)
+            if function is not None and own is not None:
+                few = min(own.max_examples, EXAMPLES)
+                phases = (Phase.explicit, Phase.generate)
+                lowered = settings(own, max_examples=few, database=None, phases=phases)
+                function._hypothesis_internal_use_settings = lowered
 
 
 def enter(folder: Path) -> None:
@@ -139,14 +147,6 @@ def enter(folder: Path) -> None:
         del sys.modules[name]
 
 
-class FewExamples:
-    """Plugin of pytest."""
-
-    def pytest_collection(self) -> None:
-        """Lower the number before tests are imported, which is when they take it."""
-        few_examples()
-
-
 class _Server:
     """Plugin of pytest that serves requests in place of running what was collected."""
 
@@ -158,11 +158,12 @@ class _Server:
         self._into: set[tuple[str, int]] | None = None
         self._shared: dict[tuple[str, str], set[tuple[str, int]]] = {}
         self._failed: list[str] = []
+        self._asker = os.getppid()
+        """Process whose end is the end of every judge."""
         self._functions: dict[tuple[str, str, int], list[FunctionType]] = {}
 
     def pytest_collection(self) -> None:
         """Note which lines run when the package is imported."""
-        few_examples()
         self._into = set()
         sys.settrace(self._trace)
         for file in self._files.values():
@@ -229,8 +230,11 @@ class _Server:
         with os.fdopen(heard, "rb") as come:
             while True:
                 # The pipe ends with the child, or with what it left running.
-                late = not select.select([come], [], [], max(0.0, deadline - time.monotonic()))[0]
-                part = b"" if late else os.read(come.fileno(), 1 << 16)
+                come_in = bool(select.select([come], [], [], 1.0)[0])
+                late = not come_in and (time.monotonic() > deadline or os.getppid() != self._asker)
+                if not come_in and not late:
+                    continue
+                part = os.read(come.fileno(), 1 << 16) if come_in else b""
                 answer += part
                 if not part:
                     break
@@ -408,7 +412,7 @@ def _serve(folder: Path, tests: Sequence[str], files: Sequence[str], requests: i
     try:
         enter(folder)
         server = _Server(folder, files, requests, answers)
-        os._exit(int(pytest.main([*ARGUMENTS, f"--rootdir={folder}", *tests], plugins=[server])))
+        os._exit(int(pytest.main([*ARGUMENTS, f"--rootdir={folder}", *tests], plugins=[server, FewExamples()])))
     except BaseException as exc:  # noqa: BLE001
         print(f"the judge ends: {exc!r}", file=sys.stderr, flush=True)
         os._exit(70)

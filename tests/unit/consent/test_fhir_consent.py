@@ -165,6 +165,10 @@ class TestExceptions:
             category.value for category in words.DEFAULT_CATEGORIES if category.value not in plan.excepted
         }
 
+    def test_a_denied_category_that_all_does_not_cover_leaves_all(self) -> None:
+        plan = from_consent(consent(permit(provision=[{"type": "deny", "class": ours("mental-health")}])))
+        assert (plan.categories, plan.excepted) == (("all",), ())
+
     def test_denied_type_closes_every_category_that_may_hold_it(self) -> None:
         plan = from_consent(consent(permit(provision=[{"type": "deny", "class": types("Observation")}])))
         closed = {"laboratory", "vitals", "imaging", "procedures", "encounters", "care-plans", "genomics"}
@@ -351,6 +355,11 @@ class TestRefusals:
         found = places(document)
         assert place in found
         assert reason in found[place]
+
+    def test_without_a_provision_nothing_is_permitted(self) -> None:
+        document = consent(permit())
+        del document["provision"]
+        assert places(document) == {"Consent.provision": "is missing: nothing is permitted"}
 
     def test_names_all_places_at_once(self) -> None:
         found = places(consent(permit(code=[{}], data=[{}]), status="rejected"))
