@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,84 @@ class TestMutants:
         assert len({one.id for one in first}) == 10
 
 
+PLACED = b"""A = 1
+
+class Holder:
+    field: int = 2
+
+    @decorated(3)
+    def method(self, size: int = 4) -> int:
+        if (size > 5
+                and self.field > 6):
+            return 7
+        try:
+            return inner(8)
+        except ValueError:
+            return 9
+
+def outer():
+    def inner(value):
+        return value + 10
+    match inner(11):
+        case 12:
+            return 13
+    return inner
+"""
+"""Each number stands once."""
+
+
+class TestPlaces:
+    """Where a change stands decides which tests judge it, and whether a fork can."""
+
+    def place(self, number: int) -> mutate_python.Place:
+        at = PLACED.index(str(number).encode())
+        starts = [0]
+        for line in PLACED.splitlines(keepends=True):
+            starts.append(starts[-1] + len(line))
+        return mutate_python.place_of(ast.parse(PLACED), at, at + len(str(number)), starts)
+
+    @pytest.mark.parametrize(
+        ("number", "lines", "owner"),
+        [
+            (5, (8, 9), ("Holder.method", 6)),
+            (6, (8, 9), ("Holder.method", 6)),
+            (7, (10, 10), ("Holder.method", 6)),
+            (8, (12, 12), ("Holder.method", 6)),
+            (9, (14, 14), ("Holder.method", 6)),
+            (10, (18, 18), ("outer", 16)),
+            (13, (21, 21), ("outer", 16)),
+        ],
+    )
+    def test_a_change_in_a_body_is_its_outermost_functions(
+        self, number: int, lines: tuple[int, int], owner: tuple[str, int]
+    ) -> None:
+        assert self.place(number) == mutate_python.Place(lines, owner)
+
+    @pytest.mark.parametrize("number", [1, 2, 4])
+    def test_constants_fields_and_defaults_are_read_at_import(self, number: int) -> None:
+        assert self.place(number).owner is None
+
+
 class TestScore:
+    @pytest.mark.parametrize(
+        ("killed", "judged", "low", "high"), [(90, 100, 0.826, 0.945), (20, 20, 0.839, 1.0), (0, 0, 0.0, 1.0)]
+    )
+    def test_has_an_interval_that_holds_for_few_mutants_too(
+        self, killed: int, judged: int, low: float, high: float
+    ) -> None:
+        assert mutate_python.interval(killed, judged) == pytest.approx((low, high), abs=0.001)
+
+    def test_is_a_row_for_each_file_each_folder_and_the_whole(self) -> None:
+        files = {
+            "panachain/crypto/a.py": Counter({KILLED: 8, SURVIVED: 1, "explained": 1}),
+            "panachain/crypto/b.py": Counter({"timed out": 10}),
+        }
+        lines = list(mutate_python.table(files, whole=False))
+        assert lines[2].startswith("| panachain/crypto/a.py | 10 | 8 | 1 | 88.9% | ")
+        assert lines[4].startswith("| **panachain/crypto/** | 20 | 18 | 1 | 94.7% | ")
+        assert lines[5].startswith("| **all** | 20 | 18 | 1 | 94.7% | ")
+        assert list(mutate_python.table(files, whole=True))[5].endswith("| all of them |")
+
     @pytest.mark.parametrize(("killed", "low"), [(90, False), (89, True)])
     def test_of_all_is_the_goal(self, killed: int, low: bool) -> None:
         assert mutate_python.too_low(killed, 100, whole=True) is low
@@ -78,7 +156,7 @@ class TestScore:
         results.append(Result("panachain/ethereum.py:g:if:1", "", SURVIVED))
         assert not mutate_python.report(results, {}, whole=True, as_json=False)
         assert mutate_python.report(results, {"panachain/ethereum.py:g:if:1": "equivalent"}, whole=True, as_json=False)
-        assert "9 of 10 killed, 1 explained" in capsys.readouterr().out
+        assert "| 11 | 9 | 1 | 90.0% |" in capsys.readouterr().out
         assert GOAL == 0.9
 
 
@@ -116,6 +194,23 @@ class TestRuns:
         tests = [["tests/unit/crypto/test_kdf.py"]]
         assert workspace.judge([("panachain/crypto/kdf.py", whole + b"\nUNUSED = 1\n")], tests) == SURVIVED
         assert workspace.judge([("panachain/crypto/kdf.py", b"raise RuntimeError\n")], tests) == KILLED
+
+    def test_a_fork_is_judged_by_the_tests_that_reach_its_line(self, tmp_path: Path) -> None:
+        file = "panachain/crypto/kdf.py"
+        workspace = mutate_python.Workspace(tmp_path / "copy")
+        mutants = [one for one in mutate_python.generate() if one.file == file]
+        bench = mutate_python.Bench(workspace, [file], near=True)
+        try:
+            (last,) = [one for one in mutants if one.text == "return None"][-1:]
+            verdict, why = bench.judge(last)
+            assert (verdict, why.partition("::")[0]) == (KILLED, "tests/unit/crypto/test_kdf.py")
+            # The file on disk is as it was, and so is the session: what changes nothing survives in it.
+            same = (ROOT / file).read_bytes()[last.start : last.end].decode()
+            verdict, why = bench.judge(Mutant(last.id, file, last.line, last.source, last.start, last.end, same))
+            assert verdict == SURVIVED
+            assert int(why.split()[0]) > 0
+        finally:
+            bench.close()
 
 
 @pytest.mark.nightly
