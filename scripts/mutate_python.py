@@ -63,18 +63,35 @@ FOLDERS: Final = (
     "panachain/sdk/reader.py",
     "panachain/chain",
 )
+NEAR: Final[dict[str, tuple[str, ...]]] = {
+    "panachain/consent/fhir_elements.py": ("tests/unit/consent/test_fhir_consent.py",),
+    "panachain/consent/fhir_provisions.py": ("tests/unit/consent/test_fhir_consent.py",),
+    "panachain/consent/fhir_vocabulary.py": (
+        "tests/unit/consent/test_fhir_consent.py",
+        "tests/unit/consent/test_fhir_export.py",
+    ),
+    "panachain/records/locate.py": (
+        "tests/unit/records/test_publish.py",
+        "tests/hostile/test_numbers.py",
+        "tests/hostile/test_forgeries.py",
+    ),
+}
+"""Test files of those whose claims stand elsewhere than in a file of their name."""
 MORE: Final[dict[str, tuple[str, ...]]] = {
     "panachain/consent": (
         "tests/unit/consent",
         "tests/unit/service/proxy/test_service.py",
         "tests/unit/sdk/test_reader.py",
     ),
-    "panachain/crypto": ("tests/unit/crypto", "tests/unit/records", "tests/unit/consent/test_terms.py"),
-    "panachain/records/locate.py": (
-        "tests/unit/records",
-        "tests/unit/sdk/test_reader.py",
-        "tests/unit/sdk/test_lanes.py",
+    "panachain/crypto": (
+        "tests/unit/crypto",
+        "tests/unit/records/test_content.py",
+        "tests/unit/records/test_pairing.py",
+        "tests/unit/records/test_publish.py",
+        "tests/unit/records/test_rewrap.py",
+        "tests/unit/consent/test_terms.py",
     ),
+    "panachain/records/locate.py": ("tests/unit/records/test_rewrap.py", "tests/unit/sdk/test_reader.py"),
     "panachain/proxy": ("tests/unit/proxy", "tests/unit/sdk/test_proxies.py", "tests/unit/sdk/test_reader.py"),
     "panachain/sdk/reader.py": (
         "tests/unit/sdk/test_reader.py",
@@ -466,7 +483,8 @@ def tests_of(file: str) -> list[list[str]]:
     """Return the tests that judge a file: its own first, then all that reach it."""
     path = Path(file)
     own = Path("tests/unit", *path.parts[1:-1])
-    near = sorted(str(one.relative_to(ROOT)) for one in (ROOT / own).glob(f"test_{path.stem}*.py"))
+    found = sorted(str(one.relative_to(ROOT)) for one in (ROOT / own).glob(f"test_{path.stem}*.py"))
+    near = list(NEAR.get(file, found))
     folder = next(one for one in MORE if file.startswith(one))
     rest = [one for one in MORE[folder] if one not in near]
     return [near, rest]

@@ -153,6 +153,17 @@ class TestSession:
 
         assert "chain 6" in agreed.named["http://c"]
 
+    def test_one_that_was_down_at_first_and_is_of_the_chain_counts_when_it_comes_back(self) -> None:
+        nodes = named(3)
+        nodes[2].lacks["eth_chainId"] = ChainUnavailableError("down")
+        agreed = nodes_of(*nodes)
+        agreed.head()
+        nodes[2].lacks.clear()
+        nodes[1].lacks["eth_getBlockByNumber"] = ChainUnavailableError("down")
+
+        assert agreed.head().number == 4
+        assert "another one than the others'" not in str(agreed.named)
+
 
 class TestHead:
     def test_is_the_newest_block_of_a_single_node(self) -> None:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from eth_utils.abi import abi_to_signature, function_signature_to_4byte_selector
 from web3 import Web3
-from web3.exceptions import ContractCustomError
+from web3.exceptions import ContractCustomError, Web3Exception
 
 from panachain.chain import codec
 from panachain.chain import rpc as rpc_module
@@ -223,6 +223,14 @@ class TestConnected:
             batch.add(w3.panachain.policies.functions.statusOf(OWNER))
             batch.add(w3.eth.get_block_number())
             assert batch.execute() == [2, 7]
+
+    def test_a_node_that_takes_no_batches_says_so_in_its_own_words(self, node: Callable[..., Rpc]) -> None:
+        error = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches here"}}
+        w3 = Mainchain(node(lambda _: error), ADDRESSES, CHAIN_ID).web3()
+        with w3.batch_requests() as batch:
+            batch.add(w3.eth.get_block_number())
+            with pytest.raises(Web3Exception, match="no batches here"):
+                batch.execute()
 
     def test_a_batch_with_answers_left_out_is_a_typed_error(self, node: Callable[..., Rpc]) -> None:
         w3 = Mainchain(node(lambda _: [{"id": 0, "result": "0x1"}, 7]), ADDRESSES, CHAIN_ID).web3()
