@@ -97,3 +97,11 @@ _.prove_members
 
 # A result's names, for programs.
 _.invited_names
+
+# Pytest calls the hooks of its plugins by their names; Python reads the other one.
+_.pytest_collection_modifyitems
+_.pytest_collection
+_.pytest_runtest_logreport
+_.pytest_runtestloop
+_.pytest_fixture_setup
+_.dont_write_bytecode
