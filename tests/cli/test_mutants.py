@@ -133,11 +133,11 @@ class TestScore:
 
     def test_is_a_row_for_each_file_each_folder_and_the_whole(self) -> None:
         files = {
-            "panachain/crypto/a.py": Counter({KILLED: 8, SURVIVED: 1, "explained": 1}),
-            "panachain/crypto/b.py": Counter({"timed out": 10}),
+            "panachain/crypto/box.py": Counter({KILLED: 8, SURVIVED: 1, "explained": 1}),
+            "panachain/crypto/kdf.py": Counter({"timed out": 10}),
         }
         lines = list(mutate_python.table(files, whole=False))
-        assert lines[2].startswith("| panachain/crypto/a.py | 10 | 8 | 1 | 88.9% | ")
+        assert lines[2].startswith("| panachain/crypto/box.py | 10 | 8 | 1 | 88.9% | ")
         assert lines[4].startswith("| **panachain/crypto/** | 20 | 18 | 1 | 94.7% | ")
         assert lines[5].startswith("| **all** | 20 | 18 | 1 | 94.7% | ")
         assert list(mutate_python.table(files, whole=True))[5].endswith("| all of them |")
