@@ -42,9 +42,6 @@ _CONFIDENTIAL: Final = frozenset({"R", "V"})
 UNKNOWN_LABEL: Final = "label"
 """The kind of a sensitivity label that nobody here knows, or of R and V that don't say why."""
 
-_LABELLED: Final = (b'"security', b"inline-sec-label", b'"confidentiality":')
-"""What stands in a text that may name a label."""
-
 
 def findings(resource: dict[str, Any], compact: bytes | None = None, matcher: Matcher | None = None) -> list[Finding]:
     """Return what makes a resource sensitive; labels first.
@@ -55,10 +52,14 @@ def findings(resource: dict[str, Any], compact: bytes | None = None, matcher: Ma
         matcher: None takes the default profile's.
     """
     used = matcher or matcher_of()
-    found = list(_labels(resource)) if compact is None or any(one in compact for one in _LABELLED) else []
+    found = list(_labels(resource)) if compact is None or _may_be_labelled(compact) else []
     if compact is None or not _is_harmless(compact, used):
         found += _walk(resource, used)
     return list(dict.fromkeys(found))
+
+
+def _may_be_labelled(compact: bytes) -> bool:
+    return b'"security' in compact or b"inline-sec-label" in compact or b'"confidentiality":' in compact
 
 
 def _is_harmless(compact: bytes, matcher: Matcher) -> bool:
@@ -177,6 +178,9 @@ def restricted_category(found: list[Finding], default: Category) -> Category | N
         found: as `findings` returns them.
         default: where something goes that is labelled without a kind.
     """
+    # Most resources tell nothing.
+    if not found:
+        return None
     category = category_of_kinds(one.kind for one in found)
     if category not in RESTRICTED and any(one.kind == UNKNOWN_LABEL for one in found):
         return default
