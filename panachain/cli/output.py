@@ -61,7 +61,7 @@ _ACTING: Final = frozenset(
 )
 """Commands that take the profile that the user has typed."""
 _OTHERS: Final = frozenset(
-    {"init", "contacts", "submit", "doctor", "config", "completion"}
+    {"init", "contacts", "submit", "doctor", "config", "completion", "classify"}
     | {"devnet", "deploy", "proxy", "relay", "sidechain", "storage"}
 )
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from panachain.model.scope import FIRST_YEAR, UNDATED, Category
 from panachain.records.fhir_codes import BY_LOINC, BY_OBSERVATION, BY_TYPE, RESTRICTED_DEFAULT
 from panachain.records.fhir_sensitivity import findings, restricted_category
+from panachain.records.sensitivity import Matcher
 from panachain.records.sensitivity.systems import canonical_system
 
 _DATES: Final = (
@@ -50,14 +51,15 @@ _UNDATED_TYPES: Final = (
 )
 
 
-def category_of(resource: dict[str, Any], compact: bytes | None = None) -> Category:
+def category_of(resource: dict[str, Any], compact: bytes | None = None, matcher: Matcher | None = None) -> Category:
     """Return the category of a resource; restricted ones come first.
 
     Args:
         resource: as `canonical.read` or `parse` returns it.
         compact: JSON without blanks in which the resource stands, from `canonical.read`; saves most of the work.
+        matcher: says what is sensitive; None takes the default profile's.
     """
-    restricted = restricted_category(findings(resource, compact), RESTRICTED_DEFAULT)
+    restricted = restricted_category(findings(resource, compact, matcher), RESTRICTED_DEFAULT)
     if restricted is not None:
         return restricted
     kind = resource.get("resourceType")

@@ -23,7 +23,7 @@ from panachain.model.scope import RESTRICTED, UNDATED, Category
 from panachain.records.fhir_category import bounded_year
 from panachain.records.fhir_codes import RESTRICTED_DEFAULT
 from panachain.records.fhir_sensitivity import label_findings, restricted_category
-from panachain.records.sensitivity import Finding, matcher_of
+from panachain.records.sensitivity import Finding, Matcher, matcher_of
 from panachain.records.split import Piece
 
 MEDIA_TYPE: Final = "application/hl7-v2"
@@ -93,12 +93,13 @@ def begins_hl7(start: bytes) -> bool:
     return _BEGINS.match(start) is not None
 
 
-def split_messages(file: BinaryIO, category: Category | None = None) -> Iterator[Piece]:
+def split_messages(file: BinaryIO, category: Category | None = None, matcher: Matcher | None = None) -> Iterator[Piece]:
     """Yield one record for each message, holding one at a time.
 
     Args:
         file: messages, in a batch or not, framed or not.
         category: instead of the one that the message's type tells; a restricted one gives way to a restricted one only.
+        matcher: says what is sensitive; None takes the default profile's.
 
     Raises:
         InputError: one message has more than MAX_MESSAGE bytes.
@@ -107,37 +108,37 @@ def split_messages(file: BinaryIO, category: Category | None = None) -> Iterator
         header = next((fields for fields in _segments(message) if fields[0] == b"MSH"), [])
         header += [b""] * (_MOST_FIELDS - len(header))
         code = _CATEGORIES.get(header[8][:3], Category.DOCUMENTS)
-        restricted = message_category(message, header[1])
+        restricted = restricted_category(list(findings(message, header[1], matcher)), RESTRICTED_DEFAULT)
         found = category if category in RESTRICTED else restricted or category or code
         yield Piece(found, _year(header[6]), MEDIA_TYPE, message)
 
 
-def message_category(message: bytes, encoding: bytes) -> Category | None:
-    """Return the restricted category that a message belongs to, or None.
-
-    Args:
-        message: its bytes.
-        encoding: MSH-2, the characters that part a field.
-    """
-    return restricted_category(list(findings(message, encoding)), RESTRICTED_DEFAULT)
+def name_of(message: bytes) -> tuple[str, str, bytes]:
+    """Return type (MSH-9), control ID (MSH-10) and encoding characters (MSH-2) of a message; empty if it has none."""
+    header = next((fields for fields in _segments(message) if fields[0] == b"MSH"), [])
+    header += [b""] * (_MOST_FIELDS - len(header))
+    kind, control = (header[place].decode("utf-8", "replace").strip() for place in (8, 9))
+    return kind, control, header[1]
 
 
-def findings(message: bytes, encoding: bytes) -> Iterator[Finding]:
+def findings(message: bytes, encoding: bytes, matcher: Matcher | None = None) -> Iterator[Finding]:
     """Yield what makes a message sensitive.
 
     Args:
         message: its bytes.
         encoding: MSH-2, the characters that part a field.
+        matcher: as `split_messages`.
     """
+    used = matcher or matcher_of()
     signs = (encoding[:5] or rb"^~\&").ljust(4, b"\0")
     for fields in _segments(message):
         name = fields[0]
         for number, systems in _CODED.get(name, {}).items():
             for repetition in _repetitions(fields, number, signs):
-                yield from _coded(repetition, systems)
+                yield from _coded(repetition, systems, used)
         for number in _TEXTS.get(name, ()):
             for repetition in _repetitions(fields, number, signs):
-                yield from matcher_of().text(" ".join(repetition))
+                yield from used.text(" ".join(repetition))
         for number in _LABELLED.get(name, ()):
             for repetition in _repetitions(fields, number, signs):
                 yield from (one for part in repetition for one in _label(part))
@@ -146,17 +147,17 @@ def findings(message: bytes, encoding: bytes) -> Iterator[Finding]:
                 yield from (one for part in repetition if part in ("R", "V") for one in label_findings("", part))
 
 
-def _coded(components: list[str], systems: tuple[str, ...]) -> Iterator[Finding]:
+def _coded(components: list[str], systems: tuple[str, ...], matcher: Matcher) -> Iterator[Finding]:
     """Yield what an element coded twice (CWE) tells: code, text, system, and the alternative ones after them."""
     for start in range(0, len(components), 3):
         code, text, system = [*components[start : start + 3], "", ""][:3]
         for one in (system,) if system else systems or ("",):
-            yield from matcher_of().look(one, code, text)
+            yield from matcher.look(one, code, text)
         # Senders put codes where others have texts.
-        yield from (one for part in (text, system) for name in systems for one in matcher_of().look(name, part))
+        yield from (one for part in (text, system) for name in systems for one in matcher.look(name, part))
         if not text:
             # A text field is one component: OBX-5 of type FT or ST.
-            yield from matcher_of().text(code)
+            yield from matcher.text(code)
 
 
 def _label(code: str) -> Iterator[Finding]:

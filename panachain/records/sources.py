@@ -35,8 +35,10 @@ from panachain.errors import InputError
 from panachain.ipld import dagcbor
 from panachain.model.records import FileContent, PlainRecord
 from panachain.model.scope import RESTRICTED, UNDATED, Category
-from panachain.records import dicom, hl7, xml
+from panachain.records import classify, dicom, hl7, xml
 from panachain.records.canonical import BLANKS, BOM
+from panachain.records.classify import Classified
+from panachain.records.sensitivity import DEFAULT, Matcher, Profile, matcher_of
 from panachain.records.split import Piece, split_json, split_lines, split_stream
 from panachain.records.walk import CHUNK, FoundFile, unpublished, walk
 
@@ -86,6 +88,7 @@ class Source:
     _file: FoundFile = field(repr=False)
     _category: Category | None = field(repr=False)
     _content: bytes | None = field(repr=False)
+    _matcher: Matcher | None = field(default=None, repr=False)
 
     def records(self) -> Iterator[PlainRecord]:
         """Yield the source's records, the same ones in the same order each time.
@@ -101,10 +104,45 @@ class Source:
         # Whoever wants them again has the file read again.
         self._content = None
 
+    def classified(self) -> Iterator[Classified]:
+        """Yield what the source holds, resource by resource, each with its category and why; reads it once more.
+
+        Raises:
+            InputError: as `records`.
+        """
+        try:
+            with self._file.open() as file:
+                kind = _kind_of(file.read(_START), self.path.suffix.lower())
+                file.seek(0)
+                yield from self._explained(file, kind)
+                self._file.check_unchanged(file)
+        except InputError as exc:
+            raise unpublished(self.path, exc) from None
+
+    def _explained(self, file: BinaryIO, kind: _Kind) -> Iterator[Classified]:
+        chosen, matcher = self._category, self._matcher or matcher_of()
+        if kind in (_Kind.FHIR, _Kind.NDJSON):
+            try:
+                yield from classify.of_fhir(file, lines=kind is _Kind.NDJSON, matcher=matcher)
+            except InputError:
+                # JSON that isn't FHIR is welcome with a category, as `_pieces_of_bytes` decides.
+                if chosen is None or kind is _Kind.NDJSON:
+                    raise
+                piece = next(self._pieces())
+                yield classify.of_file(piece.media_type, piece.category, piece.year, chosen)
+        elif kind is _Kind.HL7:
+            yield from classify.of_messages(file, chosen, matcher)
+        elif kind is _Kind.XML:
+            document = xml.read_document(iter(lambda: file.read(CHUNK), b""), matcher)
+            yield classify.of_document(document, _document_category(document, chosen), chosen)
+        else:
+            for piece in self._pieces():
+                yield classify.of_file(piece.media_type, piece.category, piece.year, chosen)
+
     def _pieces(self) -> Iterator[Piece]:
         suffix = self.path.suffix.lower()
         if self._content is not None:
-            yield from _pieces_of_bytes(self._content, suffix, self._category)
+            yield from _pieces_of_bytes(self._content, suffix, self._category, self._matcher)
             return
         with self._file.open() as file:
             kind = _kind_of(file.read(_START), suffix)
@@ -113,13 +151,16 @@ class Source:
                 content = file.read(self.size)
                 if sha256(content).digest() != self.identity:
                     raise InputError("it changed after it was found")
-                yield from _pieces_of_bytes(content, suffix, self._category)
+                yield from _pieces_of_bytes(content, suffix, self._category, self._matcher)
             else:
-                yield from _pieces_of_file(file, FileContent(self._file.real, self.size), kind, self._category)
+                whole = FileContent(self._file.real, self.size)
+                yield from _pieces_of_file(file, whole, kind, self._category, self._matcher)
             self._file.check_unchanged(file)
 
 
-def find_sources(paths: Sequence[Path], category: Category | None = None) -> Iterator[Source]:
+def find_sources(
+    paths: Sequence[Path], category: Category | None = None, profile: Profile = DEFAULT
+) -> Iterator[Source]:
     """Yield files, and the files in folders in the order of their names, each as a source.
 
     Hidden files are left out of folders. A link inside a folder is followed once: what it leads to is one source, also
@@ -128,6 +169,7 @@ def find_sources(paths: Sequence[Path], category: Category | None = None) -> Ite
     Args:
         paths: files and folders.
         category: puts files (not FHIR) into this category, and admits kinds that no reader knows.
+        profile: says what is sensitive.
 
     Raises:
         UsageError: there is no such file or folder.
@@ -135,7 +177,7 @@ def find_sources(paths: Sequence[Path], category: Category | None = None) -> Ite
     """
     for path in paths:
         for file in walk(path):
-            yield _source(file, category)
+            yield _source(file, category, matcher_of(profile))
 
 
 def read_source(path: Path, category: Category | None = None) -> Iterator[PlainRecord]:
@@ -163,12 +205,12 @@ def read_bytes(
         yield PlainRecord(*piece, source=identity, part=part)
 
 
-def _source(file: FoundFile, category: Category | None) -> Source:
+def _source(file: FoundFile, category: Category | None, matcher: Matcher) -> Source:
     try:
         identity, content = _identified(file)
     except InputError as exc:
         raise unpublished(file.shown, exc) from None
-    return Source(file.shown, file.found.st_size, identity, file, category, content)
+    return Source(file.shown, file.found.st_size, identity, file, category, content, matcher)
 
 
 def _identified(file: FoundFile) -> tuple[bytes, bytes | None]:
@@ -231,29 +273,35 @@ def _kind_of(start: bytes, suffix: str) -> _Kind:
     return _Kind.OTHER
 
 
-def _pieces_of_bytes(content: bytes, suffix: str, category: Category | None) -> Iterator[Piece]:
+def _pieces_of_bytes(
+    content: bytes, suffix: str, category: Category | None, matcher: Matcher | None = None
+) -> Iterator[Piece]:
     kind = _kind_of(content[:_START], suffix)
     if kind is _Kind.FHIR:
         if suffix == ".json" or category is None or b"resourceType" in content:
-            yield from split_json(content, category)
+            yield from split_json(content, category, matcher)
         else:
-            yield _json_or_other(content, category)
+            yield _json_or_other(content, category, matcher)
     elif not content:
         raise InputError("it is empty")
     else:
-        yield from _pieces_of_file(io.BytesIO(content), content, kind, category)
+        yield from _pieces_of_file(io.BytesIO(content), content, kind, category, matcher)
 
 
-def _json_or_other(content: bytes, category: Category) -> Piece:
+def _json_or_other(content: bytes, category: Category, matcher: Matcher | None) -> Piece:
     """Return what begins like JSON, and may be something else, as one record."""
     try:
-        return next(split_json(content, category))
+        return next(split_json(content, category, matcher))
     except InputError:
         return Piece(category, UNDATED, _OCTETS, content)
 
 
 def _pieces_of_file(
-    file: BinaryIO, content: bytes | FileContent, kind: _Kind, category: Category | None
+    file: BinaryIO,
+    content: bytes | FileContent,
+    kind: _Kind,
+    category: Category | None,
+    matcher: Matcher | None,
 ) -> Iterator[Piece]:
     """Yield the records of an open file.
 
@@ -262,23 +310,28 @@ def _pieces_of_file(
         content: what a record that is the whole file holds.
         kind: from `_kind_of`.
         category: as `find_sources`.
+        matcher: says what is sensitive.
     """
     if kind is _Kind.FHIR:
-        yield from split_stream(file)
+        yield from split_stream(file, matcher)
     elif kind is _Kind.NDJSON:
-        yield from split_lines(file)
+        yield from split_lines(file, matcher)
     elif kind is _Kind.HL7:
-        yield from hl7.split_messages(file, category)
+        yield from hl7.split_messages(file, category, matcher)
     elif kind is _Kind.DICOM:
         yield _dicom_piece(file, content, category)
     elif kind is _Kind.XML:
-        document = xml.read_document(iter(lambda: file.read(CHUNK), b""))
-        chosen = category if category in RESTRICTED else document.restricted or category or Category.DOCUMENTS
-        yield Piece(chosen, document.year, document.media_type, content)
+        document = xml.read_document(iter(lambda: file.read(CHUNK), b""), matcher)
+        yield Piece(_document_category(document, category), document.year, document.media_type, content)
     elif kind is _Kind.PDF:
         yield Piece(category or Category.DOCUMENTS, UNDATED, "application/pdf", content)
     else:
         yield _other_piece(content, kind, category)
+
+
+def _document_category(document: xml.Document, named: Category | None) -> Category:
+    """Return where a document goes: a category that was named opens nothing that its content closes."""
+    return named if named in RESTRICTED else document.restricted or named or Category.DOCUMENTS
 
 
 def _dicom_piece(file: BinaryIO, content: bytes | FileContent, category: Category | None) -> Piece:

@@ -22,7 +22,7 @@ import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from panachain.errors import InputError
 from panachain.model.records import FileContent
@@ -41,6 +41,7 @@ from panachain.records.fhir_category import category_of, year_of
 from panachain.records.fhir_codes import RESTRICTED_DEFAULT
 from panachain.records.fhir_references import meaning_references, names_of, references_in
 from panachain.records.fhir_sensitivity import findings, restricted_category
+from panachain.records.sensitivity import Matcher
 
 MEDIA_TYPE: Final = "application/fhir+json"
 GROUP_SIZE: Final = 4 << 20
@@ -79,43 +80,49 @@ class Piece(NamedTuple):
     content: bytes | FileContent
 
 
-def split_json(content: bytes, category: Category | None = None) -> Iterator[Piece]:
+def split_json(content: bytes, category: Category | None = None, matcher: Matcher | None = None) -> Iterator[Piece]:
     """Yield the records of a Bundle or single resource that is held in memory.
 
     Args:
         content: the text.
         category: admits JSON that isn't FHIR, as one record of this category.
+        matcher: says what is sensitive; None takes the default profile's.
 
     Raises:
         InputError: not JSON as `canonical.parse` reads it, no FHIR resource, or a Bundle with malformed entries.
     """
     # FHIR goes by its own content even where a category is named: a name must not make a restricted resource common.
     if category is not None and _resource_type(content) is None:
-        yield _other_json(content, category)
+        yield _other_json(content, category, matcher)
         return
     file = io.BytesIO(content)
-    yield from _split(lambda: _read_file(file), group_size=GROUPS_SIZE)
+    yield from _split(lambda: _read_file(file, matcher), group_size=GROUPS_SIZE)
 
 
-def split_stream(file: BinaryIO) -> Iterator[Piece]:
+def split_stream(file: BinaryIO, matcher: Matcher | None = None) -> Iterator[Piece]:
     """Yield the records of a Bundle or single resource that may be larger than memory.
 
     Args:
         file: the text; one that isn't held in memory is read several times, to see what refers to what.
+        matcher: as `split_json`.
 
     Raises:
         InputError: as `split_json`, or one entry has more than MAX_PIECE bytes.
     """
-    yield from _split(lambda: _read_file(file), group_size=GROUP_SIZE)
+    yield from _split(lambda: _read_file(file, matcher), group_size=GROUP_SIZE)
 
 
-def split_lines(file: BinaryIO) -> Iterator[Piece]:
+def split_lines(file: BinaryIO, matcher: Matcher | None = None) -> Iterator[Piece]:
     """Yield the records of NDJSON, one resource or Bundle on each line, holding no more than some lines.
+
+    Args:
+        file: the text.
+        matcher: as `split_json`.
 
     Raises:
         InputError: as `split_json`, or one line has more than MAX_PIECE bytes.
     """
-    yield from _split(lambda: _read_lines(file), group_size=GROUP_SIZE)
+    yield from _split(lambda: _read_lines(file, matcher), group_size=GROUP_SIZE)
 
 
 @dataclass(frozen=True)
@@ -150,31 +157,61 @@ def _split(read: Callable[[], Iterator[_Entry]], *, group_size: int) -> Iterator
         read: begins to read the source anew.
         group_size: bytes from which a group becomes a record.
     """
-    groups, closure = _Groups(group_size=group_size), _Closure()
-    held: list[_Entry] = []
-    size = 0
-    source = read()
-    for entry in source:
-        held.append(entry)
-        size += entry.size
-        if size >= GROUPS_SIZE:
-            break
-    else:
-        # All of it is in memory: it is settled there.
-        closure.settle(lambda: iter(held))
-        yield from _grouped(groups, closure, held)
-        return
-    held.clear()
-    closure.settle(read)
-    yield from _grouped(groups, closure, read())
-
-
-def _grouped(groups: _Groups, closure: _Closure, entries: Iterable[_Entry]) -> Iterator[Piece]:
+    groups = _Groups(group_size=group_size)
+    closure, entries = _settled(read)
     for entry in entries:
         groups.put(entry, closure.category(entry))
         if groups.full:
             yield from groups.overflow()
     yield from groups.flush()
+
+
+def _settled(read: Callable[[], Iterator[_Entry]]) -> tuple[_Closure, Iterable[_Entry]]:
+    """Return what closes what in a source, and its entries once more: held if they are few enough, else read again."""
+    closure = _Closure()
+    held: list[_Entry] = []
+    size = 0
+    for entry in read():
+        held.append(entry)
+        size += entry.size
+        if size >= GROUPS_SIZE:
+            held.clear()
+            closure.settle(read)
+            return closure, read()
+    closure.settle(lambda: held)
+    return closure, held
+
+
+@dataclass(frozen=True)
+class EntryFound:
+    """One entry of a source, its category, and what that follows from."""
+
+    value: dict[str, Any]
+    """The entry, attachments taken out; its `resource`, or what a Bundle says of itself."""
+    category: Category
+    year: int
+    closed_by: str
+    """What closes it beside its own content: a reference, or `Bundle`; else empty."""
+
+
+def entries_of(file: BinaryIO, *, lines: bool, matcher: Matcher | None = None) -> Iterator[EntryFound]:
+    """Yield the entries of FHIR, each with the category that splitting puts it into.
+
+    Args:
+        file: a Bundle, a single resource, or NDJSON.
+        lines: whether it is NDJSON.
+        matcher: as `split_json`.
+
+    Raises:
+        InputError: as `split_stream` and `split_lines`.
+    """
+    reader = _read_lines if lines else _read_file
+    closure, entries = _settled(lambda: reader(file, matcher))
+    for entry in entries:
+        value, _ = read(entry.kept)
+        category = closure.category(entry)
+        by = closure.reason(entry) if category is not entry.category else ""
+        yield EntryFound(value.get("resource") or value, category, entry.year, by)
 
 
 class _Closure:
@@ -211,11 +248,21 @@ class _Closure:
             return entry.category
         if entry.bundle in self._labelled:
             return self._labelled[entry.bundle]
+        meant = self._meant(entry)
+        return self._closed[meant] if meant is not None else entry.category
+
+    def reason(self, entry: _Entry) -> str:
+        """Return what closes an entry beside its own content, or an empty text."""
+        if entry.bundle in self._labelled:
+            return "Bundle"
+        return (self._meant(entry) or b"").decode("utf-8", "replace")
+
+    def _meant(self, entry: _Entry) -> bytes | None:
+        """Return the first closed entry that an entry refers to by an element that carries meaning."""
         if self._closed.keys().isdisjoint(entry.references):
-            return entry.category
+            return None
         value, _ = read(entry.kept, depth=_ENTRY_DEPTH)
-        meant = (self._closed.get(name) for name in meaning_references(value))
-        return next((found for found in meant if found is not None), entry.category)
+        return next((name for name in meaning_references(value) if name in self._closed), None)
 
 
 @dataclass
@@ -303,11 +350,12 @@ class _Groups:
         yield from shells
 
 
-def _read_file(file: BinaryIO, bundle: int = 1) -> Iterator[_Entry]:
+def _read_file(file: BinaryIO, matcher: Matcher | None, bundle: int = 1) -> Iterator[_Entry]:
     """Yield the entries of a Bundle that is cut entry by entry, or a single resource.
 
     Args:
         file: the text.
+        matcher: says what is sensitive.
         bundle: the number that a Bundle gets.
     """
     file.seek(0)
@@ -324,22 +372,22 @@ def _read_file(file: BinaryIO, bundle: int = 1) -> Iterator[_Entry]:
             if left < 0 or len(shell) > _MAX_MEMBERS:
                 raise InputError(f"more than {_MAX_MEMBERS} members or {MAX_PIECE} bytes beside the list of entries")
         elif "type" in shell and _string(shell.get("resourceType")) == "Bundle":
-            count = yield from _read_entries(cutter.items(), shell, bundle)
+            count = yield from _read_entries(cutter.items(), shell, matcher, bundle)
         else:
             # What these are entries of comes later: they are passed over once.
             count, waiting = sum(1 for _ in cutter.items()), True
     cutter.end()
     if _string(shell.get("resourceType")) != "Bundle":
-        yield from _read_single(file, bundle)
+        yield from _read_single(file, matcher, bundle)
         return
     if "entry" in shell:
         raise InputError("the Bundle's entry is no list of objects")
     if waiting:
-        yield from _read_entries(_entries(file), shell, bundle)
-    yield from _shell(shell, bundle, has_entries=count > 0)
+        yield from _read_entries(_entries(file), shell, matcher, bundle)
+    yield from _shell(shell, matcher, bundle, has_entries=count > 0)
 
 
-def _read_lines(file: BinaryIO) -> Iterator[_Entry]:
+def _read_lines(file: BinaryIO, matcher: Matcher | None) -> Iterator[_Entry]:
     """Yield the entries of NDJSON."""
     file.seek(0)
     number = 0
@@ -351,22 +399,22 @@ def _read_lines(file: BinaryIO) -> Iterator[_Entry]:
                 raise InputError(f"more than {MAX_PIECE} bytes")
             # A cheap look first: most single resources don't name the type at all, and needn't be cut.
             if b'"Bundle"' in text:
-                yield from _read_file(io.BytesIO(text), number)
+                yield from _read_file(io.BytesIO(text), matcher, number)
             elif text:
-                yield from _read_resource(text, number)
+                yield from _read_resource(text, matcher, number)
         except InputError as exc:
             raise InputError(f"line {number}: {exc}", hint=exc.hint) from None
 
 
-def _read_single(file: BinaryIO, bundle: int) -> Iterator[_Entry]:
+def _read_single(file: BinaryIO, matcher: Matcher | None, bundle: int) -> Iterator[_Entry]:
     file.seek(0)
     text = file.read(MAX_PIECE + 1)
     if len(text) > MAX_PIECE:
         raise InputError(f"a single resource of more than {MAX_PIECE} bytes")
-    yield from _read_resource(text.removeprefix(BOM).strip(BLANKS), bundle)
+    yield from _read_resource(text.removeprefix(BOM).strip(BLANKS), matcher, bundle)
 
 
-def _read_resource(text: bytes, bundle: int) -> Iterator[_Entry]:
+def _read_resource(text: bytes, matcher: Matcher | None, bundle: int) -> Iterator[_Entry]:
     """Yield a resource that stands alone, or the entries of a Bundle whose name was written with escapes."""
     kept, attachments = pull_out(text)
     check_values(kept)
@@ -374,12 +422,12 @@ def _read_resource(text: bytes, bundle: int) -> Iterator[_Entry]:
     if not isinstance(value, dict) or not isinstance(value.get("resourceType"), str):
         raise InputError(_NOT_FHIR, hint=_HINT)
     if value["resourceType"] == "Bundle":
-        yield from _read_file(io.BytesIO(text), bundle)
+        yield from _read_file(io.BytesIO(text), matcher, bundle)
         return
     yield _Entry(
         b'{"resource":%b}' % kept,
         attachments,
-        category_of(value, compact),
+        category_of(value, compact, matcher),
         year_of(value),
         _COLLECTION,
         bundle=0,
@@ -388,12 +436,13 @@ def _read_resource(text: bytes, bundle: int) -> Iterator[_Entry]:
     )
 
 
-def _read_entry(entry: bytes, kind: bytes, bundle: int) -> _Entry:
+def _read_entry(entry: bytes, kind: bytes, matcher: Matcher | None, bundle: int) -> _Entry:
     """Return one entry of a Bundle.
 
     Args:
         entry: its text.
         kind: the Bundle's type, as JSON.
+        matcher: says what is sensitive.
         bundle: the Bundle's number.
     """
     kept, attachments = pull_out(entry, depth=_ENTRY_DEPTH)
@@ -404,7 +453,7 @@ def _read_entry(entry: bytes, kind: bytes, bundle: int) -> _Entry:
     resource = value.get("resource")
     if resource is not None and not isinstance(resource, dict):
         raise InputError("a Bundle entry's resource is no object")
-    category, year = (category_of(resource, compact), year_of(resource)) if resource else _NOWHERE
+    category, year = (category_of(resource, compact, matcher), year_of(resource)) if resource else _NOWHERE
     names = names_of(resource or {}, value.get("fullUrl"))
     return _Entry(kept, attachments, category, year, kind, bundle, names, references_in(compact))
 
@@ -419,20 +468,22 @@ def _entries(file: BinaryIO) -> Iterator[bytes]:
         cutter.value()
 
 
-def _read_entries(entries: Iterable[bytes], shell: dict[str, bytes], bundle: int) -> Generator[_Entry, None, int]:
+def _read_entries(
+    entries: Iterable[bytes], shell: dict[str, bytes], matcher: Matcher | None, bundle: int
+) -> Generator[_Entry, None, int]:
     """Yield the entries of a Bundle, and return how many there were."""
     kind, number = _TYPES.get(_string(shell.get("type")) or "", _COLLECTION), 0
     for entry in entries:
         number += 1
         try:
-            found = _read_entry(bytes(entry), kind, bundle)
+            found = _read_entry(bytes(entry), kind, matcher, bundle)
         except InputError as exc:
             raise InputError(f"entry {number}: {exc}", hint=exc.hint) from None
         yield found
     return number
 
 
-def _shell(found: dict[str, bytes], bundle: int, *, has_entries: bool) -> Iterator[_Entry]:
+def _shell(found: dict[str, bytes], matcher: Matcher | None, bundle: int, *, has_entries: bool) -> Iterator[_Entry]:
     """Yield what a Bundle says about itself, if its other records don't say it."""
     plain = set(found) <= {"resourceType", "type"}
     if has_entries and plain and ("type" not in found or _string(found["type"]) in _TYPES):
@@ -441,7 +492,7 @@ def _shell(found: dict[str, bytes], bundle: int, *, has_entries: bool) -> Iterat
     kept, attachments = pull_out(text)
     check_values(kept)
     value, compact = read(kept)
-    yield _Entry(kept, attachments, category_of(value, compact), UNDATED, b"", bundle)
+    yield _Entry(kept, attachments, category_of(value, compact, matcher), UNDATED, b"", bundle)
 
 
 def _resource_type(content: bytes) -> str | None:
@@ -456,12 +507,12 @@ def _resource_type(content: bytes) -> str | None:
     return None
 
 
-def _other_json(content: bytes, category: Category) -> Piece:
+def _other_json(content: bytes, category: Category, matcher: Matcher | None) -> Piece:
     """Return JSON that isn't FHIR as one record; FHIR inside it still makes it restricted."""
     check_values(content)
     value, _ = read(content)
     if category not in RESTRICTED and isinstance(value, (dict, list)):
-        found = restricted_category(findings({"": value}), RESTRICTED_DEFAULT)
+        found = restricted_category(findings({"": value}, matcher=matcher), RESTRICTED_DEFAULT)
         category = found if found in RESTRICTED else category
     return Piece(category, UNDATED, "application/json", content)
 

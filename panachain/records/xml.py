@@ -21,7 +21,7 @@ from panachain.model.scope import UNDATED, Category
 from panachain.records.fhir_category import bounded_year
 from panachain.records.fhir_codes import RESTRICTED_DEFAULT
 from panachain.records.fhir_sensitivity import label_findings, restricted_category
-from panachain.records.sensitivity import Finding, matcher_of
+from panachain.records.sensitivity import Finding, Matcher, matcher_of
 
 MAX_SIZE: Final = 64 << 20
 """Bytes of one document."""
@@ -49,18 +49,21 @@ class Document:
     year: int = UNDATED
     restricted: Category | None = None
     """The restricted category that it belongs to, if any."""
+    findings: tuple[Finding, ...] = ()
+    """Why."""
 
 
-def read_document(content: Iterable[bytes]) -> Document:
+def read_document(content: Iterable[bytes], matcher: Matcher | None = None) -> Document:
     """Check an XML document, and return what it tells about itself.
 
     Args:
         content: its bytes, in pieces of any size.
+        matcher: says what is sensitive; None takes the default profile's.
 
     Raises:
         InputError: it isn't well formed, declares entities or attributes, or is too large or too deep.
     """
-    reader = _Reader()
+    reader = _Reader(matcher or matcher_of())
     for piece in content:
         for start in range(0, len(piece), _PIECE):
             reader.feed(piece[start : start + _PIECE])
@@ -68,7 +71,8 @@ def read_document(content: Iterable[bytes]) -> Document:
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, matcher: Matcher) -> None:
+        self._matcher = matcher
         self._document = Document()
         self._path: list[str] = []
         self._found: dict[Finding, None] = {}
@@ -93,6 +97,7 @@ class _Reader:
     def close(self) -> Document:
         """End the document, and return what it told."""
         self._parse(final=True)
+        self._document.findings = tuple(self._found)
         self._document.restricted = restricted_category(list(self._found), RESTRICTED_DEFAULT)
         return self._document
 
@@ -151,7 +156,7 @@ class _Reader:
                 self._found.update(dict.fromkeys(label_findings(system, attributes["code"], strict=False)))
 
     def _note(self, system: str, code: str, display: str) -> None:
-        self._found.update(dict.fromkeys(matcher_of().look(system, code, display)))
+        self._found.update(dict.fromkeys(self._matcher.look(system, code, display)))
 
     def _refuse(self, *_: Any) -> NoReturn:
         raise InputError("XML that declares entities or attributes, or names outside ones, is refused")

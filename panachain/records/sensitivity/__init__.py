@@ -6,6 +6,6 @@ Follows design section 4, and HL7 v3 ActCode (InformationSensitivityPolicy) for 
 
 from panachain.records.sensitivity.kinds import Finding, Kind, category_of_kinds
 from panachain.records.sensitivity.matcher import Matcher, matcher_of
-from panachain.records.sensitivity.profiles import PROFILES, Profile
+from panachain.records.sensitivity.profiles import DEFAULT, PROFILES, Profile
 
-__all__ = ["PROFILES", "Finding", "Kind", "Matcher", "Profile", "category_of_kinds", "matcher_of"]
+__all__ = ["DEFAULT", "PROFILES", "Finding", "Kind", "Matcher", "Profile", "category_of_kinds", "matcher_of"]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from panachain.errors import UsageError
+
 _STD: Final = frozenset({"HIV", "STD"})
 _REPRODUCTIVE: Final = frozenset({"SEX", "PREGNANT", "ABORTION", "CONTRACEPTION"})
 _VIOLENCE: Final = frozenset({"SDV", "VIO", "MST"})
@@ -41,3 +43,15 @@ PROFILES: Final = {
     )
 }
 """By name."""
+
+
+def profile_of(name: str) -> Profile:
+    """Return a profile by its name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    try:
+        return PROFILES[name]
+    except KeyError:
+        raise UsageError(f"{name!a}: no such sensitivity profile", hint=f"one of {', '.join(PROFILES)}") from None

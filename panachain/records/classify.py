@@ -1,0 +1,139 @@
+"""Why a record is where it is: each resource of a source with its category, the kinds that close it, and the rules.
+
+Looks again at what splitting looked at, and tells what nobody looks at; changes nothing and publishes nothing.
+Follows docs/spec/sensitivity.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final
+
+from panachain.model.scope import Category
+from panachain.records import hl7, xml
+from panachain.records.fhir_sensitivity import findings
+from panachain.records.sensitivity import Finding, Matcher
+from panachain.records.split import EntryFound, entries_of
+
+PIXELS: Final = "pictures"
+SCANS: Final = "text of scans and PDF files"
+NARRATIVE: Final = "text between the tags"
+ATTACHMENTS: Final = "files inside the resource"
+WHOLE: Final = "content"
+_FILES: Final = frozenset({"contentType", "_data"})
+"""Members of an Attachment or a Binary; `_data` is the mark of a file that was taken out (`attachments.py`)."""
+
+
+@dataclass(frozen=True)
+class Classified:
+    """One resource, message, document or file, and where it goes."""
+
+    resource: str
+    """Its type and logical id, type and control ID of a message, or the media type of a file."""
+    category: Category
+    year: int
+    kinds: tuple[str, ...] = ()
+    """Codes of HL7 v3 ActCode that close it."""
+    why: tuple[str, ...] = ()
+    """Each rule that matched, or what closes it beside its own content."""
+    unread: tuple[str, ...] = ()
+    """What of it nobody looked at."""
+
+
+def of_fhir(file: BinaryIO, *, lines: bool, matcher: Matcher) -> Iterator[Classified]:
+    """Yield each entry of FHIR.
+
+    Args:
+        file: a Bundle, a single resource, or NDJSON.
+        lines: whether it is NDJSON.
+        matcher: says what is sensitive.
+
+    Raises:
+        InputError: as `split.split_stream`.
+    """
+    for entry in entries_of(file, lines=lines, matcher=matcher):
+        found = findings(entry.value, matcher=matcher)
+        why = (*_rules(found), *((f"it refers to {entry.closed_by}",) if entry.closed_by else ()))
+        unread = (ATTACHMENTS,) if _has_attachment(entry.value) else ()
+        yield Classified(_name(entry), entry.category, entry.year, _kinds(found), why, unread)
+
+
+def of_messages(file: BinaryIO, category: Category | None, matcher: Matcher) -> Iterator[Classified]:
+    """Yield each message of HL7 v2.
+
+    Args:
+        file: messages.
+        category: as `hl7.split_messages`.
+        matcher: says what is sensitive.
+
+    Raises:
+        InputError: as `hl7.split_messages`.
+    """
+    for number, piece in enumerate(hl7.split_messages(file, category, matcher), 1):
+        message = piece.content
+        if not isinstance(message, bytes):
+            raise TypeError("a message is held in memory")
+        kind, control, encoding = hl7.name_of(message)
+        found = list(hl7.findings(message, encoding, matcher))
+        name = f"{kind or 'message'}/{control or number}"
+        yield Classified(name, piece.category, piece.year, _kinds(found), _rules(found, chosen=category))
+
+
+def of_document(document: xml.Document, category: Category, chosen: Category | None) -> Classified:
+    """Return an XML document.
+
+    Args:
+        document: as `xml.read_document` returns it.
+        category: where it goes.
+        chosen: the category that was named for the file.
+    """
+    found = document.findings
+    return Classified(
+        document.media_type, category, document.year, _kinds(found), _rules(found, chosen=chosen), (NARRATIVE,)
+    )
+
+
+def of_file(media_type: str, category: Category, year: int, chosen: Category | None) -> Classified:
+    """Return a file of which only the kind is known.
+
+    Args:
+        media_type: of its content.
+        category: where it goes.
+        year: that it is about.
+        chosen: the category that was named for the file.
+    """
+    unread = {"application/dicom": (PIXELS,), "application/pdf": (SCANS,)}.get(media_type, (WHOLE,))
+    return Classified(media_type, category, year, (), _rules((), chosen=chosen), unread)
+
+
+def _rules(found: Iterable[Finding], chosen: Category | None = None) -> tuple[str, ...]:
+    rules = dict.fromkeys(one.rule for one in found)
+    if chosen is not None:
+        rules[f"--category {chosen.value}"] = None
+    return tuple(rules)
+
+
+def _kinds(found: Iterable[Finding]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.kind for one in found))
+
+
+def _name(entry: EntryFound) -> str:
+    kind, number = entry.value.get("resourceType"), entry.value.get("id")
+    if not isinstance(kind, str):
+        return "entry without a resource"
+    return f"{kind}/{number}" if isinstance(number, str) else kind
+
+
+def _has_attachment(value: Any) -> bool:
+    """Tell whether files were taken out of a resource, or are named in it."""
+    stack: list[Any] = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, list):
+            stack.extend(item)
+        elif isinstance(item, dict):
+            if not item.keys().isdisjoint(_FILES):
+                return True
+            stack.extend(item.values())
+    return False
