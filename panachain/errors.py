@@ -25,7 +25,8 @@ Follows the exit codes of the command line (docs/spec/cli.md).
     │   │   └── NodeRefusedError        5   the chain's node or its gate doesn't admit the caller
     │   ├── RelaysUnavailableError      7
     │   ├── StoreUnavailableError       7
-    │   │   └── BlockNotFoundError      7
+    │   │   ├── BlockNotFoundError      7
+    │   │   └── BlockOutOfReachError    7   no store that answers has it, and another one doesn't answer
     │   ├── EndpointRefusedError        7   an endpoint of others that nothing is sent to
     │   ├── RateLimitedError            7   too many requests; the same one later succeeds
     │   └── ProxiesUnavailableError     7   fewer than t good answers
@@ -260,6 +261,15 @@ class BlockNotFoundError(StoreUnavailableError):
     """The store answers, but has no block of this CID."""
 
     usual_hint = "`panachain storage repair` looks for it on every node"
+
+
+class BlockOutOfReachError(StoreUnavailableError):
+    """No store that answers has a block, and another one doesn't answer: it may have it, or nobody does.
+
+    It strikes the block's own item: what else these stores hold is there.
+    """
+
+    usual_hint = "try again when every store answers: `panachain storage status` shows which one doesn't"
 
 
 class EndpointRefusedError(UnavailableError):

@@ -7,9 +7,12 @@ be made on the way is private too. Follows docs/spec/cli.md, section "State on d
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -69,6 +72,27 @@ def open_private(path: Path, flags: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+@contextmanager
+def alone_at(path: Path) -> Iterator[None]:
+    """Keep every other thread and process out that changes a file: what one reads, and then writes, is one change.
+
+    Not to be entered twice by one thread. Reading alone needs no lock, since files are written whole.
+
+    Args:
+        path: of the file; the lock lies beside it, empty.
+
+    Raises:
+        OSError: the folder isn't there, or can't be written.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path.with_name(f".{path.name}.lock"), flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -15,6 +15,7 @@ TITLES: Final = ("step", "state", "what it does", "what it can't do")
 
 _STAGES: Final = {
     "revoked on chain": "no proxy deleted yet",
+    "revoked elsewhere": "revoked elsewhere; `panachain settle` asks the proxies",
     "final": "proxies deleted",
     "lane rotated": "new lanes",
     "headers re-wrapped": "new lanes, old headers gone",

@@ -11,9 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NoReturn
 
-from panachain.errors import BlockNotFoundError, IntegrityError, Omission, PanaChainError, TooLargeError
+from panachain.errors import (
+    BlockNotFoundError,
+    BlockOutOfReachError,
+    IntegrityError,
+    Omission,
+    PanaChainError,
+    TooLargeError,
+)
 
-LEFT_OUT: Final = (IntegrityError, BlockNotFoundError, TooLargeError)
+UNREADABLE: Final = (IntegrityError, BlockNotFoundError, BlockOutOfReachError)
+"""What strikes one block, whatever else the stores hold; a store that doesn't answer at all strikes everything."""
+LEFT_OUT: Final = (*UNREADABLE, TooLargeError)
 """What one hospital, lane, envelope or record can bring about by itself."""
 
 

@@ -15,13 +15,13 @@ from typing import Final, Protocol
 
 from panachain.crypto import keys
 from panachain.crypto.commit import EnvelopeKey
-from panachain.errors import BlockNotFoundError, IntegrityError
+from panachain.errors import BlockNotFoundError, BlockOutOfReachError, IntegrityError, StoreUnavailableError
 from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import Address
 from panachain.model.scope import Scope, path_of
 from panachain.records import header, inventory
 from panachain.records.content import Content, content_context
-from panachain.records.findings import Findings, Strict
+from panachain.records.findings import UNREADABLE, Findings, Strict
 from panachain.records.manifest import LEAF_ROWS, Manifest
 from panachain.storage.blocks import BlobStore
 
@@ -149,13 +149,13 @@ def locate_all(
     walks = [_Walk(heads, lane) for lane in lanes]
     _search(walks, manifests, heads.hospital, findings)
     found: list[list[header.Header]] = []
-    missing: dict[CID, BlockNotFoundError] = {}
+    missing: dict[CID, StoreUnavailableError] = {}
     for walk in walks:
         opened = []
         for brief_id, cid in walk.rows:
             try:
                 block = store.get_block(cid)
-            except BlockNotFoundError as exc:
+            except (BlockNotFoundError, BlockOutOfReachError) as exc:
                 # It may have been re-wrapped and deleted: whether another header stands for it is known once all lanes
                 # were read.
                 missing[cid] = exc
@@ -325,7 +325,7 @@ def _search(
                 walk.window = max(walk.window, _WINDOW)
             try:
                 again = walk.follow(manifest)
-            except (IntegrityError, BlockNotFoundError) as exc:
+            except UNREADABLE as exc:
                 findings.left_out(hospital, _transaction(sequence), exc)
                 walk.window = _AHEAD
                 continue

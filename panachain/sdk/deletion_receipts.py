@@ -7,7 +7,8 @@ A receipt that was changed on disk doesn't count. Follows docs/spec/proxy.md.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from panachain.consent.receipts import check_receipt
 from panachain.errors import ConfigurationError, DiskError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
-from panachain.private_files import write_private
+from panachain.private_files import alone_at, write_private
 from panachain.proxy import messages
 
 
@@ -47,18 +48,15 @@ class DeletionReceipts:
 
     def add(self, policy_id: PolicyId, receipts: Iterable[Receipt]) -> None:
         """Keep checked deletion receipts, one for each proxy."""
-        content = self._read()
-        entry = content.setdefault(policy_id, {"receipts": [], "rewrapped": False})
-        by_proxy = {fields["proxy"]: fields for fields in entry["receipts"]}
-        by_proxy.update((receipt.proxy, messages.receipt_fields(receipt)) for receipt in receipts)
-        entry["receipts"] = [by_proxy[proxy] for proxy in sorted(by_proxy)]
-        self._write(content)
+        with self._entry(policy_id) as entry:
+            by_proxy = {fields["proxy"]: fields for fields in entry["receipts"]}
+            by_proxy.update((receipt.proxy, messages.receipt_fields(receipt)) for receipt in receipts)
+            entry["receipts"] = [by_proxy[proxy] for proxy in sorted(by_proxy)]
 
     def rewrapped(self, policy_id: PolicyId) -> None:
         """Note that no old header of a policy's lanes is left."""
-        content = self._read()
-        content.setdefault(policy_id, {"receipts": [], "rewrapped": False})["rewrapped"] = True
-        self._write(content)
+        with self._entry(policy_id) as entry:
+            entry["rewrapped"] = True
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -71,9 +69,14 @@ class DeletionReceipts:
                 f"{self._path} can't be read", hint="move it away: the proxies can be asked for their receipts again"
             ) from exc
 
-    def _write(self, content: dict[str, Any]) -> None:
-        fields = {"schema": "panachain/revocations/1", "policies": content}
+    @contextmanager
+    def _entry(self, policy_id: PolicyId) -> Iterator[dict[str, Any]]:
+        """Give what is kept of one policy, and write it back; several revocations may be on their way at once."""
         try:
-            write_private(self._path, json.dumps(fields).encode())
+            with alone_at(self._path):
+                content = self._read()
+                yield content.setdefault(policy_id, {"receipts": [], "rewrapped": False})
+                fields = {"schema": "panachain/revocations/1", "policies": content}
+                write_private(self._path, json.dumps(fields).encode())
         except OSError as exc:
             raise DiskError(f"the receipts can't be kept in {self._path}: {exc.strerror}") from exc

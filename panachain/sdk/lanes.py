@@ -30,6 +30,8 @@ from panachain.sdk.opening import Allowance, FormerHospital, Opening, envelope_w
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance
 from panachain.storage.blocks import keep
 
+NEWEST_PAIRING: Final = "the newest pairing, and lanes that it alone names"
+"""What can't be told where nobody has it."""
 _YEARS_AHEAD: Final = 2
 """Years after this one that a pairing has lanes for."""
 
@@ -55,23 +57,28 @@ class OwnLanes:
         self._seed = seed
         self._address = address
 
-    def generations(self) -> Generations:
+    def generations(self, findings: Findings | None = None) -> Generations:
         """Return which generations the lanes have had, as the newest pairing states them.
 
         A pairing that was taken back counts too: what it says of the lanes stays true. An older one that the store lost
         keeps nobody from rotating, since the one that was made last says all that is true.
 
+        Args:
+            findings: of a caller that only looks: is told that the pairing which was made last can't be read, and the
+                others tell what they can. Without it that is an error.
+
         Raises:
             IntegrityError: the pairing that was made last isn't this patient's own.
-            BlockNotFoundError: the store lost it; guessing could wrap new records to lanes that were given up.
+            StoreUnavailableError: the store lost it; guessing could wrap new records to lanes that were given up.
         """
+        findings = findings or Strict()
         newest, identities = FIRST, self._network.sidechain.identities
         for event in identities.paired(patient=self._address):
             try:
                 generations = self._open(event).generations
-            except LEFT_OUT:
+            except LEFT_OUT as exc:
                 if event.digest == identities.ever_paired(patient=self._address)[-1].digest:
-                    raise
+                    findings.left_out(event.hospital, NEWEST_PAIRING, exc)
                 continue
             # The newest over all pairings: two devices may pair at the same time.
             if generations.epoch > newest.epoch:
@@ -210,7 +217,7 @@ class OwnLanes:
             findings: is told what had to be left out; without it the first omission is an error.
         """
         findings = findings or Strict()
-        generations = self.generations()
+        generations = self.generations(findings)
         for hospital, event in self.hospitals():
             own = findings if event.paired else FormerHospital(findings)
             with own.alone(hospital.address):

@@ -16,12 +16,13 @@ from panachain.chain.signing import Account
 from panachain.consent.life import has_ended
 from panachain.consent.terms import open_terms
 from panachain.crypto.keys import Seed, address_of
-from panachain.errors import BlockNotFoundError, ConfigurationError, DiskError, IntegrityError, PolicyUnknownError
+from panachain.errors import ConfigurationError, DiskError, IntegrityError, PolicyUnknownError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId
 from panachain.model.policy import SEALED, OnChainPolicy, PolicyStatus, Terms
 from panachain.model.scope import Generations
 from panachain.model.transactions import Revocation
+from panachain.records.findings import UNREADABLE
 from panachain.sdk.deletion_receipts import DeletionReceipts
 from panachain.sdk.kept_terms import KeptTerms
 from panachain.sdk.network import Network
@@ -119,7 +120,7 @@ class OwnPolicies:
         for index, policy in self._on_chain():
             try:
                 found.append(self._open(index, policy))
-            except (IntegrityError, BlockNotFoundError) as exc:
+            except UNREADABLE as exc:
                 left_out.append(LeftOut("policy", policy.policy_id, f"its terms can't be read: {exc}"))
         return Listing(found, left_out)
 

@@ -15,13 +15,14 @@ from panachain.chain.signing import Account
 from panachain.consent.rules import check_access
 from panachain.consent.terms import UnverifiedTerms, open_terms
 from panachain.crypto import umbral
-from panachain.errors import BlockNotFoundError, IntegrityError, PolicyUnknownError
+from panachain.errors import BlockNotFoundError, BlockOutOfReachError, IntegrityError, PolicyUnknownError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, PolicyId
 from panachain.model.policy import OnChainPolicy, Terms
 from panachain.model.progress import Progress
 from panachain.model.scope import Purpose
 from panachain.model.sizes import KEY_SIZE
+from panachain.records.findings import UNREADABLE
 from panachain.sdk.base import ActorSession
 from panachain.sdk.granted_records import Asked, GrantedRecords
 from panachain.sdk.group_keys import open_secrets
@@ -80,7 +81,7 @@ class ReadingSession(ActorSession):
                 # Somebody else's policy, whose view tag fits by chance.
                 notices.not_for(event, reader)
                 continue
-            except BlockNotFoundError as exc:
+            except (BlockNotFoundError, BlockOutOfReachError) as exc:
                 # Whoever announces terms that they never stored mustn't keep the reader from all the rest.
                 left_out.append(LeftOut("policy", event.policy_id, f"nobody has its terms: {exc}"))
                 continue
@@ -177,7 +178,7 @@ class ReadingSession(ActorSession):
                 continue
             try:
                 secrets = self._group_secrets(group)
-            except (IntegrityError, BlockNotFoundError) as exc:
+            except UNREADABLE as exc:
                 # A manager can seal anything to a member: what is wrong there mustn't keep them from all the rest.
                 _LOG.warning("group %s is left out: %s", group.handle, exc)
                 continue

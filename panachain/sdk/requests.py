@@ -12,13 +12,14 @@ from typing import Any, Final
 from panachain.chain.evm import Receipt, Sender
 from panachain.crypto import box, labels, umbral
 from panachain.crypto.keys import Seed
-from panachain.errors import BlockNotFoundError, IntegrityError, UnknownActorError, UsageError
+from panachain.errors import IntegrityError, UnknownActorError, UsageError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address, PolicyId, Role
 from panachain.model.policy import Terms
 from panachain.model.scope import Purpose
 from panachain.model.transactions import AccessRequest
+from panachain.records.findings import UNREADABLE
 from panachain.sdk.blocked import BlockList
 from panachain.sdk.network import Network
 from panachain.sdk.results.listings import LeftOut, Listing
@@ -97,7 +98,7 @@ def open_requests(
     for request in wanted:
         try:
             found.append(open_request(network, request, secret, organisations.get(request.requester, "")))
-        except (IntegrityError, BlockNotFoundError) as exc:
+        except UNREADABLE as exc:
             left = LeftOut("request", str(request.request_id), f"{request.state}; {exc}", request.requester)
             _LOG.info("%s", left)
             left_out.append(left)
@@ -133,7 +134,7 @@ class ReceivedRequests:
         organisation = (requester.organisation or "") if requester else ""
         try:
             return open_request(self._network, request, self._seed.receiving(), organisation)
-        except (IntegrityError, BlockNotFoundError) as exc:
+        except UNREADABLE as exc:
             raise IntegrityError(
                 f"request {request_id} can't be read, so nothing was granted: {exc}",
                 hint=f"panachain deny {request_id} refuses it all the same",

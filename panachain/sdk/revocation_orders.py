@@ -7,15 +7,14 @@ command goes on with it, and which proxies refused. Follows security rules 5 and
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from panachain.errors import ConfigurationError, DiskError
 from panachain.model.actors import Address, PolicyId
-from panachain.private_files import write_private
+from panachain.private_files import alone_at, write_private
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,6 @@ class RevocationOrders:
     def __init__(self, path: Path) -> None:
         """Take the file."""
         self._path = path
-        # Several revocations may be on their way at once.
-        self._lock = threading.RLock()
 
     def all(self) -> dict[PolicyId, Order]:
         """Return every revocation that was asked for on this machine.
@@ -83,39 +80,46 @@ class RevocationOrders:
         Raises:
             DiskError: the profile can't be written.
         """
-        with self._lock:
-            known = self.of(policy_id)
-            if known is None:
-                known = Order(index)
-                self._keep(policy_id, known)
-            return known
+        return self._change(policy_id, lambda known: known or Order(index)) or Order(index)
 
     def withdraw(self, policy_id: PolicyId, index: int) -> None:
         """Note that a grant was forgotten before anybody saw it."""
-        with self._lock:
-            self._keep(policy_id, Order(index, withdrawn=True))
+        self._change(policy_id, lambda _: Order(index, withdrawn=True))
 
     def prove(self, policy_id: PolicyId) -> None:
         """Note that the chain proved it."""
-        self._change(policy_id, proven=True)
+        self._change(policy_id, lambda known: known and replace(known, proven=True))
 
     def refused(self, policy_id: PolicyId, refusals: Mapping[Address, str]) -> None:
         """Note which proxies wouldn't delete, in place of those that wouldn't before."""
-        self._change(policy_id, refusals=dict(refusals))
+        self._change(policy_id, lambda known: known and replace(known, refusals=dict(refusals)))
 
     def served(self, policy_id: PolicyId, late: Mapping[Address, str]) -> None:
         """Note which proxies served after the revocation, besides those that are known."""
-        with self._lock:
-            known = self.of(policy_id)
-            self._change(policy_id, late={**(known.late if known else {}), **late})
+        self._change(policy_id, lambda known: known and replace(known, late={**known.late, **late}))
 
-    def _change(self, policy_id: PolicyId, **values: Any) -> None:
-        with self._lock:
-            known = self.of(policy_id)
-            if known is not None and replace(known, **values) != known:
-                self._keep(policy_id, replace(known, **values))
+    def _change(self, policy_id: PolicyId, change: Callable[[Order | None], Order | None]) -> Order | None:
+        """Change one revocation's entry, beside all that other threads and programs of this profile change meanwhile.
 
-    def _keep(self, policy_id: PolicyId, order: Order) -> None:
+        Args:
+            policy_id: whose revocation it is.
+            change: returns the entry as it is to be; None leaves out what isn't there.
+
+        Returns:
+            The entry as it is now.
+        """
+        try:
+            with alone_at(self._path):
+                orders = self.all()
+                known = orders.get(policy_id)
+                changed = change(known)
+                if changed is not None and changed != known:
+                    self._write(orders | {policy_id: changed})
+                return changed
+        except OSError as exc:
+            raise DiskError(f"the revocation can't be written down in {self._path}: {exc.strerror}") from exc
+
+    def _write(self, orders: Mapping[PolicyId, Order]) -> None:
         policies = {
             name: {
                 "index": one.index,
@@ -124,10 +128,6 @@ class RevocationOrders:
                 "refusals": dict(one.refusals),
                 "late": dict(one.late),
             }
-            for name, one in (self.all() | {policy_id: order}).items()
+            for name, one in orders.items()
         }
-        content = json.dumps({"schema": "panachain/revoked/1", "policies": policies}).encode()
-        try:
-            write_private(self._path, content)
-        except OSError as exc:
-            raise DiskError(f"the revocation can't be written down in {self._path}: {exc.strerror}") from exc
+        write_private(self._path, json.dumps({"schema": "panachain/revoked/1", "policies": policies}).encode())

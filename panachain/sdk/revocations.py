@@ -37,9 +37,9 @@ from panachain.sdk.lanes import OwnLanes
 from panachain.sdk.network import Network
 from panachain.sdk.policies import OwnPolicies, OwnPolicy
 from panachain.sdk.proxies import Proxies
-from panachain.sdk.results.listings import Listing
+from panachain.sdk.results.listings import LeftOut, Listing
 from panachain.sdk.results.policies import PolicyView
-from panachain.sdk.results.revocations import UNPROVEN, RevocationReport
+from panachain.sdk.results.revocations import ELSEWHERE, UNPROVEN, RevocationReport
 from panachain.sdk.revocation_orders import Order, RevocationOrders
 from panachain.sdk.taking_back import LOOKING, Background
 from panachain.sdk.times import iso
@@ -170,7 +170,8 @@ class Revocations:
         Args:
             lacking: for each unfinished policy how many proxies lack their share.
         """
-        generations, orders = cache(self._lanes.generations), self._orders.all()
+        findings, orders = Findings(), self._orders.all()
+        generations = cache(lambda: self._lanes.generations(findings))
         own_policies = self._policies.readable()
         views = [
             replace(
@@ -181,11 +182,14 @@ class Revocations:
             )
             for own in own_policies
         ]
-        return Listing(views, own_policies.left_out)
+        # Whoever withholds it hides how far rotations have come, and nothing else.
+        lost = [LeftOut("pairing", one.hospital, f"{one.what}: {one.error}") for one in findings.omissions]
+        return Listing(views, [*own_policies.left_out, *lost])
 
     def delete_missed(self, progress: Progress | None = None) -> list[PolicyView]:
         """Ask those proxies again that were down at R2, and return the policies that were looked after."""
-        generations = cache(self._lanes.generations)
+        # Which lanes are new only decides what is shown.
+        generations = cache(lambda: self._lanes.generations(Findings()))
         found = []
         everything = self._policies.readable()
         for number, own in enumerate(everything, start=1):
@@ -245,7 +249,10 @@ class Revocations:
 
     def _stage(self, own: OwnPolicy, orders: Mapping[PolicyId, Order], generations: Callable[[], Generations]) -> str:
         if own.is_revoked:
-            return self._report(own.policy_id, own.terms, generations()).stage
+            report = self._report(own.policy_id, own.terms, generations())
+            # Somebody else submitted it, or another device did: nobody here has heard of its proxies yet.
+            asked = own.policy_id in orders or report.receipts
+            return report.stage if asked else ELSEWHERE
         return UNPROVEN if own.policy_id in orders else ""
 
     def _rotate(

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from panachain.errors import (
     BlockNotFoundError,
+    BlockOutOfReachError,
     ConfigurationError,
     IntegrityError,
     PanaChainError,
@@ -138,7 +139,8 @@ class ReplicatedStore:
         Raises:
             BlockNotFoundError: no node has it.
             IntegrityError: none has its true bytes, and one gives false ones.
-            StoreUnavailableError: none has it, and one doesn't answer.
+            BlockOutOfReachError: of those that answer none has it, and one doesn't answer.
+            StoreUnavailableError: none answers.
         """
         return self._from_any(lambda node: cid.check(node.get_block(cid), node.name), f"block {cid}")
 
@@ -239,6 +241,8 @@ class ReplicatedStore:
             raise IntegrityError(message)
         if all(issubclass(kind, BlockNotFoundError) for kind in kinds):
             raise BlockNotFoundError(message)
+        if any(issubclass(kind, BlockNotFoundError) for kind in kinds):
+            raise BlockOutOfReachError(message)
         raise StoreUnavailableError(message)
 
     def _on_enough(self, work: Callable[[BlobStore], object], what: str) -> None:

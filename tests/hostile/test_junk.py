@@ -13,15 +13,18 @@ from typing import Any
 import pytest
 
 from panachain.crypto import box, umbral
-from panachain.errors import BlockNotFoundError, TransactionError
-from panachain.ipld.cid import CID
+from panachain.errors import BlockNotFoundError, PartlyDoneError, TransactionError
+from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address
 from panachain.sdk.kept_terms import KeptTerms
+from panachain.sdk.lanes import NEWEST_PAIRING
 from panachain.sdk.requests import MAX_NOTE
 from panachain.storage.blocks import keep
+from panachain.storage.replicated import ReplicatedStore
 from tests.support import chain_refuses
 from tests.twin.world import World, resource, running_world
 from tests.unit.sdk.helpers import DAY, again, forge, grant
+from tests.unit.storage.memory_store import MemoryStore
 
 GROUPS, REQUESTS = 100, 300
 
@@ -193,6 +196,75 @@ def test_each_junk_policy_is_named_and_the_rest_delivered(world: World) -> None:
     assert [(left.kind, left.item) for left in inbox.left_out] == [("policy", forged)]
     assert "sign" in inbox.left_out[0].reason
     assert len(list(world.clinician.open(made))) == 1
+
+
+class TestSeveralStores:
+    """One of several stores is down, and somebody announces what nobody ever stored."""
+
+    @pytest.fixture
+    def world(self, world: World) -> World:
+        first = world.network.store
+        world.network.store = ReplicatedStore([first, MemoryStore("store-2")], 1)
+        world.network.store.nodes[1].down = True  # type: ignore[attr-defined]
+        return world
+
+    def test_terms_that_nobody_stored_cost_their_own_line_of_the_inbox(self, world: World) -> None:
+        made = grant(world)
+        forged = forge(world, world.patient.address)
+        gone = CID(RAW, world.network.mainchain.policies.policy_of(forged).terms)
+        world.network.store.nodes[0].delete_block(gone)
+
+        inbox = again(world, "clinician").inbox()
+
+        assert [view.policy_id for view in inbox] == [made.policy_id]
+        assert [(left.kind, left.item) for left in inbox.left_out] == [("policy", forged)]
+        assert "store-2" in inbox.left_out[0].reason
+        assert len(list(world.clinician.open(made))) == 1
+
+    def test_so_do_a_requests_details_and_a_groups_keys(self, world: World) -> None:
+        requests, paying = world.network.sidechain.requests, world.stranger._sender(sidechain=True)
+        number = requests.request(paying, world.patient.address, os.urandom(32), world.now + DAY)
+        world.clinician.request(world.patient.address, ["vitals"], until=world.now + DAY)
+        listed = again(world).requests()
+        assert [one.requester for one in listed] == [world.clinician.address]
+        assert [(one.item, one.sender) for one in listed.left_out] == [(str(number), world.stranger.address)]
+        group = invite(world, "stranger", world.nurse.address)
+        world.nurse.accept_group(group)
+        policy = grant(world, "nurse")
+        assert [view.policy_id for view in again(world, "nurse").inbox()] == [policy.policy_id]
+
+    def test_so_does_a_record(self, world: World) -> None:
+        world.upload("hospital", [resource("laboratory", 2025, 2)])
+        made = grant(world)
+        record = next(iter(world.patient.records()))
+        world.network.store.nodes[0].delete_block(CID.parse(record.info.header_cid))
+        opening = again(world, "clinician").open(made)
+        with pytest.raises(PartlyDoneError):
+            list(opening)
+        assert [one.what for one in opening.omissions] == [f"record {record.info.header_cid}"]
+
+
+def test_a_newest_pairing_that_a_store_withholds_ends_no_list(world: World) -> None:
+    kept, revoked = grant(world), grant(world, "nurse")
+    world.patient.revoke(revoked, rotate=True)
+    assert {view.policy_id: view.stage for view in again(world).policies()}[revoked.policy_id] == "lane rotated"
+    events = world.network.sidechain.identities.ever_paired(patient=world.patient.address)
+    world.network.store.delete_block(CID(RAW, events[-1].digest))
+
+    views = again(world).policies()
+
+    assert {kept.policy_id, revoked.policy_id} <= {view.policy_id for view in views}
+    assert [(left.kind, left.item) for left in views.left_out] == [("pairing", events[-1].hospital)]
+    assert str(CID(RAW, events[-1].digest)) in views.left_out[0].reason
+    again(world).settle()
+    opening = again(world).records()
+    with pytest.raises(PartlyDoneError):
+        list(opening)
+    assert opening.delivered == 1
+    assert [(one.hospital, one.what) for one in opening.omissions] == [(events[-1].hospital, NEWEST_PAIRING)]
+    # What would seal to lanes waits for it.
+    with pytest.raises(BlockNotFoundError):
+        grant(world)
 
 
 def test_a_store_that_lost_one_policys_terms_takes_no_other_with_it(

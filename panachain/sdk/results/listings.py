@@ -24,9 +24,9 @@ class LeftOut:
     """
 
     kind: str
-    """`policy`, `request` or `group`."""
+    """`policy`, `request`, `group` or `pairing`."""
     item: str
-    """The policy's ID, the request's number or the group's handle."""
+    """The policy's ID, the request's number, the group's handle or the account of the paired hospital."""
     reason: str
     """In words."""
     sender: str = ""

@@ -14,6 +14,9 @@ from panachain.sdk.times import iso
 UNPROVEN: Final = "sent, not proven yet"
 """Stage of a revocation that the chain doesn't prove."""
 
+ELSEWHERE: Final = "revoked elsewhere"
+"""Stage of one that the chain proves and that this machine has asked no proxy about."""
+
 
 @dataclass(frozen=True)
 class RevocationReport:

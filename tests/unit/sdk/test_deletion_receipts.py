@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from unittest.mock import patch
 
@@ -39,6 +40,17 @@ def test_are_kept_over_restarts_one_for_each_proxy(
 
 def test_of_a_policy_without_any_there_are_none(tmp_path: Path) -> None:
     assert DeletionReceipts(tmp_path / "no.json", bytes(32)).of(OTHER) == ((), False)
+
+
+def test_several_at_once_keep_each_others(tmp_path: Path) -> None:
+    ids = [PolicyId(f"0x{number:040x}") for number in range(40)]
+    path = tmp_path / "revocations.json"
+    threads = [threading.Thread(target=DeletionReceipts(path, bytes(32)).rewrapped, args=(one,)) for one in ids]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert all(DeletionReceipts(path, bytes(32)).of(one) == ((), True) for one in ids)
 
 
 def test_that_headers_are_rewrapped_is_remembered_beside_them(

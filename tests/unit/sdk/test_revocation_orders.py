@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -45,6 +47,43 @@ def test_what_nobody_asked_for_is_not_made_up(orders: RevocationOrders) -> None:
     orders.refused(FIRST, {PROXY: "no"})
     orders.served(FIRST, {PROXY: "no"})
     assert orders.all() == {}
+
+
+def test_two_programs_keep_what_the_other_one_wrote(tmp_path: Path) -> None:
+    """Each has the file to itself from reading to writing, whatever else one profile runs beside it."""
+    path, count = tmp_path / "revoked.json", 40
+    work = """if True:
+        import sys
+        from pathlib import Path
+        from panachain.sdk.revocation_orders import RevocationOrders
+        first, count = int(sys.argv[2]), int(sys.argv[3])
+        sys.stdin.readline()
+        for number in range(first, first + count):
+            RevocationOrders(Path(sys.argv[1])).begin(f"0x{number:040x}", number)
+    """
+    programs = [
+        subprocess.Popen([sys.executable, "-c", work, str(path), str(first), str(count)], stdin=subprocess.PIPE)
+        for first in (0, count)
+    ]
+    for program in programs:
+        # Both have imported everything before either begins.
+        assert program.stdin is not None
+        program.stdin.write(b"\n")
+        program.stdin.close()
+    assert [program.wait(60) for program in programs] == [0, 0]
+    assert {order.index for order in RevocationOrders(path).all().values()} == set(range(2 * count))
+
+
+def test_two_sessions_of_one_program_keep_each_others(tmp_path: Path) -> None:
+    path, ids = tmp_path / "revoked.json", [PolicyId(f"0x{number:040x}") for number in range(40)]
+    threads = [
+        threading.Thread(target=RevocationOrders(path).begin, args=(one, number)) for number, one in enumerate(ids)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert set(RevocationOrders(path).all()) == set(ids)
 
 
 def test_several_at_once_keep_each_other(orders: RevocationOrders) -> None:

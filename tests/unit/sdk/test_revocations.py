@@ -247,7 +247,7 @@ class TestLeaving:
         def full(*_: object) -> None:
             raise DiskError("no space is left")
 
-        monkeypatch.setattr(world.patient._orders, "_keep", full)
+        monkeypatch.setattr(world.patient._orders, "_write", full)
         report = world.patient.revoke(made.policy_id)
         assert (report.proven, report.deleted) == (True, PROXIES)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from panachain.cli.revocation import stage
 from panachain.errors import IntegrityError, PolicyUnknownError, RelaysUnavailableError, UsageError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import PolicyStatus
@@ -39,6 +40,18 @@ def test_a_stranger_submits_what_was_signed_offline(world: World, monkeypatch: p
     # Again, by anybody: nothing more happens.
     assert submit(world.network, content).proven
     assert again(world).revocation(made.policy_id).stage == "final"
+
+
+def test_a_patient_whose_revocation_somebody_else_submitted_is_told_so(world: World) -> None:
+    made, other = grant(world), grant(world)
+    submit(world.network, sign(world.patient, made))
+    world.patient.revoke(other)
+
+    # Every proxy has deleted; this machine hasn't asked any of them, and doesn't say that none did.
+    assert [view.stage for view in again(world).policies()] == ["revoked elsewhere", "final"]
+    assert stage("revoked elsewhere") == "revoked elsewhere; `panachain settle` asks the proxies"
+    again(world).settle()
+    assert [view.stage for view in again(world).policies()] == ["final", "final"]
 
 
 def test_a_proxy_that_was_suspended_meanwhile_is_told_too(world: World) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from panachain.errors import (
     BlockNotFoundError,
+    BlockOutOfReachError,
     ConfigurationError,
     DiskError,
     IntegrityError,
@@ -39,6 +40,19 @@ def store(nodes: list[MemoryStore]) -> ReplicatedStore:
 def test_factor_must_fit_the_nodes(nodes: list[MemoryStore], factor: int) -> None:
     with pytest.raises(ConfigurationError, match="1 <= replication <= nodes"):
         ReplicatedStore(nodes, factor)
+
+
+def test_one_block_that_is_out_of_reach_is_told_from_a_store_that_is(
+    store: ReplicatedStore, nodes: list[MemoryStore]
+) -> None:
+    nodes[1].down = True
+    with pytest.raises(BlockOutOfReachError, match=r"n0 has no block .*n1 doesn't answer"):
+        store.get_block(CID_OF_DATA)
+    for node in nodes:
+        node.down = True
+    with pytest.raises(StoreUnavailableError) as caught:
+        store.get_block(CID_OF_DATA)
+    assert type(caught.value) is StoreUnavailableError
 
 
 class TestWrites:
