@@ -8,7 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -28,7 +28,14 @@ class Answer(Generic[T]):
     bad: list[tuple[Rpc, PanaChainError]] = field(default_factory=list)
 
 
-def ask_all(nodes: Sequence[Rpc], ask: Callable[[Rpc], T], *, needed: int, grace: float = GRACE) -> Answer[T]:
+def ask_all(
+    nodes: Sequence[Rpc],
+    ask: Callable[[Rpc], T],
+    *,
+    needed: int,
+    grace: float = GRACE,
+    late: Collection[str] = (),
+) -> Answer[T]:
     """Ask nodes at once, and return what they answered.
 
     Args:
@@ -36,6 +43,7 @@ def ask_all(nodes: Sequence[Rpc], ask: Callable[[Rpc], T], *, needed: int, grace
         ask: what; it takes a bounded time, and its errors of ours are answers, too.
         needed: so many good answers are enough: the others then get `grace` seconds.
         grace: seconds.
+        late: URLs of nodes that gave no good answer lately: they are asked too, and get no such seconds.
     """
     # Without a thread where there is nothing to do at once: most networks have one node.
     if len(nodes) <= min(needed, 1):
@@ -46,7 +54,11 @@ def ask_all(nodes: Sequence[Rpc], ask: Callable[[Rpc], T], *, needed: int, grace
         threading.Thread(target=lambda place=place, rpc=rpc: done.put(_one(place, rpc, ask)), daemon=True).start()
     found: list[tuple[int, T | None, BaseException | None]] = []
     until = time.monotonic() + grace if needed <= 0 else None
+    punctual = {place for place, rpc in enumerate(nodes) if rpc.url not in late}
     while len(found) < len(nodes):
+        # The others have had as long as the slowest of these took.
+        if until is not None and punctual <= {place for place, _, _ in found}:
+            until = time.monotonic()
         try:
             found.append(done.get(timeout=None if until is None else max(until - time.monotonic(), 0)))
         except queue.Empty:

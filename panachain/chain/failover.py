@@ -1,7 +1,8 @@
 """Several nodes of one chain as if they were one, for what decides nothing: estimates, nonces, receipts, sending.
 
 What one node doesn't answer, the next one is asked. A transaction goes to all of them, so that none can keep it back.
-Whether an answer is true is never said here: chain/nodes.py does that for what decides.
+What it is made of (nonce, gas, fees), most of them must say: by one node's word alone it would wait for ever, or cost
+more than it had to. Whether an answer is true is never said here: chain/nodes.py does that for what decides.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from panachain.chain import node
 from panachain.chain.ask import ask_all
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.errors import ChainUnavailableError, PanaChainError
 
 _SEND: Final = "eth_sendRawTransaction"
+_AMOUNTS: Final = frozenset(("eth_getTransactionCount", "eth_estimateGas"))
+"""What makes a transaction wait for ever, or cost more."""
 _SHUNNED: Final = 60.0
 """Seconds for which a node that didn't answer is asked after the others."""
 
@@ -68,6 +72,8 @@ class Failover(Rpc):
         """
         if method == _SEND:
             return self._send(lambda rpc: rpc.call(method, params))
+        if method in _AMOUNTS:
+            return self._most([(method, params)])[0]
         return super().call(method, params)
 
     def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
@@ -80,7 +86,36 @@ class Failover(Rpc):
         if any(method == _SEND for method, _ in calls):
             found: list[Any] = self._send(lambda rpc: rpc.batch(calls))
             return found
+        if any(method in _AMOUNTS for method, _ in calls):
+            return self._most(calls)
         return super().batch(calls)
+
+    def _most(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """Ask all nodes at once; of each number return what most of them say, or less than the others of them do.
+
+        A block stands for its base fee here. Of nodes that don't answer nothing is known, and nobody waits for them.
+
+        Raises:
+            ChainUnavailableError: none of them answers all.
+            RpcAnswerError: more of them answer with an error than without.
+        """
+        now = self._monotonic()
+        late = [url for url, until in self._shunned.items() if until > now]
+        answers = ask_all(
+            self._nodes, lambda rpc: _readable(rpc.batch(calls)), needed=len(self._nodes) // 2 + 1, late=late
+        )
+        self._shunned |= {rpc.url: now + _SHUNNED for rpc, error in answers.bad if _is_silent(error, rpc, late)}
+        refusals = [error for _, error in answers.bad if isinstance(error, RpcAnswerError)]
+        if not answers.good or len(refusals) > len(answers.good):
+            errors: list[PanaChainError] = [*refusals, *(error for _, error in answers.bad)]
+            raise errors[0]
+        most = min(len(self._nodes) // 2 + 1, len(answers.good))
+        # The value that so many nodes at least say: liars who are fewer can neither raise it nor, where all answer,
+        # lower it.
+        return [
+            sorted(said, key=_amount, reverse=True)[most - 1]
+            for said in zip(*(results for _, results in answers.good), strict=True)
+        ]
 
     def _send(self, send: Callable[[Rpc], Any]) -> Any:
         """Send to all nodes at once; it is sent once one has taken it."""
@@ -90,6 +125,26 @@ class Failover(Rpc):
         # What a node says of the transaction tells more than that another one is down.
         errors: list[PanaChainError] = [error for _, error in answers.bad]
         raise next((error for error in errors if isinstance(error, RpcAnswerError)), errors[0])
+
+
+def _readable(results: list[Any]) -> list[Any]:
+    """Return a node's answers if each is a number, or a block with its base fee.
+
+    Raises:
+        IntegrityError: one is neither.
+    """
+    for one in results:
+        _amount(one)
+    return results
+
+
+def _amount(result: Any) -> int:
+    fee = result.get("baseFeePerGas", "0x0") if isinstance(result, dict) else result
+    return node.quantity(fee, "an amount")
+
+
+def _is_silent(error: PanaChainError, rpc: Rpc, late: Sequence[str]) -> bool:
+    return isinstance(error, ChainUnavailableError) and rpc.url not in late
 
 
 def together(nodes: Sequence[Rpc]) -> Rpc:

@@ -250,7 +250,15 @@ class Nodes:
         """
         self._compare()
 
-        return self._enough(ask_all(self._nodes, lambda rpc: self._asked(rpc, ask), needed=self.quorum))
+        return self._enough(
+            ask_all(self._nodes, lambda rpc: self._asked(rpc, ask), needed=self.quorum, late=self._late)
+        )
+
+    @property
+    def _late(self) -> frozenset[str]:
+        """URLs of the nodes that gave no good answer lately."""
+        now = self._monotonic()
+        return frozenset(url for url, until in self._shunned.items() if until > now)
 
     def _asked(self, rpc: Rpc, ask: Callable[[Rpc], T]) -> T:
         """Ask one node, once it is known to be of this chain."""
@@ -262,7 +270,9 @@ class Nodes:
 
     def _enough(self, answers: Answer[T]) -> Answer[T]:
         for rpc, error in answers.bad:
-            self._shun(rpc, error)
+            # Its time isn't drawn out by not being waited for, so that it is waited for once a minute.
+            if isinstance(error, IntegrityError) or rpc.url not in self._late:
+                self._shun(rpc, error)
         if len(answers.good) < self.quorum:
             raise self._too_few(answers.bad)
         return answers
@@ -271,7 +281,7 @@ class Nodes:
         """Agree on genesis and anchor, once in a session."""
         if self._identity is not None:
             return
-        answers = self._enough(ask_all(self._nodes, self._identity_of, needed=self.quorum))
+        answers = self._enough(ask_all(self._nodes, self._identity_of, needed=self.quorum, late=self._late))
         identity, count = Counter(found for _, found in answers.good).most_common(1)[0]
         if count < self.quorum:
             raise IntegrityError(

@@ -19,13 +19,32 @@ from panachain.chain.mainchain import Mainchain
 from panachain.chain.nodes import ReorganisedError, UnprovableError
 from panachain.chain.proven import KeptActor, KeptGroup
 from panachain.chain.sidechain import Sidechain
-from panachain.errors import IntegrityError, SuspendedError
+from panachain.errors import ChainUnavailableError, IntegrityError, PanaChainError, SuspendedError
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
 from panachain.sdk.resolve import Resolver
 
 _PUBLIC: Final = frozenset(actor_registry.ROLES.values())
 _PERSONS: Final = frozenset(identity_registry.ROLES.values())
+
+
+_Prove = Callable[[Header, Sequence[Actor]], Mapping[Address, Status]]
+
+
+class ChangedMeanwhileError(ChainUnavailableError):
+    """What was read of a group isn't true any more, and was when it was read; the same question finds what is."""
+
+
+class _UnlikeError(IntegrityError):
+    """The registry keeps something else of an actor than was shown."""
+
+    def __init__(self, chain: Contracts, actor: Actor) -> None:
+        super().__init__(
+            f"{_nodes(chain)} shows another role, key or organisation of {actor.handle} than the registry keeps; "
+            "nothing was sealed",
+            hint="ask another node, or tell its operator: somebody tries to read what is meant for this actor",
+        )
+        self.actor = actor
 
 
 class ProvenKeys:
@@ -114,7 +133,10 @@ class ProvenKeys:
         ):
             asked = [actor for actor in actors if actor.role in roles]
             if asked:
-                statuses |= _proven(chain, asked, prove)
+                try:
+                    statuses |= _proven(chain, asked, prove)
+                except _UnlikeError as exc:
+                    raise self._unlike(chain, exc, prove) from exc
         return statuses
 
     def _public(self, header: Header, actors: Sequence[Actor]) -> dict[Address, Status]:
@@ -129,6 +151,28 @@ class ProvenKeys:
         kept = proven.prove_groups(self._sidechain, header, _accounts(actors))
         return _compared(self._sidechain, actors, kept)
 
+    def _unlike(self, chain: Contracts, found: _UnlikeError, prove: _Prove) -> PanaChainError:
+        """Return what is said of an actor whom the registry keeps otherwise than they were shown.
+
+        Events are read before the head that is proven: a group that was renewed between the two makes a liar of nobody.
+        Nobody else's keys ever change.
+        """
+        actor = found.actor
+        now = next(iter(self._resolver.known([actor.address])), actor)
+        shown = (*actor.earlier_keys, actor.receiving_key)
+        # What was shown was true once, or it is a forgery, whatever is shown now.
+        if actor.role is not Role.GROUP or now.earlier_keys[: len(shown)] != shown:
+            return found
+        try:
+            # What is shown now must fit a head of now.
+            _proven(chain, [now], prove)
+        except _UnlikeError as exc:
+            return exc
+        return ChangedMeanwhileError(
+            f"group {actor.handle} was given another key meanwhile; nothing was sealed",
+            hint="the same again takes the new one",
+        )
+
     def _inactive(self, actor: Actor, status: Status) -> IntegrityError | SuspendedError:
         # Asked anew: who was suspended a moment ago is no lie of the node's.
         now = next(iter(self._resolver.known([actor.address])), actor)
@@ -141,11 +185,7 @@ class ProvenKeys:
         return SuspendedError(f"{actor.handle} is {status.name.lower()}; nothing was sealed to them")
 
 
-def _proven(
-    chain: Contracts,
-    actors: Sequence[Actor],
-    prove: Callable[[Header, Sequence[Actor]], Mapping[Address, Status]],
-) -> Mapping[Address, Status]:
+def _proven(chain: Contracts, actors: Sequence[Actor], prove: _Prove) -> Mapping[Address, Status]:
     followed = not isinstance(chain.source, NodeEvents)
     seen = chain.source.head().number if followed else 0
 
@@ -170,11 +210,7 @@ def _compared(
     statuses = {}
     for actor, one in zip(actors, kept, strict=True):
         if not one.fits(actor):
-            raise IntegrityError(
-                f"{_nodes(chain)} shows another role, key or organisation of {actor.handle} than the registry keeps; "
-                "nothing was sealed",
-                hint="ask another node, or tell its operator: somebody tries to read what is meant for this actor",
-            )
+            raise _UnlikeError(chain, actor)
         statuses[actor.address] = one.status
     return statuses
 

@@ -56,6 +56,33 @@ def test_a_slow_node_keeps_nobody_waiting_once_enough_have_answered() -> None:
     assert "http://a answers more slowly" in str(found.bad[0][1])
 
 
+def test_one_that_was_late_before_gets_no_grace_and_counts_if_it_is_in_time() -> None:
+    never = threading.Event()
+
+    def ask(rpc: Rpc) -> int:
+        if rpc is NODES[0]:
+            never.wait(60)
+        return 7
+
+    # With its grace of an hour this test would end by its time limit.
+    found = ask_all(NODES, ask, needed=2, grace=3600, late=[NODES[0].url])
+    never.set()
+    assert [rpc for rpc, _ in found.good] == NODES[1:]
+    assert [rpc for rpc, _ in found.bad] == NODES[:1]
+
+    turn = threading.Event()
+
+    def in_time(rpc: Rpc) -> int:
+        if rpc is NODES[0]:
+            turn.set()
+        else:
+            assert turn.wait(60)
+        return 7
+
+    # The answer of a late one may come before the others'.
+    assert len(ask_all(NODES, in_time, needed=3, late=[NODES[0].url]).good) == 3
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_where_no_answer_is_needed_none_is_waited_for(count: int) -> None:
     never = threading.Event()

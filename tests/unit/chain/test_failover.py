@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
+from panachain.chain import failover
+from panachain.chain.ask import ask_all
 from panachain.chain.failover import Failover, together
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.errors import ChainUnavailableError, NodeRefusedError
 
+ITS_URL = object()
 SEND = "eth_sendRawTransaction"
 
 
@@ -23,6 +27,8 @@ class Node(Rpc):
         self.error = error
         self.asked: list[str] = []
         self.closed = False
+        self.answer: Any = ITS_URL
+        """What it says to everything, or by method."""
 
     def exchange(self, body: bytes, what: str) -> Any:
         self.asked.append(what)
@@ -32,10 +38,14 @@ class Node(Rpc):
         answers = [
             {"id": one["id"], "error": {"message": str(self.error)}}
             if self.error
-            else {"id": one["id"], "result": self.url}
+            else {"id": one["id"], "result": self._answer(one["method"])}
             for one in (asked if isinstance(asked, list) else [asked])
         ]
         return answers if isinstance(asked, list) else answers[0]
+
+    def _answer(self, method: str) -> Any:
+        told = self.url if self.answer is ITS_URL else self.answer
+        return told[method] if isinstance(told, dict) else told
 
     def close(self) -> None:
         self.closed = True
@@ -104,6 +114,71 @@ def test_a_transaction_that_one_node_took_is_sent(error: Exception) -> None:
 def test_what_nodes_say_of_a_transaction_is_told_before_that_one_is_down() -> None:
     with pytest.raises(RpcAnswerError, match="nonce too low"):
         ask(Failover(nodes_of(DOWN, RpcAnswerError("nonce too low"))), SEND, ["0x1"])
+
+
+class TestAmounts:
+    """Nonce, gas and base fee aren't one node's word."""
+
+    COUNT = ("eth_getTransactionCount", ["0x1", "pending"])
+    GAS = ("eth_estimateGas", [{}])
+    BLOCK = ("eth_getBlockByNumber", ["latest", False])
+
+    @staticmethod
+    def nodes(*values: Any) -> list[Node]:
+        """Return nodes of which each answers everything with its value."""
+        made = nodes_of(*(value if isinstance(value, Exception) else None for value in values))
+        for one, value in zip(made, values, strict=True):
+            one.answer = value
+        return made
+
+    @pytest.mark.parametrize(
+        ("said", "taken"),
+        [
+            (("0x3e8", "0x5", "0x5"), "0x5"),
+            (("0x0", "0x5", "0x5"), "0x5"),
+            # One honest node may not have seen the newest transaction.
+            (("0x5", "0x6", "0x6"), "0x6"),
+            (("0x5", "0x6", "0x3e8"), "0x6"),
+            ((DOWN, "0x5", "0x3e8"), "0x5"),
+            ((DOWN, DOWN, "0x5"), "0x5"),
+            (("nonsense", "0x5", "0x5"), "0x5"),
+            ((None, "0x5", "0x5"), "0x5"),
+        ],
+    )
+    def test_are_what_most_nodes_say(self, said: Sequence[Any], taken: str) -> None:
+        rpc = Failover(self.nodes(*said))
+        assert [rpc.batch([one])[0] for one in (self.COUNT, self.GAS)] == [taken] * 2
+        assert [ask(rpc, *one) for one in (self.COUNT, self.GAS)] == [taken] * 2
+
+    def test_the_base_fee_comes_with_the_nonce(self) -> None:
+        blocks = [{"baseFeePerGas": fee} for fee in ("0xffffffff", "0x7", "0x7")]
+        nodes = self.nodes(*({self.BLOCK[0]: block, self.COUNT[0]: "0x5"} for block in blocks))
+        assert Failover(nodes).batch([self.COUNT, self.BLOCK]) == ["0x5", blocks[1]]
+
+    def test_one_node_that_says_it_would_revert_keeps_nothing_back(self) -> None:
+        reverts = RpcAnswerError("reverted")
+        assert ask(Failover(self.nodes(reverts, "0x5", "0x5")), *self.GAS) == "0x5"
+        with pytest.raises(RpcAnswerError, match="reverted"):
+            ask(Failover(self.nodes(reverts, reverts, "0x5")), *self.GAS)
+
+    def test_without_any_node_the_first_ones_error_is_told(self) -> None:
+        with pytest.raises(ChainUnavailableError, match="down"):
+            ask(Failover(self.nodes(DOWN, DOWN)), *self.COUNT)
+
+    def test_one_that_is_silent_is_not_waited_for_for_a_minute(self) -> None:
+        nodes, now, late = self.nodes(DOWN, "0x5", "0x5"), [0.0], list[Any]()
+
+        def asking(*args: Any, **more: Any) -> Any:
+            late.append(list(more["late"]))
+            return ask_all(*args, **more)
+
+        rpc = Failover(nodes, monotonic=lambda: now[0])
+        with patch.object(failover, "ask_all", asking):
+            for moment in (0.0, 1.0, 59.0, 61.0):
+                now[0] = moment
+                assert ask(rpc, *self.COUNT) == "0x5"
+        # Its minute isn't drawn out by nobody waiting for it.
+        assert late == [[], [nodes[0].url], [nodes[0].url], []]
 
 
 def test_one_node_needs_no_other() -> None:

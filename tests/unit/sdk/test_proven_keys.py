@@ -17,7 +17,7 @@ from panachain.errors import ChainUnavailableError, IntegrityError, SuspendedErr
 from panachain.ethereum import checksum_address
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
-from panachain.sdk.proven_keys import ProvenKeys
+from panachain.sdk.proven_keys import ChangedMeanwhileError, ProvenKeys
 from tests.unit.chain.test_proven import slot
 
 HEADER = Header(1, "0x", "0x", 0, bytes(256), bytes(32), bytes(32))
@@ -32,6 +32,7 @@ def actor(number: int, role: Role, **change: Any) -> Actor:
 
 PROXIES = [actor(1, Role.PROXY), actor(2, Role.PROXY)]
 RESEARCHER, PRACTITIONER, GROUP = actor(3, Role.RESEARCHER), actor(4, Role.PRACTITIONER), actor(5, Role.GROUP)
+RENEWED = replace(GROUP, receiving_key=KEYS[9], earlier_keys=(GROUP.receiving_key,))
 EVERYBODY = [*PROXIES, RESEARCHER, PRACTITIONER, GROUP]
 
 
@@ -101,6 +102,27 @@ class TestCheck:
     def test_another_key_role_or_organisation_names_the_node(self, forged: Actor) -> None:
         with pytest.raises(IntegrityError, match=r"http://node shows another role, key or organisation .*sealed"):
             World().keys.check([forged])
+
+    def test_a_group_that_was_renewed_between_event_and_proof_makes_a_liar_of_nobody(self) -> None:
+        world = World(kept=[RENEWED], shown=[RENEWED])
+        with pytest.raises(ChangedMeanwhileError, match="meanwhile; nothing was sealed"):
+            world.keys.check([GROUP])
+        world.keys.check([RENEWED])
+
+    @pytest.mark.parametrize(
+        ("before", "now"),
+        [
+            # What is shown now was never preceded by what was shown before.
+            (replace(GROUP, receiving_key=KEYS[1]), RENEWED),
+            # It was, and isn't what the registry keeps either.
+            (GROUP, replace(RENEWED, earlier_keys=(*RENEWED.earlier_keys, KEYS[1]))),
+            (GROUP, GROUP),
+        ],
+        ids=["another key before", "two renewals", "nothing changed"],
+    )
+    def test_a_node_that_forged_the_group_or_its_renewal_is_named(self, before: Actor, now: Actor) -> None:
+        with pytest.raises(IntegrityError, match="http://node shows another"):
+            World(kept=[RENEWED], shown=[now]).keys.check([before])
 
     def test_suspended_ones_keep_their_keys(self) -> None:
         suspended = replace(RESEARCHER, status=Status.SUSPENDED)
