@@ -19,6 +19,7 @@ from panachain.errors import (
     IntegrityError,
     PanaChainError,
     ProxiesUnavailableError,
+    RateLimitedError,
     UnavailableError,
 )
 from panachain.model.actors import Address
@@ -372,6 +373,12 @@ def shortfall(good: int, failures: Sequence[Failure], asked: int, needed: int, w
     # Fewer refusals leave enough other proxies, which may answer once they are back.
     if len(denials) > asked - needed:
         return type(denials[0])(f"{what}: {len(denials)} of {asked} proxies refuse: {denials[0]}")
+    limits = [failure.error for failure in failures if isinstance(failure.error, RateLimitedError)]
+    if len(limits) > asked - needed:
+        return RateLimitedError(
+            f"{what}: {len(limits)} of {asked} proxies do no more of it for now: {limits[0]}",
+            retry_after=max(error.retry_after for error in limits),
+        )
     if any(isinstance(failure.error, IntegrityError) for failure in failures):
         return IntegrityError(f"{what}: {good} good answers, {needed} are needed: {reasons}")
     return ProxiesUnavailableError(

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
-from panachain.errors import IntegrityError
+from panachain.errors import IntegrityError, RateLimitedError
 from panachain.model.actors import Actor, Role
 from panachain.model.policy import GrantedLane, OnChainPolicy, Terms
 from panachain.model.scope import Purpose
@@ -21,6 +22,25 @@ from panachain.sdk.network import Network
 from panachain.sdk.opening import Allowance, FormerHospital, Opening, envelope_wraps, open_records
 from panachain.sdk.proxies import Proxies, Reader
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance
+
+MOST_ENVELOPES: Final = 30_000
+"""Envelopes of one hospital that one opening asks the proxies for: half of what they re-encrypt for a reader in a
+minute."""
+
+
+@dataclass(frozen=True)
+class _Located:
+    """What one hospital has in the lanes of a grant."""
+
+    hospital: Actor
+    findings: Findings
+    lanes: list[list[Header]]
+    """In the order of the terms' lanes."""
+
+    @property
+    def envelopes(self) -> int:
+        """How many envelopes all of it is in."""
+        return len({one.info.envelope_cid for mine in self.lanes for one in mine})
 
 
 @dataclass(frozen=True)
@@ -49,10 +69,17 @@ class GrantedRecords:
         self._seen: set[str] = set()
 
     def records(self) -> Iterator[OpenedRecord]:
-        """Yield the records, one hospital's after the other's."""
+        """Yield the records, one hospital's after the other's: first of those that have the fewest envelopes.
+
+        What proxies re-encrypt for a reader in a minute is limited: a hospital that floods a lane uses up its own part.
+        """
+        located: list[_Located] = []
         for hospital, findings in self._hospitals():
             with findings.alone(hospital.address):
-                yield from self._at(hospital, findings)
+                located.append(self._locate(hospital, findings))
+        for one in sorted(located, key=lambda one: one.envelopes):
+            with one.findings.alone(one.hospital.address):
+                yield from self._at(one)
 
     def _hospitals(self) -> Iterator[tuple[Actor, Findings]]:
         """Yield the hospitals of the grant, each with what is told of its failures."""
@@ -70,21 +97,39 @@ class GrantedRecords:
                 # What the sidechain's node hides of a pairing, the patient's signed terms say.
                 yield actor, findings if paired.get(address, True) else FormerHospital(findings)
 
-    def _at(self, hospital: Actor, findings: Findings) -> Iterator[OpenedRecord]:
+    def _locate(self, hospital: Actor, findings: Findings) -> _Located:
         store, terms = self._network.store, self._asked.terms
         heads = self._network.heads_of(hospital)
         manifests = open_manifests(store, heads, findings)
         # 3. Locate the lanes' records, 4. fetch their headers, check CIDs and signatures.
         found = locate_all(store, heads, manifests, terms.lanes, patient=terms.patient, findings=findings)
-        for number, (lane, headers) in enumerate(zip(terms.lanes, found, strict=True)):
-            new = [
-                one
-                for one in headers
-                if one.info.header_cid not in self._seen and one.info.stored_at >= self._asked.earliest
-            ]
+        return _Located(
+            hospital, findings, [[one for one in mine if one.info.stored_at >= self._asked.earliest] for mine in found]
+        )
+
+    def _at(self, one: _Located) -> Iterator[OpenedRecord]:
+        left = MOST_ENVELOPES
+        for number, (lane, headers) in enumerate(zip(self._asked.terms.lanes, one.lanes, strict=True)):
+            new = [found for found in headers if found.info.header_cid not in self._seen]
             self._opening.found += len(new)
-            with findings.alone(hospital.address, f"lane {lane.scope.text}"):
-                yield from self._in_lane(number, lane, new, findings)
+            what = f"lane {lane.scope.text}"
+            envelopes = list(dict.fromkeys(found.info.envelope_cid for found in new))
+            chosen = set(envelopes[:left])
+            left -= len(chosen)
+            try:
+                with one.findings.alone(one.hospital.address, what):
+                    mine = [found for found in new if found.info.envelope_cid in chosen]
+                    yield from self._in_lane(number, lane, mine, one.findings)
+            except RateLimitedError as exc:
+                # Whoever has fewer came before, and got theirs.
+                one.findings.left_out(one.hospital.address, what, exc)
+            if len(chosen) < len(envelopes):
+                error = RateLimitedError(
+                    f"an opening asks the proxies for at most {MOST_ENVELOPES:,} envelopes of one hospital",
+                    hint="--since opens the newest ones alone",
+                )
+                beyond = len(envelopes) - len(chosen)
+                one.findings.left_out(one.hospital.address, f"{beyond:,} envelopes of {what}", error)
 
     def _in_lane(
         self, number: int, lane: GrantedLane, headers: list[Header], findings: Findings

@@ -13,17 +13,26 @@ from typing import Any
 
 import pytest
 
-from panachain.errors import AccessDeniedError, BlockNotFoundError, IntegrityError, PanaChainError, PartlyDoneError
+from panachain.errors import (
+    AccessDeniedError,
+    BlockNotFoundError,
+    IntegrityError,
+    PanaChainError,
+    PartlyDoneError,
+    RateLimitedError,
+)
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address, Role
 from panachain.model.scope import Category, Generations, Scope
 from panachain.records import rewrap
 from panachain.records.findings import Strict
 from panachain.records.header import seal_envelope
+from panachain.sdk import granted_records
 from panachain.sdk.opening import Opening
 from panachain.sdk.patient import Patient
 from panachain.sdk.profiles import Profile
 from panachain.sdk.results.uploads import RewrapReport, UploadReport
+from panachain.service.proxy.service import Rates
 from panachain.storage.blocks import keep
 from tests.hostile.evil_hospital import EvilHospital
 from tests.twin.world import World, actor_of, resource, seed_of
@@ -195,6 +204,53 @@ def test_a_hospital_that_nobody_paired_with_is_never_looked_at(world: World, mon
     world.hospital.rewrap()
     assert world.patient.revocation(lost).stage == "headers re-wrapped"
     assert stranger.address not in asked
+
+
+class TestFloods:
+    """One hospital has more envelopes in a lane than proxies re-encrypt for a reader in a minute."""
+
+    @pytest.fixture(autouse=True)
+    def quota(self, world: World) -> None:
+        for proxy in world.proxies:
+            proxy.service._rates = Rates(capsules=10)
+
+    def test_one_that_floods_a_lane_uses_up_its_own_part_of_a_readers_quota(
+        self, world: World, evil: EvilHospital, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(granted_records, "MOST_ENVELOPES", 4)
+        upload(world, GOOD)
+        for _ in range(20):
+            evil.record()
+        evil.publish()
+        made = grant(world)
+
+        # Twice within a minute, and two more would be too many.
+        for _ in range(2):
+            records, omissions = told(world.clinician.open(made))
+            assert [record.info.hospital for record in records].count(world.hospital.address) == GOOD
+            assert len(records) == GOOD + 4
+            (omission,) = omissions
+            assert omission.startswith(f"16 envelopes of lane laboratory of hospital {evil.address}: an opening asks")
+
+    def test_those_with_few_envelopes_come_first_and_the_rest_is_named(self, world: World) -> None:
+        for _ in range(12):
+            upload(world)
+        upload(world, where="clinic")
+        made = grant(world)
+
+        records, omissions = told(world.clinician.open(made))
+
+        assert [record.info.hospital for record in records] == [world.clinic.address]
+        assert len(omissions) == 1
+        assert f"lane laboratory of hospital {world.hospital.address}" in omissions[0]
+        assert "at most 10 in a minute" in omissions[0]
+
+    def test_whoever_gets_nothing_at_all_is_told_when_to_come_again(self, world: World) -> None:
+        for _ in range(12):
+            upload(world)
+        with pytest.raises(RateLimitedError, match="at most 10 in a minute") as caught:
+            list(world.clinician.open(grant(world)))
+        assert 0 < caught.value.retry_after <= 60
 
 
 def test_a_record_lies_in_the_lane_of_its_year_and_generation(world: World, evil: EvilHospital) -> None:
