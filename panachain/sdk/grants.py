@@ -364,7 +364,7 @@ class Grants:
         self._journal.forget(pending)
 
     def _now(self) -> int:
-        return int(self._network.mainchain.head_block().time)
+        return self._network.chain_time()
 
 
 def _suspended(proxy: Address) -> str:

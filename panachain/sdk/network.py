@@ -172,6 +172,20 @@ class Network:
         domain = issuer_domain(self.sidechain.chain_id, self.sidechain.identities.address)
         return Wallet(folder, seed, TokenIssuer.parse(self._tokens), domain=domain, clock=self.clock)
 
+    def chain_time(self) -> int:
+        """Return the mainchain's newest block's time, Unix seconds, by which windows begin and deadlines pass.
+
+        Raises:
+            ChainUnavailableError: it is from the future. What is signed for a time to come would count then, and what
+                still waits would seem to be over.
+        """
+        # Imported here: most commands decide nothing by the time.
+        from panachain.consent.times import MAX_DIFFERENCE, check_head
+
+        time = int(self.mainchain.head_block().time)
+        check_head(time, now=self.clock(), max_ahead=MAX_DIFFERENCE)
+        return time
+
     def relay(self, wallet: Wallet | None = None) -> Relay:
         """Return what pays for patients' policy transactions: the relays in their order, then the own account.
 

@@ -60,7 +60,7 @@ class Offers:
             raise UsageError("a grant needs a purpose, and only an open one has data-use codes or a study")
         now, wait = int(self._network.clock()), duration(jitter, name="jitter")
         # A grant that begins now begins by the mainchain, whose clock decides what is active.
-        begins = int(self._network.mainchain.head_block().time)
+        begins = self._network.chain_time()
         begins = begins if starts is None else seconds(starts, at=now, name="starts")
         expires_at = seconds(until, at=now, name="until")
         coarse = max(wait, self._network.config.jitter)

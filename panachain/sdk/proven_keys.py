@@ -38,12 +38,10 @@ class ChangedMeanwhileError(ChainUnavailableError):
 class _UnlikeError(IntegrityError):
     """The registry keeps something else of an actor than was shown."""
 
-    def __init__(self, chain: Contracts, actor: Actor) -> None:
-        super().__init__(
-            f"{_nodes(chain)} shows another role, key or organisation of {actor.handle} than the registry keeps; "
-            "nothing was sealed",
-            hint="ask another node, or tell its operator: somebody tries to read what is meant for this actor",
-        )
+    usual_hint = "ask another node, or tell its operator: somebody tries to read what is meant for this actor"
+
+    def __init__(self, message: str, *, actor: Actor, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
         self.actor = actor
 
 
@@ -210,7 +208,11 @@ def _compared(
     statuses = {}
     for actor, one in zip(actors, kept, strict=True):
         if not one.fits(actor):
-            raise _UnlikeError(chain, actor)
+            raise _UnlikeError(
+                f"{_nodes(chain)} shows another role, key or organisation of {actor.handle} than the registry keeps; "
+                "nothing was sealed",
+                actor=actor,
+            )
         statuses[actor.address] = one.status
     return statuses
 

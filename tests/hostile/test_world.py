@@ -59,10 +59,18 @@ class TestTeeth:
             hostile.own()
 
     def test_a_culprit_that_nobody_names_is_found(self, hostile: Hostile) -> None:
-        hostile.suspects["move"] = ["0xculprit", "0xaccomplice"]
+        hostile.suspects["move"] = ["0xculprit"]
         with pytest.raises(Broken, match="nobody is named"):
             hostile.told(["something went wrong"])
         hostile.told(["it was 0xCulprit"])
+
+    def test_a_proxy_that_ignores_a_revocation_unseen_is_found(self, hostile: Hostile) -> None:
+        hostile.world.proxies[2].corrupt()
+        hostile.revoke()
+        hostile._check_alarms()
+        hostile.world.patient.profile.orders.unlink()
+        with pytest.raises(Broken, match="no alarm names"):
+            hostile._check_alarms()
 
     def test_every_culprit_of_a_move_stays_a_suspect(self, hostile: Hostile) -> None:
         def move(_: Hostile) -> list[str]:

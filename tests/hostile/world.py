@@ -22,6 +22,7 @@ import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -29,13 +30,17 @@ import httpx
 
 from panachain.chain.logs import Event
 from panachain.chain.signing import Account
+from panachain.crypto.umbral import SecretKey
 from panachain.errors import ChainUnavailableError, PanaChainError, PartlyDoneError, TransactionError
 from panachain.model.actors import PolicyId
-from panachain.model.transactions import Grant
-from panachain.sdk.relay import LocalRelay
+from panachain.model.policy import PolicyStatus
+from panachain.model.transactions import Block, Grant
+from panachain.sdk import granted_records
+from panachain.sdk.relay import LocalRelay, Relays, RemoteRelay
+from panachain.sdk.submitting import go_on
 from tests.hostile import test_hospitals as bad
 from tests.hostile.evil_hospital import EvilHospital
-from tests.twin.world import World, resource, running_world
+from tests.twin.world import NODE, World, resource, running_world, seed_of
 from tests.unit.sdk.helpers import again, forge
 
 PATIENCE: Final = 2
@@ -43,6 +48,10 @@ PATIENCE: Final = 2
 REQUESTS: Final = 60
 """Requests to proxies that one call of an honest user takes at most, whatever the proxies do."""
 DAY: Final = 86_400
+FLOOD: Final = 20
+"""Envelopes that a hospital floods a lane with."""
+MOST: Final = 14
+"""Envelopes of one hospital that an opening asks the proxies for here: more than an honest one has in a history."""
 
 
 class Broken(AssertionError):  # noqa: N818
@@ -78,6 +87,11 @@ class Hostile:
         """Draws for threads, whose order nobody knows: what happens next doesn't depend on them."""
         world.network.store.name = "evil-store.test"
         self._mangled: set[str] = set()
+        self.paired = True
+        """Whether the patient is paired with the second hospital."""
+        self.ignored: set[PolicyId] = set()
+        """Policies that were revoked while a proxy ignored revocations."""
+        self._relay_lie: Callable[[httpx.Request], httpx.Response] | None = None
         self._forged = False
 
     def let(self, move: Callable[[Hostile], Sequence[str]]) -> None:
@@ -119,12 +133,80 @@ class Hostile:
 
     def revoke(self) -> None:
         """Take a grant back."""
+        self._revoke(rotate=False)
+
+    def rotate(self) -> None:
+        """Take a grant back and give its lanes a new generation; whoever else reads them is granted them anew."""
+        self._revoke(rotate=True)
+
+    def _revoke(self, *, rotate: bool) -> None:
         if not self.granted:
             return
         policy_id = self.chance.choice(sorted(self.granted))
-        self.honest(lambda: again(self.world).revoke(policy_id))
-        del self.granted[policy_id]
+
+        def take_back() -> None:
+            report = again(self.world).revoke(policy_id, rotate=rotate)
+            self.told([str(one) for one in (*report.omissions, *report.unsent)])
+            if self.healing:
+                return
+            if not (report.proven and report.final and (report.rotated or not rotate)):
+                raise Broken(f"a revocation is {report.stage}: {report}")
+
+        self.honest(take_back)
+        lost = self.granted.pop(policy_id)
         self.over.append(policy_id)
+        if not self.world.proxies[2].honest:
+            self.ignored.add(policy_id)
+        if rotate:
+            self.story.append(f"rotated the lanes of {lost}")
+            self.honest(self._follow)
+
+    def _follow(self) -> None:
+        """Take the policies that a rotation granted in place of others, and check that none is gone."""
+        views = again(self.world).policies()
+        self.told([str(one) for one in views.left_out])
+        kept = {view.policy_id: view for view in views if view.status is not PolicyStatus.REVOKED}
+        mine = {name: view for name, view in kept.items() if view.grantee == self.world.clinician.address}
+        now = {name: sorted(view.scopes) for name, view in mine.items() if name not in self.over}
+        before = [sorted(scopes) for scopes in self.granted.values()]
+        if any(list(now.values()).count(scopes) < before.count(scopes) for scopes in before):
+            raise Broken(f"a rotation left {list(now.values())} of {before}")
+        self.over += [name for name in self.granted if name not in now]
+        self.granted = now
+
+    def unpair(self) -> None:
+        """Take the assent to the second hospital back, or give it anew: nothing is lost by either."""
+        clinic = self.world.clinic.address
+        if self.paired:
+            self.honest(lambda: again(self.world).unpair(clinic))
+        else:
+            self.honest(lambda: again(self.world).pair(clinic))
+        self.paired = not self.paired
+
+    def requests(self) -> None:
+        """Let the patient look at requests, and refuse what can't be read; an honest one is there among them."""
+        number: list[int] = []
+
+        def ask() -> None:
+            if not number:
+                number.append(again(self.world, "clinician").request(self.world.patient.address, ["vitals"]).request_id)
+
+        def look() -> None:
+            listed = again(self.world).requests()
+            for left in listed.left_out:
+                if left.reason.startswith("open"):
+                    if left.sender != self.world.stranger.address and not self.healing:
+                        raise Broken(f"{left} names another sender than the stranger")
+                    again(self.world).deny(int(left.item))
+            if number and number[0] not in {one.request_id for one in listed}:
+                raise Broken(f"request {number[0]} is missing: {[str(one) for one in listed.left_out]}")
+            for one in listed:
+                if one.state == "open":
+                    again(self.world).deny(one.request_id)
+
+        self.world.advance(DAY)
+        self.honest(ask)
+        self.honest(look)
 
     def read(self) -> None:
         """Open what was granted, and check that it is all of it and nothing else."""
@@ -167,7 +249,7 @@ class Hostile:
     def _read(self, policy_id: PolicyId, categories: Sequence[str]) -> None:
         expected = {digest for digest, category in self.published.items() if category in categories}
         found = set()
-        only_bad = not expected and "hospital_publishes_badly" in self.suspects
+        only_bad = not expected and self.suspects.keys() & {"hospital_publishes_badly", "hospital_floods_a_lane"}
         try:
             for record in again(self.world, "clinician").open(policy_id):
                 if record.info.hospital == self.world.hospital.address:
@@ -254,6 +336,8 @@ class Hostile:
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """Answer a request to a proxy, as that proxy does now."""
+        if request.url.host == "evil-relay.test" and self._relay_lie is not None:
+            return self._relay_lie(request)
         self.asked += 1
         if request.url.host in self._mangled:
             return self._noise.choice(_MANGLED)(request)
@@ -262,6 +346,12 @@ class Hostile:
     def finish(self) -> None:
         """Check at the end, with nothing in the way any more, that nothing is lost."""
         self.heal()
+        # What the patient's next command would do: a revocation that nobody took is sent again.
+        left = go_on(again(self.world))
+        if left:
+            raise Broken(f"{len(left)} revocations didn't leave")
+        self.honest(lambda: again(self.world).settle())
+        self._check_alarms()
         self.own()
         self.inbox()
         self.read()
@@ -269,7 +359,40 @@ class Hostile:
             self.check_closed("stranger", policy_id)
             self.check_closed("nurse", policy_id)
 
+    def _check_alarms(self) -> None:
+        """Check that the patient sees a proxy that ignored a revocation."""
+        views = {view.policy_id: view for view in again(self.world).policies()}
+        for policy_id in self.ignored:
+            if self.world.proxies[2].address not in views[policy_id].alarms:
+                raise Broken(f"no alarm names the proxy that ignores the revocation of {policy_id}: {views[policy_id]}")
+
     # Moves: nodes
+
+    def node_forges_keys(self) -> Sequence[str]:
+        """A node shows keys of its own in place of everybody's, so that it could read what is sealed to them."""
+        forged = SecretKey.random().public
+        network = self.world.network
+        for source in (network.mainchain.actors.bound.source, network.sidechain.identities.bound.source):
+            real = source.events
+
+            def forging(*args: Any, real: Any = real, **more: Any) -> Iterator[Event]:
+                for one in real(*args, **more):
+                    has_key = "receivingKey" in one.values
+                    yield replace(one, values={**one.values, "receivingKey": forged}) if has_key else one
+
+            self._for_a_while(patch.object(source, "events", forging))
+        return [NODE]
+
+    def node_clock_is_ahead(self) -> Sequence[str]:
+        """A node shows a newest block from the future: what is signed then would count for whoever keeps it."""
+        seconds = self.chance.choice((300, 3600, 30 * DAY))
+        real = self.world.network.mainchain.head_block
+
+        def ahead() -> Block:
+            return replace(real(), time=real().time + seconds)
+
+        self._for_a_while(patch.object(self.world.network.mainchain, "head_block", ahead))
+        return ["the node or the clock"]
 
     def node_is_down(self) -> Sequence[str]:
         """A node answers nothing for a while."""
@@ -347,7 +470,30 @@ class Hostile:
         self.world.proxies[2].corrupt()
         return [self.world.proxies[2].name, self.world.proxies[2].address]
 
+    def proxy_clock_is_wrong(self) -> Sequence[str]:
+        """A proxy's clock is ahead or behind: it refuses what is of now, and its receipts state another time."""
+        proxy, seconds = self.world.proxies[2], self.chance.choice((-DAY, -400, 400, DAY))
+        self._for_a_while(patch.object(proxy.service, "_clock", lambda: self.world.clock() + seconds))
+        return [proxy.name, proxy.address]
+
     # Moves: relays
+
+    def relay_lies(self) -> Sequence[str]:
+        """A relay loses what it takes, answers nonsense, wants tokens, or says that the chain refuses.
+
+        It is the only one, or stands before an honest one.
+        """
+        network, alone = self.world.network, self.chance.random() < 0.5
+        self._relay_lie = self.chance.choice(_RELAYS)
+
+        def relay(wallet: None = None) -> Relays:
+            evil = RemoteRelay("https://evil-relay.test", timeout=10)
+            own = network.sender(seed_of("relay").account_key())
+            relays: list[Any] = [evil] if alone else [evil, LocalRelay(network.mainchain, own)]
+            return Relays(network.mainchain, relays, grace=0.2, confirm=0.05, patience=0.05)
+
+        self._for_a_while(patch.object(network, "relay", relay))
+        return ["evil-relay.test"]
 
     def relay_refuses(self) -> Sequence[str]:
         """A relay takes no grant for a while."""
@@ -369,6 +515,16 @@ class Hostile:
             self.story.append(f"the evil hospital: {exc}"[:100])
         return [self.evil.address, self.evil.session.profile.handle, "evil"]
 
+    def hospital_floods_a_lane(self) -> Sequence[str]:
+        """A hospital has more envelopes in a lane than one opening asks the proxies for."""
+        try:
+            for _ in range(FLOOD):
+                self.evil.record()
+            self.evil.publish()
+        except PanaChainError as exc:
+            self.story.append(f"the evil hospital: {exc}"[:100])
+        return [self.evil.address, self.evil.session.profile.handle, "evil"]
+
     # Moves: practitioners, patients, strangers: none of them can be noticed by whoever isn't theirs.
 
     def practitioner_opens_what_is_others(self) -> Sequence[str]:
@@ -384,6 +540,21 @@ class Hostile:
         except PanaChainError as exc:
             self.story.append(str(exc)[:100])
         return []
+
+    def practitioner_sends_junk(self) -> Sequence[str]:
+        """A practitioner makes requests of nothing and invites everybody into groups with keys that nobody stored."""
+        requests, groups = self.world.network.sidechain.requests, self.world.network.sidechain.groups
+        paying = self.world.stranger._sender(sidechain=True)
+        for _ in range(2):
+            try:
+                requests.request(paying, self.world.patient.address, os.urandom(32), self.world.now + 9 * DAY)
+                group = groups.create(paying, SecretKey.random().public).address
+                groups.add_member(paying, group, self.world.clinician.address, os.urandom(32))
+                if self.chance.random() < 0.5:
+                    again(self.world, "clinician").accept_group(group)
+            except PanaChainError as exc:
+                self.story.append(str(exc)[:100])
+        return [self.world.stranger.address]
 
     def patient_forges_terms(self) -> Sequence[str]:
         """Somebody grants the clinician terms in the patient's name."""
@@ -454,19 +625,59 @@ _MANGLED: Final[tuple[Callable[[httpx.Request], httpx.Response], ...]] = (
     lambda request: httpx.Response(503, json={"type": "about:blank", "title": "busy"}, request=request),
     lambda request: httpx.Response(302, headers={"location": "http://127.0.0.1:1/"}, request=request),
 )
+_RELAYS: Final[tuple[Callable[[httpx.Request], httpx.Response], ...]] = (
+    *_MANGLED,
+    lambda request: httpx.Response(200, json={"state": "mined", "tx": "0x" + "11" * 32}, request=request),
+    lambda request: httpx.Response(202, json={"state": "pending"}, request=request),
+    lambda request: httpx.Response(402, json={"type": "https://panachain/token-needed", "title": "t"}, request=request),
+    lambda request: httpx.Response(
+        409, json={"type": "x/would-revert", "detail": "PolicyDeadlineOver"}, request=request
+    ),
+)
 MOVES: Final[Mapping[str, Sequence[Callable[[Hostile], Sequence[str]]]]] = {
-    "node": (Hostile.node_is_down, Hostile.node_hides_an_upload),
+    "node": (
+        Hostile.node_is_down,
+        Hostile.node_hides_an_upload,
+        Hostile.node_forges_keys,
+        Hostile.node_clock_is_ahead,
+    ),
     "store": (Hostile.store_is_down, Hostile.store_loses_a_block, Hostile.store_changes_a_block),
-    "proxy": (Hostile.proxy_is_down, Hostile.proxy_answers_nonsense, Hostile.proxy_ignores_revocations),
-    "relay": (Hostile.relay_refuses,),
-    "hospital": (Hostile.hospital_publishes_badly,),
-    "practitioner": (Hostile.practitioner_opens_what_is_others, Hostile.practitioner_asks_for_access),
+    "proxy": (
+        Hostile.proxy_is_down,
+        Hostile.proxy_answers_nonsense,
+        Hostile.proxy_ignores_revocations,
+        Hostile.proxy_clock_is_wrong,
+    ),
+    "relay": (Hostile.relay_refuses, Hostile.relay_lies),
+    "hospital": (Hostile.hospital_publishes_badly, Hostile.hospital_floods_a_lane),
+    "practitioner": (
+        Hostile.practitioner_opens_what_is_others,
+        Hostile.practitioner_asks_for_access,
+        Hostile.practitioner_sends_junk,
+    ),
     "patient": (Hostile.patient_forges_terms,),
     "stranger": (Hostile.stranger_sends_nonsense_to_proxies, Hostile.stranger_repeats_a_grants_events),
 }
-LASTING: Final = frozenset({"hospital_publishes_badly", "proxy_ignores_revocations"})
+LASTING: Final = frozenset(
+    {
+        "hospital_publishes_badly",
+        "hospital_floods_a_lane",
+        "proxy_ignores_revocations",
+        "practitioner_sends_junk",
+    }
+)
 """Moves that nobody takes back."""
-STEPS: Final = (Hostile.upload, Hostile.grant, Hostile.read, Hostile.revoke, Hostile.own, Hostile.inbox)
+STEPS: Final = (
+    Hostile.upload,
+    Hostile.grant,
+    Hostile.read,
+    Hostile.revoke,
+    Hostile.own,
+    Hostile.inbox,
+    Hostile.rotate,
+    Hostile.unpair,
+    Hostile.requests,
+)
 
 
 def play(seed: str, roles: Sequence[str], length: int = 8) -> list[str]:
@@ -485,6 +696,7 @@ def play(seed: str, roles: Sequence[str], length: int = 8) -> list[str]:
         hostile = Hostile(world, chance)
         with (
             patch.object(world, "answer", hostile.answer, create=True),
+            patch.object(granted_records, "MOST_ENVELOPES", MOST),
             _told(hostile, f"play({seed!r}, {list(roles)}, {length})"),
         ):
             hostile.upload()

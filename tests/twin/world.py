@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -31,14 +32,14 @@ from panachain.chain.typed import proxy_domain
 from panachain.config import Config
 from panachain.crypto.keys import Seed, address_of
 from panachain.crypto.umbral import SecretKey
-from panachain.errors import PanaChainError, UsageError
+from panachain.errors import IntegrityError, PanaChainError, UsageError
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import OnChainPolicy, PolicyStatus
 from panachain.model.scope import Scope
 from panachain.model.transactions import PolicyEvent
 from panachain.proxy import messages, race
 from panachain.records import pairing
-from panachain.sdk import base
+from panachain.sdk import base, proven_keys
 from panachain.sdk.base import Registrar
 from panachain.sdk.hospital import Hospital
 from panachain.sdk.network import Network
@@ -115,10 +116,21 @@ class Clock:
         self.now += int(seconds)
 
 
+NODE = "http://evil-node.test"
+"""The node whose word the twins are, where a test lets it lie."""
+
+
 class TwinKeys(ProvenKeys):
-    """The registries' keys, as the twins say: they have no storage that could be proven, and no node that could lie."""
+    """The registries' keys, compared with what the twins keep: they have no storage that could be proven."""
 
     def _statuses(self, actors: Collection[Actor]) -> dict[Address, Status]:
+        for actor in actors:
+            chain = self._mainchain if actor.role in proven_keys._PUBLIC else self._sidechain
+            registry = "ActorRegistry" if chain is self._mainchain else "IdentityRegistry"
+            kept = chain.chain.contracts[registry].keys.get(actor.address.lower())  # type: ignore[attr-defined]
+            # A group's address stands for its first key, and the count of its renewals for the others.
+            if kept is not None and kept != (actor.receiving_key, actor.verifying_key):
+                raise IntegrityError(f"the node at {NODE} shows another key of {actor.handle} than the registry keeps")
         return {actor.address: actor.status for actor in actors}
 
 
@@ -201,7 +213,8 @@ class TwinProxy:
         self.store = ProxyStore(home / f"{self.name}.sqlite", self._seed.store_key(), proxy=self.address)
         self.up = True
         self.honest = True
-        self._chains = Chains(network.mainchain, network.sidechain, 0)
+        # As by nodes of its own: what a test lets the clients' node say, it doesn't hear.
+        self._chains = Chains(copy(network.mainchain), copy(network.sidechain), 0)
         mainchain = network.mainchain
         self._make = lambda chain: ProxyService(
             self._seed,

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from panachain.consent.offer import Offer
-from panachain.errors import UnknownActorError, UsageError
+from panachain.consent.times import MAX_DIFFERENCE
+from panachain.errors import ChainUnavailableError, UnknownActorError, UsageError
 from panachain.model.actors import Role
 from panachain.model.policy import SEALED
 from panachain.model.scope import Purpose, Scope
@@ -37,6 +38,21 @@ def offer(world: World, **changed: Any) -> Offer:
     }
     named = [chosen.pop(name) for name in ("grantee", "categories", "years", "purposes")]
     return Offers(world.network).first(*named, **chosen)
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_nothing_begins_by_a_head_from_the_future(world: World, monkeypatch: pytest.MonkeyPatch, over: int) -> None:
+    """A node that shows a later time would let a grant begin then, or let one that waits seem to be over."""
+    real = world.network.mainchain.head_block()
+    shown = replace(real, time=real.time + MAX_DIFFERENCE + over)
+    monkeypatch.setattr(world.network.mainchain, "head_block", lambda: shown)
+    if not over:
+        assert offer(world).starts_at == shown.time
+        return
+    with pytest.raises(ChainUnavailableError, match="the node or the clock is wrong"):
+        offer(world)
+    with pytest.raises(ChainUnavailableError, match="the node or the clock is wrong"):
+        world.patient._grants._now()
 
 
 def test_the_least_that_is_said_means_now_every_year_and_all_proxies(world: World) -> None:
