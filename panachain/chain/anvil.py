@@ -44,27 +44,39 @@ class ChainProcess:
 
 
 def find_anvil() -> Path:
-    """Return the native anvil program.
+    """Return the native anvil program: the one that is named, the checkout's, the path's, or the installed one.
 
     Raises:
         ConfigurationError: there is none.
     """
     given = os.environ.get("PANACHAIN_ANVIL")
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     # The platform's package, not npm's launcher: the launcher always exits 0.
     packaged = (
         Path(__file__).resolve().parents[2]
         / "tools/node_modules/@foundry-rs"
-        / f"anvil-{platform.system().lower()}-{machine}"
+        / f"anvil-{platform.system().lower()}-{machine()}"
         / "bin/anvil"
     )
     on_path = shutil.which("anvil")
-    for candidate in (Path(given) if given else None, packaged, Path(on_path) if on_path else None):
-        if candidate is not None and os.access(candidate, os.X_OK):
+    for candidate in (Path(given) if given else None, packaged, Path(on_path) if on_path else None, installed_anvil()):
+        if candidate is not None and candidate.is_file() and os.access(candidate, os.X_OK):
             return candidate
     raise ConfigurationError(
-        "no anvil program was found", hint="run ./pana demo once, which sets it up, or name one in PANACHAIN_ANVIL"
+        "no anvil program was found",
+        hint="panachain devnet install fetches one from npm; or put one on the path, or name it in PANACHAIN_ANVIL",
     )
+
+
+def machine() -> str:
+    """Return what npm's packages call this machine's processor."""
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+
+def installed_anvil() -> Path:
+    """Return where `panachain devnet install` puts the program, for all homes of a user."""
+    import platformdirs
+
+    return platformdirs.user_data_path("panachain", appauthor=False) / "tools" / "anvil"
 
 
 def free_port() -> int:

@@ -1,4 +1,4 @@
-"""`devnet up`, `devnet status`, `devnet down`, `devnet records`: a network of one's own on this machine.
+"""`devnet install`, `up`, `status`, `down`, `records`: a network of one's own on this machine.
 
 Never listens beyond loopback. Follows docs/spec/cli.md.
 """
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     "devnet",
     cls=LazyGroup,
     epilog="""
+        panachain devnet install
         panachain devnet up
         panachain devnet status --json
         panachain devnet records records/
@@ -57,6 +58,28 @@ def up(proxies: int, threshold: int, ipfs: str | None, fresh: bool) -> None:
     status = Devnet.up(app.home, proxies=proxies, threshold=threshold, ipfs=store, fresh=fresh, passphrase=passphrase)
     show(app, status)
     app.output.next("panachain init --role patient  # or hospital, practitioner, researcher", "panachain devnet down")
+
+
+@command(
+    "install",
+    after="name an anvil program in PANACHAIN_ANVIL, or put one on the path",
+    examples="panachain devnet install",
+)
+def install() -> None:
+    """Fetch Anvil, which runs the chains, from npm: one pinned version, its hash checked.
+
+    Needed once, where no anvil program is on the path and PANACHAIN_ANVIL names none. It needs npm and a network.
+    """
+    from panachain.chain.anvil import find_anvil
+    from panachain.devnet.install import VERSION, install_anvil
+
+    app = current()
+    app.output.detail(f"fetching anvil {VERSION}")
+    place = install_anvil()
+    app.output.one({"schema": "panachain/anvil/1", "program": str(place), "version": VERSION})
+    if (used := find_anvil()) != place:
+        app.output.say(f"The development network takes {used}, which comes first.")
+    app.output.next("panachain devnet up")
 
 
 @command(
@@ -129,6 +152,7 @@ def show(app: App, status: DevnetStatus) -> None:
         app.output.many(status.proxies, empty="", columns=columns, also=lambda one: {"proxy": one["address"]})
 
 
+devnet.add_command(install)
 devnet.add_command(up)
 devnet.add_command(status)
 devnet.add_command(down)

@@ -40,10 +40,23 @@ class TestFind:
     def test_none_says_how_to_get_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("PANACHAIN_ANVIL", raising=False)
         monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
         monkeypatch.setattr(anvil.platform, "machine", lambda: "vax")
         with pytest.raises(ConfigurationError, match="no anvil program was found") as caught:
             anvil.find_anvil()
         assert "PANACHAIN_ANVIL" in caught.value.hint
+        assert "panachain devnet install" in caught.value.hint
+
+    def test_the_installed_one_comes_last(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("PANACHAIN_ANVIL", raising=False)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+        monkeypatch.setattr(anvil.platform, "machine", lambda: "vax")
+        anvil.installed_anvil().parent.mkdir(parents=True)
+        program(anvil.installed_anvil())
+        assert anvil.find_anvil() == anvil.installed_anvil()
+        program(tmp_path / "anvil")
+        assert anvil.find_anvil() == tmp_path / "anvil"
 
 
 class TestStart:
