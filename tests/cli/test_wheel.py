@@ -28,6 +28,13 @@ def test_every_file_of_the_package_is_in_it() -> None:
     assert all(matched.values()), matched
 
 
+def test_a_python_that_is_too_new_is_told_at_once() -> None:
+    """An old pip loads what it depends on before it looks at the Python: there it depends on nothing."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    _, bound = project["requires-python"].split("<")
+    assert [one for one in project["dependencies"] if not one.endswith(f"; python_version < '{bound}'")] == []
+
+
 @pytest.mark.deep
 class TestInstalled:
     """Needs a package index, as the set-up does."""
