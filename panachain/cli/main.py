@@ -64,6 +64,8 @@ COMMANDS: Final = {
     "proxy": (f"{_COMMANDS}proxy:proxy", "Run a re-encryption proxy."),
     "relay": (f"{_COMMANDS}relay:relay", "Pay for patients' policy transactions."),
     "sidechain": (f"{_COMMANDS}sidechain:sidechain", "Keep the sidechain private."),
+    "gate": (f"{_COMMANDS}services:gate", "Run the gate before the sidechain."),
+    "index": (f"{_COMMANDS}services:index", "Keep this machine's copies of both chains current."),
     "storage": (f"{_COMMANDS}storage:storage", "Look at the store, mend it, clean it up, carry it elsewhere."),
 }
 """Name → (where the command is, its short help)."""
@@ -77,7 +79,7 @@ SECTIONS: Final = {
     "Hospitals": ("classify", "upload", "records", "rewrap", "settle", "storage"),
     "Practitioners": ("inbox", "open", "request", "requests", "policy", "group", "block"),
     "Researchers": ("query", "inbox", "open", "policy", "block"),
-    "Operators": ("devnet", "deploy", "proxy", "relay", "sidechain", "storage"),
+    "Operators": ("devnet", "deploy", "proxy", "relay", "gate", "sidechain", "index", "storage"),
 }
 """Who does it → the commands, in the order of use; some are for several."""
 

@@ -62,7 +62,7 @@ _ACTING: Final = frozenset(
 """Commands that take the profile that the user has typed."""
 _OTHERS: Final = frozenset(
     {"init", "contacts", "submit", "doctor", "config", "completion", "classify"}
-    | {"devnet", "deploy", "proxy", "relay", "sidechain", "storage"}
+    | {"devnet", "deploy", "gate", "index", "network", "proxy", "relay", "sidechain", "storage"}
 )
 
 WIDTH: Final = 100

@@ -1,4 +1,4 @@
-"""`proxy serve`: a re-encryption proxy in the foreground.
+"""`proxy init`, `proxy serve`: a re-encryption proxy in the foreground.
 
 Never reads a key from an argument. Follows docs/spec/cli.md and docs/spec/proxy.md.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from panachain.cli.app import LazyGroup, command, current
+from panachain.cli.services import proxy_init
 
 
 @click.group("proxy", cls=LazyGroup, epilog="panachain proxy serve --config proxy.json")
@@ -39,3 +40,4 @@ def serve(settings: Path) -> None:
 
 
 proxy.add_command(serve)
+proxy.add_command(proxy_init)

@@ -1,4 +1,4 @@
-"""`relay serve`: a relay that pays for patients' policy transactions; `relay issue`: an issuer of tokens for it.
+"""`relay init`, `relay serve`: a relay that pays for patients' policy transactions; `relay issue`: an issuer of tokens.
 
 Never reads a key from an argument. Follows docs/spec/cli.md and docs/spec/relay.md.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from panachain.cli.app import LazyGroup, command, current
+from panachain.cli.services import relay_init
 
 
 @click.group("relay", cls=LazyGroup, epilog="panachain relay serve --config relay.json")
@@ -57,5 +58,6 @@ def issue(settings: Path) -> None:
     run_issuer(IssuerConfig.read(settings))
 
 
+relay.add_command(relay_init)
 relay.add_command(serve)
 relay.add_command(issue)

@@ -1,4 +1,4 @@
-"""`sidechain gate`: the gate before the sidechain's RPC, in the foreground.
+"""`sidechain gate`, which is `gate serve`: the gate before the sidechain's RPC, in the foreground.
 
 Follows docs/spec/cli.md and docs/spec/gate.md.
 """

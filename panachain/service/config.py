@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import resource
 import stat
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,9 @@ def configuration(path: Path, service: str, *, schema: str = "") -> Iterator[dic
         ConfigurationError: the file can't be read, is of another schema, or a field is missing or of the wrong kind.
     """
     try:
-        fields: dict[str, Any] = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        # TOML has room for the comments that `init` writes; the fields are the same.
+        fields: dict[str, Any] = tomllib.loads(content.decode()) if path.suffix == ".toml" else json.loads(content)
         if schema and fields["schema"] != schema:
             raise ConfigurationError(f"{path} is of schema {fields['schema']!r}, not {schema}")
         yield fields
