@@ -92,9 +92,6 @@ _.visit_Continue
 _.readinto
 _.atexit
 
-# Whether some persons are members of a group, by the group's storage; readers fold proven events instead.
-_.prove_members
-
 # A result's names, for programs.
 _.invited_names
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from panachain.chain import rlp
@@ -83,8 +84,14 @@ def ordered_root(values: Sequence[bytes]) -> bytes:
     if not values:
         return EMPTY_ROOT
     # The order of the keys' digits is the order in which a tree is built from below.
-    items = sorted((rlp.encode(rlp.number(place)).hex(), value) for place, value in enumerate(values))
+    items = sorted([(_key(place), value) for place, value in enumerate(values)])
     return keccak(_node(items, 0, len(items), 0))
+
+
+@lru_cache(maxsize=4096)
+def _key(place: int) -> str:
+    """Return the digits of the key under which a place's value stands."""
+    return rlp.encode(rlp.number(place)).hex()
 
 
 def _node(items: Sequence[tuple[str, bytes]], first: int, last: int, depth: int) -> bytes:

@@ -29,12 +29,16 @@ _MANY: Final = 500
 """Headers, or receipts of transactions, in one request."""
 _BLOCKS: Final = 16
 """Blocks whose receipts are asked for in one request; an answer that is too large is asked for in halves."""
+_AT_ONCE: Final = 2
+"""Such requests at once to a node."""
 _BACK: Final = 64
 """Blocks below the newest in which nodes must agree on one: reorganisations seldom go deeper than a few."""
 _SHUNNED: Final = 60.0
 """Seconds for which a node that gave no good answer is asked after the others."""
 _ATTEMPTS: Final = 3
 """How often what follows from a head is asked for anew, because the head was replaced meanwhile."""
+_NO_METHOD: Final = -32601
+"""What JSON-RPC says of a method that a node doesn't have."""
 _LOG: Final = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -187,11 +191,19 @@ class Nodes:
             ReorganisedError: the chain has replaced a block.
             ChainUnavailableError: no node answers.
         """
-        found: list[list[Log]] = []
-        for start in range(0, len(headers), _BLOCKS):
-            some = headers[start : start + _BLOCKS]
-            found += self._from_any(lambda rpc, some=some: _logs(rpc, some))  # type: ignore[misc]
-        return found
+        pieces = [headers[start : start + _BLOCKS] for start in range(0, len(headers), _BLOCKS)]
+
+        def read(some: Sequence[Header]) -> list[list[Log]]:
+            return self._from_any(lambda rpc: _logs(rpc, some))
+
+        if len(pieces) < 2:
+            return [logs for some in pieces for logs in read(some)]
+        # Imported here: most commands have nothing to read, or one piece.
+        from concurrent.futures import ThreadPoolExecutor
+
+        # One answer is on its way while the one before it is checked.
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return [logs for found in pool.map(read, pieces) for logs in found]
 
     def storage(self, header: Header, account: str, slots: Sequence[bytes]) -> list[int]:
         """Return slots of a contract as they were after a block, proven by its state root.
@@ -483,7 +495,7 @@ def _receipts(rpc: Rpc, headers: Sequence[Header]) -> list[Any]:
     try:
         return rpc.batch(asked)
     except (RpcAnswerError, NodeRefusedError) as exc:
-        if isinstance(exc, NodeRefusedError) or exc.is_missing_method:
+        if isinstance(exc, NodeRefusedError) or exc.code == _NO_METHOD:
             return [_one_by_one(rpc, header) for header in headers]
         if len(headers) == 1:
             # Some nodes answer with an error where they don't have the block.
@@ -524,7 +536,7 @@ def _storage(rpc: Rpc, header: Header, account: str, slots: Sequence[bytes]) -> 
         answer = node.proof(rpc, account, slots, at=hex(header.number))
         return proofs.check_storage(header.state_root, answer, account=account, slots=slots)
     except (RpcAnswerError, NodeRefusedError) as exc:
-        if isinstance(exc, RpcAnswerError) and not exc.is_missing_method:
+        if isinstance(exc, RpcAnswerError) and exc.code != _NO_METHOD:
             _check_kept(rpc, header)
             raise IntegrityError(f"it can't prove block {header.number}: {exc}") from exc
         raise UnprovableError(f"it has no eth_getProof: {exc}") from exc

@@ -113,12 +113,6 @@ def mapping_slot(key: str, position: int, offset: int = 0) -> bytes:
     return ((int.from_bytes(start, "big") + offset) % 2**256).to_bytes(32, "big")
 
 
-def nested_slot(first: str, second: str, position: int) -> bytes:
-    """Return the slot of `mapping(address => mapping(address => word))` for two keys, 32 bytes."""
-    inner = int.from_bytes(mapping_slot(first, position), "big")
-    return mapping_slot(second, inner)
-
-
 def _walk(root: bytes, key: bytes, nodes: Sequence[bytes]) -> bytes | None:
     """Return the value under a key, or None when the nodes prove that there is none."""
     # The root says it all, whatever comes along: some nodes send nothing (Geth), some the empty tree (Anvil).

@@ -17,7 +17,7 @@ from panachain.chain.bound import NOBODY
 from panachain.chain.codec import encode
 from panachain.chain.contracts import actor_registry, identity_registry
 from panachain.chain.headers import Header
-from panachain.chain.proofs import mapping_slot, nested_slot
+from panachain.chain.proofs import mapping_slot
 from panachain.errors import IntegrityError
 from panachain.ethereum import keccak
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
@@ -30,9 +30,7 @@ _ACTORS: Final = 1
 _IDENTITIES: Final = 1
 """`IdentityRegistry`: account → two slots."""
 _GROUPS: Final = 1
-_SEALED_KEYS: Final = 2
-_ACCEPTED: Final = 3
-"""`CareGroups`: group → two slots; group → member → digest; group → member → time."""
+"""`CareGroups`: group → two slots."""
 _POLICIES: Final = 2
 """`PolicyRegistry`: policy → one slot, above the two of EIP712's names."""
 _ADDRESS: Final = (1 << 160) - 1
@@ -134,16 +132,6 @@ def prove_groups(chain: Contracts, header: Header, groups: Sequence[Address]) ->
         KeptGroup(_account(word), bool(word >> 160 & 0xFF), word >> 168 & 0xFFFF_FFFF, _account(organisation))
         for word, organisation in zip(words[::2], words[1::2], strict=True)
     ]
-
-
-def prove_members(chain: Contracts, header: Header, group: Address, persons: Sequence[Address]) -> list[bool]:
-    """Return for each person whether a group lists them and they accepted; whether either is open or active is apart.
-
-    It raises what `prove_actors` raises.
-    """
-    slots = [nested_slot(group, person, place) for person in persons for place in (_SEALED_KEYS, _ACCEPTED)]
-    words = chain.nodes.storage(header, chain.addresses["CareGroups"], slots)
-    return [bool(sealed) and bool(accepted) for sealed, accepted in zip(words[::2], words[1::2], strict=True)]
 
 
 def prove_policies(chain: Contracts, header: Header, policies: Sequence[PolicyId]) -> list[KeptPolicy]:

@@ -8,6 +8,7 @@ Follows the Yellow Paper, appendix B.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 Item: TypeAlias = bytes | list["Item"]
@@ -47,6 +48,7 @@ def decode(data: bytes) -> Item:
     return item
 
 
+@lru_cache(maxsize=4096)
 def prefix(kind: int, length: int) -> bytes:
     """Return what stands before some content.
 

@@ -79,15 +79,20 @@ class UnverifiedTerms:
         return self._terms
 
 
-def open_terms(block: bytes, secret: umbral.SecretKey) -> UnverifiedTerms:
+def open_terms(block: bytes, secret: umbral.SecretKey, *, own: bool = False) -> UnverifiedTerms:
     """Open sealed terms as grantee or patient.
+
+    Args:
+        block: as the store has it.
+        secret: the receiving key of the grantee or of the patient.
+        own: whether it is most likely the patient's: each wrong try costs as much as the right one.
 
     Raises:
         IntegrityError: they aren't sealed to this key, or don't decode.
     """
     if len(block) <= _HEAD or block[0] != VERSION:
         raise IntegrityError(f"terms of {len(block)} bytes aren't of version {VERSION}")
-    plain = padding.unpad(stream.open_(block[_HEAD:], _unwrap(block, secret), labels.TERMS))
+    plain = padding.unpad(stream.open_(block[_HEAD:], _unwrap(block, secret, own=own), labels.TERMS))
     signature, body = plain[:UMBRAL_SIGNATURE_SIZE], plain[UMBRAL_SIGNATURE_SIZE:]
     try:
         # Unverified by type: the patient's signer stands in the registry, which isn't asked here.
@@ -96,13 +101,14 @@ def open_terms(block: bytes, secret: umbral.SecretKey) -> UnverifiedTerms:
         raise IntegrityError("the terms lack a field or have one of the wrong type") from exc
 
 
-def _unwrap(block: bytes, secret: umbral.SecretKey) -> bytes:
-    wraps = block[1 : 1 + umbral.WRAP_SIZE], block[1 + umbral.WRAP_SIZE : _HEAD]
+def _unwrap(block: bytes, secret: umbral.SecretKey, *, own: bool) -> bytes:
+    wraps = [block[1 : 1 + umbral.WRAP_SIZE], block[1 + umbral.WRAP_SIZE : _HEAD]]
+    likely, other = reversed(wraps) if own else wraps
     try:
-        return umbral.unwrap(secret, wraps[0])
+        return umbral.unwrap(secret, likely)
     except IntegrityError:
-        # It isn't the grantee's key, so it may be the patient's own.
-        return umbral.unwrap(secret, wraps[1])
+        # One is the grantee's, the other the patient's own.
+        return umbral.unwrap(secret, other)
 
 
 def _to_fields(terms: Terms) -> dict[str, Any]:

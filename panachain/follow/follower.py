@@ -169,14 +169,7 @@ class Follower:
         from_block: int = 0,
         to_block: int | None = None,
     ) -> Iterator[Event]:
-        """Yield a contract's events in the order of the chain.
-
-        Args:
-            contract: how to decode them.
-            where: the contract's address.
-            topics: as eth_getLogs takes them.
-            from_block: first block.
-            to_block: last block; None means the newest, after a look for what is new.
+        """Yield a contract's events, as `EventSource.events` does.
 
         Raises:
             IntegrityError: a log can't be read, or the contract isn't one that is followed.

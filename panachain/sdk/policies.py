@@ -10,12 +10,14 @@ import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from panachain.chain.signing import Account
 from panachain.consent.life import has_ended
 from panachain.consent.terms import open_terms
 from panachain.crypto.keys import Seed, address_of
+from panachain.crypto.umbral import SecretKey
 from panachain.errors import ConfigurationError, DiskError, IntegrityError, PolicyUnknownError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId
@@ -124,19 +126,22 @@ class OwnPolicies:
                 left_out.append(LeftOut("policy", policy.policy_id, f"its terms can't be read: {exc}"))
         return Listing(found, left_out)
 
-    def _on_chain(self) -> Iterator[tuple[int, OnChainPolicy]]:
-        """Yield number and state of each policy, oldest first."""
+    def _on_chain(self) -> list[tuple[int, OnChainPolicy]]:
+        """Return number and state of each policy, oldest first, all as of one block."""
+        found = []
         missing, start = 0, 0
-        while missing < POLICY_GAP:
-            ids = self._ids(start)
-            known = self._network.mainchain.policies.policies_of(ids)
-            for index, policy_id in enumerate(ids, start=start):
-                policy = known.get(policy_id)
-                missing = 0 if policy else missing + 1
-                # One that was revoked before it was granted has no terms.
-                if policy and policy.terms:
-                    yield index, policy
-            start += POLICY_GAP
+        with self._network.mainchain.source.pinned():
+            while missing < POLICY_GAP:
+                ids = self._ids(start)
+                known = self._network.mainchain.policies.policies_of(ids)
+                for index, policy_id in enumerate(ids, start=start):
+                    policy = known.get(policy_id)
+                    missing = 0 if policy else missing + 1
+                    # One that was revoked before it was granted has no terms.
+                    if policy and policy.terms:
+                        found.append((index, policy))
+                start += POLICY_GAP
+        return found
 
     def find(self, policy_id: PolicyId) -> OwnPolicy:
         """Return one policy.
@@ -269,10 +274,15 @@ class OwnPolicies:
         return OwnPolicy(index, self._verified(index, sealed), policy)
 
     def _verified(self, index: int, sealed: bytes) -> Terms:
-        return open_terms(sealed, self._seed.receiving()).verified(
-            policy_id=PolicyId(address_of(self._seed.policy_account(index))),
-            patient_verifying_key=self._seed.signer().public,
+        secret, public = self._keys
+        return open_terms(sealed, secret, own=True).verified(
+            policy_id=PolicyId(address_of(self._seed.policy_account(index))), patient_verifying_key=public
         )
+
+    @cached_property
+    def _keys(self) -> tuple[SecretKey, bytes]:
+        """What opens the patient's terms, and what their signature is checked by: derived once for all policies."""
+        return self._seed.receiving(), self._seed.signer().public
 
     def _ids(self, start: int) -> list[PolicyId]:
         return [PolicyId(address_of(self._seed.policy_account(start + place))) for place in range(POLICY_GAP)]

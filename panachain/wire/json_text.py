@@ -24,6 +24,8 @@ _SAFE_DEPTH: Final = 1 << 14
 # Possessive: a string of any length is crossed without one state for each of its characters.
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NOT_STRUCTURE: Final = bytes(set(range(256)) - set(b"[]{}"))
+_CONTAINERS: Final = frozenset((dict, list))
+"""The very types that the parser makes."""
 _STEP: Final = [1 if byte in b"[{" else -1 for byte in range(256)]
 
 
@@ -60,14 +62,13 @@ def read_json(content: bytes, *, depth: int = MAX_DEPTH, values: int = MAX_VALUE
 
 def _check_depth(value: Any, depth: int) -> None:
     # Level by level and not by recursion. What the parser itself survives is deeper than what others would.
-    level = [value]
+    level = [value] if type(value) in _CONTAINERS else []
     for _ in range(depth):
         level = [
             inner
             for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in _CONTAINERS
         ]
         if not level:
             return

@@ -126,12 +126,6 @@ class TestGroups:
             Status.ACTIVE,
         ]
 
-    def test_a_member_is_listed_and_has_accepted(self) -> None:
-        slots = {slot(2, FIRST, SECOND): 7, slot(3, FIRST, SECOND): 8, slot(2, FIRST, HOSPITAL): 7}
-        found = chain("CareGroups", slots)
-
-        assert proven.prove_members(found, HEADER, FIRST, [SECOND, HOSPITAL, FIRST]) == [True, False, False]
-
 
 def test_policies_are_read_as_they_are_packed() -> None:
     first, second = PolicyId(FIRST), PolicyId(SECOND)
