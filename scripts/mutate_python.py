@@ -517,7 +517,9 @@ class Bench:
 
     def judge(self, mutant: Mutant) -> tuple[str, str]:
         """Return what became of a mutant, and why: a test, or how many reach it without failing."""
-        at = place(mutant)
+        # Of the copy: the checkout may change meanwhile.
+        root = self._workspace.folder
+        at, source = place(mutant, root), apply(mutant, root)
         tried = 0
         for tests in tests_of(mutant.file)[: 1 if self._near else 2]:
             if at.owner is None:
@@ -525,10 +527,10 @@ class Bench:
             reached = self._reach.of(tests)
             while chosen := self._chosen(mutant.file, at, reached):
                 seconds = PATIENCE + 10 * sum(reached[node].seconds for node in chosen)
-                verdict, killer = self._judge.judge(mutant.file, apply(mutant), at.owner, chosen, seconds)
+                verdict, killer = self._judge.judge(mutant.file, source, at.owner, chosen, seconds)
                 if verdict == TIMED_OUT and self._judge.judge("", None, None, chosen, seconds)[0] != PASSED:
                     # The machine is busy, or a test is.
-                    verdict, killer = self._judge.judge(mutant.file, apply(mutant), at.owner, chosen, 10 * seconds)
+                    verdict, killer = self._judge.judge(mutant.file, source, at.owner, chosen, 10 * seconds)
                 if verdict in (PASSED, IMPOSSIBLE):
                     tried += len(chosen)
                     break
@@ -542,7 +544,7 @@ class Bench:
         else:
             if not _overlaps(at, self._judge.imported.get(mutant.file, frozenset())):
                 return SURVIVED, f"{tried} tests reach it"
-        edits = [(mutant.file, apply(mutant))]
+        edits = [(mutant.file, source)]
         own = tests_of(mutant.file)[0]
         verdict = self._workspace.judge(edits, [own] if own else [])
         if verdict == SURVIVED and not self._near:
@@ -603,23 +605,23 @@ def _without_inner(tests: Sequence[str]) -> list[str]:
 
 
 @cache
-def _parsed(file: str) -> tuple[ast.Module, list[int]]:
-    source = (ROOT / file).read_bytes()
+def _parsed(path: Path) -> tuple[ast.Module, list[int]]:
+    source = path.read_bytes()
     starts = [0]
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
     return ast.parse(source), starts
 
 
-def place(mutant: Mutant) -> Place:
-    """Return where a mutant stands."""
-    tree, starts = _parsed(mutant.file)
+def place(mutant: Mutant, root: Path) -> Place:
+    """Return where a mutant of a checkout stands."""
+    tree, starts = _parsed(root / mutant.file)
     return place_of(tree, mutant.start, mutant.end, starts)
 
 
-def apply(mutant: Mutant) -> bytes:
-    """Return the mutated file."""
-    source = (ROOT / mutant.file).read_bytes()
+def apply(mutant: Mutant, root: Path) -> bytes:
+    """Return the mutated file of a checkout."""
+    source = (root / mutant.file).read_bytes()
     return source[: mutant.start] + mutant.text.encode() + source[mutant.end :]
 
 
