@@ -30,9 +30,9 @@ class PreparedGrant:
     """The policy's one-time account key, 32 bytes."""
     kfrags: tuple[tuple[bytes, ...], ...] = field(repr=False)
     """For each proxy of the terms, one kfrag for each lane of the terms."""
-    announcement: bytes = bytes(32)
+    announcement: bytes
     """The notice's one-time key, as the chain shows it, 32 bytes."""
-    view_tag: int = 0
+    view_tag: int
 
 
 def prepare_grant(

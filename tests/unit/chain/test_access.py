@@ -64,6 +64,14 @@ def test_other_texts_are_no_tokens(text: str) -> None:
     assert decode_token(text) is None
 
 
+@pytest.mark.parametrize("size", [0, 141, 143, 200])
+def test_a_token_has_one_size(size: int) -> None:
+    assert len(NodeKey(KEY).token(GateDomain(URL, 1), b"", now=0).encode()) == 190
+    raw = (bytes([1]) + bytes(size))[:size]
+    assert decode_token(base64.urlsafe_b64encode(raw).rstrip(b"=").decode()) is None
+    assert decode_token(base64.urlsafe_b64encode(bytes([2]) + bytes(141)).rstrip(b"=").decode()) is None
+
+
 def test_token_counts_for_one_gate_and_one_chain() -> None:
     token = NodeKey(KEY).token(GateDomain(URL, 1), b"", now=0)
     assert GateDomain(URL, 1).signer(token) == token.node

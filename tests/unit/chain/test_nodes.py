@@ -271,6 +271,12 @@ class TestHead:
         # It steps back by ever more: 8, 7, 6, 4.
         assert nodes_of(*nodes).head().hash == nodes[0].blocks[4]["hash"]
 
+    def test_the_oldest_block_in_sight_is_looked_at_too(self) -> None:
+        nodes = named(3, length=6)
+        for number, node in enumerate(nodes[:2]):
+            node.fork(0, 5, data=100 + number)
+        assert nodes_of(*nodes, quorum=2).head().number == 0
+
     def test_where_nothing_new_is_agreed_on_all_are_named(self) -> None:
         nodes = named(2, 100)
         nodes[1].fork(10, 89)

@@ -18,6 +18,10 @@ GRANTED = "0x52908400098527886E0F7030069857D2E4169EE7"
     ("reason", "expected"),
     [
         ("RequestNotOpen(id=1, state=2)", "request 1 is approved already"),
+        *(
+            (f"RequestNotOpen(id=1, state={number})", f"request 1 is {word} already")
+            for number, word in enumerate(("none", "open", "approved", "denied", "withdrawn", "expired"))
+        ),
         (f"PolicyAlreadyRevoked(policyId={GRANTED})", f"policy {GRANTED} is revoked already"),
         (
             "PolicyInvalidWindow(startsAt=5, expiresAt=1800000000, currentTime=7)",

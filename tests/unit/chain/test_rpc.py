@@ -62,6 +62,18 @@ def test_batch_comes_in_the_order_of_the_calls(node: Callable[..., Rpc]) -> None
     assert node(answer).batch([("a", []), ("b", [])]) == ["a", "b"]
 
 
+def test_a_batch_of_nothing_asks_nothing(node: Callable[..., Rpc]) -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        raise AssertionError("the node was asked")
+
+    assert node(answer).batch([]) == []
+
+
+def test_an_error_says_what_the_node_said_and_what_to_do() -> None:
+    error = RpcAnswerError("nonce too low", code=-32000, hint="wait")
+    assert (str(error), error.hint, error.code, error.data) == ("nonce too low", "wait", -32000, b"")
+
+
 @pytest.mark.parametrize("error", ["text", {"code": "x", "message": None, "data": "0xzz"}, {"data": 5}])
 def test_malformed_error_is_an_answer(node: Callable[..., Rpc], error: object) -> None:
     with pytest.raises(RpcAnswerError):

@@ -323,6 +323,13 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         f"{DENY}.provision",
         "exception to an exception",
     ),
+    (
+        consent(permit(provision=[{"type": "deny", "class": [coding("urn:x", "y")]}])),
+        f"{DENY}.class[0]",
+        "denies a class (y)",
+    ),
+    (consent(permit(provision=[{"type": "deny", "class": ours("cardiology")}])), f"{DENY}.class[0]", "isn't known"),
+    (consent(permit(provision=[{"type": "deny", "class": types("Planet")}])), f"{DENY}.class[0]", "isn't known"),
     (consent(permit(provision=[{"type": "deny", "actor": [AUTHOR]}])), f"{DENY}.actor[0]", "excepts a single author"),
     (consent(permit(provision=[{"type": "deny", "actor": [ACTOR]}])), f"{DENY}.actor[0]", "somebody in particular"),
     (consent(permit(provision=[{"type": "deny", "period": {"end": "2026"}}])), f"{DENY}.period", "part of the time"),
@@ -364,6 +371,11 @@ class TestRefusals:
     def test_names_all_places_at_once(self) -> None:
         found = places(consent(permit(code=[{}], data=[{}]), status="rejected"))
         assert list(found) == ["Consent.status", "Consent.provision.code[0]", "Consent.provision.data[0]"]
+
+    def test_names_a_hundred_places_at_most(self) -> None:
+        with pytest.raises(ConsentNotEnforceableError) as caught:
+            from_consent(consent(permit(code=[{}] * 150)))
+        assert len(caught.value.provisions) == 100
 
     def test_repeats_no_text_of_the_document(self) -> None:
         secret = "Jane Roe, born 1970"

@@ -28,6 +28,12 @@ def test_comes_back_as_it_was() -> None:
     assert read_file(write_file(FILE)) == FILE
 
 
+def test_is_read_up_to_its_size_and_not_beyond() -> None:
+    assert read_file(write_file(FILE).ljust(MAX_SIZE)) == FILE
+    with pytest.raises(UsageError, match="isn't a signed revocation"):
+        read_file(write_file(FILE).ljust(MAX_SIZE + 1))
+
+
 def test_holds_what_the_chain_tells_and_nothing_else() -> None:
     assert set(FIELDS) == {"schema", "chain_id", "policy_registry", "policy_id", "signature"}
 

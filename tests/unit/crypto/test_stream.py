@@ -89,6 +89,19 @@ def test_reordered_and_repeated_segments_are_found() -> None:
             stream.open_(order, KEY, CONTEXT)
 
 
+def test_a_stream_has_no_more_segments_than_the_format_counts() -> None:
+    last, beyond = (1 << 32) - 1, 1 << 32
+    sealer = stream.SegmentSealer(KEY, CONTEXT)
+    segment = bytearray(1 + stream.TAG_SIZE)
+    sealer.seal_into(last, b"x", memoryview(segment), last=True)
+    opener = stream.SegmentOpener(sealer.header, KEY, CONTEXT)
+    assert opener.open(last, segment, last=True) == b"x"
+    with pytest.raises(UsageError, match="4 PiB"):
+        sealer.seal_into(beyond, b"x", memoryview(segment), last=True)
+    with pytest.raises(IntegrityError, match="too late"):
+        opener.open(beyond, segment, last=True)
+
+
 def test_other_key_or_context_opens_nothing() -> None:
     for key, context in ((bytes(32), CONTEXT), (KEY, b"other")):
         with pytest.raises(IntegrityError):
