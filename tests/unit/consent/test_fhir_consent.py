@@ -402,6 +402,12 @@ class TestRefusals:
         with pytest.raises(InputError):
             read_consent(content)
 
+    def test_a_file_of_a_mebibyte_is_read_and_a_larger_one_is_not(self) -> None:
+        content = json.dumps(consent(permit())).encode()
+        assert read_consent(content.ljust(1_048_576))["resourceType"] == "Consent"
+        with pytest.raises(InputError, match="at most 1048576"):
+            read_consent(content.ljust(1_048_577))
+
     def test_long_lists_are_refused(self) -> None:
         found = places(consent({"type": "deny", "provision": [permit()] * 501}))
         assert "at most 500" in found["Consent.provision.provision"]

@@ -12,7 +12,7 @@ from panachain.crypto.keys import Seed, address_of
 from panachain.errors import UsageError
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef, Terms
-from panachain.model.scope import RESTRICTED, Category, Generations, Purpose, Scope
+from panachain.model.scope import EMERGENCY, RESTRICTED, Category, Generations, Purpose, Scope
 
 PATIENT, READER, OTHER = (Seed(bytes([number]) * 32) for number in (1, 2, 3))
 DAY = 86_400
@@ -95,3 +95,8 @@ def test_an_open_policy_tells_no_year_and_of_everything_no_restricted_category()
     everything = disclosure_of([Scope.all()], [Purpose.HRESCH]).categories
     assert not any(everything & category.bit for category in RESTRICTED)
     assert everything & Category.VITALS.bit
+
+
+def test_an_open_emergency_policy_tells_the_categories_of_the_summary() -> None:
+    told = disclosure_of([Scope.emergency()], [Purpose.HRESCH]).categories
+    assert told == sum(category.bit for category in EMERGENCY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from panachain.consent.times import MARGIN, check_head, is_over_for_good, stated_time
+from panachain.consent.times import MARGIN, MAX_AHEAD, MAX_DIFFERENCE, check_head, is_over_for_good, stated_time
 from panachain.errors import ChainUnavailableError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import OnChainPolicy, PolicyStatus
@@ -17,6 +17,11 @@ def policy(
     status: PolicyStatus = PolicyStatus.ACTIVE, *, at: int = NOW, starts: int = 0, ends: int = 0
 ) -> OnChainPolicy:
     return OnChainPolicy(PolicyId("0x" + "11" * 20), status, starts, ends, b"", block=7, block_time=at)
+
+
+def test_the_bounds_are_those_of_the_documents() -> None:
+    # docs/spec/proxy.md and security rule 19: proxies of other versions delete and refuse by the same ones.
+    assert (MAX_AHEAD, MAX_DIFFERENCE, MARGIN) == (30, 120, 600)
 
 
 @pytest.mark.parametrize("off", [0, 30, -120, 29, -119])

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from panachain.crypto import keys
 from panachain.errors import UsageError
+from panachain.model.actors import Address
 from panachain.model.scope import Category, Scope
 
 SEED = keys.Seed(bytes(range(32)))
+HOSPITAL = Address("0x" + "33" * 20)
+VECTORS = Path(__file__).parents[2] / "vectors" / "keys.json"
 
 
 def test_derivation_is_the_same_each_time_and_different_for_each_use() -> None:
@@ -33,6 +39,32 @@ def test_derivation_is_the_same_each_time_and_different_for_each_use() -> None:
     assert len(set(secrets)) == len(secrets)
     assert keys.address_of(SEED.account_key()) == keys.address_of(again.account_key())
     assert SEED.reveal().hex() not in repr(SEED)
+
+
+def derived() -> dict[str, str]:
+    """Return what of each kind follows from a seed; of a secret key that only the library holds its public half."""
+    vitals = Scope.of(Category.VITALS, 2020)
+    values = {
+        "account": SEED.account_key(),
+        "receiving": SEED.receiving().public,
+        "signer": SEED.signer().public,
+        "audit": SEED.audit().public,
+        "store": SEED.store_key(),
+        "lane all 0": SEED.lane(Scope.all(), 0).public,
+        "lane vitals/2020 3": SEED.lane(vitals, 3).public,
+        "locator all 0": SEED.locator_key(Scope.all(), 0),
+        "locator vitals/2020 3": SEED.locator_key(vitals, 3),
+        "policy account 7": SEED.policy_account(7),
+        "policy signer 7": SEED.policy_signer(7).public,
+        "hospital": keys.hospital_key(SEED.locator_key(vitals, 3), HOSPITAL),
+        "brief 258": keys.brief_id(SEED.locator_key(vitals, 3), 258),
+    }
+    return {name: value.hex() for name, value in values.items()}
+
+
+def test_what_follows_from_a_seed_never_changes() -> None:
+    # A seed is all that a restored account has: another derivation would lose every record and policy of before.
+    assert derived() == json.loads(VECTORS.read_text("utf-8"))
 
 
 def test_no_two_fresh_seeds_are_the_same() -> None:

@@ -415,6 +415,7 @@ class TestIdentity:
             lambda: umbral.unwrap(LANE, self.cancelling()),
             lambda: umbral.capsule_of(self.cancelling()),
             lambda: open_reencrypted(self.cancelling(), CFRAGS),
+            lambda: umbral.check_capsule_form(capsule),
             lambda: umbral.reencrypt(capsule, checked, **KEYS),
             lambda: umbral.check_cfrag(CFRAGS[0], capsule, **KEYS),
         ):

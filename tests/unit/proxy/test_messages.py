@@ -134,6 +134,14 @@ class TestAnswers:
         with pytest.raises(IntegrityError):
             messages.parse_receipt({key: value for key, value in fields.items() if key != name})
 
+    def test_a_receipts_detail_is_bounded(self) -> None:
+        fields = messages.receipt_fields(RECEIPT)
+        largest = messages.parse_receipt(fields | {"detail": "ab" * messages.MAX_DETAIL})
+        assert len(largest.detail) == messages.MAX_DETAIL
+        for wrong in ("ab" * (messages.MAX_DETAIL + 1), "ab" * 100_000, 7, None):
+            with pytest.raises(IntegrityError, match="detail that isn't at most"):
+                messages.parse_receipt(fields | {"detail": wrong})
+
 
 class TestLogHead:
     HEAD = LogHead(PROXY, 7, bytes(range(32)), bytes(65))
