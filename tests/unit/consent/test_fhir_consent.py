@@ -94,6 +94,9 @@ class TestForeign:
         assert any("restricted" in note for note in plan.notes)
         assert any("policy text" in note for note in plan.notes)
 
+    def test_tags_that_say_nothing_of_what_is_missing_are_passed_over(self) -> None:
+        assert from_consent(consent(permit(), meta={"tag": [{"code": "HTEST"}, "text"]})).categories == ("all",)
+
     def test_normal_is_all(self) -> None:
         label = coding(words.CONFIDENTIALITY, "N")
         assert from_consent(consent(permit(securityLabel=[label]))).categories == ("all",)
@@ -330,6 +333,16 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ),
     (consent(permit(provision=[{"type": "deny", "class": ours("cardiology")}])), f"{DENY}.class[0]", "isn't known"),
     (consent(permit(provision=[{"type": "deny", "class": types("Planet")}])), f"{DENY}.class[0]", "isn't known"),
+    (
+        consent(permit(provision=[{"type": "deny", "dataPeriod": {"start": "soon"}}])),
+        f"{DENY}.dataPeriod.start",
+        "is no date",
+    ),
+    (
+        consent(permit(provision=[{"type": "deny", "dataPeriod": {"end": "2020-01-01T00:00:00Z"}}])),
+        f"{DENY}.dataPeriod.end",
+        "is no date",
+    ),
     (consent(permit(provision=[{"type": "deny", "actor": [AUTHOR]}])), f"{DENY}.actor[0]", "excepts a single author"),
     (consent(permit(provision=[{"type": "deny", "actor": [ACTOR]}])), f"{DENY}.actor[0]", "somebody in particular"),
     (consent(permit(provision=[{"type": "deny", "period": {"end": "2026"}}])), f"{DENY}.period", "part of the time"),
@@ -490,6 +503,8 @@ class TestHl7Examples:
         ("1970-13", None),
         ("1970-01-01T24:00:00Z", None),
         ("1970-01-01T00:00:60Z", None),
+        ("1970-01-01T00:60:00Z", None),
+        ("1970-01-01T23:59:59Z", (86_399, 86_400)),
         ("1970-01-01T00:00:00+15:00", None),
         ("0000", None),
         ("１９７０", None),

@@ -10,7 +10,7 @@ import pytest
 
 from panachain.chain.receipts import log_domain, receipt_hash, sign_head
 from panachain.chain.signing import Account
-from panachain.consent.receipts import MAX_LEAD, check_receipt, opened_detail, read_detail
+from panachain.consent.receipts import MAX_LAG, MAX_LEAD, check_receipt, opened_detail, read_detail
 from panachain.crypto import box, labels
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError
@@ -90,3 +90,28 @@ def test_a_receipt_from_the_future_is_none(ahead: int) -> None:
         check_receipt(receipt, **named, now=NOW)
     # Where no clock counts, the signature does.
     check_receipt(receipt, **named)
+
+
+def test_a_receipt_that_its_proxy_did_not_sign_is_none() -> None:
+    receipt, other = receipt_of(NOW), Account(b"\x06" * 32)
+    named = {"domain": DOMAIN, "policy_id": receipt.policy_id}
+    forged = sign_head(other, DOMAIN, sequence=1, head=receipt_hash(receipt))
+    for bad in (bytes(65), forged, receipt.signature[:64] + bytes([receipt.signature[64] ^ 1])):
+        with pytest.raises(IntegrityError):
+            check_receipt(replace(receipt, signature=bad), proxy=PROXY.address, **named)
+    with pytest.raises(IntegrityError):
+        check_receipt(replace(receipt, sequence=2), proxy=PROXY.address, **named)
+    with pytest.raises(IntegrityError, match="the receipt names proxy"):
+        check_receipt(receipt, proxy=other.address, **named)
+
+
+def test_a_receipt_is_of_its_policy_its_kind_and_a_block_that_is_new_enough() -> None:
+    receipt = receipt_of(NOW)
+    named = {"proxy": PROXY.address, "domain": DOMAIN}
+    check_receipt(receipt, policy_id=receipt.policy_id, kind=receipt.kind, not_before=NOW + MAX_LAG, **named)
+    with pytest.raises(IntegrityError, match="something else"):
+        check_receipt(receipt, policy_id=PolicyId(DOCTOR), **named)
+    with pytest.raises(IntegrityError, match="something else"):
+        check_receipt(receipt, policy_id=receipt.policy_id, kind=ReceiptKind.DELETED, **named)
+    with pytest.raises(IntegrityError, match=f"{MAX_LAG + 1} s behind"):
+        check_receipt(receipt, policy_id=receipt.policy_id, not_before=NOW + MAX_LAG + 1, **named)

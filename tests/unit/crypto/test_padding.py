@@ -22,6 +22,15 @@ def test_pieces_are_padded_as_the_whole_is(pieces: list[bytes]) -> None:
     assert b"".join(padding.pad_pieces(pieces)) == padding.pad(b"".join(pieces))
 
 
+@given(st.integers(min_value=2, max_value=1 << 40))
+def test_is_the_next_multiple_that_the_paper_names(size: int) -> None:
+    """Algorithm 1 of the paper: L, E = floor(log2 L), S = floor(log2 E) + 1; the last E - S bits are zero."""
+    exponent = max(number for number in range(64) if 2**number <= size)
+    kept = max(number for number in range(7) if 2**number <= max(exponent, 1)) + 1
+    step = 2 ** max(exponent - kept, 0)
+    assert padding.padme(size) == -(-size // step) * step
+
+
 @given(st.integers(min_value=1, max_value=1 << 40))
 def test_costs_at_most_twelve_percent(size: int) -> None:
     assert size <= padding.padme(size) <= size * 1.12 + 1
