@@ -14,6 +14,7 @@ from panachain.chain.config import ChainConfig
 from panachain.chain.failover import Failover
 from panachain.chain.rpc import Rpc
 from panachain.errors import ConfigurationError, LockedError
+from tests.unit.service.authority import Authority
 
 KEY = bytes(31) + b"\x07"
 URL = "https://gate.example:8443"
@@ -173,6 +174,18 @@ class TestRpc:
     def test_a_missing_key_file_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(LockedError):
             self.connect(tmp_path, nodeKeyFile="other.key")
+
+    def test_tls_believes_the_authority_and_brings_the_certificate_that_are_named(self, tmp_path: Path) -> None:
+        authority = Authority(tmp_path, "ca")
+        certificate, key = authority.issue("node")
+        alone = parse(SECTION | {"caFile": "ca.pem"}, tmp_path).nodes[0]._tls()
+        assert alone is not None
+        assert len(alone.get_ca_certs()) == 1
+        files = {"certificateFile": certificate.name, "certificateKeyFile": key.name}
+        assert parse(SECTION | {"caFile": "ca.pem"} | files, tmp_path).nodes[0]._tls() is not None
+        key.write_text("no key")
+        with pytest.raises(ConfigurationError, match="TLS"):
+            parse(SECTION | files, tmp_path).rpc()
 
     def test_missing_tls_file_is_named_as_configuration(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="TLS"):
