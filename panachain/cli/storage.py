@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -23,6 +23,7 @@ from panachain.model.actors import Role
 
 if TYPE_CHECKING:
     from panachain.ipld.cid import CID
+    from panachain.sdk.named_blocks import NamedBlocks
     from panachain.storage.blocks import BlobStore
 
 
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
         panachain storage repair
         panachain storage gc --dry-run
         panachain --profile clinic storage export records.car --all
+        panachain storage export store.car --all-pins
         panachain storage import records.car
+        panachain storage move configured s3://records/clinic
     """,
 )
 def storage() -> None:
@@ -73,24 +76,38 @@ def status() -> None:
 def repair(cids: tuple[str, ...]) -> None:
     """Check every block on every node, and heal it from the others.
 
-    Begins at what any node pins, or at the CIDs that are given, and follows links. Every byte is read. A missing or
-    damaged block is written anew from a node that has it.
+    Begins at what any node pins and what the chains name, or at the CIDs that are given, and follows links. Every byte is
+    read. A missing or damaged block is written anew from a node that has it; what nobody has is named, with
+    the policy, hospital, patient, request or group that needs it.
     """
     from panachain.sdk import storage as stores
+    from panachain.sdk.named_blocks import counted
 
     app = current()
     roots = _cids(cids)
     with _store(app, probe=False) as store, app.output.progress("repair") as progress:
+        named = _named(app, store) if not roots else None
+        if named is not None:
+            roots = [*stores.pinned(store), *named.roots]
         report = stores.repair(store, roots, progress=progress)
+    absent = () if named is None else named.of(report.lost)
     if app.output.as_json:
-        app.output.one(report)
+        app.output.one(report.to_json() | {"named": [one.to_json() for one in absent]})
     else:
         nodes = [node.to_json() for node in report.nodes]
         app.output.many(nodes, empty="", columns=("name", "checked", "healed", "lost", "failure"))
+        for one in absent:
+            app.output.say(f"Nobody has {one.what} {one.cid} of {one.by}.")
     if report.lost:
+        told = f" (of what the chains name: {counted(absent)})" if absent else ""
         raise IntegrityError(
-            f"no node has the true bytes of {len(report.lost)} blocks, such as {report.lost[0]}",
+            f"no node has the true bytes of {len(report.lost)} blocks, such as {report.lost[0]}{told}",
             hint="import a CAR that holds them: panachain storage import FILE",
+        )
+    if named is not None and named.failures:
+        raise PartlyDoneError(
+            f"every block that is pinned was looked at; what the chains name wasn't: {named.failures[0]}",
+            hint="panachain doctor shows which chain doesn't answer; then the same command again",
         )
     if not report.whole:
         raise PartlyDoneError("not every node has every block")
@@ -158,13 +175,15 @@ def gc(older_than: int, without: tuple[str, ...], dry_run: bool, yes: bool) -> N
     unchanged="the store is as it was, and no file is left",
     examples="""
         panachain --profile clinic storage export records.car --all
+        panachain storage export store.car --all-pins
         panachain storage export batch.car bafyreib...
     """,
 )
 @click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
 @click.argument("cids", nargs=-1, metavar="[CID...]")
 @click.option("--all", "everything", is_flag=True, help="All that the hospital's profile published.")
-def export(target: Path, cids: tuple[str, ...], everything: bool) -> None:
+@click.option("--all-pins", is_flag=True, help="The whole store: all that it pins, and all that the chains name.")
+def export(target: Path, cids: tuple[str, ...], everything: bool, all_pins: bool) -> None:
     """Write everything that CIDs reach into a new CAR file.
 
     Any IPFS implementation reads it (`ipfs dag import FILE`). The same CIDs give the same bytes.
@@ -172,10 +191,15 @@ def export(target: Path, cids: tuple[str, ...], everything: bool) -> None:
     from panachain.sdk import storage as stores
 
     app = current()
-    if everything == bool(cids):
-        raise UsageError("name CIDs, or give --all for what a hospital's profile published")
+    if everything + all_pins + bool(cids) != 1:
+        raise UsageError(
+            "name CIDs, or give --all for what a hospital's profile published, or --all-pins for the whole store"
+        )
     roots = stores.journal_roots(app.profile(Role.HOSPITAL).folder) if everything else _cids(cids)
     with _store(app) as store, _new_file(target) as file, app.output.progress("export") as progress:
+        if all_pins:
+            # What the chains name and nobody has is a repair's affair: a CAR's roots are what it holds.
+            roots = [*stores.pinned(store), *(cid for cid in _named_roots(app, store) if store.has_block(cid))]
         report = stores.export_car(store, roots, file, name=str(target), progress=progress)
     _print(app, report.to_json())
     if report.missing:
@@ -213,7 +237,43 @@ def import_(source: Path) -> None:
         )
 
 
-for _one in (status, repair, gc, export, import_):
+@command(
+    "move",
+    unchanged="the store that is moved is as it was; what arrived stays",
+    after="the same command again: it goes on where it was",
+    examples="""
+        panachain storage move configured s3://records/clinic
+        panachain storage move kubo:/ip4/127.0.0.1/tcp/5001 kubo:/ip4/10.0.0.7/tcp/5001
+    """,
+)
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+def move(source: str, target: str) -> None:
+    """Copy a whole store into another one, and check every block there.
+
+    FROM and TO are `configured`, `embedded:FOLDER`, `kubo:MULTIADDRESS` or `s3://BUCKET/PREFIX`. All that FROM pins and all that
+    the chains name goes over; what TO has already isn't sent again. FROM stays as it is: name TO in the network
+    file, then take FROM away.
+    """
+    from panachain.sdk import storage as stores
+
+    app = current()
+    if source == target:
+        raise UsageError("FROM and TO are the same store")
+    with closing(stores.open_named(app.config, source)) as old, closing(stores.open_named(app.config, target)) as new:
+        named = [cid for cid in _named_roots(app, old) if old.has_block(cid)]
+        with app.output.progress("move") as progress:
+            report = stores.move(old, new, named, progress=progress)
+    _print(app, report.to_json())
+    if report.missing:
+        raise PartlyDoneError(
+            f"{len(report.missing)} blocks are in neither store, such as {report.missing[0]}",
+            hint="panachain storage repair, then the same command again",
+        )
+    app.output.say("Every block is there, and true.")
+
+
+for _one in (status, repair, gc, export, import_, move):
     storage.add_command(_one)
 
 
@@ -222,6 +282,26 @@ def _print(app: App, fields: dict[str, object]) -> None:
         # For people, how many.
         fields = fields | {name: len(value) for name, value in fields.items() if isinstance(value, list)}
     app.output.one(fields)
+
+
+def _named(app: App, store: BlobStore) -> NamedBlocks | None:
+    """Return what the chains name, or None where the settings name no chain."""
+    from panachain.sdk.named_blocks import named_blocks
+    from panachain.sdk.network_file import read_description
+
+    if not app.config.network_file.is_file() or "mainchain" not in read_description(app.config):
+        return None
+    with app.network() as network:
+        return named_blocks(network, store)
+
+
+def _named_roots(app: App, store: BlobStore) -> tuple[CID, ...]:
+    named = _named(app, store)
+    if named is None:
+        return ()
+    if named.failures:
+        app.output.say(f"Some of what the chains name wasn't looked at: {named.failures[0]}")
+    return named.roots
 
 
 def _cids(texts: tuple[str, ...]) -> list[CID]:

@@ -22,8 +22,9 @@ from panachain.private_files import write_private
 from panachain.records.journal import Journal
 from panachain.storage import collect
 from panachain.storage.blocks import BlobStore
-from panachain.storage.configured import open_configured
-from panachain.storage.nodes import NodeStatus, nodes_of, repair, status
+from panachain.storage.configured import open_configured, open_named
+from panachain.storage.moving import MoveReport, move
+from panachain.storage.nodes import NodeStatus, nodes_of, pinned, repair, status
 from panachain.storage.transfer import CarReport, export_car, import_car
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CarReport",
+    "MoveReport",
     "NodeStatus",
     "check_listed",
     "collect_garbage",
@@ -40,7 +42,10 @@ __all__ = [
     "headers_of",
     "import_car",
     "journal_roots",
+    "move",
     "open_configured",
+    "open_named",
+    "pinned",
     "repair",
     "status",
 ]

@@ -37,12 +37,51 @@ def open_store(config: Config, description: dict[str, Any], *, probe: bool = Tru
         from panachain.storage.kubo import KuboStore
 
         return _replicated([KuboStore(api, probe=probe and len(apis) == 1) for api in apis], description)
+    if kind == "stores":
+        urls = _texts(description, "stores")
+        if not urls:
+            raise ConfigurationError("the network file's ipfs.stores must name at least one store")
+        return _replicated([open_named(config, url, probe=probe and len(urls) == 1) for url in urls], description)
     if kind != "embedded":
-        raise ConfigurationError(f"the network file names a store of kind {str(kind)[:40]!r}: embedded or kubo")
+        raise ConfigurationError(f"the network file names a store of kind {str(kind)[:40]!r}: embedded, kubo or stores")
     from panachain.storage.embedded import EmbeddedStore
 
     folders = [config.network_file.parent / folder for folder in _texts(description, "folders")]
     return _replicated([EmbeddedStore(folder) for folder in folders or [config.home / "blocks"]], description)
+
+
+def open_named(config: Config, text: str, *, probe: bool = True) -> BlobStore:
+    """Open one store by its URL.
+
+    Args:
+        config: the settings; relative folders are beside the network file.
+        text: `configured` for the store of the settings, `embedded:FOLDER`, `kubo:MULTIADDRESS`, or
+            `s3://BUCKET[/PREFIX][?endpoint=URL&region=NAME]`.
+        probe: ask a Kubo node whether it is there.
+
+    Raises:
+        ConfigurationError: it is none of these.
+        StoreUnavailableError: it can't be opened.
+    """
+    scheme, _, rest = text.partition(":")
+    if text == "configured":
+        return open_configured(config, probe=probe)
+    if scheme == "embedded" and rest:
+        from panachain.storage.embedded import EmbeddedStore
+
+        return EmbeddedStore(config.network_file.parent / rest)
+    if scheme == "kubo" and rest:
+        from panachain.storage.kubo import KuboStore
+
+        return KuboStore(rest, probe=probe)
+    if scheme == "s3" and rest:
+        from panachain.storage.s3 import S3Store, read_s3_url
+
+        return S3Store(read_s3_url(text))
+    raise ConfigurationError(
+        f"{scheme[:40]!r} is no kind of store",
+        hint="write configured, embedded:FOLDER, kubo:MULTIADDRESS or s3://BUCKET/PREFIX",
+    )
 
 
 def open_configured(config: Config, *, probe: bool = True) -> BlobStore:

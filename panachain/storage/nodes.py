@@ -107,8 +107,16 @@ def repair(store: BlobStore, roots: Sequence[CID] = (), *, progress: Progress | 
     return several.repair(roots, progress=progress)
 
 
+def pinned(store: BlobStore) -> list[CID]:
+    """Return what any node of a store pins, of those that answer, sorted.
+
+    Raises:
+        StoreUnavailableError: none does.
+    """
+    return sorted(_pins_in_reach(store if isinstance(store, ReplicatedStore) else ReplicatedStore([store], 1)))
+
+
 def _pins_in_reach(store: ReplicatedStore) -> set[CID]:
-    """Return what any node pins, of those that answer."""
     found: set[CID] = set()
     failures: list[StoreUnavailableError] = []
     for node in store.nodes:

@@ -195,6 +195,16 @@ class CareGroups(Adapter):
             digest = event.values["sealedKey"] if event.name == "MemberAdded" else None
         return digest
 
+    def sealed_keys(self) -> dict[tuple[Address, Address], bytes]:
+        """Return by group and listed person what `sealed_key_of` returns for them."""
+        found: dict[tuple[Address, Address], bytes] = {}
+        for event in self.bound.events("MemberAdded", "MemberRemoved"):
+            key = Address(address(event.values["group"])), Address(address(event.values["member"]))
+            found.pop(key, None)
+            if event.name == "MemberAdded":
+                found[key] = event.values["sealedKey"]
+        return found
+
     def _members(self, group: Address, people: Sequence[Address]) -> list[Address]:
         """Return which of some people are members now, in the order of their first listing."""
         if not people or any(True for _ in self.bound.events("GroupClosed", where=[group])):

@@ -41,6 +41,10 @@ class EmergencyAccess(Adapter):
         """Suspend a practitioner whose review is overdue; anyone may."""
         return self.bound.send(sender, "enforce", emergency_id, what=f"enforcing emergency {emergency_id}")
 
+    def reasons(self) -> dict[int, bytes]:
+        """Return by emergency the digest of the CID of its sealed reason."""
+        return {int(event.values["id"]): event.values["reason"] for event in self.bound.events("EmergencyRequested")}
+
     def is_active(self, emergency_id: int) -> bool:
         """Tell whether the access is active now."""
         with self.bound.source.pinned():
