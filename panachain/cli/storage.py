@@ -76,8 +76,8 @@ def status() -> None:
 def repair(cids: tuple[str, ...]) -> None:
     """Check every block on every node, and heal it from the others.
 
-    Begins at what any node pins and what the chains name, or at the CIDs that are given, and follows links. Every byte is
-    read. A missing or damaged block is written anew from a node that has it; what nobody has is named, with
+    Begins at what any node pins and what the chains name, or at the CIDs that are given, and follows links. Every
+    byte is read. A missing or damaged block is written anew from a node that has it; what nobody has is named, with
     the policy, hospital, patient, request or group that needs it.
     """
     from panachain.sdk import storage as stores
@@ -251,9 +251,9 @@ def import_(source: Path) -> None:
 def move(source: str, target: str) -> None:
     """Copy a whole store into another one, and check every block there.
 
-    FROM and TO are `configured`, `embedded:FOLDER`, `kubo:MULTIADDRESS` or `s3://BUCKET/PREFIX`. All that FROM pins and all that
-    the chains name goes over; what TO has already isn't sent again. FROM stays as it is: name TO in the network
-    file, then take FROM away.
+    FROM and TO are `configured`, `embedded:FOLDER`, `kubo:MULTIADDRESS` or `s3://BUCKET/PREFIX`. All that FROM pins
+    and all that the chains name goes over; what TO has already isn't sent again. FROM stays as it is: name TO in the
+    network file, then take FROM away.
     """
     from panachain.sdk import storage as stores
 

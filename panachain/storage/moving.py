@@ -46,7 +46,9 @@ class MoveReport:
         }
 
 
-def move(source: BlobStore, target: BlobStore, roots: Iterable[CID] = (), *, progress: Progress | None = None) -> MoveReport:
+def move(
+    source: BlobStore, target: BlobStore, roots: Iterable[CID] = (), *, progress: Progress | None = None
+) -> MoveReport:
     """Copy everything that the pins of `source` and `roots` reach, read it back, and pin what was pinned.
 
     Args:
@@ -72,6 +74,8 @@ class _Move:
         self._size = 0
         self._missing: dict[CID, None] = {}
         self._blocks = 0
+        # Listed once: asking for each block takes a round trip, and most aren't there.
+        self._there = {cid.digest for cid in target.blocks()}
 
     def run(self, pins: list[CID], roots: list[CID]) -> MoveReport:
         # 1. What the new store lacks, written in large pieces: an answer is waited for once for many blocks.
@@ -103,6 +107,8 @@ class _Move:
                 yield cid, known
 
     def _has(self, cid: CID) -> bool:
+        if cid.digest not in self._there:
+            return False
         try:
             self._target.get_block(cid)
         except BlockNotFoundError:

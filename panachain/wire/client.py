@@ -82,6 +82,28 @@ class Client:
         """Ask for a path and return the answer; raises as `post`."""
         return self._send("GET", url, None, bounds, timeout, {})
 
+    def request(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        *,
+        bounds: Bounds,
+        timeout: float,
+        headers: Mapping[str, str],
+    ) -> Answer:
+        """Ask in any method; raises as `post`.
+
+        Args:
+            method: such as `PUT`.
+            url: http or https.
+            body: of the request; None for none.
+            bounds: what the answer may take.
+            timeout: seconds of silence, and that connecting may take.
+            headers: beside the usual ones.
+        """
+        return self._send(method, url, body, bounds, timeout, headers)
+
     def _send(
         self, method: str, url: str, body: bytes | None, bounds: Bounds, timeout: float, headers: Mapping[str, str]
     ) -> Answer:

@@ -21,6 +21,7 @@ from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Role
 from panachain.records.journal import Journal
 from panachain.sdk import storage as stores
+from panachain.sdk.named_blocks import Named, NamedBlocks
 from panachain.storage.blocks import BlobStore
 from panachain.storage.embedded import EmbeddedStore
 from tests.cli.twin import Outcome
@@ -72,6 +73,57 @@ def rows(outcome: Outcome) -> list[dict[str, Any]]:
     return [json.loads(line) for line in outcome.out.splitlines()]
 
 
+def name_by_chains(home: Path, patch: pytest.MonkeyPatch, found: NamedBlocks) -> None:
+    """Let the chains name some blocks."""
+    path = home / "network.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"mainchain": {}}))
+
+    @contextmanager
+    def network(self: App):  # type: ignore[no-untyped-def]
+        yield None
+
+    patch.setattr(App, "network", network)
+    patch.setattr("panachain.sdk.named_blocks.named_blocks", lambda network, store: found)
+
+
+class TestMove:
+    def test_carries_the_whole_store_and_again_does_nothing(
+        self, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root, _ = a_batch(home)
+        with opened(home) as store:
+            terms = put(store, RAW, b"terms that nothing pins")
+        name_by_chains(home, monkeypatch, NamedBlocks((Named(terms, "terms", "policy 0x01"),), ()))
+        outcome = run("storage", "move", "configured", "embedded:new", "--json")
+        assert outcome.code == 0
+        report = rows(outcome)[0]
+        assert (report["schema"], report["blocks"], report["copied"]) == ("panachain/move/1", 12, 12)
+        new = EmbeddedStore(home / "new")
+        assert (set(new.pins()), new.get_block(terms)) == ({root}, b"terms that nothing pins")
+        new.close()
+        assert rows(run("storage", "move", "configured", "embedded:new", "--json"))[0]["copied"] == 0
+
+    def test_missing_blocks_end_with_3_and_are_counted(self, run: Run, home: Path) -> None:
+        _, block = a_batch(home)
+        for folder in ("one", "two"):
+            lose(home, folder, block)
+        outcome = run("storage", "move", "configured", "embedded:new")
+        assert outcome.code == 3
+        assert "1 blocks are in neither store" in outcome.err
+
+    @pytest.mark.parametrize(
+        ("source", "target"),
+        [
+            ("configured", "configured"),
+            ("configured", "ftp://x"),
+            ("embedded:", "configured"),
+            ("configured", "s3://A"),
+        ],
+    )
+    def test_what_is_no_store_or_the_same_is_usage(self, run: Run, home: Path, source: str, target: str) -> None:
+        assert run("storage", "move", source, target).code == 2
+
+
 class TestStatus:
     def test_shows_every_node(self, run: Run, home: Path) -> None:
         a_batch(home)
@@ -117,6 +169,40 @@ class TestRepair:
 
     def test_cid_that_is_none_is_usage(self, run: Run, home: Path) -> None:
         assert run("storage", "repair", "Qm123").code == 2
+
+    def test_what_the_chains_name_and_nobody_has_is_said(
+        self, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        a_batch(home)
+        gone = Named(CID.of(RAW, b"terms"), "terms", "policy 0x01")
+        name_by_chains(home, monkeypatch, NamedBlocks((gone,), ()))
+        outcome = run("storage", "repair")
+        assert outcome.code == 6
+        assert f"Nobody has terms {gone.cid} of policy 0x01." in outcome.err
+        assert "of what the chains name: 1 terms" in outcome.err
+        assert rows(run("storage", "repair", "--json"))[0]["named"] == [gone.to_json()]
+
+    def test_what_only_one_node_has_is_healed_though_nothing_pins_it(
+        self, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with opened(home) as store:
+            terms = put(store, RAW, b"terms")
+        lose(home, "two", terms)
+        name_by_chains(home, monkeypatch, NamedBlocks((Named(terms, "terms", "policy 0x01"),), ()))
+        assert run("storage", "repair").code == 0
+        healed = EmbeddedStore(home / "two")
+        assert healed.get_block(terms) == b"terms"
+        assert list(healed.pins()) == []
+        healed.close()
+
+    def test_a_chain_that_does_not_answer_leaves_it_partly_done(
+        self, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        a_batch(home)
+        name_by_chains(home, monkeypatch, NamedBlocks((), ("pairings: no node answers",)))
+        outcome = run("storage", "repair")
+        assert outcome.code == 3
+        assert "pairings: no node answers" in outcome.err
 
 
 HOSPITAL = "0x52908400098527886E0F7030069857D2E4169EE7"
@@ -250,6 +336,28 @@ class TestCars:
         assert outcome.code == 0
         assert rows(outcome)[0]["roots"] == [str(root)]
 
+    def test_all_pins_is_the_whole_store(
+        self, run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        a_batch(home)
+        with opened(home) as store:
+            pairing, terms = put(store, RAW, b"a pairing"), put(store, RAW, b"terms that nothing pins")
+            store.pin(pairing)
+            wanted = set(store.blocks())
+            put(store, RAW, b"garbage")
+        named = Named(terms, "terms", "policy 0x01"), Named(CID.of(RAW, b"elsewhere"), "terms", "policy 0x02")
+        name_by_chains(home, monkeypatch, NamedBlocks(named, ()))
+        file = tmp_path / "store.car"
+        outcome = run("storage", "export", str(file), "--all-pins", "--json")
+        assert outcome.code == 0
+        assert (rows(outcome)[0]["blocks"], rows(outcome)[0]["missing"]) == (len(wanted), [])
+        monkeypatch.undo()
+        monkeypatch.setenv("PANACHAIN_HOME", str(tmp_path / "elsewhere"))
+        assert run("storage", "import", str(file)).code == 0
+        store = EmbeddedStore(tmp_path / "elsewhere" / "blocks")
+        assert set(store.blocks()) == wanted
+        store.close()
+
     def test_missing_blocks_end_with_3_and_are_named(self, run: Run, home: Path, tmp_path: Path) -> None:
         root, block = a_batch(home)
         for folder in ("one", "two"):
@@ -263,7 +371,13 @@ class TestCars:
         assert "0 of 1 roots were pinned" in outcome.err
 
     @pytest.mark.parametrize(
-        "arguments", [(), ("--all", "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")]
+        "arguments",
+        [
+            (),
+            ("--all", "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"),
+            ("--all-pins", "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"),
+            ("--all", "--all-pins"),
+        ],
     )
     def test_either_cids_or_all(self, run: Run, home: Path, tmp_path: Path, arguments: tuple[str, ...]) -> None:
         outcome = run("storage", "export", str(tmp_path / "x.car"), *arguments)

@@ -15,6 +15,8 @@ from panachain.storage.blocks import BlobStore
 from panachain.storage.embedded import EmbeddedStore
 from panachain.storage.kubo import KuboStore
 from panachain.storage.replicated import ReplicatedStore
+from panachain.storage.s3 import S3Store
+from tests.unit.storage.s3_server import set_credentials
 
 
 def config(tmp_path: Path, ipfs: str = "auto") -> Config:
@@ -49,6 +51,26 @@ class TestOpening:
             {"kind": "kubo", "apis": ["/dns/x/tcp/1"]},
         ):
             assert isinstance(self.opened(tmp_path, description), KuboStore)
+
+    def test_stores_of_several_kinds_stand_beside_each_other(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        set_credentials(monkeypatch)
+        urls = ["embedded:a", "kubo:/ip4/127.0.0.1/tcp/1", "s3://records/clinic?endpoint=http://127.0.0.1:1"]
+        store = self.opened(tmp_path, {"kind": "stores", "stores": urls, "replication": 2})
+        assert isinstance(store, ReplicatedStore)
+        assert [node.name for node in store.nodes] == [
+            "embedded store",
+            "Kubo node /ip4/127.0.0.1/tcp/1",
+            "S3 store s3://records/clinic",
+        ]
+        store.close()
+        assert isinstance(self.opened(tmp_path, {"kind": "stores", "stores": urls[2:]}), S3Store)
+
+    @pytest.mark.parametrize("urls", [None, [], ["x"], ["embedded:"], ["s3://"], ["http://a"], ["embedded:a"] * 2])
+    def test_what_is_no_store_is_refused(self, tmp_path: Path, urls: object) -> None:
+        with pytest.raises(ConfigurationError):
+            self.opened(tmp_path, {"kind": "stores", "stores": urls})
 
     def test_settings_win_over_the_network_file(self, tmp_path: Path) -> None:
         several = {"kind": "kubo", "apis": ["/ip4/127.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/2"], "replication": 2}

@@ -12,7 +12,15 @@ import httpx
 import pytest
 
 from panachain.errors import IntegrityError
-from panachain.wire.transport import MIN_RATE, BoundedTransport, Bounds, LateFailureError, bounds_of, read_whole
+from panachain.wire.transport import (
+    MAX_ANSWER,
+    MIN_RATE,
+    BoundedTransport,
+    Bounds,
+    LateFailureError,
+    bounds_of,
+    read_whole,
+)
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -62,6 +70,23 @@ def test_bounds_ride_on_the_request() -> None:
 )
 def test_whole_answers_are_read(answer: bytes) -> None:
     assert asked(answer) == (200, b"hello")
+
+
+@pytest.mark.parametrize("length", [b"", b"Content-Length: 0\r\n"])
+def test_an_answer_that_has_no_body_ends_with_its_head(length: bytes) -> None:
+    assert asked(b"HTTP/1.1 204 No Content\r\n" + length + b"\r\n") == (204, b"")
+
+
+@pytest.mark.parametrize("named", [b"Content-Length: 5", b"Transfer-Encoding: chunked"])
+def test_a_body_where_none_may_be_is_refused(named: bytes) -> None:
+    with pytest.raises(httpx.RemoteProtocolError):
+        asked(b"HTTP/1.1 204 No Content\r\n" + named + b"\r\n\r\nhello")
+
+
+def test_a_part_may_be_as_long_as_what_was_asked_for() -> None:
+    size = MAX_ANSWER + 1
+    head = b"HTTP/1.1 206 Partial Content\r\nContent-Length: %d\r\n\r\n" % size
+    assert asked(head + bytes(size), Bounds(limit=size)) == (206, bytes(size))
 
 
 @pytest.mark.parametrize(
