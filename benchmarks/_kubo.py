@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import _peers
 from _measure import row
@@ -16,12 +17,11 @@ from _measure import row
 MIB = 1 << 20
 
 
-def compare(folder: Path, mib: int = 256, rounds: int = 5) -> None:
-    """Print the rows; without a Kubo program one row says so."""
-    what = f"fetching {mib} MiB from Kubo, each block verified"
+def nodes_of_tests(what: str, goal: str) -> ModuleType | None:
+    """Return the module of the tests that runs nodes, or None after a row that says what is missing."""
     if _peers.ipfs() is None:
-        row(what, "no ipfs program: scripts/build_kubo.sh", ">= 0.9 x ipfs cat", None)
-        return
+        row(what, "no ipfs program: scripts/build_kubo.sh", goal, None)
+        return None
     # The node that the tests run: private, on loopback, in a folder of its own.
     spec = importlib.util.spec_from_file_location("nodes", _peers.ROOT / "tests" / "integration" / "test_kubo.py")
     assert spec is not None
@@ -31,7 +31,16 @@ def compare(folder: Path, mib: int = 256, rounds: int = 5) -> None:
     try:
         spec.loader.exec_module(nodes)
     except ModuleNotFoundError as exc:
-        row(what, f"no Python package {exc.name}: ./pana setup dev", ">= 0.9 x ipfs cat", None)
+        row(what, f"no Python package {exc.name}: ./pana setup dev", goal, None)
+        return None
+    return nodes
+
+
+def compare(folder: Path, mib: int = 256, rounds: int = 5) -> None:
+    """Print the rows; without a Kubo program one row says so."""
+    what = f"fetching {mib} MiB from Kubo, each block verified"
+    nodes = nodes_of_tests(what, ">= 0.9 x ipfs cat")
+    if nodes is None:
         return
     place = folder / "kubo"
     place.mkdir()

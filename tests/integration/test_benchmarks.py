@@ -18,6 +18,7 @@ ROWS = {
     "storage": ["20 MiB incompressible", "4 MiB of the same", "opening it from the local store", "fetching 8 MiB"],
     "records": ["10 resources in 2 Bundles", "20 documents", "opening 20 of them"],
     "linkability": ["grouped by", "-- records", "-- control"],
+    "stores": ["500 small records into Kubo", "500 small records into a bucket", "  reading them in order"],
     "floods": ["no attack", "deposits of 512 lanes", "1,000 capsules", "refusals", "bodies that never come", "all of"],
 }
 
@@ -45,6 +46,11 @@ def test_the_quick_way_prints_every_row(name: str) -> None:
     if not has_anvil():
         pytest.skip("there is no anvil on this machine")
     check_rows(name, bench(name, "--quick"))
+
+
+@pytest.mark.deep
+def test_stores_are_measured_with_or_without_kubo() -> None:
+    check_rows("stores", bench("stores", "--quick"))
 
 
 @pytest.mark.deep

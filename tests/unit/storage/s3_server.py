@@ -19,7 +19,7 @@ KEY, SECRET = "AKIAPANACHAINTEST000", "hush-hush-5512-not-a-secret-of-anybody"
 def running_s3() -> Iterator[str]:
     """Run a service and yield its URL."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     try:
