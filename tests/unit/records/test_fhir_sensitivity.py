@@ -97,7 +97,7 @@ def test_a_composition_that_is_confidential_is_restricted() -> None:
 
 
 def test_a_value_with_an_escaped_quote_is_not_passed_over() -> None:
-    assert "HIV" in kinds({"resourceType": "Observation", "note": [{"text": 'he said "HIV disease"'}]})
+    assert "HIV" in kinds({"resourceType": "Observation", "note": [{"text": 'they wrote "HIV disease"'}]})
 
 
 def test_what_the_quick_look_remembers_belongs_to_one_profile() -> None:
