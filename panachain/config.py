@@ -42,6 +42,7 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "max_fee": "",
     "timeout": "10",
     "jitter": "0",
+    "sensitivity": "default",
     "proxy_ranges": "",
     "record_limit": "1G",
     "opening_limit": "16G",
@@ -78,6 +79,8 @@ class Config:
     """Seconds that one answer of a service may take."""
     jitter: int = 0
     """Seconds that a record, or a grant, waits at most before it is published (records/jitter.py); 0 for none."""
+    sensitivity: str = _DEFAULTS["sensitivity"]
+    """Profile that says what of a hospital's records is closed (docs/spec/sensitivity.md)."""
     proxy_ranges: str = ""
     """Private ranges such as `10.1.0.0/16`, with commas, at which registered proxies may answer; empty for none."""
     record_limit: int = 1 << 30
@@ -155,6 +158,7 @@ class Config:
             max_fee=_gwei(values["max_fee"], "max_fee", origins) if values["max_fee"] else None,
             timeout=_seconds(values["timeout"], "timeout", origins),
             jitter=_whole(values["jitter"], "jitter", origins, digits=7),
+            sensitivity=values["sensitivity"],
             proxy_ranges=values["proxy_ranges"],
             record_limit=_size(values["record_limit"], "record_limit", origins),
             opening_limit=_size(values["opening_limit"], "opening_limit", origins),

@@ -36,13 +36,12 @@ _OPEN: Final = "open to whoever may read it or `all`"
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
 @click.option(
     "--sensitivity",
-    default="default",
-    show_default=True,
     metavar="PROFILE",
-    help="Which kinds are closed: default, strict, us-42cfr2, us-ca-ab352 or minimal.",
+    help="Which kinds are closed: default, strict, us-42cfr2, us-ca-ab352 or minimal. The setting `sensitivity` if left"
+    " out.",
 )
 @click.option("--category", type=Categories(), help="For files whose content doesn't tell their category.")
-def classify(paths: tuple[Path, ...], sensitivity: str, category: tuple[str, ...] | None) -> None:
+def classify(paths: tuple[Path, ...], sensitivity: str | None, category: tuple[str, ...] | None) -> None:
     """Show what an upload would close, and why.
 
     Shows whatever is sensitive, resource by resource, with the rule that says so; of the rest only how many there are
@@ -55,7 +54,7 @@ def classify(paths: tuple[Path, ...], sensitivity: str, category: tuple[str, ...
     if category is not None and len(category) != 1:
         raise UsageError(f"--category takes one category here, {len(category)} were given")
     app, failed = current(), dict[Path, InputError]()
-    profile = profile_of(sensitivity)
+    profile = profile_of(app.config.sensitivity if sensitivity is None else sensitivity)
     rows: list[dict[str, object]] = []
     chosen = Category.parse(category[0]) if category else None
     for source in find_sources(paths, chosen, profile):

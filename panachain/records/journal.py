@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -53,6 +54,14 @@ CREATE TABLE IF NOT EXISTS record (
     source     BLOB NOT NULL,
     part       INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS unfinished (
+    patient  TEXT NOT NULL,         -- what is in a batch of a source that isn't wholly published yet: the next run may
+    source   BLOB NOT NULL,         -- cut the source in another way, because what is sensitive is decided anew
+    part     INTEGER NOT NULL,
+    sequence INTEGER NOT NULL REFERENCES batch(sequence),
+    likeness BLOB NOT NULL          -- what tells a record of the same content
+);
+CREATE INDEX IF NOT EXISTS unfinished_source ON unfinished (patient, source);
 CREATE TABLE IF NOT EXISTS moved (
     header     TEXT PRIMARY KEY,    -- CID of a header that another one stands for since the record was re-wrapped
     envelope   TEXT NOT NULL,       -- CID of its envelope
@@ -115,6 +124,20 @@ class JournalRecord:
     brief_id: bytes
     source: bytes
     part: int
+    likeness: bytes = b""
+    """What tells a record of the same content; empty if nothing does, or where it isn't needed any more."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is in batches of one source."""
+
+    parts: frozenset[int]
+    """Which of the source's records, as they were cut when they were published."""
+    likenesses: Mapping[bytes, int]
+    """How many records there are of each content; empty once the whole source is published."""
+    unlike: frozenset[int]
+    """Those that nothing but their number tells: large ones, and those of journals of older versions."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +209,7 @@ class Adopted:
             self._db.execute(
                 "DELETE FROM nameless WHERE header IN (SELECT header FROM record WHERE sequence >= ?)", (first,)
             )
-            for table in ("record", "moved", "sent", "adopted", "batch"):
+            for table in ("record", "unfinished", "moved", "sent", "adopted", "batch"):
                 self._db.execute(f"DELETE FROM {table} WHERE sequence >= ?", (first,))  # noqa: S608
             self._db.execute("DELETE FROM counter")
             self._db.execute("DELETE FROM counted")
@@ -293,6 +316,16 @@ class Journal:
         rows = self._db.execute("SELECT part FROM record WHERE patient = ? AND source = ?", (patient, source))
         return {part for (part,) in rows}
 
+    def published(self, patient: Address, source: bytes) -> Published:
+        """Return what is in batches of a source for this patient."""
+        rows = self._db.execute(
+            "SELECT part, likeness FROM unfinished WHERE patient = ? AND source = ?", (patient, source)
+        ).fetchall()
+        parts = self.parts(patient, source)
+        return Published(
+            frozenset(parts), Counter(like for _, like in rows), frozenset(parts - {part for part, _ in rows})
+        )
+
     def due(self, patient: Address, source: bytes, part: int, *, due: int, latest: int) -> tuple[int, int]:
         """Return from when a record may and must be published: what was drawn for it first counts.
 
@@ -350,6 +383,12 @@ class Journal:
             for lanes in counters
             for (scope, generation), number in lanes.following.items()
         ]
+        finished = set(done)
+        unfinished = [
+            (r.patient, r.source, r.part, r.sequence, r.likeness)
+            for r in records
+            if r.likeness and (r.patient, r.source) not in finished
+        ]
         rows = [(r.header, r.patient, r.sequence, r.scope, r.generation, r.brief_id, r.source, r.part) for r in records]
         with self._writing():
             self._db.execute(
@@ -359,7 +398,8 @@ class Journal:
             for one in moved:
                 self._move(one, sequence)
             self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            self._db.executemany("INSERT OR IGNORE INTO source VALUES (?, ?)", list(done))
+            self._finish(finished)
+            self._db.executemany("INSERT INTO unfinished VALUES (?, ?, ?, ?, ?)", unfinished)
             self._db.executemany("INSERT OR REPLACE INTO counter VALUES (?, ?, ?, ?)", following)
         return Batch(sequence, manifest, len(records) + len(moved), None, None)
 
@@ -386,7 +426,7 @@ class Journal:
     def finish_sources(self, done: Iterable[tuple[Address, bytes]]) -> None:
         """Note sources of which every record was in earlier batches."""
         with self._writing():
-            self._db.executemany("INSERT OR IGNORE INTO source VALUES (?, ?)", list(done))
+            self._finish(done)
 
     def sending(self, sequence: int, tx: str, raw: str) -> None:
         """Note a signed transaction of a batch, before it is sent."""
@@ -435,6 +475,11 @@ class Journal:
         )
         for row in rows:
             yield JournalRecord(*row)
+
+    def _finish(self, done: Iterable[tuple[Address, bytes]]) -> None:
+        names = list(done)
+        self._db.executemany("INSERT OR IGNORE INTO source VALUES (?, ?)", names)
+        self._db.executemany("DELETE FROM unfinished WHERE patient = ? AND source = ?", names)
 
     def _move(self, one: MovedRecord, sequence: int) -> None:
         row = self._db.execute(

@@ -27,6 +27,7 @@ from panachain.model.sizes import KEY_SIZE
 from panachain.records import header, inventory, manifest
 from panachain.records.content import Sealed, content_context, seal_content
 from panachain.records.journal import JournalRecord, LaneCounters, MovedRecord
+from panachain.records.likeness import of_header
 from panachain.records.pairing import HospitalLane, Pairing
 from panachain.storage.blocks import BlobStore
 
@@ -303,11 +304,10 @@ class BatchBuilder:
             header_cid = self._put(CID.of(RAW, block), block)
             rows.update(_header_rows(slots, header_cid))
             published.append(PublishedRecord(info.with_header(str(header_cid)), pairing.patient, sealed.size))
-            journal_records.append(
-                _journal_record(
-                    header_cid, pairing.patient, self._sequence, group.path, slots, entry.source, entry.part
-                )
+            made = _journal_record(
+                header_cid, pairing.patient, self._sequence, group.path, slots, entry.source, entry.part
             )
+            journal_records.append(replace(made, likeness=of_header(info)))
 
     def _seal(self, record: PlainRecord, key: bytes, context: bytes) -> Sealed:
         return seal_content(record.content, key, context, self._store, media_type=record.media_type)

@@ -20,6 +20,7 @@ from panachain.model.scope import Category
 from panachain.records.findings import Findings
 from panachain.records.pairing import Pairing
 from panachain.records.publish import MAX_RECORDS
+from panachain.records.sensitivity.profiles import profile_of
 from panachain.records.sources import find_sources
 from panachain.sdk.base import ActorSession
 from panachain.sdk.batches import open_batches, open_journal
@@ -129,8 +130,11 @@ class Hospital(ActorSession):
             raise findings.omissions[0].error
         # One patient's pairing that is missing or broken keeps no other patient's records back.
         assigned = [(path, patient) for path, patient in assigned if patient in pairings]
+        profile = profile_of(self.network.config.sensitivity)
         sources = (
-            (source, pairings[patient]) for path, patient in assigned for source in find_sources([Path(path)], kind)
+            (source, pairings[patient])
+            for path, patient in assigned
+            for source in find_sources([Path(path)], kind, profile)
         )
         tally = Tally(progress, size_of([Path(path) for path, _ in assigned]))
         with open_batches(self.network, self.address, self._seed, self.profile.folder) as batches:

@@ -6,6 +6,7 @@ records/jitter.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from panachain.model.progress import Progress
 from panachain.model.records import PlainRecord, RecordInfo
 from panachain.model.scope import UNDATED
 from panachain.records.jitter import Delay, delay
+from panachain.records.journal import Published
 from panachain.records.likeness import of_record
 from panachain.records.pairing import Pairing
 from panachain.records.publish import BatchBuilder
@@ -112,12 +114,40 @@ def read_only(sources: Iterable[tuple[Source, Pairing]], batches: Batches, tally
     for source, pairing, known in _new(sources, batches, tally):
         nameless = batches.journal.adopted.nameless(pairing.patient)
         for record in _dated(source.records(), now):
-            if record.part in known or (nameless and of_record(record) in nameless):
+            if known.has(record) or (nameless and of_record(record) in nameless):
                 tally.skip(0, 1)
             else:
                 tally.take()
                 tally.planned.append(_planned(record))
         tally.advance(source.size)
+
+
+class _Known:
+    """Tells which records of a source are published: by content, since the source may be cut in another way now."""
+
+    def __init__(self, published: Published) -> None:
+        self._parts = published.parts
+        self._unlike = published.unlike
+        self._left = Counter(published.likenesses)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def has(self, record: PlainRecord) -> bool:
+        """Tell whether a record is in a batch, once for each time that it is.
+
+        Raises:
+            OSError: its file can't be read.
+        """
+        if not self._parts:
+            return False
+        if record.part in self._unlike:
+            return True
+        likeness = of_record(record)
+        if not self._left[likeness]:
+            return False
+        self._left[likeness] -= 1
+        return True
 
 
 class Upload:
@@ -178,13 +208,13 @@ class Upload:
             if self._builder is not None:
                 self._builder.close()
 
-    def _publish(self, source: Source, pairing: Pairing, known: set[int]) -> None:
+    def _publish(self, source: Source, pairing: Pairing, known: _Known) -> None:
         """Do steps 2 to 6 for one source."""
         name = (pairing.patient, source.identity)
         goes, whole = True, True
         # 2. Split it.
         for record, leads in _with_leaders(_dated(source.records(), self._now)):
-            if record.part in known or self._is_claimed(name, record):
+            if known.has(record) or self._is_claimed(name, record):
                 self._tally.skip(0, 1)
                 continue
             self._tally.take()
@@ -234,13 +264,13 @@ class Upload:
 
 def _new(
     sources: Iterable[tuple[Source, Pairing]], batches: Batches, tally: Tally
-) -> Iterator[tuple[Source, Pairing, set[int]]]:
-    """Yield the sources that aren't published yet, each with those parts of it that are."""
+) -> Iterator[tuple[Source, Pairing, _Known]]:
+    """Yield the sources that aren't published yet, each with what of it is."""
     seen: set[_Name] = set()
     for source, pairing in sources:
         name = (pairing.patient, source.identity)
         tally.named[name] = None
-        known = batches.journal.parts(*name)
+        known = _Known(batches.journal.published(*name))
         # The same file named twice in one call counts once as well.
         if name in seen or batches.journal.source_done(*name):
             tally.skip(source.size, len(known))

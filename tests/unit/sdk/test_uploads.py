@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from unittest.mock import patch
 
 import pytest
 
-from panachain.errors import AccessDeniedError, InputError, UsageError
+from panachain.errors import AccessDeniedError, DiskError, InputError, UsageError
 from panachain.model.records import PlainRecord
 from panachain.model.scope import UNDATED, Category
 from panachain.records import publish
@@ -151,3 +153,72 @@ class TestWaiting:
         fhir = [record(media_type, part) for part, media_type in enumerate((MEDIA_TYPE, "image/png", MEDIA_TYPE))]
         assert [leads for _, leads in _with_leaders(fhir)] == [True, False, True]
         assert [leads for _, leads in _with_leaders([record("image/png", 0), record("image/png", 1)])] == [True, True]
+
+
+class TestCutAnew:
+    """A source of which a part is published may be cut in another way: settings and data say what is sensitive."""
+
+    def bundle(self, folder: Path) -> Path:
+        code = {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10", "code": "B20"}]}
+        hiv = {"resourceType": "Condition", "id": "hiv", "onsetDateTime": "2025-01-01", "code": code}
+        common = {"resourceType": "Condition", "id": "common", "onsetDateTime": "2025-01-01"}
+        other = {"resourceType": "AllergyIntolerance", "id": "other", "recordedDate": "2025-01-01"}
+        entries = [{"resource": one} for one in (hiv, other, common)]
+        path = folder / "bundle.json"
+        path.write_text(json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries}))
+        return path
+
+    def broken_off(self, world: World, path: Path, profile: str) -> None:
+        """Publish the first record of a source by one profile; then the disk is full."""
+        world.network.config = replace(world.network.config, sensitivity=profile)
+        real = publish.BatchBuilder.add
+        added = []
+
+        def add(builder: publish.BatchBuilder, record: PlainRecord, *rest: Any) -> None:
+            if added:
+                raise OSError(28, "No space left on device")
+            added.append(record)
+            real(builder, record, *rest)
+
+        with (
+            patch.object(publish, "MAX_RECORDS", 1),
+            patch.object(publish.BatchBuilder, "add", add),
+            pytest.raises(DiskError),
+        ):
+            upload(world, path)
+        assert len(list(again(world).records())) == 1
+
+    @pytest.mark.parametrize(("before", "after"), [("us-42cfr2", "default"), ("default", "us-42cfr2")])
+    def test_nothing_is_lost_and_what_did_not_change_goes_once(
+        self, world: World, tmp_path: Path, before: str, after: str
+    ) -> None:
+        path = self.bundle(tmp_path)
+        self.broken_off(world, path, before)
+        world.network.config = replace(world.network.config, sensitivity=after)
+        again(world, "hospital").upload([path], world.patient.address)
+        read = [json.loads(record.content) for record in again(world).records()]
+        found = Counter(entry["resource"]["id"] for bundle in read for entry in bundle["entry"])
+        # By their numbers the first record of the new cut would pass for the first one of the old.
+        assert found.keys() == {"hiv", "common", "other"}
+        assert found["other"] == 1
+        # And all of it is done: the same call has nothing left.
+        assert not again(world, "hospital").upload([path], world.patient.address).records
+
+    def test_two_records_that_are_alike_are_two(self, world: World, tmp_path: Path) -> None:
+        """A source may hold the same content twice; what is published of it counts once each."""
+        lines = "\n".join(json.dumps({"resourceType": "Bundle", "type": kind, "entry": []}) for kind in ("x", "x", "y"))
+        path = tmp_path / "lines.ndjson"
+        path.write_text(lines)
+        self.broken_off(world, path, "default")
+        again(world, "hospital").upload([path], world.patient.address)
+        assert len(list(again(world).records())) == 3
+
+    def test_a_journal_of_an_older_version_knows_records_by_their_number(self, world: World, tmp_path: Path) -> None:
+        path = self.bundle(tmp_path)
+        self.broken_off(world, path, "default")
+        with open_batches(
+            world.network, world.hospital.address, world.hospital._seed, world.hospital.profile.folder
+        ) as b:
+            b.journal._db.execute("DELETE FROM unfinished")
+        again(world, "hospital").upload([path], world.patient.address)
+        assert len(list(again(world).records())) == 3
