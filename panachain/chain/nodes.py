@@ -281,10 +281,7 @@ class Nodes:
             raise ChainUnavailableError(f"the chain node at {rpc.url} refuses a question: {exc}") from exc
 
     def _enough(self, answers: Answer[T]) -> Answer[T]:
-        for rpc, error in answers.bad:
-            # Its time isn't drawn out by not being waited for, so that it is waited for once a minute.
-            if isinstance(error, IntegrityError) or rpc.url not in self._late:
-                self._shun(rpc, error)
+        self._shun_all(answers.bad)
         if len(answers.good) < self.quorum:
             raise self._too_few(answers.bad)
         return answers
@@ -350,9 +347,10 @@ class Nodes:
         # Nobody waits for what isn't needed: one that runs ahead alone may hang for as long as it likes.
         most = max(Counter(header.hash for header in votes.values()).values(), default=0)
         needed = min(max(self.quorum - most, 0), len(ahead))
-        answers = ask_all(ahead, lambda rpc: self._asked(rpc, lambda one: _header_at(one, number)), needed=needed)
-        for rpc, error in answers.bad:
-            self._shun(rpc, error)
+        answers = ask_all(
+            ahead, lambda rpc: self._asked(rpc, lambda one: _header_at(one, number)), needed=needed, late=self._late
+        )
+        self._shun_all(answers.bad)
         return votes | {rpc.url: header for rpc, header in answers.good}
 
     def _counted(self, votes: Mapping[str, Header]) -> Header | None:
@@ -374,6 +372,13 @@ class Nodes:
             self.named[rpc.url] = str(error)
             if len(self._nodes) > 1:
                 _LOG.warning("the node at %s isn't believed: %s", rpc.url, error)
+
+    def _shun_all(self, bad: Iterable[tuple[Rpc, PanaChainError]]) -> None:
+        late = self._late
+        for rpc, error in bad:
+            # Its time isn't drawn out by not being waited for, so that it is waited for once a minute.
+            if isinstance(error, IntegrityError) or rpc.url not in late:
+                self._shun(rpc, error)
 
     def _too_few(self, bad: Iterable[tuple[Rpc, PanaChainError]]) -> PanaChainError:
         """Return the error that names each node that gave no good answer."""

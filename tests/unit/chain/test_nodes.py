@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from panachain.chain import nodes as nodes_module
+from panachain.chain.ask import ask_all
 from panachain.chain.headers import Header
 from panachain.chain.nodes import MAX_AHEAD, Anchor, Nodes, ReorganisedError, UnprovableError, majority
 from panachain.chain.rpc import Rpc, RpcAnswerError
@@ -97,6 +99,26 @@ def nodes_of(*nodes: Node, **options: Any) -> Nodes:
 def named(count: int, length: int = 5) -> list[Node]:
     """Return nodes of one chain: http://a, http://b …"""
     return [Node(length, f"http://{letter}") for letter in "abcdefg"[:count]]
+
+
+def test_one_that_gave_no_answer_is_not_waited_for_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *others = named(3)
+    now, late = [0.0], list[Any]()
+
+    def asking(*args: Any, **more: Any) -> Any:
+        late.append(set(more.get("late", ())))
+        return ask_all(*args, **more)
+
+    nodes = nodes_of(first, *others, monotonic=lambda: now[0])
+    nodes.head()
+    first.lacks["eth_getBlockByNumber"] = ChainUnavailableError("it hangs")
+    nodes.head()
+    monkeypatch.setattr(nodes_module, "ask_all", asking)
+    for moment in (1.0, 59.0, 61.0):
+        now[0], asked = moment, len(late)
+        nodes.head()
+        # Not waiting for it doesn't draw its minute out.
+        assert late[asked] == ({first.url} if moment < 60 else set())
 
 
 class TestSession:
