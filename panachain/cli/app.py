@@ -144,6 +144,11 @@ class App:
     def _go_on(self, profile: Profile, actor: object) -> None:
         """Send revocations of a patient's again that the chain hasn't proven, and say so."""
         # Looked for by its name: most commands have nothing to go on with, and needn't load what would.
+        if profile.has_unfinished and self.command not in ("grant", "settle", "reissue", "approve"):
+            from panachain.sdk import submitting
+
+            for policy_id in submitting.hand_out(actor):
+                self.output.say(f"The proxies have the shares of policy {policy_id} now.")
         if not profile.has_revoked:
             return
         from panachain.sdk import submitting

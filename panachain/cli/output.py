@@ -369,8 +369,16 @@ class Output:
             yield show
 
     def reading_chain(self, done: int, total: int, *, unit: str) -> None:
-        """Show how far a chain was read for the first time, on a terminal: in a line, since it may come at any time."""
+        """Show how far a chain was read for the first time, or a grant's confirmations are, on a terminal.
+
+        In a line, since it may come at any time.
+        """
         if self.quiet or self.as_json or not sys.stderr.isatty():
+            return
+        if unit == "confirmations":
+            sys.stderr.write(f"\rwaiting for block {done + 1} of {total} above the grant's\x1b[K")
+            sys.stderr.write("\r\x1b[K" if done + 1 > total else "")
+            sys.stderr.flush()
             return
         end = "\n" if done >= total else ""
         sys.stderr.write(f"\rreading the chain: {done:,} of {total:,} {unit}{end}")

@@ -85,6 +85,8 @@ def show_policy(app: App, policy: PolicyView) -> None:
     brief = words.short(policy.policy_id)
     if policy.dry_run:
         app.output.say(f"Dry run: nothing was sent. It would take {policy.gas:,} gas.")
+    elif policy.stage and policy.tx:
+        app.output.say("Nobody can read by it yet: `panachain settle`, or your next command, hands out its shares.")
     elif policy.stage:
         app.output.say("It waits: `panachain settle` sends it once its time has come.")
     elif policy.lacking:
@@ -194,6 +196,12 @@ def unpair(hospital: str) -> None:
     help="Let the grant wait a random time, this long at most, before `panachain settle` sends it: run it daily."
     " Whoever watches the chain then can't tell by the time whom you saw. `revoke` takes it back before.",
 )
+@click.option(
+    "--no-wait",
+    is_flag=True,
+    help="Don't wait for the blocks that proxies want above the policy's: `panachain settle`, or your next command,"
+    " hands out the shares.",
+)
 @click.option("--dry-run", is_flag=True, help="Show lanes and gas; send nothing.")
 def grant(
     grantee: str,
@@ -208,6 +216,7 @@ def grant(
     disclose: bool,
     study: str,
     jitter: int,
+    no_wait: bool,
     dry_run: bool,
 ) -> None:
     """Let GRANTEE, a practitioner, a group or a researcher, read a part of your records.
@@ -229,6 +238,7 @@ def grant(
             disclose=disclose,
             study=study,
             jitter=jitter,
+            wait=not no_wait,
             dry_run=dry_run,
         )
         show_policy(app, policy)

@@ -20,6 +20,8 @@ from panachain.sdk.profiles import create_profile, list_profiles, load_profile, 
 
 REGISTRAR: Final = "registrar"
 """Name of the registrar's profile."""
+CONFIRMATIONS: Final = 1
+"""Blocks above a grant's, as a deployment writes by default."""
 NODE_KEY: Final = "devnet/node.key"
 """The account by which this home passes the gate, below the home."""
 
@@ -80,7 +82,7 @@ def _deploy(home: Path, main_rpc: Rpc, side_rpc: Rpc, passphrase: str) -> dict[s
         "mainchain": deployment.mainchain.describe(),
         "sidechain": deployment.sidechain.describe(),
         "relayKeyFile": "devnet/relay.key",
-        # Its chain mines on demand and never reorganises: nothing is gained by waiting for another block.
-        "confirmations": 0,
+        # As in production, so that nothing passes here that fails there; whoever waits asks its chain for the block.
+        "confirmations": CONFIRMATIONS,
         "faucet": True,
     }

@@ -11,6 +11,7 @@ Follows design section 8 (Grant).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -43,6 +44,8 @@ from panachain.storage.blocks import keep
 _LOG: Final = logging.getLogger(__name__)
 _DEADLINE: Final = 3600
 """Seconds for which a relay may submit what was signed."""
+CONFIRMING: Final = "waiting for confirmations"
+"""The stage of a policy that is on chain, and not as deep as proxies want it before they take its shares."""
 _OFF_CHAIN: Final = (State.WAITING, State.OVERDUE, State.SIGNED)
 
 
@@ -108,8 +111,12 @@ class Grants:
         index = self._policies.next_index(self._journal.next_index())
         return replace(_view_off_chain(self._prepare(offer, index)), dry_run=True)
 
-    def make(self, offer: Offer) -> PolicyView:
+    def make(self, offer: Offer, *, wait: bool = True) -> PolicyView:
         """Bring a policy into being, or go on with the same one where an earlier call was interrupted.
+
+        Args:
+            offer: what the patient grants.
+            wait: for the blocks that the proxies want above it; without, the shares are handed out by a later call.
 
         Raises:
             ProxiesUnavailableError: too few proxies are ready, and nothing was changed; or too few took their share,
@@ -120,7 +127,7 @@ class Grants:
         """
         with self._journal.exclusive():
             # 1. Go on with the same grant.
-            made = self._go_on(offer)
+            made = self._go_on(offer, wait)
             if made is not None:
                 return made
             # 2. Check that enough proxies are ready, and whose keys these are.
@@ -137,7 +144,7 @@ class Grants:
             self._journal.write(pending)
             self._policies.keep(pending.index, pending.sealed_terms)
             # 6. to 9. Finish it, unless it waits.
-            made = _waiting_view(pending) if state is State.WAITING else self._finish(pending, state)
+            made = _waiting_view(pending) if state is State.WAITING else self._finish(pending, state, wait)
         if made is None:
             raise ProxiesUnavailableError(f"policy {pending.policy_id} ended while it was made", answered=0, needed=1)
         return made
@@ -196,6 +203,21 @@ class Grants:
                 found += [made] if made is not None else []
         return found, failed
 
+    def go_on(self) -> list[PolicyId]:
+        """Hand out the shares of grants that didn't wait for their blocks, where those are there now.
+
+        Returns:
+            The policies that serve from now on. What fails is left to `finish_all`, which says why.
+        """
+        served = []
+        with self._journal.exclusive():
+            for pending, state in self._unfinished():
+                if state is State.ON_CHAIN and self._confirmations.is_deep(pending.policy_id):
+                    with contextlib.suppress(PanaChainError):
+                        made = self._finish(pending, state, wait=False)
+                        served += [made.policy_id] if made is not None else []
+        return served
+
     def granted(self) -> int:
         """Return how many policy numbers this machine has used."""
         return self._journal.next_index()
@@ -219,14 +241,14 @@ class Grants:
 
     # Steps
 
-    def _go_on(self, offer: Offer) -> PolicyView | None:
+    def _go_on(self, offer: Offer, wait: bool) -> PolicyView | None:
         """Do step 1: finish the grant of this offer that an earlier call began, unless it still waits."""
         for pending, state in self._unfinished():
             # A policy that serves isn't gone on with: the same words may well mean a second grant.
             if pending.served or not pending.is_for(offer):
                 continue
             waits = offer.jitter and state is State.WAITING
-            made = _waiting_view(pending) if waits else self._finish(pending, state)
+            made = _waiting_view(pending) if waits else self._finish(pending, state, wait)
             if made is not None:
                 return made
         return None
@@ -252,7 +274,7 @@ class Grants:
         signature = self._network.mainchain.policies.sign_grant(self._policies.account(pending.index), grant)
         return replace(pending, grant=grant, signature=signature)
 
-    def _finish(self, pending: PendingGrant, state: State) -> PolicyView | None:
+    def _finish(self, pending: PendingGrant, state: State, wait: bool = True) -> PolicyView | None:
         """Do what is left, and return the policy; None when it has ended, so that nothing is left to do."""
         tx, gas = "", 0
         # 6. Bring it on chain.
@@ -260,7 +282,7 @@ class Grants:
             pending, tx, gas = self._send(pending, state)
             state = State.SIGNED
         # 7. Wait until it is deep enough, and hand out the shares.
-        on_chain = self._on_chain(pending)
+        on_chain = self._on_chain(pending, wait)
         if on_chain is None:
             raise TransactionError(
                 f"policy {pending.policy_id} isn't on chain, though its transaction was mined: its block was replaced",
@@ -270,6 +292,9 @@ class Grants:
         if is_end(state):
             self._end(pending, state)
             return None
+        if not wait and pending.lacking and not self._confirmations.is_deep(pending.policy_id):
+            view = replace(policy_view(pending.terms, on_chain), stage=CONFIRMING)
+            return replace(view, tx=tx, gas=gas, deposited=pending.held, lacking=pending.lacking)
         pending = self._hand_out(pending)
         state = _moved(state, pending, on_chain)
         # 8. Take back what it replaces, answer the request.
@@ -296,9 +321,9 @@ class Grants:
         receipt = self._network.relay(wallet).grant(pending.grant, pending.signature)
         return pending, receipt.tx_hash, receipt.gas_used
 
-    def _on_chain(self, pending: PendingGrant) -> OnChainPolicy | None:
+    def _on_chain(self, pending: PendingGrant, wait: bool) -> OnChainPolicy | None:
         """Do the first half of step 7: return the policy, deep enough if a proxy lacks its share; None if it's gone."""
-        if pending.lacking:
+        if pending.lacking and wait:
             return self._confirmations.wait(pending.policy_id)
         return self._network.mainchain.policies.policies_of([pending.policy_id]).get(pending.policy_id)
 

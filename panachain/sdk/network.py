@@ -71,7 +71,8 @@ class Network:
             description: as docs/spec/network.md says.
             clock: what everybody who works here takes for the time, Unix seconds.
             sleep: waits for some seconds.
-            progress: is told the blocks, while the chains are read for the first time.
+            progress: is told the blocks, while the chains are read for the first time, and the confirmations, while
+                a grant waits for them.
         """
         self.clock = clock
         self._progress = progress
@@ -119,6 +120,11 @@ class Network:
             return cls(config, description, progress=progress)
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise ConfigurationError(f"{config.network_file} can't be read as a network file") from exc
+
+    def tell(self, done: int, total: int, *, unit: str) -> None:
+        """Tell whoever opened the network how far something is that takes its time."""
+        if self._progress is not None:
+            self._progress(done, total, unit=unit)
 
     def close(self) -> None:
         """Close the store and the connections."""

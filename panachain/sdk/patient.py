@@ -58,6 +58,7 @@ class Patient(PatientPairing, PatientReading):
         study: str = "",
         request: int | None = None,
         jitter: int | timedelta = 0,
+        wait: bool = True,
         dry_run: bool = False,
     ) -> PolicyView:
         """Let somebody read parts of the record, past and future, until a moment that is excluded.
@@ -79,6 +80,8 @@ class Patient(PatientPairing, PatientReading):
             request: a request of the grantee's that this answers; `approve` checks that it does.
             jitter: how long the grant waits at most, for a time that is drawn; `settle` sends it then. Whoever
                 watches the chain can't tell by its time whom the patient saw, nor what else was granted.
+            wait: for the blocks that the proxies want above the policy's before they take its shares; without, `settle`
+                or the next command hands them out.
             dry_run: make everything, send nothing.
 
         Raises:
@@ -105,7 +108,7 @@ class Patient(PatientPairing, PatientReading):
             request=request,
             jitter=jitter,
         )
-        return self._names.made(lambda: self._grants.plan(offer) if dry_run else self._grants.make(offer))
+        return self._names.made(lambda: self._grants.plan(offer) if dry_run else self._grants.make(offer, wait=wait))
 
     def settle(self, *, progress: Progress | None = None) -> list[PolicyView]:
         """Finish what was interrupted or what a proxy missed, and send grants that have waited long enough.

@@ -50,6 +50,11 @@ class Profile:
         return self.orders.exists()
 
     @property
+    def has_unfinished(self) -> bool:
+        """Whether a grant was begun here that isn't finished, as far as its journal's names tell."""
+        return any((self.folder / "grants").glob("*.sealed"))
+
+    @property
     def actor(self) -> Actor:
         """The actor as others see them once they are registered; the chain decides whether they are active."""
         return Actor(self.address, self.role, Status.UNKNOWN, self.receiving_key, self.verifying_key)

@@ -45,6 +45,13 @@ def go_on(patient: Patient) -> list[PolicyId]:
     return patient._revocations.go_on()
 
 
+def hand_out(patient: object) -> list[PolicyId]:
+    """Hand out the shares of a patient's grants that didn't wait for their blocks; return the policies that serve."""
+    from panachain.sdk.patient import Patient
+
+    return patient._grants.go_on() if isinstance(patient, Patient) else []
+
+
 def submit(network: Network, content: bytes) -> SubmissionReport:
     """Send a signed revocation to every relay, node and proxy of a network.
 

@@ -155,6 +155,7 @@ class TwinNetwork(Network):
         self.threshold = THRESHOLD
         self.confirmations = 0
         self.sleep = clock.sleep
+        self._progress = None
         self.faucet = False
         self.reach = Reach()
         self.relays = ()

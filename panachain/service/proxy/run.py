@@ -36,6 +36,7 @@ from panachain.service.proxy.config import ProxyConfig, read_config
 from panachain.service.proxy.database import WHAT
 from panachain.service.proxy.service import ProxyService, Rates
 from panachain.service.proxy.store import ProxyStore
+from panachain.service.proxy.waking import Waking
 from panachain.service.workers import Supervisor
 
 _SWITCH: Final = 0.0005
@@ -112,6 +113,7 @@ class Process:
         self._chains = mainchain, sidechain
         account = Account(seed.account_key())
         self.store = ProxyStore(config.database.url(WHAT), seed.store_key(), proxy=account.address)
+        sender = mainchain.sender(account, lock_folder=config.folder / "nonces")
         self.service = ProxyService(
             seed,
             self.store,
@@ -122,8 +124,8 @@ class Process:
             max_head_age=config.max_head_age,
             max_head_ahead=config.max_head_ahead,
             rates=Rates(requests=config.sender_rate, capsules=config.capsule_rate, opened=2 * config.capsule_rate),
+            wake=Waking(mainchain.rpc, sender).wake,
         )
-        sender = mainchain.sender(account, lock_folder=config.folder / "nonces")
         self.anchoring = Anchoring(mainchain, sender, self.store)
 
     def close(self) -> None:

@@ -86,6 +86,10 @@ class ChainView(Protocol):
         ...
 
 
+def _leave_alone() -> None:
+    """Wake nothing: the head counts as it is."""
+
+
 @dataclass(frozen=True)
 class Rates:
     """What may be asked in a minute of the clock of all workers together; 0 means any number."""
@@ -126,6 +130,7 @@ class ProxyService:
         max_head_ahead: int = MAX_AHEAD,
         rates: Rates | None = None,
         clock: Callable[[], float] = time.time,
+        wake: Callable[[], None] = _leave_alone,
     ) -> None:
         """Take the proxy's keys, database and chains.
 
@@ -141,6 +146,8 @@ class ProxyService:
             rates: what may be asked in a minute.
             clock: Unix seconds; bounds the times of requests and of heads, and no window ends for good before it says
                 so; it never opens one.
+            wake: has a mainchain make a block that makes none by itself; called where its head is too old, and the head
+                is looked at again.
         """
         self._receiving = seed.receiving()
         self._account = Account(seed.account_key())
@@ -154,6 +161,7 @@ class ProxyService:
         self._max_head_ahead = max_head_ahead
         self._rates = rates or Rates()
         self._clock = clock
+        self._wake = wake
         self._denials = Limiter(_DENIALS, clock=clock)
         self._lock = threading.Lock()
         self._in_hand: set[bytes] = set()
@@ -447,7 +455,12 @@ class ProxyService:
                 self._in_hand.discard(request.nonce)
 
     def _check_head(self) -> None:
-        self._check_time(self._chain.head_time())
+        time = self._chain.head_time()
+        if self._clock() - time > self._max_head_age:
+            # It may be old because nothing happened: then a transaction of ours makes a new one.
+            self._wake()
+            time = self._chain.head_time()
+        self._check_time(time)
 
     def _check_time(self, time: int) -> None:
         check_head(time, now=self._clock(), max_ahead=self._max_head_ahead, max_age=self._max_head_age)

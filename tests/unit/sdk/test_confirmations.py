@@ -13,7 +13,9 @@ from panachain.config import Config
 from panachain.consent.life import State
 from panachain.errors import ChainUnavailableError, ConfigurationError, ProxiesUnavailableError, TransactionError
 from panachain.model.policy import PolicyStatus
-from panachain.sdk.confirmations import STALLED, Confirmations
+from panachain.sdk import submitting
+from panachain.sdk.confirmations import POLL, STALLED, Confirmations
+from panachain.sdk.grants import CONFIRMING
 from panachain.sdk.network import Network
 from tests.twin.world import PROXIES, World
 from tests.unit.sdk.helpers import again, grant, opened, upload
@@ -28,9 +30,9 @@ def make_deep(world: World, *, mining: bool = True) -> list[float]:
     def sleep(seconds: float) -> None:
         slept.append(seconds)
         if mining:
-            world.advance(int(seconds))
-        else:
-            world.clock.now += int(seconds)
+            world.advance(1)
+        elif len(slept) % int(1 / POLL) == 0:
+            world.clock.now += 1
 
     world.network.confirmations, world.network.sleep = DEEP, sleep
     for proxy in world.proxies:
@@ -113,7 +115,7 @@ class TestWait:
 
         def slowly(seconds: float) -> None:
             sleep(seconds)
-            if len(slept) % (STALLED - 1) == 0:
+            if len(slept) % (STALLED / POLL - 2) == 0:
                 world.advance(0)
 
         world.network.sleep = slowly
@@ -148,6 +150,68 @@ class TestWait:
 
         assert slept == 1
         assert [view.status for view in world.patient.policies()] == [PolicyStatus.REVOKED]
+
+
+class TestQueue:
+    def test_a_grant_that_does_not_wait_is_finished_by_settling(self, world: World) -> None:
+        upload(world)
+        slept = make_deep(world)
+
+        queued = grant(world, wait=False)
+
+        assert (queued.stage, queued.deposited, queued.lacking) == (CONFIRMING, 0, PROXIES)
+        assert queued.tx
+        assert slept == []
+        assert states(world) == [State.ON_CHAIN]
+        (made,) = world.patient.settle()
+        assert (made.policy_id, made.stage, made.lacking) == (queued.policy_id, "", 0)
+        assert opened(world, queued.policy_id) == 1
+
+    def test_or_by_the_next_command_once_the_blocks_are_there(self, world: World) -> None:
+        make_deep(world)
+        queued = grant(world, wait=False)
+        assert submitting.hand_out(world.patient) == []
+        for _ in range(DEEP):
+            world.advance(1)
+        assert world.patient.profile.has_unfinished
+
+        assert submitting.hand_out(world.patient) == [queued.policy_id]
+
+        assert not world.patient.profile.has_unfinished
+        assert submitting.hand_out(world.patient) == []
+
+    def test_the_same_grant_that_waits_is_the_same_policy(self, world: World) -> None:
+        make_deep(world)
+        until = world.now + 1000
+        queued = grant(world, until=until, wait=False)
+
+        made = grant(world, until=until)
+
+        assert (made.policy_id, made.lacking) == (queued.policy_id, 0)
+
+    def test_where_nothing_is_waited_for_it_is_done_at_once(self, world: World) -> None:
+        assert grant(world, wait=False).lacking == 0
+
+    def test_proxies_that_are_down_are_left_to_settling(self, world: World) -> None:
+        make_deep(world)
+        grant(world, wait=False)
+        for _ in range(DEEP):
+            world.advance(1)
+        for proxy in world.proxies:
+            proxy.up = False
+
+        assert submitting.hand_out(world.patient) == []
+        assert states(world) == [State.ON_CHAIN]
+
+
+def test_whoever_waits_is_told_how_far_it_is(world: World) -> None:
+    make_deep(world)
+    told: list[tuple[int, int, str]] = []
+    world.network._progress = lambda done, total, *, unit: told.append((done, total, unit))
+
+    grant(world)
+
+    assert told == [(0, DEEP, "confirmations"), (1, DEEP, "confirmations")]
 
 
 class TestHowDeep:
