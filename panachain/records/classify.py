@@ -41,20 +41,22 @@ class Classified:
     """What of it nobody looked at."""
 
 
-def of_fhir(file: BinaryIO, *, lines: bool, matcher: Matcher) -> Iterator[Classified]:
+def of_fhir(file: BinaryIO, category: Category | None, matcher: Matcher, *, lines: bool) -> Iterator[Classified]:
     """Yield each entry of FHIR.
 
     Args:
         file: a Bundle, a single resource, or NDJSON.
-        lines: whether it is NDJSON.
+        category: as `split.split_stream`.
         matcher: says what is sensitive.
+        lines: whether it is NDJSON.
 
     Raises:
         InputError: as `split.split_stream`.
     """
-    for entry in entries_of(file, lines=lines, matcher=matcher):
+    for entry in entries_of(file, category, matcher, lines=lines):
         found = findings(entry.value, matcher=matcher)
-        why = (*_rules(found), *((f"it refers to {entry.closed_by}",) if entry.closed_by else ()))
+        chosen = category if entry.category is category and not found else None
+        why = (*_rules(found, chosen), *((f"it refers to {entry.closed_by}",) if entry.closed_by else ()))
         unread = (ATTACHMENTS,) if _has_attachment(entry.value) else ()
         yield Classified(_name(entry), entry.category, entry.year, _kinds(found), why, unread)
 

@@ -15,8 +15,9 @@ Follows FHIR R4, DICOM PS3.10 section 7.1, HL7 v2.x chapter 2, C-CDA R2.1, PDF 2
 | PDF | `%PDF-` | one | documents, undated |
 | anything else, archives too | | one | only with `--category` |
 
-`--category` replaces the category of all but FHIR. A document that a code or label makes restricted (`xml.py`,
-`hl7.py`) stays restricted: whoever names a category for a folder hasn't looked into each of its files.
+`--category` replaces the category of all but FHIR; a restricted one closes FHIR, too. A document that a code or label
+makes restricted (`xml.py`, `hl7.py`) stays restricted: whoever names a category for a folder hasn't looked into each of
+its files.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ class Source:
         chosen, matcher = self._category, self._matcher or matcher_of()
         if kind in (_Kind.FHIR, _Kind.NDJSON):
             try:
-                yield from classify.of_fhir(file, lines=kind is _Kind.NDJSON, matcher=matcher)
+                yield from classify.of_fhir(file, chosen, matcher, lines=kind is _Kind.NDJSON)
             except InputError:
                 # JSON that isn't FHIR is welcome with a category, as `_pieces_of_bytes` decides.
                 if chosen is None or kind is _Kind.NDJSON:
@@ -313,9 +314,9 @@ def _pieces_of_file(
         matcher: says what is sensitive.
     """
     if kind is _Kind.FHIR:
-        yield from split_stream(file, matcher)
+        yield from split_stream(file, category, matcher)
     elif kind is _Kind.NDJSON:
-        yield from split_lines(file, matcher)
+        yield from split_lines(file, category, matcher)
     elif kind is _Kind.HL7:
         yield from hl7.split_messages(file, category, matcher)
     elif kind is _Kind.DICOM:

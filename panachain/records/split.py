@@ -85,7 +85,7 @@ def split_json(content: bytes, category: Category | None = None, matcher: Matche
 
     Args:
         content: the text.
-        category: admits JSON that isn't FHIR, as one record of this category.
+        category: admits JSON that isn't FHIR, as one record of this category; a restricted one holds for FHIR, too.
         matcher: says what is sensitive; None takes the default profile's.
 
     Raises:
@@ -96,33 +96,35 @@ def split_json(content: bytes, category: Category | None = None, matcher: Matche
         yield _other_json(content, category, matcher)
         return
     file = io.BytesIO(content)
-    yield from _split(lambda: _read_file(file, matcher), group_size=GROUPS_SIZE)
+    yield from _split(lambda: _read_file(file, matcher), category, group_size=GROUPS_SIZE)
 
 
-def split_stream(file: BinaryIO, matcher: Matcher | None = None) -> Iterator[Piece]:
+def split_stream(file: BinaryIO, category: Category | None = None, matcher: Matcher | None = None) -> Iterator[Piece]:
     """Yield the records of a Bundle or single resource that may be larger than memory.
 
     Args:
         file: the text; one that isn't held in memory is read several times, to see what refers to what.
+        category: a restricted one holds for whatever isn't restricted by itself.
         matcher: as `split_json`.
 
     Raises:
         InputError: as `split_json`, or one entry has more than MAX_PIECE bytes.
     """
-    yield from _split(lambda: _read_file(file, matcher), group_size=GROUP_SIZE)
+    yield from _split(lambda: _read_file(file, matcher), category, group_size=GROUP_SIZE)
 
 
-def split_lines(file: BinaryIO, matcher: Matcher | None = None) -> Iterator[Piece]:
+def split_lines(file: BinaryIO, category: Category | None = None, matcher: Matcher | None = None) -> Iterator[Piece]:
     """Yield the records of NDJSON, one resource or Bundle on each line, holding no more than some lines.
 
     Args:
         file: the text.
+        category: as `split_stream`.
         matcher: as `split_json`.
 
     Raises:
         InputError: as `split_json`, or one line has more than MAX_PIECE bytes.
     """
-    yield from _split(lambda: _read_lines(file, matcher), group_size=GROUP_SIZE)
+    yield from _split(lambda: _read_lines(file, matcher), category, group_size=GROUP_SIZE)
 
 
 @dataclass(frozen=True)
@@ -150,20 +152,26 @@ class _Entry:
         return len(self.kept) + sum(len(one.data) for one in self.attachments) + _ENTRY_COST
 
 
-def _split(read: Callable[[], Iterator[_Entry]], *, group_size: int) -> Iterator[Piece]:
+def _split(read: Callable[[], Iterator[_Entry]], named: Category | None, *, group_size: int) -> Iterator[Piece]:
     """Yield the records of a source, each entry as closed as what it refers to by an element that carries meaning.
 
     Args:
         read: begins to read the source anew.
+        named: the category that was named for the source.
         group_size: bytes from which a group becomes a record.
     """
     groups = _Groups(group_size=group_size)
     closure, entries = _settled(read)
     for entry in entries:
-        groups.put(entry, closure.category(entry))
+        groups.put(entry, _closed(closure.category(entry), named))
         if groups.full:
             yield from groups.overflow()
     yield from groups.flush()
+
+
+def _closed(category: Category, named: Category | None) -> Category:
+    """Return where an entry goes: a restricted category that was named for its source closes whatever isn't closed."""
+    return named if named in RESTRICTED and category not in RESTRICTED else category
 
 
 def _settled(read: Callable[[], Iterator[_Entry]]) -> tuple[_Closure, Iterable[_Entry]]:
@@ -194,13 +202,16 @@ class EntryFound:
     """What closes it beside its own content: a reference, or `Bundle`; else empty."""
 
 
-def entries_of(file: BinaryIO, *, lines: bool, matcher: Matcher | None = None) -> Iterator[EntryFound]:
+def entries_of(
+    file: BinaryIO, category: Category | None = None, matcher: Matcher | None = None, *, lines: bool
+) -> Iterator[EntryFound]:
     """Yield the entries of FHIR, each with the category that splitting puts it into.
 
     Args:
         file: a Bundle, a single resource, or NDJSON.
-        lines: whether it is NDJSON.
+        category: as `split_stream`.
         matcher: as `split_json`.
+        lines: whether it is NDJSON.
 
     Raises:
         InputError: as `split_stream` and `split_lines`.
@@ -209,9 +220,9 @@ def entries_of(file: BinaryIO, *, lines: bool, matcher: Matcher | None = None) -
     closure, entries = _settled(lambda: reader(file, matcher))
     for entry in entries:
         value, _ = read(entry.kept)
-        category = closure.category(entry)
-        by = closure.reason(entry) if category is not entry.category else ""
-        yield EntryFound(value.get("resource") or value, category, entry.year, by)
+        found = closure.category(entry)
+        by = closure.reason(entry) if found is not entry.category else ""
+        yield EntryFound(value.get("resource") or value, _closed(found, category), entry.year, by)
 
 
 class _Closure:

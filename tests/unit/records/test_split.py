@@ -288,3 +288,21 @@ def test_a_source_that_is_streamed_closes_what_comes_before_the_reason(monkeypat
     content = bundle(*({"resource": one} for one in (refers, *between, last)))
     found = {piece.category for piece in split_stream(io.BytesIO(content)) if b'"Observation"' in content_of(piece)}
     assert found == {Category.SEXUAL_HEALTH}
+
+
+@pytest.mark.parametrize("reader", ["memory", "stream", "lines"])
+def test_a_restricted_category_that_is_named_closes_all_that_is_not_closed_by_itself(reader: str) -> None:
+    code = {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10", "code": "B20"}]}
+    content = bundle({"resource": condition(1)}, {"resource": {"resourceType": "Condition", "code": code}})
+    named = Category.SUBSTANCE_USE
+    readers = {
+        "memory": lambda: split_json(content, named),
+        "stream": lambda: split_stream(io.BytesIO(content), named),
+        "lines": lambda: split_lines(io.BytesIO(content), named),
+    }
+    assert {piece.category for piece in readers[reader]()} == {Category.SUBSTANCE_USE, Category.SEXUAL_HEALTH}
+
+
+def test_a_common_category_that_is_named_moves_no_fhir() -> None:
+    content = bundle({"resource": condition(1)})
+    assert {piece.category for piece in split_json(content, Category.IMAGING)} == {Category.CONDITIONS}
