@@ -43,6 +43,16 @@ class Governance:
     delay: int = DELAY
     """Seconds."""
 
+    def describe(self) -> dict[str, object]:
+        """Return the network file's section `governance`."""
+        return {
+            "registrar": self.registrar,
+            "administrator": self.admin,
+            "delay": self.delay,
+            "validators": list(self.validators),
+            "quorum": self.quorum,
+        }
+
 
 @dataclass(frozen=True)
 class Step:

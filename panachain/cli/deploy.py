@@ -271,13 +271,7 @@ class _Run:
             "ipfs": {"kind": "embedded"},
             "threshold": self._given["threshold"],
             "confirmations": CONFIRMATIONS if config.confirmations is None else config.confirmations,
-            "governance": {
-                "registrar": who.registrar,
-                "administrator": who.admin,
-                "delay": who.delay,
-                "validators": list(who.validators),
-                "quorum": who.quorum,
-            },
+            "governance": who.describe(),
         } | ({"relays": list(self._given["relays"])} if self._given["relays"] else {})
 
 

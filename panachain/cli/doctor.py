@@ -101,7 +101,7 @@ def _checks(app: App) -> Iterator[Check]:
     yield Check("network", "ok", str(app.config.network_file))
     for name in ("mainchain", "sidechain"):
         yield from _chain(name, description, app.config)
-    yield from _gate(app.config.sidechain_rpc, description)
+    yield from gate_checks(app.config.sidechain_rpc, description)
     yield from _services(app)
     yield from _relays(description)
 
@@ -238,7 +238,7 @@ def _agreed(name: str, rpc: Rpc, rpcs: list[Rpc], chain: ChainConfig) -> Iterato
         yield Check(f"contracts ({name})", "ok", f"{len(chain.contracts)} have code")
 
 
-def _gate(urls: str, description: Mapping[str, Any]) -> Iterator[Check]:
+def gate_checks(urls: str, description: Mapping[str, Any]) -> Iterator[Check]:
     """Ask the sidechain as a stranger would: no node of it must answer."""
     from panachain.chain.node import QUESTION
 
@@ -260,7 +260,7 @@ def _gate(urls: str, description: Mapping[str, Any]) -> Iterator[Check]:
 
 def _relays(description: Mapping[str, Any]) -> Iterator[Check]:
     urls = [str(url) for url in description.get("relays", ())]
-    problems = [_relay_problem(url, description) for url in urls]
+    problems = [relay_problem(url, description) for url in urls]
     ready = problems.count(None)
     for url, problem in zip(urls, problems, strict=True):
         fix = "take it out of the network file, or ask who runs it" if problem else ""
@@ -275,7 +275,7 @@ def _relays(description: Mapping[str, Any]) -> Iterator[Check]:
         yield _bad("relays", error, "set relays or relayKeyFile in the network file")
 
 
-def _relay_problem(url: str, description: Mapping[str, Any]) -> str | None:
+def relay_problem(url: str, description: Mapping[str, Any]) -> str | None:
     """Return why a relay is of no use, or None when it is ready for this network."""
     if not url.startswith(("http://", "https://")):
         return "it is no URL"
@@ -326,7 +326,7 @@ def _fetch(
 def _services(app: App) -> Iterator[Check]:
     try:
         with app.network() as network:
-            yield _ask("store", lambda: _store(network.store), "panachain devnet up, or look at ipfs_api")
+            yield _ask("store", lambda: store_state(network.store), "panachain devnet up, or look at ipfs_api")
             try:
                 proxies = network.proxies()
             except PanaChainError as exc:
@@ -334,7 +334,7 @@ def _services(app: App) -> Iterator[Check]:
                 return
             ready = 0
             for proxy in proxies:
-                answer = _ready(network.reach, proxy.endpoint)
+                answer = ready_problem(network.reach, proxy.endpoint)
                 ready += answer is None
                 fix = "panachain devnet up, or start it with panachain proxy serve"
                 state = "ok" if answer is None else "note"
@@ -349,13 +349,13 @@ def _services(app: App) -> Iterator[Check]:
         yield _bad("store", exc, "panachain config show --origin")
 
 
-def _store(store: Any) -> str:
+def store_state(store: Any) -> str:
     """Return the store's name after it has answered."""
     any_block = next(iter(store.blocks()), None)
     return f"{store.name}, {'holds blocks' if any_block is not None else 'empty'}"
 
 
-def _ready(reach: Reach, endpoint: str) -> str | None:
+def ready_problem(reach: Reach, endpoint: str) -> str | None:
     """Return why a proxy isn't ready, or None when it is."""
     try:
         url = reach.url(endpoint)

@@ -61,6 +61,7 @@ COMMANDS: Final = {
     "query": (f"{_COMMANDS}research:query", "Query policies or storage transactions on chain."),
     "devnet": ("panachain.devnet.command:devnet", "Run a network of your own: two chains, a store, proxies."),
     "deploy": (f"{_COMMANDS}deploy:deploy", "Deploy a network's contracts to both chains."),
+    "network": (f"{_COMMANDS}network:network", "Check a network, and let proxies and hospitals join it."),
     "proxy": (f"{_COMMANDS}proxy:proxy", "Run a re-encryption proxy."),
     "relay": (f"{_COMMANDS}relay:relay", "Pay for patients' policy transactions."),
     "sidechain": (f"{_COMMANDS}sidechain:sidechain", "Keep the sidechain private."),
@@ -79,7 +80,7 @@ SECTIONS: Final = {
     "Hospitals": ("classify", "upload", "records", "rewrap", "settle", "storage"),
     "Practitioners": ("inbox", "open", "request", "requests", "policy", "group", "block"),
     "Researchers": ("query", "inbox", "open", "policy", "block"),
-    "Operators": ("devnet", "deploy", "proxy", "relay", "gate", "sidechain", "index", "storage"),
+    "Operators": ("devnet", "deploy", "network", "proxy", "relay", "gate", "sidechain", "index", "storage"),
 }
 """Who does it → the commands, in the order of use; some are for several."""
 

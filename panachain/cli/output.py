@@ -269,10 +269,10 @@ class Output:
         """Characters of a line: the terminal's, or `COLUMNS`."""
         return max(shutil.get_terminal_size((WIDTH, 24)).columns, 40)
 
-    def say(self, text: str) -> None:
-        """Print talk; `-q` silences it."""
+    def say(self, text: str, *, whole: bool = False) -> None:
+        """Print talk; `-q` silences it. With `whole`, identifiers stay as they are, because something is decided."""
         if not self.quiet:
-            _talk(words.clean(self.typed(self.people(text))))
+            _talk(words.clean(self.typed(text if whole else self.people(text))))
 
     def next(self, *commands: str) -> None:
         """Say what to do next: commands that can be typed as they stand, each with `# what for` if need be."""

@@ -39,5 +39,32 @@ def serve(settings: Path) -> None:
     run_proxy(settings, passphrase)
 
 
+@command(
+    "announce",
+    unchanged="the registry's endpoint of the proxy is the one before",
+    after="panachain network check shows what the registry says",
+    examples="PANACHAIN_PASSPHRASE_FILE=pass.txt panachain proxy announce https://proxy.example --config proxy.toml",
+)
+@click.argument("endpoint", metavar="URL")
+@click.option(
+    "--config",
+    "settings",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The proxy's settings.",
+)
+def announce(endpoint: str, settings: Path) -> None:
+    """Tell the registry where a registered proxy answers from now on; its account pays."""
+    app = current()
+    passphrase = app.passphrase("the proxy's key store")
+    from panachain.service.proxy.run import announce_endpoint
+
+    receipt = announce_endpoint(settings, passphrase, endpoint)
+    app.output.one(
+        {"schema": "panachain/announcement/1", "endpoint": endpoint, "tx": receipt.tx_hash, "block": receipt.block}
+    )
+
+
+proxy.add_command(announce)
 proxy.add_command(serve)
 proxy.add_command(proxy_init)

@@ -81,6 +81,7 @@ def _deploy(home: Path, main_rpc: Rpc, side_rpc: Rpc, passphrase: str) -> dict[s
         "schema": "panachain/network/1",
         "mainchain": deployment.mainchain.describe(),
         "sidechain": deployment.sidechain.describe(),
+        "governance": governance.describe(),
         "relayKeyFile": "devnet/relay.key",
         # As in production, so that nothing passes here that fails there; whoever waits asks its chain for the block.
         "confirmations": CONFIRMATIONS,

@@ -50,20 +50,20 @@ def serving(status: int, content: object = None) -> Iterator[str]:
 )
 def test_a_sidechain_that_answers_strangers_is_bad(status: int, state: str, code: int) -> None:
     with serving(status) as url:
-        (check,) = doctor._gate(url, {})
+        (check,) = doctor.gate_checks(url, {})
     assert (check.name, check.state, check.exit_code) == ("gate", state, code)
     assert bool(check.fix) == (state == "bad")
 
 
 def test_a_gate_that_gives_no_answer_deserves_a_look() -> None:
-    (check,) = doctor._gate("", {"sidechain": {"url": "http://127.0.0.1:1"}})
+    (check,) = doctor.gate_checks("", {"sidechain": {"url": "http://127.0.0.1:1"}})
     assert check.state == "note"
 
 
 def test_of_several_gates_each_is_asked() -> None:
     with serving(401) as good, serving(200) as bad:
         for urls, description in ((f"{good},{bad}", {}), ("", {"sidechain": {"url": [good, {"url": bad}]}})):
-            checks = list(doctor._gate(urls, description))
+            checks = list(doctor.gate_checks(urls, description))
             assert [(one.name, one.state) for one in checks] == [(f"gate {good}", "ok"), (f"gate {bad}", "bad")]
 
 

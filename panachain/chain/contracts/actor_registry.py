@@ -33,19 +33,16 @@ class ActorRegistry(Adapter):
         Raises:
             UsageError: actors of this role aren't public, or its endpoint is none that anybody would ask.
         """
+        return sender.send(self.address, self.admission(actor), what=f"registering {actor.handle}")
+
+    def admission(self, actor: Actor) -> str:
+        """Return the calldata that admits an actor, for a registrar who signs elsewhere; raises as `register`."""
         if actor.role not in _NUMBERS:
             raise UsageError(f"a {actor.role.value} is no public actor of the mainchain")
         endpoint = check_form(actor.endpoint) if actor.endpoint or actor.role is Role.PROXY else ""
-        return self.bound.send(
-            sender,
-            "register",
-            actor.address,
-            _NUMBERS[actor.role],
-            actor.receiving_key,
-            actor.verifying_key,
-            endpoint,
-            actor.organisation or NOBODY,
-            what=f"registering {actor.handle}",
+        keys = actor.receiving_key, actor.verifying_key
+        return self.bound.calldata(
+            "register", actor.address, _NUMBERS[actor.role], *keys, endpoint, actor.organisation or NOBODY
         )
 
     def suspend(self, sender: Sender, account: Address) -> Receipt:

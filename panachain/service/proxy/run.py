@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Final
 
+from panachain.chain.evm import Receipt
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.revocations import registry_domain
 from panachain.chain.sidechain import Sidechain
@@ -162,6 +163,21 @@ def run_proxy(config_path: Path, passphrase: str) -> None:
     _anchor_once(config, seed)
     if not orderly:
         raise UnavailableError("workers of the proxy failed, or didn't end in time and were killed")
+
+
+def announce_endpoint(config_path: Path, passphrase: str, endpoint: str) -> Receipt:
+    """Tell the registry where the proxy answers from now on.
+
+    Raises:
+        UsageError: nobody would ask there.
+        LockedError: the key store doesn't open.
+        TransactionError: the proxy isn't registered, or suspended.
+    """
+    config = read_config(config_path)
+    account = Account(keystore.open(config.keystore, passphrase).account_key())
+    with closing(Mainchain.connect(config.mainchain, timeout=_RPC_TIMEOUT)) as mainchain:
+        sender = mainchain.sender(account, lock_folder=config.folder / "nonces")
+        return mainchain.actors.set_endpoint(sender, endpoint)
 
 
 def _work(config: ProxyConfig, seed: Seed, listening: socket.socket, number: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,20 @@ class World:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.calls, self.ends = folder, 0, -1
         self.main, self.side = MemoryChain(5, self._count), MemoryChain(6, self._count)
+        seconds = count()
         # Nothing is flushed to the disk itself: the process is killed, not the machine.
         monkeypatch.setattr(deployment_journal, "write_private", self._write)
         monkeypatch.setattr(
             subject,
             "_sender",
             lambda rpc, account, folder, *, free: SeriesSender(
-                rpc, rpc.chain_id, account, lock_folder=folder, free=free, sleep=lambda _: None
+                rpc,
+                rpc.chain_id,
+                account,
+                lock_folder=folder,
+                free=free,
+                clock=lambda: float(next(seconds)),
+                sleep=lambda _: None,
             ),
         )
 
@@ -198,7 +206,7 @@ class TestKilled:
 
     def check(self, make: Callable[[], World], numbers: range) -> int:
         alone = make().deploy()
-        count = 0
+        kills = 0
         for number in numbers:
             world = make()
             if not world.killed_at(number):
@@ -209,8 +217,8 @@ class TestKilled:
                 world.side.forget()
             assert world.deploy() == alone
             assert world.paid == expected(), number
-            count += 1
-        return count
+            kills += 1
+        return kills
 
     @pytest.fixture
     def make(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], World]:
@@ -241,13 +249,25 @@ class TestKilled:
         assert world.paid == expected()
 
     def test_an_account_that_did_something_else_meanwhile_is_told(self, world: World) -> None:
-        assert world.killed_at(40)
+        sent: list[str] = []
+
+        def stop(method: str) -> None:
+            sent.append(method)
+            if sent.count("eth_sendRawTransaction") > 2:
+                raise Killed
+
+        world.main.before = stop
+        with pytest.raises(Killed):
+            world.deploy()
+        world.main.before = lambda _: None
         world.main.forget()
         world.main.paid.append((MAIN.lower(), world.main.count(MAIN)))
         with pytest.raises(TransactionError, match="was used for another transaction"):
             world.deploy()
 
-    def test_other_keys_or_chains_do_not_go_on_with_it(self, world: World) -> None:
-        assert world.killed_at(60)
+    @pytest.mark.parametrize("change", [{"side_key": b"\x07" * 32}, {"key": b"\x08" * 32}])
+    def test_other_keys_do_not_go_on_with_it(self, world: World, change: dict[str, Any]) -> None:
+        world.deploy()
         with pytest.raises(UsageError, match="not of 0x"):
-            world.deploy(side_key=b"\x07" * 32)
+            world.deploy(**change)
+        assert world.paid == expected()

@@ -1,0 +1,473 @@
+"""`network check`, `network add-proxy`, `network add-hospital`: whether a network is what its file says, and who joins.
+
+A check never changes anything, and one finding never hides another. Whoever is admitted is shown whole before the
+registrar signs. Follows docs/spec/cli.md, docs/spec/network.md and docs/security/contracts.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from panachain.cli.app import App, LazyGroup, command, current
+from panachain.cli.doctor import Check, gate_checks, ready_problem, relay_problem, store_state
+from panachain.errors import ConfigurationError, IntegrityError, PanaChainError, PartlyDoneError, UsageError
+from panachain.model.actors import Actor, Role, Status
+
+if TYPE_CHECKING:
+    from panachain.chain.config import ChainConfig
+    from panachain.chain.rpc import Rpc
+    from panachain.sdk.network import Network
+
+_MANAGED: Final = {
+    "mainchain": ("ActorRegistry", "Checkpoints"),
+    "sidechain": ("IdentityRegistry", "CareGroups", "EmergencyAccess"),
+}
+"""The contracts whose functions the chain's AccessManager guards."""
+_CARD_SIZE: Final = 65_536
+"""Bytes of a card at most."""
+
+
+@click.group(
+    "network",
+    cls=LazyGroup,
+    epilog="""
+        panachain network check network.json
+        panachain network add-proxy card.json
+    """,
+)
+def network() -> None:
+    """Check a network against its file, and let proxies and hospitals join it."""
+
+
+@command("check", examples="panachain network check network.json --json")
+@click.argument("file", metavar="[FILE]", required=False, type=click.Path(dir_okay=False, path_type=Path))
+def check(file: Path | None) -> None:
+    """Compare a network with its FILE; without one, with the settings' network file.
+
+    Each node, contract, role, threshold, relay, proxy and the store is a finding of its own. Ends with 3 if anything
+    differs or doesn't answer.
+    """
+    app = current()
+    if file is not None:
+        app.flags["network_file"] = str(file)
+    from panachain.sdk.network_file import read_description
+
+    description = read_description(app.config)
+    found = []
+    for one in _checks(app, description):
+        found.append(one)
+        app.output.detail(f"{one.name}: {one.state}")
+    app.output.many(
+        found,
+        empty="",
+        columns=("state", "name", "detail", "fix"),
+        also=lambda row: {"fix": app.output.typed(str(row["fix"]))},
+    )
+    bad = sum(one.state == "bad" for one in found)
+    app.output.say(f"{len(found)} findings, {bad} bad.")
+    if bad:
+        click.get_current_context().exit(PartlyDoneError.exit_code)
+
+
+def _checks(app: App, description: Mapping[str, Any]) -> Iterator[Check]:
+    for name in ("mainchain", "sidechain"):
+        yield from _chain(app, name, description)
+    yield from gate_checks(app.config.sidechain_rpc, description)
+    yield from _services(app, description)
+
+
+def _chain(app: App, name: str, description: Mapping[str, Any]) -> Iterator[Check]:
+    from panachain.chain.config import ChainConfig
+
+    try:
+        chain = ChainConfig.parse(
+            description.get(name, {}),
+            app.config.network_file.parent,
+            what=f"the network file's section `{name}`",
+            urls=getattr(app.config, f"{name}_rpc"),
+            quorum=getattr(app.config, f"{name}_quorum"),
+        )
+        rpcs = chain.rpcs(timeout=app.config.timeout)
+    except PanaChainError as exc:
+        yield _bad(name, exc, "correct the section in the network file")
+        return
+    try:
+        good = []
+        for rpc in rpcs:
+            one = _node(f"{name} node {rpc.url}", rpc, chain)
+            yield one
+            good += [rpc] if one.state == "ok" else []
+        if good:
+            yield from _contracts(name, good[0], chain)
+            yield from _governed(name, good[0], chain, description)
+    finally:
+        for rpc in rpcs:
+            rpc.close()
+
+
+def _node(label: str, rpc: Rpc, chain: ChainConfig) -> Check:
+    """Look at one node: whether it answers, and whether its chain is the file's, from the deployment's block on."""
+    from panachain.chain import node
+
+    def look() -> str:
+        found = node.chain_id(rpc)
+        if found != chain.chain_id:
+            raise ConfigurationError(f"its chain ID is {found}, the file says {chain.chain_id}")
+        head = node.block_number(rpc)
+        if chain.from_block_hash:
+            begun = node.block_at(rpc, chain.from_block).hash.lower()
+            if begun != chain.from_block_hash:
+                raise IntegrityError(f"its block {chain.from_block} is {begun}, the file says {chain.from_block_hash}")
+        return f"chain ID {found}, block {head}"
+
+    return _ask(label, look, "ask who runs it, or take it out of the file")
+
+
+def _contracts(name: str, rpc: Rpc, chain: ChainConfig) -> Iterator[Check]:
+    from panachain.chain.bound import BoundContract
+    from panachain.chain.contracts.actor_registry import ActorRegistry
+    from panachain.chain.verify import check_code
+
+    for label, address in chain.contracts.items():
+
+        def code(label: str = label, address: str = address) -> str:
+            try:
+                check_code(rpc, label, address)
+            except FileNotFoundError:
+                raise ConfigurationError(f"this version ships no contract {label}") from None
+            return "the code is the shipped one"
+
+        yield _ask(f"{name} {label}", code, "another version of panachain, or another network file")
+    if name == "mainchain" and "ActorRegistry" in chain.contracts:
+        where = chain.contracts["ActorRegistry"]
+        registry = ActorRegistry(BoundContract(rpc, "ActorRegistry", where, chain_id=chain.chain_id))
+        for label, made in (("RecordLedger", registry.record_ledger), ("AccessLog", registry.access_log)):
+
+            def same(label: str = label, made: Callable[[], str] = made) -> str:
+                if (found := made()) != chain.contracts.get(label):
+                    raise IntegrityError(f"the registry's is {found}, the file says {chain.contracts.get(label)}")
+                return "it is the registry's own"
+
+            yield _ask(f"{name} {label} of the registry", same, "correct the address in the file")
+
+
+def _governed(name: str, rpc: Rpc, chain: ChainConfig, description: Mapping[str, Any]) -> Iterator[Check]:
+    """Compare who is in charge with what the file says."""
+    from panachain.chain.bound import BoundContract
+
+    def bound(label: str) -> BoundContract:
+        return BoundContract(rpc, label, chain.contracts[label], chain_id=chain.chain_id)
+
+    fix = "docs/security/contracts.md tells how roles change; an unknown account in a role is an alarm"
+    manager = chain.contracts.get("AccessManager", "")
+    for label in _MANAGED[name]:
+        if label in chain.contracts:
+
+            def managed(label: str = label) -> str:
+                found = str(bound(label).read("authority"))
+                if found.lower() != manager.lower():
+                    raise IntegrityError(f"it is managed by {found}, and the file's AccessManager is {manager}")
+                return "the file's AccessManager manages it"
+
+            yield _ask(f"{name} manager of {label}", managed, fix)
+    told = description.get("governance")
+    if not isinstance(told, Mapping):
+        yield Check(f"{name} roles", "note", "the file doesn't say who is in charge", "add the section `governance`")
+        return
+    try:
+        yield from _roles(name, rpc, chain, told, fix)
+    except (PanaChainError, KeyError, TypeError, ValueError) as exc:
+        reason = exc if isinstance(exc, PanaChainError) else ConfigurationError(f"`governance` can't be read: {exc!r}")
+        yield _bad(f"{name} roles", reason, fix)
+    if name == "mainchain" and "Checkpoints" in chain.contracts:
+
+        def validators() -> str:
+            accounts, quorum = bound("Checkpoints").read("validators")
+            expected = sorted(str(one).lower() for one in told["validators"])
+            if (sorted(str(one).lower() for one in accounts), quorum) != (expected, told["quorum"]):
+                raise IntegrityError(
+                    f"{quorum} of {len(accounts)} must sign ({', '.join(map(str, accounts))}), the file says"
+                    f" {told['quorum']} of {', '.join(map(str, told['validators']))}"
+                )
+            return f"{quorum} of {len(accounts)} must sign, as the file says"
+
+        yield _ask(f"{name} validators", validators, fix)
+
+
+def _roles(name: str, rpc: Rpc, chain: ChainConfig, told: Mapping[str, Any], fix: str) -> Iterator[Check]:
+    """Yield a finding for each role that somebody has and shouldn't, or lacks."""
+    from panachain.chain.governance import ROLES, appointments
+    from panachain.chain.plan import ADMIN, REGISTRAR, SUSPENDER
+    from panachain.chain.web3 import MainchainWeb3, SidechainWeb3
+
+    kind = MainchainWeb3 if name == "mainchain" else SidechainWeb3
+    actual = {
+        (one.role, str(one.account).lower(), one.delay)
+        for one in appointments(kind(rpc, chain.contracts, chain.from_block).panachain)
+    }
+    registrar, admin = str(told["registrar"]).lower(), str(told["administrator"]).lower()
+    wanted = {(ADMIN, admin, int(told["delay"])), (REGISTRAR, registrar, 0)}
+    if name == "sidechain":
+        wanted |= {(SUSPENDER, registrar, 0), (SUSPENDER, chain.contracts["EmergencyAccess"].lower(), 0)}
+    for role, account, delay in sorted(wanted & actual):
+        yield Check(f"{name} {ROLES[role]}", "ok", f"{account}, acts after {delay} s")
+    for role, account, delay in sorted(wanted - actual):
+        error = IntegrityError(f"{account} should have the role, with a delay of {delay} s, and doesn't")
+        yield _bad(f"{name} {ROLES[role]}", error, fix)
+    for role, account, delay in sorted(actual - wanted):
+        error = IntegrityError(f"{account} has the role, with a delay of {delay} s, and the file doesn't say so")
+        yield _bad(f"{name} {ROLES.get(role, f'role {role}')}", error, fix)
+
+
+def _services(app: App, description: Mapping[str, Any]) -> Iterator[Check]:
+    for url in map(str, description.get("relays", ())):
+        problem = relay_problem(url, description)
+        fix = "ask who runs it, or take it out of the file" if problem else ""
+        yield Check(f"relay {url}", "bad" if problem else "ok", problem or "ready, and of this network", fix)
+    if not description.get("relays") and not description.get("relayKeyFile"):
+        error = ConfigurationError("the file names neither relays nor a relayKeyFile: no policy can be granted")
+        yield _bad("relays", error, "panachain relay init, then its URL into `relays`")
+    yield _ask("store", lambda: _store(app, description), "look at the section `ipfs`, and whether it runs")
+    # By themselves: a store that doesn't open hides no proxy.
+    try:
+        yield from _proxies(app, description)
+    except PanaChainError as exc:
+        yield _bad("proxies", exc, "look at the mainchain's nodes")
+    except (KeyError, TypeError, ValueError) as exc:
+        yield _bad("proxies", ConfigurationError(f"the file can't be read: {exc!r}"), "correct the file")
+
+
+def _store(app: App, description: Mapping[str, Any]) -> str:
+    from panachain.storage.configured import open_store
+
+    with closing(open_store(app.config, description.get("ipfs", {"kind": "embedded"}))) as store:
+        return store_state(store)
+
+
+def _proxies(app: App, description: Mapping[str, Any]) -> Iterator[Check]:
+    from panachain.chain.mainchain import Mainchain
+    from panachain.follow.opening import following
+    from panachain.sdk.network_file import chains_of
+    from panachain.wire.endpoints import Reach
+
+    config = app.config
+    main, _ = chains_of(description, config)
+    needed = int(description["threshold"])
+    reach = Reach.of(config.proxy_ranges, development=description.get("faucet") is True)
+    with closing(Mainchain.connect(main, timeout=config.timeout, source=following(main, app.home))) as mainchain:
+        proxies = [one for one in mainchain.actors.find(Role.PROXY) if one.status is Status.ACTIVE]
+    ready = 0
+    for proxy in proxies:
+        problem = ready_problem(reach, proxy.endpoint)
+        ready += problem is None
+        fix = "ask its operator; panachain proxy announce changes its endpoint" if problem else ""
+        detail = f"{proxy.endpoint}: {problem or 'ready'}"
+        yield Check(f"proxy {proxy.handle}", "bad" if problem else "ok", detail, fix)
+    count = f"{ready} of {len(proxies)} proxies are ready, {needed} must help"
+    if len(proxies) < needed or needed < 2:
+        yield _bad("threshold", ConfigurationError(count), "panachain proxy init, then network add-proxy")
+    elif ready < needed:
+        yield _bad("threshold", PanaChainError(count), "start more of them")
+    elif ready == needed:
+        yield Check("threshold", "note", f"{count}: none may fail", "panachain proxy init, then network add-proxy")
+    else:
+        yield Check("threshold", "ok", count)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of joining a network."""
+
+    step: str
+    state: str
+    """`done`, `to do` or `note`."""
+    detail: str
+    run: str = ""
+    """What to run for it."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the step as JSON, schema `panachain/step/1`."""
+        return {
+            "schema": "panachain/step/1",
+            "step": self.step,
+            "state": self.state,
+            "detail": self.detail,
+            "run": self.run,
+        }
+
+
+_JOINING: Final = (
+    click.argument("card", metavar="CARD", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
+    click.option("--yes", is_flag=True, help="Don't ask before admitting."),
+)
+
+
+def _joins(function: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_JOINING):
+        function = option(function)
+    return function
+
+
+@command(
+    "add-proxy",
+    unchanged="a second call admits nobody twice",
+    after="panachain network check shows who is registered and answers",
+    examples="panachain --profile registrar network add-proxy card.json",
+)
+@_joins
+def add_proxy(card: Path, yes: bool) -> None:
+    """Let a proxy join: its CARD is the `card.json` that `panachain proxy init` wrote.
+
+    The registrar's profile on this machine admits it. Without one, what a registrar elsewhere (a multisig, for
+    example) has to send is printed.
+    """
+    _add(current(), _read_card(card, Role.PROXY), yes=yes)
+
+
+@command(
+    "add-hospital",
+    unchanged="a second call admits nobody twice",
+    after="panachain network check shows what is missing",
+    examples="""
+        panachain --profile clinic whoami --json > card.json
+        panachain --profile registrar network add-hospital card.json
+    """,
+)
+@_joins
+def add_hospital(card: Path, yes: bool) -> None:
+    """Let a hospital join: its CARD is what `panachain whoami --json` printed there.
+
+    The registrar's profile on this machine admits it. Without one, what a registrar elsewhere (a multisig, for
+    example) has to send is printed.
+    """
+    _add(current(), _read_card(card, Role.HOSPITAL), yes=yes)
+
+
+def _add(app: App, actor: Actor, *, yes: bool) -> None:
+    steps: list[Step] = []
+    with app.network() as opened:
+        registered = opened.mainchain.actors.actor_of(actor.address)
+        if registered is not None and _keys(registered) != _keys(actor):
+            raise UsageError(
+                f"{actor.address} is registered as a {registered.role.value} with other keys; nothing was changed",
+                hint="a card of the same account has the keys that it was registered with; new keys are a new account",
+            )
+        steps.append(Step("card", "done", f"{actor.handle}, account {actor.address}"))
+        if registered is None:
+            steps.append(_admit(app, opened, actor, yes=yes))
+        else:
+            steps.append(Step("registry", "done", f"it is registered, and {registered.status.name.lower()}"))
+        steps += _proxy_steps(opened, actor, registered) if actor.role is Role.PROXY else _hospital_steps(app, actor)
+    app.output.many(
+        steps,
+        empty="",
+        columns=("step", "state", "detail", "run"),
+        also=lambda row: {"run": app.output.typed(str(row["run"]))},
+    )
+    if any(one.state == "to do" for one in steps):
+        app.output.say("The same command again shows what is left.")
+
+
+def _admit(app: App, opened: Network, actor: Actor, *, yes: bool) -> Step:
+    """Admit an actor by the registrar's profile of this machine, or say what a registrar elsewhere sends."""
+    from panachain.sdk.profiles import list_profiles
+
+    profiles = [one for one in list_profiles(app.home) if one.role is Role.REGISTRAR]
+    if not profiles:
+        registry = opened.mainchain.actors
+        return Step("registry", "to do", f"the registrar sends this to {registry.address}", registry.admission(actor))
+    shown = [f"{actor.role.value} {actor.handle}", f"account        {actor.address}"]
+    shown += [f"receiving key  {actor.receiving_key.hex()}", f"verifying key  {actor.verifying_key.hex()}"]
+    for line in [*shown, *([f"endpoint       {actor.endpoint}"] if actor.endpoint else [])]:
+        app.output.say(line, whole=True)
+    app.confirm("Are these the account and keys that its operator told you by another way?", yes=yes)
+    with app.acting(Role.REGISTRAR) as registrar:
+        from panachain.sdk.base import Registrar
+
+        if not isinstance(registrar, Registrar):
+            raise UsageError("only the registrar admits")
+        registrar.admit(actor)
+    return Step("registry", "done", "it was admitted just now")
+
+
+def _proxy_steps(opened: Network, actor: Actor, registered: Actor | None) -> Iterator[Step]:
+    if registered is not None and registered.endpoint != actor.endpoint:
+        yield Step(
+            "endpoint",
+            "to do",
+            f"the registry says {registered.endpoint or 'none'}; the proxy itself changes it",
+            f"panachain proxy announce {actor.endpoint} --config proxy.toml",
+        )
+    problem = ready_problem(opened.reach, actor.endpoint)
+    if problem:
+        run = "sudo systemctl enable --now panachain-proxy.service"
+        yield Step("service", "to do", f"{actor.endpoint}: {problem}", run)
+    else:
+        yield Step("service", "done", f"{actor.endpoint} is ready")
+    count = len(opened.proxies())
+    state = "done" if count > opened.threshold else "note"
+    yield Step("threshold", state, f"{count} proxies are registered, {opened.threshold} must help")
+
+
+def _hospital_steps(app: App, actor: Actor) -> Iterator[Step]:
+    file = app.config.network_file
+    yield Step("network file", "note", f"the hospital gets {file}, by a way on which nobody changes it")
+    yield Step("gate", "note", "the registry's active actors pass; a node.key of its own goes into the gate's `nodes`")
+    yield Step("check", "note", "on the hospital's machine", f"panachain network check {file.name}")
+    yield Step("first upload", "note", f"patients pair with {actor.handle} before", "panachain upload DIR --dry-run")
+
+
+def _keys(actor: Actor) -> tuple[Role, bytes, bytes]:
+    return actor.role, actor.receiving_key, actor.verifying_key
+
+
+def _read_card(path: Path, role: Role) -> Actor:
+    """Return the actor of a card.
+
+    Raises:
+        UsageError: it is none, or of another role.
+    """
+    from panachain.ethereum import parse_address
+    from panachain.wire.endpoints import check_form
+
+    try:
+        with path.open("rb") as file:
+            content = json.loads(file.read(_CARD_SIZE))
+        if content["schema"] != "panachain/actor/1":
+            raise ValueError("another schema")
+        keys = [bytes.fromhex(content[name]) for name in ("receiving_key", "verifying_key")]
+        if any(len(key) != 33 or key[0] not in (2, 3) for key in keys):
+            raise ValueError("a key isn't a compressed point of 33 bytes")
+        address, found, endpoint = parse_address(content["address"]), Role(content["role"]), str(content["endpoint"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
+        raise UsageError(f"{path} can't be read as a card (panachain/actor/1)") from exc
+    if found is not role:
+        raise UsageError(f"{path} is the card of a {found.value}, not of a {role.value}; nothing was changed")
+    receiving, verifying = keys
+    endpoint = check_form(endpoint) if role is Role.PROXY else ""
+    return Actor(address, role, Status.UNKNOWN, receiving, verifying, endpoint=endpoint)
+
+
+def _ask(name: str, question: Callable[[], str], fix: str) -> Check:
+    try:
+        return Check(name, "ok", question())
+    except PanaChainError as exc:
+        return _bad(name, exc, fix)
+    except (KeyError, TypeError, ValueError) as exc:
+        return _bad(name, ConfigurationError(f"the answer or the file can't be read: {exc!r}"), fix)
+
+
+def _bad(name: str, error: PanaChainError, fix: str) -> Check:
+    return Check(name, "bad", str(error), fix, error.exit_code)
+
+
+network.add_command(check)
+network.add_command(add_proxy)
+network.add_command(add_hospital)

@@ -1,0 +1,156 @@
+"""`network add-proxy` and `add-hospital`: a card is read strictly, and what is left to do is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from panachain.chain.contracts.actor_registry import ActorRegistry
+from panachain.cli import network as subject
+from panachain.cli.app import App
+from panachain.crypto import keystore
+from panachain.crypto.keys import Seed, address_of
+from panachain.model.actors import Actor, Role, Status
+from panachain.sdk.base import Registrar
+from panachain.sdk.profiles import create_profile
+from tests.cli.twin import Outcome
+from tests.unit.chain.fake import Node, bound
+
+Run = Callable[..., Outcome]
+SEED = Seed.random()
+PROXY = Actor(
+    address_of(SEED.account_key()),
+    Role.PROXY,
+    Status.UNKNOWN,
+    SEED.receiving().public,
+    SEED.signer().public,
+    endpoint="https://proxy.example",
+)
+
+
+def card(folder: Path, **change: Any) -> Path:
+    fields = {
+        "schema": "panachain/actor/1",
+        "address": PROXY.address,
+        "role": "proxy",
+        "receiving_key": PROXY.receiving_key.hex(),
+        "verifying_key": PROXY.verifying_key.hex(),
+        "endpoint": PROXY.endpoint,
+    } | change
+    path = folder / "card.json"
+    path.write_text(json.dumps(fields))
+    return path
+
+
+@pytest.fixture
+def registry(environment: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Actor]:
+    """Who is registered; the card's endpoint answers once it is."""
+    known: dict[str, Actor] = {}
+    calldata = ActorRegistry(bound(Node("ActorRegistry"))).admission
+    actors = SimpleNamespace(actor_of=known.get, address="0x" + "c0" * 20, admission=calldata)
+    opened = SimpleNamespace(
+        mainchain=SimpleNamespace(actors=actors), reach=None, threshold=2, proxies=lambda: list(known.values())
+    )
+
+    @contextmanager
+    def network(self: App) -> Iterator[Any]:
+        yield opened
+
+    monkeypatch.setattr(App, "network", network)
+    monkeypatch.setattr(subject, "ready_problem", lambda _, endpoint: None if known else "doesn't answer")
+    monkeypatch.setattr(keystore, "SCRYPT_N", 1 << 4)
+    return known
+
+
+def steps(done: Outcome) -> dict[str, dict[str, Any]]:
+    assert done.code == 0, done.err
+    return {one["step"]: one for one in map(json.loads, done.out.splitlines())}
+
+
+def test_without_a_registrar_here_the_calldata_is_printed(run: Run, registry: dict[str, Actor], tmp_path: Path) -> None:
+    found = steps(run("network", "add-proxy", str(card(tmp_path)), "--json"))
+    assert found["registry"]["state"] == "to do"
+    assert found["registry"]["run"] == ActorRegistry(bound(Node("ActorRegistry"))).admission(PROXY)
+    assert "0x" + "c0" * 20 in found["registry"]["detail"]
+    assert found["service"]["state"] == "to do"
+
+
+def test_the_registrars_profile_admits_what_was_shown_whole(
+    run: Run, registry: dict[str, Actor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_profile(tmp_path / "home", "registrar", Role.REGISTRAR, "correct horse battery")
+
+    class Twin(Registrar):
+        def __init__(self) -> None:
+            """Take nothing."""
+
+        def admit(self, actor: Actor, *, personal: bytes = b"") -> Actor:
+            registry[actor.address] = replace(actor, status=Status.ACTIVE)
+            return actor
+
+    @contextmanager
+    def acting(self: App, *_: Role) -> Iterator[Any]:
+        yield Twin()
+
+    monkeypatch.setattr(App, "acting", acting)
+    refused = run("network", "add-proxy", str(card(tmp_path)))
+    assert (refused.code, registry) == (2, {})
+    done = run("network", "add-proxy", str(card(tmp_path)), "--yes")
+    assert done.code == 0, done.err
+    for shown in (PROXY.address, PROXY.receiving_key.hex(), PROXY.verifying_key.hex(), PROXY.endpoint):
+        assert shown in done.err
+    assert registry[PROXY.address].status is Status.ACTIVE
+    again = steps(run("network", "add-proxy", str(card(tmp_path)), "--json"))
+    assert {one["state"] for one in again.values()} <= {"done", "note"}
+
+
+def test_another_endpoint_is_the_proxys_own_to_announce(run: Run, registry: dict[str, Actor], tmp_path: Path) -> None:
+    registry[PROXY.address] = replace(PROXY, status=Status.ACTIVE, endpoint="https://before.example")
+    found = steps(run("network", "add-proxy", str(card(tmp_path)), "--json"))
+    assert found["endpoint"]["run"] == "panachain proxy announce https://proxy.example --config proxy.toml"
+
+
+def test_other_keys_of_a_registered_account_are_refused(run: Run, registry: dict[str, Actor], tmp_path: Path) -> None:
+    registry[PROXY.address] = replace(PROXY, receiving_key=PROXY.verifying_key)
+    done = run("network", "add-proxy", str(card(tmp_path)), "--yes")
+    assert done.code == 2
+    assert "with other keys; nothing was changed" in done.err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": "other"},
+        {"role": "nobody"},
+        {"address": "0x12"},
+        {"receiving_key": "00"},
+        {"receiving_key": "05" + "11" * 32},
+        {"verifying_key": 7},
+        {"endpoint": "http://proxy.example"},
+        {"endpoint": "https://proxy.example/?a=b"},
+    ],
+)
+def test_what_is_no_card_admits_nobody(
+    run: Run, registry: dict[str, Actor], tmp_path: Path, change: dict[str, Any]
+) -> None:
+    assert run("network", "add-proxy", str(card(tmp_path, **change)), "--yes").code == 2
+
+
+def test_a_card_of_another_role_is_told(run: Run, registry: dict[str, Actor], tmp_path: Path) -> None:
+    done = run("network", "add-hospital", str(card(tmp_path)))
+    assert done.code == 2
+    assert "the card of a proxy, not of a hospital" in done.err
+
+
+def test_a_hospital_is_told_what_else_it_needs(run: Run, registry: dict[str, Actor], tmp_path: Path) -> None:
+    done = run("network", "add-hospital", str(card(tmp_path, role="hospital", endpoint="")))
+    assert done.code == 0
+    assert all(len(line) <= 100 for line in done.out.splitlines())
+    assert "network check network.json" in done.out
