@@ -1,6 +1,6 @@
 """Strangers who flood proxies, in a process of their own.
 
-    python benchmarks/_flood_strangers.py FOLDER KIND SECONDS
+    python benchmarks/_flood_strangers.py FOLDER KIND SECONDS PROXY …
 
 Each thread comes from an address of its own (127.1.0.1 and so on), as strangers do.
 """
@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from _flood_world import deposit_body, reencrypt_body, refs
@@ -36,10 +36,11 @@ _lock = threading.Lock()
 class Flood:
     """All strangers of one process."""
 
-    def __init__(self, folder: Path, ends: float) -> None:
-        """Take the world's folder, and when they stop."""
+    def __init__(self, folder: Path, ends: float, attacked: Sequence[int]) -> None:
+        """Take the world's folder, when they stop, and the numbers of the proxies that they attack."""
         self.folder = folder
-        self.proxies = refs(folder)
+        found = refs(folder)
+        self.proxies = [found[number] for number in attacked]
         self.ends = ends
         self.own: dict[str, str] = json.loads((folder / "stranger.json").read_text())
         """Of a policy that a stranger granted themselves."""
@@ -132,7 +133,7 @@ def _is_closed(connection: socket.socket) -> bool:
 def main() -> None:
     """Flood until the time is over, and print what the proxies answered."""
     folder, kind, seconds = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
-    flood = Flood(folder, time.monotonic() + seconds)
+    flood = Flood(folder, time.monotonic() + seconds, [int(number) for number in sys.argv[4:]])
     kinds = {
         "deposits": (flood.deposits, DEPOSITORS),
         "requests": (flood.requests, REQUESTERS),
@@ -150,8 +151,9 @@ def main() -> None:
         thread.start()
     # Three seconds from here on, what they send is made and the first of it has arrived.
     (folder / f"ready-{kind}").touch()
+    # Nobody waits for what is still on its way: a proxy may let strangers wait for long.
     for thread in threads:
-        thread.join(seconds + 40)
+        thread.join(max(flood.ends + 0.5 - time.monotonic(), 0.0))
     print(dict(flood.answers))
 
 

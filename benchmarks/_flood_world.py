@@ -7,6 +7,7 @@ Configuration, key store and chains are left out; HTTP, queue, database, Umbral 
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import os
@@ -41,6 +42,8 @@ DOMAIN = proxy_domain(CHAIN_ID, REGISTRY)
 LOG_DOMAIN = log_domain(CHAIN_ID, "0x" + "22" * 20)
 PROXIES, THRESHOLD = 3, 2
 DAY = 86_400
+LATE, DRIP = 4.0, 0.1
+"""Seconds: of an answer that is late, and between two bytes of one that drips."""
 
 
 def terms_digest(policy_id: str) -> bytes:
@@ -135,7 +138,9 @@ def client() -> Proxies:
         log=SimpleNamespace(domain=LOG_DOMAIN),
         head_block=lambda: SimpleNamespace(time=int(time.time()), number=9),
     )
-    network: Any = SimpleNamespace(clock=time.time, mainchain=mainchain, reachable=list)
+    network: Any = SimpleNamespace(
+        clock=time.time, mainchain=mainchain, reachable=list, chain_time=lambda: int(time.time())
+    )
     try:
         from panachain.wire.endpoints import Reach
 
@@ -196,6 +201,49 @@ def refs(folder: Path) -> list[ProxyRef]:
     return found
 
 
+class Faulty:
+    """A proxy that answers late, in drips, or with what it signs falsely, while a file says so."""
+
+    def __init__(self, service: ProxyService, fault: Path) -> None:
+        """Take the proxy's service, which signs falsely from then on, and the file."""
+        self._fault = fault
+        self._app = create_app(service)
+        finish, keep = service.finish_reencryption, service.finish_deposit
+
+        def lie(work: Any) -> dict[str, Any]:
+            if self.fault() == "lies":
+                # Each is good, and of another capsule.
+                work.cfrags = work.cfrags[1:] + work.cfrags[:1]
+            return finish(work)
+
+        def lie_about(work: Any) -> dict[str, Any]:
+            kept = keep(work)
+            return kept | {"receipt": kept["receipt"] | {"count": 99}} if self.fault() == "lies" else kept
+
+        service.finish_reencryption, service.finish_deposit = lie, lie_about  # type: ignore[method-assign]
+
+    def fault(self) -> str:
+        """Return which fault it has now."""
+        return self._fault.read_text() if self._fault.exists() else ""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one request (ASGI)."""
+        fault = self.fault() if scope["type"] == "http" else ""
+        if fault == "late":
+            await asyncio.sleep(LATE)
+
+        async def drip(message: Any) -> None:
+            if message["type"] != "http.response.body":
+                await send(message)
+                return
+            for byte in message.get("body", b""):
+                await send({"type": "http.response.body", "body": bytes([byte]), "more_body": True})
+                await asyncio.sleep(DRIP)
+            await send({"type": "http.response.body", "body": b""})
+
+        await self._app(scope, receive, drip if fault == "drips" else send)
+
+
 def main() -> None:
     """Serve as one proxy until SIGTERM."""
     from panachain.service.http import serve
@@ -214,7 +262,8 @@ def main() -> None:
     listening.listen(1024)
     (folder / f"port-{number}.new").write_text(str(listening.getsockname()[1]))
     (folder / f"port-{number}.new").rename(folder / f"port-{number}")
-    serve(create_app(service), listening, tls=None, grace=1)
+    app: Any = Faulty(service, folder / f"fault-{number}")
+    serve(app, listening, tls=None, grace=1)
 
 
 if __name__ == "__main__":

@@ -114,10 +114,10 @@ class Channels:
         bounds = Bounds(limit=messages.MAX_ANSWER, total=timeout)
         try:
             if body is None:
-                answer = self._client.get(url, bounds=bounds, timeout=timeout)
+                answer = self._client.get(url, bounds=bounds, timeout=timeout, connect=_CONNECT)
             else:
                 headers = {"Content-Type": "application/json"}
-                answer = self._client.post(url, body, bounds=bounds, timeout=timeout, headers=headers)
+                answer = self._client.post(url, body, bounds=bounds, timeout=timeout, headers=headers, connect=_CONNECT)
         except SlowError as exc:
             raise UnavailableError(f"no whole answer from {endpoint} within {timeout:.0f} s") from exc
         except WireError as exc:

@@ -6,6 +6,7 @@ the bytes are: size, depth, repeated names and numbers that JSON doesn't have ar
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -489,16 +490,14 @@ def _sized(fields: Any, name: str, size: int) -> bytes:
 
 
 def _bytes(value: Any, name: str, size: int) -> bytes:
-    problem = UsageError(f"{name} must be {size} bytes in lower-case hex")
-    if not isinstance(value, str) or len(value) != 2 * size:
-        raise problem
-    try:
-        parsed = bytes.fromhex(value)
-    except ValueError:
-        raise problem from None
-    # `fromhex` takes blanks and capitals too, and one value would have several encodings.
-    if parsed.hex() != value:
-        raise problem
+    parsed = None
+    if isinstance(value, str) and len(value) == 2 * size:
+        with contextlib.suppress(ValueError):
+            parsed = bytes.fromhex(value)
+    # `fromhex` takes blanks and capitals too, and one value would have several encodings. The error is made only where
+    # it is raised: a deposit has thousands of fields.
+    if parsed is None or parsed.hex() != value:
+        raise UsageError(f"{name} must be {size} bytes in lower-case hex")
     return parsed
 
 

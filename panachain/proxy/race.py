@@ -45,10 +45,10 @@ class Pace:
     """Seconds after which an answer comes too late."""
     slower: float = 3.0
     """How many times longer than its earlier pieces a proxy's piece may take before another proxy is asked too."""
-    floor: float = 0.5
+    floor: float = 0.25
     """Seconds that a piece may always take."""
     grace: float = 1.0
-    """Seconds for which a failure that is sure waits for the other proxies' reasons."""
+    """Seconds for which a failure that is sure waits for the others' reasons, and enough good answers for the rest."""
 
 
 PACE: Final = Pace()
@@ -137,6 +137,7 @@ def ask_all(
     ask: Callable[[ProxyRef], A],
     *,
     timeout: float = PATIENCE,
+    enough: int | None = None,
     pace: Pace | None = None,
     couriers: Couriers[A] | None = None,
 ) -> tuple[list[tuple[ProxyRef, A]], list[Failure]]:
@@ -146,6 +147,8 @@ def ask_all(
         proxies: those to ask.
         ask: asks one proxy and checks the answer; raises PanaChainError for a bad one.
         timeout: seconds; a proxy that is silent for longer has failed.
+        enough: good answers after which the others get as long again and again as these took, or a moment, and no
+            more; None waits for all.
         pace: how long its other waits take.
         couriers: carry the questions; threads where there are none.
     """
@@ -153,18 +156,24 @@ def ask_all(
     for proxy in proxies:
         carriers.send(proxy, 0, lambda proxy, _: ask(proxy))
     # A little longer than each of them may take, so that the last failure comes with its own reason and not with ours.
-    deadline = carriers.now() + timeout + (pace or PACE).grace
+    paced, begun = pace or PACE, carriers.now()
+    deadline = begun + timeout + paced.grace
     events: dict[Address, Event[A]] = {}
     while len(events) < len(proxies):
         event = carriers.next(max(deadline - carriers.now(), 0.0))
         if event is None:
             break
         events[event.proxy.address] = event
+        if event.error is None and sum(one.error is None for one in events.values()) == enough:
+            # Nobody waits the whole time for one that is down or slow while the others have served.
+            took = carriers.now() - begun
+            deadline = min(deadline, begun + max(paced.slower * took, took + paced.grace))
     good, failures = [], []
     for proxy in proxies:
         found = events.get(proxy.address)
         if found is None:
-            failures.append(Failure(proxy, UnavailableError(f"no answer within {timeout:.0f} s")))
+            waited = carriers.now() - begun
+            failures.append(Failure(proxy, UnavailableError(f"no answer within {waited:.1f} s")))
         elif found.error is not None:
             failures.append(Failure(proxy, found.error))
         else:

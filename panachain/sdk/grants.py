@@ -341,7 +341,9 @@ class Grants:
         lacking = [proxy for proxy in terms.proxies if proxy.address in pending.shares]
         suspended = self._network.keys.check_proxies(lacking)
         shares = {proxy: share for proxy, share in pending.shares.items() if proxy not in suspended}
-        taken, failures = self._proxies.deposit(terms, shares, account, pending.grant.terms)
+        # Those that have theirs already count: once a reader can open, nobody waits for a proxy that is down.
+        enough = max(terms.threshold - pending.held, 1)
+        taken, failures = self._proxies.deposit(terms, shares, account, pending.grant.terms, enough=enough)
         pending = pending.without_shares_of({receipt.proxy for receipt in taken})
         self._journal.write(pending)
         if pending.held < terms.threshold:

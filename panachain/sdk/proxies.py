@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -41,7 +41,7 @@ from panachain.model.sizes import NONCE_SIZE
 from panachain.model.transactions import Revocation
 from panachain.proxy import messages
 from panachain.proxy.client import Channels, Reply, read_answer
-from panachain.proxy.race import Failure, Pace, Race, ask_all, piece_sizes
+from panachain.proxy.race import PACE, Failure, Pace, Race, ask_all, piece_sizes
 from panachain.sdk.network import Network
 from panachain.sdk.proxy_evidence import (
     Domains,
@@ -122,7 +122,13 @@ class Proxies:
         Raises:
             ProxiesUnavailableError: fewer than the threshold are ready.
         """
-        good, _ = ask_all(proxies, lambda proxy: read_answer(self._channels.get(proxy.endpoint, "/readyz")))
+        # The others may be down: what is asked is whether there are enough.
+        good, _ = ask_all(
+            proxies,
+            lambda proxy: read_answer(self._channels.get(proxy.endpoint, "/readyz")),
+            enough=threshold,
+            pace=replace(self._pace or PACE, slower=1.0, grace=0.0),
+        )
         if len(good) < threshold:
             raise ProxiesUnavailableError(
                 f"{len(good)} of {len(proxies)} proxies are ready, {threshold} are needed; nothing was granted",
@@ -132,7 +138,13 @@ class Proxies:
             )
 
     def deposit(
-        self, terms: Terms, shares: Mapping[Address, Sequence[bytes]], account: Account, terms_digest: bytes
+        self,
+        terms: Terms,
+        shares: Mapping[Address, Sequence[bytes]],
+        account: Account,
+        terms_digest: bytes,
+        *,
+        enough: int | None = None,
     ) -> tuple[list[Receipt], list[Failure]]:
         """Hand proxies of a policy their kfrags; a proxy that took them before gives the same receipt again.
 
@@ -141,6 +153,7 @@ class Proxies:
             shares: for each proxy a kfrag for each lane of the terms.
             account: the policy's one-time account.
             terms_digest: of the CID of the sealed terms, 32 bytes.
+            enough: receipts after which the others are waited for a little and no longer; None means the threshold.
 
         Returns:
             The receipts of those that took them, and why each of the others didn't.
@@ -155,9 +168,8 @@ class Proxies:
             reply = self._channels.post(proxy.endpoint, "/v1/deposit", messages.sealed_fields(sealed), timeout=TIMEOUT)
             return self._receipt(reply, proxy, terms.policy_id, ReceiptKind.DEPOSITED)
 
-        return self._each(
-            self._network.reachable([proxy for proxy in terms.proxies if proxy.address in shares]), deposit
-        )
+        asked = self._network.reachable([proxy for proxy in terms.proxies if proxy.address in shares])
+        return self._each(asked, deposit, enough=terms.threshold if enough is None else enough)
 
     def delete(self, proxies: Sequence[ProxyRef], revocation: Revocation) -> tuple[list[Receipt], list[Failure]]:
         """Order proxies to delete their kfrags of a policy, by its signed revocation.
@@ -376,9 +388,10 @@ class Proxies:
         now = self._network.clock()
         check_receipt(receipt, proxy=proxy.address, domain=self._domains.log, policy_id=policy_id, kind=kind, now=now)
 
-    @staticmethod
-    def _each(proxies: Sequence[ProxyRef], ask: Callable[[ProxyRef], T]) -> tuple[list[T], list[Failure]]:
-        good, failures = ask_all(proxies, ask, timeout=TIMEOUT)
+    def _each(
+        self, proxies: Sequence[ProxyRef], ask: Callable[[ProxyRef], T], *, enough: int | None = None
+    ) -> tuple[list[T], list[Failure]]:
+        good, failures = ask_all(proxies, ask, timeout=TIMEOUT, enough=enough, pace=self._pace)
         return [answer for _, answer in good], failures
 
 

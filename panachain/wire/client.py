@@ -61,7 +61,16 @@ class Client:
         """Close the connections that nobody uses."""
         self._transport.close()
 
-    def post(self, url: str, body: bytes, *, bounds: Bounds, timeout: float, headers: Mapping[str, str]) -> Answer:
+    def post(
+        self,
+        url: str,
+        body: bytes,
+        *,
+        bounds: Bounds,
+        timeout: float,
+        headers: Mapping[str, str],
+        connect: float | None = None,
+    ) -> Answer:
         """Send a body and return the answer.
 
         Args:
@@ -70,17 +79,20 @@ class Client:
             bounds: what the answer may take.
             timeout: seconds of silence, and that connecting may take.
             headers: beside the usual ones.
+            connect: seconds that connecting may take, where they are fewer.
 
         Raises:
             WireError: no answer, not in time, or none that is HTTP.
             IntegrityError: the answer is too large.
             PanaChainError: what `check` raises.
         """
-        return self._send("POST", url, body, bounds, timeout, headers)
+        times = {"connect": timeout if connect is None else min(connect, timeout), "read": timeout}
+        return self._send("POST", url, body, bounds, times, headers)
 
-    def get(self, url: str, *, bounds: Bounds, timeout: float) -> Answer:
+    def get(self, url: str, *, bounds: Bounds, timeout: float, connect: float | None = None) -> Answer:
         """Ask for a path and return the answer; raises as `post`."""
-        return self._send("GET", url, None, bounds, timeout, {})
+        times = {"connect": timeout if connect is None else min(connect, timeout), "read": timeout}
+        return self._send("GET", url, None, bounds, times, {})
 
     def request(
         self,
@@ -105,7 +117,13 @@ class Client:
         return self._send(method, url, body, bounds, timeout, headers)
 
     def _send(
-        self, method: str, url: str, body: bytes | None, bounds: Bounds, timeout: float, headers: Mapping[str, str]
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        bounds: Bounds,
+        times: Mapping[str, float],
+        headers: Mapping[str, str],
     ) -> Answer:
         # Below httpx.Client: cookies, redirects and its pool are of no use here, and take a third of a call.
         request = httpx.Request(
@@ -113,7 +131,7 @@ class Client:
             _url(url),
             headers=_HEADERS | headers,
             content=body,
-            extensions=bounds.extension() | {"timeout": {"connect": timeout, "read": timeout}},
+            extensions=bounds.extension() | {"timeout": times},
         )
         try:
             response = self._transport.handle_request(request)

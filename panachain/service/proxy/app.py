@@ -1,16 +1,16 @@
 """The proxy over HTTP: FastAPI in front of ProxyService, problem+json for every refusal.
 
-Limits come before parsing, and a signature before any work: what is refused for its size, form or signature costs the
-event loop well under a millisecond and never reaches a thread. Answers to refusals say the kind and nothing of keys or
-people. Follows docs/spec/proxy.md, OpenAPI 3.1 and RFC 9457.
+Limits come before parsing, and a signature before any work. What is refused for its size costs the event loop well
+under a millisecond; form and signature of those that weren't served lately are looked at in turns. Answers to refusals
+say the kind and nothing of keys or people. Follows docs/spec/proxy.md, OpenAPI 3.1 and RFC 9457.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -19,7 +19,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from panachain.errors import PanaChainError, RateLimitedError, UsageError
+from panachain.errors import AccessDeniedError, IntegrityError, PanaChainError, RateLimitedError, UsageError
+from panachain.model.proxy_requests import DepositRequest, SignedRequest
 from panachain.proxy import messages
 from panachain.service import problems
 from panachain.service.connections import source_of
@@ -30,6 +31,7 @@ from panachain.service.problems import ProblemError
 from panachain.service.proxy import metrics, openapi
 from panachain.service.proxy.service import ProxyService
 from panachain.service.proxy.work import Deposit, Reencryption
+from panachain.service.standing import Rank, Standing
 
 _THREADS: Final = 2
 """Threads that write answers and look: the database takes its time without the GIL."""
@@ -45,6 +47,7 @@ _UNIT: Final = 16 << 10
 """Bytes of a body that count like one request of its address: what is large is work before anybody has signed it."""
 _log = logging.getLogger("panachain.proxy")
 T = TypeVar("T")
+R = TypeVar("R", bound=SignedRequest)
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -104,6 +107,7 @@ class _Front:
         self._door = FairPool(1, "door")
         self._look = FairPool(_THREADS, "look")
         self._revocations = FairPool(1, "revocations")
+        self._standing = Standing(clock=clock)
         self._small, self._large = Room(_ROOM), Room(_ROOM)
         self._addresses = Limiter(limits.address_rate, clock=clock)
         self._senders = Limiter(limits.sender_rate, clock=clock)
@@ -135,32 +139,48 @@ class _Front:
     # Endpoints
 
     async def _reencrypt(self, request: Request) -> Response:
-        with self._small.place() as place:
-            admitted = _formed(messages.parse_reencrypt, await self._fields(request, place))
-            self._service.authenticate(admitted)
+        source = _source(request)
+        with self._small.place() as place, self._judged(source) as judged:
+            body = await self._body(request, place)
+            admitted = await self._at_door(source, lambda: self._signed(messages.parse_reencrypt, body))
             # After the signature, so that nobody can use up what somebody else may ask.
-            self._check_rate(admitted.requester)
+            requester = admitted.requester
+            self._check_rate(requester)
             # Until it is known that the signer may ask, they are a stranger: they wait among those of their address.
-            work = await self._door.run(_source(request), self._service.begin_reencryption, admitted, kind="opening")
-            await self._finish(request, work, admitted.requester, kind="opening")
-            answer = await self._look.run(admitted.requester, self._service.finish_reencryption, work, kind="answer")
+            rank = self._standing.of(requester)
+            sender = requester if rank is Rank.GOOD else source
+            rank = min(rank, self._standing.of(source))
+            begin = self._service.begin_reencryption
+            work = await self._door.run(sender, begin, admitted, kind="opening", rank=rank)
+            judged.append(requester)
+            await self._finish(request, work, requester, Rank.ADMITTED, kind="opening")
+            answer = await self._look.run(requester, self._service.finish_reencryption, work, kind="answer")
         self._metrics.cfrags.inc(len(admitted.capsules))
         return JSONResponse(answer)
 
     async def _deposit(self, request: Request) -> Response:
         length = request.headers.get("content-length", "")
         room = self._small if length.isdecimal() and int(length[:20]) <= _SMALL else self._large
-        with room.place() as place:
-            fields = await self._fields(request, place, messages.MAX_DEPOSIT + _ENVELOPE)
-            sealed, source = _formed(messages.parse_sealed, fields), _source(request)
-            admitted = await self._work.run(source, self._service.open_deposit, sealed, kind="sealed")
+        source = _source(request)
+        with room.place() as place, self._judged(source):
+            body = await self._body(request, place, messages.MAX_DEPOSIT + _ENVELOPE)
+
+            def opened() -> DepositRequest:
+                return self._service.open_deposit(_formed(messages.parse_sealed, _formed(messages.parse_json, body)))
+
+            rank = self._standing.of(source)
+            admitted = await self._work.run(source, opened, kind="sealed", rank=rank)
             self._check_rate(admitted.policy_id)
-            work = await self._door.run(source, self._service.begin_deposit, admitted, kind="deposit")
-            await self._finish(request, work, admitted.policy_id, kind="deposit")
+            work = await self._door.run(source, self._service.begin_deposit, admitted, kind="deposit", rank=rank)
+            # A policy is granted once, so its sender is known by where it comes from.
+            usual = Rank.ADMITTED if rank is Rank.UNKNOWN else rank
+            await self._finish(request, work, admitted.policy_id, usual, kind="deposit")
             answer = await self._look.run(admitted.policy_id, self._service.finish_deposit, work, kind="answer")
             return JSONResponse(answer)
 
-    async def _finish(self, request: Request, work: Deposit | Reencryption, sender: str, *, kind: str) -> None:
+    async def _finish(
+        self, request: Request, work: Deposit | Reencryption, sender: str, usual: Rank, *, kind: str
+    ) -> None:
         """Do all steps of some work, one at each turn of its sender, for as long as somebody waits for it."""
 
         def steps() -> bool:
@@ -169,7 +189,7 @@ class _Front:
             return not work.done and work.steps % _LOOK != 0
 
         while not work.done:
-            await self._work.run_while(sender, steps, kind=kind)
+            await self._work.run_while(sender, steps, kind=kind, rank=self._standing.of(sender, usual))
             if not work.done and await request.is_disconnected():
                 raise ProblemError(problems.TIMEOUT, "the client went away before its answer was made")
 
@@ -185,8 +205,8 @@ class _Front:
 
     async def _receipts(self, request: Request) -> Response:
         with self._small.place() as place:
-            admitted = _formed(messages.parse_receipts, await self._fields(request, place))
-            self._service.authenticate(admitted)
+            body = await self._body(request, place)
+            admitted = await self._at_door(_source(request), lambda: self._signed(messages.parse_receipts, body))
             self._check_rate(admitted.policy_id)
             return JSONResponse(await self._look.run(admitted.policy_id, self._service.receipts, admitted))
 
@@ -221,12 +241,46 @@ class _Front:
 
     # Inside
 
-    async def _fields(self, request: Request, place: Place, limit: int = messages.MAX_BODY) -> dict[str, Any]:
-        """Return the fields of a request's body."""
+    @contextmanager
+    def _judged(self, source: str) -> Iterator[list[str]]:
+        """Note how a request ends, for its source and whoever is added."""
+        senders = [source]
+        try:
+            yield senders
+        except IntegrityError:
+            for sender in senders:
+                self._standing.failed(sender)
+            raise
+        except (AccessDeniedError, UsageError, ProblemError):
+            # Honest people ask for what is over, too; they are nobody's equal then until they are served again.
+            self._standing.refused(source)
+            raise
+        for sender in senders:
+            self._standing.served(sender)
+
+    async def _at_door(self, source: str, function: Callable[[], T]) -> T:
+        """Return what a function makes of a body: at once for a source that was served lately, the others wait."""
+        rank = self._standing.of(source)
+        if rank is Rank.GOOD:
+            return function()
+        return await self._door.run(source, function, kind="form", rank=rank)
+
+    def _signed(self, parse: Callable[[Any], R], body: bytes) -> R:
+        """Return the request in a body, whose signature was checked."""
+        request = _formed(parse, _formed(messages.parse_json, body))
+        self._service.authenticate(request)
+        return request
+
+    async def _fields(self, request: Request, place: Place) -> dict[str, Any]:
+        """Return the fields of a small request's body."""
+        return _formed(messages.parse_json, await self._body(request, place))
+
+    async def _body(self, request: Request, place: Place, limit: int = messages.MAX_BODY) -> bytes:
+        """Return a request's body."""
         body = await read_request(request, limit=limit, seconds=self._limits.body_seconds, place=place)
         if len(body) > _UNIT:
             self._check_address(request, len(body) // _UNIT)
-        return _formed(messages.parse_json, body)
+        return body
 
     def _counted(self, path: str, handler: Handler) -> Handler:
         async def endpoint(request: Request) -> Response:

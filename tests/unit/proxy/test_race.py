@@ -15,6 +15,7 @@ from panachain.errors import (
     PanaChainError,
     PolicyRevokedError,
     ProxiesUnavailableError,
+    RateLimitedError,
     UnavailableError,
 )
 from panachain.model.actors import Address
@@ -23,6 +24,7 @@ from panachain.proxy.race import FIRST, PIECE, Event, Pace, Race, Threads, ask_a
 
 NEVER = 1e9
 """Seconds of a proxy that hangs."""
+DOWN, BUSY = UnavailableError("no connection"), RateLimitedError("busy", retry_after=60)
 Behaviour = Callable[[int], tuple[float, PanaChainError | None]]
 """How many seconds a proxy takes for a piece, and what it fails with."""
 
@@ -181,9 +183,12 @@ class TestRace:
 
 
 class TestAskAll:
-    def ask(self, *behaviours: Behaviour, timeout: float = 8.0) -> tuple[list[int], list[int], float]:
+    def ask(
+        self, *behaviours: Behaviour, timeout: float = 8.0, enough: int | None = None
+    ) -> tuple[list[int], list[int], float]:
         virtual = Virtual(list(behaviours))
-        good, failures = ask_all(proxies(len(behaviours)), lambda _: "yes", timeout=timeout, couriers=virtual)
+        asked = proxies(len(behaviours))
+        good, failures = ask_all(asked, lambda _: "yes", timeout=timeout, enough=enough, couriers=virtual)
         return (
             [int(proxy.address, 16) for proxy, _ in good],
             [int(failure.proxy.address, 16) for failure in failures],
@@ -199,6 +204,18 @@ class TestAskAll:
 
     def test_one_that_is_silent_has_failed_after_the_time_and_a_grace(self) -> None:
         assert self.ask(takes(1), takes(NEVER), timeout=4.0) == ([0], [1], 5.0)
+
+    @pytest.mark.parametrize("other", [takes(NEVER), takes(0.0, DOWN), takes(1.9, BUSY), takes(14.9)])
+    def test_none_is_waited_for_by_the_clock_while_enough_others_serve(self, other: Behaviour) -> None:
+        # Whatever it does: down, hanging, dripping, busy. A second, or three times as long as the others took.
+        assert self.ask(takes(0.1), takes(0.2), other, timeout=15.0, enough=2)[2] <= 0.2 + 1.0
+        assert self.ask(takes(1.0), takes(2.0), other, timeout=15.0, enough=2)[2] <= 3 * 2.0
+
+    def test_one_that_is_little_slower_than_the_others_is_waited_for(self) -> None:
+        assert self.ask(takes(1.0), takes(2.0), takes(5.9), timeout=15.0, enough=2) == ([0, 1, 2], [], 5.9)
+
+    def test_with_too_few_it_waits_for_all(self) -> None:
+        assert self.ask(takes(1.0), takes(14.0), takes(0.1, DOWN), timeout=15.0, enough=2) == ([0, 1], [2], 14.0)
 
 
 def test_a_fault_in_a_thread_reaches_the_caller_without_its_message() -> None:

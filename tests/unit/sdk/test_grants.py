@@ -54,9 +54,9 @@ def test_it_is_written_down_before_anything_is_sent_and_shares_are_struck_off(wo
         seen.append(("send", len(journal.read())))
         return send(self, *args, **named)  # type: ignore[arg-type]
 
-    def depositing(self: Proxies, *args: object) -> object:
+    def depositing(self: Proxies, *args: object, **more: object) -> object:
         seen.append(("deposit", journal.read()[0].lacking))
-        return deposit(self, *args)  # type: ignore[arg-type]
+        return deposit(self, *args, **more)  # type: ignore[arg-type]
 
     with patch.object(TwinSender, "send", sending), patch.object(Proxies, "deposit", depositing):
         grant(world)

@@ -25,6 +25,7 @@ from panachain.model.proxy_requests import DepositedLane, DepositRequest, Receip
 from panachain.model.scope import Purpose, Scope
 from panachain.model.transactions import Revocation
 from panachain.proxy import messages
+from panachain.sdk.network import Network
 from panachain.sdk.proxies import Reader
 from panachain.service.proxy.service import ProxyService
 from panachain.service.proxy.store import ProxyStore
@@ -231,12 +232,14 @@ class ProxyWorld:
             log=SimpleNamespace(domain=LOG_DOMAIN),
             head_block=lambda: SimpleNamespace(time=self.chain.now, number=self.chain.block),
         )
-        return SimpleNamespace(
+        network: Any = SimpleNamespace(
             clock=lambda: self.chain.now,
             mainchain=mainchain,
             reachable=lambda proxies: list(proxies),
             reach=Reach(development=True),
         )
+        network.chain_time = lambda: Network.chain_time(network)
+        return network
 
 
 def address(seed: Seed) -> Address:

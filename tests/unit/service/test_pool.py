@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Awaitable, Callable
 
@@ -10,6 +11,7 @@ import pytest
 
 from panachain.errors import UnavailableError
 from panachain.service.pool import FairPool
+from panachain.service.standing import Rank
 
 
 class Gate:
@@ -236,3 +238,103 @@ def test_an_error_ends_what_would_be_called_again() -> None:
         assert await pool.run("patient", int) == 0
 
     run(test)
+
+
+def turns_of(**waiting: Rank) -> list[str]:
+    """Return whose turns they were, where each sender has thirty calls that wait and a rank."""
+    order: list[str] = []
+
+    async def test(pool: FairPool, gate: Gate) -> None:
+        calls = [
+            asyncio.ensure_future(pool.run(name, order.append, name, rank=rank))
+            for _ in range(30)
+            for name, rank in waiting.items()
+        ]
+        await asyncio.sleep(0)
+        gate.opened.set()
+        await asyncio.gather(*calls)
+
+    run(test, waiting=1000)
+    return order
+
+
+def test_a_flood_of_bad_and_unknown_ones_has_three_of_eight_turns() -> None:
+    ranks = (
+        {"reader": Rank.GOOD} | {f"new{n}": Rank.UNKNOWN for n in range(9)} | {f"bad{n}": Rank.BAD for n in range(9)}
+    )
+    turns = turns_of(**ranks)
+    # In each cycle of eight but the first one, of which the gate's own call had a turn.
+    for start in (7, 15, 23):
+        assert turns[start : start + 8].count("reader") == 5
+
+
+def test_newcomers_come_before_those_whose_work_came_to_nothing() -> None:
+    turns = turns_of(bad1=Rank.BAD, bad2=Rank.BAD, new=Rank.UNKNOWN)
+    assert turns[:24].count("new") >= 21
+
+
+def test_those_that_were_admitted_come_before_strangers_and_after_those_that_were_served() -> None:
+    turns = turns_of(stranger=Rank.UNKNOWN, admitted=Rank.ADMITTED, reader=Rank.GOOD)
+    counts = [turns[:32].count(name) for name in ("reader", "admitted", "stranger")]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] >= 20
+
+
+def test_whoever_was_wrong_has_turns_too() -> None:
+    turns = turns_of(bad=Rank.BAD, reader=Rank.GOOD, other=Rank.GOOD)
+    assert 0 < turns[:40].count("bad") <= 5
+
+
+@pytest.mark.parametrize(
+    ("rank", "pause"), [(Rank.GOOD, 0.0), (Rank.ADMITTED, 0.0), (Rank.UNKNOWN, 0.125), (Rank.BAD, 0.5)]
+)
+def test_a_flood_leaves_the_processor_alone_while_nobody_else_asks(rank: Rank, pause: float) -> None:
+    begun: list[float] = []
+    now = [0.0]
+
+    async def test() -> None:
+        pool = FairPool(1, "test", clock=lambda: now[0])
+
+        def work() -> None:
+            begun.append(now[0])
+            now[0] += 0.125
+
+        loop, alarms = asyncio.get_running_loop(), []
+
+        def call_later(seconds: float, function: Callable[..., None], *args: object) -> asyncio.Handle:
+            # Time goes on only while nothing else does.
+            alarms.append(seconds)
+            now[0] += seconds
+            return loop.call_soon(function, *args)
+
+        loop.call_later = call_later  # type: ignore[method-assign, assignment]
+        await asyncio.gather(*(pool.run("flood", work, rank=rank) for _ in range(4)))
+        pool.close()
+
+    asyncio.run(test())
+    assert [later - earlier for earlier, later in itertools.pairwise(begun)] == [0.125 + pause] * 3
+
+
+def test_a_pause_of_bad_ones_holds_up_nobody_else() -> None:
+    order: list[str] = []
+    now = [0.0]
+
+    async def test() -> None:
+        pool = FairPool(1, "test", clock=lambda: now[0])
+
+        def work(name: str) -> None:
+            order.append(name)
+            now[0] += 0.03
+
+        bad = [asyncio.ensure_future(pool.run("bad", work, "bad", rank=Rank.BAD)) for _ in range(3)]
+        await bad[0]
+        others = [pool.run("reader", work, "reader"), pool.run("new", work, "new", rank=Rank.UNKNOWN)]
+        await asyncio.gather(*others)
+        assert order == ["bad", "reader", "new"]
+        while not all(call.done() for call in bad):
+            now[0] += 0.25
+            await asyncio.sleep(0.01)
+        pool.close()
+
+    asyncio.run(asyncio.wait_for(test(), 60))
+    assert order == ["bad", "reader", "new", "bad", "bad"]

@@ -13,8 +13,9 @@ from starlette.testclient import TestClient
 from panachain.model.proxy_requests import ReencryptRequest
 from panachain.proxy import client, messages
 from panachain.service import problems, shapes
-from panachain.service.proxy import models
+from panachain.service.proxy import app, models
 from panachain.service.proxy.app import Limits, create_app
+from panachain.service.standing import Rank, Standing
 from tests.unit.service.proxy_world import ProxyWorld
 
 
@@ -230,3 +231,58 @@ class _Streaming(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return await asyncio.wait_for(self._inner.handle_async_request(request), 60)
+
+
+class TestStanding:
+    """What a request makes of its source and its signer, for their next turns."""
+
+    @pytest.fixture
+    def standing(self, monkeypatch: pytest.MonkeyPatch) -> Standing:
+        made = Standing(clock=lambda: 0.0)
+        monkeypatch.setattr(app, "Standing", lambda **_: made)
+        return made
+
+    @pytest.fixture
+    def http(self, standing: Standing, world: ProxyWorld) -> Iterator[TestClient]:
+        with TestClient(create_app(world.services[0]), raise_server_exceptions=False) as running:
+            yield running
+
+    def test_work_that_was_good_puts_both_first(self, standing: Standing, world: ProxyWorld, http: TestClient) -> None:
+        request = world.request(world.grant())
+        assert send(http, request).status_code == 200
+        assert (standing.of(request.requester), standing.of("testclient")) == (Rank.GOOD, Rank.GOOD)
+
+    def test_work_that_came_to_nothing_puts_both_last(
+        self, standing: Standing, world: ProxyWorld, http: TestClient
+    ) -> None:
+        policy = world.grant()
+        good = world.request(policy).capsules[0]
+        request = world.request(policy, capsules=(good, good[:-1] + bytes([good[-1] ^ 1])))
+        assert problem(send(http, request)) == (400, "bad-request")
+        assert (standing.of(request.requester), standing.of("testclient")) == (Rank.BAD, Rank.BAD)
+        # They are served all the same.
+        assert send(http, world.request(policy)).status_code == 200
+
+    def test_a_deposit_that_came_to_nothing_puts_its_source_last(
+        self, standing: Standing, world: ProxyWorld, http: TestClient
+    ) -> None:
+        policy = world.grant(deposit=False)
+        sealed = world.sealed(policy, 0)
+        spoilt = messages.sealed_fields(sealed[:-1] + bytes([sealed[-1] ^ 1]))
+        assert problem(http.post("/v1/deposit", json=spoilt)) == (400, "bad-request")
+        assert standing.of("testclient") is Rank.BAD
+        assert http.post("/v1/deposit", json=messages.sealed_fields(sealed)).status_code == 200
+
+    @pytest.mark.parametrize("body", ["{", "refused"])
+    def test_a_refusal_ends_a_good_name_and_makes_no_bad_one(
+        self, standing: Standing, world: ProxyWorld, http: TestClient, body: str
+    ) -> None:
+        policy = world.grant()
+        request = world.request(policy)
+        assert send(http, request).status_code == 200
+        refused = world.request(policy, lane=3)
+        answer = send(http, refused) if body == "refused" else http.post("/v1/reencrypt", content=body)
+        assert answer.status_code in (403, 422)
+        assert standing.of("testclient") is Rank.UNKNOWN
+        # Whoever was admitted lately doesn't depend on who else is at their address.
+        assert standing.of(request.requester) is Rank.GOOD
