@@ -114,7 +114,7 @@ class Client:
             timeout: seconds of silence, and that connecting may take.
             headers: beside the usual ones.
         """
-        return self._send(method, url, body, bounds, timeout, headers)
+        return self._send(method, url, body, bounds, {"connect": timeout, "read": timeout}, headers)
 
     def _send(
         self,
