@@ -46,6 +46,10 @@ class TestParse:
     def test_a_setting_replaces_the_url(self, tmp_path: Path) -> None:
         assert parse(SECTION, tmp_path, urls="http://127.0.0.1:9").url == "http://127.0.0.1:9"
 
+    def test_a_head_may_have_any_age_where_none_is_named(self, tmp_path: Path) -> None:
+        assert parse(SECTION, tmp_path).max_head_age == 0
+        assert parse(SECTION | {"maxHeadAge": 60}, tmp_path).max_head_age == 60
+
     def test_every_block_is_read_where_no_first_one_is_named(self, tmp_path: Path) -> None:
         assert parse({key: SECTION[key] for key in ("url", "chainId", "contracts")}, tmp_path).from_block == 0
 

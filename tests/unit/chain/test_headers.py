@@ -109,6 +109,11 @@ class TestReadHeader:
         with pytest.raises(IntegrityError):
             read_header(answer)
 
+    @pytest.mark.parametrize("answer", [None, [], "0x", 7])
+    def test_what_is_no_object_is_said_to_be_no_block(self, answer: Any) -> None:
+        with pytest.raises(IntegrityError, match="the answer is no block"):
+            read_header(answer)
+
     def test_hashes_are_written_one_way(self) -> None:
         block = block_of(9, parent="0x" + "ab" * 32)
         header = read_header(block)

@@ -293,6 +293,18 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         "labelled PSY alone",
     ),
     (consent(permit(securityLabel=[coding(words.CONFIDENTIALITY, "R")])), f"{PERMIT}.securityLabel[0]", "R alone"),
+    (
+        # All labels of a category, in a system that doesn't have them.
+        consent(
+            permit(
+                securityLabel=[
+                    coding(words.CONFIDENTIALITY, code) for code in sorted(words.LABELS_OF[Category.SUBSTANCE_USE])
+                ]
+            )
+        ),
+        f"{PERMIT}.securityLabel[0]",
+        "isn't known here",
+    ),
     (consent(permit(securityLabel=[coding(words.ACT_CODE, "XYZ")])), f"{PERMIT}.securityLabel[0]", "isn't known"),
     (
         consent(permit(**{"class": ours("mental-health"), "securityLabel": [coding(words.ACT_CODE, "MH")]})),

@@ -62,6 +62,11 @@ def test_terms_are_those_of_their_offer_and_of_the_same_one_a_moment_later() -> 
     assert replace(OFFER, scopes=OFFER.scopes[::-1]).is_that_of(terms)
 
 
+@pytest.mark.parametrize("seconds", [-DAY, DAY])
+def test_an_end_a_day_off_is_still_the_same_offers(seconds: int) -> None:
+    assert replace(OFFER, expires_at=OFFER.expires_at + seconds).is_that_of(terms_of(OFFER))
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -92,6 +97,7 @@ def test_years_narrow_categories_and_not_everything() -> None:
 def test_an_open_policy_tells_no_year_and_of_everything_no_restricted_category() -> None:
     narrow = disclosure_of([Scope.of(Category.VITALS, 2024)], [Purpose.HRESCH])
     assert narrow == disclosure_of([Scope.of(Category.VITALS)], [Purpose.HRESCH])
+    assert (narrow.purposes, narrow.categories) == (Purpose.HRESCH.bit, Category.VITALS.bit)
     everything = disclosure_of([Scope.all()], [Purpose.HRESCH]).categories
     assert not any(everything & category.bit for category in RESTRICTED)
     assert everything & Category.VITALS.bit

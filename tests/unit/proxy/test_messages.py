@@ -99,6 +99,10 @@ def test_what_is_no_object_or_could_be_read_in_two_ways_is_refused(content: byte
         messages.parse_json(content)
 
 
+def test_four_levels_are_read() -> None:
+    assert messages.parse_json(b'{"a":[{"b":[1]}]}') == {"a": [{"b": [1]}]}
+
+
 @pytest.mark.parametrize("content", [b"[" * 100_000, b"{}" * 100_000, b'{"a":' + b"[]," * 5000])
 def test_depth_and_brackets_are_bounded_before_anything_is_parsed(content: bytes) -> None:
     with pytest.raises(UsageError, match=r"levels|brackets"):

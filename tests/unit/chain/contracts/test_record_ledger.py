@@ -8,12 +8,15 @@ import pytest
 from eth_abi import encode
 from eth_utils import keccak
 
+from panachain.chain.bound import BoundContract
 from panachain.chain.contracts.record_ledger import RecordLedger
 from panachain.chain.rpc import RpcAnswerError
 from panachain.errors import IntegrityError, TransactionError
 from panachain.model.transactions import StorageEvent
 from tests.support import chain_refuses
 from tests.unit.chain.contracts.node import CHAIN_ID, HOSPITAL, STRANGER, WHERE, Node, Sender
+from tests.unit.chain.test_headers import block_of
+from tests.unit.chain.test_proofs import CONTRACT, State
 
 MANIFEST, HEAD = b"m" * 32, b"h" * 32
 
@@ -128,3 +131,57 @@ class TestEvents:
         node.logs[0]["data"] = "0x12"
         with pytest.raises(IntegrityError):
             list(node.adapter(RecordLedger).events())
+
+
+class Proving:
+    """A node that proves the slots of a hospital by the root of one block."""
+
+    def __init__(self, sequence: int, head: bytes, admitted: bool) -> None:
+        # Solidity's layout: a mapping at slot 0, whose struct packs `admitted` and `sequence` into its first word.
+        first = int.from_bytes(keccak(encode(["address", "uint256"], [HOSPITAL, 0])))
+        packed = sequence << 8 | admitted
+        self.state = State({first: packed, first + 1: int.from_bytes(head)}, others=2)
+        self.block = block_of(7, state_root=self.state.root)
+
+    def call(self, method: str, params: Any = ()) -> Any:
+        if method == "eth_getProof":
+            assert (params[0], params[2]) == (CONTRACT, self.block["number"])
+            return self.state.answer(*[int(slot, 16) for slot in params[1]])
+        assert method in ("eth_getBlockByNumber", "eth_getBlockByHash")
+        return self.block
+
+    def ledger(self) -> RecordLedger:
+        return RecordLedger(BoundContract(self, "RecordLedger", CONTRACT, chain_id=CHAIN_ID))  # type: ignore[arg-type]
+
+
+class TestProof:
+    @pytest.mark.parametrize("admitted", [True, False])
+    @pytest.mark.parametrize("sequence", [1, 255, 256, 2**64 - 1])
+    def test_is_the_ledger_under_a_blocks_root(self, sequence: int, admitted: bool) -> None:
+        node = Proving(sequence, HEAD, admitted)
+        for block_hash in (None, node.block["hash"]):
+            proven = node.ledger().prove_head(HOSPITAL, block_hash=block_hash)
+            assert (proven.sequence, proven.head, proven.admitted) == (sequence, HEAD, admitted)
+            assert (proven.block, proven.block_hash) == (7, node.block["hash"])
+
+    def test_of_a_hospital_without_batches_is_empty(self) -> None:
+        proven = Proving(3, HEAD, admitted=True).ledger().prove_head(STRANGER)
+        assert (proven.sequence, proven.head, proven.admitted) == (0, bytes(32), False)
+
+    def test_under_another_root_proves_nothing(self) -> None:
+        node = Proving(3, HEAD, admitted=True)
+        node.block = block_of(7, state_root=Proving(4, HEAD, admitted=True).state.root)
+        with pytest.raises(IntegrityError):
+            node.ledger().prove_head(HOSPITAL)
+
+    def test_that_a_node_refuses_is_an_integrity_error(self) -> None:
+        node = Proving(3, HEAD, admitted=True)
+
+        def call(method: str, params: Any = ()) -> Any:
+            if method == "eth_getProof":
+                raise RpcAnswerError("missing trie node")
+            return node.block
+
+        node.call = call  # type: ignore[method-assign]
+        with pytest.raises(IntegrityError, match="can't prove block"):
+            node.ledger().prove_head(HOSPITAL)
