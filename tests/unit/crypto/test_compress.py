@@ -51,3 +51,15 @@ def test_a_bomb_is_never_held_whole() -> None:
 def test_what_does_not_shrink_is_told() -> None:
     assert compress.shrinks(bytes(10_000))
     assert not compress.shrinks(os.urandom(10_000))
+
+
+@pytest.mark.parametrize(("window", "opens"), [(0x00, True), (0x68, True), (0x69, False), (0x70, False), (0xF8, False)])
+def test_a_frame_may_ask_for_eight_mebibytes_of_memory(window: int, opens: bool) -> None:
+    """A frame by hand (RFC 8878, section 3.1.1): its window descriptor is an exponent, and eighths beside it."""
+    block = (1 | 5 << 3).to_bytes(3, "little") + b"hello"
+    packed = compress.FRAME + bytes.fromhex("28b52ffd") + bytes([0, window]) + block
+    if opens:
+        assert b"".join(compress.decompress_pieces([packed], 5)) == b"hello"
+    else:
+        with pytest.raises(IntegrityError, match="damaged"):
+            list(compress.decompress_pieces([packed], 5))
