@@ -175,9 +175,17 @@ class TestListed:
         assert all(reasons.values())
 
 
+DECISIVE = (
+    *(f"panachain/consent/{name}.py" for name in ("rules", "terms", "life", "times", "receipts", "proxy_sets")),
+    *(f"panachain/crypto/{name}.py" for name in ("keys", "labels", "padding", "tokens")),
+    *(f"panachain/chain/{name}.py" for name in ("headers", "receipts")),
+)
+"""Files of which the long run judges some mutants each day."""
+
+
 def judge(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, ROOT / "scripts/mutate_python.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1500, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=3500, check=False)
 
 
 @pytest.mark.deep
@@ -212,14 +220,21 @@ class TestRuns:
         finally:
             bench.close()
 
+    def test_of_a_sample_of_the_day_enough_are_killed(self) -> None:
+        # Another one each day, of the small files that decide who reads what, each by its own tests.
+        day = int(time.time()) // 86_400
+        only = [part for file in DECISIVE for part in ("--only", file)]
+        done = judge("--near", *only, "--sample", "30", "--seed", str(day), "--minutes", "2", "--folder", "deep")
+        assert done.returncode == 0, done.stdout + done.stderr
+
 
 @pytest.mark.nightly
-@pytest.mark.timeout(1600)
+@pytest.mark.timeout(3600)
 class TestScores:
-    def test_of_a_sample_of_the_day_enough_are_killed(self) -> None:
-        # Another one each day: over the weeks all of them. All at once is `python scripts/mutate_python.py`.
+    def test_of_a_sample_of_the_day_of_everything_enough_are_killed(self) -> None:
+        # Over the weeks all of them. All at once is `python scripts/mutate_python.py`.
         day = int(time.time()) // 86_400
-        done = judge("--sample", "80", "--seed", str(day), "--minutes", "2")
+        done = judge("--sample", "300", "--seed", str(day), "--minutes", "20")
         assert done.returncode == 0, done.stdout + done.stderr
 
     def test_of_what_the_last_commit_changed_enough_are_killed(self) -> None:
@@ -229,5 +244,5 @@ class TestScores:
         if known.returncode:
             # A checkout without its history: the sample of the day stands for it.
             return
-        done = judge("--changed", "HEAD~1", "--sample", "40", "--minutes", "2")
+        done = judge("--changed", "HEAD~1", "--sample", "100", "--minutes", "10")
         assert done.returncode == 0, done.stdout + done.stderr

@@ -39,6 +39,10 @@ def test_people_come_in_their_one_spelling_so_that_names_of_this_machine_fit() -
     assert opened(DETAIL | {"requester": DOCTOR.lower()})["requester"] == DOCTOR
 
 
+def test_a_purpose_has_up_to_32_characters() -> None:
+    assert opened(DETAIL | {"purpose": "T" * 32})["purpose"] == "T" * 32
+
+
 @pytest.mark.parametrize(
     "content",
     [

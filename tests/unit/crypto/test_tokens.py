@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
+from panachain.crypto import labels
 from panachain.crypto import tokens as subject
 from panachain.crypto.blind_rsa import IssuerKey
 from panachain.errors import IntegrityError
@@ -31,6 +34,8 @@ def test_a_challenge_has_the_rfcs_form() -> None:
     # The RFC's vector has no redemption context, and ours one of 32 bytes.
     assert (made[:18], made[18], made[-16:]) == (empty[:18], 32, empty[-16:])
     assert len(made) == len(empty) + 32
+    # The period, so that a token of another one answers another challenge.
+    assert made[19:51] == hashlib.sha256(labels.TOKEN_PERIOD + bytes(7) + b"\x07").digest()
 
 
 def test_is_for_one_issuer_relay_and_period(issuer: IssuerKey) -> None:
