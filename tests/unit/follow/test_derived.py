@@ -19,6 +19,7 @@ from panachain.follow.derived import Derived, Rows, derived
 from panachain.follow.follower import Follower
 from panachain.model.transactions import Block
 from tests.unit.follow.chain import FIRST, POLICIES, Chain, follower, granted, revoked
+from tests.unit.service.postgresql import KINDS, empty_database, shared_postgresql
 
 MADE = Derived("policies", 1, {"told": "block {number}, place {number}, what TEXT"}, {"told_by_what": "told (what)"})
 
@@ -49,6 +50,29 @@ class Reading:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "copy.db"
+
+
+@pytest.fixture(params=["sqlite", *KINDS])
+def where(request: pytest.FixtureRequest, path: Path) -> Path | str:
+    return path if request.param == "sqlite" else empty_database(shared_postgresql(request.param)).render_as_string()
+
+
+def test_a_reorganisation_takes_rows_away_in_each_database(where: Path | str) -> None:
+    chain = Chain()
+    chain.mine(granted(1))
+    reading = Reading(follower(chain, where))
+    rows = reading.rows()
+    chain.mine(revoked(1))
+    assert len(reading.rows()) == 2
+    chain.take_back(1)
+    chain.mine(granted(2), granted(3))
+    follower(chain, where).sync()
+    assert reading.rows() == [*rows, (FIRST + 2, 0, "PolicyGranted"), (FIRST + 2, 1, "PolicyGranted")]
+    tables = {"told": MADE.tables["told"] + ", more TEXT"}
+    newer = replace(MADE, version=2, tables=tables)
+    with derived(reading.following, newer, lambda *_: {}, from_block=FIRST) as found:
+        assert found.session.run(f"SELECT more FROM {found.names['told']}").fetchall() == []
+    reading.following.close()
 
 
 def test_rows_come_once_and_go_on_with_the_chain(path: Path) -> None:

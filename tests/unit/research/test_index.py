@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +14,20 @@ from typing import Any, get_args, get_overloads, get_type_hints
 
 import pytest
 
+from panachain.chain.block_receipts import Log
+from panachain.chain.headers import Header
 from panachain.cli import research as cli
 from panachain.errors import UsageError
 from panachain.follow.derived import derived
+from panachain.follow.follower import Follower
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import SEALED, Disclosure
 from panachain.model.scope import Category, Purpose
 from panachain.model.transactions import Block, PolicyEvent, StorageEvent
 from panachain.research.index import INDEX, KINDS, VERSION, Filters, Index
 from panachain.sdk.researcher import Researcher
+from tests.unit.service.postgresql import KINDS as KINDS_OF_POSTGRESQL
+from tests.unit.service.postgresql import empty_database, shared_postgresql
 
 ROOT = Path(__file__).parents[3]
 OWNER, OTHER = PolicyId("0x" + "a1" * 20), PolicyId("0x" + "a2" * 20)
@@ -63,9 +68,38 @@ class Chain:
         self.made.append(PolicyEvent("granted", owner, **(window | place | change)))
 
 
-@pytest.fixture
-def chain() -> Chain:
-    return Chain()
+class Blocks:
+    """The blocks of such a chain, as a follower reads them: it keeps tables, in whatever database."""
+
+    several, urls = False, ("http://node.test",)
+
+    def head(self) -> Header:
+        return self.header_at(10)
+
+    def header_at(self, number: int) -> Header:
+        hashes = f"0x{number:064x}", f"0x{number - 1 if number else 0:064x}"
+        return Header(number, *hashes, TIME + number, bytes(256), bytes(32), bytes(32))
+
+    def headers(self, first: int, last: int) -> list[Header]:
+        return [self.header_at(number) for number in range(first, last + 1)]
+
+    def logs(self, headers: Sequence[Header]) -> list[list[Log]]:
+        return [[] for _ in headers]
+
+
+@pytest.fixture(params=["memory", "sqlite", *KINDS_OF_POSTGRESQL])
+def chain(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Chain]:
+    made = Chain()
+    if request.param == "memory":
+        yield made
+        return
+    where: Path | str = tmp_path / "copy.db"
+    if request.param != "sqlite":
+        where = empty_database(shared_postgresql(request.param)).render_as_string()
+    following = Follower(Blocks(), where, chain_id=made.chain_id, addresses={"PolicyRegistry": made.policies.address})
+    made.source = following  # type: ignore[assignment]
+    yield made
+    following.close()
 
 
 def opened(chain: Chain) -> Index:
@@ -139,9 +173,9 @@ def test_every_event_of_the_mainchain_is_indexed_or_left_out_for_a_reason(name: 
     assert name in LEFT_OUT or events_of(name) == INDEXED[name]
 
 
-def test_a_kind_has_rows_and_a_command_with_the_columns_of_its_question(chain: Chain) -> None:
+def test_a_kind_has_rows_and_a_command_with_the_columns_of_its_question() -> None:
     for kind, (row, question, time_column, filters) in KINDS.items():
-        with derived(chain.source, INDEX, lambda *_: {}, from_block=0) as found:  # type: ignore[arg-type]
+        with derived(Chain().source, INDEX, lambda *_: {}, from_block=0) as found:  # type: ignore[arg-type]
             statement = question.format(**found.names, time=0, as_of=0)
             columns = [column[0] for column in found.session.run(statement).description]  # type: ignore[attr-defined]
         shown = row(*columns).to_json()
