@@ -19,6 +19,7 @@ ROWS = {
     "records": ["10 resources in 2 Bundles", "20 documents", "opening 20 of them"],
     "linkability": ["grouped by", "-- records", "-- control"],
     "stores": ["500 small records into Kubo", "500 small records into a bucket", "  reading them in order"],
+    "commands": ["inbox", "open", "policies", "records", "log  ", "log, something new"],
     "floods": ["no attack", "deposits of 512 lanes", "1,000 capsules", "refusals", "bodies that never come", "all of"],
 }
 
@@ -40,7 +41,7 @@ def has_anvil() -> bool:
 
 
 @pytest.mark.parametrize(
-    "name", ["gas", *(pytest.param(one, marks=pytest.mark.deep) for one in ("records", "linkability"))]
+    "name", ["gas", *(pytest.param(one, marks=pytest.mark.deep) for one in ("records", "linkability", "commands"))]
 )
 def test_the_quick_way_prints_every_row(name: str) -> None:
     if not has_anvil():
