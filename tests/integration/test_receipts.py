@@ -14,6 +14,8 @@ from panachain.errors import IntegrityError
 from panachain.model.policy import ReceiptKind
 from panachain.records.samples import sample_bundle
 from panachain.sdk import proxies
+from panachain.sdk.kept_receipts import Statement
+from panachain.sdk.receipt_reading import PolicyLog
 from tests.support import World
 
 
@@ -51,7 +53,10 @@ def test_a_proxy_that_serves_late_convicts_itself(world: World, monkeypatch: pyt
     late = replace(revoked, proxy=account.address, **fields)
     domain = world.network.mainchain.log.domain
     signature = sign_head(account, domain, sequence=999, head=receipt_hash(late))
-    monkeypatch.setattr(world.patient._proxies, "receipts", lambda *_: ([replace(late, signature=signature)], []))
+    shown = [Statement(replace(late, signature=signature), b"")]
+    monkeypatch.setattr(
+        world.patient._log._reading, "read", lambda chosen, **_: iter([PolicyLog(chosen[0], shown, [])])
+    )
 
     assert [entry.late for entry in world.patient.receipts(policy.policy_id)] == [True]
     assert len(world.patient.convict(policy.policy_id).transactions) == 1
