@@ -12,14 +12,23 @@ import pytest
 from panachain.crypto import umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed, address_of
-from panachain.errors import IntegrityError, UsageError
+from panachain.errors import BlockNotFoundError, IntegrityError, PanaChainError, UsageError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID
 from panachain.model.actors import Address
 from panachain.model.records import FileContent, PlainRecord
 from panachain.model.scope import Category, Scope
 from panachain.records import header, publish
-from panachain.records.locate import HospitalHeads, Sought, check_envelope, content_of, locate, open_manifests
+from panachain.records.findings import Findings
+from panachain.records.locate import (
+    HospitalHeads,
+    Sought,
+    check_envelope,
+    content_of,
+    locate,
+    locate_all,
+    open_manifests,
+)
 from panachain.records.pairing import Pairing, make_pairing
 from panachain.records.publish import BatchBuilder, PreparedBatch
 from panachain.storage.embedded import EmbeddedStore
@@ -135,6 +144,26 @@ def test_the_inventory_tells_when_a_record_was_left_out_or_changed(clinic: Clini
     for bad in (found[:2], found[1:], [found[0], found[0], found[2]]):
         with pytest.raises(IntegrityError):
             check_envelope(clinic.store, bad, key)
+
+
+@pytest.mark.parametrize("error", [IntegrityError("damaged"), BlockNotFoundError("gone")])
+def test_a_record_whose_header_is_damaged_or_gone_costs_itself_only(clinic: Clinic, error: PanaChainError) -> None:
+    patient = Seed.random()
+    clinic.publish(*((patient, record(bytes([i]))) for i in range(3)))
+    first, *others = [CID.parse(one.info.header_cid) for one in clinic.headers(patient, Scope.all())]
+
+    class Damaged:
+        def get_block(self, cid: CID) -> bytes:
+            if cid == first:
+                raise error
+            return clinic.store.get_block(cid)
+
+    heads = HospitalHeads(clinic.address, clinic.seed.signer().public, tuple(clinic.manifests))
+    lane = Sought(Scope.all(), 0, patient.locator_key(Scope.all(), 0))
+    manifests, findings = open_manifests(clinic.store, heads), Findings()
+    (found,) = locate_all(Damaged(), heads, manifests, [lane], findings=findings)  # type: ignore[arg-type]
+    assert [one.info.header_cid for one in found] == [str(cid) for cid in others]
+    assert [(one.what, one.error) for one in findings.omissions] == [(f"record {first}", error)]
 
 
 def test_one_record_alone_needs_no_inventory(clinic: Clinic) -> None:
