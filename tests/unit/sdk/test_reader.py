@@ -7,7 +7,13 @@ from unittest.mock import patch
 
 import pytest
 
-from panachain.errors import AccessDeniedError, BlockNotFoundError, IntegrityError, PolicyUnknownError
+from panachain.errors import (
+    AccessDeniedError,
+    BlockNotFoundError,
+    IntegrityError,
+    PolicyRevokedError,
+    PolicyUnknownError,
+)
 from panachain.ipld.cid import CID
 from panachain.model.actors import Address
 from panachain.model.policy import PolicyStatus
@@ -84,6 +90,23 @@ class TestOpen:
             list(world.clinician.open(made.policy_id, purpose=Purpose.HRESCH))
         with pytest.raises(PolicyUnknownError):
             list(world.nurse.open(made.policy_id))
+
+    def test_what_the_rules_forbid_asks_no_proxy(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The reader's own check: a proxy learns nothing of an opening that it would refuse."""
+        upload(world)
+        made, revoked = grant(world), grant(world)
+        world.patient.revoke(revoked.policy_id)
+
+        def ask(*_: Any) -> None:
+            raise AssertionError("a proxy was asked")
+
+        monkeypatch.setattr("panachain.sdk.reader.GrantedRecords", ask)
+        with pytest.raises(PolicyRevokedError):
+            list(world.clinician.open(revoked))
+        with pytest.raises(AccessDeniedError):
+            list(world.clinician.open(made, purpose=Purpose.HRESCH))
+        with pytest.raises(AssertionError, match="a proxy was asked"):
+            list(world.clinician.open(made))
 
     def test_refuses_forged_terms(self, world: World) -> None:
         with pytest.raises(IntegrityError):
