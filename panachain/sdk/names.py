@@ -111,10 +111,24 @@ class Names:
         # Whoever isn't found now isn't asked for again.
         self._handles |= {one: one for one in unknown}
         try:
-            self._handles |= {actor.address: actor.handle for actor in self.registry.known(unknown)}
+            found = self.registry.known(unknown)
+            self._handles |= {actor.address: actor.handle for actor in found}
+            self._place_branches(found)
         except PanaChainError:
             # Names are an ornament of what was read or done already: that mustn't fail because of them.
             return
+
+    def _place_branches(self, actors: Iterable[Actor]) -> None:
+        """Let hospitals that the registry has under an organisation be called by both."""
+        branches = [actor for actor in actors if actor.role is Role.HOSPITAL and actor.organisation]
+        above = {actor.organisation for actor in branches if actor.organisation}
+        new = [one for one in above if one not in self._names and one not in self._handles]
+        if new and self.registry is not None:
+            self._handles |= dict.fromkeys(new, "") | {one.address: one.handle for one in self.registry.known(new)}
+        for branch in branches:
+            over = self.of(branch.organisation or "")
+            if over and branch.organisation != branch.address:
+                self._handles[branch.address] = f"{branch.handle} ({over})"
 
     def _follow(self) -> None:
         """Let a name stand for the newest account, too, of a patient whom guardians moved since they were named."""

@@ -21,6 +21,7 @@ from panachain.sdk.contacts import find_contact
 from panachain.sdk.profiles import load_profile
 
 _ADDRESS: Final = re.compile("0x[0-9a-fA-F]{40}")
+_BRANCH: Final = re.compile(r"^(hos-[a-z2-7]+) \([^()]{1,80}\)$")
 
 
 class Resolver:
@@ -123,6 +124,8 @@ class Resolver:
 
     def _address_of(self, text: str) -> str:
         """Return the address of a profile or a contact of this machine, or the text itself."""
+        # A branch is shown with its organisation behind it (sdk/names.py), and may be typed as it is shown.
+        text = _BRANCH.sub(r"\1", text)
         if not text.startswith("0x") and (self._home / "profiles" / text / "profile.json").is_file():
             return load_profile(self._home, text).address
         contact = find_contact(self._home, text)

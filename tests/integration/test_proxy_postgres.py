@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,14 @@ from panachain.proxy import messages
 from panachain.records.samples import sample_bundle
 from panachain.sdk.profiles import load_profile, unlock
 from tests.support import PASSPHRASE, World
-from tests.unit.service.postgresql import empty_database, running_postgresql
+from tests.unit.service.postgresql import (
+    INSTALLED,
+    NONE,
+    Server,
+    empty_database,
+    running_postgresql,
+    system_server,
+)
 
 pytestmark = pytest.mark.deep
 
@@ -49,6 +58,8 @@ class Database:
 
     server: str
     url: URL
+    machine: Server | None
+    """The server itself, where the system has one; None for the embedded one."""
 
     @property
     def setting(self) -> str:
@@ -72,7 +83,9 @@ class Database:
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[Database]:
-    with running_postgresql() as server:
+    with ExitStack() as stack:
+        machine = stack.enter_context(system_server()) if INSTALLED else None
+        server = machine.uri if machine else stack.enter_context(running_postgresql())
         import psycopg
 
         url = empty_database(server).set(username="proxy")
@@ -82,7 +95,7 @@ def database() -> Iterator[Database]:
             db.execute(f"CREATE ROLE proxy LOGIN PASSWORD '{PASSWORD}'")  # type: ignore[arg-type]
             db.execute(f"ALTER DATABASE {url.database} OWNER TO proxy")  # type: ignore[arg-type]
             db.execute("SELECT pg_reload_conf()")
-        yield Database(server, url)
+        yield Database(server, url, machine)
 
 
 class Proxy:
@@ -328,6 +341,114 @@ def test_a_stop_finishes_what_runs_and_a_restart_keeps_all(
     assert (kinds["deposited"], kinds["deleted"]) == (1, 1)
 
 
+@pytest.mark.parametrize("victim", ["a worker", "all workers", "the proxy", "the server"])
+def test_killed_at_any_point_nothing_is_served_twice_and_the_chain_has_no_gap(
+    proxy: Proxy, database: Database, terms: Terms, victim: str
+) -> None:
+    if victim == "the server" and database.machine is None:
+        pytest.skip(NONE)
+    # The copies of the chains lie in the same database, under the same account.
+    secret = proxy.folder / "pgpass"
+    write_private(secret, f"*:*:*:proxy:{PASSWORD}\n".encode())
+    config = json.loads((proxy.folder / "proxy.json").read_bytes())
+    proxy.stop()
+    proxy.configure(
+        databasePasswordFile="database.pass",
+        ratePerSender=0,
+        **{chain: config[chain] | {"copy": database.setting} for chain in ("mainchain", "sidechain")},
+    )
+    environment = {"PGPASSFILE": str(secret)}
+    proxy.start(environment)
+    proxy.await_ready()
+    assert database.read("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'follow_%'")[0][0] > 0
+    for place in range(3):
+        before = len(database.receipts())
+        bodies = proxy.bodies(terms, 24)
+        with ThreadPoolExecutor(1) as pool:
+            sending = pool.submit(in_spite_of_the_end, proxy, bodies)
+            assert wait_for(lambda known=before, more=3 * place: len(database.receipts()) > known + more)
+            kill(proxy, database, victim)
+            if victim == "the proxy":
+                assert wait_for(lambda: not listening(proxy))
+                proxy.start(environment)
+            proxy.await_ready()
+            first = sending.result(120)
+        # Each once more: whatever was answered counts no more, and whatever wasn't is served now.
+        assert wait_for(lambda: ready_to_serve(proxy))
+        again = in_spite_of_the_end(proxy, bodies)
+        assert again.keys() <= {200, 400}
+        receipts = database.receipts()
+        check_chain(receipts)
+        assert len(receipts) == before + len(bodies)
+        assert first[200] + again[200] <= len(bodies)
+    assert proxy.stop() == 0
+    proxy.configure()
+
+
+def kill(proxy: Proxy, database: Database, victim: str) -> None:
+    assert proxy.process is not None
+    if victim == "the server":
+        assert database.machine is not None
+        database.machine.kill()
+        database.machine.start()
+    elif victim == "the proxy":
+        proxy.process.kill()
+        proxy.process.wait(30)
+    else:
+        for pid in proxy.pids()[: 1 if victim == "a worker" else None]:
+            os.kill(pid, signal.SIGKILL)
+
+
+def listening(proxy: Proxy) -> bool:
+    """Tell whether a worker of a proxy that was killed lives still."""
+    try:
+        httpx.get(f"{proxy.known.endpoint}/healthz", timeout=5, trust_env=False)
+    except httpx.TransportError:
+        return False
+    return True
+
+
+def ready_to_serve(proxy: Proxy) -> bool:
+    """Tell whether both workers are there and answer."""
+    try:
+        answers = [httpx.get(f"{proxy.known.endpoint}/readyz", timeout=5, trust_env=False) for _ in range(4)]
+    except httpx.HTTPError:
+        return False
+    return len(proxy.pids()) == 2 and all(answer.status_code == 200 for answer in answers)
+
+
+def test_a_backup_is_restored_and_the_log_goes_on_where_it_ends(
+    world: World, proxy: Proxy, database: Database, terms: Terms
+) -> None:
+    if database.machine is None:
+        pytest.skip(NONE)
+    proxy.stop()
+    before = database.receipts()
+    machine, name = database.machine, str(database.url.database)
+    file = machine.folder / "backup"
+    account = ("-h", str(machine.folder), "-U", "postgres")
+    machine.run("pg_dump", *account, "-Fc", "-f", str(file), name)
+    machine.run("createdb", *account, "-O", "proxy", "restored")
+    machine.run("pg_restore", *account, "-d", "restored", str(file))
+    # The old one is gone, as after the loss of a machine.
+    machine.run("dropdb", *account, name)
+    restored = Database(database.server, database.url.set(database="restored"), machine)
+    assert restored.receipts() == before
+    proxy.database = restored
+    config = json.loads((proxy.folder / "proxy.json").read_bytes())
+    for chain in ("mainchain", "sidechain"):
+        config[chain].pop("copy", None)
+    proxy.configure(databasePasswordFile="database.pass", mainchain=config["mainchain"], sidechain=config["sidechain"])
+    proxy.start({})
+    proxy.await_ready()
+    assert proxy.head()["head"] == receipt_hash(before[-1]).hex()
+    assert proxy.send(proxy.bodies(terms, 8)) == {200: 8}
+    assert list(world.clinician.open(terms.policy_id))
+    check_chain(restored.receipts())
+    assert restored.receipts()[: len(before)] == before
+    proxy.configure()
+
+
 def in_spite_of_the_end(proxy: Proxy, bodies: list[bytes]) -> Counter[int]:
     """Send requests one after the other; a request without an answer counts as 0."""
     found: Counter[int] = Counter()
@@ -346,5 +467,6 @@ def test_with_a_wrong_password_it_does_not_start_and_shows_none(proxy: Proxy, te
     assert proxy.start({VARIABLE: "wrong-5527"}).wait(60) != 0
     shown = proxy.log[before:]
     assert b"DiskError" in shown
+    assert b'password authentication failed for user "proxy"' in shown
     for secret in (PASSWORD, "wrong-5527"):
         assert secret.encode() not in shown

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from panachain.errors import ChainUnavailableError, PolicyUnknownError, UsageError
-from panachain.model.actors import Actor, Address, PolicyId, Role, Status
+from panachain.model.actors import Actor, Address, PolicyId, Role, Status, handle_of
 from panachain.model.policy import PolicyStatus
 from panachain.sdk.contacts import add_contact
 from panachain.sdk.names import Names, policy_id, policy_of
@@ -72,6 +72,43 @@ def test_the_registry_is_asked_once_for_all(tmp_path: Path) -> None:
     assert registry.asked == [[PHARMACIST, CARDIOLOGIST]]
     assert names.of(PHARMACIST).startswith("pra-")
     assert names.of(CARDIOLOGIST) == CARDIOLOGIST
+
+
+class TestBranches:
+    """Hospitals with keys of their own under one organisation."""
+
+    HEAD, NORTH, SOUTH = (Address("0x" + digit * 40) for digit in "345")
+
+    def registry(self) -> Registry:
+        actors = {
+            one.address: one
+            for one in (
+                Actor(self.HEAD, Role.HOSPITAL, Status.ACTIVE, b"", b""),
+                Actor(self.NORTH, Role.HOSPITAL, Status.ACTIVE, b"", b"", organisation=self.HEAD),
+                Actor(self.SOUTH, Role.HOSPITAL, Status.ACTIVE, b"", b"", organisation=self.HEAD),
+                Actor(PHARMACIST, Role.PRACTITIONER, Status.ACTIVE, b"", b"", organisation=self.HEAD),
+            )
+        }
+        made = Registry()
+        made.known = lambda addresses: [actors[one] for one in addresses if one in actors]  # type: ignore[method-assign]
+        return made
+
+    def test_are_shown_under_it_and_practitioners_as_before(self, tmp_path: Path) -> None:
+        names = Names(tmp_path, self.registry())
+        names.learn([self.NORTH, self.SOUTH, PHARMACIST])
+        head = handle_of(self.HEAD, Role.HOSPITAL)
+        assert names.of(self.NORTH) == f"{handle_of(self.NORTH, Role.HOSPITAL)} ({head})"
+        assert names.of(self.SOUTH) == f"{handle_of(self.SOUTH, Role.HOSPITAL)} ({head})"
+        assert names.of(self.HEAD) == head
+        assert names.of(PHARMACIST) == handle_of(PHARMACIST, Role.PRACTITIONER)
+
+    def test_are_shown_with_the_organisations_own_name_and_keep_a_name_of_theirs(self, tmp_path: Path) -> None:
+        add_contact(tmp_path, "group", self.HEAD)
+        add_contact(tmp_path, "north", self.NORTH)
+        names = Names(tmp_path, self.registry())
+        names.learn([self.NORTH, self.SOUTH])
+        assert names.of(self.NORTH) == "north"
+        assert names.of(self.SOUTH) == f"{handle_of(self.SOUTH, Role.HOSPITAL)} (group)"
 
 
 def test_a_registry_that_does_not_answer_leaves_addresses(tmp_path: Path) -> None:
