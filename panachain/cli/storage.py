@@ -273,7 +273,36 @@ def move(source: str, target: str) -> None:
     app.output.say("Every block is there, and true.")
 
 
-for _one in (status, repair, gc, export, import_, move):
+@command(
+    "replicate",
+    unchanged="the store is as it was; what services were asked for stays asked for",
+    after="the same command again: it goes on where it was",
+    examples="panachain storage replicate",
+)
+def replicate() -> None:
+    """Let the pinning services of the network file pin what the store pins, and give up what it gave up.
+
+    They fetch the blocks from the store's nodes by themselves. Run it regularly: it asks for what is missing, for what
+    a service gave up, and shows how far each one is.
+    """
+    from panachain.sdk import storage as stores
+
+    app = current()
+    reports = []
+    with _store(app) as store, app.output.progress("replicate") as progress:
+        pins = stores.pinned(store)
+        for service in stores.pinning_services(app.config):
+            with closing(service):
+                reports.append(stores.replicate(pins, service, progress=progress))
+    columns = ("service", "wanted", "pinned", "waiting", "added", "removed")
+    app.output.many([report.to_json() for report in reports], empty="", columns=columns)
+    if not all(report.whole for report in reports):
+        raise PartlyDoneError(
+            "not every service keeps everything yet", hint="the same command again shows how far they are"
+        )
+
+
+for _one in (status, repair, gc, export, import_, move, replicate):
     storage.add_command(_one)
 
 

@@ -124,7 +124,9 @@ class Names:
         above = {actor.organisation for actor in branches if actor.organisation}
         new = [one for one in above if one not in self._names and one not in self._handles]
         if new and self.registry is not None:
-            self._handles |= dict.fromkeys(new, "") | {one.address: one.handle for one in self.registry.known(new)}
+            self._handles |= {str(one): "" for one in new} | {
+                one.address: one.handle for one in self.registry.known(new)
+            }
         for branch in branches:
             over = self.of(branch.organisation or "")
             if over and branch.organisation != branch.address:

@@ -22,9 +22,10 @@ from panachain.private_files import write_private
 from panachain.records.journal import Journal
 from panachain.storage import collect
 from panachain.storage.blocks import BlobStore
-from panachain.storage.configured import open_configured, open_named
+from panachain.storage.configured import open_configured, open_named, pinning_services
 from panachain.storage.moving import MoveReport, move
 from panachain.storage.nodes import NodeStatus, nodes_of, pinned, repair, status
+from panachain.storage.pinning import replicate
 from panachain.storage.transfer import CarReport, export_car, import_car
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ __all__ = [
     "open_configured",
     "open_named",
     "pinned",
+    "pinning_services",
     "repair",
+    "replicate",
     "status",
 ]
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from panachain.config import Config
 from panachain.errors import ConfigurationError
 from panachain.storage.blocks import BlobStore
+
+if TYPE_CHECKING:
+    # For its type only: see below.
+    from panachain.storage.pinning import PinningService
 
 
 def open_store(config: Config, description: dict[str, Any], *, probe: bool = True) -> BlobStore:
@@ -90,6 +94,25 @@ def open_configured(config: Config, *, probe: bool = True) -> BlobStore:
     Raises:
         ConfigurationError: the network file is damaged, or contradicts itself.
     """
+    return open_store(config, _described(config), probe=probe)
+
+
+def pinning_services(config: Config) -> list[PinningService]:
+    """Return the pinning services that the network file names; nothing is asked of them yet.
+
+    Raises:
+        UsageError: it names none.
+        ConfigurationError: the network file is damaged, or contradicts itself.
+        LockedError: a token can't be read, or others may read it.
+    """
+    # Imported here: only those who use them pay for it.
+    from panachain.storage.pinning import PinningService, services_of
+
+    return [PinningService(one) for one in services_of(_described(config), config.network_file.parent)]
+
+
+def _described(config: Config) -> dict[str, Any]:
+    """Return the network file's `ipfs`, empty where there is none."""
     description: dict[str, Any] = {}
     try:
         content = json.loads(config.network_file.read_bytes())
@@ -100,7 +123,7 @@ def open_configured(config: Config, *, probe: bool = True) -> BlobStore:
         raise ConfigurationError(f"{config.network_file} can't be read as a network file") from exc
     if not isinstance(description, dict):
         raise ConfigurationError(f"{config.network_file}: `ipfs` must be an object")
-    return open_store(config, description, probe=probe)
+    return description
 
 
 def _texts(description: dict[str, Any], name: str) -> list[str]:

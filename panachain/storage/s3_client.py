@@ -7,7 +7,6 @@ and bounds. Follows Amazon S3's REST API (2006-03-01) in path style, which MinIO
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from xml.etree import ElementTree as ET
 
 from panachain.errors import BlockNotFoundError, ConfigurationError, IntegrityError, LockedError, StoreUnavailableError
+from panachain.storage.urls import check_service_url
 from panachain.wire.client import Answer, Client, SlowError, WireError
 from panachain.wire.transport import Bounds
 
@@ -78,31 +78,8 @@ def read_s3_url(text: str) -> Bucket:
     if not re.fullmatch(r"[a-z0-9-]{1,40}", region):
         raise ConfigurationError("the region of the store's s3 URL isn't one")
     endpoint = query.get("endpoint", [f"https://s3.{region}.amazonaws.com"])[0].rstrip("/")
-    _check_endpoint(endpoint)
+    check_service_url(endpoint, "the endpoint of the store's s3 URL")
     return Bucket(url.netloc, f"{prefix}/" if prefix else "", endpoint, region, query.get("profile", [""])[0])
-
-
-def _check_endpoint(endpoint: str) -> None:
-    try:
-        url = urlsplit(endpoint)
-        host = url.hostname or ""
-        _ = url.port
-    except ValueError:
-        url, host = urlsplit(""), ""
-    if url.scheme not in ("http", "https") or not host or "@" in url.netloc or url.path or url.query:
-        raise ConfigurationError("the endpoint of the store's s3 URL isn't https://HOST[:PORT]")
-    if url.scheme == "http" and not _is_loopback(host):
-        raise ConfigurationError(
-            f"the endpoint of the store's s3 URL, {host}, is reached without TLS",
-            hint="write https://, or use loopback",
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,11 @@ from panachain.model.actors import Role
 from panachain.records.journal import Journal
 from panachain.sdk import storage as stores
 from panachain.sdk.named_blocks import Named, NamedBlocks
+from panachain.storage import pinning
 from panachain.storage.blocks import BlobStore
 from panachain.storage.embedded import EmbeddedStore
 from tests.cli.twin import Outcome
+from tests.unit.storage.test_pinning import Cluster
 
 Run = Callable[..., Outcome]
 
@@ -122,6 +124,32 @@ class TestMove:
     )
     def test_what_is_no_store_or_the_same_is_usage(self, run: Run, home: Path, source: str, target: str) -> None:
         assert run("storage", "move", source, target).code == 2
+
+
+class TestReplicate:
+    def test_tells_services_what_the_store_pins_and_ends_with_3_until_all_is_there(
+        self, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root, _ = a_batch(home)
+        (home / "token").write_text("hush-hush-token-84")
+        (home / "token").chmod(0o600)
+        entry = {"name": "cluster", "url": "https://cluster.example/psa", "tokenFile": "token"}
+        path = home / "network.json"
+        content = json.loads(path.read_bytes())
+        content["ipfs"]["pinning"] = [entry]
+        path.write_text(json.dumps(content))
+        cluster = Cluster()
+        monkeypatch.setattr(pinning, "Client", lambda: cluster)
+        assert run("storage", "replicate").code == 3
+        assert [one["pin"]["cid"] for one in cluster.held.values()] == [str(root)]
+        cluster.fetch()
+        outcome = run("storage", "replicate", "--json")
+        assert outcome.code == 0
+        assert (rows(outcome)[0]["schema"], rows(outcome)[0]["pinned"]) == ("panachain/replication/1", 1)
+        assert "hush" not in outcome.out + outcome.err
+
+    def test_without_a_service_is_usage(self, run: Run, home: Path) -> None:
+        assert run("storage", "replicate").code == 2
 
 
 class TestStatus:

@@ -69,7 +69,7 @@ class Database:
     def read(self, statement: str) -> list[Any]:
         import psycopg
 
-        with psycopg.connect(self.server, dbname=str(self.url.database), autocommit=True) as db:
+        with psycopg.connect(self.server, dbname=str(self.url.database), autocommit=True, client_encoding="utf8") as db:
             return db.execute(statement).fetchall()  # type: ignore[arg-type]
 
     def receipts(self) -> list[Receipt]:
@@ -89,7 +89,7 @@ def database() -> Iterator[Database]:
         import psycopg
 
         url = empty_database(server).set(username="proxy")
-        with psycopg.connect(server, autocommit=True) as db:
+        with psycopg.connect(server, autocommit=True, client_encoding="utf8") as db:
             rules = Path(str(db.execute("SHOW hba_file").fetchone()[0]))  # type: ignore[index]
             rules.write_text(f"local all proxy scram-sha-256\n{rules.read_text()}")
             db.execute(f"CREATE ROLE proxy LOGIN PASSWORD '{PASSWORD}'")  # type: ignore[arg-type]

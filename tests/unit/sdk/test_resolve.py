@@ -39,6 +39,13 @@ def test_an_address_and_a_handle_name_actors_of_either_chain(world: World, resol
     assert resolver.registered(actor.handle) == actor
 
 
+def test_a_branch_may_be_typed_as_it_is_shown(world: World, resolver: Resolver) -> None:
+    actor = world.hospital.whoami()
+    assert resolver.resolve(f"{actor.handle} (group of hospitals)") == actor
+    with pytest.raises(UnknownActorError):
+        resolver.resolve(f"{world.patient.whoami().handle} (group)")
+
+
 @pytest.mark.parametrize("text", ["0x" + "z" * 40, "0x1", "0x"])
 def test_what_only_begins_as_an_address_does_names_nobody(
     world: World, resolver: Resolver, monkeypatch: pytest.MonkeyPatch, text: str
