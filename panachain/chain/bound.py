@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 from panachain.chain.abi import contract
 from panachain.chain.config import ChainConfig
-from panachain.chain.evm import Receipt, Sender, Signed
+from panachain.chain.evm import Receipt
 from panachain.chain.failover import together
 from panachain.chain.fees import MAX_FEE
 from panachain.chain.logs import Event, EventSource, NodeEvents, Topic
@@ -29,6 +29,19 @@ NOBODY: Final = "0x" + "00" * 20
 
 Indexed = str | int | Sequence[str] | Sequence[int] | None
 """What an indexed field must be: an address, a number, one of some addresses or numbers, or anything."""
+
+
+class Sends(Protocol):
+    """Brings calls on chain in somebody's name: by the account's own transactions, or by those of whoever pays."""
+
+    @property
+    def address(self) -> str:
+        """In whose name."""
+        ...
+
+    def send(self, to: str, data: str, *, what: str) -> Receipt:
+        """Have a call made, and wait until it is mined."""
+        ...
 
 
 class BoundContract:
@@ -70,24 +83,20 @@ class BoundContract:
         """
         return self.abi.calldata(function, *args)
 
-    def send(
-        self, sender: Sender, function: str, *args: Any, what: str, signed: Signed | None = None, alone: bool = False
-    ) -> Receipt:
+    def send(self, sender: Sends, function: str, *args: Any, what: str) -> Receipt:
         """Call a function in a transaction, and wait until it is mined.
 
         Args:
-            sender: who pays and signs.
+            sender: in whose name.
             function: its name in the ABI.
             args: in the order of the ABI.
             what: what messages call the transaction.
-            signed: as `Sender.send` takes it.
-            alone: as `Sender.send` takes it.
 
         Raises:
             UsageError: an argument doesn't fit its type.
             TransactionError: the contract reverts, or the transaction isn't mined in time.
         """
-        return sender.send(self.address, self.calldata(function, *args), what=what, signed=signed, alone=alone)
+        return sender.send(self.address, self.calldata(function, *args), what=what)
 
     def read(self, function: str, *args: Any, at: str = "latest") -> Any:
         """Return the result of a call: one value, or a tuple of several.
@@ -172,6 +181,7 @@ class Contracts:
         nodes: Nodes | None = None,
         source: EventSource | None = None,
         max_fee: int = MAX_FEE,
+        paid: bool = False,
     ) -> None:
         """Take a node and the contracts' addresses by name.
 
@@ -183,9 +193,11 @@ class Contracts:
             nodes: the chain's nodes, of which none is believed; None takes `rpc` for the only one.
             source: whence blocks and events come; None believes the node.
             max_fee: wei per gas that a transaction may cost.
+            paid: whether gas costs something, where that is no matter of course: on the sidechain.
         """
         self.rpc = rpc
         self.max_fee = max_fee
+        self.paid = paid
         self.nodes = Nodes([rpc], chain_id=chain_id) if nodes is None else nodes
         self.source: EventSource = NodeEvents(rpc) if source is None else source
         self.addresses = dict(addresses)
@@ -231,6 +243,7 @@ class Contracts:
             nodes=nodes,
             source=None if source is None else source(nodes),
             max_fee=config.max_fee,
+            paid=config.paid,
         )
 
     def close(self) -> None:

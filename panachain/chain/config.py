@@ -86,6 +86,8 @@ class ChainConfig:
     """How many nodes must agree on a head; None takes more than half."""
     max_head_age: int = 0
     """Seconds that a head may be old where freshness decides; 0 where blocks are made only when something happens."""
+    paid: bool = False
+    """Whether gas costs something on the sidechain: operators pay, and persons sign."""
     max_fee: int = MAX_FEE
     """Wei per gas that a transaction may cost; a file gives it in gwei."""
     copy: str = field(default="", repr=False)
@@ -128,6 +130,7 @@ class ChainConfig:
                 quorum=None if told is None else int(told),
                 max_head_age=int(description.get("maxHeadAge", 0)),
                 max_fee=read_max_fee(description["maxFee"]) if "maxFee" in description else MAX_FEE,
+                paid=description.get("paid") is True,
                 copy=str(description.get("copy") or ""),
             )
         except KeyError as exc:
@@ -178,6 +181,8 @@ class ChainConfig:
             told["quorum"] = self.quorum
         if self.max_head_age:
             told["maxHeadAge"] = self.max_head_age
+        if self.paid:
+            told["paid"] = True
         if self.max_fee != MAX_FEE:
             told["maxFee"] = self.max_fee / GWEI
         return told

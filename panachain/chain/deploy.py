@@ -102,6 +102,7 @@ def deploy(
     *,
     side_key: bytes,
     lock_folder: Path,
+    side_paid: bool = False,
     journal: Journal | None = None,
     told: Told = lambda _: None,
 ) -> Deployment:
@@ -114,6 +115,7 @@ def deploy(
         governance: who is in charge afterwards.
         side_key: secret key of the sidechain's deployer, 32 bytes: the same holds for it, and it is another account.
         lock_folder: for the accounts' nonce lanes.
+        side_paid: whether gas costs something on the sidechain, so that its deployer needs ether, too.
         journal: what an earlier run sent, which is waited for and not paid again; None forgets.
         told: hears what is done next, from two threads.
 
@@ -124,11 +126,11 @@ def deploy(
         IntegrityError: what lies on a chain isn't what ships.
     """
     journal = Journal() if journal is None else journal
-    chains = _both(main_rpc, side_rpc, deployer_key, side_key, governance, lock_folder)
+    chains = _both(main_rpc, side_rpc, deployer_key, side_key, governance, lock_folder, side_paid=side_paid)
     with ThreadPoolExecutor(len(chains)) as pool:
         running = [pool.submit(chain.deploy, journal, told) for chain in chains]
     mainchain, sidechain = (one.result() for one in running)
-    return Deployment(mainchain, sidechain)
+    return Deployment(mainchain, replace(sidechain, paid=side_paid))
 
 
 def estimate(
@@ -139,6 +141,7 @@ def estimate(
     *,
     side_key: bytes,
     lock_folder: Path,
+    side_paid: bool = False,
     journal: Journal | None = None,
 ) -> list[Cost]:
     """Return what a deployment would cost from here on, on each chain; nothing is sent.
@@ -148,7 +151,7 @@ def estimate(
         TransactionError: a creation would revert.
     """
     journal = Journal() if journal is None else journal
-    chains = _both(main_rpc, side_rpc, deployer_key, side_key, governance, lock_folder)
+    chains = _both(main_rpc, side_rpc, deployer_key, side_key, governance, lock_folder, side_paid=side_paid)
     return [chain.cost(journal) for chain in chains]
 
 
@@ -225,7 +228,14 @@ class _Chain:
 
 
 def _both(
-    main_rpc: Rpc, side_rpc: Rpc, main_key: bytes, side_key: bytes, governance: Governance, lock_folder: Path
+    main_rpc: Rpc,
+    side_rpc: Rpc,
+    main_key: bytes,
+    side_key: bytes,
+    governance: Governance,
+    lock_folder: Path,
+    *,
+    side_paid: bool,
 ) -> tuple[_Chain, _Chain]:
     main_deployer, side_deployer = Account(main_key), Account(side_key)
     for deployer in (main_deployer, side_deployer):
@@ -235,7 +245,7 @@ def _both(
     if main_deployer.address == side_deployer.address:
         raise UsageError(f"{side_deployer.address} can't deploy both chains, to equal addresses; nothing was deployed")
     main = _sender(main_rpc, main_deployer, lock_folder, free=False)
-    side = _sender(side_rpc, side_deployer, lock_folder, free=True)
+    side = _sender(side_rpc, side_deployer, lock_folder, free=not side_paid)
     if main.chain_id == side.chain_id:
         raise UsageError(f"both nodes are of chain {main.chain_id}; nothing was deployed")
     return (

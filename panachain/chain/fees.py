@@ -7,6 +7,7 @@ Follows EIP-1559 and the Ethereum JSON-RPC specification (eth_feeHistory, eth_ma
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from typing import Any, Final
 
 from panachain.chain import node
 from panachain.chain.rpc import Rpc, RpcAnswerError
+from panachain.chain.signing import Account
 from panachain.errors import ChainUnavailableError, IntegrityError
+from panachain.model.sizes import KEY_SIZE
 
 GWEI: Final = 10**9
 """Wei."""
@@ -128,6 +131,30 @@ def market(answers: Sequence[Any]) -> Market:
     if suggestion is not None:
         tips.append(node.quantity(suggestion, "a tip", bits=96))
     return Market(bases[-1] if bases else base_fee(block), max(tips) if tips else _USUAL_TIP)
+
+
+def takes_no_price(rpc: Rpc, chain_id: int, *, to: str | None = None) -> bool:
+    """Tell whether a chain takes transactions that pay nothing, by one of an account that nobody has.
+
+    Args:
+        rpc: a node.
+        chain_id: of its chain.
+        to: whom it calls, without data; None lets it call itself. A gate passes the sidechain's contracts only.
+
+    Raises:
+        ChainUnavailableError: the node doesn't answer.
+        IntegrityError: its newest block is none.
+    """
+    if base_fee(rpc.call("eth_getBlockByNumber", ["latest", False])) > 0:
+        return False
+    nobody = Account(os.urandom(KEY_SIZE))
+    transaction = {"type": 2, "chainId": chain_id, "nonce": 0, "gas": 50_000, "value": 0, "data": "0x"}
+    raw, _ = nobody.sign_transaction(transaction | FREE.fields() | {"to": to or nobody.address})
+    try:
+        rpc.call("eth_sendRawTransaction", [raw])
+    except RpcAnswerError:
+        return False
+    return True
 
 
 def base_fee(block: object) -> int:

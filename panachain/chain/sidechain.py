@@ -1,7 +1,8 @@
 """The sidechain: genuine identities, pairings, requests, emergencies and groups, for trusted nodes only.
 
 Each contract has an adapter of its own in chain/contracts/; here they stand together for one node.
-Takes no gas price, so nobody needs ether there. Follows design section 6; contracts in contracts/sidechain/.
+Nobody but operators needs ether there: persons sign and relays pay (ADR 22), or the chain takes no gas price.
+Follows design section 6; contracts in contracts/sidechain/.
 """
 
 from __future__ import annotations
@@ -61,5 +62,6 @@ class Sidechain(Contracts):
         return SidechainWeb3(self.rpc, self.addresses, self.from_block)
 
     def sender(self, account: Account, *, lock_folder: Path) -> Sender:
-        """Return what sends an account's transactions, without a gas price."""
-        return Sender(self.rpc, self.chain_id, account, lock_folder=lock_folder, free=True, max_fee=self.max_fee)
+        """Return what sends an account's transactions: for nothing, unless this chain is a paid one."""
+        free = not self.paid
+        return Sender(self.rpc, self.chain_id, account, lock_folder=lock_folder, free=free, max_fee=self.max_fee)

@@ -24,6 +24,9 @@ CONFIRMATIONS: Final = 1
 """Blocks above a grant's, as a deployment writes by default."""
 NODE_KEY: Final = "devnet/node.key"
 """The account by which this home passes the gate, below the home."""
+RELAY_KEY: Final = "devnet/relay.key"
+SIDE_RELAY_KEY: Final = "devnet/sidechain-relay.key"
+"""The accounts that pay for what persons sign, below the home."""
 
 
 def write_network(
@@ -58,9 +61,12 @@ def _deploy(home: Path, main_rpc: Rpc, side_rpc: Rpc, passphrase: str) -> dict[s
     )
     # Opened for the check of the passphrase: the registrar needs it for every admission.
     unlock(registrar, passphrase)
-    anvil.fund(main_rpc, registrar.address)
     deployer_key = keys.Seed.random().account_key()
-    anvil.fund(main_rpc, keys.address_of(deployer_key))
+    # Of its own: with equal addresses the contracts of one chain would tell those of the other.
+    side_key = keys.Seed.random().account_key()
+    for rpc, key in ((main_rpc, deployer_key), (side_rpc, side_key)):
+        anvil.fund(rpc, registrar.address)
+        anvil.fund(rpc, keys.address_of(key))
     governance = Governance(
         registrar=registrar.address, admin=registrar.address, validators=(registrar.address,), quorum=1
     )
@@ -69,20 +75,24 @@ def _deploy(home: Path, main_rpc: Rpc, side_rpc: Rpc, passphrase: str) -> dict[s
         side_rpc,
         deployer_key,
         governance,
-        # Of its own: with equal addresses the contracts of one chain would tell those of the other.
-        side_key=keys.Seed.random().account_key(),
+        side_key=side_key,
         lock_folder=home / "nonces",
+        # As on any chain of today's clients: persons sign, and hold ether nowhere (ADR 22).
+        side_paid=True,
     )
-    # The relay can pay and nothing else: its key is worth the devnet's ether.
-    relay_key = keys.Seed.random().account_key()
-    anvil.fund(main_rpc, keys.address_of(relay_key))
-    write_private(home / "devnet" / "relay.key", relay_key.hex().encode())
+    for rpc, name in ((main_rpc, RELAY_KEY), (side_rpc, SIDE_RELAY_KEY)):
+        # It can pay and nothing else: the key is worth the devnet's ether. One account for each chain tells nobody that
+        # both are of one network.
+        relay_key = keys.Seed.random().account_key()
+        anvil.fund(rpc, keys.address_of(relay_key))
+        write_private(home / name, relay_key.hex().encode())
     return {
         "schema": "panachain/network/1",
         "mainchain": deployment.mainchain.describe(),
         "sidechain": deployment.sidechain.describe(),
         "governance": governance.describe(),
-        "relayKeyFile": "devnet/relay.key",
+        "relayKeyFile": RELAY_KEY,
+        "sidechainRelayKeyFile": SIDE_RELAY_KEY,
         # As in production, so that nothing passes here that fails there; whoever waits asks its chain for the block.
         "confirmations": CONFIRMATIONS,
         "faucet": True,

@@ -181,8 +181,8 @@ def _start(home: Path, proxies: int, threshold: int, ipfs: str, passphrase: str,
     folder = home / "devnet"
     with ThreadPoolExecutor() as pool:
         seeds = pool.submit(proxy_seeds, folder, proxies)
-        main = _begin(pool, started, folder / "mainchain", MAINCHAIN_ID, free=False)
-        side = _begin(pool, started, folder / "sidechain", SIDECHAIN_ID, free=True)
+        main = _begin(pool, started, folder / "mainchain", MAINCHAIN_ID)
+        side = _begin(pool, started, folder / "sidechain", SIDECHAIN_ID)
         main_url, side_url = main.result().url, side.result().url
         network = write_network(home, main_url, side_url, threshold, ipfs, passphrase)
         gate = start_gate(home, network, side_url, proxies)
@@ -201,11 +201,9 @@ def _start(home: Path, proxies: int, threshold: int, ipfs: str, passphrase: str,
     }
 
 
-def _begin(
-    pool: ThreadPoolExecutor, started: list[int], folder: Path, chain_id: int, *, free: bool
-) -> Future[anvil.ChainProcess]:
+def _begin(pool: ThreadPoolExecutor, started: list[int], folder: Path, chain_id: int) -> Future[anvil.ChainProcess]:
     def begin() -> anvil.ChainProcess:
-        chain = anvil.start(folder, chain_id=chain_id, free=free)
+        chain = anvil.start(folder, chain_id=chain_id, free=False)
         started.append(chain.pid)
         return chain
 

@@ -21,6 +21,7 @@ from panachain.sdk.network import Network
 from panachain.sdk.profiles import Profile, list_profiles, unlock
 
 if TYPE_CHECKING:
+    from panachain.chain.bound import Sends
     from panachain.sdk.blocked import BlockList
     from panachain.sdk.names import Names
 
@@ -139,6 +140,9 @@ class ActorSession:
 
     def _sender(self, *, sidechain: bool = False) -> Sender:
         return self.network.sender(self._seed.account_key(), sidechain=sidechain)
+
+    def _person(self) -> Sends:
+        return self.network.person(self._seed.account_key())
 
     @property
     def blocked(self) -> BlockList:

@@ -120,13 +120,13 @@ class OwnLanes:
             signer=self._seed.signer(),
         )
         cid = keep(self._network.store, blob)
-        sender = self._network.sender(self._seed.account_key(), sidechain=True)
+        sender = self._network.person(self._seed.account_key())
         receipt = self._network.sidechain.identities.pair(sender, hospital.address, cid.digest)
         return pairing, cid, receipt
 
     def unpair(self, hospital: Actor) -> Receipt:
         """Take the assent to one hospital back."""
-        sender = self._network.sender(self._seed.account_key(), sidechain=True)
+        sender = self._network.person(self._seed.account_key())
         return self._network.sidechain.identities.unpair(sender, hospital.address)
 
     def pair_again(self, generations: Generations, findings: Findings) -> list[Address]:

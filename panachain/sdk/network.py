@@ -33,6 +33,7 @@ from panachain.storage.configured import open_store
 from panachain.wire.endpoints import Reach
 
 if TYPE_CHECKING:
+    from panachain.chain.bound import Sends
     from panachain.crypto.keys import Seed
     from panachain.records.locate import HospitalHeads
     from panachain.sdk.proven_keys import ProvenKeys
@@ -100,6 +101,10 @@ class Network:
         authority = description.get("relayCaFile", "")
         self._relay_ca = config.network_file.parent / authority if authority else None
         relay = description.get("relayKeyFile", "")
+        payer = description.get("sidechainRelayKeyFile", "")
+        self._side_relay_key_file = config.network_file.parent / payer if payer else None
+        self.sidechain_relays: tuple[str, ...] = tuple(map(str, description.get("sidechainRelays", ())))
+        """URLs of the relays of the sidechain, in the order in which they are asked; they are no relays of policies."""
         self._tokens: dict[str, Any] | None = description.get("tokens")
         self._relay_key_file = config.network_file.parent / relay if relay else None
 
@@ -159,6 +164,31 @@ class Network:
         """Return what signs and sends an account's transactions, one nonce lane for all threads and processes."""
         chain = self.sidechain if sidechain else self.mainchain
         return chain.sender(Account(key), lock_folder=self.home / "nonces")
+
+    def person(self, key: bytes) -> Sends:
+        """Return what brings a patient's or a practitioner's calls on the sidechain.
+
+        They are signed only where this network names who pays there; else the account sends them by itself.
+
+        Raises:
+            LockedError: the paying account's key file is missing, or others may read it.
+        """
+        if not self.pays_for_persons:
+            return self.sender(key, sidechain=True)
+        from panachain.sdk.forwarding import ForwardedSender, LocalPayer, Payer, RemotePayer
+
+        payers: list[Payer] = [
+            RemotePayer(url, timeout=self.config.timeout, ca=self._relay_ca) for url in self.sidechain_relays
+        ]
+        if self._side_relay_key_file is not None:
+            own = self.sender(read_key(self._side_relay_key_file), sidechain=True)
+            payers.append(LocalPayer(self.sidechain, own))
+        return ForwardedSender(self.sidechain, Account(key), payers, lock_folder=self.home / "nonces", clock=self.clock)
+
+    @property
+    def pays_for_persons(self) -> bool:
+        """Whether this network names who pays for what persons do on the sidechain."""
+        return bool(self.sidechain_relays) or self._side_relay_key_file is not None
 
     def wallet(self, folder: Path, seed: Seed) -> Wallet | None:
         """Return a patient's tokens for relays, or None where this network has no issuer of tokens.

@@ -78,7 +78,7 @@ class Practitioner(ReadingSession):
         readers = [who.receiving_key, self._seed.receiving().public]
         cid = keep(self.network.store, seal_request(words, purpose_of(purpose), note, wanted, readers=readers))
         requests = self.network.sidechain.requests
-        return RequestReport(requests.request(self._sender(sidechain=True), who.address, cid.digest, expires_at))
+        return RequestReport(requests.request(self._person(), who.address, cid.digest, expires_at))
 
     def requests(self) -> Listing[RequestView]:
         """Return the requests that this practitioner made; `left_out` of the list names those that can't be read."""
@@ -97,7 +97,7 @@ class Practitioner(ReadingSession):
         # Read first: a damaged address book mustn't be noticed once the group is made.
         names = self._names
         secret = umbral.SecretKey.random()
-        group = self.network.sidechain.groups.create(self._sender(sidechain=True), secret.public)
+        group = self.network.sidechain.groups.create(self._person(), secret.public)
         self._admit(group, self.whoami(), [secret])
         return self._view(group).named(names)
 
@@ -129,7 +129,7 @@ class Practitioner(ReadingSession):
             TransactionError: the group doesn't invite this practitioner, or is closed.
         """
         found = self.network.resolve(group, Role.GROUP)
-        self.network.sidechain.groups.accept(self._sender(sidechain=True), found.address)
+        self.network.sidechain.groups.accept(self._person(), found.address)
         return self._view(found)
 
     def leave_group(self, group: str) -> GroupView:
@@ -166,7 +166,7 @@ class Practitioner(ReadingSession):
         """
         found = self.network.resolve(group, Role.GROUP)
         who = self.network.resolve(member, Role.PRACTITIONER)
-        self.network.sidechain.groups.remove_member(self._sender(sidechain=True), found.address, who.address)
+        self.network.sidechain.groups.remove_member(self._person(), found.address, who.address)
         if who.address == self.address:
             return self._view(found)
         try:
@@ -218,13 +218,13 @@ class Practitioner(ReadingSession):
                     hint=f"panachain group add {found.handle} {manager}; they accept it; then the same again",
                 )
             self._admit(found, who, secrets)
-        groups.hand_over(self._sender(sidechain=True), found.address, who.address)
+        groups.hand_over(self._person(), found.address, who.address)
         return self._view(found)
 
     def close_group(self, group: str) -> GroupView:
         """Close a group for ever: nobody reads as its member any more."""
         found = self._managed(group)
-        self.network.sidechain.groups.close(self._sender(sidechain=True), found.address)
+        self.network.sidechain.groups.close(self._person(), found.address)
         return self._view(self.network.resolve(found.address, Role.GROUP))
 
     def groups(self) -> list[GroupView]:
@@ -254,9 +254,7 @@ class Practitioner(ReadingSession):
     def _admit(self, group: Actor, member: Actor, secrets: Sequence[umbral.SecretKey]) -> None:
         self.network.keys.check([member])
         cid = keep(self.network.store, seal_secrets(secrets, member.receiving_key))
-        self.network.sidechain.groups.add_member(
-            self._sender(sidechain=True), group.address, member.address, cid.digest
-        )
+        self.network.sidechain.groups.add_member(self._person(), group.address, member.address, cid.digest)
         found = self.network.resolve(group.address, Role.GROUP)
         if found.earlier_keys != group.earlier_keys:
             # A renewal that was on its way came first: what was sealed lacks its secret.
@@ -272,7 +270,7 @@ class Practitioner(ReadingSession):
         sealed = {
             one.address: keep(self.network.store, seal_secrets(secrets, one.receiving_key)).digest for one in members
         }
-        sender, generation = self._sender(sidechain=True), len(secrets) - 1
+        sender, generation = self._person(), len(secrets) - 1
         sidechain.groups.renew(sender, group.address, secrets[-1].public, sealed, generation=generation)
 
     def _view(self, group: Actor) -> GroupView:

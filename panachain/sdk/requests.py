@@ -9,7 +9,8 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from panachain.chain.evm import Receipt, Sender
+from panachain.chain.bound import Sends
+from panachain.chain.evm import Receipt
 from panachain.crypto import box, labels, umbral
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError, UnknownActorError, UsageError
@@ -193,8 +194,8 @@ class ReceivedRequests:
         """
         return self._network.sidechain.requests.deny(self._sender(), self._made(request_id).request_id)
 
-    def _sender(self) -> Sender:
-        return self._network.sender(self._seed.account_key(), sidechain=True)
+    def _sender(self) -> Sends:
+        return self._network.person(self._seed.account_key())
 
 
 def _open(network: Network, digest: bytes, secret: umbral.SecretKey, label: bytes) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from panachain.chain.abi import address
-from panachain.chain.bound import MANY, Adapter
-from panachain.chain.evm import Receipt, Sender
+from panachain.chain.bound import MANY, Adapter, Sends
+from panachain.chain.evm import Receipt
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address
 from panachain.model.transactions import AccessRequest
@@ -22,7 +22,7 @@ _ANSWERS: Final = {"AccessApproved": "approved", "AccessDenied": "denied", "Acce
 class AccessRequests(Adapter):
     """Requests for access."""
 
-    def request(self, sender: Sender, patient: Address, details: bytes, expires_at: int) -> int:
+    def request(self, sender: Sends, patient: Address, details: bytes, expires_at: int) -> int:
         """Ask for access and return the request's ID; `details` is the digest of the sealed details' CID."""
         receipt = self.bound.send(sender, "request", patient, details, expires_at, what="the request")
         for log in receipt.logs:
@@ -31,15 +31,15 @@ class AccessRequests(Adapter):
                 return int(decoded[1]["id"])
         raise IntegrityError(f"transaction {receipt.tx_hash} shows no request")
 
-    def approve(self, sender: Sender, request_id: int, outcome: bytes = bytes(32)) -> Receipt:
+    def approve(self, sender: Sends, request_id: int, outcome: bytes = bytes(32)) -> Receipt:
         """Approve a request; `outcome` is the digest of the CID of what the requester is told, or zeros."""
         return self.bound.send(sender, "approve", request_id, outcome, what=f"approving request {request_id}")
 
-    def deny(self, sender: Sender, request_id: int) -> Receipt:
+    def deny(self, sender: Sends, request_id: int) -> Receipt:
         """Deny a request."""
         return self.bound.send(sender, "deny", request_id, what=f"denying request {request_id}")
 
-    def withdraw(self, sender: Sender, request_id: int) -> Receipt:
+    def withdraw(self, sender: Sends, request_id: int) -> Receipt:
         """Take one's own request back."""
         return self.bound.send(sender, "withdraw", request_id, what=f"withdrawing request {request_id}")
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 from typing import Final
 
 from panachain.chain.abi import address
-from panachain.chain.bound import MANY, Adapter, BoundContract, Indexed
+from panachain.chain.bound import MANY, Adapter, BoundContract, Indexed, Sends
 from panachain.chain.codec import encode
 from panachain.chain.contracts.identity_registry import IdentityRegistry
-from panachain.chain.evm import Receipt, Sender
+from panachain.chain.evm import Receipt
 from panachain.chain.logs import Event
 from panachain.errors import IntegrityError, UsageError
 from panachain.ethereum import keccak
@@ -37,7 +37,7 @@ class CareGroups(Adapter):
 
     # Groups
 
-    def create(self, sender: Sender, receiving_key: bytes) -> Actor:
+    def create(self, sender: Sends, receiving_key: bytes) -> Actor:
         """Create a care team or department that the sender manages; only active practitioners may.
 
         Args:
@@ -50,7 +50,7 @@ class CareGroups(Adapter):
             raise IntegrityError(f"transaction {receipt.tx_hash} shows no group")
         return group
 
-    def add_member(self, sender: Sender, group: Address, member: Address, sealed_key: bytes) -> Receipt:
+    def add_member(self, sender: Sends, group: Address, member: Address, sealed_key: bytes) -> Receipt:
         """Invite a person, or replace what is sealed to them; only the group's manager may, who needn't accept after.
 
         Args:
@@ -61,13 +61,13 @@ class CareGroups(Adapter):
         """
         return self.bound.send(sender, "addMember", group, member, sealed_key, what="adding a member")
 
-    def accept(self, sender: Sender, group: Address) -> Receipt:
+    def accept(self, sender: Sends, group: Address) -> Receipt:
         """Become a member; only who is listed may."""
         return self.bound.send(sender, "accept", group, what="joining a group")
 
     def renew(
         self,
-        sender: Sender,
+        sender: Sends,
         group: Address,
         receiving_key: bytes,
         sealed_keys: Mapping[Address, bytes],
@@ -88,19 +88,19 @@ class CareGroups(Adapter):
             sender, "renew", group, generation, receiving_key, people, sealed, what="renewing a group's key"
         )
 
-    def remove_member(self, sender: Sender, group: Address, member: Address) -> Receipt:
+    def remove_member(self, sender: Sends, group: Address, member: Address) -> Receipt:
         """Take a person off the list, also one who hasn't accepted; only the group's manager and that person may."""
         return self.bound.send(sender, "removeMember", group, member, what="removing a member")
 
-    def hand_over(self, sender: Sender, group: Address, manager: Address) -> Receipt:
+    def hand_over(self, sender: Sends, group: Address, manager: Address) -> Receipt:
         """Let a member manage a group; only its manager may."""
         return self.bound.send(sender, "handOver", group, manager, what="handing a group over")
 
-    def close(self, sender: Sender, group: Address) -> Receipt:
+    def close(self, sender: Sends, group: Address) -> Receipt:
         """Close a group for good; only its manager may."""
         return self.bound.send(sender, "close", group, what="closing a group")
 
-    def close_by_registrar(self, sender: Sender, group: Address) -> Receipt:
+    def close_by_registrar(self, sender: Sends, group: Address) -> Receipt:
         """Close a group for good in the manager's place; only the registrar may."""
         return self.bound.send(sender, "closeByRegistrar", group, what="closing a group")
 

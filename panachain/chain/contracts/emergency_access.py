@@ -5,8 +5,8 @@ Follows design section 6 and contracts/interfaces/IEmergencyAccess.sol.
 
 from __future__ import annotations
 
-from panachain.chain.bound import Adapter
-from panachain.chain.evm import Receipt, Sender
+from panachain.chain.bound import Adapter, Sends
+from panachain.chain.evm import Receipt
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address
 
@@ -14,7 +14,7 @@ from panachain.model.actors import Address
 class EmergencyAccess(Adapter):
     """Accesses in an emergency, with cosigner and review."""
 
-    def request(self, sender: Sender, patient: Address, reason: bytes) -> int:
+    def request(self, sender: Sends, patient: Address, reason: bytes) -> int:
         """Ask for access in an emergency and return its ID; only active practitioners of a hospital may.
 
         Args:
@@ -29,15 +29,15 @@ class EmergencyAccess(Adapter):
                 return int(decoded[1]["id"])
         raise IntegrityError(f"transaction {receipt.tx_hash} shows no emergency")
 
-    def cosign(self, sender: Sender, emergency_id: int) -> Receipt:
+    def cosign(self, sender: Sends, emergency_id: int) -> Receipt:
         """Co-sign within the hour; only another active practitioner of the same hospital may."""
         return self.bound.send(sender, "cosign", emergency_id, what=f"co-signing emergency {emergency_id}")
 
-    def review(self, sender: Sender, emergency_id: int, outcome: bytes = bytes(32)) -> Receipt:
+    def review(self, sender: Sends, emergency_id: int, outcome: bytes = bytes(32)) -> Receipt:
         """State that the review was held; only the registrar may."""
         return self.bound.send(sender, "review", emergency_id, outcome, what=f"reviewing emergency {emergency_id}")
 
-    def enforce(self, sender: Sender, emergency_id: int) -> Receipt:
+    def enforce(self, sender: Sends, emergency_id: int) -> Receipt:
         """Suspend a practitioner whose review is overdue; anyone may."""
         return self.bound.send(sender, "enforce", emergency_id, what=f"enforcing emergency {emergency_id}")
 

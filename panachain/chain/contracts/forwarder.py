@@ -7,7 +7,7 @@ Follows ERC-2771, EIP-712, ADR 22 and contracts/interfaces/IForwarder.sol.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from panachain.chain.bound import NOBODY, Adapter
@@ -70,6 +70,23 @@ class Forwarder(Adapter):
         """Return the event that says that a call was made, or None where it wasn't."""
         digest = int.from_bytes(self.digest_of(call), "big")
         return next(self.bound.events("Forwarded", where=[call.signer, digest]), None)
+
+    def logs_of(self, call: Call, receipt: Receipt) -> tuple[Mapping[str, Any], ...]:
+        """Return which of a transaction's logs are of one call: those before its own event, after another call's."""
+        found: list[Mapping[str, Any]] = []
+        for log in receipt.logs:
+            decoded = self.bound.abi.event(log) if _is_at(log, self.address) else None
+            if decoded is None:
+                found.append(log)
+            elif decoded[0] == "Forwarded":
+                if decoded[1]["digest"] == self.digest_of(call):
+                    return tuple(found)
+                found = []
+        raise IntegrityError(f"transaction {receipt.tx_hash} doesn't show the call that it made")
+
+
+def _is_at(log: Mapping[str, Any], address: str) -> bool:
+    return str(log.get("address", "")).lower() == address.lower()
 
 
 def _message(call: Call) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Final
 
 from panachain.chain.abi import address
-from panachain.chain.bound import MANY, NOBODY, Adapter, Indexed
-from panachain.chain.evm import Receipt, Sender
+from panachain.chain.bound import MANY, NOBODY, Adapter, Indexed, Sends
+from panachain.chain.evm import Receipt
 from panachain.chain.logs import actor_from
 from panachain.errors import IntegrityError, UsageError
 from panachain.model.actors import Actor, Address, Role, Status
@@ -36,7 +36,7 @@ class IdentityRegistry(Adapter):
 
     # Persons
 
-    def register(self, sender: Sender, actor: Actor, *, lookup: bytes = bytes(32), personal: bytes = b"") -> Receipt:
+    def register(self, sender: Sends, actor: Actor, *, lookup: bytes = bytes(32), personal: bytes = b"") -> Receipt:
         """Admit a patient or a practitioner; only the registrar may.
 
         Args:
@@ -60,11 +60,11 @@ class IdentityRegistry(Adapter):
             what=f"registering {actor.handle}",
         )
 
-    def suspend(self, sender: Sender, account: Address) -> Receipt:
+    def suspend(self, sender: Sends, account: Address) -> Receipt:
         """Suspend a person; only the registrar may."""
         return self.bound.send(sender, "suspend", account, what="suspending an identity")
 
-    def reinstate(self, sender: Sender, account: Address) -> Receipt:
+    def reinstate(self, sender: Sends, account: Address) -> Receipt:
         """Take a suspension back; only the registrar may."""
         return self.bound.send(sender, "reinstate", account, what="reinstating an identity")
 
@@ -106,11 +106,11 @@ class IdentityRegistry(Adapter):
 
     # Pairings
 
-    def pair(self, sender: Sender, hospital: Address, pairing: bytes) -> Receipt:
+    def pair(self, sender: Sends, hospital: Address, pairing: bytes) -> Receipt:
         """Let a hospital publish to the sender's lanes; `pairing` is the digest of the sealed pairing's CID."""
         return self.bound.send(sender, "pair", hospital, pairing, what="pairing")
 
-    def unpair(self, sender: Sender, hospital: Address) -> Receipt:
+    def unpair(self, sender: Sends, hospital: Address) -> Receipt:
         """Take the assent back."""
         return self.bound.send(sender, "unpair", hospital, what="unpairing")
 

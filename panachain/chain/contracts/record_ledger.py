@@ -42,7 +42,8 @@ class RecordLedger(Adapter):
             count: records in the batch.
             signed: called with hash and raw form before anything is sent.
         """
-        return self.bound.send(sender, "store", manifest, count, what=STORING, signed=signed, alone=True)
+        data = self.bound.calldata("store", manifest, count)
+        return sender.send(self.address, data, what=STORING, signed=signed, alone=True)
 
     def estimate_store(self, hospital: Address, count: int) -> int:
         """Return the gas that a storage transaction of this hospital would take, as the node estimates it.
