@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from panachain.chain.abi import contract
 from panachain.chain.bound import Contracts
 from panachain.chain.contracts.access_requests import AccessRequests
 from panachain.chain.contracts.care_groups import CareGroups
@@ -22,6 +23,13 @@ from panachain.chain.signing import Account
 
 if TYPE_CHECKING:
     from panachain.chain.web3 import SidechainWeb3
+
+_TAKES_BACK: Final = {
+    "IdentityRegistry": ("unpair", "cancelRecovery"),
+    "AccessRequests": ("deny", "withdraw"),
+    "CareGroups": ("removeMember", "close"),
+}
+"""By contract, the functions by which a person takes something back, leaves or refuses."""
 
 
 class Sidechain(Contracts):
@@ -60,6 +68,17 @@ class Sidechain(Contracts):
         from panachain.chain.web3 import SidechainWeb3
 
         return SidechainWeb3(self.rpc, self.addresses, self.from_block)
+
+    def takes_back(self, to: str, data: bytes) -> bool:
+        """Tell whether a call takes something back, leaves or refuses: nothing else may keep it waiting.
+
+        Args:
+            to: the contract.
+            data: calldata.
+        """
+        names = {address.lower(): name for name, address in self.addresses.items()}
+        functions = _TAKES_BACK.get(names.get(to.lower(), ""), ())
+        return any(data[:4] == contract(names[to.lower()]).selector(function) for function in functions)
 
     def sender(self, account: Account, *, lock_folder: Path) -> Sender:
         """Return what sends an account's transactions: for nothing, unless this chain is a paid one."""

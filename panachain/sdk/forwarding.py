@@ -53,8 +53,9 @@ class LocalPayer:
 class RemotePayer:
     """A relay that somebody runs for the sidechain. Its answers are claims."""
 
-    def __init__(self, url: str, *, timeout: float, ca: Path | None = None) -> None:
-        """Take its URL; the arguments are those of `Desk`."""
+    def __init__(self, sidechain: Sidechain, url: str, *, timeout: float, ca: Path | None = None) -> None:
+        """Take the chain and the relay's URL; the other arguments are those of `Desk`."""
+        self._sidechain = sidechain
         self.name = url
         self.timeout = timeout
         self._desk = Desk(url, timeout=timeout, ca=ca)
@@ -70,7 +71,8 @@ class RemotePayer:
             "deadline": call.deadline,
             "signature": signature.hex(),
         }
-        return self._desk.post("/v1/call", fields)
+        urgent = self._sidechain.takes_back(call.to, call.data)
+        return self._desk.post("/v1/take-back" if urgent else "/v1/call", fields)
 
 
 Payer = LocalPayer | RemotePayer

@@ -178,7 +178,8 @@ class Network:
         from panachain.sdk.forwarding import ForwardedSender, LocalPayer, Payer, RemotePayer
 
         payers: list[Payer] = [
-            RemotePayer(url, timeout=self.config.timeout, ca=self._relay_ca) for url in self.sidechain_relays
+            RemotePayer(self.sidechain, url, timeout=self.config.timeout, ca=self._relay_ca)
+            for url in self.sidechain_relays
         ]
         if self._side_relay_key_file is not None:
             own = self.sender(read_key(self._side_relay_key_file), sidechain=True)

@@ -104,6 +104,13 @@ class IdentityRegistry(Adapter):
         """
         return self.moves().get(account, account)
 
+    # Guardians
+
+    def guardians_of(self, patient: Address) -> list[Address]:
+        """Return who may move a patient to another account; a node's word, which can only refuse or pay a guardian."""
+        guardians, _ = self.bound.read("guardiansOf", patient)
+        return [Address(address(one)) for one in guardians]
+
     # Pairings
 
     def pair(self, sender: Sends, hospital: Address, pairing: bytes) -> Receipt:

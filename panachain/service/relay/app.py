@@ -23,10 +23,11 @@ from starlette.exceptions import HTTPException
 from panachain.chain.abi import address
 from panachain.crypto.tokens import TOKEN_SIZE
 from panachain.errors import PanaChainError, RateLimitedError, UsageError
+from panachain.model.actors import Address as Account
 from panachain.model.actors import PolicyId
 from panachain.model.policy import Disclosure, Receipt
 from panachain.model.sizes import HASH_SIZE
-from panachain.model.transactions import Grant
+from panachain.model.transactions import Call, Grant
 from panachain.proxy import messages
 from panachain.service import problems
 from panachain.service.connections import source_of
@@ -34,8 +35,9 @@ from panachain.service.http import read_request
 from panachain.service.limits import Limiter
 from panachain.service.pool import FairPool
 from panachain.service.problems import ProblemError
-from panachain.service.relay.openapi import HealthAnswer, RelayAnswer, look, orders
-from panachain.service.relay.service import Order, Outcome, RelayService
+from panachain.service.relay.calls import CallRelayService
+from panachain.service.relay.openapi import CallRelayAnswer, HealthAnswer, RelayAnswer, look, orders
+from panachain.service.relay.service import Matter, Order, Outcome, Relaying, RelayService
 from panachain.service.shapes import Address, CompactSignature, Hash, Message, ReceiptBody, Time
 
 MAX_BODY: Final = 16_384
@@ -73,6 +75,18 @@ class RevokeBody(Message):
     token: Token = ""
 
 
+class CallBody(Message):
+    """A signed call of a contract of the sidechain."""
+
+    signer: Address
+    to: Address
+    data: Annotated[str, Field(pattern="^([0-9a-f]{2}){4,}$", description="Calldata in hex")]
+    gas: Annotated[int, Field(ge=1, lt=1 << 32)]
+    nonce: Annotated[int, Field(ge=0, lt=1 << 64)]
+    deadline: Time
+    signature: Annotated[str, Field(pattern="^[0-9a-f]{130}$", description="r, s and v in hex")]
+
+
 class EvidenceBody(Message):
     """A receipt by which a proxy convicts itself, as `panachain/receipt/2` says."""
 
@@ -84,7 +98,7 @@ T = TypeVar("T")
 
 
 def create_app(
-    service: RelayService,
+    service: Relaying,
     *,
     per_minute: int,
     wait: float,
@@ -120,12 +134,14 @@ def create_app(
     return app
 
 
-def _add_looks(app: FastAPI, desk: _Desk, service: RelayService) -> None:
+def _add_looks(app: FastAPI, desk: _Desk, service: Relaying) -> None:
+    described = CallRelayAnswer if isinstance(service, CallRelayService) else RelayAnswer
+
     def ready() -> dict[str, Any]:
         service.check_ready()
         return service.describe()
 
-    @app.get("/v1/relay", responses=look("What it serves and has left", RelayAnswer))
+    @app.get("/v1/relay", responses=look("What it serves and has left", described))
     async def describe(request: Request) -> JSONResponse:
         return JSONResponse(await desk.look(request, service.describe))
 
@@ -133,7 +149,7 @@ def _add_looks(app: FastAPI, desk: _Desk, service: RelayService) -> None:
     async def healthz() -> JSONResponse:
         return JSONResponse({"schema": "panachain/health/1", "relay": service.address})
 
-    @app.get("/readyz", responses=look("It can pay now", RelayAnswer))
+    @app.get("/readyz", responses=look("It can pay now", described))
     async def readyz(request: Request) -> JSONResponse:
         return JSONResponse(await desk.look(request, ready))
 
@@ -142,21 +158,37 @@ def _add_looks(app: FastAPI, desk: _Desk, service: RelayService) -> None:
         return Response(await desk.look(request, desk.metrics), media_type="text/plain; version=0.0.4")
 
 
-def _add_orders(app: FastAPI, desk: _Desk, service: RelayService) -> None:
-    def route(path: str, model: type[Parsed], order: Callable[[Parsed], Order]) -> None:
+def _add_orders(app: FastAPI, desk: _Desk, service: Relaying) -> None:
+    def route(path: str, model: type[Parsed], order: Callable[[Parsed], Order], *, urgent: bool = False) -> None:
         async def endpoint(request: Request) -> JSONResponse:
-            return await desk.answer(request, model, order)
+            return await desk.answer(request, model, order, urgent=urgent)
 
         schema = {"application/json": {"schema": model.model_json_schema()}}
         extra = {"requestBody": {"required": True, "content": schema}}
         name = path.rpartition("/")[2]
-        app.post(path, operation_id=name, responses=orders(), openapi_extra=extra)(endpoint)
+        app.post(path, operation_id=name, responses=orders(calls=calls), openapi_extra=extra)(endpoint)
 
+    calls = isinstance(service, CallRelayService)
+    if isinstance(service, CallRelayService):
+        paid = service
+
+        def take_back(body: CallBody) -> Order:
+            order = paid.call(*_call(body))
+            if order.matter is not Matter.TAKE_BACK:
+                # Whatever else came this way would take the turn of what takes back.
+                raise ProblemError(problems.INVALID, "this call takes nothing back: /v1/call takes it")
+            return order
+
+        route("/v1/call", CallBody, lambda body: paid.call(*_call(body)))
+        route("/v1/take-back", CallBody, take_back, urgent=True)
+        return
+    assert isinstance(service, RelayService)  # noqa: S101 - there are two kinds
     route("/v1/grant", GrantBody, lambda body: service.grant(_grant(body), bytes.fromhex(body.signature)))
     route(
         "/v1/revoke",
         RevokeBody,
         lambda body: service.revocation(PolicyId(address(body.policy_id)), bytes.fromhex(body.signature)),
+        urgent=True,
     )
     route("/v1/evidence", EvidenceBody, lambda body: service.evidence(_receipt(body)))
 
@@ -164,12 +196,12 @@ def _add_orders(app: FastAPI, desk: _Desk, service: RelayService) -> None:
 class _Desk:
     """Takes requests: limits, parses, submits, waits, counts."""
 
-    def __init__(self, service: RelayService, *, per_minute: int, wait: float, clock: Callable[[], float]) -> None:
+    def __init__(self, service: Relaying, *, per_minute: int, wait: float, clock: Callable[[], float]) -> None:
         self._service = service
         self._clock = clock
         self._wait = wait
         # A flood of grants doesn't take a revocation's turn away.
-        self._revocations = Limiter(per_minute, clock=clock)
+        self._urgent = Limiter(per_minute, clock=clock)
         self._others = Limiter(per_minute, clock=clock)
         # Looks have a thread of their own, in turns: they need no key, and take none of an order's threads.
         self._looks = FairPool(1, "look")
@@ -183,10 +215,12 @@ class _Desk:
         """Return what a function returns that only looks; raises UnavailableError where too many wait."""
         return await self._looks.run(_source(request), function)
 
-    async def answer(self, request: Request, model: type[Parsed], order: Callable[[Parsed], Order]) -> JSONResponse:
+    async def answer(
+        self, request: Request, model: type[Parsed], order: Callable[[Parsed], Order], *, urgent: bool
+    ) -> JSONResponse:
         started = self._clock()
         try:
-            self._limit(request, model)
+            self._limit(request, urgent=urgent)
             body = _parse(await read_request(request, limit=MAX_BODY, seconds=_BODY_TIME), model)
             outcome = await self._outcome(order(body), bytes.fromhex(getattr(body, "token", "")))
             answer = JSONResponse(_outcome_fields(outcome), status_code=200 if outcome.state == "mined" else 202)
@@ -206,8 +240,8 @@ class _Desk:
         except TimeoutError:
             return await run_in_threadpool(self._service.pending, order)
 
-    def _limit(self, request: Request, model: type[Message]) -> None:
-        limiter = self._revocations if model is RevokeBody else self._others
+    def _limit(self, request: Request, *, urgent: bool) -> None:
+        limiter = self._urgent if urgent else self._others
         again = limiter.take(_source(request))
         if again:
             raise RateLimitedError("too many requests from this address within a minute", retry_after=again)
@@ -255,6 +289,18 @@ def _grant(body: GrantBody) -> Grant:
         view_tag=body.view_tag,
         announcement=bytes.fromhex(body.announcement),
     )
+
+
+def _call(body: CallBody) -> tuple[Call, bytes]:
+    call = Call(
+        signer=Account(address(body.signer)),
+        to=Account(address(body.to)),
+        data=bytes.fromhex(body.data),
+        gas=body.gas,
+        nonce=body.nonce,
+        deadline=body.deadline,
+    )
+    return call, bytes.fromhex(body.signature)
 
 
 def _receipt(body: EvidenceBody) -> Receipt:

@@ -13,14 +13,17 @@ from pydantic import BaseModel, Field
 
 from panachain.service import problems
 from panachain.service.problems import Kind
+from panachain.service.relay.calls import FOREIGN, NOT_REGISTERED, NOT_SIGNED, QUOTA
 from panachain.service.relay.service import BUDGET, WOULD_REVERT
 from panachain.service.relay.tokens import NEEDED, SPENT
 from panachain.service.shapes import Address, Message, Problem
 
 Gas = Annotated[int, Field(ge=0)]
 _ALWAYS: Final = (problems.UNAVAILABLE, problems.INTERNAL)
+_POLICIES: Final = (NEEDED, SPENT)
+_CALLS: Final = (NOT_SIGNED, NOT_REGISTERED, FOREIGN, QUOTA)
 _ORDERS: Final = (
-    *(NEEDED, SPENT, WOULD_REVERT, BUDGET, problems.RATE, problems.INVALID, problems.BAD_REQUEST, problems.TOO_LARGE),
+    *(WOULD_REVERT, BUDGET, problems.RATE, problems.INVALID, problems.BAD_REQUEST, problems.TOO_LARGE),
     *(problems.TIMEOUT, *_ALWAYS),
 )
 
@@ -47,6 +50,18 @@ class RelayAnswer(Message):
     token_issuer: str = Field(description="Whose tokens pay for grants; empty where anybody's grants are paid")
 
 
+class CallRelayAnswer(Message):
+    """Which sidechain the relay serves, and what it has left."""
+
+    schema_: Literal["panachain/call-relay/1"] = Field(alias="schema")
+    account: Address
+    chain_id: int
+    forwarder: Address
+    gas_left: Gas
+    gas_left_for_taking_back: Gas
+    calls_per_day: int = Field(ge=0, description="Of one account; as many again that take something back")
+
+
 class HealthAnswer(Message):
     """The process runs."""
 
@@ -54,9 +69,10 @@ class HealthAnswer(Message):
     relay: Address
 
 
-def orders() -> dict[int | str, dict[str, Any]]:
-    """Return the answers to a signed statement, by status."""
-    return {200: _json("Mined", RelayedAnswer), 202: _json("Not mined yet", RelayedAnswer)} | _refusals(_ORDERS)
+def orders(*, calls: bool) -> dict[int | str, dict[str, Any]]:
+    """Return the answers to a signed statement, by status; `calls` says that it is one for the sidechain."""
+    answers = {200: _json("Mined", RelayedAnswer), 202: _json("Not mined yet", RelayedAnswer)}
+    return answers | _refusals((*(_CALLS if calls else _POLICIES), *_ORDERS))
 
 
 def look(summary: str, answer: type[BaseModel] | None) -> dict[int | str, dict[str, Any]]:

@@ -15,7 +15,9 @@ from typing import Any, Final
 
 from panachain.chain.access import read_key
 from panachain.chain.config import ChainConfig
+from panachain.chain.evm import Sender
 from panachain.chain.mainchain import Mainchain
+from panachain.chain.sidechain import Sidechain
 from panachain.chain.signing import Account
 from panachain.crypto import keystore
 from panachain.errors import ConfigurationError, IntegrityError
@@ -23,7 +25,8 @@ from panachain.follow.opening import following
 from panachain.service.config import configuration, forbid_core_dumps
 from panachain.service.database import Place
 from panachain.service.http import listen, serve
-from panachain.service.relay.service import MAX_BATCH, Budget, RelayService
+from panachain.service.relay.calls import CALLS_PER_DAY, CallRelayService
+from panachain.service.relay.service import MAX_BATCH, Budget, Relaying, RelayService
 from panachain.service.relay.store import RelayStore
 from panachain.service.relay.tokens import Till, TokenRules
 from panachain.service.tls import TlsConfig, read_tls
@@ -45,7 +48,10 @@ class RelayConfig:
 
     host: str
     port: int
-    mainchain: ChainConfig
+    mainchain: ChainConfig | None
+    """Whose policies it pays for; None for a relay of the sidechain."""
+    sidechain: ChainConfig | None
+    """Whose calls it pays for. A relay has one chain: it would know too much of whoever uses both."""
     database: Place
     keystore: Path | None
     key_file: Path | None
@@ -56,6 +62,8 @@ class RelayConfig:
     max_batch: int
     behind: str
     """Addresses of reverse proxies whose `X-Forwarded-For` is believed, with commas; empty for none."""
+    calls_per_day: int
+    """Calls of one account that a relay of the sidechain pays for."""
     tokens: TokenRules | None
     """Which tokens pay for grants; None pays for anybody's."""
     tls: TlsConfig | None
@@ -70,12 +78,15 @@ class RelayConfig:
         with configuration(path, "relay", schema=SCHEMA) as fields:
             if ("keystore" in fields) == ("keyFile" in fields):
                 raise ConfigurationError(f"{path} must name either a keystore or a keyFile")
+            if ("mainchain" in fields) == ("sidechain" in fields):
+                raise ConfigurationError(
+                    f"{path} must name either `mainchain` or `sidechain`: both would tell it whose policies are whose"
+                )
             return cls(
                 host=str(fields["host"]),
                 port=int(fields["port"]),
-                mainchain=ChainConfig.parse(
-                    fields["mainchain"], path.parent, what=f"the section `mainchain` of {path}"
-                ),
+                mainchain=_chain("mainchain", fields, path),
+                sidechain=_chain("sidechain", fields, path),
                 database=Place.read(fields, path, environment, variable=PASSWORD_VARIABLE),
                 keystore=path.parent / fields["keystore"] if "keystore" in fields else None,
                 key_file=path.parent / fields["keyFile"] if "keyFile" in fields else None,
@@ -84,6 +95,7 @@ class RelayConfig:
                 wait=float(fields.get("waitSeconds", _WAIT)),
                 max_batch=int(fields.get("maxBatch", MAX_BATCH)),
                 behind=",".join(fields.get("behind", [])),
+                calls_per_day=int(fields.get("callsPerDay", CALLS_PER_DAY)),
                 tokens=_token_rules(fields.get("tokens"), path),
                 tls=read_tls(fields.get("tls"), path.parent),
             )
@@ -102,24 +114,45 @@ def run_relay(config: RelayConfig, passphrase: str) -> None:
         UnavailableError: the address can't be listened on.
     """
     # 1. The chain that the configuration names.
-    mainchain = Mainchain.connect(config.mainchain, source=following(config.mainchain, config.database.beside))
+    chain = _connected(config)
     # 2. The account that pays.
     forbid_core_dumps()
     account = Account(_key(config, passphrase))
-    sender = mainchain.sender(account, lock_folder=config.database.beside / "nonces")
+    sender = chain.sender(account, lock_folder=config.database.beside / "nonces")
     # 3. The service, until it is told to stop.
     from panachain.service.relay.app import create_app
 
     with closing(listen(config.host, config.port)) as listening, closing(RelayStore(config.database)) as store:
-        till = None if config.tokens is None else Till(config.tokens)
-        service = RelayService(mainchain, sender, store, config.budget, max_batch=config.max_batch, till=till)
         serve(
-            create_app(service, per_minute=config.per_minute, wait=config.wait),
+            create_app(_service(config, chain, sender, store), per_minute=config.per_minute, wait=config.wait),
             listening,
             tls=config.tls,
             grace=_GRACE,
             behind=config.behind,
         )
+
+
+def _connected(config: RelayConfig) -> Mainchain | Sidechain:
+    beside = config.database.beside
+    if config.sidechain is not None:
+        return Sidechain.connect(config.sidechain, source=following(config.sidechain, beside))
+    if config.mainchain is None:
+        raise ConfigurationError("the relay's configuration names no chain")
+    return Mainchain.connect(config.mainchain, source=following(config.mainchain, beside))
+
+
+def _service(config: RelayConfig, chain: Mainchain | Sidechain, sender: Sender, store: RelayStore) -> Relaying:
+    if isinstance(chain, Sidechain):
+        given = {"max_batch": config.max_batch, "calls_per_day": config.calls_per_day}
+        return CallRelayService(chain, sender, store, config.budget, **given)
+    till = None if config.tokens is None else Till(config.tokens)
+    return RelayService(chain, sender, store, config.budget, max_batch=config.max_batch, till=till)
+
+
+def _chain(name: str, fields: Mapping[str, Any], path: Path) -> ChainConfig | None:
+    if name not in fields:
+        return None
+    return ChainConfig.parse(fields[name], path.parent, what=f"the section `{name}` of {path}")
 
 
 def _token_rules(fields: Mapping[str, Any] | None, path: Path) -> TokenRules | None:

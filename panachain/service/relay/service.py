@@ -1,7 +1,8 @@
-"""The relay: pays for signed policy transactions under a budget, and can neither change nor repeat them.
+"""The relay: pays for signed statements under a budget, and can neither change nor repeat them.
 
 Nothing that would revert is paid for: each request is simulated when it comes and once more before it is sent. What
-waits is sent together. Never logs a policy. Free of HTTP, which is in app.py.
+waits is sent together. Never logs a policy or an account. Free of HTTP, which is in app.py; calls on the sidechain are
+in calls.py.
 Follows docs/spec/relay.md, design section 6 and security rules 3, 5 and 12.
 """
 
@@ -10,15 +11,17 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from panachain.chain import node
 from panachain.chain.abi import revert_reason
+from panachain.chain.bound import Contracts
 from panachain.chain.evm import Sender, receipt_of
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import RpcAnswerError
@@ -56,9 +59,12 @@ class Matter(Enum):
     GRANT = "grant"
     REVOKE = "revoke"
     EVIDENCE = "evidence"
+    CALL = "call"
+    TAKE_BACK = "take-back"
+    """A call by which a person takes something back, leaves or refuses."""
 
 
-_BATCHED: Final = (Matter.GRANT, Matter.REVOKE)
+_BATCHED: Final = (Matter.GRANT, Matter.REVOKE, Matter.CALL, Matter.TAKE_BACK)
 """What goes together in one transaction."""
 
 
@@ -72,7 +78,8 @@ class Order:
     """Calldata for the statement alone."""
     signed: Any
     """The statement with its signature, as a batch of its matter takes it; None where there is no batch."""
-    policy_id: PolicyId
+    about: str
+    """The policy, or the account whose call it is."""
 
     @property
     def key(self) -> str:
@@ -100,7 +107,7 @@ class Budget:
     gas: int
     """For everything."""
     reserve: int
-    """On top of it, for revocations of granted policies only."""
+    """On top of it, for revocations of granted policies, or for calls that take something back."""
 
 
 @dataclass(eq=False)
@@ -115,66 +122,44 @@ class Ticket:
     done: Future[Outcome] = field(default_factory=Future)
 
 
-class RelayService:
-    """One relay's duties."""
+class Relaying(ABC):
+    """What a relay does with orders, whatever they are about."""
+
+    WORKERS: ClassVar[Sequence[tuple[str, tuple[Matter, ...]]]]
+    """Name and matters of each thread that sends."""
 
     def __init__(
-        self,
-        mainchain: Mainchain,
-        sender: Sender,
-        store: RelayStore,
-        budget: Budget,
-        *,
-        max_batch: int = MAX_BATCH,
-        till: Till | None = None,
+        self, chain: Contracts, sender: Sender, store: RelayStore, budget: Budget, *, max_batch: int = MAX_BATCH
     ) -> None:
         """Take the chain, the account that pays, and what it may spend.
 
         Args:
-            mainchain: where policy transactions go.
+            chain: where what was signed goes.
             sender: the relay's account.
             store: its database.
             budget: what it may spend.
-            max_batch: policy transactions in one transaction.
-            till: takes patients' tokens; None pays for anybody.
+            max_batch: statements in one transaction.
         """
-        self._mainchain = mainchain
+        self._chain = chain
         self._sender = sender
         self._store = store
         self._budget = budget
         self._max_batch = max_batch
-        self._till = till
         self.address = sender.address
         self._lock = threading.Condition()
         self._waiting: list[Ticket] = []
         self._tickets: dict[str, Ticket] = {}
         self._in_hand: set[int] = set()
         self._end = threading.Event()
-        # Revocations have a worker of their own: they don't even wait for a grant to be mined.
         self._threads = [
-            threading.Thread(target=self._work, args=((Matter.REVOKE,),), name="relay-revocations", daemon=True),
-            threading.Thread(target=self._work, args=((Matter.GRANT, Matter.EVIDENCE),), name="relay", daemon=True),
+            threading.Thread(target=self._work, args=(matters,), name=name, daemon=True)
+            for name, matters in self.WORKERS
         ]
         # A chain that doesn't answer now is no reason to forget a transaction: it is looked for again at the next turn.
         duties = {"transactions that were left open can't be looked for": self.watch}
         self._watching = Periodic(duties, every=_IDLE, name="relay-watch", log=_log, at_start=True)
 
     # Orders
-
-    def grant(self, grant: Grant, signature: bytes) -> Order:
-        """Return the order for a signed grant."""
-        data = self._mainchain.policies.grant_by_signature_calldata(grant, signature)
-        return Order(Matter.GRANT, self._registry, data, (grant, signature), grant.owner)
-
-    def revocation(self, policy_id: PolicyId, signature: bytes) -> Order:
-        """Return the order for a signed revocation."""
-        data = self._mainchain.policies.revoke_by_signature_calldata(policy_id, signature)
-        return Order(Matter.REVOKE, self._registry, data, (policy_id, signature), policy_id)
-
-    def evidence(self, receipt: ProxyReceipt) -> Order:
-        """Return the order for a receipt by which a proxy convicts itself."""
-        data = self._mainchain.log.prove_late_service_calldata(receipt)
-        return Order(Matter.EVIDENCE, self._mainchain.log.address, data, None, receipt.policy_id)
 
     def submit(self, order: Order, token: bytes = b"") -> Future[Outcome]:
         """Take an order, and return what will become of it.
@@ -186,7 +171,8 @@ class RelayService:
             token: of a patient, where this relay takes tokens; empty for none.
 
         Raises:
-            ProblemError: a token is needed or was spent, the contract would refuse it, or the budget is used up.
+            ProblemError: whoever sent it may not, or no more today, a token is needed or was spent,
+                the contract would refuse it, or the budget is used up.
             UnavailableError: the chain doesn't answer, or too much waits.
         """
         # 1. The same order again, before anything is asked of the chain.
@@ -194,11 +180,10 @@ class RelayService:
         if known is not None:
             return known
         # 2. Whether somebody who may spend sent it: a stranger's order costs no call of the chain's node.
-        granted = order.matter is Matter.REVOKE and self._is_granted(order)
-        spent = self._token(order, token, granted=granted)
+        reserved, charged = self._admit(order, token)
         # 3. What it costs, and what may be spent for it.
         gas = self._simulate(order)
-        limit = self._budget.gas + (self._budget.reserve if granted else 0)
+        limit = self._budget.gas + (self._budget.reserve if reserved else 0)
         # 4. Under the lock, so that two orders at once can't both take the last of the budget.
         with self._lock:
             known = self._known(order)
@@ -209,10 +194,9 @@ class RelayService:
                 raise ProblemError(BUDGET, f"less than {gas} gas is left for this in the last 24 hours' budget")
             # Bounded, so that a chain that stands still doesn't fill the memory.
             if len(self._waiting) >= _MAX_WAITING:
-                raise UnavailableError(f"{_MAX_WAITING} policy transactions wait already")
-            # Last, so that a token that buys nothing isn't spent.
-            if self._till and spent and not self._store.spend(spent, order.key, since=self._till.kept_since()):
-                raise ProblemError(SPENT, SPENT.title)
+                raise UnavailableError(f"{_MAX_WAITING} transactions wait already")
+            # Last, so that what buys nothing isn't counted.
+            self._charge(order, charged)
             ticket = Ticket(order, gas)
             self._tickets[order.key] = ticket
             self._waiting.append(ticket)
@@ -235,18 +219,9 @@ class RelayService:
         """Return how many orders wait to be sent."""
         return len(self._waiting)
 
+    @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Return which network this relay serves, and what it has left."""
-        for_all, for_revocations = self.left()
-        return {
-            "schema": "panachain/relay/1",
-            "account": self.address,
-            "chain_id": self._mainchain.chain_id,
-            "policy_registry": self._registry,
-            "gas_left": for_all,
-            "gas_left_for_revocations": for_revocations,
-            "token_issuer": self._till.rules.issuer if self._till else "",
-        }
 
     def check_ready(self) -> None:
         """Check that the chain answers, and that the account holds something to pay with.
@@ -255,7 +230,7 @@ class RelayService:
             ChainUnavailableError: it doesn't answer.
             UnavailableError: the account is empty.
         """
-        if node.balance(self._mainchain.rpc, self.address) == 0:
+        if node.balance(self._chain.rpc, self.address) == 0:
             raise UnavailableError(f"the relay's account {self.address} is empty")
 
     # Work
@@ -275,16 +250,38 @@ class RelayService:
             thread.join(timeout)
         self._watching.stop(timeout=timeout)
 
-    @property
-    def _registry(self) -> str:
-        return self._mainchain.policies.address
+    # What depends on what is relayed
+
+    @abstractmethod
+    def _admit(self, order: Order, token: bytes) -> tuple[bool, bytes | None]:
+        """Return whether an order may spend the reserve, and what it is charged to: a token or an account, or None.
+
+        Raises:
+            ProblemError: whoever sent it may not.
+        """
+
+    @abstractmethod
+    def _charge(self, order: Order, charged: bytes | None) -> None:
+        """Count an order that is taken, under the lock.
+
+        Raises:
+            ProblemError: there is nothing left to count it on.
+        """
+
+    @abstractmethod
+    def _batch(self, matter: Matter, signed: Sequence[Any]) -> str:
+        """Return the calldata of several statements of one matter, all or none."""
+
+    def _same(self, order: Order) -> Ticket | None:
+        """Return an order on its way that does what another one would do, though it isn't the same."""
+        return None
 
     def _unwritten(self) -> int:
         """Return the gas of orders that the database doesn't count yet."""
         return sum(ticket.gas for ticket in list(self._tickets.values()) if not ticket.put_aside)
 
     def _known(self, order: Order) -> Future[Outcome] | None:
-        ticket = self._tickets.get(order.key) or self._same_revocation(order)
+        ticket = self._tickets.get(order.key) or self._same(order)
         if ticket is not None:
             return ticket.done
         payment = self._store.payment_of(order.key)
@@ -299,39 +296,6 @@ class RelayService:
         )
         return done
 
-    def _same_revocation(self, order: Order) -> Ticket | None:
-        """Return the revocation of the same policy that is on its way, whatever the bytes of its signature are."""
-        if order.matter is not Matter.REVOKE:
-            return None
-        waiting = list(self._tickets.values())
-        same = (one for one in waiting if one.order.matter is Matter.REVOKE and one.order.policy_id == order.policy_id)
-        return next(same, None)
-
-    def _is_granted(self, order: Order) -> bool:
-        """Tell whether a revocation is of a policy that was granted.
-
-        Everything spends from one purse; the reserve lies below it, for revocations. It isn't for revocations of
-        policies that were never granted, which anybody could sign without end.
-        """
-        # The chain is asked, and not the relay's own memory: another relay may have paid for the grant.
-        try:
-            return self._mainchain.policies.policy_of(order.policy_id).status is not PolicyStatus.UNKNOWN
-        except PolicyUnknownError:
-            return False
-
-    def _token(self, order: Order, token: bytes, *, granted: bool) -> bytes | None:
-        """Return what is remembered of an order's token, or None where it needs none.
-
-        Neither a revocation of a granted policy nor evidence does: the contract takes each once, and what is revoked
-        was paid for with a token, what is proven with a proxy's place in the registry.
-
-        Raises:
-            ProblemError: it needs one, and has none that is good.
-        """
-        if self._till is None or granted or order.matter is Matter.EVIDENCE:
-            return None
-        return self._till.spent_as(token)
-
     def _simulate(self, order: Order) -> int:
         """Return the gas to put aside for an order alone.
 
@@ -340,7 +304,7 @@ class RelayService:
             UnavailableError: the node can't tell.
         """
         try:
-            gas = node.estimate_gas(self._mainchain.rpc, sender=self.address, to=order.to, data=order.data)
+            gas = node.estimate_gas(self._chain.rpc, sender=self.address, to=order.to, data=order.data)
         except RpcAnswerError as exc:
             if not exc.data and exc.code != _REVERTED:
                 # The order isn't to blame, but for example an account without ether.
@@ -423,9 +387,7 @@ class RelayService:
         first = tickets[0].order
         if len(tickets) == 1:
             return first.to, first.data
-        signed, policies = [ticket.order.signed for ticket in tickets], self._mainchain.policies
-        batch = policies.grant_batch_calldata if first.matter is Matter.GRANT else policies.revoke_batch_calldata
-        return first.to, batch(signed)
+        return first.to, self._batch(first.matter, [ticket.order.signed for ticket in tickets])
 
     def _passing(self, tickets: Sequence[Ticket]) -> list[Ticket]:
         """Return the tickets whose orders the contract would take now; the others are told."""
@@ -467,11 +429,11 @@ class RelayService:
             self._send([ticket], again=False)
 
     def _reverted(self, hashes: Sequence[str]) -> bool:
-        receipts = [receipt_of(self._mainchain.rpc, tx_hash) for tx_hash in hashes]
+        receipts = [receipt_of(self._chain.rpc, tx_hash) for tx_hash in hashes]
         return any(receipt is not None and not receipt.succeeded for receipt in receipts)
 
     def _unknown(self, hashes: Sequence[str]) -> bool:
-        return not any(node.has_transaction(self._mainchain.rpc, tx_hash) for tx_hash in hashes)
+        return not any(node.has_transaction(self._chain.rpc, tx_hash) for tx_hash in hashes)
 
     def _finish(self, tickets: Sequence[Ticket], outcome: Outcome) -> None:
         for ticket in tickets:
@@ -515,3 +477,111 @@ class RelayService:
             self._store.drop(number)
         else:
             self._store.mined(number, receipt.tx_hash, receipt.block, receipt.gas_used)
+
+
+class RelayService(Relaying):
+    """One relay of policy transactions: its duties."""
+
+    # Revocations have a worker of their own: they don't even wait for a grant to be mined.
+    WORKERS = (("relay-revocations", (Matter.REVOKE,)), ("relay", (Matter.GRANT, Matter.EVIDENCE)))
+
+    def __init__(
+        self,
+        mainchain: Mainchain,
+        sender: Sender,
+        store: RelayStore,
+        budget: Budget,
+        *,
+        max_batch: int = MAX_BATCH,
+        till: Till | None = None,
+    ) -> None:
+        """Take the chain, the account that pays, and what it may spend.
+
+        Args:
+            mainchain: where policy transactions go.
+            sender: the relay's account.
+            store: its database.
+            budget: what it may spend.
+            max_batch: policy transactions in one transaction.
+            till: takes patients' tokens; None pays for anybody.
+        """
+        super().__init__(mainchain, sender, store, budget, max_batch=max_batch)
+        self._mainchain = mainchain
+        self._till = till
+
+    def grant(self, grant: Grant, signature: bytes) -> Order:
+        """Return the order for a signed grant."""
+        data = self._mainchain.policies.grant_by_signature_calldata(grant, signature)
+        return Order(Matter.GRANT, self._registry, data, (grant, signature), grant.owner)
+
+    def revocation(self, policy_id: PolicyId, signature: bytes) -> Order:
+        """Return the order for a signed revocation."""
+        data = self._mainchain.policies.revoke_by_signature_calldata(policy_id, signature)
+        return Order(Matter.REVOKE, self._registry, data, (policy_id, signature), policy_id)
+
+    def evidence(self, receipt: ProxyReceipt) -> Order:
+        """Return the order for a receipt by which a proxy convicts itself."""
+        data = self._mainchain.log.prove_late_service_calldata(receipt)
+        return Order(Matter.EVIDENCE, self._mainchain.log.address, data, None, receipt.policy_id)
+
+    def describe(self) -> dict[str, Any]:
+        """Return which network this relay serves, and what it has left."""
+        for_all, for_revocations = self.left()
+        return {
+            "schema": "panachain/relay/1",
+            "account": self.address,
+            "chain_id": self._mainchain.chain_id,
+            "policy_registry": self._registry,
+            "gas_left": for_all,
+            "gas_left_for_revocations": for_revocations,
+            "token_issuer": self._till.rules.issuer if self._till else "",
+        }
+
+    def _admit(self, order: Order, token: bytes) -> tuple[bool, bytes | None]:
+        granted = order.matter is Matter.REVOKE and self._is_granted(order)
+        return granted, self._token(order, token, granted=granted)
+
+    def _charge(self, order: Order, charged: bytes | None) -> None:
+        if self._till and charged and not self._store.spend(charged, order.key, since=self._till.kept_since()):
+            raise ProblemError(SPENT, SPENT.title)
+
+    def _batch(self, matter: Matter, signed: Sequence[Any]) -> str:
+        policies = self._mainchain.policies
+        return (policies.grant_batch_calldata if matter is Matter.GRANT else policies.revoke_batch_calldata)(signed)
+
+    @property
+    def _registry(self) -> str:
+        return self._mainchain.policies.address
+
+    def _same(self, order: Order) -> Ticket | None:
+        """Return the revocation of the same policy that is on its way, whatever the bytes of its signature are."""
+        if order.matter is not Matter.REVOKE:
+            return None
+        waiting = list(self._tickets.values())
+        same = (one for one in waiting if one.order.matter is Matter.REVOKE and one.order.about == order.about)
+        return next(same, None)
+
+    def _is_granted(self, order: Order) -> bool:
+        """Tell whether a revocation is of a policy that was granted.
+
+        Everything spends from one purse; the reserve lies below it, for revocations. It isn't for revocations of
+        policies that were never granted, which anybody could sign without end.
+        """
+        # The chain is asked, and not the relay's own memory: another relay may have paid for the grant.
+        try:
+            return self._mainchain.policies.policy_of(PolicyId(order.about)).status is not PolicyStatus.UNKNOWN
+        except PolicyUnknownError:
+            return False
+
+    def _token(self, order: Order, token: bytes, *, granted: bool) -> bytes | None:
+        """Return what is remembered of an order's token, or None where it needs none.
+
+        Neither a revocation of a granted policy nor evidence does: the contract takes each once, and what is revoked
+        was paid for with a token, what is proven with a proxy's place in the registry.
+
+        Raises:
+            ProblemError: it needs one, and has none that is good.
+        """
+        if self._till is None or granted or order.matter is Matter.EVIDENCE:
+            return None
+        return self._till.spent_as(token)

@@ -34,6 +34,10 @@ CREATE TABLE IF NOT EXISTS payment (
 CREATE INDEX IF NOT EXISTS payment_by_time ON payment (at);
 CREATE TABLE IF NOT EXISTS signed ({order}payment {number} NOT NULL, tx_hash TEXT NOT NULL, raw TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS item (key TEXT PRIMARY KEY, payment {number} NOT NULL);
+CREATE TABLE IF NOT EXISTS counted (
+    account TEXT NOT NULL, kind TEXT NOT NULL, day {number} NOT NULL, times {number} NOT NULL,
+    PRIMARY KEY (account, kind, day)
+);
 CREATE TABLE IF NOT EXISTS spent (token {bytes} PRIMARY KEY, key TEXT NOT NULL, at {number} NOT NULL) {ordered};
 """
 
@@ -145,6 +149,28 @@ class RelayStore:
             db.run("INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (token, key, day))
             row = db.run("SELECT key FROM spent WHERE token = ?", (token,)).fetchone()
             return bool(row[0] == key)
+
+    def count(self, account: str, kind: str, most: int) -> bool:
+        """Count one more request of an account today, and tell whether it may have it; a refused one isn't counted.
+
+        Args:
+            account: whose.
+            kind: of request; each is counted apart.
+            most: requests of this kind in a day (UTC).
+        """
+        with self._durable.writing() as db:
+            day = int(self._clock()) // DAY
+            db.run("DELETE FROM counted WHERE day < ?", (day - 1,))
+            where = (account, kind, day)
+            row = db.run("SELECT times FROM counted WHERE account = ? AND kind = ? AND day = ?", where).fetchone()
+            if row is not None and row[0] >= most:
+                return False
+            db.run(
+                "INSERT INTO counted VALUES (?, ?, ?, 1) ON CONFLICT (account, kind, day)"
+                " DO UPDATE SET times = counted.times + 1",
+                where,
+            )
+            return True
 
     def payment_of(self, key: str) -> Payment | None:
         """Return the transaction that carries a request, or None."""

@@ -80,7 +80,7 @@ OWN: dict[str, dict[str, str]] = {
         "pairingOf": "HospitalPaired and HospitalUnpaired say it",
         "isActive": "identity_of says it together with the keys",
         **dict.fromkeys(
-            ("setGuardians", "approveRecovery", "cancelRecovery", "completeRecovery", "guardiansOf", "recoveryOf"),
+            ("setGuardians", "approveRecovery", "cancelRecovery", "completeRecovery", "recoveryOf"),
             _GUARDIANS,
         ),
         **dict.fromkeys(
