@@ -26,7 +26,7 @@ NODE_KEY: Final = "devnet/node.key"
 """The account by which this home passes the gate, below the home."""
 RELAY_KEY: Final = "devnet/relay.key"
 SIDE_RELAY_KEY: Final = "devnet/sidechain-relay.key"
-"""The accounts that pay for what persons sign, below the home."""
+"""The accounts that pay for what persons sign, below the home; the second one is the relay's of the sidechain."""
 
 
 def write_network(
@@ -42,6 +42,7 @@ def write_network(
         else:
             network = _deploy(home, main_rpc, side_rpc, passphrase)
         network["sidechain"] |= {"url": f"http://127.0.0.1:{anvil.free_port()}", "nodeKeyFile": NODE_KEY}
+        network["sidechainRelays"] = [f"http://127.0.0.1:{anvil.free_port()}"]
         network["threshold"] = threshold
         if ipfs != "auto" or "ipfs" not in network:
             network["ipfs"] = {"kind": "kubo" if ipfs == "kubo" else "embedded"}
@@ -92,7 +93,8 @@ def _deploy(home: Path, main_rpc: Rpc, side_rpc: Rpc, passphrase: str) -> dict[s
         "sidechain": deployment.sidechain.describe(),
         "governance": governance.describe(),
         "relayKeyFile": RELAY_KEY,
-        "sidechainRelayKeyFile": SIDE_RELAY_KEY,
+        "governance": governance.describe(),
+        "relayKeyFile": RELAY_KEY,
         # As in production, so that nothing passes here that fails there; whoever waits asks its chain for the block.
         "confirmations": CONFIRMATIONS,
         "faucet": True,

@@ -1,4 +1,4 @@
-"""The devnet: two local chains, the sidechain's gate, a store and some proxies on this machine, with one registrar.
+"""The devnet: two local chains, the sidechain's gate and relay, a store and some proxies, with one registrar.
 
 Never binds beyond loopback. Processes are started here and ended here, by their own process IDs.
 Follows design section 9 (embedded by default) and docs/spec/network.md.
@@ -6,7 +6,7 @@ Follows design section 9 (embedded by default) and docs/spec/network.md.
     HOME/network.json              the network, as `Network.open` reads it
     HOME/devnet/processes.json     what runs, and the sidechain's own URL, which nobody but the gate needs
     HOME/devnet/node.key           the account by which this home passes the gate
-    HOME/devnet/mainchain, sidechain, gate, proxy-N
+    HOME/devnet/mainchain, sidechain, gate, relay, proxy-N
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from panachain.chain import anvil
 from panachain.devnet.deployment import REGISTRAR, write_network
-from panachain.devnet.members import proxy_seeds, start_gate, start_proxies
-from panachain.devnet.processes import await_gate, await_proxy, is_running, read, stop
+from panachain.devnet.members import proxy_seeds, start_gate, start_proxies, start_relay
+from panachain.devnet.processes import await_gate, await_service, is_running, read, stop
 from panachain.errors import (
     UsageError,
 )
@@ -187,16 +187,19 @@ def _start(home: Path, proxies: int, threshold: int, ipfs: str, passphrase: str,
         network = write_network(home, main_url, side_url, threshold, ipfs, passphrase)
         gate = start_gate(home, network, side_url, proxies)
         started.append(gate)
+        relay = start_relay(home, network, side_url)
+        started.append(relay)
         running = start_proxies(home, network, seeds.result(), passphrase, started)
     await_gate(home, network["sidechain"], gate)
-    for proxy in running:
-        await_proxy(proxy)
+    for service in ({"pid": relay, "endpoint": network["sidechainRelays"][0]}, *running):
+        await_service(service)
     return {
         "schema": "panachain/processes/1",
         "mainchain": main.result().pid,
         "sidechain": side.result().pid,
         "sidechainUrl": side_url,
         "gate": gate,
+        "relay": relay,
         "proxies": running,
     }
 

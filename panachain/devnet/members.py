@@ -19,7 +19,7 @@ from panachain.chain.config import ChainConfig
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.signing import Account
 from panachain.crypto import keys, keystore
-from panachain.devnet.deployment import NODE_KEY, REGISTRAR
+from panachain.devnet.deployment import NODE_KEY, REGISTRAR, SIDE_RELAY_KEY
 from panachain.devnet.processes import spawn
 from panachain.model.actors import Actor, Role, Status
 from panachain.private_files import make_private_folder, write_private
@@ -65,6 +65,32 @@ def start_gate(home: Path, network: dict[str, Any], node_url: str, proxies: int)
     }
     write_private(place / "gate.json", json.dumps(config, indent=1).encode())
     return spawn(["sidechain", "gate", "--config", str(place / "gate.json")], place / "gate.log", {})
+
+
+def start_relay(home: Path, network: dict[str, Any], node_url: str) -> int:
+    """Start the relay that pays for what persons sign on the sidechain, and return its PID.
+
+    It stands beside the sidechain's node, as the gate does: who runs it sees what is on that chain.
+    """
+    place = home / "devnet" / "relay"
+    make_private_folder(place)
+    (url,) = network["sidechainRelays"]
+    config = {
+        "schema": "panachain/relay-config/1",
+        "host": "127.0.0.1",
+        "port": int(url.rpartition(":")[2]),
+        "sidechain": {name: value for name, value in network["sidechain"].items() if name != "nodeKeyFile"}
+        | {"url": node_url},
+        "database": "relay.sqlite",
+        "keyFile": str(home / SIDE_RELAY_KEY),
+        "gasPerDay": 10**11,
+        "revocationReserve": 10**10,
+        # Everybody of a development network is one machine, and may be many tests.
+        "perMinute": 0,
+        "callsPerDay": 100_000,
+    }
+    write_private(place / "relay.json", json.dumps(config, indent=1).encode())
+    return spawn(["relay", "serve", "--config", str(place / "relay.json")], place / "relay.log", {})
 
 
 def _node_address(path: Path) -> str:

@@ -68,7 +68,10 @@ def stop(folder: Path) -> None:
     """End what runs, those that use a chain before it."""
     path = folder / "processes.json"
     state = read(path)
-    users = [*(proxy["pid"] for proxy in state["proxies"]), *([state["gate"]] if "gate" in state else [])]
+    users = [
+        *(proxy["pid"] for proxy in state["proxies"]),
+        *(state[part] for part in ("relay", "gate") if part in state),
+    ]
     for pid in [*users, state["mainchain"], state["sidechain"]]:
         if is_ours(pid):
             anvil.stop(pid)
@@ -123,13 +126,18 @@ def await_gate(
     raise PanaChainError(f"the sidechain's gate at {side['url']} wasn't ready within {WAIT:.0f} s")
 
 
-def await_proxy(
-    proxy: dict[str, Any],
+def await_service(
+    service: dict[str, Any],
     *,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Wait until a proxy is ready.
+    """Wait until a proxy or a relay is ready.
+
+    Args:
+        service: its `pid` and `endpoint`.
+        clock: seconds that only go forward.
+        sleep: waits for some seconds.
 
     Raises:
         PanaChainError: it ended, or took too long.
@@ -140,12 +148,12 @@ def await_proxy(
     client = Client()
     deadline = clock() + WAIT
     try:
-        while clock() < deadline and anvil.is_running(proxy["pid"]):
+        while clock() < deadline and anvil.is_running(service["pid"]):
             # While it isn't listening, there is nothing to ask: that is what this loop waits for.
             with suppress(WireError):
-                if client.get(f"{proxy['endpoint']}/readyz", bounds=Bounds(total=5), timeout=5).status == 200:
+                if client.get(f"{service['endpoint']}/readyz", bounds=Bounds(total=5), timeout=5).status == 200:
                     return
             sleep(0.05)
     finally:
         client.close()
-    raise PanaChainError(f"the proxy at {proxy['endpoint']} wasn't ready within {WAIT:.0f} s")
+    raise PanaChainError(f"the service at {service['endpoint']} wasn't ready within {WAIT:.0f} s")

@@ -55,7 +55,7 @@ def test_the_first_time_everything_is_deployed_and_private(told: dict[str, Any],
     # Not the node's own address: the gate's, which listens later.
     assert network["sidechain"]["url"] != SIDE
     assert network["sidechain"]["url"].startswith("http://127.0.0.1:")
-    for name in ("network.json", "devnet/relay.key"):
+    for name in ("network.json", "devnet/relay.key", "devnet/sidechain-relay.key"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
 
 
@@ -71,8 +71,9 @@ def test_the_registrar_is_in_charge_and_no_deployer_is(told: dict[str, Any], tmp
         (registrar.address,),
     )
     assert key != side_key
-    # Registrar, deployer and relay; the sidechain takes no ether.
-    assert len(set(told["funded"])) == 3
+    # On both chains the registrar, a deployer and what pays for persons, who hold nothing anywhere.
+    assert len(told["funded"]) == 6
+    assert len(set(told["funded"])) == 5
 
 
 def test_no_secret_stands_in_the_file(told: dict[str, Any], tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_proxy_that_never_answers_is_given_up_in_time(stranger: int) -> None:
 
     proxy = {"pid": stranger, "endpoint": f"http://127.0.0.1:{free_port()}"}
     with pytest.raises(PanaChainError, match="wasn't ready within 30 s"):
-        processes.await_proxy(proxy, clock=lambda: now, sleep=sleep)
+        processes.await_service(proxy, clock=lambda: now, sleep=sleep)
     assert len(slept) == 3
 
 
@@ -79,5 +79,5 @@ def test_a_process_that_ended_is_not_waited_for() -> None:
     process.wait(20)
     slept: list[float] = []
     with pytest.raises(PanaChainError, match="wasn't ready"):
-        processes.await_proxy({"pid": process.pid, "endpoint": "http://127.0.0.1:1"}, sleep=slept.append)
+        processes.await_service({"pid": process.pid, "endpoint": "http://127.0.0.1:1"}, sleep=slept.append)
     assert not slept
