@@ -53,6 +53,7 @@ _.opened_as
 _.wanted_until
 _.gas_left
 _.gas_left_for_revocations
+_.gas_left_for_taking_back
 _.allows
 _.mathematics
 _.nobody

@@ -1,6 +1,7 @@
 """`doctor`: everything that this machine needs, each with a fix.
 
-Never changes anything, and never asks for a passphrase. Follows docs/spec/cli.md, section "Doctor".
+Never asks for a passphrase, and changes nothing: on a sidechain without a base fee one transaction that does nothing
+shows whether it is free. Follows docs/spec/cli.md, section "Doctor".
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ def _checks(app: App) -> Iterator[Check]:
     yield from gate_checks(app.config.sidechain_rpc, description)
     yield from _services(app)
     yield from _relays(description)
+    yield from _sidechain_payers(description, app.config)
 
 
 def _versions() -> Iterator[Check]:
@@ -275,8 +277,77 @@ def _relays(description: Mapping[str, Any]) -> Iterator[Check]:
         yield _bad("relays", error, "set relays or relayKeyFile in the network file")
 
 
-def relay_problem(url: str, description: Mapping[str, Any]) -> str | None:
-    """Return why a relay is of no use, or None when it is ready for this network."""
+def _sidechain_payers(description: Mapping[str, Any], config: Config) -> Iterator[Check]:
+    """Say who pays for what persons do on the sidechain, and whether anybody must."""
+    urls = [str(url) for url in description.get("sidechainRelays", ())]
+    problems = [relay_problem(url, description, _of_calls) for url in urls]
+    ready = problems.count(None)
+    for url, problem in zip(urls, problems, strict=True):
+        fix = "take it out of the network file, or ask who runs it" if problem else ""
+        yield Check(f"sidechain relay {url}", "note" if problem else "ok", problem or "ready", fix)
+    own = bool(description.get("sidechainRelayKeyFile"))
+    name = "sidechain gas"
+    try:
+        free = _is_free(description, config)
+    except PanaChainError as exc:
+        yield _bad(name, exc, "look at the sidechain's node first")
+        return
+    takes = "the chain takes transactions that pay nothing" if free else "the chain takes a price"
+    if ready or own:
+        told = f"persons sign, {ready} of {len(urls)} relays are ready{', and an own account pays' if own else ''}"
+        yield Check(name, "ok", f"{told}; {takes}")
+    elif urls:
+        yield _bad(name, UnavailableError(f"none of {len(urls)} relays of the sidechain is ready; {takes}"), "as above")
+    elif free and description["sidechain"].get("paid") is not True:
+        yield Check(name, "ok", f"persons send by themselves; {takes}")
+    else:
+        error = ConfigurationError(f"nobody pays for what persons do there, and {takes}")
+        yield replace(
+            _bad(name, error, ""), fix="set `paid` of the sidechain, and sidechainRelays, in the network file"
+        )
+
+
+def _is_free(description: Mapping[str, Any], config: Config) -> bool:
+    from panachain.chain.config import ChainConfig
+    from panachain.chain.fees import takes_no_price
+
+    chain = ChainConfig.parse(
+        description.get("sidechain", {}),
+        config.network_file.parent,
+        what="the network file's section `sidechain`",
+        urls=config.sidechain_rpc,
+        quorum=config.sidechain_quorum,
+    )
+    rpc = chain.rpc(timeout=config.timeout)
+    try:
+        # To the forwarder, because a gate passes the sidechain's contracts only.
+        return takes_no_price(rpc, chain.chain_id, to=chain.contracts.get("Forwarder"))
+    finally:
+        rpc.close()
+
+
+def _of_policies(told: Mapping[str, Any], description: Mapping[str, Any]) -> bool:
+    main = description["mainchain"]
+    return bool(told["chain_id"] == main["chainId"] and told["policy_registry"] == main["contracts"]["PolicyRegistry"])
+
+
+def _of_calls(told: Mapping[str, Any], description: Mapping[str, Any]) -> bool:
+    side = description["sidechain"]
+    return bool(told["chain_id"] == side["chainId"] and told["forwarder"] == side["contracts"]["Forwarder"])
+
+
+def relay_problem(
+    url: str,
+    description: Mapping[str, Any],
+    fits: Callable[[Mapping[str, Any], Mapping[str, Any]], bool] = _of_policies,
+) -> str | None:
+    """Return why a relay is of no use, or None when it is ready for this network.
+
+    Args:
+        url: where it answers.
+        description: the network file.
+        fits: tells whether what it says of itself is of this network; a relay of policies, if it isn't said.
+    """
     if not url.startswith(("http://", "https://")):
         return "it is no URL"
     status, answer = _fetch(f"{url.rstrip('/')}/readyz")
@@ -284,11 +355,9 @@ def relay_problem(url: str, description: Mapping[str, Any]) -> str | None:
         return answer if status is None else f"answers {status}"
     try:
         told = json.loads(answer)
-        main = description["mainchain"]
-        fits = told["chain_id"] == main["chainId"] and told["policy_registry"] == main["contracts"]["PolicyRegistry"]
-        if not fits:
+        if not fits(told, description):
             return "it serves another network"
-        return None if told["gas_left"] > 0 else "its budget for grants is used up for now"
+        return None if told["gas_left"] > 0 else "its budget is used up for now"
     except (ValueError, KeyError, TypeError, RecursionError):
         return "its answer can't be read"
 

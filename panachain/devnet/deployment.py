@@ -93,8 +93,6 @@ def _deploy(home: Path, main_rpc: Rpc, side_rpc: Rpc, passphrase: str) -> dict[s
         "sidechain": deployment.sidechain.describe(),
         "governance": governance.describe(),
         "relayKeyFile": RELAY_KEY,
-        "governance": governance.describe(),
-        "relayKeyFile": RELAY_KEY,
         # As in production, so that nothing passes here that fails there; whoever waits asks its chain for the block.
         "confirmations": CONFIRMATIONS,
         "faucet": True,

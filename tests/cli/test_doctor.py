@@ -118,7 +118,7 @@ class TestNodes:
         (200, TOLD, "ready"),
         (200, TOLD | {"chain_id": 8}, "it serves another network"),
         (200, TOLD | {"policy_registry": ""}, "it serves another network"),
-        (200, TOLD | {"gas_left": 0}, "its budget for grants is used up for now"),
+        (200, TOLD | {"gas_left": 0}, "its budget is used up for now"),
         (200, [], "its answer can't be read"),
         (503, {}, "answers 503"),
     ],
@@ -141,3 +141,49 @@ def test_an_own_account_is_enough() -> None:
 def test_a_relay_that_can_not_be_asked_is_named(url: str) -> None:
     first, summary = doctor._relays({"relays": [url], "mainchain": MAIN, "relayKeyFile": "k"})
     assert (first.state, summary.state) == ("note", "ok")
+
+
+SIDE = {"chainId": 6, "url": "http://127.0.0.1:1", "contracts": {"Forwarder": "0x" + "f0" * 20}}
+PAYING = {"chain_id": 6, "forwarder": SIDE["contracts"]["Forwarder"], "gas_left": 5}
+
+
+class TestWhoPaysOnTheSidechain:
+    def checks(self, monkeypatch: pytest.MonkeyPatch, *, free: bool, **description: Any) -> list[doctor.Check]:
+        monkeypatch.setattr(doctor, "_is_free", lambda *_: free)
+        config = Config.load({"home": "/nowhere"}, {})
+        return list(doctor._sidechain_payers({"sidechain": SIDE} | description, config))
+
+    @pytest.mark.parametrize(
+        ("told", "detail"),
+        [
+            (PAYING, "ready"),
+            (PAYING | {"forwarder": ""}, "it serves another network"),
+            # A relay of policies is none of the sidechain.
+            (TOLD, "it serves another network"),
+        ],
+    )
+    def test_each_relay_is_asked(self, monkeypatch: pytest.MonkeyPatch, told: object, detail: str) -> None:
+        with serving(200, told) as url:
+            first, summary = self.checks(monkeypatch, free=False, sidechainRelays=[url])
+        assert (first.name, first.detail) == (f"sidechain relay {url}", detail)
+        assert (summary.state, summary.exit_code) == (("ok", 0) if detail == "ready" else ("bad", 7))
+        assert "the chain takes a price" in summary.detail
+
+    def test_an_own_account_pays(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        (summary,) = self.checks(monkeypatch, free=False, sidechainRelayKeyFile="pay.key")
+        assert (summary.state, summary.detail) == (
+            "ok",
+            "persons sign, 0 of 0 relays are ready, and an own account pays; the chain takes a price",
+        )
+
+    def test_where_nobody_pays_a_free_chain_is_fine_and_a_paid_one_is_not(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (free,) = self.checks(monkeypatch, free=True)
+        assert (free.state, free.detail) == (
+            "ok",
+            "persons send by themselves; the chain takes transactions that pay nothing",
+        )
+        (paid,) = self.checks(monkeypatch, free=False)
+        assert (paid.state, paid.exit_code) == ("bad", 2)
+        assert "sidechainRelays" in paid.fix

@@ -158,7 +158,7 @@ class TwinNetwork(Network):
         self._progress = None
         self.faucet = False
         self.reach = Reach()
-        self.relays = ()
+        self.relays, self.sidechain_relays, self._side_relay_key_file = (), (), None
         self._tokens = None
         self.proxy_ca = None
         self.keys = TwinKeys(self.mainchain, self.sidechain, self.resolver)
