@@ -93,7 +93,7 @@ class TestTheCheckItself:
             "panachain grant doctor",
             "./pana bench nothing",
             "python nothing.py me",
-            "export PANACHAIN_NOTHING=1",
+            "export PANACHAIN_NO_SUCH_THING=1",
             "./pana query",
             "frobnicate --all",
             "./pana policies | frobnicate",
