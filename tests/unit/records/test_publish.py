@@ -166,6 +166,14 @@ def test_a_record_whose_header_is_damaged_or_gone_costs_itself_only(clinic: Clin
     assert [(one.what, one.error) for one in findings.omissions] == [(f"record {first}", error)]
 
 
+def test_content_opens_by_the_key_that_its_hospital_committed_to_only(clinic: Clinic) -> None:
+    patient = Seed.random()
+    clinic.publish((patient, record(b"a")))
+    (found,) = clinic.headers(patient, Scope.all())
+    with pytest.raises(IntegrityError, match="isn't the one its hospital committed to"):
+        content_of(clinic.store, found, EnvelopeKey(os.urandom(32)))
+
+
 def test_one_record_alone_needs_no_inventory(clinic: Clinic) -> None:
     patient = Seed.random()
     clinic.publish((patient, record(b"only")))
