@@ -311,17 +311,13 @@ class Journal:
         row = self._db.execute("SELECT 1 FROM source WHERE patient = ? AND source = ?", (patient, source)).fetchone()
         return row is not None
 
-    def parts(self, patient: Address, source: bytes) -> set[int]:
-        """Return which records of a source are in a batch for this patient."""
-        rows = self._db.execute("SELECT part FROM record WHERE patient = ? AND source = ?", (patient, source))
-        return {part for (part,) in rows}
-
     def published(self, patient: Address, source: bytes) -> Published:
         """Return what is in batches of a source for this patient."""
         rows = self._db.execute(
             "SELECT part, likeness FROM unfinished WHERE patient = ? AND source = ?", (patient, source)
         ).fetchall()
-        parts = self.parts(patient, source)
+        numbers = self._db.execute("SELECT part FROM record WHERE patient = ? AND source = ?", (patient, source))
+        parts = {part for (part,) in numbers}
         return Published(
             frozenset(parts), Counter(like for _, like in rows), frozenset(parts - {part for part, _ in rows})
         )

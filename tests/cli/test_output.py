@@ -163,7 +163,7 @@ def test_grant_passes_what_was_typed(run: Callable[..., Outcome], twin: Twin) ->
     assert arguments == ("cardiologist", ("laboratory", "medications", "all"), (2019, 2020, 2021, 0))
     chosen = {"purpose": [Purpose.TREAT], "starts": None, "until": 1_801_353_600, "dry_run": True}
     untouched = {"threshold": None, "proxies": (), "any_operator": False, "jitter": 0, "disclose": False, "study": ""}
-    assert options == chosen | untouched
+    assert options == chosen | untouched | {"wait": True}
 
 
 def test_revocation_that_is_not_final_is_partly_done(run: Callable[..., Outcome], twin: Twin) -> None:

@@ -55,11 +55,11 @@ def test_a_batch_that_does_not_fit_changes_nothing(journal: Journal) -> None:
 def test_a_source_is_done_when_its_last_record_is(journal: Journal) -> None:
     prepare(journal, 1, entry("a", part=0), done=False)
     assert not journal.source_done(PATIENT, SOURCE)
-    assert journal.parts(PATIENT, SOURCE) == {0}
+    assert journal.published(PATIENT, SOURCE).parts == {0}
     prepare(journal, 2, entry("b", 2, part=1))
     assert journal.source_done(PATIENT, SOURCE)
     assert not journal.source_done(OTHER, SOURCE)
-    assert journal.parts(OTHER, SOURCE) == set()
+    assert not journal.published(OTHER, SOURCE).parts
 
 
 def test_sources_can_be_done_without_a_batch(journal: Journal) -> None:
