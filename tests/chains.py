@@ -21,6 +21,7 @@ from panachain.chain.anvil import ChainProcess, find_anvil, free_port
 from panachain.chain.evm import Sender
 from panachain.chain.rpc import Rpc
 from panachain.chain.signing import Account
+from panachain.devnet.lifecycle import MAINCHAIN_ID
 from panachain.private_files import make_private_folder
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -28,6 +29,8 @@ PERIOD: Final = 2
 """Seconds between two blocks."""
 _START: Final = 90.0
 """Seconds that a program gets to answer, on a busy machine."""
+GETH_DEV_ID: Final = 1337
+"""The ID of geth's development chain, which no flag changes."""
 _RICH: Final = bytes.fromhex("b71c71a67e1177ad4e901695e1b4b9ee17ae16c6668d313eac2f96dbcda3f291")
 """geth's public key of the account that `--dev` gives everything to: worth nothing elsewhere."""
 Start = Callable[..., ChainProcess]
@@ -74,7 +77,8 @@ def geth(folder: Path, *, chain_id: int, free: bool = False) -> ChainProcess:
     port = free_port()
     command = [
         str(program),
-        *("--dev", "--dev.period", str(PERIOD), "--datadir", str(folder / "data"), "--networkid", str(chain_id)),
+        *("--dev", "--dev.period", str(PERIOD), "--dev.gaslimit", "60000000"),
+        *("--datadir", str(folder / "data"), "--networkid", str(chain_id)),
         *("--http", "--http.addr", "127.0.0.1", "--http.port", str(port), "--http.api", "eth,net,web3,txpool"),
         *("--authrpc.port", str(free_port()), "--port", "0", "--nodiscover", "--maxpeers", "0", "--ipcdisable"),
     ]
@@ -142,7 +146,9 @@ class Giver:
 
 
 @contextmanager
-def chains_of(main: Start, side: Start, *, fund: Callable[..., None] = _give) -> Iterator[None]:
+def chains_of(
+    main: Start, side: Start, *, fund: Callable[..., None] = _give, main_id: int = MAINCHAIN_ID
+) -> Iterator[None]:
     """Let development networks start these chains."""
     with ExitStack() as stack:
         real = anvil.start
@@ -155,4 +161,5 @@ def chains_of(main: Start, side: Start, *, fund: Callable[..., None] = _give) ->
         for module in ("panachain.chain.anvil.fund", "panachain.sdk.base.fund"):
             stack.enter_context(patch(module, fund))
         stack.enter_context(patch("panachain.chain.anvil.mine", next_block))
+        stack.enter_context(patch("panachain.devnet.lifecycle.MAINCHAIN_ID", main_id))
         yield

@@ -16,7 +16,7 @@ from panachain.chain.evm import Receipt
 from panachain.chain.failover import together
 from panachain.chain.fees import MAX_FEE
 from panachain.chain.logs import Event, EventSource, NodeEvents, Topic
-from panachain.chain.nodes import Anchor, Nodes
+from panachain.chain.nodes import Anchor, Nodes, pruned
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.chain.signing import Account, Types, digest_of
 from panachain.errors import ConfigurationError, IntegrityError
@@ -108,11 +108,38 @@ class BoundContract:
 
         Raises:
             IntegrityError: the node can't answer, or its answer doesn't fit the ABI.
+            ConfigurationError: no contract of ours is at the address.
+            ChainUnavailableError: the node doesn't keep the state of that block any more.
         """
         try:
             return self.abi.result(function, self.rpc.call("eth_call", self._question(function, args, at)))
         except RpcAnswerError as exc:
+            if exc.is_pruned:
+                raise pruned(self.rpc, at) from exc
+            # A contract of others reverts where it doesn't know the function.
+            self._check_ours(function)
             raise self._no_answer(function, at, exc) from exc
+        except IntegrityError:
+            self._check_ours(function)
+            raise
+
+    def _check_ours(self, function: str) -> None:
+        """Check that what is at the address can be our contract: its code names the function that was called.
+
+        Raises:
+            ConfigurationError: there is no contract, or another one.
+        """
+        try:
+            code = self.rpc.call("eth_getCode", [self.address, "latest"])
+        except RpcAnswerError:
+            return
+        # Solidity's dispatcher compares with the selector as it stands.
+        if isinstance(code, str) and self.abi.selector(function).lstrip(b"\0").hex() not in code:
+            raise ConfigurationError(
+                f"no contract of ours at {self.address} on chain {self.chain_id}: "
+                + ("nothing is there" if code in ("0x", "") else f"what is there isn't {self.name}"),
+                hint="compare the network file's contracts, chainId and url with those of the network's operator",
+            )
 
     def events(
         self,

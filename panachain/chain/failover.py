@@ -15,10 +15,12 @@ from typing import Any, Final
 from panachain.chain import node
 from panachain.chain.ask import ask_all
 from panachain.chain.rpc import Rpc, RpcAnswerError
-from panachain.errors import ChainUnavailableError, PanaChainError
+from panachain.errors import ChainUnavailableError, IntegrityError, PanaChainError
 
 _SEND: Final = "eth_sendRawTransaction"
-_AMOUNTS: Final = frozenset(("eth_getTransactionCount", "eth_estimateGas"))
+_AMOUNTS: Final = frozenset(
+    ("eth_getTransactionCount", "eth_estimateGas", "eth_feeHistory", "eth_maxPriorityFeePerGas")
+)
 """What makes a transaction wait for ever, or cost more."""
 _SHUNNED: Final = 60.0
 """Seconds for which a node that didn't answer is asked after the others."""
@@ -139,8 +141,22 @@ def _readable(results: list[Any]) -> list[Any]:
 
 
 def _amount(result: Any) -> int:
-    fee = result.get("baseFeePerGas", "0x0") if isinstance(result, dict) else result
+    fee = (result.get("baseFeePerGas") or "0x0") if isinstance(result, dict) else result
+    if isinstance(fee, list):
+        return _history_amount(result)
     return node.quantity(fee, "an amount")
+
+
+def _history_amount(history: dict[str, Any]) -> int:
+    """Return what a fee history makes a transaction cost at most: so a node's word stands for both its numbers."""
+    try:
+        tips = [one for reward in history.get("reward") or () for one in reward]
+        return sum(
+            max((node.quantity(one, "an amount") for one in some), default=0)
+            for some in (history["baseFeePerGas"][-1:], tips)
+        )
+    except (TypeError, KeyError) as exc:
+        raise IntegrityError("the node's fee history can't be read") from exc
 
 
 def _is_silent(error: PanaChainError, rpc: Rpc, late: Sequence[str]) -> bool:

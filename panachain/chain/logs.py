@@ -143,7 +143,10 @@ def read_events(
     """
     # Fixed before the first question, or a chain that grows while it is read would never come to an end.
     last = node.block_number(rpc) if to_block is None else to_block
+    # A node that refused a range once isn't asked for as much again.
     start, window = from_block, max(last - from_block + 1, 1)
+    if rpc.log_window:
+        window = min(window, rpc.log_window)
     while start <= last:
         end = min(start + window - 1, last)
         query = {"address": where, "topics": list(topics), "fromBlock": hex(start), "toBlock": hex(end)}
@@ -154,6 +157,7 @@ def read_events(
             if window == 1:
                 raise
             window = max(window // 4, 1)
+            rpc.log_window = window
             continue
         yield from _decoded(contract, logs)
         start = end + 1

@@ -97,6 +97,16 @@ def pending_count(rpc: Rpc, account: str) -> int:
     return quantity(rpc.call("eth_getTransactionCount", [account, "pending"]), "a nonce", bits=64)
 
 
+def waiting_count(rpc: Rpc, account: str) -> int:
+    """Return how many transactions of an account the node has that aren't mined.
+
+    Raises:
+        IntegrityError: the node's answer is no number.
+    """
+    pending = quantity(rpc.call("eth_getTransactionCount", [account, "pending"]), "a nonce", bits=64)
+    return max(pending - transaction_count(rpc, account), 0)
+
+
 def has_code(rpc: Rpc, account: str) -> bool:
     """Tell whether a contract is at an address."""
     return bool(rpc.call("eth_getCode", [account, "latest"]) != "0x")

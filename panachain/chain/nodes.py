@@ -37,8 +37,6 @@ _SHUNNED: Final = 60.0
 """Seconds for which a node that gave no good answer is asked after the others."""
 _ATTEMPTS: Final = 3
 """How often what follows from a head is asked for anew, because the head was replaced meanwhile."""
-_NO_METHOD: Final = -32601
-"""What JSON-RPC says of a method that a node doesn't have."""
 _LOG: Final = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -500,7 +498,7 @@ def _receipts(rpc: Rpc, headers: Sequence[Header]) -> list[Any]:
     try:
         return rpc.batch(asked)
     except (RpcAnswerError, NodeRefusedError) as exc:
-        if isinstance(exc, NodeRefusedError) or exc.code == _NO_METHOD:
+        if isinstance(exc, NodeRefusedError) or exc.is_missing_method:
             return [_one_by_one(rpc, header) for header in headers]
         if len(headers) == 1:
             # Some nodes answer with an error where they don't have the block.
@@ -541,13 +539,23 @@ def _storage(rpc: Rpc, header: Header, account: str, slots: Sequence[bytes]) -> 
         answer = node.proof(rpc, account, slots, at=hex(header.number))
         return proofs.check_storage(header.state_root, answer, account=account, slots=slots)
     except (RpcAnswerError, NodeRefusedError) as exc:
-        if isinstance(exc, RpcAnswerError) and exc.code != _NO_METHOD:
+        if isinstance(exc, RpcAnswerError) and not exc.is_missing_method:
             _check_kept(rpc, header)
+            if exc.is_pruned:
+                raise pruned(rpc, f"{header.number}") from exc
             raise IntegrityError(f"it can't prove block {header.number}: {exc}") from exc
         raise UnprovableError(f"it has no eth_getProof: {exc}") from exc
     except IntegrityError:
         _check_kept(rpc, header)
         raise
+
+
+def pruned(rpc: Rpc, block: str) -> ChainUnavailableError:
+    """Return the error of a node that keeps no state of a block any more: it told no lie."""
+    return ChainUnavailableError(
+        f"the chain node at {rpc.url} doesn't keep the state of block {block} any more: it is no archive node",
+        hint="ask for a newer block, or name a node that keeps older states (an archive node)",
+    )
 
 
 def _check_kept(rpc: Rpc, header: Header) -> None:

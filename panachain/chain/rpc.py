@@ -36,6 +36,22 @@ _MISSING: Final = re.compile(
     re.IGNORECASE,
 )
 """The same in words, where a node gives another code."""
+_MOST_CALLS: Final = 1000
+"""Calls in one request, unless the node takes fewer: geth's own limit."""
+_TOO_LARGE: Final = 413
+"""HTTP status of a request that has too many bytes."""
+_TOO_MUCH: Final = re.compile(
+    r"batch (?:is )?too large|too many (?:requests|calls) in|batch (?:size|limit)|answers with too much"
+    r"|(?:response|request|answer)\S* (?:is |size )?(?:too large|too big|exceed)",
+    re.IGNORECASE,
+)
+"""What nodes say of a batch that is too long, or whose answer would be."""
+_PRUNED: Final = re.compile(
+    r"missing trie node|historical state|state (?:\S+ )?(?:is |was )?(?:not available|unavailable|pruned)"
+    r"|no state available|maximum proof window|pruned|block is too old|state histor(?:y|ies)",
+    re.IGNORECASE,
+)
+"""What nodes say of a state that is so old that they don't keep it: geth, Nethermind, Besu, Reth, Erigon."""
 
 Authorise = Callable[[bytes], Mapping[str, str]]
 """Returns the headers that let one request pass, given its body."""
@@ -54,9 +70,24 @@ class RpcAnswerError(PanaChainError):
         """Whether the node says that it doesn't have the method that was called."""
         return self.code in _NO_METHOD or bool(_MISSING.search(str(self)))
 
+    @property
+    def is_too_much(self) -> bool:
+        """Whether the node says that a request asks for too much at once."""
+        return bool(_TOO_MUCH.search(str(self)))
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether the node says that it doesn't keep the state of the block any more that was asked for."""
+        return bool(_PRUNED.search(str(self)))
+
 
 class Rpc:
-    """A connection to one node; several threads may use it."""
+    """A connection to one node; several threads may use it. What it refused as too much, it isn't asked for again."""
+
+    _most_calls = _MOST_CALLS
+    """Calls that one request to this node may have, as far as it was learned."""
+    log_window = 0
+    """Blocks of which this node gave logs at once after it had refused more; 0 where it refused nothing yet."""
 
     def __init__(
         self,
@@ -111,6 +142,21 @@ class Rpc:
             NodeRefusedError: the node, or the gate before it, doesn't admit the caller.
             RpcAnswerError: one of them failed.
         """
+        if len(calls) > self._most_calls:
+            return self._parts(calls, self._most_calls)
+        try:
+            return self._at_once(calls)
+        except RpcAnswerError as exc:
+            if len(calls) < 2 or not exc.is_too_much:
+                raise
+            # Nodes limit how many calls, or how much of an answer, one request may have, each in its own way.
+            self._most_calls = len(calls) // 2
+            return self._parts(calls, self._most_calls)
+
+    def _parts(self, calls: Sequence[tuple[str, Sequence[Any]]], size: int) -> list[Any]:
+        return [one for start in range(0, len(calls), size) for one in self.batch(calls[start : start + size])]
+
+    def _at_once(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         requests = [
             {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
             for method, params in calls
@@ -118,6 +164,9 @@ class Rpc:
         if not requests:
             return []
         answers = self._ask(requests, f"a batch of {len(requests)} calls")
+        if isinstance(answers, dict) and answers.get("error") is not None:
+            # A node that takes no batch, or none of this size, says so once.
+            _result(answers, f"a batch of {len(requests)} calls")
         by_id: dict[str, dict[str, Any]] = {}
         if isinstance(answers, list):
             by_id = {str(answer.get("id")): answer for answer in answers if isinstance(answer, dict)}
@@ -146,6 +195,8 @@ class Rpc:
                 status, content = self._post(body)
                 if status in (401, 403):
                     raise self._refusal(status, content, what)
+                if status == _TOO_LARGE:
+                    raise RpcAnswerError(f"{what}: the request is too large for the chain node at {self.url}")
                 if status < 500:
                     return read_json(content, values=MAX_VALUES)
                 reason = f"status {status}"

@@ -14,6 +14,7 @@ from panachain.chain.abi import address, revert_reason
 from panachain.chain.bound import Adapter
 from panachain.chain.codec import encode
 from panachain.chain.evm import Receipt, Sender, Signed
+from panachain.chain.nodes import pruned
 from panachain.chain.refusals import refusal_words
 from panachain.chain.rpc import RpcAnswerError
 from panachain.errors import IntegrityError, TransactionError
@@ -108,6 +109,8 @@ class RecordLedger(Adapter):
         try:
             answer = node.proof(rpc, self.address, slots, at=block["number"])
         except RpcAnswerError as exc:
+            if exc.is_pruned:
+                raise pruned(rpc, block_hash) from exc
             raise IntegrityError(f"the node can't prove block {block_hash}: {exc}") from exc
         packed, head = proofs.check_storage(state_root, answer, account=self.address, slots=slots)
         # `admitted` is the lowest byte, `sequence` the eight above it.

@@ -58,17 +58,10 @@ class Waking:
     def _try(self) -> None:
         try:
             # What waits already will be that block, or the chain stands still: nothing is piled up there.
-            if not self._waits():
+            if not node.waiting_count(self._rpc, self._sender.address):
                 self._sender.send(self._sender.address, "0x", what="a block that shows the mainchain's head to be new")
             self.said = ""
         except PanaChainError as exc:
             self.said = str(exc)
             self._not_before = self._monotonic() + _PAUSE
             _log.warning("the mainchain's head is old, and it made no new block for this proxy: %s", exc)
-
-    def _waits(self) -> bool:
-        pending, mined = (
-            node.quantity(self._rpc.call("eth_getTransactionCount", [self._sender.address, tag]), "a nonce", bits=64)
-            for tag in ("pending", "latest")
-        )
-        return pending > mined

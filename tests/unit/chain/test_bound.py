@@ -11,7 +11,7 @@ from panachain.chain.abi import contract
 from panachain.chain.bound import BoundContract, Contracts, halves
 from panachain.chain.logs import Event, NodeEvents
 from panachain.chain.rpc import RpcAnswerError
-from panachain.errors import ConfigurationError, IntegrityError
+from panachain.errors import ChainUnavailableError, ConfigurationError, IntegrityError
 from panachain.model.transactions import Block
 
 WHERE = "0x" + "11" * 20
@@ -25,6 +25,9 @@ class Node:
     def __init__(self, answer: Any = ONE) -> None:
         self.answer = answer
         self.calls: list[tuple[str, list[Any]]] = []
+        self.log_window = 0
+        self.url = ""
+        self.code = "0x60" + contract("PolicyRegistry").selector("statusOf").hex()
 
     def call(self, method: str, params: Sequence[Any] = ()) -> Any:
         self.calls.append((method, list(params)))
@@ -32,6 +35,8 @@ class Node:
             return "0x9"
         if method == "eth_getLogs":
             return []
+        if method == "eth_getCode":
+            return self.code
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -53,10 +58,26 @@ class TestRead:
         data = contract("PolicyRegistry").calldata("statusOf", PERSON.lower())
         assert node.calls == [("eth_call", [{"to": WHERE, "data": data}, "0x7"])]
 
-    @pytest.mark.parametrize("answer", [RpcAnswerError("pruned"), "0x", "0x12", None])
+    @pytest.mark.parametrize("answer", [RpcAnswerError("no"), "0x", "0x12", None])
     def test_what_is_no_answer_is_an_integrity_error(self, answer: Any) -> None:
         with pytest.raises(IntegrityError, match=r"PolicyRegistry\.statusOf"):
             bound(Node(answer)).read("statusOf", PERSON.lower())
+
+    @pytest.mark.parametrize(
+        ("code", "said"), [("0x", "nothing is there"), ("0x6001", "what is there isn't PolicyRegistry")]
+    )
+    @pytest.mark.parametrize("answer", ["0x", RpcAnswerError("execution reverted")])
+    def test_an_address_without_our_contract_is_told(self, answer: Any, code: str, said: str) -> None:
+        node = Node(answer)
+        node.code = code
+        with pytest.raises(ConfigurationError, match=rf"no contract of ours at {WHERE} on chain 5: {said}"):
+            bound(node).read("statusOf", PERSON.lower())
+
+    def test_a_state_that_is_not_kept_is_no_lie(self) -> None:
+        node = Node(RpcAnswerError("missing trie node 0a"))
+        node.url = "http://node"
+        with pytest.raises(ChainUnavailableError, match="http://node doesn't keep the state of block 0x5"):
+            bound(node).read("statusOf", PERSON.lower(), at="0x5")
 
 
 class TestEvents:

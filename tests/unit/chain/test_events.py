@@ -33,6 +33,8 @@ NOBODY = "0x" + "00" * 20
 class Node:
     """The logs of a chain."""
 
+    log_window = 0
+
     logs: list[dict[str, Any]] = field(default_factory=list)
 
     def call(self, method: str, params: Sequence[Any] = ()) -> Any:

@@ -9,9 +9,10 @@ from unittest.mock import patch
 
 import pytest
 
-from panachain.chain import failover
+from panachain.chain import failover, fees
 from panachain.chain.ask import ask_all
 from panachain.chain.failover import Failover, together
+from panachain.chain.fees import Market
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.errors import ChainUnavailableError, NodeRefusedError
 
@@ -190,3 +191,29 @@ def test_closes_all() -> None:
     nodes = nodes_of(None, None)
     together(nodes).close()
     assert all(node.closed for node in nodes)
+
+
+def test_fees_are_what_most_nodes_say() -> None:
+    """One that names a tip of a thousand gwei, in its history or as its suggestion, makes nobody pay it."""
+
+    def history(tip: int) -> dict[str, Any]:
+        return {"baseFeePerGas": ["0x5", "0x7"], "gasUsedRatio": [0.5], "reward": [[hex(tip)]]}
+
+    nodes = nodes_of(None, None, None)
+    for place, tip in enumerate((10**12, 3, 3)):
+        nodes[place].answer = {
+            "eth_getBlockByNumber": {"baseFeePerGas": "0x7"},
+            "eth_feeHistory": history(tip),
+            "eth_maxPriorityFeePerGas": hex(tip),
+        }
+    assert fees.ask(Failover(nodes)) == Market(7, 3)
+
+
+@pytest.mark.parametrize("damaged", [{"baseFeePerGas": [], "reward": 7}, {"baseFeePerGas": ["x"]}])
+def test_a_damaged_history_is_not_counted(damaged: dict[str, Any]) -> None:
+    nodes = nodes_of(None, None, None)
+    for node in nodes:
+        node.answer = {"eth_getTransactionCount": "0x5", "eth_feeHistory": {"baseFeePerGas": ["0x7"]}}
+    nodes[0].answer = nodes[0].answer | {"eth_feeHistory": damaged}
+    asked = [("eth_getTransactionCount", []), ("eth_feeHistory", [])]
+    assert Failover(nodes).batch(asked) == ["0x5", {"baseFeePerGas": ["0x7"]}]

@@ -23,6 +23,8 @@ class Node:
 
     def __init__(self, limit: int = 10**9, head: int = 99) -> None:
         self.limit, self.head = limit, head
+        self.log_window = 0
+        self.refused = 0
         self.windows: list[tuple[int, int]] = []
         self.change: dict[str, Any] = {}
 
@@ -31,6 +33,7 @@ class Node:
             return hex(self.head)
         first, last = int(params[0]["fromBlock"], 16), int(params[0]["toBlock"], 16)
         if last - first + 1 > self.limit:
+            self.refused += 1
             raise RpcAnswerError("query returned more than 10000 results")
         self.windows.append((first, last))
         return [GOOD | {"blockNumber": hex(number)} | self.change for number in range(first, last + 1)]
@@ -41,6 +44,14 @@ def read(node: Any, **bounds: Any) -> list[Event]:
 
 
 class TestWindows:
+    def test_what_a_node_refused_it_is_not_asked_for_again(self) -> None:
+        node = Node(limit=10)
+        assert len(read(node)) == 100
+        assert node.refused > 0
+        node.refused = 0
+        assert len(read(node)) == 100
+        assert node.refused == 0
+
     @pytest.mark.parametrize("limit", [1, 3, 7, 10**9])
     def test_every_block_is_read_once_in_order(self, limit: int) -> None:
         node = Node(limit)

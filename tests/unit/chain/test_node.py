@@ -153,3 +153,13 @@ def _methods(path: Path) -> Iterator[tuple[int, str]]:
             text = found.value.decode("latin-1") if isinstance(found.value, bytes) else found.value
             if match := METHOD.search(text):
                 yield found.lineno, match[0]
+
+
+@pytest.mark.parametrize(("pending", "mined", "waiting"), [("0x5", "0x3", 2), ("0x3", "0x3", 0), ("0x2", "0x3", 0)])
+def test_what_waits_is_what_is_counted_and_not_mined(pending: str, mined: str, waiting: int) -> None:
+    class Counting(Node):
+        def call(self, method: str, params: Sequence[Any] = ()) -> Any:
+            assert method == "eth_getTransactionCount"
+            return pending if params[1] == "pending" else mined
+
+    assert node.waiting_count(Counting(), HASH) == waiting  # type: ignore[arg-type]

@@ -547,11 +547,26 @@ class TestStorage:
 
     def test_a_node_that_proves_nothing_is_named(self) -> None:
         node = Node()
-        node.lacks["eth_getProof"] = RpcAnswerError("missing trie node")
+        node.lacks["eth_getProof"] = RpcAnswerError("internal error")
         nodes = nodes_of(node)
 
-        with pytest.raises(IntegrityError, match=r"http://node .*can't prove block 4: missing trie node"):
+        with pytest.raises(IntegrityError, match=r"http://node .*can't prove block 4: internal error"):
             nodes.storage(nodes.head(), CONTRACT, [slot(7)])
+
+    def test_a_node_that_keeps_no_old_state_is_no_liar_and_the_next_is_asked(self) -> None:
+        pruned = Node(url="http://pruned")
+        pruned.lacks["eth_getProof"] = RpcAnswerError("missing trie node 0a (path ) state 0x0b is not available")
+        alone = nodes_of(pruned)
+        with pytest.raises(ChainUnavailableError, match="http://pruned doesn't keep the state of block 4 any more"):
+            alone.storage(alone.head(), CONTRACT, [slot(7)])
+        agreed = nodes_of(pruned, *named(2))
+        assert agreed.storage(agreed.head(), CONTRACT, [slot(7)]) == [11]
+        assert agreed.named == {}
+
+    @pytest.mark.parametrize("code", [-32601, -32004])
+    def test_a_node_without_receipts_of_blocks_gives_them_one_by_one(self, code: int) -> None:
+        """Hardhat refuses the method by EIP-1474's code."""
+        assert RpcAnswerError("eth_getBlockReceipts", code=code).is_missing_method
 
     @pytest.mark.parametrize("error", [RpcAnswerError("no such method", code=-32601), NodeRefusedError("not passed")])
     def test_a_node_without_the_method_is_no_liar(self, error: Exception) -> None:

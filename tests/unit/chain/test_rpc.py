@@ -186,3 +186,65 @@ def test_json_that_two_readers_could_take_for_two_things_is_no_answer(node: Call
 def test_many_small_values_are_too_much(node: Callable[..., Rpc]) -> None:
     with pytest.raises(RpcAnswerError, match="too much"):
         node(lambda _: httpx.Response(200, text="[" + "[]," * module.MAX_VALUES + "[]]")).call("eth_getLogs")
+
+
+class Limited:
+    """A node that takes batches up to a size, and says so in its own way."""
+
+    def __init__(self, most: int, refuse: Callable[[list[Any]], httpx.Response]) -> None:
+        self.most, self.refuse = most, refuse
+        self.sizes: list[int] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        calls = json.loads(request.content)
+        self.sizes.append(len(calls))
+        if len(calls) > self.most:
+            return self.refuse(calls)
+        return httpx.Response(200, json=[{"id": call["id"], "result": call["params"][0]} for call in calls])
+
+
+REFUSALS: dict[str, Callable[[list[Any]], httpx.Response]] = {
+    "once": lambda _: httpx.Response(200, json={"id": None, "error": {"code": -32600, "message": "batch too large"}}),
+    "each": lambda calls: httpx.Response(
+        200, json=[{"id": one["id"], "error": {"code": -32003, "message": "response too large"}} for one in calls]
+    ),
+    "status": lambda _: httpx.Response(413, text="Request Entity Too Large"),
+}
+
+
+@pytest.mark.parametrize("how", REFUSALS)
+def test_what_a_node_takes_at_once_is_learned_and_remembered(node: Callable[..., Rpc], how: str) -> None:
+    limited = Limited(100, REFUSALS[how])
+    rpc = node(limited)
+    calls = [("eth_call", [number]) for number in range(1500)]
+    assert rpc.batch(calls) == list(range(1500))
+    assert max(limited.sizes) == 1000
+    limited.sizes.clear()
+    assert rpc.batch(calls) == list(range(1500))
+    assert max(limited.sizes) <= 100
+
+
+def test_another_error_is_no_reason_to_ask_for_less(node: Callable[..., Rpc]) -> None:
+    limited = Limited(
+        0, lambda calls: httpx.Response(200, json=[{"id": one["id"], "error": {"message": "no"}} for one in calls])
+    )
+    with pytest.raises(RpcAnswerError, match="no"):
+        node(limited).batch([("a", [1]), ("b", [2])])
+    assert limited.sizes == [2]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "missing trie node 0a (path ) state 0x0b is not available, not found",
+        "historical state 0x0b is not available",
+        "No state available for block 5",
+        "World state unavailable",
+        "distance to target block exceeds maximum proof window",
+        "requested block is too old, block must be within 1000 blocks of the head block number (currently 9)",
+        "required historical state unavailable (reexec=128)",
+    ],
+)
+def test_a_state_that_is_not_kept_is_known_by_what_nodes_say(said: str) -> None:
+    assert RpcAnswerError(said).is_pruned
+    assert not RpcAnswerError("execution reverted").is_pruned
