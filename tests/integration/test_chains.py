@@ -91,6 +91,7 @@ class Recorder:
 
     def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
+        self.log_window = 0
         self.calls: list[tuple[str, Any]] = []
 
     def call(self, method: str, params: Sequence[Any] = ()) -> Any:

@@ -142,7 +142,7 @@ def test_revocation_is_refused_by_chain_and_proxies(world: World, bundle: Path) 
 
 
 def test_hospital_that_is_not_paired_publishes_nothing(world: World, bundle: Path) -> None:
-    world.network.sidechain.identities.unpair(world.patient._sender(sidechain=True), world.hospital.address)
+    world.patient.unpair("hospital")
 
     with pytest.raises(AccessDeniedError):
         world.hospital.upload([bundle], "patient")
