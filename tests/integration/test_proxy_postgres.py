@@ -361,7 +361,8 @@ def test_killed_at_any_point_nothing_is_served_twice_and_the_chain_has_no_gap(
     proxy.start(environment)
     proxy.await_ready()
     assert database.read("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'follow_%'")[0][0] > 0
-    for place in range(3):
+    # Five workers that live for a moment only end a proxy, which is the supervisor's own test.
+    for place in range(2 if victim == "all workers" else 3):
         before = len(database.receipts())
         bodies = proxy.bodies(terms, 24)
         with ThreadPoolExecutor(1) as pool:
