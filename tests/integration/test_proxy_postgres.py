@@ -380,8 +380,9 @@ def test_killed_at_any_point_nothing_is_served_twice_and_the_chain_has_no_gap(
         assert again.keys() <= {200, 400}
         receipts = database.receipts()
         check_chain(receipts)
-        assert len(receipts) == before + len(bodies)
-        assert first[200] + again[200] <= len(bodies)
+        # A request counts before its work is done: one that was cut off between may have no receipt, and needs another
+        # signature. None is answered without a receipt, and none has two.
+        assert first[200] + again[200] <= len(receipts) - before <= len(bodies)
     assert proxy.stop() == 0
     proxy.configure()
 
