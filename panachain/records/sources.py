@@ -155,7 +155,12 @@ class Source:
                 yield from _pieces_of_bytes(content, suffix, self._category, self._matcher)
             else:
                 whole = FileContent(self._file.real, self.size)
-                yield from _pieces_of_file(file, whole, kind, self._category, self._matcher)
+                try:
+                    yield from _pieces_of_file(file, whole, kind, self._category, self._matcher)
+                except InputError:
+                    # What was torn by somebody's writing looks like a bad file.
+                    self._file.check_unchanged(file)
+                    raise
             self._file.check_unchanged(file)
 
 

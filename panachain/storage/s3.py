@@ -32,7 +32,7 @@ _UNDER_WAY: Final = 3
 """Objects that are sent at once."""
 _ENTRY: Final = 36 + 8 + 4
 """Bytes of an index's entry: CID, offset and size, both big-endian."""
-_MAGIC: Final = b"panachain/s3-index/1\n"
+_MAGIC: Final = b"PanaChain S3 index 1\n"
 _MAX_INDEX: Final = len(_MAGIC) + PACK_BLOCKS * _ENTRY
 _MAX_PACK: Final = PACK + car.MAX_BLOCK
 _SMALL: Final = 64 << 10

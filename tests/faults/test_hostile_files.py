@@ -247,8 +247,8 @@ def test_a_file_that_changes_is_refused(size: int, change: str, tmp_path: Path) 
 def test_a_file_that_is_written_while_it_is_read_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.ndjson"
     lines = b'{"resourceType":"Patient","x":"%b"}\n' % (b"x" * 1000)
-    path.write_bytes(lines * (20_000_000 // len(lines)))
     for change in (1, -2_000_000):
+        path.write_bytes(lines * (20_000_000 // len(lines)))
         (source,) = find_sources([path])
         records = source.records()
         next(records)

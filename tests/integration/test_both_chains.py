@@ -44,10 +44,12 @@ class Allowed:
     reason: str
 
 
+BLOCK_HASHES = bytes.fromhex("0000f90827f1c53a10cb7a02335b175320002935")
+"""The contract that holds them (EIP-2935)."""
 BOILERPLATE = (
     Allowed(b"\x09REGISTRAR", "length and name of a role"),
     Allowed(b"\x09SUSPENDER", "length and name of a role"),
-    Allowed(bytes.fromhex("0000f90827f1c53a10cb7a02335b175320002935"), "history of block hashes (EIP-2935)"),
+    Allowed(BLOCK_HASHES, "history of block hashes (EIP-2935)"),
     Allowed(bytes.fromhex("4e59b44847b379578588920ca78fbf26c0b4956c"), "deployment contract on each Anvil chain"),
 )
 
@@ -93,7 +95,9 @@ def stretches(url: str) -> dict[bytes, str]:
         state = json.loads(gzip.decompress(raw(rpc.call("anvil_dumpState"))))
         for address, account in state["accounts"].items():
             found.setdefault(raw(address), "account in the state")
-            for slot, value in account["storage"].items():
+            # Hashes of whole blocks, each of which was looked at above: the first, empty ones are alike on both chains.
+            slots = {} if raw(address) == BLOCK_HASHES else account["storage"]
+            for slot, value in slots.items():
                 found.setdefault(raw(value).rjust(32, b"\x00"), f"storage of {address} at {slot}")
     finally:
         rpc.close()

@@ -33,7 +33,8 @@ class ActorRegistry(Adapter):
         Raises:
             UsageError: actors of this role aren't public, or its endpoint is none that anybody would ask.
         """
-        return sender.send(self.address, self.admission(actor), what=f"registering {actor.handle}")
+        data = self.admission(actor)
+        return sender.send(self.address, data, what=f"registering {actor.handle}")
 
     def admission(self, actor: Actor) -> str:
         """Return the calldata that admits an actor, for a registrar who signs elsewhere; raises as `register`."""

@@ -237,10 +237,10 @@ class TestLies:
         "body",
         [
             b"",
-            b"panachain/s3-index/1\n" + bytes(48),
-            b"panachain/s3-index/1\nx",
-            b"panachain/s3-index/1\n" + bytes(CID.of(RAW, b"")) + b"\xff" * 12,
-            b"panachain/s3-index/2\n",
+            b"PanaChain S3 index 1\n" + bytes(48),
+            b"PanaChain S3 index 1\nx",
+            b"PanaChain S3 index 1\n" + bytes(CID.of(RAW, b"")) + b"\xff" * 12,
+            b"PanaChain S3 index 2\n",
             bytes(1 << 20),
         ],
     )

@@ -11,7 +11,7 @@ from eth_utils import keccak
 from panachain.chain.bound import BoundContract
 from panachain.chain.contracts.record_ledger import RecordLedger
 from panachain.chain.rpc import RpcAnswerError
-from panachain.errors import IntegrityError, TransactionError
+from panachain.errors import ChainUnavailableError, IntegrityError, TransactionError
 from panachain.model.transactions import StorageEvent
 from tests.support import chain_refuses
 from tests.unit.chain.contracts.node import CHAIN_ID, HOSPITAL, STRANGER, WHERE, Node, Sender
@@ -136,6 +136,8 @@ class TestEvents:
 class Proving:
     """A node that proves the slots of a hospital by the root of one block."""
 
+    url = "http://node.test"
+
     def __init__(self, sequence: int, head: bytes, admitted: bool) -> None:
         # Solidity's layout: a mapping at slot 0, whose struct packs `admitted` and `sequence` into its first word.
         first = int.from_bytes(keccak(encode(["address", "uint256"], [HOSPITAL, 0])))
@@ -174,14 +176,20 @@ class TestProof:
         with pytest.raises(IntegrityError):
             node.ledger().prove_head(HOSPITAL)
 
-    def test_that_a_node_refuses_is_an_integrity_error(self) -> None:
+    @pytest.mark.parametrize(
+        ("told", "expected"),
+        [("the proof is refused", IntegrityError), ("missing trie node", ChainUnavailableError)],
+    )
+    def test_that_a_node_refuses_is_an_integrity_error_and_a_pruned_one_is_no_liar(
+        self, told: str, expected: type[Exception]
+    ) -> None:
         node = Proving(3, HEAD, admitted=True)
 
         def call(method: str, params: Any = ()) -> Any:
             if method == "eth_getProof":
-                raise RpcAnswerError("missing trie node")
+                raise RpcAnswerError(told)
             return node.block
 
         node.call = call  # type: ignore[method-assign]
-        with pytest.raises(IntegrityError, match="can't prove block"):
+        with pytest.raises(expected):
             node.ledger().prove_head(HOSPITAL)
