@@ -22,8 +22,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
 AUDIT = CACHE / "audit" / "bin"
-TIMEOUT = 240
-"""Seconds for one program in the quick profile."""
+TIMEOUT = 900
+"""Seconds for one program in the quick profile, on a machine that runs other tests beside it."""
 LOCAL_TIMEOUT = 4 * 3600
 
 
@@ -61,17 +61,24 @@ def missing() -> str | None:
 
 
 def fuzz(profile: str = "default") -> dict[str, str]:
-    """Run forge's tests and return `suite.test` → status, `Success` for those that pass."""
+    """Run forge's tests and return `suite.test` → `Success`, or what failed it."""
     answer = _run([forge(), "test", "--json"], "test", FOUNDRY_PROFILE=profile, check=False)
     suites = _json(answer.stdout, answer.stderr)
     results = {
-        f"{suite.rpartition(':')[2]}.{name.partition('(')[0]}": str(result["status"])
+        f"{suite.rpartition(':')[2]}.{name.partition('(')[0]}": _outcome(result)
         for suite, body in suites.items()
         for name, result in body["test_results"].items()
     }
     if answer.returncode != 0 and all(status == "Success" for status in results.values()):
         raise AuditError(f"forge test exited with {answer.returncode}:\n{answer.stderr[-2000:]}")
     return results
+
+
+def _outcome(result: dict[str, Any]) -> str:
+    """Return one test's status; of one that failed, also why and with which arguments."""
+    if result["status"] == "Success":
+        return "Success"
+    return f"{result['status']}: {result.get('reason')}; {json.dumps(result.get('counterexample'))[:600]}"
 
 
 def prove() -> dict[str, bool]:

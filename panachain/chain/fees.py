@@ -145,7 +145,7 @@ def takes_no_price(rpc: Rpc, chain_id: int, *, to: str | None = None) -> bool:
         ChainUnavailableError: the node doesn't answer.
         IntegrityError: its newest block is none.
     """
-    if base_fee(rpc.call("eth_getBlockByNumber", ["latest", False])) > 0:
+    if has_base_fee(rpc):
         return False
     nobody = Account(os.urandom(KEY_SIZE))
     transaction = {"type": 2, "chainId": chain_id, "nonce": 0, "gas": 50_000, "value": 0, "data": "0x"}
@@ -155,6 +155,16 @@ def takes_no_price(rpc: Rpc, chain_id: int, *, to: str | None = None) -> bool:
     except RpcAnswerError:
         return False
     return True
+
+
+def has_base_fee(rpc: Rpc) -> bool:
+    """Tell whether gas costs something on a chain, whatever its price.
+
+    Raises:
+        ChainUnavailableError: the node doesn't answer.
+        IntegrityError: its newest block is none.
+    """
+    return base_fee(rpc.call("eth_getBlockByNumber", ["latest", False])) > 0
 
 
 def base_fee(block: object) -> int:

@@ -58,7 +58,7 @@ _MAX_KEY: Final = 200
     metavar="FILE",
     type=click.Path(path_type=Path),
     envvar="PANACHAIN_SIDECHAIN_DEPLOYER_KEY_FILE",
-    help="The same for the sidechain; a random key if left out.",
+    help="The same for the sidechain; a random key if left out, where gas costs nothing.",
 )
 @click.option("--registrar", metavar="ADDRESS", envvar="PANACHAIN_REGISTRAR", help="Who admits and suspends.")
 @click.option(
@@ -91,6 +91,13 @@ _MAX_KEY: Final = 200
     "--threshold", type=click.IntRange(2, 16), default=2, show_default=True, help="How many proxies must help."
 )
 @click.option("--relay", "relays", metavar="URL", multiple=True, help="A relay that pays for patients.")
+@click.option(
+    "--sidechain-relay",
+    "sidechain_relays",
+    metavar="URL",
+    multiple=True,
+    help="A relay that pays for what persons do on the sidechain.",
+)
 @click.option("--network", metavar="FILE", type=click.Path(path_type=Path), help="The network file to write.")
 @click.option("--dry-run", is_flag=True, help="Show what it costs, and send nothing.")
 @click.option("--anew", is_flag=True, help="Forget what an earlier run sent, and pay again.")
@@ -141,6 +148,7 @@ class _Run:
 
     def __init__(self, app: App, given: dict[str, Any], who: Governance) -> None:
         from panachain.chain.deployment_journal import Journal
+        from panachain.chain.fees import has_base_fee
         from panachain.chain.rpc import Rpc
 
         self._app, self._who, self._given = app, who, given
@@ -156,6 +164,12 @@ class _Run:
         self._main_urls = app.config.mainchain_rpc.split(",")
         self._side_urls = app.config.sidechain_rpc.split(",")
         self._main, self._rest = Rpc(self._main_urls[0]), Rpc(self._side_urls[0])
+        self._side_paid = has_base_fee(self._rest)
+        if self._side_paid and not given["side_key_file"]:
+            raise UsageError(
+                "gas costs something on the sidechain, and a random account holds nothing; nothing was deployed",
+                hint="--side-key-file names the key of an account that holds ether there",
+            )
         self.costs: list[Cost] = []
 
     def show_costs(self) -> None:
@@ -168,6 +182,7 @@ class _Run:
             self._who,
             side_key=self._side_key,
             lock_folder=self._app.home / "nonces",
+            side_paid=self._side_paid,
             journal=self._journal,
         )
         if self._app.output.as_json and not self._given["dry_run"]:
@@ -211,6 +226,7 @@ class _Run:
             self._who,
             side_key=self._side_key,
             lock_folder=app.home / "nonces",
+            side_paid=self._side_paid,
             journal=self._journal,
             told=app.output.say,
         )
@@ -264,6 +280,7 @@ class _Run:
 
     def _network(self, deployment: Deployment) -> dict[str, Any]:
         config, who = self._app.config, self._who
+        relays = {"relays": self._given["relays"], "sidechainRelays": self._given["sidechain_relays"]}
         return {
             "schema": "panachain/network/1",
             "mainchain": _described(deployment.mainchain, self._main_urls, max_head_age=MAX_HEAD_AGE),
@@ -272,7 +289,7 @@ class _Run:
             "threshold": self._given["threshold"],
             "confirmations": CONFIRMATIONS if config.confirmations is None else config.confirmations,
             "governance": who.describe(),
-        } | ({"relays": list(self._given["relays"])} if self._given["relays"] else {})
+        } | {name: list(urls) for name, urls in relays.items() if urls}
 
 
 def ether(wei: int) -> str:

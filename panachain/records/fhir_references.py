@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from json import JSONDecoder
 from re import compile as regex
 from typing import Any, Final
 
@@ -50,7 +51,7 @@ def names_of(resource: dict[str, Any], full_url: Any = None) -> tuple[bytes, ...
         names.append(_plain(full_url))
     kind, number = resource.get("resourceType"), resource.get("id")
     if isinstance(kind, str) and isinstance(number, str):
-        names.append(f"{kind}/{number}".encode())
+        names.append(_kept(f"{kind}/{number}"))
     return tuple(dict.fromkeys(names))
 
 
@@ -60,8 +61,8 @@ def references_in(compact: bytes) -> frozenset[bytes]:
     if len(pieces) == 1:
         return _NONE
     # What stands right before a reference names its element, or opens a list: in doubt it carries meaning.
-    targets = {after.partition(b'"')[0] for before, after in pairwise(pieces) if not before.endswith(_CONTEXT_ENDS)}
-    return frozenset(_plain(one.decode("utf-8", "replace")) for one in targets) if targets else _NONE
+    targets = {_target(after) for before, after in pairwise(pieces) if not before.endswith(_CONTEXT_ENDS)}
+    return frozenset(map(_plain, targets)) if targets else _NONE
 
 
 def meaning_references(entry: Any) -> Iterator[bytes]:
@@ -80,7 +81,21 @@ def meaning_references(entry: Any) -> Iterator[bytes]:
             )
 
 
+def _target(after: bytes) -> str:
+    """Return the string in whose first character a piece of JSON begins."""
+    raw = after.partition(b'"')[0]
+    if b"\\" in raw:
+        # An escape, perhaps of the quote that seemed to end it.
+        return str(JSONDecoder().raw_decode('"' + after.decode("utf-8", "surrogatepass"))[0])
+    return raw.decode("utf-8", "surrogatepass")
+
+
 def _plain(reference: str) -> bytes:
     """Return a reference in the form in which names are kept: type and id where it ends so, else as it is."""
     found = _RELATIVE.search(reference)
-    return (found[1] if found else reference).encode()
+    return _kept(found[1] if found else reference)
+
+
+def _kept(name: str) -> bytes:
+    # JSON may name half of a surrogate pair: no valid id, and no reason to lose the record.
+    return name.encode("utf-8", "surrogatepass")

@@ -26,6 +26,7 @@ NODES = ("--mainchain", "http://main.test", "--sidechain", "http://side.test")
 def chains(monkeypatch: pytest.MonkeyPatch) -> dict[str, MemoryChain]:
     """The two nodes that the command reaches, by host; web3.py finds all in order on them."""
     found = {"main": MemoryChain(5), "side": MemoryChain(6)}
+    found["side"].base_fee = 0
     monkeypatch.setattr("panachain.chain.rpc.Rpc", lambda url: found[url[7:11]])
     for name in ("MainchainWeb3", "SidechainWeb3"):
         monkeypatch.setattr(web3, name, lambda *_: None)
@@ -80,6 +81,26 @@ def test_it_deploys_and_writes_the_network_file(
     assert {path.name for path in home.glob("network*")} == {"network.json", "network.deployment.json"}
     assert KEY.hex() not in (home / "network.deployment.json").read_text() + done.out + done.err
     assert run("deploy", *NODES, *WHO, "--key-file", str(key_file), "--yes").code == 2
+
+
+def test_on_a_paid_sidechain_its_deployer_is_named_and_pays(
+    run: Run, chains: dict[str, MemoryChain], key_file: Path, tmp_path: Path
+) -> None:
+    chains["side"].base_fee = 7
+    arguments = ("deploy", *NODES, *WHO, "--key-file", str(key_file))
+    refused = run(*arguments, "--yes")
+    assert (refused.code, "--side-key-file" in refused.err) == (2, True)
+    assert chains["main"].paid == chains["side"].paid == []
+    side_key = tmp_path / "side.key"
+    side_key.write_text("07" * 32)
+    side_key.chmod(0o600)
+    arguments += ("--side-key-file", str(side_key))
+    costs = [json.loads(line) for line in run(*arguments, "--dry-run", "--json").out.splitlines()]
+    assert int(costs[1]["fee"]) > 0
+    done = run(*arguments, "--yes", "--sidechain-relay", "https://side.example")
+    assert done.code == 0, done.err
+    network = json.loads((tmp_path / "home" / "network.json").read_text())
+    assert (network["sidechain"]["paid"], network["sidechainRelays"]) == (True, ["https://side.example"])
 
 
 def test_broken_off_it_goes_on_and_pays_nothing_twice(

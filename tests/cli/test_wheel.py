@@ -157,18 +157,22 @@ class TestInstalled:
         self, panachain: Callable[..., str], environment: Path, elsewhere: Path
     ) -> None:
         key = "import secrets; print(secrets.token_hex(32))"
-        (elsewhere / "deployer.key").write_text(self.run(environment / "bin/python", "-c", key, folder=elsewhere))
-        (elsewhere / "deployer.key").chmod(0o600)
+        for name in ("main.key", "side.key"):
+            (elsewhere / name).write_text(self.run(environment / "bin/python", "-c", key, folder=elsewhere))
+            (elsewhere / name).chmod(0o600)
         who = "0x52908400098527886E0F7030069857D2E4169EE7", "0x8617E340B3D01FA5F11F306F4090FD50E238070D"
         state = json.loads((elsewhere / "home" / "devnet" / "processes.json").read_text())
         main = json.loads(panachain("devnet", "status", "--json"))["mainchain"]
         arguments = [
             *("deploy", "--mainchain", main, "--sidechain", state["sidechainUrl"], "--network", "own.json"),
-            *("--registrar", who[0], "--admin", who[1], "--validator", who[0], "--key-file", "deployer.key"),
+            *("--registrar", who[0], "--admin", who[1], "--validator", who[0]),
+            *("--key-file", "main.key", "--side-key-file", "side.key"),
         ]
-        deployer = json.loads(panachain(*arguments, "--dry-run", "--json").splitlines()[0])["deployer"]
-        fund = f"from panachain.chain import anvil, rpc; anvil.fund(rpc.Rpc({main!r}), {deployer!r})"
-        self.run(environment / "bin/python", "-c", fund, folder=elsewhere)
+        for line in panachain(*arguments, "--dry-run", "--json").splitlines():
+            cost = json.loads(line)
+            url = main if cost["chain"] == "mainchain" else state["sidechainUrl"]
+            fund = f"from panachain.chain import anvil, rpc; anvil.fund(rpc.Rpc({url!r}), {cost['deployer']!r})"
+            self.run(environment / "bin/python", "-c", fund, folder=elsewhere)
         panachain(*arguments, "--yes")
         # Nobody runs a proxy for it yet: that is what the check says, and nothing else of the chains.
         with pytest.raises(AssertionError, match="findings, 3 bad"):

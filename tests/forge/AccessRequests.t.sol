@@ -74,7 +74,7 @@ contract AccessRequestsTest is Base {
     }
 
     function testFuzz_OnlyActivePractitionersAsk(address stranger) public {
-        VM.assume(stranger != PRACTITIONER && stranger != OTHER_PRACTITIONER);
+        VM.assume(stranger != FORWARDER && stranger != PRACTITIONER && stranger != OTHER_PRACTITIONER);
         identities.suspend(PRACTITIONER);
         address[3] memory callers = [stranger, PATIENT, PRACTITIONER];
         for (uint256 i = 0; i < 3; ++i) {
@@ -85,7 +85,7 @@ contract AccessRequestsTest is Base {
     }
 
     function testFuzz_OnlyActivePatientsAreAsked(address stranger) public {
-        VM.assume(stranger != PATIENT && stranger != OTHER_PATIENT);
+        VM.assume(stranger != FORWARDER && stranger != PATIENT && stranger != OTHER_PATIENT);
         identities.suspend(PATIENT);
         address[4] memory patients = [stranger, OTHER_PRACTITIONER, PRACTITIONER, PATIENT];
         for (uint256 i = 0; i < 4; ++i) {
@@ -117,7 +117,7 @@ contract AccessRequestsTest is Base {
 
     function testFuzz_ThePatientApproves(uint256 expiresAt, bytes32 outcome) public {
         uint256 id = _open(bound(expiresAt, START + 1, type(uint48).max));
-        VM.prank(PATIENT);
+        callAs(PATIENT);
         _expectEvent();
         emit IAccessRequests.AccessApproved(id, outcome);
         requests.approve(id, outcome);
@@ -126,7 +126,7 @@ contract AccessRequestsTest is Base {
 
     function testFuzz_ThePatientDenies(uint256 expiresAt) public {
         uint256 id = _open(bound(expiresAt, START + 1, type(uint48).max));
-        VM.prank(PATIENT);
+        callAs(PATIENT);
         _expectEvent();
         emit IAccessRequests.AccessDenied(id);
         requests.deny(id);
@@ -135,7 +135,7 @@ contract AccessRequestsTest is Base {
 
     function testFuzz_TheRequesterWithdraws(uint256 expiresAt) public {
         uint256 id = _open(bound(expiresAt, START + 1, type(uint48).max));
-        VM.prank(PRACTITIONER);
+        callAs(PRACTITIONER);
         _expectEvent();
         emit IAccessRequests.AccessWithdrawn(id);
         requests.withdraw(id);
@@ -159,10 +159,10 @@ contract AccessRequestsTest is Base {
         uint256 id = _open(START + 1);
         address[3] memory callers = [stranger, PRACTITIONER, OTHER_PATIENT];
         for (uint256 i = 0; i < 3; ++i) {
-            VM.prank(callers[i]);
+            callAs(callers[i]);
             _expectNotYours(id, callers[i]);
             requests.approve(id, bytes32(0));
-            VM.prank(callers[i]);
+            callAs(callers[i]);
             _expectNotYours(id, callers[i]);
             requests.deny(id);
         }
@@ -174,7 +174,7 @@ contract AccessRequestsTest is Base {
         uint256 id = _open(START + 1);
         address[3] memory callers = [stranger, PATIENT, OTHER_PRACTITIONER];
         for (uint256 i = 0; i < 3; ++i) {
-            VM.prank(callers[i]);
+            callAs(callers[i]);
             _expectNotYours(id, callers[i]);
             requests.withdraw(id);
         }
@@ -270,7 +270,7 @@ contract AccessRequestsTest is Base {
         VM.warp(made);
         uint256 id = _open(made + 30 days);
         VM.warp(bound(time, made, made + LEAST_HELD - 1));
-        VM.prank(PRACTITIONER);
+        callAs(PRACTITIONER);
         requests.withdraw(id);
         _expectTooManyOpen(made + LEAST_HELD);
         _open(made + 30 days);
@@ -329,23 +329,23 @@ contract AccessRequestsTest is Base {
         VM.assume(id != 1 && caller != address(0));
         _open(START + 1);
         _assertState(id, IAccessRequests.State.None);
-        VM.prank(caller);
+        callAs(caller);
         _expectNotYours(id, caller);
         requests.approve(id, bytes32(0));
-        VM.prank(caller);
+        callAs(caller);
         _expectNotYours(id, caller);
         requests.deny(id);
-        VM.prank(caller);
+        callAs(caller);
         _expectNotYours(id, caller);
         requests.withdraw(id);
     }
 
     function testFuzz_AnUnknownRequestIsNotOpenEither(uint256 id) public {
         // What no transaction can do, for the zero account has no key.
-        VM.prank(address(0));
+        callAs(address(0));
         _expectNotOpen(id, IAccessRequests.State.None);
         requests.approve(id, bytes32(0));
-        VM.prank(address(0));
+        callAs(address(0));
         _expectNotOpen(id, IAccessRequests.State.None);
         requests.withdraw(id);
         _assertState(id, IAccessRequests.State.None);
@@ -361,7 +361,7 @@ contract AccessRequestsTest is Base {
         private
         returns (uint256)
     {
-        VM.prank(requester);
+        callAs(requester);
         return requests.request(patient, details, uint48(expiresAt));
     }
 
@@ -371,7 +371,7 @@ contract AccessRequestsTest is Base {
 
     /// @dev By whoever may, were it open.
     function _answer(uint256 id, uint256 act) private {
-        VM.prank(act == 2 ? PRACTITIONER : PATIENT);
+        callAs(act == 2 ? PRACTITIONER : PATIENT);
         if (act == 0) requests.approve(id, bytes32(0));
         else if (act == 1) requests.deny(id);
         else requests.withdraw(id);
@@ -450,7 +450,7 @@ contract RequestHandler is Base {
         for (uint256 i = 0; i < made.length; ++i) {
             if (made[i].requester == requester && made[i].patient == patient && heldUntil(i) > time) ++held;
         }
-        VM.prank(requesterAt(requester));
+        callAs(requesterAt(requester));
         try REQUESTS.request(patientAt(patient), "details", uint48(time + term)) returns (uint256 id) {
             require(held < 3, "a fourth request waits");
             require(id == made.length + 1, "IDs don't count up");
@@ -465,7 +465,7 @@ contract RequestHandler is Base {
         (id, act) = (id % made.length, act % 3);
         VM.warp(time);
         bool may = made[id].state == IAccessRequests.State.Open && time < made[id].expiresAt;
-        VM.prank(act == 2 ? requesterAt(made[id].requester) : patientAt(made[id].patient));
+        callAs(act == 2 ? requesterAt(made[id].requester) : patientAt(made[id].patient));
         bytes4 selector =
             act == 0 ? IAccessRequests.approve.selector : act == 1 ? IAccessRequests.deny.selector : IAccessRequests.withdraw.selector;
         (bool done,) = address(REQUESTS).call(abi.encodeWithSelector(selector, id + 1, bytes32(0)));

@@ -44,12 +44,12 @@ abstract contract EmergencyBase is Base {
     }
 
     function _request(address practitioner, address patient, bytes32 reason) internal returns (uint256) {
-        VM.prank(practitioner);
+        callAs(practitioner);
         return emergencies.request(patient, reason);
     }
 
     function _cosign(address cosigner, uint256 id) internal {
-        VM.prank(cosigner);
+        callAs(cosigner);
         emergencies.cosign(id);
     }
 }
@@ -263,7 +263,7 @@ contract EmergencyAccessTest is EmergencyBase {
     function testFuzz_NobodyButTheAdministratorReviews(address caller, bytes32 outcome) public {
         VM.assume(caller != address(this));
         _active(START);
-        VM.prank(caller);
+        callAs(caller);
         VM.expectRevert(abi.encodeWithSelector(IAccessManaged.AccessManagedUnauthorized.selector, caller));
         emergencies.review(1, outcome);
         assert(!emergencies.emergencyOf(1).reviewed);
@@ -286,7 +286,7 @@ contract EmergencyAccessTest is EmergencyBase {
         VM.warp(START + bound(pause, 0, 144 hours));
         _expectClosed();
         emergencies.review(1, REASON);
-        VM.prank(caller);
+        callAs(caller);
         _expectClosed();
         emergencies.enforce(1);
         assert(!emergencies.emergencyOf(1).enforced);
@@ -299,7 +299,7 @@ contract EmergencyAccessTest is EmergencyBase {
         uint256 time = START + bound(pause, 0, 1 hours - 1);
         _active(time);
         VM.warp(bound(later, time + 72 hours, type(uint48).max));
-        VM.prank(caller);
+        callAs(caller);
         _expectEvent();
         emit IEmergencyAccess.EmergencyOverdue(1, PRACTITIONER);
         emergencies.enforce(1);
@@ -497,7 +497,7 @@ contract EmergencyHandler is EmergencyBase {
     /// @dev Whether the contract did it. It may refuse by an error of its own; anything else is a finding.
     function _tried(address caller, address target, bytes memory data) private returns (bool done) {
         bytes memory answer;
-        VM.prank(caller);
+        callAs(caller);
         (done, answer) = target.call(data);
         assert(done || (answer.length >= 4 && bytes4(answer) != bytes4(keccak256("Panic(uint256)"))));
     }

@@ -52,12 +52,12 @@ abstract contract IdentityBase is Base {
     }
 
     function _name(address patient, address[] memory guardians, uint256 threshold) internal {
-        VM.prank(patient);
+        callAs(patient);
         registry.setGuardians(guardians, uint8(threshold));
     }
 
     function _approve(address guardian, address patient, address successor) internal {
-        VM.prank(guardian);
+        callAs(guardian);
         registry.approveRecovery(patient, successor);
     }
 
@@ -122,7 +122,7 @@ contract IdentityRegistryTest is IdentityBase {
     function testFuzz_NobodyButTheAdministratorRegisters(address caller, uint256 seed) public {
         VM.assume(caller != address(this));
         address account = _someone("new", seed);
-        VM.prank(caller);
+        callAs(caller);
         VM.expectRevert(abi.encodeWithSelector(IAccessManaged.AccessManagedUnauthorized.selector, caller));
         registry.register(account, IIdentityRegistry.Role.Patient, bytes32(0), KEY, KEY, address(0), "");
         assert(_status(account) == Status.Unknown);
@@ -227,13 +227,13 @@ contract IdentityRegistryTest is IdentityBase {
     function testFuzz_NobodyButTheAdministratorSuspendsAndReinstates(address caller) public {
         VM.assume(caller != address(this));
         bytes memory reason = abi.encodeWithSelector(IAccessManaged.AccessManagedUnauthorized.selector, caller);
-        VM.prank(caller);
+        callAs(caller);
         VM.expectRevert(reason);
         registry.suspend(patient);
         assert(_status(patient) == Status.Active);
 
         registry.suspend(patient);
-        VM.prank(caller);
+        callAs(caller);
         VM.expectRevert(reason);
         registry.reinstate(patient);
         assert(_status(patient) == Status.Suspended);
@@ -300,7 +300,7 @@ contract IdentityRegistryTest is IdentityBase {
         _pair(patient, first, pairing);
         _pair(patient, second, pairing);
         _pair(successor, first, pairing);
-        VM.prank(patient);
+        callAs(patient);
         _expectEvent();
         emit IIdentityRegistry.HospitalUnpaired(patient, first);
         registry.unpair(first);
@@ -312,7 +312,7 @@ contract IdentityRegistryTest is IdentityBase {
         VM.assume(caller != patient);
         // Somebody else's pairing doesn't count.
         _pair(patient, HOSPITAL, "pairing");
-        VM.prank(caller);
+        callAs(caller);
         VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityNotPaired.selector, caller, hospital));
         registry.unpair(hospital);
         assert(registry.pairingOf(patient, HOSPITAL) == "pairing");
@@ -322,7 +322,7 @@ contract IdentityRegistryTest is IdentityBase {
         VM.assume(pairing != bytes32(0));
         _pair(patient, HOSPITAL, pairing);
         registry.suspend(patient);
-        VM.prank(patient);
+        callAs(patient);
         registry.unpair(HOSPITAL);
         assert(registry.pairingOf(patient, HOSPITAL) == bytes32(0));
     }
@@ -457,7 +457,7 @@ contract IdentityRegistryTest is IdentityBase {
 
     function testFuzz_OnlyGuardiansApprove(uint256 seed, address caller) public {
         address[] memory guardians = _guardians(seed, 3);
-        VM.assume(caller != guardians[0] && caller != guardians[1] && caller != guardians[2]);
+        VM.assume(caller != FORWARDER && caller != guardians[0] && caller != guardians[1] && caller != guardians[2]);
         _name(patient, guardians, 1);
         address[3] memory callers = [caller, patient, successor];
         for (uint256 i = 0; i < 3; ++i) {
@@ -468,6 +468,7 @@ contract IdentityRegistryTest is IdentityBase {
     }
 
     function testFuzz_WithoutGuardiansNobodyApproves(address caller, uint256 seed) public {
+        VM.assume(caller != FORWARDER);
         address stranger = _someone("new", seed);
         _expectNotGuardian(patient, caller);
         _approve(caller, patient, successor);
@@ -564,7 +565,7 @@ contract IdentityRegistryTest is IdentityBase {
         address[] memory guardians = _guardians(seed, 2);
         _name(patient, guardians, 2);
         _approve(guardians[0], patient, successor);
-        VM.prank(patient);
+        callAs(patient);
         _expectEvent();
         emit IIdentityRegistry.RecoveryCancelled(patient);
         registry.cancelRecovery();
@@ -578,7 +579,7 @@ contract IdentityRegistryTest is IdentityBase {
         address guardian = _open(seed);
         if (suspended) registry.suspend(patient);
         VM.warp(bound(time, START, type(uint48).max));
-        VM.prank(patient);
+        callAs(patient);
         registry.cancelRecovery();
         _assertRecovery(address(0), 0);
         VM.warp(START + DELAY);
@@ -591,7 +592,7 @@ contract IdentityRegistryTest is IdentityBase {
 
     function testFuzz_AVetoIsForOneself(uint256 seed) public {
         _open(seed);
-        VM.prank(successor);
+        callAs(successor);
         registry.cancelRecovery();
         _assertRecovery(successor, START + DELAY);
     }
@@ -600,7 +601,7 @@ contract IdentityRegistryTest is IdentityBase {
         address account = _someone("new", seed);
         _open(seed);
         _expectStatus(account, Status.Unknown);
-        VM.prank(account);
+        callAs(account);
         registry.cancelRecovery();
         _assertRecovery(successor, START + DELAY);
     }
@@ -613,7 +614,7 @@ contract IdentityRegistryTest is IdentityBase {
         uint256[2] memory times = [time, START + DELAY - 1];
         for (uint256 i = 0; i < 2; ++i) {
             VM.warp(times[i]);
-            VM.prank(caller);
+            callAs(caller);
             _expectNotReady(START + DELAY, times[i]);
             registry.completeRecovery(patient);
         }
@@ -623,7 +624,7 @@ contract IdentityRegistryTest is IdentityBase {
     function testFuzz_ACompletedRecoveryMovesThePatient(uint256 seed, uint256 time) public {
         _open(seed);
         VM.warp(bound(time, START + DELAY, type(uint48).max));
-        VM.prank(successor);
+        callAs(successor);
         _expectEvent();
         emit IIdentityRegistry.IdentityReplaced(patient, successor);
         registry.completeRecovery(patient);
@@ -695,7 +696,7 @@ contract IdentityRegistryTest is IdentityBase {
         _expectStatus(patient, Status.Replaced);
         registry.reinstate(patient);
         _expectStatus(patient, Status.Replaced);
-        VM.prank(patient);
+        callAs(patient);
         registry.cancelRecovery();
         VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityAlreadyRegistered.selector, patient));
         _register(patient, IIdentityRegistry.Role.Patient, bytes32(seed), 33, 33);
@@ -731,7 +732,7 @@ contract IdentityRegistryTest is IdentityBase {
     /* THE SUCCESSOR'S ASSENT, AND WHO IS FOUND */
 
     function testFuzz_NobodyButTheSuccessorCompletes(uint256 seed, address caller) public {
-        VM.assume(caller != successor);
+        VM.assume(caller != FORWARDER && caller != successor);
         address guardian = _open(seed);
         VM.warp(START + DELAY);
         address[4] memory callers = [caller, patient, guardian, address(this)];
@@ -806,7 +807,7 @@ contract IdentityRegistryTest is IdentityBase {
     }
 
     function _complete(address account, address caller) private {
-        VM.prank(caller);
+        callAs(caller);
         registry.completeRecovery(account);
     }
 
@@ -824,7 +825,7 @@ contract IdentityRegistryTest is IdentityBase {
     }
 
     function _pair(address account, address hospital, bytes32 pairing) private {
-        VM.prank(account);
+        callAs(account);
         registry.pair(hospital, pairing);
     }
 
@@ -968,7 +969,7 @@ contract IdentityHandler is IdentityBase {
     /// @dev Whether the registry did it. It may refuse by an error of its own; anything else is a finding.
     function _tried(address caller, bytes memory data) private returns (bool done) {
         bytes memory answer;
-        VM.prank(caller);
+        callAs(caller);
         (done, answer) = address(registry).call(data);
         assert(done || (answer.length >= 4 && bytes4(answer) != bytes4(keccak256("Panic(uint256)"))));
     }

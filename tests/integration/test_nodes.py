@@ -159,7 +159,7 @@ class TestStorage:
         (kept,) = proven.prove_groups(chain, chain.nodes.head(), [group.address])
         assert kept.fits(group)
         assert (kept.manager, kept.closed) == (manager.address, False)
-        chain.groups.close(manager._sender(sidechain=True), group.address)
+        manager.close_group(view.group)
         (kept,) = proven.prove_groups(chain, chain.nodes.head(), [group.address])
         assert kept.closed
 

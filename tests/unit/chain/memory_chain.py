@@ -48,6 +48,8 @@ class MemoryChain:
         self.reverts: set[str] = set()
         """Creations of these contracts revert when they are mined."""
         self.balance = 10**21
+        self.base_fee = 7
+        """Wei that a unit of gas costs at least."""
         self._lock = threading.RLock()
 
     def call(self, method: str, params: Sequence[Any] = ()) -> Any:
@@ -79,7 +81,7 @@ class MemoryChain:
         return "0x7"
 
     def _eth_getBlockByNumber(self, *_: Any) -> Any:
-        return block_of(7)
+        return block_of(7, base_fee_per_gas=self.base_fee)
 
     def _eth_getTransactionCount(self, account: str, tag: str) -> str:
         nonce = self.count(account)

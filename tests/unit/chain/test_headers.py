@@ -55,8 +55,7 @@ def block_of(
         timestamp=1_700_000_000 + 12 * number if time is None else time,
         parent_hash=bytes.fromhex(parent[2:]),
         bloom=bloom,
-        base_fee_per_gas=7,
-        **({"extra_data": b"ours"} | others),
+        **({"base_fee_per_gas": 7, "extra_data": b"ours"} | others),
     )
     return shown(header, NAMES) | {"hash": "0x" + header.hash.hex()}
 

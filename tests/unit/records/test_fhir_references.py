@@ -81,3 +81,13 @@ def test_the_quick_look_misses_nothing_that_the_walk_finds() -> None:
     }
     assert set(meaning_references(entry)) <= references_in(compact(entry))
     assert set(meaning_references(entry)) == {b"Condition/1", b"Condition/2", b"Condition/3"}
+
+
+@pytest.mark.parametrize("number", ["0741c\ud8007a8", 'with "quotes"', "back\\slash", "Ärzte/in"])
+def test_a_name_that_is_no_valid_id_is_found_again(number: str) -> None:
+    meant = {"resourceType": "Condition", "id": number}
+    referring = {"resourceType": "MedicationRequest", "reasonReference": [{"reference": f"Condition/{number}"}]}
+    for escaped in (True, False):
+        text = json.dumps(referring, ensure_ascii=escaped, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        assert references_in(text) == set(names_of(meant))
+    assert set(meaning_references(referring)) == set(names_of(meant))
