@@ -28,6 +28,7 @@ from panachain.chain.bound import BoundContract
 from panachain.chain.config import ChainConfig
 from panachain.chain.contracts.actor_registry import ActorRegistry
 from panachain.chain.deployment_journal import Begun, Journal
+from panachain.chain.fees import MAX_FEE
 from panachain.chain.headers import read_header
 from panachain.chain.plan import (
     ADMIN,
@@ -103,6 +104,7 @@ def deploy(
     side_key: bytes,
     lock_folder: Path,
     side_paid: bool = False,
+    max_fee: int = MAX_FEE,
     journal: Journal | None = None,
     told: Told = lambda _: None,
 ) -> Deployment:
@@ -110,12 +112,13 @@ def deploy(
 
     Args:
         main_rpc: the mainchain's node; the deployer must hold ether there.
-        side_rpc: the sidechain's node; it takes no gas price.
+        side_rpc: the sidechain's node.
         deployer_key: secret key of the mainchain's deployer, who is neither registrar nor administrator, 32 bytes.
         governance: who is in charge afterwards.
         side_key: secret key of the sidechain's deployer, 32 bytes: the same holds for it, and it is another account.
         lock_folder: for the accounts' nonce lanes.
         side_paid: whether gas costs something on the sidechain, so that its deployer needs ether, too.
+        max_fee: wei that a unit of gas may cost.
         journal: what an earlier run sent, which is waited for and not paid again; None forgets.
         told: hears what is done next, from two threads.
 
@@ -126,7 +129,9 @@ def deploy(
         IntegrityError: what lies on a chain isn't what ships.
     """
     journal = Journal() if journal is None else journal
-    chains = _both(main_rpc, side_rpc, deployer_key, side_key, governance, lock_folder, side_paid=side_paid)
+    chains = _both(
+        main_rpc, side_rpc, deployer_key, side_key, governance, lock_folder, side_paid=side_paid, max_fee=max_fee
+    )
     with ThreadPoolExecutor(len(chains)) as pool:
         running = [pool.submit(chain.deploy, journal, told) for chain in chains]
     mainchain, sidechain = (one.result() for one in running)
@@ -142,6 +147,7 @@ def estimate(
     side_key: bytes,
     lock_folder: Path,
     side_paid: bool = False,
+    max_fee: int = MAX_FEE,
     journal: Journal | None = None,
 ) -> list[Cost]:
     """Return what a deployment would cost from here on, on each chain; nothing is sent.
@@ -151,7 +157,9 @@ def estimate(
         TransactionError: a creation would revert.
     """
     journal = Journal() if journal is None else journal
-    chains = _both(main_rpc, side_rpc, deployer_key, side_key, governance, lock_folder, side_paid=side_paid)
+    chains = _both(
+        main_rpc, side_rpc, deployer_key, side_key, governance, lock_folder, side_paid=side_paid, max_fee=max_fee
+    )
     return [chain.cost(journal) for chain in chains]
 
 
@@ -236,6 +244,7 @@ def _both(
     lock_folder: Path,
     *,
     side_paid: bool,
+    max_fee: int,
 ) -> tuple[_Chain, _Chain]:
     main_deployer, side_deployer = Account(main_key), Account(side_key)
     for deployer in (main_deployer, side_deployer):
@@ -244,8 +253,8 @@ def _both(
             raise UsageError(f"the deployer {deployer.address} is registrar or administrator; nothing was deployed")
     if main_deployer.address == side_deployer.address:
         raise UsageError(f"{side_deployer.address} can't deploy both chains, to equal addresses; nothing was deployed")
-    main = _sender(main_rpc, main_deployer, lock_folder, free=False)
-    side = _sender(side_rpc, side_deployer, lock_folder, free=not side_paid)
+    main = _sender(main_rpc, main_deployer, lock_folder, max_fee, free=False)
+    side = _sender(side_rpc, side_deployer, lock_folder, max_fee, free=not side_paid)
     if main.chain_id == side.chain_id:
         raise UsageError(f"both nodes are of chain {main.chain_id}; nothing was deployed")
     return (
@@ -275,5 +284,5 @@ def _check_made(rpc: Rpc, chain_id: int, plan: Plan) -> None:
         raise IntegrityError(f"the registry at {where} made other contracts than were planned: {wrong}")
 
 
-def _sender(rpc: Rpc, account: Account, lock_folder: Path, *, free: bool) -> SeriesSender:
-    return SeriesSender(rpc, node.chain_id(rpc), account, lock_folder=lock_folder, free=free)
+def _sender(rpc: Rpc, account: Account, lock_folder: Path, max_fee: int, *, free: bool) -> SeriesSender:
+    return SeriesSender(rpc, node.chain_id(rpc), account, lock_folder=lock_folder, free=free, max_fee=max_fee)

@@ -148,7 +148,7 @@ class _Run:
 
     def __init__(self, app: App, given: dict[str, Any], who: Governance) -> None:
         from panachain.chain.deployment_journal import Journal
-        from panachain.chain.fees import has_base_fee
+        from panachain.chain.fees import MAX_FEE, has_base_fee, read_max_fee
         from panachain.chain.rpc import Rpc
 
         self._app, self._who, self._given = app, who, given
@@ -164,6 +164,7 @@ class _Run:
         self._main_urls = app.config.mainchain_rpc.split(",")
         self._side_urls = app.config.sidechain_rpc.split(",")
         self._main, self._rest = Rpc(self._main_urls[0]), Rpc(self._side_urls[0])
+        self._max_fee = MAX_FEE if app.config.max_fee is None else read_max_fee(app.config.max_fee)
         self._side_paid = has_base_fee(self._rest)
         if self._side_paid and not given["side_key_file"]:
             raise UsageError(
@@ -183,6 +184,7 @@ class _Run:
             side_key=self._side_key,
             lock_folder=self._app.home / "nonces",
             side_paid=self._side_paid,
+            max_fee=self._max_fee,
             journal=self._journal,
         )
         if self._app.output.as_json and not self._given["dry_run"]:
@@ -227,6 +229,7 @@ class _Run:
             side_key=self._side_key,
             lock_folder=app.home / "nonces",
             side_paid=self._side_paid,
+            max_fee=self._max_fee,
             journal=self._journal,
             told=app.output.say,
         )

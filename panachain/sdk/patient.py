@@ -113,6 +113,8 @@ class Patient(PatientPairing, PatientReading):
     def settle(self, *, progress: Progress | None = None) -> list[PolicyView]:
         """Finish what was interrupted or what a proxy missed, and send grants that have waited long enough.
 
+        Policies that a rotation left on the old lanes are granted anew.
+
         Args:
             progress: is told the policies that were looked after: unfinished grants, then all that were granted.
 
@@ -124,8 +126,9 @@ class Patient(PatientPairing, PatientReading):
         """
         names = self._names
         found, failed = self._grants.finish_all(progress)
-        found += self._revocations.delete_missed(progress)
-        if failed:
+        brought, lagging = self._revocations.catch_up(progress)
+        found += [*brought, *self._revocations.delete_missed(progress)]
+        if failed := [*failed, *lagging]:
             raise failed[0]
         return names.fill(found)
 

@@ -13,7 +13,7 @@ steps are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -25,6 +25,7 @@ from panachain.errors import (
     IntegrityError,
     PanaChainError,
     PolicyUnknownError,
+    SuspendedError,
 )
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind, Terms
@@ -273,20 +274,46 @@ class Revocations:
         self._grants.finish_all()
         # Hospitals first: from here on nothing new goes into the old lanes. R4 is what they are asked for with it.
         told = self._lanes.pair_again(generations, findings)
-        regranted = {}
-        lagging = [own for own in self._readable(findings) if not own.has_ended and own.lags(generations)]
+        made, failed = self._bring_up(generations, self._readable(findings), progress)
+        for policy_id, error in failed.items():
+            # The others get theirs; `settle`, or the same call again, tries this one once more.
+            findings.left_out("", f"policy {policy_id} on the new lanes", error)
+        return told, {before: view.policy_id for before, view in made.items()}
+
+    def catch_up(self, progress: Progress | None = None) -> tuple[list[PolicyView], list[PanaChainError]]:
+        """Grant anew what a rotation that was interrupted, or that a relay refused, left on the old lanes.
+
+        Policies of grantees who are suspended wait until they aren't.
+
+        Returns:
+            The policies that were granted in place of others, and why there aren't more.
+        """
+        try:
+            generations = self._lanes.generations()
+        except PanaChainError as exc:
+            return [], [exc]
+        made, failed = self._bring_up(generations, self._policies.readable(), progress)
+        return list(made.values()), [error for error in failed.values() if not isinstance(error, SuspendedError)]
+
+    def _bring_up(
+        self, generations: Generations, everything: Iterable[OwnPolicy], progress: Progress | None
+    ) -> tuple[dict[PolicyId, PolicyView], dict[PolicyId, PanaChainError]]:
+        """Grant each policy that isn't on the newest lanes anew; one that can't be keeps none of the others back."""
+        made: dict[PolicyId, PolicyView] = {}
+        failed: dict[PolicyId, PanaChainError] = {}
+        lagging = [own for own in everything if not own.has_ended and own.lags(generations)]
         for number, own in enumerate(lagging, start=1):
             proxies = self._still_active(own)
             try:
-                made = self._grants.reissue(own.policy_id, threshold=None, proxies=proxies, any_operator=True)
+                made[own.policy_id] = self._grants.reissue(
+                    own.policy_id, threshold=None, proxies=proxies, any_operator=True
+                )
             except PanaChainError as exc:
-                # The others get theirs; the same call again tries this one once more.
-                findings.left_out("", f"policy {own.policy_id} on the new lanes", exc)
+                failed[own.policy_id] = exc
                 continue
-            regranted[own.policy_id] = made.policy_id
             if progress is not None:
                 progress(number, len(lagging), unit="policies")
-        return told, regranted
+        return made, failed
 
     def _readable(self, findings: Findings) -> Listing[OwnPolicy]:
         """Return the policies whose terms can be read; one that a store lost keeps no lane from being rotated."""

@@ -103,6 +103,16 @@ def test_on_a_paid_sidechain_its_deployer_is_named_and_pays(
     assert (network["sidechain"]["paid"], network["sidechainRelays"]) == (True, ["https://side.example"])
 
 
+def test_no_more_is_offered_than_the_setting_allows(
+    run: Run, chains: dict[str, MemoryChain], key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chains["main"].base_fee = 3 * 10**9
+    monkeypatch.setenv("PANACHAIN_MAX_FEE", "2")
+    done = run("deploy", *NODES, *WHO, "--key-file", str(key_file), "--yes")
+    assert (done.code, "max_fee allows 2 gwei" in done.err) != (0, False)
+    assert chains["main"].paid == chains["side"].paid == []
+
+
 def test_broken_off_it_goes_on_and_pays_nothing_twice(
     run: Run, chains: dict[str, MemoryChain], key_file: Path, tmp_path: Path
 ) -> None:

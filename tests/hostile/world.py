@@ -351,6 +351,8 @@ class Hostile:
         if left:
             raise Broken(f"{len(left)} revocations didn't leave")
         self.honest(lambda: again(self.world).settle())
+        # A rotation whose new grants a relay refused is finished by it.
+        self.honest(self._follow)
         self._check_alarms()
         self.own()
         self.inbox()

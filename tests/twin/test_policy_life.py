@@ -222,10 +222,25 @@ class PolicyLife(RuleBasedStateMachine):
             self.rewrap(where)
         return multiple(*(report.regranted[old] for old in lagging))
 
-    @rule()
-    def settle(self) -> None:
-        self.world.patient.settle()
+    @rule(target=policies)
+    def settle(self) -> Any:
+        # What a rotation couldn't grant anew is granted now.
+        lagging = [
+            old
+            for old in self.model.lagging(self.world.now)
+            if self.model.policies[old].grantee not in self.model.suspended
+        ]
+        if lagging and len(self.model.up) < THRESHOLD:
+            with pytest.raises(ProxiesUnavailableError):
+                self.world.patient.settle()
+            self.model.settle(self.world.now)
+            return multiple()
+        views = self.world.patient.settle()
         self.model.settle(self.world.now)
+        made = [view.policy_id for view in views if view.policy_id not in self.model.policies]
+        for old, new in zip(lagging, made, strict=True):
+            self._regrant(old, new)
+        return multiple(*made)
 
     @rule(target=policies, policy_id=policies)
     def reissue(self, policy_id: PolicyId) -> Any:

@@ -38,7 +38,7 @@ class World:
         monkeypatch.setattr(
             subject,
             "_sender",
-            lambda rpc, account, folder, *, free: SeriesSender(
+            lambda rpc, account, folder, max_fee, *, free: SeriesSender(
                 rpc,
                 rpc.chain_id,
                 account,

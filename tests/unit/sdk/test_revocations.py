@@ -32,6 +32,7 @@ from panachain.model.policy import OnChainPolicy, PolicyStatus
 from panachain.model.scope import Purpose
 from panachain.proxy import messages
 from panachain.sdk.patient import Patient
+from panachain.sdk.relay import LocalRelay
 from tests.twin.world import PROXIES, THRESHOLD, World
 from tests.unit.sdk.helpers import DAY, again, grant, opened, upload
 
@@ -110,6 +111,26 @@ class TestRotation:
         assert opened(world, report.regranted[kept.policy_id], "nurse") == 2
         status = {view.policy_id: view.status for view in world.patient.policies()}
         assert (status[kept.policy_id], status[apart.policy_id]) == (PolicyStatus.REVOKED, PolicyStatus.ACTIVE)
+
+    def test_what_a_relay_refuses_to_grant_anew_is_finished_by_settle(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object, **__: object) -> Any:
+            raise TransactionError("https://relay.test refuses")
+
+        lost, kept, suspended = grant(world), grant(world, "nurse"), grant(world, "stranger")
+        world.registrar.suspend(world.stranger.address)
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(LocalRelay, "grant", refuse)
+            report = world.patient.revoke(lost.policy_id, rotate=True)
+            names = [f"policy {one.policy_id} on the new lanes" for one in (kept, suspended)]
+            assert (report.rotated, report.regranted, [one.what for one in report.omissions]) == (True, {}, names)
+            with pytest.raises(TransactionError, match=r"relay\.test refuses"):
+                again(world).settle()
+        upload(world)
+        (made,) = again(world).settle()
+        assert opened(world, made.policy_id, "nurse") == 1
+        assert again(world).settle() == []
 
     def test_a_second_call_rotates_nothing_again(self, world: World) -> None:
         lost = grant(world)
