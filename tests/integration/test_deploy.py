@@ -12,7 +12,7 @@ import pytest
 
 from panachain.chain import anvil
 from panachain.chain.config import ChainConfig
-from panachain.chain.deploy import DELAY, Deployment, Governance
+from panachain.chain.deploy import DELAY, Deployment, Governance, deploy, estimate
 from panachain.chain.governance import check_deployment
 from panachain.chain.rpc import Rpc
 from panachain.chain.web3 import MainchainWeb3, SidechainWeb3
@@ -35,6 +35,32 @@ def check_with_another_administrator(home: Path, main_url: str, side_url: str) -
             Governance(registrar=stranger, admin=stranger, validators=(stranger,), quorum=1),
         )
     return str(raised.value)
+
+
+def test_a_dry_run_says_what_it_takes(tmp_path: Path) -> None:
+    keys = [Seed.random().account_key() for _ in range(2)]
+    registrar, admin = (address_of(Seed.random().account_key()) for _ in range(2))
+    who = Governance(registrar, admin, (registrar, admin), 2)
+    main = anvil.start(tmp_path / "main", chain_id=31_403, free=False)
+    side = anvil.start(tmp_path / "side", chain_id=31_404, free=False)
+    try:
+        nodes = [Rpc(main.url), Rpc(side.url)]
+        for rpc, key in zip(nodes, keys, strict=True):
+            anvil.fund(rpc, address_of(key))
+        arguments = {"side_key": keys[1], "lock_folder": tmp_path / "nonces", "side_paid": True}
+        costs = estimate(*nodes, keys[0], who, **arguments)
+        deploy(*nodes, keys[0], who, **arguments)
+        for rpc, cost in zip(nodes, costs, strict=True):
+            used = []
+            for number in range(int(rpc.call("eth_blockNumber"), 16) + 1):
+                receipts = rpc.call("eth_getBlockReceipts", [hex(number)])
+                used += [int(one["gasUsed"], 16) for one in receipts if one["from"] == cost.deployer.lower()]
+            assert len(used) == cost.transactions
+            # No less than it takes, and not so much more that somebody sends ether in vain.
+            assert sum(used) <= cost.gas <= 1.2 * sum(used), (cost.chain, sum(used), cost.gas)
+    finally:
+        anvil.stop(main.pid)
+        anvil.stop(side.pid)
 
 
 def test_deploys_once(tmp_path: Path) -> None:
