@@ -151,6 +151,16 @@ def test_grant_says_what_proxies_lack_and_settle_who_was_looked_after(run: Calla
     assert run("settle").err == "Nothing was left to do.\n"
 
 
+def test_a_grant_that_waits_for_no_block_says_what_hands_it_out(run: Callable[..., Outcome], twin: Twin) -> None:
+    twin.answers["grant"] = replace(VIEW, tx="0x" + "11" * 32, stage="waits for its blocks", lacking=3)
+    outcome = run(
+        *("grant", "cardiologist", "--category", "vitals", "--purpose", "TREAT", "--until", "30d", "--no-wait")
+    )
+    assert (outcome.code, twin.calls[0][2]["wait"]) == (0, False)
+    assert "Nobody can read by it yet: `panachain settle`, or your next command, hands out its shares." in outcome.err
+    assert "takes it back" not in outcome.err
+
+
 def test_grant_passes_what_was_typed(run: Callable[..., Outcome], twin: Twin) -> None:
     twin.answers["grant"] = VIEW
     outcome = run(
