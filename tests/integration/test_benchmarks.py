@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 from panachain.chain import anvil
 from panachain.errors import ConfigurationError
 
+pytestmark = pytest.mark.timeout(700)
+LONGEST = 600
+"""Seconds for one program, on a machine that runs other tests beside it."""
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 ROWS = {
     "gas": ["store_1000", "grant_signed", "revoke_signed"],
@@ -26,10 +30,27 @@ ROWS = {
 
 def bench(name: str, *arguments: str, **variables: str) -> str:
     command = [sys.executable, str(FOLDER / f"{name}.py"), *arguments]
-    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "Traceback" not in done.stderr
-    return done.stdout
+    code, printed, told = finished(command, os.environ | variables)
+    assert code == 0, told[-2000:]
+    assert "Traceback" not in told
+    return printed
+
+
+def finished(command: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
+    """Run a program and return its exit code and what it printed; one that takes too long ends what it started."""
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
+        try:
+            printed, told = running.communicate(timeout=LONGEST)
+        except BaseException:
+            running.send_signal(signal.SIGINT)
+            try:
+                running.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(running.pid, signal.SIGKILL)
+            raise
+    return running.returncode, printed, told
 
 
 def has_anvil() -> bool:
