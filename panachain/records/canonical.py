@@ -48,6 +48,10 @@ _STEP: Final = [1 if byte in b"[{" else -1 for byte in range(256)]
 
 _DECODER: Final = msgspec.json.Decoder()
 _ENCODER: Final = msgspec.json.Encoder()
+_UTF8: Final = (
+    "JSON is UTF-8: export it so, or turn its own encoding into it, for example by"
+    " `iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW`"
+)
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -72,7 +76,7 @@ def parse(content: bytes, *, depth: int = MAX_DEPTH) -> Any:
             object_pairs_hook=_pairs,
         )
     except UnicodeDecodeError:
-        raise InputError("not UTF-8") from None
+        raise InputError("not UTF-8", hint=_UTF8) from None
     except (ValueError, RecursionError) as exc:
         # The message gives line and column, never content.
         raise InputError(f"not JSON: {exc}") from None

@@ -1,13 +1,16 @@
 """DICOM: an object is told from other files and dated by its header; its pixels are never read.
 
-Reads the header only up to the size of the image; what is longer than a date is passed over, compressed data sets are
-never unpacked. It is no general reader: it can't be made to recurse, to hold more than a few bytes, or to log a value.
+Reads the header only up to the size of the image; what is longer than a date is passed over, and of a deflated data set
+only the beginning is unpacked. It is no general reader: it can't be made to recurse, to hold more than that beginning,
+or to log a value.
 Opens no file. Follows DICOM PS3.5 section 7 and PS3.10 section 7.1.
 """
 
 from __future__ import annotations
 
+import io
 import struct
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
@@ -42,13 +45,28 @@ _LONGEST: Final = 64
 _IMPLICIT: Final = b"1.2.840.10008.1.2"
 _BIG_ENDIAN: Final = b"1.2.840.10008.1.2.2"
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
+_MOST_INFLATED: Final = 1 << 20
+"""Bytes of a deflated data set that are looked at."""
+_CHUNK: Final = 1 << 16
+
+
+def has_preamble(start: bytes) -> bool:
+    """Whether a file starts with a preamble of any content, `DICM`, and an element of the file meta information."""
+    after = start[_PREAMBLE + 4 : _PREAMBLE + 6]
+    return start[_PREAMBLE : _PREAMBLE + 4] == _PREFIX and (after == b"\x02\x00" or not _begins_element(start))
 
 
 def begins_dicom(start: bytes) -> bool:
     """Whether a file that starts like this is DICOM: a preamble, or elements of the first groups right away."""
-    if start[_PREAMBLE : _PREAMBLE + 4] == _PREFIX:
-        return True
-    if start[:2] not in (b"\x02\x00", b"\x08\x00") or len(start) < 8 or start[3] != 0:
+    return has_preamble(start) or _begins_element(start)
+
+
+def _begins_element(start: bytes) -> bool:
+    if len(start) < 8:
+        return False
+    if start[:3] == b"\x00\x08\x00":
+        return _is_vr(start[4:6])
+    if start[:2] not in (b"\x02\x00", b"\x08\x00") or start[3] != 0:
         return False
     # An element without a VR has its length here: a group's length or a character set is short.
     return _is_vr(start[4:6]) or int.from_bytes(start[4:8], "little") <= _LONGEST
@@ -63,12 +81,10 @@ def study_year(file: BinaryIO) -> int:
     Raises:
         InputError: it is no DICOM object: it lacks every attribute that tells what it is.
     """
-    start = file.read(_PREAMBLE + 4)
-    file.seek(_PREAMBLE + 4 if start.endswith(_PREFIX) else 0)
+    file.seek(_PREAMBLE + 4 if has_preamble(file.read(_PREAMBLE + 6)) else 0)
     found = dict(_Reader(file, explicit=True).elements(last=0x0002_FFFF))
     syntax = found.get(_TRANSFER_SYNTAX, b"").rstrip(b"\0 ")
-    if syntax != _DEFLATED:
-        found.update(_data_set(file, syntax).elements(last=_ROWS))
+    found.update(_data_set(file, syntax).elements(last=_ROWS))
     if _TELLING.isdisjoint(found):
         raise InputError("not a DICOM file: it has none of the attributes that tell what it is")
     digits = found.get(_STUDY_DATE, b"")[:4]
@@ -132,6 +148,8 @@ class _Reader:
 
 def _data_set(file: BinaryIO, syntax: bytes) -> _Reader:
     """Return the reader of a data set whose transfer syntax is known, or can be seen."""
+    if syntax == _DEFLATED:
+        return _Reader(_inflated(file), explicit=True)
     if syntax:
         return _Reader(file, explicit=syntax != _IMPLICIT, endian=">" if syntax == _BIG_ENDIAN else "<")
     start = file.read(6)
@@ -139,6 +157,21 @@ def _data_set(file: BinaryIO, syntax: bytes) -> _Reader:
     # The first group is a small number: read the wrong way round it is a large one.
     endian = ">" if start[:1] == b"\0" and start[1:2] != b"\0" else "<"
     return _Reader(file, explicit=_is_vr(start[4:6]), endian=endian)
+
+
+def _inflated(file: BinaryIO) -> BinaryIO:
+    """Return the beginning of a deflated data set, PS3.5 annex A.5: as much of it as its header may have.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    unpacker, found = zlib.decompressobj(-zlib.MAX_WBITS), bytearray()
+    try:
+        while len(found) < _MOST_INFLATED and (piece := file.read(_CHUNK)):
+            found += unpacker.decompress(piece, _MOST_INFLATED - len(found))
+    except zlib.error:
+        raise InputError("a damaged DICOM file: its data set can't be unpacked") from None
+    return io.BytesIO(found)
 
 
 def _is_vr(text: bytes) -> bool:

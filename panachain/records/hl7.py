@@ -35,7 +35,10 @@ _REACH: Final = 16
 
 # A header segment: its name, the separator that it declares, one to five encoding characters, the separator again.
 _HEADER: Final = rb"(MSH|FHS|BHS)(?:\||([^\w\s])[^\w\s]{1,5}\2)"
-_BEGINS: Final = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*\x0b?" + _HEADER)
+# What routers write before the first message is kept with it: blanks, lines of comment.
+_BEGINS: Final = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:[ \t\r\n]*(?:#|//|;)[^\r\n]{0,200}[\r\n]){0,10}[ \t\r\n]*\x0b?[ \t]*" + _HEADER
+)
 _BOUNDARY: Final = re.compile(rb"[\r\n\x0b\x1c]\x0b?" + _HEADER)
 """Begins with the end of what is before, or with the control character that begins a frame."""
 _SEGMENT: Final = re.compile(rb"[^\r\n\x0b\x1c]+")
@@ -220,7 +223,7 @@ def _messages(file: BinaryIO) -> Iterator[bytes]:
 def _segments(message: bytes) -> Iterator[list[bytes]]:
     """Yield the fields of each segment, its name first; the character after the name separates them."""
     for segment in _SEGMENT.finditer(message):
-        text = segment[0].removeprefix(b"\xef\xbb\xbf")
+        text = segment[0].removeprefix(b"\xef\xbb\xbf").lstrip(b" \t")
         if len(text) > 3:
             yield text.split(text[3:4], _MOST_FIELDS)
 

@@ -1,8 +1,9 @@
 """Sources: files and folders of health data, read into records.
 
 Decides a file's kind by its bytes first and by its name second; what no reader knows needs `--category`. Never follows
-a link out of the folder that was named, never unpacks an archive, never blocks on what isn't a file, never holds more
-of a file than it must: kinds that stay one record are left in their file when they are large.
+a link out of the folder that was named, never blocks on what isn't a file, never holds more of a file than it must:
+kinds that stay one record are left in their file when they are large. What zip and gzip hold are sources of their own
+(`archives.py`); text in UTF-16 is read like UTF-8 (`encodings.py`), a record that is the whole file keeps its bytes.
 Follows FHIR R4, DICOM PS3.10 section 7.1, HL7 v2.x chapter 2, C-CDA R2.1, PDF 2.0 (ISO 32000-2) and ADR 7.
 
 | kind | told by | records | category, year |
@@ -13,32 +14,37 @@ Follows FHIR R4, DICOM PS3.10 section 7.1, HL7 v2.x chapter 2, C-CDA R2.1, PDF 2
 | DICOM | DICM, first element, `.dcm` | one | imaging, StudyDate |
 | XML | `<` and C-CDA, `<?xml`, `.xml`, `.cda`, `.ccda` | one | documents, effectiveTime |
 | PDF | `%PDF-` | one | documents, undated |
-| anything else, archives too | | one | only with `--category` |
+| zip, gzip | magic | those of its members | of each member |
+| other archives | magic | one | only with a restricted `--category` |
+| anything else | | one | only with `--category` |
 
-`--category` replaces the category of all but FHIR; a restricted one closes FHIR, too. A document that a code or label
-makes restricted (`xml.py`, `hl7.py`) stays restricted: whoever names a category for a folder hasn't looked into each of
-its files.
+A file that can't be read is a source whose `records` raise: it stops no other one. `--category` replaces the category
+of all but FHIR; a restricted one closes FHIR, too. A document that a code or label makes restricted (`xml.py`,
+`hl7.py`), or a text by its words (`others.py`), stays restricted: whoever names a category for a folder hasn't looked
+into each of its files.
 """
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 from panachain.crypto import labels
 from panachain.errors import InputError
 from panachain.ipld import dagcbor
 from panachain.model.records import FileContent, PlainRecord
 from panachain.model.scope import RESTRICTED, UNDATED, Category
-from panachain.records import classify, dicom, hl7, xml
+from panachain.records import archives, classify, dicom, encodings, hl7, xml
 from panachain.records.canonical import BLANKS, BOM
 from panachain.records.classify import Classified
+from panachain.records.others import CATEGORY_HINT, restricted_text, what_it_is
 from panachain.records.sensitivity import DEFAULT, Matcher, Profile, matcher_of
 from panachain.records.split import Piece, split_json, split_lines, split_stream
 from panachain.records.walk import CHUNK, FoundFile, unpublished, walk
@@ -50,14 +56,19 @@ INLINE: Final = 8 << 20
 _HELD: Final = 16 << 20
 """Bytes up to which a file that is split is held in memory; a larger one is read again, and in pieces."""
 _START: Final = 4096
-"""Bytes of a file that tell its kind."""
+"""Bytes of a file that tell its kind, from its first sign on."""
+_FAR: Final = 1 << 20
+"""Bytes of blanks before it, and of XML: comments and style sheets may stand before the element that tells."""
 _ARCHIVES: Final = (
     *(b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\x00", b"PK\x03\x04", b"PK\x05\x06", b"7z\xbc\xaf\x27\x1c"),
-    *(b"\x04\x22\x4d\x18", b"\x1f\x9d", b"Rar!\x1a\x07"),
+    *(b"\x04\x22\x4d\x18", b"\x1f\x9d", b"Rar!\x1a\x07", b"PK\x07\x08", b"MSCF\0\0\0\0", b"LZIP", b"\x5d\0\0"),
+    *(b"\x89LZO\0\r\n\x1a\n", b"!<arch>\n", b"070701", b"070702", b"070707", b"xar!", b"\xff\x06\0\0sNaPpY"),
 )
-"""How gzip, zstandard, bzip2, xz, zip, 7z, lz4, compress and RAR begin."""
+"""How gzip, zstandard, bzip2, xz, zip, 7z, lz4, compress, RAR, zip in parts, cabinets, lzip, lzma, lzop, ar, cpio, xar
+and snappy begin."""
+_TAR_BLOCK: Final = 512
+_TAR_SUM: Final = slice(148, 156)
 _XML_SUFFIXES: Final = (".xml", ".cda", ".ccda")
-_XML_UTF16: Final = (b"\xff\xfe<\0", b"\xfe\xff\0<")
 _OCTETS: Final = "application/octet-stream"
 
 
@@ -74,6 +85,32 @@ class _Kind(Enum):
 
 _SPLIT: Final = (_Kind.FHIR, _Kind.NDJSON, _Kind.HL7)
 """Kinds that can become several records."""
+_MOST_NOTES: Final = 1 << 20
+"""Bytes of a file that may be no record."""
+_WHOLE: Final = 64 << 20
+"""Bytes that a record that is a whole member of an archive may have: it is held in memory."""
+
+
+class _Opened(Protocol):
+    """A file that can be opened again and again: one on disk, or a member of an archive."""
+
+    def open(self) -> BinaryIO: ...
+
+    def check_unchanged(self, file: BinaryIO) -> None: ...
+
+
+@dataclass(frozen=True)
+class _MemberFile:
+    """A member of an archive on disk."""
+
+    member: archives.Member
+    archive: FoundFile
+
+    def open(self) -> BinaryIO:
+        return self.member.open()
+
+    def check_unchanged(self, file: BinaryIO) -> None:
+        self.archive.check_unchanged(file)
 
 
 @dataclass
@@ -83,13 +120,22 @@ class Source:
     path: Path = field(repr=False)
     """As it was named or found."""
     size: int
-    """Bytes."""
+    """Bytes; of a member of an archive, unpacked."""
     identity: bytes
     """32 bytes: the SHA-256 of its bytes or, if there are more than LARGE, of where it lies; see ADR 7."""
-    _file: FoundFile = field(repr=False)
+    _file: _Opened = field(repr=False)
     _category: Category | None = field(repr=False)
     _content: bytes | None = field(repr=False)
     _matcher: Matcher | None = field(default=None, repr=False)
+    error: InputError | None = None
+    """Why it can't be read, if that is known before it is read, without its path; `records` raises it."""
+    packed: int | None = None
+    """Bytes that a member takes in its archive; None for a file of its own."""
+
+    @property
+    def on_disk(self) -> int:
+        """Bytes of the files that were named which are this source."""
+        return self.size if self.packed is None else self.packed
 
     def records(self) -> Iterator[PlainRecord]:
         """Yield the source's records, the same ones in the same order each time.
@@ -98,12 +144,22 @@ class Source:
             InputError: the file can't be read as what it claims to be, or changed since it was found.
         """
         try:
-            for part, piece in enumerate(self._pieces()):
-                yield PlainRecord(*piece, source=self.identity, part=part)
+            yield from self._records()
         except InputError as exc:
             raise unpublished(self.path, exc) from None
-        # Whoever wants them again has the file read again.
-        self._content = None
+
+    def whole(self) -> Iterable[PlainRecord]:
+        """Return the source's records once all of them could be read: half of a broken file is nothing.
+
+        Raises:
+            InputError: as `records`, without the path.
+        """
+        if self._content is not None:
+            return list(self._records())
+        # What isn't held is read twice: its records may be more than the memory takes.
+        for _ in self._records():
+            pass
+        return self.records()
 
     def classified(self) -> Iterator[Classified]:
         """Yield what the source holds, resource by resource, each with its category and why; reads it once more.
@@ -112,16 +168,40 @@ class Source:
             InputError: as `records`.
         """
         try:
+            if self.error is not None:
+                raise self.error
+            if self._content is not None:
+                yield from self._explained(io.BytesIO(self._content))
+                return
             with self._file.open() as file:
-                kind = _kind_of(file.read(_START), self.path.suffix.lower())
-                file.seek(0)
-                yield from self._explained(file, kind)
+                yield from self._explained(file)
                 self._file.check_unchanged(file)
         except InputError as exc:
             raise unpublished(self.path, exc) from None
 
-    def _explained(self, file: BinaryIO, kind: _Kind) -> Iterator[Classified]:
+    def start(self) -> bytes:
+        """Return its first bytes, as many as are held or can be read; none of what can't be read."""
+        if self.error is not None:
+            return b""
+        if self._content is not None:
+            return self._content[:_MOST_NOTES]
+        try:
+            with self._file.open() as file:
+                return file.read(_START)
+        except InputError:
+            return b""
+
+    def _records(self) -> Iterator[PlainRecord]:
+        if self.error is not None:
+            raise self.error
+        for part, piece in enumerate(self._pieces()):
+            yield PlainRecord(*piece, source=self.identity, part=part)
+        # Whoever wants them again has the file read again.
+        self._content = None
+
+    def _explained(self, file: BinaryIO) -> Iterator[Classified]:
         chosen, matcher = self._category, self._matcher or matcher_of()
+        kind, file = _begun(file, self.path.suffix.lower())
         if kind in (_Kind.FHIR, _Kind.NDJSON):
             try:
                 yield from classify.of_fhir(file, chosen, matcher, lines=kind is _Kind.NDJSON)
@@ -146,7 +226,7 @@ class Source:
             yield from _pieces_of_bytes(self._content, suffix, self._category, self._matcher)
             return
         with self._file.open() as file:
-            kind = _kind_of(file.read(_START), suffix)
+            kind = _kind_of(_beginning(file), suffix)
             file.seek(0)
             if _is_held(kind, self.size):
                 content = file.read(self.size)
@@ -154,20 +234,43 @@ class Source:
                     raise InputError("it changed after it was found")
                 yield from _pieces_of_bytes(content, suffix, self._category, self._matcher)
             else:
-                whole = FileContent(self._file.real, self.size)
+                whole = self._whole(file, kind)
+                kind, text = _begun(file, suffix)
                 try:
-                    yield from _pieces_of_file(file, whole, kind, self._category, self._matcher)
+                    yield from _pieces_of_file(text, whole, kind, self._category, self._matcher)
                 except InputError:
                     # What was torn by somebody's writing looks like a bad file.
                     self._file.check_unchanged(file)
                     raise
             self._file.check_unchanged(file)
 
+    def _whole(self, file: BinaryIO, kind: _Kind) -> bytes | FileContent:
+        """Return what a record that is the whole file holds."""
+        if isinstance(self._file, FoundFile):
+            return FileContent(self._file.real, self.size)
+        if kind in _SPLIT:
+            return b""
+        if self.size > _WHOLE:
+            raise InputError(
+                f"one record of more than {_WHOLE} bytes in an archive", hint="unpack it and name the folder"
+            )
+        content = file.read(self.size)
+        file.seek(0)
+        return content
+
+
+PassedOver = Callable[[Source, str], None]
+"""Is told of a file that is no record, and what it is."""
+
 
 def find_sources(
-    paths: Sequence[Path], category: Category | None = None, profile: Profile = DEFAULT
+    paths: Sequence[Path],
+    category: Category | None = None,
+    profile: Profile = DEFAULT,
+    *,
+    passed_over: PassedOver | None = None,
 ) -> Iterator[Source]:
-    """Yield files, and the files in folders in the order of their names, each as a source.
+    """Yield files, the files in folders in the order of their names, and those in archives, each as a source.
 
     Hidden files are left out of folders. A link inside a folder is followed once: what it leads to is one source, also
     when the folder holds it elsewhere.
@@ -176,14 +279,24 @@ def find_sources(
         paths: files and folders.
         category: puts files (not FHIR) into this category, and admits kinds that no reader knows.
         profile: says what is sensitive.
+        passed_over: is told what lies beside the records of a folder or archive and is none, such as a README; where a
+            category is named, or this is None, that is a source as well.
 
     Raises:
         UsageError: there is no such file or folder.
-        InputError: a file can't be read, is no file, or a link leads out of its folder.
+        InputError: something is no file, or a link leads out of its folder.
     """
+    matcher = matcher_of(profile)
     for path in paths:
         for file in walk(path):
-            yield _source(file, category, matcher_of(profile))
+            for source in _sources(file, category, matcher):
+                # What was named itself is meant; so is whatever a category was named for.
+                among = source.path != path and category is None and passed_over is not None
+                what = what_it_is(source.path, source.start()) if among else ""
+                if what and passed_over is not None:
+                    passed_over(source, what)
+                else:
+                    yield source
 
 
 def read_source(path: Path, category: Category | None = None) -> Iterator[PlainRecord]:
@@ -211,12 +324,47 @@ def read_bytes(
         yield PlainRecord(*piece, source=identity, part=part)
 
 
-def _source(file: FoundFile, category: Category | None, matcher: Matcher) -> Source:
+def _sources(file: FoundFile, category: Category | None, matcher: Matcher) -> Iterator[Source]:
+    """Yield a file as a source, or the members of an archive."""
+    if not _is_opened(file):
+        try:
+            identity, content = _identified(file)
+        except InputError as exc:
+            yield _unreadable(file, file.shown, exc)
+        else:
+            yield Source(file.shown, file.found.st_size, identity, file, category, content, matcher)
+        return
+    suffix = file.shown.suffix.lower()
+    name = file.shown.stem + (".tar" if suffix == ".tgz" else "" if suffix == ".gz" else file.shown.suffix)
+    for found in archives.members(file.open, file.found.st_size, name, INLINE):
+        shown = Path(f"{file.shown}!{found.name}") if found.name else file.shown
+        if isinstance(found, archives.Refused):
+            yield _unreadable(file, shown, found.error)
+        elif not found.size:
+            yield _unreadable(file, shown, InputError("it is empty"))
+        else:
+            at = _MemberFile(found, file)
+            yield Source(shown, found.size, found.digest, at, category, found.content, matcher, packed=found.packed)
+
+
+def _is_opened(file: FoundFile) -> bool:
+    """Whether a file is an archive whose members are sources."""
     try:
-        identity, content = _identified(file)
-    except InputError as exc:
-        raise unpublished(file.shown, exc) from None
-    return Source(file.shown, file.found.st_size, identity, file, category, content, matcher)
+        with file.open() as opened:
+            start = opened.read(_START)
+            if not archives.is_archive(start) or dicom.begins_dicom(start):
+                return False
+            opened.seek(0)
+            return not archives.is_document(opened)
+    except InputError:
+        # Whoever reads it says what is wrong with it.
+        return False
+
+
+def _unreadable(file: FoundFile, shown: Path, exc: InputError) -> Source:
+    """Return a source of which only is known why it can't be read."""
+    identity = sha256(os.fsencode(shown)).digest()
+    return Source(shown, 0, identity, file, None, None, error=exc)
 
 
 def _identified(file: FoundFile) -> tuple[bytes, bytes | None]:
@@ -227,7 +375,7 @@ def _identified(file: FoundFile) -> tuple[bytes, bytes | None]:
     if size > LARGE:
         return _large_identity(file), None
     with file.open() as opened:
-        kind = _kind_of(opened.read(_START), file.shown.suffix.lower())
+        kind = _kind_of(_beginning(opened), file.shown.suffix.lower())
         opened.seek(0)
         content = opened.read(size) if _is_held(kind, size) else None
         identity = sha256(content) if content is not None else sha256()
@@ -252,16 +400,42 @@ def _large_identity(file: FoundFile) -> bytes:
     return sha256(labels.LARGE_SOURCE + dagcbor.encode(where)).digest()
 
 
+def _beginning(file: BinaryIO) -> bytes:
+    """Return as much of a file's beginning as tells its kind; the file is at its beginning."""
+    start = file.read(_START)
+    text = _text_of(start)
+    while len(start) < _FAR and (not text or text.startswith(b"<")) and (more := file.read(_FAR // 4)):
+        start += more
+        text = _text_of(start)
+    return start
+
+
+def _text_of(start: bytes) -> bytes:
+    """Return a file's beginning as UTF-8, from its first sign on."""
+    return encodings.as_utf8(start).removeprefix(BOM).lstrip(BLANKS)
+
+
+def _is_tar(start: bytes) -> bool:
+    """Whether a file starts with a header of tar: POSIX.1-1988, or an older one that only its sum tells."""
+    head = start[:_TAR_BLOCK]
+    told = head[_TAR_SUM].strip(b"\0 ")
+    if len(head) < _TAR_BLOCK or not told or not told.isdigit():
+        return False
+    return told.lstrip(b"0") == b"%o" % (sum(head) - sum(head[_TAR_SUM]) + 8 * 0x20)
+
+
 def _kind_of(start: bytes, suffix: str) -> _Kind:
     """Return the kind of a file.
 
     Args:
-        start: its first _START bytes.
+        start: from `_beginning`.
         suffix: of its name, in lower case with the dot.
     """
-    text = start.removeprefix(BOM).lstrip(BLANKS)
-    if start.startswith(_ARCHIVES):
+    if dicom.has_preamble(start):
+        return _Kind.DICOM
+    if start.startswith(_ARCHIVES) or _is_tar(start):
         return _Kind.ARCHIVE
+    text = _text_of(start)
     if suffix in (".ndjson", ".jsonl"):
         return _Kind.NDJSON
     if suffix == ".json" or (text.startswith((b"{", b"[")) and not text.startswith(rb"{\rtf")):
@@ -270,36 +444,44 @@ def _kind_of(start: bytes, suffix: str) -> _Kind:
         return _Kind.DICOM
     if start.startswith(b"%PDF-"):
         return _Kind.PDF
-    if hl7.begins_hl7(start):
+    if hl7.begins_hl7(encodings.as_utf8(start)):
         return _Kind.HL7
-    if start.startswith(_XML_UTF16) or (
-        text.startswith(b"<") and (suffix in _XML_SUFFIXES or text.startswith(b"<?xml") or b"urn:hl7-org:v3" in start)
-    ):
+    if text.startswith(b"<") and (suffix in _XML_SUFFIXES or text.startswith(b"<?xml") or b"urn:hl7-org:v3" in text):
         return _Kind.XML
     return _Kind.OTHER
+
+
+def _begun(file: BinaryIO, suffix: str) -> tuple[_Kind, BinaryIO]:
+    """Return the kind of an open file, and the file at its beginning, its text in UTF-8 if it is one to be split."""
+    file.seek(0)
+    start = _beginning(file)
+    file.seek(0)
+    kind, encoding = _kind_of(start, suffix), encodings.utf16_of(start)
+    return kind, encodings.recoded(file, encoding) if kind in _SPLIT and encoding else file
 
 
 def _pieces_of_bytes(
     content: bytes, suffix: str, category: Category | None, matcher: Matcher | None = None
 ) -> Iterator[Piece]:
-    kind = _kind_of(content[:_START], suffix)
+    kind, text = _begun(io.BytesIO(content), suffix)
     if kind is _Kind.FHIR:
-        if suffix == ".json" or category is None or b"resourceType" in content:
-            yield from split_json(content, category, matcher)
+        recoded = text.read()
+        if suffix == ".json" or category is None or b"resourceType" in recoded:
+            yield from split_json(recoded, category, matcher)
         else:
-            yield _json_or_other(content, category, matcher)
+            yield _json_or_other(recoded, content, category, matcher)
     elif not content:
         raise InputError("it is empty")
     else:
-        yield from _pieces_of_file(io.BytesIO(content), content, kind, category, matcher)
+        yield from _pieces_of_file(text, content, kind, category, matcher)
 
 
-def _json_or_other(content: bytes, category: Category, matcher: Matcher | None) -> Piece:
+def _json_or_other(text: bytes, content: bytes, category: Category, matcher: Matcher | None) -> Piece:
     """Return what begins like JSON, and may be something else, as one record."""
     try:
-        return next(split_json(content, category, matcher))
+        return next(split_json(text, category, matcher))
     except InputError:
-        return Piece(category, UNDATED, _OCTETS, content)
+        return _other_piece(io.BytesIO(content), content, _Kind.OTHER, category, matcher)
 
 
 def _pieces_of_file(
@@ -325,14 +507,14 @@ def _pieces_of_file(
     elif kind is _Kind.HL7:
         yield from hl7.split_messages(file, category, matcher)
     elif kind is _Kind.DICOM:
-        yield _dicom_piece(file, content, category)
+        yield _dicom_piece(file, content, category, matcher)
     elif kind is _Kind.XML:
         document = xml.read_document(iter(lambda: file.read(CHUNK), b""), matcher)
         yield Piece(_document_category(document, category), document.year, document.media_type, content)
     elif kind is _Kind.PDF:
         yield Piece(category or Category.DOCUMENTS, UNDATED, "application/pdf", content)
     else:
-        yield _other_piece(content, kind, category)
+        yield _other_piece(file, content, kind, category, matcher)
 
 
 def _document_category(document: xml.Document, named: Category | None) -> Category:
@@ -340,7 +522,9 @@ def _document_category(document: xml.Document, named: Category | None) -> Catego
     return named if named in RESTRICTED else document.restricted or named or Category.DOCUMENTS
 
 
-def _dicom_piece(file: BinaryIO, content: bytes | FileContent, category: Category | None) -> Piece:
+def _dicom_piece(
+    file: BinaryIO, content: bytes | FileContent, category: Category | None, matcher: Matcher | None
+) -> Piece:
     sure = file.read(132)[128:] == b"DICM"
     file.seek(0)
     try:
@@ -349,15 +533,30 @@ def _dicom_piece(file: BinaryIO, content: bytes | FileContent, category: Categor
         # It only looked like DICOM: with a category it is welcome as whatever it is.
         if sure or category is None:
             raise
-        return _other_piece(content, _Kind.OTHER, category)
+        return _other_piece(file, content, _Kind.OTHER, category, matcher)
 
 
-def _other_piece(content: bytes | FileContent, kind: _Kind, category: Category | None) -> Piece:
-    if category is not None:
-        return Piece(category, UNDATED, _OCTETS, content)
-    if kind is _Kind.ARCHIVE:
-        raise InputError("archives aren't unpacked", hint="unpack it first, or name a category: --category documents")
-    raise InputError(
-        "no reader knows this kind of file (FHIR, NDJSON, DICOM, HL7 v2, C-CDA and PDF are known)",
-        hint="name its category: --category documents",
-    )
+def _other_piece(
+    file: BinaryIO,
+    content: bytes | FileContent,
+    kind: _Kind,
+    category: Category | None,
+    matcher: Matcher | None = None,
+) -> Piece:
+    # A program that unpacks itself ends like the archive that it is.
+    if kind is _Kind.ARCHIVE or (category is not None and zipfile.is_zipfile(file)):
+        if category in RESTRICTED:
+            return Piece(category, UNDATED, _OCTETS, content)
+        # A common category would open whatever is in it to everybody who may read that category.
+        raise InputError(
+            "this archive isn't opened, and nobody knows how sensitive what it holds is",
+            hint="unpack it and name the folder: each file then goes where its content belongs",
+        )
+    if category is None:
+        raise InputError(
+            "no reader knows this kind of file (FHIR, NDJSON, DICOM, HL7 v2, C-CDA and PDF are known)",
+            hint=CATEGORY_HINT,
+        )
+    file.seek(0)
+    found = None if category in RESTRICTED else restricted_text(file, matcher)
+    return Piece(found or category, UNDATED, _OCTETS, content)

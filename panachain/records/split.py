@@ -68,7 +68,12 @@ _COLLECTION: Final = _TYPES["collection"]
 _NOWHERE: Final = (Category.DOCUMENTS, UNDATED)
 """Where an entry without a resource goes."""
 _NOT_FHIR: Final = "not a FHIR resource: resourceType is missing"
-_HINT: Final = "other files: name their category, for example --category documents"
+_HINT: Final = (
+    "other files: name the category that their content belongs to, --category CATEGORY: a restricted one if anything in"
+    " them is sensitive"
+)
+_LINES: Final = "each line of NDJSON is one whole resource: mend that line, or export the file again"
+_COMMA: Final = "no comma stands between the lines of NDJSON: take it away at the end of each line"
 
 
 class Piece(NamedTuple):
@@ -414,7 +419,8 @@ def _read_lines(file: BinaryIO, matcher: Matcher | None) -> Iterator[_Entry]:
             elif text:
                 yield from _read_resource(text, matcher, number)
         except InputError as exc:
-            raise InputError(f"line {number}: {exc}", hint=exc.hint) from None
+            hint = (_COMMA if text.endswith(b",") else _LINES) if exc.hint == exc.usual_hint else exc.hint
+            raise InputError(f"line {number}: {exc}", hint=hint) from None
 
 
 def _read_single(file: BinaryIO, matcher: Matcher | None, bundle: int) -> Iterator[_Entry]:

@@ -18,6 +18,7 @@ from panachain.errors import InputError, UsageError
 
 CHUNK: Final = 1 << 20
 """Bytes that are read at once."""
+_HINT: Final = "correct that file, or leave it out; what was published before isn't published twice"
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,9 @@ def spelled(path: Path | str) -> str:
 
 def unpublished(path: Path, exc: InputError) -> InputError:
     """Return an error with the path that it is about, and what it means for the upload."""
-    return InputError(f"{spelled(path)}: {exc}; nothing was published", hint=exc.hint)
+    # What a command says after any other failure, that it goes on by itself, isn't so: the file stays as it is.
+    hint = _HINT if exc.hint == exc.usual_hint else exc.hint
+    return InputError(f"{spelled(path)}: {exc}; nothing was published", hint=hint)
 
 
 def _marks(status: os.stat_result) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import stat
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -306,7 +308,16 @@ def deflated_bomb() -> bytes:
     return syntax(b"1.2.840.10008.1.2.1.99") + data
 
 
+def zipped(files: dict[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return made.getvalue()
+
+
 M = 1_000_000
+ZEROS = gzip.compress(bytes(200 << 20), 1)
 NESTED = explicit(8, 0x51, b"SQ", b"", size=0xFFFFFFFF) + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
 ITEMS = explicit(8, 0x51, b"SQ", b"\xfe\xff\x00\xe0\x00\x00\x00\x00" * M)
 LAUGHS = b"".join(b'<!ENTITY l%d "%b">' % (n + 1, b"&l%d;" % n * 10) for n in range(10))
@@ -346,8 +357,13 @@ BOMBS = {
     "comment.xml": b"<a><!--" + b"x" * 12 * M,
     "long.xml": b"<a>" + b"<b/>" * 300_000 + b"</a>",
     "larger.xml": b"<a>" + b"x" * 70 * M + b"</a>",
-    "gzip.json": gzip.compress(bytes(200 << 20), 1),
-    "gzip.ndjson": gzip.compress(bytes(200 << 20), 1),
+    "gzip.json": ZEROS,
+    "gzip.ndjson": ZEROS,
+    "blanks.gz": gzip.compress(b" " * (50 << 20)),
+    "zip.zip": zipped({"a.json": b" " * (50 << 20), "b.ndjson": PATIENT}),
+    "gzip-in.zip": zipped({f"{number}.gz": ZEROS for number in range(3)}),
+    "many.zip": zipped({f"{number}.json": PATIENT for number in range(20_000)}),
+    "directory.zip": zipped({"x" * 60_000 + str(number): b"" for number in range(200)}),
     "zstd.json": zstandard.compress(bytes(1 << 30), 1),
     "deflated.dcm": deflated_bomb(),
     "nested.dcm": syntax(b"1.2.840.10008.1.2.1") + NESTED * 100_000,
@@ -444,12 +460,20 @@ def test_a_source_of_any_size_takes_bounded_memory(kind: str, tmp_path: Path) ->
     assert memory < 48 << 20
 
 
-def test_archives_are_never_unpacked(tmp_path: Path) -> None:
-    for packed in (gzip.compress(PATIENT), zstandard.compress(PATIENT)):
-        path = write(tmp_path / "a.json", packed)
-        assert "archives aren't unpacked" in refused(path, "archives")
-        (record,) = read_source(path, Category.DOCUMENTS)
-        assert (record.content, record.media_type) == (packed, "application/octet-stream")
+def test_no_common_category_takes_what_nobody_looked_into(tmp_path: Path) -> None:
+    packed = zstandard.compress(PATIENT)
+    path = write(tmp_path / "a.json", packed)
+    for category in (None, Category.DOCUMENTS, Category.IMAGING):
+        assert "this archive isn't opened" in refused(path, "archive", category)
+    (record,) = read_source(path, Category.MENTAL_HEALTH)
+    assert (record.content, record.media_type) == (packed, "application/octet-stream")
+
+
+def test_what_is_packed_goes_where_its_content_belongs(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json.gz", gzip.compress(PATIENT))
+    for category in (None, Category.DOCUMENTS):
+        (record,) = read_source(path, category)
+        assert (record.category, record.media_type) == (Category.DEMOGRAPHICS, "application/fhir+json")
 
 
 def test_a_large_image_is_never_read_whole(tmp_path: Path) -> None:
