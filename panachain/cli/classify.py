@@ -50,6 +50,7 @@ def classify(paths: tuple[Path, ...], sensitivity: str | None, category: tuple[s
     from panachain.model.scope import Category
     from panachain.records.sensitivity.profiles import profile_of
     from panachain.records.sources import find_sources
+    from panachain.records.walk import spelled
 
     if category is not None and len(category) != 1:
         raise UsageError(f"--category takes one category here, {len(category)} were given")
@@ -57,9 +58,14 @@ def classify(paths: tuple[Path, ...], sensitivity: str | None, category: tuple[s
     profile = profile_of(app.config.sensitivity if sensitivity is None else sensitivity)
     rows: list[dict[str, object]] = []
     chosen = Category.parse(category[0]) if category else None
-    for source in find_sources(paths, chosen, profile):
+    passed_over: list[tuple[str, str]] = []
+    for source in find_sources(
+        paths, chosen, profile, passed_over=lambda source, what: passed_over.append((spelled(source.path), what))
+    ):
         rows += [_row(source.path, one) for one in _classified(source, failed)]
     _show(app, rows)
+    if passed_over:
+        app.output.say(f"Passed over, no records: {words.files(passed_over)}.")
     for error in failed.values():
         app.output.warn(f"left out: {error}")
     if failed:

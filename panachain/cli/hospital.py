@@ -62,6 +62,11 @@ _NONE: Final = "There are no records."
     is_flag=True,
     help="Read back what is published of these files, as the patients would: found by lane, fetched whole and checked.",
 )
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="End with the first file that can't be read or is no record. Else all others are published and it is named.",
+)
 def upload(
     paths: tuple[Path, ...],
     patient: str | None,
@@ -70,11 +75,12 @@ def upload(
     jitter: int | None,
     dry_run: bool,
     verify: bool,
+    strict: bool,
 ) -> None:
     """Seal patients' records and publish them.
 
     FHIR Bundles are split by category and year; DICOM, C-CDA, HL7 v2 and PDF files are taken whole. Folders are
-    walked. The same source is published once, however often it is uploaded.
+    walked, zip and gzip are opened. The same source is published once, however often it is uploaded.
     """
     from panachain.model.scope import Category
     from panachain.sdk.results.uploads import UploadReport
@@ -95,6 +101,7 @@ def upload(
                 dry_run=dry_run,
                 jitter=jitter,
                 verify=verify,
+                strict=strict,
                 progress=progress,
             )
         except PartlyDoneError as exc:
@@ -138,6 +145,8 @@ def _say_upload(app: App, report: UploadReport) -> None:
         told.append(f"{report.gas:,} gas in {words.count(len(report.transactions) or 1, 'transaction')}")
     if told:
         output.say(f"{', '.join(told)}.")
+    if report.passed_over:
+        output.say(f"Passed over, no records: {words.files(report.passed_over)}.")
     if report.read_back:
         read = report.read_back
         output.say(

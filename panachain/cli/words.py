@@ -48,6 +48,14 @@ _ADDRESS: Final = 10
 """Characters of an address or a policy ID that are shown: `0x` and 32 bits."""
 _CID: Final = 16
 """Characters of a CID that are shown; the first seven tell its kind only."""
+_FILES: Final = 10
+"""Files that a text names."""
+
+
+def files(named: Sequence[tuple[str, str]]) -> str:
+    """Return files as a text names them, each a path and what it is: the first few, and how many more there are."""
+    told = ", ".join(f"{path} ({what})" for path, what in named[:_FILES])
+    return f"{told} and {len(named) - _FILES} more" if len(named) > _FILES else told
 
 
 def moment(value: object) -> int | None:

@@ -69,6 +69,7 @@ class Hospital(ActorSession):
         dry_run: bool = False,
         jitter: int | timedelta | None = None,
         verify: bool = False,
+        strict: bool = False,
         progress: Progress | None = None,
     ) -> UploadReport:
         """Publish files and folders to a patient's lanes; see `upload_many`.
@@ -80,10 +81,13 @@ class Hospital(ActorSession):
             dry_run: read and split only.
             jitter: how long a record waits at most.
             verify: read back what was published.
+            strict: refuse whatever can't be published, instead of leaving it out.
             progress: told how many bytes and records were read.
         """
         assigned = [(path, patient) for path in paths]
-        return self.upload_many(assigned, category, dry_run=dry_run, jitter=jitter, verify=verify, progress=progress)
+        return self.upload_many(
+            assigned, category, dry_run=dry_run, jitter=jitter, verify=verify, strict=strict, progress=progress
+        )
 
     def upload_many(
         self,
@@ -93,6 +97,7 @@ class Hospital(ActorSession):
         dry_run: bool = False,
         jitter: int | timedelta | None = None,
         verify: bool = False,
+        strict: bool = False,
         progress: Progress | None = None,
     ) -> UploadReport:
         """Publish files and folders of any number of patients, in as few storage transactions as hold them.
@@ -107,13 +112,15 @@ class Hospital(ActorSession):
                 call with the same sources, at most one record of a patient in each. None takes the setting.
             verify: read back what is published of these sources, by this call or an earlier one, as their patients
                 would: find it by lane, fetch it whole, and check it. Nobody but they can open it.
+            strict: end with the first file that can't be read or is no record, instead of publishing the others.
             progress: told how many bytes and records were read.
 
         Raises:
-            InputError: a file can't be read as what it claims to be; nothing of its batch was published.
+            InputError: no file can be read as what it claims to be; with `strict`, the first that can't: nothing of
+                its batch was published.
             AccessDeniedError: no patient has paired with this hospital; nothing was published.
-            PartlyDoneError: some patients haven't, or their pairing is broken. What is of the others was published:
-                `result` is the report.
+            PartlyDoneError: some patients haven't, or their pairing is broken, or some files can't be read. All else
+                was published: `result` is the report.
             UsageError: there is nothing to publish, or `verify` with `dry_run`.
             IntegrityError: `verify` finds that a record can't be read.
         """
@@ -131,12 +138,14 @@ class Hospital(ActorSession):
         # One patient's pairing that is missing or broken keeps no other patient's records back.
         assigned = [(path, patient) for path, patient in assigned if patient in pairings]
         profile = profile_of(self.network.config.sensitivity)
+        tally = Tally(progress, size_of([Path(path) for path, _ in assigned]), strict=strict)
+        # Whoever wants all or nothing wants no guess of what is a record either.
+        passed_over = None if strict else tally.pass_over
         sources = (
             (source, pairings[patient])
             for path, patient in assigned
-            for source in find_sources([Path(path)], kind, profile)
+            for source in find_sources([Path(path)], kind, profile, passed_over=passed_over)
         )
-        tally = Tally(progress, size_of([Path(path) for path, _ in assigned]))
         with open_batches(self.network, self.address, self._seed, self.profile.folder) as batches:
             now = int(self.network.clock())
             if dry_run:
@@ -147,13 +156,16 @@ class Hospital(ActorSession):
                 Upload(batches, tally, jitter=wait, now=now).run(sources)
                 if verify:
                     tally.read_back = batches.history.read_back(batches.journal, tally.named)
+        tally.check()
         if not (tally.records or tally.skipped or tally.waiting):
             raise UsageError("there is nothing to publish in what was named")
         report = tally.report(estimate=self._estimate(len(tally.records)) if dry_run else None)
-        if findings.omissions:
-            report = replace(report, omissions=tuple(findings.omissions))
-            done = f"{len(report.records)} records of {len(pairings)} patients were published"
-            raise PartlyDoneError.of(findings.omissions, done=done, result=report)
+        if findings.omissions or report.omissions:
+            report = replace(report, omissions=(*findings.omissions, *report.omissions))
+            done = (
+                f"{len(report.records)} records of {len(pairings)} patients were {'read' if dry_run else 'published'}"
+            )
+            raise PartlyDoneError.of(report.omissions, done=done, result=report)
         return report
 
     def settle(self) -> SettleReport:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from panachain.errors import DiskError, InputError
+from panachain.errors import DiskError, InputError, Omission
 from panachain.model.actors import Address
 from panachain.model.progress import Progress
 from panachain.model.records import PlainRecord, RecordInfo
@@ -24,6 +24,7 @@ from panachain.records.pairing import Pairing
 from panachain.records.publish import BatchBuilder
 from panachain.records.sources import Source
 from panachain.records.split import MEDIA_TYPE
+from panachain.records.walk import spelled, unpublished
 from panachain.sdk.batches import Batches, SentBatch
 from panachain.sdk.results.uploads import ReadBack, UploadReport
 
@@ -51,12 +52,52 @@ class Tally:
     sent: list[SentBatch] = field(default_factory=list)
     named: dict[_Name, None] = field(default_factory=dict)
     """The sources, in their order, each once."""
+    strict: bool = False
+    """Whether a source that can't be read ends the upload."""
+    unread: list[tuple[Source, InputError]] = field(default_factory=list)
+    """Sources that can't be read, each with the reason, without its path."""
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
+    """Paths of what is no record, each with what it is."""
     read_back: ReadBack | None = None
 
     @property
     def records(self) -> list[RecordInfo]:
         """The records that were published, or would be."""
         return self.planned + [record.info for one in self.sent for record in one.batch.records]
+
+    @property
+    def omissions(self) -> list[Omission]:
+        """What was left out of the sources."""
+        return [Omission("", spelled(source.path), error) for source, error in self.unread]
+
+    def records_of(self, source: Source) -> Iterable[PlainRecord]:
+        """Return a source's records; none of one that can't be read, which is noted and stops no other.
+
+        Raises:
+            InputError: it can't be read, and `strict` is set.
+        """
+        if self.strict:
+            return source.records()
+        try:
+            return source.whole()
+        except InputError as exc:
+            self.unread.append((source, exc))
+            return ()
+
+    def check(self) -> None:
+        """Check that there is anything to tell.
+
+        Raises:
+            InputError: nothing could be read.
+        """
+        if self.unread and not (self.records or self.skipped or self.waiting):
+            source, error = self.unread[0]
+            raise unpublished(source.path, error)
+
+    def pass_over(self, source: Source, what: str) -> None:
+        """Note a file that is no record."""
+        self.passed_over.append((spelled(source.path), what))
+        self.advance(source.on_disk)
 
     def skip(self, size: int, parts: int) -> None:
         """Count records that were published before, and the bytes of their source if all of it was."""
@@ -96,6 +137,8 @@ class Tally:
             dry_run=estimate is not None,
             waiting=self.waiting,
             read_back=self.read_back,
+            omissions=tuple(self.omissions),
+            passed_over=tuple(self.passed_over),
         )
 
 
@@ -113,13 +156,13 @@ def read_only(sources: Iterable[tuple[Source, Pairing]], batches: Batches, tally
     """
     for source, pairing, known in _new(sources, batches, tally):
         nameless = batches.journal.adopted.nameless(pairing.patient)
-        for record in _dated(source.records(), now):
+        for record in _dated(tally.records_of(source), now):
             if known.has(record) or (nameless and of_record(record) in nameless):
                 tally.skip(0, 1)
             else:
                 tally.take()
                 tally.planned.append(_planned(record))
-        tally.advance(source.size)
+        tally.advance(source.on_disk)
 
 
 class _Known:
@@ -213,7 +256,8 @@ class Upload:
         name = (pairing.patient, source.identity)
         goes, whole = True, True
         # 2. Split it.
-        for record, leads in _with_leaders(_dated(source.records(), self._now)):
+        unread = len(self._tally.unread)
+        for record, leads in _with_leaders(_dated(self._tally.records_of(source), self._now)):
             if known.has(record) or self._is_claimed(name, record):
                 self._tally.skip(0, 1)
                 continue
@@ -230,9 +274,9 @@ class Upload:
                 self._send()
             self._builder = self._builder or self._batches.begin()
             self._builder.add(record, pairing, self._batches.counters(pairing.patient))
-        self._tally.advance(source.size)
-        # A source of which a record waits isn't done: the next run must read it again.
-        if whole:
+        self._tally.advance(source.on_disk)
+        # A source of which a record waits, or that can't be read, isn't done: the next run must read it again.
+        if whole and len(self._tally.unread) == unread:
             self._done.append(name)
 
     def _is_claimed(self, name: _Name, record: PlainRecord) -> bool:
@@ -273,7 +317,7 @@ def _new(
         known = _Known(batches.journal.published(*name))
         # The same file named twice in one call counts once as well.
         if name in seen or batches.journal.source_done(*name):
-            tally.skip(source.size, len(known))
+            tally.skip(source.on_disk, len(known))
             continue
         seen.add(name)
         yield source, pairing, known

@@ -60,3 +60,12 @@ def test_one_bad_file_stops_no_other_and_is_named(run: Run, tmp_path: Path) -> N
     assert done.code == 3
     assert len(done.out.splitlines()) == 2
     assert "torn.json" in done.err
+
+
+def test_what_is_no_record_is_passed_over_and_named(run: Run, tmp_path: Path) -> None:
+    bundle(tmp_path)
+    (tmp_path / "README.txt").write_text("read me")
+    done = run("classify", str(tmp_path))
+    assert done.code == 0
+    assert "Passed over, no records:" in done.err
+    assert "README.txt (a text about the folder)" in done.err

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from panachain.cli.files import new_folder
-from panachain.errors import AccessDeniedError, IntegrityError, Omission, PartlyDoneError, UsageError
+from panachain.errors import AccessDeniedError, InputError, IntegrityError, Omission, PartlyDoneError, UsageError
 from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
@@ -266,6 +266,29 @@ def test_what_a_hospital_did_for_others_is_printed_before_it_ends_with_3(
     outcome = run("upload", str(tmp_path / "source.json"), "--patient", POLICY, "--json")
     assert (outcome.code, json.loads(outcome.out)["skipped"]) == (3, 1)
     assert "hasn't paired" in outcome.err
+
+
+def test_upload_names_what_it_left_out_and_what_it_passed_over(
+    run: Callable[..., Outcome], twin: Twin, tmp_path: Path
+) -> None:
+    omission = Omission("", "in/a.zip!b.json", InputError("it is encrypted", hint="unpack it"))
+    passed_over = (("in/README.txt", "a text about the folder"),)
+    report = UploadReport((), skipped=1, plain_bytes=2, sealed_bytes=3, omissions=(omission,), passed_over=passed_over)
+    twin.answers["upload_many"] = PartlyDoneError.of([omission], done="0 records", result=report)
+    (tmp_path / "source.json").write_text("{}")
+    command = ("upload", str(tmp_path / "source.json"), "--patient", POLICY)
+    outcome = run(*command)
+    assert outcome.code == 3
+    assert "left out: in/a.zip!b.json: it is encrypted" in outcome.err
+    assert "in/README.txt (a text about the folder)" in outcome.err
+    assert "unpack it" in outcome.err
+    assert json.loads(run(*command, "--json").out)["passed_over"] == [
+        {"path": "in/README.txt", "what": "a text about the folder"}
+    ]
+    assert [call[2]["strict"] for call in twin.calls] == [False, False]
+    twin.answers["upload_many"] = replace(report, omissions=())
+    outcome = run(*command, "--strict")
+    assert (outcome.code, twin.calls[-1][2]["strict"]) == (0, True)
 
 
 def test_unpair_names_the_hospital_and_what_closes_the_lanes(run: Callable[..., Outcome], twin: Twin) -> None:

@@ -110,3 +110,8 @@ def test_sizes() -> None:
 )
 def test_what_looks_like_nothing_is_shown(blank: str) -> None:
     assert words.line(f"a{blank}b") == "a\N{REPLACEMENT CHARACTER}b"
+
+
+def test_files_are_named_up_to_a_number() -> None:
+    assert words.files([("a", "checksums"), ("b", "x")]) == "a (checksums), b (x)"
+    assert words.files([(str(number), "x") for number in range(13)]).endswith("9 (x) and 3 more")

@@ -67,7 +67,10 @@ class UploadReport:
     read_back: ReadBack | None = None
     """What was read again; None without `verify`."""
     omissions: tuple[Omission, ...] = ()
-    """Patients for whom nothing could be published, since their pairing is missing or broken."""
+    """Patients for whom nothing could be published, since their pairing is missing or broken, and files that can't be
+    read."""
+    passed_over: tuple[tuple[str, str], ...] = ()
+    """Paths of files beside the records that are none, each with what it is."""
 
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/upload/1`."""
@@ -86,6 +89,7 @@ class UploadReport:
             "dry_run": self.dry_run,
             "read_back": None if self.read_back is None else self.read_back.to_json(),
             "omissions": [omission.to_json() for omission in self.omissions],
+            "passed_over": [{"path": path, "what": what} for path, what in self.passed_over],
         }
 
 

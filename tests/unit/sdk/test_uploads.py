@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zipfile
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +14,7 @@ from unittest.mock import patch
 
 import pytest
 
-from panachain.errors import AccessDeniedError, DiskError, InputError, UsageError
+from panachain.errors import AccessDeniedError, DiskError, InputError, PartlyDoneError, UsageError
 from panachain.model.records import PlainRecord
 from panachain.model.scope import UNDATED, Category
 from panachain.records import publish
@@ -102,15 +104,97 @@ class TestFullBatches:
         assert (len(report.records), len(report.transactions), report.sequence) == (5, 3, 3)
         assert len(list(world.patient.records())) == 5
 
-    def test_an_unreadable_file_leaves_earlier_batches_and_says_so(self, world: World, tmp_path: Path) -> None:
+    def test_strict_ends_with_an_unreadable_file_leaves_earlier_batches_and_says_so(
+        self, world: World, tmp_path: Path
+    ) -> None:
         files(tmp_path, 3)
         (tmp_path / "9.json").write_text("{")
         with pytest.raises(InputError, match="after 2 records of earlier batches"):
-            upload(world, tmp_path)
+            upload(world, tmp_path, strict=True)
         assert len(list(world.patient.records())) == 2
         (tmp_path / "9.json").unlink()
         # The same call publishes the rest, and no record twice.
         assert (len(upload(world, tmp_path).records), len(list(world.patient.records()))) == (1, 3)
+
+
+class TestLeavingOut:
+    """What can't be read keeps nothing else back; it is named, and so is what is no record."""
+
+    def folder(self, folder: Path) -> Path:
+        files(folder, 2)
+        (folder / "README.txt").write_text("read me")
+        # Its first lines are whole, and yet none of them goes.
+        lines = [json.dumps(resource("laboratory", 2025, number)) for number in range(5)]
+        (folder / "torn.ndjson").write_text("\n".join([*lines, '{"resourceType":']))
+        packed = folder / "export.zip"
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("INDEX.HTM", "<html>")
+            archive.writestr("good.json", json.dumps(resource("allergies", 2025, 1)))
+            archive.writestr("bad.json", b"{BAD}")
+        packed.write_bytes(packed.read_bytes().replace(b"{BAD}", b"{bad}"))
+        return folder
+
+    def test_the_rest_is_published_and_the_culprits_are_named(self, world: World, tmp_path: Path) -> None:
+        self.folder(tmp_path)
+        with pytest.raises(PartlyDoneError, match="3 records of 1 patients were published") as caught:
+            upload(world, tmp_path)
+        report = caught.value.result
+        assert isinstance(report, UploadReport)
+        assert {one.what: str(one.error) for one in report.omissions} == {
+            f"{tmp_path}/export.zip!bad.json": "it is damaged, and can't be unpacked",
+            f"{tmp_path}/torn.ndjson": "line 6: not JSON: Expecting value: line 1 column 17 (char 16)",
+        }
+        assert caught.value.omissions == report.omissions
+        assert [path.rpartition("/")[2] for path, _ in report.passed_over] == ["README.txt", "export.zip!INDEX.HTM"]
+        assert (len(report.records), len(list(world.patient.records()))) == (3, 3)
+        assert caught.value.exit_code == 3
+
+    def test_once_it_is_mended_it_goes_and_nothing_twice(self, world: World, tmp_path: Path) -> None:
+        self.folder(tmp_path)
+        with pytest.raises(PartlyDoneError):
+            upload(world, tmp_path)
+        (tmp_path / "export.zip").unlink()
+        text = (tmp_path / "torn.ndjson").read_text().rpartition("\n")[0]
+        (tmp_path / "torn.ndjson").write_text(text)
+        report = again(world, "hospital").upload([tmp_path], world.patient.address)
+        assert (report.skipped, len(report.records), report.omissions) == (2, 1, ())
+
+    def test_a_dry_run_names_the_same(self, world: World, tmp_path: Path) -> None:
+        self.folder(tmp_path)
+        with (
+            patch.object(world.network.mainchain.ledger, "estimate_store", return_value=1),
+            pytest.raises(PartlyDoneError, match="3 records of 1 patients were read") as caught,
+        ):
+            upload(world, tmp_path, dry_run=True)
+        assert len(caught.value.omissions) == 2
+        assert not list(world.patient.records())
+
+    @pytest.mark.parametrize("name", ["README.txt", "torn.ndjson", "export.zip"])
+    def test_strict_refuses_each_of_them(self, world: World, tmp_path: Path, name: str) -> None:
+        self.folder(tmp_path)
+        for other in {"README.txt", "torn.ndjson", "export.zip"} - {name}:
+            (tmp_path / other).unlink()
+        with pytest.raises(InputError, match=f"{name}.*nothing was published"):
+            upload(world, tmp_path, strict=True)
+        assert not list(world.patient.records())
+
+    def test_where_nothing_can_be_read_the_first_reason_is_the_error(self, world: World, tmp_path: Path) -> None:
+        (tmp_path / "a.ndjson").write_text('{"resourceType":"Patient"},\n')
+        (tmp_path / "b.json").write_text("{")
+        with pytest.raises(InputError, match=r"a\.ndjson: line 1: .*; nothing was published") as caught:
+            upload(world, tmp_path)
+        assert "no comma" in caught.value.hint
+
+    def test_progress_comes_to_the_end_with_archives_and_what_is_passed_over(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        (tmp_path / "README.txt").write_text("read me")
+        text = json.dumps(resource("laboratory", 2025, 1)) + " " * 100_000
+        (tmp_path / "a.json.gz").write_bytes(gzip.compress(text.encode()))
+        seen: list[tuple[int, int, str]] = []
+        upload(world, tmp_path, progress=lambda done, total, unit: seen.append((done, total, unit)))
+        size = size_of([tmp_path])
+        assert max(one for one in seen if one[2] == "bytes") == (size, size, "bytes")
 
 
 class TestWaiting:
