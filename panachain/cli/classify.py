@@ -71,7 +71,7 @@ def classify(paths: tuple[Path, ...], sensitivity: str | None, category: tuple[s
     if failed:
         raise PartlyDoneError(
             f"{words.count(len(failed), 'file')} of {len(failed) + len({row['file'] for row in rows})} can't be read",
-            hint="correct them, or leave them out",
+            hint=next(iter(failed.values())).hint,
         )
 
 

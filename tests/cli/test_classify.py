@@ -69,3 +69,10 @@ def test_what_is_no_record_is_passed_over_and_named(run: Run, tmp_path: Path) ->
     assert done.code == 0
     assert "Passed over, no records:" in done.err
     assert "README.txt (a text about the folder)" in done.err
+
+
+def test_the_next_step_is_the_one_that_mends_the_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.ndjson").write_text('{"resourceType":"Patient"},\n')
+    done = run("classify", str(tmp_path))
+    assert done.code == 3
+    assert "no comma stands between the lines of NDJSON" in done.err
