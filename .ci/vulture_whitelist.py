@@ -10,6 +10,7 @@ _.convert
 _.shell_complete
 _.StartElementHandler
 _.EndElementHandler
+_.CharacterDataHandler
 _.EntityDeclHandler
 _.AttlistDeclHandler
 _.ExternalEntityRefHandler

@@ -67,6 +67,11 @@ _NONE: Final = "There are no records."
     is_flag=True,
     help="End with the first file that can't be read or is no record. Else all others are published and it is named.",
 )
+@click.option(
+    "--confirm-patient",
+    is_flag=True,
+    help="Publish what names another person than the patient's other records, or several: you looked at it.",
+)
 def upload(
     paths: tuple[Path, ...],
     patient: str | None,
@@ -76,6 +81,7 @@ def upload(
     dry_run: bool,
     verify: bool,
     strict: bool,
+    confirm_patient: bool,
 ) -> None:
     """Seal patients' records and publish them.
 
@@ -102,6 +108,7 @@ def upload(
                 jitter=jitter,
                 verify=verify,
                 strict=strict,
+                confirm_patient=confirm_patient,
                 progress=progress,
             )
         except PartlyDoneError as exc:

@@ -28,8 +28,13 @@ _CLASS_OF_FILE: Final = 0x0002_0002
 _TRANSFER_SYNTAX: Final = 0x0002_0010
 _STUDY_DATE: Final = 0x0008_0020
 _ROWS: Final = 0x0028_0010
+CHARACTER_SET: Final = 0x0008_0005
+PATIENT_NAME: Final = 0x0010_0010
+PATIENT_ID: Final = 0x0010_0020
+PATIENT_ISSUER: Final = 0x0010_0021
+PATIENT_BIRTH: Final = 0x0010_0030
 _TELLING: Final = frozenset(
-    {_CLASS_OF_FILE, 0x0004_1220, 0x0008_0016, _STUDY_DATE, 0x0008_0060, 0x0010_0010, 0x0010_0020, _ROWS}
+    {_CLASS_OF_FILE, 0x0004_1220, 0x0008_0016, _STUDY_DATE, 0x0008_0060, PATIENT_NAME, PATIENT_ID, _ROWS}
 )
 """SOP classes, directory, date, modality, patient, rows: what has none of them is no DICOM object (PS3.3 annex C)."""
 _ITEM: Final = 0xFFFE_E000
@@ -81,14 +86,26 @@ def study_year(file: BinaryIO) -> int:
     Raises:
         InputError: it is no DICOM object: it lacks every attribute that tells what it is.
     """
-    file.seek(_PREAMBLE + 4 if has_preamble(file.read(_PREAMBLE + 6)) else 0)
-    found = dict(_Reader(file, explicit=True).elements(last=0x0002_FFFF))
-    syntax = found.get(_TRANSFER_SYNTAX, b"").rstrip(b"\0 ")
-    found.update(_data_set(file, syntax).elements(last=_ROWS))
+    found = _header(file, last=_ROWS)
     if _TELLING.isdisjoint(found):
         raise InputError("not a DICOM file: it has none of the attributes that tell what it is")
     digits = found.get(_STUDY_DATE, b"")[:4]
     return bounded_year(int(digits)) if len(digits) == 4 and digits.isdigit() else UNDATED
+
+
+def patient(file: BinaryIO) -> dict[int, bytes]:
+    """Return the elements of an object up to the patient's birth date, each value of up to 64 bytes."""
+    file.seek(0)
+    return _header(file, last=PATIENT_BIRTH)
+
+
+def _header(file: BinaryIO, *, last: int) -> dict[int, bytes]:
+    """Return the elements up to the tag `last`, from where the file stands."""
+    file.seek(_PREAMBLE + 4 if has_preamble(file.read(_PREAMBLE + 6)) else 0)
+    found = dict(_Reader(file, explicit=True).elements(last=0x0002_FFFF))
+    syntax = found.get(_TRANSFER_SYNTAX, b"").rstrip(b"\0 ")
+    found.update(_data_set(file, syntax).elements(last=last))
+    return found
 
 
 class _Reader:

@@ -116,6 +116,23 @@ def split_messages(file: BinaryIO, category: Category | None = None, matcher: Ma
         yield Piece(found, _year(header[6]), MEDIA_TYPE, message)
 
 
+def patients(file: BinaryIO) -> Iterator[tuple[bytes, bytes, list[bytes]]]:
+    """Yield each PID segment: encoding characters, padded to four, sending facility (MSH-4), and its fields.
+
+    Raises:
+        InputError: one message has more than MAX_MESSAGE bytes.
+    """
+    file.seek(0)
+    for message in _messages(file):
+        encoding, sender = rb"^~\&", b""
+        for fields in _segments(message):
+            if fields[0] == b"MSH":
+                encoding = (fields[1][:5] or encoding).ljust(4, b"\0")
+                sender = fields[3] if len(fields) > 3 else b""
+            elif fields[0] == b"PID":
+                yield encoding, sender, fields
+
+
 def name_of(message: bytes) -> tuple[str, str, bytes]:
     """Return type (MSH-9), control ID (MSH-10) and encoding characters (MSH-2) of a message; empty if it has none."""
     header = next((fields for fields in _segments(message) if fields[0] == b"MSH"), [])

@@ -1,6 +1,7 @@
 """Sample records that the project makes itself: one invented patient's FHIR Bundle and a DICOM image.
 
-Deterministic: the same number gives the same bytes. Names nobody; every value is made from the number.
+Deterministic: the same number gives the same bytes. Names nobody; every value is made from numbers. All numbers give
+records of the same person, as one patient has them.
 Follows FHIR R4 and DICOM PS3.3 (Secondary Capture).
 """
 
@@ -22,12 +23,14 @@ _EXPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
 _IMPLEMENTATION: Final = "1.2.826.0.1.3680043.8.498.1"
 """Implementation class, under the root that pydicom lends to everybody."""
 _YEARS: Final = (2019, 2021, 2022, 2024)
+_PERSON: Final = 1
+"""Number of the person that all samples are about."""
 
 
 def sample_bundle(seed: int = 1) -> bytes:
     """Return a transaction Bundle with several encounters over years and every category of design section 4."""
-    rng = random.Random(seed)
-    patient_id = _uuid(rng)
+    whose, rng = random.Random(_PERSON), random.Random(seed)
+    patient_id, _ = _uuid(whose), _uuid(rng)
     entries: list[dict[str, Any]] = []
 
     def add(resource: dict[str, Any]) -> str:
@@ -37,7 +40,7 @@ def sample_bundle(seed: int = 1) -> bytes:
         return f"urn:uuid:{identifier}"
 
     subject = {"reference": f"urn:uuid:{patient_id}"}
-    number = rng.randrange(10**7, 10**8)
+    number = whose.randrange(10**7, 10**8)
     add(
         {
             "resourceType": "Patient",
@@ -46,8 +49,8 @@ def sample_bundle(seed: int = 1) -> bytes:
             "name": [
                 {"use": "official", "family": f"Sampleton{number % 997}", "given": [f"Pat{number % 89}", "Ñandú"]}
             ],
-            "gender": rng.choice(["female", "male"]),
-            "birthDate": f"{rng.randrange(1940, 2000)}-0{rng.randrange(1, 10)}-1{rng.randrange(0, 10)}",
+            "gender": whose.choice(["female", "male"]),
+            "birthDate": f"{whose.randrange(1940, 2000)}-0{whose.randrange(1, 10)}-1{whose.randrange(0, 10)}",
             "telecom": [{"system": "phone", "value": f"555-{number % 10**4:04d}-{number % 997:03d}"}],
         }
     )
@@ -82,8 +85,10 @@ def sample_dicom(seed: int = 1) -> bytes:
             _element(2, 0x13, b"SH", "PANACHAIN"),
         ]
     )
-    patient_id = f"MRN-{rng.randrange(10**7, 10**8)}"
-    name = f"Sampleton{rng.randrange(997)}^Pat"
+    whose = random.Random(_PERSON)
+    _uuid(whose)
+    number = whose.randrange(10**7, 10**8)
+    patient_id, name = f"MRN-{number}", f"Sampleton{number % 997}^Pat{number % 89}"
     elements = [
         _element(0x08, 0x16, b"UI", _CT_IMAGE),
         _element(0x08, 0x18, b"UI", instance),

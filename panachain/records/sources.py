@@ -41,7 +41,7 @@ from panachain.errors import InputError
 from panachain.ipld import dagcbor
 from panachain.model.records import FileContent, PlainRecord
 from panachain.model.scope import RESTRICTED, UNDATED, Category
-from panachain.records import archives, classify, dicom, encodings, hl7, xml
+from panachain.records import archives, classify, dicom, encodings, hl7, persons, xml
 from panachain.records.canonical import BLANKS, BOM
 from panachain.records.classify import Classified
 from panachain.records.others import CATEGORY_HINT, restricted_text, what_it_is
@@ -160,6 +160,17 @@ class Source:
         for _ in self._records():
             pass
         return self.records()
+
+    def persons(self) -> list[persons.Person]:
+        """Return what identifies whom the source is about, as often as it says so; reads it once more.
+
+        Raises:
+            InputError: the file changed since it was found, or can't be opened; without the path.
+        """
+        if self.error is not None:
+            raise self.error
+        with io.BytesIO(self._content) if self._content is not None else self._file.open() as file:
+            return persons.read_quietly(_persons_of(*_begun(file, self.path.suffix.lower())))
 
     def classified(self) -> Iterator[Classified]:
         """Yield what the source holds, resource by resource, each with its category and why; reads it once more.
@@ -534,6 +545,17 @@ def _dicom_piece(
         if sure or category is None:
             raise
         return _other_piece(file, content, _Kind.OTHER, category, matcher)
+
+
+def _persons_of(kind: _Kind, file: BinaryIO) -> Iterator[persons.Person]:
+    if kind in (_Kind.FHIR, _Kind.NDJSON):
+        yield from persons.of_fhir(file, lines=kind is _Kind.NDJSON)
+    elif kind is _Kind.HL7:
+        yield from persons.of_messages(file)
+    elif kind is _Kind.DICOM:
+        yield from persons.of_dicom(file)
+    elif kind is _Kind.XML:
+        yield from persons.of_document(file)
 
 
 def _other_piece(

@@ -24,6 +24,7 @@ from panachain.records.sensitivity.profiles import profile_of
 from panachain.records.sources import find_sources
 from panachain.sdk.base import ActorSession
 from panachain.sdk.batches import open_batches, open_journal
+from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.moves import Moves
 from panachain.sdk.pairings import Pairings
 from panachain.sdk.results.uploads import PublishedView, RewrapReport, SettleReport, UploadReport
@@ -70,6 +71,7 @@ class Hospital(ActorSession):
         jitter: int | timedelta | None = None,
         verify: bool = False,
         strict: bool = False,
+        confirm_patient: bool = False,
         progress: Progress | None = None,
     ) -> UploadReport:
         """Publish files and folders to a patient's lanes; see `upload_many`.
@@ -82,12 +84,12 @@ class Hospital(ActorSession):
             jitter: how long a record waits at most.
             verify: read back what was published.
             strict: refuse whatever can't be published, instead of leaving it out.
+            confirm_patient: as `upload_many`.
             progress: told how many bytes and records were read.
         """
         assigned = [(path, patient) for path in paths]
-        return self.upload_many(
-            assigned, category, dry_run=dry_run, jitter=jitter, verify=verify, strict=strict, progress=progress
-        )
+        more = {"dry_run": dry_run, "verify": verify, "strict": strict, "confirm_patient": confirm_patient}
+        return self.upload_many(assigned, category, jitter=jitter, progress=progress, **more)
 
     def upload_many(
         self,
@@ -98,6 +100,7 @@ class Hospital(ActorSession):
         jitter: int | timedelta | None = None,
         verify: bool = False,
         strict: bool = False,
+        confirm_patient: bool = False,
         progress: Progress | None = None,
     ) -> UploadReport:
         """Publish files and folders of any number of patients, in as few storage transactions as hold them.
@@ -112,7 +115,9 @@ class Hospital(ActorSession):
                 call with the same sources, at most one record of a patient in each. None takes the setting.
             verify: read back what is published of these sources, by this call or an earlier one, as their patients
                 would: find it by lane, fetch it whole, and check it. Nobody but they can open it.
-            strict: end with the first file that can't be read or is no record, instead of publishing the others.
+            strict: end with the first file that can't be read, is no record or is about another person, instead of
+                publishing the others.
+            confirm_patient: publish what names another person than the patient's other records, or several.
             progress: told how many bytes and records were read.
 
         Raises:
@@ -146,14 +151,15 @@ class Hospital(ActorSession):
             for path, patient in assigned
             for source in find_sources([Path(path)], kind, profile, passed_over=passed_over)
         )
+        persons = KeptPersons(self.profile.folder, self._seed, confirmed=confirm_patient)
         with open_batches(self.network, self.address, self._seed, self.profile.folder) as batches:
             now = int(self.network.clock())
             if dry_run:
-                read_only(sources, batches, tally, now=now)
+                read_only(sources, batches, tally, now=now, persons=persons)
             else:
                 batches.reconcile()
                 wait = self.network.config.jitter if jitter is None else duration(jitter, name="jitter")
-                Upload(batches, tally, jitter=wait, now=now).run(sources)
+                Upload(batches, tally, persons, jitter=wait, now=now).run(sources)
                 if verify:
                     tally.read_back = batches.history.read_back(batches.journal, tally.named)
         tally.check()

@@ -50,3 +50,8 @@ class Kept:
             write_private(self._path, stream.seal(dagcbor.encode(content), self._key, labels.KEPT))
         except OSError as exc:
             _LOG.warning("%s can't be written (%s): what it would hold is found again each time", self._path, exc)
+
+
+def kept_names(profile: Path, prefix: str) -> list[str]:
+    """Return the names of what is kept in a profile's folder that begin with a prefix, in order."""
+    return sorted(path.name.removesuffix(".sealed") for path in (profile / "kept").glob(f"{prefix}*.sealed"))

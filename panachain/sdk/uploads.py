@@ -7,9 +7,10 @@ records/jitter.py.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from panachain.errors import DiskError, InputError, Omission
@@ -26,6 +27,7 @@ from panachain.records.sources import Source
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.walk import spelled, unpublished
 from panachain.sdk.batches import Batches, SentBatch
+from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.results.uploads import ReadBack, UploadReport
 
 _Name = tuple[Address, bytes]
@@ -53,9 +55,9 @@ class Tally:
     named: dict[_Name, None] = field(default_factory=dict)
     """The sources, in their order, each once."""
     strict: bool = False
-    """Whether a source that can't be read ends the upload."""
+    """Whether a source that can't be published ends the upload."""
     unread: list[tuple[Source, InputError]] = field(default_factory=list)
-    """Sources that can't be read, each with the reason, without its path."""
+    """Sources that can't be read or are about another person, each with the reason, without its path."""
     passed_over: list[tuple[str, str]] = field(default_factory=list)
     """Paths of what is no record, each with what it is."""
     read_back: ReadBack | None = None
@@ -81,8 +83,22 @@ class Tally:
         try:
             return source.whole()
         except InputError as exc:
-            self.unread.append((source, exc))
+            self.leave_out(source, exc)
             return ()
+
+    def leave_out(self, source: Source, error: InputError) -> None:
+        """Note a source that can't be published, which stops no other.
+
+        Args:
+            source: the source.
+            error: why, without its path.
+
+        Raises:
+            InputError: the same with its path, since `strict` is set.
+        """
+        if self.strict:
+            raise unpublished(source.path, error)
+        self.unread.append((source, error))
 
     def check(self) -> None:
         """Check that there is anything to tell.
@@ -142,7 +158,9 @@ class Tally:
         )
 
 
-def read_only(sources: Iterable[tuple[Source, Pairing]], batches: Batches, tally: Tally, *, now: int) -> None:
+def read_only(
+    sources: Iterable[tuple[Source, Pairing]], batches: Batches, tally: Tally, *, now: int, persons: KeptPersons
+) -> None:
     """Read and split sources as an upload would, and publish nothing.
 
     Args:
@@ -150,11 +168,12 @@ def read_only(sources: Iterable[tuple[Source, Pairing]], batches: Batches, tally
         batches: of the hospital.
         tally: counts what was read.
         now: Unix seconds.
+        persons: check whose each source is, and keep nothing.
 
     Raises:
-        InputError: a file can't be read as what it claims to be.
+        InputError: a file can't be read as what it claims to be, or is about another person.
     """
-    for source, pairing, known in _new(sources, batches, tally):
+    for source, pairing, known in _new(sources, batches, tally, persons, batches.journal.counters):
         nameless = batches.journal.adopted.nameless(pairing.patient)
         for record in _dated(tally.records_of(source), now):
             if known.has(record) or (nameless and of_record(record) in nameless):
@@ -204,12 +223,15 @@ class Upload:
     6. Send its transaction, which is in the journal before it is sent, and note in which block it is.
     """
 
-    def __init__(self, batches: Batches, tally: Tally, *, jitter: int, now: int, delay: Delay = delay) -> None:
+    def __init__(
+        self, batches: Batches, tally: Tally, persons: KeptPersons, *, jitter: int, now: int, delay: Delay = delay
+    ) -> None:
         """Take what an upload needs.
 
         Args:
             batches: of the hospital.
             tally: counts what is done.
+            persons: check whose each source is, and keep it with what is published.
             jitter: seconds that a record waits at most.
             now: Unix seconds, one time for the whole round.
             delay: draws how long a record waits.
@@ -217,6 +239,7 @@ class Upload:
         self._batches = batches
         self._journal = batches.journal
         self._tally = tally
+        self._persons = persons
         self._jitter = jitter
         self._now = now
         self._delay = delay
@@ -235,7 +258,8 @@ class Upload:
         """
         try:
             # 1. Find sources.
-            for source, pairing, known in _new(sources, self._batches, self._tally):
+            counters = self._batches.counters
+            for source, pairing, known in _new(sources, self._batches, self._tally, self._persons, counters):
                 self._publish(source, pairing, known)
             self._send()
         except OSError as exc:
@@ -298,6 +322,8 @@ class Upload:
 
     def _send(self) -> None:
         """Do steps 5 and 6 for the batch that is being filled, and note the sources that are published with it."""
+        # Before anything is on chain: what is published for a patient of whom nothing is kept looks like a loss.
+        self._persons.keep()
         if self._builder is not None:
             self._tally.sent.append(self._batches.send(self._builder, self._done))
         elif self._done:
@@ -307,9 +333,13 @@ class Upload:
 
 
 def _new(
-    sources: Iterable[tuple[Source, Pairing]], batches: Batches, tally: Tally
+    sources: Iterable[tuple[Source, Pairing]],
+    batches: Batches,
+    tally: Tally,
+    persons: KeptPersons,
+    counters: Callable[[Address], Mapping[tuple[str, int], int]],
 ) -> Iterator[tuple[Source, Pairing, _Known]]:
-    """Yield the sources that aren't published yet, each with what of it is."""
+    """Yield the sources that aren't published yet, each with what of it is; `counters` tells of whom anything is."""
     seen: set[_Name] = set()
     for source, pairing in sources:
         name = (pairing.patient, source.identity)
@@ -320,7 +350,17 @@ def _new(
             tally.skip(source.on_disk, len(known))
             continue
         seen.add(name)
-        yield source, pairing, known
+        try:
+            persons.check(source, pairing.patient, partial(_is_any, counters, pairing.patient))
+        except InputError as exc:
+            tally.leave_out(source, exc)
+            tally.advance(source.on_disk)
+        else:
+            yield source, pairing, known
+
+
+def _is_any(counters: Callable[[Address], Mapping[tuple[str, int], int]], patient: Address) -> bool:
+    return bool(counters(patient))
 
 
 def _dated(records: Iterable[PlainRecord], now: int) -> Iterator[PlainRecord]:
