@@ -238,7 +238,11 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
         report.step("pair", "The patient pairs with the hospital", pair)
 
         def upload(paths: Sequence[Path]) -> Told:
-            done = [hospital.upload([path], "patient", fallback_category(path)) for path in paths]
+            # A folder of one's own may be about anybody, and the samples that follow are about somebody else.
+            chosen = source is not None
+            done = [
+                hospital.upload([path], "patient", fallback_category(path), confirm_patient=chosen) for path in paths
+            ]
             records = [info for result in done for info in result.records]
             report.everything = tuple(
                 sorted({*report.everything, *(info.category for info in records)}, key=lambda one: one.value)

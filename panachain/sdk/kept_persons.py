@@ -39,6 +39,8 @@ class KeptPersons:
         """Who has an identifier, by the first digit of its fingerprint: a file of the index each."""
         self._changed: set[Address] = set()
         self._changed_index: set[str] = set()
+        self._lost: tuple[Address, Prints] | None = None
+        """What was checked last, if what its patient is known by is lost."""
 
     def check(self, source: Source, patient: Address, published: Callable[[], bool]) -> None:
         """Check that a source is about one person, about this patient and about no other one, as far as is known.
@@ -49,9 +51,11 @@ class KeptPersons:
             published: tells whether anything was published for the patient before.
 
         Raises:
-            InputError: it isn't, or can't be read; the field is named, never its value nor the path.
+            InputError: it isn't, or can't be read; the field is named, never its value nor the path. What is lost is told
+                by `publishes`.
         """
         found = source.persons()
+        self._lost = None
         known = self._of(patient, published)
         if not found:
             return
@@ -65,9 +69,11 @@ class KeptPersons:
             # A logical id holds on its server only: it tells persons of one file apart, and no more.
             return
         made = several[0]
-        if known is None:
-            self._refuse("by what the patient of earlier records is known is lost or damaged on this machine")
-            known = Prints()
+        if known is None and not self._confirmed:
+            # What was published for the patient before teaches it anew; whatever is new isn't believed.
+            self._lost = (patient, made)
+            return
+        known = known or Prints()
         differs = known.differs(made)
         if differs is not None:
             self._refuse(f"{fields[differs]} is another one than in the patient's other records")
@@ -75,6 +81,23 @@ class KeptPersons:
         if keys.isdisjoint(known.handles()) and self._is_anothers(made, keys, patient):
             self._refuse(f"it is about a person whom another patient's records are about ({fields[0]})")
         self._learn(patient, known, made)
+
+    def publishes(self) -> None:
+        """Note that a record of the source that was checked last is new.
+
+        Raises:
+            InputError: what its patient was known by is lost, so nobody can tell whether it is theirs.
+        """
+        if self._lost is not None:
+            reason = "by what the patient of earlier records is known is lost or damaged on this machine"
+            raise InputError(reason, hint=_HINT)
+
+    def recognised(self) -> None:
+        """Note that all of the source that was checked last was published before: it teaches what was lost."""
+        if self._lost is not None:
+            patient, made = self._lost
+            self._lost = None
+            self._learn(patient, Prints(), made)
 
     def keep(self) -> None:
         """Keep what was learned of whom something is published."""

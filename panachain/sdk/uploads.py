@@ -178,9 +178,11 @@ def read_only(
         for record in _dated(tally.records_of(source), now):
             if known.has(record) or (nameless and of_record(record) in nameless):
                 tally.skip(0, 1)
-            else:
-                tally.take()
-                tally.planned.append(_planned(record))
+                continue
+            if not _may_go(persons, tally, source):
+                break
+            tally.take()
+            tally.planned.append(_planned(record))
         tally.advance(source.on_disk)
 
 
@@ -278,13 +280,15 @@ class Upload:
     def _publish(self, source: Source, pairing: Pairing, known: _Known) -> None:
         """Do steps 2 to 6 for one source."""
         name = (pairing.patient, source.identity)
-        goes, whole = True, True
+        goes, whole, before, taken = True, True, self._tally.skipped, self._tally.taken
         # 2. Split it.
         unread = len(self._tally.unread)
         for record, leads in _with_leaders(_dated(self._tally.records_of(source), self._now)):
             if known.has(record) or self._is_claimed(name, record):
                 self._tally.skip(0, 1)
                 continue
+            if not _may_go(self._persons, self._tally, source):
+                break
             self._tally.take()
             # 3. Decide whether the record goes, and with it what follows it.
             if leads:
@@ -299,7 +303,9 @@ class Upload:
             self._builder = self._builder or self._batches.begin()
             self._builder.add(record, pairing, self._batches.counters(pairing.patient))
         self._tally.advance(source.on_disk)
-        # A source of which a record waits, or that can't be read, isn't done: the next run must read it again.
+        if self._tally.skipped > before and self._tally.taken == taken and len(self._tally.unread) == unread:
+            self._persons.recognised()
+        # A source of which a record waits, or that can't be published, isn't done: the next run must read it again.
         if whole and len(self._tally.unread) == unread:
             self._done.append(name)
 
@@ -357,6 +363,20 @@ def _new(
             tally.advance(source.on_disk)
         else:
             yield source, pairing, known
+
+
+def _may_go(persons: KeptPersons, tally: Tally, source: Source) -> bool:
+    """Tell whether a new record of a source may be published; the source is left out if not.
+
+    Raises:
+        InputError: it may not, and `strict` is set.
+    """
+    try:
+        persons.publishes()
+    except InputError as exc:
+        tally.leave_out(source, exc)
+        return False
+    return True
 
 
 def _is_any(counters: Callable[[Address], Mapping[tuple[str, int], int]], patient: Address) -> bool:

@@ -41,7 +41,9 @@ def test_every_file_comes_out_equal(world: World) -> None:
     files = sorted(path for path in shared("data").rglob("*") if path.is_file() and not path.name.startswith("."))
     known = {path: is_known(path) for path in files}
     for category, chosen in ((None, True), (Category.DOCUMENTS, False)):
-        world.hospital.upload([path for path in files if known[path] is chosen], "patient", category)
+        paths = [path for path in files if known[path] is chosen]
+        # They are about many persons.
+        world.hospital.upload(paths, "patient", category, confirm_patient=True)
 
     opened = list(world.patient.records())
 

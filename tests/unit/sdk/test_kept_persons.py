@@ -43,6 +43,7 @@ def check(folder: Path, path: Path, whom: Address, *, published: bool = False, c
     """Check a file in a session of its own, and keep what it taught."""
     kept = KeptPersons(folder, HOSPITAL, confirmed=confirmed)
     kept.check(next(iter(find_sources([path]))), whom, lambda: published)
+    kept.publishes()
     kept.keep()
 
 
@@ -164,8 +165,20 @@ def test_a_profile_that_lost_what_it_kept_asks(world: World, tmp_path: Path) -> 
     shutil.rmtree(world.hospital.profile.folder / "kept")
     with pytest.raises(InputError, match="lost or damaged"):
         upload(world, write(tmp_path / "other.json", BIRCH))
+    with pytest.raises(InputError, match="lost or damaged"):
+        upload(world, write(tmp_path / "other.json", BIRCH), dry_run=True)
     changed = write(tmp_path / "right-2.json", {**ASTER, "gender": "female"})
     assert len(upload(world, changed, confirm_patient=True).records) == 1
+
+
+def test_what_was_published_before_teaches_it_anew(world: World, tmp_path: Path) -> None:
+    upload(world, write(tmp_path / "right.json", ASTER))
+    shutil.rmtree(world.hospital.profile.folder / "kept")
+    (world.hospital.profile.folder / "journal.sqlite").unlink()
+    # As after a restore with the seed alone: nothing of it is published twice.
+    assert upload(world, tmp_path / "right.json").records == ()
+    with pytest.raises(InputError, match=r"Patient\.identifier is another one"):
+        upload(world, write(tmp_path / "other.json", BIRCH))
 
 
 def test_no_log_argument_or_traceback_tells_who_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

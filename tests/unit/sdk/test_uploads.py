@@ -21,6 +21,7 @@ from panachain.records import publish
 from panachain.records.sources import find_sources
 from panachain.records.split import MEDIA_TYPE
 from panachain.sdk.batches import open_batches
+from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.results.uploads import UploadReport
 from panachain.sdk.uploads import Tally, Upload, _with_leaders, size_of
 from tests.twin.world import World, resource
@@ -204,9 +205,9 @@ class TestWaiting:
         tally = Tally()
         pairing = session.pairing(world.patient.whoami())
         with open_batches(world.network, session.address, session._seed, session.profile.folder) as batches:
-            upload = Upload(
-                batches, tally, jitter=jitter, now=world.now, delay=lambda most: drawn.get(next(draws), most)
-            )
+            persons = KeptPersons(session.profile.folder, session._seed)
+            delay = lambda most: drawn.get(next(draws), most)  # noqa: E731
+            upload = Upload(batches, tally, persons, jitter=jitter, now=world.now, delay=delay)
             upload.run((source, pairing) for source in find_sources([folder]))
         return tally
 
