@@ -125,11 +125,11 @@ def patients(file: BinaryIO) -> Iterator[tuple[bytes, bytes, list[bytes]]]:
     file.seek(0)
     for message in _messages(file):
         encoding, sender = rb"^~\&", b""
-        for fields in _segments(message):
+        for fields in _segments(message, of=(b"MSH", b"PID")):
             if fields[0] == b"MSH":
                 encoding = (fields[1][:5] or encoding).ljust(4, b"\0")
                 sender = fields[3] if len(fields) > 3 else b""
-            elif fields[0] == b"PID":
+            else:
                 yield encoding, sender, fields
 
 
@@ -237,11 +237,11 @@ def _messages(file: BinaryIO) -> Iterator[bytes]:
         yield bytes(buffer)
 
 
-def _segments(message: bytes) -> Iterator[list[bytes]]:
-    """Yield the fields of each segment, its name first; the character after the name separates them."""
+def _segments(message: bytes, *, of: tuple[bytes, ...] = ()) -> Iterator[list[bytes]]:
+    """Yield the fields of each segment, of all or of some names, its name first; what follows it separates them."""
     for segment in _SEGMENT.finditer(message):
         text = segment[0].removeprefix(b"\xef\xbb\xbf").lstrip(b" \t")
-        if len(text) > 3:
+        if len(text) > 3 and (not of or text.startswith(of)):
             yield text.split(text[3:4], _MOST_FIELDS)
 
 

@@ -28,6 +28,9 @@ _PATIENT: Final = b'"Patient"'
 _SUBJECT: Final = re.compile(
     rb'"(?:subject|patient|beneficiary)"\s*+:\s*+\{\s*+"reference"\s*+:\s*+"(?:[^"]*/)?Patient/([A-Za-z0-9.-]{1,64})[/"]'
 )
+_LONGEST_SUBJECT: Final = 400
+"""Bytes of a reference that `_SUBJECT` finds wherever it lies."""
+_WINDOW: Final = 1 << 18
 _TITLES: Final = frozenset({"dr", "prof", "mr", "mrs", "ms", "miss", "herr", "frau", "mme", "sr", "sra", "jr", "med"})
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _UMLAUT: Final = re.compile("([aou])e")
@@ -216,25 +219,40 @@ def distinct(persons: Iterable[Person], key: bytes) -> tuple[list[Prints], int |
 
 def of_fhir(file: BinaryIO, *, lines: bool) -> Iterator[Person]:
     """Yield the Patients of a Bundle, a resource or NDJSON or, if there is none, whom its resources are about."""
-    file.seek(0)
-    subjects: dict[str, None] = {}
     any_patient = False
-    for text in _lines(file) if lines else _items(file):
-        if _PATIENT in text:
-            value, _ = read(text, depth=MAX_DEPTH)
-            for patient in _patients(value):
-                any_patient = True
-                yield patient
-        if not any_patient:
-            subjects.update(dict.fromkeys(one.decode() for one in _SUBJECT.findall(text)))
+    # Looking for a word is cheap, cutting isn't: where it doesn't come any more, nothing is cut.
+    left = sum(text.count(_PATIENT) for text in _windows(file, len(_PATIENT) - 1))
+    if left:
+        file.seek(0)
+        for text in _lines(file) if lines else _items(file):
+            if _PATIENT in text:
+                left -= text.count(_PATIENT)
+                value, _ = read(text, depth=MAX_DEPTH)
+                for patient in _patients(value):
+                    any_patient = True
+                    yield patient
+                if left <= 0:
+                    break
     if not any_patient:
+        subjects: dict[str, None] = {}
+        for text in _windows(file, _LONGEST_SUBJECT):
+            subjects.update(dict.fromkeys(one.decode() for one in _SUBJECT.findall(text)))
+            if len(subjects) > MAX_PERSONS:
+                break
         for subject in list(subjects)[:MAX_PERSONS]:
             yield Person("reference", {("reference", subject)})
 
 
 def of_messages(file: BinaryIO) -> Iterator[Person]:
     """Yield the patient of each PID segment."""
+    seen: set[tuple[bytes, ...]] = set()
     for encoding, sender, fields in hl7.patients(file):
+        telling = (encoding, sender, *fields[3:4], *fields[5:6], *fields[7:8])
+        # A thousand messages are most often about one patient.
+        if telling in seen:
+            continue
+        if len(seen) < MAX_PERSONS:
+            seen.add(telling)
         person = Person("hl7")
         component, repetition, _, subcomponent = (encoding[place : place + 1] for place in range(4))
         for one in fields[3].split(repetition) if len(fields) > 3 else ():
@@ -323,6 +341,16 @@ class _Targets:
         elif self._path[2:5] == ["patientRole", "patient", "name"]:
             self._name.append(" ")
         self._path.pop()
+
+
+def _windows(file: BinaryIO, overlap: int) -> Iterator[bytes]:
+    """Yield all of a file in pieces, each after the end of the one before, so that nothing short is cut in two."""
+    file.seek(0)
+    kept = b""
+    while piece := file.read(_WINDOW):
+        text = kept + piece
+        yield text
+        kept = text[-overlap:]
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
