@@ -37,7 +37,10 @@ _UMLAUT: Final = re.compile("([aou])e")
 _HEADER_END: Final = frozenset({"component", "author", "custodian"})
 """Children of a ClinicalDocument that come after all its recordTargets."""
 _XML_BOUND: Final = 1 << 20
-"""Bytes of a document in which its recordTargets are looked for."""
+"""Bytes of a document in which persons are looked for; they stand at its begin."""
+_OF_PATIENT: Final = frozenset({"id", "identifier", "name", "birthDate", "link"})
+_MANY: Final = frozenset({"identifier", "name", "given", "coding", "link"})
+"""Elements of a FHIR Patient that JSON has lists of."""
 _CHARACTER_SETS: Final = {b"ISO_IR 192": "utf-8", b"ISO_IR 100": "latin-1", b"": "ascii", b"ISO_IR 6": "ascii"}
 
 FIELDS: Final = {
@@ -284,7 +287,7 @@ def of_dicom(file: BinaryIO) -> Iterator[Person]:
 
 
 def of_document(file: BinaryIO) -> Iterator[Person]:
-    """Yield each recordTarget of a CDA document."""
+    """Yield each recordTarget of a CDA document, or each Patient of a FHIR one, of the first mebibyte."""
     file.seek(0)
     reader = _Targets()
     parser = expat.ParserCreate()
@@ -307,17 +310,22 @@ class _Targets:
         self.found: list[Person] = []
         self._path: list[str] = []
         self._name: list[str] = []
+        self._fhir: _Patients | None = None
 
     def stop(self, *_: Any) -> None:
         raise _StopError
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         self._path.append(name.rpartition(":")[2])
-        if len(self._path) == 2 and (self._path[1] in _HEADER_END or len(self.found) > MAX_PERSONS):
+        if len(self._path) > MAX_DEPTH or len(self.found) > MAX_PERSONS:
             raise _StopError
-        if len(self._path) > MAX_DEPTH or self._path[0] != "ClinicalDocument":
-            raise _StopError
+        if self._path[0] != "ClinicalDocument":
+            self._fhir = self._fhir or _Patients(self.found)
+            self._fhir.start(self._path, attributes.get("value"))
+            return
         if self._path[1:2] != ["recordTarget"]:
+            if len(self._path) == 2 and self._path[1] in _HEADER_END:
+                raise _StopError
             return
         rest = self._path[2:]
         if not rest:
@@ -336,11 +344,48 @@ class _Targets:
             self._name.append(text)
 
     def end(self, _name: str) -> None:
-        if self._path[1:] == ["recordTarget", "patientRole", "patient", "name"]:
+        if self._fhir is not None:
+            self._fhir.end(self._path)
+        elif self._path[1:] == ["recordTarget", "patientRole", "patient", "name"]:
             self.found[-1].names.append("".join(self._name))
         elif self._path[2:5] == ["patientRole", "patient", "name"]:
             self._name.append(" ")
         self._path.pop()
+
+
+class _Patients:
+    """Makes of each Patient in FHIR's XML what JSON would hold of it."""
+
+    def __init__(self, found: list[Person]) -> None:
+        self._found = found
+        self._url: str | None = None
+        self._depth = 0
+        """Of the Patient that is being read; 0 outside of one."""
+        self._nodes: list[dict[str, Any]] = []
+
+    def start(self, path: list[str], value: str | None) -> None:
+        if path[-2:] == ["entry", "fullUrl"]:
+            self._url = value
+        elif path[-2:] == ["Bundle", "entry"]:
+            self._url = None
+        if self._depth:
+            self._nodes.append({} if value is None else {"": value})
+        elif path[-1] == "Patient" and path[-2:-1] in ([], ["resource"]):
+            self._depth, self._nodes = len(path), [{}]
+
+    def end(self, path: list[str]) -> None:
+        if not self._depth:
+            return
+        node = self._nodes.pop()
+        if len(path) == self._depth:
+            self._depth = 0
+            self._found.append(_patient({"resourceType": "Patient", **node}, self._url))
+        elif len(path) > self._depth + 1 or path[-1] in _OF_PATIENT:
+            made = node.get("", node)
+            if path[-1] in _MANY:
+                self._nodes[-1].setdefault(path[-1], []).append(made)
+            else:
+                self._nodes[-1].setdefault(path[-1], made)
 
 
 def _windows(file: BinaryIO, overlap: int) -> Iterator[bytes]:
@@ -403,15 +448,20 @@ def _patient(resource: dict[str, Any], url: Any) -> Person:
         if isinstance(one.get("system"), str) and _is_value(one.get("value")):
             person.identifiers.add((_system(one["system"], ""), str(one["value"]).strip()))
     for one in _dicts(resource.get("name")):
-        parts = [one.get("family"), *(one["given"] if isinstance(one.get("given"), list) else [])]
-        told = " ".join(part for part in parts if isinstance(part, str)) or one.get("text")
+        # DSTU2 has several family names.
+        parts = [part for key in ("family", "given") for part in _listed(one.get(key)) if isinstance(part, str)]
+        told = " ".join(parts) or one.get("text")
         if isinstance(told, str):
             person.names.append(told)
     return person
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
+    return [one for one in _listed(value) if isinstance(one, dict)]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _is_value(value: Any) -> bool:

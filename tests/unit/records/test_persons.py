@@ -44,6 +44,14 @@ def written(who: dict[str, str], form: str) -> bytes:
             f"<patient><name><given>{given}</given><family>{family}</family></name>"
             f'<birthTime value="{birth}"/></patient></patientRole></recordTarget><component/></ClinicalDocument>'
         ).encode()
+    if form == "fhir.xml":
+        return (
+            '<Bundle xmlns="http://hl7.org/fhir"><entry><fullUrl value="urn:uuid:1"/><resource><Patient><id value="p"/>'
+            f'<identifier><type><coding><code value="VN"/></coding></type><system value="urn:v"/><value value="9"/>'
+            f'</identifier><identifier><system value="urn:oid:{OID}"/><value value="{number}"/></identifier>'
+            f'<name><family value="{family}"/><given value="{given}"/></name>'
+            f'<birthDate value="{birth[:4]}-{birth[4:6]}-{birth[6:]}"/></Patient></resource></entry></Bundle>'
+        ).encode()
     values = [(0x10, b"PN", f"{family}^{given}"), (0x20, b"LO", number), (0x21, b"LO", OID), (0x30, b"DA", birth)]
     encoded = b""
     for element, kind, value in values:
@@ -54,7 +62,7 @@ def written(who: dict[str, str], form: str) -> bytes:
     return bytes(128) + b"DICM" + meta + _element(8, 5, b"CS", "ISO_IR 192") + encoded
 
 
-FORMS = ("json", "ndjson", "hl7", "xml", "dcm")
+FORMS = ("json", "ndjson", "hl7", "xml", "fhir.xml", "dcm")
 
 
 def persons(folder: Path, content: bytes, form: str) -> list[Person]:
@@ -91,13 +99,16 @@ def test_200_pairs_of_same_and_other_persons_in_all_formats_are_told_apart(tmp_p
     assert wrong == []
 
 
-@pytest.mark.parametrize("form", ["json", "ndjson", "hl7", "xml"])
+@pytest.mark.parametrize("form", ["json", "ndjson", "hl7", "xml", "fhir.xml"])
 def test_several_persons_in_one_source_are_told_by_the_field(tmp_path: Path, form: str) -> None:
     mother = {"id": "1", "family": "Novak", "given": "Ida", "birth": "19900102"}
     child = {"id": "2", "family": "Novak", "given": "Ruth", "birth": "20240102"}
     if form == "json":
         entries = [{"resource": fhir(mother, "1")}, {"resource": fhir(child, "2")}]
         content = json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries}).encode()
+    elif form == "fhir.xml":
+        first, second = (written(who, form) for who in (mother, child))
+        content = first.replace(b"</Bundle>", second[second.index(b"<entry>") :])
     elif form == "xml":
         first, second = (written(who, form).decode() for who in (mother, child))
         target = second[second.index("<recordTarget>") : second.index("<component/>")]
@@ -125,6 +136,19 @@ def test_subjects_tell_persons_apart_where_no_patient_is(tmp_path: Path) -> None
     found = persons(tmp_path, b"\n".join(json.dumps(line).encode() for line in lines), "ndjson")
     assert distinct(found, KEY)[1] is not None
     assert distinct(persons(tmp_path, json.dumps(lines[0]).encode(), "ndjson"), KEY)[1] is None
+
+
+def test_a_person_far_behind_in_a_large_source_is_found(tmp_path: Path) -> None:
+    other = {"resourceType": "Observation", "subject": {"reference": "Patient/a"}, "valueString": "x" * 90_000}
+    entries = [{"resource": other}] * 9
+    patients = [{"resource": fhir({"id": one, "family": one, "given": "B", "birth": "19700101"}, one)} for one in "12"]
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [patients[0], *entries, patients[1]]}
+    assert distinct(persons(tmp_path, json.dumps(bundle).encode(), "json"), KEY)[1] == 0
+    # Whatever piece of the file a reference begins in.
+    for blanks in range(0, 120, 7):
+        last = b'{"resourceType":"Observation","subject":{"reference":"Patient/b"}}'
+        content = json.dumps(other).encode()[:-1] + b" " * ((1 << 18) - 90_200 + blanks) + b"}\n" + last
+        assert distinct(persons(tmp_path, content, "ndjson"), KEY)[1] == 0
 
 
 def test_the_samples_are_about_one_person_whatever_their_number(tmp_path: Path) -> None:
