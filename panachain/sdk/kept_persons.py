@@ -25,6 +25,10 @@ _FILE: Final = "person-"
 _DIGITS: Final = "0123456789abcdef"
 
 
+class UnsureError(InputError):
+    """Two sources of one call are about different persons, and nothing says which of them is right."""
+
+
 class KeptPersons:
     """What the patients of one hospital are known by."""
 
@@ -38,6 +42,8 @@ class KeptPersons:
         self._index: dict[str, dict[str, list[Address]]] = {}
         """Who has an identifier, by the first digit of its fingerprint: a file of the index each."""
         self._changed: set[Address] = set()
+        self._new: set[Address] = set()
+        """Patients of whom nothing was published before this call."""
         self._changed_index: set[str] = set()
         self._lost: tuple[Address, Prints] | None = None
         """What was checked last, if what its patient is known by is lost."""
@@ -53,6 +59,7 @@ class KeptPersons:
         Raises:
             InputError: it isn't, or can't be read; the field is named, never its value nor the path. What is lost is told
                 by `publishes`.
+            UnsureError: it, or another source of this call, is about another person.
         """
         found = source.persons()
         self._lost = None
@@ -76,10 +83,13 @@ class KeptPersons:
         known = known or Prints()
         differs = known.differs(made)
         if differs is not None:
-            self._refuse(f"{fields[differs]} is another one than in the patient's other records")
+            reason = f"{fields[differs]} is another one than in the patient's other records"
+            self._refuse(reason, unsure=patient in self._new)
         keys = made.handles()
-        if keys.isdisjoint(known.handles()) and self._is_anothers(made, keys, patient):
-            self._refuse(f"it is about a person whom another patient's records are about ({fields[0]})")
+        others = set() if keys & known.handles() else self._others(made, keys, patient)
+        if others:
+            reason = f"it is about a person whom another patient's records are about ({fields[0]})"
+            self._refuse(reason, unsure=not self._new.isdisjoint(others))
         self._learn(patient, known, made)
 
     def publishes(self) -> None:
@@ -122,17 +132,21 @@ class KeptPersons:
                 patients.append(patient)
                 self._changed_index.add(key[0])
 
-    def _is_anothers(self, made: Prints, keys: set[str], patient: Address) -> bool:
-        """Tell whether another patient is known by one of these keys, and is the same person.
+    def _others(self, made: Prints, keys: set[str], patient: Address) -> set[Address]:
+        """Return the other patients who are known by one of these keys, and are the same person.
 
-        A lost file of that patient contradicts nothing, so it is the same person: somebody is asked.
+        A lost file of such a patient contradicts nothing, so it is the same person: somebody is asked.
         """
         others = {other for key in keys for other in self._shard(key).get(key, ()) if other != patient}
-        return any((self._known.get(other) or self._read(other) or Prints()).differs(made) is None for other in others)
+        return {
+            other
+            for other in others
+            if (self._known.get(other) or self._read(other) or Prints()).differs(made) is None
+        }
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, reason: str, *, unsure: bool = False) -> None:
         if not self._confirmed:
-            raise InputError(reason, hint=_HINT)
+            raise (UnsureError if unsure else InputError)(reason, hint=_HINT)
 
     def _of(self, patient: Address, published: Callable[[], bool]) -> Prints | None:
         """Return what a patient is known by, nothing for a new one, and None if it was known and is lost."""
@@ -143,6 +157,7 @@ class KeptPersons:
             # Kept from now on, also if nothing is learned: what is missing later was lost.
             known = Prints()
             self._changed.add(patient)
+            self._new.add(patient)
         self._known[patient] = known
         return known
 

@@ -27,7 +27,7 @@ from panachain.records.sources import Source
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.walk import spelled, unpublished
 from panachain.sdk.batches import Batches, SentBatch
-from panachain.sdk.kept_persons import KeptPersons
+from panachain.sdk.kept_persons import KeptPersons, UnsureError
 from panachain.sdk.results.uploads import ReadBack, UploadReport
 
 _Name = tuple[Address, bytes]
@@ -255,7 +255,8 @@ class Upload:
         """Publish sources, batch by batch.
 
         Raises:
-            InputError: a file can't be read as what it claims to be; nothing of its batch was published.
+            InputError: a file can't be read as what it claims to be, or nobody can tell which of two patients' files
+                is the wrong one; nothing of its batch was published.
             DiskError: the records can't be stored; nothing of the batch was published.
         """
         try:
@@ -358,6 +359,9 @@ def _new(
         seen.add(name)
         try:
             persons.check(source, pairing.patient, partial(_is_any, counters, pairing.patient))
+        except UnsureError as exc:
+            # To publish the first of them and leave the second one out could publish the wrong one.
+            raise unpublished(source.path, exc) from None
         except InputError as exc:
             tally.leave_out(source, exc)
             tally.advance(source.on_disk)

@@ -25,6 +25,7 @@ from panachain.model.scope import Category
 from panachain.records import canonical as json_module
 from panachain.records import hl7, split, xml
 from panachain.records.canonical import Cutter, canonical, parse, read, resources
+from panachain.records.persons import distinct, of_dicom, of_document, of_fhir, of_messages, read_quietly
 from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.records.sources import read_bytes
 from panachain.records.split import MEDIA_TYPE, split_lines, split_stream
@@ -32,7 +33,7 @@ from tests.bounds import processor_time
 from tests.support import SHARED
 from tests.unit.records.helpers import bundles, content_of
 
-FUZZERS = 6
+FUZZERS = 7
 SECONDS = float(os.environ.get("PANACHAIN_FUZZ_SECONDS", "30")) / FUZZERS
 SEED = int(os.environ.get("PANACHAIN_FUZZ_SEED", random.SystemRandom().randrange(2**32)))
 ALLOWED = 512 << 20
@@ -263,3 +264,37 @@ def test_fuzz_dicom(fuzz: Fuzz) -> None:
     # Only the header is read: more bytes than it has would be changed for nothing.
     seeds = [image[:2000] for image in (sample_dicom(1), *corpus("dicom", 1 << 20))]
     fuzz([*seeds, *(image[132:] for image in seeds)], DICOM_TOKENS, check)
+
+
+@timeout
+def test_fuzz_persons(fuzz: Fuzz) -> None:
+    """Nothing but persons comes out, whatever a source is: the reader that splits it says what is wrong."""
+    patient = json.loads(sample_bundle(1))["entry"][0]["resource"]
+    patient |= {"link": [{"other": {"reference": "Patient/x"}}], "identifier": [{"system": "urn:a", "value": "1"}]}
+    text = json.dumps(patient).encode()
+    target = (
+        b'<ClinicalDocument><recordTarget><patientRole><id root="1.2" extension="3"/><patient><name><given>A</given>'
+        b'</name><birthTime value="1970"/></patient></patientRole></recordTarget><component/></ClinicalDocument>'
+    )
+    plain = (
+        b'<Bundle><entry><fullUrl value="a"/><resource><Patient><identifier><type><coding><code value="VN"/></coding>'
+        b'</type><system value="b"/><value value="c"/></identifier><name><family value="d"/></name></Patient>'
+        b"</resource></entry></Bundle>"
+    )
+    message = b"MSH|^~\\&|A|B|C|D|2024\rPID|1||5^^^A&1.2&ISO^MR~6^^^^VN||A^B~C||1970\r" * 2
+    readers = [
+        lambda file: of_fhir(file, lines=False),
+        lambda file: of_fhir(file, lines=True),
+        of_messages,
+        of_dicom,
+        of_document,
+    ]
+
+    def check(text: bytes, rng: random.Random) -> None:
+        found = read_quietly(rng.choice(readers)(io.BytesIO(text)))
+        distinct(found, b"k" * 32)
+
+    bundle = b'{"resourceType":"Bundle","entry":[{"resource":%b},{"resource":%b}]}' % (text, text)
+    seeds = [text, text + b"\n" + text, bundle, target, plain, message, sample_dicom(1)[:2000]]
+    tokens = JSON_TOKENS + XML_TOKENS + HL7_TOKENS + DICOM_TOKENS
+    fuzz(seeds, [*tokens, b'"name":[1,{"family":{}}],', b'"identifier":"x",', b'"birthDate":[],', b'"link":{},'], check)
