@@ -8,8 +8,9 @@ Follows docs/spec/persons.md.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from panachain.crypto import kdf, labels
 from panachain.crypto.keys import Seed
@@ -22,6 +23,8 @@ from panachain.sdk.kept import Kept, kept_names
 _HINT: Final = "look at the file; if it is right, the same command with --confirm-patient"
 
 _FILE: Final = "person-"
+_AT_ONCE: Final = 16
+"""Files that are written at once."""
 _DIGITS: Final = "0123456789abcdef"
 
 
@@ -111,10 +114,13 @@ class KeptPersons:
 
     def keep(self) -> None:
         """Keep what was learned of whom something is published."""
-        for shard in sorted(self._changed_index):
-            self._shard_file(shard).write({"v": 1, "patients": self._index[shard]})
-        for patient in sorted(self._changed):
-            self._file(patient).write(self._known[patient].to_kept())
+        files: list[tuple[Kept, Any]] = [
+            (self._shard_file(shard), {"v": 1, "patients": self._index[shard]}) for shard in sorted(self._changed_index)
+        ]
+        files += [(self._file(patient), self._known[patient].to_kept()) for patient in sorted(self._changed)]
+        # Each waits for the disk, and the disk takes many at once.
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(lambda one: one[0].write(one[1]), files))
         self._changed_index.clear()
         self._changed.clear()
 

@@ -17,6 +17,7 @@ from panachain.model.actors import Address
 from panachain.records.sources import find_sources
 from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.results.uploads import UploadReport
+from tests.support import shared
 from tests.twin.world import World
 from tests.unit.sdk.helpers import again
 
@@ -204,3 +205,30 @@ def test_what_is_kept_is_sealed_and_private(world: World, tmp_path: Path) -> Non
     for kept in files:
         assert kept.stat().st_mode & 0o777 == 0o600
         assert not any(word in kept.read_bytes() for word in (b"identifiers", b"patients", b"Aster", b"111"))
+
+
+def test_the_reported_cases(tmp_path: Path) -> None:
+    """Another patient's Bundle, several in one, a message of another PID, one file for two, two in a study."""
+    cases = shared("cases")
+    wrong = cases / "60-wrong-patient" / "in"
+    check(tmp_path, wrong / "1-right.json", ONE)
+    for name, told in (
+        ("2-other-patient.json", r"Patient\.identifier is another one"),
+        ("3-two-patients.json", r"several persons \(Patient\.identifier\)"),
+        ("4-other.hl7", "PID-7 is another one"),
+    ):
+        with pytest.raises(InputError, match=told):
+            check(tmp_path, wrong / name, ONE, published=True)
+    same = cases / "61-same-file-two-patients" / "in" / "in.json"
+    with pytest.raises(InputError, match=r"Patient\.identifier is another one"):
+        check(tmp_path, same, ONE, published=True)
+    check(tmp_path, same, OTHER)
+    with pytest.raises(InputError, match="another patient's records"):
+        check(tmp_path, same, Address("0x" + "3" * 40))
+    study = cases / "50-dicom-two-patients-one-study" / "in"
+    check(tmp_path / "study", study / "1.dcm", ONE)
+    with pytest.raises(InputError, match="PatientID is another one"):
+        check(tmp_path / "study", study / "2.dcm", ONE, published=True)
+    (once,) = (cases / "62-two-hospitals" / "in").iterdir()
+    for hospital in "ab":
+        check(tmp_path / hospital, once, ONE)
