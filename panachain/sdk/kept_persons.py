@@ -60,8 +60,8 @@ class KeptPersons:
             published: tells whether anything was published for the patient before.
 
         Raises:
-            InputError: it isn't, or can't be read; the field is named, never its value nor the path. What is lost is told
-                by `publishes`.
+            InputError: it isn't, or can't be read; the field is named, never its value nor the path. `publishes` tells
+                what is lost.
             UnsureError: it, or another source of this call, is about another person.
         """
         found = source.persons()
@@ -145,9 +145,7 @@ class KeptPersons:
         """
         others = {other for key in keys for other in self._shard(key).get(key, ()) if other != patient}
         return {
-            other
-            for other in others
-            if (self._known.get(other) or self._read(other) or Prints()).differs(made) is None
+            other for other in others if (self._known.get(other) or self._read(other) or Prints()).differs(made) is None
         }
 
     def _refuse(self, reason: str, *, unsure: bool = False) -> None:
@@ -156,14 +154,19 @@ class KeptPersons:
 
     def _of(self, patient: Address, published: Callable[[], bool]) -> Prints | None:
         """Return what a patient is known by, nothing for a new one, and None if it was known and is lost."""
-        known = self._known.get(patient) or self._read(patient)
-        if known is None and published():
-            return None
+        known = self._known.get(patient)
+        if known is not None:
+            return known
+        known = self._read(patient)
+        if published():
+            if known is None:
+                return None
+        else:
+            self._new.add(patient)
         if known is None:
             # Kept from now on, also if nothing is learned: what is missing later was lost.
             known = Prints()
             self._changed.add(patient)
-            self._new.add(patient)
         self._known[patient] = known
         return known
 

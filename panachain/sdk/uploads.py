@@ -329,8 +329,9 @@ class Upload:
 
     def _send(self) -> None:
         """Do steps 5 and 6 for the batch that is being filled, and note the sources that are published with it."""
-        # Before anything is on chain: what is published for a patient of whom nothing is kept looks like a loss.
-        self._persons.keep()
+        if self._builder is not None or self._done:
+            # Before anything is on chain: what is published for a patient of whom nothing is kept looks like a loss.
+            self._persons.keep()
         if self._builder is not None:
             self._tally.sent.append(self._batches.send(self._builder, self._done))
         elif self._done:

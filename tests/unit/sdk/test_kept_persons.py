@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from panachain.crypto.keys import Seed
-from panachain.errors import InputError
+from panachain.errors import InputError, PartlyDoneError
 from panachain.model.actors import Address
 from panachain.records.sources import find_sources
 from panachain.sdk.kept_persons import KeptPersons
@@ -74,6 +74,18 @@ def test_several_persons_of_one_source_or_of_one_call_publish_nothing(world: Wor
             upload(world, right, other, dry_run=dry_run)
     assert world.network.mainchain.head_block().number == block
     assert len(upload(world, other).records) == 1  # a refused call has taught nothing
+
+
+def test_another_persons_file_keeps_none_of_the_others_back(world: World, tmp_path: Path) -> None:
+    upload(world, write(tmp_path / "right.json", ASTER))
+    other, two = write(tmp_path / "a.json", BIRCH), write(tmp_path / "b.json", ASTER, BIRCH)
+    more = write(tmp_path / "c.json", {**ASTER, "gender": "male"})
+    with pytest.raises(PartlyDoneError) as caught:
+        upload(world, other, two, more)
+    assert [Path(one.what).name for one in caught.value.omissions] == ["a.json", "b.json"]
+    assert len(caught.value.result.records) == 1
+    with pytest.raises(InputError, match=r"a\.json: Patient\.identifier"):
+        upload(world, other, two, more, strict=True)
 
 
 def test_a_confirmed_file_is_published_and_known_from_then_on(world: World, tmp_path: Path) -> None:
