@@ -34,6 +34,10 @@ _TELLS: Final = "tells"
 _PARTS: Final = re.compile(r"[/|?&=,#:;]")
 _LONGEST: Final = 4096
 """Characters of a text that are looked at."""
+_NUMBERED: Final = {"loinc": re.compile(r"((?:L[AP])?)(\d{1,9})-\d"), "rxnorm": re.compile(r"()(\d{1,9})")}
+"""Systems whose codes are numbers in the order in which they were given out, a group of tests or products at a time."""
+_NEAR: Final = 3
+"""How far from a listed number another one hints at the same."""
 
 
 class _Range(NamedTuple):
@@ -83,6 +87,8 @@ class Matcher:
             return True
         if ":" in value and any(one in _codes_of()["snomed"] for one in concepts(value)):
             return True
+        if self.profile.hints and any(map(self._closes, (one for name in _NUMBERED for one in _by_number(name, value)))):
+            return True
         text = plain_text(value[:_LONGEST])
         found = [one for system in _ranges() for one in _by_range(system, canonical_code(system, value))]
         found += [one for name in _VOCABULARIES for one in _vocabulary(name).findings(text)]
@@ -97,9 +103,9 @@ class Matcher:
         # What a value set lists as harmless isn't looked at again by its words.
         if not any(one.kind == _NOTHING for one in found) and display:
             found += _by_words(name, display)
-        return tuple(
-            dict.fromkeys(one for one in found if one.kind in self.profile.kinds and (one.tells or self.profile.hints))
-        )
+        if not found and not display and name in _NUMBERED:
+            found += _by_number(name, code)
+        return tuple(dict.fromkeys(filter(self._closes, found)))
 
 
 @cache
@@ -111,7 +117,7 @@ def matcher_of(profile: Profile = DEFAULT) -> Matcher:
 def _by_code(system: str, code: str) -> Iterator[Finding]:
     codes = concepts(code) if system == "snomed" else [canonical_code(system, code)]
     for one in codes:
-        for kind, tells, display, source in _listed().get((system, one), ()):
+        for kind, tells, display, source in listed().get((system, one), ()):
             yield Finding(kind, tells, f"{source}: {system} {one} {display}".rstrip())
     if system in FORMS:
         yield from _by_range(system, codes[0])
@@ -130,6 +136,30 @@ def _by_range(system: str, code: str) -> Iterator[Finding]:
             best = one
     if best is not None:
         yield Finding(best.kind, best.tells, f"range {system} {best.first} to {best.last}: {best.display}")
+
+
+def _by_number(system: str, code: str) -> Iterator[Finding]:
+    """Yield what the nearest listed number hints at: what is alike often got its numbers together."""
+    found = _NUMBERED[system].fullmatch(code)
+    numbers, kinds = neighbours(system).get(found[1], ([], [])) if found else ([], [])
+    if found is None or not numbers:
+        return
+    number = int(found[2])
+    place = bisect_right(numbers, number)
+    near = min(range(max(0, place - 1), min(len(numbers), place + 1)), key=lambda one: abs(numbers[one] - number))
+    if abs(numbers[near] - number) <= _NEAR:
+        yield Finding(kinds[near], tells=False, rule=f"near {system} {found[1]}{numbers[near]}")
+
+
+@cache
+def neighbours(system: str) -> dict[str, tuple[list[int], list[str]]]:
+    """Return the listed numbers of a system in their order by what stands before them, and the kind of each."""
+    listings: dict[str, dict[int, str]] = {}
+    for (name, code), entries in listed().items():
+        found = _NUMBERED[system].fullmatch(code) if name == system else None
+        if found and entries[0][0] != _NOTHING:
+            listings.setdefault(found[1], {})[int(found[2])] = entries[0][0]
+    return {before: (sorted(one), [one[number] for number in sorted(one)]) for before, one in listings.items()}
 
 
 def _by_words(system: str, display: str) -> Iterator[Finding]:
@@ -197,22 +227,22 @@ def _vocabulary(name: str) -> _Vocabulary:
 @cache
 def _codes_of() -> dict[str, frozenset[str]]:
     """Return the listed codes of each system."""
-    systems = {system for system, _ in _listed()}
-    return {one: frozenset(code for system, code in _listed() if system == one) for one in systems}
+    systems = {system for system, _ in listed()}
+    return {one: frozenset(code for system, code in listed() if system == one) for one in systems}
 
 
 @cache
-def _listed() -> dict[tuple[str, str], list[tuple[str, bool, str, str]]]:
-    """Return (kind, whether it tells, display, value set) of each listed code."""
+def listed() -> dict[tuple[str, str], list[tuple[str, bool, str, str]]]:
+    """Return (kind, whether it tells, display, value set) of each listed code, by its system and its spelling there."""
     found: dict[tuple[str, str], list[tuple[str, bool, str, str]]] = {}
     for source in ("codes", "leap"):
         for system, code, kind, display in rows(source):
-            tells = source == "codes" or not _only_hints(kind, display)
+            tells = source == "codes" or not only_hints(kind, display)
             found.setdefault((system, canonical_code(system, code)), []).append((kind, tells, display, source))
     return found
 
 
-def _only_hints(kind: str, display: str) -> bool:
+def only_hints(kind: str, display: str) -> bool:
     """Tell whether what a listed code's display names only hints at the condition."""
     text = plain_text(display)
     named = [
