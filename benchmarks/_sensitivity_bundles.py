@@ -61,7 +61,8 @@ def bundle() -> tuple[dict[str, Any], frozenset[str]]:
         closed.append(_resource("DiagnosticReport", f"d{number}", result=[{"reference": f"Observation/o{number}"}]))
     still = [_resource("Condition", f"x{number}", code=_concept(one)) for number, one in enumerate(OPEN)]
     # Context closes nothing: the measurement was taken at an encounter that is closed.
-    still.append(_resource("Observation", "y", encounter={"reference": "Encounter/e0"}, code={"text": "blood pressure"}))
+    pressure = {"encounter": {"reference": "Encounter/e0"}, "code": {"text": "blood pressure"}}
+    still.append(_resource("Observation", "y", **pressure))
     entries = [{"resource": one} for one in closed + still]
     names = frozenset(f"{one['resourceType']}/{one['id']}" for one in closed)
     return {"resourceType": "Bundle", "type": "collection", "entry": entries}, names

@@ -110,7 +110,7 @@ def _leap(*, few: bool) -> list[Code]:
     with LEAP.open(encoding="utf-8", newline="") as file:
         found = [Code(*line) for line in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)][1:]
     found = [one for one in found if one.kind != NO_KIND]
-    random.Random(15).shuffle(found)  # noqa: S311
+    random.Random(15).shuffle(found)
     return found[:200] if few else found
 
 

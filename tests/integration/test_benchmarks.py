@@ -24,6 +24,7 @@ ROWS = {
     "linkability": ["grouped by", "-- records", "-- control"],
     "stores": ["500 small records into Kubo", "500 small records into a bucket", "  reading them in order"],
     "commands": ["inbox", "open", "policies", "records", "log  ", "log, something new"],
+    "sensitivity": ["leap_strict", "unlabelled_bundles", "false_alarms_fhir", "false_alarms_ccda", "splitting"],
     "floods": ["no attack", "deposits of 512 lanes", "1,000 capsules", "refusals", "bodies that never come", "all of"],
 }
 
@@ -73,6 +74,14 @@ def test_the_quick_way_prints_every_row(name: str) -> None:
 @pytest.mark.deep
 def test_stores_are_measured_with_or_without_kubo() -> None:
     check_rows("stores", bench("stores", "--quick"))
+
+
+@pytest.mark.deep
+def test_what_is_sensitive_is_measured_with_or_without_the_shared_files() -> None:
+    printed = bench("sensitivity", "--quick")
+    check_rows("sensitivity", printed)
+    closed = next(line for line in printed.splitlines() if line.startswith("unlabelled_bundles"))
+    assert "percent 100.0, too_many 0" in closed
 
 
 @pytest.mark.deep

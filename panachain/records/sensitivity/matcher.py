@@ -87,7 +87,7 @@ class Matcher:
             return True
         if ":" in value and any(one in _codes_of()["snomed"] for one in concepts(value)):
             return True
-        if self.profile.hints and any(map(self._closes, (one for name in _NUMBERED for one in _by_number(name, value)))):
+        if self.profile.hints and any(self._closes(one) for name in _NUMBERED for one in _by_number(name, value)):
             return True
         text = plain_text(value[:_LONGEST])
         found = [one for system in _ranges() for one in _by_range(system, canonical_code(system, value))]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from panachain.records.sensitivity import PROFILES, category_of_kinds, matcher_of
-from panachain.records.sensitivity.matcher import plain_text
+from panachain.records.sensitivity import PROFILES, Finding, category_of_kinds, matcher, matcher_of
+from panachain.records.sensitivity.matcher import neighbours, plain_text
+from panachain.records.sensitivity.systems import canonical_system
 from panachain.records.sensitivity.tables import rows
 
 ICD = "http://hl7.org/fhir/sid/icd-10-cm"
@@ -116,3 +117,65 @@ def test_a_finding_says_which_rule_it_follows() -> None:
     (one, *_) = matcher_of().look(ICD, "F11.20")
     assert "F11" in one.rule
     assert one.tells
+
+
+class TestNeighbours:
+    """Numbers of LOINC and RxNorm are given out in groups: what stands beside a listed one hints at the same."""
+
+    @staticmethod
+    def alone(system: str) -> tuple[int, int, str]:
+        """Return a listed number whose next two are free, the second of these, and the listed one's kind."""
+        numbers, kinds = neighbours(system)[""]
+        codes = [code.partition("-")[0] for name, code in matcher.listed() if name == system]
+        listed = {int(code) for code in codes if code.isdecimal()}
+        return next(
+            (number, number + 2, kind)
+            for number, kind in zip(numbers, kinds, strict=True)
+            if not listed.intersection(range(number + 1, number + 6))
+        )
+
+    @pytest.mark.parametrize(("system", "after"), [(LOINC, "-0"), (RXNORM, "")])
+    def test_a_neighbour_without_a_display_hints_in_the_strict_profile_alone(self, system: str, after: str) -> None:
+        number, beside, kind = self.alone(canonical_system(system))
+        (one,) = matcher_of(PROFILES["strict"]).look(system, f"{beside}{after}")
+        assert one == Finding(kind, tells=False, rule=f"near {canonical_system(system)} {number}")
+        assert not found(system, f"{beside}{after}")
+
+    @pytest.mark.parametrize(("system", "after"), [(LOINC, "-0"), (RXNORM, "")])
+    def test_a_display_says_more_than_a_neighbour(self, system: str, after: str) -> None:
+        _, beside, _ = self.alone(canonical_system(system))
+        assert not found(system, f"{beside}{after}", "amoxicillin 500 MG Oral Tablet", "strict")
+
+    def test_the_fourth_number_is_no_neighbour(self) -> None:
+        number, _, _ = self.alone("rxnorm")
+        assert found(RXNORM, str(number + 3), profile="strict")
+        assert not found(RXNORM, str(number + 4), profile="strict")
+
+    def test_a_number_of_another_system_has_no_neighbours(self) -> None:
+        _number, beside, _ = self.alone("rxnorm")
+        assert found(RXNORM, str(beside), profile="strict")
+        assert not found("http://hospital.example/beds", str(beside), profile="strict")
+        assert not found("", str(beside), profile="strict")
+
+    def test_what_is_no_number_has_no_neighbours(self) -> None:
+        assert not found(RXNORM, "", profile="strict")
+        assert not found(RXNORM, "12a", profile="strict")
+        assert not found(LOINC, "LA-1", profile="strict")
+
+    def test_parts_and_answers_of_loinc_have_numbers_of_their_own(self) -> None:
+        """LA10 has nothing to do with LP10 or 10."""
+        numbers = {before: set(listed) for before, (listed, _) in neighbours("loinc").items()}
+        near = {number + step for number in numbers[""] for step in range(-3, 4)}
+        far = next(number for number in sorted(numbers.get("LP", set()) | {999_999_999}) if number not in near)
+        assert not found(LOINC, f"{far}-0", profile="strict")
+
+    def test_what_is_listed_as_harmless_has_no_kind_to_hint_at(self) -> None:
+        """Else whatever stands beside it would be closed by it."""
+        for system in ("loinc", "rxnorm"):
+            assert all("-" not in kinds for _, kinds in neighbours(system).values())
+
+    def test_whatever_a_neighbour_hints_at_may_tell(self) -> None:
+        strict = matcher_of(PROFILES["strict"])
+        for system, after in (("loinc", "-0"), ("rxnorm", "")):
+            for number in neighbours(system)[""][0][:200]:
+                assert strict.may_tell(f"{number + 2}{after}")
