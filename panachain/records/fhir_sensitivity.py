@@ -8,11 +8,13 @@ Follows FHIR R4 (Coding, CodeableConcept, Reference, Security Labels) and HL7 v3
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from re import compile as regex
 from typing import Any, Final
 
 from panachain.model.scope import RESTRICTED, Category
+from panachain.records.fhir_references import CONTEXT
 from panachain.records.sensitivity import Finding, Matcher, category_of_kinds, matcher_of
 from panachain.records.sensitivity.systems import canonical_system
 from panachain.records.sensitivity.tables import rows
@@ -39,6 +41,8 @@ _MOST_KNOWN: Final = 1 << 17
 """Values that are remembered, of at most so many bytes each."""
 _LONGEST_KNOWN: Final = 256
 _CONFIDENTIAL: Final = frozenset({"R", "V"})
+PLACE: Final = "name of the "
+"""How the rule of a finding begins that only the display of a reference to a context tells: a clinic's name."""
 UNKNOWN_LABEL: Final = "label"
 """The kind of a sensitivity label that nobody here knows, or of R and V that don't say why."""
 
@@ -119,7 +123,9 @@ def _looked(name: str, item: dict[str, Any], matcher: Matcher) -> Iterator[Findi
     if isinstance(code, str):
         yield from matcher.look(system if isinstance(system, str) else "", code, display)
     elif display and name not in _NAMES:
-        yield from matcher.text(display)
+        found = matcher.text(display)
+        # What a clinic is called tells why somebody is there; whoever asks for the reason sees that it's only a name.
+        yield from (replace(one, rule=f"{PLACE}{name}, {one.rule}") for one in found) if name in CONTEXT else found
 
 
 def _labels(resource: dict[str, Any]) -> Iterator[Finding]:

@@ -19,8 +19,8 @@ from panachain.records.sensitivity.profiles import DEFAULT, Profile
 from panachain.records.sensitivity.systems import (
     FORMS,
     canonical_code,
-    canonical_system,
     concepts,
+    known_system,
     system_of,
 )
 from panachain.records.sensitivity.tables import rows
@@ -38,6 +38,26 @@ _NUMBERED: Final = {"loinc": re.compile(r"((?:L[AP])?)(\d{1,9})-\d"), "rxnorm": 
 """Systems whose codes are numbers in the order in which they were given out, a group of tests or products at a time."""
 _NEAR: Final = 3
 """How far from a listed number another one hints at the same."""
+
+_DENIABLE: Final = frozenset(
+    {
+        *("MH", "PSY", "BH", "COGN", "DVD", "EMOTDIS", "SUICIDE", "SUD", "ETHUD", "OPIOIDUD", "ETH", "TBOO"),
+        *("SDV", "VIO", "MST"),
+    }
+)
+"""Kinds of which a denial or a routine question tells nothing. A test for HIV or a pregnancy that is denied does."""
+_BEFORE: Final = re.compile(
+    r"(?<![a-z0-9])(?:no|not|denies|denied|without|no (?:history|evidence|signs?) of|never had|negative for"
+    r"|(?:family history|fh)(?: of|:)?|screening (?:for|of)|screen for|assessment (?:of|for)"
+    r"|keine?|familienanamnese:?|pas de|aucune?|absence de|antecedents familiaux de"
+    r"|sin|niega|antecedentes familiares de) $"
+)
+_AFTER: Final = re.compile(
+    r" screening(?! (?:test )?(?:was )?(?:positive|abnormal))(?![a-z0-9])| verneint"
+    r"|(?: status)?: ?(?:no|none|never|denied|denies|negative|nein|jamais|nunca)(?= ?(?:$|[.;,)]))"
+)
+"""What stands right before and right behind a word and says that it isn't so, is a relative's, or was only asked."""
+_REACH: Final = 40
 
 
 class _Range(NamedTuple):
@@ -91,14 +111,14 @@ class Matcher:
             return True
         text = plain_text(value[:_LONGEST])
         found = [one for system in _ranges() for one in _by_range(system, canonical_code(system, value))]
-        found += [one for name in _VOCABULARIES for one in _vocabulary(name).findings(text)]
+        found += [one for name in _VOCABULARIES for one in vocabulary(name).findings(text)]
         return any(map(self._closes, found))
 
     def _closes(self, found: Finding) -> bool:
         return found.kind in self.profile.kinds and (found.tells or self.profile.hints)
 
     def _match(self, system: str, code: str, display: str) -> tuple[Finding, ...]:
-        name = canonical_system(system) if system else system_of(code)
+        name = known_system(system, code)
         found = list(_by_code(name, code)) if name and code else []
         # What a value set lists as harmless isn't looked at again by its words.
         if not any(one.kind == _NOTHING for one in found) and display:
@@ -165,13 +185,13 @@ def neighbours(system: str) -> dict[str, tuple[list[int], list[str]]]:
 def _by_words(system: str, display: str) -> Iterator[Finding]:
     text = plain_text(display)
     if system == "loinc":
-        yield from _vocabulary("substances").findings(text)
+        yield from vocabulary("substances").findings(text)
     elif system in _DRUGS:
-        yield from _vocabulary("ingredients").findings(text)
-    yield from _vocabulary("words").findings(text)
+        yield from vocabulary("ingredients").findings(text)
+    yield from vocabulary("words").findings(text, weakened=True)
 
 
-class _Vocabulary:
+class Vocabulary:
     """Words and phrases that are looked for in texts, all at once."""
 
     def __init__(self, name: str, entries: Iterable[tuple[str, str, bool]]) -> None:
@@ -191,15 +211,25 @@ class _Vocabulary:
         phrases = sorted({*self._whole, *(stem for stem, _, _ in self._stems)}, key=len, reverse=True)
         self._pattern = re.compile("(?<![a-z0-9])(?:" + "|".join(map(_as_pattern, phrases)) + ")")
 
-    def findings(self, text: str) -> Iterator[Finding]:
-        """Yield what a plain text tells."""
+    def findings(self, text: str, *, weakened: bool = False) -> Iterator[Finding]:
+        """Yield what a plain text tells.
+
+        Args:
+            text: as `plain_text` returns it.
+            weakened: whether what is denied, only screened for or a relative's hints at the condition instead.
+        """
         for hit in self._pattern.finditer(text):
             found = hit[0]
             entries = self._whole.get(found) or [
                 (kind, tells) for stem, kind, tells in self._stems if _fits(stem, found)
             ]
             for kind, tells in entries:
-                yield Finding(kind, tells, f"{self._name}: {found}")
+                weak = weakened and kind in _DENIABLE and _is_weak(text, *hit.span())
+                yield Finding(kind, tells and not weak, f"{self._name}: {found}")
+
+
+def _is_weak(text: str, start: int, end: int) -> bool:
+    return bool(_BEFORE.search(text[max(0, start - _REACH) : start]) or _AFTER.match(text, end))
 
 
 def _as_pattern(phrase: str) -> str:
@@ -214,14 +244,15 @@ def _fits(stem: str, word: str) -> bool:
 
 
 @cache
-def _vocabulary(name: str) -> _Vocabulary:
+def vocabulary(name: str) -> Vocabulary:
+    """Return the vocabulary `words`, `ingredients` or `substances`."""
     if name == "words":
         entries = [(phrase, kind, strength == _TELLS) for _language, phrase, kind, strength in rows("words")]
     elif name == "ingredients":
         entries = [(phrase, kind, strength == _TELLS) for phrase, kind, strength, _group, _why in rows("ingredients")]
     else:
         entries = [(phrase, kind, True) for phrase, kind, _source in rows("substances")]
-    return _Vocabulary(name, entries)
+    return Vocabulary(name, entries)
 
 
 @cache
@@ -248,7 +279,7 @@ def only_hints(kind: str, display: str) -> bool:
     named = [
         one
         for name in ("ingredients", "substances", "words")
-        for one in _vocabulary(name).findings(text)
+        for one in vocabulary(name).findings(text)
         if category_of_kinds([one.kind]) is category_of_kinds([kind])
     ]
     return not any(one.tells for one in named) if named else False

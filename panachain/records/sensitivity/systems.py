@@ -106,6 +106,18 @@ def system_of(code: str) -> str:
     return "ciel" if _PADDED.fullmatch(code) else ""
 
 
+def known_system(system: str, code: str) -> str:
+    """Return our short name of the system that a code counts in.
+
+    Args:
+        system: as it stands in the record, in any spelling; empty where the record names none.
+        code: as it stands there. OpenMRS exports its own concepts as SNOMED CT or LOINC: the padding proves them.
+    """
+    if not system or _PADDED.fullmatch(code):
+        return system_of(code)
+    return canonical_system(system)
+
+
 def concepts(expression: str) -> list[str]:
     """Return the SNOMED CT concepts that a code or a post-coordinated expression names, in their order."""
     return _CONCEPT.findall(_TERM.sub("", expression))

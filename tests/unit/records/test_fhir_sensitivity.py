@@ -9,7 +9,7 @@ import pytest
 
 from panachain.model.scope import Category
 from panachain.records.canonical import read
-from panachain.records.fhir_sensitivity import UNKNOWN_LABEL, findings, label_findings, restricted_category
+from panachain.records.fhir_sensitivity import PLACE, UNKNOWN_LABEL, findings, label_findings, restricted_category
 from panachain.records.sensitivity import PROFILES, Matcher
 
 ICD = "http://hl7.org/fhir/sid/icd-10-cm"
@@ -114,3 +114,11 @@ def test_findings_lead_to_one_category() -> None:
     value["meta"]["security"].append({"code": "ETH"})
     assert restricted_category(findings(value), Category.MENTAL_HEALTH) is Category.SUBSTANCE_USE
     assert restricted_category([], Category.MENTAL_HEALTH) is None
+
+
+def test_a_name_that_tells_what_a_clinic_treats_is_told_apart_from_what_a_record_says() -> None:
+    clinic = {"serviceProvider": {"display": "Riverside Mental Health Center"}}
+    (one,) = findings({"resourceType": "Encounter", **clinic})
+    assert one.rule == f"{PLACE}serviceProvider, words: mental health"
+    (other,) = findings({"resourceType": "Encounter", "reasonCode": [{"text": "Riverside Mental Health Center"}]})
+    assert other.rule == "words: mental health"

@@ -179,3 +179,77 @@ class TestNeighbours:
         for system, after in (("loinc", "-0"), ("rxnorm", "")):
             for number in neighbours(system)[""][0][:200]:
                 assert strict.may_tell(f"{number + 2}{after}")
+
+
+class TestWordsInTheirSentence:
+    """A word that is denied, only screened for or a relative's gives nothing away; it hints."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "Denies depression",
+            "No history of alcohol abuse",
+            "negative for suicidal ideation",
+            "Family history of schizophrenia",
+            "Depression screening (procedure)",
+            "Screening for domestic abuse",
+            "Assessment of anxiety",
+            "Substance use: never",
+            "Alcohol use: denied.",
+            "Alkoholabusus verneint",
+            "keine Depression",
+            "pas de dépression",
+            "sin depresión",
+        ],
+    )
+    def test_such_a_text_is_closed_by_the_strict_profile_alone(self, text: str) -> None:
+        assert not found("", "", text)
+        assert found("", "", text, "strict")
+        assert matcher_of(PROFILES["strict"]).may_tell(text)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "Depression",
+            "Patient has no insight into their depression",
+            "no fever, depression since May",
+            "Depression screening positive",
+            "Depression screening test was positive",
+            "Depression: negative thoughts since May",
+            "Substance use: never without alcohol",
+            "anxiety: none; depression: severe",
+            "Denies depression. Alcohol dependence in remission",
+        ],
+    )
+    def test_whatever_else_is_said_of_it_tells(self, text: str) -> None:
+        assert found("", "", text)
+
+    @pytest.mark.parametrize("text", ["no HIV", "negative for syphilis", "not pregnant", "screening for HIV"])
+    def test_that_somebody_was_tested_for_it_tells_also_if_they_have_not_got_it(self, text: str) -> None:
+        assert found("", "", text)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "ST segment depression in V4",
+            "respiratory depression",
+            "bone marrow depression",
+            "Depression fracture of tibial plateau",
+            "Potassium, panic value called",
+            "Bipolar hemiarthroplasty of hip",
+            "Chlamydia pneumoniae IgG",
+            "rape pollen",
+        ],
+    )
+    def test_a_word_with_another_meaning_tells_nothing(self, text: str) -> None:
+        assert not found("", "", text)
+        assert not found("", "", text, "strict")
+
+    def test_a_listed_code_tells_whatever_its_display_says(self) -> None:
+        assert found(SNOMED, "35489007", "no depression")
+
+
+def test_the_padding_of_an_openmrs_concept_counts_in_whatever_system_it_is_exported() -> None:
+    padded = "1255".ljust(36, "A")
+    assert found(LOINC, padded) == found(SNOMED, padded) == found("", padded) == {"HIV"}
+    assert not found(LOINC, "1255")

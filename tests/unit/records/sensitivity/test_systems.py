@@ -10,6 +10,7 @@ from panachain.records.sensitivity.systems import (
     concepts,
     is_loinc_code,
     is_snomed_id,
+    known_system,
     system_of,
 )
 
@@ -81,3 +82,11 @@ def test_a_code_proves_its_system_by_its_check_digit_only() -> None:
 def test_an_expression_names_all_its_concepts_and_not_its_terms() -> None:
     expression = "86406008 |HIV infection 1234567| : 363698007 = 39607008 |lung|"
     assert concepts(expression) == ["86406008", "363698007", "39607008"]
+
+
+def test_padding_proves_a_system_and_other_codes_count_in_the_one_that_is_named() -> None:
+    padded = "1255".ljust(36, "A")
+    assert known_system("http://loinc.org", padded) == known_system("", padded) == "ciel"
+    assert known_system("http://loinc.org", "1255") == "loinc"
+    assert known_system("http://hospital.example/beds", "B20") == ""
+    assert known_system("", "86406008") == "snomed"
