@@ -52,6 +52,7 @@ CLAIMS = {
     "crypto/test_umbral_misuse.py": "what an attacker can do with keys, kfrags and cfrags",
     "crypto/test_umbral_other.py": "another Umbral fits in the place of ours",
     "proxy/test_dishonest.py": "proxies that lie in every way that can be written",
+    "records/sensitivity/test_cases.py": "kinds of files that went to a wrong category go to the right one",
     "sdk/results/test_package.py": "each result is frozen and has a documented schema of its own",
     "service/proxy/test_quotas.py": "nobody takes the proxy from others by asking much",
     "service/proxy/test_store_postgresql.py": "the store holds its claims on PostgreSQL too",
