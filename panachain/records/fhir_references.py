@@ -35,7 +35,7 @@ CONTEXT: Final = frozenset(
     }
 )
 """Elements whose references say where, when, by whom and for whom: they close nothing."""
-_CONTEXT_ENDS: Final = tuple(f'"{name}":{sign}'.encode() for name in sorted(CONTEXT) for sign in ("{", "[{"))
+_CONTEXT_ENDS: Final = frozenset(f'"{name}":{sign}'.encode() for name in CONTEXT for sign in ("{", "[{"))
 _NONE: Final[frozenset[bytes]] = frozenset()
 
 
@@ -60,9 +60,14 @@ def references_in(compact: bytes) -> frozenset[bytes]:
     pieces = compact.split(_MARK)
     if len(pieces) == 1:
         return _NONE
-    # What stands right before a reference names its element, or opens a list: in doubt it carries meaning.
-    targets = {_target(after) for before, after in pairwise(pieces) if not before.endswith(_CONTEXT_ENDS)}
-    return frozenset(map(_plain, targets)) if targets else _NONE
+    targets = set()
+    for before, after in pairwise(pieces):
+        # What stands right before a reference names its element, or opens a list: in doubt it carries meaning.
+        if _last_member(before) not in _CONTEXT_ENDS:
+            raw = after[: after.find(b'"')]
+            # Most are urn:uuid, which stands in the text as names are kept.
+            targets.add(_plain(_target(after)) if b"/" in raw or b"\\" in raw else raw)
+    return frozenset(targets) if targets else _NONE
 
 
 def meaning_references(entry: Any) -> Iterator[bytes]:
@@ -81,6 +86,11 @@ def meaning_references(entry: Any) -> Iterator[bytes]:
             )
 
 
+def _last_member(before: bytes) -> bytes:
+    """Return a piece of JSON from its last string on: a member's name and what opens its value, where one opens."""
+    return before[before.rfind(b'"', 0, before.rfind(b'"')) :]
+
+
 def _target(after: bytes) -> str:
     """Return the string in whose first character a piece of JSON begins."""
     raw = after.partition(b'"')[0]
@@ -92,7 +102,7 @@ def _target(after: bytes) -> str:
 
 def _plain(reference: str) -> bytes:
     """Return a reference in the form in which names are kept: type and id where it ends so, else as it is."""
-    found = _RELATIVE.search(reference)
+    found = _RELATIVE.search(reference) if "/" in reference else None
     return _kept(found[1] if found else reference)
 
 

@@ -19,13 +19,13 @@ from panachain.records.sensitivity import Finding, Matcher, category_of_kinds, m
 from panachain.records.sensitivity.systems import canonical_system
 from panachain.records.sensitivity.tables import rows
 
-_VALUES: Final = tuple(
-    regex(rb'"%b":"([^"]*)' % name) for name in (b"code", b"display", b"text", b"linkId", b"questionnaire")
+_TOKENS: Final = regex(
+    rb'"((?:code|display|text|linkId|questionnaire)":"[^"]*|security|confidentiality":|valueCoding":)'
 )
-"""Values of JSON without blanks that may tell something; the walk decides. One pattern each: they begin with what is
-looked for, so that searching is fast."""
+"""Members of JSON without blanks that may tell something, with their values, and members that may be labels; the walk
+decides. One pattern for all of them, because each search through a resource counts."""
+_LABEL_TOKENS: Final = frozenset({b"security", b'confidentiality":'})
 _SEARCH: Final = regex(rb'"url":"[^"?]*\?')
-_RARE: Final = (b'"linkId":', b'"questionnaire":')
 _NAMES: Final = frozenset(
     {"subject", "patient", "name", "author", "recorder", "asserter", "practitioner", "beneficiary"}
 )
@@ -36,7 +36,7 @@ _SPEAKING: Final = frozenset({"code", "display", "text"})
 _LABELS: Final = frozenset({"security", "securityLabel"})
 _ELSEWHERE: Final = _LABELS | {"meta"}
 """Members that `_labels` looks at."""
-_INLINE: Final = "inline-sec-label"
+_INLINE: Final = b"inline-sec-label"
 _MOST_KNOWN: Final = 1 << 17
 """Values that are remembered, of at most so many bytes each."""
 _LONGEST_KNOWN: Final = 256
@@ -56,38 +56,43 @@ def findings(resource: dict[str, Any], compact: bytes | None = None, matcher: Ma
         matcher: None takes the default profile's.
     """
     used = matcher or matcher_of()
-    found = list(_labels(resource)) if compact is None or _may_be_labelled(compact) else []
-    if compact is None or not _is_harmless(compact, used):
+    labelled, tells = (True, True) if compact is None else _may_tell(compact, used)
+    found = list(_labels(resource)) if labelled else []
+    if tells:
         found += _walk(resource, used)
     return list(dict.fromkeys(found))
 
 
-def _may_be_labelled(compact: bytes) -> bool:
-    return b'"security' in compact or b"inline-sec-label" in compact or b'"confidentiality":' in compact
+def _may_tell(compact: bytes, matcher: Matcher) -> tuple[bool, bool]:
+    """Return whether labels, and whether codes or texts in a resource could tell something: never too seldom.
+
+    Values that were seen before are remembered.
+    """
+    tokens = _TOKENS.findall(compact)
+    # A search names codes in its query.
+    tells = b"?" in compact and _SEARCH.search(compact) is not None
+    if matcher.harmless.issuperset(tokens):
+        return False, tells
+    unknown = set(tokens) - matcher.harmless
+    labelled = not unknown.isdisjoint(_LABEL_TOKENS) or (b'valueCoding":' in unknown and _INLINE in compact)
+    return labelled, tells or not all(_is_harmless(one, matcher) for one in unknown)
 
 
-def _is_harmless(compact: bytes, matcher: Matcher) -> bool:
-    """Whether no value in a text can be sensitive in any system; seen values are remembered."""
-    if b"\\" in compact or (b"?" in compact and _SEARCH.search(compact)):
-        # A value with an escaped quote would be cut there; a search names codes in its query.
+def _is_harmless(token: bytes, matcher: Matcher) -> bool:
+    """Whether a value can't be sensitive in any system."""
+    if token in matcher.telling:
         return False
-    code, display, text, link, questionnaire = _VALUES
-    values = code.findall(compact) + display.findall(compact) + text.findall(compact)
-    if _RARE[0] in compact or _RARE[1] in compact:
-        values += link.findall(compact) + questionnaire.findall(compact)
-    if matcher.harmless.issuperset(values):
+    value = token.partition(b':"')[2]
+    if not value:
         return True
-    unknown = set(values) - matcher.harmless
-    if not unknown.isdisjoint(matcher.telling):
+    if b"\\" in value:
+        # Escapes hide words, and one with an escaped quote is cut there.
         return False
-    for value in unknown:
-        tells = matcher.may_tell(value.decode("utf-8", "replace"))
-        kept = matcher.telling if tells else matcher.harmless
-        if len(kept) < _MOST_KNOWN and len(value) <= _LONGEST_KNOWN:
-            kept.add(value)
-        if tells:
-            return False
-    return True
+    tells = matcher.may_tell(value.decode("utf-8", "replace"))
+    kept = matcher.telling if tells else matcher.harmless
+    if len(kept) < _MOST_KNOWN and len(token) <= _LONGEST_KNOWN:
+        kept.add(token)
+    return not tells
 
 
 def _walk(resource: dict[str, Any], matcher: Matcher) -> Iterator[Finding]:
@@ -136,7 +141,7 @@ def _labels(resource: dict[str, Any]) -> Iterator[Finding]:
             stack.extend(one for one in item if isinstance(one, (dict, list)))
             continue
         for name, value in item.items():
-            if name in _LABELS or (name == "valueCoding" and str(item.get("url", "")).endswith(_INLINE)):
+            if name in _LABELS or (name == "valueCoding" and str(item.get("url", "")).endswith(_INLINE.decode())):
                 for coding in _codings(value):
                     yield from label_findings(str(coding.get("system", "")), str(coding.get("code", "")))
             elif name == "confidentiality" and value in _CONFIDENTIAL:

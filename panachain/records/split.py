@@ -132,8 +132,7 @@ def split_lines(file: BinaryIO, category: Category | None = None, matcher: Match
     yield from _split(lambda: _read_lines(file, matcher), category, group_size=GROUP_SIZE)
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(NamedTuple):
     """What is read of one entry of a Bundle, of a resource that stands alone, or of what a Bundle says of itself."""
 
     kept: bytes

@@ -27,6 +27,8 @@ from panachain.records.sensitivity.tables import rows
 
 _NOTHING: Final = "-"
 """The kind of what is listed because it is not sensitive, though its neighbours are."""
+_CUT: Final = frozenset({"ndc", "icd-11"})
+"""Systems whose codes are compared by their beginning alone."""
 _VOCABULARIES: Final = ("words", "ingredients", "substances")
 _DRUGS: Final = frozenset({"rxnorm", "ndc", "atc", "snomed", ""})
 """Systems whose displays name medicines; "" where a system isn't known."""
@@ -58,6 +60,10 @@ _AFTER: Final = re.compile(
 )
 """What stands right before and right behind a word and says that it isn't so, is a relative's, or was only asked."""
 _REACH: Final = 40
+_BEGINNING: Final = 5
+"""Letters of a phrase by which a text is looked through first."""
+_BEGINS: Final = re.compile(r"(?<![a-z0-9])(?=(.{1,5}))")
+"""What stands wherever a phrase could begin."""
 
 
 class _Range(NamedTuple):
@@ -75,7 +81,7 @@ class Matcher:
         """Take the profile."""
         self.profile = profile
         self.harmless: set[bytes] = set()
-        """Values of which `may_tell` said no, as whoever asks keeps them."""
+        """Values of which `may_tell` said no, with the members that they stood in, as whoever asks keeps them."""
         self.telling: set[bytes] = set()
         """Values of which it said yes."""
         self._look = lru_cache(maxsize=1 << 16)(self._match)
@@ -101,7 +107,11 @@ class Matcher:
 
     def may_tell(self, value: str) -> bool:
         """Tell whether a value could be sensitive as a code of any system, or as a display: never too seldom."""
-        if any(canonical_code(system, value) in listed for system, listed in _codes_of().items()):
+        # No code has a blank inside, and of most systems no part of a value counts: what follows is a display.
+        systems = _CUT if " " in value.strip() else None
+        if any(
+            canonical_code(one, value) in codes for one, codes in _codes_of().items() if not systems or one in systems
+        ):
             return True
         if "/" in value and self.address(value):
             return True
@@ -109,8 +119,9 @@ class Matcher:
             return True
         if self.profile.hints and any(self._closes(one) for name in _NUMBERED for one in _by_number(name, value)):
             return True
+        ranges = (one for one in _ranges() if not systems or one in systems)
+        found = [one for system in ranges for one in _by_range(system, canonical_code(system, value))]
         text = plain_text(value[:_LONGEST])
-        found = [one for system in _ranges() for one in _by_range(system, canonical_code(system, value))]
         found += [one for name in _VOCABULARIES for one in vocabulary(name).findings(text)]
         return any(map(self._closes, found))
 
@@ -207,9 +218,24 @@ class Vocabulary:
                 self._stems.append((phrase, kind, tells))
             else:
                 self._whole.setdefault(phrase, []).append((kind, tells))
+        whole = [phrase for phrase in (*self._whole, *(one[0] for one in self._stems)) if not phrase.startswith("*")]
+        self._begins = {
+            length: frozenset(one.rstrip("*")[:_BEGINNING] for one in whole if _length(one) == length)
+            for length in sorted({_length(one) for one in whole})
+        }
+        """The first letters of all phrases, by how many they are: most texts have no word that begins so."""
+        self._ends = [stem.strip("*") for stem, _, _ in self._stems if stem.startswith("*")]
         # The longest first: `alcohol use disorder` before `alcohol use`.
         phrases = sorted({*self._whole, *(stem for stem, _, _ in self._stems)}, key=len, reverse=True)
         self._pattern = re.compile("(?<![a-z0-9])(?:" + "|".join(map(_as_pattern, phrases)) + ")")
+
+    def may_find(self, text: str) -> bool:
+        """Tell whether a plain text could tell something; says no quickly, and never wrongly."""
+        begins = _BEGINS.findall(text)
+        for length, known in self._begins.items():
+            if not known.isdisjoint(begins if length == _BEGINNING else [one[:length] for one in begins]):
+                return True
+        return any(one in text for one in self._ends)
 
     def findings(self, text: str, *, weakened: bool = False) -> Iterator[Finding]:
         """Yield what a plain text tells.
@@ -218,6 +244,8 @@ class Vocabulary:
             text: as `plain_text` returns it.
             weakened: whether what is denied, only screened for or a relative's hints at the condition instead.
         """
+        if not self.may_find(text):
+            return
         for hit in self._pattern.finditer(text):
             found = hit[0]
             entries = self._whole.get(found) or [
@@ -226,6 +254,10 @@ class Vocabulary:
             for kind, tells in entries:
                 weak = weakened and kind in _DENIABLE and _is_weak(text, *hit.span())
                 yield Finding(kind, tells and not weak, f"{self._name}: {found}")
+
+
+def _length(phrase: str) -> int:
+    return min(len(phrase.rstrip("*")), _BEGINNING)
 
 
 def _is_weak(text: str, start: int, end: int) -> bool:
@@ -297,5 +329,7 @@ def _ranges() -> dict[str, tuple[list[_Range], list[str]]]:
 
 def plain_text(text: str) -> str:
     """Return a text in lower case without accents, blanks as one."""
+    if text.isascii():
+        return " ".join(text.lower().split())
     decomposed = unicodedata.normalize("NFKD", text)
     return " ".join("".join(one for one in decomposed if not unicodedata.combining(one)).casefold().split())
