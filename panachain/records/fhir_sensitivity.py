@@ -20,10 +20,11 @@ from panachain.records.sensitivity.systems import canonical_system
 from panachain.records.sensitivity.tables import rows
 
 _TOKENS: Final = regex(
-    rb'"((?:code|display|text|linkId|questionnaire)":"[^"]*|security|confidentiality":|valueCoding":)'
+    rb'"([cdtlqsv](?:ode":"[^"]*|isplay":"[^"]*|ext":"[^"]*|inkId":"[^"]*|uestionnaire":"[^"]*'
+    rb'|ecurity|onfidentiality":|alueCoding":))'
 )
 """Members of JSON without blanks that may tell something, with their values, and members that may be labels; the walk
-decides. One pattern for all of them, because each search through a resource counts."""
+decides. One pattern for all of them, first letters apart, because each search through a resource counts."""
 _LABEL_TOKENS: Final = frozenset({b"security", b'confidentiality":'})
 _SEARCH: Final = regex(rb'"url":"[^"?]*\?')
 _NAMES: Final = frozenset(

@@ -109,6 +109,18 @@ def test_whatever_a_coding_tells_may_tell() -> None:
             assert matcher.may_tell(code) or matcher.may_tell(display)
 
 
+@pytest.mark.parametrize("name", ["words", "ingredients", "substances"])
+def test_the_quick_look_through_a_text_never_misses_a_phrase(name: str) -> None:
+    known, column = matcher.vocabulary(name), 1 if name == "words" else 0
+    for phrase in (line[column] for line in rows(name)):
+        before = "para" if phrase.startswith("*") else ""
+        for text in ("{}", "x {} y", "({})", "mild/{}", "1-{}, then"):
+            written = text.format(before + phrase.strip("*"))
+            assert known.may_find(written)
+            assert list(known.findings(written))
+    assert not known.may_find("walks daily, knee better")
+
+
 def test_a_text_is_compared_without_case_accents_and_blanks() -> None:
     assert plain_text("  Dépression\n SÉVÈRE ") == "depression severe"
 
