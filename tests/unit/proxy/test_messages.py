@@ -90,6 +90,16 @@ def test_capsules_are_one_to_a_thousand(count: int) -> None:
         messages.parse_reencrypt(fields)
 
 
+@pytest.mark.parametrize("count", [0, messages.MAX_LANES, messages.MAX_LANES + 1])
+def test_lanes_are_one_to_4096(count: int) -> None:
+    fields = messages.deposit_fields(replace(DEPOSIT, lanes=DEPOSIT.lanes * count))
+    if count == messages.MAX_LANES:
+        assert len(messages.parse_deposit(fields).lanes) == count == 4096
+        return
+    with pytest.raises(UsageError, match="1 to 4096"):
+        messages.parse_deposit(fields)
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"x", b"[]", b"1", b"null", b"\xff", b'{"a":NaN}', b'{"a":Infinity}', b'{"a":1,"a":1}', b'{"a":[[[[1]]]]}'],

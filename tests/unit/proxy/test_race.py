@@ -158,6 +158,9 @@ class TestRace:
         assert {3, 4} <= set(once.pieces_of(1))
         twice = race(takes(0.1), failing(busy, 1, 2), takes(0.3), takes(0.4), sizes=(FIRST, *[60] * 5))
         assert twice.pieces_of(1) == [0, 1, 2]
+        # Not even where nobody else is left to take another one's place.
+        with pytest.raises(ProxiesUnavailableError):
+            race(takes(0.1), failing(busy, 1, 2), failing(busy, 5), sizes=(FIRST, *[60] * 5))
 
     def test_what_fails_once_a_piece_is_done_harms_nobody(self) -> None:
         done = race(takes(0.1), takes(0.1), takes(0.2, UnavailableError("down")), sizes=(FIRST, 100))
@@ -204,6 +207,11 @@ class TestAskAll:
 
     def test_one_that_is_silent_has_failed_after_the_time_and_a_grace(self) -> None:
         assert self.ask(takes(1), takes(NEVER), timeout=4.0) == ([0], [1], 5.0)
+
+    def test_one_that_is_silent_is_told_how_long_it_was_waited_for(self) -> None:
+        virtual = Virtual([takes(1), takes(NEVER)], time=100.0)
+        _, (failure,) = ask_all(proxies(2), lambda _: "yes", timeout=4.0, couriers=virtual)
+        assert str(failure.error) == "no answer within 5.0 s"
 
     @pytest.mark.parametrize("other", [takes(NEVER), takes(0.0, DOWN), takes(1.9, BUSY), takes(14.9)])
     def test_none_is_waited_for_by_the_clock_while_enough_others_serve(self, other: Behaviour) -> None:

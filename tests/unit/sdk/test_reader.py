@@ -18,6 +18,8 @@ from panachain.ipld.cid import CID
 from panachain.model.actors import Address
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Purpose
+from panachain.sdk.group_keys import seal_secrets
+from panachain.storage.blocks import keep
 from tests.twin.world import World
 from tests.unit.sdk.helpers import forge, grant, opened, upload
 
@@ -136,3 +138,59 @@ def test_terms_that_nobody_stored_keep_no_reader_from_all_the_rest(world: World)
         assert [view.policy_id for view in inbox] == [made.policy_id]
     assert [left.item for left in inbox.left_out] == [missing.policy_id]
     assert "nobody has its terms" in inbox.left_out[0].reason
+
+
+class TestGroups:
+    @pytest.fixture
+    def group(self, world: World) -> str:
+        """A group that the clinician manages, with the nurse."""
+        made = world.clinician.create_group().group
+        world.clinician.add_member(made, world.nurse.address)
+        world.nurse.accept_group(made)
+        return str(made)
+
+    def test_whom_the_group_does_not_count_as_a_member_asks_no_proxy(
+        self, world: World, group: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload(world)
+        made = world.patient.grant(group, ["laboratory"], until=world.now + 1000)
+        assert opened(world, made.policy_id, "nurse") == 1
+
+        def ask(*_: Any) -> None:
+            raise AssertionError("a proxy was asked")
+
+        monkeypatch.setattr("panachain.sdk.reader.GrantedRecords", ask)
+        monkeypatch.setattr(world.network.sidechain.groups, "is_member", lambda *_: False)
+        with pytest.raises(AccessDeniedError):
+            list(world.nurse.open(made))
+
+    def test_a_group_that_has_another_ones_key_opens_none_of_its_policies(self, world: World, group: str) -> None:
+        """A member of one group gives its key to a group of their own, and lists somebody there."""
+        made = world.patient.grant(group, ["laboratory"], until=world.now + 1000)
+        groups, secret = world.network.sidechain.groups, world.nurse._readers()[-1].secret
+        paying = world.nurse._sender(sidechain=True)
+        copied = groups.create(paying, secret.public).address
+        stranger = world.stranger
+        sealed = seal_secrets([secret], stranger._seed.receiving().public)
+        digest = keep(world.network.store, sealed).digest
+        groups.add_member(paying, copied, stranger.address, digest)
+        stranger.accept_group(copied)
+        with pytest.raises(PolicyUnknownError):
+            stranger.terms_of(made)
+        assert list(stranger.inbox()) == []
+
+    def test_groups_of_a_blocked_manager_are_left_out(self, world: World, group: str) -> None:
+        made = world.patient.grant(group, ["laboratory"], until=world.now + 1000)
+        assert [view.policy_id for view in world.nurse.inbox()] == [made.policy_id]
+        world.nurse.blocked.add(world.clinician.address)
+        assert list(world.nurse.inbox()) == []
+        with pytest.raises(PolicyUnknownError):
+            world.nurse.terms_of(made)
+
+
+def test_terms_are_shown_to_whom_they_were_granted_to(world: World) -> None:
+    made = grant(world)
+    on_chain, terms = world.clinician.terms_of(made)
+    assert (on_chain.policy_id, terms.grantee) == (made.policy_id, world.clinician.address)
+    with pytest.raises(PolicyUnknownError):
+        world.nurse.terms_of(made)
