@@ -35,7 +35,7 @@ from panachain.model.scope import Category
 from panachain.private_files import write_private
 from panachain.records.attachments import restore
 from panachain.records.canonical import resources
-from panachain.records.samples import sample_bundle, sample_dicom
+from panachain.records.samples import HIV_MEDICINE, sample_bundle, sample_dicom
 from panachain.records.sources import read_source
 from panachain.records.split import MEDIA_TYPE
 from panachain.sdk import Network, open_actor
@@ -297,10 +297,14 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
             source_items = Counter({item: n for item, n in plain(files).items() if item[0] in wanted})
             must(got == source_items, "every opened resource equals its source, and none is missing")
             inside = words.count(sum(got.values()), "resource")
-            return Told(
+            told = (
                 f"{words.count(len(opened), 'record')} opened; all of their {inside} are equal to what the hospital"
                 " uploaded."
             )
+            if source is None:
+                must(not any(HIV_MEDICINE.encode() in item for _, item in got), "the medicine against HIV stays closed")
+                told += f" {HIV_MEDICINE.capitalize()}, which treats HIV, isn't among the medications: it stays closed."
+            return Told(told)
 
         report.step("open", "That practitioner opens them; everything equals its source", lambda: open_all(first))
 

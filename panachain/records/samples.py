@@ -16,6 +16,9 @@ _CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/observation-category"
 _SNOMED: Final = "http://snomed.info/sct"
 _LOINC: Final = "http://loinc.org"
 _RXNORM: Final = "http://www.nlm.nih.gov/research/umls/rxnorm"
+_ATC: Final = "http://www.whocc.no/atc"
+HIV_MEDICINE: Final = "dolutegravir"
+"""A medicine of each sample that gives a condition away: no category of medicines opens it."""
 _CT_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.2"
 """SOP class (PS3.4, annex B.5)."""
 _EXPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
@@ -149,6 +152,8 @@ def _add_year(rng: random.Random, add: Any, subject: dict[str, str], year: int) 
          "code": _concept(_SNOMED, "169553002", "Insertion of subcutaneous contraceptive")})  # fmt: skip
     add({"resourceType": "MedicationRequest", "status": "active", "intent": "order", "subject": subject,
          "authoredOn": at, "medicationCodeableConcept": _concept(_RXNORM, "314076", "lisinopril 10 MG Oral Tablet")})  # fmt: skip
+    add({"resourceType": "MedicationRequest", "status": "active", "intent": "order", "subject": subject,
+         "authoredOn": at, "medicationCodeableConcept": _concept(_ATC, "J05AJ03", HIV_MEDICINE)})  # fmt: skip
     add({"resourceType": "Immunization", "status": "completed", "patient": subject, "occurrenceDateTime": at,
          "vaccineCode": _concept("http://hl7.org/fhir/sid/cvx", "140", "Influenza")})  # fmt: skip
     add({"resourceType": "Procedure", "status": "completed", "subject": subject, "performedDateTime": at,

@@ -78,7 +78,9 @@ def test_broken_bundle_publishes_nothing(world: World, bundle: Path, tmp_path: P
     before = world.network.mainchain.ledger.ledger_of(world.hospital.address)
 
     with pytest.raises(InputError):
-        world.hospital.upload([tmp_path], "patient")
+        world.hospital.upload([tmp_path], "patient", strict=True)
+    with pytest.raises(InputError, match=r"b\.json"):
+        world.hospital.upload([tmp_path / "b.json"], "patient")
 
     assert world.network.mainchain.ledger.ledger_of(world.hospital.address) == before
 
