@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -19,6 +21,7 @@ from panachain.model.actors import Address
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Purpose
 from panachain.sdk.group_keys import seal_secrets
+from panachain.sdk.notices import Notices
 from panachain.storage.blocks import keep
 from tests.twin.world import World
 from tests.unit.sdk.helpers import forge, grant, opened, upload
@@ -69,8 +72,40 @@ class TestInbox:
         # Once for the keys of all patients, and once for the names of all grantees.
         assert sorted(asked) == ["find", "find", "policies_of"]
 
+    def test_a_notice_that_fits_by_chance_keeps_none_of_the_others_back(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One in 256 notices of others has a reader's view tag: it is told apart once, and remembered."""
+        foreign, made = grant(world, "nurse"), grant(world)
+        chain = world.network.mainchain.policies
+        events = [
+            SimpleNamespace(policy_id=one.policy_id, terms=chain.policy_of(one.policy_id).terms)
+            for one in (foreign, made)
+        ]
+        told: list[Any] = []
+        monkeypatch.setattr(Notices, "announced", lambda _, readers: [(event, readers[0]) for event in events])
+        monkeypatch.setattr(Notices, "not_for", lambda _, event, __: told.append(event.policy_id))
+        monkeypatch.setattr(Notices, "keep", lambda _: told.append("kept"))
+        assert [view.policy_id for view in world.clinician.inbox()] == [made.policy_id]
+        assert told == [foreign.policy_id, "kept"]
+
+    def test_what_a_blocked_patient_grants_is_left_out(self, world: World) -> None:
+        grant(world)
+        world.clinician.blocked.add(world.patient.address)
+        assert list(world.clinician.inbox()) == []
+
 
 class TestOpen:
+    def test_a_policy_that_was_revoked_before_it_was_granted_opens_nothing(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = grant(world)
+        policies = world.network.mainchain.policies
+        never = replace(policies.policy_of(made.policy_id), terms=b"")
+        monkeypatch.setattr(policies, "policy_of", lambda _: never)
+        with pytest.raises(PolicyUnknownError, match="revoked before it was granted"):
+            list(world.clinician.open(made))
+
     def test_yields_each_record_with_where_it_comes_from(self, world: World) -> None:
         upload(world)
         made = grant(world)
@@ -178,6 +213,26 @@ class TestGroups:
         with pytest.raises(PolicyUnknownError):
             stranger.terms_of(made)
         assert list(stranger.inbox()) == []
+
+    def test_a_group_that_is_left_out_keeps_none_of_the_others_back(self, world: World) -> None:
+        groups = world.network.sidechain.groups
+        garbage = keep(world.network.store, b"garbage").digest
+        made = {}
+        # In this order, each by another manager, the nurse is listed: without a secret, by a blocked one, and rightly.
+        for name in ("stranger", "clinician"):
+            made[name] = world.sessions[name].create_group().group
+        groups.add_member(world.stranger._sender(sidechain=True), made["stranger"], world.nurse.address, garbage)
+        world.clinician.add_member(made["clinician"], world.nurse.address)
+        own = world.nurse.create_group().group
+        for group in made.values():
+            world.nurse.accept_group(group)
+
+        def known() -> set[str]:
+            return {str(reader.grantee) for reader in world.nurse._readers()}
+
+        assert known() == {world.nurse.address, made["clinician"], own}
+        world.nurse.blocked.add(world.clinician.address)
+        assert known() == {world.nurse.address, own}
 
     def test_groups_of_a_blocked_manager_are_left_out(self, world: World, group: str) -> None:
         made = world.patient.grant(group, ["laboratory"], until=world.now + 1000)
