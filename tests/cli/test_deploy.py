@@ -167,7 +167,7 @@ def test_too_little_ether_is_told_before_anything_is_sent(
         ((*NODES, *WHO, "--quorum", "3"), 2, "3 of 2 validators can't sign"),
         ((*NODES, *WHO), 2, "needs a confirmation"),
         ((*NODES, *WHO, "--yes"), 4, "there is no terminal to ask on"),
-        ((*NODES, *WHO, "--yes", "--key-fd", "99"), 2, "--key-fd 99 can't be read"),
+        ((*NODES, *WHO, "--yes", "--key-fd", "999999"), 2, "--key-fd 999999 can't be read"),
     ],
 )
 def test_what_is_missing_or_wrong_is_told(
