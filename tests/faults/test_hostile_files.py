@@ -15,6 +15,8 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -317,65 +319,72 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 
 M = 1_000_000
-ZEROS = gzip.compress(bytes(200 << 20), 1)
 NESTED = explicit(8, 0x51, b"SQ", b"", size=0xFFFFFFFF) + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
 ITEMS = explicit(8, 0x51, b"SQ", b"\xfe\xff\x00\xe0\x00\x00\x00\x00" * M)
 LAUGHS = b"".join(b'<!ENTITY l%d "%b">' % (n + 1, b"&l%d;" % n * 10) for n in range(10))
 BUNDLE = b'{"resourceType":"Bundle","type":"batch","entry":['
 BASIC = b'{"resourceType":"Basic","a":'
 
-BOMBS = {
-    "json-deep.json": b"[" * 100_000,
-    "json-deeper.json": BUNDLE + b'{"a":' * 5 * M,
-    "json-in-string.json": BASIC + b'"' + b"[{" * 5 * M + b'"}',
-    "json-brackets.json": BASIC + b"[" + b"[]," * 3 * M + b"[]]}",
-    "json-brackets-large.json": BASIC + b"[" + b"[]," * 8 * M + b"[]]}",
-    "json-entries.json": BUNDLE + b"{}," * 500_000 + b"{}]}",
-    "json-numbers.json": b'{"entry":[' + b"1," * 5 * M + b'1],"resourceType":"Bundle","type":"batch"}',
-    "json-members.json": b"{" + b",".join(b'"%x":1' % n for n in range(M)) + b',"resourceType":"Bundle"}',
-    "json-names.json": BASIC + b"1," + b",".join(b'"%x":1' % n for n in range(M)) + b"}",
-    "json-string.json": BASIC + b'"' + b"x" * 12 * M + b'"}',
-    "json-open-string.json": BUNDLE + b'"' + b"x" * 70 * M,
-    "json-quotes.json": b'"\\"' * 5 * M,
-    "json-colons.json": BASIC + b'"' + b"\\u003a" * 2 * M + b'","a":1}',
-    "json-number.json": BASIC + b"1" * 12 * M + b"}",
-    "json-blanks.json": b" " * 80 * M,
-    "json-marks.json": BASIC + b"[" + b'{"data":"' * M,
-    "lines.ndjson": b'{"resourceType":"Basic"}\n' * 100_000,
-    "line.ndjson": BASIC + b'"' + b"x" * 70 * M,
-    "line-breaks.ndjson": b"\n" * 500_000,
-    "attachment.json": b'{"resourceType":"Binary","data":"' + b"QUJD" * 3 * M + b'"}',
-    "laughs.xml": b"<!DOCTYPE a [<!ENTITY l0 'lol'>" + LAUGHS + b"]><a>&l9;</a>",
-    "quadratic.xml": b"<!DOCTYPE a [<!ENTITY x '" + b"x" * M + b"'>]><a>" + b"&x;" * M + b"</a>",
-    "parameter.xml": b'<!DOCTYPE a [<!ENTITY % p SYSTEM "file:///etc/passwd">%p;]><a/>',
-    "external.xml": b'<!DOCTYPE a [<!ENTITY p SYSTEM "file:///etc/passwd">]><a>&p;</a>',
-    "defaults.xml": b"<!DOCTYPE a [<!ATTLIST b c CDATA '" + b"x" * M + b"'>]><a>" + b"<b/>" * M,
-    "deep.xml": b"<a>" * 5 * M,
-    "attributes.xml": b"<a" + b"".join(b" b%x=''" % n for n in range(M)) + b"/>",
-    "attribute.xml": b"<a b='" + b"x" * 12 * M + b"'/>",
-    "name.xml": b"<" + b"a" * 12 * M,
-    "comment.xml": b"<a><!--" + b"x" * 12 * M,
-    "long.xml": b"<a>" + b"<b/>" * 300_000 + b"</a>",
-    "larger.xml": b"<a>" + b"x" * 70 * M + b"</a>",
-    "gzip.json": ZEROS,
-    "gzip.ndjson": ZEROS,
-    "blanks.gz": gzip.compress(b" " * (50 << 20)),
-    "zip.zip": zipped({"a.json": b" " * (50 << 20), "b.ndjson": PATIENT}),
-    "gzip-in.zip": zipped({f"{number}.gz": ZEROS for number in range(3)}),
-    "many.zip": zipped({f"{number}.json": PATIENT for number in range(20_000)}),
-    "directory.zip": zipped({"x" * 60_000 + str(number): b"" for number in range(200)}),
-    "zstd.json": zstandard.compress(bytes(1 << 30), 1),
-    "deflated.dcm": deflated_bomb(),
-    "nested.dcm": syntax(b"1.2.840.10008.1.2.1") + NESTED * 100_000,
-    "nested-unknown": syntax(b"1.2.840.10008.1.2.1") + NESTED.replace(b"SQ", b"UN") * 100_000,
-    "items.dcm": syntax(b"1.2.840.10008.1.2.1") + ITEMS,
-    "length.dcm": syntax(b"1.2.840.10008.1.2.1") + explicit(8, 5, b"UT", bytes(30 << 20), size=0xFFFFFFF0),
-    "undefined.dcm": syntax(b"1.2.840.10008.1.2.1") + explicit(8, 5, b"OB", bytes(30 << 20), size=0xFFFFFFFF),
-    "segments.hl7": b"MSH|^~\\&|\r" + b"\r" * 3 * M,
-    "fields.hl7": b"MSH|^~\\&|\rOBX" + b"|" * 3 * M,
-    "parts.hl7": b"MSH|^~\\&|\rOBX|1|CWE|" + b"^" * 3 * M,
-    "messages.hl7": b"MSH|^~\\&|\r" * 20_000,
-    "message.hl7": b"MSH|^~\\&|" + b"x" * 70 * M,
+
+@cache
+def zeros() -> bytes:
+    """Return 200 MiB of nothing, packed."""
+    return gzip.compress(bytes(200 << 20), 1)
+
+
+# Made where they are needed: all of them are a gigabyte.
+BOMBS: dict[str, Callable[[], bytes]] = {
+    "json-deep.json": lambda: b"[" * 100_000,
+    "json-deeper.json": lambda: BUNDLE + b'{"a":' * 5 * M,
+    "json-in-string.json": lambda: BASIC + b'"' + b"[{" * 5 * M + b'"}',
+    "json-brackets.json": lambda: BASIC + b"[" + b"[]," * 3 * M + b"[]]}",
+    "json-brackets-large.json": lambda: BASIC + b"[" + b"[]," * 8 * M + b"[]]}",
+    "json-entries.json": lambda: BUNDLE + b"{}," * 500_000 + b"{}]}",
+    "json-numbers.json": lambda: b'{"entry":[' + b"1," * 5 * M + b'1],"resourceType":"Bundle","type":"batch"}',
+    "json-members.json": lambda: b"{" + b",".join(b'"%x":1' % n for n in range(M)) + b',"resourceType":"Bundle"}',
+    "json-names.json": lambda: BASIC + b"1," + b",".join(b'"%x":1' % n for n in range(M)) + b"}",
+    "json-string.json": lambda: BASIC + b'"' + b"x" * 12 * M + b'"}',
+    "json-open-string.json": lambda: BUNDLE + b'"' + b"x" * 70 * M,
+    "json-quotes.json": lambda: b'"\\"' * 5 * M,
+    "json-colons.json": lambda: BASIC + b'"' + b"\\u003a" * 2 * M + b'","a":1}',
+    "json-number.json": lambda: BASIC + b"1" * 12 * M + b"}",
+    "json-blanks.json": lambda: b" " * 80 * M,
+    "json-marks.json": lambda: BASIC + b"[" + b'{"data":"' * M,
+    "lines.ndjson": lambda: b'{"resourceType":"Basic"}\n' * 100_000,
+    "line.ndjson": lambda: BASIC + b'"' + b"x" * 70 * M,
+    "line-breaks.ndjson": lambda: b"\n" * 500_000,
+    "attachment.json": lambda: b'{"resourceType":"Binary","data":"' + b"QUJD" * 3 * M + b'"}',
+    "laughs.xml": lambda: b"<!DOCTYPE a [<!ENTITY l0 'lol'>" + LAUGHS + b"]><a>&l9;</a>",
+    "quadratic.xml": lambda: b"<!DOCTYPE a [<!ENTITY x '" + b"x" * M + b"'>]><a>" + b"&x;" * M + b"</a>",
+    "parameter.xml": lambda: b'<!DOCTYPE a [<!ENTITY % p SYSTEM "file:///etc/passwd">%p;]><a/>',
+    "external.xml": lambda: b'<!DOCTYPE a [<!ENTITY p SYSTEM "file:///etc/passwd">]><a>&p;</a>',
+    "defaults.xml": lambda: b"<!DOCTYPE a [<!ATTLIST b c CDATA '" + b"x" * M + b"'>]><a>" + b"<b/>" * M,
+    "deep.xml": lambda: b"<a>" * 5 * M,
+    "attributes.xml": lambda: b"<a" + b"".join(b" b%x=''" % n for n in range(M)) + b"/>",
+    "attribute.xml": lambda: b"<a b='" + b"x" * 12 * M + b"'/>",
+    "name.xml": lambda: b"<" + b"a" * 12 * M,
+    "comment.xml": lambda: b"<a><!--" + b"x" * 12 * M,
+    "long.xml": lambda: b"<a>" + b"<b/>" * 300_000 + b"</a>",
+    "larger.xml": lambda: b"<a>" + b"x" * 70 * M + b"</a>",
+    "gzip.json": zeros,
+    "gzip.ndjson": zeros,
+    "blanks.gz": lambda: gzip.compress(b" " * (50 << 20)),
+    "zip.zip": lambda: zipped({"a.json": b" " * (50 << 20), "b.ndjson": PATIENT}),
+    "gzip-in.zip": lambda: zipped({f"{number}.gz": zeros() for number in range(3)}),
+    "many.zip": lambda: zipped({f"{number}.json": PATIENT for number in range(20_000)}),
+    "directory.zip": lambda: zipped({"x" * 60_000 + str(number): b"" for number in range(200)}),
+    "zstd.json": lambda: zstandard.compress(bytes(1 << 30), 1),
+    "deflated.dcm": lambda: deflated_bomb(),
+    "nested.dcm": lambda: syntax(b"1.2.840.10008.1.2.1") + NESTED * 100_000,
+    "nested-unknown": lambda: syntax(b"1.2.840.10008.1.2.1") + NESTED.replace(b"SQ", b"UN") * 100_000,
+    "items.dcm": lambda: syntax(b"1.2.840.10008.1.2.1") + ITEMS,
+    "length.dcm": lambda: syntax(b"1.2.840.10008.1.2.1") + explicit(8, 5, b"UT", bytes(30 << 20), size=0xFFFFFFF0),
+    "undefined.dcm": lambda: syntax(b"1.2.840.10008.1.2.1") + explicit(8, 5, b"OB", bytes(30 << 20), size=0xFFFFFFFF),
+    "segments.hl7": lambda: b"MSH|^~\\&|\r" + b"\r" * 3 * M,
+    "fields.hl7": lambda: b"MSH|^~\\&|\rOBX" + b"|" * 3 * M,
+    "parts.hl7": lambda: b"MSH|^~\\&|\rOBX|1|CWE|" + b"^" * 3 * M,
+    "messages.hl7": lambda: b"MSH|^~\\&|\r" * 20_000,
+    "message.hl7": lambda: b"MSH|^~\\&|" + b"x" * 70 * M,
 }
 
 
@@ -383,8 +392,8 @@ BOMBS = {
 def readings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[object]]:
     """Return what reading each bomb gave, without and with a category."""
     folder = tmp_path_factory.mktemp("bombs")
-    for name, content in BOMBS.items():
-        (folder / name).write_bytes(content)
+    for name, make in BOMBS.items():
+        (folder / name).write_bytes(make())
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(folder)], capture_output=True, text=True, timeout=280, check=False
     )
