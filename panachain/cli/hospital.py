@@ -65,7 +65,8 @@ _NONE: Final = "There are no records."
 @click.option(
     "--strict",
     is_flag=True,
-    help="End with the first file that can't be read or is no record. Else all others are published and it is named.",
+    help="End with the first file that can't be read or is no record. Without it, such files are named and all others"
+    " are published.",
 )
 @click.option(
     "--confirm-patient",

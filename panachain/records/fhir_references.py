@@ -65,8 +65,12 @@ def references_in(compact: bytes) -> frozenset[bytes]:
         # What stands right before a reference names its element, or opens a list: in doubt it carries meaning.
         if _last_member(before) not in _CONTEXT_ENDS:
             raw = after[: after.find(b'"')]
-            # Most are urn:uuid, which stands in the text as names are kept.
-            targets.add(_plain(_target(after)) if b"/" in raw or b"\\" in raw else raw)
+            if b"\\" in raw:
+                # An escape, perhaps of the quote that seemed to end it.
+                targets.add(_plain(str(JSONDecoder().raw_decode('"' + _text(after))[0])))
+            else:
+                # Most are urn:uuid, which stands in the text as names are kept.
+                targets.add(_plain(_text(raw)) if b"/" in raw else raw)
     return frozenset(targets) if targets else _NONE
 
 
@@ -91,15 +95,6 @@ def _last_member(before: bytes) -> bytes:
     return before[before.rfind(b'"', 0, before.rfind(b'"')) :]
 
 
-def _target(after: bytes) -> str:
-    """Return the string in whose first character a piece of JSON begins."""
-    raw = after.partition(b'"')[0]
-    if b"\\" in raw:
-        # An escape, perhaps of the quote that seemed to end it.
-        return str(JSONDecoder().raw_decode('"' + after.decode("utf-8", "surrogatepass"))[0])
-    return raw.decode("utf-8", "surrogatepass")
-
-
 def _plain(reference: str) -> bytes:
     """Return a reference in the form in which names are kept: type and id where it ends so, else as it is."""
     found = _RELATIVE.search(reference) if "/" in reference else None
@@ -109,3 +104,7 @@ def _plain(reference: str) -> bytes:
 def _kept(name: str) -> bytes:
     # JSON may name half of a surrogate pair: no valid id, and no reason to lose the record.
     return name.encode("utf-8", "surrogatepass")
+
+
+def _text(kept: bytes) -> str:
+    return kept.decode("utf-8", "surrogatepass")

@@ -20,7 +20,9 @@ from panachain.records.persons import FIELDS, Prints, distinct
 from panachain.records.sources import Source
 from panachain.sdk.kept import Kept, kept_names
 
-_HINT: Final = "look at the file; if it is right, the same command with --confirm-patient"
+_HINT: Final = (
+    "look at the file: leave it out if it is another person's; if it is right, the same command with --confirm-patient"
+)
 
 _FILE: Final = "person-"
 _AT_ONCE: Final = 16

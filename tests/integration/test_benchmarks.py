@@ -31,14 +31,12 @@ ROWS = {
 
 def bench(name: str, *arguments: str, **variables: str) -> str:
     command = [sys.executable, str(FOLDER / f"{name}.py"), *arguments]
-    code, printed, told = finished(command, os.environ | variables)
-    assert code == 0, told[-2000:]
-    assert "Traceback" not in told
-    return printed
+    return finished(command, **variables)
 
 
-def finished(command: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
-    """Run a program and return its exit code and what it printed; one that takes too long ends what it started."""
+def finished(command: list[str], **variables: str) -> str:
+    """Run a program that must succeed, and return what it printed; one that takes too long ends what it started."""
+    environment = os.environ | variables
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as running:
@@ -51,7 +49,9 @@ def finished(command: list[str], environment: dict[str, str]) -> tuple[int, str,
             except subprocess.TimeoutExpired:
                 os.killpg(running.pid, signal.SIGKILL)
             raise
-    return running.returncode, printed, told
+    assert running.returncode == 0, told[-2000:]
+    assert "Traceback" not in told
+    return printed
 
 
 def has_anvil() -> bool:
@@ -123,10 +123,7 @@ runpy.run_path(path, run_name="__main__")
 )
 def test_what_a_machine_lacks_is_told_in_a_line(name: str, modules: list[str], told: str) -> None:
     command = [sys.executable, "-c", LACKING, str(FOLDER / f"{name}.py"), *modules]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.splitlines()[-1] == f"not measured: this machine lacks {told}"
-    assert "Traceback" not in done.stderr
+    assert finished(command).splitlines()[-1] == f"not measured: this machine lacks {told}"
 
 
 class TestStorage:
