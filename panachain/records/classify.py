@@ -12,17 +12,18 @@ from typing import Any, BinaryIO, Final
 
 from panachain.model.scope import Category
 from panachain.records import hl7, xml
-from panachain.records.fhir_sensitivity import findings
+from panachain.records.fhir_sensitivity import findings, inline_text
 from panachain.records.sensitivity import Finding, Matcher
-from panachain.records.split import EntryFound, entries_of
+from panachain.records.split import EntryFound, entries_of, findings_of_files
+from panachain.records.texts import text_of
 
 PIXELS: Final = "pictures"
 SCANS: Final = "text of scans and PDF files"
 NARRATIVE: Final = "text between the tags"
-ATTACHMENTS: Final = "files inside the resource"
+ATTACHMENTS: Final = "files inside the resource that are no texts"
 WHOLE: Final = "content"
-_FILES: Final = frozenset({"contentType", "_data"})
-"""Members of an Attachment or a Binary; `_data` is the mark of a file that was taken out (`attachments.py`)."""
+_TAKEN_OUT: Final = "_data"
+"""The mark of a file that was taken out (`attachments.py`)."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,12 @@ def of_fhir(file: BinaryIO, category: Category | None, matcher: Matcher, *, line
         InputError: as `split.split_stream`.
     """
     for entry in entries_of(file, category, matcher, lines=lines):
-        found = findings(entry.value, matcher=matcher)
+        found = list(
+            dict.fromkeys((*findings(entry.value, matcher=matcher), *findings_of_files(entry.attachments, matcher)))
+        )
         chosen = category if entry.category is category and not found else None
-        why = (*_rules(found, chosen), *((f"it refers to {entry.closed_by}",) if entry.closed_by else ()))
-        unread = (ATTACHMENTS,) if _has_attachment(entry.value) else ()
+        why = (*_rules(found, chosen), *((entry.closed_by,) if entry.closed_by else ()))
+        unread = (ATTACHMENTS,) if _has_unread(entry) else ()
         yield Classified(_name(entry), entry.category, entry.year, _kinds(found), why, unread)
 
 
@@ -127,15 +130,19 @@ def _name(entry: EntryFound) -> str:
     return f"{kind}/{number}" if isinstance(number, str) else kind
 
 
-def _has_attachment(value: Any) -> bool:
-    """Tell whether files were taken out of a resource, or are named in it."""
-    stack: list[Any] = [value]
+def _has_unread(entry: EntryFound) -> bool:
+    """Tell whether a resource holds or names a file of which nobody looks at the words."""
+    if any(text_of(one.data) is None for one in entry.attachments):
+        return True
+    stack: list[Any] = [entry.value]
     while stack:
         item = stack.pop()
         if isinstance(item, list):
             stack.extend(item)
         elif isinstance(item, dict):
-            if not item.keys().isdisjoint(_FILES):
-                return True
+            if "contentType" in item and _TAKEN_OUT not in item:
+                data = item.get("data", item.get("content"))
+                if not isinstance(data, str) or inline_text(data) is None:
+                    return True
             stack.extend(item.values())
     return False

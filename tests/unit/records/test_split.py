@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -269,6 +270,67 @@ def test_nothing_is_less_closed_than_what_it_means(
             if piece.category in RESTRICTED:
                 closed.add(int(entry["resource"]["id"][1:]))
     assert closed == expected
+
+
+FILE = b64encode(b"%PDF-1.4 " + bytes(range(256)) * 20).decode()
+NOTE = {"resourceType": "DocumentReference", "id": "d", "type": {"text": "Psychotherapy note"}}
+LETTER = {"resourceType": "DocumentReference", "id": "d", "type": {"text": "Letter"}}
+BINARY = {"resourceType": "Binary", "id": "b", "contentType": "application/pdf", "data": FILE}
+
+
+def closed_in(*resources: dict[str, Any]) -> set[str]:
+    """Return the types of the resources that are closed, read whole and streamed, forwards and backwards: the same."""
+    answers = []
+    for ordered in (resources, resources[::-1]):
+        content = bundle(*({"fullUrl": f"urn:x:{one['id']}", "resource": one} for one in ordered))
+        for pieces in (split_json(content), split_stream(io.BytesIO(content))):
+            answers.append(
+                {
+                    entry["resource"]["resourceType"]
+                    for piece in pieces
+                    if piece.category in RESTRICTED and piece.media_type == split.MEDIA_TYPE
+                    for entry in json.loads(content_of(piece))["entry"]
+                }
+            )
+    assert all(answer == answers[0] for answer in answers)
+    return answers[0]
+
+
+@pytest.mark.parametrize("url", ["Binary/b", "urn:x:b", "https://h.example/fhir/Binary/b", "Binary/b/_history/2"])
+def test_the_file_of_a_closed_note_is_closed(url: str) -> None:
+    named = {"content": [{"attachment": {"contentType": "application/pdf", "url": url}}]}
+    assert closed_in(NOTE | named, BINARY) == {"DocumentReference", "Binary"}
+    assert closed_in(LETTER | named, BINARY) == set()
+    assert closed_in(NOTE, BINARY) == {"DocumentReference"}
+
+
+def test_what_names_a_closed_file_is_closed() -> None:
+    words = BINARY | {"contentType": "text/plain", "data": b64encode(b"HIV disease " * 500).decode()}
+    for element in (
+        {"content": [{"attachment": {"url": "Binary/b"}}]},
+        {"extension": [{"valueAttachment": {"url": "urn:x:b"}}]},
+    ):
+        assert closed_in(LETTER | element, words) == {"DocumentReference", "Binary"}
+    # An extension's name is no file.
+    assert closed_in(LETTER | {"extension": [{"url": "urn:x:b", "valueCode": "x"}]}, words) == {"Binary"}
+
+
+def test_the_pictures_of_a_closed_report_are_closed() -> None:
+    report = {
+        "resourceType": "DiagnosticReport",
+        "id": "r",
+        "code": {"text": "HIV disease"},
+        "media": [{"link": {"reference": "Media/m"}}],
+    }
+    picture = {"resourceType": "Media", "id": "m", "content": {"contentType": "image/png", "url": "Binary/b"}}
+    assert closed_in(report, picture, BINARY) == {"DiagnosticReport", "Media", "Binary"}
+    assert closed_in(report | {"code": {"text": "Knee"}}, picture, BINARY) == set()
+
+
+def test_the_words_of_a_file_that_is_taken_out_close_its_resource() -> None:
+    for text, closed in (("HIV disease", {"DocumentReference"}), ("broken leg", set())):
+        file = {"contentType": "text/plain", "data": b64encode(f"{text}. ".encode() * 600).decode()}
+        assert closed_in(LETTER | {"content": [{"attachment": file}]}) == closed
 
 
 def test_a_bundle_that_is_labelled_closes_all_of_it() -> None:
