@@ -62,6 +62,14 @@ _AFTER: Final = re.compile(
 )
 """What stands right before and right behind a word and says that it isn't so, is a relative's, or was only asked."""
 _REACH: Final = 40
+_LONG_NAME: Final = 7
+"""Letters of a name that is long enough to be told from words of other languages."""
+_ENDINGS: Final = (
+    *(("ine", "in", "ina"), ("one", "on", "ona"), ("ate", "at", "ato"), ("ide", "id", "ido"), ("ole", "ol", "ol")),
+    *(("ir", "ir", "ir"), ("ol", "ol", "ol"), ("yl", "yl", "il"), ("am", "am", "am")),
+)
+"""How English names end, German ones, and Spanish or Italian ones."""
+_SOUNDS: Final = (("ph", "f"), ("th", "t"), ("y", "i"), ("chl", "cl"), ("chr", "cr"))
 _BEGINNING: Final = 5
 """Letters of a phrase by which a text is looked through first."""
 _BEGINS: Final = re.compile(r"(?<![a-z0-9])(?=(.{1,5}))")
@@ -289,10 +297,29 @@ def vocabulary(name: str) -> Vocabulary:
     if name == "words":
         entries = [(phrase, kind, strength == _TELLS) for _language, phrase, kind, strength in rows("words")]
     elif name == "ingredients":
-        entries = [(phrase, kind, strength == _TELLS) for phrase, kind, strength, _group, _why in rows("ingredients")]
+        entries = [
+            (spelling, kind, strength == _TELLS)
+            for phrase, kind, strength, group, _why in rows("ingredients")
+            for spelling in (spellings(phrase) if "brand" not in group else (phrase,))
+        ]
     else:
         entries = [(phrase, kind, True) for phrase, kind, _source in rows("substances")]
     return Vocabulary(name, entries)
+
+
+def spellings(ingredient: str) -> Iterator[str]:
+    """Yield how an ingredient's international name is spelled in English or French, German, and Spanish or Italian.
+
+    Follows the WHO's rules for the forms of international nonproprietary names in other languages.
+    """
+    yield ingredient
+    for ending, german, romance in _ENDINGS:
+        if len(ingredient) >= _LONG_NAME and ingredient.endswith(ending):
+            stem = ingredient.removesuffix(ending)
+            yield stem + german
+            for sounds, written in _SOUNDS:
+                stem = stem.replace(sounds, written)
+            yield stem + romance
 
 
 @cache
