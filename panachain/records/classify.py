@@ -6,7 +6,7 @@ Follows docs/spec/sensitivity.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
@@ -99,17 +99,20 @@ def of_document(document: xml.Document, category: Category, chosen: Category | N
     )
 
 
-def of_file(media_type: str, category: Category, year: int, chosen: Category | None) -> Classified:
-    """Return a file of which only the kind is known.
+def of_file(
+    media_type: str, category: Category, year: int, chosen: Category | None, found: Sequence[Finding] = ()
+) -> Classified:
+    """Return a file that is one record.
 
     Args:
         media_type: of its content.
         category: where it goes.
         year: that it is about.
         chosen: the category that was named for the file.
+        found: what its text tells.
     """
     unread = {"application/dicom": (PIXELS,), "application/pdf": (SCANS,)}.get(media_type, (WHOLE,))
-    return Classified(media_type, category, year, (), _rules((), chosen=chosen), unread)
+    return Classified(media_type, category, year, _kinds(found), _rules(found, chosen=chosen), unread)
 
 
 def _rules(found: Iterable[Finding], chosen: Category | None = None) -> tuple[str, ...]:

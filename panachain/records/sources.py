@@ -44,6 +44,8 @@ from panachain.model.scope import RESTRICTED, UNDATED, Category
 from panachain.records import archives, classify, dicom, encodings, hl7, persons, xml
 from panachain.records.canonical import BLANKS, BOM
 from panachain.records.classify import Classified
+from panachain.records.fhir_codes import RESTRICTED_DEFAULT
+from panachain.records.fhir_sensitivity import restricted_category
 from panachain.records.others import CATEGORY_HINT, restricted_text, what_it_is
 from panachain.records.sensitivity import DEFAULT, Matcher, Profile, matcher_of
 from panachain.records.split import Piece, split_json, split_lines, split_stream
@@ -229,7 +231,9 @@ class Source:
             yield classify.of_document(document, _document_category(document, chosen), chosen)
         else:
             for piece in self._pieces():
-                yield classify.of_file(piece.media_type, piece.category, piece.year, chosen)
+                looked = piece.media_type == dicom.MEDIA_TYPE and chosen not in RESTRICTED
+                found = dicom.findings(file, matcher) if looked else []
+                yield classify.of_file(piece.media_type, piece.category, piece.year, chosen, found)
 
     def _pieces(self) -> Iterator[Piece]:
         suffix = self.path.suffix.lower()
@@ -539,7 +543,11 @@ def _dicom_piece(
     sure = file.read(132)[128:] == b"DICM"
     file.seek(0)
     try:
-        return Piece(category or Category.IMAGING, dicom.study_year(file), dicom.MEDIA_TYPE, content)
+        year = dicom.study_year(file)
+        found = None
+        if category not in RESTRICTED:
+            found = restricted_category(dicom.findings(file, matcher), RESTRICTED_DEFAULT)
+        return Piece(found or category or Category.IMAGING, year, dicom.MEDIA_TYPE, content)
     except InputError:
         # It only looked like DICOM: with a category it is welcome as whatever it is.
         if sure or category is None:
