@@ -12,15 +12,15 @@ from typing import Any, BinaryIO, Final
 
 from panachain.model.scope import Category
 from panachain.records import hl7, xml
-from panachain.records.fhir_sensitivity import findings, inline_text
+from panachain.records.fhir_sensitivity import file_in, findings
 from panachain.records.sensitivity import Finding, Matcher
 from panachain.records.split import EntryFound, entries_of, findings_of_files
-from panachain.records.texts import text_of
+from panachain.records.texts import is_read
 
 PIXELS: Final = "pictures"
 SCANS: Final = "text of scans and PDF files"
 NARRATIVE: Final = "text between the tags"
-ATTACHMENTS: Final = "files inside the resource that are no texts"
+ATTACHMENTS: Final = "files inside the resource that are no texts, or scans"
 WHOLE: Final = "content"
 _TAKEN_OUT: Final = "_data"
 """The mark of a file that was taken out (`attachments.py`)."""
@@ -135,7 +135,7 @@ def _name(entry: EntryFound) -> str:
 
 def _has_unread(entry: EntryFound) -> bool:
     """Tell whether a resource holds or names a file of which nobody looks at the words."""
-    if any(text_of(one.data) is None for one in entry.attachments):
+    if not all(is_read(one.data) for one in entry.attachments):
         return True
     stack: list[Any] = [entry.value]
     while stack:
@@ -145,7 +145,7 @@ def _has_unread(entry: EntryFound) -> bool:
         elif isinstance(item, dict):
             if "contentType" in item and _TAKEN_OUT not in item:
                 data = item.get("data", item.get("content"))
-                if not isinstance(data, str) or inline_text(data) is None:
+                if not isinstance(data, str) or not is_read(file_in(data)):
                     return True
             stack.extend(item.values())
     return False

@@ -176,7 +176,7 @@ def _walk(resource: dict[str, Any], matcher: Matcher) -> Iterator[Finding]:
             elif key in _WRITTEN:
                 yield from _written(key, value, item, matcher)
             elif key in _CONTENTS and "contentType" in item:
-                yield from findings_in(inline_text(value) or "", matcher)
+                yield from findings_in(text_of(file_in(value)) or "", matcher)
         if not _SPEAKING.isdisjoint(item):
             yield from _looked(name, item, matcher)
 
@@ -189,17 +189,12 @@ def _written(name: str, text: str, item: dict[str, Any], matcher: Matcher) -> It
     yield from (replace(one, rule=f"{PLACE}{kind}, {one.rule}") for one in found) if place else found
 
 
-def inline_text(data: str) -> str | None:
-    """Return the text of a file that stands in a resource, or None for what is none.
-
-    Args:
-        data: base64 (FHIR R4, base64Binary).
-    """
+def file_in(data: str) -> bytes:
+    """Return a file that stands in a resource; what isn't base64 (FHIR R4, base64Binary) is the file as it stands."""
     try:
-        return text_of(b64decode(data))
+        return b64decode(data)
     except ValueError:
-        # What isn't base64 is looked at as it stands.
-        return data
+        return data.encode("utf-8", "surrogatepass")
 
 
 def _objects(values: list[Any]) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Texts: what the words of a file give away, in whichever encoding it is.
+"""Texts: what the words of a file give away, in whichever encoding it is, or in a PDF.
 
 A file is a text if its bytes look like one, whatever its name or media type says. Looks at all of it, some lines at a
 time. Opens no file.
@@ -12,6 +12,7 @@ from html import unescape
 from typing import Final
 
 from panachain.records.encodings import as_utf8
+from panachain.records.pdf_text import MAGIC, text_of_pdf
 from panachain.records.sensitivity import Finding, Matcher
 
 _LINE: Final = 2000
@@ -23,7 +24,6 @@ _SIGNS: Final = bytes(sign for sign in range(256) if sign >= 0x20 or sign in b"\
 _CONTROLS: Final = 100
 """One byte in so many may be another one."""
 _UTF32: Final = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
-_PDF: Final = b"%PDF-"
 _TAG: Final = re.compile(r"<[^<>]*>")
 
 
@@ -43,11 +43,15 @@ def findings_in(text: str, matcher: Matcher) -> list[Finding]:
     return list(found)
 
 
+def is_read(content: bytes) -> bool:
+    """Tell whether `text_of` gives all words of a file: what is no text has none, and a page of a PDF may be a scan."""
+    return text_of_pdf(content).is_all if content.startswith(MAGIC) else text_of(content) is not None
+
+
 def text_of(content: bytes) -> str | None:
-    """Return a text in whichever encoding it seems to be, or None for what is none."""
-    if content.startswith(_PDF):
-        # Its words are packed; what of it looks like a text says nothing.
-        return None
+    """Return the text of a file, in whichever encoding it seems to be or in a PDF, or None for what has none."""
+    if content.startswith(MAGIC):
+        return text_of_pdf(content).text or None
     if content.startswith(_UTF32):
         return content.decode("utf-32", "replace")
     for name, zeros, signs in (("utf-16-le", content[1::2], content[::2]), ("utf-16-be", content[::2], content[1::2])):

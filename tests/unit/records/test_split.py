@@ -6,7 +6,7 @@ import io
 import json
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.records.sources import read_bytes
 from panachain.records.split import MEDIA_TYPE, Piece, split_json, split_lines, split_stream
 from tests.unit.records.helpers import bundles, content_of
+from tests.unit.records.pdfs import pdf
 
 
 def bundle(*entries: dict[str, Any] | bytes, **members: Any) -> bytes:
@@ -327,9 +328,10 @@ def test_the_pictures_of_a_closed_report_are_closed() -> None:
     assert closed_in(report | {"code": {"text": "Knee"}}, picture, BINARY) == set()
 
 
-def test_the_words_of_a_file_that_is_taken_out_close_its_resource() -> None:
+@pytest.mark.parametrize("made", [lambda text: f"{text}. ".encode() * 600, pdf], ids=["text", "pdf"])
+def test_the_words_of_a_file_that_is_taken_out_close_its_resource(made: Callable[[str], bytes]) -> None:
     for text, closed in (("HIV disease", {"DocumentReference"}), ("broken leg", set())):
-        file = {"contentType": "text/plain", "data": b64encode(f"{text}. ".encode() * 600).decode()}
+        file = {"contentType": "application/octet-stream", "data": b64encode(made(text)).decode()}
         assert closed_in(LETTER | {"content": [{"attachment": file}]}) == closed
 
 

@@ -7,7 +7,8 @@ import random
 import pytest
 
 from panachain.records.sensitivity import matcher_of
-from panachain.records.texts import findings_in, text_of
+from panachain.records.texts import findings_in, is_read, text_of
+from tests.unit.records.pdfs import pdf
 
 
 def kinds(text: str) -> set[str]:
@@ -28,6 +29,15 @@ def test_pictures_packed_files_and_chance_are_no_texts() -> None:
         *(chance.randbytes(999) for _ in range(20)),
     ):
         assert text_of(content) is None
+        assert not is_read(content)
+
+
+def test_a_pdf_is_read_and_a_page_that_may_be_a_scan_is_told() -> None:
+    assert kinds(text_of(pdf("page one", "since 2019 HIV disease")) or "") == {"HIV"}
+    assert is_read(pdf("page one", "page two"))
+    assert is_read(b"a text")
+    assert kinds(text_of(pdf("", "HIV disease")) or "") == {"HIV"}
+    assert not is_read(pdf("", "HIV disease"))
 
 
 def test_tags_hide_nothing() -> None:
