@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -34,6 +34,7 @@ _NONE: Final = "There are no records."
         panachain --profile clinic upload bundle.json --patient pat-mfrggzdfmy2tq
         panachain --profile clinic upload scans/ --patient me --category imaging --dry-run
         panachain --profile clinic upload --assign export/patients.csv
+        panachain --profile clinic upload export/ --by-patient
     """,
 )
 @click.argument("paths", nargs=-1, metavar="[PATH...]", type=click.Path(path_type=Path))
@@ -43,6 +44,12 @@ _NONE: Final = "There are no records."
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A CSV file of path,patient lines: many patients in one storage transaction. Paths are relative to it.",
+)
+@click.option(
+    "--by-patient",
+    is_flag=True,
+    help="A bulk export or Bundles of many patients: each resource goes to the patient whom it is about. Whoever the"
+    " hospital doesn't know for sure gets nothing; --assign names such patients: Patient/ID,patient lines.",
 )
 @click.option("--category", type=Categories(), help="For files whose content doesn't tell their category.")
 @click.option(
@@ -77,6 +84,7 @@ def upload(
     paths: tuple[Path, ...],
     patient: str | None,
     assign: Path | None,
+    by_patient: bool,
     category: tuple[str, ...] | None,
     jitter: int | None,
     dry_run: bool,
@@ -95,23 +103,30 @@ def upload(
     app = current()
     if category is not None and len(category) != 1:
         raise UsageError(f"--category takes one category here, {len(category)} were given")
-    assigned = _assigned(paths, patient, assign)
+    if by_patient:
+        if patient is not None or confirm_patient or not paths:
+            raise UsageError("--by-patient takes PATH... and finds out whose they are, or --assign names the patients")
+        named, assigned = _named(assign), [(path, "") for path in paths]
+    else:
+        named, assigned = {}, _assigned(paths, patient, assign)
     for path, _ in assigned:
         if not path.exists() and not path.is_symlink():
             raise UsageError(f"{str(path)!a}: there is no such file or folder")
+    kind = Category.parse(category[0]) if category else None
     with app.acting(Role.HOSPITAL) as hospital, app.output.progress("upload") as progress:
         partly: PartlyDoneError | None = None
         try:
-            report = hospital.upload_many(
-                assigned,
-                category=Category.parse(category[0]) if category else None,
-                dry_run=dry_run,
-                jitter=jitter,
-                verify=verify,
-                strict=strict,
-                confirm_patient=confirm_patient,
-                progress=progress,
-            )
+            how: dict[str, Any] = {
+                "category": kind,
+                "dry_run": dry_run,
+                "jitter": jitter,
+                "verify": verify,
+                "strict": strict,
+            }
+            if by_patient:
+                report = hospital.upload_each(paths, named, **how, progress=progress)
+            else:
+                report = hospital.upload_many(assigned, **how, confirm_patient=confirm_patient, progress=progress)
         except PartlyDoneError as exc:
             if not isinstance(exc.result, UploadReport):
                 raise
@@ -153,6 +168,8 @@ def _say_upload(app: App, report: UploadReport) -> None:
         told.append(f"{report.gas:,} gas in {words.count(len(report.transactions) or 1, 'transaction')}")
     if told:
         output.say(f"{', '.join(told)}.")
+    for why, count in report.unassigned.items():
+        output.say(f"To nobody: {count}, {why}.")
     if report.passed_over:
         output.say(f"Passed over, no records: {words.files(report.passed_over)}.")
     if report.read_back:
@@ -208,10 +225,32 @@ def _assigned(paths: tuple[Path, ...], patient: str | None, assign: Path | None)
             raise UsageError("upload needs PATH... with --patient, or --assign FILE")
         return [(path, patient) for path in paths]
     if patient is not None or paths:
-        raise UsageError("--assign names the paths and their patients; it stands alone")
+        raise UsageError("--assign names the paths and their patients; it stands alone, or with --by-patient")
+    return [(assign.parent / what, whose) for what, whose in _table(assign)]
+
+
+def _named(assign: Path | None) -> dict[str, str]:
+    """Return the patients of --assign by what means them in an export: a file's path, or as it stands there."""
+    if assign is None:
+        return {}
+    rows, found = _table(assign), {}
+    for what, whose in rows:
+        try:
+            is_file = (assign.parent / what).exists()
+        except (OSError, ValueError):
+            # An identifier that no path can be.
+            is_file = False
+        found[str(assign.parent / what) if is_file else what] = whose
+    if len(found) < len(rows):
+        raise UsageError(f"{assign} names one person or file twice")
+    return found
+
+
+def _table(assign: Path) -> list[tuple[str, str]]:
+    """Return the lines of a file of --assign."""
     import csv
 
-    assigned = []
+    rows = []
     try:
         with open(assign, newline="", encoding="utf-8-sig") as file:
             for number, row in enumerate(csv.reader(file), start=1):
@@ -219,12 +258,12 @@ def _assigned(paths: tuple[Path, ...], patient: str | None, assign: Path | None)
                     continue
                 if len(row) != 2 or not row[0] or not row[1].strip():
                     raise UsageError(f"{assign}, line {number}: a line is path,patient")
-                assigned.append((assign.parent / row[0], row[1].strip()))
+                rows.append((row[0], row[1].strip()))
     except (OSError, ValueError, csv.Error) as exc:
         raise UsageError(f"{assign} can't be read as a CSV file of path,patient lines") from exc
-    if not assigned:
+    if not rows:
         raise UsageError(f"{assign} names nothing")
-    return assigned
+    return rows
 
 
 @command(

@@ -121,6 +121,35 @@ class Prints:
             return _BIRTH
         return _NAME if name is False else None
 
+    def leaves_open(self, other: Prints) -> int | None:
+        """Return which part leaves it open whether both are the same person, or None if that is sure.
+
+        It is sure where an identifier of a system that both have, the name and the birth date agree, and nothing
+        differs: whoever decides on it alone, and asks nobody, mustn't take twins for one person.
+        """
+        contradicts = self.contradicts(other)
+        if contradicts is not None:
+            return contradicts
+        if all(set(self.identifiers[one]).isdisjoint(other.identifiers.get(one, ())) for one in self.identifiers):
+            return _KIND
+        if not self._birth_agrees(other):
+            return _BIRTH
+        return None if self._name_agrees(other) else _NAME
+
+    def contradicts(self, other: Prints, *, named_alike: bool = False) -> int | None:
+        """Return which part is another one, though it may be the same person; None if nothing is.
+
+        Args:
+            other: the other one.
+            named_alike: as `differs`.
+        """
+        differs = self.differs(other, named_alike=named_alike)
+        if differs is not None:
+            return differs
+        if self._birth_agrees(other) is False:
+            return _BIRTH
+        return _NAME if self._name_agrees(other) is False else None
+
     def _birth_agrees(self, other: Prints) -> bool | None:
         """Tell whether a birth date of both is the same; None if either has none."""
         if not self.births or not other.births:
@@ -244,6 +273,11 @@ def of_fhir(file: BinaryIO, *, lines: bool) -> Iterator[Person]:
                 break
         for subject in list(subjects)[:MAX_PERSONS]:
             yield Person("reference", {("reference", subject)})
+
+
+def of_patient(resource: dict[str, Any]) -> Person:
+    """Return what identifies the patient of a FHIR Patient."""
+    return _patient(resource, None)
 
 
 def of_messages(file: BinaryIO) -> Iterator[Person]:
@@ -472,6 +506,11 @@ def _is_value(value: Any) -> bool:
 
 def _is_oid(text: str) -> bool:
     return re.fullmatch(r"[0-2](?:\.\d+)+", text) is not None
+
+
+def system_of(text: str) -> str:
+    """Return a system of FHIR's identifiers in the form in which systems are compared."""
+    return _system(text, "")
 
 
 def _system(text: str, prefix: str) -> str:

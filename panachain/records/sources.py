@@ -30,11 +30,12 @@ import io
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, NamedTuple, Protocol
 
 from panachain.crypto import labels
 from panachain.errors import InputError
@@ -93,12 +94,20 @@ _WHOLE: Final = 64 << 20
 """Bytes that a record that is a whole member of an archive may have: it is held in memory."""
 
 
-class _Opened(Protocol):
+class Opened(Protocol):
     """A file that can be opened again and again: one on disk, or a member of an archive."""
 
-    def open(self) -> BinaryIO: ...
+    def open(self) -> BinaryIO:
+        """Open it at its beginning."""
+        ...
 
-    def check_unchanged(self, file: BinaryIO) -> None: ...
+    def check_unchanged(self, file: BinaryIO) -> None:
+        """Check that it is still what was found.
+
+        Raises:
+            InputError: it isn't.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,7 @@ class Source:
     """Bytes; of a member of an archive, unpacked."""
     identity: bytes
     """32 bytes: the SHA-256 of its bytes or, if there are more than LARGE, of where it lies; see ADR 7."""
-    _file: _Opened = field(repr=False)
+    _file: Opened = field(repr=False)
     _category: Category | None = field(repr=False)
     _content: bytes | None = field(repr=False)
     _matcher: Matcher | None = field(default=None, repr=False)
@@ -272,6 +281,72 @@ class Source:
         content = file.read(self.size)
         file.seek(0)
         return content
+
+    @contextmanager
+    def fhir(self) -> Iterator[FhirText | None]:
+        """Open its text if it is FHIR in JSON, else give None; checks at the end that it is still what was found.
+
+        Raises:
+            InputError: it can't be read, or changed since it was found; without the path.
+        """
+        if self.error is not None:
+            raise self.error
+        with self._file.open() as file:
+            kind, text = _begun(file, self.path.suffix.lower())
+            if kind not in (_Kind.FHIR, _Kind.NDJSON):
+                yield None
+                return
+            in_place = isinstance(self._file, FoundFile) and text is file
+            yield FhirText(text, lines=kind is _Kind.NDJSON, in_place=in_place)
+            self._file.check_unchanged(file)
+
+    def open(self) -> BinaryIO:
+        """Open what it was found in, or its member, once more.
+
+        Raises:
+            InputError: it can't be opened, or changed since it was found; without the path.
+        """
+        return self._file.open()
+
+    def release(self) -> None:
+        """Forget its bytes: whoever wants them has the file read again."""
+        self._content = None
+
+    @classmethod
+    def assembled(
+        cls,
+        path: Path,
+        size: int,
+        identity: bytes,
+        file: Opened,
+        *,
+        content: bytes | None = None,
+        category: Category | None = None,
+        matcher: Matcher | None = None,
+    ) -> Source:
+        """Return a source that is no file of its own: what several files hold of one person (`exports.py`).
+
+        Args:
+            path: what it is called; its suffix tells the kind.
+            size: its bytes.
+            identity: their SHA-256.
+            file: gives them.
+            content: themselves, if they are held.
+            category: as `find_sources`.
+            matcher: says what is sensitive.
+        """
+        return cls(path, size, identity, file, category, content, matcher)
+
+
+class FhirText(NamedTuple):
+    """The open text of FHIR in JSON."""
+
+    file: BinaryIO
+    """At its beginning, in UTF-8."""
+    lines: bool
+    """Whether it is NDJSON."""
+    in_place: bool
+    """Whether it is the file itself, on disk: what lies where in it is found again by seeking."""
 
 
 PassedOver = Callable[[Source, str], None]

@@ -62,7 +62,7 @@ _MAX_MEMBERS: Final = 10_000
 _ENTRY_DEPTH: Final = MAX_DEPTH - 2
 """Nesting of an entry: it stands in a list in an object."""
 
-_TYPES: Final = {
+BUNDLE_TYPES: Final = {
     kind: json.dumps(kind).encode()
     for kind in (
         *("transaction", "batch", "history", "searchset", "collection"),
@@ -70,7 +70,7 @@ _TYPES: Final = {
     )
 }
 """Types of Bundle that a part of it still is; parts of a document or a message are collections."""
-_COLLECTION: Final = _TYPES["collection"]
+_COLLECTION: Final = BUNDLE_TYPES["collection"]
 
 _NOWHERE: Final = (Category.DOCUMENTS, UNDATED)
 """Where an entry without a resource goes."""
@@ -542,7 +542,7 @@ def _read_entries(
     entries: Iterable[bytes], shell: dict[str, bytes], matcher: Matcher | None, bundle: int
 ) -> Generator[_Entry, None, int]:
     """Yield the entries of a Bundle, and return how many there were."""
-    kind, number = _TYPES.get(_string(shell.get("type")) or "", _COLLECTION), 0
+    kind, number = BUNDLE_TYPES.get(_string(shell.get("type")) or "", _COLLECTION), 0
     for entry in entries:
         number += 1
         try:
@@ -556,7 +556,7 @@ def _read_entries(
 def _shell(found: dict[str, bytes], matcher: Matcher | None, bundle: int, *, has_entries: bool) -> Iterator[_Entry]:
     """Yield what a Bundle says about itself, if its other records don't say it."""
     plain = set(found) <= {"resourceType", "type"}
-    if has_entries and plain and ("type" not in found or _string(found["type"]) in _TYPES):
+    if has_entries and plain and ("type" not in found or _string(found["type"]) in BUNDLE_TYPES):
         return
     text = b"{" + b",".join(json.dumps(key).encode() + b":" + value for key, value in found.items()) + b"}"
     kept, attachments = pull_out(text)

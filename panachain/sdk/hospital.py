@@ -6,14 +6,13 @@ hospital can do; sdk/uploads.py, sdk/moves.py and sdk/batches.py do it. Follows 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from panachain.errors import AccessDeniedError, PartlyDoneError, UsageError
+from panachain.errors import AccessDeniedError, PartlyDoneError
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.progress import Progress
 from panachain.model.scope import Category
@@ -27,9 +26,10 @@ from panachain.sdk.batches import open_batches, open_journal
 from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.moves import Moves
 from panachain.sdk.pairings import Pairings
+from panachain.sdk.publishing import Publishing
 from panachain.sdk.results.uploads import PublishedView, RewrapReport, SettleReport, UploadReport
-from panachain.sdk.times import duration
-from panachain.sdk.uploads import Tally, Upload, read_only, size_of
+from panachain.sdk.routing import Reading, publish_each
+from panachain.sdk.uploads import Tally, size_of
 from panachain.sdk.words import category_of
 
 
@@ -129,9 +129,7 @@ class Hospital(ActorSession):
             UsageError: there is nothing to publish, or `verify` with `dry_run`.
             IntegrityError: `verify` finds that a record can't be read.
         """
-        if verify and dry_run:
-            raise UsageError("a dry run publishes nothing that could be read back")
-        self._check_registered()
+        publishing = self._publishing(dry_run=dry_run, jitter=jitter, verify=verify)
         kind = None if category is None else category_of(category)
         names = list(dict.fromkeys(patient for _, patient in assigned))
         patients = self.network.resolver.resolve_many(names, Role.PATIENT)
@@ -152,27 +150,50 @@ class Hospital(ActorSession):
             for source in find_sources([Path(path)], kind, profile, passed_over=passed_over)
         )
         persons = KeptPersons(self.profile.folder, self._seed, confirmed=confirm_patient)
-        with open_batches(self.network, self.address, self._seed, self.profile.folder) as batches:
-            now = int(self.network.clock())
-            if dry_run:
-                read_only(sources, batches, tally, now=now, persons=persons)
-            else:
-                batches.reconcile()
-                wait = self.network.config.jitter if jitter is None else duration(jitter, name="jitter")
-                Upload(batches, tally, persons, jitter=wait, now=now).run(sources)
-                if verify:
-                    tally.read_back = batches.history.read_back(batches.journal, tally.named)
-        tally.check()
-        if not (tally.records or tally.skipped or tally.waiting):
-            raise UsageError("there is nothing to publish in what was named")
-        report = tally.report(estimate=self._estimate(len(tally.records)) if dry_run else None)
-        if findings.omissions or report.omissions:
-            report = replace(report, omissions=(*findings.omissions, *report.omissions))
-            done = (
-                f"{len(report.records)} records of {len(pairings)} patients were {'read' if dry_run else 'published'}"
-            )
-            raise PartlyDoneError.of(report.omissions, done=done, result=report)
-        return report
+        return publishing.run(sources, tally, persons, findings.omissions, len(pairings))
+
+    def upload_each(
+        self,
+        paths: Sequence[Path | str],
+        named: Mapping[str, str] | None = None,
+        category: Category | str | None = None,
+        *,
+        dry_run: bool = False,
+        jitter: int | timedelta | None = None,
+        verify: bool = False,
+        strict: bool = False,
+        progress: Progress | None = None,
+    ) -> UploadReport:
+        """Publish what files hold of many patients, such as a bulk export, to the patient whom each resource is about.
+
+        A patient is recognised by identifier, name and birth date of what was published for them before. Whatever names
+        two patients, nobody, or somebody who isn't recognised for sure is left out.
+
+        Args:
+            paths: files and folders; within each of them, one id is one thing.
+            named: patients by what means them there: `Patient/ID`, `system|value`, an address, or a file of theirs.
+            category: as `upload_many`, like all that follow but `strict`.
+            dry_run: read and split only.
+            jitter: how long a record waits at most.
+            verify: read back what was published.
+            strict: publish nothing if anything can't go to its patient.
+            progress: told how many bytes and records were read.
+
+        Raises:
+            PartlyDoneError: something was left out; all else was published: `result` is the report.
+            UsageError: a name means nobody in the files, or several.
+            InputError: nothing could be published.
+        """
+        publishing = self._publishing(dry_run=dry_run, jitter=jitter, verify=verify)
+        places = [Path(path) for path in paths]
+        tally = Tally(progress, size_of(places), strict=strict)
+        persons = KeptPersons(self.profile.folder, self._seed)
+        reading = Reading(places, named or {}, None if category is None else category_of(category))
+        return publish_each(publishing, self._pairings, persons, tally, reading)
+
+    def _publishing(self, **how: Any) -> Publishing:
+        self._check_registered()
+        return Publishing(self.network, self.address, self._seed, self.profile.folder, self._estimate, **how)
 
     def settle(self) -> SettleReport:
         """Finish what an interrupted upload began, and send again what a reorganisation took off the chain."""

@@ -7,7 +7,7 @@ Follows docs/spec/persons.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -52,6 +52,38 @@ class KeptPersons:
         self._changed_index: set[str] = set()
         self._lost: tuple[Address, Prints] | None = None
         """What was checked last, if what its patient is known by is lost."""
+
+    @property
+    def key(self) -> bytes:
+        """The key of the fingerprints."""
+        return self._key
+
+    def recognise(self, each: Sequence[Prints], form: str) -> tuple[Address | None, str]:
+        """Return the one patient who a person is for sure, or None and why nobody is, by the field's name.
+
+        Args:
+            each: what identifies the person, once for each place that says so; none may contradict.
+            form: a key of FIELDS.
+        """
+        keys = {key for one in each for key in one.handles()}
+        sure, nearly = list[Address](), list[int]()
+        for patient in sorted({patient for key in keys for patient in self._shard(key).get(key, ())}):
+            known = self._known.get(patient) or self._read(patient)
+            if known is None:
+                return None, "by what a patient of theirs is known is lost or damaged on this machine"
+            contradicting = [field for one in each if (field := known.contradicts(one)) is not None]
+            open_ = [known.leaves_open(one) for one in each]
+            if not contradicting and None in open_:
+                sure.append(patient)
+            else:
+                nearly += contradicting or [field for field in open_ if field is not None]
+        if len(sure) == 1:
+            return sure[0], ""
+        if sure:
+            return None, f"several patients are known by the same ({FIELDS[form][0]})"
+        if nearly:
+            return None, f"{FIELDS[form][nearly[0]]} is another one, or unknown, of the patient with their identifier"
+        return None, f"no patient is known by it ({FIELDS[form][0]})"
 
     def check(self, source: Source, patient: Address, published: Callable[[], bool]) -> None:
         """Check that a source is about one person, about this patient and about no other one, as far as is known.

@@ -291,6 +291,34 @@ def test_upload_names_what_it_left_out_and_what_it_passed_over(
     assert (outcome.code, twin.calls[-1][2]["strict"]) == (0, True)
 
 
+def test_an_export_of_many_patients_goes_out_by_patient_and_a_table_names_some(
+    run: Callable[..., Outcome], twin: Twin, tmp_path: Path
+) -> None:
+    omission = Omission("", "the patient of in.ndjson, resource 2", InputError("no patient is known by it"))
+    report = UploadReport((), skipped=1, plain_bytes=2, sealed_bytes=3, omissions=(omission,), unassigned={"why": 7})
+    twin.answers["upload_each"] = PartlyDoneError.of([omission], done="0 records", result=report)
+    source, scan, table = tmp_path / "in.ndjson", tmp_path / "scan.pdf", tmp_path / "who.csv"
+    source.write_text("{}")
+    scan.write_text("%PDF-")
+    long = "urn:mrn|" + "9" * 5000
+    table.write_text(f"Patient/1,{POLICY}\nscan.pdf,{POLICY}\n{long},{POLICY}\n")
+    outcome = run("upload", str(source), "--by-patient", "--assign", str(table))
+    assert outcome.code == 3
+    assert "To nobody: 7, why." in outcome.err
+    assert "in.ndjson, resource 2: no patient is known" in outcome.err
+    (name, (paths, named), how) = twin.calls[-1]
+    assert (name, paths, how["strict"]) == ("upload_each", (source,), False)
+    assert named == {"Patient/1": POLICY, str(scan): POLICY, long: POLICY}
+    assert json.loads(run("upload", str(source), "--by-patient", "--json").out)["unassigned"] == [
+        {"why": "why", "count": 7}
+    ]
+    for wrong in (["--patient", POLICY], ["--confirm-patient"]):
+        assert run("upload", str(source), "--by-patient", *wrong).code == 2
+    assert run("upload", "--by-patient").code == 2
+    table.write_text(f"Patient/1,{POLICY}\nPatient/1,{POLICY}\n")
+    assert "twice" in run("upload", str(source), "--by-patient", "--assign", str(table)).err
+
+
 def test_unpair_names_the_hospital_and_what_closes_the_lanes(run: Callable[..., Outcome], twin: Twin) -> None:
     twin.answers["unpair"] = UnpairingReport(Address(POLICY), "0x01")
     outcome = run("unpair", "clinic")

@@ -32,7 +32,9 @@ ELSEWHERE = {
     "consent/fhir_vocabulary.py": "consent/test_fhir_consent.py",
     "records/header.py": "records/test_publish.py",
     "records/locate.py": "records/test_publish.py",
+    "records/subjects.py": "records/test_exports.py",
     "sdk/granted_records.py": "sdk/test_reader.py",
+    "sdk/publishing.py": "sdk/test_hospital.py",
     # Plain values: what holds for every result holds for these.
     "sdk/results/log.py": "sdk/results/test_package.py",
     "sdk/results/people.py": "sdk/results/test_package.py",

@@ -21,6 +21,7 @@ SESSIONS = {"patient", "hospital", "practitioner", "researcher", "reader", "base
 PARTS = (
     *("batches", "deletion_receipts", "grant_journal", "grants", "lanes", "moves", "offers", "opening", "pairings"),
     *("policies", "proxies", "proxy_evidence", "read_log", "requests", "revocations", "uploads"),
+    *("publishing", "routing"),
 )
 
 

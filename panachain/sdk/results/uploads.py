@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from panachain.errors import Omission
 from panachain.model.actors import Address
@@ -72,6 +73,10 @@ class UploadReport:
     passed_over: tuple[tuple[str, str], ...] = ()
     """Paths of files beside the records that are none, each with what it is."""
 
+    unassigned: Mapping[str, int] = field(default_factory=dict)
+    """Of an upload that finds out whose each resource is: why, and how many patients, resources and files of the source
+    go to nobody for it."""
+
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/upload/1`."""
         return {
@@ -90,6 +95,7 @@ class UploadReport:
             "read_back": None if self.read_back is None else self.read_back.to_json(),
             "omissions": [omission.to_json() for omission in self.omissions],
             "passed_over": [{"path": path, "what": what} for path, what in self.passed_over],
+            "unassigned": [{"why": why, "count": count} for why, count in self.unassigned.items()],
         }
 
 

@@ -1,0 +1,96 @@
+"""Publishing: one round of an upload, from sources that are matched with their patients to the report.
+
+Decides neither whose a source is (hospital.py, routing.py) nor how it is sealed (uploads.py). Follows design section 8
+(Publish).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+from panachain.crypto.keys import Seed
+from panachain.errors import Omission, PartlyDoneError, UsageError
+from panachain.model.actors import Address
+from panachain.records.pairing import Pairing
+from panachain.records.sources import Source
+from panachain.sdk.batches import open_batches
+from panachain.sdk.kept_persons import KeptPersons
+from panachain.sdk.network import Network
+from panachain.sdk.results.uploads import UploadReport
+from panachain.sdk.times import duration
+from panachain.sdk.uploads import Tally, Upload, read_only
+
+
+@dataclass(frozen=True)
+class Publishing:
+    """How a hospital publishes in one call."""
+
+    network: Network
+    hospital: Address
+    seed: Seed
+    folder: Path
+    """Of the profile."""
+    estimate: Callable[[int], int]
+    """Tells the gas of so many records."""
+    dry_run: bool = False
+    jitter: int | timedelta | None = None
+    verify: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse to verify a dry run.
+
+        Raises:
+            UsageError: it publishes nothing.
+        """
+        if self.verify and self.dry_run:
+            raise UsageError("a dry run publishes nothing that could be read back")
+
+    def run(
+        self,
+        sources: Iterable[tuple[Source, Pairing]],
+        tally: Tally,
+        persons: KeptPersons,
+        omissions: Sequence[Omission],
+        patients: int,
+        unassigned: Mapping[str, int] | None = None,
+    ) -> UploadReport:
+        """Publish sources.
+
+        Args:
+            sources: each with the pairing of its patient.
+            tally: counts what is done.
+            persons: check whose each source is.
+            omissions: what is left out anyway.
+            patients: for how many patients there is anything.
+            unassigned: as the report.
+
+        Raises:
+            InputError: as `Upload.run`.
+            PartlyDoneError: something was left out; all else was published: `result` is the report.
+            UsageError: there is nothing to publish.
+        """
+        with open_batches(self.network, self.hospital, self.seed, self.folder) as batches:
+            now = int(self.network.clock())
+            if self.dry_run:
+                read_only(sources, batches, tally, now=now, persons=persons)
+            else:
+                batches.reconcile()
+                wait = self.network.config.jitter if self.jitter is None else duration(self.jitter, name="jitter")
+                Upload(batches, tally, persons, jitter=wait, now=now).run(sources)
+                if self.verify:
+                    tally.read_back = batches.history.read_back(batches.journal, tally.named)
+        tally.check()
+        if not (tally.records or tally.skipped or tally.waiting):
+            if omissions:
+                raise omissions[0].named()
+            raise UsageError("there is nothing to publish in what was named")
+        report = tally.report(estimate=self.estimate(len(tally.records)) if self.dry_run else None)
+        if omissions or report.omissions:
+            report = replace(report, omissions=(*omissions, *report.omissions), unassigned=dict(unassigned or {}))
+            what = "read" if self.dry_run else "published"
+            done = f"{len(report.records)} records of {patients} patients were {what}"
+            raise PartlyDoneError.of(report.omissions, done=done, result=report)
+        return report

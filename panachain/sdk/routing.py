@@ -1,0 +1,220 @@
+"""Routing: what a mixed folder or a bulk export holds goes to the patient whom it is about, or to nobody.
+
+A person is whoever a table says or, without one, the paired patient whose kept fingerprints leave nothing open
+(kept_persons.py). Publishes nothing itself. Follows docs/spec/persons.md, section "Many patients at once".
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from panachain.errors import InputError, Omission, UsageError
+from panachain.model.actors import Address, Role
+from panachain.model.scope import Category
+from panachain.records.exports import Export, FoundPatient
+from panachain.records.findings import Findings
+from panachain.records.pairing import Pairing
+from panachain.records.persons import FIELDS, distinct
+from panachain.records.sensitivity import DEFAULT, Profile, matcher_of
+from panachain.records.sensitivity.profiles import profile_of
+from panachain.records.sources import Source, find_sources
+from panachain.records.walk import spelled
+from panachain.sdk.kept_persons import KeptPersons
+from panachain.sdk.network import Network
+from panachain.sdk.pairings import Pairings
+from panachain.sdk.publishing import Publishing
+from panachain.sdk.results.uploads import UploadReport
+from panachain.sdk.uploads import Tally
+
+_TABLE: Final = "name their patient in the file of --assign: a line Patient/ID,PATIENT; or the files, path,PATIENT"
+_ONLY_REFERRED: Final = "nothing says who they are, they are only referred to"
+_UNPAIRED: Final = "they aren't paired with this hospital"
+_NOBODY: Final = "it doesn't say whom it is about"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is read, and how."""
+
+    paths: Sequence[Path]
+    """Files and folders; what one of them holds is one export, within which references hold."""
+    named: Mapping[str, str]
+    """Patients by what means them in the export (`Patient/ID`, `system|value`, an address), or by a file."""
+    category: Category | None = None
+    """As `find_sources`."""
+    profile: Profile = DEFAULT
+    """Says what is sensitive."""
+
+
+def publish_each(
+    publishing: Publishing, pairings: Pairings, persons: KeptPersons, tally: Tally, reading: Reading
+) -> UploadReport:
+    """Publish what files hold of many patients.
+
+    Raises:
+        PartlyDoneError: something was left out; all else was published.
+        UsageError, InputError: as `Routing.read` and `Publishing.run`.
+    """
+    network = publishing.network
+    reading = replace(reading, profile=profile_of(network.config.sensitivity))
+    with Export(persons.key) as export:
+        routing = Routing(network, pairings, persons, export, tally)
+        routing.read(reading)
+        found = routing.omissions, routing.patients, routing.unassigned
+        return publishing.run(routing.sources(reading), tally, persons, *found)
+
+
+class Routing:
+    """Whom the files of one call go to."""
+
+    def __init__(
+        self, network: Network, pairings: Pairings, persons: KeptPersons, export: Export, tally: Tally
+    ) -> None:
+        """Take what decides, and what counts.
+
+        Args:
+            network: knows the actors.
+            pairings: of the hospital.
+            persons: know whom the hospital's patients are.
+            export: is filled.
+            tally: is told of files that can't be read.
+        """
+        self._network = network
+        self._pairings = pairings
+        self._persons = persons
+        self._export = export
+        self._tally = tally
+        self._files: list[tuple[Source, Address]] = []
+        self._places: dict[Address, tuple[Path, int]] = {}
+        self._paired: dict[Address, Pairing] = {}
+        self._scopes = 0
+        self.omissions: list[Omission] = []
+        """What goes to nobody, each with why."""
+        self.unassigned: Counter[str] = Counter()
+        """Why, and how many patients, resources and files go to nobody for it."""
+
+    @property
+    def patients(self) -> int:
+        """How many patients get something."""
+        return len(self._paired)
+
+    def read(self, reading: Reading) -> None:
+        """Read what there is, and decide whose it is.
+
+        Raises:
+            UsageError: a name means nobody in the export, several, or one person is named twice.
+            InputError: a file can't be read, and the tally is strict.
+        """
+        named, category, profile = reading.named, reading.category, reading.profile
+        names = list(dict.fromkeys(named.values()))
+        actors = dict(zip(names, self._network.resolver.resolve_many(names, Role.PATIENT), strict=True))
+        told = {what: actors[name].address for what, name in named.items()}
+        places = {os.path.realpath(what): what for what in told if "\0" not in what}
+        files = set()
+        passed_over = None if self._tally.strict else self._tally.pass_over
+        for path in reading.paths:
+            for source in find_sources([path], category, profile, passed_over=passed_over):
+                try:
+                    if not self._export.add(source, self._scopes, matcher_of(profile)):
+                        what = places.get(os.path.realpath(source.path), "")
+                        files.add(what)
+                        self._add_file(source, told.get(what))
+                except InputError as exc:
+                    self._tally.leave_out(source, exc)
+                source.release()
+            self._scopes += 1
+        self._settle(told, files)
+        if self._tally.strict and self.omissions:
+            raise self.omissions[0].named()
+
+    def sources(self, reading: Reading) -> Iterator[tuple[Source, Pairing]]:
+        """Yield what each patient gets, with the pairing."""
+        category, profile = reading.category, reading.profile
+        for owner, (address, (path, resource)) in enumerate(self._places.items()):
+            if address in self._paired:
+                shown = Path(f"{path}!resource-{resource}.ndjson")
+                part = self._export.part(owner, shown, category, matcher_of(profile))
+                if part is not None:
+                    yield part, self._paired[address]
+        for source, address in self._files:
+            if address in self._paired:
+                yield source, self._paired[address]
+
+    def _add_file(self, source: Source, told: Address | None) -> None:
+        """Decide whose a file is that is no FHIR in JSON: all of it is one person's, or nobody's."""
+        found = source.persons()
+        if told is None and (not found or found[0].form == "reference"):
+            self._leave_out(spelled(source.path), _NOBODY)
+            return
+        if told is None:
+            form = found[0].form
+            several, field = distinct(found, self._persons.key)
+            if field is not None:
+                self._leave_out(spelled(source.path), f"it is about several persons ({FIELDS[form][field]})")
+                return
+            told, why = self._persons.recognise(several, form)
+            if told is None:
+                self._leave_out(spelled(source.path), why)
+                return
+        self._files.append((source, told))
+
+    def _settle(self, named: Mapping[str, Address], files: set[str]) -> None:
+        """Decide whose each resource is."""
+        patients = self._export.patients()
+        told = self._told(named, files)
+        owners: dict[int, int] = {}
+        numbers: dict[Address, int] = {}
+        for patient in patients:
+            address, why = self._whose(patient, told)
+            if address is None:
+                what = "the patient of" if patient.prints else "a patient whom it refers to:"
+                self._leave_out(f"{what} {spelled(patient.path)}, resource {patient.resource}", why)
+                continue
+            owners[patient.number] = numbers.setdefault(address, len(numbers))
+            self._places.setdefault(address, (patient.path, patient.resource))
+        self._export.settle(owners)
+        for one in self._export.left_out():
+            self._leave_out(f"{spelled(one.path)}, resource {one.resource}", one.why)
+        self._pair({*self._places, *(address for _, address in self._files)})
+
+    def _told(self, named: Mapping[str, Address], files: set[str]) -> dict[int, Address]:
+        """Return whom the table names, by number."""
+        told: dict[int, Address] = {}
+        for place, (reference, address) in enumerate(named.items(), start=1):
+            found = self._export.named(reference, self._scopes)
+            if len(found) + (reference in files) != 1:
+                means = "several patients of" if found else "nobody in"
+                raise UsageError(f"line {place} of the table means {means} what was read; nothing was published")
+            for number in found:
+                if told.setdefault(number, address) != address:
+                    raise UsageError(f"line {place} of the table gives a person to another patient than a line before")
+        return told
+
+    def _whose(self, patient: FoundPatient, told: Mapping[int, Address]) -> tuple[Address | None, str]:
+        if patient.number in told:
+            return told[patient.number], ""
+        if patient.prints is None:
+            return None, _ONLY_REFERRED
+        if patient.differs is not None:
+            return None, f"two Patients of one id are different ones ({FIELDS['fhir'][patient.differs]})"
+        return self._persons.recognise(self._export.each_of(patient.number), "fhir")
+
+    def _pair(self, addresses: set[Address]) -> None:
+        """Fetch the pairings; whoever has none gets nothing, and is told."""
+        actors = {actor.address: actor for actor in self._network.resolver.known(sorted(addresses))}
+        wanted = [actors[address] for address in sorted(addresses) if address in actors]
+        findings = Findings()
+        for actor, pairing in zip(wanted, self._pairings.of(wanted, findings), strict=True):
+            if pairing is not None:
+                self._paired[actor.address] = pairing
+        self.omissions += findings.omissions
+        self.unassigned.update({_UNPAIRED: len(addresses) - len(self._paired)} if findings.omissions else {})
+
+    def _leave_out(self, what: str, why: str) -> None:
+        self.omissions.append(Omission("", what, InputError(f"{why}; nothing of it was published", hint=_TABLE)))
+        self.unassigned[why] += 1
