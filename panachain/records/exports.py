@@ -127,7 +127,8 @@ _MINE: Final = """
         SELECT t.id FROM mine JOIN edge e ON e.piece = mine.id JOIN piece t ON t.id = e.target
         WHERE t.shared AND t.lo IS NULL AND NOT t.mixed
     )
-    SELECT min(p.id) FROM mine JOIN piece p ON p.id = mine.id LEFT JOIN bundle b ON b.id = p.bundle
+    SELECT p.file, p.start, p.size, p.digest, p.bundle, b.kind, b.label, min(p.id)
+    FROM mine JOIN piece p ON p.id = mine.id LEFT JOIN bundle b ON b.id = p.bundle
     GROUP BY coalesce(b.label, x''), coalesce(b.kind, ''), p.digest
     ORDER BY coalesce(b.label, x''), coalesce(b.kind, ''), p.digest
 """
@@ -330,7 +331,7 @@ class Export:
         Raises:
             InputError: a file changed since it was read.
         """
-        pieces = [row[0] for row in self._db.execute(_MINE, (owner,))] if owner in self._owners else []
+        pieces = self._db.execute(_MINE, (owner,)).fetchall() if owner in self._owners else []
         if not pieces:
             return None
         file = _PartFile(lambda: self._lines(pieces))
@@ -479,15 +480,10 @@ class Export:
         source, number = self._db.execute("SELECT source, number FROM piece WHERE id = ?", (piece,)).fetchone()
         return self._sources[source].path, number
 
-    def _lines(self, pieces: Sequence[int]) -> Iterator[bytes]:
-        """Yield the lines of a part."""
+    def _lines(self, pieces: Sequence[tuple[Any, ...]]) -> Iterator[bytes]:
+        """Yield the lines of a part, from what `_MINE` found."""
         last, held, size = ("", b""), list[bytes](), 0
-        for piece in pieces:
-            file, start, length, digest, bundle, kind, label = self._db.execute(
-                "SELECT p.file, p.start, p.size, p.digest, p.bundle, b.kind, b.label"
-                " FROM piece p LEFT JOIN bundle b ON b.id = p.bundle WHERE p.id = ?",
-                (piece,),
-            ).fetchone()
+        for file, start, length, digest, bundle, kind, label, _ in pieces:
             text = self._text(file, start, length)
             if _digest(text, bundle) != digest:
                 raise InputError("it changed after it was found")
@@ -514,8 +510,11 @@ class Export:
         self._opened[file] = opened
         if len(self._opened) > _OPEN_FILES:
             self._opened.popitem(last=False)[1].close()
-        opened.seek(start)
-        return opened.read(size).translate(_ONE_LINE)
+        try:
+            # Not through its buffer, which would read much more at each place.
+            return os.pread(opened.fileno(), size, start).translate(_ONE_LINE)
+        except OSError as exc:
+            raise InputError(f"it can't be read: {exc.strerror}") from exc
 
 
 class _Reader:
