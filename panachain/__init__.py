@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from panachain.sdk.results.revocations import RevocationReport
     from panachain.sdk.results.uploads import (
         PairingReport,
+        Proposal,
         PublishedView,
         ReadBack,
         RewrapReport,
@@ -69,6 +70,7 @@ _PLACES: Final = {
     "PolicyView": "sdk.results.policies",
     "Practitioner": "sdk",
     "Progress": "model.progress",
+    "Proposal": "sdk.results.uploads",
     "PublishedView": "sdk.results.uploads",
     "Purpose": "model.scope",
     "QueryProvenance": "research.index",
@@ -118,6 +120,7 @@ __all__ = [
     "PolicyView",
     "Practitioner",
     "Progress",
+    "Proposal",
     "PublishedView",
     "Purpose",
     "QueryProvenance",

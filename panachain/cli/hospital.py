@@ -13,6 +13,7 @@ import click
 
 from panachain.cli import words
 from panachain.cli.app import App, LazyGroup, command, current
+from panachain.cli.assign import COMMENT
 from panachain.cli.files import write_new
 from panachain.cli.values import Categories, Duration
 from panachain.errors import PartlyDoneError, UsageError
@@ -43,7 +44,8 @@ _NONE: Final = "There are no records."
     "--assign",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A CSV file of path,patient lines: many patients in one storage transaction. Paths are relative to it.",
+    help="A CSV file of path,patient lines: many patients in one storage transaction. Paths are relative to it, lines"
+    " that begin with `# ` are comments. `assign --propose` makes one.",
 )
 @click.option(
     "--by-patient",
@@ -254,7 +256,7 @@ def _table(assign: Path) -> list[tuple[str, str]]:
     try:
         with open(assign, newline="", encoding="utf-8-sig") as file:
             for number, row in enumerate(csv.reader(file), start=1):
-                if not row:
+                if not row or row[0].startswith(COMMENT):
                     continue
                 if len(row) != 2 or not row[0] or not row[1].strip():
                     raise UsageError(f"{assign}, line {number}: a line is path,patient")

@@ -178,6 +178,8 @@ class Export:
         self._sources: list[Source] = []
         self._pieces = self._bundles = self._patients = 0
         self._owners: frozenset[int] = frozenset()
+        self._whose: dict[int, int] = {}
+        """Of each patient's number the person."""
         self._stack = ExitStack()
         self._spool = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed with the rest
         self._spooled = 0
@@ -293,7 +295,9 @@ class Export:
         db.execute("BEGIN")
         db.executemany("UPDATE patient SET owner = ? WHERE root = ?", ((whose[root], root) for root in everybody))
         for (row,) in db.execute("SELECT rowid FROM phantom").fetchall():
-            db.execute("UPDATE phantom SET owner = ? WHERE rowid = ?", (owners.get(-1 - row, free + row), row))
+            whose.setdefault(-1 - row, free + row)
+            db.execute("UPDATE phantom SET owner = ? WHERE rowid = ?", (whose[-1 - row], row))
+        self._whose = whose
         db.execute("COMMIT")
         db.executescript(_SETTLE)
         done = self._repeat(_SPREAD)
@@ -306,6 +310,18 @@ class Export:
     def _repeat(self, statement: str) -> bool:
         """Do a change until nothing changes, and return whether that took no more than `_ROUNDS`."""
         return any(not self._db.execute(statement).rowcount for _ in range(_ROUNDS))
+
+    def files(self) -> Iterator[tuple[Path, frozenset[int], bool]]:
+        """Yield each file, the numbers of the patients whom its resources are about, and whether any is left out.
+
+        Of one person several numbers may stand for only one is told, and never more than two.
+        """
+        numbers = {owner: number for number, owner in sorted(self._whose.items(), reverse=True)}
+        for place, source in enumerate(self._sources):
+            lo, hi, out = self._db.execute(
+                "SELECT min(lo), max(hi), max(mixed OR lo IS NULL AND NOT shared) FROM piece WHERE source = ?", (place,)
+            ).fetchone()
+            yield source.file, frozenset(numbers[one] for one in (lo, hi) if one is not None), bool(out)
 
     def left_out(self) -> Iterator[LeftOutResource]:
         """Yield the resources that go to nobody although they are somebody's, or may be."""

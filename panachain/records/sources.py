@@ -148,6 +148,13 @@ class Source:
         """Bytes of the files that were named which are this source."""
         return self.size if self.packed is None else self.packed
 
+    @property
+    def file(self) -> Path:
+        """The file that was named or found: its archive's, if it is a member of one."""
+        if isinstance(self._file, _MemberFile):
+            return self._file.archive.shown
+        return self._file.shown if isinstance(self._file, FoundFile) else self.path
+
     def records(self) -> Iterator[PlainRecord]:
         """Yield the source's records, the same ones in the same order each time.
 

@@ -6,11 +6,10 @@ hospital can do; sdk/uploads.py, sdk/moves.py and sdk/batches.py do it. Follows 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from panachain.errors import AccessDeniedError, PartlyDoneError
 from panachain.model.actors import Actor, Address, Role
@@ -18,22 +17,18 @@ from panachain.model.progress import Progress
 from panachain.model.scope import Category
 from panachain.records.findings import Findings
 from panachain.records.pairing import Pairing
-from panachain.records.publish import MAX_RECORDS
 from panachain.records.sensitivity.profiles import profile_of
 from panachain.records.sources import find_sources
-from panachain.sdk.base import ActorSession
 from panachain.sdk.batches import open_batches, open_journal
+from panachain.sdk.hospital_routing import HospitalRouting
 from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.moves import Moves
-from panachain.sdk.pairings import Pairings
-from panachain.sdk.publishing import Publishing
 from panachain.sdk.results.uploads import PublishedView, RewrapReport, SettleReport, UploadReport
-from panachain.sdk.routing import Reading, publish_each
 from panachain.sdk.uploads import Tally, size_of
 from panachain.sdk.words import category_of
 
 
-class Hospital(ActorSession):
+class Hospital(HospitalRouting):
     """A hospital at work: what `connect` returns for a profile of this role.
 
     Examples:
@@ -152,49 +147,6 @@ class Hospital(ActorSession):
         persons = KeptPersons(self.profile.folder, self._seed, confirmed=confirm_patient)
         return publishing.run(sources, tally, persons, findings.omissions, len(pairings))
 
-    def upload_each(
-        self,
-        paths: Sequence[Path | str],
-        named: Mapping[str, str] | None = None,
-        category: Category | str | None = None,
-        *,
-        dry_run: bool = False,
-        jitter: int | timedelta | None = None,
-        verify: bool = False,
-        strict: bool = False,
-        progress: Progress | None = None,
-    ) -> UploadReport:
-        """Publish what files hold of many patients, such as a bulk export, to the patient whom each resource is about.
-
-        A patient is recognised by identifier, name and birth date of what was published for them before. Whatever names
-        two patients, nobody, or somebody who isn't recognised for sure is left out.
-
-        Args:
-            paths: files and folders; within each of them, one id is one thing.
-            named: patients by what means them there: `Patient/ID`, `system|value`, an address, or a file of theirs.
-            category: as `upload_many`, like all that follow but `strict`.
-            dry_run: read and split only.
-            jitter: how long a record waits at most.
-            verify: read back what was published.
-            strict: publish nothing if anything can't go to its patient.
-            progress: told how many bytes and records were read.
-
-        Raises:
-            PartlyDoneError: something was left out; all else was published: `result` is the report.
-            UsageError: a name means nobody in the files, or several.
-            InputError: nothing could be published.
-        """
-        publishing = self._publishing(dry_run=dry_run, jitter=jitter, verify=verify)
-        places = [Path(path) for path in paths]
-        tally = Tally(progress, size_of(places), strict=strict)
-        persons = KeptPersons(self.profile.folder, self._seed)
-        reading = Reading(places, named or {}, None if category is None else category_of(category))
-        return publish_each(publishing, self._pairings, persons, tally, reading)
-
-    def _publishing(self, **how: Any) -> Publishing:
-        self._check_registered()
-        return Publishing(self.network, self.address, self._seed, self.profile.folder, self._estimate, **how)
-
     def settle(self) -> SettleReport:
         """Finish what an interrupted upload began, and send again what a reorganisation took off the chain."""
         with open_batches(self.network, self.address, self._seed, self.profile.folder) as batches:
@@ -236,13 +188,3 @@ class Hospital(ActorSession):
             f"{self.profile.handle} can't open record {record_id}: a hospital keeps no key to what it publishes",
             hint="ask the patient for a grant: a practitioner of the hospital runs panachain request",
         )
-
-    def _estimate(self, records: int) -> int:
-        """Return the gas that publishing so many records takes; one batch holds MAX_RECORDS at most."""
-        if not records:
-            return 0
-        return -(-records // MAX_RECORDS) * self.network.mainchain.ledger.estimate_store(self.address, 1)
-
-    @cached_property
-    def _pairings(self) -> Pairings:
-        return Pairings(self.network, self.profile.actor, self._seed.receiving())

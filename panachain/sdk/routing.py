@@ -28,12 +28,15 @@ from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.network import Network
 from panachain.sdk.pairings import Pairings
 from panachain.sdk.publishing import Publishing
-from panachain.sdk.results.uploads import UploadReport
+from panachain.sdk.results.uploads import Proposal, UploadReport
 from panachain.sdk.uploads import Tally
 
 _TABLE: Final = "name their patient in the file of --assign: a line Patient/ID,PATIENT; or the files, path,PATIENT"
 _ONLY_REFERRED: Final = "nothing says who they are, they are only referred to"
 _UNPAIRED: Final = "they aren't paired with this hospital"
+_SEVERAL: Final = "it is about several patients: upload --by-patient gives each of them their part"
+_SOME: Final = "some of its resources name two patients or nobody: upload --by-patient names them"
+_SHARED_ONLY: Final = "it is about nobody"
 _NOBODY: Final = "it doesn't say whom it is about"
 
 
@@ -69,6 +72,27 @@ def publish_each(
         return publishing.run(routing.sources(reading), tally, persons, *found)
 
 
+def propose(network: Network, pairings: Pairings, persons: KeptPersons, paths: Sequence[Path]) -> list[Proposal]:
+    """Return whose each file seems to be; publishes nothing.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    tally = Tally()
+    with Export(persons.key) as export:
+        routing = Routing(network, pairings, persons, export, tally)
+        routing.read(Reading(paths, {}, profile=profile_of(network.config.sensitivity)))
+        found = routing.proposals()
+    found += [Proposal(spelled(source.file), "", str(error)) for source, error in tally.unread]
+    files: dict[str, Proposal] = {}
+    for one in found:
+        known = files.setdefault(one.file, one)
+        if (known.patient, known.why) != (one.patient, one.why):
+            # An archive of which not all members are the same person's.
+            files[one.file] = Proposal(one.file, "", _SEVERAL if known.patient or one.patient else known.why)
+    return sorted(files.values(), key=lambda one: one.file)
+
+
 class Routing:
     """Whom the files of one call go to."""
 
@@ -90,6 +114,9 @@ class Routing:
         self._export = export
         self._tally = tally
         self._files: list[tuple[Source, Address]] = []
+        self._nobodys: list[tuple[Source, str]] = []
+        self._decided: dict[int, tuple[str, str]] = {}
+        """Of each patient of the export who they are, or why nobody knows."""
         self._places: dict[Address, tuple[Path, int]] = {}
         self._paired: dict[Address, Pairing] = {}
         self._scopes = 0
@@ -145,21 +172,42 @@ class Routing:
             if address in self._paired:
                 yield source, self._paired[address]
 
+    def proposals(self) -> list[Proposal]:
+        """Return whose each file is, those that can't be read left out."""
+        found = []
+        for path, numbers, out in self._export.files():
+            whose = {self._decided[number] for number in numbers}
+            if len(whose) > 1:
+                patient, why = "", _SEVERAL
+            elif out:
+                patient, why = "", _SOME
+            else:
+                patient, why = next(iter(whose), ("", _SHARED_ONLY))
+            found.append((path, patient, why))
+        found += [(source.file, address, "") for source, address in self._files]
+        found += [(source.file, "", why) for source, why in self._nobodys]
+        return [
+            Proposal(spelled(path), patient, "")
+            if patient in self._paired
+            else Proposal(spelled(path), "", why or _UNPAIRED)
+            for path, patient, why in found
+        ]
+
     def _add_file(self, source: Source, told: Address | None) -> None:
         """Decide whose a file is that is no FHIR in JSON: all of it is one person's, or nobody's."""
         found = source.persons()
         if told is None and (not found or found[0].form == "reference"):
-            self._leave_out(spelled(source.path), _NOBODY)
+            self._refuse(source, _NOBODY)
             return
         if told is None:
             form = found[0].form
             several, field = distinct(found, self._persons.key)
             if field is not None:
-                self._leave_out(spelled(source.path), f"it is about several persons ({FIELDS[form][field]})")
+                self._refuse(source, f"it is about several persons ({FIELDS[form][field]})")
                 return
             told, why = self._persons.recognise(several, form)
             if told is None:
-                self._leave_out(spelled(source.path), why)
+                self._refuse(source, why)
                 return
         self._files.append((source, told))
 
@@ -171,6 +219,7 @@ class Routing:
         numbers: dict[Address, int] = {}
         for patient in patients:
             address, why = self._whose(patient, told)
+            self._decided[patient.number] = (address or "", why)
             if address is None:
                 what = "the patient of" if patient.prints else "a patient whom it refers to:"
                 self._leave_out(f"{what} {spelled(patient.path)}, resource {patient.resource}", why)
@@ -214,6 +263,10 @@ class Routing:
                 self._paired[actor.address] = pairing
         self.omissions += findings.omissions
         self.unassigned.update({_UNPAIRED: len(addresses) - len(self._paired)} if findings.omissions else {})
+
+    def _refuse(self, source: Source, why: str) -> None:
+        self._nobodys.append((source, why))
+        self._leave_out(spelled(source.path), why)
 
     def _leave_out(self, what: str, why: str) -> None:
         self.omissions.append(Omission("", what, InputError(f"{why}; nothing of it was published", hint=_TABLE)))

@@ -31,6 +31,7 @@ COMMANDS_RUN = (
         "revoke 0x11 --yes",
         "reissue 0x11",
         "group list",
+        "assign --propose .",
         "convict 0x11",
     ),
     "grant somebody --category laboratory --purpose TREAT --until 30d",

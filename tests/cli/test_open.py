@@ -17,7 +17,7 @@ from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.sdk.opening import Opening
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance
-from panachain.sdk.results.uploads import RewrapReport, UnpairingReport, UploadReport
+from panachain.sdk.results.uploads import Proposal, RewrapReport, UnpairingReport, UploadReport
 from tests.cli.twin import Outcome, Twin
 
 POLICY = "0x52908400098527886E0F7030069857D2E4169EE7"
@@ -317,6 +317,33 @@ def test_an_export_of_many_patients_goes_out_by_patient_and_a_table_names_some(
     assert run("upload", "--by-patient").code == 2
     table.write_text(f"Patient/1,{POLICY}\nPatient/1,{POLICY}\n")
     assert "twice" in run("upload", str(source), "--by-patient", "--assign", str(table)).err
+
+
+def test_a_proposal_is_a_table_that_upload_takes(run: Callable[..., Outcome], twin: Twin, tmp_path: Path) -> None:
+    names = ("a, b.json", "# odd.json", "other.json")
+    for name in names:
+        (tmp_path / name).write_text("{}")
+    why = "Patient.name is another one"
+    whose = (POLICY, POLICY, "")
+    twin.answers["propose"] = [
+        Proposal(str(tmp_path / name), who, "" if who else why) for name, who in zip(names, whose, strict=True)
+    ]
+    table = tmp_path / "who.csv"
+    outcome = run("assign", "--propose", str(tmp_path), "-o", str(table))
+    assert outcome.code == 0
+    assert "2 files of 3 to 1 patient" in outcome.err
+    assert table.stat().st_mode & 0o777 == 0o600
+    assert f"# other.json: {why}" in table.read_text()
+    twin.answers["upload_many"] = UploadReport((), skipped=1, plain_bytes=2, sealed_bytes=3)
+    assert run("upload", "--assign", str(table)).code == 0
+    assigned = twin.calls[-1][1][0]
+    assert [path.resolve() for path, _ in assigned] == [tmp_path / name for name in names[:2]]
+    assert len({who for _, who in assigned}) == 1
+    rows = [json.loads(line) for line in run("assign", "--propose", str(tmp_path), "--json").out.splitlines()]
+    assert [(row["schema"], row["patient"]) for row in rows] == [("panachain/proposed/1", who) for who in whose]
+    assert run("assign", "--propose", str(tmp_path), "-o", str(table)).code == 2
+    assert run("assign", str(tmp_path)).code == 2
+    assert run("assign", "--propose", str(tmp_path / "none")).code == 2
 
 
 def test_unpair_names_the_hospital_and_what_closes_the_lanes(run: Callable[..., Outcome], twin: Twin) -> None:

@@ -34,6 +34,7 @@ ELSEWHERE = {
     "records/locate.py": "records/test_publish.py",
     "records/subjects.py": "records/test_exports.py",
     "sdk/granted_records.py": "sdk/test_reader.py",
+    "sdk/hospital_routing.py": "sdk/test_routing.py",
     "sdk/publishing.py": "sdk/test_hospital.py",
     # Plain values: what holds for every result holds for these.
     "sdk/results/log.py": "sdk/results/test_package.py",

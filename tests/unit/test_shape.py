@@ -17,7 +17,17 @@ import panachain
 PACKAGE = Path(panachain.__file__).parent
 MOST_METHODS = 20
 MOST_LINES = {"sdk/patient.py": 250, "sdk/hospital.py": 250}
-SESSIONS = {"patient", "hospital", "practitioner", "researcher", "reader", "base", "patient_parts", "patient_reading"}
+SESSIONS = {
+    "patient",
+    "hospital",
+    "hospital_routing",
+    "practitioner",
+    "researcher",
+    "reader",
+    "base",
+    "patient_parts",
+    "patient_reading",
+}
 PARTS = (
     *("batches", "deletion_receipts", "grant_journal", "grants", "lanes", "moves", "offers", "opening", "pairings"),
     *("policies", "proxies", "proxy_evidence", "read_log", "requests", "revocations", "uploads"),

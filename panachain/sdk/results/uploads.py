@@ -100,6 +100,28 @@ class UploadReport:
 
 
 @dataclass(frozen=True)
+class Proposal:
+    """Whose a file seems to be.
+
+    Examples:
+        >>> with connect("clinic", role="hospital") as hospital:
+        ...     [one.patient for one in hospital.propose(["records"])]
+        ['', '']
+    """
+
+    file: str
+    """Its path."""
+    patient: str
+    """The account of the patient; empty if it is nobody's, several's, or nobody knows for sure."""
+    why: str
+    """Why it is nobody's, by the name of a field; empty with a patient."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON, schema `panachain/proposed/1`."""
+        return {"schema": "panachain/proposed/1", "file": self.file, "patient": self.patient, "why": self.why}
+
+
+@dataclass(frozen=True)
 class PublishedView:
     """A record as the hospital that published it lists it.
 

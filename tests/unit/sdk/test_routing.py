@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+from zipfile import ZipFile
 
 import pytest
 
@@ -219,3 +220,43 @@ def test_several_patients_with_one_number_are_told_apart_or_get_nothing(world: W
     assert len(report.omissions) == 1
     assert "Patient.name" in str(report.omissions[0])
     assert "resource 1" in str(report.omissions[0])
+
+
+def test_a_proposal_says_whose_each_file_is_and_names_fields_and_no_values(world: World, tmp_path: Path) -> None:
+    with known(world, tmp_path, "a", "b") as patients, known(world, tmp_path, "gone", paired=False):
+        folder = tmp_path / "mixed"
+        folder.mkdir()
+        bundle(folder / "a.json", {"resource": patient("a")}, {"resource": about("o", "a")})
+        bundle(folder / "both.json", {"resource": patient("a")}, {"resource": patient("b")})
+        bundle(folder / "gone.json", {"resource": patient("gone")})
+        bundle(folder / "name.json", {"resource": patient("b", name=[{"family": "Hidden"}])})
+        bundle(folder / "nobody.json", {"resource": {"resourceType": "Organization", "id": "x"}})
+        some = [patient("a"), about("o", "a", performer=[{"reference": "Patient/x"}])]
+        bundle(folder / "some.json", *({"resource": one} for one in some))
+        ndjson(folder / "b.ndjson", patient("b"), about("p", "b"))
+        (folder / "broken.json").write_text("{")
+        (folder / "scan.pdf").write_bytes(b"%PDF-1.7\n")
+        with ZipFile(folder / "mixed.zip", "w") as archive:
+            for name in ("a.json", "b.ndjson"):
+                archive.write(folder / name, name)
+        with ZipFile(folder / "one.zip", "w") as archive:
+            archive.write(folder / "a.json", "a.json")
+        block = world.network.mainchain.head_block().number
+        found = {Path(one.file).name: (one.patient, one.why) for one in again(world, "hospital").propose([folder])}
+        assert world.network.mainchain.head_block().number == block
+        assert {name: who for name, (who, _) in found.items() if who} == {
+            "a.json": patients["a"],
+            "b.ndjson": patients["b"],
+            "one.zip": patients["a"],
+        }
+        whys = {name: why for name, (who, why) in found.items() if not who}
+        assert "several patients" in whys.pop("both.json")
+        assert "several patients" in whys.pop("mixed.zip")
+        assert "Patient.name" in whys.pop("name.json")
+        assert "paired" in whys.pop("gone.json")
+        assert "about nobody" in whys.pop("nobody.json")
+        assert "doesn't say" in whys.pop("scan.pdf")
+        assert "several patients" in whys.pop("some.json")
+        assert whys.pop("broken.json")
+        assert whys == {}
+        assert "Hidden" not in str(found)

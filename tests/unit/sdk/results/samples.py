@@ -18,6 +18,7 @@ from panachain.sdk.results.requests import DenialReport, RequestReport, RequestV
 from panachain.sdk.results.revocations import RevocationReport, SubmissionReport
 from panachain.sdk.results.uploads import (
     PairingReport,
+    Proposal,
     PublishedView,
     ReadBack,
     RewrapReport,
@@ -35,6 +36,7 @@ RECORDS = [
     VIEW,
     UploadReport((), skipped=1, plain_bytes=2, sealed_bytes=3),
     ReadBack(1, blocks=3, size=4),
+    Proposal("in", WHO, ""),
     PublishedView("bafy", WHO, "laboratory/2024", 1),
     REVOKED,
     SubmissionReport(REVOKED.policy_id, proven=True, tx="", gas=0, receipts=(RECEIPT,)),
