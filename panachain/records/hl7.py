@@ -4,7 +4,9 @@ Reads messages only as far as it takes to tell category and year; never changes 
 Follows HL7 v2.9 chapters 2 (messages, batches) and 2A (data types), and MLLP release 1 (framing).
 
 What surrounds messages stays: a batch's header segments (FHS, BHS) go with the message after them, its trailers (BTS,
-FTS) with the message before them, and so do the control characters of MLLP.
+FTS) with the message before them, and so do the control characters of MLLP. A message in a text, such as OBX-5 with
+what a router forwards, stays in it: its lines end with a line feed where the segments around it end with a carriage
+return, as the standard wants.
 
 A message is restricted when a field that holds codes (`_CODED`) or any word that isn't a person's name tells something
 sensitive (`records/sensitivity`), when an access restriction (ARV-3), a hospital service (PV1-10) or the like
@@ -33,7 +35,7 @@ MEDIA_TYPE: Final = "application/hl7-v2"
 MAX_MESSAGE: Final = 64 << 20
 """Bytes of one message."""
 _WINDOW: Final = 1 << 20
-_REACH: Final = 16
+_REACH: Final = 2048
 """Bytes after a place that decide whether a message or batch begins there."""
 
 # A header segment: its name, the separator that it declares, one to five encoding characters, the separator again.
@@ -44,6 +46,8 @@ _BEGINS: Final = re.compile(
 )
 _BOUNDARY: Final = re.compile(rb"[\r\n\x0b\x1c]\x0b?" + _HEADER)
 """Begins with the end of what is before, or with the control character that begins a frame."""
+_END: Final = re.compile(rb"[^\r\n\x0b\x1c]*+(\r\n|[\r\n\x0b\x1c])")
+"""The rest of a segment, and how it ends."""
 _SEGMENT: Final = re.compile(rb"[^\r\n\x0b\x1c]+")
 _MOST_FIELDS: Final = 100
 """Fields of a segment that are looked at one by one; what follows them is one more."""
@@ -233,6 +237,7 @@ def _messages(file: BinaryIO) -> Iterator[bytes]:
     buffer = bytearray(file.read(_WINDOW))
     first = _BEGINS.match(buffer)
     has_message, searched = first is not None and first[1] == b"MSH", first.end() if first else 0
+    outer = _end_of(buffer, searched)
     read = bytes(1)
     while read:
         read = file.read(_WINDOW)
@@ -243,6 +248,9 @@ def _messages(file: BinaryIO) -> Iterator[bytes]:
         for found in _BOUNDARY.finditer(buffer, searched):
             if found.start() >= limit:
                 break
+            if outer == b"\r" and _is_in_text(buffer, found):
+                continue
+            outer = _end_of(buffer, found.end())
             if has_message:
                 cuts.append(found.start() + (found[0][:1] != b"\x0b"))
             has_message = found[1] == b"MSH"
@@ -255,6 +263,18 @@ def _messages(file: BinaryIO) -> Iterator[bytes]:
             raise InputError(f"one HL7 v2 message has more than {MAX_MESSAGE} bytes")
     if buffer:
         yield bytes(buffer)
+
+
+def _is_in_text(buffer: bytearray, found: re.Match[bytes]) -> bool:
+    """Tell whether a header after a message whose segments end with carriage returns is a line of a text."""
+    after_line_feed = found[0][:1] == b"\n" and buffer[found.start() - 1 : found.start()] != b"\r"
+    return after_line_feed and _end_of(buffer, found.end()) == b"\n"
+
+
+def _end_of(buffer: bytearray, start: int) -> bytes:
+    """Return what ends the segment that goes on here; empty if it isn't read to its end."""
+    found = _END.match(buffer, start)
+    return found[1] if found else b""
 
 
 def _segments(message: bytes, *, of: tuple[bytes, ...] = ()) -> Iterator[list[bytes]]:

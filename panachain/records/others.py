@@ -30,6 +30,17 @@ _TEXTS: Final = frozenset({"", ".txt", ".md", ".rst", ".htm", ".html"})
 _SYSTEM: Final = frozenset({"thumbs.db", "desktop.ini", "autorun.inf", "ehthumbs.db", "icon\r"})
 """What systems of desktops leave in folders."""
 _SUMS: Final = frozenset({".md5", ".sha1", ".sha256", ".sha512"})
+_XDM: Final = "IHE_XDM"
+"""The folder of an XDM archive."""
+_STYLES: Final = frozenset({".xsl", ".xslt"})
+_STYLE_SHEET: Final = re.compile(
+    rb"[^<]*(?:<[?!][^<]*)*<(?:[\w.-]+:)?(?:stylesheet|transform)\s[^>]*http://www\.w3\.org/1999/XSL/Transform"
+)
+"""A document whose first element is XSLT's."""
+_SUBMISSION: Final = re.compile(rb"<(?:[\w.-]+:)?SubmitObjectsRequest[\s>]")
+"""How ebXML begins that describes the documents of an XDM archive (IHE ITI TF-3, section 4.2.1)."""
+_RECORDS: Final = re.compile(rb"urn:hl7-org:v[23]|http://hl7\.org/fhir")
+"""Namespaces of documents that are records."""
 _MANIFEST: Final = frozenset({"transactionTime", "request", "output"})
 """Members that a bulk export's manifest must have."""
 _MOST_TEXT: Final = 8 << 20
@@ -52,6 +63,12 @@ def what_it_is(path: Path, start: bytes) -> str:
     if suffix in _TEXTS and name.removesuffix(suffix) in _NOTES:
         return "a text about the folder"
     text = as_utf8(start)
+    if suffix == ".css" or (suffix in _STYLES and _STYLE_SHEET.match(text)):
+        return "a style sheet"
+    if name == "metadata.xml" and _RECORDS.search(text) is None:
+        place = re.split(r"[/\\!]", str(path).upper())
+        if _XDM in place or _SUBMISSION.search(text):
+            return "the metadata of an XDM archive"
     if suffix == ".json" and b'"transactionTime"' in text:
         try:
             value, _ = read(text)

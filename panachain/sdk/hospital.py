@@ -137,12 +137,10 @@ class Hospital(HospitalRouting):
         assigned = [(path, patient) for path, patient in assigned if patient in pairings]
         profile = profile_of(self.network.config.sensitivity)
         tally = Tally(progress, size_of([Path(path) for path, _ in assigned]), strict=strict)
-        # Whoever wants all or nothing wants no guess of what is a record either.
-        passed_over = None if strict else tally.pass_over
         sources = (
             (source, pairings[patient])
             for path, patient in assigned
-            for source in find_sources([Path(path)], kind, profile, passed_over=passed_over)
+            for source in find_sources([Path(path)], kind, profile, passed_over=tally.pass_over)
         )
         persons = KeptPersons(self.profile.folder, self._seed, confirmed=confirm_patient)
         return publishing.run(sources, tally, persons, findings.omissions, len(pairings))

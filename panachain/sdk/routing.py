@@ -143,9 +143,8 @@ class Routing:
         told = {what: actors[name].address for what, name in named.items()}
         places = {os.path.realpath(what): what for what in told if "\0" not in what}
         files = set()
-        passed_over = None if self._tally.strict else self._tally.pass_over
         for path in reading.paths:
-            for source in find_sources([path], category, profile, passed_over=passed_over):
+            for source in find_sources([path], category, profile, passed_over=self._tally.pass_over):
                 try:
                     if not self._export.add(source, self._scopes, matcher_of(profile)):
                         what = places.get(os.path.realpath(source.path), "")

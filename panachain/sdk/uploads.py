@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from panachain.errors import DiskError, InputError, Omission
 from panachain.model.actors import Address
@@ -30,6 +31,7 @@ from panachain.sdk.batches import Batches, SentBatch
 from panachain.sdk.kept_persons import KeptPersons, UnsureError
 from panachain.sdk.results.uploads import ReadBack, UploadReport
 
+_NO_RECORD: Final = "leave it out, or the option --strict; if it is one, name the file itself"
 _Name = tuple[Address, bytes]
 """A patient, and what identifies a source."""
 
@@ -111,7 +113,13 @@ class Tally:
             raise unpublished(source.path, error)
 
     def pass_over(self, source: Source, what: str) -> None:
-        """Note a file that is no record."""
+        """Note a file that is no record.
+
+        Raises:
+            InputError: `strict` is set: whoever wants all or nothing wants no guess of what is a record.
+        """
+        if self.strict:
+            raise unpublished(source.path, InputError(f"it is no record: {what}", hint=_NO_RECORD))
         self.passed_over.append((spelled(source.path), what))
         self.advance(source.on_disk)
 

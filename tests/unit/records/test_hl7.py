@@ -42,6 +42,27 @@ def test_a_header_segment_tells(start: bytes, is_hl7: bool) -> None:
 
 
 class TestCut:
+    @pytest.mark.parametrize("window", [4096, 1 << 20])
+    def test_a_message_in_a_text_stays_in_it(self, monkeypatch: pytest.MonkeyPatch, window: int) -> None:
+        """What a router forwards in OBX-5: lines of a text, not segments of the file."""
+        monkeypatch.setattr(hl7, "_WINDOW", window)
+        inner = "\nMSH|^~\\&|X|Y|Z|W|20190101||ORU^R01|9|P|2.3\nPID|1||8\nend of text"
+        outer = message("ORU^R01", f"OBX|1|TX|1^x^L||{'filler ' * 800}{inner}", "NTE|1")
+        data = outer + message("ADT^A01", time="2021")
+        pieces = split(data)
+        assert [piece.content for piece in pieces] == [outer, message("ADT^A01", time="2021")]
+        assert [piece.year for piece in pieces] == [2024, 2021]
+        # It still tells: its patient, and whatever is sensitive in it.
+        assert [fields[3] for _, _, fields in hl7.patients(io.BytesIO(data))] == [b"8"]
+        sick = outer.replace(b"PID|1||8", b"DG1|1||B20^HIV^I10C")
+        assert [piece.category for piece in split(sick)] == [Category.SEXUAL_HEALTH]
+
+    @pytest.mark.parametrize("between", [b"\n", b"\r\n", b"\r", b"\n\n"])
+    @pytest.mark.parametrize("ends", [b"\r", b"\n", b"\r\n"])
+    def test_messages_are_cut_however_they_are_joined(self, between: bytes, ends: bytes) -> None:
+        one, other = (message("ORU^R01", "OBX|1|ST|x").rstrip(b"\r").replace(b"\r", ends) for _ in range(2))
+        assert [piece.year for piece in split(one + between + other + ends)] == [2024, 2024]
+
     @pytest.mark.parametrize("window", [17, 64, 1 << 20])
     @pytest.mark.parametrize("framed", [False, True])
     def test_no_byte_is_lost_whatever_is_read_at_once(

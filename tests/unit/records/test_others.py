@@ -15,6 +15,11 @@ from panachain.records import others
 from panachain.records.others import restricted_text, what_it_is
 
 MANIFEST = {"transactionTime": "2024-01-01T00:00:00Z", "request": "https://h.example/$export", "output": []}
+EBXML = b'<?xml version="1.0"?><lcm:SubmitObjectsRequest xmlns:lcm="urn:oasis:names:tc:ebxml-regrep:xsd:lcm:3.0"/>'
+STYLE = (
+    b'<?xml version="1.0"?>\n<!-- shows C-CDA -->\n<xsl:stylesheet version="1.0"'
+    b' xmlns:xsl="http://www.w3.org/1999/XSL/Transform" xmlns:n1="urn:hl7-org:v3"/>'
+)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +34,21 @@ MANIFEST = {"transactionTime": "2024-01-01T00:00:00Z", "request": "https://h.exa
         ("a.ndjson.sha256", b"00", "checksums"),
         ("manifest.json", json.dumps(MANIFEST).encode(), "the manifest of a bulk export"),
         ("other.json", json.dumps(MANIFEST).encode("utf-16"), "the manifest of a bulk export"),
+        ("x.zip!IHE_XDM/SUBSET01/METADATA.XML", b"<x/>", "the metadata of an XDM archive"),
+        ("x/metadata.xml", EBXML, "the metadata of an XDM archive"),
+        ("x/METADATA.XML", EBXML.decode().encode("utf-16"), "the metadata of an XDM archive"),
+        ("x.zip!IHE_XDM/SUBSET01/STYLE.XSL", STYLE, "a style sheet"),
+        ("CDA.xslt", STYLE, "a style sheet"),
+        ("main.css", b"p {}", "a style sheet"),
         # What could be a record is none of these.
+        ("x/metadata.xml", b"<x/>", ""),
+        ("x/IHE_XDM/SUBSET01/METADATA.XML", b'<ClinicalDocument xmlns="urn:hl7-org:v3">', ""),
+        ("x/IHE_XDM/SUBSET01/METADATA.XML", b'<Bundle xmlns="http://hl7.org/fhir">', ""),
+        ("x/IHE_XDM/SUBSET01/DOC0001.XML", b"<x/>", ""),
+        ("x/submission.xml", EBXML, ""),
+        ("style.xsl", b"<x/>", ""),
+        ("style.xsl", b'<ClinicalDocument xmlns="urn:hl7-org:v3"><!-- ' + STYLE[21:] + b"-->", ""),
+        ("style.xml", STYLE, ""),
         ("manifest.json", json.dumps({**MANIFEST, "resourceType": "Basic"}).encode(), ""),
         ("manifest.json", b'{"transactionTime":1}', ""),
         ("manifest.json", b'{"transactionTime":', ""),

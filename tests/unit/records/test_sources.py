@@ -27,6 +27,7 @@ from panachain.records.sources import INLINE, LARGE, find_sources, read_bytes, r
 from panachain.records.split import MEDIA_TYPE
 from tests.support import shared
 from tests.unit.records.helpers import bundles, content_of
+from tests.unit.records.test_others import STYLE
 
 CDA = (
     '<?xml version="1.0"?><ClinicalDocument xmlns="urn:hl7-org:v3"><effectiveTime value="20130815"/>'
@@ -522,15 +523,21 @@ def test_what_is_no_record_is_passed_over_and_named(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
     with zipfile.ZipFile(tmp_path / "xdm.zip", "w") as made:
         made.writestr("INDEX.HTM", "<html>")
+        made.writestr("README.TXT", "read me")
+        made.writestr("IHE_XDM/SUBSET01/METADATA.XML", "<x/>")
+        made.writestr("IHE_XDM/SUBSET01/STYLE.XSL", STYLE)
         made.writestr("IHE_XDM/SUBSET01/DOC0001.XML", CDA.format("N", ""))
     told: list[tuple[str, str]] = []
     found = list(find_sources([tmp_path], passed_over=lambda source, what: told.append((source.path.name, what))))
     assert [source.path.name for source in found] == ["Patient.ndjson", "DOC0001.XML"]
-    assert [name for name, _ in told] == ["README.txt", "Thumbs.db", "manifest.json", "xdm.zip!INDEX.HTM"]
+    assert [name for name, _ in told] == [
+        *("README.txt", "Thumbs.db", "manifest.json", "xdm.zip!INDEX.HTM", "xdm.zip!README.TXT"),
+        *("METADATA.XML", "STYLE.XSL"),
+    ]
     assert all(what for _, what in told)
     # Whoever names a file, or a category, means it; and without somebody to tell, nothing is passed over.
     for more in ({"category": Category.DOCUMENTS, "passed_over": lambda *_: None}, {}):
-        assert len(list(find_sources([tmp_path], **more))) == 6  # type: ignore[arg-type]
+        assert len(list(find_sources([tmp_path], **more))) == 9  # type: ignore[arg-type]
     assert list(find_sources([tmp_path / "README.txt"], passed_over=lambda *_: None))
 
 

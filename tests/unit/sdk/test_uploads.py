@@ -150,6 +150,16 @@ class TestLeavingOut:
         assert (len(report.records), len(list(world.patient.records()))) == (3, 3)
         assert caught.value.exit_code == 3
 
+    def test_what_is_no_record_is_refused_by_strict(self, world: World, tmp_path: Path) -> None:
+        with zipfile.ZipFile(tmp_path / "xdm.zip", "w") as archive:
+            archive.writestr("IHE_XDM/SUBSET01/METADATA.XML", "<?xml version='1.0'?><x/>")
+            archive.writestr("IHE_XDM/SUBSET01/DOC.json", json.dumps(resource("allergies", 2025, 7)))
+        with pytest.raises(InputError, match=r"METADATA\.XML: it is no record: the metadata of an XDM archive"):
+            upload(world, tmp_path, strict=True)
+        report = upload(world, tmp_path)
+        assert [what for _, what in report.passed_over] == ["the metadata of an XDM archive"]
+        assert len(report.records) == 1
+
     def test_once_it_is_mended_it_goes_and_nothing_twice(self, world: World, tmp_path: Path) -> None:
         self.folder(tmp_path)
         with pytest.raises(PartlyDoneError):
