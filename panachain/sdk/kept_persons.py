@@ -50,8 +50,10 @@ class KeptPersons:
         self._new: set[Address] = set()
         """Patients of whom nothing was published before this call."""
         self._changed_index: set[str] = set()
-        self._lost: tuple[Address, Prints] | None = None
-        """What was checked last, if what its patient is known by is lost."""
+        self._lost = False
+        """Whether what the patient of what was checked last is known by is lost."""
+        self._checked: tuple[Address, Prints] | None = None
+        """Whom what was checked last is about: learned once it is sure that it can be read."""
 
     @property
     def key(self) -> bytes:
@@ -98,8 +100,8 @@ class KeptPersons:
                 what is lost.
             UnsureError: it, or another source of this call, is about another person.
         """
+        self._lost, self._checked = False, None
         found = source.persons()
-        self._lost = None
         known = self._of(patient, published)
         if not found:
             return
@@ -115,7 +117,7 @@ class KeptPersons:
         made = several[0]
         if known is None and not self._confirmed:
             # What was published for the patient before teaches it anew; whatever is new isn't believed.
-            self._lost = (patient, made)
+            self._lost, self._checked = True, (patient, made)
             return
         known = known or Prints()
         differs = known.differs(made)
@@ -127,24 +129,25 @@ class KeptPersons:
         if others:
             reason = f"it is about a person whom another patient's records are about ({fields[0]})"
             self._refuse(reason, unsure=not self._new.isdisjoint(others))
-        self._learn(patient, known, made)
+        self._checked = (patient, made)
 
     def publishes(self) -> None:
-        """Note that a record of the source that was checked last is new.
+        """Note that the source that was checked last can be read, and a record of it is new; it teaches whose it is.
 
         Raises:
             InputError: what its patient was known by is lost, so nobody can tell whether it is theirs.
         """
-        if self._lost is not None:
+        if self._lost:
             reason = "by what the patient of earlier records is known is lost or damaged on this machine"
             raise InputError(reason, hint=_HINT)
+        self.recognised()
 
     def recognised(self) -> None:
-        """Note that all of the source that was checked last was published before: it teaches what was lost."""
-        if self._lost is not None:
-            patient, made = self._lost
-            self._lost = None
-            self._learn(patient, Prints(), made)
+        """Note that all of the source that was checked last was published before: it teaches what was lost, too."""
+        if self._checked is not None:
+            patient, made = self._checked
+            self._lost, self._checked = False, None
+            self._learn(patient, self._known.get(patient, Prints()), made)
 
     def keep(self) -> None:
         """Keep what was learned of whom something is published."""

@@ -88,6 +88,24 @@ def test_another_persons_file_keeps_none_of_the_others_back(world: World, tmp_pa
         upload(world, other, two, more, strict=True)
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_file_that_proves_unreadable_teaches_nothing(world: World, tmp_path: Path, dry_run: bool) -> None:
+    torn = tmp_path / "a.ndjson"
+    torn.write_text(json.dumps(ASTER) + '\n{"resourceType":')
+    good = write(tmp_path / "b.json", BIRCH)
+    if dry_run:
+        with pytest.raises(NotImplementedError, match="eth_estimateGas"):  # the gas of what would be published
+            upload(world, torn, good, dry_run=True)
+        return
+    with pytest.raises(PartlyDoneError, match=r"a\.ndjson") as caught:
+        upload(world, torn, good)
+    assert len(caught.value.result.records) == 1
+    # Mended, it is another person's: the patient is known by what was published.
+    torn.write_text(json.dumps(ASTER))
+    with pytest.raises(InputError, match="another one than in the patient's other records"):
+        upload(world, torn)
+
+
 def test_a_confirmed_file_is_published_and_known_from_then_on(world: World, tmp_path: Path) -> None:
     upload(world, write(tmp_path / "right.json", ASTER))
     assert len(upload(world, write(tmp_path / "other.json", BIRCH), confirm_patient=True).records) == 1
@@ -109,6 +127,7 @@ def test_a_file_for_two_patients_is_refused_for_the_second_one(world: World, tmp
     kept = KeptPersons(tmp_path, HOSPITAL)
     source = next(iter(find_sources([path])))
     kept.check(source, ONE, lambda: False)
+    kept.publishes()
     with pytest.raises(InputError, match="another patient's records"):
         kept.check(source, OTHER, lambda: False)  # in one call
     kept.keep()
