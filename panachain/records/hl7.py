@@ -122,6 +122,16 @@ def split_messages(file: BinaryIO, category: Category | None = None, matcher: Ma
         yield Piece(found, _year(header[6]), MEDIA_TYPE, message)
 
 
+def check_messages(file: BinaryIO) -> None:
+    """Check that messages can be cut, without a look at what they say.
+
+    Raises:
+        InputError: as `split_messages`.
+    """
+    for _ in _messages(file):
+        pass
+
+
 def patients(file: BinaryIO) -> Iterator[tuple[bytes, bytes, list[bytes]]]:
     """Yield each PID segment: encoding characters, padded to four, sending facility (MSH-4), and its fields.
 

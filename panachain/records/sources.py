@@ -174,10 +174,11 @@ class Source:
         """
         if self._content is not None:
             return list(self._records())
-        # What isn't held is read twice: its records may be more than the memory takes.
-        for _ in self._records():
-            pass
-        return self.records()
+        # All kinds but HL7 v2 are read to their end before the first record comes: what refers to what is known then.
+        self._check_messages()
+        records = self._records()
+        first = next(records, None)
+        return () if first is None else self._rest(first, records)
 
     def persons(self) -> list[persons.Person]:
         """Return what identifies whom the source is about, as often as it says so; reads it once more.
@@ -219,6 +220,21 @@ class Source:
                 return file.read(_START)
         except InputError:
             return b""
+
+    def _check_messages(self) -> None:
+        """Look for what makes messages unreadable, which is cheaper than to read what they say."""
+        if self.error is None:
+            with self._file.open() as file:
+                kind, text = _begun(file, self.path.suffix.lower())
+                if kind is _Kind.HL7:
+                    hl7.check_messages(text)
+
+    def _rest(self, first: PlainRecord, records: Iterator[PlainRecord]) -> Iterator[PlainRecord]:
+        try:
+            yield first
+            yield from records
+        except InputError as exc:
+            raise unpublished(self.path, exc) from None
 
     def _records(self) -> Iterator[PlainRecord]:
         if self.error is not None:
@@ -267,8 +283,13 @@ class Source:
             else:
                 whole = self._whole(file, kind)
                 kind, text = _begun(file, suffix)
+                pieces = _pieces_of_file(text, whole, kind, self._category, self._matcher)
                 try:
-                    yield from _pieces_of_file(text, whole, kind, self._category, self._matcher)
+                    first = next(pieces, None)
+                    # Before anything of it is published, since most of them are read to their end by now.
+                    self._file.check_unchanged(file)
+                    yield from () if first is None else (first,)
+                    yield from pieces
                 except InputError:
                     # What was torn by somebody's writing looks like a bad file.
                     self._file.check_unchanged(file)

@@ -9,8 +9,10 @@ import tarfile
 import zipfile
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -19,7 +21,7 @@ from panachain.errors import InputError, UsageError
 from panachain.ipld import dagcbor
 from panachain.model.records import FileContent, PlainRecord
 from panachain.model.scope import UNDATED, Category
-from panachain.records import hl7, sources
+from panachain.records import hl7, sources, split
 from panachain.records.canonical import canonical
 from panachain.records.dicom import study_year
 from panachain.records.samples import sample_bundle, sample_dicom
@@ -553,6 +555,72 @@ def test_half_of_a_broken_source_is_nothing(tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(InputError) as caught:
             source.whole()
         assert str(caught.value).startswith("line 4: not JSON")
+
+
+@pytest.mark.parametrize("groups", [300, 1 << 20])
+@pytest.mark.parametrize("form", ["ndjson", "json", "hl7"])
+def test_no_record_of_a_broken_streamed_source_comes_wherever_it_is_broken(
+    form: str, groups: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A streamed source is read once for that, not twice: all that can be wrong shows before the first record."""
+    monkeypatch.setattr(sources, "_HELD", 16)
+    monkeypatch.setattr(split, "GROUPS_SIZE", groups)
+    monkeypatch.setattr(split, "GROUP_SIZE", 100)
+    monkeypatch.setattr(hl7, "MAX_MESSAGE", 400)
+    monkeypatch.setattr(hl7, "_WINDOW", 64)
+    monkeypatch.setattr(hl7, "_REACH", 16)
+    good = [json.dumps({"resourceType": "Observation", "id": str(number)}) for number in range(12)]
+    around, between, bad = {
+        "ndjson": ("%s", "\n", '{"resourceType":'),
+        "json": ('{"resourceType":"Bundle","type":"batch","entry":[%s]}', ",", '{"resource":1}'),
+        "hl7": ("%s", "\r", "MSH|^~\\&|" + "x" * 500),
+    }[form]
+    pieces = {
+        "ndjson": good,
+        "json": [f'{{"resource":{one}}}' for one in good],
+        "hl7": [f"MSH|^~\\&|A|B|C|D|2024||ADT^A01|{number}|P|2.5" for number in range(12)],
+    }[form]
+    path = tmp_path / f"in.{form}"
+    for place in range(12):
+        text = between.join([*pieces[:place], bad, *pieces[place + 1 :]])
+        path.write_text(around % text)
+        (source,) = find_sources([path])
+        with pytest.raises(InputError):
+            source.whole()
+    text = between.join(pieces)
+    path.write_text(around % text)
+    (source,) = find_sources([path])
+    assert [one.content for one in source.whole()] == [one.content for one in source.records()]
+
+
+def test_a_streamed_source_is_parsed_once_where_its_entries_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "_HELD", 16)
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b'{"resourceType":"Patient"}\n' * 3)
+    parsed: list[bytes] = []
+    true = split._read_resource
+    monkeypatch.setattr(split, "_read_resource", lambda text, *more: (parsed.append(text), true(text, *more))[1])
+    (source,) = find_sources([path])
+    assert len(list(source.whole())) == 1
+    assert len(parsed) == 3
+
+
+def test_what_changes_while_it_is_read_gives_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_HELD", 16)
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b'{"resourceType":"Patient"}\n' * 3)
+    (source,) = find_sources([path])
+    true = sources.split_lines
+
+    def written_meanwhile(*what: Any) -> Iterator[Any]:
+        path.write_bytes(b'{"resourceType":"Patient"}\n' * 4)
+        yield from true(*what)
+
+    monkeypatch.setattr(sources, "split_lines", written_meanwhile)
+    with pytest.raises(InputError, match="changed"):
+        source.whole()
 
 
 def test_a_study_is_as_many_sources_as_it_has_files(tmp_path: Path) -> None:
