@@ -177,6 +177,7 @@ class Export:
         self._db.executescript("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;" + _SCHEMA)
         self._sources: list[Source] = []
         self._pieces = self._bundles = self._patients = 0
+        self._servers: set[str] = set()
         self._owners: frozenset[int] = frozenset()
         self._whose: dict[int, int] = {}
         """Of each patient's number the person."""
@@ -194,18 +195,20 @@ class Export:
         self._db.close()
         self._stack.close()
 
-    def add(self, source: Source, scope: int, matcher: Matcher) -> bool:
+    def add(self, source: Source, scope: int, matcher: Matcher, server: str = "") -> bool:
         """Read a source, and return whether it is FHIR in JSON; nothing else is taken.
 
         Args:
             source: of the export.
             scope: of the export, within which references without a server hold.
             matcher: says what is sensitive.
+            server: where the export's resources lie, if that is known.
 
         Raises:
             InputError: it can't be read; then nothing of it is taken. Without the path.
         """
         self._sources.append(source)
+        self._servers |= {server} - {""}
         before = (self._pieces, self._bundles, self._patients)
         self._db.execute("BEGIN")
         try:
@@ -213,7 +216,7 @@ class Export:
                 if text is None:
                     self._sources.pop()
                     return False
-                _Reader(self, f"x{scope}", text, matcher).run()
+                _Reader(self, f"x{scope}", server, text, matcher).run()
         except InputError:
             self._db.execute("ROLLBACK")
             self._pieces, self._bundles, self._patients = before
@@ -255,6 +258,7 @@ class Export:
             scopes: how many exports there are.
         """
         names = [reference] + [f"x{scope}|{reference}" for scope in range(scopes)]
+        names += [f"{server}/{reference}" for server in self._servers]
         system, bar, value = reference.partition("|")
         if bar:
             found = subjects_of(
@@ -383,14 +387,14 @@ class Export:
         self._db.execute("INSERT INTO bundle VALUES (?, ?, ?, ?, ?)", (number, above, kind, label, sensitive))
 
     def put(
-        self, text: bytes, resource: dict[str, Any], entry: Any, number: int, bundle: int, at: int | None, scope: str
+        self, text: bytes, resource: dict[str, Any], url: object, number: int, bundle: int, at: int | None, scope: str
     ) -> None:
         """Take one resource.
 
         Args:
             text: its text, or its entry's.
             resource: what it says.
-            entry: what its entry says; None outside of a Bundle.
+            url: where it lies, if that is known.
             number: of its line or entry in its file.
             bundle: the number of its Bundle; 0 outside of one.
             at: where its text begins in its file, if it can be read there again.
@@ -401,7 +405,7 @@ class Export:
         text = text.translate(_ONE_LINE)
         source = len(self._sources) - 1
         file, start, size = (source, at, len(text)) if at is not None else self._seal(text)
-        found = subjects_of(resource, entry.get("fullUrl") if entry else None, scope, f"u{piece}")
+        found = subjects_of(resource, url, scope, f"u{piece}")
         digest = _digest(text, bundle)
         self._db.execute(
             "INSERT INTO piece VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, 0, 0)",
@@ -536,9 +540,10 @@ class Export:
 class _Reader:
     """Cuts one source into its resources."""
 
-    def __init__(self, export: Export, scope: str, text: FhirText, matcher: Matcher) -> None:
+    def __init__(self, export: Export, scope: str, server: str, text: FhirText, matcher: Matcher) -> None:
         self._export = export
         self._scope = scope
+        self._server = server
         self._text = text
         self._matcher = matcher
         self._number = 0
@@ -581,7 +586,11 @@ class _Reader:
         if value["resourceType"] == "Bundle":
             self._bundle(io.BytesIO(text), 0)
         else:
-            self._export.put(text, value, None, self._number, 0, at, self._scope)
+            self._export.put(text, value, self._url(value), self._number, 0, at, self._scope)
+
+    def _url(self, resource: dict[str, Any]) -> str:
+        kind, number = resource["resourceType"], resource.get("id")
+        return f"{self._server}/{kind}/{number}" if self._server and isinstance(number, str) else ""
 
     def _file(self, file: BinaryIO, above: int) -> None:
         """Take a Bundle that is cut entry by entry, or a single resource."""
@@ -637,7 +646,7 @@ class _Reader:
                 if name == "resource":
                     self._bundle(io.BytesIO(inner), bundle)
             return
-        self._export.put(text, resource or {}, value, self._number, bundle, None, f"b{bundle}")
+        self._export.put(text, resource or {}, value.get("fullUrl"), self._number, bundle, None, f"b{bundle}")
 
     def _end(self, number: int, above: int, shell: dict[str, bytes]) -> None:
         text = b"{" + b",".join(json.dumps(name).encode() + b":" + value for name, value in shell.items()) + b"}"

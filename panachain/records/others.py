@@ -43,6 +43,12 @@ _RECORDS: Final = re.compile(rb"urn:hl7-org:v[23]|http://hl7\.org/fhir")
 """Namespaces of documents that are records."""
 _MANIFEST: Final = frozenset({"transactionTime", "request", "output"})
 """Members that a bulk export's manifest must have."""
+_MOST_MANIFEST: Final = 1 << 20
+"""Bytes of a manifest."""
+_REQUEST: Final = re.compile(
+    r"(?P<server>https?://.+?)(?:/Patient|/Group/[A-Za-z0-9.-]{1,64})?/\$export(?:\?.*)?", re.DOTALL
+)
+"""What an export was asked for with."""
 _MOST_TEXT: Final = 8 << 20
 """Bytes of a file whose text is looked at; its words take about a second for each million."""
 _MESSAGE: Final = re.compile(r"(?:^|[\r\n\v\x1c])[ \t]*MSH[^\w\s]")
@@ -77,6 +83,24 @@ def what_it_is(path: Path, start: bytes) -> str:
         if isinstance(value, dict) and value.keys() >= _MANIFEST and "resourceType" not in value:
             return "the manifest of a bulk export"
     return ""
+
+
+def server_of(folder: Path) -> str:
+    """Return the address of the server that an export is of, by the manifest beside it; empty if it isn't told.
+
+    Args:
+        folder: of the export; of a file nothing is told.
+    """
+    found = set()
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        if not path.is_file() or path.stat().st_size > _MOST_MANIFEST:
+            continue
+        content = as_utf8(path.read_bytes())
+        if what_it_is(path, content):
+            request = str(read(content)[0]["request"])
+            place = _REQUEST.fullmatch(request)
+            found.add(place["server"] if place else "")
+    return found.pop() if len(found) == 1 else ""
 
 
 def restricted_text(file: BinaryIO, matcher: Matcher | None = None) -> Category | None:

@@ -7,17 +7,20 @@ A person is whoever a table says or, without one, the paired patient whose kept 
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from panachain.errors import InputError, Omission, UsageError
-from panachain.model.actors import Address, Role
+from panachain.errors import DiskError, InputError, Omission, UnknownActorError, UsageError
+from panachain.model.actors import Actor, Address, Role
 from panachain.model.scope import Category
 from panachain.records.exports import Export, FoundPatient
 from panachain.records.findings import Findings
+from panachain.records.others import server_of
 from panachain.records.pairing import Pairing
 from panachain.records.persons import FIELDS, distinct
 from panachain.records.sensitivity import DEFAULT, Profile, matcher_of
@@ -61,15 +64,26 @@ def publish_each(
 
     Raises:
         PartlyDoneError: something was left out; all else was published.
+        DiskError: the disk is full.
         UsageError, InputError: as `Routing.read` and `Publishing.run`.
     """
     network = publishing.network
     reading = replace(reading, profile=profile_of(network.config.sensitivity))
     with Export(persons.key) as export:
         routing = Routing(network, pairings, persons, export, tally)
-        routing.read(reading)
+        with _disk():
+            routing.read(reading)
         found = routing.omissions, routing.patients, routing.unassigned
         return publishing.run(routing.sources(reading), tally, persons, *found)
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    """Tell of a disk that has no place for what is to be worked out."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as exc:
+        raise DiskError(f"whose each resource is can't be worked out on this disk: {exc}") from exc
 
 
 def propose(network: Network, pairings: Pairings, persons: KeptPersons, paths: Sequence[Path]) -> list[Proposal]:
@@ -81,8 +95,9 @@ def propose(network: Network, pairings: Pairings, persons: KeptPersons, paths: S
     tally = Tally()
     with Export(persons.key) as export:
         routing = Routing(network, pairings, persons, export, tally)
-        routing.read(Reading(paths, {}, profile=profile_of(network.config.sensitivity)))
-        found = routing.proposals()
+        with _disk():
+            routing.read(Reading(paths, {}, profile=profile_of(network.config.sensitivity)))
+            found = routing.proposals()
     found += [Proposal(spelled(source.file), "", str(error)) for source, error in tally.unread]
     files: dict[str, Proposal] = {}
     for one in found:
@@ -144,9 +159,10 @@ class Routing:
         places = {os.path.realpath(what): what for what in told if "\0" not in what}
         files = set()
         for path in reading.paths:
+            server = server_of(path)
             for source in find_sources([path], category, profile, passed_over=self._tally.pass_over):
                 try:
-                    if not self._export.add(source, self._scopes, matcher_of(profile)):
+                    if not self._export.add(source, self._scopes, matcher_of(profile), server):
                         what = places.get(os.path.realpath(source.path), "")
                         files.add(what)
                         self._add_file(source, told.get(what))
@@ -164,7 +180,8 @@ class Routing:
         for owner, (address, (path, resource)) in enumerate(self._places.items()):
             if address in self._paired:
                 shown = Path(f"{path}!resource-{resource}.ndjson")
-                part = self._export.part(owner, shown, category, matcher_of(profile))
+                with _disk():
+                    part = self._export.part(owner, shown, category, matcher_of(profile))
                 if part is not None:
                     yield part, self._paired[address]
         for source, address in self._files:
@@ -254,14 +271,27 @@ class Routing:
 
     def _pair(self, addresses: set[Address]) -> None:
         """Fetch the pairings; whoever has none gets nothing, and is told."""
-        actors = {actor.address: actor for actor in self._network.resolver.known(sorted(addresses))}
-        wanted = [actors[address] for address in sorted(addresses) if address in actors]
+        whose = self._actors(sorted(addresses))
         findings = Findings()
-        for actor, pairing in zip(wanted, self._pairings.of(wanted, findings), strict=True):
+        for address, pairing in zip(whose, self._pairings.of(list(whose.values()), findings), strict=True):
             if pairing is not None:
-                self._paired[actor.address] = pairing
+                self._paired[address] = pairing
         self.omissions += findings.omissions
-        self.unassigned.update({_UNPAIRED: len(addresses) - len(self._paired)} if findings.omissions else {})
+        self.unassigned.update({_UNPAIRED: left} if (left := len(addresses) - len(self._paired)) else {})
+
+    def _actors(self, addresses: list[Address]) -> dict[Address, Actor]:
+        """Return the patients who have these accounts, or whom guardians moved from them to others."""
+        resolver = self._network.resolver
+        try:
+            return dict(zip(addresses, resolver.resolve_many(addresses, Role.PATIENT), strict=True))
+        except UnknownActorError:
+            found = {}
+            for address in addresses:
+                try:
+                    found[address] = resolver.resolve(address, Role.PATIENT)
+                except UnknownActorError as exc:
+                    self.omissions.append(Omission("", f"patient {address}", exc))
+            return found
 
     def _refuse(self, source: Source, why: str) -> None:
         self._nobodys.append((source, why))

@@ -12,7 +12,7 @@ import pytest
 from panachain.errors import InputError
 from panachain.model.scope import Category
 from panachain.records import others
-from panachain.records.others import restricted_text, what_it_is
+from panachain.records.others import restricted_text, server_of, what_it_is
 
 MANIFEST = {"transactionTime": "2024-01-01T00:00:00Z", "request": "https://h.example/$export", "output": []}
 EBXML = b'<?xml version="1.0"?><lcm:SubmitObjectsRequest xmlns:lcm="urn:oasis:names:tc:ebxml-regrep:xsd:lcm:3.0"/>'
@@ -98,3 +98,24 @@ def test_no_text_passes_of_which_only_a_part_was_looked_at(monkeypatch: pytest.M
     with pytest.raises(InputError, match="nobody looks at all of its words"):
         restricted_text(io.BytesIO(b"word " * 200 + b"HIV"))
     assert restricted_text(io.BytesIO(bytes(2000))) is None
+
+
+@pytest.mark.parametrize(
+    ("request_", "server"),
+    [
+        ("https://h.example/fhir/$export?_type=Patient", "https://h.example/fhir"),
+        ("https://h.example/fhir/Patient/$export", "https://h.example/fhir"),
+        ("https://h.example/Group/7-a/$export", "https://h.example"),
+        ("https://h.example/else", ""),
+        (7, ""),
+    ],
+)
+def test_the_manifest_says_of_which_server_an_export_is(request_: object, server: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({**MANIFEST, "request": request_}))
+    (tmp_path / "other.json").write_text("{")
+    (tmp_path / "folder.json").mkdir()
+    assert server_of(tmp_path) == server
+    assert server_of(tmp_path / "manifest.json") == ""
+    # Two that contradict each other say nothing.
+    (tmp_path / "second.json").write_text(json.dumps({**MANIFEST, "request": "https://b.example/$export"}))
+    assert server_of(tmp_path) == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,13 +14,14 @@ from zipfile import ZipFile
 
 import pytest
 
-from panachain.errors import InputError, PanaChainError, PartlyDoneError, UsageError
+from panachain.errors import DiskError, InputError, PanaChainError, PartlyDoneError, UnknownActorError, UsageError
 from panachain.model.actors import Role
+from panachain.records.exports import Export
 from panachain.sdk.patient import Patient
 from panachain.sdk.profiles import Profile
 from panachain.sdk.results.uploads import UploadReport
 from tests.twin.world import World, actor_of
-from tests.unit.records.test_exports import about, bundle, ndjson, patient
+from tests.unit.records.test_exports import about, bundle, ndjson, observation, patient
 from tests.unit.sdk.helpers import again
 
 
@@ -260,3 +262,60 @@ def test_a_proposal_says_whose_each_file_is_and_names_fields_and_no_values(world
         assert whys.pop("broken.json")
         assert whys == {}
         assert "Hidden" not in str(found)
+
+
+def test_the_manifest_of_an_export_tells_which_server_its_lines_are_of(world: World, tmp_path: Path) -> None:
+    with known(world, tmp_path, "a") as patients:
+        folder = tmp_path / "export"
+        server = "https://h.example/fhir"
+        whole = [
+            observation(f"o{place}", subject={"reference": f"{place}/Patient/a"}) for place in (server, "https://x")
+        ]
+        ndjson(folder / "Observation.ndjson", *whole, about("p", "a"), about("q", "only-referred-to"))
+        ndjson(folder / "Patient.ndjson", patient("a"))
+        manifest = {"transactionTime": "2024", "request": f"{server}/Patient/$export", "output": []}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        report = upload(world, folder)
+        assert len(report.omissions) == 2
+        assert [what for _, what in report.passed_over] == ["the manifest of a bulk export"]
+        assert opened(world, "a") == {"Patient/a", f"Observation/o{server}", "Observation/p"}
+        named = {"Patient/only-referred-to": patients["a"], "https://x/Patient/a": patients["a"]}
+        assert upload(world, folder, named=named).omissions == ()
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), sqlite3.OperationalError("disk is full")])
+def test_a_full_disk_is_said_to_be_full(
+    failure: Exception, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(Export, "put", full)
+    path = ndjson(tmp_path / "in.ndjson", patient("a"))
+    with pytest.raises(DiskError):
+        again(world, "hospital").upload_each([path])
+    with pytest.raises(DiskError):
+        again(world, "hospital").propose([path])
+
+
+def test_a_patient_who_is_gone_from_the_registry_keeps_nobody_elses_part_back(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with known(world, tmp_path, "a", "b") as patients:
+        folder = export(tmp_path / "export", "a", "b")
+        resolver = type(world.network.resolver)
+        true = resolver.resolve
+
+        def resolve(self: Any, text: str, *roles: Role) -> Any:
+            if text == patients["a"]:
+                raise UnknownActorError("no registered patient")
+            return true(self, text, *roles)
+
+        def resolve_many(self: Any, texts: Any, *roles: Role) -> Any:
+            return [resolve(self, text, *roles) for text in texts]
+
+        monkeypatch.setattr(resolver, "resolve", resolve)
+        monkeypatch.setattr(resolver, "resolve_many", resolve_many)
+        report = upload(world, folder)
+        assert [str(one.error) for one in report.omissions] == ["no registered patient"]
+        assert opened(world, "b") == {"Patient/b", "Observation/ob"}
