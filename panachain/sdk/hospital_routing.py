@@ -70,7 +70,7 @@ class HospitalRouting(ActorSession):
         """Return whose each file seems to be, as the hospital knows its patients; publishes nothing.
 
         Args:
-            paths: files and folders; within each of them, one id is one thing.
+            paths: files and folders; each file says by itself whom it is about, since one id may be two things in two.
 
         Raises:
             UsageError: there is no such file.

@@ -55,6 +55,8 @@ class Reading:
     """As `find_sources`."""
     profile: Profile = DEFAULT
     """Says what is sensitive."""
+    by_file: bool = False
+    """Whether each file is an export of its own: a mixed folder comes from several systems, which share no ids."""
 
 
 def publish_each(
@@ -96,7 +98,7 @@ def propose(network: Network, pairings: Pairings, persons: KeptPersons, paths: S
     with Export(persons.key) as export:
         routing = Routing(network, pairings, persons, export, tally)
         with _disk():
-            routing.read(Reading(paths, {}, profile=profile_of(network.config.sensitivity)))
+            routing.read(Reading(paths, {}, profile=profile_of(network.config.sensitivity), by_file=True))
             found = routing.proposals()
     found += [Proposal(spelled(source.file), "", str(error)) for source, error in tally.unread]
     files: dict[str, Proposal] = {}
@@ -169,6 +171,7 @@ class Routing:
                 except InputError as exc:
                     self._tally.leave_out(source, exc)
                 source.release()
+                self._scopes += reading.by_file
             self._scopes += 1
         self._settle(told, files)
         if self._tally.strict and self.omissions:

@@ -236,6 +236,11 @@ def test_a_proposal_says_whose_each_file_is_and_names_fields_and_no_values(world
         some = [patient("a"), about("o", "a", performer=[{"reference": "Patient/x"}])]
         bundle(folder / "some.json", *({"resource": one} for one in some))
         ndjson(folder / "b.ndjson", patient("b"), about("p", "b"))
+        # Of other systems: one of them has the same id for somebody else, the other one doesn't say who that is.
+        ndjson(
+            folder / "else.ndjson", patient("a", identifier=[{"system": "urn:else", "value": "1"}], birthDate="1999")
+        )
+        ndjson(folder / "refers.ndjson", about("r", "a"))
         (folder / "broken.json").write_text("{")
         (folder / "scan.pdf").write_bytes(b"%PDF-1.7\n")
         with ZipFile(folder / "mixed.zip", "w") as archive:
@@ -255,6 +260,8 @@ def test_a_proposal_says_whose_each_file_is_and_names_fields_and_no_values(world
         assert "several patients" in whys.pop("both.json")
         assert "several patients" in whys.pop("mixed.zip")
         assert "Patient.name" in whys.pop("name.json")
+        assert "no patient is known" in whys.pop("else.ndjson")
+        assert "only referred to" in whys.pop("refers.ndjson")
         assert "paired" in whys.pop("gone.json")
         assert "about nobody" in whys.pop("nobody.json")
         assert "doesn't say" in whys.pop("scan.pdf")
