@@ -84,7 +84,7 @@ _SPREAD: Final = """
         FROM (
             SELECT e.piece AS id, min(t.lo) AS lo, max(t.hi) AS hi
             FROM edge e JOIN piece t ON t.id = e.target JOIN piece s ON s.id = e.piece
-            WHERE t.lo IS NOT NULL AND NOT s.direct AND NOT s.shared GROUP BY e.piece
+            WHERE t.lo IS NOT NULL AND t.kind <> 'Group' AND NOT s.direct AND NOT s.shared GROUP BY e.piece
         ) AS d
         WHERE d.id = piece.id AND (piece.lo IS NULL OR d.lo < piece.lo OR d.hi > piece.hi)
 """
@@ -120,6 +120,16 @@ _FOLLOW: Final = """
     CREATE INDEX piece_lo ON piece (lo);
 """
 """A file that says nothing itself belongs to whoever all that refer to it are about."""
+_UNUSED: Final = """
+    WITH RECURSIVE used (id) AS (
+        SELECT id FROM piece WHERE lo <= ? AND hi = lo AND NOT mixed
+        UNION
+        SELECT t.id FROM used JOIN edge e ON e.piece = used.id JOIN piece t ON t.id = e.target
+        WHERE t.shared AND t.lo IS NULL AND NOT t.mixed
+    )
+    SELECT source, count(*) FROM piece
+    WHERE shared AND lo IS NULL AND NOT mixed AND id NOT IN (SELECT id FROM used) GROUP BY source ORDER BY source
+"""
 _MINE: Final = """
     WITH RECURSIVE mine (id) AS (
         SELECT id FROM piece WHERE lo = ? AND hi = lo AND NOT mixed
@@ -336,6 +346,11 @@ class Export:
             why = LABEL if mixed == _LABEL_MIX else NOBODY if lo is None else TWO
             yield LeftOutResource(self._sources[source].path, number, why)
 
+    def unused(self) -> Iterator[tuple[Path, int]]:
+        """Yield how many resources of each file are about nobody, and are referred to by nobody's."""
+        for source, count in self._db.execute(_UNUSED, (max(self._owners, default=-1),)):
+            yield self._sources[source].path, count
+
     def part(self, owner: int, path: Path, category: Category | None, matcher: Matcher) -> Source | None:
         """Return all that one person gets, as one source of NDJSON; None if that is nothing.
 
@@ -469,7 +484,9 @@ class Export:
             "SELECT s.piece, n.piece FROM says s JOIN name n ON n.key = s.key JOIN patient p ON p.piece = n.piece"
             " WHERE s.role = 2"
         ).fetchall():
-            join(left, right)
+            # One person has another number in another record; another name and birth date, and nobody knows.
+            if self._one(left).may_be(self._one(right)):
+                join(left, right)
         self._db.execute("BEGIN")
         self._db.executemany(
             "UPDATE patient SET root = ? WHERE piece = ?", [(root_of(piece), piece) for piece in list(roots)]

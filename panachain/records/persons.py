@@ -136,6 +136,10 @@ class Prints:
             return _BIRTH
         return None if self._name_agrees(other) else _NAME
 
+    def may_be(self, other: Prints) -> bool:
+        """Tell whether neither name nor birth date, as far as they are known of both, says that it is another one."""
+        return self._birth_agrees(other) is not False and self._name_agrees(other) is not False
+
     def contradicts(self, other: Prints, *, named_alike: bool = False) -> int | None:
         """Return which part is another one, though it may be the same person; None if nothing is.
 

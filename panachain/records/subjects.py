@@ -99,6 +99,10 @@ class _Walk:
 
     def run(self, resource: dict[str, Any]) -> None:
         stack: list[tuple[str, Any]] = [("", resource)]
+        if self._found.kind == "Patient":
+            # What a Patient is linked with is the same person, and no second one.
+            resource = {**resource, "link": [self._linked(link) for link in _dicts(resource.get("link"))]}
+            stack = [("", resource)]
         while stack:
             element, item = stack.pop()
             if isinstance(item, list):
@@ -107,33 +111,35 @@ class _Walk:
                 if item is not resource and item.get("resourceType") == "Patient":
                     # A patient inside of another resource has no name that holds outside of it.
                     self._found.patients.add(self._unknown)
-                linked = element == "link" and self._found.kind == "Patient"
-                self._look(element, item, linked=linked)
-                # What a Patient is linked with is the same person, and no second one.
-                stack.extend(
-                    (element if linked and name == "other" else name, value)
-                    for name, value in item.items()
-                    if isinstance(value, (dict, list))
-                )
+                self._look(element, item)
+                stack.extend((name, value) for name, value in item.items() if isinstance(value, (dict, list)))
 
-    def _look(self, element: str, item: dict[str, Any], *, linked: bool) -> None:
+    def _linked(self, link: dict[str, Any]) -> dict[str, Any]:
+        """Note what a Patient is linked with, and return the rest of the link."""
+        for other in _dicts(link.get("other")):
+            reference = other.get("reference")
+            if isinstance(reference, str) and reference and not reference.startswith("#"):
+                self._found.links.add(self._name(reference)[0])
+        return {name: value for name, value in link.items() if name != "other"}
+
+    def _look(self, element: str, item: dict[str, Any]) -> None:
         reference, identifier, url = item.get("reference"), item.get("identifier"), item.get("url")
+        kind = item.get("type")
+        told = kind.rpartition("/")[2] if isinstance(kind, str) else ""
         if isinstance(reference, str) and reference:
-            self._refer(element, reference, item.get("type"), linked=linked)
+            self._refer(element, reference, told)
         if isinstance(identifier, dict) and "resourceType" not in item:
-            self._identify("" if linked else element, identifier, item.get("type"), alone=not reference)
+            self._identify(element, identifier, told, alone=not reference)
         if isinstance(url, str) and _BINARY.fullmatch(url):
             self._found.others.add(self._name(url)[0])
 
-    def _refer(self, element: str, reference: str, kind: object, *, linked: bool) -> None:
+    def _refer(self, element: str, reference: str, kind: str) -> None:
         if reference.startswith("#"):
             # Contained resources are gone through by themselves.
             return
         name, told = self._name(reference)
-        told = told or (kind if isinstance(kind, str) else "")
-        if linked:
-            self._found.links.add(name)
-        elif told == "Patient" or (not told and element in _SUBJECTS):
+        told = told or kind
+        if told == "Patient" or (not told and element in _SUBJECTS):
             self._found.patients.add(name)
         else:
             self._found.others.add(name)
@@ -148,21 +154,20 @@ class _Walk:
                 name = identifier_name(query["kind"], {"system": system, "value": plain})
                 return name or self._unknown, query["kind"]
             return self._unknown, query["kind"]
-        if "://" in reference:
-            place = _RESTFUL.fullmatch(reference)
-            if place:
-                return f"{place['base']}/{place['name']}", place["name"].partition("/")[0]
-            return reference, ""
+        place = _RESTFUL.fullmatch(reference) if "://" in reference else None
+        if place:
+            return f"{place['base']}/{place['name']}", place["name"].partition("/")[0]
         relative = _RELATIVE.fullmatch(reference)
         if relative:
             name = relative["name"]
             return f"{self._base}/{name}" if self._base else f"{self._scope}|{name}", name.partition("/")[0]
-        return f"{self._scope}|{reference}", ""
+        # However it is written, it isn't nobody whom it means.
+        told = "Patient" if "patient/" in reference.casefold() else ""
+        return reference if "://" in reference else f"{self._scope}|{reference}", told
 
-    def _identify(self, element: str, identifier: dict[str, Any], kind: object, *, alone: bool) -> None:
-        told = kind if isinstance(kind, str) else ""
+    def _identify(self, element: str, identifier: dict[str, Any], told: str, *, alone: bool) -> None:
         name = identifier_name(told or "Patient", identifier)
-        if alone and element and (told == "Patient" or (not told and element in _SUBJECTS)):
+        if alone and (told == "Patient" or (not told and element in _SUBJECTS)):
             self._found.patients.add(name or self._unknown)
         elif name:
             # Beside a reference, or of something else: it counts where it is known to be a patient's.

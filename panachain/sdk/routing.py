@@ -248,6 +248,10 @@ class Routing:
         self._export.settle(owners)
         for one in self._export.left_out():
             self._leave_out(f"{spelled(one.path)}, resource {one.resource}", one.why)
+        self._tally.passed_over += [
+            (spelled(path), f"{count} of its resources: about nobody, and nobody's refer to them")
+            for path, count in self._export.unused()
+        ]
         self._pair({*self._places, *(address for _, address in self._files)})
 
     def _told(self, named: Mapping[str, Address], files: set[str]) -> dict[int, Address]:

@@ -235,6 +235,10 @@ def about(number: str, whom: str, **more: Any) -> dict[str, Any]:
         {"extension": [{"url": "urn:x", "valueReference": {"reference": "Patient/b/_history/3"}}]},
         {"contained": [{"resourceType": "Patient", "id": "c", "name": [{"family": "Namea"}]}]},
         {"encounter": {"reference": "Encounter/of-b"}},
+        {"performer": [{"reference": "Patient/b#part"}]},
+        {"performer": [{"reference": " https://other.test/patient/b/more"}]},
+        {"performer": [{"reference": "urn:uuid:b", "type": "http://hl7.org/fhir/StructureDefinition/Patient"}]},
+        {"contained": [{"resourceType": "Person", "id": "c", "link": [{"other": {"reference": "Patient/b"}}]}]},
         {"subject": {"reference": "Patient/a", "identifier": {"system": "urn:mrn", "value": "mrn-b"}}},
     ],
 )
@@ -320,10 +324,46 @@ def test_a_patient_listed_twice_is_one_if_nothing_differs_and_else_nobody(tmp_pa
 
 def test_patients_that_are_linked_are_one(tmp_path: Path) -> None:
     link = [{"other": {"reference": "Patient/old"}, "type": "replaces"}]
-    ndjson(tmp_path / "all.ndjson", patient("new", link=link), about("o", "old"), patient("old"), about("n", "new"))
+    old = patient("old", name=[{"family": "Namenew"}])
+    ndjson(tmp_path / "all.ndjson", patient("new", link=link), about("o", "old"), old, about("n", "new"))
     got, out = shares(tmp_path)
     assert out == []
     assert got == {"all.ndjson:1": {"Patient/new", "Patient/old", "Observation/o", "Observation/n"}}
+
+
+@pytest.mark.parametrize("more", [{"birthDate": "1999-09-09"}, {"name": [{"family": "Another"}]}])
+def test_a_link_to_somebody_else_joins_nobody(more: dict[str, Any], tmp_path: Path) -> None:
+    link = [{"other": {"reference": "Patient/b"}, "type": "seealso"}]
+    told = {"resourceType": "Basic", "id": "x", "link": [{"other": {"reference": "Patient/b"}}]}
+    ndjson(tmp_path / "all.ndjson", patient("a", link=link), patient("b", **more), about("o", "a"), about("p", "b"))
+    assert shares(tmp_path)[0] == {
+        "all.ndjson:1": {"Patient/a", "Observation/o"},
+        "all.ndjson:2": {"Patient/b", "Observation/p"},
+    }
+    same = patient("a", name=[{"family": "Nameb"}], contained=[told])
+    ndjson(tmp_path / "all.ndjson", same, patient("b"))
+    got, out = shares(tmp_path)
+    assert (got, out) == ({"all.ndjson:2": {"Patient/b"}}, [("all.ndjson:1", TWO)])
+
+
+def test_a_group_of_one_says_nothing_of_what_is_about_the_group(tmp_path: Path) -> None:
+    group = {"resourceType": "Group", "id": "g", "member": [{"entity": {"reference": "Patient/a"}}]}
+    ndjson(tmp_path / "all.ndjson", patient("a"), group, observation("o", subject={"reference": "Group/g"}))
+    got, out = shares(tmp_path)
+    assert got == {"all.ndjson:1": {"Patient/a", "Group/g"}}
+    assert out == [("all.ndjson:3", NOBODY)]
+
+
+def test_what_is_about_nobody_and_goes_along_with_nobody_is_counted(tmp_path: Path) -> None:
+    places = [{"resourceType": "Organization", "id": str(number)} for number in range(4)]
+    used = about("o", "a", performer=[{"reference": "Organization/0"}])
+    ndjson(
+        tmp_path / "a.ndjson", patient("a"), used, patient("b", managingOrganization={"reference": "Organization/1"})
+    )
+    ndjson(tmp_path / "places.ndjson", *places)
+    with read(tmp_path) as (export, found):
+        export.settle({found[0].number: 0})
+        assert [(path.name, count) for path, count in export.unused()] == [("places.ndjson", 3)]
 
 
 def test_what_names_nobody_is_left_out_and_what_is_about_nobody_goes_along(tmp_path: Path) -> None:
