@@ -26,12 +26,15 @@ from panachain.crypto import stream
 from panachain.errors import InputError
 from panachain.ipld import dagcbor
 from panachain.model.scope import RESTRICTED, Category
+from panachain.records.attachments import pull_out
 from panachain.records.canonical import BLANKS, BOM, MAX_PIECE, Cutter, check_values, read
 from panachain.records.fhir_category import category_of
+from panachain.records.fhir_codes import RESTRICTED_DEFAULT
+from panachain.records.fhir_sensitivity import restricted_category
 from panachain.records.persons import Prints, of_patient, prints_of
 from panachain.records.sensitivity import Matcher
 from panachain.records.sources import FhirText, Source
-from panachain.records.split import BUNDLE_TYPES
+from panachain.records.split import BUNDLE_TYPES, findings_of_files
 from panachain.records.subjects import SHARED, subjects_of
 
 MAX_PATIENTS: Final = 200_000
@@ -678,8 +681,11 @@ class _Reader:
         self._export.end_bundle(number, above, kind, b"" if sensitive else label, sensitive=sensitive)
 
     def _closes(self, text: bytes) -> bool:
-        value, compact = read(text)
-        return category_of(value, compact, self._matcher) in RESTRICTED
+        kept, attachments = pull_out(text)
+        value, compact = read(kept)
+        if category_of(value, compact, self._matcher) in RESTRICTED:
+            return True
+        return restricted_category(findings_of_files(attachments, self._matcher), RESTRICTED_DEFAULT) is not None
 
 
 class _PartFile:

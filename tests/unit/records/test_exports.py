@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import random
@@ -448,6 +449,10 @@ def test_a_bundle_that_says_something_sensitive_of_itself_without_a_label_is_lef
     bundle(tmp_path / "told.json", *entries, extension=[{"url": "urn:x", "valueCodeableConcept": HIV}])
     got, out = shares(tmp_path)
     assert (got, {why for _, why in out}) == ({}, {LABEL})
+    told = base64.b64encode(b"HIV infection since 2019").decode()
+    held = {"contentType": "text/plain", "data": told}
+    bundle(tmp_path / "told.json", *entries, extension=[{"url": "urn:x", "valueAttachment": held}])
+    assert {why for _, why in shares(tmp_path)[1]} == {LABEL}
 
 
 def test_bundles_in_bundles_and_in_lines_are_unwrapped(tmp_path: Path) -> None:
