@@ -32,7 +32,8 @@ from panachain.records.fhir_category import category_of
 from panachain.records.fhir_codes import RESTRICTED_DEFAULT
 from panachain.records.fhir_sensitivity import restricted_category
 from panachain.records.persons import Prints, of_patient, prints_of
-from panachain.records.sensitivity import Matcher
+from panachain.records.sensitivity import Matcher, matcher_of
+from panachain.records.sensitivity.profiles import profile_of
 from panachain.records.sources import FhirText, Source
 from panachain.records.split import BUNDLE_TYPES, findings_of_files
 from panachain.records.subjects import SHARED, subjects_of
@@ -208,13 +209,12 @@ class Export:
         self._db.close()
         self._stack.close()
 
-    def add(self, source: Source, scope: int, matcher: Matcher, server: str = "") -> bool:
+    def add(self, source: Source, scope: int, server: str = "") -> bool:
         """Read a source, and return whether it is FHIR in JSON; nothing else is taken.
 
         Args:
             source: of the export.
             scope: of the export, within which references without a server hold.
-            matcher: says what is sensitive.
             server: where the export's resources lie, if that is known.
 
         Raises:
@@ -229,7 +229,7 @@ class Export:
                 if text is None:
                     self._sources.pop()
                     return False
-                _Reader(self, f"x{scope}", server, text, matcher).run()
+                _Reader(self, f"x{scope}", server, text).run()
         except InputError:
             self._db.execute("ROLLBACK")
             self._pieces, self._bundles, self._patients = before
@@ -364,7 +364,7 @@ class Export:
             owner: as `settle` took them.
             path: what the source is called.
             category: as `find_sources`.
-            matcher: as `add`.
+            matcher: says what is sensitive.
 
         Raises:
             InputError: a file changed since it was read.
@@ -399,7 +399,7 @@ class Export:
             number: from `begin_bundle`.
             above: of the Bundle that it stands in; 0 for none.
             kind: its type.
-            label: its `meta` where that is sensitive.
+            label: its `meta` where that bears labels, or is sensitive.
             sensitive: whether anything else that it says of itself is.
         """
         self._db.execute("INSERT INTO bundle VALUES (?, ?, ?, ?, ?)", (number, above, kind, label, sensitive))
@@ -560,12 +560,12 @@ class Export:
 class _Reader:
     """Cuts one source into its resources."""
 
-    def __init__(self, export: Export, scope: str, server: str, text: FhirText, matcher: Matcher) -> None:
+    def __init__(self, export: Export, scope: str, server: str, text: FhirText) -> None:
         self._export = export
         self._scope = scope
         self._server = server
         self._text = text
-        self._matcher = matcher
+        self._strict = matcher_of(profile_of("strict"))
         self._number = 0
 
     def run(self) -> None:
@@ -669,23 +669,24 @@ class _Reader:
         self._export.put(text, resource or {}, value.get("fullUrl"), self._number, bundle, None, f"b{bundle}")
 
     def _end(self, number: int, above: int, shell: dict[str, bytes]) -> None:
-        text = b"{" + b",".join(json.dumps(name).encode() + b":" + value for name, value in shell.items()) + b"}"
-        check_values(text)
-        label = b""
-        sensitive = self._closes(text)
-        if sensitive and "meta" in shell:
-            label = shell["meta"].translate(_ONE_LINE)
-            sensitive = not self._closes(b'{"resourceType":"Bundle","meta":%b}' % label)
+        meta = shell.pop("meta", b"{}").translate(_ONE_LINE)
+        label = b'{"resourceType":"Bundle","meta":%b}' % meta
+        said, _ = read(meta)
+        labelled = (isinstance(said, dict) and bool(said.get("security"))) or self._closes(label)
+        rest = b"{" + b",".join(json.dumps(name).encode() + b":" + value for name, value in shell.items()) + b"}"
+        sensitive = self._closes(rest)
         kind = read(shell["type"])[0] if "type" in shell else ""
         kind = kind if kind in BUNDLE_TYPES else "collection"
-        self._export.end_bundle(number, above, kind, b"" if sensitive else label, sensitive=sensitive)
+        self._export.end_bundle(number, above, kind, meta if labelled else b"", sensitive=sensitive)
 
     def _closes(self, text: bytes) -> bool:
+        """Tell whether any profile closes it: of the patients whose it is some may have chosen another one."""
+        check_values(text)
         kept, attachments = pull_out(text)
         value, compact = read(kept)
-        if category_of(value, compact, self._matcher) in RESTRICTED:
+        if category_of(value, compact, self._strict) in RESTRICTED:
             return True
-        return restricted_category(findings_of_files(attachments, self._matcher), RESTRICTED_DEFAULT) is not None
+        return restricted_category(findings_of_files(attachments, self._strict), RESTRICTED_DEFAULT) is not None
 
 
 class _PartFile:

@@ -164,7 +164,7 @@ class Routing:
             server = server_of(path)
             for source in find_sources([path], category, profile, passed_over=self._tally.pass_over):
                 try:
-                    if not self._export.add(source, self._scopes, matcher_of(profile), server):
+                    if not self._export.add(source, self._scopes, server):
                         what = places.get(os.path.realpath(source.path), "")
                         files.add(what)
                         self._add_file(source, told.get(what))

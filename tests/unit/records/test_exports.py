@@ -51,7 +51,7 @@ def read(*paths: Path) -> Iterator[tuple[Export, list[FoundPatient]]]:
     with Export(KEY) as export:
         for scope, path in enumerate(paths):
             for source in find_sources([path]):
-                assert export.add(source, scope, matcher_of())
+                assert export.add(source, scope)
         found = list(export.patients())
         assert all(one.prints is None or export.each_of(one.number) for one in found)
         yield export, found
@@ -444,6 +444,19 @@ def test_a_bundles_label_closes_each_patients_entries(tmp_path: Path) -> None:
             assert all(record.category in RESTRICTED for record in source.whole())
 
 
+def test_a_bundles_label_goes_along_whatever_it_closes(tmp_path: Path) -> None:
+    """What a label closes is the patient's to choose: it isn't judged where the Bundle is cut."""
+    label = {"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "NOTHINGTHATCLOSES"}]}
+    bundle(tmp_path / "in.json", {"resource": patient("a")}, {"resource": patient("b")}, meta=label, id="whole")
+    with read(tmp_path) as (export, found):
+        export.settle({found[0].number: 0})
+        source = part(export, 0)
+        assert source is not None
+        told = b"".join(record.content for record in source.whole() if isinstance(record.content, bytes))
+        assert b"NOTHINGTHATCLOSES" in told
+        assert b"whole" not in told
+
+
 def test_a_bundle_that_says_something_sensitive_of_itself_without_a_label_is_left_out(tmp_path: Path) -> None:
     entries = [{"resource": patient("a")}, {"resource": about("o", "a")}]
     bundle(tmp_path / "told.json", *entries, extension=[{"url": "urn:x", "valueCodeableConcept": HIV}])
@@ -490,10 +503,10 @@ def test_a_broken_file_is_left_out_whole_and_leaves_no_trace(tmp_path: Path) -> 
         for path in (broken, good):
             (source,) = find_sources([path])
             if path == good:
-                assert export.add(source, 0, matcher_of())
+                assert export.add(source, 0)
                 continue
             with pytest.raises(InputError, match="line 2"):
-                export.add(source, 0, matcher_of())
+                export.add(source, 0)
         (one,) = export.patients()
         export.settle({one.number: 0})
         part_of = part(export, 0)
@@ -539,7 +552,7 @@ def test_what_is_no_fhir_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "scan.pdf").write_bytes(b"%PDF-1.7\n")
     with Export(KEY) as export:
         (source,) = find_sources([tmp_path])
-        assert not export.add(source, 0, matcher_of())
+        assert not export.add(source, 0)
 
 
 def test_nothing_readable_lies_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
