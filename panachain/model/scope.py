@@ -44,6 +44,9 @@ class Category(Coded):
     MENTAL_HEALTH = "mental-health", 15
     SUBSTANCE_USE = "substance-use", 16
     SEXUAL_HEALTH = "sexual-health", 17
+    GENDER = "gender", 18
+    VIOLENCE = "violence", 19
+    PRIVATE = "private", 20
 
     @property
     def bit(self) -> int:
@@ -64,7 +67,12 @@ class Category(Coded):
             raise UsageError(f"unknown category {text!r}; the categories are: {known}") from None
 
 
-RESTRICTED: Final = frozenset({Category.MENTAL_HEALTH, Category.SUBSTANCE_USE, Category.SEXUAL_HEALTH})
+RESTRICTED: Final = frozenset(
+    {
+        *(Category.MENTAL_HEALTH, Category.SUBSTANCE_USE, Category.SEXUAL_HEALTH),
+        *(Category.GENDER, Category.VIOLENCE, Category.PRIVATE),
+    }
+)
 """Categories that `all` doesn't cover: they are granted by name only."""
 
 EMERGENCY: Final = frozenset(

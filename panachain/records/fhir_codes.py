@@ -65,7 +65,10 @@ BY_OBSERVATION: Final = {
 BY_LABEL: Final = {
     **dict.fromkeys(("PSY", "MH", "BH", "DVD", "PSYTHPN"), C.MENTAL_HEALTH),
     **dict.fromkeys(("ETH", "SUD", "ETHUD", "OPIOIDUD"), C.SUBSTANCE_USE),
-    **dict.fromkeys(("HIV", "SEX", "STD", "SDV", "REPRODUCTIVE", "GENDER"), C.SEXUAL_HEALTH),
+    **dict.fromkeys(("HIV", "SEX", "STD", "REPRODUCTIVE"), C.SEXUAL_HEALTH),
+    "GENDER": C.GENDER,
+    **dict.fromkeys(("SDV", "VIO", "MST"), C.VIOLENCE),
+    "PRS": C.PRIVATE,
     "GDIS": C.GENOMICS,
 }
 """Codes of meta.security: HL7 v3 ActCode, sensitivity."""
@@ -84,6 +87,6 @@ BY_LOINC: Final = {
 RESTRICTED_DEFAULT: Final = C.MENTAL_HEALTH
 """Where a document goes that is labelled restricted (R) or very restricted (V) without a code that tells why.
 
-HL7 v3 Confidentiality explains R by what is stigmatising, and V by psychotherapy notes: of the three restricted
-categories mental health is the one that fits most of them. What matters is that `all` covers none of the three.
+HL7 v3 Confidentiality explains R by what is stigmatising, and V by psychotherapy notes: of the restricted
+categories mental health is the one that fits most of them. What matters is that `all` covers none of these.
 """

@@ -19,6 +19,12 @@ from panachain.model.actors import Address
 from panachain.model.scope import FIRST_YEAR, UNDATED, Category, Generations, Scope, path_of
 from panachain.model.sizes import KEY_SIZE, PUBLIC_SIZE, UMBRAL_SIGNATURE_SIZE
 
+_FORMER: Final = {
+    Category.GENDER: Category.SEXUAL_HEALTH,
+    Category.VIOLENCE: Category.SEXUAL_HEALTH,
+    Category.PRIVATE: Category.MENTAL_HEALTH,
+}
+"""Where records of categories that came later went before; each is as restricted."""
 FIRST: Final = Generations()
 """The generations of a patient who never rotated a lane."""
 
@@ -47,6 +53,10 @@ class Pairing:
     lanes: Mapping[Scope, HospitalLane] = field(repr=False)
     orders: tuple[CID, ...] = ()
     """What the patient asks the hospital to move to new lanes (records/rewrap.py), oldest first."""
+
+    def category_for(self, category: Category) -> Category:
+        """Return where a record goes: to the category that held it before, if it is newer than the pairing."""
+        return category if Scope.of(category) in self.lanes else _FORMER.get(category, category)
 
     def path(self, category: Category, year: int) -> list[tuple[Scope, HospitalLane]]:
         """Return the lanes of a record's path, widest first.

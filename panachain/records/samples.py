@@ -17,6 +17,8 @@ _SNOMED: Final = "http://snomed.info/sct"
 _LOINC: Final = "http://loinc.org"
 _RXNORM: Final = "http://www.nlm.nih.gov/research/umls/rxnorm"
 _ATC: Final = "http://www.whocc.no/atc"
+_ICD10: Final = "http://hl7.org/fhir/sid/icd-10-cm"
+_ACT: Final = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 HIV_MEDICINE: Final = "dolutegravir"
 """A medicine of each sample that gives a condition away: no category of medicines opens it."""
 _CT_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.2"
@@ -68,6 +70,12 @@ def sample_bundle(seed: int = 1) -> bytes:
          "period": {"start": "2019-01-01"}})  # fmt: skip
     for year in _YEARS:
         _add_year(rng, add, subject, year)
+    add({"resourceType": "Condition", "subject": subject, "recordedDate": "2019-02-11",
+         "code": _concept(_SNOMED, "93461009", "Gender dysphoria")})  # fmt: skip
+    add({"resourceType": "Condition", "subject": subject, "recordedDate": "2019-02-11",
+         "code": _concept(_ICD10, "T74.11XA", "Adult physical abuse, confirmed")})  # fmt: skip
+    add({"resourceType": "DocumentReference", "status": "current", "subject": subject, "date": "2019-02-11",
+         "meta": {"security": [{"system": _ACT, "code": "PRS"}]}})  # fmt: skip
     bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
     text = json.dumps(bundle, ensure_ascii=False, indent=1)
     # A decimal whose last zero counts: FHIR keeps the precision that was written.

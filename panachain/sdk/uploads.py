@@ -183,7 +183,7 @@ def read_only(
     """
     for source, pairing, known in _new(sources, batches, tally, persons, batches.journal.counters):
         nameless = batches.journal.adopted.nameless(pairing.patient)
-        for record in _dated(tally.records_of(source), now):
+        for record in _fitting(tally.records_of(source), pairing, now):
             if known.has(record) or (nameless and of_record(record) in nameless):
                 tally.skip(0, 1)
                 continue
@@ -292,7 +292,7 @@ class Upload:
         goes, whole, before, taken = True, True, self._tally.skipped, self._tally.taken
         # 2. Split it.
         unread = len(self._tally.unread)
-        for record, leads in _with_leaders(_dated(self._tally.records_of(source), self._now)):
+        for record, leads in _with_leaders(_fitting(self._tally.records_of(source), pairing, self._now)):
             if known.has(record) or self._is_claimed(name, record):
                 self._tally.skip(0, 1)
                 continue
@@ -396,11 +396,16 @@ def _is_any(counters: Callable[[Address], Mapping[tuple[str, int], int]], patien
     return bool(counters(patient))
 
 
-def _dated(records: Iterable[PlainRecord], now: int) -> Iterator[PlainRecord]:
-    """Yield records, those of a year that is further away than the next one as UNDATED: such a date is a mistake."""
+def _fitting(records: Iterable[PlainRecord], pairing: Pairing, now: int) -> Iterator[PlainRecord]:
+    """Yield records as they fit into the lanes of a pairing.
+
+    Those of a year that is further away than the next one are UNDATED: such a date is a mistake.
+    """
     newest = datetime.fromtimestamp(now, UTC).year + 1
     for record in records:
-        yield record if record.year <= newest else replace(record, year=UNDATED)
+        category, year = pairing.category_for(record.category), record.year if record.year <= newest else UNDATED
+        fits = (category, year) == (record.category, record.year)
+        yield record if fits else replace(record, category=category, year=year)
 
 
 def _with_leaders(records: Iterable[PlainRecord]) -> Iterator[tuple[PlainRecord, bool]]:

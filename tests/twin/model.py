@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 Lane = tuple[str, int]
 """Scope and generation."""
 THRESHOLD = 2
+RESTRICTED = ("mental-health", "substance-use", "sexual-health", "gender", "violence", "private")
 MARGIN = 600
 """Seconds that a window has been over before a proxy deletes for good."""
 
@@ -77,7 +78,7 @@ class Paired:
 
 def path_of(category: str, year: int) -> list[str]:
     """Return the scopes of a record, as design sections 2 and 4 say."""
-    wide = [] if category in ("mental-health", "substance-use", "sexual-health") else ["all"]
+    wide = [] if category in RESTRICTED else ["all"]
     emergency = ["emergency"] if category == "allergies" else []
     return [*wide, category, f"{category}/{year}", *emergency]
 

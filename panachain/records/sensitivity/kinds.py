@@ -14,11 +14,10 @@ from panachain.model.scope import RESTRICTED, Category
 from panachain.records.sensitivity.tables import rows
 
 _ORDER: Final = (
-    Category.SEXUAL_HEALTH,
-    Category.SUBSTANCE_USE,
-    Category.MENTAL_HEALTH,
+    *(Category.VIOLENCE, Category.GENDER, Category.SEXUAL_HEALTH),
+    *(Category.SUBSTANCE_USE, Category.MENTAL_HEALTH, Category.PRIVATE),
 )
-"""Of what belongs to several restricted categories the first one is taken."""
+"""Of what belongs to several restricted categories the first one is taken: the one that the fewest are granted."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ _VIOLENCE: Final = frozenset({"SDV", "VIO", "MST"})
 _MENTAL: Final = frozenset({"MH", "PSY", "PSYTHPN", "BH", "COGN", "DVD", "EMOTDIS", "SUICIDE"})
 _SUBSTANCE: Final = frozenset({"SUD", "ETHUD", "OPIOIDUD", "ETH", "TBOO"})
 _GENETIC: Final = frozenset({"GDIS", "SCA"})
-_ALL: Final = _STD | _REPRODUCTIVE | _VIOLENCE | _MENTAL | _SUBSTANCE | _GENETIC | {"GENDER"}
+_ALL: Final = _STD | _REPRODUCTIVE | _VIOLENCE | _MENTAL | _SUBSTANCE | _GENETIC | {"GENDER", "PRS"}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from panachain.consent.offer import scopes_of
 from panachain.errors import UsageError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Disclosure, GrantedLane, OnChainPolicy, PolicyStatus, ProxyRef, Terms
-from panachain.model.scope import Purpose, Scope
+from panachain.model.scope import RESTRICTED, Purpose, Scope
 
 PATIENT, GRANTEE = Address("0x" + "aa" * 20), Address("0x" + "bb" * 20)
 POLICY = PolicyId("0x" + "cc" * 20)
@@ -65,10 +65,11 @@ def test_a_group_is_everybody_who_is_a_member_when_he_opens() -> None:
 
 
 def test_all_leaves_the_restricted_categories_out() -> None:
-    assert "read: everything but mental-health, substance-use, sexual-health." in told(terms_of(("all",))).allows[0]
+    rest = "substance-use, sexual-health, gender, violence, private"
+    assert f"read: everything but mental-health, {rest}." in told(terms_of(("all",))).allows[0]
     both = told(terms_of(("all", "laboratory", "mental-health"))).allows[0]
-    assert "read: everything but substance-use, sexual-health." in both
-    whole = told(terms_of(("all", "mental-health", "substance-use", "sexual-health"))).allows[0]
+    assert f"read: everything but {rest}." in both
+    whole = told(terms_of(("all", *(category.value for category in RESTRICTED)))).allows[0]
     assert "read: everything." in whole
 
 
@@ -76,7 +77,7 @@ def test_years_of_a_restricted_category_beside_all_are_named() -> None:
     terms = terms_of(("all",))
     more = GrantedLane(Scope.parse("mental-health/2020"), 0, b"\2" * 33, b"k" * 32)
     text = told(replace(terms, lanes=(*terms.lanes, more))).allows[0]
-    assert text.endswith("sexual-health; of mental-health what is of 2020.")
+    assert text.endswith("sexual-health, gender, violence, private; of mental-health what is of 2020.")
 
 
 def test_emergency_names_what_it_holds() -> None:

@@ -540,6 +540,6 @@ def test_a_category_with_some_of_its_labels_is_less_than_the_category(category: 
         return consent(permit(**{"class": ours(category.value), "securityLabel": labels}))
 
     assert from_consent(labelled(*codes)).categories == (category.value,)
-    for left_out in codes:
+    for left_out in codes if len(codes) > 1 else ():
         with pytest.raises(ConsentNotEnforceableError, match="only the part of a category"):
             from_consent(labelled(*(codes - {left_out})))

@@ -153,7 +153,8 @@ class Published:
 def covers(scope: str, record: Published) -> bool:
     """Tell whether a scope covers a record, as design section 4 says it, and not as the code does."""
     if scope == "all":
-        return record.category not in {"mental-health", "substance-use", "sexual-health"}
+        closed = {"mental-health", "substance-use", "sexual-health", "gender", "violence", "private"}
+        return record.category not in closed
     if scope == "emergency":
         return record.category in {"allergies", "medications", "conditions", "immunizations", "demographics"}
     return scope in (record.category, f"{record.category}/{record.year}")

@@ -16,11 +16,7 @@ def test_what_is_labelled_is_restricted() -> None:
 def test_a_type_alone_never_makes_a_resource_restricted() -> None:
     """Most of them would be withheld from everybody who may read `all`."""
     for table in (BY_TYPE, BY_OBSERVATION):
-        assert not set(table.values()) & {
-            Category.SEXUAL_HEALTH,
-            Category.MENTAL_HEALTH,
-            Category.SUBSTANCE_USE,
-        }
+        assert not set(table.values()) & RESTRICTED
 
 
 def test_every_category_that_has_resources_of_its_own_is_reached() -> None:

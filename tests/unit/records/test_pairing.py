@@ -12,7 +12,7 @@ from panachain.crypto.keys import Seed, address_of
 from panachain.errors import IntegrityError
 from panachain.ipld import dagcbor
 from panachain.model.codes import Coded
-from panachain.model.scope import Category, Generations, Scope
+from panachain.model.scope import RESTRICTED, Category, Generations, Scope
 from panachain.records import pairing
 from panachain.records.pairing import Pairing, make_pairing, open_pairing, seal_pairing
 
@@ -74,6 +74,18 @@ def test_opens_what_the_first_version_sealed(by: Seed) -> None:
     made = {scope: lane for scope, lane in make().lanes.items() if scope.text.partition("/")[0] not in later}
     assert dict(found.lanes) == made
     assert len(found.lanes) == len(list(found.lanes)) == 2 + VECTOR["categories"] * 4
+
+
+def test_what_an_older_pairing_has_no_lanes_for_goes_where_it_went_before() -> None:
+    old = opened(bytes.fromhex(VECTOR["sealed"]))
+    before = {one: old.category_for(one) for one in Category if old.category_for(one) is not one}
+    assert before == {
+        Category.GENDER: Category.SEXUAL_HEALTH,
+        Category.VIOLENCE: Category.SEXUAL_HEALTH,
+        Category.PRIVATE: Category.MENTAL_HEALTH,
+    }
+    assert {*before, *before.values()} <= RESTRICTED
+    assert {make().category_for(one) for one in before} == set(before)
 
 
 def test_opens_it_with_a_category_that_came_later(monkeypatch: pytest.MonkeyPatch) -> None:

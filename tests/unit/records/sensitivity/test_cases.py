@@ -24,6 +24,7 @@ ATC = "http://www.whocc.no/atc"
 ACT = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 LOCAL = "http://hospital.example/codes"
 SEXUAL, MENTAL, SUBSTANCE = Category.SEXUAL_HEALTH, Category.MENTAL_HEALTH, Category.SUBSTANCE_USE
+VIOLENCE, GENDER = Category.VIOLENCE, Category.GENDER
 HEAD = r"MSH|^~\&|LAB|CLINIC|PC|HOME|20230304050607||{kind}|m1|P|2.5" + "\rPID|1||p7\r"
 
 
@@ -115,6 +116,9 @@ class TestLabels:
             ("ETHUD", SUBSTANCE),
             ("PSYTHPN", MENTAL),
             ("STD", SEXUAL),
+            ("GENDER", GENDER),
+            ("SDV", VIOLENCE),
+            ("PRS", Category.PRIVATE),
         ],
     )
     def test_a_law_or_a_kind_on_a_resource_closes_it(self, tmp_path: Path, code: str, expected: Category) -> None:
@@ -139,7 +143,8 @@ class TestQuestionnaires:
         assert (one.category, one.year) == (MENTAL, 2022)
 
     @pytest.mark.parametrize(
-        ("code", "expected"), [("44261-6", MENTAL), ("72110-0", SUBSTANCE), ("82667-7", SUBSTANCE), ("76504-0", SEXUAL)]
+        ("code", "expected"),
+        [("44261-6", MENTAL), ("72110-0", SUBSTANCE), ("82667-7", SUBSTANCE), ("76504-0", VIOLENCE)],
     )
     def test_a_score_is_as_closed_as_what_was_asked(self, tmp_path: Path, code: str, expected: Category) -> None:
         assert category(tmp_path, of_type("Observation", code=concept(LOINC, code))) is expected
@@ -217,7 +222,8 @@ class TestDiagnosesAndTests:
             (ICD10, "O98.712", SEXUAL),
             (ICD10, "Z21", SEXUAL),
             (ICD10, "A54.00", SEXUAL),
-            (ICD10, "T74.21XD", SEXUAL),
+            (ICD10, "T74.21XD", VIOLENCE),
+            (ICD10, "F64.0", GENDER),
             (SNOMED, "165816005", SEXUAL),
             (SNOMED, "66590003", SUBSTANCE),
             (SNOMED, "371631005", MENTAL),

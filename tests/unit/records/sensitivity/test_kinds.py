@@ -21,6 +21,8 @@ def test_a_restricted_category_comes_before_any_other() -> None:
 
 def test_of_several_restricted_ones_the_order_of_kinds_does_not_matter() -> None:
     assert category_of_kinds(["MH", "HIV"]) is category_of_kinds(["HIV", "MH"]) is Category.SEXUAL_HEALTH
+    assert category_of_kinds(["HIV", "SDV"]) is category_of_kinds(["SDV", "GENDER"]) is Category.VIOLENCE
+    assert category_of_kinds(["PRS", "MH"]) is Category.MENTAL_HEALTH
 
 
 def test_what_is_unknown_counts_for_nothing() -> None:
