@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "completion": (f"{_COMMANDS}settings:completion", "Print a shell's completion script."),
     "pair": (f"{_COMMANDS}patient:pair", "Assent that a hospital publishes to your lanes."),
     "unpair": (f"{_COMMANDS}patient:unpair", "Take that assent back."),
+    "choices": (f"{_COMMANDS}choices:choices", "Show or change which kinds every hospital closes for you."),
     "records": (f"{_COMMANDS}hospital:records", "List your records, or open one."),
     "grant": (f"{_COMMANDS}patient:grant", "Let somebody read a part of your records."),
     "policies": (f"{_COMMANDS}patient:policies", "List the policies that you granted."),
@@ -75,8 +76,8 @@ COMMANDS: Final = {
 SECTIONS: Final = {
     "Everybody": ("init", "register", "whoami", "contacts", "submit", "doctor", "config", "completion"),
     "Patients": (
-        *("pair", "unpair", "records", "grant", "policies", "policy", "log", "revoke", "reissue", "settle"),
-        *("requests", "approve", "deny", "block", "unblock", "blocked", "convict"),
+        *("pair", "unpair", "choices", "records", "grant", "policies", "policy", "log", "revoke", "reissue"),
+        *("settle", "requests", "approve", "deny", "block", "unblock", "blocked", "convict"),
     ),
     "Hospitals": ("classify", "assign", "upload", "records", "rewrap", "settle", "storage"),
     "Practitioners": ("inbox", "open", "request", "requests", "policy", "group", "block"),

@@ -15,6 +15,7 @@ import click
 from panachain.cli import revocation, words
 from panachain.cli.app import App, Function, command, current
 from panachain.cli.blocked import show_left_out
+from panachain.cli.choices import listed, named
 from panachain.cli.files import write_new
 from panachain.cli.values import Categories, Duration, Moment, Purposes, Years, flat
 from panachain.errors import IntegrityError, PartlyDoneError, UnavailableError, UsageError
@@ -120,10 +121,20 @@ def proxy_options(function: Function) -> Function:
 @command(
     "pair",
     unchanged="a second `pair` with the same hospital replaces the first",
-    examples="panachain --profile me pair clinic",
+    examples="""
+        panachain --profile me pair clinic
+        panachain --profile me pair clinic --close pregnancy,alcohol
+    """,
 )
 @click.argument("hospital")
-def pair(hospital: str) -> None:
+@click.option(
+    "--close",
+    multiple=True,
+    metavar="KIND",
+    help="A kind of sensitive information that every hospital closes for you, such as hiv, pregnancy or genetics;"
+    " repeatable, commas allowed. `panachain choices` shows and changes them.",
+)
+def pair(hospital: str, close: tuple[str, ...]) -> None:
     """Assent that HOSPITAL publishes to your lanes.
 
     The hospital gets the lanes' public keys and its own locator keys, sealed to it. It can write with them,
@@ -131,8 +142,9 @@ def pair(hospital: str) -> None:
     """
     app = current()
     with app.acting(Role.PATIENT) as patient:
-        paired = patient.pair(hospital)
-        app.output.one(paired, fields=("hospital",))
+        paired = patient.pair(hospital, listed(close))
+        fields = ("hospital", "closed") if paired.closed else ("hospital",)
+        app.output.one(paired, fields=fields, also={"closed": named(paired.closed)} if paired.closed else {})
     app.output.left_out(paired.omissions)
     app.output.say("It can publish to your lanes from now on, and read nothing of them.")
 

@@ -60,8 +60,12 @@ def category_of(resource: dict[str, Any], compact: bytes | None = None, matcher:
         matcher: says what is sensitive; None takes the default profile's.
     """
     restricted = restricted_category(findings(resource, compact, matcher), RESTRICTED_DEFAULT)
-    if restricted is not None:
-        return restricted
+    found = _common_category(resource) if restricted is None else restricted
+    return found if matcher is None else matcher.profile.category(found)
+
+
+def _common_category(resource: dict[str, Any]) -> Category:
+    """Return the category of a resource in which nothing is sensitive."""
     kind = resource.get("resourceType")
     if kind in ("Observation", "DiagnosticReport"):
         by_code = BY_LOINC.get(_loinc_of(resource))

@@ -16,6 +16,7 @@ from panachain.errors import IntegrityError, UsageError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID
 from panachain.model.actors import Address
+from panachain.model.choices import NONE, Choices
 from panachain.model.scope import FIRST_YEAR, UNDATED, Category, Generations, Scope, path_of
 from panachain.model.sizes import KEY_SIZE, PUBLIC_SIZE, UMBRAL_SIGNATURE_SIZE
 
@@ -53,6 +54,8 @@ class Pairing:
     lanes: Mapping[Scope, HospitalLane] = field(repr=False)
     orders: tuple[CID, ...] = ()
     """What the patient asks the hospital to move to new lanes (records/rewrap.py), oldest first."""
+    choices: Choices = NONE
+    """What the patient wants of sensitive kinds, at every hospital."""
 
     def category_for(self, category: Category) -> Category:
         """Return where a record goes: to the category that held it before, if it is newer than the pairing."""
@@ -78,6 +81,9 @@ class Pairing:
 
 _CONTEXT: Final = labels.PAIRING
 _VERSION: Final = 2
+_WITH_CHOICES: Final = 3
+"""The version of a pairing that holds choices: a program that doesn't know them must not take it for one without."""
+_MOST_KINDS: Final = 1000
 _LANE_SIZE: Final = PUBLIC_SIZE + KEY_SIZE
 """Bytes of a lane: its public key and the hospital's locator key."""
 _UNKNOWN: Final = re.compile(r"(?!all$|emergency$)[a-z]+(?:-[a-z]+)*(?:/(?:0|[1-9]\d*))?")
@@ -92,6 +98,7 @@ def make_pairing(
     last_year: int,
     generations: Generations = FIRST,
     orders: Sequence[CID] = (),
+    choices: Choices = NONE,
 ) -> Pairing:
     """Derive the pairing of one hospital from the patient's seed."""
 
@@ -101,7 +108,7 @@ def make_pairing(
         return HospitalLane(seed.lane(scope, generation).public, locator_key, generation)
 
     lanes = {scope: lane(scope) for scope in _scopes(last_year)}
-    return Pairing(patient, hospital, generations, last_year, lanes, tuple(orders))
+    return Pairing(patient, hospital, generations, last_year, lanes, tuple(orders), choices)
 
 
 def seal_pairing(pairing: Pairing, *, receiving_key: bytes, patient_key: bytes, signer: umbral.Signer) -> bytes:
@@ -109,9 +116,10 @@ def seal_pairing(pairing: Pairing, *, receiving_key: bytes, patient_key: bytes, 
 
     By their own wrap patients learn from the seed alone which generation each lane is at.
     """
+    choices = pairing.choices
     body = dagcbor.encode(
         {
-            "v": _VERSION,
+            "v": _WITH_CHOICES if choices.number else _VERSION,
             "patient": bytes.fromhex(pairing.patient[2:]),
             "hospital": bytes.fromhex(pairing.hospital[2:]),
             "epoch": pairing.generations.epoch,
@@ -120,6 +128,11 @@ def seal_pairing(pairing: Pairing, *, receiving_key: bytes, patient_key: bytes, 
             # In the order of the categories' codes, so that the lanes' names needn't be repeated 2,000 times.
             "lanes": b"".join(lane.public + lane.locator_key for lane in pairing.lanes.values()),
             "orders": list(pairing.orders),
+            **(
+                {"choices": [choices.number, sorted(choices.closed), sorted(choices.emergency)]}
+                if choices.number
+                else {}
+            ),
         }
     )
     return box.seal_to_each([receiving_key, patient_key], signer.sign(_CONTEXT + body) + body, _CONTEXT)
@@ -138,11 +151,9 @@ def open_pairing(
     umbral.verify(verifying_key, _CONTEXT + body, signature)
     fields = dagcbor.decode(body)
     try:
-        if (fields["v"], fields["patient"], fields["hospital"]) != (
-            _VERSION,
-            bytes.fromhex(patient[2:]),
-            bytes.fromhex(hospital[2:]),
-        ):
+        named = fields["patient"], fields["hospital"]
+        known = fields["v"] in (_VERSION, _WITH_CHOICES)
+        if not known or named != (bytes.fromhex(patient[2:]), bytes.fromhex(hospital[2:])):
             raise IntegrityError("the pairing names another version, patient or hospital")
         if not isinstance(fields["lanes"], bytes):
             # A text would be cut into lanes too, and fail in the middle of an upload.
@@ -151,7 +162,8 @@ def open_pairing(
         lanes = _PackedLanes(fields["lanes"], fields["last_year"], generations)
         if not all(isinstance(order, CID) for order in fields["orders"]):
             raise TypeError("orders")
-        return Pairing(patient, hospital, generations, fields["last_year"], lanes, tuple(fields["orders"]))
+        choices = NONE if fields["v"] == _VERSION else _choices(*fields["choices"])
+        return Pairing(patient, hospital, generations, fields["last_year"], lanes, tuple(fields["orders"]), choices)
     except (KeyError, TypeError, AttributeError, UsageError) as exc:
         raise IntegrityError("the pairing lacks a field or has one of the wrong type") from exc
 
@@ -171,6 +183,19 @@ def _generations(epoch: Any, rotated: Any) -> Generations:
         if not past or not grows or past[0] < 1 or past[-1] > epoch:
             raise IntegrityError("the pairing's generations don't fit its epoch")
     return Generations(epoch, history)
+
+
+def _choices(number: Any, closed: Any, emergency: Any) -> Choices:
+    """Return the choices that a pairing states, also of kinds that this program doesn't know yet.
+
+    Whoever publishes refuses those (`sensitivity/profiles.py`); the patient's other devices pass them on.
+    """
+    if type(number) is not int or number < 1:
+        raise TypeError("number")
+    for kinds in (closed, emergency):
+        if not isinstance(kinds, list) or len(kinds) > _MOST_KINDS or not all(isinstance(one, str) for one in kinds):
+            raise TypeError("kinds")
+    return Choices(number, frozenset(closed), frozenset(emergency))
 
 
 def _scope(text: str) -> Scope:

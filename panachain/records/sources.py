@@ -31,7 +31,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from hashlib import sha256
 from pathlib import Path
@@ -200,12 +200,11 @@ class Source:
         try:
             if self.error is not None:
                 raise self.error
-            if self._content is not None:
-                yield from self._explained(io.BytesIO(self._content))
-                return
-            with self._file.open() as file:
-                yield from self._explained(file)
-                self._file.check_unchanged(file)
+            with io.BytesIO(self._content) if self._content is not None else self._file.open() as file:
+                for one in self._explained(file):
+                    yield replace(one, category=self._settled(one.category))
+                if self._content is None:
+                    self._file.check_unchanged(file)
         except InputError as exc:
             raise unpublished(self.path, exc) from None
 
@@ -240,9 +239,14 @@ class Source:
         if self.error is not None:
             raise self.error
         for part, piece in enumerate(self._pieces()):
-            yield PlainRecord(*piece, source=self.identity, part=part)
+            category = self._settled(piece.category)
+            yield PlainRecord(category, piece.year, piece.media_type, piece.content, self.identity, part)
         # Whoever wants them again has the file read again.
         self._content = None
+
+    def _settled(self, category: Category) -> Category:
+        """Return where something goes, whoever named its category: what the patient closes stays closed."""
+        return category if self._matcher is None else self._matcher.profile.category(category)
 
     def _explained(self, file: BinaryIO) -> Iterator[Classified]:
         chosen, matcher = self._category, self._matcher or matcher_of()

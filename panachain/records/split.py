@@ -583,6 +583,8 @@ def _other_json(content: bytes, category: Category, matcher: Matcher | None) -> 
     value, _ = read(content)
     if category not in RESTRICTED and isinstance(value, (dict, list)):
         found = restricted_category(findings({"": value}, matcher=matcher), RESTRICTED_DEFAULT)
+        if found is not None and matcher is not None:
+            found = matcher.profile.category(found)
         category = found if found in RESTRICTED else category
     return Piece(category, UNDATED, "application/json", content)
 

@@ -23,6 +23,7 @@ from panachain.sdk.batches import open_batches, open_journal
 from panachain.sdk.hospital_routing import HospitalRouting
 from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.moves import Moves
+from panachain.sdk.pairings import closed_for
 from panachain.sdk.results.uploads import PublishedView, RewrapReport, SettleReport, UploadReport
 from panachain.sdk.uploads import Tally, size_of
 from panachain.sdk.words import category_of
@@ -131,19 +132,19 @@ class Hospital(HospitalRouting):
         findings = Findings()
         found = dict(zip(names, self._pairings.of(patients, findings), strict=True))
         pairings = {name: pairing for name, pairing in found.items() if pairing is not None}
-        if findings.omissions and not pairings:
+        profiles = closed_for(pairings, profile_of(self.network.config.sensitivity), findings)
+        if findings.omissions and not profiles:
             raise findings.omissions[0].error
         # One patient's pairing that is missing or broken keeps no other patient's records back.
-        assigned = [(path, patient) for path, patient in assigned if patient in pairings]
-        profile = profile_of(self.network.config.sensitivity)
+        assigned = [(path, patient) for path, patient in assigned if patient in profiles]
         tally = Tally(progress, size_of([Path(path) for path, _ in assigned]), strict=strict)
         sources = (
             (source, pairings[patient])
             for path, patient in assigned
-            for source in find_sources([Path(path)], kind, profile, passed_over=tally.pass_over)
+            for source in find_sources([Path(path)], kind, profiles[patient], passed_over=tally.pass_over)
         )
         persons = KeptPersons(self.profile.folder, self._seed, confirmed=confirm_patient)
-        return publishing.run(sources, tally, persons, findings.omissions, len(pairings))
+        return publishing.run(sources, tally, persons, findings.omissions, len(profiles))
 
     def settle(self) -> SettleReport:
         """Finish what an interrupted upload began, and send again what a reorganisation took off the chain."""

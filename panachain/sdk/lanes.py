@@ -17,6 +17,7 @@ from panachain.crypto import umbral
 from panachain.crypto.keys import Seed
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, Role
+from panachain.model.choices import NONE, Choices
 from panachain.model.policy import GrantedLane
 from panachain.model.scope import Category, Generations, Scope, path_of
 from panachain.model.transactions import PairingEvent
@@ -71,19 +72,31 @@ class OwnLanes:
             IntegrityError: the pairing that was made last isn't this patient's own.
             StoreUnavailableError: the store lost it; guessing could wrap new records to lanes that were given up.
         """
-        findings = findings or Strict()
-        newest, identities = FIRST, self._network.sidechain.identities
+        return self._stated(findings or Strict())[0]
+
+    def choices(self) -> Choices:
+        """Return what the patient chose last, as all pairings together state it.
+
+        Raises:
+            IntegrityError: the pairing that was made last isn't this patient's own.
+            StoreUnavailableError: the store lost it; guessing could open what the patient closed.
+        """
+        return self._stated(Strict())[1]
+
+    def _stated(self, findings: Findings) -> tuple[Generations, Choices]:
+        newest, choices, identities = FIRST, NONE, self._network.sidechain.identities
         for event in identities.paired(patient=self._address):
             try:
-                generations = self._open(event).generations
+                pairing = self._open(event)
             except LEFT_OUT as exc:
                 if event.digest == identities.ever_paired(patient=self._address)[-1].digest:
                     findings.left_out(event.hospital, NEWEST_PAIRING, exc)
                 continue
             # The newest over all pairings: two devices may pair at the same time.
-            if generations.epoch > newest.epoch:
-                newest = generations
-        return newest
+            if pairing.generations.epoch > newest.epoch:
+                newest = pairing.generations
+            choices = choices.merged(pairing.choices)
+        return newest, choices
 
     def hospitals(self) -> list[tuple[Actor, PairingEvent]]:
         """Return the registered hospitals with whom the patient is or was paired, in the order of registration.
@@ -95,15 +108,22 @@ class OwnLanes:
         return [(actor, events[actor.address]) for actor in actors if actor.address in events]
 
     def pair(
-        self, hospital: Actor, generations: Generations, orders: Sequence[CID] = ()
+        self,
+        hospital: Actor,
+        generations: Generations,
+        orders: Sequence[CID] = (),
+        choices: Choices | None = None,
     ) -> tuple[Pairing, CID, Receipt]:
-        """Give a hospital the lanes as they are now.
+        """Give a hospital the lanes as they are now, and what the patient chose.
 
         Args:
             hospital: who may publish.
             generations: of the lanes.
             orders: what the hospital shall move to new lanes.
+            choices: the patient's; None takes the last ones.
         """
+        if choices is None:
+            choices = self.choices()
         self._network.keys.check([hospital])
         pairing = make_pairing(
             self._seed,
@@ -112,6 +132,7 @@ class OwnLanes:
             generations=generations,
             last_year=datetime.fromtimestamp(self._network.clock(), UTC).year + _YEARS_AHEAD,
             orders=orders,
+            choices=choices,
         )
         blob = seal_pairing(
             pairing,
@@ -129,43 +150,58 @@ class OwnLanes:
         sender = self._network.person(self._seed.account_key())
         return self._network.sidechain.identities.unpair(sender, hospital.address)
 
-    def pair_again(self, generations: Generations, findings: Findings) -> list[Address]:
-        """Tell every paired hospital the present lanes, and what it shall move there.
+    def pair_again(self, generations: Generations, findings: Findings, choices: Choices | None = None) -> list[Address]:
+        """Tell every paired hospital the present lanes and choices, and what it shall move there.
 
         A hospital that knows them already and has nothing to move isn't told again.
 
         Args:
             generations: of the lanes.
             findings: is told of hospitals whose records couldn't be looked through for orders.
+            choices: what the patient chose just now; None takes the last ones.
 
         Returns:
             Whom it told.
         """
-        told: dict[Address, None] = {}
-        paired = [(actor, event) for actor, event in self.hospitals() if event.paired]
+        if choices is None:
+            choices = self.choices()
         # Everybody first, before anything is read that a hospital published: none of them can keep the others from
         # learning the new lanes.
-        for hospital, event in paired:
-            # Pairing again is a transaction: it would show everybody on the sidechain that the patient rotated
-            # something.
-            if self._epoch_of(event) < generations.epoch:
-                # One whose key is none, or isn't proven, keeps the others from nothing.
-                with findings.alone(hospital.address, "the new lanes"):
-                    self.pair(hospital, generations)
-                    told[hospital.address] = None
-        for hospital, _ in paired:
-            with findings.alone(hospital.address):
-                if orders := self.orders(hospital, generations, findings):
-                    self.pair(hospital, generations, orders)
-                    told[hospital.address] = None
+        told = dict.fromkeys(self.tell(generations, choices, findings))
+        for hospital, event in self.hospitals():
+            if event.paired:
+                with findings.alone(hospital.address):
+                    if orders := self.orders(hospital, generations, findings):
+                        self.pair(hospital, generations, orders, choices)
+                        told[hospital.address] = None
         return list(told)
 
-    def _epoch_of(self, event: PairingEvent) -> int:
-        """Return the epoch of the lanes that a hospital knows, or one before the first if it knows nothing readable."""
+    def tell(self, generations: Generations, choices: Choices, findings: Findings) -> list[Address]:
+        """Tell the present lanes and choices to every paired hospital that doesn't know them, and return whom.
+
+        Args:
+            generations: of the lanes.
+            choices: the patient's.
+            findings: is told of hospitals that couldn't be told.
+        """
+        told = []
+        for hospital, event in self.hospitals():
+            # Pairing again is a transaction: it would show everybody on the sidechain that the patient rotated
+            # something.
+            if event.paired and not self._knows(event, generations, choices):
+                # One whose key is none, or isn't proven, keeps the others from nothing.
+                with findings.alone(hospital.address, "the new lanes and choices"):
+                    self.pair(hospital, generations, choices=choices)
+                    told.append(hospital.address)
+        return told
+
+    def _knows(self, event: PairingEvent, generations: Generations, choices: Choices) -> bool:
+        """Tell whether a hospital knows lanes and choices as they are now; unsure means no."""
         try:
-            return self._open(event).generations.epoch
+            pairing = self._open(event)
         except LEFT_OUT:
-            return -1
+            return False
+        return pairing.generations.epoch >= generations.epoch and pairing.choices == choices
 
     def orders(self, hospital: Actor, generations: Generations, findings: Findings) -> list[CID]:
         """Store what a hospital shall move to new lanes, and return the orders' CIDs; none before a rotation.

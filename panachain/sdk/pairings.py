@@ -5,7 +5,7 @@ Never makes one: patients do (sdk/lanes.py). Follows design section 8 (Pair).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from panachain.crypto.umbral import SecretKey
 from panachain.errors import AccessDeniedError
@@ -13,6 +13,7 @@ from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor
 from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.pairing import Pairing, open_pairing
+from panachain.records.sensitivity.profiles import Profile, for_patient
 from panachain.sdk.network import Network
 
 
@@ -78,3 +79,18 @@ class Pairings:
             patient=patient.address,
             verifying_key=patient.verifying_key,
         )
+
+
+def closed_for(pairings: Mapping[str, Pairing], profile: Profile, findings: Findings) -> dict[str, Profile]:
+    """Return what is closed for each patient: what the hospital closes, and what they do.
+
+    Args:
+        pairings: of patients, by name.
+        profile: the hospital's.
+        findings: is told of patients who close what this program doesn't know: nothing of theirs may be published.
+    """
+    found = {}
+    for name, pairing in pairings.items():
+        with findings.alone("", f"patient {name}"):
+            found[name] = for_patient(profile, pairing.choices)
+    return found

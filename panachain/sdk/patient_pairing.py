@@ -5,8 +5,11 @@ Reads nothing that a hospital published but to ask it to move that. Follows desi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from panachain.model.actors import Role
 from panachain.records.findings import Findings
+from panachain.sdk.own_choices import changed
 from panachain.sdk.patient_parts import PatientParts
 from panachain.sdk.results.uploads import PairingReport, UnpairingReport
 
@@ -14,11 +17,16 @@ from panachain.sdk.results.uploads import PairingReport, UnpairingReport
 class PatientPairing(PatientParts):
     """The pairing side of a patient's session."""
 
-    def pair(self, hospital: str) -> PairingReport:
+    def pair(self, hospital: str, close: Iterable[str] = ()) -> PairingReport:
         """Assent that a hospital may publish to this patient's lanes.
 
         Args:
             hospital: profile name, handle or address.
+            close: kinds of sensitive information that every hospital closes from now on, beside those that were
+                chosen before; as `OwnChoices.change`.
+
+        Raises:
+            UsageError: there is no such kind.
         """
         self._check_registered()
         who = self.network.resolve(hospital, Role.HOSPITAL)
@@ -29,13 +37,19 @@ class PatientPairing(PatientParts):
         # couldn't be asked for.
         with findings.alone(who.address):
             orders = self._lanes.orders(who, generations, findings)
-        pairing, cid, receipt = self._lanes.pair(who, generations, orders)
+        # Nothing is sent before it is known that all kinds are there.
+        before = self._lanes.choices()
+        choices = changed(before, close=close)
+        pairing, cid, receipt = self._lanes.pair(who, generations, orders, choices)
+        if choices != before:
+            self._lanes.tell(generations, choices, findings)
         return PairingReport(
             who.address,
             str(cid),
             lanes=len(pairing.lanes),
             epoch=pairing.generations.epoch,
             tx=receipt.tx_hash,
+            closed=tuple(sorted(choices.closed)),
             omissions=tuple(findings.omissions),
         )
 

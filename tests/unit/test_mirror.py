@@ -37,6 +37,7 @@ ELSEWHERE = {
     "sdk/hospital_routing.py": "sdk/test_routing.py",
     "sdk/publishing.py": "sdk/test_hospital.py",
     # Plain values: what holds for every result holds for these.
+    "sdk/results/choices.py": "sdk/test_own_choices.py",
     "sdk/results/log.py": "sdk/results/test_package.py",
     "sdk/results/people.py": "sdk/results/test_package.py",
     "sdk/results/uploads.py": "sdk/results/test_package.py",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+from panachain.errors import UsageError
 from panachain.model.scope import RESTRICTED, Category
 from panachain.records.sensitivity.tables import rows
 
@@ -26,6 +27,8 @@ class Kind:
 
     code: str
     """As HL7 v3 ActCode spells it."""
+    word: str
+    """What people call it, on the command line."""
     category: Category
     parent: str
     """The kind that it is one of; empty for none."""
@@ -47,9 +50,38 @@ class Finding:
 def kinds() -> dict[str, Kind]:
     """Return all kinds by their codes."""
     found = {}
-    for code, category, parent, display, _source in rows("kinds"):
-        found[code] = Kind(code, Category(category), parent, display)
+    for code, word, category, parent, display, _source in rows("kinds"):
+        found[code] = Kind(code, word, Category(category), parent, display)
     return found
+
+
+def kind_of(text: str) -> Kind:
+    """Return the kind that a word or a code names.
+
+    Args:
+        text: as somebody typed it.
+
+    Raises:
+        UsageError: there is none.
+    """
+    plain = text.strip()
+    for kind in kinds().values():
+        if plain.lower() == kind.word or plain.upper() == kind.code:
+            return kind
+    known = ", ".join(kind.word for kind in kinds().values())
+    raise UsageError(f"{text!a}: no such kind of sensitive information", hint=f"one of {known}")
+
+
+def with_parts(codes: Iterable[str]) -> frozenset[str]:
+    """Return kinds with those that are part of them, however deep.
+
+    Args:
+        codes: known ones.
+    """
+    found = set(codes)
+    while more := {kind.code for kind in kinds().values() if kind.parent in found} - found:
+        found |= more
+    return frozenset(found)
 
 
 def category_of_kinds(found: Iterable[str]) -> Category | None:

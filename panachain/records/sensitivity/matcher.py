@@ -155,9 +155,12 @@ class Matcher:
         return tuple(dict.fromkeys(filter(self._closes, found)))
 
 
-@cache
+@lru_cache(maxsize=8)
 def matcher_of(profile: Profile = DEFAULT) -> Matcher:
-    """Return the matcher of a profile, one for the whole process."""
+    """Return the matcher of a profile, one for the whole process.
+
+    Few are kept: each remembers much, and patients may choose in millions of ways.
+    """
     return Matcher(profile)
 
 

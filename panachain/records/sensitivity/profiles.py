@@ -6,10 +6,13 @@ docs/spec/sensitivity.md; a profile is no legal advice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from panachain.errors import UsageError
+from panachain.errors import IntegrityError, UsageError
+from panachain.model.choices import Choices
+from panachain.model.scope import RESTRICTED, Category
+from panachain.records.sensitivity.kinds import kinds, with_parts
 
 _STD: Final = frozenset({"HIV", "STD"})
 _REPRODUCTIVE: Final = frozenset({"SEX", "PREGNANT", "ABORTION", "CONTRACEPTION"})
@@ -29,6 +32,16 @@ class Profile:
     """Codes of the kinds that are closed."""
     hints: bool = False
     """Whether what only hints at a condition is closed, too."""
+    wished: frozenset[str] = frozenset()
+    """Kinds that are closed because the patient wants it, whatever the hospital chose."""
+
+    def category(self, found: Category) -> Category:
+        """Return where something of a category goes, once the patient's wishes count.
+
+        A kind whose category isn't restricted (genetic information) is private where the patient closes it.
+        """
+        moves = found not in RESTRICTED and any(kinds()[one].category is found for one in self.wished)
+        return Category.PRIVATE if moves else found
 
 
 DEFAULT: Final = Profile("default", _ALL)
@@ -55,3 +68,23 @@ def profile_of(name: str) -> Profile:
         return PROFILES[name]
     except KeyError:
         raise UsageError(f"{name!a}: no such sensitivity profile", hint=f"one of {', '.join(PROFILES)}") from None
+
+
+def for_patient(profile: Profile, choices: Choices) -> Profile:
+    """Return what a hospital closes for one patient: what its profile closes, and what the patient closes.
+
+    Args:
+        profile: the hospital's.
+        choices: the patient's.
+
+    Raises:
+        IntegrityError: the patient chose a kind that this program doesn't know. Nothing is guessed: it could open it.
+    """
+    unknown = sorted((choices.closed | choices.emergency) - kinds().keys())
+    if unknown:
+        raise IntegrityError(
+            f"the patient closes kinds that this program doesn't know ({', '.join(unknown)}); nothing was published",
+            hint="a newer version of panachain knows them",
+        )
+    closed = with_parts(choices.closed)
+    return replace(profile, kinds=profile.kinds | closed, wished=closed) if closed else profile

@@ -169,7 +169,10 @@ class PairingReport:
     tx: str
     """Hash of the transaction."""
     omissions: tuple[Omission, ...] = ()
-    """Earlier records of the hospital's that it couldn't be asked to move to new lanes."""
+    """Earlier records of the hospital's that it couldn't be asked to move to new lanes; other hospitals that couldn't
+    be told what the patient closes."""
+    closed: tuple[str, ...] = ()
+    """Kinds that the patient closes at every hospital, as codes of HL7 v3 ActCode."""
 
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/pairing/1`."""
@@ -180,6 +183,7 @@ class PairingReport:
             "lanes": self.lanes,
             "epoch": self.epoch,
             "tx": self.tx,
+            "closed": list(self.closed),
             "omissions": [omission.to_json() for omission in self.omissions],
         }
 

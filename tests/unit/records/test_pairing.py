@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from panachain.crypto.keys import Seed, address_of
 from panachain.errors import IntegrityError
 from panachain.ipld import dagcbor
+from panachain.model.choices import NONE, Choices
 from panachain.model.codes import Coded
 from panachain.model.scope import RESTRICTED, Category, Generations, Scope
 from panachain.records import pairing
@@ -149,8 +151,17 @@ def test_refuses_lanes_that_are_no_whole_number_of_categories(cut: int) -> None:
         {"rotated": []},
         {"last_year": "2025"},
         {"orders": [b"x"]},
+        {"v": 3, "choices": [0, [], []]},
+        {"v": 3, "choices": [True, [], []]},
+        {"v": 3, "choices": [1, "HIV", []]},
+        {"v": 3, "choices": [1, [1], []]},
+        {"v": 3, "choices": [1, [], ["HIV"] * 1001]},
+        {"v": 3, "choices": [1, []]},
+        {"v": 3, "choices": {}},
+        {"v": 3},
+        {"v": 4},
     ],
-    ids=lambda changes: next(iter(changes)),
+    ids=str,
 )
 def test_a_patient_who_signs_nonsense_pairs_with_nobody(
     changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
@@ -162,4 +173,26 @@ def test_a_patient_who_signs_nonsense_pairs_with_nobody(
     monkeypatch.setattr(pairing.dagcbor, "encode", lambda fields: encode(fields | changes))
     blob = seal(made)
     with pytest.raises(IntegrityError):
+        opened(blob)
+
+
+CHOSEN = Choices(2, frozenset({"HIV", "A-KIND-OF-TOMORROW"}), frozenset({"OPIOIDUD"}))
+
+
+@pytest.mark.parametrize("by", [PATIENT, HOSPITAL], ids=["patient", "hospital"])
+def test_what_the_patient_chose_comes_with_the_pairing_known_or_not(by: Seed) -> None:
+    """A device that doesn't know a kind passes it on; who publishes refuses it (`for_patient`)."""
+    assert opened(seal(replace(make(), choices=CHOSEN)), by).choices == CHOSEN
+    assert opened(seal(make()), by).choices == opened(bytes.fromhex(VECTOR["sealed"]), by).choices == NONE
+
+
+def test_a_program_that_knows_no_choices_does_not_take_it_for_a_pairing_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    blob = seal(replace(make(), choices=Choices(1)))
+    plain = seal(make())
+    # Such a program knows version 2 alone.
+    monkeypatch.setattr(pairing, "_WITH_CHOICES", 2)
+    assert opened(plain).choices == NONE
+    with pytest.raises(IntegrityError, match="another version"):
         opened(blob)

@@ -13,7 +13,7 @@ from panachain.records.sensitivity.tables import rows
 COLUMNS = {
     "codes": 4,
     "ingredients": 5,
-    "kinds": 5,
+    "kinds": 6,
     "labels": 5,
     "leap": 4,
     "ranges": 7,

@@ -9,6 +9,7 @@ from panachain.model.actors import Address, PolicyId, Status
 from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
+from panachain.sdk.results.choices import ChoicesReport
 from panachain.sdk.results.groups import GroupView, InvitationView
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.log import ConvictionReport, LogEntry
@@ -46,6 +47,7 @@ RECORDS = [
     DenialReport(1, "0x01"),
     PairingReport(WHO, "bafy", lanes=3, epoch=1, tx="0x01"),
     UnpairingReport(WHO, "0x01"),
+    ChoicesReport(("HIV",)),
     ConvictionReport(POLICY, ("0x01",)),
     GroupView(WHO, "grp-x", Status.SUSPENDED, "", WHO, (WHO,)),
     InvitationView(WHO, WHO),

@@ -1,0 +1,75 @@
+"""`choices`: kinds of sensitive information that a patient closes at every hospital.
+
+Opens nothing of what a hospital's own profile closes. Follows docs/spec/sensitivity.md (What a patient chooses).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from panachain.cli import words
+from panachain.cli.app import App, command, current
+from panachain.errors import PartlyDoneError
+from panachain.model.actors import Role
+
+if TYPE_CHECKING:
+    from panachain.sdk.results.choices import ChoicesReport
+
+
+@command(
+    "choices",
+    unchanged="`panachain choices` shows what hospitals were told",
+    after="the same command again tells those that weren't",
+    examples="""
+        panachain --profile me choices
+        panachain --profile me choices --close alcohol,genetics
+        panachain --profile me choices --reopen alcohol
+    """,
+)
+@click.option("--close", multiple=True, metavar="KIND", help="Close this kind; repeatable, commas allowed.")
+@click.option("--reopen", multiple=True, metavar="KIND", help="Leave it to each hospital again.")
+def choices(close: tuple[str, ...], reopen: tuple[str, ...]) -> None:
+    """Show or change which kinds of sensitive information every hospital closes for you.
+
+    A hospital closes what its own profile says, and what you close. It counts for what is published from then on. Kinds
+    are words such as hiv, pregnancy, alcohol, genetics, or codes of HL7 v3 ActCode.
+    """
+    from panachain.sdk.results.choices import ChoicesReport
+
+    app = current()
+    partly: PartlyDoneError | None = None
+    with app.acting(Role.PATIENT) as patient:
+        try:
+            changes = {"close": listed(close), "reopen": listed(reopen)}
+            report = patient.choices.change(**changes) if any(changes.values()) else patient.choices.now()
+        except PartlyDoneError as exc:
+            if not isinstance(exc.result, ChoicesReport):
+                raise
+            report, partly = exc.result, exc
+    _show(app, report)
+    if partly is not None:
+        app.output.left_out(partly.omissions)
+        raise partly
+
+
+def _show(app: App, report: ChoicesReport) -> None:
+    app.output.one(report, fields=("closed",), also={"closed": named(report.closed) or "nothing of your own"})
+    if report.told:
+        told = words.count(len(report.told), "hospital")
+        verb = "was" if len(report.told) == 1 else "were"
+        app.output.say(f"{told} {verb} told. What they published before stays as it is.")
+
+
+def named(codes: Sequence[str]) -> str:
+    """Return kinds as people call them; a code that isn't known here stays as it is."""
+    from panachain.records.sensitivity.kinds import kinds
+
+    return ", ".join(kinds()[code].word if code in kinds() else code for code in codes)
+
+
+def listed(given: Iterable[str]) -> list[str]:
+    """Return what an option names, which may be several with commas."""
+    return [part.strip() for one in given for part in one.split(",") if part.strip()]
