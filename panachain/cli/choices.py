@@ -6,7 +6,7 @@ Opens nothing of what a hospital's own profile closes. Follows docs/spec/sensiti
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from panachain.sdk.results.choices import ChoicesReport
 
 
+TITLES: Final = {"emergency": "in an emergency"}
+
+
 @command(
     "choices",
     unchanged="`panachain choices` shows what hospitals were told",
@@ -27,15 +30,26 @@ if TYPE_CHECKING:
         panachain --profile me choices
         panachain --profile me choices --close alcohol,genetics
         panachain --profile me choices --reopen alcohol
+        panachain --profile me choices --emergency antiretrovirals,methadone
     """,
 )
 @click.option("--close", multiple=True, metavar="KIND", help="Close this kind; repeatable, commas allowed.")
 @click.option("--reopen", multiple=True, metavar="KIND", help="Leave it to each hospital again.")
-def choices(close: tuple[str, ...], reopen: tuple[str, ...]) -> None:
+@click.option(
+    "--emergency",
+    multiple=True,
+    metavar="KIND",
+    help="Have it in the emergency summary although it is closed: its medicines, conditions, allergies, immunizations.",
+)
+@click.option("--no-emergency", multiple=True, metavar="KIND", help="Have it in there no more.")
+def choices(
+    close: tuple[str, ...], reopen: tuple[str, ...], emergency: tuple[str, ...], no_emergency: tuple[str, ...]
+) -> None:
     """Show or change which kinds of sensitive information every hospital closes for you.
 
-    A hospital closes what its own profile says, and what you close. It counts for what is published from then on. Kinds
-    are words such as hiv, pregnancy, alcohol, genetics, or codes of HL7 v3 ActCode.
+    A hospital closes what its own profile says, and what you close; the emergency summary holds of it what you say. It
+    counts for what is published from then on. Kinds are words such as hiv, pregnancy, alcohol, genetics, or codes of
+    HL7 v3 ActCode.
     """
     from panachain.sdk.results.choices import ChoicesReport
 
@@ -43,7 +57,8 @@ def choices(close: tuple[str, ...], reopen: tuple[str, ...]) -> None:
     partly: PartlyDoneError | None = None
     with app.acting(Role.PATIENT) as patient:
         try:
-            changes = {"close": listed(close), "reopen": listed(reopen)}
+            given = {"close": close, "reopen": reopen, "emergency": emergency, "no_emergency": no_emergency}
+            changes = {name: listed(kinds) for name, kinds in given.items()}
             report = patient.choices.change(**changes) if any(changes.values()) else patient.choices.now()
         except PartlyDoneError as exc:
             if not isinstance(exc.result, ChoicesReport):
@@ -56,7 +71,11 @@ def choices(close: tuple[str, ...], reopen: tuple[str, ...]) -> None:
 
 
 def _show(app: App, report: ChoicesReport) -> None:
-    app.output.one(report, fields=("closed",), also={"closed": named(report.closed) or "nothing of your own"})
+    also = {
+        "closed": named(report.closed) or "nothing of your own",
+        "emergency": named(report.emergency) or "nothing that is closed",
+    }
+    app.output.one(report, fields=tuple(also), also=also, titles=TITLES)
     if report.told:
         told = words.count(len(report.told), "hospital")
         verb = "was" if len(report.told) == 1 else "were"

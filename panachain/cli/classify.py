@@ -96,6 +96,7 @@ def _row(path: Path, one: Classified) -> dict[str, object]:
         "restricted": one.category in RESTRICTED,
         "kinds": list(one.kinds),
         "why": list(one.why),
+        "emergency": one.emergency,
         "unread": list(one.unread),
     }
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +77,8 @@ class OutputFolder:
     provenance: list[Mapping[str, object]] = field(default_factory=list)
     omissions: list[Mapping[str, object]] = field(default_factory=list)
     """What isn't there, and why."""
+    withheld: Sequence[str] = ()
+    """Categories that an emergency summary leaves out by rule."""
 
     def add(
         self,
@@ -114,7 +116,12 @@ def new_folder(folder: Path) -> Iterator[OutputFolder]:
     try:
         output = OutputFolder(staging)
         yield output
-        index = {"schema": "panachain/index/1", "records": output.entries, "omissions": output.omissions}
+        index = {
+            "schema": "panachain/index/1",
+            "records": output.entries,
+            "omissions": output.omissions,
+            "withheld": list(output.withheld),
+        }
         write_new(staging / INDEX, json_line(index, indent=1).encode() + b"\n")
         entry = [{"resource": resource} for resource in output.provenance]
         bundle = {"resourceType": "Bundle", "type": "collection"} | ({"entry": entry} if entry else {})

@@ -15,7 +15,7 @@ import click
 from panachain.cli import revocation, words
 from panachain.cli.app import App, Function, command, current
 from panachain.cli.blocked import show_left_out
-from panachain.cli.choices import listed, named
+from panachain.cli.choices import TITLES, listed, named
 from panachain.cli.files import write_new
 from panachain.cli.values import Categories, Duration, Moment, Purposes, Years, flat
 from panachain.errors import IntegrityError, PartlyDoneError, UnavailableError, UsageError
@@ -134,7 +134,13 @@ def proxy_options(function: Function) -> Function:
     help="A kind of sensitive information that every hospital closes for you, such as hiv, pregnancy or genetics;"
     " repeatable, commas allowed. `panachain choices` shows and changes them.",
 )
-def pair(hospital: str, close: tuple[str, ...]) -> None:
+@click.option(
+    "--emergency",
+    multiple=True,
+    metavar="KIND",
+    help="A kind that the emergency summary holds although it is closed, such as antiretrovirals or methadone.",
+)
+def pair(hospital: str, close: tuple[str, ...], emergency: tuple[str, ...]) -> None:
     """Assent that HOSPITAL publishes to your lanes.
 
     The hospital gets the lanes' public keys and its own locator keys, sealed to it. It can write with them,
@@ -142,9 +148,10 @@ def pair(hospital: str, close: tuple[str, ...]) -> None:
     """
     app = current()
     with app.acting(Role.PATIENT) as patient:
-        paired = patient.pair(hospital, listed(close))
-        fields = ("hospital", "closed") if paired.closed else ("hospital",)
-        app.output.one(paired, fields=fields, also={"closed": named(paired.closed)} if paired.closed else {})
+        paired = patient.pair(hospital, listed(close), listed(emergency))
+        chosen = {"closed": named(paired.closed), "emergency": named(paired.emergency)}
+        also = {name: kinds for name, kinds in chosen.items() if kinds}
+        app.output.one(paired, fields=("hospital", *also), also=also, titles=TITLES)
     app.output.left_out(paired.omissions)
     app.output.say("It can publish to your lanes from now on, and read nothing of them.")
 

@@ -86,6 +86,7 @@ def open_(policy: str, since: int | None, folder: Path) -> None:
         except PartlyDoneError as exc:
             partly = exc
             output.omissions += [omission.to_json() for omission in exc.omissions]
+        output.withheld = [category.value for category in opening.withheld]
         app.output.left_out(opening.omissions, opening.notices)
     # After the folder is there: whoever reads the lines can open the files.
     if app.output.as_json or app.output.long:
@@ -93,6 +94,12 @@ def open_(policy: str, since: int | None, folder: Path) -> None:
         app.output.many(output.entries, empty="The policy covers no records yet.", columns=columns)
     else:
         show_records(app, output.entries, empty="The policy covers no records yet.", by=("hospital",))
+    if output.withheld:
+        # Also above --json, on standard error: nobody takes an emergency summary for whole.
+        app.output.warn(
+            f"something may be withheld: the emergency summary leaves out {', '.join(output.withheld)}, but for what"
+            " the patient included; panachain request asks the patient for more"
+        )
     if output.entries:
         app.output.say(f"The files are in {folder}; index.json lists them.")
     if partly is not None:

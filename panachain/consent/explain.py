@@ -244,7 +244,8 @@ def _everything(years: Mapping[str, set[int] | None]) -> str:
 
 def _name(name: str) -> str:
     if name == "emergency":
-        return f"the emergency summary ({', '.join(_in_order(EMERGENCY))})"
+        held = ", ".join(_in_order(EMERGENCY))
+        return f"the emergency summary ({held}; nothing restricted but what the patient included)"
     return name
 
 

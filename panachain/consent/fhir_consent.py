@@ -15,7 +15,7 @@ from panachain.consent import fhir_vocabulary as words
 from panachain.consent.fhir_elements import Findings, PartyReference, shown
 from panachain.consent.fhir_provisions import Reader, Rule, Selection, expanded
 from panachain.errors import ConsentNotEnforceableError, InputError
-from panachain.model.scope import EMERGENCY, UNDATED, Category, Purpose
+from panachain.model.scope import EMERGENCY, SENSITIVE, UNDATED, Category, Purpose
 from panachain.records import canonical
 
 MAX_SIZE: Final = 1 << 20
@@ -23,6 +23,8 @@ MAX_SIZE: Final = 1 << 20
 
 _HINT: Final = "nothing was granted; `panachain grant` makes a policy without a document"
 Item = TypeVar("Item")
+_IN_EMERGENCY: Final = EMERGENCY | SENSITIVE
+"""What the emergency summary may hold something of: of restricted categories what the patient included."""
 _ORDER: Final = ("all", "emergency", *(category.value for category in Category))
 _KNOWN: Final = frozenset(
     {
@@ -219,7 +221,9 @@ def _without(
 ) -> tuple[Selection, tuple[Purpose, ...]]:
     """Return what a deny leaves: it takes whole categories, else whole years, else whole purposes."""
     if deny.denied is not None:
-        closed = {category.value for category in deny.denied} | ({"emergency"} if deny.denied & EMERGENCY else set())
+        closed = {category.value for category in deny.denied} | (
+            {"emergency"} if deny.denied & _IN_EMERGENCY else set()
+        )
         if "all" in selection and deny.denied & set(words.DEFAULT_CATEGORIES):
             selection = expanded(selection)
         if deny.denied_years is not None or deny.purposes is not None:

@@ -11,7 +11,7 @@ import re
 from datetime import UTC, date, datetime
 from typing import Final
 
-from panachain.model.scope import RESTRICTED, Category
+from panachain.model.scope import RESTRICTED, SENSITIVE, Category
 from panachain.records.fhir_codes import BY_LABEL, BY_OBSERVATION, BY_TYPE, CONFIDENTIAL, RESTRICTED_DEFAULT
 
 SCOPE_SYSTEM: Final = "http://terminology.hl7.org/CodeSystem/consentscope"
@@ -61,7 +61,7 @@ HELD_BY: Final[dict[str, frozenset[Category]]] = {
 }
 """For each resource type the categories that hold it, sensitive ones left aside."""
 
-SENSITIVE_ANYWHERE: Final = RESTRICTED | {Category.GENOMICS}
+SENSITIVE_ANYWHERE: Final = SENSITIVE
 """Where a resource of any type goes if a label or code makes it sensitive; of several labels the first one decides."""
 
 _NEVER_WHOLE: Final = SENSITIVE_ANYWHERE | {Category.DOCUMENTS}

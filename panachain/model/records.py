@@ -35,6 +35,8 @@ class PlainRecord:
     """What identifies the source that the record came from, 32 bytes; stays on the hospital's disk."""
     part: int = 0
     """Which of the source's records this is, from 0: the same source always splits the same way."""
+    emergency: bool = False
+    """Whether the emergency lane has it although its category as a whole isn't in there."""
 
     @property
     def size(self) -> int:

@@ -80,6 +80,9 @@ EMERGENCY: Final = frozenset(
 )
 """Categories whose records are also wrapped to the emergency lane."""
 
+SENSITIVE: Final = RESTRICTED | {Category.GENOMICS}
+"""Categories that hold resources of any type, because of what they tell: single ones may be in the emergency lane."""
+
 UNDATED: Final = 0
 """The year of a record that bears no date."""
 
@@ -163,11 +166,17 @@ class Scope:
         return cls.of(category, int(year))
 
 
-def path_of(category: Category, year: int) -> tuple[Scope, ...]:
-    """Return the scopes whose lanes a record of this category and year is wrapped to, widest first."""
+def path_of(category: Category, year: int, *, emergency: bool = False) -> tuple[Scope, ...]:
+    """Return the scopes whose lanes a record of this category and year is wrapped to, widest first.
+
+    Args:
+        category: of the record.
+        year: of the record.
+        emergency: whether it is in the emergency lane by itself, one of SENSITIVE; others are by their category alone.
+    """
     scopes = [] if category in RESTRICTED else [Scope.all()]
     scopes += [Scope.of(category), Scope.of(category, year)]
-    if category in EMERGENCY:
+    if category in EMERGENCY or (emergency and category in SENSITIVE):
         scopes.append(Scope.emergency())
     return tuple(scopes)
 

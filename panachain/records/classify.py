@@ -40,6 +40,8 @@ class Classified:
     """Each rule that matched, or what closes it beside its own content."""
     unread: tuple[str, ...] = ()
     """What of it nobody looked at."""
+    emergency: bool = False
+    """Whether the emergency summary holds it."""
 
 
 def of_fhir(file: BinaryIO, category: Category | None, matcher: Matcher, *, lines: bool) -> Iterator[Classified]:
@@ -61,7 +63,7 @@ def of_fhir(file: BinaryIO, category: Category | None, matcher: Matcher, *, line
         chosen = category if entry.category is category and not found else None
         why = (*_rules(found, chosen), *((entry.closed_by,) if entry.closed_by else ()))
         unread = (ATTACHMENTS,) if _has_unread(entry) else ()
-        yield Classified(_name(entry), entry.category, entry.year, _kinds(found), why, unread)
+        yield Classified(_name(entry), entry.category, entry.year, _kinds(found), why, unread, entry.emergency)
 
 
 def of_messages(file: BinaryIO, category: Category | None, matcher: Matcher) -> Iterator[Classified]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from panachain.model.scope import FIRST_YEAR, UNDATED, Category
+from panachain.model.scope import EMERGENCY, FIRST_YEAR, RESTRICTED, SENSITIVE, UNDATED, Category
 from panachain.records.fhir_codes import BY_LOINC, BY_OBSERVATION, BY_TYPE, RESTRICTED_DEFAULT
 from panachain.records.fhir_sensitivity import findings, restricted_category
 from panachain.records.sensitivity import Matcher
@@ -62,6 +62,29 @@ def category_of(resource: dict[str, Any], compact: bytes | None = None, matcher:
     restricted = restricted_category(findings(resource, compact, matcher), RESTRICTED_DEFAULT)
     found = _common_category(resource) if restricted is None else restricted
     return found if matcher is None else matcher.profile.category(found)
+
+
+def in_emergency(
+    resource: dict[str, Any], category: Category, compact: bytes | None = None, matcher: Matcher | None = None
+) -> bool:
+    """Tell whether a resource is in the emergency lane although its category isn't.
+
+    What only its kind keeps from there, and no profile closes (a sickle cell disease among the genomics), is in there;
+    what is closed is if the patient wants it.
+
+    Args:
+        resource: as `category_of`.
+        category: as `category_of` returned it.
+        compact: as `category_of`.
+        matcher: as `category_of`.
+    """
+    if category not in SENSITIVE or _common_category(resource) not in EMERGENCY:
+        return False
+    if category not in RESTRICTED:
+        return True
+    if matcher is None or not matcher.profile.emergency:
+        return False
+    return matcher.profile.in_emergency(one.kind for one in findings(resource, compact, matcher))
 
 
 def _common_category(resource: dict[str, Any]) -> Category:

@@ -278,7 +278,8 @@ class _Walk:
         )
         # The hospital has the keys of every lane of a pairing, and may put anything anywhere: a reader would take what
         # it says of a record for what the patient granted.
-        if self.lane.scope not in path_of(opened.info.category, opened.info.year):
+        # Whether a sensitive one is in the emergency lane, its patient chose.
+        if self.lane.scope not in path_of(opened.info.category, opened.info.year, emergency=True):
             stated = Scope.of(opened.info.category, opened.info.year).text
             raise IntegrityError(f"its header says {stated}, and lies in lane {self.lane.scope.text}")
         if opened.epoch < self.lane.generation:

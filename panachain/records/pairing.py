@@ -61,14 +61,19 @@ class Pairing:
         """Return where a record goes: to the category that held it before, if it is newer than the pairing."""
         return category if Scope.of(category) in self.lanes else _FORMER.get(category, category)
 
-    def path(self, category: Category, year: int) -> list[tuple[Scope, HospitalLane]]:
+    def path(self, category: Category, year: int, *, emergency: bool = False) -> list[tuple[Scope, HospitalLane]]:
         """Return the lanes of a record's path, widest first.
+
+        Args:
+            category: of the record.
+            year: of the record.
+            emergency: as `path_of`.
 
         Raises:
             IntegrityError: the pairing doesn't cover the year.
         """
         try:
-            return [(scope, self.lanes[scope]) for scope in path_of(category, year)]
+            return [(scope, self.lanes[scope]) for scope in path_of(category, year, emergency=emergency)]
         except KeyError:
             if Scope.of(category) not in self.lanes:
                 raise IntegrityError(

@@ -97,7 +97,7 @@ class _Entry:
 
 @dataclass
 class _Group:
-    """All records of one patient, category and year in a batch: one envelope."""
+    """All records of one patient, category and year in a batch that lie in the same lanes: one envelope."""
 
     pairing: Pairing
     category: Category
@@ -136,7 +136,7 @@ class BatchBuilder:
         self._sequence = sequence
         self._previous = previous
         self._at = at
-        self._groups: dict[tuple[Address, Category, int], _Group] = {}
+        self._groups: dict[tuple[Address, Category, int, bool], _Group] = {}
         self._counters: dict[Address, dict[tuple[str, int], int]] = {}
         self._rows: dict[bytes, CID] = {}
         self._moved: list[MovedRecord] = []
@@ -170,10 +170,10 @@ class BatchBuilder:
         Raises:
             InputError: its file can't be read, or changed.
         """
-        # 1. One group, and so one fresh envelope key, for each patient, category and year.
-        key = (pairing.patient, record.category, record.year)
+        # 1. One group, and so one fresh envelope key, for each patient, category and year, and each path.
+        key = (pairing.patient, record.category, record.year, record.emergency)
         if key not in self._groups:
-            path = pairing.path(record.category, record.year)
+            path = pairing.path(record.category, record.year, emergency=record.emergency)
             self._groups[key] = _Group(pairing, record.category, record.year, path)
             self._counters.setdefault(pairing.patient, dict(counters))
         group = self._groups[key]
@@ -195,7 +195,13 @@ class BatchBuilder:
         self._collect_all(_WAITING)
 
     def move(
-        self, old: header.Header, envelope: bytes, pairing: Pairing, counters: Mapping[tuple[str, int], int]
+        self,
+        old: header.Header,
+        envelope: bytes,
+        pairing: Pairing,
+        counters: Mapping[tuple[str, int], int],
+        *,
+        emergency: bool = False,
     ) -> None:
         """Give a record of an earlier batch a new header, for an envelope that its patient wrapped anew.
 
@@ -204,10 +210,11 @@ class BatchBuilder:
             envelope: the new envelope block.
             pairing: the patient's lanes as they are now.
             counters: as for `add`.
+            emergency: as `path_of`: what the patient wrapped the envelope to.
         """
         following = self._counters.setdefault(pairing.patient, dict(counters))
         envelope_cid = self._put(CID.of(RAW, envelope), envelope)
-        path = pairing.path(old.info.category, old.info.year)
+        path = pairing.path(old.info.category, old.info.year, emergency=emergency)
         slots = _slots(path, following)
         info = replace(old.info, header_cid="", envelope_cid=str(envelope_cid))
         old_cid = CID.parse(old.info.header_cid)

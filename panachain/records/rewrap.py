@@ -23,6 +23,8 @@ from panachain.records import header
 MAX_HEADERS: Final = 800
 """Records of one order, so that it is one block of less than a mebibyte."""
 _VERSION: Final = 1
+_WITH_EMERGENCY: Final = 2
+"""The version of an order of which a row says so: a program that doesn't know it would publish it without that lane."""
 _SIGNATURE: Final = umbral.SIGNATURE_SIZE
 
 
@@ -38,6 +40,8 @@ class Move:
     """Under which that lane finds it, 16 bytes."""
     envelope: bytes = field(repr=False)
     """The new envelope block; equal for all records of one envelope."""
+    emergency: bool = False
+    """Whether it is wrapped to the emergency lane although its category as a whole isn't."""
 
 
 def seal_order(moves: Sequence[Move], *, receiving_key: bytes, patient_key: bytes, signer: umbral.Signer) -> bytes:
@@ -53,7 +57,10 @@ def seal_order(moves: Sequence[Move], *, receiving_key: bytes, patient_key: byte
     envelopes = list(dict.fromkeys(move.envelope for move in moves))
     places = {envelope: place for place, envelope in enumerate(envelopes)}
     rows = [[move.header, move.locator_key, move.brief_id, places[move.envelope]] for move in moves]
-    body = dagcbor.encode({"v": _VERSION, "envelopes": envelopes, "headers": rows})
+    version = _WITH_EMERGENCY if any(move.emergency for move in moves) else _VERSION
+    if version == _WITH_EMERGENCY:
+        rows = [[*row, move.emergency] for row, move in zip(rows, moves, strict=True)]
+    body = dagcbor.encode({"v": version, "envelopes": envelopes, "headers": rows})
     return box.seal_to_each([receiving_key, patient_key], signer.sign(labels.REWRAP + body) + body, labels.REWRAP)
 
 
@@ -68,20 +75,23 @@ def open_order(block: bytes, *, secret: umbral.SecretKey, verifying_key: bytes) 
     umbral.verify(verifying_key, labels.REWRAP + body, signature)
     fields = dagcbor.decode(body)
     try:
-        if fields["v"] != _VERSION or len(fields["headers"]) > MAX_HEADERS:
+        version, rows = fields["v"], fields["headers"]
+        if version not in (_VERSION, _WITH_EMERGENCY) or len(rows) > MAX_HEADERS:
             raise IntegrityError("the order is of another version, or too long")
-        return list(_moves(fields["envelopes"], fields["headers"]))
+        return list(
+            _moves(fields["envelopes"], rows if version == _WITH_EMERGENCY else [[*row, False] for row in rows])
+        )
     except (KeyError, TypeError, ValueError, IndexError) as exc:
         raise IntegrityError("the order lacks a field or has one of the wrong type") from exc
 
 
 def _moves(envelopes: Sequence[bytes], rows: Sequence[Sequence[object]]) -> Iterator[Move]:
-    for cid, locator_key, brief_id, place in rows:
+    for cid, locator_key, brief_id, place, emergency in rows:
         # A negative place would count from the end, and take another envelope.
         if not isinstance(cid, CID) or cid.codec != RAW or type(place) is not int or place < 0:
             raise TypeError("header")
-        if not isinstance(locator_key, bytes) or not isinstance(brief_id, bytes):
+        if not isinstance(locator_key, bytes) or not isinstance(brief_id, bytes) or type(emergency) is not bool:
             raise TypeError("keys")
         # Checked here: a hospital publishes it as it is.
         header.wrap_at(envelopes[place], 0)
-        yield Move(cid, locator_key, brief_id, envelopes[place])
+        yield Move(cid, locator_key, brief_id, envelopes[place], emergency)

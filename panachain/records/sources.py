@@ -41,7 +41,7 @@ from panachain.crypto import labels
 from panachain.errors import InputError
 from panachain.ipld import dagcbor
 from panachain.model.records import FileContent, PlainRecord
-from panachain.model.scope import RESTRICTED, UNDATED, Category
+from panachain.model.scope import EMERGENCY, RESTRICTED, UNDATED, Category
 from panachain.records import archives, classify, dicom, encodings, hl7, persons, xml
 from panachain.records.canonical import BLANKS, BOM
 from panachain.records.classify import Classified
@@ -202,7 +202,9 @@ class Source:
                 raise self.error
             with io.BytesIO(self._content) if self._content is not None else self._file.open() as file:
                 for one in self._explained(file):
-                    yield replace(one, category=self._settled(one.category))
+                    category = self._settled(one.category)
+                    emergency = category in EMERGENCY or (one.emergency and category is one.category)
+                    yield replace(one, category=category, emergency=emergency)
                 if self._content is None:
                     self._file.check_unchanged(file)
         except InputError as exc:
@@ -240,7 +242,8 @@ class Source:
             raise self.error
         for part, piece in enumerate(self._pieces()):
             category = self._settled(piece.category)
-            yield PlainRecord(category, piece.year, piece.media_type, piece.content, self.identity, part)
+            emergency = piece.emergency and category is piece.category
+            yield PlainRecord(category, piece.year, piece.media_type, piece.content, self.identity, part, emergency)
         # Whoever wants them again has the file read again.
         self._content = None
 
@@ -443,7 +446,7 @@ def read_bytes(
     """
     identity = sha256(content).digest() if source is None else source
     for part, piece in enumerate(_pieces_of_bytes(content, suffix, category)):
-        yield PlainRecord(*piece, source=identity, part=part)
+        yield PlainRecord(*piece[:4], source=identity, part=part, emergency=piece.emergency)
 
 
 def _sources(file: FoundFile, category: Category | None, matcher: Matcher) -> Iterator[Source]:

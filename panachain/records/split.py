@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 from panachain.errors import InputError
 from panachain.model.records import FileContent
-from panachain.model.scope import RESTRICTED, UNDATED, Category
+from panachain.model.scope import EMERGENCY, RESTRICTED, UNDATED, Category
 from panachain.records.attachments import Attachment, pull_out
 from panachain.records.canonical import (
     BLANKS,
@@ -37,7 +37,7 @@ from panachain.records.canonical import (
     check_values,
     read,
 )
-from panachain.records.fhir_category import category_of, year_of
+from panachain.records.fhir_category import category_of, in_emergency, year_of
 from panachain.records.fhir_codes import RESTRICTED_DEFAULT
 from panachain.records.fhir_references import (
     contents_of,
@@ -90,6 +90,8 @@ class Piece(NamedTuple):
     year: int
     media_type: str
     content: bytes | FileContent
+    emergency: bool = False
+    """Whether the emergency lane has it although its category isn't in there as a whole."""
 
 
 def split_json(content: bytes, category: Category | None = None, matcher: Matcher | None = None) -> Iterator[Piece]:
@@ -156,6 +158,8 @@ class _Entry(NamedTuple):
     """By which references in the source mean it."""
     references: frozenset[bytes] = frozenset()
     """All that it refers to, in whatever element."""
+    emergency: bool = False
+    """Whether the emergency lane has it although its own category isn't in there."""
 
     @property
     def size(self) -> int:
@@ -201,6 +205,11 @@ def _settled(read: Callable[[], Iterator[_Entry]]) -> tuple[_Closure, Iterable[_
     return closure, held
 
 
+def _in_emergency(entry: _Entry, category: Category) -> bool:
+    """Tell whether an entry is in the emergency lane by itself: not if something else closed it."""
+    return entry.emergency and category is entry.category
+
+
 @dataclass(frozen=True)
 class EntryFound:
     """One entry of a source, its category, and what that follows from."""
@@ -213,6 +222,8 @@ class EntryFound:
     """What closes it beside its own content, such as `it refers to Condition/c1`; else empty."""
     attachments: Sequence[Attachment]
     """The files that were taken out."""
+    emergency: bool = False
+    """Whether the emergency lane has it."""
 
 
 def entries_of(
@@ -235,8 +246,9 @@ def entries_of(
         value, _ = read(entry.kept)
         found = closure.category(entry)
         by = closure.reason(entry) if found is not entry.category else ""
-        said = value.get("resource") or value
-        yield EntryFound(said, _closed(found, category), entry.year, by, entry.attachments)
+        said, settled = value.get("resource") or value, _closed(found, category)
+        emergency = settled in EMERGENCY or _in_emergency(entry, settled)
+        yield EntryFound(said, settled, entry.year, by, entry.attachments, emergency)
 
 
 class _Closure:
@@ -325,7 +337,7 @@ class _Group:
     """Bytes that are held."""
 
 
-_Key = tuple[Category, int, bytes]
+_Key = tuple[Category, int, bytes, bool]
 
 
 class _Groups:
@@ -343,7 +355,8 @@ class _Groups:
     def put(self, entry: _Entry, category: Category) -> None:
         """Put an entry into its group; what a Bundle says about itself waits until its entries are out."""
         if entry.kind:
-            self._put((category, entry.year, entry.kind), entry.kept, len(entry.kept), entry.attachments)
+            key = category, entry.year, entry.kind, _in_emergency(entry, category)
+            self._put(key, entry.kept, len(entry.kept), entry.attachments)
             return
         self._shells.append(Piece(category, UNDATED, MEDIA_TYPE, entry.kept))
         self._shells_size += len(entry.kept)
@@ -385,15 +398,15 @@ class _Groups:
         self.full = self.full or group.size >= self._group_size or self._size >= GROUPS_SIZE
 
     def _take(self, key: _Key) -> Iterator[Piece]:
-        category, year, kind = key
+        category, year, kind, emergency = key
         group = self._groups.pop(key)
         self._size -= group.size
         content = b'{"resourceType":"Bundle","type":%b,"entry":[%b]}' % (kind, b",".join(group.entries))
         group.entries.clear()
-        yield Piece(category, year, MEDIA_TYPE, content)
+        yield Piece(category, year, MEDIA_TYPE, content, emergency)
         del content
         for attachment in group.attachments.values():
-            yield Piece(category, year, attachment.media_type, attachment.data)
+            yield Piece(category, year, attachment.media_type, attachment.data, emergency)
 
     def _take_shells(self) -> Iterator[Piece]:
         shells, self._shells, self._shells_size = self._shells, [], 0
@@ -475,15 +488,17 @@ def _read_resource(text: bytes, matcher: Matcher | None, bundle: int) -> Iterato
     if value["resourceType"] == "Bundle":
         yield from _read_file(io.BytesIO(text), matcher, bundle)
         return
+    category = _category(value, compact, attachments, matcher)
     yield _Entry(
         b'{"resource":%b}' % kept,
         attachments,
-        _category(value, compact, attachments, matcher),
+        category,
         year_of(value),
         _COLLECTION,
         bundle=0,
         names=names_of(value),
         references=references_in(compact),
+        emergency=not attachments and in_emergency(value, category, compact, matcher),
     )
 
 
@@ -508,7 +523,8 @@ def _read_entry(entry: bytes, kind: bytes, matcher: Matcher | None, bundle: int)
     if resource:
         category, year = _category(resource, compact, attachments, matcher), year_of(resource)
     names = names_of(resource or {}, value.get("fullUrl"))
-    return _Entry(kept, attachments, category, year, kind, bundle, names, references_in(compact))
+    emergency = bool(resource) and not attachments and in_emergency(resource or {}, category, compact, matcher)
+    return _Entry(kept, attachments, category, year, kind, bundle, names, references_in(compact), emergency)
 
 
 def _category(
@@ -518,7 +534,8 @@ def _category(
     category = category_of(resource, compact, matcher)
     if category in RESTRICTED or not attachments:
         return category
-    return restricted_category(findings_of_files(attachments, matcher), RESTRICTED_DEFAULT) or category
+    found = restricted_category(findings_of_files(attachments, matcher), RESTRICTED_DEFAULT) or category
+    return found if matcher is None else matcher.profile.category(found)
 
 
 def findings_of_files(attachments: Sequence[Attachment], matcher: Matcher | None = None) -> list[Finding]:

@@ -14,7 +14,7 @@ from typing import Final
 from panachain.errors import IntegrityError, RateLimitedError
 from panachain.model.actors import Actor, Role
 from panachain.model.policy import GrantedLane, OnChainPolicy, Terms
-from panachain.model.scope import Purpose
+from panachain.model.scope import RESTRICTED, Category, Purpose, Scope
 from panachain.records.findings import Findings
 from panachain.records.header import Header
 from panachain.records.locate import locate_all, open_manifests
@@ -147,6 +147,17 @@ class GrantedRecords:
             # 8. Hand out the plaintext with its provenance.
             self._seen.add(header.info.header_cid)
             yield replace(record, provenance=_provenance(asked, lane, header))
+
+
+def withheld(terms: Terms) -> tuple[Category, ...]:
+    """Return the categories that the emergency summary of a policy may withhold; none without that summary.
+
+    By the terms alone, not by what there is: a notice that came only then would tell that the patient has something.
+    """
+    scopes = {lane.scope for lane in terms.lanes}
+    if Scope.emergency() not in scopes:
+        return ()
+    return tuple(one for one in Category if one in RESTRICTED and Scope.of(one) not in scopes)
 
 
 def _provenance(asked: Asked, lane: GrantedLane, found: Header) -> RecordProvenance:

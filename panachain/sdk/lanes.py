@@ -19,7 +19,7 @@ from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.choices import NONE, Choices
 from panachain.model.policy import GrantedLane
-from panachain.model.scope import Category, Generations, Scope, path_of
+from panachain.model.scope import SENSITIVE, Category, Generations, Scope, path_of
 from panachain.model.transactions import PairingEvent
 from panachain.records import rewrap
 from panachain.records.findings import LEFT_OUT, Findings, Strict
@@ -214,9 +214,11 @@ class OwnLanes:
         if not generations.epoch:
             return []
         own = self._headers(hospital, generations, findings)
+        emergency = self._in_emergency(own, generations)
         envelopes: dict[str, list[Header]] = defaultdict(list)
         for found in own.headers:
-            path = path_of(found.info.category, found.info.year)
+            by_itself = found.info.envelope_cid in emergency
+            path = path_of(found.info.category, found.info.year, emergency=by_itself)
             # One rotated lane is enough: whoever had it has a path to the envelope's key.
             if found.info.envelope_cid in own.envelope_keys and any(
                 generations.current(scope) > found.epoch for scope in path
@@ -224,11 +226,13 @@ class OwnLanes:
                 envelopes[found.info.envelope_cid].append(found)
         moves: list[rewrap.Move] = []
         for cid, members in envelopes.items():
-            path = path_of(members[0].info.category, members[0].info.year)
+            path = path_of(members[0].info.category, members[0].info.year, emergency=cid in emergency)
             publics = [self._seed.lane(scope, generations.current(scope)).public for scope in path]
             envelope = seal_envelope(own.envelope_keys[cid], publics)
             moves += [
-                rewrap.Move(CID.parse(found.info.header_cid), found.locator_key, found.brief_id, envelope)
+                rewrap.Move(
+                    CID.parse(found.info.header_cid), found.locator_key, found.brief_id, envelope, cid in emergency
+                )
                 for found in members
             ]
         if moves:
@@ -245,6 +249,23 @@ class OwnLanes:
             )
             for start in range(0, len(moves), rewrap.MAX_HEADERS)
         ]
+
+    def _in_emergency(self, own: OwnHeaders, generations: Generations) -> set[str]:
+        """Return the envelopes of sensitive records that lie in the emergency lane.
+
+        They stay there, whatever the patient chooses now: a reader who finds a record in an older generation and
+        nothing that replaces it takes it for lost.
+
+        Args:
+            own: of one hospital.
+            generations: of the lanes.
+        """
+        store, scope, findings = self._network.store, Scope.emergency(), Findings()
+        lanes = [Sought(scope, one, self._seed.locator_key(scope, one)) for one in generations.of(scope)]
+        manifests = open_manifests(store, own.heads, findings)
+        # What can't be read here was told where the lanes of the categories were looked through.
+        located = locate_all(store, own.heads, manifests, lanes, patient=self._address, findings=findings)
+        return {found.info.envelope_cid for mine in located for found in mine if found.info.category in SENSITIVE}
 
     def headers(self, findings: Findings | None = None) -> Iterator[OwnHeaders]:
         """Yield what each hospital put into the lanes, restricted categories too, with the keys of its envelopes.

@@ -34,6 +34,8 @@ class _Move:
     envelope: bytes
     """The new envelope block."""
     pairing: Pairing
+    emergency: bool
+    """As `rewrap.Move`."""
 
 
 class Moves:
@@ -116,8 +118,8 @@ class Moves:
             if old.patient != pairing.patient:
                 raise IntegrityError(f"{patient.handle} asks to move a record of somebody else; nothing was moved")
             # Before a batch is begun: a record that the pairing has no lanes for would break it off.
-            pairing.path(old.info.category, old.info.year)
-            found.append(_Move(old, move.envelope, pairing))
+            pairing.path(old.info.category, old.info.year, emergency=move.emergency)
+            found.append(_Move(old, move.envelope, pairing, move.emergency))
         return found
 
     def _move(self, moves: Sequence[_Move]) -> str:
@@ -126,7 +128,7 @@ class Moves:
         try:
             for move in moves:
                 counters = self._batches.counters(move.pairing.patient)
-                builder.move(move.old, move.envelope, move.pairing, counters)
+                builder.move(move.old, move.envelope, move.pairing, counters, emergency=move.emergency)
             return self._batches.send(builder).tx
         finally:
             builder.close()

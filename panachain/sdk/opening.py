@@ -16,6 +16,7 @@ from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError, Omission, PanaChainError, PartlyDoneError, TooLargeError
 from panachain.ipld.cid import CID
 from panachain.model.progress import Progress
+from panachain.model.scope import Category
 from panachain.records.content import Content
 from panachain.records.findings import Findings, Strict
 from panachain.records.header import Header, wrap_at
@@ -100,6 +101,9 @@ class Opening(Iterator[OpenedRecord]):
         """Records that were found so far; 0 where they aren't counted before they are opened."""
         self.delivered = 0
         """Records that were yielded."""
+        self.withheld: tuple[Category, ...] = ()
+        """Categories that an emergency summary leaves out by rule, whether or not there is anything in them; known once
+        the first record was asked for."""
         self._progress = progress
         self._records = records(self)
         self._raised = False

@@ -6,10 +6,11 @@ before stays where it is. Follows docs/spec/sensitivity.md (What a patient choos
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
 
-from panachain.errors import PartlyDoneError, UsageError
+from panachain.errors import Omission, PartlyDoneError, UsageError
+from panachain.model.actors import Address
 from panachain.model.choices import Choices
 from panachain.records.findings import Findings
 from panachain.records.sensitivity.kinds import kind_of, kinds, with_parts
@@ -17,6 +18,10 @@ from panachain.sdk.results.choices import ChoicesReport
 
 if TYPE_CHECKING:
     from panachain.sdk.lanes import OwnLanes
+
+
+_MEDICINES: Final = {"antiretrovirals": "HIV", "methadone": "OPIOIDUD"}
+"""What people call what an emergency should know, and the kind that it gives away."""
 
 
 class OwnChoices:
@@ -41,51 +46,79 @@ class OwnChoices:
         """
         return _report(self._lanes.choices())
 
-    def change(self, *, close: Iterable[str] = (), reopen: Iterable[str] = ()) -> ChoicesReport:
-        """Change what is closed, and tell every paired hospital that doesn't know it yet.
+    def change(
+        self,
+        *,
+        close: Iterable[str] = (),
+        reopen: Iterable[str] = (),
+        emergency: Iterable[str] = (),
+        no_emergency: Iterable[str] = (),
+    ) -> ChoicesReport:
+        """Change what is closed or what an emergency may know, and tell every paired hospital that doesn't know it.
 
         The same call again tells those that couldn't be told.
 
         Args:
             close: kinds, as words ("alcohol") or codes ("ETHUD"); what is part of them is closed, too.
             reopen: kinds that were closed; a hospital's own profile may still close them.
+            emergency: kinds of which medicines, conditions, allergies and immunizations are in the emergency summary
+                although they are closed for everything else; also "antiretrovirals" and "methadone".
+            no_emergency: kinds that shall be in there no more.
 
         Raises:
-            UsageError: there is no such kind, a part of what is closed is reopened, or no hospital is paired.
+            UsageError: there is no such kind, a part of what stays chosen is taken back, or no hospital is paired.
             PartlyDoneError: some hospitals couldn't be told: `result` says which were.
         """
         if not any(event.paired for _, event in self._lanes.hospitals()):
             raise UsageError(
                 "no hospital is paired, so nobody could be told", hint="panachain pair HOSPITAL --close KIND"
             )
-        choices = changed(self._lanes.choices(), close=close, reopen=reopen)
+        choices = changed(
+            self._lanes.choices(), close=close, reopen=reopen, emergency=emergency, no_emergency=no_emergency
+        )
         findings = Findings()
         told = self._lanes.tell(self._lanes.generations(), choices, findings)
-        report = _report(choices, told=tuple(told), omissions=tuple(findings.omissions))
+        report = _report(choices, told=told, omissions=findings.omissions)
         if report.omissions:
             raise PartlyDoneError.of(report.omissions, done=f"{len(told)} hospitals were told", result=report)
         return report
 
 
-def changed(choices: Choices, *, close: Iterable[str] = (), reopen: Iterable[str] = ()) -> Choices:
+def changed(
+    choices: Choices,
+    *,
+    close: Iterable[str] = (),
+    reopen: Iterable[str] = (),
+    emergency: Iterable[str] = (),
+    no_emergency: Iterable[str] = (),
+) -> Choices:
     """Return choices after a change.
 
     Args:
         choices: before it.
         close: as `OwnChoices.change`.
         reopen: as `OwnChoices.change`.
+        emergency: as `OwnChoices.change`.
+        no_emergency: as `OwnChoices.change`.
 
     Raises:
-        UsageError: there is no such kind, or a part of what stays closed is reopened.
+        UsageError: there is no such kind, or a part of what stays chosen is taken back.
     """
-    gone = [kind_of(one) for one in reopen]
-    closed = choices.closed - with_parts(kind.code for kind in gone) | {kind_of(one).code for one in close}
-    for kind in gone:
-        wider = sorted(one for one in closed & kinds().keys() if kind.code in with_parts([one]))
+    medicines = [_MEDICINES.get(one.strip().lower(), one) for one in emergency]
+    return choices.changed(_set(choices.closed, close, reopen), _set(choices.emergency, medicines, no_emergency))
+
+
+def _set(chosen: frozenset[str], more: Iterable[str], gone: Iterable[str]) -> frozenset[str]:
+    """Return chosen kinds with some more, and without some and their parts."""
+    taken = [kind_of(_MEDICINES.get(one.strip().lower(), one)) for one in gone]
+    left = (chosen - with_parts(kind.code for kind in taken)) | {kind_of(one).code for one in more}
+    for kind in taken:
+        wider = sorted(one for one in left & kinds().keys() if kind.code in with_parts([one]))
         if wider:
-            raise UsageError(f"{kind.word} is part of {kinds()[wider[0]].word}, which is closed; nothing was changed")
-    return choices.changed(frozenset(closed), choices.emergency)
+            raise UsageError(f"{kind.word} is part of {kinds()[wider[0]].word}, which is chosen; nothing was changed")
+    return left
 
 
-def _report(choices: Choices, **more: tuple[object, ...]) -> ChoicesReport:
-    return ChoicesReport(tuple(sorted(choices.closed)), **more)  # type: ignore[arg-type]
+def _report(choices: Choices, *, told: Sequence[Address] = (), omissions: Sequence[Omission] = ()) -> ChoicesReport:
+    closed, emergency = tuple(sorted(choices.closed)), tuple(sorted(choices.emergency))
+    return ChoicesReport(closed, emergency, tuple(told), tuple(omissions))

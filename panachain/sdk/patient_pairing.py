@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from panachain.model.actors import Role
 from panachain.records.findings import Findings
-from panachain.sdk.own_choices import changed
+from panachain.sdk.own_choices import OwnChoices, changed
 from panachain.sdk.patient_parts import PatientParts
 from panachain.sdk.results.uploads import PairingReport, UnpairingReport
 
@@ -17,13 +17,19 @@ from panachain.sdk.results.uploads import PairingReport, UnpairingReport
 class PatientPairing(PatientParts):
     """The pairing side of a patient's session."""
 
-    def pair(self, hospital: str, close: Iterable[str] = ()) -> PairingReport:
+    @property
+    def choices(self) -> OwnChoices:
+        """What this patient closes at every hospital, and what an emergency may know all the same."""
+        return OwnChoices(self._lanes)
+
+    def pair(self, hospital: str, close: Iterable[str] = (), emergency: Iterable[str] = ()) -> PairingReport:
         """Assent that a hospital may publish to this patient's lanes.
 
         Args:
             hospital: profile name, handle or address.
             close: kinds of sensitive information that every hospital closes from now on, beside those that were
                 chosen before; as `OwnChoices.change`.
+            emergency: kinds that are in the emergency summary all the same; as there.
 
         Raises:
             UsageError: there is no such kind.
@@ -39,7 +45,7 @@ class PatientPairing(PatientParts):
             orders = self._lanes.orders(who, generations, findings)
         # Nothing is sent before it is known that all kinds are there.
         before = self._lanes.choices()
-        choices = changed(before, close=close)
+        choices = changed(before, close=close, emergency=emergency)
         pairing, cid, receipt = self._lanes.pair(who, generations, orders, choices)
         if choices != before:
             self._lanes.tell(generations, choices, findings)
@@ -50,6 +56,7 @@ class PatientPairing(PatientParts):
             epoch=pairing.generations.epoch,
             tx=receipt.tx_hash,
             closed=tuple(sorted(choices.closed)),
+            emergency=tuple(sorted(choices.emergency)),
             omissions=tuple(findings.omissions),
         )
 

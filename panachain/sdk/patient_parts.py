@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from panachain.sdk.deletion_receipts import DeletionReceipts
     from panachain.sdk.grants import Grants
     from panachain.sdk.lanes import OwnLanes
-    from panachain.sdk.own_choices import OwnChoices
     from panachain.sdk.policies import OwnPolicies
     from panachain.sdk.proxies import Proxies
     from panachain.sdk.read_log import ReadLog
@@ -58,13 +57,6 @@ class PatientParts(ActorSession):
         from panachain.sdk.lanes import OwnLanes
 
         return OwnLanes(self.network, self._seed, self.address)
-
-    @cached_property
-    def choices(self) -> OwnChoices:
-        """What this patient closes at every hospital."""
-        from panachain.sdk.own_choices import OwnChoices
-
-        return OwnChoices(self._lanes)
 
     @cached_property
     def _requests(self) -> ReceivedRequests:

@@ -24,7 +24,7 @@ from panachain.model.scope import Purpose
 from panachain.model.sizes import KEY_SIZE
 from panachain.records.findings import UNREADABLE
 from panachain.sdk.base import ActorSession
-from panachain.sdk.granted_records import Asked, GrantedRecords
+from panachain.sdk.granted_records import Asked, GrantedRecords, withheld
 from panachain.sdk.group_keys import open_secrets
 from panachain.sdk.kept import Kept
 from panachain.sdk.notices import Notices
@@ -140,6 +140,7 @@ class ReadingSession(ActorSession):
             terms=on_chain.terms,
             revocation_in_sight=self.network.mainchain.policies.revocation_in_sight(policy_id),
         )
+        opening.withheld = withheld(terms)
         asked = Asked(on_chain, terms, reader, wanted, earliest)
         yield from GrantedRecords(self.network, self._proxies, asked, opening).records()
 

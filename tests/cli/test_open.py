@@ -352,3 +352,19 @@ def test_unpair_names_the_hospital_and_what_closes_the_lanes(run: Callable[..., 
     assert outcome.code == 0
     assert twin.calls == [("unpair", ("clinic",), {})]
     assert "--rotate" in outcome.err
+
+
+@pytest.mark.parametrize("withheld", [(), (Category.GENDER, Category.VIOLENCE)], ids=["nothing", "some"])
+def test_an_emergency_summary_says_that_something_may_be_withheld(
+    run: Callable[..., Outcome], twin: Twin, tmp_path: Path, withheld: tuple[Category, ...]
+) -> None:
+    for name, options in (("a", ()), ("b", ("--json",))):
+        twin.answers["open"] = Opening(lambda _: iter([opened()]))
+        twin.answers["open"].withheld = withheld
+        outcome = run("open", POLICY, "-o", str(tmp_path / name), *options)
+        assert outcome.code == 0
+        assert ("something may be withheld: the emergency summary leaves out gender, violence" in outcome.err) is bool(
+            withheld
+        )
+        index = json.loads((tmp_path / name / "index.json").read_bytes())
+        assert index["withheld"] == [one.value for one in withheld]

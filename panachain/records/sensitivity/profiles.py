@@ -6,6 +6,7 @@ docs/spec/sensitivity.md; a profile is no legal advice.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -34,6 +35,8 @@ class Profile:
     """Whether what only hints at a condition is closed, too."""
     wished: frozenset[str] = frozenset()
     """Kinds that are closed because the patient wants it, whatever the hospital chose."""
+    emergency: frozenset[str] = frozenset()
+    """Kinds that the patient wants in the emergency summary although they are closed."""
 
     def category(self, found: Category) -> Category:
         """Return where something of a category goes, once the patient's wishes count.
@@ -42,6 +45,16 @@ class Profile:
         """
         moves = found not in RESTRICTED and any(kinds()[one].category is found for one in self.wished)
         return Category.PRIVATE if moves else found
+
+    def in_emergency(self, found: Iterable[str]) -> bool:
+        """Tell whether the patient wants something of these kinds in the emergency summary: all that it tells.
+
+        Args:
+            found: codes of kinds. What a narrower one says again counts for nothing: substance use beside opioids.
+        """
+        named = set(found)
+        wider = {one for one in named for other in named - {one} if other in with_parts([one])}
+        return bool(named) and named - wider <= self.emergency
 
 
 DEFAULT: Final = Profile("default", _ALL)
@@ -86,5 +99,7 @@ def for_patient(profile: Profile, choices: Choices) -> Profile:
             f"the patient closes kinds that this program doesn't know ({', '.join(unknown)}); nothing was published",
             hint="a newer version of panachain knows them",
         )
-    closed = with_parts(choices.closed)
-    return replace(profile, kinds=profile.kinds | closed, wished=closed) if closed else profile
+    closed, emergency = with_parts(choices.closed), with_parts(choices.emergency)
+    if not (closed or emergency):
+        return profile
+    return replace(profile, kinds=profile.kinds | closed, wished=closed, emergency=emergency)

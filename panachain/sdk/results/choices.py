@@ -22,6 +22,8 @@ class ChoicesReport:
 
     closed: tuple[str, ...]
     """Codes of HL7 v3 ActCode, in their order."""
+    emergency: tuple[str, ...] = ()
+    """Kinds that the emergency summary holds although they are closed."""
     told: tuple[Address, ...] = ()
     """Hospitals that were told just now; the others knew it."""
     omissions: tuple[Omission, ...] = ()
@@ -32,6 +34,7 @@ class ChoicesReport:
         return {
             "schema": "panachain/choices/1",
             "closed": list(self.closed),
+            "emergency": list(self.emergency),
             "told": list(self.told),
             "omissions": [omission.to_json() for omission in self.omissions],
         }

@@ -173,6 +173,8 @@ class PairingReport:
     be told what the patient closes."""
     closed: tuple[str, ...] = ()
     """Kinds that the patient closes at every hospital, as codes of HL7 v3 ActCode."""
+    emergency: tuple[str, ...] = ()
+    """Kinds that the emergency summary holds although they are closed."""
 
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/pairing/1`."""
@@ -184,6 +186,7 @@ class PairingReport:
             "epoch": self.epoch,
             "tx": self.tx,
             "closed": list(self.closed),
+            "emergency": list(self.emergency),
             "omissions": [omission.to_json() for omission in self.omissions],
         }
 

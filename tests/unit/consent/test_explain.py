@@ -82,6 +82,7 @@ def test_years_of_a_restricted_category_beside_all_are_named() -> None:
 
 def test_emergency_names_what_it_holds() -> None:
     assert "allergies, medications, immunizations" in told(terms_of(("emergency",))).allows[0]
+    assert "nothing restricted but what the patient included" in told(terms_of(("emergency",))).allows[0]
 
 
 def test_the_threshold_is_said_in_numbers() -> None:

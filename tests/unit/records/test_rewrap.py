@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -213,3 +213,23 @@ def test_an_order_is_its_patients(trip: Trip) -> None:
         broken = order[:place] + bytes([order[place] ^ 1]) + order[place + 1 :]
         with pytest.raises(IntegrityError):
             rewrap.open_order(broken, secret=HOSPITAL.receiving(), verifying_key=PATIENT.signer().public)
+
+
+def test_an_order_says_what_lies_in_the_emergency_lane_by_itself_and_older_programs_refuse_it(
+    trip: Trip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trip.publish(Generations(), b"one", b"two")
+    (found,) = trip.found((LAB, 0))
+    envelope = trip.store.get_block(CID.parse(found[0].info.envelope_cid))
+    one, other = (
+        rewrap.Move(CID.parse(each.info.header_cid), each.locator_key, each.brief_id, envelope) for each in found
+    )
+    keys = {"receiving_key": HOSPITAL.receiving().public, "patient_key": PATIENT.receiving().public}
+    moves = [one, replace(other, emergency=True)]
+    order = rewrap.seal_order(moves, signer=PATIENT.signer(), **keys)
+    reading = {"secret": HOSPITAL.receiving(), "verifying_key": PATIENT.signer().public}
+    assert rewrap.open_order(order, **reading) == moves
+    # A program that knows version 1 alone.
+    monkeypatch.setattr(rewrap, "_WITH_EMERGENCY", 1)
+    with pytest.raises(IntegrityError):
+        rewrap.open_order(order, **reading)

@@ -14,10 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panachain.errors import InputError
+from panachain.model.choices import Choices
 from panachain.model.scope import RESTRICTED, UNDATED, Category
 from panachain.records import split
 from panachain.records.canonical import MAX_DEPTH, MAX_PIECE, canonical, resources
 from panachain.records.samples import sample_bundle, sample_dicom
+from panachain.records.sensitivity import DEFAULT, Matcher
+from panachain.records.sensitivity.profiles import for_patient
 from panachain.records.sources import read_bytes
 from panachain.records.split import MEDIA_TYPE, Piece, split_json, split_lines, split_stream
 from tests.unit.records.helpers import bundles, content_of
@@ -228,7 +231,7 @@ def test_a_line_without_end_is_refused() -> None:
 
 def test_other_json_is_one_record_of_the_category_that_is_named() -> None:
     (piece,) = split_json(b'{"url":"x"}', Category.INSURANCE)
-    assert piece == (Category.INSURANCE, UNDATED, "application/json", b'{"url":"x"}')
+    assert piece[:4] == (Category.INSURANCE, UNDATED, "application/json", b'{"url":"x"}')
     (piece,) = split_json(b'[{"code":"7200002"}]', Category.INSURANCE)
     assert piece.category is Category.SUBSTANCE_USE
     with pytest.raises(InputError):
@@ -370,3 +373,49 @@ def test_a_restricted_category_that_is_named_closes_all_that_is_not_closed_by_it
 def test_a_common_category_that_is_named_moves_no_fhir() -> None:
     content = bundle({"resource": condition(1)})
     assert {piece.category for piece in split_json(content, Category.IMAGING)} == {Category.CONDITIONS}
+
+
+class TestEmergency:
+    """What a patient includes of what is closed lies beside the rest of its category."""
+
+    matcher = Matcher(for_patient(DEFAULT, Choices(1, frozenset(), frozenset({"HIV"}))))
+
+    def resources(self) -> list[dict[str, Any]]:
+        coding = {"system": "http://hl7.org/fhir/sid/icd-10", "code": "B20"}
+        told = {"code": {"coding": [coding]}, "onsetDateTime": "2024-01-01"}
+        note = {"contentType": "text/plain", "data": "SElWIG5v" * 1000}
+        return [
+            {"resourceType": "Condition", "id": "a", **told},
+            # Nobody knows what else its file tells.
+            {"resourceType": "Condition", "id": "f", **told, "extension": [{"url": "urn:x", "valueAttachment": note}]},
+            {"resourceType": "Observation", "id": "b", **told},
+            {"resourceType": "Encounter", "id": "c", **told},
+        ]
+
+    @pytest.mark.parametrize("reader", ["json", "stream", "lines"])
+    def test_only_types_of_the_summary_are_in_it(self, reader: str) -> None:
+        text = json.dumps({"resourceType": "Bundle", "entry": [{"resource": one} for one in self.resources()]}).encode()
+        lines = io.BytesIO(b"\n".join(json.dumps(one).encode() for one in self.resources()))
+        readers: dict[str, Callable[[], Iterable[Piece]]] = {
+            "json": lambda: split_json(text, matcher=self.matcher),
+            "stream": lambda: split_stream(io.BytesIO(text), matcher=self.matcher),
+            "lines": lambda: split_lines(lines, matcher=self.matcher),
+        }
+        pieces = list(readers[reader]())
+        assert {piece.category for piece in pieces} == {Category.SEXUAL_HEALTH}
+        included = [piece for piece in pieces if piece.emergency]
+        assert [piece.media_type for piece in included] == [MEDIA_TYPE]
+        assert b'"id": "a"' in content_of(included[0])
+        assert b'"id": "f"' not in content_of(included[0])
+        assert not any(piece.emergency for piece in split_json(text))
+
+    def test_a_restricted_category_that_is_named_or_a_labelled_bundle_takes_nothing_into_it(self) -> None:
+        sickle = {"resourceType": "Condition", "id": "a", "code": {"text": "sickle cell disease"}}
+        text = json.dumps({"resourceType": "Bundle", "entry": [{"resource": sickle}]}).encode()
+        (open_,) = split_json(text)
+        assert (open_.category, open_.emergency) == (Category.GENOMICS, True)
+        (named,) = split_json(text, Category.MENTAL_HEALTH)
+        labelled = {"resourceType": "Bundle", "meta": {"security": [{"code": "R"}]}, "entry": [{"resource": sickle}]}
+        closed = list(split_json(json.dumps(labelled).encode()))
+        assert not any(piece.emergency for piece in (named, *closed))
+        assert {piece.category for piece in (named, *closed)} == {Category.MENTAL_HEALTH}

@@ -174,3 +174,117 @@ def test_no_store_reads_it(world: World) -> None:
             patient=world.patient.address,
             verifying_key=world.patient.whoami().verifying_key,
         )
+
+
+RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
+
+
+def medicine(name: str, display: str, **more: Any) -> dict[str, Any]:
+    coded = {"coding": [{"system": RXNORM, "display": display}]}
+    return {**resource("MedicationStatement", medicationCodeableConcept=coded), "id": name, **more}
+
+
+DOLUTEGRAVIR = medicine("dolutegravir", "dolutegravir 50 MG")
+METHADONE = medicine("methadone", "methadone hydrochloride 10 MG")
+ASTHMA = {
+    **resource("Condition", code={"coding": [{"system": "http://snomed.info/sct", "code": "426656000"}]}),
+    "id": "asthma",
+    "severity": {"coding": [{"system": "http://snomed.info/sct", "code": "24484000", "display": "Severe"}]},
+}
+PENICILLIN = {
+    **resource("AllergyIntolerance", code={"coding": [{"system": "http://snomed.info/sct", "code": "91936005"}]}),
+    "id": "penicillin",
+    "criticality": "high",
+    "reaction": [{"manifestation": [{"text": "Anaphylaxis"}], "severity": "severe"}],
+}
+
+
+def bundle(*resources: dict[str, Any]) -> dict[str, Any]:
+    entries = [{"fullUrl": f"urn:{one['id']}", "resource": one} for one in resources]
+    return {"resourceType": "Bundle", "type": "collection", "entry": entries}
+
+
+def read(world: World, *categories: str) -> set[str]:
+    """Return which resources a clinician reads by a grant of some categories."""
+    policy = world.patient.grant(world.clinician.address, categories, until=world.now + 86_400)
+    texts = b"".join(record.content for record in world.clinician.open(policy))
+    names = ("asthma", "penicillin", "dolutegravir", "methadone", "sickle", "refers", "labelled", "both")
+    return {name for name in names if f'"id": "{name}"'.encode() in texts}
+
+
+class TestEmergency:
+    @pytest.mark.parametrize("profile", ["default", "strict"])
+    def test_severe_asthma_and_an_allergy_to_penicillin_are_in_the_summary(
+        self, world: World, tmp_path: Path, profile: str
+    ) -> None:
+        world.network.config = replace(world.network.config, sensitivity=profile)
+        uploaded(world, tmp_path, bundle(ASTHMA, PENICILLIN, DOLUTEGRAVIR))
+        assert read(world, "emergency") == {"asthma", "penicillin"}
+
+    def test_it_leaves_out_only_what_is_closed(self, world: World, tmp_path: Path) -> None:
+        """A sickle cell disease is among the genomics, which `all` covers."""
+        uploaded(world, tmp_path, bundle({**SICKLE, "id": "sickle"}, METHADONE))
+        assert read(world, "emergency") == read(world, "all") == {"sickle"}
+        world.patient.choices.change(close=["genetics"])
+        uploaded(world, tmp_path, bundle({**SICKLE, "id": "sickle", "subject": {"reference": "Patient/q"}}), "clinic")
+        assert read(world, "private") == {"sickle"}
+
+    def test_the_patient_includes_what_helps(self, world: World, tmp_path: Path) -> None:
+        world.patient.choices.change(emergency=["antiretrovirals", "methadone"])
+        assert world.patient.choices.now().emergency == ("HIV", "OPIOIDUD")
+        assert uploaded(world, tmp_path, bundle(ASTHMA, DOLUTEGRAVIR, METHADONE)) == {
+            "conditions",
+            "sexual-health",
+            "substance-use",
+        }
+        assert read(world, "emergency") == {"asthma", "dolutegravir", "methadone"}
+        # Everybody else reads it in its restricted category alone.
+        assert read(world, "all") == read(world, "conditions", "medications") == {"asthma"}
+        assert read(world, "sexual-health") == {"dolutegravir"}
+        assert {one.info.category.value for one in world.patient.records()} == {
+            "conditions",
+            "sexual-health",
+            "substance-use",
+        }
+
+    @pytest.mark.parametrize("kind", ["hiv", "methadone"])
+    def test_nothing_else_comes_with_it(self, world: World, tmp_path: Path, kind: str) -> None:
+        world.patient.pair(world.hospital.address, emergency=[kind])
+        refers = {**medicine("refers", "amoxicillin"), "reasonReference": [{"reference": "urn:methadone"}]}
+        labelled = {**DOLUTEGRAVIR, "id": "labelled", "meta": {"security": [{"code": "R"}]}}
+        both = {**medicine("both", "dolutegravir 50 MG"), "note": [{"text": "buprenorphine"}]}
+        uploaded(world, tmp_path, bundle(DOLUTEGRAVIR, METHADONE, refers, labelled, both))
+        assert read(world, "emergency") == {{"hiv": "dolutegravir", "methadone": "methadone"}[kind]}
+
+    def test_a_rotation_keeps_it_and_what_is_taken_back_counts_for_what_comes_later(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        world.patient.choices.change(emergency=["hiv"])
+        uploaded(world, tmp_path, bundle(ASTHMA, DOLUTEGRAVIR))
+        for number in range(2):
+            policy = world.patient.grant(world.nurse.address, ["emergency", "sexual-health"], until=world.now + 86_400)
+            world.patient.revoke(policy, rotate=True)
+            assert world.hospital.rewrap().moved == 2, number
+            assert read(world, "emergency") == {"asthma", "dolutegravir"}
+            assert read(world, "sexual-health") == {"dolutegravir"}
+            assert read(world, "all") == {"asthma"}
+            world.patient.choices.change(no_emergency=["hiv"])
+        uploaded(world, tmp_path, bundle({**DOLUTEGRAVIR, "id": "labelled"}))
+        assert read(world, "emergency") == {"asthma", "dolutegravir"}
+        assert read(world, "sexual-health") == {"dolutegravir", "labelled"}
+
+    def test_the_reader_is_told_that_something_may_be_withheld_whether_or_not_it_is(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        uploaded(world, tmp_path, bundle(ASTHMA))
+        closed = ["mental-health", "substance-use", "sexual-health", "gender", "violence", "private"]
+        for granted, told in (
+            (["emergency"], closed),
+            (["emergency", "gender"], [one for one in closed if one != "gender"]),
+            (["emergency", *closed], []),
+            (["all"], []),
+        ):
+            policy = world.patient.grant(world.clinician.address, granted, until=world.now + 86_400)
+            opening = world.clinician.open(policy)
+            assert len(list(opening)) == 1
+            assert [one.value for one in opening.withheld] == told
