@@ -27,6 +27,9 @@ class Coded(Enum):
         member.code = code
         return member
 
+    # Each member is there once. Enum's own hash asks Python for the name: splitting a record looks a category up often.
+    __hash__ = object.__hash__
+
     @classmethod
     def by_code(cls, code: int) -> Self | None:
         """Return the member with this number, or None when there is none: somebody else may know more of them."""

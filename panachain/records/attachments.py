@@ -33,6 +33,8 @@ _RAW: Final = b"raw-"
 _BLANKS: Final = rb"([ \t\r\n]*+:[ \t\r\n]*+)"
 # A quote after a backslash stands inside a string; any other one before `data"` begins the name of a member.
 _DATA: Final = re.compile(rb'(?<!\\)"data"' + _BLANKS + b'"')
+_ANY: Final = re.compile(rb'data"')
+"""What a file or a mark needs; a pattern finds it faster than `in` does."""
 _MARK: Final = re.compile(
     rb'"_data"' + _BLANKS + rb'\{"extension":\[\{"url":"urn:panachain:attachment",'
     rb'"valueString":"((?:raw-)*+)sha256:([0-9a-f]{64})"\}\]\}'
@@ -58,7 +60,7 @@ def pull_out(resource: bytes, *, depth: int = MAX_DEPTH) -> tuple[bytes, list[At
         resource: JSON; what isn't is returned as it is, for its reader to refuse.
         depth: nesting that is allowed, marks included.
     """
-    if b'data"' not in resource:
+    if _ANY.search(resource) is None:
         return resource, []
     parts, attachments, end = list[bytes](), list[Attachment](), 0
     for member, text, data in _files(resource):

@@ -32,8 +32,10 @@ MAX_VALUES: Final = 500_000
 """Values in one piece: a text of little else than brackets takes a hundred times its size in memory."""
 _WINDOW: Final = 1 << 20
 """Bytes that a cutter reads at once."""
-_BATCHES: Final = (1 << 14, 1 << 17)
-"""Bytes in which a cutter looks for several items at once: few, then many."""
+_BATCHES: Final = (1 << 14, 3 << 14, 1 << 17)
+"""Bytes in which a cutter looks for several items at once: few, then more."""
+_LEAST_OBJECT: Final = len(b'{"":')
+"""Bytes that an object takes before the one in it begins."""
 _SAFE_DEPTH: Final = 1 << 14
 """Nesting that a decoder in C survives. Python's own limit guards it by default, but other packages raise that."""
 
@@ -109,9 +111,12 @@ def read(content: bytes, *, depth: int = MAX_DEPTH) -> tuple[Any, bytes]:
             # An escaped colon would hide a doubled key from the count below.
             return _read_strictly(content, depth)
     # Of doubled keys msgspec keeps the last: each dropped member takes at least its own colon away.
-    if content.count(b":") != compact.count(b":"):
+    colons = compact.count(b":")
+    if content.count(b":") != colons:
         return _read_strictly(content, depth)
-    if compact.count(b"{") + compact.count(b"[") > depth:
+    # An object around something has a colon: of most texts no more than these needs counting.
+    lists = compact.count(b"[")
+    if colons + lists >= depth and compact.count(b"{") + lists > depth:
         _check_depth(compact, depth)
     return value, compact
 
@@ -276,7 +281,9 @@ class Cutter:
             if end <= self._at:
                 continue
             text = b"[%b]" % self._buffer[self._at : end]
-            if size > _SAFE_DEPTH and text.count(b"{") + text.count(b"[") > _SAFE_DEPTH:
+            # Lists are few and quickly counted; objects only where the size doesn't tell that they can't be too many.
+            lists = text.count(b"[") if size > _SAFE_DEPTH else 0
+            if lists + len(text) // _LEAST_OBJECT > _SAFE_DEPTH and lists + text.count(b"{") > _SAFE_DEPTH:
                 break
             try:
                 # If this much is a list, then its items are ours: JSON can be read in one way only.

@@ -91,12 +91,12 @@ def _common_category(resource: dict[str, Any]) -> Category:
     """Return the category of a resource in which nothing is sensitive."""
     kind = resource.get("resourceType")
     if kind in ("Observation", "DiagnosticReport"):
-        by_code = BY_LOINC.get(_loinc_of(resource))
+        by_code = _by_loinc(resource)
         if by_code is Category.GENOMICS:
             return by_code
         for concept in _list(resource.get("category")):
-            for coding in _list(_dict(concept).get("coding")):
-                named = BY_OBSERVATION.get(_code(coding))
+            for coding in _list(concept.get("coding")) if isinstance(concept, dict) else ():
+                named = BY_OBSERVATION.get(str(coding.get("code", ""))) if isinstance(coding, dict) else None
                 if named is not None:
                     return named
         if by_code is not None:
@@ -146,16 +146,17 @@ def _year(time: Any) -> int | None:
     return None
 
 
-def _loinc_of(resource: dict[str, Any]) -> str:
-    """Return the LOINC code of what was observed, or an empty text."""
-    for coding in _list(_dict(resource.get("code")).get("coding")):
-        if canonical_system(str(_dict(coding).get("system", ""))) == "loinc":
-            return _code(coding)
-    return ""
-
-
-def _code(coding: Any) -> str:
-    return str(_dict(coding).get("code", ""))
+def _by_loinc(resource: dict[str, Any]) -> Category | None:
+    """Return the category that the first LOINC code of what was observed leads to."""
+    codings = [one for one in _list(_dict(resource.get("code")).get("coding")) if isinstance(one, dict)]
+    codes = [str(one.get("code", "")) for one in codings]
+    # Few codes lead anywhere: which system one is of needs to be known of these alone.
+    if BY_LOINC.keys().isdisjoint(codes):
+        return None
+    for coding, code in zip(codings, codes, strict=True):
+        if canonical_system(str(coding.get("system", ""))) == "loinc":
+            return BY_LOINC.get(code)
+    return None
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -41,6 +41,9 @@ _FILES: Final = frozenset(
 """Elements of type Attachment, whose URL may name a Binary."""
 _URL: Final = regex(rb'"url":"([^"\\]*)')
 _CONTEXT_ENDS: Final = frozenset(f'"{name}":{sign}'.encode() for name in CONTEXT for sign in ("{", "[{"))
+_LONGEST_END: Final = max(map(len, _CONTEXT_ENDS))
+_OPENING: Final = len(b'":[{')
+"""Bytes before which the quote that begins a member's name stands, whichever way its value opens."""
 _NONE: Final[frozenset[bytes]] = frozenset()
 
 
@@ -51,13 +54,12 @@ def names_of(resource: dict[str, Any], full_url: Any = None) -> tuple[bytes, ...
         resource: with its type and id.
         full_url: of its entry.
     """
-    names = []
-    if isinstance(full_url, str) and full_url:
-        names.append(_plain(full_url))
     kind, number = resource.get("resourceType"), resource.get("id")
-    if isinstance(kind, str) and isinstance(number, str):
-        names.append(_kept(f"{kind}/{number}"))
-    return tuple(dict.fromkeys(names))
+    own = _kept(f"{kind}/{number}") if isinstance(kind, str) and isinstance(number, str) else b""
+    url = _plain(full_url) if isinstance(full_url, str) and full_url else own
+    if not url or url == own:
+        return (own,) if own else ()
+    return (url, own) if own else (url,)
 
 
 def references_in(compact: bytes) -> frozenset[bytes]:
@@ -66,16 +68,19 @@ def references_in(compact: bytes) -> frozenset[bytes]:
     targets = set()
     if may_have_contents(compact):
         targets |= {_plain(_text(url)) for url in _URL.findall(compact)}
-    for before, after in pairwise(pieces):
-        # What stands right before a reference names its element, or opens a list: in doubt it carries meaning.
-        if _last_member(before) not in _CONTEXT_ENDS:
-            raw = after[: after.find(b'"')]
-            if b"\\" in raw:
-                # An escape, perhaps of the quote that seemed to end it.
-                targets.add(_plain(str(JSONDecoder().raw_decode('"' + _text(after))[0])))
-            else:
-                # Most are urn:uuid, which stands in the text as names are kept.
-                targets.add(_plain(_text(raw)) if b"/" in raw else raw)
+    # What stands right before a reference names its element, or opens a list: in doubt it carries meaning.
+    for after in [
+        after
+        for before, after in pairwise(pieces)
+        if before[before.rfind(b'"', -_LONGEST_END, -_OPENING) :] not in _CONTEXT_ENDS
+    ]:
+        raw = after[: after.find(b'"')]
+        if b"\\" in raw:
+            # An escape, perhaps of the quote that seemed to end it.
+            targets.add(_plain(str(JSONDecoder().raw_decode('"' + _text(after))[0])))
+        else:
+            # Most are urn:uuid, which stands in the text as names are kept.
+            targets.add(_plain(_text(raw)) if b"/" in raw else raw)
     return frozenset(targets) if targets else _NONE
 
 
@@ -116,11 +121,6 @@ def contents_of(entry: Any) -> Iterator[bytes]:
             if name == "media" and isinstance(link, dict) and isinstance(link.get("reference"), str):
                 yield _plain(link["reference"])
             stack.extend((key, value) for key, value in item.items() if isinstance(value, (dict, list)))
-
-
-def _last_member(before: bytes) -> bytes:
-    """Return a piece of JSON from its last string on: a member's name and what opens its value, where one opens."""
-    return before[before.rfind(b'"', 0, before.rfind(b'"')) :]
 
 
 def _plain(reference: str) -> bytes:

@@ -55,7 +55,7 @@ _CALLED: Final = frozenset({"name", "alias", "description"})
 _PLACES: Final = frozenset({"Organization", "Location", "HealthcareService", "Endpoint"})
 _CONTENTS: Final = frozenset({"data", "content"})
 """Members of an Attachment or a Binary that hold a file in base64, beside its contentType."""
-_FILE: Final = b'"contentType":"'
+_FILE: Final = b'contentType":'
 _VALUED: Final = frozenset({"code", "linkId", "questionnaire"})
 """Members beside them whose values may tell something."""
 
@@ -73,15 +73,15 @@ def _any_of(tails: Mapping[str, str]) -> str:
 
 def _tokens() -> str:
     tails = dict.fromkeys(_TEXTS | _VALUED, '":(?:"[^"]*|\\[")')
-    tails |= {"security": "", "confidentiality": '":', "valueCoding": '":'}
+    tails |= {"security": "", "confidentiality": '":', "valueCoding": '":', "contentType": '":'}
     # Nearly all strings are out by their first letter: each search through a resource counts.
     letters = "".join(sorted({name[0] for name in tails}))
     return f'"((?=[{letters}]){_any_of(tails)})'
 
 
-_TOKENS: Final = regex(_tokens().encode())
-"""Members of JSON without blanks that may tell something, with their values, and members that may be labels; the walk
-decides."""
+_TOKENS: Final = tuple(regex(begin + _tokens().encode()) for begin in (rb",", rb"\{"))
+"""Members of JSON without blanks that may tell something, with their values, and members that may be labels or files;
+the walk decides. One pattern for members that follow another one, and one for the first: most quotes are a value's."""
 _LABEL_TOKENS: Final = frozenset({b"security", b'confidentiality":'})
 _SEARCH: Final = regex(rb'"url":"[^"?]*\?')
 _NAMES: Final = frozenset(
@@ -115,6 +115,9 @@ def findings(resource: dict[str, Any], compact: bytes | None = None, matcher: Ma
     """
     used = matcher or matcher_of()
     labelled, tells = (True, True) if compact is None else _may_tell(compact, used)
+    if not labelled and not tells:
+        # Most resources.
+        return []
     found = list(_labels(resource)) if labelled else []
     if tells:
         found += _walk(resource, used)
@@ -126,14 +129,14 @@ def _may_tell(compact: bytes, matcher: Matcher) -> tuple[bool, bool]:
 
     Values that were seen before are remembered.
     """
-    tokens = _TOKENS.findall(compact)
+    tokens = [token for pattern in _TOKENS for token in pattern.findall(compact)]
     # A search names codes in its query.
-    tells = _FILE in compact or (b"?" in compact and _SEARCH.search(compact) is not None)
+    tells = b"?" in compact and _SEARCH.search(compact) is not None
     if matcher.harmless.issuperset(tokens):
         return False, tells
     unknown = set(tokens) - matcher.harmless
     labelled = not unknown.isdisjoint(_LABEL_TOKENS) or (b'valueCoding":' in unknown and _INLINE in compact)
-    return labelled, tells or not all(_is_harmless(one, matcher) for one in unknown)
+    return labelled, tells or _FILE in unknown or not all(_is_harmless(one, matcher) for one in unknown)
 
 
 def _is_harmless(token: bytes, matcher: Matcher) -> bool:
@@ -159,24 +162,23 @@ def _walk(resource: dict[str, Any], matcher: Matcher) -> Iterator[Finding]:
     while stack:
         name, item = stack.pop()
         for key, value in item.items():
-            if isinstance(value, dict):
+            if isinstance(value, str):
+                if key in _ADDRESSES:
+                    yield from matcher.address(value)
+                elif key in _WRITTEN:
+                    yield from _written(key, value, item, matcher)
+                elif key in _CONTENTS and "contentType" in item:
+                    yield from findings_in(text_of(file_in(value)) or "", matcher)
+            elif isinstance(value, dict):
                 if key not in _ELSEWHERE:
                     stack.append((key, value))
             elif isinstance(value, list):
                 if key not in _ELSEWHERE:
-                    stack.extend((key, one) for one in _objects(value))
+                    stack += [(key, one) for one in _objects(value)]
                 if key in _WRITTEN:
                     for text in value:
                         if isinstance(text, str):
                             yield from _written(key, text, item, matcher)
-            elif not isinstance(value, str):
-                continue
-            elif key in _ADDRESSES:
-                yield from matcher.address(value)
-            elif key in _WRITTEN:
-                yield from _written(key, value, item, matcher)
-            elif key in _CONTENTS and "contentType" in item:
-                yield from findings_in(text_of(file_in(value)) or "", matcher)
         if not _SPEAKING.isdisjoint(item):
             yield from _looked(name, item, matcher)
 

@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 from panachain.errors import InputError
 from panachain.model.records import FileContent
-from panachain.model.scope import EMERGENCY, RESTRICTED, UNDATED, Category
+from panachain.model.scope import EMERGENCY, RESTRICTED, SENSITIVE, UNDATED, Category
 from panachain.records.attachments import Attachment, pull_out
 from panachain.records.canonical import (
     BLANKS,
@@ -59,6 +59,8 @@ _ENTRY_COST: Final = 64
 """Bytes that Python takes for holding an entry, about; counted, so that tiny ones can't exceed the bounds."""
 _MAX_MEMBERS: Final = 10_000
 """Members of one Bundle besides its entries; FHIR defines 11."""
+_HELD_DEPTH: Final = MAX_DEPTH + 1
+"""Nesting of an entry that was read before: a resource that stands alone got an object around it."""
 _ENTRY_DEPTH: Final = MAX_DEPTH - 2
 """Nesting of an entry: it stands in a list in an object."""
 
@@ -156,15 +158,22 @@ class _Entry(NamedTuple):
     """Which Bundle of the source it stands in, from 1; 0 for none."""
     names: tuple[bytes, ...] = ()
     """By which references in the source mean it."""
+    compact: bytes = b""
+    """Its text without blanks, as long as nobody has asked what it refers to."""
     references: frozenset[bytes] = frozenset()
-    """All that it refers to, in whatever element."""
+    """All that it refers to by elements that may carry meaning, once somebody has asked."""
     emergency: bool = False
     """Whether the emergency lane has it although its own category isn't in there."""
 
     @property
     def size(self) -> int:
         """Bytes that it takes in memory, about."""
-        return len(self.kept) + sum(len(one.data) for one in self.attachments) + _ENTRY_COST
+        files = sum(len(one.data) for one in self.attachments) if self.attachments else 0
+        return len(self.kept) + len(self.compact) + files + _ENTRY_COST
+
+    def asked(self) -> _Entry:
+        """Return it with what it refers to; most sources hold nothing that is closed, and none of theirs is asked."""
+        return self._replace(references=references_in(self.compact), compact=b"")
 
 
 def _split(read: Callable[[], Iterator[_Entry]], named: Category | None, *, group_size: int) -> Iterator[Piece]:
@@ -178,7 +187,8 @@ def _split(read: Callable[[], Iterator[_Entry]], named: Category | None, *, grou
     groups = _Groups(group_size=group_size)
     closure, entries = _settled(read)
     for entry in entries:
-        groups.put(entry, _closed(closure.category(entry), named))
+        category = closure.category(entry) if closure.closes else entry.category
+        groups.put(entry, category if named is None else _closed(category, named))
         if groups.full:
             yield from groups.overflow()
     yield from groups.flush()
@@ -199,9 +209,11 @@ def _settled(read: Callable[[], Iterator[_Entry]]) -> tuple[_Closure, Iterable[_
         size += entry.size
         if size >= GROUPS_SIZE:
             held.clear()
-            closure.settle(read)
-            return closure, read()
-    closure.settle(lambda: held)
+            closure.settle(lambda: map(_Entry.asked, read()))
+            return closure, map(_Entry.asked, read()) if closure.closes else read()
+    if any(entry.category in RESTRICTED for entry in held):
+        held = [entry.asked() for entry in held]
+        closure.settle(lambda: held)
     return closure, held
 
 
@@ -262,27 +274,39 @@ class _Closure:
         self._contents: dict[bytes, tuple[Category, bytes]] = {}
         """Of what is the content of a closed entry, as the file of a note is: restricted category, and whose it is."""
 
+    @property
+    def closes(self) -> bool:
+        """Whether anything closes anything else."""
+        return bool(self._closed or self._labelled or self._contents)
+
     def settle(self, read: Callable[[], Iterable[_Entry]]) -> None:
         """Look at all entries until no more of them is closed.
 
         Args:
             read: begins with the first entry again.
         """
-        before = -1
+        before, noted = -1, set[int]()
         while before < (now := len(self._closed) + len(self._labelled) + len(self._contents)):
             before = now
-            for entry in read():
-                if not entry.kind and entry.category in RESTRICTED:
-                    self._labelled.setdefault(entry.bundle, entry.category)
-                category = self.category(entry)
+            for number, entry in enumerate(read()):
+                category = entry.category
                 if category in RESTRICTED:
+                    if not entry.kind:
+                        self._labelled.setdefault(entry.bundle, category)
+                elif not (entry.references or self._labelled or self._contents):
+                    # Most entries: nothing else can close them.
+                    continue
+                else:
+                    category = self.category(entry)
+                if category in RESTRICTED and number not in noted:
+                    noted.add(number)
                     for name in entry.names:
                         self._closed.setdefault(name, category)
                     for name in _contents(entry):
                         self._contents.setdefault(
                             name, (category, entry.names[-1] if entry.names else b"another entry")
                         )
-            if not self._closed and not self._labelled:
+            if not self.closes:
                 return
 
     def category(self, entry: _Entry) -> Category:
@@ -311,7 +335,7 @@ class _Closure:
         """Return the first closed entry that an entry refers to by an element that carries meaning."""
         if self._closed.keys().isdisjoint(entry.references):
             return None
-        value, _ = read(entry.kept, depth=_ENTRY_DEPTH)
+        value, _ = read(entry.kept, depth=_HELD_DEPTH)
         return next((name for name in meaning_references(value) if name in self._closed), None)
 
 
@@ -319,7 +343,7 @@ def _contents(entry: _Entry) -> list[bytes]:
     # Few entries are closed, and few of them name files: no other one is read again.
     if not may_have_contents(entry.kept):
         return []
-    value, _ = read(entry.kept, depth=_ENTRY_DEPTH)
+    value, _ = read(entry.kept, depth=_HELD_DEPTH)
     return list(contents_of(value))
 
 
@@ -497,8 +521,8 @@ def _read_resource(text: bytes, matcher: Matcher | None, bundle: int) -> Iterato
         _COLLECTION,
         bundle=0,
         names=names_of(value),
-        references=references_in(compact),
-        emergency=not attachments and in_emergency(value, category, compact, matcher),
+        compact=compact,
+        emergency=category in SENSITIVE and not attachments and in_emergency(value, category, compact, matcher),
     )
 
 
@@ -523,8 +547,9 @@ def _read_entry(entry: bytes, kind: bytes, matcher: Matcher | None, bundle: int)
     if resource:
         category, year = _category(resource, compact, attachments, matcher), year_of(resource)
     names = names_of(resource or {}, value.get("fullUrl"))
-    emergency = bool(resource) and not attachments and in_emergency(resource or {}, category, compact, matcher)
-    return _Entry(kept, attachments, category, year, kind, bundle, names, references_in(compact), emergency)
+    emergency = category in SENSITIVE and not attachments and in_emergency(resource or {}, category, compact, matcher)
+    # No list for each of many entries that have none.
+    return _Entry(kept, attachments or (), category, year, kind, bundle, names, compact, emergency=emergency)
 
 
 def _category(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -82,6 +83,12 @@ def test_what_is_sensitive_is_measured_with_or_without_the_shared_files() -> Non
     check_rows("sensitivity", printed)
     closed = next(line for line in printed.splitlines() if line.startswith("unlabelled_bundles"))
     assert "percent 100.0, too_many 0" in closed
+
+
+@pytest.mark.deep
+def test_what_is_sensitive_is_one_object_for_programs() -> None:
+    (line,) = bench("sensitivity", "--quick", "--json").splitlines()
+    assert json.loads(line).keys() >= {row.strip() for row in ROWS["sensitivity"]}
 
 
 @pytest.mark.deep

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
@@ -21,6 +21,7 @@ from panachain.records.sensitivity.systems import (
     canonical_code,
     concepts,
     known_system,
+    spelled_like,
     system_of,
 )
 from panachain.records.sensitivity.tables import rows
@@ -95,6 +96,8 @@ class Matcher:
         self.telling: set[bytes] = set()
         """Values of which it said yes."""
         self._look = lru_cache(maxsize=1 << 16)(self._match)
+        # A display and the text beside it say the same, one after the other.
+        self._tells = lru_cache(maxsize=1 << 10)(self._may_tell)
 
     def look(self, system: str, code: str, display: str = "") -> tuple[Finding, ...]:
         """Return what a coding tells, as far as the profile closes it.
@@ -121,12 +124,15 @@ class Matcher:
 
     def may_tell(self, value: str) -> bool:
         """Tell whether a value could be sensitive as a code of any system, or as a display: never too seldom."""
-        if len(value) > _LONGEST:
-            return True
+        return len(value) > _LONGEST or self._tells(value)
+
+    def _may_tell(self, value: str) -> bool:
         # No code has a blank inside, and of most systems no part of a value counts: what follows is a display.
         systems = _CUT if " " in value.strip() else None
         if any(
-            canonical_code(one, value) in codes for one, codes in _codes_of().items() if not systems or one in systems
+            canonical_code(one, value) in codes
+            for one, codes in _by_spelling().items()
+            if not systems or one in systems
         ):
             return True
         if "/" in value and self.address(value):
@@ -138,7 +144,8 @@ class Matcher:
         ranges = (one for one in _ranges() if not systems or one in systems)
         found = [one for system in ranges for one in _by_range(system, canonical_code(system, value))]
         text = plain_text(value)
-        found += [one for name in _VOCABULARIES for one in vocabulary(name).findings(text)]
+        if _beginnings().may_find(text):
+            found += [one for name in _VOCABULARIES for one in vocabulary(name).findings(text)]
         return any(map(self._closes, found))
 
     def _closes(self, found: Finding) -> bool:
@@ -245,8 +252,11 @@ class Vocabulary:
         """The first letters of all phrases, by how many they are: most texts have no word that begins so."""
         self._ends = [stem.strip("*") for stem, _, _ in self._stems if stem.startswith("*")]
         # The longest first: `alcohol use disorder` before `alcohol use`.
-        phrases = sorted({*self._whole, *(stem for stem, _, _ in self._stems)}, key=len, reverse=True)
-        self._pattern = re.compile("(?<![a-z0-9])(?:" + "|".join(map(_as_pattern, phrases)) + ")")
+        self.phrases = sorted({*self._whole, *(stem for stem, _, _ in self._stems)}, key=len, reverse=True)
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile("(?<![a-z0-9])(?:" + "|".join(map(_as_pattern, self.phrases)) + ")")
 
     def may_find(self, text: str) -> bool:
         """Tell whether a plain text could tell something; says no quickly, and never wrongly."""
@@ -326,10 +336,26 @@ def spellings(ingredient: str) -> Iterator[str]:
 
 
 @cache
+def _beginnings() -> Vocabulary:
+    """Return all vocabularies as one: most texts have no word of any, which is known at one look."""
+    return Vocabulary("all", [(phrase, "", False) for name in _VOCABULARIES for phrase in vocabulary(name).phrases])
+
+
+@cache
 def _codes_of() -> dict[str, frozenset[str]]:
     """Return the listed codes of each system."""
     systems = {system for system, _ in listed()}
     return {one: frozenset(code for system, code in listed() if system == one) for one in systems}
+
+
+@cache
+def _by_spelling() -> dict[str, frozenset[str]]:
+    """Return the listed codes of all systems that are spelled alike, by one of these systems."""
+    found: dict[str, frozenset[str]] = {}
+    for system, codes in _codes_of().items():
+        one = spelled_like(system)
+        found[one] = found.get(one, frozenset()) | codes
+    return found
 
 
 @cache

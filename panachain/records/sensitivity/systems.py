@@ -93,6 +93,15 @@ def canonical_code(system: str, code: str) -> str:
     return plain.upper() if system in FORMS else plain
 
 
+def spelled_like(system: str) -> str:
+    """Return the one of all systems of which `canonical_code` spells codes in the same way that stands for them."""
+    if system in ("icd-10", "icd-9-cm", "icd-9-pcs"):
+        return "icd-10"
+    if system in ("icd-11", "ndc", "ciel", "drg"):
+        return system
+    return "atc" if system in FORMS else "snomed"
+
+
 def system_of(code: str) -> str:
     """Return the system of a code that names none, as far as the code itself proves it by a check digit or its padding.
 

@@ -11,8 +11,10 @@ from panachain.records.sensitivity.systems import (
     is_loinc_code,
     is_snomed_id,
     known_system,
+    spelled_like,
     system_of,
 )
+from panachain.records.sensitivity.tables import rows
 
 
 @pytest.mark.parametrize(
@@ -90,3 +92,13 @@ def test_padding_proves_a_system_and_other_codes_count_in_the_one_that_is_named(
     assert known_system("http://loinc.org", "1255") == "loinc"
     assert known_system("http://hospital.example/beds", "B20") == ""
     assert known_system("", "86406008") == "snomed"
+
+
+def test_one_system_stands_for_all_that_are_spelled_like_it() -> None:
+    """Else a value would be looked for in the wrong spelling, and what it tells missed."""
+    known = {system for system, _name, _source in rows("systems")}
+    assert len({spelled_like(system) for system in known}) < len(known)
+    values = (" f10.20+", "0093-2264-01", "1040".ljust(36, "A"), "6a02.1&XN", "b20", "V08", "86406008", "7", "j45.5")
+    for system in known:
+        for value in values:
+            assert canonical_code(spelled_like(system), value) == canonical_code(system, value), (system, value)
