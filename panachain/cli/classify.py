@@ -62,8 +62,8 @@ def classify(paths: tuple[Path, ...], sensitivity: str | None, category: tuple[s
     for source in find_sources(
         paths, chosen, profile, passed_over=lambda source, what: passed_over.append((spelled(source.path), what))
     ):
-        rows += [_row(source.path, one) for one in _classified(source, failed)]
-    _show(app, rows)
+        rows += [row(source.path, one) for one in _classified(source, failed)]
+    show(app, rows)
     if passed_over:
         app.output.say(f"Passed over, no records: {words.files(passed_over)}.")
     for error in failed.values():
@@ -84,7 +84,8 @@ def _classified(source: Source, failed: dict[Path, InputError]) -> Iterator[Clas
         failed[source.path] = exc
 
 
-def _row(path: Path, one: Classified) -> dict[str, object]:
+def row(path: Path, one: Classified) -> dict[str, object]:
+    """Return one resource of a file as JSON, schema `panachain/classified/1`."""
     from panachain.model.scope import RESTRICTED, UNDATED
 
     return {
@@ -101,7 +102,8 @@ def _row(path: Path, one: Classified) -> dict[str, object]:
     }
 
 
-def _show(app: App, rows: list[dict[str, object]]) -> None:
+def show(app: App, rows: list[dict[str, object]]) -> None:
+    """Print what is closed and why, and how much else there is; with --json and --long each resource."""
     output = app.output
     if output.as_json or output.long:
         columns = ("file", "resource", "category", "kinds", "why")
@@ -109,7 +111,7 @@ def _show(app: App, rows: list[dict[str, object]]) -> None:
         return
     closed = [row for row in rows if row["restricted"]]
     if closed:
-        several = len({row["file"] for row in rows}) > 1
+        several = len({one["file"] for one in rows}) > 1
         columns = (*(("file",) if several else ()), "resource", "category", "kinds", "why")
         output.many([_short(row) for row in closed], empty="", columns=columns)
         output.say("")

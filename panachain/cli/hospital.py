@@ -67,6 +67,12 @@ _NONE: Final = "There are no records."
     help="Show categories, sizes and gas; publish nothing. CIDs come with fresh keys, so none is known before.",
 )
 @click.option(
+    "--explain",
+    is_flag=True,
+    help="With --dry-run: also show what is sensitive and why, as `classify` does, with what the patients themselves"
+    " close.",
+)
+@click.option(
     "--verify",
     is_flag=True,
     help="Read back what is published of these files, as the patients would: found by lane, fetched whole and checked.",
@@ -90,6 +96,7 @@ def upload(
     category: tuple[str, ...] | None,
     jitter: int | None,
     dry_run: bool,
+    explain: bool,
     verify: bool,
     strict: bool,
     confirm_patient: bool,
@@ -99,10 +106,13 @@ def upload(
     FHIR Bundles are split by category and year; DICOM, C-CDA, HL7 v2 and PDF files are taken whole. Folders are
     walked, zip and gzip are opened. The same source is published once, however often it is uploaded.
     """
+    from panachain.cli import classify
     from panachain.model.scope import Category
     from panachain.sdk.results.uploads import UploadReport
 
-    app = current()
+    app, rows = current(), list[dict[str, object]]()
+    if explain and not dry_run:
+        raise UsageError("--explain goes with --dry-run: it shows what would be published")
     if category is not None and len(category) != 1:
         raise UsageError(f"--category takes one category here, {len(category)} were given")
     if by_patient:
@@ -124,6 +134,7 @@ def upload(
                 "jitter": jitter,
                 "verify": verify,
                 "strict": strict,
+                "explain": (lambda path, one: rows.append(classify.row(path, one))) if explain else None,
             }
             if by_patient:
                 report = hospital.upload_each(paths, named, **how, progress=progress)
@@ -133,6 +144,9 @@ def upload(
             if not isinstance(exc.result, UploadReport):
                 raise
             report, partly = exc.result, exc
+    if explain:
+        classify.show(app, rows)
+        app.output.say("")
     _show_upload(app, report)
     if partly is not None:
         app.output.left_out(partly.omissions)

@@ -143,6 +143,10 @@ class Source:
     packed: int | None = None
     """Bytes that a member takes in its archive; None for a file of its own."""
 
+    def closed_by(self, profile: Profile) -> Source:
+        """Return the same source with another profile that says what is sensitive."""
+        return replace(self, _matcher=matcher_of(profile))
+
     @property
     def on_disk(self) -> int:
         """Bytes of the files that were named which are this source."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from panachain.errors import AccessDeniedError, PartlyDoneError
 from panachain.model.actors import Actor, Address, Role
@@ -25,7 +25,7 @@ from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.moves import Moves
 from panachain.sdk.pairings import closed_for
 from panachain.sdk.results.uploads import PublishedView, RewrapReport, SettleReport, UploadReport
-from panachain.sdk.uploads import Tally, size_of
+from panachain.sdk.uploads import Explain, Tally, size_of
 from panachain.sdk.words import category_of
 
 
@@ -84,7 +84,12 @@ class Hospital(HospitalRouting):
             progress: told how many bytes and records were read.
         """
         assigned = [(path, patient) for path in paths]
-        more = {"dry_run": dry_run, "verify": verify, "strict": strict, "confirm_patient": confirm_patient}
+        more: dict[str, Any] = {
+            "dry_run": dry_run,
+            "verify": verify,
+            "strict": strict,
+            "confirm_patient": confirm_patient,
+        }
         return self.upload_many(assigned, category, jitter=jitter, progress=progress, **more)
 
     def upload_many(
@@ -97,6 +102,7 @@ class Hospital(HospitalRouting):
         verify: bool = False,
         strict: bool = False,
         confirm_patient: bool = False,
+        explain: Explain | None = None,
         progress: Progress | None = None,
     ) -> UploadReport:
         """Publish files and folders of any number of patients, in as few storage transactions as hold them.
@@ -114,6 +120,7 @@ class Hospital(HospitalRouting):
             strict: end with the first file that can't be read, is no record or is about another person, instead of
                 publishing the others.
             confirm_patient: publish what names another person than the patient's other records, or several.
+            explain: in a dry run told where each resource goes and why, as `panachain classify` tells it.
             progress: told how many bytes and records were read.
 
         Raises:
@@ -122,10 +129,10 @@ class Hospital(HospitalRouting):
             AccessDeniedError: no patient has paired with this hospital; nothing was published.
             PartlyDoneError: some patients haven't, or their pairing is broken, or some files can't be read. All else
                 was published: `result` is the report.
-            UsageError: there is nothing to publish, or `verify` with `dry_run`.
+            UsageError: there is nothing to publish, `verify` with `dry_run`, or `explain` without it.
             IntegrityError: `verify` finds that a record can't be read.
         """
-        publishing = self._publishing(dry_run=dry_run, jitter=jitter, verify=verify)
+        publishing = self._publishing(dry_run=dry_run, jitter=jitter, verify=verify, explain=explain)
         kind = None if category is None else category_of(category)
         names = list(dict.fromkeys(patient for _, patient in assigned))
         patients = self.network.resolver.resolve_many(names, Role.PATIENT)

@@ -20,7 +20,7 @@ from panachain.sdk.pairings import Pairings
 from panachain.sdk.publishing import Publishing
 from panachain.sdk.results.uploads import Proposal, UploadReport
 from panachain.sdk.routing import Reading, propose, publish_each
-from panachain.sdk.uploads import Tally, size_of
+from panachain.sdk.uploads import Explain, Tally, size_of
 from panachain.sdk.words import category_of
 
 
@@ -37,6 +37,7 @@ class HospitalRouting(ActorSession):
         jitter: int | timedelta | None = None,
         verify: bool = False,
         strict: bool = False,
+        explain: Explain | None = None,
         progress: Progress | None = None,
     ) -> UploadReport:
         """Publish what files hold of many patients, such as a bulk export, to the patient whom each resource is about.
@@ -52,6 +53,7 @@ class HospitalRouting(ActorSession):
             jitter: how long a record waits at most.
             verify: read back what was published.
             strict: publish nothing if anything can't go to its patient.
+            explain: as `upload_many`.
             progress: told how many bytes and records were read.
 
         Raises:
@@ -59,7 +61,7 @@ class HospitalRouting(ActorSession):
             UsageError: a name means nobody in the files, or several.
             InputError: nothing could be published.
         """
-        publishing = self._publishing(dry_run=dry_run, jitter=jitter, verify=verify)
+        publishing = self._publishing(dry_run=dry_run, jitter=jitter, verify=verify, explain=explain)
         places = [Path(path) for path in paths]
         tally = Tally(progress, size_of(places), strict=strict)
         persons = KeptPersons(self.profile.folder, self._seed)

@@ -6,6 +6,7 @@ Never makes one: patients do (sdk/lanes.py). Follows design section 8 (Pair).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from panachain.crypto.umbral import SecretKey
 from panachain.errors import AccessDeniedError
@@ -15,6 +16,8 @@ from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.pairing import Pairing, open_pairing
 from panachain.records.sensitivity.profiles import Profile, for_patient
 from panachain.sdk.network import Network
+
+_Name = TypeVar("_Name", bound=str)
 
 
 class Pairings:
@@ -81,7 +84,7 @@ class Pairings:
         )
 
 
-def closed_for(pairings: Mapping[str, Pairing], profile: Profile, findings: Findings) -> dict[str, Profile]:
+def closed_for(pairings: Mapping[_Name, Pairing], profile: Profile, findings: Findings) -> dict[_Name, Profile]:
     """Return what is closed for each patient: what the hospital closes, and what they do.
 
     Args:

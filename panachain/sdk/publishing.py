@@ -21,7 +21,7 @@ from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.network import Network
 from panachain.sdk.results.uploads import UploadReport
 from panachain.sdk.times import duration
-from panachain.sdk.uploads import Tally, Upload, read_only
+from panachain.sdk.uploads import Explain, Tally, Upload, explained, read_only
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,19 @@ class Publishing:
     dry_run: bool = False
     jitter: int | timedelta | None = None
     verify: bool = False
+    explain: Explain | None = None
+    """In a dry run told where each resource goes and why."""
 
     def __post_init__(self) -> None:
-        """Refuse to verify a dry run.
+        """Refuse what doesn't go together.
 
         Raises:
-            UsageError: it publishes nothing.
+            UsageError: a dry run publishes nothing that could be verified, and nothing else is explained.
         """
         if self.verify and self.dry_run:
             raise UsageError("a dry run publishes nothing that could be read back")
+        if self.explain is not None and not self.dry_run:
+            raise UsageError("an upload is explained before anything is sent: in a dry run")
 
     def run(
         self,
@@ -75,7 +79,8 @@ class Publishing:
         with open_batches(self.network, self.hospital, self.seed, self.folder) as batches:
             now = int(self.network.clock())
             if self.dry_run:
-                read_only(sources, batches, tally, now=now, persons=persons)
+                told = sources if self.explain is None else explained(sources, self.explain)
+                read_only(told, batches, tally, now=now, persons=persons)
             else:
                 batches.reconcile()
                 wait = self.network.config.jitter if self.jitter is None else duration(self.jitter, name="jitter")

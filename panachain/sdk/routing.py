@@ -29,7 +29,7 @@ from panachain.records.sources import Source, find_sources
 from panachain.records.walk import spelled
 from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.network import Network
-from panachain.sdk.pairings import Pairings
+from panachain.sdk.pairings import Pairings, closed_for
 from panachain.sdk.publishing import Publishing
 from panachain.sdk.results.uploads import Proposal, UploadReport
 from panachain.sdk.uploads import Tally
@@ -136,6 +136,9 @@ class Routing:
         """Of each patient of the export who they are, or why nobody knows."""
         self._places: dict[Address, tuple[Path, int]] = {}
         self._paired: dict[Address, Pairing] = {}
+        self._profile = DEFAULT
+        self._profiles: Mapping[Address, Profile] = {}
+        """What is closed for each patient who gets something."""
         self._scopes = 0
         self.omissions: list[Omission] = []
         """What goes to nobody, each with why."""
@@ -155,6 +158,7 @@ class Routing:
             InputError: a file can't be read, and the tally is strict.
         """
         named, category, profile = reading.named, reading.category, reading.profile
+        self._profile = profile
         names = list(dict.fromkeys(named.values()))
         actors = dict(zip(names, self._network.resolver.resolve_many(names, Role.PATIENT), strict=True))
         told = {what: actors[name].address for what, name in named.items()}
@@ -179,17 +183,16 @@ class Routing:
 
     def sources(self, reading: Reading) -> Iterator[tuple[Source, Pairing]]:
         """Yield what each patient gets, with the pairing."""
-        category, profile = reading.category, reading.profile
         for owner, (address, (path, resource)) in enumerate(self._places.items()):
             if address in self._paired:
                 shown = Path(f"{path}!resource-{resource}.ndjson")
                 with _disk():
-                    part = self._export.part(owner, shown, category, matcher_of(profile))
+                    part = self._export.part(owner, shown, reading.category, matcher_of(self._profiles[address]))
                 if part is not None:
                     yield part, self._paired[address]
         for source, address in self._files:
             if address in self._paired:
-                yield source, self._paired[address]
+                yield source.closed_by(self._profiles[address]), self._paired[address]
 
     def proposals(self) -> list[Proposal]:
         """Return whose each file is, those that can't be read left out."""
@@ -280,9 +283,10 @@ class Routing:
         """Fetch the pairings; whoever has none gets nothing, and is told."""
         whose = self._actors(sorted(addresses))
         findings = Findings()
-        for address, pairing in zip(whose, self._pairings.of(list(whose.values()), findings), strict=True):
-            if pairing is not None:
-                self._paired[address] = pairing
+        found = dict(zip(whose, self._pairings.of(list(whose.values()), findings), strict=True))
+        paired = {address: pairing for address, pairing in found.items() if pairing is not None}
+        self._profiles = closed_for(paired, self._profile, findings)
+        self._paired = {address: pairing for address, pairing in paired.items() if address in self._profiles}
         self.omissions += findings.omissions
         self.unassigned.update({_UNPAIRED: left} if (left := len(addresses) - len(self._paired)) else {})
 

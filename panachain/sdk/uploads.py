@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +20,7 @@ from panachain.model.actors import Address
 from panachain.model.progress import Progress
 from panachain.model.records import PlainRecord, RecordInfo
 from panachain.model.scope import UNDATED
+from panachain.records.classify import Classified
 from panachain.records.jitter import Delay, delay
 from panachain.records.journal import Published
 from panachain.records.likeness import of_record
@@ -164,6 +166,26 @@ class Tally:
             omissions=tuple(self.omissions),
             passed_over=tuple(self.passed_over),
         )
+
+
+Explain = Callable[[Path, Classified], None]
+"""Is told of each resource of a source's path: where it goes, and why."""
+
+
+def explained(sources: Iterable[tuple[Source, Pairing]], explain: Explain) -> Iterator[tuple[Source, Pairing]]:
+    """Yield sources, each once it is told where all that it holds goes, as `panachain classify` tells it.
+
+    Args:
+        sources: each with the pairing of its patient.
+        explain: is told; of a source that can't be read nothing, since whoever reads it next says why.
+    """
+    for source, pairing in sources:
+        found: list[Classified] = []
+        with suppress(InputError):
+            found = list(source.classified())
+        for one in found:
+            explain(source.path, replace(one, category=pairing.category_for(one.category)))
+        yield source, pairing
 
 
 def read_only(

@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from tests.cli.twin import Outcome
+import pytest
+
+from panachain.records.sources import find_sources
+from panachain.sdk.results.uploads import UploadReport
+from tests.cli.twin import Outcome, Twin
 
 Run = Callable[..., Outcome]
 HIV = {
@@ -76,3 +81,42 @@ def test_the_next_step_is_the_one_that_mends_the_file(run: Run, tmp_path: Path) 
     done = run("classify", str(tmp_path))
     assert done.code == 3
     assert "no comma stands between the lines of NDJSON" in done.err
+
+
+WHO = "0x52908400098527886E0F7030069857D2E4169EE7"
+
+
+class TestExplain:
+    """`upload --dry-run --explain` shows what `classify` shows."""
+
+    @pytest.fixture
+    def explained(self, twin: Twin, tmp_path: Path) -> Path:
+        path = bundle(tmp_path)
+        report = UploadReport((), skipped=0, plain_bytes=2, sealed_bytes=0, dry_run=True)
+
+        def upload_many(assigned: list[tuple[Path, str]], **more: Any) -> UploadReport:
+            for source in find_sources([path for path, _ in assigned]):
+                for one in source.classified():
+                    more["explain"](source.path, one)
+            return report
+
+        twin.upload_many = upload_many  # type: ignore[method-assign, assignment]
+        return path
+
+    def test_people_see_the_same(self, run: Run, explained: Path) -> None:
+        alone = run("classify", str(explained)).out
+        assert "Condition/c1" in alone
+        assert alone in run("upload", str(explained), "--patient", WHO, "--dry-run", "--explain").out
+
+    def test_programs_get_the_same_lines_before_the_report(self, run: Run, explained: Path) -> None:
+        alone = run("classify", str(explained), "--json").out.splitlines()
+        *lines, report = run(
+            "upload", str(explained), "--patient", WHO, "--dry-run", "--explain", "--json"
+        ).out.splitlines()
+        assert lines == alone
+        assert json.loads(report)["schema"] == "panachain/upload/1"
+        assert json.loads(lines[0]).keys() >= {"resource", "category", "kinds", "why", "unread", "emergency"}
+
+    def test_it_takes_a_dry_run(self, run: Run, explained: Path) -> None:
+        done = run("upload", str(explained), "--patient", WHO, "--explain")
+        assert (done.code, "--dry-run" in done.err) == (2, True)

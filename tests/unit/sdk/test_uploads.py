@@ -15,9 +15,13 @@ from unittest.mock import patch
 import pytest
 
 from panachain.errors import AccessDeniedError, DiskError, InputError, PartlyDoneError, UsageError
+from panachain.ipld.cid import CID, RAW
 from panachain.model.records import PlainRecord
 from panachain.model.scope import UNDATED, Category
 from panachain.records import publish
+from panachain.records.classify import Classified
+from panachain.records.pairing import Pairing
+from panachain.records.sensitivity import PROFILES
 from panachain.records.sources import find_sources
 from panachain.records.split import MEDIA_TYPE
 from panachain.sdk.batches import open_batches
@@ -66,6 +70,50 @@ class TestPublishing:
         assert [info.header_cid for info in report.records] == ["", ""]
         assert world.network.mainchain.head_block().number == block
         assert set(world.network.store.pinned) == blocks
+
+    def test_a_dry_run_explains_itself_as_classify_does_and_with_what_the_patient_closes(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        files(tmp_path, 1)
+        coded = {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10-cm", "code": "F10.20"}]}
+        (tmp_path / "a.json").write_text(json.dumps({"resourceType": "Condition", "id": "a", "code": coded}))
+        (tmp_path / "torn.json").write_text("{")
+        world.network.config = replace(world.network.config, sensitivity="minimal")
+        block, blocks = world.network.mainchain.head_block().number, set(world.network.store.pinned)
+
+        def told() -> dict[str, str]:
+            found: list[tuple[Path, Classified]] = []
+            assigned = [(tmp_path, world.patient.address)]
+            with (
+                patch.object(world.network.mainchain.ledger, "estimate_store", return_value=1),
+                pytest.raises(PartlyDoneError) as caught,
+            ):
+                world.hospital.upload_many(assigned, dry_run=True, explain=lambda *told: found.append(told))
+            assert [one.what for one in caught.value.omissions] == [str(tmp_path / "torn.json")]
+            shown = {path.name: one for path, one in found}
+            by_itself = {source.path.name: source for source in find_sources([tmp_path], None, PROFILES["minimal"])}
+            assert [one.resource for one in by_itself["a.json"].classified()] == [shown["a.json"].resource]
+            return {name: one.category.value for name, one in shown.items()}
+
+        assert told() == {"0.json": "laboratory", "a.json": "conditions"}
+        world.patient.choices.change(close=["alcohol"])
+        assert told() == {"0.json": "laboratory", "a.json": "substance-use"}
+        assert world.network.mainchain.head_block().number == block
+        assert {cid for cid in world.network.store.pinned if cid not in blocks} <= {
+            CID(RAW, event.digest)
+            for event in world.network.sidechain.identities.ever_paired(patient=world.patient.address)
+        }
+
+    def test_only_a_dry_run_is_explained(self, world: World, tmp_path: Path) -> None:
+        files(tmp_path, 1)
+        with pytest.raises(UsageError, match="before anything is sent"):
+            world.hospital.upload_many([(tmp_path, world.patient.address)], explain=lambda *_: None)
+
+    def test_a_newer_category_goes_where_an_older_pairing_has_lanes(self, world: World, tmp_path: Path) -> None:
+        (tmp_path / "a.json").write_text(json.dumps({"resourceType": "Condition", "code": {"text": "domestic abuse"}}))
+        older = [one for one in Category if one.code < Category.GENDER.code]
+        with patch.object(Pairing, "category_for", lambda _, one: one if one in older else Category.SEXUAL_HEALTH):
+            assert [info.category for info in upload(world, tmp_path).records] == [Category.SEXUAL_HEALTH]
 
     def test_progress_counts_bytes_and_records_to_the_end(self, world: World, tmp_path: Path) -> None:
         seen: list[tuple[int, int, str]] = []
