@@ -107,10 +107,14 @@ def _started(
         )
     chain = ChainProcess(process.pid, port)
     until = time.monotonic() + _START
-    while time.monotonic() < until and process.poll() is None:
-        if anvil.answers(chain.url, chain_id):
-            return chain
-        time.sleep(0.1)
+    try:
+        while time.monotonic() < until and process.poll() is None:
+            if anvil.answers(chain.url, chain_id):
+                return chain
+            time.sleep(0.1)
+    except BaseException:
+        anvil.stop(process.pid)
+        raise
     anvil.stop(process.pid)
     raise AssertionError((folder / "chain.log").read_text()[-2000:])
 
@@ -149,13 +153,15 @@ class Giver:
 def chains_of(
     main: Start, side: Start, *, fund: Callable[..., None] = _give, main_id: int = MAINCHAIN_ID
 ) -> Iterator[None]:
-    """Let development networks start these chains."""
+    """Let development networks start these chains, and end those that still run at the end."""
     with ExitStack() as stack:
         real = anvil.start
 
         def start(folder: Path, *, chain_id: int, free: bool) -> ChainProcess:
             chosen = side if folder.name == "sidechain" else main
-            return (real if chosen is anvil.start else chosen)(folder, chain_id=chain_id, free=free)
+            chain = (real if chosen is anvil.start else chosen)(folder, chain_id=chain_id, free=free)
+            stack.callback(anvil.stop, chain.pid)
+            return chain
 
         stack.enter_context(patch.object(anvil, "start", start))
         for module in ("panachain.chain.anvil.fund", "panachain.sdk.base.fund"):

@@ -1,9 +1,10 @@
-"""What holds for every test: the one profile by which Hypothesis runs its examples, and which skips fail."""
+"""What holds for every test: how Hypothesis runs its examples, which skips fail, and that no process is left behind."""
 
 from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
+from tests import leftovers
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
 
 # No deadline and no complaint about slow examples: both measure the machine, which may be busy, and not the code.
@@ -12,4 +13,5 @@ settings.register_profile(
     "panachain", deadline=None, max_examples=100, derandomize=False, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("panachain")
+leftovers.watch()
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]

@@ -21,7 +21,7 @@ from typing import Any, Final
 from panachain.chain import anvil
 from panachain.devnet.deployment import REGISTRAR, write_network
 from panachain.devnet.members import proxy_seeds, start_gate, start_proxies, start_relay
-from panachain.devnet.processes import await_gate, await_service, is_running, read, stop
+from panachain.devnet.processes import await_gate, await_service, begun, is_running, read, stop
 from panachain.errors import (
     UsageError,
 )
@@ -201,6 +201,7 @@ def _start(home: Path, proxies: int, threshold: int, ipfs: str, passphrase: str,
         "gate": gate,
         "relay": relay,
         "proxies": running,
+        "begun": {str(pid): begun(pid) for pid in started},
     }
 
 

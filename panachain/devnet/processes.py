@@ -50,13 +50,32 @@ def is_running(folder: Path) -> bool:
     if not path.is_file():
         return False
     state = read(path)
-    return all(is_ours(state.get(part, 0)) for part in ("mainchain", "sidechain", "gate"))
+    return all(is_ours(state.get(part, 0), state) for part in ("mainchain", "sidechain", "gate"))
 
 
-def is_ours(pid: int) -> bool:
-    """Tell whether the process runs and is one that the devnet starts: a process ID may have been given anew."""
+def begun(pid: int) -> str:
+    """Return when a process began, in ticks since the machine did: with its ID that tells it from a later one.
+
+    Empty where the system doesn't say (no /proc, as on macOS), and for one that is gone.
+    """
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+def is_ours(pid: int, state: dict[str, Any]) -> bool:
+    """Tell whether the process runs and is the one that the devnet started: a process ID may have been given anew.
+
+    Args:
+        pid: the process.
+        state: what processes.json holds: `begun` by PID. Without it, as in a file of an earlier version, the command
+            line has to name what a devnet starts.
+    """
     if pid <= 0 or not anvil.is_running(pid):
         return False
+    if noted := state.get("begun", {}).get(str(pid)):
+        return begun(pid) in (noted, "")
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -73,7 +92,7 @@ def stop(folder: Path) -> None:
         *(state[part] for part in ("relay", "gate") if part in state),
     ]
     for pid in [*users, state["mainchain"], state["sidechain"]]:
-        if is_ours(pid):
+        if is_ours(pid, state):
             anvil.stop(pid)
     path.unlink()
 

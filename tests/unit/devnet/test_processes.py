@@ -8,10 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from panachain.chain.anvil import free_port
+from panachain.chain.anvil import free_port, is_running
 from panachain.devnet import processes
 from panachain.errors import ConfigurationError, PanaChainError
 
@@ -24,8 +25,8 @@ def stranger() -> Iterator[int]:
     process.wait(20)
 
 
-def write(folder: Path, **pids: int) -> None:
-    state = {"mainchain": 0, "sidechain": 0, "gate": 0, "proxies": []} | pids
+def write(folder: Path, begun: dict[str, str] | None = None, **pids: int) -> None:
+    state: dict[str, Any] = {"mainchain": 0, "sidechain": 0, "gate": 0, "proxies": [], "begun": begun or {}} | pids
     (folder / "processes.json").write_text(json.dumps(state))
 
 
@@ -35,6 +36,28 @@ def test_a_process_that_got_an_old_id_is_left_alone(tmp_path: Path, stranger: in
     processes.stop(tmp_path)
     os.kill(stranger, 0)
     assert not (tmp_path / "processes.json").exists()
+
+
+def test_what_was_started_here_is_ended_whatever_its_program_is_called(tmp_path: Path, stranger: int) -> None:
+    write(tmp_path, {str(stranger): processes.begun(stranger)}, mainchain=stranger, sidechain=stranger, gate=stranger)
+    assert processes.is_running(tmp_path)
+    processes.stop(tmp_path)
+    assert not is_running(stranger)
+
+
+def test_a_later_process_of_the_same_id_is_left_alone_whatever_its_program_is_called(tmp_path: Path) -> None:
+    # As a node of another home would be that got the ID after a restart of the machine.
+    node = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "anvil"])
+    try:
+        write(tmp_path, {str(node.pid): "1"}, mainchain=node.pid, sidechain=node.pid, gate=node.pid)
+        assert not processes.is_running(tmp_path)
+        processes.stop(tmp_path)
+        assert node.poll() is None
+        write(tmp_path, mainchain=node.pid, sidechain=node.pid, gate=node.pid)
+        assert processes.is_running(tmp_path) or not Path("/proc").exists()
+    finally:
+        node.terminate()
+        node.wait(20)
 
 
 def test_nothing_runs_where_nothing_was_started(tmp_path: Path) -> None:
