@@ -50,6 +50,26 @@ class TestParse:
         assert parse(SECTION, tmp_path).max_head_age == 0
         assert parse(SECTION | {"maxHeadAge": 60}, tmp_path).max_head_age == 60
 
+    @pytest.mark.parametrize("age", [-1, -60])
+    def test_an_age_below_none_is_refused(self, tmp_path: Path, age: int) -> None:
+        with pytest.raises(ConfigurationError, match="from 0 on"):
+            parse(SECTION | {"maxHeadAge": age}, tmp_path)
+        assert parse(SECTION | {"maxHeadAge": 0}, tmp_path).max_head_age == 0
+
+    def test_a_description_says_what_was_said_and_nothing_more(self, tmp_path: Path) -> None:
+        more: list[dict[str, Any]] = [
+            {},
+            {"fromBlockHash": "0x" + "ab" * 32},
+            {"maxHeadAge": 60},
+            {"quorum": 1},
+            {"paid": True},
+        ]
+        told = [parse(SECTION | one, tmp_path).describe() for one in more]
+        assert [set(one) - set(told[0]) for one in told] == [set(one) for one in more]
+        for one, description in zip(more, told, strict=True):
+            assert {name: description[name] for name in one} == one
+            assert parse(description, tmp_path) == parse(SECTION | one, tmp_path)
+
     def test_every_block_is_read_where_no_first_one_is_named(self, tmp_path: Path) -> None:
         assert parse({key: SECTION[key] for key in ("url", "chainId", "contracts")}, tmp_path).from_block == 0
 

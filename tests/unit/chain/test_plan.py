@@ -91,6 +91,25 @@ def test_the_registrar_admits_and_suspends_and_nothing_else() -> None:
     assert (only.function, only.functions) == ("setTargetFunctionRole", 3)
 
 
+def test_only_what_gives_functions_to_a_role_counts_them() -> None:
+    for plan in both():
+        given = {step.function: step.functions for step in plan.steps}
+        assert given.pop("setTargetFunctionRole") > 0
+        assert set(given.values()) == {0}
+    counts = [step.functions for step in both()[1].steps if step.function == "setTargetFunctionRole"]
+    assert counts == [2, 1, 1, 1]
+
+
+def test_who_is_in_charge_is_described() -> None:
+    assert GOVERNANCE.describe() == {
+        "registrar": WHO,
+        "administrator": ADMINISTRATOR,
+        "delay": 2 * 24 * 60 * 60,
+        "validators": [WHO, ADMINISTRATOR],
+        "quorum": 2,
+    }
+
+
 def test_validators_are_in_the_order_that_the_contract_wants() -> None:
     main, _ = both()
     (made,) = [step for step in main.steps if step.what == "creating Checkpoints"]

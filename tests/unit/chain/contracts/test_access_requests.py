@@ -75,6 +75,22 @@ class TestFind:
         assert found[3] == AccessRequest(4, DOCTOR, PATIENT, DETAILS, LATER, "open")
         assert node.asked == []
 
+    def test_nobody_is_asked_for_the_time_where_nothing_was_requested(self, node: Node) -> None:
+        asked: list[str] = []
+        call = node.call
+
+        def counted(method: str, params: Any = ()) -> Any:
+            asked.append(method)
+            return call(method, params)
+
+        node.call = counted  # type: ignore[method-assign]
+        assert list(node.adapter(AccessRequests).find()) == []
+        alone = len(asked)
+        ask(node, 1)
+        list(node.adapter(AccessRequests).find())
+        # The first question, the one for answers, and the one for the time.
+        assert len(asked) - alone >= alone + 2
+
     def test_what_was_answered_never_expires(self, node: Node) -> None:
         ask(node, 1, expires_at=NOW - 1)
         node.emit("AccessDenied", id=1)

@@ -144,6 +144,31 @@ class TestMembers:
         assert groups.sealed_key_of(GROUP, PATIENT) is None
         assert groups.sealed_key_of(GROUP, STRANGER) is None
 
+    def test_everything_that_is_sealed_is_by_group_and_person_what_is_said_of_each(self, node: Node) -> None:
+        add(node, DOCTOR)
+        add(node, PATIENT, accepts=False)
+        add(node, DOCTOR, OTHER)
+        node.emit("MemberAdded", group=GROUP, member=DOCTOR, sealedKey=b"n" * 32)
+        add(node, STRANGER)
+        remove(node, STRANGER)
+        groups = groups_of(node)
+        found = groups.sealed_keys()
+        assert found == {(GROUP, PATIENT): SEALED, (OTHER, DOCTOR): SEALED, (GROUP, DOCTOR): b"n" * 32}
+        # The newest comes last.
+        assert list(found)[-1] == (GROUP, DOCTOR)
+        for (group, person), digest in found.items():
+            assert groups.sealed_key_of(group, person) == digest
+
+    def test_holders_are_those_to_whom_the_newest_secret_was_sealed(self, node: Node) -> None:
+        create(node)
+        for member in (PATIENT, DOCTOR):
+            add(node, member)
+        remove(node, DOCTOR)
+        assert groups_of(node).holders(GROUP) == [PATIENT, DOCTOR]
+        node.emit("GroupRenewed", group=GROUP, receivingKey=KEY, generation=1)
+        add(node, STRANGER)
+        assert groups_of(node).holders(GROUP) == [STRANGER]
+
     def test_what_is_no_listing_is_an_integrity_error(self, node: Node) -> None:
         node.emit("MemberAdded", group=GROUP, member=DOCTOR, sealedKey=SEALED)["data"] = "0x12"
         node.emit("GroupCreated", group=GROUP, manager=DOCTOR, organisation=NOBODY, receivingKey=KEY)["data"] = "0x12"

@@ -63,6 +63,12 @@ def test_it_is_active_from_the_second_signature_until_its_end(node: Node) -> Non
     assert node.asked == []
 
 
+def test_reasons_are_found_by_emergency(node: Node) -> None:
+    for number, reason in ((4, REASON), (9, OUTCOME)):
+        node.emit("EmergencyRequested", id=number, practitioner=DOCTOR, patient=PATIENT, reason=reason)
+    assert node.adapter(EmergencyAccess).reasons() == {4: REASON, 9: OUTCOME}
+
+
 def test_what_is_no_second_signature_is_an_integrity_error(node: Node) -> None:
     node.emit("EmergencyCosigned", id=4, cosigner=STRANGER, expiresAt=5, reviewDueAt=6)["data"] = "0x12"
     with pytest.raises(IntegrityError):

@@ -10,6 +10,7 @@ from eth_account import Account as EthAccount
 from eth_account.messages import encode_typed_data
 
 from panachain.chain.contracts.forwarder import Forwarder
+from panachain.chain.evm import Receipt
 from panachain.chain.signing import Account, compact
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address
@@ -86,6 +87,34 @@ def test_a_nonce_that_is_none_is_no_answer(node: Node) -> None:
     node.results["nonces"] = IntegrityError("nothing")
     with pytest.raises(IntegrityError):
         node.adapter(Forwarder).next_nonce(CALL.signer)
+
+
+def test_the_logs_of_a_call_are_those_between_the_call_before_it_and_its_own_event(node: Node) -> None:
+    forwarder = node.adapter(Forwarder)
+    others, last = replace(CALL, nonce=5), replace(CALL, nonce=6)
+
+    def made(call: Call) -> dict[str, Any]:
+        return node.emit("Forwarded", signer=call.signer, digest=forwarder.digest_of(call))
+
+    elsewhere: list[dict[str, Any]] = [{"address": HOSPITAL, "topics": [], "data": f"0x0{n}"} for n in range(1, 6)]
+    # An event of its own that says something else of no call belongs to nobody's call.
+    domain = node.emit("EIP712DomainChanged")
+    # Another contract can't say that a call was made.
+    false = made(last) | {"address": HOSPITAL}
+    logs = [elsewhere[0], made(others), elsewhere[1], domain, false, elsewhere[2], made(CALL), elsewhere[3], made(last)]
+    receipt = Receipt("0x" + "7e" * 32, 7, 1, logs=tuple(logs))
+    assert forwarder.logs_of(others, receipt) == (elsewhere[0],)
+    assert forwarder.logs_of(CALL, receipt) == (elsewhere[1], false, elsewhere[2])
+    assert forwarder.logs_of(last, receipt) == (elsewhere[3],)
+    with pytest.raises(IntegrityError, match="doesn't show the call"):
+        forwarder.logs_of(replace(CALL, nonce=7), receipt)
+
+
+def test_a_contract_s_address_is_compared_however_a_node_writes_it(node: Node) -> None:
+    forwarder = node.adapter(Forwarder)
+    event = node.emit("Forwarded", signer=CALL.signer, digest=forwarder.digest_of(CALL))
+    for written in (WHERE, WHERE.lower(), WHERE.upper().replace("X", "x")):
+        assert forwarder.logs_of(CALL, Receipt("0x01", 7, 1, logs=(event | {"address": written},))) == ()
 
 
 def test_only_its_own_event_says_that_a_call_was_made(node: Node) -> None:

@@ -121,6 +121,14 @@ class TestPersons:
         assert questions == [MANY, 1]
 
 
+class TestGuardians:
+    def test_they_are_the_accounts_that_the_contract_names(self, node: Node) -> None:
+        node.results["guardiansOf"] = ([DOCTOR.lower(), STRANGER.lower()], 2)
+        assert node.adapter(IdentityRegistry).guardians_of(PATIENT) == [DOCTOR, STRANGER]
+        node.results["guardiansOf"] = ([], 0)
+        assert node.adapter(IdentityRegistry).guardians_of(PATIENT) == []
+
+
 class TestPairings:
     def test_one_that_was_taken_back_is_no_pairing(self, node: Node) -> None:
         node.emit("HospitalPaired", patient=PATIENT, hospital=HOSPITAL, pairing=PAIRING)
