@@ -152,6 +152,86 @@ class TestSend:
         assert (tmp_path / "nonces").stat().st_mode & 0o077 == 0
 
 
+class TestOverride:
+    """One that leaves although the node says that it would revert: it is told how much gas it takes at most."""
+
+    DATA = keccak(text="PolicyAlreadyRevoked(address)")[:4] + encode(["address"], [SOMEBODY])
+
+    @pytest.mark.parametrize("answer", [RpcAnswerError("execution reverted", data=DATA), "zz", None, hex(1 << 64)])
+    def test_it_leaves_with_the_gas_that_was_given(self, node: Node, tmp_path: Path, answer: Any) -> None:
+        node.estimate = answer
+        sender(node, tmp_path).send(SOMEBODY, "0x1234", what="a call", gas=100_000)
+        assert decode_transaction(node.raws[0])["gas"] == 100_000 * 12 // 10
+
+    def test_one_that_the_node_can_estimate_takes_what_it_says(self, node: Node, tmp_path: Path) -> None:
+        sender(node, tmp_path).send(SOMEBODY, "0x1234", what="a call", gas=100_000)
+        assert decode_transaction(node.raws[0])["gas"] == 21_000 * 12 // 10
+
+    @pytest.mark.parametrize("data", [DATA, b""])
+    def test_what_the_node_said_is_true_once_it_reverts(self, node: Node, tmp_path: Path, data: bytes) -> None:
+        node.estimate, node.status = RpcAnswerError("execution reverted", data=data), "0x0"
+        with pytest.raises(TransactionError, match="was mined and reverted") as caught:
+            sender(node, tmp_path).send(SOMEBODY, "0x", what="a call", gas=100_000)
+        assert caught.value.reason.startswith("PolicyAlreadyRevoked") is bool(data)
+
+    @pytest.mark.parametrize("answer", ["zz", None, hex(1 << 64)])
+    def test_without_gas_an_estimate_that_is_none_is_the_nodes(self, node: Node, tmp_path: Path, answer: Any) -> None:
+        node.estimate = answer
+        with pytest.raises(IntegrityError, match="the node gives gas that is no number of 64 bits"):
+            sender(node, tmp_path).send(SOMEBODY, "0x", what="a call")
+        assert node.raws == []
+
+
+def test_creating_a_contract_goes_to_nobody_and_a_call_to_its_contract(node: Node, tmp_path: Path) -> None:
+    asked: list[dict[str, Any]] = []
+    real = node.call
+
+    def call(method: str, params: Sequence[Any] = ()) -> Any:
+        if method == "eth_estimateGas":
+            asked.append(params[0])
+        return real(method, params)
+
+    node.call = call  # type: ignore[method-assign]
+    for to in (None, SOMEBODY):
+        sender(node, tmp_path).send(to, "0x1234", what="it")
+    common = {"from": ACCOUNT.address, "data": "0x1234"}
+    assert asked == [common, common | {"to": SOMEBODY}]
+    assert [decode_transaction(raw).get("to") for raw in node.raws] == [None, SOMEBODY]
+
+
+@pytest.mark.parametrize("method", ["eth_getTransactionCount", "eth_blockNumber"])
+def test_a_number_that_no_chain_reaches_is_the_nodes(node: Node, tmp_path: Path, method: str) -> None:
+    real = node.call
+    node.mines = False
+    told = [hex(1 << 64)]
+
+    def call(asked: str, params: Sequence[Any] = ()) -> Any:
+        return told[0] if asked == method else real(asked, params)
+
+    node.call = call  # type: ignore[method-assign]
+    with pytest.raises(IntegrityError, match="no number of 64 bits"):
+        sender(node, tmp_path).send(SOMEBODY, "0x", what="a call")
+
+
+@pytest.mark.parametrize("field", ["blockNumber", "gasUsed"])
+def test_a_receipt_s_numbers_have_64_bits(node: Node, field: str) -> None:
+    good = TestReceipt.GOOD | {field: hex((1 << 64) - 1)}
+    node.mined["0x01"] = good
+    found = receipt_of(node, "0x01")  # type: ignore[arg-type]
+    assert found is not None
+    node.mined["0x01"] = good | {field: hex(1 << 64)}
+    with pytest.raises(IntegrityError, match="lacks a field"):
+        receipt_of(node, "0x01")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("status", "succeeded"), [("0x0", False), ("0x1", True), ("0x2", False)])
+def test_only_one_status_is_a_success(node: Node, status: str, succeeded: bool) -> None:
+    node.mined["0x01"] = TestReceipt.GOOD | {"status": status, "contractAddress": SOMEBODY, "logs": [{"a": 1}]}
+    found = receipt_of(node, "0x01")  # type: ignore[arg-type]
+    assert found is not None
+    assert (found.succeeded, found.contract, found.logs) == (succeeded, SOMEBODY, ({"a": 1},))
+
+
 class TestStuck:
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:

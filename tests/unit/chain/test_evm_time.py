@@ -174,3 +174,145 @@ def test_one_that_another_machine_overtook_is_told(tmp_path: Path) -> None:
     node.told = lambda raw: node.counts.update(latest=4)
     with pytest.raises(TransactionError, match="another transaction of this account took nonce 3"):
         sender.send(WHERE, "0x", what="it")
+
+
+class TestForgotten:
+    """What an account sent before, and nodes forgot, took meanwhile, or don't want any more."""
+
+    def sent_in_vain(self, node: Node, folder: Path, *data: str) -> None:
+        for number, one in enumerate(data):
+            node.answers["nonce"] = hex(3 + number)
+            with pytest.raises(StuckError):
+                node.sender(folder).send(WHERE, one, what="it")
+        node.sent.clear()
+        node.answers["nonce"] = "0x3"
+
+    def test_all_of_them_are_sent_again_in_their_order(self, tmp_path: Path) -> None:
+        node = Node(0, at=0)
+        self.sent_in_vain(node, tmp_path, "0x12", "0x34")
+        node.mines, node.at = len(node._hashes) + 1, 0
+        node.sender(tmp_path).send(WHERE, "0x56", what="another")
+        assert [(one["nonce"], one["data"]) for _, one in node.sent] == [(3, "0x12"), (4, "0x34"), (5, "0x56")]
+
+    def test_what_was_mined_meanwhile_is_forgotten(self, tmp_path: Path) -> None:
+        node = Node(0, at=0)
+        self.sent_in_vain(node, tmp_path, "0x12", "0x34")
+        node.answers["nonce"], node.counts["latest"] = "0x4", 4
+        node.mines, node.at = len(node._hashes) + 1, 0
+        node.sender(tmp_path).send(WHERE, "0x56", what="another")
+        assert [(one["nonce"], one["data"]) for _, one in node.sent] == [(4, "0x34"), (5, "0x56")]
+
+    def test_the_place_of_what_nodes_refuse_now_is_taken_by_the_next(self, tmp_path: Path) -> None:
+        node = Node(0, at=0)
+        self.sent_in_vain(node, tmp_path, "0x12", "0x34")
+
+        def refuse(transaction: dict[str, Any]) -> None:
+            if transaction["data"] == "0x12":
+                raise RpcAnswerError("intrinsic gas too low")
+
+        node.told = refuse
+        node.mines, node.at = len(node._hashes) + 1, 0
+        node.sender(tmp_path).send(WHERE, "0x56", what="another")
+        # What came after it would be mined after the new one: it isn't sent again, since nobody waits for it here.
+        assert [(one["nonce"], one["data"]) for _, one in node.sent] == [(3, "0x12"), (3, "0x56")]
+
+    @pytest.mark.parametrize("words", ["already known", "nonce too low", "replacement transaction underpriced"])
+    def test_one_that_the_node_has_after_all_keeps_its_place(self, tmp_path: Path, words: str) -> None:
+        node = Node(0, at=0)
+        self.sent_in_vain(node, tmp_path, "0x12")
+
+        def has(transaction: dict[str, Any]) -> None:
+            if transaction["data"] == "0x12":
+                raise RpcAnswerError(words)
+
+        node.told = has
+        node.mines, node.at = len(node._hashes) + 1, 0
+        node.sender(tmp_path).send(WHERE, "0x56", what="another")
+        assert [one["nonce"] for _, one in node.sent] == [3, 4]
+
+
+class TestFloor:
+    """A node that names the least tip that it takes."""
+
+    @pytest.mark.parametrize("needed", [GWEI + 1, 30 * GWEI])
+    def test_is_met_at_once_and_both_were_told_before_they_were_sent(self, tmp_path: Path, needed: int) -> None:
+        node = Node(1, at=0)
+        first: list[dict[str, Any]] = []
+
+        def floor(transaction: dict[str, Any]) -> None:
+            if transaction["maxPriorityFeePerGas"] < needed:
+                first.append(transaction)
+                raise RpcAnswerError(f"gas tip cap 1, minimum needed {needed}")
+
+        node.told = floor
+        told: list[str] = []
+        node.sender(tmp_path).send(WHERE, "0x12", what="it", signed=lambda tx_hash, _: told.append(tx_hash))
+        assert len(first) == 1
+        assert len(told) == len(node.sent) == 2
+        (_, refused), (when, taken) = node.sent
+        assert when == 0
+        assert taken["maxPriorityFeePerGas"] >= needed
+        assert (taken["nonce"], taken["data"], taken["gas"]) == (refused["nonce"], refused["data"], refused["gas"])
+
+    @pytest.mark.parametrize("more", [{"max_fee": 3 * GWEI}, {"free": True}])
+    def test_one_that_may_not_be_met_is_told_and_nothing_is_remembered(self, tmp_path: Path, more: Any) -> None:
+        node = Node(1, at=0)
+
+        def floor(_: dict[str, Any]) -> None:
+            raise RpcAnswerError("gas price below minimum: minimum needed 30000000000")
+
+        node.told = floor
+        with pytest.raises(TransactionError, match=r"it: the chain refuses: .*minimum needed"):
+            node.sender(tmp_path, **more).send(WHERE, "0x12", what="it")
+        assert len(node.sent) == 1
+        node.told = lambda _: None
+        node.sender(tmp_path, **more).send(WHERE, "0x34", what="it")
+        assert [(one["nonce"], one["data"]) for _, one in node.sent] == [(3, "0x12"), (3, "0x34")]
+
+    def test_one_that_was_offered_already_is_no_reason_to_offer_more(self, tmp_path: Path) -> None:
+        node = Node(1, at=0)
+
+        def floor(_: dict[str, Any]) -> None:
+            raise RpcAnswerError(f"something else, minimum needed {GWEI}")
+
+        node.told = floor
+        with pytest.raises(TransactionError, match="something else"):
+            node.sender(tmp_path).send(WHERE, "0x12", what="it")
+        assert len(node.sent) == 1
+
+    def test_one_that_is_named_while_it_waits_counts_for_the_next_offer(self, tmp_path: Path) -> None:
+        node = Node(0, at=0)
+
+        def floor(transaction: dict[str, Any]) -> None:
+            if len(node.sent) == 2:
+                raise RpcAnswerError("gas price below minimum: minimum needed 30000000000")
+            if len(node.sent) == 3:
+                node.mines = 3
+
+        node.told = floor
+        node.sender(tmp_path).send(WHERE, "0x12", what="it")
+        tips = [one["maxPriorityFeePerGas"] for _, one in node.sent]
+        assert tips[0] < tips[1] < 30 * GWEI <= tips[2]
+
+
+def test_what_the_node_said_of_the_last_attempt_is_told_with_what_sticks(tmp_path: Path) -> None:
+    node = Node(0, at=0)
+
+    def refuse(_: dict[str, Any]) -> None:
+        if len(node.sent) > 1:
+            raise RpcAnswerError("the pool is full")
+
+    node.told = refuse
+    with pytest.raises(StuckError, match=r"the node says: .*the pool is full"):
+        node.sender(tmp_path).send(WHERE, "0x", what="it")
+
+
+def test_a_free_chain_is_told_without_prices(tmp_path: Path) -> None:
+    node = Node(0, at=0)
+    with pytest.raises(StuckError) as told:
+        node.sender(tmp_path, free=True).send(WHERE, "0x", what="it")
+    assert "gwei" not in str(told.value)
+    assert {one["maxFeePerGas"] for _, one in node.sent} == {0}
+    # Nodes forget what waits: it is sent again as it is.
+    assert len({one["nonce"] for _, one in node.sent}) == 1
+    assert len(node.sent) == GIVEN_UP // STUCK

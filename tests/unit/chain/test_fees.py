@@ -84,6 +84,25 @@ class TestMarket:
 
         assert fees.ask(Node()) == Market(7 * GWEI, GWEI)  # type: ignore[arg-type]
 
+    def test_amounts_have_96_bits(self) -> None:
+        most, more = hex((1 << 96) - 1), hex(1 << 96)
+        for told in (
+            [{"baseFeePerGas": most}, None, None],
+            [BLOCK, None, most],
+            [BLOCK, history([(1 << 96) - 1]), None],
+            [BLOCK, history([1], base=(1 << 96) - 1), None],
+        ):
+            found = fees.market(told)
+            assert (1 << 96) - 1 in (found.base, found.tip)
+        for told in (
+            [{"baseFeePerGas": more}, None, None],
+            [BLOCK, None, more],
+            [BLOCK, history([1 << 96]), None],
+            [BLOCK, history([1], base=1 << 96), None],
+        ):
+            with pytest.raises(IntegrityError):
+                fees.market(told)
+
     @pytest.mark.parametrize("one_by_one", [False, True])
     def test_a_node_that_refuses_for_another_reason_is_told(self, one_by_one: bool) -> None:
         class Node:

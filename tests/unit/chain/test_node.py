@@ -92,9 +92,32 @@ class TestQuestions:
             with pytest.raises(IntegrityError, match="no number"):
                 question(Node(**dict.fromkeys(names, answer)))
 
-    def test_a_nonce_that_no_account_can_have_is_no_number(self) -> None:
+    @pytest.mark.parametrize(
+        ("method", "question"),
+        [
+            ("eth_getTransactionCount", lambda rpc: node.transaction_count(rpc, "0x1")),
+            ("eth_getTransactionCount", lambda rpc: node.pending_count(rpc, "0x1")),
+            ("eth_getTransactionCount", lambda rpc: node.waiting_count(rpc, "0x1")),
+            ("eth_blockNumber", node.block_number),
+            ("eth_estimateGas", lambda rpc: node.estimate_gas(rpc, sender="0x1", to="0x2", data="0x")),
+        ],
+    )
+    def test_what_no_account_and_no_chain_reaches_is_no_number(self, method: str, question: Any) -> None:
+        most = (1 << 64) - 1
+        assert question(asked_of(method, hex(most))) in (most, 0)
         with pytest.raises(IntegrityError, match="64 bits"):
-            node.transaction_count(asked_of("eth_getTransactionCount", hex(1 << 64)), "0x1")
+            question(asked_of(method, hex(1 << 64)))
+
+    @pytest.mark.parametrize("field", ["number", "timestamp"])
+    def test_a_block_s_numbers_have_64_bits(self, field: str) -> None:
+        block = {"number": "0x1", "hash": HASH, "timestamp": "0x2"}
+        most = asked_of("eth_getBlockByNumber", block | {field: hex((1 << 64) - 1)})
+        assert (1 << 64) - 1 in (node.head_block(most).number, node.head_block(most).time)
+        with pytest.raises(IntegrityError, match="64 bits"):
+            node.head_block(asked_of("eth_getBlockByNumber", block | {field: hex(1 << 64)}))
+
+    def test_a_balance_has_256_bits(self) -> None:
+        assert node.balance(asked_of("eth_getBalance", "0x" + "f" * 64), "0x1") == (1 << 256) - 1
 
     def test_an_account_without_code_is_no_contract(self) -> None:
         assert not node.has_code(asked_of("eth_getCode", "0x"), "0x1")
