@@ -17,6 +17,7 @@ from panachain.chain.access import (
     Token,
     decode_token,
     normal_url,
+    read_header,
     read_key,
 )
 from panachain.errors import LockedError
@@ -113,6 +114,24 @@ def test_a_token_ends_soon() -> None:
     token = decode_token(authorise(b"x")["Authorization"].removeprefix(f"{SCHEME} "))
     assert token is not None
     assert token.expires_at == 1000 + LIFE
+
+
+class TestReadHeader:
+    def write(self, folder: Path, text: str) -> Path:
+        path = folder / "header"
+        path.write_bytes(text.encode())
+        path.chmod(0o600)
+        return path
+
+    @pytest.mark.parametrize("text", ["Authorization: Bearer x", " Authorization :  Bearer x \n", "A:b:c"])
+    def test_is_a_name_and_a_value(self, tmp_path: Path, text: str) -> None:
+        name, _, value = text.strip().partition(":")
+        assert read_header(self.write(tmp_path, text)) == {name.strip(): value.strip()}
+
+    @pytest.mark.parametrize("text", ["", "Bearer x", ": x", " : x", "A: b\nC: d", "A: b\rC: d", "A: b\r\nC: d"])
+    def test_that_is_none_or_more_than_one_is_sent_to_nobody(self, tmp_path: Path, text: str) -> None:
+        with pytest.raises(LockedError, match="holds no header"):
+            read_header(self.write(tmp_path, text))
 
 
 class TestReadKey:

@@ -80,6 +80,25 @@ def test_malformed_error_is_an_answer(node: Callable[..., Rpc], error: object) -
         node(answering({"id": 1, "error": error})).call("a")
 
 
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ("0x1234", b"\x12\x34"),
+        ("0x", b""),
+        ("1234", b""),
+        ("0xzz", b""),
+        ("0x1", b""),
+        (None, b""),
+        (7, b""),
+        ({}, b""),
+    ],
+)
+def test_what_a_contract_said_is_bytes_or_none(node: Callable[..., Rpc], data: object, told: bytes) -> None:
+    with pytest.raises(RpcAnswerError) as caught:
+        node(answering({"id": 1, "error": {"code": 3, "message": "execution reverted", "data": data}})).call("eth_call")
+    assert (caught.value.data, caught.value.code) == (told, 3)
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_refusal_is_typed_and_not_tried_again(node: Callable[..., Rpc], status: int) -> None:
     asked = []

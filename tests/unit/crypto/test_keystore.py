@@ -12,7 +12,7 @@ from eth_account import Account
 
 from panachain.crypto import keystore
 from panachain.crypto.keys import Seed
-from panachain.errors import LockedError, UsageError
+from panachain.errors import DiskError, LockedError, UsageError
 
 SEED = bytes(range(32))
 PASSPHRASE = "Grüße, 漢字 and spaces "
@@ -157,6 +157,71 @@ class TestFiles:
             path.write_text(text.replace(str(1 << 17), str(n)))
             with pytest.raises(LockedError):
                 keystore.open(path, "passphrase")
+
+    def test_a_passphrase_that_is_none_locks_nothing(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="passphrase is empty"):
+            keystore.create(tmp_path / "seed.json", Seed(SEED), "")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_disk_that_refuses_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(keystore, "_seal", lambda *_: {})
+        with pytest.raises(DiskError, match="can't be written"):
+            keystore.create(tmp_path / "nowhere" / "seed.json", Seed(SEED), "passphrase")
+
+    def test_one_that_is_not_there_or_no_file_is_told(self, tmp_path: Path) -> None:
+        tmp_path.chmod(0o700)
+        with pytest.raises(LockedError, match="there is no key store"):
+            keystore.open(tmp_path / "seed.json", "passphrase")
+        (tmp_path / "folder").mkdir(mode=0o600)
+        with pytest.raises(LockedError, match="can't be read"):
+            keystore.open(tmp_path / "folder", "passphrase")
+
+    @pytest.mark.parametrize(("folder", "file"), [(0o701, 0o600), (0o750, 0o600), (0o700, 0o601), (0o700, 0o700)])
+    def test_refuses_what_others_could_touch(self, tmp_path: Path, folder: int, file: int) -> None:
+        path = tmp_path / "seed.json"
+        path.write_text("{}")
+        path.chmod(file)
+        tmp_path.chmod(folder)
+        with pytest.raises(LockedError, match=r"has permissions \d+, at most"):
+            keystore.open(path, "passphrase")
+        path.chmod(0o400)
+        tmp_path.chmod(0o700)
+        with pytest.raises(LockedError, match="no key store of version 3"):
+            keystore.open(path, "passphrase")
+
+    def test_the_largest_file_is_read_and_a_larger_one_is_not(self, tmp_path: Path) -> None:
+        tmp_path.chmod(0o700)
+        path = write(tmp_path, "{}".ljust(1 << 14))
+        with pytest.raises(LockedError, match="no key store of version 3"):
+            keystore.open(path, "passphrase")
+        path.write_text("{}".ljust((1 << 14) + 1))
+        with pytest.raises(LockedError, match="more than 16384 bytes"):
+            keystore.open(path, "passphrase")
+
+    def test_a_derivation_is_as_costly_as_is_allowed_and_no_more(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        derived: list[tuple[int, int]] = []
+
+        def derive(_: str, __: bytes, *, n: int, p: int) -> bytes:
+            derived.append((n, p))
+            raise ValueError
+
+        monkeypatch.setattr(keystore, "_derive", derive)
+        common = {"cipher": "aes-128-ctr", "ciphertext": "00" * 32, "kdf": "scrypt", "mac": "", "cipherparams": {}}
+        for n, p, opens in (
+            (1 << 17, 1, True),
+            (1 << 17, 16, True),
+            (1 << 17, 17, False),
+            (1 << 21, 1, True),
+            (1 << 22, 1, False),
+            (1 << 16, 1, False),
+            ((1 << 17) - 1, 1, False),
+        ):
+            crypto = common | {"kdfparams": {"dklen": 32, "n": n, "r": 8, "p": p, "salt": "00"}}
+            with pytest.raises(LockedError, match="doesn't open" if opens else "isn't locked by scrypt"):
+                keystore.open(write(tmp_path, {"crypto": crypto, "version": 3}), "passphrase")
+            assert ((n, p) in derived) is opens
 
     def test_never_overwrites(self, tmp_path: Path) -> None:
         path = self.make(tmp_path)

@@ -66,5 +66,7 @@ def test_a_changed_token_is_none(issuer: IssuerKey) -> None:
 
 
 def test_names_are_bounded() -> None:
-    with pytest.raises(IntegrityError, match="more than 65535 bytes"):
-        subject.challenge("x" * 65_536, "relay", 0)
+    for names in (("x" * 65_536, "relay"), ("issuer", "x" * 65_536), ("é" * 32_768, "relay")):
+        with pytest.raises(IntegrityError, match="more than 65535 bytes"):
+            subject.challenge(*names, 0)
+    assert subject.challenge("x" * 65_535, "y" * 65_535, 0).count(b"x") == 65_535

@@ -110,6 +110,28 @@ def test_signature_refuses_its_malleable_twin() -> None:
             umbral.verify(SIGNER.public, message, bad)
 
 
+def test_a_machine_that_computes_wrongly_hands_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    kfrags = umbral.delegate(LANE, GRANTEE.public, SIGNER, threshold=2, shares=2)
+    one, other = (umbral.capsule_of(umbral.wrap(LANE.public, KEY)) for _ in range(2))
+    kfrag = umbral.check_kfrag(kfrags[0], **KEYS)
+    real = umbral._umbral.reencrypt
+
+    class Faulty:
+        """The library, on a machine that works at another capsule than it was asked for."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(library, name)
+
+        def reencrypt(self, _: Any, given: Any) -> Any:
+            return real(umbral._capsule(other), given)
+
+    library = umbral._umbral
+    monkeypatch.setattr(umbral, "_umbral", Faulty())
+    with pytest.raises(IntegrityError, match="this machine made a cfrag that doesn't fit"):
+        umbral.reencrypt_many([one], kfrag, **KEYS)
+    assert len(umbral.reencrypt_many([other], kfrag, **KEYS)) == 1
+
+
 def test_repr_shows_no_secret() -> None:
     secret = umbral.SecretKey.from_bytes(KEY)
     assert KEY.hex() not in repr(secret) + repr(umbral.Signer(secret))

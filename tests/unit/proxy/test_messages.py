@@ -119,6 +119,66 @@ def test_depth_and_brackets_are_bounded_before_anything_is_parsed(content: bytes
         messages.parse_json(content)
 
 
+def test_as_many_brackets_as_are_allowed_are_read_and_no_more() -> None:
+    most = messages._BRACKETS
+    for count in (most, most - 2):
+        inner = b",".join([b"[]"] * ((count - 4) // 2))
+        assert len(messages.parse_json(b'{"a":[' + inner + b"]}")["a"]) == (count - 4) // 2
+    inner = b",".join([b"[]"] * ((most - 2) // 2))
+    with pytest.raises(UsageError, match="brackets"):
+        messages.parse_json(b'{"a":[' + inner + b"]}")
+
+
+class TestPages:
+    @staticmethod
+    def page(*sequences: int, more: object = False) -> dict[str, Any]:
+        receipts = [messages.receipt_fields(replace(RECEIPT, sequence=sequence)) for sequence in sequences]
+        return json.loads(json.dumps({"receipts": receipts, "more": more}))
+
+    def test_go_on_from_what_was_asked_for(self) -> None:
+        found, more = messages.parse_page(self.page(5, 6, 9, more=True), after=4)
+        assert ([one.sequence for one in found], more) == ([5, 6, 9], True)
+        assert messages.parse_page(self.page(), after=4) == ([], False)
+
+    @pytest.mark.parametrize("sequences", [(4,), (3,), (5, 5), (6, 5), (5, 7, 6)])
+    def test_in_another_order_would_never_end(self, sequences: tuple[int, ...]) -> None:
+        with pytest.raises(IntegrityError, match="isn't in the order of its log"):
+            messages.parse_page(self.page(*sequences), after=4)
+
+    def test_with_more_and_nothing_would_never_end(self) -> None:
+        with pytest.raises(IntegrityError, match="and shows none"):
+            messages.parse_page(self.page(more=True), after=4)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            None,
+            [],
+            "x",
+            {"receipts": [], "more": 1},
+            {"receipts": {}, "more": False},
+            {"more": False},
+            {"receipts": []},
+        ],
+    )
+    def test_that_are_none_are_the_proxys_fault(self, wrong: Any) -> None:
+        with pytest.raises(IntegrityError, match="no page of receipts"):
+            messages.parse_page(wrong, after=4)
+
+    def test_are_bounded(self) -> None:
+        one = messages.receipt_fields(RECEIPT)
+        most = self.page(*range(1, messages.RECEIPTS_PAGE + 1))
+        assert len(messages.parse_page(most, after=0)[0]) == messages.RECEIPTS_PAGE
+        with pytest.raises(IntegrityError, match="no page of receipts"):
+            messages.parse_page(most | {"receipts": [*most["receipts"], one]}, after=0)
+
+    def test_hold_receipts_of_this_version_only(self) -> None:
+        fields = json.loads(json.dumps(messages.receipt_fields(RECEIPT)))
+        for schema in ("panachain/receipt/1", "", None):
+            with pytest.raises(IntegrityError, match="no receipt of version 2"):
+                messages.parse_receipt(fields | {"schema": schema})
+
+
 def test_an_encoding_has_sorted_keys_and_no_blanks() -> None:
     assert messages.canonical({"b": b"\x01", "a": [1, {"d": "é", "c": None}]}) == (
         b'{"a":[1,{"c":null,"d":"\\u00e9"}],"b":"01"}'

@@ -222,6 +222,15 @@ class TestAskAll:
     def test_one_that_is_little_slower_than_the_others_is_waited_for(self) -> None:
         assert self.ask(takes(1.0), takes(2.0), takes(5.9), timeout=15.0, enough=2) == ([0, 1, 2], [], 5.9)
 
+    def test_one_that_comes_within_a_moment_after_enough_quick_ones_counts(self) -> None:
+        # A second, however quick the others were, and not longer.
+        assert self.ask(takes(0.1), takes(0.2), takes(1.1), timeout=15.0, enough=2) == ([0, 1, 2], [], 1.1)
+        assert self.ask(takes(0.1), takes(0.2), takes(1.3), timeout=15.0, enough=2) == ([0, 1], [2], pytest.approx(1.2))
+
+    def test_a_failure_after_enough_good_ones_changes_nothing(self) -> None:
+        found = self.ask(takes(1.0), takes(2.0), takes(3.0, DOWN), takes(5.5), timeout=15.0, enough=2)
+        assert found == ([0, 1, 3], [2], 5.5)
+
     def test_with_too_few_it_waits_for_all(self) -> None:
         assert self.ask(takes(1.0), takes(14.0), takes(0.1, DOWN), timeout=15.0, enough=2) == ([0, 1], [2], 14.0)
 
