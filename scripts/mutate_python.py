@@ -74,6 +74,7 @@ NEAR: Final[dict[str, tuple[str, ...]]] = {
         "tests/unit/records/test_publish.py",
         "tests/hostile/test_numbers.py",
         "tests/hostile/test_forgeries.py",
+        "tests/hostile/test_hospitals.py",
     ),
 }
 """Test files of those whose claims stand elsewhere than in a file of their name."""
@@ -98,7 +99,14 @@ MORE: Final[dict[str, tuple[str, ...]]] = {
         "tests/twin/test_refusal.py",
         "tests/twin/test_groups.py",
     ),
-    "panachain/chain": ("tests/unit/chain", "tests/unit/sdk/test_network.py"),
+    "panachain/chain": (
+        "tests/unit/chain",
+        "tests/unit/sdk/test_network.py",
+        "tests/unit/sdk/test_forwarding.py",
+        "tests/unit/sdk/test_named_blocks.py",
+        "tests/unit/follow/test_follower.py",
+        "tests/unit/service/relay/test_calls.py",
+    ),
 }
 """Tests that also reach the files of a folder; those that aren't there are left out."""
 COPIED: Final = (

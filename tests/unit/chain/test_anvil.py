@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -105,6 +106,40 @@ class TestStop:
         with pytest.raises(PanaChainError, match="process 7 didn't end"):
             anvil.stop(7)
         assert sent == [(7, signal.SIGTERM)]
+
+
+class TestRunning:
+    def test_what_ended_and_nobody_looked_after_is_not_running(self) -> None:
+        # A child of a child that its own parent doesn't reap: it stays as a zombie.
+        script = "import subprocess, time; it = subprocess.Popen(['true']); print(it.pid, flush=True); time.sleep(600)"
+        parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+        try:
+            assert parent.stdout is not None
+            child = int(parent.stdout.readline())
+            # The test's own limit ends it.
+            while anvil.is_running(child):
+                time.sleep(0.01)
+            os.kill(child, 0)
+            assert anvil.is_running(parent.pid)
+        finally:
+            parent.kill()
+            parent.communicate()
+
+    def test_of_others_is_running_where_there_is_no_proc(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def missing(*_: Any) -> str:
+            raise FileNotFoundError
+
+        monkeypatch.setattr(anvil.Path, "read_text", missing)
+        assert anvil.is_running(os.getppid())
+
+
+def test_the_checkouts_own_program_is_found_from_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packaged = tmp_path / "tools/node_modules/@foundry-rs" / f"anvil-{sys.platform}-{anvil.machine()}" / "bin"
+    packaged.mkdir(parents=True)
+    made = program(packaged / "anvil", "exit 0")
+    monkeypatch.setattr(anvil, "__file__", str(tmp_path / "panachain/chain/anvil.py"))
+    monkeypatch.delenv("PANACHAIN_ANVIL", raising=False)
+    assert anvil.find_anvil() == made
 
 
 class TestAnswers:

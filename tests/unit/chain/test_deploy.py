@@ -176,7 +176,34 @@ class TestMade:
         assert len(world.main.paid) == 4
 
 
+def test_each_chain_gets_a_sender_that_pays_as_it_may(tmp_path: Path) -> None:
+    chain: Any = MemoryChain(7)
+    for free in (True, False):
+        made = subject._sender(chain, Account(KEY), tmp_path, 77, free=free)
+        assert (made.chain_id, made.address, made._free, made._max_fee) == (7, MAIN, free, 77)
+
+
+def test_a_creation_that_made_no_contract_where_it_should_be_is_told(world: World) -> None:
+    real = world.main._eth_getTransactionReceipt
+
+    def elsewhere(tx_hash: str) -> Any:
+        found = real(tx_hash)
+        return found and found | {"contractAddress": "0x" + "77" * 20}
+
+    world.main._eth_getTransactionReceipt = elsewhere  # type: ignore[method-assign]
+    with pytest.raises(TransactionError, match=r"creating AccessManager: transaction 0x\w+ made no contract at 0x"):
+        world.deploy()
+    # Nobody was appointed.
+    assert len(world.main.paid) == 4
+
+
 class TestCost:
+    def test_what_was_done_before_it_began_counts_for_nothing(self, world: World) -> None:
+        before = self.estimate(world)
+        world.main.paid += [(MAIN.lower(), nonce) for nonce in range(3)]
+        after = self.estimate(world)
+        assert [cost.transactions for cost in after] == [cost.transactions for cost in before]
+
     def estimate(self, world: World) -> list[subject.Cost]:
         main: Any = world.main
         side: Any = world.side

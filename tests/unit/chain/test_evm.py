@@ -152,6 +152,34 @@ class TestSend:
         assert (tmp_path / "nonces").stat().st_mode & 0o077 == 0
 
 
+def questions(node: Node) -> list[tuple[str, Any]]:
+    """Return what a node is asked from now on, as it grows."""
+    asked: list[tuple[str, Any]] = []
+    real = node.call
+
+    def call(method: str, params: Sequence[Any] = ()) -> Any:
+        asked.append((method, params))
+        return real(method, params)
+
+    node.call = call  # type: ignore[method-assign]
+    return asked
+
+
+def test_a_free_chain_is_not_asked_what_it_costs(node: Node, tmp_path: Path) -> None:
+    asked = questions(node)
+    sender(node, tmp_path, free=True).send(SOMEBODY, "0x", what="a call")
+    assert not {method for method, _ in asked} & {"eth_getBlockByNumber", "eth_feeHistory", "eth_maxPriorityFeePerGas"}
+
+
+def test_once_one_is_mined_nobody_asks_for_it_again(node: Node, tmp_path: Path) -> None:
+    asked = questions(node)
+    for _ in range(2):
+        sender(node, tmp_path).send(SOMEBODY, "0x", what="a call")
+    # Only where something is still remembered is it of interest how much is mined.
+    counted = [params[1] for method, params in asked if method == "eth_getTransactionCount"]
+    assert set(counted) == {"pending"}
+
+
 class TestOverride:
     """One that leaves although the node says that it would revert: it is told how much gas it takes at most."""
 

@@ -316,3 +316,42 @@ def test_a_free_chain_is_told_without_prices(tmp_path: Path) -> None:
     # Nodes forget what waits: it is sent again as it is.
     assert len({one["nonce"] for _, one in node.sent}) == 1
     assert len(node.sent) == GIVEN_UP // STUCK
+
+
+def test_one_that_was_mined_just_when_somebody_looked_closer_is_no_other_ones(tmp_path: Path) -> None:
+    class Slow(Node):
+        """Has the receipt when it is asked for alone only: between two questions the block came."""
+
+        def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+            return [None if call[0] == "eth_getTransactionReceipt" else self.call(*call) for call in calls]
+
+    node = Slow(1, at=0)
+    node.told = lambda _: node.counts.update(latest=4)
+    assert node.sender(tmp_path).send(WHERE, "0x", what="it").block == 7
+    assert len(node.sent) == 1
+
+
+def test_a_gap_that_nobody_of_the_nodes_knows_is_filled_as_soon_as_it_sticks(tmp_path: Path) -> None:
+    node = Node(0, at=0)
+    node.answers["nonce"] = "0x5"
+
+    def dropped(transaction: dict[str, Any]) -> None:
+        node.answers["nonce"] = "0x3"
+        if transaction["nonce"] == 4:
+            node.mines = 1
+
+    node.told = dropped
+    node.sender(tmp_path).send(WHERE, "0x12", what="it")
+    assert [(one["nonce"], one["data"]) for _, one in node.sent[:3]] == [(5, "0x12"), (3, "0x"), (4, "0x")]
+    assert node.now < 2 * STUCK
+
+
+@pytest.mark.parametrize("blocks", [5, 6, 7])
+def test_a_slow_chain_is_given_six_blocks_and_no_more(tmp_path: Path, blocks: int) -> None:
+    node = Node(1, at=blocks * 60 + 1)
+    node.period = 60
+    if blocks < 6:
+        assert node.sender(tmp_path).send(WHERE, "0x", what="it").block == 7
+        return
+    with pytest.raises(StuckError, match="though the chain made 6 blocks"):
+        node.sender(tmp_path).send(WHERE, "0x", what="it")

@@ -129,6 +129,13 @@ class TestSession:
         with pytest.raises(IntegrityError, match=r"http://node .*chain 6, not 5"):
             nodes_of(node).head()
 
+    def test_a_node_that_gives_another_block_for_the_deployments_is_named(self) -> None:
+        for wrong in (0, 3):
+            node = Node()
+            node.blocks[wrong] = node.blocks[1]
+            with pytest.raises(IntegrityError, match=r"http://node .*another block than the one that was asked for"):
+                nodes_of(node, anchor=Anchor(3)).head()
+
     def test_its_chain_is_compared_before_anything_else_is_asked_and_once(self) -> None:
         node = Node()
         nodes = nodes_of(node)
@@ -383,6 +390,41 @@ class TestHeaders:
         with pytest.raises(ChainUnavailableError, match=r"http://node doesn't have block 9"):
             nodes_of(Node()).header_at(9)
 
+    @pytest.mark.parametrize("hole", [0, 2, 3])
+    def test_a_hole_below_the_head_is_unavailable_and_names_its_number(self, hole: int) -> None:
+        node = Node()
+        nodes = nodes_of(node)
+        nodes.head()
+        node.blocks[hole] = None  # type: ignore[call-overload]
+        with pytest.raises(ChainUnavailableError, match=rf"http://node doesn't have block {hole}$"):
+            nodes.headers(0, 4)
+        assert not nodes.named
+
+    def test_a_node_that_gives_not_even_one_block_at_once_is_unavailable(self) -> None:
+        class Refusing(Node):
+            def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+                if len(calls) and calls[0][0] == "eth_getBlockByNumber":
+                    asked.append(len(calls))
+                    raise RpcAnswerError("the answer is too large")
+                return super().batch(calls)
+
+        asked: list[int] = []
+        nodes = nodes_of(Refusing(9))
+        with pytest.raises(ChainUnavailableError, match=r"http://node refuses a question: .*too large"):
+            nodes.headers(0, 8)
+        assert asked == [8, 4, 2, 1]
+
+    @pytest.mark.parametrize("first", [0, 1, 4, 499, 500, 501])
+    def test_many_are_asked_for_in_bounded_questions_and_each_once(self, first: int, monkeypatch: Any) -> None:
+        monkeypatch.setattr(nodes_module, "_MANY", 4)
+        node = Node(13)
+        nodes = nodes_of(node)
+        nodes.head()
+        node.asked.clear()
+        first %= 13
+        assert [one.number for one in nodes.headers(first, 12)] == list(range(first, 13))
+        assert node.asked.count("eth_getBlockByNumber") == 12 - first
+
     def test_of_several_all_are_of_the_chain_that_enough_agree_on(self) -> None:
         nodes = named(3, 9)
         nodes[0].fork(2, 6)
@@ -503,6 +545,21 @@ class TestLogs:
         nodes = nodes_of(node)
 
         assert [log.data for log in nodes.logs(nodes.headers(0, 0))[0]] == [b"\x00"]
+
+    def test_a_node_that_gives_no_receipts_though_it_has_the_block_is_named(self) -> None:
+        node = Node()
+        nodes = nodes_of(node)
+        head = nodes.head()
+        node.lacks["eth_getBlockReceipts"] = RpcAnswerError("the disk is full")
+        with pytest.raises(IntegrityError, match=r"http://node .*doesn't give the receipts of block 4: .*disk is full"):
+            nodes.logs([head])
+
+    @pytest.mark.parametrize("count", [1, 15, 16, 17, 33])
+    def test_blocks_of_any_number_come_in_their_order(self, count: int) -> None:
+        node = Node(count)
+        nodes = nodes_of(node)
+        found = nodes.logs(nodes.headers(0, count - 1))
+        assert [[log.block for log in logs] for logs in found] == [[number] for number in range(count)]
 
     def test_a_node_without_any_receipts_says_so(self) -> None:
         node = Node(1)

@@ -114,6 +114,31 @@ def test_a_nonce_that_went_elsewhere_is_told(tmp_path: Path) -> None:
         sender(chain, tmp_path).send_all(STEPS, first=0, journal=other)
 
 
+def test_a_receipt_that_comes_late_is_waited_for(tmp_path: Path) -> None:
+    chain, hidden = MemoryChain(5), list(range(3))
+
+    class Late(MemoryChain):
+        """Counts a transaction as mined before it has its receipt, as nodes behind one address do."""
+
+        def _eth_getTransactionReceipt(self, tx_hash: str) -> Any:
+            found = super()._eth_getTransactionReceipt(tx_hash)
+            return None if found and hidden and hidden.pop() is not None else found
+
+    chain = Late(5)
+    receipts = sender(chain, tmp_path).send_all(STEPS[:2], first=0, journal=Written())
+    assert [receipt.succeeded for receipt in receipts] == [True] * 2
+    assert hidden == []
+
+
+def test_one_that_the_node_refuses_is_told_by_its_name(tmp_path: Path) -> None:
+    class Refusing(MemoryChain):
+        def _eth_sendRawTransaction(self, raw: str) -> str:
+            raise RpcAnswerError("insufficient funds")
+
+    with pytest.raises(TransactionError, match=r"call 0: the chain refuses: .*insufficient funds"):
+        sender(Refusing(5), tmp_path).send_all(STEPS, first=0, journal=Written())
+
+
 def test_one_that_would_revert_is_told_before_it_is_signed(tmp_path: Path) -> None:
     class Refusing(MemoryChain):
         def _eth_estimateGas(self, call: Any) -> str:

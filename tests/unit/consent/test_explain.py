@@ -52,6 +52,22 @@ def test_says_who_what_why_and_when() -> None:
     assert "publish later" in text
 
 
+@pytest.mark.parametrize(
+    ("purposes", "words"),
+    [
+        ((Purpose.TREAT,), "treatment (TREAT)"),
+        ((Purpose.TREAT, Purpose.HPAYMT), "treatment (TREAT) or payment for care (HPAYMT)"),
+        (
+            (Purpose.TREAT, Purpose.HPAYMT, Purpose.HRESCH),
+            f"treatment (TREAT), payment for care (HPAYMT) or {PURPOSES[Purpose.HRESCH]}",
+        ),
+    ],
+)
+def test_purposes_are_said_as_people_list_them(purposes: tuple[Purpose, ...], words: str) -> None:
+    text = " ".join(told(replace(terms_of(), purposes=purposes)).allows)
+    assert words.partition(" (HRESCH")[0] in text
+
+
 def test_names_are_handles_where_they_are_known() -> None:
     assert told(grantee="pra-one", patient="pat-one").allows[0].startswith("pat-one lets pra-one read")
 

@@ -153,13 +153,89 @@ class TestForeign:
         plan = from_consent(consent(permit(period={"end": "2027-01-01T09:59:59+10:00"})))
         assert plan.expires_at == END
 
+    @pytest.mark.parametrize("restricted", [False, True])
+    def test_whoever_grants_all_is_told_what_all_leaves_out_and_nobody_else(self, restricted: bool) -> None:
+        plan = from_consent(consent(permit(**({"class": ours("laboratory")} if restricted else {}))))
+        assert any("restricted categories are left out" in note for note in plan.notes) is not restricted
+
+    def test_a_category_and_its_records_without_a_date_are_the_category(self) -> None:
+        for names in (("laboratory", "laboratory/undated"), ("laboratory/undated", "laboratory")):
+            plan = from_consent(consent(permit(**{"class": ours(*names)})))
+            assert (plan.categories, plan.years) == (("laboratory",), ())
+        plan = from_consent(consent(permit(**{"class": ours("laboratory/undated")})))
+        assert (plan.categories, plan.years) == (("laboratory",), (UNDATED,))
+
     def test_opt_in_frame_without_a_type_holds_its_permits(self) -> None:
         rule = {"coding": [coding(words.ACT_CODE, "OPTIN")]}
         plan = from_consent(consent({"provision": [permit()]}, policyRule=rule))
         assert plan.categories == ("all",)
 
 
+class TestFrames:
+    """A permit inside a provision holds only where both do."""
+
+    @staticmethod
+    def years(first: int, last: int) -> dict[str, Any]:
+        return {"dataPeriod": {"start": str(first), "end": str(last)}}
+
+    def test_without_a_type_it_narrows_what_it_holds(self) -> None:
+        rule = {"policyRule": {"coding": [coding(words.ACT_CODE, "OPTIN")]}}
+        lab, both = {"class": ours("laboratory")}, {"class": ours("laboratory", "vitals")}
+        years = self.years(2020, 2021)
+        for outer, inner, categories, kept in (
+            (lab, {}, ("laboratory",), ()),
+            ({}, lab, ("laboratory",), ()),
+            (both, lab, ("laboratory",), ()),
+            (lab, both, ("laboratory",), ()),
+            (lab | self.years(2019, 2020), lab | years, ("laboratory",), (2020,)),
+            (lab | years, lab, ("laboratory",), (2020, 2021)),
+            (lab, lab | years, ("laboratory",), (2020, 2021)),
+            ({"class": ours("all")}, {"class": ours("all")}, ("all",), ()),
+            ({"class": ours("all")}, lab, ("laboratory",), ()),
+        ):
+            plan = from_consent(consent({**outer, "provision": [permit(**inner)]}, **rule))
+            assert (plan.categories, plan.years) == (categories, kept)
+
+    def test_what_both_leave_no_room_for_is_refused(self) -> None:
+        rule = {"policyRule": {"coding": [coding(words.ACT_CODE, "OPTIN")]}}
+        lab, vitals = {"class": ours("laboratory")}, {"class": ours("vitals")}
+        for outer, inner in (
+            (lab, vitals),
+            (lab | self.years(2018, 2019), lab | self.years(2020, 2021)),
+            ({"purpose": [coding(words.ACT_REASON, "HPAYMT")]}, {}),
+        ):
+            found = places(consent({**outer, "provision": [permit(**inner)]}, **rule))
+            assert list(found) == ["Consent.provision.provision[0]"]
+            assert "permits nothing" in found["Consent.provision.provision[0]"]
+        undated = permit(**{"class": ours("laboratory/undated"), **self.years(2020, 2020)})
+        assert places(consent(undated)) == {"Consent.provision": "permits nothing"}
+
+
+class TestVerification:
+    @pytest.mark.parametrize("wrong", ["text", None, 7, [], {}, {"verified": False}, {"verified": "true"}])
+    def test_one_that_says_nothing_or_no_is_refused(self, wrong: object) -> None:
+        assert places(consent(verification=[wrong])).keys() == {"Consent.verification[0]"}
+        assert places(consent(verification=[{"verified": True}, wrong])).keys() == {"Consent.verification[1]"}
+
+    def test_one_that_says_yes_is_followed(self) -> None:
+        assert from_consent(consent(verification=[{"verified": True}])).categories == ("all",)
+
+
 class TestExceptions:
+    def test_an_exception_by_class_and_label_closes_what_is_both(self) -> None:
+        inner = {"type": "deny", "class": ours("mental-health", "laboratory")}
+        plan = from_consent(
+            consent(
+                permit(
+                    **{
+                        "class": ours("laboratory", "vitals", "mental-health"),
+                        "provision": [inner | {"securityLabel": [coding(words.ACT_CODE, "PSY")]}],
+                    }
+                )
+            )
+        )
+        assert (plan.categories, plan.excepted) == (("laboratory", "vitals"), ("mental-health",))
+
     def test_denied_category_is_left_out(self) -> None:
         plan = from_consent(consent(permit(provision=[{"type": "deny", "class": ours("laboratory", "vitals")}])))
         assert plan.excepted == ("laboratory", "vitals")
@@ -524,6 +600,34 @@ class TestHl7Examples:
 )
 def test_a_date_time_spans_what_fhir_says(text: str, span: tuple[int, int] | None) -> None:
     assert words.seconds_of(text) == span
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "inside"),
+    [
+        ("2019", "2021", (2019, 2021)),
+        ("2019-01", "2021-12", (2019, 2021)),
+        ("2019-01-01", "2021-12-31", (2019, 2021)),
+        ("2019-01-02", "2021-12-30", (2020, 2020)),
+        ("2019-02", "2021-11", (2020, 2020)),
+        ("2019-02-01", "2021-12-01", (2020, 2020)),
+        ("2019-12-31", "2021-01-01", (2020, 2020)),
+        ("2019-12", "2021-01", (2020, 2020)),
+        ("2020-06", "2020-07", (2021, 2019)),
+        ("2019-01-01T00:00:00Z", "2021", None),
+        ("2019", "2021-12-31T23:59:59Z", None),
+        ("2019-13", "2021", None),
+        ("x", "2021", None),
+    ],
+)
+def test_only_whole_years_lie_between_two_dates(start: str, end: str, inside: tuple[int, int] | None) -> None:
+    assert words.years_inside(start, end) == inside
+
+
+@pytest.mark.parametrize(("text", "year"), [("2020", 2020), ("2020-12", 2020), ("2020-12-31", 2020), ("x", None)])
+def test_a_date_has_a_year(text: str, year: int | None) -> None:
+    assert words.year_of_date(text) == year
+    assert words.year_of_date("2020-01-01T00:00:00Z") is None
 
 
 def test_every_restricted_category_has_labels_to_be_exported_and_imported_by() -> None:

@@ -11,7 +11,7 @@ from panachain.consent import fhir_vocabulary as words
 from panachain.consent.fhir_export import to_consent
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import RESTRICTED, UNDATED, Category
-from tests.unit.consent.documents import POLICY, exported, on_chain, ours, terms_of
+from tests.unit.consent.documents import GRANTEE, PATIENT, POLICY, exported, on_chain, ours, terms_of
 
 
 class TestExport:
@@ -54,6 +54,22 @@ class TestExport:
                 assert words.HELD_BY[kind] == {category}
         (vitals,) = exported(categories=("vitals",))["provision"]["provision"]
         assert vitals["class"] == ours("vitals")
+
+    def test_parties_are_named_with_what_they_are_where_that_is_known(self) -> None:
+        document = exported()
+        assert document["patient"] == {
+            "type": "Patient",
+            "identifier": {"system": words.ACCOUNT_SYSTEM, "value": PATIENT},
+        }
+        (actor,) = document["provision"]["provision"][0]["actor"]
+        assert actor["reference"] == {"identifier": {"system": words.ACCOUNT_SYSTEM, "value": GRANTEE}}
+
+    @pytest.mark.parametrize("category", Category)
+    def test_each_category_is_named_by_our_code_and_by_the_types_that_it_alone_holds(self, category: Category) -> None:
+        (rule,) = exported(categories=(category.value,))["provision"]["provision"]
+        kinds = [one["code"] for one in rule["class"] if one["system"] == words.RESOURCE_TYPES]
+        assert kinds == ([] if category in RESTRICTED else list(words.types_for(category)))
+        assert [one for one in rule["class"] if one["system"] != words.RESOURCE_TYPES] == ours(category.value)
 
     def test_years_in_a_row_are_one_period(self) -> None:
         document = exported(years=(2019, 2020, 2023))

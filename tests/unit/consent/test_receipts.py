@@ -39,6 +39,22 @@ def test_people_come_in_their_one_spelling_so_that_names_of_this_machine_fit() -
     assert opened(DETAIL | {"requester": DOCTOR.lower()})["requester"] == DOCTOR
 
 
+def test_what_a_proxy_does_not_say_is_filled_with_nothing() -> None:
+    receipt = replace(receipt_of(NOW), detail=b"")
+    assert opened_detail(receipt, AUDIT) == b""
+    assert read_detail(receipt, b"") == {}
+    assert read_detail(receipt, None) == {}
+    assert opened({}) == {}
+
+
+def test_a_detail_that_is_sealed_to_somebody_else_names_the_proxy() -> None:
+    sealed = box.seal_to(Seed(b"\2" * 32).audit().public, json.dumps(DETAIL).encode(), labels.RECEIPT_DETAIL)
+    receipt = replace(receipt_of(NOW), detail=sealed)
+    assert opened_detail(receipt, AUDIT) is None
+    with pytest.raises(IntegrityError, match=rf"receipt 1 of proxy {PROXY.address} isn't sealed to this patient"):
+        read_detail(receipt, None)
+
+
 def test_a_purpose_has_up_to_32_characters() -> None:
     assert opened(DETAIL | {"purpose": "T" * 32})["purpose"] == "T" * 32
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from panachain.errors import (
     IntegrityError,
     PanaChainError,
+    PolicyExpiredError,
     PolicyRevokedError,
     ProxiesUnavailableError,
     RateLimitedError,
@@ -20,7 +22,7 @@ from panachain.errors import (
 )
 from panachain.model.actors import Address
 from panachain.model.policy import ProxyRef
-from panachain.proxy.race import FIRST, PIECE, Event, Pace, Race, Threads, ask_all, piece_sizes
+from panachain.proxy.race import FIRST, PIECE, Event, Failure, Pace, Race, Threads, ask_all, piece_sizes, shortfall
 
 NEVER = 1e9
 """Seconds of a proxy that hangs."""
@@ -72,9 +74,11 @@ def takes(seconds: float, error: PanaChainError | None = None, *, later: float |
     return lambda piece: (seconds if piece == 0 or later is None else later, error)
 
 
-def race(*behaviours: Behaviour, sizes: tuple[int, ...] = (FIRST,), needed: int = 2, **more: Any) -> Virtual:
+def race(
+    *behaviours: Behaviour, sizes: tuple[int, ...] = (FIRST,), needed: int = 2, start: float = 0.0, **more: Any
+) -> Virtual:
     """Run a race, and check that each piece was combined once from as many answers as it needs."""
-    virtual, combined = Virtual(list(behaviours)), []
+    virtual, combined = Virtual(list(behaviours), time=start), []
 
     def combine(piece: int, answers: Mapping[Address, str]) -> Mapping[Address, PanaChainError]:
         liars = {who: IntegrityError("a lie") for who, answer in answers.items() if answer.startswith("lie")}
@@ -108,12 +112,13 @@ class TestRace:
         assert set(done.pieces_of(0)) == set(done.pieces_of(2)) == {0, 1, 2}
         assert done.pieces_of(1) == done.pieces_of(3) == [0]
 
-    def test_one_that_hangs_later_is_doubled_once_it_took_three_times_as_long_as_before(self) -> None:
-        done = race(takes(0.32), takes(0.32, later=NEVER), takes(0.64), sizes=(FIRST, 100))
+    @pytest.mark.parametrize("start", [0.0, 1000.0])
+    def test_one_that_hangs_later_is_doubled_once_it_took_three_times_as_long_as_before(self, start: float) -> None:
+        done = race(takes(0.32), takes(0.32, later=NEVER), takes(0.64), sizes=(FIRST, 100), start=start)
         (asked,) = [at for proxy, piece, at in done.asked if (proxy, piece) == (2, 1)]
         # 100 capsules at a hundredth of a second each, three times as long; it was asked at 0.32.
-        assert asked == pytest.approx(0.32 + 3.0, abs=0.01)
-        assert done.time < 6
+        assert asked - start == pytest.approx(0.32 + 3.0, abs=0.01)
+        assert done.time - start < 6
 
     def test_one_that_fails_later_is_replaced_at_once(self) -> None:
         def failing(piece: int) -> tuple[float, PanaChainError | None]:
@@ -180,6 +185,24 @@ class TestRace:
     def test_one_refusal_among_enough_others_is_no_harm(self) -> None:
         race(takes(0.1, PolicyRevokedError("no")), takes(0.2), takes(0.3))
 
+    def test_the_first_refusal_is_the_one_that_is_told(self) -> None:
+        refusals = [PolicyRevokedError("the first"), PolicyExpiredError("the second"), PolicyRevokedError("the third")]
+        failures = [Failure(proxy, error) for proxy, error in zip(proxies(3), refusals, strict=True)]
+        found = shortfall(0, failures, 3, 2, "it")
+        assert type(found) is PolicyRevokedError
+        assert str(found) == "it: 3 of 3 proxies refuse: the first"
+        limits = [Failure(one, RateLimitedError(f"number {n}", retry_after=n)) for n, one in enumerate(proxies(3))]
+        told = shortfall(0, limits, 3, 2, "it")
+        assert isinstance(told, RateLimitedError)
+        assert (str(told), told.retry_after) == ("it: 3 of 3 proxies do no more of it for now: number 0", 2)
+
+    def test_as_many_refusals_as_leave_enough_others_decide_nothing(self) -> None:
+        down = [Failure(one, DOWN) for one in proxies(2)]
+        for error in (PolicyRevokedError("no"), BUSY):
+            one = Failure(proxies(3)[2], error)
+            assert type(shortfall(0, [*down, one], 3, 2, "it")) is ProxiesUnavailableError
+            assert type(shortfall(0, [*down[:1], one, one], 3, 2, "it")) is type(error)
+
     def test_lies_of_too_many_are_a_lie(self) -> None:
         with pytest.raises(IntegrityError, match="a lie"):
             race(takes(0.1), takes(0.1), takes(0.1), lies={0, 1})
@@ -233,6 +256,14 @@ class TestAskAll:
 
     def test_with_too_few_it_waits_for_all(self) -> None:
         assert self.ask(takes(1.0), takes(14.0), takes(0.1, DOWN), timeout=15.0, enough=2) == ([0, 1], [2], 14.0)
+
+
+def test_no_program_waits_at_its_end_for_a_proxy_that_hangs() -> None:
+    seen: list[bool] = []
+    threads = Threads[bool]()
+    threads.send(proxies(1)[0], 0, lambda *_: seen.append(threading.current_thread().daemon) or True)
+    assert threads.next(60) is not None
+    assert seen == [True]
 
 
 def test_a_fault_in_a_thread_reaches_the_caller_without_its_message() -> None:

@@ -33,8 +33,17 @@ def store(node: Node, hospital: str = HOSPITAL, sequence: int = 1, *, previous: 
 
 def test_a_batch_is_one_digest_and_a_count(node: Node) -> None:
     sender = Sender(node)
-    node.adapter(RecordLedger).store(sender, MANIFEST, 3)
+    given: list[Any] = []
+    send = sender.send
+    sender.send = lambda *args, **more: given.append(more) or send(*args, **more)  # type: ignore[method-assign]
+
+    def signed(*_: str) -> None:
+        raise AssertionError("nothing is signed here")
+
+    node.adapter(RecordLedger).store(sender, MANIFEST, 3, signed=signed)
     assert sender.sent == [("store", (MANIFEST, 3))]
+    # Before whatever else of this account waits: it would take the manifest's place.
+    assert [(one["alone"], one["signed"]) for one in given] == [(True, signed)]
 
 
 class TestEstimate:
