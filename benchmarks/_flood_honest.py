@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from _flood_world import THRESHOLD, client, grant, refs, terms_digest
 
@@ -12,6 +13,9 @@ from panachain.chain.signing import Account
 from panachain.crypto import umbral
 from panachain.errors import PanaChainError
 from panachain.model.scope import Purpose
+
+if TYPE_CHECKING:
+    from _flood_chain import Registry
 
 GRANTEE, STRANGER = b"\x05" * 32, b"\x06" * 32
 """Account keys: of the honest grantee, and of one whose own policy is granted too."""
@@ -47,12 +51,15 @@ class Honest:
         found: Times = {"opening": ([], []), "grant": ([], [])}
         while time.monotonic() < ends or not all(good or bad for good, bad in found.values()):
             for what, work in (("opening", self._open), ("grant", self._grant)):
-                begun = time.monotonic()
-                try:
-                    work()
-                    found[what][0].append(time.monotonic() - begun)
-                except PanaChainError as exc:
-                    found[what][1].append(f"{type(exc).__name__} after {time.monotonic() - begun:.1f} s: {exc}")
+                _timed(found[what], work)
+        return found
+
+    def measure_whole(self, registry: Registry, count: int) -> Times:
+        """Make some whole grants, one after the other, as a patient waits for them; return seconds and failures."""
+        found: Times = {"whole grant": ([], [])}
+        for _ in range(count):
+            registry.await_middle()
+            _timed(found["whole grant"], lambda: self._grant(registry))
         return found
 
     def _open(self) -> None:
@@ -61,11 +68,23 @@ class Honest:
         if len(opened if isinstance(opened, dict) else opened.keys) != len(self._wraps):
             raise RuntimeError("an opening lacks keys")
 
-    def _grant(self) -> None:
-        self._deposit(grant(self._proxies, Account(GRANTEE), lanes=self._lanes), needed=THRESHOLD)
+    def _grant(self, registry: Registry | None = None) -> None:
+        policy = grant(self._proxies, Account(GRANTEE), lanes=self._lanes)
+        if registry is not None:
+            registry.grant(policy)
+        self._deposit(policy, needed=THRESHOLD)
 
     def _deposit(self, policy: Any, *, needed: int) -> None:
         digest = terms_digest(policy.terms.policy_id)
         receipts, failures = self._client.deposit(policy.terms, policy.shares, policy.account, digest)
         if len(receipts) < needed:
             raise failures[0].error
+
+
+def _timed(found: tuple[list[float], list[str]], work: Callable[[], None]) -> None:
+    begun = time.monotonic()
+    try:
+        work()
+        found[0].append(time.monotonic() - begun)
+    except PanaChainError as exc:
+        found[1].append(f"{type(exc).__name__} after {time.monotonic() - begun:.1f} s: {exc}")

@@ -1,13 +1,14 @@
 """Floods: honest openings and grants while strangers attack the proxies and proxies fail, and grants through a relay.
 
-    ./pana bench floods [--seconds 6] [--wraps 64] [--lanes 18] [--only KIND …] [--code FOLDER] [--quick]
+    ./pana bench floods [--seconds 6] [--wraps 64] [--lanes 18] [--whole 3] [--only KIND …] [--code FOLDER] [--quick]
 
 Each attack is measured beside the same time without one, just before it, in the same processes. There are two ways to
 share this machine. "Shared": three proxies, strangers and honest people take whatever processor is free, so an attack
 also takes the processor of whoever is attacked. "Apart": the proxies have one processor, the honest people another one,
-where strangers get only what they leave (the lowest priority), which is nearer to machines of their own. Prints a table
-of medians and ratios; fails nothing. `--code` names a folder with another version of the package, which is measured in
-place of this one.
+where strangers get only what they leave (the lowest priority), which is nearer to machines of their own. Besides
+openings and hand-outs, whole grants are measured as a patient waits for them: signed, sent, waited for until a block of
+2 s has another one above it, and handed out. Prints tables of medians and ratios; fails nothing. `--code` names a folder
+with another version of the package, which is measured in place of this one.
 """
 
 from __future__ import annotations
@@ -21,9 +22,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _flood_chain import Registry
 
 HERE = Path(__file__).resolve().parent
 KINDS = {
@@ -94,13 +99,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--seconds", type=float, default=6, help="of each attack")
     options.add_argument("--wraps", type=int, default=64, help="of an opening")
     options.add_argument("--lanes", type=int, default=18, help="of a grant")
+    options.add_argument("--whole", type=int, default=3, help="whole grants of each row; 0 leaves their table out")
+    options.add_argument("--period", type=int, default=2, help="seconds between two blocks, for whole grants")
     options.add_argument("--code", type=Path, help="folder of the version that is measured")
     options.add_argument("--quick", action="store_true", help="little of everything: whether it runs")
     options.add_argument("--only", choices=list(KINDS), nargs="+", default=list(KINDS))
     options.add_argument("--places", choices=["shared", "apart"], nargs="+", default=["shared", "apart"])
     given = options.parse_args(arguments)
     if given.quick:
-        given.seconds, given.wraps, given.lanes = 0.5, 2, 1
+        given.seconds, given.wraps, given.lanes, given.period, given.whole = 0.5, 2, 1, 1, min(given.whole, 1)
     if given.code is not None:
         # Everything that measures imports the package too, so it runs anew with the other one first.
         environment = os.environ | {"PYTHONPATH": str(given.code)}
@@ -108,7 +115,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(subprocess.call([sys.executable, str(Path(__file__)), *rest], env=environment))
     sys.path.insert(0, str(HERE))
     found = {place.name: _measure(place, given) for place in _places() if place.name in given.places}
-    for title, works in (("proxies", ("opening", "grant")), ("relay", ("grant through it", "revocation"))):
+    tables = [("proxies", ("opening", "grant")), ("relay", ("grant through it", "revocation"))]
+    if given.whole:
+        tables.insert(1, (f"proxies, blocks of {given.period} s", ("whole grant",)))
+    for title, works in tables:
         kinds = [kind for kind in KINDS if kind in given.only and (kind == "relay") == (title == "relay")]
         if kinds:
             _table(title, works, kinds, found)
@@ -140,8 +150,9 @@ def _measure(place: Place, given: argparse.Namespace) -> dict[tuple[str, str], R
 def _measure_proxies(place: Place, given: argparse.Namespace, rows: dict[tuple[str, str], Row]) -> None:
     from _flood_honest import Honest
 
-    with tempfile.TemporaryDirectory(prefix="panachain-floods-") as name:
+    with tempfile.TemporaryDirectory(prefix="panachain-floods-") as name, ExitStack() as stack:
         folder = Path(name)
+        registry = _registry(folder, given.period, stack) if given.whole else None
         with _world(folder, place) as processes:
             honest = Honest(folder, wraps=given.wraps, lanes=given.lanes)
             (folder / "stranger.json").write_text(json.dumps(honest.strangers_policy()))
@@ -149,15 +160,35 @@ def _measure_proxies(place: Place, given: argparse.Namespace, rows: dict[tuple[s
             # The proxy that is down stays down.
             for kind in sorted(set(given.only) - {"relay"}, key=list(KINDS).index):
                 usual = honest.measure(time.monotonic() + given.seconds / 3)
+                if registry is not None:
+                    usual |= honest.measure_whole(registry, given.whole)
                 if kind == "down":
                     processes[BAD].kill()
                     processes[BAD].wait()
                 elif kind in FAULTS:
                     (folder / f"fault-{BAD}").write_text(kind)
-                with _strangers(folder, kind, place, given.seconds) as flood:
+                # A whole grant begins half a block after one, and takes two more blocks at least.
+                longer = 3.5 * given.period * given.whole if registry is not None else 0.0
+                with _strangers(folder, kind, place, given.seconds + longer) as flood:
                     times = honest.measure(time.monotonic() + given.seconds)
+                    if registry is not None:
+                        times |= honest.measure_whole(registry, given.whole)
                 (folder / f"fault-{BAD}").unlink(missing_ok=True)
                 _note(place, kind, usual, times, flood, rows)
+
+
+def _registry(folder: Path, period: int, stack: ExitStack) -> Registry | None:
+    """Start a chain with blocks at intervals; None, with a word on it, where there is no Anvil."""
+    from _flood_chain import Registry
+
+    from panachain.errors import ConfigurationError
+
+    try:
+        registry = Registry(folder, period)
+    except ConfigurationError as exc:
+        print(f"whole grants are left out: {exc}", file=sys.stderr)
+        return None
+    return stack.enter_context(closing(registry))
 
 
 def _measure_relay(place: Place, given: argparse.Namespace, rows: dict[tuple[str, str], Row]) -> None:

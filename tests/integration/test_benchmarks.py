@@ -96,6 +96,10 @@ def test_honest_people_are_served_in_every_flood() -> None:
     printed = bench("floods", "--quick")
     check_rows("floods", printed)
     assert "none of" not in printed
+    if has_anvil():
+        *_, whole = printed.partition("whole grant, shared")
+        check_rows("floods", whole)
+        assert "| |" not in whole.partition("relay")[0]
 
 
 def check_rows(name: str, printed: str) -> None:
