@@ -143,7 +143,7 @@ def open_pending(sealed: bytes, seed: Seed) -> PendingGrant:
     fields = dagcbor.decode(box.open_box(seed.receiving(), sealed, labels.PENDING_GRANT))
     try:
         return _from_fields(fields, seed)
-    except (KeyError, TypeError, ValueError) as exc:
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
         raise IntegrityError("the pending grant lacks a field or has one of the wrong type") from exc
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -151,6 +152,11 @@ class TestAnswers:
         answered = {"id": 1, **answer} if isinstance(answer, dict) else answer
         monkeypatch.setattr(Rpc, "exchange", lambda *_: answered)
         assert anvil.answers("http://127.0.0.1:1", 5) is fits
+
+    def test_a_port_is_one_that_can_be_listened_on(self) -> None:
+        for _ in range(3):
+            with socket.create_server(("127.0.0.1", anvil.free_port())) as server:
+                assert server.getsockname()[1] > 1023
 
     def test_nobody_is_no_chain(self) -> None:
         assert not anvil.answers(f"http://127.0.0.1:{anvil.free_port()}", 5)

@@ -145,6 +145,8 @@ class TestReadReceipts:
             {"logs": [{"address": "0x" + "11" * 20, "topics": "ab", "data": "0x"}]},
             {"logs": [{"address": "0x" + "11" * 20, "topics": [], "data": "0xzz"}]},
             {"cumulativeGasUsed": 5},
+            {"transactionHash": "0x11"},
+            {"transactionHash": "0x" + "11" * 33},
             {"transactionHash": None},
         ],
     )

@@ -152,5 +152,22 @@ def test_blocks_and_events_come_from_the_source_that_is_handed_in() -> None:
     assert node.calls == []
 
 
+def test_closing_closes_the_connections_and_the_copy_of_the_chain() -> None:
+    closed: list[str] = []
+    node, source = Node(), Elsewhere()
+    node.close = lambda: closed.append("node")  # type: ignore[attr-defined]
+    source.close = lambda: closed.append("copy")  # type: ignore[method-assign]
+    Contracts(node, {}, 5, source=source).close()  # type: ignore[arg-type]
+    assert closed == ["node", "copy"]
+
+
+def test_a_node_alone_is_the_only_one_and_those_that_are_handed_in_stay() -> None:
+    node: Any = Node()
+    node.url = "http://alone"
+    alone = Contracts(node, {}, 5).nodes
+    assert (alone.urls, alone.quorum) == (("http://alone",), 1)
+    assert Contracts(node, {}, 5, nodes=alone).nodes is alone
+
+
 def test_a_compact_signature_has_two_halves() -> None:
     assert halves(b"r" * 32 + b"s" * 32) == (b"r" * 32, b"s" * 32)

@@ -104,6 +104,37 @@ def test_reads_of_small_words_what_eth_abi_reads(words: list[int], types: str) -
     both([types], b"".join((32 * word if word > 3 else word).to_bytes(32, "big") for word in words))
 
 
+@pytest.mark.parametrize(
+    ("kind", "word", "value"),
+    [
+        ("bool", 0, False),
+        ("bool", 1, True),
+        ("bool", 2, None),
+        ("bool", 1 << 255, None),
+        ("uint8", 255, 255),
+        ("uint8", 256, None),
+        ("uint48", (1 << 48) - 1, (1 << 48) - 1),
+        ("uint48", 1 << 48, None),
+        ("uint256", (1 << 256) - 1, (1 << 256) - 1),
+        ("address", (1 << 160) - 1, "0x" + "ff" * 20),
+        ("address", 1 << 160, None),
+        ("bytes4", 0xAB << 224, b"\0\0\0\xab"),
+        ("bytes4", 1 << 223, None),
+        ("bytes4", 1, None),
+    ],
+)
+def test_a_word_is_read_up_to_what_its_type_holds(kind: str, word: int, value: Any) -> None:
+    data = word.to_bytes(32, "big")
+    if value is None:
+        with pytest.raises(ValueError):  # noqa: PT011
+            codec.decode([kind], data)
+        return
+    (found,) = codec.decode([kind], data)
+    assert type(found) is type(value)
+    assert str(found).lower() == str(value).lower()
+    assert codec.encode([kind], [value]) == data
+
+
 def test_encodes_what_is_nested_as_eth_abi_does() -> None:
     value = ((7, (("text", (b"", b"1"), ((True, "0x" + "ab" * 20), (False, "0x" + "00" * 20))),), (b"abcd",)),)
     assert codec.encode([DEEP[0]], [value]) == eth_abi.encode([DEEP[0]], [value])

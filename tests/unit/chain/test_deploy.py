@@ -221,6 +221,15 @@ class TestCost:
         assert world.paid == []
         assert not (world.folder / "journal.json").exists()
 
+    def test_a_call_takes_more_for_each_function_that_it_gives_to_a_role(self, world: World) -> None:
+        for cost, plan in zip(self.estimate(world), plans(), strict=True):
+            creations = [step for step in plan.steps if step.to is None]
+            calls = [step for step in plan.steps if step.to is not None]
+            usual = sum(subject._CALL_GAS[step.function] for step in calls)
+            given = sum(step.functions for step in calls)
+            (estimated,) = {int(world.main._eth_estimateGas({"data": step.data}), 16) for step in creations}
+            assert cost.gas == len(creations) * estimated + usual + given * 25_000
+
     def test_what_was_done_costs_nothing_more(self, world: World) -> None:
         before = self.estimate(world)
         world.deploy()

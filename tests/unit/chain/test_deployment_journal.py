@@ -42,6 +42,7 @@ def test_another_deployment_does_not_go_on_with_it(tmp_path: Path) -> None:
         "{",
         "[]",
         '{"schema": "other"}',
+        '{"schema": "other", "chains": {}}',
         '{"schema": "panachain/deployment/1"}',
         '{"schema": "panachain/deployment/1", "chains": {"mainchain": {}}}',
     ],

@@ -344,6 +344,9 @@ def test_a_gap_that_nobody_of_the_nodes_knows_is_filled_as_soon_as_it_sticks(tmp
     node.sender(tmp_path).send(WHERE, "0x12", what="it")
     assert [(one["nonce"], one["data"]) for _, one in node.sent[:3]] == [(5, "0x12"), (3, "0x"), (4, "0x")]
     assert node.now < 2 * STUCK
+    # They pay as others do, and take what a transaction without anything in it takes.
+    assert all(one["maxPriorityFeePerGas"] > 0 for _, one in node.sent)
+    assert {one["gas"] for _, one in node.sent[1:3]} == {21_000}
 
 
 @pytest.mark.parametrize("blocks", [5, 6, 7])

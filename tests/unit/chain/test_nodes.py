@@ -349,6 +349,27 @@ class TestHead:
 
         assert [record.getMessage().split(" isn't")[0] for record in caplog.records] == ["the node at http://b"]
 
+    def test_a_node_alone_is_told_by_the_error_and_not_by_the_log_too(self, caplog: pytest.LogCaptureFixture) -> None:
+        for count in (1, 2):
+            nodes = named(count)
+            nodes[0].blocks[-1] = nodes[0].blocks[-1] | {"gasUsed": "0x7"}
+            caplog.clear()
+            with caplog.at_level(logging.WARNING), pytest.raises(IntegrityError):
+                nodes_of(*nodes).head()
+            assert len(caplog.records) == count - 1
+
+    @pytest.mark.parametrize(("anchor", "numbers"), [(None, [0]), (Anchor(), [0]), (Anchor(3), [0, 3])])
+    def test_genesis_and_the_deployments_block_are_compared(self, anchor: Anchor | None, numbers: list[int]) -> None:
+        class Watched(Node):
+            def answer(self, method: str, params: Sequence[Any]) -> Any:
+                if method == "eth_getBlockByNumber" and params[0] != "latest":
+                    asked.append(int(params[0], 16))
+                return super().answer(method, params)
+
+        asked: list[int] = []
+        nodes_of(Watched(), anchor=anchor).head()
+        assert asked == numbers
+
 
 class TestHeaders:
     def test_gives_a_linked_chain_up_to_the_head(self) -> None:

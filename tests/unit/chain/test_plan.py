@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import rlp
 from eth_utils import keccak, to_checksum_address
@@ -89,6 +91,15 @@ def test_the_registrar_admits_and_suspends_and_nothing_else() -> None:
     target = main.contracts["ActorRegistry"]
     assert only.data == calldata("AccessManager", "setTargetFunctionRole", target, selectors, REGISTRAR)
     assert (only.function, only.functions) == ("setTargetFunctionRole", 3)
+
+
+def test_every_appointment_counts_after_the_delay() -> None:
+    for plan in both(governance=replace(GOVERNANCE, delay=99)):
+        data = [step.data for step in plan.steps]
+        for role in (ADMIN, REGISTRAR, SUSPENDER):
+            assert calldata("AccessManager", "setGrantDelay", role, 99) in data
+        for role, label in ((REGISTRAR, "REGISTRAR"), (SUSPENDER, "SUSPENDER")):
+            assert calldata("AccessManager", "labelRole", role, label) in data
 
 
 def test_only_what_gives_functions_to_a_role_counts_them() -> None:

@@ -73,6 +73,40 @@ def test_refuses_what_is_not_canonical(data: bytes) -> None:
         oracle.decode(data)
 
 
+@pytest.mark.parametrize("size", [0, 1, 54, 55, 56, 57, 255, 256, 257, 65_535, 65_536])
+def test_an_item_of_each_size_around_a_bound_is_read_as_it_was_written(size: int) -> None:
+    for item in (bytes(size), b"\x80" * size, [b"\x80"] * (size // 2), [bytes([1])] * size):
+        data = rlp.encode(item)
+        assert (data, rlp.decode(data)) == (oracle.encode(item), item)
+        for longer in (data + b"\x00", data + b"\x80"):
+            with pytest.raises(ValueError, match="bytes after the item"):
+                rlp.decode(longer)
+        for cut in {1, len(data) // 2, len(data) - 1} - {0, len(data)}:
+            with pytest.raises(ValueError):  # noqa: PT011
+                rlp.decode(data[:cut])
+
+
+@pytest.mark.parametrize("byte", [0x00, 0x01, 0x7F, 0x80, 0x81, 0xFF])
+def test_a_single_byte_has_one_encoding(byte: int) -> None:
+    data = rlp.encode(bytes([byte]))
+    assert data == (bytes([byte]) if byte < 0x80 else b"\x81" + bytes([byte]))
+    assert rlp.decode(data) == bytes([byte])
+    if byte < 0x80:
+        with pytest.raises(ValueError, match="prefix that it doesn't need"):
+            rlp.decode(b"\x81" + bytes([byte]))
+
+
+def test_lists_are_read_to_the_depth_that_is_allowed() -> None:
+    item: Any = b""
+    for depth in range(1, 19):
+        item = [item]
+        if depth <= 16:
+            assert rlp.decode(oracle.encode(item)) == item
+            continue
+        with pytest.raises(ValueError, match="lists deeper than 16"):
+            rlp.decode(oracle.encode(item))
+
+
 def test_refuses_lists_that_are_too_deep() -> None:
     item: Any = b""
     for _ in range(5000):

@@ -99,6 +99,44 @@ def test_what_a_contract_said_is_bytes_or_none(node: Callable[..., Rpc], data: o
     assert (caught.value.data, caught.value.code) == (told, 3)
 
 
+@pytest.mark.parametrize(
+    ("status", "content", "words"),
+    [
+        (401, {"error": {"message": "what a stranger is told"}}, "doesn't admit this node: a$"),
+        (403, {"error": {"message": "it is for operators"}}, "doesn't pass a: it is for operators"),
+        (403, {"error": "x"}, "doesn't pass a: it gives no reason"),
+        (403, [], "doesn't pass a: it gives no reason"),
+    ],
+)
+def test_only_a_gate_that_admits_the_caller_says_why(
+    node: Callable[..., Rpc], status: int, content: object, words: str
+) -> None:
+    with pytest.raises(NodeRefusedError, match=words):
+        node(lambda _: httpx.Response(status, json=content)).call("a")
+
+
+def test_a_node_that_fails_is_asked_again_after_ever_longer_pauses(node: Callable[..., Rpc]) -> None:
+    slept: list[float] = []
+    asked: list[int] = []
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        asked.append(1)
+        return httpx.Response(500)
+
+    with pytest.raises(ChainUnavailableError, match=r"status 500, (\d+) attempts"):
+        node(answer, sleep=slept.append).call("a")
+    # Nobody waits after the last one.
+    assert len(slept) == len(asked) - 1 > 0
+    assert slept == [slept[0] * 2**number for number in range(len(slept))]
+
+
+def test_closing_closes_the_connections(node: Callable[..., Rpc]) -> None:
+    rpc, closed = node(answering({})), list[bool]()
+    rpc._client.close = lambda: closed.append(True)  # type: ignore[method-assign]
+    rpc.close()
+    assert closed == [True]
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_refusal_is_typed_and_not_tried_again(node: Callable[..., Rpc], status: int) -> None:
     asked = []

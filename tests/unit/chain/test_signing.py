@@ -125,6 +125,16 @@ class TestTransactions:
         with pytest.raises(ValueError):  # noqa: PT011
             Account(KEY).sign_transaction({name: value for name, value in TRANSACTION.items() if name != missing})
 
+    @pytest.mark.parametrize("name", ["chainId", "nonce", "maxFeePerGas", "maxPriorityFeePerGas", "gas", "value"])
+    def test_a_number_fills_a_word_at_most(self, name: str) -> None:
+        for value in (0, 1, (1 << 256) - 1):
+            transaction = TRANSACTION | {name: value}
+            raw, _ = Account(KEY).sign_transaction(transaction)
+            assert decode_transaction(raw)[name] == value
+        for value in (-1, 1 << 256):
+            with pytest.raises(ValueError, match="out of its bounds"):
+                Account(KEY).sign_transaction(TRANSACTION | {name: value})
+
     def test_reads_no_other_transaction(self) -> None:
         raw, _ = Account(KEY).sign_transaction(TRANSACTION)
         parts = oracle_rlp.decode(bytes.fromhex(raw[4:]))

@@ -149,6 +149,18 @@ class TestForeign:
         plan = from_consent(consent({"type": "deny", "period": {"start": "2026-01-01"}, "provision": [inner]}))
         assert (plan.starts_at, plan.expires_at) == (START, END)
 
+    def test_a_window_that_begins_before_all_policies_begins_with_them(self) -> None:
+        plan = from_consent(consent(permit(period={"start": "1960", "end": "2026-12-31"})))
+        assert (plan.starts_at, plan.expires_at) == (0, END)
+        assert places(consent(permit(period={"start": "1950", "end": "1960"}))).keys() == {"Consent.provision.period"}
+
+    def test_a_note_is_told_once(self) -> None:
+        inner = [
+            {"type": "deny", "class": ours(name), "dataPeriod": {"start": "2020"}} for name in ("vitals", "imaging")
+        ]
+        plan = from_consent(consent(permit(provision=inner)))
+        assert len(plan.notes) == len(set(plan.notes))
+
     def test_time_zone_counts(self) -> None:
         plan = from_consent(consent(permit(period={"end": "2027-01-01T09:59:59+10:00"})))
         assert plan.expires_at == END

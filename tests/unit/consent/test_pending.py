@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,34 @@ def pending() -> PendingGrant:
 
 def test_comes_back_as_it_was(pending: PendingGrant) -> None:
     assert open_pending(seal_pending(pending, PATIENT), PATIENT) == pending
+
+
+def test_what_is_kept_has_the_written_form(pending: PendingGrant) -> None:
+    plain = box.open_box(PATIENT.receiving(), seal_pending(pending, PATIENT), labels.PENDING_GRANT)
+    fields = dagcbor.decode(plain)
+    assert (fields["v"], len(fields["disclosure"]), len(fields["signature"])) == (1, 32, 65)
+    assert fields["times"] == [pending.grant.starts_at, pending.grant.expires_at, pending.grant.deadline]
+
+
+def test_it_is_for_the_same_offer_again_and_for_no_other(pending: PendingGrant) -> None:
+    offer = replace(OFFER, replaces=OLD, disclosure=Disclosure(purposes=1))
+    assert pending.is_for(offer)
+    others: list[dict[str, Any]] = [
+        {"replaces": None},
+        {"request": 7},
+        {"disclosure": Disclosure()},
+        {"threshold": OFFER.threshold + 1},
+    ]
+    for change in others:
+        assert not pending.is_for(replace(offer, **change))
+
+
+@pytest.mark.parametrize("broken", [{"times": [1, 2]}, {"v": 2}, {"v": None}, {"owner": 7}, {"shares": []}])
+def test_a_field_of_a_wrong_form_is_noticed(pending: PendingGrant, broken: dict[str, Any]) -> None:
+    plain = box.open_box(PATIENT.receiving(), seal_pending(pending, PATIENT), labels.PENDING_GRANT)
+    content = dagcbor.encode(dagcbor.decode(plain) | broken)
+    with pytest.raises(IntegrityError):
+        open_pending(box.seal_to(PATIENT.receiving().public, content, labels.PENDING_GRANT), PATIENT)
 
 
 def test_opens_for_its_patient_only(pending: PendingGrant) -> None:

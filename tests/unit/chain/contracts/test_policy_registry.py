@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from eth_account import Account as EthAccount
 from eth_account.messages import encode_typed_data
+from eth_utils import to_checksum_address
 
 from panachain.chain.bound import MANY
 from panachain.chain.contracts.policy_registry import PolicyRegistry
@@ -80,6 +81,18 @@ class TestSigned:
             ("revokeBySignature", (*low(OWNER), one)),
             ("revokeBatch", (low(OWNER, OTHER), halves)),
         ]
+
+
+def test_many_policies_are_asked_for_in_bounded_questions_and_each_is_found(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("panachain.chain.contracts.policy_registry.MANY", 2)
+    owners = [PolicyId(to_checksum_address(f"0x{number:040x}")) for number in range(1, 6)]
+    for owner in owners[:4]:
+        granted(node, replace(GRANT, owner=owner))
+    found = node.adapter(PolicyRegistry).policies_of(owners)
+    assert list(found) == owners[:4]
+    assert node.adapter(PolicyRegistry).policies_of([]) == {}
 
 
 class TestPolicy:
