@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -84,3 +86,70 @@ class TestReadAnswer:
     def test_an_unknown_problem_is_a_proxy_that_is_down(self) -> None:
         with pytest.raises(UnavailableError, match="status 502"):
             read_answer(Reply(502, b"<html>"))
+
+
+class TestChannels:
+    """Against a proxy on loopback, as in a development network."""
+
+    @pytest.fixture
+    def asked(self) -> list[tuple[str, str, str, bytes]]:
+        """Method, path, content type and body of each request."""
+        return []
+
+    @pytest.fixture
+    def endpoint(self, asked: list[tuple[str, str, str, bytes]]) -> Iterator[str]:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                asked.append((self.command, self.path, self.headers.get("Content-Type") or "", body))
+                self.send_response(429)
+                self.send_header("Retry-After", "7")
+                # One byte more than ever comes, where the path says so.
+                self.send_header("Content-Length", "3" if self.path == "/slow" else "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+                self.wfile.flush()
+                if self.path == "/slow":
+                    over.wait(60)
+
+            do_POST = do_GET  # noqa: N815
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        over = threading.Event()
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join(60)
+
+    def test_a_message_is_posted_in_its_canonical_form_and_a_path_is_got(
+        self, endpoint: str, asked: list[tuple[str, str, str, bytes]]
+    ) -> None:
+        channels = Channels(reach=Reach(development=True))
+        posted = channels.post(endpoint, "/v1/deposit", {"b": 1, "a": 2})
+        got = channels.get(endpoint, "/readyz")
+        assert asked == [
+            ("POST", "/v1/deposit", "application/json", b'{"a":2,"b":1}'),
+            ("GET", "/readyz", "", b""),
+        ]
+        for reply in (posted, got):
+            assert (reply.status, reply.content, reply.retry_after, reply.source) == (429, b"{}", "7", endpoint)
+        channels.close()
+
+    def test_an_answer_that_never_comes_to_its_end_is_given_up(self, endpoint: str) -> None:
+        channels = Channels(reach=Reach(development=True))
+        with pytest.raises(UnavailableError, match=rf"no (whole )?answer from {endpoint}"):
+            channels.get(endpoint, "/slow", timeout=0.1)
+        channels.close()
+
+    def test_closing_closes_the_connections(self) -> None:
+        channels, closed = Channels(), list[bool]()
+        channels._client.close = lambda: closed.append(True)  # type: ignore[method-assign]
+        channels.close()
+        assert closed == [True]

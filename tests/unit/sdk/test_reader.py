@@ -15,6 +15,7 @@ from panachain.errors import (
     IntegrityError,
     PolicyRevokedError,
     PolicyUnknownError,
+    UnknownActorError,
 )
 from panachain.ipld.cid import CID
 from panachain.model.actors import Address
@@ -96,6 +97,22 @@ class TestInbox:
 
 
 class TestOpen:
+    def test_whoever_is_not_registered_is_told_before_anything_is_looked_for(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = grant(world)
+
+        def refuse(_: Any) -> None:
+            raise UnknownActorError("nobody admitted this account")
+
+        def looked(*_: Any) -> None:
+            raise AssertionError("a policy was looked for")
+
+        monkeypatch.setattr(type(world.clinician), "_check_registered", refuse)
+        monkeypatch.setattr(world.network.mainchain.policies, "policy_of", looked)
+        with pytest.raises(UnknownActorError):
+            list(world.clinician.open(made.policy_id))
+
     def test_a_policy_that_was_revoked_before_it_was_granted_opens_nothing(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -233,6 +250,14 @@ class TestGroups:
         assert known() == {world.nurse.address, made["clinician"], own}
         world.nurse.blocked.add(world.clinician.address)
         assert known() == {world.nurse.address, own}
+
+    def test_a_group_whose_secrets_nobody_sealed_to_the_reader_is_none_of_theirs(
+        self, world: World, group: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(world.network.sidechain.groups, "sealed_key_of", lambda *_: None)
+        assert [str(reader.grantee) for reader in world.nurse._readers()] == [world.nurse.address]
+        # It is no fault that somebody is warned of.
+        assert caplog.records == []
 
     def test_groups_of_a_blocked_manager_are_left_out(self, world: World, group: str) -> None:
         made = world.patient.grant(group, ["laboratory"], until=world.now + 1000)
