@@ -83,6 +83,81 @@ def test_a_field_more_or_less_is_a_typed_error(value: Any, fields: Any, parse: A
             parse({key: item for key, item in made.items() if key != name})
 
 
+HEAD = LogHead(PROXY, 7, bytes(32), SIGNATURE)
+READ: dict[str, tuple[dict[str, Any], Any]] = {
+    "reencrypt": (messages.reencrypt_fields(REENCRYPT), messages.parse_reencrypt),
+    "deposit": (messages.deposit_fields(DEPOSIT), messages.parse_deposit),
+    "receipts": (messages.receipts_fields(RECEIPTS), messages.parse_receipts),
+    "receipt": (messages.receipt_fields(RECEIPT), messages.parse_receipt),
+    "head": (messages.head_fields(HEAD), messages.parse_head),
+}
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "limit"),
+    [
+        # As docs/spec/proxy.md has them.
+        ("reencrypt", "lane", 4096),
+        ("reencrypt", "expires_at", 1 << 48),
+        ("deposit", "expires_at", 1 << 48),
+        ("receipts", "expires_at", 1 << 48),
+        ("receipts", "after", 1 << 53),
+        ("receipt", "sequence", 1 << 53),
+        ("receipt", "block", 1 << 53),
+        ("receipt", "at", 1 << 48),
+        ("receipt", "count", 1 << 32),
+        ("head", "sequence", 1 << 53),
+    ],
+)
+def test_a_number_is_read_up_to_its_bound(what: str, name: str, limit: int) -> None:
+    fields, parse = READ[what]
+    for value in (0, 1, limit - 1):
+        assert getattr(parse(fields | {name: value}), name) == value
+    for value in (-1, limit, limit + 1):
+        with pytest.raises((UsageError, IntegrityError)):
+            parse(fields | {name: value})
+
+
+@pytest.mark.parametrize("what", READ)
+def test_an_address_is_40_hex_digits_and_bytes_have_one_size_and_one_spelling(what: str) -> None:
+    fields, parse = READ[what]
+    one = "0x" + "aB" * 20
+    assert parse(fields | {"proxy": one}).proxy == one
+    for wrong in (one[:-1], one + "0", "0X" + one[2:], "1x" + one[2:], one[:-1] + "g", "0x" + "ab" * 19 + " a", 7):
+        with pytest.raises((UsageError, IntegrityError)):
+            parse(fields | {"proxy": wrong})
+    right = fields["signature"]
+    # Each signature of a message has at least one letter, or the spelling couldn't differ.
+    lettered = "ab" + right[2:]
+    assert parse(fields | {"signature": lettered}).signature == bytes.fromhex(lettered)
+    for wrong in (right[:-2], right + "00", right[:-1], lettered.upper(), right[:-2] + " 0", right[:-2] + "zz"):
+        with pytest.raises((UsageError, IntegrityError)):
+            parse(fields | {"signature": wrong})
+
+
+def test_purposes_are_one_to_as_many_as_there_are() -> None:
+    fields = messages.deposit_fields(DEPOSIT)
+    every = [purpose.value for purpose in Purpose]
+    assert len(messages.parse_deposit(fields | {"purposes": every}).purposes) == len(every)
+    for wrong in ([], [*every, every[0]], ["x"], "TREAT"):
+        with pytest.raises(UsageError):
+            messages.parse_deposit(fields | {"purposes": wrong})
+
+
+def test_a_sealed_deposit_is_read_up_to_its_bound() -> None:
+    fields = messages.sealed_fields(b"")
+    assert len(messages.parse_sealed(fields | {"sealed": "00" * (messages.MAX_DEPOSIT // 2)})) == 4 << 20
+    for wrong in ("", "00" * (messages.MAX_DEPOSIT // 2) + "00", "0", "0g"):
+        with pytest.raises(UsageError, match="lower-case hex"):
+            messages.parse_sealed(fields | {"sealed": wrong})
+
+
+def test_a_thousand_capsules_are_read() -> None:
+    capsules = (bytes(sizes.CAPSULE_SIZE),) * 1000
+    found = messages.parse_reencrypt(messages.reencrypt_fields(replace(REENCRYPT, capsules=capsules)))
+    assert found.capsules == capsules
+
+
 @pytest.mark.parametrize("count", [0, messages.MAX_CAPSULES + 1])
 def test_capsules_are_one_to_a_thousand(count: int) -> None:
     fields = messages.reencrypt_fields(replace(REENCRYPT, capsules=(bytes(sizes.CAPSULE_SIZE),) * count))
