@@ -7,8 +7,8 @@ share this machine. "Shared": three proxies, strangers and honest people take wh
 also takes the processor of whoever is attacked. "Apart": the proxies have one processor, the honest people another one,
 where strangers get only what they leave (the lowest priority), which is nearer to machines of their own. Besides
 openings and hand-outs, whole grants are measured as a patient waits for them: signed, sent, waited for until a block of
-2 s has another one above it, and handed out. Prints tables of medians and ratios; fails nothing. `--code` names a folder
-with another version of the package, which is measured in place of this one.
+2 s has another one above it, and handed out. Prints tables of medians and ratios; fails nothing. `--code` names a
+folder with another version of the package, which is measured in place of this one.
 """
 
 from __future__ import annotations
