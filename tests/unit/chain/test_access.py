@@ -11,6 +11,7 @@ from eth_account import Account
 
 from panachain.chain.access import (
     LIFE,
+    MAX_LIFE,
     SCHEME,
     GateDomain,
     NodeKey,
@@ -107,6 +108,10 @@ def test_key_is_never_shown() -> None:
 
 def test_urls_that_mean_the_same_are_signed_the_same() -> None:
     assert normal_url("HTTPS://Gate.Example:8443/") == URL
+
+
+def test_a_token_is_given_half_the_time_that_a_gate_lets_it_count() -> None:
+    assert (MAX_LIFE, LIFE) == (60, 30)
 
 
 def test_a_token_ends_soon() -> None:

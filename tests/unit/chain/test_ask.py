@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -24,6 +25,19 @@ def test_gives_the_answers_in_the_nodes_order() -> None:
 
     assert ask_all(NODES, ask, needed=3).good == [(rpc, rpc.url) for rpc in NODES]
     assert ask_all([], ask, needed=0).good == []
+
+
+def test_as_many_as_are_needed_are_waited_for_however_slow_they_are_and_hold_no_program_up() -> None:
+    begun: list[bool] = []
+
+    def ask(rpc: Rpc) -> int:
+        begun.append(threading.current_thread().daemon)
+        if rpc is not NODES[0]:
+            time.sleep(0.05)
+        return 7
+
+    assert len(ask_all(NODES, ask, needed=3, grace=0.001).good) == 3
+    assert begun == [True] * 3
 
 
 def test_errors_of_ours_are_answers_too() -> None:

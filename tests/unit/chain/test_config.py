@@ -31,6 +31,13 @@ def headers_of(rpc: Rpc, body: bytes) -> Mapping[str, str]:
     return rpc._authorise(body)
 
 
+def test_a_chain_that_is_described_in_code_has_what_a_section_has_that_names_no_more(tmp_path: Path) -> None:
+    alone = {name: SECTION[name] for name in ("url", "chainId", "contracts")}
+    made = ChainConfig.at(URL, 5, parse(SECTION, tmp_path).contracts)
+    assert made == parse(alone, tmp_path)
+    assert (made.from_block, made.max_head_age, made.quorum, made.paid, made.copy) == (0, 0, None, False, "")
+
+
 class TestParse:
     def test_reads_what_a_description_says(self, tmp_path: Path) -> None:
         config = parse(SECTION | {"caFile": "ca.pem", "nodeKeyFile": "/keys/node.key"}, tmp_path)

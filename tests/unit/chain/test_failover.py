@@ -53,7 +53,7 @@ class Node(Rpc):
 
 
 def nodes_of(*errors: Exception | None) -> list[Node]:
-    return [Node(f"http://{letter}", error) for letter, error in zip("abc", errors, strict=False)]
+    return [Node(f"http://{letter}", error) for letter, error in zip("abcde", errors, strict=False)]
 
 
 def ask(rpc: Rpc, method: str = "eth_call", params: Sequence[Any] = ()) -> Any:
@@ -141,6 +141,8 @@ class TestAmounts:
             (("0x5", "0x6", "0x6"), "0x6"),
             (("0x5", "0x6", "0x3e8"), "0x6"),
             ((DOWN, "0x5", "0x3e8"), "0x5"),
+            (("0x3e8", "0x3e8", "0x5", "0x5", "0x5"), "0x5"),
+            (("0x0", "0x0", "0x5", "0x5", "0x5"), "0x5"),
             ((DOWN, DOWN, "0x5"), "0x5"),
             (("nonsense", "0x5", "0x5"), "0x5"),
             ((None, "0x5", "0x5"), "0x5"),

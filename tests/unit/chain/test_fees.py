@@ -201,6 +201,8 @@ class TestOffer:
         assert fees.raised(Fees(4, 40), Market(0, 0), 10**9) == Fees(5, 50)
         assert fees.raised(Fees(4, 40), Market(100, 9), 10**9) == Fees(9, 209)
         assert fees.raised(Fees(4, 40), Market(100, 9), 10**9, needed=20) == Fees(20, 220)
+        # Nobody named a floor: on a chain whose tips are nothing, nothing is offered.
+        assert fees.raised(Fees(0, 40), Market(0, 0), 10**9) == Fees(0, 50)
         # Never less than a quarter more, rounded up.
         assert fees.raised(Fees(5, 41), Market(0, 0), 10**9) == Fees(7, 52)
 

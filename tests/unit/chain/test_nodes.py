@@ -492,6 +492,14 @@ class TestLogs:
             with pytest.raises(IntegrityError, match=r"http://node .*block 3"):
                 nodes.logs(headers)
 
+    def test_whoever_asks_for_logs_first_compares_the_nodes_first(self) -> None:
+        headers = nodes_of(Node()).headers(0, 4)
+        nodes = named(2)
+        nodes[0].chain_id = 6
+        agreed = nodes_of(*nodes, quorum=1)
+        assert len(agreed.logs(headers)) == 5
+        assert agreed.named.keys() == {"http://a"}
+
     def test_of_several_the_next_is_asked_and_the_liar_named_and_asked_last(self) -> None:
         nodes = named(3)
         for block_hash in nodes[0].receipts:
@@ -566,6 +574,14 @@ class TestLogs:
         nodes = nodes_of(node)
 
         assert [log.data for log in nodes.logs(nodes.headers(0, 0))[0]] == [b"\x00"]
+
+    def test_a_node_that_has_a_block_and_not_its_receipts_is_named(self) -> None:
+        node = Node()
+        nodes = nodes_of(node)
+        head = nodes.head()
+        node.receipts.pop(head.hash)
+        with pytest.raises(IntegrityError, match=r"http://node .*no receipts of block 4, though it has the block"):
+            nodes.logs([head])
 
     def test_a_node_that_gives_no_receipts_though_it_has_the_block_is_named(self) -> None:
         node = Node()

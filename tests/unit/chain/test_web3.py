@@ -246,12 +246,12 @@ class TestConnected:
     ) -> None:
         rpc = node(answering(eth_chainId="0x7a69"))
         monkeypatch.setattr(rpc, "exchange", lambda *_: nonsense)
-        assert not Mainchain(rpc, ADDRESSES, CHAIN_ID).web3().is_connected()
+        assert Mainchain(rpc, ADDRESSES, CHAIN_ID).web3().is_connected() is False
 
     def test_says_whether_it_is_connected(self, node: Callable[..., Rpc]) -> None:
         assert Mainchain(node(answering(eth_chainId="0x7a69")), ADDRESSES, CHAIN_ID).web3().is_connected()
         gone = Mainchain(node(lambda _: httpx.Response(503)), ADDRESSES, CHAIN_ID).web3()
-        assert not gone.is_connected()
+        assert gone.is_connected() is False
         with pytest.raises(ChainUnavailableError):
             gone.is_connected(show_traceback=True)
 

@@ -149,6 +149,14 @@ class TestForeign:
         plan = from_consent(consent({"type": "deny", "period": {"start": "2026-01-01"}, "provision": [inner]}))
         assert (plan.starts_at, plan.expires_at) == (START, END)
 
+    @pytest.mark.parametrize("kind", ["Account", "laboratory", ""])
+    def test_a_resource_type_that_no_category_holds_permits_nothing(self, kind: str) -> None:
+        document = consent(permit(**{"class": [*ours("laboratory"), *types(kind or "Nonsense")]}))
+        assert "Consent.provision.class[1]" in places(document)
+        # Nor does a known type's name in another system.
+        other = consent(permit(**{"class": [*ours("laboratory"), coding("urn:other", "Observation")]}))
+        assert "Consent.provision.class[1]" in places(other)
+
     def test_a_window_that_begins_before_all_policies_begins_with_them(self) -> None:
         plan = from_consent(consent(permit(period={"start": "1960", "end": "2026-12-31"})))
         assert (plan.starts_at, plan.expires_at) == (0, END)

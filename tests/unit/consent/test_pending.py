@@ -39,6 +39,12 @@ def test_comes_back_as_it_was(pending: PendingGrant) -> None:
     assert open_pending(seal_pending(pending, PATIENT), PATIENT) == pending
 
 
+def test_one_that_was_made_has_neither_a_deadline_nor_a_signature_yet() -> None:
+    made = PendingGrant.of(OFFER, prepared(), due=5)
+    assert (made.grant.deadline, made.signature, made.due, made.served) == (0, b"", 5, False)
+    assert list(made.shares) == [proxy.address for proxy in OFFER.proxies]
+
+
 def test_what_is_kept_has_the_written_form(pending: PendingGrant) -> None:
     plain = box.open_box(PATIENT.receiving(), seal_pending(pending, PATIENT), labels.PENDING_GRANT)
     fields = dagcbor.decode(plain)

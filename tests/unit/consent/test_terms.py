@@ -49,6 +49,14 @@ def test_grantee_and_patient_read_them() -> None:
     assert verified(block) == verified(block, PATIENT) == TERMS
 
 
+def test_they_say_their_version_first_and_another_one_is_refused() -> None:
+    block = sealed()
+    assert block[0] == 2
+    for other in (0, 1, 3):
+        with pytest.raises(IntegrityError, match="aren't of version 2"):
+            open_terms(bytes([other]) + block[1:], READER.receiving())
+
+
 def test_nobody_else_opens_them() -> None:
     with pytest.raises(IntegrityError):
         open_terms(sealed(), FORGER.receiving())

@@ -168,6 +168,15 @@ class TestFiles:
         with pytest.raises(DiskError, match="can't be written"):
             keystore.create(tmp_path / "nowhere" / "seed.json", Seed(SEED), "passphrase")
 
+    def test_all_of_it_is_on_the_disk_before_it_counts_as_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(keystore, "_seal", lambda *_: {"version": 3})
+        seen: list[str] = []
+        monkeypatch.setattr(keystore.os, "fsync", lambda _: seen.append((tmp_path / "seed.json").read_text()))
+        keystore.create(tmp_path / "seed.json", Seed(SEED), "passphrase")
+        assert seen == ['{"version": 3}']
+
     def test_one_that_is_not_there_or_no_file_is_told(self, tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
         with pytest.raises(LockedError, match="there is no key store"):

@@ -77,7 +77,13 @@ class TestReadAnswer:
         with pytest.raises(IntegrityError):
             read_answer(Reply(200, content))
 
-    @pytest.mark.parametrize(("told", "wait"), [("7", 7), ("", 60), ("soon", 60), ("9999999", 60)])
+    def test_what_came_is_shown_by_no_repr(self) -> None:
+        assert "secret" not in repr(Reply(200, b"secret"))
+
+    @pytest.mark.parametrize(
+        ("told", "wait"),
+        [("7", 7), ("99999", 99_999), ("100000", 60), ("", 60), ("soon", 60), ("-1", 60), ("9999999", 60)],
+    )
     def test_a_limit_says_how_long_to_wait(self, told: str, wait: int) -> None:
         with pytest.raises(RateLimitedError) as caught:
             read_answer(Reply(429, b"{}", told))

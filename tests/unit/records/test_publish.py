@@ -19,6 +19,7 @@ from panachain.model.actors import Address
 from panachain.model.records import FileContent, PlainRecord
 from panachain.model.scope import Category, Scope
 from panachain.records import header, publish
+from panachain.records import locate as locate_module
 from panachain.records.findings import Findings
 from panachain.records.locate import (
     HospitalHeads,
@@ -29,6 +30,7 @@ from panachain.records.locate import (
     locate_all,
     open_manifests,
 )
+from panachain.records.manifest import Manifest
 from panachain.records.pairing import Pairing, make_pairing
 from panachain.records.publish import BatchBuilder, PreparedBatch
 from panachain.storage.embedded import EmbeddedStore
@@ -146,6 +148,18 @@ def test_the_inventory_tells_when_a_record_was_left_out_or_changed(clinic: Clini
             check_envelope(clinic.store, bad, key)
 
 
+def test_headers_of_two_envelopes_are_not_taken_for_those_of_one(clinic: Clinic) -> None:
+    patient = Seed.random()
+    several = [(patient, record(bytes([number]), category)) for number in range(2) for category in (LAB, VITALS)]
+    clinic.publish(*several)
+    lab, vitals = (clinic.headers(patient, Scope.of(category)) for category in (LAB, VITALS))
+    key = clinic.key(patient, Scope.of(LAB), lab[0])
+    check_envelope(clinic.store, lab, key)
+    for mixed in ([*lab, vitals[0]], [lab[0], vitals[0]]):
+        with pytest.raises(IntegrityError, match="name different inventories"):
+            check_envelope(clinic.store, mixed, key)
+
+
 @pytest.mark.parametrize("error", [IntegrityError("damaged"), BlockNotFoundError("gone")])
 def test_a_record_whose_header_is_damaged_or_gone_costs_itself_only(clinic: Clinic, error: PanaChainError) -> None:
     patient = Seed.random()
@@ -164,6 +178,53 @@ def test_a_record_whose_header_is_damaged_or_gone_costs_itself_only(clinic: Clin
     (found,) = locate_all(Damaged(), heads, manifests, [lane], findings=findings)  # type: ignore[arg-type]
     assert [one.info.header_cid for one in found] == [str(cid) for cid in others]
     assert [(one.what, one.error) for one in findings.omissions] == [(f"record {first}", error)]
+
+
+def found_of(clinic: Clinic, patient: Seed) -> tuple[int, list[str]]:
+    """Return how many records of everything are found, and what is told of the hospital's numbers."""
+    heads = HospitalHeads(clinic.address, clinic.seed.signer().public, tuple(clinic.manifests))
+    lane = Sought(Scope.all(), 0, patient.locator_key(Scope.all(), 0))
+    findings = Findings()
+    (found,) = locate_all(clinic.store, heads, open_manifests(clinic.store, heads), [lane], findings=findings)
+    return len(found), [str(one.error) for one in findings.notices]
+
+
+def skip(clinic: Clinic, patient: Seed, gap: int) -> None:
+    counters = clinic.counters[address_of(patient.account_key())]
+    counters.update({place: number + gap for place, number in counters.items()})
+
+
+@pytest.mark.parametrize(("gap", "found"), [(0, 3), (1, 3), (64, 3), (65, 2)])
+def test_numbers_that_were_left_out_are_passed_over_up_to_a_window(clinic: Clinic, gap: int, found: int) -> None:
+    patient = Seed.random()
+    clinic.publish((patient, record(b"a")), (patient, record(b"b")))
+    skip(clinic, patient, gap)
+    clinic.publish((patient, record(b"c")))
+    count, told = found_of(clinic, patient)
+    assert count == found
+    assert [text.partition(" of lane")[0] for text in told] == (
+        [f"numbers 2 to {gap + 1}"] if gap and found == 3 else []
+    )
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_of_a_large_storage_transaction_not_all_rows_are_read_for_what_may_have_been_left_out(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    patient = Seed.random()
+    clinic.publish((patient, record(b"a")))
+    # Nothing of the patient's is in it, so that a later number might be.
+    clinic.publish((Seed.random(), record(b"b")))
+    read: list[int] = []
+    every = Manifest.rows
+    monkeypatch.setattr(Manifest, "rows", lambda self: read.append(self.count) or every(self))
+    heads = HospitalHeads(clinic.address, clinic.seed.signer().public, tuple(clinic.manifests))
+    _, newest = open_manifests(clinic.store, heads)
+    assert newest is not None
+    count = newest.count
+    monkeypatch.setattr(locate_module, "_FEW_ROWS", count - 1 + rows)
+    assert found_of(clinic, patient) == (1, [])
+    assert read == [count] * rows
 
 
 def test_content_opens_by_the_key_that_its_hospital_committed_to_only(clinic: Clinic) -> None:
