@@ -93,13 +93,20 @@ def test_what_is_sensitive_is_one_object_for_programs() -> None:
 
 @pytest.mark.deep
 def test_honest_people_are_served_in_every_flood() -> None:
-    printed = bench("floods", "--quick")
+    printed = bench("floods", "--quick", "--whole", "0")
     check_rows("floods", printed)
     assert "none of" not in printed
-    if has_anvil():
-        *_, whole = printed.partition("whole grant, shared")
-        check_rows("floods", whole)
-        assert "| |" not in whole.partition("relay")[0]
+
+
+@pytest.mark.deep
+def test_whole_grants_are_measured_where_there_is_a_chain() -> None:
+    if not has_anvil():
+        pytest.skip("there is no anvil on this machine")
+    printed = bench("floods", "--quick", "--only", "nobody", "all", "late", "--places", "shared")
+    before, _, whole = printed.partition("whole grant, shared")
+    assert "no attack" in before
+    for row in ("no attack", "all of them at three proxies", "all of them at two proxies, the third answers"):
+        assert any(one.startswith(row) and "(worst " in one for one in whole.splitlines()), row
 
 
 def check_rows(name: str, printed: str) -> None:
