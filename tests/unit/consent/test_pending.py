@@ -39,6 +39,11 @@ def test_comes_back_as_it_was(pending: PendingGrant) -> None:
     assert open_pending(seal_pending(pending, PATIENT), PATIENT) == pending
 
 
+def test_keys_and_shares_are_shown_by_no_repr(pending: PendingGrant) -> None:
+    assert "shares" not in repr(pending)
+    assert not any(name in repr(prepared()) for name in ("account_key", "kfrags="))
+
+
 def test_one_that_was_made_has_neither_a_deadline_nor_a_signature_yet() -> None:
     made = PendingGrant.of(OFFER, prepared(), due=5)
     assert (made.grant.deadline, made.signature, made.due, made.served) == (0, b"", 5, False)

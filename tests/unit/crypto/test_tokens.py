@@ -65,6 +65,12 @@ def test_a_changed_token_is_none(issuer: IssuerKey) -> None:
             subject.check_token(wrong, issuer.public, asked)
 
 
+def test_what_would_link_a_token_to_its_issue_is_shown_by_no_repr(issuer: IssuerKey) -> None:
+    made = subject.ask(issuer.public, subject.challenge("issuer", "https://relay", 5))
+    shown = repr(made)
+    assert not any(name in shown for name in ("message", "blinded", "inverse"))
+
+
 def test_names_are_bounded() -> None:
     for names in (("x" * 65_536, "relay"), ("issuer", "x" * 65_536), ("é" * 32_768, "relay")):
         with pytest.raises(IntegrityError, match="more than 65535 bytes"):

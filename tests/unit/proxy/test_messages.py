@@ -268,6 +268,10 @@ def test_an_encoding_has_sorted_keys_and_no_blanks() -> None:
     )
 
 
+def test_cfrags_are_shown_by_no_repr() -> None:
+    assert "secret" not in repr(messages.Answer((b"secret",), RECEIPT, SIGNATURE))
+
+
 class TestAnswers:
     ANSWER = messages.Answer((os.urandom(sizes.CFRAG_SIZE),) * 2, RECEIPT, SIGNATURE)
 

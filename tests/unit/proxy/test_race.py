@@ -171,6 +171,12 @@ class TestRace:
         done = race(takes(0.1), takes(0.1), takes(0.2, UnavailableError("down")), sizes=(FIRST, 100))
         assert done.time < 1
 
+    def test_what_comes_after_its_time_was_over_counts_no_more(self) -> None:
+        fast, hanging = takes(0.1, later=0.98), takes(1.05)
+        done = race(fast, fast, hanging, sizes=(FIRST, 100), pace=Pace(patience=1.0, floor=5.0))
+        assert done.pieces_of(2) == [0]
+        assert done.time == pytest.approx(1.08, abs=0.01)
+
     def test_with_too_few_it_ends_when_its_patience_does(self) -> None:
         with pytest.raises(ProxiesUnavailableError, match="1 of 3 proxies answered, 2 are needed"):
             race(takes(0.1), takes(NEVER), takes(NEVER), pace=Pace(patience=5.0))

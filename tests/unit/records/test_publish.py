@@ -148,6 +148,34 @@ def test_the_inventory_tells_when_a_record_was_left_out_or_changed(clinic: Clini
             check_envelope(clinic.store, bad, key)
 
 
+def test_a_lanes_key_is_shown_by_no_repr() -> None:
+    assert "secret" not in repr(Sought(Scope.all(), 0, b"secret"))
+
+
+@pytest.mark.parametrize(("gap", "found"), [(1024, 2), (1025, 1)])
+def test_after_one_that_nobody_has_numbers_are_looked_for_further_ahead(clinic: Clinic, gap: int, found: int) -> None:
+    patient = Seed.random()
+    clinic.publish((patient, record(b"a")))
+    clinic.publish((Seed.random(), record(b"b")))
+    skip(clinic, patient, gap)
+    clinic.publish((patient, record(b"c")))
+    assert found_of(clinic, patient, lost=2)[0] == found
+
+
+@pytest.mark.parametrize(("later", "found"), [(1, 2), (2, 1)])
+def test_only_in_the_newest_storage_transactions_numbers_that_were_left_out_are_looked_for(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, later: int, found: int
+) -> None:
+    monkeypatch.setattr(locate_module, "_LATEST", 2)
+    patient = Seed.random()
+    clinic.publish((patient, record(b"a")))
+    skip(clinic, patient, 1)
+    clinic.publish((patient, record(b"b")))
+    for number in range(later):
+        clinic.publish((Seed.random(), record(bytes([number]))))
+    assert found_of(clinic, patient)[0] == found
+
+
 def test_headers_of_two_envelopes_are_not_taken_for_those_of_one(clinic: Clinic) -> None:
     patient = Seed.random()
     several = [(patient, record(bytes([number]), category)) for number in range(2) for category in (LAB, VITALS)]
@@ -180,12 +208,21 @@ def test_a_record_whose_header_is_damaged_or_gone_costs_itself_only(clinic: Clin
     assert [(one.what, one.error) for one in findings.omissions] == [(f"record {first}", error)]
 
 
-def found_of(clinic: Clinic, patient: Seed) -> tuple[int, list[str]]:
-    """Return how many records of everything are found, and what is told of the hospital's numbers."""
+def found_of(clinic: Clinic, patient: Seed, *, lost: int = 0) -> tuple[int, list[str]]:
+    """Return how many records of everything are found, and what is told of the hospital's numbers.
+
+    Args:
+        clinic: that published.
+        patient: whose records.
+        lost: the storage transaction whose manifest nobody has, from 1 on.
+    """
     heads = HospitalHeads(clinic.address, clinic.seed.signer().public, tuple(clinic.manifests))
     lane = Sought(Scope.all(), 0, patient.locator_key(Scope.all(), 0))
     findings = Findings()
-    (found,) = locate_all(clinic.store, heads, open_manifests(clinic.store, heads), [lane], findings=findings)
+    manifests: list[Manifest | None] = list(open_manifests(clinic.store, heads))
+    if lost:
+        manifests[lost - 1] = None
+    (found,) = locate_all(clinic.store, heads, manifests, [lane], findings=findings)
     return len(found), [str(one.error) for one in findings.notices]
 
 
