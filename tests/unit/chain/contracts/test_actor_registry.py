@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from panachain.chain.contracts.actor_registry import ActorRegistry, actors_after
-from panachain.errors import IntegrityError
+from panachain.errors import IntegrityError, UsageError
 from panachain.model.actors import Actor, Role, Status
 from tests.unit.chain.contracts.node import HOSPITAL, KEY, NOBODY, NOT_OF_THE_ABI, STRANGER, WHERE, Node, Sender, low
 
@@ -36,6 +37,17 @@ class TestWrites:
             ("register", (*low(STRANGER), 2, *keys, PROXY.endpoint, *low(HOSPITAL))),
             ("register", (*low(HOSPITAL), 1, KEY, KEY, "", NOBODY)),
         ]
+
+    def test_a_proxy_needs_an_endpoint_and_whoever_else_has_one_has_one_that_can_be_asked(self, node: Node) -> None:
+        actors, sender = node.adapter(ActorRegistry), Sender(node)
+        researcher = replace(PROXY, role=Role.RESEARCHER)
+        for wrong in (replace(PROXY, endpoint=""), replace(researcher, endpoint="https://user:pw@x.example")):
+            with pytest.raises(UsageError):
+                actors.register(sender, wrong)
+        assert sender.sent == []
+        actors.register(sender, researcher)
+        actors.register(sender, replace(researcher, endpoint=""))
+        assert [fields[4] for _, fields in sender.sent] == [PROXY.endpoint, ""]
 
     def test_each_other_method_is_the_function_of_its_name(self, node: Node) -> None:
         actors, sender = node.adapter(ActorRegistry), Sender(node)
