@@ -86,6 +86,41 @@ def test_each_patient_gets_what_is_theirs_and_the_same_again_publishes_nothing(w
         assert (len(repeated.records), repeated.skipped) == (0, len(report.records))
 
 
+def test_in_each_patients_part_is_closed_what_they_chose(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.network, "config", replace(world.network.config, sensitivity="minimal"))
+    drinks = {"code": {"text": "alcohol dependence"}}
+    with known(world, tmp_path, "a", "b", "c") as addresses:
+        again(world, "patient-a").choices.change(close=["alcohol"])
+        folder = tmp_path / "export"
+        ndjson(folder / "Patient.ndjson", *(patient(name) for name in "ab"))
+        ndjson(folder / "Observation.ndjson", *(about(f"o{name}", name, **drinks) for name in "ab"))
+        # A file of one person goes by another way.
+        monkeypatch.setattr(world.network.mainchain.ledger, "estimate_store", lambda *_: 1)
+        named = {}
+        for name in "ac":
+            path = tmp_path / f"{name}.hl7"
+            head = "MSH|^~\\&|a|b|c|d|20240506||ADT^A01|1|P|2.5"
+            path.write_text(f"{head}\rPID|1||{name}\rPV2|||^alcohol dependence")
+            named[str(path)] = addresses[name]
+        told = dict[str, str]()
+
+        def explain(path: Path, one: Any) -> None:
+            if one.resource.startswith(("Observation", "ADT")):
+                told[f"{one.resource} {path.name[0]}"] = one.category.value
+
+        paths = [folder, *map(Path, named)]
+        upload(world, *paths, named=named, dry_run=True, explain=explain)
+        assert sorted(told.values()) == ["encounters", "laboratory", "substance-use", "substance-use"]
+        report = upload(world, *paths, named=named)
+        closed = sorted((one.category.value, str(one.media_type)) for one in report.records)
+        assert [kind for category, kind in closed if category == "substance-use"] == [
+            "application/fhir+json",
+            "application/hl7-v2",
+        ]
+
+
 def test_a_killed_upload_is_finished_by_the_same_call(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
