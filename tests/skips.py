@@ -25,6 +25,7 @@ ALLOWED: Final[dict[str, str]] = {
 TOOLS: Final[dict[str, str]] = {
     "go": r"no (Kubo|geth) program",
     "postgresql": r"no PostgreSQL server of the system",
+    "postgresql-versions": r"no PostgreSQL server of version \d+",
 }
 """By name the tools that a machine may be said to lack, and the reasons of the tests that want them.
 

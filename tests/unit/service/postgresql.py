@@ -1,8 +1,13 @@
-"""PostgreSQL servers of one's own, for tests of what services keep in them: the embedded one, and the system's."""
+"""PostgreSQL servers of one's own, for tests of what services keep in them: the embedded one, the system's, and others.
+
+The others are those versions that no server of this machine has, from npm's packages (tools/postgresql); only the long
+runs take them.
+"""
 
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import pwd
 import shutil
@@ -22,8 +27,18 @@ from sqlalchemy import URL, make_url
 
 INSTALLED: Final = tuple(sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres")))
 """Servers of Debian's packages, several versions beside each other."""
-KINDS: Final = ("embedded", *(path.parts[-3] for path in INSTALLED)) if INSTALLED else ("embedded", "system")
-"""What tests run on: the embedded server, and each version of the system's."""
+ROOT: Final = Path(__file__).resolve().parents[3]
+PACKAGES: Final = ROOT / "tools/postgresql/node_modules"
+"""Where npm puts servers of each version; `./pana test --deep` lets it."""
+SUPPORTED: Final = ("15", "16", "17", "18")
+"""What docs/spec/proxy.md says that services run on."""
+OTHERS: Final = tuple(f"npm-{version}" for version in SUPPORTED)
+KINDS: Final = (
+    "embedded",
+    *([path.parts[-3] for path in INSTALLED] or ["system"]),
+    *(pytest.param(name, marks=pytest.mark.deep) for name in OTHERS),
+)
+"""What tests run on: the embedded server, each version of the system's, and in the long runs each that is supported."""
 NONE: Final = "no PostgreSQL server of the system: apt-get install postgresql"
 
 
@@ -35,7 +50,7 @@ class Server:
         self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         # PostgreSQL refuses to run as root, and its folder is its user's.
-        self._user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        self._user = _unprivileged() if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         if os.geteuid() == 0:
             shutil.chown(folder, self._user)
             folder.chmod(0o711)
@@ -89,7 +104,8 @@ class Server:
             self._process.wait(60)
 
     def _as_user(self) -> dict[str, object]:
-        return {"user": self._user, "group": self._user, "extra_groups": []} if os.geteuid() == 0 else {}
+        group = pwd.getpwnam(self._user).pw_gid
+        return {"user": self._user, "group": group, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 @contextmanager
@@ -109,10 +125,32 @@ def system_server(version: str = "") -> Iterator[Server]:
 
 
 @contextmanager
+def packaged_server(version: str) -> Iterator[Server]:
+    """Run a server of npm's package of one version, or skip where it isn't installed."""
+    _need_driver()
+    package = PACKAGES / f"postgresql-{version}" / "native"
+    if not package.is_dir():
+        pytest.skip(f"no PostgreSQL server of version {version}: ./pana test --deep installs it on Linux with x64")
+    with _folder() as folder:
+        # A copy, since the server's user may have no way into the checkout; npm's packages hold no links.
+        shutil.copytree(package, folder / "native")
+        for link in json.loads((package / "pg-symlinks.json").read_text()):
+            made, meant = (folder / link[name] for name in ("target", "source"))
+            made.symlink_to(os.path.relpath(meant, made.parent))
+        server = Server(folder / "native" / "bin", folder)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
 def running_postgresql(kind: str = "embedded") -> Iterator[str]:
     """Run a server of one of `KINDS` and yield its URI, or skip where it isn't installed."""
     if kind != "embedded":
-        with system_server(kind) as server:
+        version = kind.removeprefix("npm-")
+        with packaged_server(version) if kind in OTHERS else system_server(version) as server:
             yield server.uri
         return
     _need_driver()
@@ -145,6 +183,11 @@ def empty_database(server: str) -> URL:
         db.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
     # The server's own URI has an empty password, which would be shown as three asterisks.
     return make_url(server).set(drivername="postgresql+psycopg", database=name)._replace(password=None)
+
+
+def _unprivileged() -> str:
+    """Return a user other than root: PostgreSQL's own, or nobody where it has none."""
+    return next(one.pw_name for name in ("postgres", "nobody") for one in pwd.getpwall() if one.pw_name == name)
 
 
 def _need_driver() -> None:
