@@ -115,6 +115,7 @@ class Process:
         account = Account(seed.account_key())
         self.store = ProxyStore(config.database.url(WHAT), seed.store_key(), proxy=account.address)
         sender = mainchain.sender(account, lock_folder=config.folder / "nonces")
+        self.anchoring = Anchoring(mainchain, sender, self.store)
         self.service = ProxyService(
             seed,
             self.store,
@@ -126,8 +127,8 @@ class Process:
             max_head_ahead=config.max_head_ahead,
             rates=Rates(requests=config.sender_rate, capsules=config.capsule_rate, opened=2 * config.capsule_rate),
             wake=Waking(mainchain.rpc, sender).wake,
+            check_log=self.anchoring.check_log,
         )
-        self.anchoring = Anchoring(mainchain, sender, self.store)
 
     def close(self) -> None:
         """Close all connections."""

@@ -24,6 +24,7 @@ from panachain.crypto import box, labels
 from panachain.crypto.keys import Seed
 from panachain.errors import (
     AccessDeniedError,
+    ChainUnavailableError,
     OutOfScopeError,
     PanaChainError,
     PolicyExpiredError,
@@ -87,7 +88,7 @@ class ChainView(Protocol):
 
 
 def _leave_alone() -> None:
-    """Wake nothing: the head counts as it is."""
+    """Do nothing: the head counts as it is, and so does the log."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ class ProxyService:
         rates: Rates | None = None,
         clock: Callable[[], float] = time.time,
         wake: Callable[[], None] = _leave_alone,
+        check_log: Callable[[], None] = _leave_alone,
     ) -> None:
         """Take the proxy's keys, database and chains.
 
@@ -148,6 +150,7 @@ class ProxyService:
                 so; it never opens one.
             wake: has a mainchain make a block that makes none by itself; called where its head is too old, and the head
                 is looked at again.
+            check_log: raises where the log isn't the one that was anchored; called before anything is written to it.
         """
         self._receiving = seed.receiving()
         self._account = Account(seed.account_key())
@@ -162,6 +165,7 @@ class ProxyService:
         self._rates = rates or Rates()
         self._clock = clock
         self._wake = wake
+        self._check_log = check_log
         self._denials = Limiter(_DENIALS, clock=clock)
         self._lock = threading.Lock()
         self._in_hand: set[bytes] = set()
@@ -351,6 +355,9 @@ class ProxyService:
             IntegrityError: the policy's own key didn't sign it.
         """
         check_revocation(self._registry_domain, revocation)
+        # Without a chain nobody can tell whether the log is the newest, and a deletion that was ordered can't wait.
+        with contextlib.suppress(ChainUnavailableError):
+            self._check_log()
         self._store.check_known(revocation.policy_id)
         # It counts with a node that lies, and with none: the receipt states the clock's time, and 0 as the block.
         ordered = OnChainPolicy(revocation.policy_id, PolicyStatus.REVOKED, 0, 0, b"", block_time=int(self._clock()))
@@ -385,6 +392,7 @@ class ProxyService:
 
     def tell_refusals(self) -> int:
         """Write the receipts of refusals whose window is over, and return how many there were."""
+        self._check_log()
         rests = self._store.rests(int(self._clock()) - _APART_WINDOW)
         for rest in rests:
             # A reorganisation took it away: the others are told of.
@@ -455,6 +463,7 @@ class ProxyService:
                 self._in_hand.discard(request.nonce)
 
     def _check_head(self) -> None:
+        self._check_log()
         time = self._chain.head_time()
         if self._clock() - time > self._max_head_age:
             # It may be old because nothing happened: then a transaction of ours makes a new one.

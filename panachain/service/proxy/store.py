@@ -430,6 +430,11 @@ class ProxyStore:
         with self._reading() as db:
             return _head(db)
 
+    def hash_at(self, sequence: int) -> bytes | None:
+        """Return the hash of the receipt with a sequence, or None where the log has none."""
+        rows = self._read("SELECT hash FROM receipt WHERE sequence = {}", sequence)
+        return bytes(rows[0][0]) if rows else None
+
     def check_nonce(self, nonce: Nonce) -> None:
         """Check that a request wasn't answered before and has quotas left, so that one which doesn't costs nothing.
 

@@ -30,6 +30,7 @@ from panachain.errors import (
     PolicyRevokedError,
     PolicyUnknownError,
     SuspendedError,
+    UnavailableError,
     UsageError,
 )
 from panachain.model.actors import Address, Status
@@ -659,3 +660,48 @@ class TestRefusals:
             with pytest.raises(AccessDeniedError):
                 service.reencrypt(world.request(policy, signer=person, requester=person.address, capsules=many))
         assert service.reencrypt(world.request(policy, capsules=many))["cfrags"]
+
+
+class TestLogThatWasSetBack:
+    """The chain has an anchor that the database lacks: nothing is signed, whatever is asked."""
+
+    def test_nothing_is_written_to_it(self, world: ProxyWorld) -> None:
+        policy, store = world.grant(), world.stores[0]
+        # A refusal that waits to be told of.
+        world.chain.people.clear()
+        for _ in range(2):
+            with pytest.raises(AccessDeniedError):
+                world.services[0].reencrypt(world.request(policy))
+        world.chain.now += 10**6
+
+        def set_back() -> None:
+            raise UnavailableError("an older database")
+
+        refusing = world.service(world.seeds[0], store, check_log=set_back)
+        before = store.head()
+        world.chain.revoke(policy.terms.policy_id)
+        deposit = refusing.open_deposit(world.sealed(policy, 0))
+        for ask in (
+            lambda: refusing.deposit(deposit),
+            lambda: refusing.reencrypt(world.request(policy)),
+            lambda: refusing.revoke(policy.terms.policy_id),
+            lambda: refusing.delete(world.revocation(policy)),
+            refusing.sweep,
+            refusing.tell_refusals,
+            refusing.ready,
+        ):
+            with pytest.raises(UnavailableError, match="an older database"):
+                ask()
+        assert store.head() == before
+
+    def test_a_signed_revocation_deletes_where_no_chain_tells(self, world: ProxyWorld) -> None:
+        policy = world.grant()
+
+        def unknown() -> None:
+            raise ChainUnavailableError("no node answers")
+
+        service = world.service(world.seeds[0], world.stores[0], check_log=unknown)
+        service.delete(world.revocation(policy))
+        assert world.stores[0].kfrag(policy.terms.policy_id, 0) is None
+        with pytest.raises(ChainUnavailableError):
+            service.ready()
