@@ -5,6 +5,7 @@ They stand in the place of the development network's own Anvil: what is above th
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -21,7 +22,6 @@ from panachain.chain.anvil import ChainProcess, find_anvil, free_port
 from panachain.chain.evm import Sender
 from panachain.chain.rpc import Rpc
 from panachain.chain.signing import Account
-from panachain.devnet.lifecycle import MAINCHAIN_ID
 from panachain.private_files import make_private_folder
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -29,10 +29,10 @@ PERIOD: Final = 2
 """Seconds between two blocks."""
 _START: Final = 90.0
 """Seconds that a program gets to answer, on a busy machine."""
-GETH_DEV_ID: Final = 1337
-"""The ID of geth's development chain, which no flag changes."""
 _RICH: Final = bytes.fromhex("b71c71a67e1177ad4e901695e1b4b9ee17ae16c6668d313eac2f96dbcda3f291")
 """geth's public key of the account that `--dev` gives everything to: worth nothing elsewhere."""
+_LATER: Final = ("osakaTime", "bogotaTime", "amsterdamTime")
+"""Forks after the one that contracts are compiled for."""
 Start = Callable[..., ChainProcess]
 """Starts a chain in a folder; takes what `anvil.start` takes."""
 
@@ -53,7 +53,7 @@ def hardhat(folder: Path, *, chain_id: int, free: bool = False) -> ChainProcess:
         # What it keeps of its users lies with the test.
         **dict.fromkeys(("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"), str(folder / "home")),
     }
-    return _started(command, folder, port, chain_id, cwd=ROOT / "tools/hardhat", more=settings)
+    return started(command, folder, port, chain_id, cwd=ROOT / "tools/hardhat", more=settings)
 
 
 def anvil_at_intervals(folder: Path, *, chain_id: int, free: bool = False) -> ChainProcess:
@@ -65,27 +65,62 @@ def anvil_at_intervals(folder: Path, *, chain_id: int, free: bool = False) -> Ch
         *("--hardfork", anvil.HARDFORK, "--accounts", "0", "--block-time", str(PERIOD)),
         *(("--base-fee", "0", "--gas-price", "0", "--disable-min-priority-fee") if free else ()),
     ]
-    return _started(command, folder, port, chain_id)
+    return started(command, folder, port, chain_id)
+
+
+def find_geth() -> str:
+    """Return the program, or skip where nobody built it."""
+    program = Path(os.environ.get("PANACHAIN_GETH") or ROOT / ".cache/geth/geth")
+    if not program.is_file():
+        pytest.skip("no geth program: scripts/build_geth.sh builds one")
+    return str(program)
+
+
+def write_genesis(path: Path, chain_id: int, *, newest: bool) -> None:
+    """Write the beginning of a chain like geth's development chain, whose ID no flag changes.
+
+    Args:
+        path: the file.
+        chain_id: its ID.
+        newest: with every fork that geth knows, or with those alone that contracts need.
+    """
+    command = [find_geth(), "--dev", "dumpgenesis"]
+    made = json.loads(subprocess.run(command, capture_output=True, timeout=60, check=True).stdout)
+    for fork in () if newest else _LATER:
+        made["config"].pop(fork, None)
+    made["config"]["chainId"] = chain_id
+    made["gasLimit"] = hex(60_000_000)
+    made["alloc"][Account(_RICH).address[2:]] = {"balance": hex(10**9 * 10**18)}
+    path.write_text(json.dumps(made))
 
 
 def geth(folder: Path, *, chain_id: int, free: bool = False) -> ChainProcess:
     """Start geth with its development sealer and blocks at intervals."""
-    program = Path(os.environ.get("PANACHAIN_GETH") or ROOT / ".cache/geth/geth")
-    if not program.is_file():
-        pytest.skip("no geth program: scripts/build_geth.sh builds one")
+    program = find_geth()
     assert not free
     port = free_port()
+    make_private_folder(folder)
+    if not (folder / "data").exists():
+        write_genesis(folder / "genesis.json", chain_id, newest=True)
+        initialise(folder)
     command = [
-        str(program),
+        program,
         *("--dev", "--dev.period", str(PERIOD), "--dev.gaslimit", "60000000"),
         *("--datadir", str(folder / "data"), "--networkid", str(chain_id)),
         *("--http", "--http.addr", "127.0.0.1", "--http.port", str(port), "--http.api", "eth,net,web3,txpool"),
         *("--authrpc.port", str(free_port()), "--port", "0", "--nodiscover", "--maxpeers", "0", "--ipcdisable"),
     ]
-    return _started(command, folder, port, chain_id)
+    return started(command, folder, port, chain_id)
 
 
-def _started(
+def initialise(folder: Path) -> None:
+    """Let geth begin a chain in a folder, by the genesis that lies there."""
+    command = [find_geth(), "--datadir", str(folder / "data"), "init", str(folder / "genesis.json")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def started(
     command: list[str],
     folder: Path,
     port: int,
@@ -94,6 +129,7 @@ def _started(
     cwd: Path | None = None,
     more: dict[str, str] | None = None,
 ) -> ChainProcess:
+    """Start a program that is a chain's node, and wait until it answers."""
     make_private_folder(folder)
     with (folder / "chain.log").open("ab") as log:
         process = subprocess.Popen(
@@ -150,9 +186,7 @@ class Giver:
 
 
 @contextmanager
-def chains_of(
-    main: Start, side: Start, *, fund: Callable[..., None] = _give, main_id: int = MAINCHAIN_ID
-) -> Iterator[None]:
+def chains_of(main: Start, side: Start, *, fund: Callable[..., None] = _give) -> Iterator[None]:
     """Let development networks start these chains, and end those that still run at the end."""
     with ExitStack() as stack:
         real = anvil.start
@@ -167,5 +201,4 @@ def chains_of(
         for module in ("panachain.chain.anvil.fund", "panachain.sdk.base.fund"):
             stack.enter_context(patch(module, fund))
         stack.enter_context(patch("panachain.chain.anvil.mine", next_block))
-        stack.enter_context(patch("panachain.devnet.lifecycle.MAINCHAIN_ID", main_id))
         yield

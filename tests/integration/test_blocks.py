@@ -62,7 +62,6 @@ def test_the_whole_story_where_no_block_is_made_at_once(tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 def test_the_whole_story_on_geth(tmp_path: Path) -> None:
     giver = chains.Giver(tmp_path / "giver")
-    main = chains.chains_of(chains.geth, anvil.start, fund=giver, main_id=chains.GETH_DEV_ID)
-    with main, running_world() as world:
+    with chains.chains_of(chains.geth, chains.geth, fund=giver), running_world() as world:
         story(world, tmp_path / "source")
     shutil.rmtree(tmp_path / "giver", ignore_errors=True)
