@@ -115,7 +115,9 @@ def geth(folder: Path, *, chain_id: int, free: bool = False) -> ChainProcess:
 
 def initialise(folder: Path) -> None:
     """Let geth begin a chain in a folder, by the genesis that lies there."""
-    command = [find_geth(), "--datadir", str(folder / "data"), "init", str(folder / "genesis.json")]
+    # By hash, so that the state of each block is on the disk when a test kills the node.
+    command = [find_geth(), "--state.scheme", "hash", "--datadir", str(folder / "data"), "init"]
+    command.append(str(folder / "genesis.json"))
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 

@@ -2,7 +2,9 @@
 
 What one node doesn't answer, the next one is asked. A transaction goes to all of them, so that none can keep it back.
 What it is made of (nonce, gas, fees), most of them must say: by one node's word alone it would wait for ever, or cost
-more than it had to. Whether an answer is true is never said here: chain/nodes.py does that for what decides.
+more than it had to. So it is with whether it was mined, and whether the chain goes on: a node that is cut off from the
+others shows a chain that stands still. Whether an answer is true is never said here: chain/nodes.py does that for what
+decides.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ _AMOUNTS: Final = frozenset(
     ("eth_getTransactionCount", "eth_estimateGas", "eth_feeHistory", "eth_maxPriorityFeePerGas")
 )
 """What makes a transaction wait for ever, or cost more."""
+_RECEIPT: Final = "eth_getTransactionReceipt"
+_NEWS: Final = frozenset((_RECEIPT, "eth_blockNumber"))
+"""What whoever waits for a transaction asks again and again."""
 _SHUNNED: Final = 60.0
 """Seconds for which a node that didn't answer is asked after the others."""
 
@@ -76,6 +81,8 @@ class Failover(Rpc):
             return self._send(lambda rpc: rpc.call(method, params))
         if method in _AMOUNTS:
             return self._most([(method, params)])[0]
+        if method in _NEWS:
+            return self._news([(method, params)])[0]
         return super().call(method, params)
 
     def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
@@ -90,6 +97,8 @@ class Failover(Rpc):
             return found
         if any(method in _AMOUNTS for method, _ in calls):
             return self._most(calls)
+        if calls and all(method in _NEWS for method, _ in calls):
+            return self._news(calls)
         return super().batch(calls)
 
     def _most(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
@@ -101,23 +110,40 @@ class Failover(Rpc):
             ChainUnavailableError: none of them answers all.
             RpcAnswerError: more of them answer with an error than without.
         """
+        said, most = self._said(lambda rpc: _readable(rpc.batch(calls)))
+        # The value that so many nodes at least say: liars who are fewer can neither raise it nor, where all answer,
+        # lower it.
+        return [sorted(one, key=_amount, reverse=True)[most - 1] for one in zip(*said, strict=True)]
+
+    def _news(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """Ask all nodes at once; of each height return what most of them have reached, a receipt if most have it.
+
+        Raises:
+            ChainUnavailableError: none of them answers all.
+            RpcAnswerError: more of them answer with an error than without.
+        """
+        said, most = self._said(lambda rpc: rpc.batch(calls))
+        return [
+            _shared(one, most) if method == _RECEIPT else sorted(_readable(list(one)), key=_amount)[-most]
+            for (method, _), one in zip(calls, zip(*said, strict=True), strict=True)
+        ]
+
+    def _said(self, ask: Callable[[Rpc], list[Any]]) -> tuple[list[list[Any]], int]:
+        """Return what the nodes that answer say, and how many of these are most of all nodes, or all of these.
+
+        Raises:
+            ChainUnavailableError: none of them answers.
+            RpcAnswerError: more of them answer with an error than without.
+        """
         now = self._monotonic()
         late = [url for url, until in self._shunned.items() if until > now]
-        answers = ask_all(
-            self._nodes, lambda rpc: _readable(rpc.batch(calls)), needed=len(self._nodes) // 2 + 1, late=late
-        )
+        answers = ask_all(self._nodes, ask, needed=len(self._nodes) // 2 + 1, late=late)
         self._shunned |= {rpc.url: now + _SHUNNED for rpc, error in answers.bad if _is_silent(error, rpc, late)}
         refusals = [error for _, error in answers.bad if isinstance(error, RpcAnswerError)]
         if not answers.good or len(refusals) > len(answers.good):
             errors: list[PanaChainError] = [*refusals, *(error for _, error in answers.bad)]
             raise errors[0]
-        most = min(len(self._nodes) // 2 + 1, len(answers.good))
-        # The value that so many nodes at least say: liars who are fewer can neither raise it nor, where all answer,
-        # lower it.
-        return [
-            sorted(said, key=_amount, reverse=True)[most - 1]
-            for said in zip(*(results for _, results in answers.good), strict=True)
-        ]
+        return [results for _, results in answers.good], min(len(self._nodes) // 2 + 1, len(answers.good))
 
     def _send(self, send: Callable[[Rpc], Any]) -> Any:
         """Send to all nodes at once; it is sent once one has taken it."""
@@ -157,6 +183,14 @@ def _history_amount(history: dict[str, Any]) -> int:
         )
     except (TypeError, KeyError) as exc:
         raise IntegrityError("the node's fee history can't be read") from exc
+
+
+def _shared(receipts: Sequence[Any], most: int) -> Any:
+    """Return the receipt that so many nodes have of one block, or None."""
+    blocks = [one.get("blockHash") if isinstance(one, dict) else None for one in receipts]
+    return next(
+        (one for one, block in zip(receipts, blocks, strict=True) if block and blocks.count(block) >= most), None
+    )
 
 
 def _is_silent(error: PanaChainError, rpc: Rpc, late: Sequence[str]) -> bool:

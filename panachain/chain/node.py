@@ -70,6 +70,16 @@ def block_number(rpc: Rpc) -> int:
     return quantity(rpc.call("eth_blockNumber"), "a block's number", bits=64)
 
 
+def block_gas(rpc: Rpc) -> int:
+    """Return how much gas the newest block may use, and so a transaction at most.
+
+    Raises:
+        IntegrityError: the node's answer has no such number.
+    """
+    block = rpc.call("eth_getBlockByNumber", ["latest", False])
+    return quantity(block.get("gasLimit") if isinstance(block, dict) else None, "a block's gas limit", bits=64)
+
+
 def balance(rpc: Rpc, account: str) -> int:
     """Return what an account holds, in wei.
 

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -318,6 +319,37 @@ class TestBatches:
             outcomes = [future.result(timeout=30) for future in futures]
             assert all(chain.status(grant.owner) is PolicyStatus.REVOKED for grant, _, _ in signed)
             assert len({outcome.tx_hash for outcome in outcomes}) <= 2
+
+    @pytest.mark.deep
+    @pytest.mark.timeout(600)
+    def test_more_than_a_thousand_policies_go_as_blocks_and_requests_have_room(
+        self, chain: Chain, tmp_path: Path
+    ) -> None:
+        """No batch is larger than half of a block, whatever was configured, and all are read back at once."""
+        count, most = 1_050, 2_000_000
+        limit = chain.mainchain.rpc.call("eth_getBlockByNumber", ["latest", False])["gasLimit"]
+        chain.rpc.call("evm_setBlockGasLimit", [hex(2 * most)])
+        chain.rpc.call("evm_mine")
+        try:
+            with running(chain, tmp_path, budget=Budget(10**9, 0), wait=30) as relay:
+                relay.service._max_batch = 500
+                signed = [chain.grant() for _ in range(count)]
+                with ThreadPoolExecutor(8) as pool:
+                    futures = list(
+                        pool.map(lambda one: relay.service.submit(relay.service.grant(one[0], one[1])), signed)
+                    )
+                outcomes = [future.result(timeout=300) for future in futures]
+        finally:
+            chain.rpc.call("evm_setBlockGasLimit", [limit])
+            chain.rpc.call("evm_mine")
+        gas = {outcome.tx_hash: outcome.gas_used for outcome in outcomes}
+        assert {outcome.state for outcome in outcomes} == {"mined"}
+        assert max(gas.values()) <= most
+        # Many go together all the same.
+        assert len(gas) <= count // 3
+        found = chain.mainchain.policies.policies_of([grant.owner for grant, _, _ in signed])
+        assert len(found) == count
+        assert {policy.status for policy in found.values()} == {PolicyStatus.ACTIVE}
 
     def test_what_fails_is_taken_out_of_a_batch(self, chain: Chain, tmp_path: Path) -> None:
         store = RelayStore(tmp_path / "relay.sqlite")

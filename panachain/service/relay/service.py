@@ -25,7 +25,7 @@ from panachain.chain.bound import Contracts
 from panachain.chain.evm import Sender, receipt_of
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import RpcAnswerError
-from panachain.errors import PanaChainError, PolicyUnknownError, TransactionError, UnavailableError
+from panachain.errors import IntegrityError, PanaChainError, PolicyUnknownError, TransactionError, UnavailableError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import PolicyStatus
 from panachain.model.policy import Receipt as ProxyReceipt
@@ -319,7 +319,8 @@ class Relaying(ABC):
             if not tickets:
                 return
             try:
-                self._send(tickets)
+                for part in self._parts(tickets):
+                    self._send(part)
             except PanaChainError as exc:
                 self._fail(tickets, exc)
             except Exception as exc:  # noqa: BLE001 - the worker must outlive it, and nobody may wait for ever.
@@ -344,6 +345,30 @@ class Relaying(ABC):
                     gas += ticket.gas
             self._waiting = [ticket for ticket in self._waiting if ticket not in taken]
             return taken
+
+    def _parts(self, tickets: list[Ticket]) -> list[list[Ticket]]:
+        """Return the tickets in parts that this chain's blocks have room for, each at least one.
+
+        Raises:
+            UnavailableError: the node doesn't say how large blocks are.
+        """
+        if len(tickets) == 1:
+            return [tickets]
+        try:
+            # Half of a block is what it holds on average (EIP-1559): what is larger would wait for an empty one.
+            room = min(_MAX_GAS, node.block_gas(self._chain.rpc) // 2)
+        except (IntegrityError, RpcAnswerError) as exc:
+            _log.error("the node doesn't say how large blocks are: %s", exc)
+            raise UnavailableError("the relay can't pay now") from exc
+        parts: list[list[Ticket]] = []
+        left = 0
+        for ticket in tickets:
+            if not parts or ticket.gas > left:
+                parts.append([])
+                left = room
+            parts[-1].append(ticket)
+            left -= ticket.gas
+        return parts
 
     def _send(self, tickets: list[Ticket], *, again: bool = True) -> None:
         """Send orders in one transaction, and tell the clients that wait what became of it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import pytest
@@ -182,6 +182,45 @@ class TestAmounts:
                 assert ask(rpc, *self.COUNT) == "0x5"
         # Its minute isn't drawn out by nobody waiting for it.
         assert late == [[], [nodes[0].url], [nodes[0].url], []]
+
+
+class TestNews:
+    """What whoever waits for a transaction asks: one node that lags or lies neither ends the wait nor draws it out."""
+
+    ASKED: ClassVar = [("eth_getTransactionReceipt", ["0x1"]), ("eth_blockNumber", [])]
+
+    def answers(self, *said: tuple[Any, str]) -> list[Any]:
+        nodes = [Node(f"http://{place}") for place in range(len(said))]
+        for node, (block, height) in zip(nodes, said, strict=True):
+            receipt = {"blockHash": block} if isinstance(block, str) else block
+            node.answer = {"eth_getTransactionReceipt": receipt, "eth_blockNumber": height}
+        rpc = Failover(nodes)
+        found = rpc.batch(self.ASKED)
+        assert found == [rpc.call(method, params) for method, params in self.ASKED]
+        return found
+
+    @pytest.mark.parametrize(
+        ("said", "receipt", "height"),
+        [
+            # The first one is cut off: it knows neither the block nor the transaction.
+            ([(None, "0x5"), ("0xa", "0x9"), ("0xa", "0x9"), ("0xa", "0x9")], {"blockHash": "0xa"}, "0x9"),
+            # The first one says that all is done, and that the chain is far ahead.
+            ([("0xf", "0xffff"), (None, "0x9"), (None, "0x9"), (None, "0x8")], None, "0x9"),
+            ([("0xa", "0x9"), (None, "0x8"), (None, "0x8")], None, "0x8"),
+            ([("0xa", "0x9"), ("0xb", "0x9"), ("0xa", "0x9")], {"blockHash": "0xa"}, "0x9"),
+            ([("0xa", "0x9"), ("0xb", "0x9"), ({}, "0x9")], None, "0x9"),
+            ([(17, "0x9"), ([], "0x9"), ("", "0x9")], None, "0x9"),
+        ],
+    )
+    def test_are_what_most_nodes_have(self, said: Any, receipt: Any, height: str) -> None:
+        assert self.answers(*said) == [receipt, height]
+
+    def test_of_nodes_that_are_down_nothing_is_known(self) -> None:
+        nodes = nodes_of(DOWN, DOWN, None)
+        nodes[2].answer = {"eth_getTransactionReceipt": {"blockHash": "0xa"}, "eth_blockNumber": "0x9"}
+        assert Failover(nodes).batch(self.ASKED) == [{"blockHash": "0xa"}, "0x9"]
+        with pytest.raises(ChainUnavailableError, match="down"):
+            Failover(nodes[:2]).batch(self.ASKED)
 
 
 def test_one_node_needs_no_other() -> None:

@@ -78,6 +78,16 @@ class TestQuestions:
         assert node.balance(rpc, "0x1") == 255
         assert node.transaction_count(rpc, "0x1") == 3
 
+    def test_a_block_says_how_much_gas_it_may_use(self) -> None:
+        rpc: Any = Node(eth_getBlockByNumber={"gasLimit": "0x1c9c380"})
+        assert node.block_gas(rpc) == 30_000_000
+
+    @pytest.mark.parametrize("answer", [None, [], {}, {"gasLimit": None}, {"gasLimit": "0x1" + "0" * 16}])
+    def test_a_block_that_does_not_say_it_is_an_integrity_error(self, answer: Any) -> None:
+        rpc: Any = Node(eth_getBlockByNumber=answer)
+        with pytest.raises(IntegrityError, match="gas limit"):
+            node.block_gas(rpc)
+
     @pytest.mark.parametrize("answer", [None, 5, True, [], {}, "", "0x", "5", "0x-5", " 0x5", "0x_5", "0x" + "f" * 65])
     def test_what_is_no_number_is_an_integrity_error(self, answer: Any) -> None:
         questions: list[Callable[[Any], int]] = [

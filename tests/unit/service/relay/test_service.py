@@ -94,6 +94,31 @@ def test_what_waits_goes_together_up_to_a_number(tmp_path: Path, most: int, tran
     assert len(sender.sent) == transactions
 
 
+@pytest.mark.parametrize(("block", "transactions"), [(30_000_000, 2), (4 * ESTIMATE, 3), (2 * ESTIMATE, 5), (1, 5)])
+def test_what_goes_together_fits_half_of_a_block(tmp_path: Path, block: int, transactions: int) -> None:
+    sender = Held()
+    with running(tmp_path, sender=sender, block_gas=block) as service:
+        futures = [grant(service, 1)]
+        assert wait_for(lambda: len(sender.sent) == 1)
+        futures += [grant(service, number) for number in range(2, 6)]
+        sender.go_on.set()
+        assert {future.result(timeout=60).state for future in futures} == {"mined"}
+    assert len(sender.sent) == transactions
+
+
+def test_a_node_that_does_not_say_how_large_blocks_are_is_told(tmp_path: Path) -> None:
+    sender = Held()
+    with running(tmp_path, sender=sender, block_gas=-1) as service:
+        first = grant(service, 1)
+        assert wait_for(lambda: len(sender.sent) == 1)
+        others = [grant(service, number) for number in (2, 3)]
+        sender.go_on.set()
+        assert first.result(timeout=60).state == "mined"
+        for future in others:
+            with pytest.raises(UnavailableError, match="can't pay now"):
+                future.result(timeout=60)
+
+
 def test_a_revocation_does_not_wait_for_a_grant(tmp_path: Path) -> None:
     sender = Held()
     with running(tmp_path, sender=sender) as service:

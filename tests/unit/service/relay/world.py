@@ -29,12 +29,13 @@ class TwinMainchain(Mainchain):
     def __init__(self) -> None:
         rpc: Any = SimpleNamespace(call=self.answer)
         super().__init__(rpc, dict.fromkeys(("PolicyRegistry", "AccessLog"), CONTRACT), 31_337)
+        self.block_gas = 30_000_000
         self.policies.policy_of = self.nothing  # type: ignore[method-assign]
 
     def answer(self, method: str, params: Any = ()) -> Any:
         if method == "eth_estimateGas" and int(params[0]["data"][-1], 16) % 2:
             raise RpcAnswerError("execution reverted", code=3)
-        return "0x10000"
+        return {"gasLimit": hex(self.block_gas)} if method == "eth_getBlockByNumber" else "0x10000"
 
     def nothing(self, policy_id: PolicyId) -> OnChainPolicy:
         raise PolicyUnknownError("nobody granted it")
@@ -55,7 +56,9 @@ class TwinSender:
 def running(folder: Path, *, budget: Budget = PLENTY, sender: Any = None, **settings: Any) -> Iterator[RelayService]:
     """Run a relay before the twin; `settings` are its service's."""
     store = RelayStore(folder / "relay.sqlite")
-    service = RelayService(TwinMainchain(), sender or TwinSender(), store, budget, **settings)
+    chain = TwinMainchain()
+    chain.block_gas = settings.pop("block_gas", chain.block_gas)
+    service = RelayService(chain, sender or TwinSender(), store, budget, **settings)
     service.start()
     try:
         yield service
