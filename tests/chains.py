@@ -165,7 +165,7 @@ def next_block(rpc: Rpc, *, at: int | None = None) -> None:
         time.sleep(0.1)
 
 
-def _give(rpc: Rpc, account: str, ether: int = 1000) -> None:
+def give(rpc: Rpc, account: str, ether: int = 1000) -> None:
     """Set a balance, as Anvil and Hardhat can; the block that covers it comes by itself."""
     rpc.call("hardhat_setBalance", [account, hex(ether * 10**18)])
     next_block(rpc)
@@ -188,7 +188,7 @@ class Giver:
 
 
 @contextmanager
-def chains_of(main: Start, side: Start, *, fund: Callable[..., None] = _give) -> Iterator[None]:
+def chains_of(main: Start, side: Start, *, fund: Callable[..., None] = give) -> Iterator[None]:
     """Let development networks start these chains, and end those that still run at the end."""
     with ExitStack() as stack:
         real = anvil.start
