@@ -3,7 +3,7 @@
 Each is geth as operators run it, without `--dev`: transactions go from node to node, and over the Engine API each makes
 blocks in its turn and is told of the others'. There are no blocks while fewer than a quorum of nodes is there, as
 under a consensus that survives one faulty node of four.
-Follows docs/adr/0032-four-nodes-and-one-consensus.md and the Engine API of Prague (execution-apis, engine/prague.md).
+Follows docs/adr/0032-four-nodes-and-one-consensus.md and the Engine API of Prague (ethereum/execution-apis).
 """
 
 from __future__ import annotations

@@ -69,18 +69,23 @@ class TestInstalled:
         folder = elsewhere
         (folder / "passphrase").write_text(PASSPHRASE)
         (folder / "passphrase").chmod(0o600)
-        # Where npm put it in the checkout; `devnet install` puts it elsewhere, from the same package.
-        (anvil,) = (ROOT / "tools/node_modules/@foundry-rs").glob("anvil-*/bin/anvil")
         variables = {
             "PANACHAIN_HOME": folder / "home",
             "PANACHAIN_PASSPHRASE_FILE": folder / "passphrase",
-            "PANACHAIN_ANVIL": anvil,
+            # Nothing of this user's: no Anvil that was installed before.
+            "XDG_DATA_HOME": folder / "data",
         }
+        if shutil.which("npm") is None:
+            # Where the set-up took npm from a wheel, as no user has it: what it put into the checkout.
+            (anvil,) = (ROOT / "tools/node_modules/@foundry-rs").glob("anvil-*/bin/anvil")
+            variables["PANACHAIN_ANVIL"] = anvil
 
         def run(*arguments: str, **more: str) -> str:
             changed = {name: str(value) for name, value in variables.items()} | more
             return self.run(environment / "bin/panachain", *arguments, folder=folder, **changed)
 
+        if "PANACHAIN_ANVIL" not in variables:
+            assert str(folder / "data") in run("devnet", "install")
         yield run
         if (folder / "home" / "network.json").exists():
             run("devnet", "down")
