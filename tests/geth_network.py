@@ -177,8 +177,12 @@ class GethNetwork:
     def wait_blocks(self, count: int) -> None:
         """Wait for some more blocks, or for what broke the loop; the test's own limit bounds it."""
         before = self.height()
-        while self.height() < before + count and self.broken is None:
+        while self.height() < before + count:
+            self.check()
             time.sleep(0.1)
+
+    def check(self) -> None:
+        """Raise what broke the loop."""
         if self.broken is not None:
             raise self.broken
 

@@ -121,6 +121,7 @@ def harms(geths: GethNetwork, *, killed: int, cut: int) -> Callable[[], None]:
 def await_agreement(geths: GethNetwork) -> None:
     deadline = time.monotonic() + 120
     while not geths.agree() and time.monotonic() < deadline:
+        geths.check()
         time.sleep(0.2)
     assert geths.agree(), [node.head() for node in geths.nodes]
 
@@ -152,17 +153,22 @@ def test_nothing_is_lost_or_done_twice_while_nodes_die_and_are_cut_off(
                 published += len(world.hospital.upload([folder], "patient").records)
             until = world.network.mainchain.head_block().time + 86_400
             policy = world.patient.grant("clinician", ["all"], until=until)
-            assert (policy.deposited, policy.lacking) == (3, 0)
+            # A proxy whose nodes don't agree at that moment is told as lacking, and gets its share later.
+            assert policy.deposited >= 2
+            assert policy.deposited + policy.lacking == 3
             policies.append(policy.policy_id)
             opened = [record.content for record in world.clinician.open(policy.policy_id)]
             assert len(opened) == len(set(opened)) == before + published
             if round_number % 2:
-                assert world.patient.revoke(policy.policy_id).deleted == 3
+                world.patient.revoke(policy.policy_id)
         await_agreement(geths)
-        # Nodes that were just told of the block may not have been enough to prove it at once: it is said, and mended.
+        # What couldn't be proven or deleted at once is said, and mended.
         world.patient.settle()
         if round_number % 2:
-            assert world.patient.revocation(policy.policy_id).final
+            report = world.patient.revocation(policy.policy_id)
+            assert (report.deleted, report.final) == (report.shares, True)
+        else:
+            assert [one.lacking for one in world.patient.policies() if one.policy_id == policy.policy_id] == [0]
     assert len(list(world.patient.records())) == before + published
     granted = [str(one["policyId"]).lower() for one in events(world, "PolicyRegistry", "PolicyGranted")]
     assert sorted(granted) == sorted(policy.lower() for policy in policies)
