@@ -41,7 +41,9 @@ class Classified:
     """What of it nobody looked at."""
 
 
-def of_fhir(file: BinaryIO, category: Category | None, matcher: Matcher, *, lines: bool) -> Iterator[Classified]:
+def of_fhir(
+    file: BinaryIO, category: Category | None, matcher: Matcher, *, lines: bool = False, is_xml: bool = False
+) -> Iterator[Classified]:
     """Yield each entry of FHIR.
 
     Args:
@@ -49,11 +51,12 @@ def of_fhir(file: BinaryIO, category: Category | None, matcher: Matcher, *, line
         category: as `split.split_stream`.
         matcher: says what is sensitive.
         lines: whether it is NDJSON.
+        is_xml: whether it is XML.
 
     Raises:
         InputError: as `split.split_stream`.
     """
-    for entry in entries_of(file, category, matcher, lines=lines):
+    for entry in entries_of(file, category, matcher, lines=lines, is_xml=is_xml):
         found = findings(entry.value, matcher=matcher)
         chosen = category if entry.category is category and not found else None
         why = (*_rules(found, chosen), *((f"it refers to {entry.closed_by}",) if entry.closed_by else ()))

@@ -83,7 +83,7 @@ def year_of(resource: dict[str, Any]) -> int:
         return UNDATED
     found = _year_in(resource)
     for name in _NESTED if found is None else ():
-        for inner in _list(resource.get(name)) or [resource.get(name)]:
+        for inner in _list(resource.get(name)):
             if isinstance(inner, dict) and (found := _year_in(inner)) is not None:
                 return found
     return UNDATED if found is None else found
@@ -136,4 +136,7 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _list(value: Any) -> list[Any]:
+    """Return a list. An object is a list of one: DSTU2 has one where R4 has several, and XML shows no difference."""
+    if isinstance(value, dict):
+        return [value]
     return value if isinstance(value, list) else []

@@ -18,9 +18,10 @@ from typing import Any, BinaryIO, ClassVar, Final
 from xml.parsers import expat
 
 from panachain.errors import InputError
-from panachain.records import dicom, hl7
-from panachain.records.canonical import BLANKS, BOM, MAX_DEPTH, MAX_PIECE, Cutter, read
+from panachain.records import dicom, hl7, xml_cutter
+from panachain.records.canonical import BLANKS, BOM, MAX_DEPTH, MAX_PIECE, Cutter, read, write
 from panachain.records.fhir_references import names_of
+from panachain.records.split import xml_form
 
 MAX_PERSONS: Final = 1000
 """Persons of one source that are told apart; more are several anyway."""
@@ -242,6 +243,27 @@ def of_fhir(file: BinaryIO, *, lines: bool) -> Iterator[Person]:
             subjects.update(dict.fromkeys(one.decode() for one in _SUBJECT.findall(text)))
             if len(subjects) > MAX_PERSONS:
                 break
+        for subject in list(subjects)[:MAX_PERSONS]:
+            yield Person("reference", {("reference", subject)})
+
+
+def of_fhir_xml(file: BinaryIO) -> Iterator[Person]:
+    """Yield the Patients of FHIR in XML or, if there is none, whom its resources are about."""
+    cutter = xml_cutter.Cutter(xml_form(file))
+    subjects: dict[str, None] = {}
+    any_patient = False
+
+    def values() -> Iterator[dict[str, Any]]:
+        yield from (part.value for part in cutter.feed_all(xml_cutter.pieces_of(file)))
+        yield cutter.value
+
+    for value in values():
+        for patient in _patients(value):
+            any_patient = True
+            yield patient
+        if not any_patient and len(subjects) <= MAX_PERSONS:
+            subjects.update(dict.fromkeys(one.decode() for one in _SUBJECT.findall(write(value))))
+    if not any_patient:
         for subject in list(subjects)[:MAX_PERSONS]:
             yield Person("reference", {("reference", subject)})
 

@@ -12,6 +12,7 @@ Follows FHIR R4, DICOM PS3.10 section 7.1, HL7 v2.x chapter 2, C-CDA R2.1, PDF 2
 | NDJSON | `.ndjson`, `.jsonl` | `split.py` | of each resource |
 | HL7 v2 | MSH, FHS, BHS | one for each message | type of message, MSH-7 |
 | DICOM | DICM, first element, `.dcm` | one | imaging, StudyDate |
+| FHIR in XML | a root in FHIR's namespace | `split.py` | of each resource |
 | XML | `<` and C-CDA, `<?xml`, `.xml`, `.cda`, `.ccda` | one | documents, effectiveTime |
 | PDF | `%PDF-` | one | documents, undated |
 | zip, gzip | magic | those of its members | of each member |
@@ -46,7 +47,7 @@ from panachain.records.canonical import BLANKS, BOM
 from panachain.records.classify import Classified
 from panachain.records.others import CATEGORY_HINT, restricted_text, what_it_is
 from panachain.records.sensitivity import DEFAULT, Matcher, Profile, matcher_of
-from panachain.records.split import Piece, split_json, split_lines, split_stream
+from panachain.records.split import Piece, split_json, split_lines, split_stream, split_xml
 from panachain.records.walk import CHUNK, FoundFile, unpublished, walk
 
 LARGE: Final = 64 << 20
@@ -75,6 +76,7 @@ _OCTETS: Final = "application/octet-stream"
 class _Kind(Enum):
     FHIR = auto()
     NDJSON = auto()
+    FHIR_XML = auto()
     HL7 = auto()
     DICOM = auto()
     XML = auto()
@@ -83,7 +85,7 @@ class _Kind(Enum):
     OTHER = auto()
 
 
-_SPLIT: Final = (_Kind.FHIR, _Kind.NDJSON, _Kind.HL7)
+_SPLIT: Final = (_Kind.FHIR, _Kind.NDJSON, _Kind.FHIR_XML, _Kind.HL7)
 """Kinds that can become several records."""
 _MOST_NOTES: Final = 1 << 20
 """Bytes of a file that may be no record."""
@@ -222,6 +224,8 @@ class Source:
                     raise
                 piece = next(self._pieces())
                 yield classify.of_file(piece.media_type, piece.category, piece.year, chosen)
+        elif kind is _Kind.FHIR_XML:
+            yield from classify.of_fhir(file, chosen, matcher, is_xml=True)
         elif kind is _Kind.HL7:
             yield from classify.of_messages(file, chosen, matcher)
         elif kind is _Kind.XML:
@@ -457,6 +461,8 @@ def _kind_of(start: bytes, suffix: str) -> _Kind:
         return _Kind.PDF
     if hl7.begins_hl7(encodings.as_utf8(start)):
         return _Kind.HL7
+    if text.startswith(b"<") and xml.root_of(text)[0] == xml.FHIR:
+        return _Kind.FHIR_XML
     if text.startswith(b"<") and (suffix in _XML_SUFFIXES or text.startswith(b"<?xml") or b"urn:hl7-org:v3" in text):
         return _Kind.XML
     return _Kind.OTHER
@@ -515,6 +521,8 @@ def _pieces_of_file(
         yield from split_stream(file, category, matcher)
     elif kind is _Kind.NDJSON:
         yield from split_lines(file, category, matcher)
+    elif kind is _Kind.FHIR_XML:
+        yield from split_xml(file, category, matcher)
     elif kind is _Kind.HL7:
         yield from hl7.split_messages(file, category, matcher)
     elif kind is _Kind.DICOM:
@@ -550,6 +558,8 @@ def _dicom_piece(
 def _persons_of(kind: _Kind, file: BinaryIO) -> Iterator[persons.Person]:
     if kind in (_Kind.FHIR, _Kind.NDJSON):
         yield from persons.of_fhir(file, lines=kind is _Kind.NDJSON)
+    elif kind is _Kind.FHIR_XML:
+        yield from persons.of_fhir_xml(file)
     elif kind is _Kind.HL7:
         yield from persons.of_messages(file)
     elif kind is _Kind.DICOM:

@@ -1,7 +1,8 @@
 """Split FHIR into records: one Bundle for each (category, year), nothing dropped, nothing changed.
 
-Each entry goes into its record with the very bytes that it came with; only files inside resources are taken out, and
-`attachments.restore` puts them back. What a Bundle says about itself goes into a record of its own. Opens no file and
+Each entry goes into its record with the very bytes that it came with; of JSON files inside resources are taken out, and
+`attachments.restore` puts them back; XML keeps them. The same rules hold for both (`xml_cutter.py`). What a Bundle says
+about itself goes into a record of its own. Opens no file and
 seals nothing. A sensitive code or label anywhere in a resource makes it restricted.
 Follows design section 4, FHIR R4 (Bundle) and Bulk Data Access 2.0 (NDJSON).
 
@@ -13,6 +14,7 @@ How records are cut, so that the same source always splits the same way:
    group reaches GROUP_SIZE. Either gives its largest group as soon as all of them reach GROUPS_SIZE.
 3. A Bundle's record is followed by the records of its attachments, each of them once.
 4. The Bundle's own members (`id`, `identifier`, `timestamp`, `signature` …) come last, as a Bundle without `entry`.
+5. XML is cut as if it were streamed; a resource that stands alone stays the document that it is.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 from panachain.errors import InputError
 from panachain.model.records import FileContent
@@ -36,14 +38,19 @@ from panachain.records.canonical import (
     Cutter,
     check_values,
     read,
+    write,
 )
 from panachain.records.fhir_category import category_of, year_of
 from panachain.records.fhir_codes import RESTRICTED_DEFAULT
 from panachain.records.fhir_references import meaning_references, names_of, references_in
 from panachain.records.fhir_sensitivity import findings, restricted_category
 from panachain.records.sensitivity import Matcher
+from panachain.records.xml_cutter import Cutter as XmlCutter
+from panachain.records.xml_cutter import Form as XmlForm
+from panachain.records.xml_cutter import form_of, pieces_of
 
 MEDIA_TYPE: Final = "application/fhir+json"
+XML_MEDIA_TYPE: Final = "application/fhir+xml"
 GROUP_SIZE: Final = 4 << 20
 """Bytes of one group of a streamed source."""
 GROUPS_SIZE: Final = 32 << 20
@@ -132,6 +139,53 @@ def split_lines(file: BinaryIO, category: Category | None = None, matcher: Match
     yield from _split(lambda: _read_lines(file, matcher), category, group_size=GROUP_SIZE)
 
 
+def split_xml(file: BinaryIO, category: Category | None = None, matcher: Matcher | None = None) -> Iterator[Piece]:
+    """Yield the records of a Bundle or single resource in XML, holding no more than some entries.
+
+    Args:
+        file: the document.
+        category: as `split_stream`.
+        matcher: as `split_json`.
+
+    Raises:
+        InputError: it isn't well formed, declares what isn't harmless (`xml.py`), or one entry has more than MAX_PIECE
+            bytes.
+    """
+    form = xml_form(file)
+    yield from _split(lambda: _read_xml(file, form, matcher), category, group_size=GROUP_SIZE, form=form)
+
+
+def xml_form(file: BinaryIO) -> XmlForm:
+    """Return the form of FHIR in XML: the entries of a Bundle are cut, anything else is one resource."""
+    return form_of(file, XML_MEDIA_TYPE, lambda root, name: root == "Bundle" and name == "entry")
+
+
+class Form(Protocol):
+    """How the entries of a source are written."""
+
+    media_type: str
+
+    def bundle(self, kind: bytes, parts: Iterable[bytes]) -> bytes:
+        """Return entries as one Bundle of a kind, which is JSON."""
+
+    def value(self, part: bytes) -> Any:
+        """Return the value of an entry."""
+
+
+class _Json:
+    media_type = MEDIA_TYPE
+
+    def bundle(self, kind: bytes, parts: Iterable[bytes]) -> bytes:
+        return b'{"resourceType":"Bundle","type":%b,"entry":[%b]}' % (kind, b",".join(parts))
+
+    def value(self, part: bytes) -> Any:
+        value, _ = read(part, depth=_ENTRY_DEPTH)
+        return value
+
+
+_JSON: Final = _Json()
+
+
 class _Entry(NamedTuple):
     """What is read of one entry of a Bundle, of a resource that stands alone, or of what a Bundle says of itself."""
 
@@ -156,16 +210,19 @@ class _Entry(NamedTuple):
         return len(self.kept) + sum(len(one.data) for one in self.attachments) + _ENTRY_COST
 
 
-def _split(read: Callable[[], Iterator[_Entry]], named: Category | None, *, group_size: int) -> Iterator[Piece]:
+def _split(
+    read: Callable[[], Iterator[_Entry]], named: Category | None, *, group_size: int, form: Form = _JSON
+) -> Iterator[Piece]:
     """Yield the records of a source, each entry as closed as what it refers to by an element that carries meaning.
 
     Args:
         read: begins to read the source anew.
         named: the category that was named for the source.
         group_size: bytes from which a group becomes a record.
+        form: of the entries.
     """
-    groups = _Groups(group_size=group_size)
-    closure, entries = _settled(read)
+    groups = _Groups(form, group_size=group_size)
+    closure, entries = _settled(read, form)
     for entry in entries:
         groups.put(entry, _closed(closure.category(entry), named))
         if groups.full:
@@ -178,9 +235,9 @@ def _closed(category: Category, named: Category | None) -> Category:
     return named if named in RESTRICTED and category not in RESTRICTED else category
 
 
-def _settled(read: Callable[[], Iterator[_Entry]]) -> tuple[_Closure, Iterable[_Entry]]:
+def _settled(read: Callable[[], Iterator[_Entry]], form: Form) -> tuple[_Closure, Iterable[_Entry]]:
     """Return what closes what in a source, and its entries once more: held if they are few enough, else read again."""
-    closure = _Closure()
+    closure = _Closure(form)
     held: list[_Entry] = []
     size = 0
     for entry in read():
@@ -207,7 +264,12 @@ class EntryFound:
 
 
 def entries_of(
-    file: BinaryIO, category: Category | None = None, matcher: Matcher | None = None, *, lines: bool
+    file: BinaryIO,
+    category: Category | None = None,
+    matcher: Matcher | None = None,
+    *,
+    lines: bool = False,
+    is_xml: bool = False,
 ) -> Iterator[EntryFound]:
     """Yield the entries of FHIR, each with the category that splitting puts it into.
 
@@ -216,14 +278,21 @@ def entries_of(
         category: as `split_stream`.
         matcher: as `split_json`.
         lines: whether it is NDJSON.
+        is_xml: whether it is XML.
 
     Raises:
         InputError: as `split_stream` and `split_lines`.
     """
+    form = xml_form(file) if is_xml else None
     reader = _read_lines if lines else _read_file
-    closure, entries = _settled(lambda: reader(file, matcher))
+    closure, entries = _settled(
+        lambda: reader(file, matcher) if form is None else _read_xml(file, form, matcher), form or _JSON
+    )
     for entry in entries:
-        value, _ = read(entry.kept)
+        if form is None:
+            value, _ = read(entry.kept)
+        else:
+            value = form.value(entry.kept) if entry.kind else form.rest(entry.kept)
         found = closure.category(entry)
         by = closure.reason(entry) if found is not entry.category else ""
         yield EntryFound(value.get("resource") or value, _closed(found, category), entry.year, by)
@@ -232,7 +301,8 @@ def entries_of(
 class _Closure:
     """Which entries of a source are closed by what others of it say."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: Form) -> None:
+        self._form = form
         self._closed: dict[bytes, Category] = {}
         """Restricted category of each entry that a reference can mean."""
         self._labelled: dict[int, Category] = {}
@@ -276,7 +346,7 @@ class _Closure:
         """Return the first closed entry that an entry refers to by an element that carries meaning."""
         if self._closed.keys().isdisjoint(entry.references):
             return None
-        value, _ = read(entry.kept, depth=_ENTRY_DEPTH)
+        value = self._form.value(entry.kept)
         return next((name for name in meaning_references(value) if name in self._closed), None)
 
 
@@ -296,7 +366,8 @@ _Key = tuple[Category, int, bytes]
 class _Groups:
     """The groups of one source."""
 
-    def __init__(self, *, group_size: int) -> None:
+    def __init__(self, form: Form, *, group_size: int) -> None:
+        self._form = form
         self._group_size = group_size
         self._groups: dict[_Key, _Group] = {}
         self._size = 0
@@ -310,7 +381,7 @@ class _Groups:
         if entry.kind:
             self._put((category, entry.year, entry.kind), entry.kept, len(entry.kept), entry.attachments)
             return
-        self._shells.append(Piece(category, UNDATED, MEDIA_TYPE, entry.kept))
+        self._shells.append(Piece(category, UNDATED, self._form.media_type, entry.kept))
         self._shells_size += len(entry.kept)
         for attachment in {one.digest: one for one in entry.attachments}.values():
             self._shells.append(Piece(category, UNDATED, attachment.media_type, attachment.data))
@@ -353,9 +424,9 @@ class _Groups:
         category, year, kind = key
         group = self._groups.pop(key)
         self._size -= group.size
-        content = b'{"resourceType":"Bundle","type":%b,"entry":[%b]}' % (kind, b",".join(group.entries))
+        content = self._form.bundle(kind, group.entries)
         group.entries.clear()
-        yield Piece(category, year, MEDIA_TYPE, content)
+        yield Piece(category, year, self._form.media_type, content)
         del content
         for attachment in group.attachments.values():
             yield Piece(category, year, attachment.media_type, attachment.data)
@@ -466,12 +537,46 @@ def _read_entry(entry: bytes, kind: bytes, matcher: Matcher | None, bundle: int)
     value, compact = read(kept, depth=_ENTRY_DEPTH)
     if not isinstance(value, dict):
         raise InputError("the Bundle's entry is no list of objects")
+    return _entry(kept, attachments, value, compact, kind, matcher, bundle)
+
+
+def _entry(
+    kept: bytes,
+    attachments: Sequence[Attachment],
+    value: dict[str, Any],
+    compact: bytes,
+    kind: bytes,
+    matcher: Matcher | None,
+    bundle: int,
+) -> _Entry:
+    """Return one entry of a Bundle; see `_Entry` and `canonical.read`."""
     resource = value.get("resource")
     if resource is not None and not isinstance(resource, dict):
         raise InputError("a Bundle entry's resource is no object")
     category, year = (category_of(resource, compact, matcher), year_of(resource)) if resource else _NOWHERE
     names = names_of(resource or {}, value.get("fullUrl"))
     return _Entry(kept, attachments, category, year, kind, bundle, names, references_in(compact))
+
+
+def _read_xml(file: BinaryIO, form: XmlForm, matcher: Matcher | None) -> Iterator[_Entry]:
+    """Yield the entries of a Bundle in XML, or a single resource."""
+    cutter, kinds = XmlCutter(form), set[bytes]()
+    for part in cutter.feed_all(pieces_of(file)):
+        kind = _TYPES.get(part.kind, _COLLECTION)
+        kinds.add(kind)
+        yield _entry(part.kept, (), part.value, write(part.value), kind, matcher, 1)
+    value, kept = cutter.value, cutter.rest
+    compact = write(value)
+    category = category_of(value, compact, matcher)
+    if value.get("resourceType") != "Bundle":
+        if "resourceType" not in value:
+            raise InputError("not a FHIR resource")
+        form.whole = True
+        yield _Entry(kept, (), category, year_of(value), _COLLECTION, 0, names_of(value), references_in(compact))
+    elif not (
+        cutter.is_plain and value.keys() <= {"resourceType", "type"} and kinds == {_TYPES.get(str(value.get("type")))}
+    ):
+        yield _Entry(kept, (), category, UNDATED, b"", 1)
 
 
 def _entries(file: BinaryIO) -> Iterator[bytes]:

@@ -16,10 +16,11 @@ from panachain.errors import InputError
 from panachain.model.scope import RESTRICTED, UNDATED, Category
 from panachain.records import split
 from panachain.records.canonical import MAX_DEPTH, MAX_PIECE, canonical, resources
+from panachain.records.fhir_sensitivity import findings
 from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.records.sources import read_bytes
-from panachain.records.split import MEDIA_TYPE, Piece, split_json, split_lines, split_stream
-from tests.unit.records.helpers import bundles, content_of
+from panachain.records.split import MEDIA_TYPE, Piece, entries_of, split_json, split_lines, split_stream, split_xml
+from tests.unit.records.helpers import as_xml, bundles, content_of
 
 
 def bundle(*entries: dict[str, Any] | bytes, **members: Any) -> bytes:
@@ -306,3 +307,108 @@ def test_a_restricted_category_that_is_named_closes_all_that_is_not_closed_by_it
 def test_a_common_category_that_is_named_moves_no_fhir() -> None:
     content = bundle({"resource": condition(1)})
     assert {piece.category for piece in split_json(content, Category.IMAGING)} == {Category.CONDITIONS}
+
+
+# XML.
+
+LIST = {"resourceType": "List", "id": "l", "date": "2021", "entry": [{"item": {"reference": "Condition/hiv"}}]}
+HIV = {"resourceType": "Condition", "id": "hiv", "recordedDate": "2019-04-05", "code": {"coding": [{
+    "system": "http://hl7.org/fhir/sid/icd-10", "code": "B20"}]}}  # fmt: skip
+BOTH_FORMS: list[dict[str, Any]] = [
+    HIV,
+    {"resourceType": "Patient", "id": "p", "name": [{"family": "f", "given": ["a"]}], "birthDate": "2000-01-02"},
+    {"resourceType": "MedicationRequest", "authoredOn": "2024-01-02", "medicationCodeableConcept": {
+        "text": "methadone"}},
+    {"resourceType": "MedicationOrder", "dateWritten": "2012-03-04"},
+    {"resourceType": "Observation", "category": [{"coding": [{"code": "vital-signs"}]}], "effectivePeriod": {
+        "start": "2020-01-01", "end": "2021-01-01"}},
+    {"resourceType": "Observation", "code": {"coding": [{"system": "http://loinc.org", "code": "69548-6"}]}},
+    {"resourceType": "Specimen", "collection": {"collectedDateTime": "2018-01-01"}},
+    {"resourceType": "Claim", "item": [{"servicedDate": "2017-01-01"}], "diagnosis": [{
+        "diagnosisReference": {"reference": "Condition/c"}}]},
+    {"resourceType": "Basic", "meta": {"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode",
+                                                     "code": "PSY"}]}},
+    {"resourceType": "Encounter", "actualPeriod": {"end": "2023"}, "serviceProvider": {"display": "HIV clinic"}},
+    {"resourceType": "QuestionnaireResponse", "authored": "2022", "item": [{"linkId": "44250-9", "answer": [{
+        "valueCoding": {"display": "Several days"}}]}]},
+    {"resourceType": "Observation", "subject": {"reference": "Patient/p"}, "encounter": {"reference": "Encounter/e"},
+     "focus": [{"reference": "Condition/x"}], "contained": [{
+         "resourceType": "Condition", "code": {"text": "syphilis"}}]},
+]  # fmt: skip
+
+
+def same_of(found: Iterable[split.EntryFound]) -> list[tuple[Category, int, str, list[Any]]]:
+    return [(one.category, one.year, one.closed_by, findings(one.value)) for one in found]
+
+
+@pytest.mark.parametrize("prefix", ["", "f:"])
+@pytest.mark.parametrize("resource", BOTH_FORMS, ids=lambda one: str(one["resourceType"]))
+def test_the_same_resource_goes_the_same_way_in_xml(resource: dict[str, Any], prefix: str) -> None:
+    text, xml = json.dumps(resource).encode(), as_xml(resource, prefix=prefix)
+    assert same_of(entries_of(io.BytesIO(xml), is_xml=True)) == same_of(entries_of(io.BytesIO(text)))
+    (piece,) = split_xml(io.BytesIO(xml))
+    (told,) = split_json(text)
+    assert (piece.category, piece.year) == (told.category, told.year)
+    assert (piece.content, piece.media_type) == (xml, "application/fhir+xml")
+
+
+def test_a_sample_splits_the_same_way_in_both_forms() -> None:
+    value = json.loads(sample_bundle(1))
+    xml = as_xml(value)
+    pieces = list(split_xml(io.BytesIO(xml)))
+    assert same_of(entries_of(io.BytesIO(xml), is_xml=True)) == same_of(entries_of(io.BytesIO(sample_bundle(1))))
+    told = Counter((one.category, one.year) for one in entries_of(io.BytesIO(sample_bundle(1))))
+    done = Counter[tuple[Category, int]]()
+    for piece in pieces:
+        parts = list(entries_of(io.BytesIO(content_of(piece)), is_xml=True))
+        done[piece.category, piece.year] += len(parts)
+        assert all((one.category, one.year) == (piece.category, piece.year) for one in parts)
+        assert b'<type value="transaction"/>' in content_of(piece)
+    assert done == told
+
+
+@given(st.lists(st.sampled_from(range(len(BOTH_FORMS))), max_size=6), st.integers(0, 3), st.booleans())
+def test_what_is_referred_to_closes_in_xml_as_in_json(chosen: list[int], place: int, labelled: bool) -> None:
+    entries = [{"fullUrl": f"urn:uuid:{at}", "resource": BOTH_FORMS[at]} for at in chosen]
+    entries.insert(place, {"resource": LIST})
+    value: dict[str, Any] = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    if labelled:
+        value["meta"] = {"security": [{"code": "ETH"}]}
+    text, xml = json.dumps(value).encode(), as_xml(value)
+    assert Counter(map(str, same_of(entries_of(io.BytesIO(xml), is_xml=True)))) == Counter(
+        map(str, same_of(entries_of(io.BytesIO(text))))
+    )
+
+
+def test_what_a_bundle_in_xml_says_about_itself_is_a_record() -> None:
+    value = {"resourceType": "Bundle", "id": "b", "type": "history", "entry": [{"resource": condition(1)}]}
+    piece, shell = split_xml(io.BytesIO(as_xml(value)))
+    assert (piece.category, piece.year) == (Category.CONDITIONS, 2020)
+    assert (shell.category, shell.year) == (Category.DOCUMENTS, UNDATED)
+    assert shell.content == b'<Bundle xmlns="http://hl7.org/fhir"><id value="b"/><type value="history"/></Bundle>'
+    # A type that comes late is no part's: it stays where it stood.
+    late = b'<Bundle xmlns="http://hl7.org/fhir"><entry><link/></entry><type value="history"/></Bundle>'
+    piece, shell = split_xml(io.BytesIO(late))
+    assert b"collection" in content_of(piece)
+    assert b"history" in content_of(shell)
+
+
+def test_a_restricted_category_that_is_named_closes_xml_and_a_common_one_opens_nothing() -> None:
+    value = {"resourceType": "Bundle", "type": "batch", "entry": [{"resource": HIV}, {"resource": condition(1)}]}
+    named = [piece.category for piece in split_xml(io.BytesIO(as_xml(value)), Category.SUBSTANCE_USE)]
+    assert named == [Category.SEXUAL_HEALTH, Category.SUBSTANCE_USE]
+    common = [piece.category for piece in split_xml(io.BytesIO(as_xml(value)), Category.DOCUMENTS)]
+    assert common == [Category.SEXUAL_HEALTH, Category.CONDITIONS]
+
+
+def test_xml_is_cut_with_bounded_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split, "GROUP_SIZE", 5000)
+    monkeypatch.setattr(split, "GROUPS_SIZE", 9000)
+    many = [{"resource": condition(number)} for number in range(200)]
+    value = {"resourceType": "Bundle", "type": "batch", "entry": [{"resource": LIST}, *many, {"resource": HIV}]}
+    pieces = list(split_xml(io.BytesIO(as_xml(value))))
+    assert all(len(content_of(piece)) < 6000 for piece in pieces)
+    found = [one for piece in pieces for one in entries_of(io.BytesIO(content_of(piece)), is_xml=True)]
+    assert len(found) == 202
+    # What is referred to came last, and still closes.
+    assert {piece.category for piece in pieces if b"<List>" in content_of(piece)} == {Category.SEXUAL_HEALTH}
