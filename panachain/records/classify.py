@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
-from panachain.model.scope import Category
-from panachain.records import hl7, xml
+from panachain.model.scope import RESTRICTED, Category
+from panachain.records import apple, hl7, xml
 from panachain.records.fhir_sensitivity import findings
 from panachain.records.sensitivity import Finding, Matcher
 from panachain.records.split import EntryFound, entries_of
@@ -62,6 +62,22 @@ def of_fhir(
         why = (*_rules(found, chosen), *((f"it refers to {entry.closed_by}",) if entry.closed_by else ()))
         unread = (ATTACHMENTS,) if _has_attachment(entry.value) else ()
         yield Classified(_name(entry), entry.category, entry.year, _kinds(found), why, unread)
+
+
+def of_export(file: BinaryIO, category: Category | None, matcher: Matcher) -> Iterator[Classified]:
+    """Yield what an export of Apple Health holds, all measurements of one type, year and way together.
+
+    Args:
+        file: the export.
+        category: as `apple.split_export`.
+        matcher: says what is sensitive.
+
+    Raises:
+        InputError: as `apple.split_export`.
+    """
+    for name, own, year, found, number in apple.counted(file, matcher):
+        chosen = category if category in RESTRICTED and own not in RESTRICTED else None
+        yield Classified(f"{name} ({number})", chosen or own, year, _kinds(found), _rules(found, chosen))
 
 
 def of_messages(file: BinaryIO, category: Category | None, matcher: Matcher) -> Iterator[Classified]:

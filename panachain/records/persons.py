@@ -49,6 +49,7 @@ FIELDS: Final = {
     "reference": ("subject", "subject", "subject"),
     "hl7": ("PID-3", "PID-5", "PID-7"),
     "dicom": ("PatientID", "PatientName", "PatientBirthDate"),
+    "apple": ("Me", "Me", "date of birth in Me"),
     "cda": ("patientRole/id", "patient/name", "patient/birthTime"),
 }
 """What a format calls identifier, name and birth date."""
@@ -266,6 +267,11 @@ def of_fhir_xml(file: BinaryIO) -> Iterator[Person]:
     if not any_patient:
         for subject in list(subjects)[:MAX_PERSONS]:
             yield Person("reference", {("reference", subject)})
+
+
+def of_export(dates: Iterable[str]) -> Iterator[Person]:
+    """Yield whom an export of Apple Health is about, by their birth date: it tells nothing else that identifies."""
+    yield from (Person("apple", births=_births([one])) for one in dates)
 
 
 def of_messages(file: BinaryIO) -> Iterator[Person]:

@@ -13,6 +13,7 @@ Follows FHIR R4, DICOM PS3.10 section 7.1, HL7 v2.x chapter 2, C-CDA R2.1, PDF 2
 | HL7 v2 | MSH, FHS, BHS | one for each message | type of message, MSH-7 |
 | DICOM | DICM, first element, `.dcm` | one | imaging, StudyDate |
 | FHIR in XML | a root in FHIR's namespace | `split.py` | of each resource |
+| Apple Health | a root `HealthData` | `apple.py` | of each measurement |
 | XML | `<` and C-CDA, `<?xml`, `.xml`, `.cda`, `.ccda` | one | documents, effectiveTime |
 | PDF | `%PDF-` | one | documents, undated |
 | zip, gzip | magic | those of its members | of each member |
@@ -42,7 +43,7 @@ from panachain.errors import InputError
 from panachain.ipld import dagcbor
 from panachain.model.records import FileContent, PlainRecord
 from panachain.model.scope import RESTRICTED, UNDATED, Category
-from panachain.records import archives, classify, dicom, encodings, hl7, persons, xml
+from panachain.records import apple, archives, classify, dicom, encodings, hl7, persons, xml
 from panachain.records.canonical import BLANKS, BOM
 from panachain.records.classify import Classified
 from panachain.records.others import CATEGORY_HINT, restricted_text, what_it_is
@@ -77,6 +78,7 @@ class _Kind(Enum):
     FHIR = auto()
     NDJSON = auto()
     FHIR_XML = auto()
+    APPLE = auto()
     HL7 = auto()
     DICOM = auto()
     XML = auto()
@@ -85,7 +87,7 @@ class _Kind(Enum):
     OTHER = auto()
 
 
-_SPLIT: Final = (_Kind.FHIR, _Kind.NDJSON, _Kind.FHIR_XML, _Kind.HL7)
+_SPLIT: Final = (_Kind.FHIR, _Kind.NDJSON, _Kind.FHIR_XML, _Kind.APPLE, _Kind.HL7)
 """Kinds that can become several records."""
 _MOST_NOTES: Final = 1 << 20
 """Bytes of a file that may be no record."""
@@ -226,6 +228,8 @@ class Source:
                 yield classify.of_file(piece.media_type, piece.category, piece.year, chosen)
         elif kind is _Kind.FHIR_XML:
             yield from classify.of_fhir(file, chosen, matcher, is_xml=True)
+        elif kind is _Kind.APPLE:
+            yield from classify.of_export(file, chosen, matcher)
         elif kind is _Kind.HL7:
             yield from classify.of_messages(file, chosen, matcher)
         elif kind is _Kind.XML:
@@ -461,8 +465,11 @@ def _kind_of(start: bytes, suffix: str) -> _Kind:
         return _Kind.PDF
     if hl7.begins_hl7(encodings.as_utf8(start)):
         return _Kind.HL7
-    if text.startswith(b"<") and xml.root_of(text)[0] == xml.FHIR:
+    namespace, root = xml.root_of(text) if text.startswith(b"<") else ("", "")
+    if namespace == xml.FHIR:
         return _Kind.FHIR_XML
+    if root == apple.ROOT and not namespace:
+        return _Kind.APPLE
     if text.startswith(b"<") and (suffix in _XML_SUFFIXES or text.startswith(b"<?xml") or b"urn:hl7-org:v3" in text):
         return _Kind.XML
     return _Kind.OTHER
@@ -523,6 +530,8 @@ def _pieces_of_file(
         yield from split_lines(file, category, matcher)
     elif kind is _Kind.FHIR_XML:
         yield from split_xml(file, category, matcher)
+    elif kind is _Kind.APPLE:
+        yield from apple.split_export(file, category, matcher)
     elif kind is _Kind.HL7:
         yield from hl7.split_messages(file, category, matcher)
     elif kind is _Kind.DICOM:
@@ -560,6 +569,8 @@ def _persons_of(kind: _Kind, file: BinaryIO) -> Iterator[persons.Person]:
         yield from persons.of_fhir(file, lines=kind is _Kind.NDJSON)
     elif kind is _Kind.FHIR_XML:
         yield from persons.of_fhir_xml(file)
+    elif kind is _Kind.APPLE:
+        yield from persons.of_export(apple.births(file))
     elif kind is _Kind.HL7:
         yield from persons.of_messages(file)
     elif kind is _Kind.DICOM:

@@ -155,6 +155,33 @@ def split_xml(file: BinaryIO, category: Category | None = None, matcher: Matcher
     yield from _split(lambda: _read_xml(file, form, matcher), category, group_size=GROUP_SIZE, form=form)
 
 
+class Cut(NamedTuple):
+    """A part of a source in XML that isn't FHIR, and refers to nothing."""
+
+    kept: bytes
+    category: Category
+    year: int
+    beside: bool = False
+    """Whether it is what stands beside the parts."""
+
+
+def grouped(cuts: Iterable[Cut], form: Form, named: Category | None) -> Iterator[Piece]:
+    """Yield the records of a source that was cut, as FHIR's are grouped.
+
+    Args:
+        cuts: in their order.
+        form: of the parts.
+        named: the category that was named for the source; a restricted one closes whatever isn't closed.
+    """
+    groups = _Groups(form, group_size=GROUP_SIZE)
+    for cut in cuts:
+        entry = _Entry(cut.kept, (), cut.category, cut.year, b"" if cut.beside else _COLLECTION, bundle=0)
+        groups.put(entry, _closed(cut.category, named))
+        if groups.full:
+            yield from groups.overflow()
+    yield from groups.flush()
+
+
 def xml_form(file: BinaryIO) -> XmlForm:
     """Return the form of FHIR in XML: the entries of a Bundle are cut, anything else is one resource."""
     return form_of(file, XML_MEDIA_TYPE, lambda root, name: root == "Bundle" and name == "entry")

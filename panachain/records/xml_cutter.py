@@ -51,6 +51,8 @@ class Part(NamedTuple):
     kept: bytes
     """Its very bytes."""
     value: dict[str, Any]
+    name: str
+    """Of its element."""
     kind: str
     """The root's `type`, if it stands before."""
 
@@ -69,6 +71,8 @@ class Form:
         """Of the root's name, with its colon."""
         self.start = b""
         """The root's tag, with nothing but what holds in its parts, too."""
+        self.is_bundle = False
+        """Whether the root is FHIR's Bundle, which has a type."""
         self.whole = False
         """Whether the document is one part."""
 
@@ -81,12 +85,12 @@ class Form:
         """Return parts as one document.
 
         Args:
-            kind: the Bundle's type, as JSON; empty for what is no Bundle.
+            kind: the Bundle's type, as JSON; empty for none. What is no Bundle has none.
             parts: as they were cut.
         """
         if self.whole:
             return b"".join(parts)
-        told = b'<%btype value="%b"/>' % (self.prefix, kind.strip(b'"')) if kind else b""
+        told = b'<%btype value="%b"/>' % (self.prefix, kind.strip(b'"')) if kind and self.is_bundle else b""
         return b"".join((self.declaration, self.start, told, *parts, self.end))
 
     def value(self, part: bytes) -> Any:
@@ -199,6 +203,7 @@ class Cutter(Bounded):
             node["resourceType"] = local
         if not depth:
             self.value = node
+            self._form.is_bundle = node.get("resourceType") == "Bundle"
         self._nodes.append((local, node, value))
         self._check_depth()
 
@@ -213,7 +218,7 @@ class Cutter(Bounded):
         if not self._nodes:
             return
         if len(self._nodes) == 1 and self._in_part:
-            self._end_part(node)
+            self._end_part(local, node)
             return
         parent = self._nodes[-1][1]
         if "resourceType" in node and local[:1].isupper():
@@ -260,11 +265,11 @@ class Cutter(Bounded):
         self._in_part, self._count = True, 0
         self._empty = found is not None and found[0].endswith(b"/>")
 
-    def _end_part(self, node: dict[str, Any]) -> None:
+    def _end_part(self, name: str, node: dict[str, Any]) -> None:
         end = self._parser.CurrentByteIndex - self._base
         if not self._empty:
             end = self._text.index(b">", end) + 1
-        self._cut.append(Part(bytes(self._text[:end]), node, str(self.value.get("type"))))
+        self._cut.append(Part(bytes(self._text[:end]), node, name, str(self.value.get("type"))))
         del self._text[:end]
         self._base += end
         self._in_part = False

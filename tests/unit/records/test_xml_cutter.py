@@ -76,12 +76,12 @@ def test_prefixes_languages_and_namespaces_hold_in_each_part() -> None:
         '<f:Bundle xmlns:f="http://hl7.org/fhir" xmlns:o="urn:other" xml:lang="de" o:x="1"><f:entry><f:resource>'
         "<f:Basic><o:note/></f:Basic></f:resource></f:entry></f:Bundle>"
     )
-    ((kept, value, _),), cutter, form = cut(text)
+    ((kept, value, *_),), cutter, form = cut(text)
     made = form.bundle(b'"batch"', [kept])
     assert b'xmlns:o="urn:other"' in made
     assert b'xml:lang="de"' in made
     assert b'<f:type value="batch"/>' in made
-    ((again, same, _),), _, _ = cut(made)
+    ((again, same, *_),), _, _ = cut(made)
     assert (again, same) == (kept, value)
     assert form.value(kept) == value
     assert not cutter.is_plain
