@@ -110,8 +110,12 @@ def of_document(document: xml.Document, category: Category, chosen: Category | N
         chosen: the category that was named for the file.
     """
     found = document.findings
+    why = [f"{one.rule}, in {where}" for one in found for where in document.where(one)]
+    why += [one.rule for one in found if not document.where(one)]
+    why += [f"the whole document is as closed as its {name}" for name in document.closed_by]
+    why += [f"--category {chosen.value}"] if chosen is not None else []
     return Classified(
-        document.media_type, category, document.year, _kinds(found), _rules(found, chosen=chosen), (NARRATIVE,)
+        document.media_type, category, document.year, _kinds(found), tuple(dict.fromkeys(why)), (NARRATIVE,)
     )
 
 

@@ -7,7 +7,8 @@ Reads bytes that it is given, opens no file. Follows XML 1.0, CDA R2 and C-CDA R
 
 A document is restricted when an element has a sensitive code (`records/sensitivity`) in its attribute `code` with its
 `codeSystem` (CDA) or as elements `system` and `code` (FHIR), when a code of HL7 v3 ActCode is a label, or when a
-`confidentialityCode` anywhere in it is R or V.
+`confidentialityCode` anywhere in it is R or V. A document of C-CDA stays whole (ADR 29), and names the sections that
+close it.
 """
 
 from __future__ import annotations
@@ -49,10 +50,45 @@ _TWO_ROOTS: Final = (
     "an XML document has one root element: export it again (Apple Health's export_cda.xml isn't one document; its"
     " export.xml holds the same measurements)"
 )
+_SECTION: Final = ["ClinicalDocument", "component", "structuredBody", "component", "section"]
+"""Where a section begins; sections in it count as part of it."""
+_SECTIONS: Final = {
+    "48765-2": "Allergies",
+    "11450-4": "Problem list",
+    "10160-0": "Medications",
+    "11369-6": "Immunizations",
+    "30954-2": "Results",
+    "29762-2": "Social history",
+    "47519-4": "Procedures",
+    "46240-8": "Encounters",
+    "8716-3": "Vital signs",
+    "10157-6": "Family history",
+    "47420-5": "Functional status",
+    "18776-5": "Plan of treatment",
+    "10190-7": "Mental status",
+    "51848-0": "Assessment",
+    "11348-0": "Past medical history",
+}
+"""LOINC codes of sections (C-CDA R2.1), for documents that don't say what they mean."""
 _CODING: Final = ("system", "version", "code", "display", "userSelected")
 """Elements of a FHIR Coding."""
 _ACT_CODE: Final = "2.16.840.1.113883.5.4"
 """The code system whose codes label how sensitive something is, HL7 v3 ActCode."""
+
+
+@dataclass
+class Section:
+    """A section of a C-CDA document, with those that stand in it."""
+
+    code: str = ""
+    display: str = ""
+    findings: tuple[Finding, ...] = ()
+    """What of it is sensitive."""
+
+    @property
+    def name(self) -> str:
+        """Its code, and what that means as far as the document or the table says it."""
+        return f"section {self.code} {self.display or _SECTIONS.get(self.code, '')}".strip()
 
 
 @dataclass
@@ -65,6 +101,24 @@ class Document:
     """The restricted category that it belongs to, if any."""
     findings: tuple[Finding, ...] = ()
     """Why."""
+    sections: tuple[Section, ...] = ()
+    """Of a C-CDA document, in their order."""
+
+    def where(self, finding: Finding) -> tuple[str, ...]:
+        """Return the names of the sections that a finding stands in; none for what stands in the header."""
+        return tuple(dict.fromkeys(one.name for one in self.sections if finding in one.findings))
+
+    @property
+    def closed_by(self) -> tuple[str, ...]:
+        """The names of the sections that lead to the category of the whole, if it is restricted."""
+        closing = (one for one in self.sections if one.findings and self.restricted is not None)
+        return tuple(
+            dict.fromkeys(
+                one.name
+                for one in closing
+                if restricted_category(list(one.findings), RESTRICTED_DEFAULT) is self.restricted
+            )
+        )
 
 
 def read_document(content: Iterable[bytes], matcher: Matcher | None = None) -> Document:
@@ -77,7 +131,7 @@ def read_document(content: Iterable[bytes], matcher: Matcher | None = None) -> D
     Raises:
         InputError: it isn't well formed, declares entities or attributes, or is too large or too deep.
     """
-    reader = _Reader(matcher or matcher_of())
+    reader = DocumentReader(matcher or matcher_of())
     for piece in content:
         for start in range(0, len(piece), _PIECE):
             reader.feed(piece[start : start + _PIECE])
@@ -199,19 +253,27 @@ class Bounded:
         raise InputError(_REFUSED)
 
 
-class _Reader(Bounded):
+class DocumentReader(Bounded):
+    """Reads what a document tells about itself, in pieces of any size; see `read_document`."""
+
     def __init__(self, matcher: Matcher) -> None:
+        """Take what says what is sensitive."""
         super().__init__()
         self._matcher = matcher
         self._document = Document()
         self._path: list[str] = []
         self._found: dict[Finding, None] = {}
         self._coding: dict[str, str] = {}
+        self._sections: list[tuple[Section, dict[Finding, None]]] = []
+        self._in_section = False
 
     def close(self) -> Document:
         """End the document, and return what it told."""
         self.end()
         self._document.findings = tuple(self._found)
+        for section, found in self._sections:
+            section.findings = tuple(found)
+        self._document.sections = tuple(section for section, _ in self._sections)
         self._document.restricted = restricted_category(list(self._found), RESTRICTED_DEFAULT)
         return self._document
 
@@ -223,16 +285,24 @@ class _Reader(Bounded):
             self._document.media_type = _media_type(self._path[0], attributes)
         elif self._path[1:] in _TIMES and self._document.year == UNDATED:
             self._document.year = _year(attributes.get("value", ""))
+        elif self._path == _SECTION:
+            self._sections.append((Section(), {}))
+            self._in_section = True
+        elif self._in_section and self._path[5:] == ["code"]:
+            self._sections[-1][0].code = attributes.get("code", "")
+            self._sections[-1][0].display = attributes.get("displayName", "")
         self._look(attributes)
 
     def _end(self, _name: str) -> None:
+        if self._path == _SECTION:
+            self._in_section = False
         ended = self._path.pop()
         if self._coding and ended not in _CODING:
             # A FHIR Coding ends: its system, code and display stood in elements of their own.
             system, code, display = (self._coding.get(one, "") for one in ("system", "code", "display"))
             self._note(system, code, display)
             if ended == "security":
-                self._found.update(dict.fromkeys(label_findings(system, code)))
+                self.note(label_findings(system, code))
             self._coding = {}
 
     def _look(self, attributes: dict[str, str]) -> None:
@@ -246,10 +316,19 @@ class _Reader(Bounded):
             system = attributes.get("codeSystem", "")
             self._note(system, attributes["code"], attributes.get("displayName", ""))
             if name == "confidentialityCode" or system == _ACT_CODE:
-                self._found.update(dict.fromkeys(label_findings(system, attributes["code"], strict=False)))
+                self.note(label_findings(system, attributes["code"], strict=False))
+        elif "displayName" in attributes:
+            self._note("", "", attributes["displayName"])
 
     def _note(self, system: str, code: str, display: str) -> None:
-        self._found.update(dict.fromkeys(self._matcher.look(system, code, display)))
+        self.note(self._matcher.look(system, code, display))
+
+    def note(self, found: Iterable[Finding]) -> None:
+        """Note what is sensitive where the reader is."""
+        noted = dict.fromkeys(found)
+        self._found.update(noted)
+        if self._in_section:
+            self._sections[-1][1].update(noted)
 
 
 def _media_type(root: str, attributes: dict[str, str]) -> str:
