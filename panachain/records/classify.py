@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 from panachain.model.scope import RESTRICTED, Category
-from panachain.records import apple, hl7, xml
+from panachain.records import apple, cda, hl7, xml
 from panachain.records.fhir_sensitivity import findings
 from panachain.records.sensitivity import Finding, Matcher
 from panachain.records.split import EntryFound, entries_of
@@ -117,6 +117,11 @@ def of_document(document: xml.Document, category: Category, chosen: Category | N
     return Classified(
         document.media_type, category, document.year, _kinds(found), tuple(dict.fromkeys(why)), (NARRATIVE,)
     )
+
+
+def of_excerpt(excerpt: cda.Excerpt, year: int) -> Classified:
+    """Return an excerpt of a C-CDA document of a year."""
+    return Classified(f"excerpt: {excerpt.name}", excerpt.category, year)
 
 
 def of_file(media_type: str, category: Category, year: int, chosen: Category | None) -> Classified:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -90,15 +91,20 @@ def restricted_text(file: BinaryIO, matcher: Matcher | None = None) -> Category 
             f"a text of more than {_MOST_TEXT} bytes whose kind no reader knows: nobody looks at all of its words",
             hint="name a restricted category, or cut it into parts",
         )
-    used, found = matcher or matcher_of(), dict[Finding, None]()
-    for line in text.splitlines():
-        for start in range(0, len(line), _LINE - _OVERLAP):
-            found.update(dict.fromkeys(used.text(line[start : start + _LINE])))
+    used = matcher or matcher_of()
+    found = dict.fromkeys(found_in(text, used))
     if _MESSAGE.search(text):
         # Messages after a preface of any kind: their codes say more than their words.
         messages = text.encode()
         found.update(dict.fromkeys(hl7.findings(messages, hl7.name_of(messages)[2], used)))
     return restricted_category(list(found), RESTRICTED_DEFAULT)
+
+
+def found_in(text: str, matcher: Matcher) -> Iterator[Finding]:
+    """Yield what the words of a text of any length tell."""
+    for line in text.splitlines():
+        for start in range(0, len(line), _LINE - _OVERLAP):
+            yield from matcher.text(line[start : start + _LINE])
 
 
 def _text_of(content: bytes) -> str | None:

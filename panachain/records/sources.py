@@ -14,7 +14,7 @@ Follows FHIR R4, DICOM PS3.10 section 7.1, HL7 v2.x chapter 2, C-CDA R2.1, PDF 2
 | DICOM | DICM, first element, `.dcm` | one | imaging, StudyDate |
 | FHIR in XML | a root in FHIR's namespace | `split.py` | of each resource |
 | Apple Health | a root `HealthData` | `apple.py` | of each measurement |
-| XML | `<` and C-CDA, `<?xml`, `.xml`, `.cda`, `.ccda` | one | documents, effectiveTime |
+| XML | `<` and C-CDA, `<?xml`, `.xml`, `.cda`, `.ccda` | one, and excerpts (`cda.py`) | documents, effectiveTime |
 | PDF | `%PDF-` | one | documents, undated |
 | zip, gzip | magic | those of its members | of each member |
 | other archives | magic | one | only with a restricted `--category` |
@@ -43,7 +43,7 @@ from panachain.errors import InputError
 from panachain.ipld import dagcbor
 from panachain.model.records import FileContent, PlainRecord
 from panachain.model.scope import RESTRICTED, UNDATED, Category
-from panachain.records import apple, archives, classify, dicom, encodings, hl7, persons, xml
+from panachain.records import apple, archives, cda, classify, dicom, encodings, hl7, persons, xml
 from panachain.records.canonical import BLANKS, BOM
 from panachain.records.classify import Classified
 from panachain.records.others import CATEGORY_HINT, restricted_text, what_it_is
@@ -235,6 +235,8 @@ class Source:
         elif kind is _Kind.XML:
             document = xml.read_document(iter(lambda: file.read(CHUNK), b""), matcher)
             yield classify.of_document(document, _document_category(document, chosen), chosen)
+            for one in _excerpts(file, document, chosen, matcher):
+                yield classify.of_excerpt(one, document.year)
         else:
             for piece in self._pieces():
                 yield classify.of_file(piece.media_type, piece.category, piece.year, chosen)
@@ -539,10 +541,23 @@ def _pieces_of_file(
     elif kind is _Kind.XML:
         document = xml.read_document(iter(lambda: file.read(CHUNK), b""), matcher)
         yield Piece(_document_category(document, category), document.year, document.media_type, content)
+        for one in _excerpts(file, document, category, matcher):
+            yield Piece(one.category, document.year, cda.MEDIA_TYPE, one.content)
     elif kind is _Kind.PDF:
         yield Piece(category or Category.DOCUMENTS, UNDATED, "application/pdf", content)
     else:
         yield _other_piece(file, content, kind, category, matcher)
+
+
+def _excerpts(
+    file: BinaryIO, document: xml.Document, named: Category | None, matcher: Matcher | None
+) -> Iterator[cda.Excerpt]:
+    """Yield what a document holds for an emergency; nothing where a category was named, which counts for all of it."""
+    if document.media_type == cda.MEDIA_TYPE and document.sections and named is None:
+        file.seek(0)
+        encoding = encodings.utf16_of(file.read(_START))
+        file.seek(0)
+        yield from cda.excerpts(encodings.recoded(file, encoding) if encoding else file, matcher)
 
 
 def _document_category(document: xml.Document, named: Category | None) -> Category:

@@ -256,9 +256,9 @@ class Bounded:
 class DocumentReader(Bounded):
     """Reads what a document tells about itself, in pieces of any size; see `read_document`."""
 
-    def __init__(self, matcher: Matcher) -> None:
-        """Take what says what is sensitive."""
-        super().__init__()
+    def __init__(self, matcher: Matcher, encoding: str | None = None) -> None:
+        """Take what says what is sensitive, and the encoding if the document's own declaration is wrong."""
+        super().__init__(encoding)
         self._matcher = matcher
         self._document = Document()
         self._path: list[str] = []
