@@ -124,7 +124,9 @@ def of_excerpt(excerpt: cda.Excerpt, year: int) -> Classified:
     return Classified(f"excerpt: {excerpt.name}", excerpt.category, year)
 
 
-def of_file(media_type: str, category: Category, year: int, chosen: Category | None) -> Classified:
+def of_file(
+    media_type: str, category: Category, year: int, chosen: Category | None, found: Iterable[Finding] = ()
+) -> Classified:
     """Return a file of which only the kind is known.
 
     Args:
@@ -132,9 +134,11 @@ def of_file(media_type: str, category: Category, year: int, chosen: Category | N
         category: where it goes.
         year: that it is about.
         chosen: the category that was named for the file.
+        found: what its title and its name tell.
     """
+    told = tuple(found)
     unread = {"application/dicom": (PIXELS,), "application/pdf": (SCANS,)}.get(media_type, (WHOLE,))
-    return Classified(media_type, category, year, (), _rules((), chosen=chosen), unread)
+    return Classified(media_type, category, year, _kinds(told), _rules(told, chosen=chosen), unread)
 
 
 def _rules(found: Iterable[Finding], chosen: Category | None = None) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ Follows FHIR R4, DICOM PS3.10 section 7.1, HL7 v2.x chapter 2, C-CDA R2.1, PDF 2
 | FHIR in XML | a root in FHIR's namespace | `split.py` | of each resource |
 | Apple Health | a root `HealthData` | `apple.py` | of each measurement |
 | XML | `<` and C-CDA, `<?xml`, `.xml`, `.cda`, `.ccda` | one, and excerpts (`cda.py`) | documents, effectiveTime |
-| PDF | `%PDF-` | one | documents, undated |
+| PDF | `%PDF-` | one | documents, or what its title or name tells (`pdf.py`); undated |
 | zip, gzip | magic | those of its members | of each member |
 | other archives | magic | one | only with a restricted `--category` |
 | anything else | | one | only with `--category` |
@@ -43,9 +43,11 @@ from panachain.errors import InputError
 from panachain.ipld import dagcbor
 from panachain.model.records import FileContent, PlainRecord
 from panachain.model.scope import RESTRICTED, UNDATED, Category
-from panachain.records import apple, archives, cda, classify, dicom, encodings, hl7, persons, xml
+from panachain.records import apple, archives, cda, classify, dicom, encodings, hl7, pdf, persons, xml
 from panachain.records.canonical import BLANKS, BOM
 from panachain.records.classify import Classified
+from panachain.records.fhir_codes import RESTRICTED_DEFAULT
+from panachain.records.fhir_sensitivity import restricted_category
 from panachain.records.others import CATEGORY_HINT, restricted_text, what_it_is
 from panachain.records.sensitivity import DEFAULT, Matcher, Profile, matcher_of
 from panachain.records.split import Piece, split_json, split_lines, split_stream, split_xml
@@ -238,13 +240,14 @@ class Source:
             for one in _excerpts(file, document, chosen, matcher):
                 yield classify.of_excerpt(one, document.year)
         else:
+            told = pdf.findings(file, self.path.name, matcher) if kind is _Kind.PDF else []
             for piece in self._pieces():
-                yield classify.of_file(piece.media_type, piece.category, piece.year, chosen)
+                yield classify.of_file(piece.media_type, piece.category, piece.year, chosen, told)
 
     def _pieces(self) -> Iterator[Piece]:
         suffix = self.path.suffix.lower()
         if self._content is not None:
-            yield from _pieces_of_bytes(self._content, suffix, self._category, self._matcher)
+            yield from _pieces_of_bytes(self._content, suffix, self._category, self._matcher, self.path.name)
             return
         with self._file.open() as file:
             kind = _kind_of(_beginning(file), suffix)
@@ -253,12 +256,12 @@ class Source:
                 content = file.read(self.size)
                 if sha256(content).digest() != self.identity:
                     raise InputError("it changed after it was found")
-                yield from _pieces_of_bytes(content, suffix, self._category, self._matcher)
+                yield from _pieces_of_bytes(content, suffix, self._category, self._matcher, self.path.name)
             else:
                 whole = self._whole(file, kind)
                 kind, text = _begun(file, suffix)
                 try:
-                    yield from _pieces_of_file(text, whole, kind, self._category, self._matcher)
+                    yield from _pieces_of_file(text, whole, kind, self._category, self._matcher, self.path.name)
                 except InputError:
                     # What was torn by somebody's writing looks like a bad file.
                     self._file.check_unchanged(file)
@@ -487,7 +490,7 @@ def _begun(file: BinaryIO, suffix: str) -> tuple[_Kind, BinaryIO]:
 
 
 def _pieces_of_bytes(
-    content: bytes, suffix: str, category: Category | None, matcher: Matcher | None = None
+    content: bytes, suffix: str, category: Category | None, matcher: Matcher | None = None, name: str = ""
 ) -> Iterator[Piece]:
     kind, text = _begun(io.BytesIO(content), suffix)
     if kind is _Kind.FHIR:
@@ -499,7 +502,7 @@ def _pieces_of_bytes(
     elif not content:
         raise InputError("it is empty")
     else:
-        yield from _pieces_of_file(text, content, kind, category, matcher)
+        yield from _pieces_of_file(text, content, kind, category, matcher, name)
 
 
 def _json_or_other(text: bytes, content: bytes, category: Category, matcher: Matcher | None) -> Piece:
@@ -516,6 +519,7 @@ def _pieces_of_file(
     kind: _Kind,
     category: Category | None,
     matcher: Matcher | None,
+    name: str = "",
 ) -> Iterator[Piece]:
     """Yield the records of an open file.
 
@@ -525,6 +529,7 @@ def _pieces_of_file(
         kind: from `_kind_of`.
         category: as `find_sources`.
         matcher: says what is sensitive.
+        name: of the file; empty if nobody knows it.
     """
     if kind is _Kind.FHIR:
         yield from split_stream(file, category, matcher)
@@ -544,9 +549,9 @@ def _pieces_of_file(
         for one in _excerpts(file, document, category, matcher):
             yield Piece(one.category, document.year, cda.MEDIA_TYPE, one.content)
     elif kind is _Kind.PDF:
-        yield Piece(category or Category.DOCUMENTS, UNDATED, "application/pdf", content)
+        yield Piece(_pdf_category(file, name, category, matcher), UNDATED, pdf.MEDIA_TYPE, content)
     else:
-        yield _other_piece(file, content, kind, category, matcher)
+        yield _other_piece(file, content, kind, category, matcher, name)
 
 
 def _excerpts(
@@ -563,6 +568,14 @@ def _excerpts(
 def _document_category(document: xml.Document, named: Category | None) -> Category:
     """Return where a document goes: a category that was named opens nothing that its content closes."""
     return named if named in RESTRICTED else document.restricted or named or Category.DOCUMENTS
+
+
+def _pdf_category(file: BinaryIO, name: str, named: Category | None, matcher: Matcher | None) -> Category:
+    """Return where a PDF file goes: a category that was named opens nothing that its title or its name closes."""
+    if named in RESTRICTED:
+        return named
+    found = pdf.findings(file, name, matcher or matcher_of())
+    return restricted_category(found, RESTRICTED_DEFAULT) or named or Category.DOCUMENTS
 
 
 def _dicom_piece(
@@ -600,6 +613,7 @@ def _other_piece(
     kind: _Kind,
     category: Category | None,
     matcher: Matcher | None = None,
+    name: str = "",
 ) -> Piece:
     # A program that unpacks itself ends like the archive that it is.
     if kind is _Kind.ARCHIVE or (category is not None and zipfile.is_zipfile(file)):
@@ -617,4 +631,6 @@ def _other_piece(
         )
     file.seek(0)
     found = None if category in RESTRICTED else restricted_text(file, matcher)
+    if found is None and category not in RESTRICTED:
+        found = restricted_category(pdf.named(name, matcher or matcher_of()), RESTRICTED_DEFAULT)
     return Piece(found or category, UNDATED, _OCTETS, content)
