@@ -20,6 +20,7 @@ from panachain.records.fhir_sensitivity import findings
 from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.records.sources import read_bytes
 from panachain.records.split import MEDIA_TYPE, Piece, entries_of, split_json, split_lines, split_stream, split_xml
+from panachain.records.xml_cutter import Cutter as XmlCutter
 from tests.unit.records.helpers import as_xml, bundles, content_of
 
 
@@ -412,3 +413,84 @@ def test_xml_is_cut_with_bounded_groups(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(found) == 202
     # What is referred to came last, and still closes.
     assert {piece.category for piece in pieces if b"<List>" in content_of(piece)} == {Category.SEXUAL_HEALTH}
+
+
+# Bundles whose entries are more than resources, in both forms.
+
+OBSERVED = {"resourceType": "Observation", "id": "7", "status": "final", "effectiveDateTime": "2024-05-06"}
+URL = "https://hospital.example/Observation/7"
+HISTORY = [
+    {"fullUrl": URL, "resource": {**OBSERVED, "meta": {"versionId": "2"}},
+     "request": {"method": "PUT", "url": "Observation/7"}, "response": {"status": "200", "etag": 'W/"2"'}},
+    {"fullUrl": URL, "resource": {**OBSERVED, "meta": {"versionId": "1"}},
+     "request": {"method": "POST", "url": "Observation"}, "response": {"status": "201"}},
+    {"fullUrl": "https://hospital.example/Condition/8", "request": {"method": "DELETE", "url": "Condition/8"},
+     "response": {"status": "204"}},
+]  # fmt: skip
+RESPONSE = [
+    {"resource": OBSERVED, "response": {"status": "200"}},
+    {"response": {"status": "404", "outcome": {"resourceType": "OperationOutcome", "issue": [{"code": "not-found"}]}}},
+    {
+        "resource": {"resourceType": "OperationOutcome", "issue": [{"severity": "warning"}]},
+        "search": {"mode": "outcome"},
+    },
+]
+DOUBLES = [
+    {"fullUrl": "urn:uuid:a", "resource": {**OBSERVED, "valueString": "A"}},
+    {"fullUrl": "urn:uuid:a", "resource": {**OBSERVED, "valueString": "B"}},
+    {"resource": {**OBSERVED, "id": "8", "subject": {"reference": "#p"},
+                  "contained": [{"resourceType": "Patient", "id": "p"}]}},
+    {"resource": {**OBSERVED, "id": "9", "subject": {"identifier": {"system": "urn:x", "value": "y"}}}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["json", "xml"])
+@pytest.mark.parametrize(
+    ("kind", "entries"), [("history", HISTORY), ("batch-response", RESPONSE), ("collection", DOUBLES)]
+)
+def test_each_entry_is_kept_whatever_it_shares_with_others(kind: str, entries: list[dict[str, Any]], form: str) -> None:
+    value = {"resourceType": "Bundle", "type": kind, "entry": entries}
+    text = as_xml(value) if form == "xml" else json.dumps(value).encode()
+    pieces = list(split_xml(io.BytesIO(text)) if form == "xml" else split_json(text))
+    found = [
+        (piece.category, piece.year, entry) for piece in pieces for entry in _entries_in(content_of(piece), kind, form)
+    ]
+    observed = [entry for entry in entries if entry.get("resource", {}).get("resourceType") == "Observation"]
+    others = [entry for entry in entries if entry not in observed]
+    # Nothing is dropped or made one, the order in each record is the source's, and what has no resource isn't lost.
+    assert [entry for category, year, entry in found if (category, year) == (Category.LABORATORY, 2024)] == observed
+    assert [entry for category, year, entry in found if (category, year) == (Category.DOCUMENTS, UNDATED)] == others
+    assert len(found) == len(entries)
+
+
+def _entries_in(content: bytes, kind: str, form: str) -> list[dict[str, Any]]:
+    """Return the entries of a record, as JSON."""
+    if form == "json":
+        value = json.loads(content)
+        assert value["type"] == kind
+        return list(value["entry"])
+    file = io.BytesIO(content)
+    cutter = XmlCutter(split.xml_form(file))
+    entries = [part.value for part in cutter.feed_all([content])]
+    assert cutter.value["type"] == kind
+    return [_as_json(entry) for entry in entries]
+
+
+def _as_json(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry with lists of one where JSON has them, and nowhere else."""
+    subject = entry.get("resource", {}).get("subject", {})
+    if "identifier" in subject:
+        (subject["identifier"],) = subject["identifier"]
+    for resource in (entry.get("resource", {}), entry.get("response", {}).get("outcome", {})):
+        if isinstance(resource.get("issue"), dict):
+            resource["issue"] = [resource["issue"]]
+    return entry
+
+
+@pytest.mark.parametrize("form", ["json", "xml"])
+def test_one_closed_version_closes_what_refers_to_it_by_the_id_that_both_have(form: str) -> None:
+    entries = [{"resource": HIV}, {"resource": {**HIV, "code": {"text": "mistaken"}}}, {"resource": LIST}]
+    value = {"resourceType": "Bundle", "type": "history", "entry": entries}
+    text = as_xml(value) if form == "xml" else json.dumps(value).encode()
+    found = list(entries_of(io.BytesIO(text), is_xml=form == "xml"))
+    assert [one.category for one in found] == [Category.SEXUAL_HEALTH, Category.CONDITIONS, Category.SEXUAL_HEALTH]
