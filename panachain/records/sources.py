@@ -97,6 +97,15 @@ _WHOLE: Final = 64 << 20
 """Bytes that a record that is a whole member of an archive may have: it is held in memory."""
 
 
+@dataclass
+class _About:
+    """What is known of a source, and what reading it told."""
+
+    name: str = ""
+    """Of its file; empty if nobody knows it."""
+    closed_by: tuple[str, ...] = ()
+
+
 class _Opened(Protocol):
     """A file that can be opened again and again: one on disk, or a member of an archive."""
 
@@ -137,6 +146,8 @@ class Source:
     """Why it can't be read, if that is known before it is read, without its path; `records` raises it."""
     packed: int | None = None
     """Bytes that a member takes in its archive; None for a file of its own."""
+    closed_by: tuple[str, ...] = ()
+    """Sections that close the document that it is as a whole; known once its records were read."""
 
     @property
     def on_disk(self) -> int:
@@ -245,9 +256,14 @@ class Source:
                 yield classify.of_file(piece.media_type, piece.category, piece.year, chosen, told)
 
     def _pieces(self) -> Iterator[Piece]:
+        about = _About(self.path.name)
+        yield from self._pieces_about(about)
+        self.closed_by = about.closed_by
+
+    def _pieces_about(self, about: _About) -> Iterator[Piece]:
         suffix = self.path.suffix.lower()
         if self._content is not None:
-            yield from _pieces_of_bytes(self._content, suffix, self._category, self._matcher, self.path.name)
+            yield from _pieces_of_bytes(self._content, suffix, self._category, self._matcher, about)
             return
         with self._file.open() as file:
             kind = _kind_of(_beginning(file), suffix)
@@ -256,12 +272,12 @@ class Source:
                 content = file.read(self.size)
                 if sha256(content).digest() != self.identity:
                     raise InputError("it changed after it was found")
-                yield from _pieces_of_bytes(content, suffix, self._category, self._matcher, self.path.name)
+                yield from _pieces_of_bytes(content, suffix, self._category, self._matcher, about)
             else:
                 whole = self._whole(file, kind)
                 kind, text = _begun(file, suffix)
                 try:
-                    yield from _pieces_of_file(text, whole, kind, self._category, self._matcher, self.path.name)
+                    yield from _pieces_of_file(text, whole, kind, self._category, self._matcher, about)
                 except InputError:
                     # What was torn by somebody's writing looks like a bad file.
                     self._file.check_unchanged(file)
@@ -490,7 +506,11 @@ def _begun(file: BinaryIO, suffix: str) -> tuple[_Kind, BinaryIO]:
 
 
 def _pieces_of_bytes(
-    content: bytes, suffix: str, category: Category | None, matcher: Matcher | None = None, name: str = ""
+    content: bytes,
+    suffix: str,
+    category: Category | None,
+    matcher: Matcher | None = None,
+    about: _About | None = None,
 ) -> Iterator[Piece]:
     kind, text = _begun(io.BytesIO(content), suffix)
     if kind is _Kind.FHIR:
@@ -502,7 +522,7 @@ def _pieces_of_bytes(
     elif not content:
         raise InputError("it is empty")
     else:
-        yield from _pieces_of_file(text, content, kind, category, matcher, name)
+        yield from _pieces_of_file(text, content, kind, category, matcher, about or _About())
 
 
 def _json_or_other(text: bytes, content: bytes, category: Category, matcher: Matcher | None) -> Piece:
@@ -519,7 +539,7 @@ def _pieces_of_file(
     kind: _Kind,
     category: Category | None,
     matcher: Matcher | None,
-    name: str = "",
+    about: _About,
 ) -> Iterator[Piece]:
     """Yield the records of an open file.
 
@@ -529,7 +549,7 @@ def _pieces_of_file(
         kind: from `_kind_of`.
         category: as `find_sources`.
         matcher: says what is sensitive.
-        name: of the file; empty if nobody knows it.
+        about: knows its name, and is told what closes it.
     """
     if kind is _Kind.FHIR:
         yield from split_stream(file, category, matcher)
@@ -545,13 +565,14 @@ def _pieces_of_file(
         yield _dicom_piece(file, content, category, matcher)
     elif kind is _Kind.XML:
         document = xml.read_document(iter(lambda: file.read(CHUNK), b""), matcher)
+        about.closed_by = document.closed_by
         yield Piece(_document_category(document, category), document.year, document.media_type, content)
         for one in _excerpts(file, document, category, matcher):
             yield Piece(one.category, document.year, cda.MEDIA_TYPE, one.content)
     elif kind is _Kind.PDF:
-        yield Piece(_pdf_category(file, name, category, matcher), UNDATED, pdf.MEDIA_TYPE, content)
+        yield Piece(_pdf_category(file, about.name, category, matcher), UNDATED, pdf.MEDIA_TYPE, content)
     else:
-        yield _other_piece(file, content, kind, category, matcher, name)
+        yield _other_piece(file, content, kind, category, matcher, about.name)
 
 
 def _excerpts(

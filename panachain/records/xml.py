@@ -52,6 +52,7 @@ _TWO_ROOTS: Final = (
 )
 _SECTION: Final = ["ClinicalDocument", "component", "structuredBody", "component", "section"]
 """Where a section begins; sections in it count as part of it."""
+_LONGEST_NAME: Final = 80
 _SECTIONS: Final = {
     "48765-2": "Allergies",
     "11450-4": "Problem list",
@@ -88,7 +89,7 @@ class Section:
     @property
     def name(self) -> str:
         """Its code, and what that means as far as the document or the table says it."""
-        return f"section {self.code} {self.display or _SECTIONS.get(self.code, '')}".strip()
+        return f"section {self.code} {self.display or _SECTIONS.get(self.code, '')}".strip()[:_LONGEST_NAME]
 
 
 @dataclass

@@ -71,6 +71,8 @@ class UploadReport:
     read."""
     passed_over: tuple[tuple[str, str], ...] = ()
     """Paths of files beside the records that are none, each with what it is."""
+    closed: tuple[tuple[str, str], ...] = ()
+    """Paths of documents that are closed as a whole, each with a section that closes it."""
 
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/upload/1`."""
@@ -90,6 +92,7 @@ class UploadReport:
             "read_back": None if self.read_back is None else self.read_back.to_json(),
             "omissions": [omission.to_json() for omission in self.omissions],
             "passed_over": [{"path": path, "what": what} for path, what in self.passed_over],
+            "closed": [{"path": path, "by": name} for path, name in self.closed],
         }
 
 
