@@ -600,9 +600,9 @@ def _read_xml(file: BinaryIO, form: XmlForm, matcher: Matcher | None) -> Iterato
             raise InputError("not a FHIR resource")
         form.whole = True
         yield _Entry(kept, (), category, year_of(value), _COLLECTION, 0, names_of(value), references_in(compact))
-    elif not (
-        cutter.is_plain and value.keys() <= {"resourceType", "type"} and kinds == {_TYPES.get(str(value.get("type")))}
-    ):
+        return
+    known = "type" not in value or kinds == {_TYPES.get(str(value["type"]))}
+    if not (kinds and known and cutter.is_plain and value.keys() <= {"resourceType", "type"}):
         yield _Entry(kept, (), category, UNDATED, b"", 1)
 
 

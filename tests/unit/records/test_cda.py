@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -12,6 +13,7 @@ from panachain.model.scope import EMERGENCY, Category, Scope, path_of
 from panachain.records.cda import Excerpt, excerpts
 from panachain.records.sources import find_sources, read_bytes
 from panachain.records.xml import read_document
+from tests.unit.records.helpers import as_xml
 
 ICD = 'codeSystem="2.16.840.1.113883.6.3"'
 SNOMED = 'codeSystem="2.16.840.1.113883.6.96"'
@@ -62,6 +64,34 @@ def test_an_emergency_gets_allergies_and_problems_of_a_document_that_is_closed()
     assert b"370221004" in problems
     assert b"B20" not in problems
     assert b"words" not in problems
+
+
+@pytest.mark.parametrize("form", ["json", "xml", "cda"])
+def test_severe_asthma_and_an_allergy_to_penicillin_reach_an_emergency_beside_hiv(form: str) -> None:
+    if form == "cda":
+        content = document(section("48765-2", PENICILLIN), section("11450-4", ASTHMA, HIV))
+    else:
+        codes = ("AllergyIntolerance", "91936005"), ("Condition", "370221004"), ("Condition", "86406008")
+        entries = [
+            {
+                "resource": {
+                    "resourceType": kind,
+                    "code": {"coding": [{"system": "http://snomed.info/sct", "code": one}]},
+                }
+            }
+            for kind, one in codes
+        ]
+        value = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+        content = json.dumps(value).encode() if form == "json" else as_xml(value)
+    found = {
+        code: {scope for one in read_bytes(content, ".xml" if form != "json" else ".json")
+               if isinstance(one.content, bytes) and code in one.content for scope in path_of(one.category, one.year)}
+        for code in (b"91936005", b"370221004", b"86406008", b"B20")
+    }  # fmt: skip
+    assert Scope.emergency() in found[b"91936005"]
+    assert Scope.emergency() in found[b"370221004"]
+    assert Scope.emergency() not in found[b"86406008"] | found[b"B20"]
+    assert Scope.all() not in found[b"86406008"] | found[b"B20"]
 
 
 @pytest.mark.parametrize("prefix", ["", "cda:"])

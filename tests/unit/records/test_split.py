@@ -387,6 +387,8 @@ def test_what_a_bundle_in_xml_says_about_itself_is_a_record() -> None:
     assert (piece.category, piece.year) == (Category.CONDITIONS, 2020)
     assert (shell.category, shell.year) == (Category.DOCUMENTS, UNDATED)
     assert shell.content == b'<Bundle xmlns="http://hl7.org/fhir"><id value="b"/><type value="history"/></Bundle>'
+    (piece,) = split_xml(io.BytesIO(b'<Bundle xmlns="http://hl7.org/fhir"><entry><link/></entry></Bundle>'))
+    assert b'<type value="collection"/><entry><link/></entry>' in content_of(piece)
     # A type that comes late is no part's: it stays where it stood.
     late = b'<Bundle xmlns="http://hl7.org/fhir"><entry><link/></entry><type value="history"/></Bundle>'
     piece, shell = split_xml(io.BytesIO(late))
