@@ -29,6 +29,8 @@ _PATIENT: Final = b'"Patient"'
 _SUBJECT: Final = re.compile(
     rb'"(?:subject|patient|beneficiary)"\s*+:\s*+\{\s*+"reference"\s*+:\s*+"(?:[^"]*/)?Patient/([A-Za-z0-9.-]{1,64})[/"]'
 )
+_PATIENT_TAG: Final = re.compile(rb"<(?:[^\s<>/:]{1,100}:)?Patient[\s/>]")
+_LONGEST_TAG: Final = 110
 _LONGEST_SUBJECT: Final = 400
 """Bytes of a reference that `_SUBJECT` finds wherever it lies."""
 _WINDOW: Final = 1 << 18
@@ -250,21 +252,26 @@ def of_fhir(file: BinaryIO, *, lines: bool) -> Iterator[Person]:
 
 def of_fhir_xml(file: BinaryIO) -> Iterator[Person]:
     """Yield the Patients of FHIR in XML or, if there is none, whom its resources are about."""
-    cutter = xml_cutter.Cutter(xml_form(file))
+    left = sum(len(_PATIENT_TAG.findall(text)) for text in _windows(file, _LONGEST_TAG))
     subjects: dict[str, None] = {}
     any_patient = False
-
-    def values() -> Iterator[dict[str, Any]]:
-        yield from (part.value for part in cutter.feed_all(xml_cutter.pieces_of(file)))
-        yield cutter.value
-
-    for value in values():
-        for patient in _patients(value):
+    cutter = xml_cutter.Cutter(xml_form(file))
+    for part in cutter.feed_all(xml_cutter.pieces_of(file)):
+        for patient in _patients(part.value):
             any_patient = True
             yield patient
-        if not any_patient and len(subjects) <= MAX_PERSONS:
-            subjects.update(dict.fromkeys(one.decode() for one in _SUBJECT.findall(write(value))))
+        if any_patient:
+            # Parsing isn't free: where no element of this name comes any more, nothing else is parsed.
+            left -= len(_PATIENT_TAG.findall(part.kept))
+            if left <= 0:
+                return
+        elif len(subjects) <= MAX_PERSONS:
+            subjects.update(dict.fromkeys(one.decode() for one in _SUBJECT.findall(write(part.value))))
+    for patient in _patients(cutter.value):
+        any_patient = True
+        yield patient
     if not any_patient:
+        subjects.update(dict.fromkeys(one.decode() for one in _SUBJECT.findall(write(cutter.value))))
         for subject in list(subjects)[:MAX_PERSONS]:
             yield Person("reference", {("reference", subject)})
 

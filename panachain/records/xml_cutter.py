@@ -121,6 +121,7 @@ class Cutter(Bounded):
         self._rest_size = 0
         self._nodes: list[tuple[str, dict[str, Any], str | None]] = []
         """The elements that are open: name, members, and attribute `value`."""
+        self._names: dict[str, tuple[str, bool, bool]] = {}
         self._declared: list[tuple[str | None, str]] = []
         self._passed = 0
         """Depth inside of a narrative."""
@@ -177,51 +178,52 @@ class Cutter(Bounded):
             self._declared.append((prefix, uri))
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
+        nodes = self._nodes
+        depth = len(nodes)
+        if depth + self._passed >= MAX_DEPTH:
+            raise InputError(f"XML nested deeper than {MAX_DEPTH}")
         if self._passed:
             self._passed += 1
-            self._check_depth()
             return
-        namespace, _, local = name.rpartition(SEPARATOR)
-        depth = len(self._nodes)
+        # The names of a document are few.
+        local, is_resource, is_narrative = self._names.get(name) or self._named(name)
+        if is_narrative and depth:
+            # Nobody looks at a narrative, as nobody looks at JSON's `div`.
+            self._passed = 1
+            return
         if depth == 0:
             self._begin_root(attributes)
-        elif depth == 1 and self._form.is_part(self._nodes[0][0], local):
+            self.value = attributes
+            self._form.is_bundle = is_resource and local == "Bundle"
+        elif depth == 1 and self._form.is_part(nodes[0][0], local):
             self._begin_part()
         if self._in_part:
             self._count += 1
         else:
             self._rest_count += 1
-        if max(self._count, self._rest_count) > MAX_VALUES:
+        if self._count > MAX_VALUES or self._rest_count > MAX_VALUES:
             raise InputError(f"one part of an XML document has more than {MAX_VALUES} elements")
-        if namespace == _XHTML and depth:
-            # Nobody looks at a narrative, as nobody looks at JSON's `div`.
-            self._passed = 1
-            return
         value = attributes.pop("value", None)
-        node: dict[str, Any] = attributes
-        if namespace == FHIR and local[:1].isupper():
-            node["resourceType"] = local
-        if not depth:
-            self.value = node
-            self._form.is_bundle = node.get("resourceType") == "Bundle"
-        self._nodes.append((local, node, value))
-        self._check_depth()
+        if is_resource:
+            attributes["resourceType"] = local
+        nodes.append((local, attributes, value))
 
-    def _end(self, _name: str) -> None:
-        if self._passed > 1:
+    def _end(self, name: str) -> None:
+        if self._passed:
             self._passed -= 1
             return
-        if self._passed:
-            self._passed = 0
+        nodes = self._nodes
+        local, node, value = nodes.pop()
+        if len(nodes) > 1:
+            parent = nodes[-1][1]
+        elif not nodes:
             return
-        local, node, value = self._nodes.pop()
-        if not self._nodes:
-            return
-        if len(self._nodes) == 1 and self._in_part:
+        elif self._in_part:
             self._end_part(local, node)
             return
-        parent = self._nodes[-1][1]
-        if "resourceType" in node and local[:1].isupper():
+        else:
+            parent = nodes[0][1]
+        if self._names[name][1]:
             if "resourceType" in parent:
                 raise InputError("two FHIR resources in one element")
             parent.update(node)
@@ -231,6 +233,15 @@ class Cutter(Bounded):
             _add(parent, local, value)
             if node:
                 _add(parent, f"_{local}", node)
+
+    def _named(self, name: str) -> tuple[str, bool, bool]:
+        """Return an element's local name, and whether it is a FHIR resource or a part of a narrative."""
+        namespace, _, local = name.rpartition(SEPARATOR)
+        known = local, namespace == FHIR and local[:1].isupper(), namespace == _XHTML
+        if len(self._names) > MAX_VALUES:
+            raise InputError(f"an XML document with more than {MAX_VALUES} names of elements")
+        self._names[name] = known
+        return known
 
     def _begin_root(self, attributes: dict[str, str]) -> None:
         start = self._parser.CurrentByteIndex - self._base
@@ -284,10 +295,6 @@ class Cutter(Bounded):
             self._rest_size += len(text)
         if self._rest_size > MAX_PIECE:
             raise InputError(f"more than {MAX_PIECE} bytes beside the parts of an XML document")
-
-    def _check_depth(self) -> None:
-        if len(self._nodes) + self._passed > MAX_DEPTH:
-            raise InputError(f"XML nested deeper than {MAX_DEPTH}")
 
 
 def pieces_of(file: BinaryIO) -> Iterator[bytes]:

@@ -467,6 +467,12 @@ def test_whose_record_fhir_in_xml_is_stands_anywhere(
     (source,) = find_sources([path])
     (person,) = source.persons()
     assert (person.form, person.births, person.names, person.marks) == ("fhir", {"19700102"}, ["f"], {"Patient/p"})
+    two = [{"resource": {"resourceType": "Patient", "id": one}} for one in ("a", "b")]
+    path.write_bytes(
+        as_xml({"resourceType": "Bundle", "type": "batch", "entry": [two[0], filler, two[1]]}, prefix="f:")
+    )
+    (source,) = find_sources([path])
+    assert [one.marks for one in source.persons()] == [{"Patient/a"}, {"Patient/b"}]
     path.write_bytes(as_xml({"resourceType": "Observation", "subject": {"reference": "Patient/q"}}))
     (source,) = find_sources([path])
     assert [one.identifiers for one in source.persons()] == [{("reference", "q")}]

@@ -155,9 +155,23 @@ def test_a_part_and_what_stands_beside_are_bounded(monkeypatch: pytest.MonkeyPat
     for text in (ENTRY.replace('"b"', f'"{"b" * 2000}"'), f"<!-- {'x' * 80} -->" * 5 + ENTRY):
         with pytest.raises(InputError, match="more than 1000 bytes"):
             cut(many.replace("</Bundle>", text * 5 + "</Bundle>"))
+    monkeypatch.setattr(xml_cutter, "MAX_VALUES", 10)
+    with pytest.raises(InputError, match="more than 10 names"):
+        cut(f"<Bundle {FHIR}>" + "".join(f"<entry><a{at}/></entry>" for at in range(12)) + "</Bundle>")
     monkeypatch.setattr(xml_cutter, "MAX_VALUES", 3)
     with pytest.raises(InputError, match="more than 3 elements"):
-        cut(f"<Bundle {FHIR}>{ENTRY}</Bundle>")
+        cut(f"<Bundle {FHIR}><entry><a/><a/><a/></entry></Bundle>")
+    with pytest.raises(InputError, match="more than 3 elements"):
+        cut(f"<Bundle {FHIR}><a/><a/><a/></Bundle>")
+
+
+def test_a_narrative_is_no_part_and_hides_none() -> None:
+    narrative = '<h:entry xmlns:h="http://www.w3.org/1999/xhtml"><h:b/></h:entry>'
+    meta = '<meta><security><code value="ETH"/></security></meta>'
+    parts, cutter, _ = cut(f"<Bundle {FHIR}>{narrative}{meta}{ENTRY}{narrative}</Bundle>")
+    assert [kept.decode() for kept, *_ in parts] == [ENTRY]
+    assert cutter.value == {"resourceType": "Bundle", "meta": {"security": [{"code": "ETH"}]}}
+    assert cutter.rest.decode().count(narrative) == 2
 
 
 def test_the_tests_converter_writes_what_is_read() -> None:
