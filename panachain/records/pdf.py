@@ -23,11 +23,13 @@ _OVERLAP: Final = 1 << 14
 _STREAMS: Final = 256
 """Compressed objects that are unpacked, and bytes of each."""
 _UNPACKED: Final = 1 << 20
+_MOST_TEXT: Final = 1 << 20
+"""Characters of titles that are looked at; their words take about a second."""
 _TEXT: Final = re.compile(
     rb"/(?:Title|Subject|Keywords)[\0\t\n\f\r ]*+(?:\(((?:[^\\)]|\\.){0,4096}+)|<([0-9A-Fa-f\s]{0,8192}+)>)", re.DOTALL
 )
 _METADATA: Final = re.compile(
-    rb"<(dc:title|dc:description|dc:subject|pdf:Keywords)\b[^>]{0,200}>(.{0,8192}?)</\1>"
+    rb"<(dc:title|dc:description|dc:subject|pdf:Keywords)\b[^>]{0,200}>(?=(.{0,4096}))"
     rb"|(?:dc:title|dc:description|pdf:Keywords)=[\"']([^\"']{0,4096})[\"']",
     re.DOTALL,
 )
@@ -47,8 +49,12 @@ def findings(file: BinaryIO, name: str, matcher: Matcher) -> list[Finding]:
         matcher: says what is sensitive.
     """
     found = dict.fromkeys(named(name, matcher))
+    left = _MOST_TEXT
     for text in titles(file):
         found.update(dict.fromkeys(found_in(text, matcher)))
+        left -= len(text)
+        if left < 0:
+            break
     return list(found)
 
 
@@ -74,7 +80,8 @@ def _texts(text: bytes) -> Iterator[str]:
     for found in _TEXT.finditer(text):
         yield _decoded(_plain(found[1]) if found[1] is not None else _from_hex(found[2]))
     for found in _METADATA.finditer(text):
-        yield _BETWEEN.sub(" ", (found[2] or found[3] or b"").decode("utf-8", "replace"))
+        inside = found[3] if found[1] is None else found[2].partition(b"</" + found[1])[0]
+        yield _BETWEEN.sub(" ", inside.decode("utf-8", "replace"))
 
 
 def _plain(text: bytes) -> bytes:

@@ -15,6 +15,7 @@ from panachain.records.classify import SCANS
 from panachain.records.pdf import named, titles
 from panachain.records.sensitivity import matcher_of
 from panachain.records.sources import find_sources, read_bytes
+from tests.bounds import processor_time
 
 TITLE = "Psychotherapy notes (2024)"
 HEX = b"<" + b"\xfe\xff".hex().encode() + TITLE.encode("utf-16-be").hex().upper().encode() + b">"
@@ -105,6 +106,17 @@ def test_a_large_file_is_looked_through_in_bounded_pieces(tmp_path: Path, monkey
         assert TITLE.partition(" (")[0] in " ".join(
             titles(io.BytesIO(b"%PDF-1.4" + b" " * at + b"/Title (Psychotherapy notes)" + b" " * 5000))
         )
+
+
+def test_many_titles_end_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    monkeypatch.setattr(pdf, "found_in", lambda text, _matcher: looked.append(text) or [])
+    monkeypatch.setattr(pdf, "_MOST_TEXT", 10_000)
+    for hostile in (b"<dc:title>" * 100_000, b"/Title (" * 100_000, b"/Title (x)" * 100_000):
+        looked.clear()
+        with processor_time(20):
+            assert pdf.findings(io.BytesIO(hostile), "", matcher_of()) == []
+        assert 0 < sum(map(len, looked)) < 20_000
 
 
 def test_little_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
