@@ -42,6 +42,8 @@ _ACTS: Final = frozenset(
 _TAG: Final = re.compile(rb"""<[^"'<>]*+(?:(?:"[^"]*+"|'[^']*+')[^"'<>]*+)*+>""")
 _DECLARATION: Final = re.compile(rb"(?:\xef\xbb\xbf)?<\?xml[^>]*\?>")
 _UTF8: Final = b'<?xml version="1.0" encoding="UTF-8"?>'
+_MOST_TEXT: Final = 1 << 20
+"""Characters of one entry or narrative whose words are looked at; a longer one is left out."""
 
 
 class Excerpt(NamedTuple):
@@ -141,6 +143,8 @@ class _Cutter(DocumentReader):
         return still
 
     def _is_closed(self, piece: _Piece) -> bool:
+        if sum(map(len, piece.texts)) > _MOST_TEXT:
+            return True
         if piece.texts:
             piece.found.update(dict.fromkeys(found_in("\n".join(piece.texts), self._used)))
             piece.texts.clear()
@@ -184,7 +188,9 @@ class _Cutter(DocumentReader):
         if self._path == _BODY:
             self.cuts.append(_Cut(self._sections[-1][0], list(self._tags[1:])))
         if self._piece is not None and local == "id" and self._path[-2] in _ACTS:
-            self._piece.ids.add((attributes.get("root", ""), attributes.get("extension", "")))
+            named = attributes.get("root", ""), attributes.get("extension", "")
+            if any(named):
+                self._piece.ids.add(named)
 
     def _end(self, name: str) -> None:
         super()._end(name)

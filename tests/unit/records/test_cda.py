@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from panachain.model.scope import EMERGENCY, Category, Scope, path_of
+from panachain.records import cda
 from panachain.records.cda import Excerpt, excerpts
 from panachain.records.sources import find_sources, read_bytes
 from panachain.records.xml import read_document
@@ -149,6 +150,19 @@ def test_nothing_that_is_closed_is_in_an_excerpt(sections: tuple[str, ...], kept
 )
 def test_a_sensitive_header_gives_none(more: str) -> None:
     assert made(section("48765-2", PENICILLIN), header=HEADER + more) == []
+
+
+def test_entries_without_an_id_have_none_in_common() -> None:
+    nobody = '<act><id nullFlavor="NI"/>{}</act>'
+    (one,) = made(section("11450-4", nobody.format(HIV), nobody.format(ASTHMA)))
+    assert b"370221004" in one.content
+
+
+def test_a_text_too_long_to_look_at_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cda, "_MOST_TEXT", 100)
+    (one,) = made(section("48765-2", PENICILLIN, text="word " * 30))
+    assert b"91936005" in one.content
+    assert b"word" not in one.content
 
 
 def test_a_narrative_alone_is_an_excerpt() -> None:
