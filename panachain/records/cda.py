@@ -16,8 +16,8 @@ from typing import BinaryIO, Final, NamedTuple
 from uuid import UUID
 
 from panachain.model.scope import Category
-from panachain.records.others import found_in
 from panachain.records.sensitivity import Finding, Matcher, matcher_of
+from panachain.records.texts import findings_in
 from panachain.records.xml import MAX_SIZE, DocumentReader, Section, encoding_of
 
 MEDIA_TYPE: Final = "application/cda+xml"
@@ -146,7 +146,7 @@ class _Cutter(DocumentReader):
         if sum(map(len, piece.texts)) > _MOST_TEXT:
             return True
         if piece.texts:
-            piece.found.update(dict.fromkeys(found_in("\n".join(piece.texts), self._used)))
+            piece.found.update(dict.fromkeys(findings_in("\n".join(piece.texts), self._used)))
             piece.texts.clear()
         return bool(piece.found)
 

@@ -6,23 +6,24 @@ Follows docs/spec/sensitivity.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 from panachain.model.scope import RESTRICTED, Category
 from panachain.records import apple, cda, hl7, xml
-from panachain.records.fhir_sensitivity import findings
+from panachain.records.fhir_sensitivity import file_in, findings
 from panachain.records.sensitivity import Finding, Matcher
-from panachain.records.split import EntryFound, entries_of
+from panachain.records.split import EntryFound, entries_of, findings_of_files
+from panachain.records.texts import is_read
 
 PIXELS: Final = "pictures"
 SCANS: Final = "text of scans and PDF files"
 NARRATIVE: Final = "text between the tags"
-ATTACHMENTS: Final = "files inside the resource"
+ATTACHMENTS: Final = "files inside the resource that are no texts, or scans"
 WHOLE: Final = "content"
-_FILES: Final = frozenset({"contentType", "_data"})
-"""Members of an Attachment or a Binary; `_data` is the mark of a file that was taken out (`attachments.py`)."""
+_TAKEN_OUT: Final = "_data"
+"""The mark of a file that was taken out (`attachments.py`)."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,12 @@ def of_fhir(
         InputError: as `split.split_stream`.
     """
     for entry in entries_of(file, category, matcher, lines=lines, is_xml=is_xml):
-        found = findings(entry.value, matcher=matcher)
+        found = list(
+            dict.fromkeys((*findings(entry.value, matcher=matcher), *findings_of_files(entry.attachments, matcher)))
+        )
         chosen = category if entry.category is category and not found else None
-        why = (*_rules(found, chosen), *((f"it refers to {entry.closed_by}",) if entry.closed_by else ()))
-        unread = (ATTACHMENTS,) if _has_attachment(entry.value) else ()
+        why = (*_rules(found, chosen), *((entry.closed_by,) if entry.closed_by else ()))
+        unread = (ATTACHMENTS,) if _has_unread(entry) else ()
         yield Classified(_name(entry), entry.category, entry.year, _kinds(found), why, unread)
 
 
@@ -125,20 +128,19 @@ def of_excerpt(excerpt: cda.Excerpt, year: int) -> Classified:
 
 
 def of_file(
-    media_type: str, category: Category, year: int, chosen: Category | None, found: Iterable[Finding] = ()
+    media_type: str, category: Category, year: int, chosen: Category | None, found: Sequence[Finding] = ()
 ) -> Classified:
-    """Return a file of which only the kind is known.
+    """Return a file that is one record.
 
     Args:
         media_type: of its content.
         category: where it goes.
         year: that it is about.
         chosen: the category that was named for the file.
-        found: what its title and its name tell.
+        found: what its text, its title and its name tell.
     """
-    told = tuple(found)
     unread = {"application/dicom": (PIXELS,), "application/pdf": (SCANS,)}.get(media_type, (WHOLE,))
-    return Classified(media_type, category, year, _kinds(told), _rules(told, chosen=chosen), unread)
+    return Classified(media_type, category, year, _kinds(found), _rules(found, chosen=chosen), unread)
 
 
 def _rules(found: Iterable[Finding], chosen: Category | None = None) -> tuple[str, ...]:
@@ -159,15 +161,19 @@ def _name(entry: EntryFound) -> str:
     return f"{kind}/{number}" if isinstance(number, str) else kind
 
 
-def _has_attachment(value: Any) -> bool:
-    """Tell whether files were taken out of a resource, or are named in it."""
-    stack: list[Any] = [value]
+def _has_unread(entry: EntryFound) -> bool:
+    """Tell whether a resource holds or names a file of which nobody looks at the words."""
+    if not all(is_read(one.data) for one in entry.attachments):
+        return True
+    stack: list[Any] = [entry.value]
     while stack:
         item = stack.pop()
         if isinstance(item, list):
             stack.extend(item)
         elif isinstance(item, dict):
-            if not item.keys().isdisjoint(_FILES):
-                return True
+            if "contentType" in item and _TAKEN_OUT not in item:
+                data = item.get("data", item.get("content"))
+                if not isinstance(data, str) or not is_read(file_in(data)):
+                    return True
             stack.extend(item.values())
     return False

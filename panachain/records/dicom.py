@@ -1,9 +1,10 @@
 """DICOM: an object is told from other files and dated by its header; its pixels are never read.
 
-Reads the header only up to the size of the image; what is longer than a date is passed over, and of a deflated data set
-only the beginning is unpacked. It is no general reader: it can't be made to recurse, to hold more than that beginning,
+Reads the header only, up to the image; of a deflated data set only the beginning is unpacked. What is sensitive is told
+by its descriptions, comments, codes with their meanings, the text of a structured report, a document that it holds, and
+by labels of confidentiality. It is no general reader: it can't be made to recurse, to hold more than one text at once,
 or to log a value.
-Opens no file. Follows DICOM PS3.5 section 7 and PS3.10 section 7.1.
+Opens no file. Follows DICOM PS3.5 section 7, PS3.6, PS3.10 section 7.1; PS3.3 sections C.17 and C.24.2.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from typing import BinaryIO, Final
 from panachain.errors import InputError
 from panachain.model.scope import UNDATED
 from panachain.records.fhir_category import bounded_year
+from panachain.records.fhir_sensitivity import UNKNOWN_LABEL, label_findings
+from panachain.records.sensitivity import Finding, Matcher, matcher_of
+from panachain.records.texts import findings_in, text_of
 
 MEDIA_TYPE: Final = "application/dicom"
 MAX_ELEMENTS: Final = 100_000
@@ -46,6 +50,37 @@ _LONG: Final = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b
 """Value representations whose length has four bytes, PS3.5 table 7.1-1."""
 _LONGEST: Final = 64
 """Bytes of a value that is looked at: a UID has no more."""
+
+_VALUES: Final = (
+    *(b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SS", b"US", b"SL", b"UL", b"SV", b"UV", b"FL", b"FD", b"AT"),
+    *(b"AE", b"AS", b"CS", b"DA", b"DS", b"DT", b"IS", b"PN", b"TM", b"UI", b"UR"),
+)
+"""Those of numbers, dates, identifiers, fixed words and names of persons, which aren't looked at."""
+_CODES: Final = {
+    0x0008_0100: "code",
+    0x0008_0119: "code",
+    0x0008_0120: "code",
+    0x0008_0102: "system",
+    0x0008_0104: "name",
+}
+"""Code value in its three lengths, the scheme that it is of, and its meaning."""
+_MEANING: Final = 0x0008_0104
+_LABELLED: Final = frozenset({0x0040_1008, 0x0040_3001})
+"""Confidentiality Code, and Confidentiality Constraint on Patient Data Description."""
+_OPEN_LABELS: Final = frozenset({"", "N", "NORMAL", "U", "L", "M", "NO", "NONE"})
+_PERSON: Final = frozenset(
+    {
+        *(PATIENT_NAME, PATIENT_ID, PATIENT_ISSUER, 0x0010_1000, 0x0010_1001, 0x0010_1005, 0x0010_1040, 0x0010_1060),
+        *(0x0010_2154, 0x0008_0090, 0x0008_1048, 0x0008_1050, 0x0008_1060, 0x0008_1070, 0x0040_A123),
+    }
+)
+"""Who somebody is: names, identifiers, address, telephone; physicians, operators and whom a report names."""
+_DOCUMENT: Final = 0x0042_0011
+"""Encapsulated Document."""
+_PIXELS: Final = 0x7FE0_0000
+_AFTER_PIXELS: Final = 0x7FE1_0000
+_MOST_TEXT: Final = 8 << 20
+"""Bytes of one text, or one document, that are looked at."""
 
 _IMPLICIT: Final = b"1.2.840.10008.1.2"
 _BIG_ENDIAN: Final = b"1.2.840.10008.1.2.2"
@@ -99,6 +134,43 @@ def patient(file: BinaryIO) -> dict[int, bytes]:
     return _header(file, last=PATIENT_BIRTH)
 
 
+def findings(file: BinaryIO, matcher: Matcher | None = None) -> list[Finding]:
+    """Return what an object tells that is sensitive, as far as its header and its text say it.
+
+    Args:
+        file: of any kind; read from its beginning.
+        matcher: says what is sensitive; None takes the default profile's.
+
+    Raises:
+        InputError: its data set is damaged, or has a text of more than 8 MiB.
+    """
+    used = matcher or matcher_of()
+    file.seek(0)
+    file.seek(_PREAMBLE + 4 if has_preamble(file.read(_PREAMBLE + 6)) else 0)
+    syntax = dict(_Reader(file, explicit=True).elements(last=0x0002_FFFF)).get(_TRANSFER_SYNTAX, b"")
+    found: dict[Finding, None] = {}
+    coded: dict[str, str] = {}
+    for tag, value in _data_set(file, syntax.rstrip(b"\0 ")).texts():
+        text = (text_of(value) or "").strip("\0 ")
+        if tag in _CODES:
+            # The meaning comes last; what a scheme without one leaves is looked at with the next code.
+            coded[_CODES[tag]] = text
+            found |= dict.fromkeys(used.look(coded.get("system", ""), coded.get("code", ""), coded.get("name", "")))
+            if tag == _MEANING:
+                coded = {}
+        elif tag in _LABELLED:
+            if text.upper() not in _OPEN_LABELS:
+                found |= dict.fromkeys([*label_findings("", text), *_unknown(text)])
+        elif tag not in _PERSON:
+            found |= dict.fromkeys(findings_in(text, used))
+    return list(found)
+
+
+def _unknown(label: str) -> Iterator[Finding]:
+    if not any(label_findings("", label)):
+        yield Finding(UNKNOWN_LABEL, tells=True, rule="a confidentiality that isn't known")
+
+
 def _header(file: BinaryIO, *, last: int) -> dict[int, bytes]:
     """Return the elements up to the tag `last`, from where the file stands."""
     file.seek(_PREAMBLE + 4 if has_preamble(file.read(_PREAMBLE + 6)) else 0)
@@ -118,6 +190,8 @@ class _Reader:
         self._short = struct.Struct(endian + "H")
         self._size = struct.Struct(endian + "L")
         self._left = MAX_ELEMENTS
+        self._vr = b""
+        """Of the element that was read last; empty where the data set doesn't say it."""
 
     def elements(self, *, last: int) -> Iterator[tuple[int, bytes]]:
         """Yield tag and value of each element up to the tag `last`, the values of long ones empty."""
@@ -133,6 +207,35 @@ class _Reader:
                 self._file.seek(size, 1)
         if head is not None:
             self._file.seek(self._before)
+
+    def texts(self) -> Iterator[tuple[int, bytes]]:
+        """Yield tag and value of each element up to the image that may hold text, those inside sequences too.
+
+        Raises:
+            InputError: one is longer than 8 MiB.
+        """
+        while (head := self._head()) is not None and not _PIXELS <= head[0] < _AFTER_PIXELS:
+            tag, size = head
+            if size == _UNDEFINED or tag == _ITEM or tag in _ENDS or self._vr == b"SQ" or self._begins_item():
+                # What follows is inside of it, and is read as if it stood here: nothing recurses.
+                continue
+            if (tag == _DOCUMENT or self._vr not in _VALUES) and size:
+                if size > _MOST_TEXT:
+                    raise InputError(
+                        f"a DICOM file with a text of {size} bytes: nobody looks at all of its words",
+                        hint="name a restricted category",
+                    )
+                yield tag, self._file.read(size)
+            else:
+                self._file.seek(size, 1)
+
+    def _begins_item(self) -> bool:
+        """Tell whether the value that follows is a sequence, which a data set without types doesn't say."""
+        if self._vr:
+            return False
+        start = self._file.read(4)
+        self._file.seek(-len(start), 1)
+        return len(start) == 4 and self._tag.unpack(start) == (_ITEM >> 16, _ITEM & 0xFFFF)
 
     def _pass_over(self) -> None:
         """Pass over what has no defined length, with all that is in it."""
@@ -155,9 +258,11 @@ class _Reader:
             return None
         group, element = self._tag.unpack(head[:4])
         tag = group << 16 | element
+        self._vr = b""
         if not self._explicit or tag == _ITEM or tag in _ENDS or not _is_vr(head[4:6]):
             return tag, self._size.unpack(head[4:])[0]
-        if head[4:6] not in _LONG:
+        self._vr = head[4:6]
+        if self._vr not in _LONG:
             return tag, self._short.unpack(head[6:])[0]
         size = self._file.read(4)
         return (tag, self._size.unpack(size)[0]) if len(size) == 4 else None

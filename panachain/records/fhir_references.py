@@ -35,6 +35,11 @@ CONTEXT: Final = frozenset(
     }
 )
 """Elements whose references say where, when, by whom and for whom: they close nothing."""
+_FILES: Final = frozenset(
+    {"attachment", "content", "presentedForm", "valueAttachment", "contentAttachment", "sourceAttachment"}
+)
+"""Elements of type Attachment, whose URL may name a Binary."""
+_URL: Final = regex(rb'"url":"([^"\\]*)')
 _CONTEXT_ENDS: Final = frozenset(f'"{name}":{sign}'.encode() for name in CONTEXT for sign in ("{", "[{"))
 _NONE: Final[frozenset[bytes]] = frozenset()
 
@@ -58,9 +63,9 @@ def names_of(resource: dict[str, Any], full_url: Any = None) -> tuple[bytes, ...
 def references_in(compact: bytes) -> frozenset[bytes]:
     """Return the references in a resource's JSON without blanks that may carry meaning, never too few."""
     pieces = compact.split(_MARK)
-    if len(pieces) == 1:
-        return _NONE
     targets = set()
+    if may_have_contents(compact):
+        targets |= {_plain(_text(url)) for url in _URL.findall(compact)}
     for before, after in pairwise(pieces):
         # What stands right before a reference names its element, or opens a list: in doubt it carries meaning.
         if _last_member(before) not in _CONTEXT_ENDS:
@@ -88,6 +93,29 @@ def meaning_references(entry: Any) -> Iterator[bytes]:
             stack.extend(
                 (name not in CONTEXT, value) for name, value in item.items() if isinstance(value, (dict, list))
             )
+    yield from contents_of(entry)
+
+
+def may_have_contents(text: bytes) -> bool:
+    """Tell whether `contents_of` may find something in JSON, never too seldom; each look costs, so they are few."""
+    return b'ttachment"' in text or b'"content"' in text or b'"presentedForm"' in text or b'"media"' in text
+
+
+def contents_of(entry: Any) -> Iterator[bytes]:
+    """Yield what in other entries is an entry's own content: files that it names by URL, and pictures of a report."""
+    stack: list[tuple[str, Any]] = [("", entry)]
+    while stack:
+        name, item = stack.pop()
+        if isinstance(item, list):
+            stack.extend((name, one) for one in item)
+        elif isinstance(item, dict):
+            url = item.get("url")
+            if isinstance(url, str) and name in _FILES:
+                yield _plain(url)
+            link = item.get("link")
+            if name == "media" and isinstance(link, dict) and isinstance(link.get("reference"), str):
+                yield _plain(link["reference"])
+            stack.extend((key, value) for key, value in item.items() if isinstance(value, (dict, list)))
 
 
 def _last_member(before: bytes) -> bytes:

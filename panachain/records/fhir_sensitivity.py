@@ -7,7 +7,8 @@ Follows FHIR R4 (Coding, CodeableConcept, Reference, Security Labels) and HL7 v3
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from re import compile as regex
@@ -18,13 +19,69 @@ from panachain.records.fhir_references import CONTEXT
 from panachain.records.sensitivity import Finding, Matcher, category_of_kinds, matcher_of
 from panachain.records.sensitivity.systems import canonical_system
 from panachain.records.sensitivity.tables import rows
+from panachain.records.texts import findings_in, text_of
 
-_TOKENS: Final = regex(
-    rb'"([cdtlqsv](?:ode":"[^"]*|isplay":"[^"]*|ext":"[^"]*|inkId":"[^"]*|uestionnaire":"[^"]*'
-    rb'|ecurity|onfidentiality":|alueCoding":))'
+_TEXTS: Final = frozenset(
+    {
+        *("display", "text", "title", "subtitle", "label", "name", "alias", "description", "summary", "conclusion"),
+        *(
+            "comment",
+            "comments",
+            "note",
+            "notes",
+            "detail",
+            "reason",
+            "statusReason",
+            "rationale",
+            "mitigation",
+            "basis",
+        ),
+        *("contentString", "valueString", "valueMarkdown", "answerString", "initialString", "defaultValueString"),
+        *("onsetString", "abatementString", "occurrenceString", "performedString", "scheduledString", "detailString"),
+        *("basis", "deceasedString", "ageString", "reasonString", "outcomeDesc", "overrideReason", "cancelledReason"),
+        *("instruction", "instructions", "instructionMarkdown", "patientInstruction", "usageInstruction", "usage"),
+        *("renderedDosageInstruction", "administrationInstruction", "preparationInstruction", "textEquivalent"),
+        *("deviceName", "displayName", "productName", "programName", "brand", "synonym", "model", "intendedUse"),
+        *("groupDisplay", "planDisplay", "subPlanDisplay", "classDisplay", "plan", "disposition", "series"),
+        *("prognosis", "diagnostics", "indication", "extraDetails", "narrative"),
+        "div",
+    }
 )
+"""Members of type string, markdown or xhtml in which somebody wrote freely: those of FHIR R5, R4, STU3 and DSTU2 that
+stand in what hospitals keep of patients. Addresses and the parts of a person's name aren't."""
+_WRITTEN: Final = _TEXTS - {"display", "text"}
+"""Those that stand by themselves; the others belong to the coding or reference beside which they stand."""
+_CALLED: Final = frozenset({"name", "alias", "description"})
+_PLACES: Final = frozenset({"Organization", "Location", "HealthcareService", "Endpoint"})
+_CONTENTS: Final = frozenset({"data", "content"})
+"""Members of an Attachment or a Binary that hold a file in base64, beside its contentType."""
+_FILE: Final = b'"contentType":"'
+_VALUED: Final = frozenset({"code", "linkId", "questionnaire"})
+"""Members beside them whose values may tell something."""
+
+
+def _any_of(tails: Mapping[str, str]) -> str:
+    """Return a pattern of any of some words, each with what follows it, that looks at each letter once."""
+    after: dict[str, dict[str, str]] = {}
+    for word, tail in tails.items():
+        if word:
+            after.setdefault(word[0], {})[word[1:]] = tail
+    branches = [letter + _any_of(rest) for letter, rest in sorted(after.items())]
+    branches += [tails[""]] if "" in tails else []
+    return branches[0] if len(branches) == 1 else f"(?:{'|'.join(branches)})"
+
+
+def _tokens() -> str:
+    tails = dict.fromkeys(_TEXTS | _VALUED, '":(?:"[^"]*|\\[")')
+    tails |= {"security": "", "confidentiality": '":', "valueCoding": '":'}
+    # Nearly all strings are out by their first letter: each search through a resource counts.
+    letters = "".join(sorted({name[0] for name in tails}))
+    return f'"((?=[{letters}]){_any_of(tails)})'
+
+
+_TOKENS: Final = regex(_tokens().encode())
 """Members of JSON without blanks that may tell something, with their values, and members that may be labels; the walk
-decides. One pattern for all of them, first letters apart, because each search through a resource counts."""
+decides."""
 _LABEL_TOKENS: Final = frozenset({b"security", b'confidentiality":'})
 _SEARCH: Final = regex(rb'"url":"[^"?]*\?')
 _NAMES: Final = frozenset(
@@ -71,7 +128,7 @@ def _may_tell(compact: bytes, matcher: Matcher) -> tuple[bool, bool]:
     """
     tokens = _TOKENS.findall(compact)
     # A search names codes in its query.
-    tells = b"?" in compact and _SEARCH.search(compact) is not None
+    tells = _FILE in compact or (b"?" in compact and _SEARCH.search(compact) is not None)
     if matcher.harmless.issuperset(tokens):
         return False, tells
     unknown = set(tokens) - matcher.harmless
@@ -83,12 +140,13 @@ def _is_harmless(token: bytes, matcher: Matcher) -> bool:
     """Whether a value can't be sensitive in any system."""
     if token in matcher.telling:
         return False
-    value = token.partition(b':"')[2]
+    value = token.partition(b'":')[2]
+    if value == b'["' or b"\\" in value:
+        # Of a list only the beginning is seen; escapes hide words, and a value with an escaped quote is cut there.
+        return False
+    value = value[1:]
     if not value:
         return True
-    if b"\\" in value:
-        # Escapes hide words, and one with an escaped quote is cut there.
-        return False
     tells = matcher.may_tell(value.decode("utf-8", "replace"))
     kept = matcher.telling if tells else matcher.harmless
     if len(kept) < _MOST_KNOWN and len(token) <= _LONGEST_KNOWN:
@@ -107,10 +165,36 @@ def _walk(resource: dict[str, Any], matcher: Matcher) -> Iterator[Finding]:
             elif isinstance(value, list):
                 if key not in _ELSEWHERE:
                     stack.extend((key, one) for one in _objects(value))
-            elif key in _ADDRESSES and isinstance(value, str):
+                if key in _WRITTEN:
+                    for text in value:
+                        if isinstance(text, str):
+                            yield from _written(key, text, item, matcher)
+            elif not isinstance(value, str):
+                continue
+            elif key in _ADDRESSES:
                 yield from matcher.address(value)
+            elif key in _WRITTEN:
+                yield from _written(key, value, item, matcher)
+            elif key in _CONTENTS and "contentType" in item:
+                yield from findings_in(text_of(file_in(value)) or "", matcher)
         if not _SPEAKING.isdisjoint(item):
             yield from _looked(name, item, matcher)
+
+
+def _written(name: str, text: str, item: dict[str, Any], matcher: Matcher) -> Iterator[Finding]:
+    """Yield what somebody wrote; what a place is called is only its name."""
+    found = findings_in(text, matcher) if name == "div" else matcher.text(text)
+    kind = item.get("resourceType")
+    place = name in _CALLED and isinstance(kind, str) and kind in _PLACES
+    yield from (replace(one, rule=f"{PLACE}{kind}, {one.rule}") for one in found) if place else found
+
+
+def file_in(data: str) -> bytes:
+    """Return a file that stands in a resource; what isn't base64 (FHIR R4, base64Binary) is the file as it stands."""
+    try:
+        return b64decode(data)
+    except ValueError:
+        return data.encode("utf-8", "surrogatepass")
 
 
 def _objects(values: list[Any]) -> Iterator[dict[str, Any]]:

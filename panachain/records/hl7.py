@@ -6,15 +6,17 @@ Follows HL7 v2.9 chapters 2 (messages, batches) and 2A (data types), and MLLP re
 What surrounds messages stays: a batch's header segments (FHS, BHS) go with the message after them, its trailers (BTS,
 FTS) with the message before them, and so do the control characters of MLLP.
 
-A message is restricted when a field that holds codes (`_CODED`) or text (`_TEXTS`) tells something sensitive
-(`records/sensitivity`), when an access restriction (ARV-3), a hospital service (PV1-10) or the like (`_LABELLED`) bears
-a label of HL7 v3 ActCode or HL7 table 0717, or when its document is `R` or `V` (TXA-18, table 0272; MSH-26 likewise).
+A message is restricted when a field that holds codes (`_CODED`) or any word that isn't a person's name tells something
+sensitive (`records/sensitivity`), when an access restriction (ARV-3), a hospital service (PV1-10) or the like
+(`_LABELLED`) bears a label of HL7 v3 ActCode or HL7 table 0717, or when its document is `R` or `V` (TXA-18, table 0272;
+MSH-26 likewise).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import BinaryIO, Final
 
@@ -25,6 +27,7 @@ from panachain.records.fhir_codes import RESTRICTED_DEFAULT
 from panachain.records.fhir_sensitivity import label_findings, restricted_category
 from panachain.records.sensitivity import Finding, Matcher, matcher_of
 from panachain.records.split import Piece
+from panachain.records.texts import findings_in, text_of
 
 MEDIA_TYPE: Final = "application/hl7-v2"
 MAX_MESSAGE: Final = 64 << 20
@@ -42,8 +45,9 @@ _BEGINS: Final = re.compile(
 _BOUNDARY: Final = re.compile(rb"[\r\n\x0b\x1c]\x0b?" + _HEADER)
 """Begins with the end of what is before, or with the control character that begins a frame."""
 _SEGMENT: Final = re.compile(rb"[^\r\n\x0b\x1c]+")
-_MOST_FIELDS: Final = 40
-"""Fields of a segment that are looked at."""
+_MOST_FIELDS: Final = 100
+"""Fields of a segment that are looked at one by one; what follows them is one more."""
+_LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 _CATEGORIES: Final = {
     **dict.fromkeys((b"ORU", b"OUL"), Category.LABORATORY),
@@ -77,14 +81,12 @@ _CODED: Final[Mapping[bytes, Mapping[int, tuple[str, ...]]]] = {
 }
 """Fields that hold codes of what a patient has, had or gets, and the systems that they mean where they name none.
 Others hold numbers that only look alike: beds, IDs."""
-_TEXTS: Final[Mapping[bytes, tuple[int, ...]]] = {
-    b"DG1": (4,),
-    b"PR1": (4,),
-    b"NTE": (3,),
-    b"PV1": (3,),
-    b"TXA": (2, 16),
-}
-"""Fields whose words may tell."""
+_PERSONS: Final = frozenset({b"MSH", b"FHS", b"BHS", b"PID", b"PD1", b"NK1", b"GT1", b"STF"})
+"""Segments that say who somebody is, and how to read the message: names aren't looked at for words. What stands in any
+other field, also of segments that only two programs know, may tell."""
+_FILE: Final = b"ED"
+"""The type (OBX-2) of a value that holds a file: source, type, subtype, encoding, data (HL7 v2.9 section 2A.3.27)."""
+_DECODED: Final[Mapping[str, Callable[[str], bytes]]] = {"base64": b64decode, "hex": bytes.fromhex}
 _LABELLED: Final[Mapping[bytes, tuple[int, ...]]] = {b"ARV": (3,), b"CON": (2,), b"PV1": (10,), b"PV2": (22,)}
 _CONFIDENTIAL: Final = {b"DG1": (18,), b"MSH": (26,), b"PRB": (22,), b"TXA": (18,)}
 _CONSENTS: Final = frozenset({"42CFR2", "42CFRPART2"})
@@ -156,15 +158,33 @@ def findings(message: bytes, encoding: bytes, matcher: Matcher | None = None) ->
         for number, systems in _CODED.get(name, {}).items():
             for repetition in _repetitions(fields, number, signs):
                 yield from _coded(repetition, systems, used)
-        for number in _TEXTS.get(name, ()):
-            for repetition in _repetitions(fields, number, signs):
-                yield from used.text(" ".join(repetition))
+        if name not in _PERSONS:
+            yield from _words(fields, signs, used)
         for number in _LABELLED.get(name, ()):
             for repetition in _repetitions(fields, number, signs):
                 yield from (one for part in repetition for one in _label(part))
         for number in _CONFIDENTIAL.get(name, ()):
             for repetition in _repetitions(fields, number, signs):
                 yield from (one for part in repetition if part in ("R", "V") for one in label_findings("", part))
+
+
+def _words(fields: list[bytes], signs: bytes, matcher: Matcher) -> Iterator[Finding]:
+    """Yield what the words of a segment tell, and those of the file that it holds."""
+    for number in range(1, len(fields)):
+        if not any(sign in _LETTERS for sign in fields[number]):
+            continue
+        for repetition in _repetitions(fields, number, signs):
+            if (fields[0], number, fields[2:3]) == (b"OBX", 5, [_FILE]) and len(repetition) > 4:
+                yield from findings_in(_text_of_file(repetition[3], repetition[4]), matcher)
+            yield from findings_in(" ".join(repetition), matcher)
+
+
+def _text_of_file(encoding: str, data: str) -> str:
+    """Return the text of a file that a value holds, or what stands there where it isn't encoded as it says."""
+    try:
+        return text_of(_DECODED[encoding.lower()](data)) or ""
+    except (KeyError, ValueError):
+        return data
 
 
 def _coded(components: list[str], systems: tuple[str, ...], matcher: Matcher) -> Iterator[Finding]:

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import BinaryIO, Final
 
-from panachain.records.others import found_in
 from panachain.records.sensitivity import Finding, Matcher
+from panachain.records.texts import findings_in
 
 MEDIA_TYPE: Final = "application/pdf"
 _WINDOW: Final = 1 << 20
@@ -51,7 +51,7 @@ def findings(file: BinaryIO, name: str, matcher: Matcher) -> list[Finding]:
     found = dict.fromkeys(named(name, matcher))
     left = _MOST_TEXT
     for text in titles(file):
-        found.update(dict.fromkeys(found_in(text, matcher)))
+        found.update(dict.fromkeys(findings_in(text, matcher)))
         left -= len(text)
         if left < 0:
             break
@@ -60,7 +60,7 @@ def findings(file: BinaryIO, name: str, matcher: Matcher) -> list[Finding]:
 
 def named(name: str, matcher: Matcher) -> list[Finding]:
     """Return what the words of a file's name tell."""
-    return list(found_in(_JOINTS.sub(" ", PurePath(name.rpartition("!")[2]).stem), matcher))
+    return findings_in(_JOINTS.sub(" ", PurePath(name.rpartition("!")[2]).stem), matcher)
 
 
 def titles(file: BinaryIO) -> Iterator[str]:

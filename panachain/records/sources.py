@@ -253,7 +253,9 @@ class Source:
         else:
             told = pdf.findings(file, self.path.name, matcher) if kind is _Kind.PDF else []
             for piece in self._pieces():
-                yield classify.of_file(piece.media_type, piece.category, piece.year, chosen, told)
+                looked = piece.media_type == dicom.MEDIA_TYPE and chosen not in RESTRICTED
+                found = dicom.findings(file, matcher) if looked else told
+                yield classify.of_file(piece.media_type, piece.category, piece.year, chosen, found)
 
     def _pieces(self) -> Iterator[Piece]:
         about = _About(self.path.name)
@@ -605,7 +607,11 @@ def _dicom_piece(
     sure = file.read(132)[128:] == b"DICM"
     file.seek(0)
     try:
-        return Piece(category or Category.IMAGING, dicom.study_year(file), dicom.MEDIA_TYPE, content)
+        year = dicom.study_year(file)
+        found = None
+        if category not in RESTRICTED:
+            found = restricted_category(dicom.findings(file, matcher), RESTRICTED_DEFAULT)
+        return Piece(found or category or Category.IMAGING, year, dicom.MEDIA_TYPE, content)
     except InputError:
         # It only looked like DICOM: with a category it is welcome as whatever it is.
         if sure or category is None:

@@ -42,9 +42,16 @@ from panachain.records.canonical import (
 )
 from panachain.records.fhir_category import category_of, year_of
 from panachain.records.fhir_codes import RESTRICTED_DEFAULT
-from panachain.records.fhir_references import meaning_references, names_of, references_in
+from panachain.records.fhir_references import (
+    contents_of,
+    may_have_contents,
+    meaning_references,
+    names_of,
+    references_in,
+)
 from panachain.records.fhir_sensitivity import findings, restricted_category
-from panachain.records.sensitivity import Matcher
+from panachain.records.sensitivity import Finding, Matcher, matcher_of
+from panachain.records.texts import findings_in, text_of
 from panachain.records.xml_cutter import Cutter as XmlCutter
 from panachain.records.xml_cutter import Form as XmlForm
 from panachain.records.xml_cutter import form_of, pieces_of
@@ -287,7 +294,9 @@ class EntryFound:
     category: Category
     year: int
     closed_by: str
-    """What closes it beside its own content: a reference, or `Bundle`; else empty."""
+    """What closes it beside its own content, such as `it refers to Condition/c1`; else empty."""
+    attachments: Sequence[Attachment]
+    """The files that were taken out."""
 
 
 def entries_of(
@@ -322,7 +331,8 @@ def entries_of(
             value = form.value(entry.kept) if entry.kind else form.rest(entry.kept)
         found = closure.category(entry)
         by = closure.reason(entry) if found is not entry.category else ""
-        yield EntryFound(value.get("resource") or value, _closed(found, category), entry.year, by)
+        said = value.get("resource") or value
+        yield EntryFound(said, _closed(found, category), entry.year, by, entry.attachments)
 
 
 class _Closure:
@@ -334,6 +344,8 @@ class _Closure:
         """Restricted category of each entry that a reference can mean."""
         self._labelled: dict[int, Category] = {}
         """Restricted category of each Bundle that is labelled as a whole."""
+        self._contents: dict[bytes, tuple[Category, bytes]] = {}
+        """Of what is the content of a closed entry, as the file of a note is: restricted category, and whose it is."""
 
     def settle(self, read: Callable[[], Iterable[_Entry]]) -> None:
         """Look at all entries until no more of them is closed.
@@ -342,8 +354,8 @@ class _Closure:
             read: begins with the first entry again.
         """
         before = -1
-        while before < len(self._closed) + len(self._labelled):
-            before = len(self._closed) + len(self._labelled)
+        while before < (now := len(self._closed) + len(self._labelled) + len(self._contents)):
+            before = now
             for entry in read():
                 if not entry.kind and entry.category in RESTRICTED:
                     self._labelled.setdefault(entry.bundle, entry.category)
@@ -351,6 +363,10 @@ class _Closure:
                 if category in RESTRICTED:
                     for name in entry.names:
                         self._closed.setdefault(name, category)
+                    for name in _contents(entry):
+                        self._contents.setdefault(
+                            name, (category, entry.names[-1] if entry.names else b"another entry")
+                        )
             if not self._closed and not self._labelled:
                 return
 
@@ -360,14 +376,21 @@ class _Closure:
             return entry.category
         if entry.bundle in self._labelled:
             return self._labelled[entry.bundle]
+        for name in entry.names if self._contents else ():
+            if name in self._contents:
+                return self._contents[name][0]
         meant = self._meant(entry)
         return self._closed[meant] if meant is not None else entry.category
 
     def reason(self, entry: _Entry) -> str:
         """Return what closes an entry beside its own content, or an empty text."""
         if entry.bundle in self._labelled:
-            return "Bundle"
-        return (self._meant(entry) or b"").decode("utf-8", "replace")
+            return "it stands in a Bundle that is labelled"
+        for name in entry.names:
+            if name in self._contents:
+                return f"it is content of {_shown(self._contents[name][1])}"
+        meant = self._meant(entry)
+        return f"it refers to {_shown(meant)}" if meant else ""
 
     def _meant(self, entry: _Entry) -> bytes | None:
         """Return the first closed entry that an entry refers to by an element that carries meaning."""
@@ -375,6 +398,18 @@ class _Closure:
             return None
         value = self._form.value(entry.kept)
         return next((name for name in meaning_references(value) if name in self._closed), None)
+
+
+def _contents(entry: _Entry) -> list[bytes]:
+    # Few entries are closed, and few of them name files: no other one is read again.
+    if not may_have_contents(entry.kept):
+        return []
+    value, _ = read(entry.kept, depth=_ENTRY_DEPTH)
+    return list(contents_of(value))
+
+
+def _shown(name: bytes) -> str:
+    return name.decode("utf-8", "replace")
 
 
 @dataclass
@@ -541,7 +576,7 @@ def _read_resource(text: bytes, matcher: Matcher | None, bundle: int) -> Iterato
     yield _Entry(
         b'{"resource":%b}' % kept,
         attachments,
-        category_of(value, compact, matcher),
+        _category(value, compact, attachments, matcher),
         year_of(value),
         _COLLECTION,
         bundle=0,
@@ -580,7 +615,9 @@ def _entry(
     resource = value.get("resource")
     if resource is not None and not isinstance(resource, dict):
         raise InputError("a Bundle entry's resource is no object")
-    category, year = (category_of(resource, compact, matcher), year_of(resource)) if resource else _NOWHERE
+    category, year = _NOWHERE
+    if resource:
+        category, year = _category(resource, compact, attachments, matcher), year_of(resource)
     names = names_of(resource or {}, value.get("fullUrl"))
     return _Entry(kept, attachments, category, year, kind, bundle, names, references_in(compact))
 
@@ -604,6 +641,23 @@ def _read_xml(file: BinaryIO, form: XmlForm, matcher: Matcher | None) -> Iterato
     known = "type" not in value or kinds == {_TYPES.get(str(value["type"]))}
     if not (kinds and known and cutter.is_plain and value.keys() <= {"resourceType", "type"}):
         yield _Entry(kept, (), category, UNDATED, b"", 1)
+
+
+def _category(
+    resource: dict[str, Any], compact: bytes, attachments: Sequence[Attachment], matcher: Matcher | None
+) -> Category:
+    """Return the category of a resource by what it says, and by the words of the files that were taken out of it."""
+    category = category_of(resource, compact, matcher)
+    if category in RESTRICTED or not attachments:
+        return category
+    return restricted_category(findings_of_files(attachments, matcher), RESTRICTED_DEFAULT) or category
+
+
+def findings_of_files(attachments: Sequence[Attachment], matcher: Matcher | None = None) -> list[Finding]:
+    """Return what the words of files tell that were taken out of a resource; those that are no texts have none."""
+    used = matcher or matcher_of()
+    texts = (text_of(one.data) for one in attachments)
+    return list(dict.fromkeys(one for text in texts if text for one in findings_in(text, used)))
 
 
 def _entries(file: BinaryIO) -> Iterator[bytes]:
@@ -640,7 +694,7 @@ def _shell(found: dict[str, bytes], matcher: Matcher | None, bundle: int, *, has
     kept, attachments = pull_out(text)
     check_values(kept)
     value, compact = read(kept)
-    yield _Entry(kept, attachments, category_of(value, compact, matcher), UNDATED, b"", bundle)
+    yield _Entry(kept, attachments, _category(value, compact, attachments, matcher), UNDATED, b"", bundle)
 
 
 def _resource_type(content: bytes) -> str | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, Final, NamedTuple
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 from panachain.errors import InputError
 from panachain.records.canonical import MAX_PIECE, MAX_VALUES
@@ -125,6 +125,8 @@ class Cutter(Bounded):
         self._declared: list[tuple[str | None, str]] = []
         self._passed = 0
         """Depth inside of a narrative."""
+        self._narrative: list[str] = []
+        """What it says so far."""
         self._count = 0
         """Elements of this part, or of the rest."""
         self._rest_count = 0
@@ -182,14 +184,14 @@ class Cutter(Bounded):
         depth = len(nodes)
         if depth + self._passed >= MAX_DEPTH:
             raise InputError(f"XML nested deeper than {MAX_DEPTH}")
-        if self._passed:
-            self._passed += 1
-            return
         # The names of a document are few.
         local, is_resource, is_narrative = self._names.get(name) or self._named(name)
-        if is_narrative and depth:
-            # Nobody looks at a narrative, as nobody looks at JSON's `div`.
-            self._passed = 1
+        if self._passed or (is_narrative and depth):
+            # JSON has the markup of a narrative as one text.
+            self._passed += 1
+            told = "".join(f" {one}={quoteattr(value)}" for one, value in attributes.items())
+            self._narrative.append(f"<{local}{told}>")
+            self._parser.CharacterDataHandler = self._write
             return
         if depth == 0:
             self._begin_root(attributes)
@@ -209,10 +211,16 @@ class Cutter(Bounded):
         nodes.append((local, attributes, value))
 
     def _end(self, name: str) -> None:
+        nodes = self._nodes
         if self._passed:
             self._passed -= 1
+            local = self._names[name][0]
+            self._narrative.append(f"</{local}>")
+            if not self._passed:
+                self._parser.CharacterDataHandler = None
+                _add(nodes[-1][1], local, "".join(self._narrative))
+                self._narrative.clear()
             return
-        nodes = self._nodes
         local, node, value = nodes.pop()
         if len(nodes) > 1:
             parent = nodes[-1][1]
@@ -233,6 +241,9 @@ class Cutter(Bounded):
             _add(parent, local, value)
             if node:
                 _add(parent, f"_{local}", node)
+
+    def _write(self, text: str) -> None:
+        self._narrative.append(escape(text))
 
     def _named(self, name: str) -> tuple[str, bool, bool]:
         """Return an element's local name, and whether it is a FHIR resource or a part of a narrative."""

@@ -43,6 +43,10 @@ _WINDOWS: Final = 32
 """Windows that are kept."""
 _ROUNDS: Final = 8
 """Times that a deletion looks again for what others wrote anew meanwhile."""
+_REWRITING: Final = 120.0
+"""Seconds after which a program that writes an object of up to 9 MiB anew counts as broken off."""
+_PATIENCE: Final = 0.2
+"""Seconds until whoever waits for it looks again."""
 _READERS: Final = 8
 """Indexes that are read at once."""
 _LOOK: Final = 2.0
@@ -86,6 +90,7 @@ class S3Store:
         client: S3Client | None = None,
         timeout: float = _TIMEOUT,
         clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Take the bucket; nothing is asked yet.
 
@@ -94,6 +99,7 @@ class S3Store:
             client: asks the service; None opens one.
             timeout: seconds of silence after which a connection is given up.
             clock: Unix seconds.
+            sleep: waits for so many seconds.
 
         Raises:
             ConfigurationError: the extra isn't installed.
@@ -102,6 +108,7 @@ class S3Store:
         self.name = f"S3 store {bucket.shown}"
         self._client = client or S3Client(bucket, name=self.name, timeout=timeout)
         self._clock = clock
+        self._sleep = sleep
         self._lock = threading.RLock()
         self._places: dict[CID, list[_Place]] = {}
         self._packs: dict[str, _Pack] = {}
@@ -156,7 +163,8 @@ class S3Store:
         unwanted = set(cids)
         self._check_erasable()
         freed: dict[CID, int] = {}
-        for _ in range(_ROUNDS):
+        rounds, seen, until = 0, dict[str, float](), self._clock() + _ROUNDS * _REWRITING
+        while rounds < _ROUNDS and self._clock() < until:
             # From the bucket, not from memory: another program may have written the object anew meanwhile, with what
             # is to go still in it.
             self._refresh()
@@ -166,11 +174,16 @@ class S3Store:
                     for place in self._places.get(cid, ()):
                         touched.add(place.pack)
                         freed[cid] = place.size
-            if not touched:
+            if touched:
+                rounds += 1
+                for pack in sorted(touched):
+                    self._write_anew(pack, unwanted)
+            elif self._others_write_anew(seen):
+                # What one of them read before it was removed here may be in what they are about to write.
+                self._sleep(_PATIENCE)
+            else:
                 self._remove_orphans()
                 return sum(freed.values())
-            for pack in sorted(touched):
-                self._write_anew(pack, unwanted)
         raise StoreUnavailableError(f"others write to the {self.name} what is to be removed; some of it is there still")
 
     # Reading
@@ -330,7 +343,29 @@ class S3Store:
         self._erasable = True
 
     def _write_anew(self, pack: str, unwanted: set[CID]) -> None:
-        """Write an object without some blocks, and remove the old one."""
+        """Write an object without some blocks, and remove the old one; others see that it is being done."""
+        key = f"rewriting/{os.urandom(16).hex()}"
+        # Before anything is read: whoever removes something else meanwhile waits for this to end, and looks again.
+        self._client.put(key, b"")
+        try:
+            self._rewrite(pack, unwanted, self._clock() + _REWRITING / 2)
+        finally:
+            self._client.delete(key)
+
+    def _others_write_anew(self, seen: dict[str, float]) -> bool:
+        """Tell whether another program writes an object anew.
+
+        Args:
+            seen: when each such mark was first seen; one that stays is of a program that broke off.
+        """
+        now = self._clock()
+        marks = [one.key for one in self._client.list("rewriting/")]
+        for mark in marks:
+            if now - seen.setdefault(mark, now) >= _REWRITING:
+                self._client.delete(mark)
+        return any(now - seen[mark] < _REWRITING for mark in marks)
+
+    def _rewrite(self, pack: str, unwanted: set[CID], until: float) -> None:
         with self._lock:
             kept = [
                 (cid, place)
@@ -350,6 +385,9 @@ class S3Store:
             except IntegrityError:
                 # A damaged block is no loss: nothing would ever take it.
                 continue
+        if self._clock() > until:
+            # Others may take this for broken off: the next round does it.
+            return
         if blocks:
             self._send(blocks)
         # The index last: while it is there, a deletion that broke off is found and finished by the next one.

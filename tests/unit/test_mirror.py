@@ -30,7 +30,6 @@ ELSEWHERE = {
     "consent/fhir_elements.py": "consent/test_fhir_consent.py",
     "consent/fhir_provisions.py": "consent/test_fhir_consent.py",
     "consent/fhir_vocabulary.py": "consent/test_fhir_consent.py",
-    "records/dicom.py": "records/test_sources.py",
     "records/header.py": "records/test_publish.py",
     "records/locate.py": "records/test_publish.py",
     "sdk/granted_records.py": "sdk/test_reader.py",

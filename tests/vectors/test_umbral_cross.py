@@ -103,6 +103,7 @@ def test_both_refuse_the_forged_base_point(vectors: dict[str, Any], keys: dict[s
         oracle.check_kfrag(forged, **keys)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("kind", ["kfrags", "cfrags", "capsule"])
 def test_both_refuse_every_changed_byte(vectors: dict[str, Any], keys: dict[str, bytes], kind: str) -> None:
     good = raw(vectors[kind] if kind == "capsule" else vectors[kind][1])

@@ -35,7 +35,9 @@ _DRUGS: Final = frozenset({"rxnorm", "ndc", "atc", "snomed", ""})
 _TELLS: Final = "tells"
 _PARTS: Final = re.compile(r"[/|?&=,#:;]")
 _LONGEST: Final = 4096
-"""Characters of a text that are looked at."""
+"""Characters of a display that are looked at, and of a text that are looked at together."""
+_OVERLAP: Final = 200
+"""Characters that are looked at twice where a text is cut: no phrase, with what denies it, is longer."""
 _NUMBERED: Final = {"loinc": re.compile(r"((?:L[AP])?)(\d{1,9})-\d"), "rxnorm": re.compile(r"()(\d{1,9})")}
 """Systems whose codes are numbers in the order in which they were given out, a group of tests or products at a time."""
 _NEAR: Final = 3
@@ -60,6 +62,14 @@ _AFTER: Final = re.compile(
 )
 """What stands right before and right behind a word and says that it isn't so, is a relative's, or was only asked."""
 _REACH: Final = 40
+_LONG_NAME: Final = 7
+"""Letters of a name that is long enough to be told from words of other languages."""
+_ENDINGS: Final = (
+    *(("ine", "in", "ina"), ("one", "on", "ona"), ("ate", "at", "ato"), ("ide", "id", "ido"), ("ole", "ol", "ol")),
+    *(("ir", "ir", "ir"), ("ol", "ol", "ol"), ("yl", "yl", "il"), ("am", "am", "am")),
+)
+"""How English names end, German ones, and Spanish or Italian ones."""
+_SOUNDS: Final = (("ph", "f"), ("th", "t"), ("y", "i"), ("chl", "cl"), ("chr", "cr"))
 _BEGINNING: Final = 5
 """Letters of a phrase by which a text is looked through first."""
 _BEGINS: Final = re.compile(r"(?<![a-z0-9])(?=(.{1,5}))")
@@ -97,8 +107,12 @@ class Matcher:
         return self._look(system, code, display[:_LONGEST])
 
     def text(self, text: str) -> tuple[Finding, ...]:
-        """Return what a text tells, as far as the profile closes it."""
-        return self._look("", "", text[:_LONGEST])
+        """Return what a text of any length tells, as far as the profile closes it."""
+        if len(text) <= _LONGEST:
+            return self._look("", "", text)
+        # In parts, so that little is looked at and kept at a time; they overlap, so that no word is cut.
+        parts = (text[start : start + _LONGEST] for start in range(0, len(text), _LONGEST - _OVERLAP))
+        return tuple(dict.fromkeys(one for part in parts for one in self._look("", "", part)))
 
     def address(self, address: str) -> tuple[Finding, ...]:
         """Return what the codes in a URL's path or query, or in an item's identifier, tell."""
@@ -107,6 +121,8 @@ class Matcher:
 
     def may_tell(self, value: str) -> bool:
         """Tell whether a value could be sensitive as a code of any system, or as a display: never too seldom."""
+        if len(value) > _LONGEST:
+            return True
         # No code has a blank inside, and of most systems no part of a value counts: what follows is a display.
         systems = _CUT if " " in value.strip() else None
         if any(
@@ -121,7 +137,7 @@ class Matcher:
             return True
         ranges = (one for one in _ranges() if not systems or one in systems)
         found = [one for system in ranges for one in _by_range(system, canonical_code(system, value))]
-        text = plain_text(value[:_LONGEST])
+        text = plain_text(value)
         found += [one for name in _VOCABULARIES for one in vocabulary(name).findings(text)]
         return any(map(self._closes, found))
 
@@ -281,10 +297,29 @@ def vocabulary(name: str) -> Vocabulary:
     if name == "words":
         entries = [(phrase, kind, strength == _TELLS) for _language, phrase, kind, strength in rows("words")]
     elif name == "ingredients":
-        entries = [(phrase, kind, strength == _TELLS) for phrase, kind, strength, _group, _why in rows("ingredients")]
+        entries = [
+            (spelling, kind, strength == _TELLS)
+            for phrase, kind, strength, group, _why in rows("ingredients")
+            for spelling in (spellings(phrase) if "brand" not in group else (phrase,))
+        ]
     else:
         entries = [(phrase, kind, True) for phrase, kind, _source in rows("substances")]
     return Vocabulary(name, entries)
+
+
+def spellings(ingredient: str) -> Iterator[str]:
+    """Yield how an ingredient's international name is spelled in English or French, German, and Spanish or Italian.
+
+    Follows the WHO's rules for the forms of international nonproprietary names in other languages.
+    """
+    yield ingredient
+    for ending, german, romance in _ENDINGS:
+        if len(ingredient) >= _LONG_NAME and ingredient.endswith(ending):
+            stem = ingredient.removesuffix(ending)
+            yield stem + german
+            for sounds, written in _SOUNDS:
+                stem = stem.replace(sounds, written)
+            yield stem + romance
 
 
 @cache

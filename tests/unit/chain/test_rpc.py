@@ -146,8 +146,8 @@ def test_an_answer_is_read_up_to_a_limit_and_then_less_must_be_asked_for() -> No
     piece = b"100000\r\n" + b" " * (1 << 20) + b"\r\n"
     with serving(CHUNKED, piece, 200) as (url, taken), pytest.raises(RpcAnswerError, match="has more than"):
         Rpc(url).call("eth_getLogs")
-    # What the sockets of both sides hold was sent, and not read.
-    assert sum(taken) <= module.MAX_ANSWER + (16 << 20)
+    # What the sockets of both sides hold was sent, and not read: systems let them grow while a machine is busy.
+    assert sum(taken) <= module.MAX_ANSWER + (64 << 20)
 
 
 def test_no_answer_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ CHOICES = st.one_of(
 
 
 class TestRoundTrip:
-    @settings(max_examples=300)
+    @settings(max_examples=100)
     @given(
         choice=CHOICES,
         purposes=st.lists(st.sampled_from(Purpose), min_size=1, unique=True),
@@ -437,7 +437,7 @@ class TestRefusals:
         found = places(consent({"type": "deny", "provision": [permit()] * 501}))
         assert "at most 500" in found["Consent.provision.provision"]
 
-    @settings(max_examples=300)
+    @settings(max_examples=100)
     @given(data=st.data())
     def test_never_fails_in_another_way(self, data: st.DataObject) -> None:
         leaf = st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(["permit", "deny"])

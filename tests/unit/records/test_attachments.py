@@ -194,7 +194,7 @@ def objects(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-@settings(max_examples=500)
+@settings(max_examples=150)
 @given(st.recursive(leaves, objects, max_leaves=15), st.booleans())
 def test_what_is_put_back_is_what_was_taken_out(text: str, is_document: bool) -> None:
     resource = (f'{{"resourceType":"Binary","a":{text}}}' if is_document else text).encode()
@@ -210,7 +210,7 @@ def test_what_is_put_back_is_what_was_taken_out(text: str, is_document: bool) ->
     assert files or b"raw-" in kept or parse(kept) == value
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.data())
 def test_bytes_that_are_no_json_come_back_too(data: st.DataObject) -> None:
     text = bytearray(document())

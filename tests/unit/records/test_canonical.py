@@ -89,7 +89,7 @@ def taken(reader: Any, text: bytes) -> bool:
     return True
 
 
-@settings(max_examples=1000)
+@settings(max_examples=250)
 @given(texts())
 def test_the_fast_reader_refuses_exactly_what_the_strict_one_refuses(text: bytes) -> None:
     assert taken(read, text) == taken(parse, text)
@@ -102,7 +102,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.lists(values, max_size=30), values, st.sampled_from([None, 1, 2]), st.sampled_from([1, 7, 64, 1 << 20]))
 def test_a_text_is_cut_where_its_values_end(entries: list[Any], other: Any, indent: int | None, window: int) -> None:
     whole = {"a": other, "entry": entries, "z": other}

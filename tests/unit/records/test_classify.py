@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,34 @@ def test_what_nobody_looks_at_is_said(tmp_path: Path) -> None:
     assert classified(written(tmp_path, "a.bin", b"\x01\x02"), Category.DOCUMENTS)[0].unread == (WHOLE,)
     binary = {"resourceType": "Binary", "id": "b", "contentType": "application/pdf", "data": "JVBERi0xLjQ="}
     assert classified(written(tmp_path, "b.json", binary))[0].unread == (ATTACHMENTS,)
+    for data in (b"short", b"long " * 2000):
+        text = binary | {"contentType": "text/plain", "data": b64encode(data).decode()}
+        assert classified(written(tmp_path, "b.json", text))[0].unread == ()
+        picture = binary | {"data": b64encode(bytes(range(256)) * 9 + data).decode()}
+        assert classified(written(tmp_path, "b.json", picture))[0].unread == (ATTACHMENTS,)
+    elsewhere = {
+        "resourceType": "Media",
+        "id": "m",
+        "content": {"contentType": "text/plain", "url": "https://h.example/x"},
+    }
+    assert classified(written(tmp_path, "m.json", elsewhere))[0].unread == (ATTACHMENTS,)
+
+
+def test_what_closes_a_file_is_said_with_whose_it_is(tmp_path: Path) -> None:
+    note = {"resourceType": "DocumentReference", "id": "d", "type": {"text": "Psychotherapy note"}}
+    note["content"] = [{"attachment": {"url": "Binary/b"}}]
+    words = {
+        "resourceType": "Binary",
+        "id": "b",
+        "contentType": "text/plain",
+        "data": b64encode(b"word " * 999).decode(),
+    }
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": one} for one in (note, words)]}
+    found = classified(written(tmp_path, "a.json", bundle))
+    assert [one.why for one in found] == [("words: psychotherapy",), ("it is content of DocumentReference/d",)]
+    told = words | {"data": b64encode(b"HIV disease " * 999).decode()}
+    (one,) = classified(written(tmp_path, "b.json", told))
+    assert (one.category, one.kinds, one.why) == (Category.SEXUAL_HEALTH, ("HIV",), ("words: hiv",))
 
 
 def test_a_category_that_is_named_is_a_reason(tmp_path: Path) -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from typing import Any
 
 import pytest
 
 from panachain.model.scope import Category
 from panachain.records.canonical import read
-from panachain.records.fhir_sensitivity import PLACE, UNKNOWN_LABEL, findings, label_findings, restricted_category
+from panachain.records.fhir_sensitivity import (
+    _TEXTS,
+    PLACE,
+    UNKNOWN_LABEL,
+    findings,
+    label_findings,
+    restricted_category,
+)
 from panachain.records.sensitivity import PROFILES, Matcher
 
 ICD = "http://hl7.org/fhir/sid/icd-10-cm"
@@ -38,6 +46,44 @@ def kinds(resource: dict[str, Any]) -> set[str]:
 )
 def test_a_code_a_text_or_a_display_counts_wherever_it_stands(resource: dict[str, Any]) -> None:
     assert "HIV" in kinds({"resourceType": "Claim", **resource})
+
+
+@pytest.mark.parametrize("name", sorted(_TEXTS))
+def test_whatever_somebody_wrote_is_read(name: str) -> None:
+    # Among other members, in depth, with what JSON escapes, and where it is very long.
+    for text in ("HIV disease", 'the "new" HIV disease', "see below:\nHIV disease", "word " * 2000 + "HIV disease"):
+        assert kinds({"resourceType": "Basic", "extension": [{"url": "urn:x", name: text}]}) == {"HIV"}
+    assert kinds({"resourceType": "Basic", "extension": [{"url": "urn:x", name: "a broken leg"}]}) == set()
+
+
+def test_each_text_of_a_list_is_read() -> None:
+    assert kinds({"resourceType": "Location", "alias": ["Ward 3", "HIV ward"]}) == {"HIV"}
+    assert kinds({"resourceType": "Location", "alias": ["Ward 3", "East ward"]}) == set()
+
+
+def test_a_narrative_is_read_across_its_tags() -> None:
+    div = '<div xmlns="http://www.w3.org/1999/xhtml"><p class="x">has <b>opioid</b> dependence &amp; asthma</p></div>'
+    assert kinds({"resourceType": "Basic", "text": {"status": "generated", "div": div}}) == {"OPIOIDUD"}
+
+
+def test_a_place_that_is_registered_is_closed_by_its_name_and_that_is_said() -> None:
+    for kind in ("Organization", "Location", "HealthcareService"):
+        (found,) = findings({"resourceType": kind, "name": "Addiction unit"})
+        assert (found.kind, found.rule) == ("SUD", f"{PLACE}{kind}, words: addiction unit")
+
+
+@pytest.mark.parametrize("member", ["data", "content"])
+def test_a_file_that_is_a_text_is_read_whatever_it_says_that_it_is(member: str) -> None:
+    for kind, content in (
+        ("text/plain", b"HIV disease"),
+        ("application/octet-stream", b"HIV disease"),
+        ("text/html; charset=utf-16", "<p>HIV disease".encode("utf-16")),
+        ("application/rtf", b"{\\rtf1 HIV disease\\par}"),
+    ):
+        file = {"contentType": kind, member: b64encode(content).decode()}
+        assert kinds({"resourceType": "DiagnosticReport", "presentedForm": [file]}) == {"HIV"}
+    for data in (b64encode(bytes(range(256)) + b"HIV disease").decode(), "no base64"):
+        assert kinds({"resourceType": "Binary", "contentType": "image/png", member: data}) == set()
 
 
 @pytest.mark.parametrize(

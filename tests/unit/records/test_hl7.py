@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from base64 import b64encode
 
 import pytest
 
@@ -94,6 +95,35 @@ class TestRestricted:
     def test_only_fields_that_hold_codes_count(self, segment: str, category: Category | None) -> None:
         (piece,) = split(message("ORU^R01", segment))
         assert piece.category is (category or Category.LABORATORY)
+
+    @pytest.mark.parametrize("segment", ["OBX", "NTE", "RXE", "SCH", "AIS", "PV1", "IN1", "ORC", "ZAB"])
+    def test_words_count_in_any_field_of_any_segment(self, segment: str) -> None:
+        for number in (1, 2, 6, 21, 60, 130):
+            for text in ("HIV disease", "^HIV disease^L", "a~b~since 2019 HIV&x", r"on\.br\HIV treatment"):
+                (piece,) = split(message("ADT^A01", segment + "|" * number + text))
+                assert piece.category is Category.SEXUAL_HEALTH, (number, text)
+            assert split(message("ADT^A01", segment + "|" * number + "a broken leg"))[0].category is Category.ENCOUNTERS
+
+    @pytest.mark.parametrize("segment", ["PID", "NK1", "GT1"])
+    def test_a_persons_name_tells_nothing(self, segment: str) -> None:
+        (piece,) = split(message("ADT^A01", f"{segment}|1||1||Hiv^Aids"))
+        assert piece.category is Category.ENCOUNTERS
+
+    @pytest.mark.parametrize(
+        ("encoding", "content", "closed"),
+        [
+            ("Base64", b64encode(b"since 2019 HIV disease").decode(), True),
+            ("BASE64", b64encode("<p>HIV disease".encode("utf-16")).decode(), True),
+            ("Hex", b"HIV disease".hex(), True),
+            ("A", "HIV disease", True),
+            ("Base64", "HIV disease, which is no base64!", True),
+            ("Base64", b64encode(b"a broken leg").decode(), False),
+            ("Base64", b64encode(bytes(range(256)) * 9 + b"HIV disease").decode(), False),
+        ],
+    )
+    def test_a_file_that_is_a_text_is_read(self, encoding: str, content: str, closed: bool) -> None:
+        (piece,) = split(message("MDM^T02", f"OBX|1|ED|1^Note^L||lab^text^plain^{encoding}^{content}"))
+        assert piece.category is (Category.SEXUAL_HEALTH if closed else Category.DOCUMENTS)
 
     def test_a_named_category_gives_way_to_a_restricted_one_only(self) -> None:
         data = message("ORU^R01", "DG1|1||F32.9")

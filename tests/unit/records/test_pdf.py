@@ -110,7 +110,7 @@ def test_a_large_file_is_looked_through_in_bounded_pieces(tmp_path: Path, monkey
 
 def test_many_titles_end_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[str] = []
-    monkeypatch.setattr(pdf, "found_in", lambda text, _matcher: looked.append(text) or [])
+    monkeypatch.setattr(pdf, "findings_in", lambda text, _matcher: looked.append(text) or [])
     monkeypatch.setattr(pdf, "_MOST_TEXT", 10_000)
     for hostile in (b"<dc:title>" * 100_000, b"/Title (" * 100_000, b"/Title (x)" * 100_000):
         looked.clear()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from panachain.records.sources import read_bytes
 from panachain.records.split import MEDIA_TYPE, Piece, entries_of, split_json, split_lines, split_stream, split_xml
 from panachain.records.xml_cutter import Cutter as XmlCutter
 from tests.unit.records.helpers import as_xml, bundles, content_of
+from tests.unit.records.pdfs import pdf
 
 
 def bundle(*entries: dict[str, Any] | bytes, **members: Any) -> bytes:
@@ -273,6 +275,68 @@ def test_nothing_is_less_closed_than_what_it_means(
     assert closed == expected
 
 
+FILE = b64encode(b"%PDF-1.4 " + bytes(range(256)) * 20).decode()
+NOTE = {"resourceType": "DocumentReference", "id": "d", "type": {"text": "Psychotherapy note"}}
+LETTER = {"resourceType": "DocumentReference", "id": "d", "type": {"text": "Letter"}}
+BINARY = {"resourceType": "Binary", "id": "b", "contentType": "application/pdf", "data": FILE}
+
+
+def closed_in(*resources: dict[str, Any]) -> set[str]:
+    """Return the types of the resources that are closed, read whole and streamed, forwards and backwards: the same."""
+    answers = []
+    for ordered in (resources, resources[::-1]):
+        content = bundle(*({"fullUrl": f"urn:x:{one['id']}", "resource": one} for one in ordered))
+        for pieces in (split_json(content), split_stream(io.BytesIO(content))):
+            answers.append(
+                {
+                    entry["resource"]["resourceType"]
+                    for piece in pieces
+                    if piece.category in RESTRICTED and piece.media_type == split.MEDIA_TYPE
+                    for entry in json.loads(content_of(piece))["entry"]
+                }
+            )
+    assert all(answer == answers[0] for answer in answers)
+    return answers[0]
+
+
+@pytest.mark.parametrize("url", ["Binary/b", "urn:x:b", "https://h.example/fhir/Binary/b", "Binary/b/_history/2"])
+def test_the_file_of_a_closed_note_is_closed(url: str) -> None:
+    named = {"content": [{"attachment": {"contentType": "application/pdf", "url": url}}]}
+    assert closed_in(NOTE | named, BINARY) == {"DocumentReference", "Binary"}
+    assert closed_in(LETTER | named, BINARY) == set()
+    assert closed_in(NOTE, BINARY) == {"DocumentReference"}
+
+
+def test_what_names_a_closed_file_is_closed() -> None:
+    words = BINARY | {"contentType": "text/plain", "data": b64encode(b"HIV disease " * 500).decode()}
+    for element in (
+        {"content": [{"attachment": {"url": "Binary/b"}}]},
+        {"extension": [{"valueAttachment": {"url": "urn:x:b"}}]},
+    ):
+        assert closed_in(LETTER | element, words) == {"DocumentReference", "Binary"}
+    # An extension's name is no file.
+    assert closed_in(LETTER | {"extension": [{"url": "urn:x:b", "valueCode": "x"}]}, words) == {"Binary"}
+
+
+def test_the_pictures_of_a_closed_report_are_closed() -> None:
+    report = {
+        "resourceType": "DiagnosticReport",
+        "id": "r",
+        "code": {"text": "HIV disease"},
+        "media": [{"link": {"reference": "Media/m"}}],
+    }
+    picture = {"resourceType": "Media", "id": "m", "content": {"contentType": "image/png", "url": "Binary/b"}}
+    assert closed_in(report, picture, BINARY) == {"DiagnosticReport", "Media", "Binary"}
+    assert closed_in(report | {"code": {"text": "Knee"}}, picture, BINARY) == set()
+
+
+@pytest.mark.parametrize("made", [lambda text: f"{text}. ".encode() * 600, pdf], ids=["text", "pdf"])
+def test_the_words_of_a_file_that_is_taken_out_close_its_resource(made: Callable[[str], bytes]) -> None:
+    for text, closed in (("HIV disease", {"DocumentReference"}), ("broken leg", set())):
+        file = {"contentType": "application/octet-stream", "data": b64encode(made(text)).decode()}
+        assert closed_in(LETTER | {"content": [{"attachment": file}]}) == closed
+
+
 def test_a_bundle_that_is_labelled_closes_all_of_it() -> None:
     content = bundle({"resource": condition(1)}, {"resource": condition(2)}, meta={"security": [{"code": "R"}]})
     assert {piece.category in RESTRICTED for piece in split_json(content)} == {True}
@@ -321,6 +385,10 @@ BOTH_FORMS: list[dict[str, Any]] = [
     {"resourceType": "MedicationRequest", "authoredOn": "2024-01-02", "medicationCodeableConcept": {
         "text": "methadone"}},
     {"resourceType": "MedicationOrder", "dateWritten": "2012-03-04"},
+    {"resourceType": "Basic", "text": {"status": "generated", "div":
+        '<div xmlns="http://www.w3.org/1999/xhtml">treated for <b>syphi</b>lis<img alt="HIV"/> &amp; gout</div>'}},
+    {"resourceType": "DocumentReference", "content": [{"attachment": {
+        "contentType": "text/plain", "data": b64encode(b"history of heroin use").decode()}}]},
     {"resourceType": "Observation", "category": [{"coding": [{"code": "vital-signs"}]}], "effectivePeriod": {
         "start": "2020-01-01", "end": "2021-01-01"}},
     {"resourceType": "Observation", "code": {"coding": [{"system": "http://loinc.org", "code": "69548-6"}]}},
@@ -339,7 +407,11 @@ BOTH_FORMS: list[dict[str, Any]] = [
 
 
 def same_of(found: Iterable[split.EntryFound]) -> list[tuple[Category, int, str, list[Any]]]:
-    return [(one.category, one.year, one.closed_by, findings(one.value)) for one in found]
+    # JSON's files were taken out, XML's stay where they are: their words count in either.
+    return [
+        (one.category, one.year, one.closed_by, [*findings(one.value), *split.findings_of_files(one.attachments)])
+        for one in found
+    ]
 
 
 @pytest.mark.parametrize("prefix", ["", "f:"])
@@ -348,7 +420,7 @@ def test_the_same_resource_goes_the_same_way_in_xml(resource: dict[str, Any], pr
     text, xml = json.dumps(resource).encode(), as_xml(resource, prefix=prefix)
     assert same_of(entries_of(io.BytesIO(xml), is_xml=True)) == same_of(entries_of(io.BytesIO(text)))
     (piece,) = split_xml(io.BytesIO(xml))
-    (told,) = split_json(text)
+    told, *_ = split_json(text)
     assert (piece.category, piece.year) == (told.category, told.year)
     assert (piece.content, piece.media_type) == (xml, "application/fhir+xml")
 

@@ -44,7 +44,7 @@ def value_of(inside: str) -> dict[str, Any]:
         ('<name value="of an organization"/>', {"name": "of an organization"}),
         ("<contained><Patient/></contained>", {"contained": [{"resourceType": "Patient"}]}),
         ('<text><status value="x"/><div xmlns="http://www.w3.org/1999/xhtml"><b code="B20">x</b></div></text>',
-         {"text": {"status": "x"}}),
+         {"text": {"status": "x", "div": '<div><b code="B20">x</b></div>'}}),
         ('<valueQuantity><value value="1.10"/></valueQuantity>', {"valueQuantity": {"value": "1.10"}}),
     ],
 )  # fmt: skip
@@ -170,7 +170,8 @@ def test_a_narrative_is_no_part_and_hides_none() -> None:
     meta = '<meta><security><code value="ETH"/></security></meta>'
     parts, cutter, _ = cut(f"<Bundle {FHIR}>{narrative}{meta}{ENTRY}{narrative}</Bundle>")
     assert [kept.decode() for kept, *_ in parts] == [ENTRY]
-    assert cutter.value == {"resourceType": "Bundle", "meta": {"security": [{"code": "ETH"}]}}
+    assert cutter.value["meta"] == {"security": [{"code": "ETH"}]}
+    assert cutter.value["entry"] == ["<entry><b></b></entry>", "<entry><b></b></entry>"]
     assert cutter.rest.decode().count(narrative) == 2
 
 

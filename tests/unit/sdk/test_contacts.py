@@ -161,7 +161,7 @@ def test_a_damaged_file_gives_no_name_and_is_left_as_it_is(tmp_path: Path, conte
     assert (tmp_path / FILE).read_bytes() == content
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(
     content=st.binary(max_size=300)
     | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(

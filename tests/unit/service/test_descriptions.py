@@ -31,10 +31,10 @@ from panachain.service.relay.store import RelayStore
 from tests.unit.service.proxy_world import ProxyWorld
 from tests.unit.service.relay.world import TwinMainchain, TwinSender
 
-EXAMPLES = 300 if os.environ.get("PANACHAIN_FAULTS") == "long" else 100
+EXAMPLES = 300 if os.environ.get("PANACHAIN_FAULTS") == "long" else 40
 """For each call, in the long runs."""
 many = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
-few = settings(many, max_examples=20)
+few = settings(many, max_examples=10)
 # Not every body of the described form is served, and a server of ASGI may refuse a method by itself.
 EXCLUDED = [schemathesis.checks.positive_data_acceptance, schemathesis.checks.unsupported_method]
 CHAIN = 31_338

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -158,7 +160,9 @@ class TestErasure:
             monkeypatch.setattr(breaking._client, name, cut(getattr(breaking._client, name)))
         with suppress(CutError):
             breaking.delete_block(gone)
-        again = opened(bucket)
+        again, now = opened(bucket), [2e9]
+        # The mark of whoever broke off is waited for.
+        again._clock, again._sleep = lambda: now[0], lambda seconds: now.append(now.pop() + 100 * seconds)
         again.delete_block(gone)
         # What an upload left without an index is removed after a day.
         again._clock = lambda: 2e9 + 10**9
@@ -186,6 +190,64 @@ class TestErasure:
         left = opened(bucket)
         assert set(left.blocks()) == {cid for cid, _ in blocks[6:]}
         assert [left.get_block(cid) for cid, _ in blocks[6:]] == [data for _, data in blocks[6:]]
+
+    def test_what_another_had_read_before_does_not_come_back(
+        self, store: S3Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        blocks = some(10)
+        store.put_blocks(blocks)
+        (one, first), (other, second), *kept = blocks
+        waits = threading.Event()
+        waiting = S3Store(bucket, sleep=lambda seconds: waits.set() or time.sleep(0.01))  # type: ignore[func-returns-value]
+        erasing = threading.Thread(target=waiting.delete_block, args=(other,), daemon=True)
+        slow = opened(bucket)
+        get = slow._client.get
+
+        def read(*args: Any, **rest: Any) -> bytes:
+            body = get(*args, **rest)
+            if args[0].startswith("packs/") and not erasing.ident:
+                erasing.start()
+                while erasing.is_alive() and not waits.wait(0.05):
+                    continue
+            return body
+
+        monkeypatch.setattr(slow._client, "get", read)
+        slow.delete_block(one)
+        erasing.join(60)
+        assert not erasing.is_alive()
+        assert all(first not in body and second not in body for body in objects(store).values())
+        assert sorted(opened(bucket).blocks()) == sorted(cid for cid, _ in kept)
+
+    def test_a_program_that_broke_off_is_waited_for_only_so_long(self, store: S3Store, bucket: Bucket) -> None:
+        ((cid, data),) = some(1)
+        store.put_block(cid, data)
+        store._client.put("rewriting/left", b"")
+        now = [2e9]
+        erasing = S3Store(bucket, clock=lambda: now[0], sleep=lambda seconds: now.append(now.pop() + 100 * seconds))
+        erasing.delete_block(cid)
+        assert 2e9 + s3._REWRITING <= now[0] < 2e9 + s3._REWRITING + 100 * s3._PATIENCE
+        assert list(store._client.list("")) == []
+
+    def test_who_was_slow_leaves_it_to_the_next_round(
+        self, store: S3Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        blocks = some(3)
+        store.put_blocks(blocks)
+        now = [2e9]
+        slow = S3Store(bucket, clock=lambda: now[0])
+        get, sent = slow._client.get, list[float]()
+        send = slow._send
+
+        def read(key: str, **rest: Any) -> bytes:
+            if key.startswith("packs/") and not sent and now[0] == 2e9:
+                now[0] += s3._REWRITING
+            return get(key, **rest)
+
+        monkeypatch.setattr(slow._client, "get", read)
+        monkeypatch.setattr(slow, "_send", lambda blocks: sent.append(now[0]) or send(blocks))
+        slow.delete_block(blocks[0][0])
+        assert sent == [2e9 + s3._REWRITING]
+        assert sorted(opened(bucket).blocks()) == sorted(cid for cid, _ in blocks[1:])
 
     def test_a_bucket_that_keeps_versions_is_refused(self, store: S3Store) -> None:
         ((cid, data),) = some(1)

@@ -69,6 +69,27 @@ def test_words_are_known_in_four_languages(text: str) -> None:
     assert found("", "", text)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("Zidovudin 250 mg", "HIV"),
+        ("lamivudina/zidovudina", "HIV"),
+        ("Metadona 5 mg comprimidos", "OPIOIDUD"),
+        ("Naltrexon 50 mg", "OPIOIDUD"),
+        ("buprenorfina sublingual", "OPIOIDUD"),
+        ("Acamprosat 333 mg", "ETHUD"),
+        ("clorpromazina", "PSY"),
+        ("Metilfenidato 10 mg", "PSY"),
+        ("Olanzapin", "PSY"),
+        ("Lithiumcarbonat 400", "PSY"),
+        ("Mifepriston 200 mg", "ABORTION"),
+        ("dolutégravir", "HIV"),
+    ],
+)
+def test_a_medicine_is_known_by_its_name_in_other_languages(name: str, kind: str) -> None:
+    assert kind in {one.kind for one in matcher_of().look("", "", name)}
+
+
 def test_words_are_whole_words() -> None:
     assert not found("", "", "archive of shivering")
     assert not found("", "", "band aids and hearing aid")

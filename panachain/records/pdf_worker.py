@@ -1,0 +1,75 @@
+"""PDF worker: the text of PDF files, read in a process of its own, whose memory and time are bounded.
+
+A program apart from the rest of the package: it takes files from its standard input, each with its length before it (4
+bytes, big-endian), and answers on its standard output with one byte, whether that is all of the text, and the text in
+UTF-8 with its length before it. Opens no file, and logs nothing. Follows PDF 2.0 (ISO 32000-2, section 9.10).
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import resource
+import signal
+import sys
+from types import FrameType
+from typing import BinaryIO, Final
+
+MOST_TEXT: Final = 4 << 20
+"""Bytes of a text that is looked at."""
+_MEMORY: Final = 2 << 30
+"""Bytes that the process may take."""
+_SECONDS: Final = 30.0
+"""Processor time for one file: the same on a busy machine."""
+
+
+class _OutOfTimeError(BaseException):
+    """Of no kind that the reader catches."""
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    signal.signal(signal.SIGVTALRM, _stop)
+    # Warnings of the reader quote what they warn of.
+    logging.disable(logging.CRITICAL)
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    while head := source.read(4):
+        text, is_all = text_in(io.BytesIO(source.read(int.from_bytes(head, "big"))))
+        sink.write(bytes([is_all]) + len(text).to_bytes(4, "big") + text)
+        sink.flush()
+
+
+def text_in(file: BinaryIO, *, seconds: float = _SECONDS) -> tuple[bytes, bool]:
+    """Return the text of a PDF file in UTF-8, and whether each page has some and all of it was read.
+
+    Args:
+        file: of any content; what is no PDF has no text.
+        seconds: processor time after which the rest isn't read.
+    """
+    # Imported here: the command line asks for none of it at its start.
+    from pypdf import PdfReader
+
+    parts, size = list[bytes](), 0
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        pages = PdfReader(file).pages
+        for page in pages:
+            parts.append(page.extract_text().encode("utf-8", "replace"))
+            size += len(parts[-1]) + 1
+            if size > MOST_TEXT:
+                return b"\n".join(parts)[:MOST_TEXT], False
+        # A page without text may be a scan.
+        return b"\n".join(parts), bool(parts) and all(part.strip() for part in parts)
+    except (Exception, _OutOfTimeError):  # noqa: BLE001  # Whatever a hostile file makes the reader raise.
+        return b"\n".join(parts), False
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise _OutOfTimeError
+
+
+if __name__ == "__main__":
+    main()
