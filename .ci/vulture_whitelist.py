@@ -14,6 +14,9 @@ _.CharacterDataHandler
 _.EntityDeclHandler
 _.AttlistDeclHandler
 _.ExternalEntityRefHandler
+_.SkippedEntityHandler
+_.StartDoctypeDeclHandler
+_.StartNamespaceDeclHandler
 _.row_factory
 _.isolation_level
 _._value_

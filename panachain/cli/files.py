@@ -32,6 +32,7 @@ SUFFIXES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "application/fhir+json": "fhir.json",
         "application/fhir+ndjson": "fhir.ndjson",
+        "application/fhir+xml": "fhir.xml",
         "application/dicom": "dcm",
         "application/pdf": "pdf",
         "application/hl7-v2": "hl7",

@@ -188,6 +188,8 @@ def _say_upload(app: App, report: UploadReport) -> None:
         output.say(f"To nobody: {count}, {why}.")
     if report.passed_over:
         output.say(f"Passed over, no records: {words.files(report.passed_over)}.")
+    if report.closed:
+        output.say(f"Closed as a whole: {words.files(report.closed)}.")
     if report.read_back:
         read = report.read_back
         output.say(

@@ -121,6 +121,11 @@ def read(content: bytes, *, depth: int = MAX_DEPTH) -> tuple[Any, bytes]:
     return value, compact
 
 
+def write(value: Any) -> bytes:
+    """Return a value as JSON without blanks, as `read` returns it beside the value."""
+    return _ENCODER.encode(value)
+
+
 def check_values(content: bytes) -> None:
     """Check that a JSON text holds no more values than `read` or `parse` may take memory for.
 

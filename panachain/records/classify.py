@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
-from panachain.model.scope import Category
-from panachain.records import hl7, xml
+from panachain.model.scope import RESTRICTED, Category
+from panachain.records import apple, cda, hl7, xml
 from panachain.records.fhir_sensitivity import file_in, findings
 from panachain.records.sensitivity import Finding, Matcher
 from panachain.records.split import EntryFound, entries_of, findings_of_files
@@ -44,7 +44,9 @@ class Classified:
     """Whether the emergency summary holds it."""
 
 
-def of_fhir(file: BinaryIO, category: Category | None, matcher: Matcher, *, lines: bool) -> Iterator[Classified]:
+def of_fhir(
+    file: BinaryIO, category: Category | None, matcher: Matcher, *, lines: bool = False, is_xml: bool = False
+) -> Iterator[Classified]:
     """Yield each entry of FHIR.
 
     Args:
@@ -52,11 +54,12 @@ def of_fhir(file: BinaryIO, category: Category | None, matcher: Matcher, *, line
         category: as `split.split_stream`.
         matcher: says what is sensitive.
         lines: whether it is NDJSON.
+        is_xml: whether it is XML.
 
     Raises:
         InputError: as `split.split_stream`.
     """
-    for entry in entries_of(file, category, matcher, lines=lines):
+    for entry in entries_of(file, category, matcher, lines=lines, is_xml=is_xml):
         found = list(
             dict.fromkeys((*findings(entry.value, matcher=matcher), *findings_of_files(entry.attachments, matcher)))
         )
@@ -64,6 +67,22 @@ def of_fhir(file: BinaryIO, category: Category | None, matcher: Matcher, *, line
         why = (*_rules(found, chosen), *((entry.closed_by,) if entry.closed_by else ()))
         unread = (ATTACHMENTS,) if _has_unread(entry) else ()
         yield Classified(_name(entry), entry.category, entry.year, _kinds(found), why, unread, entry.emergency)
+
+
+def of_export(file: BinaryIO, category: Category | None, matcher: Matcher) -> Iterator[Classified]:
+    """Yield what an export of Apple Health holds, all measurements of one type, year and way together.
+
+    Args:
+        file: the export.
+        category: as `apple.split_export`.
+        matcher: says what is sensitive.
+
+    Raises:
+        InputError: as `apple.split_export`.
+    """
+    for name, own, year, found, number in apple.counted(file, matcher):
+        chosen = category if category in RESTRICTED and own not in RESTRICTED else None
+        yield Classified(f"{name} ({number})", chosen or own, year, _kinds(found), _rules(found, chosen))
 
 
 def of_messages(file: BinaryIO, category: Category | None, matcher: Matcher) -> Iterator[Classified]:
@@ -96,9 +115,18 @@ def of_document(document: xml.Document, category: Category, chosen: Category | N
         chosen: the category that was named for the file.
     """
     found = document.findings
+    why = [f"{one.rule}, in {where}" for one in found for where in document.where(one)]
+    why += [one.rule for one in found if not document.where(one)]
+    why += [f"the whole document is as closed as its {name}" for name in document.closed_by]
+    why += [f"--category {chosen.value}"] if chosen is not None else []
     return Classified(
-        document.media_type, category, document.year, _kinds(found), _rules(found, chosen=chosen), (NARRATIVE,)
+        document.media_type, category, document.year, _kinds(found), tuple(dict.fromkeys(why)), (NARRATIVE,)
     )
+
+
+def of_excerpt(excerpt: cda.Excerpt, year: int) -> Classified:
+    """Return an excerpt of a C-CDA document of a year."""
+    return Classified(f"excerpt: {excerpt.name}", excerpt.category, year)
 
 
 def of_file(
@@ -111,7 +139,7 @@ def of_file(
         category: where it goes.
         year: that it is about.
         chosen: the category that was named for the file.
-        found: what its text tells.
+        found: what its text, its title and its name tell.
     """
     unread = {"application/dicom": (PIXELS,), "application/pdf": (SCANS,)}.get(media_type, (WHOLE,))
     return Classified(media_type, category, year, _kinds(found), _rules(found, chosen=chosen), unread)

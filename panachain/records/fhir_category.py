@@ -7,6 +7,7 @@ those of records/fhir_codes.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from panachain.model.scope import EMERGENCY, FIRST_YEAR, RESTRICTED, SENSITIVE, UNDATED, Category
@@ -32,14 +33,39 @@ _DATES: Final = (
     ),
     *("dateRecorded", "assertedDate", "recordedOn", "orderedOn", "startDate", "plannedStartDate", "servicedDate"),
     *("collectedDateTime", "statusDate"),
+    # What the elements above leave open in some type, the more telling ones first.
+    *("identifiedDateTime", "detected", "timingDateTime", "timingDate", "scheduledDateTime", "requestedOn", "dateSent"),
+    *("createdDateTime", "creation", "enteredDate", "timestamp", "authoringTime", "indexed", "preparedDate"),
+    *("effectiveTimeDateTime", "occurenceDateTime", "whenDateTime", "reportedDateTime", "occurrenceDate", "onset"),
+    *("timeDateTime", "receivedTime", "countingDateTime", "lastOccurrence", "lastModified", "statusChanged"),
+    *("completionTime", "calculatedAt", "paymentDate", "abatementDateTime", "endDate", "dateEnded", "whenUsed"),
+    *("verificationDate", "validationDate", "lastPerformed", "dateOfService", "dateOfDiagnosis", "serviceDate"),
+    *("authoredDate", "lastUpdated", "periodDate", "dateDateTime", "time", "event", "effectiveTime"),
+    *("cancellationDate", "lastSystemChange", "end", "plannedEndDate", "targetDate", "dueDate"),
 )
 """Of R4 first, then what DSTU2, STU3 and R5 call them."""
 _PERIODS: Final = (
     *("effectivePeriod", "performedPeriod", "occurrencePeriod", "onsetPeriod", "period", "billablePeriod"),
     *("actualPeriod", "occurredPeriod", "servicedPeriod", "collectedPeriod"),
+    *("identifiedPeriod", "timingPeriod", "scheduledPeriod", "createdPeriod", "executionPeriod", "requestedPeriod"),
+    *("effectiveTimePeriod", "occurencePeriod", "whenPeriod", "timePeriod", "reportingPeriod", "planningHorizon"),
+    *("servicePeriod", "coveragePeriod", "activePeriod", "active", "benefitPeriod", "periodPeriod", "datePeriod"),
+    *("applies", "abatementPeriod", "whenUsed", "fulfillmentTime", "boundsPeriod", "usePeriod", "effectiveDosePeriod"),
+    *("employmentImpacted", "hospitalization", "preAuthPeriod", "preAuthRefPeriod", "validityPeriod", "validity"),
 )
-_NESTED: Final = ("collection", "item", "event")
-"""Where a date stands that the resource itself lacks: a specimen's collection, a claim's items, an order's events."""
+_DEEPEST: Final = 3
+"""How far below a resource a date counts that the resource itself lacks: its items, events, timings."""
+_NO_EVENTS: Final = frozenset(
+    {
+        *("meta", "text", "extension", "modifierExtension", "contained", "identifier", "name", "telecom", "address"),
+        *("contact", "qualification", "subject", "patient", "batch", "instance"),
+        *("notAvailable", "availableTime", "software", "compose", "expansion", "education", "marketDistribution"),
+        *("uniqueId", "answerOption", "enableWhen", "initial", "option", "property", "data", "restriction"),
+        # Places in a sequence, which are numbers.
+        *("variant", "quality", "referenceSeq", "structureVariant"),
+    }
+)
+"""Members whose dates say since when somebody is called so, or until when something keeps, and the like."""
 _UNDATED_TYPES: Final = (
     "Patient",
     "RelatedPerson",
@@ -109,11 +135,23 @@ def year_of(resource: dict[str, Any]) -> int:
     if resource.get("resourceType") in _UNDATED_TYPES:
         return UNDATED
     found = _year_in(resource)
-    for name in _NESTED if found is None else ():
-        for inner in _list(resource.get(name)) or [resource.get(name)]:
-            if isinstance(inner, dict) and (found := _year_in(inner)) is not None:
+    level = [resource]
+    for _ in range(_DEEPEST if found is None else 0):
+        # The nearest one counts, and of equally near ones the first.
+        level = [inner for item in level for inner in _inside(item)]
+        for inner in level:
+            if (found := _year_in(inner)) is not None:
                 return found
     return UNDATED if found is None else found
+
+
+def _inside(item: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the objects in a member of an object that may tell when something happened."""
+    for name, value in item.items():
+        # What was measured may be a date, too: it says nothing of when.
+        is_value = name.startswith("value") and name[5:6].isupper()
+        if isinstance(value, (dict, list)) and name not in _NO_EVENTS and not is_value:
+            yield from (one for one in _list(value) if isinstance(one, dict))
 
 
 def _year_in(item: dict[str, Any]) -> int | None:
@@ -141,6 +179,9 @@ def bounded_year(year: int) -> int:
 
 
 def _year(time: Any) -> int | None:
+    if isinstance(time, list) and time:
+        # A Timing may have several events.
+        time = time[0]
     if isinstance(time, str) and (digits := time[:4]).isascii() and digits.isdigit():
         return bounded_year(int(digits))
     return None
@@ -164,4 +205,7 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _list(value: Any) -> list[Any]:
+    """Return a list. An object is a list of one: DSTU2 has one where R4 has several, and XML shows no difference."""
+    if isinstance(value, dict):
+        return [value]
     return value if isinstance(value, list) else []

@@ -39,6 +39,8 @@ _FILES: Final = frozenset(
     {"attachment", "content", "presentedForm", "valueAttachment", "contentAttachment", "sourceAttachment"}
 )
 """Elements of type Attachment, whose URL may name a Binary."""
+_HOLDERS: Final = (b"ttachment", b"content", b"presentedForm", b"media")
+"""Of the elements that name files and pictures, how they end."""
 _URL: Final = regex(rb'"url":"([^"\\]*)')
 _CONTEXT_ENDS: Final = frozenset(f'"{name}":{sign}'.encode() for name in CONTEXT for sign in ("{", "[{"))
 _LONGEST_END: Final = max(map(len, _CONTEXT_ENDS))
@@ -101,9 +103,14 @@ def meaning_references(entry: Any) -> Iterator[bytes]:
     yield from contents_of(entry)
 
 
-def may_have_contents(text: bytes) -> bool:
-    """Tell whether `contents_of` may find something in JSON, never too seldom; each look costs, so they are few."""
-    return b'ttachment"' in text or b'"content"' in text or b'"presentedForm"' in text or b'"media"' in text
+def may_have_contents(text: bytes, quote: bytes = b'"') -> bool:
+    """Tell whether `contents_of` may find something, never too seldom; each look costs, so they are few.
+
+    Args:
+        text: of a resource.
+        quote: what stands behind a member's name; nothing in XML.
+    """
+    return any(name + quote in text for name in _HOLDERS)
 
 
 def contents_of(entry: Any) -> Iterator[bytes]:

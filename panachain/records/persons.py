@@ -18,9 +18,10 @@ from typing import Any, BinaryIO, ClassVar, Final
 from xml.parsers import expat
 
 from panachain.errors import InputError
-from panachain.records import dicom, hl7
-from panachain.records.canonical import BLANKS, BOM, MAX_DEPTH, MAX_PIECE, Cutter, read
+from panachain.records import dicom, hl7, xml_cutter
+from panachain.records.canonical import BLANKS, BOM, MAX_DEPTH, MAX_PIECE, Cutter, read, write
 from panachain.records.fhir_references import names_of
+from panachain.records.split import xml_form
 
 MAX_PERSONS: Final = 1000
 """Persons of one source that are told apart; more are several anyway."""
@@ -28,6 +29,8 @@ _PATIENT: Final = b'"Patient"'
 _SUBJECT: Final = re.compile(
     rb'"(?:subject|patient|beneficiary)"\s*+:\s*+\{\s*+"reference"\s*+:\s*+"(?:[^"]*/)?Patient/([A-Za-z0-9.-]{1,64})[/"]'
 )
+_PATIENT_TAG: Final = re.compile(rb"<(?:[^\s<>/:]{1,100}:)?Patient[\s/>]")
+_LONGEST_TAG: Final = 110
 _LONGEST_SUBJECT: Final = 400
 """Bytes of a reference that `_SUBJECT` finds wherever it lies."""
 _WINDOW: Final = 1 << 18
@@ -48,6 +51,7 @@ FIELDS: Final = {
     "reference": ("subject", "subject", "subject"),
     "hl7": ("PID-3", "PID-5", "PID-7"),
     "dicom": ("PatientID", "PatientName", "PatientBirthDate"),
+    "apple": ("Me", "Me", "date of birth in Me"),
     "cda": ("patientRole/id", "patient/name", "patient/birthTime"),
 }
 """What a format calls identifier, name and birth date."""
@@ -282,6 +286,37 @@ def of_fhir(file: BinaryIO, *, lines: bool) -> Iterator[Person]:
 def of_patient(resource: dict[str, Any]) -> Person:
     """Return what identifies the patient of a FHIR Patient."""
     return _patient(resource, None)
+
+
+def of_fhir_xml(file: BinaryIO) -> Iterator[Person]:
+    """Yield the Patients of FHIR in XML or, if there is none, whom its resources are about."""
+    left = sum(len(_PATIENT_TAG.findall(text)) for text in _windows(file, _LONGEST_TAG))
+    subjects: dict[str, None] = {}
+    any_patient = False
+    cutter = xml_cutter.Cutter(xml_form(file))
+    for part in cutter.feed_all(xml_cutter.pieces_of(file)):
+        for patient in _patients(part.value):
+            any_patient = True
+            yield patient
+        if any_patient:
+            # Parsing isn't free: where no element of this name comes any more, nothing else is parsed.
+            left -= len(_PATIENT_TAG.findall(part.kept))
+            if left <= 0:
+                return
+        elif len(subjects) <= MAX_PERSONS:
+            subjects.update(dict.fromkeys(one.decode() for one in _SUBJECT.findall(write(part.value))))
+    for patient in _patients(cutter.value):
+        any_patient = True
+        yield patient
+    if not any_patient:
+        subjects.update(dict.fromkeys(one.decode() for one in _SUBJECT.findall(write(cutter.value))))
+        for subject in list(subjects)[:MAX_PERSONS]:
+            yield Person("reference", {("reference", subject)})
+
+
+def of_export(dates: Iterable[str]) -> Iterator[Person]:
+    """Yield whom an export of Apple Health is about, by their birth date: it tells nothing else that identifies."""
+    yield from (Person("apple", births=_births([one])) for one in dates)
 
 
 def of_messages(file: BinaryIO) -> Iterator[Person]:

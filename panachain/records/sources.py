@@ -12,8 +12,10 @@ Follows FHIR R4, DICOM PS3.10 section 7.1, HL7 v2.x chapter 2, C-CDA R2.1, PDF 2
 | NDJSON | `.ndjson`, `.jsonl` | `split.py` | of each resource |
 | HL7 v2 | MSH, FHS, BHS | one for each message | type of message, MSH-7 |
 | DICOM | DICM, first element, `.dcm` | one | imaging, StudyDate |
-| XML | `<` and C-CDA, `<?xml`, `.xml`, `.cda`, `.ccda` | one | documents, effectiveTime |
-| PDF | `%PDF-` | one | documents, undated |
+| FHIR in XML | a root in FHIR's namespace | `split.py` | of each resource |
+| Apple Health | a root `HealthData` | `apple.py` | of each measurement |
+| XML | `<` and C-CDA, `<?xml`, `.xml`, `.cda`, `.ccda` | one, and excerpts (`cda.py`) | documents, effectiveTime |
+| PDF | `%PDF-` | one | documents, or what its title or name tells (`pdf.py`); undated |
 | zip, gzip | magic | those of its members | of each member |
 | other archives | magic | one | only with a restricted `--category` |
 | anything else | | one | only with `--category` |
@@ -42,14 +44,14 @@ from panachain.errors import InputError
 from panachain.ipld import dagcbor
 from panachain.model.records import FileContent, PlainRecord
 from panachain.model.scope import EMERGENCY, RESTRICTED, UNDATED, Category
-from panachain.records import archives, classify, dicom, encodings, hl7, persons, xml
+from panachain.records import apple, archives, cda, classify, dicom, encodings, hl7, pdf, persons, xml
 from panachain.records.canonical import BLANKS, BOM
 from panachain.records.classify import Classified
 from panachain.records.fhir_codes import RESTRICTED_DEFAULT
 from panachain.records.fhir_sensitivity import restricted_category
 from panachain.records.others import CATEGORY_HINT, restricted_text, what_it_is
 from panachain.records.sensitivity import DEFAULT, Matcher, Profile, matcher_of
-from panachain.records.split import Piece, split_json, split_lines, split_stream
+from panachain.records.split import Piece, split_json, split_lines, split_stream, split_xml
 from panachain.records.walk import CHUNK, FoundFile, unpublished, walk
 
 LARGE: Final = 64 << 20
@@ -78,6 +80,8 @@ _OCTETS: Final = "application/octet-stream"
 class _Kind(Enum):
     FHIR = auto()
     NDJSON = auto()
+    FHIR_XML = auto()
+    APPLE = auto()
     HL7 = auto()
     DICOM = auto()
     XML = auto()
@@ -86,12 +90,21 @@ class _Kind(Enum):
     OTHER = auto()
 
 
-_SPLIT: Final = (_Kind.FHIR, _Kind.NDJSON, _Kind.HL7)
+_SPLIT: Final = (_Kind.FHIR, _Kind.NDJSON, _Kind.FHIR_XML, _Kind.APPLE, _Kind.HL7)
 """Kinds that can become several records."""
 _MOST_NOTES: Final = 1 << 20
 """Bytes of a file that may be no record."""
 _WHOLE: Final = 64 << 20
 """Bytes that a record that is a whole member of an archive may have: it is held in memory."""
+
+
+@dataclass
+class _About:
+    """What is known of a source, and what reading it told."""
+
+    name: str = ""
+    """Of its file; empty if nobody knows it."""
+    closed_by: tuple[str, ...] = ()
 
 
 class Opened(Protocol):
@@ -142,8 +155,10 @@ class Source:
     """Why it can't be read, if that is known before it is read, without its path; `records` raises it."""
     packed: int | None = None
     """Bytes that a member takes in its archive; None for a file of its own."""
+    closed_by: tuple[str, ...] = ()
+    """Sections that close the document that it is as a whole; known once its records were read."""
 
-    def closed_by(self, profile: Profile) -> Source:
+    def with_profile(self, profile: Profile) -> Source:
         """Return the same source with another profile that says what is sensitive."""
         return replace(self, _matcher=matcher_of(profile))
 
@@ -267,21 +282,33 @@ class Source:
                     raise
                 piece = next(self._pieces())
                 yield classify.of_file(piece.media_type, piece.category, piece.year, chosen)
+        elif kind is _Kind.FHIR_XML:
+            yield from classify.of_fhir(file, chosen, matcher, is_xml=True)
+        elif kind is _Kind.APPLE:
+            yield from classify.of_export(file, chosen, matcher)
         elif kind is _Kind.HL7:
             yield from classify.of_messages(file, chosen, matcher)
         elif kind is _Kind.XML:
             document = xml.read_document(iter(lambda: file.read(CHUNK), b""), matcher)
             yield classify.of_document(document, _document_category(document, chosen), chosen)
+            for one in _excerpts(file, document, chosen, matcher):
+                yield classify.of_excerpt(one, document.year)
         else:
+            told = pdf.findings(file, self.path.name, matcher) if kind is _Kind.PDF else []
             for piece in self._pieces():
                 looked = piece.media_type == dicom.MEDIA_TYPE and chosen not in RESTRICTED
-                found = dicom.findings(file, matcher) if looked else []
+                found = dicom.findings(file, matcher) if looked else told
                 yield classify.of_file(piece.media_type, piece.category, piece.year, chosen, found)
 
     def _pieces(self) -> Iterator[Piece]:
+        about = _About(self.path.name)
+        yield from self._pieces_about(about)
+        self.closed_by = about.closed_by
+
+    def _pieces_about(self, about: _About) -> Iterator[Piece]:
         suffix = self.path.suffix.lower()
         if self._content is not None:
-            yield from _pieces_of_bytes(self._content, suffix, self._category, self._matcher)
+            yield from _pieces_of_bytes(self._content, suffix, self._category, self._matcher, about)
             return
         with self._file.open() as file:
             kind = _kind_of(_beginning(file), suffix)
@@ -290,11 +317,11 @@ class Source:
                 content = file.read(self.size)
                 if sha256(content).digest() != self.identity:
                     raise InputError("it changed after it was found")
-                yield from _pieces_of_bytes(content, suffix, self._category, self._matcher)
+                yield from _pieces_of_bytes(content, suffix, self._category, self._matcher, about)
             else:
                 whole = self._whole(file, kind)
                 kind, text = _begun(file, suffix)
-                pieces = _pieces_of_file(text, whole, kind, self._category, self._matcher)
+                pieces = _pieces_of_file(text, whole, kind, self._category, self._matcher, about)
                 try:
                     first = next(pieces, None)
                     # Before anything of it is published, since most of them are read to their end by now.
@@ -575,6 +602,11 @@ def _kind_of(start: bytes, suffix: str) -> _Kind:
         return _Kind.PDF
     if hl7.begins_hl7(encodings.as_utf8(start)):
         return _Kind.HL7
+    namespace, root = xml.root_of(text) if text.startswith(b"<") else ("", "")
+    if namespace == xml.FHIR:
+        return _Kind.FHIR_XML
+    if root == apple.ROOT and not namespace:
+        return _Kind.APPLE
     if text.startswith(b"<") and (suffix in _XML_SUFFIXES or text.startswith(b"<?xml") or b"urn:hl7-org:v3" in text):
         return _Kind.XML
     return _Kind.OTHER
@@ -590,7 +622,11 @@ def _begun(file: BinaryIO, suffix: str) -> tuple[_Kind, BinaryIO]:
 
 
 def _pieces_of_bytes(
-    content: bytes, suffix: str, category: Category | None, matcher: Matcher | None = None
+    content: bytes,
+    suffix: str,
+    category: Category | None,
+    matcher: Matcher | None = None,
+    about: _About | None = None,
 ) -> Iterator[Piece]:
     kind, text = _begun(io.BytesIO(content), suffix)
     if kind is _Kind.FHIR:
@@ -602,7 +638,7 @@ def _pieces_of_bytes(
     elif not content:
         raise InputError("it is empty")
     else:
-        yield from _pieces_of_file(text, content, kind, category, matcher)
+        yield from _pieces_of_file(text, content, kind, category, matcher, about or _About())
 
 
 def _json_or_other(text: bytes, content: bytes, category: Category, matcher: Matcher | None) -> Piece:
@@ -619,6 +655,7 @@ def _pieces_of_file(
     kind: _Kind,
     category: Category | None,
     matcher: Matcher | None,
+    about: _About,
 ) -> Iterator[Piece]:
     """Yield the records of an open file.
 
@@ -628,27 +665,54 @@ def _pieces_of_file(
         kind: from `_kind_of`.
         category: as `find_sources`.
         matcher: says what is sensitive.
+        about: knows its name, and is told what closes it.
     """
     if kind is _Kind.FHIR:
         yield from split_stream(file, category, matcher)
     elif kind is _Kind.NDJSON:
         yield from split_lines(file, category, matcher)
+    elif kind is _Kind.FHIR_XML:
+        yield from split_xml(file, category, matcher)
+    elif kind is _Kind.APPLE:
+        yield from apple.split_export(file, category, matcher)
     elif kind is _Kind.HL7:
         yield from hl7.split_messages(file, category, matcher)
     elif kind is _Kind.DICOM:
         yield _dicom_piece(file, content, category, matcher)
     elif kind is _Kind.XML:
         document = xml.read_document(iter(lambda: file.read(CHUNK), b""), matcher)
+        about.closed_by = document.closed_by
         yield Piece(_document_category(document, category), document.year, document.media_type, content)
+        for one in _excerpts(file, document, category, matcher):
+            yield Piece(one.category, document.year, cda.MEDIA_TYPE, one.content)
     elif kind is _Kind.PDF:
-        yield Piece(category or Category.DOCUMENTS, UNDATED, "application/pdf", content)
+        yield Piece(_pdf_category(file, about.name, category, matcher), UNDATED, pdf.MEDIA_TYPE, content)
     else:
-        yield _other_piece(file, content, kind, category, matcher)
+        yield _other_piece(file, content, kind, category, matcher, about.name)
+
+
+def _excerpts(
+    file: BinaryIO, document: xml.Document, named: Category | None, matcher: Matcher | None
+) -> Iterator[cda.Excerpt]:
+    """Yield what a document holds for an emergency; nothing where a category was named, which counts for all of it."""
+    if document.media_type == cda.MEDIA_TYPE and document.sections and named is None:
+        file.seek(0)
+        encoding = encodings.utf16_of(file.read(_START))
+        file.seek(0)
+        yield from cda.excerpts(encodings.recoded(file, encoding) if encoding else file, matcher)
 
 
 def _document_category(document: xml.Document, named: Category | None) -> Category:
     """Return where a document goes: a category that was named opens nothing that its content closes."""
     return named if named in RESTRICTED else document.restricted or named or Category.DOCUMENTS
+
+
+def _pdf_category(file: BinaryIO, name: str, named: Category | None, matcher: Matcher | None) -> Category:
+    """Return where a PDF file goes: a category that was named opens nothing that its title or its name closes."""
+    if named in RESTRICTED:
+        return named
+    found = pdf.findings(file, name, matcher or matcher_of())
+    return restricted_category(found, RESTRICTED_DEFAULT) or named or Category.DOCUMENTS
 
 
 def _dicom_piece(
@@ -672,6 +736,10 @@ def _dicom_piece(
 def _persons_of(kind: _Kind, file: BinaryIO) -> Iterator[persons.Person]:
     if kind in (_Kind.FHIR, _Kind.NDJSON):
         yield from persons.of_fhir(file, lines=kind is _Kind.NDJSON)
+    elif kind is _Kind.FHIR_XML:
+        yield from persons.of_fhir_xml(file)
+    elif kind is _Kind.APPLE:
+        yield from persons.of_export(apple.births(file))
     elif kind is _Kind.HL7:
         yield from persons.of_messages(file)
     elif kind is _Kind.DICOM:
@@ -686,6 +754,7 @@ def _other_piece(
     kind: _Kind,
     category: Category | None,
     matcher: Matcher | None = None,
+    name: str = "",
 ) -> Piece:
     # A program that unpacks itself ends like the archive that it is.
     if kind is _Kind.ARCHIVE or (category is not None and zipfile.is_zipfile(file)):
@@ -703,4 +772,6 @@ def _other_piece(
         )
     file.seek(0)
     found = None if category in RESTRICTED else restricted_text(file, matcher)
+    if found is None and category not in RESTRICTED:
+        found = restricted_category(pdf.named(name, matcher or matcher_of()), RESTRICTED_DEFAULT)
     return Piece(found or category, UNDATED, _OCTETS, content)

@@ -1,7 +1,8 @@
 """Split FHIR into records: one Bundle for each (category, year), nothing dropped, nothing changed.
 
-Each entry goes into its record with the very bytes that it came with; only files inside resources are taken out, and
-`attachments.restore` puts them back. What a Bundle says about itself goes into a record of its own. Opens no file and
+Each entry goes into its record with the very bytes that it came with; of JSON files inside resources are taken out, and
+`attachments.restore` puts them back; XML keeps them. The same rules hold for both (`xml_cutter.py`). What a Bundle says
+about itself goes into a record of its own. Opens no file and
 seals nothing. A sensitive code or label anywhere in a resource makes it restricted.
 Follows design section 4, FHIR R4 (Bundle) and Bulk Data Access 2.0 (NDJSON).
 
@@ -13,6 +14,7 @@ How records are cut, so that the same source always splits the same way:
    group reaches GROUP_SIZE. Either gives its largest group as soon as all of them reach GROUPS_SIZE.
 3. A Bundle's record is followed by the records of its attachments, each of them once.
 4. The Bundle's own members (`id`, `identifier`, `timestamp`, `signature` …) come last, as a Bundle without `entry`.
+5. XML is cut as if it were streamed; a resource that stands alone stays the document that it is.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 from panachain.errors import InputError
 from panachain.model.records import FileContent
@@ -36,6 +38,7 @@ from panachain.records.canonical import (
     Cutter,
     check_values,
     read,
+    write,
 )
 from panachain.records.fhir_category import category_of, in_emergency, year_of
 from panachain.records.fhir_codes import RESTRICTED_DEFAULT
@@ -49,8 +52,12 @@ from panachain.records.fhir_references import (
 from panachain.records.fhir_sensitivity import findings, restricted_category
 from panachain.records.sensitivity import Finding, Matcher, matcher_of
 from panachain.records.texts import findings_in, text_of
+from panachain.records.xml_cutter import Cutter as XmlCutter
+from panachain.records.xml_cutter import Form as XmlForm
+from panachain.records.xml_cutter import form_of, pieces_of
 
 MEDIA_TYPE: Final = "application/fhir+json"
+XML_MEDIA_TYPE: Final = "application/fhir+xml"
 GROUP_SIZE: Final = 4 << 20
 """Bytes of one group of a streamed source."""
 GROUPS_SIZE: Final = 32 << 20
@@ -143,6 +150,83 @@ def split_lines(file: BinaryIO, category: Category | None = None, matcher: Match
     yield from _split(lambda: _read_lines(file, matcher), category, group_size=GROUP_SIZE)
 
 
+def split_xml(file: BinaryIO, category: Category | None = None, matcher: Matcher | None = None) -> Iterator[Piece]:
+    """Yield the records of a Bundle or single resource in XML, holding no more than some entries.
+
+    Args:
+        file: the document.
+        category: as `split_stream`.
+        matcher: as `split_json`.
+
+    Raises:
+        InputError: it isn't well formed, declares what isn't harmless (`xml.py`), or one entry has more than MAX_PIECE
+            bytes.
+    """
+    form = xml_form(file)
+    yield from _split(lambda: _read_xml(file, form, matcher), category, group_size=GROUP_SIZE, form=form)
+
+
+class Cut(NamedTuple):
+    """A part of a source in XML that isn't FHIR, and refers to nothing."""
+
+    kept: bytes
+    category: Category
+    year: int
+    beside: bool = False
+    """Whether it is what stands beside the parts."""
+
+
+def grouped(cuts: Iterable[Cut], form: Form, named: Category | None) -> Iterator[Piece]:
+    """Yield the records of a source that was cut, as FHIR's are grouped.
+
+    Args:
+        cuts: in their order.
+        form: of the parts.
+        named: the category that was named for the source; a restricted one closes whatever isn't closed.
+    """
+    groups = _Groups(form, group_size=GROUP_SIZE)
+    for cut in cuts:
+        entry = _Entry(cut.kept, (), cut.category, cut.year, b"" if cut.beside else _COLLECTION, bundle=0)
+        groups.put(entry, _closed(cut.category, named))
+        if groups.full:
+            yield from groups.overflow()
+    yield from groups.flush()
+
+
+def xml_form(file: BinaryIO) -> XmlForm:
+    """Return the form of FHIR in XML: the entries of a Bundle are cut, anything else is one resource."""
+    return form_of(file, XML_MEDIA_TYPE, lambda root, name: root == "Bundle" and name == "entry")
+
+
+class Form(Protocol):
+    """How the entries of a source are written."""
+
+    media_type: str
+    quote: bytes
+    """What stands behind the name of a member."""
+
+    def bundle(self, kind: bytes, parts: Iterable[bytes]) -> bytes:
+        """Return entries as one Bundle of a kind, which is JSON."""
+
+    def value(self, part: bytes) -> Any:
+        """Return the value of an entry."""
+
+
+class _Json:
+    media_type = MEDIA_TYPE
+    quote = b'"'
+
+    def bundle(self, kind: bytes, parts: Iterable[bytes]) -> bytes:
+        return b'{"resourceType":"Bundle","type":%b,"entry":[%b]}' % (kind, b",".join(parts))
+
+    def value(self, part: bytes) -> Any:
+        value, _ = read(part, depth=_HELD_DEPTH)
+        return value
+
+
+_JSON: Final = _Json()
+
+
 class _Entry(NamedTuple):
     """What is read of one entry of a Bundle, of a resource that stands alone, or of what a Bundle says of itself."""
 
@@ -176,16 +260,19 @@ class _Entry(NamedTuple):
         return self._replace(references=references_in(self.compact), compact=b"")
 
 
-def _split(read: Callable[[], Iterator[_Entry]], named: Category | None, *, group_size: int) -> Iterator[Piece]:
+def _split(
+    read: Callable[[], Iterator[_Entry]], named: Category | None, *, group_size: int, form: Form = _JSON
+) -> Iterator[Piece]:
     """Yield the records of a source, each entry as closed as what it refers to by an element that carries meaning.
 
     Args:
         read: begins to read the source anew.
         named: the category that was named for the source.
         group_size: bytes from which a group becomes a record.
+        form: of the entries.
     """
-    groups = _Groups(group_size=group_size)
-    closure, entries = _settled(read)
+    groups = _Groups(form, group_size=group_size)
+    closure, entries = _settled(read, form)
     for entry in entries:
         category = closure.category(entry) if closure.closes else entry.category
         groups.put(entry, category if named is None else _closed(category, named))
@@ -199,9 +286,9 @@ def _closed(category: Category, named: Category | None) -> Category:
     return named if named in RESTRICTED and category not in RESTRICTED else category
 
 
-def _settled(read: Callable[[], Iterator[_Entry]]) -> tuple[_Closure, Iterable[_Entry]]:
+def _settled(read: Callable[[], Iterator[_Entry]], form: Form) -> tuple[_Closure, Iterable[_Entry]]:
     """Return what closes what in a source, and its entries once more: held if they are few enough, else read again."""
-    closure = _Closure()
+    closure = _Closure(form)
     held: list[_Entry] = []
     size = 0
     for entry in read():
@@ -239,7 +326,12 @@ class EntryFound:
 
 
 def entries_of(
-    file: BinaryIO, category: Category | None = None, matcher: Matcher | None = None, *, lines: bool
+    file: BinaryIO,
+    category: Category | None = None,
+    matcher: Matcher | None = None,
+    *,
+    lines: bool = False,
+    is_xml: bool = False,
 ) -> Iterator[EntryFound]:
     """Yield the entries of FHIR, each with the category that splitting puts it into.
 
@@ -248,14 +340,21 @@ def entries_of(
         category: as `split_stream`.
         matcher: as `split_json`.
         lines: whether it is NDJSON.
+        is_xml: whether it is XML.
 
     Raises:
         InputError: as `split_stream` and `split_lines`.
     """
+    form = xml_form(file) if is_xml else None
     reader = _read_lines if lines else _read_file
-    closure, entries = _settled(lambda: reader(file, matcher))
+    closure, entries = _settled(
+        lambda: reader(file, matcher) if form is None else _read_xml(file, form, matcher), form or _JSON
+    )
     for entry in entries:
-        value, _ = read(entry.kept)
+        if form is None:
+            value, _ = read(entry.kept)
+        else:
+            value = form.value(entry.kept) if entry.kind else form.rest(entry.kept)
         found = closure.category(entry)
         by = closure.reason(entry) if found is not entry.category else ""
         said, settled = value.get("resource") or value, _closed(found, category)
@@ -266,7 +365,8 @@ def entries_of(
 class _Closure:
     """Which entries of a source are closed by what others of it say."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: Form) -> None:
+        self._form = form
         self._closed: dict[bytes, Category] = {}
         """Restricted category of each entry that a reference can mean."""
         self._labelled: dict[int, Category] = {}
@@ -302,7 +402,7 @@ class _Closure:
                     noted.add(number)
                     for name in entry.names:
                         self._closed.setdefault(name, category)
-                    for name in _contents(entry):
+                    for name in self._contents_of(entry):
                         self._contents.setdefault(
                             name, (category, entry.names[-1] if entry.names else b"another entry")
                         )
@@ -331,20 +431,18 @@ class _Closure:
         meant = self._meant(entry)
         return f"it refers to {_shown(meant)}" if meant else ""
 
+    def _contents_of(self, entry: _Entry) -> list[bytes]:
+        # Few entries are closed, and few of them name files: no other one is read again.
+        if not entry.kind or not may_have_contents(entry.kept, self._form.quote):
+            return []
+        return list(contents_of(self._form.value(entry.kept)))
+
     def _meant(self, entry: _Entry) -> bytes | None:
         """Return the first closed entry that an entry refers to by an element that carries meaning."""
         if self._closed.keys().isdisjoint(entry.references):
             return None
-        value, _ = read(entry.kept, depth=_HELD_DEPTH)
+        value = self._form.value(entry.kept)
         return next((name for name in meaning_references(value) if name in self._closed), None)
-
-
-def _contents(entry: _Entry) -> list[bytes]:
-    # Few entries are closed, and few of them name files: no other one is read again.
-    if not may_have_contents(entry.kept):
-        return []
-    value, _ = read(entry.kept, depth=_HELD_DEPTH)
-    return list(contents_of(value))
 
 
 def _shown(name: bytes) -> str:
@@ -367,7 +465,8 @@ _Key = tuple[Category, int, bytes, bool]
 class _Groups:
     """The groups of one source."""
 
-    def __init__(self, *, group_size: int) -> None:
+    def __init__(self, form: Form, *, group_size: int) -> None:
+        self._form = form
         self._group_size = group_size
         self._groups: dict[_Key, _Group] = {}
         self._size = 0
@@ -382,7 +481,7 @@ class _Groups:
             key = category, entry.year, entry.kind, _in_emergency(entry, category)
             self._put(key, entry.kept, len(entry.kept), entry.attachments)
             return
-        self._shells.append(Piece(category, UNDATED, MEDIA_TYPE, entry.kept))
+        self._shells.append(Piece(category, UNDATED, self._form.media_type, entry.kept))
         self._shells_size += len(entry.kept)
         for attachment in {one.digest: one for one in entry.attachments}.values():
             self._shells.append(Piece(category, UNDATED, attachment.media_type, attachment.data))
@@ -425,9 +524,9 @@ class _Groups:
         category, year, kind, emergency = key
         group = self._groups.pop(key)
         self._size -= group.size
-        content = b'{"resourceType":"Bundle","type":%b,"entry":[%b]}' % (kind, b",".join(group.entries))
+        content = self._form.bundle(kind, group.entries)
         group.entries.clear()
-        yield Piece(category, year, MEDIA_TYPE, content, emergency)
+        yield Piece(category, year, self._form.media_type, content, emergency)
         del content
         for attachment in group.attachments.values():
             yield Piece(category, year, attachment.media_type, attachment.data, emergency)
@@ -540,6 +639,19 @@ def _read_entry(entry: bytes, kind: bytes, matcher: Matcher | None, bundle: int)
     value, compact = read(kept, depth=_ENTRY_DEPTH)
     if not isinstance(value, dict):
         raise InputError("the Bundle's entry is no list of objects")
+    return _entry(kept, attachments, value, compact, kind, matcher, bundle)
+
+
+def _entry(
+    kept: bytes,
+    attachments: Sequence[Attachment],
+    value: dict[str, Any],
+    compact: bytes,
+    kind: bytes,
+    matcher: Matcher | None,
+    bundle: int,
+) -> _Entry:
+    """Return one entry of a Bundle; see `_Entry` and `canonical.read`."""
     resource = value.get("resource")
     if resource is not None and not isinstance(resource, dict):
         raise InputError("a Bundle entry's resource is no object")
@@ -550,6 +662,28 @@ def _read_entry(entry: bytes, kind: bytes, matcher: Matcher | None, bundle: int)
     emergency = category in SENSITIVE and not attachments and in_emergency(resource or {}, category, compact, matcher)
     # No list for each of many entries that have none.
     return _Entry(kept, attachments or (), category, year, kind, bundle, names, compact, emergency=emergency)
+
+
+def _read_xml(file: BinaryIO, form: XmlForm, matcher: Matcher | None) -> Iterator[_Entry]:
+    """Yield the entries of a Bundle in XML, or a single resource."""
+    cutter, kinds = XmlCutter(form), set[bytes]()
+    for part in cutter.feed_all(pieces_of(file)):
+        kind = BUNDLE_TYPES.get(part.kind, _COLLECTION)
+        kinds.add(kind)
+        yield _entry(part.kept, (), part.value, write(part.value), kind, matcher, 1)
+    value, kept = cutter.value, cutter.rest
+    compact = write(value)
+    category = category_of(value, compact, matcher)
+    if value.get("resourceType") != "Bundle":
+        if "resourceType" not in value:
+            raise InputError("not a FHIR resource")
+        form.whole = True
+        emergency = category in SENSITIVE and in_emergency(value, category, compact, matcher)
+        yield _Entry(kept, (), category, year_of(value), _COLLECTION, 0, names_of(value), compact, emergency=emergency)
+        return
+    known = "type" not in value or kinds == {BUNDLE_TYPES.get(str(value["type"]))}
+    if not (kinds and known and cutter.is_plain and value.keys() <= {"resourceType", "type"}):
+        yield _Entry(kept, (), category, UNDATED, b"", 1)
 
 
 def _category(

@@ -192,7 +192,7 @@ class Routing:
                     yield part, self._paired[address]
         for source, address in self._files:
             if address in self._paired:
-                yield source.closed_by(self._profiles[address]), self._paired[address]
+                yield source.with_profile(self._profiles[address]), self._paired[address]
 
     def proposals(self) -> list[Proposal]:
         """Return whose each file is, those that can't be read left out."""

@@ -64,6 +64,8 @@ class Tally:
     """Sources that can't be read or are about another person, each with the reason, without its path."""
     passed_over: list[tuple[str, str]] = field(default_factory=list)
     """Paths of what is no record, each with what it is."""
+    closed: list[tuple[str, str]] = field(default_factory=list)
+    """Paths of documents that are closed as a whole, each with a section that closes it."""
     read_back: ReadBack | None = None
 
     @property
@@ -83,12 +85,21 @@ class Tally:
             InputError: it can't be read, and `strict` is set.
         """
         if self.strict:
-            return source.records()
+            return self._noted(source)
         try:
-            return source.whole()
+            records = source.whole()
         except InputError as exc:
             self.leave_out(source, exc)
             return ()
+        self._note(source)
+        return records
+
+    def _noted(self, source: Source) -> Iterator[PlainRecord]:
+        yield from source.records()
+        self._note(source)
+
+    def _note(self, source: Source) -> None:
+        self.closed += [(spelled(source.path), name) for name in source.closed_by]
 
     def leave_out(self, source: Source, error: InputError) -> None:
         """Note a source that can't be published, which stops no other.
@@ -165,6 +176,7 @@ class Tally:
             read_back=self.read_back,
             omissions=tuple(self.omissions),
             passed_over=tuple(self.passed_over),
+            closed=tuple(self.closed),
         )
 
 

@@ -273,7 +273,12 @@ def test_upload_names_what_it_left_out_and_what_it_passed_over(
 ) -> None:
     omission = Omission("", "in/a.zip!b.json", InputError("it is encrypted", hint="unpack it"))
     passed_over = (("in/README.txt", "a text about the folder"),)
-    report = UploadReport((), skipped=1, plain_bytes=2, sealed_bytes=3, omissions=(omission,), passed_over=passed_over)
+    report = UploadReport(
+        *((), 1, 2, 3),
+        omissions=(omission,),
+        passed_over=passed_over,
+        closed=(("in/c.xml", "section 11450-4 Problem list"),),
+    )
     twin.answers["upload_many"] = PartlyDoneError.of([omission], done="0 records", result=report)
     (tmp_path / "source.json").write_text("{}")
     command = ("upload", str(tmp_path / "source.json"), "--patient", POLICY)
@@ -282,10 +287,14 @@ def test_upload_names_what_it_left_out_and_what_it_passed_over(
     assert "left out: in/a.zip!b.json: it is encrypted" in outcome.err
     assert "in/README.txt (a text about the folder)" in outcome.err
     assert "unpack it" in outcome.err
+    assert "Closed as a whole: in/c.xml (section 11450-4 Problem list)." in outcome.err
+    assert json.loads(run(*command, "--json").out)["closed"] == [
+        {"path": "in/c.xml", "by": "section 11450-4 Problem list"}
+    ]
     assert json.loads(run(*command, "--json").out)["passed_over"] == [
         {"path": "in/README.txt", "what": "a text about the folder"}
     ]
-    assert [call[2]["strict"] for call in twin.calls] == [False, False]
+    assert [call[2]["strict"] for call in twin.calls] == [False, False, False]
     twin.answers["upload_many"] = replace(report, omissions=())
     outcome = run(*command, "--strict")
     assert (outcome.code, twin.calls[-1][2]["strict"]) == (0, True)

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -23,7 +24,7 @@ from panachain.errors import InputError
 from panachain.model.records import PlainRecord
 from panachain.model.scope import Category
 from panachain.records import canonical as json_module
-from panachain.records import hl7, split, xml
+from panachain.records import hl7, split, xml, xml_cutter
 from panachain.records.canonical import Cutter, canonical, parse, read, resources
 from panachain.records.persons import distinct, of_dicom, of_document, of_fhir, of_messages, read_quietly
 from panachain.records.samples import sample_bundle, sample_dicom
@@ -31,9 +32,9 @@ from panachain.records.sources import read_bytes
 from panachain.records.split import MEDIA_TYPE, split_lines, split_stream
 from tests.bounds import processor_time
 from tests.support import SHARED
-from tests.unit.records.helpers import bundles, content_of
+from tests.unit.records.helpers import as_xml, bundles, content_of
 
-FUZZERS = 7
+FUZZERS = 9
 SECONDS = float(os.environ.get("PANACHAIN_FUZZ_SECONDS", "30")) / FUZZERS
 SEED = int(os.environ.get("PANACHAIN_FUZZ_SEED", random.SystemRandom().randrange(2**32)))
 ALLOWED = 512 << 20
@@ -68,6 +69,22 @@ DICOM_TOKENS += b"1.2.840.10008.1.2.1.99 1.2.840.10008.1.2.2 1.2.840.10008.1.2".
 CDA = (
     b'<?xml version="1.0"?><ClinicalDocument xmlns="urn:hl7-org:v3"><effectiveTime><low value="2013"/></effectiveTime>'
     b'<confidentialityCode code="N"/><!-- x --><a b="c"><![CDATA[<x>]]>&amp;&#233;</a></ClinicalDocument>'
+)
+SECTION = (
+    b'<component><section><code code="%b"/><text>x</text><entry><act><id root="1"/><code code="%b"/></act></entry>'
+    b"<entry><act><id root='2'/></act></entry></section></component>"
+)
+SECTIONS = CDA.replace(
+    b"<!-- x -->",
+    b"<component><structuredBody>" + b"".join(SECTION % one for one in ((b"48765-2", b"1"), (b"11450-4", b"86406008")))
+    + b"</structuredBody></component>",
+)  # fmt: skip
+BUNDLE = as_xml({**json.loads(sample_bundle(1)), "entry": json.loads(sample_bundle(1))["entry"][:6]})
+EXPORT = (
+    b'<?xml version="1.0"?><!DOCTYPE HealthData [<!ELEMENT Me EMPTY><!ATTLIST Record type CDATA #IMPLIED>]>'
+    b'<HealthData locale="x">\n<ExportDate value="1"/><Me a="b"/><Record type="HKCategoryTypeIdentifierPregnancy" '
+    b'startDate="2024-01-02"><MetadataEntry key="a" value="b"/></Record>'
+    b'<Record type="HKQuantityTypeIdentifierHeartRate"/></HealthData>'
 )
 MESSAGES = b"FHS|^~\\&|\rBHS|^~\\&|\r" + b"".join(
     b"MSH|^~\\&|a|b|c|d|2020||%b^X|1|P|2.5\rPID|1||5\rOBX|1|CWE|1^x||%b\r" % code
@@ -250,9 +267,50 @@ def test_fuzz_xml(fuzz: Fuzz, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(xml, "_PIECE", rng.choice([1, 7, 1 << 16]))
         records = records_of(text, rng.choice([".xml", ""]), rng)
         monkeypatch.undo()
-        assert not records or b"".join(map(content_of, records)) == text
+        # Beside a whole document are excerpts of it, which are documents, too.
+        assert not records or content_of(records[0]) == text
+        assert all(b'typeCode="XFRM"' in content_of(record) for record in records[1:])
+        for record in records[1:]:
+            assert xml.read_document([content_of(record)]).restricted is None
 
-    fuzz([CDA, CDA.decode().encode("utf-16"), *corpus("ccda", 10_000)], XML_TOKENS, check)
+    fuzz([CDA, SECTIONS, SECTIONS.decode().encode("utf-16"), *corpus("ccda", 10_000)], XML_TOKENS, check)
+
+
+def parts_of(text: bytes) -> Counter[str]:
+    """Return what stands directly below the root of a document, each part in one form, by a parser of its own."""
+    return Counter(str(_tree(one)) for one in ET.fromstring(text))
+
+
+def _tree(element: ET.Element) -> tuple[object, ...]:
+    inside = [(_tree(child), child.tail) for child in element]
+    return element.tag, sorted(element.attrib.items()), element.text, inside
+
+
+@timeout
+@pytest.mark.parametrize("seed", [BUNDLE, EXPORT], ids=["FHIR", "Apple Health"])
+def test_fuzz_cut_xml(fuzz: Fuzz, monkeypatch: pytest.MonkeyPatch, seed: bytes) -> None:
+    """What is cut is there once, as it was, or nothing is."""
+
+    def check(text: bytes, rng: random.Random) -> None:
+        monkeypatch.setattr(xml_cutter, "_CHUNK", rng.choice([1, 7, 100, 1 << 16]))
+        monkeypatch.setattr(xml, "_PIECE", rng.choice([1, 7, 1 << 16]))
+        monkeypatch.setattr(split, "GROUP_SIZE", rng.choice([1000, 1 << 20]))
+        records = records_of(text, ".xml", rng)
+        monkeypatch.undo()
+        if len(records) <= 1:
+            assert not records or content_of(records[0]) == text or parts_of(content_of(records[0])) == parts_of(text)
+            return
+        whole = parts_of(text)
+        made = sum((parts_of(content_of(record)) for record in records), Counter[str]())
+        # Each record of a Bundle repeats its type.
+        kinds = {one for one in made if one.partition(",")[0].endswith("type'")}
+        assert {one: made[one] for one in made if one not in kinds} == {
+            one: whole[one] for one in whole if one not in kinds
+        }
+
+    prefixed = BUNDLE.replace(b"</", b"</f:").replace(b"<", b"<f:").replace(b"<f:/f:", b"</f:")
+    seeds = [seed] if seed is EXPORT else [seed, prefixed.replace(b"xmlns=", b"xmlns:f=")]
+    fuzz([*seeds, seed.decode().encode("utf-16")], XML_TOKENS, check)
 
 
 @timeout

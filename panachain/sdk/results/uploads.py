@@ -72,6 +72,8 @@ class UploadReport:
     read."""
     passed_over: tuple[tuple[str, str], ...] = ()
     """Paths of files beside the records that are none, each with what it is."""
+    closed: tuple[tuple[str, str], ...] = ()
+    """Paths of documents that are closed as a whole, each with a section that closes it."""
 
     unassigned: Mapping[str, int] = field(default_factory=dict)
     """Of an upload that finds out whose each resource is: why, and how many patients, resources and files of the source
@@ -95,6 +97,7 @@ class UploadReport:
             "read_back": None if self.read_back is None else self.read_back.to_json(),
             "omissions": [omission.to_json() for omission in self.omissions],
             "passed_over": [{"path": path, "what": what} for path, what in self.passed_over],
+            "closed": [{"path": path, "by": name} for path, name in self.closed],
             "unassigned": [{"why": why, "count": count} for why, count in self.unassigned.items()],
         }
 

@@ -18,6 +18,7 @@ from panachain.records.sensitivity import DEFAULT, PROFILES
 from panachain.records.sources import find_sources
 from tests.unit.records.helpers import content_of
 
+BODY = "<component><structuredBody>{}</structuredBody></component>"
 ICD = "http://hl7.org/fhir/sid/icd-10"
 
 
@@ -129,3 +130,15 @@ def test_a_category_that_is_named_is_a_reason(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_an_error_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"bad\.json"):
         classified(written(tmp_path, "bad.json", b'{"resourceType":'))
+
+
+def test_a_document_says_which_section_closes_it(tmp_path: Path) -> None:
+    entry = '<entry><value code="{}" codeSystem="2.16.840.1.113883.6.3"/></entry>'
+    section = f'<component><section><code code="{{}}"/>{entry}</section></component>'
+    body = section.format("48765-2", "Z88") + section.format("11450-4", "B20") + section.format("10160-0", "F10.2")
+    text = f'<ClinicalDocument xmlns="urn:hl7-org:v3">{BODY.format(body)}</ClinicalDocument>'
+    one, *_ = classified(written(tmp_path, "a.xml", text.encode()))
+    assert one.category is Category.SEXUAL_HEALTH
+    assert "the whole document is as closed as its section 11450-4 Problem list" in one.why
+    assert not any("as closed as its section 10160-0" in why for why in one.why)
+    assert any("B20" in why and why.endswith("in section 11450-4 Problem list") for why in one.why)

@@ -28,7 +28,7 @@ from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.records.sources import INLINE, LARGE, find_sources, read_bytes, read_source
 from panachain.records.split import MEDIA_TYPE
 from tests.support import shared
-from tests.unit.records.helpers import bundles, content_of
+from tests.unit.records.helpers import as_xml, bundles, content_of
 from tests.unit.records.test_others import STYLE
 
 CDA = (
@@ -73,6 +73,10 @@ def test_every_resource_and_byte_of_real_data_comes_out(folder: str) -> None:
             assert category is None
             assert sum((resources(text) for text in bundles(records)), Counter()) == resources(given)
             assert_shell_is_kept(given, records)
+        elif records[0].media_type == "application/cda+xml":
+            # The document is one record as it is; beside it are excerpts that say that they are some.
+            assert content_of(records[0]) == given
+            assert all(b'typeCode="XFRM"' in content_of(record) for record in records[1:])
         else:
             assert b"".join(content_of(record) for record in records) == given
 
@@ -248,7 +252,8 @@ def test_a_file_that_stays_one_record_stays_in_its_file_when_it_is_large(start: 
         (CDA.format("N", "").encode(), "", Category.DOCUMENTS, 2013, "application/cda+xml"),
         (CDA.format("N", "").encode("utf-16"), "", Category.DOCUMENTS, 2013, "application/cda+xml"),
         (b"<a/>", ".xml", Category.DOCUMENTS, UNDATED, "application/xml"),
-        (b'<Patient xmlns="http://hl7.org/fhir"/>', ".xml", Category.DOCUMENTS, UNDATED, "application/fhir+xml"),
+        (b'<Patient xmlns="http://hl7.org/fhir"/>', ".xml", Category.DEMOGRAPHICS, UNDATED, "application/fhir+xml"),
+        (b'<f:Patient xmlns:f="http://hl7.org/fhir"/>', "", Category.DEMOGRAPHICS, UNDATED, "application/fhir+xml"),
         (ORU % (b"1", b"2"), "", Category.LABORATORY, 2020, "application/hl7-v2"),
         (b"\xef\xbb\xbf\r\n" + ORU % (b"1", b"2"), ".txt", Category.LABORATORY, 2020, "application/hl7-v2"),
         (sample_dicom(1), "", Category.IMAGING, 2024, "application/dicom"),
@@ -433,12 +438,55 @@ def test_a_restricted_document_is_in_no_lane_for_all(confidentiality: str, body:
     assert one(content, "", Category.SEXUAL_HEALTH).category is Category.SEXUAL_HEALTH
 
 
+def test_fhir_in_xml_is_cut_wherever_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    value = json.loads(sample_bundle(1))
+    text = '<?xml version="1.0" encoding="UTF-8"?>' + as_xml(value).decode()
+    (tmp_path / "a.xml").write_bytes(text.encode())
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("b.xml", text)
+    told = {(record.category, record.year) for record in read_bytes(sample_bundle(1), ".json")}
+    for held in (True, False):
+        for name in ("a.xml", "b.zip"):
+            records = list(read_source(tmp_path / name))
+            assert {(record.category, record.year) for record in records} == told
+            assert {record.media_type for record in records} == {"application/fhir+xml"}
+        utf16 = list(read_bytes(text.replace("UTF-8", "UTF-16").encode("utf-16"), ".xml"))
+        assert [(one.category, one.year) for one in utf16] == [(one.category, one.year) for one in records]
+        if held:
+            monkeypatch.setattr(sources, "_HELD", 10)
+            monkeypatch.setattr(sources, "INLINE", 10)
+
+
+@pytest.mark.parametrize("size", [10, INLINE])
+def test_whose_record_fhir_in_xml_is_stands_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(sources, "_HELD", size)
+    path = tmp_path / "a.xml"
+    filler = {"resource": {"resourceType": "Basic", "id": "b", "code": {"text": "x" * 500_000}}}
+    late = {"resourceType": "Patient", "id": "p", "birthDate": "1970-01-02", "name": [{"family": "f"}]}
+    value = {"resourceType": "Bundle", "type": "batch", "entry": [filler, filler, filler, {"resource": late}]}
+    path.write_bytes(as_xml(value))
+    (source,) = find_sources([path])
+    (person,) = source.persons()
+    assert (person.form, person.births, person.names, person.marks) == ("fhir", {"19700102"}, ["f"], {"Patient/p"})
+    two = [{"resource": {"resourceType": "Patient", "id": one}} for one in ("a", "b")]
+    path.write_bytes(
+        as_xml({"resourceType": "Bundle", "type": "batch", "entry": [two[0], filler, two[1]]}, prefix="f:")
+    )
+    (source,) = find_sources([path])
+    assert [one.marks for one in source.persons()] == [{"Patient/a"}, {"Patient/b"}]
+    path.write_bytes(as_xml({"resourceType": "Observation", "subject": {"reference": "Patient/q"}}))
+    (source,) = find_sources([path])
+    assert [one.identifiers for one in source.persons()] == [{("reference", "q")}]
+
+
 def test_fhir_in_xml_is_restricted_by_its_codes_and_labels() -> None:
     text = '<Condition xmlns="http://hl7.org/fhir">{}</Condition>'
     code = '<code><coding><code value="{}"/></coding></code>'
     assert one(text.format(code.format("86406008")).encode(), ".xml").category is Category.SEXUAL_HEALTH
-    assert one(text.format(code.format("38341003")).encode(), ".xml").category is Category.DOCUMENTS
-    for label, category in (("ETH", Category.SUBSTANCE_USE), ("R", Category.MENTAL_HEALTH), ("N", Category.DOCUMENTS)):
+    assert one(text.format(code.format("38341003")).encode(), ".xml").category is Category.CONDITIONS
+    for label, category in (("ETH", Category.SUBSTANCE_USE), ("R", Category.MENTAL_HEALTH), ("N", Category.CONDITIONS)):
         content = text.format(f'<meta><security><code value="{label}"/></security></meta>').encode()
         assert one(content, ".xml").category is category
 

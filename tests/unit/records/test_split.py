@@ -18,12 +18,14 @@ from panachain.model.choices import Choices
 from panachain.model.scope import RESTRICTED, UNDATED, Category
 from panachain.records import split
 from panachain.records.canonical import MAX_DEPTH, MAX_PIECE, canonical, resources
+from panachain.records.fhir_sensitivity import findings
 from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.records.sensitivity import DEFAULT, Matcher
 from panachain.records.sensitivity.profiles import for_patient
 from panachain.records.sources import read_bytes
-from panachain.records.split import MEDIA_TYPE, Piece, split_json, split_lines, split_stream
-from tests.unit.records.helpers import bundles, content_of
+from panachain.records.split import MEDIA_TYPE, Piece, entries_of, split_json, split_lines, split_stream, split_xml
+from panachain.records.xml_cutter import Cutter as XmlCutter
+from tests.unit.records.helpers import as_xml, bundles, content_of
 from tests.unit.records.pdfs import pdf
 
 
@@ -419,3 +421,199 @@ class TestEmergency:
         closed = list(split_json(json.dumps(labelled).encode()))
         assert not any(piece.emergency for piece in (named, *closed))
         assert {piece.category for piece in (named, *closed)} == {Category.MENTAL_HEALTH}
+
+
+# XML.
+
+LIST = {"resourceType": "List", "id": "l", "date": "2021", "entry": [{"item": {"reference": "Condition/hiv"}}]}
+HIV = {"resourceType": "Condition", "id": "hiv", "recordedDate": "2019-04-05", "code": {"coding": [{
+    "system": "http://hl7.org/fhir/sid/icd-10", "code": "B20"}]}}  # fmt: skip
+BOTH_FORMS: list[dict[str, Any]] = [
+    HIV,
+    {"resourceType": "Patient", "id": "p", "name": [{"family": "f", "given": ["a"]}], "birthDate": "2000-01-02"},
+    {"resourceType": "MedicationRequest", "authoredOn": "2024-01-02", "medicationCodeableConcept": {
+        "text": "methadone"}},
+    {"resourceType": "MedicationOrder", "dateWritten": "2012-03-04"},
+    {"resourceType": "Basic", "text": {"status": "generated", "div":
+        '<div xmlns="http://www.w3.org/1999/xhtml">treated for <b>syphi</b>lis<img alt="HIV"/> &amp; gout</div>'}},
+    {"resourceType": "DocumentReference", "content": [{"attachment": {
+        "contentType": "text/plain", "data": b64encode(b"history of heroin use").decode()}}]},
+    {"resourceType": "Observation", "category": [{"coding": [{"code": "vital-signs"}]}], "effectivePeriod": {
+        "start": "2020-01-01", "end": "2021-01-01"}},
+    {"resourceType": "Observation", "code": {"coding": [{"system": "http://loinc.org", "code": "69548-6"}]}},
+    {"resourceType": "Specimen", "collection": {"collectedDateTime": "2018-01-01"}},
+    {"resourceType": "Claim", "item": [{"servicedDate": "2017-01-01"}], "diagnosis": [{
+        "diagnosisReference": {"reference": "Condition/c"}}]},
+    {"resourceType": "Basic", "meta": {"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode",
+                                                     "code": "PSY"}]}},
+    {"resourceType": "Encounter", "actualPeriod": {"end": "2023"}, "serviceProvider": {"display": "HIV clinic"}},
+    {"resourceType": "QuestionnaireResponse", "authored": "2022", "item": [{"linkId": "44250-9", "answer": [{
+        "valueCoding": {"display": "Several days"}}]}]},
+    {"resourceType": "Observation", "subject": {"reference": "Patient/p"}, "encounter": {"reference": "Encounter/e"},
+     "focus": [{"reference": "Condition/x"}], "contained": [{
+         "resourceType": "Condition", "code": {"text": "syphilis"}}]},
+]  # fmt: skip
+
+
+def same_of(found: Iterable[split.EntryFound]) -> list[tuple[Category, int, str, list[Any]]]:
+    # JSON's files were taken out, XML's stay where they are: their words count in either.
+    return [
+        (one.category, one.year, one.closed_by, [*findings(one.value), *split.findings_of_files(one.attachments)])
+        for one in found
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["", "f:"])
+@pytest.mark.parametrize("resource", BOTH_FORMS, ids=lambda one: str(one["resourceType"]))
+def test_the_same_resource_goes_the_same_way_in_xml(resource: dict[str, Any], prefix: str) -> None:
+    text, xml = json.dumps(resource).encode(), as_xml(resource, prefix=prefix)
+    assert same_of(entries_of(io.BytesIO(xml), is_xml=True)) == same_of(entries_of(io.BytesIO(text)))
+    (piece,) = split_xml(io.BytesIO(xml))
+    told, *_ = split_json(text)
+    assert (piece.category, piece.year) == (told.category, told.year)
+    assert (piece.content, piece.media_type) == (xml, "application/fhir+xml")
+
+
+def test_a_sample_splits_the_same_way_in_both_forms() -> None:
+    value = json.loads(sample_bundle(1))
+    xml = as_xml(value)
+    pieces = list(split_xml(io.BytesIO(xml)))
+    assert same_of(entries_of(io.BytesIO(xml), is_xml=True)) == same_of(entries_of(io.BytesIO(sample_bundle(1))))
+    told = Counter((one.category, one.year) for one in entries_of(io.BytesIO(sample_bundle(1))))
+    done = Counter[tuple[Category, int]]()
+    for piece in pieces:
+        parts = list(entries_of(io.BytesIO(content_of(piece)), is_xml=True))
+        done[piece.category, piece.year] += len(parts)
+        assert all((one.category, one.year) == (piece.category, piece.year) for one in parts)
+        assert b'<type value="transaction"/>' in content_of(piece)
+    assert done == told
+
+
+@given(st.lists(st.sampled_from(range(len(BOTH_FORMS))), max_size=6), st.integers(0, 3), st.booleans())
+def test_what_is_referred_to_closes_in_xml_as_in_json(chosen: list[int], place: int, labelled: bool) -> None:
+    entries = [{"fullUrl": f"urn:uuid:{at}", "resource": BOTH_FORMS[at]} for at in chosen]
+    entries.insert(place, {"resource": LIST})
+    value: dict[str, Any] = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    if labelled:
+        value["meta"] = {"security": [{"code": "ETH"}]}
+    text, xml = json.dumps(value).encode(), as_xml(value)
+    assert Counter(map(str, same_of(entries_of(io.BytesIO(xml), is_xml=True)))) == Counter(
+        map(str, same_of(entries_of(io.BytesIO(text))))
+    )
+
+
+def test_what_a_bundle_in_xml_says_about_itself_is_a_record() -> None:
+    value = {"resourceType": "Bundle", "id": "b", "type": "history", "entry": [{"resource": condition(1)}]}
+    piece, shell = split_xml(io.BytesIO(as_xml(value)))
+    assert (piece.category, piece.year) == (Category.CONDITIONS, 2020)
+    assert (shell.category, shell.year) == (Category.DOCUMENTS, UNDATED)
+    assert shell.content == b'<Bundle xmlns="http://hl7.org/fhir"><id value="b"/><type value="history"/></Bundle>'
+    (piece,) = split_xml(io.BytesIO(b'<Bundle xmlns="http://hl7.org/fhir"><entry><link/></entry></Bundle>'))
+    assert b'<type value="collection"/><entry><link/></entry>' in content_of(piece)
+    # A type that comes late is no part's: it stays where it stood.
+    late = b'<Bundle xmlns="http://hl7.org/fhir"><entry><link/></entry><type value="history"/></Bundle>'
+    piece, shell = split_xml(io.BytesIO(late))
+    assert b"collection" in content_of(piece)
+    assert b"history" in content_of(shell)
+
+
+def test_a_restricted_category_that_is_named_closes_xml_and_a_common_one_opens_nothing() -> None:
+    value = {"resourceType": "Bundle", "type": "batch", "entry": [{"resource": HIV}, {"resource": condition(1)}]}
+    named = [piece.category for piece in split_xml(io.BytesIO(as_xml(value)), Category.SUBSTANCE_USE)]
+    assert named == [Category.SEXUAL_HEALTH, Category.SUBSTANCE_USE]
+    common = [piece.category for piece in split_xml(io.BytesIO(as_xml(value)), Category.DOCUMENTS)]
+    assert common == [Category.SEXUAL_HEALTH, Category.CONDITIONS]
+
+
+def test_xml_is_cut_with_bounded_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split, "GROUP_SIZE", 5000)
+    monkeypatch.setattr(split, "GROUPS_SIZE", 9000)
+    many = [{"resource": condition(number)} for number in range(200)]
+    value = {"resourceType": "Bundle", "type": "batch", "entry": [{"resource": LIST}, *many, {"resource": HIV}]}
+    pieces = list(split_xml(io.BytesIO(as_xml(value))))
+    assert all(len(content_of(piece)) < 6000 for piece in pieces)
+    found = [one for piece in pieces for one in entries_of(io.BytesIO(content_of(piece)), is_xml=True)]
+    assert len(found) == 202
+    # What is referred to came last, and still closes.
+    assert {piece.category for piece in pieces if b"<List>" in content_of(piece)} == {Category.SEXUAL_HEALTH}
+
+
+# Bundles whose entries are more than resources, in both forms.
+
+OBSERVED = {"resourceType": "Observation", "id": "7", "status": "final", "effectiveDateTime": "2024-05-06"}
+URL = "https://hospital.example/Observation/7"
+HISTORY = [
+    {"fullUrl": URL, "resource": {**OBSERVED, "meta": {"versionId": "2"}},
+     "request": {"method": "PUT", "url": "Observation/7"}, "response": {"status": "200", "etag": 'W/"2"'}},
+    {"fullUrl": URL, "resource": {**OBSERVED, "meta": {"versionId": "1"}},
+     "request": {"method": "POST", "url": "Observation"}, "response": {"status": "201"}},
+    {"fullUrl": "https://hospital.example/Condition/8", "request": {"method": "DELETE", "url": "Condition/8"},
+     "response": {"status": "204"}},
+]  # fmt: skip
+RESPONSE = [
+    {"resource": OBSERVED, "response": {"status": "200"}},
+    {"response": {"status": "404", "outcome": {"resourceType": "OperationOutcome", "issue": [{"code": "not-found"}]}}},
+    {
+        "resource": {"resourceType": "OperationOutcome", "issue": [{"severity": "warning"}]},
+        "search": {"mode": "outcome"},
+    },
+]
+DOUBLES = [
+    {"fullUrl": "urn:uuid:a", "resource": {**OBSERVED, "valueString": "A"}},
+    {"fullUrl": "urn:uuid:a", "resource": {**OBSERVED, "valueString": "B"}},
+    {"resource": {**OBSERVED, "id": "8", "subject": {"reference": "#p"},
+                  "contained": [{"resourceType": "Patient", "id": "p"}]}},
+    {"resource": {**OBSERVED, "id": "9", "subject": {"identifier": {"system": "urn:x", "value": "y"}}}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["json", "xml"])
+@pytest.mark.parametrize(
+    ("kind", "entries"), [("history", HISTORY), ("batch-response", RESPONSE), ("collection", DOUBLES)]
+)
+def test_each_entry_is_kept_whatever_it_shares_with_others(kind: str, entries: list[dict[str, Any]], form: str) -> None:
+    value = {"resourceType": "Bundle", "type": kind, "entry": entries}
+    text = as_xml(value) if form == "xml" else json.dumps(value).encode()
+    pieces = list(split_xml(io.BytesIO(text)) if form == "xml" else split_json(text))
+    found = [
+        (piece.category, piece.year, entry) for piece in pieces for entry in _entries_in(content_of(piece), kind, form)
+    ]
+    observed = [entry for entry in entries if entry.get("resource", {}).get("resourceType") == "Observation"]
+    others = [entry for entry in entries if entry not in observed]
+    # Nothing is dropped or made one, the order in each record is the source's, and what has no resource isn't lost.
+    assert [entry for category, year, entry in found if (category, year) == (Category.LABORATORY, 2024)] == observed
+    assert [entry for category, year, entry in found if (category, year) == (Category.DOCUMENTS, UNDATED)] == others
+    assert len(found) == len(entries)
+
+
+def _entries_in(content: bytes, kind: str, form: str) -> list[dict[str, Any]]:
+    """Return the entries of a record, as JSON."""
+    if form == "json":
+        value = json.loads(content)
+        assert value["type"] == kind
+        return list(value["entry"])
+    file = io.BytesIO(content)
+    cutter = XmlCutter(split.xml_form(file))
+    entries = [part.value for part in cutter.feed_all([content])]
+    assert cutter.value["type"] == kind
+    return [_as_json(entry) for entry in entries]
+
+
+def _as_json(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry with lists of one where JSON has them, and nowhere else."""
+    subject = entry.get("resource", {}).get("subject", {})
+    if "identifier" in subject:
+        (subject["identifier"],) = subject["identifier"]
+    for resource in (entry.get("resource", {}), entry.get("response", {}).get("outcome", {})):
+        if isinstance(resource.get("issue"), dict):
+            resource["issue"] = [resource["issue"]]
+    return entry
+
+
+@pytest.mark.parametrize("form", ["json", "xml"])
+def test_one_closed_version_closes_what_refers_to_it_by_the_id_that_both_have(form: str) -> None:
+    entries = [{"resource": HIV}, {"resource": {**HIV, "code": {"text": "mistaken"}}}, {"resource": LIST}]
+    value = {"resourceType": "Bundle", "type": "history", "entry": entries}
+    text = as_xml(value) if form == "xml" else json.dumps(value).encode()
+    found = list(entries_of(io.BytesIO(text), is_xml=form == "xml"))
+    assert [one.category for one in found] == [Category.SEXUAL_HEALTH, Category.CONDITIONS, Category.SEXUAL_HEALTH]

@@ -96,3 +96,34 @@ def test_a_tag_that_never_ends_is_refused_early() -> None:
 def test_pieces_of_any_size_say_the_same() -> None:
     text = CDA.format('<effectiveTime value="2024"/><code code="F32.9"/>').encode()
     assert read_document([text[at : at + 1] for at in range(len(text))]) == read_document([text])
+
+
+SECTION = '<component><section><code code="{}"{}/><text>x</text>{}</section></component>'
+BODY = "<component><structuredBody>{}</structuredBody></component>"
+HIV = '<entry><observation><value code="B20" codeSystem="2.16.840.1.113883.6.3"/></observation></entry>'
+
+
+def test_a_document_names_the_section_that_closes_it() -> None:
+    allergies = SECTION.format("48765-2", "", "")
+    problems = SECTION.format("11450-4", ' displayName="Problems"', HIV)
+    nested = SECTION.format("29762-2", "", SECTION.format("72166-2", "", HIV))
+    found = read(CDA.format(BODY.format(allergies + problems + nested)))
+    assert [one.name for one in found.sections] == [
+        "section 48765-2 Allergies", "section 11450-4 Problems", "section 29762-2 Social history"]  # fmt: skip
+    assert found.restricted is Category.SEXUAL_HEALTH
+    assert found.closed_by == ("section 11450-4 Problems", "section 29762-2 Social history")
+    assert {found.where(one) for one in found.findings} == {found.closed_by}
+
+
+def test_what_closes_a_document_by_its_header_is_of_no_section() -> None:
+    open_one = SECTION.format("48765-2", "", "")
+    found = read(CDA.format('<confidentialityCode code="R"/>' + BODY.format(open_one)))
+    assert (found.restricted, found.closed_by) == (RESTRICTED_DEFAULT, ())
+    assert [found.where(one) for one in found.findings] == [()]
+    assert read(CDA.format(BODY.format(open_one))).closed_by == ()
+
+
+def test_a_name_without_a_code_counts() -> None:
+    assert (
+        read(CDA.format('<value nullFlavor="OTH" displayName="HIV infection"/>')).restricted is Category.SEXUAL_HEALTH
+    )

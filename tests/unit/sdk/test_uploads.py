@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import pytest
@@ -17,7 +17,7 @@ import pytest
 from panachain.errors import AccessDeniedError, DiskError, InputError, PartlyDoneError, UsageError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.records import PlainRecord
-from panachain.model.scope import UNDATED, Category
+from panachain.model.scope import UNDATED, Category, path_of
 from panachain.records import publish
 from panachain.records.classify import Classified
 from panachain.records.pairing import Pairing
@@ -29,6 +29,7 @@ from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.results.uploads import UploadReport
 from panachain.sdk.uploads import Tally, Upload, _with_leaders, size_of
 from tests.twin.world import World, resource
+from tests.unit.records.helpers import as_xml
 from tests.unit.sdk.helpers import again
 
 DAY = 86_400
@@ -141,6 +142,56 @@ class TestPublishing:
         world.network.sidechain.identities.unpair(world.patient._sender(sidechain=True), world.hospital.address)
         with pytest.raises(AccessDeniedError, match="nothing was published"):
             upload(world, files(tmp_path, 1))
+
+
+class TestXml:
+    """FHIR in XML, Apple Health and C-CDA are published as they are, cut as their content says."""
+
+    BUNDLE: ClassVar[dict[str, Any]] = {
+        "resourceType": "Bundle", "type": "collection", "entry": [{"resource": one} for one in (
+            resource("allergies", 2024, 1), resource("laboratory", 2025, 2),
+            {**resource("conditions", 2026, 3), "code": {"text": "HIV disease"}})]}  # fmt: skip
+    EXPORT = (
+        b'<HealthData locale="x"><Record type="HKQuantityTypeIdentifierHeartRate" startDate="2025-01-02"/>'
+        b'<Record type="HKCategoryTypeIdentifierPregnancy" startDate="2024-01-02"/></HealthData>'
+    )
+    SECTION = (
+        '<component><section><code code="{}"/><entry><act><value code="{}" {}/></act></entry></section></component>'
+    )
+    ICD = 'codeSystem="2.16.840.1.113883.6.3"'
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        (tmp_path / "bundle.xml").write_bytes(as_xml(self.BUNDLE))
+        (tmp_path / "export.xml").write_bytes(self.EXPORT)
+        body = self.SECTION.format("48765-2", "Z88.0", self.ICD) + self.SECTION.format("11450-4", "B20", self.ICD)
+        (tmp_path / "note.cda").write_text(
+            f'<ClinicalDocument xmlns="urn:hl7-org:v3"><effectiveTime value="2025"/><component><structuredBody>{body}'
+            "</structuredBody></component></ClinicalDocument>"
+        )
+        return tmp_path
+
+    @pytest.mark.parametrize("strict", [False, True])
+    def test_each_part_is_read_where_its_content_belongs(self, world: World, folder: Path, strict: bool) -> None:
+        report = upload(world, folder, strict=strict)
+        read = {(one.info.category.value, one.info.year): one.content for one in world.patient.records()}
+        assert set(read) == {
+            *(("allergies", 2024), ("laboratory", 2025), ("sexual-health", 2026), ("vitals", 2025)),
+            *(("sexual-health", 2024), ("documents", 0), ("sexual-health", 2025), ("allergies", 2025)),
+        }
+        assert read["sexual-health", 2025] == (folder / "note.cda").read_bytes()
+        assert b"Z88.0" in read["allergies", 2025]
+        assert b"B20" not in read["allergies", 2025]
+        assert report.closed == ((str(folder / "note.cda"), "section 11450-4 Problem list"),)
+
+    def test_the_emergency_lane_has_what_a_closed_document_holds_for_it(self, world: World, folder: Path) -> None:
+        report = upload(world, folder)
+        found = {
+            path_of(info.category, info.year)[-1].text
+            for info in report.records
+            if info.year == 2025 and info.media_type == "application/cda+xml"
+        }
+        assert found == {"emergency", "sexual-health/2025"}
 
 
 class TestFullBatches:

@@ -11,6 +11,7 @@ from panachain.records.sensitivity.systems import FORMS, canonical_code, is_loin
 from panachain.records.sensitivity.tables import rows
 
 COLUMNS = {
+    "apple": 5,
     "codes": 4,
     "ingredients": 5,
     "kinds": 6,
@@ -21,7 +22,7 @@ COLUMNS = {
     "systems": 3,
     "words": 4,
 }
-KIND_AT = {"codes": 2, "leap": 2, "ranges": 3, "words": 2, "ingredients": 1, "substances": 1, "labels": 2}
+KIND_AT = {"apple": 1, "codes": 2, "leap": 2, "ranges": 3, "words": 2, "ingredients": 1, "substances": 1, "labels": 2}
 HARMLESS = "-"
 LOINC = re.compile(r"\d{1,7}-\d")
 
