@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -277,6 +278,19 @@ def test_what_is_about_a_mother_and_a_child_or_a_group_is_left_out(one: dict[str
     assert got == {"all.ndjson:1": {"Patient/a", "Observation/a1"}, "all.ndjson:2": {"Patient/b", "Observation/b1"}}
 
 
+def test_what_follows_from_a_mixed_resource_goes_to_nobody_either(tmp_path: Path) -> None:
+    encounter = {"resourceType": "Encounter", "id": "of-b", "subject": {"reference": "Patient/b"}}
+    mixed = {"resourceType": "DocumentReference", "id": "m", "subject": {"reference": "Patient/a"}}
+    mixed["context"] = {"encounter": [{"reference": "Encounter/of-b"}]}
+    mixed["content"] = [{"attachment": {"url": "Binary/f"}}]  # type: ignore[assignment]
+    file = {"resourceType": "Binary", "id": "f", "contentType": "text/plain", "data": "aGk="}
+    trace = {"resourceType": "Provenance", "id": "v", "target": [{"reference": "DocumentReference/m"}]}
+    ndjson(tmp_path / "all.ndjson", patient("a"), patient("b"), encounter, mixed, file, trace)
+    got, out = shares(tmp_path)
+    assert got == {"all.ndjson:1": {"Patient/a"}, "all.ndjson:2": {"Patient/b", "Encounter/of-b"}}
+    assert [place for place, _ in out] == ["all.ndjson:4", "all.ndjson:5", "all.ndjson:6"]
+
+
 def test_patients_inside_of_other_resources_are_nobody_whom_one_can_tell(tmp_path: Path) -> None:
     inside = {"resourceType": "Parameters", "id": "p", "parameter": [{"resource": patient(who)} for who in "ab"]}
     with read(ndjson(tmp_path / "all.ndjson", patient("a"), inside)) as (_, found):
@@ -522,6 +536,26 @@ def test_a_file_that_changes_meanwhile_is_never_read_as_another(tmp_path: Path) 
         path.write_text(path.read_text().replace("Namea", "Nameb"))
         with pytest.raises(InputError, match="changed"):
             part(export, 0)
+
+
+def test_a_file_that_changed_without_a_trace_is_never_read_as_another(tmp_path: Path) -> None:
+    path = ndjson(tmp_path / "all.ndjson", patient("a"), about("o", "a"))
+    with read(path) as (export, (one,)):
+        export.settle({one.number: 0})
+        times = path.stat()
+        with path.open("r+b") as file:
+            file.write(path.read_bytes().replace(b"Namea", b"Nameb"))
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        with pytest.raises(InputError, match="changed"):
+            part(export, 0)
+
+
+def test_a_bundle_in_a_labelled_one_is_left_out(tmp_path: Path) -> None:
+    label = {"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R"}]}
+    inner = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": patient("a")}]}
+    bundle(tmp_path / "in.json", {"resource": inner}, {"resource": patient("b")}, meta=label)
+    got, out = shares(tmp_path)
+    assert (got, out) == ({"in.json:2": {"Patient/b"}}, [("in.json:1", LABEL)])
 
 
 def test_a_part_that_isnt_held_is_read_from_its_files_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -246,6 +246,22 @@ def test_nobody_gets_what_is_anothers_in_random_mixtures(world: World, tmp_path:
             assert all(one.split("-")[1] == name for one in got)
 
 
+def test_whom_two_accounts_two_names_or_two_numbers_fit_gets_nothing(world: World, tmp_path: Path) -> None:
+    with known(world, tmp_path, "a", "b"):
+        twice = ndjson(tmp_path / "twice.ndjson", patient("a"), patient("a", name=[{"family": "Other"}]))
+        with pytest.raises(InputError, match=r"two Patients of one id are different ones \(Patient\.name\)"):
+            upload(world, twice)
+        link = [{"other": {"reference": "Patient/x"}, "type": "seealso"}]
+        other = patient("x", name=[{"family": "Namea"}])
+        with pytest.raises(InputError, match=r"Patient\.identifier is another one"):
+            upload(world, ndjson(tmp_path / "linked.ndjson", patient("a", link=link), other))
+        # One person has two accounts here, as somebody confirmed.
+        first = ndjson(tmp_path / "again.ndjson", patient("a"), about("again", "a"))
+        again(world, "hospital").upload([first], world.patient.address, confirm_patient=True)
+        with pytest.raises(InputError, match=r"several patients are known by the same \(Patient\.identifier\)"):
+            upload(world, ndjson(tmp_path / "in.ndjson", patient("a"), about("o", "a")))
+
+
 def test_several_patients_with_one_number_are_told_apart_or_get_nothing(world: World, tmp_path: Path) -> None:
     """Twins on one insurance number: the name alone tells them apart, and one of them isn't known yet."""
     family = [{"system": "urn:family", "value": "1"}]
