@@ -147,6 +147,8 @@ def _say_upload(app: App, report: UploadReport) -> None:
         told.append(f"{words.size(report.plain_bytes)}{sealed}")
     if report.skipped:
         told.append(f"{words.count(report.skipped, 'record')} published before")
+    if report.unchanged:
+        told.append(f"{words.count(report.unchanged, 'resource')} unchanged since an earlier export")
     if report.waiting:
         told.append(f"{words.count(report.waiting, 'record')} waiting for a later round")
     if report.gas:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Any, BinaryIO, Final, NoReturn
 
@@ -53,6 +53,8 @@ _UTF8: Final = (
     " `iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW`"
 )
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_LITERALS: Final = msgspec.json.Decoder(float_hook=lambda text: _MARK + text)
+_SORTED: Final = msgspec.json.Encoder(order="sorted")
 
 
 def parse(content: bytes, *, depth: int = MAX_DEPTH) -> Any:
@@ -138,6 +140,24 @@ def dump(value: Any, *, sort: bool) -> bytes:
     text = json.dumps(value, sort_keys=sort, separators=(",", ":"), ensure_ascii=False)
     # ensure_ascii=False still escapes control characters, so the mark is found in its escaped form.
     return _MARKED.sub(r"\1", text).encode("utf-8", "surrogatepass")
+
+
+def fingerprint_text(content: bytes, chosen: Callable[[dict[str, Any]], Any]) -> bytes:
+    """Return one text for all spellings of the same part of a JSON object, its decimals as they were written.
+
+    For comparing only, and some six times as fast as `canonical`: it is no JSON that anybody reads.
+
+    Args:
+        content: an object that `read` accepted.
+        chosen: returns the part of the object that counts.
+
+    Raises:
+        InputError: as `parse`.
+    """
+    try:
+        return _SORTED.encode(chosen(_LITERALS.decode(content)))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return dump(chosen(parse(content, depth=STORED_DEPTH)), sort=True)
 
 
 def canonical(content: bytes) -> bytes:

@@ -23,6 +23,8 @@ from typing import Final
 from panachain.errors import DiskError
 from panachain.model.actors import Address
 from panachain.private_files import open_private, private_file
+from panachain.records import journal_resources
+from panachain.records.journal_resources import KnownResource, KnownResources
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS batch (
@@ -209,7 +211,9 @@ class Adopted:
             self._db.execute(
                 "DELETE FROM nameless WHERE header IN (SELECT header FROM record WHERE sequence >= ?)", (first,)
             )
-            for table in ("record", "unfinished", "moved", "sent", "adopted", "batch"):
+            # Of those that were learned again nobody knows the batch: published twice is better than never.
+            self._db.execute("DELETE FROM resource WHERE sequence = 0")
+            for table in ("record", "unfinished", "resource", "moved", "sent", "adopted", "batch"):
                 self._db.execute(f"DELETE FROM {table} WHERE sequence >= ?", (first,))  # noqa: S608
             self._db.execute("DELETE FROM counter")
             self._db.execute("DELETE FROM counted")
@@ -290,10 +294,11 @@ class Journal:
             self._db.execute("PRAGMA journal_mode=WAL")
             # A batch that the disk lost after its transaction was sent couldn't be found again.
             self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(SCHEMA)
+            self._db.executescript(SCHEMA + journal_resources.SCHEMA)
         except (OSError, sqlite3.Error) as exc:
             raise DiskError(f"the upload journal {path} can't be opened: {exc}; nothing was published") from exc
         self.adopted = Adopted(self._db, self._writing)
+        self.resources = KnownResources(self._db, self._writing)
 
     def close(self) -> None:
         """Close the file."""
@@ -359,6 +364,7 @@ class Journal:
         done: Iterable[tuple[Address, bytes]],
         counters: Iterable[LaneCounters],
         moved: Sequence[MovedRecord] = (),
+        resources: Iterable[KnownResource] = (),
     ) -> Batch:
         """Write one batch with everything that it changes, before its transaction is signed.
 
@@ -370,6 +376,7 @@ class Journal:
             done: (patient, source) pairs whose last record is in this batch.
             counters: the next counters of the lanes that it used.
             moved: records of earlier batches that got a new header in this one.
+            resources: the versions that its records hold.
 
         Raises:
             DiskError: the disk refuses; the journal is as it was.
@@ -397,6 +404,7 @@ class Journal:
             self._finish(finished)
             self._db.executemany("INSERT INTO unfinished VALUES (?, ?, ?, ?, ?)", unfinished)
             self._db.executemany("INSERT OR REPLACE INTO counter VALUES (?, ?, ?, ?)", following)
+            self.resources.write(resources, sequence)
         return Batch(sequence, manifest, len(records) + len(moved), None, None)
 
     def has(self, header: str) -> bool:

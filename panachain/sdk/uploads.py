@@ -27,6 +27,7 @@ from panachain.records.sources import Source
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.walk import spelled, unpublished
 from panachain.sdk.batches import Batches, SentBatch
+from panachain.sdk.changes import Changes
 from panachain.sdk.kept_persons import KeptPersons, UnsureError
 from panachain.sdk.results.uploads import ReadBack, UploadReport
 
@@ -47,6 +48,8 @@ class Tally:
     """Records that were read and not published before."""
     skipped: int = 0
     """Records that were published before."""
+    unchanged: int = 0
+    """Resources of other sources that were published before, as they are."""
     waiting: int = 0
     """Records that a later call publishes."""
     planned: list[RecordInfo] = field(default_factory=list)
@@ -152,6 +155,7 @@ class Tally:
             transactions=tuple(one.tx for one in self.sent),
             dry_run=estimate is not None,
             waiting=self.waiting,
+            unchanged=self.unchanged,
             read_back=self.read_back,
             omissions=tuple(self.omissions),
             passed_over=tuple(self.passed_over),
@@ -173,15 +177,21 @@ def read_only(
     Raises:
         InputError: a file can't be read as what it claims to be, or is about another person.
     """
+    changes = Changes(batches.journal.resources, batches.resource_key)
     for source, pairing, known in _new(sources, batches, tally, persons, batches.journal.counters):
         nameless = batches.journal.adopted.nameless(pairing.patient)
-        for record in _dated(tally.records_of(source), now):
-            if known.has(record) or (nameless and of_record(record) in nameless):
+        changes.begin()
+        for whole in _dated(tally.records_of(source), now):
+            change = changes.of(whole, pairing.patient)
+            record = change.record
+            tally.unchanged += change.known
+            if record is None or known.has(record) or (nameless and of_record(record) in nameless):
                 tally.skip(0, 1)
                 continue
             if not _may_go(persons, tally, source):
                 break
             tally.take()
+            changes.published(change.resources)
             tally.planned.append(_planned(record))
         tally.advance(source.on_disk)
 
@@ -218,7 +228,7 @@ class Upload:
     """One upload, which the same call finishes after an interruption.
 
     1. Find sources, each with the pairing of the patient whom it is about, and pass over those that were published.
-    2. Split each source into records, and pass over those that are in a batch.
+    2. Split each source into records, and pass over those that are in a batch, and resources that didn't change.
     3. Decide whether a record goes now or waits (records/jitter.py); a Bundle's attachments do what their Bundle does.
     4. Seal the record into a batch; a full batch is sent first.
     5. Write the batch into the journal, whole, before its transaction is signed.
@@ -245,6 +255,7 @@ class Upload:
         self._jitter = jitter
         self._now = now
         self._delay = delay
+        self._changes = Changes(batches.journal.resources, batches.resource_key)
         self._builder: BatchBuilder | None = None
         self._done: list[_Name] = []
         """Sources of which the last record is in the batch that is being filled."""
@@ -284,8 +295,20 @@ class Upload:
         goes, whole, before, taken = True, True, self._tally.skipped, self._tally.taken
         # 2. Split it.
         unread = len(self._tally.unread)
-        for record, leads in _with_leaders(_dated(self._tally.records_of(source), self._now)):
-            if known.has(record) or self._is_claimed(name, record):
+        self._changes.begin()
+        for whole_record, leads in _with_leaders(_dated(self._tally.records_of(source), self._now)):
+            change = self._changes.of(whole_record, pairing.patient)
+            record = change.record
+            self._tally.unchanged += change.known
+            if record is None:
+                self._tally.skip(0, 1)
+                continue
+            if known.has(record):
+                self._tally.skip(0, 1)
+                continue
+            if self._is_claimed(name, record):
+                # The journal was lost: what its records hold is learned from their source again.
+                self._journal.resources.learn(change.resources)
                 self._tally.skip(0, 1)
                 continue
             if not _may_go(self._persons, self._tally, source):
@@ -303,6 +326,7 @@ class Upload:
                 self._send()
             self._builder = self._builder or self._batches.begin()
             self._builder.add(record, pairing, self._batches.counters(pairing.patient))
+            self._changes.published(change.resources)
         self._tally.advance(source.on_disk)
         if self._tally.skipped > before and self._tally.taken == taken and len(self._tally.unread) == unread:
             self._persons.recognised()
@@ -333,7 +357,7 @@ class Upload:
             # Before anything is on chain: what is published for a patient of whom nothing is kept looks like a loss.
             self._persons.keep()
         if self._builder is not None:
-            self._tally.sent.append(self._batches.send(self._builder, self._done))
+            self._tally.sent.append(self._batches.send(self._builder, self._done, self._changes.take()))
         elif self._done:
             # All their records were in earlier batches.
             self._journal.finish_sources(self._done)

@@ -63,6 +63,8 @@ class UploadReport:
     """Hashes of the storage transactions, oldest first; the fields above tell of the last one."""
     waiting: int = 0
     """Records that wait for a later call, because of jitter."""
+    unchanged: int = 0
+    """Resources that earlier sources held as they are, so that they weren't published again."""
     dry_run: bool = False
     read_back: ReadBack | None = None
     """What was read again; None without `verify`."""
@@ -86,6 +88,7 @@ class UploadReport:
             "gas": self.gas,
             "transactions": list(self.transactions),
             "waiting": self.waiting,
+            "unchanged": self.unchanged,
             "dry_run": self.dry_run,
             "read_back": None if self.read_back is None else self.read_back.to_json(),
             "omissions": [omission.to_json() for omission in self.omissions],
