@@ -77,6 +77,10 @@ class OutputFolder:
     provenance: list[Mapping[str, object]] = field(default_factory=list)
     omissions: list[Mapping[str, object]] = field(default_factory=list)
     """What isn't there, and why."""
+    left_behind: Mapping[str, object] = field(default_factory=dict)
+    """How much isn't there because it doesn't count any more."""
+    history: list[Mapping[str, object]] = field(default_factory=list)
+    """All versions of resources, where they were asked for."""
 
     def add(
         self,
@@ -114,7 +118,13 @@ def new_folder(folder: Path) -> Iterator[OutputFolder]:
     try:
         output = OutputFolder(staging)
         yield output
-        index = {"schema": "panachain/index/1", "records": output.entries, "omissions": output.omissions}
+        index = {
+            "schema": "panachain/index/1",
+            "records": output.entries,
+            "omissions": output.omissions,
+            "left_behind": output.left_behind,
+            "history": output.history,
+        }
         write_new(staging / INDEX, json_line(index, indent=1).encode() + b"\n")
         entry = [{"resource": resource} for resource in output.provenance]
         bundle = {"resourceType": "Bundle", "type": "collection"} | ({"entry": entry} if entry else {})

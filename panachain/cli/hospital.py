@@ -14,6 +14,7 @@ import click
 from panachain.cli import words
 from panachain.cli.app import App, LazyGroup, command, current
 from panachain.cli.files import write_new
+from panachain.cli.life import show_life
 from panachain.cli.values import Categories, Duration
 from panachain.errors import PartlyDoneError, UsageError
 from panachain.model.actors import Role
@@ -297,7 +298,12 @@ def _by_scope(record: Mapping[str, object]) -> Mapping[str, object]:
 
 
 @command("list", examples="panachain --profile clinic records list --json")
-def list_() -> None:
+@click.option(
+    "--history",
+    is_flag=True,
+    help="For patients: also what was superseded since, and what each version changed.",
+)
+def list_(history: bool) -> None:
     """List the records that you published (hospital), or that are about you (patient).
 
     Counted by hospital or patient, category and year; --long lists each with its ID.
@@ -309,7 +315,7 @@ def list_() -> None:
         # A hospital's records have a patient and a scope; those of a patient a hospital and a size.
         records = []
         with app.output.progress("records") as progress:
-            found: Opening | Iterator[PublishedView] = actor.records()
+            found: Opening | Iterator[PublishedView] = actor.records(history=True) if history else actor.records()
             try:
                 for record in found:
                     records.append(record.to_json())
@@ -326,6 +332,9 @@ def list_() -> None:
             show_records(app, shown, empty=_NONE, by=("patient",) if published else ("hospital",), sizes=not published)
         # A hospital's list is of its own journal, where nothing is left out.
         app.output.left_out(getattr(found, "omissions", ()), getattr(found, "notices", ()))
+        if (behind := getattr(found, "behind", None)) is not None:
+            # Asked for by name: the class is imported by commands that open something only.
+            show_life(app, behind, found.histories() if history else ())  # type: ignore[union-attr]
     if partly is not None:
         app.unchanged = "the list holds what could be read"
         raise partly

@@ -6,10 +6,23 @@ Never holds a key. Follows design sections 2, 3 and 7.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
 
 from panachain.model.actors import Address
 from panachain.model.scope import Category
+
+
+class Past(Enum):
+    """Why a version of a resource isn't what counts now."""
+
+    SUPERSEDED = "superseded"
+    IN_ERROR = "in_error"
+    DELETED = "deleted"
+    ELSEWHERE = "elsewhere"
+    """Superseded by a version of another category or year."""
+    SAME = "same"
+    """Another hospital's record holds it as well, and was delivered."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Final
 
 from panachain.crypto import keys, umbral
 from panachain.crypto.commit import EnvelopeKey
-from panachain.errors import UsageError
+from panachain.errors import InputError, UsageError
 from panachain.ipld import dagcbor, unixfs
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address
@@ -29,6 +29,9 @@ from panachain.records.content import Sealed, content_context, seal_content
 from panachain.records.journal import JournalRecord, LaneCounters, MovedRecord
 from panachain.records.likeness import of_header
 from panachain.records.pairing import HospitalLane, Pairing
+from panachain.records.split import MEDIA_TYPE
+from panachain.records.version_list import VersionList
+from panachain.records.versions import bundle_of
 from panachain.storage.blocks import BlobStore
 
 MAX_RECORDS: Final = inventory.MAX_RECORDS
@@ -42,6 +45,8 @@ _FLUSH: Final = 8 << 20
 _WORKERS: Final = min(os.cpu_count() or 1, 4)
 _WAITING: Final = 64
 """Records that wait to be sealed at most: what bounds the memory."""
+_MOST_ROWS: Final = 50_000
+"""Resources of one envelope after which the next record gets another one."""
 _SMALL: Final = 1 << 20
 """Bytes up to which sealing a record is left to another thread; larger ones use all cores by themselves."""
 
@@ -80,6 +85,8 @@ class _Entry:
     size: int
     source: bytes
     part: int
+    versions: VersionList | None = None
+    """What resources are in it, if it is a record of FHIR that has any."""
     sealed: Sealed | None = None
     """Without its block, once that was handed on."""
 
@@ -105,6 +112,8 @@ class _Group:
     path: list[tuple[Scope, HospitalLane]]
     key: EnvelopeKey = field(default_factory=lambda: EnvelopeKey(os.urandom(KEY_SIZE)), repr=False)
     entries: list[_Entry] = field(default_factory=list)
+    rows: int = 0
+    """Resources that its records list."""
 
 
 class BatchBuilder:
@@ -137,6 +146,7 @@ class BatchBuilder:
         self._previous = previous
         self._at = at
         self._groups: dict[tuple[Address, Category, int], _Group] = {}
+        self._full: list[_Group] = []
         self._counters: dict[Address, dict[tuple[str, int], int]] = {}
         self._rows: dict[bytes, CID] = {}
         self._moved: list[MovedRecord] = []
@@ -172,6 +182,9 @@ class BatchBuilder:
         """
         # 1. One group, and so one fresh envelope key, for each patient, category and year.
         key = (pairing.patient, record.category, record.year)
+        if key in self._groups and record.media_type == MEDIA_TYPE and self._groups[key].rows >= _MOST_ROWS:
+            # Another one where its list would grow too long; a Bundle's attachments stay with it.
+            self._full.append(self._groups.pop(key))
         if key not in self._groups:
             path = pairing.path(record.category, record.year)
             self._groups[key] = _Group(pairing, record.category, record.year, path)
@@ -182,8 +195,9 @@ class BatchBuilder:
         # The context ties a content to its place in the envelope: put into another one's place it doesn't open.
         context = content_context(generation=pairing.generations.epoch, index=index)
         content_key = group.key.content_key(index)
-        entry = _Entry(record.media_type, record.size, record.source, record.part)
+        entry = _Entry(record.media_type, record.size, record.source, record.part, _versions(record, index))
         group.entries.append(entry)
+        group.rows += len(entry.versions.versions) if entry.versions else 0
         # A large record is sealed on all cores already; small ones fill the cores beside each other.
         if record.size > _SMALL:
             self._collect(entry, self._seal(record, content_key, context))
@@ -243,7 +257,7 @@ class BatchBuilder:
         rows = self._rows
         published: list[PublishedRecord] = []
         journal_records: list[JournalRecord] = []
-        for group in self._groups.values():
+        for group in (*self._full, *self._groups.values()):
             self._finish_group(group, rows, published, journal_records)
         # 6. The manifest, and the list that keeps all of it from garbage collection.
         root, blocks = manifest.build(rows, hospital=self._hospital, sequence=self._sequence, previous=self._previous)
@@ -272,8 +286,13 @@ class BatchBuilder:
         # 4. The inventory: what lies under it.
         contents = [(entry, entry.finished) for entry in group.entries]
         items = [inventory.Item(entry.media_type, entry.size, sealed.digest) for entry, sealed in contents]
-        # One record is its own inventory: its signed header says that there is no other.
-        inventory_cid = unixfs.build(inventory.seal(items, group.key), self._put) if len(items) > 1 else None
+        lists = [entry.versions for entry in group.entries if entry.versions is not None]
+        # One record that holds no resources is its own inventory: its signed header says that there is no other.
+        inventory_cid = None
+        if len(items) > 1 or lists:
+            sequence = self._sequence if lists else 0
+            listed = inventory.seal(items, group.key, sequence=sequence, lists=lists)
+            inventory_cid = unixfs.build(listed, self._put)
         counters = self._counters[pairing.patient]
         for index, (entry, sealed) in enumerate(contents):
             # 5. The header of each record, under one fresh brief ID for each lane.
@@ -343,6 +362,18 @@ class BatchBuilder:
         for cid, data in blocks:
             self._put(cid, data)
         return root
+
+
+def _versions(record: PlainRecord, index: int) -> VersionList | None:
+    """Return the list of the resources in a record."""
+    if record.media_type != MEDIA_TYPE or not isinstance(record.content, bytes):
+        return None
+    try:
+        bundle = bundle_of(record.content)
+    except InputError:
+        # Not as splitting cuts it, so nothing of it can ever be left out: it is read as it is.
+        return None
+    return None if bundle is None else VersionList.of(bundle, index)
 
 
 def listed(store: BlobStore, list_cid: CID) -> list[CID]:

@@ -17,10 +17,13 @@ from hashlib import sha256
 from typing import Any, Final, TypeVar
 
 from panachain.errors import InputError
-from panachain.records.canonical import STORED_DEPTH, Cutter, fingerprint_text, read
+from panachain.records.canonical import STORED_DEPTH, Cutter, fingerprint_texts, read
 
 PRINT_SIZE: Final = 16
-"""Bytes of a fingerprint of content: as many as nobody finds a second content for by chance."""
+"""Bytes of a fingerprint of content."""
+SAME_SIZE: Final = 12
+"""Bytes of it that tell of all but `meta`, which two hospitals write differently; as many as no second content has by
+chance. The others tell of `meta`."""
 ERROR: Final = "entered-in-error"
 DELETED: Final = "deleted"
 STATES: Final = ("", ERROR, DELETED)
@@ -76,11 +79,6 @@ class Bundle:
     def holding(self, places: Iterable[int]) -> bytes:
         """Return the text of the record with some of its entries, each with its very bytes."""
         return self.before + b",".join(self.entries[place].text for place in places) + b"]}"
-
-    def order(self) -> list[int]:
-        """Return for each entry where it stands in time among the others."""
-        count = len(self.entries)
-        return [count - 1 - place if self.newest_first else place for place in range(count)]
 
 
 def bundle_of(content: bytes) -> Bundle | None:
@@ -146,10 +144,10 @@ def version_of(entry: bytes) -> Version:
 def shell_print(content: bytes) -> bytes:
     """Return what tells whether two exports say the same about themselves, but for when they were made."""
 
-    def strip(value: dict[str, Any]) -> Any:
-        return _without_stamp({key: item for key, item in value.items() if key not in _OF_ONE_EXPORT})
+    def parts(value: dict[str, Any]) -> list[Any]:
+        return [_without_stamp({key: item for key, item in value.items() if key not in _OF_ONE_EXPORT})]
 
-    return sha256(b"Bundle\0" + fingerprint_text(content, strip)).digest()[:PRINT_SIZE]
+    return sha256(b"Bundle\0" + fingerprint_texts(content, parts)[0]).digest()[:PRINT_SIZE]
 
 
 def instant(text: str) -> float | None:
@@ -170,8 +168,8 @@ Stamp = tuple[int | None, float | None, tuple[int, ...]]
 """Rank of a version, when it was updated, and where it stands in the order of publication."""
 
 
-def newest(stamps: Sequence[Stamp]) -> int:
-    """Return which of some versions of one resource is the newest.
+def oldest_first(stamps: Sequence[Stamp]) -> list[int]:
+    """Return the places of some versions of one resource, the newest one's last.
 
     By `meta.versionId` if each has one that is a number; else by `meta.lastUpdated` if each has one; else by the order
     of publication, which also decides between equals. One rule for all of them: rules that change from pair to pair
@@ -184,7 +182,7 @@ def newest(stamps: Sequence[Stamp]) -> int:
         number, updated, order = stamps[place]
         return (number or 0 if by_rank else 0, updated or 0.0 if by_time else 0.0, order)
 
-    return max(range(len(stamps)), key=key)
+    return sorted(range(len(stamps)), key=key)
 
 
 def same_server(bases: Sequence[T], own: T) -> list[int]:
@@ -203,15 +201,22 @@ def same_server(bases: Sequence[T], own: T) -> list[int]:
     return [place for place, base in enumerate(bases) if base == own]
 
 
+def newest(stamps: Sequence[Stamp]) -> int:
+    """Return the place of the newest of some versions of one resource."""
+    return oldest_first(stamps)[-1]
+
+
 def _print(entry: bytes, state: str, name: str) -> bytes:
     if state == DELETED:
         return sha256(f"{name}\0{state}".encode()).digest()[:PRINT_SIZE]
 
-    def strip(value: dict[str, Any]) -> Any:
-        resource = value.get("resource")
-        return _without_stamp(resource) if isinstance(resource, dict) else value
+    def parts(value: dict[str, Any]) -> list[Any]:
+        resource = _without_stamp(_object(value.get("resource")))
+        return [resource, resource.pop("meta", None)]
 
-    return sha256(name.encode() + b"\0" + fingerprint_text(entry, strip)).digest()[:PRINT_SIZE]
+    content, meta = fingerprint_texts(entry, parts)
+    told = sha256(name.encode() + b"\0" + content).digest()[:SAME_SIZE]
+    return told + sha256(meta).digest()[: PRINT_SIZE - SAME_SIZE]
 
 
 def _without_stamp(resource: dict[str, Any]) -> dict[str, Any]:

@@ -199,8 +199,17 @@ class Hospital(ActorSession):
             raise PartlyDoneError.of(report.omissions, done=f"{report.moved} records were moved", result=report)
         return report
 
-    def records(self) -> Iterator[PublishedView]:
-        """Yield what this hospital published, from its journal."""
+    def records(self, *, history: bool = False) -> Iterator[PublishedView]:
+        """Yield what this hospital published, from its journal.
+
+        Args:
+            history: for patients only; a hospital can open no record, so it can tell no versions.
+
+        Raises:
+            UsageError: `history` is set.
+        """
+        if history:
+            raise UsageError("a hospital can't open what it published, so it has no history to show")
         with open_journal(self.profile.folder) as journal:
             for record in journal.records():
                 yield PublishedView(record.header, Address(record.patient), record.scope, record.sequence)

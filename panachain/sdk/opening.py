@@ -7,21 +7,27 @@ with the settings, before it is unpacked. Follows design section 8 (Open, step 7
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from panachain.config import Config
 from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError, Omission, PanaChainError, PartlyDoneError, TooLargeError
 from panachain.ipld.cid import CID
 from panachain.model.progress import Progress
+from panachain.model.records import Past
+from panachain.records.attachments import Restoring
 from panachain.records.content import Content
-from panachain.records.findings import Findings, Strict
+from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.header import Header, wrap_at
+from panachain.records.inventory import Inventory
+from panachain.records.life import Held, Life
 from panachain.records.locate import check_envelope, content_of
 from panachain.records.split import MEDIA_TYPE
-from panachain.sdk.results.records import OpenedRecord, RecordProvenance
+from panachain.records.versions import SAME_SIZE
+from panachain.sdk.histories import histories
+from panachain.sdk.results.records import LeftBehind, OpenedRecord, RecordProvenance, ResourceHistory, cut
 from panachain.storage.blocks import BlobStore
 
 
@@ -88,14 +94,28 @@ class Opening(Iterator[OpenedRecord]):
         (True, [])
     """
 
-    def __init__(self, records: Callable[[Opening], Iterator[OpenedRecord]], progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        records: Callable[[Opening], Iterator[OpenedRecord]],
+        progress: Progress | None = None,
+        *,
+        history: bool = False,
+    ) -> None:
         """Take what finds the records; nothing is done before the first is asked for.
 
         Args:
             records: yields them; is given this opening, for what it leaves out.
             progress: is told the records, of all that were found so far.
+            history: whether what doesn't count any more is yielded as well.
         """
         self.findings = Findings()
+        self.history = history
+        """Whether each record is yielded as it was published, also what was superseded since."""
+        self.life = Life()
+        """Which version of each resource counts."""
+        self.past: Counter[str] = Counter()
+        """How much was left out because it doesn't count any more, so far, by the fields of `LeftBehind`."""
+        self._kept: list[OpenedRecord] = []
         self.found = 0
         """Records that were found so far; 0 where they aren't counted before they are opened."""
         self.delivered = 0
@@ -114,6 +134,19 @@ class Opening(Iterator[OpenedRecord]):
         """What is odd, although nothing that could be found was left out: numbers that a hospital used twice."""
         return self.findings.notices
 
+    @property
+    def behind(self) -> LeftBehind:
+        """What was left out so far because it doesn't count any more."""
+        return LeftBehind(**self.past)
+
+    def histories(self) -> list[ResourceHistory]:
+        """Return the resources that have several versions, or none that counts; with `history`, at the end.
+
+        Raises:
+            IntegrityError: a record that was yielded can't be read.
+        """
+        return histories(self.life.histories(), self._kept)
+
     def __iter__(self) -> Opening:
         """Return itself."""
         return self
@@ -130,6 +163,8 @@ class Opening(Iterator[OpenedRecord]):
             self._finish()
             raise
         self.delivered += 1
+        if self.history and record.listed is not None:
+            self._kept.append(record)
         if self._progress is not None:
             self._progress(self.delivered, self.found, unit="records")
         return record
@@ -192,53 +227,174 @@ def envelope_wraps(store: BlobStore, headers: Sequence[Header], findings: Findin
     return wraps
 
 
-def open_records(
+@dataclass
+class Checked:
+    """Headers of one lane of one hospital whose envelopes are open and whole."""
+
+    store: BlobStore
+    findings: Findings
+    headers: list[Header] = field(default_factory=list)
+    """In their order, each envelope's all."""
+    envelopes: dict[str, list[Header]] = field(default_factory=dict)
+    """The members of each envelope, by its CID."""
+    keys: dict[str, EnvelopeKey] = field(default_factory=dict, repr=False)
+    inventories: dict[str, Inventory] = field(default_factory=dict)
+
+    def content(self, found: Header) -> Content:
+        """Return the content of one of the headers."""
+        return content_of(self.store, found, self.keys[found.info.envelope_cid])
+
+
+def check_envelopes(
     store: BlobStore,
     headers: Sequence[Header],
     envelope_keys: Mapping[str, bytes],
-    allowance: Allowance,
     findings: Findings | None = None,
-) -> Iterator[tuple[Header, OpenedRecord]]:
-    """Yield each header with its record, in the order of the headers.
+    life: Life | None = None,
+) -> Checked:
+    """Open the envelopes of some headers as far as it takes to know what is in them.
 
     Args:
         store: where the blocks are fetched.
         headers: of one lane, each envelope's all together.
         envelope_keys: by the envelope's CID; the headers of an envelope without a key are passed over.
-        allowance: what is left for these records.
-        findings: is told which envelopes and records are left out; without it the first one is an error.
+        findings: is told which envelopes are left out; without it the first one is an error.
+        life: is told which resources are in the records.
 
     Raises:
         IntegrityError: a key isn't the committed one, or an envelope's records aren't complete.
-        TooLargeError: a record is larger than the settings allow.
     """
-    findings = findings or Strict()
+    checked = Checked(store, findings or Strict())
     envelopes: dict[str, list[Header]] = defaultdict(list)
     for found in headers:
         envelopes[found.info.envelope_cid].append(found)
-    keys: dict[str, EnvelopeKey] = {}
     for cid, members in envelopes.items():
         if cid not in envelope_keys:
             continue
         # All envelopes before the first record is handed out: a hospital that keeps one back is found out at once.
-        with findings.alone(members[0].info.hospital, f"envelope {cid}"):
+        with checked.findings.alone(members[0].info.hospital, f"envelope {cid}"):
             key = EnvelopeKey(envelope_keys[cid])
-            check_envelope(store, members, key)
-            keys[cid] = key
-    for found in headers:
+            listed = check_envelope(store, members, key)
+            if life is not None:
+                _hold(life, members, listed)
+            checked.keys[cid], checked.envelopes[cid], checked.inventories[cid] = key, members, listed
+    checked.headers = [found for found in headers if found.info.envelope_cid in checked.keys]
+    return checked
+
+
+def _hold(life: Life, members: Sequence[Header], listed: Inventory) -> None:
+    for found in members:
+        versions = listed.lists.get(found.info.content_index)
+        if versions is not None and found.info.media_type != MEDIA_TYPE:
+            raise IntegrityError("its inventory lists resources in what isn't FHIR")
+        if versions is not None:
+            life.hold(Held(found.info.hospital, found.info.header_cid, listed.sequence, versions))
+
+
+def open_checked(
+    checked: Checked, allowance: Allowance, current: Current | None = None
+) -> Iterator[tuple[Header, OpenedRecord]]:
+    """Yield each header with its record, in the order of the headers.
+
+    Args:
+        checked: the headers.
+        allowance: what is left for these records.
+        current: leaves out what doesn't count any more; without it all is yielded as it was published.
+
+    Raises:
+        IntegrityError: a record isn't what its hospital committed to.
+        TooLargeError: a record is larger than the settings allow.
+    """
+    for found in checked.headers:
         cid = found.info.envelope_cid
-        if cid not in keys:
-            continue
-        with findings.alone(found.info.hospital, f"record {found.info.header_cid}"):
-            content = content_of(store, found, keys[cid])
-            allowance.check(found.info.size, content.sealed_size)
-            allowance.take(found.info.size)
+        with checked.findings.alone(found.info.hospital, f"record {found.info.header_cid}"):
+            content = checked.content(found)
             bundle = found.info.media_type == MEDIA_TYPE
-            attachments = _Attachments(store, envelopes[cid], keys[cid], allowance) if bundle else None
-            yield (
-                found,
-                OpenedRecord(found.info, RecordProvenance(found.info.hospital), content, found.signature, attachments),
+            key, members = checked.keys[cid], checked.envelopes[cid]
+            attachments = _Attachments(checked.store, members, key, allowance) if bundle else None
+            listed = checked.inventories[cid].lists.get(found.info.content_index)
+            record = OpenedRecord(
+                found.info, RecordProvenance(found.info.hospital), content, found.signature, attachments, listed
             )
+            chosen = record if current is None else current.of(record, checked)
+            if chosen is not None:
+                allowance.check(found.info.size, content.sealed_size)
+                allowance.take(found.info.size)
+                yield found, chosen
+
+
+class Current:
+    """Leaves out of records what doesn't count any more, and what another hospital's record holds as it is."""
+
+    def __init__(self, opening: Opening) -> None:
+        """Take the opening, which is told what is left out; its `life` is settled."""
+        self._life = opening.life
+        self._past = opening.past
+        self._delivered: set[tuple[str, bytes]] = set()
+        """Name and fingerprint of what several hospitals hold and was delivered, its content checked."""
+        self._unwanted: dict[str, set[bytes]] = {}
+        """Digests of the attachments of each envelope that only what is left out names."""
+
+    def of(self, record: OpenedRecord, checked: Checked) -> OpenedRecord | None:
+        """Return what of a record counts; None if nothing does."""
+        info = record.info
+        if record.attachments is None:
+            if info.digest and info.digest in self._unwanted_of(info.envelope_cid, checked):
+                self._past["attachments"] += 1
+                return None
+            return record
+        if record.listed is None:
+            return record
+        shown = self._life.of(info.header_cid)
+        past = dict(shown.past)
+        versions = record.listed.versions
+        if shown.doubles:
+            # What keeps another hospital's record back must be there, and what is kept back the same: a list could lie.
+            record.checked_bundle()
+            new = set()
+            for place in shown.doubles:
+                same = versions[place].name, versions[place].print[:SAME_SIZE]
+                if same in self._delivered:
+                    past[place] = Past.SAME
+                else:
+                    new.add(same)
+            self._delivered |= new
+        for why in past.values():
+            self._past[why.value] += 1
+        places = tuple(place for place in range(len(versions)) if place not in past)
+        if not places:
+            return None
+        also = {hospital for place, others in shown.doubles.items() if place not in past for hospital in others}
+        return replace(
+            record,
+            places=places if past else None,
+            past=tuple(past[place] for place in sorted(past)),
+            also_from=tuple(sorted(also)),
+        )
+
+    def _unwanted_of(self, cid: str, checked: Checked) -> set[bytes]:
+        """Return the digests of the attachments of an envelope that nothing names any more which counts."""
+        if cid not in self._unwanted:
+            wanted, unwanted = set[bytes](), set[bytes]()
+            lists = checked.inventories[cid].lists
+            parts = [(found, self._life.of(found.info.header_cid)) for found in checked.envelopes[cid]]
+            if any(shown.past for _, shown in parts):
+                for found, shown in parts:
+                    if found.info.content_index in lists:
+                        try:
+                            _attached(checked.content(found), shown.past, wanted, unwanted)
+                        except LEFT_OUT:
+                            # It is left out by itself, and said to be; what it names is nobody's.
+                            continue
+            self._unwanted[cid] = unwanted - wanted
+        return self._unwanted[cid]
+
+
+def _attached(content: Content, past: Mapping[int, Past], wanted: set[bytes], unwanted: set[bytes]) -> None:
+    """Add the digests that a record's entries name to those that are wanted, or not."""
+    bundle = cut(content)
+    for place, entry in enumerate(bundle.entries if bundle else ()):
+        (unwanted if place in past else wanted).update(Restoring(entry.text, lambda _: 0).digests)
 
 
 @dataclass

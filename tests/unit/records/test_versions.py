@@ -158,7 +158,7 @@ class TestBundles:
             bundle = bundle_of(record.content)
             assert bundle is not None
             assert bundle.holding(range(count)) == record.content
-            assert bundle.order() == list(reversed(range(count)))
+            assert bundle.newest_first
             assert json.loads(bundle.holding([0]))["entry"] == entries[:1]
 
     def test_what_a_bundle_says_about_itself_has_no_entries(self) -> None:

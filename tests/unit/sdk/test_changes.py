@@ -35,7 +35,7 @@ def seen(world: World) -> list[dict[str, Any]]:
     """Return the resources that were published, as often as they were."""
     return [
         json.loads(one)
-        for record in again(world).records()
+        for record in again(world).records(history=True)
         if record.info.media_type == "application/fhir+json" and b'"entry"' in record.content
         for one in resources(record.content)
     ]

@@ -13,7 +13,7 @@ from panachain.sdk.results.groups import GroupView, InvitationView
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.log import ConvictionReport, LogEntry
 from panachain.sdk.results.policies import PolicyView
-from panachain.sdk.results.records import OpenedRecord, RecordProvenance
+from panachain.sdk.results.records import LeftBehind, OpenedRecord, RecordProvenance, ResourceHistory, ResourceVersion
 from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView
 from panachain.sdk.results.revocations import RevocationReport, SubmissionReport
 from panachain.sdk.results.uploads import (
@@ -31,6 +31,7 @@ SECRET = b"the patient's plaintext"
 RECEIPT = Receipt(WHO, 1, bytes(32), ReceiptKind.DELETED, POLICY, 5, 4, 1, detail=b"", signature=bytes(65))
 VIEW = PolicyView(POLICY, PolicyStatus.ACTIVE, WHO, WHO, ("laboratory",), ("TREAT",), 10, 20, 2, 3, "bafy")
 REVOKED = RevocationReport(POLICY, "0x01", 5, receipts=(), needed=2, shares=3)
+VERSION = ResourceVersion("bafy", 5, "1", "", "current", ("code.text",))
 RECORDS = [
     VIEW,
     UploadReport((), skipped=1, plain_bytes=2, sealed_bytes=3),
@@ -50,6 +51,9 @@ RECORDS = [
     LeftOut("request", "7", "nobody has its details", WHO),
     SettleReport(1),
     RewrapReport(1, 2),
+    LeftBehind(superseded=1),
+    VERSION,
+    ResourceHistory("Observation/o9", WHO, (VERSION,)),
 ]
 
 

@@ -1,0 +1,156 @@
+"""Life: which version of each resource counts now, of all that a reader found, hospital by hospital.
+
+A hospital's lists count for its own records only. Pure: opens nothing and reads no clock. What it says of one hospital
+depends on nothing that another one published, but for naming who else holds the same. Follows ADR 28.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from panachain.errors import TooLargeError
+from panachain.model.actors import Address
+from panachain.model.records import Past
+from panachain.records.version_list import VersionList
+from panachain.records.versions import DELETED, ERROR, SAME_SIZE, Version, instant, oldest_first, rank
+
+MAX_VERSIONS: Final = 1_000_000
+"""Versions of one hospital that an opening takes into account."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A record, and the resources that its list names."""
+
+    hospital: Address
+    record: str
+    """CID of its header."""
+    sequence: int
+    """Number of the storage transaction that published it first."""
+    listed: VersionList
+
+    def order(self, place: int) -> tuple[int, ...]:
+        """Return where an entry stands in the order of publication."""
+        return (self.sequence, self.listed.index, self.listed.order(place))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One version of a resource, in one record."""
+
+    record: str
+    """CID of its header."""
+    place: int
+    """Of its entry in the record."""
+    version: Version
+    order: tuple[int, ...]
+    past: Past | None
+    """None for the version that counts."""
+
+
+@dataclass
+class Shown:
+    """What of a record counts now."""
+
+    past: dict[int, Past] = field(default_factory=dict)
+    """The entries that don't, by their place in the record."""
+    doubles: dict[int, set[Address]] = field(default_factory=dict)
+    """The other hospitals that hold an entry's resource as it is, by the place of those that do count."""
+
+
+@dataclass(frozen=True)
+class History:
+    """All versions of one resource of one hospital, oldest first."""
+
+    hospital: Address
+    name: str
+    versions: tuple[Seen, ...]
+
+
+class Life:
+    """The lives of all records of one opening: `hold` each, then `settle`, then ask."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._held: dict[Address, list[Held]] = defaultdict(list)
+        self._count: dict[Address, int] = defaultdict(int)
+        self._shown: dict[str, Shown] = {}
+        self._histories: list[History] = []
+
+    def hold(self, held: Held) -> None:
+        """Take a record into account.
+
+        Raises:
+            TooLargeError: its hospital lists more resources than an opening takes into account.
+        """
+        count = self._count[held.hospital] + len(held.listed.versions)
+        if count > MAX_VERSIONS:
+            raise TooLargeError(
+                f"its hospital lists more than {MAX_VERSIONS:,} resources", size=count, limit=MAX_VERSIONS
+            )
+        self._count[held.hospital] = count
+        self._held[held.hospital].append(held)
+
+    def settle(self) -> None:
+        """Decide what counts."""
+        holders: dict[tuple[str, bytes], list[tuple[Address, str, int]]] = defaultdict(list)
+        for hospital, records in self._held.items():
+            self._shown |= {held.record: Shown() for held in records}
+            for name, versions in _by_name(records).items():
+                for group in _by_server(versions):
+                    history = History(hospital, name, tuple(_settled(group)))
+                    for seen in history.versions:
+                        if seen.past is not None:
+                            self._shown[seen.record].past[seen.place] = seen.past
+                        else:
+                            same = name, seen.version.print[:SAME_SIZE]
+                            holders[same].append((hospital, seen.record, seen.place))
+                    if len(history.versions) > 1 or history.versions[0].past is not None:
+                        self._histories.append(history)
+        for held_by in holders.values():
+            hospitals = {hospital for hospital, _, _ in held_by}
+            if len(hospitals) > 1:
+                for hospital, record, place in held_by:
+                    self._shown[record].doubles[place] = hospitals - {hospital}
+
+    def of(self, record: str) -> Shown:
+        """Return what of a record counts, by the CID of its header; all of one that lists nothing."""
+        return self._shown.get(record) or Shown()
+
+    def histories(self) -> Iterator[History]:
+        """Yield the resources that have several versions, or none that counts."""
+        yield from self._histories
+
+
+def _by_name(records: list[Held]) -> dict[str, list[Seen]]:
+    found: dict[str, list[Seen]] = defaultdict(list)
+    for held in records:
+        for place, version in enumerate(held.listed.versions):
+            # What has no name is nobody's version.
+            if version.name:
+                found[version.name].append(Seen(held.record, place, version, held.order(place), None))
+    return found
+
+
+def _by_server(versions: list[Seen]) -> list[list[Seen]]:
+    """Return the versions of one type and id, apart for each server where several are known."""
+    servers = {seen.version.base for seen in versions if seen.version.base}
+    if len(servers) <= 1:
+        return [versions]
+    apart: dict[str, list[Seen]] = defaultdict(list)
+    for seen in versions:
+        apart[seen.version.base].append(seen)
+    return list(apart.values())
+
+
+def _settled(versions: list[Seen]) -> Iterator[Seen]:
+    """Yield all versions of one resource, oldest first, each with why it doesn't count."""
+    order = oldest_first([(rank(one.version.number), instant(one.version.updated), one.order) for one in versions])
+    last = versions[order[-1]]
+    why = {ERROR: Past.IN_ERROR, DELETED: Past.DELETED}.get(last.version.state)
+    for place in order:
+        past = why if place == order[-1] else (why or Past.SUPERSEDED)
+        yield replace(versions[place], past=past)
