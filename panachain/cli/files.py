@@ -79,6 +79,8 @@ class OutputFolder:
     """What isn't there, and why."""
     left_behind: Mapping[str, object] = field(default_factory=dict)
     """How much isn't there because it doesn't count any more."""
+    withdrawn: list[Mapping[str, object]] = field(default_factory=list)
+    """Records that aren't there because their hospitals withdrew them."""
     history: list[Mapping[str, object]] = field(default_factory=list)
     """All versions of resources, where they were asked for."""
 
@@ -123,6 +125,7 @@ def new_folder(folder: Path) -> Iterator[OutputFolder]:
             "records": output.entries,
             "omissions": output.omissions,
             "left_behind": output.left_behind,
+            "withdrawn": output.withdrawn,
             "history": output.history,
         }
         write_new(staging / INDEX, json_line(index, indent=1).encode() + b"\n")

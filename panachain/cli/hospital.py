@@ -18,6 +18,7 @@ from panachain.cli.life import show_life
 from panachain.cli.values import Categories, Duration
 from panachain.errors import PartlyDoneError, UsageError
 from panachain.model.actors import Role
+from panachain.model.records import Reason
 
 if TYPE_CHECKING:
     from panachain.model.progress import Progress
@@ -231,6 +232,45 @@ def _assigned(paths: tuple[Path, ...], patient: str | None, assign: Path | None)
 
 
 @command(
+    "withdraw",
+    unchanged="what was withdrawn before stays so, and nothing else is",
+    after="the same command again withdraws nothing twice",
+    examples="panachain --profile clinic withdraw bafkreih... --reason wrong-patient",
+)
+@click.argument("records", nargs=-1, required=True, metavar="RECORD...")
+@click.option(
+    "--reason",
+    required=True,
+    type=click.Choice([reason.value for reason in Reason]),
+    help="Why; readers and the patient are told.",
+)
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def withdraw(records: tuple[str, ...], reason: str, yes: bool) -> None:
+    """Say of each RECORD that it counts no more: readers and the patient leave it out, and are told.
+
+    It can't be taken back. What somebody opened before can't be called back either; who that was only the patient can
+    see.
+    """
+    app = current()
+    many = words.count(len(records), "record")
+    app.confirm(f"Withdraw {many} ({reason}) for ever?", yes=yes)
+    with app.acting(Role.HOSPITAL) as hospital:
+        report = hospital.withdraw(records, reason)
+    if app.output.as_json:
+        app.output.one(report)
+    else:
+        rows = [{**_by_scope(one.to_json()), "reason": report.reason} for one in report.records]
+        columns = ("id", "patient", "category", "year", "reason")
+        app.output.many(rows, empty="There was nothing left to withdraw.", columns=columns)
+    if report.already:
+        app.output.say(f"{words.count(len(report.already), 'record')} withdrawn before.")
+    if report.records:
+        app.output.say(
+            "Who opened them before isn't known to a hospital: the patient sees it in panachain log. Tell the patient."
+        )
+
+
+@command(
     "rewrap",
     unchanged="every record can be found, by its old header or by its new one",
     after="the same command again goes on where this one stopped",
@@ -334,7 +374,8 @@ def list_(history: bool) -> None:
         app.output.left_out(getattr(found, "omissions", ()), getattr(found, "notices", ()))
         if (behind := getattr(found, "behind", None)) is not None:
             # Asked for by name: the class is imported by commands that open something only.
-            show_life(app, behind, found.histories() if history else ())  # type: ignore[union-attr]
+            versions = found.histories() if history else ()  # type: ignore[union-attr]
+            show_life(app, behind, found.withdrawn, versions)  # type: ignore[union-attr]
     if partly is not None:
         app.unchanged = "the list holds what could be read"
         raise partly

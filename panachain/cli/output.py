@@ -56,7 +56,20 @@ _ACTING: Final = frozenset(
         "reissue",
         "settle",
     }
-    | {"requests", "approve", "deny", "convict", "upload", "rewrap", "inbox", "open", "request", "group", "query"}
+    | {
+        "requests",
+        "approve",
+        "deny",
+        "convict",
+        "upload",
+        "withdraw",
+        "rewrap",
+        "inbox",
+        "open",
+        "request",
+        "group",
+        "query",
+    }
     | {"block", "unblock", "blocked"}
 )
 """Commands that take the profile that the user has typed."""

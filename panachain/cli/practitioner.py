@@ -94,6 +94,7 @@ def open_(policy: str, since: int | None, history: bool, folder: Path) -> None:
         except PartlyDoneError as exc:
             partly = exc
             output.omissions += [omission.to_json() for omission in exc.omissions]
+        output.withdrawn = [one.to_json() for one in opening.withdrawn]
         output.left_behind = opening.behind.to_json()
         versions = opening.histories() if history else []
         output.history = [one.to_json() for one in versions]
@@ -104,7 +105,7 @@ def open_(policy: str, since: int | None, history: bool, folder: Path) -> None:
         app.output.many(output.entries, empty="The policy covers no records yet.", columns=columns)
     else:
         show_records(app, output.entries, empty="The policy covers no records yet.", by=("hospital",))
-    show_life(app, opening.behind, versions)
+    show_life(app, opening.behind, opening.withdrawn, versions)
     if output.entries:
         app.output.say(f"The files are in {folder}; index.json lists them.")
     if partly is not None:

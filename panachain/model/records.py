@@ -8,9 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
+from typing import Final
 
 from panachain.model.actors import Address
 from panachain.model.scope import Category
+
+STATEMENT: Final = "application/vnd.panachain.statement+cbor"
+"""Media type of what a hospital says of records that it published (records/statements.py)."""
+
+
+class Reason(Enum):
+    """Why a hospital withdraws a record."""
+
+    ENTERED_IN_ERROR = "entered-in-error"
+    WRONG_PATIENT = "wrong-patient"
+    ERRONEOUS_CATEGORY = "erroneous-category"
 
 
 class Past(Enum):

@@ -13,7 +13,7 @@ from typing import Final
 
 from panachain.errors import TooLargeError
 from panachain.model.actors import Address
-from panachain.model.records import Past
+from panachain.model.records import Past, Reason
 from panachain.records.version_list import VersionList
 from panachain.records.versions import DELETED, ERROR, SAME_SIZE, Version, instant, oldest_first, rank
 
@@ -28,6 +28,8 @@ class Held:
     hospital: Address
     record: str
     """CID of its header."""
+    content: str
+    """CID of its sealed content."""
     sequence: int
     """Number of the storage transaction that published it first."""
     listed: VersionList
@@ -70,6 +72,20 @@ class History:
     versions: tuple[Seen, ...]
 
 
+@dataclass(frozen=True)
+class Withdrawal:
+    """A statement that withdraws records, and by which record it was found."""
+
+    hospital: Address
+    record: str
+    """CID of the statement's header."""
+    at: int
+    """Unix seconds, by the hospital's clock."""
+    reason: Reason
+    contents: frozenset[str]
+    """CIDs of the sealed contents of what it withdraws."""
+
+
 class Life:
     """The lives of all records of one opening: `hold` each, then `settle`, then ask."""
 
@@ -79,6 +95,20 @@ class Life:
         self._count: dict[Address, int] = defaultdict(int)
         self._shown: dict[str, Shown] = {}
         self._histories: list[History] = []
+        self._withdrawn: dict[tuple[Address, str], Withdrawal] = {}
+
+    def withdraw(self, withdrawal: Withdrawal) -> None:
+        """Take a statement into account: for records of its own hospital, whichever it names."""
+        for content in withdrawal.contents:
+            key = withdrawal.hospital, content
+            known = self._withdrawn.get(key)
+            # The first one counts: what is withdrawn again was withdrawn before.
+            if known is None or (withdrawal.at, withdrawal.record) < (known.at, known.record):
+                self._withdrawn[key] = withdrawal
+
+    def withdrawal(self, hospital: Address, content: str) -> Withdrawal | None:
+        """Return what withdrew a record, given the CID of its sealed content; None if nothing did."""
+        return self._withdrawn.get((hospital, content))
 
     def hold(self, held: Held) -> None:
         """Take a record into account.
@@ -97,8 +127,10 @@ class Life:
     def settle(self) -> None:
         """Decide what counts."""
         holders: dict[tuple[str, bytes], list[tuple[Address, str, int]]] = defaultdict(list)
-        for hospital, records in self._held.items():
-            self._shown |= {held.record: Shown() for held in records}
+        for hospital, held in self._held.items():
+            # A withdrawn record is as if it had never been: what it superseded counts again.
+            records = [one for one in held if (hospital, one.content) not in self._withdrawn]
+            self._shown |= {one.record: Shown() for one in records}
             for name, versions in _by_name(records).items():
                 for group in _by_server(versions):
                     history = History(hospital, name, tuple(_settled(group)))

@@ -290,6 +290,7 @@ class BatchBuilder:
         # One record that holds no resources is its own inventory: its signed header says that there is no other.
         inventory_cid = None
         if len(items) > 1 or lists:
+            # What has no list has no order that anybody asks for.
             sequence = self._sequence if lists else 0
             listed = inventory.seal(items, group.key, sequence=sequence, lists=lists)
             inventory_cid = unixfs.build(listed, self._put)
@@ -326,7 +327,8 @@ class BatchBuilder:
             made = _journal_record(
                 header_cid, pairing.patient, self._sequence, group.path, slots, entry.source, entry.part
             )
-            journal_records.append(replace(made, likeness=of_header(info)))
+            # What is of no source can't be taken for a record of one.
+            journal_records.append(replace(made, likeness=of_header(info) if entry.source else b""))
 
     def _seal(self, record: PlainRecord, key: bytes, context: bytes) -> Sealed:
         return seal_content(record.content, key, context, self._store, media_type=record.media_type)

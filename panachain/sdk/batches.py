@@ -24,6 +24,7 @@ from panachain.model.actors import Address
 from panachain.model.transactions import StorageEvent
 from panachain.records.journal import Batch, Journal
 from panachain.records.journal_resources import KnownResource
+from panachain.records.journal_withdrawn import Withdrawing
 from panachain.records.publish import BatchBuilder, PreparedBatch
 from panachain.sdk.network import Network
 from panachain.sdk.own_history import OwnHistory
@@ -92,6 +93,7 @@ class Batches:
         builder: BatchBuilder,
         done: Sequence[tuple[Address, bytes]] = (),
         resources: Sequence[KnownResource] = (),
+        withdrawn: Sequence[Withdrawing] = (),
     ) -> SentBatch:
         """Finish a batch, write it into the journal, and bring it on chain.
 
@@ -99,6 +101,7 @@ class Batches:
             builder: with the batch's records; it is closed.
             done: (patient, source) pairs whose last record is in this batch.
             resources: the versions that its records hold.
+            withdrawn: records of earlier batches that its statements withdraw.
         """
         batch = builder.finish()
         builder.close()
@@ -111,6 +114,7 @@ class Batches:
             counters=batch.counters,
             moved=batch.moved,
             resources=resources,
+            withdrawn=withdrawn,
         )
         tx, gas = self._store(prepared)
         return SentBatch(batch, tx, gas)

@@ -96,7 +96,7 @@ class GrantedRecords:
                     found.append(ready)
         opening.life.settle()
         opening.found = sum(len(checked.headers) for _, checked in found)
-        current = None if opening.history else Current(opening)
+        current = Current(opening)
         # 7. Fetch content, check key commitment and CID, open.
         for lane, checked in found:
             for header, record in open_checked(checked, self._allowance, current):

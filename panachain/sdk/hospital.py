@@ -16,6 +16,7 @@ from typing import NoReturn
 from panachain.errors import AccessDeniedError, PartlyDoneError, UsageError
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.progress import Progress
+from panachain.model.records import Reason
 from panachain.model.scope import Category
 from panachain.records.findings import Findings
 from panachain.records.pairing import Pairing
@@ -27,10 +28,11 @@ from panachain.sdk.batches import open_batches, open_journal
 from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.moves import Moves
 from panachain.sdk.pairings import Pairings
-from panachain.sdk.results.uploads import PublishedView, RewrapReport, SettleReport, UploadReport
+from panachain.sdk.results.uploads import PublishedView, RewrapReport, SettleReport, UploadReport, WithdrawReport
 from panachain.sdk.times import duration
 from panachain.sdk.uploads import Tally, Upload, read_only, size_of
-from panachain.sdk.words import category_of
+from panachain.sdk.withdrawals import Withdrawals
+from panachain.sdk.words import category_of, reason_of
 
 
 class Hospital(ActorSession):
@@ -199,15 +201,26 @@ class Hospital(ActorSession):
             raise PartlyDoneError.of(report.omissions, done=f"{report.moved} records were moved", result=report)
         return report
 
-    def records(self, *, history: bool = False) -> Iterator[PublishedView]:
-        """Yield what this hospital published, from its journal.
+    def withdraw(self, record_ids: Sequence[str], reason: Reason | str) -> WithdrawReport:
+        """Say of records of this hospital that they count no more: whoever reads leaves them out, and is told.
+
+        Whoever opened one before keeps what they saw; only the patient's log can show who that was.
 
         Args:
-            history: for patients only; a hospital can open no record, so it can tell no versions.
+            record_ids: as `records` names them.
+            reason: `entered-in-error`, `wrong-patient` or `erroneous-category`.
 
         Raises:
-            UsageError: `history` is set.
+            UsageError: there is no such reason, or none or too many records are named; nothing was withdrawn.
+            UnknownActorError: this hospital published no such record.
+            AccessDeniedError: a patient isn't paired with this hospital any more.
         """
+        self._check_registered()
+        with open_batches(self.network, self.address, self._seed, self.profile.folder) as batches:
+            return Withdrawals(self.network, batches, self.pairings).run(record_ids, reason_of(reason))
+
+    def records(self, *, history: bool = False) -> Iterator[PublishedView]:
+        """Yield what this hospital published, from its journal; `history` is for patients, who can open it."""
         if history:
             raise UsageError("a hospital can't open what it published, so it has no history to show")
         with open_journal(self.profile.folder) as journal:

@@ -244,7 +244,7 @@ class OwnLanes:
             for own in self.headers(opening.findings)
         ]
         opening.life.settle()
-        current = None if opening.history else Current(opening)
+        current = Current(opening)
         for checked in found:
             for header, record in open_checked(checked, allowance, current):
                 yield replace(record, provenance=RecordProvenance(header.info.hospital, opened_as="patient"))

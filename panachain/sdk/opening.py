@@ -16,18 +16,27 @@ from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError, Omission, PanaChainError, PartlyDoneError, TooLargeError
 from panachain.ipld.cid import CID
 from panachain.model.progress import Progress
-from panachain.model.records import Past
+from panachain.model.records import STATEMENT, Past, RecordInfo
+from panachain.records import statements
 from panachain.records.attachments import Restoring
 from panachain.records.content import Content
 from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.header import Header, wrap_at
 from panachain.records.inventory import Inventory
-from panachain.records.life import Held, Life
+from panachain.records.life import Held, Life, Withdrawal
 from panachain.records.locate import check_envelope, content_of
 from panachain.records.split import MEDIA_TYPE
+from panachain.records.statements import Statement
 from panachain.records.versions import SAME_SIZE
 from panachain.sdk.histories import histories
-from panachain.sdk.results.records import LeftBehind, OpenedRecord, RecordProvenance, ResourceHistory, cut
+from panachain.sdk.results.records import (
+    LeftBehind,
+    OpenedRecord,
+    RecordProvenance,
+    ResourceHistory,
+    WithdrawnRecord,
+    cut,
+)
 from panachain.storage.blocks import BlobStore
 
 
@@ -115,6 +124,8 @@ class Opening(Iterator[OpenedRecord]):
         """Which version of each resource counts."""
         self.past: Counter[str] = Counter()
         """How much was left out because it doesn't count any more, so far, by the fields of `LeftBehind`."""
+        self.withdrawn: list[WithdrawnRecord] = []
+        """Records that their hospitals withdrew, so far; they are never yielded."""
         self._kept: list[OpenedRecord] = []
         self.found = 0
         """Records that were found so far; 0 where they aren't counted before they are opened."""
@@ -277,6 +288,7 @@ def check_envelopes(
             listed = check_envelope(store, members, key)
             if life is not None:
                 _hold(life, members, listed)
+                _hear(life, checked, members, key)
             checked.keys[cid], checked.envelopes[cid], checked.inventories[cid] = key, members, listed
     checked.headers = [found for found in headers if found.info.envelope_cid in checked.keys]
     return checked
@@ -288,7 +300,22 @@ def _hold(life: Life, members: Sequence[Header], listed: Inventory) -> None:
         if versions is not None and found.info.media_type != MEDIA_TYPE:
             raise IntegrityError("its inventory lists resources in what isn't FHIR")
         if versions is not None:
-            life.hold(Held(found.info.hospital, found.info.header_cid, listed.sequence, versions))
+            info = found.info
+            life.hold(Held(info.hospital, info.header_cid, info.content_cid, listed.sequence, versions))
+
+
+def _hear(life: Life, checked: Checked, members: Sequence[Header], key: EnvelopeKey) -> None:
+    """Take the statements of an envelope into account; one that can't be read is left out and told."""
+    for found in members:
+        info = found.info
+        if info.media_type != STATEMENT:
+            continue
+        with checked.findings.alone(info.hospital, f"statement {info.header_cid}"):
+            if info.size > statements.MAX_SIZE:
+                raise IntegrityError(f"a statement of {info.size:,} bytes, at most {statements.MAX_SIZE:,} are read")
+            said = Statement.decode(content_of(checked.store, found, key).read())
+            contents = frozenset(map(str, said.withdraws))
+            life.withdraw(Withdrawal(info.hospital, info.header_cid, info.stored_at, said.reason, contents))
 
 
 def open_checked(
@@ -307,6 +334,9 @@ def open_checked(
     """
     for found in checked.headers:
         cid = found.info.envelope_cid
+        if found.info.media_type == STATEMENT:
+            # It was heard, and nobody asked for it as a record.
+            continue
         with checked.findings.alone(found.info.hospital, f"record {found.info.header_cid}"):
             content = checked.content(found)
             bundle = found.info.media_type == MEDIA_TYPE
@@ -330,6 +360,8 @@ class Current:
         """Take the opening, which is told what is left out; its `life` is settled."""
         self._life = opening.life
         self._past = opening.past
+        self._withdrawn = opening.withdrawn
+        self._history = opening.history
         self._delivered: set[tuple[str, bytes]] = set()
         """Name and fingerprint of what several hospitals hold and was delivered, its content checked."""
         self._unwanted: dict[str, set[bytes]] = {}
@@ -338,12 +370,16 @@ class Current:
     def of(self, record: OpenedRecord, checked: Checked) -> OpenedRecord | None:
         """Return what of a record counts; None if nothing does."""
         info = record.info
+        withdrawal = self._life.withdrawal(info.hospital, info.content_cid)
+        if withdrawal is not None:
+            self._withdrawn.append(_withdrawn(info, withdrawal))
+            return None
         if record.attachments is None:
             if info.digest and info.digest in self._unwanted_of(info.envelope_cid, checked):
                 self._past["attachments"] += 1
                 return None
             return record
-        if record.listed is None:
+        if record.listed is None or self._history:
             return record
         shown = self._life.of(info.header_cid)
         past = dict(shown.past)
@@ -377,24 +413,52 @@ class Current:
         if cid not in self._unwanted:
             wanted, unwanted = set[bytes](), set[bytes]()
             lists = checked.inventories[cid].lists
-            parts = [(found, self._life.of(found.info.header_cid)) for found in checked.envelopes[cid]]
-            if any(shown.past for _, shown in parts):
-                for found, shown in parts:
-                    if found.info.content_index in lists:
-                        try:
-                            _attached(checked.content(found), shown.past, wanted, unwanted)
-                        except LEFT_OUT:
-                            # It is left out by itself, and said to be; what it names is nobody's.
-                            continue
+            gone = [
+                found
+                for found in checked.envelopes[cid]
+                if self._is_withdrawn(found) or (not self._history and self._life.of(found.info.header_cid).past)
+            ]
+            for found in checked.envelopes[cid] if gone else ():
+                if found.info.content_index in lists:
+                    past = {} if self._history else self._life.of(found.info.header_cid).past
+                    try:
+                        whole = self._is_withdrawn(found)
+                        _attached(checked.content(found), None if whole else past, wanted, unwanted)
+                    except LEFT_OUT:
+                        # It is left out by itself, and said to be; what it names is nobody's.
+                        continue
             self._unwanted[cid] = unwanted - wanted
         return self._unwanted[cid]
 
+    def _is_withdrawn(self, found: Header) -> bool:
+        return self._life.withdrawal(found.info.hospital, found.info.content_cid) is not None
 
-def _attached(content: Content, past: Mapping[int, Past], wanted: set[bytes], unwanted: set[bytes]) -> None:
-    """Add the digests that a record's entries name to those that are wanted, or not."""
+
+def _attached(content: Content, past: Mapping[int, Past] | None, wanted: set[bytes], unwanted: set[bytes]) -> None:
+    """Add the digests that a record's entries name to those that are wanted, or not.
+
+    Args:
+        content: of the record.
+        past: the entries that don't count any more; None for all of them.
+        wanted: digests that something names which counts.
+        unwanted: digests that something else names.
+    """
     bundle = cut(content)
     for place, entry in enumerate(bundle.entries if bundle else ()):
-        (unwanted if place in past else wanted).update(Restoring(entry.text, lambda _: 0).digests)
+        names = unwanted if past is None or place in past else wanted
+        names.update(Restoring(entry.text, lambda _: 0).digests)
+
+
+def _withdrawn(info: RecordInfo, withdrawal: Withdrawal) -> WithdrawnRecord:
+    return WithdrawnRecord(
+        record_id=info.header_cid,
+        hospital=info.hospital,
+        category=info.category.value,
+        year=info.year,
+        stored_at=info.stored_at,
+        withdrawn_at=withdrawal.at,
+        reason=withdrawal.reason.value,
+    )
 
 
 @dataclass

@@ -105,4 +105,9 @@ class PatientReading(PatientParts):
                 if omission.what == f"record {record_id}":
                     raise omission.error from None
             raise
+        for gone in opening.withdrawn:
+            if gone.record_id == record_id:
+                raise UnknownActorError(
+                    f"record {record_id} was withdrawn by its hospital: {gone.reason}", hint="panachain records list"
+                )
         raise UnknownActorError(f"no record {record_id} is in this patient's lanes", hint="panachain records list")

@@ -32,6 +32,7 @@ COMMANDS_RUN = (
         "reissue 0x11",
         "group list",
         "convict 0x11",
+        "withdraw bafy --reason wrong-patient --yes",
     ),
     "grant somebody --category laboratory --purpose TREAT --until 30d",
 )

@@ -5,13 +5,17 @@ Beside the evil hospital stands an honest one, whose records must come through. 
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from panachain.ipld.cid import CID
+from panachain.model.records import STATEMENT, Reason
 from panachain.records import version_list
+from panachain.records.statements import Statement
 from panachain.records.version_list import VersionList
 from panachain.records.versions import DELETED, Version, bundle_of
 from tests.hostile.evil_hospital import EvilHospital
@@ -60,6 +64,48 @@ def everywhere(world: World) -> list[tuple[list[Any], list[str]]]:
     """Return what the patient and a practitioner get, with what is left out."""
     policy = grant(world).policy_id
     return [told(again(world).records()), told(again(world, "clinician").open(policy))]
+
+
+class TestStatements:
+    def statement(self, evil: EvilHospital, content: bytes) -> None:
+        envelope = evil.envelope()
+        evil.add(envelope, content, STATEMENT)
+        evil.seal(envelope)
+        evil.publish()
+
+    def test_a_hospital_withdraws_nothing_of_another_one(self, world: World) -> None:
+        honest(world)
+        evil = paired(world)
+        (record,) = again(world).records()
+        own = evil.record(bundle(resource("laboratory", 2025, 5)))
+        evil.publish()
+        content = {one.info.header_cid: one.info.content_cid for one in again(world).records()}[str(own)]
+        withdraws = (CID.parse(record.info.content_cid), CID.parse(content))
+        self.statement(evil, Statement(Reason.WRONG_PATIENT, withdraws).encode())
+        for opening in (again(world).records(), again(world, "clinician").open(grant(world).policy_id)):
+            # Its own record is withdrawn, and the honest one stays.
+            assert [one.info.header_cid for one in opening] == [record.info.header_cid]
+            assert [one.record_id for one in opening.withdrawn] == [str(own)]
+
+    @pytest.mark.parametrize("content", [b"", b"\xa0", b"text", bytes(2 << 20)])
+    def test_what_is_no_statement_is_told_and_withdraws_nothing(self, world: World, content: bytes) -> None:
+        honest(world)
+        self.statement(paired(world), content)
+        for records, omissions in everywhere(world):
+            assert [record.info.hospital for record in records] == [world.hospital.address]
+            assert [omission for omission in omissions if "statement" in omission]
+
+    def test_a_file_that_calls_itself_a_statement_speaks_for_nobody(self, world: World) -> None:
+        """Whoever sends a hospital a document chooses its media type."""
+        honest(world)
+        (record,) = again(world).records()
+        said = Statement(Reason.WRONG_PATIENT, (CID.parse(record.info.content_cid),)).encode()
+        held = {"contentType": STATEMENT, "data": base64.b64encode(said).decode()}
+        document = {"resourceType": "DocumentReference", "id": "d", "content": [{"attachment": held}]}
+        world.upload("hospital", [document])
+        opening = again(world).records()
+        assert record.info.header_cid in [one.info.header_cid for one in opening]
+        assert opening.withdrawn == []
 
 
 class TestLies:

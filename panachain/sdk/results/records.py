@@ -242,6 +242,45 @@ class LeftBehind:
 
 
 @dataclass(frozen=True)
+class WithdrawnRecord:
+    """A record that its hospital withdrew: it isn't opened any more.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     opening = patient.records()
+        ...     records = list(opening)
+        >>> opening.withdrawn
+        []
+    """
+
+    record_id: str
+    """CID of the record's header."""
+    hospital: Address
+    """Who published it, and withdrew it."""
+    category: str
+    year: int
+    stored_at: int
+    """When it was published: Unix seconds, by the hospital's clock."""
+    withdrawn_at: int
+    """When it was withdrawn."""
+    reason: str
+    """`entered-in-error`, `wrong-patient` or `erroneous-category`."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON, schema `panachain/withdrawn/1`."""
+        return {
+            "schema": "panachain/withdrawn/1",
+            "id": self.record_id,
+            "hospital": self.hospital,
+            "category": self.category,
+            "year": self.year,
+            "stored_at": iso(self.stored_at),
+            "withdrawn_at": iso(self.withdrawn_at),
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
 class ResourceVersion:
     """One version of a resource, in one record.
 

@@ -124,6 +124,41 @@ class PublishedView:
 
 
 @dataclass(frozen=True)
+class WithdrawReport:
+    """What a hospital withdrew.
+
+    Who opened a record before isn't in it: proxies sign that to the patient, and the hospital can't know it.
+
+    Examples:
+        >>> with connect("clinic", role="hospital") as hospital:
+        ...     wrong = next(record.record_id for record in hospital.records())
+        ...     report = hospital.withdraw([wrong], "entered-in-error")
+        >>> [record.record_id for record in report.records] == [wrong]
+        True
+    """
+
+    records: tuple[PublishedView, ...]
+    reason: str
+    tx: str = ""
+    """Hash of the storage transaction with the statements."""
+    gas: int = 0
+    already: tuple[PublishedView, ...] = ()
+    """Of those that were named, the ones that were withdrawn before."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/withdraw/1`."""
+        return {
+            "schema": "panachain/withdraw/1",
+            "records": [record.to_json() for record in self.records],
+            "reason": self.reason,
+            "tx": self.tx,
+            "gas": self.gas,
+            "already": [record.to_json() for record in self.already],
+            "opened_by": None,
+        }
+
+
+@dataclass(frozen=True)
 class PairingReport:
     """A hospital that may publish to a patient's lanes from now on.
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from panachain.errors import TooLargeError
 from panachain.model.actors import Address
-from panachain.model.records import Past
+from panachain.model.records import Past, Reason
 from panachain.records import life as module
-from panachain.records.life import Held, Life
+from panachain.records.life import Held, Life, Withdrawal
 from panachain.records.version_list import VersionList
 from panachain.records.versions import DELETED, ERROR, Version
 
@@ -24,7 +24,7 @@ def version(
 
 
 def held(record: str, *versions: Version, sequence: int = 1, hospital: Address = HERE, first: bool = False) -> Held:
-    return Held(hospital, record, sequence, VersionList(0, first, versions))
+    return Held(hospital, record, f"content of {record}", sequence, VersionList(0, first, versions))
 
 
 def settled(*records: Held) -> Life:
@@ -80,6 +80,35 @@ class TestWhatCounts:
     def test_it_depends_on_nothing_but_what_is_there(self, order: list[tuple[str, int]]) -> None:
         life = settled(*(held(f"{n}-{s}", version(n, f"{n}{s}"), sequence=s) for n, s in order))
         assert [f"{n}-{s}" for n, s in sorted(order) if not life.of(f"{n}-{s}").past] == ["3-2"]
+
+
+class TestWithdrawals:
+    def withdrawal(self, *records: str, hospital: Address = HERE, at: int = 5) -> Withdrawal:
+        contents = frozenset(f"content of {record}" for record in records)
+        return Withdrawal(hospital, f"statement {at}", at, Reason.WRONG_PATIENT, contents)
+
+    def test_what_a_withdrawn_record_superseded_counts_again(self) -> None:
+        life = Life()
+        for one in (held("old", version("1")), held("new", version("2", "b"))):
+            life.hold(one)
+        life.withdraw(self.withdrawal("new"))
+        life.settle()
+        assert past(life, "old") == [{}]
+        assert life.withdrawal(HERE, "content of old") is None
+
+    def test_one_counts_for_its_own_hospital_only(self) -> None:
+        life = Life()
+        life.withdraw(self.withdrawal("r", hospital=THERE))
+        assert life.withdrawal(HERE, "content of r") is None
+        assert life.withdrawal(THERE, "content of r") is not None
+
+    def test_of_several_the_first_one_is_told(self) -> None:
+        life = Life()
+        for at in (7, 5, 9):
+            life.withdraw(self.withdrawal("r", at=at))
+        told = life.withdrawal(HERE, "content of r")
+        assert told is not None
+        assert told.at == 5
 
 
 class TestTwoHospitals:

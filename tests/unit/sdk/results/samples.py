@@ -13,7 +13,14 @@ from panachain.sdk.results.groups import GroupView, InvitationView
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.log import ConvictionReport, LogEntry
 from panachain.sdk.results.policies import PolicyView
-from panachain.sdk.results.records import LeftBehind, OpenedRecord, RecordProvenance, ResourceHistory, ResourceVersion
+from panachain.sdk.results.records import (
+    LeftBehind,
+    OpenedRecord,
+    RecordProvenance,
+    ResourceHistory,
+    ResourceVersion,
+    WithdrawnRecord,
+)
 from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView
 from panachain.sdk.results.revocations import RevocationReport, SubmissionReport
 from panachain.sdk.results.uploads import (
@@ -24,6 +31,7 @@ from panachain.sdk.results.uploads import (
     SettleReport,
     UnpairingReport,
     UploadReport,
+    WithdrawReport,
 )
 
 WHO, POLICY = Address("0x" + "11" * 20), PolicyId("0x" + "a1" * 20)
@@ -52,6 +60,8 @@ RECORDS = [
     SettleReport(1),
     RewrapReport(1, 2),
     LeftBehind(superseded=1),
+    WithdrawReport((), "wrong-patient"),
+    WithdrawnRecord("bafy", WHO, "laboratory", 2024, 5, 6, "wrong-patient"),
     VERSION,
     ResourceHistory("Observation/o9", WHO, (VERSION,)),
 ]
