@@ -82,7 +82,7 @@ class KnownResources:
             self.write(resources, 0)
 
 
-def is_known(version: KnownResource, published: list[KnownResource]) -> bool:
+def is_known(version: KnownResource, published: list[KnownResource], *, anywhere: bool = False) -> bool:
     """Tell whether a version is published, in its place.
 
     It is if the very version is; or if the newest one that is has the same content, whatever they are numbered.
@@ -90,11 +90,12 @@ def is_known(version: KnownResource, published: list[KnownResource]) -> bool:
     Args:
         version: the version.
         published: all of its type and id, in the order of publication.
+        anywhere: whether it may be in any place, as a deletion is wherever the resource was.
     """
     same = [published[place] for place in same_server([one.base for one in published], version.base)]
     if not same:
         return False
-    if version.stamp and any((one.stamp, one.scope) == (version.stamp, version.scope) for one in same):
+    if version.stamp and any(one.stamp == version.stamp and (anywhere or one.scope == version.scope) for one in same):
         return True
     last = same[newest([(one.rank, one.updated, (place,)) for place, one in enumerate(same)])]
-    return (last.print, last.scope) == (version.print, version.scope)
+    return last.print == version.print and (anywhere or last.scope == version.scope)

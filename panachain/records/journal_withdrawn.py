@@ -63,7 +63,11 @@ class WithdrawnRecords:
             # as after a journal was lost: it may be cut in another way then.
             for table in ("source", "unfinished", "waiting"):
                 self._db.execute(f"DELETE FROM {table} WHERE patient = ? AND source = ?", whose)  # noqa: S608
-            self._db.execute("DELETE FROM resource WHERE patient = ? AND source = ? AND scope = ?", (*whose, one.scope))
+            # And other lanes have to be told anew that a newer version lies elsewhere.
+            self._db.execute(
+                "DELETE FROM resource WHERE patient = ? AND source = ? AND (scope = ? OR print = x'')",
+                (*whose, one.scope),
+            )
             for table in ("resource", "record"):
                 self._db.execute(f"UPDATE {table} SET source = x'' WHERE patient = ? AND source = ?", whose)  # noqa: S608
             self._db.executemany(

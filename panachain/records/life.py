@@ -7,7 +7,7 @@ depends on nothing that another one published, but for naming who else holds the
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -51,6 +51,8 @@ class Seen:
     order: tuple[int, ...]
     past: Past | None
     """None for the version that counts."""
+    is_notice: bool = False
+    """Whether a statement names it, which holds it not itself."""
 
 
 @dataclass
@@ -96,6 +98,29 @@ class Life:
         self._shown: dict[str, Shown] = {}
         self._histories: list[History] = []
         self._withdrawn: dict[tuple[Address, str], Withdrawal] = {}
+        self._notices: dict[tuple[Address, str], list[Seen]] = {}
+
+    def tell(
+        self, hospital: Address, record: str, content: str, order: tuple[int, ...], newer: Sequence[Version]
+    ) -> None:
+        """Take versions into account that lie elsewhere, by a statement of their hospital's.
+
+        Args:
+            hospital: whose resources they are.
+            record: CID of the statement's header.
+            content: CID of its sealed content.
+            order: where the statement stands in the order of publication.
+            newer: the versions.
+
+        Raises:
+            TooLargeError: as `hold`.
+        """
+        self._add(hospital, len(newer))
+        self._notices[hospital, content] = [
+            Seen(record, place, version, (*order, place), None, is_notice=True)
+            for place, version in enumerate(newer)
+            if version.name
+        ]
 
     def withdraw(self, withdrawal: Withdrawal) -> None:
         """Take a statement into account: for records of its own hospital, whichever it names."""
@@ -116,13 +141,16 @@ class Life:
         Raises:
             TooLargeError: its hospital lists more resources than an opening takes into account.
         """
-        count = self._count[held.hospital] + len(held.listed.versions)
+        self._add(held.hospital, len(held.listed.versions))
+        self._held[held.hospital].append(held)
+
+    def _add(self, hospital: Address, number: int) -> None:
+        count = self._count[hospital] + number
         if count > MAX_VERSIONS:
             raise TooLargeError(
                 f"its hospital lists more than {MAX_VERSIONS:,} resources", size=count, limit=MAX_VERSIONS
             )
-        self._count[held.hospital] = count
-        self._held[held.hospital].append(held)
+        self._count[hospital] = count
 
     def settle(self) -> None:
         """Decide what counts."""
@@ -131,9 +159,18 @@ class Life:
             # A withdrawn record is as if it had never been: what it superseded counts again.
             records = [one for one in held if (hospital, one.content) not in self._withdrawn]
             self._shown |= {one.record: Shown() for one in records}
-            for name, versions in _by_name(records).items():
+            notices = [
+                seen
+                for (by, content), told in self._notices.items()
+                # What says that a version lies elsewhere is withdrawn with that version.
+                if by == hospital and (by, content) not in self._withdrawn
+                for seen in told
+            ]
+            for name, versions in _by_name(records, notices).items():
                 for group in _by_server(versions):
                     history = History(hospital, name, tuple(_settled(group)))
+                    if not history.versions:
+                        continue
                     for seen in history.versions:
                         if seen.past is not None:
                             self._shown[seen.record].past[seen.place] = seen.past
@@ -157,13 +194,17 @@ class Life:
         yield from self._histories
 
 
-def _by_name(records: list[Held]) -> dict[str, list[Seen]]:
+def _by_name(records: list[Held], notices: list[Seen]) -> dict[str, list[Seen]]:
     found: dict[str, list[Seen]] = defaultdict(list)
     for held in records:
         for place, version in enumerate(held.listed.versions):
             # What has no name is nobody's version.
             if version.name:
                 found[version.name].append(Seen(held.record, place, version, held.order(place), None))
+    for seen in notices:
+        # What isn't here in any version is nothing that somebody needs to be told of.
+        if seen.version.name in found:
+            found[seen.version.name].append(seen)
     return found
 
 
@@ -179,10 +220,23 @@ def _by_server(versions: list[Seen]) -> list[list[Seen]]:
 
 
 def _settled(versions: list[Seen]) -> Iterator[Seen]:
-    """Yield all versions of one resource, oldest first, each with why it doesn't count."""
-    order = oldest_first([(rank(one.version.number), instant(one.version.updated), one.order) for one in versions])
-    last = versions[order[-1]]
-    why = {ERROR: Past.IN_ERROR, DELETED: Past.DELETED}.get(last.version.state)
+    """Yield the versions of one resource that are here, oldest first, each with why it doesn't count."""
+    stamps = [(rank(one.version.number), instant(one.version.updated), one.order) for one in versions]
+    order = oldest_first(stamps)
+    last = order[-1]
+    if versions[last].is_notice:
+        # What a statement says that it lies elsewhere may be here: a reader can have both lanes.
+        made = versions[last].version.print
+        meant = [
+            place
+            for place in order
+            if not versions[place].is_notice
+            and stamps[place][:2] == stamps[last][:2]
+            and (versions[place].version.print == made or not any(made))
+        ]
+        last = meant[-1] if meant else last
+    state = versions[last].version.state
+    why = Past.ELSEWHERE if versions[last].is_notice else {ERROR: Past.IN_ERROR, DELETED: Past.DELETED}.get(state)
     for place in order:
-        past = why if place == order[-1] else (why or Past.SUPERSEDED)
-        yield replace(versions[place], past=past)
+        if not versions[place].is_notice:
+            yield replace(versions[place], past=why if place == last else (why or Past.SUPERSEDED))

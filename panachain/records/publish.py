@@ -21,7 +21,7 @@ from panachain.errors import InputError, UsageError
 from panachain.ipld import dagcbor, unixfs
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address
-from panachain.model.records import PlainRecord, RecordInfo
+from panachain.model.records import STATEMENT, PlainRecord, RecordInfo
 from panachain.model.scope import Category, Scope
 from panachain.model.sizes import KEY_SIZE
 from panachain.records import header, inventory, manifest
@@ -287,11 +287,12 @@ class BatchBuilder:
         contents = [(entry, entry.finished) for entry in group.entries]
         items = [inventory.Item(entry.media_type, entry.size, sealed.digest) for entry, sealed in contents]
         lists = [entry.versions for entry in group.entries if entry.versions is not None]
-        # One record that holds no resources is its own inventory: its signed header says that there is no other.
+        # What holds no resources, and says nothing of any, has no order of publication that anybody asks for.
+        ordered = bool(lists) or any(entry.media_type == STATEMENT for entry in group.entries)
+        # One such record is its own inventory: its signed header says that there is no other.
         inventory_cid = None
-        if len(items) > 1 or lists:
-            # What has no list has no order that anybody asks for.
-            sequence = self._sequence if lists else 0
+        if len(items) > 1 or ordered:
+            sequence = self._sequence if ordered else 0
             listed = inventory.seal(items, group.key, sequence=sequence, lists=lists)
             inventory_cid = unixfs.build(listed, self._put)
         counters = self._counters[pairing.patient]

@@ -141,6 +141,11 @@ def version_of(entry: bytes) -> Version:
     return Version(name, number, updated, state, base, _print(entry, state, name))
 
 
+def deletion_print(name: str) -> bytes:
+    """Return the fingerprint of a deletion, which has no content."""
+    return sha256(f"{name}\0{DELETED}".encode()).digest()[:PRINT_SIZE]
+
+
 def shell_print(content: bytes) -> bytes:
     """Return what tells whether two exports say the same about themselves, but for when they were made."""
 
@@ -208,7 +213,7 @@ def newest(stamps: Sequence[Stamp]) -> int:
 
 def _print(entry: bytes, state: str, name: str) -> bytes:
     if state == DELETED:
-        return sha256(f"{name}\0{state}".encode()).digest()[:PRINT_SIZE]
+        return deletion_print(name)
 
     def parts(value: dict[str, Any]) -> list[Any]:
         resource = _without_stamp(_object(value.get("resource")))

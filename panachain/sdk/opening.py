@@ -288,7 +288,7 @@ def check_envelopes(
             listed = check_envelope(store, members, key)
             if life is not None:
                 _hold(life, members, listed)
-                _hear(life, checked, members, key)
+                _hear(life, checked, members, key, listed.sequence)
             checked.keys[cid], checked.envelopes[cid], checked.inventories[cid] = key, members, listed
     checked.headers = [found for found in headers if found.info.envelope_cid in checked.keys]
     return checked
@@ -304,7 +304,7 @@ def _hold(life: Life, members: Sequence[Header], listed: Inventory) -> None:
             life.hold(Held(info.hospital, info.header_cid, info.content_cid, listed.sequence, versions))
 
 
-def _hear(life: Life, checked: Checked, members: Sequence[Header], key: EnvelopeKey) -> None:
+def _hear(life: Life, checked: Checked, members: Sequence[Header], key: EnvelopeKey, sequence: int) -> None:
     """Take the statements of an envelope into account; one that can't be read is left out and told."""
     for found in members:
         info = found.info
@@ -314,8 +314,11 @@ def _hear(life: Life, checked: Checked, members: Sequence[Header], key: Envelope
             if info.size > statements.MAX_SIZE:
                 raise IntegrityError(f"a statement of {info.size:,} bytes, at most {statements.MAX_SIZE:,} are read")
             said = Statement.decode(content_of(checked.store, found, key).read())
-            contents = frozenset(map(str, said.withdraws))
-            life.withdraw(Withdrawal(info.hospital, info.header_cid, info.stored_at, said.reason, contents))
+            if said.reason is not None:
+                contents = frozenset(map(str, said.withdraws))
+                life.withdraw(Withdrawal(info.hospital, info.header_cid, info.stored_at, said.reason, contents))
+            order = sequence, info.content_index
+            life.tell(info.hospital, info.header_cid, info.content_cid, order, said.newer)
 
 
 def open_checked(

@@ -183,16 +183,16 @@ def read_only(
         changes.begin()
         for whole in _dated(tally.records_of(source), now):
             change = changes.of(whole, pairing.patient)
-            record = change.record
             tally.unchanged += change.known
-            if record is None or known.has(record) or (nameless and of_record(record) in nameless):
+            new = [one for one in change.records if not (known.has(one) or (nameless and of_record(one) in nameless))]
+            if not new:
                 tally.skip(0, 1)
                 continue
             if not _may_go(persons, tally, source):
                 break
             tally.take()
             changes.published(change.resources)
-            tally.planned.append(_planned(record))
+            tally.planned += [_planned(one) for one in new]
         tally.advance(source.on_disk)
 
 
@@ -298,17 +298,14 @@ class Upload:
         self._changes.begin()
         for whole_record, leads in _with_leaders(_dated(self._tally.records_of(source), self._now)):
             change = self._changes.of(whole_record, pairing.patient)
-            record = change.record
             self._tally.unchanged += change.known
-            if record is None:
-                self._tally.skip(0, 1)
-                continue
-            if known.has(record):
-                self._tally.skip(0, 1)
-                continue
-            if self._is_claimed(name, record):
+            new = [one for one in change.records if not known.has(one)]
+            claimed = [one for one in new if self._is_claimed(name, one)]
+            if claimed:
                 # The journal was lost: what its records hold is learned from their source again.
                 self._journal.resources.learn(change.resources)
+                new = [one for one in new if one not in claimed]
+            if not new:
                 self._tally.skip(0, 1)
                 continue
             if not _may_go(self._persons, self._tally, source):
@@ -316,7 +313,7 @@ class Upload:
             self._tally.take()
             # 3. Decide whether the record goes, and with it what follows it.
             if leads:
-                goes = self._goes(name, record.part)
+                goes = self._goes(name, whole_record.part)
             if not goes:
                 self._tally.waiting += 1
                 whole = False
@@ -325,8 +322,10 @@ class Upload:
             if leads and self._builder is not None and self._builder.full:
                 self._send()
             self._builder = self._builder or self._batches.begin()
-            self._builder.add(record, pairing, self._batches.counters(pairing.patient))
-            self._changes.published(change.resources)
+            for record in new:
+                self._builder.add(record, pairing, self._batches.counters(pairing.patient))
+            if not claimed:
+                self._changes.published(change.resources)
         self._tally.advance(source.on_disk)
         if self._tally.skipped > before and self._tally.taken == taken and len(self._tally.unread) == unread:
             self._persons.recognised()

@@ -78,8 +78,8 @@ class Withdrawals:
         # 2. A statement for each place.
         places: dict[tuple[Address, Category, int], list[Header]] = defaultdict(list)
         for one in new:
-            info = headers[one].info
-            places[by_id[one].patient, info.category, info.year].append(headers[one])
+            for header in [headers[one], *self._notices(by_id[one], all_records)]:
+                places[by_id[one].patient, header.info.category, header.info.year].append(header)
         patients = {patient for patient, _, _ in places}
         actors = self._network.sidechain.identities.find(sorted(patients))
         pairings = {pairing.patient: pairing for pairing in self._pairings(actors)}
@@ -95,6 +95,18 @@ class Withdrawals:
         finally:
             builder.close()
         return WithdrawReport(tuple(views[one] for one in new), reason.value, tx=sent.tx, gas=sent.gas, already=already)
+
+    def _notices(self, record: JournalRecord, all_records: Sequence[JournalRecord]) -> list[Header]:
+        """Return the statements that said in other lanes that a record has newer versions of what is there."""
+        beside = [
+            other
+            for other in all_records
+            if record.source
+            and (other.patient, other.source, other.part) == (record.patient, record.source, record.part)
+            and other.scope != record.scope
+        ]
+        headers = self._batches.history.headers_of(beside).values()
+        return [header for header in headers if header.info.media_type == STATEMENT]
 
     def _withdrawing(
         self, record: JournalRecord, header: Header, reason: Reason, all_records: Sequence[JournalRecord]

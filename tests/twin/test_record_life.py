@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from panachain.model.scope import Category
 from panachain.records.canonical import resources
 from panachain.sdk.opening import Opening
 from panachain.sdk.results.uploads import UploadReport
@@ -22,7 +21,8 @@ from tests.twin.world import World, running_world
 from tests.unit.sdk.helpers import again, grant
 
 BUNDLE = "application/fhir+json"
-ALL = tuple(one.value for one in Category)
+YEARS = (2024, 2025, 2026)
+TAKEN_BACK, DELETED = (0, 1), (2, 3)
 
 
 @pytest.fixture
@@ -153,6 +153,27 @@ class TestCases:
             assert found(opening) == texts(potassium("stays", "1"))
             assert opening.behind.in_error == 2
 
+    @pytest.mark.parametrize("full", [True, False])
+    def test_a_deletion_takes_back_what_lies_in_its_category(self, world: World, full: bool) -> None:
+        """A DELETE has no resource, so nothing in it tells the category: it goes where the resource is."""
+        publish(world, potassium("o9", "somebody else's result"), potassium("stays", "1"))
+        entry = delete("o9") if full else {"request": {"method": "DELETE", "url": "Observation/o9"}}
+        report = publish(world, entry, type="history")
+        assert [one.category.value for one in report.records] == ["laboratory"]
+        for opening in readers(world):
+            assert found(opening) == texts(potassium("stays", "1"))
+            assert opening.behind.deleted == 2
+        # Exported again it is nothing new, and what was deleted can come back.
+        assert publish(world, entry, type="history", total=1).unchanged == 1
+        publish(world, potassium("o9", "new"))
+        for opening in readers(world):
+            assert found(opening) == texts(potassium("stays", "1"), potassium("o9", "new"))
+
+    def test_a_history_that_begins_with_the_deletion_ends_with_it(self, world: World) -> None:
+        publish(world, delete(7), potassium(7, "corrected", 2), potassium(7, "wrong", 1), type="history")
+        for opening in readers(world):
+            assert found(opening) == []
+
     def test_each_entry_that_counts_keeps_its_bytes(self, world: World) -> None:
         odd = '{ "fullUrl":"https://h.example/Observation/odd" ,"resource":{"resourceType":"Observation","id":"odd",'
         odd += '"code":{"text":"Potassium"},"effectiveDateTime":"2024-05-06","valueQuantity":{"value": 1.50}} }'
@@ -162,6 +183,50 @@ class TestCases:
         world.hospital.upload([path], world.patient.address)
         publish(world, potassium(1, "new"))
         assert any(odd.encode() in record.content for record in again(world).records())
+
+
+class TestOtherPlaces:
+    """A newer version has another category or year: who reads one lane can't see what is in the other one."""
+
+    def test_the_old_lane_is_told_that_there_is_a_newer_version(self, world: World) -> None:
+        old, new = potassium(1, "old"), potassium(1, "new", effectiveDateTime="2025-05-06")
+        publish(world, old, potassium(2, "stays", effectiveDateTime="2024-05-07"))
+        publish(world, new)
+        policy = grant(world, categories=("laboratory",), years=(2024,)).policy_id
+        opening = world.clinician.open(policy)
+        assert found(opening) == texts(potassium(2, "stays", effectiveDateTime="2024-05-07"))
+        assert (opening.behind.elsewhere, opening.behind.superseded) == (1, 0)
+        for everything in readers(world):
+            assert found(everything) == texts(new, potassium(2, "stays", effectiveDateTime="2024-05-07"))
+            assert (everything.behind.elsewhere, everything.behind.superseded) == (0, 1)
+
+    def test_an_older_version_that_comes_later_counts_nowhere(self, world: World) -> None:
+        publish(world, potassium(1, "new", 2, effectiveDateTime="2025-05-06"))
+        publish(world, potassium(1, "old", 1))
+        policy = grant(world, categories=("laboratory",), years=(2024,)).policy_id
+        assert found(world.clinician.open(policy)) == []
+        for opening in readers(world):
+            assert found(opening) == texts(potassium(1, "new", 2, effectiveDateTime="2025-05-06"))
+
+    def test_what_is_more_closed_now_is_open_no_more(self, world: World) -> None:
+        """The same resource with a label: it moves into a restricted category."""
+        publish(world, potassium(1, "x"))
+        system = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+        labelled = potassium(1, "x", meta={"security": [{"system": system, "code": "HIV"}]})
+        publish(world, labelled)
+        patient, practitioner = readers(world)
+        assert found(patient) == texts(labelled)
+        assert found(practitioner) == []
+        assert practitioner.behind.elsewhere == 1
+
+    def test_a_deletion_is_told_in_every_lane(self, world: World) -> None:
+        publish(world, potassium(1, "old"))
+        publish(world, potassium(1, "new", effectiveDateTime="2025-05-06"))
+        publish(world, delete(1))
+        for year in (2024, 2025):
+            policy = grant(world, categories=("laboratory",), years=(year,)).policy_id
+            assert found(world.clinician.open(policy)) == []
+        assert found(again(world).records()) == []
 
 
 class TestRotation:
@@ -186,23 +251,42 @@ class TestRotation:
             assert found(opening) == texts(potassium(1, "new"))
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.deep), pytest.param(3, marks=pytest.mark.deep)])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.deep) for seed in range(2, 12))])
 def test_whatever_the_order_every_reader_sees_exactly_the_newest(world: World, seed: int) -> None:
-    """Versions of some resources, in random order over several uploads; some of the last ones take it back."""
+    """Versions of some resources, of one year or of several, in random order over several uploads.
+
+    Some of the last versions take it back, some resources are deleted, and some records are withdrawn.
+    """
     chance = random.Random(seed)
     versions = {
-        number: [potassium(number, f"{number}-{version}", version) for version in range(1, chance.randint(1, 4) + 1)]
+        number: [
+            potassium(number, f"{number}-{version}", version, effectiveDateTime=f"{chance.choice(YEARS)}-05-06")
+            for version in range(1, chance.randint(1, 4) + 1)
+        ]
         for number in range(8)
     }
-    for number in (0, 1):
-        versions[number].append(potassium(number, "", len(versions[number]) + 1, status="entered-in-error"))
-    todo = [version for mine in versions.values() for version in mine]
+    todo: list[dict[str, Any]] = [version for mine in versions.values() for version in mine]
+    for number in TAKEN_BACK:
+        gone = len(versions[number]) + 1
+        year = chance.choice(YEARS)
+        todo.append(potassium(number, "", gone, status="entered-in-error", effectiveDateTime=f"{year}-05-06"))
     chance.shuffle(todo)
     while todo:
         count = chance.randint(1, 6)
         publish(world, *todo[:count])
         del todo[:count]
-    newest = [mine[-1] for number, mine in versions.items() if number not in (0, 1)]
+    for number in DELETED:
+        publish(world, delete(number))
+    wrong = publish(world, potassium("wrong", "another person's"), potassium(7, "another person's", 99))
+    world.hospital.withdraw([one.header_cid for one in wrong.records if one.media_type == BUNDLE], "wrong-patient")
+    newest = [mine[-1] for number, mine in versions.items() if number not in (*TAKEN_BACK, *DELETED)]
     for opening in readers(world):
         assert found(opening) == texts(*newest)
-    assert found(again(world).records(history=True)) == texts(*(one for mine in versions.values() for one in mine))
+    for year in YEARS:
+        policy = grant(world, categories=("laboratory",), years=(year,)).policy_id
+        own = [one for one in newest if one["effectiveDateTime"].startswith(str(year))]
+        # Whoever reads one year alone isn't shown what another year's version superseded.
+        assert [one for one in found(world.clinician.open(policy)) if one not in texts(*own)] == []
+    assert set(texts(*(one for mine in versions.values() for one in mine))) <= set(
+        found(again(world).records(history=True))
+    )

@@ -111,6 +111,45 @@ class TestWithdrawals:
         assert told.at == 5
 
 
+class TestNotices:
+    """Statements that a newer version lies elsewhere."""
+
+    def told(self, *records: Held, newer: Version, order: tuple[int, ...] = (9, 0), hospital: Address = HERE) -> Life:
+        life = Life()
+        for one in records:
+            life.hold(one)
+        life.tell(hospital, "statement", "content of statement", order, [newer])
+        return life
+
+    def test_what_is_here_counts_no_more(self) -> None:
+        life = self.told(held("old", version("1")), newer=version("2", "b"))
+        life.settle()
+        assert past(life, "old") == [{0: Past.ELSEWHERE}]
+
+    def test_where_both_lanes_are_read_the_newer_one_does(self) -> None:
+        newer = version("2", "b")
+        life = self.told(held("old", version("1")), held("new", newer, sequence=8), newer=newer)
+        life.settle()
+        assert past(life, "old", "new") == [{0: Past.SUPERSEDED}, {}]
+        assert [len(one.versions) for one in life.histories()] == [2]
+
+    def test_a_newer_one_that_is_here_is_hidden_by_no_older_notice(self) -> None:
+        life = self.told(held("new", version("3"), sequence=10), newer=version("2", "b"))
+        life.settle()
+        assert past(life, "new") == [{}]
+
+    def test_another_hospitals_notice_hides_nothing(self) -> None:
+        life = self.told(held("old", version("1")), newer=version("2", "b"), hospital=THERE)
+        life.settle()
+        assert past(life, "old") == [{}]
+
+    def test_one_that_was_withdrawn_hides_nothing(self) -> None:
+        life = self.told(held("old", version("1")), newer=version("2", "b"))
+        life.withdraw(TestWithdrawals().withdrawal("statement"))
+        life.settle()
+        assert past(life, "old") == [{}]
+
+
 class TestTwoHospitals:
     def test_the_same_resource_but_for_its_meta_is_a_double(self) -> None:
         one, other = version(content="same content...1"[:16]), version(content="same content...2"[:16])

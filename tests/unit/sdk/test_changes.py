@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pytest
+
+from panachain.model.records import STATEMENT
+from panachain.records import publish as publish_module
 from panachain.records.canonical import resources
 from panachain.sdk.results.uploads import UploadReport
+from panachain.sdk.uploads import Upload
 from tests.twin.world import World, resource
 from tests.unit.sdk.helpers import again
 
@@ -29,6 +35,20 @@ def publish(world: World, folder: Path, *sources: dict[str, Any], **more: Any) -
         (folder / f"{len(list(folder.iterdir()))}.json").write_text(json.dumps(source))
     report: UploadReport = world.sessions["hospital"].upload([folder], world.patient.address, **more)
     return report
+
+
+class EndedError(Exception):
+    """The program ends here."""
+
+
+def broken_off(send: Callable[[Upload], None]) -> Callable[[Upload], None]:
+    """Return what sends one batch, and then ends."""
+
+    def once(upload: Upload) -> None:
+        send(upload)
+        raise EndedError
+
+    return once
 
 
 def seen(world: World) -> list[dict[str, Any]]:
@@ -111,7 +131,49 @@ class TestAttachments:
         assert changed in seen(world)
 
 
+class TestOtherLanes:
+    def test_one_that_moved_is_told_once_in_its_old_lane(self, world: World, tmp_path: Path) -> None:
+        def moved(year: int, value: str) -> dict[str, Any]:
+            return resource("laboratory", year, 1) | {"valueString": value}
+
+        publish(world, tmp_path / "1", bundle(moved(2024, "a")))
+        second = publish(world, tmp_path / "2", bundle(moved(2025, "b")))
+        third = publish(world, tmp_path / "3", bundle(moved(2025, "c")))
+        assert [(one.year, one.media_type == STATEMENT) for one in second.records] == [(2025, False), (2024, True)]
+        assert [(one.year, one.media_type == STATEMENT) for one in third.records] == [(2025, False)]
+
+    def test_a_deletion_of_what_nobody_published_goes_to_documents(self, world: World, tmp_path: Path) -> None:
+        entry = {"request": {"method": "DELETE", "url": "Observation/unknown"}}
+        source = {"resourceType": "Bundle", "type": "history", "entry": [entry]}
+        report = publish(world, tmp_path / "1", source)
+        assert [one.category.value for one in report.records] == ["documents"]
+
+    def test_a_deletion_and_a_change_in_one_bundle_go_their_ways(self, world: World, tmp_path: Path) -> None:
+        publish(world, tmp_path / "1", bundle(stamped(1), resource("vitals", 2024, 2)))
+        changed = bundle(stamped(1, "2024-07-02T00:00:00Z", valueString="x"))
+        changed["entry"].append({"request": {"method": "DELETE", "url": "Observation/n2"}})
+        report = publish(world, tmp_path / "2", changed)
+        assert sorted(one.category.value for one in report.records) == ["laboratory", "vitals"]
+
+
 class TestInterruptions:
+    def test_a_source_that_was_broken_off_sends_nothing_twice(self, world: World, tmp_path: Path) -> None:
+        """What goes to other lanes goes with its record, and isn't sent again with the rest of its source."""
+        publish(world, tmp_path / "1", bundle(stamped(1), stamped(2)))
+        lines = [stamped(1, "2024-07-02T00:00:00Z", effectiveDateTime="2025-03-04"), resource("vitals", 2025, 5)]
+        (tmp_path / "2").mkdir()
+        (tmp_path / "2" / "lines.ndjson").write_text("\n".join(map(json.dumps, lines)))
+        with (
+            patch.object(publish_module, "MAX_RECORDS", 1),
+            patch.object(Upload, "_send", broken_off(Upload._send)),
+            pytest.raises(EndedError),
+        ):
+            world.sessions["hospital"].upload([tmp_path / "2"], world.patient.address)
+        before = [record.record_id for record in again(world, "hospital").records()]
+        report = world.sessions["hospital"].upload([tmp_path / "2"], world.patient.address)
+        after = [record.record_id for record in world.sessions["hospital"].records()]
+        assert (len(before), len(report.records), len(after)) == (3, 1, 4)
+
     def test_a_journal_that_was_lost_learns_from_the_same_files(self, world: World, tmp_path: Path) -> None:
         publish(world, tmp_path / "1", bundle(stamped(1), stamped(2)))
         for path in world.hospital.profile.folder.glob("journal.sqlite*"):
