@@ -13,8 +13,9 @@ from typing import Final
 from panachain.model.actors import Address
 from panachain.model.scope import Category
 
-STATEMENT: Final = "application/vnd.panachain.statement+cbor"
-"""Media type of what a hospital says of records that it published (records/statements.py)."""
+STATEMENT: Final = "application/panachain"
+"""Media type of what a hospital says of records that it published (records/statements.py); as long as that of FHIR, so
+that a header's size doesn't tell whether its record is one."""
 
 
 class Reason(Enum):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any, BinaryIO, Final, NoReturn
 
@@ -142,22 +142,24 @@ def dump(value: Any, *, sort: bool) -> bytes:
     return _MARKED.sub(r"\1", text).encode("utf-8", "surrogatepass")
 
 
-def fingerprint_texts(content: bytes, chosen: Callable[[dict[str, Any]], list[Any]]) -> list[bytes]:
-    """Return one text for all spellings of the same parts of a JSON object, decimals as they were written.
-
-    For comparing only, and some six times as fast as `canonical`: it is no JSON that anybody reads.
-
-    Args:
-        content: an object that `read` accepted.
-        chosen: returns the parts of the object that count.
+def literal(content: bytes) -> Any:
+    """Return the value of a JSON text that `read` accepted before, decimals as marked text; faster than `parse`.
 
     Raises:
-        InputError: as `parse`.
+        InputError: it is no JSON.
     """
     try:
-        return [_SORTED.encode(part) for part in chosen(_LITERALS.decode(content))]
+        return _LITERALS.decode(content)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return [dump(part, sort=True) for part in chosen(parse(content, depth=STORED_DEPTH))]
+        return parse(content, depth=STORED_DEPTH)
+
+
+def fingerprint_text(value: Any) -> bytes:
+    """Return one text for all spellings of a value of `literal`, for comparing only."""
+    try:
+        return _SORTED.encode(value)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return dump(value, sort=True)
 
 
 def canonical(content: bytes) -> bytes:

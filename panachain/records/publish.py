@@ -31,7 +31,7 @@ from panachain.records.likeness import of_header
 from panachain.records.pairing import HospitalLane, Pairing
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.version_list import VersionList
-from panachain.records.versions import bundle_of
+from panachain.records.versions import Bundle, bundle_of
 from panachain.storage.blocks import BlobStore
 
 MAX_RECORDS: Final = inventory.MAX_RECORDS
@@ -169,13 +169,20 @@ class BatchBuilder:
         """Whether the next record belongs into another batch."""
         return self.count >= MAX_RECORDS or self.plain_bytes >= MAX_BYTES
 
-    def add(self, record: PlainRecord, pairing: Pairing, counters: Mapping[tuple[str, int], int]) -> None:
+    def add(
+        self,
+        record: PlainRecord,
+        pairing: Pairing,
+        counters: Mapping[tuple[str, int], int],
+        bundle: Bundle | None = None,
+    ) -> None:
         """Seal a record and store its content.
 
         Args:
             record: what to publish.
             pairing: its patient's lanes, as this hospital knows them.
             counters: the next counter of each of these lanes, by scope and generation; read once for each patient.
+            bundle: its entries, if they are known, so that they needn't be looked for again.
 
         Raises:
             InputError: its file can't be read, or changed.
@@ -195,7 +202,7 @@ class BatchBuilder:
         # The context ties a content to its place in the envelope: put into another one's place it doesn't open.
         context = content_context(generation=pairing.generations.epoch, index=index)
         content_key = group.key.content_key(index)
-        entry = _Entry(record.media_type, record.size, record.source, record.part, _versions(record, index))
+        entry = _Entry(record.media_type, record.size, record.source, record.part, _versions(record, index, bundle))
         group.entries.append(entry)
         group.rows += len(entry.versions.versions) if entry.versions else 0
         # A large record is sealed on all cores already; small ones fill the cores beside each other.
@@ -367,8 +374,10 @@ class BatchBuilder:
         return root
 
 
-def _versions(record: PlainRecord, index: int) -> VersionList | None:
+def _versions(record: PlainRecord, index: int, bundle: Bundle | None) -> VersionList | None:
     """Return the list of the resources in a record."""
+    if bundle is not None:
+        return VersionList.of(bundle, index)
     if record.media_type != MEDIA_TYPE or not isinstance(record.content, bytes):
         return None
     try:

@@ -17,7 +17,7 @@ from hashlib import sha256
 from typing import Any, Final, TypeVar
 
 from panachain.errors import InputError
-from panachain.records.canonical import STORED_DEPTH, Cutter, fingerprint_texts, read
+from panachain.records.canonical import Cutter, fingerprint_text, literal
 
 PRINT_SIZE: Final = 16
 """Bytes of a fingerprint of content."""
@@ -111,7 +111,7 @@ def bundle_of(content: bytes) -> Bundle | None:
 
 def version_of(entry: bytes) -> Version:
     """Return what an entry of a Bundle holds a version of."""
-    value, _ = read(entry, depth=STORED_DEPTH)
+    value = literal(entry)
     if not isinstance(value, dict):
         raise InputError("the Bundle's entry is no list of objects")
     resource = value.get("resource")
@@ -138,7 +138,7 @@ def version_of(entry: bytes) -> Version:
     etag = _ETAG.fullmatch(_text(response.get("etag")))
     number = _matching(_ID, meta.get("versionId")) or (etag[1] if etag else "")
     updated = _matching(_INSTANT, meta.get("lastUpdated")) or _matching(_INSTANT, response.get("lastModified"))
-    return Version(name, number, updated, state, base, _print(entry, state, name))
+    return Version(name, number, updated, state, base, _print(resource, state, name))
 
 
 def deletion_print(name: str) -> bytes:
@@ -148,11 +148,8 @@ def deletion_print(name: str) -> bytes:
 
 def shell_print(content: bytes) -> bytes:
     """Return what tells whether two exports say the same about themselves, but for when they were made."""
-
-    def parts(value: dict[str, Any]) -> list[Any]:
-        return [_without_stamp({key: item for key, item in value.items() if key not in _OF_ONE_EXPORT})]
-
-    return sha256(b"Bundle\0" + fingerprint_texts(content, parts)[0]).digest()[:PRINT_SIZE]
+    told = {key: item for key, item in _object(literal(content)).items() if key not in _OF_ONE_EXPORT}
+    return sha256(b"Bundle\0" + fingerprint_text(_without_stamp(told))).digest()[:PRINT_SIZE]
 
 
 def instant(text: str) -> float | None:
@@ -211,16 +208,12 @@ def newest(stamps: Sequence[Stamp]) -> int:
     return oldest_first(stamps)[-1]
 
 
-def _print(entry: bytes, state: str, name: str) -> bytes:
+def _print(resource: Any, state: str, name: str) -> bytes:
     if state == DELETED:
         return deletion_print(name)
-
-    def parts(value: dict[str, Any]) -> list[Any]:
-        resource = _without_stamp(_object(value.get("resource")))
-        return [resource, resource.pop("meta", None)]
-
-    content, meta = fingerprint_texts(entry, parts)
-    told = sha256(name.encode() + b"\0" + content).digest()[:SAME_SIZE]
+    content = _without_stamp(_object(resource))
+    meta = fingerprint_text(content.pop("meta", None))
+    told = sha256(name.encode() + b"\0" + fingerprint_text(content)).digest()[:SAME_SIZE]
     return told + sha256(meta).digest()[: PRINT_SIZE - SAME_SIZE]
 
 

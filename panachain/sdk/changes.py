@@ -48,6 +48,9 @@ class Change:
     extras: list[PlainRecord] = field(default_factory=list)
     """Records for other lanes, which go with it: deletions of what lies there, and statements that there is newer."""
 
+    bundle: Bundle | None = None
+    """The entries of `record`."""
+
     @property
     def records(self) -> list[PlainRecord]:
         """All that is to be published."""
@@ -177,10 +180,11 @@ class Changes:
                     resources.append(replace(gone.version, scope=scope))
         if len(stays) == len(found):
             self._kept = None
-            return Change(record, resources, extras=moves.records())
+            return Change(record, resources, extras=moves.records(), bundle=bundle)
         content = bundle.holding(stays)
         self._kept = set(Restoring(content, lambda _: 0).digests)
-        return Change(replace(record, content=content) if stays else None, resources, known, moves.records())
+        kept = replace(bundle, entries=tuple(bundle.entries[place] for place in stays))
+        return Change(replace(record, content=content) if stays else None, resources, known, moves.records(), kept)
 
     def _tell(self, version: Version, one: KnownResource, moves: _Moves) -> list[KnownResource]:
         """Say in other lanes that a newer version lies elsewhere; return what the journal knows with that.

@@ -323,7 +323,8 @@ class Upload:
                 self._send()
             self._builder = self._builder or self._batches.begin()
             for record in new:
-                self._builder.add(record, pairing, self._batches.counters(pairing.patient))
+                bundle = change.bundle if record is change.record else None
+                self._builder.add(record, pairing, self._batches.counters(pairing.patient), bundle)
             if not claimed:
                 self._changes.published(change.resources)
         self._tally.advance(source.on_disk)

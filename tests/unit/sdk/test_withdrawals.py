@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from panachain.errors import AccessDeniedError, UnknownActorError, UsageError
+from panachain.ipld.cid import CID
 from panachain.sdk.opening import Opening
 from tests.twin.world import World, resource
 from tests.unit.sdk.helpers import again, grant
@@ -78,6 +79,17 @@ class TestWithdraw:
         world.hospital.withdraw([report.records[0].header_cid], "wrong-patient")
         opening = again(world).records()
         assert (list(opening), len(opening.withdrawn)) == ([], 1)
+
+    def test_nothing_on_the_store_or_chain_tells_that_it_is_one(self, world: World, tmp_path: Path) -> None:
+        """A statement's header has the size of any other one, and as many rows of its manifest."""
+        policy = grant(world)
+        (wrong,) = publish(world, tmp_path / "1", bundle(stamped(1))).records
+        world.hospital.withdraw([wrong.header_cid], "wrong-patient")
+        store = world.network.store
+        assert len({len(store.get_block(CID.parse(one))) for one in ids(world)}) == 1
+        world.patient.revoke(policy.policy_id, rotate=True)
+        again(world, "hospital").rewrap()
+        assert len({len(store.get_block(CID.parse(one))) for one in ids(world)}) == 1
 
 
 class TestRefusals:
