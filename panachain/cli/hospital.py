@@ -365,7 +365,7 @@ def list_(history: bool) -> None:
         shown = [_by_scope(one) if "scope" in one else one for one in records]
         published = bool(records) and "scope" in records[0]
         if app.output.as_json:
-            app.output.many(records, empty=_NONE)
+            app.output.many([*records, *(one.to_json() for one in getattr(found, "withdrawn", ()))], empty=_NONE)
         elif app.output.long:
             _list_each(app, shown)
         else:

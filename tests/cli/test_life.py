@@ -82,6 +82,11 @@ class TestReading:
         assert "2 superseded by a newer version" in outcome.err
         assert "about another person" in outcome.err
 
+    def test_records_in_json_names_what_was_withdrawn(self, run: Callable[..., Outcome], twin: Twin) -> None:
+        twin.answers["records"] = some()
+        lines = [json.loads(line) for line in run("records", "--json").out.splitlines()]
+        assert [line["schema"] for line in lines] == ["panachain/opened/1", "panachain/withdrawn/1"]
+
     def test_nothing_is_said_where_all_counts(self, run: Callable[..., Outcome], twin: Twin) -> None:
         twin.answers["records"] = Opening(lambda _: iter([opened()]))
         assert "not counting" not in run("records").err
