@@ -353,6 +353,8 @@ def open_checked(
             if chosen is not None:
                 allowance.check(found.info.size, content.sealed_size)
                 allowance.take(found.info.size)
+                if current is not None:
+                    current.confirm(chosen)
                 yield found, chosen
 
 
@@ -366,13 +368,16 @@ class Current:
         self._withdrawn = opening.withdrawn
         self._history = opening.history
         self._delivered: set[tuple[str, bytes]] = set()
-        """Name and fingerprint of what several hospitals hold and was delivered, its content checked."""
+        """Name and fingerprint of what several hospitals hold and can be read in a record that is delivered."""
+        self._held: set[tuple[str, bytes]] = set()
+        """The same of the record that was looked at last."""
         self._unwanted: dict[str, set[bytes]] = {}
         """Digests of the attachments of each envelope that only what is left out names."""
 
     def of(self, record: OpenedRecord, checked: Checked) -> OpenedRecord | None:
         """Return what of a record counts; None if nothing does."""
         info = record.info
+        self._held = set()
         withdrawal = self._life.withdrawal(info.hospital, info.content_cid)
         if withdrawal is not None:
             self._withdrawn.append(_withdrawn(info, withdrawal))
@@ -388,16 +393,14 @@ class Current:
         past = dict(shown.past)
         versions = record.listed.versions
         if shown.doubles:
-            # What keeps another hospital's record back must be there, and what is kept back the same: a list could lie.
+            # What is kept back for another hospital's must be the same: a list could lie.
             record.checked_bundle()
-            new = set()
             for place in shown.doubles:
                 same = versions[place].name, versions[place].print[:SAME_SIZE]
                 if same in self._delivered:
                     past[place] = Past.SAME
                 else:
-                    new.add(same)
-            self._delivered |= new
+                    self._held.add(same)
         for why in past.values():
             self._past[why.value] += 1
         places = tuple(place for place in range(len(versions)) if place not in past)
@@ -410,6 +413,19 @@ class Current:
             past=tuple(past[place] for place in sorted(past)),
             also_from=tuple(sorted(also)),
         )
+
+    def confirm(self, record: OpenedRecord) -> None:
+        """Keep other hospitals' entries back for a record that is delivered, once all of it could be read.
+
+        Raises:
+            IntegrityError: a byte of it, or of its attachments, doesn't fit or isn't there.
+            TooLargeError: with its attachments it is larger than the settings allow.
+        """
+        if self._held:
+            # Whoever publishes what another hospital did, and breaks it, mustn't keep the other one's back.
+            for _ in record.chunks():
+                pass
+            self._delivered |= self._held
 
     def _unwanted_of(self, cid: str, checked: Checked) -> set[bytes]:
         """Return the digests of the attachments of an envelope that nothing names any more which counts."""

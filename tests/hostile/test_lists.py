@@ -126,6 +126,25 @@ class TestLies:
             assert len(omissions) == 1
             assert "its hospital listed 1 resources in it, and other ones are there" in omissions[0]
 
+    @pytest.mark.parametrize("broken", ["attachment", "size"])
+    def test_the_same_resource_in_a_record_that_cannot_be_read_hides_nothing(self, world: World, broken: str) -> None:
+        """It is there, rightly listed, and beside it something that nobody can open."""
+        one, evil = honest(world), paired(world)
+        # Whoever has fewer envelopes comes first.
+        world.upload("hospital", [resource("laboratory", 2025, 7)])
+        url = "urn:panachain:attachment"
+        mark = {"_data": {"extension": [{"url": url, "valueString": "sha256:" + "ab" * 32}]}}
+        other = {"resourceType": "Basic", "id": "b", **(mark if broken == "attachment" else {"text": "x" * 5000})}
+        content = bundle(one, other)
+        if broken == "size":
+            limits = replace(world.network.config, record_limit=4000)
+            world.network.config = limits
+            content = bundle(one, *[other] * 500)
+        put(evil, content, listed(content))
+        for records, omissions in everywhere(world):
+            assert json.dumps(one).encode() in b"".join(record.content for record in records)
+            assert len(omissions) == 1
+
     @pytest.mark.parametrize("state", ["", DELETED])
     def test_it_can_take_back_nothing_of_another_hospital(self, world: World, state: str) -> None:
         """A newer version, or a deletion, of the honest hospital's resource, rightly listed."""
