@@ -249,8 +249,8 @@ class WithdrawnRecord:
         >>> with connect("me", role="patient") as patient:
         ...     opening = patient.records()
         ...     records = list(opening)
-        >>> opening.withdrawn
-        []
+        >>> all(gone.hospital and gone.reason for gone in opening.withdrawn)
+        True
     """
 
     record_id: str
