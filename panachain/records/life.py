@@ -63,6 +63,8 @@ class Shown:
     """The entries that don't, by their place in the record."""
     doubles: dict[int, set[Address]] = field(default_factory=dict)
     """The other hospitals that hold an entry's resource as it is, by the place of those that do count."""
+    matters: bool = False
+    """Whether its list decides about any entry, of this record or another one: then it must be true."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,7 @@ class Life:
                     if not history.versions:
                         continue
                     for seen in history.versions:
+                        self._shown[seen.record].matters |= len(group) > 1 or seen.past is not None
                         if seen.past is not None:
                             self._shown[seen.record].past[seen.place] = seen.past
                         else:
@@ -184,6 +187,7 @@ class Life:
             if len(hospitals) > 1:
                 for hospital, record, place in held_by:
                     self._shown[record].doubles[place] = hospitals - {hospital}
+                    self._shown[record].matters = True
 
     def of(self, record: str) -> Shown:
         """Return what of a record counts, by the CID of its header; all of one that lists nothing."""

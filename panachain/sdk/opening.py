@@ -390,6 +390,9 @@ class Current:
         if record.listed is None or self._history:
             return record
         shown = self._life.of(info.header_cid)
+        if not shown.matters:
+            # A list that decides about nothing needn't be compared with its record, which takes longer than to open it.
+            return replace(record, listed=None)
         past = dict(shown.past)
         versions = record.listed.versions
         if shown.doubles:

@@ -89,7 +89,7 @@ class OpenedRecord:
     attachments: Attachments | None = field(default=None, repr=False)
     """For a Bundle, whose attachments may have been sealed by themselves."""
     listed: VersionList | None = field(default=None, repr=False)
-    """The resources in it, as its hospital listed them; None where it listed none."""
+    """The resources in it, as its hospital listed them; None where it listed none, or nothing depends on it."""
     places: tuple[int, ...] | None = None
     """The entries of it that count now; None for the whole record as it was published."""
     past: tuple[Past, ...] = ()

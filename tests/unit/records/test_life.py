@@ -165,6 +165,19 @@ class TestTwoHospitals:
         assert past(life, "b") == [{}]
 
 
+class TestMatters:
+    def test_a_list_that_decides_about_nothing_does_not(self) -> None:
+        life = settled(held("a", version()), held("b", version(name="Observation/other"), version(name="")))
+        assert (life.of("a").matters, life.of("b").matters) == (False, False)
+
+    def test_one_that_hides_shows_or_doubles_something_does(self) -> None:
+        life = settled(held("old", version()), held("new", version(content="b"), sequence=2))
+        assert (life.of("old").matters, life.of("new").matters) == (True, True)
+        assert settled(held("gone", version(state=DELETED))).of("gone").matters
+        life = settled(held("a", version()), held("b", version(), hospital=THERE))
+        assert (life.of("a").matters, life.of("b").matters) == (True, True)
+
+
 class TestHistories:
     def test_each_resource_of_several_versions_has_one_oldest_first(self) -> None:
         life = settled(
