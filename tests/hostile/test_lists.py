@@ -87,7 +87,7 @@ class TestStatements:
             assert [one.info.header_cid for one in opening] == [record.info.header_cid]
             assert [one.record_id for one in opening.withdrawn] == [str(own)]
 
-    @pytest.mark.parametrize("content", [b"", b"\xa0", b"text", bytes(2 << 20)])
+    @pytest.mark.parametrize("content", [b"", b"\xa0", b"text", bytes(2 << 20)], ids=["nothing", "map", "text", "long"])
     def test_what_is_no_statement_is_told_and_withdraws_nothing(self, world: World, content: bytes) -> None:
         honest(world)
         self.statement(paired(world), content)

@@ -54,7 +54,9 @@ def test_what_is_none_is_told(change: dict[str, Any]) -> None:
         Statement.decode(dagcbor.encode(fields | change))
 
 
-@pytest.mark.parametrize("content", [b"", b"\xa0", b"\x80", b"text", bytes(MAX_SIZE + 1)])
+@pytest.mark.parametrize(
+    "content", [b"", b"\xa0", b"\x80", b"text", bytes(MAX_SIZE + 1)], ids=["nothing", "map", "list", "text", "long"]
+)
 def test_what_is_no_map_of_ours_is_told(content: bytes) -> None:
     with pytest.raises(IntegrityError):
         Statement.decode(content)

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panachain.errors import InputError
@@ -148,6 +148,7 @@ class TestPrints:
 
 
 class TestBundles:
+    @settings(max_examples=30)
     @given(st.lists(st.sampled_from([" ", "\n", "[", '"', "}", ",", "ü"]), max_size=4), st.integers(1, 4))
     def test_every_record_of_a_source_is_cut_and_put_together_again(self, texts: list[str], count: int) -> None:
         entries = [{"resource": observation(id=f"k{number}", valueString="".join(texts))} for number in range(count)]
