@@ -29,7 +29,14 @@ if TYPE_CHECKING:
     from panachain.sdk.results.listings import LeftOut
     from panachain.sdk.results.log import ConvictionReport, LogEntry
     from panachain.sdk.results.policies import PolicyView
-    from panachain.sdk.results.records import OpenedRecord, RecordProvenance
+    from panachain.sdk.results.records import (
+        LeftBehind,
+        OpenedRecord,
+        RecordProvenance,
+        ResourceHistory,
+        ResourceVersion,
+        WithdrawnRecord,
+    )
     from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView
     from panachain.sdk.results.revocations import RevocationReport
     from panachain.sdk.results.uploads import (
@@ -41,6 +48,7 @@ if TYPE_CHECKING:
         SettleReport,
         UnpairingReport,
         UploadReport,
+        WithdrawReport,
     )
 
 _PLACES: Final = {
@@ -55,6 +63,7 @@ _PLACES: Final = {
     "GroupView": "sdk.results.groups",
     "Hospital": "sdk",
     "InvitationView": "sdk.results.groups",
+    "LeftBehind": "sdk.results.records",
     "LeftOut": "sdk.results.listings",
     "LogEntry": "sdk.results.log",
     "Network": "sdk",
@@ -83,6 +92,8 @@ _PLACES: Final = {
     "RequestReport": "sdk.results.requests",
     "RequestView": "sdk.results.requests",
     "Researcher": "sdk",
+    "ResourceHistory": "sdk.results.records",
+    "ResourceVersion": "sdk.results.records",
     "RevocationReport": "sdk.results.revocations",
     "RewrapReport": "sdk.results.uploads",
     "Role": "model.actors",
@@ -91,6 +102,8 @@ _PLACES: Final = {
     "StorageRow": "research.index",
     "UnpairingReport": "sdk.results.uploads",
     "UploadReport": "sdk.results.uploads",
+    "WithdrawReport": "sdk.results.uploads",
+    "WithdrawnRecord": "sdk.results.records",
     "connect": "sdk",
 }
 __all__ = [
@@ -105,6 +118,7 @@ __all__ = [
     "GroupView",
     "Hospital",
     "InvitationView",
+    "LeftBehind",
     "LeftOut",
     "LogEntry",
     "Network",
@@ -133,6 +147,8 @@ __all__ = [
     "RequestReport",
     "RequestView",
     "Researcher",
+    "ResourceHistory",
+    "ResourceVersion",
     "RevocationReport",
     "RewrapReport",
     "Role",
@@ -141,6 +157,8 @@ __all__ = [
     "StorageRow",
     "UnpairingReport",
     "UploadReport",
+    "WithdrawReport",
+    "WithdrawnRecord",
     "connect",
 ]
 

@@ -80,6 +80,12 @@ class OutputFolder:
     """What isn't there, and why."""
     withheld: Sequence[str] = ()
     """Categories that an emergency summary leaves out by rule."""
+    left_behind: Mapping[str, object] = field(default_factory=dict)
+    """How much isn't there because it doesn't count any more."""
+    withdrawn: list[Mapping[str, object]] = field(default_factory=list)
+    """Records that aren't there because their hospitals withdrew them."""
+    history: list[Mapping[str, object]] = field(default_factory=list)
+    """All versions of resources, where they were asked for."""
 
     def add(
         self,
@@ -122,6 +128,9 @@ def new_folder(folder: Path) -> Iterator[OutputFolder]:
             "records": output.entries,
             "omissions": output.omissions,
             "withheld": list(output.withheld),
+            "left_behind": output.left_behind,
+            "withdrawn": output.withdrawn,
+            "history": output.history,
         }
         write_new(staging / INDEX, json_line(index, indent=1).encode() + b"\n")
         entry = [{"resource": resource} for resource in output.provenance]

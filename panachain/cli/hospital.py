@@ -15,9 +15,11 @@ from panachain.cli import words
 from panachain.cli.app import App, LazyGroup, command, current
 from panachain.cli.assign import COMMENT
 from panachain.cli.files import write_new
+from panachain.cli.life import show_life
 from panachain.cli.values import Categories, Duration
 from panachain.errors import PartlyDoneError, UsageError
 from panachain.model.actors import Role
+from panachain.model.records import Reason
 
 if TYPE_CHECKING:
     from panachain.model.progress import Progress
@@ -178,6 +180,8 @@ def _say_upload(app: App, report: UploadReport) -> None:
         told.append(f"{words.size(report.plain_bytes)}{sealed}")
     if report.skipped:
         told.append(f"{words.count(report.skipped, 'record')} published before")
+    if report.unchanged:
+        told.append(f"{words.count(report.unchanged, 'resource')} unchanged since an earlier export")
     if report.waiting:
         told.append(f"{words.count(report.waiting, 'record')} waiting for a later round")
     if report.gas:
@@ -285,6 +289,45 @@ def _table(assign: Path) -> list[tuple[str, str]]:
 
 
 @command(
+    "withdraw",
+    unchanged="what was withdrawn before stays so, and nothing else is",
+    after="the same command again withdraws nothing twice",
+    examples="panachain --profile clinic withdraw bafkreih... --reason wrong-patient",
+)
+@click.argument("records", nargs=-1, required=True, metavar="RECORD...")
+@click.option(
+    "--reason",
+    required=True,
+    type=click.Choice([reason.value for reason in Reason]),
+    help="Why; readers and the patient are told.",
+)
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def withdraw(records: tuple[str, ...], reason: str, yes: bool) -> None:
+    """Say of each RECORD that it counts no more: readers and the patient leave it out, and are told.
+
+    It can't be taken back. What somebody opened before can't be called back either; who that was only the patient can
+    see.
+    """
+    app = current()
+    many = words.count(len(records), "record")
+    app.confirm(f"Withdraw {many} ({reason}) for ever?", yes=yes)
+    with app.acting(Role.HOSPITAL) as hospital:
+        report = hospital.withdraw(records, reason)
+    if app.output.as_json:
+        app.output.one(report)
+    else:
+        rows = [{**_by_scope(one.to_json()), "reason": report.reason} for one in report.records]
+        columns = ("id", "patient", "category", "year", "reason")
+        app.output.many(rows, empty="There was nothing left to withdraw.", columns=columns)
+    if report.already:
+        app.output.say(f"{words.count(len(report.already), 'record')} withdrawn before.")
+    if report.records:
+        app.output.say(
+            "Who opened them before isn't known to a hospital: the patient sees it in panachain log. Tell the patient."
+        )
+
+
+@command(
     "rewrap",
     unchanged="every record can be found, by its old header or by its new one",
     after="the same command again goes on where this one stopped",
@@ -352,7 +395,12 @@ def _by_scope(record: Mapping[str, object]) -> Mapping[str, object]:
 
 
 @command("list", examples="panachain --profile clinic records list --json")
-def list_() -> None:
+@click.option(
+    "--history",
+    is_flag=True,
+    help="For patients: also what was superseded since, and what each version changed.",
+)
+def list_(history: bool) -> None:
     """List the records that you published (hospital), or that are about you (patient).
 
     Counted by hospital or patient, category and year; --long lists each with its ID.
@@ -364,7 +412,7 @@ def list_() -> None:
         # A hospital's records have a patient and a scope; those of a patient a hospital and a size.
         records = []
         with app.output.progress("records") as progress:
-            found: Opening | Iterator[PublishedView] = actor.records()
+            found: Opening | Iterator[PublishedView] = actor.records(history=True) if history else actor.records()
             try:
                 for record in found:
                     records.append(record.to_json())
@@ -374,13 +422,17 @@ def list_() -> None:
         shown = [_by_scope(one) if "scope" in one else one for one in records]
         published = bool(records) and "scope" in records[0]
         if app.output.as_json:
-            app.output.many(records, empty=_NONE)
+            app.output.many([*records, *(one.to_json() for one in getattr(found, "withdrawn", ()))], empty=_NONE)
         elif app.output.long:
             _list_each(app, shown)
         else:
             show_records(app, shown, empty=_NONE, by=("patient",) if published else ("hospital",), sizes=not published)
         # A hospital's list is of its own journal, where nothing is left out.
         app.output.left_out(getattr(found, "omissions", ()), getattr(found, "notices", ()))
+        if (behind := getattr(found, "behind", None)) is not None:
+            # Asked for by name: the class is imported by commands that open something only.
+            versions = found.histories() if history else ()  # type: ignore[union-attr]
+            show_life(app, behind, found.withdrawn, versions)  # type: ignore[union-attr]
     if partly is not None:
         app.unchanged = "the list holds what could be read"
         raise partly

@@ -63,6 +63,7 @@ _ACTING: Final = frozenset(
         "convict",
         "assign",
         "upload",
+        "withdraw",
         "rewrap",
         "inbox",
         "open",

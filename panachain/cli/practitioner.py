@@ -14,6 +14,7 @@ from panachain.cli.app import command, current
 from panachain.cli.blocked import show_left_out
 from panachain.cli.files import new_folder
 from panachain.cli.hospital import show_records
+from panachain.cli.life import show_life
 from panachain.cli.values import Categories, Moment, Purposes, flat
 from panachain.errors import BlockNotFoundError, IntegrityError, PartlyDoneError, TooLargeError
 from panachain.model.actors import Role
@@ -53,6 +54,11 @@ def inbox() -> None:
 @click.argument("policy")
 @click.option("--since", type=Moment(past=True), help="Only records stored at or after this: a date, or 7d for a week.")
 @click.option(
+    "--history",
+    is_flag=True,
+    help="Every record as it was published, also what was superseded since, and what each version changed.",
+)
+@click.option(
     "-o",
     "--output",
     "folder",
@@ -61,8 +67,10 @@ def inbox() -> None:
     type=click.Path(path_type=Path),
     help="A folder to make, or an empty one. It gets index.json and provenance.fhir.json; nothing is overwritten.",
 )
-def open_(policy: str, since: int | None, folder: Path) -> None:
+def open_(policy: str, since: int | None, history: bool, folder: Path) -> None:
     """Open the records of POLICY into a folder, each checked against chain, CID and seal.
+
+    Of each resource the version that counts now is in it; --history shows all of them.
 
     What a hospital did wrong costs its own records only: each is named, the others are opened, and the exit code is 3.
     After another failure no file is left.
@@ -75,7 +83,7 @@ def open_(policy: str, since: int | None, folder: Path) -> None:
         app.output.progress("open") as progress,
     ):
         found = app.policy(practitioner, policy)
-        opening = practitioner.open(found, since=since, progress=progress)
+        opening = practitioner.open(found, since=since, history=history, progress=progress)
         try:
             for record in opening:
                 try:
@@ -87,6 +95,10 @@ def open_(policy: str, since: int | None, folder: Path) -> None:
             partly = exc
             output.omissions += [omission.to_json() for omission in exc.omissions]
         output.withheld = [category.value for category in opening.withheld]
+        output.withdrawn = [one.to_json() for one in opening.withdrawn]
+        output.left_behind = opening.behind.to_json()
+        versions = opening.histories() if history else []
+        output.history = [one.to_json() for one in versions]
         app.output.left_out(opening.omissions, opening.notices)
     # After the folder is there: whoever reads the lines can open the files.
     if app.output.as_json or app.output.long:
@@ -94,6 +106,7 @@ def open_(policy: str, since: int | None, folder: Path) -> None:
         app.output.many(output.entries, empty="The policy covers no records yet.", columns=columns)
     else:
         show_records(app, output.entries, empty="The policy covers no records yet.", by=("hospital",))
+    show_life(app, opening.behind, opening.withdrawn, versions)
     if output.withheld:
         # Also above --json, on standard error: nobody takes an emergency summary for whole.
         app.output.warn(

@@ -45,6 +45,7 @@ WALLET: Final = b"panachain/wallet/1"
 # Derivations from the key for what an actor keeps, and its associated data (HKDF-SHA256).
 KEPT: Final = b"panachain/kept/1"
 PERSONS: Final = b"panachain/persons/1"
+RESOURCES: Final = b"panachain/resources/1"
 
 # Prefixes of signed messages.
 HEADER_SIGNATURE: Final = b"panachain/header/2/signature"

@@ -6,10 +6,36 @@ Never holds a key. Follows design sections 2, 3 and 7.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
+from typing import Final
 
 from panachain.model.actors import Address
 from panachain.model.scope import Category
+
+STATEMENT: Final = "application/panachain"
+"""Media type of what a hospital says of records that it published (records/statements.py); as long as that of FHIR, so
+that a header's size doesn't tell whether its record is one."""
+
+
+class Reason(Enum):
+    """Why a hospital withdraws a record."""
+
+    ENTERED_IN_ERROR = "entered-in-error"
+    WRONG_PATIENT = "wrong-patient"
+    ERRONEOUS_CATEGORY = "erroneous-category"
+
+
+class Past(Enum):
+    """Why a version of a resource isn't what counts now."""
+
+    SUPERSEDED = "superseded"
+    IN_ERROR = "in_error"
+    DELETED = "deleted"
+    ELSEWHERE = "elsewhere"
+    """Superseded by a version of another category or year."""
+    SAME = "same"
+    """Another hospital's record holds it as well, and was delivered."""
 
 
 @dataclass(frozen=True)

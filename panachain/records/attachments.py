@@ -20,6 +20,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from panachain.errors import InputError, IntegrityError
+from panachain.model.records import STATEMENT
 from panachain.records.canonical import MAX_DEPTH, MAX_PIECE, check_values, read
 
 MIN_SIZE: Final = 4096
@@ -227,7 +228,10 @@ def _media_type(value: Any) -> str:
     if not isinstance(value, str) or not _MEDIA_TYPE.fullmatch(value):
         return DEFAULT_TYPE
     # A record of FHIR is a Bundle of ours; a file that happens to be FHIR must not be taken for one.
-    return "application/json" if value.lower().startswith("application/fhir+json") else value
+    if value.lower().startswith("application/fhir+json"):
+        return "application/json"
+    # Whoever sends a hospital a file mustn't speak for the hospital.
+    return DEFAULT_TYPE if value.lower().startswith(STATEMENT) else value
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:

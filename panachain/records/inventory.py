@@ -1,14 +1,14 @@
 """Inventories: what lies under one envelope, so that a reader sees that nothing was left out.
 
-An inventory names type, size and digest of each content in the order of their indexes. It is sealed under a key that
-only the envelope key gives, and tells of its own envelope alone: the reader of one lane learns nothing of another.
-Follows docs/spec/formats.md (`panachain/inventory/1`).
+An inventory names type, size and digest of each content in the order of their indexes, and of FHIR also the resources
+in it. It is sealed under a key that only the envelope key gives, and tells of its own envelope alone: the reader of one
+lane learns nothing of another. Follows docs/spec/formats.md (`panachain/inventory/1` and `panachain/inventory/2`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from panachain.crypto import labels, padding, stream
@@ -17,12 +17,14 @@ from panachain.errors import IntegrityError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID
 from panachain.model.records import RecordInfo
+from panachain.records.version_list import VersionList, from_rows, to_row
 from panachain.storage.blocks import BlobStore
 
 MAX_RECORDS: Final = 10_000
 """Contents of one envelope."""
-_MAX_SEGMENTS: Final = 2
-"""A list of `MAX_RECORDS` fits."""
+_MAX_SEGMENTS: Final = 64
+"""A list of `MAX_RECORDS` fits, and lists of as many resources as an envelope may name."""
+_MAX_SIZE: Final = _MAX_SEGMENTS << 20
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,41 @@ class Item:
     """SHA-256 of the plaintext, or empty (ADR 7)."""
 
 
-def seal(items: Sequence[Item], envelope_key: EnvelopeKey) -> list[bytes]:
-    """Return the segments of a sealed inventory."""
+@dataclass(frozen=True)
+class Inventory:
+    """What lies under one envelope."""
+
+    items: tuple[Item, ...]
+    sequence: int = 0
+    """Number of the storage transaction that published it first; 0 where no resources are listed."""
+    lists: Mapping[int, VersionList] = field(default_factory=dict)
+    """The resources in each record of FHIR, by the index of its content."""
+
+
+def seal(
+    items: Sequence[Item], envelope_key: EnvelopeKey, *, sequence: int = 0, lists: Sequence[VersionList] = ()
+) -> list[bytes]:
+    """Return the segments of a sealed inventory.
+
+    Args:
+        items: the contents, in the order of their indexes.
+        envelope_key: of their envelope.
+        sequence: number of the storage transaction to come, where the order of publication counts; else 0.
+        lists: the resources in some of them.
+    """
     types = sorted({item.media_type for item in items})
-    body = {
+    body: dict[str, object] = {
         "v": 1,
         "types": types,
         "items": [[types.index(item.media_type), item.size, item.digest] for item in items],
     }
+    if sequence:
+        body |= {"v": 2, "sequence": sequence, "lists": [to_row(one) for one in lists]}
     plain = padding.pad(dagcbor.encode(body))
     return list(stream.seal_segments(plain, envelope_key.inventory_key(), labels.ENVELOPE_INVENTORY))
 
 
-def open_(store: BlobStore, cid: CID, envelope_key: EnvelopeKey) -> list[Item]:
+def open_(store: BlobStore, cid: CID, envelope_key: EnvelopeKey) -> Inventory:
     """Fetch and open an inventory.
 
     Raises:
@@ -62,10 +86,12 @@ def open_(store: BlobStore, cid: CID, envelope_key: EnvelopeKey) -> list[Item]:
             raise IntegrityError(f"inventory {cid} is larger than {_MAX_SEGMENTS} segments")
     key = envelope_key.inventory_key()
     plain = b"".join(stream.open_segments(segments, key, labels.ENVELOPE_INVENTORY))
-    body = dagcbor.decode(padding.unpad(plain))
+    body = dagcbor.decode(padding.unpad(plain), limit=_MAX_SIZE)
     try:
-        if body["v"] != 1:
-            raise IntegrityError(f"inventory {cid} is of version {body['v']!r}, expected 1")
+        if body["v"] not in (1, 2):
+            raise IntegrityError(f"inventory {cid} is of version {body['v']!r}, expected 1 or 2")
+        sequence, rows = (body["sequence"], body["lists"]) if body["v"] == 2 else (0, [])
+        lists = {one.index: one for one in from_rows(rows)}
         items = [Item(body["types"][kind], size, digest) for kind, size, digest in body["items"]]
     except (KeyError, TypeError, ValueError, IndexError) as exc:
         raise IntegrityError(f"inventory {cid} lacks a field or has one of the wrong type") from exc
@@ -73,7 +99,11 @@ def open_(store: BlobStore, cid: CID, envelope_key: EnvelopeKey) -> list[Item]:
         isinstance(item.media_type, str) and type(item.size) is int and isinstance(item.digest, bytes) for item in items
     ):
         raise IntegrityError(f"inventory {cid} has an item of the wrong type")
-    return items
+    if type(sequence) is not int or not 0 <= sequence < 1 << 63 or len(lists) != len(rows):
+        raise IntegrityError(f"inventory {cid} has a wrong number, or two lists of one record")
+    if any(not 0 <= index < len(items) for index in lists):
+        raise IntegrityError(f"inventory {cid} lists the resources of a record that isn't there")
+    return Inventory(tuple(items), sequence, lists)
 
 
 def check_complete(items: Sequence[Item], found: Iterable[RecordInfo]) -> None:

@@ -23,6 +23,9 @@ from typing import Final
 from panachain.errors import DiskError
 from panachain.model.actors import Address
 from panachain.private_files import open_private, private_file
+from panachain.records import journal_resources, journal_withdrawn
+from panachain.records.journal_resources import KnownResource, KnownResources
+from panachain.records.journal_withdrawn import Withdrawing, WithdrawnRecords
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS batch (
@@ -209,7 +212,9 @@ class Adopted:
             self._db.execute(
                 "DELETE FROM nameless WHERE header IN (SELECT header FROM record WHERE sequence >= ?)", (first,)
             )
-            for table in ("record", "unfinished", "moved", "sent", "adopted", "batch"):
+            # Of those that were learned again nobody knows the batch: published twice is better than never.
+            self._db.execute("DELETE FROM resource WHERE sequence = 0")
+            for table in ("record", "unfinished", "resource", "withdrawn", "moved", "sent", "adopted", "batch"):
                 self._db.execute(f"DELETE FROM {table} WHERE sequence >= ?", (first,))  # noqa: S608
             self._db.execute("DELETE FROM counter")
             self._db.execute("DELETE FROM counted")
@@ -290,10 +295,12 @@ class Journal:
             self._db.execute("PRAGMA journal_mode=WAL")
             # A batch that the disk lost after its transaction was sent couldn't be found again.
             self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(SCHEMA)
+            self._db.executescript(SCHEMA + journal_resources.SCHEMA + journal_withdrawn.SCHEMA)
         except (OSError, sqlite3.Error) as exc:
             raise DiskError(f"the upload journal {path} can't be opened: {exc}; nothing was published") from exc
         self.adopted = Adopted(self._db, self._writing)
+        self.resources = KnownResources(self._db, self._writing)
+        self.withdrawn = WithdrawnRecords(self._db)
 
     def close(self) -> None:
         """Close the file."""
@@ -359,6 +366,8 @@ class Journal:
         done: Iterable[tuple[Address, bytes]],
         counters: Iterable[LaneCounters],
         moved: Sequence[MovedRecord] = (),
+        resources: Iterable[KnownResource] = (),
+        withdrawn: Sequence[Withdrawing] = (),
     ) -> Batch:
         """Write one batch with everything that it changes, before its transaction is signed.
 
@@ -370,6 +379,8 @@ class Journal:
             done: (patient, source) pairs whose last record is in this batch.
             counters: the next counters of the lanes that it used.
             moved: records of earlier batches that got a new header in this one.
+            resources: the versions that its records hold.
+            withdrawn: records of earlier batches that its statements withdraw.
 
         Raises:
             DiskError: the disk refuses; the journal is as it was.
@@ -397,6 +408,8 @@ class Journal:
             self._finish(finished)
             self._db.executemany("INSERT INTO unfinished VALUES (?, ?, ?, ?, ?)", unfinished)
             self._db.executemany("INSERT OR REPLACE INTO counter VALUES (?, ?, ?, ?)", following)
+            self.resources.write(resources, sequence)
+            self.withdrawn.write(withdrawn, sequence)
         return Batch(sequence, manifest, len(records) + len(moved), None, None)
 
     def has(self, header: str) -> bool:

@@ -404,8 +404,10 @@ def content_of(store: BlobStore, found: header.Header, envelope_key: EnvelopeKey
     )
 
 
-def check_envelope(store: BlobStore, headers: Sequence[header.Header], envelope_key: EnvelopeKey) -> None:
-    """Check that the headers of one envelope are all that its hospital put under it.
+def check_envelope(
+    store: BlobStore, headers: Sequence[header.Header], envelope_key: EnvelopeKey
+) -> inventory.Inventory:
+    """Check that the headers of one envelope are all that its hospital put under it, and return what it says of them.
 
     Raises:
         IntegrityError: one is missing or differs, or they name different inventories.
@@ -415,7 +417,8 @@ def check_envelope(store: BlobStore, headers: Sequence[header.Header], envelope_
     cid, only = headers[0].inventory, headers[0].info
     if cid is None:
         # The signed header says that it is the envelope's only record.
-        items = [inventory.Item(only.media_type, only.size, only.digest)]
+        listed = inventory.Inventory((inventory.Item(only.media_type, only.size, only.digest),))
     else:
-        items = inventory.open_(store, cid, envelope_key)
-    inventory.check_complete(items, (found.info for found in headers))
+        listed = inventory.open_(store, cid, envelope_key)
+    inventory.check_complete(listed.items, (found.info for found in headers))
+    return listed

@@ -17,11 +17,11 @@ from typing import Final
 
 from panachain.crypto import keys, umbral
 from panachain.crypto.commit import EnvelopeKey
-from panachain.errors import UsageError
+from panachain.errors import InputError, UsageError
 from panachain.ipld import dagcbor, unixfs
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address
-from panachain.model.records import PlainRecord, RecordInfo
+from panachain.model.records import STATEMENT, PlainRecord, RecordInfo
 from panachain.model.scope import Category, Scope
 from panachain.model.sizes import KEY_SIZE
 from panachain.records import header, inventory, manifest
@@ -29,6 +29,9 @@ from panachain.records.content import Sealed, content_context, seal_content
 from panachain.records.journal import JournalRecord, LaneCounters, MovedRecord
 from panachain.records.likeness import of_header
 from panachain.records.pairing import HospitalLane, Pairing
+from panachain.records.split import MEDIA_TYPE
+from panachain.records.version_list import VersionList
+from panachain.records.versions import Bundle, bundle_of
 from panachain.storage.blocks import BlobStore
 
 MAX_RECORDS: Final = inventory.MAX_RECORDS
@@ -42,6 +45,8 @@ _FLUSH: Final = 8 << 20
 _WORKERS: Final = min(os.cpu_count() or 1, 4)
 _WAITING: Final = 64
 """Records that wait to be sealed at most: what bounds the memory."""
+_MOST_ROWS: Final = 50_000
+"""Resources of one envelope after which the next record gets another one."""
 _SMALL: Final = 1 << 20
 """Bytes up to which sealing a record is left to another thread; larger ones use all cores by themselves."""
 
@@ -80,6 +85,8 @@ class _Entry:
     size: int
     source: bytes
     part: int
+    versions: VersionList | None = None
+    """What resources are in it, if it is a record of FHIR that has any."""
     sealed: Sealed | None = None
     """Without its block, once that was handed on."""
 
@@ -105,6 +112,8 @@ class _Group:
     path: list[tuple[Scope, HospitalLane]]
     key: EnvelopeKey = field(default_factory=lambda: EnvelopeKey(os.urandom(KEY_SIZE)), repr=False)
     entries: list[_Entry] = field(default_factory=list)
+    rows: int = 0
+    """Resources that its records list."""
 
 
 class BatchBuilder:
@@ -137,6 +146,7 @@ class BatchBuilder:
         self._previous = previous
         self._at = at
         self._groups: dict[tuple[Address, Category, int, bool], _Group] = {}
+        self._full: list[_Group] = []
         self._counters: dict[Address, dict[tuple[str, int], int]] = {}
         self._rows: dict[bytes, CID] = {}
         self._moved: list[MovedRecord] = []
@@ -159,19 +169,29 @@ class BatchBuilder:
         """Whether the next record belongs into another batch."""
         return self.count >= MAX_RECORDS or self.plain_bytes >= MAX_BYTES
 
-    def add(self, record: PlainRecord, pairing: Pairing, counters: Mapping[tuple[str, int], int]) -> None:
+    def add(
+        self,
+        record: PlainRecord,
+        pairing: Pairing,
+        counters: Mapping[tuple[str, int], int],
+        bundle: Bundle | None = None,
+    ) -> None:
         """Seal a record and store its content.
 
         Args:
             record: what to publish.
             pairing: its patient's lanes, as this hospital knows them.
             counters: the next counter of each of these lanes, by scope and generation; read once for each patient.
+            bundle: its entries, if they are known, so that they needn't be looked for again.
 
         Raises:
             InputError: its file can't be read, or changed.
         """
         # 1. One group, and so one fresh envelope key, for each patient, category and year, and each path.
         key = (pairing.patient, record.category, record.year, record.emergency)
+        if key in self._groups and record.media_type == MEDIA_TYPE and self._groups[key].rows >= _MOST_ROWS:
+            # Another one where its list would grow too long; a Bundle's attachments stay with it.
+            self._full.append(self._groups.pop(key))
         if key not in self._groups:
             path = pairing.path(record.category, record.year, emergency=record.emergency)
             self._groups[key] = _Group(pairing, record.category, record.year, path)
@@ -182,8 +202,9 @@ class BatchBuilder:
         # The context ties a content to its place in the envelope: put into another one's place it doesn't open.
         context = content_context(generation=pairing.generations.epoch, index=index)
         content_key = group.key.content_key(index)
-        entry = _Entry(record.media_type, record.size, record.source, record.part)
+        entry = _Entry(record.media_type, record.size, record.source, record.part, _versions(record, index, bundle))
         group.entries.append(entry)
+        group.rows += len(entry.versions.versions) if entry.versions else 0
         # A large record is sealed on all cores already; small ones fill the cores beside each other.
         if record.size > _SMALL:
             self._collect(entry, self._seal(record, content_key, context))
@@ -250,7 +271,7 @@ class BatchBuilder:
         rows = self._rows
         published: list[PublishedRecord] = []
         journal_records: list[JournalRecord] = []
-        for group in self._groups.values():
+        for group in (*self._full, *self._groups.values()):
             self._finish_group(group, rows, published, journal_records)
         # 6. The manifest, and the list that keeps all of it from garbage collection.
         root, blocks = manifest.build(rows, hospital=self._hospital, sequence=self._sequence, previous=self._previous)
@@ -279,8 +300,15 @@ class BatchBuilder:
         # 4. The inventory: what lies under it.
         contents = [(entry, entry.finished) for entry in group.entries]
         items = [inventory.Item(entry.media_type, entry.size, sealed.digest) for entry, sealed in contents]
-        # One record is its own inventory: its signed header says that there is no other.
-        inventory_cid = unixfs.build(inventory.seal(items, group.key), self._put) if len(items) > 1 else None
+        lists = [entry.versions for entry in group.entries if entry.versions is not None]
+        # What holds no resources, and says nothing of any, has no order of publication that anybody asks for.
+        ordered = bool(lists) or any(entry.media_type == STATEMENT for entry in group.entries)
+        # One such record is its own inventory: its signed header says that there is no other.
+        inventory_cid = None
+        if len(items) > 1 or ordered:
+            sequence = self._sequence if ordered else 0
+            listed = inventory.seal(items, group.key, sequence=sequence, lists=lists)
+            inventory_cid = unixfs.build(listed, self._put)
         counters = self._counters[pairing.patient]
         for index, (entry, sealed) in enumerate(contents):
             # 5. The header of each record, under one fresh brief ID for each lane.
@@ -314,7 +342,8 @@ class BatchBuilder:
             made = _journal_record(
                 header_cid, pairing.patient, self._sequence, group.path, slots, entry.source, entry.part
             )
-            journal_records.append(replace(made, likeness=of_header(info)))
+            # What is of no source can't be taken for a record of one.
+            journal_records.append(replace(made, likeness=of_header(info) if entry.source else b""))
 
     def _seal(self, record: PlainRecord, key: bytes, context: bytes) -> Sealed:
         return seal_content(record.content, key, context, self._store, media_type=record.media_type)
@@ -350,6 +379,20 @@ class BatchBuilder:
         for cid, data in blocks:
             self._put(cid, data)
         return root
+
+
+def _versions(record: PlainRecord, index: int, bundle: Bundle | None) -> VersionList | None:
+    """Return the list of the resources in a record."""
+    if bundle is not None:
+        return VersionList.of(bundle, index)
+    if record.media_type != MEDIA_TYPE or not isinstance(record.content, bytes):
+        return None
+    try:
+        bundle = bundle_of(record.content)
+    except InputError:
+        # Not as splitting cuts it, so nothing of it can ever be left out: it is read as it is.
+        return None
+    return None if bundle is None else VersionList.of(bundle, index)
 
 
 def listed(store: BlobStore, list_cid: CID) -> list[CID]:

@@ -16,12 +16,15 @@ from typing import Final
 
 from panachain.chain.contracts.record_ledger import STORING
 from panachain.chain.evm import Sender
+from panachain.crypto import kdf, labels
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError, TransactionError
 from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import Address
 from panachain.model.transactions import StorageEvent
 from panachain.records.journal import Batch, Journal
+from panachain.records.journal_resources import KnownResource
+from panachain.records.journal_withdrawn import Withdrawing
 from panachain.records.publish import BatchBuilder, PreparedBatch
 from panachain.sdk.network import Network
 from panachain.sdk.own_history import OwnHistory
@@ -48,6 +51,8 @@ class Batches:
         self._hospital = hospital
         self._seed = seed
         self.journal = journal
+        self.resource_key = kdf.derive(seed.store_key(), labels.RESOURCES)
+        """What fingerprints of resources are keyed with, 32 bytes."""
         self.history = OwnHistory(network, hospital, seed)
 
     def counters(self, patient: Address) -> dict[tuple[str, int], int]:
@@ -83,12 +88,20 @@ class Batches:
             at=int(self._network.clock()),
         )
 
-    def send(self, builder: BatchBuilder, done: Sequence[tuple[Address, bytes]] = ()) -> SentBatch:
+    def send(
+        self,
+        builder: BatchBuilder,
+        done: Sequence[tuple[Address, bytes]] = (),
+        resources: Sequence[KnownResource] = (),
+        withdrawn: Sequence[Withdrawing] = (),
+    ) -> SentBatch:
         """Finish a batch, write it into the journal, and bring it on chain.
 
         Args:
             builder: with the batch's records; it is closed.
             done: (patient, source) pairs whose last record is in this batch.
+            resources: the versions that its records hold.
+            withdrawn: records of earlier batches that its statements withdraw.
         """
         batch = builder.finish()
         builder.close()
@@ -100,6 +113,8 @@ class Batches:
             done=done,
             counters=batch.counters,
             moved=batch.moved,
+            resources=resources,
+            withdrawn=withdrawn,
         )
         tx, gas = self._store(prepared)
         return SentBatch(batch, tx, gas)

@@ -19,7 +19,16 @@ from panachain.records.findings import Findings
 from panachain.records.header import Header
 from panachain.records.locate import locate_all, open_manifests
 from panachain.sdk.network import Network
-from panachain.sdk.opening import Allowance, FormerHospital, Opening, envelope_wraps, open_records
+from panachain.sdk.opening import (
+    Allowance,
+    Checked,
+    Current,
+    FormerHospital,
+    Opening,
+    check_envelopes,
+    envelope_wraps,
+    open_checked,
+)
 from panachain.sdk.proxies import Proxies, Reader
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance
 
@@ -77,9 +86,22 @@ class GrantedRecords:
         for hospital, findings in self._hospitals():
             with findings.alone(hospital.address):
                 located.append(self._locate(hospital, findings))
+        opening = self._opening
+        # All lists before the first record: which version of a resource counts isn't known before.
+        found: list[tuple[GrantedLane, Checked]] = []
         for one in sorted(located, key=lambda one: one.envelopes):
             with one.findings.alone(one.hospital.address):
-                yield from self._at(one)
+                # One by one: what a lane gave stays when the next one fails.
+                for ready in self._at(one):
+                    found.append(ready)
+        opening.life.settle()
+        opening.found = sum(len(checked.headers) for _, checked in found)
+        current = Current(opening)
+        # 7. Fetch content, check key commitment and CID, open.
+        for lane, checked in found:
+            for header, record in open_checked(checked, self._allowance, current):
+                # 8. Hand out the plaintext with its provenance.
+                yield replace(record, provenance=_provenance(self._asked, lane, header))
 
     def _hospitals(self) -> Iterator[tuple[Actor, Findings]]:
         """Yield the hospitals of the grant, each with what is told of its failures."""
@@ -107,11 +129,10 @@ class GrantedRecords:
             hospital, findings, [[one for one in mine if one.info.stored_at >= self._asked.earliest] for mine in found]
         )
 
-    def _at(self, one: _Located) -> Iterator[OpenedRecord]:
+    def _at(self, one: _Located) -> Iterator[tuple[GrantedLane, Checked]]:
         left = MOST_ENVELOPES
         for number, (lane, headers) in enumerate(zip(self._asked.terms.lanes, one.lanes, strict=True)):
             new = [found for found in headers if found.info.header_cid not in self._seen]
-            self._opening.found += len(new)
             what = f"lane {lane.scope.text}"
             envelopes = list(dict.fromkeys(found.info.envelope_cid for found in new))
             chosen = set(envelopes[:left])
@@ -119,7 +140,7 @@ class GrantedRecords:
             try:
                 with one.findings.alone(one.hospital.address, what):
                     mine = [found for found in new if found.info.envelope_cid in chosen]
-                    yield from self._in_lane(number, lane, mine, one.findings)
+                    yield lane, self._in_lane(number, mine, one.findings)
             except RateLimitedError as exc:
                 # Whoever has fewer came before, and got theirs.
                 one.findings.left_out(one.hospital.address, what, exc)
@@ -131,9 +152,7 @@ class GrantedRecords:
                 beyond = len(envelopes) - len(chosen)
                 one.findings.left_out(one.hospital.address, f"{beyond:,} envelopes of {what}", error)
 
-    def _in_lane(
-        self, number: int, lane: GrantedLane, headers: list[Header], findings: Findings
-    ) -> Iterator[OpenedRecord]:
+    def _in_lane(self, number: int, headers: list[Header], findings: Findings) -> Checked:
         store, asked = self._network.store, self._asked
         # 5. Ask proxies in parallel until t cfrags per capsule, each verified; 6. recover the envelope keys.
         wraps = envelope_wraps(store, headers, findings)
@@ -142,11 +161,9 @@ class GrantedRecords:
             cid = one.info.envelope_cid
             if cid in unwrapped.bad:
                 findings.left_out(one.info.hospital, f"envelope {cid}", unwrapped.bad[cid])
-        # 7. Fetch content, check key commitment and CID, open.
-        for header, record in open_records(store, headers, unwrapped.keys, self._allowance, findings):
-            # 8. Hand out the plaintext with its provenance.
-            self._seen.add(header.info.header_cid)
-            yield replace(record, provenance=_provenance(asked, lane, header))
+        checked = check_envelopes(store, headers, unwrapped.keys, findings, self._opening.life)
+        self._seen |= {header.info.header_cid for header in checked.headers}
+        return checked
 
 
 def withheld(terms: Terms) -> tuple[Category, ...]:

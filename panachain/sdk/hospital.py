@@ -11,9 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
-from panachain.errors import AccessDeniedError, PartlyDoneError
+from panachain.errors import AccessDeniedError, PartlyDoneError, UsageError
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.progress import Progress
+from panachain.model.records import Reason
 from panachain.model.scope import Category
 from panachain.records.findings import Findings
 from panachain.records.pairing import Pairing
@@ -24,9 +25,10 @@ from panachain.sdk.hospital_routing import HospitalRouting
 from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.moves import Moves
 from panachain.sdk.pairings import closed_for
-from panachain.sdk.results.uploads import PublishedView, RewrapReport, SettleReport, UploadReport
+from panachain.sdk.results.uploads import PublishedView, RewrapReport, SettleReport, UploadReport, WithdrawReport
 from panachain.sdk.uploads import Explain, Tally, size_of
-from panachain.sdk.words import category_of
+from panachain.sdk.withdrawals import Withdrawals
+from panachain.sdk.words import category_of, reason_of
 
 
 class Hospital(HospitalRouting):
@@ -178,8 +180,28 @@ class Hospital(HospitalRouting):
             raise PartlyDoneError.of(report.omissions, done=f"{report.moved} records were moved", result=report)
         return report
 
-    def records(self) -> Iterator[PublishedView]:
-        """Yield what this hospital published, from its journal."""
+    def withdraw(self, record_ids: Sequence[str], reason: Reason | str) -> WithdrawReport:
+        """Say of records of this hospital that they count no more: whoever reads leaves them out, and is told.
+
+        Whoever opened one before keeps what they saw; only the patient's log can show who that was.
+
+        Args:
+            record_ids: as `records` names them.
+            reason: `entered-in-error`, `wrong-patient` or `erroneous-category`.
+
+        Raises:
+            UsageError: there is no such reason, or none or too many records are named; nothing was withdrawn.
+            UnknownActorError: this hospital published no such record.
+            AccessDeniedError: a patient isn't paired with this hospital any more.
+        """
+        self._check_registered()
+        with open_batches(self.network, self.address, self._seed, self.profile.folder) as batches:
+            return Withdrawals(self.network, batches, self.pairings).run(record_ids, reason_of(reason))
+
+    def records(self, *, history: bool = False) -> Iterator[PublishedView]:
+        """Yield what this hospital published, from its journal; `history` is for patients, who can open it."""
+        if history:
+            raise UsageError("a hospital can't open what it published, so it has no history to show")
         with open_journal(self.profile.folder) as journal:
             for record in journal.records():
                 yield PublishedView(record.header, Address(record.patient), record.scope, record.sequence)

@@ -27,7 +27,15 @@ from panachain.records.header import Header, seal_envelope
 from panachain.records.locate import HospitalHeads, Sought, locate_all, open_manifests, remaining
 from panachain.records.pairing import FIRST, Pairing, make_pairing, open_pairing, seal_pairing
 from panachain.sdk.network import Network
-from panachain.sdk.opening import Allowance, FormerHospital, Opening, envelope_wraps, open_records
+from panachain.sdk.opening import (
+    Allowance,
+    Current,
+    FormerHospital,
+    Opening,
+    check_envelopes,
+    envelope_wraps,
+    open_checked,
+)
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance
 from panachain.storage.blocks import keep
 
@@ -287,9 +295,16 @@ class OwnLanes:
             opening: is told what is left out.
         """
         store, allowance = self._network.store, Allowance.of(self._network.config)
-        for own in self.headers(opening.findings):
-            for _, record in open_records(store, own.headers, own.envelope_keys, allowance, own.findings):
-                yield replace(record, provenance=RecordProvenance(own.heads.hospital, opened_as="patient"))
+        # All hospitals' lists before the first record: what counts isn't known before.
+        found = [
+            check_envelopes(store, own.headers, own.envelope_keys, own.findings, opening.life)
+            for own in self.headers(opening.findings)
+        ]
+        opening.life.settle()
+        current = Current(opening)
+        for checked in found:
+            for header, record in open_checked(checked, allowance, current):
+                yield replace(record, provenance=RecordProvenance(header.info.hospital, opened_as="patient"))
 
     def still_there(self, lanes: Sequence[GrantedLane], findings: Findings) -> int:
         """Return how many headers of some lanes the store still has, of hospitals that are paired now.

@@ -7,22 +7,37 @@ with the settings, before it is unpacked. Follows design section 8 (Open, step 7
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from panachain.config import Config
 from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError, Omission, PanaChainError, PartlyDoneError, TooLargeError
 from panachain.ipld.cid import CID
 from panachain.model.progress import Progress
+from panachain.model.records import STATEMENT, Past, RecordInfo
 from panachain.model.scope import Category
+from panachain.records import statements
+from panachain.records.attachments import Restoring
 from panachain.records.content import Content
-from panachain.records.findings import Findings, Strict
+from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.header import Header, wrap_at
+from panachain.records.inventory import Inventory
+from panachain.records.life import Held, Life, Withdrawal
 from panachain.records.locate import check_envelope, content_of
 from panachain.records.split import MEDIA_TYPE
-from panachain.sdk.results.records import OpenedRecord, RecordProvenance
+from panachain.records.statements import Statement
+from panachain.records.versions import SAME_SIZE
+from panachain.sdk.histories import histories
+from panachain.sdk.results.records import (
+    LeftBehind,
+    OpenedRecord,
+    RecordProvenance,
+    ResourceHistory,
+    WithdrawnRecord,
+    cut,
+)
 from panachain.storage.blocks import BlobStore
 
 
@@ -89,14 +104,30 @@ class Opening(Iterator[OpenedRecord]):
         (True, [])
     """
 
-    def __init__(self, records: Callable[[Opening], Iterator[OpenedRecord]], progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        records: Callable[[Opening], Iterator[OpenedRecord]],
+        progress: Progress | None = None,
+        *,
+        history: bool = False,
+    ) -> None:
         """Take what finds the records; nothing is done before the first is asked for.
 
         Args:
             records: yields them; is given this opening, for what it leaves out.
             progress: is told the records, of all that were found so far.
+            history: whether what doesn't count any more is yielded as well.
         """
         self.findings = Findings()
+        self.history = history
+        """Whether each record is yielded as it was published, also what was superseded since."""
+        self.life = Life()
+        """Which version of each resource counts."""
+        self.past: Counter[str] = Counter()
+        """How much was left out because it doesn't count any more, so far, by the fields of `LeftBehind`."""
+        self.withdrawn: list[WithdrawnRecord] = []
+        """Records that their hospitals withdrew, so far; they are never yielded."""
+        self._kept: list[OpenedRecord] = []
         self.found = 0
         """Records that were found so far; 0 where they aren't counted before they are opened."""
         self.delivered = 0
@@ -118,6 +149,19 @@ class Opening(Iterator[OpenedRecord]):
         """What is odd, although nothing that could be found was left out: numbers that a hospital used twice."""
         return self.findings.notices
 
+    @property
+    def behind(self) -> LeftBehind:
+        """What was left out so far because it doesn't count any more."""
+        return LeftBehind(**self.past)
+
+    def histories(self) -> list[ResourceHistory]:
+        """Return the resources that have several versions, or none that counts; with `history`, at the end.
+
+        Raises:
+            IntegrityError: a record that was yielded can't be read.
+        """
+        return histories(self.life.histories(), self._kept)
+
     def __iter__(self) -> Opening:
         """Return itself."""
         return self
@@ -134,6 +178,8 @@ class Opening(Iterator[OpenedRecord]):
             self._finish()
             raise
         self.delivered += 1
+        if self.history and record.listed is not None:
+            self._kept.append(record)
         if self._progress is not None:
             self._progress(self.delivered, self.found, unit="records")
         return record
@@ -196,53 +242,249 @@ def envelope_wraps(store: BlobStore, headers: Sequence[Header], findings: Findin
     return wraps
 
 
-def open_records(
+@dataclass
+class Checked:
+    """Headers of one lane of one hospital whose envelopes are open and whole."""
+
+    store: BlobStore
+    findings: Findings
+    headers: list[Header] = field(default_factory=list)
+    """In their order, each envelope's all."""
+    envelopes: dict[str, list[Header]] = field(default_factory=dict)
+    """The members of each envelope, by its CID."""
+    keys: dict[str, EnvelopeKey] = field(default_factory=dict, repr=False)
+    inventories: dict[str, Inventory] = field(default_factory=dict)
+
+    def content(self, found: Header) -> Content:
+        """Return the content of one of the headers."""
+        return content_of(self.store, found, self.keys[found.info.envelope_cid])
+
+
+def check_envelopes(
     store: BlobStore,
     headers: Sequence[Header],
     envelope_keys: Mapping[str, bytes],
-    allowance: Allowance,
     findings: Findings | None = None,
-) -> Iterator[tuple[Header, OpenedRecord]]:
-    """Yield each header with its record, in the order of the headers.
+    life: Life | None = None,
+) -> Checked:
+    """Open the envelopes of some headers as far as it takes to know what is in them.
 
     Args:
         store: where the blocks are fetched.
         headers: of one lane, each envelope's all together.
         envelope_keys: by the envelope's CID; the headers of an envelope without a key are passed over.
-        allowance: what is left for these records.
-        findings: is told which envelopes and records are left out; without it the first one is an error.
+        findings: is told which envelopes are left out; without it the first one is an error.
+        life: is told which resources are in the records.
 
     Raises:
         IntegrityError: a key isn't the committed one, or an envelope's records aren't complete.
-        TooLargeError: a record is larger than the settings allow.
     """
-    findings = findings or Strict()
+    checked = Checked(store, findings or Strict())
     envelopes: dict[str, list[Header]] = defaultdict(list)
     for found in headers:
         envelopes[found.info.envelope_cid].append(found)
-    keys: dict[str, EnvelopeKey] = {}
     for cid, members in envelopes.items():
         if cid not in envelope_keys:
             continue
         # All envelopes before the first record is handed out: a hospital that keeps one back is found out at once.
-        with findings.alone(members[0].info.hospital, f"envelope {cid}"):
+        with checked.findings.alone(members[0].info.hospital, f"envelope {cid}"):
             key = EnvelopeKey(envelope_keys[cid])
-            check_envelope(store, members, key)
-            keys[cid] = key
-    for found in headers:
-        cid = found.info.envelope_cid
-        if cid not in keys:
+            listed = check_envelope(store, members, key)
+            if life is not None:
+                _hold(life, members, listed)
+                _hear(life, checked, members, key, listed.sequence)
+            checked.keys[cid], checked.envelopes[cid], checked.inventories[cid] = key, members, listed
+    checked.headers = [found for found in headers if found.info.envelope_cid in checked.keys]
+    return checked
+
+
+def _hold(life: Life, members: Sequence[Header], listed: Inventory) -> None:
+    for found in members:
+        versions = listed.lists.get(found.info.content_index)
+        if versions is not None and found.info.media_type != MEDIA_TYPE:
+            raise IntegrityError("its inventory lists resources in what isn't FHIR")
+        if versions is not None:
+            info = found.info
+            life.hold(Held(info.hospital, info.header_cid, info.content_cid, listed.sequence, versions))
+
+
+def _hear(life: Life, checked: Checked, members: Sequence[Header], key: EnvelopeKey, sequence: int) -> None:
+    """Take the statements of an envelope into account; one that can't be read is left out and told."""
+    for found in members:
+        info = found.info
+        if info.media_type != STATEMENT:
             continue
-        with findings.alone(found.info.hospital, f"record {found.info.header_cid}"):
-            content = content_of(store, found, keys[cid])
-            allowance.check(found.info.size, content.sealed_size)
-            allowance.take(found.info.size)
+        with checked.findings.alone(info.hospital, f"statement {info.header_cid}"):
+            if info.size > statements.MAX_SIZE:
+                raise IntegrityError(f"a statement of {info.size:,} bytes, at most {statements.MAX_SIZE:,} are read")
+            said = Statement.decode(content_of(checked.store, found, key).read())
+            if said.reason is not None:
+                contents = frozenset(map(str, said.withdraws))
+                life.withdraw(Withdrawal(info.hospital, info.header_cid, info.stored_at, said.reason, contents))
+            order = sequence, info.content_index
+            life.tell(info.hospital, info.header_cid, info.content_cid, order, said.newer)
+
+
+def open_checked(
+    checked: Checked, allowance: Allowance, current: Current | None = None
+) -> Iterator[tuple[Header, OpenedRecord]]:
+    """Yield each header with its record, in the order of the headers.
+
+    Args:
+        checked: the headers.
+        allowance: what is left for these records.
+        current: leaves out what doesn't count any more; without it all is yielded as it was published.
+
+    Raises:
+        IntegrityError: a record isn't what its hospital committed to.
+        TooLargeError: a record is larger than the settings allow.
+    """
+    for found in checked.headers:
+        cid = found.info.envelope_cid
+        if found.info.media_type == STATEMENT:
+            # It was heard, and nobody asked for it as a record.
+            continue
+        with checked.findings.alone(found.info.hospital, f"record {found.info.header_cid}"):
+            content = checked.content(found)
             bundle = found.info.media_type == MEDIA_TYPE
-            attachments = _Attachments(store, envelopes[cid], keys[cid], allowance) if bundle else None
-            yield (
-                found,
-                OpenedRecord(found.info, RecordProvenance(found.info.hospital), content, found.signature, attachments),
+            key, members = checked.keys[cid], checked.envelopes[cid]
+            attachments = _Attachments(checked.store, members, key, allowance) if bundle else None
+            listed = checked.inventories[cid].lists.get(found.info.content_index)
+            record = OpenedRecord(
+                found.info, RecordProvenance(found.info.hospital), content, found.signature, attachments, listed
             )
+            chosen = record if current is None else current.of(record, checked)
+            if chosen is not None:
+                allowance.check(found.info.size, content.sealed_size)
+                allowance.take(found.info.size)
+                if current is not None:
+                    current.confirm(chosen)
+                yield found, chosen
+
+
+class Current:
+    """Leaves out of records what doesn't count any more, and what another hospital's record holds as it is."""
+
+    def __init__(self, opening: Opening) -> None:
+        """Take the opening, which is told what is left out; its `life` is settled."""
+        self._life = opening.life
+        self._past = opening.past
+        self._withdrawn = opening.withdrawn
+        self._history = opening.history
+        self._delivered: set[tuple[str, bytes]] = set()
+        """Name and fingerprint of what several hospitals hold and can be read in a record that is delivered."""
+        self._held: set[tuple[str, bytes]] = set()
+        """The same of the record that was looked at last."""
+        self._unwanted: dict[str, set[bytes]] = {}
+        """Digests of the attachments of each envelope that only what is left out names."""
+
+    def of(self, record: OpenedRecord, checked: Checked) -> OpenedRecord | None:
+        """Return what of a record counts; None if nothing does."""
+        info = record.info
+        self._held = set()
+        withdrawal = self._life.withdrawal(info.hospital, info.content_cid)
+        if withdrawal is not None:
+            self._withdrawn.append(_withdrawn(info, withdrawal))
+            return None
+        if record.attachments is None:
+            if info.digest and info.digest in self._unwanted_of(info.envelope_cid, checked):
+                self._past["attachments"] += 1
+                return None
+            return record
+        if record.listed is None or self._history:
+            return record
+        shown = self._life.of(info.header_cid)
+        if not shown.matters:
+            # A list that decides about nothing needn't be compared with its record, which takes longer than to open it.
+            return replace(record, listed=None)
+        past = dict(shown.past)
+        versions = record.listed.versions
+        if shown.doubles:
+            # What is kept back for another hospital's must be the same: a list could lie.
+            record.checked_bundle()
+            for place in shown.doubles:
+                same = versions[place].name, versions[place].print[:SAME_SIZE]
+                if same in self._delivered:
+                    past[place] = Past.SAME
+                else:
+                    self._held.add(same)
+        for why in past.values():
+            self._past[why.value] += 1
+        places = tuple(place for place in range(len(versions)) if place not in past)
+        if not places:
+            return None
+        also = {hospital for place, others in shown.doubles.items() if place not in past for hospital in others}
+        return replace(
+            record,
+            places=places if past else None,
+            past=tuple(past[place] for place in sorted(past)),
+            also_from=tuple(sorted(also)),
+        )
+
+    def confirm(self, record: OpenedRecord) -> None:
+        """Keep other hospitals' entries back for a record that is delivered, once all of it could be read.
+
+        Raises:
+            IntegrityError: a byte of it, or of its attachments, doesn't fit or isn't there.
+            TooLargeError: with its attachments it is larger than the settings allow.
+        """
+        if self._held:
+            # Whoever publishes what another hospital did, and breaks it, mustn't keep the other one's back.
+            for _ in record.chunks():
+                pass
+            self._delivered |= self._held
+
+    def _unwanted_of(self, cid: str, checked: Checked) -> set[bytes]:
+        """Return the digests of the attachments of an envelope that nothing names any more which counts."""
+        if cid not in self._unwanted:
+            wanted, unwanted = set[bytes](), set[bytes]()
+            lists = checked.inventories[cid].lists
+            gone = [
+                found
+                for found in checked.envelopes[cid]
+                if self._is_withdrawn(found) or (not self._history and self._life.of(found.info.header_cid).past)
+            ]
+            for found in checked.envelopes[cid] if gone else ():
+                if found.info.content_index in lists:
+                    past = {} if self._history else self._life.of(found.info.header_cid).past
+                    try:
+                        whole = self._is_withdrawn(found)
+                        _attached(checked.content(found), None if whole else past, wanted, unwanted)
+                    except LEFT_OUT:
+                        # It is left out by itself, and said to be; what it names is nobody's.
+                        continue
+            self._unwanted[cid] = unwanted - wanted
+        return self._unwanted[cid]
+
+    def _is_withdrawn(self, found: Header) -> bool:
+        return self._life.withdrawal(found.info.hospital, found.info.content_cid) is not None
+
+
+def _attached(content: Content, past: Mapping[int, Past] | None, wanted: set[bytes], unwanted: set[bytes]) -> None:
+    """Add the digests that a record's entries name to those that are wanted, or not.
+
+    Args:
+        content: of the record.
+        past: the entries that don't count any more; None for all of them.
+        wanted: digests that something names which counts.
+        unwanted: digests that something else names.
+    """
+    bundle = cut(content)
+    for place, entry in enumerate(bundle.entries if bundle else ()):
+        names = unwanted if past is None or place in past else wanted
+        names.update(Restoring(entry.text, lambda _: 0).digests)
+
+
+def _withdrawn(info: RecordInfo, withdrawal: Withdrawal) -> WithdrawnRecord:
+    return WithdrawnRecord(
+        record_id=info.header_cid,
+        hospital=info.hospital,
+        category=info.category.value,
+        year=info.year,
+        stored_at=info.stored_at,
+        withdrawn_at=withdrawal.at,
+        reason=withdrawal.reason.value,
+    )
 
 
 @dataclass

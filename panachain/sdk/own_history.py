@@ -109,6 +109,28 @@ class OwnHistory:
                 done = replace(done, records=done.records + 1, blocks=done.blocks + blocks, size=done.size + size)
         return done
 
+    def headers_of(self, records: Sequence[JournalRecord]) -> dict[str, Header]:
+        """Return the opened headers of records of the journal, by their CIDs.
+
+        Raises:
+            IntegrityError: a header isn't this hospital's, or the lane of one isn't in any pairing that can be read.
+            BlockNotFoundError: the store lacks one.
+        """
+        if not records:
+            return {}
+        events = self._network.sidechain.identities.ever_paired(self._hospital)
+        lanes: dict[tuple[Address, str, int], OwnLane] = {}
+        for patient in {record.patient for record in records}:
+            pairings = self._pairings(patient, [event.digest for event in events if event.patient == patient])
+            lanes |= {(patient, lane.scope.text, lane.generation): lane for lane in lanes_of(pairings)}
+        found: dict[str, Header] = {}
+        for record in records:
+            lane = lanes.get((record.patient, record.scope, record.generation))
+            if lane is None:
+                raise IntegrityError(f"no pairing that can be read has the lane of record {record.header}")
+            found[record.header] = self._header(Found(lane, record.brief_id, CID.parse(record.header)))
+        return found
+
     def lists(self, roots: Sequence[CID]) -> dict[CID, CID]:
         """Return which of the store's pinned batch lists holds each manifest, as far as the store has them."""
         store, wanted, found = self._network.store, set(roots), dict[CID, CID]()

@@ -67,13 +67,16 @@ class PatientReading(PatientParts):
         policy_id = id_of(policy)
         return ConvictionReport(policy_id, tuple(self._log.convict(policy_id)))
 
-    def records(self, *, progress: Progress | None = None) -> Opening:
+    def records(self, *, history: bool = False, progress: Progress | None = None) -> Opening:
         """Return an iterator over every record of this patient in every category, opened with their own keys.
+
+        Of each resource the version that counts now is in it; the iterator's `behind` tells what was left out for that.
 
         What one hospital did wrong costs its own records only: the iterator's `omissions` name what was left out, and
         its end raises it.
 
         Args:
+            history: yield each record as it was published, also what was superseded since.
             progress: is told the records, of all that were found so far.
 
         Raises:
@@ -82,17 +85,17 @@ class PatientReading(PatientParts):
         # Imported here: most commands of a patient open nothing.
         from panachain.sdk.opening import Opening
 
-        return Opening(lambda opening: self._lanes.records(opening), progress)
+        return Opening(lambda opening: self._lanes.records(opening), progress, history=history)
 
     def get(self, record_id: str) -> OpenedRecord:
-        """Return one record by the CID of its header.
+        """Return one record by the CID of its header, as it was published, whatever superseded it since.
 
         Raises:
             UnknownActorError: no record of this patient has this ID.
             PartlyDoneError: none that could be read has it, and something was left out.
             IntegrityError: it is the one that was left out.
         """
-        opening = self.records()
+        opening = self.records(history=True)
         try:
             for record in opening:
                 if record.info.header_cid == record_id:
@@ -102,4 +105,9 @@ class PatientReading(PatientParts):
                 if omission.what == f"record {record_id}":
                     raise omission.error from None
             raise
+        for gone in opening.withdrawn:
+            if gone.record_id == record_id:
+                raise UnknownActorError(
+                    f"record {record_id} was withdrawn by its hospital: {gone.reason}", hint="panachain records list"
+                )
         raise UnknownActorError(f"no record {record_id} is in this patient's lanes", hint="panachain records list")

@@ -96,10 +96,12 @@ class ReadingSession(ActorSession):
         since: Moment | None = None,
         purpose: Purpose | str | None = None,
         *,
+        history: bool = False,
         progress: Progress | None = None,
     ) -> Opening:
         """Return an iterator over every record that a policy opens, checked, oldest first within each lane.
 
+        Of each resource the version that counts now is in it; the iterator's `behind` tells what was left out for that.
         What one hospital did wrong costs its own records only: the iterator's `omissions` name what was left out, and
         its end raises it.
 
@@ -107,6 +109,7 @@ class ReadingSession(ActorSession):
             policy: from `inbox`, or its ID.
             since: only records stored at or after this time; a `timedelta` counts back from now.
             purpose: None takes the policy's first one.
+            history: yield each record as it was published, also what was superseded since.
             progress: is told the records, of all that were found so far.
 
         Raises:
@@ -116,7 +119,7 @@ class ReadingSession(ActorSession):
             PartlyDoneError: at the end, if something was left out.
             ProxiesUnavailableError: fewer proxies than the threshold gave a good answer.
         """
-        return Opening(lambda opening: self._open(opening, id_of(policy), since, purpose), progress)
+        return Opening(lambda opening: self._open(opening, id_of(policy), since, purpose), progress, history=history)
 
     def _open(
         self, opening: Opening, policy_id: PolicyId, since: Moment | None, purpose: Purpose | str | None

@@ -30,6 +30,7 @@ from panachain.records.sources import Source
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.walk import spelled, unpublished
 from panachain.sdk.batches import Batches, SentBatch
+from panachain.sdk.changes import Changes
 from panachain.sdk.kept_persons import KeptPersons, UnsureError
 from panachain.sdk.results.uploads import ReadBack, UploadReport
 
@@ -51,6 +52,8 @@ class Tally:
     """Records that were read and not published before."""
     skipped: int = 0
     """Records that were published before."""
+    unchanged: int = 0
+    """Resources of other sources that were published before, as they are."""
     waiting: int = 0
     """Records that a later call publishes."""
     planned: list[RecordInfo] = field(default_factory=list)
@@ -173,6 +176,7 @@ class Tally:
             transactions=tuple(one.tx for one in self.sent),
             dry_run=estimate is not None,
             waiting=self.waiting,
+            unchanged=self.unchanged,
             read_back=self.read_back,
             omissions=tuple(self.omissions),
             passed_over=tuple(self.passed_over),
@@ -215,16 +219,22 @@ def read_only(
     Raises:
         InputError: a file can't be read as what it claims to be, or is about another person.
     """
+    changes = Changes(batches.journal.resources, batches.resource_key)
     for source, pairing, known in _new(sources, batches, tally, persons, batches.journal.counters):
         nameless = batches.journal.adopted.nameless(pairing.patient)
-        for record in _fitting(tally.records_of(source), pairing, now):
-            if known.has(record) or (nameless and of_record(record) in nameless):
+        changes.begin()
+        for whole in _fitting(tally.records_of(source), pairing, now):
+            change = changes.of(whole, pairing.patient)
+            tally.unchanged += change.known
+            new = [one for one in change.records if not (known.has(one) or (nameless and of_record(one) in nameless))]
+            if not new:
                 tally.skip(0, 1)
                 continue
             if not _may_go(persons, tally, source):
                 break
             tally.take()
-            tally.planned.append(_planned(record))
+            changes.published(change.resources)
+            tally.planned += [_planned(one) for one in new]
         tally.advance(source.on_disk)
 
 
@@ -260,7 +270,7 @@ class Upload:
     """One upload, which the same call finishes after an interruption.
 
     1. Find sources, each with the pairing of the patient whom it is about, and pass over those that were published.
-    2. Split each source into records, and pass over those that are in a batch.
+    2. Split each source into records, and pass over those that are in a batch, and resources that didn't change.
     3. Decide whether a record goes now or waits (records/jitter.py); a Bundle's attachments do what their Bundle does.
     4. Seal the record into a batch; a full batch is sent first.
     5. Write the batch into the journal, whole, before its transaction is signed.
@@ -287,6 +297,7 @@ class Upload:
         self._jitter = jitter
         self._now = now
         self._delay = delay
+        self._changes = Changes(batches.journal.resources, batches.resource_key)
         self._builder: BatchBuilder | None = None
         self._done: list[_Name] = []
         """Sources of which the last record is in the batch that is being filled."""
@@ -326,8 +337,17 @@ class Upload:
         goes, whole, before, taken = True, True, self._tally.skipped, self._tally.taken
         # 2. Split it.
         unread = len(self._tally.unread)
-        for record, leads in _with_leaders(_fitting(self._tally.records_of(source), pairing, self._now)):
-            if known.has(record) or self._is_claimed(name, record):
+        self._changes.begin()
+        for whole_record, leads in _with_leaders(_fitting(self._tally.records_of(source), pairing, self._now)):
+            change = self._changes.of(whole_record, pairing.patient)
+            self._tally.unchanged += change.known
+            new = [one for one in change.records if not known.has(one)]
+            claimed = [one for one in new if self._is_claimed(name, one)]
+            if claimed:
+                # The journal was lost: what its records hold is learned from their source again.
+                self._journal.resources.learn(change.resources)
+                new = [one for one in new if one not in claimed]
+            if not new:
                 self._tally.skip(0, 1)
                 continue
             if not _may_go(self._persons, self._tally, source):
@@ -335,7 +355,7 @@ class Upload:
             self._tally.take()
             # 3. Decide whether the record goes, and with it what follows it.
             if leads:
-                goes = self._goes(name, record.part)
+                goes = self._goes(name, whole_record.part)
             if not goes:
                 self._tally.waiting += 1
                 whole = False
@@ -344,7 +364,11 @@ class Upload:
             if leads and self._builder is not None and self._builder.full:
                 self._send()
             self._builder = self._builder or self._batches.begin()
-            self._builder.add(record, pairing, self._batches.counters(pairing.patient))
+            for record in new:
+                bundle = change.bundle if record is change.record else None
+                self._builder.add(record, pairing, self._batches.counters(pairing.patient), bundle)
+            if not claimed:
+                self._changes.published(change.resources)
         self._tally.advance(source.on_disk)
         if self._tally.skipped > before and self._tally.taken == taken and len(self._tally.unread) == unread:
             self._persons.recognised()
@@ -375,7 +399,7 @@ class Upload:
             # Before anything is on chain: what is published for a patient of whom nothing is kept looks like a loss.
             self._persons.keep()
         if self._builder is not None:
-            self._tally.sent.append(self._batches.send(self._builder, self._done))
+            self._tally.sent.append(self._batches.send(self._builder, self._done, self._changes.take()))
         elif self._done:
             # All their records were in earlier batches.
             self._journal.finish_sources(self._done)

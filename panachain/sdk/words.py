@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from panachain.errors import UsageError
+from panachain.model.records import Reason
 from panachain.model.scope import Category, Purpose
 
 Categories = str | Category | Iterable[str | Category]
@@ -77,3 +78,16 @@ def category_of(category: str | Category) -> Category:
 
 def _word(category: str | Category) -> str:
     return category if isinstance(category, str) and category in WHOLE else category_of(category).value
+
+
+def reason_of(value: Reason | str) -> Reason:
+    """Return the reason for which a record is withdrawn.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    try:
+        return Reason(value)
+    except ValueError:
+        known = ", ".join(one.value for one in Reason)
+        raise UsageError(f"{str(value)!a} is no reason to withdraw a record; one of {known} is") from None

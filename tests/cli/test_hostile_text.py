@@ -33,6 +33,7 @@ COMMANDS_RUN = (
         "group list",
         "assign --propose .",
         "convict 0x11",
+        "withdraw bafy --reason wrong-patient --yes",
     ),
     "grant somebody --category laboratory --purpose TREAT --until 30d",
 )

@@ -28,6 +28,8 @@ from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.records import header, inventory, manifest
+from panachain.records.version_list import VersionList
+from panachain.records.versions import STATES, Version
 from tests.bounds import processor_time
 
 SECONDS = float(os.environ.get("PANACHAIN_FUZZ_SECONDS", "30"))
@@ -340,6 +342,9 @@ def envelope_target() -> Target:
     return Target(bytes_like(whole), read)
 
 
+LISTED = VersionList(1, False, (Version("Observation/k", "1", "", "", "https://h.example", bytes(16)), Version("")))
+
+
 def inventory_target() -> Target:
     items = [inventory.Item("application/fhir+json", size, bytes(32)) for size in range(5)]
 
@@ -349,13 +354,16 @@ def inventory_target() -> Target:
         forged = SimpleNamespace(encode=lambda value: real(twist(value, chance)), decode=dagcbor.decode)
         inventory.dagcbor = forged  # type: ignore[assignment]
         try:
-            return b"".join(inventory.seal(items, EnvelopeKey(KEY)))
+            return b"".join(inventory.seal(items, EnvelopeKey(KEY), sequence=3, lists=[LISTED]))
         finally:
             inventory.dagcbor = module
 
     def read(data: bytes) -> None:
         cid = CID.of(RAW, data)
-        for item in inventory.open_(Blocks({cid: data}), cid, EnvelopeKey(KEY)):  # type: ignore[arg-type]
+        opened = inventory.open_(Blocks({cid: data}), cid, EnvelopeKey(KEY))  # type: ignore[arg-type]
+        for version in (one for listed in opened.lists.values() for one in listed.versions):
+            assert version.state in STATES
+        for item in opened.items:
             assert type(item.size) is int
             assert isinstance(item.media_type, str)
             assert isinstance(item.digest, bytes)

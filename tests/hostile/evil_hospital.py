@@ -23,6 +23,7 @@ from panachain.model.scope import Category, Scope
 from panachain.records import header, inventory, manifest
 from panachain.records.content import content_context
 from panachain.records.pairing import HospitalLane, Pairing
+from panachain.records.version_list import VersionList
 from panachain.sdk.hospital import Hospital
 from panachain.sdk.profiles import Profile
 from panachain.storage.blocks import BlobStore
@@ -48,6 +49,10 @@ class Envelope:
     year: int
     items: list[inventory.Item] = field(default_factory=list)
     contents: list[CID] = field(default_factory=list)
+    lists: list[VersionList] = field(default_factory=list)
+    """What it says of the resources in its contents, true or not."""
+    sequence: int = 1
+    """When it says that it published them."""
 
 
 class EvilHospital:
@@ -112,7 +117,10 @@ class EvilHospital:
     def seal(self, envelope: Envelope, **lies: Any) -> list[CID]:
         """Write the headers of an envelope's contents, each field as it is or as `lies` has it, and return them."""
         items, key = envelope.items, envelope.key
-        listed = unixfs.build(inventory.seal(items, key), self._put) if len(items) > 1 else None
+        listed = None
+        if len(items) > 1 or envelope.lists:
+            sequence = envelope.sequence if envelope.lists else 0
+            listed = unixfs.build(inventory.seal(items, key, sequence=sequence, lists=envelope.lists), self._put)
         return [
             self.header(envelope, index, content, inventory_cid=listed, **lies)
             for index, content in enumerate(envelope.contents)

@@ -64,6 +64,8 @@ class UploadReport:
     """Hashes of the storage transactions, oldest first; the fields above tell of the last one."""
     waiting: int = 0
     """Records that wait for a later call, because of jitter."""
+    unchanged: int = 0
+    """Resources that earlier sources held as they are, so that they weren't published again."""
     dry_run: bool = False
     read_back: ReadBack | None = None
     """What was read again; None without `verify`."""
@@ -93,6 +95,7 @@ class UploadReport:
             "gas": self.gas,
             "transactions": list(self.transactions),
             "waiting": self.waiting,
+            "unchanged": self.unchanged,
             "dry_run": self.dry_run,
             "read_back": None if self.read_back is None else self.read_back.to_json(),
             "omissions": [omission.to_json() for omission in self.omissions],
@@ -148,6 +151,41 @@ class PublishedView:
             "patient": self.patient,
             "scope": self.scope,
             "sequence": self.sequence,
+        }
+
+
+@dataclass(frozen=True)
+class WithdrawReport:
+    """What a hospital withdrew.
+
+    Who opened a record before isn't in it: proxies sign that to the patient, and the hospital can't know it.
+
+    Examples:
+        >>> with connect("clinic", role="hospital") as hospital:
+        ...     wrong = next(record.record_id for record in hospital.records())
+        ...     report = hospital.withdraw([wrong], "entered-in-error")
+        >>> [record.record_id for record in report.records] == [wrong]
+        True
+    """
+
+    records: tuple[PublishedView, ...]
+    reason: str
+    tx: str = ""
+    """Hash of the storage transaction with the statements."""
+    gas: int = 0
+    already: tuple[PublishedView, ...] = ()
+    """Of those that were named, the ones that were withdrawn before."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/withdraw/1`."""
+        return {
+            "schema": "panachain/withdraw/1",
+            "records": [record.to_json() for record in self.records],
+            "reason": self.reason,
+            "tx": self.tx,
+            "gas": self.gas,
+            "already": [record.to_json() for record in self.already],
+            "opened_by": None,
         }
 
 

@@ -38,7 +38,7 @@ def info(index: int, **change: Any) -> RecordInfo:
 def test_opens_with_its_envelopes_key_only() -> None:
     store = MemoryStore()
     cid = store.add_file(inventory.seal(ITEMS, KEY))
-    assert inventory.open_(store, cid, KEY) == ITEMS
+    assert list(inventory.open_(store, cid, KEY).items) == ITEMS
     with pytest.raises(IntegrityError):
         inventory.open_(store, cid, OTHER)
     with pytest.raises(BlockNotFoundError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,9 +12,17 @@ import pytest
 from panachain.errors import IntegrityError
 from panachain.records.header import Header
 from panachain.sdk.lanes import OwnHeaders
-from panachain.sdk.opening import Allowance, envelope_wraps, open_records
+from panachain.sdk.opening import Allowance, check_envelopes, envelope_wraps, open_checked
+from panachain.sdk.results.records import OpenedRecord
 from tests.twin.world import World, resource
 from tests.unit.sdk.helpers import upload
+
+
+def open_records(
+    world: World, headers: Sequence[Header], keys: Mapping[str, bytes]
+) -> list[tuple[Header, OpenedRecord]]:
+    """Return each header with its record as it was published."""
+    return list(open_checked(check_envelopes(world.network.store, headers, keys), Allowance(1 << 30, 1 << 30)))
 
 
 @pytest.fixture
@@ -23,7 +32,7 @@ def own(world: World) -> OwnHeaders:
 
 
 def test_records_come_in_the_order_of_their_headers(world: World, own: OwnHeaders) -> None:
-    opened = list(open_records(world.network.store, own.headers, own.envelope_keys, Allowance(1 << 30, 1 << 30)))
+    opened = open_records(world, own.headers, own.envelope_keys)
     assert [found for found, _ in opened] == list(own.headers)
     assert len({record.content for _, record in opened}) == 3
 
@@ -36,23 +45,20 @@ def test_one_wrap_is_fetched_for_each_envelope(world: World, own: OwnHeaders) ->
 
 def test_an_envelope_of_which_one_record_is_missing_opens_nothing(world: World, own: OwnHeaders) -> None:
     with pytest.raises(IntegrityError):
-        list(open_records(world.network.store, own.headers[1:], own.envelope_keys, Allowance(1 << 30, 1 << 30)))
+        open_records(world, own.headers[1:], own.envelope_keys)
 
 
 def test_another_envelopes_key_opens_nothing(world: World, own: OwnHeaders) -> None:
     wrong = dict.fromkeys(own.envelope_keys, bytes(32))
     with pytest.raises(IntegrityError):
-        list(open_records(world.network.store, own.headers, wrong, Allowance(1 << 30, 1 << 30)))
+        open_records(world, own.headers, wrong)
 
 
 def test_a_header_that_names_another_size_opens_nothing(world: World, own: OwnHeaders) -> None:
     first: Header = own.headers[0]
     forged = replace(first, info=replace(first.info, size=first.info.size + 1))
-    opened = open_records(
-        world.network.store, [forged, *own.headers[1:]], own.envelope_keys, Allowance(1 << 30, 1 << 30)
-    )
     with pytest.raises(IntegrityError):
-        assert [record.content for _, record in opened]
+        open_records(world, [forged, *own.headers[1:]], own.envelope_keys)
 
 
 def test_a_bundle_is_given_back_with_its_attachments(world: World) -> None:

@@ -14,7 +14,14 @@ from panachain.sdk.results.groups import GroupView, InvitationView
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.log import ConvictionReport, LogEntry
 from panachain.sdk.results.policies import PolicyView
-from panachain.sdk.results.records import OpenedRecord, RecordProvenance
+from panachain.sdk.results.records import (
+    LeftBehind,
+    OpenedRecord,
+    RecordProvenance,
+    ResourceHistory,
+    ResourceVersion,
+    WithdrawnRecord,
+)
 from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView
 from panachain.sdk.results.revocations import RevocationReport, SubmissionReport
 from panachain.sdk.results.uploads import (
@@ -26,6 +33,7 @@ from panachain.sdk.results.uploads import (
     SettleReport,
     UnpairingReport,
     UploadReport,
+    WithdrawReport,
 )
 
 WHO, POLICY = Address("0x" + "11" * 20), PolicyId("0x" + "a1" * 20)
@@ -33,6 +41,7 @@ SECRET = b"the patient's plaintext"
 RECEIPT = Receipt(WHO, 1, bytes(32), ReceiptKind.DELETED, POLICY, 5, 4, 1, detail=b"", signature=bytes(65))
 VIEW = PolicyView(POLICY, PolicyStatus.ACTIVE, WHO, WHO, ("laboratory",), ("TREAT",), 10, 20, 2, 3, "bafy")
 REVOKED = RevocationReport(POLICY, "0x01", 5, receipts=(), needed=2, shares=3)
+VERSION = ResourceVersion("bafy", 5, "1", "", "current", ("code.text",))
 RECORDS = [
     VIEW,
     UploadReport((), skipped=1, plain_bytes=2, sealed_bytes=3),
@@ -54,6 +63,11 @@ RECORDS = [
     LeftOut("request", "7", "nobody has its details", WHO),
     SettleReport(1),
     RewrapReport(1, 2),
+    LeftBehind(superseded=1),
+    WithdrawReport((), "wrong-patient"),
+    WithdrawnRecord("bafy", WHO, "laboratory", 2024, 5, 6, "wrong-patient"),
+    VERSION,
+    ResourceHistory("Observation/o9", WHO, (VERSION,)),
 ]
 
 
