@@ -83,6 +83,16 @@ def split_export(file: BinaryIO, category: Category | None = None, matcher: Matc
     yield from grouped(cuts(), form, category)
 
 
+def check_export(file: BinaryIO) -> None:
+    """Read an export to its end, as `split_export` would.
+
+    Raises:
+        InputError: as `split_export`.
+    """
+    for _ in Cutter(_form(file)).feed_all(pieces_of(file)):
+        continue
+
+
 def counted(file: BinaryIO, matcher: Matcher) -> Iterator[Counted]:
     """Yield what an export holds, all elements of one type, year and way together.
 

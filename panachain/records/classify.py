@@ -18,9 +18,8 @@ from panachain.records.split import EntryFound, entries_of, findings_of_files
 from panachain.records.texts import is_read
 
 PIXELS: Final = "pictures"
-SCANS: Final = "text of scans and PDF files"
-NARRATIVE: Final = "text between the tags"
-ATTACHMENTS: Final = "files inside the resource that are no texts, or scans"
+SCANS: Final = "text of scans"
+ATTACHMENTS: Final = "files inside it that are no texts, or scans"
 WHOLE: Final = "content"
 _TAKEN_OUT: Final = "_data"
 """The mark of a file that was taken out (`attachments.py`)."""
@@ -120,7 +119,12 @@ def of_document(document: xml.Document, category: Category, chosen: Category | N
     why += [f"the whole document is as closed as its {name}" for name in document.closed_by]
     why += [f"--category {chosen.value}"] if chosen is not None else []
     return Classified(
-        document.media_type, category, document.year, _kinds(found), tuple(dict.fromkeys(why)), (NARRATIVE,)
+        document.media_type,
+        category,
+        document.year,
+        _kinds(found),
+        tuple(dict.fromkeys(why)),
+        () if document.is_read else (ATTACHMENTS,),
     )
 
 
@@ -130,7 +134,13 @@ def of_excerpt(excerpt: cda.Excerpt, year: int) -> Classified:
 
 
 def of_file(
-    media_type: str, category: Category, year: int, chosen: Category | None, found: Sequence[Finding] = ()
+    media_type: str,
+    category: Category,
+    year: int,
+    chosen: Category | None,
+    found: Sequence[Finding] = (),
+    *,
+    is_read: bool = False,
 ) -> Classified:
     """Return a file that is one record.
 
@@ -140,8 +150,9 @@ def of_file(
         year: that it is about.
         chosen: the category that was named for the file.
         found: what its text, its title and its name tell.
+        is_read: whether all of its text was looked at.
     """
-    unread = {"application/dicom": (PIXELS,), "application/pdf": (SCANS,)}.get(media_type, (WHOLE,))
+    unread = () if is_read else {"application/dicom": (PIXELS,), "application/pdf": (SCANS,)}.get(media_type, (WHOLE,))
     return Classified(media_type, category, year, _kinds(found), _rules(found, chosen=chosen), unread)
 
 

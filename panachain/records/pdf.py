@@ -1,8 +1,8 @@
-"""PDF: what a file calls itself, in its information, its metadata, its bookmarks and its name; its text stays unread.
+"""PDF: what a file calls itself, in its information, its metadata, its bookmarks and its name, and what its text tells.
 
-Holds one window of the file, and opens none. Compressed objects are unpacked within bounds, as information stands in
-them since PDF 1.5; whatever can't be read tells nothing. Follows PDF 2.0 (ISO 32000-2, sections 7.3.4, 7.5.7 and 14.3)
-and XMP (ISO 16684-1).
+For the former it holds one window of the file; the text is read by another process (`pdf_text.py`). Opens no file.
+Compressed objects are unpacked within bounds, as information stands in them since PDF 1.5; whatever can't be read tells
+nothing. Follows PDF 2.0 (ISO 32000-2, sections 7.3.4, 7.5.7 and 14.3) and XMP (ISO 16684-1).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import BinaryIO, Final
 
+from panachain.records.pdf_text import MOST_BYTES, PdfText, text_of_pdf
 from panachain.records.sensitivity import Finding, Matcher
 from panachain.records.texts import findings_in
 
@@ -41,7 +42,7 @@ _JOINTS: Final = re.compile(r"[_\W]+|(?<=[a-z])(?=[A-Z])")
 
 
 def findings(file: BinaryIO, name: str, matcher: Matcher) -> list[Finding]:
-    """Return what the texts by which a PDF file calls itself tell.
+    """Return what a PDF file's text tells, and the texts by which it calls itself.
 
     Args:
         file: at its beginning.
@@ -55,7 +56,14 @@ def findings(file: BinaryIO, name: str, matcher: Matcher) -> list[Finding]:
         left -= len(text)
         if left < 0:
             break
+    found.update(dict.fromkeys(findings_in(text_in(file).text, matcher)))
     return list(found)
+
+
+def text_in(file: BinaryIO) -> PdfText:
+    """Return the text of a PDF file; it is read from its beginning, but for one that is too large."""
+    file.seek(0)
+    return text_of_pdf(file.read(MOST_BYTES + 1))
 
 
 def named(name: str, matcher: Matcher) -> list[Finding]:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import IO, Final, NamedTuple
 
 MAGIC: Final = b"%PDF-"
-_MOST: Final = 64 << 20
+MOST_BYTES: Final = 64 << 20
 """Bytes of a file that is read."""
 _KEPT: Final = 8
 """Texts that are kept: whoever explains a category asks again."""
@@ -95,4 +95,4 @@ def text_of_pdf(content: bytes) -> PdfText:
     Args:
         content: the file; of one that is larger than 64 MiB nothing is read.
     """
-    return _WORKER.read(content) if len(content) <= _MOST else _NOTHING
+    return _WORKER.read(content) if len(content) <= MOST_BYTES else _NOTHING

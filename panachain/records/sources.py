@@ -15,7 +15,7 @@ Follows FHIR R4, DICOM PS3.10 section 7.1, HL7 v2.x chapter 2, C-CDA R2.1, PDF 2
 | FHIR in XML | a root in FHIR's namespace | `split.py` | of each resource |
 | Apple Health | a root `HealthData` | `apple.py` | of each measurement |
 | XML | `<` and C-CDA, `<?xml`, `.xml`, `.cda`, `.ccda` | one, and excerpts (`cda.py`) | documents, effectiveTime |
-| PDF | `%PDF-` | one | documents, or what its title or name tells (`pdf.py`); undated |
+| PDF | `%PDF-` | one | documents, or what its text, title or name tells (`pdf.py`); undated |
 | zip, gzip | magic | those of its members | of each member |
 | other archives | magic | one | only with a restricted `--category` |
 | anything else | | one | only with `--category` |
@@ -193,8 +193,8 @@ class Source:
         """
         if self._content is not None:
             return list(self._records())
-        # All kinds but HL7 v2 are read to their end before the first record comes: what refers to what is known then.
-        self._check_messages()
+        # Most kinds are read to their end before the first record comes: what refers to what is known then.
+        self._check_streamed()
         records = self._records()
         first = next(records, None)
         return () if first is None else self._rest(first, records)
@@ -241,13 +241,15 @@ class Source:
         except InputError:
             return b""
 
-    def _check_messages(self) -> None:
-        """Look for what makes messages unreadable, which is cheaper than to read what they say."""
+    def _check_streamed(self) -> None:
+        """Look for what makes kinds unreadable whose records come while they are read: messages, Apple's exports."""
         if self.error is None:
             with self._file.open() as file:
                 kind, text = _begun(file, self.path.suffix.lower())
                 if kind is _Kind.HL7:
                     hl7.check_messages(text)
+                elif kind is _Kind.APPLE:
+                    apple.check_export(text)
 
     def _rest(self, first: PlainRecord, records: Iterator[PlainRecord]) -> Iterator[PlainRecord]:
         try:
@@ -294,11 +296,13 @@ class Source:
             for one in _excerpts(file, document, chosen, matcher):
                 yield classify.of_excerpt(one, document.year)
         else:
-            told = pdf.findings(file, self.path.name, matcher) if kind is _Kind.PDF else []
+            told, is_read = [], False
+            if kind is _Kind.PDF:
+                told, is_read = pdf.findings(file, self.path.name, matcher), pdf.text_in(file).is_all
             for piece in self._pieces():
                 looked = piece.media_type == dicom.MEDIA_TYPE and chosen not in RESTRICTED
                 found = dicom.findings(file, matcher) if looked else told
-                yield classify.of_file(piece.media_type, piece.category, piece.year, chosen, found)
+                yield classify.of_file(piece.media_type, piece.category, piece.year, chosen, found, is_read=is_read)
 
     def _pieces(self) -> Iterator[Piece]:
         about = _About(self.path.name)
@@ -708,7 +712,7 @@ def _document_category(document: xml.Document, named: Category | None) -> Catego
 
 
 def _pdf_category(file: BinaryIO, name: str, named: Category | None, matcher: Matcher | None) -> Category:
-    """Return where a PDF file goes: a category that was named opens nothing that its title or its name closes."""
+    """Return where a PDF file goes: a category that was named opens nothing that its text, title or name closes."""
     if named in RESTRICTED:
         return named
     found = pdf.findings(file, name, matcher or matcher_of())

@@ -24,8 +24,9 @@ from panachain.errors import InputError
 from panachain.model.scope import UNDATED, Category
 from panachain.records.fhir_category import bounded_year
 from panachain.records.fhir_codes import RESTRICTED_DEFAULT
-from panachain.records.fhir_sensitivity import label_findings, restricted_category
+from panachain.records.fhir_sensitivity import file_in, label_findings, restricted_category
 from panachain.records.sensitivity import Finding, Matcher, matcher_of
+from panachain.records.texts import findings_in, is_read, text_of
 
 MAX_SIZE: Final = 64 << 20
 """Bytes of one document."""
@@ -77,6 +78,24 @@ _ACT_CODE: Final = "2.16.840.1.113883.5.4"
 """The code system whose codes label how sensitive something is, HL7 v3 ActCode."""
 
 
+_INLINE: Final = frozenset(
+    {"content", "sub", "sup", "linkHtml", "footnote", "footnoteRef", "renderMultiMedia", "b", "i"}
+)
+"""Elements that stand inside a phrase (CDA R2, section 4.3.5)."""
+_WHO: Final = frozenset(
+    {
+        *("given", "family", "prefix", "suffix", "delimiter"),
+        *("streetAddressLine", "city", "state", "postalCode", "country", "county"),
+    }
+)
+"""Elements that hold parts of names and addresses."""
+_THINGS: Final = frozenset({"manufacturedMaterial", "manufacturedLabeledDrug", "playingEntity"})
+"""Elements whose `name` isn't a person's or an organisation's (CDA R2)."""
+_WORD: Final = re.compile(r"[^\W\d_]{2}")
+_MOST_WORDS: Final = 64 << 20
+"""Characters that are looked at together; a file in base64 may have so many."""
+
+
 @dataclass
 class Section:
     """A section of a C-CDA document, with those that stand in it."""
@@ -104,6 +123,8 @@ class Document:
     """Why."""
     sections: tuple[Section, ...] = ()
     """Of a C-CDA document, in their order."""
+    is_read: bool = True
+    """Whether all files that stand in it are texts, of which the words were looked at."""
 
     def where(self, finding: Finding) -> tuple[str, ...]:
         """Return the names of the sections that a finding stands in; none for what stands in the header."""
@@ -267,6 +288,10 @@ class DocumentReader(Bounded):
         self._coding: dict[str, str] = {}
         self._sections: list[tuple[Section, dict[Finding, None]]] = []
         self._in_section = False
+        self._is_file = False
+        self._words: list[str] = []
+        self._size = 0
+        self._parser.CharacterDataHandler = self._write
 
     def close(self) -> Document:
         """End the document, and return what it told."""
@@ -278,9 +303,33 @@ class DocumentReader(Bounded):
         self._document.restricted = restricted_category(list(self._found), RESTRICTED_DEFAULT)
         return self._document
 
+    def _write(self, text: str) -> None:
+        self._words.append(text)
+        self._size += len(text)
+        if self._size > _MOST_WORDS:
+            self._read_words()
+
+    def _read_words(self) -> None:
+        """Note what the words since the last element that begins something new tell, but for who somebody is."""
+        if not self._words:
+            return
+        text = "".join(self._words)
+        self._words.clear()
+        self._size = 0
+        if self._is_file:
+            content = file_in(text)
+            self._document.is_read = self._document.is_read and is_read(content)
+            text = text_of(content) or ""
+        named = self._path[-1] == "name" and _THINGS.isdisjoint(self._path[-2:-1])
+        if _WORD.search(text) and not named and self._path[-1] not in _WHO:
+            self.note(findings_in(text, self._matcher))
+
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if len(self._path) >= MAX_DEPTH:
             raise InputError(f"XML nested deeper than {MAX_DEPTH}")
+        if name.rpartition(":")[2] not in _INLINE:
+            self._read_words()
+        self._is_file = attributes.get("representation") == "B64"
         self._path.append(name.rpartition(":")[2])
         if len(self._path) == 1:
             self._document.media_type = _media_type(self._path[0], attributes)
@@ -294,7 +343,10 @@ class DocumentReader(Bounded):
             self._sections[-1][0].display = attributes.get("displayName", "")
         self._look(attributes)
 
-    def _end(self, _name: str) -> None:
+    def _end(self, name: str) -> None:
+        if name.rpartition(":")[2] not in _INLINE:
+            self._read_words()
+        self._is_file = False
         if self._path == _SECTION:
             self._in_section = False
         ended = self._path.pop()

@@ -26,7 +26,7 @@ _NAME: Final = re.compile(rb"[^\s/>]+")
 _UTF8: Final = b'<?xml version="1.0" encoding="UTF-8"?>'
 _LISTS: Final = frozenset(
     {
-        *("coding", "category", "identifier", "name", "extension", "modifierExtension", "contained", "link"),
+        *("coding", "category", "identifier", "name", "extension", "modifierExtension", "contained"),
         *(
             "security",
             "securityLabel",

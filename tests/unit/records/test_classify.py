@@ -12,7 +12,7 @@ import pytest
 
 from panachain.errors import InputError
 from panachain.model.scope import RESTRICTED, Category
-from panachain.records.classify import ATTACHMENTS, NARRATIVE, PIXELS, WHOLE, Classified
+from panachain.records.classify import ATTACHMENTS, PIXELS, WHOLE, Classified
 from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.records.sensitivity import DEFAULT, PROFILES
 from panachain.records.sources import find_sources
@@ -83,7 +83,7 @@ def test_a_document_says_why_and_that_its_text_was_not_looked_at(tmp_path: Path)
     )
     (one,) = classified(written(tmp_path, "a.xml", document))
     assert one.kinds == ("HIV",)
-    assert one.unread == (NARRATIVE,)
+    assert one.unread == ()
 
 
 def test_what_nobody_looks_at_is_said(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""PDF: what a file calls itself closes it, in whichever way PDF writes it; its text stays unread."""
+"""PDF: what a file calls itself closes it, in whichever way PDF writes it, and so does its text."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from panachain.records.pdf import named, titles
 from panachain.records.sensitivity import matcher_of
 from panachain.records.sources import find_sources, read_bytes
 from tests.bounds import processor_time
+from tests.unit.records.pdfs import pdf as pdf_file
 
 TITLE = "Psychotherapy notes (2024)"
 HEX = b"<" + b"\xfe\xff".hex().encode() + TITLE.encode("utf-16-be").hex().upper().encode() + b">"
@@ -28,6 +29,22 @@ def file_of(inside: bytes) -> bytes:
 def packed(inside: bytes, kind: bytes = b"ObjStm") -> bytes:
     data = zlib.compress(inside)
     return b"/Type/%b/Filter/FlateDecode/Length %d>>\nstream\r\n%b\nendstream" % (kind, len(data), data)
+
+
+def test_its_text_closes_it_and_a_page_that_may_be_a_scan_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "letter.pdf"
+
+    def found(content: bytes) -> tuple[Category, tuple[str, ...], tuple[str, ...]]:
+        path.write_bytes(content)
+        (source,) = find_sources([path])
+        (record,), (one,) = source.records(), source.classified()
+        assert record.category is one.category
+        return one.category, one.why, one.unread
+
+    assert found(pdf_file("page one", "since 2019 HIV disease")) == (Category.SEXUAL_HEALTH, ("words: hiv",), ())
+    assert found(pdf_file("", "HIV disease")) == (Category.SEXUAL_HEALTH, ("words: hiv",), (SCANS,))
+    assert found(pdf_file("a broken leg")) == (Category.DOCUMENTS, (), ())
+    assert found(pdf_file("")) == (Category.DOCUMENTS, (), (SCANS,))
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_one_that_dies_is_replaced() -> None:
 
 
 def test_one_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pdf_text, "_MOST", 10)
+    monkeypatch.setattr(pdf_text, "MOST_BYTES", 10)
     assert text_of_pdf(pdf("first")) == PdfText("", is_all=False)
     assert pdf_text._WORKER._process is None
 

@@ -606,7 +606,7 @@ def test_half_of_a_broken_source_is_nothing(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("groups", [300, 1 << 20])
-@pytest.mark.parametrize("form", ["ndjson", "json", "hl7"])
+@pytest.mark.parametrize("form", ["ndjson", "json", "hl7", "xml", "apple.xml"])
 def test_no_record_of_a_broken_streamed_source_comes_wherever_it_is_broken(
     form: str, groups: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -622,11 +622,15 @@ def test_no_record_of_a_broken_streamed_source_comes_wherever_it_is_broken(
         "ndjson": ("%s", "\n", '{"resourceType":'),
         "json": ('{"resourceType":"Bundle","type":"batch","entry":[%s]}', ",", '{"resource":1}'),
         "hl7": ("%s", "\r", "MSH|^~\\&|" + "x" * 500),
+        "xml": ('<Bundle xmlns="http://hl7.org/fhir">%s</Bundle>', "\n", "<entry>"),
+        "apple.xml": ("<HealthData>%s</HealthData>", "\n", '<Record type="x">'),
     }[form]
     pieces = {
         "ndjson": good,
         "json": [f'{{"resource":{one}}}' for one in good],
         "hl7": [f"MSH|^~\\&|A|B|C|D|2024||ADT^A01|{number}|P|2.5" for number in range(12)],
+        "xml": [f'<entry><resource><Basic><id value="{number}"/></Basic></resource></entry>' for number in range(12)],
+        "apple.xml": [f'<Record type="x" startDate="{2000 + number}"/>' for number in range(12)],
     }[form]
     path = tmp_path / f"in.{form}"
     for place in range(12):

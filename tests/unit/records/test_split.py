@@ -617,3 +617,14 @@ def test_one_closed_version_closes_what_refers_to_it_by_the_id_that_both_have(fo
     text = as_xml(value) if form == "xml" else json.dumps(value).encode()
     found = list(entries_of(io.BytesIO(text), is_xml=form == "xml"))
     assert [one.category for one in found] == [Category.SEXUAL_HEALTH, Category.CONDITIONS, Category.SEXUAL_HEALTH]
+
+
+@pytest.mark.parametrize("form", ["json", "xml"])
+def test_the_file_of_a_closed_note_is_closed_in_either_form(form: str) -> None:
+    note = {"resourceType": "DocumentReference", "id": "n", "description": "HIV clinic note",
+            "content": [{"attachment": {"url": "Binary/b"}}]}  # fmt: skip
+    entries = [{"resource": {"resourceType": "Binary", "id": "b"}}, {"resource": note}]
+    value = {"resourceType": "Bundle", "type": "batch", "meta": {"tag": [{"code": "x"}]}, "entry": entries}
+    text = as_xml(value) if form == "xml" else json.dumps(value).encode()
+    found = list(entries_of(io.BytesIO(text), is_xml=form == "xml"))
+    assert [one.category for one in found] == [Category.SEXUAL_HEALTH, Category.SEXUAL_HEALTH, Category.DOCUMENTS]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import pytest
 
 from panachain.errors import InputError
 from panachain.model.scope import UNDATED, Category
 from panachain.records.fhir_codes import RESTRICTED_DEFAULT
 from panachain.records.xml import MAX_ATTRIBUTES, MAX_DEPTH, Document, read_document
+from tests.unit.records.pdfs import pdf
 
 CDA = '<ClinicalDocument xmlns="urn:hl7-org:v3">{}</ClinicalDocument>'
 ACT = 'codeSystem="2.16.840.1.113883.5.4"'
@@ -127,3 +130,52 @@ def test_a_name_without_a_code_counts() -> None:
     assert (
         read(CDA.format('<value nullFlavor="OTH" displayName="HIV infection"/>')).restricted is Category.SEXUAL_HEALTH
     )
+
+
+@pytest.mark.parametrize(
+    ("inside", "closed"),
+    [
+        ("<text><paragraph>treated for <content>HIV</content> disease</paragraph></text>", True),
+        ("<text>opioid <content styleCode='Bold'>dependence</content></text>", True),
+        ("<text><table><tr><td>Truvada 200/300 mg</td></tr></table></text>", True),
+        ("<title>HIV clinic</title>", True),
+        ("<originalText>HIV disease</originalText>", True),
+        ("<manufacturedMaterial><name>Truvada</name></manufacturedMaterial>", True),
+        ("<text>a broken leg</text>", False),
+        # Two cells are two texts: what the one denies isn't the other.
+        ("<text><tr><td>Smoker: no</td><td>depression</td></tr></text>", True),
+        ("<text>no depression</text>", False),
+        ("<patient><name><given>Hiv</given><family>Suizid</family></name></patient>", False),
+        ("<addr><streetAddressLine>1 Heroin Street</streetAddressLine><city>Aids</city></addr>", False),
+        ("<representedOrganization><name>Methadone clinic</name></representedOrganization>", False),
+    ],
+)
+def test_what_a_narrative_says_tells_and_who_somebody_is_does_not(inside: str, closed: bool) -> None:
+    assert (read(CDA.format(f"<component>{inside}</component>")).restricted is not None) is closed
+
+
+def test_a_narrative_is_read_however_its_bytes_come() -> None:
+    text = CDA.format("<text>treated for HIV disease &amp; asthma</text>").encode()
+    assert read_document(bytes([one]) for one in text).restricted is Category.SEXUAL_HEALTH
+
+
+@pytest.mark.parametrize(
+    ("content", "closed", "is_read"),
+    [
+        (b"HIV disease", True, True),
+        (pdf("since 2019 HIV disease"), True, True),
+        (pdf("", "HIV disease"), True, False),
+        (pdf(""), False, False),
+        (bytes(range(256)), False, False),
+        (b"a broken leg", False, True),
+    ],
+)
+def test_a_file_in_a_document_is_read_if_it_is_a_text(content: bytes, closed: bool, is_read: bool) -> None:
+    body = f'<nonXMLBody><text mediaType="x/y" representation="B64">{b64encode(content).decode()}</text></nonXMLBody>'
+    found = read(CDA.format(f"<component>{body}</component>"))
+    assert (found.restricted is not None, found.is_read) == (closed, is_read)
+
+
+def test_a_root_of_any_name_is_read() -> None:
+    assert read("<name>HIV</name>").restricted is None
+    assert read("<a>HIV</a>").restricted is Category.SEXUAL_HEALTH
