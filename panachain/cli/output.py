@@ -55,6 +55,7 @@ _ACTING: Final = frozenset(
         "revoke",
         "reissue",
         "settle",
+        "choices",
     }
     | {
         "requests",

@@ -41,6 +41,7 @@ RECEIPT_DETAIL: Final = b"panachain/receipt/1/detail"
 KFRAG_AT_REST: Final = b"panachain/kfrag/1"
 COUNTED: Final = b"panachain/counted/1"
 WALLET: Final = b"panachain/wallet/1"
+EXPORT: Final = b"panachain/1/export"
 
 # Derivations from the key for what an actor keeps, and its associated data (HKDF-SHA256).
 KEPT: Final = b"panachain/kept/1"

@@ -22,7 +22,7 @@ from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 
-from panachain.crypto import stream
+from panachain.crypto import labels, stream
 from panachain.errors import InputError
 from panachain.ipld import dagcbor
 from panachain.model.scope import RESTRICTED, Category
@@ -51,7 +51,6 @@ _MAX_MEMBERS: Final = 10_000
 """Members of one Bundle beside its entries."""
 _SPOOL: Final = -1
 """Number of the sealed file among the files."""
-_SEAL: Final = b"panachain/1/export"
 """Bound to what is sealed, with its place."""
 _SCHEMA: Final = """
     CREATE TABLE piece (
@@ -445,7 +444,7 @@ class Export:
 
     def _seal(self, text: bytes) -> tuple[int, int, int]:
         start = self._spooled
-        sealed = stream.seal(text, self._secret, _SEAL + start.to_bytes(8, "big"))
+        sealed = stream.seal(text, self._secret, labels.EXPORT + start.to_bytes(8, "big"))
         self._spool.seek(start)
         self._spool.write(sealed)
         self._spooled += len(sealed)
@@ -545,7 +544,7 @@ class Export:
     def _text(self, file: int, start: int, size: int) -> bytes:
         if file == _SPOOL:
             self._spool.seek(start)
-            return stream.open_(self._spool.read(size), self._secret, _SEAL + start.to_bytes(8, "big"))
+            return stream.open_(self._spool.read(size), self._secret, labels.EXPORT + start.to_bytes(8, "big"))
         opened = self._opened.pop(file, None) or self._sources[file].open()
         self._opened[file] = opened
         if len(self._opened) > _OPEN_FILES:

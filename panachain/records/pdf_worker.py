@@ -51,7 +51,8 @@ def text_in(file: BinaryIO, *, seconds: float = _SECONDS) -> tuple[bytes, bool]:
     from pypdf import PdfReader
 
     parts, size = list[bytes](), 0
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    # Again and again: what is raised where Python is busy with itself is lost.
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 0.01)
     try:
         pages = PdfReader(file).pages
         for page in pages:
@@ -62,6 +63,7 @@ def text_in(file: BinaryIO, *, seconds: float = _SECONDS) -> tuple[bytes, bool]:
         # A page without text may be a scan.
         return b"\n".join(parts), bool(parts) and all(part.strip() for part in parts)
     except (Exception, _OutOfTimeError):  # noqa: BLE001  # Whatever a hostile file makes the reader raise.
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         return b"\n".join(parts), False
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)

@@ -25,6 +25,7 @@ COMMANDS_RUN = (
     *("whoami", "policies", "inbox", "requests", "log", "settle", "records", "rewrap", "query policies"),
     *(
         "pair mercy",
+        "choices",
         "unpair mercy",
         "approve 1",
         "deny 1",

@@ -233,7 +233,7 @@ def makes_files_openly(path: Path) -> set[str]:
             found |= {called} - ({called} if given[0].startswith(("open_private(", "os.open(")) else set())
         if called == "os.open" and "O_CREAT" in given[1]:
             found |= {called} - ({called} if "O_EXCL" in given[1] and given[2:] == [str(0o600)] else set())
-        if called == "sqlite3.connect" and "private_file(" not in text and given[0] != repr(":memory:"):
+        if called == "sqlite3.connect" and "private_file(" not in text and given[0] not in (repr(":memory:"), repr("")):
             found.add(called)
     return found
 
@@ -248,6 +248,6 @@ def test_what_makes_files_openly_is_found(tmp_path: Path) -> None:
     file = tmp_path / "x.py"
     file.write_text(
         "open(a, 'w')\nopen(a, 'rb')\nos.open(a, os.O_CREAT, 0o644)\nb.mkdir()\nsqlite3.connect(a)\n"
-        "sqlite3.connect(':memory:')\n"
+        "sqlite3.connect(':memory:')\nsqlite3.connect('')\n"
     )
     assert makes_files_openly(file) == {"open", "os.open", "b.mkdir", "sqlite3.connect"}

@@ -59,7 +59,7 @@ def test_every_hospital_closes_it_from_its_next_upload_on(minimal: World, tmp_pa
     for where in ("hospital", "clinic"):
         more = {**ALCOHOL, "id": where}
         assert uploaded(world, tmp_path, more, where) == {"substance-use"}
-        assert uploaded(world, tmp_path, {**COMMON, "id": where}, where) == {"conditions"}
+        assert uploaded(world, tmp_path, {**COMMON, "id": f"common-{where}"}, where) == {"conditions"}
 
 
 def test_nobody_is_told_twice(world: World) -> None:
