@@ -21,6 +21,10 @@ from panachain.wire.json_text import read_json
 from panachain.wire.transport import Bounds
 
 _ATTEMPTS: Final = 3
+_OF_TRANSACTIONS: Final = frozenset({"eth_getTransactionReceipt", "eth_getTransactionByHash"})
+"""Methods that answer with null what a node doesn't know."""
+_INDEXING: Final = "indexing is in progress"
+"""What geth says in its place while it looks through its blocks."""
 _PAUSE: Final = 0.2
 """Seconds before the second attempt; doubled before each further one."""
 MAX_ANSWER: Final = 32 << 20
@@ -246,6 +250,9 @@ def _result(answer: dict[str, Any], method: str) -> Any:
         return answer.get("result")
     if not isinstance(error, dict):
         raise RpcAnswerError(f"{method}: {str(error)[:300]}")
+    if method in _OF_TRANSACTIONS and _INDEXING in str(error.get("message")):
+        # A node of geth that was just started hasn't read its own blocks yet; it will know, or say that it doesn't.
+        return None
     code = error.get("code", 0)
     raise RpcAnswerError(
         f"{method}: {str(error.get('message'))[:300]}",

@@ -225,6 +225,16 @@ def test_a_trickle_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
         Rpc(url, clock=lambda: float(next(seconds))).call("eth_chainId")
 
 
+def test_what_a_node_has_not_read_again_yet_is_not_known(node: Callable[..., Rpc]) -> None:
+    error = {"code": -32000, "message": "transaction indexing is in progress"}
+    client = node(answering({"id": 1, "error": error}))
+    assert client.call("eth_getTransactionReceipt", ["0x11"]) is None
+    with pytest.raises(RpcAnswerError, match="indexing"):
+        client.call("eth_call")
+    with pytest.raises(RpcAnswerError, match="no such thing"):
+        node(answering({"id": 1, "error": {"message": "no such thing"}})).call("eth_getTransactionReceipt", ["0x11"])
+
+
 @pytest.mark.parametrize(
     "text",
     [
