@@ -229,11 +229,17 @@ class GethNetwork:
             self._tell(node)
 
     def _tell(self, node: GethNode) -> None:
-        """Tell a node of the blocks that it lacks, in their order: one that was killed goes on from its disk."""
-        for payload, requests in self._made[node.head()[0] :]:
+        """Tell a node of the blocks that it lacks, in their order, and then of the newest one.
+
+        Of the newest one only, as consensus clients do: a node that was killed may still list a block that it lost as
+        its chain's, and takes a word about that one for an old head.
+        """
+        lacking = self._made[node.head()[0] :]
+        for payload, requests in lacking:
             told = node.engine("engine_newPayloadV4", payload, [], _ZERO, requests)
             assert told["status"] == "VALID", told
-            node.engine("engine_forkchoiceUpdatedV3", _choice(payload["blockHash"]), None)
+        if lacking:
+            node.engine("engine_forkchoiceUpdatedV3", _choice(lacking[-1][0]["blockHash"]), None)
 
 
 @contextmanager
