@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,11 @@ def test_a_later_process_of_the_same_id_is_left_alone_whatever_its_program_is_ca
         assert not processes.is_running(tmp_path)
         processes.stop(tmp_path)
         assert node.poll() is None
+        command = Path(f"/proc/{node.pid}/cmdline")
+        until = time.monotonic() + 60
+        while command.exists() and b"anvil" not in command.read_bytes() and time.monotonic() < until:
+            # A program that was just started has no command line for a moment.
+            time.sleep(0.01)
         write(tmp_path, mainchain=node.pid, sidechain=node.pid, gate=node.pid)
         assert processes.is_running(tmp_path) or not Path("/proc").exists()
     finally:
