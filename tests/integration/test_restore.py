@@ -178,7 +178,8 @@ def test_a_proxy_goes_on_and_an_older_archive_of_it_serves_nothing_that_was_revo
     assert list(world.clinician.open(stays.policy_id))
     number = newest(service.folder)[0]
     assert asking.send(asking.bodies(stays, 4)) == {200: 4}
-    assert newest(service.folder)[0] == number + 4
+    # The opening asked three proxies and waited for two: what this one says of it may come after it.
+    assert newest(service.folder)[0] - number in (4, 5)
     with pytest.raises(PolicyRevokedError):
         list(world.clinician.open(goes.policy_id))
 
