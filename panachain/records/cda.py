@@ -8,7 +8,6 @@ narrative, too. Where the header is sensitive, there are no excerpts. Follows CD
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -17,8 +16,7 @@ from uuid import UUID
 
 from panachain.model.scope import Category
 from panachain.records.sensitivity import Finding, Matcher, matcher_of
-from panachain.records.texts import findings_in
-from panachain.records.xml import MAX_SIZE, DocumentReader, Section, encoding_of
+from panachain.records.xml import DECLARATION, MAX_SIZE, TAG, UTF8, DocumentReader, Section, encoding_of, name_of
 
 MEDIA_TYPE: Final = "application/cda+xml"
 _CATEGORIES: Final = {
@@ -39,11 +37,8 @@ _ACTS: Final = frozenset(
     }
 )
 """Elements whose `id` other entries refer to."""
-_TAG: Final = re.compile(rb"""<[^"'<>]*+(?:(?:"[^"]*+"|'[^']*+')[^"'<>]*+)*+>""")
-_DECLARATION: Final = re.compile(rb"(?:\xef\xbb\xbf)?<\?xml[^>]*\?>")
-_UTF8: Final = b'<?xml version="1.0" encoding="UTF-8"?>'
 _MOST_TEXT: Final = 1 << 20
-"""Characters of one entry or narrative whose words are looked at; a longer one is left out."""
+"""Characters of one entry or narrative; a longer one is left out."""
 
 
 class Excerpt(NamedTuple):
@@ -63,7 +58,8 @@ class _Piece:
     start: int
     end: int = 0
     found: dict[Finding, None] = field(default_factory=dict)
-    texts: list[str] = field(default_factory=list)
+    size: int = 0
+    """Characters of its words."""
     ids: set[tuple[str, str]] = field(default_factory=set)
 
 
@@ -94,17 +90,18 @@ def excerpts(file: BinaryIO, matcher: Matcher | None = None) -> Iterator[Excerpt
 
 
 class _Cutter(DocumentReader):
+    # An excerpt repeats names of the header where more people read it than the document.
+    names_tell = True
+
     def __init__(self, content: bytes, matcher: Matcher) -> None:
         super().__init__(matcher, encoding_of(content))
         self._content = content
-        self._used = matcher
         self._tags: list[bytes] = []
         self._header: list[_Piece] = []
         self._piece: _Piece | None = None
         self._at = 0
         """How many elements are around the piece."""
         self.cuts: list[_Cut] = []
-        self._parser.CharacterDataHandler = self._text
 
     @property
     def is_open(self) -> bool:
@@ -143,23 +140,18 @@ class _Cutter(DocumentReader):
         return still
 
     def _is_closed(self, piece: _Piece) -> bool:
-        if sum(map(len, piece.texts)) > _MOST_TEXT:
-            return True
-        if piece.texts:
-            piece.found.update(dict.fromkeys(findings_in("\n".join(piece.texts), self._used)))
-            piece.texts.clear()
-        return bool(piece.found)
+        return piece.size > _MOST_TEXT or bool(piece.found)
 
     def _document_of(self, number: int, cut: _Cut, inside: bytes) -> bytes:
-        prefix = _name_of(self._tags[0]).removesuffix(b"ClinicalDocument")
+        prefix = name_of(self._tags[0]).removesuffix(b"ClinicalDocument")
         digest = sha256(self._content + number.to_bytes(4)).digest()
-        declared = _DECLARATION.match(self._content)
-        declaration = b"" if declared is None else declared[0] if encoding_of(self._content) is None else _UTF8
+        declared = DECLARATION.match(self._content)
+        declaration = b"" if declared is None else declared[0] if encoding_of(self._content) is None else UTF8
         own = b'<%bid root="%b"/>' % (prefix, str(UUID(bytes=digest[:16], version=5)).encode())
         parent = b'<%brelatedDocument typeCode="XFRM"><%bparentDocument>%b</%bparentDocument></%brelatedDocument>' % (
             *(prefix, prefix, self._all("id"), prefix, prefix),
         )
-        ends = b"".join(b"</%b>" % _name_of(tag) for tag in reversed([self._tags[0], *cut.tags]))
+        ends = b"".join(b"</%b>" % name_of(tag) for tag in reversed([self._tags[0], *cut.tags]))
         header = [*map(self._all, _FIRST), own, *map(self._all, _KEPT), parent]
         return b"".join((declaration, self._tags[0], *header, *cut.tags, inside, ends))
 
@@ -204,14 +196,11 @@ class _Cutter(DocumentReader):
         pieces.append(piece)
         self._piece, self._at = piece, len(self._path)
 
-    def _text(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         if self._piece is not None and not text.isspace():
-            self._piece.texts.append(text)
+            self._piece.size += len(text)
+        super()._write(text)
 
     def _tag_at(self, at: int) -> bytes:
-        found = _TAG.match(self._content, at)
+        found = TAG.match(self._content, at)
         return found[0] if found is not None else b""
-
-
-def _name_of(tag: bytes) -> bytes:
-    return re.split(rb"[\s/>]", tag[1:], maxsplit=1)[0]

@@ -78,6 +78,12 @@ _ACT_CODE: Final = "2.16.840.1.113883.5.4"
 """The code system whose codes label how sensitive something is, HL7 v3 ActCode."""
 
 
+TAG: Final = re.compile(rb"""<[^"'<>]*+(?:(?:"[^"]*+"|'[^']*+')[^"'<>]*+)*+>""")
+"""A tag, whatever its attributes hold."""
+DECLARATION: Final = re.compile(rb"(?:\xef\xbb\xbf)?<\?xml[^>]*\?>")
+UTF8: Final = b'<?xml version="1.0" encoding="UTF-8"?>'
+"""The declaration of a document that was recoded."""
+_NAME: Final = re.compile(rb"[^\s/>]+")
 _INLINE: Final = frozenset(
     {"content", "sub", "sup", "linkHtml", "footnote", "footnoteRef", "renderMultiMedia", "b", "i"}
 )
@@ -158,6 +164,12 @@ def read_document(content: Iterable[bytes], matcher: Matcher | None = None) -> D
         for start in range(0, len(piece), _PIECE):
             reader.feed(piece[start : start + _PIECE])
     return reader.close()
+
+
+def name_of(tag: bytes) -> bytes:
+    """Return the name of the element that a tag begins, with its prefix; empty if it can't be read."""
+    found = _NAME.match(tag, 1)
+    return found[0] if found is not None else b""
 
 
 def encoding_of(start: bytes) -> str | None:
@@ -278,6 +290,9 @@ class Bounded:
 class DocumentReader(Bounded):
     """Reads what a document tells about itself, in pieces of any size; see `read_document`."""
 
+    names_tell = False
+    """Whether parts of names and addresses are looked at, too."""
+
     def __init__(self, matcher: Matcher, encoding: str | None = None) -> None:
         """Take what says what is sensitive, and the encoding if the document's own declaration is wrong."""
         super().__init__(encoding)
@@ -320,9 +335,12 @@ class DocumentReader(Bounded):
             content = file_in(text)
             self._document.is_read = self._document.is_read and is_read(content)
             text = text_of(content) or ""
-        named = self._path[-1] == "name" and _THINGS.isdisjoint(self._path[-2:-1])
-        if _WORD.search(text) and not named and self._path[-1] not in _WHO:
+        if _WORD.search(text) and (self.names_tell or not self._is_who()):
             self.note(findings_in(text, self._matcher))
+
+    def _is_who(self) -> bool:
+        name = self._path[-1]
+        return name in _WHO or (name == "name" and _THINGS.isdisjoint(self._path[-2:-1]))
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if len(self._path) >= MAX_DEPTH:

@@ -8,22 +8,27 @@ JSON representation), XML 1.0 and Namespaces in XML 1.0.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, Final, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from panachain.errors import InputError
 from panachain.records.canonical import MAX_PIECE, MAX_VALUES
-from panachain.records.xml import FHIR, MAX_DEPTH, SEPARATOR, Bounded, encoding_of
+from panachain.records.xml import (
+    DECLARATION,
+    FHIR,
+    MAX_DEPTH,
+    SEPARATOR,
+    TAG,
+    UTF8,
+    Bounded,
+    encoding_of,
+    name_of,
+)
 
 _CHUNK: Final = 1 << 16
 _XHTML: Final = "http://www.w3.org/1999/xhtml"
 _XML: Final = "http://www.w3.org/XML/1998/namespace"
-_DECLARATION: Final = re.compile(rb"(?:\xef\xbb\xbf)?<\?xml[^>]*\?>")
-_TAG: Final = re.compile(rb"""<[^"'<>]*+(?:(?:"[^"]*+"|'[^']*+')[^"'<>]*+)*+>""")
-_NAME: Final = re.compile(rb"[^\s/>]+")
-_UTF8: Final = b'<?xml version="1.0" encoding="UTF-8"?>'
 _LISTS: Final = frozenset(
     {
         *("coding", "category", "identifier", "name", "extension", "modifierExtension", "contained"),
@@ -81,7 +86,7 @@ class Form:
     @property
     def end(self) -> bytes:
         """The tag that ends the root."""
-        return b"</%b>" % _name_of(self.start)
+        return b"</%b>" % name_of(self.start)
 
     def bundle(self, kind: bytes, parts: Iterable[bytes]) -> bytes:
         """Return parts as one document.
@@ -149,8 +154,8 @@ class Cutter(Bounded):
     @property
     def is_plain(self) -> bool:
         """Whether nothing stands beside the parts but tags."""
-        rest = _DECLARATION.sub(b"", self.rest, count=1)
-        return self.plain and b"<!" not in rest and b"<?" not in rest and not _TAG.sub(b"", rest).strip()
+        rest = DECLARATION.sub(b"", self.rest, count=1)
+        return self.plain and b"<!" not in rest and b"<?" not in rest and not TAG.sub(b"", rest).strip()
 
     def feed_all(self, pieces: Iterable[bytes]) -> Iterator[Part]:
         """Yield each part of a document as soon as it ended.
@@ -258,7 +263,7 @@ class Cutter(Bounded):
 
     def _begin_root(self, attributes: dict[str, str]) -> None:
         start = self._parser.CurrentByteIndex - self._base
-        found = _TAG.match(self._text, start)
+        found = TAG.match(self._text, start)
         if found is None:
             raise InputError("not XML: its first element's tag can't be read")
         form = self._form
@@ -269,23 +274,23 @@ class Cutter(Bounded):
             value = attributes.pop(name)
             if name.startswith(_XML + SEPARATOR):
                 kept[f"xml:{name.rpartition(SEPARATOR)[2]}"] = value
-        named = _name_of(found[0])
+        named = name_of(found[0])
         told = "".join(f" {name}={quoteattr(value)}" for name, value in kept.items())
         form.start = b"<%b%b>" % (named, told.encode("ascii", "xmlcharrefreplace"))
         form.prefix = named[: named.rfind(b":") + 1]
-        declared = _DECLARATION.match(self._text)
+        declared = DECLARATION.match(self._text)
         if declared is not None and not self._base:
-            form.declaration = _UTF8 if form.encoding is not None else declared[0]
+            form.declaration = UTF8 if form.encoding is not None else declared[0]
             if form.encoding is not None:
                 # It says UTF-16, and isn't any more.
-                self._rest.append(_UTF8)
+                self._rest.append(UTF8)
                 del self._text[: declared.end()]
                 self._base += declared.end()
 
     def _begin_part(self) -> None:
         at = self._parser.CurrentByteIndex
         self._keep(at)
-        found = _TAG.match(self._text)
+        found = TAG.match(self._text)
         self._in_part, self._count = True, 0
         self._empty = found is not None and found[0].endswith(b"/>")
 
@@ -335,8 +340,3 @@ def _add(parent: dict[str, Any], name: str, value: Any) -> None:
         known.append(value)
     else:
         parent[name] = [known, value]
-
-
-def _name_of(tag: bytes) -> bytes:
-    found = _NAME.match(tag, 1)
-    return found[0] if found is not None else b""

@@ -127,6 +127,10 @@ def test_an_excerpt_is_a_document_that_says_of_which_one_and_bears_no_signature(
         # Words of the narrative and of an entry's own text count, too.
         ((section("48765-2", PENICILLIN, text="Tested positive for <b>HIV</b>"),), ["91936005"], ["Tested"]),
         ((section("10160-0", "<act><text>methadone</text></act>", ASTHMA),), ["370221004"], ["methadone"]),
+        # A phrase is one, whatever tags stand inside it.
+        ((section("11450-4", ASTHMA, text="<paragraph>opioid <content>dependence</content></paragraph>"),),
+         ["370221004"], ["opioid"]),
+        ((section("11450-4", "<act><text>opioid <b>depen</b>dence</text></act>", ASTHMA),), ["370221004"], ["opioid"]),
         # A section that is labelled, or closed by what it says of itself, gives none.
         ((section("48765-2", PENICILLIN, more='<confidentialityCode code="R"/>'),), [], []),
         ((section("48765-2", PENICILLIN, more="<title>Psychiatry</title>"),), [], []),
@@ -146,7 +150,13 @@ def test_nothing_that_is_closed_is_in_an_excerpt(sections: tuple[str, ...], kept
 
 @pytest.mark.parametrize(
     "more",
-    ['<confidentialityCode code="V"/>', f'<x code="B20" {ICD}/>', "<title>Substance abuse treatment</title>"],
+    [
+        '<confidentialityCode code="V"/>',
+        f'<x code="B20" {ICD}/>',
+        "<title>Substance abuse treatment</title>",
+        # An excerpt would repeat it.
+        "<custodian><name>Methadone clinic</name></custodian>",
+    ],
 )
 def test_a_sensitive_header_gives_none(more: str) -> None:
     assert made(section("48765-2", PENICILLIN), header=HEADER + more) == []
