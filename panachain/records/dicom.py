@@ -64,7 +64,6 @@ _CODES: Final = {
     0x0008_0104: "name",
 }
 """Code value in its three lengths, the scheme that it is of, and its meaning."""
-_MEANING: Final = 0x0008_0104
 _LABELLED: Final = frozenset({0x0040_1008, 0x0040_3001})
 """Confidentiality Code, and Confidentiality Constraint on Patient Data Description."""
 _OPEN_LABELS: Final = frozenset({"", "N", "NORMAL", "U", "L", "M", "NO", "NONE"})
@@ -153,11 +152,9 @@ def findings(file: BinaryIO, matcher: Matcher | None = None) -> list[Finding]:
     for tag, value in _data_set(file, syntax.rstrip(b"\0 ")).texts():
         text = (text_of(value) or "").strip("\0 ")
         if tag in _CODES:
-            # The meaning comes last; what a scheme without one leaves is looked at with the next code.
-            coded[_CODES[tag]] = text
+            # The code comes first, then its scheme and its meaning, as far as they are there.
+            coded = {_CODES[tag]: text} if _CODES[tag] == "code" else coded | {_CODES[tag]: text}
             found |= dict.fromkeys(used.look(coded.get("system", ""), coded.get("code", ""), coded.get("name", "")))
-            if tag == _MEANING:
-                coded = {}
         elif tag in _LABELLED:
             if text.upper() not in _OPEN_LABELS:
                 found |= dict.fromkeys([*label_findings("", text), *_unknown(text)])

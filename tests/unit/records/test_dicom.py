@@ -116,6 +116,15 @@ def test_who_somebody_is_and_pixels_tell_nothing(syntax: str) -> None:
     assert dicom.findings(image(syntax, pixels)) == []
 
 
+def test_a_code_is_looked_at_in_its_own_scheme() -> None:
+    def beds(made: Dataset) -> None:
+        first, second = code("J45", "I10"), code("B20", "99BEDS", "a bed")
+        del first.CodeMeaning
+        made.ProcedureCodeSequence = Sequence([first, second])
+
+    assert dicom.findings(image(ExplicitVRLittleEndian, beds)) == []
+
+
 @pytest.mark.parametrize(
     ("label", "closed"), [("R", True), ("V", True), ("HIV", True), ("SECRET", True), ("N", False), ("", False)]
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from base64 import b64encode
+from base64 import b64decode, b64encode
 
 import pytest
 
@@ -139,6 +139,8 @@ class TestRestricted:
             ("A", "HIV disease", True),
             ("Base64", "HIV disease, which is no base64!", True),
             ("Base64", b64encode(b"a broken leg").decode(), False),
+            # What base64 spells by chance is no word.
+            ("Base64", b64encode(b"ab\xfa" + b64decode("+hiv/AAA") + b"ab\xfa").decode(), False),
             ("Base64", b64encode(bytes(range(256)) * 9 + b"HIV disease").decode(), False),
         ],
     )
