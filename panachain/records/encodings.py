@@ -7,11 +7,11 @@ where its first characters are ones that a text can begin with. Follows Unicode 
 from __future__ import annotations
 
 import codecs
-import io
-import os
-from typing import Any, BinaryIO, Final
+from collections.abc import Iterator
+from typing import BinaryIO, Final
 
 from panachain.errors import InputError
+from panachain.records.replay import replayed
 
 _MARKS: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _UTF32: Final = codecs.BOM_UTF32_LE
@@ -54,56 +54,22 @@ def recoded(file: BinaryIO, encoding: str) -> BinaryIO:
         file: can be sought to its beginning.
         encoding: from `utf16_of`.
     """
-    return io.BufferedReader(_Recoded(file, encoding), _WINDOW)
+    new = codecs.getincrementaldecoder(encoding)
 
-
-class _Recoded(io.RawIOBase):
-    def __init__(self, file: BinaryIO, encoding: str) -> None:
-        self._file = file
-        self._new = codecs.getincrementaldecoder(encoding)
-        self._begin()
-
-    def _begin(self) -> None:
-        self._file.seek(0)
-        self._decoder = self._new()
-        self._held = b""
-        self._at = 0
-        self._ended = False
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        if whence == os.SEEK_CUR:
-            offset += self._at
-        elif whence == os.SEEK_END:
-            raise io.UnsupportedOperation("the end of a text that is recoded isn't known")
-        if offset < self._at:
-            self._begin()
-        # Whatever stands before is decoded and forgotten: how long it is tells nothing of where it lay.
-        while self._at < offset and (passed := self.read(min(_WINDOW, offset - self._at))):
-            del passed
-        return self._at
-
-    def readinto(self, buffer: Any, /) -> int:
-        while not self._held and not self._ended:
-            piece = self._file.read(_WINDOW)
-            self._ended = not piece
+    def pieces() -> Iterator[bytes]:
+        file.seek(0)
+        decoder, ended = new(), False
+        while not ended:
+            piece = file.read(_WINDOW)
+            ended = not piece
             try:
-                self._held = self._decoder.decode(piece, self._ended).encode()
+                text = decoder.decode(piece, ended)
             except UnicodeError:
                 raise InputError("UTF-16 with half a character") from None
-        count = min(len(buffer), len(self._held))
-        memoryview(buffer)[:count] = self._held[:count]
-        self._held = self._held[count:]
-        self._at += count
-        return count
+            if text:
+                yield text.encode()
+
+    return replayed(pieces)
 
 
 def _is_text(sign: int) -> bool:

@@ -32,6 +32,7 @@ from panachain.records.fhir_category import category_of
 from panachain.records.fhir_codes import RESTRICTED_DEFAULT
 from panachain.records.fhir_sensitivity import restricted_category
 from panachain.records.persons import Prints, of_patient, prints_of
+from panachain.records.replay import replayed
 from panachain.records.sensitivity import Matcher, matcher_of
 from panachain.records.sensitivity.profiles import profile_of
 from panachain.records.sources import FhirText, Source
@@ -51,7 +52,6 @@ _MAX_MEMBERS: Final = 10_000
 """Members of one Bundle beside its entries."""
 _SPOOL: Final = -1
 """Number of the sealed file among the files."""
-"""Bound to what is sealed, with its place."""
 _SCHEMA: Final = """
     CREATE TABLE piece (
         id INTEGER PRIMARY KEY, file INTEGER, start INTEGER, size INTEGER, source INTEGER, number INTEGER,
@@ -695,52 +695,10 @@ class _PartFile:
         self._lines = lines
 
     def open(self) -> BinaryIO:
-        return io.BufferedReader(_Joined(self._lines), 1 << 16)
+        return replayed(self._lines)
 
     def check_unchanged(self, file: BinaryIO) -> None:
         """Do nothing: each text is compared with what it was when it was found, as it is read."""
-
-
-class _Joined(io.RawIOBase):
-    """Lines as one file, which can be sought to its beginning."""
-
-    def __init__(self, lines: Callable[[], Iterator[bytes]]) -> None:
-        self._lines = lines
-        self._begin()
-
-    def _begin(self) -> None:
-        self._left = self._lines()
-        self._held = memoryview(b"")
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        if whence == os.SEEK_CUR:
-            offset += self._at
-        elif whence == os.SEEK_END:
-            raise io.UnsupportedOperation("the end isn't known before all is read")
-        if offset < self._at:
-            self._begin()
-        while self._at < offset and self.read(min(1 << 16, offset - self._at)):
-            pass
-        return self._at
-
-    def readinto(self, buffer: Any, /) -> int:
-        if not self._held:
-            self._held = memoryview(next(self._left, b""))
-        count = min(len(buffer), len(self._held))
-        memoryview(buffer)[:count] = self._held[:count]
-        self._held = self._held[count:]
-        self._at += count
-        return count
 
 
 def _kind(cutter: Cutter) -> str:

@@ -88,19 +88,23 @@ def references_in(compact: bytes) -> frozenset[bytes]:
 
 def meaning_references(entry: Any) -> Iterator[bytes]:
     """Yield what an entry refers to by elements that carry meaning."""
-    stack: list[tuple[bool, Any]] = [(True, entry)]
-    while stack:
-        carries, item = stack.pop()
-        if isinstance(item, list):
-            stack.extend((carries, one) for one in item)
-        elif isinstance(item, dict):
-            reference = item.get("reference")
-            if carries and isinstance(reference, str):
-                yield _plain(reference)
-            stack.extend(
-                (name not in CONTEXT, value) for name, value in item.items() if isinstance(value, (dict, list))
-            )
+    for name, item in _objects_in(entry):
+        reference = item.get("reference")
+        if name not in CONTEXT and isinstance(reference, str):
+            yield _plain(reference)
     yield from contents_of(entry)
+
+
+def _objects_in(entry: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each object of an entry, with the member that it is or stands in a list of; empty for the entry itself."""
+    stack: list[tuple[str, Any]] = [("", entry)]
+    while stack:
+        name, item = stack.pop()
+        if isinstance(item, list):
+            stack.extend((name, one) for one in item)
+        elif isinstance(item, dict):
+            yield name, item
+            stack.extend((key, value) for key, value in item.items() if isinstance(value, (dict, list)))
 
 
 def may_have_contents(text: bytes, quote: bytes = b'"') -> bool:
@@ -115,19 +119,13 @@ def may_have_contents(text: bytes, quote: bytes = b'"') -> bool:
 
 def contents_of(entry: Any) -> Iterator[bytes]:
     """Yield what in other entries is an entry's own content: files that it names by URL, and pictures of a report."""
-    stack: list[tuple[str, Any]] = [("", entry)]
-    while stack:
-        name, item = stack.pop()
-        if isinstance(item, list):
-            stack.extend((name, one) for one in item)
-        elif isinstance(item, dict):
-            url = item.get("url")
-            if isinstance(url, str) and name in _FILES:
-                yield _plain(url)
-            link = item.get("link")
-            if name == "media" and isinstance(link, dict) and isinstance(link.get("reference"), str):
-                yield _plain(link["reference"])
-            stack.extend((key, value) for key, value in item.items() if isinstance(value, (dict, list)))
+    for name, item in _objects_in(entry):
+        url = item.get("url")
+        if isinstance(url, str) and name in _FILES:
+            yield _plain(url)
+        link = item.get("link")
+        if name == "media" and isinstance(link, dict) and isinstance(link.get("reference"), str):
+            yield _plain(link["reference"])
 
 
 def _plain(reference: str) -> bytes:

@@ -15,10 +15,6 @@ from panachain.records.encodings import as_utf8
 from panachain.records.pdf_text import MAGIC, text_of_pdf
 from panachain.records.sensitivity import Finding, Matcher
 
-_LINE: Final = 2000
-"""Characters that are looked at together, at most."""
-_OVERLAP: Final = 200
-"""Characters that are looked at twice where a line is cut: no word is longer."""
 _SIGNS: Final = bytes(sign for sign in range(256) if sign >= 0x20 or sign in b"\t\n\v\f\r\x1b\x1c")
 """Bytes that texts have."""
 _CONTROLS: Final = 100
@@ -38,8 +34,7 @@ def findings_in(text: str, matcher: Matcher) -> list[Finding]:
     found = dict[Finding, None]()
     for reading in (text, unescape(_TAG.sub(" ", text))) if "<" in text else (text,):
         for line in reading.splitlines():
-            for start in range(0, len(line), _LINE - _OVERLAP):
-                found.update(dict.fromkeys(matcher.text(line[start : start + _LINE])))
+            found.update(dict.fromkeys(matcher.text(line)))
     return list(found)
 
 

@@ -136,7 +136,6 @@ class Routing:
         """Of each patient of the export who they are, or why nobody knows."""
         self._places: dict[Address, tuple[Path, int]] = {}
         self._paired: dict[Address, Pairing] = {}
-        self._profile = DEFAULT
         self._profiles: Mapping[Address, Profile] = {}
         """What is closed for each patient who gets something."""
         self._scopes = 0
@@ -158,7 +157,6 @@ class Routing:
             InputError: a file can't be read, and the tally is strict.
         """
         named, category, profile = reading.named, reading.category, reading.profile
-        self._profile = profile
         names = list(dict.fromkeys(named.values()))
         actors = dict(zip(names, self._network.resolver.resolve_many(names, Role.PATIENT), strict=True))
         told = {what: actors[name].address for what, name in named.items()}
@@ -177,7 +175,7 @@ class Routing:
                 source.release()
                 self._scopes += reading.by_file
             self._scopes += 1
-        self._settle(told, files)
+        self._settle(told, files, profile)
         if self._tally.strict and self.omissions:
             raise self.omissions[0].named()
 
@@ -233,7 +231,7 @@ class Routing:
                 return
         self._files.append((source, told))
 
-    def _settle(self, named: Mapping[str, Address], files: set[str]) -> None:
+    def _settle(self, named: Mapping[str, Address], files: set[str], profile: Profile) -> None:
         """Decide whose each resource is."""
         patients = self._export.patients()
         told = self._told(named, files)
@@ -255,7 +253,7 @@ class Routing:
             (spelled(path), f"{count} of its resources: about nobody, and nobody's refer to them")
             for path, count in self._export.unused()
         ]
-        self._pair({*self._places, *(address for _, address in self._files)})
+        self._pair({*self._places, *(address for _, address in self._files)}, profile)
 
     def _told(self, named: Mapping[str, Address], files: set[str]) -> dict[int, Address]:
         """Return whom the table names, by number."""
@@ -279,13 +277,13 @@ class Routing:
             return None, f"two Patients of one id are different ones ({FIELDS['fhir'][patient.differs]})"
         return self._persons.recognise(self._export.each_of(patient.number), "fhir")
 
-    def _pair(self, addresses: set[Address]) -> None:
+    def _pair(self, addresses: set[Address], profile: Profile) -> None:
         """Fetch the pairings; whoever has none gets nothing, and is told."""
         whose = self._actors(sorted(addresses))
         findings = Findings()
         found = dict(zip(whose, self._pairings.of(list(whose.values()), findings), strict=True))
         paired = {address: pairing for address, pairing in found.items() if pairing is not None}
-        self._profiles = closed_for(paired, self._profile, findings)
+        self._profiles = closed_for(paired, profile, findings)
         self._paired = {address: pairing for address, pairing in paired.items() if address in self._profiles}
         self.omissions += findings.omissions
         self.unassigned.update({_UNPAIRED: left} if (left := len(addresses) - len(self._paired)) else {})

@@ -25,10 +25,9 @@ from panachain.devnet import Devnet
 from panachain.devnet.deployment import NODE_KEY
 from panachain.errors import PolicyRevokedError
 from panachain.model.actors import PolicyId
-from panachain.model.policy import Terms
 from panachain.private_files import write_private
 from panachain.records.samples import sample_bundle
-from tests.integration.test_proxy_postgres import Proxy, wait_for
+from tests.integration.test_proxy_postgres import Proxy, granted, wait_for
 from tests.support import World
 
 pytestmark = [pytest.mark.deep, pytest.mark.timeout(600)]
@@ -124,14 +123,6 @@ def service(world: World, started: list[Service], request: pytest.FixtureRequest
         made = Service(world, "gate", command, state["gate"], network["sidechain"]["url"])
     started.append(made)
     return made
-
-
-def granted(world: World, category: str) -> Terms:
-    until = world.network.mainchain.head_block().time + 86_400
-    policy = world.patient.grant("clinician", [category], until=until)
-    assert policy.deposited == 3
-    terms: Terms = world.clinician.terms_of(policy.policy_id)[1]
-    return terms
 
 
 def kept(folder: Path) -> set[PolicyId]:

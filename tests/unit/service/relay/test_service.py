@@ -81,29 +81,26 @@ def test_the_reserve_is_not_for_policies_that_nobody_granted(tmp_path: Path) -> 
         service.submit(service.revocation(policy_id(1), even()))
 
 
-@pytest.mark.parametrize(("most", "transactions"), [(2, 3), (50, 2)])
-def test_what_waits_goes_together_up_to_a_number(tmp_path: Path, most: int, transactions: int) -> None:
+def sent_for_five(tmp_path: Path, **options: int) -> int:
+    """Return how many transactions five policies are, of which four come while the first is under way alone."""
     sender = Held()
-    with running(tmp_path, sender=sender, max_batch=most) as service:
+    with running(tmp_path, sender=sender, **options) as service:
         futures = [grant(service, 1)]
-        # The first one is under way alone; the others wait for it.
         assert wait_for(lambda: len(sender.sent) == 1)
         futures += [grant(service, number) for number in range(2, 6)]
         sender.go_on.set()
         assert {future.result(timeout=60).state for future in futures} == {"mined"}
-    assert len(sender.sent) == transactions
+    return len(sender.sent)
+
+
+@pytest.mark.parametrize(("most", "transactions"), [(2, 3), (50, 2)])
+def test_what_waits_goes_together_up_to_a_number(tmp_path: Path, most: int, transactions: int) -> None:
+    assert sent_for_five(tmp_path, max_batch=most) == transactions
 
 
 @pytest.mark.parametrize(("block", "transactions"), [(30_000_000, 2), (4 * ESTIMATE, 3), (2 * ESTIMATE, 5), (1, 5)])
 def test_what_goes_together_fits_half_of_a_block(tmp_path: Path, block: int, transactions: int) -> None:
-    sender = Held()
-    with running(tmp_path, sender=sender, block_gas=block) as service:
-        futures = [grant(service, 1)]
-        assert wait_for(lambda: len(sender.sent) == 1)
-        futures += [grant(service, number) for number in range(2, 6)]
-        sender.go_on.set()
-        assert {future.result(timeout=60).state for future in futures} == {"mined"}
-    assert len(sender.sent) == transactions
+    assert sent_for_five(tmp_path, block_gas=block) == transactions
 
 
 def test_a_node_that_does_not_say_how_large_blocks_are_is_told(tmp_path: Path) -> None:
