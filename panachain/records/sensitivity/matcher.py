@@ -37,6 +37,8 @@ _TELLS: Final = "tells"
 _PARTS: Final = re.compile(r"[/|?&=,#:;]")
 _LONGEST: Final = 4096
 """Characters of a display that are looked at, and of a text that are looked at together."""
+_SHORT: Final = 256
+"""Characters of a display or a text that is remembered with what it tells."""
 _OVERLAP: Final = 200
 """Characters that are looked at twice where a text is cut: no phrase, with what denies it, is longer."""
 _NUMBERED: Final = {"loinc": re.compile(r"((?:L[AP])?)(\d{1,9})-\d"), "rxnorm": re.compile(r"()(\d{1,9})")}
@@ -95,7 +97,7 @@ class Matcher:
         """Values of which `may_tell` said no, with the members that they stood in, as whoever asks keeps them."""
         self.telling: set[bytes] = set()
         """Values of which it said yes."""
-        self._look = lru_cache(maxsize=1 << 16)(self._match)
+        self._remembered = lru_cache(maxsize=1 << 16)(self._match)
         # A display and the text beside it say the same, one after the other.
         self._tells = lru_cache(maxsize=1 << 10)(self._may_tell)
 
@@ -147,6 +149,10 @@ class Matcher:
         if _beginnings().may_find(text):
             found += [one for name in _VOCABULARIES for one in vocabulary(name).findings(text)]
         return any(map(self._closes, found))
+
+    def _look(self, system: str, code: str, display: str) -> tuple[Finding, ...]:
+        # Long texts don't come again, and would fill the memory.
+        return (self._remembered if len(display) <= _SHORT else self._match)(system, code, display)
 
     def _closes(self, found: Finding) -> bool:
         return found.kind in self.profile.kinds and (found.tells or self.profile.hints)

@@ -286,3 +286,9 @@ def test_the_padding_of_an_openmrs_concept_counts_in_whatever_system_it_is_expor
     padded = "1255".ljust(36, "A")
     assert found(LOINC, padded) == found(SNOMED, padded) == found("", padded) == {"HIV"}
     assert not found(LOINC, "1255")
+
+
+def test_long_texts_are_not_remembered() -> None:
+    made = matcher.Matcher()
+    assert made.text("word " * 200 + "HIV disease") == made.text("HIV disease")
+    assert made._remembered.cache_info().currsize == 1
