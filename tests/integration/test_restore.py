@@ -65,6 +65,8 @@ class Service:
         elif self.process.poll() is None:
             self.process.kill() if killed else self.process.terminate()
             self.process.wait(60)
+        # The workers of one that was killed end by themselves, a little later: until then they answer in its place.
+        assert wait_for(lambda: self.answers() == 0, 60)
 
     def start(self) -> subprocess.Popen[bytes]:
         with (self.folder / "again.log").open("ab") as log:
@@ -182,6 +184,9 @@ def test_a_proxy_goes_on_and_an_older_archive_of_it_serves_nothing_that_was_revo
     service.await_answer(200)
     assert asking.send(asking.bodies(goes, 3)) == {403: 3}
     assert asking.send(asking.bodies(stays, 4)) == {200: 4}
+    # Refusing needs no depth; deleting, which can't be undone, needs a block above the revocation's.
+    anvil.mine(world.network.mainchain.rpc)
+    assert asking.send(asking.bodies(goes, 1)) == {403: 1}
     assert kept(service.folder) == {stays.policy_id}
     service.stop()
 
