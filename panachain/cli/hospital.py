@@ -323,7 +323,8 @@ def withdraw(records: tuple[str, ...], reason: str, yes: bool) -> None:
         app.output.say(f"{words.count(len(report.already), 'record')} withdrawn before.")
     if report.records:
         app.output.say(
-            "Who opened them before isn't known to a hospital: the patient sees it in panachain log. Tell the patient."
+            "Who opened them before isn't known to a hospital: the patient sees it with panachain log --record ID."
+            " Tell the patient."
         )
 
 
@@ -432,7 +433,7 @@ def list_(history: bool) -> None:
         if (behind := getattr(found, "behind", None)) is not None:
             # Asked for by name: the class is imported by commands that open something only.
             versions = found.histories() if history else ()  # type: ignore[union-attr]
-            show_life(app, behind, found.withdrawn, versions)  # type: ignore[union-attr]
+            show_life(app, behind, found.withdrawn, versions, patient=True)  # type: ignore[union-attr]
     if partly is not None:
         app.unchanged = "the list holds what could be read"
         raise partly

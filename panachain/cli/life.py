@@ -36,6 +36,8 @@ def show_life(
     behind: LeftBehind,
     withdrawn: Sequence[WithdrawnRecord] = (),
     histories: Sequence[ResourceHistory] = (),
+    *,
+    patient: bool = False,
 ) -> None:
     """Say what was left out because it doesn't count any more, and show what versions there are.
 
@@ -44,6 +46,7 @@ def show_life(
         behind: what was left out.
         withdrawn: records that their hospitals withdrew.
         histories: all versions of resources, where they were asked for.
+        patient: whether the patient looks, who alone can see who opened a record.
     """
     told = [f"{getattr(behind, name)} {text}" for name, text in _WHY.items() if getattr(behind, name)]
     if told:
@@ -57,6 +60,8 @@ def show_life(
         )
     if len(withdrawn) > _TOLD:
         app.output.say(f"{len(withdrawn) - _TOLD} more were withdrawn; index.json and --json name them all.")
+    if withdrawn and patient:
+        app.output.say(f"Who opened it before: panachain log --record {withdrawn[0].record_id}")
     if histories and not app.output.as_json:
         rows = [
             {

@@ -511,12 +511,15 @@ _FAULTS = {"lied": "lies about who read what", "silent": "doesn't tell all that 
     examples="""
         panachain --profile me log
         panachain --profile me log --policy 0x52908400098527886E0F7030069857D2E4169EE7 --json
+        panachain --profile me log --record bafkreih...
     """,
 )
 @click.option("--policy", metavar="POLICY", help="Only this policy.")
-def log(policy: str | None) -> None:
+@click.option("--record", "records", metavar="ID", multiple=True, help="Only who could read this record; repeatable.")
+def log(policy: str | None, records: tuple[str, ...]) -> None:
     """Show who read what, when and why: once per opening, and refused attempts too, as the proxies signed it.
 
+    With --record it shows who opened the envelope that the record lies in, also if its hospital withdrew it since.
     --json and --long show each receipt instead.
     """
     from panachain.sdk.readings import readings
@@ -525,7 +528,7 @@ def log(policy: str | None) -> None:
     with app.acting(Role.PATIENT) as patient:
         chosen = app.policy(patient, policy) if policy else None
         with app.output.progress("log") as progress:
-            entries = patient.receipts(chosen, progress=progress)
+            entries = patient.receipts(chosen, records=records, progress=progress)
         # Before the lines: nobody takes a log for whole that isn't.
         for entry in {(entry.proxy, entry.kind): entry for entry in entries if entry.reason}.values():
             app.output.warn(f"proxy {entry.proxy} {_FAULTS[entry.kind]}: {entry.reason}")

@@ -6,6 +6,9 @@ Follows docs/spec/proxy.md (`panachain/receipt/2`).
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any, Final
 
 from panachain.chain.receipts import check_head, receipt_hash
@@ -20,6 +23,10 @@ MAX_LAG: Final = 120
 """Seconds by which a proxy's newest block may be older than the client's."""
 MAX_LEAD: Final = MAX_DIFFERENCE
 """Seconds by which a receipt may be ahead of the client's clock."""
+MARK_SIZE: Final = 6
+"""Bytes by which a receipt names a capsule."""
+_MOST_MARKS: Final = 1000
+"""Capsules of one request (docs/spec/proxy.md)."""
 _MAX_PURPOSE: Final = 32
 """Characters of a purpose's code, also of one that only newer programs know."""
 
@@ -73,8 +80,24 @@ def opened_detail(receipt: Receipt, audit: umbral.SecretKey) -> bytes | None:
         return None
 
 
+def mark_of(capsule: bytes) -> bytes:
+    """Return by which bytes a receipt names a capsule: whoever has the envelope finds it, and nobody else."""
+    return sha256(labels.CAPSULE_MARK + capsule).digest()[:MARK_SIZE]
+
+
+def marks_text(capsules: Iterable[bytes]) -> str:
+    """Return the marks of capsules as a receipt's detail has them: base64 of one after the other."""
+    return b64encode(b"".join(map(mark_of, capsules))).decode()
+
+
+def marks_in(detail: dict[str, Any]) -> frozenset[bytes]:
+    """Return the marks of the capsules that a proxy says it re-encrypted; see `read_detail`."""
+    marks: bytes = detail.get("opened", b"")
+    return frozenset(marks[start : start + MARK_SIZE] for start in range(0, len(marks), MARK_SIZE))
+
+
 def read_detail(receipt: Receipt, plain: bytes | None) -> dict[str, Any]:
-    """Return what a receipt tells the patient only: who asked, for which purpose and lane.
+    """Return what a receipt tells the patient only: who asked, for which purpose, lane and capsules.
 
     Args:
         receipt: what the proxy handed out.
@@ -96,7 +119,7 @@ def read_detail(receipt: Receipt, plain: bytes | None) -> dict[str, Any]:
 
 
 def _checked(detail: Any) -> dict[str, Any]:
-    """Return a detail whose people are addresses in their one spelling, and whose lane is a number.
+    """Return a detail: people are addresses in their one spelling, the lane is a number, the marks are bytes.
 
     A proxy seals what it likes: a name of this machine's in place of an address would be shown as if it were known.
 
@@ -109,4 +132,9 @@ def _checked(detail: Any) -> dict[str, Any]:
     lane, purpose = detail.get("lane", 0), detail.get("purpose", "")
     if type(lane) is not int or lane < 0 or not isinstance(purpose, str) or len(purpose) > _MAX_PURPOSE:
         raise ValueError("no lane or no purpose")
-    return detail | people
+    checked = detail | people
+    if "opened" in detail:
+        checked["opened"] = b64decode(detail["opened"], validate=True)
+        if len(checked["opened"]) % MARK_SIZE or len(checked["opened"]) > MARK_SIZE * _MOST_MARKS:
+            raise ValueError("no marks")
+    return checked

@@ -55,5 +55,8 @@ RECEIPT: Final = b"panachain/receipt/1"
 # Prefixes of digests that stay on this machine.
 LARGE_SOURCE: Final = b"panachain/1/large-source"
 
+# Prefixes of digests that only receipts' details hold.
+CAPSULE_MARK: Final = b"panachain/receipt/2/capsule"
+
 # Prefixes of digests in a challenge for tokens (RFC 9577, redemption context).
 TOKEN_PERIOD: Final = b"panachain/token-period/1"

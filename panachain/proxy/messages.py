@@ -55,7 +55,7 @@ MAX_ANSWER: Final = 8 << 20
 """Bytes of one answer."""
 RECEIPTS_PAGE: Final = 256
 """Receipts of one answer: some 400 KB."""
-MAX_DETAIL: Final = 4096
+MAX_DETAIL: Final = 16_384
 """Bytes of a receipt's sealed detail; an honest one has some 400."""
 MAX_AGE: Final = 60
 """Seconds by which a request's end may be ahead."""

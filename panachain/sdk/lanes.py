@@ -7,7 +7,7 @@ records, nor the others from new lanes (security rule 22). Follows design sectio
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 from panachain.chain.evm import Receipt
 from panachain.crypto import umbral
 from panachain.crypto.keys import Seed
+from panachain.errors import UnknownActorError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.choices import NONE, Choices
@@ -23,7 +24,7 @@ from panachain.model.scope import SENSITIVE, Category, Generations, Scope, path_
 from panachain.model.transactions import PairingEvent
 from panachain.records import rewrap
 from panachain.records.findings import LEFT_OUT, Findings, Strict
-from panachain.records.header import Header, seal_envelope
+from panachain.records.header import SLOTS, Header, seal_envelope, wrap_at
 from panachain.records.locate import HospitalHeads, Sought, locate_all, open_manifests, remaining
 from panachain.records.pairing import FIRST, Pairing, make_pairing, open_pairing, seal_pairing
 from panachain.sdk.network import Network
@@ -305,6 +306,31 @@ class OwnLanes:
         for checked in found:
             for header, record in open_checked(checked, allowance, current):
                 yield replace(record, provenance=RecordProvenance(header.info.hospital, opened_as="patient"))
+
+    def capsules_of(self, record_ids: Collection[str]) -> list[bytes]:
+        """Return the capsules of the envelopes that some records lie in: of all lanes, withdrawn records too.
+
+        Args:
+            record_ids: CIDs of headers.
+
+        Raises:
+            UnknownActorError: none of these lanes has such a record, or it can't be read.
+            StoreUnavailableError: the store lost an envelope.
+        """
+        wanted, findings = set(record_ids), Findings()
+        envelopes: dict[str, None] = {}
+        for own in self.headers(findings):
+            for found in own.headers:
+                if found.info.header_cid in wanted:
+                    wanted.discard(found.info.header_cid)
+                    envelopes[found.info.envelope_cid] = None
+        if wanted:
+            unread = f"; {len(findings.omissions)} parts of them couldn't be read" if findings.omissions else ""
+            raise UnknownActorError(
+                f"no record {min(wanted)} is in this patient's lanes{unread}", hint="panachain records list"
+            )
+        blocks = [self._network.store.get_block(CID.parse(cid)) for cid in envelopes]
+        return [umbral.capsule_of(wrap_at(block, place)) for block in blocks for place in range(SLOTS)]
 
     def still_there(self, lanes: Sequence[GrantedLane], findings: Findings) -> int:
         """Return how many headers of some lanes the store still has, of hospitals that are paired now.

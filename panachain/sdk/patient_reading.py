@@ -5,8 +5,10 @@ Believes no proxy, and asks none for the patient's own records. Follows design s
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from panachain.consent.receipts import mark_of
 from panachain.errors import PartlyDoneError, UnknownActorError
 from panachain.model.progress import Progress
 from panachain.sdk.patient_parts import PatientParts
@@ -23,22 +25,38 @@ if TYPE_CHECKING:
 class PatientReading(PatientParts):
     """The reading side of a patient's session."""
 
-    def log(self, policy: AnyPolicy | None = None, *, progress: Progress | None = None) -> Listed[Reading]:
+    def log(
+        self,
+        policy: AnyPolicy | None = None,
+        *,
+        records: Collection[str] = (),
+        progress: Progress | None = None,
+    ) -> Listed[Reading]:
         """Return an iterator over who read what, when and why, oldest first: once per opening, refused attempts too.
 
         The iterator's `left_out` names the policies of which nothing could be told.
 
         Args:
             policy: only this one; None means all.
+            records: only openings of the envelopes that these lie in, withdrawn ones too, by the CIDs of their headers;
+                whoever opened an envelope could read all records in it. Openings before a record was re-wrapped aren't
+                found by it.
             progress: is told how many policies' proxies were asked.
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
+            UnknownActorError: a record isn't in this patient's lanes.
             ProxiesUnavailableError: no proxy of a policy answered.
         """
-        return self._log.readings(None if policy is None else id_of(policy), progress)
+        return self._log.readings(None if policy is None else id_of(policy), progress, marks=self._marks(records))
 
-    def receipts(self, policy: AnyPolicy | None = None, *, progress: Progress | None = None) -> Listing[LogEntry]:
+    def receipts(
+        self,
+        policy: AnyPolicy | None = None,
+        *,
+        records: Collection[str] = (),
+        progress: Progress | None = None,
+    ) -> Listing[LogEntry]:
         """Return what the proxies signed, oldest first: a line per proxy, lane and hospital, as evidence.
 
         `left_out` of the list names the policies of which nothing could be told: no store has their terms any more,
@@ -46,13 +64,15 @@ class PatientReading(PatientParts):
 
         Args:
             policy: only this one's; None means all.
+            records: only what tells of their envelopes, as in `log`.
             progress: is told how many policies' proxies were asked.
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
+            UnknownActorError: a record isn't in this patient's lanes.
             ProxiesUnavailableError: no proxy of a policy answered.
         """
-        return self._log.entries(None if policy is None else id_of(policy), progress)
+        return self._log.entries(None if policy is None else id_of(policy), progress, marks=self._marks(records))
 
     def convict(self, policy: AnyPolicy) -> ConvictionReport:
         """Submit each receipt by which a proxy served this policy when it wasn't allowed; each suspends its proxy.
@@ -111,3 +131,7 @@ class PatientReading(PatientParts):
                     f"record {record_id} was withdrawn by its hospital: {gone.reason}", hint="panachain records list"
                 )
         raise UnknownActorError(f"no record {record_id} is in this patient's lanes", hint="panachain records list")
+
+    def _marks(self, records: Collection[str]) -> frozenset[bytes] | None:
+        """Return by which marks receipts name the envelopes of some records; None for no records, which means all."""
+        return frozenset(map(mark_of, self._lanes.capsules_of(records))) if records else None

@@ -6,9 +6,10 @@ Follows design section 8 and docs/spec/proxy.md.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
 
-from panachain.consent.receipts import read_detail
+from panachain.consent.receipts import marks_in, read_detail
 from panachain.errors import IntegrityError, PanaChainError, ProxiesUnavailableError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import ReceiptKind
@@ -32,8 +33,15 @@ class ReadLog:
         self._policies = policies
         self._reading = reading
 
-    def entries(self, policy_id: PolicyId | None, progress: Progress | None = None) -> Listing[LogEntry]:
+    def entries(
+        self, policy_id: PolicyId | None, progress: Progress | None = None, *, marks: Set[bytes] | None = None
+    ) -> Listing[LogEntry]:
         """Return the log of one policy or of all, oldest first, without those policies whose terms can't be read.
+
+        Args:
+            policy_id: only this one; None means all.
+            progress: is told how many policies' proxies were asked.
+            marks: only what tells of one of these, and of proxies that lie or are silent; None means all.
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
@@ -59,16 +67,25 @@ class ReadLog:
             entries = [entry for log in logs for entry in self._told(log)]
         if failures and not entries:
             raise failures[0]
+        if marks is not None:
+            entries = [entry for entry in entries if entry.reason or not marks.isdisjoint(entry.marks)]
         return Listing(sorted(entries, key=lambda entry: (entry.at, entry.proxy)), left_out)
 
-    def readings(self, policy_id: PolicyId | None, progress: Progress | None = None) -> Listed[Reading]:
+    def readings(
+        self, policy_id: PolicyId | None, progress: Progress | None = None, *, marks: Set[bytes] | None = None
+    ) -> Listed[Reading]:
         """Return the openings of one policy or of all, oldest first, with what this machine calls the requesters.
+
+        Args:
+            policy_id: as `entries`.
+            progress: as `entries`.
+            marks: as `entries`.
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
             ProxiesUnavailableError: no proxy of any of them answered.
         """
-        told = self.entries(policy_id, progress)
+        told = self.entries(policy_id, progress, marks=marks)
         found = readings(told)
         names = Names(self._network.home, self._network.resolver)
         names.learn(reading.requester for reading in found)
@@ -129,4 +146,5 @@ class ReadLog:
             purpose=str(detail.get("purpose", "")),
             scopes=scopes,
             late=is_late,
+            marks=marks_in(detail),
         )

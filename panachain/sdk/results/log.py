@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -41,6 +41,8 @@ class LogEntry:
     """Whether the proxy served when the policy didn't allow it: its receipt convicts it."""
     reason: str = ""
     """Of a proxy that lied or was silent: what is wrong with its answer."""
+    marks: frozenset[bytes] = field(default=frozenset(), repr=False)
+    """By which the proxy names the capsules that it re-encrypted, `consent.receipts.MARK_SIZE` bytes each."""
 
     @property
     def when(self) -> datetime:

@@ -18,6 +18,7 @@ from panachain.chain import typed
 from panachain.chain.receipts import receipt_hash, sign_head
 from panachain.chain.revocations import check_revocation
 from panachain.chain.signing import Account
+from panachain.consent.receipts import marks_text
 from panachain.consent.rules import check_access
 from panachain.consent.times import MAX_AHEAD, check_head, is_over_for_good, stated_time
 from panachain.crypto import box, labels
@@ -314,7 +315,7 @@ class ProxyService:
         if self._clock() - work.begun >= _STALE and self._chain.revocation_in_sight(request.policy_id):
             raise PolicyRevokedError(f"policy {request.policy_id} was revoked by the patient")
         # 6. The receipt is on disk before the answer leaves.
-        sealed = self._seal_detail(request, work.held)
+        sealed = self._seal_detail(request, work.held, opened=marks_text(request.capsules))
         receipt = self._store.log(
             lambda sequence, previous: self._receipt(
                 ReceiptKind.REENCRYPTED, on_chain, sequence, previous, count=len(cfrags), detail=sealed

@@ -10,7 +10,17 @@ import pytest
 
 from panachain.chain.receipts import log_domain, receipt_hash, sign_head
 from panachain.chain.signing import Account
-from panachain.consent.receipts import MAX_LAG, MAX_LEAD, check_receipt, opened_detail, read_detail
+from panachain.consent.receipts import (
+    MARK_SIZE,
+    MAX_LAG,
+    MAX_LEAD,
+    check_receipt,
+    mark_of,
+    marks_in,
+    marks_text,
+    opened_detail,
+    read_detail,
+)
 from panachain.crypto import box, labels
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError
@@ -71,6 +81,8 @@ def test_a_purpose_has_up_to_32_characters() -> None:
         DETAIL | {"grantee": "my team"},
         *(DETAIL | {"lane": lane} for lane in (-1, -100, True, "0", 0.5, None)),
         *(DETAIL | {"purpose": purpose} for purpose in (7, None, "T" * 33)),
+        # No base64, of another alphabet, no whole marks, more than one request has.
+        *(DETAIL | {"opened": text} for text in (7, None, "?", "AAAAAAA_", "AAAA", "AAAAAAAA" * 1001)),
     ],
     ids=repr,
 )
@@ -135,3 +147,13 @@ def test_a_receipt_is_of_its_policy_its_kind_and_a_block_that_is_new_enough() ->
         check_receipt(receipt, policy_id=receipt.policy_id, kind=ReceiptKind.DELETED, **named)
     with pytest.raises(IntegrityError, match=f"{MAX_LAG + 1} s behind"):
         check_receipt(receipt, policy_id=receipt.policy_id, not_before=NOW + MAX_LAG + 1, **named)
+
+
+def test_a_receipt_names_capsules_by_marks_that_only_whoever_has_them_can_make() -> None:
+    capsules = [bytes([n]) * 105 for n in range(200)]
+    detail = opened(DETAIL | {"opened": marks_text(capsules)})
+    assert marks_in(detail) == set(map(mark_of, capsules))
+    assert {len(mark) for mark in marks_in(detail)} == {MARK_SIZE}
+    assert mark_of(b"\xff" * 105) not in marks_in(detail)
+    # Receipts about anything else name none.
+    assert marks_in(opened(DETAIL)) == marks_in({}) == frozenset()

@@ -138,7 +138,7 @@ def test_an_address_is_40_hex_digits_and_bytes_have_one_size_and_one_spelling(wh
 def test_the_bounds_are_those_of_the_specification() -> None:
     # docs/spec/proxy.md: proxies and clients of other versions refuse by the same ones.
     assert (messages.MAX_CAPSULES, messages.MAX_LANES) == (1000, 4096)
-    assert (messages.RECEIPTS_PAGE, messages.MAX_DETAIL) == (256, 4096)
+    assert (messages.RECEIPTS_PAGE, messages.MAX_DETAIL) == (256, 16_384)
     assert (messages.MAX_BODY, messages.MAX_DEPOSIT, messages.MAX_ANSWER) == (262_144, 8_388_608, 8_388_608)
     assert messages.MAX_AGE == 60
 

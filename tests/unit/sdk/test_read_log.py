@@ -15,7 +15,13 @@ from panachain.chain.receipts import receipt_hash, sign_head
 from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.crypto import box, labels
-from panachain.errors import AccessDeniedError, IntegrityError, PolicyUnknownError, ProxiesUnavailableError
+from panachain.errors import (
+    AccessDeniedError,
+    IntegrityError,
+    PolicyUnknownError,
+    ProxiesUnavailableError,
+    UnknownActorError,
+)
 from panachain.model.actors import PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
 from panachain.model.proxy_requests import ReceiptPart, ReencryptRequest
@@ -23,7 +29,7 @@ from panachain.model.scope import Purpose
 from panachain.proxy import messages
 from panachain.sdk import proxies
 from tests.twin.world import PROXIES, THRESHOLD, World
-from tests.unit.sdk.helpers import grant, opened, upload
+from tests.unit.sdk.helpers import again, grant, opened, upload
 
 
 def test_says_who_read_what_for_what(world: World) -> None:
@@ -50,6 +56,48 @@ def test_is_in_the_order_of_time_and_of_one_policy_or_all(world: World) -> None:
     assert {entry.policy_id for entry in everything} == {first.policy_id, second.policy_id}
     assert everything == sorted(everything, key=lambda entry: (entry.at, entry.proxy))
     assert {entry.policy_id for entry in world.patient.receipts(second.policy_id)} == {second.policy_id}
+
+
+def test_of_a_record_says_who_opened_its_envelope(world: World) -> None:
+    upload(world, 2)
+    upload(world, category="allergies")
+    first, second = grant(world), grant(world, "nurse", ("allergies",))
+    together, apart = {}, {}
+    for record in world.patient.records():
+        (apart if record.info.category.value == "allergies" else together)[record.info.header_cid] = record
+    assert (len(together), len(apart)) == (2, 1)
+    opened(world, first.policy_id)
+    opened(world, second.policy_id, "nurse")
+    world.wait()
+    # Both records of one envelope: whoever has its key can read either.
+    for cid in together:
+        entries = world.patient.receipts(records=[cid])
+        assert {entry.kind for entry in entries} == {ReceiptKind.REENCRYPTED.value}
+        assert {entry.requester for entry in entries} == {world.clinician.address}
+    assert [reading.requester for reading in world.patient.log(records=list(apart))] == [
+        world.sessions["nurse"].address
+    ]
+    assert len(list(world.patient.log(records=[*together, *apart]))) == 2
+    assert list(world.patient.log(second.policy_id, records=list(together))) == []
+
+
+def test_of_a_record_that_was_withdrawn_says_who_opened_it_before(world: World) -> None:
+    upload(world)
+    (record,) = world.patient.records()
+    policy = grant(world).policy_id
+    opened(world, policy)
+    world.wait()
+    world.hospital.withdraw([record.info.header_cid], "wrong-patient")
+    told = again(world).log(records=[record.info.header_cid])
+    assert {reading.requester for reading in told} == {world.clinician.address}
+
+
+def test_of_a_record_that_nobody_has_says_so(world: World) -> None:
+    upload(world)
+    (record,) = world.patient.records()
+    assert list(world.patient.log(records=[record.info.header_cid])) == []
+    with pytest.raises(UnknownActorError, match="no record bafkreinone is in this patient's lanes"):
+        world.patient.log(records=[record.info.header_cid, "bafkreinone"])
 
 
 def test_is_the_patients_only(world: World) -> None:

@@ -14,7 +14,7 @@ import pytest
 from panachain.chain.receipts import receipt_hash
 from panachain.chain.signing import Account
 from panachain.chain.typed import answer_signer, request_hash, sign_request
-from panachain.consent.receipts import check_receipt, opened_detail, read_detail
+from panachain.consent.receipts import check_receipt, mark_of, opened_detail, read_detail
 from panachain.consent.times import MARGIN
 from panachain.crypto import box, labels, umbral
 from panachain.crypto.keys import Seed
@@ -107,13 +107,15 @@ class TestReencrypt:
 
     def test_receipt_tells_the_patient_who_asked_for_what(self, world: ProxyWorld) -> None:
         policy = world.grant()
-        answer = serve(world.services[0], world.request(policy))
+        request = world.request(policy)
+        answer = serve(world.services[0], request)
         assert open_detail(answer.receipt, policy.audit) == {
             "requester": policy.grantee.address,
             "grantee": policy.terms.grantee,
             "purpose": "TREAT",
             "lane": 0,
             "capsules": 1,
+            "opened": b"".join(map(mark_of, request.capsules)),
         }
 
     @pytest.mark.parametrize("field", ["policy_id", "grantee", "purpose", "lane", "capsules", "expires_at", "nonce"])
@@ -161,6 +163,8 @@ class TestReencrypt:
         assert kinds(world, policy) == ["deposited", "denied"]
         detail = open_detail(world.stores[0].receipts(policy.terms.policy_id)[-1], policy.audit)
         assert (detail["reason"], detail["purpose"]) == ("OutOfScopeError", "HRESCH")
+        # Whoever is refused got none of the capsules, and could make the log large with them.
+        assert "opened" not in detail
 
     def test_a_capsule_of_another_lane_gives_cfrags_that_open_nothing(self, world: ProxyWorld) -> None:
         policy, other = world.grant(), world.grant()
