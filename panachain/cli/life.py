@@ -61,7 +61,8 @@ def show_life(
     if len(withdrawn) > _TOLD:
         app.output.say(f"{len(withdrawn) - _TOLD} more were withdrawn; index.json and --json name them all.")
     if withdrawn and patient:
-        app.output.say(f"Who opened it before: panachain log --record {withdrawn[0].record_id}")
+        # Whole: it is to be typed.
+        app.output.say(f"Who opened it before: panachain log --record {withdrawn[0].record_id}", whole=True)
     if histories and not app.output.as_json:
         rows = [
             {

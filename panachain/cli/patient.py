@@ -529,18 +529,19 @@ def log(policy: str | None, records: tuple[str, ...]) -> None:
         chosen = app.policy(patient, policy) if policy else None
         with app.output.progress("log") as progress:
             entries = patient.receipts(chosen, records=records, progress=progress)
+        nobody = "Nobody has opened what that lies in." if records else "Nobody has read anything."
         # Before the lines: nobody takes a log for whole that isn't.
         for entry in {(entry.proxy, entry.kind): entry for entry in entries if entry.reason}.values():
             app.output.warn(f"proxy {entry.proxy} {_FAULTS[entry.kind]}: {entry.reason}")
         if app.output.as_json or app.output.long:
-            app.output.many(entries, empty="Nobody has read anything.")
+            app.output.many(entries, empty=nobody)
             show_left_out(app, entries)
             return
         show_left_out(app, entries)
         found = readings(entries)
         app.output.many(
             found,
-            empty="Nobody has read anything.",
+            empty=nobody,
             columns=("when", "who", "outcome", "what", "purpose", "policy_id"),
             also=lambda reading: {"outcome": reading_words(reading)},
             titles={"outcome": "did"},

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,7 +44,7 @@ class TestWithdraw:
         assert outcome.code == 0
         assert twin.calls[-1][:2] == ("withdraw", (("bafkreigone", "bafkreiother"), "wrong-patient"))
         assert "laboratory" in outcome.out
-        assert "the patient sees it in" in outcome.err
+        assert "the patient sees it with panachain log --record" in " ".join(outcome.err.split())
 
     def test_prints_json(self, run: Callable[..., Outcome], twin: Twin) -> None:
         twin.answers["withdraw"] = self.REPORT
@@ -81,6 +83,32 @@ class TestReading:
         assert outcome.code == 0
         assert "2 superseded by a newer version" in outcome.err
         assert "about another person" in outcome.err
+
+    def test_records_names_the_withdrawn_record_and_how_to_see_who_opened_it(
+        self, run: Callable[..., Outcome], twin: Twin
+    ) -> None:
+        opening, cid = some(), "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
+        opening.withdrawn[:] = [replace(GONE, record_id=cid)]
+        twin.answers["records"] = opening
+        said = " ".join(run("records").err.split())
+        assert re.search(r"Withdrawn by \S+ on .+, about another person: record bafk\S* \(laboratory/2024\); it", said)
+        # Whole, since it is to be typed.
+        assert f"panachain log --record {cid}" in said
+
+    def test_open_does_not_name_what_only_the_patient_can_see(
+        self, run: Callable[..., Outcome], twin: Twin, tmp_path: Path
+    ) -> None:
+        twin.answers["open"] = some()
+        said = run("open", POLICY, "-o", str(tmp_path / "opened")).err
+        assert "record bafkreigone" in " ".join(said.split())
+        assert "log --record" not in said
+
+    def test_the_log_of_a_record_asks_for_it_alone(self, run: Callable[..., Outcome], twin: Twin) -> None:
+        twin.answers["receipts"] = []
+        outcome = run("log", "--record", "bafkreigone", "--record", "bafkreiother")
+        assert twin.calls[-1][0] == "receipts"
+        assert twin.calls[-1][2]["records"] == ("bafkreigone", "bafkreiother")
+        assert "Nobody has opened what that lies in." in outcome.out + outcome.err
 
     def test_records_in_json_names_what_was_withdrawn(self, run: Callable[..., Outcome], twin: Twin) -> None:
         twin.answers["records"] = some()
