@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from panachain.model.scope import Category as C  # noqa: N817  # short: it stands on every line
+from panachain.records.sensitivity.kinds import kinds
+from panachain.records.sensitivity.tables import rows
 
 BY_TYPE: Final = {
     **dict.fromkeys(("Patient", "RelatedPerson", "Person", "Practitioner", "PractitionerRole"), C.DEMOGRAPHICS),
@@ -63,15 +65,12 @@ BY_OBSERVATION: Final = {
 """Codes of observation-category and of DiagnosticReport.category (v2-0074)."""
 
 BY_LABEL: Final = {
-    **dict.fromkeys(("PSY", "MH", "BH", "DVD", "PSYTHPN"), C.MENTAL_HEALTH),
-    **dict.fromkeys(("ETH", "SUD", "ETHUD", "OPIOIDUD"), C.SUBSTANCE_USE),
-    **dict.fromkeys(("HIV", "SEX", "STD", "REPRODUCTIVE"), C.SEXUAL_HEALTH),
-    "GENDER": C.GENDER,
-    **dict.fromkeys(("SDV", "VIO", "MST"), C.VIOLENCE),
-    "PRS": C.PRIVATE,
-    "GDIS": C.GENOMICS,
+    code: kinds()[kind].category
+    for system, code, kind, _display, _source in rows("labels")
+    if system == "v3-actcode" and kind in kinds()
 }
-"""Codes of meta.security: HL7 v3 ActCode, sensitivity."""
+"""Codes of meta.security: HL7 v3 ActCode, sensitivity. All that sort a resource, since a Consent that permits some
+labels of a category permits its lane only if it names each."""
 CONFIDENTIAL: Final = frozenset({"R", "V"})
 """Codes of meta.security: HL7 v3 Confidentiality, restricted and very restricted."""
 

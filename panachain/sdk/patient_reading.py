@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from panachain.consent.receipts import mark_of
 from panachain.errors import PartlyDoneError, UnknownActorError
 from panachain.model.progress import Progress
 from panachain.sdk.patient_parts import PatientParts
@@ -134,4 +133,9 @@ class PatientReading(PatientParts):
 
     def _marks(self, records: Collection[str]) -> frozenset[bytes] | None:
         """Return by which marks receipts name the envelopes of some records; None for no records, which means all."""
-        return frozenset(map(mark_of, self._lanes.capsules_of(records))) if records else None
+        if not records:
+            return None
+        # Imported here: most commands of a patient look at no capsule.
+        from panachain.consent.receipts import mark_of
+
+        return frozenset(map(mark_of, self._lanes.capsules_of(records)))
