@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import (
     AccessDeniedError,
     BlockNotFoundError,
@@ -438,7 +439,7 @@ def test_another_patients_bad_order_keeps_nobody_from_new_lanes(world: World) ->
     clinic = world.hospital.whoami()
     keys = {"receiving_key": clinic.receiving_key, "patient_key": seed_of("mallory").receiving().public}
     first = own.headers[0]
-    envelope = seal_envelope(bytes(32), [])
+    envelope = seal_envelope(EnvelopeKey(bytes(32)), [])
     foreign = rewrap.Move(CID.parse(first.info.header_cid), first.locator_key, first.brief_id, envelope)
     orders = [
         keep(world.network.store, b"no order"),

@@ -11,7 +11,7 @@ import pytest
 
 from panachain.crypto import umbral
 from panachain.crypto.commit import EnvelopeKey
-from panachain.crypto.keys import Seed, address_of
+from panachain.crypto.keys import Seed, address_of, hospital_key
 from panachain.errors import BlockNotFoundError, IntegrityError, PanaChainError, UsageError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID
@@ -93,7 +93,9 @@ class Clinic:
 
     def key(self, patient: Seed, scope: Scope, found: header.Header) -> EnvelopeKey:
         envelope = self.store.get_block(CID.parse(found.info.envelope_cid))
-        return EnvelopeKey(umbral.unwrap(patient.lane(scope, 0), header.wrap_at(envelope, found.wrap_index)))
+        message = umbral.unwrap(patient.lane(scope, 0), header.wrap_at(envelope, found.wrap_index))
+        pepper = hospital_key(patient.pepper(scope, 0), self.address)
+        return EnvelopeKey.unmasked(message, pepper=pepper, commitment=found.commitment)
 
 
 @pytest.fixture
