@@ -113,7 +113,7 @@ class ProxyRef:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a policy allows, sealed to its grantee (`panachain/terms/2`, docs/spec/formats.md)."""
+    """What a policy allows, sealed to its grantee (`panachain/terms/3`, docs/spec/formats.md)."""
 
     policy_id: PolicyId
     patient: Address
