@@ -92,6 +92,8 @@ class GrantedLane:
     """The lane's Umbral public key, 33 bytes."""
     locator_key: bytes = field(repr=False)
     """32 bytes; HMAC under it with a hospital's address gives that hospital's locator key."""
+    pepper: bytes = field(repr=False)
+    """32 bytes; HMAC under it with a hospital's address gives that hospital's own pepper."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class ProxyRef:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a policy allows, sealed to its grantee (`panachain/terms/2`, docs/spec/formats.md)."""
+    """What a policy allows, sealed to its grantee (`panachain/terms/3`, docs/spec/formats.md)."""
 
     policy_id: PolicyId
     patient: Address

@@ -29,7 +29,7 @@ TERMS = Terms(
     expires_at=2,
     threshold=2,
     proxies=(ProxyRef(Address("0x" + "00" * 19 + "04"), "https://proxy.example", b"\2" * 33, b"\2" * 33),) * 2,
-    lanes=(GrantedLane(Scope.all(), 0, b"\2" * 33, b"\1" * 32),),
+    lanes=(GrantedLane(Scope.all(), 0, b"\2" * 33, b"\1" * 32, b"\3" * 32),),
     audit_key=b"\2" * 33,
     kfrag_digests=(b"\1" * 32, b"\2" * 32),
 )
@@ -51,9 +51,9 @@ def test_grantee_and_patient_read_them() -> None:
 
 def test_they_say_their_version_first_and_another_one_is_refused() -> None:
     block = sealed()
-    assert block[0] == 2
-    for other in (0, 1, 3):
-        with pytest.raises(IntegrityError, match="aren't of version 2"):
+    assert block[0] == 3
+    for other in (0, 1, 2, 4):
+        with pytest.raises(IntegrityError, match="aren't of version 3"):
             open_terms(bytes([other]) + block[1:], READER.receiving())
 
 
@@ -104,9 +104,12 @@ def test_a_changed_byte_is_noticed(place: int) -> None:
         {"kfrags": [b"\1" * 31]},
         {"proxies": [[b"\4" * 20, 7, b"\2" * 33, b"\2" * 33]]},
         {"proxies": [[b"\4" * 20, "https://proxy.example", b"\2", b"\2" * 33]]},
-        {"lanes": [["all", "0", b"\2" * 33, b"\1" * 32]]},
-        {"lanes": [["all", 0, b"\2" * 33, "\1" * 32]]},
-        {"lanes": [[0, 0, b"\2" * 33, b"\1" * 32]]},
+        {"lanes": [["all", "0", b"\2" * 33, b"\1" * 32, b"\3" * 32]]},
+        {"lanes": [["all", 0, b"\2" * 33, "\1" * 32, b"\3" * 32]]},
+        {"lanes": [[0, 0, b"\2" * 33, b"\1" * 32, b"\3" * 32]]},
+        {"lanes": [["all", 0, b"\2" * 33, b"\1" * 32, "\3" * 32]]},
+        {"lanes": [["all", 0, b"\2" * 33, b"\1" * 32, b"\3" * 31]]},
+        {"lanes": [["all", 0, b"\2" * 33, b"\1" * 32]]},
         {"purposes": ["FUN"]},
     ],
     ids=repr,
