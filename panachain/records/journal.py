@@ -72,6 +72,10 @@ CREATE TABLE IF NOT EXISTS moved (
     sequence   INTEGER NOT NULL REFERENCES batch(sequence),  -- of the batch with the new header
     deleted    INTEGER NOT NULL     -- whether the blocks were deleted
 );
+CREATE TABLE IF NOT EXISTS followed (
+    block    TEXT PRIMARY KEY,      -- CID of a patient's order to re-seal that was followed
+    sequence INTEGER NOT NULL       -- of the batch with what it asked for
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS waiting (
     patient  TEXT NOT NULL,
     source   BLOB NOT NULL,
@@ -171,6 +175,10 @@ class MovedRecord:
     old_envelope: str
     record: JournalRecord
     """Where it is found now."""
+    gone: tuple[str, ...] = ()
+    """CIDs of its sealed content and inventory, if it was sealed anew: deleted too."""
+    likeness: bytes = b""
+    """What told a record of the same content, if it was sealed anew for another category."""
 
 
 class Adopted:
@@ -214,7 +222,17 @@ class Adopted:
             )
             # Of those that were learned again nobody knows the batch: published twice is better than never.
             self._db.execute("DELETE FROM resource WHERE sequence = 0")
-            for table in ("record", "unfinished", "resource", "withdrawn", "moved", "sent", "adopted", "batch"):
+            for table in (
+                "record",
+                "unfinished",
+                "resource",
+                "withdrawn",
+                "moved",
+                "followed",
+                "sent",
+                "adopted",
+                "batch",
+            ):
                 self._db.execute(f"DELETE FROM {table} WHERE sequence >= ?", (first,))  # noqa: S608
             self._db.execute("DELETE FROM counter")
             self._db.execute("DELETE FROM counted")
@@ -368,6 +386,8 @@ class Journal:
         moved: Sequence[MovedRecord] = (),
         resources: Iterable[KnownResource] = (),
         withdrawn: Sequence[Withdrawing] = (),
+        followed: Iterable[str] = (),
+        elsewhere: Iterable[tuple[KnownResource, str]] = (),
     ) -> Batch:
         """Write one batch with everything that it changes, before its transaction is signed.
 
@@ -381,6 +401,8 @@ class Journal:
             moved: records of earlier batches that got a new header in this one.
             resources: the versions that its records hold.
             withdrawn: records of earlier batches that its statements withdraw.
+            followed: CIDs of the orders to re-seal that it follows.
+            elsewhere: versions of earlier batches that it puts elsewhere, each with its new lane.
 
         Raises:
             DiskError: the disk refuses; the journal is as it was.
@@ -410,14 +432,23 @@ class Journal:
             self._db.executemany("INSERT OR REPLACE INTO counter VALUES (?, ?, ?, ?)", following)
             self.resources.write(resources, sequence)
             self.withdrawn.write(withdrawn, sequence)
+            self.resources.move(elsewhere)
+            self._db.executemany("INSERT OR IGNORE INTO followed VALUES (?, ?)", [(one, sequence) for one in followed])
         return Batch(sequence, manifest, len(records) + len(moved), None, None)
 
     def has(self, header: str) -> bool:
         """Tell whether this is the present header of one of the records."""
         return self._db.execute("SELECT 1 FROM record WHERE header = ?", (header,)).fetchone() is not None
 
+    def has_followed(self, order: str) -> bool:
+        """Tell whether an order to re-seal was followed, by its CID."""
+        return self._db.execute("SELECT 1 FROM followed WHERE block = ?", (order,)).fetchone() is not None
+
     def deletable(self) -> list[tuple[str, str, str]]:
-        """Return header, envelope and batch list of each record that a mined batch gave a new header."""
+        """Return header, envelope and batch list of each record that a mined batch gave a new header.
+
+        What else goes with one that was sealed anew is a row of its own, its CID in both places.
+        """
         rows = self._db.execute(
             "SELECT m.header, m.envelope, m.list FROM moved m JOIN batch b USING (sequence)"
             " WHERE NOT m.deleted AND b.block IS NOT NULL ORDER BY m.rowid"
@@ -502,6 +533,18 @@ class Journal:
             "UPDATE record SET header = ?, sequence = ?, scope = ?, generation = ?, brief_id = ? WHERE header = ?",
             (new.header, sequence, new.scope, new.generation, new.brief_id, one.old_header),
         )
+        self._db.execute("UPDATE nameless SET header = ? WHERE header = ?", (new.header, one.old_header))
+        self._db.executemany(
+            "INSERT OR IGNORE INTO moved VALUES (?, ?, ?, ?, 0)", [(cid, cid, row[0], sequence) for cid in one.gone]
+        )
+        if one.gone:
+            # In another category it is like something else.
+            self._db.execute("UPDATE nameless SET likeness = ? WHERE header = ?", (new.likeness, new.header))
+            self._db.execute(
+                "UPDATE unfinished SET likeness = ? WHERE likeness = ? AND (patient, source, part) IN"
+                " (SELECT patient, source, part FROM record WHERE header = ?)",
+                (new.likeness, one.likeness, new.header),
+            )
 
     def _batches(self, condition: str) -> list[Batch]:
         # The conditions are the two fixed ones above.
