@@ -23,7 +23,8 @@ from typing import Final
 from panachain.errors import DiskError
 from panachain.model.actors import Address
 from panachain.private_files import open_private, private_file
-from panachain.records import journal_resources, journal_withdrawn
+from panachain.records import journal_followed, journal_resources, journal_withdrawn
+from panachain.records.journal_followed import FollowedOrders
 from panachain.records.journal_resources import KnownResource, KnownResources
 from panachain.records.journal_withdrawn import Withdrawing, WithdrawnRecords
 
@@ -72,10 +73,6 @@ CREATE TABLE IF NOT EXISTS moved (
     sequence   INTEGER NOT NULL REFERENCES batch(sequence),  -- of the batch with the new header
     deleted    INTEGER NOT NULL     -- whether the blocks were deleted
 );
-CREATE TABLE IF NOT EXISTS followed (
-    block    TEXT PRIMARY KEY,      -- CID of a patient's order to re-seal that was followed
-    sequence INTEGER NOT NULL       -- of the batch with what it asked for
-) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS waiting (
     patient  TEXT NOT NULL,
     source   BLOB NOT NULL,
@@ -313,12 +310,15 @@ class Journal:
             self._db.execute("PRAGMA journal_mode=WAL")
             # A batch that the disk lost after its transaction was sent couldn't be found again.
             self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(SCHEMA + journal_resources.SCHEMA + journal_withdrawn.SCHEMA)
+            self._db.executescript(
+                SCHEMA + journal_resources.SCHEMA + journal_withdrawn.SCHEMA + journal_followed.SCHEMA
+            )
         except (OSError, sqlite3.Error) as exc:
             raise DiskError(f"the upload journal {path} can't be opened: {exc}; nothing was published") from exc
         self.adopted = Adopted(self._db, self._writing)
         self.resources = KnownResources(self._db, self._writing)
         self.withdrawn = WithdrawnRecords(self._db)
+        self.followed = FollowedOrders(self._db)
 
     def close(self) -> None:
         """Close the file."""
@@ -433,16 +433,12 @@ class Journal:
             self.resources.write(resources, sequence)
             self.withdrawn.write(withdrawn, sequence)
             self.resources.move(elsewhere)
-            self._db.executemany("INSERT OR IGNORE INTO followed VALUES (?, ?)", [(one, sequence) for one in followed])
+            self.followed.write(followed, sequence)
         return Batch(sequence, manifest, len(records) + len(moved), None, None)
 
     def has(self, header: str) -> bool:
         """Tell whether this is the present header of one of the records."""
         return self._db.execute("SELECT 1 FROM record WHERE header = ?", (header,)).fetchone() is not None
-
-    def has_followed(self, order: str) -> bool:
-        """Tell whether an order to re-seal was followed, by its CID."""
-        return self._db.execute("SELECT 1 FROM followed WHERE block = ?", (order,)).fetchone() is not None
 
     def deletable(self) -> list[tuple[str, str, str]]:
         """Return header, envelope and batch list of each record that a mined batch gave a new header.
@@ -538,13 +534,7 @@ class Journal:
             "INSERT OR IGNORE INTO moved VALUES (?, ?, ?, ?, 0)", [(cid, cid, row[0], sequence) for cid in one.gone]
         )
         if one.gone:
-            # In another category it is like something else.
-            self._db.execute("UPDATE nameless SET likeness = ? WHERE header = ?", (new.likeness, new.header))
-            self._db.execute(
-                "UPDATE unfinished SET likeness = ? WHERE likeness = ? AND (patient, source, part) IN"
-                " (SELECT patient, source, part FROM record WHERE header = ?)",
-                (new.likeness, one.likeness, new.header),
-            )
+            self.followed.sealed_anew(new.header, one.likeness, new.likeness)
 
     def _batches(self, condition: str) -> list[Batch]:
         # The conditions are the two fixed ones above.

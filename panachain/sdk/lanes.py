@@ -15,10 +15,12 @@ from typing import Final
 from panachain.chain.evm import Receipt
 from panachain.crypto import umbral
 from panachain.crypto.keys import Seed
+from panachain.errors import IntegrityError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.choices import NONE, Choices
 from panachain.model.policy import GrantedLane
+from panachain.model.records import STATEMENT
 from panachain.model.scope import SENSITIVE, Category, Generations, Scope, path_of
 from panachain.model.transactions import PairingEvent
 from panachain.records import rewrap
@@ -395,6 +397,7 @@ class OwnLanes:
         ]
         manifests = open_manifests(store, heads, findings)
         found = locate_all(store, heads, manifests, lanes, patient=self._address, findings=findings)
+        _check_nothing_vanished(heads.hospital, [one for mine in found for one in mine], findings)
         headers: list[Header] = []
         keys: dict[str, bytes] = {}
         for lane, mine in zip(lanes, found, strict=True):
@@ -415,3 +418,15 @@ class OwnLanes:
             patient=self._address,
             verifying_key=self._seed.signer().public,
         )
+
+
+def _check_nothing_vanished(hospital: Address, headers: Sequence[Header], findings: Findings) -> None:
+    """Tell of records for which a statement stands, as if they lay in another category, and that lie in none.
+
+    Only the patient can see that, who has the lanes of all categories.
+    """
+    left = {cid for one in headers if one.info.media_type == STATEMENT for cid in one.replaces}
+    there = {cid for one in headers if one.info.media_type != STATEMENT for cid in one.replaces}
+    for cid in sorted(left - there):
+        error = IntegrityError("its hospital says that it lies in another category, and it is in none")
+        findings.left_out(hospital, f"record {cid}", error)

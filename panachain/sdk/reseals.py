@@ -104,7 +104,7 @@ class Reseals:
         """
         waiting: dict[bytes, list[tuple[CID, Reseal]]] = defaultdict(list)
         for cid in pairing.orders:
-            if self._batches.journal.has_followed(str(cid)):
+            if self._batches.journal.followed.has(str(cid)):
                 continue
             # One that can't be read is told where orders to re-wrap are.
             try:
@@ -115,7 +115,7 @@ class Reseals:
                 continue
             if isinstance(order, Reseal):
                 waiting[order.envelope_key].append((cid, order))
-        found = []
+        found = list[Resealing]()
         for orders in waiting.values():
             try:
                 found += self._planned(pairing, orders)
