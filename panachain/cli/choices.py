@@ -126,12 +126,11 @@ def _show_asked(app: App, report: RecategorizeReport) -> None:
         columns = ("id", "hospital", "category", "year", "to")
         app.output.many(rows, empty="There was nothing to ask for.", columns=columns)
     if report.already:
-        app.output.say(f"{words.count(len(report.already), 'record')} in {report.to} already.")
+        verb = "lies" if len(report.already) == 1 else "lie"
+        app.output.say(f"{words.count(len(report.already), 'record')} {verb} in {report.to} already.")
     if report.asked:
-        app.output.say(
-            "The hospital moves what was asked for with its next `panachain rewrap`; until then it lies where it lay."
-            " Who opened it before keeps what they saw: panachain log shows who that was."
-        )
+        app.output.say("It lies there once its hospital ran panachain rewrap, and until then where it lay.")
+        app.output.say("Who opened it before keeps what they saw: panachain log shows who that was.")
 
 
 def _show(app: App, report: ChoicesReport) -> None:

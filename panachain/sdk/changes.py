@@ -72,11 +72,18 @@ class _Moves:
         self._bundle = bundle
         self._entries: dict[str, list[bytes]] = defaultdict(list)
         self._newer: dict[str, list[Version]] = defaultdict(list)
+        self._asked: set[str] = set()
+        """Where the patient asked to have something: not in the emergency lane by itself."""
 
     def put(self, place: int, scopes: Iterable[str]) -> None:
-        """Put an entry into other lanes: a deletion where the resource is, or what its patient asked for."""
+        """Put an entry into other lanes: a deletion where the resource is."""
         for scope in scopes:
             self._entries[scope].append(self._bundle.entries[place].text)
+
+    def ask(self, place: int, scope: str) -> None:
+        """Put an entry where its patient asked to have it."""
+        self._asked.add(scope)
+        self.put(place, [scope])
 
     def take(self, gone: _Gone, scope: str) -> None:
         """Put a deletion of an earlier record of the source where the resource is."""
@@ -100,6 +107,8 @@ class _Moves:
     def _made(self, scope: str, media_type: str, content: bytes) -> PlainRecord:
         category, _, year = scope.partition("/")
         made = replace(self._record, category=Category(category), year=int(year))
+        if scope in self._asked:
+            made = replace(made, emergency=False)
         return replace(made, media_type=media_type, content=content)
 
 
@@ -200,7 +209,7 @@ class Changes:
                     stays.append(place)
                 else:
                     self._route(entry.text, asked[place])
-                    moves.put(place, [one.scope])
+                    moves.ask(place, one.scope)
                 resources += self._tell(entry.version, one, moves)
                 gone = self._gone.get(one.name)
                 if gone is not None and gone.told(one.scope):
@@ -233,7 +242,7 @@ class Changes:
         if not self._routed:
             return Change(record if self._is_wanted(record) else None)
         also = self._routed.get(_digest(record), [])
-        extras = [replace(record, category=category) for category in also]
+        extras = [replace(record, category=category, emergency=False) for category in also]
         return Change(record if self._is_wanted(record) else None, extras=extras)
 
     def _route(self, entry: bytes, category: Category | None) -> None:
@@ -341,7 +350,7 @@ def _is_opening(record: PlainRecord, category: Category) -> bool:
 def _placed(record: PlainRecord, wishes: Wishes) -> PlainRecord:
     """Return a record in the category in which its patient asked to have these very bytes."""
     category = wishes.digests.get(_digest(record)) if wishes.digests else None
-    return record if category is None else replace(record, category=category)
+    return record if category is None else replace(record, category=category, emergency=False)
 
 
 def _digest(record: PlainRecord) -> bytes:

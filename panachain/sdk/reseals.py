@@ -32,8 +32,9 @@ from panachain.records.locate import check_envelope, content_of
 from panachain.records.pairing import Pairing
 from panachain.records.publish import BatchBuilder
 from panachain.records.rewrap import Reseal, open_order
+from panachain.records.split import MEDIA_TYPE
 from panachain.records.statements import MAX_NEWER, Statement
-from panachain.records.versions import Version
+from panachain.records.versions import Version, bundle_of
 from panachain.sdk.batches import Batches
 from panachain.sdk.changes import Changes
 from panachain.sdk.network import Network
@@ -78,7 +79,7 @@ class Resealing:
     @property
     def count(self) -> int:
         """How many records a batch gets of it."""
-        return len(self.leaving) + len(self.staying) + 2 + len(self.leaving) // _MOST_REPLACED
+        return 2 * len(self.leaving) + len(self.staying) + 2 + len(self.leaving) // _MOST_REPLACED
 
 
 class Reseals:
@@ -226,9 +227,10 @@ class Reseals:
             self.elsewhere += [(known, new) for known in changes.resources_of(was, pairing.patient)]
         # 4. What stays.
         self._keep(builder, resealing)
-        for place, versions in self._told(resealing):
-            said = Statement(newer=versions).encode()
-            builder.add(replace(place, content=said), pairing, counters)
+        for place, versions in self._told(resealing, records):
+            for start in range(0, len(versions), MAX_NEWER):
+                said = Statement(newer=versions[start : start + MAX_NEWER]).encode()
+                builder.add(replace(place, media_type=STATEMENT, content=said), pairing, counters)
         self.followed += resealing.blocks
 
     def _keep(self, builder: BatchBuilder, resealing: Resealing) -> None:
@@ -255,14 +257,19 @@ class Reseals:
         for start in range(0, len(stood_for), _MOST_REPLACED):
             builder.add(statement, pairing, counters, replaces=stood_for[start : start + _MOST_REPLACED])
 
-    def _told(self, resealing: Resealing) -> Iterator[tuple[PlainRecord, tuple[Version, ...]]]:
-        """Yield where versions of other records must be told, and which: there and here others stay that are older."""
+    def _told(
+        self, resealing: Resealing, records: Sequence[PlainRecord]
+    ) -> Iterator[tuple[PlainRecord, tuple[Version, ...]]]:
+        """Yield where newer versions must be told, and which: where they were, and where older ones go."""
         info = resealing.leaving[0].old.info
+        here = {version.name: version for order in resealing.orders for version in order.here}
+        for record in records if here else ():
+            if record.media_type != MEDIA_TYPE or not isinstance(record.content, bytes):
+                continue
+            bundle = bundle_of(record.content)
+            named = {entry.version.name for entry in bundle.entries} if bundle else set()
+            # Of the record's own source and part: what withdraws the record withdraws this with it.
+            told = tuple(version for name, version in here.items() if name in named)
+            yield replace(record, category=info.category, emergency=resealing.emergency), told
         for order in resealing.orders:
-            here = PlainRecord(info.category, info.year, STATEMENT, b"", source=b"", emergency=resealing.emergency)
-            for place, versions in (
-                (here, order.here),
-                (replace(here, category=order.to, emergency=False), order.there),
-            ):
-                for start in range(0, len(versions), MAX_NEWER):
-                    yield place, versions[start : start + MAX_NEWER]
+            yield PlainRecord(order.to, info.year, STATEMENT, b"", source=b""), order.there

@@ -52,8 +52,14 @@ class AskedRecord:
     year: int
 
     def to_json(self) -> dict[str, object]:
-        """Return the record as JSON."""
-        return {"id": self.record_id, "hospital": self.hospital, "category": self.category, "year": self.year}
+        """Return the record as JSON, schema `panachain/asked/1`."""
+        return {
+            "schema": "panachain/asked/1",
+            "id": self.record_id,
+            "hospital": self.hospital,
+            "category": self.category,
+            "year": self.year,
+        }
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from panachain.errors import (
     UnknownActorError,
     UsageError,
 )
+from panachain.ipld import unixfs
 from panachain.ipld.cid import CID
 from panachain.sdk.opening import Opening
 from tests.twin.chains import TwinSender
@@ -203,6 +205,31 @@ class TestAMove:
         report = world.hospital.upload([copy], world.patient.address, "documents")
         assert {one.category.value for one in report.records} <= {"private"}
 
+    def test_takes_it_from_everybody_who_had_it_by_a_wider_lane(self, world: World, tmp_path: Path) -> None:
+        one, two = ({**resource("allergies", 2025, number), "criticality": f"c{number}"} for number in range(2))
+        ids = published(world, tmp_path / "1", one, two)
+        policies = [
+            grant(world, categories=("all",)).policy_id,
+            grant(world, categories=("emergency",), purpose="ETREAT").policy_id,
+        ]
+        for policy in policies:
+            assert len(list(again(world, "clinician").open(policy))) == 2
+        moved(world, ids[:1])
+        for policy in policies:
+            found = again(world, "clinician").open(policy)
+            assert len(list(found)) == 1
+            assert (found.omissions, found.notices) == ([], [])
+
+    def test_deletes_each_leaf_of_a_large_content(self, world: World, tmp_path: Path) -> None:
+        file = tmp_path / "scan.pdf"
+        file.write_bytes(b"%PDF-1.4 " + random.Random(1).randbytes(3 << 20))
+        (info,) = world.hospital.upload([file], world.patient.address, "documents").records
+        leaves = [leaf for leaf, _ in unixfs.leaves_of(CID.parse(info.content_cid), world.network.store.get_block)]
+        assert len(leaves) > 2
+        moved(world, [info.header_cid])
+        assert not any(world.network.store.has_block(leaf) for leaf in leaves)
+        assert [one.content for one in again(world).records()] == [file.read_bytes()]
+
 
 class TestVersions:
     def test_an_older_one_that_stays_does_not_count_again(self, world: World, tmp_path: Path) -> None:
@@ -218,6 +245,15 @@ class TestVersions:
         assert len(list(seen)) == 2
         (history,) = seen.histories()
         assert [one.state for one in history.versions] == ["superseded", "current"]
+
+    def test_an_older_one_counts_again_once_the_one_that_went_is_withdrawn(self, world: World, tmp_path: Path) -> None:
+        publish(world, tmp_path / "1", bundle(stamped(1, valueString="right")))
+        publish(world, tmp_path / "2", bundle(stamped(1, LATER, valueString="wrong")))
+        moved(world, [next(one.info.header_cid for one in world.patient.records() if b'"wrong"' in one.content)])
+        assert opening(world, "laboratory").delivered == 0
+        wrong = next(one.info.header_cid for one in again(world).records() if b'"wrong"' in one.content)
+        again(world, "hospital").withdraw([wrong], "entered-in-error")
+        assert opening(world, "laboratory").delivered == 1
 
     def test_an_older_one_that_goes_does_not_count_there(self, world: World, tmp_path: Path) -> None:
         (old,) = publish(world, tmp_path / "1", bundle(stamped(1, valueString="old"))).records
