@@ -1,6 +1,7 @@
-"""`choices`: kinds of sensitive information that a patient closes at every hospital.
+"""`choices` and `recategorize`: what a patient closes at every hospital, and records that go into another category.
 
-Opens nothing of what a hospital's own profile closes. Follows docs/spec/sensitivity.md (What a patient chooses).
+Opens nothing of what a hospital's own profile closes but single records, which the patient names and confirms. Follows
+docs/spec/sensitivity.md (What a patient chooses).
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from panachain.cli import words
 from panachain.cli.app import App, command, current
 from panachain.errors import PartlyDoneError
 from panachain.model.actors import Role
+from panachain.model.scope import Category
 
 if TYPE_CHECKING:
-    from panachain.sdk.results.choices import ChoicesReport
+    from panachain.sdk.results.choices import ChoicesReport, RecategorizeReport
 
 
 TITLES: Final = {"emergency": "in an emergency"}
@@ -68,6 +70,67 @@ def choices(
     if partly is not None:
         app.output.left_out(partly.omissions)
         raise partly
+
+
+@command(
+    "recategorize",
+    unchanged="every record lies where it lay",
+    after="the same command again asks for what wasn't asked for",
+    examples="""
+        panachain --profile me recategorize bafkreih... --to private
+        panachain --profile me recategorize bafkreih... bafkreia... --to mental-health
+    """,
+)
+@click.argument("records", nargs=-1, required=True, metavar="RECORD...")
+@click.option(
+    "--to",
+    required=True,
+    type=click.Choice([category.value for category in Category]),
+    metavar="CATEGORY",
+    help="The category in which they shall lie.",
+)
+@click.option("--yes", is_flag=True, help="Don't ask if more people could open one there.")
+def recategorize(records: tuple[str, ...], to: str, yes: bool) -> None:
+    """Ask for each RECORD to lie in another category, where its hospital seals it anew.
+
+    RECORD is an ID of `panachain --long records`; its files go with it. It lies there once the hospital ran `panachain
+    rewrap`; newer versions that the hospital publishes go there, too. Whoever opened it before keeps what they saw.
+    """
+    from panachain.sdk.results.choices import RecategorizeReport
+
+    app = current()
+    partly: PartlyDoneError | None = None
+
+    def confirm(wider: Sequence[str]) -> None:
+        many = words.count(len(wider), "record")
+        app.confirm(f"More people could open {many} in {to}: everybody with all, or an emergency. Go on?", yes=yes)
+
+    with app.acting(Role.PATIENT) as patient:
+        try:
+            report = patient.choices.recategorize(records, to, confirm=confirm)
+        except PartlyDoneError as exc:
+            if not isinstance(exc.result, RecategorizeReport):
+                raise
+            report, partly = exc.result, exc
+        _show_asked(app, report)
+    if partly is not None:
+        app.output.left_out(partly.omissions)
+        raise partly
+
+
+def _show_asked(app: App, report: RecategorizeReport) -> None:
+    if app.output.as_json:
+        app.output.one(report)
+    else:
+        rows = [{**one.to_json(), "to": report.to} for one in report.asked]
+        columns = ("id", "hospital", "category", "year", "to")
+        app.output.many(rows, empty="There was nothing to ask for.", columns=columns)
+    if report.already:
+        verb = "lies" if len(report.already) == 1 else "lie"
+        app.output.say(f"{words.count(len(report.already), 'record')} {verb} in {report.to} already.")
+    if report.asked:
+        app.output.say("It lies there once its hospital ran panachain rewrap, and until then where it lay.")
+        app.output.say("Who opened it before keeps what they saw: panachain log shows who that was.")
 
 
 def _show(app: App, report: ChoicesReport) -> None:

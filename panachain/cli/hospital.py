@@ -335,9 +335,11 @@ def withdraw(records: tuple[str, ...], reason: str, yes: bool) -> None:
     examples="panachain --profile clinic rewrap",
 )
 def rewrap() -> None:
-    """Move records to new lanes for patients who revoked a policy and rotated their lanes.
+    """Move records to new lanes or into other categories, for patients who asked for it.
 
-    The content stays where it is: only the headers are new. The old ones are deleted from the store.
+    After a patient rotated their lanes the content stays where it is, and only the headers are new. What they asked to
+    have in another category (`panachain recategorize`) is opened with the key that their order hands over, and sealed
+    anew. What was there before is deleted from the store.
     """
     from panachain.sdk.results.uploads import RewrapReport
 
@@ -351,11 +353,12 @@ def rewrap() -> None:
                 if not isinstance(exc.result, RewrapReport):
                     raise
                 done, partly = exc.result, exc
-        app.output.one(done, fields=("moved", "deleted"), titles={"moved": "records moved", "deleted": "old deleted"})
+        titles = {"moved": "records moved", "resealed": "into another category", "deleted": "old deleted"}
+        app.output.one(done, fields=tuple(titles), titles=titles)
     if partly is not None:
         app.output.left_out(partly.omissions)
         raise partly
-    if not done.moved and not done.deleted:
+    if not done.moved and not done.resealed and not done.deleted:
         app.output.say("No patient asked for it.")
 
 

@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "pair": (f"{_COMMANDS}patient:pair", "Assent that a hospital publishes to your lanes."),
     "unpair": (f"{_COMMANDS}patient:unpair", "Take that assent back."),
     "choices": (f"{_COMMANDS}choices:choices", "Show or change which kinds every hospital closes for you."),
+    "recategorize": (f"{_COMMANDS}choices:recategorize", "Have records in another category."),
     "records": (f"{_COMMANDS}hospital:records", "List your records, or open one."),
     "grant": (f"{_COMMANDS}patient:grant", "Let somebody read a part of your records."),
     "policies": (f"{_COMMANDS}patient:policies", "List the policies that you granted."),
@@ -55,7 +56,7 @@ COMMANDS: Final = {
     "assign": (f"{_COMMANDS}assign:assign", "Propose whose each file of a mixed folder is."),
     "classify": (f"{_COMMANDS}classify:classify", "Show what of a file is sensitive, and why."),
     "withdraw": (f"{_COMMANDS}hospital:withdraw", "Take back records that you published."),
-    "rewrap": (f"{_COMMANDS}hospital:rewrap", "Move records to patients' new lanes."),
+    "rewrap": (f"{_COMMANDS}hospital:rewrap", "Move records where patients ask for it."),
     "submit": (f"{_COMMANDS}submit:submit", "Submit a patient's signed revocation."),
     "inbox": (f"{_COMMANDS}practitioner:inbox", "List the policies that were granted to you."),
     "open": (f"{_COMMANDS}practitioner:open_", "Open the records of a policy into a folder."),
@@ -77,8 +78,8 @@ COMMANDS: Final = {
 SECTIONS: Final = {
     "Everybody": ("init", "register", "whoami", "contacts", "submit", "doctor", "config", "completion"),
     "Patients": (
-        *("pair", "unpair", "choices", "records", "grant", "policies", "policy", "log", "revoke", "reissue"),
-        *("settle", "requests", "approve", "deny", "block", "unblock", "blocked", "convict"),
+        *("pair", "unpair", "choices", "records", "recategorize", "grant", "policies", "policy", "log", "revoke"),
+        *("reissue", "settle", "requests", "approve", "deny", "block", "unblock", "blocked", "convict"),
     ),
     "Hospitals": ("classify", "assign", "upload", "records", "withdraw", "rewrap", "settle", "storage"),
     "Practitioners": ("inbox", "open", "request", "requests", "policy", "group", "block"),

@@ -56,6 +56,7 @@ _ACTING: Final = frozenset(
         "reissue",
         "settle",
         "choices",
+        "recategorize",
     }
     | {
         "requests",

@@ -42,7 +42,8 @@ class Item:
 class Inventory:
     """What lies under one envelope."""
 
-    items: tuple[Item, ...]
+    items: tuple[Item | None, ...]
+    """In the order of their indexes; None in the place of a record that left for another category."""
     sequence: int = 0
     """Number of the storage transaction that published it first; 0 where no resources are listed."""
     lists: Mapping[int, VersionList] = field(default_factory=dict)
@@ -50,21 +51,21 @@ class Inventory:
 
 
 def seal(
-    items: Sequence[Item], envelope_key: EnvelopeKey, *, sequence: int = 0, lists: Sequence[VersionList] = ()
+    items: Sequence[Item | None], envelope_key: EnvelopeKey, *, sequence: int = 0, lists: Sequence[VersionList] = ()
 ) -> list[bytes]:
     """Return the segments of a sealed inventory.
 
     Args:
-        items: the contents, in the order of their indexes.
+        items: the contents, in the order of their indexes; None where one left.
         envelope_key: of their envelope.
         sequence: number of the storage transaction to come, where the order of publication counts; else 0.
         lists: the resources in some of them.
     """
-    types = sorted({item.media_type for item in items})
+    types = sorted({item.media_type for item in items if item is not None})
     body: dict[str, object] = {
         "v": 1,
         "types": types,
-        "items": [[types.index(item.media_type), item.size, item.digest] for item in items],
+        "items": [None if item is None else [types.index(item.media_type), item.size, item.digest] for item in items],
     }
     if sequence:
         body |= {"v": 2, "sequence": sequence, "lists": [to_row(one) for one in lists]}
@@ -92,30 +93,38 @@ def open_(store: BlobStore, cid: CID, envelope_key: EnvelopeKey) -> Inventory:
             raise IntegrityError(f"inventory {cid} is of version {body['v']!r}, expected 1 or 2")
         sequence, rows = (body["sequence"], body["lists"]) if body["v"] == 2 else (0, [])
         lists = {one.index: one for one in from_rows(rows)}
-        items = [Item(body["types"][kind], size, digest) for kind, size, digest in body["items"]]
+        items = [None if row is None else _item(body["types"], *row) for row in body["items"]]
     except (KeyError, TypeError, ValueError, IndexError) as exc:
         raise IntegrityError(f"inventory {cid} lacks a field or has one of the wrong type") from exc
     if not all(
-        isinstance(item.media_type, str) and type(item.size) is int and isinstance(item.digest, bytes) for item in items
+        isinstance(item.media_type, str) and type(item.size) is int and isinstance(item.digest, bytes)
+        for item in items
+        if item is not None
     ):
         raise IntegrityError(f"inventory {cid} has an item of the wrong type")
     if type(sequence) is not int or not 0 <= sequence < 1 << 63 or len(lists) != len(rows):
         raise IntegrityError(f"inventory {cid} has a wrong number, or two lists of one record")
-    if any(not 0 <= index < len(items) for index in lists):
+    if any(not 0 <= index < len(items) or items[index] is None for index in lists):
         raise IntegrityError(f"inventory {cid} lists the resources of a record that isn't there")
     return Inventory(tuple(items), sequence, lists)
 
 
-def check_complete(items: Sequence[Item], found: Iterable[RecordInfo]) -> None:
+def _item(types: Sequence[str], kind: int, size: int, digest: bytes) -> Item:
+    return Item(types[kind], size, digest)
+
+
+def check_complete(items: Sequence[Item | None], found: Iterable[RecordInfo]) -> None:
     """Check that the records of one envelope that a lane finds are all that its hospital put there.
 
     Raises:
         IntegrityError: one is missing, is there twice, or differs.
     """
     ordered = sorted(found, key=lambda info: info.content_index)
-    # The indexes must be 0, 1, 2 …: a gap is a record that is kept back, a double one a record in two versions.
-    if [info.content_index for info in ordered] != list(range(len(items))):
-        raise IntegrityError(f"the hospital put {len(items)} records under one envelope, the lane finds {len(ordered)}")
-    for item, info in zip(items, ordered, strict=True):
+    there = [(index, item) for index, item in enumerate(items) if item is not None]
+    # The indexes must be 0, 1, 2 … but for those that left: another gap is a record that is kept back, a double one a
+    # record in two versions.
+    if [info.content_index for info in ordered] != [index for index, _ in there]:
+        raise IntegrityError(f"the hospital put {len(there)} records under one envelope, the lane finds {len(ordered)}")
+    for (_, item), info in zip(there, ordered, strict=True):
         if (info.media_type, info.size, info.digest) != (item.media_type, item.size, item.digest):
             raise IntegrityError(f"record {info.header_cid} isn't the one that its inventory names")

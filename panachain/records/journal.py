@@ -23,7 +23,8 @@ from typing import Final
 from panachain.errors import DiskError
 from panachain.model.actors import Address
 from panachain.private_files import open_private, private_file
-from panachain.records import journal_resources, journal_withdrawn
+from panachain.records import journal_followed, journal_resources, journal_withdrawn
+from panachain.records.journal_followed import FollowedOrders
 from panachain.records.journal_resources import KnownResource, KnownResources
 from panachain.records.journal_withdrawn import Withdrawing, WithdrawnRecords
 
@@ -171,6 +172,10 @@ class MovedRecord:
     old_envelope: str
     record: JournalRecord
     """Where it is found now."""
+    gone: tuple[str, ...] = ()
+    """CIDs of its sealed content and inventory, if it was sealed anew: deleted too."""
+    likeness: bytes = b""
+    """What told a record of the same content, if it was sealed anew for another category."""
 
 
 class Adopted:
@@ -214,7 +219,17 @@ class Adopted:
             )
             # Of those that were learned again nobody knows the batch: published twice is better than never.
             self._db.execute("DELETE FROM resource WHERE sequence = 0")
-            for table in ("record", "unfinished", "resource", "withdrawn", "moved", "sent", "adopted", "batch"):
+            for table in (
+                "record",
+                "unfinished",
+                "resource",
+                "withdrawn",
+                "moved",
+                "followed",
+                "sent",
+                "adopted",
+                "batch",
+            ):
                 self._db.execute(f"DELETE FROM {table} WHERE sequence >= ?", (first,))  # noqa: S608
             self._db.execute("DELETE FROM counter")
             self._db.execute("DELETE FROM counted")
@@ -295,12 +310,15 @@ class Journal:
             self._db.execute("PRAGMA journal_mode=WAL")
             # A batch that the disk lost after its transaction was sent couldn't be found again.
             self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(SCHEMA + journal_resources.SCHEMA + journal_withdrawn.SCHEMA)
+            self._db.executescript(
+                SCHEMA + journal_resources.SCHEMA + journal_withdrawn.SCHEMA + journal_followed.SCHEMA
+            )
         except (OSError, sqlite3.Error) as exc:
             raise DiskError(f"the upload journal {path} can't be opened: {exc}; nothing was published") from exc
         self.adopted = Adopted(self._db, self._writing)
         self.resources = KnownResources(self._db, self._writing)
         self.withdrawn = WithdrawnRecords(self._db)
+        self.followed = FollowedOrders(self._db)
 
     def close(self) -> None:
         """Close the file."""
@@ -368,6 +386,8 @@ class Journal:
         moved: Sequence[MovedRecord] = (),
         resources: Iterable[KnownResource] = (),
         withdrawn: Sequence[Withdrawing] = (),
+        followed: Iterable[str] = (),
+        elsewhere: Iterable[tuple[KnownResource, str]] = (),
     ) -> Batch:
         """Write one batch with everything that it changes, before its transaction is signed.
 
@@ -381,6 +401,8 @@ class Journal:
             moved: records of earlier batches that got a new header in this one.
             resources: the versions that its records hold.
             withdrawn: records of earlier batches that its statements withdraw.
+            followed: CIDs of the orders to re-seal that it follows.
+            elsewhere: versions of earlier batches that it puts elsewhere, each with its new lane.
 
         Raises:
             DiskError: the disk refuses; the journal is as it was.
@@ -410,6 +432,8 @@ class Journal:
             self._db.executemany("INSERT OR REPLACE INTO counter VALUES (?, ?, ?, ?)", following)
             self.resources.write(resources, sequence)
             self.withdrawn.write(withdrawn, sequence)
+            self.resources.move(elsewhere)
+            self.followed.write(followed, sequence)
         return Batch(sequence, manifest, len(records) + len(moved), None, None)
 
     def has(self, header: str) -> bool:
@@ -417,7 +441,10 @@ class Journal:
         return self._db.execute("SELECT 1 FROM record WHERE header = ?", (header,)).fetchone() is not None
 
     def deletable(self) -> list[tuple[str, str, str]]:
-        """Return header, envelope and batch list of each record that a mined batch gave a new header."""
+        """Return header, envelope and batch list of each record that a mined batch gave a new header.
+
+        What else goes with one that was sealed anew is a row of its own, its CID in both places.
+        """
         rows = self._db.execute(
             "SELECT m.header, m.envelope, m.list FROM moved m JOIN batch b USING (sequence)"
             " WHERE NOT m.deleted AND b.block IS NOT NULL ORDER BY m.rowid"
@@ -502,6 +529,12 @@ class Journal:
             "UPDATE record SET header = ?, sequence = ?, scope = ?, generation = ?, brief_id = ? WHERE header = ?",
             (new.header, sequence, new.scope, new.generation, new.brief_id, one.old_header),
         )
+        self._db.execute("UPDATE nameless SET header = ? WHERE header = ?", (new.header, one.old_header))
+        self._db.executemany(
+            "INSERT OR IGNORE INTO moved VALUES (?, ?, ?, ?, 0)", [(cid, cid, row[0], sequence) for cid in one.gone]
+        )
+        if one.gone:
+            self.followed.sealed_anew(new.header, one.likeness, new.likeness)
 
     def _batches(self, condition: str) -> list[Batch]:
         # The conditions are the two fixed ones above.

@@ -76,6 +76,17 @@ class KnownResources:
             ],
         )
 
+    def move(self, elsewhere: Iterable[tuple[KnownResource, str]]) -> None:
+        """Write that versions lie elsewhere now, within the transaction that writes the batch.
+
+        Args:
+            elsewhere: each version as it was, with the narrowest lane of its record now.
+        """
+        self._db.executemany(
+            "UPDATE resource SET scope = ? WHERE patient = ? AND name = ? AND stamp = ? AND print = ? AND scope = ?",
+            [(scope, r.patient, r.name, r.stamp, r.print, r.scope) for r, scope in elsewhere],
+        )
+
     def learn(self, resources: Iterable[KnownResource]) -> None:
         """Write versions that were published before, as their source shows."""
         with self._writing():

@@ -20,6 +20,7 @@ from panachain.model.actors import Address
 from panachain.model.choices import NONE, Choices
 from panachain.model.scope import FIRST_YEAR, UNDATED, Category, Generations, Scope, path_of
 from panachain.model.sizes import KEY_SIZE, PUBLIC_SIZE, UMBRAL_SIGNATURE_SIZE
+from panachain.records.rewrap import NO_WISHES, Wishes
 
 _FORMER: Final = {
     Category.GENDER: Category.SEXUAL_HEALTH,
@@ -56,9 +57,11 @@ class Pairing:
     """The last year that has lanes; a record of a later year needs a new pairing."""
     lanes: Mapping[Scope, HospitalLane] = field(repr=False)
     orders: tuple[CID, ...] = ()
-    """What the patient asks the hospital to move to new lanes (records/rewrap.py), oldest first."""
+    """What the patient asks the hospital to move (records/rewrap.py), oldest first."""
     choices: Choices = NONE
     """What the patient wants of sensitive kinds, at every hospital."""
+    wishes: Wishes = NO_WISHES
+    """What the orders ask to have in other categories: read by a hospital before it publishes."""
 
     def category_for(self, category: Category) -> Category:
         """Return where a record goes: to the category that held it before, if it is newer than the pairing."""

@@ -89,6 +89,10 @@ class _Entry:
     """What resources are in it, if it is a record of FHIR that has any."""
     sealed: Sealed | None = None
     """Without its block, once that was handed on."""
+    resealed: header.Header | None = None
+    """The header that it had in another category."""
+    replaces: tuple[CID, ...] = ()
+    """Headers that its own stands for."""
 
     @property
     def finished(self) -> Sealed:
@@ -114,6 +118,8 @@ class _Group:
     entries: list[_Entry] = field(default_factory=list)
     rows: int = 0
     """Resources that its records list."""
+    sequence: int = 0
+    """Of the storage transaction that published its records first; 0 for this one."""
 
 
 class BatchBuilder:
@@ -145,7 +151,7 @@ class BatchBuilder:
         self._sequence = sequence
         self._previous = previous
         self._at = at
-        self._groups: dict[tuple[Address, Category, int, bool], _Group] = {}
+        self._groups: dict[tuple[Address, Category, int, bool, int], _Group] = {}
         self._full: list[_Group] = []
         self._counters: dict[Address, dict[tuple[str, int], int]] = {}
         self._rows: dict[bytes, CID] = {}
@@ -175,6 +181,10 @@ class BatchBuilder:
         pairing: Pairing,
         counters: Mapping[tuple[str, int], int],
         bundle: Bundle | None = None,
+        *,
+        resealed: header.Header | None = None,
+        sequence: int = 0,
+        replaces: Sequence[CID] = (),
     ) -> None:
         """Seal a record and store its content.
 
@@ -183,18 +193,21 @@ class BatchBuilder:
             pairing: its patient's lanes, as this hospital knows them.
             counters: the next counter of each of these lanes, by scope and generation; read once for each patient.
             bundle: its entries, if they are known, so that they needn't be looked for again.
+            resealed: the header that it had in another category, for which its new one stands.
+            sequence: of the storage transaction that published it first, if it was published before.
+            replaces: headers that its own stands for, oldest first.
 
         Raises:
             InputError: its file can't be read, or changed.
         """
         # 1. One group, and so one fresh envelope key, for each patient, category and year, and each path.
-        key = (pairing.patient, record.category, record.year, record.emergency)
+        key = (pairing.patient, record.category, record.year, record.emergency, sequence)
         if key in self._groups and record.media_type == MEDIA_TYPE and self._groups[key].rows >= _MOST_ROWS:
             # Another one where its list would grow too long; a Bundle's attachments stay with it.
             self._full.append(self._groups.pop(key))
         if key not in self._groups:
             path = pairing.path(record.category, record.year, emergency=record.emergency)
-            self._groups[key] = _Group(pairing, record.category, record.year, path)
+            self._groups[key] = _Group(pairing, record.category, record.year, path, sequence=sequence)
             self._counters.setdefault(pairing.patient, dict(counters))
         group = self._groups[key]
         # 2. Compress, pad, seal, store.
@@ -203,6 +216,7 @@ class BatchBuilder:
         context = content_context(generation=pairing.generations.epoch, index=index)
         content_key = group.key.content_key(index)
         entry = _Entry(record.media_type, record.size, record.source, record.part, _versions(record, index, bundle))
+        entry.resealed, entry.replaces = resealed, tuple(replaces)
         group.entries.append(entry)
         group.rows += len(entry.versions.versions) if entry.versions else 0
         # A large record is sealed on all cores already; small ones fill the cores beside each other.
@@ -223,6 +237,7 @@ class BatchBuilder:
         counters: Mapping[tuple[str, int], int],
         *,
         emergency: bool = False,
+        listed: CID | None = None,
     ) -> None:
         """Give a record of an earlier batch a new header, for an envelope that its patient wrapped anew.
 
@@ -232,7 +247,9 @@ class BatchBuilder:
             pairing: the patient's lanes as they are now.
             counters: as for `add`.
             emergency: as `path_of`: what the patient wrapped the envelope to.
+            listed: the envelope's new inventory, from `list_anew`; None keeps the old one.
         """
+        listed = listed or old.inventory
         following = self._counters.setdefault(pairing.patient, dict(counters))
         envelope_cid = self._put(CID.of(RAW, envelope), envelope)
         path = pairing.path(old.info.category, old.info.year, emergency=emergency)
@@ -243,7 +260,7 @@ class BatchBuilder:
             info,
             patient=old.patient,
             commitment=old.commitment,
-            inventory=old.inventory,
+            inventory=listed,
             head=old.head,
             slots=slots,
             signer=self._signer,
@@ -253,10 +270,16 @@ class BatchBuilder:
         header_cid = self._put(CID.of(RAW, block), block)
         self._rows.update(_header_rows(slots, header_cid))
         # Content and inventory stay where they are; listed again, so that the list is like that of any batch.
-        self._cids += [old.content, *([old.inventory] if old.inventory else [])]
+        self._cids += [old.content, *([listed] if listed else [])]
         entry = _journal_record(header_cid, pairing.patient, self._sequence, path, slots, b"", 0)
         self._moved.append(MovedRecord(str(old_cid), old.info.envelope_cid, entry))
         self.count += 1
+
+    def list_anew(self, listed: inventory.Inventory, key: EnvelopeKey) -> CID:
+        """Store another inventory of an envelope of an earlier batch, from which records left, and return its CID."""
+        lists = [listed.lists[index] for index in sorted(listed.lists)]
+        segments = inventory.seal(listed.items, key, sequence=listed.sequence, lists=lists)
+        return unixfs.build(segments, self._put)
 
     def finish(self) -> PreparedBatch:
         """Write headers, inventories, envelopes and the manifest, and return the batch.
@@ -306,7 +329,7 @@ class BatchBuilder:
         # One such record is its own inventory: its signed header says that there is no other.
         inventory_cid = None
         if len(items) > 1 or ordered:
-            sequence = self._sequence if ordered else 0
+            sequence = (group.sequence or self._sequence) if ordered else 0
             listed = inventory.seal(items, group.key, sequence=sequence, lists=lists)
             inventory_cid = unixfs.build(listed, self._put)
         counters = self._counters[pairing.patient]
@@ -320,7 +343,7 @@ class BatchBuilder:
                 media_type=entry.media_type,
                 size=entry.size,
                 digest=sealed.digest,
-                stored_at=self._at,
+                stored_at=self._at if entry.resealed is None else entry.resealed.info.stored_at,
                 header_cid="",
                 content_cid=str(sealed.cid),
                 envelope_cid=str(envelope_cid),
@@ -335,6 +358,7 @@ class BatchBuilder:
                 head=sealed.head,
                 slots=slots,
                 signer=self._signer,
+                replaces=entry.replaces,
             )
             header_cid = self._put(CID.of(RAW, block), block)
             rows.update(_header_rows(slots, header_cid))
@@ -342,6 +366,9 @@ class BatchBuilder:
             made = _journal_record(
                 header_cid, pairing.patient, self._sequence, group.path, slots, entry.source, entry.part
             )
+            if entry.resealed is not None:
+                self._moved.append(_resealed(entry.resealed, replace(made, likeness=of_header(info))))
+                continue
             # What is of no source can't be taken for a record of one.
             journal_records.append(replace(made, likeness=of_header(info) if entry.source else b""))
 
@@ -438,6 +465,12 @@ def _header_rows(slots: Sequence[header.LaneSlot], header_cid: CID) -> Iterator[
         yield slot.brief_id, header_cid
     for _ in range(header.SLOTS - len(slots)):
         yield os.urandom(header.BRIEF_SIZE), header_cid
+
+
+def _resealed(old: header.Header, record: JournalRecord) -> MovedRecord:
+    gone = [old.content, *([old.inventory] if old.inventory else [])]
+    info = old.info
+    return MovedRecord(info.header_cid, info.envelope_cid, record, gone=tuple(map(str, gone)), likeness=of_header(info))
 
 
 def _next(scope: Scope, lane: HospitalLane, counters: dict[tuple[str, int], int]) -> bytes:

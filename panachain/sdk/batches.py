@@ -94,6 +94,8 @@ class Batches:
         done: Sequence[tuple[Address, bytes]] = (),
         resources: Sequence[KnownResource] = (),
         withdrawn: Sequence[Withdrawing] = (),
+        followed: Sequence[str] = (),
+        elsewhere: Sequence[tuple[KnownResource, str]] = (),
     ) -> SentBatch:
         """Finish a batch, write it into the journal, and bring it on chain.
 
@@ -102,6 +104,8 @@ class Batches:
             done: (patient, source) pairs whose last record is in this batch.
             resources: the versions that its records hold.
             withdrawn: records of earlier batches that its statements withdraw.
+            followed: as `Journal.prepare`.
+            elsewhere: as `Journal.prepare`.
         """
         batch = builder.finish()
         builder.close()
@@ -115,6 +119,8 @@ class Batches:
             moved=batch.moved,
             resources=resources,
             withdrawn=withdrawn,
+            followed=followed,
+            elsewhere=elsewhere,
         )
         tx, gas = self._store(prepared)
         return SentBatch(batch, tx, gas)

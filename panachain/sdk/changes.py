@@ -1,6 +1,7 @@
 """Changes: what of a record isn't published yet, resource by resource, so that a new export publishes only that.
 
-A resource that has neither an id nor a URN can't be told again, and is always new. Follows ADR 28.
+A resource that has neither an id nor a URN can't be told again, and is always new. What its patient asked to have in
+another category goes there. Follows ADR 28 and ADR 34.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Final
 
 from panachain.errors import InputError
 from panachain.model.actors import Address
-from panachain.model.records import STATEMENT, PlainRecord
-from panachain.model.scope import Category, Scope
+from panachain.model.records import STATEMENT, FileContent, PlainRecord
+from panachain.model.scope import RESTRICTED, SENSITIVE, Category, Scope
 from panachain.records.attachments import Restoring
+from panachain.records.content import HASHED
 from panachain.records.journal_resources import KnownResource, KnownResources, is_known
+from panachain.records.rewrap import NO_WISHES, Wishes, name_of
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.statements import MAX_NEWER, Statement
 from panachain.records.versions import (
@@ -33,6 +37,9 @@ from panachain.records.versions import (
     same_server,
     shell_print,
 )
+
+_PIECE: Final = 1 << 20
+"""Bytes of a file that are read at once."""
 
 
 @dataclass
@@ -65,11 +72,18 @@ class _Moves:
         self._bundle = bundle
         self._entries: dict[str, list[bytes]] = defaultdict(list)
         self._newer: dict[str, list[Version]] = defaultdict(list)
+        self._asked: set[str] = set()
+        """Where the patient asked to have something: not in the emergency lane by itself."""
 
-    def deleted(self, place: int, scopes: Iterable[str]) -> None:
-        """Put a deletion where the resource is."""
+    def put(self, place: int, scopes: Iterable[str]) -> None:
+        """Put an entry into other lanes: a deletion where the resource is."""
         for scope in scopes:
             self._entries[scope].append(self._bundle.entries[place].text)
+
+    def ask(self, place: int, scope: str) -> None:
+        """Put an entry where its patient asked to have it."""
+        self._asked.add(scope)
+        self.put(place, [scope])
 
     def take(self, gone: _Gone, scope: str) -> None:
         """Put a deletion of an earlier record of the source where the resource is."""
@@ -93,6 +107,8 @@ class _Moves:
     def _made(self, scope: str, media_type: str, content: bytes) -> PlainRecord:
         category, _, year = scope.partition("/")
         made = replace(self._record, category=Category(category), year=int(year))
+        if scope in self._asked:
+            made = replace(made, emergency=False)
         return replace(made, media_type=media_type, content=content)
 
 
@@ -122,6 +138,10 @@ class Changes:
         """What is in the batch that is being filled."""
         self._gone: dict[bytes, _Gone] = {}
         """Deletions of the source that is being read of which nothing was known."""
+        self._routed: dict[bytes, list[Category]] = {}
+        """Digests of the attachments of the last Bundle that go with an entry into other categories."""
+        self._bundled = False
+        """Whether a Bundle came before in the source that is being read: then its attachments follow."""
         self._kept: set[bytes] | None = None
         """Digests of the attachments that the last Bundle still names; None if it names all that follow."""
 
@@ -129,23 +149,29 @@ class Changes:
         """Begin with another source."""
         self._kept = None
         self._gone.clear()
+        self._routed, self._bundled = {}, False
 
-    def of(self, record: PlainRecord, patient: Address) -> Change:
+    def of(self, record: PlainRecord, patient: Address, wishes: Wishes = NO_WISHES) -> Change:
         """Return what a record brings that is new; the attachments of a Bundle must follow it.
 
         Args:
             record: as its source was split.
             patient: whose it is.
+            wishes: what the patient asked to have in other categories.
 
         Raises:
             InputError: it is no record as splitting makes them.
         """
         if record.media_type != MEDIA_TYPE or not isinstance(record.content, bytes):
-            return Change(record if self._is_wanted(record) else None)
+            return self._file(record, wishes)
+        self._routed, self._bundled = {}, True
         scope = Scope.of(record.category, record.year).text
-        bundle = bundle_of(record.content)
+        content = record.content
+        bundle = bundle_of(content)
         if bundle is None:
-            made = shell_print(record.content)
+            record = _placed(record, wishes)
+            scope = Scope.of(record.category, record.year).text
+            made = shell_print(content)
             shell = KnownResource(
                 patient, self._keyed(b"shell", made), b"", b"", made, None, None, scope, record.source
             )
@@ -154,12 +180,19 @@ class Changes:
                 return Change(None)
             self._kept = None
             return Change(record, [shell])
-        found = [self._known(entry.version, patient, scope, record.source) for entry in bundle.entries]
+        asked = [wishes.names.get(name_of(entry.version)) for entry in bundle.entries]
+        places = [scope if one is None or _is_opening(record, one) else _scope(record, one) for one in asked]
+        found = [
+            self._known(entry.version, patient, at, record.source)
+            for entry, at in zip(bundle.entries, places, strict=True)
+        ]
         moves = _Moves(record, bundle)
         stays: list[int] = []
         known, resources = 0, list[KnownResource]()
         for place, (entry, one) in enumerate(zip(bundle.entries, found, strict=True)):
-            if one is not None and self._is_known(one, anywhere=entry.version.state == DELETED):
+            # What the patient opened stays where they put it, for as long as it is what they saw.
+            opened = asked[place] is not None and one is not None and one.scope == scope
+            if one is not None and self._is_known(one, anywhere=opened or entry.version.state == DELETED):
                 known += 1
             elif one is None:
                 stays.append(place)
@@ -170,14 +203,18 @@ class Changes:
                     stays.append(place)
                 if not scopes:
                     self._gone[one.name] = _Gone(one, moves, place)
-                moves.deleted(place, [where for where in scopes if where != scope])
+                moves.put(place, [where for where in scopes if where != scope])
             else:
-                stays.append(place)
+                if one.scope == scope:
+                    stays.append(place)
+                else:
+                    self._route(entry.text, asked[place])
+                    moves.ask(place, one.scope)
                 resources += self._tell(entry.version, one, moves)
                 gone = self._gone.get(one.name)
-                if gone is not None and gone.told(scope):
-                    moves.take(gone, scope)
-                    resources.append(replace(gone.version, scope=scope))
+                if gone is not None and gone.told(one.scope):
+                    moves.take(gone, one.scope)
+                    resources.append(replace(gone.version, scope=one.scope))
         if len(stays) == len(found):
             self._kept = None
             return Change(record, resources, extras=moves.records(), bundle=bundle)
@@ -185,6 +222,35 @@ class Changes:
         self._kept = set(Restoring(content, lambda _: 0).digests)
         kept = replace(bundle, entries=tuple(bundle.entries[place] for place in stays))
         return Change(replace(record, content=content) if stays else None, resources, known, moves.records(), kept)
+
+    def resources_of(self, record: PlainRecord, patient: Address) -> list[KnownResource]:
+        """Return the versions that a published record holds, as the journal keeps them."""
+        if record.media_type != MEDIA_TYPE or not isinstance(record.content, bytes):
+            return []
+        scope, bundle = Scope.of(record.category, record.year).text, bundle_of(record.content)
+        if bundle is None:
+            made = shell_print(record.content)
+            name = self._keyed(b"shell", made)
+            return [KnownResource(patient, name, b"", b"", made, None, None, scope, record.source)]
+        found = [self._known(entry.version, patient, scope, record.source) for entry in bundle.entries]
+        return [one for one in found if one is not None]
+
+    def _file(self, record: PlainRecord, wishes: Wishes) -> Change:
+        """Return what is new of a record that isn't FHIR: a file by itself, or an attachment of the last Bundle."""
+        if not self._bundled:
+            return Change(_placed(record, wishes))
+        if not self._routed:
+            return Change(record if self._is_wanted(record) else None)
+        also = self._routed.get(_digest(record), [])
+        extras = [replace(record, category=category, emergency=False) for category in also]
+        return Change(record if self._is_wanted(record) else None, extras=extras)
+
+    def _route(self, entry: bytes, category: Category | None) -> None:
+        """Note that the attachments of an entry go with it."""
+        for digest in Restoring(entry, lambda _: 0).digests:
+            at = self._routed.setdefault(digest, [])
+            if category is not None and category not in at:
+                at.append(category)
 
     def _tell(self, version: Version, one: KnownResource, moves: _Moves) -> list[KnownResource]:
         """Say in other lanes that a newer version lies elsewhere; return what the journal knows with that.
@@ -270,3 +336,32 @@ class Changes:
     def _keyed(self, use: bytes, *parts: bytes) -> bytes:
         text = b"\0".join((use, *parts))
         return hmac.digest(self._key, text, "sha256")[:PRINT_SIZE]
+
+
+def _scope(record: PlainRecord, category: Category) -> str:
+    return Scope.of(category, record.year).text
+
+
+def _is_opening(record: PlainRecord, category: Category) -> bool:
+    """Tell whether a wish would open what is classified as sensitive: patients open what they saw, nothing newer."""
+    return record.category in SENSITIVE and category not in RESTRICTED
+
+
+def _placed(record: PlainRecord, wishes: Wishes) -> PlainRecord:
+    """Return a record in the category in which its patient asked to have these very bytes."""
+    category = wishes.digests.get(_digest(record)) if wishes.digests else None
+    return record if category is None else replace(record, category=category, emergency=False)
+
+
+def _digest(record: PlainRecord) -> bytes:
+    """Return the SHA-256 of a record's content; nothing for one that is too large to have one in its header."""
+    if record.size > HASHED:
+        return b""
+    hasher = sha256()
+    if isinstance(record.content, FileContent):
+        with open(record.content.path, "rb") as file:
+            while piece := file.read(_PIECE):
+                hasher.update(piece)
+    else:
+        hasher.update(record.content)
+    return hasher.digest()

@@ -141,6 +141,8 @@ class Hospital(HospitalRouting):
         findings = Findings()
         found = dict(zip(names, self._pairings.of(patients, findings), strict=True))
         pairings = {name: pairing for name, pairing in found.items() if pairing is not None}
+        actors = dict(zip(names, patients, strict=True))
+        pairings = self._pairings.with_wishes(pairings, actors, findings)
         profiles = closed_for(pairings, profile_of(self.network.config.sensitivity), findings)
         if findings.omissions and not profiles:
             raise findings.omissions[0].error
@@ -161,8 +163,9 @@ class Hospital(HospitalRouting):
             return SettleReport(batches.reconcile())
 
     def rewrap(self, *, progress: Progress | None = None) -> RewrapReport:
-        """Move records to new lanes for patients who rotated theirs and asked for it, and delete the old headers.
+        """Move records to new lanes or other categories for patients who asked for it, and delete the old headers.
 
+        What goes into another category is opened with the key that its patient's order hands over, and sealed anew.
         A killed run is finished by the same call: what was moved isn't moved again.
 
         Args:
@@ -177,7 +180,8 @@ class Hospital(HospitalRouting):
             batches.reconcile()
             report = Moves(self.network, self.address, self._seed, batches, self._pairings).run(progress)
         if report.omissions:
-            raise PartlyDoneError.of(report.omissions, done=f"{report.moved} records were moved", result=report)
+            done = f"{report.moved + report.resealed} records were moved"
+            raise PartlyDoneError.of(report.omissions, done=done, result=report)
         return report
 
     def withdraw(self, record_ids: Sequence[str], reason: Reason | str) -> WithdrawReport:

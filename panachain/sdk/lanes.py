@@ -16,11 +16,12 @@ from panachain.chain.evm import Receipt
 from panachain.crypto import umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed, hospital_key
-from panachain.errors import UnknownActorError
+from panachain.errors import IntegrityError, UnknownActorError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.choices import NONE, Choices
 from panachain.model.policy import GrantedLane
+from panachain.model.records import STATEMENT
 from panachain.model.scope import SENSITIVE, Category, Generations, Scope, path_of
 from panachain.model.transactions import PairingEvent
 from panachain.records import rewrap
@@ -122,27 +123,36 @@ class OwnLanes:
         self,
         hospital: Actor,
         generations: Generations,
-        orders: Sequence[CID] = (),
+        orders: Sequence[CID] | None = None,
         choices: Choices | None = None,
+        findings: Findings | None = None,
+        also: Sequence[CID] = (),
     ) -> tuple[Pairing, CID, Receipt]:
-        """Give a hospital the lanes as they are now, and what the patient chose.
+        """Give a hospital the lanes as they are now, and what the patient chose and asked for.
+
+        What was asked for before stands, so that the hospital knows it at every upload; but orders to re-wrap are of
+        one rotation, and those of an earlier one are forgotten.
 
         Args:
             hospital: who may publish.
             generations: of the lanes.
-            orders: what the hospital shall move to new lanes.
+            orders: all that the hospital shall move to new lanes; None leaves what it was asked before.
             choices: the patient's; None takes the last ones.
+            findings: is told of orders that the store lost, and they are asked for no more; without it they stand, and
+                the hospital publishes nothing before it can read them.
+            also: what it is asked beside all that.
         """
         if choices is None:
             choices = self.choices()
         self._network.keys.check([hospital])
+        standing = self._standing(hospital, None if orders is not None else generations, findings)
         pairing = make_pairing(
             self._seed,
             patient=self._address,
             hospital=hospital.address,
             generations=generations,
             last_year=datetime.fromtimestamp(self._network.clock(), UTC).year + _YEARS_AHEAD,
-            orders=orders,
+            orders=list(dict.fromkeys([*standing, *(orders or ()), *also])),
             choices=choices,
         )
         blob = seal_pairing(
@@ -155,6 +165,59 @@ class OwnLanes:
         sender = self._network.person(self._seed.account_key())
         receipt = self._network.sidechain.identities.pair(sender, hospital.address, cid.digest)
         return pairing, cid, receipt
+
+    def _standing(self, hospital: Actor, generations: Generations | None, findings: Findings | None) -> list[CID]:
+        """Return the orders of the last pairing with a hospital that still stand.
+
+        Args:
+            hospital: which.
+            generations: of the lanes, if its orders to re-wrap stand too, as long as these are the same.
+            findings: as `pair`.
+        """
+        try:
+            before = [self._open(event) for other, event in self.hospitals() if other.address == hospital.address]
+        except LEFT_OUT as exc:
+            if findings is not None:
+                findings.left_out(hospital.address, "what it was asked before", exc)
+            return []
+        found = []
+        for pairing in before:
+            for cid in pairing.orders:
+                try:
+                    order = self._order(cid)
+                except LEFT_OUT as exc:
+                    if findings is None:
+                        found.append(cid)
+                    else:
+                        findings.left_out(hospital.address, f"order {cid}", exc)
+                    continue
+                if isinstance(order, rewrap.Reseal) or pairing.generations == generations:
+                    found.append(cid)
+        return found
+
+    def _order(self, cid: CID) -> list[rewrap.Move] | rewrap.Reseal:
+        block, signer = self._network.store.get_block(cid), self._seed.signer()
+        return rewrap.open_order(block, secret=self._seed.receiving(), verifying_key=signer.public)
+
+    def ask(self, hospital: Actor, orders: Sequence[rewrap.Reseal]) -> Receipt:
+        """Ask a hospital to seal records anew in other categories, beside what it was asked before.
+
+        Raises:
+            TooLargeError: an order is about more resources than one can name.
+        """
+        self._network.keys.check([hospital])
+        blocks = [
+            rewrap.seal_reseal(
+                order,
+                receiving_key=hospital.receiving_key,
+                patient_key=self._seed.receiving().public,
+                signer=self._seed.signer(),
+            )
+            for order in orders
+        ]
+        cids = [keep(self._network.store, block) for block in blocks]
+        _, _, receipt = self.pair(hospital, self.generations(), also=cids)
+        return receipt
 
     def unpair(self, hospital: Actor) -> Receipt:
         """Take the assent to one hospital back."""
@@ -225,7 +288,7 @@ class OwnLanes:
         if not generations.epoch:
             return []
         own = self._headers(hospital, generations, findings)
-        emergency = self._in_emergency(own, generations)
+        emergency = self.in_emergency(own, generations)
         envelopes: dict[str, list[Header]] = defaultdict(list)
         for found in own.headers:
             by_itself = found.info.envelope_cid in emergency
@@ -261,7 +324,7 @@ class OwnLanes:
             for start in range(0, len(moves), rewrap.MAX_HEADERS)
         ]
 
-    def _in_emergency(self, own: OwnHeaders, generations: Generations) -> set[str]:
+    def in_emergency(self, own: OwnHeaders, generations: Generations) -> set[str]:
         """Return the envelopes of sensitive records that lie in the emergency lane.
 
         They stay there, whatever the patient chooses now: a reader who finds a record in an older generation and
@@ -361,6 +424,7 @@ class OwnLanes:
         ]
         manifests = open_manifests(store, heads, findings)
         found = locate_all(store, heads, manifests, lanes, patient=self._address, findings=findings)
+        _check_nothing_vanished(heads.hospital, [one for mine in found for one in mine], findings)
         headers: list[Header] = []
         keys: dict[str, bytes] = {}
         for lane, mine in zip(lanes, found, strict=True):
@@ -383,3 +447,15 @@ class OwnLanes:
             patient=self._address,
             verifying_key=self._seed.signer().public,
         )
+
+
+def _check_nothing_vanished(hospital: Address, headers: Sequence[Header], findings: Findings) -> None:
+    """Tell of records for which a statement stands, as if they lay in another category, and that lie in none.
+
+    Only the patient can see that, who has the lanes of all categories.
+    """
+    left = {cid for one in headers if one.info.media_type == STATEMENT for cid in one.replaces}
+    there = {cid for one in headers if one.info.media_type != STATEMENT for cid in one.replaces}
+    for cid in sorted(left - there):
+        error = IntegrityError("its hospital says that it lies in another category, and it is in none")
+        findings.left_out(hospital, f"record {cid}", error)

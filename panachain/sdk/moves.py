@@ -1,28 +1,29 @@
-"""Moves: records get new headers in the new lanes of patients who rotated theirs and asked for it, and old ones go.
+"""Moves: records get new headers in lanes where their patients asked to have them, and the old ones go.
 
-Opens no record: a patient hands over the new envelope, already wrapped. Follows design section 8 (Revoke, R4) and
-records/rewrap.py.
+After a rotation a patient hands over the new envelope, already wrapped, and no record is opened; what goes into another
+category is sealed anew (sdk/reseals.py). Follows design section 8 (Revoke, R4) and records/rewrap.py.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from panachain.crypto.keys import Seed
-from panachain.errors import IntegrityError
+from panachain.errors import BlockNotFoundError, IntegrityError
+from panachain.ipld import unixfs
 from panachain.ipld.cid import CID
 from panachain.model.actors import Actor, Address
 from panachain.model.progress import Progress
 from panachain.records.findings import LEFT_OUT, Findings
 from panachain.records.header import Header, open_header
 from panachain.records.pairing import Pairing
-from panachain.records.publish import MAX_RECORDS, shorten_list
-from panachain.records.rewrap import open_order
+from panachain.records.publish import MAX_RECORDS, BatchBuilder, listed, shorten_list
+from panachain.records.rewrap import Reseal, open_order
 from panachain.sdk.batches import Batches
 from panachain.sdk.network import Network
 from panachain.sdk.pairings import Pairings
+from panachain.sdk.reseals import Resealing, Reseals
 from panachain.sdk.results.uploads import RewrapReport
 
 
@@ -42,8 +43,9 @@ class Moves:
     """The moves of one hospital.
 
     1. Read each paired patient's orders, and check that they name records of theirs that weren't moved yet.
-    2. Give these records new headers, all patients' together in as few batches as hold them, and send each batch.
-    3. Delete the old headers and envelopes, once the new ones are on chain.
+    2. Give these records new headers, all patients' together in as few batches as hold them, and send each batch; what
+       goes into another category is sealed anew before.
+    3. Delete the old headers and envelopes, and the contents that were sealed anew, once the new ones are on chain.
     """
 
     def __init__(self, network: Network, hospital: Address, seed: Seed, batches: Batches, pairings: Pairings) -> None:
@@ -62,17 +64,39 @@ class Moves:
         """
         # 1. Read the orders.
         findings = Findings()
-        moves = [
-            move for patient, pairing in self._pairings.all(findings) for move in self._of(patient, pairing, findings)
-        ]
+        reseals = Reseals(self._network, self._seed.receiving(), self._batches)
+        again: list[Resealing] = []
+        moves: list[_Move] = []
+        for patient, pairing in self._pairings.all(findings):
+            found = self._of(patient, pairing, findings)
+            asked = reseals.of(patient, pairing, findings) if self._has_lanes(patient, pairing, findings) else []
+            # What goes into another category, and what stays beside it, gets a header in the lanes as they are now.
+            taken = {header for one in asked for header in one.headers}
+            again += asked
+            moves += [move for move in found if move.old.info.header_cid not in taken]
         # 2. New headers: a batch of one patient's records would show that they are one's.
-        sent = []
-        for start in range(0, len(moves), MAX_RECORDS):
-            sent.append(self._move(moves[start : start + MAX_RECORDS]))
-            if progress is not None:
-                progress(min(start + MAX_RECORDS, len(moves)), len(moves), unit="records")
+        sent = _Sent(self._batches, reseals, progress, sum(one.count for one in again) + len(moves))
+        try:
+            for one in again:
+                try:
+                    # All of it before the batch has any: an envelope goes whole or not at all.
+                    records = reseals.opened(one)
+                except LEFT_OUT as exc:
+                    findings.left_out("", f"records of {one.scope.text} of patient {one.pairing.patient}", exc)
+                    continue
+                reseals.fill(sent.room(one.count), one, records)
+                sent.resealed += sum(not leaving.stays for leaving in one.leaving)
+                sent.moved += len(one.staying)
+            for move in moves:
+                counters = self._batches.counters(move.pairing.patient)
+                sent.room(1).move(move.old, move.envelope, move.pairing, counters, emergency=move.emergency)
+                sent.moved += 1
+            sent.send()
+        finally:
+            sent.give_up()
         # 3. Delete the old ones.
-        return RewrapReport(len(moves), self._delete_moved(), tuple(sent), tuple(findings.omissions))
+        deleted = self._delete_moved()
+        return RewrapReport(sent.moved, deleted, tuple(sent.transactions), tuple(findings.omissions), sent.resealed)
 
     def _of(self, patient: Actor, pairing: Pairing, findings: Findings) -> list[_Move]:
         """Return what a patient's orders ask for, each order whole or not at all."""
@@ -84,14 +108,16 @@ class Moves:
                     found.setdefault(CID.parse(move.old.info.header_cid), move)
             except LEFT_OUT as exc:
                 findings.left_out("", f"order {order} of patient {patient.handle}", exc)
-        if found:
-            try:
-                # Before a batch is begun, in which all patients' records go together.
-                self._batches.counters(pairing.patient)
-            except LEFT_OUT as exc:
-                findings.left_out("", f"the lanes of patient {patient.handle}", exc)
-                return []
-        return list(found.values())
+        return list(found.values()) if not found or self._has_lanes(patient, pairing, findings) else []
+
+    def _has_lanes(self, patient: Actor, pairing: Pairing, findings: Findings) -> bool:
+        """Tell whether a patient's lanes can be counted: before a batch is begun, in which all patients' records go."""
+        try:
+            self._batches.counters(pairing.patient)
+        except LEFT_OUT as exc:
+            findings.left_out("", f"the lanes of patient {patient.handle}", exc)
+            return False
+        return True
 
     def _ordered(self, patient: Actor, pairing: Pairing, order: CID) -> list[_Move]:
         """Return the records that an order names and that weren't moved yet.
@@ -102,7 +128,9 @@ class Moves:
         """
         found = []
         block = self._network.store.get_block(order)
-        for move in open_order(block, secret=self._seed.receiving(), verifying_key=patient.verifying_key):
+        opened = open_order(block, secret=self._seed.receiving(), verifying_key=patient.verifying_key)
+        # The others are followed by sdk/reseals.py.
+        for move in () if isinstance(opened, Reseal) else opened:
             # It was moved by an earlier run, or the order is an old one.
             if not self._batches.journal.has(str(move.header)):
                 continue
@@ -122,30 +150,72 @@ class Moves:
             found.append(_Move(old, move.envelope, pairing, move.emergency))
         return found
 
-    def _move(self, moves: Sequence[_Move]) -> str:
-        """Give records new headers in one batch, and return the hash of its transaction."""
-        builder = self._batches.begin()
-        try:
-            for move in moves:
-                counters = self._batches.counters(move.pairing.patient)
-                builder.move(move.old, move.envelope, move.pairing, counters, emergency=move.emergency)
-            return self._batches.send(builder).tx
-        finally:
-            builder.close()
-
     def _delete_moved(self) -> int:
         """Delete old headers and envelopes whose records have new ones on chain, and let go of what kept them."""
         rows = self._batches.journal.deletable()
         gone: dict[str, set[CID]] = defaultdict(set)
+        sealed: set[CID] = set()
         for header, envelope, kept_by in rows:
             gone[kept_by] |= {CID.parse(header), CID.parse(envelope)}
+            if header == envelope:
+                sealed.add(CID.parse(header))
         # A batch whose list isn't known was pinned by nothing that could be found.
         unlisted = gone.pop("", set())
         store = self._network.store
+        if sealed:
+            # A content is in the lists of all batches that gave its record a header.
+            for kept_by in set(self._batches.journal.lists()):
+                gone[kept_by] |= sealed & set(listed(store, CID.parse(kept_by)))
         # The new lists before the old ones go: at no moment is a block that is still needed without a pin.
-        lists = {old: str(shorten_list(store, CID.parse(old), without)) for old, without in gone.items()}
+        lists = {old: str(shorten_list(store, CID.parse(old), without)) for old, without in gone.items() if without}
         for old in lists:
             store.unpin(CID.parse(old))
-        store.delete_blocks(unlisted.union(*gone.values()))
+        store.delete_blocks(unlisted.union(*gone.values(), *(self._leaves(cid) for cid in sealed)))
         self._batches.journal.deleted([header for header, _, _ in rows], lists)
-        return len(rows)
+        return sum(header != envelope for header, envelope, _ in rows)
+
+    def _leaves(self, cid: CID) -> set[CID]:
+        """Return the leaves of a sealed content; none of what is gone already."""
+        try:
+            return {leaf for leaf, _ in unixfs.leaves_of(cid, self._network.store.get_block)}
+        except BlockNotFoundError:
+            return set()
+
+
+class _Sent:
+    """The batches of one run, filled one after the other."""
+
+    def __init__(self, batches: Batches, reseals: Reseals, progress: Progress | None, total: int) -> None:
+        self._batches = batches
+        self._reseals = reseals
+        self._progress = progress
+        self._total = total
+        self._builder: BatchBuilder | None = None
+        self._done = 0
+        self.moved = 0
+        self.resealed = 0
+        self.transactions: list[str] = []
+
+    def room(self, count: int) -> BatchBuilder:
+        """Return a batch with room for so many records."""
+        if self._builder is not None and (self._builder.full or self._builder.count + count > MAX_RECORDS):
+            self.send()
+        self._builder = self._builder or self._batches.begin()
+        return self._builder
+
+    def give_up(self) -> None:
+        """Forget what wasn't sent."""
+        if self._builder is not None:
+            self._builder.close()
+
+    def send(self) -> None:
+        """Send what the batch holds."""
+        if self._builder is None:
+            return
+        self._done += self._builder.count
+        sent = self._batches.send(self._builder, followed=self._reseals.followed, elsewhere=self._reseals.elsewhere)
+        self._builder = None
+        self._reseals.followed, self._reseals.elsewhere = [], []
+        self.transactions.append(sent.tx)
+        if self._progress is not None:
+            self._progress(min(self._done, self._total), self._total, unit="records")

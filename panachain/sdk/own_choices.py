@@ -1,7 +1,8 @@
-"""A patient's own choices: kinds of sensitive information that every hospital closes, whatever its profile says.
+"""A patient's own choices: kinds that every hospital closes, and records that shall lie in another category.
 
-They lie in the pairings alone, sealed to the hospital and to the patient: no server reads them. What was published
-before stays where it is. Follows docs/spec/sensitivity.md (What a patient chooses) and ADR 30.
+They lie in the pairings and their orders alone, sealed to the hospital and to the patient: no server reads them. A
+choice of kinds leaves what was published before where it is. Follows docs/spec/sensitivity.md (What a patient chooses),
+ADR 30 and ADR 34.
 """
 
 from __future__ import annotations
@@ -12,12 +13,17 @@ from typing import TYPE_CHECKING, Final
 from panachain.errors import Omission, PartlyDoneError, UsageError
 from panachain.model.actors import Address
 from panachain.model.choices import Choices
+from panachain.model.scope import Category
 from panachain.records.findings import Findings
 from panachain.records.sensitivity.kinds import kind_of, kinds, with_parts
 from panachain.sdk.results.choices import ChoicesReport
+from panachain.sdk.words import category_of
 
 if TYPE_CHECKING:
     from panachain.sdk.lanes import OwnLanes
+    from panachain.sdk.recategorizing import Confirm
+    from panachain.sdk.results.choices import RecategorizeReport
+    from panachain.storage.blocks import BlobStore
 
 
 _MEDICINES: Final = {"antiretrovirals": "HIV", "methadone": "OPIOIDUD"}
@@ -33,8 +39,9 @@ class OwnChoices:
         ()
     """
 
-    def __init__(self, lanes: OwnLanes) -> None:
-        """Take the patient's lanes, which are told to hospitals together with the choices."""
+    def __init__(self, store: BlobStore, lanes: OwnLanes) -> None:
+        """Take the store, and the patient's lanes, which are told to hospitals together with the choices."""
+        self._store = store
         self._lanes = lanes
 
     def now(self) -> ChoicesReport:
@@ -82,6 +89,31 @@ class OwnChoices:
         if report.omissions:
             raise PartlyDoneError.of(report.omissions, done=f"{len(told)} hospitals were told", result=report)
         return report
+
+    def recategorize(
+        self, record_ids: Iterable[str], to: Category | str, *, confirm: Confirm | None = None
+    ) -> RecategorizeReport:
+        """Ask for records to lie in another category, and be sealed anew there by their hospitals.
+
+        They are there once a hospital ran `rewrap`. Its later uploads of the same resources go there, too, unless that
+        would open what they say that is sensitive. Who opened a record before keeps what they saw.
+
+        Args:
+            record_ids: as `Patient.records` names them; the files of a record go with it.
+            to: the category.
+            confirm: is given the records that more people can open there: who has `all`, or an emergency. It raises
+                what it likes if that isn't wanted. None wants none of it.
+
+        Raises:
+            UsageError: none or too many records are named, there is no such category, or more people could open one
+                and `confirm` is None; nothing was asked for.
+            UnknownActorError: none of the records is in this patient's lanes.
+            PartlyDoneError: some records couldn't be asked for: `result` says which were.
+        """
+        # Imported here: whoever changes a choice opens nothing.
+        from panachain.sdk.recategorizing import Recategorizing
+
+        return Recategorizing(self._store, self._lanes, category_of(to)).run(record_ids, confirm)
 
 
 def changed(

@@ -18,6 +18,7 @@ from panachain.errors import BlockNotFoundError, IntegrityError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address
+from panachain.model.records import STATEMENT
 from panachain.model.scope import path_of
 from panachain.records.header import Header, open_header, wrap_at
 from panachain.records.journal import FoundRecord, Journal, JournalRecord, LaneCounters
@@ -197,6 +198,9 @@ class OwnHistory:
         except (IntegrityError, BlockNotFoundError):
             # It may have been re-wrapped and deleted, or the store may have lost it: its lanes are counted either way.
             return FoundRecord(entry)
+        if header.info.media_type == STATEMENT:
+            # One that stands for what left for another category isn't the same record.
+            return FoundRecord(entry, of_header(header.info))
         return FoundRecord(entry, of_header(header.info), tuple(str(cid) for cid in header.replaces))
 
     def _header(self, one: Found) -> Header:

@@ -6,6 +6,7 @@ Never makes one: patients do (sdk/lanes.py). Follows design section 8 (Pair).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from panachain.crypto.umbral import SecretKey
@@ -14,6 +15,7 @@ from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor
 from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.pairing import Pairing, open_pairing
+from panachain.records.rewrap import Reseal, Wishes, open_order
 from panachain.records.sensitivity.profiles import Profile, for_patient
 from panachain.sdk.network import Network
 
@@ -68,6 +70,32 @@ class Pairings:
                     findings.left_out("", f"patient {patient.handle}", exc)
                     continue
                 yield patient, pairing
+
+    def with_wishes(
+        self, pairings: Mapping[_Name, Pairing], actors: Mapping[_Name, Actor], findings: Findings
+    ) -> dict[_Name, Pairing]:
+        """Return pairings with what their orders ask to have in other categories.
+
+        Args:
+            pairings: by name.
+            actors: their patients, by name.
+            findings: is told of patients of whom an order can't be read: to publish without it could open what they
+                closed.
+        """
+        found = {}
+        for name, pairing in pairings.items():
+            with findings.alone("", f"patient {name}"):
+                opened = [
+                    open_order(
+                        self._network.store.get_block(cid),
+                        secret=self._secret,
+                        verifying_key=actors[name].verifying_key,
+                    )
+                    for cid in pairing.orders
+                ]
+                wishes = Wishes.of(order for order in opened if isinstance(order, Reseal))
+                found[name] = replace(pairing, wishes=wishes)
+        return found
 
     def _open(self, patient: Actor, digest: bytes | None) -> Pairing:
         if digest is None:

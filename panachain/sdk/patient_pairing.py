@@ -19,8 +19,8 @@ class PatientPairing(PatientParts):
 
     @property
     def choices(self) -> OwnChoices:
-        """What this patient closes at every hospital, and what an emergency may know all the same."""
-        return OwnChoices(self._lanes)
+        """What this patient closes at every hospital, what an emergency may know, and what lies in another category."""
+        return OwnChoices(self.network.store, self._lanes)
 
     def pair(self, hospital: str, close: Iterable[str] = (), emergency: Iterable[str] = ()) -> PairingReport:
         """Assent that a hospital may publish to this patient's lanes.
@@ -46,7 +46,7 @@ class PatientPairing(PatientParts):
         # Nothing is sent before it is known that all kinds are there.
         before = self._lanes.choices()
         choices = changed(before, close=close, emergency=emergency)
-        pairing, cid, receipt = self._lanes.pair(who, generations, orders, choices)
+        pairing, cid, receipt = self._lanes.pair(who, generations, orders, choices, findings)
         if choices != before:
             self._lanes.tell(generations, choices, findings)
         return PairingReport(

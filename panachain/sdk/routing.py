@@ -283,6 +283,7 @@ class Routing:
         findings = Findings()
         found = dict(zip(whose, self._pairings.of(list(whose.values()), findings), strict=True))
         paired = {address: pairing for address, pairing in found.items() if pairing is not None}
+        paired = self._pairings.with_wishes(paired, whose, findings)
         self._profiles = closed_for(paired, profile, findings)
         self._paired = {address: pairing for address, pairing in paired.items() if address in self._profiles}
         self.omissions += findings.omissions

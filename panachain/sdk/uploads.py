@@ -224,7 +224,7 @@ def read_only(
         nameless = batches.journal.adopted.nameless(pairing.patient)
         changes.begin()
         for whole in _fitting(tally.records_of(source), pairing, now):
-            change = changes.of(whole, pairing.patient)
+            change = changes.of(whole, pairing.patient, pairing.wishes)
             tally.unchanged += change.known
             new = [one for one in change.records if not (known.has(one) or (nameless and of_record(one) in nameless))]
             if not new:
@@ -339,7 +339,7 @@ class Upload:
         unread = len(self._tally.unread)
         self._changes.begin()
         for whole_record, leads in _with_leaders(_fitting(self._tally.records_of(source), pairing, self._now)):
-            change = self._changes.of(whole_record, pairing.patient)
+            change = self._changes.of(whole_record, pairing.patient, pairing.wishes)
             self._tally.unchanged += change.known
             new = [one for one in change.records if not known.has(one)]
             claimed = [one for one in new if self._is_claimed(name, one)]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from panachain.errors import IntegrityError, Omission, PartlyDoneError
-from panachain.sdk.results.choices import ChoicesReport
+from panachain.sdk.results.choices import AskedRecord, ChoicesReport, RecategorizeReport
 from panachain.sdk.results.uploads import PairingReport
 from tests.cli.twin import Outcome, Twin
 
@@ -69,3 +70,49 @@ def test_pair_closes_kinds_and_shows_them(run: Run, twin: Twin) -> None:
     assert "pregnancy" in outcome.out
     twin.answers["pair"] = PairingReport(WHO, "bafy", lanes=3, epoch=0, tx="0x")  # type: ignore[arg-type]
     assert "closed" not in run("pair", WHO).out
+
+
+class TestRecategorize:
+    ASKED = AskedRecord("bafkreih", WHO, "laboratory", 2025)  # type: ignore[arg-type]
+
+    @pytest.fixture
+    def wishes(self, twin: Twin) -> list[Any]:
+        """Return what was asked for; more people could open `wide`."""
+        calls: list[Any] = []
+
+        def recategorize(records: Any, to: str, *, confirm: Any) -> RecategorizeReport:
+            wider = [one for one in records if one == "wide"]
+            if wider:
+                confirm(wider)
+            calls.append((records, to))
+            report = RecategorizeReport(to, (self.ASKED,), wider=tuple(wider))
+            if "bad" in records:
+                omission = Omission("", "record bad", IntegrityError("nobody has it"))
+                report = replace(report, omissions=(omission,))
+                raise PartlyDoneError.of((omission,), done="1 records were asked for", result=report)
+            return report
+
+        twin.choices = SimpleNamespace(recategorize=recategorize)  # type: ignore[attr-defined]
+        return calls
+
+    def test_says_what_was_asked_for_and_what_it_cannot_do(self, run: Run, wishes: list[Any]) -> None:
+        outcome = run("recategorize", "bafkreih", "--to", "private")
+        assert (outcome.code, wishes) == (0, [(("bafkreih",), "private")])
+        assert "laboratory" in outcome.out
+        assert "keeps what they saw" in outcome.err
+        found = json.loads(run("recategorize", "bafkreih", "--to", "private", "--json").out)
+        assert (found["schema"], found["asked"][0]["id"]) == ("panachain/recategorize/1", "bafkreih")
+
+    def test_more_people_must_be_confirmed(self, run: Run, wishes: list[Any]) -> None:
+        assert run("recategorize", "wide", "--to", "laboratory").code == 2
+        assert wishes == []
+        assert run("recategorize", "wide", "--to", "laboratory", "--yes").code == 0
+
+    def test_a_record_that_could_not_be_asked_for_is_named(self, run: Run, wishes: list[Any]) -> None:
+        outcome = run("recategorize", "bad", "bafkreih", "--to", "private")
+        assert outcome.code == 3
+        assert "bafkreih" in outcome.out
+        assert "nobody has it" in outcome.err
+
+    def test_an_unknown_category_is_refused(self, run: Run, wishes: list[Any]) -> None:
+        assert (run("recategorize", "bafkreih", "--to", "secrets").code, wishes) == (2, [])

@@ -26,6 +26,7 @@ COMMANDS_RUN = (
     *(
         "pair mercy",
         "choices",
+        "recategorize bafy --to private",
         "unpair mercy",
         "approve 1",
         "deny 1",

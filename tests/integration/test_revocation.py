@@ -288,3 +288,24 @@ def test_a_request_is_approved_in_part_and_for_shorter(world: World) -> None:
     assert {r.info.category.value for r in world.clinician.open(policy.policy_id)} == {"vitals"}
     with pytest.raises(UsageError):
         world.patient.approve(asked)
+
+
+def test_a_record_goes_into_a_restricted_category_and_nothing_of_it_stays(world: World, tmp_path: Path) -> None:
+    for number in (11, 12):
+        (tmp_path / f"{number}.json").write_bytes(sample_bundle(number))
+    world.hospital.upload([tmp_path], "patient")
+    everybody = world.patient.grant("stranger", ["laboratory"], until=until(world)).policy_id
+    trusted = world.patient.grant("clinician", ["private"], until=until(world)).policy_id
+    before = {one.info.header_cid: one.info for one in world.stranger.open(everybody)}
+    envelopes = [info.envelope_cid for info in before.values()]
+    gone = next(info for info in before.values() if envelopes.count(info.envelope_cid) > 1)
+    content = world.patient.get(gone.header_cid).content
+
+    world.patient.choices.recategorize([gone.header_cid], "private")
+    report = world.hospital.rewrap()
+    assert (report.resealed, report.omissions) == (1, ())
+    left = {one.info.content_cid for one in world.stranger.open(everybody)}
+    assert left == {info.content_cid for info in before.values()} - {gone.content_cid}
+    assert [one.content for one in world.clinician.open(trusted)].count(content) == 1
+    assert not world.network.store.has_block(CID.parse(gone.content_cid))
+    assert world.hospital.rewrap().resealed == 0

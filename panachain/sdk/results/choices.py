@@ -38,3 +38,59 @@ class ChoicesReport:
             "told": list(self.told),
             "omissions": [omission.to_json() for omission in self.omissions],
         }
+
+
+@dataclass(frozen=True)
+class AskedRecord:
+    """A record that a patient asked to have in another category."""
+
+    record_id: str
+    """CID of its header, until its hospital has sealed it anew."""
+    hospital: Address
+    category: str
+    """Where it lies until then."""
+    year: int
+
+    def to_json(self) -> dict[str, object]:
+        """Return the record as JSON, schema `panachain/asked/1`."""
+        return {
+            "schema": "panachain/asked/1",
+            "id": self.record_id,
+            "hospital": self.hospital,
+            "category": self.category,
+            "year": self.year,
+        }
+
+
+@dataclass(frozen=True)
+class RecategorizeReport:
+    """What a patient asked hospitals to seal anew in another category; it is there once they did.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     record = next(one for one in patient.records() if one.info.category.value == "laboratory")
+        ...     report = patient.choices.recategorize([record.info.header_cid], "private")
+        >>> report.to, len(report.asked)
+        ('private', 1)
+    """
+
+    to: str
+    """The category."""
+    asked: tuple[AskedRecord, ...]
+    already: tuple[str, ...] = ()
+    """Records that lie there already."""
+    wider: tuple[str, ...] = ()
+    """Records that more people can open there, as the patient confirmed."""
+    omissions: tuple[Omission, ...] = ()
+    """Records that couldn't be asked for; all others were."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/recategorize/1`."""
+        return {
+            "schema": "panachain/recategorize/1",
+            "to": self.to,
+            "asked": [one.to_json() for one in self.asked],
+            "already": list(self.already),
+            "wider": list(self.wider),
+            "omissions": [omission.to_json() for omission in self.omissions],
+        }

@@ -273,7 +273,7 @@ class SettleReport:
 
 @dataclass(frozen=True)
 class RewrapReport:
-    """What a hospital moved to new lanes because patients asked for it.
+    """What a hospital moved to new lanes or other categories because patients asked for it.
 
     Examples:
         >>> with connect("clinic", role="hospital") as hospital:
@@ -282,18 +282,21 @@ class RewrapReport:
     """
 
     moved: int
-    """Records that got a new header."""
+    """Records that got a new header and lie where they lay."""
     deleted: int
     """Old headers and envelopes that were deleted from the store."""
     transactions: tuple[str, ...] = ()
     omissions: tuple[Omission, ...] = ()
     """Orders, and patients' pairings, that couldn't be followed; all others were."""
+    resealed: int = 0
+    """Records that were sealed anew in another category."""
 
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/rewrap/1`."""
         return {
             "schema": "panachain/rewrap/1",
             "moved": self.moved,
+            "resealed": self.resealed,
             "deleted": self.deleted,
             "transactions": list(self.transactions),
             "omissions": [omission.to_json() for omission in self.omissions],

@@ -68,6 +68,7 @@ def test_a_damaged_one_is_found() -> None:
         {"v": 1, "types": [5], "items": [[0, 1, b""]]},
         {"v": 1, "types": ["a"], "items": [[0, 1, "d"]]},
         {"v": 1, "types": ["a"], "items": 5},
+        {"v": 2, "types": [], "items": [None], "sequence": 1, "lists": [[0, False, [""], "\t\t\t0\t0", bytes(16)]]},
     ],
 )
 def test_what_a_hospital_sealed_wrongly_is_told(body: object) -> None:
@@ -90,3 +91,18 @@ class TestComplete:
     def test_one_that_differs_is_found(self, change: dict[str, Any]) -> None:
         with pytest.raises(IntegrityError, match="isn't the one that its inventory names"):
             check_complete(ITEMS, [info(0), info(1, **change), info(2)])
+
+
+class TestLeft:
+    GAP = (ITEMS[0], None, ITEMS[2])
+
+    def test_a_record_that_went_leaves_a_gap_that_names_nothing(self) -> None:
+        store = MemoryStore()
+        listed = inventory.open_(store, store.add_file(inventory.seal(self.GAP, KEY)), KEY)
+        assert listed.items == self.GAP
+        check_complete(listed.items, [info(2), info(0)])
+
+    @pytest.mark.parametrize("indexes", [[0], [2], [0, 1, 2], [0, 1]])
+    def test_another_one_that_is_missing_or_there_is_found(self, indexes: list[int]) -> None:
+        with pytest.raises(IntegrityError, match="put 2 records under one envelope"):
+            check_complete(self.GAP, map(info, indexes))

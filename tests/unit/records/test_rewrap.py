@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from panachain.crypto import umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed, address_of, hospital_key
-from panachain.errors import BlockNotFoundError, IntegrityError
-from panachain.ipld.cid import CID, DAG_CBOR
+from panachain.errors import BlockNotFoundError, IntegrityError, TooLargeError
+from panachain.ipld import dagcbor
+from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.records import PlainRecord
 from panachain.model.scope import Category, Generations, Scope, path_of
 from panachain.records import header, rewrap
 from panachain.records.locate import HospitalHeads, Sought, content_of, locate, locate_all, open_manifests, remaining
 from panachain.records.pairing import Pairing, hospital_lane, make_pairing, open_pairing, seal_pairing
 from panachain.records.publish import BatchBuilder, PreparedBatch, listed, shorten_list
+from panachain.records.versions import PRINT_SIZE, Version
 from panachain.storage.embedded import EmbeddedStore
 
 LAB, ALL = Scope.of(Category.LABORATORY), Scope.all()
@@ -235,3 +238,81 @@ def test_an_order_says_what_lies_in_the_emergency_lane_by_itself_and_older_progr
     monkeypatch.setattr(rewrap, "_WITH_EMERGENCY", 1)
     with pytest.raises(IntegrityError):
         rewrap.open_order(order, **reading)
+
+
+CONTENT = CID.of(RAW, b"content")
+RESEAL = rewrap.Reseal(
+    Category.PRIVATE,
+    Scope.of(Category.LABORATORY, 2024),
+    b"k" * 32,
+    {CONTENT: False, CID.of(RAW, b"file"): True},
+    emergency=True,
+    names=frozenset({rewrap.name_of(Version("Observation/o1")), rewrap.name_of(Version("Observation/o2"))}),
+    digests=frozenset({b"d" * 32}),
+    here=(Version("Observation/o1", "2", "2024-01-01T00:00:00Z", print=bytes(PRINT_SIZE)),),
+)
+TO = {"receiving_key": HOSPITAL.receiving().public, "patient_key": PATIENT.receiving().public}
+READING = {"secret": HOSPITAL.receiving(), "verifying_key": PATIENT.signer().public}
+
+
+def test_an_order_to_re_seal_says_what_goes_where_to_both_and_nobody_else() -> None:
+    order = rewrap.seal_reseal(RESEAL, signer=PATIENT.signer(), **TO)
+    assert rewrap.open_order(order, **READING) == RESEAL
+    assert rewrap.open_order(order, secret=PATIENT.receiving(), verifying_key=PATIENT.signer().public) == RESEAL
+    with pytest.raises(IntegrityError):
+        rewrap.open_order(order, secret=Seed(b"x" * 32).receiving(), verifying_key=PATIENT.signer().public)
+    with pytest.raises(IntegrityError):
+        rewrap.open_order(order, secret=HOSPITAL.receiving(), verifying_key=HOSPITAL.signer().public)
+    assert b"k" * 32 not in repr(RESEAL).encode()
+
+
+def test_an_order_that_no_block_holds_is_refused() -> None:
+    names = frozenset(number.to_bytes(16, "big") for number in range(70_000))
+    with pytest.raises(TooLargeError):
+        rewrap.seal_reseal(replace(RESEAL, names=names), signer=PATIENT.signer(), **TO)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"to": "nowhere"},
+        {"to": 5},
+        {"scope": "laboratory"},
+        {"scope": "all"},
+        {"scope": "laboratory/02"},
+        {"key": b"short"},
+        {"key": "k" * 32},
+        {"leaves": []},
+        {"leaves": [[CONTENT]]},
+        {"leaves": [[CONTENT, 1]]},
+        {"leaves": [[b"content", True]]},
+        {"leaves": [[CID.of(DAG_CBOR, b"x"), True]]},
+        {"emergency": 1},
+        {"names": b"short"},
+        {"names": ["Observation/o1"]},
+        {"digests": b"d" * 31},
+        {"here": [[0, False, [], "Observation/o1", b""]]},
+        {"there": 5},
+    ],
+)
+def test_an_order_to_re_seal_that_is_malformed_is_refused(change: dict[str, Any]) -> None:
+    fields = {"v": 3, "to": "private", "scope": "laboratory/2024", "key": b"k" * 32, "leaves": [[CONTENT, False]]}
+    fields |= {"emergency": False, "names": b"", "digests": b"", "here": [], "there": []}
+
+    def sealed(body: Any) -> bytes:
+        return rewrap._sealed(dagcbor.encode(body), list(TO.values()), PATIENT.signer())
+
+    assert isinstance(rewrap.open_order(sealed(fields), **READING), rewrap.Reseal)
+    with pytest.raises(IntegrityError):
+        rewrap.open_order(sealed(fields | change), **READING)
+    for name in fields:
+        with pytest.raises(IntegrityError):
+            rewrap.open_order(sealed({key: value for key, value in fields.items() if key != name}), **READING)
+
+
+def test_of_two_wishes_about_the_same_the_later_counts() -> None:
+    name = rewrap.name_of(Version("Observation/o1"))
+    wishes = rewrap.Wishes.of([RESEAL, replace(RESEAL, to=Category.GENDER, names=frozenset({name}))])
+    assert wishes.names[name] is Category.GENDER
+    assert wishes.names[rewrap.name_of(Version("Observation/o2"))] is Category.PRIVATE
+    assert wishes.digests == {b"d" * 32: Category.GENDER}

@@ -288,3 +288,13 @@ class TestEmergency:
             opening = world.clinician.open(policy)
             assert len(list(opening)) == 1
             assert [one.value for one in opening.withheld] == told
+
+
+def test_what_a_hospital_was_asked_to_move_stands_beside_it(world: World, tmp_path: Path) -> None:
+    """A hospital that hasn't moved records after a rotation yet is asked for it still when choices are told."""
+    uploaded(world, tmp_path, COMMON)
+    until = world.now + 86_400
+    lost = world.patient.grant(world.sessions["clinician"].address, ["conditions"], until=until)
+    world.patient.revoke(lost.policy_id, rotate=True)
+    world.patient.choices.change(close=["alcohol"])
+    assert world.hospital.rewrap().moved == 1

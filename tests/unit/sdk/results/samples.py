@@ -9,7 +9,7 @@ from panachain.model.actors import Address, PolicyId, Status
 from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
-from panachain.sdk.results.choices import ChoicesReport
+from panachain.sdk.results.choices import AskedRecord, ChoicesReport, RecategorizeReport
 from panachain.sdk.results.groups import GroupView, InvitationView
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.log import ConvictionReport, LogEntry
@@ -57,6 +57,8 @@ RECORDS = [
     PairingReport(WHO, "bafy", lanes=3, epoch=1, tx="0x01"),
     UnpairingReport(WHO, "0x01"),
     ChoicesReport(("HIV",)),
+    AskedRecord("bafy", WHO, "laboratory", 2024),
+    RecategorizeReport("private", ()),
     ConvictionReport(POLICY, ("0x01",)),
     GroupView(WHO, "grp-x", Status.SUSPENDED, "", WHO, (WHO,)),
     InvitationView(WHO, WHO),

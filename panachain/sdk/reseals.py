@@ -1,0 +1,275 @@
+"""Reseals: records go into another category because their patient asked for it.
+
+1. Read a paired patient's orders to re-seal that weren't followed yet; of two about the same record the later counts.
+2. Find the envelope that an order's key opens, and check that all of it is here and is that patient's.
+3. Open what leaves, and seal it under a fresh envelope key in the category that was asked for.
+4. Give what stays a new header, for an inventory that doesn't name what left, and leave a statement in the old lanes
+   that stands for the old headers, so that nobody takes those records for lost.
+
+Old headers, inventories and contents are deleted by sdk/moves.py, once the new ones are on chain. Follows ADR 34.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from panachain.crypto.commit import EnvelopeKey
+from panachain.crypto.umbral import SecretKey
+from panachain.errors import IntegrityError, TooLargeError
+from panachain.ipld.cid import CID
+from panachain.model.actors import Actor, Address
+from panachain.model.records import STATEMENT, PlainRecord
+from panachain.model.scope import Category, Scope
+from panachain.records.findings import LEFT_OUT, Findings
+from panachain.records.header import Header, seal_envelope
+from panachain.records.inventory import Inventory
+from panachain.records.journal import JournalRecord
+from panachain.records.journal_resources import KnownResource
+from panachain.records.locate import check_envelope, content_of
+from panachain.records.pairing import Pairing
+from panachain.records.publish import BatchBuilder
+from panachain.records.rewrap import Reseal, open_order
+from panachain.records.split import MEDIA_TYPE
+from panachain.records.statements import MAX_NEWER, Statement
+from panachain.records.versions import Version, bundle_of
+from panachain.sdk.batches import Batches
+from panachain.sdk.changes import Changes
+from panachain.sdk.network import Network
+
+_MOST_REPLACED: Final = 256
+"""Headers for which one statement stands, so that its own header stays small."""
+
+
+@dataclass(frozen=True)
+class _Leaving:
+    """A record that goes into another category."""
+
+    old: Header
+    to: Category
+    stays: bool
+    """Whether it stays too."""
+    record: JournalRecord
+    """Where it is found."""
+
+
+@dataclass(frozen=True)
+class Resealing:
+    """One envelope from which records go."""
+
+    pairing: Pairing
+    key: EnvelopeKey = field(repr=False)
+    scope: Scope
+    emergency: bool
+    inventory: Inventory
+    leaving: tuple[_Leaving, ...]
+    staying: tuple[Header, ...]
+    """Those that don't go, and those that do and stay too."""
+    orders: tuple[Reseal, ...]
+    blocks: tuple[str, ...]
+    """CIDs of the orders."""
+
+    @property
+    def headers(self) -> set[str]:
+        """CIDs of the present headers of all its records."""
+        return {found.info.header_cid for found in (*self.staying, *(one.old for one in self.leaving))}
+
+    @property
+    def count(self) -> int:
+        """How many records a batch gets of it."""
+        return 2 * len(self.leaving) + len(self.staying) + 2 + len(self.leaving) // _MOST_REPLACED
+
+
+class Reseals:
+    """What the patients of one hospital ask to have in other categories."""
+
+    def __init__(self, network: Network, secret: SecretKey, batches: Batches) -> None:
+        """Take the hospital's receiving secret and its batches."""
+        self._network = network
+        self._secret = secret
+        self._batches = batches
+        self.followed: list[str] = []
+        """Orders that the batch that is being filled follows."""
+        self.elsewhere: list[tuple[KnownResource, str]] = []
+        """Versions that it puts elsewhere, each with its new lane."""
+
+    def of(self, patient: Actor, pairing: Pairing, findings: Findings) -> list[Resealing]:
+        """Return what a patient's orders ask for that wasn't done yet, each envelope whole or not at all.
+
+        Args:
+            patient: whose orders.
+            pairing: theirs.
+            findings: is told of each order that can't be followed.
+        """
+        waiting: dict[bytes, list[tuple[CID, Reseal]]] = defaultdict(list)
+        for cid in pairing.orders:
+            if self._batches.journal.followed.has(str(cid)):
+                continue
+            # One that can't be read is told where orders to re-wrap are.
+            try:
+                order = open_order(
+                    self._network.store.get_block(cid), secret=self._secret, verifying_key=patient.verifying_key
+                )
+            except LEFT_OUT:
+                continue
+            if isinstance(order, Reseal):
+                waiting[order.envelope_key].append((cid, order))
+        found = list[Resealing]()
+        for orders in waiting.values():
+            try:
+                found += self._planned(pairing, orders)
+            except LEFT_OUT as exc:
+                named = ", ".join(str(cid) for cid, _ in orders)
+                findings.left_out("", f"order {named} of patient {patient.handle}", exc)
+        return found
+
+    def _planned(self, pairing: Pairing, orders: Sequence[tuple[CID, Reseal]]) -> Iterator[Resealing]:
+        """Yield what orders about one envelope ask for, if it isn't done.
+
+        Raises:
+            IntegrityError: they name what isn't this patient's here, or the envelope isn't whole.
+            BlockNotFoundError: the store lost a header.
+        """
+        last = orders[-1][1]
+        # 2. Among this patient's own records only: anybody may name any record, and any key.
+        key, mine = EnvelopeKey(last.envelope_key), self._records(pairing.patient, last.scope)
+        headers = self._batches.history.headers_of(mine)
+        members = [headers[one.header] for one in mine if headers[one.header].commitment == key.commitment]
+        by_content = {found.content: found for found in members}
+        wanted: dict[CID, tuple[Category, bool]] = {}
+        for _, order in orders:
+            wanted |= {content: (order.to, stays) for content, stays in order.leaves.items()}
+        # What was sealed anew before is gone from the store, whatever a lost journal forgot.
+        foreign = [one for one in wanted if one not in by_content and self._network.store.has_block(one)]
+        if foreign:
+            raise IntegrityError(
+                f"it names {len(foreign)} records that aren't this patient's in {last.scope.text}; nothing was moved"
+            )
+        rows = {one.header: one for one in mine}
+        leaving = tuple(
+            _Leaving(by_content[content], to, stays, rows[by_content[content].info.header_cid])
+            for content, (to, stays) in wanted.items()
+            if content in by_content
+        )
+        if not leaving:
+            return
+        gone = {one.old.content for one in leaving if not one.stays}
+        staying = tuple(found for found in members if found.content not in gone)
+        listed = check_envelope(self._network.store, members, key)
+        if any(one.old.info.media_type == STATEMENT for one in leaving):
+            raise IntegrityError("it names a statement of this hospital's; nothing was moved")
+        info = members[0].info
+        # Before a batch is begun: a record that the pairing has no lanes for would break it off.
+        pairing.path(info.category, info.year, emergency=last.emergency)
+        for one in leaving:
+            pairing.path(one.to, info.year)
+        yield Resealing(
+            pairing,
+            key,
+            last.scope,
+            last.emergency,
+            listed,
+            leaving,
+            staying,
+            tuple(order for _, order in orders),
+            tuple(str(cid) for cid, _ in orders),
+        )
+
+    def _records(self, patient: Address, scope: Scope) -> list[JournalRecord]:
+        records = self._batches.journal.records()
+        return [one for one in records if one.patient == patient and one.scope == scope.text]
+
+    def opened(self, resealing: Resealing) -> list[PlainRecord]:
+        """Return what leaves, opened and checked.
+
+        Raises:
+            IntegrityError: a content isn't what the hospital committed to.
+            BlockNotFoundError: the store lost one.
+            TooLargeError: one is larger than the setting `record_limit` allows.
+        """
+        limit, found = self._network.config.record_limit, list[PlainRecord]()
+        for one in resealing.leaving:
+            info = one.old.info
+            if info.size > limit:
+                raise TooLargeError(
+                    f"a record of {info.size:,} bytes, and the setting `record_limit` allows {limit:,}",
+                    size=info.size,
+                    limit=limit,
+                )
+            content = content_of(self._network.store, one.old, resealing.key).read()
+            source = b"" if one.stays else one.record.source
+            found.append(PlainRecord(one.to, info.year, info.media_type, content, source, one.record.part))
+        return found
+
+    def fill(self, builder: BatchBuilder, resealing: Resealing, records: Sequence[PlainRecord]) -> None:
+        """Do steps 3 and 4 for one envelope.
+
+        Args:
+            builder: of the batch.
+            resealing: what goes and what stays.
+            records: from `opened`.
+        """
+        pairing = resealing.pairing
+        counters = self._batches.counters(pairing.patient)
+        changes = Changes(self._batches.journal.resources, self._batches.resource_key)
+        # 3. What leaves.
+        for one, record in zip(resealing.leaving, records, strict=True):
+            sequence = resealing.inventory.sequence
+            if one.stays:
+                builder.add(record, pairing, counters, sequence=sequence)
+                continue
+            replaces = [*one.old.replaces, CID.parse(one.old.info.header_cid)]
+            builder.add(record, pairing, counters, resealed=one.old, sequence=sequence, replaces=replaces)
+            was = replace(record, category=one.old.info.category)
+            new = Scope.of(record.category, record.year).text
+            self.elsewhere += [(known, new) for known in changes.resources_of(was, pairing.patient)]
+        # 4. What stays.
+        self._keep(builder, resealing)
+        for place, versions in self._told(resealing, records):
+            for start in range(0, len(versions), MAX_NEWER):
+                said = Statement(newer=versions[start : start + MAX_NEWER]).encode()
+                builder.add(replace(place, media_type=STATEMENT, content=said), pairing, counters)
+        self.followed += resealing.blocks
+
+    def _keep(self, builder: BatchBuilder, resealing: Resealing) -> None:
+        pairing, counters = resealing.pairing, self._batches.counters(resealing.pairing.patient)
+        gone = [one.old for one in resealing.leaving if not one.stays]
+        info = resealing.leaving[0].old.info
+        if resealing.staying:
+            left = {found.info.content_index for found in gone}
+            listed = replace(
+                resealing.inventory,
+                items=tuple(None if at in left else item for at, item in enumerate(resealing.inventory.items)),
+                lists={at: one for at, one in resealing.inventory.lists.items() if at not in left},
+            )
+            inventory = builder.list_anew(listed, resealing.key)
+            path = pairing.path(info.category, info.year, emergency=resealing.emergency)
+            # By the hospital, to the lanes as they are now: an order may be older than the last rotation.
+            envelope = seal_envelope(resealing.key.key, [lane.public for _, lane in path])
+            for found in resealing.staying:
+                builder.move(found, envelope, pairing, counters, emergency=resealing.emergency, listed=inventory)
+        stood_for = [cid for old in gone for cid in (*old.replaces, CID.parse(old.info.header_cid))]
+        statement = PlainRecord(
+            info.category, info.year, STATEMENT, Statement().encode(), source=b"", emergency=resealing.emergency
+        )
+        for start in range(0, len(stood_for), _MOST_REPLACED):
+            builder.add(statement, pairing, counters, replaces=stood_for[start : start + _MOST_REPLACED])
+
+    def _told(
+        self, resealing: Resealing, records: Sequence[PlainRecord]
+    ) -> Iterator[tuple[PlainRecord, tuple[Version, ...]]]:
+        """Yield where newer versions must be told, and which: where they were, and where older ones go."""
+        info = resealing.leaving[0].old.info
+        here = {version.name: version for order in resealing.orders for version in order.here}
+        for record in records if here else ():
+            if record.media_type != MEDIA_TYPE or not isinstance(record.content, bytes):
+                continue
+            bundle = bundle_of(record.content)
+            named = {entry.version.name for entry in bundle.entries} if bundle else set()
+            # Of the record's own source and part: what withdraws the record withdraws this with it.
+            told = tuple(version for name, version in here.items() if name in named)
+            yield replace(record, category=info.category, emergency=resealing.emergency), told
+        for order in resealing.orders:
+            yield PlainRecord(order.to, info.year, STATEMENT, b"", source=b""), order.there
