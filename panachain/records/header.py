@@ -32,7 +32,6 @@ from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.model.sizes import KEY_SIZE
-from panachain.records.pairing import HospitalLane
 
 VERSION: Final = 2
 ENVELOPE_VERSION: Final = 3
@@ -56,6 +55,20 @@ _MOST_NUMBER: Final = (1 << 63) - 1
 _MOST: Final = {"year": 9999, "at": 253_402_300_799}
 """The last year that a date can have (RFC 3339), and its last second: another one could be shown nowhere."""
 ENVELOPE_SIZE: Final = 1 + SLOTS * umbral.WRAP_SIZE
+
+
+@dataclass(frozen=True)
+class HospitalLane:
+    """One lane, as a paired hospital knows it."""
+
+    public: bytes
+    """The lane's Umbral public key, 33 bytes."""
+    locator_key: bytes = field(repr=False)
+    """This hospital's own locator key of the lane, 32 bytes."""
+    pepper: bytes = field(repr=False)
+    """This hospital's own pepper of the lane, 32 bytes."""
+    generation: int = 0
+    """Number of the rotation that began the lane."""
 
 
 @dataclass(frozen=True)

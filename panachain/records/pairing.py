@@ -20,6 +20,7 @@ from panachain.model.actors import Address
 from panachain.model.choices import NONE, Choices
 from panachain.model.scope import FIRST_YEAR, UNDATED, Category, Generations, Scope, path_of
 from panachain.model.sizes import KEY_SIZE, PUBLIC_SIZE, UMBRAL_SIGNATURE_SIZE
+from panachain.records.header import HospitalLane
 from panachain.records.rewrap import NO_WISHES, Wishes
 
 _FORMER: Final = {
@@ -30,20 +31,6 @@ _FORMER: Final = {
 """Where records of categories that came later went before; each is as restricted."""
 FIRST: Final = Generations()
 """The generations of a patient who never rotated a lane."""
-
-
-@dataclass(frozen=True)
-class HospitalLane:
-    """One lane, as a paired hospital knows it."""
-
-    public: bytes
-    """The lane's Umbral public key, 33 bytes."""
-    locator_key: bytes = field(repr=False)
-    """This hospital's own locator key of the lane, 32 bytes."""
-    pepper: bytes = field(repr=False)
-    """This hospital's own pepper of the lane, 32 bytes."""
-    generation: int = 0
-    """Number of the rotation that began the lane."""
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,10 @@ from panachain.model.scope import Category, Scope
 from panachain.model.sizes import KEY_SIZE
 from panachain.records import header, inventory, manifest
 from panachain.records.content import Sealed, content_context, seal_content
+from panachain.records.header import HospitalLane
 from panachain.records.journal import JournalRecord, LaneCounters, MovedRecord
 from panachain.records.likeness import of_header
-from panachain.records.pairing import HospitalLane, Pairing
+from panachain.records.pairing import Pairing
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.version_list import VersionList
 from panachain.records.versions import Bundle, bundle_of

@@ -247,7 +247,7 @@ class Reseals:
             inventory = builder.list_anew(listed, resealing.key)
             path = pairing.path(info.category, info.year, emergency=resealing.emergency)
             # By the hospital, to the lanes as they are now: an order may be older than the last rotation.
-            envelope = seal_envelope(resealing.key.key, [lane.public for _, lane in path])
+            envelope = seal_envelope(resealing.key, [lane for _, lane in path])
             for found in resealing.staying:
                 builder.move(found, envelope, pairing, counters, emergency=resealing.emergency, listed=inventory)
         stood_for = [cid for old in gone for cid in (*old.replaces, CID.parse(old.info.header_cid))]

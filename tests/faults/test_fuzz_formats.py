@@ -28,7 +28,7 @@ from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.records import header, inventory, manifest
-from panachain.records.pairing import HospitalLane
+from panachain.records.header import HospitalLane
 from panachain.records.version_list import VersionList
 from panachain.records.versions import STATES, Version
 from tests.bounds import processor_time

@@ -22,7 +22,8 @@ from panachain.model.records import RecordInfo
 from panachain.model.scope import Category, Scope
 from panachain.records import header, inventory, manifest
 from panachain.records.content import content_context
-from panachain.records.pairing import HospitalLane, Pairing
+from panachain.records.header import HospitalLane
+from panachain.records.pairing import Pairing
 from panachain.records.version_list import VersionList
 from panachain.sdk.hospital import Hospital
 from panachain.sdk.profiles import Profile
