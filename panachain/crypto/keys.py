@@ -11,6 +11,7 @@ import os
 from hashlib import sha256
 
 from panachain.crypto import labels
+from panachain.crypto.hpke import SealingKey
 from panachain.crypto.umbral import SecretKey, SeedFactory, Signer
 from panachain.errors import UsageError
 from panachain.ethereum import address_of_point
@@ -47,8 +48,12 @@ class Seed:
         """Return the secret key of the actor's Ethereum account, 32 bytes."""
         return self._factory.scalar(labels.SEED_ACCOUNT)
 
-    def receiving(self) -> SecretKey:
+    def sealing(self) -> SealingKey:
         """Return the key that others seal to."""
+        return SealingKey.from_seed(self._factory.secret(labels.SEED_SEALING))
+
+    def receiving(self) -> SecretKey:
+        """Return the key that proxies re-encrypt to, and that notices are addressed to."""
         return self._factory.key(labels.SEED_RECEIVING)
 
     def signer(self) -> Signer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def test_derivation_is_the_same_each_time_and_different_for_each_use() -> None:
         SEED.policy_account(1),
         SEED.locator_key(Scope.all(), 0),
         SEED.locator_key(Scope.all(), 1),
+        SEED.sealing().public,
         SEED.receiving().public,
         SEED.signer().public,
         SEED.policy_signer(0).public,
@@ -46,6 +48,7 @@ def derived() -> dict[str, str]:
     vitals = Scope.of(Category.VITALS, 2020)
     values = {
         "account": SEED.account_key(),
+        "sealing": sha256(SEED.sealing().public).digest(),
         "receiving": SEED.receiving().public,
         "signer": SEED.signer().public,
         "audit": SEED.audit().public,
