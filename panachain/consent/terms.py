@@ -116,6 +116,7 @@ def _to_fields(terms: Terms) -> dict[str, Any]:
         "policy": _raw(terms.policy_id),
         "patient": _raw(terms.patient),
         "grantee": _raw(terms.grantee),
+        "keys": terms.key_digest,
         "receiving": terms.receiving_key,
         "verifying": terms.verifying_key,
         "purposes": [purpose.value for purpose in terms.purposes],
@@ -124,7 +125,7 @@ def _to_fields(terms: Terms) -> dict[str, Any]:
         "threshold": terms.threshold,
         "audit": terms.audit_key,
         "kfrags": list(terms.kfrag_digests),
-        "proxies": [[_raw(p.address), p.endpoint, p.receiving_key, p.verifying_key] for p in terms.proxies],
+        "proxies": [[_raw(p.address), p.endpoint, p.key_digest] for p in terms.proxies],
         "hospitals": [_raw(hospital) for hospital in terms.hospitals],
         "lanes": [[lane.scope.text, lane.generation, lane.delegating_key, lane.locator_key] for lane in terms.lanes],
     }
@@ -139,6 +140,7 @@ def _from_fields(fields: dict[str, Any]) -> Terms:
         policy_id=PolicyId(checksum_address(fields["policy"])),
         patient=checksum_address(fields["patient"]),
         grantee=checksum_address(fields["grantee"]),
+        key_digest=_bytes(fields["keys"], HASH_SIZE),
         receiving_key=_bytes(fields["receiving"], PUBLIC_SIZE),
         verifying_key=_bytes(fields["verifying"], PUBLIC_SIZE),
         purposes=tuple(Purpose(purpose) for purpose in fields["purposes"]),
@@ -148,13 +150,8 @@ def _from_fields(fields: dict[str, Any]) -> Terms:
         audit_key=_bytes(fields["audit"], PUBLIC_SIZE),
         kfrag_digests=tuple(_bytes(digest, HASH_SIZE) for digest in fields["kfrags"]),
         proxies=tuple(
-            ProxyRef(
-                checksum_address(address),
-                _text(endpoint),
-                _bytes(receiving, PUBLIC_SIZE),
-                _bytes(verifying, PUBLIC_SIZE),
-            )
-            for address, endpoint, receiving, verifying in fields["proxies"]
+            ProxyRef(checksum_address(address), _text(endpoint), _bytes(digest, HASH_SIZE))
+            for address, endpoint, digest in fields["proxies"]
         ),
         lanes=tuple(
             GrantedLane(
