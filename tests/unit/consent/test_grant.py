@@ -19,15 +19,13 @@ PATIENT, GRANTEE, STRANGER = (keys.Seed(name.ljust(32)) for name in (b"patient",
 WHO = Address("0x" + "11" * 20)
 SCOPES = (Scope.of(Category.LABORATORY), Scope.of(Category.VITALS, 2024))
 OFFER = Offer(
-    grantee=Actor(WHO, Role.PRACTITIONER, Status.ACTIVE, GRANTEE.receiving().public, GRANTEE.signer().public),
+    grantee=Actor.of(WHO, Role.PRACTITIONER, GRANTEE.public_keys(), status=Status.ACTIVE),
     scopes=SCOPES,
     purposes=(Purpose.TREAT,),
     starts_at=10,
     expires_at=20,
     threshold=2,
-    proxies=tuple(
-        ProxyRef(Address(f"0x{number:040x}"), "", bytes([2] * 33), bytes([3] * 33)) for number in range(1, 4)
-    ),
+    proxies=tuple(ProxyRef(Address(f"0x{number:040x}"), "", bytes([2] * 32)) for number in range(1, 4)),
 )
 
 

@@ -319,7 +319,7 @@ class TestDeposit:
 
     @pytest.mark.parametrize("plain", [b"", b"[]", b"{", b'{"a":1,"a":2}', b'{"a":NaN}', b"[" * 100_000])
     def test_garbage_in_a_seal_is_refused(self, world: ProxyWorld, plain: bytes) -> None:
-        sealed = box.seal_to(world.refs()[0].receiving_key, plain, labels.DEPOSIT)
+        sealed = box.seal_to(world.seeds[0].receiving().public, plain, labels.DEPOSIT)
         with pytest.raises(UsageError):
             world.services[0].open_deposit(sealed)
 
