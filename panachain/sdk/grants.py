@@ -107,7 +107,13 @@ class Grants:
     # What a patient can ask for
 
     def plan(self, offer: Offer) -> PolicyView:
-        """Make a policy, send nothing, and return what it would be."""
+        """Make a policy, send nothing, and return what it would be.
+
+        Raises:
+            IntegrityError: the grantee's key block isn't the one that the chain names.
+            BlockNotFoundError: nobody has it, so nothing can be granted to them.
+        """
+        offer = replace(offer, grantee=self._network.key_blocks.of(offer.grantee))
         index = self._policies.next_index(self._journal.next_index())
         return replace(_view_off_chain(self._prepare(offer, index)), dry_run=True)
 
