@@ -60,9 +60,9 @@ class Seed:
         """Return the actor's Umbral signer."""
         return Signer(self._factory.key(labels.SEED_SIGNER))
 
-    def audit(self) -> SecretKey:
+    def audit(self) -> SealingKey:
         """Return the key that proxies seal receipts to."""
-        return self._factory.key(labels.SEED_AUDIT)
+        return SealingKey.from_seed(self._factory.secret(labels.SEED_AUDIT))
 
     def store_key(self) -> bytes:
         """Return the key for what this actor encrypts for themselves at rest, 32 bytes."""

@@ -75,7 +75,7 @@ class Practitioner(ReadingSession):
         now = int(self.network.clock())
         expires_at = now + _REQUEST_DAYS * _DAY
         wanted = expires_at if until is None else seconds(until, at=now, name="until")
-        readers = [who.receiving_key, self._seed.receiving().public]
+        readers = [who.sealing_key, self._seed.sealing().public]
         cid = keep(self.network.store, seal_request(words, purpose_of(purpose), note, wanted, readers=readers))
         requests = self.network.sidechain.requests
         return RequestReport(requests.request(self._person(), who.address, cid.digest, expires_at))
@@ -83,7 +83,7 @@ class Practitioner(ReadingSession):
     def requests(self) -> Listing[RequestView]:
         """Return the requests that this practitioner made; `left_out` of the list names those that can't be read."""
         made = self.network.sidechain.requests.find(requester=self.address)
-        found = open_requests(self.network, made, self._seed.receiving())
+        found = open_requests(self.network, made, self._seed.sealing())
         return Listing(self._names.fill(found), found.left_out)
 
     # Groups

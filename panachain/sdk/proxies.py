@@ -19,6 +19,7 @@ from panachain.chain.typed import proxy_domain, sign_request
 from panachain.consent.receipts import check_receipt
 from panachain.consent.times import MAX_DIFFERENCE
 from panachain.crypto import box, labels, umbral
+from panachain.crypto.hpke import SealingKey
 from panachain.errors import (
     IntegrityError,
     PanaChainError,
@@ -75,7 +76,9 @@ class Reader:
     grantee: Address
     """To whom the patient granted it: the person, or a group of theirs."""
     secret: umbral.SecretKey
-    """The receiving key of the grantee."""
+    """The receiving key of the grantee: what proxies re-encrypt to."""
+    sealing: SealingKey
+    """The sealing key of the grantee: what terms are sealed to."""
 
 
 @dataclass(frozen=True)

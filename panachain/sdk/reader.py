@@ -76,7 +76,7 @@ class ReadingSession(ActorSession):
         notices = Notices(self.network.mainchain, Kept(self.profile.folder, self._seed, "notices"))
         for event, reader in notices.announced(readers):
             try:
-                unverified = open_terms(self.network.store.get_block(CID(RAW, event.terms)), reader.secret)
+                unverified = open_terms(self.network.store.get_block(CID(RAW, event.terms)), reader.sealing)
             except IntegrityError:
                 # Somebody else's policy, whose view tag fits by chance.
                 notices.not_for(event, reader)
@@ -173,7 +173,7 @@ class ReadingSession(ActorSession):
     def _readers(self) -> list[Reader]:
         """Return as whom this actor can read: as a person, and as each group that lists them, with each of its keys."""
         account = Account(self._seed.account_key())
-        readers = [Reader(account, self.address, self._seed.receiving())]
+        readers = [Reader(account, self.address, self._seed.receiving(), self._seed.sealing())]
         groups, blocked = self.network.sidechain.groups, self.blocked.accounts()
         joined = groups.find(member=self.address)
         managers = groups.managers(group.address for group in joined) if blocked else {}
@@ -209,7 +209,7 @@ class ReadingSession(ActorSession):
         block = self.network.store.get_block(CID(RAW, policy.terms))
         for reader in self._readers():
             try:
-                unverified = open_terms(block, reader.secret)
+                unverified = open_terms(block, reader.sealing)
             except IntegrityError:
                 # The block fits its CID, so it is whole: it is sealed to somebody else.
                 continue
