@@ -16,6 +16,7 @@ from panachain.crypto.umbral import SecretKey, SeedFactory, Signer
 from panachain.errors import UsageError
 from panachain.ethereum import address_of_point
 from panachain.model.actors import Address
+from panachain.model.key_block import PublicKeys
 from panachain.model.scope import Scope
 from panachain.model.sizes import KEY_SIZE
 
@@ -59,6 +60,10 @@ class Seed:
     def signer(self) -> Signer:
         """Return the actor's Umbral signer."""
         return Signer(self._factory.key(labels.SEED_SIGNER))
+
+    def public_keys(self) -> PublicKeys:
+        """Return the actor's key block: what others seal to, re-encrypt to and verify with."""
+        return PublicKeys(self.sealing().public, self.receiving().public, self.signer().public)
 
     def audit(self) -> SealingKey:
         """Return the key that proxies seal receipts to."""

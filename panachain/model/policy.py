@@ -100,13 +100,13 @@ class ProxyRef:
 
     address: Address
     endpoint: str
-    receiving_key: bytes
-    verifying_key: bytes
+    key_digest: bytes
+    """SHA-256 of the proxy's key block, 32 bytes."""
 
     @classmethod
     def of(cls, actor: Actor) -> Self:
         """Return what a policy keeps of a proxy, as the registry has it now."""
-        return cls(actor.address, actor.endpoint, actor.receiving_key, actor.verifying_key)
+        return cls(actor.address, actor.endpoint, actor.key_digest)
 
 
 @dataclass(frozen=True)
