@@ -111,7 +111,7 @@ def _to_fields(terms: Terms) -> dict[str, Any]:
         "threshold": terms.threshold,
         "audit": terms.audit_key,
         "kfrags": list(terms.kfrag_digests),
-        "proxies": [[_raw(p.address), p.endpoint, p.receiving_key, p.verifying_key] for p in terms.proxies],
+        "proxies": [[_raw(proxy.address), proxy.endpoint, proxy.key_digest] for proxy in terms.proxies],
         "hospitals": [_raw(hospital) for hospital in terms.hospitals],
         "lanes": [[lane.scope.text, lane.generation, lane.delegating_key, lane.locator_key] for lane in terms.lanes],
     }
@@ -135,13 +135,8 @@ def _from_fields(fields: dict[str, Any]) -> Terms:
         audit_key=_bytes(fields["audit"], SEALING_SIZE),
         kfrag_digests=tuple(_bytes(digest, HASH_SIZE) for digest in fields["kfrags"]),
         proxies=tuple(
-            ProxyRef(
-                checksum_address(address),
-                _text(endpoint),
-                _bytes(receiving, PUBLIC_SIZE),
-                _bytes(verifying, PUBLIC_SIZE),
-            )
-            for address, endpoint, receiving, verifying in fields["proxies"]
+            ProxyRef(checksum_address(address), _text(endpoint), _bytes(digest, HASH_SIZE))
+            for address, endpoint, digest in fields["proxies"]
         ),
         lanes=tuple(
             GrantedLane(

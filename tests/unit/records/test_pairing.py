@@ -68,7 +68,7 @@ def check_vector(found: Pairing) -> None:
 
 
 @pytest.mark.parametrize("by", [PATIENT, HOSPITAL], ids=["patient", "hospital"])
-def test_opens_what_the_first_version_sealed(by: Seed) -> None:
+def test_opens_what_the_first_version_wrote(by: Seed) -> None:
     found = opened(bytes.fromhex(VECTOR["sealed"]), by)
     check_vector(found)
     # The program's own pairing has the same lanes, and those of categories that came later.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from panachain.crypto import umbral
+from panachain.crypto import box, umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed, address_of
 from panachain.errors import BlockNotFoundError, IntegrityError
@@ -207,8 +207,8 @@ def test_an_order_is_its_patients(trip: Trip) -> None:
     for secret, verifying in ((HOSPITAL, HOSPITAL), (Seed(b"x" * 32), PATIENT)):
         with pytest.raises(IntegrityError):
             rewrap.open_order(order, secret=secret.sealing(), verifying_key=verifying.signer().public)
-    # What the wrap for the other reader holds is that reader's own affair.
-    own = [*range(0, umbral.WRAP_SIZE, 31), *range(2 * umbral.WRAP_SIZE, len(order), 97)]
+    # What the seal for the other reader holds is that reader's own affair.
+    own = [*range(0, box.SEAL_SIZE, 131), *range(2 * box.SEAL_SIZE, len(order), 97)]
     for place in own:
         broken = order[:place] + bytes([order[place] ^ 1]) + order[place + 1 :]
         with pytest.raises(IntegrityError):
