@@ -14,6 +14,7 @@ from panachain.errors import IntegrityError, UsageError
 VECTORS = Path(__file__).parents[2] / "vectors"
 DRAFT = json.loads((VECTORS / "hpke_draft.json").read_text("utf-8"))
 """draft-ietf-hpke-pq, test vector of MLKEM768-X25519, HKDF-SHA256, ChaCha20-Poly1305, with its first message."""
+GO = json.loads((VECTORS / "hpke_go.json").read_text("utf-8"))
 KEY = hpke.SealingKey(bytes(range(32)))
 STRANGER = hpke.SealingKey(bytes(range(1, 33)))
 INFO = b"panachain/test/1"
@@ -31,6 +32,13 @@ def test_the_suite_opens_the_drafts_message() -> None:
     # The draft's messages have associated data and ours have none, so the same suite is asked below the wrapper.
     opened = openssl.hpke._decrypt_with_aad(hpke._SUITE, sealed, key._inner, bytes.fromhex(DRAFT["info"]), aad)
     assert opened.hex() == message["pt"]
+
+
+def test_opens_what_go_sealed() -> None:
+    key = hpke.SealingKey(bytes(range(64, 96)))
+    assert key.public.hex() == GO["public"]
+    for one in GO["messages"]:
+        assert hpke.open_(key, bytes.fromhex(one["sealed"]), one["info"].encode()).hex() == one["plain"]
 
 
 def test_what_is_sealed_opens_for_its_key_and_its_use_alone() -> None:
