@@ -48,7 +48,7 @@ def prepare_grant(
 
     Args:
         seed: the patient's.
-        offer: what to grant, and to whom.
+        offer: what to grant, and to whom; the grantee comes with their keys.
         index: number of the policy; never used before.
         patient: the patient's account.
         generations: of the patient's lanes; a policy covers all of them, since each holds the records of its time.
@@ -74,6 +74,7 @@ def prepare_grant(
         policy_id=PolicyId(keys.address_of(account_key)),
         patient=patient,
         grantee=grantee.address,
+        key_digest=grantee.key_digest,
         receiving_key=grantee.receiving_key,
         verifying_key=signer.public,
         purposes=offer.purposes,

@@ -65,6 +65,10 @@ class Seed:
         """Return the actor's key block: what others seal to, re-encrypt to and verify with."""
         return PublicKeys(self.sealing().public, self.receiving().public, self.signer().public)
 
+    def group_keys(self) -> PublicKeys:
+        """Return the key block of a group whose secret this seed is: a group has no signer."""
+        return PublicKeys(self.sealing().public, self.receiving().public, b"")
+
     def audit(self) -> SealingKey:
         """Return the key that proxies seal receipts to."""
         return SealingKey.from_seed(self._factory.secret(labels.SEED_AUDIT))

@@ -116,6 +116,8 @@ class Terms:
     policy_id: PolicyId
     patient: Address
     grantee: Address
+    key_digest: bytes
+    """SHA-256 of the grantee's key block that the policy was made for, 32 bytes."""
     receiving_key: bytes
     """The grantee's Umbral public key, 33 bytes."""
     verifying_key: bytes

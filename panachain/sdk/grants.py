@@ -132,7 +132,7 @@ class Grants:
                 return made
             # 2. Check that enough proxies are ready, and whose keys these are.
             self._proxies.check_ready(offer.proxies, offer.threshold)
-            self._network.keys.check_active([offer.grantee])
+            offer = replace(offer, grantee=self._network.keys.check_grantable(offer.grantee))
             self._network.keys.check_proxies(offer.proxies)
             # 3. Draw a policy number.
             index = self._policies.next_index(self._journal.next_index())
@@ -337,7 +337,7 @@ class Grants:
             return pending
         terms, account = pending.terms, self._policies.account(pending.index)
         # Once more, since an interrupted grant may go on years later.
-        self._network.keys.check_grantee(terms.grantee, terms.receiving_key)
+        self._network.keys.check_grantee(terms.grantee, terms.key_digest)
         lacking = [proxy for proxy in terms.proxies if proxy.address in pending.shares]
         suspended = self._network.keys.check_proxies(lacking)
         shares = {proxy: share for proxy, share in pending.shares.items() if proxy not in suspended}

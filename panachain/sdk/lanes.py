@@ -132,7 +132,7 @@ class OwnLanes:
         """
         if choices is None:
             choices = self.choices()
-        self._network.keys.check([hospital])
+        hospital = self._network.keys.check(hospital)
         pairing = make_pairing(
             self._seed,
             patient=self._address,
@@ -244,7 +244,7 @@ class OwnLanes:
                 for found in members
             ]
         if moves:
-            self._network.keys.check([hospital])
+            hospital = self._network.keys.check(hospital)
         return [
             keep(
                 self._network.store,

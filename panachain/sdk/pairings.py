@@ -80,7 +80,7 @@ class Pairings:
             secret=self._secret,
             hospital=self._hospital.address,
             patient=patient.address,
-            verifying_key=patient.verifying_key,
+            verifying_key=self._network.key_blocks.of(patient).verifying_key,
         )
 
 

@@ -179,8 +179,7 @@ class ReceivedRequests:
         if asked.state != "open":
             return
         granted = tuple(dict.fromkeys(lane.scope.text for lane in terms.lanes))
-        requester = self._network.resolve(asked.requester, Role.PRACTITIONER)
-        self._network.keys.check([requester])
+        requester = self._network.keys.check(self._network.resolve(asked.requester, Role.PRACTITIONER))
         readers = [requester.sealing_key, self._seed.sealing().public]
         cid = keep(self._network.store, seal_outcome(terms.policy_id, granted, readers=readers))
         self._network.sidechain.requests.approve(self._sender(), request_id, cid.digest)
