@@ -82,9 +82,11 @@ def test_what_is_no_public_key_is_refused(key: bytes) -> None:
         hpke.seal(key, bytes(32), INFO)
 
 
-def test_nothing_is_sealed_to_a_point_of_small_order() -> None:
-    with pytest.raises(IntegrityError, match="nothing can be sealed"):
-        hpke.seal(KEY.public[:1184] + bytes(32), bytes(32), INFO)
+@pytest.mark.parametrize("point", [bytes(32), bytes([1]).ljust(32, b"\0"), b"\xec" + b"\xff" * 30 + b"\x7f"])
+def test_nothing_is_sealed_to_a_point_of_small_order(point: bytes) -> None:
+    for refuse in (hpke.check_public, lambda key: hpke.seal(key, bytes(32), INFO)):
+        with pytest.raises(IntegrityError, match="nothing can be sealed"):
+            refuse(KEY.public[:1184] + point)
 
 
 @pytest.mark.parametrize("seed", [b"", bytes(31), bytes(33), bytes(64)])
