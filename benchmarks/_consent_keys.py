@@ -67,17 +67,12 @@ class Cast:
         """Return the grantee as the registry shows them."""
         seed = self.grantee
         who = keys.address_of(seed.account_key())
-        return Actor(who, Role.PRACTITIONER, Status.ACTIVE, seed.receiving().public, seed.signer().public)
+        return Actor.of(who, Role.PRACTITIONER, seed.public_keys(), status=Status.ACTIVE)
 
     def refs(self) -> list[ProxyRef]:
         """Return the proxies as the registry shows them."""
         return [
-            ProxyRef(
-                keys.address_of(seed.account_key()),
-                "https://proxy.example",
-                seed.receiving().public,
-                seed.signer().public,
-            )
+            ProxyRef(keys.address_of(seed.account_key()), "https://proxy.example", seed.public_keys().digest)
             for seed in self.proxies
         ]
 
@@ -244,7 +239,7 @@ def owner(rounds: int) -> None:
         account = Account(prepared.account_key)
         terms = CID.of(RAW, prepared.sealed_terms).digest
         chain.policies.sign_grant(account, _on_chain(prepared, terms))
-        sealed = [_deposit(prepared, number, account, terms, domain) for number in range(SHARES)]
+        sealed = [_deposit(prepared, number, account, terms, domain, cast.proxies[number]) for number in range(SHARES)]
         spent.append(1000 * (time.process_time() - started))
         size = len(prepared.sealed_terms) + sum(map(len, sealed))
     # The first ones fill caches and load modules.
@@ -329,7 +324,9 @@ def _on_chain(prepared: PreparedGrant, terms: bytes) -> Grant:
     )
 
 
-def _deposit(prepared: PreparedGrant, number: int, account: Account, digest: bytes, domain: bytes) -> bytes:
+def _deposit(
+    prepared: PreparedGrant, number: int, account: Account, digest: bytes, domain: bytes, seed: keys.Seed
+) -> bytes:
     """Return one proxy's share, signed, sealed, as it travels."""
     terms, proxy = prepared.terms, prepared.terms.proxies[number]
     request = DepositRequest(
@@ -349,5 +346,5 @@ def _deposit(prepared: PreparedGrant, number: int, account: Account, digest: byt
         nonce=os.urandom(NONCE_SIZE),
     )
     signed = messages.deposit_fields(sign_request(account, domain, request))
-    sealed = box.seal_to(proxy.receiving_key, messages.canonical(signed), labels.DEPOSIT)
+    sealed = box.seal_to(seed.receiving().public, messages.canonical(signed), labels.DEPOSIT)
     return messages.canonical(messages.sealed_fields(sealed))

@@ -468,8 +468,7 @@ def another_patient(world: World, name: str) -> Patient:
     folder = world.home / "profiles" / name
     folder.mkdir(parents=True)
     world.registrar.admit(actor)
-    keys = actor.receiving_key, actor.verifying_key
-    return Patient(world.network, Profile(name, Role.PATIENT, actor.address, *keys, folder), "")
+    return Patient(world.network, Profile(name, Role.PATIENT, actor.address, actor.public_keys, folder), "")
 
 
 def pairing_of(world: World, patient: Patient) -> bytes:

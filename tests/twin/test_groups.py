@@ -15,6 +15,7 @@ import pytest
 
 from panachain.consent.terms import open_terms
 from panachain.crypto import notice, umbral
+from panachain.crypto.keys import Seed
 from panachain.errors import (
     AccessDeniedError,
     IntegrityError,
@@ -99,7 +100,7 @@ def test_who_was_removed_can_not_open_the_terms_of_what_is_granted_afterwards(wo
 def test_notices_to_a_renewed_key_are_noise_to_who_was_removed(world: World, group: str) -> None:
     kept = secrets(world, "nurse")
     world.clinician.remove_member(group, world.nurse.address)
-    newest = world.network.resolve(group, Role.GROUP).receiving_key
+    newest = world.network.key_blocks.of(world.network.resolve(group, Role.GROUP)).receiving_key
     policy_id = grant(world, group)
 
     found = [notice.is_for(kept[-1], *notice.announce(newest, policy_id), policy_id) for _ in range(256)]
@@ -278,7 +279,7 @@ def test_whoever_lists_a_reader_wrongly_does_not_keep_him_from_the_rest(
         "missing": CID.of(RAW, b"nobody has it").digest,
         "garbage": keep(world.network.store, b"garbage").digest,
         "of another group": keep(
-            world.network.store, seal_secrets([umbral.SecretKey.random()], seed_of("nurse").receiving().public)
+            world.network.store, seal_secrets([Seed.random()], seed_of("nurse").receiving().public)
         ).digest,
     }[wrong]
     world.network.sidechain.groups.add_member(
@@ -298,9 +299,9 @@ def test_a_granted_policy_names_the_newest_key_and_is_reissued_to_it(world: Worl
     new = world.patient.reissue(old).policy_id
 
     assert len(newest.earlier_keys) == 1
-    keys = [world.patient.terms_of(one)[1].receiving_key for one in (old, new)]
-    assert keys == [newest.earlier_keys[0], newest.receiving_key]
+    keys = [world.patient.terms_of(one)[1].key_digest for one in (old, new)]
+    assert keys == [newest.earlier_keys[0], newest.key_digest]
     # The group is the same one, whatever its key.
     assert world.patient.terms_of(new)[1].grantee == group
-    assert replace(newest, receiving_key=newest.earlier_keys[0], earlier_keys=()).handle == newest.handle
+    assert replace(newest, key_digest=newest.earlier_keys[0], earlier_keys=()).handle == newest.handle
     assert reads(world, "nurse", new)

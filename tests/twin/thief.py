@@ -18,7 +18,7 @@ from panachain.crypto import keys, umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import BlockNotFoundError, IntegrityError
 from panachain.ipld.cid import CID, RAW
-from panachain.model.actors import PolicyId
+from panachain.model.actors import PolicyId, Role
 from panachain.model.policy import ProxyRef, Terms
 from panachain.model.proxy_requests import ReencryptRequest
 from panachain.proxy import messages
@@ -80,12 +80,14 @@ class Thief:
                 except IntegrityError:
                     continue
                 patient = self._world.network.sidechain.identities.identity_of(opened.claimed_patient)
-                terms = opened.verified(policy_id=event.policy_id, patient_verifying_key=patient.verifying_key)
+                public = self._world.network.key_blocks.of(patient).verifying_key
+                terms = opened.verified(policy_id=event.policy_id, patient_verifying_key=public)
                 self._terms[event.policy_id] = terms, secret
 
     def _look(self, policy_id: PolicyId, number: int, locator_key: bytes) -> None:
         store = self._world.network.store
-        for heads in self._world.network.hospital_heads():
+        network = self._world.network
+        for heads in map(network.heads_of, network.mainchain.actors.find(Role.HOSPITAL)):
             for found in headers(store, heads, open_manifests(store, heads), locator_key):
                 try:
                     envelope = store.get_block(CID.parse(found.info.envelope_cid))

@@ -21,7 +21,6 @@ from panachain.crypto.keys import Seed
 from panachain.errors import PolicyUnknownError
 from panachain.ethereum import keccak
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
-from panachain.model.key_block import PublicKeys
 from panachain.model.policy import GrantedLane, OnChainPolicy, PolicyStatus, ProxyRef, Terms
 from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReceiptsRequest, ReencryptRequest
 from panachain.model.scope import Purpose, Scope
@@ -146,10 +145,6 @@ class ProxyWorld:
             for seed, endpoint in zip(self.seeds, named, strict=True)
         )
 
-    def keys(self, digest: bytes, _: str) -> PublicKeys:
-        """Return a proxy's keys by the digest of their block."""
-        return next(keys for keys in (seed.public_keys() for seed in self.seeds) if keys.digest == digest)
-
     def grant(self, endpoints: Sequence[str] = (), *, threshold: int = 2, deposit: bool = True) -> Policy:
         """Grant a policy to a new person, and deposit its kfrags."""
         owner, grantee = Account(os.urandom(32)), Account(os.urandom(32))
@@ -244,8 +239,9 @@ class ProxyWorld:
             mainchain=mainchain,
             reachable=lambda proxies: list(proxies),
             reach=Reach(development=True),
-            key_blocks=SimpleNamespace(find=self.keys),
         )
+        known = {seed.public_keys().digest: seed.public_keys() for seed in self.seeds}
+        network.key_blocks = SimpleNamespace(find=lambda digest, whose: known[digest])
         network.chain_time = lambda: Network.chain_time(network)
         return network
 
