@@ -30,17 +30,13 @@ class World:
         self.store = MemoryStore()
         self.published = Published(self.store)
         self.manifest = self.published.batch(4)
-        self.digests = {
-            name: os.urandom(32)
-            for name in ("terms", "pairing", "request", "answer", "group key", "emergency", "key block")
-        }
-        known = SimpleNamespace(
-            address=HOSPITAL, role=Role.HOSPITAL, earlier_keys=(), key_digest=self.digests["key block"]
-        )
-        self.digests_before = os.urandom(32)
-        renewed = SimpleNamespace(
-            address=GROUP, role=Role.GROUP, earlier_keys=(self.digests_before,), key_digest=self.digests["key block"]
-        )
+        kinds = ("terms", "pairing", "request", "answer", "group key", "emergency", "key block")
+        self.digests = {name: os.urandom(32) for name in kinds}
+        self.earlier = os.urandom(32)
+        """Digest of the group's key block before a renewal."""
+        keys = {"key_digest": self.digests["key block"]}
+        known = SimpleNamespace(address=HOSPITAL, role=Role.HOSPITAL, earlier_keys=(), **keys)
+        renewed = SimpleNamespace(address=GROUP, role=Role.GROUP, earlier_keys=(self.earlier,), **keys)
         digest = self.digests
         requests = [
             AccessRequest(1, GROUP, PATIENT, digest["request"], 9, "open"),
