@@ -46,6 +46,8 @@ PROXIES, THRESHOLD = 3, 2
 DAY = 86_400
 KEYS: dict[bytes, PublicKeys] = {}
 """Key blocks of the proxies that `refs` returned, by their digests."""
+AUDIT = SealingKey.random().public
+"""Every policy's audit key: whose it is makes no difference to a proxy."""
 LATE, DRIP = 4.0, 0.1
 """Seconds: of an answer that is late, and between two bytes of one that drips."""
 
@@ -129,7 +131,7 @@ def grant(proxies: Sequence[ProxyRef], grantee: Account, *, lanes: int = 1) -> G
         threshold=THRESHOLD,
         proxies=tuple(proxies),
         lanes=tuple(GrantedLane(scope, 0, key.public, bytes(32)) for scope, key in zip(scopes, keys, strict=True)),
-        audit_key=umbral.SecretKey.random().public,
+        audit_key=AUDIT,
     )
     shares = {proxy.address: [kfrag[number] for kfrag in kfrags] for number, proxy in enumerate(proxies)}
     return Granted(terms, owner, keys, shares, grantee, secret)
@@ -167,7 +169,7 @@ def deposit_body(
         grantee=account.address,
         receiving_key=key,
         verifying_key=verifying,
-        audit_key=key,
+        audit_key=AUDIT,
         terms=terms_digest(account.address),
         purposes=(Purpose.TREAT,),
         lanes=tuple(lanes),
@@ -176,7 +178,7 @@ def deposit_body(
     )
     plain = messages.canonical(messages.deposit_fields(sign_request(account, DOMAIN, unsigned)))
     return messages.canonical(
-        messages.sealed_fields(box.seal_to(KEYS[proxy.key_digest].receiving, plain, labels.DEPOSIT))
+        messages.sealed_fields(box.seal_to(KEYS[proxy.key_digest].sealing, plain, labels.DEPOSIT))
     )
 
 

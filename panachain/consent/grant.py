@@ -87,7 +87,7 @@ def prepare_grant(
         kfrag_digests=tuple(hashlib.sha256(kfrag).digest() for lane in by_lane for kfrag in lane),
         hospitals=tuple(hospitals),
     )
-    sealed = seal_terms(terms, patient_key=seed.receiving().public, signer=seed.signer())
+    sealed = seal_terms(terms, grantee_key=grantee.sealing_key, patient_key=seed.sealing().public, signer=seed.signer())
     # 4. The notice, by which the grantee finds the policy on chain.
     announcement, view_tag = notice.announce(grantee.receiving_key, terms.policy_id)
     return PreparedGrant(index, terms, sealed, account_key, kfrags, announcement, view_tag)

@@ -94,11 +94,7 @@ def seal(public: bytes, plain: bytes, info: bytes) -> bytes:
     Raises:
         IntegrityError: `public` isn't a key.
     """
-    try:
-        return _SUITE.encrypt(plain, _public(public), info)
-    except ValueError:
-        # An X25519 point of small order: the shared secret would be zero (RFC 7748, section 6.1).
-        raise IntegrityError("nothing can be sealed to this public key") from None
+    return _SUITE.encrypt(plain, _public(public), info)
 
 
 def open_(secret: SealingKey, sealed: bytes, info: bytes) -> bytes:
@@ -122,6 +118,9 @@ def _public(public: bytes) -> MLKEM768X25519PublicKey:
         raise IntegrityError(f"a public key for seals has {SEALING_SIZE} bytes, got {len(public)}")
     try:
         mlkem = MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_PUBLIC])
+        x25519 = X25519PublicKey.from_public_bytes(public[_MLKEM_PUBLIC:])
+        # With a point of small order every shared secret is zero, which the exchange refuses (RFC 7748, section 6.1).
+        X25519PrivateKey.generate().exchange(x25519)
     except ValueError:
-        raise IntegrityError("this isn't a public key for seals") from None
-    return MLKEM768X25519PublicKey(mlkem, X25519PublicKey.from_public_bytes(public[_MLKEM_PUBLIC:]))
+        raise IntegrityError("nothing can be sealed to this public key") from None
+    return MLKEM768X25519PublicKey(mlkem, x25519)

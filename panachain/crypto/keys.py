@@ -69,9 +69,9 @@ class Seed:
         """Return the key block of a group whose secret this seed is: a group has no signer."""
         return PublicKeys(self.sealing().public, self.receiving().public, b"")
 
-    def audit(self) -> SecretKey:
+    def audit(self) -> SealingKey:
         """Return the key that proxies seal receipts to."""
-        return self._factory.key(labels.SEED_AUDIT)
+        return SealingKey.from_seed(self._factory.secret(labels.SEED_AUDIT))
 
     def store_key(self) -> bytes:
         """Return the key for what this actor encrypts for themselves at rest, 32 bytes."""

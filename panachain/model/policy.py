@@ -111,7 +111,7 @@ class ProxyRef:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a policy allows, sealed to its grantee (`panachain/terms/2`, docs/spec/formats.md)."""
+    """What a policy allows, sealed to its grantee (`panachain/terms/3`, docs/spec/formats.md)."""
 
     policy_id: PolicyId
     patient: Address
@@ -129,7 +129,7 @@ class Terms:
     proxies: tuple[ProxyRef, ...]
     lanes: tuple[GrantedLane, ...]
     audit_key: bytes
-    """The patient's Umbral public key that receipts are sealed to, 33 bytes."""
+    """The patient's key that receipts are sealed to, 1,216 bytes."""
     kfrag_digests: tuple[bytes, ...] = ()
     """SHA-256 of each kfrag, lane by lane, proxy by proxy."""
     hospitals: tuple[Address, ...] = ()

@@ -1,7 +1,7 @@
 """Pairings: the public lane keys and locator keys that let one hospital publish to one patient's lanes.
 
 A pairing lets a hospital write and find its own records again; with it nobody opens anything.
-Follows docs/spec/formats.md (`panachain/pairing/2`) and design sections 2 and 3.
+Follows docs/spec/formats.md (`panachain/pairing/3`) and design sections 2 and 3.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from panachain.crypto import box, keys, labels, umbral
+from panachain.crypto.hpke import SealingKey
 from panachain.errors import IntegrityError, UsageError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID
@@ -116,10 +117,16 @@ def make_pairing(
     return Pairing(patient, hospital, generations, last_year, lanes, tuple(orders), choices)
 
 
-def seal_pairing(pairing: Pairing, *, receiving_key: bytes, patient_key: bytes, signer: umbral.Signer) -> bytes:
+def seal_pairing(pairing: Pairing, *, hospital_key: bytes, patient_key: bytes, signer: umbral.Signer) -> bytes:
     """Return the pairing, signed by the patient, sealed to the hospital and to the patient: one block for the store.
 
-    By their own wrap patients learn from the seed alone which generation each lane is at.
+    By their own seal patients learn from the root seed alone which generation each lane is at.
+
+    Args:
+        pairing: what it shall say.
+        hospital_key: the hospital's sealing key, 1,216 bytes.
+        patient_key: the patient's own.
+        signer: the patient's.
     """
     choices = pairing.choices
     body = dagcbor.encode(
@@ -140,11 +147,11 @@ def seal_pairing(pairing: Pairing, *, receiving_key: bytes, patient_key: bytes, 
             ),
         }
     )
-    return box.seal_to_each([receiving_key, patient_key], signer.sign(_CONTEXT + body) + body, _CONTEXT)
+    return box.seal_to_each([hospital_key, patient_key], signer.sign(_CONTEXT + body) + body, _CONTEXT)
 
 
 def open_pairing(
-    blob: bytes, *, secret: umbral.SecretKey, hospital: Address, patient: Address, verifying_key: bytes
+    blob: bytes, *, secret: SealingKey, hospital: Address, patient: Address, verifying_key: bytes
 ) -> Pairing:
     """Open and check a pairing, as its hospital or as its patient.
 

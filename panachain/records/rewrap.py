@@ -3,7 +3,7 @@
 The patient opens each old envelope and wraps its key to the lanes as they are now; the hospital, which can open no
 envelope, publishes the same records again under new headers, and forgets the old ones. The content stays where it is.
 A reader who opened an envelope before keeps what they saw: no order changes that.
-Follows docs/spec/formats.md (`panachain/rewrap/1`).
+Follows docs/spec/formats.md (`panachain/rewrap/2`).
 
     block = shared box to (hospital, patient) of signature ‖ dag-cbor {v, envelopes, headers}
 """
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from panachain.crypto import box, labels, umbral
+from panachain.crypto.hpke import SealingKey
 from panachain.errors import IntegrityError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, RAW
@@ -44,13 +45,13 @@ class Move:
     """Whether it is wrapped to the emergency lane although its category as a whole isn't."""
 
 
-def seal_order(moves: Sequence[Move], *, receiving_key: bytes, patient_key: bytes, signer: umbral.Signer) -> bytes:
+def seal_order(moves: Sequence[Move], *, hospital_key: bytes, patient_key: bytes, signer: umbral.Signer) -> bytes:
     """Return an order, signed by the patient and sealed to the hospital and to the patient too.
 
     Args:
         moves: at most `MAX_HEADERS`.
-        receiving_key: the hospital's, 33 bytes.
-        patient_key: the patient's own, 33 bytes.
+        hospital_key: the hospital's sealing key, 1,216 bytes.
+        patient_key: the patient's own.
         signer: the patient's.
     """
     # Each once, although many records share one: an envelope is larger than all the rest of a row.
@@ -61,10 +62,10 @@ def seal_order(moves: Sequence[Move], *, receiving_key: bytes, patient_key: byte
     if version == _WITH_EMERGENCY:
         rows = [[*row, move.emergency] for row, move in zip(rows, moves, strict=True)]
     body = dagcbor.encode({"v": version, "envelopes": envelopes, "headers": rows})
-    return box.seal_to_each([receiving_key, patient_key], signer.sign(labels.REWRAP + body) + body, labels.REWRAP)
+    return box.seal_to_each([hospital_key, patient_key], signer.sign(labels.REWRAP + body) + body, labels.REWRAP)
 
 
-def open_order(block: bytes, *, secret: umbral.SecretKey, verifying_key: bytes) -> list[Move]:
+def open_order(block: bytes, *, secret: SealingKey, verifying_key: bytes) -> list[Move]:
     """Open and check an order.
 
     Raises:

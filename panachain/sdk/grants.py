@@ -107,12 +107,8 @@ class Grants:
     # What a patient can ask for
 
     def plan(self, offer: Offer) -> PolicyView:
-        """Make a policy, send nothing, and return what it would be.
-
-        Raises:
-            IntegrityError: the grantee's key block isn't the one that the chain names.
-            BlockNotFoundError: nobody has it, so nothing can be granted to them.
-        """
+        """Make a policy, send nothing, and return what it would be."""
+        # Whose keys these are isn't proven: what is sealed to them leaves this machine only once it is.
         offer = replace(offer, grantee=self._network.key_blocks.of(offer.grantee))
         index = self._policies.next_index(self._journal.next_index())
         return replace(_view_off_chain(self._prepare(offer, index)), dry_run=True)

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from panachain.crypto import box, labels, umbral
+from panachain.crypto import box, labels
+from panachain.crypto.hpke import SealingKey
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError
 
@@ -24,19 +25,19 @@ def seal_secrets(secrets: Iterable[Seed], member_key: bytes) -> bytes:
 
     Args:
         secrets: of all generations, oldest first.
-        member_key: the member's receiving key, 33 bytes.
+        member_key: the member's sealing key, 1,216 bytes.
     """
     return box.seal_to(member_key, b"".join(secret.reveal() for secret in secrets), labels.GROUP_KEY)
 
 
-def open_secrets(member: umbral.SecretKey, sealed: bytes, digests: Sequence[bytes]) -> list[Seed]:
+def open_secrets(member: SealingKey, sealed: bytes, digests: Sequence[bytes]) -> list[Seed]:
     """Return the secrets that were sealed to a member, oldest first.
 
     What was sealed before a renewal holds fewer than there are generations; what was sealed after `digests` were read
     may hold more, and those are left out.
 
     Args:
-        member: the member's receiving secret.
+        member: the member's sealing key.
         sealed: from `seal_secrets`.
         digests: of the group's key blocks, oldest first, 32 bytes each.
 

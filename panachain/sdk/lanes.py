@@ -144,8 +144,8 @@ class OwnLanes:
         )
         blob = seal_pairing(
             pairing,
-            receiving_key=hospital.receiving_key,
-            patient_key=self._seed.receiving().public,
+            hospital_key=hospital.sealing_key,
+            patient_key=self._seed.sealing().public,
             signer=self._seed.signer(),
         )
         cid = keep(self._network.store, blob)
@@ -250,8 +250,8 @@ class OwnLanes:
                 self._network.store,
                 rewrap.seal_order(
                     moves[start : start + rewrap.MAX_HEADERS],
-                    receiving_key=hospital.receiving_key,
-                    patient_key=self._seed.receiving().public,
+                    hospital_key=hospital.sealing_key,
+                    patient_key=self._seed.sealing().public,
                     signer=self._seed.signer(),
                 ),
             )
@@ -348,7 +348,7 @@ class OwnLanes:
     def _open(self, event: PairingEvent) -> Pairing:
         return open_pairing(
             self._network.store.get_block(CID(RAW, event.digest)),
-            secret=self._seed.receiving(),
+            secret=self._seed.sealing(),
             hospital=event.hospital,
             patient=self._address,
             verifying_key=self._seed.signer().public,

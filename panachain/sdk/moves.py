@@ -103,7 +103,7 @@ class Moves:
         found = []
         block = self._network.store.get_block(order)
         verifying = self._network.key_blocks.of(patient).verifying_key
-        for move in open_order(block, secret=self._seed.receiving(), verifying_key=verifying):
+        for move in open_order(block, secret=self._seed.sealing(), verifying_key=verifying):
             # It was moved by an earlier run, or the order is an old one.
             if not self._batches.journal.has(str(move.header)):
                 continue

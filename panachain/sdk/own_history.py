@@ -156,7 +156,7 @@ class OwnHistory:
                 found.append(
                     open_pairing(
                         self._network.store.get_block(CID(RAW, digest)),
-                        secret=self._seed.receiving(),
+                        secret=self._seed.sealing(),
                         hospital=self._hospital,
                         patient=patient,
                         verifying_key=self._network.key_blocks.of(actor).verifying_key,

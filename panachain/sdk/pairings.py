@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from panachain.crypto.umbral import SecretKey
+from panachain.crypto.hpke import SealingKey
 from panachain.errors import AccessDeniedError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor
@@ -23,7 +23,7 @@ _Name = TypeVar("_Name", bound=str)
 class Pairings:
     """The pairings of one hospital."""
 
-    def __init__(self, network: Network, hospital: Actor, secret: SecretKey) -> None:
+    def __init__(self, network: Network, hospital: Actor, secret: SealingKey) -> None:
         """Take the hospital, and its receiving secret, to which patients seal pairings."""
         self._network = network
         self._hospital = hospital

@@ -77,7 +77,7 @@ class Practitioner(ReadingSession):
         now = int(self.network.clock())
         expires_at = now + _REQUEST_DAYS * _DAY
         wanted = expires_at if until is None else seconds(until, at=now, name="until")
-        readers = [who.receiving_key, self._seed.receiving().public]
+        readers = [who.sealing_key, self._seed.sealing().public]
         cid = keep(self.network.store, seal_request(words, purpose_of(purpose), note, wanted, readers=readers))
         requests = self.network.sidechain.requests
         return RequestReport(requests.request(self._person(), who.address, cid.digest, expires_at))
@@ -85,7 +85,7 @@ class Practitioner(ReadingSession):
     def requests(self) -> Listing[RequestView]:
         """Return the requests that this practitioner made; `left_out` of the list names those that can't be read."""
         made = self.network.sidechain.requests.find(requester=self.address)
-        found = open_requests(self.network, made, self._seed.receiving())
+        found = open_requests(self.network, made, self._seed.sealing())
         return Listing(self._names.fill(found), found.left_out)
 
     # Groups
@@ -256,7 +256,7 @@ class Practitioner(ReadingSession):
 
     def _admit(self, group: Actor, member: Actor, secrets: Sequence[Seed]) -> None:
         member = self.network.keys.check(member)
-        cid = keep(self.network.store, seal_secrets(secrets, member.receiving_key))
+        cid = keep(self.network.store, seal_secrets(secrets, member.sealing_key))
         self.network.sidechain.groups.add_member(self._person(), group.address, member.address, cid.digest)
         found = self.network.resolve(group.address, Role.GROUP)
         if found.earlier_keys != group.earlier_keys:
@@ -273,7 +273,7 @@ class Practitioner(ReadingSession):
         sealed: dict[Address, bytes] = {}
         for member in members:
             try:
-                key = self.network.key_blocks.of(member).receiving_key
+                key = self.network.key_blocks.of(member).sealing_key
             except UNREADABLE as exc:
                 # One member's lost block mustn't keep the others from the new keys. They stay listed, and `groups`
                 # shows the renewal as due.

@@ -76,9 +76,9 @@ class Reader:
     grantee: Address
     """To whom the patient granted it: the person, or a group of theirs."""
     secret: umbral.SecretKey
-    """The receiving key of the grantee."""
+    """The receiving key of the grantee: what proxies re-encrypt to."""
     sealing: SealingKey
-    """What opens seals to the grantee."""
+    """The sealing key of the grantee: what terms are sealed to."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class Proxies:
             signed = messages.deposit_fields(sign_request(account, self._domains.proxy, request))
             # Sealed although the connection is under TLS: what ends TLS before the proxy needn't see kfrags.
             keys = self._network.key_blocks.find(proxy.key_digest, handle_of(proxy.address, Role.PROXY))
-            sealed = box.seal_to(keys.receiving, messages.canonical(signed), labels.DEPOSIT)
+            sealed = box.seal_to(keys.sealing, messages.canonical(signed), labels.DEPOSIT)
             reply = self._channels.post(proxy.endpoint, "/v1/deposit", messages.sealed_fields(sealed), timeout=TIMEOUT)
             return self._receipt(reply, proxy, terms.policy_id, ReceiptKind.DEPOSITED)
 

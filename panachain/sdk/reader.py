@@ -77,7 +77,7 @@ class ReadingSession(ActorSession):
         notices = Notices(self.network.mainchain, Kept(self.profile.folder, self._seed, "notices"))
         for event, reader in notices.announced(readers):
             try:
-                unverified = open_terms(self.network.store.get_block(CID(RAW, event.terms)), reader.secret)
+                unverified = open_terms(self.network.store.get_block(CID(RAW, event.terms)), reader.sealing)
             except IntegrityError:
                 # Somebody else's policy, whose view tag fits by chance.
                 notices.not_for(event, reader)
@@ -201,7 +201,7 @@ class ReadingSession(ActorSession):
         if digest is None:
             return []
         sealed = self.network.store.get_block(CID(RAW, digest))
-        return open_secrets(self._seed.receiving(), sealed, (*group.earlier_keys, group.key_digest))
+        return open_secrets(self._seed.sealing(), sealed, (*group.earlier_keys, group.key_digest))
 
     def _own_terms(self, policy: OnChainPolicy) -> tuple[Reader, Terms]:
         """Open and check the terms of a policy as one of those as whom this actor can read."""
@@ -210,7 +210,7 @@ class ReadingSession(ActorSession):
         block = self.network.store.get_block(CID(RAW, policy.terms))
         for reader in self._readers():
             try:
-                unverified = open_terms(block, reader.secret)
+                unverified = open_terms(block, reader.sealing)
             except IntegrityError:
                 # The block fits its CID, so it is whole: it is sealed to somebody else.
                 continue

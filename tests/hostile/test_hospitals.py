@@ -436,7 +436,7 @@ def test_another_patients_bad_order_keeps_nobody_from_new_lanes(world: World) ->
     (own, *_) = world.patient._lanes.headers(Strict())
     mallory, broken = another_patient(world, "mallory"), another_patient(world, "broken")
     clinic = world.hospital.whoami()
-    keys = {"receiving_key": clinic.receiving_key, "patient_key": seed_of("mallory").receiving().public}
+    keys = {"hospital_key": clinic.sealing_key, "patient_key": seed_of("mallory").sealing().public}
     first = own.headers[0]
     envelope = seal_envelope(bytes(32), [])
     foreign = rewrap.Move(CID.parse(first.info.header_cid), first.locator_key, first.brief_id, envelope)

@@ -41,7 +41,7 @@ class Cost:
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        for owner, name in ((type(world.network.store), "get_block"), (box, "open_box"), (box, "open_shared")):
+        for owner, name in ((type(world.network.store), "get_block"), (box, "open_shared")):
             monkeypatch.setattr(owner, name, self._counted(getattr(owner, name)))
 
     def _counted(self, kept: Callable[..., Any]) -> Callable[..., Any]:

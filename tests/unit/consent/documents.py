@@ -47,7 +47,7 @@ def terms_of(
         threshold=2,
         proxies=proxies,
         lanes=tuple(lanes),
-        audit_key=b"\2" * 33,
+        audit_key=b"\2" * 1216,
     )
 
 

@@ -34,7 +34,7 @@ def terms_of(categories: tuple[str, ...] = ("laboratory",), years: tuple[int, ..
         threshold=2,
         proxies=tuple(ProxyRef(Address(f"0x{n:040x}"), f"https://p{n}", b"\2" * 32) for n in (1, 2, 3)),
         lanes=tuple(GrantedLane(scope, 0, b"\2" * 33, b"k" * 32) for scope in scopes_of(categories, years)),
-        audit_key=b"\2" * 33,
+        audit_key=b"\2" * 1216,
     )
 
 

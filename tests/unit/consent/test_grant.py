@@ -60,11 +60,11 @@ def test_each_lane_is_delegated_by_a_key_of_its_own() -> None:
 def test_terms_open_for_the_grantee_and_the_patient_only() -> None:
     made = prepared()
     for seed in (GRANTEE, PATIENT):
-        unverified = open_terms(made.sealed_terms, seed.receiving())
+        unverified = open_terms(made.sealed_terms, seed.sealing())
         key = PATIENT.signer().public
         assert unverified.verified(policy_id=made.terms.policy_id, patient_verifying_key=key) == made.terms
     with pytest.raises(IntegrityError):
-        open_terms(made.sealed_terms, STRANGER.receiving())
+        open_terms(made.sealed_terms, STRANGER.sealing())
 
 
 def test_the_notice_is_for_the_grantee() -> None:

@@ -71,7 +71,7 @@ def test_an_end_a_day_off_is_still_the_same_offers(seconds: int) -> None:
     "changed",
     [
         {"grantee": actor(OTHER)},
-        {"grantee": replace(actor(READER), key_digest=actor(OTHER).key_digest, keys=None)},
+        {"grantee": replace(actor(READER), key_digest=actor(OTHER).key_digest, keys=actor(OTHER).keys)},
         {"scopes": OFFER.scopes[:1]},
         {"purposes": (Purpose.ETREAT,)},
         {"threshold": 3},

@@ -328,7 +328,7 @@ class Loot:
 
 def terms_of(world: World, reader: Seed, prepared: PreparedGrant) -> Terms:
     """Return the terms as the reader opens and checks them."""
-    opened = open_terms(prepared.sealed_terms, reader.receiving())
+    opened = open_terms(prepared.sealed_terms, reader.sealing())
     patient = next(one for one in world.patients if one.address == opened.claimed_patient)
     return opened.verified(policy_id=prepared.terms.policy_id, patient_verifying_key=patient.seed.signer().public)
 

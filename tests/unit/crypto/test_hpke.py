@@ -14,6 +14,7 @@ from panachain.errors import IntegrityError, UsageError
 VECTORS = Path(__file__).parents[2] / "vectors"
 DRAFT = json.loads((VECTORS / "hpke_draft.json").read_text("utf-8"))
 """draft-ietf-hpke-pq, test vector of MLKEM768-X25519, HKDF-SHA256, ChaCha20-Poly1305, with its first message."""
+GO = json.loads((VECTORS / "hpke_go.json").read_text("utf-8"))
 KEY = hpke.SealingKey(bytes(range(32)))
 STRANGER = hpke.SealingKey(bytes(range(1, 33)))
 INFO = b"panachain/test/1"
@@ -31,6 +32,13 @@ def test_the_suite_opens_the_drafts_message() -> None:
     # The draft's messages have associated data and ours have none, so the same suite is asked below the wrapper.
     opened = openssl.hpke._decrypt_with_aad(hpke._SUITE, sealed, key._inner, bytes.fromhex(DRAFT["info"]), aad)
     assert opened.hex() == message["pt"]
+
+
+def test_opens_what_go_sealed() -> None:
+    key = hpke.SealingKey(bytes(range(64, 96)))
+    assert key.public.hex() == GO["public"]
+    for one in GO["messages"]:
+        assert hpke.open_(key, bytes.fromhex(one["sealed"]), one["info"].encode()).hex() == one["plain"]
 
 
 def test_what_is_sealed_opens_for_its_key_and_its_use_alone() -> None:
@@ -74,9 +82,11 @@ def test_what_is_no_public_key_is_refused(key: bytes) -> None:
         hpke.seal(key, bytes(32), INFO)
 
 
-def test_nothing_is_sealed_to_a_point_of_small_order() -> None:
-    with pytest.raises(IntegrityError, match="nothing can be sealed"):
-        hpke.seal(KEY.public[:1184] + bytes(32), bytes(32), INFO)
+@pytest.mark.parametrize("point", [bytes(32), bytes([1]).ljust(32, b"\0"), b"\xec" + b"\xff" * 30 + b"\x7f"])
+def test_nothing_is_sealed_to_a_point_of_small_order(point: bytes) -> None:
+    for refuse in (hpke.check_public, lambda key: hpke.seal(key, bytes(32), INFO)):
+        with pytest.raises(IntegrityError, match="nothing can be sealed"):
+            refuse(KEY.public[:1184] + point)
 
 
 @pytest.mark.parametrize("seed", [b"", bytes(31), bytes(33), bytes(64)])

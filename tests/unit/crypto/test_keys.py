@@ -51,7 +51,7 @@ def derived() -> dict[str, str]:
         "sealing": sha256(SEED.sealing().public).digest(),
         "receiving": SEED.receiving().public,
         "signer": SEED.signer().public,
-        "audit": SEED.audit().public,
+        "audit": sha256(SEED.audit().public).digest(),
         "store": SEED.store_key(),
         "lane all 0": SEED.lane(Scope.all(), 0).public,
         "lane vitals/2020 3": SEED.lane(vitals, 3).public,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from panachain.crypto import box, labels, umbral
+from panachain.crypto import box, labels
+from panachain.crypto.hpke import SealingKey
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError
 from panachain.sdk.group_keys import SECRET_SIZE, open_secrets, seal_secrets
 
-MEMBER = umbral.SecretKey.random()
+MEMBER = SealingKey.random()
 SECRETS = [Seed.random() for _ in range(3)]
 KEYS = [secret.group_keys().digest for secret in SECRETS]
 
@@ -37,7 +38,7 @@ def test_nobody_else_opens_them() -> None:
     sealed = seal_secrets(SECRETS, MEMBER.public)
 
     # A later secret of the group opens nothing here either.
-    for stranger in (umbral.SecretKey.random(), SECRETS[-1].receiving()):
+    for stranger in (SealingKey.random(), SECRETS[-1].sealing()):
         with pytest.raises(IntegrityError):
             open_secrets(stranger, sealed, KEYS)
 
@@ -56,7 +57,7 @@ def test_another_length_is_refused(message: bytes) -> None:
         open_secrets(MEMBER, box.seal_to(MEMBER.public, message, labels.GROUP_KEY), KEYS)
 
 
-def test_a_secret_of_nobody_is_refused_without_showing_it() -> None:
+def test_what_is_not_the_groups_is_refused_without_showing_it() -> None:
     sealed = box.seal_to(MEMBER.public, b"\xff" * SECRET_SIZE, labels.GROUP_KEY)
 
     with pytest.raises(IntegrityError, match="aren't those") as caught:
@@ -65,7 +66,7 @@ def test_a_secret_of_nobody_is_refused_without_showing_it() -> None:
 
 
 def test_a_box_with_another_label_is_refused() -> None:
-    sealed = box.seal_to(MEMBER.public, SECRETS[0].reveal(), b"panachain/group-key/1")
+    sealed = box.seal_to(MEMBER.public, SECRETS[0].reveal(), b"panachain/group-key/2")
 
     with pytest.raises(IntegrityError):
         open_secrets(MEMBER, sealed, KEYS)

@@ -87,7 +87,7 @@ def test_a_hospital_whose_key_is_not_proven_keeps_no_other_from_new_lanes(
 
     def check(self: ProvenKeys, actor: Actor) -> Actor:
         if actor.address == world.hospital.address:
-            raise IntegrityError("the registry keeps other keys")
+            raise IntegrityError("the registry keeps another key")
         return real(self, actor)
 
     monkeypatch.setattr(type(world.network.keys), "check", check)

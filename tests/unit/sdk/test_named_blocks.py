@@ -12,7 +12,7 @@ import pytest
 
 from panachain.errors import ChainUnavailableError, LockedError
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
-from panachain.model.actors import Actor, Address, Role, Status
+from panachain.model.actors import Address, Role
 from panachain.model.transactions import AccessRequest, PairingEvent
 from panachain.records.locate import HospitalHeads
 from panachain.sdk.named_blocks import Named, counted, named_blocks
@@ -21,8 +21,6 @@ from tests.unit.storage.published import Published
 
 INTERFACES = Path(__file__).resolve().parents[3] / "contracts" / "interfaces"
 PATIENT, HOSPITAL, GROUP = (Address("0x" + digit * 40) for digit in "123")
-OTHERS = tuple(bytes([number]) * 32 for number in range(1, 5))
-"""Key blocks of a group's three generations, and of a person."""
 
 
 class World:
@@ -32,10 +30,13 @@ class World:
         self.store = MemoryStore()
         self.published = Published(self.store)
         self.manifest = self.published.batch(4)
-        self.digests = {
-            name: os.urandom(32)
-            for name in ("key block", "terms", "pairing", "request", "answer", "group key", "emergency")
-        }
+        kinds = ("terms", "pairing", "request", "answer", "group key", "emergency", "key block")
+        self.digests = {name: os.urandom(32) for name in kinds}
+        self.earlier = os.urandom(32)
+        """Digest of the group's key block before a renewal."""
+        keys = {"key_digest": self.digests["key block"]}
+        known = SimpleNamespace(address=HOSPITAL, role=Role.HOSPITAL, earlier_keys=(), **keys)
+        renewed = SimpleNamespace(address=GROUP, role=Role.GROUP, earlier_keys=(self.earlier,), **keys)
         digest = self.digests
         requests = [
             AccessRequest(1, GROUP, PATIENT, digest["request"], 9, "open"),
@@ -52,18 +53,15 @@ class World:
             SimpleNamespace(policy_id="0x01", terms=digest["terms"]),
             SimpleNamespace(policy_id="0x02", terms=b""),
         ]
-        keys, renewed = digest["key block"], Actor(GROUP, Role.GROUP, Status.ACTIVE, OTHERS[2], earlier_keys=OTHERS[:2])
-        person = Actor(PATIENT, Role.PATIENT, Status.REPLACED, OTHERS[3])
-        actors = [Actor(HOSPITAL, Role.HOSPITAL, Status.SUSPENDED, keys)]
         self.sidechain = SimpleNamespace(
-            identities=SimpleNamespace(paired=lambda: pairings, find=lambda: [person]),
+            identities=SimpleNamespace(paired=lambda: pairings, find=list),
             requests=SimpleNamespace(find=lambda: iter(requests), outcome_of=lambda _: digest["answer"]),
             groups=SimpleNamespace(find=lambda: [renewed], sealed_keys=lambda: {(GROUP, PATIENT): digest["group key"]}),
             emergency=SimpleNamespace(reasons=lambda: {7: digest["emergency"], 8: bytes(32)}),
         )
         self.network: Any = SimpleNamespace(
             mainchain=SimpleNamespace(
-                actors=SimpleNamespace(find=lambda: actors),
+                actors=SimpleNamespace(find=lambda: [known]),
                 policies=SimpleNamespace(events=lambda kind: iter(policies)),
             ),
             sidechain=self.sidechain,
@@ -79,12 +77,12 @@ def world() -> World:
 def test_all_that_an_event_names_and_what_manifests_name_in_turn(world: World) -> None:
     found = named_blocks(world.network, world.store)
     assert found.failures == ()
-    kinds = {one.what: one.cid for one in reversed(found.blocks)}
+    kinds = {one.what: one.cid for one in found.blocks}
     assert {what: cid.digest for what, cid in kinds.items() if what in world.digests} == world.digests
     assert {one.cid for one in found.blocks if one.what == "manifest"} == {world.manifest}
     assert {one.cid for one in found.blocks if one.what == "header"} == set(world.published.headers)
-    assert [one.cid.digest for one in found.blocks if one.what == "key block"][1:] == [OTHERS[3], *OTHERS[:3]]
-    assert len(found.roots) == len(world.digests) + len(OTHERS) + 1 + len(world.published.headers)
+    assert CID(RAW, world.earlier) in found.roots
+    assert len(found.roots) == len(world.digests) + 2 + len(world.published.headers)
     assert counted(found.blocks).startswith("1 answer, 1 emergency, 1 group key, ")
 
 
@@ -124,9 +122,9 @@ def test_every_digest_of_a_cid_that_contracts_keep_is_looked_for() -> None:
     }
     # One kind or more of each; a new one belongs into named_blocks, or its blocks are lost without a word.
     assert naming == {
-        "IActorRegistry",
         "IPolicyRegistry",
         "IRecordLedger",
+        "IActorRegistry",
         "IIdentityRegistry",
         "IAccessRequests",
         "ICareGroups",

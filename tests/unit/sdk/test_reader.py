@@ -224,7 +224,7 @@ class TestGroups:
         paying = world.nurse._sender(sidechain=True)
         copied = groups.create(paying, secret.group_keys().digest).address
         stranger = world.stranger
-        sealed = seal_secrets([secret], stranger._seed.receiving().public)
+        sealed = seal_secrets([secret], stranger._seed.sealing().public)
         digest = keep(world.network.store, sealed).digest
         groups.add_member(paying, copied, stranger.address, digest)
         stranger.accept_group(copied)

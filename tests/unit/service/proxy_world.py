@@ -91,7 +91,7 @@ class Policy:
     account: Account
     lane: umbral.SecretKey
     kfrags: list[bytes]
-    audit: umbral.SecretKey
+    audit: SealingKey
     grantee: Account
     secret: umbral.SecretKey
     digest: bytes = field(default_factory=lambda: os.urandom(32))
@@ -148,7 +148,7 @@ class ProxyWorld:
     def grant(self, endpoints: Sequence[str] = (), *, threshold: int = 2, deposit: bool = True) -> Policy:
         """Grant a policy to a new person, and deposit its kfrags."""
         owner, grantee = Account(os.urandom(32)), Account(os.urandom(32))
-        lane, secret, audit = (umbral.SecretKey.random() for _ in range(3))
+        lane, secret, audit = umbral.SecretKey.random(), umbral.SecretKey.random(), SealingKey.random()
         signer = umbral.Signer(umbral.SecretKey.random())
         kfrags = umbral.delegate(lane, secret.public, signer, threshold=threshold, shares=len(self.seeds))
         terms = Terms(
@@ -196,7 +196,7 @@ class ProxyWorld:
     def sealed(self, policy: Policy, number: int, **changes: Any) -> bytes:
         request = self.deposit_request(policy, number, **changes)
         plain = messages.canonical(messages.deposit_fields(request))
-        return box.seal_to(self.seeds[number].receiving().public, plain, labels.DEPOSIT)
+        return box.seal_to(self.seeds[number].sealing().public, plain, labels.DEPOSIT)
 
     def request(
         self, policy: Policy, number: int = 0, *, signer: Account | None = None, **changes: Any
