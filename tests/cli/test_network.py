@@ -17,11 +17,14 @@ from panachain.cli import network as subject
 from panachain.cli.app import App
 from panachain.crypto import keystore
 from panachain.crypto.keys import Seed, address_of
+from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Role, Status
 from panachain.sdk.base import Registrar
+from panachain.sdk.key_blocks import KeyBlocks
 from panachain.sdk.profiles import create_profile
 from tests.cli.twin import Outcome
 from tests.unit.chain.fake import Node, bound
+from tests.unit.storage.memory_store import MemoryStore
 
 Run = Callable[..., Outcome]
 SEED = Seed.random()
@@ -43,13 +46,24 @@ def card(folder: Path, **change: Any) -> Path:
 
 
 @pytest.fixture
-def registry(environment: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Actor]:
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def registry(
+    environment: None, monkeypatch: pytest.MonkeyPatch, store: MemoryStore, tmp_path: Path
+) -> dict[str, Actor]:
     """Who is registered; the card's endpoint answers once it is."""
     known: dict[str, Actor] = {}
     calldata = ActorRegistry(bound(Node("ActorRegistry"))).admission
     actors = SimpleNamespace(actor_of=known.get, address="0x" + "c0" * 20, admission=calldata)
     opened = SimpleNamespace(
-        mainchain=SimpleNamespace(actors=actors), reach=None, threshold=2, proxies=lambda: list(known.values())
+        mainchain=SimpleNamespace(actors=actors),
+        reach=None,
+        threshold=2,
+        proxies=lambda: list(known.values()),
+        key_blocks=KeyBlocks(tmp_path, store),
     )
 
     @contextmanager
@@ -115,6 +129,20 @@ def test_other_keys_of_a_registered_account_are_refused(run: Run, registry: dict
     done = run("network", "add-proxy", str(card(tmp_path)), "--yes")
     assert done.code == 2
     assert "with other keys; nothing was changed" in done.err
+
+
+def test_who_has_the_card_puts_a_key_block_that_the_store_lost(
+    run: Run, registry: dict[str, Actor], store: MemoryStore, tmp_path: Path
+) -> None:
+    """Also of who is registered already, and without a registrar's profile."""
+    registry[PROXY.address] = replace(PROXY, status=Status.ACTIVE)
+    for told in ("was put into", "lay in"):
+        found = steps(run("network", "add-proxy", str(card(tmp_path)), "--json"))
+        assert found["key block"]["state"] == "done"
+        assert told in found["key block"]["detail"]
+        assert PROXY.key_digest.hex() in found["key block"]["detail"]
+        assert store.get_block(CID(RAW, PROXY.key_digest)) == KEYS.encode()
+        assert CID(RAW, PROXY.key_digest) in store.pinned
 
 
 @pytest.mark.parametrize(
