@@ -55,9 +55,9 @@ MAX_DEPOSIT: Final = 8 << 20
 MAX_ANSWER: Final = 8 << 20
 """Bytes of one answer."""
 RECEIPTS_PAGE: Final = 256
-"""Receipts of one answer: some 400 KB."""
+"""Receipts of one answer: some 900 KB."""
 MAX_DETAIL: Final = 4096
-"""Bytes of a receipt's sealed detail; an honest one has some 400."""
+"""Bytes of a receipt's sealed detail; an honest one has some 1,400."""
 MAX_AGE: Final = 60
 """Seconds by which a request's end may be ahead."""
 END_OF_LOG: Final = 1 << 53

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from panachain.crypto import box, umbral
+from panachain.crypto import box
 from panachain.errors import BlockNotFoundError, PartlyDoneError, TransactionError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address
@@ -66,7 +66,7 @@ def cost(world: World, monkeypatch: pytest.MonkeyPatch) -> Cost:
 def invite(world: World, sender: str, victim: Address) -> Address:
     """Make a group and list somebody in it, with secrets that nobody stored."""
     groups, paying = world.network.sidechain.groups, world.sessions[sender]._sender(sidechain=True)
-    group = groups.create(paying, umbral.SecretKey.random().public).address
+    group = groups.create(paying, os.urandom(32)).address
     groups.add_member(paying, group, victim, os.urandom(32))
     return group
 
