@@ -88,7 +88,7 @@ def test_one_that_is_out_of_reach_is_told_as_that(store: Counting, tmp_path: Pat
         KeyBlocks(tmp_path, store).of(SHOWN)
     # A store that answers nobody strikes everything, and says so itself.
     store.error = StoreUnavailableError("no answer")
-    with pytest.raises(StoreUnavailableError, match="^no answer$"):
+    with pytest.raises(StoreUnavailableError, match=r"^no answer$"):
         KeyBlocks(tmp_path, store).of(SHOWN)
 
 
