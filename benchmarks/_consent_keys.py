@@ -27,7 +27,7 @@ from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError
 from panachain.ethereum import checksum_address
 from panachain.ipld.cid import CID, RAW
-from panachain.model.actors import Actor, PolicyId, Role, Status
+from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import ProxyRef, Terms
 from panachain.model.proxy_requests import DepositedLane, DepositRequest
 from panachain.model.scope import RESTRICTED, Category, Purpose, Scope
@@ -35,7 +35,7 @@ from panachain.model.sizes import NONCE_SIZE
 from panachain.model.transactions import Grant
 from panachain.proxy import messages
 from panachain.records import header
-from panachain.records.pairing import FIRST
+from panachain.records.pairing import FIRST, hospital_lane
 
 LANES = 12
 YEAR = 2024
@@ -43,6 +43,8 @@ THRESHOLD, SHARES = 2, 3
 CATEGORIES = [category for category in Category if category not in RESTRICTED][:LANES]
 NOW = 1_700_000_000
 _REGISTRY = "0x" + "11" * 20
+_HOSPITAL = Address("0x" + "22" * 20)
+"""Whose envelopes are opened."""
 _OWNER = "the owner: kfrags, terms"
 _DEPOSIT = "three proxies: checking kfrags at their deposit"
 _SERVICE = "two proxies: kfrags again, re-encrypting, checking"
@@ -132,7 +134,7 @@ def lanes(records: int) -> dict[str, float]:
     """
     cast = Cast.fresh()
     secrets = [EnvelopeKey(os.urandom(32)) for _ in CATEGORIES]
-    wraps = [_envelope(cast.patient, category, key.key) for category, key in zip(CATEGORIES, secrets, strict=True)]
+    wraps = [_envelope(cast.patient, category, key) for category, key in zip(CATEGORIES, secrets, strict=True)]
     counts = [records // LANES + (number < records % LANES) for number in range(LANES)]
     patient_signer, secret = cast.patient.signer().public, cast.grantee.receiving()
     spent = dict.fromkeys((_OWNER, _DEPOSIT, _SERVICE, _GRANTEE, _DERIVING), 0.0)
@@ -167,7 +169,7 @@ def lanes(records: int) -> dict[str, float]:
         policy_id=prepared.terms.policy_id, patient_verifying_key=patient_signer
     )
     found = [
-        EnvelopeKey(
+        EnvelopeKey.unmasked(
             umbral.unwrap_reencrypted(
                 secret,
                 wrap,
@@ -175,11 +177,12 @@ def lanes(records: int) -> dict[str, float]:
                 verifying=terms.verifying_key,
                 delegating=terms.lanes[number].delegating_key,
                 threshold=THRESHOLD,
-            )
+            ),
+            pepper=keys.hospital_key(terms.lanes[number].pepper, _HOSPITAL),
+            commitment=secrets[number].commitment,
         )
         for number, wrap in enumerate(wraps)
     ]
-    assert [key.commitment for key in found] == [key.commitment for key in secrets]
     lap(_GRANTEE)
     derived = [key.content_key(index) for key, count in zip(found, counts, strict=True) for index in range(count)]
     lap(_DERIVING)
@@ -281,10 +284,10 @@ def inbox(notices: int, trials: int) -> None:
     row("  of them taken for one's own by chance", f"{hits}, 1 in 256 is {notices / 256:.0f}", "", None)
 
 
-def _envelope(patient: keys.Seed, category: Category, key: bytes) -> bytes:
+def _envelope(patient: keys.Seed, category: Category, key: EnvelopeKey) -> bytes:
     """Return the wrap for the category's lane of an envelope as a hospital makes it."""
     path = [Scope.all(), Scope.of(category), Scope.of(category, YEAR)]
-    return header.wrap_at(header.seal_envelope(key, [patient.lane(scope, 0).public for scope in path]), 1)
+    return header.wrap_at(header.seal_envelope(key, [hospital_lane(patient, _HOSPITAL, scope, 0) for scope in path]), 1)
 
 
 def _check(terms: Terms, kfrags: Sequence[bytes]) -> list[umbral.VerifiedKfrag]:

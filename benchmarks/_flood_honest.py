@@ -64,8 +64,8 @@ class Honest:
 
     def _open(self) -> None:
         opened = self._client.unwrap(self._policy.reader(), self._policy.terms, 0, self._wraps, Purpose.TREAT)
-        # An earlier version returns the keys alone.
-        if len(opened if isinstance(opened, dict) else opened.keys) != len(self._wraps):
+        # An earlier version returns them alone.
+        if len(opened if isinstance(opened, dict) else opened.messages) != len(self._wraps):
             raise RuntimeError("an opening lacks keys")
 
     def _grant(self, registry: Registry | None = None) -> None:

@@ -130,7 +130,9 @@ def grant(proxies: Sequence[ProxyRef], grantee: Account, *, lanes: int = 1) -> G
         expires_at=now + DAY,
         threshold=THRESHOLD,
         proxies=tuple(proxies),
-        lanes=tuple(GrantedLane(scope, 0, key.public, bytes(32)) for scope, key in zip(scopes, keys, strict=True)),
+        lanes=tuple(
+            GrantedLane(scope, 0, key.public, bytes(32), bytes(32)) for scope, key in zip(scopes, keys, strict=True)
+        ),
         audit_key=AUDIT,
     )
     shares = {proxy.address: [kfrag[number] for kfrag in kfrags] for number, proxy in enumerate(proxies)}

@@ -26,12 +26,12 @@ from panachain.consent.offer import Offer
 from panachain.crypto import keys, umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.ipld.cid import CID, RAW
-from panachain.model.actors import Role
+from panachain.model.actors import Address, Role
 from panachain.model.records import FileContent
 from panachain.model.scope import Category, Purpose, Scope
 from panachain.records import header
 from panachain.records.content import Content, content_context, seal_content
-from panachain.records.pairing import FIRST
+from panachain.records.pairing import FIRST, hospital_lane
 from panachain.sdk import Network, open_actor
 from panachain.sdk.base import Registrar
 from panachain.sdk.profiles import load_profile
@@ -43,6 +43,7 @@ SIZES = (50_000, 100_000, 500_000, 1_000_000, 5_000_000, 10_000_000, 50_000_000,
 _LARGE = 50_000_000
 """Bytes from which on fewer rounds are made."""
 _CONTEXT = content_context(generation=0, index=0)
+_HOSPITAL = Address("0x" + "22" * 20)
 Points = list[tuple[float, float]]
 
 
@@ -126,7 +127,7 @@ def seal_and_open(folder: Path, path: Path, rounds: int) -> tuple[float, float]:
     cast = Cast.fresh()
     scope = Scope.of(Category.DOCUMENTS, YEAR)
     path_of = [Scope.all(), Scope.of(Category.DOCUMENTS), scope]
-    lanes = [cast.patient.lane(one, 0).public for one in path_of]
+    lanes = [hospital_lane(cast.patient, _HOSPITAL, one, 0) for one in path_of]
     secret, size = cast.grantee.receiving(), path.stat().st_size
     terms, kfrags = _granted(cast, scope)
     for number in range(rounds):
@@ -135,12 +136,12 @@ def seal_and_open(folder: Path, path: Path, rounds: int) -> tuple[float, float]:
         key = EnvelopeKey(os.urandom(32))
         content = FileContent(path, size)
         sealed = seal_content(content, key.content_key(0), _CONTEXT, store, media_type="application/pdf")
-        envelope = header.seal_envelope(key.key, lanes)
+        envelope = header.seal_envelope(key, lanes)
         blocks = [(CID.of(RAW, envelope), envelope)]
         store.put_blocks(blocks if sealed.block is None else [*blocks, (sealed.cid, sealed.block)])
         sealing.append(time.perf_counter() - started)
         wrap = header.wrap_at(envelope, 2)
-        public = {"verifying": terms, "delegating": lanes[2]}
+        public = {"verifying": terms, "delegating": lanes[2].public}
         cfrags = [
             umbral.reencrypt(
                 umbral.capsule_of(wrap),
@@ -151,8 +152,8 @@ def seal_and_open(folder: Path, path: Path, rounds: int) -> tuple[float, float]:
             for kfrag in kfrags
         ]
         started = time.perf_counter()
-        found = EnvelopeKey(umbral.unwrap_reencrypted(secret, wrap, cfrags, threshold=THRESHOLD, **public))
-        assert found.commitment == key.commitment
+        message = umbral.unwrap_reencrypted(secret, wrap, cfrags, threshold=THRESHOLD, **public)
+        found = EnvelopeKey.unmasked(message, pepper=lanes[2].pepper, commitment=key.commitment)
         opened = Content(
             store,
             sealed.cid,

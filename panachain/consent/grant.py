@@ -65,7 +65,8 @@ def prepare_grant(
         # A key for each lane: whoever colludes with t proxies computes the delegating key, so it must open this lane
         # only.
         secret = seed.lane(scope, generation)
-        lanes.append(GrantedLane(scope, generation, secret.public, seed.locator_key(scope, generation)))
+        locator_key, pepper = seed.locator_key(scope, generation), seed.pepper(scope, generation)
+        lanes.append(GrantedLane(scope, generation, secret.public, locator_key, pepper))
         by_lane.append(umbral.delegate(secret, grantee.receiving_key, signer, threshold=offer.threshold, shares=shares))
     # Turned around, because a proxy gets its share of every lane in one deposit.
     kfrags = tuple(tuple(lane[share] for lane in by_lane) for share in range(shares))

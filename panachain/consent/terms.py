@@ -1,7 +1,7 @@
 """Terms: what a policy allows, sealed to its grantee and to the patient, and nobody else.
 
-Never on chain: the chain holds the digest of the sealed block. Follows docs/spec/formats.md (`panachain/terms/3`)
-and design section 5.
+Never on chain: the chain holds the digest of the sealed block. Follows docs/spec/formats.md (`panachain/terms/3`),
+design section 5 and ADR 36: the peppers in it are told to nobody else but the hospitals, to each its own.
 
     block = 0x03 ‖ shared box to grantee and patient of (signature ‖ dag-cbor map)
 
@@ -20,7 +20,7 @@ from panachain.ipld import dagcbor
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import GrantedLane, ProxyRef, Terms
 from panachain.model.scope import Purpose, Scope
-from panachain.model.sizes import HASH_SIZE, PUBLIC_SIZE, SEALING_SIZE, UMBRAL_SIGNATURE_SIZE
+from panachain.model.sizes import HASH_SIZE, KEY_SIZE, PUBLIC_SIZE, SEALING_SIZE, UMBRAL_SIGNATURE_SIZE
 
 VERSION: Final = 3
 
@@ -114,7 +114,10 @@ def _to_fields(terms: Terms) -> dict[str, Any]:
         "kfrags": list(terms.kfrag_digests),
         "proxies": [[_raw(proxy.address), proxy.endpoint, proxy.key_digest] for proxy in terms.proxies],
         "hospitals": [_raw(hospital) for hospital in terms.hospitals],
-        "lanes": [[lane.scope.text, lane.generation, lane.delegating_key, lane.locator_key] for lane in terms.lanes],
+        "lanes": [
+            [lane.scope.text, lane.generation, lane.delegating_key, lane.locator_key, lane.pepper]
+            for lane in terms.lanes
+        ],
     }
 
 
@@ -142,9 +145,13 @@ def _from_fields(fields: dict[str, Any]) -> Terms:
         ),
         lanes=tuple(
             GrantedLane(
-                Scope.parse(scope), _number(generation), _bytes(delegating, PUBLIC_SIZE), _bytes(locator, HASH_SIZE)
+                Scope.parse(scope),
+                _number(generation),
+                _bytes(delegating, PUBLIC_SIZE),
+                _bytes(locator, KEY_SIZE),
+                _bytes(pepper, KEY_SIZE),
             )
-            for scope, generation, delegating, locator in fields["lanes"]
+            for scope, generation, delegating, locator, pepper in fields["lanes"]
         ),
         hospitals=tuple(checksum_address(hospital) for hospital in fields["hospitals"]),
     )

@@ -87,6 +87,12 @@ class Seed:
         """Return a lane's locator key, 32 bytes."""
         return self._factory.factory(labels.FACTORY_LOCATORS).secret(_lane_label(scope, generation))
 
+    def pepper(self, scope: Scope, generation: int) -> bytes:
+        """Return a lane's pepper, 32 bytes: what masks the envelope keys in its wraps (ADR 36)."""
+        # Under a label of its own: neither the lane's secret key, which colluding readers and proxies compute, nor its
+        # locator key tells anything of it.
+        return self._factory.factory(labels.FACTORY_PEPPERS).secret(_lane_label(scope, generation))
+
     def policy_account(self, index: int) -> bytes:
         """Return the one-time account key of a policy, 32 bytes."""
         return self._factory.factory(labels.FACTORY_POLICIES).scalar(b"account/%d" % index)
@@ -113,8 +119,9 @@ def address_of(account_key: bytes) -> Address:
 
 
 def hospital_key(lane_key: bytes, hospital: Address) -> bytes:
-    """Return one hospital's own locator or search key of a lane, 32 bytes (design section 7)."""
-    # Each hospital has a key of its own: one that knew the lane's key would find what other hospitals published.
+    """Return one hospital's own locator key, search key or pepper of a lane, 32 bytes (design section 7, ADR 36)."""
+    # Each hospital has a key of its own: one that knew the lane's key would find what other hospitals published, or
+    # compute the masks of their envelope keys.
     return hmac.digest(lane_key, bytes.fromhex(hospital[2:]), sha256)
 
 

@@ -10,6 +10,7 @@ from typing import Final
 # Derivations from the seed (SecretKeyFactory: always hardened).
 FACTORY_LANES: Final = b"panachain/1/lanes"
 FACTORY_LOCATORS: Final = b"panachain/1/locators"
+FACTORY_PEPPERS: Final = b"panachain/1/peppers"
 FACTORY_POLICIES: Final = b"panachain/1/policies"
 SEED_ACCOUNT: Final = b"panachain/1/account"
 SEED_SEALING: Final = b"panachain/1/sealing"
@@ -23,13 +24,16 @@ ENVELOPE_COMMITMENT: Final = b"panachain/1/envelope/commitment"
 ENVELOPE_CONTENT: Final = b"panachain/1/envelope/content"
 ENVELOPE_INVENTORY: Final = b"panachain/1/envelope/inventory"
 
+# Derivations from a hospital's own pepper of a lane (HKDF-SHA256).
+ENVELOPE_MASK: Final = b"panachain/envelope/3/mask"
+
 # Derivations from a Diffie-Hellman secret (HKDF-SHA256).
 NOTICE: Final = b"panachain/notice/1"
 
 # Associated data of seals.
 HEADER_SLOT: Final = b"panachain/header/2/slot"
 HEADER_BODY: Final = b"panachain/header/2/body"
-PAIRING: Final = b"panachain/pairing/3"
+PAIRING: Final = b"panachain/pairing/4"
 REWRAP: Final = b"panachain/rewrap/2"
 TERMS: Final = b"panachain/terms/3"
 REQUEST: Final = b"panachain/request/2"

@@ -92,6 +92,8 @@ class GrantedLane:
     """The lane's Umbral public key, 33 bytes."""
     locator_key: bytes = field(repr=False)
     """32 bytes; HMAC under it with a hospital's address gives that hospital's locator key."""
+    pepper: bytes = field(repr=False)
+    """32 bytes; HMAC under it with a hospital's address gives that hospital's own pepper."""
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,17 @@
 
 A header is random-looking to everybody without a locator key: even the public can't tell which envelope it
 belongs to, so two headers of one patient can't be linked. It never carries a content key.
-Follows docs/spec/formats.md (`panachain/header/2`, `panachain/envelope/2`) and design sections 3, 5 and 7.
+Follows docs/spec/formats.md (`panachain/header/2`, `panachain/envelope/3`), design sections 3, 5 and 7, and ADR 36.
 
     header    = 0x02 ‖ 4 slots of 80 bytes ‖ sealed body
     slot i    = AES-256-GCM(HKDF(hospital's locator key of lane i, brief ID i), header key ‖ envelope digest)
     body      = AES-256-GCM(header key, padded(signature (64) ‖ fields))
     fields    = dag-cbor list, in the order of `_FIELDS`
-    envelope  = 0x02 ‖ 4 wraps of the envelope key, one for each lane of the path
+    envelope  = 0x03 ‖ 4 wraps of the masked envelope key (crypto/commit.py), one for each lane of the path
     inventory = stream(inventory key, padded dag-cbor list): type, size and digest of each of the envelope's contents
 
-Unused slots hold random bytes, unused wraps a wrap to nobody's key, so that nothing shows how many lanes a path has.
+Unused slots hold random bytes, unused wraps a wrap of random bytes to nobody's key, so that nothing shows how many
+lanes a path has, and nothing is found in them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from panachain.crypto import box, kdf, labels, padding, umbral
+from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError
 from panachain.ethereum import checksum_address
 from panachain.ipld import dagcbor
@@ -30,8 +32,10 @@ from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.model.sizes import KEY_SIZE
+from panachain.records.pairing import HospitalLane
 
 VERSION: Final = 2
+ENVELOPE_VERSION: Final = 3
 SLOTS: Final = 4
 """The longest path: all, category, category/year, emergency."""
 SLOT_SIZE: Final = 80
@@ -92,12 +96,17 @@ class Header:
     """The hospital's own locator key of that lane, 32 bytes."""
 
 
-def seal_envelope(envelope_key: bytes, lane_publics: Sequence[bytes]) -> bytes:
-    """Return the envelope block: `envelope_key` wrapped once to each lane of a path."""
-    targets = list(lane_publics)
-    while len(targets) < SLOTS:
-        targets.append(_nobody())
-    return bytes([VERSION]) + b"".join(umbral.wrap(public, envelope_key) for public in targets)
+def seal_envelope(envelope_key: EnvelopeKey, lanes: Sequence[HospitalLane]) -> bytes:
+    """Return the envelope block: `envelope_key`, masked and wrapped once to each lane of a path.
+
+    Args:
+        envelope_key: of the envelope.
+        lanes: of the path, widest first, as the publishing hospital knows them.
+    """
+    wraps = [umbral.wrap(lane.public, envelope_key.masked(lane.pepper)) for lane in lanes]
+    # Random bytes, not the key: no secret key whatever, not even of a point that is nobody's, finds anything there.
+    wraps += [umbral.wrap(_nobody(), os.urandom(KEY_SIZE)) for _ in range(SLOTS - len(lanes))]
+    return bytes([ENVELOPE_VERSION]) + b"".join(wraps)
 
 
 def wrap_at(envelope: bytes, index: int) -> bytes:
@@ -106,8 +115,10 @@ def wrap_at(envelope: bytes, index: int) -> bytes:
     Raises:
         IntegrityError: the block is no envelope of this version.
     """
-    if len(envelope) != ENVELOPE_SIZE or envelope[0] != VERSION:
-        raise IntegrityError(f"envelope of {len(envelope)} bytes, expected {ENVELOPE_SIZE} of version {VERSION}")
+    if len(envelope) != ENVELOPE_SIZE or envelope[0] != ENVELOPE_VERSION:
+        raise IntegrityError(
+            f"envelope of {len(envelope)} bytes, expected {ENVELOPE_SIZE} of version {ENVELOPE_VERSION}"
+        )
     # By the index that the header's slot had: a reader needn't try all wraps, each of which costs a curve
     # multiplication.
     start = 1 + index * umbral.WRAP_SIZE

@@ -410,10 +410,14 @@ def check_envelope(
     """Check that the headers of one envelope are all that its hospital put under it, and return what it says of them.
 
     Raises:
-        IntegrityError: one is missing or differs, or they name different inventories.
+        IntegrityError: one is missing or differs, they name different inventories, or the key isn't the committed one.
     """
     if any(found.inventory != headers[0].inventory for found in headers):
         raise IntegrityError(f"the records of envelope {headers[0].info.envelope_cid} name different inventories")
+    if any(found.commitment != envelope_key.commitment for found in headers):
+        raise IntegrityError(
+            f"the key of envelope {headers[0].info.envelope_cid} isn't the one its hospital committed to"
+        )
     cid, only = headers[0].inventory, headers[0].info
     if cid is None:
         # The signed header says that it is the envelope's only record.

@@ -1,7 +1,7 @@
-"""Pairings: the public lane keys and locator keys that let one hospital publish to one patient's lanes.
+"""Pairings: the public lane keys, locator keys and peppers that let one hospital publish to one patient's lanes.
 
 A pairing lets a hospital write and find its own records again; with it nobody opens anything.
-Follows docs/spec/formats.md (`panachain/pairing/3`) and design sections 2 and 3.
+Follows docs/spec/formats.md (`panachain/pairing/4`), design sections 2 and 3, and ADR 36.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 from panachain.crypto import box, keys, labels, umbral
@@ -39,6 +40,8 @@ class HospitalLane:
     """The lane's Umbral public key, 33 bytes."""
     locator_key: bytes = field(repr=False)
     """This hospital's own locator key of the lane, 32 bytes."""
+    pepper: bytes = field(repr=False)
+    """This hospital's own pepper of the lane, 32 bytes."""
     generation: int = 0
     """Number of the rotation that began the lane."""
 
@@ -86,14 +89,24 @@ class Pairing:
 
 
 _CONTEXT: Final = labels.PAIRING
-_VERSION: Final = 2
-_WITH_CHOICES: Final = 3
+_VERSION: Final = 4
+_WITH_CHOICES: Final = 5
 """The version of a pairing that holds choices: a program that doesn't know them must not take it for one without."""
 _MOST_KINDS: Final = 1000
-_LANE_SIZE: Final = PUBLIC_SIZE + KEY_SIZE
-"""Bytes of a lane: its public key and the hospital's locator key."""
+_LANE_SIZE: Final = PUBLIC_SIZE + 2 * KEY_SIZE
+"""Bytes of a lane: its public key, the hospital's locator key and its pepper."""
 _UNKNOWN: Final = re.compile(r"(?!all$|emergency$)[a-z]+(?:-[a-z]+)*(?:/(?:0|[1-9]\d*))?")
 """How the scope of any category is spelt."""
+
+
+def hospital_lane(seed: keys.Seed, hospital: Address, scope: Scope, generation: int) -> HospitalLane:
+    """Derive one lane as a hospital knows it, from the patient's seed."""
+    return HospitalLane(
+        seed.lane(scope, generation).public,
+        keys.hospital_key(seed.locator_key(scope, generation), hospital),
+        keys.hospital_key(seed.pepper(scope, generation), hospital),
+        generation,
+    )
 
 
 def make_pairing(
@@ -107,13 +120,7 @@ def make_pairing(
     choices: Choices = NONE,
 ) -> Pairing:
     """Derive the pairing of one hospital from the patient's seed."""
-
-    def lane(scope: Scope) -> HospitalLane:
-        generation = generations.current(scope)
-        locator_key = keys.hospital_key(seed.locator_key(scope, generation), hospital)
-        return HospitalLane(seed.lane(scope, generation).public, locator_key, generation)
-
-    lanes = {scope: lane(scope) for scope in _scopes(last_year)}
+    lanes = {scope: hospital_lane(seed, hospital, scope, generations.current(scope)) for scope in _scopes(last_year)}
     return Pairing(patient, hospital, generations, last_year, lanes, tuple(orders), choices)
 
 
@@ -138,7 +145,7 @@ def seal_pairing(pairing: Pairing, *, hospital_key: bytes, patient_key: bytes, s
             "rotated": {scope.text: list(past) for scope, past in pairing.generations.history.items()},
             "last_year": pairing.last_year,
             # In the order of the categories' codes, so that the lanes' names needn't be repeated 2,000 times.
-            "lanes": b"".join(lane.public + lane.locator_key for lane in pairing.lanes.values()),
+            "lanes": b"".join(_packed(lane) for lane in pairing.lanes.values()),
             "orders": list(pairing.orders),
             **(
                 {"choices": [choices.number, sorted(choices.closed), sorted(choices.emergency)]}
@@ -178,6 +185,10 @@ def open_pairing(
         return Pairing(patient, hospital, generations, fields["last_year"], lanes, tuple(fields["orders"]), choices)
     except (KeyError, TypeError, AttributeError, UsageError) as exc:
         raise IntegrityError("the pairing lacks a field or has one of the wrong type") from exc
+
+
+def _packed(lane: HospitalLane) -> bytes:
+    return lane.public + lane.locator_key + lane.pepper
 
 
 def _generations(epoch: Any, rotated: Any) -> Generations:
@@ -238,9 +249,9 @@ class _PackedLanes(Mapping[Scope, HospitalLane]):
 
     def __getitem__(self, scope: Scope) -> HospitalLane:
         start = _LANE_SIZE * self._position(scope)
-        middle, end = start + PUBLIC_SIZE, start + _LANE_SIZE
-        public, locator_key = self._packed[start:middle], self._packed[middle:end]
-        return HospitalLane(public, locator_key, self._generations.current(scope))
+        cuts = start, start + PUBLIC_SIZE, start + PUBLIC_SIZE + KEY_SIZE, start + _LANE_SIZE
+        public, locator_key, pepper = (self._packed[begin:end] for begin, end in pairwise(cuts))
+        return HospitalLane(public, locator_key, pepper, self._generations.current(scope))
 
     def __iter__(self) -> Iterator[Scope]:
         return _scopes(self._last_year, self._covered)

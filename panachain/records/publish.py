@@ -294,8 +294,8 @@ class BatchBuilder:
         journal_records: list[JournalRecord],
     ) -> None:
         pairing = group.pairing
-        # 3. The envelope: its key, wrapped once to each lane of the path.
-        envelope = header.seal_envelope(group.key.key, [lane.public for _, lane in group.path])
+        # 3. The envelope: its key, masked and wrapped once to each lane of the path.
+        envelope = header.seal_envelope(group.key, [lane for _, lane in group.path])
         envelope_cid = self._put(CID.of(RAW, envelope), envelope)
         # 4. The inventory: what lies under it.
         contents = [(entry, entry.finished) for entry in group.entries]

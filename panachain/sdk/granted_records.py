@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from panachain.crypto.keys import hospital_key
 from panachain.errors import IntegrityError, RateLimitedError
-from panachain.model.actors import Actor, Role
+from panachain.model.actors import Actor, Address, Role
 from panachain.model.policy import GrantedLane, OnChainPolicy, Terms
 from panachain.model.scope import RESTRICTED, Category, Purpose, Scope
 from panachain.records.findings import Findings
@@ -28,6 +29,7 @@ from panachain.sdk.opening import (
     check_envelopes,
     envelope_wraps,
     open_checked,
+    unmasked,
 )
 from panachain.sdk.proxies import Proxies, Reader
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance
@@ -140,7 +142,7 @@ class GrantedRecords:
             try:
                 with one.findings.alone(one.hospital.address, what):
                     mine = [found for found in new if found.info.envelope_cid in chosen]
-                    yield lane, self._in_lane(number, mine, one.findings)
+                    yield lane, self._in_lane(number, one.hospital.address, mine, one.findings)
             except RateLimitedError as exc:
                 # Whoever has fewer came before, and got theirs.
                 one.findings.left_out(one.hospital.address, what, exc)
@@ -152,16 +154,19 @@ class GrantedRecords:
                 beyond = len(envelopes) - len(chosen)
                 one.findings.left_out(one.hospital.address, f"{beyond:,} envelopes of {what}", error)
 
-    def _in_lane(self, number: int, headers: list[Header], findings: Findings) -> Checked:
+    def _in_lane(self, number: int, hospital: Address, headers: list[Header], findings: Findings) -> Checked:
         store, asked = self._network.store, self._asked
-        # 5. Ask proxies in parallel until t cfrags per capsule, each verified; 6. recover the envelope keys.
+        # 5. Ask proxies in parallel until t cfrags per capsule, each verified.
         wraps = envelope_wraps(store, headers, findings)
         unwrapped = self._proxies.unwrap(asked.reader, asked.terms, number, wraps, asked.purpose)
         for one in headers:
             cid = one.info.envelope_cid
             if cid in unwrapped.bad:
                 findings.left_out(one.info.hospital, f"envelope {cid}", unwrapped.bad[cid])
-        checked = check_envelopes(store, headers, unwrapped.keys, findings, self._opening.life)
+        # 6. Recover the envelope keys: take off the mask, which no proxy knows, and compare with the commitment.
+        pepper = hospital_key(asked.terms.lanes[number].pepper, hospital)
+        keys = unmasked(headers, unwrapped.messages, pepper, findings)
+        checked = check_envelopes(store, headers, keys, findings, self._opening.life)
         self._seen |= {header.info.header_cid for header in checked.headers}
         return checked
 

@@ -14,7 +14,8 @@ from typing import Final
 
 from panachain.chain.evm import Receipt
 from panachain.crypto import umbral
-from panachain.crypto.keys import Seed
+from panachain.crypto.commit import EnvelopeKey
+from panachain.crypto.keys import Seed, hospital_key
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.choices import NONE, Choices
@@ -25,7 +26,7 @@ from panachain.records import rewrap
 from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.header import Header, seal_envelope
 from panachain.records.locate import HospitalHeads, Sought, locate_all, open_manifests, remaining
-from panachain.records.pairing import FIRST, Pairing, make_pairing, open_pairing, seal_pairing
+from panachain.records.pairing import FIRST, Pairing, hospital_lane, make_pairing, open_pairing, seal_pairing
 from panachain.sdk.network import Network
 from panachain.sdk.opening import (
     Allowance,
@@ -35,6 +36,7 @@ from panachain.sdk.opening import (
     check_envelopes,
     envelope_wraps,
     open_checked,
+    unmasked,
 )
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance
 from panachain.storage.blocks import keep
@@ -235,8 +237,8 @@ class OwnLanes:
         moves: list[rewrap.Move] = []
         for cid, members in envelopes.items():
             path = path_of(members[0].info.category, members[0].info.year, emergency=cid in emergency)
-            publics = [self._seed.lane(scope, generations.current(scope)).public for scope in path]
-            envelope = seal_envelope(own.envelope_keys[cid], publics)
+            lanes = [hospital_lane(self._seed, hospital.address, scope, generations.current(scope)) for scope in path]
+            envelope = seal_envelope(EnvelopeKey(own.envelope_keys[cid]), lanes)
             moves += [
                 rewrap.Move(
                     CID.parse(found.info.header_cid), found.locator_key, found.brief_id, envelope, cid in emergency
@@ -338,10 +340,12 @@ class OwnLanes:
         for lane, mine in zip(lanes, found, strict=True):
             if not mine:
                 continue
-            secret = self._seed.lane(lane.scope, lane.generation)
+            secret, messages = self._seed.lane(lane.scope, lane.generation), dict[str, bytes]()
             for cid, wrap in envelope_wraps(store, mine, findings).items():
                 with findings.alone(heads.hospital, f"envelope {cid}"):
-                    keys[cid] = umbral.unwrap(secret, wrap)
+                    messages[cid] = umbral.unwrap(secret, wrap)
+            pepper = hospital_key(self._seed.pepper(lane.scope, lane.generation), heads.hospital)
+            keys |= unmasked(mine, messages, pepper, findings)
             headers += mine
         return OwnHeaders(heads, tuple(headers), keys, findings)
 

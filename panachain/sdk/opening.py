@@ -242,6 +242,26 @@ def envelope_wraps(store: BlobStore, headers: Sequence[Header], findings: Findin
     return wraps
 
 
+def unmasked(
+    headers: Sequence[Header], messages: Mapping[str, bytes], pepper: bytes, findings: Findings
+) -> dict[str, bytes]:
+    """Return the envelope key in each message that a wrap held, by the envelope's CID.
+
+    Args:
+        headers: of one lane of one hospital.
+        messages: by the envelope's CID; those without a header are passed over.
+        pepper: of that lane, that hospital's own, 32 bytes.
+        findings: is told which wraps hold another key than their hospital committed to.
+    """
+    found: dict[str, bytes] = {}
+    # The first header of an envelope speaks for all: `check_envelope` sees to it that they state one commitment.
+    for cid, one in {one.info.envelope_cid: one for one in reversed(headers)}.items():
+        if cid in messages:
+            with findings.alone(one.info.hospital, f"envelope {cid}"):
+                found[cid] = EnvelopeKey.unmasked(messages[cid], pepper=pepper, commitment=one.commitment).key
+    return found
+
+
 @dataclass
 class Checked:
     """Headers of one lane of one hospital whose envelopes are open and whole."""

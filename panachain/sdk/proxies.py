@@ -340,7 +340,7 @@ class Proxies:
     def unwrap(
         self, reader: Reader, terms: Terms, number: int, wraps: Mapping[str, bytes], purpose: Purpose
     ) -> Unwrapped:
-        """Return the envelope keys in wraps of one lane, each re-encrypted by `threshold` proxies.
+        """Return the messages in wraps of one lane, each re-encrypted by `threshold` proxies.
 
         A wrap that is none, whatever honest proxies make of it, doesn't keep the others from being opened.
 
@@ -403,8 +403,8 @@ class Proxies:
 class Unwrapped:
     """What opening some wraps of one lane gave."""
 
-    keys: dict[str, bytes] = field(default_factory=dict, repr=False)
-    """Envelope keys by the wraps' names."""
+    messages: dict[str, bytes] = field(default_factory=dict, repr=False)
+    """What the wraps hold, by their names: of an envelope, the masked key (crypto/commit.py)."""
     bad: dict[str, PanaChainError] = field(default_factory=dict)
     """Why the other wraps opened to nothing: whoever made them is to blame, and no proxy."""
 
@@ -500,7 +500,7 @@ class _Opening:
                     return liars
                 # Every cfrag is good, so the wrap isn't.
                 bad[name] = exc
-        self.unwrapped.keys.update(opened)
+        self.unwrapped.messages.update(opened)
         self.unwrapped.bad.update(bad)
         return {}
 

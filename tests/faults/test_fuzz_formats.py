@@ -28,6 +28,7 @@ from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.records import header, inventory, manifest
+from panachain.records.pairing import HospitalLane
 from panachain.records.version_list import VersionList
 from panachain.records.versions import STATES, Version
 from tests.bounds import processor_time
@@ -329,7 +330,7 @@ def header_targets() -> dict[str, Target]:
 
 def envelope_target() -> Target:
     lane = umbral.SecretKey.random()
-    whole = header.seal_envelope(KEY, [lane.public])
+    whole = header.seal_envelope(EnvelopeKey(KEY), [HospitalLane(lane.public, KEY, KEY)])
 
     def read(block: bytes) -> None:
         for index in range(header.SLOTS):

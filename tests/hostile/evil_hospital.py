@@ -85,7 +85,7 @@ class EvilHospital:
         """Begin an envelope whose key is wrapped to the right lanes."""
         path = self.pairing.path(category, year)
         key = EnvelopeKey(os.urandom(32))
-        block = header.seal_envelope(key.key, [lane.public for _, lane in path])
+        block = header.seal_envelope(key, [lane for _, lane in path])
         return Envelope(key, self.put(block), path, category, year)
 
     def add(

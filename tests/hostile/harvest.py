@@ -9,7 +9,7 @@ get is the other half, which no discrete logarithm gives. docs/security/quantum.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import shake_256
@@ -67,23 +67,30 @@ class Harvest:
     events: list[str] = field(default_factory=list)
     databases: list[bytes] = field(default_factory=list)
     sealed: list[Sealed] = field(default_factory=list)
+    _stored_once: dict[CID, bytes] = field(default_factory=dict)
 
     def listen(self, world: World) -> None:
-        """Record from now on what is sent to proxies."""
-        answer = world.answer
+        """Record from now on what is sent to proxies, and what is stored: also what is deleted later."""
+        answer, store = world.answer, world.network.store
+        put = store.put_blocks
 
         def recorded(request: httpx.Request) -> httpx.Response:
             body, found = request.read(), answer(request)
             self.messages.append((request.url.path, body, b"".join(found.stream)))  # type: ignore[arg-type]
             return found
 
-        world.answer = recorded  # type: ignore[method-assign]
+        def copied(blocks: Iterable[tuple[CID, bytes]]) -> None:
+            made = list(blocks)
+            self._stored_once |= dict(made)
+            put(made)
+
+        world.answer, store.put_blocks = recorded, copied  # type: ignore[method-assign]
 
     def collect(self, world: World) -> None:
         """Take all that lies in the store, stands on the chains or lies with the proxies."""
         world.wait()
         network = world.network
-        self.blocks = [data for data, _ in network.store.held.values()]
+        self.blocks = list(({cid: data for cid, (data, _) in network.store.held.items()} | self._stored_once).values())
         self.events = [repr(one) for chain in (network.mainchain, network.sidechain) for one in chain.chain.logs]
         self.databases = [path.read_bytes() for path in sorted(world.home.glob("proxy-*.sqlite*"))]
         self.sealed = [*self._stored(world), *self._sent()]

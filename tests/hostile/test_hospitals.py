@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from panachain.crypto import umbral
+from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import (
     AccessDeniedError,
     BlockNotFoundError,
@@ -21,12 +24,13 @@ from panachain.errors import (
     PartlyDoneError,
     RateLimitedError,
 )
+from panachain.ipld import unixfs
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address, Role
 from panachain.model.scope import Category, Generations, Scope
-from panachain.records import rewrap
+from panachain.records import inventory, rewrap
 from panachain.records.findings import Strict
-from panachain.records.header import seal_envelope
+from panachain.records.header import ENVELOPE_SIZE, ENVELOPE_VERSION, seal_envelope
 from panachain.sdk import granted_records
 from panachain.sdk.opening import Opening
 from panachain.sdk.patient import Patient
@@ -125,12 +129,43 @@ def envelope_that_is_lost(evil: EvilHospital) -> None:
 
 
 def envelope_of_noise(evil: EvilHospital) -> None:
-    evil.record(envelope_cid=str(evil.put(b"\x02" + os.urandom(4 * 260))))
+    evil.record(envelope_cid=str(evil.put(bytes([ENVELOPE_VERSION]) + os.urandom(ENVELOPE_SIZE - 1))))
     evil.publish()
 
 
 def another_key_than_committed(evil: EvilHospital) -> None:
     evil.record(commitment=os.urandom(32))
+    evil.publish()
+
+
+def another_key_than_committed_in_one_of_two_headers(evil: EvilHospital) -> None:
+    envelope = evil.envelope()
+    evil.add(envelope)
+    evil.add(envelope, b"{}")
+    listed = unixfs.build(inventory.seal(envelope.items, envelope.key, sequence=0, lists=[]), evil._put)
+    first, second = envelope.contents
+    evil.header(envelope, 0, first, inventory_cid=listed)
+    evil.header(envelope, 1, second, inventory_cid=listed, commitment=os.urandom(32))
+    evil.publish()
+
+
+def a_key_without_a_mask(evil: EvilHospital) -> None:
+    envelope = evil.envelope()
+    evil.add(envelope)
+    publics = [*(lane.public for _, lane in envelope.path), umbral.SecretKey.random().public]
+    wraps = b"".join(umbral.wrap(public, envelope.key.key) for public in publics)
+    envelope.cid = evil.put(bytes([ENVELOPE_VERSION]) + wraps)
+    evil.seal(envelope)
+    evil.publish()
+
+
+def masks_of_other_lanes(evil: EvilHospital) -> None:
+    envelope = evil.envelope()
+    evil.add(envelope)
+    lanes = [lane for _, lane in envelope.path]
+    swapped = [replace(lane, pepper=other.pepper) for lane, other in zip(lanes, lanes[1:] + lanes[:1], strict=True)]
+    envelope.cid = evil.put(seal_envelope(envelope.key, swapped))
+    evil.seal(envelope)
     evil.publish()
 
 
@@ -164,6 +199,7 @@ ATTACKS: list[Callable[[EvilHospital], None]] = [
     *(garbage, torn, of_another_number, of_another_hospital, header_of_noise, header_that_is_lost),
     *(another_patients_record, another_category, a_date_that_no_calendar_has),
     *(a_year_that_no_calendar_has, envelope_that_is_lost, envelope_of_noise, another_key_than_committed),
+    *(another_key_than_committed_in_one_of_two_headers, a_key_without_a_mask, masks_of_other_lanes),
     *(content_that_is_lost, content_of_noise, another_digest, a_record_that_is_kept_back),
 ]
 
@@ -438,7 +474,7 @@ def test_another_patients_bad_order_keeps_nobody_from_new_lanes(world: World) ->
     clinic = world.hospital.whoami()
     keys = {"hospital_key": clinic.sealing_key, "patient_key": seed_of("mallory").sealing().public}
     first = own.headers[0]
-    envelope = seal_envelope(bytes(32), [])
+    envelope = seal_envelope(EnvelopeKey(bytes(32)), [])
     foreign = rewrap.Move(CID.parse(first.info.header_cid), first.locator_key, first.brief_id, envelope)
     orders = [
         keep(world.network.store, b"no order"),

@@ -133,7 +133,7 @@ class Thief:
             kept, found = list(self._cfrags.get(place, {}).values()), self.seen[place].header
             if len(kept) < terms.threshold or found.info.content_cid in self.content:
                 continue
-            key = umbral.unwrap_reencrypted(
+            message = umbral.unwrap_reencrypted(
                 secret,
                 self.seen[place].wrap,
                 kept[: terms.threshold],
@@ -141,7 +141,9 @@ class Thief:
                 delegating=lane.delegating_key,
                 threshold=terms.threshold,
             )
-            self.content[found.info.content_cid] = content_of(self._world.network.store, found, EnvelopeKey(key)).read()
+            pepper = keys.hospital_key(lane.pepper, found.info.hospital)
+            key = EnvelopeKey.unmasked(message, pepper=pepper, commitment=found.commitment)
+            self.content[found.info.content_cid] = content_of(self._world.network.store, found, key).read()
 
 
 def headers(

@@ -29,7 +29,7 @@ def terms_of(
     generations: int = 1,
 ) -> Terms:
     lanes = [
-        GrantedLane(scope, number, b"\2" * 33, b"k" * 32)
+        GrantedLane(scope, number, b"\2" * 33, b"k" * 32, b"p" * 32)
         for scope in scopes_of(categories, years)
         for number in range(generations)
     ]

@@ -33,7 +33,7 @@ def terms_of(categories: tuple[str, ...] = ("laboratory",), years: tuple[int, ..
         expires_at=1_798_761_600,
         threshold=2,
         proxies=tuple(ProxyRef(Address(f"0x{n:040x}"), f"https://p{n}", b"\2" * 32) for n in (1, 2, 3)),
-        lanes=tuple(GrantedLane(scope, 0, b"\2" * 33, b"k" * 32) for scope in scopes_of(categories, years)),
+        lanes=tuple(GrantedLane(scope, 0, b"\2" * 33, b"k" * 32, b"p" * 32) for scope in scopes_of(categories, years)),
         audit_key=b"\2" * 1216,
     )
 
@@ -92,7 +92,7 @@ def test_all_leaves_the_restricted_categories_out() -> None:
 
 def test_years_of_a_restricted_category_beside_all_are_named() -> None:
     terms = terms_of(("all",))
-    more = GrantedLane(Scope.parse("mental-health/2020"), 0, b"\2" * 33, b"k" * 32)
+    more = GrantedLane(Scope.parse("mental-health/2020"), 0, b"\2" * 33, b"k" * 32, b"p" * 32)
     text = told(replace(terms, lanes=(*terms.lanes, more))).allows[0]
     assert text.endswith("sexual-health, gender, violence, private; of mental-health what is of 2020.")
 

@@ -77,7 +77,7 @@ class TestRoundTrip:
 
     def test_different_years_of_different_categories_are_two_grants(self) -> None:
         terms = terms_of(("laboratory",), (2020,))
-        more = GrantedLane(Scope.parse("vitals"), 0, b"\2" * 33, b"k" * 32)
+        more = GrantedLane(Scope.parse("vitals"), 0, b"\2" * 33, b"k" * 32, b"p" * 32)
         mixed = Terms(**{**vars(terms), "lanes": (*terms.lanes, more)})
         (reason,) = places(to_consent(mixed, on_chain(mixed))).values()
         assert "different years" in reason

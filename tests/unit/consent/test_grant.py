@@ -57,6 +57,25 @@ def test_each_lane_is_delegated_by_a_key_of_its_own() -> None:
     assert (first.delegating_key, first.locator_key) != (second.delegating_key, second.locator_key)
 
 
+def test_the_terms_tell_the_pepper_of_each_lane_and_no_proxy_gets_one() -> None:
+    made = prepared()
+    peppers = [lane.pepper for lane in made.terms.lanes]
+    assert peppers == [PATIENT.pepper(scope, 0) for scope in SCOPES]
+    assert len(set(peppers)) == 2
+    deposited = b"".join(kfrag for kfrags in made.kfrags for kfrag in kfrags)
+    assert not any(pepper in deposited for pepper in peppers)
+
+
+def test_a_generation_has_a_pepper_of_its_own_and_the_terms_tell_those_of_their_time() -> None:
+    scope = SCOPES[0]
+    rotated = prepare_grant(PATIENT, OFFER, index=0, patient=WHO, generations=Generations().rotated([scope]))
+    assert [lane.pepper for lane in rotated.terms.lanes if lane.scope == scope] == [
+        PATIENT.pepper(scope, 0),
+        PATIENT.pepper(scope, 1),
+    ]
+    assert PATIENT.pepper(scope, 1) not in [lane.pepper for lane in prepared().terms.lanes]
+
+
 def test_terms_open_for_the_grantee_and_the_patient_only() -> None:
     made = prepared()
     for seed in (GRANTEE, PATIENT):
@@ -76,4 +95,5 @@ def test_the_notice_is_for_the_grantee() -> None:
 def test_no_secret_is_shown() -> None:
     made = prepared()
     assert made.account_key.hex() not in repr(made)
+    assert not any(repr(lane.pepper) in repr(made) for lane in made.terms.lanes)
     assert "kfrags" not in repr(made)

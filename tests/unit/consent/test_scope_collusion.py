@@ -3,8 +3,8 @@
 Some patients' records of every category, of several years, from two hospitals, before and after each patient rotated
 some lanes; then a thousand random grants. For each, the reader takes what the terms tell and the kfrags of all
 proxies, computes the lanes' secret keys (security rule 2), and tries them on every wrap of every envelope in the store,
-and the locator keys on every header under every key of every manifest. What opens must be what a model says, written
-anew here: not less, not more.
+the peppers on what the wraps hold, and the locator keys on every header under every key of every manifest. What opens
+must be what a model says, written anew here: not less, not more.
 
 What one lane's key opens in the whole store is computed once for each key and kept, since many grants name the same
 lane: each grant computes its keys anew. Trying every wrap with cfrags takes seconds for one grant;
@@ -211,7 +211,7 @@ class World:
             self.opened_by_locator[locator_key] = found
         return self.opened_by_locator[locator_key]
 
-    def envelope_keys(self, secret: bytes) -> dict[tuple[str, int], bytes]:
+    def messages(self, secret: bytes) -> dict[tuple[str, int], bytes]:
         """Try one lane's secret key on every wrap of every envelope."""
         if secret not in self.opened_by_secret:
             lane = library.SecretKey.from_be_bytes(secret)
@@ -295,7 +295,7 @@ def look_around(world: World) -> None:
     world.envelopes = {
         str(cid): data
         for cid, (data, _) in world.store.held.items()
-        if len(data) == header.ENVELOPE_SIZE and data[0] == header.VERSION
+        if len(data) == header.ENVELOPE_SIZE and data[0] == header.ENVELOPE_VERSION
     }
     world.kits = {
         (cid, index): nucypher_core.MessageKit.from_bytes(header.wrap_at(envelope, index)[1:])
@@ -314,16 +314,18 @@ class Loot:
     secrets: list[bytes]
     """For each lane, its secret key."""
     headers: dict[str, header.Header]
-    envelope_keys: dict[str, bytes]
+    messages: dict[str, list[tuple[bytes, bytes]]]
+    """What an envelope's wraps hold, each with the pepper of the lane whose secret key opened it."""
 
     def records(self, world: World) -> dict[str, bytes]:
-        """Open the content of every header that is open, with whichever of the envelope keys fits."""
-        by_commitment = {EnvelopeKey(key).commitment: key for key in self.envelope_keys.values()}
-        return {
-            cid: world.content(found, by_commitment[found.commitment])
-            for cid, found in self.headers.items()
-            if found.commitment in by_commitment
-        }
+        """Open the content of every header that is open, with each message of its envelope."""
+        opened = {}
+        for cid, found in self.headers.items():
+            for lane_pepper, message in self.messages.get(found.info.envelope_cid, ()):
+                pepper = keys.hospital_key(lane_pepper, found.info.hospital)
+                key = EnvelopeKey.unmasked(message, pepper=pepper, commitment=found.commitment)
+                opened[cid] = world.content(found, key.key)
+        return opened
 
 
 def terms_of(world: World, reader: Seed, prepared: PreparedGrant) -> Terms:
@@ -343,7 +345,8 @@ def collude(world: World, reader: Seed, prepared: PreparedGrant, source: random.
         loot.shares.append(shares)
         loot.secrets.append(oracle.lane_secret(two, scalar).to_bytes(32, "big"))
         loot.headers |= world.headers(lane.locator_key)
-        loot.envelope_keys |= {cid: key for (cid, _), key in world.envelope_keys(loot.secrets[-1]).items()}
+        for (cid, _), message in world.messages(loot.secrets[-1]).items():
+            loot.messages.setdefault(cid, []).append((lane.pepper, message))
     return loot
 
 
@@ -364,13 +367,13 @@ def by_cfrags(world: World, reader: Seed, loot: Loot, lane: int, where: tuple[st
 def check_cfrags(world: World, reader: Seed, loot: Loot, wraps: Iterable[tuple[int, tuple[str, int]]]) -> None:
     """Check that kfrags open a wrap if and only if the lane's secret key does."""
     for lane, where in wraps:
-        expected = world.envelope_keys(loot.secrets[lane]).get(where)
+        expected = world.messages(loot.secrets[lane]).get(where)
         assert by_cfrags(world, reader, loot, lane, where) == expected
 
 
 def inside_and_outside(world: World, loot: Loot, source: random.Random) -> Iterator[tuple[int, tuple[str, int]]]:
     for lane in source.choices(range(len(loot.secrets)), k=SHOWN):
-        opened = sorted(world.envelope_keys(loot.secrets[lane]))
+        opened = sorted(world.messages(loot.secrets[lane]))
         if opened:
             yield lane, source.choice(opened)
         yield lane, (source.choice(sorted(world.envelopes)), source.randrange(header.SLOTS))
@@ -414,7 +417,7 @@ def test_a_reader_who_colludes_with_all_proxies_opens_the_granted_lanes_and_noth
 
         expected = world.model(patient, scopes, epoch)
         assert set(loot.headers) == expected, (number, scopes, epoch)
-        assert set(loot.envelope_keys) == {world.records[cid].envelope for cid in expected}, (number, scopes, epoch)
+        assert set(loot.messages) == {world.records[cid].envelope for cid in expected}, (number, scopes, epoch)
         assert loot.records(world) == {cid: world.records[cid].content for cid in expected}
         check_cfrags(world, reader, loot, inside_and_outside(world, loot, source))
         if number % EVERY == 0:
@@ -434,7 +437,7 @@ def test_every_wrap_of_the_store_tried_with_cfrags_gives_what_the_secret_key_giv
     (reader,) = seeds(source, 1)
     prepared = granted(world.patients[0], actor(reader), [Scope.of(Category.ALLERGIES)], 0, 0)
     loot = collude(world, reader, prepared, source)
-    assert world.envelope_keys(loot.secrets[0])
+    assert world.messages(loot.secrets[0])
     check_cfrags(world, reader, loot, wraps_of(world.envelopes, len(loot.secrets)))
 
 
@@ -458,7 +461,7 @@ def test_a_reader_of_before_the_rotation_opens_none_of_the_rotated_lanes_new_rec
         new = {cid for cid, record in world.records.items() if record.epoch == 1}
         assert loot.headers
         assert not new & set(loot.headers)
-        assert not {world.records[cid].envelope for cid in new} & set(loot.envelope_keys)
+        assert not {world.records[cid].envelope for cid in new} & set(loot.messages)
 
 
 def test_a_lane_too_much_would_be_noticed(world: World) -> None:

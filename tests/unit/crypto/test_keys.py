@@ -27,6 +27,9 @@ def test_derivation_is_the_same_each_time_and_different_for_each_use() -> None:
         SEED.policy_account(1),
         SEED.locator_key(Scope.all(), 0),
         SEED.locator_key(Scope.all(), 1),
+        SEED.pepper(Scope.all(), 0),
+        SEED.pepper(Scope.all(), 1),
+        SEED.pepper(Scope.of(Category.VITALS), 0),
         SEED.sealing().public,
         SEED.receiving().public,
         SEED.signer().public,
@@ -57,9 +60,12 @@ def derived() -> dict[str, str]:
         "lane vitals/2020 3": SEED.lane(vitals, 3).public,
         "locator all 0": SEED.locator_key(Scope.all(), 0),
         "locator vitals/2020 3": SEED.locator_key(vitals, 3),
+        "pepper all 0": SEED.pepper(Scope.all(), 0),
+        "pepper vitals/2020 3": SEED.pepper(vitals, 3),
         "policy account 7": SEED.policy_account(7),
         "policy signer 7": SEED.policy_signer(7).public,
         "hospital": keys.hospital_key(SEED.locator_key(vitals, 3), HOSPITAL),
+        "hospital pepper": keys.hospital_key(SEED.pepper(vitals, 3), HOSPITAL),
         "brief 258": keys.brief_id(SEED.locator_key(vitals, 3), 258),
     }
     return {name: value.hex() for name, value in values.items()}

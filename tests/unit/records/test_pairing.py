@@ -22,6 +22,8 @@ VECTOR: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "pa
 PATIENT, HOSPITAL = Seed(bytes.fromhex(VECTOR["patient_seed"])), Seed(bytes.fromhex(VECTOR["hospital_seed"]))
 ADDRESSES = address_of(PATIENT.account_key()), address_of(HOSPITAL.account_key())
 ROTATED = {Scope(text): tuple(past) for text, past in VECTOR["rotated"].items()}
+LANE = 33 + 32 + 32
+"""Bytes of a lane: public key, locator key, pepper."""
 NEXT = len(Category)
 """The number that a category gets which is added to those of the program."""
 GENERATIONS = Generations(VECTOR["epoch"], ROTATED)
@@ -60,15 +62,16 @@ def opened(blob: bytes, by: Seed = HOSPITAL) -> Pairing:
 
 
 def check_vector(found: Pairing) -> None:
-    for text, (public, locator_key, generation) in VECTOR["lanes"].items():
+    for text, (public, locator_key, pepper, generation) in VECTOR["lanes"].items():
         lane = found.lanes[Scope(text)]
-        assert (lane.public.hex(), lane.locator_key.hex(), lane.generation) == (public, locator_key, generation)
+        stated = lane.public.hex(), lane.locator_key.hex(), lane.pepper.hex(), lane.generation
+        assert stated == (public, locator_key, pepper, generation)
     assert found.generations == GENERATIONS
     assert found.last_year == VECTOR["last_year"]
 
 
 @pytest.mark.parametrize("by", [PATIENT, HOSPITAL], ids=["patient", "hospital"])
-def test_opens_what_the_first_version_wrote(by: Seed) -> None:
+def test_opens_what_was_sealed_when_there_were_eighteen_categories(by: Seed) -> None:
     found = opened(bytes.fromhex(VECTOR["sealed"]), by)
     check_vector(found)
     # The program's own pairing has the same lanes, and those of categories that came later.
@@ -133,10 +136,10 @@ def test_refuses_rotations_of_what_is_no_lane(rotated: dict[str, list[int]]) -> 
         opened(seal(Pairing(*ADDRESSES, Generations(2, {Scope(t): tuple(p) for t, p in rotated.items()}), 1901, {})))
 
 
-@pytest.mark.parametrize("cut", [1, 65, 65 * 4 * NEXT, 65 * (4 * NEXT + 2)])
+@pytest.mark.parametrize("cut", [1, LANE, LANE * 4 * NEXT, LANE * (4 * NEXT + 2)])
 def test_refuses_lanes_that_are_no_whole_number_of_categories(cut: int) -> None:
     made = make()
-    packed = b"".join(lane.public + lane.locator_key for lane in made.lanes.values())
+    packed = b"".join(map(pairing._packed, made.lanes.values()))
     with pytest.raises(IntegrityError, match="whole number of categories"):
         pairing._PackedLanes(packed[:-cut], made.last_year, made.generations)
 
@@ -144,22 +147,23 @@ def test_refuses_lanes_that_are_no_whole_number_of_categories(cut: int) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"lanes": "x" * (2 * 65 + 65 * 1000)},
+        {"lanes": "x" * (2 * LANE + LANE * 1000)},
         {"epoch": True},
         {"epoch": "1"},
         {"rotated": {"laboratory": b"\1"}},
         {"rotated": []},
         {"last_year": "2025"},
         {"orders": [b"x"]},
-        {"v": 3, "choices": [0, [], []]},
-        {"v": 3, "choices": [True, [], []]},
-        {"v": 3, "choices": [1, "HIV", []]},
-        {"v": 3, "choices": [1, [1], []]},
-        {"v": 3, "choices": [1, [], ["HIV"] * 1001]},
-        {"v": 3, "choices": [1, []]},
-        {"v": 3, "choices": {}},
+        {"v": 5, "choices": [0, [], []]},
+        {"v": 5, "choices": [True, [], []]},
+        {"v": 5, "choices": [1, "HIV", []]},
+        {"v": 5, "choices": [1, [1], []]},
+        {"v": 5, "choices": [1, [], ["HIV"] * 1001]},
+        {"v": 5, "choices": [1, []]},
+        {"v": 5, "choices": {}},
+        {"v": 5},
         {"v": 3},
-        {"v": 4},
+        {"v": 6},
     ],
     ids=str,
 )
@@ -169,7 +173,7 @@ def test_a_patient_who_signs_nonsense_pairs_with_nobody(
     made = make()
     encode = dagcbor.encode
     if "lanes" in changes:
-        changes = {"lanes": "x" * 65 * len(made.lanes)}
+        changes = {"lanes": "x" * LANE * len(made.lanes)}
     monkeypatch.setattr(pairing.dagcbor, "encode", lambda fields: encode(fields | changes))
     blob = seal(made)
     with pytest.raises(IntegrityError):
@@ -191,8 +195,8 @@ def test_a_program_that_knows_no_choices_does_not_take_it_for_a_pairing_without(
 ) -> None:
     blob = seal(replace(make(), choices=Choices(1)))
     plain = seal(make())
-    # Such a program knows version 2 alone.
-    monkeypatch.setattr(pairing, "_WITH_CHOICES", 2)
+    # Such a program knows version 4 alone.
+    monkeypatch.setattr(pairing, "_WITH_CHOICES", 4)
     assert opened(plain).choices == NONE
     with pytest.raises(IntegrityError, match="another version"):
         opened(blob)

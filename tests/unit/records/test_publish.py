@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from panachain.crypto import umbral
 from panachain.crypto.commit import EnvelopeKey
-from panachain.crypto.keys import Seed, address_of
+from panachain.crypto.keys import Seed, address_of, hospital_key
 from panachain.errors import BlockNotFoundError, IntegrityError, PanaChainError, UsageError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID
@@ -93,7 +93,9 @@ class Clinic:
 
     def key(self, patient: Seed, scope: Scope, found: header.Header) -> EnvelopeKey:
         envelope = self.store.get_block(CID.parse(found.info.envelope_cid))
-        return EnvelopeKey(umbral.unwrap(patient.lane(scope, 0), header.wrap_at(envelope, found.wrap_index)))
+        message = umbral.unwrap(patient.lane(scope, 0), header.wrap_at(envelope, found.wrap_index))
+        pepper = hospital_key(patient.pepper(scope, 0), self.address)
+        return EnvelopeKey.unmasked(message, pepper=pepper, commitment=found.commitment)
 
 
 @pytest.fixture
@@ -270,6 +272,31 @@ def test_content_opens_by_the_key_that_its_hospital_committed_to_only(clinic: Cl
     (found,) = clinic.headers(patient, Scope.all())
     with pytest.raises(IntegrityError, match="isn't the one its hospital committed to"):
         content_of(clinic.store, found, EnvelopeKey(os.urandom(32)))
+
+
+def test_headers_of_one_envelope_state_one_commitment(clinic: Clinic) -> None:
+    patient = Seed.random()
+    clinic.publish((patient, record(b"a")), (patient, record(b"b")))
+    first, second = clinic.headers(patient, Scope.all())
+    key = clinic.key(patient, Scope.all(), first)
+    assert len(check_envelope(clinic.store, [first, second], key).items) == 2
+    for headers in ([first, replace(second, commitment=bytes(32))], [replace(first, commitment=bytes(32)), second]):
+        with pytest.raises(IntegrityError, match="isn't the one its hospital committed to"):
+            check_envelope(clinic.store, headers, key)
+
+
+def test_a_wrap_holds_another_message_in_each_lane_and_at_each_hospital(clinic: Clinic, tmp_path: Path) -> None:
+    patient, other = Seed.random(), Clinic(EmbeddedStore(tmp_path / "others"))
+    key, messages = EnvelopeKey(os.urandom(32)), set()
+    for house in (clinic, other):
+        path = house.pairing(patient).path(LAB, 2020)
+        envelope = header.seal_envelope(key, [lane for _, lane in path])
+        for index, (scope, lane) in enumerate(path):
+            message = umbral.unwrap(patient.lane(scope, 0), header.wrap_at(envelope, index))
+            assert message == key.masked(lane.pepper)
+            messages.add(message)
+    assert len(messages) == 2 * 3
+    assert key.key not in messages
 
 
 def test_one_record_alone_needs_no_inventory(clinic: Clinic) -> None:

@@ -10,14 +10,14 @@ import pytest
 
 from panachain.crypto import box, umbral
 from panachain.crypto.commit import EnvelopeKey
-from panachain.crypto.keys import Seed, address_of
+from panachain.crypto.keys import Seed, address_of, hospital_key
 from panachain.errors import BlockNotFoundError, IntegrityError
 from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.records import PlainRecord
 from panachain.model.scope import Category, Generations, Scope, path_of
 from panachain.records import header, rewrap
 from panachain.records.locate import HospitalHeads, Sought, content_of, locate, locate_all, open_manifests, remaining
-from panachain.records.pairing import Pairing, make_pairing, open_pairing, seal_pairing
+from panachain.records.pairing import Pairing, hospital_lane, make_pairing, open_pairing, seal_pairing
 from panachain.records.publish import BatchBuilder, PreparedBatch, listed, shorten_list
 from panachain.storage.embedded import EmbeddedStore
 
@@ -64,7 +64,9 @@ class Trip:
 
     def key(self, lane: tuple[Scope, int], found: header.Header) -> EnvelopeKey:
         envelope = self.store.get_block(CID.parse(found.info.envelope_cid))
-        return EnvelopeKey(umbral.unwrap(PATIENT.lane(*lane), header.wrap_at(envelope, found.wrap_index)))
+        message = umbral.unwrap(PATIENT.lane(*lane), header.wrap_at(envelope, found.wrap_index))
+        pepper = hospital_key(PATIENT.pepper(*lane), WHERE)
+        return EnvelopeKey.unmasked(message, pepper=pepper, commitment=found.commitment)
 
     def opened(self, *lanes: tuple[Scope, int]) -> list[bytes]:
         return [
@@ -76,8 +78,8 @@ class Trip:
     def move(self, old: Sequence[header.Header], lane: tuple[Scope, int], generations: Generations) -> PreparedBatch:
         """Re-wrap records as patient and hospital do it together."""
         scopes = path_of(Category.LABORATORY, 2024)
-        publics = [PATIENT.lane(scope, generations.current(scope)).public for scope in scopes]
-        envelope = header.seal_envelope(self.key(lane, old[0]).key, publics)
+        lanes = [hospital_lane(PATIENT, WHERE, scope, generations.current(scope)) for scope in scopes]
+        envelope = header.seal_envelope(self.key(lane, old[0]), lanes)
         moves = [rewrap.Move(CID.parse(one.info.header_cid), one.locator_key, one.brief_id, envelope) for one in old]
         keys = {"hospital_key": HOSPITAL.sealing().public, "patient_key": PATIENT.sealing().public}
         order = rewrap.seal_order(moves, signer=PATIENT.signer(), **keys)

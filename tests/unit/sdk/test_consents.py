@@ -37,7 +37,7 @@ TERMS = Terms(
     expires_at=END,
     threshold=2,
     proxies=tuple(ProxyRef(Address(f"0x{n:040x}"), "", b"") for n in (1, 2, 3)),
-    lanes=(GrantedLane(Scope("laboratory/2020"), 0, b"", b""),),
+    lanes=(GrantedLane(Scope("laboratory/2020"), 0, b"", b"", b""),),
     audit_key=b"",
 )
 

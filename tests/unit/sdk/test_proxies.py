@@ -98,7 +98,7 @@ def test_unwrapping_needs_the_threshold_and_gives_every_key(world: World) -> Non
     upload(world, 2)
     made = grant(world)
     reader, terms = world.clinician._own_terms(world.network.mainchain.policies.policy_of(made.policy_id))
-    assert world.clinician._proxies.unwrap(reader, terms, 0, {}, Purpose.TREAT).keys == {}
+    assert world.clinician._proxies.unwrap(reader, terms, 0, {}, Purpose.TREAT).messages == {}
     assert len(list(world.clinician.open(made.policy_id))) == 2
     for proxy in world.proxies[:2]:
         proxy.up = False

@@ -356,7 +356,7 @@ class TestAlarm:
         world.advance(60)
         reader, terms = world.clinician._own_terms(world.network.mainchain.policies.policy_of(made.policy_id))
         wraps = {"one": umbral.wrap(terms.lanes[0].delegating_key, bytes(32))}
-        assert world.clinician._proxies.unwrap(reader, terms, 0, wraps, Purpose.TREAT).keys == {"one": bytes(32)}
+        assert world.clinician._proxies.unwrap(reader, terms, 0, wraps, Purpose.TREAT).messages == {"one": bytes(32)}
         world.patient.revoke(made.policy_id)
         report = again(world).revocation(made.policy_id)
         assert {proxy.address for proxy in world.proxies[:2]} <= set(report.alarms)

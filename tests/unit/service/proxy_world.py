@@ -163,7 +163,7 @@ class ProxyWorld:
             expires_at=self.chain.now + 3600,
             threshold=threshold,
             proxies=self.refs(endpoints),
-            lanes=(GrantedLane(Scope.parse("laboratory"), 0, lane.public, bytes(32)),),
+            lanes=(GrantedLane(Scope.parse("laboratory"), 0, lane.public, bytes(32), bytes(32)),),
             audit_key=audit.public,
         )
         policy = Policy(terms, owner, lane, kfrags, audit, grantee, secret)
