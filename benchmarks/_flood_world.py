@@ -24,9 +24,11 @@ from panachain.chain.receipts import log_domain
 from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.crypto import box, labels, umbral
+from panachain.crypto.hpke import SealingKey
 from panachain.crypto.keys import Seed
 from panachain.ethereum import keccak
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
+from panachain.model.key_block import PublicKeys
 from panachain.model.policy import GrantedLane, OnChainPolicy, PolicyStatus, ProxyRef, Terms
 from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReencryptRequest
 from panachain.model.scope import Category, Purpose, Scope
@@ -42,6 +44,10 @@ DOMAIN = proxy_domain(CHAIN_ID, REGISTRY)
 LOG_DOMAIN = log_domain(CHAIN_ID, "0x" + "22" * 20)
 PROXIES, THRESHOLD = 3, 2
 DAY = 86_400
+KEYS: dict[bytes, PublicKeys] = {}
+"""Key blocks of the proxies that `refs` returned, by their digests."""
+AUDIT = SealingKey.random().public
+"""Every policy's audit key: whose it is makes no difference to a proxy."""
 LATE, DRIP = 4.0, 0.1
 """Seconds: of an answer that is late, and between two bytes of one that drips."""
 
@@ -78,7 +84,7 @@ class Chain:
         return int(time.time())
 
     def identity(self, account: Address) -> Actor | None:
-        return Actor(account, Role.PRACTITIONER, Status.ACTIVE, b"", b"") if account in self._people else None
+        return Actor(account, Role.PRACTITIONER, Status.ACTIVE, b"") if account in self._people else None
 
     def is_member(self, _: Address, __: Address) -> bool:
         return False
@@ -101,7 +107,7 @@ class Granted:
 
     def reader(self) -> Reader:
         """Return the grantee as they open."""
-        return Reader(self.grantee, self.terms.grantee, self.secret)
+        return Reader(self.grantee, self.terms.grantee, self.secret, SealingKey.random())
 
 
 def grant(proxies: Sequence[ProxyRef], grantee: Account, *, lanes: int = 1) -> Granted:
@@ -116,6 +122,7 @@ def grant(proxies: Sequence[ProxyRef], grantee: Account, *, lanes: int = 1) -> G
         policy_id=PolicyId(owner.address),
         patient=Address("0x" + "33" * 20),
         grantee=grantee.address,
+        key_digest=bytes(32),
         receiving_key=secret.public,
         verifying_key=signer.public,
         purposes=(Purpose.TREAT,),
@@ -126,7 +133,7 @@ def grant(proxies: Sequence[ProxyRef], grantee: Account, *, lanes: int = 1) -> G
         lanes=tuple(
             GrantedLane(scope, 0, key.public, bytes(32), bytes(32)) for scope, key in zip(scopes, keys, strict=True)
         ),
-        audit_key=umbral.SecretKey.random().public,
+        audit_key=AUDIT,
     )
     shares = {proxy.address: [kfrag[number] for kfrag in kfrags] for number, proxy in enumerate(proxies)}
     return Granted(terms, owner, keys, shares, grantee, secret)
@@ -143,6 +150,7 @@ def client() -> Proxies:
     network: Any = SimpleNamespace(
         clock=time.time, mainchain=mainchain, reachable=list, chain_time=lambda: int(time.time())
     )
+    network.key_blocks = SimpleNamespace(find=lambda digest, whose: KEYS[digest])
     try:
         from panachain.wire.endpoints import Reach
 
@@ -163,7 +171,7 @@ def deposit_body(
         grantee=account.address,
         receiving_key=key,
         verifying_key=verifying,
-        audit_key=key,
+        audit_key=AUDIT,
         terms=terms_digest(account.address),
         purposes=(Purpose.TREAT,),
         lanes=tuple(lanes),
@@ -171,7 +179,9 @@ def deposit_body(
         nonce=os.urandom(16),
     )
     plain = messages.canonical(messages.deposit_fields(sign_request(account, DOMAIN, unsigned)))
-    return messages.canonical(messages.sealed_fields(box.seal_to(proxy.receiving_key, plain, labels.DEPOSIT)))
+    return messages.canonical(
+        messages.sealed_fields(box.seal_to(KEYS[proxy.key_digest].sealing, plain, labels.DEPOSIT))
+    )
 
 
 def reencrypt_body(
@@ -197,9 +207,10 @@ def refs(folder: Path) -> list[ProxyRef]:
     found = []
     for number in range(PROXIES):
         seed = Seed((folder / f"seed-{number}").read_bytes())
-        port = (folder / f"port-{number}").read_text()
+        port, public = (folder / f"port-{number}").read_text(), seed.public_keys()
+        KEYS[public.digest] = public
         address = Account(seed.account_key()).address
-        found.append(ProxyRef(address, f"http://127.0.0.1:{port}", seed.receiving().public, seed.signer().public))
+        found.append(ProxyRef(address, f"http://127.0.0.1:{port}", public.digest))
     return found
 
 

@@ -32,7 +32,7 @@ from panachain.crypto.keys import Seed, address_of
 from panachain.crypto.umbral import Signer
 from panachain.ipld import unixfs
 from panachain.ipld.cid import CID, RAW
-from panachain.model.actors import Actor, Address, Role, Status
+from panachain.model.actors import Actor, Address, Role
 from panachain.model.policy import SEALED, ProxyRef
 from panachain.model.records import PlainRecord
 from panachain.model.scope import FIRST_YEAR, Purpose, Scope
@@ -210,7 +210,7 @@ class Simulation:
 
     def _grant(self, world: World, jitter: int) -> Iterator[_Move]:
         proxies = [
-            ProxyRef(Address("0x" + os.urandom(20).hex()), f"https://proxy-{number}.example", *_keys())
+            ProxyRef(Address("0x" + os.urandom(20).hex()), f"https://proxy-{number}.example", os.urandom(32))
             for number in range(3)
         ]
         policies = world.mainchain.policies
@@ -274,13 +274,8 @@ class Simulation:
     def _grantee(self, number: int) -> Actor:
         if number not in self._grantees:
             who = Address("0x" + os.urandom(20).hex())
-            self._grantees[number] = Actor(who, Role.PRACTITIONER, Status.ACTIVE, *_keys())
+            self._grantees[number] = Actor.of(who, Role.PRACTITIONER, Seed.random().public_keys())
         return self._grantees[number]
-
-
-def _keys() -> tuple[bytes, bytes]:
-    seed = Seed.random()
-    return seed.receiving().public, seed.signer().public
 
 
 @contextmanager
@@ -329,10 +324,8 @@ def _deployed(main: Rpc, side: Rpc, locks: Path, houses: Sequence[Seed], account
     mainchain = Mainchain(main, deployed.contracts, deployed.chain_id)
     sender = mainchain.sender(registrar, lock_folder=locks)
     for seed, account in zip(houses, accounts, strict=False):
-        keys = seed.receiving().public, seed.signer().public
-        receipt: Receipt = mainchain.actors.register(
-            sender, Actor(account.address, Role.HOSPITAL, Status.UNKNOWN, *keys, endpoint="https://house.example")
-        )
+        house = Actor.of(account.address, Role.HOSPITAL, seed.public_keys(), endpoint="https://house.example")
+        receipt: Receipt = mainchain.actors.register(sender, house)
         assert receipt.block
     anvil.mine_at_once(main, False)
     anvil.mine_every(main, 0)

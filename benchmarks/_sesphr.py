@@ -109,11 +109,12 @@ def key_generation(users: int) -> float:
         seed = keys.Seed.random()
         public = (
             keys.address_of(seed.account_key()),
+            seed.sealing().public,
             seed.receiving().public,
             seed.signer().public,
             seed.audit().public,
         )
-        assert len(public) == 4
+        assert len(public) == 5
     return time.perf_counter() - started
 
 

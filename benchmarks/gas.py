@@ -22,7 +22,7 @@ from panachain.chain.mainchain import Mainchain
 from panachain.chain.rpc import Rpc
 from panachain.chain.signing import Account
 from panachain.crypto.keys import Seed, address_of
-from panachain.model.actors import Actor, PolicyId, Role, Status
+from panachain.model.actors import Actor, PolicyId, Role
 from panachain.model.transactions import Grant
 
 GOALS = {
@@ -66,8 +66,7 @@ def actions(main_rpc: Rpc, side_rpc: Rpc, folder: Path) -> dict[str, int]:
         anvil.fund(main_rpc, senders[name].address)
     gas: dict[str, int] = {}
     for name, role in (("hospital", Role.HOSPITAL), ("proxy", Role.PROXY)):
-        keys = seeds[name].receiving().public, seeds[name].signer().public
-        actor = Actor(senders[name].address, role, Status.UNKNOWN, *keys, endpoint="https://proxy.example")
+        actor = Actor.of(senders[name].address, role, seeds[name].public_keys(), endpoint="https://proxy.example")
         gas["register_actor"] = chain.actors.register(senders["registrar"], actor).gas_used
     # The first of its kind each: what a hospital's or a proxy's first transaction costs is included.
     gas["store_1000"] = chain.ledger.store(senders["hospital"], Seed.random().store_key(), 1000).gas_used

@@ -7,8 +7,9 @@ import {Status} from "../types/Status.sol";
 
 /// @title Public actors of the mainchain
 /// @notice Says which accounts are hospitals, proxies, researchers and registrars, and under which keys.
-/// @dev Keys, organisation and endpoint are in events; storage commits to the first two, and readers check it. The
-/// registry tells the ledger and the log who may write, so that a storage transaction needn't ask.
+/// @dev Keys are a block of the store, of which the chain has the digest. Digest, organisation and endpoint are in
+/// events; storage commits to the first two, and readers check it. The registry tells the ledger and the log who may
+/// write, so that a storage transaction needn't ask.
 interface IActorRegistry {
     /// @notice What an actor is.
     enum Role {
@@ -25,19 +26,15 @@ interface IActorRegistry {
         Role role;
         /// @notice Whether the actor may act.
         Status status;
-        /// @notice The first 30 bytes of keccak256(abi.encode(receivingKey, verifyingKey, organisation)).
+        /// @notice The first 30 bytes of keccak256(abi.encode(keyDigest, organisation)).
         bytes30 details;
     }
 
     /// @notice An actor was admitted.
+    /// @param keyDigest The sha2-256 digest in the CID of the actor's key block (CIDv1, raw).
     /// @param organisation Who operates a proxy; zero for none.
     event ActorRegistered(
-        address indexed account,
-        Role indexed role,
-        bytes receivingKey,
-        bytes verifyingKey,
-        string endpoint,
-        address organisation
+        address indexed account, Role indexed role, bytes32 keyDigest, string endpoint, address organisation
     );
     /// @notice An actor may not act any more.
     event ActorSuspended(address indexed account);
@@ -50,23 +47,18 @@ interface IActorRegistry {
     error ActorAlreadyRegistered(address account);
     /// @notice The zero account, or no role, can't be registered.
     error ActorInvalid(address account, Role role);
-    /// @notice A key isn't 33 bytes long.
-    error ActorInvalidKey(uint256 receivingLength, uint256 verifyingLength);
+    /// @notice The digest of the actor's key block is zero.
+    error ActorWithoutKeys(address account);
     /// @notice The account has another status than the call needs.
     error ActorUnexpectedStatus(address account, Status actual);
     /// @notice The caller isn't the access log.
     error ActorNotAccessLog(address caller);
 
     /// @notice Admit an actor. Only the registrar.
-    /// @param receivingKey Compressed secp256k1 point, 33 bytes: what is sealed to the actor.
-    /// @param verifyingKey Compressed secp256k1 point, 33 bytes: the actor's Umbral signer.
+    /// @param keyDigest SHA-256 of the actor's key block, which lies in the store (docs/spec/formats.md). What the block
+    /// holds isn't checked here: whoever seals to the actor does.
     function register(
-        address account,
-        Role role,
-        bytes calldata receivingKey,
-        bytes calldata verifyingKey,
-        string calldata endpoint,
-        address organisation
+        address account, Role role, bytes32 keyDigest, string calldata endpoint, address organisation
     ) external;
 
     /// @notice Suspend an actor. Only the registrar.

@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 /// @title Care teams and departments
-/// @notice A group has a receiving key of its own, and its secret sealed to each member. A patient grants to the group
+/// @notice A group has keys of its own, and their secret sealed to each member. A patient grants to the group
 /// once; who belongs to it, and so who may use the grant, its manager decides here, with each member's assent.
 /// @dev Whoever is listed is invited, and becomes a member by accepting in a transaction of their own: no manager puts
 /// anybody into a group. Proxies serve whom isMember names at that time. Whoever was a member may have kept the group's secret: leaving
@@ -15,22 +15,23 @@ interface ICareGroups {
         address manager;
         /// @notice For good: a closed group has no members.
         bool closed;
-        /// @notice Of the receiving key: how often it was renewed, 0 for the one that the group's ID commits to.
+        /// @notice Of the keys: how often they were renewed, 0 for those that the group's ID commits to.
         uint32 generation;
         /// @notice The creator's hospital, by their identity then; zero if they had none.
         address organisation;
     }
 
     /// @notice A group was created.
-    /// @param receivingKey What is granted to the group is sealed to this key; the group's ID commits to it.
-    event GroupCreated(address indexed group, address indexed manager, address organisation, bytes receivingKey);
-    /// @notice From here on what is granted to the group is sealed to another key. MemberAdded says who got it.
-    /// @param generation The new key's, from 1 on.
-    /// @param receivingKey The new key; the group's ID doesn't commit to it, its manager vouches for it.
-    event GroupRenewed(address indexed group, uint32 generation, bytes receivingKey);
+    /// @param keyDigest The sha2-256 digest in the CID of the group's key block (CIDv1, raw): what is granted to the group
+    /// is sealed to the keys in it. The group's ID commits to it.
+    event GroupCreated(address indexed group, address indexed manager, address organisation, bytes32 keyDigest);
+    /// @notice From here on what is granted to the group is sealed to other keys. MemberAdded says who got their secret.
+    /// @param generation The new keys', from 1 on.
+    /// @param keyDigest Of the new key block; the group's ID doesn't commit to it, its manager vouches for it.
+    event GroupRenewed(address indexed group, uint32 generation, bytes32 keyDigest);
     /// @notice A person was listed, and so invited, or got the group's secrets sealed anew.
-    /// @param sealedKey The sha2-256 digest in the CID of the receiving secrets of all generations, sealed to the
-    /// member (CIDv1, raw).
+    /// @param sealedKey The sha2-256 digest in the CID of the secrets of all generations, sealed to the member (CIDv1,
+    /// raw).
     event MemberAdded(address indexed group, address indexed member, bytes32 sealedKey);
     /// @notice A listed person assented, and is a member from here on.
     event MemberAccepted(address indexed group, address indexed member);
@@ -43,9 +44,9 @@ interface ICareGroups {
 
     /// @notice The account isn't an active practitioner.
     error GroupNotActivePractitioner(address account);
-    /// @notice The receiving key isn't 33 bytes long.
-    error GroupInvalidKey(uint256 length);
-    /// @notice The caller created a group with this key already.
+    /// @notice The digest of the group's key block is zero.
+    error GroupWithoutKeys(address caller);
+    /// @notice The caller created a group with these keys already.
     error GroupAlreadyCreated(address group);
     /// @notice There is no such group.
     error GroupUnknown(address group);
@@ -69,10 +70,10 @@ interface ICareGroups {
     error GroupTooMany(address manager, uint256 most);
 
     /// @notice Create a group and manage it. Only active practitioners who manage fewer than 64 open groups.
-    /// @param receivingKey Compressed secp256k1 point, 33 bytes.
-    /// @return group Its ID, the last 20 bytes of keccak256(abi.encode(chain ID, this contract, the caller,
-    /// receivingKey)): nobody can take it in their place, and whoever knows the creator can check the key.
-    function create(bytes calldata receivingKey) external returns (address group);
+    /// @param keyDigest SHA-256 of the group's key block, which lies in the store (docs/spec/formats.md).
+    /// @return group Its ID, the last 20 bytes of keccak256(abi.encode(chain ID, this contract, the caller, keyDigest)):
+    /// nobody can take it in their place, and whoever knows the creator can check the digest.
+    function create(bytes32 keyDigest) external returns (address group);
 
     /// @notice List a person, and so invite them, or replace what is sealed to them. Only the manager, while both are
     /// active practitioners. A manager who lists themselves has assented by that.
@@ -81,7 +82,7 @@ interface ICareGroups {
     /// @notice Assent to being a member of an open group. Only who is listed, while an active practitioner.
     function accept(address group) external;
 
-    /// @notice Give the group another receiving key, and its secrets sealed anew to the members who shall have it. Only
+    /// @notice Give the group other keys, and its secrets sealed anew to the members who shall have it. Only
     /// the manager, while an active practitioner.
     /// @dev All or nothing. Nobody is listed this way, and the group's ID stays. A listed person who isn't named stays
     /// listed and keeps what was sealed to them before: proxies go on serving them for what was granted until now, and
@@ -89,13 +90,13 @@ interface ICareGroups {
     /// out those who don't count as members now, such as the suspended.
     /// @param generation The present generation and 1: of two renewals that were made from the same one the second
     /// fails, or the secret that the first one handed out would be lost to everybody.
-    /// @param receivingKey Compressed secp256k1 point, 33 bytes; a fresh one. Whether it is isn't checked.
+    /// @param keyDigest SHA-256 of the new key block, of fresh keys. Whether they are isn't checked.
     /// @param members Listed persons.
     /// @param sealedKeys For each of them, as addMember takes it.
     function renew(
         address group,
         uint32 generation,
-        bytes calldata receivingKey,
+        bytes32 keyDigest,
         address[] calldata members,
         bytes32[] calldata sealedKeys
     ) external;

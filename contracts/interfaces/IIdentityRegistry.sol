@@ -24,18 +24,14 @@ interface IIdentityRegistry {
         uint48 registeredAt;
         /// @notice A practitioner's hospital; zero for patients.
         address organisation;
-        /// @notice keccak256(abi.encode(receivingKey, verifyingKey)).
-        bytes32 keysHash;
+        /// @notice The sha2-256 digest in the CID of the person's key block (CIDv1, raw).
+        bytes32 keyDigest;
     }
 
     /// @notice A person was admitted.
+    /// @param keyDigest The sha2-256 digest in the CID of the person's key block (CIDv1, raw).
     event IdentityRegistered(
-        address indexed account,
-        Role indexed role,
-        address indexed organisation,
-        bytes receivingKey,
-        bytes verifyingKey,
-        bytes personal
+        address indexed account, Role indexed role, address indexed organisation, bytes32 keyDigest, bytes personal
     );
     /// @notice A person may not act any more.
     event IdentitySuspended(address indexed account);
@@ -64,8 +60,8 @@ interface IIdentityRegistry {
     error IdentityLookupTaken(bytes32 lookup);
     /// @notice The zero account, or no role, can't be registered.
     error IdentityInvalid(address account, Role role);
-    /// @notice A key isn't 33 bytes long.
-    error IdentityInvalidKey(uint256 receivingLength, uint256 verifyingLength);
+    /// @notice The digest of the person's key block is zero.
+    error IdentityWithoutKeys(address account);
     /// @notice The account has another status than the call needs.
     error IdentityUnexpectedStatus(address account, Status actual);
     /// @notice The caller isn't an active patient.
@@ -96,8 +92,7 @@ interface IIdentityRegistry {
         address account,
         Role role,
         bytes32 lookup,
-        bytes calldata receivingKey,
-        bytes calldata verifyingKey,
+        bytes32 keyDigest,
         address organisation,
         bytes calldata personal
     ) external;

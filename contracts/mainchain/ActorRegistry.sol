@@ -13,9 +13,6 @@ import {Status} from "../types/Status.sol";
 /// @title ActorRegistry
 /// @notice See {IActorRegistry}. It never holds a person: patients and practitioners are on the sidechain.
 contract ActorRegistry is IActorRegistry, AccessManaged {
-    /// @dev Bytes of a compressed point, SEC 1 section 2.3.3.
-    uint256 private constant KEY_SIZE = 33;
-
     IRecordLedger private immutable _LEDGER;
     IAccessLog private immutable _LOG;
 
@@ -33,25 +30,22 @@ contract ActorRegistry is IActorRegistry, AccessManaged {
     function register(
         address account,
         Role role,
-        bytes calldata receivingKey,
-        bytes calldata verifyingKey,
+        bytes32 keyDigest,
         string calldata endpoint,
         address organisation
     ) external restricted {
         if (account == address(0) || role == Role.None) revert ActorInvalid(account, role);
         if (_actors[account].status != Status.Unknown) revert ActorAlreadyRegistered(account);
-        if (receivingKey.length != KEY_SIZE || verifyingKey.length != KEY_SIZE) {
-            revert ActorInvalidKey(receivingKey.length, verifyingKey.length);
-        }
+        if (keyDigest == bytes32(0)) revert ActorWithoutKeys(account);
 
         _actors[account] = Actor({
             role: role,
             status: Status.Active,
-            // The cut leaves 120 bits against an actor who looks for two sets of keys with one commitment.
-            details: bytes30(keccak256(abi.encode(receivingKey, verifyingKey, organisation)))
+            // The cut leaves 120 bits against an actor who looks for two pairs with one commitment.
+            details: bytes30(keccak256(abi.encode(keyDigest, organisation)))
         });
 
-        emit ActorRegistered(account, role, receivingKey, verifyingKey, endpoint, organisation);
+        emit ActorRegistered(account, role, keyDigest, endpoint, organisation);
 
         _tell(account, role, true);
     }

@@ -8,8 +8,6 @@ import {RelayedAndManaged} from "../libraries/RelayedAndManaged.sol";
 /// @title CareGroups
 /// @notice See {ICareGroups}. It never learns a patient or a policy, and never holds a secret in the clear.
 contract CareGroups is ICareGroups, RelayedAndManaged {
-    /// @dev Bytes of a compressed point, SEC 1 section 2.3.3.
-    uint256 private constant KEY_SIZE = 33;
     /// @dev Open groups of one manager: whoever is invited to junk is so at most this often at a time by one account.
     uint256 private constant MAX_GROUPS = 64;
 
@@ -33,10 +31,10 @@ contract CareGroups is ICareGroups, RelayedAndManaged {
     /* GROUPS */
 
     /// @inheritdoc ICareGroups
-    function create(bytes calldata receivingKey) external returns (address group) {
+    function create(bytes32 keyDigest) external returns (address group) {
         _checkPractitioner(_msgSender());
-        _checkKey(receivingKey);
-        bytes32 digest = keccak256(abi.encode(block.chainid, address(this), _msgSender(), receivingKey));
+        _checkKeys(keyDigest);
+        bytes32 digest = keccak256(abi.encode(block.chainid, address(this), _msgSender(), keyDigest));
         // Safe: cut to the low 20 bytes on purpose, as accounts are.
         group = address(uint160(uint256(digest)));
         if (_groups[group].manager != address(0)) revert GroupAlreadyCreated(group);
@@ -45,7 +43,7 @@ contract CareGroups is ICareGroups, RelayedAndManaged {
         _groups[group] = Group({manager: _msgSender(), closed: false, generation: 0, organisation: organisation});
         _manageOneMore(_msgSender());
 
-        emit GroupCreated(group, _msgSender(), organisation, receivingKey);
+        emit GroupCreated(group, _msgSender(), organisation, keyDigest);
     }
 
     /// @inheritdoc ICareGroups
@@ -102,12 +100,12 @@ contract CareGroups is ICareGroups, RelayedAndManaged {
     function renew(
         address group,
         uint32 generation,
-        bytes calldata receivingKey,
+        bytes32 keyDigest,
         address[] calldata members,
         bytes32[] calldata sealedKeys
     ) external {
         _checkManager(group);
-        _checkKey(receivingKey);
+        _checkKeys(keyDigest);
         uint32 current = _groups[group].generation;
         // Checked arithmetic: after 2^32 - 1 renewals there is no next one.
         if (generation != current + 1) revert GroupNotNextGeneration(group, generation, current);
@@ -116,7 +114,7 @@ contract CareGroups is ICareGroups, RelayedAndManaged {
         _groups[group].generation = generation;
 
         // Before the members': what is sealed from here on holds the new secret.
-        emit GroupRenewed(group, generation, receivingKey);
+        emit GroupRenewed(group, generation, keyDigest);
         for (uint256 i = 0; i < members.length; ++i) {
             if (_sealedKeys[group][members[i]] == bytes32(0)) revert GroupNotListed(group, members[i]);
             _seal(group, members[i], sealedKeys[i]);
@@ -202,8 +200,8 @@ contract CareGroups is ICareGroups, RelayedAndManaged {
         _checkPractitioner(_msgSender());
     }
 
-    function _checkKey(bytes calldata receivingKey) private pure {
-        if (receivingKey.length != KEY_SIZE) revert GroupInvalidKey(receivingKey.length);
+    function _checkKeys(bytes32 keyDigest) private view {
+        if (keyDigest == bytes32(0)) revert GroupWithoutKeys(_msgSender());
     }
 
     function _checkPractitioner(address account) private view {

@@ -8,8 +8,6 @@ import {Status} from "../types/Status.sol";
 /// @title IdentityRegistry
 /// @notice See {IIdentityRegistry}. It never holds a personal field in the clear.
 contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
-    /// @dev Bytes of a compressed point, SEC 1 section 2.3.3.
-    uint256 private constant KEY_SIZE = 33;
     uint256 private constant MAX_GUARDIANS = 16;
     uint48 private constant RECOVERY_DELAY = 72 hours;
     /// @dev How far an account is followed.
@@ -44,17 +42,14 @@ contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
         address account,
         Role role,
         bytes32 lookup,
-        bytes calldata receivingKey,
-        bytes calldata verifyingKey,
+        bytes32 keyDigest,
         address organisation,
         bytes calldata personal
     ) external restricted {
         if (account == address(0) || role == Role.None) revert IdentityInvalid(account, role);
         if (_identities[account].status != Status.Unknown) revert IdentityAlreadyRegistered(account);
         if (lookup != bytes32(0) && _accounts[lookup] != address(0)) revert IdentityLookupTaken(lookup);
-        if (receivingKey.length != KEY_SIZE || verifyingKey.length != KEY_SIZE) {
-            revert IdentityInvalidKey(receivingKey.length, verifyingKey.length);
-        }
+        if (keyDigest == bytes32(0)) revert IdentityWithoutKeys(account);
 
         _identities[account] = Identity({
             role: role,
@@ -62,11 +57,11 @@ contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
             // Safe: Unix seconds fit 48 bits for nine million years.
             registeredAt: uint48(block.timestamp),
             organisation: organisation,
-            keysHash: keccak256(abi.encode(receivingKey, verifyingKey))
+            keyDigest: keyDigest
         });
         if (lookup != bytes32(0)) _accounts[lookup] = account;
 
-        emit IdentityRegistered(account, role, organisation, receivingKey, verifyingKey, personal);
+        emit IdentityRegistered(account, role, organisation, keyDigest, personal);
     }
 
     /// @inheritdoc IIdentityRegistry

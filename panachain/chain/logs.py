@@ -177,8 +177,7 @@ def actor_from(event: Event, role: Role | None) -> Actor:
         address=Address(address(values["account"])),
         role=role,
         status=Status.ACTIVE,
-        receiving_key=values["receivingKey"],
-        verifying_key=values["verifyingKey"],
+        key_digest=values["keyDigest"],
         endpoint=values.get("endpoint", ""),
         organisation=None if int(organisation, 16) == 0 else Address(address(organisation)),
     )

@@ -1,6 +1,7 @@
 """What our contracts keep, read from their storage and proven under a header, whatever a node says of them.
 
-Registries keep a commitment to each actor's keys, not the keys: keys from an event are compared with it. Where the
+Registries keep the digest of each person's key block, and a commitment to a public actor's: what an event says is
+compared with it. Where the
 slots lie is part of the contracts' interfaces (docs/spec/formats.md, section "Storage"). Decides nothing: what a key, a
 role or a status is needed for, its caller knows.
 Follows EIP-1186 (eth_getProof) and Solidity's layout of state variables in storage.
@@ -46,7 +47,7 @@ class KeptActor:
     """None for who isn't registered."""
     status: Status
     commitment: bytes
-    """To the keys; see `commitment_of`."""
+    """To the key block; see `commitment_of`."""
     organisation: Address | None = None
     """Of a person; a public actor's is in the commitment."""
 
@@ -65,7 +66,7 @@ class KeptGroup:
     """None where there is no such group."""
     closed: bool
     generation: int
-    """Of the receiving key: 0 for the one that the group's address commits to."""
+    """Of the keys: 0 for those that the group's address commits to."""
     organisation: Address | None
 
     @property
@@ -142,17 +143,16 @@ def prove_policies(chain: Contracts, header: Header, policies: Sequence[PolicyId
 
 
 def commitment_of(actor: Actor) -> bytes:
-    """Return what a registry keeps of an actor's keys: 32 bytes of a person's, 30 of a public actor's.
+    """Return what a registry keeps of an actor's key block: a person's digest, 30 bytes over a public actor's.
 
     Raises:
         IntegrityError: no registry keeps keys of this role.
     """
-    keys = [actor.receiving_key, actor.verifying_key]
     if actor.role in _PERSONS:
-        return keccak(encode(["bytes", "bytes"], keys))
+        return actor.key_digest
     if actor.role not in actor_registry.ROLES.values():
-        raise IntegrityError(f"no registry keeps a commitment to the keys of a {actor.role.value}")
-    return keccak(encode(["bytes", "bytes", "address"], [*keys, actor.organisation or NOBODY]))[:30]
+        raise IntegrityError(f"no registry keeps a commitment to the key block of a {actor.role.value}")
+    return keccak(encode(["bytes32", "address"], [actor.key_digest, actor.organisation or NOBODY]))[:30]
 
 
 def _account(word: int) -> Address | None:

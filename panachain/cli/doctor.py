@@ -20,13 +20,15 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from panachain.cli.app import App, command, current
-from panachain.errors import ConfigurationError, LockedError, PanaChainError, UnavailableError
+from panachain.errors import BlockNotFoundError, ConfigurationError, LockedError, PanaChainError, UnavailableError
 from panachain.model.actors import Role, handle_of
 
 if TYPE_CHECKING:
     from panachain.chain.config import ChainConfig
     from panachain.chain.rpc import Rpc
     from panachain.config import Config
+    from panachain.sdk.network import Network
+    from panachain.sdk.profiles import Profile
     from panachain.wire.endpoints import Reach
 
 PACKAGES: Final = ("nucypher-core", "cryptography", "coincurve", "web3", "eth-account", "ipfshttpclient", "fastapi")
@@ -414,8 +416,34 @@ def _services(app: App) -> Iterator[Check]:
             else:
                 error = UnavailableError(f"{ready} of {len(proxies)} are ready, {network.threshold} are needed")
                 yield _bad("proxies", error, "panachain devnet up")
+            yield from _key_blocks(app.home, network)
     except PanaChainError as exc:
         yield _bad("store", exc, "panachain config show --origin")
+
+
+def _key_blocks(home: Path, network: Network) -> Iterator[Check]:
+    """Say for each registered profile of this machine whether the store has its key block."""
+    from panachain.sdk.profiles import list_profiles
+
+    for profile in list_profiles(home):
+        name = f"key block of {profile.name}"
+
+        def looked(profile: Profile = profile) -> str | None:
+            if network.key_blocks.is_stored(profile.actor):
+                return "the store has it"
+            if not network.resolver.known([profile.address]):
+                return None
+            raise BlockNotFoundError(
+                "the store lacks it: nothing can be sealed to this actor, and nothing of theirs be verified",
+                hint=f"panachain --profile {profile.name} register stores it again",
+            )
+
+        try:
+            found = looked()
+        except PanaChainError as exc:
+            yield _bad(name, exc, "look at the store first")
+        else:
+            yield Check(name, "ok", found or "not registered yet, so nobody looks for it")
 
 
 def store_state(store: Any) -> str:

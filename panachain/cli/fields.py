@@ -61,6 +61,8 @@ FIELDS: Final[Mapping[str, Field]] = {
     "hospital": Field("hospital", "who", Role.HOSPITAL),
     "hospitals": Field("hospitals told", "who", Role.HOSPITAL),
     "id": Field("record", "cid"),
+    "key_block": Field("key block", "hex"),
+    "key_digest": Field("keys, SHA-256", "hex"),
     "manager": Field("manager", "who", Role.PRACTITIONER),
     "manifest_cid": Field("manifest", "cid"),
     "account": Field("account", "who"),
@@ -73,7 +75,6 @@ FIELDS: Final[Mapping[str, Field]] = {
     "proxy": Field("proxy", "who", Role.PROXY),
     "purpose": Field("why", "purposes"),
     "purposes": Field("why", "purposes"),
-    "receiving_key": Field("receiving key", "hex"),
     "requester": Field("who", "who"),
     "scope": Field("what", "scopes"),
     "scopes": Field("what", "scopes"),
@@ -86,7 +87,6 @@ FIELDS: Final[Mapping[str, Field]] = {
     "tx": Field("transaction", "hex"),
     "transactions": Field("transactions", "hex"),
     "until": Field("until", "until"),
-    "verifying_key": Field("verifying key", "hex"),
 }
 """Key of a result → how people read it. What isn't listed is text under its own name."""
 

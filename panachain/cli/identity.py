@@ -66,13 +66,13 @@ def whoami() -> None:
 def _show(app: App, actor: Actor, name: str) -> None:
     """Print an actor: a noun of the model, which has no JSON form of its own."""
     fields = {
-        "schema": "panachain/actor/1",
+        "schema": "panachain/actor/2",
         "address": actor.address,
         "handle": actor.handle,
         "role": actor.role.value,
         "status": actor.status.name.lower(),
-        "receiving_key": actor.receiving_key.hex(),
-        "verifying_key": actor.verifying_key.hex(),
+        "key_digest": actor.key_digest.hex(),
+        "key_block": actor.keys.encode().hex() if actor.keys else "",
         "endpoint": actor.endpoint,
         "organisation": actor.organisation or "",
     }

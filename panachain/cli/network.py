@@ -360,6 +360,11 @@ def _add(app: App, actor: Actor, *, yes: bool) -> None:
                 hint="a card of the same account has the keys that it was registered with; new keys are a new account",
             )
         steps.append(Step("card", "done", f"{actor.handle}, account {actor.address}"))
+        # Also of whoever is registered: the store may have lost it, and who has the card has the block.
+        lay = opened.key_blocks.is_stored(actor)
+        opened.key_blocks.put(actor)
+        told = "lay in the store, and is pinned" if lay else "was put into the store, and pinned"
+        steps.append(Step("key block", "done", f"{actor.key_digest.hex()} {told}"))
         if registered is None:
             steps.append(_admit(app, opened, actor, yes=yes))
         else:
@@ -384,7 +389,7 @@ def _admit(app: App, opened: Network, actor: Actor, *, yes: bool) -> Step:
         registry = opened.mainchain.actors
         return Step("registry", "to do", f"the registrar sends this to {registry.address}", registry.admission(actor))
     shown = [f"{actor.role.value} {actor.handle}", f"account        {actor.address}"]
-    shown += [f"receiving key  {actor.receiving_key.hex()}", f"verifying key  {actor.verifying_key.hex()}"]
+    shown.append(f"keys, SHA-256  {actor.key_digest.hex()}")
     for line in [*shown, *([f"endpoint       {actor.endpoint}"] if actor.endpoint else [])]:
         app.output.say(line, whole=True)
     app.confirm("Are these the account and keys that its operator told you by another way?", yes=yes)
@@ -424,8 +429,8 @@ def _hospital_steps(app: App, actor: Actor) -> Iterator[Step]:
     yield Step("first upload", "note", f"patients pair with {actor.handle} before", "panachain upload DIR --dry-run")
 
 
-def _keys(actor: Actor) -> tuple[Role, bytes, bytes]:
-    return actor.role, actor.receiving_key, actor.verifying_key
+def _keys(actor: Actor) -> tuple[Role, bytes]:
+    return actor.role, actor.key_digest
 
 
 def _read_card(path: Path, role: Role) -> Actor:
@@ -434,25 +439,27 @@ def _read_card(path: Path, role: Role) -> Actor:
     Raises:
         UsageError: it is none, or of another role.
     """
+    from panachain.crypto.hpke import check_public
     from panachain.ethereum import parse_address
+    from panachain.model.key_block import PublicKeys
     from panachain.wire.endpoints import check_form
 
     try:
         with path.open("rb") as file:
             content = json.loads(file.read(_CARD_SIZE))
-        if content["schema"] != "panachain/actor/1":
+        if content["schema"] != "panachain/actor/2":
             raise ValueError("another schema")
-        keys = [bytes.fromhex(content[name]) for name in ("receiving_key", "verifying_key")]
-        if any(len(key) != 33 or key[0] not in (2, 3) for key in keys):
-            raise ValueError("a key isn't a compressed point of 33 bytes")
+        keys = PublicKeys.parse(bytes.fromhex(content["key_block"]))
+        if not keys.verifying:
+            raise ValueError("a group's key block, without a signer")
+        check_public(keys.sealing)
         address, found, endpoint = parse_address(content["address"]), Role(content["role"]), str(content["endpoint"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
-        raise UsageError(f"{path} can't be read as a card (panachain/actor/1)") from exc
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, IntegrityError) as exc:
+        raise UsageError(f"{path} can't be read as a card (panachain/actor/2)") from exc
     if found is not role:
         raise UsageError(f"{path} is the card of a {found.value}, not of a {role.value}; nothing was changed")
-    receiving, verifying = keys
     endpoint = check_form(endpoint) if role is Role.PROXY else ""
-    return Actor(address, role, Status.UNKNOWN, receiving, verifying, endpoint=endpoint)
+    return Actor.of(address, role, keys, endpoint=endpoint)
 
 
 def _ask(name: str, question: Callable[[], str], fix: str) -> Check:

@@ -274,14 +274,14 @@ def _proxy_keys(path: Path, passphrase: str, endpoint: str) -> dict[str, object]
     else:
         seed = Seed.random()
         keystore.create(path, seed, passphrase)
-    address = address_of(seed.account_key())
+    address, keys = address_of(seed.account_key()), seed.public_keys()
     return {
-        "schema": "panachain/actor/1",
+        "schema": "panachain/actor/2",
         "address": address,
         "handle": handle_of(address, Role.PROXY),
         "role": Role.PROXY.value,
-        "receiving_key": seed.receiving().public.hex(),
-        "verifying_key": seed.signer().public.hex(),
+        "key_digest": keys.digest.hex(),
+        "key_block": keys.encode().hex(),
         "endpoint": endpoint,
     }
 

@@ -48,7 +48,7 @@ def prepare_grant(
 
     Args:
         seed: the patient's.
-        offer: what to grant, and to whom.
+        offer: what to grant, and to whom; the grantee comes with their keys.
         index: number of the policy; never used before.
         patient: the patient's account.
         generations: of the patient's lanes; a policy covers all of them, since each holds the records of its time.
@@ -75,6 +75,7 @@ def prepare_grant(
         policy_id=PolicyId(keys.address_of(account_key)),
         patient=patient,
         grantee=grantee.address,
+        key_digest=grantee.key_digest,
         receiving_key=grantee.receiving_key,
         verifying_key=signer.public,
         purposes=offer.purposes,
@@ -87,7 +88,7 @@ def prepare_grant(
         kfrag_digests=tuple(hashlib.sha256(kfrag).digest() for lane in by_lane for kfrag in lane),
         hospitals=tuple(hospitals),
     )
-    sealed = seal_terms(terms, patient_key=seed.receiving().public, signer=seed.signer())
+    sealed = seal_terms(terms, grantee_key=grantee.sealing_key, patient_key=seed.sealing().public, signer=seed.signer())
     # 4. The notice, by which the grantee finds the policy on chain.
     announcement, view_tag = notice.announce(grantee.receiving_key, terms.policy_id)
     return PreparedGrant(index, terms, sealed, account_key, kfrags, announcement, view_tag)

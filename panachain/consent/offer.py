@@ -63,7 +63,7 @@ class Offer:
     def is_that_of(self, terms: Terms) -> bool:
         """Tell whether terms were made of this offer, or of the same one a moment earlier."""
         return (
-            (terms.grantee, terms.receiving_key) == (self.grantee.address, self.grantee.receiving_key)
+            (terms.grantee, terms.key_digest) == (self.grantee.address, self.grantee.key_digest)
             and {lane.scope for lane in terms.lanes} == set(self.scopes)
             and (terms.purposes, terms.threshold) == (self.purposes, self.threshold)
             and [proxy.address for proxy in terms.proxies] == [proxy.address for proxy in self.proxies]

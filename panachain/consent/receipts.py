@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from panachain.chain.receipts import check_head, receipt_hash
 from panachain.consent.times import MAX_DIFFERENCE
-from panachain.crypto import box, labels, umbral
+from panachain.crypto import box, labels
+from panachain.crypto.hpke import SealingKey
 from panachain.errors import IntegrityError
 from panachain.ethereum import parse_address
 from panachain.model.actors import Address, PolicyId
@@ -72,7 +73,7 @@ def check_receipt(
     check_head(domain, proxy=proxy, sequence=receipt.sequence, head=head, signature=receipt.signature)
 
 
-def opened_detail(receipt: Receipt, audit: umbral.SecretKey) -> bytes | None:
+def opened_detail(receipt: Receipt, audit: SealingKey) -> bytes | None:
     """Return the bytes of what a receipt tells the patient only, or None where they don't open with this audit key."""
     try:
         return box.open_box(audit, receipt.detail, labels.RECEIPT_DETAIL) if receipt.detail else b""

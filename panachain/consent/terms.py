@@ -3,44 +3,41 @@
 Never on chain: the chain holds the digest of the sealed block. Follows docs/spec/formats.md (`panachain/terms/3`),
 design section 5 and ADR 36: the peppers in it are told to nobody else but the hospitals, to each its own.
 
-    block = 0x03 ‖ wrap(key → grantee) ‖ wrap(key → patient) ‖ stream(key, padded(signature ‖ dag-cbor map))
+    block = 0x03 ‖ shared box to grantee and patient of (signature ‖ dag-cbor map)
 
-With their own wrap a patient restores their policies from the seed alone.
+With their own seal a patient restores their policies from the seed alone.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Any, Final
 
-from panachain.crypto import labels, padding, stream, umbral
+from panachain.crypto import box, labels, umbral
+from panachain.crypto.hpke import SealingKey
 from panachain.errors import IntegrityError, UsageError
 from panachain.ethereum import checksum_address
 from panachain.ipld import dagcbor
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import GrantedLane, ProxyRef, Terms
 from panachain.model.scope import Purpose, Scope
-from panachain.model.sizes import HASH_SIZE, KEY_SIZE, PUBLIC_SIZE, UMBRAL_SIGNATURE_SIZE
+from panachain.model.sizes import HASH_SIZE, KEY_SIZE, PUBLIC_SIZE, SEALING_SIZE, UMBRAL_SIGNATURE_SIZE
 
 VERSION: Final = 3
-_HEAD: Final = 1 + 2 * umbral.WRAP_SIZE
 
 
-def seal_terms(terms: Terms, *, patient_key: bytes, signer: umbral.Signer) -> bytes:
+def seal_terms(terms: Terms, *, grantee_key: bytes, patient_key: bytes, signer: umbral.Signer) -> bytes:
     """Return the sealed terms: one block for the store.
 
     Args:
         terms: what the policy allows.
-        patient_key: the patient's own receiving key, 33 bytes.
+        grantee_key: the grantee's sealing key, 1,216 bytes.
+        patient_key: the patient's own.
         signer: the patient's Umbral signer; its public key stands in the IdentityRegistry.
     """
     body = dagcbor.encode(_to_fields(terms))
-    # One key for both readers, so that both see the same terms.
-    key = os.urandom(KEY_SIZE)
     # The signature is inside the seal: outside, anybody could tell whose terms these are.
-    plain = padding.pad(signer.sign(labels.TERMS + body) + body)
-    wraps = umbral.wrap(terms.receiving_key, key) + umbral.wrap(patient_key, key)
-    return bytes([VERSION]) + wraps + stream.seal(plain, key, labels.TERMS)
+    plain = signer.sign(labels.TERMS + body) + body
+    return bytes([VERSION]) + box.seal_to_each([grantee_key, patient_key], plain, labels.TERMS)
 
 
 class UnverifiedTerms:
@@ -79,20 +76,20 @@ class UnverifiedTerms:
         return self._terms
 
 
-def open_terms(block: bytes, secret: umbral.SecretKey, *, own: bool = False) -> UnverifiedTerms:
+def open_terms(block: bytes, secret: SealingKey, *, own: bool = False) -> UnverifiedTerms:
     """Open sealed terms as grantee or patient.
 
     Args:
         block: as the store has it.
-        secret: the receiving key of the grantee or of the patient.
+        secret: the sealing key of the grantee or of the patient.
         own: whether it is most likely the patient's: each wrong try costs as much as the right one.
 
     Raises:
         IntegrityError: they aren't sealed to this key, or don't decode.
     """
-    if len(block) <= _HEAD or block[0] != VERSION:
+    if block[:1] != bytes([VERSION]):
         raise IntegrityError(f"terms of {len(block)} bytes aren't of version {VERSION}")
-    plain = padding.unpad(stream.open_(block[_HEAD:], _unwrap(block, secret, own=own), labels.TERMS))
+    plain = box.open_shared(secret, block[1:], labels.TERMS, readers=2, likely=int(own))
     signature, body = plain[:UMBRAL_SIGNATURE_SIZE], plain[UMBRAL_SIGNATURE_SIZE:]
     try:
         # Unverified by type: the patient's signer stands in the registry, which isn't asked here.
@@ -101,21 +98,12 @@ def open_terms(block: bytes, secret: umbral.SecretKey, *, own: bool = False) -> 
         raise IntegrityError("the terms lack a field or have one of the wrong type") from exc
 
 
-def _unwrap(block: bytes, secret: umbral.SecretKey, *, own: bool) -> bytes:
-    wraps = [block[1 : 1 + umbral.WRAP_SIZE], block[1 + umbral.WRAP_SIZE : _HEAD]]
-    likely, other = reversed(wraps) if own else wraps
-    try:
-        return umbral.unwrap(secret, likely)
-    except IntegrityError:
-        # One is the grantee's, the other the patient's own.
-        return umbral.unwrap(secret, other)
-
-
 def _to_fields(terms: Terms) -> dict[str, Any]:
     return {
         "policy": _raw(terms.policy_id),
         "patient": _raw(terms.patient),
         "grantee": _raw(terms.grantee),
+        "keys": terms.key_digest,
         "receiving": terms.receiving_key,
         "verifying": terms.verifying_key,
         "purposes": [purpose.value for purpose in terms.purposes],
@@ -124,7 +112,7 @@ def _to_fields(terms: Terms) -> dict[str, Any]:
         "threshold": terms.threshold,
         "audit": terms.audit_key,
         "kfrags": list(terms.kfrag_digests),
-        "proxies": [[_raw(p.address), p.endpoint, p.receiving_key, p.verifying_key] for p in terms.proxies],
+        "proxies": [[_raw(proxy.address), proxy.endpoint, proxy.key_digest] for proxy in terms.proxies],
         "hospitals": [_raw(hospital) for hospital in terms.hospitals],
         "lanes": [
             [lane.scope.text, lane.generation, lane.delegating_key, lane.locator_key, lane.pepper]
@@ -142,22 +130,18 @@ def _from_fields(fields: dict[str, Any]) -> Terms:
         policy_id=PolicyId(checksum_address(fields["policy"])),
         patient=checksum_address(fields["patient"]),
         grantee=checksum_address(fields["grantee"]),
+        key_digest=_bytes(fields["keys"], HASH_SIZE),
         receiving_key=_bytes(fields["receiving"], PUBLIC_SIZE),
         verifying_key=_bytes(fields["verifying"], PUBLIC_SIZE),
         purposes=tuple(Purpose(purpose) for purpose in fields["purposes"]),
         starts_at=_number(fields["starts_at"]),
         expires_at=_number(fields["expires_at"]),
         threshold=_number(fields["threshold"]),
-        audit_key=_bytes(fields["audit"], PUBLIC_SIZE),
+        audit_key=_bytes(fields["audit"], SEALING_SIZE),
         kfrag_digests=tuple(_bytes(digest, HASH_SIZE) for digest in fields["kfrags"]),
         proxies=tuple(
-            ProxyRef(
-                checksum_address(address),
-                _text(endpoint),
-                _bytes(receiving, PUBLIC_SIZE),
-                _bytes(verifying, PUBLIC_SIZE),
-            )
-            for address, endpoint, receiving, verifying in fields["proxies"]
+            ProxyRef(checksum_address(address), _text(endpoint), _bytes(digest, HASH_SIZE))
+            for address, endpoint, digest in fields["proxies"]
         ),
         lanes=tuple(
             GrantedLane(

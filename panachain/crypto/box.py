@@ -1,9 +1,11 @@
 """Small seals: one message to one public key, or under one one-time key.
 
-Never signs: who sealed is stated by a signature inside. Follows docs/spec/formats.md (`panachain/box/1`).
+Never signs: who sealed is stated by a signature inside. Follows docs/spec/formats.md (`panachain/box/2`).
 
-    box    = wrap(fresh key → public key) ‖ stream(key, padded message, context)
-    shared = one wrap for each reader, in the order that its format names, ‖ stream(key, padded message, context)
+    seal   = HPKE of a fresh key to a public key, with the context as its info: 1,168 bytes (crypto/hpke.py)
+    box    = seal ‖ stream(key, padded message, context)
+    shared = one seal of the key for each reader, in the order that its format names, ‖ stream(key, padded message,
+             context)
 """
 
 from __future__ import annotations
@@ -15,10 +17,13 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from panachain.crypto import padding, stream, umbral
+from panachain.crypto import hpke, padding, stream
+from panachain.crypto.hpke import SealingKey
 from panachain.errors import IntegrityError
-from panachain.model.sizes import KEY_SIZE
+from panachain.model.sizes import KEY_SIZE, SEAL_OVERHEAD
 
+SEAL_SIZE: Final = SEAL_OVERHEAD + KEY_SIZE
+"""Bytes of a key that is sealed to one reader: 1,168."""
 _ZERO_NONCE: Final = bytes(12)
 
 
@@ -26,46 +31,62 @@ def seal_to(public: bytes, message: bytes, context: bytes) -> bytes:
     """Return `message`, padded and sealed to the owner of `public`.
 
     Args:
-        public: an Umbral public key, 33 bytes.
+        public: a sealing key's public half, 1,216 bytes.
         message: what only the holder of its secret key shall read.
         context: a label; the box opens with the same one only.
+
+    Raises:
+        IntegrityError: `public` isn't a key.
     """
-    key = os.urandom(KEY_SIZE)
-    return umbral.wrap(public, key) + stream.seal(padding.pad(message), key, context)
+    return seal_to_each([public], message, context)
 
 
-def open_box(secret: umbral.SecretKey, box: bytes, context: bytes) -> bytes:
+def open_box(secret: SealingKey, box: bytes, context: bytes) -> bytes:
     """Return the message of a box.
 
     Raises:
         IntegrityError: it was sealed to another key or context, or was changed.
     """
-    key = umbral.unwrap(secret, box[: umbral.WRAP_SIZE])
-    return padding.unpad(stream.open_(box[umbral.WRAP_SIZE :], key, context))
+    return open_shared(secret, box, context, readers=1)
 
 
 def seal_to_each(publics: Sequence[bytes], message: bytes, context: bytes) -> bytes:
-    """Return `message`, padded and sealed once to several owners; any of them opens it with `open_shared`."""
+    """Return `message`, padded and sealed once to several owners; any of them opens it with `open_shared`.
+
+    Raises:
+        IntegrityError: one of `publics` isn't a key.
+    """
+    # One key for all readers, so that all of them see the same message.
     key = os.urandom(KEY_SIZE)
-    return b"".join(umbral.wrap(public, key) for public in publics) + stream.seal(padding.pad(message), key, context)
+    seals = [hpke.seal(public, key, context) for public in publics]
+    return b"".join(seals) + stream.seal(padding.pad(message), key, context)
 
 
-def open_shared(secret: umbral.SecretKey, box: bytes, context: bytes, *, readers: int) -> bytes:
+def open_shared(secret: SealingKey, box: bytes, context: bytes, *, readers: int, likely: int = 0) -> bytes:
     """Return the message of a box that was sealed to `readers` owners.
+
+    Args:
+        secret: of one of them.
+        box: from `seal_to_each`.
+        context: the label that it was sealed with.
+        readers: how many owners its format names.
+        likely: whose place is tried first: each wrong try costs as much as the right one.
 
     Raises:
         IntegrityError: it was sealed to others, or for another context, or was changed.
     """
-    # How many wraps there are comes from the format and never from the box, whose bytes anybody could have made.
-    head = readers * umbral.WRAP_SIZE
-    for start in range(0, head, umbral.WRAP_SIZE):
+    # How many seals there are comes from the format and never from the box, whose bytes anybody could have made.
+    head = readers * SEAL_SIZE
+    for place in sorted(range(readers), key=lambda place: place != likely):
         try:
-            key = umbral.unwrap(secret, box[start : start + umbral.WRAP_SIZE])
+            key = hpke.open_(secret, box[place * SEAL_SIZE : (place + 1) * SEAL_SIZE], context)
         except IntegrityError:
-            # This wrap is another reader's: only one of them opens with this key.
+            # This seal is another reader's: only one of them opens with this key.
             continue
-        return padding.unpad(stream.open_(box[head:], key, context))
-    raise IntegrityError("the box isn't sealed to this key")
+        # A box that ends within its last seal may hold a shorter key: anybody can make one.
+        if len(key) == KEY_SIZE:
+            return padding.unpad(stream.open_(box[head:], key, context))
+    raise IntegrityError("the box isn't sealed to this key, or was sealed for another use")
 
 
 def aead_one(key: bytes, plain: bytes, context: bytes) -> bytes:

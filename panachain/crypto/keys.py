@@ -11,10 +11,12 @@ import os
 from hashlib import sha256
 
 from panachain.crypto import labels
+from panachain.crypto.hpke import SealingKey
 from panachain.crypto.umbral import SecretKey, SeedFactory, Signer
 from panachain.errors import UsageError
 from panachain.ethereum import address_of_point
 from panachain.model.actors import Address
+from panachain.model.key_block import PublicKeys
 from panachain.model.scope import Scope
 from panachain.model.sizes import KEY_SIZE
 
@@ -47,17 +49,29 @@ class Seed:
         """Return the secret key of the actor's Ethereum account, 32 bytes."""
         return self._factory.scalar(labels.SEED_ACCOUNT)
 
-    def receiving(self) -> SecretKey:
+    def sealing(self) -> SealingKey:
         """Return the key that others seal to."""
+        return SealingKey.from_seed(self._factory.secret(labels.SEED_SEALING))
+
+    def receiving(self) -> SecretKey:
+        """Return the key that proxies re-encrypt to, and that notices are addressed to."""
         return self._factory.key(labels.SEED_RECEIVING)
 
     def signer(self) -> Signer:
         """Return the actor's Umbral signer."""
         return Signer(self._factory.key(labels.SEED_SIGNER))
 
-    def audit(self) -> SecretKey:
+    def public_keys(self) -> PublicKeys:
+        """Return the actor's key block: what others seal to, re-encrypt to and verify with."""
+        return PublicKeys(self.sealing().public, self.receiving().public, self.signer().public)
+
+    def group_keys(self) -> PublicKeys:
+        """Return the key block of a group whose secret this seed is: a group has no signer."""
+        return PublicKeys(self.sealing().public, self.receiving().public, b"")
+
+    def audit(self) -> SealingKey:
         """Return the key that proxies seal receipts to."""
-        return self._factory.key(labels.SEED_AUDIT)
+        return SealingKey.from_seed(self._factory.secret(labels.SEED_AUDIT))
 
     def store_key(self) -> bytes:
         """Return the key for what this actor encrypts for themselves at rest, 32 bytes."""

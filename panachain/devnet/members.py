@@ -9,6 +9,7 @@ import json
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,15 @@ from panachain.chain.access import read_key
 from panachain.chain.config import ChainConfig
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.signing import Account
+from panachain.config import Config
 from panachain.crypto import keys, keystore
 from panachain.devnet.deployment import NODE_KEY, REGISTRAR, SIDE_RELAY_KEY
 from panachain.devnet.processes import spawn
-from panachain.model.actors import Actor, Role, Status
+from panachain.model.actors import Actor, Role
 from panachain.private_files import make_private_folder, write_private
+from panachain.sdk.key_blocks import KeyBlocks
 from panachain.sdk.profiles import load_profile, unlock
+from panachain.storage.configured import open_store
 
 
 def proxy_seeds(folder: Path, count: int) -> list[keys.Seed]:
@@ -134,14 +138,8 @@ def start_proxies(
             {"PANACHAIN_PASSPHRASE_FILE": str(folder / "proxies.pass")},
         )
         started.append(pid)
-        actor = Actor(
-            keys.address_of(seed.account_key()),
-            Role.PROXY,
-            Status.UNKNOWN,
-            seed.receiving().public,
-            seed.signer().public,
-            endpoint=f"http://127.0.0.1:{port}",
-        )
+        endpoint = f"http://127.0.0.1:{port}"
+        actor = Actor.of(keys.address_of(seed.account_key()), Role.PROXY, seed.public_keys(), endpoint=endpoint)
         _announce(home, network, actor, seed, registrar)
         running.append({"pid": pid, "address": actor.address, "endpoint": actor.endpoint})
     return running
@@ -156,6 +154,12 @@ def _announce(
         # For its endpoint and its anchors.
         anvil.fund(chain.rpc, actor.address)
         if chain.actors.actor_of(actor.address) is None:
+            with closing(
+                open_store(
+                    Config.load({"home": str(home), "network_file": str(home / "network.json")}), network["ipfs"]
+                )
+            ) as store:
+                KeyBlocks(home, store).put(actor)
             sender = chain.sender(Account(registrar().account_key()), lock_folder=home / "nonces")
             chain.actors.register(sender, actor)
             return

@@ -6,9 +6,12 @@ Never holds a secret. Follows design sections 2, 3 and 5.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import NewType
+from typing import NewType, Self
+
+from panachain.errors import IntegrityError
+from panachain.model.key_block import PublicKeys
 
 Address = NewType("Address", str)
 """An EIP-55 checksummed account address."""
@@ -65,16 +68,61 @@ class Actor:
     address: Address
     role: Role
     status: Status
-    receiving_key: bytes
-    """Compressed secp256k1 point, 33 bytes: what is sealed to the actor."""
-    verifying_key: bytes
-    """Compressed secp256k1 point, 33 bytes: the actor's Umbral signer."""
+    key_digest: bytes
+    """SHA-256 of the actor's key block, 32 bytes: what the chain keeps of the keys."""
+    keys: PublicKeys | None = field(default=None, compare=False, repr=False)
+    """What the block holds; None where it wasn't fetched. They fit `key_digest`, or the actor can't be made."""
     endpoint: str = ""
     """A proxy's base URL; empty for others."""
     organisation: Address | None = None
     """A practitioner's hospital, or a proxy's operator."""
     earlier_keys: tuple[bytes, ...] = ()
-    """A group's receiving keys before its renewals, oldest first; empty for others."""
+    """Digests of a group's key blocks before its renewals, oldest first; empty for others."""
+
+    def __post_init__(self) -> None:
+        if self.keys is not None and self.keys.digest != self.key_digest:
+            raise IntegrityError(f"the keys of {self.handle} aren't those that the chain names; none was used")
+
+    @classmethod
+    def of(
+        cls, address: Address, role: Role, keys: PublicKeys, *, status: Status = Status.UNKNOWN, endpoint: str = ""
+    ) -> Self:
+        """Return an actor with these keys, whom no registry has to know yet."""
+        return cls(address, role, status, keys.digest, keys, endpoint)
+
+    def with_keys(self, keys: PublicKeys) -> Self:
+        """Return the same actor with the keys of their block.
+
+        Raises:
+            IntegrityError: they aren't those that the chain names.
+        """
+        return replace(self, keys=keys)
+
+    @property
+    def sealing_key(self) -> bytes:
+        """The key of HPKE that others seal to, 1,216 bytes; raises as `public_keys`."""
+        return self.public_keys.sealing
+
+    @property
+    def receiving_key(self) -> bytes:
+        """The key of Umbral that proxies re-encrypt to, 33 bytes; raises as `public_keys`."""
+        return self.public_keys.receiving
+
+    @property
+    def verifying_key(self) -> bytes:
+        """The actor's Umbral signer, 33 bytes, empty for a group; raises as `public_keys`."""
+        return self.public_keys.verifying
+
+    @property
+    def public_keys(self) -> PublicKeys:
+        """The keys of the actor's block.
+
+        Raises:
+            IntegrityError: the block wasn't fetched; nothing can be sealed to them, and nothing of theirs be verified.
+        """
+        if self.keys is None:
+            raise IntegrityError(f"the key block of {self.handle} wasn't fetched, so their keys aren't known here")
+        return self.keys
 
     @property
     def handle(self) -> str:

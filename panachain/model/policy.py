@@ -102,13 +102,13 @@ class ProxyRef:
 
     address: Address
     endpoint: str
-    receiving_key: bytes
-    verifying_key: bytes
+    key_digest: bytes
+    """SHA-256 of the proxy's key block, 32 bytes."""
 
     @classmethod
     def of(cls, actor: Actor) -> Self:
         """Return what a policy keeps of a proxy, as the registry has it now."""
-        return cls(actor.address, actor.endpoint, actor.receiving_key, actor.verifying_key)
+        return cls(actor.address, actor.endpoint, actor.key_digest)
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,8 @@ class Terms:
     policy_id: PolicyId
     patient: Address
     grantee: Address
+    key_digest: bytes
+    """SHA-256 of the grantee's key block that the policy was made for, 32 bytes."""
     receiving_key: bytes
     """The grantee's Umbral public key, 33 bytes."""
     verifying_key: bytes
@@ -129,7 +131,7 @@ class Terms:
     proxies: tuple[ProxyRef, ...]
     lanes: tuple[GrantedLane, ...]
     audit_key: bytes
-    """The patient's Umbral public key that receipts are sealed to, 33 bytes."""
+    """The patient's key that receipts are sealed to, 1,216 bytes."""
     kfrag_digests: tuple[bytes, ...] = ()
     """SHA-256 of each kfrag, lane by lane, proxy by proxy."""
     hospitals: tuple[Address, ...] = ()

@@ -59,7 +59,7 @@ class DepositRequest:
     verifying_key: bytes
     """The policy's one-time Umbral signer, 33 bytes."""
     audit_key: bytes
-    """The patient's Umbral public key that receipts are sealed to, 33 bytes."""
+    """The patient's key that receipts are sealed to, 1,216 bytes."""
     terms: bytes
     """Digest of the CID of the sealed terms, 32 bytes."""
     purposes: tuple[Purpose, ...]

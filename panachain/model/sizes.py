@@ -10,6 +10,10 @@ from typing import Final
 
 PUBLIC_SIZE: Final = 33
 """A compressed public key on secp256k1 (SEC 1, section 2.3.3)."""
+SEALING_SIZE: Final = 1216
+"""A public key of MLKEM768-X25519: ML-KEM-768's 1,184 bytes and X25519's 32 (draft-ietf-hpke-pq)."""
+SEAL_OVERHEAD: Final = 1136
+"""By how much HPKE makes a message longer: ML-KEM's ciphertext, X25519's key, a tag (1,088 + 32 + 16)."""
 KEY_SIZE: Final = 32
 """A symmetric key, a secret scalar of secp256k1, or the seed that keys are derived from."""
 HASH_SIZE: Final = 32

@@ -31,11 +31,12 @@ from panachain.model.sizes import (
     KFRAG_SIZE,
     NONCE_SIZE,
     PUBLIC_SIZE,
+    SEALING_SIZE,
     SIGNATURE_SIZE,
 )
 from panachain.model.transactions import Revocation
 
-DEPOSIT: Final = "panachain/deposit/2"
+DEPOSIT: Final = "panachain/deposit/3"
 REENCRYPT: Final = "panachain/reencrypt/2"
 REVOKE: Final = "panachain/revoke/2"
 DELETE: Final = "panachain/delete/1"
@@ -54,9 +55,9 @@ MAX_DEPOSIT: Final = 8 << 20
 MAX_ANSWER: Final = 8 << 20
 """Bytes of one answer."""
 RECEIPTS_PAGE: Final = 256
-"""Receipts of one answer: some 400 KB."""
+"""Receipts of one answer: some 900 KB."""
 MAX_DETAIL: Final = 16_384
-"""Bytes of a receipt's sealed detail; an honest one has some 400."""
+"""Bytes of a receipt's sealed detail; an honest one has some 1,400, and 10 more for each capsule."""
 MAX_AGE: Final = 60
 """Seconds by which a request's end may be ahead."""
 END_OF_LOG: Final = 1 << 53
@@ -185,7 +186,7 @@ def parse_deposit(fields: Mapping[str, Any]) -> DepositRequest:
         grantee=Address(_address(fields, "grantee")),
         receiving_key=_sized(fields, "receiving_key", PUBLIC_SIZE),
         verifying_key=_sized(fields, "verifying_key", PUBLIC_SIZE),
-        audit_key=_sized(fields, "audit_key", PUBLIC_SIZE),
+        audit_key=_sized(fields, "audit_key", SEALING_SIZE),
         terms=_sized(fields, "terms", HASH_SIZE),
         purposes=tuple(_purpose(purpose) for purpose in purposes),
         lanes=tuple(

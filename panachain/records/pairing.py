@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from panachain.crypto import box, keys, labels, umbral
+from panachain.crypto.hpke import SealingKey
 from panachain.errors import IntegrityError, UsageError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID
@@ -113,10 +114,16 @@ def make_pairing(
     return Pairing(patient, hospital, generations, last_year, lanes, tuple(orders), choices)
 
 
-def seal_pairing(pairing: Pairing, *, receiving_key: bytes, patient_key: bytes, signer: umbral.Signer) -> bytes:
+def seal_pairing(pairing: Pairing, *, hospital_key: bytes, patient_key: bytes, signer: umbral.Signer) -> bytes:
     """Return the pairing, signed by the patient, sealed to the hospital and to the patient: one block for the store.
 
-    By their own wrap patients learn from the seed alone which generation each lane is at.
+    By their own seal patients learn from the root seed alone which generation each lane is at.
+
+    Args:
+        pairing: what it shall say.
+        hospital_key: the hospital's sealing key, 1,216 bytes.
+        patient_key: the patient's own.
+        signer: the patient's.
     """
     choices = pairing.choices
     body = dagcbor.encode(
@@ -137,11 +144,11 @@ def seal_pairing(pairing: Pairing, *, receiving_key: bytes, patient_key: bytes, 
             ),
         }
     )
-    return box.seal_to_each([receiving_key, patient_key], signer.sign(_CONTEXT + body) + body, _CONTEXT)
+    return box.seal_to_each([hospital_key, patient_key], signer.sign(_CONTEXT + body) + body, _CONTEXT)
 
 
 def open_pairing(
-    blob: bytes, *, secret: umbral.SecretKey, hospital: Address, patient: Address, verifying_key: bytes
+    blob: bytes, *, secret: SealingKey, hospital: Address, patient: Address, verifying_key: bytes
 ) -> Pairing:
     """Open and check a pairing, as its hospital or as its patient.
 

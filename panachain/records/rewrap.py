@@ -9,7 +9,7 @@ A reader who opened an envelope before keeps what they saw: no order changes tha
 To re-seal, so that records lie in another category: the patient hands the key of their envelope over, the hospital
 publishes them again under a fresh one, and deletes what was there. The order says too which resources it is about, so
 that the hospital can keep later uploads of them where the patient wants them.
-Follows docs/spec/formats.md (`panachain/rewrap/1` to `panachain/rewrap/3`).
+Follows docs/spec/formats.md (`panachain/rewrap/2`).
 
     block = shared box to (hospital, patient) of signature ‖ dag-cbor of the version's fields
 """
@@ -22,6 +22,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from panachain.crypto import box, labels, umbral
+from panachain.crypto.hpke import SealingKey
 from panachain.errors import IntegrityError, TooLargeError, UsageError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, DAG_PB, RAW
@@ -114,13 +115,13 @@ def name_of(version: Version) -> bytes:
     return sha256(version.name.encode()).digest()[:_NAME_SIZE]
 
 
-def seal_order(moves: Sequence[Move], *, receiving_key: bytes, patient_key: bytes, signer: umbral.Signer) -> bytes:
+def seal_order(moves: Sequence[Move], *, hospital_key: bytes, patient_key: bytes, signer: umbral.Signer) -> bytes:
     """Return an order, signed by the patient and sealed to the hospital and to the patient too.
 
     Args:
         moves: at most `MAX_HEADERS`.
-        receiving_key: the hospital's, 33 bytes.
-        patient_key: the patient's own, 33 bytes.
+        hospital_key: the hospital's sealing key, 1,216 bytes.
+        patient_key: the patient's own.
         signer: the patient's.
     """
     # Each once, although many records share one: an envelope is larger than all the rest of a row.
@@ -131,10 +132,10 @@ def seal_order(moves: Sequence[Move], *, receiving_key: bytes, patient_key: byte
     if version == _WITH_EMERGENCY:
         rows = [[*row, move.emergency] for row, move in zip(rows, moves, strict=True)]
     body = dagcbor.encode({"v": version, "envelopes": envelopes, "headers": rows})
-    return _sealed(body, [receiving_key, patient_key], signer)
+    return _sealed(body, [hospital_key, patient_key], signer)
 
 
-def seal_reseal(order: Reseal, *, receiving_key: bytes, patient_key: bytes, signer: umbral.Signer) -> bytes:
+def seal_reseal(order: Reseal, *, hospital_key: bytes, patient_key: bytes, signer: umbral.Signer) -> bytes:
     """Return an order to re-seal, signed and sealed as `seal_order` does.
 
     Raises:
@@ -162,14 +163,14 @@ def seal_reseal(order: Reseal, *, receiving_key: bytes, patient_key: bytes, sign
             size=len(body),
             limit=_MAX_BLOCK,
         )
-    return _sealed(body, [receiving_key, patient_key], signer)
+    return _sealed(body, [hospital_key, patient_key], signer)
 
 
 def _sealed(body: bytes, readers: Sequence[bytes], signer: umbral.Signer) -> bytes:
     return box.seal_to_each(readers, signer.sign(labels.REWRAP + body) + body, labels.REWRAP)
 
 
-def open_order(block: bytes, *, secret: umbral.SecretKey, verifying_key: bytes) -> list[Move] | Reseal:
+def open_order(block: bytes, *, secret: SealingKey, verifying_key: bytes) -> list[Move] | Reseal:
     """Open and check an order: to re-wrap records, or to re-seal some.
 
     Raises:

@@ -14,7 +14,7 @@ from panachain.chain.anvil import fund
 from panachain.chain.contracts import identity_registry
 from panachain.chain.evm import Sender
 from panachain.crypto.keys import Seed
-from panachain.errors import LockedError, PanaChainError, SuspendedError, UnknownActorError, UsageError
+from panachain.errors import IntegrityError, LockedError, PanaChainError, SuspendedError, UnknownActorError, UsageError
 from panachain.model.actors import Actor, Role, Status
 from panachain.passphrase import Hidden
 from panachain.sdk.network import Network
@@ -104,10 +104,16 @@ class ActorSession:
             if self.role in SIDECHAIN_ROLES
             else self.network.mainchain.actors.actor_of(self.address)
         )
-        return found or self.profile.actor
+        own = self.profile.actor
+        if found is None:
+            return own
+        # Nobody asks a store for their own keys.
+        return found.with_keys(self.profile.keys) if found.key_digest == own.key_digest else found
 
     def register(self, organisation: str = "") -> Actor:
         """Let the registrar of this machine admit this actor; already registered is no error.
+
+        Their key block is stored and pinned, also once more: a store may have lost it.
 
         Args:
             organisation: a practitioner's hospital; profile name, handle or address.
@@ -115,9 +121,17 @@ class ActorSession:
         Raises:
             UnknownActorError: no registrar's profile is on this machine.
             LockedError: the registrar's key store has another passphrase.
+            IntegrityError: they are registered with other keys than this profile's.
+            StoreUnavailableError: the store doesn't take the key block.
         """
         known = self.whoami()
         if known.status is not Status.UNKNOWN:
+            if known.keys is None:
+                raise IntegrityError(
+                    f"{known.handle} is registered with other keys than those of profile {self.profile.name!r}",
+                    hint="keys of a registered account never change: a profile with other keys is another actor",
+                )
+            self.network.key_blocks.put(known)
             return known
         registrar = next((p for p in list_profiles(self.network.home) if p.role is Role.REGISTRAR), None)
         if registrar is None:
@@ -184,12 +198,18 @@ class Registrar(ActorSession):
     role = Role.REGISTRAR
 
     def admit(self, actor: Actor, *, personal: bytes = b"") -> Actor:
-        """Register an actor on the chain where the role belongs.
+        """Register an actor on the chain where the role belongs, and store and pin their key block.
 
         Args:
             actor: role, account and public keys.
             personal: encrypted personal fields of a patient or practitioner.
+
+        Raises:
+            IntegrityError: the actor comes without keys, or with something that is none.
+            StoreUnavailableError: the store doesn't take the block; nobody was registered.
         """
+        # First: whoever is registered without one can be sealed nothing.
+        self.network.key_blocks.put(actor)
         if actor.role in SIDECHAIN_ROLES:
             self.network.sidechain.identities.register(self._sender(sidechain=True), actor, personal=personal)
         else:

@@ -108,6 +108,8 @@ class Grants:
 
     def plan(self, offer: Offer) -> PolicyView:
         """Make a policy, send nothing, and return what it would be."""
+        # Whose keys these are isn't proven: what is sealed to them leaves this machine only once it is.
+        offer = replace(offer, grantee=self._network.key_blocks.of(offer.grantee))
         index = self._policies.next_index(self._journal.next_index())
         return replace(_view_off_chain(self._prepare(offer, index)), dry_run=True)
 
@@ -132,7 +134,7 @@ class Grants:
                 return made
             # 2. Check that enough proxies are ready, and whose keys these are.
             self._proxies.check_ready(offer.proxies, offer.threshold)
-            self._network.keys.check_active([offer.grantee])
+            offer = replace(offer, grantee=self._network.keys.check_grantable(offer.grantee))
             self._network.keys.check_proxies(offer.proxies)
             # 3. Draw a policy number.
             index = self._policies.next_index(self._journal.next_index())
@@ -337,7 +339,7 @@ class Grants:
             return pending
         terms, account = pending.terms, self._policies.account(pending.index)
         # Once more, since an interrupted grant may go on years later.
-        self._network.keys.check_grantee(terms.grantee, terms.receiving_key)
+        self._network.keys.check_grantee(terms.grantee, terms.key_digest)
         lacking = [proxy for proxy in terms.proxies if proxy.address in pending.shares]
         suspended = self._network.keys.check_proxies(lacking)
         shares = {proxy: share for proxy, share in pending.shares.items() if proxy not in suspended}

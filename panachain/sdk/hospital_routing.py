@@ -93,4 +93,4 @@ class HospitalRouting(ActorSession):
 
     @cached_property
     def _pairings(self) -> Pairings:
-        return Pairings(self.network, self.profile.actor, self._seed.receiving())
+        return Pairings(self.network, self.profile.actor, self._seed.sealing())

@@ -144,7 +144,7 @@ class OwnLanes:
         """
         if choices is None:
             choices = self.choices()
-        self._network.keys.check([hospital])
+        hospital = self._network.keys.check(hospital)
         standing = self._standing(hospital, None if orders is not None else generations, findings)
         pairing = make_pairing(
             self._seed,
@@ -157,8 +157,8 @@ class OwnLanes:
         )
         blob = seal_pairing(
             pairing,
-            receiving_key=hospital.receiving_key,
-            patient_key=self._seed.receiving().public,
+            hospital_key=hospital.sealing_key,
+            patient_key=self._seed.sealing().public,
             signer=self._seed.signer(),
         )
         cid = keep(self._network.store, blob)
@@ -197,7 +197,7 @@ class OwnLanes:
 
     def _order(self, cid: CID) -> list[rewrap.Move] | rewrap.Reseal:
         block, signer = self._network.store.get_block(cid), self._seed.signer()
-        return rewrap.open_order(block, secret=self._seed.receiving(), verifying_key=signer.public)
+        return rewrap.open_order(block, secret=self._seed.sealing(), verifying_key=signer.public)
 
     def ask(self, hospital: Actor, orders: Sequence[rewrap.Reseal]) -> Receipt:
         """Ask a hospital to seal records anew in other categories, beside what it was asked before.
@@ -205,12 +205,12 @@ class OwnLanes:
         Raises:
             TooLargeError: an order is about more resources than one can name.
         """
-        self._network.keys.check([hospital])
+        hospital = self._network.keys.check(hospital)
         blocks = [
             rewrap.seal_reseal(
                 order,
-                receiving_key=hospital.receiving_key,
-                patient_key=self._seed.receiving().public,
+                hospital_key=hospital.sealing_key,
+                patient_key=self._seed.sealing().public,
                 signer=self._seed.signer(),
             )
             for order in orders
@@ -310,14 +310,14 @@ class OwnLanes:
                 for found in members
             ]
         if moves:
-            self._network.keys.check([hospital])
+            hospital = self._network.keys.check(hospital)
         return [
             keep(
                 self._network.store,
                 rewrap.seal_order(
                     moves[start : start + rewrap.MAX_HEADERS],
-                    receiving_key=hospital.receiving_key,
-                    patient_key=self._seed.receiving().public,
+                    hospital_key=hospital.sealing_key,
+                    patient_key=self._seed.sealing().public,
                     signer=self._seed.signer(),
                 ),
             )
@@ -442,7 +442,7 @@ class OwnLanes:
     def _open(self, event: PairingEvent) -> Pairing:
         return open_pairing(
             self._network.store.get_block(CID(RAW, event.digest)),
-            secret=self._seed.receiving(),
+            secret=self._seed.sealing(),
             hospital=event.hospital,
             patient=self._address,
             verifying_key=self._seed.signer().public,

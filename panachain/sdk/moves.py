@@ -64,7 +64,7 @@ class Moves:
         """
         # 1. Read the orders.
         findings = Findings()
-        reseals = Reseals(self._network, self._seed.receiving(), self._batches)
+        reseals = Reseals(self._network, self._seed.sealing(), self._batches)
         again: list[Resealing] = []
         moves: list[_Move] = []
         for patient, pairing in self._pairings.all(findings):
@@ -128,7 +128,8 @@ class Moves:
         """
         found = []
         block = self._network.store.get_block(order)
-        opened = open_order(block, secret=self._seed.receiving(), verifying_key=patient.verifying_key)
+        verifying = self._network.key_blocks.of(patient).verifying_key
+        opened = open_order(block, secret=self._seed.sealing(), verifying_key=verifying)
         # The others are followed by sdk/reseals.py.
         for move in () if isinstance(opened, Reseal) else opened:
             # It was moved by an earlier run, or the order is an old one.

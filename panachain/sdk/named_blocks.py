@@ -31,7 +31,7 @@ class Named:
 
     cid: CID
     what: str
-    """`terms`, `manifest`, `header`, `pairing`, `request`, `answer`, `group key` or `emergency`."""
+    """`key block`, `terms`, `manifest`, `header`, `pairing`, `request`, `answer`, `group key` or `emergency`."""
     by: str
     """Which policy, hospital, patient, request or group it belongs to, as the chain names it."""
 
@@ -67,6 +67,7 @@ def named_blocks(network: Network, store: BlobStore) -> NamedBlocks:
         store: where manifests are read.
     """
     parts: Sequence[tuple[str, Callable[[], Iterable[Named]]]] = (
+        ("key blocks", lambda: _key_blocks(network)),
         ("terms", lambda: _terms(network)),
         ("manifests", lambda: _manifests(network, store)),
         ("pairings", lambda: _pairings(network)),
@@ -89,6 +90,18 @@ def counted(blocks: Iterable[Named]) -> str:
     """Return how many there are of each kind, such as `3 terms, 1 pairing`."""
     kinds = Counter(one.what for one in blocks)
     return ", ".join(f"{count} {what}" for what, count in sorted(kinds.items()))
+
+
+def _key_blocks(network: Network) -> Iterator[Named]:
+    # Of everybody who was ever registered: what they signed is verified by it, also after a suspension.
+    actors = [
+        *network.mainchain.actors.find(),
+        *network.sidechain.identities.find(),
+        *network.sidechain.groups.find(),
+    ]
+    for actor in actors:
+        for digest in (*actor.earlier_keys, actor.key_digest):
+            yield from _raw(digest, "key block", f"{actor.role.value} {actor.address}")
 
 
 def _terms(network: Network) -> Iterator[Named]:

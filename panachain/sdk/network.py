@@ -26,6 +26,7 @@ from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
 from panachain.model.progress import Progress
 from panachain.model.transactions import StorageEvent
+from panachain.sdk.key_blocks import KeyBlocks
 from panachain.sdk.network_file import chains_of, confirmations_of, read_description
 from panachain.sdk.resolve import Resolver
 from panachain.storage.blocks import BlobStore
@@ -257,22 +258,30 @@ class Network:
     def hospital_heads(self) -> list[HospitalHeads]:
         """Return every hospital's storage transactions, checked against the contract's head.
 
-        Suspended hospitals count too: what they published before stays readable.
+        Suspended hospitals count too: what they published before stays readable. Their keys are left out, so that no
+        header can be verified with these: whoever opens one asks `heads_of`.
 
         Raises:
             IntegrityError: the events don't add up to the head, so the RPC node leaves something out.
         """
-        return [self.heads_of(hospital) for hospital in self.mainchain.actors.find(Role.HOSPITAL)]
+        from panachain.records.locate import HospitalHeads
+
+        return [
+            HospitalHeads(one.address, b"", self.manifests_of(one.address))
+            for one in self.mainchain.actors.find(Role.HOSPITAL)
+        ]
 
     def heads_of(self, hospital: Actor) -> HospitalHeads:
-        """Return one hospital's storage transactions, as `hospital_heads` does for all.
+        """Return one hospital's storage transactions, and the key that verifies its headers.
 
         Raises:
-            IntegrityError: the events don't add up to the head.
+            IntegrityError: the events don't add up to the head, or the store gives another key block of it.
+            BlockNotFoundError: the store has none.
         """
         from panachain.records.locate import HospitalHeads
 
-        return HospitalHeads(hospital.address, hospital.verifying_key, self.manifests_of(hospital.address))
+        verifying = self.key_blocks.of(hospital).verifying_key
+        return HospitalHeads(hospital.address, verifying, self.manifests_of(hospital.address))
 
     def manifests_of(self, hospital: Address) -> tuple[bytes, ...]:
         """Return the digests of a hospital's manifests, oldest first."""
@@ -291,7 +300,12 @@ class Network:
         """What is asked before anything is sealed to anybody's key."""
         from panachain.sdk.proven_keys import ProvenKeys
 
-        return ProvenKeys(self.mainchain, self.sidechain, self.resolver)
+        return ProvenKeys(self.mainchain, self.sidechain, self.resolver, self.key_blocks)
+
+    @cached_property
+    def key_blocks(self) -> KeyBlocks:
+        """The keys of actors, as the blocks say that the chains name."""
+        return KeyBlocks(self.home, self.store)
 
     @cached_property
     def revocations(self) -> ProvenRevocations:

@@ -157,10 +157,10 @@ class OwnHistory:
                 found.append(
                     open_pairing(
                         self._network.store.get_block(CID(RAW, digest)),
-                        secret=self._seed.receiving(),
+                        secret=self._seed.sealing(),
                         hospital=self._hospital,
                         patient=patient,
-                        verifying_key=actor.verifying_key,
+                        verifying_key=self._network.key_blocks.of(actor).verifying_key,
                     )
                 )
             except (IntegrityError, BlockNotFoundError) as exc:

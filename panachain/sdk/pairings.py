@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from panachain.crypto.umbral import SecretKey
+from panachain.crypto.hpke import SealingKey
 from panachain.errors import AccessDeniedError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor
@@ -25,7 +25,7 @@ _Name = TypeVar("_Name", bound=str)
 class Pairings:
     """The pairings of one hospital."""
 
-    def __init__(self, network: Network, hospital: Actor, secret: SecretKey) -> None:
+    def __init__(self, network: Network, hospital: Actor, secret: SealingKey) -> None:
         """Take the hospital, and its receiving secret, to which patients seal pairings."""
         self._network = network
         self._hospital = hospital
@@ -85,11 +85,12 @@ class Pairings:
         found = {}
         for name, pairing in pairings.items():
             with findings.alone("", f"patient {name}"):
+                verifying = self._network.key_blocks.of(actors[name]).verifying_key if pairing.orders else b""
                 opened = [
                     open_order(
                         self._network.store.get_block(cid),
                         secret=self._secret,
-                        verifying_key=actors[name].verifying_key,
+                        verifying_key=verifying,
                     )
                     for cid in pairing.orders
                 ]
@@ -108,7 +109,7 @@ class Pairings:
             secret=self._secret,
             hospital=self._hospital.address,
             patient=patient.address,
-            verifying_key=patient.verifying_key,
+            verifying_key=self._network.key_blocks.of(patient).verifying_key,
         )
 
 

@@ -16,8 +16,8 @@ from typing import Final
 from panachain.chain.signing import Account
 from panachain.consent.life import has_ended
 from panachain.consent.terms import open_terms
+from panachain.crypto.hpke import SealingKey
 from panachain.crypto.keys import Seed, address_of
-from panachain.crypto.umbral import SecretKey
 from panachain.errors import ConfigurationError, DiskError, IntegrityError, PolicyUnknownError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId
@@ -280,9 +280,9 @@ class OwnPolicies:
         )
 
     @cached_property
-    def _keys(self) -> tuple[SecretKey, bytes]:
+    def _keys(self) -> tuple[SealingKey, bytes]:
         """What opens the patient's terms, and what their signature is checked by: derived once for all policies."""
-        return self._seed.receiving(), self._seed.signer().public
+        return self._seed.sealing(), self._seed.signer().public
 
     def _ids(self, start: int) -> list[PolicyId]:
         return [PolicyId(address_of(self._seed.policy_account(start + place))) for place in range(POLICY_GAP)]

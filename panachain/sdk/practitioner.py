@@ -5,13 +5,15 @@ Opening is in sdk/reader.py. Follows design section 8.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Final
 
-from panachain.crypto import umbral
+from panachain.crypto.keys import Seed
 from panachain.errors import AccessDeniedError, PanaChainError, PartlyDoneError, UnknownActorError, UsageError
-from panachain.model.actors import Actor, Role, Status
+from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.scope import Purpose
+from panachain.records.findings import UNREADABLE
 from panachain.sdk.group_keys import seal_secrets
 from panachain.sdk.reader import ReadingSession
 from panachain.sdk.requests import MAX_NOTE, open_requests, seal_request
@@ -22,6 +24,7 @@ from panachain.sdk.times import Moment, seconds
 from panachain.sdk.words import Categories, category_words, purpose_of
 from panachain.storage.blocks import keep
 
+_LOG: Final = logging.getLogger(__name__)
 _DAY: Final = 86_400
 _REQUEST_DAYS: Final = 30
 """Days after which a request expires, and for which it asks if it says nothing else."""
@@ -70,12 +73,11 @@ class Practitioner(ReadingSession):
         words = category_words(categories)
         if not words or len(note) > MAX_NOTE:
             raise UsageError("a request needs at least one category, and its note at most 2000 characters")
-        who = self.network.resolve(patient, Role.PATIENT)
-        self.network.keys.check([who])
+        who = self.network.keys.check(self.network.resolve(patient, Role.PATIENT))
         now = int(self.network.clock())
         expires_at = now + _REQUEST_DAYS * _DAY
         wanted = expires_at if until is None else seconds(until, at=now, name="until")
-        readers = [who.receiving_key, self._seed.receiving().public]
+        readers = [who.sealing_key, self._seed.sealing().public]
         cid = keep(self.network.store, seal_request(words, purpose_of(purpose), note, wanted, readers=readers))
         requests = self.network.sidechain.requests
         return RequestReport(requests.request(self._person(), who.address, cid.digest, expires_at))
@@ -83,7 +85,7 @@ class Practitioner(ReadingSession):
     def requests(self) -> Listing[RequestView]:
         """Return the requests that this practitioner made; `left_out` of the list names those that can't be read."""
         made = self.network.sidechain.requests.find(requester=self.address)
-        found = open_requests(self.network, made, self._seed.receiving())
+        found = open_requests(self.network, made, self._seed.sealing())
         return Listing(self._names.fill(found), found.left_out)
 
     # Groups
@@ -91,13 +93,14 @@ class Practitioner(ReadingSession):
     def create_group(self) -> GroupView:
         """Make a group, such as a care team or a department, with this practitioner as its manager and first member.
 
-        The group's receiving key is sealed to each member, and kept by nobody else.
+        The group's secret is sealed to each member, and kept by nobody else.
         """
         self._check_registered()
         # Read first: a damaged address book mustn't be noticed once the group is made.
         names = self._names
-        secret = umbral.SecretKey.random()
-        group = self.network.sidechain.groups.create(self._person(), secret.public)
+        secret = Seed.random()
+        block = keep(self.network.store, secret.group_keys().encode())
+        group = self.network.sidechain.groups.create(self._person(), block.digest)
         self._admit(group, self.whoami(), [secret])
         return self._view(group).named(names)
 
@@ -179,7 +182,7 @@ class Practitioner(ReadingSession):
         return self._view(self.network.resolve(found.address, Role.GROUP))
 
     def renew_group(self, group: str) -> GroupView:
-        """Give a group another receiving key, and its members the secret of it: what patients grant from then on.
+        """Give a group other keys, and its members the secret of them: what patients grant from then on.
 
         Somebody who has left can't read the terms of that. Older policies stay as they are.
 
@@ -240,8 +243,8 @@ class Practitioner(ReadingSession):
             raise AccessDeniedError(f"{self.profile.handle} doesn't manage group {found.handle}")
         return found
 
-    def _all_secrets(self, group: Actor) -> list[umbral.SecretKey]:
-        """Return a group's receiving secrets of all generations, which its manager hands on."""
+    def _all_secrets(self, group: Actor) -> list[Seed]:
+        """Return a group's secrets of all generations, which its manager hands on."""
         secrets = self._group_secrets(group)
         if len(secrets) <= len(group.earlier_keys):
             wanted = len(group.earlier_keys) + 1
@@ -251,9 +254,9 @@ class Practitioner(ReadingSession):
             )
         return secrets
 
-    def _admit(self, group: Actor, member: Actor, secrets: Sequence[umbral.SecretKey]) -> None:
-        self.network.keys.check([member])
-        cid = keep(self.network.store, seal_secrets(secrets, member.receiving_key))
+    def _admit(self, group: Actor, member: Actor, secrets: Sequence[Seed]) -> None:
+        member = self.network.keys.check(member)
+        cid = keep(self.network.store, seal_secrets(secrets, member.sealing_key))
         self.network.sidechain.groups.add_member(self._person(), group.address, member.address, cid.digest)
         found = self.network.resolve(group.address, Role.GROUP)
         if found.earlier_keys != group.earlier_keys:
@@ -262,16 +265,26 @@ class Practitioner(ReadingSession):
 
     def _renew(self, group: Actor) -> None:
         sidechain = self.network.sidechain
-        secrets = [*self._all_secrets(group), umbral.SecretKey.random()]
+        secrets = [*self._all_secrets(group), Seed.random()]
         # Only those get the new secret who count now, or will once they accept: the suspended may have lost their keys.
         listed = [*sidechain.groups.members(group.address), *sidechain.groups.invited(group.address)]
         members = [one for one in sidechain.identities.find(listed) if one.status is Status.ACTIVE]
         self.network.keys.check_active(members)
-        sealed = {
-            one.address: keep(self.network.store, seal_secrets(secrets, one.receiving_key)).digest for one in members
-        }
+        sealed: dict[Address, bytes] = {}
+        for member in members:
+            try:
+                key = self.network.key_blocks.of(member).sealing_key
+            except UNREADABLE as exc:
+                # One member's lost block mustn't keep the others from the new keys. They stay listed, and `groups`
+                # shows the renewal as due.
+                _LOG.warning(
+                    "member %s gets no key of group %s's next generation: %s", member.handle, group.handle, exc
+                )
+                continue
+            sealed[member.address] = keep(self.network.store, seal_secrets(secrets, key)).digest
+        block = keep(self.network.store, secrets[-1].group_keys().encode())
         sender, generation = self._person(), len(secrets) - 1
-        sidechain.groups.renew(sender, group.address, secrets[-1].public, sealed, generation=generation)
+        sidechain.groups.renew(sender, group.address, block.digest, sealed, generation=generation)
 
     def _view(self, group: Actor) -> GroupView:
         sidechain = self.network.sidechain

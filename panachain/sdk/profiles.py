@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from panachain.crypto import keys, keystore
-from panachain.errors import ConfigurationError, DiskError, UnknownActorError, UsageError
+from panachain.errors import ConfigurationError, DiskError, IntegrityError, UnknownActorError, UsageError
 from panachain.ethereum import parse_address
-from panachain.model.actors import Actor, Address, Role, Status, handle_of
+from panachain.model.actors import Actor, Address, Role, handle_of
+from panachain.model.key_block import PublicKeys
 from panachain.private_files import make_private_folder, write_private
 from panachain.sdk.contacts import NAME, find_contact, looks_like_an_actor
 
@@ -29,8 +30,7 @@ class Profile:
     name: str
     role: Role
     address: Address
-    receiving_key: bytes
-    verifying_key: bytes
+    keys: PublicKeys
     folder: Path
     display_name: str = ""
 
@@ -57,19 +57,18 @@ class Profile:
     @property
     def actor(self) -> Actor:
         """The actor as others see them once they are registered; the chain decides whether they are active."""
-        return Actor(self.address, self.role, Status.UNKNOWN, self.receiving_key, self.verifying_key)
+        return Actor.of(self.address, self.role, self.keys)
 
     def to_json(self) -> dict[str, object]:
         """Return the profile's public side."""
         return {
-            "schema": "panachain/profile/1",
+            "schema": "panachain/profile/2",
             "name": self.name,
             "role": self.role.value,
             "address": self.address,
             "handle": self.handle,
             "display_name": self.display_name,
-            "receiving_key": self.receiving_key.hex(),
-            "verifying_key": self.verifying_key.hex(),
+            "key_block": self.keys.encode().hex(),
         }
 
 
@@ -96,8 +95,7 @@ def create_profile(home: Path, name: str, role: Role, passphrase: str, display_n
         name=name,
         role=role,
         address=keys.address_of(seed.account_key()),
-        receiving_key=seed.receiving().public,
-        verifying_key=seed.signer().public,
+        keys=seed.public_keys(),
         folder=folder,
         display_name=display_name,
     )
@@ -132,12 +130,11 @@ def load_profile(home: Path, name: str) -> Profile:
             role=Role(fields["role"]),
             # Checked: what names are looked up by, and handles made of, must be an address in its one spelling.
             address=parse_address(fields["address"]),
-            receiving_key=bytes.fromhex(fields["receiving_key"]),
-            verifying_key=bytes.fromhex(fields["verifying_key"]),
+            keys=PublicKeys.parse(bytes.fromhex(fields["key_block"])),
             folder=folder,
             display_name=fields.get("display_name", ""),
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, IntegrityError) as exc:
         raise ConfigurationError(f"{path} can't be read as a profile") from exc
 
 

@@ -1,8 +1,8 @@
 """Keys, proven before anything is sealed to them: the registries' own storage says whose they are, not a node.
 
-A registration's keys come from events. Here they are compared with what the registry keeps, under a head that the nodes
-agree on. Where no node can prove storage, events that were proven by receipts roots are the proof; what one node says
-alone is none. Follows ADR 14 and security rule 18.
+A registration's digest of a key block comes from events. Here it is compared with what the registry keeps, under a head
+that the nodes agree on; then the block is fetched, and must fit it. Where no node can prove storage, events that were
+proven by receipts roots are the proof; what one node says alone is none. Follows ADR 14, ADR 35 and security rule 18.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from panachain.chain.sidechain import Sidechain
 from panachain.errors import ChainUnavailableError, IntegrityError, PanaChainError, SuspendedError
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
+from panachain.sdk.key_blocks import KeyBlocks
 from panachain.sdk.resolve import Resolver
 
 _PUBLIC: Final = frozenset(actor_registry.ROLES.values())
@@ -48,23 +49,34 @@ class _UnlikeError(IntegrityError):
 class ProvenKeys:
     """The registries of both chains, of whose answers nothing is believed."""
 
-    def __init__(self, mainchain: Mainchain, sidechain: Sidechain, resolver: Resolver) -> None:
-        """Take both chains, and what looks people up on them."""
+    def __init__(self, mainchain: Mainchain, sidechain: Sidechain, resolver: Resolver, blocks: KeyBlocks) -> None:
+        """Take both chains, what looks people up on them, and whence their key blocks come."""
         self._mainchain = mainchain
         self._sidechain = sidechain
         self._resolver = resolver
+        self._blocks = blocks
 
-    def check(self, actors: Collection[Actor]) -> None:
-        """Check that these actors have the role, keys and organisation that a registry keeps of them.
+    def check(self, actor: Actor) -> Actor:
+        """Return an actor with their keys, whose digest, role and organisation are those that a registry keeps.
 
         Raises:
-            IntegrityError: one has others, or no node proves it; the message names the nodes.
+            IntegrityError: they have others, or no node proves it: the message names the nodes. Or the store gives
+                another key block.
+            BlockNotFoundError: the store has no key block of theirs.
             ChainUnavailableError: too few nodes answer, or their head is too old.
         """
-        self._statuses(actors)
+        self._statuses([actor])
+        return self._blocks.of(actor)
+
+    def check_grantable(self, actor: Actor) -> Actor:
+        """Return what `check` does, of somebody who may act; raises as `check` and `check_active`."""
+        self.check_active([actor])
+        return self._blocks.of(actor)
 
     def check_active(self, actors: Collection[Actor]) -> None:
-        """Check what `check` does, and that each of them may act.
+        """Check that these actors have the digest, role and organisation that a registry keeps of them, and may act.
+
+        Nobody's key block is fetched.
 
         Raises:
             IntegrityError: as `check`, or the nodes hide that one is suspended.
@@ -76,28 +88,28 @@ class ProvenKeys:
             if statuses[actor.address] is not Status.ACTIVE:
                 raise self._inactive(actor, statuses[actor.address])
 
-    def check_grantee(self, grantee: Address, receiving_key: bytes) -> None:
-        """Check that somebody who is granted something has the key that kfrags are made for, and may act.
+    def check_grantee(self, grantee: Address, key_digest: bytes) -> None:
+        """Check that somebody who is granted something has the keys that kfrags are made for, and may act.
 
         Args:
             grantee: to whom it is granted.
-            receiving_key: theirs, or for a group also one before its renewals.
+            key_digest: of their key block, or for a group also of one before its renewals.
 
         Raises:
-            IntegrityError: as `check_active`, or they never had this key.
+            IntegrityError: as `check_active`, or they never had these keys.
             SuspendedError: they are suspended.
             ChainUnavailableError: as `check`.
         """
         found = self._resolver.known([grantee])
-        if receiving_key not in {key for actor in found for key in (*actor.earlier_keys, actor.receiving_key)}:
+        if key_digest not in {one for actor in found for one in (*actor.earlier_keys, actor.key_digest)}:
             raise IntegrityError(
-                f"{grantee} isn't registered with the key that the policy was made for; nothing was sealed",
+                f"{grantee} isn't registered with the keys that the policy was made for; nothing was sealed",
                 hint="revoke the policy and grant again",
             )
         self.check_active(found)
 
     def check_proxies(self, proxies: Sequence[ProxyRef]) -> set[Address]:
-        """Check that proxies have the keys that a policy says, and return which of them are suspended.
+        """Check that proxies have the key blocks that a policy says, and return which of them are suspended.
 
         Raises:
             IntegrityError: as `check_active`, or a proxy isn't registered, or with other keys.
@@ -106,8 +118,7 @@ class ProvenKeys:
         registered = {actor.address: actor for actor in self._mainchain.actors.find(Role.PROXY)}
         for proxy in proxies:
             actor = registered.get(proxy.address)
-            named = (proxy.receiving_key, proxy.verifying_key)
-            if actor is None or (actor.receiving_key, actor.verifying_key) != named:
+            if actor is None or actor.key_digest != proxy.key_digest:
                 raise IntegrityError(
                     f"{_nodes(self._mainchain)} shows no proxy {proxy.address} with the keys that the policy "
                     "says; nothing was sealed"
@@ -121,7 +132,7 @@ class ProvenKeys:
         return suspended
 
     def _statuses(self, actors: Collection[Actor]) -> dict[Address, Status]:
-        """Return the proven status of each actor, whose keys are proven by then."""
+        """Return the proven status of each actor, whose digests are proven by then."""
         main, side = self._mainchain, self._sidechain
         statuses: dict[Address, Status] = {}
         for chain, roles, prove in (
@@ -157,7 +168,7 @@ class ProvenKeys:
         """
         actor = found.actor
         now = next(iter(self._resolver.known([actor.address])), actor)
-        shown = (*actor.earlier_keys, actor.receiving_key)
+        shown = (*actor.earlier_keys, actor.key_digest)
         # What was shown was true once, or it is a forgery, whatever is shown now.
         if actor.role is not Role.GROUP or now.earlier_keys[: len(shown)] != shown:
             return found

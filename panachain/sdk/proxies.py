@@ -19,6 +19,7 @@ from panachain.chain.typed import proxy_domain, sign_request
 from panachain.consent.receipts import check_receipt
 from panachain.consent.times import MAX_DIFFERENCE
 from panachain.crypto import box, labels, umbral
+from panachain.crypto.hpke import SealingKey
 from panachain.errors import (
     IntegrityError,
     PanaChainError,
@@ -27,7 +28,7 @@ from panachain.errors import (
     UnavailableError,
     UsageError,
 )
-from panachain.model.actors import Address, PolicyId
+from panachain.model.actors import Address, PolicyId, Role, handle_of
 from panachain.model.policy import LogHead, ProxyRef, Receipt, ReceiptKind, Terms
 from panachain.model.proxy_requests import (
     DepositedLane,
@@ -75,7 +76,9 @@ class Reader:
     grantee: Address
     """To whom the patient granted it: the person, or a group of theirs."""
     secret: umbral.SecretKey
-    """The receiving key of the grantee."""
+    """The receiving key of the grantee: what proxies re-encrypt to."""
+    sealing: SealingKey
+    """The sealing key of the grantee: what terms are sealed to."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,8 @@ class Proxies:
             request = _deposit_request(proxy, terms, terms_digest, shares[proxy.address], now + _VALID)
             signed = messages.deposit_fields(sign_request(account, self._domains.proxy, request))
             # Sealed although the connection is under TLS: what ends TLS before the proxy needn't see kfrags.
-            sealed = box.seal_to(proxy.receiving_key, messages.canonical(signed), labels.DEPOSIT)
+            keys = self._network.key_blocks.find(proxy.key_digest, handle_of(proxy.address, Role.PROXY))
+            sealed = box.seal_to(keys.sealing, messages.canonical(signed), labels.DEPOSIT)
             reply = self._channels.post(proxy.endpoint, "/v1/deposit", messages.sealed_fields(sealed), timeout=TIMEOUT)
             return self._receipt(reply, proxy, terms.policy_id, ReceiptKind.DEPOSITED)
 

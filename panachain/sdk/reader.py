@@ -15,6 +15,7 @@ from panachain.chain.signing import Account
 from panachain.consent.rules import check_access
 from panachain.consent.terms import UnverifiedTerms, open_terms
 from panachain.crypto import umbral
+from panachain.crypto.keys import Seed
 from panachain.errors import BlockNotFoundError, BlockOutOfReachError, IntegrityError, PolicyUnknownError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, PolicyId
@@ -58,9 +59,9 @@ class ReadingSession(ActorSession):
         views: dict[PolicyId, PolicyView] = {}
         for policy_id, reader, unverified in found:
             try:
-                terms = _verified(unverified, policy_id, patients.get(unverified.claimed_patient))
-            except IntegrityError as exc:
-                # Whoever forged them mustn't keep the reader from all the rest.
+                terms = self._verified(unverified, policy_id, patients.get(unverified.claimed_patient))
+            except UNREADABLE as exc:
+                # Whoever forged them, or whose key block nobody has, mustn't keep the reader from all the rest.
                 left_out.append(LeftOut("policy", policy_id, str(exc)))
                 continue
             if terms.grantee == reader.grantee and policy_id in policies:
@@ -76,7 +77,7 @@ class ReadingSession(ActorSession):
         notices = Notices(self.network.mainchain, Kept(self.profile.folder, self._seed, "notices"))
         for event, reader in notices.announced(readers):
             try:
-                unverified = open_terms(self.network.store.get_block(CID(RAW, event.terms)), reader.secret)
+                unverified = open_terms(self.network.store.get_block(CID(RAW, event.terms)), reader.sealing)
             except IntegrityError:
                 # Somebody else's policy, whose view tag fits by chance.
                 notices.not_for(event, reader)
@@ -173,7 +174,7 @@ class ReadingSession(ActorSession):
     def _readers(self) -> list[Reader]:
         """Return as whom this actor can read: as a person, and as each group that lists them, with each of its keys."""
         account = Account(self._seed.account_key())
-        readers = [Reader(account, self.address, self._seed.receiving())]
+        readers = [Reader(account, self.address, self._seed.receiving(), self._seed.sealing())]
         groups, blocked = self.network.sidechain.groups, self.blocked.accounts()
         joined = groups.find(member=self.address)
         managers = groups.managers(group.address for group in joined) if blocked else {}
@@ -186,11 +187,11 @@ class ReadingSession(ActorSession):
                 # A manager can seal anything to a member: what is wrong there mustn't keep them from all the rest.
                 _LOG.warning("group %s is left out: %s", group.handle, exc)
                 continue
-            readers += [Reader(account, group.address, secret) for secret in secrets]
+            readers += [Reader(account, group.address, one.receiving(), one.sealing()) for one in secrets]
         return readers
 
-    def _group_secrets(self, group: Actor) -> list[umbral.SecretKey]:
-        """Return a group's receiving secrets that its manager sealed to this actor, oldest first.
+    def _group_secrets(self, group: Actor) -> list[Seed]:
+        """Return a group's secrets that its manager sealed to this actor, oldest first.
 
         Raises:
             IntegrityError: what was sealed isn't for this actor, or not of this group.
@@ -200,7 +201,7 @@ class ReadingSession(ActorSession):
         if digest is None:
             return []
         sealed = self.network.store.get_block(CID(RAW, digest))
-        return open_secrets(self._seed.receiving(), sealed, (*group.earlier_keys, group.receiving_key))
+        return open_secrets(self._seed.sealing(), sealed, (*group.earlier_keys, group.key_digest))
 
     def _own_terms(self, policy: OnChainPolicy) -> tuple[Reader, Terms]:
         """Open and check the terms of a policy as one of those as whom this actor can read."""
@@ -209,26 +210,27 @@ class ReadingSession(ActorSession):
         block = self.network.store.get_block(CID(RAW, policy.terms))
         for reader in self._readers():
             try:
-                unverified = open_terms(block, reader.secret)
+                unverified = open_terms(block, reader.sealing)
             except IntegrityError:
                 # The block fits its CID, so it is whole: it is sealed to somebody else.
                 continue
             patient = self.network.sidechain.identities.identity_of(unverified.claimed_patient)
-            terms = _verified(unverified, policy.policy_id, patient)
-            # Another group may have copied this one's receiving key.
+            terms = self._verified(unverified, policy.policy_id, patient)
+            # Another group may have copied this one's keys.
             if terms.grantee == reader.grantee:
                 return reader, terms
         raise PolicyUnknownError(
             f"policy {policy.policy_id} wasn't granted to {self.profile.handle}", hint="panachain inbox"
         )
 
+    def _verified(self, unverified: UnverifiedTerms, policy_id: PolicyId, patient: Actor | None) -> Terms:
+        """Return terms that the patient whom they name has signed.
 
-def _verified(unverified: UnverifiedTerms, policy_id: PolicyId, patient: Actor | None) -> Terms:
-    """Return terms that the patient whom they name has signed.
-
-    Raises:
-        IntegrityError: the registry doesn't know such a patient, or they didn't sign these terms.
-    """
-    if patient is None:
-        raise IntegrityError(f"the terms of policy {policy_id} name a patient whom the registry doesn't know")
-    return unverified.verified(policy_id=policy_id, patient_verifying_key=patient.verifying_key)
+        Raises:
+            IntegrityError: the registry doesn't know such a patient, or they didn't sign these terms.
+            BlockNotFoundError: the store has no key block of the patient's.
+        """
+        if patient is None:
+            raise IntegrityError(f"the terms of policy {policy_id} name a patient whom the registry doesn't know")
+        public = self.network.key_blocks.of(patient).verifying_key
+        return unverified.verified(policy_id=policy_id, patient_verifying_key=public)

@@ -17,7 +17,7 @@ from typing import Final
 
 from panachain.chain.receipts import receipt_hash
 from panachain.consent.receipts import opened_detail
-from panachain.crypto.umbral import SecretKey
+from panachain.crypto.hpke import SealingKey
 from panachain.errors import IntegrityError, PanaChainError, ProxiesUnavailableError, UnavailableError
 from panachain.model.actors import Address
 from panachain.model.policy import LogHead, ProxyRef, Receipt
@@ -97,7 +97,7 @@ class ReceiptReading:
     """One reading of what the proxies of some policies signed."""
 
     def __init__(
-        self, network: Network, policies: OwnPolicies, proxies: Proxies, kept: KeptReceipts, audit: SecretKey
+        self, network: Network, policies: OwnPolicies, proxies: Proxies, kept: KeptReceipts, audit: SealingKey
     ) -> None:
         """Take whom to ask and what is kept; `audit` opens what a receipt says of people."""
         self._network = network

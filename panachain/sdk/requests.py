@@ -1,6 +1,6 @@
 """Requests for access and their outcomes: sealed to the patient and to the practitioner, and to nobody else.
 
-Follows docs/spec/formats.md, section "Requests" (`panachain/request/1`, `panachain/outcome/1`).
+Follows docs/spec/formats.md, section "Requests" (`panachain/request/2`, `panachain/outcome/2`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from panachain.chain.bound import Sends
 from panachain.chain.evm import Receipt
-from panachain.crypto import box, labels, umbral
+from panachain.crypto import box, labels
+from panachain.crypto.hpke import SealingKey
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError, UnknownActorError, UsageError
 from panachain.ipld import dagcbor
@@ -40,24 +41,24 @@ _MAX_WORD: Final = 64
 def seal_request(
     categories: Sequence[str], purpose: Purpose, note: str, until: int, *, readers: Sequence[bytes]
 ) -> bytes:
-    """Return the details of a request, sealed to two receiving keys (33 bytes each)."""
+    """Return the details of a request, sealed to two sealing keys (1,216 bytes each)."""
     body = {"categories": list(categories), "purpose": purpose.value, "note": note, "until": until}
     return box.seal_to_each(readers, dagcbor.encode(body), labels.REQUEST)
 
 
 def seal_outcome(policy_id: PolicyId, categories: Sequence[str], *, readers: Sequence[bytes]) -> bytes:
-    """Return what an approval granted, sealed to two receiving keys: the sidechain must not name the policy."""
+    """Return what an approval granted, sealed to two sealing keys: the sidechain must not name the policy."""
     body = {"policy": bytes.fromhex(policy_id[2:]), "categories": list(categories)}
     return box.seal_to_each(readers, dagcbor.encode(body), labels.OUTCOME)
 
 
-def open_request(network: Network, request: AccessRequest, secret: umbral.SecretKey, organisation: str) -> RequestView:
+def open_request(network: Network, request: AccessRequest, secret: SealingKey, organisation: str) -> RequestView:
     """Fetch and open a request's details, and its outcome when it was approved.
 
     Args:
         network: with the store.
         request: as the chain has it.
-        secret: the receiving secret of the patient or of the requester.
+        secret: the sealing key of the patient or of the requester.
         organisation: the requester's, as the registry knows it.
 
     Raises:
@@ -87,9 +88,7 @@ def open_request(network: Network, request: AccessRequest, secret: umbral.Secret
         raise IntegrityError(f"request {request.request_id} lacks a field or has one of the wrong type") from exc
 
 
-def open_requests(
-    network: Network, requests: Iterable[AccessRequest], secret: umbral.SecretKey
-) -> Listing[RequestView]:
+def open_requests(network: Network, requests: Iterable[AccessRequest], secret: SealingKey) -> Listing[RequestView]:
     """Return the requests that can be read, in their order: whoever makes one that can't keeps nobody from the rest."""
     found, left_out = [], []
     wanted = list(requests)
@@ -121,7 +120,7 @@ class ReceivedRequests:
         blocked = self._blocked.accounts()
         made = self._network.sidechain.requests.find(patient=self._patient)
         wanted = (request for request in made if request.requester not in blocked)
-        return open_requests(self._network, wanted, self._seed.receiving())
+        return open_requests(self._network, wanted, self._seed.sealing())
 
     def find(self, request_id: int) -> RequestView:
         """Return one request; no other one is opened.
@@ -134,7 +133,7 @@ class ReceivedRequests:
         (requester,) = self._network.sidechain.identities.find([request.requester]) or (None,)
         organisation = (requester.organisation or "") if requester else ""
         try:
-            return open_request(self._network, request, self._seed.receiving(), organisation)
+            return open_request(self._network, request, self._seed.sealing(), organisation)
         except UNREADABLE as exc:
             raise IntegrityError(
                 f"request {request_id} can't be read, so nothing was granted: {exc}",
@@ -180,9 +179,8 @@ class ReceivedRequests:
         if asked.state != "open":
             return
         granted = tuple(dict.fromkeys(lane.scope.text for lane in terms.lanes))
-        requester = self._network.resolve(asked.requester, Role.PRACTITIONER)
-        self._network.keys.check([requester])
-        readers = [requester.receiving_key, self._seed.receiving().public]
+        requester = self._network.keys.check(self._network.resolve(asked.requester, Role.PRACTITIONER))
+        readers = [requester.sealing_key, self._seed.sealing().public]
         cid = keep(self._network.store, seal_outcome(terms.policy_id, granted, readers=readers))
         self._network.sidechain.requests.approve(self._sender(), request_id, cid.digest)
 
@@ -198,7 +196,7 @@ class ReceivedRequests:
         return self._network.person(self._seed.account_key())
 
 
-def _open(network: Network, digest: bytes, secret: umbral.SecretKey, label: bytes) -> dict[str, Any]:
+def _open(network: Network, digest: bytes, secret: SealingKey, label: bytes) -> dict[str, Any]:
     block = network.store.get_block(CID(RAW, digest))
     fields = dagcbor.decode(box.open_shared(secret, block, label, readers=2))
     if not isinstance(fields, dict):

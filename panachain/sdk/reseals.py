@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from panachain.crypto.commit import EnvelopeKey
-from panachain.crypto.umbral import SecretKey
+from panachain.crypto.hpke import SealingKey
 from panachain.errors import IntegrityError, TooLargeError
 from panachain.ipld.cid import CID
 from panachain.model.actors import Actor, Address
@@ -85,8 +85,8 @@ class Resealing:
 class Reseals:
     """What the patients of one hospital ask to have in other categories."""
 
-    def __init__(self, network: Network, secret: SecretKey, batches: Batches) -> None:
-        """Take the hospital's receiving secret and its batches."""
+    def __init__(self, network: Network, secret: SealingKey, batches: Batches) -> None:
+        """Take the hospital's secret for what is sealed to it, and its batches."""
         self._network = network
         self._secret = secret
         self._batches = batches
@@ -109,9 +109,8 @@ class Reseals:
                 continue
             # One that can't be read is told where orders to re-wrap are.
             try:
-                order = open_order(
-                    self._network.store.get_block(cid), secret=self._secret, verifying_key=patient.verifying_key
-                )
+                verifying = self._network.key_blocks.of(patient).verifying_key
+                order = open_order(self._network.store.get_block(cid), secret=self._secret, verifying_key=verifying)
             except LEFT_OUT:
                 continue
             if isinstance(order, Reseal):

@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 
 from panachain.chain.issuing import TokenRequest, sign_token_request
 from panachain.chain.signing import Account
-from panachain.crypto import box, labels
+from panachain.crypto import kdf, labels, padding, stream
 from panachain.crypto.blind_rsa import TokenKey
 from panachain.crypto.keys import Seed
 from panachain.crypto.tokens import Ask, ask, challenge
@@ -95,7 +95,7 @@ class Wallet:
 
         Args:
             folder: of the profile.
-            seed: the patient's; tokens are sealed to it, and it signs for them.
+            seed: the patient's; tokens are sealed under a key of it, and it signs for them.
             issuer: who gives tokens.
             domain: of requests for tokens (`chain.issuing.issuer_domain`).
             clock: Unix seconds.
@@ -104,6 +104,7 @@ class Wallet:
         self._path = folder / "tokens.sealed"
         self._lock = folder / "tokens.lock"
         self._seed = seed
+        self._key = kdf.derive(seed.store_key(), labels.WALLET)
         self._issuer = issuer
         self._domain = domain
         self._clock = clock
@@ -196,7 +197,7 @@ class Wallet:
     def _read(self) -> tuple[dict[str, list[Any]], dict[str, bytes]]:
         if not self._path.exists():
             return {}, {}
-        plain = box.open_box(self._seed.receiving(), self._path.read_bytes(), labels.WALLET)
+        plain = padding.unpad(stream.open_(self._path.read_bytes(), self._key, labels.WALLET))
         try:
             content: Any = dagcbor.decode(plain)
             return dict(content["kept"]), dict(content["bound"])
@@ -206,5 +207,5 @@ class Wallet:
     def _write(self, kept: Mapping[str, Any], bound: Mapping[str, bytes]) -> None:
         # Pairs, since DAG-CBOR sorts a map: those that were bound first are forgotten first.
         plain = dagcbor.encode({"kept": dict(kept), "bound": [[name, token] for name, token in bound.items()]})
-        sealed = box.seal_to(self._seed.receiving().public, plain, labels.WALLET)
+        sealed = stream.seal(padding.pad(plain), self._key, labels.WALLET)
         write_private(self._path, sealed)

@@ -48,7 +48,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def test_a_handle_is_looked_up_and_keeps_its_role(run: Run, registry: dict[str, Any], home: Path) -> None:
-    actor = Actor(CARDIOLOGIST, Role.PRACTITIONER, Status.ACTIVE, b"", b"")
+    actor = Actor(CARDIOLOGIST, Role.PRACTITIONER, Status.ACTIVE, b"")
     registry[actor.handle] = actor
 
     assert run("contacts", "add", "cardiologist", actor.handle).code == 0

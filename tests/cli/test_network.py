@@ -17,31 +17,27 @@ from panachain.cli import network as subject
 from panachain.cli.app import App
 from panachain.crypto import keystore
 from panachain.crypto.keys import Seed, address_of
+from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Role, Status
 from panachain.sdk.base import Registrar
+from panachain.sdk.key_blocks import KeyBlocks
 from panachain.sdk.profiles import create_profile
 from tests.cli.twin import Outcome
 from tests.unit.chain.fake import Node, bound
+from tests.unit.storage.memory_store import MemoryStore
 
 Run = Callable[..., Outcome]
 SEED = Seed.random()
-PROXY = Actor(
-    address_of(SEED.account_key()),
-    Role.PROXY,
-    Status.UNKNOWN,
-    SEED.receiving().public,
-    SEED.signer().public,
-    endpoint="https://proxy.example",
-)
+KEYS = SEED.public_keys()
+PROXY = Actor.of(address_of(SEED.account_key()), Role.PROXY, KEYS, endpoint="https://proxy.example")
 
 
 def card(folder: Path, **change: Any) -> Path:
     fields = {
-        "schema": "panachain/actor/1",
+        "schema": "panachain/actor/2",
         "address": PROXY.address,
         "role": "proxy",
-        "receiving_key": PROXY.receiving_key.hex(),
-        "verifying_key": PROXY.verifying_key.hex(),
+        "key_block": KEYS.encode().hex(),
         "endpoint": PROXY.endpoint,
     } | change
     path = folder / "card.json"
@@ -50,13 +46,24 @@ def card(folder: Path, **change: Any) -> Path:
 
 
 @pytest.fixture
-def registry(environment: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Actor]:
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def registry(
+    environment: None, monkeypatch: pytest.MonkeyPatch, store: MemoryStore, tmp_path: Path
+) -> dict[str, Actor]:
     """Who is registered; the card's endpoint answers once it is."""
     known: dict[str, Actor] = {}
     calldata = ActorRegistry(bound(Node("ActorRegistry"))).admission
     actors = SimpleNamespace(actor_of=known.get, address="0x" + "c0" * 20, admission=calldata)
     opened = SimpleNamespace(
-        mainchain=SimpleNamespace(actors=actors), reach=None, threshold=2, proxies=lambda: list(known.values())
+        mainchain=SimpleNamespace(actors=actors),
+        reach=None,
+        threshold=2,
+        proxies=lambda: list(known.values()),
+        key_blocks=KeyBlocks(tmp_path, store),
     )
 
     @contextmanager
@@ -104,7 +111,7 @@ def test_the_registrars_profile_admits_what_was_shown_whole(
     assert (refused.code, registry) == (2, {})
     done = run("network", "add-proxy", str(card(tmp_path)), "--yes")
     assert done.code == 0, done.err
-    for shown in (PROXY.address, PROXY.receiving_key.hex(), PROXY.verifying_key.hex(), PROXY.endpoint):
+    for shown in (PROXY.address, PROXY.key_digest.hex(), PROXY.endpoint):
         assert shown in done.err
     assert registry[PROXY.address].status is Status.ACTIVE
     again = steps(run("network", "add-proxy", str(card(tmp_path)), "--json"))
@@ -118,10 +125,24 @@ def test_another_endpoint_is_the_proxys_own_to_announce(run: Run, registry: dict
 
 
 def test_other_keys_of_a_registered_account_are_refused(run: Run, registry: dict[str, Actor], tmp_path: Path) -> None:
-    registry[PROXY.address] = replace(PROXY, receiving_key=PROXY.verifying_key)
+    registry[PROXY.address] = replace(PROXY, key_digest=bytes(32), keys=None)
     done = run("network", "add-proxy", str(card(tmp_path)), "--yes")
     assert done.code == 2
     assert "with other keys; nothing was changed" in done.err
+
+
+def test_who_has_the_card_puts_a_key_block_that_the_store_lost(
+    run: Run, registry: dict[str, Actor], store: MemoryStore, tmp_path: Path
+) -> None:
+    """Also of who is registered already, and without a registrar's profile."""
+    registry[PROXY.address] = replace(PROXY, status=Status.ACTIVE)
+    for told in ("was put into", "lay in"):
+        found = steps(run("network", "add-proxy", str(card(tmp_path)), "--json"))
+        assert found["key block"]["state"] == "done"
+        assert told in found["key block"]["detail"]
+        assert PROXY.key_digest.hex() in found["key block"]["detail"]
+        assert store.get_block(CID(RAW, PROXY.key_digest)) == KEYS.encode()
+        assert CID(RAW, PROXY.key_digest) in store.pinned
 
 
 @pytest.mark.parametrize(
@@ -130,9 +151,12 @@ def test_other_keys_of_a_registered_account_are_refused(run: Run, registry: dict
         {"schema": "other"},
         {"role": "nobody"},
         {"address": "0x12"},
-        {"receiving_key": "00"},
-        {"receiving_key": "05" + "11" * 32},
-        {"verifying_key": 7},
+        {"schema": "panachain/actor/1"},
+        {"key_block": "00"},
+        {"key_block": 7},
+        {"key_block": KEYS.encode().hex() + "00"},
+        {"key_block": replace(KEYS, verifying=b"").encode().hex()},
+        {"key_block": replace(KEYS, sealing=b"\xff" * 1216).encode().hex()},
         {"endpoint": "http://proxy.example"},
         {"endpoint": "https://proxy.example/?a=b"},
     ],

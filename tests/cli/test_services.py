@@ -82,10 +82,10 @@ def test_a_proxys_card_is_that_of_its_keys_and_tells_no_secret(run: Run, tmp_pat
     done = run("proxy", "init", str(folder), *INITS["proxy"])
     seed = keystore.open(folder / "seed.json", PASSPHRASE)
     card = json.loads((folder / "card.json").read_text())
-    assert card["schema"] == "panachain/actor/1"
+    assert card["schema"] == "panachain/actor/2"
     assert (card["address"], card["role"]) == (address_of(seed.account_key()), "proxy")
-    assert bytes.fromhex(card["receiving_key"]) == seed.receiving().public
-    assert bytes.fromhex(card["verifying_key"]) == seed.signer().public
+    assert bytes.fromhex(card["key_block"]) == seed.public_keys().encode()
+    assert bytes.fromhex(card["key_digest"]) == seed.public_keys().digest
     everything = (
         done.out
         + done.err

@@ -22,8 +22,8 @@ from tests.contracts import audit_runs
 ROOT = Path(__file__).resolve().parents[2]
 # scripts/mutate_contracts.py names the folder of a mutant.
 ARTIFACTS = Path(os.environ.get("PANA_ARTIFACTS", ROOT / "panachain/chain/artifacts"))
-KEY = b"\x02" + bytes(31) + b"\x01"
-"""A compressed point."""
+KEYS = b"k" * 32
+"""The digest of a key block."""
 NOBODY = "0x" + "00" * 20
 REGISTRAR, SUSPENDER = 1, 2
 """Roles of the access manager."""
@@ -170,7 +170,7 @@ def people(identities: Any, registrar: Any, accounts: Any, hospital: Any) -> dic
     people = dict(zip(names, accounts[4:8], strict=True))
     for name, role in names.items():
         organisation = NOBODY if role == PATIENT else (accounts[8] if name == "elsewhere" else hospital)
-        identities.register(people[name], role, bytes(32), KEY, KEY, organisation, b"", sender=registrar)
+        identities.register(people[name], role, bytes(32), KEYS, organisation, b"", sender=registrar)
     return people
 
 

@@ -13,12 +13,12 @@ from panachain.chain.signing import Account, compact
 from panachain.crypto.keys import Seed
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
-from tests.contracts.conftest import HOSPITAL, KEY, NOBODY, PROXY, halves
+from tests.contracts.conftest import HOSPITAL, KEYS, NOBODY, PROXY, halves
 
 
 @pytest.fixture
 def proxy(actors: Any, registrar: Any, relay: Any) -> Any:
-    actors.register(relay, PROXY, KEY, KEY, "", NOBODY, sender=registrar)
+    actors.register(relay, PROXY, KEYS, "", NOBODY, sender=registrar)
     return relay
 
 
@@ -51,7 +51,7 @@ class Signer:
 @pytest.fixture
 def signer(actors: Any, access_log: Any, registrar: Any, chain: Any) -> Signer:
     account = Account(Seed.random().account_key())
-    actors.register(account.address, PROXY, KEY, KEY, "", NOBODY, sender=registrar)
+    actors.register(account.address, PROXY, KEYS, "", NOBODY, sender=registrar)
     return Signer(account, log_domain(chain.chain_id, access_log.address))
 
 
@@ -68,7 +68,7 @@ class TestAnchor:
     def test_proxy_anchors_and_stranger_does_not(
         self, actors: Any, access_log: Any, registrar: Any, signer: Signer, hospital: Any, stranger: Any
     ) -> None:
-        actors.register(hospital, HOSPITAL, KEY, KEY, "", NOBODY, sender=registrar)
+        actors.register(hospital, HOSPITAL, KEYS, "", NOBODY, sender=registrar)
         for account in (stranger, hospital):
             with ape.reverts(access_log.LogNotActiveProxy):
                 access_log.anchor(account, 1, b"h" * 32, signer.anchor(1, b"h" * 32), sender=account)

@@ -9,7 +9,7 @@ import pytest
 from eth_abi import encode
 from eth_utils import keccak
 
-from tests.contracts.conftest import HOSPITAL, KEY, NOBODY, PROXY, RESEARCHER
+from tests.contracts.conftest import HOSPITAL, KEYS, NOBODY, PROXY, RESEARCHER
 
 UNKNOWN, ACTIVE, SUSPENDED = range(3)
 
@@ -20,20 +20,19 @@ class TestRegister:
     ) -> None:
         for nobody in (stranger, hospital, admin):
             with ape.reverts(actors.AccessManagedUnauthorized):
-                actors.register(hospital, HOSPITAL, KEY, KEY, "", NOBODY, sender=nobody)
-        receipt = actors.register(hospital, HOSPITAL, KEY, KEY, "https://hospital.example", NOBODY, sender=registrar)
+                actors.register(hospital, HOSPITAL, KEYS, "", NOBODY, sender=nobody)
+        receipt = actors.register(hospital, HOSPITAL, KEYS, "https://hospital.example", NOBODY, sender=registrar)
 
         assert actors.isActive(hospital, HOSPITAL)
         assert not actors.isActive(hospital, PROXY)
         event = next(iter(receipt.decode_logs(actors.ActorRegistered)))
         assert (event.account, event.role, event.endpoint) == (hospital, HOSPITAL, "https://hospital.example")
-        assert (event.receivingKey, event.verifyingKey, event.organisation) == (KEY, KEY, NOBODY)
+        assert (event.keyDigest, event.organisation) == (KEYS, NOBODY)
 
     def test_commits_to_keys_and_organisation(self, actors: Any, registrar: Any, relay: Any, hospital: Any) -> None:
-        other = b"\x03" + KEY[1:]
-        actors.register(relay, PROXY, KEY, other, "", hospital, sender=registrar)
+        actors.register(relay, PROXY, KEYS, "", hospital, sender=registrar)
 
-        details = keccak(encode(["bytes", "bytes", "address"], [KEY, other, hospital.address]))[:30]
+        details = keccak(encode(["bytes32", "address"], [KEYS, hospital.address]))[:30]
         assert tuple(actors.actorOf(relay)) == (PROXY, ACTIVE, details)
 
     @pytest.mark.parametrize(("role", "ledger_opens", "log_opens"), [(1, 1, 0), (2, 0, 1), (3, 0, 0), (4, 0, 0)])
@@ -48,32 +47,31 @@ class TestRegister:
         ledger_opens: int,
         log_opens: int,
     ) -> None:
-        actors.register(relay, role, KEY, KEY, "", NOBODY, sender=registrar)
+        actors.register(relay, role, KEYS, "", NOBODY, sender=registrar)
 
         assert (ledger.ledgerOf(relay).admitted, access_log.anchorOf(relay).admitted) == (ledger_opens, log_opens)
 
     def test_reverts_for_the_zero_account_and_for_no_role(self, actors: Any, registrar: Any, hospital: Any) -> None:
         for account, role in ((NOBODY, HOSPITAL), (hospital, 0)):
             with ape.reverts(actors.ActorInvalid):
-                actors.register(account, role, KEY, KEY, "", NOBODY, sender=registrar)
+                actors.register(account, role, KEYS, "", NOBODY, sender=registrar)
 
-    def test_reverts_for_a_key_of_another_size(self, actors: Any, registrar: Any, hospital: Any) -> None:
-        for first, second in ((KEY[:-1], KEY), (KEY, KEY + b"\0"), (b"", KEY), (KEY, b"")):
-            with ape.reverts(actors.ActorInvalidKey):
-                actors.register(hospital, HOSPITAL, first, second, "", NOBODY, sender=registrar)
+    def test_reverts_for_who_has_no_keys(self, actors: Any, registrar: Any, hospital: Any) -> None:
+        with ape.reverts(actors.ActorWithoutKeys, account=hospital.address):
+            actors.register(hospital, HOSPITAL, bytes(32), "", NOBODY, sender=registrar)
 
     def test_reverts_if_registered_already(self, actors: Any, registrar: Any, hospital: Any) -> None:
-        actors.register(hospital, HOSPITAL, KEY, KEY, "", NOBODY, sender=registrar)
+        actors.register(hospital, HOSPITAL, KEYS, "", NOBODY, sender=registrar)
         for role in (HOSPITAL, PROXY):
             with ape.reverts(actors.ActorAlreadyRegistered):
-                actors.register(hospital, role, KEY, KEY, "", NOBODY, sender=registrar)
+                actors.register(hospital, role, KEYS, "", NOBODY, sender=registrar)
 
 
 class TestSuspend:
     def test_registrar_suspends_and_stranger_does_not(
         self, actors: Any, ledger: Any, registrar: Any, hospital: Any, stranger: Any
     ) -> None:
-        actors.register(hospital, HOSPITAL, KEY, KEY, "", NOBODY, sender=registrar)
+        actors.register(hospital, HOSPITAL, KEYS, "", NOBODY, sender=registrar)
         with ape.reverts(actors.AccessManagedUnauthorized):
             actors.suspend(hospital, sender=stranger)
         receipt = actors.suspend(hospital, sender=registrar)
@@ -86,7 +84,7 @@ class TestSuspend:
     def test_reverts_if_unknown_or_suspended(self, actors: Any, registrar: Any, hospital: Any) -> None:
         with ape.reverts(actors.ActorUnexpectedStatus):
             actors.suspend(hospital, sender=registrar)
-        actors.register(hospital, HOSPITAL, KEY, KEY, "", NOBODY, sender=registrar)
+        actors.register(hospital, HOSPITAL, KEYS, "", NOBODY, sender=registrar)
         actors.suspend(hospital, sender=registrar)
         with ape.reverts(actors.ActorUnexpectedStatus):
             actors.suspend(hospital, sender=registrar)
@@ -96,7 +94,7 @@ class TestReinstate:
     def test_registrar_reinstates_and_stranger_does_not(
         self, actors: Any, access_log: Any, registrar: Any, relay: Any, stranger: Any
     ) -> None:
-        actors.register(relay, PROXY, KEY, KEY, "", NOBODY, sender=registrar)
+        actors.register(relay, PROXY, KEYS, "", NOBODY, sender=registrar)
         actors.suspend(relay, sender=registrar)
         assert not access_log.anchorOf(relay).admitted
         with ape.reverts(actors.AccessManagedUnauthorized):
@@ -110,7 +108,7 @@ class TestReinstate:
     def test_reverts_if_unknown_or_active(self, actors: Any, registrar: Any, hospital: Any) -> None:
         with ape.reverts(actors.ActorUnexpectedStatus):
             actors.reinstate(hospital, sender=registrar)
-        actors.register(hospital, HOSPITAL, KEY, KEY, "", NOBODY, sender=registrar)
+        actors.register(hospital, HOSPITAL, KEYS, "", NOBODY, sender=registrar)
         with ape.reverts(actors.ActorUnexpectedStatus):
             actors.reinstate(hospital, sender=registrar)
 
@@ -119,7 +117,7 @@ class TestConvict:
     def test_rejects_everybody_but_the_access_log(
         self, actors: Any, registrar: Any, relay: Any, stranger: Any, admin: Any
     ) -> None:
-        actors.register(relay, PROXY, KEY, KEY, "", NOBODY, sender=registrar)
+        actors.register(relay, PROXY, KEYS, "", NOBODY, sender=registrar)
         for caller in (stranger, registrar, admin, relay):
             with ape.reverts(actors.ActorNotAccessLog):
                 actors.convict(relay, sender=caller)
@@ -130,7 +128,7 @@ class TestSetEndpoint:
     def test_the_actor_moves_himself_while_active(self, actors: Any, registrar: Any, relay: Any, stranger: Any) -> None:
         with ape.reverts(actors.ActorUnexpectedStatus):
             actors.setEndpoint("https://elsewhere.example", sender=stranger)
-        actors.register(relay, RESEARCHER, KEY, KEY, "", NOBODY, sender=registrar)
+        actors.register(relay, RESEARCHER, KEYS, "", NOBODY, sender=registrar)
         receipt = actors.setEndpoint("https://elsewhere.example", sender=relay)
         event = next(iter(receipt.decode_logs(actors.ActorEndpointChanged)))
         assert (event.account, event.endpoint) == (relay, "https://elsewhere.example")

@@ -9,9 +9,9 @@ import pytest
 from eth_abi import encode
 from eth_utils import keccak, to_checksum_address
 
-from tests.contracts.conftest import KEY, NOBODY
+from tests.contracts.conftest import KEYS, NOBODY
 
-OTHER_KEY = b"\x03" + bytes(31) + b"\x02"
+OTHER_KEYS = b"o" * 32
 SEALED, OTHER_SEALED = b"s" * 32, b"z" * 32
 NOTHING = bytes(32)
 UNKNOWN_GROUP = "0x" + "9e" * 20
@@ -19,14 +19,14 @@ UNKNOWN_GROUP = "0x" + "9e" * 20
 
 def id_of(groups: Any, chain: Any, creator: Any, key: bytes) -> str:
     fields = [chain.chain_id, groups.address, creator.address, key]
-    return to_checksum_address(keccak(encode(["uint256", "address", "address", "bytes"], fields))[12:])
+    return to_checksum_address(keccak(encode(["uint256", "address", "address", "bytes32"], fields))[12:])
 
 
 @pytest.fixture
 def group(groups: Any, people: dict[str, Any], chain: Any) -> str:
     """A group that the doctor manages."""
-    groups.create(KEY, sender=people["doctor"])
-    return id_of(groups, chain, people["doctor"], KEY)
+    groups.create(KEYS, sender=people["doctor"])
+    return id_of(groups, chain, people["doctor"], KEYS)
 
 
 @pytest.fixture
@@ -43,17 +43,17 @@ class TestCreate:
     ) -> None:
         doctor = people["doctor"]
 
-        receipt = groups.create(KEY, sender=doctor)
+        receipt = groups.create(KEYS, sender=doctor)
 
-        group = id_of(groups, chain, doctor, KEY)
+        group = id_of(groups, chain, doctor, KEYS)
         assert tuple(groups.groupOf(group)) == (doctor.address, False, 0, hospital.address)
         event = next(iter(receipt.decode_logs(groups.GroupCreated)))
         assert (event.group, event.manager, event.organisation) == (group, doctor.address, hospital.address)
-        assert event.receivingKey == KEY
+        assert event.keyDigest == KEYS
         assert not groups.isMember(group, doctor)
 
     def test_each_creator_and_key_has_a_group(self, groups: Any, people: dict[str, Any], chain: Any) -> None:
-        for name, key in (("doctor", KEY), ("doctor", OTHER_KEY), ("elsewhere", KEY)):
+        for name, key in (("doctor", KEYS), ("doctor", OTHER_KEYS), ("elsewhere", KEYS)):
             groups.create(key, sender=people[name])
 
             assert groups.groupOf(id_of(groups, chain, people[name], key)).manager == people[name].address
@@ -65,19 +65,18 @@ class TestCreate:
 
         for caller in (people["patient"], stranger, registrar, people["doctor"]):
             with ape.reverts(groups.GroupNotActivePractitioner, account=caller.address):
-                groups.create(KEY, sender=caller)
+                groups.create(KEYS, sender=caller)
 
-    @pytest.mark.parametrize("length", [0, 32, 34, 65])
-    def test_reverts_for_a_key_of_another_size(self, groups: Any, people: dict[str, Any], length: int) -> None:
-        with ape.reverts(groups.GroupInvalidKey, length=length):
-            groups.create(bytes(length), sender=people["doctor"])
+    def test_reverts_without_keys(self, groups: Any, people: dict[str, Any]) -> None:
+        with ape.reverts(groups.GroupWithoutKeys, caller=people["doctor"].address):
+            groups.create(bytes(32), sender=people["doctor"])
 
     def test_reverts_if_repeated(self, groups: Any, people: dict[str, Any], group: str) -> None:
         with ape.reverts(groups.GroupAlreadyCreated, group=group):
-            groups.create(KEY, sender=people["doctor"])
+            groups.create(KEYS, sender=people["doctor"])
         groups.close(group, sender=people["doctor"])
         with ape.reverts(groups.GroupAlreadyCreated, group=group):
-            groups.create(KEY, sender=people["doctor"])
+            groups.create(KEYS, sender=people["doctor"])
 
 
 class TestAddMember:
@@ -231,21 +230,21 @@ class TestRenew:
         groups.addMember(team, people["elsewhere"], SEALED, sender=people["doctor"])
         groups.accept(team, sender=people["elsewhere"])
 
-        receipt = groups.renew(team, 1, OTHER_KEY, [people["nurse"]], [OTHER_SEALED], sender=people["doctor"])
+        receipt = groups.renew(team, 1, OTHER_KEYS, [people["nurse"]], [OTHER_SEALED], sender=people["doctor"])
 
         assert groups.groupOf(team).generation == 1
         assert groups.sealedKeyOf(team, people["nurse"]) == OTHER_SEALED
         assert groups.sealedKeyOf(team, people["elsewhere"]) == SEALED
         assert all(groups.isMember(team, people[name]) for name in ("nurse", "elsewhere"))
         renewed = next(iter(receipt.decode_logs(groups.GroupRenewed)))
-        assert (renewed.group, renewed.generation, renewed.receivingKey) == (team, 1, OTHER_KEY)
+        assert (renewed.group, renewed.generation, renewed.keyDigest) == (team, 1, OTHER_KEYS)
         # Whoever reads the events in their order knows to whom the new secret was sealed.
         assert [log.event_name for log in receipt.decode_logs()] == ["GroupRenewed", "MemberAdded"]
 
     def test_a_group_is_renewed_again_and_again(self, groups: Any, people: dict[str, Any], team: str) -> None:
         for generation in (1, 2, 3):
             sealed = bytes([generation]) * 32
-            groups.renew(team, generation, KEY, [people["nurse"]], [sealed], sender=people["doctor"])
+            groups.renew(team, generation, KEYS, [people["nurse"]], [sealed], sender=people["doctor"])
 
             assert groups.groupOf(team).generation == generation
             assert groups.sealedKeyOf(team, people["nurse"]) == sealed
@@ -253,11 +252,11 @@ class TestRenew:
     def test_the_second_of_two_renewals_from_one_generation_reverts(
         self, groups: Any, people: dict[str, Any], team: str
     ) -> None:
-        groups.renew(team, 1, OTHER_KEY, [people["nurse"]], [OTHER_SEALED], sender=people["doctor"])
+        groups.renew(team, 1, OTHER_KEYS, [people["nurse"]], [OTHER_SEALED], sender=people["doctor"])
 
         for generation in (0, 1, 3):
             with ape.reverts(groups.GroupNotNextGeneration, group=team, generation=generation, current=1):
-                groups.renew(team, generation, KEY, [people["nurse"]], [SEALED], sender=people["doctor"])
+                groups.renew(team, generation, KEYS, [people["nurse"]], [SEALED], sender=people["doctor"])
         assert groups.sealedKeyOf(team, people["nurse"]) == OTHER_SEALED
 
     def test_rejects_everybody_but_the_manager(
@@ -265,24 +264,24 @@ class TestRenew:
     ) -> None:
         for caller in (people["nurse"], people["elsewhere"], people["patient"], stranger, registrar):
             with ape.reverts(groups.GroupNotManager, group=team, caller=caller.address):
-                groups.renew(team, 1, OTHER_KEY, [people["nurse"]], [OTHER_SEALED], sender=caller)
+                groups.renew(team, 1, OTHER_KEYS, [people["nurse"]], [OTHER_SEALED], sender=caller)
 
     def test_rejects_a_suspended_manager_and_a_closed_group(
         self, groups: Any, identities: Any, people: dict[str, Any], team: str, registrar: Any
     ) -> None:
         identities.suspend(people["doctor"], sender=registrar)
         with ape.reverts(groups.GroupNotActivePractitioner, account=people["doctor"].address):
-            groups.renew(team, 1, OTHER_KEY, [], [], sender=people["doctor"])
+            groups.renew(team, 1, OTHER_KEYS, [], [], sender=people["doctor"])
         identities.reinstate(people["doctor"], sender=registrar)
         groups.close(team, sender=people["doctor"])
         with ape.reverts(groups.GroupAlreadyClosed, group=team):
-            groups.renew(team, 1, OTHER_KEY, [], [], sender=people["doctor"])
+            groups.renew(team, 1, OTHER_KEYS, [], [], sender=people["doctor"])
 
     def test_lists_nobody(self, groups: Any, people: dict[str, Any], team: str, stranger: Any) -> None:
         for person in (people["elsewhere"], people["doctor"], people["patient"], stranger):
             with ape.reverts(groups.GroupNotListed, group=team, member=person.address):
                 members, sealed = [people["nurse"], person], [OTHER_SEALED, OTHER_SEALED]
-                groups.renew(team, 1, OTHER_KEY, members, sealed, sender=people["doctor"])
+                groups.renew(team, 1, OTHER_KEYS, members, sealed, sender=people["doctor"])
 
         assert groups.groupOf(team).generation == 0
         assert groups.sealedKeyOf(team, people["nurse"]) == SEALED
@@ -291,30 +290,27 @@ class TestRenew:
         groups.removeMember(team, people["nurse"], sender=people["nurse"])
 
         with ape.reverts(groups.GroupNotListed, group=team, member=people["nurse"].address):
-            groups.renew(team, 1, OTHER_KEY, [people["nurse"]], [OTHER_SEALED], sender=people["doctor"])
-        groups.renew(team, 1, OTHER_KEY, [], [], sender=people["doctor"])
+            groups.renew(team, 1, OTHER_KEYS, [people["nurse"]], [OTHER_SEALED], sender=people["doctor"])
+        groups.renew(team, 1, OTHER_KEYS, [], [], sender=people["doctor"])
 
-    @pytest.mark.parametrize("length", [0, 32, 34, 65])
-    def test_reverts_for_a_key_of_another_size(
-        self, groups: Any, people: dict[str, Any], team: str, length: int
-    ) -> None:
-        with ape.reverts(groups.GroupInvalidKey, length=length):
-            groups.renew(team, 1, bytes(length), [], [], sender=people["doctor"])
+    def test_reverts_without_keys(self, groups: Any, people: dict[str, Any], team: str) -> None:
+        with ape.reverts(groups.GroupWithoutKeys, caller=people["doctor"].address):
+            groups.renew(team, 1, bytes(32), [], [], sender=people["doctor"])
 
     @pytest.mark.parametrize("sealed", [[], [OTHER_SEALED, OTHER_SEALED]], ids=["less", "more"])
     def test_reverts_for_another_number_of_sealed_keys(
         self, groups: Any, people: dict[str, Any], team: str, sealed: list[bytes]
     ) -> None:
         with ape.reverts(groups.GroupRenewalLengths, members=1, sealedKeys=len(sealed)):
-            groups.renew(team, 1, OTHER_KEY, [people["nurse"]], sealed, sender=people["doctor"])
+            groups.renew(team, 1, OTHER_KEYS, [people["nurse"]], sealed, sender=people["doctor"])
 
     def test_reverts_if_nothing_is_sealed(self, groups: Any, people: dict[str, Any], team: str) -> None:
         with ape.reverts(groups.GroupWithoutSealedKey, group=team, member=people["nurse"].address):
-            groups.renew(team, 1, OTHER_KEY, [people["nurse"]], [NOTHING], sender=people["doctor"])
+            groups.renew(team, 1, OTHER_KEYS, [people["nurse"]], [NOTHING], sender=people["doctor"])
 
     def test_reverts_without_a_group(self, groups: Any, people: dict[str, Any]) -> None:
         with ape.reverts(groups.GroupNotManager, group=to_checksum_address(UNKNOWN_GROUP)):
-            groups.renew(UNKNOWN_GROUP, 1, OTHER_KEY, [], [], sender=people["doctor"])
+            groups.renew(UNKNOWN_GROUP, 1, OTHER_KEYS, [], [], sender=people["doctor"])
 
 
 class TestHandOver:

@@ -14,7 +14,7 @@ SUSPENDED = 2
 """`Status`."""
 SUSPENDER = 2
 """A role of the access manager."""
-KEY = b"\x02" + bytes(31) + b"\x01"
+KEYS = b"k" * 32
 NOBODY = "0x" + "00" * 20
 REASON = b"r" * 32
 OUTCOME = b"o" * 32
@@ -85,7 +85,7 @@ class TestRequest:
     def test_rejects_practitioner_without_a_hospital(
         self, emergency: Any, identities: Any, people: dict[str, Any], registrar: Any, relay: Any
     ) -> None:
-        identities.register(relay, PRACTITIONER, bytes(32), KEY, KEY, NOBODY, b"", sender=registrar)
+        identities.register(relay, PRACTITIONER, bytes(32), KEYS, NOBODY, b"", sender=registrar)
 
         with ape.reverts(emergency.EmergencyNotActivePractitioner, account=relay.address):
             emergency.request(people["patient"], REASON, sender=relay)
@@ -149,7 +149,7 @@ class TestCosign:
         self, emergency: Any, identities: Any, people: dict[str, Any], cosigned: int, registrar: Any, relay: Any
     ) -> None:
         organisation = identities.identityOf(people["nurse"]).organisation
-        identities.register(relay, PRACTITIONER, bytes(32), KEY, KEY, organisation, b"", sender=registrar)
+        identities.register(relay, PRACTITIONER, bytes(32), KEYS, organisation, b"", sender=registrar)
 
         for caller in (people["nurse"], relay):
             with ape.reverts(emergency.EmergencyInvalidCosigner, id=cosigned, cosigner=caller.address):

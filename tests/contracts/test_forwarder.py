@@ -75,7 +75,7 @@ def test_each_contract_of_persons_believes_it(
     later = int(chain.pending_timestamp) + 1000
     for target, function, args in (
         (requests, "request", (patient.address, b"d" * 32, later)),
-        (groups, "create", (b"\x02" + bytes(31) + b"\x01",)),
+        (groups, "create", (b"k" * 32,)),
         (emergency, "request", (patient.address, b"r" * 32)),
     ):
         forwarder.execute(doctor.signed(target, function, *args)[1], sender=relay)

@@ -13,10 +13,10 @@ from typing import Any
 
 from panachain.chain.receipts import log_domain, sign_head
 from panachain.chain.signing import Account, compact
-from tests.contracts.conftest import HOSPITAL, KEY, NOBODY, PROXY, halves
+from tests.contracts.conftest import HOSPITAL, KEYS, NOBODY, PROXY, halves
 from tests.contracts.test_forwarder import Person
 
-OTHER_KEY = b"\x03" + KEY[1:]
+OTHER_KEYS = b"o" * 32
 SNAPSHOT = Path(__file__).parent / "gas.json"
 NOISE = 150
 """Random keys and signatures have more or fewer zero bytes, which cost 12 gas less each."""
@@ -32,8 +32,8 @@ def test_no_transaction_became_dearer_or_cheaper_unseen(
     def note(name: str, receipt: Any) -> None:
         gas[name] = receipt.gas_used
 
-    note("ActorRegistry.register", actors.register(hospital, HOSPITAL, KEY, KEY, "", NOBODY, sender=registrar))
-    note("ActorRegistry.register, proxy", actors.register(relay, PROXY, KEY, KEY, "", NOBODY, sender=registrar))
+    note("ActorRegistry.register", actors.register(hospital, HOSPITAL, KEYS, "", NOBODY, sender=registrar))
+    note("ActorRegistry.register, proxy", actors.register(relay, PROXY, KEYS, "", NOBODY, sender=registrar))
     note("RecordLedger.store, first", ledger.store(b"m" * 32, 1000, sender=hospital))
     note("RecordLedger.store", ledger.store(b"n" * 32, 1000, sender=hospital))
     proxy = Account(bytes.fromhex(relay.private_key[2:]))
@@ -65,12 +65,12 @@ def test_no_transaction_became_dearer_or_cheaper_unseen(
     note("EmergencyAccess.request", emergency.request(patient, b"r" * 32, sender=doctor))
     note("EmergencyAccess.cosign", emergency.cosign(1, sender=nurse))
     note("EmergencyAccess.review", emergency.review(1, b"o" * 32, sender=registrar))
-    note("CareGroups.create", groups.create(KEY, sender=doctor))
-    created = groups.create.call(OTHER_KEY, sender=doctor)
-    groups.create(OTHER_KEY, sender=doctor)
+    note("CareGroups.create", groups.create(KEYS, sender=doctor))
+    created = groups.create.call(OTHER_KEYS, sender=doctor)
+    groups.create(OTHER_KEYS, sender=doctor)
     note("CareGroups.addMember", groups.addMember(created, nurse, b"s" * 32, sender=doctor))
     note("CareGroups.accept", groups.accept(created, sender=nurse))
-    renewal = groups.renew(created, 1, KEY, [nurse], [b"z" * 32], sender=doctor)
+    renewal = groups.renew(created, 1, KEYS, [nurse], [b"z" * 32], sender=doctor)
     note("CareGroups.renew, one member", renewal)
     note("CareGroups.removeMember", groups.removeMember(created, nurse, sender=doctor))
     groups.addMember(created, nurse, b"s" * 32, sender=doctor)

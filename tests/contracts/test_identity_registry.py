@@ -6,16 +6,13 @@ from typing import Any
 
 import ape
 import pytest
-from eth_abi import encode
-from eth_utils import keccak
 
 PATIENT, PRACTITIONER = 1, 2
 UNKNOWN, ACTIVE, SUSPENDED, REPLACED = range(4)
 SUSPENDER = 2
 """A role of the access manager."""
 DELAY = 72 * 3600
-KEY = b"\x02" + bytes(31) + b"\x01"
-OTHER_KEY = b"\x03" + bytes(31) + b"\x02"
+KEYS = b"k" * 32
 NOBODY = "0x" + "00" * 20
 SOMEBODY = "0x" + "77" * 20
 """Registered by no fixture."""
@@ -32,7 +29,7 @@ def successors(identities: Any, registrar: Any, accounts: Any) -> list[str]:
     """Two more active patients."""
     made = [account.address for account in accounts[8:10]]
     for account in made:
-        identities.register(account, PATIENT, bytes(32), KEY, KEY, NOBODY, b"", sender=registrar)
+        identities.register(account, PATIENT, bytes(32), KEYS, NOBODY, b"", sender=registrar)
     return made
 
 
@@ -59,17 +56,16 @@ def ready_at(identities: Any, people: dict[str, Any], guardians: list[Any], succ
 
 class TestRegister:
     def test_admits_a_patient_under_his_lookup_key(self, identities: Any, registrar: Any) -> None:
-        receipt = identities.register(SOMEBODY, PATIENT, LOOKUP, KEY, OTHER_KEY, NOBODY, b"sealed", sender=registrar)
+        receipt = identities.register(SOMEBODY, PATIENT, LOOKUP, KEYS, NOBODY, b"sealed", sender=registrar)
 
-        keys_hash = keccak(encode(["bytes", "bytes"], [KEY, OTHER_KEY]))
-        assert tuple(identities.identityOf(SOMEBODY)) == (PATIENT, ACTIVE, receipt.timestamp, NOBODY, keys_hash)
+        assert tuple(identities.identityOf(SOMEBODY)) == (PATIENT, ACTIVE, receipt.timestamp, NOBODY, KEYS)
         assert identities.accountOf(LOOKUP) == SOMEBODY
         event = next(iter(receipt.decode_logs(identities.IdentityRegistered)))
         assert (event.account, event.role, event.organisation) == (SOMEBODY, PATIENT, NOBODY)
-        assert (event.receivingKey, event.verifyingKey, event.personal) == (KEY, OTHER_KEY, b"sealed")
+        assert (event.keyDigest, event.personal) == (KEYS, b"sealed")
 
     def test_admits_a_practitioner_of_a_hospital(self, identities: Any, registrar: Any, hospital: Any) -> None:
-        receipt = identities.register(SOMEBODY, PRACTITIONER, bytes(32), KEY, KEY, hospital, b"", sender=registrar)
+        receipt = identities.register(SOMEBODY, PRACTITIONER, bytes(32), KEYS, hospital, b"", sender=registrar)
 
         assert identities.identityOf(SOMEBODY).organisation == hospital.address
         event = next(iter(receipt.decode_logs(identities.IdentityRegistered)))
@@ -80,7 +76,7 @@ class TestRegister:
     ) -> None:
         for caller in (stranger, admin, people["doctor"]):
             with ape.reverts(identities.AccessManagedUnauthorized, caller=caller.address):
-                identities.register(SOMEBODY, PATIENT, LOOKUP, KEY, KEY, NOBODY, b"", sender=caller)
+                identities.register(SOMEBODY, PATIENT, LOOKUP, KEYS, NOBODY, b"", sender=caller)
 
         assert identities.identityOf(SOMEBODY).status == UNKNOWN
 
@@ -89,7 +85,7 @@ class TestRegister:
         self, identities: Any, registrar: Any, account: str, role: int
     ) -> None:
         with ape.reverts(identities.IdentityInvalid, account=account, role=role):
-            identities.register(account, role, LOOKUP, KEY, KEY, NOBODY, b"", sender=registrar)
+            identities.register(account, role, LOOKUP, KEYS, NOBODY, b"", sender=registrar)
 
     def test_reverts_if_registered_already_or_suspended(
         self, identities: Any, registrar: Any, people: dict[str, Any]
@@ -98,32 +94,27 @@ class TestRegister:
 
         for account in (people["doctor"], people["nurse"]):
             with ape.reverts(identities.IdentityAlreadyRegistered, account=account.address):
-                identities.register(account, PATIENT, LOOKUP, KEY, KEY, NOBODY, b"", sender=registrar)
+                identities.register(account, PATIENT, LOOKUP, KEYS, NOBODY, b"", sender=registrar)
 
     def test_reverts_if_lookup_key_is_taken(self, identities: Any, registrar: Any, stranger: Any) -> None:
-        identities.register(SOMEBODY, PATIENT, LOOKUP, KEY, KEY, NOBODY, b"", sender=registrar)
+        identities.register(SOMEBODY, PATIENT, LOOKUP, KEYS, NOBODY, b"", sender=registrar)
 
         with ape.reverts(identities.IdentityLookupTaken, lookup=LOOKUP):
-            identities.register(stranger, PATIENT, LOOKUP, KEY, KEY, NOBODY, b"", sender=registrar)
+            identities.register(stranger, PATIENT, LOOKUP, KEYS, NOBODY, b"", sender=registrar)
 
         assert identities.accountOf(LOOKUP) == SOMEBODY
 
     def test_zero_lookup_key_is_nobodys(self, identities: Any, registrar: Any, people: dict[str, Any]) -> None:
         # Four people were admitted without one already.
-        identities.register(SOMEBODY, PATIENT, bytes(32), KEY, KEY, NOBODY, b"", sender=registrar)
+        identities.register(SOMEBODY, PATIENT, bytes(32), KEYS, NOBODY, b"", sender=registrar)
 
         assert identities.isActive(people["patient"], PATIENT)
         assert identities.isActive(SOMEBODY, PATIENT)
         assert identities.accountOf(bytes(32)) == NOBODY
 
-    @pytest.mark.parametrize(("receiving", "verifying"), [(32, 33), (34, 33), (33, 32), (33, 34), (0, 33), (33, 0)])
-    def test_reverts_if_a_key_is_of_another_length(
-        self, identities: Any, registrar: Any, receiving: int, verifying: int
-    ) -> None:
-        keys = (bytes(receiving), bytes(verifying))
-
-        with ape.reverts(identities.IdentityInvalidKey, receivingLength=receiving, verifyingLength=verifying):
-            identities.register(SOMEBODY, PATIENT, LOOKUP, *keys, NOBODY, b"", sender=registrar)
+    def test_reverts_for_who_has_no_keys(self, identities: Any, registrar: Any) -> None:
+        with ape.reverts(identities.IdentityWithoutKeys, account=SOMEBODY):
+            identities.register(SOMEBODY, PATIENT, LOOKUP, bytes(32), NOBODY, b"", sender=registrar)
 
 
 class TestSuspend:
@@ -538,7 +529,7 @@ class TestCompleteRecovery:
     def test_successor_inherits_the_lookup_key(
         self, identities: Any, registrar: Any, relay: Any, stranger: Any, successor: str, chain: Any, accounts: Any
     ) -> None:
-        identities.register(stranger, PATIENT, LOOKUP, KEY, KEY, NOBODY, b"", sender=registrar)
+        identities.register(stranger, PATIENT, LOOKUP, KEYS, NOBODY, b"", sender=registrar)
         identities.setGuardians([relay], 1, sender=stranger)
         identities.approveRecovery(stranger, successor, sender=relay)
 
@@ -551,8 +542,8 @@ class TestCompleteRecovery:
         self, identities: Any, registrar: Any, relay: Any, stranger: Any, accounts: Any, successor: str, chain: Any
     ) -> None:
         second = accounts[7]
-        identities.register(stranger, PATIENT, LOOKUP, KEY, KEY, NOBODY, b"", sender=registrar)
-        identities.register(second, PATIENT, OTHER_LOOKUP, KEY, KEY, NOBODY, b"", sender=registrar)
+        identities.register(stranger, PATIENT, LOOKUP, KEYS, NOBODY, b"", sender=registrar)
+        identities.register(second, PATIENT, OTHER_LOOKUP, KEYS, NOBODY, b"", sender=registrar)
         for patient, following in ((stranger, second), (second, successor)):
             identities.setGuardians([relay], 1, sender=patient)
             identities.approveRecovery(patient, following, sender=relay)
@@ -643,7 +634,7 @@ class TestCompleteRecovery:
             with ape.reverts(identities.IdentityUnexpectedStatus, actual=REPLACED):
                 change(patient, sender=registrar)
         with ape.reverts(identities.IdentityAlreadyRegistered):
-            identities.register(patient, PATIENT, bytes(32), KEY, KEY, NOBODY, b"", sender=registrar)
+            identities.register(patient, PATIENT, bytes(32), KEYS, NOBODY, b"", sender=registrar)
 
     def test_replaced_account_is_not_moved_again(
         self,

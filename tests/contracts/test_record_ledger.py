@@ -10,12 +10,12 @@ import pytest
 
 from panachain.chain.contracts.record_ledger import RecordLedger
 from panachain.chain.mainchain import Mainchain
-from tests.contracts.conftest import HOSPITAL, KEY, NOBODY, PROXY
+from tests.contracts.conftest import HOSPITAL, KEYS, NOBODY, PROXY
 
 
 @pytest.fixture
 def admitted(actors: Any, registrar: Any, hospital: Any) -> Any:
-    actors.register(hospital, HOSPITAL, KEY, KEY, "", NOBODY, sender=registrar)
+    actors.register(hospital, HOSPITAL, KEYS, "", NOBODY, sender=registrar)
     return hospital
 
 
@@ -44,7 +44,7 @@ class TestStore:
     def test_rejects_strangers_and_actors_of_other_roles(
         self, actors: Any, ledger: Any, registrar: Any, relay: Any, stranger: Any
     ) -> None:
-        actors.register(relay, PROXY, KEY, KEY, "", NOBODY, sender=registrar)
+        actors.register(relay, PROXY, KEYS, "", NOBODY, sender=registrar)
         for caller in (stranger, relay, registrar):
             with ape.reverts(ledger.LedgerNotActiveHospital):
                 ledger.store(b"m" * 32, 1, sender=caller)

@@ -44,8 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             place = made.home / "profiles" / name
             place.mkdir(exist_ok=True)
             actor = made.sessions[who].profile
-            keys = actor.receiving_key, actor.verifying_key
-            shown = Profile(name, actor.role, actor.address, *keys, place)
+            shown = Profile(name, actor.role, actor.address, actor.keys, place)
             write_private(place / "profile.json", json.dumps(shown.to_json()).encode())
         # Key stores aren't used in the twin's world.
         unlocked = patch.object(base, "unlock", lambda profile, _: seed_of(PEOPLE.get(profile.name, profile.name)))

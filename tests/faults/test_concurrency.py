@@ -79,8 +79,7 @@ def test_many_at_once(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: P
         seed = seeds[name] = Seed.random()
         folder = world.home / "profiles" / name
         folder.mkdir(mode=0o700)
-        keys = seed.receiving().public, seed.signer().public
-        profile = Profile(name, role, address_of(seed.account_key()), *keys, folder, name)
+        profile = Profile(name, role, address_of(seed.account_key()), seed.public_keys(), folder, name)
         registrar.admit(profile.actor)
         return open_actor(network, profile, PASSPHRASE)
 

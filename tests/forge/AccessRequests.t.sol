@@ -17,7 +17,7 @@ interface RequestEvents {
 /// @notice Who asks, who answers, until when, and which error says no.
 contract AccessRequestsTest is Base {
     uint256 private constant START = 1_800_000_000;
-    bytes private constant KEY = hex"020102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20";
+    bytes32 private constant KEYS = "key block";
     address private constant PATIENT = address(0xa11ce);
     address private constant OTHER_PATIENT = address(0xa11ce2);
     address private constant PRACTITIONER = address(0xd0c);
@@ -354,7 +354,7 @@ contract AccessRequestsTest is Base {
     /* INTERNAL */
 
     function _admit(address account, IIdentityRegistry.Role role) private {
-        identities.register(account, role, bytes32(0), KEY, KEY, address(0), "");
+        identities.register(account, role, bytes32(0), KEYS, address(0), "");
     }
 
     function _request(address requester, address patient, bytes32 details, uint256 expiresAt)
@@ -417,7 +417,7 @@ contract AccessRequestsTest is Base {
 contract RequestHandler is Base {
     uint256 public constant PEOPLE = 2;
     uint256 private constant START = 1_800_000_000;
-    bytes private constant KEY = hex"020102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20";
+    bytes32 private constant KEYS = "key block";
 
     struct Made {
         uint256 requester;
@@ -437,9 +437,9 @@ contract RequestHandler is Base {
         REQUESTS = new AccessRequests(identities, FORWARDER);
         for (uint256 i = 0; i < PEOPLE; ++i) {
             identities.register(
-                requesterAt(i), IIdentityRegistry.Role.Practitioner, bytes32(0), KEY, KEY, address(0), ""
+                requesterAt(i), IIdentityRegistry.Role.Practitioner, bytes32(0), KEYS, address(0), ""
             );
-            identities.register(patientAt(i), IIdentityRegistry.Role.Patient, bytes32(0), KEY, KEY, address(0), "");
+            identities.register(patientAt(i), IIdentityRegistry.Role.Patient, bytes32(0), KEYS, address(0), "");
         }
     }
 

@@ -20,7 +20,7 @@ interface ActorEvents {
 
 /// @title What the actors' tests share; the test itself is the registrar
 abstract contract ActorsBase is Base {
-    bytes internal constant KEY = hex"020000000000000000000000000000000000000000000000000000000000000001";
+    bytes32 internal constant KEYS = "key block";
     uint64 internal constant REGISTRAR = 1;
     AccessManager internal manager;
     ActorRegistry internal actors;
@@ -41,7 +41,7 @@ abstract contract ActorsBase is Base {
     }
 
     function admit(address account, IActorRegistry.Role role) internal {
-        actors.register(account, role, KEY, KEY, "", address(0));
+        actors.register(account, role, KEYS, "", address(0));
     }
 
     function expectEventOf(address emitter) internal {
@@ -51,15 +51,15 @@ abstract contract ActorsBase is Base {
 
 /// @title ActorRegistry and RecordLedger, one call at a time
 contract ActorsTest is ActorsBase {
-    function testFuzz_registersOnceAndCommits(address account, uint8 role, bytes32 x, address organisation) public {
+    function testFuzz_registersOnceAndCommits(address account, uint8 role, bytes32 keys, address organisation) public {
         VM.assume(account != address(0));
         IActorRegistry.Role admitted = IActorRegistry.Role(bound(role, 1, 4));
-        bytes memory key = abi.encodePacked(bytes1(0x03), x);
-        actors.register(account, admitted, KEY, key, "https://example.org", organisation);
+        VM.assume(keys != bytes32(0));
+        actors.register(account, admitted, keys, "https://example.org", organisation);
 
         IActorRegistry.Actor memory actor = actors.actorOf(account);
         assert(actor.role == admitted && actor.status == Status.Active);
-        assert(actor.details == bytes30(keccak256(abi.encode(KEY, key, organisation))));
+        assert(actor.details == bytes30(keccak256(abi.encode(keys, organisation))));
         for (uint8 other = 0; other < 5; ++other) {
             assert(actors.isActive(account, IActorRegistry.Role(other)) == (other == uint8(admitted)));
         }
@@ -71,10 +71,9 @@ contract ActorsTest is ActorsBase {
         public
     {
         VM.assume(account != address(0));
-        bytes memory other = hex"030000000000000000000000000000000000000000000000000000000000000002";
         expectEventOf(address(actors));
-        emit IActorRegistry.ActorRegistered(account, IActorRegistry.Role.Proxy, KEY, other, endpoint, organisation);
-        actors.register(account, IActorRegistry.Role.Proxy, KEY, other, endpoint, organisation);
+        emit IActorRegistry.ActorRegistered(account, IActorRegistry.Role.Proxy, KEYS, endpoint, organisation);
+        actors.register(account, IActorRegistry.Role.Proxy, KEYS, endpoint, organisation);
         expectEventOf(address(actors));
         emit IActorRegistry.ActorEndpointChanged(account, endpoint);
         VM.prank(account);
@@ -87,19 +86,12 @@ contract ActorsTest is ActorsBase {
         actors.reinstate(account);
     }
 
-    function testFuzz_rejectsKeysOfAnotherSize(bytes calldata first, bytes calldata second) public {
-        VM.assume(first.length != 33 || second.length != 33);
-        VM.expectRevert(
-            abi.encodeWithSelector(IActorRegistry.ActorInvalidKey.selector, first.length, second.length)
-        );
-        actors.register(address(1), IActorRegistry.Role.Proxy, first, second, "", address(0));
-    }
-
-    function test_rejectsOneKeyOfAnotherSize() public {
-        VM.expectRevert(abi.encodeWithSelector(IActorRegistry.ActorInvalidKey.selector, 33, 0));
-        actors.register(address(1), IActorRegistry.Role.Proxy, KEY, "", "", address(0));
-        VM.expectRevert(abi.encodeWithSelector(IActorRegistry.ActorInvalidKey.selector, 0, 33));
-        actors.register(address(1), IActorRegistry.Role.Proxy, "", KEY, "", address(0));
+    function testFuzz_rejectsWhoHasNoKeys(address account, uint8 role, address organisation) public {
+        VM.assume(account != address(0));
+        IActorRegistry.Role wanted = IActorRegistry.Role(bound(role, 1, 4));
+        VM.expectRevert(abi.encodeWithSelector(IActorRegistry.ActorWithoutKeys.selector, account));
+        actors.register(account, wanted, bytes32(0), "", organisation);
+        assert(actors.actorOf(account).status == Status.Unknown);
     }
 
     function test_rejectsTheZeroAccountAndNoRole() public {
@@ -116,7 +108,7 @@ contract ActorsTest is ActorsBase {
         bytes memory problem = abi.encodeWithSelector(IAccessManaged.AccessManagedUnauthorized.selector, stranger);
         VM.prank(stranger);
         VM.expectRevert(problem);
-        actors.register(stranger, IActorRegistry.Role.Hospital, KEY, KEY, "", address(0));
+        actors.register(stranger, IActorRegistry.Role.Hospital, KEYS, "", address(0));
         VM.prank(stranger);
         VM.expectRevert(problem);
         actors.suspend(account);
@@ -133,7 +125,7 @@ contract ActorsTest is ActorsBase {
         Wallet multisig = new Wallet(address(1), address(2));
         manager.grantRole(REGISTRAR, address(multisig), 0);
         bytes memory call =
-            abi.encodeCall(actors.register, (address(7), IActorRegistry.Role.Proxy, KEY, KEY, "", address(0)));
+            abi.encodeCall(actors.register, (address(7), IActorRegistry.Role.Proxy, KEYS, "", address(0)));
         multisig.execute(address(actors), call);
         assert(actors.isActive(address(7), IActorRegistry.Role.Proxy));
     }

@@ -41,16 +41,16 @@ abstract contract GroupBase is Base {
     }
 
     function admit(address account, IIdentityRegistry.Role role, address organisation) internal {
-        identities.register(account, role, bytes32(0), keyFrom(0), keyFrom(0), organisation, "");
+        identities.register(account, role, bytes32(0), keysFrom(0), organisation, "");
     }
 
-    function keyFrom(uint256 seed) internal pure returns (bytes memory) {
-        return abi.encodePacked(hex"02", seed);
+    function keysFrom(uint256 seed) internal pure returns (bytes32) {
+        return keccak256(abi.encode(seed));
     }
 
     function create(address manager, uint256 seed) internal returns (address) {
         callAs(manager);
-        return groups.create(keyFrom(seed));
+        return groups.create(keysFrom(seed));
     }
 }
 
@@ -72,9 +72,9 @@ contract CareGroupsTest is GroupBase {
     /* CREATING */
 
     function testFuzz_AGroupStoresWhoCreatedIt(uint256 seed) public {
-        address expected = _idOf(MANAGER, keyFrom(seed), block.chainid);
+        address expected = _idOf(MANAGER, keysFrom(seed), block.chainid);
         _expectEvent();
-        emit ICareGroups.GroupCreated(expected, MANAGER, HOSPITAL, keyFrom(seed));
+        emit ICareGroups.GroupCreated(expected, MANAGER, HOSPITAL, keysFrom(seed));
         address group = create(MANAGER, seed);
 
         ICareGroups.Group memory found = groups.groupOf(group);
@@ -107,23 +107,15 @@ contract CareGroupsTest is GroupBase {
         for (uint256 i = 0; i < 3; ++i) {
             callAs(callers[i]);
             _expectNotActive(callers[i]);
-            groups.create(keyFrom(1));
+            groups.create(keysFrom(1));
         }
     }
 
-    function testFuzz_AKeyHas33Bytes(uint8 length) public {
-        VM.assume(length != 33);
+    function test_NoGroupIsCreatedWithoutKeys() public {
         callAs(MANAGER);
-        VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupInvalidKey.selector, length));
-        groups.create(new bytes(length));
-    }
-
-    function test_AKeyOneByteTooShortOrTooLongIsInvalid() public {
-        for (uint256 length = 32; length <= 34; length += 2) {
-            callAs(MANAGER);
-            VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupInvalidKey.selector, length));
-            groups.create(new bytes(length));
-        }
+        VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupWithoutKeys.selector, MANAGER));
+        groups.create(bytes32(0));
+        assert(groups.managedBy(MANAGER) == 0);
     }
 
     function testFuzz_AGroupIsCreatedOnce(uint256 seed, bool handedOver, bool closed) public {
@@ -136,17 +128,17 @@ contract CareGroupsTest is GroupBase {
         if (closed) groups.closeByRegistrar(group);
         callAs(MANAGER);
         VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupAlreadyCreated.selector, group));
-        groups.create(keyFrom(seed));
+        groups.create(keysFrom(seed));
     }
 
-    function testFuzz_AnIdIsOfOneCreatorKeyAndChain(uint256 seed, uint256 other, uint64 chainId) public {
+    function testFuzz_AnIdIsOfOneCreatorDigestAndChain(uint256 seed, uint256 other, uint64 chainId) public {
         VM.assume(seed != other && chainId != block.chainid && chainId != 0);
         address group = create(MANAGER, seed);
-        assert(create(MANAGER, other) == _idOf(MANAGER, keyFrom(other), block.chainid));
-        assert(create(ELSEWHERE, seed) == _idOf(ELSEWHERE, keyFrom(seed), block.chainid));
+        assert(create(MANAGER, other) == _idOf(MANAGER, keysFrom(other), block.chainid));
+        assert(create(ELSEWHERE, seed) == _idOf(ELSEWHERE, keysFrom(seed), block.chainid));
         assert(groups.groupOf(group).manager == MANAGER);
         VM.chainId(chainId);
-        assert(create(MANAGER, seed) == _idOf(MANAGER, keyFrom(seed), chainId));
+        assert(create(MANAGER, seed) == _idOf(MANAGER, keysFrom(seed), chainId));
     }
 
     function testFuzz_APractitionerWithoutAHospitalCreatesToo(uint256 seed, address practitioner) public {
@@ -393,7 +385,7 @@ contract CareGroupsTest is GroupBase {
         bytes32[] memory sealedKeys = new bytes32[](2);
         (sealedKeys[0], sealedKeys[1]) = (bytes32("new"), bytes32("new"));
         callAs(MANAGER);
-        groups.renew(group, 1, keyFrom(2), members, sealedKeys);
+        groups.renew(group, 1, keysFrom(2), members, sealedKeys);
         assert(groups.isMember(group, MEMBER) && !groups.isMember(group, OTHER_MEMBER));
         assert(groups.sealedKeyOf(group, OTHER_MEMBER) == "new");
     }
@@ -426,7 +418,7 @@ contract CareGroupsTest is GroupBase {
         assert(groups.managedBy(MANAGER) == MAX_GROUPS);
         callAs(MANAGER);
         _expectTooMany(MANAGER);
-        groups.create(keyFrom(MAX_GROUPS));
+        groups.create(keysFrom(MAX_GROUPS));
         // Others aren't kept from it, but from handing theirs over to one who has enough.
         address theirs = create(ELSEWHERE, 0);
         callAs(ELSEWHERE);
@@ -463,12 +455,12 @@ contract CareGroupsTest is GroupBase {
         (sealedKeys[0], sealedKeys[1]) = (first, second);
         callAs(MANAGER);
         _expectEvent();
-        emit ICareGroups.GroupRenewed(group, 1, keyFrom(seed));
+        emit ICareGroups.GroupRenewed(group, 1, keysFrom(seed));
         _expectEvent();
         emit ICareGroups.MemberAdded(group, MEMBER, first);
         _expectEvent();
         emit ICareGroups.MemberAdded(group, ELSEWHERE, second);
-        groups.renew(group, 1, keyFrom(seed), members, sealedKeys);
+        groups.renew(group, 1, keysFrom(seed), members, sealedKeys);
 
         assert(groups.groupOf(group).generation == 1);
         assert(groups.sealedKeyOf(group, MEMBER) == first && groups.sealedKeyOf(group, ELSEWHERE) == second);
@@ -492,7 +484,7 @@ contract CareGroupsTest is GroupBase {
     function testFuzz_NobodyNeedsToBeNamed(uint256 seed) public {
         address group = _groupWith(MEMBER);
         callAs(MANAGER);
-        groups.renew(group, 1, keyFrom(seed), new address[](0), new bytes32[](0));
+        groups.renew(group, 1, keysFrom(seed), new address[](0), new bytes32[](0));
         assert(groups.groupOf(group).generation == 1 && groups.sealedKeyOf(group, MEMBER) == SEALED);
     }
 
@@ -552,7 +544,7 @@ contract CareGroupsTest is GroupBase {
         (sealedKeys[0], sealedKeys[1]) = (bytes32("new"), bytes32("new"));
         callAs(MANAGER);
         VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupNotListed.selector, group, person));
-        groups.renew(group, 1, keyFrom(2), members, sealedKeys);
+        groups.renew(group, 1, keysFrom(2), members, sealedKeys);
         // All or nothing.
         assert(groups.groupOf(group).generation == 0 && groups.sealedKeyOf(group, MEMBER) == SEALED);
         assert(groups.sealedKeyOf(group, person) == bytes32(0));
@@ -575,15 +567,12 @@ contract CareGroupsTest is GroupBase {
         assert(groups.sealedKeyOf(group, MEMBER) == "new" && !groups.isMember(group, MEMBER));
     }
 
-    function testFuzz_ARenewedKeyHas33Bytes(uint8 length) public {
-        VM.assume(length != 33);
+    function test_NoGroupIsRenewedWithoutKeys() public {
         address group = _groupWith(MEMBER);
-        uint256[3] memory lengths = [uint256(length), 32, 34];
-        for (uint256 i = 0; i < 3; ++i) {
-            callAs(MANAGER);
-            VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupInvalidKey.selector, lengths[i]));
-            groups.renew(group, 1, new bytes(lengths[i]), new address[](0), new bytes32[](0));
-        }
+        callAs(MANAGER);
+        VM.expectRevert(abi.encodeWithSelector(ICareGroups.GroupWithoutKeys.selector, MANAGER));
+        groups.renew(group, 1, bytes32(0), new address[](0), new bytes32[](0));
+        assert(groups.groupOf(group).generation == 0);
     }
 
     function testFuzz_EachNamedMemberHasOneSealedKey(uint8 members, uint8 sealedKeys) public {
@@ -593,7 +582,7 @@ contract CareGroupsTest is GroupBase {
         VM.expectRevert(
             abi.encodeWithSelector(ICareGroups.GroupRenewalLengths.selector, uint256(members), uint256(sealedKeys))
         );
-        groups.renew(group, 1, keyFrom(2), new address[](members), new bytes32[](sealedKeys));
+        groups.renew(group, 1, keysFrom(2), new address[](members), new bytes32[](sealedKeys));
     }
 
     function test_NothingSealedIsNoRenewal() public {
@@ -780,8 +769,8 @@ contract CareGroupsTest is GroupBase {
 
     /* INTERNAL */
 
-    function _idOf(address creator, bytes memory key, uint256 chainId) private view returns (address) {
-        return address(bytes20(keccak256(abi.encode(chainId, address(groups), creator, key)) << 96));
+    function _idOf(address creator, bytes32 keys, uint256 chainId) private view returns (address) {
+        return address(bytes20(keccak256(abi.encode(chainId, address(groups), creator, keys)) << 96));
     }
 
     function _isPractitioner(address account) private pure returns (bool) {
@@ -824,7 +813,7 @@ contract CareGroupsTest is GroupBase {
         members[0] = member;
         bytes32[] memory sealedKeys = new bytes32[](1);
         sealedKeys[0] = sealedKey;
-        groups.renew(group, generation, keyFrom(generation), members, sealedKeys);
+        groups.renew(group, generation, keysFrom(generation), members, sealedKeys);
     }
 
     function _assertClosed(address group) private view {
@@ -929,7 +918,7 @@ contract GroupHandler is GroupBase {
             may = may && sealedKey != bytes32(0) && listed[group][members[i]] != bytes32(0);
         }
         callAs(personAt(caller));
-        try groups.renew(ids[group], generation, keyFrom(generation), members, sealedKeys) {
+        try groups.renew(ids[group], generation, keysFrom(generation), members, sealedKeys) {
             require(may, "renewed against the rules");
             generations[group] = generation;
             for (uint256 i = 0; i < members.length; ++i) {

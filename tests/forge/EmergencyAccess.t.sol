@@ -20,7 +20,7 @@ interface EmergencyEvents {
 abstract contract EmergencyBase is Base {
     uint256 internal constant START = 1_800_000_000;
     uint64 internal constant SUSPENDER = 1;
-    bytes internal constant KEY = hex"020102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20";
+    bytes32 internal constant KEYS = "key block";
     bytes32 internal constant REASON = "reason";
 
     AccessManager internal manager;
@@ -40,7 +40,7 @@ abstract contract EmergencyBase is Base {
     }
 
     function _admit(address account, IIdentityRegistry.Role role, address organisation) internal {
-        identities.register(account, role, bytes32(0), KEY, KEY, organisation, "");
+        identities.register(account, role, bytes32(0), KEYS, organisation, "");
     }
 
     function _request(address practitioner, address patient, bytes32 reason) internal returns (uint256) {

@@ -22,7 +22,7 @@ contract ForwarderTest is Base {
     uint48 private constant DEADLINE = uint48(START + 600);
     /// @dev The order of secp256k1.
     uint256 private constant ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
-    bytes private constant KEY = hex"020102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20";
+    bytes32 private constant KEYS = "key block";
     address private constant HOSPITAL = address(0x4057);
     address private constant RELAY = address(0x4e1a);
     bytes32 private constant PAIRING = "pairing";
@@ -271,7 +271,7 @@ contract ForwarderTest is Base {
     function _patient(uint256 seed) private returns (uint256 key, address patient) {
         key = keyOf(seed);
         patient = VM.addr(key);
-        _registry.register(patient, IIdentityRegistry.Role.Patient, bytes32(0), KEY, KEY, address(0), "");
+        _registry.register(patient, IIdentityRegistry.Role.Patient, bytes32(0), KEYS, address(0), "");
     }
 
     function _pair() private pure returns (bytes memory) {

@@ -61,10 +61,10 @@ contract GovernanceTest is ActorsBase {
         VM.warp(block.timestamp + bound(wait, 0, DELAY - 1));
         VM.prank(NEXT);
         VM.expectRevert(abi.encodeWithSelector(IAccessManaged.AccessManagedUnauthorized.selector, NEXT));
-        actors.register(address(7), IActorRegistry.Role.Proxy, KEY, KEY, "", address(0));
+        actors.register(address(7), IActorRegistry.Role.Proxy, KEYS, "", address(0));
         VM.warp(block.timestamp + DELAY);
         VM.prank(NEXT);
-        actors.register(address(7), IActorRegistry.Role.Proxy, KEY, KEY, "", address(0));
+        actors.register(address(7), IActorRegistry.Role.Proxy, KEYS, "", address(0));
     }
 
     function test_handoverTakesTheNewAdministratorsOwnAct() public {
@@ -136,9 +136,8 @@ contract StrangerHandler is Base {
     }
 
     function register(uint8 role, address account) external {
-        bytes memory key = hex"020000000000000000000000000000000000000000000000000000000000000001";
         IActorRegistry.Role wanted = IActorRegistry.Role(role % 5);
-        _try(address(_ACTORS), abi.encodeCall(_ACTORS.register, (account, wanted, key, key, "", address(0))));
+        _try(address(_ACTORS), abi.encodeCall(_ACTORS.register, (account, wanted, bytes32("key block"), "", address(0))));
         _try(address(_ACTORS.accessLog()), abi.encodeWithSignature("setAdmitted(address,bool)", STRANGER, true));
         _try(address(_ACTORS.recordLedger()), abi.encodeWithSignature("setAdmitted(address,bool)", STRANGER, true));
     }

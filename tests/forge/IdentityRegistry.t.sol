@@ -19,7 +19,7 @@ abstract contract IdentityBase is Base {
     uint256 internal constant START = 1_800_000_000;
     uint256 internal constant DELAY = 72 hours;
     address internal constant HOSPITAL = address(0x4057);
-    bytes internal constant KEY = hex"020102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20";
+    bytes32 internal constant KEYS = "key block";
 
     IdentityRegistry internal registry;
 
@@ -43,7 +43,7 @@ abstract contract IdentityBase is Base {
     }
 
     function _admit(address account, IIdentityRegistry.Role role, bytes32 lookup) internal {
-        registry.register(account, role, lookup, KEY, KEY, address(0), "");
+        registry.register(account, role, lookup, KEYS, address(0), "");
     }
 
     function _patient(string memory who, uint256 seed) internal returns (address account) {
@@ -95,15 +95,15 @@ contract IdentityRegistryTest is IdentityBase {
         address account = _someone("new", seed);
         IIdentityRegistry.Role role = IIdentityRegistry.Role(bound(seed, 1, 2));
         uint256 time = bound(seed, START, type(uint48).max);
-        bytes memory verifying = abi.encodePacked(bytes1(0x03), seed);
+        bytes32 keys = keccak256(abi.encode(seed));
         VM.warp(time);
         _expectEvent();
-        emit IIdentityRegistry.IdentityRegistered(account, role, organisation, KEY, verifying, personal);
-        registry.register(account, role, lookup, KEY, verifying, organisation, personal);
+        emit IIdentityRegistry.IdentityRegistered(account, role, organisation, keys, personal);
+        registry.register(account, role, lookup, keys, organisation, personal);
 
         IIdentityRegistry.Identity memory identity = registry.identityOf(account);
         assert(identity.role == role && identity.status == Status.Active && identity.registeredAt == time);
-        assert(identity.organisation == organisation && identity.keysHash == keccak256(abi.encode(KEY, verifying)));
+        assert(identity.organisation == organisation && identity.keyDigest == keys);
         assert(registry.accountOf(lookup) == (lookup == bytes32(0) ? address(0) : account));
     }
 
@@ -124,7 +124,7 @@ contract IdentityRegistryTest is IdentityBase {
         address account = _someone("new", seed);
         callAs(caller);
         VM.expectRevert(abi.encodeWithSelector(IAccessManaged.AccessManagedUnauthorized.selector, caller));
-        registry.register(account, IIdentityRegistry.Role.Patient, bytes32(0), KEY, KEY, address(0), "");
+        registry.register(account, IIdentityRegistry.Role.Patient, bytes32(0), KEYS, address(0), "");
         assert(_status(account) == Status.Unknown);
     }
 
@@ -180,23 +180,13 @@ contract IdentityRegistryTest is IdentityBase {
         assert(registry.accountOf(bytes32(0)) == address(0));
     }
 
-    function testFuzz_AReceivingKeyOfAnotherLengthIsInvalid(uint256 seed, uint8 length) public {
-        VM.assume(length != 33);
-        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityInvalidKey.selector, length, 33));
-        _register(_someone("new", seed), IIdentityRegistry.Role.Patient, bytes32(0), length, 33);
-    }
-
-    function testFuzz_AVerifyingKeyOfAnotherLengthIsInvalid(uint256 seed, uint8 length) public {
-        VM.assume(length != 33);
-        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityInvalidKey.selector, 33, length));
-        _register(_someone("new", seed), IIdentityRegistry.Role.Patient, bytes32(0), 33, length);
-    }
-
-    function test_KeysOneByteTooShortOrTooLongAreInvalid() public {
-        for (uint256 length = 32; length <= 34; length += 2) {
-            VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityInvalidKey.selector, length, length));
-            _register(_someone("new", 0), IIdentityRegistry.Role.Patient, bytes32(0), length, length);
-        }
+    function testFuzz_NobodyIsRegisteredWithoutKeys(uint256 seed, bytes32 lookup) public {
+        VM.assume(lookup != "patient");
+        address account = _someone("new", seed);
+        IIdentityRegistry.Role role = IIdentityRegistry.Role(bound(seed, 1, 2));
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityWithoutKeys.selector, account));
+        registry.register(account, role, lookup, bytes32(0), address(0), "");
+        assert(_status(account) == Status.Unknown && registry.accountOf(lookup) == address(0));
     }
 
     /* SUSPENSION */
@@ -813,17 +803,6 @@ contract IdentityRegistryTest is IdentityBase {
 
     /* INTERNAL */
 
-    function _register(
-        address account,
-        IIdentityRegistry.Role role,
-        bytes32 lookup,
-        uint256 receivingLength,
-        uint256 verifyingLength
-    ) private {
-        bytes memory receiving = new bytes(receivingLength);
-        registry.register(account, role, lookup, receiving, new bytes(verifyingLength), address(0), "");
-    }
-
     function _pair(address account, address hospital, bytes32 pairing) private {
         callAs(account);
         registry.pair(hospital, pairing);
@@ -963,7 +942,7 @@ contract IdentityHandler is IdentityBase {
 
     function _registration(uint256 seed, uint256 role, bytes32 lookup) private pure returns (bytes memory) {
         IIdentityRegistry.Role named = IIdentityRegistry.Role(bound(role, 0, 2));
-        return abi.encodeCall(IIdentityRegistry.register, (accountAt(seed), named, lookup, KEY, KEY, address(0), ""));
+        return abi.encodeCall(IIdentityRegistry.register, (accountAt(seed), named, lookup, KEYS, address(0), ""));
     }
 
     /// @dev Whether the registry did it. It may refuse by an error of its own; anything else is a finding.

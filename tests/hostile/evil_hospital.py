@@ -68,7 +68,7 @@ class EvilHospital:
         actor = actor_of(name, Role.HOSPITAL)
         folder = world.home / "profiles" / name
         folder.mkdir(parents=True)
-        profile = Profile(name, Role.HOSPITAL, actor.address, actor.receiving_key, actor.verifying_key, folder)
+        profile = Profile(name, Role.HOSPITAL, actor.address, actor.public_keys, folder)
         world.registrar.admit(replace(actor, organisation=None))
         self.session = Hospital(world.network, profile, "")
         self.address: Address = actor.address

@@ -32,7 +32,7 @@ from tests.hostile.lying_node import (
     together,
 )
 
-KEY = b"\x02" + b"k" * 32
+KEY = b"k" * 32
 OWNER = Account(b"\x07" * 32)
 POLICY = PolicyId(OWNER.address)
 
@@ -60,7 +60,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ChainConfi
         )
         true = Mainchain(main, config.contracts, config.chain_id, from_block=config.from_block)
         relay = true.sender(registrar, lock_folder=folder / "nonces")
-        true.actors.register(relay, Actor(hospital.address, Role.HOSPITAL, Status.ACTIVE, KEY, KEY))
+        true.actors.register(relay, Actor(hospital.address, Role.HOSPITAL, Status.ACTIVE, KEY))
         for number in (1, 2):
             sender = true.sender(hospital, lock_folder=folder / "nonces")
             true.ledger.store(sender, bytes([number]) * 32, 1)

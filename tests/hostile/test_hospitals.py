@@ -472,7 +472,7 @@ def test_another_patients_bad_order_keeps_nobody_from_new_lanes(world: World) ->
     (own, *_) = world.patient._lanes.headers(Strict())
     mallory, broken = another_patient(world, "mallory"), another_patient(world, "broken")
     clinic = world.hospital.whoami()
-    keys = {"receiving_key": clinic.receiving_key, "patient_key": seed_of("mallory").receiving().public}
+    keys = {"hospital_key": clinic.sealing_key, "patient_key": seed_of("mallory").sealing().public}
     first = own.headers[0]
     envelope = seal_envelope(EnvelopeKey(bytes(32)), [])
     foreign = rewrap.Move(CID.parse(first.info.header_cid), first.locator_key, first.brief_id, envelope)
@@ -504,8 +504,7 @@ def another_patient(world: World, name: str) -> Patient:
     folder = world.home / "profiles" / name
     folder.mkdir(parents=True)
     world.registrar.admit(actor)
-    keys = actor.receiving_key, actor.verifying_key
-    return Patient(world.network, Profile(name, Role.PATIENT, actor.address, *keys, folder), "")
+    return Patient(world.network, Profile(name, Role.PATIENT, actor.address, actor.public_keys, folder), "")
 
 
 def pairing_of(world: World, patient: Patient) -> bytes:

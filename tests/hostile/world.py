@@ -30,7 +30,7 @@ import httpx
 
 from panachain.chain.logs import Event
 from panachain.chain.signing import Account
-from panachain.crypto.umbral import SecretKey
+from panachain.crypto.keys import Seed
 from panachain.errors import ChainUnavailableError, PanaChainError, PartlyDoneError, TransactionError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import PolicyStatus
@@ -38,6 +38,7 @@ from panachain.model.transactions import Block, Grant
 from panachain.sdk import granted_records
 from panachain.sdk.relay import LocalRelay, Relays, RemoteRelay
 from panachain.sdk.submitting import go_on
+from panachain.storage.blocks import keep
 from tests.hostile import test_hospitals as bad
 from tests.hostile.evil_hospital import EvilHospital
 from tests.twin.world import NODE, World, resource, running_world, seed_of
@@ -372,15 +373,16 @@ class Hostile:
 
     def node_forges_keys(self) -> Sequence[str]:
         """A node shows keys of its own in place of everybody's, so that it could read what is sealed to them."""
-        forged = SecretKey.random().public
+        # They even lie in the store, so that nothing but the proof keeps anybody from them.
+        forged = keep(self.world.network.store, Seed.random().public_keys().encode()).digest
         network = self.world.network
         for source in (network.mainchain.actors.bound.source, network.sidechain.identities.bound.source):
             real = source.events
 
             def forging(*args: Any, real: Any = real, **more: Any) -> Iterator[Event]:
                 for one in real(*args, **more):
-                    has_key = "receivingKey" in one.values
-                    yield replace(one, values={**one.values, "receivingKey": forged}) if has_key else one
+                    has_key = "keyDigest" in one.values
+                    yield replace(one, values={**one.values, "keyDigest": forged}) if has_key else one
 
             self._for_a_while(patch.object(source, "events", forging))
         return [NODE]
@@ -550,7 +552,7 @@ class Hostile:
         for _ in range(2):
             try:
                 requests.request(paying, self.world.patient.address, os.urandom(32), self.world.now + 9 * DAY)
-                group = groups.create(paying, SecretKey.random().public).address
+                group = groups.create(paying, os.urandom(32)).address
                 groups.add_member(paying, group, self.world.clinician.address, os.urandom(32))
                 if self.chance.random() < 0.5:
                     again(self.world, "clinician").accept_group(group)

@@ -39,7 +39,7 @@ SETBACK = 5 * 86_400
 """Seconds after which a changed delay of appointments counts, AccessManager's own."""
 WEEK = 7 * 86_400
 """Seconds for which an announced operation may be executed, AccessManager's own."""
-KEY = b"\x02" + bytes(31) + b"\x01"
+KEYS = b"k" * 32
 """A compressed point."""
 EMPTY_ROOT = "56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421"
 """Root of an empty tree, Yellow Paper."""
@@ -173,7 +173,7 @@ class Network:
 
 def actor(account: Account, role: Role, **change: Any) -> Actor:
     endpoint = "https://proxy.example" if role is Role.PROXY else ""
-    return replace(Actor(account.address, role, Status.ACTIVE, KEY, KEY, endpoint), **change)
+    return replace(Actor(account.address, role, Status.ACTIVE, KEYS, endpoint=endpoint), **change)
 
 
 def unfunded() -> Account:
@@ -687,7 +687,7 @@ class TestGroups:
         first, second, outsider = (self.admit(network) for _ in range(3))
         assert organisation is not None
 
-        group = sidechain.groups.create(self.on(network, manager), KEY)
+        group = sidechain.groups.create(self.on(network, manager), KEYS)
         for number, member in enumerate((first, second), 1):
             sidechain.groups.add_member(self.on(network, manager), group.address, member.address, bytes([number]) * 32)
         assert sidechain.groups.members(group.address) == sidechain.groups.find(member=first.address) == []
@@ -700,7 +700,7 @@ class TestGroups:
             sidechain.groups.accept(self.on(network, member), group.address)
         assert sidechain.groups.invited(group.address) == sidechain.groups.invitations(first.address) == []
 
-        expected = Actor(group.address, Role.GROUP, Status.ACTIVE, KEY, b"", organisation=organisation.organisation)
+        expected = Actor(group.address, Role.GROUP, Status.ACTIVE, KEYS, organisation=organisation.organisation)
         assert group == sidechain.groups.group_of(group.address) == expected
         assert group.handle.startswith("gro-")
         assert sidechain.groups.members(group.address) == [first.address, second.address]
@@ -722,7 +722,7 @@ class TestGroups:
 
     def test_a_renewal_replaces_the_key_and_what_is_sealed(self, network: Network, manager: Account) -> None:
         sidechain, first, second = network.sidechain, *(self.admit(network) for _ in range(2))
-        group, newest = sidechain.groups.create(self.on(network, manager), KEY).address, b"\x03" + b"n" * 32
+        group, newest = sidechain.groups.create(self.on(network, manager), KEYS).address, b"n" * 32
         for member in (first, second):
             self.join(network, manager, group, member, b"s" * 32)
         sidechain.groups.remove_member(self.on(network, second), group, second.address)
@@ -733,19 +733,19 @@ class TestGroups:
 
         found = sidechain.groups.group_of(group)
         assert found is not None
-        assert (found.receiving_key, found.earlier_keys) == (newest, (KEY,))
+        assert (found.key_digest, found.earlier_keys) == (newest, (KEYS,))
         assert sidechain.groups.find(member=first.address) == sidechain.groups.find(manager=manager.address) == [found]
         assert sidechain.groups.sealed_key_of(group, first.address) == b"t" * 32
         assert sidechain.groups.holders(group) == sidechain.groups.members(group) == [first.address]
         with chain_refuses("GroupNotNextGeneration"):
-            sidechain.groups.renew(self.on(network, manager), group, KEY, sealed, generation=1)
+            sidechain.groups.renew(self.on(network, manager), group, KEYS, sealed, generation=1)
         with chain_refuses("GroupNotListed"):
-            sidechain.groups.renew(self.on(network, manager), group, KEY, {second.address: b"t" * 32}, generation=2)
+            sidechain.groups.renew(self.on(network, manager), group, KEYS, {second.address: b"t" * 32}, generation=2)
 
     def test_groups_are_found_by_member_and_manager(self, network: Network, manager: Account) -> None:
         sidechain, member, other = network.sidechain, *(self.admit(network) for _ in range(2))
         one, two = (sidechain.groups.create(self.on(network, manager), b"\x02" + bytes([n]) * 32) for n in (1, 2))
-        three = sidechain.groups.create(self.on(network, other), KEY)
+        three = sidechain.groups.create(self.on(network, other), KEYS)
         for group, sender in ((one, manager), (two, manager), (three, other)):
             self.join(network, sender, group.address, member, b"s" * 32)
         self.join(network, manager, two.address, other, b"s" * 32)
@@ -763,7 +763,7 @@ class TestGroups:
 
     def test_suspended_members_do_not_count_until_reinstated(self, network: Network, manager: Account) -> None:
         sidechain, member = network.sidechain, self.admit(network)
-        group = sidechain.groups.create(self.on(network, manager), KEY).address
+        group = sidechain.groups.create(self.on(network, manager), KEYS).address
         self.join(network, manager, group, member, b"s" * 32)
 
         sidechain.identities.suspend(self.on(network, network.registrar), member.address)
@@ -776,7 +776,7 @@ class TestGroups:
     @pytest.mark.parametrize("by_registrar", [False, True], ids=["manager", "registrar"])
     def test_closed_group_has_no_members(self, network: Network, manager: Account, by_registrar: bool) -> None:
         sidechain, member = network.sidechain, self.admit(network)
-        group = sidechain.groups.create(self.on(network, manager), KEY).address
+        group = sidechain.groups.create(self.on(network, manager), KEYS).address
         self.join(network, manager, group, member, b"s" * 32)
         refused, closer = (manager, network.registrar) if by_registrar else (network.registrar, manager)
         close = sidechain.groups.close_by_registrar if by_registrar else sidechain.groups.close
@@ -805,7 +805,7 @@ class TestGroups:
         blind = Sidechain(sidechain.rpc, sidechain.addresses, sidechain.chain_id, from_block=10**6)
 
         with pytest.raises(IntegrityError, match="shows no group"):
-            blind.groups.create(self.on(network, manager), KEY)
+            blind.groups.create(self.on(network, manager), KEYS)
 
 
 class TestPolicies:

@@ -21,7 +21,7 @@ from eth_abi import decode, encode
 from panachain.chain import anvil, proven
 from panachain.chain.abi import contract
 from panachain.config import Config
-from panachain.crypto import umbral
+from panachain.crypto import keys
 from panachain.errors import ChainUnavailableError, IntegrityError, SuspendedError
 from panachain.follow.follower import SETTLED
 from panachain.follow.opening import FOLDER
@@ -58,7 +58,7 @@ OBSERVATION = {
 }
 pytestmark = pytest.mark.deep
 
-EVIL = umbral.SecretKey.random().public
+EVIL = keys.Seed.random().public_keys().digest
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def forging_keys(
     endpoint: str | None = None,
     registry: tuple[str, str] = ("ActorRegistry", "ActorRegistered"),
 ) -> Lie:
-    """Show another receiving key, and another endpoint, in the registrations of some actors."""
+    """Show another key block, and another endpoint, in the registrations of some actors."""
     name, event = registry
     entry = next(one for one in contract(name).entries if one.get("name") == event)
     rest = [item for item in entry["inputs"] if not item["indexed"]]
@@ -111,7 +111,7 @@ def forging_keys(
             if log["topics"][0] != topic or log["topics"][1][-40:] not in forged:
                 continue
             values = dict(zip(names, decode(types, bytes.fromhex(log["data"][2:])), strict=True))
-            values["receivingKey"] = EVIL
+            values["keyDigest"] = EVIL
             if endpoint is not None:
                 values["endpoint"] = endpoint
             log["data"] = "0x" + encode(types, [values[name] for name in names]).hex()
@@ -320,7 +320,7 @@ class TestCopies:
             with seen_through(filled, home=home) as (patient, node):
                 node.lie = head_ahead_of(time.time(), -3600)
                 with pytest.raises(ChainUnavailableError, match=rf"{node.url} show is 36.. s old, at most 60 s"):
-                    patient.network.keys.check([filled.network.resolve("researcher")])
+                    patient.network.keys.check(filled.network.resolve("researcher"))
 
     def test_one_node_takes_back_nothing_that_is_settled(self, filled: World) -> None:
         rpc = filled.network.mainchain.rpc

@@ -217,8 +217,7 @@ class TestOrders:
         mainchain, seed = chain.mainchain, keys.Seed.random()
         account = Account(seed.account_key())
         sender = mainchain.sender(Account(chain.registrar), lock_folder=chain.folder / "nonces")
-        public = seed.receiving().public, seed.signer().public
-        proxy = Actor(account.address, Role.PROXY, Status.UNKNOWN, *public, endpoint="https://x.example")
+        proxy = Actor.of(account.address, Role.PROXY, seed.public_keys(), endpoint="https://x.example")
         mainchain.actors.register(sender, proxy)
         policy_id = chain.grant()[0].owner
         head = mainchain.head_block()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from panachain.consent.terms import open_terms
-from panachain.crypto import notice, umbral
+from panachain.crypto import notice
+from panachain.crypto.hpke import SealingKey
 from panachain.errors import (
     AccessDeniedError,
     IntegrityError,
@@ -22,6 +23,7 @@ from panachain.model.policy import PolicyStatus
 from panachain.records.samples import sample_bundle
 from panachain.sdk import open_actor
 from panachain.sdk.profiles import create_profile, load_profile
+from panachain.sdk.proxies import Reader
 from tests.support import PASSPHRASE, World
 
 
@@ -175,17 +177,17 @@ def test_a_group_reads_and_a_former_member_does_not(world: World) -> None:
         list(world.clinician.open(policy.policy_id))
 
 
-def group_secrets(world: World, name: str) -> list[umbral.SecretKey]:
+def group_secrets(world: World, name: str) -> list[Reader]:
     """Return the groups' keys that a reader holds now."""
     session = getattr(world, name)
-    return [reader.secret for reader in session._readers() if reader.grantee != session.address]
+    return [reader for reader in session._readers() if reader.grantee != session.address]
 
 
 def finds(world: World, name: str, policy_id: str) -> bool:
     return policy_id in [view.policy_id for view in getattr(world, name).inbox()]
 
 
-def terms_open(world: World, policy_id: str, secret: umbral.SecretKey) -> bool:
+def terms_open(world: World, policy_id: str, secret: SealingKey) -> bool:
     block = world.network.store.get_block(CID(RAW, world.network.mainchain.policies.policy_of(policy_id).terms))
     try:
         open_terms(block, secret)
@@ -206,7 +208,7 @@ def test_a_removed_member_learns_nothing_of_what_the_group_is_granted_afterwards
     kept = group_secrets(world, "stranger")
     assert records
     assert len(kept) == 1
-    assert terms_open(world, old, kept[0])
+    assert terms_open(world, old, kept[0].sealing)
 
     shown = world.clinician.remove_member(group, "stranger")
     world.clinician.add_member(group, "newcomer")
@@ -215,11 +217,11 @@ def test_a_removed_member_learns_nothing_of_what_the_group_is_granted_afterwards
 
     assert (shown.generation, shown.renewal_due) == (1, False)
     # Everything that the member ever had: their own key, and the group's of their time.
-    bundle = [*kept, world.stranger._seed.receiving()]
+    bundle = [*(reader.sealing for reader in kept), world.stranger._seed.sealing()]
     assert not any(terms_open(world, policy_id, secret) for policy_id in new for secret in bundle)
     assert not any(finds(world, "stranger", policy_id) for policy_id in (old, *new))
     events = list(world.network.mainchain.policies.events(policy_ids=new, kind="PolicyGranted"))
-    noticed = [notice.is_for(kept[0], one.announcement, one.view_tag, one.policy_id) for one in events]
+    noticed = [notice.is_for(kept[0].secret, one.announcement, one.view_tag, one.policy_id) for one in events]
     # By chance once in 256 times each.
     assert len(noticed) == 3
     assert not all(noticed)
@@ -248,7 +250,7 @@ def test_who_leaves_a_group_by_himself_makes_a_renewal_due(world: World) -> None
     done = world.clinician.renew_group(group)
     assert (done.generation, done.renewal_due) == (1, False)
     policy = world.patient.grant(group, ["immunizations"], until=until(world)).policy_id
-    assert not any(terms_open(world, policy, secret) for secret in kept)
+    assert not any(terms_open(world, policy, reader.sealing) for reader in kept)
     assert not finds(world, "stranger", policy)
     assert ids(world, "clinician", policy)
 

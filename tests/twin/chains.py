@@ -390,18 +390,18 @@ class ActorRegistry:
         self._chain = chain
         self._registrar = registrar.lower()
         self._actors: dict[str, list[int]] = {}
-        self.keys: dict[str, tuple[bytes, bytes]] = {}
-        """What its commitments are to, here and in the identities' registry: as a proof of storage would say."""
+        self.keys: dict[str, bytes] = {}
+        """Digests of key blocks, here and in the identities' registry: as a proof of storage would say."""
 
     def register(self, sender: str, account: str, role: int, *values: Any) -> None:
-        receiving, verifying, endpoint, organisation = values
+        digest, endpoint, organisation = values
         need(sender == self._registrar, "AccessManagedUnauthorized")
         need(account not in self._actors, "ActorAlreadyRegistered")
-        need(len(receiving) == len(verifying) == 33, "ActorInvalidKey")
+        need(any(digest), "ActorWithoutKeys")
         self._actors[account] = [role, ACTIVE]
-        self.keys[account] = receiving, verifying
-        names = ("account", "role", "receivingKey", "verifyingKey", "endpoint", "organisation")
-        values = (account, role, receiving, verifying, endpoint, organisation)
+        self.keys[account] = digest
+        names = ("account", "role", "keyDigest", "endpoint", "organisation")
+        values = (account, role, digest, endpoint, organisation)
         self._chain.emit("ActorRegistry", "ActorRegistered", **dict(zip(names, values, strict=True)))
         self._tell(account, True)
 
@@ -503,19 +503,19 @@ class IdentityRegistry:
         self._registrar = registrar.lower()
         self.people: dict[str, list[Any]] = {}
         """Role, status and organisation."""
-        self.keys: dict[str, tuple[bytes, bytes]] = {}
+        self.keys: dict[str, bytes] = {}
         self._pairings: dict[tuple[str, str], bytes] = {}
         self._recoveries: dict[str, str] = {}
 
     def register(self, sender: str, account: str, role: int, _lookup: bytes, *values: Any) -> None:
-        receiving, verifying, organisation, personal = values
+        digest, organisation, personal = values
         need(sender == self._registrar, "AccessManagedUnauthorized")
         need(account not in self.people, "IdentityAlreadyRegistered")
-        need(len(receiving) == len(verifying) == 33, "IdentityInvalidKey")
+        need(any(digest), "IdentityWithoutKeys")
         self.people[account] = [role, ACTIVE, organisation]
-        self.keys[account] = receiving, verifying
-        names = ("account", "role", "organisation", "receivingKey", "verifyingKey", "personal")
-        log = dict(zip(names, (account, role, organisation, receiving, verifying, personal), strict=True))
+        self.keys[account] = digest
+        names = ("account", "role", "organisation", "keyDigest", "personal")
+        log = dict(zip(names, (account, role, organisation, digest, personal), strict=True))
         self._chain.emit("IdentityRegistry", "IdentityRegistered", **log)
 
     def suspend(self, sender: str, account: str) -> None:
@@ -577,16 +577,16 @@ class CareGroups:
         found: IdentityRegistry = self._chain.contracts["IdentityRegistry"]
         return found
 
-    def create(self, sender: str, receiving: bytes) -> None:
+    def create(self, sender: str, digest: bytes) -> None:
         need(self._identities.is_active(sender, PRACTITIONER), "GroupNotActivePractitioner")
-        need(len(receiving) == 33, "GroupInvalidKey")
-        named = [self._chain.chain_id, SIDE["CareGroups"], sender, receiving]
-        group = "0x" + keccak(encode(["uint256", "address", "address", "bytes"], named))[12:].hex()
+        need(any(digest), "GroupWithoutKeys")
+        named = [self._chain.chain_id, SIDE["CareGroups"], sender, digest]
+        group = "0x" + keccak(encode(["uint256", "address", "address", "bytes32"], named))[12:].hex()
         need(group not in self._groups, "GroupAlreadyCreated")
         need(self._managed(sender) < MAX_GROUPS, "GroupTooMany")
         organisation = self._identities.people[sender][2]
         self._groups[group] = [sender, False, 0, organisation]
-        log = {"group": group, "manager": sender, "organisation": organisation, "receivingKey": receiving}
+        log = {"group": group, "manager": sender, "organisation": organisation, "keyDigest": digest}
         self._chain.emit("CareGroups", "GroupCreated", **log)
 
     def handOver(self, sender: str, group: str, manager: str) -> None:
@@ -622,19 +622,19 @@ class CareGroups:
         sender: str,
         group: str,
         generation: int,
-        receiving: bytes,
+        digest: bytes,
         members: Sequence[str],
         sealed: Sequence[bytes],
     ) -> None:
         self._check_manager(sender, group)
-        need(len(receiving) == 33, "GroupInvalidKey")
+        need(any(digest), "GroupWithoutKeys")
         need(generation == self._groups[group][2] + 1, "GroupNotNextGeneration")
         need(len(members) == len(sealed), "GroupRenewalLengths")
         # All or nothing: nothing is changed before everything is checked.
         need(all((group, member) in self._keys for member in members), "GroupNotListed")
         need(all(any(one) for one in sealed), "GroupWithoutSealedKey")
         self._groups[group][2] = generation
-        self._chain.emit("CareGroups", "GroupRenewed", group=group, generation=generation, receivingKey=receiving)
+        self._chain.emit("CareGroups", "GroupRenewed", group=group, generation=generation, keyDigest=digest)
         for member, one in zip(members, sealed, strict=True):
             self._seal(group, member, one)
 

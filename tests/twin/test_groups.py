@@ -14,7 +14,8 @@ from unittest.mock import patch
 import pytest
 
 from panachain.consent.terms import open_terms
-from panachain.crypto import notice, umbral
+from panachain.crypto import notice
+from panachain.crypto.keys import Seed
 from panachain.errors import (
     AccessDeniedError,
     IntegrityError,
@@ -26,6 +27,7 @@ from panachain.errors import (
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId, Role
 from panachain.sdk.group_keys import seal_secrets
+from panachain.sdk.proxies import Reader
 from panachain.storage.blocks import keep
 from tests.support import chain_refuses
 from tests.twin.world import World, resource, running_world, seed_of
@@ -64,9 +66,9 @@ def reads(world: World, name: str, policy_id: PolicyId) -> bool:
     return found
 
 
-def secrets(world: World, name: str) -> list[umbral.SecretKey]:
-    """Return every key that somebody reads with now."""
-    return [reader.secret for reader in world.sessions[name]._readers()]
+def secrets(world: World, name: str) -> list[Reader]:
+    """Return everything that somebody reads with now."""
+    return list(world.sessions[name]._readers())
 
 
 def view(world: World, name: str = "clinician") -> Any:
@@ -86,10 +88,10 @@ def test_who_was_removed_can_not_open_the_terms_of_what_is_granted_afterwards(wo
     blocks = {one: world.network.store.get_block(CID(RAW, events[one].terms)) for one in (before, after)}
     # The former member kept what they had, and nothing of it opens the newer terms.
     patient = world.patient.whoami().verifying_key
-    assert open_terms(blocks[before], kept[-1]).verified(policy_id=before, patient_verifying_key=patient)
-    for secret in kept:
+    assert open_terms(blocks[before], kept[-1].sealing).verified(policy_id=before, patient_verifying_key=patient)
+    for reader in kept:
         with pytest.raises(IntegrityError):
-            open_terms(blocks[after], secret)
+            open_terms(blocks[after], reader.sealing)
     assert not reads(world, "nurse", before)
     assert not reads(world, "nurse", after)
     assert reads(world, "clinician", before)
@@ -99,10 +101,10 @@ def test_who_was_removed_can_not_open_the_terms_of_what_is_granted_afterwards(wo
 def test_notices_to_a_renewed_key_are_noise_to_who_was_removed(world: World, group: str) -> None:
     kept = secrets(world, "nurse")
     world.clinician.remove_member(group, world.nurse.address)
-    newest = world.network.resolve(group, Role.GROUP).receiving_key
+    newest = world.network.key_blocks.of(world.network.resolve(group, Role.GROUP)).receiving_key
     policy_id = grant(world, group)
 
-    found = [notice.is_for(kept[-1], *notice.announce(newest, policy_id), policy_id) for _ in range(256)]
+    found = [notice.is_for(kept[-1].secret, *notice.announce(newest, policy_id), policy_id) for _ in range(256)]
 
     # By chance once in 256 times; more than 12 times happens once in 10 billion runs.
     assert sum(found) <= 12
@@ -133,13 +135,13 @@ def test_who_leaves_makes_a_renewal_due_and_the_renewal_shuts_him_out(world: Wor
     assert view(world).renewal_due
     # Until then the former member could read the terms of new policies, and no proxy serves them.
     early = world.network.store.get_block(CID(RAW, digest_of(world, grant(world, group))))
-    assert open_terms(early, kept[-1])
+    assert open_terms(early, kept[-1].sealing)
     done = world.clinician.renew_group(group)
     assert (done.generation, done.renewal_due) == (1, False)
     late = world.network.store.get_block(CID(RAW, digest_of(world, grant(world, group))))
-    for secret in kept:
+    for reader in kept:
         with pytest.raises(IntegrityError):
-            open_terms(late, secret)
+            open_terms(late, reader.sealing)
 
 
 def digest_of(world: World, policy_id: PolicyId) -> bytes:
@@ -278,7 +280,7 @@ def test_whoever_lists_a_reader_wrongly_does_not_keep_him_from_the_rest(
         "missing": CID.of(RAW, b"nobody has it").digest,
         "garbage": keep(world.network.store, b"garbage").digest,
         "of another group": keep(
-            world.network.store, seal_secrets([umbral.SecretKey.random()], seed_of("nurse").receiving().public)
+            world.network.store, seal_secrets([Seed.random()], seed_of("nurse").sealing().public)
         ).digest,
     }[wrong]
     world.network.sidechain.groups.add_member(
@@ -298,9 +300,9 @@ def test_a_granted_policy_names_the_newest_key_and_is_reissued_to_it(world: Worl
     new = world.patient.reissue(old).policy_id
 
     assert len(newest.earlier_keys) == 1
-    keys = [world.patient.terms_of(one)[1].receiving_key for one in (old, new)]
-    assert keys == [newest.earlier_keys[0], newest.receiving_key]
+    keys = [world.patient.terms_of(one)[1].key_digest for one in (old, new)]
+    assert keys == [newest.earlier_keys[0], newest.key_digest]
     # The group is the same one, whatever its key.
     assert world.patient.terms_of(new)[1].grantee == group
-    assert replace(newest, receiving_key=newest.earlier_keys[0], earlier_keys=()).handle == newest.handle
+    assert replace(newest, key_digest=newest.earlier_keys[0], earlier_keys=()).handle == newest.handle
     assert reads(world, "nurse", new)

@@ -299,7 +299,7 @@ def test_terms_tell_the_grantee_the_peppers_of_the_granted_lanes_only(world: Wor
     assert {lane.scope for lane in terms.lanes} == {Scope.of(Category.LABORATORY)}
     block = world.network.store.get_block(CID(RAW, world.network.mainchain.policies.policy_of(made.policy_id).terms))
     with pytest.raises(IntegrityError):
-        open_terms(block, seed_of("stranger").receiving())
+        open_terms(block, seed_of("stranger").sealing())
 
 
 def test_whoever_is_paired_and_whoever_is_granted_agree_on_every_pepper(world: World) -> None:

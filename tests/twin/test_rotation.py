@@ -22,7 +22,7 @@ from panachain.crypto import keys, umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError
 from panachain.ipld.cid import CID
-from panachain.model.actors import PolicyId
+from panachain.model.actors import PolicyId, Role
 from panachain.model.policy import Terms
 from panachain.records import header
 from panachain.records.locate import content_of, open_manifests
@@ -119,7 +119,7 @@ def _unwrap(secret: umbral.SecretKey, wrap: bytes) -> bytes | None:
 
 def _headers(world: World, locators: Sequence[bytes]) -> Iterator[header.Header]:
     store = world.network.store
-    for heads in world.network.hospital_heads():
+    for heads in map(world.network.heads_of, world.network.mainchain.actors.find(Role.HOSPITAL)):
         own = [keys.hospital_key(locator, heads.hospital) for locator in locators]
         rows = [row for manifest in open_manifests(store, heads) for row in manifest.rows()]
         for (brief_id, cid), locator_key in itertools.product(rows, own):

@@ -18,13 +18,14 @@ from panachain.crypto import keys, umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import BlockNotFoundError, IntegrityError
 from panachain.ipld.cid import CID, RAW
-from panachain.model.actors import PolicyId
+from panachain.model.actors import PolicyId, Role
 from panachain.model.policy import ProxyRef, Terms
 from panachain.model.proxy_requests import ReencryptRequest
 from panachain.proxy import messages
 from panachain.records import header
 from panachain.records.locate import HospitalHeads, content_of, open_manifests
 from panachain.records.manifest import Manifest
+from panachain.sdk.proxies import Reader
 from panachain.sdk.reader import ReadingSession
 from panachain.storage.blocks import BlobStore
 from tests.twin.world import World, seed_of
@@ -48,8 +49,8 @@ class Thief:
         self._world = world
         self._session: ReadingSession = world.sessions[name]
         self._account = Account(seed_of(name).account_key())
-        self._secrets: dict[bytes, umbral.SecretKey] = {}
-        self._terms: dict[PolicyId, tuple[Terms, umbral.SecretKey]] = {}
+        self._readers: dict[bytes, Reader] = {}
+        self._terms: dict[PolicyId, tuple[Terms, Reader]] = {}
         self.seen: dict[Place, Seen] = {}
         self._cfrags: dict[Place, dict[str, bytes]] = {}
         self.content: dict[str, bytes] = {}
@@ -57,35 +58,37 @@ class Thief:
         self.learn()
 
     def learn(self) -> None:
-        """Keep the receiving keys that the thief holds now: its own, and those of its groups."""
-        self._secrets |= {reader.secret.public: reader.secret for reader in self._session._readers()}
+        """Keep the keys that the thief holds now: its own, and those of its groups."""
+        self._readers |= {reader.sealing.public: reader for reader in self._session._readers()}
 
     def steal(self) -> set[bytes]:
         """Try everything, and return the contents that it could open, now or before."""
         self._read_terms()
-        for policy_id, (terms, secret) in self._terms.items():
+        for policy_id, (terms, reader) in self._terms.items():
             for number, lane in enumerate(terms.lanes):
                 self._look(policy_id, number, lane.locator_key)
                 for proxy in terms.proxies:
                     self._ask(terms, number, proxy)
-                self._open(terms, number, secret)
+                self._open(terms, number, reader.secret)
         return set(self.content.values())
 
     def _read_terms(self) -> None:
         store = self._world.network.store
         for event in self._world.network.mainchain.policies.events(kind="PolicyGranted"):
-            for secret in self._secrets.values() if event.policy_id not in self._terms else ():
+            for reader in self._readers.values() if event.policy_id not in self._terms else ():
                 try:
-                    opened = open_terms(store.get_block(CID(RAW, event.terms)), secret)
+                    opened = open_terms(store.get_block(CID(RAW, event.terms)), reader.sealing)
                 except IntegrityError:
                     continue
                 patient = self._world.network.sidechain.identities.identity_of(opened.claimed_patient)
-                terms = opened.verified(policy_id=event.policy_id, patient_verifying_key=patient.verifying_key)
-                self._terms[event.policy_id] = terms, secret
+                public = self._world.network.key_blocks.of(patient).verifying_key
+                terms = opened.verified(policy_id=event.policy_id, patient_verifying_key=public)
+                self._terms[event.policy_id] = terms, reader
 
     def _look(self, policy_id: PolicyId, number: int, locator_key: bytes) -> None:
         store = self._world.network.store
-        for heads in self._world.network.hospital_heads():
+        network = self._world.network
+        for heads in map(network.heads_of, network.mainchain.actors.find(Role.HOSPITAL)):
             for found in headers(store, heads, open_manifests(store, heads), locator_key):
                 try:
                     envelope = store.get_block(CID.parse(found.info.envelope_cid))

@@ -100,7 +100,7 @@ def actor_of(name: str, role: Role) -> Actor:
     """Return an actor's public side, without an organisation."""
     seed = seed_of(name)
     address = address_of(seed.account_key())
-    return Actor(address, role, Status.UNKNOWN, seed.receiving().public, seed.signer().public)
+    return Actor.of(address, role, seed.public_keys())
 
 
 class Clock:
@@ -128,9 +128,9 @@ class TwinKeys(ProvenKeys):
             chain = self._mainchain if actor.role in proven_keys._PUBLIC else self._sidechain
             registry = "ActorRegistry" if chain is self._mainchain else "IdentityRegistry"
             kept = chain.chain.contracts[registry].keys.get(actor.address.lower())  # type: ignore[attr-defined]
-            # A group's address stands for its first key, and the count of its renewals for the others.
-            if kept is not None and kept != (actor.receiving_key, actor.verifying_key):
-                raise IntegrityError(f"the node at {NODE} shows another key of {actor.handle} than the registry keeps")
+            # A group's address stands for its first keys, and the count of its renewals for the others.
+            if kept is not None and kept != actor.key_digest:
+                raise IntegrityError(f"the node at {NODE} shows other keys of {actor.handle} than the registry keeps")
         return {actor.address: actor.status for actor in actors}
 
 
@@ -161,7 +161,7 @@ class TwinNetwork(Network):
         self.relays, self.sidechain_relays, self._side_relay_key_file = (), (), None
         self._tokens = None
         self.proxy_ca = None
-        self.keys = TwinKeys(self.mainchain, self.sidechain, self.resolver)
+        self.keys = TwinKeys(self.mainchain, self.sidechain, self.resolver, self.key_blocks)
         self.revocations = TwinRevocations(self.mainchain)
 
     def close(self) -> None:
@@ -371,8 +371,7 @@ class World:
         actor = actor_of(name, kind.role)
         folder = self.home / "profiles" / name
         folder.mkdir(parents=True)
-        keys = actor.receiving_key, actor.verifying_key
-        return kind(self.network, Profile(name, kind.role, actor.address, *keys, folder), "")
+        return kind(self.network, Profile(name, kind.role, actor.address, actor.public_keys, folder), "")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""ActorRegistry on the mainchain: hospitals, proxies, researchers and registrars, under their public keys.
+"""ActorRegistry on the mainchain: hospitals, proxies, researchers and registrars, with the digests of their key blocks.
 
-Registrations are read from events, because the contract keeps a digest of the keys only.
+Registrations are read from events, because the contract keeps a commitment to them only.
 Follows design section 6 and contracts/interfaces/IActorRegistry.sol.
 """
 
@@ -41,10 +41,8 @@ class ActorRegistry(Adapter):
         if actor.role not in _NUMBERS:
             raise UsageError(f"a {actor.role.value} is no public actor of the mainchain")
         endpoint = check_form(actor.endpoint) if actor.endpoint or actor.role is Role.PROXY else ""
-        keys = actor.receiving_key, actor.verifying_key
-        return self.bound.calldata(
-            "register", actor.address, _NUMBERS[actor.role], *keys, endpoint, actor.organisation or NOBODY
-        )
+        digest, organisation = actor.key_digest, actor.organisation or NOBODY
+        return self.bound.calldata("register", actor.address, _NUMBERS[actor.role], digest, endpoint, organisation)
 
     def suspend(self, sender: Sender, account: Address) -> Receipt:
         """Suspend an actor; only the registrar may."""

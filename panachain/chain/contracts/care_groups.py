@@ -2,7 +2,7 @@
 
 Whoever is listed is invited, and is a member once they accepted. Invitations are read from events of the person alone:
 what a group is, and what is sealed to them, costs a reader nothing before they accept.
-A group's first key is checked against its address; later ones are as good as the source of events (ADR 13).
+A group's first key block is checked against its address; later ones are as good as the source of events (ADR 13).
 Follows design section 6 and contracts/interfaces/ICareGroups.sol.
 """
 
@@ -37,15 +37,15 @@ class CareGroups(Adapter):
 
     # Groups
 
-    def create(self, sender: Sends, receiving_key: bytes) -> Actor:
+    def create(self, sender: Sends, key_digest: bytes) -> Actor:
         """Create a care team or department that the sender manages; only active practitioners may.
 
         Args:
             sender: the manager's.
-            receiving_key: the group's public key, 33 bytes.
+            key_digest: SHA-256 of the group's key block, 32 bytes.
         """
-        receipt = self.bound.send(sender, "create", receiving_key, what="creating a group")
-        group = self.group_of(self._group_id(sender.address, receiving_key))
+        receipt = self.bound.send(sender, "create", key_digest, what="creating a group")
+        group = self.group_of(self._group_id(sender.address, key_digest))
         if group is None:
             raise IntegrityError(f"transaction {receipt.tx_hash} shows no group")
         return group
@@ -57,7 +57,7 @@ class CareGroups(Adapter):
             sender: the manager's.
             group: its address.
             member: an active practitioner.
-            sealed_key: digest of the CID of the group's receiving secrets, sealed to the member, 32 bytes.
+            sealed_key: digest of the CID of the group's secrets, sealed to the member, 32 bytes.
         """
         return self.bound.send(sender, "addMember", group, member, sealed_key, what="adding a member")
 
@@ -69,23 +69,23 @@ class CareGroups(Adapter):
         self,
         sender: Sends,
         group: Address,
-        receiving_key: bytes,
+        key_digest: bytes,
         sealed_keys: Mapping[Address, bytes],
         *,
         generation: int,
     ) -> Receipt:
-        """Give a group another receiving key; only its manager may.
+        """Give a group other keys; only its manager may.
 
         Args:
             sender: the manager's.
             group: its address.
-            receiving_key: the new public key, 33 bytes.
+            key_digest: SHA-256 of the new key block, 32 bytes.
             sealed_keys: for each listed person who shall have it what `add_member` takes.
-            generation: of the new key: one more than the present one, or the contract refuses.
+            generation: of the new keys: one more than the present one, or the contract refuses.
         """
         people, sealed = list(sealed_keys), list(sealed_keys.values())
         return self.bound.send(
-            sender, "renew", group, generation, receiving_key, people, sealed, what="renewing a group's key"
+            sender, "renew", group, generation, key_digest, people, sealed, what="renewing a group's key"
         )
 
     def remove_member(self, sender: Sends, group: Address, member: Address) -> Receipt:
@@ -115,7 +115,7 @@ class CareGroups(Adapter):
         """Return one group, or None when there is none; a closed one is suspended.
 
         Raises:
-            IntegrityError: the node shows a first key that isn't the group's, or leaves a renewal out.
+            IntegrityError: the node shows a first key block that isn't the group's, or leaves a renewal out.
         """
         return next(iter(self._created(self.bound.events(*_LIFE, where=[account]))), None)
 
@@ -219,10 +219,10 @@ class CareGroups(Adapter):
         }
         return [person for person in accepted if person in active]
 
-    def _group_id(self, creator: str, receiving_key: bytes) -> Address:
-        """Return a group's address: by whom, where and for which first key it was created."""
-        fields = [self.bound.chain_id, self.address, creator, receiving_key]
-        return Address(address("0x" + keccak(encode(["uint256", "address", "address", "bytes"], fields))[12:].hex()))
+    def _group_id(self, creator: str, key_digest: bytes) -> Address:
+        """Return a group's address: by whom, where and for which first key block it was created."""
+        fields = [self.bound.chain_id, self.address, creator, key_digest]
+        return Address(address("0x" + keccak(encode(["uint256", "address", "address", "bytes32"], fields))[12:].hex()))
 
     def _joined(self, person: Address) -> set[str]:
         """Return the groups that a person accepted and hasn't left: whatever else lists them isn't even read."""
@@ -267,8 +267,8 @@ class CareGroups(Adapter):
         for event in events:
             if event.name == "GroupCreated":
                 group = _group_from(event)
-                if group.address != self._group_id(event.values["manager"], group.receiving_key):
-                    raise IntegrityError(f"the node shows a key of group {group.address} that isn't the group's")
+                if group.address != self._group_id(event.values["manager"], group.key_digest):
+                    raise IntegrityError(f"the node shows a key block of group {group.address} that isn't the group's")
                 found[group.address] = group
                 continue
             known = found.get(address(event.values["group"]))
@@ -287,17 +287,15 @@ def _group_from(event: Event) -> Actor:
         address=Address(address(values["group"])),
         role=Role.GROUP,
         status=Status.ACTIVE,
-        receiving_key=values["receivingKey"],
-        # A group signs nothing: each of its members does.
-        verifying_key=b"",
+        key_digest=values["keyDigest"],
         organisation=None if int(organisation, 16) == 0 else Address(address(organisation)),
     )
 
 
 def _renewed(group: Actor, event: Event) -> Actor:
-    earlier = (*group.earlier_keys, group.receiving_key)
+    earlier = (*group.earlier_keys, group.key_digest)
     if event.values["generation"] != len(earlier):
         raise IntegrityError(
             f"the node shows generation {event.values['generation']} of group {group.address} after {len(earlier) - 1}"
         )
-    return replace(group, receiving_key=event.values["receivingKey"], earlier_keys=earlier)
+    return replace(group, key_digest=event.values["keyDigest"], keys=None, earlier_keys=earlier)

@@ -1,6 +1,6 @@
 """IdentityRegistry on the sidechain: patients and practitioners, pairings with hospitals, and guardians.
 
-Persons are read from events, because the contract keeps a digest of the keys only.
+Persons are read from events, of which the contract keeps what is proven (chain/proven.py).
 Follows design section 6 and contracts/interfaces/IIdentityRegistry.sol.
 """
 
@@ -41,7 +41,7 @@ class IdentityRegistry(Adapter):
 
         Args:
             sender: the registrar's.
-            actor: role, account and keys.
+            actor: role, account and the digest of the key block.
             lookup: HMAC under a secret of the trusted nodes, or zeros for none.
             personal: encrypted personal fields, or nothing.
         """
@@ -53,8 +53,7 @@ class IdentityRegistry(Adapter):
             actor.address,
             _NUMBERS[actor.role],
             lookup,
-            actor.receiving_key,
-            actor.verifying_key,
+            actor.key_digest,
             actor.organisation or NOBODY,
             personal,
             what=f"registering {actor.handle}",

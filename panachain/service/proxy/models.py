@@ -49,7 +49,7 @@ class ReencryptBody(Message):
 class DepositBody(Message):
     """A deposit, sealed to the proxy; what is inside stands in docs/spec/proxy.md (EIP-712, struct `Deposit`)."""
 
-    schema_: Literal["panachain/deposit/2"] = Field(alias="schema")
+    schema_: Literal["panachain/deposit/3"] = Field(alias="schema")
     sealed: str = Field(pattern="^([0-9a-f]{2})+$", max_length=messages.MAX_DEPOSIT)
 
 
@@ -93,7 +93,7 @@ class ReencryptAnswer(Message):
 class DepositAnswer(Message):
     """The receipt `deposited`."""
 
-    schema_: Literal["panachain/deposit/2"] = Field(alias="schema")
+    schema_: Literal["panachain/deposit/3"] = Field(alias="schema")
     receipt: ReceiptBody
 
 

@@ -153,7 +153,7 @@ class ProxyService:
                 is looked at again.
             check_log: raises where the log isn't the one that was anchored; called before anything is written to it.
         """
-        self._receiving = seed.receiving()
+        self._sealing = seed.sealing()
         self._account = Account(seed.account_key())
         self.address = self._account.address
         self._domain = domain
@@ -201,7 +201,7 @@ class ProxyService:
             UsageError: it is malformed or too old.
             OutOfScopeError: it is for another proxy, or isn't signed by the owner.
         """
-        plain = box.open_box(self._receiving, sealed, labels.DEPOSIT)
+        plain = box.open_box(self._sealing, sealed, labels.DEPOSIT)
         request = messages.parse_deposit(messages.parse_json(plain))
         self.authenticate(request)
         return request

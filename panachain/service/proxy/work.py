@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from panachain.crypto import umbral
+from panachain.crypto import hpke, umbral
 from panachain.model.policy import OnChainPolicy, Receipt
 from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReencryptRequest
 from panachain.service.proxy.store import HeldPolicy
@@ -89,7 +89,7 @@ class Deposit:
             known: the receipt of an earlier deposit, of which this one changes nothing.
 
         Raises:
-            IntegrityError: a kfrag is none at a look.
+            IntegrityError: a kfrag is none at a look, or the audit key is no key.
         """
         self.request = request
         self.on_chain = on_chain
@@ -97,6 +97,8 @@ class Deposit:
         self.steps = 0
         self._checked = len(request.lanes) if known is not None else 0
         if known is None:
+            # Every receipt is sealed to it: one that is no key would end each opening in an error.
+            hpke.check_public(request.audit_key)
             # Those that are none at a look cost no multiplication of the curve.
             for lane in request.lanes:
                 umbral.check_kfrag_form(lane.kfrag)

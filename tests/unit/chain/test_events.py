@@ -25,7 +25,7 @@ CHAIN_ID = 31_337
 REGISTRY, GROUPS = "0x" + "11" * 20, "0x" + "22" * 20
 OWNER, OTHER = (PolicyId(to_checksum_address("0x" + byte * 20)) for byte in ("a1", "a2"))
 MANAGER = to_checksum_address("0x" + "b1" * 20)
-KEY = b"\x02" + b"k" * 32
+KEYS = b"k" * 32
 NOBODY = "0x" + "00" * 20
 
 
@@ -210,11 +210,11 @@ class TestPolicyEvents:
 
 
 class TestGroups:
-    def group_id(self, key: bytes = KEY, creator: str = MANAGER) -> str:
+    def group_id(self, key: bytes = KEYS, creator: str = MANAGER) -> str:
         fields = [CHAIN_ID, GROUPS, creator, key]
-        return to_checksum_address(keccak(encode(["uint256", "address", "address", "bytes"], fields))[12:])
+        return to_checksum_address(keccak(encode(["uint256", "address", "address", "bytes32"], fields))[12:])
 
-    def create(self, node: Node, group: str, *, manager: str = MANAGER, key: bytes = KEY) -> None:
+    def create(self, node: Node, group: str, *, manager: str = MANAGER, key: bytes = KEYS) -> None:
         node.emit("CareGroups", "GroupCreated", [group, manager], NOBODY, key)
 
     def test_a_group_is_read_from_its_creation(self) -> None:
@@ -224,8 +224,8 @@ class TestGroups:
         found = node.sidechain.groups.group_of(group)  # type: ignore[arg-type]
 
         assert found is not None
-        assert (found.address, found.role, found.status, found.receiving_key) == (group, Role.GROUP, Status.ACTIVE, KEY)
-        assert (found.verifying_key, found.organisation) == (b"", None)
+        assert (found.address, found.role, found.status, found.key_digest) == (group, Role.GROUP, Status.ACTIVE, KEYS)
+        assert (found.keys, found.organisation) == (None, None)
         assert node.sidechain.groups.find() == [found]
 
     def test_a_closed_group_is_suspended(self) -> None:
@@ -236,9 +236,9 @@ class TestGroups:
         assert [found.status for found in node.sidechain.groups.find()] == [Status.SUSPENDED]
 
     @pytest.mark.parametrize(
-        "change", [{"key": b"\x03" + b"k" * 32}, {"manager": to_checksum_address("0x" + "b2" * 20)}], ids=str
+        "change", [{"key": b"j" * 32}, {"manager": to_checksum_address("0x" + "b2" * 20)}], ids=str
     )
-    def test_a_key_that_the_address_does_not_commit_to_is_an_integrity_error(self, change: dict[str, Any]) -> None:
+    def test_keys_that_the_address_does_not_commit_to_are_an_integrity_error(self, change: dict[str, Any]) -> None:
         node, group = Node(), self.group_id()
         self.create(node, group, **change)
 
@@ -253,11 +253,11 @@ class TestGroups:
             node.sidechain.groups.find()
 
     def renew(self, node: Node, group: str, generation: int) -> bytes:
-        key = b"\x03" + bytes([generation]) * 32
+        key = bytes([generation]) * 32
         node.emit("CareGroups", "GroupRenewed", [group], generation, key)
         return key
 
-    def test_a_renewed_group_has_its_newest_key_and_knows_the_earlier_ones(self) -> None:
+    def test_a_renewed_group_has_its_newest_keys_and_knows_the_earlier_ones(self) -> None:
         node, group = Node(), self.group_id()
         self.create(node, group)
         first, second = self.renew(node, group, 1), self.renew(node, group, 2)
@@ -265,7 +265,7 @@ class TestGroups:
 
         (found,) = node.sidechain.groups.find()
 
-        assert (found.address, found.receiving_key, found.earlier_keys) == (group, second, (KEY, first))
+        assert (found.address, found.key_digest, found.earlier_keys) == (group, second, (KEYS, first))
         assert found.status is Status.SUSPENDED
 
     @pytest.mark.parametrize("generations", [(2,), (1, 3), (1, 1), (0,)], ids=str)
@@ -313,7 +313,7 @@ class TestActors:
 
     @staticmethod
     def register(node: Node, account: str = OWNER) -> None:
-        node.emit("ActorRegistry", "ActorRegistered", [account, "0x" + "00" * 19 + "01"], KEY, KEY, "", NOBODY)
+        node.emit("ActorRegistry", "ActorRegistered", [account, "0x" + "00" * 19 + "01"], KEYS, "", NOBODY)
 
     def test_an_actor_is_read_from_registration_and_suspension(self) -> None:
         node = Node()
@@ -339,7 +339,7 @@ class TestActors:
 
     @pytest.mark.parametrize("role", [Role.PATIENT, Role.PRACTITIONER, Role.GROUP])
     def test_nobody_of_the_sidechain_is_entered_in_public(self, role: Role) -> None:
-        actor = Actor(Address(OWNER), role, Status.UNKNOWN, KEY, KEY)
+        actor = Actor(Address(OWNER), role, Status.UNKNOWN, KEYS)
 
         with pytest.raises(UsageError, match="no public actor"):
             Node().mainchain.actors.register(None, actor)  # type: ignore[arg-type]
@@ -349,7 +349,7 @@ class TestIdentities:
     @staticmethod
     def register(node: Node, account: str = OWNER) -> None:
         role = "0x" + "00" * 19 + "01"
-        node.emit("IdentityRegistry", "IdentityRegistered", [account, role, NOBODY], KEY, KEY, b"")
+        node.emit("IdentityRegistry", "IdentityRegistered", [account, role, NOBODY], KEYS, b"")
 
     @pytest.mark.parametrize(
         ("event", "status"),

@@ -109,9 +109,9 @@ def test_a_node_alone_is_a_source_too_and_pins_nothing() -> None:
 
 
 def test_a_registration_without_a_role_makes_no_actor() -> None:
-    values = {"account": WHO, "receivingKey": b"r", "verifyingKey": b"v", "organisation": "0x" + "00" * 20}
+    values = {"account": WHO, "keyDigest": b"k" * 32, "organisation": "0x" + "00" * 20}
     made = Event("ActorRegistered", values, 1, "0x", "0x", 0)
     actor = actor_from(made, Role.HOSPITAL)
-    assert (actor.address, actor.receiving_key, actor.organisation, actor.endpoint) == (WHO, b"r", None, "")
+    assert (actor.address, actor.key_digest, actor.organisation, actor.endpoint) == (WHO, b"k" * 32, None, "")
     with pytest.raises(IntegrityError, match="names no role"):
         actor_from(made, None)

@@ -16,7 +16,7 @@ from panachain.errors import IntegrityError
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 
 FIRST, SECOND, HOSPITAL = (Address(to_checksum_address(bytes([n]) * 20)) for n in (0x11, 0x22, 0x33))
-KEY, OTHER = b"\x02" + b"\x01" * 32, b"\x03" + b"\x02" * 32
+KEYS, OTHER = b"\x01" * 32, b"\x02" * 32
 HEADER = Header(1, "0x", "0x", 0, bytes(256), bytes(32), bytes(32))
 
 
@@ -51,15 +51,14 @@ def actor(role: Role, **change: Any) -> Actor:
         "address": FIRST,
         "role": role,
         "status": Status.ACTIVE,
-        "receiving_key": KEY,
-        "verifying_key": OTHER,
+        "key_digest": KEYS,
     }
     return Actor(**(fields | change))
 
 
 class TestPublicActors:
     def kept(self, role: int = 2, status: int = 1, organisation: str = HOSPITAL) -> KeptActor:
-        details = keccak(encode(["bytes", "bytes", "address"], [KEY, OTHER, organisation]))[:30]
+        details = keccak(encode(["bytes32", "address"], [KEYS, organisation]))[:30]
         word = int.from_bytes(details, "big") << 16 | status << 8 | role
         found = chain("ActorRegistry", {slot(1, FIRST): word})
         one, nobody = proven.prove_actors(found, HEADER, [FIRST, SECOND])
@@ -72,8 +71,7 @@ class TestPublicActors:
         assert (kept.role, kept.status) == (Role.PROXY, Status.ACTIVE)
         assert kept.fits(actor(Role.PROXY, organisation=HOSPITAL))
         for change in (
-            {"receiving_key": OTHER},
-            {"verifying_key": KEY},
+            {"key_digest": OTHER},
             {"organisation": None},
             {"organisation": FIRST},
             {"role": Role.RESEARCHER},
@@ -93,15 +91,15 @@ class TestPublicActors:
 class TestPersons:
     def test_fits_whose_keys_and_organisation_the_registry_keeps(self) -> None:
         word = int(HOSPITAL, 16) << 64 | 1_700_000_000 << 16 | 1 << 8 | 2
-        keys = int.from_bytes(keccak(encode(["bytes", "bytes"], [KEY, OTHER])), "big")
+        keys = int.from_bytes(KEYS, "big")
         found = chain("IdentityRegistry", {slot(1, FIRST): word, slot(1, FIRST, offset=1): keys})
 
         kept, nobody = proven.prove_identities(found, HEADER, [FIRST, SECOND])
 
-        assert kept == KeptActor(Role.PRACTITIONER, Status.ACTIVE, keys.to_bytes(32, "big"), HOSPITAL)
+        assert kept == KeptActor(Role.PRACTITIONER, Status.ACTIVE, KEYS, HOSPITAL)
         assert kept.fits(actor(Role.PRACTITIONER, organisation=HOSPITAL))
         assert not nobody.fits(actor(Role.PRACTITIONER, address=SECOND))
-        for change in ({"receiving_key": OTHER}, {"organisation": None}, {"role": Role.PATIENT}):
+        for change in ({"key_digest": OTHER}, {"organisation": None}, {"role": Role.PATIENT}):
             assert not kept.fits(actor(**({"role": Role.PRACTITIONER, "organisation": HOSPITAL} | change))), change
 
 
@@ -115,9 +113,9 @@ class TestGroups:
         kept, nobody = self.kept()
 
         assert kept == KeptGroup(SECOND, False, 2, HOSPITAL)
-        assert kept.fits(actor(Role.GROUP, organisation=HOSPITAL, earlier_keys=(KEY, OTHER)))
-        assert not kept.fits(actor(Role.GROUP, organisation=HOSPITAL, earlier_keys=(KEY,)))
-        assert not kept.fits(actor(Role.GROUP, earlier_keys=(KEY, OTHER)))
+        assert kept.fits(actor(Role.GROUP, organisation=HOSPITAL, earlier_keys=(KEYS, OTHER)))
+        assert not kept.fits(actor(Role.GROUP, organisation=HOSPITAL, earlier_keys=(KEYS,)))
+        assert not kept.fits(actor(Role.GROUP, earlier_keys=(KEYS, OTHER)))
         assert not nobody.fits(actor(Role.GROUP))
 
     def test_a_closed_one_is_suspended(self) -> None:

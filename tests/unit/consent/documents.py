@@ -33,11 +33,12 @@ def terms_of(
         for scope in scopes_of(categories, years)
         for number in range(generations)
     ]
-    proxies = tuple(ProxyRef(Address(f"0x{n:040x}"), f"https://p{n}", b"\2" * 33, b"\2" * 33) for n in (1, 2, 3))
+    proxies = tuple(ProxyRef(Address(f"0x{n:040x}"), f"https://p{n}", b"\2" * 32) for n in (1, 2, 3))
     return Terms(
         policy_id=POLICY,
         patient=PATIENT,
         grantee=GRANTEE,
+        key_digest=b"\2" * 32,
         receiving_key=b"\2" * 33,
         verifying_key=b"\3" * 33,
         purposes=purposes,
@@ -46,7 +47,7 @@ def terms_of(
         threshold=2,
         proxies=proxies,
         lanes=tuple(lanes),
-        audit_key=b"\2" * 33,
+        audit_key=b"\2" * 1216,
     )
 
 

@@ -25,15 +25,16 @@ def terms_of(categories: tuple[str, ...] = ("laboratory",), years: tuple[int, ..
         policy_id=POLICY,
         patient=PATIENT,
         grantee=GRANTEE,
+        key_digest=b"\2" * 32,
         receiving_key=b"\2" * 33,
         verifying_key=b"\3" * 33,
         purposes=(Purpose.TREAT, Purpose.HPAYMT),
         starts_at=1_767_225_600,
         expires_at=1_798_761_600,
         threshold=2,
-        proxies=tuple(ProxyRef(Address(f"0x{n:040x}"), f"https://p{n}", b"\2" * 33, b"\2" * 33) for n in (1, 2, 3)),
+        proxies=tuple(ProxyRef(Address(f"0x{n:040x}"), f"https://p{n}", b"\2" * 32) for n in (1, 2, 3)),
         lanes=tuple(GrantedLane(scope, 0, b"\2" * 33, b"k" * 32, b"p" * 32) for scope in scopes_of(categories, years)),
-        audit_key=b"\2" * 33,
+        audit_key=b"\2" * 1216,
     )
 
 

@@ -19,15 +19,13 @@ PATIENT, GRANTEE, STRANGER = (keys.Seed(name.ljust(32)) for name in (b"patient",
 WHO = Address("0x" + "11" * 20)
 SCOPES = (Scope.of(Category.LABORATORY), Scope.of(Category.VITALS, 2024))
 OFFER = Offer(
-    grantee=Actor(WHO, Role.PRACTITIONER, Status.ACTIVE, GRANTEE.receiving().public, GRANTEE.signer().public),
+    grantee=Actor.of(WHO, Role.PRACTITIONER, GRANTEE.public_keys(), status=Status.ACTIVE),
     scopes=SCOPES,
     purposes=(Purpose.TREAT,),
     starts_at=10,
     expires_at=20,
     threshold=2,
-    proxies=tuple(
-        ProxyRef(Address(f"0x{number:040x}"), "", bytes([2] * 33), bytes([3] * 33)) for number in range(1, 4)
-    ),
+    proxies=tuple(ProxyRef(Address(f"0x{number:040x}"), "", bytes([2] * 32)) for number in range(1, 4)),
 )
 
 
@@ -81,11 +79,11 @@ def test_a_generation_has_a_pepper_of_its_own_and_the_terms_tell_those_of_their_
 def test_terms_open_for_the_grantee_and_the_patient_only() -> None:
     made = prepared()
     for seed in (GRANTEE, PATIENT):
-        unverified = open_terms(made.sealed_terms, seed.receiving())
+        unverified = open_terms(made.sealed_terms, seed.sealing())
         key = PATIENT.signer().public
         assert unverified.verified(policy_id=made.terms.policy_id, patient_verifying_key=key) == made.terms
     with pytest.raises(IntegrityError):
-        open_terms(made.sealed_terms, STRANGER.receiving())
+        open_terms(made.sealed_terms, STRANGER.sealing())
 
 
 def test_the_notice_is_for_the_grantee() -> None:

@@ -20,11 +20,11 @@ DAY = 86_400
 
 def actor(seed: Seed) -> Actor:
     account = address_of(seed.account_key())
-    return Actor(account, Role.PRACTITIONER, Status.ACTIVE, seed.receiving().public, seed.signer().public)
+    return Actor.of(account, Role.PRACTITIONER, seed.public_keys(), status=Status.ACTIVE)
 
 
 def proxies(count: int) -> tuple[ProxyRef, ...]:
-    return tuple(ProxyRef(Address(f"0x{number:040x}"), "", b"\2" * 33, b"\2" * 33) for number in range(count))
+    return tuple(ProxyRef(Address(f"0x{number:040x}"), "", b"\2" * 32) for number in range(count))
 
 
 OFFER = Offer(
@@ -71,7 +71,7 @@ def test_an_end_a_day_off_is_still_the_same_offers(seconds: int) -> None:
     "changed",
     [
         {"grantee": actor(OTHER)},
-        {"grantee": replace(actor(READER), receiving_key=actor(OTHER).receiving_key)},
+        {"grantee": replace(actor(READER), key_digest=actor(OTHER).key_digest, keys=actor(OTHER).keys)},
         {"scopes": OFFER.scopes[:1]},
         {"purposes": (Purpose.ETREAT,)},
         {"threshold": 3},

@@ -17,10 +17,12 @@ def where(number: int) -> Address:
 
 def proxy(number: int, operator: int | None = None, status: Status = Status.ACTIVE) -> Actor:
     organisation = None if operator is None else where(operator)
-    return Actor(where(number), Role.PROXY, status, b"r", b"v", f"https://{number}.test", organisation)
+    return Actor(
+        where(number), Role.PROXY, status, b"k" * 32, endpoint=f"https://{number}.test", organisation=organisation
+    )
 
 
-GRANTEE = Actor(where(99), Role.PRACTITIONER, Status.ACTIVE, b"", b"", organisation=where(50))
+GRANTEE = Actor(where(99), Role.PRACTITIONER, Status.ACTIVE, b"", organisation=where(50))
 
 
 def chosen(*proxies: Actor, threshold: int = 2) -> list[Address]:
@@ -71,6 +73,6 @@ class TestCheck:
         assert len(check(named, grantee=GRANTEE, threshold=2, any_operator=True)) == 4
 
 
-def test_a_policy_keeps_address_endpoint_and_keys() -> None:
+def test_a_policy_keeps_address_endpoint_and_digest() -> None:
     (ref,) = refs([proxy(1)])
-    assert (ref.address, ref.endpoint, ref.receiving_key, ref.verifying_key) == (where(1), "https://1.test", b"r", b"v")
+    assert (ref.address, ref.endpoint, ref.key_digest) == (where(1), "https://1.test", b"k" * 32)

@@ -104,7 +104,7 @@ def granted(patient: Patient, reader: Actor, scopes: Sequence[Scope], epoch: int
             starts_at=0,
             expires_at=1,
             threshold=2,
-            proxies=(ProxyRef(reader.address, "", reader.receiving_key, reader.verifying_key),) * PROXIES,
+            proxies=(ProxyRef(reader.address, "", reader.key_digest),) * PROXIES,
         ),
         index=index,
         patient=patient.address,
@@ -250,7 +250,7 @@ def random_scopes(source: random.Random) -> list[Scope]:
 
 def actor(seed: Seed) -> Actor:
     address = keys.address_of(seed.account_key())
-    return Actor(address, Role.PRACTITIONER, Status.ACTIVE, seed.receiving().public, seed.signer().public)
+    return Actor.of(address, Role.PRACTITIONER, seed.public_keys(), status=Status.ACTIVE)
 
 
 @pytest.fixture(scope="module")
@@ -330,7 +330,7 @@ class Loot:
 
 def terms_of(world: World, reader: Seed, prepared: PreparedGrant) -> Terms:
     """Return the terms as the reader opens and checks them."""
-    opened = open_terms(prepared.sealed_terms, reader.receiving())
+    opened = open_terms(prepared.sealed_terms, reader.sealing())
     patient = next(one for one in world.patients if one.address == opened.claimed_patient)
     return opened.verified(policy_id=prepared.terms.policy_id, patient_verifying_key=patient.seed.signer().public)
 

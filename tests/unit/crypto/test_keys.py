@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def test_derivation_is_the_same_each_time_and_different_for_each_use() -> None:
         SEED.pepper(Scope.all(), 0),
         SEED.pepper(Scope.all(), 1),
         SEED.pepper(Scope.of(Category.VITALS), 0),
+        SEED.sealing().public,
         SEED.receiving().public,
         SEED.signer().public,
         SEED.policy_signer(0).public,
@@ -49,9 +51,10 @@ def derived() -> dict[str, str]:
     vitals = Scope.of(Category.VITALS, 2020)
     values = {
         "account": SEED.account_key(),
+        "sealing": sha256(SEED.sealing().public).digest(),
         "receiving": SEED.receiving().public,
         "signer": SEED.signer().public,
-        "audit": SEED.audit().public,
+        "audit": sha256(SEED.audit().public).digest(),
         "store": SEED.store_key(),
         "lane all 0": SEED.lane(Scope.all(), 0).public,
         "lane vitals/2020 3": SEED.lane(vitals, 3).public,

@@ -572,7 +572,7 @@ class TestCollusion:
     def test_opens_no_other_lane_generation_or_key_of_the_patient(self) -> None:
         stolen = self.stolen()
         others = [secret.public for which, secret in self.lanes().items() if which != (self.GRANTED, 1)]
-        others += [self.SEED.receiving().public, self.SEED.audit().public, self.SEED.signer().public]
+        others += [self.SEED.receiving().public, self.SEED.signer().public]
         others += [self.SEED.policy_signer(index).public for index in range(20)]
         assert len(others) > 380
 
@@ -593,7 +593,7 @@ class TestCollusion:
 
     def test_forges_no_signature_of_the_patient(self) -> None:
         forger = umbral.Signer(self.stolen())
-        publics = [self.SEED.signer().public, self.SEED.audit().public, self.SEED.receiving().public]
+        publics = [self.SEED.signer().public, self.SEED.receiving().public]
         publics += [self.SEED.policy_signer(index).public for index in range(20)]
         forged = [p for p in publics if not refused(lambda p=p: umbral.verify(p, b"m", forger.sign(b"m")))]
         assert forged == []

@@ -21,6 +21,7 @@ from panachain.proxy import messages
 PROXY, POLICY, GRANTEE = Address("0x" + "11" * 20), PolicyId("0x" + "22" * 20), Address("0x" + "33" * 20)
 NONCE, SIGNATURE = os.urandom(sizes.NONCE_SIZE), os.urandom(sizes.SIGNATURE_SIZE)
 PUBLIC = os.urandom(sizes.PUBLIC_SIZE)
+SEALING = os.urandom(sizes.SEALING_SIZE)
 REENCRYPT = ReencryptRequest(
     proxy=PROXY,
     policy_id=POLICY,
@@ -39,7 +40,7 @@ DEPOSIT = DepositRequest(
     grantee=GRANTEE,
     receiving_key=PUBLIC,
     verifying_key=PUBLIC,
-    audit_key=PUBLIC,
+    audit_key=SEALING,
     terms=os.urandom(32),
     purposes=(Purpose.TREAT,),
     lanes=(DepositedLane(PUBLIC, os.urandom(sizes.KFRAG_SIZE)),),

@@ -32,7 +32,7 @@ Behaviour = Callable[[int], tuple[float, PanaChainError | None]]
 
 
 def proxies(count: int) -> list[ProxyRef]:
-    return [ProxyRef(Address(f"0x{number:040x}"), "", b"", b"") for number in range(count)]
+    return [ProxyRef(Address(f"0x{number:040x}"), "", b"") for number in range(count)]
 
 
 @dataclass

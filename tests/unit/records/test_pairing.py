@@ -45,8 +45,8 @@ def make(last_year: int = VECTOR["last_year"], generations: Generations = GENERA
 def seal(made: Pairing) -> bytes:
     return seal_pairing(
         made,
-        receiving_key=HOSPITAL.receiving().public,
-        patient_key=PATIENT.receiving().public,
+        hospital_key=HOSPITAL.sealing().public,
+        patient_key=PATIENT.sealing().public,
         signer=PATIENT.signer(),
     )
 
@@ -54,7 +54,7 @@ def seal(made: Pairing) -> bytes:
 def opened(blob: bytes, by: Seed = HOSPITAL) -> Pairing:
     return open_pairing(
         blob,
-        secret=by.receiving(),
+        secret=by.sealing(),
         hospital=ADDRESSES[1],
         patient=ADDRESSES[0],
         verifying_key=PATIENT.signer().public,

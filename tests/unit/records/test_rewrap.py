@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from panachain.crypto import umbral
+from panachain.crypto import box, umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed, address_of, hospital_key
 from panachain.errors import BlockNotFoundError, IntegrityError, TooLargeError
@@ -84,10 +84,10 @@ class Trip:
         lanes = [hospital_lane(PATIENT, WHERE, scope, generations.current(scope)) for scope in scopes]
         envelope = header.seal_envelope(self.key(lane, old[0]), lanes)
         moves = [rewrap.Move(CID.parse(one.info.header_cid), one.locator_key, one.brief_id, envelope) for one in old]
-        keys = {"receiving_key": HOSPITAL.receiving().public, "patient_key": PATIENT.receiving().public}
+        keys = {"hospital_key": HOSPITAL.sealing().public, "patient_key": PATIENT.sealing().public}
         order = rewrap.seal_order(moves, signer=PATIENT.signer(), **keys)
         builder = self.builder()
-        for move in rewrap.open_order(order, secret=HOSPITAL.receiving(), verifying_key=PATIENT.signer().public):
+        for move in rewrap.open_order(order, secret=HOSPITAL.sealing(), verifying_key=PATIENT.signer().public):
             known = header.open_header(
                 self.store.get_block(move.header),
                 cid=move.header,
@@ -134,20 +134,20 @@ def test_pairing_opens_for_its_two_readers_and_keeps_the_generations() -> None:
     generations = Generations().rotated([LAB]).rotated([LAB, ALL])
     blob = seal_pairing(
         pairing(generations),
-        receiving_key=HOSPITAL.receiving().public,
-        patient_key=PATIENT.receiving().public,
+        hospital_key=HOSPITAL.sealing().public,
+        patient_key=PATIENT.sealing().public,
         signer=PATIENT.signer(),
     )
     check = {"hospital": WHERE, "patient": WHO, "verifying_key": PATIENT.signer().public}
 
     for reader in (HOSPITAL, PATIENT):
-        opened = open_pairing(blob, secret=reader.receiving(), **check)
+        opened = open_pairing(blob, secret=reader.sealing(), **check)
         assert opened.generations == generations
         assert dict(opened.lanes) == dict(pairing(generations).lanes)
     with pytest.raises(IntegrityError):
-        open_pairing(blob, secret=Seed(b"x" * 32).receiving(), **check)
+        open_pairing(blob, secret=Seed(b"x" * 32).sealing(), **check)
     with pytest.raises(IntegrityError):
-        open_pairing(blob, secret=HOSPITAL.receiving(), **(check | {"verifying_key": HOSPITAL.signer().public}))
+        open_pairing(blob, secret=HOSPITAL.sealing(), **(check | {"verifying_key": HOSPITAL.signer().public}))
 
 
 def test_a_record_that_was_moved_is_found_once_and_in_its_new_lane(trip: Trip) -> None:
@@ -205,19 +205,19 @@ def test_an_order_is_its_patients(trip: Trip) -> None:
     ((found,),) = trip.found((LAB, 0))
     envelope = trip.store.get_block(CID.parse(found.info.envelope_cid))
     move = rewrap.Move(CID.parse(found.info.header_cid), found.locator_key, found.brief_id, envelope)
-    keys = {"receiving_key": HOSPITAL.receiving().public, "patient_key": PATIENT.receiving().public}
+    keys = {"hospital_key": HOSPITAL.sealing().public, "patient_key": PATIENT.sealing().public}
     order = rewrap.seal_order([move], signer=PATIENT.signer(), **keys)
 
-    assert rewrap.open_order(order, secret=HOSPITAL.receiving(), verifying_key=PATIENT.signer().public) == [move]
+    assert rewrap.open_order(order, secret=HOSPITAL.sealing(), verifying_key=PATIENT.signer().public) == [move]
     for secret, verifying in ((HOSPITAL, HOSPITAL), (Seed(b"x" * 32), PATIENT)):
         with pytest.raises(IntegrityError):
-            rewrap.open_order(order, secret=secret.receiving(), verifying_key=verifying.signer().public)
-    # What the wrap for the other reader holds is that reader's own affair.
-    own = [*range(0, umbral.WRAP_SIZE, 31), *range(2 * umbral.WRAP_SIZE, len(order), 97)]
+            rewrap.open_order(order, secret=secret.sealing(), verifying_key=verifying.signer().public)
+    # What the seal for the other reader holds is that reader's own affair.
+    own = [*range(0, box.SEAL_SIZE, 131), *range(2 * box.SEAL_SIZE, len(order), 97)]
     for place in own:
         broken = order[:place] + bytes([order[place] ^ 1]) + order[place + 1 :]
         with pytest.raises(IntegrityError):
-            rewrap.open_order(broken, secret=HOSPITAL.receiving(), verifying_key=PATIENT.signer().public)
+            rewrap.open_order(broken, secret=HOSPITAL.sealing(), verifying_key=PATIENT.signer().public)
 
 
 def test_an_order_says_what_lies_in_the_emergency_lane_by_itself_and_older_programs_refuse_it(
@@ -229,10 +229,10 @@ def test_an_order_says_what_lies_in_the_emergency_lane_by_itself_and_older_progr
     one, other = (
         rewrap.Move(CID.parse(each.info.header_cid), each.locator_key, each.brief_id, envelope) for each in found
     )
-    keys = {"receiving_key": HOSPITAL.receiving().public, "patient_key": PATIENT.receiving().public}
+    keys = {"hospital_key": HOSPITAL.sealing().public, "patient_key": PATIENT.sealing().public}
     moves = [one, replace(other, emergency=True)]
     order = rewrap.seal_order(moves, signer=PATIENT.signer(), **keys)
-    reading = {"secret": HOSPITAL.receiving(), "verifying_key": PATIENT.signer().public}
+    reading = {"secret": HOSPITAL.sealing(), "verifying_key": PATIENT.signer().public}
     assert rewrap.open_order(order, **reading) == moves
     # A program that knows version 1 alone.
     monkeypatch.setattr(rewrap, "_WITH_EMERGENCY", 1)
@@ -251,18 +251,18 @@ RESEAL = rewrap.Reseal(
     digests=frozenset({b"d" * 32}),
     here=(Version("Observation/o1", "2", "2024-01-01T00:00:00Z", print=bytes(PRINT_SIZE)),),
 )
-TO = {"receiving_key": HOSPITAL.receiving().public, "patient_key": PATIENT.receiving().public}
-READING = {"secret": HOSPITAL.receiving(), "verifying_key": PATIENT.signer().public}
+TO = {"hospital_key": HOSPITAL.sealing().public, "patient_key": PATIENT.sealing().public}
+READING = {"secret": HOSPITAL.sealing(), "verifying_key": PATIENT.signer().public}
 
 
 def test_an_order_to_re_seal_says_what_goes_where_to_both_and_nobody_else() -> None:
     order = rewrap.seal_reseal(RESEAL, signer=PATIENT.signer(), **TO)
     assert rewrap.open_order(order, **READING) == RESEAL
-    assert rewrap.open_order(order, secret=PATIENT.receiving(), verifying_key=PATIENT.signer().public) == RESEAL
+    assert rewrap.open_order(order, secret=PATIENT.sealing(), verifying_key=PATIENT.signer().public) == RESEAL
     with pytest.raises(IntegrityError):
-        rewrap.open_order(order, secret=Seed(b"x" * 32).receiving(), verifying_key=PATIENT.signer().public)
+        rewrap.open_order(order, secret=Seed(b"x" * 32).sealing(), verifying_key=PATIENT.signer().public)
     with pytest.raises(IntegrityError):
-        rewrap.open_order(order, secret=HOSPITAL.receiving(), verifying_key=HOSPITAL.signer().public)
+        rewrap.open_order(order, secret=HOSPITAL.sealing(), verifying_key=HOSPITAL.signer().public)
     assert b"k" * 32 not in repr(RESEAL).encode()
 
 

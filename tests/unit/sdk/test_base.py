@@ -23,10 +23,8 @@ from tests.twin.world import World, actor_of, seed_of
 def newcomer(world: World, kind: type[ActorSession] = Practitioner, passphrase: str = "") -> Any:
     """Open a session of somebody whom no registry knows."""
     actor = actor_of("newcomer", kind.role)
-    keys = actor.receiving_key, actor.verifying_key
-    return kind(
-        world.network, Profile("newcomer", kind.role, actor.address, *keys, world.home / "newcomer"), passphrase
-    )
+    profile = Profile("newcomer", kind.role, actor.address, actor.public_keys, world.home / "newcomer")
+    return kind(world.network, profile, passphrase)
 
 
 @pytest.fixture

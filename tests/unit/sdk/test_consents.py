@@ -29,13 +29,14 @@ TERMS = Terms(
     policy_id=POLICY,
     patient=PATIENT,
     grantee=GRANTEE,
+    key_digest=b"\2" * 32,
     receiving_key=b"\2" * 33,
     verifying_key=b"\3" * 33,
     purposes=(Purpose.TREAT, Purpose.HPAYMT),
     starts_at=1_767_225_600,
     expires_at=END,
     threshold=2,
-    proxies=tuple(ProxyRef(Address(f"0x{n:040x}"), "", b"", b"") for n in (1, 2, 3)),
+    proxies=tuple(ProxyRef(Address(f"0x{n:040x}"), "", b"") for n in (1, 2, 3)),
     lanes=(GrantedLane(Scope("laboratory/2020"), 0, b"", b"", b""),),
     audit_key=b"",
 )
@@ -61,7 +62,7 @@ class Session:
         address = {"cardiologist": GRANTEE, "other": OTHER}.get(text, Address(text))
         if address not in known:
             raise UnknownActorError(f"no registered actor is named {text!r}")
-        return Actor(address, known[address], Status.ACTIVE, b"", b"")
+        return Actor(address, known[address], Status.ACTIVE, b"")
 
     def events(self, **_: Any) -> Iterator[Any]:
         yield SimpleNamespace(block=7)

@@ -12,7 +12,7 @@ import pytest
 
 from panachain.errors import ChainUnavailableError, LockedError
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
-from panachain.model.actors import Address
+from panachain.model.actors import Address, Role
 from panachain.model.transactions import AccessRequest, PairingEvent
 from panachain.records.locate import HospitalHeads
 from panachain.sdk.named_blocks import Named, counted, named_blocks
@@ -30,9 +30,13 @@ class World:
         self.store = MemoryStore()
         self.published = Published(self.store)
         self.manifest = self.published.batch(4)
-        self.digests = {
-            name: os.urandom(32) for name in ("terms", "pairing", "request", "answer", "group key", "emergency")
-        }
+        kinds = ("terms", "pairing", "request", "answer", "group key", "emergency", "key block")
+        self.digests = {name: os.urandom(32) for name in kinds}
+        self.earlier = os.urandom(32)
+        """Digest of the group's key block before a renewal."""
+        keys = {"key_digest": self.digests["key block"]}
+        known = SimpleNamespace(address=HOSPITAL, role=Role.HOSPITAL, earlier_keys=(), **keys)
+        renewed = SimpleNamespace(address=GROUP, role=Role.GROUP, earlier_keys=(self.earlier,), **keys)
         digest = self.digests
         requests = [
             AccessRequest(1, GROUP, PATIENT, digest["request"], 9, "open"),
@@ -50,13 +54,16 @@ class World:
             SimpleNamespace(policy_id="0x02", terms=b""),
         ]
         self.sidechain = SimpleNamespace(
-            identities=SimpleNamespace(paired=lambda: pairings),
+            identities=SimpleNamespace(paired=lambda: pairings, find=list),
             requests=SimpleNamespace(find=lambda: iter(requests), outcome_of=lambda _: digest["answer"]),
-            groups=SimpleNamespace(sealed_keys=lambda: {(GROUP, PATIENT): digest["group key"]}),
+            groups=SimpleNamespace(find=lambda: [renewed], sealed_keys=lambda: {(GROUP, PATIENT): digest["group key"]}),
             emergency=SimpleNamespace(reasons=lambda: {7: digest["emergency"], 8: bytes(32)}),
         )
         self.network: Any = SimpleNamespace(
-            mainchain=SimpleNamespace(policies=SimpleNamespace(events=lambda kind: iter(policies))),
+            mainchain=SimpleNamespace(
+                actors=SimpleNamespace(find=lambda: [known]),
+                policies=SimpleNamespace(events=lambda kind: iter(policies)),
+            ),
             sidechain=self.sidechain,
             hospital_heads=lambda: [HospitalHeads(HOSPITAL, b"", (self.manifest.digest,))],
         )
@@ -74,7 +81,8 @@ def test_all_that_an_event_names_and_what_manifests_name_in_turn(world: World) -
     assert {what: cid.digest for what, cid in kinds.items() if what in world.digests} == world.digests
     assert {one.cid for one in found.blocks if one.what == "manifest"} == {world.manifest}
     assert {one.cid for one in found.blocks if one.what == "header"} == set(world.published.headers)
-    assert len(found.roots) == len(world.digests) + 1 + len(world.published.headers)
+    assert CID(RAW, world.earlier) in found.roots
+    assert len(found.roots) == len(world.digests) + 2 + len(world.published.headers)
     assert counted(found.blocks).startswith("1 answer, 1 emergency, 1 group key, ")
 
 
@@ -116,6 +124,7 @@ def test_every_digest_of_a_cid_that_contracts_keep_is_looked_for() -> None:
     assert naming == {
         "IPolicyRegistry",
         "IRecordLedger",
+        "IActorRegistry",
         "IIdentityRegistry",
         "IAccessRequests",
         "ICareGroups",

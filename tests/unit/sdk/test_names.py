@@ -34,7 +34,7 @@ class Registry:
         self.asked.append(list(addresses))
         if self.error:
             raise self.error
-        return [Actor(PHARMACIST, Role.PRACTITIONER, Status.ACTIVE, b"", b"")]
+        return [Actor(PHARMACIST, Role.PRACTITIONER, Status.ACTIVE, b"")]
 
     def moves(self) -> dict[Address, Address]:
         if self.error:
@@ -83,10 +83,10 @@ class TestBranches:
         actors = {
             one.address: one
             for one in (
-                Actor(self.HEAD, Role.HOSPITAL, Status.ACTIVE, b"", b""),
-                Actor(self.NORTH, Role.HOSPITAL, Status.ACTIVE, b"", b"", organisation=self.HEAD),
-                Actor(self.SOUTH, Role.HOSPITAL, Status.ACTIVE, b"", b"", organisation=self.HEAD),
-                Actor(PHARMACIST, Role.PRACTITIONER, Status.ACTIVE, b"", b"", organisation=self.HEAD),
+                Actor(self.HEAD, Role.HOSPITAL, Status.ACTIVE, b""),
+                Actor(self.NORTH, Role.HOSPITAL, Status.ACTIVE, b"", organisation=self.HEAD),
+                Actor(self.SOUTH, Role.HOSPITAL, Status.ACTIVE, b"", organisation=self.HEAD),
+                Actor(PHARMACIST, Role.PRACTITIONER, Status.ACTIVE, b"", organisation=self.HEAD),
             )
         }
         made = Registry()

@@ -119,11 +119,11 @@ class TestProxies:
 
     def test_of_a_policy_are_asked_where_the_registry_says_with_the_policys_keys(self, world: World) -> None:
         known = world.network.proxies()
-        moved = [replace(proxy, endpoint="http://old.test", receiving_key=b"kept") for proxy in known]
-        unknown = ProxyRef(world.patient.address, "http://gone.test", b"", b"")
+        moved = [replace(proxy, endpoint="http://old.test", key_digest=b"kept") for proxy in known]
+        unknown = ProxyRef(world.patient.address, "http://gone.test", b"")
         found = world.network.reachable([*moved, unknown])
         assert [proxy.endpoint for proxy in found] == [*(proxy.endpoint for proxy in known), ""]
-        assert {proxy.receiving_key for proxy in found[:-1]} == {b"kept"}
+        assert {proxy.key_digest for proxy in found[:-1]} == {b"kept"}
 
 
 class TestHeads:

@@ -25,7 +25,7 @@ def foreign(world: World) -> None:
     """Grant a policy to nobody here, with a notice for nobody."""
     owner = Account(world.network.mainchain.chain.counted.to_bytes(32, "big").replace(b"\x00", b"\x01"))
     mainchain = world.network.mainchain
-    one_time, view_tag = notice.announce(world.hospital.whoami().receiving_key, owner.address)
+    one_time, view_tag = notice.announce(world.hospital.profile.actor.receiving_key, owner.address)
     made = Grant(owner.address, world.now, world.now + DAY, world.now + DAY, b"f" * 32, SEALED, view_tag, one_time)
     sender = world.network.sender(b"\x05" * 32)
     mainchain.policies.grant_by_signature(sender, made, mainchain.policies.sign_grant(owner, made))
@@ -128,7 +128,7 @@ def test_a_file_of_another_shape_is_as_good_as_none(world: World, content: Any) 
     if isinstance(content, dict) and content.get("chain") == "CHAIN":
         content["chain"] = f"{mainchain.chain_id}/{mainchain.policies.address}"
         if isinstance(content["keys"], dict):
-            content["keys"] = {world.clinician.whoami().receiving_key.hex(): content["keys"]["KEY"]}
+            content["keys"] = {world.clinician.profile.keys.receiving.hex(): content["keys"]["KEY"]}
     Kept(world.clinician.profile.folder, world.clinician._seed, "notices").write(content)
     assert ids(world) == [first]
 

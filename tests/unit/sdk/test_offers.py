@@ -60,7 +60,7 @@ def test_the_least_that_is_said_means_now_every_year_and_all_proxies(world: Worl
     assert (made.starts_at, made.expires_at) == (world.now, world.now + 30 * DAY)
     assert made.scopes == (Scope.parse("laboratory"),)
     assert (len(made.proxies), made.threshold, made.disclosure) == (PROXIES, THRESHOLD, SEALED)
-    assert made.grantee.receiving_key == world.clinician.whoami().receiving_key
+    assert made.grantee.key_digest == world.clinician.whoami().key_digest
 
 
 def test_only_practitioners_groups_and_researchers_are_grantees(world: World) -> None:

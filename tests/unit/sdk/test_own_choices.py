@@ -169,7 +169,7 @@ def test_no_store_reads_it(world: World) -> None:
     with pytest.raises(IntegrityError):
         open_pairing(
             blob,
-            secret=world.clinician._seed.receiving(),
+            secret=world.clinician._seed.sealing(),
             hospital=world.clinic.address,
             patient=world.patient.address,
             verifying_key=world.patient.whoami().verifying_key,

@@ -41,8 +41,8 @@ def test_a_pairing_that_another_signed_is_refused(world: World) -> None:
     pairing = make_pairing(seed_of("patient"), patient=patient.address, hospital=hospital.address, last_year=2026)
     forged = seal_pairing(
         pairing,
-        receiving_key=hospital.receiving_key,
-        patient_key=seed_of("patient").receiving().public,
+        hospital_key=hospital.sealing_key,
+        patient_key=seed_of("patient").sealing().public,
         signer=Seed(b"forger".ljust(32)).signer(),
     )
     cid: CID = keep(world.network.store, forged)

@@ -41,7 +41,7 @@ class TestCreate:
     def test_the_seed_fits_the_public_side_and_opens_with_the_passphrase_only(self, tmp_path: Path) -> None:
         made = make(tmp_path)
         seed = unlock(made, PASSPHRASE)
-        assert (seed.receiving().public, seed.signer().public) == (made.receiving_key, made.verifying_key)
+        assert seed.public_keys() == made.keys
         with pytest.raises(LockedError):
             unlock(made, "another")
 
@@ -94,9 +94,10 @@ class TestLoad:
             {"role": "emperor"},
             {"address": 7},
             {"address": "0x12"},
-            {"receiving_key": "zz"},
-            {"receiving_key": 5},
-            {"verifying_key": None},
+            {"key_block": "zz"},
+            {"key_block": 5},
+            {"key_block": None},
+            {"key_block": "02" * 1283},
         ],
     )
     def test_a_damaged_field_is_told(self, tmp_path: Path, change: dict[str, Any]) -> None:

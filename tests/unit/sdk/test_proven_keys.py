@@ -21,18 +21,18 @@ from panachain.sdk.proven_keys import ChangedMeanwhileError, ProvenKeys
 from tests.unit.chain.test_proven import slot
 
 HEADER = Header(1, "0x", "0x", 0, bytes(256), bytes(32), bytes(32))
-KEYS = [b"\x02" + bytes([n]) * 32 for n in range(1, 12)]
+KEYS = [bytes([n]) * 32 for n in range(1, 12)]
 NUMBERS = {Role.PROXY: 2, Role.RESEARCHER: 3, Role.PATIENT: 1, Role.PRACTITIONER: 2}
 
 
 def actor(number: int, role: Role, **change: Any) -> Actor:
-    made = Actor(checksum_address(bytes([number]) * 20), role, Status.ACTIVE, KEYS[number], KEYS[number + 1])
+    made = Actor(checksum_address(bytes([number]) * 20), role, Status.ACTIVE, KEYS[number])
     return replace(made, **change)
 
 
 PROXIES = [actor(1, Role.PROXY), actor(2, Role.PROXY)]
 RESEARCHER, PRACTITIONER, GROUP = actor(3, Role.RESEARCHER), actor(4, Role.PRACTITIONER), actor(5, Role.GROUP)
-RENEWED = replace(GROUP, receiving_key=KEYS[9], earlier_keys=(GROUP.receiving_key,))
+RENEWED = replace(GROUP, key_digest=KEYS[9], earlier_keys=(GROUP.key_digest,))
 EVERYBODY = [*PROXIES, RESEARCHER, PRACTITIONER, GROUP]
 
 
@@ -65,7 +65,14 @@ class World:
         )
         self.chain: Any = chain
         resolver = SimpleNamespace(known=lambda asked: [one for one in self.shown if one.address in asked])
-        self.keys = ProvenKeys(chain, chain, cast(Any, resolver))
+        self.fetched: list[Actor] = []
+        """Whose key blocks were fetched."""
+        blocks = SimpleNamespace(of=self._fetch)
+        self.keys = ProvenKeys(chain, chain, cast(Any, resolver), cast(Any, blocks))
+
+    def _fetch(self, one: Actor) -> Actor:
+        self.fetched.append(one)
+        return replace(one, endpoint="with keys")
 
     def _at_head(self, ask: Callable[[Header], Any]) -> Any:
         return ask(HEADER)
@@ -77,22 +84,27 @@ class World:
 
 
 def refs(*proxies: Actor) -> list[ProxyRef]:
-    return [ProxyRef(one.address, "http://p", one.receiving_key, one.verifying_key) for one in proxies]
+    return [ProxyRef(one.address, "http://p", one.key_digest) for one in proxies]
 
 
 class TestCheck:
     def test_accepts_what_the_registries_keep(self) -> None:
-        World().keys.check(EVERYBODY)
-        World().keys.check_active(EVERYBODY)
-        World().keys.check([])
+        world = World()
+        for one in EVERYBODY:
+            assert world.keys.check(one) == world.keys.check_grantable(one) == replace(one, endpoint="with keys")
+        world.keys.check_active([])
+
+    def test_of_many_nobody_s_key_block_is_fetched(self) -> None:
+        world = World()
+        world.keys.check_active(EVERYBODY)
+        assert world.fetched == []
 
     @pytest.mark.parametrize(
         "forged",
         [
-            replace(RESEARCHER, receiving_key=KEYS[0]),
-            replace(RESEARCHER, verifying_key=KEYS[0]),
+            replace(RESEARCHER, key_digest=KEYS[0]),
             replace(RESEARCHER, role=Role.PROXY),
-            replace(PRACTITIONER, receiving_key=KEYS[0]),
+            replace(PRACTITIONER, key_digest=KEYS[0]),
             replace(PRACTITIONER, organisation=RESEARCHER.address),
             replace(GROUP, earlier_keys=(KEYS[0],)),
             actor(7, Role.PRACTITIONER),
@@ -101,19 +113,26 @@ class TestCheck:
     )
     def test_another_key_role_or_organisation_names_the_node(self, forged: Actor) -> None:
         with pytest.raises(IntegrityError, match=r"http://node shows another role, key or organisation .*sealed"):
-            World().keys.check([forged])
+            World().keys.check(forged)
+
+    def test_no_block_is_fetched_for_keys_that_are_not_proven(self) -> None:
+        world = World()
+        for check in (world.keys.check, world.keys.check_grantable):
+            with pytest.raises(IntegrityError):
+                check(replace(RESEARCHER, key_digest=KEYS[0]))
+        assert world.fetched == []
 
     def test_a_group_that_was_renewed_between_event_and_proof_makes_a_liar_of_nobody(self) -> None:
         world = World(kept=[RENEWED], shown=[RENEWED])
         with pytest.raises(ChangedMeanwhileError, match="meanwhile; nothing was sealed"):
-            world.keys.check([GROUP])
-        world.keys.check([RENEWED])
+            world.keys.check(GROUP)
+        world.keys.check(RENEWED)
 
     @pytest.mark.parametrize(
         ("before", "now"),
         [
             # What is shown now was never preceded by what was shown before.
-            (replace(GROUP, receiving_key=KEYS[1]), RENEWED),
+            (replace(GROUP, key_digest=KEYS[1]), RENEWED),
             # It was, and isn't what the registry keeps either.
             (GROUP, replace(RENEWED, earlier_keys=(*RENEWED.earlier_keys, KEYS[1]))),
             (GROUP, GROUP),
@@ -122,18 +141,18 @@ class TestCheck:
     )
     def test_a_node_that_forged_the_group_or_its_renewal_is_named(self, before: Actor, now: Actor) -> None:
         with pytest.raises(IntegrityError, match="http://node shows another"):
-            World(kept=[RENEWED], shown=[now]).keys.check([before])
+            World(kept=[RENEWED], shown=[now]).keys.check(before)
 
     def test_suspended_ones_keep_their_keys(self) -> None:
         suspended = replace(RESEARCHER, status=Status.SUSPENDED)
-        World(kept=[suspended], shown=[suspended]).keys.check([suspended])
+        World(kept=[suspended], shown=[suspended]).keys.check(suspended)
 
     def test_nothing_is_believed_of_a_node_that_proves_nothing(self) -> None:
         world = World()
         world.error, world.chain.source = UnprovableError("no eth_getProof"), NodeEvents(world.chain)
 
         with pytest.raises(IntegrityError, match="no eth_getProof"):
-            world.keys.check([RESEARCHER])
+            world.keys.check(RESEARCHER)
 
     def test_events_that_were_proven_are_proof_where_storage_can_not_be(self) -> None:
         world = World()
@@ -149,7 +168,7 @@ class TestCheck:
         world.error = IntegrityError("another root")
 
         with pytest.raises(IntegrityError, match="another root"):
-            world.keys.check([RESEARCHER])
+            world.keys.check(RESEARCHER)
 
 
 class TestCheckActive:
@@ -175,29 +194,29 @@ class TestCheckActive:
 
     def test_a_state_from_before_what_was_seen_hides_no_suspension_and_makes_no_liar(self) -> None:
         suspended = replace(RESEARCHER, status=Status.SUSPENDED)
-        renewed = replace(GROUP, earlier_keys=(GROUP.receiving_key,), receiving_key=KEYS[0])
+        renewed = replace(GROUP, earlier_keys=(GROUP.key_digest,), key_digest=KEYS[0])
         world = World(shown=[suspended, renewed])
         world.seen += 1
 
         with pytest.raises(ChainUnavailableError, match="was seen before"):
-            world.keys.check_grantee(suspended.address, suspended.receiving_key)
+            world.keys.check_grantee(suspended.address, suspended.key_digest)
         with pytest.raises(ChainUnavailableError, match="was seen before"):
-            world.keys.check([renewed])
+            world.keys.check(renewed)
 
 
 class TestCheckGrantee:
     def test_accepts_their_key_and_a_groups_earlier_ones(self) -> None:
-        renewed = replace(GROUP, earlier_keys=(GROUP.receiving_key,), receiving_key=KEYS[0])
+        renewed = replace(GROUP, earlier_keys=(GROUP.key_digest,), key_digest=KEYS[0])
         world = World(kept=[renewed, RESEARCHER], shown=[renewed, RESEARCHER])
 
-        world.keys.check_grantee(RESEARCHER.address, RESEARCHER.receiving_key)
-        for key in (GROUP.receiving_key, KEYS[0]):
+        world.keys.check_grantee(RESEARCHER.address, RESEARCHER.key_digest)
+        for key in (GROUP.key_digest, KEYS[0]):
             world.keys.check_grantee(GROUP.address, key)
 
     def test_refuses_a_key_that_was_never_theirs(self) -> None:
-        with pytest.raises(IntegrityError, match="isn't registered with the key"):
+        with pytest.raises(IntegrityError, match="isn't registered with the keys"):
             World().keys.check_grantee(RESEARCHER.address, KEYS[0])
-        with pytest.raises(IntegrityError, match="isn't registered with the key"):
+        with pytest.raises(IntegrityError, match="isn't registered with the keys"):
             World().keys.check_grantee(Address("0x" + "99" * 20), KEYS[0])
 
 
@@ -215,11 +234,10 @@ class TestCheckProxies:
         with pytest.raises(IntegrityError, match="http://node"):
             world.keys.check_proxies(refs(*PROXIES))
 
-    @pytest.mark.parametrize("name", ["receiving_key", "verifying_key"])
-    def test_refuses_other_keys_than_the_policys(self, name: str) -> None:
+    def test_refuses_other_keys_than_the_policys(self) -> None:
         with pytest.raises(IntegrityError, match="with the keys that the policy says"):
-            World().keys.check_proxies(refs(replace(PROXIES[0], **{name: KEYS[0]})))
-        forged = replace(PROXIES[0], **{name: KEYS[0]})
+            World().keys.check_proxies(refs(replace(PROXIES[0], key_digest=KEYS[0])))
+        forged = replace(PROXIES[0], key_digest=KEYS[0])
         with pytest.raises(IntegrityError, match="another role, key"):
             World(shown=[forged]).keys.check_proxies(refs(forged))
 

@@ -18,7 +18,7 @@ from panachain.errors import (
     UnknownActorError,
 )
 from panachain.ipld.cid import CID
-from panachain.model.actors import Address
+from panachain.model.actors import Address, Role
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Purpose
 from panachain.sdk.group_keys import seal_secrets
@@ -219,11 +219,12 @@ class TestGroups:
     def test_a_group_that_has_another_ones_key_opens_none_of_its_policies(self, world: World, group: str) -> None:
         """A member of one group gives its key to a group of their own, and lists somebody there."""
         made = world.patient.grant(group, ["laboratory"], until=world.now + 1000)
-        groups, secret = world.network.sidechain.groups, world.nurse._readers()[-1].secret
+        groups = world.network.sidechain.groups
+        (secret,) = world.nurse._group_secrets(world.network.resolve(group, Role.GROUP))
         paying = world.nurse._sender(sidechain=True)
-        copied = groups.create(paying, secret.public).address
+        copied = groups.create(paying, secret.group_keys().digest).address
         stranger = world.stranger
-        sealed = seal_secrets([secret], stranger._seed.receiving().public)
+        sealed = seal_secrets([secret], stranger._seed.sealing().public)
         digest = keep(world.network.store, sealed).digest
         groups.add_member(paying, copied, stranger.address, digest)
         stranger.accept_group(copied)

@@ -40,7 +40,7 @@ def test_patient_and_requester_read_the_same(world: World) -> None:
 
 
 def test_what_is_asked_is_sealed(world: World) -> None:
-    readers = [seed_of(name).receiving().public for name in ("patient", "clinician")]
+    readers = [seed_of(name).sealing().public for name in ("patient", "clinician")]
     assert b"a note" not in seal_request(["vitals"], Purpose.TREAT, "a note", 1, readers=readers)
     ask(world)
     (event,) = world.network.sidechain.requests.find(patient=world.patient.address)
@@ -118,7 +118,7 @@ def _made_by_hand(world: World, details: bytes, *, is_stored: bool = True) -> No
 )
 def test_a_request_that_says_nonsense_keeps_nobody_from_the_others(world: World, changes: dict[str, Any]) -> None:
     body = {"categories": ["laboratory"], "purpose": "TREAT", "note": "", "until": world.now + DAY} | changes
-    readers = [seed_of(name).receiving().public for name in ("patient", "clinician")]
+    readers = [seed_of(name).sealing().public for name in ("patient", "clinician")]
     _made_by_hand(world, box.seal_to_each(readers, dagcbor.encode(body), labels.REQUEST))
     number = ask(world)
     for session in (world.patient, world.clinician):
@@ -174,7 +174,7 @@ def test_a_fourth_request_to_one_patient_waits_for_an_answer(world: World) -> No
 
 def test_a_request_until_after_the_last_calendar_day_is_shown(world: World) -> None:
     body = {"categories": ["laboratory"], "purpose": "TREAT", "note": "", "until": 1 << 60}
-    readers = [seed_of(name).receiving().public for name in ("patient", "clinician")]
+    readers = [seed_of(name).sealing().public for name in ("patient", "clinician")]
     _made_by_hand(world, box.seal_to_each(readers, dagcbor.encode(body), labels.REQUEST))
     (seen,) = world.patient.requests()
     assert seen.to_json()["until"] == "9999-12-31T23:59:59Z"

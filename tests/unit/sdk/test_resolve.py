@@ -167,6 +167,7 @@ class TestMovedPatients:
         registrar = world.registrar._sender(sidechain=True)
         for name in ("second", "third"):
             sidechain.identities.register(registrar, actor_of(name, Role.PATIENT))
+            world.network.key_blocks.put(actor_of(name, Role.PATIENT))
             successor = Account(seed_of(name).account_key())
             twin = sidechain.chain.contracts["IdentityRegistry"]
             twin.recover(found[-1], successor.address)

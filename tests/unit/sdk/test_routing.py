@@ -33,8 +33,7 @@ def known(world: World, folder: Path, *names: str, paired: bool = True) -> Itera
         actor = actor_of(f"patient-{name}", Role.PATIENT)
         place = world.home / "profiles" / f"patient-{name}"
         place.mkdir(parents=True)
-        keys = actor.receiving_key, actor.verifying_key
-        profile = Profile(place.name, Role.PATIENT, actor.address, *keys, place)
+        profile = Profile(place.name, Role.PATIENT, actor.address, actor.public_keys, place)
         session = world.sessions[f"patient-{name}"] = Patient(world.network, profile, "")
         world.registrar.admit(replace(actor, organisation=None))
         session.pair(world.hospital.address)

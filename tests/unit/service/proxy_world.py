@@ -16,6 +16,7 @@ from panachain.chain.revocations import registry_domain
 from panachain.chain.signing import Account, compact, typed_digest
 from panachain.chain.typed import proxy_domain, sign_request
 from panachain.crypto import box, labels, umbral
+from panachain.crypto.hpke import SealingKey
 from panachain.crypto.keys import Seed
 from panachain.errors import PolicyUnknownError
 from panachain.ethereum import keccak
@@ -69,7 +70,7 @@ class Chain:
 
     def identity(self, account: Address) -> Actor | None:
         status = self.people.get(account)
-        return None if status is None else Actor(account, Role.PRACTITIONER, status, b"", b"")
+        return None if status is None else Actor(account, Role.PRACTITIONER, status, b"")
 
     def is_member(self, group: Address, person: Address) -> bool:
         return (group, person) in self.members
@@ -90,7 +91,7 @@ class Policy:
     account: Account
     lane: umbral.SecretKey
     kfrags: list[bytes]
-    audit: umbral.SecretKey
+    audit: SealingKey
     grantee: Account
     secret: umbral.SecretKey
     digest: bytes = field(default_factory=lambda: os.urandom(32))
@@ -104,7 +105,7 @@ class Policy:
         return {name: umbral.unwrap(self.lane, wrap) for name, wrap in wraps.items()}
 
     def reader(self) -> Reader:
-        return Reader(self.grantee, self.terms.grantee, self.secret)
+        return Reader(self.grantee, self.terms.grantee, self.secret, SealingKey.random())
 
 
 class ProxyWorld:
@@ -140,20 +141,21 @@ class ProxyWorld:
     def refs(self, endpoints: Sequence[str] = ()) -> tuple[ProxyRef, ...]:
         named = endpoints or [""] * len(self.seeds)
         return tuple(
-            ProxyRef(address(seed), endpoint, seed.receiving().public, seed.signer().public)
+            ProxyRef(address(seed), endpoint, seed.public_keys().digest)
             for seed, endpoint in zip(self.seeds, named, strict=True)
         )
 
     def grant(self, endpoints: Sequence[str] = (), *, threshold: int = 2, deposit: bool = True) -> Policy:
         """Grant a policy to a new person, and deposit its kfrags."""
         owner, grantee = Account(os.urandom(32)), Account(os.urandom(32))
-        lane, secret, audit = (umbral.SecretKey.random() for _ in range(3))
+        lane, secret, audit = umbral.SecretKey.random(), umbral.SecretKey.random(), SealingKey.random()
         signer = umbral.Signer(umbral.SecretKey.random())
         kfrags = umbral.delegate(lane, secret.public, signer, threshold=threshold, shares=len(self.seeds))
         terms = Terms(
             policy_id=PolicyId(owner.address),
             patient=Address("0x" + "33" * 20),
             grantee=grantee.address,
+            key_digest=bytes(32),
             receiving_key=secret.public,
             verifying_key=signer.public,
             purposes=(Purpose.TREAT,),
@@ -194,7 +196,7 @@ class ProxyWorld:
     def sealed(self, policy: Policy, number: int, **changes: Any) -> bytes:
         request = self.deposit_request(policy, number, **changes)
         plain = messages.canonical(messages.deposit_fields(request))
-        return box.seal_to(policy.terms.proxies[number].receiving_key, plain, labels.DEPOSIT)
+        return box.seal_to(self.seeds[number].sealing().public, plain, labels.DEPOSIT)
 
     def request(
         self, policy: Policy, number: int = 0, *, signer: Account | None = None, **changes: Any
@@ -238,6 +240,8 @@ class ProxyWorld:
             reachable=lambda proxies: list(proxies),
             reach=Reach(development=True),
         )
+        known = {seed.public_keys().digest: seed.public_keys() for seed in self.seeds}
+        network.key_blocks = SimpleNamespace(find=lambda digest, whose: known[digest])
         network.chain_time = lambda: Network.chain_time(network)
         return network
 

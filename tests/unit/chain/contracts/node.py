@@ -25,7 +25,7 @@ PATIENT, DOCTOR, HOSPITAL, STRANGER = (
     Address(to_checksum_address("0x" + byte * 20)) for byte in ("a1", "a2", "a3", "a4")
 )
 NOBODY = "0x" + "00" * 20
-KEY = b"\x02" + b"k" * 32
+KEYS = b"k" * 32
 _Adapter = TypeVar("_Adapter")
 
 

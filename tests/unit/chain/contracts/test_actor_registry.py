@@ -10,9 +10,9 @@ import pytest
 from panachain.chain.contracts.actor_registry import ActorRegistry, actors_after
 from panachain.errors import IntegrityError, UsageError
 from panachain.model.actors import Actor, Role, Status
-from tests.unit.chain.contracts.node import HOSPITAL, KEY, NOBODY, NOT_OF_THE_ABI, STRANGER, WHERE, Node, Sender, low
+from tests.unit.chain.contracts.node import HOSPITAL, KEYS, NOBODY, NOT_OF_THE_ABI, STRANGER, WHERE, Node, Sender, low
 
-PROXY = Actor(STRANGER, Role.PROXY, Status.ACTIVE, KEY, b"\x03" + b"v" * 32, "https://proxy.example", HOSPITAL)
+PROXY = Actor(STRANGER, Role.PROXY, Status.ACTIVE, KEYS, endpoint="https://proxy.example", organisation=HOSPITAL)
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def node() -> Node:
 
 
 def register(node: Node, account: str = STRANGER, role: int = 2, **change: Any) -> None:
-    values = {"receivingKey": KEY, "verifyingKey": PROXY.verifying_key, "endpoint": PROXY.endpoint}
+    values = {"keyDigest": KEYS, "endpoint": PROXY.endpoint}
     node.emit("ActorRegistered", account=account, role=role, organisation=HOSPITAL, **values | change)
 
 
@@ -30,12 +30,11 @@ class TestWrites:
         actors, sender = node.adapter(ActorRegistry), Sender(node)
 
         actors.register(sender, PROXY)
-        actors.register(sender, Actor(HOSPITAL, Role.HOSPITAL, Status.UNKNOWN, KEY, KEY))
+        actors.register(sender, Actor(HOSPITAL, Role.HOSPITAL, Status.UNKNOWN, KEYS))
 
-        keys = KEY, PROXY.verifying_key
         assert sender.sent == [
-            ("register", (*low(STRANGER), 2, *keys, PROXY.endpoint, *low(HOSPITAL))),
-            ("register", (*low(HOSPITAL), 1, KEY, KEY, "", NOBODY)),
+            ("register", (*low(STRANGER), 2, KEYS, PROXY.endpoint, *low(HOSPITAL))),
+            ("register", (*low(HOSPITAL), 1, KEYS, "", NOBODY)),
         ]
 
     def test_a_proxy_needs_an_endpoint_and_whoever_else_has_one_has_one_that_can_be_asked(self, node: Node) -> None:
@@ -47,7 +46,7 @@ class TestWrites:
         assert sender.sent == []
         actors.register(sender, researcher)
         actors.register(sender, replace(researcher, endpoint=""))
-        assert [fields[4] for _, fields in sender.sent] == [PROXY.endpoint, ""]
+        assert [fields[3] for _, fields in sender.sent] == [PROXY.endpoint, ""]
 
     def test_each_other_method_is_the_function_of_its_name(self, node: Node) -> None:
         actors, sender = node.adapter(ActorRegistry), Sender(node)

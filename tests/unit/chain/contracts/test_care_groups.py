@@ -15,7 +15,7 @@ from tests.unit.chain.contracts.node import (
     CHAIN_ID,
     DOCTOR,
     HOSPITAL,
-    KEY,
+    KEYS,
     NOBODY,
     PATIENT,
     STRANGER,
@@ -29,8 +29,8 @@ SEALED = b"s" * 32
 
 
 def group_id(creator: str = DOCTOR) -> Address:
-    fields = [CHAIN_ID, WHERE, creator, KEY]
-    return Address(to_checksum_address(keccak(encode(["uint256", "address", "address", "bytes"], fields))[12:]))
+    fields = [CHAIN_ID, WHERE, creator, KEYS]
+    return Address(to_checksum_address(keccak(encode(["uint256", "address", "address", "bytes32"], fields))[12:]))
 
 
 GROUP, OTHER = group_id(), group_id(STRANGER)
@@ -45,7 +45,7 @@ def groups_of(node: Node, *, suspended: tuple[Address, ...] = ()) -> CareGroups:
     """Return the adapter beside a registry in which everybody but the hospital is a practitioner."""
     people = Node("IdentityRegistry")
     for account in (PATIENT, DOCTOR, STRANGER):
-        keys = {"receivingKey": KEY, "verifyingKey": KEY, "personal": b""}
+        keys = {"keyDigest": KEYS, "personal": b""}
         people.emit("IdentityRegistered", account=account, role=2, organisation=NOBODY, **keys)
     for account in suspended:
         people.emit("IdentitySuspended", account=account)
@@ -53,7 +53,7 @@ def groups_of(node: Node, *, suspended: tuple[Address, ...] = ()) -> CareGroups:
 
 
 def create(node: Node, creator: str = DOCTOR) -> None:
-    values = {"group": group_id(creator), "manager": creator, "organisation": HOSPITAL, "receivingKey": KEY}
+    values = {"group": group_id(creator), "manager": creator, "organisation": HOSPITAL, "keyDigest": KEYS}
     node.emit("GroupCreated", **values)
 
 
@@ -72,15 +72,15 @@ class TestWrites:
         create(node)
         sender = Sender(node, address=DOCTOR)
 
-        made = groups_of(node).create(sender, KEY)
+        made = groups_of(node).create(sender, KEYS)
 
-        assert sender.sent == [("create", (KEY,))]
+        assert sender.sent == [("create", (KEYS,))]
         assert (made.address, made.role, made.status, made.organisation) == (GROUP, Role.GROUP, Status.ACTIVE, HOSPITAL)
 
     def test_a_group_that_the_node_hides_is_an_integrity_error(self, node: Node) -> None:
         create(node, STRANGER)
         with pytest.raises(IntegrityError, match="shows no group"):
-            groups_of(node).create(Sender(node, address=DOCTOR), KEY)
+            groups_of(node).create(Sender(node, address=DOCTOR), KEYS)
 
     def test_each_other_method_is_the_function_of_its_name(self, node: Node) -> None:
         groups, sender = groups_of(node), Sender(node)
@@ -105,9 +105,9 @@ class TestWrites:
         sender = Sender(node)
         sealed = {PATIENT: b"1" * 32, STRANGER: b"2" * 32}
 
-        groups_of(node).renew(sender, GROUP, KEY, sealed, generation=4)
+        groups_of(node).renew(sender, GROUP, KEYS, sealed, generation=4)
 
-        expected = (*low(GROUP), 4, KEY, low(PATIENT, STRANGER), (b"1" * 32, b"2" * 32))
+        expected = (*low(GROUP), 4, KEYS, low(PATIENT, STRANGER), (b"1" * 32, b"2" * 32))
         assert sender.sent == [("renew", expected)]
 
 
@@ -165,13 +165,13 @@ class TestMembers:
             add(node, member)
         remove(node, DOCTOR)
         assert groups_of(node).holders(GROUP) == [PATIENT, DOCTOR]
-        node.emit("GroupRenewed", group=GROUP, receivingKey=KEY, generation=1)
+        node.emit("GroupRenewed", group=GROUP, keyDigest=KEYS, generation=1)
         add(node, STRANGER)
         assert groups_of(node).holders(GROUP) == [STRANGER]
 
     def test_what_is_no_listing_is_an_integrity_error(self, node: Node) -> None:
         node.emit("MemberAdded", group=GROUP, member=DOCTOR, sealedKey=SEALED)["data"] = "0x12"
-        node.emit("GroupCreated", group=GROUP, manager=DOCTOR, organisation=NOBODY, receivingKey=KEY)["data"] = "0x12"
+        node.emit("GroupCreated", group=GROUP, manager=DOCTOR, organisation=NOBODY, keyDigest=KEYS)["data"] = "0x12"
         groups = groups_of(node)
         for asked in (
             lambda: groups.is_member(GROUP, DOCTOR),

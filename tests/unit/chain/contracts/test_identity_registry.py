@@ -17,7 +17,7 @@ from panachain.model.transactions import PairingEvent
 from tests.unit.chain.contracts.node import (
     DOCTOR,
     HOSPITAL,
-    KEY,
+    KEYS,
     NOBODY,
     PATIENT,
     STRANGER,
@@ -27,7 +27,7 @@ from tests.unit.chain.contracts.node import (
     low,
 )
 
-PERSON = Actor(DOCTOR, Role.PRACTITIONER, Status.ACTIVE, KEY, KEY, organisation=HOSPITAL)
+PERSON = Actor(DOCTOR, Role.PRACTITIONER, Status.ACTIVE, KEYS, organisation=HOSPITAL)
 PAIRING = b"p" * 32
 
 
@@ -37,8 +37,8 @@ def node() -> Node:
 
 
 def register(node: Node, account: str = DOCTOR, role: int = 2, organisation: str = HOSPITAL) -> None:
-    keys = {"receivingKey": KEY, "verifyingKey": KEY}
-    node.emit("IdentityRegistered", account=account, role=role, organisation=organisation, personal=b"", **keys)
+    values = {"organisation": organisation, "keyDigest": KEYS, "personal": b""}
+    node.emit("IdentityRegistered", account=account, role=role, **values)
 
 
 class TestWrites:
@@ -46,17 +46,17 @@ class TestWrites:
         identities, sender = node.adapter(IdentityRegistry), Sender(node)
 
         identities.register(sender, PERSON, lookup=b"l" * 32, personal=b"sealed")
-        identities.register(sender, Actor(PATIENT, Role.PATIENT, Status.UNKNOWN, KEY, KEY))
+        identities.register(sender, Actor(PATIENT, Role.PATIENT, Status.UNKNOWN, KEYS))
 
         assert sender.sent == [
-            ("register", (*low(DOCTOR), 2, b"l" * 32, KEY, KEY, *low(HOSPITAL), b"sealed")),
-            ("register", (*low(PATIENT), 1, bytes(32), KEY, KEY, NOBODY, b"")),
+            ("register", (*low(DOCTOR), 2, b"l" * 32, KEYS, *low(HOSPITAL), b"sealed")),
+            ("register", (*low(PATIENT), 1, bytes(32), KEYS, NOBODY, b"")),
         ]
 
     def test_a_public_actor_has_no_identity(self, node: Node) -> None:
         sender = Sender(node)
         with pytest.raises(UsageError, match="no identity on the sidechain"):
-            node.adapter(IdentityRegistry).register(sender, Actor(HOSPITAL, Role.HOSPITAL, Status.UNKNOWN, KEY, KEY))
+            node.adapter(IdentityRegistry).register(sender, Actor(HOSPITAL, Role.HOSPITAL, Status.UNKNOWN, KEYS))
         assert sender.sent == []
 
     def test_each_other_method_is_the_function_of_its_name(self, node: Node) -> None:

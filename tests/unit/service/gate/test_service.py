@@ -27,7 +27,7 @@ class Listed:
 
 
 def actor(role: Role, status: Status = Status.ACTIVE) -> Actor:
-    return Actor(STRANGER.address, role, status, b"", b"")
+    return Actor(STRANGER.address, role, status, b"")
 
 
 class TestRegistry:

@@ -59,7 +59,7 @@ class IssuerWorld:
     def patient(self, *, role: Role = Role.PATIENT, status: Status = Status.ACTIVE) -> Seed:
         seed = Seed.random()
         address = Account(seed.account_key()).address
-        self.people[address] = Actor(address, role, status, b"", b"")
+        self.people[address] = Actor(address, role, status, b"")
         return seed
 
     def wallet(self, seed: Seed, folder: str = "profile") -> Wallet:

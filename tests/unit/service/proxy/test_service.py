@@ -17,6 +17,7 @@ from panachain.chain.typed import answer_signer, request_hash, sign_request
 from panachain.consent.receipts import check_receipt, mark_of, opened_detail, read_detail
 from panachain.consent.times import MARGIN
 from panachain.crypto import box, labels, umbral
+from panachain.crypto.hpke import SealingKey
 from panachain.crypto.keys import Seed
 from panachain.errors import (
     AccessDeniedError,
@@ -63,7 +64,7 @@ def kinds(world: ProxyWorld, policy: Policy, number: int = 0) -> list[str]:
     return [receipt.kind.value for receipt in world.stores[number].receipts(policy.terms.policy_id)]
 
 
-def open_detail(receipt: Receipt, audit: umbral.SecretKey) -> dict[str, Any]:
+def open_detail(receipt: Receipt, audit: SealingKey) -> dict[str, Any]:
     """Return what a receipt tells the patient."""
     return read_detail(receipt, opened_detail(receipt, audit))
 
@@ -315,6 +316,13 @@ class TestDeposit:
         with pytest.raises(OutOfScopeError):
             world.services[0].open_deposit(world.sealed(policy, 0))
 
+    @pytest.mark.parametrize("key", [bytes(1216), b"\xff" * 1216], ids=["small order", "not reduced"])
+    def test_a_deposit_whose_receipts_could_be_sealed_to_nobody_is_refused(self, world: ProxyWorld, key: bytes) -> None:
+        policy = world.grant(deposit=False)
+        with pytest.raises(IntegrityError, match="nothing can be sealed"):
+            world.services[0].deposit(world.services[0].open_deposit(world.sealed(policy, 0, audit_key=key)))
+        assert kinds(world, policy) == []
+
     def test_a_deposit_after_the_revocation_is_refused(self, world: ProxyWorld) -> None:
         policy = world.grant(deposit=False)
         world.chain.waiting.add(policy.terms.policy_id)
@@ -323,7 +331,7 @@ class TestDeposit:
 
     @pytest.mark.parametrize("plain", [b"", b"[]", b"{", b'{"a":1,"a":2}', b'{"a":NaN}', b"[" * 100_000])
     def test_garbage_in_a_seal_is_refused(self, world: ProxyWorld, plain: bytes) -> None:
-        sealed = box.seal_to(world.refs()[0].receiving_key, plain, labels.DEPOSIT)
+        sealed = box.seal_to(world.seeds[0].sealing().public, plain, labels.DEPOSIT)
         with pytest.raises(UsageError):
             world.services[0].open_deposit(sealed)
 

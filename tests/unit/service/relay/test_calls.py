@@ -63,7 +63,7 @@ class TwinSidechain(Sidechain):
     def identity(self, account: Address) -> Actor | None:
         if account not in (PATIENT.address, DOCTOR.address):
             return None
-        return Actor(account, Role.PATIENT, Status.ACTIVE, b"", b"")
+        return Actor(account, Role.PATIENT, Status.ACTIVE, b"")
 
 
 class Mining:

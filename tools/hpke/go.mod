@@ -1,0 +1,3 @@
+module panachain.invalid/tools/hpke
+
+go 1.26
