@@ -172,6 +172,11 @@ class BatchBuilder:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     @property
+    def sequence(self) -> int:
+        """Number of the storage transaction to come."""
+        return self._sequence
+
+    @property
     def full(self) -> bool:
         """Whether the next record belongs into another batch."""
         return self.count >= MAX_RECORDS or self.plain_bytes >= MAX_BYTES

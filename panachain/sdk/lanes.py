@@ -29,6 +29,7 @@ from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.header import SLOTS, Header, seal_envelope, wrap_at
 from panachain.records.locate import HospitalHeads, Sought, locate_all, open_manifests, remaining
 from panachain.records.pairing import FIRST, Pairing, hospital_lane, make_pairing, open_pairing, seal_pairing
+from panachain.records.statements import Statement
 from panachain.sdk.network import Network
 from panachain.sdk.opening import (
     Allowance,
@@ -452,9 +453,16 @@ class OwnLanes:
 def _check_nothing_vanished(hospital: Address, headers: Sequence[Header], findings: Findings) -> None:
     """Tell of records for which a statement stands, as if they lay in another category, and that lie in none.
 
-    Only the patient can see that, who has the lanes of all categories.
+    Only the patient can see that, who has the lanes of all categories. A statement that was re-wrapped also stands for
+    its own old header, which looks like any other: it tells nothing any more.
     """
-    left = {cid for one in headers if one.info.media_type == STATEMENT for cid in one.replaces}
+    silent = len(Statement().encode())
+    left = {
+        cid
+        for one in headers
+        if one.info.media_type == STATEMENT and one.info.size == silent and one.epoch == one.info.generation
+        for cid in one.replaces
+    }
     there = {cid for one in headers if one.info.media_type != STATEMENT for cid in one.replaces}
     for cid in sorted(left - there):
         error = IntegrityError("its hospital says that it lies in another category, and it is in none")

@@ -254,7 +254,9 @@ class Reseals:
             info.category, info.year, STATEMENT, Statement().encode(), source=b"", emergency=resealing.emergency
         )
         for start in range(0, len(stood_for), _MOST_REPLACED):
-            builder.add(statement, pairing, counters, replaces=stood_for[start : start + _MOST_REPLACED])
+            # By its sequence in an envelope without records, so that no later move gives it a header of another kind.
+            replaces = stood_for[start : start + _MOST_REPLACED]
+            builder.add(statement, pairing, counters, sequence=builder.sequence, replaces=replaces)
 
     def _told(
         self, resealing: Resealing, records: Sequence[PlainRecord]
