@@ -1,4 +1,4 @@
-"""`doctor` on the sidechain's gate and on relays."""
+"""`doctor` on the sidechain's gate, on relays and on key blocks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from panachain.cli import doctor
 from panachain.config import Config
+from panachain.crypto import keystore
+from panachain.errors import StoreUnavailableError
+from panachain.model.actors import Address, Role
+from panachain.sdk.key_blocks import KeyBlocks
+from panachain.sdk.profiles import create_profile
 from tests.unit.chain.test_nodes import Down, Node, named
+from tests.unit.storage.memory_store import MemoryStore
 
 MAIN = {"chainId": 7, "contracts": {"PolicyRegistry": "0x" + "11" * 20}}
 TOLD = {"chain_id": 7, "policy_registry": "0x" + "11" * 20, "gas_left": 5}
@@ -187,3 +195,44 @@ class TestWhoPaysOnTheSidechain:
         (paid,) = self.checks(monkeypatch, free=False)
         assert (paid.state, paid.exit_code) == ("bad", 2)
         assert "sidechainRelays" in paid.fix
+
+
+class TestKeyBlocks:
+    """Of each profile of this machine: nobody can be sealed anything while their block is lost."""
+
+    @pytest.fixture
+    def world(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+        monkeypatch.setattr(keystore, "SCRYPT_N", 1 << 4)
+        profile = create_profile(tmp_path, "me", Role.PATIENT, "correct horse battery")
+        registered: list[Address] = []
+        blocks = KeyBlocks(tmp_path, MemoryStore())
+        resolver = SimpleNamespace(known=lambda asked: [one for one in asked if one in registered])
+        network = SimpleNamespace(key_blocks=blocks, resolver=resolver)
+        return SimpleNamespace(home=tmp_path, profile=profile, registered=registered, network=network)
+
+    def test_a_lost_block_is_bad_once_its_owner_is_registered(self, world: SimpleNamespace) -> None:
+        (before,) = doctor._key_blocks(world.home, world.network)
+        assert (before.state, "not registered yet" in before.detail) == ("ok", True)
+        world.registered.append(world.profile.address)
+        (lost,) = doctor._key_blocks(world.home, world.network)
+        assert (lost.name, lost.state, lost.exit_code) == ("key block of me", "bad", 7)
+        assert lost.fix == "panachain --profile me register stores it again"
+
+    def test_one_that_the_store_has_is_well(self, world: SimpleNamespace) -> None:
+        world.registered.append(world.profile.address)
+        world.network.key_blocks.put(world.profile.actor)
+        (found,) = doctor._key_blocks(world.home, world.network)
+        assert (found.state, found.detail) == ("ok", "the store has it")
+
+    def test_a_store_that_does_not_answer_is_told_for_each(
+        self, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fails(actor: object) -> bool:
+            raise StoreUnavailableError("no answer")
+
+        monkeypatch.setattr(world.network.key_blocks, "is_stored", fails)
+        create_profile(world.home, "clinic", Role.HOSPITAL, "correct horse battery")
+        assert [(one.state, one.detail) for one in doctor._key_blocks(world.home, world.network)] == [
+            ("bad", "no answer"),
+            ("bad", "no answer"),
+        ]

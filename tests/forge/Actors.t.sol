@@ -219,9 +219,8 @@ contract ActorsHandler is LogSigner {
     }
 
     function register(uint256 who, uint8 role) external {
-        bytes memory key = hex"020000000000000000000000000000000000000000000000000000000000000001";
         IActorRegistry.Role wanted = IActorRegistry.Role(bound(role, 1, 3));
-        try _ACTORS.register(accountAt(who), wanted, key, key, "", address(0)) {
+        try _ACTORS.register(accountAt(who), wanted, "key block", "", address(0)) {
             IRecordLedger ledger = _ACTORS.recordLedger();
             folded[accountAt(who)] = ledger.ledgerOf(accountAt(who)).head;
         } catch {}

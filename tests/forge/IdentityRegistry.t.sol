@@ -131,7 +131,7 @@ contract IdentityRegistryTest is IdentityBase {
     function testFuzz_TheZeroAccountIsInvalid(uint256 seed) public {
         IIdentityRegistry.Role role = IIdentityRegistry.Role(bound(seed, 1, 2));
         VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityInvalid.selector, address(0), role));
-        _register(address(0), role, bytes32(seed), 33, 33);
+        _admit(address(0), role, bytes32(seed));
         assert(_status(address(0)) == Status.Unknown);
     }
 
@@ -139,7 +139,7 @@ contract IdentityRegistryTest is IdentityBase {
         IIdentityRegistry.Role role = IIdentityRegistry.Role.None;
         address account = _someone("new", seed);
         VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityInvalid.selector, account, role));
-        _register(account, role, bytes32(seed), 33, 33);
+        _admit(account, role, bytes32(seed));
         assert(_status(account) == Status.Unknown);
     }
 
@@ -148,7 +148,7 @@ contract IdentityRegistryTest is IdentityBase {
         IIdentityRegistry.Role role = IIdentityRegistry.Role(bound(seed, 1, 2));
         for (uint256 i = 0; i < 2; ++i) {
             VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityAlreadyRegistered.selector, account));
-            _register(account, role, lookup, 33, 33);
+            _admit(account, role, lookup);
             // The second time round the successor is suspended.
             if (i == 0) registry.suspend(account);
         }
@@ -162,9 +162,9 @@ contract IdentityRegistryTest is IdentityBase {
         _admit(account, IIdentityRegistry.Role.Patient, lookup);
         address other = _someone("other", seed);
         VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityLookupTaken.selector, lookup));
-        _register(other, IIdentityRegistry.Role.Patient, lookup, 33, 33);
+        _admit(other, IIdentityRegistry.Role.Patient, lookup);
         assert(registry.accountOf(lookup) == account && _status(other) == Status.Unknown);
-        _register(other, IIdentityRegistry.Role.Patient, ~lookup, 33, 33);
+        _admit(other, IIdentityRegistry.Role.Patient, ~lookup);
         assert(registry.accountOf(~lookup) == other && registry.accountOf(lookup) == account);
     }
 
@@ -689,7 +689,7 @@ contract IdentityRegistryTest is IdentityBase {
         callAs(patient);
         registry.cancelRecovery();
         VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityAlreadyRegistered.selector, patient));
-        _register(patient, IIdentityRegistry.Role.Patient, bytes32(seed), 33, 33);
+        _admit(patient, IIdentityRegistry.Role.Patient, bytes32(seed));
         assert(_status(patient) == Status.Replaced);
     }
 
@@ -783,7 +783,7 @@ contract IdentityRegistryTest is IdentityBase {
         accounts = new address[](moves + 1);
         for (uint256 i = 0; i <= moves; ++i) {
             accounts[i] = address(uint160(0xc0ffee00 + i));
-            _register(accounts[i], IIdentityRegistry.Role.Patient, bytes32(i + 1), 33, 33);
+            _admit(accounts[i], IIdentityRegistry.Role.Patient, bytes32(i + 1));
         }
         address[] memory guardians = new address[](1);
         guardians[0] = address(0x6a4d);

@@ -744,7 +744,7 @@ class TestGroups:
 
     def test_groups_are_found_by_member_and_manager(self, network: Network, manager: Account) -> None:
         sidechain, member, other = network.sidechain, *(self.admit(network) for _ in range(2))
-        one, two = (sidechain.groups.create(self.on(network, manager), b"\x02" + bytes([n]) * 32) for n in (1, 2))
+        one, two = (sidechain.groups.create(self.on(network, manager), bytes([n]) * 32) for n in (1, 2))
         three = sidechain.groups.create(self.on(network, other), KEYS)
         for group, sender in ((one, manager), (two, manager), (three, other)):
             self.join(network, sender, group.address, member, b"s" * 32)

@@ -102,7 +102,7 @@ def test_a_reader_who_kept_everything_finds_nothing_in_the_old_lanes(world: Worl
 
     from panachain.records.locate import locate, open_manifests
 
-    heads = world.network.hospital_heads()[0]
+    heads = world.network.heads_of(world.hospital.whoami())
     manifests = open_manifests(world.network.store, heads)
     found = [one for lane in terms.lanes for one in locate(world.network.store, heads, manifests, lane)]
     assert {one.info.content_cid for one in found} == old
