@@ -25,6 +25,7 @@ from panachain.errors import IntegrityError, PanaChainError
 from panachain.ipld import car, dag, dagcbor, unixfs
 from panachain.ipld.cid import CID, DAG_CBOR, DAG_PB, RAW
 from panachain.model.actors import Address
+from panachain.model.key_block import PublicKeys
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.records import header, inventory, manifest
@@ -406,6 +407,18 @@ def sealed_targets() -> dict[str, Target]:
     }
 
 
+def key_block_target() -> Target:
+    seed = Seed(KEY)
+
+    def read(data: bytes) -> None:
+        keys = PublicKeys.parse(data)
+        # One form: what is read is what is written, and what the chain has the digest of.
+        assert keys.encode() == data
+        assert keys.digest == CID.of(RAW, data).digest
+
+    return Target(bytes_like(seed.public_keys().encode(), seed.group_keys().encode()), read)
+
+
 TARGETS: dict[str, Target] = {
     **cid_targets(),
     **cbor_targets(),
@@ -415,6 +428,7 @@ TARGETS: dict[str, Target] = {
     **header_targets(),
     "envelope": envelope_target(),
     "inventory": inventory_target(),
+    "key block": key_block_target(),
     **sealed_targets(),
 }
 

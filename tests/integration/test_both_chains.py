@@ -209,7 +209,8 @@ def test_nobody_of_the_sidechain_is_on_the_mainchain(
 ) -> None:
     for name in ("patient", "clinician", "stranger"):
         actor = trip.actors[name]
-        for value in (raw(actor.address), actor._seed.receiving().public, actor._seed.signer().public):
+        keys = actor._seed.public_keys()
+        for value in (raw(actor.address), keys.digest, keys.sealing[:64], keys.receiving, keys.verifying):
             assert not [place for data, place in chains[0].items() if value in data], name
 
 
@@ -217,6 +218,6 @@ def test_a_value_on_both_would_be_noticed(trip: World, chains: tuple[dict[bytes,
     """The control: each of a patient's public values, planted in the other chain's calldata at an odd place."""
     _, side = chains
     allowed = allow_list(trip)
-    for value in (raw(trip.patient.address), trip.patient._seed.receiving().public):
+    for value in (raw(trip.patient.address), trip.patient._seed.public_keys().digest):
         planted = shared_windows({b"\x07" * 5 + value + b"\x07" * 5: "planted"}, side)
         assert [window for window in planted if not explained(window, allowed)]
