@@ -24,7 +24,7 @@ from typing import Any
 from _consent_keys import CATEGORIES, LANES
 from _consent_world import publish
 from commands import session, settle
-from records import PASSPHRASE, bundles, join, world
+from records import Amount, bundles, join, world
 
 from panachain.chain.abi import contract
 from panachain.chain.block_receipts import Log
@@ -38,6 +38,8 @@ _PLACE = 1000
 """Where synthetic logs begin in a block: above all places of real ones."""
 _AT_ONCE = 50_000
 """Synthetic logs that one transaction puts in."""
+_MINED = 200
+"""Blocks that Anvil makes in one call, of a tenth of a second or two."""
 _HOSPITALS = 100
 _KEYS = 512
 """Announcements of strangers that differ; view tags and policies differ in each."""
@@ -52,7 +54,7 @@ class Size:
     """Of strangers."""
     storage: int = 100_000
     """Storage transactions of strangers."""
-    blocks: int = 20_000
+    blocks: int = 5_000
     """Of both chains, over which the strangers' events are spread on one of them."""
     own: int = 10
     """Policies of the actor who has few."""
@@ -118,7 +120,8 @@ def arms(folder: Path, size: Size) -> Iterator[list[Arm]]:
             terms = _terms(network, stranger)
             # Both chains are as long; only what stands in the blocks differs.
             first = network.mainchain.source.head().number + 1
-            network.mainchain.rpc.call("anvil_mine", [hex(size.blocks), "0x0"])
+            for done in range(0, size.blocks, _MINED):
+                network.mainchain.rpc.call("anvil_mine", [hex(min(_MINED, size.blocks - done)), "0x0"])
             last = network.mainchain.source.head().number
             if name == "grown":
                 grow(network, size, terms, range(first, last + 1))
@@ -309,15 +312,14 @@ def ratios(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def steps(arm: Arm, folder: Path, rounds: int, resources: int) -> dict[str, float]:
-    """Return processor milliseconds of this process for an upload, a grant of 12 lanes and an opening of its records."""
-    from records import Amount
-
+    """Return this process's processor milliseconds for an upload, a grant of 12 lanes and an opening of all records."""
     bundles(folder / "steps", Amount(patients=rounds, resources=resources))
     spent: dict[str, list[float]] = {"publish": [], "grant": [], "open": []}
     until = int(time.time()) + _DAYS
     for number in range(rounds):
         with session(arm.home, "hospital") as hospital:
-            report, took = _cpu(lambda: hospital.upload([folder / "steps" / f"{number:03}.json"], "patient-few"))  # noqa: B023
+            file = folder / "steps" / f"{number:03}.json"
+            _, took = _cpu(lambda: hospital.upload([file], "patient-few"))  # noqa: B023
             spent["publish"].append(took)
         settle(arm.network)
         with session(arm.home, "patient-few") as patient:

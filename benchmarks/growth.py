@@ -1,11 +1,11 @@
 """Costs that don't grow with the world: what stays as it is beside everybody's policies, and what grows with one's own.
 
-    ./pana bench growth [--json] [--quick] [--only PART ...] [--policies 1000000] [--storage 100000] [--blocks 20000]
+    ./pana bench growth [--json] [--quick] [--only PART ...] [--policies 1000000] [--storage 100000] [--blocks 5000]
                         [--own 10] [--batches 10000] [--events 100000] [--cases 200] [--rounds 7]
 
 Parts: `commands` (two devnets, see _growth_world.py), `steps` (publish, grant and open, on the empty one), `lookup` (a
-lane in the batches of one hospital), `follow` (against web3.py, see follow.py), `reorganisations` (a synthetic node, see
-_growth_chain.py), `receipts` and `gas`. All of them take about a quarter of an hour. Figures never fail anything.
+lane in the batches of one hospital), `follow` (against web3.py, see follow.py), `reorganisations` (a synthetic node,
+see _growth_chain.py), `receipts` and `gas`. All take about a quarter of an hour. Figures never fail anything.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--only", nargs="+", choices=PARTS, help="what is measured; everything without it")
     options.add_argument("--policies", type=int, default=1_000_000, help="policies of strangers")
     options.add_argument("--storage", type=int, default=100_000, help="storage transactions of strangers")
-    options.add_argument("--blocks", type=int, default=20_000, help="blocks over which those are spread")
+    options.add_argument("--blocks", type=int, default=5_000, help="blocks over which those are spread")
     options.add_argument("--own", type=int, default=10, help="own policies of the actor who has few")
     options.add_argument("--times", type=int, default=10, help="times as many own policies and records")
     options.add_argument("--batches", type=int, default=10_000, help="storage transactions of one hospital")
