@@ -17,7 +17,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,10 @@ _PLACE = 1000
 """Where synthetic logs begin in a block: above all places of real ones."""
 _AT_ONCE = 50_000
 """Synthetic logs that one transaction puts in."""
-_MINED = 200
-"""Blocks that Anvil makes in one call, of a tenth of a second or two."""
+_MINED = 20
+"""Blocks that Anvil makes in one call."""
+_DEEP = 80
+"""Blocks that follow: more than reorganisations go deep."""
 _HOSPITALS = 100
 _KEYS = 512
 """Announcements of strangers that differ; view tags and policies differ in each."""
@@ -54,8 +56,10 @@ class Size:
     """Of strangers."""
     storage: int = 100_000
     """Storage transactions of strangers."""
-    blocks: int = 5_000
-    """Of both chains, over which the strangers' events are spread on one of them."""
+    blocks: int = 200
+    """Of both chains, over which the strangers' events are spread on one of them; Anvil keeps the state of each."""
+    density: int = 2
+    """Policies of strangers in each later block, also while calls are measured: of 12 s, five million a year."""
     own: int = 10
     """Policies of the actor who has few."""
     records: int = LANES
@@ -76,6 +80,8 @@ class Arm:
     """By what they own: `few` and, on the grown chain, `many`."""
     policies: dict[str, Any] = field(default_factory=dict)
     """The policy that is opened, by whose it is."""
+    later: Iterator[None] = field(default_factory=lambda: itertools.repeat(None))
+    """Puts strangers' policies into the blocks that came since, each time it is asked for the next item."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +115,12 @@ def arms(folder: Path, size: Size) -> Iterator[list[Arm]]:
             # The first one left a cheap lock, which the second one's proxies don't take.
             keystore.SCRYPT_N = lock  # type: ignore[misc]
             network, registrar = stack.enter_context(world(place))
+            # The same actors on both; on the empty one those who have many have nothing, and aren't measured.
             owners = ("few", "many") if name == "grown" else ("few",)
-            patients = {owner: join(network, registrar, f"patient-{owner}", Role.PATIENT) for owner in owners}
-            for owner in owners:
+            patients = {owner: join(network, registrar, f"patient-{owner}", Role.PATIENT) for owner in ("few", "many")}
+            for owner in patients:
                 join(network, registrar, f"doctor-{owner}", Role.PRACTITIONER)
+            patients = {owner: patients[owner] for owner in owners}
             arm = Arm(name, network.home, network, patients)
             for owner in owners:
                 _own(arm, owner, size)
@@ -120,11 +128,12 @@ def arms(folder: Path, size: Size) -> Iterator[list[Arm]]:
             terms = _terms(network, stranger)
             # Both chains are as long; only what stands in the blocks differs.
             first = network.mainchain.source.head().number + 1
-            for done in range(0, size.blocks, _MINED):
-                network.mainchain.rpc.call("anvil_mine", [hex(min(_MINED, size.blocks - done)), "0x0"])
-            last = network.mainchain.source.head().number
+            for _ in range(0, size.blocks + _DEEP, _MINED):
+                network.mainchain.rpc.call("anvil_mine", [hex(_MINED), "0x0"])
             if name == "grown":
+                last = first + size.blocks - 1
                 grow(network, size, terms, range(first, last + 1))
+                arm = replace(arm, later=_later(network, size, terms, last + 1))
             made.append(arm)
         yield made
 
@@ -169,9 +178,22 @@ def grow(network: Any, size: Size, terms: bytes, blocks: range) -> None:
         database.close()
 
 
+def _later(network: Any, size: Size, terms: bytes, start: int) -> Iterator[None]:
+    """Put strangers' policies into each block from `start` on, as far as the chain goes when the next item is asked."""
+    source: Follower = network.mainchain.source
+    while True:
+        head = source.sync().number
+        blocks = range(start, head + 1)
+        some = replace(size, policies=size.density * len(blocks), storage=0)
+        with source._database.writing() as writing:
+            source._tables.add(writing, [], strangers(network, some, terms, blocks) if some.policies else ())
+        start = head + 1
+        yield
+
+
 def strangers(network: Any, size: Size, terms: bytes, blocks: range) -> Iterator[Log]:
     """Yield the logs of strangers' policies and storage transactions, spread evenly over some blocks."""
-    chance = random.Random(16)
+    chance = random.Random(blocks.start)
     policies, ledger = network.mainchain.policies.address, network.mainchain.ledger.address
     granted = bytes.fromhex(contract("PolicyRegistry").topic("PolicyGranted")[2:])
     stored = bytes.fromhex(contract("RecordLedger").topic("RecordsStored")[2:])
@@ -259,6 +281,8 @@ def measure(made: Sequence[Arm], rounds: int) -> list[dict[str, Any]]:
     who = [(arm, owner) for arm in made for owner in arm.patients]
     took: dict[tuple[str, str, str], list[Took]] = {}
     for _ in range(1 + rounds):
+        for arm in made:
+            next(arm.later)
         for command in ("inbox", "open", "policies", "records", "log"):
             for arm, owner in who:
                 name, act = calls(arm, owner)[command]

@@ -1,6 +1,6 @@
 """Costs that don't grow with the world: what stays as it is beside everybody's policies, and what grows with one's own.
 
-    ./pana bench growth [--json] [--quick] [--only PART ...] [--policies 1000000] [--storage 100000] [--blocks 5000]
+    ./pana bench growth [--json] [--quick] [--only PART ...] [--policies 1000000] [--storage 100000] [--blocks 200]
                         [--own 10] [--batches 10000] [--events 100000] [--cases 200] [--rounds 7]
 
 Parts: `commands` (two devnets, see _growth_world.py), `steps` (publish, grant and open, on the empty one), `lookup` (a
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--only", nargs="+", choices=PARTS, help="what is measured; everything without it")
     options.add_argument("--policies", type=int, default=1_000_000, help="policies of strangers")
     options.add_argument("--storage", type=int, default=100_000, help="storage transactions of strangers")
-    options.add_argument("--blocks", type=int, default=5_000, help="blocks over which those are spread")
+    options.add_argument("--blocks", type=int, default=200, help="blocks over which those are spread")
     options.add_argument("--own", type=int, default=10, help="own policies of the actor who has few")
     options.add_argument("--times", type=int, default=10, help="times as many own policies and records")
     options.add_argument("--batches", type=int, default=10_000, help="storage transactions of one hospital")
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--quick", action="store_true", help="little of everything: whether it runs")
     given = options.parse_args(arguments)
     if given.quick:
-        given.policies, given.storage, given.blocks, given.own, given.times, given.rounds = 400, 20, 80, 1, 2, 1
+        given.policies, given.storage, given.blocks, given.own, given.times, given.rounds = 400, 20, 20, 1, 2, 1
         given.batches, given.events, given.cases, given.resources = 20, 300, 3, 3
     found = measure(given)
     if given.json:
