@@ -16,7 +16,7 @@ import sqlite3
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ class Took:
     cpu: float
     """Milliseconds of this process."""
     services: float
-    """Milliseconds of the proxies' processes; in ticks of 10."""
+    """Milliseconds of the proxies' processes and those that they started; in ticks of 10."""
     events: int
     """Events that were read from the copies of the chains."""
     found: int
@@ -115,15 +115,15 @@ def arms(folder: Path, size: Size) -> Iterator[list[Arm]]:
             # The first one left a cheap lock, which the second one's proxies don't take.
             keystore.SCRYPT_N = lock  # type: ignore[misc]
             network, registrar = stack.enter_context(world(place))
-            # The same actors on both; on the empty one those who have many have nothing, and aren't measured.
+            # The same actors and records on both; on the empty one who has many policies has none, and isn't measured.
             owners = ("few", "many") if name == "grown" else ("few",)
             patients = {owner: join(network, registrar, f"patient-{owner}", Role.PATIENT) for owner in ("few", "many")}
             for owner in patients:
                 join(network, registrar, f"doctor-{owner}", Role.PRACTITIONER)
-            patients = {owner: patients[owner] for owner in owners}
-            arm = Arm(name, network.home, network, patients)
+                publish(network, f"patient-{owner}", size.records * (size.times if owner == "many" else 1))
+            arm = Arm(name, network.home, network, {owner: patients[owner] for owner in owners})
             for owner in owners:
-                _own(arm, owner, size)
+                _grant_own(arm, owner, size)
             stranger = join(network, registrar, "stranger", Role.PATIENT)
             terms = _terms(network, stranger)
             # Both chains are as long; only what stands in the blocks differs.
@@ -138,10 +138,8 @@ def arms(folder: Path, size: Size) -> Iterator[list[Arm]]:
         yield made
 
 
-def _own(arm: Arm, owner: str, size: Size) -> None:
-    times = size.times if owner == "many" else 1
-    publish(arm.network, f"patient-{owner}", size.records * times)
-    for _ in range(size.own * times):
+def _grant_own(arm: Arm, owner: str, size: Size) -> None:
+    for _ in range(size.own * (size.times if owner == "many" else 1)):
         settle(arm.network)
         policy = arm.patients[owner].grant(f"doctor-{owner}", [CATEGORIES[0].value], until=int(time.time()) + _DAYS)
         arm.policies.setdefault(owner, policy.policy_id)
@@ -170,11 +168,16 @@ def grow(network: Any, size: Size, terms: bytes, blocks: range) -> None:
             source._tables.add(writing, [], piece)
     where = source._where
     assert isinstance(where, Path)
+    with sqlite3.connect(where, timeout=120) as own:
+        own.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    own.close()
     for path in sorted(network.home.glob(f"devnet/proxy-*/follow/{where.name}")):
         # No more than a devnet's proxies share a file by: SQLite's own lock.
         with sqlite3.connect(path, timeout=120) as database:
             database.execute("ATTACH ? AS grown", (str(where),))
             database.execute("INSERT INTO log SELECT * FROM grown.log WHERE place >= ?", (_PLACE,))
+        # Into the file itself, where it would be by now if it had come bit by bit.
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         database.close()
 
 
@@ -255,11 +258,14 @@ def _events() -> Iterator[list[int]]:
 
 
 def _ticks(pids: Sequence[int]) -> float:
-    """Return the milliseconds of processor time that some processes took, all their threads."""
+    """Return the milliseconds of processor time that some processes took, and those that they started."""
     spent = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        spent += int(fields[11]) + int(fields[12])
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # What ends meanwhile is none of a proxy's.
+            fields = path.read_text().rpartition(")")[2].split()
+            if int(path.parent.name) in pids or int(fields[1]) in pids:
+                spent += int(fields[11]) + int(fields[12])
     return 1000 * spent / os.sysconf("SC_CLK_TCK")
 
 
@@ -357,6 +363,7 @@ def steps(arm: Arm, folder: Path, rounds: int, resources: int) -> dict[str, floa
         "publish_cpu_ms": round(min(spent["publish"]), 1),
         "grant_cpu_ms": round(min(spent["grant"]), 1),
         "open_cpu_ms_a_record": round(min(spent["open"]), 3),
+        "records": len(opened),
         "resources": resources,
     }
 
