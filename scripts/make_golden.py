@@ -3,7 +3,8 @@
     python scripts/make_golden.py [--again NAME ...] [--all]
 
 Without arguments it writes the files that are missing, such as that of a version that was just raised. `--again NAME`
-and `--all` write files anew, and are for formats that nobody has written anything in yet; what a release wrote is kept.
+and `--all` remove the files of all versions and write those of today anew: that is for formats in which no release has
+written anything yet; what one wrote is kept.
 How each format is written and opened is in tests/golden/formats.py.
 """
 

@@ -819,9 +819,12 @@ def write(one: Format) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the files that are missing, or those that are named anew."""
+    """Write the files that are missing; of formats that are named, or of all, remove those of every version first."""
     again = set(arguments[1:]) if arguments[:1] == ["--again"] else set()
+    for path in FOLDER.glob("*.json"):
+        if arguments == ["--all"] or read(path)[0] in again:
+            path.unlink()
     for one in FORMATS.values():
-        if not one.path.exists() or arguments == ["--all"] or one.name in again:
+        if not one.path.exists():
             write(one)
             print(one.path.relative_to(Path.cwd()) if one.path.is_relative_to(Path.cwd()) else one.path)
