@@ -2,6 +2,7 @@
 
     ./pana bench growth [--json] [--quick] [--only PART ...] [--policies 1000000] [--storage 100000] [--blocks 200]
                         [--own 10] [--batches 10000] [--events 100000] [--cases 200] [--rounds 7]
+    ./pana bench growth --plot docs/growth.svg --results FILE ...
 
 Parts: `commands` (two devnets, see _growth_world.py), `steps` (publish, grant and open, on the empty one), `lookup` (a
 lane in the batches of one hospital), `follow` (against web3.py, see follow.py), `reorganisations` (a synthetic node,
@@ -91,6 +92,28 @@ def _receipts(count: int) -> dict[str, Any]:
     return {"receipts": count, "cpu_ms": round(least, 2), "cpu_median_ms": round(median, 2), "goal_ms": GOAL}
 
 
+def draw(results: Sequence[Path], where: Path) -> None:
+    """Draw curves of results that were kept: processor time by strangers' policies, and blocks by batches."""
+    from _plot import Panel
+    from _plot import draw as draw_panels
+
+    found = [json.loads(path.read_text()) for path in results]
+    worlds = sorted((one for one in found if "commands" in one), key=lambda one: int(one["world"]["policies"]))
+    panels = []
+    for command in dict.fromkeys(row["command"] for one in worlds for row in one["commands"]):
+        points = [
+            (one["world"]["policies"], row["cpu_ms"])
+            for one in worlds
+            for row in one["commands"]
+            if (row["command"], row["chain"], row["own"]) == (command, "grown", "few")
+        ]
+        panels.append(Panel(command, "policies of strangers", "ms", points))
+    fetched = sorted((one["lookup"]["batches"], one["lookup"]["blocks_fetched"]) for one in found if "lookup" in one)
+    if fetched:
+        panels.append(Panel("looking up a lane", "batches of the hospital", "blocks", fetched))
+    draw_panels(panels, where)
+
+
 def lines(found: dict[str, Any]) -> list[str]:
     """Return what is printed for people."""
     told = []
@@ -128,9 +151,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--cases", type=int, default=200, help="reorganisations")
     options.add_argument("--resources", type=int, default=100, help="resources that are published, granted and opened")
     options.add_argument("--rounds", type=int, default=7)
+    options.add_argument("--plot", type=Path, help="draw curves of --results into this file, and measure nothing")
+    options.add_argument("--results", type=Path, nargs="+", default=[], help="what runs with --json printed")
     options.add_argument("--json", action="store_true")
     options.add_argument("--quick", action="store_true", help="little of everything: whether it runs")
     given = options.parse_args(arguments)
+    if given.plot is not None:
+        draw(given.results, given.plot)
+        return
     if given.quick:
         given.policies, given.storage, given.blocks, given.own, given.times, given.rounds = 400, 20, 20, 1, 2, 1
         given.batches, given.events, given.cases, given.resources = 20, 300, 3, 3
