@@ -108,7 +108,9 @@ def draw(results: Sequence[Path], where: Path) -> None:
             if (row["command"], row["chain"], row["own"]) == (command, "grown", "few")
         ]
         panels.append(Panel(command, "policies of strangers", "ms", points))
-    fetched = sorted((one["lookup"]["batches"], one["lookup"]["blocks_fetched"]) for one in found if "lookup" in one)
+    fetched = sorted(
+        (one["lookup"]["batches"], one["lookup"]["few"]["blocks_fetched"]) for one in found if "lookup" in one
+    )
     if fetched:
         panels.append(Panel("looking up a lane", "batches of the hospital", "blocks", fetched))
     draw_panels(panels, where)
