@@ -16,7 +16,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,10 +145,10 @@ def by_web3(url: str, path: Path) -> int:
     return found
 
 
-def measure(events: int) -> list[dict[str, Any]]:
-    """Return a row for each shape of the chain."""
+def measure(events: int, shapes: Sequence[int] = (1, 30)) -> list[dict[str, Any]]:
+    """Return a row for each shape of the chain: how many events one transaction has."""
     rows = []
-    for each in (1, 30):
+    for each in shapes:
         with tempfile.TemporaryDirectory() as name, chain(Path(name) / "chain") as rpc:
             folder = Path(name)
             fill(rpc, events, each, blocks=events // each // 100 + 1)

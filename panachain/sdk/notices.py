@@ -1,7 +1,9 @@
 """Which policies' notices are for a reader: each notice on chain is tried once, and what was found is kept, sealed.
 
-A notice costs a curve multiplication for each key of a reader, and everybody's policies have one. Where the chain was
-reorganised below what was kept, all is tried again. Follows design section 8 (Open, step 1) and ERC-5564.
+A notice costs a curve multiplication for each key of a reader, and everybody's policies have one. What was found is
+kept as of the newest block and as of one that is deep enough to stay: where the chain was reorganised above that one,
+only what stands above it is tried again, and where it was reorganised below, all is. Follows design section 8 (Open,
+step 1) and ERC-5564.
 """
 
 from __future__ import annotations
@@ -18,15 +20,15 @@ from panachain.sdk.kept import Kept
 from panachain.sdk.proxies import Reader
 
 DEPTH: Final = 64
-"""Blocks under the newest one that are tried again each time: reorganisations seldom go deeper."""
+"""Blocks under the newest one that are tried again after a reorganisation: those seldom go deeper."""
 _WORTH: Final = 16
 """Notices that were tried, from which on it is written down."""
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 @dataclass
 class _Tried:
-    """What was tried with one key."""
+    """What was tried with one key, as of one block."""
 
     block: int
     """Up to which block; below the deployment for none."""
@@ -43,7 +45,8 @@ class Notices:
         self._mainchain = mainchain
         self._kept = kept
         self._changed = False
-        self._tried: dict[str, _Tried] = {}
+        self._tried: dict[str, list[_Tried]] = {}
+        """For each key what was tried, as of the newest block first."""
 
     def announced(self, readers: Sequence[Reader]) -> list[tuple[PolicyEvent, Reader]]:
         """Return the grants whose notice fits a reader's key, in the order of the chain; a few fit by chance."""
@@ -67,17 +70,17 @@ class Notices:
 
     def not_for(self, event: PolicyEvent, reader: Reader) -> None:
         """Note that a notice fits a key by chance: what it announces is sealed to somebody else."""
-        tried = self._tried.get(_name(reader))
-        if tried is not None and event.policy_id in tried.found:
-            tried.found.discard(event.policy_id)
-            self._changed = True
+        for tried in self._tried.get(_name(reader), ()):
+            if event.policy_id in tried.found:
+                tried.found.discard(event.policy_id)
+                self._changed = True
 
     def keep(self) -> None:
         """Keep what was found, if it is anything new."""
         if not self._changed:
             return
         keys = {
-            name: {"block": tried.block, "hash": tried.block_hash, "found": sorted(tried.found)}
+            name: [{"block": one.block, "hash": one.block_hash, "found": sorted(one.found)} for one in tried]
             for name, tried in self._tried.items()
         }
         self._kept.write({"v": _VERSION, "chain": self._chain, "keys": keys})
@@ -87,24 +90,22 @@ class Notices:
     def _chain(self) -> str:
         return f"{self._mainchain.chain_id}/{self._mainchain.policies.address}"
 
-    def _read(self) -> dict[str, _Tried]:
+    def _read(self) -> dict[str, list[_Tried]]:
         content = self._kept.read()
         try:
             if content is None or content["v"] != _VERSION or content["chain"] != self._chain:
                 return {}
-            return {str(name): _tried(fields) for name, fields in content["keys"].items()}
+            return {str(name): [_tried(fields) for fields in tried] for name, tried in content["keys"].items()}
         except (KeyError, TypeError, AttributeError):
             # Sealed by this actor and yet of another shape: an older program's.
             return {}
 
     def _known(self, reader: Reader, head: Block) -> _Tried:
         """Return what was tried with a reader's key on the chain as it is now."""
-        tried = self._tried.get(_name(reader))
-        if tried is None or tried.block > head.number:
-            return _Tried(self._mainchain.from_block - 1)
-        if self._mainchain.source.block(tried.block).hash == tried.block_hash:
-            return tried
-        # The chain was reorganised below.
+        for tried in self._tried.get(_name(reader), ()):
+            # One that is ahead of the chain, or of another history, tells nothing.
+            if tried.block <= head.number and self._mainchain.source.block(tried.block).hash == tried.block_hash:
+                return tried
         return _Tried(self._mainchain.from_block - 1)
 
     def _found(self, reader: Reader, tried: _Tried) -> Iterator[tuple[PolicyEvent, Reader]]:
@@ -127,7 +128,7 @@ class Notices:
         found: Sequence[tuple[PolicyEvent, Reader]],
         head: Block,
     ) -> None:
-        """Note how far each key was tried: up to a block that is deep enough to stay.
+        """Note what was tried with each key: up to the newest block, and up to one that is deep enough to stay.
 
         Args:
             known: what was tried before, by reader.
@@ -135,16 +136,18 @@ class Notices:
             found: what fits.
             head: the newest block.
         """
-        number = head.number - DEPTH
-        if number < self._mainchain.from_block:
-            return
-        block_hash = self._mainchain.source.block(number).hash
+        blocks = [head]
+        if head.number - DEPTH >= self._mainchain.from_block:
+            blocks.append(self._mainchain.source.block(head.number - DEPTH))
         for reader, before in known.items():
-            worth = sum(before.block < block <= number for block in new) >= _WORTH
+            worth = sum(before.block < block for block in new) >= _WORTH
             # Not for every block: what is tried twice costs less than a file that is written each time.
-            if worth or number >= before.block + DEPTH:
-                ids = {str(event.policy_id) for event, one in found if one is reader and event.block <= number}
-                self._tried[_name(reader)] = _Tried(number, block_hash, ids)
+            if worth or head.number - DEPTH >= before.block + DEPTH:
+                mine = [event for event, one in found if one is reader]
+                self._tried[_name(reader)] = [
+                    _Tried(at.number, at.hash, {str(event.policy_id) for event in mine if event.block <= at.number})
+                    for at in blocks
+                ]
                 self._changed = True
 
 

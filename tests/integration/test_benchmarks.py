@@ -26,6 +26,16 @@ ROWS = {
     "stores": ["500 small records into Kubo", "500 small records into a bucket", "  reading them in order"],
     "commands": ["inbox", "open", "policies", "records", "log  ", "log, something new"],
     "sensitivity": ["leap_strict", "unlabelled_bundles", "false_alarms_fhir", "false_alarms_ccda", "splitting"],
+    "growth": [
+        *(
+            "inbox     beside everybody's",
+            "open      beside",
+            "policies  beside",
+            "records   beside",
+            "log       beside",
+        ),
+        *("steps  ", "lookup  ", "follow  ", "reorganisations cases 3, equal 3", "receipts  ", "gas  "),
+    ],
     "floods": ["no attack", "deposits of 512 lanes", "1,000 capsules", "refusals", "bodies that never come", "all of"],
 }
 
@@ -64,7 +74,8 @@ def has_anvil() -> bool:
 
 
 @pytest.mark.parametrize(
-    "name", ["gas", *(pytest.param(one, marks=pytest.mark.deep) for one in ("records", "linkability", "commands"))]
+    "name",
+    ["gas", *(pytest.param(one, marks=pytest.mark.deep) for one in ("records", "linkability", "commands", "growth"))],
 )
 def test_the_quick_way_prints_every_row(name: str) -> None:
     if not has_anvil():
@@ -89,6 +100,16 @@ def test_what_is_sensitive_is_measured_with_or_without_the_shared_files() -> Non
 def test_what_is_sensitive_is_one_object_for_programs() -> None:
     (line,) = bench("sensitivity", "--quick", "--json").splitlines()
     assert json.loads(line).keys() >= {row.strip() for row in ROWS["sensitivity"]}
+
+
+def test_what_grows_is_one_object_for_programs() -> None:
+    parts = ["lookup", "reorganisations", "receipts"]
+    (line,) = bench("growth", "--quick", "--json", "--only", *parts).splitlines()
+    found = json.loads(line)
+    assert list(found) == parts
+    assert [found["lookup"][lane]["records"] for lane in ("few", "many")] == [1, 1]
+    assert found["reorganisations"] == {"cases": 3, "equal": 3, "deepest": 64}
+    assert found["receipts"]["receipts"] == 200
 
 
 @pytest.mark.deep

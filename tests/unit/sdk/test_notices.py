@@ -67,12 +67,46 @@ def test_a_notice_is_tried_once_and_what_was_found_stays_found(world: World, tri
     assert tried == [second]
 
 
-def test_the_newest_blocks_are_tried_again_each_time(world: World, tried: list[str]) -> None:
+def test_few_new_notices_are_tried_again_and_many_are_not(world: World, tried: list[str]) -> None:
     mine(world)
     first = grant(world).policy_id
+    assert ids(world) == [first]
+    again(world, "clinician")
+    second = grant(world, categories=("imaging",)).policy_id
     for _ in range(2):
-        assert ids(world) == [first]
-    assert tried == [first, first]
+        assert ids(world) == [first, second]
+    assert tried == [first, second, second]
+    # Others' policies in the newest blocks cost a reader nothing the second time, however many there are.
+    for _ in range(40):
+        foreign(world)
+    assert ids(world) == [first, second]
+    tried.clear()
+    assert ids(world) == [first, second]
+    assert tried == []
+
+
+def replace_newest(world: World, count: int) -> None:
+    """Let the newest blocks be others, without what they had."""
+    chain = world.network.mainchain.chain
+    gone = [type(one)(one.number, one.hash + "f", one.time) for one in chain.blocks[-count:]]
+    chain.blocks[-count:] = gone
+
+
+def test_after_a_reorganisation_above_the_deep_block_only_the_newest_are_tried_again(
+    world: World, tried: list[str]
+) -> None:
+    first = grant(world).policy_id
+    for _ in range(20):
+        foreign(world)
+    mine(world)
+    for _ in range(20):
+        foreign(world)
+    assert ids(world) == [first]
+    tried.clear()
+    replace_newest(world, DEPTH)
+    assert ids(world) == [first]
+    assert len(tried) == 20
+    assert first not in tried
 
 
 def test_each_reader_has_their_own_file(world: World) -> None:
@@ -115,11 +149,13 @@ def test_a_chain_that_was_reorganised_below_is_tried_again(world: World, tried: 
         None,
         [],
         {"v": 1},
-        {"v": 2, "chain": "", "keys": {}},
-        {"v": 1, "chain": "CHAIN", "keys": []},
-        {"v": 1, "chain": "CHAIN", "keys": {"KEY": {"block": "1", "hash": "", "found": []}}},
-        {"v": 1, "chain": "CHAIN", "keys": {"KEY": {"block": 1, "hash": "", "found": [5]}}},
-        {"v": 1, "chain": "CHAIN", "keys": {"KEY": {"block": 10**9, "hash": "", "found": []}}},
+        {"v": 1, "chain": "CHAIN", "keys": {"KEY": {"block": 1, "hash": "", "found": []}}},
+        {"v": 3, "chain": "", "keys": {}},
+        {"v": 2, "chain": "CHAIN", "keys": []},
+        {"v": 2, "chain": "CHAIN", "keys": {"KEY": {"block": 1, "hash": "", "found": []}}},
+        {"v": 2, "chain": "CHAIN", "keys": {"KEY": [{"block": "1", "hash": "", "found": []}]}},
+        {"v": 2, "chain": "CHAIN", "keys": {"KEY": [{"block": 1, "hash": "", "found": [5]}]}},
+        {"v": 2, "chain": "CHAIN", "keys": {"KEY": [{"block": 10**9, "hash": "", "found": []}]}},
     ],
 )
 def test_a_file_of_another_shape_is_as_good_as_none(world: World, content: Any) -> None:
