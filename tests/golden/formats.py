@@ -26,13 +26,14 @@ from panachain.consent.pending import PendingGrant, open_pending, seal_pending
 from panachain.consent.receipts import check_receipt, opened_detail, read_detail
 from panachain.consent.revocation_file import RevocationFile, read_file, write_file
 from panachain.consent.terms import open_terms, seal_terms
-from panachain.crypto import box, compress, keystore, labels, notice, padding, stream, umbral
+from panachain.crypto import box, compress, hpke, keystore, labels, notice, padding, stream, umbral
 from panachain.crypto.commit import EnvelopeKey
-from panachain.crypto.keys import Seed, address_of, brief_id
+from panachain.crypto.keys import Seed, address_of, brief_id, hospital_key
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import PolicyId
 from panachain.model.choices import Choices
+from panachain.model.key_block import PublicKeys
 from panachain.model.policy import Disclosure, GrantedLane, ProxyRef, Receipt, ReceiptKind, Terms
 from panachain.model.proxy_requests import (
     DepositedLane,
@@ -46,7 +47,7 @@ from panachain.model.scope import Category, Purpose, Scope
 from panachain.model.transactions import Grant, Revocation
 from panachain.records import header, inventory, manifest, publish, rewrap
 from panachain.records.content import Content, content_context, seal_content
-from panachain.records.pairing import make_pairing, open_pairing, seal_pairing
+from panachain.records.pairing import hospital_lane, make_pairing, open_pairing, seal_pairing
 from panachain.records.statements import Statement
 from panachain.records.version_list import VersionList
 from panachain.records.versions import Version
@@ -66,7 +67,7 @@ KEY = bytes(range(32))
 POLICY = 3
 """Number of the policy among the patient's."""
 _PASSPHRASE = "correct horse battery staple"
-SECRET: Callable[[Seed], Any] = Seed.receiving
+SECRET: Callable[[Seed], Any] = Seed.sealing
 """Which key of an actor's others seal to."""
 
 
@@ -144,7 +145,22 @@ def _(held: Held) -> Mapping[str, bytes]:
     return {"stream": stream.seal(b"a stream", KEY, b"associated")}
 
 
-@golden("box", 1, opens=lambda held: box.open_box(held.secret("patient"), held.bytes["box"], b"context").hex())
+@golden("seal", 1, opens=lambda held: hpke.open_(held.secret("patient"), held.bytes["seal"], b"context").hex())
+def _(held: Held) -> Mapping[str, bytes]:
+    return {"seal": hpke.seal(held.secret("patient").public, KEY, b"context")}
+
+
+def _opened_block(held: Held) -> Any:
+    return _plain(PublicKeys.parse(held.bytes["block"]))
+
+
+@golden("key block", 1, 2, opens=_opened_block)
+def _(held: Held, version: int) -> Mapping[str, bytes]:
+    seed = held.seeds["patient"]
+    return {"block": (seed.public_keys() if version == 1 else seed.group_keys()).encode()}
+
+
+@golden("box", 2, opens=lambda held: box.open_box(held.secret("patient"), held.bytes["box"], b"context").hex())
 def _(held: Held) -> Mapping[str, bytes]:
     return {"box": box.seal_to(held.secret("patient").public, b"a message", b"context")}
 
@@ -155,7 +171,7 @@ def _opened_shared(held: Held) -> list[str]:
     return [box.open_shared(held.secret(who), sealed, b"context", readers=2).hex() for who in readers]
 
 
-@golden("shared box", 1, opens=_opened_shared)
+@golden("shared box", 2, opens=_opened_shared)
 def _(held: Held) -> Mapping[str, bytes]:
     publics = [held.secret(who).public for who in ("patient", "hospital")]
     return {"box": box.seal_to_each(publics, b"a message", b"context")}
@@ -197,6 +213,9 @@ def _from_seed(held: Held) -> dict[str, str]:
         "account": seed.account_key(),
         "store": seed.store_key(),
         "receiving": seed.receiving().public,
+        "sealing": seed.sealing().public,
+        "audit": seed.audit().public,
+        "pepper": seed.pepper(scope, 2),
         "signer": seed.signer().public,
         "lane": seed.lane(scope, 2).public,
         "locator": seed.locator_key(scope, 2),
@@ -347,16 +366,23 @@ PATH = (Scope.all(), Scope.of(Category.LABORATORY), Scope.of(Category.LABORATORY
 
 
 def _envelope(held: Held) -> bytes:
-    return header.seal_envelope(KEY, [held.seeds["patient"].lane(scope, 0).public for scope in PATH])
+    hospital = held.address("hospital")
+    lanes = [hospital_lane(held.seeds["patient"], hospital, scope, 0) for scope in PATH]
+    return header.seal_envelope(EnvelopeKey(KEY), lanes)
 
 
 def _opened_envelope(held: Held) -> list[str]:
-    lanes = [held.seeds["patient"].lane(scope, 0) for scope in PATH]
-    wraps = [header.wrap_at(held.bytes["envelope"], place) for place in range(len(PATH))]
-    return [umbral.unwrap(lane, wrap).hex() for lane, wrap in zip(lanes, wraps, strict=True)]
+    seed, hospital = held.seeds["patient"], held.address("hospital")
+    commitment = EnvelopeKey(KEY).commitment
+    opened = []
+    for place, scope in enumerate(PATH):
+        masked = umbral.unwrap(seed.lane(scope, 0), header.wrap_at(held.bytes["envelope"], place))
+        pepper = hospital_key(seed.pepper(scope, 0), hospital)
+        opened.append(EnvelopeKey.unmasked(masked, pepper=pepper, commitment=commitment).key.hex())
+    return opened
 
 
-@golden("envelope", 2, opens=_opened_envelope)
+@golden("envelope", header.ENVELOPE_VERSION, opens=_opened_envelope)
 def _(held: Held) -> Mapping[str, bytes]:
     return {"envelope": _envelope(held)}
 
@@ -421,9 +447,9 @@ def _opened_pairing(held: Held) -> Any:
     }
 
 
-@golden("pairing", 2, 3, opens=_opened_pairing)
+@golden("pairing", 4, 5, opens=_opened_pairing)
 def _(held: Held, version: int) -> Mapping[str, bytes]:
-    chosen = {"choices": Choices(3, frozenset({"HIV"}), frozenset({"ETH"}))} if version == 3 else {}
+    chosen = {"choices": Choices(3, frozenset({"HIV"}), frozenset({"ETH"}))} if version == 5 else {}
     made = make_pairing(
         held.seeds["patient"],
         patient=held.address("patient"),
@@ -435,7 +461,7 @@ def _(held: Held, version: int) -> Mapping[str, bytes]:
     return {
         "pairing": seal_pairing(
             made,
-            receiving_key=held.secret("hospital").public,
+            hospital_key=held.secret("hospital").public,
             patient_key=held.secret("patient").public,
             signer=held.seeds["patient"].signer(),
         )
@@ -466,7 +492,7 @@ def _(held: Held, version: int) -> Mapping[str, bytes]:
     return {
         "order": rewrap.seal_order(
             moves,
-            receiving_key=held.secret("hospital").public,
+            hospital_key=held.secret("hospital").public,
             patient_key=held.secret("patient").public,
             signer=held.seeds["patient"].signer(),
         )
@@ -481,15 +507,18 @@ def _terms(held: Held) -> Terms:
         patient=held.address("patient"),
         grantee=held.address("doctor"),
         receiving_key=doctor.receiving().public,
+        key_digest=doctor.public_keys().digest,
         verifying_key=patient.policy_signer(POLICY).public,
         purposes=(Purpose.TREAT, Purpose.ETREAT),
         starts_at=AT,
         expires_at=AT + 86_400,
         threshold=1,
-        proxies=(
-            ProxyRef(held.address("proxy"), "https://proxy.example", proxy.receiving().public, proxy.signer().public),
+        proxies=(ProxyRef(held.address("proxy"), "https://proxy.example", proxy.public_keys().digest),),
+        lanes=(
+            GrantedLane(
+                scope, 1, patient.lane(scope, 1).public, patient.locator_key(scope, 1), patient.pepper(scope, 1)
+            ),
         ),
-        lanes=(GrantedLane(scope, 1, patient.lane(scope, 1).public, patient.locator_key(scope, 1)),),
         audit_key=patient.audit().public,
         kfrag_digests=(sha256(b"kfrag").digest(),),
         hospitals=(held.address("hospital"),),
@@ -498,7 +527,12 @@ def _terms(held: Held) -> Terms:
 
 def _sealed_terms(held: Held) -> bytes:
     patient = held.seeds["patient"]
-    return seal_terms(_terms(held), patient_key=held.secret("patient").public, signer=patient.signer())
+    return seal_terms(
+        _terms(held),
+        grantee_key=held.secret("doctor").public,
+        patient_key=held.secret("patient").public,
+        signer=patient.signer(),
+    )
 
 
 def _opened_terms(held: Held) -> Any:
@@ -513,7 +547,7 @@ def _opened_terms(held: Held) -> Any:
     return _plain(opened[0])
 
 
-@golden("terms", 2, opens=_opened_terms)
+@golden("terms", 3, opens=_opened_terms)
 def _(held: Held) -> Mapping[str, bytes]:
     return {"terms": _sealed_terms(held)}
 
@@ -545,7 +579,7 @@ def _opened_pending(held: Held) -> Any:
     return said
 
 
-@golden("pending grant", 1, opens=_opened_pending)
+@golden("pending grant", 2, opens=_opened_pending)
 def _(held: Held) -> Mapping[str, bytes]:
     sealed = _sealed_terms(held)
     times = AT, AT + 86_400, AT + 3600
@@ -556,14 +590,15 @@ def _(held: Held) -> Mapping[str, bytes]:
 
 
 def _opened_group(held: Held) -> list[str]:
-    publics = [held.seeds[who].receiving().public for who in ("policy", "proxy")]
-    return [secret.reveal().hex() for secret in open_secrets(held.secret("doctor"), held.bytes["group"], publics)]
+    digests = [held.seeds[who].group_keys().digest for who in ("policy", "proxy")]
+    opened = open_secrets(held.secret("doctor"), held.bytes["group"], digests)
+    return [sha256(seed.reveal()).hexdigest() for seed in opened]
 
 
-@golden("group key", 2, opens=_opened_group)
+@golden("group key", 3, opens=_opened_group)
 def _(held: Held) -> Mapping[str, bytes]:
-    secrets = [held.seeds[who].receiving() for who in ("policy", "proxy")]
-    return {"group": seal_secrets(secrets, held.secret("doctor").public)}
+    seeds = [held.seeds[who] for who in ("policy", "proxy")]
+    return {"group": seal_secrets(seeds, held.secret("doctor").public)}
 
 
 def _opened_revocation(held: Held) -> Any:

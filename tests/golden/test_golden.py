@@ -15,6 +15,7 @@ from tests.golden.formats import FOLDER, FORMATS, Held, read
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(FOLDER.glob("*.json"))
 NO_FORMATS = {
+    "Seals": "of which algorithms the format `seal` is made",
     "What an upload reads": "others' formats, which are read and never written",
     "Codes": "tests/vectors/codes.json pins them",
     "Commitments": "the contracts compute them; tests/integration holds the programs to that",
