@@ -26,8 +26,8 @@ ENVELOPE_INVENTORY: Final = b"panachain/1/envelope/inventory"
 NOTICE: Final = b"panachain/notice/1"
 
 # Associated data of seals.
-HEADER_SLOT: Final = b"panachain/header/2/slot"
-HEADER_BODY: Final = b"panachain/header/2/body"
+HEADER_SLOT: Final = b"panachain/header/3/slot"
+HEADER_BODY: Final = b"panachain/header/3/body"
 PAIRING: Final = b"panachain/pairing/2"
 REWRAP: Final = b"panachain/rewrap/1"
 TERMS: Final = b"panachain/terms/2"
@@ -49,7 +49,7 @@ PERSONS: Final = b"panachain/persons/1"
 RESOURCES: Final = b"panachain/resources/1"
 
 # Prefixes of signed messages.
-HEADER_SIGNATURE: Final = b"panachain/header/2/signature"
+HEADER_SIGNATURE: Final = b"panachain/header/3/signature"
 RECEIPT: Final = b"panachain/receipt/1"
 
 # Prefixes of digests that stay on this machine.

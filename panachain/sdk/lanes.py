@@ -238,9 +238,7 @@ class OwnLanes:
             publics = [self._seed.lane(scope, generations.current(scope)).public for scope in path]
             envelope = seal_envelope(own.envelope_keys[cid], publics)
             moves += [
-                rewrap.Move(
-                    CID.parse(found.info.header_cid), found.locator_key, found.brief_id, envelope, cid in emergency
-                )
+                rewrap.Move(CID.parse(found.info.header_cid), found.locator_key, envelope, cid in emergency)
                 for found in members
             ]
         if moves:

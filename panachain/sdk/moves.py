@@ -87,7 +87,7 @@ class Moves:
         if found:
             try:
                 # Before a batch is begun, in which all patients' records go together.
-                self._batches.counters(pairing.patient)
+                self._batches.learn(pairing.patient)
             except LEFT_OUT as exc:
                 findings.left_out("", f"the lanes of patient {patient.handle}", exc)
                 return []
@@ -111,7 +111,6 @@ class Moves:
                 cid=move.header,
                 hospital=self._hospital,
                 locator_key=move.locator_key,
-                brief_id=move.brief_id,
                 verifying_key=self._seed.signer().public,
             )
             # The order is signed by its patient, but anybody may name any header.
@@ -127,8 +126,7 @@ class Moves:
         builder = self._batches.begin()
         try:
             for move in moves:
-                counters = self._batches.counters(move.pairing.patient)
-                builder.move(move.old, move.envelope, move.pairing, counters, emergency=move.emergency)
+                builder.move(move.old, move.envelope, move.pairing, emergency=move.emergency)
             return self._batches.send(builder).tx
         finally:
             builder.close()

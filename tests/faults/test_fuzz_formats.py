@@ -266,7 +266,7 @@ def manifest_target() -> Target:
 
 def header_targets() -> dict[str, Target]:
     hospital = Seed.random()
-    slots = [header.LaneSlot(bytes([number]) * 32, bytes([number]) * 16) for number in range(3)]
+    locator_keys = [bytes([number]) * 32 for number in range(3)]
     info = RecordInfo(
         hospital=HOSPITAL,
         category=Category.LABORATORY,
@@ -289,7 +289,7 @@ def header_targets() -> dict[str, Target]:
             commitment=bytes(32),
             inventory=CID.of(RAW, b"inventory"),
             head=bytes(40),
-            slots=slots,
+            locator_keys=locator_keys,
             signer=hospital.signer(),
         )
 
@@ -298,8 +298,7 @@ def header_targets() -> dict[str, Target]:
             block,
             cid=CID.of(RAW, block),
             hospital=HOSPITAL,
-            locator_key=slots[1].locator_key,
-            brief_id=slots[1].brief_id,
+            locator_key=locator_keys[1],
             verifying_key=hospital.signer().public,
         )
         assert found.wrap_index == 1

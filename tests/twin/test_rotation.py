@@ -96,7 +96,7 @@ def _headers(world: World, locators: Sequence[bytes]) -> Iterator[header.Header]
     for heads in world.network.hospital_heads():
         own = [keys.hospital_key(locator, heads.hospital) for locator in locators]
         rows = [row for manifest in open_manifests(store, heads) for row in manifest.rows()]
-        for (brief_id, cid), locator_key in itertools.product(rows, own):
+        for (_, cid), locator_key in itertools.product(rows, own):
             if not store.has_block(cid):
                 continue
             try:
@@ -105,7 +105,6 @@ def _headers(world: World, locators: Sequence[bytes]) -> Iterator[header.Header]
                     cid=cid,
                     hospital=heads.hospital,
                     locator_key=locator_key,
-                    brief_id=brief_id,
                     verifying_key=heads.verifying_key,
                 )
             except IntegrityError:
@@ -121,7 +120,7 @@ def world() -> Iterator[World]:
 def envelopes(world: World) -> list[bytes]:
     """Return every envelope in the store: nobody knows whose it is, but anybody can try."""
     blocks = [data for data, _ in world.network.store.held.values()]
-    return [data for data in blocks if len(data) == header.ENVELOPE_SIZE and data[0] == header.VERSION]
+    return [data for data in blocks if len(data) == header.ENVELOPE_SIZE and data[0] == header.ENVELOPE_VERSION]
 
 
 def publish(world: World, count: int) -> dict[str, bytes]:

@@ -32,7 +32,6 @@ class Trip:
 
     store: EmbeddedStore
     manifests: list[bytes] = field(default_factory=list)
-    counters: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def builder(self) -> BatchBuilder:
         previous = CID(DAG_CBOR, self.manifests[-1]) if self.manifests else None
@@ -45,14 +44,13 @@ class Trip:
         batch = builder.finish()
         builder.close()
         self.manifests.append(batch.root.digest)
-        self.counters.update(batch.counters[0].following)
         return batch
 
     def publish(self, generations: Generations, *contents: bytes) -> PreparedBatch:
         builder = self.builder()
         for part, content in enumerate(contents):
             record = PlainRecord(Category.LABORATORY, 2024, "text/plain", content, b"s" * 32, part)
-            builder.add(record, pairing(generations), self.counters)
+            builder.add(record, pairing(generations))
         return self.finish(builder)
 
     def heads(self) -> HospitalHeads:
@@ -78,7 +76,7 @@ class Trip:
         scopes = path_of(Category.LABORATORY, 2024)
         publics = [PATIENT.lane(scope, generations.current(scope)).public for scope in scopes]
         envelope = header.seal_envelope(self.key(lane, old[0]).key, publics)
-        moves = [rewrap.Move(CID.parse(one.info.header_cid), one.locator_key, one.brief_id, envelope) for one in old]
+        moves = [rewrap.Move(CID.parse(one.info.header_cid), one.locator_key, envelope) for one in old]
         keys = {"receiving_key": HOSPITAL.receiving().public, "patient_key": PATIENT.receiving().public}
         order = rewrap.seal_order(moves, signer=PATIENT.signer(), **keys)
         builder = self.builder()
@@ -88,10 +86,9 @@ class Trip:
                 cid=move.header,
                 hospital=WHERE,
                 locator_key=move.locator_key,
-                brief_id=move.brief_id,
                 verifying_key=HOSPITAL.signer().public,
             )
-            builder.move(known, move.envelope, pairing(generations), self.counters)
+            builder.move(known, move.envelope, pairing(generations))
         return self.finish(builder)
 
 
@@ -199,7 +196,7 @@ def test_an_order_is_its_patients(trip: Trip) -> None:
     trip.publish(Generations(), b"one")
     ((found,),) = trip.found((LAB, 0))
     envelope = trip.store.get_block(CID.parse(found.info.envelope_cid))
-    move = rewrap.Move(CID.parse(found.info.header_cid), found.locator_key, found.brief_id, envelope)
+    move = rewrap.Move(CID.parse(found.info.header_cid), found.locator_key, envelope)
     keys = {"receiving_key": HOSPITAL.receiving().public, "patient_key": PATIENT.receiving().public}
     order = rewrap.seal_order([move], signer=PATIENT.signer(), **keys)
 
@@ -221,15 +218,13 @@ def test_an_order_says_what_lies_in_the_emergency_lane_by_itself_and_older_progr
     trip.publish(Generations(), b"one", b"two")
     (found,) = trip.found((LAB, 0))
     envelope = trip.store.get_block(CID.parse(found[0].info.envelope_cid))
-    one, other = (
-        rewrap.Move(CID.parse(each.info.header_cid), each.locator_key, each.brief_id, envelope) for each in found
-    )
+    one, other = (rewrap.Move(CID.parse(each.info.header_cid), each.locator_key, envelope) for each in found)
     keys = {"receiving_key": HOSPITAL.receiving().public, "patient_key": PATIENT.receiving().public}
     moves = [one, replace(other, emergency=True)]
     order = rewrap.seal_order(moves, signer=PATIENT.signer(), **keys)
     reading = {"secret": HOSPITAL.receiving(), "verifying_key": PATIENT.signer().public}
     assert rewrap.open_order(order, **reading) == moves
-    # A program that knows version 1 alone.
-    monkeypatch.setattr(rewrap, "_WITH_EMERGENCY", 1)
+    # A program that knows the other version alone.
+    monkeypatch.setattr(rewrap, "_WITH_EMERGENCY", rewrap._VERSION)
     with pytest.raises(IntegrityError):
         rewrap.open_order(order, **reading)
