@@ -241,6 +241,8 @@ class Adopted:
     def _learn(self, one: FoundRecord) -> None:
         new = one.record
         for header in one.replaces:
+            # Of the old one it is known no more than that another one stands for it.
+            self._db.execute("INSERT OR IGNORE INTO moved VALUES (?, '', '', ?, 1)", (header, new.sequence))
             row = self._db.execute("SELECT source, part FROM record WHERE header = ?", (header,)).fetchone()
             if row is not None:
                 # The same record, re-wrapped: it is still its source's.
@@ -377,6 +379,16 @@ class Journal:
             self.resources.write(resources, sequence)
             self.withdrawn.write(withdrawn, sequence)
         return Batch(sequence, manifest, len(records) + len(moved), None, None)
+
+    def patients(self, first: int, last: int) -> set[Address]:
+        """Return whose records are in the batches of some sequences."""
+        rows = self._db.execute("SELECT DISTINCT patient FROM record WHERE sequence BETWEEN ? AND ?", (first, last))
+        return {Address(row[0]) for row in rows}
+
+    def replaced(self) -> set[str]:
+        """Return the headers that others of mined batches stand for."""
+        rows = self._db.execute("SELECT m.header FROM moved m JOIN batch b USING (sequence) WHERE b.tx IS NOT NULL")
+        return {row[0] for row in rows}
 
     def has(self, header: str) -> bool:
         """Tell whether this is the present header of one of the records."""

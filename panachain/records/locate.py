@@ -71,7 +71,30 @@ class HospitalHeads:
     """Digests of the manifests' root CIDs, 32 bytes each."""
 
 
-def open_manifests(store: BlobStore, heads: HospitalHeads, findings: Findings | None = None) -> list[Manifest | None]:
+@dataclass(frozen=True)
+class LaneRows:
+    """What manifests have in one lane."""
+
+    lane: Lane
+    named: list[CID]
+    """All headers, whether or not they could be opened."""
+    opened: list[header.Header]
+
+
+@dataclass
+class Named:
+    """What manifests have in some lanes; `locate_all` fills it."""
+
+    lanes: list[LaneRows] = field(default_factory=list)
+    replaced: set[CID] = field(default_factory=set)
+    """Headers that others stand for."""
+    complete: bool = True
+    """Whether every manifest could be read."""
+
+
+def open_manifests(
+    store: BlobStore, heads: HospitalHeads, findings: Findings | None = None, *, since: int = 1
+) -> list[Manifest | None]:
     """Open the manifests that together stand for all storage transactions of a hospital, oldest first.
 
     From the newest one back: each says from which transaction on it stands for all up to its own, and the next one is
@@ -82,6 +105,8 @@ def open_manifests(store: BlobStore, heads: HospitalHeads, findings: Findings | 
         heads: the hospital, as the chain tells it.
         findings: is told of each manifest that can't be read, in the place of which None stands; without it the first
             one is an error.
+        since: the first storage transaction that is looked at; the manifest that stands for it may stand for earlier
+            ones too.
 
     Raises:
         IntegrityError: a manifest names another hospital, sequence or predecessor than the chain does.
@@ -90,7 +115,7 @@ def open_manifests(store: BlobStore, heads: HospitalHeads, findings: Findings | 
     findings = findings or Strict()
     manifests: list[Manifest | None] = []
     sequence = len(heads.manifests)
-    while sequence:
+    while sequence >= since:
         opened = None
         with findings.alone(heads.hospital, _transaction(sequence)):
             opened = open_manifest(store, heads, sequence)
@@ -131,6 +156,7 @@ def locate_all(
     *,
     patient: Address | None = None,
     findings: Findings | None = None,
+    named: Named | None = None,
 ) -> list[list[header.Header]]:
     """Return every record of some lanes at one hospital, for each lane oldest first.
 
@@ -144,6 +170,7 @@ def locate_all(
         patient: whose lanes they are; a header that names somebody else is refused. None doesn't ask.
         findings: is told what had to be left out, and of numbers that were left out; without it the first omission is
             an error.
+        named: is told what the manifests have.
 
     Raises:
         IntegrityError: a manifest, a header or its signature doesn't fit.
@@ -151,7 +178,7 @@ def locate_all(
     """
     findings = findings or Strict()
     walks = [_Walk(heads, lane) for lane in lanes]
-    _search(walks, manifests, heads.hospital, findings)
+    complete = _search(walks, manifests, heads.hospital, findings)
     found: list[list[header.Header]] = []
     missing: dict[CID, StoreUnavailableError] = {}
     for walk in walks:
@@ -176,6 +203,9 @@ def locate_all(
     for cid, error in missing.items():
         if cid not in replaced:
             findings.left_out(heads.hospital, f"record {cid}", error)
+    if named is not None:
+        named.lanes = [LaneRows(walk.lane, walk.rows, opened) for walk, opened in zip(walks, found, strict=True)]
+        named.replaced, named.complete = replaced, complete
     gone = {str(cid) for cid in replaced}
     return [[one for one in opened if one.info.header_cid not in gone] for opened in found]
 
@@ -261,15 +291,18 @@ class _Walk:
 
 def _search(
     walks: Sequence[_Walk], manifests: Sequence[Manifest | None], hospital: Address, findings: Findings
-) -> None:
-    """Lead each lane's walk through all manifests, past those that can't be read.
+) -> bool:
+    """Lead each lane's walk through all manifests, past those that can't be read; tell whether all of them could be.
 
     A hospital that leaves out a number hides what stands behind it, since the search ends where the next one is absent:
     it is looked for as far as it costs little.
     """
+    complete = True
     for place, manifest in enumerate(manifests):
         if manifest is None:
+            complete = False
             continue
+        read = False
         with findings.alone(hospital, _transaction(manifest.sequence)):
             everything: Container[bytes] = ()
             if place >= len(manifests) - _LATEST and manifest.count <= _FEW_ROWS:
@@ -283,6 +316,9 @@ def _search(
                         " lost"
                     )
                     findings.notice(hospital, _transaction(manifest.sequence), error)
+            read = True
+        complete &= read
+    return complete
 
 
 def _transaction(sequence: int) -> str:

@@ -28,6 +28,7 @@ from panachain.records import header, inventory, manifest
 from panachain.records.content import Sealed, content_context, seal_content
 from panachain.records.journal import JournalRecord, MovedRecord
 from panachain.records.likeness import of_header
+from panachain.records.merging import Merging
 from panachain.records.pairing import HospitalLane, Pairing
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.version_list import VersionList
@@ -126,6 +127,7 @@ class BatchBuilder:
         sequence: int,
         previous: CID | None,
         at: int,
+        merging: Merging | None = None,
     ) -> None:
         """Begin a batch.
 
@@ -136,6 +138,7 @@ class BatchBuilder:
             sequence: number of the storage transaction to come.
             previous: root of the manifest before it, or None for the first.
             at: Unix seconds, written into each header.
+            merging: what its manifest carries of earlier ones.
         """
         self._store = store
         self._hospital = hospital
@@ -146,6 +149,9 @@ class BatchBuilder:
         self._groups: dict[tuple[Address, Category, int, bool], _Group] = {}
         self._full: list[_Group] = []
         self._rows = Rows(sequence)
+        self._first = sequence if merging is None else merging.first
+        if merging is not None:
+            self._rows.merge(merging)
         self._moved: list[MovedRecord] = []
         self._blocks: list[tuple[CID, bytes]] = []
         self._held = 0
@@ -265,7 +271,11 @@ class BatchBuilder:
             self._finish_group(group, published, journal_records)
         # 6. The manifest, and the list that keeps all of it from garbage collection.
         root, blocks = manifest.build(
-            self._rows.entries, hospital=self._hospital, sequence=self._sequence, previous=self._previous
+            self._rows.entries,
+            hospital=self._hospital,
+            sequence=self._sequence,
+            previous=self._previous,
+            first=self._first,
         )
         for cid, data in blocks:
             self._put(cid, data)
@@ -425,10 +435,24 @@ class Rows:
     def add(self, locator_keys: Sequence[bytes], header_cid: CID) -> None:
         """Add a header's rows: always as many, since a restricted category has a shorter path."""
         for locator_key in locator_keys:
-            number = self._following[locator_key]
-            self._following[locator_key] += 1
-            self.entries[keys.brief_id(locator_key, self._sequence, number)] = header_cid
-        for _ in range(header.SLOTS - len(locator_keys)):
+            self._next(locator_key, header_cid)
+        self._fill(header_cid, len(locator_keys))
+
+    def merge(self, merging: Merging) -> None:
+        """Add the rows of earlier manifests, under keys of this one; before all others, since they are older."""
+        for locator_key, headers in merging.lanes.items():
+            for header_cid in headers:
+                self._next(locator_key, header_cid)
+        for header_cid, lanes in merging.headers.items():
+            self._fill(header_cid, lanes)
+
+    def _next(self, locator_key: bytes, header_cid: CID) -> None:
+        number = self._following[locator_key]
+        self._following[locator_key] += 1
+        self.entries[keys.brief_id(locator_key, self._sequence, number)] = header_cid
+
+    def _fill(self, header_cid: CID, lanes: int) -> None:
+        for _ in range(header.SLOTS - lanes):
             self.entries[os.urandom(manifest.KEY_SIZE)] = header_cid
 
 

@@ -87,13 +87,15 @@ class Batches:
                 " are mined; nothing was published",
                 hint="wait for the node, or name another one; the same command again goes on",
             )
+        sequence = len(manifests) + 1
         return BatchBuilder(
             self._network.store,
             hospital=self._hospital,
             signer=self._seed.signer(),
-            sequence=len(manifests) + 1,
+            sequence=sequence,
             previous=CID(DAG_CBOR, manifests[-1]) if manifests else None,
             at=int(self._network.clock()),
+            merging=self.history.merging(self.journal, sequence),
         )
 
     def send(

@@ -24,8 +24,9 @@ from panachain.model.transactions import PairingEvent
 from panachain.records import rewrap
 from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.header import Header, seal_envelope
-from panachain.records.locate import HospitalHeads, Sought, locate_all, open_manifests, remaining
+from panachain.records.locate import HospitalHeads, Named, Sought, locate_all, open_manifests, remaining
 from panachain.records.pairing import FIRST, Pairing, make_pairing, open_pairing, seal_pairing
+from panachain.sdk.kept_headers import KeptHeaders
 from panachain.sdk.network import Network
 from panachain.sdk.opening import (
     Allowance,
@@ -55,6 +56,8 @@ class OwnHeaders:
     """By the envelope's CID."""
     findings: Findings
     """What of it had to be left out."""
+    named: Named
+    """What its manifests have there."""
 
 
 class OwnLanes:
@@ -286,19 +289,21 @@ class OwnLanes:
             with own.alone(hospital.address):
                 yield self._headers(hospital, generations, own)
 
-    def records(self, opening: Opening) -> Iterator[OpenedRecord]:
+    def records(self, opening: Opening, kept: KeptHeaders) -> Iterator[OpenedRecord]:
         """Yield every record in the lanes, opened with the patient's own keys.
 
         Args:
             opening: is told what is left out.
+            kept: what the patient saw before.
         """
         store, allowance = self._network.store, Allowance.of(self._network.config)
         # All hospitals' lists before the first record: what counts isn't known before.
-        found = [
-            check_envelopes(store, own.headers, own.envelope_keys, own.findings, opening.life)
-            for own in self.headers(opening.findings)
-        ]
+        headers = list(self.headers(opening.findings))
+        found = [check_envelopes(store, own.headers, own.envelope_keys, own.findings, opening.life) for own in headers]
         opening.life.settle()
+        for own in headers:
+            hospital = own.heads.hospital
+            kept.compare(self._address, hospital, own.named, life=opening.life, findings=own.findings)
         current = Current(opening)
         for checked in found:
             for header, record in open_checked(checked, allowance, current):
@@ -330,7 +335,8 @@ class OwnLanes:
             for number in generations.of(scope)
         ]
         manifests = open_manifests(store, heads, findings)
-        found = locate_all(store, heads, manifests, lanes, patient=self._address, findings=findings)
+        named = Named()
+        found = locate_all(store, heads, manifests, lanes, patient=self._address, findings=findings, named=named)
         headers: list[Header] = []
         keys: dict[str, bytes] = {}
         for lane, mine in zip(lanes, found, strict=True):
@@ -341,7 +347,7 @@ class OwnLanes:
                 with findings.alone(heads.hospital, f"envelope {cid}"):
                     keys[cid] = umbral.unwrap(secret, wrap)
             headers += mine
-        return OwnHeaders(heads, tuple(headers), keys, findings)
+        return OwnHeaders(heads, tuple(headers), keys, findings, named)
 
     def _open(self, event: PairingEvent) -> Pairing:
         return open_pairing(

@@ -25,6 +25,7 @@ from panachain.records.lane_walk import Found, LaneWalk, OwnLane, lanes_of
 from panachain.records.likeness import of_header
 from panachain.records.locate import HospitalHeads, open_manifest, open_manifests
 from panachain.records.manifest import Manifest
+from panachain.records.merging import Lost, Merging, firsts, merged
 from panachain.records.pairing import Pairing, open_pairing
 from panachain.records.publish import listed
 from panachain.sdk.network import Network
@@ -111,6 +112,31 @@ class OwnHistory:
                 blocks, size = self._fetch(header, patient, found.get(header, []))
                 done = replace(done, records=done.records + 1, blocks=done.blocks + blocks, size=done.size + size)
         return done
+
+    def merging(self, journal: Journal, sequence: int) -> Merging | None:
+        """Return what the manifest of the next batch carries of earlier ones; None where it carries nothing.
+
+        What can't be read, or keyed anew, stays where it is: readers find it there, and pay for it.
+
+        Args:
+            journal: of the hospital, in agreement with the chain.
+            sequence: of the next batch.
+        """
+        for first in firsts(sequence):
+            try:
+                found = self._merged(journal, first, sequence)
+            except (IntegrityError, BlockNotFoundError) as exc:
+                _LOG.warning("storage transactions %d to %d aren't merged: %s", first, sequence - 1, exc)
+                continue
+            if isinstance(found, Merging):
+                return found
+            _LOG.warning(
+                "storage transactions %d to %d aren't merged: no pairing that can be read finds %d of their records",
+                first,
+                sequence - 1,
+                found.headers,
+            )
+        return None
 
     def headers_of(self, records: Sequence[JournalRecord]) -> dict[str, Header]:
         """Return the opened headers of records of the journal, by their CIDs.
@@ -204,6 +230,41 @@ class OwnHistory:
         replaced = {header for one in records.values() for header in one.replaces}
         found = [one for one in records.values() if one.record.header not in replaced]
         journal.adopted.learn(found, until=until, patients=lanes)
+
+    def _merged(self, journal: Journal, first: int, sequence: int) -> Merging | Lost:
+        live = open_manifests(self._network.store, self._heads, since=first)
+        manifests = [one for one in live if one is not None]
+        if manifests and manifests[0].first < first:
+            raise IntegrityError(f"manifest {manifests[0].root} stands for more than its group")
+        patients = journal.patients(first, sequence - 1)
+        events = self._network.sidechain.identities.ever_paired(self._hospital)
+        lanes: list[OwnLane] = []
+        for patient in sorted(patients):
+            digests = [event.digest for event in events if event.patient == patient]
+            lanes += lanes_of(self._pairings(patient, digests))
+        gone = {CID.parse(header) for header in journal.replaced()} | self._withdrawn(journal, patients)
+        return merged(first, [(one.sequence, dict(one.rows())) for one in manifests], lanes, gone)
+
+    def _withdrawn(self, journal: Journal, patients: Iterable[Address]) -> set[CID]:
+        """Return the headers of withdrawn records that readers needn't find any more.
+
+        Of an envelope all or none: a part of it would look as if something had been kept back.
+        """
+        found: set[CID] = set()
+        for patient, contents in journal.withdrawn.contents(patients).items():
+            envelopes: dict[str, list[Header]] = defaultdict(list)
+            records = [record for record in journal.records() if record.patient == patient]
+            try:
+                headers = self.headers_of(records)
+            except (IntegrityError, BlockNotFoundError):
+                # What isn't known for sure stays, and its statement says what it is.
+                continue
+            for header in headers.values():
+                envelopes[header.info.envelope_cid].append(header)
+            for members in envelopes.values():
+                if all(member.info.content_cid in contents for member in members):
+                    found |= {CID.parse(member.info.header_cid) for member in members}
+        return found
 
     def _found(self, one: Found, sequence: int) -> FoundRecord:
         lane = one.lane
