@@ -255,6 +255,24 @@ class Adopted:
             self._db.execute("INSERT OR IGNORE INTO nameless VALUES (?, ?, ?)", (new.header, new.patient, one.likeness))
 
 
+class Mergeable:
+    """What a merging of manifests asks of a journal."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        """Take the journal's database."""
+        self._db = db
+
+    def patients(self, first: int, last: int) -> set[Address]:
+        """Return whose records are in the batches of some sequences."""
+        rows = self._db.execute("SELECT DISTINCT patient FROM record WHERE sequence BETWEEN ? AND ?", (first, last))
+        return {Address(row[0]) for row in rows}
+
+    def replaced(self) -> set[str]:
+        """Return the headers that others of mined batches stand for."""
+        rows = self._db.execute("SELECT m.header FROM moved m JOIN batch b USING (sequence) WHERE b.tx IS NOT NULL")
+        return {row[0] for row in rows}
+
+
 class Journal:
     """The journal of one hospital profile: one SQLite file, one uploader at a time."""
 
@@ -276,6 +294,7 @@ class Journal:
         except (OSError, sqlite3.Error) as exc:
             raise DiskError(f"the upload journal {path} can't be opened: {exc}; nothing was published") from exc
         self.adopted = Adopted(self._db, self._writing)
+        self.mergeable = Mergeable(self._db)
         self.resources = KnownResources(self._db, self._writing)
         self.withdrawn = WithdrawnRecords(self._db)
 
@@ -379,16 +398,6 @@ class Journal:
             self.resources.write(resources, sequence)
             self.withdrawn.write(withdrawn, sequence)
         return Batch(sequence, manifest, len(records) + len(moved), None, None)
-
-    def patients(self, first: int, last: int) -> set[Address]:
-        """Return whose records are in the batches of some sequences."""
-        rows = self._db.execute("SELECT DISTINCT patient FROM record WHERE sequence BETWEEN ? AND ?", (first, last))
-        return {Address(row[0]) for row in rows}
-
-    def replaced(self) -> set[str]:
-        """Return the headers that others of mined batches stand for."""
-        rows = self._db.execute("SELECT m.header FROM moved m JOIN batch b USING (sequence) WHERE b.tx IS NOT NULL")
-        return {row[0] for row in rows}
 
     def has(self, header: str) -> bool:
         """Tell whether this is the present header of one of the records."""

@@ -28,7 +28,7 @@ _WINDOW: Final = 64
 """Numbers that are looked for beyond the first absent one, in the newest manifests."""
 _LATEST: Final = 8
 """How many manifests these are."""
-_FEW_ROWS: Final = 4 * LEAF_ROWS
+_FEW_ROWS: Final = 2 * LEAF_ROWS
 """Rows of a manifest that is read as a whole for that, at most."""
 
 

@@ -34,7 +34,7 @@ from panachain.records import tree_hash
 VERSION: Final = 2
 KEY_SIZE: Final = 16
 """Bytes of a brief ID or search token."""
-LEAF_ROWS: Final = 1024
+LEAF_ROWS: Final = 2048
 """Rows of a full leaf; a power of two, so that a leaf is a subtree."""
 FANOUT: Final = 1024
 """Links of a full inner node; a power of two, too."""

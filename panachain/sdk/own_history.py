@@ -236,13 +236,13 @@ class OwnHistory:
         manifests = [one for one in live if one is not None]
         if manifests and manifests[0].first < first:
             raise IntegrityError(f"manifest {manifests[0].root} stands for more than its group")
-        patients = journal.patients(first, sequence - 1)
+        patients = journal.mergeable.patients(first, sequence - 1)
         events = self._network.sidechain.identities.ever_paired(self._hospital)
         lanes: list[OwnLane] = []
         for patient in sorted(patients):
             digests = [event.digest for event in events if event.patient == patient]
             lanes += lanes_of(self._pairings(patient, digests))
-        gone = {CID.parse(header) for header in journal.replaced()} | self._withdrawn(journal, patients)
+        gone = {CID.parse(header) for header in journal.mergeable.replaced()} | self._withdrawn(journal, patients)
         return merged(first, [(one.sequence, dict(one.rows())) for one in manifests], lanes, gone)
 
     def _withdrawn(self, journal: Journal, patients: Iterable[Address]) -> set[CID]:

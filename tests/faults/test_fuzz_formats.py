@@ -239,7 +239,7 @@ def car_target() -> Target:
 
 
 def manifest_target() -> Target:
-    entries = {number.to_bytes(16, "big"): CID.of(RAW, bytes([number % 251])) for number in range(1, 1500)}
+    entries = {number.to_bytes(16, "big"): CID.of(RAW, bytes([number % 251])) for number in range(1, 3000)}
     root, nodes = manifest.build(entries, hospital=HOSPITAL, sequence=2, previous=CID.of(DAG_CBOR, b"before"))
     blocks = Blocks(nodes)
     small_root, small = manifest.build(dict(list(entries.items())[:5]), hospital=HOSPITAL, sequence=1, previous=None)

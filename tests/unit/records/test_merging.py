@@ -7,21 +7,23 @@ import random
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
-from panachain.crypto.keys import Seed, address_of
+from panachain.crypto.keys import Seed, address_of, brief_id
 from panachain.errors import BlockNotFoundError
-from panachain.ipld.cid import CID, DAG_CBOR
+from panachain.ipld.cid import CID, DAG_CBOR, RAW
+from panachain.model.actors import Address
 from panachain.model.records import PlainRecord
-from panachain.model.scope import Category, Scope
-from panachain.records import merging
+from panachain.model.scope import Category, Scope, path_of
+from panachain.records import manifest, merging
 from panachain.records.findings import Findings
-from panachain.records.lane_walk import lanes_of
+from panachain.records.lane_walk import OwnLane, lanes_of
 from panachain.records.locate import HospitalHeads, Sought, locate_all, open_manifest, open_manifests
 from panachain.records.merging import Lost, Merging, firsts, merged
 from panachain.records.pairing import Pairing, make_pairing
-from panachain.records.publish import BatchBuilder
+from panachain.records.publish import BatchBuilder, Rows
 from tests.unit.storage.memory_store import MemoryStore
 
 HOSPITAL = Seed(b"h" * 32)
@@ -55,6 +57,55 @@ def test_a_reader_looks_at_few_however_many_there_are() -> None:
             live += 1
             sequence = next(firsts(sequence), sequence) - 1
         assert live <= 7 * len(f"{newest:o}")
+
+
+class Counting(dict[CID, bytes]):
+    """Blocks in memory, and which were read."""
+
+    def __init__(self) -> None:
+        self.read: set[CID] = set()
+
+    def get_block(self, cid: CID) -> bytes:
+        self.read.add(cid)
+        return self[cid]
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(("each", "most"), [(100, 40), (2500, 32)])
+def test_a_lane_in_ten_thousand_batches_takes_few_blocks(each: int, most: int) -> None:
+    """One batch of each so many has a record of the lane; without levels each batch takes two blocks."""
+    store: Any = Counting()
+    lanes = [
+        OwnLane(Address("0x" + digit * 40), scope, 0, os.urandom(32))
+        for digit in "12"
+        for scope in path_of(Category.LABORATORY, 2024)
+    ]
+    digests: list[bytes] = []
+    for sequence in range(1, 10_001):
+        rows = Rows(sequence)
+        first = next(firsts(sequence), sequence)
+        heads = HospitalHeads(WHERE, b"", tuple(digests))
+        if first < sequence:
+            live = [one for one in open_manifests(store, heads, since=first) if one]
+            carried = merged(first, [(one.sequence, dict(one.rows())) for one in live], lanes, set())
+            assert isinstance(carried, Merging)
+            rows.merge(carried)
+        whose = lanes[:3] if sequence % each == 1 else lanes[3:]
+        rows.add([lane.locator_key for lane in whose], CID.of(RAW, b"%d" % sequence))
+        previous = CID(DAG_CBOR, digests[-1]) if digests else None
+        root, blocks = manifest.build(rows.entries, hospital=WHERE, sequence=sequence, previous=previous, first=first)
+        store.update(blocks)
+        digests.append(root.digest)
+    store.read.clear()
+    found = 0
+    for one in open_manifests(store, HospitalHeads(WHERE, b"", tuple(digests))):
+        assert one
+        number = 0
+        while one.lookup(brief_id(lanes[1].locator_key, one.sequence, number)):
+            number += 1
+        found += number
+    assert found == -(-10_000 // each)
+    assert len(store.read) <= most
 
 
 @dataclass

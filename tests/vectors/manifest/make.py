@@ -19,7 +19,7 @@ from panachain.model.actors import Address
 from panachain.records import manifest, manifest_proof
 
 HOSPITAL = Address("0x" + "11" * 20)
-COUNTS = (1, 2, 1024, 1025, 3000)
+COUNTS = (1, 2, 2048, 2049, 5000)
 
 
 def number(value: int) -> bytes:
