@@ -6,7 +6,7 @@ import os
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +82,6 @@ def publish(network: Network, patient: str, count: int) -> int:
     seed = unlock(profile, PASSPHRASE)
     pairing = hospital.pairing(network.resolve(patient, Role.PATIENT))
     sender = network.sender(seed.account_key())
-    counters: dict[tuple[str, int], int] = {}
     for start in range(0, count, BATCH):
         known = network.manifests_of(profile.address)
         builder = BatchBuilder(
@@ -94,20 +93,19 @@ def publish(network: Network, patient: str, count: int) -> int:
             at=int(time.time()),
         )
         try:
-            _fill(builder, pairing, counters, range(start, min(start + BATCH, count)))
+            _fill(builder, pairing, range(start, min(start + BATCH, count)))
             batch = builder.finish()
         finally:
             builder.close()
         network.mainchain.ledger.store(sender, batch.root.digest, len(batch.records))
-        counters = dict(batch.counters[0].following)
     return -(-count // BATCH)
 
 
-def _fill(builder: BatchBuilder, pairing: Pairing, counters: Mapping[tuple[str, int], int], numbers: range) -> None:
+def _fill(builder: BatchBuilder, pairing: Pairing, numbers: range) -> None:
     for number in numbers:
         category: Category = CATEGORIES[number % LANES]
         content = b"record %d" % number
-        builder.add(PlainRecord(category, YEAR, "text/plain", content, os.urandom(32)), pairing, counters)
+        builder.add(PlainRecord(category, YEAR, "text/plain", content, os.urandom(32)), pairing)
 
 
 def _priced(network: Network, patient: Any) -> tuple[float, int, int]:

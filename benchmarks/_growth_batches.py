@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from panachain.crypto.keys import Seed, address_of
@@ -16,7 +16,9 @@ from panachain.ipld import unixfs
 from panachain.ipld.cid import CALLER, CID, DAG_CBOR
 from panachain.model.records import PlainRecord
 from panachain.model.scope import Category, Scope
+from panachain.records.lane_walk import OwnLane, lanes_of
 from panachain.records.locate import HospitalHeads, Sought, locate_all, open_manifests
+from panachain.records.merging import Merging, firsts, merged
 from panachain.records.pairing import make_pairing
 from panachain.records.publish import BatchBuilder
 
@@ -68,6 +70,17 @@ class CountingStore:
         return iter(())
 
 
+def _merging(store: Any, heads: HospitalHeads, sequence: int, lanes: Sequence[OwnLane]) -> Merging | None:
+    """Return what a batch carries of earlier ones, as the hospital's session does it (`OwnHistory.merging`)."""
+    for first in firsts(sequence):
+        live = [one for one in open_manifests(store, heads, since=first) if one is not None]
+        found = merged(first, [(one.sequence, dict(one.rows())) for one in live], lanes, ())
+        if not isinstance(found, Merging):
+            raise SystemExit(f"{found.headers} headers of batches {first} to {sequence - 1} can't be merged")
+        return found
+    return None
+
+
 def lookup(batches: int) -> dict[str, Any]:
     """Publish batches, of which a few have a record of a lane, and look that lane up; so for two patients."""
     store: Any = CountingStore()
@@ -77,7 +90,8 @@ def lookup(batches: int) -> dict[str, Any]:
         name: make_pairing(seeds[name], patient=who[name], hospital=who["hospital"], last_year=YEAR + 1)
         for name in (*EACH, "other")
     }
-    counters: dict[str, Any] = {name: {} for name in pairings}
+    signer = seeds["hospital"].signer()
+    lanes = lanes_of(pairings.values())
     digests: list[bytes] = []
     started = time.process_time()
     expected = dict.fromkeys(pairings, 0)
@@ -90,21 +104,21 @@ def lookup(batches: int) -> dict[str, Any]:
         builder = BatchBuilder(
             store,
             hospital=who["hospital"],
-            signer=seeds["hospital"].signer(),
+            signer=signer,
             sequence=sequence,
             previous=previous,
             at=1_700_000_000,
+            merging=_merging(store, HospitalHeads(who["hospital"], signer.public, tuple(digests)), sequence, lanes),
         )
         try:
             record = PlainRecord(Category.LABORATORY, YEAR, "text/plain", b"%d" % sequence, os.urandom(32))
-            builder.add(record, pairings[name], counters[name])
+            builder.add(record, pairings[name])
             batch = builder.finish()
         finally:
             builder.close()
-        counters[name] = dict(batch.counters[0].following)
         digests.append(batch.root.digest)
     published = time.process_time() - started
-    heads = HospitalHeads(who["hospital"], seeds["hospital"].signer().public, tuple(digests))
+    heads = HospitalHeads(who["hospital"], signer.public, tuple(digests))
     scope, lanes_found = Scope.of(Category.LABORATORY), dict[str, Any]()
     for name in EACH:
         sought = Sought(scope, 0, seeds[name].locator_key(scope, 0))

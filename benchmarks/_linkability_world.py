@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from _linkability_plan import DAY, SLOT, Plan, PlannedGrant, rounds
 
@@ -148,15 +147,12 @@ class Simulation:
         waits = [delay(jitter) if jitter else 0 for _ in self._plan.records]
         batches = rounds(self._plan, waits, jitter=jitter)
         state: dict[int, tuple[int, CID | None]] = defaultdict(lambda: (0, None))
-        counters: dict[tuple[int, Address], dict[Any, int]] = defaultdict(dict)
         ledger = world.mainchain.ledger.address
         signers = [seed.signer() for seed in self._houses]
         owners = {address_of(seed.account_key()): number for number, seed in enumerate(self._patients)}
         for at, house, numbers in batches:
             sequence, previous = state[house]
-            batch = self._batch(
-                world, house, signers[house], numbers, sequence + 1, previous, world.start + at, counters
-            )
+            batch = self._batch(world, house, signers[house], numbers, sequence + 1, previous, world.start + at)
             state[house] = sequence + 1, batch.root
             for record in batch.records:
                 header = CID.parse(record.info.header_cid)
@@ -176,7 +172,6 @@ class Simulation:
         sequence: int,
         previous: CID | None,
         at: int,
-        counters: dict[tuple[int, Address], dict[Any, int]],
     ) -> PreparedBatch:
         store: BlobStore = world.store  # type: ignore[assignment]
         hospital = world.institutions[house]
@@ -188,12 +183,10 @@ class Simulation:
                 plain = PlainRecord(
                     planned.category, FIRST_YEAR, "application/fhir+json", os.urandom(planned.size), number.to_bytes(32)
                 )
-                builder.add(plain, pairing, counters[house, pairing.patient])
+                builder.add(plain, pairing)
             batch = builder.finish()
         finally:
             builder.close()
-        for lanes in batch.counters:
-            counters[house, lanes.patient].update(lanes.following)
         return batch
 
     def _pairing(self, patient: int, house: int) -> Pairing:

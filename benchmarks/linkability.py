@@ -7,7 +7,8 @@
 contracts and in the real formats. The attacker sees the mainchain, every IPFS object, sizes and times; of the sidechain
 only that it exists. They group by each visible field, and train a classifier on 250 more patients whom they know.
 Prints adjusted Rand indexes beside the limits, a column for each way of publishing, and beside a control, a naive
-registry keyed by the patient's address; fails nothing.
+registry keyed by the patient's address; fails nothing. Beside that, a server that logs every lookup of readers groups
+the rows of later manifests.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import _peers
 with _peers.needed():
     import _linkability_view as view
     from _linkability_attack import Units, View, classify, groupings
+    from _linkability_lookups import LOOKUPS, lookups
     from _linkability_plan import DAY, Sharing, joined, make_plan
     from _linkability_world import Simulation
 
@@ -86,10 +88,17 @@ def main() -> None:
             for name, way in ways.items()
         }
         found = {name: run.result() for name, run in runs.items()}
+    size = {"manifests": 100, "patients": 20} if given.quick else {}
+    looked = {name: lookups(**size, control=name == "control") for name in ("lookups", "control")}
     if given.json:
-        print(json.dumps({"schema": "panachain/linkability/2", **found}))
+        named = {name: dict(zip(LOOKUPS, scores, strict=True)) for name, scores in looked.items()}
+        print(json.dumps({"schema": "panachain/linkability/3", **found, "lookups": named}))
         return
     show(found, given)
+    print("-- rows of later manifests, by what a server that logs every lookup has seen (control: keys from a counter)")
+    for name, score, before in zip(LOOKUPS, looked["lookups"], looked["control"], strict=True):
+        met = "+" if score <= LIMITS[View.CONTENT] else "-"
+        print(f"{name:64} {'lookups':8}{score:10.4f} {met} (control {before:.4f}){LIMITS[View.CONTENT]:8.2f}")
     print(f"\n{time.perf_counter() - started:.0f} s")
 
 

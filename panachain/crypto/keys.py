@@ -125,11 +125,17 @@ def hospital_key(lane_key: bytes, hospital: Address) -> bytes:
     return hmac.digest(lane_key, bytes.fromhex(hospital[2:]), sha256)
 
 
-def brief_id(hospital_locator_key: bytes, counter: int) -> bytes:
-    """Return the brief ID of the lane's record number `counter` at one hospital, 16 bytes (design section 7)."""
-    # 16 bytes are enough: an ID is looked for in one hospital's manifests, and 2^64 of them would have to be there for
-    # a collision.
-    return hmac.digest(hospital_locator_key, counter.to_bytes(8, "big"), sha256)[:16]
+def brief_id(hospital_locator_key: bytes, sequence: int, number: int) -> bytes:
+    """Return a brief ID of a lane at one hospital, 16 bytes (design section 7, ADR 37).
+
+    Args:
+        hospital_locator_key: the hospital's own locator key of the lane, 32 bytes.
+        sequence: number of the storage transaction whose manifest has it.
+        number: of the record among those of the lane in that manifest, from 0 on.
+    """
+    # With the sequence in it, whoever sees a lookup of a key that isn't there learns nothing of a later manifest.
+    # 16 bytes are enough: an ID is looked for in one manifest, and 2^64 of them would have to be there for a collision.
+    return hmac.digest(hospital_locator_key, sequence.to_bytes(8, "big") + number.to_bytes(8, "big"), sha256)[:16]
 
 
 def _lane_label(scope: Scope, generation: int) -> bytes:

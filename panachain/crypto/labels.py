@@ -31,8 +31,8 @@ ENVELOPE_MASK: Final = b"panachain/envelope/3/mask"
 NOTICE: Final = b"panachain/notice/1"
 
 # Associated data of seals.
-HEADER_SLOT: Final = b"panachain/header/2/slot"
-HEADER_BODY: Final = b"panachain/header/2/body"
+HEADER_SLOT: Final = b"panachain/header/3/slot"
+HEADER_BODY: Final = b"panachain/header/3/body"
 PAIRING: Final = b"panachain/pairing/4"
 REWRAP: Final = b"panachain/rewrap/2"
 TERMS: Final = b"panachain/terms/3"
@@ -54,7 +54,7 @@ PERSONS: Final = b"panachain/persons/1"
 RESOURCES: Final = b"panachain/resources/1"
 
 # Prefixes of signed messages.
-HEADER_SIGNATURE: Final = b"panachain/header/2/signature"
+HEADER_SIGNATURE: Final = b"panachain/header/3/signature"
 RECEIPT: Final = b"panachain/receipt/1"
 
 # Prefixes of digests that stay on this machine.

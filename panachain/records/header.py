@@ -1,11 +1,12 @@
-"""Headers and envelopes: how a reader of one lane gets from a brief ID to a record's key and content.
+"""Headers and envelopes: how a reader of one lane gets from a row of a manifest to a record's key and content.
 
 A header is random-looking to everybody without a locator key: even the public can't tell which envelope it
-belongs to, so two headers of one patient can't be linked. It never carries a content key.
-Follows docs/spec/formats.md (`panachain/header/2`, `panachain/envelope/3`), design sections 3, 5 and 7, and ADR 36.
+belongs to, so two headers of one patient can't be linked. It never carries a content key, and doesn't say under which
+brief IDs it is found: those change when manifests are merged.
+Follows docs/spec/formats.md (`panachain/header/3`, `panachain/envelope/3`), design sections 3, 5 and 7, and ADR 36.
 
-    header    = 0x02 ‖ 4 slots of 80 bytes ‖ sealed body
-    slot i    = AES-256-GCM(HKDF(hospital's locator key of lane i, brief ID i), header key ‖ envelope digest)
+    header    = 0x03 ‖ salt (16) ‖ 4 slots of 80 bytes ‖ sealed body
+    slot i    = AES-256-GCM(HKDF(hospital's locator key of lane i, salt), header key ‖ envelope digest)
     body      = AES-256-GCM(header key, padded(signature (64) ‖ fields))
     fields    = dag-cbor list, in the order of `_FIELDS`
     envelope  = 0x03 ‖ 4 wraps of the masked envelope key (crypto/commit.py), one for each lane of the path
@@ -33,14 +34,15 @@ from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.model.sizes import KEY_SIZE
 
-VERSION: Final = 2
+VERSION: Final = 3
+"""Of a header."""
 ENVELOPE_VERSION: Final = 3
+SALT_SIZE: Final = 16
+"""Bytes of a header's salt, which makes the keys of its slots its own."""
 SLOTS: Final = 4
 """The longest path: all, category, category/year, emergency."""
 SLOT_SIZE: Final = 80
 """Bytes: 32 of key, 32 of digest, 16 of GCM tag."""
-BRIEF_SIZE: Final = 16
-"""Bytes of a brief ID, design section 7."""
 BODY_SIZE: Final = 448
 """Bytes of a padded body, unless it names several headers that it replaces or an unusual media type: so that a header's
 size tells neither whether its record is alone in its envelope nor whether it was re-wrapped."""
@@ -48,12 +50,13 @@ MAX_HEADER: Final = 1 << 16
 """Bytes; larger headers are refused before any work is done."""
 _FIELDS: Final = (
     *("hospital", "patient", "category", "year", "type", "size", "digest", "at", "content", "index", "generation"),
-    *("commitment", "inventory", "head", "briefs", "replaces", "epoch"),
+    *("commitment", "inventory", "head", "replaces", "epoch"),
 )
 """Of a header's body. Without their names, which would be the half of it."""
 _MOST_NUMBER: Final = (1 << 63) - 1
 _MOST: Final = {"year": 9999, "at": 253_402_300_799}
 """The last year that a date can have (RFC 3339), and its last second: another one could be shown nowhere."""
+_BODY_START: Final = 1 + SALT_SIZE + SLOTS * SLOT_SIZE
 ENVELOPE_SIZE: Final = 1 + SLOTS * umbral.WRAP_SIZE
 
 
@@ -69,16 +72,6 @@ class HospitalLane:
     """This hospital's own pepper of the lane, 32 bytes."""
     generation: int = 0
     """Number of the rotation that began the lane."""
-
-
-@dataclass(frozen=True)
-class LaneSlot:
-    """One lane of the path, as the hospital sees it: under which brief ID its readers find the record."""
-
-    locator_key: bytes = field(repr=False)
-    """The hospital's own locator key of the lane, 32 bytes."""
-    brief_id: bytes
-    """16 bytes."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +96,8 @@ class Header:
     """The headers that this one stands for since the record was re-wrapped, oldest first."""
     epoch: int = 0
     """How many rotations the patient had made when the envelope was wrapped."""
-    brief_id: bytes = b""
-    """Under which the reader's lane finds it, 16 bytes."""
     locator_key: bytes = field(default=b"", repr=False)
-    """The hospital's own locator key of that lane, 32 bytes."""
+    """The hospital's own locator key of the lane that found it, 32 bytes."""
 
 
 def seal_envelope(envelope_key: EnvelopeKey, lanes: Sequence[HospitalLane]) -> bytes:
@@ -145,7 +136,7 @@ def seal_header(
     commitment: bytes,
     inventory: CID | None,
     head: bytes,
-    slots: Sequence[LaneSlot],
+    locator_keys: Sequence[bytes],
     signer: umbral.Signer,
     replaces: Sequence[CID] = (),
     epoch: int | None = None,
@@ -158,21 +149,21 @@ def seal_header(
         commitment: the envelope key's commitment, 32 bytes.
         inventory: CID of the envelope's sealed inventory, or None for its only record.
         head: the content stream's header, or empty.
-        slots: the lanes of the record's path, widest first.
+        locator_keys: the hospital's own of the lanes of the record's path, 32 bytes each, widest first.
         signer: the hospital's, whose public key stands in the ActorRegistry.
         replaces: the headers of the same record before it was re-wrapped, oldest first.
         epoch: of the envelope; None for that of the content, `info.generation`.
     """
     header_key = os.urandom(KEY_SIZE)
     envelope_digest = CID.parse(info.envelope_cid).digest
+    # Random, and not from what names the record: two headers of one lane must have nothing in common.
+    salt = os.urandom(SALT_SIZE)
     sealed_slots = [
-        box.aead_one(_slot_key(slot.locator_key, slot.brief_id), header_key + envelope_digest, labels.HEADER_SLOT)
-        for slot in slots
+        box.aead_one(_slot_key(locator_key, salt), header_key + envelope_digest, labels.HEADER_SLOT)
+        for locator_key in locator_keys
     ]
     # A sealed slot looks like random bytes, so unused ones can't be told from those of lanes.
-    sealed_slots += [os.urandom(SLOT_SIZE) for _ in range(SLOTS - len(slots))]
-    # Four brief IDs always: the body's size must not tell how many lanes the path has.
-    briefs = [slot.brief_id for slot in slots] + [os.urandom(BRIEF_SIZE) for _ in range(SLOTS - len(slots))]
+    sealed_slots += [os.urandom(SLOT_SIZE) for _ in range(SLOTS - len(locator_keys))]
     fields = dagcbor.encode(
         [
             bytes.fromhex(info.hospital[2:]),
@@ -189,7 +180,6 @@ def seal_header(
             commitment,
             inventory,
             head,
-            b"".join(briefs),
             list(replaces),
             info.generation if epoch is None else epoch,
         ]
@@ -198,12 +188,10 @@ def seal_header(
     # can't see which headers share one.
     signature = signer.sign(_signed(fields, envelope_digest))
     sealed_body = box.aead_one(header_key, padding.pad(signature + fields, BODY_SIZE), labels.HEADER_BODY)
-    return bytes([VERSION]) + b"".join(sealed_slots) + sealed_body
+    return bytes([VERSION]) + salt + b"".join(sealed_slots) + sealed_body
 
 
-def open_header(
-    block: bytes, *, cid: CID, hospital: Address, locator_key: bytes, brief_id: bytes, verifying_key: bytes
-) -> Header:
+def open_header(block: bytes, *, cid: CID, hospital: Address, locator_key: bytes, verifying_key: bytes) -> Header:
     """Open a header with one lane's locator key, and check the hospital's signature.
 
     Args:
@@ -211,17 +199,17 @@ def open_header(
         cid: the header's CID.
         hospital: the hospital whose manifest named the header.
         locator_key: that hospital's own locator key of the reader's lane.
-        brief_id: the key under which the manifest named it.
         verifying_key: the hospital's Umbral signer, from the ActorRegistry.
 
     Raises:
         IntegrityError: no slot opens, the body doesn't decode, or the signature or a field doesn't fit.
     """
     # Bounded before anything is decrypted: the block comes from anybody's store.
-    if not 1 + SLOTS * SLOT_SIZE < len(block) <= MAX_HEADER or block[0] != VERSION:
+    if not _BODY_START < len(block) <= MAX_HEADER or block[0] != VERSION:
         raise IntegrityError(f"header {cid} of {len(block)} bytes isn't of version {VERSION}")
-    wrap_index, header_key, envelope_digest = _open_slot(block, _slot_key(locator_key, brief_id), cid)
-    plain = padding.unpad(box.open_one(header_key, block[1 + SLOTS * SLOT_SIZE :], labels.HEADER_BODY), BODY_SIZE)
+    slot_key = _slot_key(locator_key, block[1 : 1 + SALT_SIZE])
+    wrap_index, header_key, envelope_digest = _open_slot(block, slot_key, cid)
+    plain = padding.unpad(box.open_one(header_key, block[_BODY_START:], labels.HEADER_BODY), BODY_SIZE)
     signature, encoded = plain[: umbral.SIGNATURE_SIZE], plain[umbral.SIGNATURE_SIZE :]
     # Before the fields are decoded: what isn't the hospital's is never parsed.
     umbral.verify(verifying_key, _signed(encoded, envelope_digest), signature)
@@ -229,10 +217,8 @@ def open_header(
     try:
         body: dict[str, Any] = dict(zip(_FIELDS, values, strict=True))
         _check_types(body)
-        named = body["briefs"][wrap_index * BRIEF_SIZE : (wrap_index + 1) * BRIEF_SIZE]
-        # The hospital's own signature over another header of its own would fit; its brief ID wouldn't.
-        if bytes.fromhex(hospital[2:]) != body["hospital"] or named != brief_id:
-            raise IntegrityError(f"header {cid} was published for another hospital or brief ID")
+        if bytes.fromhex(hospital[2:]) != body["hospital"]:
+            raise IntegrityError(f"header {cid} was published for another hospital")
         return Header(
             info=_info(body, cid=cid, hospital=hospital, envelope=CID(RAW, envelope_digest)),
             content=_cid(body["content"]),
@@ -244,7 +230,6 @@ def open_header(
             signature=signature,
             replaces=tuple(_cid(one) for one in body["replaces"]),
             epoch=body["epoch"],
-            brief_id=brief_id,
             locator_key=locator_key,
         )
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as exc:
@@ -261,7 +246,7 @@ def _check_types(body: Mapping[str, Any]) -> None:
         # A bool is an int in Python, but not here.
         if type(body[name]) is not int or not 0 <= body[name] <= _MOST.get(name, _MOST_NUMBER):
             raise TypeError(name)
-    if not all(isinstance(body[name], bytes) for name in ("digest", "commitment", "head", "briefs")):
+    if not all(isinstance(body[name], bytes) for name in ("digest", "commitment", "head")):
         raise TypeError("bytes")
     if not isinstance(body["type"], str):
         raise TypeError("type")
@@ -286,7 +271,7 @@ def _info(body: Mapping[str, Any], *, cid: CID, hospital: Address, envelope: CID
 
 def _open_slot(block: bytes, key: bytes, cid: CID) -> tuple[int, bytes, bytes]:
     for index in range(SLOTS):
-        start = 1 + index * SLOT_SIZE
+        start = 1 + SALT_SIZE + index * SLOT_SIZE
         try:
             plain = box.open_one(key, block[start : start + SLOT_SIZE], labels.HEADER_SLOT)
         except IntegrityError:
@@ -296,8 +281,8 @@ def _open_slot(block: bytes, key: bytes, cid: CID) -> tuple[int, bytes, bytes]:
     raise IntegrityError(f"header {cid} opens with none of its {SLOTS} slots")
 
 
-def _slot_key(locator_key: bytes, brief_id: bytes) -> bytes:
-    return kdf.derive(locator_key, labels.HEADER_SLOT, brief_id)
+def _slot_key(locator_key: bytes, salt: bytes) -> bytes:
+    return kdf.derive(locator_key, labels.HEADER_SLOT, salt)
 
 
 def _signed(fields: bytes, envelope_digest: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The hospital's upload journal: what was prepared, sent and mined, and the next counter of each lane.
+"""The hospital's upload journal: what was prepared, sent and mined.
 
 Journal before effect: a batch is written here, whole, before its storage transaction is signed, and the signed
 transaction before it is sent; so a killed upload is finished by the same command, and the same source is never
@@ -54,7 +54,6 @@ CREATE TABLE IF NOT EXISTS record (
     sequence   INTEGER NOT NULL REFERENCES batch(sequence),
     scope      TEXT NOT NULL,       -- the narrowest lane that finds it
     generation INTEGER NOT NULL,
-    brief_id   BLOB NOT NULL,
     source     BLOB NOT NULL,
     part       INTEGER NOT NULL
 );
@@ -82,19 +81,12 @@ CREATE TABLE IF NOT EXISTS waiting (
     PRIMARY KEY (patient, source, part)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS record_source ON record (patient, source, part);
-CREATE TABLE IF NOT EXISTS counter (
-    patient    TEXT NOT NULL,
-    generation INTEGER NOT NULL,
-    scope      TEXT NOT NULL,
-    next       INTEGER NOT NULL,    -- the counter that the lane's next record gets
-    PRIMARY KEY (patient, generation, scope)
-);
 CREATE TABLE IF NOT EXISTS adopted (
-    sequence INTEGER PRIMARY KEY REFERENCES batch(sequence)  -- a batch that `counter` doesn't count by itself
+    sequence INTEGER PRIMARY KEY REFERENCES batch(sequence)  -- a batch whose records must be learned
 );
-CREATE TABLE IF NOT EXISTS counted (
+CREATE TABLE IF NOT EXISTS learned (
     patient  TEXT PRIMARY KEY,
-    sequence INTEGER NOT NULL       -- up to which of the adopted batches the patient's lanes are counted
+    sequence INTEGER NOT NULL       -- up to which of the adopted batches the patient's records were learned
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS nameless (
     header   TEXT PRIMARY KEY REFERENCES record(header),  -- a record whose source isn't known
@@ -125,7 +117,6 @@ class JournalRecord:
     sequence: int
     scope: str
     generation: int
-    brief_id: bytes
     source: bytes
     part: int
     likeness: bytes = b""
@@ -157,14 +148,6 @@ class FoundRecord:
 
 
 @dataclass(frozen=True)
-class LaneCounters:
-    """The next counter of each lane of a patient, by scope and generation."""
-
-    patient: Address
-    following: Mapping[tuple[str, int], int]
-
-
-@dataclass(frozen=True)
 class MovedRecord:
     """A record that was re-wrapped: its old header and envelope, which are deleted once the new one is on chain."""
 
@@ -192,20 +175,22 @@ class Adopted:
         with self._writing():
             self._db.executemany("INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)", rows)
             self._db.executemany("INSERT INTO adopted VALUES (?)", [row[:1] for row in rows])
+            # One may lie before those that were learned: then they are learned again, which changes nothing.
+            self._db.execute("DELETE FROM learned WHERE sequence >= ?", (min((row[0] for row in rows), default=0),))
 
     def sequences(self) -> list[int]:
-        """Return the sequences of the batches over which lanes must be counted, oldest first."""
+        """Return the sequences of the batches whose records must be learned, oldest first."""
         return [row[0] for row in self._db.execute("SELECT sequence FROM adopted ORDER BY sequence")]
 
-    def counted(self, patient: Address) -> int:
-        """Return up to which of the adopted batches a patient's lanes are counted."""
-        row = self._db.execute("SELECT sequence FROM counted WHERE patient = ?", (patient,)).fetchone()
+    def learned(self, patient: Address) -> int:
+        """Return up to which of the adopted batches a patient's records were learned."""
+        row = self._db.execute("SELECT sequence FROM learned WHERE patient = ?", (patient,)).fetchone()
         return 0 if row is None else int(row[0])
 
     def forget(self, first: int) -> int:
         """Forget the batches from a sequence on, because others have their places on chain; return their records.
 
-        Their sources count as new. All lanes are to be counted anew, over all batches that stay.
+        Their sources count as new. What stays is to be learned anew: of a record that was moved since, the old place.
         """
         with self._writing():
             (lost,) = self._db.execute("SELECT count(*) FROM record WHERE sequence >= ?", (first,)).fetchone()
@@ -231,32 +216,22 @@ class Adopted:
                 "batch",
             ):
                 self._db.execute(f"DELETE FROM {table} WHERE sequence >= ?", (first,))  # noqa: S608
-            self._db.execute("DELETE FROM counter")
-            self._db.execute("DELETE FROM counted")
+            self._db.execute("DELETE FROM learned")
             self._db.execute("INSERT OR IGNORE INTO adopted SELECT sequence FROM batch")
         return int(lost)
 
-    def learn(
-        self, found: Iterable[FoundRecord], counters: Iterable[LaneCounters], *, until: int, patients: Iterable[Address]
-    ) -> None:
+    def learn(self, found: Iterable[FoundRecord], *, until: int, patients: Iterable[Address]) -> None:
         """Write what patients' lanes find in adopted batches.
 
         Args:
             found: the records, in the order of publication.
-            counters: the next counter of each lane that was looked at.
             until: the last adopted batch that was looked at.
             patients: whose lanes were.
         """
-        following = [
-            (lanes.patient, generation, scope, number)
-            for lanes in counters
-            for (scope, generation), number in lanes.following.items()
-        ]
         with self._writing():
             for one in found:
                 self._learn(one)
-            self._db.executemany("INSERT OR REPLACE INTO counter VALUES (?, ?, ?, ?)", following)
-            self._db.executemany("INSERT OR REPLACE INTO counted VALUES (?, ?)", [(one, until) for one in patients])
+            self._db.executemany("INSERT OR REPLACE INTO learned VALUES (?, ?)", [(one, until) for one in patients])
 
     def nameless(self, patient: Address) -> set[bytes]:
         """Return the likenesses of a patient's published records of which it isn't known from which source they are."""
@@ -281,16 +256,36 @@ class Adopted:
     def _learn(self, one: FoundRecord) -> None:
         new = one.record
         for header in one.replaces:
+            # Of the old one it is known no more than that another one stands for it.
+            self._db.execute("INSERT OR IGNORE INTO moved VALUES (?, '', '', ?, 1)", (header, new.sequence))
             row = self._db.execute("SELECT source, part FROM record WHERE header = ?", (header,)).fetchone()
             if row is not None:
                 # The same record, re-wrapped: it is still its source's.
                 new = replace(new, source=row[0], part=row[1])
                 self._db.execute("DELETE FROM record WHERE header = ?", (header,))
                 self._db.execute("DELETE FROM nameless WHERE header = ?", (header,))
-        columns = (new.header, new.patient, new.sequence, new.scope, new.generation, new.brief_id, new.source, new.part)
-        made = self._db.execute("INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", columns)
+        columns = (new.header, new.patient, new.sequence, new.scope, new.generation, new.source, new.part)
+        made = self._db.execute("INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?, ?, ?)", columns)
         if made.rowcount and not new.source and one.likeness:
             self._db.execute("INSERT OR IGNORE INTO nameless VALUES (?, ?, ?)", (new.header, new.patient, one.likeness))
+
+
+class Mergeable:
+    """What a merging of manifests asks of a journal."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        """Take the journal's database."""
+        self._db = db
+
+    def patients(self, first: int, last: int) -> set[Address]:
+        """Return whose records are in the batches of some sequences."""
+        rows = self._db.execute("SELECT DISTINCT patient FROM record WHERE sequence BETWEEN ? AND ?", (first, last))
+        return {Address(row[0]) for row in rows}
+
+    def replaced(self) -> set[str]:
+        """Return the headers that others of mined batches stand for."""
+        rows = self._db.execute("SELECT m.header FROM moved m JOIN batch b USING (sequence) WHERE b.tx IS NOT NULL")
+        return {row[0] for row in rows}
 
 
 class Journal:
@@ -316,6 +311,7 @@ class Journal:
         except (OSError, sqlite3.Error) as exc:
             raise DiskError(f"the upload journal {path} can't be opened: {exc}; nothing was published") from exc
         self.adopted = Adopted(self._db, self._writing)
+        self.mergeable = Mergeable(self._db)
         self.resources = KnownResources(self._db, self._writing)
         self.withdrawn = WithdrawnRecords(self._db)
         self.followed = FollowedOrders(self._db)
@@ -369,10 +365,9 @@ class Journal:
         ).fetchone()
         return int(row[0]), int(row[1])
 
-    def counters(self, patient: Address) -> dict[tuple[str, int], int]:
-        """Return the next counter of each of the patient's lanes that was used before, by scope and generation."""
-        rows = self._db.execute("SELECT scope, generation, next FROM counter WHERE patient = ?", (patient,))
-        return {(scope, generation): following for scope, generation, following in rows}
+    def has_any(self, patient: Address) -> bool:
+        """Tell whether any record of a patient is in a batch."""
+        return self._db.execute("SELECT 1 FROM record WHERE patient = ?", (patient,)).fetchone() is not None
 
     def prepare(
         self,
@@ -382,7 +377,6 @@ class Journal:
         list_cid: str,
         records: Sequence[JournalRecord],
         done: Iterable[tuple[Address, bytes]],
-        counters: Iterable[LaneCounters],
         moved: Sequence[MovedRecord] = (),
         resources: Iterable[KnownResource] = (),
         withdrawn: Sequence[Withdrawing] = (),
@@ -397,7 +391,6 @@ class Journal:
             list_cid: CID of the batch list.
             records: all of the batch.
             done: (patient, source) pairs whose last record is in this batch.
-            counters: the next counters of the lanes that it used.
             moved: records of earlier batches that got a new header in this one.
             resources: the versions that its records hold.
             withdrawn: records of earlier batches that its statements withdraw.
@@ -407,18 +400,13 @@ class Journal:
         Raises:
             DiskError: the disk refuses; the journal is as it was.
         """
-        following = [
-            (lanes.patient, generation, scope, number)
-            for lanes in counters
-            for (scope, generation), number in lanes.following.items()
-        ]
         finished = set(done)
         unfinished = [
             (r.patient, r.source, r.part, r.sequence, r.likeness)
             for r in records
             if r.likeness and (r.patient, r.source) not in finished
         ]
-        rows = [(r.header, r.patient, r.sequence, r.scope, r.generation, r.brief_id, r.source, r.part) for r in records]
+        rows = [(r.header, r.patient, r.sequence, r.scope, r.generation, r.source, r.part) for r in records]
         with self._writing():
             self._db.execute(
                 "INSERT INTO batch VALUES (?, ?, ?, ?, NULL, NULL)",
@@ -426,10 +414,9 @@ class Journal:
             )
             for one in moved:
                 self._move(one, sequence)
-            self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             self._finish(finished)
             self._db.executemany("INSERT INTO unfinished VALUES (?, ?, ?, ?, ?)", unfinished)
-            self._db.executemany("INSERT OR REPLACE INTO counter VALUES (?, ?, ?, ?)", following)
             self.resources.write(resources, sequence)
             self.withdrawn.write(withdrawn, sequence)
             self.resources.move(elsewhere)
@@ -506,8 +493,7 @@ class Journal:
     def records(self) -> Iterator[JournalRecord]:
         """Yield where each published record is found, in the order of publication."""
         rows = self._db.execute(
-            "SELECT header, patient, sequence, scope, generation, brief_id, source, part"
-            " FROM record ORDER BY sequence, rowid"
+            "SELECT header, patient, sequence, scope, generation, source, part FROM record ORDER BY sequence, rowid"
         )
         for row in rows:
             yield JournalRecord(*row)
@@ -526,8 +512,8 @@ class Journal:
             "INSERT INTO moved VALUES (?, ?, ?, ?, 0)", (one.old_header, one.old_envelope, row[0], sequence)
         )
         self._db.execute(
-            "UPDATE record SET header = ?, sequence = ?, scope = ?, generation = ?, brief_id = ? WHERE header = ?",
-            (new.header, sequence, new.scope, new.generation, new.brief_id, one.old_header),
+            "UPDATE record SET header = ?, sequence = ?, scope = ?, generation = ? WHERE header = ?",
+            (new.header, sequence, new.scope, new.generation, one.old_header),
         )
         self._db.execute("UPDATE nameless SET header = ? WHERE header = ?", (new.header, one.old_header))
         self._db.executemany(

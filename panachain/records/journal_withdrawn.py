@@ -49,6 +49,15 @@ class WithdrawnRecords:
         rows = (self._db.execute("SELECT content FROM withdrawn WHERE content = ?", (one,)) for one in contents)
         return {row[0] for found in rows for row in found}
 
+    def contents(self, patients: Iterable[Address]) -> dict[Address, set[str]]:
+        """Return what was withdrawn of some patients, by the CIDs of the contents; nothing of whom nothing was."""
+        found: dict[Address, set[str]] = {}
+        for patient in patients:
+            rows = self._db.execute("SELECT content FROM withdrawn WHERE patient = ?", (patient,)).fetchall()
+            if rows:
+                found[patient] = {row[0] for row in rows}
+        return found
+
     def write(self, withdrawing: Sequence[Withdrawing], sequence: int) -> None:
         """Write what a batch withdraws, within the transaction that writes the batch."""
         self._db.executemany(

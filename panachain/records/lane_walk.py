@@ -1,24 +1,21 @@
-"""A hospital finds its own records again: the counters of its patients' lanes, walked through its own manifests.
+"""A hospital finds its own records again: in each of its manifests, by the lanes of its patients.
 
 As readers do (records/locate.py), with the locator keys that pairings gave the hospital; so what it finds is what a
-patient finds, and the counter after a lane's last record is the next one to use. Opens nothing. Follows design
-sections 7 and 8 (Publish) and security rule 25.
+patient finds. Opens nothing. Follows design sections 7 and 8 (Publish), security rule 25 and ADR 37.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 from panachain.crypto import keys
 from panachain.ipld.cid import CID
 from panachain.model.actors import Address
 from panachain.model.scope import Scope
 from panachain.records.pairing import Pairing
-
-Counters = Mapping[tuple[str, int], int]
-"""The next counter of each lane, by scope and generation."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +34,6 @@ class Found:
     """A record, found in one lane."""
 
     lane: OwnLane
-    brief_id: bytes
-    """16 bytes."""
     header: CID
 
 
@@ -53,47 +48,41 @@ def lanes_of(pairings: Iterable[Pairing]) -> list[OwnLane]:
 
 
 class LaneWalk:
-    """Walks lanes through manifests, which must come in the order of publication."""
+    """Looks for the records of some lanes in manifests, each by itself."""
 
-    def __init__(self, lanes: Iterable[OwnLane], counters: Mapping[Address, Counters]) -> None:
-        """Take the lanes, and the counters at which they stand before the first manifest."""
-        self._counters: dict[Address, dict[tuple[str, int], int]] = defaultdict(dict)
-        self._next: dict[bytes, OwnLane] = {}
-        self._asleep: dict[tuple[Address, str], list[OwnLane]] = defaultdict(list)
+    def __init__(self, lanes: Iterable[OwnLane]) -> None:
+        """Take the lanes."""
+        self._awake: list[OwnLane] = []
+        self._years: dict[tuple[Address, str], list[OwnLane]] = defaultdict(list)
         for lane in lanes:
-            following = counters.get(lane.patient, {}).get((lane.scope.text, lane.generation), 0)
-            self._counters[lane.patient][lane.scope.text, lane.generation] = following
             category, _, year = lane.scope.text.partition("/")
             # A record is in its category's lane, too: those of its 130 years needn't be looked for before.
-            if year and not following:
-                self._asleep[lane.patient, category].append(lane)
+            if year:
+                self._years[lane.patient, category].append(lane)
             else:
-                self._expect(lane)
+                self._awake.append(lane)
 
-    def take(self, rows: Mapping[bytes, CID]) -> Iterator[Found]:
-        """Yield what the lanes find in the rows of the next manifest."""
-        hits = [brief_id for brief_id in self._next if brief_id in rows]
-        while hits:
-            brief_id = hits.pop()
-            lane = self._next.pop(brief_id)
-            while brief_id in rows:
-                yield Found(lane, brief_id, rows[brief_id])
-                self._counters[lane.patient][lane.scope.text, lane.generation] += 1
-                brief_id = self._brief_id(lane)
-            self._next[brief_id] = lane
-            for year in self._asleep.pop((lane.patient, lane.scope.text), ()):
-                brief_id = self._expect(year)
-                if brief_id in rows:
-                    hits.append(brief_id)
+    def take(self, sequence: int, rows: Mapping[bytes, CID]) -> Iterator[Found]:
+        """Yield what the lanes find in the rows of a manifest, each lane's records in their order.
 
-    def counters(self, patient: Address) -> Counters:
-        """Return the next counter of each of a patient's lanes that holds a record."""
-        return {lane: following for lane, following in self._counters[patient].items() if following}
+        Args:
+            sequence: of the manifest.
+            rows: all of its rows.
+        """
+        years: dict[tuple[Address, str], Sequence[OwnLane]] = {}
+        for lane in self._awake:
+            place = lane.patient, lane.scope.text
+            for found in _found(lane, sequence, rows):
+                years[place] = self._years.get(place, ())
+                yield found
+        for woken in years.values():
+            for lane in woken:
+                yield from _found(lane, sequence, rows)
 
-    def _expect(self, lane: OwnLane) -> bytes:
-        brief_id = self._brief_id(lane)
-        self._next[brief_id] = lane
-        return brief_id
 
-    def _brief_id(self, lane: OwnLane) -> bytes:
-        return keys.brief_id(lane.locator_key, self._counters[lane.patient][lane.scope.text, lane.generation])
+def _found(lane: OwnLane, sequence: int, rows: Mapping[bytes, CID]) -> Iterator[Found]:
+    for number in count():
+        header = rows.get(keys.brief_id(lane.locator_key, sequence, number))
+        if header is None:
+            return
+        yield Found(lane, header)

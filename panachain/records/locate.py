@@ -1,16 +1,15 @@
 """Locate and read: from a lane's locator key and a hospital's heads to checked headers and content.
 
-Never asks a server what there is: it walks the counters of a lane through the manifests that the chain names,
-until a brief ID is proven absent. So the answer is complete, authentic and fresh, or it is said what it lacks: a
-storage transaction that can't be read, a bad header, or numbers that are there twice or not at all cost their own
-records only. Follows design sections 7 and 8 (Open, steps 3, 4, 6 and 7) and security rule 22.
+Never asks a server what there is: in each manifest that stands for storage transactions of the chain it walks the
+numbers of a lane, until a brief ID is proven absent. So the answer is complete, authentic and fresh, or it is said what
+it lacks: a storage transaction that can't be read, a bad header, or numbers that are left out cost their own records
+only. Follows design sections 7 and 8 (Open, steps 3, 4, 6 and 7), security rule 22 and ADR 37.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Final, Protocol
 
 from panachain.crypto import keys
@@ -21,22 +20,16 @@ from panachain.model.actors import Address
 from panachain.model.scope import Scope, path_of
 from panachain.records import header, inventory
 from panachain.records.content import Content, content_context
-from panachain.records.findings import UNREADABLE, Findings, Strict
+from panachain.records.findings import Findings, Strict
 from panachain.records.manifest import LEAF_ROWS, Manifest
 from panachain.storage.blocks import BlobStore
 
-_RECALLED: Final = 32
-"""Numbers at which a lane's records ended in earlier storage transactions, where a hospital that was restored from a
-backup begins again: so many are looked for in each later one."""
-_AHEAD: Final = 1024
-"""Numbers that are looked for beyond the expected one, after a storage transaction that can't be read."""
 _WINDOW: Final = 64
-"""Numbers that are looked for beyond the expected one in any case, in the newest storage transactions."""
+"""Numbers that are looked for beyond the first absent one, in the newest manifests."""
 _LATEST: Final = 8
-"""How many storage transactions these are."""
-_FEW_ROWS: Final = 4 * LEAF_ROWS
-_MOST_ROWS: Final = header.SLOTS * inventory.MAX_RECORDS
-"""Rows of a batch of ours at most."""
+"""How many manifests these are."""
+_FEW_ROWS: Final = 2 * LEAF_ROWS
+"""Rows of a manifest that is read as a whole for that, at most."""
 
 
 class Lane(Protocol):
@@ -78,14 +71,42 @@ class HospitalHeads:
     """Digests of the manifests' root CIDs, 32 bytes each."""
 
 
-def open_manifests(store: BlobStore, heads: HospitalHeads, findings: Findings | None = None) -> list[Manifest | None]:
-    """Open every manifest of a hospital and check that they form one chain.
+@dataclass(frozen=True)
+class LaneRows:
+    """What manifests have in one lane."""
+
+    lane: Lane
+    named: list[CID]
+    """All headers, whether or not they could be opened."""
+    opened: list[header.Header]
+
+
+@dataclass
+class Named:
+    """What manifests have in some lanes; `locate_all` fills it."""
+
+    lanes: list[LaneRows] = field(default_factory=list)
+    replaced: set[CID] = field(default_factory=set)
+    """Headers that others stand for."""
+    complete: bool = True
+    """Whether every manifest could be read."""
+
+
+def open_manifests(
+    store: BlobStore, heads: HospitalHeads, findings: Findings | None = None, *, since: int = 1
+) -> list[Manifest | None]:
+    """Open the manifests that together stand for all storage transactions of a hospital, oldest first.
+
+    From the newest one back: each says from which transaction on it stands for all up to its own, and the next one is
+    the one before that. One that can't be read stands for itself alone: what it had merged is read where it was before.
 
     Args:
         store: where the blocks are fetched.
         heads: the hospital, as the chain tells it.
         findings: is told of each manifest that can't be read, in the place of which None stands; without it the first
             one is an error.
+        since: the first storage transaction that is looked at; the manifest that stands for it may stand for earlier
+            ones too.
 
     Raises:
         IntegrityError: a manifest names another hospital, sequence or predecessor than the chain does.
@@ -93,22 +114,30 @@ def open_manifests(store: BlobStore, heads: HospitalHeads, findings: Findings | 
     """
     findings = findings or Strict()
     manifests: list[Manifest | None] = []
-    previous: CID | None = None
-    for sequence, digest in enumerate(heads.manifests, start=1):
-        root = CID(DAG_CBOR, digest)
+    sequence = len(heads.manifests)
+    while sequence >= since:
         opened = None
         with findings.alone(heads.hospital, _transaction(sequence)):
-            opened = _open_manifest(store, root, heads.hospital, sequence, previous)
+            opened = open_manifest(store, heads, sequence)
         manifests.append(opened)
-        # By the chain's word, so that a manifest that can't be read doesn't break the next one.
-        previous = root
+        sequence = (sequence if opened is None else opened.first) - 1
+    manifests.reverse()
     return manifests
 
 
-def _open_manifest(store: BlobStore, root: CID, hospital: Address, sequence: int, previous: CID | None) -> Manifest:
+def open_manifest(store: BlobStore, heads: HospitalHeads, sequence: int) -> Manifest:
+    """Open the manifest of one storage transaction, and check that it is in its place.
+
+    Raises:
+        IntegrityError: it names another hospital, sequence or predecessor than the chain does.
+        BlockNotFoundError: the store lacks a block.
+    """
+    # By the chain's word alone, so that a manifest that can't be read breaks no other one.
+    root = CID(DAG_CBOR, heads.manifests[sequence - 1])
+    previous = CID(DAG_CBOR, heads.manifests[sequence - 2]) if sequence > 1 else None
     manifest = Manifest(store, root)
-    if (manifest.hospital, manifest.sequence, manifest.previous) != (hospital, sequence, previous):
-        raise IntegrityError(f"manifest {root} isn't number {sequence} of hospital {hospital}")
+    if (manifest.hospital, manifest.sequence, manifest.previous) != (heads.hospital, sequence, previous):
+        raise IntegrityError(f"manifest {root} isn't number {sequence} of hospital {heads.hospital}")
     return manifest
 
 
@@ -127,6 +156,7 @@ def locate_all(
     *,
     patient: Address | None = None,
     findings: Findings | None = None,
+    named: Named | None = None,
 ) -> list[list[header.Header]]:
     """Return every record of some lanes at one hospital, for each lane oldest first.
 
@@ -138,8 +168,9 @@ def locate_all(
         manifests: from `open_manifests`.
         lanes: which lanes; a header of another category, year or generation than its lane's is refused.
         patient: whose lanes they are; a header that names somebody else is refused. None doesn't ask.
-        findings: is told what had to be left out, and of numbers that were used twice or left out; without it the
-            first omission is an error.
+        findings: is told what had to be left out, and of numbers that were left out; without it the first omission is
+            an error.
+        named: is told what the manifests have.
 
     Raises:
         IntegrityError: a manifest, a header or its signature doesn't fit.
@@ -147,12 +178,12 @@ def locate_all(
     """
     findings = findings or Strict()
     walks = [_Walk(heads, lane) for lane in lanes]
-    _search(walks, manifests, heads.hospital, findings)
+    complete = _search(walks, manifests, heads.hospital, findings)
     found: list[list[header.Header]] = []
     missing: dict[CID, StoreUnavailableError] = {}
     for walk in walks:
         opened = []
-        for brief_id, cid in walk.rows:
+        for cid in walk.rows:
             try:
                 block = store.get_block(cid)
             except (BlockNotFoundError, BlockOutOfReachError) as exc:
@@ -164,40 +195,19 @@ def locate_all(
                 findings.left_out(heads.hospital, f"record {cid}", exc)
                 continue
             with findings.alone(heads.hospital, f"record {cid}"):
-                opened.append(walk.open(block, cid, brief_id, patient))
-        found.append(_without_repeats(opened, {str(cid) for cid in walk.again}))
+                opened.append(walk.open(block, cid, patient))
+        found.append(opened)
     # Over all lanes: after a rotation the old header was found by an old generation, and its successor is found by the
     # new one.
     replaced = {cid for opened in found for one in opened for cid in one.replaces}
     for cid, error in missing.items():
         if cid not in replaced:
             findings.left_out(heads.hospital, f"record {cid}", error)
+    if named is not None:
+        named.lanes = [LaneRows(walk.lane, walk.rows, opened) for walk, opened in zip(walks, found, strict=True)]
+        named.replaced, named.complete = replaced, complete
     gone = {str(cid) for cid in replaced}
     return [[one for one in opened if one.info.header_cid not in gone] for opened in found]
-
-
-def _without_repeats(opened: Sequence[header.Header], again: set[str]) -> list[header.Header]:
-    """Return headers without those under reused numbers that the hospital, once it noticed, published a second time.
-
-    Args:
-        opened: of one lane.
-        again: the CIDs of those under reused numbers.
-    """
-    if not again:
-        return list(opened)
-    regular = {_content(one) for one in opened if one.info.header_cid not in again}
-    # An envelope goes as a whole or not at all: a part of it would look as if something had been kept back.
-    kept = {
-        one.info.envelope_cid
-        for one in opened
-        if one.info.header_cid in again and (not one.info.digest or _content(one) not in regular)
-    }
-    return [one for one in opened if one.info.header_cid not in again or one.info.envelope_cid in kept]
-
-
-def _content(found: header.Header) -> tuple[object, ...]:
-    info = found.info
-    return info.category, info.year, info.media_type, info.size, info.digest
 
 
 def remaining(
@@ -211,58 +221,46 @@ def remaining(
     """
     walks = [_Walk(heads, lane) for lane in lanes]
     _search(walks, manifests, heads.hospital, Strict())
-    return [cid for walk in walks for _, cid in walk.rows if store.has_block(cid)]
+    return [cid for walk in walks for cid in walk.rows if store.has_block(cid)]
 
 
 class _Walk:
-    """The search for one lane's records through the storage transactions of one hospital."""
+    """The search for one lane's records through the manifests of one hospital."""
 
     def __init__(self, heads: HospitalHeads, lane: Lane) -> None:
         self.lane = lane
         self._heads = heads
         self._key = keys.hospital_key(lane.locator_key, heads.hospital)
-        self.expected = 0
-        """The number of the lane's next record."""
-        self.window = 0
-        """How many numbers beyond the expected one are looked for too."""
-        self._ends = [0]
-        """Numbers at which runs of records ended, oldest first; an honest hospital goes on at the last one."""
-        self._ahead: tuple[tuple[int, int], dict[bytes, tuple[_Walk, int]]] = (0, 0), {}
-        self._rows: dict[tuple[bytes, CID], None] = {}
-        self.again: set[CID] = set()
-        """Headers under numbers that had been used before."""
+        # Each once, also if its hospital lists it again.
+        self._rows: dict[CID, None] = {}
 
     @property
-    def rows(self) -> list[tuple[bytes, CID]]:
-        """Brief ID and header of each record that was found, oldest first."""
+    def rows(self) -> list[CID]:
+        """The headers that were found, oldest first."""
         return list(self._rows)
 
-    def brief_id(self, number: int) -> bytes:
-        """Return the brief ID of a record by its number."""
-        return keys.brief_id(self._key, number)
+    def follow(self, manifest: Manifest, everything: Container[bytes]) -> tuple[int, int] | None:
+        """Take the records of one manifest; return the first and last of the numbers that are left out, or None.
 
-    def follow(self, manifest: Manifest) -> int | None:
-        """Take the records of one storage transaction; return a number at which it begins anew, or None."""
-        expected, again = self.expected, None
-        self._take(manifest, expected)
-        for start in self._ends[-_RECALLED - 1 :]:
-            if start < expected and self._take(manifest, start, self.again):
-                again = start if again is None else min(start, again)
-        return again
+        Args:
+            manifest: in which the lane's numbers begin at 0.
+            everything: all of its keys if later numbers are looked for, too.
+        """
+        number, left_out = 0, None
+        while True:
+            cid = manifest.lookup(self._brief_id(manifest, number))
+            if cid is not None:
+                self._rows.setdefault(cid)
+                number += 1
+                continue
+            beyond = range(number + 1, number + 1 + _WINDOW) if everything else ()
+            later = next((one for one in beyond if self._brief_id(manifest, one) in everything), None)
+            if later is None:
+                return left_out
+            left_out = left_out or (number, later - 1)
+            number = later
 
-    def jump(self, manifest: Manifest, number: int) -> None:
-        """Take the records of one storage transaction from a later number on."""
-        self._take(manifest, number)
-
-    def ahead(self) -> dict[bytes, tuple[_Walk, int]]:
-        """Return the brief IDs in the window, each with this walk and its number."""
-        place = self.expected, self.window
-        if self._ahead[0] != place:
-            numbers = range(self.expected + 1, self.expected + 1 + self.window)
-            self._ahead = place, {self.brief_id(number): (self, number) for number in numbers}
-        return self._ahead[1]
-
-    def open(self, block: bytes, cid: CID, brief_id: bytes, patient: Address | None) -> header.Header:
+    def open(self, block: bytes, cid: CID, patient: Address | None) -> header.Header:
         """Open a header, and check that it belongs into this lane.
 
         Raises:
@@ -273,7 +271,6 @@ class _Walk:
             cid=cid,
             hospital=self._heads.hospital,
             locator_key=self._key,
-            brief_id=brief_id,
             verifying_key=self._heads.verifying_key,
         )
         # The hospital has the keys of every lane of a pairing, and may put anything anywhere: a reader would take what
@@ -288,88 +285,40 @@ class _Walk:
             raise IntegrityError("another patient's record was put into the lane")
         return opened
 
-    def _take(self, manifest: Manifest, number: int, again: set[CID] | None = None) -> bool:
-        """Take the records from a number on, until one is proven absent; tell whether there was one."""
-        first = number
-        # A lane's numbers grow in the order of publication, so each manifest holds a run of them.
-        while (cid := manifest.lookup(self.brief_id(number))) is not None:
-            row = self.brief_id(number), cid
-            if again is not None and row not in self._rows:
-                again.add(cid)
-            self._rows.setdefault(row)
-            number += 1
-        if number == first:
-            return False
-        if number in self._ends:
-            self._ends.remove(number)
-        self._ends.append(number)
-        if number > self.expected:
-            self.expected, self.window = number, 0
-        return True
+    def _brief_id(self, manifest: Manifest, number: int) -> bytes:
+        return keys.brief_id(self._key, manifest.sequence, number)
 
 
 def _search(
     walks: Sequence[_Walk], manifests: Sequence[Manifest | None], hospital: Address, findings: Findings
-) -> None:
-    """Lead each lane's walk through all storage transactions, past those that can't be read.
+) -> bool:
+    """Lead each lane's walk through all manifests, past those that can't be read; tell whether all of them could be.
 
-    Two mistakes of a hospital would hide what it published: numbers that are used again, since the search ends where
-    the next one is absent, and numbers that are left out. Both are looked for as far as it costs little.
+    A hospital that leaves out a number hides what stands behind it, since the search ends where the next one is absent:
+    it is looked for as far as it costs little.
     """
-    for sequence, manifest in enumerate(manifests, start=1):
+    complete = True
+    for place, manifest in enumerate(manifests):
         if manifest is None:
-            for walk in walks:
-                walk.window = _AHEAD
+            complete = False
             continue
-        for walk in walks:
-            if sequence > len(manifests) - _LATEST:
-                walk.window = max(walk.window, _WINDOW)
-            try:
-                again = walk.follow(manifest)
-            except UNREADABLE as exc:
-                findings.left_out(hospital, _transaction(sequence), exc)
-                walk.window = _AHEAD
-                continue
-            if again is not None:
-                findings.notice(
-                    hospital,
-                    _transaction(sequence),
-                    IntegrityError(
-                        f"number {again} of lane {walk.lane.scope.text} is used a second time, as after a restored"
-                        " backup; what was found is here, and the hospital should look what else is lost"
-                    ),
-                )
-        _look_ahead([walk for walk in walks if walk.window], manifest, sequence, hospital, findings)
-
-
-def _look_ahead(
-    walks: Sequence[_Walk], manifest: Manifest, sequence: int, hospital: Address, findings: Findings
-) -> None:
-    """Look whether a storage transaction has later numbers of lanes than those that are expected."""
-    lost = any(walk.window == _AHEAD for walk in walks)
-    # All of its rows are read, which a search doesn't need: of a large one only after a loss.
-    if not walks or manifest.count > (_MOST_ROWS if lost else _FEW_ROWS):
-        return
-    ahead: dict[bytes, tuple[_Walk, int]] = {}
-    for one in walks:
-        ahead |= one.ahead()
-    with findings.alone(hospital, _transaction(sequence)):
-        hits: dict[int, tuple[_Walk, int]] = {}
-        for key, _ in manifest.rows():
-            if key in ahead:
-                walk, number = ahead[key]
-                hits[id(walk)] = min(hits.get(id(walk), (walk, number)), (walk, number), key=itemgetter(1))
-        for walk, number in hits.values():
-            if walk.window != _AHEAD:
-                findings.notice(
-                    hospital,
-                    _transaction(sequence),
-                    IntegrityError(
-                        f"numbers {walk.expected} to {number - 1} of lane {walk.lane.scope.text} are in no storage"
-                        " transaction: records of them may be lost"
-                    ),
-                )
-            walk.jump(manifest, number)
+        read = False
+        with findings.alone(hospital, _transaction(manifest.sequence)):
+            everything: Container[bytes] = ()
+            if place >= len(manifests) - _LATEST and manifest.count <= _FEW_ROWS:
+                everything = {key for key, _ in manifest.rows()}
+            for walk in walks:
+                left_out = walk.follow(manifest, everything)
+                if left_out is not None:
+                    first, last = left_out
+                    error = IntegrityError(
+                        f"numbers {first} to {last} of lane {walk.lane.scope.text} are missing: records of them may be"
+                        " lost"
+                    )
+                    findings.notice(hospital, _transaction(manifest.sequence), error)
+            read = True
+        complete &= read
+    return complete
 
 
 def _transaction(sequence: int) -> str:

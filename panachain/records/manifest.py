@@ -1,19 +1,25 @@
 """Manifests: the sorted map, from brief IDs to header CIDs, that one storage transaction publishes.
 
-A path from root to leaf proves that a key is there; two neighbours in one leaf, or the bounds of a leaf, prove that
-it is not. Everything in it looks random; the root alone names the hospital, which is public.
-Follows docs/spec/formats.md (`panachain/manifest/1`) and design section 7.
+A manifest may stand for earlier ones, too: then it has their rows under keys of its own, and whoever reads it needn't
+read those. Its root holds an RFC 6962 tree hash over its rows, in their order, and each node that of what is below it:
+so tree and leaves can't say two things, and `records/manifest_proof.py` proves rows without leaves.
+Everything in it looks random; the root alone names the hospital, which is public.
+Follows docs/spec/formats.md (`panachain/manifest/2`), design section 7 and ADR 37.
 
-    root  = {v, hospital, sequence, previous, count, node}
-    inner = {bounds: [first key of each child], links: [CID of each child]}
+    root  = {v, hospital, from, sequence, previous, count, tree, node}
+    inner = {bounds: [first key of each child], links: [CID of each child], hashes: 32-byte tree hashes of the children}
     leaf  = {keys: 16-byte keys one after the other, headers: 32-byte digests one after the other}
+
+A row of the tree is key ‖ header's digest. Nodes are full but for the last one of each level, so that `count` alone
+says how many rows each holds.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final, Protocol
 
@@ -23,14 +29,15 @@ from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address
 from panachain.model.sizes import HASH_SIZE
+from panachain.records import tree_hash
 
-VERSION: Final = 1
+VERSION: Final = 2
 KEY_SIZE: Final = 16
 """Bytes of a brief ID or search token."""
-LEAF_ROWS: Final = 1024
-"""Rows of a leaf at most."""
+LEAF_ROWS: Final = 2048
+"""Rows of a full leaf; a power of two, so that a leaf is a subtree."""
 FANOUT: Final = 1024
-"""Links of an inner node at most."""
+"""Links of a full inner node; a power of two, too."""
 MAX_DEPTH: Final = 4
 """Inner levels that a reader follows: more than 10^12 rows."""
 
@@ -38,7 +45,7 @@ Block = tuple[CID, bytes]
 
 
 def build(
-    entries: Mapping[bytes, CID], *, hospital: Address, sequence: int, previous: CID | None
+    entries: Mapping[bytes, CID], *, hospital: Address, sequence: int, previous: CID | None, first: int | None = None
 ) -> tuple[CID, list[Block]]:
     """Return the root's CID and all blocks of a manifest; the same entries always give the same blocks.
 
@@ -47,6 +54,7 @@ def build(
         hospital: who publishes.
         sequence: number of the storage transaction, from 1 on.
         previous: root of the manifest before it.
+        first: the first of the storage transactions that it stands for; None for itself alone.
 
     Raises:
         UsageError: no entries, or a key of another length.
@@ -55,26 +63,44 @@ def build(
         raise UsageError(f"a manifest needs keys of {KEY_SIZE} bytes and raw header CIDs, and at least one")
     blocks: list[Block] = []
     ordered = sorted(entries.items())
-    level: list[tuple[bytes, CID]] = []
+    level: list[_Child] = []
     for start in range(0, len(ordered), LEAF_ROWS):
         rows = ordered[start : start + LEAF_ROWS]
-        leaf = {"keys": b"".join(key for key, _ in rows), "headers": b"".join(cid.digest for _, cid in rows)}
-        level.append((rows[0][0], _add(leaf, blocks)))
+        leaf = _Leaf(tuple(key for key, _ in rows), b"".join(cid.digest for _, cid in rows))
+        cid = _add({"keys": b"".join(leaf.keys), "headers": leaf.headers}, blocks)
+        level.append(_Child(rows[0][0], cid, leaf.tree))
     while len(level) > 1:
-        groups = [level[start : start + FANOUT] for start in range(0, len(level), FANOUT)]
-        level = [
-            (group[0][0], _add({"bounds": [key for key, _ in group], "links": [cid for _, cid in group]}, blocks))
-            for group in groups
-        ]
+        level = [_parent(level[start : start + FANOUT], blocks) for start in range(0, len(level), FANOUT)]
     root = {
         "v": VERSION,
         "hospital": bytes.fromhex(hospital[2:]),
+        "from": sequence if first is None else first,
         "sequence": sequence,
         "previous": previous,
         "count": len(entries),
-        "node": level[0][1],
+        "tree": level[0].tree,
+        "node": level[0].cid,
     }
     return _add(root, blocks), blocks
+
+
+@dataclass(frozen=True)
+class _Child:
+    """A node as its parent names it."""
+
+    first: bytes
+    cid: CID
+    tree: bytes
+
+
+def _parent(children: list[_Child], blocks: list[Block]) -> _Child:
+    hashes = [child.tree for child in children]
+    node = {
+        "bounds": [child.first for child in children],
+        "links": [child.cid for child in children],
+        "hashes": b"".join(hashes),
+    }
+    return _Child(children[0].first, _add(node, blocks), tree_hash.combined(hashes))
 
 
 class BlockSource(Protocol):
@@ -83,6 +109,65 @@ class BlockSource(Protocol):
     def get_block(self, cid: CID) -> bytes:
         """Return a block, checked against its CID."""
         ...
+
+
+class Root:
+    """What the root of a manifest says, checked by itself."""
+
+    def __init__(self, cid: CID, block: bytes) -> None:
+        """Take a block that was checked against its CID.
+
+        Raises:
+            IntegrityError: it is no root of this version.
+        """
+        fields = _fields(cid, block, {"v", "hospital", "from", "sequence", "previous", "count", "tree", "node"})
+        previous, node, tree = fields["previous"], fields["node"], fields["tree"]
+        if fields["v"] != VERSION:
+            raise IntegrityError(f"manifest {cid} is of version {fields['v']!r}, expected {VERSION}")
+        numbers = fields["from"], fields["sequence"], fields["count"]
+        if any(type(number) is not int for number in numbers) or not isinstance(node, CID):
+            raise IntegrityError(f"manifest {cid} has a field of the wrong type")
+        if not isinstance(tree, bytes) or len(tree) != HASH_SIZE:
+            raise IntegrityError(f"manifest {cid} has no tree hash of {HASH_SIZE} bytes")
+        # The chain of predecessors is followed by readers: it must end in None and lead over CIDs.
+        if previous is not None and not isinstance(previous, CID):
+            raise IntegrityError(f"manifest {cid} names no CID as its predecessor")
+        self.cid = cid
+        self.hospital: Address = checksum_address(fields["hospital"])
+        self.first: int
+        """The first of the storage transactions that it stands for; the last one is `sequence`."""
+        self.sequence: int
+        self.count: int
+        """Rows, not records."""
+        self.first, self.sequence, self.count = numbers
+        # A reader goes on before `first`: another one would make them read anything twice, or for ever.
+        if not 1 <= self.first <= self.sequence or self.count < 1:
+            raise IntegrityError(f"manifest {cid} states numbers that no manifest has")
+        self.previous: CID | None = previous
+        self.tree: bytes = tree
+        """RFC 6962 tree hash over all rows."""
+        self.node: CID = node
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a key stands, or would stand, among the rows of a manifest."""
+
+    index: int
+    """Of the first row whose key isn't below it; as many as there are rows if it is above all of them."""
+    header: CID | None
+    """What the manifest has under it."""
+
+
+@dataclass(frozen=True)
+class ProvenRow:
+    """A row of a manifest, with its audit path."""
+
+    index: int
+    key: bytes
+    header: bytes
+    """Digest of the header's CID, 32 bytes."""
+    path: tuple[bytes, ...]
 
 
 class Manifest:
@@ -98,45 +183,63 @@ class Manifest:
         self._store = store
         self.root = root
         self._nodes: dict[CID, _Leaf | _Inner] = {}
-        fields = _fields(store, root, {"v", "hospital", "sequence", "previous", "count", "node"})
-        previous, node = fields["previous"], fields["node"]
-        if fields["v"] != VERSION:
-            raise IntegrityError(f"manifest {root} is of version {fields['v']!r}, expected {VERSION}")
-        if not (isinstance(fields["sequence"], int) and isinstance(fields["count"], int) and isinstance(node, CID)):
-            raise IntegrityError(f"manifest {root} has a field of the wrong type")
-        # The chain of predecessors is followed by readers: it must end in None and lead over CIDs.
-        if previous is not None and not isinstance(previous, CID):
-            raise IntegrityError(f"manifest {root} names no CID as its predecessor")
-        self.hospital: Address = checksum_address(fields["hospital"])
-        self.sequence: int = fields["sequence"]
-        self.previous: CID | None = previous
-        self.count: int = fields["count"]
-        """Rows, not records."""
-        self._top: CID = node
+        said = Root(root, store.get_block(root))
+        self.hospital, self.first, self.sequence = said.hospital, said.first, said.sequence
+        self.previous, self.count, self.tree = said.previous, said.count, said.tree
+        self._height = 0
+        while _capacity(self._height) < self.count:
+            self._height += 1
+            if self._height > MAX_DEPTH:
+                raise IntegrityError(f"manifest {root} is deeper than {MAX_DEPTH} levels")
+        self._top = _Expected(said.node, None, None, self._height, 0, self.count, self.tree)
 
     def lookup(self, key: bytes) -> CID | None:
         """Return the header's CID under `key`, or None when the manifest proves that it has none.
 
         Raises:
-            IntegrityError: a node on the path is malformed or out of its bounds.
+            IntegrityError: a node on the path is malformed, out of its bounds, or not what the tree hash says.
             BlockNotFoundError: the store lacks a node.
         """
-        cid = self._top
-        lower: bytes | None = None
-        upper: bytes | None = None
-        for _ in range(MAX_DEPTH + 1):
-            node = self._node(cid, lower, upper)
-            if isinstance(node, _Leaf):
-                # The leaf's bounds were checked on the way down. So a key that isn't in it is proven absent, which ends
-                # a reader's search.
-                return node.find(key)
+        return self.place(key).header
+
+    def place(self, key: bytes) -> Place:
+        """Return where `key` stands.
+
+        Raises:
+            IntegrityError: as `lookup`.
+            BlockNotFoundError: as `lookup`.
+        """
+        here = self._top
+        while here.height:
             # The child whose first key is the last one not above `key`; a key before all of them would be in the first
             # one.
-            position = max(bisect_right(node.bounds, key) - 1, 0)
-            cid = node.links[position]
-            lower = node.bounds[position]
-            upper = node.bounds[position + 1] if position + 1 < len(node.bounds) else upper
-        raise IntegrityError(f"manifest {self.root} is deeper than {MAX_DEPTH} levels")
+            node = self._inner(here)
+            here = self._child(here, node, max(bisect_right(node.bounds, key) - 1, 0))
+        # The leaf's bounds were checked on the way down. So a key that isn't in it is proven absent, which ends a
+        # reader's search.
+        leaf = self._leaf(here)
+        position = leaf.position(key)
+        return Place(here.start + position, leaf.find(key, position))
+
+    def row(self, index: int) -> ProvenRow:
+        """Return one row with its audit path.
+
+        Raises:
+            IntegrityError: as `lookup`, or there is no such row.
+            BlockNotFoundError: as `lookup`.
+        """
+        if not 0 <= index < self.count:
+            raise IntegrityError(f"manifest {self.root} has {self.count} rows, so none is number {index}")
+        here, paths = self._top, list[list[bytes]]()
+        while here.height:
+            node = self._inner(here)
+            position = (index - here.start) // _capacity(here.height - 1)
+            paths.append(tree_hash.path_of(node.hashes, position))
+            here = self._child(here, node, position)
+        leaf, position = self._leaf(here), index - here.start
+        paths.append(tree_hash.path_of(leaf.hashes, position))
+        path = tuple(one for below in reversed(paths) for one in below)
+        return ProvenRow(index, leaf.keys[position], leaf.digest(position), path)
 
     def rows(self) -> Iterator[tuple[bytes, CID]]:
         """Yield every key with its header's CID, in order.
@@ -144,34 +247,77 @@ class Manifest:
         Raises:
             IntegrityError: a node is malformed, or the rows aren't as many as the root states.
         """
-        number = 0
-        for key, cid in self._rows(self._top, None, None, 0):
-            number += 1
-            yield key, cid
-        # Counted to the end: a store that leaves out a node must not make a manifest look shorter than it is.
-        if number != self.count:
-            raise IntegrityError(f"manifest {self.root} states {self.count} rows and has {number}")
+        yield from self._rows(self._top)
 
-    def _rows(self, cid: CID, lower: bytes | None, upper: bytes | None, depth: int) -> Iterator[tuple[bytes, CID]]:
-        if depth > MAX_DEPTH:
-            raise IntegrityError(f"manifest {self.root} is deeper than {MAX_DEPTH} levels")
-        node = self._node(cid, lower, upper)
-        if isinstance(node, _Leaf):
-            yield from node.rows()
+    def _rows(self, here: _Expected) -> Iterator[tuple[bytes, CID]]:
+        if not here.height:
+            yield from self._leaf(here).rows()
             return
-        for position, link in enumerate(node.links):
-            end = node.bounds[position + 1] if position + 1 < len(node.bounds) else upper
-            yield from self._rows(link, node.bounds[position], end, depth + 1)
+        node = self._inner(here)
+        for position in range(len(node.links)):
+            yield from self._rows(self._child(here, node, position))
 
-    def _node(self, cid: CID, lower: bytes | None, upper: bytes | None) -> _Leaf | _Inner:
-        known = self._nodes.get(cid)
+    def _child(self, here: _Expected, node: _Inner, position: int) -> _Expected:
+        capacity = _capacity(here.height - 1)
+        last = position + 1 == len(node.links)
+        return _Expected(
+            node.links[position],
+            node.bounds[position],
+            here.upper if last else node.bounds[position + 1],
+            here.height - 1,
+            here.start + position * capacity,
+            here.rows - position * capacity if last else capacity,
+            node.hashes[position],
+        )
+
+    def _leaf(self, here: _Expected) -> _Leaf:
+        node = self._node(here)
+        if not isinstance(node, _Leaf) or len(node.keys) != here.rows:
+            has = len(node.keys) if isinstance(node, _Leaf) else "no leaf"
+            raise IntegrityError(f"node {here.cid}: manifest {self.root} states {here.rows} rows and has {has}")
+        return node
+
+    def _inner(self, here: _Expected) -> _Inner:
+        node = self._node(here)
+        expected = -(-here.rows // _capacity(here.height - 1))
+        if not isinstance(node, _Inner) or len(node.links) != expected:
+            raise IntegrityError(f"node {here.cid} of manifest {self.root} doesn't have {expected} children")
+        return node
+
+    def _node(self, here: _Expected) -> _Leaf | _Inner:
+        known = self._nodes.get(here.cid)
         if known is None:
-            known = self._nodes[cid] = _parse_node(self._store, cid)
+            known = self._nodes[here.cid] = _parse_node(here.cid, self._store.get_block(here.cid))
         first, last = known.span
         # A node that strays from its parent's bounds could hide a key from the search.
-        if (lower is not None and first != lower) or (upper is not None and last >= upper):
-            raise IntegrityError(f"node {cid} of manifest {self.root} leaves its bounds")
+        if (here.lower is not None and first != here.lower) or (here.upper is not None and last >= here.upper):
+            raise IntegrityError(f"node {here.cid} of manifest {self.root} leaves its bounds")
+        # A proof is checked against the tree hash alone: it must say the same as the nodes.
+        if known.tree != here.tree:
+            raise IntegrityError(f"node {here.cid} of manifest {self.root} isn't what its tree hash says")
         return known
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """A node, and what everything above it says of it."""
+
+    cid: CID
+    lower: bytes | None
+    """Its first key."""
+    upper: bytes | None
+    """A key above all of its own."""
+    height: int
+    """Levels below it; 0 for a leaf."""
+    start: int
+    """Index of its first row."""
+    rows: int
+    tree: bytes
+
+
+def _capacity(height: int) -> int:
+    """Return the rows of a full node."""
+    return LEAF_ROWS * int(FANOUT**height)
 
 
 @dataclass(frozen=True)
@@ -183,89 +329,47 @@ class _Leaf:
     def span(self) -> tuple[bytes, bytes]:
         return self.keys[0], self.keys[-1]
 
+    @cached_property
+    def hashes(self) -> list[bytes]:
+        return [tree_hash.row_hash(key + self.digest(position)) for position, key in enumerate(self.keys)]
+
+    @cached_property
+    def tree(self) -> bytes:
+        return tree_hash.combined(self.hashes)
+
+    def digest(self, position: int) -> bytes:
+        return self.headers[HASH_SIZE * position : HASH_SIZE * (position + 1)]
+
     def rows(self) -> Iterator[tuple[bytes, CID]]:
         for position, key in enumerate(self.keys):
-            yield key, self._cid(position)
+            yield key, CID(RAW, self.digest(position))
 
-    def find(self, key: bytes) -> CID | None:
-        position = bisect_left(self.keys, key)
+    def position(self, key: bytes) -> int:
+        return bisect_left(self.keys, key)
+
+    def find(self, key: bytes, position: int) -> CID | None:
         if position == len(self.keys) or self.keys[position] != key:
             return None
-        return self._cid(position)
-
-    def _cid(self, position: int) -> CID:
-        return CID(RAW, self.headers[HASH_SIZE * position : HASH_SIZE * (position + 1)])
+        return CID(RAW, self.digest(position))
 
 
 @dataclass(frozen=True)
 class _Inner:
     bounds: tuple[bytes, ...]
     links: tuple[CID, ...]
+    hashes: tuple[bytes, ...]
 
     @property
     def span(self) -> tuple[bytes, bytes]:
         return self.bounds[0], self.bounds[-1]
 
-
-class Proof:
-    """The blocks of a path from a root: whoever knows the root's CID sees that a key is there, or that it isn't."""
-
-    def __init__(self, blocks: Iterable[bytes]) -> None:
-        """Take the blocks as they came, from whomever.
-
-        Raises:
-            IntegrityError: more or larger blocks than a path can have.
-        """
-        self.blocks = tuple(blocks)
-        # The root, the inner levels and a leaf. More can't be on one path, and would only be hashed for nothing.
-        if len(self.blocks) > MAX_DEPTH + 2 or any(len(block) > dagcbor.MAX_SIZE for block in self.blocks):
-            raise IntegrityError(f"a proof of {len(self.blocks)} blocks is none of a manifest")
-        self._by_cid = {CID.of(DAG_CBOR, block): block for block in self.blocks}
-
-    def get_block(self, cid: CID) -> bytes:
-        """Return a block of the path.
-
-        Raises:
-            IntegrityError: the proof lacks it.
-        """
-        if cid not in self._by_cid:
-            raise IntegrityError(f"the proof lacks block {cid}")
-        return self._by_cid[cid]
-
-    def check(self, root: CID, key: bytes) -> CID | None:
-        """Return the CID that the manifest of this root has under `key`, or None when it proves that it has none.
-
-        Raises:
-            IntegrityError: the blocks prove nothing about it.
-        """
-        return Manifest(self, root).lookup(key)
+    @cached_property
+    def tree(self) -> bytes:
+        return tree_hash.combined(self.hashes)
 
 
-def prove(store: BlockSource, root: CID, key: bytes) -> Proof:
-    """Return the proof that a manifest has a key, or that it hasn't.
-
-    Raises:
-        IntegrityError: the manifest is malformed.
-        BlockNotFoundError: the store lacks a block.
-    """
-    seen = _Recorder(store)
-    Manifest(seen, root).lookup(key)
-    return Proof(seen.blocks)
-
-
-class _Recorder:
-    def __init__(self, store: BlockSource) -> None:
-        self._store = store
-        self.blocks: list[bytes] = []
-
-    def get_block(self, cid: CID) -> bytes:
-        block = self._store.get_block(cid)
-        self.blocks.append(block)
-        return block
-
-
-def _parse_node(store: BlockSource, cid: CID) -> _Leaf | _Inner:
-    fields = _fields(store, cid, None)
+def _parse_node(cid: CID, block: bytes) -> _Leaf | _Inner:
+    fields = _fields(cid, block, None)
     # The kind of a node is told by its fields: exactly these, so that no node can be read in two ways.
     if set(fields) == {"keys", "headers"}:
         keys, headers = fields["keys"], fields["headers"]
@@ -276,8 +380,8 @@ def _parse_node(store: BlockSource, cid: CID) -> _Leaf | _Inner:
             raise IntegrityError(f"manifest leaf {cid} has {len(rows)} keys and {len(headers)} bytes of digests")
         _check_sorted(cid, rows)
         return _Leaf(rows, headers)
-    if set(fields) == {"bounds", "links"}:
-        bounds, links = fields["bounds"], fields["links"]
+    if set(fields) == {"bounds", "links", "hashes"}:
+        bounds, links, hashes = fields["bounds"], fields["links"], fields["hashes"]
         if not (isinstance(bounds, list) and isinstance(links, list)) or len(bounds) != len(links):
             raise IntegrityError(f"manifest node {cid} has bounds and links that don't fit each other")
         if any(not isinstance(b, bytes) or len(b) != KEY_SIZE for b in bounds):
@@ -285,8 +389,11 @@ def _parse_node(store: BlockSource, cid: CID) -> _Leaf | _Inner:
         # A node is dag-cbor, so a link to a raw block is none.
         if len(links) > FANOUT or any(not isinstance(link, CID) or link.codec != DAG_CBOR for link in links):
             raise IntegrityError(f"manifest node {cid} has links that aren't nodes")
+        if not isinstance(hashes, bytes) or len(hashes) != HASH_SIZE * len(links):
+            raise IntegrityError(f"manifest node {cid} doesn't have a hash of each child")
         _check_sorted(cid, tuple(bounds))
-        return _Inner(tuple(bounds), tuple(links))
+        cut = (hashes[start : start + HASH_SIZE] for start in range(0, len(hashes), HASH_SIZE))
+        return _Inner(tuple(bounds), tuple(links), tuple(cut))
     raise IntegrityError(f"manifest node {cid} is neither leaf nor inner node")
 
 
@@ -295,8 +402,8 @@ def _check_sorted(cid: CID, keys: tuple[bytes, ...]) -> None:
         raise IntegrityError(f"manifest node {cid} is empty or out of order")
 
 
-def _fields(store: BlockSource, cid: CID, expected: set[str] | None) -> dict[str, Any]:
-    fields = dagcbor.decode(store.get_block(cid))
+def _fields(cid: CID, block: bytes, expected: set[str] | None) -> dict[str, Any]:
+    fields = dagcbor.decode(block)
     if not isinstance(fields, dict) or (expected is not None and set(fields) != expected):
         raise IntegrityError(f"manifest block {cid} doesn't have the fields that it must have")
     return fields

@@ -8,8 +8,8 @@ holds the batch. Follows design section 8 (Publish); the steps are numbered in `
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
@@ -27,8 +27,9 @@ from panachain.model.sizes import KEY_SIZE
 from panachain.records import header, inventory, manifest
 from panachain.records.content import Sealed, content_context, seal_content
 from panachain.records.header import HospitalLane
-from panachain.records.journal import JournalRecord, LaneCounters, MovedRecord
+from panachain.records.journal import JournalRecord, MovedRecord
 from panachain.records.likeness import of_header
+from panachain.records.merging import Merging
 from panachain.records.pairing import Pairing
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.version_list import VersionList
@@ -72,8 +73,6 @@ class PreparedBatch:
     sequence: int
     records: tuple[PublishedRecord, ...]
     journal_records: tuple[JournalRecord, ...]
-    counters: tuple[LaneCounters, ...]
-    """The next counter of each lane that was used."""
     moved: tuple[MovedRecord, ...] = ()
     """Records of earlier batches that got a new header in this one."""
 
@@ -135,6 +134,7 @@ class BatchBuilder:
         sequence: int,
         previous: CID | None,
         at: int,
+        merging: Merging | None = None,
     ) -> None:
         """Begin a batch.
 
@@ -145,6 +145,7 @@ class BatchBuilder:
             sequence: number of the storage transaction to come.
             previous: root of the manifest before it, or None for the first.
             at: Unix seconds, written into each header.
+            merging: what its manifest carries of earlier ones.
         """
         self._store = store
         self._hospital = hospital
@@ -154,8 +155,10 @@ class BatchBuilder:
         self._at = at
         self._groups: dict[tuple[Address, Category, int, bool, int], _Group] = {}
         self._full: list[_Group] = []
-        self._counters: dict[Address, dict[tuple[str, int], int]] = {}
-        self._rows: dict[bytes, CID] = {}
+        self._rows = Rows(sequence)
+        self._first = sequence if merging is None else merging.first
+        if merging is not None:
+            self._rows.merge(merging)
         self._moved: list[MovedRecord] = []
         self._blocks: list[tuple[CID, bytes]] = []
         self._held = 0
@@ -185,7 +188,6 @@ class BatchBuilder:
         self,
         record: PlainRecord,
         pairing: Pairing,
-        counters: Mapping[tuple[str, int], int],
         bundle: Bundle | None = None,
         *,
         resealed: header.Header | None = None,
@@ -197,7 +199,6 @@ class BatchBuilder:
         Args:
             record: what to publish.
             pairing: its patient's lanes, as this hospital knows them.
-            counters: the next counter of each of these lanes, by scope and generation; read once for each patient.
             bundle: its entries, if they are known, so that they needn't be looked for again.
             resealed: the header that it had in another category, for which its new one stands.
             sequence: of the storage transaction that published it first, if it was published before.
@@ -214,7 +215,6 @@ class BatchBuilder:
         if key not in self._groups:
             path = pairing.path(record.category, record.year, emergency=record.emergency)
             self._groups[key] = _Group(pairing, record.category, record.year, path, sequence=sequence)
-            self._counters.setdefault(pairing.patient, dict(counters))
         group = self._groups[key]
         # 2. Compress, pad, seal, store.
         index = len(group.entries)
@@ -240,7 +240,6 @@ class BatchBuilder:
         old: header.Header,
         envelope: bytes,
         pairing: Pairing,
-        counters: Mapping[tuple[str, int], int],
         *,
         emergency: bool = False,
         listed: CID | None = None,
@@ -251,15 +250,13 @@ class BatchBuilder:
             old: its present header.
             envelope: the new envelope block.
             pairing: the patient's lanes as they are now.
-            counters: as for `add`.
             emergency: as `path_of`: what the patient wrapped the envelope to.
             listed: the envelope's new inventory, from `list_anew`; None keeps the old one.
         """
         listed = listed or old.inventory
-        following = self._counters.setdefault(pairing.patient, dict(counters))
         envelope_cid = self._put(CID.of(RAW, envelope), envelope)
         path = pairing.path(old.info.category, old.info.year, emergency=emergency)
-        slots = _slots(path, following)
+        locator_keys = [lane.locator_key for _, lane in path]
         info = replace(old.info, header_cid="", envelope_cid=str(envelope_cid))
         old_cid = CID.parse(old.info.header_cid)
         block = header.seal_header(
@@ -268,16 +265,16 @@ class BatchBuilder:
             commitment=old.commitment,
             inventory=listed,
             head=old.head,
-            slots=slots,
+            locator_keys=locator_keys,
             signer=self._signer,
             replaces=[*old.replaces, old_cid],
             epoch=pairing.generations.epoch,
         )
         header_cid = self._put(CID.of(RAW, block), block)
-        self._rows.update(_header_rows(slots, header_cid))
+        self._rows.add(locator_keys, header_cid)
         # Content and inventory stay where they are; listed again, so that the list is like that of any batch.
         self._cids += [old.content, *([listed] if listed else [])]
-        entry = _journal_record(header_cid, pairing.patient, self._sequence, path, slots, b"", 0)
+        entry = _journal_record(header_cid, pairing.patient, self._sequence, path, b"", 0)
         self._moved.append(MovedRecord(str(old_cid), old.info.envelope_cid, entry))
         self.count += 1
 
@@ -297,28 +294,31 @@ class BatchBuilder:
             raise UsageError("a batch needs a record")
         # Headers state digests and CIDs of contents, so all contents are finished first.
         self._collect_all(0)
-        rows = self._rows
         published: list[PublishedRecord] = []
         journal_records: list[JournalRecord] = []
         for group in (*self._full, *self._groups.values()):
-            self._finish_group(group, rows, published, journal_records)
+            self._finish_group(group, published, journal_records)
         # 6. The manifest, and the list that keeps all of it from garbage collection.
-        root, blocks = manifest.build(rows, hospital=self._hospital, sequence=self._sequence, previous=self._previous)
+        root, blocks = manifest.build(
+            self._rows.entries,
+            hospital=self._hospital,
+            sequence=self._sequence,
+            previous=self._previous,
+            first=self._first,
+        )
         for cid, data in blocks:
             self._put(cid, data)
         list_cid = self._put_list()
         self._flush()
         # Pinned last: until everything is stored, garbage collection may still take what a killed upload left behind.
         self._store.pin(list_cid)
-        counters = tuple(LaneCounters(patient, following) for patient, following in self._counters.items())
         return PreparedBatch(
-            root, list_cid, self._sequence, tuple(published), tuple(journal_records), counters, tuple(self._moved)
+            root, list_cid, self._sequence, tuple(published), tuple(journal_records), tuple(self._moved)
         )
 
     def _finish_group(
         self,
         group: _Group,
-        rows: dict[bytes, CID],
         published: list[PublishedRecord],
         journal_records: list[JournalRecord],
     ) -> None:
@@ -338,10 +338,9 @@ class BatchBuilder:
             sequence = (group.sequence or self._sequence) if ordered else 0
             listed = inventory.seal(items, group.key, sequence=sequence, lists=lists)
             inventory_cid = unixfs.build(listed, self._put)
-        counters = self._counters[pairing.patient]
+        locator_keys = [lane.locator_key for _, lane in group.path]
         for index, (entry, sealed) in enumerate(contents):
-            # 5. The header of each record, under one fresh brief ID for each lane.
-            slots = _slots(group.path, counters)
+            # 5. The header of each record, under one brief ID for each lane.
             info = RecordInfo(
                 hospital=self._hospital,
                 category=group.category,
@@ -362,16 +361,14 @@ class BatchBuilder:
                 commitment=group.key.commitment,
                 inventory=inventory_cid,
                 head=sealed.head,
-                slots=slots,
+                locator_keys=locator_keys,
                 signer=self._signer,
                 replaces=entry.replaces,
             )
             header_cid = self._put(CID.of(RAW, block), block)
-            rows.update(_header_rows(slots, header_cid))
+            self._rows.add(locator_keys, header_cid)
             published.append(PublishedRecord(info.with_header(str(header_cid)), pairing.patient, sealed.size))
-            made = _journal_record(
-                header_cid, pairing.patient, self._sequence, group.path, slots, entry.source, entry.part
-            )
+            made = _journal_record(header_cid, pairing.patient, self._sequence, group.path, entry.source, entry.part)
             if entry.resealed is not None:
                 self._moved.append(_resealed(entry.resealed, replace(made, likeness=of_header(info))))
                 continue
@@ -460,17 +457,36 @@ def _node(fields: dict[str, object]) -> tuple[CID, bytes]:
     return CID.of(DAG_CBOR, data), data
 
 
-def _slots(path: Sequence[tuple[Scope, HospitalLane]], counters: dict[tuple[str, int], int]) -> list[header.LaneSlot]:
-    """Return one fresh brief ID for each lane of a path."""
-    return [header.LaneSlot(lane.locator_key, _next(scope, lane, counters)) for scope, lane in path]
+class Rows:
+    """The rows of a manifest that is being made."""
 
+    def __init__(self, sequence: int) -> None:
+        self._sequence = sequence
+        self._following: dict[bytes, int] = defaultdict(int)
+        self.entries: dict[bytes, CID] = {}
 
-def _header_rows(slots: Sequence[header.LaneSlot], header_cid: CID) -> Iterator[tuple[bytes, CID]]:
-    """Yield a header's rows of the manifest: always as many, since a restricted category has a shorter path."""
-    for slot in slots:
-        yield slot.brief_id, header_cid
-    for _ in range(header.SLOTS - len(slots)):
-        yield os.urandom(header.BRIEF_SIZE), header_cid
+    def add(self, locator_keys: Sequence[bytes], header_cid: CID) -> None:
+        """Add a header's rows: always as many, since a restricted category has a shorter path."""
+        for locator_key in locator_keys:
+            self._next(locator_key, header_cid)
+        self._fill(header_cid, len(locator_keys))
+
+    def merge(self, merging: Merging) -> None:
+        """Add the rows of earlier manifests, under keys of this one; before all others, since they are older."""
+        for locator_key, headers in merging.lanes.items():
+            for header_cid in headers:
+                self._next(locator_key, header_cid)
+        for header_cid, lanes in merging.headers.items():
+            self._fill(header_cid, lanes)
+
+    def _next(self, locator_key: bytes, header_cid: CID) -> None:
+        number = self._following[locator_key]
+        self._following[locator_key] += 1
+        self.entries[keys.brief_id(locator_key, self._sequence, number)] = header_cid
+
+    def _fill(self, header_cid: CID, lanes: int) -> None:
+        for _ in range(header.SLOTS - lanes):
+            self.entries[os.urandom(manifest.KEY_SIZE)] = header_cid
 
 
 def _resealed(old: header.Header, record: JournalRecord) -> MovedRecord:
@@ -479,25 +495,14 @@ def _resealed(old: header.Header, record: JournalRecord) -> MovedRecord:
     return MovedRecord(info.header_cid, info.envelope_cid, record, gone=tuple(map(str, gone)), likeness=of_header(info))
 
 
-def _next(scope: Scope, lane: HospitalLane, counters: dict[tuple[str, int], int]) -> bytes:
-    key = scope.text, lane.generation
-    counter = counters.get(key, 0)
-    # Counted up before the batch is on chain. If the batch fails, the journal keeps the counters as they were.
-    counters[key] = counter + 1
-    return keys.brief_id(lane.locator_key, counter)
-
-
 def _journal_record(
     header_cid: CID,
     patient: Address,
     sequence: int,
     path: Sequence[tuple[Scope, HospitalLane]],
-    slots: Sequence[header.LaneSlot],
     source: bytes,
     part: int,
 ) -> JournalRecord:
     # The category/year lane: every path has one, and it is the narrowest.
-    position = next(place for place, (scope, _) in enumerate(path) if "/" in scope.text)
-    scope, lane = path[position]
-    brief_id = slots[position].brief_id
-    return JournalRecord(str(header_cid), patient, sequence, scope.text, lane.generation, brief_id, source, part)
+    scope, lane = next((scope, lane) for scope, lane in path if "/" in scope.text)
+    return JournalRecord(str(header_cid), patient, sequence, scope.text, lane.generation, source, part)

@@ -34,10 +34,10 @@ from panachain.records.versions import Version
 
 MAX_HEADERS: Final = 800
 """Records of one order, so that it is one block of less than a mebibyte."""
-_VERSION: Final = 1
-_WITH_EMERGENCY: Final = 2
+_VERSION: Final = 3
+_WITH_EMERGENCY: Final = 4
 """The version of an order of which a row says so: a program that doesn't know it would publish it without that lane."""
-_RESEAL: Final = 3
+_RESEAL: Final = 5
 """The version of an order to re-seal."""
 _SIGNATURE: Final = umbral.SIGNATURE_SIZE
 _NAME_SIZE: Final = 16
@@ -55,8 +55,6 @@ class Move:
     """Of the old header."""
     locator_key: bytes = field(repr=False)
     """The hospital's own locator key of a lane that finds it, 32 bytes."""
-    brief_id: bytes
-    """Under which that lane finds it, 16 bytes."""
     envelope: bytes = field(repr=False)
     """The new envelope block; equal for all records of one envelope."""
     emergency: bool = False
@@ -127,7 +125,7 @@ def seal_order(moves: Sequence[Move], *, hospital_key: bytes, patient_key: bytes
     # Each once, although many records share one: an envelope is larger than all the rest of a row.
     envelopes = list(dict.fromkeys(move.envelope for move in moves))
     places = {envelope: place for place, envelope in enumerate(envelopes)}
-    rows = [[move.header, move.locator_key, move.brief_id, places[move.envelope]] for move in moves]
+    rows = [[move.header, move.locator_key, places[move.envelope]] for move in moves]
     version = _WITH_EMERGENCY if any(move.emergency for move in moves) else _VERSION
     if version == _WITH_EMERGENCY:
         rows = [[*row, move.emergency] for row, move in zip(rows, moves, strict=True)]
@@ -228,12 +226,12 @@ def _versions(rows: Sequence[Any]) -> tuple[Version, ...]:
 
 
 def _moves(envelopes: Sequence[bytes], rows: Sequence[Sequence[object]]) -> Iterator[Move]:
-    for cid, locator_key, brief_id, place, emergency in rows:
+    for cid, locator_key, place, emergency in rows:
         # A negative place would count from the end, and take another envelope.
         if not isinstance(cid, CID) or cid.codec != RAW or type(place) is not int or place < 0:
             raise TypeError("header")
-        if not isinstance(locator_key, bytes) or not isinstance(brief_id, bytes) or type(emergency) is not bool:
+        if not isinstance(locator_key, bytes) or type(emergency) is not bool:
             raise TypeError("keys")
         # Checked here: a hospital publishes it as it is.
         header.wrap_at(envelopes[place], 0)
-        yield Move(cid, locator_key, brief_id, envelopes[place], emergency)
+        yield Move(cid, locator_key, envelopes[place], emergency)

@@ -55,14 +55,22 @@ class Batches:
         """What fingerprints of resources are keyed with, 32 bytes."""
         self.history = OwnHistory(network, hospital, seed)
 
-    def counters(self, patient: Address) -> dict[tuple[str, int], int]:
-        """Return the next counter of each of a patient's lanes, whichever machine used the one before.
+    def learn(self, patient: Address) -> None:
+        """Have the journal know a patient's records, whichever machine published them.
 
         Raises:
             IntegrityError, BlockNotFoundError: batches that this journal didn't make can't be read.
         """
         self.history.learn(self.journal, [patient])
-        return self.journal.counters(patient)
+
+    def has_any(self, patient: Address) -> bool:
+        """Tell whether this hospital published a record of a patient.
+
+        Raises:
+            IntegrityError, BlockNotFoundError: as `learn`.
+        """
+        self.learn(patient)
+        return self.journal.has_any(patient)
 
     def begin(self) -> BatchBuilder:
         """Return an empty batch that follows the hospital's newest one on chain.
@@ -79,13 +87,15 @@ class Batches:
                 " are mined; nothing was published",
                 hint="wait for the node, or name another one; the same command again goes on",
             )
+        sequence = len(manifests) + 1
         return BatchBuilder(
             self._network.store,
             hospital=self._hospital,
             signer=self._seed.signer(),
-            sequence=len(manifests) + 1,
+            sequence=sequence,
             previous=CID(DAG_CBOR, manifests[-1]) if manifests else None,
             at=int(self._network.clock()),
+            merging=self.history.merging(self.journal, sequence),
         )
 
     def send(
@@ -115,7 +125,6 @@ class Batches:
             list_cid=str(batch.list_cid),
             records=batch.journal_records,
             done=done,
-            counters=batch.counters,
             moved=batch.moved,
             resources=resources,
             withdrawn=withdrawn,
@@ -172,10 +181,7 @@ class Batches:
 
     def _first_conflict(self, on_chain: Mapping[int, StorageEvent]) -> int | None:
         """Return from which sequence on the journal's batches can't be on chain any more."""
-        for expected, batch in enumerate(self.journal.batches(), start=1):
-            # A journal that was begun anew, and whose batches used counters that the missing ones had used.
-            if batch.sequence != expected:
-                return expected
+        for batch in self.journal.batches():
             event = on_chain.get(batch.sequence)
             root = CID.parse(batch.manifest)
             if event is None and not self._network.store.has_block(root):

@@ -18,7 +18,8 @@ from panachain.model.policy import GrantedLane, OnChainPolicy, Terms
 from panachain.model.scope import RESTRICTED, Category, Purpose, Scope
 from panachain.records.findings import Findings
 from panachain.records.header import Header
-from panachain.records.locate import locate_all, open_manifests
+from panachain.records.locate import Named, locate_all, open_manifests
+from panachain.sdk.kept_headers import KeptHeaders
 from panachain.sdk.network import Network
 from panachain.sdk.opening import (
     Allowance,
@@ -47,6 +48,8 @@ class _Located:
     findings: Findings
     lanes: list[list[Header]]
     """In the order of the terms' lanes."""
+    named: Named
+    """What its manifests have in them."""
 
     @property
     def envelopes(self) -> int:
@@ -70,12 +73,13 @@ class Asked:
 class GrantedRecords:
     """The records of one opening of one policy."""
 
-    def __init__(self, network: Network, proxies: Proxies, asked: Asked, opening: Opening) -> None:
-        """Take what is asked, and the opening that is told what is left out."""
+    def __init__(self, network: Network, proxies: Proxies, asked: Asked, opening: Opening, kept: KeptHeaders) -> None:
+        """Take what is asked, the opening that is told what is left out, and what the reader saw before."""
         self._network = network
         self._proxies = proxies
         self._asked = asked
         self._opening = opening
+        self._kept = kept
         self._allowance = Allowance.of(network.config)
         self._seen: set[str] = set()
 
@@ -97,6 +101,9 @@ class GrantedRecords:
                 for ready in self._at(one):
                     found.append(ready)
         opening.life.settle()
+        for one in located:
+            patient, at = self._asked.terms.patient, one.hospital.address
+            self._kept.compare(patient, at, one.named, life=opening.life, findings=one.findings)
         opening.found = sum(len(checked.headers) for _, checked in found)
         current = Current(opening)
         # 7. Fetch content, check key commitment and CID, open.
@@ -126,10 +133,10 @@ class GrantedRecords:
         heads = self._network.heads_of(hospital)
         manifests = open_manifests(store, heads, findings)
         # 3. Locate the lanes' records, 4. fetch their headers, check CIDs and signatures.
-        found = locate_all(store, heads, manifests, terms.lanes, patient=terms.patient, findings=findings)
-        return _Located(
-            hospital, findings, [[one for one in mine if one.info.stored_at >= self._asked.earliest] for mine in found]
-        )
+        named = Named()
+        found = locate_all(store, heads, manifests, terms.lanes, patient=terms.patient, findings=findings, named=named)
+        chosen = [[one for one in mine if one.info.stored_at >= self._asked.earliest] for mine in found]
+        return _Located(hospital, findings, chosen, named)
 
     def _at(self, one: _Located) -> Iterator[tuple[GrantedLane, Checked]]:
         left = MOST_ENVELOPES

@@ -27,9 +27,10 @@ from panachain.model.transactions import PairingEvent
 from panachain.records import rewrap
 from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.header import SLOTS, Header, seal_envelope, wrap_at
-from panachain.records.locate import HospitalHeads, Sought, locate_all, open_manifests, remaining
+from panachain.records.locate import HospitalHeads, Named, Sought, locate_all, open_manifests, remaining
 from panachain.records.pairing import FIRST, Pairing, hospital_lane, make_pairing, open_pairing, seal_pairing
 from panachain.records.statements import Statement
+from panachain.sdk.kept_headers import KeptHeaders
 from panachain.sdk.network import Network
 from panachain.sdk.opening import (
     Allowance,
@@ -60,6 +61,8 @@ class OwnHeaders:
     """By the envelope's CID."""
     findings: Findings
     """What of it had to be left out."""
+    named: Named
+    """What its manifests have there."""
 
 
 class OwnLanes:
@@ -305,9 +308,7 @@ class OwnLanes:
             lanes = [hospital_lane(self._seed, hospital.address, scope, generations.current(scope)) for scope in path]
             envelope = seal_envelope(EnvelopeKey(own.envelope_keys[cid]), lanes)
             moves += [
-                rewrap.Move(
-                    CID.parse(found.info.header_cid), found.locator_key, found.brief_id, envelope, cid in emergency
-                )
+                rewrap.Move(CID.parse(found.info.header_cid), found.locator_key, envelope, cid in emergency)
                 for found in members
             ]
         if moves:
@@ -355,19 +356,21 @@ class OwnLanes:
             with own.alone(hospital.address):
                 yield self._headers(hospital, generations, own)
 
-    def records(self, opening: Opening) -> Iterator[OpenedRecord]:
+    def records(self, opening: Opening, kept: KeptHeaders) -> Iterator[OpenedRecord]:
         """Yield every record in the lanes, opened with the patient's own keys.
 
         Args:
             opening: is told what is left out.
+            kept: what the patient saw before.
         """
         store, allowance = self._network.store, Allowance.of(self._network.config)
         # All hospitals' lists before the first record: what counts isn't known before.
-        found = [
-            check_envelopes(store, own.headers, own.envelope_keys, own.findings, opening.life)
-            for own in self.headers(opening.findings)
-        ]
+        headers = list(self.headers(opening.findings))
+        found = [check_envelopes(store, own.headers, own.envelope_keys, own.findings, opening.life) for own in headers]
         opening.life.settle()
+        for own in headers:
+            hospital = own.heads.hospital
+            kept.compare(self._address, hospital, own.named, life=opening.life, findings=own.findings)
         current = Current(opening)
         for checked in found:
             for header, record in open_checked(checked, allowance, current):
@@ -424,7 +427,8 @@ class OwnLanes:
             for number in generations.of(scope)
         ]
         manifests = open_manifests(store, heads, findings)
-        found = locate_all(store, heads, manifests, lanes, patient=self._address, findings=findings)
+        named = Named()
+        found = locate_all(store, heads, manifests, lanes, patient=self._address, findings=findings, named=named)
         _check_nothing_vanished(heads.hospital, [one for mine in found for one in mine], findings)
         headers: list[Header] = []
         keys: dict[str, bytes] = {}
@@ -438,7 +442,7 @@ class OwnLanes:
             pepper = hospital_key(self._seed.pepper(lane.scope, lane.generation), heads.hospital)
             keys |= unmasked(mine, messages, pepper, findings)
             headers += mine
-        return OwnHeaders(heads, tuple(headers), keys, findings)
+        return OwnHeaders(heads, tuple(headers), keys, findings, named)
 
     def _open(self, event: PairingEvent) -> Pairing:
         return open_pairing(

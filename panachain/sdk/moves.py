@@ -88,8 +88,7 @@ class Moves:
                 sent.resealed += sum(not leaving.stays for leaving in one.leaving)
                 sent.moved += len(one.staying)
             for move in moves:
-                counters = self._batches.counters(move.pairing.patient)
-                sent.room(1).move(move.old, move.envelope, move.pairing, counters, emergency=move.emergency)
+                sent.room(1).move(move.old, move.envelope, move.pairing, emergency=move.emergency)
                 sent.moved += 1
             sent.send()
         finally:
@@ -113,7 +112,7 @@ class Moves:
     def _has_lanes(self, patient: Actor, pairing: Pairing, findings: Findings) -> bool:
         """Tell whether a patient's lanes can be counted: before a batch is begun, in which all patients' records go."""
         try:
-            self._batches.counters(pairing.patient)
+            self._batches.learn(pairing.patient)
         except LEFT_OUT as exc:
             findings.left_out("", f"the lanes of patient {patient.handle}", exc)
             return False
@@ -140,7 +139,6 @@ class Moves:
                 cid=move.header,
                 hospital=self._hospital,
                 locator_key=move.locator_key,
-                brief_id=move.brief_id,
                 verifying_key=self._seed.signer().public,
             )
             # The order is signed by its patient, but anybody may name any header.

@@ -21,11 +21,12 @@ from panachain.model.actors import Address
 from panachain.model.records import STATEMENT
 from panachain.model.scope import path_of
 from panachain.records.header import Header, open_header, wrap_at
-from panachain.records.journal import FoundRecord, Journal, JournalRecord, LaneCounters
-from panachain.records.lane_walk import Counters, Found, LaneWalk, OwnLane, lanes_of
+from panachain.records.journal import FoundRecord, Journal, JournalRecord
+from panachain.records.lane_walk import Found, LaneWalk, OwnLane, lanes_of
 from panachain.records.likeness import of_header
-from panachain.records.locate import HospitalHeads, open_manifests
+from panachain.records.locate import HospitalHeads, open_manifest, open_manifests
 from panachain.records.manifest import Manifest
+from panachain.records.merging import Lost, Merging, firsts, merged
 from panachain.records.pairing import Pairing, open_pairing
 from panachain.records.publish import listed
 from panachain.sdk.network import Network
@@ -45,7 +46,7 @@ class OwnHistory:
         self._seed = seed
 
     def learn(self, journal: Journal, patients: Iterable[Address] | None = None) -> None:
-        """Count lanes over the batches that a journal adopted, and write their records into it.
+        """Look through the batches that a journal adopted, and write patients' records in them into it.
 
         Args:
             journal: of the hospital.
@@ -61,28 +62,31 @@ class OwnHistory:
             return
         events = self._network.sidechain.identities.ever_paired(self._hospital)
         wanted = {event.patient for event in events} if patients is None else set(patients)
-        # Those who were counted up to the same batch go through the manifests together.
+        # Those who were learned up to the same batch are looked for together.
         behind: dict[int, list[Address]] = defaultdict(list)
         for patient in sorted(wanted):
-            if journal.adopted.counted(patient) < adopted[-1]:
-                behind[journal.adopted.counted(patient)].append(patient)
+            if journal.adopted.learned(patient) < adopted[-1]:
+                behind[journal.adopted.learned(patient)].append(patient)
         if not behind:
             return
-        manifests = {manifest.sequence: manifest for manifest in self._manifests()}
+        manifests = self._every_manifest()
         for known, group in behind.items():
             lanes: dict[Address, list[OwnLane]] = {}
             for patient in group:
                 pairings = self._pairings(patient, [event.digest for event in events if event.patient == patient])
                 if pairings or patients is not None:
                     lanes[patient] = lanes_of(pairings)
-            following = [manifests[sequence] for sequence in adopted if sequence > known]
-            self._learn(journal, lanes, following)
+            following = {sequence for sequence in adopted if sequence > known}
+            # What was merged, and is gone where it was at first, is found in the manifest that stands for it.
+            gone = following - {one.sequence for one in manifests}
+            chosen = [one for one in manifests if one.sequence in following or _stands_for_any(one, gone)]
+            self._learn(journal, lanes, chosen, adopted[-1])
 
     def read_back(self, journal: Journal, sources: Iterable[tuple[Address, bytes]]) -> ReadBack:
         """Read the records of some sources as their patients would, but for opening them.
 
         1. Take the hospital's manifests from the chain, not from the journal, and check that they form one chain.
-        2. Walk each patient's lanes from their first record on; each record must be found in every lane of its path.
+        2. Look for each patient's lanes in all of them; each record must be found in every lane of its path.
         3. Fetch its header, and check signature and patient; fetch envelope, inventory and content to the last block.
 
         Raises:
@@ -99,16 +103,41 @@ class OwnHistory:
         for patient, headers in expected.items():
             pairings = self._pairings(patient, [event.digest for event in events if event.patient == patient])
             # 2. The lanes.
-            walk = LaneWalk(lanes_of(pairings), {})
+            walk = LaneWalk(lanes_of(pairings))
             found: dict[str, list[Found]] = defaultdict(list)
             for manifest in manifests:
-                for one in walk.take(dict(manifest.rows())):
+                for one in walk.take(manifest.sequence, dict(manifest.rows())):
                     found[str(one.header)].append(one)
             for header in headers:
                 # 3. What it names.
                 blocks, size = self._fetch(header, patient, found.get(header, []))
                 done = replace(done, records=done.records + 1, blocks=done.blocks + blocks, size=done.size + size)
         return done
+
+    def merging(self, journal: Journal, sequence: int) -> Merging | None:
+        """Return what the manifest of the next batch carries of earlier ones; None where it carries nothing.
+
+        What can't be read, or keyed anew, stays where it is: readers find it there, and pay for it.
+
+        Args:
+            journal: of the hospital, in agreement with the chain.
+            sequence: of the next batch.
+        """
+        for first in firsts(sequence):
+            try:
+                found = self._merged(journal, first, sequence)
+            except (IntegrityError, BlockNotFoundError) as exc:
+                _LOG.warning("storage transactions %d to %d aren't merged: %s", first, sequence - 1, exc)
+                continue
+            if isinstance(found, Merging):
+                return found
+            _LOG.warning(
+                "storage transactions %d to %d aren't merged: no pairing that can be read finds %d of their records",
+                first,
+                sequence - 1,
+                found.headers,
+            )
+        return None
 
     def headers_of(self, records: Sequence[JournalRecord]) -> dict[str, Header]:
         """Return the opened headers of records of the journal, by their CIDs.
@@ -129,7 +158,7 @@ class OwnHistory:
             lane = lanes.get((record.patient, record.scope, record.generation))
             if lane is None:
                 raise IntegrityError(f"no pairing that can be read has the lane of record {record.header}")
-            found[record.header] = self._header(Found(lane, record.brief_id, CID.parse(record.header)))
+            found[record.header] = self._header(Found(lane, CID.parse(record.header)))
         return found
 
     def lists(self, roots: Sequence[CID]) -> dict[CID, CID]:
@@ -140,11 +169,31 @@ class OwnHistory:
                 found[root] = pinned
         return found
 
-    def _manifests(self) -> list[Manifest]:
+    @property
+    def _heads(self) -> HospitalHeads:
         digests = self._network.manifests_of(self._hospital)
-        own = HospitalHeads(self._hospital, self._seed.signer().public, digests)
+        return HospitalHeads(self._hospital, self._seed.signer().public, digests)
+
+    def _manifests(self) -> list[Manifest]:
+        """Return the manifests that readers go through."""
         # Nobody is told of omissions here, so each one is there or an error was raised.
-        return [manifest for manifest in open_manifests(self._network.store, own) if manifest is not None]
+        live = open_manifests(self._network.store, self._heads)
+        return [manifest for manifest in live if manifest is not None]
+
+    def _every_manifest(self) -> list[Manifest]:
+        """Return the manifests of all storage transactions, in order, but those that were merged and are gone.
+
+        A record is first in that of the transaction that published it.
+        """
+        heads, found = self._heads, list[Manifest]()
+        merged = {sequence for one in self._manifests() for sequence in range(one.first, one.sequence)}
+        for sequence in range(1, len(heads.manifests) + 1):
+            try:
+                found.append(open_manifest(self._network.store, heads, sequence))
+            except BlockNotFoundError:
+                if sequence not in merged:
+                    raise
+        return found
 
     def _pairings(self, patient: Address, digests: Iterable[bytes]) -> list[Pairing]:
         """Return a patient's pairings with this hospital that can be read, of all that there ever were."""
@@ -170,33 +219,61 @@ class OwnHistory:
         return found
 
     def _learn(
-        self, journal: Journal, lanes: Mapping[Address, Sequence[OwnLane]], manifests: Sequence[Manifest]
+        self, journal: Journal, lanes: Mapping[Address, Sequence[OwnLane]], manifests: Sequence[Manifest], until: int
     ) -> None:
-        counters: dict[Address, Counters] = {patient: journal.counters(patient) for patient in lanes}
-        walk = LaneWalk([lane for mine in lanes.values() for lane in mine], counters)
-        records: list[FoundRecord] = []
+        walk = LaneWalk(lane for mine in lanes.values() for lane in mine)
+        records: dict[CID, FoundRecord] = {}
         for manifest in manifests:
-            for one in walk.take(dict(manifest.rows())):
-                # The narrowest lane: every record is in one of these.
-                if "/" in one.lane.scope.text:
-                    records.append(self._found(one, manifest.sequence))
-        replaced = {header for one in records for header in one.replaces}
-        journal.adopted.learn(
-            [one for one in records if one.record.header not in replaced],
-            [LaneCounters(patient, walk.counters(patient)) for patient in lanes],
-            until=manifests[-1].sequence,
-            patients=lanes,
-        )
+            for one in walk.take(manifest.sequence, dict(manifest.rows())):
+                # The narrowest lane: every record is in one of these; and where it was first, if it was merged.
+                if "/" in one.lane.scope.text and one.header not in records:
+                    records[one.header] = self._found(one, manifest.sequence)
+        replaced = {header for one in records.values() for header in one.replaces}
+        found = [one for one in records.values() if one.record.header not in replaced]
+        journal.adopted.learn(found, until=until, patients=lanes)
+
+    def _merged(self, journal: Journal, first: int, sequence: int) -> Merging | Lost:
+        live = open_manifests(self._network.store, self._heads, since=first)
+        manifests = [one for one in live if one is not None]
+        if manifests and manifests[0].first < first:
+            raise IntegrityError(f"manifest {manifests[0].root} stands for more than its group")
+        patients = journal.mergeable.patients(first, sequence - 1)
+        events = self._network.sidechain.identities.ever_paired(self._hospital)
+        lanes: list[OwnLane] = []
+        for patient in sorted(patients):
+            digests = [event.digest for event in events if event.patient == patient]
+            lanes += lanes_of(self._pairings(patient, digests))
+        gone = {CID.parse(header) for header in journal.mergeable.replaced()} | self._withdrawn(journal, patients)
+        return merged(first, [(one.sequence, dict(one.rows())) for one in manifests], lanes, gone)
+
+    def _withdrawn(self, journal: Journal, patients: Iterable[Address]) -> set[CID]:
+        """Return the headers of withdrawn records that readers needn't find any more.
+
+        Of an envelope all or none: a part of it would look as if something had been kept back.
+        """
+        found: set[CID] = set()
+        for patient, contents in journal.withdrawn.contents(patients).items():
+            envelopes: dict[str, list[Header]] = defaultdict(list)
+            records = [record for record in journal.records() if record.patient == patient]
+            try:
+                headers = self.headers_of(records)
+            except (IntegrityError, BlockNotFoundError):
+                # What isn't known for sure stays, and its statement says what it is.
+                continue
+            for header in headers.values():
+                envelopes[header.info.envelope_cid].append(header)
+            for members in envelopes.values():
+                if all(member.info.content_cid in contents for member in members):
+                    found |= {CID.parse(member.info.header_cid) for member in members}
+        return found
 
     def _found(self, one: Found, sequence: int) -> FoundRecord:
         lane = one.lane
-        entry = JournalRecord(
-            str(one.header), lane.patient, sequence, lane.scope.text, lane.generation, one.brief_id, b"", 0
-        )
+        entry = JournalRecord(str(one.header), lane.patient, sequence, lane.scope.text, lane.generation, b"", 0)
         try:
             header = self._header(one)
         except (IntegrityError, BlockNotFoundError):
-            # It may have been re-wrapped and deleted, or the store may have lost it: its lanes are counted either way.
+            # It may have been re-wrapped and deleted, or the store may have lost it: it was published either way.
             return FoundRecord(entry)
         if header.info.media_type == STATEMENT:
             # One that stands for what left for another category isn't the same record.
@@ -209,7 +286,6 @@ class OwnHistory:
             cid=one.header,
             hospital=self._hospital,
             locator_key=one.lane.locator_key,
-            brief_id=one.brief_id,
             verifying_key=self._seed.signer().public,
         )
 
@@ -231,6 +307,10 @@ class OwnHistory:
             for leaf in () if file is None else store.read_file(file):
                 blocks, size = blocks + 1, size + len(leaf)
         return blocks + 1, size
+
+
+def _stands_for_any(manifest: Manifest, sequences: Iterable[int]) -> bool:
+    return any(manifest.first <= sequence < manifest.sequence for sequence in sequences)
 
 
 def _named(store: BlobStore, pinned: CID) -> set[CID]:

@@ -14,6 +14,7 @@ from panachain.sdk.base import ActorSession
 if TYPE_CHECKING:
     from panachain.sdk.deletion_receipts import DeletionReceipts
     from panachain.sdk.grants import Grants
+    from panachain.sdk.kept_headers import KeptHeaders
     from panachain.sdk.lanes import OwnLanes
     from panachain.sdk.policies import OwnPolicies
     from panachain.sdk.proxies import Proxies
@@ -57,6 +58,12 @@ class PatientParts(ActorSession):
         from panachain.sdk.lanes import OwnLanes
 
         return OwnLanes(self.network, self._seed, self.address)
+
+    @cached_property
+    def _kept_headers(self) -> KeptHeaders:
+        from panachain.sdk.kept_headers import KeptHeaders
+
+        return KeptHeaders(self.profile.folder, self._seed)
 
     @cached_property
     def _requests(self) -> ReceivedRequests:

@@ -104,7 +104,7 @@ class PatientReading(PatientParts):
         # Imported here: most commands of a patient open nothing.
         from panachain.sdk.opening import Opening
 
-        return Opening(lambda opening: self._lanes.records(opening), progress, history=history)
+        return Opening(lambda opening: self._lanes.records(opening, self._kept_headers), progress, history=history)
 
     def get(self, record_id: str) -> OpenedRecord:
         """Return one record by the CID of its header, as it was published, whatever superseded it since.

@@ -28,6 +28,7 @@ from panachain.sdk.base import ActorSession
 from panachain.sdk.granted_records import Asked, GrantedRecords, withheld
 from panachain.sdk.group_keys import open_secrets
 from panachain.sdk.kept import Kept
+from panachain.sdk.kept_headers import KeptHeaders
 from panachain.sdk.notices import Notices
 from panachain.sdk.opening import Opening
 from panachain.sdk.policies import policy_view
@@ -146,7 +147,8 @@ class ReadingSession(ActorSession):
         )
         opening.withheld = withheld(terms)
         asked = Asked(on_chain, terms, reader, wanted, earliest)
-        yield from GrantedRecords(self.network, self._proxies, asked, opening).records()
+        kept = KeptHeaders(self.profile.folder, self._seed)
+        yield from GrantedRecords(self.network, self._proxies, asked, opening, kept).records()
 
     def terms_of(self, policy: AnyPolicy) -> tuple[OnChainPolicy, Terms]:
         """Return one policy that was granted to this actor, as the chain shows it and as its terms say.

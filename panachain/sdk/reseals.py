@@ -211,16 +211,15 @@ class Reseals:
             records: from `opened`.
         """
         pairing = resealing.pairing
-        counters = self._batches.counters(pairing.patient)
         changes = Changes(self._batches.journal.resources, self._batches.resource_key)
         # 3. What leaves.
         for one, record in zip(resealing.leaving, records, strict=True):
             sequence = resealing.inventory.sequence
             if one.stays:
-                builder.add(record, pairing, counters, sequence=sequence)
+                builder.add(record, pairing, sequence=sequence)
                 continue
             replaces = [*one.old.replaces, CID.parse(one.old.info.header_cid)]
-            builder.add(record, pairing, counters, resealed=one.old, sequence=sequence, replaces=replaces)
+            builder.add(record, pairing, resealed=one.old, sequence=sequence, replaces=replaces)
             was = replace(record, category=one.old.info.category)
             new = Scope.of(record.category, record.year).text
             self.elsewhere += [(known, new) for known in changes.resources_of(was, pairing.patient)]
@@ -229,11 +228,11 @@ class Reseals:
         for place, versions in self._told(resealing, records):
             for start in range(0, len(versions), MAX_NEWER):
                 said = Statement(newer=versions[start : start + MAX_NEWER]).encode()
-                builder.add(replace(place, media_type=STATEMENT, content=said), pairing, counters)
+                builder.add(replace(place, media_type=STATEMENT, content=said), pairing)
         self.followed += resealing.blocks
 
     def _keep(self, builder: BatchBuilder, resealing: Resealing) -> None:
-        pairing, counters = resealing.pairing, self._batches.counters(resealing.pairing.patient)
+        pairing = resealing.pairing
         gone = [one.old for one in resealing.leaving if not one.stays]
         info = resealing.leaving[0].old.info
         if resealing.staying:
@@ -248,7 +247,7 @@ class Reseals:
             # By the hospital, to the lanes as they are now: an order may be older than the last rotation.
             envelope = seal_envelope(resealing.key, [lane for _, lane in path])
             for found in resealing.staying:
-                builder.move(found, envelope, pairing, counters, emergency=resealing.emergency, listed=inventory)
+                builder.move(found, envelope, pairing, emergency=resealing.emergency, listed=inventory)
         stood_for = [cid for old in gone for cid in (*old.replaces, CID.parse(old.info.header_cid))]
         statement = PlainRecord(
             info.category, info.year, STATEMENT, Statement().encode(), source=b"", emergency=resealing.emergency
@@ -256,7 +255,7 @@ class Reseals:
         for start in range(0, len(stood_for), _MOST_REPLACED):
             # By its sequence in an envelope without records, so that no later move gives it a header of another kind.
             replaces = stood_for[start : start + _MOST_REPLACED]
-            builder.add(statement, pairing, counters, sequence=builder.sequence, replaces=replaces)
+            builder.add(statement, pairing, sequence=builder.sequence, replaces=replaces)
 
     def _told(
         self, resealing: Resealing, records: Sequence[PlainRecord]

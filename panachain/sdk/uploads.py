@@ -7,7 +7,7 @@ records/jitter.py.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -220,7 +220,7 @@ def read_only(
         InputError: a file can't be read as what it claims to be, or is about another person.
     """
     changes = Changes(batches.journal.resources, batches.resource_key)
-    for source, pairing, known in _new(sources, batches, tally, persons, batches.journal.counters):
+    for source, pairing, known in _new(sources, batches, tally, persons, batches.journal.has_any):
         nameless = batches.journal.adopted.nameless(pairing.patient)
         changes.begin()
         for whole in _fitting(tally.records_of(source), pairing, now):
@@ -314,8 +314,8 @@ class Upload:
         """
         try:
             # 1. Find sources.
-            counters = self._batches.counters
-            for source, pairing, known in _new(sources, self._batches, self._tally, self._persons, counters):
+            has_any = self._batches.has_any
+            for source, pairing, known in _new(sources, self._batches, self._tally, self._persons, has_any):
                 self._publish(source, pairing, known)
             self._send()
         except OSError as exc:
@@ -363,10 +363,11 @@ class Upload:
             # 4. Seal it. What follows a leader stays in its batch: a Bundle is read with its attachments.
             if leads and self._builder is not None and self._builder.full:
                 self._send()
+            self._batches.learn(pairing.patient)
             self._builder = self._builder or self._batches.begin()
             for record in new:
                 bundle = change.bundle if record is change.record else None
-                self._builder.add(record, pairing, self._batches.counters(pairing.patient), bundle)
+                self._builder.add(record, pairing, bundle)
             if not claimed:
                 self._changes.published(change.resources)
         self._tally.advance(source.on_disk)
@@ -411,9 +412,9 @@ def _new(
     batches: Batches,
     tally: Tally,
     persons: KeptPersons,
-    counters: Callable[[Address], Mapping[tuple[str, int], int]],
+    has_any: Callable[[Address], bool],
 ) -> Iterator[tuple[Source, Pairing, _Known]]:
-    """Yield the sources that aren't published yet, each with what of it is; `counters` tells of whom anything is."""
+    """Yield the sources that aren't published yet, each with what of it is; `has_any` tells of whom anything is."""
     seen: set[_Name] = set()
     for source, pairing in sources:
         name = (pairing.patient, source.identity)
@@ -425,7 +426,7 @@ def _new(
             continue
         seen.add(name)
         try:
-            persons.check(source, pairing.patient, partial(_is_any, counters, pairing.patient))
+            persons.check(source, pairing.patient, partial(has_any, pairing.patient))
         except UnsureError as exc:
             # To publish the first of them and leave the second one out could publish the wrong one.
             raise unpublished(source.path, exc) from None
@@ -448,10 +449,6 @@ def _may_go(persons: KeptPersons, tally: Tally, source: Source) -> bool:
         tally.leave_out(source, exc)
         return False
     return True
-
-
-def _is_any(counters: Callable[[Address], Mapping[tuple[str, int], int]], patient: Address) -> bool:
-    return bool(counters(patient))
 
 
 def _fitting(records: Iterable[PlainRecord], pairing: Pairing, now: int) -> Iterator[PlainRecord]:

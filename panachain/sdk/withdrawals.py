@@ -83,12 +83,14 @@ class Withdrawals:
         patients = {patient for patient, _, _ in places}
         actors = self._network.sidechain.identities.find(sorted(patients))
         pairings = {pairing.patient: pairing for pairing in self._pairings(actors)}
+        for patient in patients:
+            self._batches.learn(patient)
         builder = self._batches.begin()
         try:
             for (patient, category, year), found in places.items():
                 said = Statement(reason, tuple(CID.parse(header.info.content_cid) for header in found))
                 record = PlainRecord(category, year, STATEMENT, said.encode(), source=b"")
-                builder.add(record, pairings[patient], self._batches.counters(patient))
+                builder.add(record, pairings[patient])
             # 3. Send it.
             withdrawing = [self._withdrawing(by_id[one], headers[one], reason, all_records) for one in new]
             sent = self._batches.send(builder, withdrawn=withdrawing)

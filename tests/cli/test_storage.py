@@ -352,7 +352,7 @@ class TestCars:
         root, _ = a_batch(home)
         folder = tmp_path / "profile"
         journal = Journal(folder / "journal.sqlite")
-        journal.prepare(sequence=1, manifest=str(root), list_cid=str(root), records=(), done=(), counters=())
+        journal.prepare(sequence=1, manifest=str(root), list_cid=str(root), records=(), done=())
         journal.close()
 
         def profile(self: App, *roles: Role) -> SimpleNamespace:

@@ -241,7 +241,7 @@ def car_target() -> Target:
 
 
 def manifest_target() -> Target:
-    entries = {number.to_bytes(16, "big"): CID.of(RAW, bytes([number % 251])) for number in range(1, 1500)}
+    entries = {number.to_bytes(16, "big"): CID.of(RAW, bytes([number % 251])) for number in range(1, 3000)}
     root, nodes = manifest.build(entries, hospital=HOSPITAL, sequence=2, previous=CID.of(DAG_CBOR, b"before"))
     blocks = Blocks(nodes)
     small_root, small = manifest.build(dict(list(entries.items())[:5]), hospital=HOSPITAL, sequence=1, previous=None)
@@ -268,7 +268,7 @@ def manifest_target() -> Target:
 
 def header_targets() -> dict[str, Target]:
     hospital = Seed.random()
-    slots = [header.LaneSlot(bytes([number]) * 32, bytes([number]) * 16) for number in range(3)]
+    locator_keys = [bytes([number]) * 32 for number in range(3)]
     info = RecordInfo(
         hospital=HOSPITAL,
         category=Category.LABORATORY,
@@ -291,7 +291,7 @@ def header_targets() -> dict[str, Target]:
             commitment=bytes(32),
             inventory=CID.of(RAW, b"inventory"),
             head=bytes(40),
-            slots=slots,
+            locator_keys=locator_keys,
             signer=hospital.signer(),
         )
 
@@ -300,8 +300,7 @@ def header_targets() -> dict[str, Target]:
             block,
             cid=CID.of(RAW, block),
             hospital=HOSPITAL,
-            locator_key=slots[1].locator_key,
-            brief_id=slots[1].brief_id,
+            locator_key=locator_keys[1],
             verifying_key=hospital.signer().public,
         )
         assert found.wrap_index == 1

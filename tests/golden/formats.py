@@ -47,6 +47,7 @@ from panachain.model.scope import Category, Purpose, Scope
 from panachain.model.transactions import Grant, Revocation
 from panachain.records import header, inventory, manifest, publish, rewrap
 from panachain.records.content import Content, content_context, seal_content
+from panachain.records.manifest_proof import ManifestProof, prove
 from panachain.records.pairing import hospital_lane, make_pairing, open_pairing, seal_pairing
 from panachain.records.statements import Statement
 from panachain.records.version_list import VersionList
@@ -320,7 +321,6 @@ def _opened_header(held: Held) -> Any:
         cid=CID.of(RAW, block),
         hospital=held.address("hospital"),
         locator_key=LOCATOR,
-        brief_id=brief_id(LOCATOR, 9),
         verifying_key=held.seeds["hospital"].signer().public,
     )
     said = _plain(opened)
@@ -329,7 +329,7 @@ def _opened_header(held: Held) -> Any:
     return said
 
 
-@golden("header", 2, opens=_opened_header)
+@golden("header", 3, opens=_opened_header)
 def _(held: Held) -> Mapping[str, bytes]:
     content, envelope = (str(CID.of(RAW, text)) for text in (b"content", b"envelope"))
     info = RecordInfo(
@@ -353,7 +353,7 @@ def _(held: Held) -> Mapping[str, bytes]:
             commitment=EnvelopeKey(KEY).commitment,
             inventory=CID.of(RAW, b"inventory"),
             head=b"h" * 40,
-            slots=[header.LaneSlot(KEY, brief_id(KEY, 1)), header.LaneSlot(LOCATOR, brief_id(LOCATOR, 9))],
+            locator_keys=[KEY, LOCATOR],
             signer=held.seeds["hospital"].signer(),
             replaces=[CID.of(RAW, b"older")],
             epoch=5,
@@ -394,19 +394,44 @@ def _opened_manifest(held: Held) -> Any:
             store.put_block(CID.of(DAG_CBOR, block), block)
     opened = manifest.Manifest(store, root)
     rows = list(opened.rows())
-    known = brief_id(LOCATOR, 3)
+    known = brief_id(LOCATOR, 5, 3)
     assert opened.lookup(known) == dict(rows)[known]
-    assert opened.lookup(brief_id(LOCATOR, 99_999)) is None
+    assert opened.lookup(brief_id(LOCATOR, 5, 99_999)) is None
     digest = sha256(b"".join(key + cid.digest for key, cid in rows)).hexdigest()
-    return {"hospital": opened.hospital, "sequence": opened.sequence, "count": opened.count, "rows": digest}
+    return {
+        "hospital": opened.hospital,
+        "first": opened.first,
+        "sequence": opened.sequence,
+        "count": opened.count,
+        "rows": digest,
+    }
 
 
-@golden("manifest", 1, opens=_opened_manifest)
+def _manifest(held: Held) -> tuple[CID, list[tuple[CID, bytes]]]:
+    rows = {brief_id(LOCATOR, 5, number): CID.of(RAW, b"%d" % number) for number in range(2200)}
+    before = CID.of(DAG_CBOR, b"before")
+    return manifest.build(rows, hospital=held.address("hospital"), sequence=5, previous=before, first=2)
+
+
+def _opened_proofs(held: Held) -> Any:
+    root = CID(DAG_CBOR, held.bytes["root"])
+    present = ManifestProof.parse(held.bytes["present"]).check(root, brief_id(LOCATOR, 5, 3))
+    absent = ManifestProof.parse(held.bytes["absent"]).check(root, brief_id(LOCATOR, 5, 99_999))
+    return [str(present), absent]
+
+
+@golden("proof of a row", 1, opens=_opened_proofs)
 def _(held: Held) -> Mapping[str, bytes]:
-    rows = {brief_id(LOCATOR, number): CID.of(RAW, b"%d" % number) for number in range(1100)}
-    root, blocks = manifest.build(
-        rows, hospital=held.address("hospital"), sequence=5, previous=CID.of(DAG_CBOR, b"before")
-    )
+    root, blocks = _manifest(held)
+    store = MemoryStore()
+    store.put_blocks(blocks)
+    keys = {"present": brief_id(LOCATOR, 5, 3), "absent": brief_id(LOCATOR, 5, 99_999)}
+    return {"root": root.digest, **{name: prove(store, root, key).encode() for name, key in keys.items()}}
+
+
+@golden("manifest", 2, opens=_opened_manifest)
+def _(held: Held) -> Mapping[str, bytes]:
+    root, blocks = _manifest(held)
     return {"root": root.digest, **{f"block {number}": block for number, (_, block) in enumerate(blocks)}}
 
 
@@ -482,12 +507,11 @@ def _opened_order(held: Held) -> Any:
     return [{name: value for name, value in _plain(move).items() if name != "envelope"} for move in opened[0]]
 
 
-@golden("order to re-wrap", 1, 2, opens=_opened_order)
+@golden("order to re-wrap", 3, 4, opens=_opened_order)
 def _(held: Held, version: int) -> Mapping[str, bytes]:
     envelope = _envelope(held)
     moves = [
-        rewrap.Move(CID.of(RAW, b"%d" % n), LOCATOR, brief_id(LOCATOR, n), envelope, emergency=version == 2 and n == 1)
-        for n in range(2)
+        rewrap.Move(CID.of(RAW, b"%d" % n), LOCATOR, envelope, emergency=version == 4 and n == 1) for n in range(2)
     ]
     return {
         "order": rewrap.seal_order(

@@ -72,7 +72,8 @@ class EvilHospital:
         world.registrar.admit(replace(actor, organisation=None))
         self.session = Hospital(world.network, profile, "")
         self.address: Address = actor.address
-        self.counters: dict[tuple[str, int], int] = {}
+        self.following: dict[bytes, int] = {}
+        """The next number of each lane in the storage transaction to come."""
         self.rows: dict[bytes, CID] = {}
 
     @property
@@ -152,7 +153,7 @@ class EvilHospital:
             "content_index": index,
             "generation": self.pairing.generations.epoch,
         }
-        slots = self.slots(lies.pop("path", envelope.path), lies.pop("number", None))
+        path, number = lies.pop("path", envelope.path), lies.pop("number", None)
         patient = lies.pop("patient", self.pairing.patient)
         commitment = lies.pop("commitment", envelope.key.commitment)
         epoch = lies.pop("epoch", None)
@@ -162,24 +163,21 @@ class EvilHospital:
             commitment=commitment,
             inventory=inventory_cid,
             head=b"",
-            slots=slots,
+            locator_keys=[lane.locator_key for _, lane in path],
             signer=self.seed.signer(),
             epoch=epoch,
         )
         cid = self.put(block)
-        self.rows |= {slot.brief_id: cid for slot in slots}
+        self.name(cid, path, number)
         return cid
 
-    def slots(self, path: Sequence[tuple[Scope, HospitalLane]], number: int | None = None) -> list[header.LaneSlot]:
-        """Return a slot for each lane of a path, with its next number or a number of one's own."""
-        made = []
-        for scope, lane in path:
-            place = scope.text, lane.generation
-            following = self.counters.get(place, 0) if number is None else number
-            if number is None:
-                self.counters[place] = following + 1
-            made.append(header.LaneSlot(lane.locator_key, keys.brief_id(lane.locator_key, following)))
-        return made
+    def name(self, cid: CID, path: Sequence[tuple[Scope, HospitalLane]], number: int | None = None) -> None:
+        """Write rows that name a block in each lane of a path, under its next number or a number of one's own."""
+        sequence = len(self.network.manifests_of(self.address)) + 1
+        for _, lane in path:
+            following = self.following.get(lane.locator_key, 0) if number is None else number
+            self.following[lane.locator_key] = following + 1
+            self.rows[keys.brief_id(lane.locator_key, sequence, following)] = cid
 
     def record(self, plain: bytes = BUNDLE, category: Category = Category.LABORATORY, **lies: Any) -> CID:
         """Write a record that is good but for its lies, alone in its envelope, and return its header."""
@@ -206,7 +204,7 @@ class EvilHospital:
         for cid, data in blocks:
             self.store.put_block(cid, data)
         self.commit(root.digest)
-        self.rows = {}
+        self.rows, self.following = {}, {}
         return root
 
     def commit(self, digest: bytes) -> None:

@@ -41,7 +41,7 @@ def test_another_patients_record_in_the_lane_is_handed_to_nobody(world: World) -
     pairing = replace(hospital.pairing(world.patient.whoami()), patient=NOBODYS)
     with open_batches(world.network, hospital.address, hospital._seed, hospital.profile.folder) as batches:
         builder = batches.begin()
-        builder.add(RECORD, pairing, {})
+        builder.add(RECORD, pairing)
         batches.send(builder)
     assert RECORD.content not in delivered(world, made)
 
@@ -84,8 +84,7 @@ def test_a_manifest_in_another_place_than_it_states_is_found(world: World, wrong
     stated = {"hospital": hospital.address, "sequence": 2, "previous": CID(DAG_CBOR, first)}
     stated[wrong] = {"hospital": NOBODYS, "sequence": 3, "previous": None}[wrong]
     builder = BatchBuilder(network.store, signer=hospital._seed.signer(), at=world.now, **stated)  # type: ignore[arg-type]
-    following = dict.fromkeys((("all", 0), ("laboratory", 0), ("laboratory/2025", 0)), 1)
-    builder.add(RECORD, hospital.pairing(world.patient.whoami()), following)
+    builder.add(RECORD, hospital.pairing(world.patient.whoami()))
     batch = builder.finish()
     builder.close()
     network.mainchain.ledger.store(hospital._sender(), batch.root.digest, 1)

@@ -88,7 +88,7 @@ def of_another_hospital(evil: EvilHospital) -> None:
 
 def header_of_noise(evil: EvilHospital) -> None:
     noise = evil.put(os.urandom(900))
-    evil.rows |= {slot.brief_id: noise for slot in evil.slots(evil.pairing.path(Category.LABORATORY, 2025))}
+    evil.name(noise, evil.pairing.path(Category.LABORATORY, 2025))
     evil.publish()
 
 
@@ -475,7 +475,7 @@ def test_another_patients_bad_order_keeps_nobody_from_new_lanes(world: World) ->
     keys = {"hospital_key": clinic.sealing_key, "patient_key": seed_of("mallory").sealing().public}
     first = own.headers[0]
     envelope = seal_envelope(EnvelopeKey(bytes(32)), [])
-    foreign = rewrap.Move(CID.parse(first.info.header_cid), first.locator_key, first.brief_id, envelope)
+    foreign = rewrap.Move(CID.parse(first.info.header_cid), first.locator_key, envelope)
     orders = [
         keep(world.network.store, b"no order"),
         CID.of(RAW, b"that nobody has"),

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import linkability
 from _linkability_attack import Field, Units, View, classify, rand_index
+from _linkability_lookups import lookups
 from _linkability_plan import DAY
 
 pytestmark = pytest.mark.deep
@@ -67,6 +68,14 @@ def test_jitter_takes_batches_and_times_away(off: dict[str, Any], on: dict[str, 
         without, with_ = of(off, kind)[name, view], of(on, kind)[name, view]
         assert without > 0.1
         assert with_ < without / 4
+
+
+def test_whoever_logs_every_lookup_and_sees_a_thousand_new_manifests_links_at_chance_level() -> None:
+    assert max(map(abs, lookups())) <= 0.02
+
+
+def test_with_keys_from_a_counter_every_row_would_be_known() -> None:
+    assert lookups(manifests=200, control=True)[0] > 0.9
 
 
 def test_the_index_is_one_for_the_truth_and_zero_for_chance() -> None:

@@ -122,7 +122,7 @@ def _headers(world: World, locators: Sequence[bytes]) -> Iterator[header.Header]
     for heads in map(world.network.heads_of, world.network.mainchain.actors.find(Role.HOSPITAL)):
         own = [keys.hospital_key(locator, heads.hospital) for locator in locators]
         rows = [row for manifest in open_manifests(store, heads) for row in manifest.rows()]
-        for (brief_id, cid), locator_key in itertools.product(rows, own):
+        for (_, cid), locator_key in itertools.product(rows, own):
             if not store.has_block(cid):
                 continue
             try:
@@ -131,7 +131,6 @@ def _headers(world: World, locators: Sequence[bytes]) -> Iterator[header.Header]
                     cid=cid,
                     hospital=heads.hospital,
                     locator_key=locator_key,
-                    brief_id=brief_id,
                     verifying_key=heads.verifying_key,
                 )
             except IntegrityError:

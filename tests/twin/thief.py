@@ -151,10 +151,10 @@ def headers(
 ) -> Iterator[header.Header]:
     """Yield the headers that a lane's locator key finds and the store still has; those that are gone don't matter."""
     own_key = keys.hospital_key(locator_key, heads.hospital)
-    counter = 0
     for manifest in manifests:
-        while (cid := manifest.lookup(keys.brief_id(own_key, counter))) is not None:
-            counter += 1
+        number = 0
+        while (cid := manifest.lookup(keys.brief_id(own_key, manifest.sequence, number))) is not None:
+            number += 1
             try:
                 block = store.get_block(cid)
             except BlockNotFoundError:
@@ -164,6 +164,5 @@ def headers(
                 cid=cid,
                 hospital=heads.hospital,
                 locator_key=own_key,
-                brief_id=keys.brief_id(own_key, counter - 1),
                 verifying_key=heads.verifying_key,
             )

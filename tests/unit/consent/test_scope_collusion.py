@@ -15,7 +15,6 @@ and for each grant for `SHOWN` wraps inside its scope and as many anywhere. It m
 from __future__ import annotations
 
 import random
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -81,12 +80,10 @@ def published(
     for patient, record in batch:
         if patient.address not in pairings:
             pairings[patient.address] = paired(patient, hospital)
-        builder.add(record, pairings[patient.address], hospital.counters[patient.address])
+        builder.add(record, pairings[patient.address])
     done = builder.finish()
     builder.close()
     hospital.manifests.append(done.root.digest)
-    for lanes in done.counters:
-        hospital.counters[lanes.patient] = dict(lanes.following)
     by_source = {
         entry.source: (one.info.header_cid, one.info.envelope_cid)
         for entry, one in zip(done.journal_records, done.records, strict=True)
@@ -127,7 +124,6 @@ class Hospital:
     seed: Seed
     address: Address
     manifests: list[bytes] = field(default_factory=list)
-    counters: dict[Address, dict[tuple[str, int], int]] = field(default_factory=lambda: defaultdict(dict))
 
     @cached_property
     def verifying(self) -> bytes:
@@ -167,8 +163,8 @@ class World:
     hospitals: list[Hospital]
     records: dict[str, Published]
     """By the CID of the header."""
-    rows: list[tuple[Hospital, bytes, CID]]
-    """Every row of every manifest: brief ID and header."""
+    rows: list[tuple[Hospital, CID]]
+    """The header of every row of every manifest."""
     envelopes: dict[str, bytes]
     """By CID."""
     kits: dict[tuple[str, int], nucypher_core.MessageKit] = field(default_factory=dict)
@@ -191,11 +187,11 @@ class World:
         }
 
     def headers(self, locator_key: bytes) -> dict[str, header.Header]:
-        """Try one locator key on every header, under every key that a manifest has it under."""
+        """Try one locator key on every header."""
         if locator_key not in self.opened_by_locator:
             found: dict[str, header.Header] = {}
             own_keys = [keys.hospital_key(locator_key, hospital.address) for hospital in self.hospitals]
-            for hospital, brief_id, cid in self.rows:
+            for hospital, cid in self.rows:
                 for own_key in own_keys:
                     try:
                         found[str(cid)] = header.open_header(
@@ -203,7 +199,6 @@ class World:
                             cid=cid,
                             hospital=hospital.address,
                             locator_key=own_key,
-                            brief_id=brief_id,
                             verifying_key=hospital.verifying,
                         )
                     except IntegrityError:
@@ -291,7 +286,7 @@ def look_around(world: World) -> None:
     """Note every row of every manifest, and every envelope, as anybody can who has the store and knows the CIDs."""
     for hospital in world.hospitals:
         for manifest in open_manifests(world.store, hospital.heads):
-            world.rows += [(hospital, brief_id, cid) for brief_id, cid in manifest.rows()]
+            world.rows += [(hospital, cid) for _, cid in manifest.rows()]
     world.envelopes = {
         str(cid): data
         for cid, (data, _) in world.store.held.items()
@@ -380,7 +375,7 @@ def inside_and_outside(world: World, loot: Loot, source: random.Random) -> Itera
 
 
 def located(world: World, loot: Loot) -> set[str]:
-    """Return what an honest reader finds by walking the lanes' counters."""
+    """Return what an honest reader finds by walking the lanes' numbers."""
     lanes = loot.terms.lanes
     return {
         found.info.header_cid
@@ -397,7 +392,7 @@ def wraps_of(envelopes: Iterable[str], lanes: int) -> Iterator[tuple[int, tuple[
 def test_the_world_is_what_the_tests_take_it_for(world: World) -> None:
     assert {record.category for record in world.records.values()} == {category.value for category in Category}
     assert {record.epoch for record in world.records.values()} == {0, 1}
-    assert {str(cid) for _, _, cid in world.rows} == set(world.records)
+    assert {str(cid) for _, cid in world.rows} == set(world.records)
     assert set(world.envelopes) == {record.envelope for record in world.records.values()}
     assert len(world.envelopes) > 100
     assert all(len(patient.rotated) > 5 for patient in world.patients)

@@ -66,7 +66,7 @@ def derived() -> dict[str, str]:
         "policy signer 7": SEED.policy_signer(7).public,
         "hospital": keys.hospital_key(SEED.locator_key(vitals, 3), HOSPITAL),
         "hospital pepper": keys.hospital_key(SEED.pepper(vitals, 3), HOSPITAL),
-        "brief 258": keys.brief_id(SEED.locator_key(vitals, 3), 258),
+        "brief 258 of 259": keys.brief_id(SEED.locator_key(vitals, 3), 259, 258),
     }
     return {name: value.hex() for name, value in values.items()}
 
@@ -93,9 +93,10 @@ def test_an_account_key_is_a_scalar_and_never_shown(key: bytes) -> None:
     assert key.hex() not in str(caught.value) or not key
 
 
-def test_brief_ids_differ_by_lane_hospital_and_counter() -> None:
+def test_brief_ids_differ_by_lane_hospital_manifest_and_number() -> None:
     lanes = [SEED.locator_key(Scope.of(category), 0) for category in Category]
     hospitals = [keys.address_of(keys.Seed.random().account_key()) for _ in range(3)]
-    found = {keys.brief_id(keys.hospital_key(lane, h), n) for lane in lanes for h in hospitals for n in range(50)}
+    places = [(sequence, number) for sequence in range(1, 6) for number in range(10)]
+    found = {keys.brief_id(keys.hospital_key(lane, h), *at) for lane in lanes for h in hospitals for at in places}
     assert len(found) == len(lanes) * len(hospitals) * 50
     assert {len(one) for one in found} == {16}

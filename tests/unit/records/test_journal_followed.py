@@ -13,11 +13,11 @@ from panachain.records.journal import Journal, JournalRecord, MovedRecord
 from panachain.records.journal_resources import KnownResource
 
 PATIENT, SOURCE = Address("0xPatient"), b"source"
-BATCH: dict[str, Any] = {"manifest": "m", "list_cid": "l", "counters": [], "done": []}
+BATCH: dict[str, Any] = {"manifest": "m", "list_cid": "l", "done": []}
 
 
 def record(header: str, scope: str, likeness: bytes) -> JournalRecord:
-    return JournalRecord(header, PATIENT, 1, scope, 0, b"brief", SOURCE, 0, likeness)
+    return JournalRecord(header, PATIENT, 1, scope, 0, SOURCE, 0, likeness)
 
 
 def resource(scope: str) -> KnownResource:

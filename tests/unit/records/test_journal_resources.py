@@ -54,7 +54,6 @@ class TestKept:
                 list_cid="l",
                 records=[],
                 done=[],
-                counters=[],
                 resources=[known(b"%d" % sequence)],
             )
         journal.resources.learn([known(b"learned")])
@@ -68,7 +67,7 @@ class TestKept:
 
     def test_a_batch_that_cannot_be_written_leaves_no_versions(self, tmp_path: Path) -> None:
         journal = Journal(tmp_path / "journal.sqlite")
-        batch = {"manifest": "m", "list_cid": "l", "records": [], "done": [], "counters": []}
+        batch = {"manifest": "m", "list_cid": "l", "records": [], "done": []}
         journal.prepare(sequence=1, **batch)  # type: ignore[arg-type]
         with pytest.raises(DiskError):
             journal.prepare(sequence=1, resources=[known()], **batch)  # type: ignore[arg-type]

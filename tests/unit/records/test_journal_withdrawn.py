@@ -14,7 +14,7 @@ from panachain.records.journal_resources import KnownResource
 from panachain.records.journal_withdrawn import Withdrawing
 
 PATIENT, SOURCE = Address("0xPatient"), b"source"
-BATCH: dict[str, Any] = {"manifest": "m", "list_cid": "l", "counters": []}
+BATCH: dict[str, Any] = {"manifest": "m", "list_cid": "l"}
 GONE = Withdrawing("content", PATIENT, "wrong-patient", SOURCE, "laboratory/2024", (("h1", b"like"), ("h2", b"")))
 
 
@@ -25,9 +25,7 @@ def resource(scope: str) -> KnownResource:
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
     made = Journal(tmp_path / "journal.sqlite")
-    records = [
-        JournalRecord(f"h{part}", PATIENT, 1, "laboratory/2024", 0, bytes([part]), SOURCE, part) for part in range(3)
-    ]
+    records = [JournalRecord(f"h{part}", PATIENT, 1, "laboratory/2024", 0, SOURCE, part) for part in range(3)]
     resources = [resource("laboratory/2024"), resource("vitals/2024")]
     made.prepare(sequence=1, records=records, done=[(PATIENT, SOURCE)], resources=resources, **BATCH)
     yield made

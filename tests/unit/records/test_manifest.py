@@ -14,7 +14,7 @@ from panachain.errors import IntegrityError, UsageError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address
-from panachain.records import manifest
+from panachain.records import manifest, tree_hash
 from panachain.storage.embedded import EmbeddedStore
 
 HOSPITAL = Address("0x" + "11" * 20)
@@ -24,7 +24,7 @@ def entries(count: int) -> dict[bytes, CID]:
     return {os.urandom(16): CID.of(RAW, i.to_bytes(4, "big")) for i in range(count)}
 
 
-@pytest.mark.parametrize("count", [1, 2, 1024, 1025, 5000])
+@pytest.mark.parametrize("count", [1, 2, 2048, 2049, 5000])
 def test_every_key_is_found_and_no_other(count: int, tmp_path: Path) -> None:
     store = EmbeddedStore(tmp_path / "blocks")
     rows = entries(count)
@@ -58,23 +58,90 @@ def test_nothing_but_keys_of_sixteen_bytes_and_headers_is_taken() -> None:
             manifest.build(bad, hospital=HOSPITAL, sequence=1, previous=None)
 
 
-def test_a_leaf_out_of_its_bounds_is_refused(tmp_path: Path) -> None:
-    store = EmbeddedStore(tmp_path / "blocks")
-    low, high = b"\x10" * 16, b"\x90" * 16
+class Forged:
+    """A manifest whose nodes are a test's."""
 
-    def put(node: dict[str, object]) -> CID:
+    def __init__(self, folder: Path) -> None:
+        self.store = EmbeddedStore(folder / "blocks")
+
+    def put(self, node: dict[str, object]) -> CID:
         data = dagcbor.encode(node)
-        store.put_block(CID.of(DAG_CBOR, data), data)
+        self.store.put_block(CID.of(DAG_CBOR, data), data)
         return CID.of(DAG_CBOR, data)
 
-    leaf_low = put({"keys": low, "headers": bytes(32)})
-    stray = put({"keys": b"\xa0" * 16, "headers": bytes(32)})
-    inner = put({"bounds": [low, high], "links": [leaf_low, stray]})
-    fields = {"v": 1, "hospital": bytes(20), "sequence": 1, "previous": None, "count": 2}
-    found = manifest.Manifest(store, put({**fields, "node": inner}))
-    assert found.lookup(low) is not None
+    def leaf(self, keys: list[bytes]) -> tuple[CID, bytes]:
+        hashes = [tree_hash.row_hash(key + bytes(32)) for key in keys]
+        return self.put({"keys": b"".join(keys), "headers": bytes(32 * len(keys))}), tree_hash.combined(hashes)
+
+    def inner(self, bounds: list[bytes], children: list[tuple[CID, bytes]]) -> tuple[CID, bytes]:
+        hashes = [one for _, one in children]
+        node = {"bounds": bounds, "links": [cid for cid, _ in children], "hashes": b"".join(hashes)}
+        return self.put(node), tree_hash.combined(hashes)
+
+    def opened(self, top: tuple[CID, bytes], rows: int, **lies: object) -> manifest.Manifest:
+        fields = {"v": 2, "hospital": bytes(20), "from": 1, "sequence": 1, "previous": None, "count": rows}
+        return manifest.Manifest(self.store, self.put(fields | {"tree": top[1], "node": top[0]} | lies))
+
+
+LOW = [bytes([1, *divmod(number, 256)]) + bytes(13) for number in range(2048)]
+
+
+def test_a_leaf_out_of_its_bounds_is_refused(tmp_path: Path) -> None:
+    forged = Forged(tmp_path)
+    stray = forged.leaf([b"\xa0" * 16])
+    found = forged.opened(forged.inner([LOW[0], b"\x90" * 16], [forged.leaf(LOW), stray]), 2049)
+    assert found.lookup(LOW[5]) is not None
     with pytest.raises(IntegrityError, match="bounds"):
-        found.lookup(high)
+        found.lookup(b"\x90" * 16)
+
+
+def test_a_leaf_that_is_not_what_the_tree_says_is_refused(tmp_path: Path) -> None:
+    forged = Forged(tmp_path)
+    high = [b"\x90" * 16]
+    for told in (bytes(32), forged.leaf([b"\x91" * 16])[1]):
+        found = forged.opened(forged.inner([LOW[0], *high], [forged.leaf(LOW), (forged.leaf(high)[0], told)]), 2049)
+        assert found.lookup(LOW[5]) is not None
+        with pytest.raises(IntegrityError, match="tree hash"):
+            found.lookup(high[0])
+    top = forged.inner([LOW[0], *high], [forged.leaf(LOW), forged.leaf(high)])
+    with pytest.raises(IntegrityError, match="tree hash"):
+        forged.opened(top, 1025, tree=bytes(32)).lookup(high[0])
+
+
+@pytest.mark.parametrize("first", [1, 2047])
+def test_leaves_that_are_not_full_are_refused(tmp_path: Path, first: int) -> None:
+    forged = Forged(tmp_path)
+    children = [forged.leaf(LOW[:first]), forged.leaf(LOW[first:])]
+    found = forged.opened(forged.inner([LOW[0], LOW[first]], children), 2049)
+    with pytest.raises(IntegrityError):
+        found.lookup(LOW[0])
+    # Nor may there be more or less than the count says.
+    for count in (1, 2048, 4097, 2048 * 1024 + 1):
+        with pytest.raises(IntegrityError):
+            forged.opened(forged.inner([LOW[0]], [forged.leaf(LOW)]), count).lookup(LOW[0])
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        *({"from": 0}, {"from": 2}, {"from": True}, {"sequence": 0}, {"count": 0}, {"count": -1}, {"count": 1 << 60}),
+        *({"tree": b""}, {"tree": None}, {"node": None}, {"v": 1}, {"previous": 1}),
+    ],
+)
+def test_a_root_that_no_manifest_has_is_refused(tmp_path: Path, lies: dict[str, object]) -> None:
+    forged = Forged(tmp_path)
+    assert forged.opened(forged.leaf(LOW), 2048).lookup(LOW[7]) is not None
+    with pytest.raises(IntegrityError):
+        forged.opened(forged.leaf(LOW), 2048, **lies)
+
+
+def test_it_says_for_which_storage_transactions_it_stands(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path / "blocks")
+    for first, expected in ((None, 8), (1, 1)):
+        root, blocks = manifest.build(entries(3), hospital=HOSPITAL, sequence=8, previous=None, first=first)
+        store.put_blocks(blocks)
+        found = manifest.Manifest(store, root)
+        assert (found.first, found.sequence) == (expected, 8)
 
 
 @settings(max_examples=200)
@@ -94,34 +161,6 @@ def test_rows_are_those_that_went_in(tmp_path: Path) -> None:
     root, blocks = manifest.build(rows, hospital=HOSPITAL, sequence=1, previous=None)
     store.put_blocks(blocks)
     assert list(manifest.Manifest(store, root).rows()) == sorted(rows.items())
-
-
-@pytest.mark.parametrize("count", [1, 1024, 3000])
-def test_a_proof_needs_no_store_and_fits_its_key_only(count: int, tmp_path: Path) -> None:
-    store = EmbeddedStore(tmp_path / "blocks")
-    rows = entries(count)
-    root, blocks = manifest.build(rows, hospital=HOSPITAL, sequence=1, previous=None)
-    store.put_blocks(blocks)
-    present, absent = sorted(rows)[count // 2], os.urandom(16)
-    assert manifest.Proof(manifest.prove(store, root, present).blocks).check(root, present) == rows[present]
-    assert manifest.Proof(manifest.prove(store, root, absent).blocks).check(root, absent) is None
-
-
-def test_a_proof_that_was_changed_or_cut_proves_nothing(tmp_path: Path) -> None:
-    store = EmbeddedStore(tmp_path / "blocks")
-    rows = entries(3000)
-    root, blocks = manifest.build(rows, hospital=HOSPITAL, sequence=1, previous=None)
-    store.put_blocks(blocks)
-    key = sorted(rows)[1500]
-    proof = manifest.prove(store, root, key).blocks
-    for position in range(len(proof)):
-        cut = [block for i, block in enumerate(proof) if i != position]
-        changed = [block[:-1] + bytes([block[-1] ^ 1]) if i == position else block for i, block in enumerate(proof)]
-        for bad in (cut, changed):
-            with pytest.raises(IntegrityError):
-                manifest.Proof(bad).check(root, key)
-    with pytest.raises(IntegrityError, match="none of a manifest"):
-        manifest.Proof([b""] * 20)
 
 
 def test_a_root_that_states_too_many_rows_is_refused(tmp_path: Path) -> None:

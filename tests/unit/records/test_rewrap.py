@@ -35,7 +35,6 @@ class Trip:
 
     store: EmbeddedStore
     manifests: list[bytes] = field(default_factory=list)
-    counters: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def builder(self) -> BatchBuilder:
         previous = CID(DAG_CBOR, self.manifests[-1]) if self.manifests else None
@@ -48,14 +47,13 @@ class Trip:
         batch = builder.finish()
         builder.close()
         self.manifests.append(batch.root.digest)
-        self.counters.update(batch.counters[0].following)
         return batch
 
     def publish(self, generations: Generations, *contents: bytes) -> PreparedBatch:
         builder = self.builder()
         for part, content in enumerate(contents):
             record = PlainRecord(Category.LABORATORY, 2024, "text/plain", content, b"s" * 32, part)
-            builder.add(record, pairing(generations), self.counters)
+            builder.add(record, pairing(generations))
         return self.finish(builder)
 
     def heads(self) -> HospitalHeads:
@@ -83,7 +81,7 @@ class Trip:
         scopes = path_of(Category.LABORATORY, 2024)
         lanes = [hospital_lane(PATIENT, WHERE, scope, generations.current(scope)) for scope in scopes]
         envelope = header.seal_envelope(self.key(lane, old[0]), lanes)
-        moves = [rewrap.Move(CID.parse(one.info.header_cid), one.locator_key, one.brief_id, envelope) for one in old]
+        moves = [rewrap.Move(CID.parse(one.info.header_cid), one.locator_key, envelope) for one in old]
         keys = {"hospital_key": HOSPITAL.sealing().public, "patient_key": PATIENT.sealing().public}
         order = rewrap.seal_order(moves, signer=PATIENT.signer(), **keys)
         builder = self.builder()
@@ -93,10 +91,9 @@ class Trip:
                 cid=move.header,
                 hospital=WHERE,
                 locator_key=move.locator_key,
-                brief_id=move.brief_id,
                 verifying_key=HOSPITAL.signer().public,
             )
-            builder.move(known, move.envelope, pairing(generations), self.counters)
+            builder.move(known, move.envelope, pairing(generations))
         return self.finish(builder)
 
 
@@ -204,7 +201,7 @@ def test_an_order_is_its_patients(trip: Trip) -> None:
     trip.publish(Generations(), b"one")
     ((found,),) = trip.found((LAB, 0))
     envelope = trip.store.get_block(CID.parse(found.info.envelope_cid))
-    move = rewrap.Move(CID.parse(found.info.header_cid), found.locator_key, found.brief_id, envelope)
+    move = rewrap.Move(CID.parse(found.info.header_cid), found.locator_key, envelope)
     keys = {"hospital_key": HOSPITAL.sealing().public, "patient_key": PATIENT.sealing().public}
     order = rewrap.seal_order([move], signer=PATIENT.signer(), **keys)
 
@@ -226,16 +223,14 @@ def test_an_order_says_what_lies_in_the_emergency_lane_by_itself_and_older_progr
     trip.publish(Generations(), b"one", b"two")
     (found,) = trip.found((LAB, 0))
     envelope = trip.store.get_block(CID.parse(found[0].info.envelope_cid))
-    one, other = (
-        rewrap.Move(CID.parse(each.info.header_cid), each.locator_key, each.brief_id, envelope) for each in found
-    )
+    one, other = (rewrap.Move(CID.parse(each.info.header_cid), each.locator_key, envelope) for each in found)
     keys = {"hospital_key": HOSPITAL.sealing().public, "patient_key": PATIENT.sealing().public}
     moves = [one, replace(other, emergency=True)]
     order = rewrap.seal_order(moves, signer=PATIENT.signer(), **keys)
     reading = {"secret": HOSPITAL.sealing(), "verifying_key": PATIENT.signer().public}
     assert rewrap.open_order(order, **reading) == moves
-    # A program that knows version 1 alone.
-    monkeypatch.setattr(rewrap, "_WITH_EMERGENCY", 1)
+    # A program that knows the other version alone.
+    monkeypatch.setattr(rewrap, "_WITH_EMERGENCY", rewrap._VERSION)
     with pytest.raises(IntegrityError):
         rewrap.open_order(order, **reading)
 
@@ -296,7 +291,7 @@ def test_an_order_that_no_block_holds_is_refused() -> None:
     ],
 )
 def test_an_order_to_re_seal_that_is_malformed_is_refused(change: dict[str, Any]) -> None:
-    fields = {"v": 3, "to": "private", "scope": "laboratory/2024", "key": b"k" * 32, "leaves": [[CONTENT, False]]}
+    fields = {"v": 5, "to": "private", "scope": "laboratory/2024", "key": b"k" * 32, "leaves": [[CONTENT, False]]}
     fields |= {"emergency": False, "names": b"", "digests": b"", "here": [], "there": []}
 
     def sealed(body: Any) -> bytes:

@@ -37,7 +37,7 @@ def batches(world: World) -> Iterator[Batches]:
 def filled(world: World, batches: Batches, content: bytes = b"x") -> BatchBuilder:
     builder, patient = batches.begin(), world.patient.whoami()
     record = PlainRecord(Category.LABORATORY, 2025, "text/plain", content, content.ljust(32), 0)
-    builder.add(record, world.hospital.pairing(patient), batches.counters(patient.address))
+    builder.add(record, world.hospital.pairing(patient))
     return builder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,10 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from panachain.crypto import keys
 from panachain.errors import BlockNotFoundError, IntegrityError, TransactionError, UsageError
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
-from panachain.records.journal import Journal
+from panachain.model.records import Reason
+from panachain.records import merging
+from panachain.records.locate import open_manifests
+from panachain.records.publish import Rows
 from panachain.sdk.batches import open_journal
+from panachain.sdk.own_history import OwnHistory
 from tests.twin.chains import TwinSender
 from tests.twin.world import World, resource, running_world
 from tests.unit.sdk.helpers import again
@@ -114,13 +120,11 @@ class TestLostJournal:
         lose(world)
         with patch("panachain.sdk.batches.Batches.reconcile", lambda _: 0):
             publish(world, write(tmp_path, 2, 3))
-        # Published under counters that were used before: readers find them at the price of a notice.
-        assert len(seen(world)) == 4
         opening = world.patient.records()
         assert len(list(opening)) == 4
-        assert [one.what for one in opening.notices] == ["storage transaction 2"]
+        assert opening.notices == []
         report = publish(world, write(tmp_path, 0, 1, 2, 3))
-        assert (len(report.records), len(seen(world))) == (2, 4)
+        assert (len(report.records), len(seen(world))) == (0, 4)
 
     def test_one_patient_whose_pairing_is_gone_stops_no_other(self, world: World, tmp_path: Path) -> None:
         publish(world, write(tmp_path, 0))
@@ -204,14 +208,18 @@ class History:
 @settings(max_examples=12, deadline=None)
 @given(steps=STEPS)
 def test_a_journal_of_any_age_against_any_history_ends_with_each_record_once(steps: list[str]) -> None:
-    check_history(steps)
+    # With levels of two manifests each, so that what is lost, restored and forked is merged, too.
+    with patch.object(merging, "FAN", 2):
+        check_history(steps)
 
 
 @pytest.mark.deep
 @settings(max_examples=300, deadline=None)
 @given(steps=STEPS)
 def test_a_journal_of_any_age_against_any_history_at_length(steps: list[str]) -> None:
-    check_history(steps)
+    for fan in (2, 8):
+        with patch.object(merging, "FAN", fan):
+            check_history(steps)
 
 
 def check_history(steps: list[str]) -> None:
@@ -226,6 +234,91 @@ def check_history(steps: list[str]) -> None:
         found = seen(world)
         assert len(found) == len(set(found)) == expected
         assert len(list(world.hospital.records())) == expected
+
+
+@pytest.fixture
+def pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two manifests of a level become one of the next."""
+    monkeypatch.setattr(merging, "FAN", 2)
+
+
+def live(world: World) -> list[tuple[int, int]]:
+    """Return from where to where the manifests stand that readers go through."""
+    heads = world.network.heads_of(world.hospital.whoami())
+    return [(one.first, one.sequence) for one in open_manifests(world.network.store, heads) if one]
+
+
+@pytest.mark.usefixtures("pairs")
+class TestMerging:
+    def test_readers_find_everything_in_few_manifests(self, world: World, tmp_path: Path) -> None:
+        for number in range(7):
+            publish(world, write(tmp_path, number))
+        assert live(world) == [(1, 4), (5, 6), (7, 7)]
+        assert len(seen(world)) == 7
+        report = publish(world, write(tmp_path, *range(7)), verify=True)
+        assert (len(report.records), report.read_back.records) == (0, 7)
+
+    def test_goes_on_after_a_lost_journal(self, world: World, tmp_path: Path) -> None:
+        for number in range(3):
+            publish(world, write(tmp_path, number))
+        lose(world)
+        assert len(publish(world, write(tmp_path, *range(4))).records) == 1
+        assert (live(world), len(seen(world))) == ([(1, 4)], 4)
+
+    def test_a_journal_learns_from_a_merged_one_what_is_gone_where_it_was(self, world: World, tmp_path: Path) -> None:
+        for number in range(4):
+            publish(world, write(tmp_path, number))
+        for digest in world.network.manifests_of(world.hospital.address)[:3]:
+            world.network.store.delete_block(CID(DAG_CBOR, digest))
+        lose(world)
+        assert len(publish(world, write(tmp_path, *range(5))).records) == 1
+        assert (live(world), len(seen(world))) == ([(1, 4), (5, 5)], 5)
+        assert len(list(world.hospital.records())) == 5
+
+    def test_one_that_was_ended_before_its_transaction_is_sent_as_it_is(self, world: World, tmp_path: Path) -> None:
+        publish(world, write(tmp_path, 0))
+        with (
+            patch.object(TwinSender, "_run", side_effect=TransactionError("lost on the way")),
+            pytest.raises(TransactionError),
+        ):
+            publish(world, write(tmp_path, 1))
+        with open_journal(world.hospital.profile.folder) as journal:
+            (pending,) = journal.pending()
+        assert again(world, "hospital").settle().transactions == 1
+        assert world.network.manifests_of(world.hospital.address)[-1] == CID.parse(pending.manifest).digest
+        assert (live(world), len(seen(world))) == ([(1, 2)], 2)
+
+    def test_what_cannot_be_keyed_anew_stays_where_it_is(
+        self, world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        publish(world, write(tmp_path, 0))
+        with patch.object(OwnHistory, "_pairings", lambda *_: []):
+            publish(world, write(tmp_path, 1))
+        assert "storage transactions 1 to 1 aren't merged: no pairing that can be read finds 1" in caplog.text
+        assert (live(world), len(seen(world))) == ([(1, 1), (2, 2)], 2)
+        for number in (2, 3):
+            publish(world, write(tmp_path, number))
+        assert (live(world), len(seen(world))) == ([(1, 4)], 4)
+
+    def test_a_store_that_lost_a_manifest_stops_no_upload(
+        self, world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        publish(world, write(tmp_path, 0))
+        (digest,) = world.network.manifests_of(world.hospital.address)
+        world.network.store.delete_block(CID(DAG_CBOR, digest))
+        assert len(publish(world, write(tmp_path, 1)).records) == 1
+        assert "aren't merged" in caplog.text
+
+    def test_of_a_withdrawn_records_envelope_all_or_nothing_drops_out(self, world: World, tmp_path: Path) -> None:
+        # Two records of one year, and so of one envelope, of which one is withdrawn.
+        withdrawn = publish(world, write(tmp_path, 0, 2)).records[0].header_cid
+        world.hospital.withdraw([withdrawn], Reason.WRONG_PATIENT)
+        for number in (4, 6):
+            publish(world, write(tmp_path, number))
+        assert live(world) == [(1, 4)]
+        opening = world.patient.records()
+        assert len(list(opening)) == 3
+        assert (opening.omissions, opening.notices) == ([], [])
 
 
 class TestReadBack:
@@ -246,19 +339,19 @@ class TestReadBack:
             publish(world, write(tmp_path, 0), verify=True)
 
     def test_finds_a_record_that_no_lane_finds(self, world: World, tmp_path: Path) -> None:
-        real = Journal.counters
+        real = keys.brief_id
         publish(world, write(tmp_path, 0))
-        # A gap: no reader looks beyond it.
-        with patch.object(Journal, "counters", lambda *a: {lane: n + 1 for lane, n in real(*a).items()}):
+        # Number 0 is left out: the search ends there.
+        with patch.object(keys, "brief_id", lambda key, sequence, number: real(key, sequence, number + 1)):
             publish(world, write(tmp_path, 2))
         with pytest.raises(IntegrityError, match="no lane of its patient finds it"):
             publish(world, write(tmp_path, 2), verify=True)
 
     def test_finds_a_record_that_one_lane_of_its_path_lacks(self, world: World, tmp_path: Path) -> None:
-        real = Journal.counters
+        real = Rows.add
         publish(world, write(tmp_path, 0))
-        skipped = ("laboratory", 0)
-        with patch.object(Journal, "counters", lambda *a: {k: n + (k == skipped) for k, n in real(*a).items()}):
+        # All but the lane of the category.
+        with patch.object(Rows, "add", lambda self, of, cid: real(self, [of[0], os.urandom(32), *of[2:]], cid)):
             publish(world, write(tmp_path, 2))
         with pytest.raises(IntegrityError, match="isn't found in laboratory"):
             publish(world, write(tmp_path, 2), verify=True)

@@ -147,6 +147,6 @@ class TestJournalRoots:
             stores.journal_roots(tmp_path)
         cids = [CID.of(DAG_CBOR, bytes([number])) for number in range(3)]
         for sequence, cid in enumerate(cids, start=1):
-            journal.prepare(sequence=sequence, manifest=str(cid), list_cid=str(cid), records=(), done=(), counters=())
+            journal.prepare(sequence=sequence, manifest=str(cid), list_cid=str(cid), records=(), done=())
         journal.close()
         assert stores.journal_roots(tmp_path) == cids

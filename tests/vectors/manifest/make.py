@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address
-from panachain.records import manifest
+from panachain.records import manifest, manifest_proof
 
 HOSPITAL = Address("0x" + "11" * 20)
-COUNTS = (1, 2, 1024, 1025, 3000)
+COUNTS = (1, 2, 2048, 2049, 5000)
 
 
 def number(value: int) -> bytes:
@@ -38,7 +39,23 @@ def vector(count: int, sequence: int, previous: CID | None) -> tuple[CID, dict[s
     root, blocks = manifest.build(rows(count), hospital=HOSPITAL, sequence=sequence, previous=previous)
     body = {"count": count, "sequence": sequence, "previous": None if previous is None else str(previous)}
     sizes = [len(data) for _, data in blocks]
-    return root, body | {"hospital": HOSPITAL, "root": str(root), "root_block": blocks[-1][1].hex(), "sizes": sizes}
+    made = {"root": str(root), "root_block": blocks[-1][1].hex(), "sizes": sizes, "proofs": proofs(root, blocks, count)}
+    return root, body | {"hospital": HOSPITAL} | made
+
+
+def proofs(root: CID, blocks: Iterable[tuple[CID, bytes]], count: int) -> list[dict[str, Any]]:
+    """Return proofs of the first and the last row, and of a key below all others."""
+
+    class Held(dict[CID, bytes]):
+        get_block = dict.__getitem__
+
+    ordered = sorted(rows(count))
+    wanted = {"first": ordered[0], "last": ordered[-1], "absent": bytes(16)}
+    held = Held(blocks)
+    return [
+        {"what": what, "key": key.hex(), "proof": manifest_proof.prove(held, root, key).encode().hex()}
+        for what, key in wanted.items()
+    ]
 
 
 def vectors() -> dict[str, Any]:
@@ -47,7 +64,7 @@ def vectors() -> dict[str, Any]:
     for sequence, count in enumerate(COUNTS, start=1):
         previous, body = vector(count, sequence, previous)
         made.append(body)
-    return {"format": "panachain/manifest/1", "manifests": made}
+    return {"format": "panachain/manifest/2", "manifests": made}
 
 
 if __name__ == "__main__":
