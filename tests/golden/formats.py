@@ -523,6 +523,52 @@ def _(held: Held, version: int) -> Mapping[str, bytes]:
     }
 
 
+def _opened_reseal(held: Held) -> Any:
+    opened = [
+        rewrap.open_order(
+            held.bytes["order"],
+            secret=held.secret(who),
+            verifying_key=held.seeds["patient"].signer().public,
+        )
+        for who in ("hospital", "patient")
+    ]
+    assert opened[0] == opened[1]
+    said = opened[0]
+    assert isinstance(said, rewrap.Reseal)
+    return {
+        "to": said.to.value,
+        "scope": said.scope.text,
+        "key": said.envelope_key.hex(),
+        "leaves": [[str(cid), stays] for cid, stays in said.leaves.items()],
+        "emergency": said.emergency,
+        "names": sorted(name.hex() for name in said.names),
+        "digests": sorted(digest.hex() for digest in said.digests),
+        "here": [_plain(one) for one in said.here],
+        "there": [_plain(one) for one in said.there],
+    }
+
+
+@golden("order to re-seal", 5, opens=_opened_reseal)
+def _(held: Held) -> Mapping[str, bytes]:
+    order = rewrap.Reseal(
+        to=Category.PRIVATE,
+        scope=Scope.of(Category.LABORATORY, 2024),
+        envelope_key=KEY,
+        leaves={CID.of(RAW, b"goes"): False, CID.of(RAW, b"stays too"): True},
+        names=frozenset({rewrap.name_of(_version())}),
+        digests=frozenset({sha256(b"a record").digest()}),
+        here=(_version(),),
+    )
+    return {
+        "order": rewrap.seal_reseal(
+            order,
+            hospital_key=held.secret("hospital").public,
+            patient_key=held.secret("patient").public,
+            signer=held.seeds["patient"].signer(),
+        )
+    }
+
+
 def _terms(held: Held) -> Terms:
     patient, doctor, proxy = (held.seeds[who] for who in ("patient", "doctor", "proxy"))
     scope = Scope.of(Category.LABORATORY)

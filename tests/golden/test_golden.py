@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(FOLDER.glob("*.json"))
 NO_FORMATS = {
     "Seals": "of which algorithms the format `seal` is made",
+    "Key blocks": "the format `key block`, for persons and for groups",
     "What an upload reads": "others' formats, which are read and never written",
     "Codes": "tests/vectors/codes.json pins them",
     "Commitments": "the contracts compute them; tests/integration holds the programs to that",
