@@ -78,7 +78,13 @@ def rewrap(world: World) -> None:
     assert again(world, "hospital").rewrap().moved == 1
 
 
-@pytest.mark.parametrize(("what", "left"), [(withdraw, 2), (rewrap, 3)])
+def reseal(world: World) -> None:
+    (record,) = world.hospital.records()
+    world.patient.choices.recategorize([record.record_id], "private")
+    assert again(world, "hospital").rewrap().resealed == 1
+
+
+@pytest.mark.parametrize(("what", "left"), [(withdraw, 2), (rewrap, 3), (reseal, 3)])
 def test_what_was_withdrawn_or_re_wrapped_drops_out_and_nothing_is_told(
     world: World, what: Callable[[World], None], left: int
 ) -> None:

@@ -22,6 +22,8 @@ from panachain.errors import (
 )
 from panachain.ipld import unixfs
 from panachain.ipld.cid import CID
+from panachain.records import merging
+from panachain.records.locate import open_manifests
 from panachain.sdk.opening import Opening
 from tests.twin.chains import TwinSender
 from tests.twin.world import World, resource
@@ -114,6 +116,31 @@ class TestAMove:
         assert moved(world, published(world, tmp_path / "1", observation(1, "v"))).resealed == 1
         report = again(world, "hospital").rewrap()
         assert (report.resealed, report.moved, report.transactions) == (0, 0, ())
+
+    @pytest.mark.parametrize("lost", [False, True])
+    def test_drops_out_of_merged_manifests_what_went_and_nobody_misses_it(
+        self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
+    ) -> None:
+        monkeypatch.setattr(merging, "FAN", 2)
+        ids = published(world, tmp_path / "1", *(observation(one, f"v{one}") for one in range(3)))
+        policy = grant(world, categories=("laboratory",)).policy_id
+        assert len(list(again(world, "clinician").open(policy))) == len(own(world)) == 3
+        moved(world, ids[:1])
+        if lost:
+            (world.hospital.profile.folder / "journal.sqlite").unlink()
+        for number in (3, 4):
+            published(world, tmp_path / str(number), observation(number, f"v{number}"))
+        hospital = world.hospital.whoami()
+        (only,) = open_manifests(world.network.store, world.network.heads_of(hospital))
+        assert (only.first, only.sequence) == (1, 4)
+        # Of what went nothing is left, and of what stayed its new header; with the statement there are 6.
+        rows = {str(cid) for _, cid in only.rows()}
+        assert not rows & set(ids)
+        assert len(rows) == 6
+        for reading, count in ((again(world).records(), 5), (again(world, "clinician").open(policy), 4)):
+            assert len(list(reading)) == count
+            assert (reading.omissions, reading.notices) == ([], [])
+        assert [value for category, value in own(world) if category == "private"] == ["v0"]
 
     def test_and_back_again(self, world: World, tmp_path: Path) -> None:
         moved(world, published(world, tmp_path / "1", observation(1, "v"), observation(2, "w")))
