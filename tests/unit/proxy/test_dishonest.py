@@ -51,7 +51,7 @@ def opened(
         replace(ref, endpoint=server.endpoint) for ref, server in zip(policy.terms.proxies, servers, strict=True)
     )
     try:
-        return proxies.unwrap(policy.reader(), replace(policy.terms, proxies=refs), 0, wraps, Purpose.TREAT).keys
+        return proxies.unwrap(policy.reader(), replace(policy.terms, proxies=refs), 0, wraps, Purpose.TREAT).messages
     finally:
         proxies.close()
 
