@@ -26,6 +26,7 @@ from _consent_world import publish
 from commands import session, settle
 from records import Amount, bundles, join, world
 
+from panachain.chain import anvil
 from panachain.chain.abi import contract
 from panachain.chain.block_receipts import Log
 from panachain.crypto import keystore, notice, umbral
@@ -129,7 +130,7 @@ def arms(folder: Path, size: Size) -> Iterator[list[Arm]]:
             # Both chains are as long; only what stands in the blocks differs.
             first = network.mainchain.source.head().number + 1
             for _ in range(0, size.blocks + _DEEP, _MINED):
-                network.mainchain.rpc.call("anvil_mine", [hex(_MINED), "0x0"])
+                anvil.mine_many(network.mainchain.rpc, _MINED)
             if name == "grown":
                 last = first + size.blocks - 1
                 grow(network, size, terms, range(first, last + 1))

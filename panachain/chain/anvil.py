@@ -183,6 +183,11 @@ def mine(rpc: Rpc, *, at: int | None = None) -> None:
     rpc.call("evm_mine", [] if at is None else [at])
 
 
+def mine_many(rpc: Rpc, count: int) -> None:
+    """Let a local development chain make blocks now, all of one time."""
+    rpc.call("anvil_mine", [hex(count), "0x0"])
+
+
 def mine_every(rpc: Rpc, seconds: int) -> None:
     """Let a local development chain make blocks at intervals; 0 makes none by itself."""
     rpc.call("evm_setIntervalMining", [seconds])

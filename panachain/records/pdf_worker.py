@@ -51,8 +51,8 @@ def text_in(file: BinaryIO, *, seconds: float = _SECONDS) -> tuple[bytes, bool]:
     from pypdf import PdfReader
 
     parts, size = list[bytes](), 0
-    # Again and again: what is raised where Python is busy with itself is lost.
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 0.01)
+    # Again and again: what is raised where Python is busy with itself is lost. Not too soon: it must get out of there.
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 0.25)
     try:
         pages = PdfReader(file).pages
         for page in pages:

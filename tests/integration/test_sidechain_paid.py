@@ -92,7 +92,7 @@ class TestForwarded:
         )
 
     def create(self, world: World, sender: Any, number: int) -> str:
-        return world.network.sidechain.groups.create(sender, b"\x02" + bytes(31) + bytes([number])).address
+        return world.network.sidechain.groups.create(sender, b"\x02" + bytes(30) + bytes([number])).address
 
     def test_a_dead_relay_is_passed_over(self, world: World) -> None:
         sender = self.of(world, ["http://127.0.0.1:9", *world.network.sidechain_relays])

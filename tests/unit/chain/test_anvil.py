@@ -172,6 +172,7 @@ def test_what_only_a_development_chain_does() -> None:
     rpc: Any = SimpleNamespace(call=call)
     anvil.mine(rpc)
     anvil.mine(rpc, at=99)
+    anvil.mine_many(rpc, 20)
     anvil.mine_every(rpc, 0)
     anvil.mine_at_once(rpc, False)
     anvil.fund(rpc, "0x11", 2)
@@ -179,6 +180,7 @@ def test_what_only_a_development_chain_does() -> None:
     assert asked == [
         ("evm_mine", []),
         ("evm_mine", [99]),
+        ("anvil_mine", ["0x14", "0x0"]),
         ("evm_setIntervalMining", [0]),
         ("evm_setAutomine", [False]),
         ("anvil_setBalance", ["0x11", hex(2 * 10**18)]),
