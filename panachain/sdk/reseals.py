@@ -146,11 +146,13 @@ class Reseals:
             raise IntegrityError(
                 f"it names {len(foreign)} records that aren't this patient's in {last.scope.text}; nothing was moved"
             )
+        # A statement names contents: sealed anew, what the hospital withdrew since would count again.
+        withdrawn = self._batches.journal.withdrawn.known(str(content) for content in wanted)
         rows = {one.header: one for one in mine}
         leaving = tuple(
             _Leaving(by_content[content], to, stays, rows[by_content[content].info.header_cid])
             for content, (to, stays) in wanted.items()
-            if content in by_content
+            if content in by_content and str(content) not in withdrawn
         )
         if not leaving:
             return

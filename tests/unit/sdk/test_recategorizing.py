@@ -382,3 +382,16 @@ def test_a_record_that_went_can_be_withdrawn(world: World, tmp_path: Path) -> No
     (info,) = (one.info for one in again(world).records())
     again(world, "hospital").withdraw([info.header_cid], "entered-in-error")
     assert own(world) == []
+
+
+def test_what_was_withdrawn_after_it_was_asked_for_stays_withdrawn(world: World, tmp_path: Path) -> None:
+    """A statement names a content, and what is sealed anew has another one."""
+    wrong, right = published(world, tmp_path / "1", observation(1, "wrong"), observation(2, "right"))
+    world.patient.choices.recategorize([wrong, right], "private")
+    world.hospital.withdraw([wrong], "wrong-patient")
+    again(world, "hospital").rewrap()
+    assert own(world) == [("private", "right")]
+    found = opening(world, "private")
+    assert len(found.records) == 1  # type: ignore[attr-defined]
+    again(world, "hospital").rewrap()
+    assert own(world) == [("private", "right")]
