@@ -8,7 +8,7 @@ only. Follows design sections 7 and 8 (Open, steps 3, 4, 6 and 7), security rule
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -60,6 +60,13 @@ class Sought:
     locator_key: bytes = field(repr=False)
 
 
+def _as_it_is(error: IntegrityError) -> IntegrityError:
+    return error
+
+
+Blame = Callable[[IntegrityError], IntegrityError]
+
+
 @dataclass(frozen=True)
 class HospitalHeads:
     """All storage transactions of one hospital, as the chain tells them, oldest first."""
@@ -69,6 +76,8 @@ class HospitalHeads:
     """The hospital's Umbral signer, 33 bytes."""
     manifests: tuple[bytes, ...]
     """Digests of the manifests' root CIDs, 32 bytes each."""
+    blame: Blame = field(default=_as_it_is, compare=False, repr=False)
+    """Says who is to blame for a header that its signature doesn't fit: the hospital, or who showed its key."""
 
 
 @dataclass(frozen=True)
@@ -266,13 +275,16 @@ class _Walk:
         Raises:
             IntegrityError: it doesn't open, or it is of another category, year, generation or patient.
         """
-        opened = header.open_header(
-            block,
-            cid=cid,
-            hospital=self._heads.hospital,
-            locator_key=self._key,
-            verifying_key=self._heads.verifying_key,
-        )
+        try:
+            opened = header.open_header(
+                block,
+                cid=cid,
+                hospital=self._heads.hospital,
+                locator_key=self._key,
+                verifying_key=self._heads.verifying_key,
+            )
+        except IntegrityError as exc:
+            raise self._heads.blame(exc) from exc
         # The hospital has the keys of every lane of a pairing, and may put anything anywhere: a reader would take what
         # it says of a record for what the patient granted.
         # Whether a sensitive one is in the emergency lane, its patient chose.

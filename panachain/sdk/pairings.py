@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from panachain.crypto.hpke import SealingKey
-from panachain.errors import AccessDeniedError
+from panachain.errors import AccessDeniedError, IntegrityError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor
 from panachain.records.findings import LEFT_OUT, Findings, Strict
@@ -104,13 +104,17 @@ class Pairings:
                 f"{patient.handle} hasn't paired with {self._hospital.handle}; nothing was published",
                 hint=f"the patient runs: panachain pair {self._hospital.handle}",
             )
-        return open_pairing(
-            self._network.store.get_block(CID(RAW, digest)),
-            secret=self._secret,
-            hospital=self._hospital.address,
-            patient=patient.address,
-            verifying_key=self._network.key_blocks.of(patient).verifying_key,
-        )
+        block, verifying = self._network.store.get_block(CID(RAW, digest)), self._network.key_blocks.of(patient)
+        try:
+            return open_pairing(
+                block,
+                secret=self._secret,
+                hospital=self._hospital.address,
+                patient=patient.address,
+                verifying_key=verifying.verifying_key,
+            )
+        except IntegrityError as exc:
+            raise self._network.keys.blame(patient, "the lanes of the pairing", exc) from exc
 
 
 def closed_for(pairings: Mapping[_Name, Pairing], profile: Profile, findings: Findings) -> dict[_Name, Profile]:

@@ -68,6 +68,21 @@ class ProvenKeys:
         self._statuses([actor])
         return self._blocks.of(actor)
 
+    def blame(self, actor: Actor, what: str, error: IntegrityError) -> IntegrityError:
+        """Return whom a signature tells against that doesn't fit: whoever should have made it, if the key is theirs.
+
+        Args:
+            actor: whose signature it should be.
+            what: was signed.
+            error: why it doesn't fit.
+
+        Raises:
+            IntegrityError: the registry keeps another key: the message names the nodes that showed this one.
+            BlockNotFoundError, ChainUnavailableError: as `check`.
+        """
+        self.check(actor)
+        return IntegrityError(f"{what} aren't what {actor.handle} signed: {error}", hint=error.hint)
+
     def check_grantable(self, actor: Actor) -> Actor:
         """Return what `check` does, of somebody who may act; raises as `check` and `check_active`."""
         self.check_active([actor])

@@ -235,4 +235,7 @@ class ReadingSession(ActorSession):
         if patient is None:
             raise IntegrityError(f"the terms of policy {policy_id} name a patient whom the registry doesn't know")
         public = self.network.key_blocks.of(patient).verifying_key
-        return unverified.verified(policy_id=policy_id, patient_verifying_key=public)
+        try:
+            return unverified.verified(policy_id=policy_id, patient_verifying_key=public)
+        except IntegrityError as exc:
+            raise self.network.keys.blame(patient, f"the terms of policy {policy_id}", exc) from exc

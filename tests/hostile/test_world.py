@@ -10,8 +10,10 @@ from unittest.mock import patch
 
 import pytest
 
+from panachain.errors import IntegrityError
 from tests.hostile.world import MOVES, Broken, Hostile, play
 from tests.twin.world import running_world
+from tests.unit.sdk.helpers import again, grant
 
 PAIRS = list(combinations(sorted(MOVES), 2))
 SEED = os.environ.get("PANACHAIN_HISTORIES_SEED", "1")
@@ -111,3 +113,12 @@ def test_many_histories() -> None:
 def test_other_histories_each_night() -> None:
     """A failure names the history, which PANACHAIN_HISTORIES_SEED doesn't: `play` repeats it alone."""
     histories(str(random.randrange(2**32)))
+
+
+def test_a_signature_that_does_not_fit_a_forged_key_tells_against_the_node_that_showed_the_key() -> None:
+    with running_world() as world:
+        policy_id = grant(world).policy_id
+        Hostile(world, random.Random(0)).node_forges_keys()
+        # The forged key block lies in the store, so that only the signature shows it.
+        with pytest.raises(IntegrityError, match="than the registry keeps"):
+            list(again(world, "clinician").open(policy_id))
