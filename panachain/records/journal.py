@@ -490,11 +490,14 @@ class Journal:
         """Return the CID of every batch's list that is known, oldest first."""
         return [row[0] for row in self._db.execute("SELECT list FROM batch WHERE list != '' ORDER BY sequence")]
 
-    def records(self) -> Iterator[JournalRecord]:
-        """Yield where each published record is found, in the order of publication."""
-        rows = self._db.execute(
-            "SELECT header, patient, sequence, scope, generation, source, part FROM record ORDER BY sequence, rowid"
-        )
+    def records(self, patient: Address | None = None) -> Iterator[JournalRecord]:
+        """Yield where each published record is found, of one patient or of all, in the order of publication."""
+        asked = "SELECT header, patient, sequence, scope, generation, source, part FROM record"
+        order = " ORDER BY sequence, rowid"
+        if patient is None:
+            rows = self._db.execute(asked + order)
+        else:
+            rows = self._db.execute(asked + " WHERE patient = ?" + order, (patient,))
         for row in rows:
             yield JournalRecord(*row)
 

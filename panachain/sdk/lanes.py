@@ -130,7 +130,7 @@ class OwnLanes:
         orders: Sequence[CID] | None = None,
         choices: Choices | None = None,
         findings: Findings | None = None,
-        also: Sequence[CID] = (),
+        also: Sequence[rewrap.Reseal] = (),
     ) -> tuple[Pairing, CID, Receipt]:
         """Give a hospital the lanes as they are now, and what the patient chose and asked for.
 
@@ -145,18 +145,32 @@ class OwnLanes:
             findings: is told of orders that the store lost, and they are asked for no more; without it they stand, and
                 the hospital publishes nothing before it can read them.
             also: what it is asked beside all that.
+
+        Raises:
+            TooLargeError: one of those is about more resources than an order can name.
         """
         if choices is None:
             choices = self.choices()
         hospital = self._network.keys.check(hospital)
         standing = self._standing(hospital, None if orders is not None else generations, findings)
+        # All of them before one is stored: one that is too large stops the rest.
+        blocks = [
+            rewrap.seal_reseal(
+                one,
+                hospital_key=hospital.sealing_key,
+                patient_key=self._seed.sealing().public,
+                signer=self._seed.signer(),
+            )
+            for one in also
+        ]
+        asked = [keep(self._network.store, block) for block in blocks]
         pairing = make_pairing(
             self._seed,
             patient=self._address,
             hospital=hospital.address,
             generations=generations,
             last_year=datetime.fromtimestamp(self._network.clock(), UTC).year + _YEARS_AHEAD,
-            orders=list(dict.fromkeys([*standing, *(orders or ()), *also])),
+            orders=list(dict.fromkeys([*standing, *(orders or ()), *asked])),
             choices=choices,
         )
         blob = seal_pairing(
@@ -209,18 +223,7 @@ class OwnLanes:
         Raises:
             TooLargeError: an order is about more resources than one can name.
         """
-        hospital = self._network.keys.check(hospital)
-        blocks = [
-            rewrap.seal_reseal(
-                order,
-                hospital_key=hospital.sealing_key,
-                patient_key=self._seed.sealing().public,
-                signer=self._seed.signer(),
-            )
-            for order in orders
-        ]
-        cids = [keep(self._network.store, block) for block in blocks]
-        _, _, receipt = self.pair(hospital, self.generations(), also=cids)
+        _, _, receipt = self.pair(hospital, self.generations(), also=orders)
         return receipt
 
     def unpair(self, hospital: Actor) -> Receipt:

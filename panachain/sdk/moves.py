@@ -7,6 +7,7 @@ category is sealed anew (sdk/reseals.py). Follows design section 8 (Revoke, R4) 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from panachain.crypto.keys import Seed
@@ -15,11 +16,12 @@ from panachain.ipld import unixfs
 from panachain.ipld.cid import CID
 from panachain.model.actors import Actor, Address
 from panachain.model.progress import Progress
+from panachain.records import rewrap
 from panachain.records.findings import LEFT_OUT, Findings
 from panachain.records.header import Header, open_header
 from panachain.records.pairing import Pairing
 from panachain.records.publish import MAX_RECORDS, BatchBuilder, listed, shorten_list
-from panachain.records.rewrap import Reseal, open_order
+from panachain.records.rewrap import Reseal
 from panachain.sdk.batches import Batches
 from panachain.sdk.network import Network
 from panachain.sdk.pairings import Pairings
@@ -64,12 +66,16 @@ class Moves:
         """
         # 1. Read the orders.
         findings = Findings()
-        reseals = Reseals(self._network, self._seed.sealing(), self._batches)
+        reseals = Reseals(self._network, self._batches)
         again: list[Resealing] = []
         moves: list[_Move] = []
         for patient, pairing in self._pairings.all(findings):
-            found = self._of(patient, pairing, findings)
-            asked = reseals.of(patient, pairing, findings) if self._has_lanes(patient, pairing, findings) else []
+            orders = self._orders(patient, pairing, findings)
+            if not orders or not self._is_known(patient, findings):
+                continue
+            wanted = {cid: order for cid, order in orders.items() if isinstance(order, Reseal)}
+            asked = reseals.of(patient, pairing, wanted, findings)
+            found = self._of(patient, pairing, orders, findings)
             # What goes into another category, and what stays beside it, gets a header in the lanes as they are now.
             taken = {header for one in asked for header in one.headers}
             again += asked
@@ -97,40 +103,55 @@ class Moves:
         deleted = self._delete_moved()
         return RewrapReport(sent.moved, deleted, tuple(sent.transactions), tuple(findings.omissions), sent.resealed)
 
-    def _of(self, patient: Actor, pairing: Pairing, findings: Findings) -> list[_Move]:
-        """Return what a patient's orders ask for, each order whole or not at all."""
-        found: dict[CID, _Move] = {}
-        for order in pairing.orders:
+    def _orders(self, patient: Actor, pairing: Pairing, findings: Findings) -> dict[CID, list[rewrap.Move] | Reseal]:
+        """Return what a patient asks for, by the orders' CIDs; each that can't be read is told."""
+        found = {}
+        for cid in pairing.orders:
             try:
-                for move in self._ordered(patient, pairing, order):
-                    # Once, however many orders name it.
-                    found.setdefault(CID.parse(move.old.info.header_cid), move)
+                found[cid] = self._pairings.order(patient, cid)
             except LEFT_OUT as exc:
-                findings.left_out("", f"order {order} of patient {patient.handle}", exc)
-        return list(found.values()) if not found or self._has_lanes(patient, pairing, findings) else []
+                findings.left_out("", f"order {cid} of patient {patient.handle}", exc)
+        return found
 
-    def _has_lanes(self, patient: Actor, pairing: Pairing, findings: Findings) -> bool:
-        """Tell whether a patient's lanes can be counted: before a batch is begun, in which all patients' records go."""
+    def _is_known(self, patient: Actor, findings: Findings) -> bool:
+        """Tell whether the journal knows a patient's records: before a batch is begun, in which all patients' go."""
         try:
-            self._batches.learn(pairing.patient)
+            self._batches.learn(patient.address)
         except LEFT_OUT as exc:
             findings.left_out("", f"the lanes of patient {patient.handle}", exc)
             return False
         return True
 
-    def _ordered(self, patient: Actor, pairing: Pairing, order: CID) -> list[_Move]:
+    def _of(
+        self,
+        patient: Actor,
+        pairing: Pairing,
+        orders: Mapping[CID, list[rewrap.Move] | Reseal],
+        findings: Findings,
+    ) -> list[_Move]:
+        """Return what a patient's orders to re-wrap ask for, each order whole or not at all."""
+        found: dict[CID, _Move] = {}
+        for cid, order in orders.items():
+            # The others are followed by sdk/reseals.py.
+            if isinstance(order, Reseal):
+                continue
+            try:
+                for move in self._ordered(patient, pairing, order):
+                    # Once, however many orders name it.
+                    found.setdefault(CID.parse(move.old.info.header_cid), move)
+            except LEFT_OUT as exc:
+                findings.left_out("", f"order {cid} of patient {patient.handle}", exc)
+        return list(found.values())
+
+    def _ordered(self, patient: Actor, pairing: Pairing, order: Iterable[rewrap.Move]) -> list[_Move]:
         """Return the records that an order names and that weren't moved yet.
 
         Raises:
-            IntegrityError: the order isn't the patient's, or names a record of somebody else.
-            BlockNotFoundError: the store lost the order, or a header.
+            IntegrityError: the order names a record of somebody else.
+            BlockNotFoundError: the store lost a header.
         """
         found = []
-        block = self._network.store.get_block(order)
-        verifying = self._network.key_blocks.of(patient).verifying_key
-        opened = open_order(block, secret=self._seed.sealing(), verifying_key=verifying)
-        # The others are followed by sdk/reseals.py.
-        for move in () if isinstance(opened, Reseal) else opened:
+        for move in order:
             # It was moved by an earlier run, or the order is an old one.
             if not self._batches.journal.has(str(move.header)):
                 continue

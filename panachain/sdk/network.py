@@ -6,7 +6,6 @@ Follows design section 6 and docs/spec/network.md (`panachain/network/1`).
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,7 +20,7 @@ from panachain.chain.mainchain import Mainchain
 from panachain.chain.sidechain import Sidechain
 from panachain.chain.signing import Account
 from panachain.config import Config
-from panachain.errors import ChainUnavailableError, ConfigurationError, IntegrityError
+from panachain.errors import ConfigurationError, IntegrityError
 from panachain.follow.opening import following
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
@@ -282,16 +281,9 @@ class Network:
         from panachain.records.locate import HospitalHeads
 
         verifying = self.key_blocks.of(hospital).verifying_key
-        proven: list[None] = []
 
         def blame(error: IntegrityError) -> IntegrityError:
-            # One proof, however many of its headers don't fit.
-            if not proven:
-                # Where no node can tell now, the hospital's own header stays what is told of.
-                with contextlib.suppress(ChainUnavailableError):
-                    self.keys.check(hospital)
-                proven.append(None)
-            return error
+            return self.keys.forgery(hospital) or error
 
         return HospitalHeads(hospital.address, verifying, self.manifests_of(hospital.address), blame)
 

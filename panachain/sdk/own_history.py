@@ -254,9 +254,8 @@ class OwnHistory:
         found: set[CID] = set()
         for patient, contents in journal.withdrawn.contents(patients).items():
             envelopes: dict[str, list[Header]] = defaultdict(list)
-            records = [record for record in journal.records() if record.patient == patient]
             try:
-                headers = self.headers_of(records)
+                headers = self.headers_of(list(journal.records(patient)))
             except (IntegrityError, BlockNotFoundError):
                 # What isn't known for sure stays, and its statement says what it is.
                 continue

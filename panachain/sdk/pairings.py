@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import TypeVar
 
 from panachain.crypto.hpke import SealingKey
-from panachain.errors import AccessDeniedError, IntegrityError
+from panachain.errors import AccessDeniedError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor
 from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.pairing import Pairing, open_pairing
-from panachain.records.rewrap import Reseal, Wishes, open_order
+from panachain.records.rewrap import Move, Reseal, Wishes, open_order
 from panachain.records.sensitivity.profiles import Profile, for_patient
 from panachain.sdk.network import Network
 
@@ -85,18 +85,24 @@ class Pairings:
         found = {}
         for name, pairing in pairings.items():
             with findings.alone("", f"patient {name}"):
-                verifying = self._network.key_blocks.of(actors[name]).verifying_key if pairing.orders else b""
-                opened = [
-                    open_order(
-                        self._network.store.get_block(cid),
-                        secret=self._secret,
-                        verifying_key=verifying,
-                    )
-                    for cid in pairing.orders
-                ]
+                opened = [self.order(actors[name], cid) for cid in pairing.orders]
                 wishes = Wishes.of(order for order in opened if isinstance(order, Reseal))
                 found[name] = replace(pairing, wishes=wishes)
         return found
+
+    def order(self, patient: Actor, cid: CID) -> list[Move] | Reseal:
+        """Return one of a patient's orders.
+
+        Raises:
+            IntegrityError: it isn't theirs, or is malformed.
+            BlockNotFoundError: the store lost it.
+        """
+        block = self._network.store.get_block(cid)
+        return self._network.keys.signed(
+            patient,
+            "the moves of the order",
+            lambda verifying: open_order(block, secret=self._secret, verifying_key=verifying),
+        )
 
     def _open(self, patient: Actor, digest: bytes | None) -> Pairing:
         if digest is None:
@@ -104,17 +110,18 @@ class Pairings:
                 f"{patient.handle} hasn't paired with {self._hospital.handle}; nothing was published",
                 hint=f"the patient runs: panachain pair {self._hospital.handle}",
             )
-        block, verifying = self._network.store.get_block(CID(RAW, digest)), self._network.key_blocks.of(patient)
-        try:
-            return open_pairing(
+        block = self._network.store.get_block(CID(RAW, digest))
+        return self._network.keys.signed(
+            patient,
+            "the lanes of the pairing",
+            lambda verifying: open_pairing(
                 block,
                 secret=self._secret,
                 hospital=self._hospital.address,
                 patient=patient.address,
-                verifying_key=verifying.verifying_key,
-            )
-        except IntegrityError as exc:
-            raise self._network.keys.blame(patient, "the lanes of the pairing", exc) from exc
+                verifying_key=verifying,
+            ),
+        )
 
 
 def closed_for(pairings: Mapping[_Name, Pairing], profile: Profile, findings: Findings) -> dict[_Name, Profile]:

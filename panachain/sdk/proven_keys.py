@@ -8,7 +8,7 @@ proven by receipts roots are the proof; what one node says alone is none. Follow
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from panachain.chain import proven
 from panachain.chain.bound import Contracts
@@ -29,6 +29,7 @@ _PUBLIC: Final = frozenset(actor_registry.ROLES.values())
 _PERSONS: Final = frozenset(identity_registry.ROLES.values())
 
 
+_Opened = TypeVar("_Opened")
 _Prove = Callable[[Header, Sequence[Actor]], Mapping[Address, Status]]
 
 
@@ -55,6 +56,8 @@ class ProvenKeys:
         self._sidechain = sidechain
         self._resolver = resolver
         self._blocks = blocks
+        self._forgeries: dict[tuple[Address, bytes], tuple[str, str] | None] = {}
+        """For each actor and digest that was proven because of a signature what is wrong with it: message and hint."""
 
     def check(self, actor: Actor) -> Actor:
         """Return an actor with their keys, whose digest, role and organisation are those that a registry keeps.
@@ -68,20 +71,44 @@ class ProvenKeys:
         self._statuses([actor])
         return self._blocks.of(actor)
 
-    def blame(self, actor: Actor, what: str, error: IntegrityError) -> IntegrityError:
-        """Return whom a signature tells against that doesn't fit: whoever should have made it, if the key is theirs.
+    def signed(self, actor: Actor, what: str, opens: Callable[[bytes], _Opened]) -> _Opened:
+        """Return what an actor signed.
 
         Args:
-            actor: whose signature it should be.
-            what: was signed.
-            error: why it doesn't fit.
+            actor: whose signature it must be.
+            what: it is, for messages.
+            opens: checks the signature with a verifying key, 33 bytes, and returns what it is of.
 
         Raises:
-            IntegrityError: the registry keeps another key: the message names the nodes that showed this one.
-            BlockNotFoundError, ChainUnavailableError: as `check`.
+            IntegrityError: the signature doesn't fit, and the message names the actor; or the registry keeps other keys
+                of them, and it names the nodes that showed these. Or the store gives another key block.
+            BlockNotFoundError: the store has no key block of theirs.
         """
-        self.check(actor)
-        return IntegrityError(f"{what} aren't what {actor.handle} signed: {error}", hint=error.hint)
+        verifying = self._blocks.of(actor).verifying_key
+        try:
+            return opens(verifying)
+        except IntegrityError as exc:
+            forged = self.forgery(actor)
+            raise forged or IntegrityError(f"{what} aren't what {actor.handle} signed: {exc}", hint=exc.hint) from exc
+
+    def forgery(self, actor: Actor) -> IntegrityError | None:
+        """Return who showed other keys of an actor than the registry keeps; None if nobody did, or no node can tell.
+
+        Each is proven once: whoever makes many signatures that don't fit costs their readers no more.
+        """
+        shown = actor.address, actor.key_digest
+        if shown not in self._forgeries:
+            try:
+                self._statuses([actor])
+            except ChainUnavailableError:
+                # What doesn't fit must keep nobody from the rest, whether or not the chains can be asked now.
+                return None
+            except IntegrityError as exc:
+                self._forgeries[shown] = str(exc), exc.hint
+            else:
+                self._forgeries[shown] = None
+        found = self._forgeries[shown]
+        return None if found is None else IntegrityError(found[0], hint=found[1])
 
     def check_grantable(self, actor: Actor) -> Actor:
         """Return what `check` does, of somebody who may act; raises as `check` and `check_active`."""

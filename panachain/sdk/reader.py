@@ -234,8 +234,8 @@ class ReadingSession(ActorSession):
         """
         if patient is None:
             raise IntegrityError(f"the terms of policy {policy_id} name a patient whom the registry doesn't know")
-        public = self.network.key_blocks.of(patient).verifying_key
-        try:
-            return unverified.verified(policy_id=policy_id, patient_verifying_key=public)
-        except IntegrityError as exc:
-            raise self.network.keys.blame(patient, f"the terms of policy {policy_id}", exc) from exc
+        return self.network.keys.signed(
+            patient,
+            f"the terms of policy {policy_id}",
+            lambda public: unverified.verified(policy_id=policy_id, patient_verifying_key=public),
+        )

@@ -1,6 +1,6 @@
 """Reseals: records go into another category because their patient asked for it.
 
-1. Read a paired patient's orders to re-seal that weren't followed yet; of two about the same record the later counts.
+1. Take a paired patient's orders to re-seal that weren't followed yet; of two about the same record the later counts.
 2. Find the envelope that an order's key opens, and check that all of it is here and is that patient's.
 3. Open what leaves, and seal it under a fresh envelope key in the category that was asked for.
 4. Give what stays a new header, for an inventory that doesn't name what left, and leave a statement in the old lanes
@@ -12,12 +12,11 @@ Old headers, inventories and contents are deleted by sdk/moves.py, once the new 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from panachain.crypto.commit import EnvelopeKey
-from panachain.crypto.hpke import SealingKey
 from panachain.errors import IntegrityError, TooLargeError
 from panachain.ipld.cid import CID
 from panachain.model.actors import Actor, Address
@@ -31,7 +30,7 @@ from panachain.records.journal_resources import KnownResource
 from panachain.records.locate import check_envelope, content_of
 from panachain.records.pairing import Pairing
 from panachain.records.publish import BatchBuilder
-from panachain.records.rewrap import Reseal, open_order
+from panachain.records.rewrap import Reseal
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.statements import MAX_NEWER, Statement
 from panachain.records.versions import Version, bundle_of
@@ -85,42 +84,34 @@ class Resealing:
 class Reseals:
     """What the patients of one hospital ask to have in other categories."""
 
-    def __init__(self, network: Network, secret: SealingKey, batches: Batches) -> None:
-        """Take the hospital's secret for what is sealed to it, and its batches."""
+    def __init__(self, network: Network, batches: Batches) -> None:
+        """Take the hospital's batches."""
         self._network = network
-        self._secret = secret
         self._batches = batches
         self.followed: list[str] = []
         """Orders that the batch that is being filled follows."""
         self.elsewhere: list[tuple[KnownResource, str]] = []
         """Versions that it puts elsewhere, each with its new lane."""
 
-    def of(self, patient: Actor, pairing: Pairing, findings: Findings) -> list[Resealing]:
+    def of(self, patient: Actor, pairing: Pairing, orders: Mapping[CID, Reseal], findings: Findings) -> list[Resealing]:
         """Return what a patient's orders ask for that wasn't done yet, each envelope whole or not at all.
 
         Args:
             patient: whose orders.
             pairing: theirs.
+            orders: by their CIDs, the latest last.
             findings: is told of each order that can't be followed.
         """
         waiting: dict[bytes, list[tuple[CID, Reseal]]] = defaultdict(list)
-        for cid in pairing.orders:
-            if self._batches.journal.followed.has(str(cid)):
-                continue
-            # One that can't be read is told where orders to re-wrap are.
-            try:
-                verifying = self._network.key_blocks.of(patient).verifying_key
-                order = open_order(self._network.store.get_block(cid), secret=self._secret, verifying_key=verifying)
-            except LEFT_OUT:
-                continue
-            if isinstance(order, Reseal):
+        for cid, order in orders.items():
+            if not self._batches.journal.followed.has(str(cid)):
                 waiting[order.envelope_key].append((cid, order))
         found = list[Resealing]()
-        for orders in waiting.values():
+        for together in waiting.values():
             try:
-                found += self._planned(pairing, orders)
+                found += self._planned(pairing, together)
             except LEFT_OUT as exc:
-                named = ", ".join(str(cid) for cid, _ in orders)
+                named = ", ".join(str(cid) for cid, _ in together)
                 findings.left_out("", f"order {named} of patient {patient.handle}", exc)
         return found
 
@@ -179,8 +170,7 @@ class Reseals:
         )
 
     def _records(self, patient: Address, scope: Scope) -> list[JournalRecord]:
-        records = self._batches.journal.records()
-        return [one for one in records if one.patient == patient and one.scope == scope.text]
+        return [one for one in self._batches.journal.records(patient) if one.scope == scope.text]
 
     def opened(self, resealing: Resealing) -> list[PlainRecord]:
         """Return what leaves, opened and checked.

@@ -49,7 +49,7 @@ def again(world: World, who: str = "patient") -> Any:
     return world.sessions[who]
 
 
-def forge(world: World, patient: Address, who: str = "clinician") -> PolicyId:
+def forge(world: World, patient: Address, who: str = "clinician", index: int = 0) -> PolicyId:
     """Grant a policy whose terms name a patient who didn't sign them, and return its ID."""
     forger = Seed(b"forger".ljust(32))
     proxies = tuple(world.network.proxies())
@@ -62,7 +62,7 @@ def forge(world: World, patient: Address, who: str = "clinician") -> PolicyId:
         threshold=THRESHOLD,
         proxies=proxies,
     )
-    prepared = prepare_grant(forger, offer, index=0, patient=patient, generations=Generations())
+    prepared = prepare_grant(forger, offer, index=index, patient=patient, generations=Generations())
     signed = replace(PendingGrant.of(offer, prepared, due=0).grant, deadline=world.now + 60)
     keep(world.network.store, prepared.sealed_terms)
     signature = world.network.mainchain.policies.sign_grant(Account(prepared.account_key), signed)

@@ -12,6 +12,7 @@ import pytest
 from panachain.errors import (
     AccessDeniedError,
     BlockNotFoundError,
+    ChainUnavailableError,
     IntegrityError,
     PolicyRevokedError,
     PolicyUnknownError,
@@ -25,7 +26,7 @@ from panachain.sdk.group_keys import seal_secrets
 from panachain.sdk.notices import Notices
 from panachain.storage.blocks import keep
 from tests.twin.world import World
-from tests.unit.sdk.helpers import forge, grant, opened, upload
+from tests.unit.sdk.helpers import again, forge, grant, opened, upload
 
 
 class TestInbox:
@@ -275,3 +276,26 @@ def test_terms_are_shown_to_whom_they_were_granted_to(world: World) -> None:
     assert (on_chain.policy_id, terms.grantee) == (made.policy_id, world.clinician.address)
     with pytest.raises(PolicyUnknownError):
         world.nurse.terms_of(made)
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["provable", "no-chain"])
+def test_terms_that_nobody_signed_stop_no_list_and_cost_one_proof(world: World, answers: bool) -> None:
+    """Anybody can make them, and the registry's proof is asked for only because of them."""
+    good = grant(world)
+    forged = [forge(world, world.patient.address, index=index) for index in range(3)]
+    clinician, keys, proofs = again(world, "clinician"), world.network.keys, list[object]()
+    real = keys._statuses
+
+    def counted(actors: Any) -> Any:
+        proofs.append(actors)
+        if not answers:
+            raise ChainUnavailableError("too old")
+        return real(actors)
+
+    with patch.object(keys, "_statuses", counted):
+        found = clinician.inbox()
+        views = list(found)
+    assert [view.policy_id for view in views] == [good.policy_id]
+    assert {one.item for one in found.left_out} == set(forged)
+    assert all(f"what {world.patient.whoami().handle} signed" in one.reason for one in found.left_out)
+    assert len(proofs) == (1 if answers else 3)
