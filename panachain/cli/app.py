@@ -17,7 +17,7 @@ import click
 
 from panachain.cli.output import Output
 from panachain.config import Config
-from panachain.errors import UnavailableError, UsageError
+from panachain.errors import PartlyDoneError, UnavailableError, UsageError
 from panachain.model.actors import PolicyId, Role
 from panachain.passphrase import read_passphrase
 from panachain.plain import line
@@ -33,6 +33,8 @@ UNTOUCHED: Final = "nothing was changed"
 _GRANTEES: Final = (Role.PRACTITIONER, Role.GROUP, Role.RESEARCHER)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+_Report = TypeVar("_Report")
 
 
 @dataclass
@@ -389,3 +391,29 @@ def command(
         return click.command(name, cls=Command, epilog=examples, unchanged=unchanged, after=after)(function)
 
     return wrap
+
+
+def as_far_as_done(kind: type[_Report], work: Callable[[], _Report]) -> tuple[_Report, PartlyDoneError | None]:
+    """Run what may be done in part, and return what it reports, with the error that `end` raises if a part is missing.
+
+    Args:
+        kind: of the report; a part of anything else is an error at once.
+        work: to be done.
+    """
+    try:
+        return work(), None
+    except PartlyDoneError as exc:
+        if not isinstance(exc.result, kind):
+            raise
+        return exc.result, exc
+
+
+def end(app: App, partly: PartlyDoneError | None) -> None:
+    """Tell what was left out, if anything was, and end with that: after what was done has been shown.
+
+    Raises:
+        PartlyDoneError: something was.
+    """
+    if partly is not None:
+        app.output.left_out(partly.omissions)
+        raise partly

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from panachain.cli import words
-from panachain.cli.app import App, command, current
-from panachain.errors import PartlyDoneError
+from panachain.cli.app import App, as_far_as_done, command, current, end
 from panachain.model.actors import Role
 from panachain.model.scope import Category
 
@@ -56,20 +55,15 @@ def choices(
     from panachain.sdk.results.choices import ChoicesReport
 
     app = current()
-    partly: PartlyDoneError | None = None
     with app.acting(Role.PATIENT) as patient:
-        try:
-            given = {"close": close, "reopen": reopen, "emergency": emergency, "no_emergency": no_emergency}
-            changes = {name: listed(kinds) for name, kinds in given.items()}
-            report = patient.choices.change(**changes) if any(changes.values()) else patient.choices.now()
-        except PartlyDoneError as exc:
-            if not isinstance(exc.result, ChoicesReport):
-                raise
-            report, partly = exc.result, exc
+        given = {"close": close, "reopen": reopen, "emergency": emergency, "no_emergency": no_emergency}
+        changes = {name: listed(kinds) for name, kinds in given.items()}
+        own = patient.choices
+        report, partly = as_far_as_done(
+            ChoicesReport, lambda: own.change(**changes) if any(changes.values()) else own.now()
+        )
     _show(app, report)
-    if partly is not None:
-        app.output.left_out(partly.omissions)
-        raise partly
+    end(app, partly)
 
 
 @command(
@@ -99,23 +93,17 @@ def recategorize(records: tuple[str, ...], to: str, yes: bool) -> None:
     from panachain.sdk.results.choices import RecategorizeReport
 
     app = current()
-    partly: PartlyDoneError | None = None
 
     def confirm(wider: Sequence[str]) -> None:
         many = words.count(len(wider), "record")
         app.confirm(f"More people could open {many} in {to}: everybody with all, or an emergency. Go on?", yes=yes)
 
     with app.acting(Role.PATIENT) as patient:
-        try:
-            report = patient.choices.recategorize(records, to, confirm=confirm)
-        except PartlyDoneError as exc:
-            if not isinstance(exc.result, RecategorizeReport):
-                raise
-            report, partly = exc.result, exc
+        report, partly = as_far_as_done(
+            RecategorizeReport, lambda: patient.choices.recategorize(records, to, confirm=confirm)
+        )
         _show_asked(app, report)
-    if partly is not None:
-        app.output.left_out(partly.omissions)
-        raise partly
+    end(app, partly)
 
 
 def _show_asked(app: App, report: RecategorizeReport) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from panachain.cli import words
-from panachain.cli.app import App, LazyGroup, command, current
+from panachain.cli.app import App, LazyGroup, as_far_as_done, command, current, end
 from panachain.cli.assign import COMMENT
 from panachain.cli.files import write_new
 from panachain.cli.life import show_life
@@ -128,31 +128,28 @@ def upload(
             raise UsageError(f"{str(path)!a}: there is no such file or folder")
     kind = Category.parse(category[0]) if category else None
     with app.acting(Role.HOSPITAL) as hospital, app.output.progress("upload") as progress:
-        partly: PartlyDoneError | None = None
-        try:
-            how: dict[str, Any] = {
-                "category": kind,
-                "dry_run": dry_run,
-                "jitter": jitter,
-                "verify": verify,
-                "strict": strict,
-                "explain": (lambda path, one: rows.append(classify.row(path, one))) if explain else None,
-            }
-            if by_patient:
-                report = hospital.upload_each(paths, named, **how, progress=progress)
-            else:
-                report = hospital.upload_many(assigned, **how, confirm_patient=confirm_patient, progress=progress)
-        except PartlyDoneError as exc:
-            if not isinstance(exc.result, UploadReport):
-                raise
-            report, partly = exc.result, exc
+        how: dict[str, Any] = {
+            "category": kind,
+            "dry_run": dry_run,
+            "jitter": jitter,
+            "verify": verify,
+            "strict": strict,
+            "explain": (lambda path, one: rows.append(classify.row(path, one))) if explain else None,
+            "progress": progress,
+        }
+        report, partly = as_far_as_done(
+            UploadReport,
+            lambda: (
+                hospital.upload_each(paths, named, **how)
+                if by_patient
+                else hospital.upload_many(assigned, **how, confirm_patient=confirm_patient)
+            ),
+        )
     if explain:
         classify.show(app, rows)
         app.output.say("")
     _show_upload(app, report)
-    if partly is not None:
-        app.output.left_out(partly.omissions)
-        raise partly
+    end(app, partly)
 
 
 def _show_upload(app: App, report: UploadReport) -> None:
@@ -344,20 +341,12 @@ def rewrap() -> None:
     from panachain.sdk.results.uploads import RewrapReport
 
     app = current()
-    partly: PartlyDoneError | None = None
     with app.acting(Role.HOSPITAL) as hospital:
         with app.output.progress("rewrap") as progress:
-            try:
-                done = hospital.rewrap(progress=progress)
-            except PartlyDoneError as exc:
-                if not isinstance(exc.result, RewrapReport):
-                    raise
-                done, partly = exc.result, exc
+            done, partly = as_far_as_done(RewrapReport, lambda: hospital.rewrap(progress=progress))
         titles = {"moved": "records moved", "resealed": "into another category", "deleted": "old deleted"}
         app.output.one(done, fields=tuple(titles), titles=titles)
-    if partly is not None:
-        app.output.left_out(partly.omissions)
-        raise partly
+    end(app, partly)
     if not done.moved and not done.resealed and not done.deleted:
         app.output.say("No patient asked for it.")
 
