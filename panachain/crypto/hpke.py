@@ -57,15 +57,6 @@ class SealingKey:
         """The public key, 1,216 bytes."""
 
     @classmethod
-    def from_seed(cls, seed: bytes) -> SealingKey:
-        """Return the key over 32 bytes of secure randomness.
-
-        Raises:
-            UsageError: another length.
-        """
-        return cls(seed)
-
-    @classmethod
     def random(cls) -> SealingKey:
         """Return a fresh key from the operating system's CSPRNG."""
         return cls(os.urandom(KEY_SIZE))

@@ -51,7 +51,7 @@ class Seed:
 
     def sealing(self) -> SealingKey:
         """Return the key that others seal to."""
-        return SealingKey.from_seed(self._factory.secret(labels.SEED_SEALING))
+        return SealingKey(self._factory.secret(labels.SEED_SEALING))
 
     def receiving(self) -> SecretKey:
         """Return the key that proxies re-encrypt to, and that notices are addressed to."""
@@ -71,7 +71,7 @@ class Seed:
 
     def audit(self) -> SealingKey:
         """Return the key that proxies seal receipts to."""
-        return SealingKey.from_seed(self._factory.secret(labels.SEED_AUDIT))
+        return SealingKey(self._factory.secret(labels.SEED_AUDIT))
 
     def store_key(self) -> bytes:
         """Return the key for what this actor encrypts for themselves at rest, 32 bytes."""

@@ -11,8 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from hashlib import sha256
-from typing import Final
+from hashlib import file_digest, sha256
 
 from panachain.errors import InputError
 from panachain.model.actors import Address
@@ -37,9 +36,6 @@ from panachain.records.versions import (
     same_server,
     shell_print,
 )
-
-_PIECE: Final = 1 << 20
-"""Bytes of a file that are read at once."""
 
 
 @dataclass
@@ -172,9 +168,7 @@ class Changes:
             record = _placed(record, wishes)
             scope = Scope.of(record.category, record.year).text
             made = shell_print(content)
-            shell = KnownResource(
-                patient, self._keyed(b"shell", made), b"", b"", made, None, None, scope, record.source
-            )
+            shell = self._shell(made, patient, scope, record.source)
             if self._is_known(shell):
                 self._kept = set()
                 return Change(None)
@@ -229,11 +223,13 @@ class Changes:
             return []
         scope, bundle = Scope.of(record.category, record.year).text, bundle_of(record.content)
         if bundle is None:
-            made = shell_print(record.content)
-            name = self._keyed(b"shell", made)
-            return [KnownResource(patient, name, b"", b"", made, None, None, scope, record.source)]
+            return [self._shell(shell_print(record.content), patient, scope, record.source)]
         found = [self._known(entry.version, patient, scope, record.source) for entry in bundle.entries]
         return [one for one in found if one is not None]
+
+    def _shell(self, made: bytes, patient: Address, scope: str, source: bytes) -> KnownResource:
+        """Return what the journal keeps of what a Bundle says of itself."""
+        return KnownResource(patient, self._keyed(b"shell", made), b"", b"", made, None, None, scope, source)
 
     def _file(self, record: PlainRecord, wishes: Wishes) -> Change:
         """Return what is new of a record that isn't FHIR: a file by itself, or an attachment of the last Bundle."""
@@ -357,11 +353,7 @@ def _digest(record: PlainRecord) -> bytes:
     """Return the SHA-256 of a record's content; nothing for one that is too large to have one in its header."""
     if record.size > HASHED:
         return b""
-    hasher = sha256()
     if isinstance(record.content, FileContent):
         with open(record.content.path, "rb") as file:
-            while piece := file.read(_PIECE):
-                hasher.update(piece)
-    else:
-        hasher.update(record.content)
-    return hasher.digest()
+            return file_digest(file, "sha256").digest()
+    return sha256(record.content).digest()

@@ -486,25 +486,34 @@ def _(held: Held, version: int) -> Mapping[str, bytes]:
     return {
         "pairing": seal_pairing(
             made,
-            hospital_key=held.secret("hospital").public,
-            patient_key=held.secret("patient").public,
-            signer=held.seeds["patient"].signer(),
+            **_sealing(held),
         )
     }
 
 
-def _opened_order(held: Held) -> Any:
-    opened = [
-        rewrap.open_order(
-            held.bytes["order"],
-            secret=held.secret(who),
-            verifying_key=held.seeds["patient"].signer().public,
-        )
+def _order(held: Held) -> Any:
+    """Return what an order says to both who can open it."""
+    signer = held.seeds["patient"].signer().public
+    for_hospital, for_patient = (
+        rewrap.open_order(held.bytes["order"], secret=held.secret(who), verifying_key=signer)
         for who in ("hospital", "patient")
-    ]
-    assert opened[0] == opened[1]
+    )
+    assert for_hospital == for_patient
+    return for_hospital
+
+
+def _sealing(held: Held) -> dict[str, Any]:
+    """Return to whom a patient seals what a hospital shall do, and their signer."""
+    return {
+        "hospital_key": held.secret("hospital").public,
+        "patient_key": held.secret("patient").public,
+        "signer": held.seeds["patient"].signer(),
+    }
+
+
+def _opened_order(held: Held) -> Any:
     # Envelopes differ each time they are made.
-    return [{name: value for name, value in _plain(move).items() if name != "envelope"} for move in opened[0]]
+    return [{name: value for name, value in _plain(move).items() if name != "envelope"} for move in _order(held)]
 
 
 @golden("order to re-wrap", 3, 4, opens=_opened_order)
@@ -516,24 +525,13 @@ def _(held: Held, version: int) -> Mapping[str, bytes]:
     return {
         "order": rewrap.seal_order(
             moves,
-            hospital_key=held.secret("hospital").public,
-            patient_key=held.secret("patient").public,
-            signer=held.seeds["patient"].signer(),
+            **_sealing(held),
         )
     }
 
 
 def _opened_reseal(held: Held) -> Any:
-    opened = [
-        rewrap.open_order(
-            held.bytes["order"],
-            secret=held.secret(who),
-            verifying_key=held.seeds["patient"].signer().public,
-        )
-        for who in ("hospital", "patient")
-    ]
-    assert opened[0] == opened[1]
-    said = opened[0]
+    said = _order(held)
     assert isinstance(said, rewrap.Reseal)
     return {
         "to": said.to.value,
@@ -562,9 +560,7 @@ def _(held: Held) -> Mapping[str, bytes]:
     return {
         "order": rewrap.seal_reseal(
             order,
-            hospital_key=held.secret("hospital").public,
-            patient_key=held.secret("patient").public,
-            signer=held.seeds["patient"].signer(),
+            **_sealing(held),
         )
     }
 

@@ -92,7 +92,7 @@ def test_nothing_is_sealed_to_a_point_of_small_order(point: bytes) -> None:
 @pytest.mark.parametrize("seed", [b"", bytes(31), bytes(33), bytes(64)])
 def test_a_key_has_32_bytes(seed: bytes) -> None:
     with pytest.raises(UsageError, match="32 bytes"):
-        hpke.SealingKey.from_seed(seed)
+        hpke.SealingKey(seed)
 
 
 def test_no_two_fresh_keys_are_the_same_and_none_shows_itself() -> None:
