@@ -10,9 +10,8 @@ Follows the Yellow Paper (appendix B: RLP, appendix D: Merkle Patricia trees, se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from panachain.chain import rlp
 from panachain.chain.headers import Header
@@ -26,11 +25,18 @@ _MAX_TYPE: Final = 0x7F
 _MAX_TOPICS: Final = 4
 """Of a log: those of LOG4."""
 _HEX: Final = "0123456789abcdef"
+_ADDRESS: Final = 2 + 2 * 20
+_WORD: Final = 2 + 2 * 32
+"""Characters of an address and of a topic, as nodes write them."""
+_TOPICS: Final = tuple(rlp.prefix(0xC0, 33 * count).hex() for count in range(_MAX_TOPICS + 1))
+"""By their number, what stands before a log's topics: each is a word with its own prefix."""
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
-    """One log, proven by the receipts root of its block."""
+class Log(NamedTuple):
+    """One log, proven by the receipts root of its block.
+
+    A tuple: a first sync makes hundreds of thousands.
+    """
 
     address: bytes
     """The contract that wrote it, 20 bytes."""
@@ -41,7 +47,7 @@ class Log:
     block_hash: str
     tx_hash: str
     """As the node says: nothing proves it."""
-    index: int
+    place: int
     """Position within the block, counted here."""
 
 
@@ -59,14 +65,15 @@ def read_receipts(header: Header, receipts: Any) -> list[Log]:
     encoded = []
     try:
         for receipt in receipts:
-            raw = _read_logs(receipt["logs"])
-            encoded.append(_encode(receipt, raw))
             tx_hash = "0x" + bytes.fromhex(receipt["transactionHash"][2:]).hex()
             if len(tx_hash) != 66:
                 raise ValueError("a hash of another size")
-            for address, topics, data in raw:
-                log = Log(address, topics, data, header.number, header.hash, tx_hash, len(logs))
-                logs.append(log)
+            written = []
+            for told in receipt["logs"]:
+                item, address, topics, data = _read_log(told)
+                written.append(item)
+                logs.append(Log(address, topics, data, header.number, header.hash, tx_hash, len(logs)))
+            encoded.append(_encode(receipt, written))
     # OverflowError: a number below zero, or a type above a byte.
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as exc:
         raise IntegrityError(f"a receipt of block {header.number} is malformed") from exc
@@ -127,20 +134,16 @@ def _path(digits: str, flag: int) -> bytes:
     return _string(bytes.fromhex(f"{flag | odd}{'' if odd else '0'}{digits}"))
 
 
-def _encode(receipt: Mapping[str, Any], logs: Sequence[tuple[bytes, tuple[bytes, ...], bytes]]) -> bytes:
+def _encode(receipt: Mapping[str, Any], logs: Sequence[bytes]) -> bytes:
     """Return a receipt as it stands in the tree: its type, and the RLP of status, gas, bloom and logs."""
     status = receipt.get("status")
     # Before EIP-658 there was a state root in its place.
     outcome = bytes.fromhex(receipt["root"][2:]) if status is None else rlp.number(int(status, 16))
-    written = [
-        _list(b"\x94" + address, _list(*[b"\xa0" + topic for topic in topics]), _string(data))
-        for address, topics, data in logs
-    ]
     body = _list(
         _string(outcome),
         _string(rlp.number(int(receipt["cumulativeGasUsed"], 16))),
         _string(bytes.fromhex(receipt["logsBloom"][2:])),
-        _list(*written),
+        _list(*logs),
     )
     kind = int(receipt.get("type") or "0x0", 16)
     if not 0 <= kind <= _MAX_TYPE:
@@ -148,20 +151,25 @@ def _encode(receipt: Mapping[str, Any], logs: Sequence[tuple[bytes, tuple[bytes,
     return bytes([kind]) + body if kind else body
 
 
-def _read_logs(logs: Sequence[Mapping[str, Any]]) -> list[tuple[bytes, tuple[bytes, ...], bytes]]:
-    """Return address, topics and data of each log.
+def _read_log(told: Mapping[str, Any]) -> tuple[bytes, bytes, tuple[bytes, ...], bytes]:
+    """Return a log's RLP, and its address, topics and data.
 
     Raises:
-        ValueError: an address isn't 20 bytes, or a topic 32: their prefixes below say so; or no log has so many topics.
+        ValueError: an address isn't 20 bytes, or a topic 32: their prefixes say so; or no log has so many topics.
     """
-    found = []
-    for log in logs:
-        address = bytes.fromhex(log["address"][2:])
-        topics = tuple([bytes.fromhex(topic[2:]) for topic in log["topics"]])
-        if len(address) != 20 or len(topics) > _MAX_TOPICS or any(len(topic) != 32 for topic in topics):
-            raise ValueError("an address or a topic of another size, or too many topics")
-        found.append((address, topics, bytes.fromhex(log["data"][2:])))
-    return found
+    where, words = told["address"], told["topics"]
+    count = len(words)
+    if count > _MAX_TOPICS or len(where) != _ADDRESS or any(len(word) != _WORD for word in words):
+        raise ValueError("an address or a topic of another size, or too many topics")
+    # One pass over the digits of all that has a fixed size; from there on everything is a slice.
+    head = bytes.fromhex(f"94{where[2:]}{_TOPICS[count]}" + "".join([f"a0{word[2:]}" for word in words]))
+    start = 21 + len(_TOPICS[count]) // 2
+    # Blanks count as digits above, and as nothing here: what is missing in one place would be taken from the next.
+    if len(head) != start + 33 * count:
+        raise ValueError("an address or a topic that isn't all digits")
+    topics = tuple([head[place + 1 : place + 33] for place in range(start, start + 33 * count, 33)])
+    data = bytes.fromhex(told["data"][2:])
+    return _list(head, _string(data)), head[1:21], topics, data
 
 
 def _string(data: bytes) -> bytes:

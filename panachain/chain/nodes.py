@@ -27,8 +27,9 @@ MAX_AHEAD: Final = 900
 15 s that nodes themselves allow, since clocks of machines may be wrong."""
 _MANY: Final = 500
 """Headers, or receipts of transactions, in one request."""
-_BLOCKS: Final = 16
-"""Blocks whose receipts are asked for in one request; an answer that is too large is asked for in halves."""
+_BLOCKS: Final = 4
+"""Blocks whose receipts are asked for in one request: few, so that one answer comes while the one before it is checked;
+an answer that is too large is asked for in halves."""
 _AT_ONCE: Final = 2
 """Such requests at once to a node."""
 _BACK: Final = 64

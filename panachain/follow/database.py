@@ -118,7 +118,13 @@ class SqliteDatabase:
         Raises:
             DiskError: it can't be opened or made.
         """
-        self.types = {"number": "INTEGER", "bytes": "BLOB", "ordered": " WITHOUT ROWID", "hint": " INDEXED BY {index}"}
+        self.types = {
+            "number": "INTEGER",
+            "bytes": "BLOB",
+            "ordered": " WITHOUT ROWID",
+            "hint": " INDEXED BY {index}",
+            "empty": "x''",
+        }
         self.path = path
         self._prepare = prepare
         self._lock = threading.RLock()
@@ -245,7 +251,7 @@ class PostgresDatabase:
             ConfigurationError: the URL isn't one of PostgreSQL, or holds a password.
             DiskError: the database doesn't answer.
         """
-        self.types = {"number": "BIGINT", "bytes": "BYTEA", "ordered": "", "hint": ""}
+        self.types = {"number": "BIGINT", "bytes": "BYTEA", "ordered": "", "hint": "", "empty": "''::bytea"}
         self._engine = _engine(url)
         with self.writing() as session:
             prepare(session, self.types)

@@ -25,6 +25,7 @@ from panachain.chain.logs import Event, Topic
 from panachain.chain.nodes import ReorganisedError
 from panachain.errors import ChainUnavailableError, IntegrityError
 from panachain.ethereum import keccak
+from panachain.follow.collector import standing_still
 from panachain.follow.database import Database, RenewedError, Session, open_database
 from panachain.follow.derived import Derivation, Derived, Read, insert
 from panachain.follow.tables import Tables, kind_of
@@ -35,6 +36,8 @@ SETTLED: Final = 64
 """Blocks under the newest one ever seen from which on one node alone isn't believed that they were taken back."""
 _BATCH: Final = 1000
 """Headers that are read, checked and put in together: what is lost at most when a first sync is stopped."""
+_MANY: Final = 16
+"""Blocks from which on reading makes so much that Python's collector of cycles costs."""
 _NEAR: Final = 32
 """Headers that are compared at once where the chain left the copy; reorganisations seldom go deeper."""
 _ATTEMPTS: Final = 5
@@ -315,8 +318,9 @@ class Follower:
                 return _block(newest)
             if target.number < self._first:
                 return Block(target.number, target.hash, target.time)
-            step = self._next(newest, target)
-            self._do(step)
+            with standing_still(target.number - (self._first if newest is None else newest[0]) > _MANY):
+                step = self._next(newest, target)
+                self._do(step)
             started = step.keep if started is None else started
             if self._progress is not None and target.number - started > _BATCH:
                 self._progress(step.headers[-1].number - started, target.number - started, unit="blocks")

@@ -162,6 +162,26 @@ class TestReadReceipts:
         with pytest.raises(IntegrityError, match="malformed"):
             read_receipts(header, shown)
 
+    @pytest.mark.parametrize("moved", [1, 2, 31])
+    def test_bytes_that_move_from_one_field_into_the_next_are_a_typed_error(self, moved: int) -> None:
+        """All together they are the same bytes, and so have the same root."""
+        header, shown = block_of([(2, 1, [(b"\x11" * 20, [b"\x22" * 32, b"\x33" * 32], b"\x07")])])
+        log = shown[0]["logs"][0]
+        first, last = log["topics"]
+        beginning, digits = log["address"][:-2], 2 * moved
+        for wrong in (
+            {"topics": [first, last + "07"], "data": "0x"},
+            {"topics": [first[:-digits], last + "00" * moved]},
+            {"topics": [first, last[:-digits] + " " * digits]},
+            {"topics": [first[:-digits] + " " * digits, last + "33" * moved]},
+            {"topics": [first + "a0" + last[2:]]},
+            {"address": beginning},
+            {"address": beginning + "  "},
+            {"address": log["address"] + "f8"},
+        ):
+            with pytest.raises(IntegrityError, match="malformed"):
+                read_receipts(header, [shown[0] | {"logs": [log | wrong]}])
+
     @pytest.mark.parametrize("answer", [None, 7, [None], ["0x"], {"a": 1}])
     def test_what_is_no_list_of_receipts_is_a_typed_error(self, answer: Any) -> None:
         with pytest.raises(IntegrityError):

@@ -410,7 +410,7 @@ class TestFaults:
         header = chain.mine(revoked(1))
         log = chain.written[header.hash][0]
         chain.written[header.hash] = [
-            Log(log.address, log.topics, log.data, log.block, log.block_hash, "0xzz", log.index)
+            Log(log.address, log.topics, log.data, log.block, log.block_hash, "0xzz", log.place)
         ]
         with pytest.raises(IntegrityError, match="names no transaction"):
             follower(chain, path).sync()

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from panachain.chain.abi import contract
+from panachain.chain.block_receipts import Log
+from panachain.chain.headers import Header
 from panachain.follow.database import SqliteDatabase
 from panachain.follow.tables import Tables, kind_of, short
 
@@ -33,6 +35,29 @@ def test_no_question_reads_what_others_wrote(tmp_path: Path, topics: list[Any], 
     database.close()
     assert any(index in step for step in plan), plan
     assert not any(step.startswith("SCAN") for step in plan), plan
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize(("wanted", "found"), [([0], [0]), ([7], [1]), ([0, 7], [0, 1]), ([8], [])])
+def test_a_topic_of_zeros_is_found_though_no_index_has_it(
+    tmp_path: Path, place: int, wanted: list[int], found: list[int]
+) -> None:
+    tables = Tables("5")
+    database = SqliteDatabase(tmp_path / "a.db", tables.prepare)
+    word = [number.to_bytes(32, "big") for number in range(9)]
+    name, where = word[1], b"\x01" * 20
+    logs = []
+    for at, number in enumerate((0, 7)):
+        topics = [word[3]] * 3
+        topics[place] = word[number]
+        logs.append(Log(where, (name, *topics), b"", 5, "0x", "0x" + "ab" * 32, at))
+    asked: list[list[bytes] | None] = [None] * 3
+    asked[place] = [word[number] for number in wanted]
+    statement, values = tables.select([kind_of(where, name)], asked, 0, 9)
+    with database.writing() as session:
+        tables.add(session, [Header(5, "0x" + "0b" * 32, "0x" + "0a" * 32, 0, b"", b"", b"")], logs)
+        assert [row[2] for row in session.run(statement, values).fetchall()] == found
+    database.close()
 
 
 def test_the_kinds_of_our_events_differ() -> None:
