@@ -208,7 +208,7 @@ def main() -> int:
 def story(report: Report, folder: Path, source: Path | None) -> bool:
     """Tell the whole story; raise when a step doesn't hold."""
     home = folder / "home"
-    passphrase = secrets.token_hex(16)
+    passphrase = secrets.token_hex(6)
     write_private(folder / "passphrase", passphrase.encode())
     first, later = sources(folder, source)
 
@@ -401,32 +401,32 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
             )
 
         report.step("log", "The patient reads who read what, when and why", read_log)
-    report.step("portal", "All of this has pages in a browser, too", lambda: portal(home, folder))
+    report.step("portal", "The patient's portal answers: all of this has pages in a browser", lambda: portal(home))
     return True
 
 
-def portal(home: Path, folder: Path) -> Told:
+def portal(home: Path) -> Told:
     """Start the patient's portal as a person would, and look whether it answers, and lets nobody else in."""
-    with running_portal(home, folder / "passphrase", "patient") as address:
-        place = address.partition("#")[0]
-        # What the address carries behind `#` opens it, and a request never carries that: this one comes from a stranger.
-        with urllib.request.urlopen(place, timeout=60) as answer:
+    with running_portal(home, "patient") as address:
+        # What the address carries behind `#` opens it, and no request carries that: this one comes from a stranger.
+        with urllib.request.urlopen(address.partition("#")[0], timeout=60) as answer:
             first = answer.read().decode()
         must("PanaChain" in first, "the portal answers")
         must("clinician" not in first, "a stranger on this machine is shown nothing")
-    return Told(
-        "The patient's pages answer on this machine alone; without the secret of their address they show nothing."
-    )
+    return Told("It runs on this machine alone, and shows nothing to whoever doesn't have its address.")
 
 
 def kept(folder: Path) -> str:
     """Return what a person types to go on in the kept network."""
-    settings = f"PANACHAIN_HOME={folder / 'home'} PANACHAIN_PASSPHRASE_FILE={folder / 'passphrase'}"
+    home = f"PANACHAIN_HOME={folder / 'home'}"
+    secret = (folder / "passphrase").read_text()
     return (
-        f"The network runs on. Click through it as the patient, in one command:\n\n  {settings} ./pana --profile patient"
-        f" portal\n\n"
-        f"The others are {joined([name for name in PEOPLE if name != 'patient'])}; `devnet down` in place of"
-        f" `--profile patient portal` ends it all, and {folder} can be removed then."
+        "The network runs on. Click through it in a browser, as the patient:\n\n"
+        f"    {home} ./pana --profile patient portal\n\n"
+        f"The passphrase is {secret} for everybody here; it protects nothing but this demo. Without --profile one\n"
+        "chooses who to be. Commands read it from a file, and this ends the network:\n\n"
+        f"    {home} PANACHAIN_PASSPHRASE_FILE={folder / 'passphrase'} ./pana --profile patient policies\n"
+        f"    {home} ./pana devnet down && rm -r {folder}"
     )
 
 

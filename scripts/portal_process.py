@@ -14,7 +14,7 @@ from typing import Final
 
 PATIENCE: Final = 120.0
 """Seconds until a portal that said nothing is ended; a bound for what would hang."""
-_ADDRESS: Final = re.compile(r"http://(?:127\.0\.0\.1|localhost|\[::1\]):\d+/\S*")
+_ADDRESS: Final = re.compile(r"http://(?:127\.0\.0\.1|\w+\.localhost):\d+/#\S+")
 
 
 class PortalError(Exception):
@@ -22,14 +22,20 @@ class PortalError(Exception):
 
 
 @contextmanager
-def running_portal(home: Path, passphrase_file: Path, profile: str) -> Iterator[str]:
+def running_portal(home: Path, profile: str, *, numeric: bool = True) -> Iterator[str]:
     """Start the portal of a profile on a free port, yield the address that opens it, and end it.
+
+    Args:
+        home: the folder of all state.
+        profile: the only one that it unlocks.
+        numeric: its address is 127.0.0.1: names below `localhost` lead here in a browser, and not in every program.
 
     Raises:
         PortalError: it didn't start.
     """
-    environment = os.environ | {"PANACHAIN_HOME": str(home), "PANACHAIN_PASSPHRASE_FILE": str(passphrase_file)}
+    environment = os.environ | {"PANACHAIN_HOME": str(home), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "panachain.cli", "--profile", profile, "portal", "--no-browser", "--port", "0"]
+    command += ["--numeric"] if numeric else []
     process = subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

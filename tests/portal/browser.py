@@ -28,7 +28,7 @@ QUIET: Final = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 """Options: a browser that asks nobody anything by itself, and runs in a container as well."""
-PATIENCE: Final = 60_000
+PATIENCE: Final = 30_000
 """Milliseconds that one wait may take: a bound for what would hang, on a machine that runs other tests beside it."""
 NARROW, WIDE = 320, 1_280
 """Widths in CSS pixels: of the smallest phone that WCAG 2.2 counts (criterion 1.4.10), and of a laptop."""
@@ -93,10 +93,8 @@ class Window:
             # Evaluated by the browser's own debugger, so that the page's policy stays as strict as it is.
             frame.evaluate(_AXE.read_text("utf-8"))
             for one in frame.evaluate(_ASK_AXE)["violations"]:
-                found += [
-                    f"{one['id']} ({one['impact']}): {one['help']}: {node['html'][:200]}: {node['failureSummary'][:300]}"
-                    for node in one["nodes"]
-                ]
+                what = f"{one['id']} ({one['impact']}): {one['help']}"
+                found += [f"{what}: {node['html'][:200]}: {node['failureSummary'][:300]}" for node in one["nodes"]]
         return found
 
     def sideways(self) -> list[str]:
@@ -212,7 +210,8 @@ def _look(
 def _rules(names: Collection[str]) -> str:
     """Return the option after which names lead to this machine or nowhere."""
     maps = [f"MAP {name} 127.0.0.1" for name in names]
-    return f"--host-resolver-rules={', '.join([*maps, 'MAP * ~NOTFOUND', 'EXCLUDE 127.0.0.1', 'EXCLUDE localhost'])}"
+    own = [f"EXCLUDE {name}" for name in ("127.0.0.1", "localhost", "*.localhost")]
+    return f"--host-resolver-rules={', '.join([*maps, 'MAP * ~NOTFOUND', *own])}"
 
 
 def _check(window: Window, expects: str) -> None:

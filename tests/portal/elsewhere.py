@@ -32,7 +32,8 @@ def site() -> Iterator[Site]:
         def do_GET(self) -> None:
             made.visits.append((self.path, self.headers.get("Referer", ""), self.headers.get("Cookie", "")))
             page = made.pages.get(self.path.partition("?")[0])
-            self.send_response(200 if page is not None else 404)
+            # A browser asks for an icon by itself.
+            self.send_response(200 if page is not None else 204 if self.path == "/favicon.ico" else 404)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.end_headers()
             self.wfile.write((page or "").encode())

@@ -12,12 +12,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
 import uvicorn
 
+from panachain.errors import LockedError
 from panachain.model.actors import Role
 from panachain.passphrase import Hidden
 from panachain.portal import guesses
@@ -26,6 +28,7 @@ from panachain.portal.pages import navigation
 from panachain.portal.security import Origin
 from panachain.portal.site import Site, Way
 from panachain.records.samples import sample_bundle, sample_dicom
+from panachain.sdk import open_actor
 from panachain.sdk.profiles import Profile
 from tests.portal.browser import Window
 from tests.twin import world as twin
@@ -101,8 +104,12 @@ def paths_of(world: Served, name: str) -> Sequence[str]:
 
 
 @contextmanager
-def served_world() -> Iterator[Served]:
-    """Serve a world in which everybody is admitted, and the patient is paired with the hospitals."""
+def served_world(name: str = "portal-of-the-tests.localhost") -> Iterator[Served]:
+    """Serve a world in which everybody is admitted, and the patient is paired with the hospitals.
+
+    Args:
+        name: under which the portal is asked.
+    """
     with ExitStack() as stack:
         # Pages count from the clock of this machine.
         stack.enter_context(patch.object(twin, "START", int(time.time())))
@@ -112,14 +119,12 @@ def served_world() -> Iterator[Served]:
         listening = socket.create_server(("127.0.0.1", 0))
         stack.callback(listening.close)
         port = listening.getsockname()[1]
-        origin = Origin.of("127.0.0.1", port)
+        origin = Origin.of(name, port)
 
         def opener(profile: Profile, passphrase: Hidden) -> Any:
             if passphrase.reveal() != PASSPHRASE:
-                from panachain.errors import LockedError
-
-                raise LockedError("the passphrase isn't right")
-            return type(world.sessions[profile.name])(world.network, profile, "")
+                raise LockedError("the passphrase is wrong")
+            return open_actor(world.network, profile, passphrase)
 
         way = Way(world.home / "way", origin)
         stack.callback(way.close)
@@ -155,11 +160,11 @@ def tell(people: World, folder: Path) -> None:
     (folder / "image.dcm").write_bytes(sample_dicom(1))
     people.hospital.upload([folder], people.patient.address)
     wanted = ["laboratory", "medications"]
-    policy = people.patient.grant(people.clinician.address, wanted)
+    policy = people.patient.grant(people.clinician.address, wanted, until=timedelta(days=30))
     list(people.clinician.open(policy.policy_id))
-    taken = people.patient.grant(people.nurse.address, ["allergies"])
+    taken = people.patient.grant(people.nurse.address, ["allergies"], until=timedelta(days=30))
     people.patient.revoke(taken.policy_id)
-    people.stranger.request(people.patient.address, ["allergies"], purpose="treatment", note="before surgery")
+    people.stranger.request(people.patient.address, ["allergies"], note="before surgery")
     people.wait()
 
 
