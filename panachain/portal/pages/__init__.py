@@ -17,6 +17,11 @@ from panachain.model.actors import Role
 MODULES: Final[tuple[str, ...]] = (
     "everyone",
     "chain",
+    "hospital_home",
+    "hospital_upload",
+    "hospital_patients",
+    "hospital_batches",
+    "operator",
 )
 """Modules of this folder, in any order."""
 
