@@ -17,6 +17,11 @@ from panachain.model.actors import Role
 MODULES: Final[tuple[str, ...]] = (
     "everyone",
     "chain",
+    "practitioner_groups",
+    "practitioner_inbox",
+    "practitioner_readings",
+    "practitioner_requests",
+    "researcher_query",
 )
 """Modules of this folder, in any order."""
 

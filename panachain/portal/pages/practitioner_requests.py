@@ -62,7 +62,7 @@ async def new(request: Request, seat: Asking, patient: str = "") -> Response:
         request,
         "practitioner/request.html",
         title=_("Ask for access"),
-        patient=patient[:200],
+        patient=line(patient[:200]),
         words=WORDS,
         purposes=[one.value for one in Purpose],
         lengths=LENGTHS,

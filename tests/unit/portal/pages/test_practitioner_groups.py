@@ -10,6 +10,7 @@ from panachain.model.actors import Role
 from panachain.portal.pages.practitioner_groups import ACTS
 from tests.portal.conftest import Client, Portal, text_of
 from tests.twin.world import World, running_world
+from tests.unit.portal.pages.pressing import failed
 from tests.unit.sdk.helpers import DAY, upload
 
 
@@ -85,7 +86,7 @@ def test_whoever_does_not_manage_a_group_changes_nothing(portal: Portal, world: 
     group = world.clinician.create_group()
     client = portal.client_of("nurse")
     asked = client.submit("/groups/invite", group=group.group, who=world.stranger.address)
-    assert "doesn't manage" in text_of(client.finish(client.agree(asked), 403))
+    assert "doesn't manage" in text_of(failed(client, asked, 403))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,8 @@ def test_each_act_has_its_words() -> None:
         assert act.sentences
         assert act.done
         told = [sentence % {"group": "g", "who": "w"} for sentence in act.sentences]
-        assert any("w" in one for one in told)
+        assert any("%(who)s" in sentence for sentence in act.sentences) == act.names_somebody
+        assert all(told)
 
 
 def test_is_for_practitioners(portal: Portal) -> None:

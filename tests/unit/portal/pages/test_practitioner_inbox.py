@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -12,6 +11,7 @@ from panachain.model.actors import Role
 from panachain.sdk.names import Names
 from tests.portal.conftest import Client, Portal, text_of
 from tests.twin.world import World, running_world
+from tests.unit.portal.pages.pressing import failed
 from tests.unit.sdk.helpers import DAY, forge, grant, upload
 
 HOSTILE = "<img src=x onerror=alert(1)>'\"&{{7*7}}"
@@ -138,7 +138,7 @@ class TestOpen:
         assert list(world.patient.log()) == []
         page = client.finish(client.agree(asked))
         assert "2 records were opened." in text_of(page)
-        (seat,) = portal.desk.seats()
+        seat = next(one.seat for one in portal.desk._sessions.values() if one.seat is not None)
         ((name, opening),) = seat.openings.items()
         assert f"/opened/{name}" in page
         assert len(opening.records) == 2
@@ -220,8 +220,7 @@ class TestOpen:
         for proxy in world.proxies:
             proxy.up = False
         client = portal.client_of(Role.PRACTITIONER)
-        answer: Any = client.agree(client.submit(f"{place(world)}/open"))
-        page = text_of(client.finish(answer, 503))
+        page = text_of(failed(client, client.submit(f"{place(world)}/open"), 503))
         assert "nothing was kept here" in page
 
 
