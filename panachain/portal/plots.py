@@ -1,7 +1,7 @@
-"""Plots as SVG, made here and in no browser: bars, each with its number, for people who see them and for those who don't.
+"""Plots as SVG, made here and in no browser: bars with their numbers, for people who see them and those who don't.
 
-What a plot shows stands beside it as a table; a screen reader reads title and description. No colour, style or script is
-in it: bars take the colour of the text around them, so both themes and print have enough contrast. Pure.
+What a plot shows stands beside it as a table; a screen reader reads title and description. No colour, style or script
+is in it: bars take the colour of the text around them, so both themes and print have enough contrast. Pure.
 """
 
 from __future__ import annotations

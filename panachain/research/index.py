@@ -436,7 +436,9 @@ class Index:
         columns, measure = _GROUPS[kind]
         with self._asking(kind, as_of_block, filters) as (found, block, inner, where, values):
             day = f"{KINDS[kind][2]} / 86400"
-            statement = f"SELECT {day}, {columns}, COUNT(*), {measure} FROM ({inner}) q{where} GROUP BY {day}, {columns}"
+            statement = (
+                f"SELECT {day}, {columns}, COUNT(*), {measure} FROM ({inner}) q{where} GROUP BY {day}, {columns}"
+            )
             rows = found.session.run(statement, values).fetchall()
         groups = tuple(sorted(_group(kind, row) for row in rows))
         return Tally(kind, groups, self._provenance(kind, block, filters, {"status": filters.get("status")}))
@@ -460,9 +462,7 @@ class Index:
             where = [_FILTERS[name].format(time_column=time_column) for name in wanted]
             yield found, block, inner, f" WHERE {' AND '.join(where)}" if where else "", list(wanted.values())
 
-    def _provenance(
-        self, kind: str, block: Block, filters: Where, more: Mapping[str, object]
-    ) -> QueryProvenance:
+    def _provenance(self, kind: str, block: Block, filters: Where, more: Mapping[str, object]) -> QueryProvenance:
         asked: dict[str, object] = {"kind": kind, **more}
         asked |= {name: value for name, value in filters.items() if value is not None}
         return QueryProvenance(

@@ -1,8 +1,8 @@
 """What a reader opened, as their own machine remembers it: kept sealed beside the profile, newest last.
 
-The patient's log is what counts, and only the patient can read it; this is the reader's own memory of the same. It can be
-lost, and then is lost: nothing depends on it. Never holds a record, or what one tells. Follows docs/spec/cli.md, section
-"State on disk".
+The patient's log is what counts, and only the patient can read it; this is the reader's own memory of the same. It can
+be lost, and then is lost: nothing depends on it. Never holds a record, or what one tells. Follows docs/spec/cli.md,
+section "State on disk".
 """
 
 from __future__ import annotations

@@ -80,9 +80,7 @@ class Researcher(ReadingSession):
             UsageError: an unknown kind, status, category or purpose, or a block that isn't there yet.
         """
         where = self._where(since, until, status, categories, purpose, hospital)
-        return Index(self.network.mainchain).query(
-            kind, as_of_block=as_of_block, limit=limit, offset=offset, **where
-        )
+        return Index(self.network.mainchain).query(kind, as_of_block=as_of_block, limit=limit, offset=offset, **where)
 
     def tally(
         self,

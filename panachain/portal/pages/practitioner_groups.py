@@ -144,7 +144,9 @@ ACTS: Final[dict[str, Act]] = {
 async def groups(request: Request, seat: Member) -> Response:
     """Show one's groups, and the groups that invite."""
     found, waiting = await seat.run(_both)
-    return render(request, "practitioner/groups.html", title=_("Groups"), groups=found, invitations=waiting, own=seat.address)
+    return render(
+        request, "practitioner/groups.html", title=_("Groups"), groups=found, invitations=waiting, own=seat.address
+    )
 
 
 @router.get("/groups/{handle}")

@@ -13,8 +13,16 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from panachain.errors import BlockNotFoundError, IntegrityError, Omission, PanaChainError, PartlyDoneError, TooLargeError, UsageError
-from panachain.model.actors import Address, Role
+from panachain.errors import (
+    BlockNotFoundError,
+    IntegrityError,
+    Omission,
+    PanaChainError,
+    PartlyDoneError,
+    TooLargeError,
+    UsageError,
+)
+from panachain.model.actors import Address, PolicyId, Role
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import UNDATED, Category, Purpose
 from panachain.plain import line
@@ -94,9 +102,11 @@ class Inbox:
                 return one
         raise RefusedError(404, _("This patient granted you nothing, or nothing that can be read."))
 
-    def soon(self, view: PolicyView) -> bool:
-        """Return whether a grant in force ends soon."""
-        return view.active and view.expires_at - self.now <= ENDS_SOON
+    @property
+    def soon(self) -> frozenset[PolicyId]:
+        """The grants in force that end soon."""
+        views = (view for one in self.patients for view in one.in_force)
+        return frozenset(view.policy_id for view in views if view.expires_at - self.now <= ENDS_SOON)
 
 
 @dataclass(frozen=True)
@@ -193,6 +203,7 @@ async def inbox(request: Request, seat: Reading, q: str = "", page: int = 1) -> 
         "practitioner/inbox.html",
         title=_("What you can read"),
         inbox=found,
+        soon=found.soon,
         patients=shown,
         count=len(patients),
         q=q,
@@ -213,6 +224,7 @@ async def patient(request: Request, seat: Reading, patient: str) -> Response:
         "practitioner/patient.html",
         title=line(granted.name),
         inbox=found,
+        soon=found.soon,
         granted=granted,
         surveys=surveys,
         hospitals={part.hospital: _hospital(seat, part.hospital) for survey in surveys for part in survey.parts},
@@ -221,9 +233,7 @@ async def patient(request: Request, seat: Reading, patient: str) -> Response:
 
 
 @router.post("/inbox/{patient}/look")
-async def look(
-    request: Request, seat: Reading, patient: str, form: Annotated[Form, Depends(checked_form)]
-) -> Response:
+async def look(request: Request, seat: Reading, patient: str, form: Annotated[Form, Depends(checked_form)]) -> Response:
     """Count what is there, by category and year. Nothing is opened, so nothing has to be confirmed."""
     granted = (await seat.run(inbox_of)).of(patient)
 
@@ -255,9 +265,7 @@ async def open_(
             hint=_("The patient can be asked for access."),
         )
     if not confirming:
-        fields: dict[str, str | Sequence[str]] = {
-            name: form.get(name) for name in ("category", "year", "purpose")
-        }
+        fields: dict[str, str | Sequence[str]] = {name: form.get(name) for name in ("category", "year", "purpose")}
         fields["policy"] = [view.policy_id for view in views]
         return confirm(
             request,

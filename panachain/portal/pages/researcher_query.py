@@ -1,7 +1,8 @@
 """The researcher's query builder: what is public on chain, as a table, as plots, and to take along.
 
-A query has an address of its own: whoever opens it again sees the same, as it names the block as of which it is answered.
-Shows public data only, and none that the chain doesn't show. Follows docs/spec/cli.md, section "Values".
+A query has an address of its own: whoever opens it again sees the same, as it names the block as of which it is
+answered. Shows public data only, and none that the chain doesn't show. Follows docs/spec/cli.md, section
+"Values".
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
+from markupsafe import Markup
 
 from panachain.cli import words
 from panachain.errors import UsageError
@@ -71,9 +73,8 @@ class Question:
         kind = given.get("kind", "policies")
         if kind not in KINDS:
             raise UsageError(_("There is nothing of this kind to be queried: %(kind)s", kind=line(kind[:40])))
-        asked = cls(
-            kind, *(given.get(name, "").strip()[:200] for name in ("since", "until")), block=given.get("block", "").strip()
-        )
+        since, until = (given.get(name, "").strip()[:200] for name in ("since", "until"))
+        asked = cls(kind, since, until, block=given.get("block", "").strip())
         if kind == "storage":
             asked = replace(asked, hospital=given.get("hospital", "").strip()[:200])
         else:
@@ -197,7 +198,12 @@ def _answered(actor: Researcher, asked: Question, page: int) -> Answer:
     return Answer(asked, result, tally, page, last)
 
 
-def _plots(seat: Seat, tally: Tally) -> list[tuple[str, Bars]]:
+def _plots(seat: Seat, tally: Tally) -> list[tuple[Bars, Markup]]:
+    """Return the plots of an answer, each as numbers and as it is drawn."""
+    return [(bars, bars.svg(name)) for name, bars in _bars_of(seat, tally)]
+
+
+def _bars_of(seat: Seat, tally: Tally) -> list[tuple[str, Bars]]:
     """Return the plots of an answer, each with its name on the page."""
     if not tally.rows:
         return []

@@ -54,7 +54,9 @@ def test_the_oldest_ones_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert [one.at for one in kept.all()] == [2, 3]
 
 
-@pytest.mark.parametrize("content", [{"v": 2, "readings": []}, {"v": 1, "readings": [{}]}, [], {"v": 1, "readings": [7]}])
+@pytest.mark.parametrize(
+    "content", [{"v": 2, "readings": []}, {"v": 1, "readings": [{}]}, [], {"v": 1, "readings": [7]}]
+)
 def test_what_has_another_form_is_as_good_as_nothing(tmp_path: Path, content: object) -> None:
     Kept(tmp_path, seed_of("clinician"), "readings").write(content)
     kept = OwnReadings(tmp_path, seed_of("clinician"))

@@ -261,7 +261,7 @@ class TestReadings:
         opening = world.clinician.open(made.policy_id)
         next(opening)
         assert [reading.records for reading in world.clinician.readings()] == [0]
-        opening._records.close()  # type: ignore[attr-defined]
+        opening._records.close()
         assert [reading.records for reading in world.clinician.readings()] == [1]
         world.patient.revoke(made.policy_id)
         with pytest.raises(PolicyRevokedError):

@@ -155,9 +155,7 @@ class TestOpen:
         assert "2 records were opened." in text_of(opened(client, place(world), year="2025"))
 
     @pytest.mark.parametrize("wish", [{"category": "genes"}, {"year": "20255"}, {"year": "-1"}, {"purpose": "FUN"}])
-    def test_a_wish_that_no_page_offers_opens_nothing(
-        self, portal: Portal, world: World, wish: dict[str, str]
-    ) -> None:
+    def test_a_wish_that_no_page_offers_opens_nothing(self, portal: Portal, world: World, wish: dict[str, str]) -> None:
         grant(world)
         portal.client_of(Role.PRACTITIONER).submit(f"{place(world)}/open", 400, **wish)
 

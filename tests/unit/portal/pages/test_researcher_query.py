@@ -20,7 +20,7 @@ from tests.portal.conftest import Client, Portal, text_of
 from tests.twin.world import World, running_world
 from tests.unit.sdk.helpers import DAY, grant, upload
 
-HOSTILE = "\"><script>alert(1)</script>\u202e"
+HOSTILE = '"><script>alert(1)</script>\u202e'
 
 
 @pytest.fixture
@@ -78,9 +78,7 @@ def test_an_answer_can_be_cited_and_asked_for_again(portal: Portal, world: World
     assert "2 rows" in text_of(ask(client, status="active"))
 
 
-def test_a_page_is_of_the_block_of_the_first_one(
-    portal: Portal, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_page_is_of_the_block_of_the_first_one(portal: Portal, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(researcher_query, "ON_A_PAGE", 2)
     made = [grant(world).policy_id for _ in range(5)]
     client = portal.client_of(Role.RESEARCHER)
@@ -138,7 +136,7 @@ def test_no_cell_is_a_formula(portal: Portal, world: World, monkeypatch: pytest.
     )
     result = world.researcher.query("policies")
     told = b"".join(researcher_query._csv(replace(result, rows=(row,)))).decode().splitlines()[1]
-    assert told == "'=HYPERLINK(1),\"a,b @x\",-"
+    assert told == '\'=HYPERLINK(1),"a,b @x",-'
 
 
 def test_json_has_its_provenance(portal: Portal, world: World) -> None:
@@ -163,14 +161,14 @@ def test_plots_say_in_words_and_in_a_table_what_they_show(portal: Portal, world:
     grant(world, disclose=True)
     grant(world, "nurse")
     page = ask(portal.client_of(Role.RESEARCHER))
-    assert page.count("<svg class=\"plot\" role=\"img\"") == 4
+    assert page.count('<svg class="plot" role="img"') == 4
     assert page.count("</title>") >= 5
     text = text_of(page)
     assert "Open policies by category" in text
     assert "Policies that are sealed say neither, and aren't in it: 1." in text
     upload(world, 2)
     page = ask(portal.client_of(Role.RESEARCHER), kind="storage")
-    assert page.count("<svg class=\"plot\" role=\"img\"") == 3
+    assert page.count('<svg class="plot" role="img"') == 3
     assert "Records by hospital" in text_of(page)
 
 
