@@ -6,10 +6,12 @@ One server has everybody's profiles; each person comes with a window, and so wit
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +26,6 @@ from panachain.model.actors import Role
 from panachain.passphrase import Hidden
 from panachain.portal import guesses
 from panachain.portal.app import create_app
-from panachain.portal.pages import navigation
 from panachain.portal.security import Origin
 from panachain.portal.site import Site, Way
 from panachain.records.samples import sample_bundle, sample_dicom
@@ -38,16 +39,7 @@ ROLES: Final = ("patient", "hospital", "clinician", "researcher")
 """People of the world, a portal's user of each role."""
 PASSPHRASE: Final = "four words of nobody"
 _PATIENCE: Final = 60.0
-
-
-class TwinSite(Site):
-    """Profiles of the twin's world, which have no key store on a disk."""
-
-    world: World
-
-    def profiles(self) -> list[Profile]:
-        """Return everybody's who may sit at a portal."""
-        return [self.world.sessions[name].profile for name in sorted(self.world.sessions)]
+_NAME: Final = re.compile(r"0x[0-9a-fA-F]+|[\w-]{12,}|\d+")
 
 
 @dataclass
@@ -73,7 +65,7 @@ class Served:
     """A world and its portal."""
 
     people: World
-    site: TwinSite
+    site: Site
     port: int
 
     def portal(self, name: str) -> Portal:
@@ -98,9 +90,23 @@ def enter(window: Window, portal: Portal) -> None:
     page.locator("nav.pages").wait_for()
 
 
-def paths_of(world: Served, name: str) -> Sequence[str]:
-    """Return the pages that somebody finds in the navigation."""
-    return [page.path for page in navigation(world.role(name))]
+def walk(window: Window, portal: Portal) -> Iterator[str]:
+    """Go to each page that links lead to from somebody's first one, one of each kind, and yield its path.
+
+    A kind is a path without its names and numbers, so of many records one is looked at.
+    """
+    todo, seen = ["/"], set()
+    while todo:
+        path = todo.pop(0)
+        if (kind := _NAME.sub("*", path.partition("?")[0])) in seen:
+            continue
+        seen.add(kind)
+        answer = window.page.goto(f"{portal.origin}{path}")
+        assert answer is not None
+        assert answer.status == 200, f"{path} answers {answer.status}"
+        yield path
+        links = window.page.locator("a[href^='/']:not([download])").all()
+        todo += [str(link.get_attribute("href")).partition("#")[0] for link in links]
 
 
 @contextmanager
@@ -113,6 +119,8 @@ def served_world(name: str = "portal-of-the-tests.localhost") -> Iterator[Served
     with ExitStack() as stack:
         # Pages count from the clock of this machine.
         stack.enter_context(patch.object(twin, "START", int(time.time())))
+        # The samples begin there.
+        stack.enter_context(patch.object(twin, "FIRST_YEAR", 2019))
         stack.enter_context(patch.object(guesses, "OF_A_SOURCE", 10_000))
         stack.enter_context(patch.object(guesses, "OF_A_PROFILE", 10_000))
         world = stack.enter_context(running_world())
@@ -128,8 +136,10 @@ def served_world(name: str = "portal-of-the-tests.localhost") -> Iterator[Served
 
         way = Way(world.home / "way", origin)
         stack.callback(way.close)
-        site = TwinSite(world.home, origin, opener, way, guesses=10_000, debug=True)
-        site.world = world
+        for person, session in world.sessions.items():
+            place = world.home / "profiles" / person / "profile.json"
+            place.write_text(json.dumps(session.profile.to_json()))
+        site = Site(world.home, origin, opener, way, guesses=10_000, debug=True)
         stack.enter_context(serving(site, listening))
         yield Served(world, site, port)
 
