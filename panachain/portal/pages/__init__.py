@@ -16,6 +16,7 @@ from panachain.model.actors import Role
 
 MODULES: Final[tuple[str, ...]] = (
     "everyone",
+    "people",
     "chain",
     "hospital_home",
     "hospital_upload",
@@ -27,6 +28,7 @@ MODULES: Final[tuple[str, ...]] = (
     "practitioner_readings",
     "practitioner_requests",
     "researcher_query",
+    "machine",
 )
 """Modules of this folder, in any order."""
 
