@@ -25,6 +25,7 @@ from panachain.sdk.results.records import (
 from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView
 from panachain.sdk.results.revocations import RevocationReport, SubmissionReport
 from panachain.sdk.results.uploads import (
+    PairedHospital,
     PairingReport,
     Proposal,
     PublishedView,
@@ -56,6 +57,7 @@ RECORDS = [
     DenialReport(1, "0x01"),
     PairingReport(WHO, "bafy", lanes=3, epoch=1, tx="0x01"),
     UnpairingReport(WHO, "0x01"),
+    PairedHospital(WHO, paired=True, published=2, lanes=90, last_year=2028, current=False, orders=1),
     ChoicesReport(("HIV",)),
     AskedRecord("bafy", WHO, "laboratory", 2024),
     RecategorizeReport("private", ()),
