@@ -165,7 +165,7 @@ def qr(text: str) -> Markup:
     """Return a QR code as SVG that stands within a page: no style, no script, no size of its own."""
     drawn = BytesIO()
     segno.make(text, error="m", micro=False).save(
-        drawn, kind="svg", xmldecl=False, svgns=False, omitsize=True, border=3, dark=None, svgclass="qr", lineclass=None
+        drawn, kind="svg", xmldecl=False, svgns=False, omitsize=True, border=3, svgclass="qr", lineclass=None
     )
     # Made by segno of a handle: letters, digits and a dash.
     return Markup(drawn.getvalue().decode().strip())  # noqa: S704
