@@ -17,6 +17,13 @@ from panachain.model.actors import Role
 MODULES: Final[tuple[str, ...]] = (
     "everyone",
     "chain",
+    "patient_home",
+    "patient_records",
+    "patient_grants",
+    "patient_requests",
+    "patient_log",
+    "patient_hospitals",
+    "patient_export",
 )
 """Modules of this folder, in any order."""
 
