@@ -16,6 +16,7 @@ from panachain.model.actors import Role
 
 MODULES: Final[tuple[str, ...]] = (
     "everyone",
+    "people",
     "chain",
     "patient_home",
     "patient_records",
@@ -24,6 +25,7 @@ MODULES: Final[tuple[str, ...]] = (
     "patient_log",
     "patient_hospitals",
     "patient_export",
+    "machine",
 )
 """Modules of this folder, in any order."""
 

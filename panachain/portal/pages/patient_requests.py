@@ -1,4 +1,4 @@
-"""Requests to a patient: granted whole, in part or for shorter, refused, and senders that aren't heard any more.
+"""Requests to a patient: granted whole, in part or for shorter, or refused; whoever sends too much can be blocked.
 
 Grants nothing that wasn't asked for, and nothing before the patient saw what it allows. Follows design section 8.
 """
@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from panachain.consent.explain import Explanation
 from panachain.consent.offer import Offer
 from panachain.errors import UsageError
-from panachain.model.actors import Address, Role
+from panachain.model.actors import Role
 from panachain.portal.desk import Seat, seated
 from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _
@@ -23,15 +23,11 @@ from panachain.portal.pages.patient_choosing import LENGTHS, categories_of, end_
 from panachain.portal.pages.patient_grants import lines_of, told
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.sdk import consents
-from panachain.sdk.contacts import check_address
 from panachain.sdk.patient import Patient
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.requests import DenialReport
 
-PAGES: Final = (
-    Page("/requests", N_("Requests"), frozenset({Role.PATIENT}), 30),
-    Page("/blocked", N_("Blocked senders"), frozenset({Role.PATIENT}), 80),
-)
+PAGES: Final = (Page("/requests", N_("Requests"), frozenset({Role.PATIENT}), 30),)
 _MOST: Final = 2**48
 """Numbers of requests are below it."""
 
@@ -142,62 +138,3 @@ async def deny(request: Request, seat: Sitting, form: Filled) -> Response:
         return patient.deny(number)
 
     return to(seat.start(_("Refusing"), work, template="patient/denied.html"))
-
-
-@router.get("/blocked")
-async def blocked(request: Request, seat: Sitting, page: str = "1") -> Response:
-    """List the senders that aren't heard."""
-    found = await seat.run(lambda patient: sorted(patient.blocked.accounts()))
-    return render(request, "patient/blocked.html", part=part_of(found, page))
-
-
-@router.post("/blocked/add")
-async def block(request: Request, seat: Sitting, form: Filled) -> Response:
-    """Hear of somebody no more."""
-    who: str = form.get("who", "").strip()[:200]
-    if not who:
-        raise UsageError(_("It isn't said who is to be blocked."), hint=_("Choose a contact, or paste an address."))
-    if not confirmed(request, form):
-        who = await seat.run(lambda patient: _account(patient, who))
-        return confirm(
-            request,
-            title=_("Block a sender"),
-            sentences=[
-                _("The account is %(address)s.", address=who),
-                _("What %(who)s sends isn't shown any more: requests, and invitations.", who=seat.names.of(who)),
-                _("They aren't told. What you granted them stays as it is; take it back if you mean that."),
-                _("The list is kept on this machine alone, sealed."),
-            ],
-            fields={"who": who},
-            button=_("Block"),
-        )
-    await seat.run(lambda patient: patient.blocked.add(who))
-    return to("/blocked")
-
-
-@router.post("/blocked/remove")
-async def unblock(request: Request, seat: Sitting, form: Filled) -> Response:
-    """Hear of somebody again."""
-    who = Address(form["who"])
-    if not confirmed(request, form):
-        return confirm(
-            request,
-            title=_("Hear of a sender again"),
-            sentences=[_("What %(who)s sends is shown again, also what came meanwhile.", who=seat.names.of(who))],
-            fields={"who": who},
-            button=_("Unblock"),
-        )
-    await seat.run(lambda patient: patient.blocked.remove(who))
-    return to("/blocked")
-
-
-def _account(patient: Patient, who: str) -> Address:
-    """Return the account that a name or an address means.
-
-    Raises:
-        UnknownActorError: nobody has the name.
-        UsageError: it begins as an address does, and is none.
-    """
-    if who.startswith("0x"):
-        return check_address(who)
-    return patient.network.resolve(who, Role.PRACTITIONER, Role.PATIENT, Role.RESEARCHER).address
