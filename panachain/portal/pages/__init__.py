@@ -28,6 +28,13 @@ MODULES: Final[tuple[str, ...]] = (
     "practitioner_readings",
     "practitioner_requests",
     "researcher_query",
+    "patient_home",
+    "patient_records",
+    "patient_grants",
+    "patient_requests",
+    "patient_log",
+    "patient_hospitals",
+    "patient_export",
     "machine",
 )
 """Modules of this folder, in any order."""
