@@ -16,7 +16,9 @@ from panachain.model.actors import Role
 
 MODULES: Final[tuple[str, ...]] = (
     "everyone",
+    "people",
     "chain",
+    "machine",
 )
 """Modules of this folder, in any order."""
 
