@@ -17,6 +17,14 @@ from tests.portal.browser import PATIENCE, Window
 
 LONGEST_WAY: Final = 250
 """Presses of Tab after which an element counts as out of reach."""
+
+
+class Name(str):
+    """What somebody is called: the same in each language."""
+
+    __slots__ = ()
+
+
 _HOLDS_FOCUS: Final = "one => one === document.activeElement"
 
 
@@ -33,13 +41,40 @@ class Person:
             keyboard: the mouse is left alone.
         """
         self.window, self.page, self.address = window, window.page, address
-        self._say, self._keyboard = say, keyboard
+        self._say = lambda text: text if isinstance(text, Name) else say(text)
+        self._keyboard = keyboard
         self.clicks = 0
         """Links and buttons pressed since `home`."""
+
+    def look(self) -> None:
+        """Look at a page that has come; a test can put something here."""
 
     def home(self) -> None:
         """Go to the first page."""
         self.page.goto(f"{self.address}/")
+        self.clicks = 0
+        self.look()
+
+    def unlock(self, entry: str, profile: str, passphrase: str, *, paste: bool = False) -> None:
+        """Open the portal and unlock a profile.
+
+        Args:
+            entry: the address that opens it.
+            profile: whose.
+            passphrase: of the profile.
+            paste: into a field, as whose browser runs no scripts has to.
+        """
+        if paste:
+            self.home()
+            self.fill("What stands behind the #", entry.partition("#")[2])
+            self.press("Open")
+        else:
+            self.page.goto(entry)
+        self.page.get_by_label(self._exactly("Passphrase")).wait_for()
+        self.tick(Name(profile))
+        self.fill("Passphrase", passphrase)
+        self.press("Unlock")
+        self.page.locator("nav.pages").wait_for()
         self.clicks = 0
 
     def follow(self, text: str, *, within: str = "") -> None:
@@ -132,13 +167,17 @@ class Person:
         return re.compile(rf"^\s*{re.escape(self._say(text))}(?!\w)", re.IGNORECASE)
 
     def _press(self, element: Locator) -> None:
-        expect(element).to_be_visible()
+        expect(element).to_be_visible(timeout=PATIENCE)
         if self._keyboard:
             self._reach(element)
-            self.page.keyboard.press("Enter")
-        else:
-            element.click()
+        # A link or a button of the portal leads to another page.
+        with self.page.expect_navigation():
+            if self._keyboard:
+                self.page.keyboard.press("Enter")
+            else:
+                element.click()
         self.clicks += 1
+        self.look()
 
     def _reach(self, *elements: Locator) -> None:
         """Press Tab until one of the elements holds the focus, and expect it to be in sight there."""

@@ -30,6 +30,7 @@ from panachain.portal.security import Origin
 from panachain.portal.site import Site, Way
 from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.sdk import open_actor
+from panachain.sdk.patient import Patient
 from panachain.sdk.profiles import Profile
 from tests.portal.browser import Window
 from tests.twin import world as twin
@@ -110,11 +111,12 @@ def walk(window: Window, portal: Portal) -> Iterator[str]:
 
 
 @contextmanager
-def served_world(name: str = "portal-of-the-tests.localhost") -> Iterator[Served]:
-    """Serve a world in which everybody is admitted, and the patient is paired with the hospitals.
+def served_world(name: str = "portal-of-the-tests.localhost", *, paired: bool = True) -> Iterator[Served]:
+    """Serve a world in which everybody is admitted, and served.
 
     Args:
         name: under which the portal is asked.
+        paired: whether the patient is paired already.
     """
     with ExitStack() as stack:
         # Pages count from the clock of this machine.
@@ -123,7 +125,8 @@ def served_world(name: str = "portal-of-the-tests.localhost") -> Iterator[Served
         stack.enter_context(patch.object(twin, "FIRST_YEAR", 2019))
         stack.enter_context(patch.object(guesses, "OF_A_SOURCE", 10_000))
         stack.enter_context(patch.object(guesses, "OF_A_PROFILE", 10_000))
-        world = stack.enter_context(running_world())
+        with ExitStack() if paired else patch.object(Patient, "pair"):
+            world = stack.enter_context(running_world())
         listening = socket.create_server(("127.0.0.1", 0))
         stack.callback(listening.close)
         port = listening.getsockname()[1]
