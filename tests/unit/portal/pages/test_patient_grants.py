@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from panachain.consent.explain import HEADINGS, explain_offer
 from panachain.model.actors import Role
-from panachain.model.policy import PolicyStatus
+from panachain.model.policy import Disclosure, PolicyStatus
+from panachain.model.scope import Category, Purpose
+from panachain.portal.i18n import speaking
+from panachain.portal.pages.patient_grants import told
 from tests.portal.conftest import Client, Portal, text_of
+from tests.unit.consent.test_explain import PATIENT, STATES, offer_of, terms_of
+from tests.unit.consent.test_explain import told as explained
 from tests.unit.portal.hostile import TEXTS, harmless, label
 from tests.unit.sdk.helpers import DAY, grant
 
@@ -177,6 +184,28 @@ def test_a_revocation_that_too_few_proxies_heard_is_not_called_final(portal: Por
 
 def test_a_grant_of_somebody_else_is_no_page(client: Client) -> None:
     client.page("/grants/0x52908400098527886E0F7030069857D2E4169EE7", status=403)
+
+
+@pytest.mark.parametrize("status", list(PolicyStatus))
+@pytest.mark.parametrize("state", ["", *STATES])
+def test_every_sentence_of_an_explanation_is_there_in_german(status: PolicyStatus, state: str) -> None:
+    asked: set[str] = set()
+
+    def remember(template: str) -> str:
+        asked.add(template)
+        return template
+
+    everything = terms_of(("all", "emergency", *(one.value for one in Category)))
+    narrow = terms_of(("all", "mental-health"), ()), terms_of(("laboratory",), (0, 2019, 2020))
+    for terms in (everything, *narrow, replace(narrow[1], expires_at=2**47, purposes=tuple(Purpose))):
+        for is_group in (False, True):
+            explained(terms, status, is_group=is_group, revocation=state, nodes=3, quorum=2, translate=remember)
+    explained(narrow[0], status, nodes=1, quorum=1, disclosure=Disclosure(purposes=1), translate=remember)
+    explain_offer(offer_of(), patient=PATIENT, translate=remember)
+    asked |= {heading for _, heading in HEADINGS}
+    same = {"Person", "imaging"}
+    with speaking("de"):
+        assert {one for one in asked if told(one) == one} <= same
 
 
 def test_in_german_everything_is_german(portal: Portal) -> None:
