@@ -8,7 +8,7 @@ numbers), ADR 17 and security rule 22.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -16,6 +16,7 @@ from panachain.crypto.keys import hospital_key
 from panachain.errors import IntegrityError, RateLimitedError
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.policy import GrantedLane, OnChainPolicy, Terms
+from panachain.model.progress import Progress
 from panachain.model.records import STATEMENT, RecordInfo
 from panachain.model.scope import RESTRICTED, Category, Purpose, Scope
 from panachain.records.findings import Findings
@@ -35,7 +36,7 @@ from panachain.sdk.opening import (
     unmasked,
 )
 from panachain.sdk.proxies import Proxies, Reader
-from panachain.sdk.results.records import OpenedRecord, RecordProvenance, SurveyPart
+from panachain.sdk.results.records import OpenedRecord, RecordProvenance, Survey, SurveyPart
 
 MOST_ENVELOPES: Final = 30_000
 """Envelopes of one hospital that one opening asks the proxies for: half of what they re-encrypt for a reader in a
@@ -87,6 +88,38 @@ class Asked:
             and (not self.categories or info.category in self.categories)
             and (not self.years or info.year in self.years)
         )
+
+
+class GrantedOpening(Opening):
+    """An opening of what was granted, which can say what there is before anything is opened.
+
+    Examples:
+        >>> with connect("doctor", role="practitioner") as doctor:
+        ...     opening = doctor.open(next(doctor.inbox()))
+        ...     survey = opening.survey()
+        >>> survey.records, opening.delivered
+        (1, 0)
+    """
+
+    def __init__(
+        self,
+        records: Callable[[Opening], Iterator[OpenedRecord]],
+        progress: Progress | None = None,
+        *,
+        history: bool = False,
+        survey: Callable[[], Survey],
+    ) -> None:
+        """Take what finds the records, and what counts them; nothing is done before either is asked for."""
+        super().__init__(records, progress, history=history)
+        self._survey = survey
+
+    def survey(self) -> Survey:
+        """Return what there is by category, year and hospital: no proxy is asked, so the patient's log says nothing.
+
+        Raises:
+            AccessDeniedError: as for the records, by the rules as this machine sees them.
+        """
+        return self._survey()
 
 
 class GrantedRecords:

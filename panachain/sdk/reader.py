@@ -26,7 +26,7 @@ from panachain.model.scope import Category, Purpose
 from panachain.model.sizes import KEY_SIZE
 from panachain.records.findings import UNREADABLE
 from panachain.sdk.base import ActorSession
-from panachain.sdk.granted_records import Asked, GrantedRecords, withheld
+from panachain.sdk.granted_records import Asked, GrantedOpening, GrantedRecords, withheld
 from panachain.sdk.group_keys import open_secrets
 from panachain.sdk.kept import Kept
 from panachain.sdk.kept_headers import KeptHeaders
@@ -104,12 +104,12 @@ class ReadingSession(ActorSession):
         years: Iterable[int] = (),
         history: bool = False,
         progress: Progress | None = None,
-    ) -> Opening:
+    ) -> GrantedOpening:
         """Return an iterator over every record that a policy opens, checked, oldest first within each lane.
 
         Of each resource the version that counts now is in it; the iterator's `behind` tells what was left out for that.
         What one hospital did wrong costs its own records only: the iterator's `omissions` name what was left out, and
-        its end raises it.
+        its end raises it. Its `survey` counts what there is, without opening anything.
 
         Args:
             policy: from `inbox`, or its ID.
@@ -129,31 +129,32 @@ class ReadingSession(ActorSession):
             ProxiesUnavailableError: fewer proxies than the threshold gave a good answer.
         """
         part = frozenset(map(category_of, category_words(categories))), frozenset(years)
-        return Opening(
-            lambda opening: self._open(opening, id_of(policy), since, purpose, part), progress, history=history
+        return GrantedOpening(
+            lambda opening: self._open(opening, id_of(policy), since, purpose, part),
+            progress,
+            history=history,
+            survey=lambda: self._survey(id_of(policy), since, purpose, part),
         )
 
-    def survey(self, policy: AnyPolicy) -> Survey:
-        """Return what a policy opens by category, year and hospital, without opening it: no proxy is asked.
+    @property
+    def readings(self) -> list[OwnReading]:
+        """This actor's own openings that this machine remembers, oldest first."""
+        return self._names.fill(OwnReadings(self.profile.folder, self._seed).all())
 
-        Args:
-            policy: from `inbox`, or its ID.
-
-        Raises:
-            AccessDeniedError: as for `open`, by the rules as this machine sees them.
-        """
+    def _survey(
+        self,
+        policy_id: PolicyId,
+        since: Moment | None,
+        purpose: Purpose | str | None,
+        part: tuple[frozenset[Category], frozenset[int]],
+    ) -> Survey:
         opening = Opening(lambda _: iter(()))
-        asked = self._asked(opening, id_of(policy), None, None)
+        asked = replace(self._asked(opening, policy_id, since, purpose), categories=part[0], years=part[1])
         kept = KeptHeaders(self.profile.folder, self._seed)
         parts = GrantedRecords(self.network, self._proxies, asked, opening, kept).survey()
         told = (*opening.omissions, *opening.notices)
-        return Survey(
-            asked.policy.policy_id, tuple(parts), told, tuple(category.value for category in opening.withheld)
-        )
-
-    def readings(self) -> list[OwnReading]:
-        """Return this actor's own openings that this machine remembers, oldest first."""
-        return self._names.fill(OwnReadings(self.profile.folder, self._seed).all())
+        withheld_ones = tuple(category.value for category in opening.withheld)
+        return Survey(asked.policy.policy_id, tuple(parts), told, withheld_ones)
 
     def _open(
         self,

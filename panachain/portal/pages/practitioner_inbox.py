@@ -240,7 +240,7 @@ async def look(request: Request, seat: Reading, patient: str, form: Annotated[Fo
     def count(actor: ReadingSession, progress: Any) -> Looked:
         surveys = []
         for number, view in enumerate(granted.in_force, start=1):
-            surveys.append(actor.survey(view))
+            surveys.append(actor.open(view).survey())
             progress(number, len(granted.in_force), unit="policies")
         _surveys(seat)[granted.patient] = surveys
         return Looked(granted.patient, tuple(surveys))

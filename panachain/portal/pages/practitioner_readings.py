@@ -28,7 +28,7 @@ async def readings(
     page: int = 1,
 ) -> Response:
     """Show one's own openings, the newest first."""
-    found = list(reversed(await seat.run(lambda actor: actor.readings())))
+    found = list(reversed(await seat.run(lambda actor: actor.readings)))
     patients = {one.patient: one.patient_name for one in found}
     shown = [one for one in found if not patient or one.patient.lower() == patient.lower()]
     last = max((len(shown) + ON_A_PAGE - 1) // ON_A_PAGE, 1)

@@ -355,7 +355,14 @@ def record_json(info: RecordInfo) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class SurveyPart:
-    """Records of one category, year and hospital that a policy opens, as their headers tell."""
+    """Records of one category, year and hospital that a policy opens, as their headers tell.
+
+    Examples:
+        >>> with connect("doctor", role="practitioner") as doctor:
+        ...     (part,) = doctor.open(next(doctor.inbox())).survey().parts
+        >>> part.category, part.year, part.records
+        ('laboratory', 2024, 1)
+    """
 
     category: str
     year: int
@@ -380,7 +387,7 @@ class Survey:
 
     Examples:
         >>> with connect("doctor", role="practitioner") as doctor:
-        ...     survey = doctor.survey(next(doctor.inbox()))
+        ...     survey = doctor.open(next(doctor.inbox())).survey()
         >>> [(part.category, part.year) for part in survey.parts], survey.records
         ([('laboratory', 2024)], 1)
     """
@@ -415,7 +422,7 @@ class OwnReading:
     Examples:
         >>> with connect("doctor", role="practitioner") as doctor:
         ...     opened = list(doctor.open(next(doctor.inbox())))
-        ...     readings = doctor.readings()
+        ...     readings = doctor.readings
         >>> readings[-1].records == len(opened)
         True
     """

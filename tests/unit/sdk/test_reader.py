@@ -209,7 +209,7 @@ class TestSurvey:
         upload(world, 3)
         upload(world, category="vitals", where="clinic")
         made = grant(world, categories=("laboratory", "vitals"))
-        survey = world.clinician.survey(made)
+        survey = world.clinician.open(made).survey()
         assert [(part.category, part.year, part.hospital, part.records) for part in survey.parts] == [
             ("laboratory", 2025, world.hospital.address, 3),
             ("vitals", 2025, world.clinic.address, 1),
@@ -221,22 +221,22 @@ class TestSurvey:
 
     def test_counts_nothing_that_was_not_granted(self, world: World) -> None:
         upload(world, category="vitals")
-        assert world.clinician.survey(grant(world)).parts == ()
+        assert world.clinician.open(grant(world)).survey().parts == ()
 
     def test_is_refused_as_opening_is(self, world: World) -> None:
         made = grant(world)
         world.patient.revoke(made.policy_id)
         with pytest.raises(PolicyRevokedError):
-            world.clinician.survey(made)
+            world.clinician.open(made).survey()
         with pytest.raises(PolicyUnknownError):
-            world.stranger.survey(made.policy_id)
+            world.stranger.open(made.policy_id).survey()
 
     def test_names_what_can_not_be_read(self, world: World) -> None:
         upload(world)
         made = grant(world)
         (record,) = world.clinician.open(made)
         world.network.store.delete_block(CID.parse(record.info.header_cid))
-        survey = world.clinician.survey(made)
+        survey = world.clinician.open(made).survey()
         assert survey.parts == ()
         assert [one.hospital for one in survey.omissions] == [world.hospital.address]
 
@@ -247,26 +247,26 @@ class TestReadings:
         made = grant(world)
         list(world.clinician.open(made.policy_id))
         list(world.clinician.open(made.policy_id, categories="laboratory", years=[2024]))
-        first, second = again(world, "clinician").readings()
+        first, second = again(world, "clinician").readings
         assert (first.policy_id, first.patient, first.purpose, first.at, first.records) == (
             *(made.policy_id, world.patient.address, "TREAT", world.now, 1),
         )
         assert (second.records, second.categories, second.years) == (0, ("laboratory",), (2024,))
         assert first.patient_name.startswith("pat-")
-        assert again(world, "nurse").readings() == []
+        assert again(world, "nurse").readings == []
 
     def test_tells_of_an_opening_that_was_ended_early_and_of_none_that_was_refused(self, world: World) -> None:
         upload(world, 2)
         made = grant(world)
         opening = world.clinician.open(made.policy_id)
         next(opening)
-        assert [reading.records for reading in world.clinician.readings()] == [0]
+        assert [reading.records for reading in world.clinician.readings] == [0]
         opening._records.close()
-        assert [reading.records for reading in world.clinician.readings()] == [1]
+        assert [reading.records for reading in world.clinician.readings] == [1]
         world.patient.revoke(made.policy_id)
         with pytest.raises(PolicyRevokedError):
             list(world.clinician.open(made.policy_id))
-        assert len(world.clinician.readings()) == 1
+        assert len(world.clinician.readings) == 1
 
 
 def test_terms_that_nobody_stored_keep_no_reader_from_all_the_rest(world: World) -> None:
