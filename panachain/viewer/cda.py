@@ -191,8 +191,7 @@ class _Reader(Bounded):
             self._names.clear()
         elif local == "section" and self._open:
             self._open.pop()
-        if local not in ("given", "family", "prefix", "suffix"):
-            self._words.clear()
+        self._words.clear()
         path.pop()
 
     def _take_name(self, told: str) -> None:

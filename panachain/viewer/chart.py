@@ -137,6 +137,10 @@ class Chart:
         """Return a section; an empty one if it has nothing to show."""
         return next((one for one in self.sections if one.key == key), Section(key))
 
+    def section_is_known(self, key: str) -> bool:
+        """Return whether there is a section of this key, empty or not."""
+        return key in SECTIONS
+
     def document(self, key: str) -> Document | None:
         """Return a document by its key."""
         return next((one for one in self.all_documents if one.key == key), None)

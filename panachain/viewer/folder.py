@@ -54,6 +54,9 @@ class _Links:
             return f"{self._down}{self._names[document.key]}.pdf"
         return ""
 
+    def window(self, document: Document) -> str:
+        return ""
+
     def raw(self, record: int) -> str:
         return self._linked(self._files.get(record, ""))
 

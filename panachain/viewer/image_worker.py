@@ -144,22 +144,24 @@ def _text(dataset: Any, keyword: str) -> str:
 
 def _float(dataset: Any, keyword: str, default: float) -> float:
     try:
-        return float(_text(dataset, keyword) or default)
+        found = float(_text(dataset, keyword) or default)
     except ValueError:
         return default
+    return found if math.isfinite(found) else default
 
 
 def _number(dataset: Any, keyword: str, default: int) -> int:
     return max(int(_float(dataset, keyword, default)), 1)
 
 
-def _windows(dataset: Any) -> list[tuple[float, float, str]]:
-    """Return centre, width and name of each window that the object proposes."""
+def _windows(dataset: Any, place: int = 0) -> list[tuple[float, float, str]]:
+    """Return centre, width and name of each window that the object proposes for a frame."""
+    source = _groups(dataset, "FrameVOILUTSequence", place)
     found = []
     for centre, width, name in zip(
-        _several(dataset, "WindowCenter"),
-        _several(dataset, "WindowWidth"),
-        [*_several(dataset, "WindowCenterWidthExplanation"), *[""] * 8],
+        _several(source, "WindowCenter"),
+        _several(source, "WindowWidth"),
+        [*_several(source, "WindowCenterWidthExplanation"), *[""] * 8],
         strict=False,
     ):
         try:
@@ -170,15 +172,17 @@ def _windows(dataset: Any) -> list[tuple[float, float, str]]:
     return found[:8]
 
 
-def _several(dataset: Any, keyword: str) -> list[str]:
-    value = dataset.get(keyword)
-    if value is None:
-        for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-            groups = dataset.get(name)
-            inner = groups[0].get("FrameVOILUTSequence") if groups else None
-            if inner and inner[0].get(keyword) is not None:
-                value = inner[0].get(keyword)
-                break
+def _groups(dataset: Any, sequence: str, place: int) -> Any:
+    """Return what says something of a frame: its functional group, the shared one, or the object itself (C.7.6.16)."""
+    for name, at in (("PerFrameFunctionalGroupsSequence", place), ("SharedFunctionalGroupsSequence", 0)):
+        groups = dataset.get(name)
+        if groups and at < len(groups) and groups[at].get(sequence):
+            return groups[at].get(sequence)[0]
+    return dataset
+
+
+def _several(source: Any, keyword: str) -> list[str]:
+    value = source.get(keyword)
     if value is None:
         return []
     return [str(value)] if isinstance(value, str | float | int) else [str(one) for one in value][:8]
@@ -225,7 +229,7 @@ def _frame(dataset: Any, place: int, window: Any, side: int) -> Any:
     if meta["samples_per_pixel"] == 3:
         image = _colours(Image, size, bytes(buffer), kind, meta)
     else:
-        image = _grey(Image, size, bytes(buffer), kind, meta, dataset, window)
+        image = _grey(Image, size, bytes(buffer), kind, meta, dataset, place, window)
     if max(image.size) > side:
         image.thumbnail((side, side))
     return image
@@ -242,7 +246,9 @@ def _colours(library: Any, size: tuple[int, int], buffer: bytes, kind: str, meta
     return library.frombytes(mode, size, buffer[: pixels * 3]).convert("RGB")
 
 
-def _grey(library: Any, size: tuple[int, int], buffer: bytes, kind: str, meta: Any, dataset: Any, window: Any) -> Any:
+def _grey(
+    library: Any, size: tuple[int, int], buffer: bytes, kind: str, meta: Any, dataset: Any, place: int, window: Any
+) -> Any:
     bits, signed = meta["bits_allocated"], meta["pixel_representation"] == 1
     if bits == 1:
         return library.frombytes("1", size, buffer, "raw", "1;R").convert("L")
@@ -259,8 +265,9 @@ def _grey(library: Any, size: tuple[int, int], buffer: bytes, kind: str, meta: A
     if kind == "PALETTE COLOR":
         return _palette(library, size, buffer, bits, dataset)
     image = library.frombytes("F", size, buffer[: size[0] * size[1] * bits // 8], "raw", raws[bits, signed])
-    slope, intercept = _float(dataset, "RescaleSlope", 1.0) or 1.0, _float(dataset, "RescaleIntercept", 0.0)
-    windows = _windows(dataset)
+    scale = _groups(dataset, "PixelValueTransformationSequence", place)
+    slope, intercept = _float(scale, "RescaleSlope", 1.0) or 1.0, _float(scale, "RescaleIntercept", 0.0)
+    windows = _windows(dataset, place)
     if window:
         centre, width = float(window[0]), max(float(window[1]), 1.0)
         low, high = centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2

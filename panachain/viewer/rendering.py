@@ -7,6 +7,7 @@ own. Follows HTML, WCAG 2.2 and Content Security Policy 3.
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
@@ -35,6 +36,8 @@ MOST_VALUES: Final = 200
 MOST_IMAGES: Final = 60
 """Objects of one series that a page shows."""
 _NEWEST: Final = 15
+_OWN: Final = re.compile(r"own_(-?\d{1,7}(?:\.\d{1,4})?)_(\d{1,7}(?:\.\d{1,4})?)")
+"""Name of a picture in a window that somebody chose: its centre and its width."""
 _FOLDER: Final = Path(__file__).parent
 _SHAPES: Final = (N_("circle"), N_("square"), N_("triangle"), N_("diamond"), N_("triangle upside down"))
 REASONS: Final = {
@@ -69,6 +72,10 @@ class Links(Protocol):
 
     def file(self, document: Document) -> str:
         """Return the file that a document is, if a browser may have it."""
+        ...
+
+    def window(self, document: Document) -> str:
+        """Return the page that takes a window somebody chooses; empty where none can be chosen."""
         ...
 
     def raw(self, record: int) -> str:
@@ -148,7 +155,9 @@ def section(chart: Chart, key: str, page: int, links: Links) -> Markup:
     )
 
 
-def document(chart: Chart, shown: Document, links: Links, *, failures: Sequence[str] = ()) -> Markup:
+def document(
+    chart: Chart, shown: Document, links: Links, *, failures: Sequence[str] = (), own: Window | None = None
+) -> Markup:
     """Return what a document shows.
 
     Args:
@@ -156,9 +165,12 @@ def document(chart: Chart, shown: Document, links: Links, *, failures: Sequence[
         shown: the document.
         links: where things are.
         failures: why pictures of it couldn't be drawn.
+        own: a window that somebody chose, which is shown first.
     """
     header = header_of(chart, shown)
     pictures = list(pictures_of(chart, shown))
+    if own is not None and header is not None and header.has_image:
+        pictures.insert(0, (f"own_{own.centre:g}_{own.width:g}", _window_caption(own, chart.language), own))
     return _render(
         chart,
         links,
@@ -181,10 +193,20 @@ def pictures_of(chart: Chart, shown: Document) -> Iterator[tuple[str, str, Windo
     yield "frame", _("First frame, in the window that it proposes") if own else _("First frame, all its values"), None
     for place, window in enumerate(header.more_windows, 1):
         named = _(window.name) if window.name else ""
-        values = _("centre %(centre)g, width %(width)g") % {"centre": window.centre, "width": window.width}
-        yield f"window-{place}", " · ".join(filter(None, (_("First frame"), named, values))), window
+        yield f"window-{place}", " · ".join(filter(None, (named, _window_caption(window, chart.language)))), window
     if header.frames > 1:
         yield "cine", _("Frames one after the other"), None
+
+
+def window_of(what: str) -> Window | None:
+    """Return the window that a picture's name says somebody chose; None for other names."""
+    found = _OWN.fullmatch(what)
+    return Window(float(found[1]), float(found[2])) if found is not None else None
+
+
+def _window_caption(window: Window, language: str) -> str:
+    told = translations(language).gettext(N_("First frame, centre %(centre)g, width %(width)g"))
+    return told % {"centre": window.centre, "width": window.width}
 
 
 def header_of(chart: Chart, shown: Document) -> DicomHeader | None:

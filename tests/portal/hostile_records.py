@@ -207,7 +207,6 @@ def _texts() -> Iterator[Hostile]:
             "resourceType": "DocumentReference",
             "content": [{"attachment": {"contentType": evil, "url": f"{TRAP}/file"}}],
         },
-        {"resourceType": "Observation", "code": concept, "valueQuantity": {"value": float("nan")}},
         {
             "resourceType": "Observation",
             "code": [[[]]],
