@@ -107,3 +107,8 @@ _.pytest_runtest_logreport
 _.pytest_runtestloop
 _.pytest_fixture_setup
 _.dont_write_bytecode
+
+# Jinja2 reads what templates may call; pages of the portal call the others.
+_.globals
+_.folder_of
+_.to_opened

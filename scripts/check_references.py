@@ -22,7 +22,7 @@ ELSEWHERE = ("tests/vectors/", "panachain/chain/artifacts/", "tests/unit/test_re
 """Outside vectors, generated files, and the test that plants references which lead nowhere."""
 FOLDERS = (
     *("", "panachain/", "docs/", "docs/spec/", "docs/security/"),
-    *("contracts/", "tests/", "tests/contracts/", "tests/forge/"),
+    *("contracts/", "tests/", "tests/contracts/", "tests/forge/", "panachain/portal/templates/"),
 )
 """Where a path may begin when it isn't written from the root."""
 

@@ -63,6 +63,7 @@ COMMANDS: Final = {
     "request": (f"{_COMMANDS}practitioner:request", "Ask a patient for access."),
     "group": (f"{_COMMANDS}group:group", "Manage care teams and departments."),
     "query": (f"{_COMMANDS}research:query", "Query policies or storage transactions on chain."),
+    "portal": ("panachain.portal.command:portal", "Show everything in a browser."),
     "devnet": ("panachain.devnet.command:devnet", "Run a network of your own: two chains, a store, proxies."),
     "deploy": (f"{_COMMANDS}deploy:deploy", "Deploy a network's contracts to both chains."),
     "network": (f"{_COMMANDS}network:network", "Check a network, and let proxies and hospitals join it."),
@@ -76,7 +77,7 @@ COMMANDS: Final = {
 """Name → (where the command is, its short help)."""
 
 SECTIONS: Final = {
-    "Everybody": ("init", "register", "whoami", "contacts", "submit", "doctor", "config", "completion"),
+    "Everybody": ("init", "register", "whoami", "portal", "contacts", "submit", "doctor", "config", "completion"),
     "Patients": (
         *("pair", "unpair", "choices", "records", "recategorize", "grant", "policies", "policy", "log", "revoke"),
         *("reissue", "settle", "requests", "approve", "deny", "block", "unblock", "blocked", "convict"),

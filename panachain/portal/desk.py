@@ -1,0 +1,360 @@
+"""Who sits at the portal: sessions of browsers, and the unlocked actor of each, which lives in threads of its own.
+
+A seed is in memory from the unlocking to the lock, and no longer. No page holds one, and no other session reaches it.
+Follows docs/spec/portal.md, section "Sessions", and security rule 10.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+import shutil
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from fastapi import Request
+
+from panachain.errors import PanaChainError
+from panachain.model.actors import Address, Role
+from panachain.passphrase import Hidden
+from panachain.portal.i18n import N_, gettext
+from panachain.portal.jobs import Job, Jobs
+from panachain.portal.refusals import LockedPageError, RefusedError
+from panachain.private_files import own_folder
+from panachain.sdk.names import Names
+from panachain.sdk.profiles import Profile
+
+if TYPE_CHECKING:
+    from panachain.sdk.actors import AnyActor
+
+Result = TypeVar("Result")
+
+IDLE: Final = 15 * 60.0
+"""Seconds after which a session that nobody uses is locked."""
+_ANONYMOUS: Final = 512
+"""Sessions without a seat that are kept; the one that was unused for the longest time goes first."""
+_OPENINGS: Final = 16
+"""Openings that a seat keeps; the oldest goes first, and its files with it."""
+_SECRET: Final = 32
+"""Bytes of a session's name and of its key."""
+
+
+class Opener(Protocol):
+    """Unlocks a profile and connects it: the SDK's actor comes out, of the thread that asked."""
+
+    def __call__(self, profile: Profile, passphrase: Hidden) -> AnyActor:
+        """Open it; raises what `connect` raises."""
+        ...
+
+
+@dataclass
+class Opening:
+    """Records that were opened: they are in memory, and go when the seat locks."""
+
+    title: str
+    records: Sequence[Any]
+    folder: Path | None = None
+    """Where pages may keep files of it, for this user only; it goes with the opening."""
+
+
+class Openings:
+    """What a seat has opened."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder below which files may be kept; it is made when the first is."""
+        self._folder = folder
+        self._known: OrderedDict[str, Opening] = OrderedDict()
+
+    def add(self, title: str, records: Sequence[Any]) -> str:
+        """Keep opened records, and return the name under which `/opened/NAME` shows them."""
+        name = secrets.token_urlsafe(12)
+        self._known[name] = Opening(title, records)
+        while len(self._known) > _OPENINGS:
+            _, oldest = self._known.popitem(last=False)
+            self._forget(oldest)
+        return name
+
+    def get(self, name: str) -> Opening | None:
+        """Return what has this name, or None."""
+        return self._known.get(name)
+
+    def items(self) -> list[tuple[str, Opening]]:
+        """Return all, the newest first."""
+        return list(reversed(self._known.items()))
+
+    def folder_of(self, name: str) -> Path:
+        """Return a folder for files of an opening, which only this user can look into.
+
+        Raises:
+            OSError: it can't be made.
+        """
+        opening = self._known[name]
+        if opening.folder is None:
+            own_folder(self._folder)
+            opening.folder = self._folder / secrets.token_hex(8)
+            own_folder(opening.folder)
+        return opening.folder
+
+    def clear(self) -> None:
+        """Forget all of them, and remove their files."""
+        for opening in self._known.values():
+            self._forget(opening)
+        self._known.clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @staticmethod
+    def _forget(opening: Opening) -> None:
+        opening.records = ()
+        if opening.folder is not None:
+            shutil.rmtree(opening.folder, ignore_errors=True)
+
+
+class Seat:
+    """The unlocked actor of one browser session.
+
+    It has two threads, each with a session of the SDK of its own: one answers pages, one does what takes long. So a
+    page never waits for an upload, and no session of the SDK is shared between threads.
+    """
+
+    def __init__(self, profile: Profile, passphrase: Hidden, opener: Opener, home: Path) -> None:
+        """Take what opens the profile; `sit` opens it."""
+        self.profile = profile
+        self.role = profile.role
+        self.address: Address = profile.address
+        self.home = home
+        self.keep: dict[str, Any] = {}
+        """What pages keep for this seat; it goes when the seat locks, and what has a `close` is closed."""
+        self.openings = Openings(profile.folder / f".portal-{secrets.token_hex(4)}")
+        self.jobs = Jobs()
+        self._passphrase = passphrase
+        self._open_actor = opener
+        self._desk = ThreadPoolExecutor(1, f"desk {profile.name}")
+        self._bench = ThreadPoolExecutor(1, f"bench {profile.name}")
+        self._at_desk: Any = None
+        self._at_bench: Any = None
+        self._names: Names | None = None
+        self._book: int = -1
+        self.closed = False
+
+    async def sit(self) -> None:
+        """Unlock the profile, in the seat's thread; raises what `connect` raises."""
+        try:
+            self._at_desk = await _in(self._desk, lambda: self._open_actor(self.profile, self._passphrase))
+        except BaseException:
+            self.leave()
+            raise
+
+    @property
+    def names(self) -> Names:
+        """What this machine calls everybody; read anew when the address book changed."""
+        try:
+            book = (self.home / "contacts.json").stat().st_mtime_ns
+        except OSError:
+            book = 0
+        if self._names is None or book != self._book:
+            # The actor isn't there while a seat closes.
+            network = getattr(self._at_desk, "network", None)
+            self._names = Names(self.home, network.resolver if network is not None else None)
+            self._book = book
+        return self._names
+
+    async def run(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Call `function(actor, *args)` in the thread that answers pages, and return what it returns.
+
+        What it returns is used outside of that thread: lists in place of the SDK's iterators.
+
+        Raises:
+            LockedPageError: the seat was locked.
+        """
+        if self.closed:
+            raise LockedPageError
+        return await _in(self._desk, lambda: function(self._at_desk, *args))
+
+    def start(self, title: str, function: Callable[..., Any], *, template: str, left: str = "", **context: Any) -> Job:
+        """Begin what takes long: `function(actor, progress)` runs in the other thread, and a page shows how far it is.
+
+        Args:
+            title: what is done, such as "Revoking", in the language of this request.
+            function: does it. `progress` is the SDK's, and `progress.stage("text")` begins a stage of its own.
+            template: shows the outcome, as `result`.
+            left: which state a failure leaves, in a sentence; empty for the usual words.
+            context: further values for the template.
+
+        Raises:
+            LockedPageError: the seat was locked.
+            UsageError: too much waits already.
+        """
+        if self.closed:
+            raise LockedPageError
+        job = self.jobs.add(title, template=template, left=left, context=context)
+
+        def work() -> None:
+            try:
+                if self._at_bench is None:
+                    self._at_bench = self._open_actor(self.profile, self._passphrase)
+                job.finish(function(self._at_bench, job.progress))
+            except PanaChainError as exc:
+                job.fail(exc)
+            except Exception as exc:  # noqa: BLE001 - whoever waits for it must hear of it; only its type is told.
+                job.fail(PanaChainError(f"unforeseen {type(exc).__name__}", hint="do it again, and report it"))
+
+        context_of_now = copy_context()
+        self._bench.submit(context_of_now.run, work)
+        return job
+
+    def leave(self) -> None:
+        """Forget the seed and all that was opened; what is being done ends first, and begins nothing more."""
+        if self.closed:
+            return
+        self.closed = True
+        for kept in self.keep.values():
+            getattr(kept, "close", lambda: None)()
+        self.keep.clear()
+        self.openings.clear()
+        for thread, close in ((self._desk, self._close_desk), (self._bench, self._close_bench)):
+            thread.submit(close)
+            thread.shutdown(wait=False)
+
+    def _close_desk(self) -> None:
+        if self._at_desk is not None:
+            self._at_desk.close()
+            self._at_desk = None
+        self._names = None
+
+    def _close_bench(self) -> None:
+        if self._at_bench is not None:
+            self._at_bench.close()
+            self._at_bench = None
+        self.jobs.clear()
+
+
+async def _in(thread: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
+    """Run something in a thread, in the language of this request."""
+    context = copy_context()
+    return await asyncio.get_running_loop().run_in_executor(thread, context.run, work)
+
+
+@dataclass
+class Session:
+    """One browser."""
+
+    name: str = field(repr=False)
+    """What its cookie says."""
+    key: bytes = field(repr=False)
+    """Of the tokens in its forms."""
+    used: float
+    """When somebody used it last, seconds of the desk's clock."""
+    language: str = ""
+    """Chosen; empty follows the browser."""
+    seat: Seat | None = None
+    spent: OrderedDict[str, None] = field(default_factory=OrderedDict, repr=False)
+    """Confirmations that were used."""
+
+    def token(self, purpose: bytes, content: bytes = b"") -> str:
+        """Return a MAC under the session's key."""
+        return hmac.new(self.key, purpose + b"\x00" + content, hashlib.sha256).hexdigest()
+
+    @property
+    def csrf(self) -> str:
+        """What each of its forms carries."""
+        return self.token(b"form")
+
+
+class Desk:
+    """All sessions of one process."""
+
+    def __init__(self, *, idle: float = IDLE, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take after how many seconds an unused session is locked, and a clock whose seconds only grow."""
+        self.idle = idle
+        self._clock = clock
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+
+    def begin(self) -> Session:
+        """Begin a session in which nothing is unlocked."""
+        session = Session(secrets.token_urlsafe(_SECRET), secrets.token_bytes(_SECRET), self._clock())
+        self._sessions[session.name] = session
+        unseated = [one for one in self._sessions.values() if one.seat is None]
+        for oldest in unseated[: max(0, len(unseated) - _ANONYMOUS)]:
+            del self._sessions[oldest.name]
+        return session
+
+    def find(self, name: str, *, use: bool = True) -> Session | None:
+        """Return the session of a cookie, or None; one that was unused for too long is locked first.
+
+        Args:
+            name: what the cookie says.
+            use: whether somebody uses it now, and not a page by itself.
+        """
+        session = self._sessions.get(name)
+        if session is None:
+            return None
+        self._lock_if_idle(session)
+        if use:
+            session.used = self._clock()
+            self._sessions.move_to_end(name)
+        return session
+
+    def rotate(self, session: Session, seat: Seat | None) -> Session:
+        """Give a session another name and another key, with this seat: what its old cookie says counts no more."""
+        if session.seat is not None and session.seat is not seat:
+            session.seat.leave()
+        self._sessions.pop(session.name, None)
+        fresh = self.begin()
+        fresh.seat, fresh.language = seat, session.language
+        session.seat = None
+        return fresh
+
+    def sweep(self) -> None:
+        """Lock every session that was unused for too long."""
+        for session in list(self._sessions.values()):
+            self._lock_if_idle(session)
+
+    async def watch(self, seconds: float = 20.0) -> None:
+        """Sweep again and again: an idle seat locks though no request comes."""
+        while True:
+            await asyncio.sleep(seconds)
+            self.sweep()
+
+    def close(self) -> None:
+        """Lock everything."""
+        for session in self._sessions.values():
+            if session.seat is not None:
+                session.seat.leave()
+        self._sessions.clear()
+
+    def _lock_if_idle(self, session: Session) -> None:
+        if session.seat is None:
+            return
+        if session.seat.jobs.running:
+            # What was begun goes on, and counts as use until its end.
+            session.used = self._clock()
+        elif self._clock() - session.used >= self.idle:
+            session.seat.leave()
+            session.seat = None
+            session.spent.clear()
+
+
+def seated(*roles: Role) -> Callable[[Request], Coroutine[Any, Any, Seat]]:
+    """Return what gives a route its seat, for FastAPI's `Depends`.
+
+    Args:
+        roles: those that the page is for; none means any.
+    """
+
+    async def find(request: Request) -> Seat:
+        session: Session | None = request.state.session
+        if session is None or session.seat is None or session.seat.closed:
+            raise LockedPageError
+        if roles and session.seat.role not in roles:
+            raise RefusedError(403, gettext(N_("This page is for somebody with another role.")))
+        return session.seat
+
+    return find

@@ -1,0 +1,114 @@
+"""Languages of the portal: which one a request has, and its messages, read from `.po` files when they are first needed.
+
+A language is one folder, `locale/LANGUAGE.d`, of `.po` files that are read together; nothing is compiled beforehand,
+and English, the language of the sources, needs none. Follows GNU gettext's format of messages and RFC 9110 section
+12.5.4 (`Accept-Language`).
+"""
+
+from __future__ import annotations
+
+import gettext as catalogs
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+LOCALE: Final = Path(__file__).parent / "locale"
+SOURCE: Final = "en"
+"""The language that messages are written in."""
+_MOST: Final = 20
+"""Languages of an `Accept-Language` header that are looked at."""
+
+_language: ContextVar[str] = ContextVar("language", default=SOURCE)
+
+
+@cache
+def languages() -> tuple[str, ...]:
+    """Return the codes of the languages that there are, English first."""
+    return (SOURCE, *sorted(path.name.removesuffix(".d") for path in LOCALE.glob("*.d") if path.is_dir()))
+
+
+@cache
+def name_of(language: str) -> str:
+    """Return what a language is called by those who speak it."""
+    # Imported here, as below: English needs it for dates only.
+    from babel import Locale
+
+    return str(Locale.parse(language).get_display_name(language) or language).capitalize()
+
+
+def current() -> str:
+    """Return the code of the language of this request."""
+    return _language.get()
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Let every message be in a language; one that isn't there is English."""
+    token = _language.set(language if language in languages() else SOURCE)
+    try:
+        yield
+    finally:
+        _language.reset(token)
+
+
+def accepted(header: str) -> str:
+    """Return the language that a browser's `Accept-Language` prefers of those that there are."""
+    wanted: list[tuple[float, str]] = []
+    for part in header.split(",")[:_MOST]:
+        tag, _, quality = part.strip().partition(";")
+        try:
+            weight = float(quality.strip().removeprefix("q=") or "1")
+        except ValueError:
+            continue
+        wanted.append((-weight, tag.partition("-")[0].lower()))
+    # A sort that keeps the order of equal ones: the first counts.
+    return next((tag for weight, tag in sorted(wanted, key=lambda one: one[0]) if tag in languages()), SOURCE)
+
+
+@cache
+def _catalog(language: str) -> catalogs.NullTranslations:
+    if language == SOURCE:
+        return catalogs.NullTranslations()
+    from babel.messages.catalog import Catalog
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import read_po
+
+    together = Catalog(locale=language)
+    for path in sorted((LOCALE / f"{language}.d").glob("*.po")):
+        with path.open("rb") as file:
+            for message in read_po(file, locale=language):
+                if message.id and message.string and not message.fuzzy:
+                    together.add(message.id, message.string, context=message.context)
+    compiled = BytesIO()
+    write_mo(compiled, together)
+    compiled.seek(0)
+    return catalogs.GNUTranslations(compiled)
+
+
+def gettext(message: str, **values: object) -> str:
+    """Return a message in the language of this request, with its values: `gettext("%(count)d hospitals", count=2)`."""
+    found = _catalog(_language.get()).gettext(message)
+    return found % values if values else found
+
+
+def plural(one: str, many: str, number: int) -> str:
+    """Return the form of a message for a number, whose values whoever asks puts in."""
+    return _catalog(_language.get()).ngettext(one, many, number)
+
+
+def ngettext(one: str, many: str, number: int, **values: object) -> str:
+    """Return the form of a message for a number, which it can name as `%(num)d`."""
+    return plural(one, many, number) % {"num": number, **values}
+
+
+def N_(message: str) -> str:  # noqa: N802 - the name by which gettext's tools know it.
+    """Mark a message that is translated when it is shown, and return it as it is."""
+    return message
+
+
+_ = gettext
+"""As gettext's tools know it."""

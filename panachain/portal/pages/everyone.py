@@ -1,0 +1,201 @@
+"""What everybody has: the way in, unlocking, the lock, the language, who they are, and work that takes long.
+
+Follows docs/spec/portal.md, sections "The way in" and "Pages".
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Annotated, Any, Final
+
+import segno
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from markupsafe import Markup
+
+from panachain.errors import LockedError, PartlyDoneError
+from panachain.model.actors import Actor, Status
+from panachain.passphrase import Hidden
+from panachain.portal import i18n
+from panachain.portal.desk import Desk, Seat, Session, seated
+from panachain.portal.failures import failure
+from panachain.portal.forms import Form, checked_form
+from panachain.portal.i18n import N_, _
+from panachain.portal.jobs import Job
+from panachain.portal.pages import Page, navigation
+from panachain.portal.refusals import RefusedError
+from panachain.portal.rendering import own_path, render, to
+from panachain.portal.site import Site
+
+router = APIRouter()
+PAGES: Final = (Page("/me", N_("Who I am"), frozenset(), 80),)
+Anybody = Annotated[Seat, Depends(seated())]
+Filled = Annotated[Form, Depends(checked_form)]
+
+
+def _site(request: Request) -> Site:
+    site: Site = request.app.state.site
+    return site
+
+
+@router.get("/")
+async def home(request: Request) -> Response:
+    """Send somebody to their first page; a browser without a session is let in, or asked for the secret."""
+    session: Session | None = request.state.session
+    if session is None:
+        if _site(request).way is not None:
+            return render(request, "enter.html", title=_("Open the portal"))
+        desk: Desk = request.state.desk
+        request.state.session = desk.begin()
+        return to("/unlock")
+    return to(navigation(session.seat.role)[0].path if session.seat else "/unlock")
+
+
+@router.post("/enter")
+async def enter(request: Request) -> Response:
+    """Take the secret of the portal's address, and begin a session."""
+    site = _site(request)
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > 512:
+            raise RefusedError(413, _("This isn't what opens the portal."))
+    secret = bytes(body).removeprefix(b"secret=").decode("ascii", "replace").strip()
+    if site.way is None or not site.way.enter(secret):
+        raise RefusedError(
+            403,
+            _("This address was used already, or is from another start of the portal."),
+            hint=_("The portal says where a fresh one is, in the window where it was started."),
+        )
+    desk: Desk = request.state.desk
+    # A session that the browser had before isn't gone on with: somebody else may have put it there.
+    if request.state.session is not None:
+        desk.rotate(request.state.session, None)
+    request.state.session = desk.begin()
+    return to("/unlock")
+
+
+@router.get("/unlock")
+async def unlocking(request: Request) -> Response:
+    """Show where a profile is unlocked."""
+    session: Session | None = request.state.session
+    if session is None:
+        return to("/")
+    if session.seat is not None:
+        return to("/")
+    return _unlock_page(request)
+
+
+def _unlock_page(request: Request, *, chosen: str = "", wrong: str = "", status: int = 200) -> Response:
+    site = _site(request)
+    wanted = request.query_params.get("next", "")
+    return render(
+        request,
+        "unlock.html",
+        status,
+        title=_("Unlock"),
+        profiles=site.profiles() if site.listed else [],
+        listed=site.listed,
+        chosen=chosen or site.only,
+        wrong=wrong,
+        next=wanted if own_path(wanted) else "",
+    )
+
+
+@router.post("/unlock")
+async def unlock(request: Request, form: Filled) -> Response:
+    """Unlock a profile; the session gets another name, so that nobody who knew the old one is in."""
+    site, desk = _site(request), request.state.desk
+    name, hidden = form["profile"][:64], Hidden(form["passphrase"])
+    address = request.client.host if request.client else ""
+    if wait := request.app.state.guesses.take(address, name):
+        told = i18n.ngettext(
+            "Too many wrong passphrases: try again in %(num)d second.",
+            "Too many wrong passphrases: try again in %(num)d seconds.",
+            wait,
+        )
+        return _unlock_page(request, chosen=name, wrong=told, status=429)
+    try:
+        profile = site.profile(name)
+        seat = Seat(profile, hidden, site.opener, site.home)
+        async with request.app.state.guesses.turn:
+            await seat.sit()
+    except LockedError:
+        told = _("The passphrase isn't right.") if site.listed else _("The profile or its passphrase isn't right.")
+        return _unlock_page(request, chosen=name, wrong=told, status=403)
+    request.app.state.guesses.right(address, name)
+    request.state.session = desk.rotate(request.state.session, seat)
+    wanted = form.get("next")
+    return to(wanted if own_path(wanted) else "/")
+
+
+@router.post("/lock")
+async def lock(request: Request, form: Filled) -> Response:
+    """Forget the seed and all that was opened."""
+    request.state.session = request.state.desk.rotate(request.state.session, None)
+    return to("/unlock")
+
+
+@router.post("/language")
+async def language(request: Request, form: Filled) -> Response:
+    """Choose a language for this session."""
+    session: Session = request.state.session
+    if form["language"] in i18n.languages():
+        session.language = form["language"]
+    back = form.get("back")
+    return to(back if own_path(back) else "/")
+
+
+@router.get("/me")
+async def me(request: Request, seat: Anybody) -> Response:
+    """Show who somebody is, to be copied or read by a camera."""
+    actor: Actor = await seat.run(lambda actor: actor.whoami())
+    return render(
+        request,
+        "everyone/me.html",
+        title=_("Who I am"),
+        actor=actor,
+        profile=seat.profile,
+        registered=actor.status is not Status.UNKNOWN,
+        code=qr(actor.handle),
+    )
+
+
+def qr(text: str) -> Markup:
+    """Return a QR code as SVG that stands within a page: no style, no script, no size of its own."""
+    drawn = BytesIO()
+    segno.make(text, error="m", micro=False).save(
+        drawn, kind="svg", xmldecl=False, svgns=False, omitsize=True, border=3, svgclass="qr", lineclass=None
+    )
+    # Made by segno of a handle: letters, digits and a dash.
+    return Markup(drawn.getvalue().decode().strip())  # noqa: S704
+
+
+@router.get("/jobs/{name}")
+async def job(request: Request, seat: Anybody, name: str) -> Response:
+    """Show how far a piece of work is, or what came of it."""
+    found = _job(seat, name)
+    if found.running:
+        return render(request, "job.html", title=found.title, job=found)
+    if found.error is not None and not (isinstance(found.error, PartlyDoneError) and found.result is not None):
+        return failure(request, found.error, left=found.left or _("What was done before stays done."), job=found)
+    values: dict[str, Any] = {"title": found.title, "job": found, "result": found.result, "error": found.error}
+    return render(request, found.template, **(values | dict(found.context)))
+
+
+@router.get("/jobs/{name}/progress")
+async def progress(request: Request, seat: Anybody, name: str) -> Response:
+    """Return the part of the page that changes; when all is done, the browser loads the page once more."""
+    found = _job(seat, name)
+    if found.running:
+        return render(request, "job_stages.html", job=found)
+    return Response(status_code=200, headers={"hx-refresh": "true"})
+
+
+def _job(seat: Seat, name: str) -> Job:
+    found = seat.jobs.get(name)
+    if found is None:
+        raise RefusedError(
+            404, _("This piece of work isn't known here: the portal was locked since, or it is long ago.")
+        )
+    return found

@@ -1,0 +1,300 @@
+"""Pages: templates with what each of them needs, the filters of their values, and confirmations.
+
+What others wrote is escaped wherever it stands, and cleaned as on the command line. Follows docs/spec/portal.md,
+sections "Pages" and "Confirmations".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup, escape
+
+from panachain.cli import words
+from panachain.plain import clean, line
+from panachain.portal import i18n, labels
+from panachain.portal.desk import Seat, Session
+from panachain.portal.forms import TOKEN, Form
+from panachain.portal.i18n import N_, gettext
+from panachain.portal.jobs import Job
+from panachain.portal.refusals import RefusedError
+
+HERE: Final = Path(__file__).parent
+VALID: Final = 900
+"""Seconds for which a confirmation counts after it was shown."""
+_SPENT: Final = 256
+"""Confirmations of a session that are remembered as used."""
+CONFIRMATION, SHOWN, AT = "confirmation", "confirmation_shown", "confirmation_at"
+"""Fields of a confirmed form: the MAC, the sentences that were shown, and when."""
+_OWN: Final = frozenset({CONFIRMATION, SHOWN, AT, TOKEN})
+
+_Filter = TypeVar("_Filter", bound=Callable[..., Any])
+FILTERS: Final[dict[str, Callable[..., Any]]] = {}
+
+
+def filter_(function: _Filter) -> _Filter:
+    """Let templates call a function by its name without the underscore at its end."""
+    FILTERS[function.__name__.rstrip("_")] = function
+    return function
+
+
+@cache
+def environment() -> Environment:
+    """Return what makes pages of templates."""
+    made = Environment(
+        # The viewer's, which `open` uses without a portal, are found by their names below `viewer/`.
+        loader=FileSystemLoader([HERE / "templates", HERE.parent]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.policies["ext.i18n.trimmed"] = True
+    made.install_gettext_callables(  # type: ignore[attr-defined]
+        # The values of messages are put in by Jinja2, which escapes them.
+        lambda text: gettext(text),
+        i18n.plural,
+        newstyle=True,
+    )
+    made.filters |= FILTERS
+    made.globals |= {"static": static_path, "languages": i18n.languages, "language_name": i18n.name_of}
+    return made
+
+
+@cache
+def static_path(name: str) -> str:
+    """Return the path of one of our own files, which changes with its content."""
+    digest = hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest()[:16]
+    return f"/static/{name}?{digest}"
+
+
+def render(request: Request, template: str, /, status: int = 200, **values: Any) -> Response:
+    """Return a page.
+
+    Args:
+        request: whose session, language and path count.
+        template: its name below `templates`.
+        status: of HTTP.
+        values: for the template. `title` is the page's name.
+    """
+    session: Session | None = request.state.session
+    seat = session.seat if session else None
+    shared = {
+        "nonce": request.state.nonce,
+        "csrf_token": session.csrf if session else "",
+        "seat": seat,
+        "path": request.url.path,
+        "query": dict(request.query_params),
+        "language": i18n.current(),
+        "navigation": request.app.state.navigation(seat.role) if seat else (),
+    }
+    return HTMLResponse(environment().get_template(template).render(shared | values), status)
+
+
+def to(where: Job | str) -> Response:
+    """Send the browser on: to a path of this portal, or to the page of a piece of work."""
+    path = f"/jobs/{where.name}" if isinstance(where, Job) else where
+    if not own_path(path):
+        raise ValueError("a path of this portal begins with one slash")
+    return RedirectResponse(path, 303)
+
+
+def to_opened(name: str) -> Response:
+    """Send the browser to what `seat.openings.add` returned the name of."""
+    return to(f"/opened/{name}")
+
+
+def own_path(path: str) -> bool:
+    """Tell whether a path leads to this portal, whatever a browser makes of it."""
+    return path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+
+
+def confirm(
+    request: Request,
+    *,
+    title: str,
+    sentences: Sequence[str],
+    fields: Mapping[str, str | Sequence[str]],
+    button: str,
+    danger: bool = False,
+    back: str = "/",
+) -> Response:
+    """Return the page that says what an action does, and whose button does exactly that.
+
+    Args:
+        request: the form's; the button posts to the same path.
+        title: the action, such as "Revoke".
+        sentences: what it does, each a sentence.
+        fields: what the button sends.
+        button: what it is called.
+        danger: whether what it does can't be taken back.
+        back: where the other button leads.
+    """
+    session: Session = request.state.session
+    shown = json.dumps([title, *sentences])
+    at = str(int(time.time()))
+    listed = [(name, value) for name, of in fields.items() for value in ([of] if isinstance(of, str) else of)]
+    mac = session.token(b"confirm", _confirmed_bytes(request.url.path, shown, at, listed))
+    hidden = [*listed, (SHOWN, shown), (AT, at), (CONFIRMATION, mac)]
+    return render(
+        request,
+        "confirm.html",
+        title=title,
+        sentences=sentences,
+        hidden=hidden,
+        button=button,
+        danger=danger,
+        back=back if own_path(back) else "/",
+    )
+
+
+def confirmed(request: Request, form: Form) -> bool:
+    """Tell whether a form is the answer to a confirmation of this session: of exactly what was shown, and the first.
+
+    Raises:
+        RefusedError: it claims to be one, and isn't.
+    """
+    if CONFIRMATION not in form:
+        return False
+    session: Session = request.state.session
+    listed = [(name, value) for name in form if name not in _OWN for value in form.all(name)]
+    mac, at = form[CONFIRMATION], form[AT]
+    expected = session.token(b"confirm", _confirmed_bytes(request.url.path, form[SHOWN], at, listed))
+    if not hmac.compare_digest(mac.encode(), expected.encode()):
+        raise RefusedError(
+            400,
+            gettext(N_("What was sent isn't what the confirmation showed. Nothing was done.")),
+            hint=gettext(N_("Begin again, and read what the confirmation says.")),
+        )
+    if mac in session.spent or not -VALID <= time.time() - int(at) <= VALID:
+        raise RefusedError(
+            409,
+            gettext(N_("This confirmation was used already, or is too old. Nothing was done now.")),
+            hint=gettext(N_("Begin again.")),
+        )
+    session.spent[mac] = None
+    while len(session.spent) > _SPENT:
+        session.spent.popitem(last=False)
+    return True
+
+
+def _confirmed_bytes(path: str, shown: str, at: str, fields: Sequence[tuple[str, str]]) -> bytes:
+    # Fields in the order of their names, as a form may come in another one; the values of one name keep theirs.
+    return json.dumps([path, shown, at, sorted(fields, key=lambda field: field[0])]).encode()
+
+
+@filter_
+def when(value: object) -> Markup | str:
+    """Return a moment of this machine's time zone, with its distance from now as a title; `-` for none."""
+    return _time(value, "d MMM y, HH:mm")
+
+
+@filter_
+def day(value: object) -> Markup | str:
+    """Return the day of a moment."""
+    return _time(value, "d MMM y")
+
+
+def _time(value: object, pattern: str) -> Markup | str:
+    from babel.dates import format_datetime, format_timedelta
+
+    seconds = words.moment(value)
+    if seconds is None:
+        return words.ABSENT
+    try:
+        local = datetime.fromtimestamp(seconds).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return str(seconds)
+    language = i18n.current()
+    apart = format_timedelta(int(seconds - time.time()), add_direction=True, locale=language)
+    told = format_datetime(local, pattern, locale=language)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(words.iso(seconds), apart, told)
+
+
+@filter_
+@pass_context
+def who(context: Context, address: object) -> Markup:
+    """Return what this machine calls an address, with the address as a title."""
+    seat: Seat | None = context.get("seat")
+    text = line(str(address or ""))
+    name = line(seat.names.of(text)) if seat and text else text
+    shown = words.short(name) if name == text else name
+    return Markup('<bdi class="who" title="{}">{}</bdi>').format(text, shown or words.ABSENT)
+
+
+@filter_
+def category(value: object) -> str:
+    """Return what a category, or the scope of a lane, is called."""
+    return labels.label(labels.CATEGORIES, value)
+
+
+@filter_
+def purpose(value: object) -> str:
+    """Return what a purpose is called."""
+    return labels.label(labels.PURPOSES, value)
+
+
+@filter_
+def state(value: object) -> str:
+    """Return what a state is called."""
+    return labels.label(labels.STATES, value)
+
+
+@filter_
+def role(value: object) -> str:
+    """Return what a role is called."""
+    return labels.label(labels.ROLES, value)
+
+
+@filter_
+def unit(value: object) -> str:
+    """Return what a unit of progress is called."""
+    return labels.label(labels.UNITS, value)
+
+
+@filter_
+def size(value: object) -> str:
+    """Return a number of bytes as people read it."""
+    from babel.numbers import format_decimal
+
+    amount, _, of = words.size(int(str(value))).partition(" ")
+    return f"{format_decimal(float(amount), locale=i18n.current())} {of}"
+
+
+@filter_
+def number(value: object) -> str:
+    """Return a number with the marks of thousands that its readers expect."""
+    from babel.numbers import format_decimal
+
+    return str(format_decimal(int(str(value)), locale=i18n.current()))
+
+
+@filter_
+def short(value: object) -> str:
+    """Return the beginning of an identifier."""
+    return words.short(line(str(value)))
+
+
+@filter_
+def clean_(value: object) -> str:
+    """Return a text of somebody else without what could deceive its readers."""
+    return clean(str(value))
+
+
+@filter_
+def paragraphs(value: object) -> Markup:
+    """Return a text of somebody else with its line ends."""
+    return Markup("<br>").join(escape(part) for part in clean(str(value)).split("\n"))
