@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from _running import running
+
 from panachain.chain import anvil
 from panachain.chain.rpc import Rpc
 from panachain.config import Config
@@ -119,4 +121,5 @@ def _report(at_once: dict[str, float], slowly: dict[str, float], period: int) ->
 
 
 if __name__ == "__main__":
-    main()
+    with running():
+        main()

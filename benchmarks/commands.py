@@ -24,6 +24,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from _running import running
+
 DAY = 86_400
 AHEAD = 60
 """Seconds that the chain, which makes a block for each transaction, may be ahead of the clock."""
@@ -187,4 +189,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with running():
+        main()

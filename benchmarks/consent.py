@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import _consent_keys
 import _consent_world
-import _peers
 import _proxy
 import _sesphr
+from _running import running
 from records import world
 
 QUICK: Final[dict[str, Any]] = {
@@ -88,5 +88,5 @@ def proxies(rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    with _peers.needed():
+    with running():
         main()

@@ -27,6 +27,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from _running import running
+
 if TYPE_CHECKING:
     from _flood_chain import Registry
 
@@ -300,4 +302,5 @@ def _strangers(folder: Path, kind: str, place: Place, seconds: float) -> Iterato
 
 
 if __name__ == "__main__":
-    main()
+    with running():
+        main()

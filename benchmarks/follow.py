@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from _running import running
+
 from panachain.chain import anvil
 from panachain.chain.abi import contract
 from panachain.chain.nodes import Nodes
@@ -194,4 +196,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with running():
+        main()

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import _peers
+from _running import running
 
 from panachain.chain import anvil
 from panachain.chain.deploy import Governance, deploy
@@ -89,7 +89,7 @@ def actions(main_rpc: Rpc, side_rpc: Rpc, folder: Path) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    with _peers.needed(), tempfile.TemporaryDirectory() as place:
+    with running(), tempfile.TemporaryDirectory() as place:
         figures = measure(Path(place))
     if "--json" in sys.argv[1:]:
         print(json.dumps(figures))

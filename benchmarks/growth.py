@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import _peers
+from _running import running
 
 PARTS = ("commands", "steps", "lookup", "follow", "reorganisations", "receipts", "gas")
 
@@ -173,5 +173,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    with _peers.needed():
+    with running():
         main(sys.argv[1:])

@@ -19,6 +19,7 @@ from typing import Any
 
 from _consent_world import publish
 from _measure import row
+from _running import running
 from records import join, world
 
 from panachain.crypto import umbral
@@ -101,4 +102,5 @@ def _seconds(call: Callable[[], Any], rounds: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    with running():
+        main()

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import _peers
+from _running import running
 
 with _peers.needed():
     import _linkability_view as view
@@ -197,5 +198,5 @@ def show(found: dict[str, dict[str, Any]], given: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    with _peers.needed():
+    with running():
         main()

@@ -15,6 +15,7 @@ from types import ModuleType
 
 import _peers
 from _measure import row
+from _running import running
 
 from panachain.chain import anvil
 
@@ -43,5 +44,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with _peers.needed():
+    with running():
         main()

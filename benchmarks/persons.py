@@ -20,6 +20,7 @@ from typing import Any
 from unittest.mock import patch
 
 from _measure import row
+from _running import running
 from records import PASSPHRASE, SYNTHEA, join, world
 
 from panachain.model.actors import Role
@@ -103,4 +104,5 @@ def _timed() -> Iterator[list[float]]:
 
 
 if __name__ == "__main__":
-    main()
+    with running():
+        main()

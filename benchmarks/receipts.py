@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from _running import running
+
 from panachain.chain import block_receipts
 from panachain.chain.block_receipts import ordered_root, read_receipts
 from panachain.chain.headers import Header
@@ -113,4 +115,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with running():
+        main()

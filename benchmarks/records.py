@@ -24,6 +24,7 @@ from typing import Any
 
 import _peers
 from _measure import Run, in_turns, median, row, run
+from _running import running
 
 from panachain.chain import anvil
 from panachain.config import Config
@@ -277,5 +278,5 @@ def cli(network: Network, folder: Path, profile: str, *arguments: str | Path) ->
 
 
 if __name__ == "__main__":
-    with _peers.needed():
+    with running():
         main()

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
+from _running import running
 from _sensitivity_bundles import bundle
 
 from panachain.errors import PanaChainError
@@ -272,4 +273,5 @@ def _shown(value: dict[str, Any] | None) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with running():
+        main()

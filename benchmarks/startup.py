@@ -18,6 +18,7 @@ from pathlib import Path
 
 from _measure import Run, row, run
 from _node import running_node, write_network
+from _running import running
 
 from panachain.model.actors import Role
 from panachain.sdk.profiles import create_profile
@@ -111,4 +112,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with running():
+        main()

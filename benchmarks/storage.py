@@ -18,6 +18,7 @@ from pathlib import Path
 
 import _peers
 from _measure import Run, in_turns, median, row, run
+from _running import running
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from panachain.ipld.cid import CID
@@ -143,5 +144,5 @@ def kubo(folder: Path, mib: int, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    with _peers.needed():
+    with running():
         main()

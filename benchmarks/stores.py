@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import _peers
 from _kubo import nodes_of_tests
 from _measure import row
+from _running import running
 
 from panachain.ipld import car
 from panachain.ipld.cid import CID, RAW
@@ -142,5 +142,5 @@ def into_a_bucket(count: int) -> None:
 
 
 if __name__ == "__main__":
-    with _peers.needed():
+    with running():
         main()

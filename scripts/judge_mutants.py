@@ -21,7 +21,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,10 @@ EXAMPLES: Final = 20
 MEMORY: Final = 6 << 30
 """Bytes of address space: a mutated size may ask for any amount."""
 PATIENCE: Final = 10.0
-"""Seconds beyond ten times what its tests take. A mutant that takes longer counts as killed: its tests don't end."""
+"""Seconds of processor time of one test beyond ten times what it takes. A mutant that takes more counts as killed: its
+test doesn't end. A busy machine takes none of it away."""
+WAITING: Final = 60.0
+"""Seconds on the clock beyond twenty times what all tests take, for those that wait for what never comes."""
 PASSED, FAILED, TIMED_OUT, IMPOSSIBLE = "passed", "failed", "timed out", "impossible"
 
 
@@ -191,7 +194,7 @@ class _Server:
             request = json.loads(line)
             chosen = [items[node] for node in request["tests"]]
             work = partial(self._measure, chosen) if request["trace"] else partial(self._judge, chosen, request)
-            self._say(self._fork(work, request["seconds"]))
+            self._say(self._fork(work, request["waiting"]))
         self._answers.close()
         os._exit(0)
 
@@ -250,10 +253,13 @@ class _Server:
         if request["source"] is not None and not self._swap(request):
             return [IMPOSSIBLE, None]
         self._failed.clear()
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following, limit in zip(items, [*items[1:], None], request["limits"], strict=True):
+            # What loops ends by this signal, which nothing here handles, after so much processor time of its own.
+            signal.setitimer(signal.ITIMER_PROF, limit)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if self._failed:
                 return [FAILED, self._failed[0]]
+        signal.setitimer(signal.ITIMER_PROF, 0)
         return [PASSED, None]
 
     def _swap(self, request: dict[str, Any]) -> bool:
@@ -374,7 +380,7 @@ class Judge:
 
     def measure(self, tests: Sequence[str]) -> dict[str, Reached]:
         """Return what tests run through, without those that fail."""
-        told = self._ask({"trace": True, "tests": tests, "seconds": 1200})
+        told = self._ask({"trace": True, "tests": tests, "waiting": 1200})
         if not isinstance(told, dict):
             return {}
         return {
@@ -383,7 +389,13 @@ class Judge:
         }
 
     def judge(
-        self, file: str, source: bytes | None, owner: tuple[str, int] | None, tests: Sequence[str], seconds: float
+        self,
+        file: str,
+        source: bytes | None,
+        owner: tuple[str, int] | None,
+        tests: Mapping[str, float],
+        *,
+        times: float = 1.0,
     ) -> tuple[str, str | None]:
         """Return what becomes of a mutant, and the test that fails.
 
@@ -391,12 +403,21 @@ class Judge:
             file: of the package.
             source: all of it as mutated; None judges the package as it is.
             owner: function that is changed.
-            tests: that judge it, in this order.
-            seconds: that they may take.
+            tests: that judge it, in this order, each with the seconds that it took.
+            times: how many times as long as usual they may take.
         """
         text = None if source is None else source.decode()
-        asked = {"trace": False, "file": file, "source": text, "owner": owner, "tests": tests, "seconds": seconds}
-        verdict, killer = self._ask(asked)
+        verdict, killer = self._ask(
+            {
+                "trace": False,
+                "file": file,
+                "source": text,
+                "owner": owner,
+                "tests": list(tests),
+                "limits": [times * (PATIENCE + 10 * seconds) for seconds in tests.values()],
+                "waiting": times * (WAITING + 20 * sum(tests.values())),
+            }
+        )
         return verdict, killer
 
     def _ask(self, request: dict[str, Any]) -> Any:

@@ -41,8 +41,10 @@ _NOTHING_GAS: Final = 21_000
 """What a transaction to oneself takes that carries nothing (Yellow Paper, appendix G)."""
 _KNOWN: Final = ("already known", "already imported", "known transaction")
 """What nodes say of a transaction that they have (execution-apis, eth_sendRawTransaction)."""
-_OVERTAKEN: Final = ("nonce too low", "underpriced")
+_OVERTAKEN: Final = ("nonce too low", "replace")
 """What nodes say when another transaction has the nonce; also when it is the same one, mined meanwhile."""
+_CHEAP: Final = ("underpriced",)
+"""What nodes say of a transaction that pays less than they take from anybody, whether or not another has its nonce."""
 Signed = Callable[[str, str], None]
 """Called with hash and raw form of a signed transaction before it is sent."""
 
@@ -325,17 +327,29 @@ class Sender:
         try:
             self._rpc.call("eth_sendRawTransaction", [raw])
         except RpcAnswerError as exc:
-            if _says(exc, _KNOWN) or (_says(exc, _OVERTAKEN) and receipt_of(self._rpc, tx_hash)):
+            if _says(exc, _KNOWN) or (_says(exc, _OVERTAKEN + _CHEAP) and receipt_of(self._rpc, tx_hash)):
                 return
             raise
 
-    def _push(self, raw: str) -> None:
-        """Send a transaction that the node may know already, or that another one of the same nonce has overtaken."""
+    def _push(self, raw: str) -> str:
+        """Send a transaction that the node may know already, or that another one of the same nonce has overtaken.
+
+        Returns:
+            What the node says if it pays too little for it, which may change; empty otherwise.
+
+        Raises:
+            TransactionError: the node refuses it for another reason.
+        """
         try:
             self._rpc.call("eth_sendRawTransaction", [raw])
         except RpcAnswerError as exc:
-            if not _says(exc, _KNOWN + _OVERTAKEN):
-                raise TransactionError(f"the chain refuses to take a transaction again: {exc}") from exc
+            refusal = f"the chain refuses to take a transaction again: {exc}"
+            if _says(exc, _KNOWN + _OVERTAKEN):
+                return ""
+            if _says(exc, _CHEAP):
+                return refusal
+            raise TransactionError(refusal) from exc
+        return ""
 
     # Until it is mined
 
@@ -391,10 +405,9 @@ class Sender:
             pending.sent.append((tx_hash, raw))
         # Where the cap leaves no room, too: the nodes may have dropped it.
         try:
-            self._push(pending.sent[-1][1])
+            pace.hear(self._push(pending.sent[-1][1]))
         except TransactionError as exc:
-            pace.needed = max(pace.needed, fees.needed_tip(str(exc)))
-            pace.refusal = str(exc)
+            pace.hear(str(exc))
 
     def _check_overtaken(self, pending: Pending) -> None:
         """Check that a nonce that is used up was used by one of its own transactions, mined meanwhile."""
@@ -415,10 +428,10 @@ class Sender:
         with self._lane.turn() as remembered:
             for nonce in nonces:
                 if nonce in remembered and pace.waited < _FOREIGN:
-                    self._push(remembered[nonce])
+                    pace.hear(self._push(remembered[nonce]))
                 elif nonce >= waiting or pace.waited >= _FOREIGN:
                     offers = [decode_transaction(remembered[nonce])] if nonce in remembered else []
-                    self._push(self._nothing(nonce, offers))
+                    pace.hear(self._push(self._nothing(nonce, offers, needed=pace.needed)))
 
     def _use_up(self, end: int, ours: Sequence[Mapping[str, Any]]) -> None:
         """Use up all nonces below `end`, with transactions that do nothing.
@@ -429,27 +442,38 @@ class Sender:
         """
         deadline = self._clock() + _RECEIPT_TIMEOUT
         pause = 0.01
-        used = -1
+        used, needed, refusal = -1, 0, ""
         while (nonce := node.transaction_count(self._rpc, self.address)) < end:
             if self._clock() >= deadline:
+                said = f"; {refusal}" if refusal else ""
                 raise StuckError(
-                    f"transaction {nonce} of this account wasn't mined within {_RECEIPT_TIMEOUT} s",
+                    f"transaction {nonce} of this account wasn't mined within {_RECEIPT_TIMEOUT} s{said}",
                     hint="the same command again goes on where this one stopped",
                 )
             if nonce != used:
-                self._push(self._nothing(nonce, ours))
-                used, pause = nonce, 0.01
-            else:
-                self._sleep(pause)
-                pause = min(pause * 2, _SLOW)
+                refusal = self._push(self._nothing(nonce, ours, needed=needed))
+                needed = max(needed, fees.needed_tip(refusal))
+                if not refusal:
+                    used, pause = nonce, 0.01
+                    continue
+            self._sleep(pause)
+            pause = min(pause * 2, _SLOW)
 
-    def _nothing(self, nonce: int, ours: Sequence[Mapping[str, Any]]) -> str:
-        """Return a raw transaction that does nothing, and pays more than those of `ours` that have its nonce."""
+    def _nothing(self, nonce: int, ours: Sequence[Mapping[str, Any]], *, needed: int = 0) -> str:
+        """Return a raw transaction that does nothing.
+
+        Args:
+            nonce: of it.
+            ours: more is paid than those of them pay that have this nonce.
+            needed: the least tip that the node named, in wei per gas; 0 if it named none.
+        """
         market = None if self._free else fees.ask(self._rpc)
         offer = FREE if market is None else fees.first_offer(market, self._max_fee)
         for waits in ours:
             if waits["nonce"] == nonce and market is not None:
                 offer = fees.raised(fees.of_transaction(waits), market, self._max_fee) or offer
+        if market is not None and needed > offer.tip:
+            offer = fees.raised(offer, market, self._max_fee, needed=needed) or offer
         pending = self._signed(Call(self.address, "0x", "nothing"), 0, nonce, offer)
         return self._sign(pending.transaction | {"gas": _NOTHING_GAS})[1]
 
@@ -490,6 +514,12 @@ class _Pace:
     def waited(self) -> float:
         """Seconds so far."""
         return self._clock() - self.began
+
+    def hear(self, refusal: str) -> None:
+        """Note what the node said of an attempt; empty if it took it."""
+        if refusal:
+            self.needed = max(self.needed, fees.needed_tip(refusal))
+            self.refusal = refusal
 
     def look(self, newest: int) -> None:
         """Note the newest block."""

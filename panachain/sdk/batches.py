@@ -82,11 +82,7 @@ class Batches:
         newest = max((batch.sequence for batch in self.journal.batches()), default=0)
         # Their receipts are there: a node that lags, or that hides them, must not get a second one in a place.
         if newest > len(manifests):
-            raise IntegrityError(
-                f"the node shows {len(manifests)} storage transactions of this hospital, and {newest} of them"
-                " are mined; nothing was published",
-                hint="wait for the node, or name another one; the same command again goes on",
-            )
+            raise _hidden(len(manifests), newest)
         sequence = len(manifests) + 1
         return BatchBuilder(
             self._network.store,
@@ -157,6 +153,7 @@ class Batches:
             on_chain = self._on_chain()
             first = self._first_conflict(on_chain)
             if first is not None:
+                self._check_not_mined(first, on_chain)
                 self._forget(first, on_chain)
         # 2. Each batch's place.
         known = {batch.sequence: batch for batch in self.journal.batches()}
@@ -189,6 +186,19 @@ class Batches:
             if event is not None and event.manifest != root.digest:
                 return batch.sequence
         return None
+
+    def _check_not_mined(self, first: int, on_chain: Mapping[int, StorageEvent]) -> None:
+        """Check that no batch is forgotten that has a receipt, once its transactions can't be mined any more.
+
+        Raises:
+            IntegrityError: the node hides one: the next manifest would state its place for good.
+        """
+        for batch in self.journal.batches():
+            if batch.sequence >= first and batch.sequence not in on_chain:
+                sent = self.journal.sent(batch.sequence)
+                # Their nonces are used up: nothing is sent, and a receipt is of one that was mined.
+                if sent and self._sender().resend(sent, what=STORING) is not None:
+                    raise _hidden(len(on_chain), batch.sequence)
 
     def _forget(self, first: int, on_chain: Mapping[int, StorageEvent]) -> None:
         lost = self.journal.adopted.forget(first)
@@ -259,6 +269,14 @@ class Batches:
                 "another machine publishes with the same profile; nothing was sent",
                 hint="the same command again publishes what is missing; let one machine at a time publish",
             )
+
+
+def _hidden(shown: int, mined: int) -> IntegrityError:
+    return IntegrityError(
+        f"the node shows {shown} storage transactions of this hospital, and {mined} of them are mined; nothing was"
+        " published",
+        hint="wait for the node, or name another one; the same command again goes on",
+    )
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Final
 
 from panachain.crypto.keys import hospital_key
 from panachain.errors import IntegrityError, RateLimitedError
-from panachain.model.actors import Actor, Address, Role
+from panachain.model.actors import Actor, Address, Role, handle_of
 from panachain.model.policy import GrantedLane, OnChainPolicy, Terms
 from panachain.model.progress import Progress
 from panachain.model.records import STATEMENT, RecordInfo
@@ -249,7 +249,8 @@ class GrantedRecords:
                 findings.left_out(one.info.hospital, f"envelope {cid}", unwrapped.bad[cid])
         # 6. Recover the envelope keys: take off the mask, which no proxy knows, and compare with the commitment.
         pepper = hospital_key(asked.terms.lanes[number].pepper, hospital)
-        keys = unmasked(headers, unwrapped.messages, pepper, findings)
+        patient = handle_of(asked.terms.patient, Role.PATIENT)
+        keys = unmasked(headers, unwrapped.messages, pepper, findings, told_by=patient)
         checked = check_envelopes(store, headers, keys, findings, self._opening.life)
         self._seen |= {header.info.header_cid for header in checked.headers}
         return checked

@@ -109,7 +109,7 @@ class Grants:
     def plan(self, offer: Offer) -> PolicyView:
         """Make a policy, send nothing, and return what it would be."""
         # Whose keys these are isn't proven: what is sealed to them leaves this machine only once it is.
-        offer = replace(offer, grantee=self._network.key_blocks.of(offer.grantee))
+        offer = replace(offer, grantee=self._network.keys.shown(offer.grantee))
         index = self._policies.next_index(self._journal.next_index())
         return replace(_view_off_chain(self._prepare(offer, index)), dry_run=True)
 

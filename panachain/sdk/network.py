@@ -281,12 +281,13 @@ class Network:
         """Return one hospital's storage transactions, and the key that verifies its headers.
 
         Raises:
-            IntegrityError: the events don't add up to the head, or the store gives another key block of it.
+            IntegrityError: the events don't add up to the head, the store gives another key block of it, or the
+                registry keeps other keys.
             BlockNotFoundError: the store has none.
         """
         from panachain.records.locate import HospitalHeads
 
-        verifying = self.key_blocks.of(hospital).verifying_key
+        verifying = self.keys.shown(hospital).verifying_key
 
         def blame(error: IntegrityError) -> IntegrityError:
             return self.keys.forgery(hospital) or error

@@ -243,7 +243,12 @@ def envelope_wraps(store: BlobStore, headers: Sequence[Header], findings: Findin
 
 
 def unmasked(
-    headers: Sequence[Header], messages: Mapping[str, bytes], pepper: bytes, findings: Findings
+    headers: Sequence[Header],
+    messages: Mapping[str, bytes],
+    pepper: bytes,
+    findings: Findings,
+    *,
+    told_by: str = "",
 ) -> dict[str, bytes]:
     """Return the envelope key in each message that a wrap held, by the envelope's CID.
 
@@ -252,13 +257,20 @@ def unmasked(
         messages: by the envelope's CID; those without a header are passed over.
         pepper: of that lane, that hospital's own, 32 bytes.
         findings: is told which wraps hold another key than their hospital committed to.
+        told_by: handle of the patient whose terms say the pepper: they may have told the hospital another one. Empty
+            for the patient themselves.
     """
     found: dict[str, bytes] = {}
     # The first header of an envelope speaks for all: `check_envelope` sees to it that they state one commitment.
     for cid, one in {one.info.envelope_cid: one for one in reversed(headers)}.items():
         if cid in messages:
             with findings.alone(one.info.hospital, f"envelope {cid}"):
-                found[cid] = EnvelopeKey.unmasked(messages[cid], pepper=pepper, commitment=one.commitment).key
+                try:
+                    found[cid] = EnvelopeKey.unmasked(messages[cid], pepper=pepper, commitment=one.commitment).key
+                except IntegrityError as exc:
+                    # Only these two know which pepper the hospital was told.
+                    other = f"; or {told_by} told the hospital another pepper than the terms" if told_by else ""
+                    raise IntegrityError(f"{exc}{other}") from exc
     return found
 
 

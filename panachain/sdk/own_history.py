@@ -209,7 +209,7 @@ class OwnHistory:
                         secret=self._seed.sealing(),
                         hospital=self._hospital,
                         patient=patient,
-                        verifying_key=self._network.key_blocks.of(actor).verifying_key,
+                        verifying_key=self._network.keys.shown(actor).verifying_key,
                     )
                 )
             except (IntegrityError, BlockNotFoundError) as exc:

@@ -126,11 +126,10 @@ class Patient(PatientPairing, PatientReading):
         """
         names = self._names
         found, failed = self._grants.finish_all(progress)
-        brought, lagging = self._revocations.catch_up(progress)
-        found += [*brought, *self._revocations.delete_missed(progress)]
+        settled, lagging = self._revocations.settle(progress)
         if failed := [*failed, *lagging]:
             raise failed[0]
-        return names.fill(found)
+        return names.fill([*found, *settled])
 
     def policies(self) -> Listed[PolicyView]:
         """Return an iterator over all policies of this patient, oldest first, and then those that wait to be sent.

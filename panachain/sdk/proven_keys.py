@@ -22,6 +22,7 @@ from panachain.chain.sidechain import Sidechain
 from panachain.errors import ChainUnavailableError, IntegrityError, PanaChainError, SuspendedError
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
+from panachain.records.findings import UNREADABLE
 from panachain.sdk.key_blocks import KeyBlocks
 from panachain.sdk.resolve import Resolver
 
@@ -71,6 +72,22 @@ class ProvenKeys:
         self._statuses([actor])
         return self._blocks.of(actor)
 
+    def shown(self, actor: Actor) -> Actor:
+        """Return an actor with the keys that events show, unproven: to verify with them, never to seal to them.
+
+        Raises:
+            IntegrityError: the store gives another key block, or the registry keeps other keys: whoever showed a digest
+                that nobody has a block of is named, and not the store.
+            BlockNotFoundError: the store has no key block of theirs.
+        """
+        try:
+            return self._blocks.of(actor)
+        except UNREADABLE as exc:
+            forged = self.forgery(actor)
+            if forged is None:
+                raise
+            raise forged from exc
+
     def signed(self, actor: Actor, what: str, opens: Callable[[bytes], _Opened]) -> _Opened:
         """Return what an actor signed.
 
@@ -84,7 +101,7 @@ class ProvenKeys:
                 of them, and it names the nodes that showed these. Or the store gives another key block.
             BlockNotFoundError: the store has no key block of theirs.
         """
-        verifying = self._blocks.of(actor).verifying_key
+        verifying = self.shown(actor).verifying_key
         try:
             return opens(verifying)
         except IntegrityError as exc:

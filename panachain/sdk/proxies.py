@@ -126,7 +126,7 @@ class Proxies:
             ProxiesUnavailableError: fewer than the threshold are ready.
         """
         # The others may be down: what is asked is whether there are enough.
-        good, _ = ask_all(
+        good, failures = ask_all(
             proxies,
             lambda proxy: read_answer(self._channels.get(proxy.endpoint, "/readyz")),
             enough=threshold,
@@ -134,7 +134,8 @@ class Proxies:
         )
         if len(good) < threshold:
             raise ProxiesUnavailableError(
-                f"{len(good)} of {len(proxies)} proxies are ready, {threshold} are needed; nothing was granted",
+                f"{len(good)} of {len(proxies)} proxies are ready, {threshold} are needed; nothing was granted: "
+                f"{'; '.join(map(str, failures))}",
                 answered=len(good),
                 needed=threshold,
                 hint="panachain doctor shows which proxies are down",
@@ -233,9 +234,7 @@ class Proxies:
             for failure in failures:
                 if isinstance(failure.error, IntegrityError):
                     raise failure.error
-            raise ProxiesUnavailableError(
-                f"no proxy of policy {terms.policy_id} answered, so its log can't be read", answered=0, needed=1
-            )
+            raise no_log(terms.policy_id, failures)
         return signed, failures
 
     def heads(self, proxies: Sequence[ProxyRef]) -> tuple[dict[Address, LogHead], list[Failure]]:
@@ -565,4 +564,12 @@ def _deposit_request(
         lanes=tuple(DepositedLane(lane.delegating_key, kfrag) for lane, kfrag in zip(terms.lanes, kfrags, strict=True)),
         expires_at=expires_at,
         nonce=os.urandom(NONCE_SIZE),
+    )
+
+
+def no_log(policy_id: PolicyId, failures: Sequence[Failure]) -> ProxiesUnavailableError:
+    """Return the error that no proxy of a policy told what it signed, with why each one didn't."""
+    why = "; ".join(map(str, failures))
+    return ProxiesUnavailableError(
+        f"no proxy of policy {policy_id} answered, so its log can't be read: {why}", answered=0, needed=1
     )

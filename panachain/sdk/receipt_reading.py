@@ -18,14 +18,14 @@ from typing import Final
 from panachain.chain.receipts import receipt_hash
 from panachain.consent.receipts import opened_detail
 from panachain.crypto.hpke import SealingKey
-from panachain.errors import IntegrityError, PanaChainError, ProxiesUnavailableError, UnavailableError
+from panachain.errors import IntegrityError, PanaChainError, UnavailableError
 from panachain.model.actors import Address
 from panachain.model.policy import LogHead, ProxyRef, Receipt
 from panachain.proxy.race import Failure
 from panachain.sdk.kept_receipts import KeptReceipts, Statement, Told
 from panachain.sdk.network import Network
 from panachain.sdk.policies import OwnPolicies, OwnPolicy
-from panachain.sdk.proxies import TIMEOUT, Proxies
+from panachain.sdk.proxies import TIMEOUT, Proxies, no_log
 
 SELDOM: Final = 86_400
 """Seconds for which a proxy isn't asked again about a policy that is over and of which it signed the deletion."""
@@ -63,9 +63,7 @@ class PolicyLog:
         for failure in self.failures:
             if isinstance(failure.error, IntegrityError):
                 raise failure.error
-        raise ProxiesUnavailableError(
-            f"no proxy of policy {self.own.policy_id} answered, so its log can't be read", answered=0, needed=1
-        )
+        raise no_log(self.own.policy_id, self.failures)
 
 
 @dataclass

@@ -187,18 +187,34 @@ class Revocations:
         lost = [LeftOut("pairing", one.hospital, f"{one.what}: {one.error}") for one in findings.omissions]
         return Listing(views, [*own_policies.left_out, *lost])
 
-    def delete_missed(self, progress: Progress | None = None) -> list[PolicyView]:
-        """Ask those proxies again that were down at R2, and return the policies that were looked after."""
-        # Which lanes are new only decides what is shown.
-        generations = cache(lambda: self._lanes.generations(Findings()))
+    def settle(self, progress: Progress | None = None) -> tuple[list[PolicyView], list[PanaChainError]]:
+        """Grant anew what a rotation left on the old lanes, and ask those proxies again that were down at R2.
+
+        Policies of grantees who are suspended wait until they aren't.
+
+        Returns:
+            The policies that were granted in place of others or looked after, and why there aren't more.
+        """
+        # What a store withholds hides that something lags; `policies` names it.
+        generations, everything = self._lanes.generations(Findings()), self._policies.readable()
+        made, failed = self._bring_up(generations, everything, progress)
+        errors = [error for error in failed.values() if not isinstance(error, SuspendedError)]
+        if made or errors:
+            # Each took another one back, or may have got as far as that.
+            everything = self._policies.readable()
+        looked_after = self._delete_missed(generations, everything, progress)
+        return [*made.values(), *looked_after], errors
+
+    def _delete_missed(
+        self, generations: Generations, everything: Sequence[OwnPolicy], progress: Progress | None
+    ) -> list[PolicyView]:
         found = []
-        everything = self._policies.readable()
         for number, own in enumerate(everything, start=1):
             if progress is not None:
                 progress(number, len(everything), unit="policies")
             if own.is_revoked and len(self._receipts.of(own.policy_id)[0]) < len(own.terms.proxies):
                 self._policies.take_back(own)
-                found.append(replace(own.view(), stage=self._report(own.policy_id, own.terms, generations()).stage))
+                found.append(replace(own.view(), stage=self._report(own.policy_id, own.terms, generations).stage))
         return found
 
     def _index_of(self, policy_id: PolicyId) -> int:
@@ -279,19 +295,6 @@ class Revocations:
             # The others get theirs; `settle`, or the same call again, tries this one once more.
             findings.left_out("", f"policy {policy_id} on the new lanes", error)
         return told, {before: view.policy_id for before, view in made.items()}
-
-    def catch_up(self, progress: Progress | None = None) -> tuple[list[PolicyView], list[PanaChainError]]:
-        """Grant anew what a rotation that was interrupted, or that a relay refused, left on the old lanes.
-
-        Policies of grantees who are suspended wait until they aren't.
-
-        Returns:
-            The policies that were granted in place of others, and why there aren't more.
-        """
-        # What a store withholds hides that something lags; `policies` names it.
-        generations = self._lanes.generations(Findings())
-        made, failed = self._bring_up(generations, self._policies.readable(), progress)
-        return list(made.values()), [error for error in failed.values() if not isinstance(error, SuspendedError)]
 
     def _bring_up(
         self, generations: Generations, everything: Iterable[OwnPolicy], progress: Progress | None

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from scripts import mutate_python
+from scripts import judge_mutants, mutate_python
 from scripts.mutate_python import GOAL, KILLED, SURVIVED, TIMED_OUT, Mutant, Result, mutants_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -204,6 +205,19 @@ class TestRuns:
         tests = [["tests/unit/crypto/test_kdf.py"]]
         assert workspace.judge([("panachain/crypto/kdf.py", whole + b"\nUNUSED = 1\n")], tests) == SURVIVED
         assert workspace.judge([("panachain/crypto/kdf.py", b"raise RuntimeError\n")], tests) == KILLED
+
+    def test_one_whose_test_does_not_end_is_killed_by_the_processors_time(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(judge_mutants, "PATIENCE", 2.0)
+        file = "panachain/crypto/kdf.py"
+        bench = mutate_python.Bench(mutate_python.Workspace(tmp_path / "copy"), [file], near=True)
+        (one,) = [one for one in mutate_python.generate() if one.file == file and one.text == "return None"][-1:]
+        endless = "return next(0 for _ in iter(int, 1) if _)"
+        try:
+            assert bench.judge(replace(one, text=endless)) == (KILLED, "its tests don't end")
+        finally:
+            bench.close()
 
     def test_a_fork_is_judged_by_the_tests_that_reach_its_line(self, tmp_path: Path) -> None:
         file = "panachain/crypto/kdf.py"

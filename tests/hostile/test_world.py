@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from itertools import combinations
 from unittest.mock import patch
 
 import pytest
 
-from panachain.errors import IntegrityError
+from panachain.errors import IntegrityError, PanaChainError
 from tests.hostile.world import MOVES, Broken, Hostile, play
 from tests.twin.world import running_world
-from tests.unit.sdk.helpers import again, grant
+from tests.unit.sdk.helpers import again, grant, upload
 
 PAIRS = list(combinations(sorted(MOVES), 2))
 SEED = os.environ.get("PANACHAIN_HISTORIES_SEED", "1")
@@ -122,3 +123,65 @@ def test_a_signature_that_does_not_fit_a_forged_key_tells_against_the_node_that_
         # The forged key block lies in the store, so that only the signature shows it.
         with pytest.raises(IntegrityError, match="than the registry keeps"):
             list(again(world, "clinician").open(policy_id))
+
+
+def test_a_digest_of_which_nobody_has_a_block_tells_against_the_node_that_showed_it_and_not_the_store() -> None:
+    with running_world() as world:
+        policy_id = grant(world).policy_id
+        hostile = Hostile(world, random.Random(1))
+        upload(world)
+        held = set(world.network.store.held)
+        hostile.node_forges_keys()
+        assert set(world.network.store.held) == held
+        for ask in (
+            lambda: list(again(world, "clinician").open(policy_id)),
+            lambda: again(world, "hospital").pairing(world.patient.whoami()),
+            lambda: again(world).grant(world.clinician.address, ["vitals"], until=world.now + 60, dry_run=True),
+        ):
+            with pytest.raises(PanaChainError, match="than the registry keeps"):
+                ask()
+
+
+class TestMoves:
+    """What liars do here is noticed, so that the histories ask something."""
+
+    @pytest.fixture
+    def hostile(self) -> Iterator[Hostile]:
+        with running_world() as world:
+            made = Hostile(world, random.Random(1))
+            made.upload()
+            made.grant()
+            yield made
+
+    def test_peppers_that_no_hospital_was_told_name_the_patient_who_told_them(self, hostile: Hostile) -> None:
+        hostile.let(Hostile.patient_tells_other_peppers)
+        # It was granted, and the check was made.
+        assert not [line for line in hostile.story if line.startswith("the lying patient")]
+
+    def test_what_a_merged_manifest_omits_is_told_to_who_saw_it(self, hostile: Hostile) -> None:
+        hostile.let(Hostile.hospital_omits_what_it_merges)
+        assert len(hostile.vanished) == 1
+        hostile._check_vanished()
+        shutil.rmtree(hostile.world.patient.profile.folder / "kept")
+        with pytest.raises(Broken, match="nobody is told"):
+            hostile._check_vanished()
+
+    def test_other_marks_of_one_proxy_hide_no_opening(self, hostile: Hostile) -> None:
+        hostile.let(Hostile.proxy_tells_other_marks)
+        hostile.read()
+        assert hostile.seen
+        hostile.log()
+        for proxy in hostile.world.proxies[:2]:
+            proxy.up = False
+        # What the others signed is kept: a machine that hasn't asked before has the liar's word only.
+        shutil.rmtree(hostile.world.patient.profile.folder / "kept")
+        with pytest.raises(Broken, match=r"doesn't tell|is stopped"):
+            hostile.log()
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_a_forged_or_lost_key_block_names_the_store(self, hostile: Hostile, seed: int) -> None:
+        hostile.chance = random.Random(seed)
+        hostile.let(Hostile.store_forges_a_key_block)
+        for step in (Hostile.upload, Hostile.grant, Hostile.read, Hostile.own):
+            step(hostile)
+        assert any("evil-store.test" in text for text in hostile.heard)

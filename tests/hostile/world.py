@@ -20,8 +20,9 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Final
 from unittest.mock import patch
@@ -30,18 +31,29 @@ import httpx
 
 from panachain.chain.logs import Event
 from panachain.chain.signing import Account
+from panachain.consent.receipts import marks_text
 from panachain.crypto.keys import Seed
-from panachain.errors import ChainUnavailableError, PanaChainError, PartlyDoneError, TransactionError
-from panachain.model.actors import PolicyId
+from panachain.errors import (
+    BlockNotFoundError,
+    ChainUnavailableError,
+    PanaChainError,
+    PartlyDoneError,
+    TransactionError,
+)
+from panachain.ipld.cid import CID, RAW
+from panachain.model.actors import PolicyId, Role
 from panachain.model.policy import PolicyStatus
 from panachain.model.transactions import Block, Grant
-from panachain.sdk import granted_records
+from panachain.records import merging
+from panachain.sdk import granted_records, key_blocks
+from panachain.sdk.patient import Patient
+from panachain.sdk.profiles import Profile
 from panachain.sdk.relay import LocalRelay, Relays, RemoteRelay
 from panachain.sdk.submitting import go_on
 from panachain.storage.blocks import keep
 from tests.hostile import test_hospitals as bad
 from tests.hostile.evil_hospital import EvilHospital
-from tests.twin.world import NODE, World, resource, running_world, seed_of
+from tests.twin.world import NODE, World, actor_of, resource, running_world, seed_of
 from tests.unit.sdk.helpers import again, forge
 
 PATIENCE: Final = 2
@@ -53,6 +65,8 @@ FLOOD: Final = 20
 """Envelopes that a hospital floods a lane with."""
 MOST: Final = 14
 """Envelopes of one hospital that an opening asks the proxies for here: more than an honest one has in a history."""
+MERGED: Final = 2
+"""Manifests of one level that become one of the next here, so that a history of a few uploads has merged ones."""
 
 
 class Broken(AssertionError):  # noqa: N818
@@ -94,6 +108,12 @@ class Hostile:
         """Policies that were revoked while a proxy ignored revocations."""
         self._relay_lie: Callable[[httpx.Request], httpx.Response] | None = None
         self._forged = False
+        self.vanished: list[str] = []
+        """Headers that the patient saw, and that the evil hospital left out of its manifests later."""
+        self.heard: list[str] = []
+        """What honest users were told of failures."""
+        self.seen: dict[PolicyId, str] = {}
+        """A header that the clinician opened by each policy in force, since records were moved last."""
 
     def let(self, move: Callable[[Hostile], Sequence[str]]) -> None:
         """Let a liar make a move, and note who is behind it, beside all that it did before."""
@@ -156,6 +176,7 @@ class Hostile:
         self.honest(take_back)
         lost = self.granted.pop(policy_id)
         self.over.append(policy_id)
+        self.seen.pop(policy_id, None)
         if not self.world.proxies[2].honest:
             self.ignored.add(policy_id)
         if rotate:
@@ -174,6 +195,7 @@ class Hostile:
             raise Broken(f"a rotation left {list(now.values())} of {before}")
         self.over += [name for name in self.granted if name not in now]
         self.granted = now
+        self.seen = {name: header for name, header in self.seen.items() if name in now}
 
     def unpair(self) -> None:
         """Take the assent to the second hospital back, or give it anew: nothing is lost by either."""
@@ -208,6 +230,28 @@ class Hostile:
         self.world.advance(DAY)
         self.honest(ask)
         self.honest(look)
+
+    def rewrap(self) -> None:
+        """Let the hospital give records new headers where the patient asked for them."""
+
+        def move() -> None:
+            report = again(self.world, "hospital").rewrap()
+            self.told([str(one) for one in report.omissions])
+
+        # An opening of before isn't found by a new header.
+        self.seen.clear()
+        self.honest(move)
+
+    def log(self) -> None:
+        """Let the patient look at who opened a record: no single proxy can hide it."""
+        for policy_id, header in sorted(self.seen.items()):
+            self.honest(lambda policy_id=policy_id, header=header: self._look_up(policy_id, header))
+
+    def _look_up(self, policy_id: PolicyId, header: str) -> None:
+        listed = again(self.world).log(policy_id, records=[header])
+        self.told([str(one) for one in listed.left_out])
+        if self.world.clinician.address not in {one.requester for one in listed}:
+            raise Broken(f"the log of {policy_id} doesn't tell that the clinician opened {header}")
 
     def read(self) -> None:
         """Open what was granted, and check that it is all of it and nothing else."""
@@ -250,11 +294,12 @@ class Hostile:
     def _read(self, policy_id: PolicyId, categories: Sequence[str]) -> None:
         expected = {digest for digest, category in self.published.items() if category in categories}
         found = set()
-        only_bad = not expected and self.suspects.keys() & {"hospital_publishes_badly", "hospital_floods_a_lane"}
+        only_bad = not expected and self.suspects.keys() & {one.__name__ for one in MOVES["hospital"]}
         try:
             for record in again(self.world, "clinician").open(policy_id):
                 if record.info.hospital == self.world.hospital.address:
                     found.add(record.info.digest.hex())
+                    self.seen[policy_id] = record.info.header_cid
                     if record.info.category.value not in categories:
                         raise Broken("a category that wasn't granted was opened")
         except PartlyDoneError as exc:
@@ -304,6 +349,7 @@ class Hostile:
             Broken: it names nobody, though somebody did something.
         """
         names = [name for names in self.suspects.values() for name in names]
+        self.heard += texts
         for text in texts:
             if names and not any(name.lower() in text.lower() for name in names):
                 raise Broken(f"nobody is named of {sorted(self.suspects)}: {text}")
@@ -355,9 +401,12 @@ class Hostile:
         # A rotation whose new grants a relay refused is finished by it.
         self.honest(self._follow)
         self._check_alarms()
+        self.rewrap()
         self.own()
+        self._check_vanished()
         self.inbox()
         self.read()
+        self.log()
         for policy_id in [*self.granted, *self.over]:
             self.check_closed("stranger", policy_id)
             self.check_closed("nurse", policy_id)
@@ -369,12 +418,28 @@ class Hostile:
             if self.world.proxies[2].address not in views[policy_id].alarms:
                 raise Broken(f"no alarm names the proxy that ignores the revocation of {policy_id}: {views[policy_id]}")
 
+    def _check_vanished(self) -> None:
+        """Check that the patient is told of records that they saw and that no manifest has any more.
+
+        While a manifest of that hospital's can't be read they may be in it, and that is told.
+        """
+        opening = again(self.world).records()
+        with suppress(PartlyDoneError):
+            list(opening)
+        told = [str(one) for one in opening.notices if "that were here" in one.error.args[0]]
+        told += [str(one) for one in opening.omissions if one.what.startswith("storage transaction")]
+        if self.vanished and not any(self.evil.address in text for text in told):
+            raise Broken(f"nobody is told that {self.vanished} vanished: {told}")
+
     # Moves: nodes
 
     def node_forges_keys(self) -> Sequence[str]:
         """A node shows keys of its own in place of everybody's, so that it could read what is sealed to them."""
-        # They even lie in the store, so that nothing but the proof keeps anybody from them.
-        forged = keep(self.world.network.store, Seed.random().public_keys().encode()).digest
+        shown = Seed.random().public_keys()
+        # Mostly they even lie in the store, so that nothing but the proof keeps anybody from them; or nobody has them,
+        # and the store, which is asked in vain, isn't to blame.
+        if self.chance.random() >= 0.3:
+            keep(self.world.network.store, shown.encode())
         network = self.world.network
         for source in (network.mainchain.actors.bound.source, network.sidechain.identities.bound.source):
             real = source.events
@@ -382,7 +447,7 @@ class Hostile:
             def forging(*args: Any, real: Any = real, **more: Any) -> Iterator[Event]:
                 for one in real(*args, **more):
                     has_key = "keyDigest" in one.values
-                    yield replace(one, values={**one.values, "keyDigest": forged}) if has_key else one
+                    yield replace(one, values={**one.values, "keyDigest": shown.digest}) if has_key else one
 
             self._for_a_while(patch.object(source, "events", forging))
         return [NODE]
@@ -453,6 +518,26 @@ class Hostile:
         self.healing.append(lambda: store.held.update({cid: kept}))
         return [store.name, str(cid), self.world.hospital.address, self.world.hospital.profile.handle, str(cid)[:12]]
 
+    def store_forges_a_key_block(self) -> Sequence[str]:
+        """A store gives keys of its own for somebody's block, or none, to a machine that hasn't read it before."""
+        store, blocks = self.world.network.store, self.world.network.key_blocks
+        name = self.chance.choice(("hospital", "clinic", "clinician", "patient"))
+        block = CID(RAW, self.world.sessions[name].profile.keys.digest)
+        forged = Seed.random().public_keys().encode() if self.chance.random() < 0.7 else None
+        real = store.get_block
+
+        def lying(cid: CID) -> bytes:
+            if cid != block:
+                return real(cid)
+            if forged is None:
+                raise BlockNotFoundError(f"the {store.name} has no block {cid}")
+            return forged
+
+        shutil.rmtree(self.world.home / key_blocks.FOLDER, ignore_errors=True)
+        blocks._read.clear()
+        self._for_a_while(patch.object(store, "get_block", lying))
+        return [store.name]
+
     # Moves: proxies. One of three, always the same: more than n − t could stop everybody, and that is the threshold.
 
     def proxy_is_down(self) -> Sequence[str]:
@@ -478,6 +563,17 @@ class Hostile:
         """A proxy's clock is ahead or behind: it refuses what is of now, and its receipts state another time."""
         proxy, seconds = self.world.proxies[2], self.chance.choice((-DAY, -400, 400, DAY))
         self._for_a_while(patch.object(proxy.service, "_clock", lambda: self.world.clock() + seconds))
+        return [proxy.name, proxy.address]
+
+    def proxy_tells_other_marks(self) -> Sequence[str]:
+        """A proxy says in its receipts that it re-encrypted other capsules than it did."""
+        proxy = self.world.proxies[2]
+        real = proxy.service._seal_detail
+
+        def lying(*args: Any, **told: Any) -> Any:
+            return real(*args, **(told | ({"opened": marks_text([os.urandom(98)])} if "opened" in told else {})))
+
+        self._for_a_while(patch.object(proxy.service, "_seal_detail", lying))
         return [proxy.name, proxy.address]
 
     # Moves: relays
@@ -529,6 +625,21 @@ class Hostile:
             self.story.append(f"the evil hospital: {exc}"[:100])
         return [self.evil.address, self.evil.session.profile.handle, "evil"]
 
+    def hospital_omits_what_it_merges(self) -> Sequence[str]:
+        """A hospital leaves a record that the patient saw out of the manifest that stands for all before it."""
+        try:
+            header = str(self.evil.record())
+            self.evil.publish()
+            opening = again(self.world).records()
+            with suppress(PartlyDoneError):
+                if any(record.info.header_cid == header for record in opening) and not opening.omissions:
+                    self.vanished.append(header)
+            self.evil.record()
+            self.evil.publish(first=1)
+        except PanaChainError as exc:
+            self.story.append(f"the evil hospital: {exc}"[:100])
+        return [self.evil.address, self.evil.session.profile.handle, "evil"]
+
     # Moves: practitioners, patients, strangers: none of them can be noticed by whoever isn't theirs.
 
     def practitioner_opens_what_is_others(self) -> Sequence[str]:
@@ -573,6 +684,43 @@ class Hostile:
         self.check_closed("clinician", policy_id)
         return []
 
+    def patient_tells_other_peppers(self) -> Sequence[str]:
+        """A patient's terms say other peppers than their hospital was told, so that the hospital seems to lie."""
+        try:
+            liar = self._another_patient()
+            with patch.object(Seed, "pepper", lambda *_: os.urandom(32)):
+                until = self.world.now + 30 * DAY
+                policy_id = liar.grant(self.world.clinician.address, ["laboratory"], until=until).policy_id
+        except PanaChainError as exc:
+            self.story.append(f"the lying patient: {exc}"[:100])
+            return []
+        try:
+            contents = list(again(self.world, "clinician").open(policy_id))
+        except PanaChainError as exc:
+            if not self.healing and liar.profile.handle not in str(exc):
+                raise Broken(f"the lying patient isn't named: {exc}") from exc
+            return []
+        raise Broken(f"{len(contents)} records opened with peppers that nobody was told")
+
+    def _another_patient(self) -> Patient:
+        """Return a patient who means ill, with one record at the honest hospital."""
+        name = "liar"
+        if name not in self.world.sessions:
+            actor = actor_of(name, Role.PATIENT)
+            folder = self.world.home / "profiles" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            self.world.registrar.admit(actor)
+            profile = Profile(name, Role.PATIENT, actor.address, actor.public_keys, folder)
+            self.world.sessions[name] = Patient(self.world.network, profile, "")
+        liar: Patient = again(self.world, name)
+        liar.pair(self.world.hospital.address)
+        source = self.world.home / "of-the-liar"
+        source.mkdir(exist_ok=True)
+        subject = {"subject": {"reference": "Patient/liar"}}
+        (source / "0.json").write_text(json.dumps(resource("laboratory", 2025, 1) | subject))
+        again(self.world, "hospital").upload([source], liar.address)
+        return liar
+
     def stranger_sends_nonsense_to_proxies(self) -> Sequence[str]:
         """A stranger sends proxies what they never asked for."""
         path = self.chance.choice(("/v1/reencrypt", "/v1/deposit", "/v1/revoke", "/v1/receipts"))
@@ -608,19 +756,7 @@ class Hostile:
         self.healing.append(changed.stop)
 
 
-_BAD: Final = (
-    bad.garbage,
-    bad.torn,
-    bad.of_another_number,
-    bad.header_of_noise,
-    bad.header_that_is_lost,
-    bad.another_patients_record,
-    bad.another_category,
-    bad.envelope_of_noise,
-    bad.another_key_than_committed,
-    bad.content_that_is_lost,
-    bad.content_of_noise,
-)
+_BAD: Final = bad.ATTACKS
 _MANGLED: Final[tuple[Callable[[httpx.Request], httpx.Response], ...]] = (
     lambda request: httpx.Response(200, content=b"", request=request),
     lambda request: httpx.Response(200, content=b"[" * 3000, request=request),
@@ -645,27 +781,38 @@ MOVES: Final[Mapping[str, Sequence[Callable[[Hostile], Sequence[str]]]]] = {
         Hostile.node_forges_keys,
         Hostile.node_clock_is_ahead,
     ),
-    "store": (Hostile.store_is_down, Hostile.store_loses_a_block, Hostile.store_changes_a_block),
+    "store": (
+        Hostile.store_is_down,
+        Hostile.store_loses_a_block,
+        Hostile.store_changes_a_block,
+        Hostile.store_forges_a_key_block,
+    ),
     "proxy": (
         Hostile.proxy_is_down,
         Hostile.proxy_answers_nonsense,
         Hostile.proxy_ignores_revocations,
         Hostile.proxy_clock_is_wrong,
+        Hostile.proxy_tells_other_marks,
     ),
     "relay": (Hostile.relay_refuses, Hostile.relay_lies),
-    "hospital": (Hostile.hospital_publishes_badly, Hostile.hospital_floods_a_lane),
+    "hospital": (
+        Hostile.hospital_publishes_badly,
+        Hostile.hospital_floods_a_lane,
+        Hostile.hospital_omits_what_it_merges,
+    ),
     "practitioner": (
         Hostile.practitioner_opens_what_is_others,
         Hostile.practitioner_asks_for_access,
         Hostile.practitioner_sends_junk,
     ),
-    "patient": (Hostile.patient_forges_terms,),
+    "patient": (Hostile.patient_forges_terms, Hostile.patient_tells_other_peppers),
     "stranger": (Hostile.stranger_sends_nonsense_to_proxies, Hostile.stranger_repeats_a_grants_events),
 }
 LASTING: Final = frozenset(
     {
         "hospital_publishes_badly",
         "hospital_floods_a_lane",
+        "hospital_omits_what_it_merges",
         "proxy_ignores_revocations",
         "practitioner_sends_junk",
     }
@@ -681,6 +828,8 @@ STEPS: Final = (
     Hostile.rotate,
     Hostile.unpair,
     Hostile.requests,
+    Hostile.rewrap,
+    Hostile.log,
 )
 
 
@@ -701,6 +850,7 @@ def play(seed: str, roles: Sequence[str], length: int = 8) -> list[str]:
         with (
             patch.object(world, "answer", hostile.answer, create=True),
             patch.object(granted_records, "MOST_ENVELOPES", MOST),
+            patch.object(merging, "FAN", MERGED),
             _told(hostile, f"play({seed!r}, {list(roles)}, {length})"),
         ):
             hostile.upload()

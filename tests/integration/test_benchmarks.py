@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -128,6 +130,45 @@ def test_whole_grants_are_measured_where_there_is_a_chain() -> None:
     assert "no attack" in before
     for row in ("no attack", "all of them at three proxies", "all of them at two proxies, the third answers"):
         assert any(one.startswith(row) and "(worst " in one for one in whole.splitlines()), row
+
+
+def chains_below(folder: Path) -> list[int]:
+    """Return the processes whose command names something below a folder."""
+    found = []
+    for one in Path("/proc").iterdir():
+        # Some end meanwhile.
+        with suppress(OSError):
+            if one.name.isdigit() and str(folder).encode() in (one / "cmdline").read_bytes():
+                found.append(int(one.name))
+    return found
+
+
+def test_every_benchmark_ends_what_it_started() -> None:
+    for path in FOLDER.glob("[a-z]*.py"):
+        main = path.read_text("utf-8").partition('if __name__ == "__main__":')[2]
+        assert main.startswith("\n    with running()"), path.name
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc on this machine")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_benchmark_that_is_told_to_end_leaves_no_chain_behind(tmp_path: Path, how: signal.Signals) -> None:
+    if not has_anvil():
+        pytest.skip("there is no anvil on this machine")
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    command = [sys.executable, str(FOLDER / "gas.py")]
+    with subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL) as running:
+        while not chains_below(tmp_path):
+            assert running.poll() is None
+            time.sleep(0.02)
+        running.send_signal(how)
+    for _ in range(3000):
+        if not chains_below(tmp_path):
+            return
+        time.sleep(0.02)
+    left = chains_below(tmp_path)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
 
 
 def check_rows(name: str, printed: str) -> None:

@@ -88,8 +88,14 @@ def burning(world: World, fuse: Fuse) -> Iterator[None]:
             # In a thread of the client's: the program itself notices at its next effect.
             raise httpx.ReadError("no answer", request=request) from None
 
-    original_answer = world.answer
+    def ends(thread: threading.ExceptHookArgs) -> None:
+        # A thread of the program's ends with it.
+        if not isinstance(thread.exc_value, EndedError):
+            told(thread)
+
+    original_answer, told = world.answer, threading.excepthook
     with ExitStack() as stack:
+        stack.enter_context(patch.object(threading, "excepthook", ends))
         for owner, name in (
             *((MemoryStore, name) for name in ("put_blocks", "pin", "unpin", "delete_blocks")),
             *((TwinSender, "send"), (os, "replace"), (GrantJournal, "forget")),

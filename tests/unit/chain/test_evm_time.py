@@ -280,6 +280,49 @@ class TestFloor:
             node.sender(tmp_path).send(WHERE, "0x12", what="it")
         assert len(node.sent) == 1
 
+    @pytest.mark.parametrize(
+        "words", ["transaction underpriced: gas tip cap 1, minimum needed 30000000000", "Underpriced"]
+    )
+    def test_of_one_that_pays_too_little_is_told_and_is_no_other_transaction(self, tmp_path: Path, words: str) -> None:
+        """A pool that is full takes less and less from nobody: that isn't a nonce that another transaction has."""
+        node = Node(0, at=0)
+
+        def floor(_: dict[str, Any]) -> None:
+            if len(node.sent) > 1:
+                raise RpcAnswerError(words)
+
+        node.told = floor
+        with pytest.raises(StuckError, match=words):
+            node.sender(tmp_path).send(WHERE, "0x12", what="it")
+        assert (node.sent[-1][1]["maxPriorityFeePerGas"] >= 30 * GWEI) is ("minimum" in words)
+
+    @pytest.mark.parametrize("needed", ["", ", minimum needed 30000000000"])
+    def test_holds_for_what_only_uses_a_nonce_up(self, tmp_path: Path, needed: str) -> None:
+        node = Node(0, at=0)
+        held: list[tuple[str, str]] = []
+        with pytest.raises(TransactionError):
+            node.sender(tmp_path).send(WHERE, "0x12", what="it", signed=lambda *one: held.append(one))
+        node.sent.clear()
+        until = node.now + 30
+
+        def floor(transaction: dict[str, Any]) -> None:
+            if (needed and transaction["maxPriorityFeePerGas"] < 30 * GWEI) or (not needed and node.now < until):
+                raise RpcAnswerError(f"transaction underpriced{needed}")
+            node.counts = {"pending": 4, "latest": 4}
+
+        node.told = floor
+        node.sender(tmp_path).bury(held)
+        assert len(node.sent) == 2 if needed else len(node.sent) > 2
+
+        node.counts = {"pending": 3, "latest": 3}
+
+        def refuses(_: dict[str, Any]) -> None:
+            raise RpcAnswerError("transaction underpriced")
+
+        node.told = refuses
+        with pytest.raises(StuckError, match=r"wasn't mined within 120 s; .*underpriced"):
+            node.sender(tmp_path).bury(held)
+
     def test_one_that_is_named_while_it_waits_counts_for_the_next_offer(self, tmp_path: Path) -> None:
         node = Node(0, at=0)
 

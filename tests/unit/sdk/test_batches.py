@@ -188,6 +188,19 @@ def test_a_batch_that_the_store_lost_before_it_was_on_chain_is_forgotten(
     assert batches.journal.batches() == []
 
 
+def test_one_that_a_node_hides_is_not_forgotten_though_the_store_lost_it(world: World, batches: Batches) -> None:
+    """Two liars at once: without its receipt the journal would forget it, and the next one would state its place."""
+    first = batches.send(filled(world, batches)).batch
+    held = world.network.store.held.pop(first.root)
+    source = world.network.mainchain.ledger.bound.source
+    with patch.object(source, "events", lambda *_, **__: iter(())), pytest.raises(IntegrityError, match="shows 0 stor"):
+        batches.reconcile()
+    assert [batch.sequence for batch in batches.journal.batches()] == [1]
+    world.network.store.held[first.root] = held
+    assert batches.reconcile() == 0
+    assert batches.send(filled(world, batches, b"y")).batch.sequence == 2
+
+
 def test_the_journal_can_be_looked_at_by_itself(world: World) -> None:
     with open_journal(world.hospital.profile.folder) as journal:
         assert list(journal.records()) == []

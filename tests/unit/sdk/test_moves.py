@@ -7,10 +7,11 @@ from unittest.mock import patch
 
 import pytest
 
-from panachain.errors import BlockNotFoundError, PartlyDoneError, TransactionError
+from panachain.errors import BlockNotFoundError, IntegrityError, PartlyDoneError, TransactionError
 from panachain.ipld.cid import CID
 from panachain.model.actors import Address
 from panachain.sdk import moves as subject
+from panachain.sdk import pairings
 from panachain.sdk.batches import Batches
 from tests.twin.chains import TwinSender
 from tests.twin.world import World
@@ -84,3 +85,21 @@ def test_a_patient_whose_lanes_cannot_be_counted_keeps_no_other_order_back(world
     with patch.object(Batches, "learn", side_effect=lost), pytest.raises(PartlyDoneError, match="lanes of patient"):
         session.rewrap()
     assert again(world, "hospital").rewrap().moved == 1
+
+
+def test_an_order_that_does_not_fit_is_its_patients_or_whose_that_showed_another_key(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(world)
+    rotate(world)
+
+    def unlike(*_: object, **__: object) -> None:
+        raise IntegrityError("the signature doesn't fit")
+
+    monkeypatch.setattr(pairings, "open_order", unlike)
+    with pytest.raises(PartlyDoneError, match=f"aren't what {world.patient.profile.handle} signed"):
+        world.hospital.rewrap()
+    forged = IntegrityError("the node shows other keys")
+    monkeypatch.setattr(world.network.keys, "forgery", lambda actor: forged)
+    with pytest.raises(PartlyDoneError, match="the node shows other keys"):
+        again(world, "hospital").rewrap()

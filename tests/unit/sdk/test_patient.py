@@ -6,11 +6,13 @@ from unittest.mock import patch
 
 import pytest
 
-from panachain.errors import ProxiesUnavailableError, UnknownActorError
+from panachain.errors import ProxiesUnavailableError, TransactionError, UnknownActorError
 from panachain.model.policy import PolicyStatus
 from panachain.sdk.patient import Patient
 from panachain.sdk.patient_parts import PatientParts
+from panachain.sdk.policies import OwnPolicies
 from panachain.sdk.proxies import Proxies
+from panachain.sdk.relay import LocalRelay
 from tests.twin.world import PROXIES, World
 from tests.unit.sdk.helpers import again, grant
 
@@ -43,6 +45,16 @@ def test_settle_looks_after_all_before_it_says_what_failed(world: World) -> None
     with patch.object(Proxies, "deposit", return_value=([], [])), pytest.raises(ProxiesUnavailableError):
         again(world).settle()
     assert world.proxies[0].store.kfrag(gone.policy_id, 0) is None
+
+
+def test_settle_reads_the_policies_once_and_once_more_if_it_granted_some_anew(world: World) -> None:
+    lost, _ = grant(world), grant(world, "nurse")
+    with patch.object(LocalRelay, "grant", side_effect=TransactionError("no")):
+        world.patient.revoke(lost.policy_id, rotate=True)
+    for reads in (2, 1):
+        with patch.object(OwnPolicies, "readable", autospec=True, side_effect=OwnPolicies.readable) as readable:
+            again(world).settle()
+        assert readable.call_count == reads
 
 
 def test_terms_are_shown_with_what_the_chain_says(world: World) -> None:

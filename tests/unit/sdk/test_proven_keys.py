@@ -13,9 +13,16 @@ from panachain.chain.headers import Header
 from panachain.chain.logs import NodeEvents
 from panachain.chain.nodes import UnprovableError
 from panachain.chain.proven import commitment_of
-from panachain.errors import ChainUnavailableError, IntegrityError, SuspendedError
+from panachain.errors import (
+    BlockNotFoundError,
+    ChainUnavailableError,
+    IntegrityError,
+    StoreUnavailableError,
+    SuspendedError,
+)
 from panachain.ethereum import checksum_address
 from panachain.model.actors import Actor, Address, Role, Status
+from panachain.model.key_block import PublicKeys
 from panachain.model.policy import ProxyRef
 from panachain.sdk.proven_keys import ChangedMeanwhileError, ProvenKeys
 from tests.unit.chain.test_proven import slot
@@ -65,6 +72,8 @@ class World:
         )
         self.chain: Any = chain
         resolver = SimpleNamespace(known=lambda asked: [one for one in self.shown if one.address in asked])
+        self.lost: Exception | None = None
+        """Why nobody has the block of anybody."""
         self.fetched: list[Actor] = []
         """Whose key blocks were fetched."""
         blocks = SimpleNamespace(of=self._fetch)
@@ -72,6 +81,8 @@ class World:
 
     def _fetch(self, one: Actor) -> Actor:
         self.fetched.append(one)
+        if self.lost is not None:
+            raise self.lost
         return replace(one, endpoint="with keys")
 
     def _at_head(self, ask: Callable[[Header], Any]) -> Any:
@@ -244,3 +255,81 @@ class TestCheckProxies:
     def test_refuses_one_that_nobody_registered(self) -> None:
         with pytest.raises(IntegrityError, match="shows no proxy"):
             World().keys.check_proxies(refs(actor(6, Role.PROXY)))
+
+
+FORGED = replace(RESEARCHER, key_digest=KEYS[0])
+
+
+def unlike(verifying: bytes) -> bytes:
+    raise IntegrityError("the signature doesn't fit", hint="ask them")
+
+
+class TestShown:
+    """Keys that only verify something aren't proven, but whoever shows false ones is told from a store and an actor."""
+
+    def test_takes_the_store_at_its_word_and_asks_no_chain(self) -> None:
+        world = World()
+        world.error = IntegrityError("nobody is asked")
+        assert world.keys.shown(RESEARCHER) == replace(RESEARCHER, endpoint="with keys")
+
+    @pytest.mark.parametrize("lost", [BlockNotFoundError("no block"), IntegrityError("another block")])
+    def test_a_block_that_is_lost_is_the_stores_fault_if_the_registry_names_it(self, lost: Exception) -> None:
+        world = World()
+        world.lost = lost
+        with pytest.raises(type(lost)) as caught:
+            world.keys.shown(RESEARCHER)
+        assert caught.value is lost
+
+    @pytest.mark.parametrize("lost", [BlockNotFoundError("no block"), IntegrityError("another block")])
+    def test_a_digest_that_the_registry_does_not_keep_names_who_showed_it_and_no_store(self, lost: Exception) -> None:
+        world = World()
+        world.lost = lost
+        with pytest.raises(IntegrityError, match=r"http://node shows another role, key") as caught:
+            world.keys.shown(FORGED)
+        assert caught.value.hint.startswith("ask another node")
+
+    def test_a_store_that_does_not_answer_strikes_nobody_else(self) -> None:
+        world = World()
+        world.lost = StoreUnavailableError("no answer")
+        with pytest.raises(StoreUnavailableError):
+            world.keys.shown(FORGED)
+
+
+class TestSigned:
+    """What somebody signed: a signature that doesn't fit is theirs, or its key is a forgery."""
+
+    @pytest.fixture
+    def world(self) -> World:
+        world = World()
+        keys = PublicKeys(b"", b"", b"\x02" * 33)
+        world.keys._blocks = cast(Any, SimpleNamespace(of=lambda one: SimpleNamespace(verifying_key=keys.verifying)))
+        return world
+
+    def test_gives_what_was_opened_with_their_key(self, world: World) -> None:
+        assert world.keys.signed(RESEARCHER, "the terms", lambda key: key) == b"\x02" * 33
+
+    def test_one_that_does_not_fit_the_key_of_the_registry_is_theirs(self, world: World) -> None:
+        with pytest.raises(IntegrityError, match=f"the terms aren't what {RESEARCHER.handle} signed") as caught:
+            world.keys.signed(RESEARCHER, "the terms", unlike)
+        assert caught.value.hint == "ask them"
+
+    def test_one_that_does_not_fit_a_forged_key_is_the_nodes(self, world: World) -> None:
+        with pytest.raises(IntegrityError, match="http://node shows another role, key"):
+            world.keys.signed(FORGED, "the terms", unlike)
+
+    @pytest.mark.parametrize(("one", "expected"), [(RESEARCHER, type(None)), (FORGED, IntegrityError)])
+    def test_each_is_proven_once_however_many_do_not_fit(
+        self, world: World, one: Actor, expected: type[object]
+    ) -> None:
+        first = world.keys.forgery(one)
+        world.error = RuntimeError("asked again")
+        again = world.keys.forgery(one)
+        assert (type(first), str(first), type(again)) == (expected, str(again), expected)
+
+    def test_where_the_chains_can_not_be_asked_nobody_is_blamed_and_the_next_call_asks_again(
+        self, world: World
+    ) -> None:
+        world.error = ChainUnavailableError("down")
+        assert world.keys.forgery(FORGED) is None
+        world.error = None
+        assert world.keys.forgery(FORGED) is not None

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -360,3 +361,15 @@ def test_a_policy_whose_proxies_are_all_gone_hides_no_other_ones_log(world: Worl
     shutil.rmtree(world.patient.profile.folder / "kept")
     with pytest.raises(ProxiesUnavailableError):
         world.patient.receipts()
+
+
+def test_a_node_whose_newest_block_is_from_the_future_is_why_no_proxy_answered(world: World) -> None:
+    """Each proxy refuses what is signed for a time to come, or nothing is signed: whose fault that is must be told."""
+    made = grant(world)
+    mainchain = world.network.mainchain
+    head = mainchain.head_block()
+    with (
+        patch.object(mainchain, "head_block", lambda: replace(head, time=head.time + 3600)),
+        pytest.raises(ProxiesUnavailableError, match="node or the clock is wrong"),
+    ):
+        again(world).log(made.policy_id)
