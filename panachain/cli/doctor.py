@@ -252,7 +252,7 @@ def gate_checks(urls: str, description: Mapping[str, Any]) -> Iterator[Check]:
     targets = [str(one.get("url", "") if isinstance(one, dict) else one) for one in entries]
     for target in targets:
         name = "gate" if len(targets) == 1 else f"gate {target}"
-        status, problem = _fetch(target, QUESTION)
+        status, problem = fetch(target, QUESTION)
         if status in (401, 403):
             yield Check(name, "ok", f"the sidechain refuses strangers ({status})")
         elif status is None:
@@ -283,7 +283,7 @@ def _relays(description: Mapping[str, Any]) -> Iterator[Check]:
 def _sidechain_payers(description: Mapping[str, Any], config: Config) -> Iterator[Check]:
     """Say who pays for what persons do on the sidechain, and whether anybody must."""
     urls = [str(url) for url in description.get("sidechainRelays", ())]
-    problems = [relay_problem(url, description, _of_calls) for url in urls]
+    problems = [relay_problem(url, description, of_calls) for url in urls]
     ready = problems.count(None)
     for url, problem in zip(urls, problems, strict=True):
         fix = "take it out of the network file, or ask who runs it" if problem else ""
@@ -329,12 +329,14 @@ def _is_free(description: Mapping[str, Any], config: Config) -> bool:
         rpc.close()
 
 
-def _of_policies(told: Mapping[str, Any], description: Mapping[str, Any]) -> bool:
+def of_policies(told: Mapping[str, Any], description: Mapping[str, Any]) -> bool:
+    """Tell whether what a relay says of itself is of this network's policies."""
     main = description["mainchain"]
     return bool(told["chain_id"] == main["chainId"] and told["policy_registry"] == main["contracts"]["PolicyRegistry"])
 
 
-def _of_calls(told: Mapping[str, Any], description: Mapping[str, Any]) -> bool:
+def of_calls(told: Mapping[str, Any], description: Mapping[str, Any]) -> bool:
+    """Tell whether what a relay says of itself is of what persons do on this network's sidechain."""
     side = description["sidechain"]
     return bool(told["chain_id"] == side["chainId"] and told["forwarder"] == side["contracts"]["Forwarder"])
 
@@ -342,7 +344,7 @@ def _of_calls(told: Mapping[str, Any], description: Mapping[str, Any]) -> bool:
 def relay_problem(
     url: str,
     description: Mapping[str, Any],
-    fits: Callable[[Mapping[str, Any], Mapping[str, Any]], bool] = _of_policies,
+    fits: Callable[[Mapping[str, Any], Mapping[str, Any]], bool] = of_policies,
 ) -> str | None:
     """Return why a relay is of no use, or None when it is ready for this network.
 
@@ -353,7 +355,7 @@ def relay_problem(
     """
     if not url.startswith(("http://", "https://")):
         return "it is no URL"
-    status, answer = _fetch(f"{url.rstrip('/')}/readyz")
+    status, answer = fetch(f"{url.rstrip('/')}/readyz")
     if status != 200:
         return answer if status is None else f"answers {status}"
     try:
@@ -365,9 +367,7 @@ def relay_problem(
         return "its answer can't be read"
 
 
-def _fetch(
-    url: str, body: bytes | None = None, *, check: Callable[[str], None] | None = None
-) -> tuple[int | None, str]:
+def fetch(url: str, body: bytes | None = None, *, check: Callable[[str], None] | None = None) -> tuple[int | None, str]:
     """Return status and content of an answer, or None and why there is none.
 
     Args:
@@ -459,7 +459,7 @@ def ready_problem(reach: Reach, endpoint: str) -> str | None:
         url = reach.url(endpoint)
     except PanaChainError as exc:
         return str(exc)
-    status, answer = _fetch(f"{url}/readyz", check=reach.check_address)
+    status, answer = fetch(f"{url}/readyz", check=reach.check_address)
     if status == 200:
         return None
     return answer if status is None else f"answers {status}"

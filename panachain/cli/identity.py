@@ -43,16 +43,25 @@ def init(role: str, name: str) -> None:
     "register",
     unchanged="a second `register` enters nothing twice",
     after="panachain whoami shows whether the actor is registered",
-    examples="panachain --profile me register",
+    examples="""
+        panachain --profile me register
+        panachain --profile doctor register --organisation clinic
+    """,
 )
-def register() -> None:
+@click.option(
+    "--organisation",
+    default="",
+    metavar="HOSPITAL",
+    help="Where a practitioner works, or the house that a hospital is a branch of. It never changes.",
+)
+def register(organisation: str) -> None:
     """Enter the profile's actor on its chain.
 
     The registrar admits actors. Where the registrar's profile is on this machine too, it does so at once.
     """
     app = current()
     with app.acting() as actor:
-        _show(app, actor.register(), actor.profile.name)
+        _show(app, actor.register(organisation), actor.profile.name)
 
 
 @command("whoami", examples="panachain --profile me whoami --json")

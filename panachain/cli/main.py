@@ -72,12 +72,15 @@ COMMANDS: Final = {
     "sidechain": (f"{_COMMANDS}sidechain:sidechain", "Keep the sidechain private."),
     "gate": (f"{_COMMANDS}services:gate", "Run the gate before the sidechain."),
     "index": (f"{_COMMANDS}services:index", "Keep this machine's copies of both chains current."),
+    "backup": (f"{_COMMANDS}backup:backup", "Save a home or a service's folder, and restore it."),
     "storage": (f"{_COMMANDS}storage:storage", "Look at the store, mend it, clean it up, carry it elsewhere."),
 }
 """Name → (where the command is, its short help)."""
 
 SECTIONS: Final = {
-    "Everybody": ("init", "register", "whoami", "portal", "contacts", "submit", "doctor", "config", "completion"),
+    "Everybody": (
+        *("init", "register", "whoami", "portal", "contacts", "submit", "doctor", "backup", "config", "completion"),
+    ),
     "Patients": (
         *("pair", "unpair", "choices", "records", "recategorize", "grant", "policies", "policy", "log", "revoke"),
         *("reissue", "settle", "requests", "approve", "deny", "block", "unblock", "blocked", "convict"),
@@ -85,7 +88,7 @@ SECTIONS: Final = {
     "Hospitals": ("classify", "assign", "upload", "records", "withdraw", "rewrap", "settle", "storage"),
     "Practitioners": ("inbox", "open", "request", "requests", "policy", "group", "block"),
     "Researchers": ("query", "inbox", "open", "policy", "block"),
-    "Operators": ("devnet", "deploy", "network", "proxy", "relay", "gate", "sidechain", "index", "storage"),
+    "Operators": ("devnet", "deploy", "network", "proxy", "relay", "gate", "sidechain", "index", "storage", "backup"),
 }
 """Who does it → the commands, in the order of use; some are for several."""
 

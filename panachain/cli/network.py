@@ -9,15 +9,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from panachain.cli.app import App, LazyGroup, command, current
-from panachain.cli.doctor import Check, gate_checks, ready_problem, relay_problem, store_state
-from panachain.errors import ConfigurationError, IntegrityError, PanaChainError, PartlyDoneError, UsageError
+from panachain.cli.doctor import Check, fetch, gate_checks, of_calls, ready_problem, relay_problem, store_state
+from panachain.errors import (
+    BlockNotFoundError,
+    ConfigurationError,
+    IntegrityError,
+    PanaChainError,
+    PartlyDoneError,
+    UnavailableError,
+    UsageError,
+)
 from panachain.model.actors import Actor, Role, Status
 
 if TYPE_CHECKING:
@@ -32,6 +40,11 @@ _MANAGED: Final = {
 """The contracts whose functions the chain's AccessManager guards."""
 _CARD_SIZE: Final = 65_536
 """Bytes of a card at most."""
+_NAMED: Final = 3
+"""Handles of one finding at most."""
+_PUT_AGAIN: Final = (
+    "they run panachain register once more; or network add-proxy, add-hospital with their card; or storage import"
+)
 
 
 @click.group(
@@ -234,7 +247,11 @@ def _services(app: App, description: Mapping[str, Any]) -> Iterator[Check]:
     if not description.get("relays") and not description.get("relayKeyFile"):
         error = ConfigurationError("the file names neither relays nor a relayKeyFile: no policy can be granted")
         yield _bad("relays", error, "panachain relay init, then its URL into `relays`")
-    yield _ask("store", lambda: _store(app, description), "look at the section `ipfs`, and whether it runs")
+    yield from _payers_of_persons(description)
+    if "tokens" in description:
+        yield _ask("issuer of tokens", lambda: _issuer(description), "ask who runs it, or correct the section `tokens`")
+    store = _ask("store", lambda: _store(app, description), "look at the section `ipfs`, and whether it runs")
+    yield store
     # By themselves: a store that doesn't open hides no proxy.
     try:
         yield from _proxies(app, description)
@@ -242,6 +259,66 @@ def _services(app: App, description: Mapping[str, Any]) -> Iterator[Check]:
         yield _bad("proxies", exc, "look at the mainchain's nodes")
     except (KeyError, TypeError, ValueError) as exc:
         yield _bad("proxies", ConfigurationError(f"the file can't be read: {exc!r}"), "correct the file")
+    if store.state == "ok":
+        yield from _key_blocks(app)
+
+
+def _payers_of_persons(description: Mapping[str, Any]) -> Iterator[Check]:
+    """Look at who pays for what persons do on the sidechain."""
+    urls = [str(url) for url in description.get("sidechainRelays", ())]
+    for url in urls:
+        try:
+            problem = relay_problem(url, description, of_calls)
+        except (KeyError, TypeError):
+            problem = "the file's section `sidechain` can't be read"
+        fix = "ask who runs it, or take it out of the file" if problem else ""
+        yield Check(f"sidechain relay {url}", "bad" if problem else "ok", problem or "ready, and of this network", fix)
+    side = description.get("sidechain")
+    paid = isinstance(side, Mapping) and side.get("paid") is True
+    if paid and not urls and not description.get("sidechainRelayKeyFile"):
+        error = ConfigurationError("gas costs something on the sidechain, and nobody pays for what persons do there")
+        yield _bad("sidechain relays", error, "panachain relay init, then its URL into `sidechainRelays`")
+
+
+def _issuer(description: Mapping[str, Any]) -> str:
+    """Compare the issuer's key with the pinned one: by a key for each patient it could know each token again."""
+    from panachain.sdk.wallet import TokenIssuer
+
+    issuer = TokenIssuer.parse(description["tokens"])
+    status, answer = fetch(f"{issuer.url}/v1/key")
+    if status != 200:
+        raise UnavailableError(f"{issuer.url}: {answer if status is None else f'answers {status}'}")
+    shown = str(json.loads(answer)["key"])
+    if shown.lower() != str(description["tokens"]["key"]).lower():
+        raise IntegrityError(f"{issuer.url} has another key than the file; no token is taken from there")
+    return f"{issuer.url} has the key that the file pins"
+
+
+def _key_blocks(app: App) -> Iterator[Check]:
+    """Look whether the store has the keys of everybody whom the chains name: without them nobody deals with them."""
+    try:
+        with app.network() as network:
+            known: Mapping[str, Callable[[], list[Actor]]] = {
+                "hospitals, proxies, researchers": network.mainchain.actors.find,
+                "persons": lambda: network.sidechain.identities.find(),
+                "groups": lambda: network.sidechain.groups.find(),
+            }
+            for whose, find in known.items():
+
+                def stored(find: Callable[[], list[Actor]] = find) -> str:
+                    actors = find()
+                    lacking = network.key_blocks.lacking(actors)
+                    if lacking:
+                        named = ", ".join(one.handle for one in lacking[:_NAMED])
+                        more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
+                        raise BlockNotFoundError(
+                            f"the store lacks those of {len(lacking)} of {len(actors)}: {named}{more}"
+                        )
+                    return f"the store has those of all {len(actors)}"
+
+                yield _ask(f"key blocks of {whose}", stored, _PUT_AGAIN)
+    except PanaChainError as exc:
+        yield _bad("key blocks", exc, "look at the findings above")
 
 
 def _store(app: App, description: Mapping[str, Any]) -> str:
@@ -321,14 +398,20 @@ def _joins(function: Callable[..., None]) -> Callable[..., None]:
     after="panachain network check shows who is registered and answers",
     examples="panachain --profile registrar network add-proxy card.json",
 )
+@click.option(
+    "--organisation",
+    default="",
+    metavar="WHO",
+    help="Who operates it: an actor, or any address. A grant takes at most threshold - 1 proxies of one operator.",
+)
 @_joins
-def add_proxy(card: Path, yes: bool) -> None:
+def add_proxy(card: Path, organisation: str, yes: bool) -> None:
     """Let a proxy join: its CARD is the `card.json` that `panachain proxy init` wrote.
 
     The registrar's profile on this machine admits it. Without one, what a registrar elsewhere (a multisig, for
     example) has to send is printed.
     """
-    _add(current(), _read_card(card, Role.PROXY), yes=yes)
+    _add(current(), _read_card(card, Role.PROXY), organisation, yes=yes)
 
 
 @command(
@@ -338,26 +421,40 @@ def add_proxy(card: Path, yes: bool) -> None:
     examples="""
         panachain --profile clinic whoami --json > card.json
         panachain --profile registrar network add-hospital card.json
+        panachain --profile registrar network add-hospital branch.json --organisation hos-mfrggzdfmy2tq
     """,
 )
+@click.option(
+    "--organisation",
+    default="",
+    metavar="HOSPITAL",
+    help="The registered house that it is a branch of. A branch has keys of its own.",
+)
 @_joins
-def add_hospital(card: Path, yes: bool) -> None:
+def add_hospital(card: Path, organisation: str, yes: bool) -> None:
     """Let a hospital join: its CARD is what `panachain whoami --json` printed there.
 
     The registrar's profile on this machine admits it. Without one, what a registrar elsewhere (a multisig, for
     example) has to send is printed.
     """
-    _add(current(), _read_card(card, Role.HOSPITAL), yes=yes)
+    _add(current(), _read_card(card, Role.HOSPITAL), organisation, yes=yes)
 
 
-def _add(app: App, actor: Actor, *, yes: bool) -> None:
+def _add(app: App, actor: Actor, organisation: str, *, yes: bool) -> None:
     steps: list[Step] = []
     with app.network() as opened:
+        if organisation:
+            actor = replace(actor, organisation=opened.resolver.house(organisation, actor))
         registered = opened.mainchain.actors.actor_of(actor.address)
         if registered is not None and _keys(registered) != _keys(actor):
             raise UsageError(
                 f"{actor.address} is registered as a {registered.role.value} with other keys; nothing was changed",
                 hint="a card of the same account has the keys that it was registered with; new keys are a new account",
+            )
+        if registered is not None and organisation and registered.organisation != actor.organisation:
+            raise UsageError(
+                f"{actor.address} is registered under {registered.organisation or 'no organisation'}, which never"
+                " changes; nothing was changed"
             )
         steps.append(Step("card", "done", f"{actor.handle}, account {actor.address}"))
         # Also of whoever is registered: the store may have lost it, and who has the card has the block.
@@ -368,7 +465,9 @@ def _add(app: App, actor: Actor, *, yes: bool) -> None:
         if registered is None:
             steps.append(_admit(app, opened, actor, yes=yes))
         else:
-            steps.append(Step("registry", "done", f"it is registered, and {registered.status.name.lower()}"))
+            under = f", under {registered.organisation}" if registered.organisation else ""
+            told = f"it is registered{under}, and {registered.status.name.lower()}"
+            steps.append(Step("registry", "done", told))
         steps += _proxy_steps(opened, actor, registered) if actor.role is Role.PROXY else _hospital_steps(app, actor)
     app.output.many(
         steps,
@@ -390,7 +489,9 @@ def _admit(app: App, opened: Network, actor: Actor, *, yes: bool) -> Step:
         return Step("registry", "to do", f"the registrar sends this to {registry.address}", registry.admission(actor))
     shown = [f"{actor.role.value} {actor.handle}", f"account        {actor.address}"]
     shown.append(f"keys, SHA-256  {actor.key_digest.hex()}")
-    for line in [*shown, *([f"endpoint       {actor.endpoint}"] if actor.endpoint else [])]:
+    shown += [f"endpoint       {actor.endpoint}"] if actor.endpoint else []
+    shown += [f"organisation   {actor.organisation}"] if actor.organisation else []
+    for line in shown:
         app.output.say(line, whole=True)
     app.confirm("Are these the account and keys that its operator told you by another way?", yes=yes)
     with app.acting(Role.REGISTRAR) as registrar:

@@ -77,7 +77,7 @@ _ACTING: Final = frozenset(
 )
 """Commands that take the profile that the user has typed."""
 _OTHERS: Final = frozenset(
-    {"init", "contacts", "submit", "doctor", "config", "completion", "classify"}
+    {"init", "contacts", "submit", "doctor", "backup", "config", "completion", "classify"}
     | {"devnet", "deploy", "gate", "index", "network", "proxy", "relay", "sidechain", "storage"}
 )
 

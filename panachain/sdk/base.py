@@ -116,16 +116,23 @@ class ActorSession:
         Their key block is stored and pinned, also once more: a store may have lost it.
 
         Args:
-            organisation: a practitioner's hospital; profile name, handle or address.
+            organisation: a practitioner's hospital, or the house that a hospital is a branch of; profile name, handle
+                or address.
 
         Raises:
-            UnknownActorError: no registrar's profile is on this machine.
+            UnknownActorError: no registrar's profile is on this machine, or no hospital has that name.
+            UsageError: they are registered under another organisation, or can't have this one.
             LockedError: the registrar's key store has another passphrase.
             IntegrityError: they are registered with other keys than this profile's.
             StoreUnavailableError: the store doesn't take the key block.
         """
         known = self.whoami()
+        house = self.network.resolver.house(organisation, known) if organisation else None
         if known.status is not Status.UNKNOWN:
+            if house is not None and house != known.organisation:
+                raise UsageError(
+                    f"{known.handle} is registered under {known.organisation or 'no organisation'}, which never changes"
+                )
             if known.keys is None:
                 raise IntegrityError(
                     f"{known.handle} is registered with other keys than those of profile {self.profile.name!r}",
@@ -139,9 +146,7 @@ class ActorSession:
                 "no registrar's profile is on this machine",
                 hint="send `panachain whoami --json` to the registrar; the registrar admits you with `Registrar.admit`",
             )
-        actor = self.profile.actor
-        if organisation:
-            actor = replace(actor, organisation=self.network.resolve(organisation, Role.HOSPITAL).address)
+        actor = replace(self.profile.actor, organisation=house)
         try:
             with Registrar(self.network, registrar, self._passphrase) as session:
                 session.admit(actor)

@@ -9,6 +9,7 @@ lost. Follows docs/spec/formats.md (`panachain/key-block/1`), docs/spec/cli.md (
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -81,6 +82,20 @@ class KeyBlocks:
     def is_stored(self, actor: Actor) -> bool:
         """Tell whether the store has an actor's block; what is kept here doesn't count."""
         return self._store.has_block(CID(RAW, actor.key_digest))
+
+    def lacking(self, actors: Iterable[Actor]) -> list[Actor]:
+        """Return those of some actors of whom the store lacks a block, also one that a renewal replaced.
+
+        What was signed or sealed under an earlier key is read with its block.
+
+        Raises:
+            StoreUnavailableError: the store doesn't answer.
+        """
+        return [
+            actor
+            for actor in actors
+            if not all(self._store.has_block(CID(RAW, one)) for one in (*actor.earlier_keys, actor.key_digest))
+        ]
 
     def _fetch(self, digest: bytes, whose: str) -> bytes:
         cid = CID(RAW, digest)

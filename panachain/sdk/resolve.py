@@ -15,7 +15,8 @@ from typing import Final
 
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.sidechain import Sidechain
-from panachain.errors import UnknownActorError
+from panachain.errors import UnknownActorError, UsageError
+from panachain.ethereum import parse_address
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.sdk.contacts import find_contact
 from panachain.sdk.profiles import load_profile
@@ -89,6 +90,31 @@ class Resolver:
             here.get(Address(address)) or self.resolve(text, *roles)
             for address, text in zip(addresses, texts, strict=True)
         ]
+
+    def house(self, text: str, actor: Actor) -> Address:
+        """Return the organisation under which an actor is to be registered, as somebody typed it.
+
+        Args:
+            text: of a hospital's branch or a practitioner a registered hospital; of a proxy whoever operates it, who
+                needs to be registered as nothing: an address is taken as it is.
+            actor: who is to be registered.
+
+        Raises:
+            UnknownActorError: nobody fits.
+            UsageError: this actor has no organisation, or the one that is named is a branch itself.
+        """
+        if actor.role is Role.PROXY:
+            typed = self._address_of(text)
+            return parse_address(typed) if _ADDRESS.fullmatch(typed) else self.resolve(text).address
+        if actor.role not in (Role.HOSPITAL, Role.PRACTITIONER):
+            raise UsageError(f"a {actor.role.value} has no organisation")
+        found = self.resolve(text, Role.HOSPITAL)
+        if actor.role is Role.HOSPITAL and (found.organisation or found.address == actor.address):
+            raise UsageError(
+                f"{found.handle} can't stand above a branch: a branch has one house above it, which has none",
+                hint="name the house that both belong to",
+            )
+        return found.address
 
     def known(self, addresses: Iterable[Address]) -> list[Actor]:
         """Return those of these actors that a registry has, asked in at most three questions for all."""

@@ -16,12 +16,16 @@ from panachain.chain.contracts.actor_registry import ActorRegistry
 from panachain.cli import network as subject
 from panachain.cli.app import App
 from panachain.crypto import keystore
+from panachain.crypto.blind_rsa import IssuerKey
 from panachain.crypto.keys import Seed, address_of
+from panachain.errors import ChainUnavailableError, IntegrityError, UnavailableError
+from panachain.ethereum import parse_address
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Role, Status
 from panachain.sdk.base import Registrar
 from panachain.sdk.key_blocks import KeyBlocks
 from panachain.sdk.profiles import create_profile
+from tests.cli.test_doctor import serving
 from tests.cli.twin import Outcome
 from tests.unit.chain.fake import Node, bound
 from tests.unit.storage.memory_store import MemoryStore
@@ -29,6 +33,7 @@ from tests.unit.storage.memory_store import MemoryStore
 Run = Callable[..., Outcome]
 SEED = Seed.random()
 KEYS = SEED.public_keys()
+HOUSE = "0x52908400098527886E0F7030069857D2E4169EE7"
 PROXY = Actor.of(address_of(SEED.account_key()), Role.PROXY, KEYS, endpoint="https://proxy.example")
 
 
@@ -62,6 +67,7 @@ def registry(
         mainchain=SimpleNamespace(actors=actors),
         reach=None,
         threshold=2,
+        resolver=SimpleNamespace(house=lambda text, _: parse_address(text)),
         proxies=lambda: list(known.values()),
         key_blocks=KeyBlocks(tmp_path, store),
     )
@@ -143,6 +149,93 @@ def test_who_has_the_card_puts_a_key_block_that_the_store_lost(
         assert PROXY.key_digest.hex() in found["key block"]["detail"]
         assert store.get_block(CID(RAW, PROXY.key_digest)) == KEYS.encode()
         assert CID(RAW, PROXY.key_digest) in store.pinned
+
+
+@pytest.mark.parametrize(("what", "role"), [("add-proxy", "proxy"), ("add-hospital", "hospital")])
+def test_an_organisation_goes_into_the_registry(
+    run: Run, registry: dict[str, Actor], tmp_path: Path, what: str, role: str
+) -> None:
+    change = {"role": role, "endpoint": PROXY.endpoint if role == "proxy" else ""}
+    found = steps(run("network", what, str(card(tmp_path, **change)), "--organisation", HOUSE, "--json"))
+    actor = replace(PROXY, role=Role(role), endpoint=change["endpoint"], organisation=parse_address(HOUSE))
+    assert found["registry"]["run"] == ActorRegistry(bound(Node("ActorRegistry"))).admission(actor)
+    assert HOUSE[2:].lower() in found["registry"]["run"]
+    # Whoever is registered has one for good: the same one is told, another one refused.
+    registry[PROXY.address] = replace(actor, status=Status.ACTIVE)
+    again = steps(run("network", what, str(card(tmp_path, **change)), "--organisation", HOUSE, "--json"))
+    assert HOUSE in again["registry"]["detail"]
+    done = run("network", what, str(card(tmp_path, **change)), "--organisation", "0x" + "11" * 20, "--yes")
+    assert done.code == 2
+    assert f"is registered under {HOUSE[:10]}, which never changes; nothing was changed" in done.err
+
+
+def test_key_blocks_that_the_store_lacks_are_a_finding_for_each_registry(tmp_path: Path, store: MemoryStore) -> None:
+    others = [Seed(bytes([number]) * 32) for number in range(1, 6)]
+    persons = [Actor.of(address_of(one.account_key()), Role.PATIENT, one.public_keys()) for one in others]
+    blocks = KeyBlocks(tmp_path, store)
+    blocks.put(PROXY)
+    blocks.put(persons[0])
+
+    def out_of_reach() -> list[Actor]:
+        raise ChainUnavailableError("the gate lets nobody in")
+
+    network = SimpleNamespace(
+        key_blocks=blocks,
+        mainchain=SimpleNamespace(actors=SimpleNamespace(find=lambda: [PROXY])),
+        sidechain=SimpleNamespace(
+            identities=SimpleNamespace(find=lambda: persons), groups=SimpleNamespace(find=out_of_reach)
+        ),
+    )
+
+    @contextmanager
+    def opened() -> Iterator[Any]:
+        yield network
+
+    app: Any = SimpleNamespace(network=opened)
+    public, people, groups = subject._key_blocks(app)
+    assert (public.state, public.detail) == ("ok", "the store has those of all 1")
+    assert (people.state, people.exit_code) == ("bad", 7)
+    named = ", ".join(one.handle for one in persons[1:4])
+    assert people.detail == f"the store lacks those of 4 of 5: {named} and 1 more"
+    assert "register" in people.fix
+    # What can't be read is a finding of its own, and hides none of the others.
+    assert (groups.state, groups.detail) == ("bad", "the gate lets nobody in")
+
+
+SIDE = {"chainId": 6, "contracts": {"Forwarder": "0x" + "f0" * 20}}
+PAYING = {"chain_id": 6, "forwarder": SIDE["contracts"]["Forwarder"], "gas_left": 5}  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("told", "state", "detail"),
+    [
+        (PAYING, "ok", "ready, and of this network"),
+        (PAYING | {"chain_id": 7}, "bad", "it serves another network"),
+        (PAYING | {"gas_left": 0}, "bad", "its budget is used up for now"),
+    ],
+)
+def test_each_relay_of_the_sidechain_is_asked(told: object, state: str, detail: str) -> None:
+    with serving(200, told) as url:
+        (found,) = subject._payers_of_persons({"sidechain": SIDE | {"paid": True}, "sidechainRelays": [url]})
+    assert (found.name, found.state, found.detail) == (f"sidechain relay {url}", state, detail)
+
+
+def test_where_gas_costs_something_somebody_must_pay_for_persons() -> None:
+    (found,) = subject._payers_of_persons({"sidechain": SIDE | {"paid": True}})
+    assert (found.name, found.state) == ("sidechain relays", "bad")
+    assert not list(subject._payers_of_persons({"sidechain": SIDE | {"paid": True}, "sidechainRelayKeyFile": "k"}))
+    assert not list(subject._payers_of_persons({"sidechain": SIDE}))
+
+
+def test_an_issuer_of_tokens_must_have_the_key_that_is_pinned() -> None:
+    pinned = IssuerKey.random().public.encoded.hex()
+    tokens = {"issuer": "issuer.example", "key": pinned, "periodSeconds": 60}
+    with serving(200, {"key": pinned}) as url:
+        assert subject._issuer({"tokens": tokens | {"url": url}}) == f"{url} has the key that the file pins"
+    with serving(200, {"key": pinned[:-2] + "00"}) as url, pytest.raises(IntegrityError, match="another key"):
+        subject._issuer({"tokens": tokens | {"url": url}})
+    with pytest.raises(UnavailableError, match="doesn't answer"):
+        subject._issuer({"tokens": tokens | {"url": "http://127.0.0.1:1"}})
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def client(kind, port):
     elif kind == "doctor":
         from panachain.cli import doctor
         doctor.PROXY_TIMEOUT = 0.3
-        status, said = doctor._fetch(url)
+        status, said = doctor.fetch(url)
         if status != 200:
             raise Told(f"{url}: {said}")
         return "bytes"

@@ -143,6 +143,13 @@ STRANGER = "0x52908400098527886E0F7030069857D2E4169EE7"
         (lambda n: n["governance"].update(quorum=1), "mainchain validators", "2 of 2 must sign"),
         (lambda n: n["governance"].pop("validators"), "mainchain validators", "can't be read"),
         (lambda n: n.update(relays=["http://127.0.0.1:1"]), "relay http://127.0.0.1:1", "doesn't answer"),
+        (
+            lambda n: n.update(sidechainRelays=["http://127.0.0.1:1"]),
+            "sidechain relay http://127.0.0.1:1",
+            "doesn't answer",
+        ),
+        (lambda n: n["sidechain"].update(paid=True), "sidechain relays", "nobody pays for what persons do there"),
+        (lambda n: n.update(tokens={"key": "00"}), "issuer of tokens", "can't be read"),
         (lambda n: n.update(ipfs={"kind": "kubo", "api": "/ip4/127.0.0.1/tcp/1"}), "store", "127.0.0.1"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Each service comes back from the archive that `scripts/backup.py` makes of it while it runs, and goes on.
+"""Each service comes back from the archive that `panachain backup` makes of it while it runs, and goes on.
 
 As docs/operate says: into a folder that is new, at the same address. An older archive of a proxy must not serve what
 was revoked since.
@@ -31,14 +31,12 @@ from tests.integration.test_proxy_postgres import Proxy, granted, wait_for
 from tests.support import World
 
 pytestmark = [pytest.mark.deep, pytest.mark.timeout(600)]
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "backup.py"
 CALL = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}'
 
 
 def backup(*arguments: object) -> None:
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
-    )
+    command = [sys.executable, "-m", "panachain.cli", "backup", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -13,6 +13,7 @@ from panachain.model.actors import Actor, Role, Status
 from panachain.passphrase import Hidden
 from panachain.sdk import base
 from panachain.sdk.base import ActorSession, Registrar
+from panachain.sdk.hospital import Hospital
 from panachain.sdk.patient import Patient
 from panachain.sdk.practitioner import Practitioner
 from panachain.sdk.profiles import Profile
@@ -91,6 +92,18 @@ class TestRegister:
         first = newcomer(world).register()
         with patch.object(Registrar, "admit", side_effect=AssertionError("admitted again")):
             assert newcomer(world).register() == first
+
+    def test_a_hospital_is_registered_as_a_branch_of_its_house(self, world: World, registrars: list[Profile]) -> None:
+        made = newcomer(world, Hospital).register(world.hospital.whoami().handle)
+        assert (made.status, made.organisation) == (Status.ACTIVE, world.hospital.address)
+
+    def test_another_organisation_than_the_registrys_is_told(self, world: World, registrars: list[Profile]) -> None:
+        first = newcomer(world).register(world.hospital.address)
+        assert newcomer(world).register(world.hospital.address) == first
+        with pytest.raises(UsageError, match=f"registered under {world.hospital.address}, which never changes"):
+            newcomer(world).register(world.clinic.address)
+        with pytest.raises(UsageError, match="a patient has no organisation"):
+            world.patient.register(world.hospital.address)
 
     def test_an_organisation_is_a_hospital(self, world: World, registrars: list[Profile]) -> None:
         with pytest.raises(UnknownActorError, match="no registered hospital"):

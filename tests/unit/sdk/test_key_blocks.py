@@ -70,6 +70,19 @@ def test_who_puts_it_pins_it_and_keeps_it(store: Counting, tmp_path: Path) -> No
     assert store.reads == 0
 
 
+def test_whoever_lacks_a_block_is_told_an_earlier_one_too(store: Counting, tmp_path: Path) -> None:
+    before = keep(store, Seed(b"b" * 32).group_keys().encode())
+    blocks = KeyBlocks(tmp_path, store)
+    group = replace(SHOWN, role=Role.GROUP, earlier_keys=(before.digest,))
+    assert blocks.lacking([SHOWN, group]) == [SHOWN, group]
+    blocks.put(OWN)
+    assert blocks.lacking([SHOWN, group]) == []
+    # What is kept here is no copy of the store's.
+    store.delete_block(before)
+    assert blocks.lacking([SHOWN, group]) == [group]
+    assert store.reads == 0
+
+
 def test_who_has_no_keys_puts_nothing(store: Counting, tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match="wasn't fetched"):
         KeyBlocks(tmp_path, store).put(SHOWN)

@@ -15,14 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panachain.crypto import keys
-from panachain.errors import BlockNotFoundError, IntegrityError, TransactionError, UsageError
+from panachain.errors import BlockNotFoundError, IntegrityError, PartlyDoneError, TransactionError, UsageError
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.records import Reason
 from panachain.records import merging
-from panachain.records.locate import open_manifests
+from panachain.records.locate import open_manifest, open_manifests
+from panachain.records.manifest_proof import prove
 from panachain.records.publish import Rows
 from panachain.sdk.batches import open_journal
 from panachain.sdk.own_history import OwnHistory
+from panachain.sdk.storage import collect_garbage
 from tests.twin.chains import TwinSender
 from tests.twin.world import World, resource, running_world
 from tests.unit.sdk.helpers import again
@@ -274,6 +276,30 @@ class TestMerging:
         assert len(publish(world, write(tmp_path, *range(5))).records) == 1
         assert (live(world), len(seen(world))) == ([(1, 4), (5, 5)], 5)
         assert len(list(world.hospital.records())) == 5
+
+    def test_a_collection_keeps_what_was_merged_as_evidence_and_to_fall_back_to(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        """ADR 43: they prove later what the hospital had published, and readers find there what a merged one lost."""
+        for number in range(4):
+            publish(world, write(tmp_path, number))
+        store, heads = world.network.store, world.network.heads_of(world.hospital.whoami())
+        assert live(world) == [(1, 4)]
+        rows = {number: dict(open_manifest(store, heads, number).rows()) for number in range(1, 5)}
+        held = set(store.blocks())
+        collect_garbage(world.network, now=world.now + 10**9, grace=0)
+        assert set(store.blocks()) == held
+        # 1. Of each of them any row can be proven, by the root that the chain names.
+        for number, known in rows.items():
+            root = CID(DAG_CBOR, heads.manifests[number - 1])
+            for key, header in known.items():
+                assert prove(store, root, key).check(root, key) == header
+        # 2. Without the merged one readers find what it had of the others, and are told of its own.
+        store.delete_block(CID(DAG_CBOR, heads.manifests[3]))
+        found: list[Any] = []
+        with pytest.raises(PartlyDoneError):
+            found.extend(again(world, "patient").records())
+        assert len(found) == 3
 
     def test_one_that_was_ended_before_its_transaction_is_sent_as_it_is(self, world: World, tmp_path: Path) -> None:
         publish(world, write(tmp_path, 0))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from panachain.chain.signing import Account
-from panachain.errors import UnknownActorError
+from panachain.errors import UnknownActorError, UsageError
 from panachain.model.actors import Address, Role, Status, handle_of
 from panachain.private_files import make_private_folder
 from panachain.sdk.contacts import add_contact
@@ -44,6 +44,40 @@ def test_a_branch_may_be_typed_as_it_is_shown(world: World, resolver: Resolver) 
     assert resolver.resolve(f"{actor.handle} (group of hospitals)") == actor
     with pytest.raises(UnknownActorError):
         resolver.resolve(f"{world.patient.whoami().handle} (group)")
+
+
+class TestHouse:
+    """The organisation under which somebody is to be registered."""
+
+    def test_a_branchs_and_a_practitioners_is_a_hospital(self, world: World, resolver: Resolver) -> None:
+        for role in (Role.HOSPITAL, Role.PRACTITIONER):
+            newcomer = actor_of("newcomer", role)
+            for text in (world.hospital.address, world.hospital.whoami().handle):
+                assert resolver.house(text, newcomer) == world.hospital.address
+            with pytest.raises(UnknownActorError, match="no registered hospital"):
+                resolver.house(world.clinician.address, newcomer)
+            with pytest.raises(UnknownActorError):
+                resolver.house(NOBODY, newcomer)
+
+    def test_a_proxys_operator_needs_to_be_registered_as_nothing(self, world: World, resolver: Resolver) -> None:
+        proxy = world.proxies[0].actor
+        assert resolver.house(NOBODY.lower(), proxy) == NOBODY
+        assert resolver.house(world.hospital.whoami().handle, proxy) == world.hospital.address
+        with pytest.raises(UnknownActorError):
+            resolver.house("somebody", proxy)
+
+    def test_a_branch_has_one_house_above_it(self, world: World, resolver: Resolver) -> None:
+        newcomer = actor_of("newcomer", Role.HOSPITAL)
+        world.registrar.admit(replace(newcomer, organisation=world.hospital.address))
+        assert resolver.house(newcomer.address, actor_of("nurse", Role.PRACTITIONER)) == newcomer.address
+        for text, actor in ((newcomer.address, world.clinic.whoami()), (world.clinic.address, world.clinic.whoami())):
+            with pytest.raises(UsageError, match="can't stand above a branch"):
+                resolver.house(text, actor)
+
+    @pytest.mark.parametrize("role", [Role.PATIENT, Role.RESEARCHER, Role.REGISTRAR])
+    def test_others_have_none(self, world: World, resolver: Resolver, role: Role) -> None:
+        with pytest.raises(UsageError, match=f"a {role.value} has no organisation"):
+            resolver.house(world.hospital.address, actor_of("newcomer", role))
 
 
 @pytest.mark.parametrize("text", ["0x" + "z" * 40, "0x1", "0x"])

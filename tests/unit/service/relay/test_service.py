@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -101,6 +102,21 @@ def test_what_waits_goes_together_up_to_a_number(tmp_path: Path, most: int, tran
 @pytest.mark.parametrize(("block", "transactions"), [(30_000_000, 2), (4 * ESTIMATE, 3), (2 * ESTIMATE, 5), (1, 5)])
 def test_what_goes_together_fits_half_of_a_block(tmp_path: Path, block: int, transactions: int) -> None:
     assert sent_for_five(tmp_path, block_gas=block) == transactions
+
+
+@pytest.mark.deep
+def test_a_thousand_that_wait_go_in_as_few_transactions_as_gas_allows_and_more_do_not_wait(tmp_path: Path) -> None:
+    """Whatever `maxBatch` says: the limit of a transaction is its gas, never how many policies there are."""
+    sender = Held()
+    with running(tmp_path, sender=sender, max_batch=100_000, block_gas=10**9) as service:
+        futures = [grant(service, 1)]
+        assert wait_for(lambda: len(sender.sent) == 1)
+        futures += [grant(service, number) for number in range(2, 1002)]
+        with pytest.raises(UnavailableError, match="1000 transactions wait already"):
+            grant(service, 1002)
+        sender.go_on.set()
+        assert {future.result(timeout=120).state for future in futures} == {"mined"}
+    assert len(sender.sent) == 1 + math.ceil(1000 / (12_000_000 // ESTIMATE))
 
 
 def test_a_node_that_does_not_say_how_large_blocks_are_is_told(tmp_path: Path) -> None:
