@@ -105,9 +105,11 @@ def walk(window: Window, portal: Portal) -> Iterator[str]:
         answer = window.page.goto(f"{portal.origin}{path}")
         assert answer is not None
         assert answer.status == 200, f"{path} answers {answer.status}"
-        # The first one leads on to another.
-        path = window.page.url.removeprefix(portal.origin)
-        seen.add(_kind(path))
+        if path == "/":
+            # It leads on to the page that is somebody's first.
+            path = window.page.url.removeprefix(portal.origin)
+            seen.add(_kind(path))
+        window.page.locator("section.job").wait_for(state="detached")
         yield path
         links = window.page.locator("a[href^='/']:not([download])").all()
         todo += [str(link.get_attribute("href")).partition("#")[0] for link in links]
