@@ -37,11 +37,9 @@ from panachain.sdk.profiles import list_profiles
 from panachain.sdk.results.listings import Listing
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.revocations import RevocationReport
+from panachain.sdk.words import WHOLE
 
-PAGES: Final = (
-    Page("/grants", N_("Who can read"), frozenset({Role.PATIENT}), 20),
-    Page("/grants/new", N_("Let somebody read"), frozenset({Role.PATIENT}), 21),
-)
+PAGES: Final = (Page("/grants", N_("Who can read"), frozenset({Role.PATIENT}), 20),)
 
 router = APIRouter()
 Sitting = Annotated[Seat, Depends(seated(Role.PATIENT))]
@@ -127,6 +125,7 @@ async def _dialogue(
         given={"categories": (), "purposes": (Purpose.TREAT.value,), "length": "30d", **given},
         error=error,
         known=known,
+        wide=WHOLE,
         categories=[one.value for one in Category if one not in RESTRICTED],
         restricted=[one.value for one in Category if one in RESTRICTED],
         purposes=[one.value for one in Purpose],
