@@ -362,9 +362,7 @@ def test_no_page_has_a_script_or_a_style_within(portal: Portal, patient: Client)
         assert not re.search(r"(?:src|href|action)=\"(?:https?:)?//", page), path
 
 
-def test_no_secret_stands_on_a_page_in_an_address_or_in_a_log(
-    portal: Portal, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_secret_stands_on_a_page_in_an_address_or_in_a_log(portal: Portal, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     assert portal.site.way is not None
     secrets = [portal.site.way.url.partition("#")[2]]
@@ -404,9 +402,7 @@ def test_nobody_is_sent_elsewhere(portal: Portal, path: str) -> None:
 # Other users of the machine
 
 
-def test_other_local_users_get_neither_the_file_nor_the_secret(
-    portal: Portal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_local_users_get_neither_the_file_nor_the_secret(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     way = portal.site.way
     assert way is not None
     assert stat.S_IMODE(way.path.stat().st_mode) == 0o600
