@@ -76,7 +76,7 @@ def doctor() -> None:
     """
     app = current()
     checks = []
-    for check in _checks(app):
+    for check in all_checks(app):
         checks.append(check)
         app.output.detail(f"{check.name}: {check.state}")
     app.output.many(
@@ -91,7 +91,8 @@ def doctor() -> None:
         click.get_current_context().exit(bad[0].exit_code)
 
 
-def _checks(app: App) -> Iterator[Check]:
+def all_checks(app: App) -> Iterator[Check]:
+    """Yield each check, as it is made."""
     yield from _versions()
     yield from _home(app.home)
     description = None

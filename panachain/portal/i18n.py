@@ -95,9 +95,14 @@ def gettext(message: str, **values: object) -> str:
     return found % values if values else found
 
 
+def plural(one: str, many: str, number: int) -> str:
+    """Return the form of a message for a number, whose values whoever asks puts in."""
+    return _catalog(_language.get()).ngettext(one, many, number)
+
+
 def ngettext(one: str, many: str, number: int, **values: object) -> str:
     """Return the form of a message for a number, which it can name as `%(num)d`."""
-    return _catalog(_language.get()).ngettext(one, many, number) % {"num": number, **values}
+    return plural(one, many, number) % {"num": number, **values}
 
 
 def N_(message: str) -> str:  # noqa: N802 - the name by which gettext's tools know it.

@@ -87,6 +87,7 @@ UNITS: Final[Mapping[str, str]] = {
     "policies": N_("permissions"),
     "grants": N_("permissions granted anew"),
     "confirmations": N_("confirmations"),
+    "checks": N_("checks"),
 }
 
 

@@ -64,7 +64,10 @@ def environment() -> Environment:
     )
     made.policies["ext.i18n.trimmed"] = True
     made.install_gettext_callables(  # type: ignore[attr-defined]
-        lambda text: gettext(text), lambda one, many, number: i18n.ngettext(one, many, number), newstyle=True
+        # The values of messages are put in by Jinja2, which escapes them.
+        lambda text: gettext(text),
+        i18n.plural,
+        newstyle=True,
     )
     made.filters |= FILTERS
     made.globals |= {"static": static_path, "languages": i18n.languages, "language_name": i18n.name_of}

@@ -15,7 +15,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -150,6 +150,24 @@ def remove_contact(home: Path, name: str) -> Contact:
         if name not in contacts:
             raise UnknownActorError(f"no contact is called {name!a}", hint="panachain contacts list")
         return contacts.pop(name)
+
+
+def rename_contact(home: Path, name: str, new: str) -> Contact:
+    """Give a contact another name; address and role stay.
+
+    Raises:
+        UnknownActorError: there is no such contact.
+        UsageError: the new name can't be used, or stands for somebody else.
+    """
+    check_name(home, new)
+    with _changing(home) as contacts:
+        if name not in contacts:
+            raise UnknownActorError(f"no contact is called {name!a}", hint="panachain contacts list")
+        if new in contacts and new != name:
+            raise UsageError(f"{new!r} stands for {contacts[new].address} already; nobody was renamed")
+        made = replace(contacts.pop(name), name=new)
+        contacts[new] = made
+    return made
 
 
 def check_address(text: str) -> Address:

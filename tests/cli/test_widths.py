@@ -132,5 +132,5 @@ def test_the_doctors_screen_fits(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
         doctor.Check(f"proxy {PERSON[:10]}", "note", "doesn't answer (ConnectionRefusedError) " * 4, "panachain " * 20),
         doctor.Check("network", "ok", "/a/very/long/path" * 12),
     ]
-    monkeypatch.setattr(doctor, "_checks", lambda app: iter(checks))
+    monkeypatch.setattr(doctor, "all_checks", lambda app: iter(checks))
     fits(run("doctor"))

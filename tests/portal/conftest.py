@@ -87,7 +87,7 @@ class Client(TestClient):
 
     def page(self, path: str, status: int = 200, **query: Any) -> str:
         """Return a page's HTML."""
-        answer = self.get(path, params=query)
+        answer = self.get(path, params=query or None)
         assert answer.status_code == status, text_of(answer.text)
         return answer.text
 

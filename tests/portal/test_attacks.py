@@ -350,7 +350,7 @@ def test_our_own_files_may_be_kept_and_hold_nothing_of_anybody(portal: Portal, p
         answers = [client.get(f"/static/{name}") for client in (patient, portal.browser())]
         assert answers[0].content == answers[1].content
         assert answers[0].headers["cache-control"].startswith("public")
-    for name in ("README.md", "..%2fapp.py", "../app.py", "%2e%2e/app.py", ".hidden"):
+    for name in ("README.md", "..%2fapp.css", "../app.css", "%2e%2e/app.css", ".hidden"):
         assert patient.get(f"/static/{name}").status_code == 404
 
 

@@ -16,12 +16,14 @@ from panachain.model.actors import Role
 
 MODULES: Final[tuple[str, ...]] = (
     "everyone",
+    "people",
     "chain",
     "hospital_home",
     "hospital_upload",
     "hospital_patients",
     "hospital_batches",
     "operator",
+    "machine",
 )
 """Modules of this folder, in any order."""
 

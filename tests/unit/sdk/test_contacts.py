@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,16 @@ from hypothesis import strategies as st
 
 from panachain.errors import ConfigurationError, UnknownActorError, UsageError
 from panachain.model.actors import Address, Role
-from panachain.sdk.contacts import FILE, SCHEMA, Contact, add_contact, find_contact, list_contacts, remove_contact
+from panachain.sdk.contacts import (
+    FILE,
+    SCHEMA,
+    Contact,
+    add_contact,
+    find_contact,
+    list_contacts,
+    remove_contact,
+    rename_contact,
+)
 from panachain.sdk.profiles import create_profile
 
 CARDIOLOGIST = Address("0x52908400098527886E0F7030069857D2E4169EE7")
@@ -207,3 +217,20 @@ def test_a_profile_cannot_be_called_like_somebodys_handle_or_address(tmp_path: P
     with pytest.raises(UsageError, match="looks like an address or a handle"):
         create_profile(tmp_path, name, Role.PATIENT, "passphrase")
     assert not (tmp_path / "profiles").exists()
+
+
+def test_a_contact_is_renamed_and_stays_who_it_is(tmp_path: Path) -> None:
+    added = add_contact(tmp_path, "one", CARDIOLOGIST, Role.PATIENT)
+    add_contact(tmp_path, "two", PHARMACIST)
+    assert rename_contact(tmp_path, "one", "three") == replace(added, name="three")
+    assert rename_contact(tmp_path, "three", "three").name == "three"
+    with pytest.raises(UsageError, match="stands for"):
+        rename_contact(tmp_path, "three", "two")
+    with pytest.raises(UnknownActorError):
+        rename_contact(tmp_path, "one", "four")
+    with pytest.raises(UsageError):
+        rename_contact(tmp_path, "three", "0x12")
+    assert [(one.name, one.address) for one in list_contacts(tmp_path)] == [
+        ("three", CARDIOLOGIST),
+        ("two", PHARMACIST),
+    ]
