@@ -137,14 +137,17 @@ def pages(home: Path, rounds: int) -> Iterator[Row]:
     """Measure each page of the navigation for everybody."""
     for name, role in PEOPLE.items():
         with visiting(home, name) as visitor:
+            weights, elsewhere = {}, 0
             for path in dict.fromkeys(page.path for page in navigation(role)):
                 # Asked once before: opening databases, which only the first one does, is the seat's.
-                weight, elsewhere = visitor.weigh(path)
+                weights[path], others = visitor.weigh(path)
+                elsewhere += others
                 times = sorted(visitor.timed(path) for _ in range(rounds))
                 worst = times[min(len(times) - 1, int(0.95 * len(times)))]
                 yield Row(f"{name} {path}, 95th percentile", worst, "ms", PAGE_GOAL)
-                yield Row(f"{name} {path}, weight", weight, "bytes", WEIGHT_GOAL)
-                yield Row(f"{name} {path}, requests elsewhere", elsewhere, "", 0)
+            heaviest = max(weights, key=lambda path: weights[path])
+            yield Row(f"{name}: weight of the heaviest, {heaviest}", weights[heaviest], "bytes", WEIGHT_GOAL)
+            yield Row(f"{name}: requests elsewhere of {len(weights)} pages", elsewhere, "", 0)
 
 
 def load(*, quick: bool) -> Iterator[Row]:

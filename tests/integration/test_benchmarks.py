@@ -26,7 +26,7 @@ ROWS = {
     "stores": ["500 small records into Kubo", "500 small records into a bucket", "  reading them in order"],
     "commands": ["inbox", "open", "policies", "records", "log  ", "log, something new"],
     "portal": [
-        *("first page after", "patient /home, 95th", "patient /home, weight", "patient /home, requests elsewhere"),
+        *("first page after", "patient /home, 95th", "patient: weight of the heaviest", "patient: requests elsewhere"),
         *("hospital /hospital, 95th", "clinician /inbox, 95th", "upload of", "3 staff for 3 s: errors of"),
     ],
     "sensitivity": ["leap_strict", "unlabelled_bundles", "false_alarms_fhir", "false_alarms_ccda", "splitting"],

@@ -23,11 +23,8 @@ MIRRORED = (
     "proxy",
     "research",
     "wire",
-<<<<<<< HEAD
     "portal",
-=======
     "viewer",
->>>>>>> w/viewer
 )
 
 ELSEWHERE = {
