@@ -19,6 +19,7 @@ MODULES: Final[tuple[str, ...]] = (
     "people",
     "chain",
     "machine",
+    "viewing",
 )
 """Modules of this folder, in any order."""
 
