@@ -18,6 +18,11 @@ MODULES: Final[tuple[str, ...]] = (
     "everyone",
     "people",
     "chain",
+    "hospital_home",
+    "hospital_upload",
+    "hospital_patients",
+    "hospital_batches",
+    "operator",
     "machine",
     "viewing",
 )
