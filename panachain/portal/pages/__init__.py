@@ -23,6 +23,11 @@ MODULES: Final[tuple[str, ...]] = (
     "hospital_patients",
     "hospital_batches",
     "operator",
+    "practitioner_groups",
+    "practitioner_inbox",
+    "practitioner_readings",
+    "practitioner_requests",
+    "researcher_query",
     "machine",
     "viewing",
 )
