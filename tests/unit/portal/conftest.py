@@ -1,4 +1,7 @@
-"""The portal over the twins' world, as tests/portal has it."""
+"""The portal over the twins' world, for the tests of its modules and pages."""
 
-from tests.portal.conftest import portal as portal
-from tests.portal.conftest import world as world
+from __future__ import annotations
+
+from tests.portal.conftest import portal, world
+
+__all__ = ["portal", "world"]

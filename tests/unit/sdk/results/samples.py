@@ -28,6 +28,7 @@ from panachain.sdk.results.records import (
 from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView, WithdrawnRequestReport
 from panachain.sdk.results.revocations import RevocationReport, SubmissionReport
 from panachain.sdk.results.uploads import (
+    PairedHospital,
     PairingReport,
     Proposal,
     PublishedView,
@@ -64,6 +65,7 @@ RECORDS = [
     OwnReading(POLICY, WHO, "TREAT", 5, 1, categories=("laboratory",), years=(2024,)),
     PairingReport(WHO, "bafy", lanes=3, epoch=1, tx="0x01"),
     UnpairingReport(WHO, "0x01"),
+    PairedHospital(WHO, paired=True, published=2, lanes=90, last_year=2028, current=False, orders=1),
     ChoicesReport(("HIV",)),
     AskedRecord("bafy", WHO, "laboratory", 2024),
     RecategorizeReport("private", ()),
