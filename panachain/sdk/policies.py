@@ -105,6 +105,10 @@ class OwnPolicies:
         self._receipts = receipts
         self._orders = orders
         self._kept = kept
+        self._opened: dict[tuple[int, bytes], Terms] = {}
+        """Terms that this session opened and verified, by number and by the digest that the chain has: they never
+        change."""
+        self._known_ids: dict[int, PolicyId] = {}
 
     def __iter__(self) -> Iterator[OwnPolicy]:
         """Yield all policies, oldest first.
@@ -265,13 +269,17 @@ class OwnPolicies:
         return self.at(index).terms
 
     def _open(self, index: int, policy: OnChainPolicy) -> OwnPolicy:
-        sealed = self._kept.get(index)
-        if sealed is None or CID.of(RAW, sealed).digest != policy.terms:
-            sealed = self._network.store.get_block(CID(RAW, policy.terms))
-            terms = self._verified(index, sealed)
-            self._kept.keep(index, sealed)
-            return OwnPolicy(index, terms, policy)
-        return OwnPolicy(index, self._verified(index, sealed), policy)
+        terms = self._opened.get((index, policy.terms))
+        if terms is None:
+            sealed = self._kept.get(index)
+            if sealed is None or CID.of(RAW, sealed).digest != policy.terms:
+                sealed = self._network.store.get_block(CID(RAW, policy.terms))
+                terms = self._verified(index, sealed)
+                self._kept.keep(index, sealed)
+            else:
+                terms = self._verified(index, sealed)
+            self._opened[index, policy.terms] = terms
+        return OwnPolicy(index, terms, policy)
 
     def _verified(self, index: int, sealed: bytes) -> Terms:
         secret, public = self._keys
@@ -285,7 +293,12 @@ class OwnPolicies:
         return self._seed.sealing(), self._seed.signer().public
 
     def _ids(self, start: int) -> list[PolicyId]:
-        return [PolicyId(address_of(self._seed.policy_account(start + place))) for place in range(POLICY_GAP)]
+        return [self._id(start + place) for place in range(POLICY_GAP)]
+
+    def _id(self, index: int) -> PolicyId:
+        if index not in self._known_ids:
+            self._known_ids[index] = PolicyId(address_of(self._seed.policy_account(index)))
+        return self._known_ids[index]
 
 
 def policy_view(terms: Terms, policy: OnChainPolicy) -> PolicyView:

@@ -85,7 +85,7 @@ async def grants(request: Request, seat: Sitting, show: str = "now", page: str =
     return render(
         request,
         "patient/grants.html",
-        part=part_of(chosen[::-1], page),
+        part=part_of(chosen[::-1], page, size=20),
         show="over" if show == "over" else "now",
         counts={"now": len(now), "over": len(over)},
         left_out=found.left_out,
