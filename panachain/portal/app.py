@@ -27,11 +27,13 @@ from panachain.portal.refusals import LockedPageError, RefusedError
 from panachain.portal.rendering import HERE, own_path, render, to
 from panachain.portal.security import Guard, Receive, Scope, Send
 from panachain.portal.site import Site
+from panachain.portal.staging import sweep_all
 
 _LOG: Final = logging.getLogger(__name__)
 FILES: Final = {
     "portal.css": "text/css; charset=utf-8",
     "portal.js": "text/javascript; charset=utf-8",
+    "upload.js": "text/javascript; charset=utf-8",
     "htmx.min.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
@@ -49,6 +51,8 @@ def create_app(site: Site, desk: Desk | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # What a portal left that was killed, before anybody is let in.
+        sweep_all(site.home)
         watching = asyncio.create_task(desk.watch())
         try:
             yield

@@ -131,7 +131,7 @@ class Seat:
         self.address: Address = profile.address
         self.home = home
         self.keep: dict[str, Any] = {}
-        """What pages keep for this seat; it goes when the seat locks."""
+        """What pages keep for this seat; it goes when the seat locks, and what has a `close` is closed."""
         self.openings = Openings(profile.folder / f".portal-{secrets.token_hex(4)}")
         self.jobs = Jobs()
         self._passphrase = passphrase
@@ -215,6 +215,8 @@ class Seat:
         if self.closed:
             return
         self.closed = True
+        for kept in self.keep.values():
+            getattr(kept, "close", lambda: None)()
         self.keep.clear()
         self.openings.clear()
         for thread, close in ((self._desk, self._close_desk), (self._bench, self._close_bench)):

@@ -25,6 +25,7 @@ from panachain.model.actors import Address
 from panachain.private_files import open_private, private_file
 from panachain.records import journal_followed, journal_resources, journal_withdrawn
 from panachain.records.journal_followed import FollowedOrders
+from panachain.records.journal_overview import JournalOverview
 from panachain.records.journal_resources import KnownResource, KnownResources
 from panachain.records.journal_withdrawn import Withdrawing, WithdrawnRecords
 
@@ -315,6 +316,7 @@ class Journal:
         self.resources = KnownResources(self._db, self._writing)
         self.withdrawn = WithdrawnRecords(self._db)
         self.followed = FollowedOrders(self._db)
+        self.overview = JournalOverview(self._db)
 
     def close(self) -> None:
         """Close the file."""

@@ -31,12 +31,13 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, Final, NamedTuple, Protocol
 
 from panachain.crypto import labels
@@ -94,6 +95,8 @@ _SPLIT: Final = (_Kind.FHIR, _Kind.NDJSON, _Kind.FHIR_XML, _Kind.APPLE, _Kind.HL
 """Kinds that can become several records."""
 _MOST_NOTES: Final = 1 << 20
 """Bytes of a file that may be no record."""
+NO_COPIES: Final[Mapping[Path, bytes]] = MappingProxyType({})
+"""Of files that lie where they belong."""
 _WHOLE: Final = 64 << 20
 """Bytes that a record that is a whole member of an archive may have: it is held in memory."""
 
@@ -429,6 +432,7 @@ def find_sources(
     profile: Profile = DEFAULT,
     *,
     passed_over: PassedOver | None = None,
+    copies: Mapping[Path, bytes] = NO_COPIES,
 ) -> Iterator[Source]:
     """Yield files, the files in folders in the order of their names, and those in archives, each as a source.
 
@@ -441,6 +445,8 @@ def find_sources(
         profile: says what is sensitive.
         passed_over: is told what lies beside the records of a folder or archive and is none, such as a README; where a
             category is named, or this is None, that is a source as well.
+        copies: the SHA-256 of files that were copied to where they lie, by their paths without links: a large one is
+            known by it instead of by its place, so that another copy of the same file is the same source.
 
     Raises:
         UsageError: there is no such file or folder.
@@ -449,7 +455,7 @@ def find_sources(
     matcher = matcher_of(profile)
     for path in paths:
         for file in walk(path):
-            for source in _sources(file, category, matcher):
+            for source in _sources(file, category, matcher, copies):
                 # What was named itself is meant; so is whatever a category was named for.
                 among = source.path != path and category is None and passed_over is not None
                 what = what_it_is(source.path, source.start()) if among else ""
@@ -484,11 +490,13 @@ def read_bytes(
         yield PlainRecord(*piece[:4], source=identity, part=part, emergency=piece.emergency)
 
 
-def _sources(file: FoundFile, category: Category | None, matcher: Matcher) -> Iterator[Source]:
+def _sources(
+    file: FoundFile, category: Category | None, matcher: Matcher, copies: Mapping[Path, bytes]
+) -> Iterator[Source]:
     """Yield a file as a source, or the members of an archive."""
     if not _is_opened(file):
         try:
-            identity, content = _identified(file)
+            identity, content = _identified(file, copies)
         except InputError as exc:
             yield _unreadable(file, file.shown, exc)
         else:
@@ -527,17 +535,21 @@ def _unreadable(file: FoundFile, shown: Path, exc: InputError) -> Source:
     return Source(shown, 0, identity, file, None, None, error=exc)
 
 
-def _identified(file: FoundFile) -> tuple[bytes, bytes | None]:
+def _identified(file: FoundFile, copies: Mapping[Path, bytes] = NO_COPIES) -> tuple[bytes, bytes | None]:
     """Return what identifies a file, and its bytes if they are to be held."""
     size = file.found.st_size
     if not size:
         raise InputError("it is empty")
+    known = copies.get(file.real)
     if size > LARGE:
-        return _large_identity(file), None
+        return known or _large_identity(file), None
     with file.open() as opened:
         kind = _kind_of(_beginning(opened), file.shown.suffix.lower())
         opened.seek(0)
         content = opened.read(size) if _is_held(kind, size) else None
+        if content is None and known is not None:
+            # It was read whole when it was copied.
+            return known, None
         identity = sha256(content) if content is not None else sha256()
         while content is None and (chunk := opened.read(CHUNK)):
             identity.update(chunk)

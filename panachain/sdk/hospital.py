@@ -6,8 +6,9 @@ hospital can do; sdk/uploads.py, sdk/moves.py and sdk/batches.py do it. Follows 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,8 +20,9 @@ from panachain.model.scope import Category
 from panachain.records.findings import Findings
 from panachain.records.pairing import Pairing
 from panachain.records.sensitivity.profiles import profile_of
-from panachain.records.sources import find_sources
+from panachain.records.sources import NO_COPIES, find_sources
 from panachain.sdk.batches import open_batches, open_journal
+from panachain.sdk.hospital_overview import HospitalOverview
 from panachain.sdk.hospital_routing import HospitalRouting
 from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.moves import Moves
@@ -105,6 +107,7 @@ class Hospital(HospitalRouting):
         strict: bool = False,
         confirm_patient: bool = False,
         explain: Explain | None = None,
+        copies: Mapping[Path, bytes] = NO_COPIES,
         progress: Progress | None = None,
     ) -> UploadReport:
         """Publish files and folders of any number of patients, in as few storage transactions as hold them.
@@ -123,6 +126,8 @@ class Hospital(HospitalRouting):
                 publishing the others.
             confirm_patient: publish what names another person than the patient's other records, or several.
             explain: in a dry run told where each resource goes and why, as `panachain classify` tells it.
+            copies: the SHA-256 of files that were copied to where they lie, by their paths without links: a large one
+                is known by it instead of by its place, so that it is published once however often it is copied.
             progress: told how many bytes and records were read.
 
         Raises:
@@ -152,10 +157,17 @@ class Hospital(HospitalRouting):
         sources = (
             (source, pairings[patient])
             for path, patient in assigned
-            for source in find_sources([Path(path)], kind, profiles[patient], passed_over=tally.pass_over)
+            for source in find_sources(
+                [Path(path)], kind, profiles[patient], passed_over=tally.pass_over, copies=copies
+            )
         )
         persons = KeptPersons(self.profile.folder, self._seed, confirmed=confirm_patient)
         return publishing.run(sources, tally, persons, findings.omissions, len(profiles))
+
+    @cached_property
+    def overview(self) -> HospitalOverview:
+        """What this hospital's people look at: patients, batches, what waits, what was withdrawn and corrected."""
+        return HospitalOverview(self.network, self.address, self._seed, self.profile.folder, self._pairings)
 
     def settle(self) -> SettleReport:
         """Finish what an interrupted upload began, and send again what a reorganisation took off the chain."""

@@ -14,6 +14,7 @@ from typing import Any
 from panachain.model.progress import Progress
 from panachain.model.scope import Category
 from panachain.records.publish import MAX_RECORDS
+from panachain.records.sources import NO_COPIES
 from panachain.sdk.base import ActorSession
 from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.pairings import Pairings
@@ -38,6 +39,7 @@ class HospitalRouting(ActorSession):
         verify: bool = False,
         strict: bool = False,
         explain: Explain | None = None,
+        copies: Mapping[Path, bytes] = NO_COPIES,
         progress: Progress | None = None,
     ) -> UploadReport:
         """Publish what files hold of many patients, such as a bulk export, to the patient whom each resource is about.
@@ -54,6 +56,7 @@ class HospitalRouting(ActorSession):
             verify: read back what was published.
             strict: publish nothing if anything can't go to its patient.
             explain: as `upload_many`.
+            copies: as `upload_many`.
             progress: told how many bytes and records were read.
 
         Raises:
@@ -65,7 +68,8 @@ class HospitalRouting(ActorSession):
         places = [Path(path) for path in paths]
         tally = Tally(progress, size_of(places), strict=strict)
         persons = KeptPersons(self.profile.folder, self._seed)
-        reading = Reading(places, named or {}, None if category is None else category_of(category))
+        kind = None if category is None else category_of(category)
+        reading = Reading(places, named or {}, kind, copies=copies)
         return publish_each(publishing, self._pairings, persons, tally, reading)
 
     def propose(self, paths: Sequence[Path | str]) -> list[Proposal]:

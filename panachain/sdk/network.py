@@ -100,7 +100,8 @@ class Network:
         self.proxy_ca = config.network_file.parent / authority if authority else None
         """PEM file of the authority that signed the proxies' certificates; None takes the usual ones."""
         authority = description.get("relayCaFile", "")
-        self._relay_ca = config.network_file.parent / authority if authority else None
+        self.relay_ca = config.network_file.parent / authority if authority else None
+        """PEM file of the authority that signed the relays' certificates; None takes the usual ones."""
         relay = description.get("relayKeyFile", "")
         payer = description.get("sidechainRelayKeyFile", "")
         self._side_relay_key_file = config.network_file.parent / payer if payer else None
@@ -179,13 +180,18 @@ class Network:
         from panachain.sdk.forwarding import ForwardedSender, LocalPayer, Payer, RemotePayer
 
         payers: list[Payer] = [
-            RemotePayer(self.sidechain, url, timeout=self.config.timeout, ca=self._relay_ca)
+            RemotePayer(self.sidechain, url, timeout=self.config.timeout, ca=self.relay_ca)
             for url in self.sidechain_relays
         ]
         if self._side_relay_key_file is not None:
             own = self.sender(read_key(self._side_relay_key_file), sidechain=True)
             payers.append(LocalPayer(self.sidechain, own))
         return ForwardedSender(self.sidechain, Account(key), payers, lock_folder=self.home / "nonces", clock=self.clock)
+
+    @property
+    def sidechain_urls(self) -> tuple[str, ...]:
+        """URLs of the sidechain's nodes, or of the gates before them."""
+        return tuple(node.url for node in self._side.nodes)
 
     @property
     def pays_for_persons(self) -> bool:
@@ -239,7 +245,7 @@ class Network:
 
         own = None if self._relay_key_file is None else self.sender(read_key(self._relay_key_file))
         return open_relay(
-            *(self.mainchain, self.relays), own=own, timeout=self.config.timeout, ca=self._relay_ca, wallet=wallet
+            *(self.mainchain, self.relays), own=own, timeout=self.config.timeout, ca=self.relay_ca, wallet=wallet
         )
 
     def proxies(self) -> list[ProxyRef]:

@@ -22,6 +22,7 @@ from panachain.errors import IntegrityError, PanaChainError, UsageError
 from panachain.model.policy import LogHead, ProxyRef, ReceiptKind
 from panachain.model.proxy_requests import ReencryptRequest
 from panachain.model.transactions import Revocation
+from panachain.plain import line
 from panachain.private_files import make_private_folder, write_private
 from panachain.proxy import messages
 
@@ -30,6 +31,10 @@ REFUSAL: Final = "panachain/ignored-revocation/1"
 FORK: Final = "panachain/proxy-fork/1"
 _SHOWN: Final = 2 << 20
 """Bytes of an answer that are kept; of a longer one its start and its hash."""
+_MOST: Final = 100
+"""Pieces of evidence that are listed."""
+_LARGEST: Final = 8 << 20
+"""Bytes of one that is read: an answer in hex, and what surrounds it."""
 _log = logging.getLogger("panachain.proxies")
 
 
@@ -221,6 +226,19 @@ def check_answer(
         )
 
 
+@dataclass(frozen=True)
+class KeptEvidence:
+    """One piece of evidence, as a list names it."""
+
+    file: str
+    schema: str
+    proxy: str
+    """Against whom."""
+    reason: str
+    at: int
+    """When it was noticed, Unix seconds."""
+
+
 class EvidenceFolder:
     """Where evidence is kept: one file for each lie, 0600."""
 
@@ -246,3 +264,17 @@ class EvidenceFolder:
             except (OSError, PanaChainError) as exc:
                 place = f"not kept: {type(exc).__name__}"
         _log.warning("proxy %s lied: %s; evidence: %s", evidence["proxy"], evidence["reason"], place)
+
+    def listed(self) -> list[KeptEvidence]:
+        """Return what is kept, the newest first; a file that is none of ours is passed over."""
+        found = []
+        for path in sorted(self._folder.glob("*.json"))[-_MOST:] if self._folder is not None else ():
+            try:
+                if path.is_symlink() or path.stat().st_size > _LARGEST:
+                    continue
+                told = messages.parse_json(path.read_bytes())
+                schema, proxy, reason = (line(str(told[name])) for name in ("schema", "proxy", "reason"))
+                found.append(KeptEvidence(line(path.name), schema, proxy, reason, int(told["at"])))
+            except (OSError, ValueError, KeyError, TypeError, UsageError):
+                continue
+        return sorted(found, key=lambda one: one.at, reverse=True)

@@ -11,7 +11,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -57,6 +57,8 @@ class Reading:
     """Says what is sensitive."""
     by_file: bool = False
     """Whether each file is an export of its own: a mixed folder comes from several systems, which share no ids."""
+    copies: Mapping[Path, bytes] = field(default_factory=dict)
+    """As `find_sources`."""
 
 
 def publish_each(
@@ -164,7 +166,8 @@ class Routing:
         files = set()
         for path in reading.paths:
             server = server_of(path)
-            for source in find_sources([path], category, profile, passed_over=self._tally.pass_over):
+            found = find_sources([path], category, profile, passed_over=self._tally.pass_over, copies=reading.copies)
+            for source in found:
                 try:
                     if not self._export.add(source, self._scopes, server):
                         what = places.get(os.path.realpath(source.path), "")

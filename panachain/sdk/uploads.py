@@ -70,6 +70,8 @@ class Tally:
     closed: list[tuple[str, str]] = field(default_factory=list)
     """Paths of documents that are closed as a whole, each with a section that closes it."""
     read_back: ReadBack | None = None
+    of_patients: Counter[Address] = field(default_factory=Counter)
+    """New records of each patient."""
 
     @property
     def records(self) -> list[RecordInfo]:
@@ -181,6 +183,7 @@ class Tally:
             omissions=tuple(self.omissions),
             passed_over=tuple(self.passed_over),
             closed=tuple(self.closed),
+            of_patients=dict(self.of_patients),
         )
 
 
@@ -235,6 +238,7 @@ def read_only(
             tally.take()
             changes.published(change.resources)
             tally.planned += [_planned(one) for one in new]
+            tally.of_patients[pairing.patient] += len(new)
         tally.advance(source.on_disk)
 
 
@@ -368,6 +372,7 @@ class Upload:
             for record in new:
                 bundle = change.bundle if record is change.record else None
                 self._builder.add(record, pairing, bundle)
+            self._tally.of_patients[pairing.patient] += len(new)
             if not claimed:
                 self._changes.published(change.resources)
         self._tally.advance(source.on_disk)

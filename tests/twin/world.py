@@ -25,6 +25,7 @@ from unittest.mock import patch
 
 import httpx
 
+from panachain.chain.config import ChainConfig
 from panachain.chain.proven import KeptPolicy
 from panachain.chain.revocations import registry_domain
 from panachain.chain.signing import Account
@@ -159,6 +160,8 @@ class TwinNetwork(Network):
         self.faucet = False
         self.reach = Reach()
         self.relays, self.sidechain_relays, self._side_relay_key_file = (), (), None
+        self._side = ChainConfig((), 31_338, {})
+        self.relay_ca = None
         self._tokens = None
         self.proxy_ca = None
         self.keys = TwinKeys(self.mainchain, self.sidechain, self.resolver, self.key_blocks)

@@ -47,6 +47,8 @@ ELSEWHERE = {
     # Plain values: what holds for every result holds for these.
     "sdk/results/choices.py": "sdk/test_own_choices.py",
     "sdk/results/log.py": "sdk/results/test_package.py",
+    "sdk/results/overview.py": "sdk/test_hospital_overview.py",
+    "sdk/results/services.py": "sdk/test_services.py",
     "sdk/results/people.py": "sdk/results/test_package.py",
     "sdk/results/uploads.py": "sdk/results/test_package.py",
 }

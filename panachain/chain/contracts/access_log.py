@@ -56,6 +56,10 @@ class AccessLog(Adapter):
                 return event
         return None
 
+    def convictions_of(self, proxy: Address) -> list[Event]:
+        """Return the events by which a proxy was convicted, of late service or of two histories."""
+        return list(self.bound.events("LateServiceProven", "ForkProven", where=[proxy]))
+
     def prove_fork(
         self, sender: Sender, proxy: Address, sequence: int, first: tuple[bytes, bytes], second: tuple[bytes, bytes]
     ) -> Receipt:

@@ -25,7 +25,18 @@ MODULES: Final[tuple[str, ...]] = (
     "patient_log",
     "patient_hospitals",
     "patient_export",
+    "hospital_home",
+    "hospital_upload",
+    "hospital_patients",
+    "hospital_batches",
+    "operator",
+    "practitioner_groups",
+    "practitioner_inbox",
+    "practitioner_readings",
+    "practitioner_requests",
+    "researcher_query",
     "machine",
+    "viewing",
 )
 """Modules of this folder, in any order."""
 

@@ -81,6 +81,8 @@ class UploadReport:
     unassigned: Mapping[str, int] = field(default_factory=dict)
     """Of an upload that finds out whose each resource is: why, and how many patients, resources and files of the source
     go to nobody for it."""
+    of_patients: Mapping[Address, int] = field(default_factory=dict)
+    """How many of the records are each patient's; not in the JSON."""
 
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/upload/1`."""

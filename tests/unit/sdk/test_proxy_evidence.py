@@ -210,3 +210,15 @@ class TestFolder:
     def test_without_a_folder_the_log_alone_tells(self, caplog: pytest.LogCaptureFixture) -> None:
         EvidenceFolder(None).keep(LIE)
         assert "lied: wrong; evidence: not kept" in caplog.text
+
+
+def test_what_is_no_evidence_is_none(tmp_path: Path) -> None:
+    for number, content in enumerate((b"", b"{", b"[]", b"null", b'{"proxy": 1}', b"[" * 100_000, b"\xff")):
+        (tmp_path / f"{number}.json").write_bytes(content)
+    (tmp_path / "link.json").symlink_to("/etc/passwd")
+    good = {"schema": "s", "proxy": "0x", "at": 7, "reason": "r"}
+    (tmp_path / "good.json").write_text(json.dumps(good))
+    (tmp_path / "older.json").write_text(json.dumps(good | {"at": 3}))
+    assert [one.at for one in EvidenceFolder(tmp_path).listed()] == [7, 3]
+    assert EvidenceFolder(tmp_path / "nothing").listed() == []
+    assert EvidenceFolder(None).listed() == []

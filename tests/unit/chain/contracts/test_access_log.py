@@ -98,3 +98,11 @@ class TestEvidence:
         assert found is not None
         assert found.tx_hash == "0xfound"
         assert log.proof_of_late_service(replace(RECEIPT, sequence=5)) is None
+
+    def test_convictions_are_those_of_one_proxy_of_either_kind(self, node: Node) -> None:
+        log = node.adapter(AccessLog)
+        assert log.convictions_of(ACCOUNT.address) == []
+        late(node, RECEIPT)
+        late(node, RECEIPT, proxy=STRANGER)
+        node.emit("ForkProven", proxy=ACCOUNT.address, sequence=4, first=HEAD, second=b"g" * 32)
+        assert [event.name for event in log.convictions_of(ACCOUNT.address)] == ["LateServiceProven", "ForkProven"]

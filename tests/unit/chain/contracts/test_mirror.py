@@ -38,7 +38,6 @@ OWN: dict[str, dict[str, str]] = {
     "AccessLog": {
         "hashOf": "chain/receipts.py computes it without a node; test_receipts.py compares both",
         "setAdmitted": "nobody but ActorRegistry may call it",
-        "ForkProven": _RECEIPT,
         "anchorOf": "HeadAnchored says it",
     },
     "AccessRequests": {
