@@ -22,6 +22,7 @@ from panachain.errors import ConfigurationError, DiskError, IntegrityError, Poli
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId
 from panachain.model.policy import SEALED, OnChainPolicy, PolicyStatus, Terms
+from panachain.model.progress import Progress
 from panachain.model.scope import Generations
 from panachain.model.transactions import Revocation
 from panachain.records.findings import UNREADABLE
@@ -221,13 +222,16 @@ class OwnPolicies:
         """Revoke a policy on chain, and have each proxy delete what it holds; both may have been done before."""
         return self.revoke(own.index, terms=own.terms)
 
-    def revoke(self, index: int, *, terms: Terms | None = None, seconds: float = SENDING) -> TakenBack:
+    def revoke(
+        self, index: int, *, terms: Terms | None = None, seconds: float = SENDING, progress: Progress | None = None
+    ) -> TakenBack:
         """Revoke the policy of one number, whatever anybody says of it, and have its proxies delete.
 
         Args:
             index: its number.
             terms: its terms, where they are known; else they are looked for while the revocation is on its way.
             seconds: as `take_back` takes it.
+            progress: as `take_back` takes it.
         """
         revocation = self.sign_revocation(index)
         policy_id = revocation.policy_id
@@ -246,6 +250,7 @@ class OwnPolicies:
             terms=lambda: terms or self.terms_at(index),
             on_chain=not done,
             seconds=seconds,
+            progress=progress,
         )
         self._receipts.add(policy_id, taken.receipts)
         # The file may be damaged: what was done stays done.
