@@ -98,16 +98,21 @@ class StaffFigures:
     """Seconds of an answer."""
     p95: float
     slowest: float
+    memory: int
+    """Bytes of resident memory of the portal's process with all of them unlocked."""
 
 
 class Browser:
     """Somebody's browser, as far as its requests go."""
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, place: int = 1) -> None:
+        """Take the portal, and which of this machine's own addresses it is asked from, as by another workstation."""
         parts = urlsplit(origin)
         self.origin = origin
         self._host, self._port = parts.hostname or "", parts.port or 80
-        self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=600)
+        self._connection = http.client.HTTPConnection(
+            "127.0.0.1", self._port, timeout=600, source_address=(f"127.0.1.{place}", 0)
+        )
         self._cookie = ""
 
     def close(self) -> None:
@@ -137,6 +142,12 @@ class Browser:
         status, _, page = self.ask("POST", "/unlock", urlencode(fields))
         if status != 200 or "passphrase" in page:
             raise SystemExit(f"the profile {profile} wasn't unlocked: status {status}")
+
+    def navigation(self) -> list[str]:
+        """Return the pages that this profile finds in the navigation."""
+        _, _, page = self.ask("GET", "/")
+        menu = page.partition('<nav class="pages"')[2].partition("</nav>")[0]
+        return re.findall(r'href="([^"]+)"', menu)
 
     def finish(self, path: str, text: str, *, deadline: float = 1_800) -> str:
         """Wait for a piece of work, and return its outcome."""
@@ -178,8 +189,8 @@ class Body:
 
 
 @contextmanager
-def world(folder: Path, patients: int = 1) -> Iterator[Path]:
-    """Run a devnet with a hospital and patients who are paired with it, and yield its home."""
+def world(folder: Path, patients: int = 1, practitioners: int = 0) -> Iterator[Path]:
+    """Run a devnet with a hospital, its practitioners, and patients who are paired with it, and yield its home."""
     home = folder / "home"
     secret = folder / "passphrase"
     secret.write_text(PASSPHRASE)
@@ -190,7 +201,11 @@ def world(folder: Path, patients: int = 1) -> Iterator[Path]:
             Network.open(Config.load({"home": str(home)}, {})) as network,
             Registrar(network, load_profile(home, REGISTRAR), PASSPHRASE) as registrar,
         ):
-            registrar.admit(create_profile(home, "hospital", Role.HOSPITAL, PASSPHRASE).actor)
+            hospital = create_profile(home, "hospital", Role.HOSPITAL, PASSPHRASE).actor
+            registrar.admit(hospital)
+            for number in range(practitioners):
+                actor = create_profile(home, f"practitioner-{number}", Role.PRACTITIONER, PASSPHRASE).actor
+                registrar.admit(replace(actor, organisation=hospital.address))
             for number in range(patients):
                 registrar.admit(create_profile(home, f"patient-{number}", Role.PATIENT, PASSPHRASE).actor)
                 with open_actor(network, load_profile(home, f"patient-{number}"), PASSPHRASE) as patient:
@@ -228,38 +243,45 @@ def upload(size: int = 1024, rounds: int = 3) -> UploadFigures:
 
 
 def staff(people: int = 50, seconds: float = 300.0, patients: int = 20) -> StaffFigures:
-    """Let so many staff use one hospital's portal at once, each in a session of their own."""
-    times: list[float] = []
+    """Let so many staff use one hospital's portal at once, each in a session of their own, at a workstation of their own.
+
+    A fifth of them work for the hospital itself, as many as may unlock one profile within a minute; the others are its
+    practitioners. Each opens pages of their own navigation, and reads each for some seconds.
+    """
+    clerks = min(10, people // 5)
+    times: list[tuple[float, str]] = []
     errors: list[str] = []
     lock = threading.Lock()
     with (
         tempfile.TemporaryDirectory(dir=os.environ.get("PANA_BENCH_FOLDER")) as place,
-        world(Path(place), patients) as home,
-        portal(home) as (_, url),
+        world(Path(place), patients, people - clerks) as home,
+        portal(home) as (process, url),
     ):
         origin, _, secret = url.partition("/#")
         browsers = []
-        for _ in range(people):
-            browsers.append(Browser(origin))
-            browsers[-1].enter(secret, "hospital")
+        for number in range(people):
+            browser = Browser(origin, number + 1)
+            browser.enter(secret, "hospital" if number < clerks else f"practitioner-{number - clerks}")
+            browsers.append(browser)
             secret = _fresh(home)
+        memory = _resident(process.pid)
         end = time.monotonic() + seconds
 
         def work(browser: Browser, number: int) -> None:
             chance = random.Random(number)
-            pages = ("/hospital", "/patients", "/batches", "/withdrawals", "/upload", "/me")
+            pages = browser.navigation()
             while time.monotonic() < end:
+                asked = chance.choice(pages)
                 begun = time.perf_counter()
                 try:
-                    status, path, _ = browser.ask("GET", chance.choice(pages))
-                    problem = "" if status == 200 else f"{path}: {status}"
+                    status, _, _ = browser.ask("GET", asked)
+                    problem = "" if status == 200 else f"{asked}: {status}"
                 except (OSError, http.client.HTTPException) as exc:
-                    problem = type(exc).__name__
+                    problem = f"{asked}: {type(exc).__name__}"
                 took = time.perf_counter() - begun
                 with lock:
-                    times.append(took)
+                    times.append((took, asked))
                     errors.extend([problem] if problem else [])
-                # Somebody reads a page for some seconds before they go on.
                 time.sleep(chance.uniform(2, 6))
 
         threads = [threading.Thread(target=work, args=(browser, number)) for number, browser in enumerate(browsers)]
@@ -269,9 +291,12 @@ def staff(people: int = 50, seconds: float = 300.0, patients: int = 20) -> Staff
             thread.join()
         for browser in browsers:
             browser.close()
-    ordered = sorted(times)
     for problem in sorted(set(errors)):
         print(f"  {errors.count(problem)} x {problem}", file=sys.stderr)
+    for asked in sorted({asked for _, asked in times}):
+        of_page = sorted(took for took, one in times if one == asked)
+        print(f"  {asked}: {len(of_page)}, p95 {of_page[int(0.95 * (len(of_page) - 1))]:.3f} s", file=sys.stderr)
+    ordered = sorted(took for took, _ in times)
     return StaffFigures(
         people,
         seconds,
@@ -280,6 +305,7 @@ def staff(people: int = 50, seconds: float = 300.0, patients: int = 20) -> Staff
         statistics.median(ordered),
         ordered[int(0.95 * (len(ordered) - 1))],
         ordered[-1],
+        memory,
     )
 
 
