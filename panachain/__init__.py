@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from panachain.model.progress import Progress
     from panachain.model.records import RecordInfo
     from panachain.model.scope import Category, Purpose
-    from panachain.research.index import PolicyRow, QueryProvenance, QueryResult, StorageRow
+    from panachain.research.index import PolicyRow, QueryProvenance, QueryResult, StorageRow, Tally
     from panachain.sdk import AnyActor, Hospital, Network, Patient, Practitioner, Registrar, Researcher, connect
     from panachain.sdk.opening import Opening
     from panachain.sdk.readings import Reading
@@ -32,12 +32,15 @@ if TYPE_CHECKING:
     from panachain.sdk.results.records import (
         LeftBehind,
         OpenedRecord,
+        OwnReading,
         RecordProvenance,
         ResourceHistory,
         ResourceVersion,
+        Survey,
+        SurveyPart,
         WithdrawnRecord,
     )
-    from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView
+    from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView, WithdrawnRequestReport
     from panachain.sdk.results.revocations import RevocationReport
     from panachain.sdk.results.uploads import (
         PairingReport,
@@ -70,6 +73,7 @@ _PLACES: Final = {
     "Omission": "errors",
     "OpenedRecord": "sdk.results.records",
     "Opening": "sdk.opening",
+    "OwnReading": "sdk.results.records",
     "PairingReport": "sdk.results.uploads",
     "PanaChainError": "errors",
     "PartlyDoneError": "errors",
@@ -100,10 +104,14 @@ _PLACES: Final = {
     "SettleReport": "sdk.results.uploads",
     "Status": "model.actors",
     "StorageRow": "research.index",
+    "Survey": "sdk.results.records",
+    "SurveyPart": "sdk.results.records",
+    "Tally": "research.index",
     "UnpairingReport": "sdk.results.uploads",
     "UploadReport": "sdk.results.uploads",
     "WithdrawReport": "sdk.results.uploads",
     "WithdrawnRecord": "sdk.results.records",
+    "WithdrawnRequestReport": "sdk.results.requests",
     "connect": "sdk",
 }
 __all__ = [
@@ -125,6 +133,7 @@ __all__ = [
     "Omission",
     "OpenedRecord",
     "Opening",
+    "OwnReading",
     "PairingReport",
     "PanaChainError",
     "PartlyDoneError",
@@ -155,10 +164,14 @@ __all__ = [
     "SettleReport",
     "Status",
     "StorageRow",
+    "Survey",
+    "SurveyPart",
+    "Tally",
     "UnpairingReport",
     "UploadReport",
     "WithdrawReport",
     "WithdrawnRecord",
+    "WithdrawnRequestReport",
     "connect",
 ]
 

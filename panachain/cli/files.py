@@ -10,17 +10,22 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
+from panachain.cli.words import moment
 from panachain.errors import DiskError, UsageError
 from panachain.model.records import RecordInfo
 from panachain.plain import json_line
 from panachain.private_files import others_may_write
+
+if TYPE_CHECKING:
+    from panachain.viewer.items import Item
 
 INDEX: Final = "index.json"
 PROVENANCE: Final = "provenance.fhir.json"
@@ -86,6 +91,10 @@ class OutputFolder:
     """Records that aren't there because their hospitals withdrew them."""
     history: list[Mapping[str, object]] = field(default_factory=list)
     """All versions of resources, where they were asked for."""
+    name_of: Callable[[str], str] = field(default=str)
+    """Gives what a hospital is called, or its address."""
+    language: str = "en"
+    """Of the pages."""
 
     def add(
         self,
@@ -136,11 +145,16 @@ def new_folder(folder: Path) -> Iterator[OutputFolder]:
         entry = [{"resource": resource} for resource in output.provenance]
         bundle = {"resourceType": "Bundle", "type": "collection"} | ({"entry": entry} if entry else {})
         write_new(staging / PROVENANCE, json_line(bundle, indent=1).encode() + b"\n")
+        _write_pages(output)
         try:
             if existed:
                 for path in sorted(staging.iterdir()):
-                    # A link refuses to replace a file that came meanwhile; a rename wouldn't.
-                    os.link(path, folder / path.name)
+                    # A link refuses to replace a file that came meanwhile; a rename wouldn't, but for folders, which
+                    # replace an empty one at most.
+                    if path.is_dir():
+                        path.rename(folder / path.name)
+                    else:
+                        os.link(path, folder / path.name)
             else:
                 staging.rename(folder)
         except OSError as exc:
@@ -148,6 +162,69 @@ def new_folder(folder: Path) -> Iterator[OutputFolder]:
     finally:
         if staging.exists():
             shutil.rmtree(staging)
+
+
+def _write_pages(output: OutputFolder) -> None:
+    """Write the pages that show the records, beside them."""
+    # Imported here: what renders pages is loaded when there is something to show.
+    from panachain.viewer import folder as pages
+    from panachain.viewer.chart import chart
+    from panachain.viewer.items import Told, Withdrawn
+
+    told = Told(
+        omissions=tuple(
+            f"{output.name_of(str(one['hospital']))}, {one['what']}: {one['message']}" for one in output.omissions
+        ),
+        withdrawn=tuple(
+            Withdrawn(
+                hospital=output.name_of(str(one["hospital"])),
+                category=str(one["category"]),
+                year=int(str(one["year"])),
+                withdrawn_at=moment(one["withdrawn_at"]) or 0,
+                reason=str(one["reason"]),
+            )
+            for one in output.withdrawn
+        ),
+        withheld=tuple(output.withheld),
+        left_behind={name: number for name, number in output.left_behind.items() if isinstance(number, int)},
+    )
+    states = _states(output.history)
+    items = [_item(output, number, one, states) for number, one in enumerate(output.entries, 1)]
+    shown = chart(items, language=output.language, now=time.time(), told=told)
+    for name, content in pages.files(shown):
+        path = output.staging / name
+        if path.parent != output.staging:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+        write_new(path, content)
+
+
+def _states(history: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """Return by record and resource why a version of it doesn't count any more."""
+    states: dict[str, dict[str, str]] = {}
+    for resource in history:
+        for version in resource["versions"]:
+            states.setdefault(version["record"], {})[resource["resource"]] = version["state"]
+    return states
+
+
+def _item(output: OutputFolder, number: int, entry: Mapping[str, Any], states: Mapping[str, Mapping[str, str]]) -> Item:
+    from panachain.viewer.items import Item
+
+    return Item(
+        number=number,
+        media_type=str(entry["media_type"]),
+        category=str(entry["category"]),
+        year=int(entry["year"]),
+        hospital=str(entry["hospital"]),
+        hospital_name=output.name_of(str(entry["hospital"])),
+        stored_at=moment(entry["stored_at"]) or 0,
+        # What was written counts: without what doesn't count any more a record is smaller than it was published.
+        size=(output.staging / str(entry["file"])).stat().st_size,
+        read=(output.staging / str(entry["file"])).read_bytes,
+        file=str(entry["file"]),
+        states=states.get(str(entry["id"]), {}),
+        also_from=tuple(output.name_of(str(one)) for one in entry.get("also_from", ())),
+    )
 
 
 def _check(folder: Path) -> None:

@@ -5,6 +5,8 @@ Never writes a record that wasn't verified: the SDK hands out nothing else. Foll
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -99,6 +101,8 @@ def open_(policy: str, since: int | None, history: bool, folder: Path) -> None:
         output.left_behind = opening.behind.to_json()
         versions = opening.histories() if history else []
         output.history = [one.to_json() for one in versions]
+        output.name_of = partial(app.output.who, role=Role.HOSPITAL)
+        output.language = (os.environ.get("LC_ALL") or os.environ.get("LANG", ""))[:2]
         app.output.left_out(opening.omissions, opening.notices)
     # After the folder is there: whoever reads the lines can open the files.
     if app.output.as_json or app.output.long:

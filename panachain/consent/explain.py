@@ -1,19 +1,22 @@
 """What a policy allows, in plain words, and who holds each part of it: mathematics, honest proxies, or nobody.
 
 Promises nothing that docs/spec and SECURITY.md don't: what a grantee opened can't be called back, and this says so each
-time. Pure: no clock, no network. Follows design sections 3, 5 and 8 and docs/spec/consent.md.
+time. Pure: no clock, no network. Each sentence is a template and what goes into it, so that it can be told in another
+language; what others wrote is never a template. Follows design sections 3, 5 and 8 and docs/spec/consent.md.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from panachain.consent.offer import Offer
 from panachain.errors import UsageError
-from panachain.model.policy import OnChainPolicy, PolicyStatus, Terms
+from panachain.model.actors import Address, PolicyId, Role
+from panachain.model.policy import Disclosure, GrantedLane, OnChainPolicy, PolicyStatus, Terms
 from panachain.model.scope import EMERGENCY, RESTRICTED, UNDATED, Category, Purpose
 
 PURPOSES: Final = {
@@ -36,13 +39,39 @@ _STATUS: Final = {
     PolicyStatus.REVOKED: "The patient took it back.",
 }
 _DELETED: Final = re.compile(r"([0-9]{1,5}) of ([0-9]{1,5}) proxies deleted")
-_HEADINGS: Final = (
+HEADINGS: Final = (
     ("allows", "What it allows"),
     ("mathematics", "Held by mathematics"),
     ("proxies", "Held by honest proxies"),
     ("nobody", "Held by nobody"),
     ("revocation", "The revocation"),
 )
+"""The parts of an explanation, in their order, each with what stands above it."""
+
+Translate = Callable[[str], str]
+"""Returns a template in the reader's language; the places in braces stay."""
+
+
+def untranslated(template: str) -> str:
+    """Return a template as it is: English."""
+    return template
+
+
+class _Say:
+    """Says a sentence in the reader's language."""
+
+    def __init__(self, translate: Translate) -> None:
+        self._translate = translate
+
+    def __call__(self, template: str, /, **values: object) -> str:
+        # Values are put in once, and what they hold isn't looked at: a brace in a name stays a brace.
+        return self._translate(template).format(**values)
+
+    def either(self, words: Sequence[str]) -> str:
+        """Join words by commas, and the last one by `or`."""
+        if len(words) == 1:
+            return words[0]
+        return self("{first} or {last}", first=", ".join(words[:-1]), last=words[-1])
 
 
 @dataclass(frozen=True)
@@ -64,13 +93,13 @@ class Explanation:
 
     def to_json(self) -> dict[str, object]:
         """Return the explanation as JSON, schema `panachain/explanation/1`."""
-        parts = {name: list(getattr(self, name)) for name, _ in _HEADINGS}
+        parts = {name: list(getattr(self, name)) for name, _ in HEADINGS}
         return {"schema": "panachain/explanation/1", "policy_id": self.policy_id, "status": self.status, **parts}
 
     def text(self) -> str:
         """Return the explanation as lines to read."""
         lines: list[str] = []
-        for name, heading in _HEADINGS:
+        for name, heading in HEADINGS:
             sentences: tuple[str, ...] = getattr(self, name)
             if sentences:
                 lines += [f"{heading}:", *(f"  - {sentence}" for sentence in sentences)]
@@ -87,6 +116,7 @@ def explain(
     revocation: str = "",
     nodes: int = 0,
     quorum: int = 0,
+    translate: Translate = untranslated,
 ) -> Explanation:
     """Say in plain words what a policy allows and who holds what of it.
 
@@ -100,118 +130,190 @@ def explain(
             `lane rotated` or `headers re-wrapped`; empty takes what the chain says.
         nodes: how many nodes of the mainchain were asked; 0 says nothing of them.
         quorum: how many of them agreed on the newest block.
+        translate: into the reader's language.
 
     Raises:
         UsageError: no revocation has this state.
     """
     if policy.status is PolicyStatus.REVOKED:
         revocation = revocation or "revoked on chain"
+    say = _Say(translate)
+    stands = [say(_STATUS[policy.status]), *_believed(say, nodes, quorum)]
     return Explanation(
         policy_id=terms.policy_id,
         status=policy.status.name.lower(),
-        allows=_allows(
-            terms, policy, is_group, grantee or terms.grantee, patient or terms.patient, _believed(nodes, quorum)
-        ),
-        mathematics=_mathematics(terms, policy),
-        proxies=_proxies(terms, is_group),
-        nobody=_nobody(terms, is_group),
-        revocation=_revocation(terms, revocation) if revocation else (),
+        allows=(*_allows(say, terms, is_group, grantee or terms.grantee, patient or terms.patient), " ".join(stands)),
+        mathematics=_mathematics(say, terms, policy.disclosure),
+        proxies=_proxies(say, terms, is_group),
+        nobody=_nobody(say, terms, is_group),
+        revocation=_revocation(say, terms, revocation) if revocation else (),
     )
 
 
-def _allows(
-    terms: Terms, policy: OnChainPolicy, is_group: bool, grantee: str, patient: str, believed: str
-) -> tuple[str, ...]:
-    who = f"everybody who is a member of the group {grantee} at the time of opening" if is_group else grantee
-    purposes = _or([f"{PURPOSES[purpose]} ({purpose.value})" for purpose in terms.purposes])
+def explain_offer(
+    offer: Offer, *, patient: Address, grantee: str = "", patient_name: str = "", translate: Translate = untranslated
+) -> Explanation:
+    """Say the same of what a patient is about to grant: nothing of it is signed, and no key is made for it.
+
+    Args:
+        offer: what would be granted.
+        patient: whose records.
+        grantee: what to call the grantee; empty takes their address.
+        patient_name: the same for the patient.
+        translate: into the reader's language.
+    """
+    terms = Terms(
+        policy_id=PolicyId(""),
+        patient=patient,
+        grantee=offer.grantee.address,
+        key_digest=offer.grantee.key_digest,
+        receiving_key=b"",
+        verifying_key=b"",
+        purposes=offer.purposes,
+        starts_at=offer.starts_at,
+        expires_at=offer.expires_at,
+        threshold=offer.threshold,
+        proxies=offer.proxies,
+        lanes=tuple(GrantedLane(scope, 0, b"", b"", b"") for scope in offer.scopes),
+        audit_key=b"",
+    )
+    say, is_group = _Say(translate), offer.grantee.role is Role.GROUP
+    stands = say("It isn't granted yet: nothing is signed or sent before you confirm it.")
+    return Explanation(
+        policy_id="",
+        status="offered",
+        allows=(*_allows(say, terms, is_group, grantee or terms.grantee, patient_name or patient), stands),
+        mathematics=_mathematics(say, terms, offer.disclosure),
+        proxies=_proxies(say, terms, is_group),
+        nobody=_nobody(say, terms, is_group),
+    )
+
+
+def _allows(say: _Say, terms: Terms, is_group: bool, grantee: str, patient: str) -> tuple[str, ...]:
+    if is_group:
+        grantee = say("everybody who is a member of the group {group} at the time of opening", group=grantee)
+    purposes = [f"{say(PURPOSES[purpose])} ({purpose.value})" for purpose in terms.purposes]
     return (
-        f"{patient} lets {who} read: {_scopes(terms)}.",
-        f"For {purposes}, from {_time(terms.starts_at)} until {_time(terms.expires_at)}, that moment excluded.",
-        "Records that hospitals publish later are covered too, as long as it lasts and the lanes aren't rotated.",
-        _STATUS[policy.status] + believed,
+        say("{patient} lets {who} read: {what}.", patient=patient, who=grantee, what=_scopes(say, terms)),
+        say(
+            "For {purposes}, from {start} until {end}, that moment excluded.",
+            purposes=say.either(purposes),
+            start=_time(say, terms.starts_at),
+            end=_time(say, terms.expires_at),
+        ),
+        say("Records that hospitals publish later are covered too, as long as it lasts and the lanes aren't rotated."),
     )
 
 
-def _mathematics(terms: Terms, policy: OnChainPolicy) -> tuple[str, ...]:
-    needed, shares = terms.threshold, len(terms.proxies)
+def _mathematics(say: _Say, terms: Terms, disclosure: Disclosure) -> tuple[str, ...]:
     chain = (
         "The chain shows everybody the purposes and categories, since the patient made it open, but not who reads."
-        if policy.disclosure.word
+        if disclosure.word
         else "The chain shows that somebody granted something and when, but not who, to whom, or what."
     )
     return (
-        f"Fewer than {needed} of the {shares} proxies open nothing, also together with the grantee.",
-        "The proxies read nothing without the grantee's key, not even all of them together.",
-        "What isn't named above stays closed to the grantee, even if all proxies help against the rules.",
-        "Only the patient's key can take it back; nobody's can change or extend it.",
-        chain,
+        say(
+            "Fewer than {needed} of the {shares} proxies open nothing, also together with the grantee.",
+            needed=terms.threshold,
+            shares=len(terms.proxies),
+        ),
+        say("The proxies read nothing without the grantee's key, not even all of them together."),
+        say("What isn't named above stays closed to the grantee, even if all proxies help against the rules."),
+        say("Only the patient's key can take it back; nobody's can change or extend it."),
+        say(chain),
     )
 
 
-def _proxies(terms: Terms, is_group: bool) -> tuple[str, ...]:
-    member = "that the reader is a member, " if is_group else ""
+def _proxies(say: _Say, terms: Terms, is_group: bool) -> tuple[str, ...]:
+    rules = (
+        "the window, the purpose that is stated, that the reader is a member, and that nobody reads who is suspended;"
+        if is_group
+        else "the window, the purpose that is stated, and that nobody reads who is suspended;"
+    )
     return (
-        f"The rules below hold while fewer than {terms.threshold} of the {len(terms.proxies)} break them:",
-        f"the window, the purpose that is stated, {member}and that nobody reads who is suspended;",
-        f"a revocation at once, and for good with {_needed(terms)} deletion receipts, unless a receipt is a lie;",
-        "a signed receipt of each reading: one for serving what was forbidden convicts the proxy.",
+        say(
+            "The rules below hold while fewer than {needed} of the {shares} break them:",
+            needed=terms.threshold,
+            shares=len(terms.proxies),
+        ),
+        say(rules),
+        say(
+            "a revocation at once, and for good with {receipts} deletion receipts, unless a receipt is a lie;",
+            receipts=_needed(terms),
+        ),
+        say("a signed receipt of each reading: one for serving what was forbidden convicts the proxy."),
     )
 
 
-def _nobody(terms: Terms, is_group: bool) -> tuple[str, ...]:
-    left = "; a former member keeps what was opened as one" if is_group else ""
+def _nobody(say: _Say, terms: Terms, is_group: bool) -> tuple[str, ...]:
+    opened = (
+        "What was opened can't be called back, nor a copy of it, whoever has it by then; a former member keeps what was"
+        " opened as one."
+        if is_group
+        else "What was opened can't be called back, nor a copy of it, whoever has it by then."
+    )
     return (
-        f"What was opened can't be called back, nor a copy of it, whoever has it by then{left}.",
-        "That the purpose is the true one: it is stated, not proven.",
-        "That hospitals sorted each record into its right category.",
-        f"If {terms.threshold} proxies break the rules with the grantee, this is read at any time; rotating the lanes"
-        " closes only what is published later.",
+        say(opened),
+        say("That the purpose is the true one: it is stated, not proven."),
+        say("That hospitals sorted each record into its right category."),
+        say(
+            "If {needed} proxies break the rules with the grantee, this is read at any time; rotating the lanes closes"
+            " only what is published later.",
+            needed=terms.threshold,
+        ),
     )
 
 
-def _revocation(terms: Terms, state: str) -> tuple[str, ...]:
-    needed, shares = _needed(terms), len(terms.proxies)
-    found = _DELETED.fullmatch(state)
-    if found:
-        sentence = f"Final once {needed} have: until then {terms.threshold} proxies that break the rules can serve."
-        return (f"{found[1]} of {found[2]} proxies signed that they deleted their key fragments.", sentence)
-    sentences = {
-        "revoked on chain": (
-            "The chain says revoked: honest proxies refuse from that block on.",
-            f"No deletion is known yet: it is final once {needed} of the {shares} proxies have signed theirs.",
-        ),
-        "final": (
-            f"Final: {needed} proxies signed the deletion, so fewer than {terms.threshold} can serve, unless one lied.",
-            "The lanes aren't all rotated: proxies that lied could also serve records that are published later.",
-        ),
-        "lane rotated": (
-            "The lanes are rotated: records published under the new ones are out of reach, whatever proxies do.",
-            "Older records are still under the old lanes: proxies that break the rules could serve those.",
-        ),
-        "headers re-wrapped": (
-            "The lanes are rotated and the old headers replaced: new lanes hold old and new records.",
-            "Anybody who kept copies of the old headers could still open them with proxies that break the rules.",
-        ),
-    }
-    if state not in sentences:
+_STAGES: Final = {
+    "revoked on chain": (
+        "The chain says revoked: honest proxies refuse from that block on.",
+        "No deletion is known yet: it is final once {needed} of the {shares} proxies have signed theirs.",
+    ),
+    "final": (
+        "Final: {needed} proxies signed the deletion, so fewer than {threshold} can serve, unless one lied.",
+        "The lanes aren't all rotated: proxies that lied could also serve records that are published later.",
+    ),
+    "lane rotated": (
+        "The lanes are rotated: records published under the new ones are out of reach, whatever proxies do.",
+        "Older records are still under the old lanes: proxies that break the rules could serve those.",
+    ),
+    "headers re-wrapped": (
+        "The lanes are rotated and the old headers replaced: new lanes hold old and new records.",
+        "Anybody who kept copies of the old headers could still open them with proxies that break the rules.",
+    ),
+}
+_SOME_DELETED: Final = (
+    "{deleted} of {shares} proxies signed that they deleted their key fragments.",
+    "Final once {needed} have: until then {threshold} proxies that break the rules can serve.",
+)
+
+
+def _revocation(say: _Say, terms: Terms, state: str) -> tuple[str, ...]:
+    values: dict[str, object] = {"needed": _needed(terms), "shares": len(terms.proxies), "threshold": terms.threshold}
+    sentences = _STAGES.get(state)
+    if found := _DELETED.fullmatch(state):
+        sentences = _SOME_DELETED
+        values |= {"deleted": found[1], "shares": found[2]}
+    if sentences is None:
         raise UsageError(f"no revocation has the state {state!r}")
-    return sentences[state]
+    return tuple(say(sentence, **values) for sentence in sentences)
 
 
-def _believed(nodes: int, quorum: int) -> str:
+def _believed(say: _Say, nodes: int, quorum: int) -> list[str]:
     """Say whom this machine believes about the chain, and for what."""
     if not nodes:
-        return ""
+        return []
     if quorum > 1:
-        return f" {quorum} of {nodes} nodes agree that the chain says so now; fewer that lie change nothing."
-    return " One node is believed that nothing newer happened: it could show an older state, but forge nothing."
+        agreed = "{quorum} of {nodes} nodes agree that the chain says so now; fewer that lie change nothing."
+        return [say(agreed, quorum=quorum, nodes=nodes)]
+    return [say("One node is believed that nothing newer happened: it could show an older state, but forge nothing.")]
 
 
 def _needed(terms: Terms) -> int:
     return len(terms.proxies) - terms.threshold + 1
 
 
-def _scopes(terms: Terms) -> str:
+def _scopes(say: _Say, terms: Terms) -> str:
     years: dict[str, set[int] | None] = {}
     for scope in dict.fromkeys(lane.scope for lane in terms.lanes):
         name, slash, year = scope.text.partition("/")
@@ -221,40 +323,41 @@ def _scopes(terms: Terms) -> str:
         else:
             known.add(int(year))
     if "all" in years:
-        return _everything(years)
+        return _everything(say, years)
     # Categories with the same years stand together.
     groups: dict[tuple[int, ...] | None, list[str]] = {}
     for name, found in years.items():
-        groups.setdefault(None if found is None else tuple(sorted(found)), []).append(_name(name))
-    parts = [f"{', '.join(names)}{f' ({_years(found)})' if found else ''}" for found, names in groups.items()]
+        groups.setdefault(None if found is None else tuple(sorted(found)), []).append(_name(say, name))
+    parts = [f"{', '.join(names)}{f' ({_years(say, found)})' if found else ''}" for found, names in groups.items()]
     return "; ".join(parts)
 
 
-def _everything(years: Mapping[str, set[int] | None]) -> str:
+def _everything(say: _Say, years: Mapping[str, set[int] | None]) -> str:
     """Name what `all` leaves out, but for what is granted beside it."""
     closed = [category for category in RESTRICTED if years.get(category.value, set()) is not None]
-    parts = [f"everything but {', '.join(_in_order(closed))}" if closed else "everything"]
+    left_out = ", ".join(_in_order(say, closed))
+    parts = [say("everything but {categories}", categories=left_out) if closed else say("everything")]
     parts += [
-        f"of {category.value} what is of {_years(sorted(found))}"
+        say("of {category} what is of {years}", category=say(category.value), years=_years(say, sorted(found)))
         for category in closed
         if (found := years.get(category.value))
     ]
     return "; ".join(parts)
 
 
-def _name(name: str) -> str:
+def _name(say: _Say, name: str) -> str:
     if name == "emergency":
-        held = ", ".join(_in_order(EMERGENCY))
-        return f"the emergency summary ({held}; nothing restricted but what the patient included)"
-    return name
+        held = ", ".join(_in_order(say, EMERGENCY))
+        return say("the emergency summary ({held}; nothing restricted but what the patient included)", held=held)
+    return say(name)
 
 
-def _in_order(categories: Iterable[Category]) -> list[str]:
+def _in_order(say: _Say, categories: Iterable[Category]) -> list[str]:
     chosen = set(categories)
-    return [category.value for category in Category if category in chosen]
+    return [say(category.value) for category in Category if category in chosen]
 
 
-def _years(years: Sequence[int]) -> str:
+def _years(say: _Say, years: Sequence[int]) -> str:
     dated = [year for year in years if year != UNDATED]
     runs: list[list[int]] = []
     for year in dated:
@@ -262,16 +365,12 @@ def _years(years: Sequence[int]) -> str:
             runs[-1][1] = year
         else:
             runs.append([year, year])
-    words = [f"{first}" if first == last else f"{first} to {last}" for first, last in runs]
-    return ", ".join(words + (["undated"] if UNDATED in years else []))
+    words = [f"{first}" if first == last else say("{first} to {last}", first=first, last=last) for first, last in runs]
+    return ", ".join(words + ([say("undated")] if UNDATED in years else []))
 
 
-def _time(seconds: int) -> str:
+def _time(say: _Say, seconds: int) -> str:
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (ValueError, OverflowError, OSError):
-        return f"{seconds} (Unix seconds)"
-
-
-def _or(words: Sequence[str]) -> str:
-    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+        return say("{seconds} (Unix seconds)", seconds=seconds)

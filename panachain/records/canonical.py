@@ -71,7 +71,7 @@ def parse(content: bytes, *, depth: int = MAX_DEPTH) -> Any:
     """
     if rb"\u0000" in content:
         raise InputError("JSON with a NUL character in a string is refused")
-    _check_depth(content, depth)
+    check_depth(content, depth)
     try:
         return json.loads(
             content.decode("utf-8-sig"),
@@ -99,7 +99,7 @@ def read(content: bytes, *, depth: int = MAX_DEPTH) -> tuple[Any, bytes]:
         InputError: as `parse`, in exactly the same cases.
     """
     if len(content) > _SAFE_DEPTH and content.count(b"{") + content.count(b"[") > _SAFE_DEPTH:
-        _check_depth(content, depth)
+        check_depth(content, depth)
     try:
         value = _DECODER.decode(content)
         compact = _ENCODER.encode(value)
@@ -119,7 +119,7 @@ def read(content: bytes, *, depth: int = MAX_DEPTH) -> tuple[Any, bytes]:
     # An object around something has a colon: of most texts no more than these needs counting.
     lists = compact.count(b"[")
     if colons + lists >= depth and compact.count(b"{") + lists > depth:
-        _check_depth(compact, depth)
+        check_depth(compact, depth)
     return value, compact
 
 
@@ -399,7 +399,12 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _check_depth(content: bytes, depth: int) -> None:
+def check_depth(content: bytes, depth: int) -> None:
+    """Check that a JSON text isn't nested deeper than `depth`, without reading it.
+
+    Raises:
+        InputError: it is.
+    """
     shorter = brackets = _brackets(content)
     for passes in range(1, 9):
         # Each pass takes the innermost one or two levels away; what is left can't be deeper than half its length.

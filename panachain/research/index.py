@@ -7,17 +7,20 @@ doesn't show. Follows docs/spec/cli.md, section "Values".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Final, Generic, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Final, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
 from panachain.chain.mainchain import Mainchain
 from panachain.errors import UsageError
-from panachain.follow.derived import Derived, Rows, derived
+from panachain.follow.derived import Derivation, Derived, Rows, derived
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Category, Purpose
+from panachain.model.transactions import Block
 
 VERSION: Final = 3
 """Of the tables; those of another version are made anew."""
@@ -202,6 +205,12 @@ class QueryProvenance:
         return {name: dict(value) if isinstance(value, Mapping) else value for name, value in vars(self).items()}
 
 
+_GROUPS: Final = {
+    "policies": "status, purposes, categories, '' AS hospital, 0 AS records",
+    "storage": "'' AS status, 0 AS purposes, 0 AS categories, hospital, count AS records",
+}
+"""What of the rows of each kind they are grouped by, besides their day, and what is summed up."""
+
 Row = TypeVar("Row", PolicyRow, StorageRow)
 
 KINDS: Final = {
@@ -244,22 +253,103 @@ class QueryResult(Generic[Row]):
         }
 
 
+@dataclass(frozen=True, order=True)
+class TallyGroup:
+    """Rows of a query that fall together: those of one day, or those that say the same."""
+
+    day: int = 0
+    """Of grant or storage, in days since 1970-01-01 (UTC); 0 in a group that isn't of one day."""
+    status: str = ""
+    """Of policies."""
+    purpose_bits: int = 0
+    category_bits: int = 0
+    hospital: str = ""
+    """Of storage transactions."""
+    rows: int = 0
+    records: int = 0
+    """Of storage transactions: how many records they hold."""
+
+
+Measure = Callable[[TallyGroup], int]
+
+
+def _rows(group: TallyGroup) -> int:
+    return group.rows
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many rows a query has, and how they fall into groups; its parts are for plots.
+
+    Examples:
+        >>> with connect("study", role="researcher") as researcher:
+        ...     tally = researcher.tally("storage")
+        >>> tally.rows, sum(tally.by(lambda group: [group.hospital]).values()) == tally.rows
+        (1, True)
+    """
+
+    kind: str
+    days: tuple[TallyGroup, ...]
+    """All rows by their days, in order."""
+    groups: tuple[TallyGroup, ...]
+    """All rows by what they say: policies by state, purposes and categories, storage transactions by hospital."""
+    provenance: QueryProvenance
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return sum(group.rows for group in self.days)
+
+    @property
+    def records(self) -> int:
+        """How many records the storage transactions hold."""
+        return sum(group.records for group in self.days)
+
+    def by(self, keys: Callable[[TallyGroup], Iterable[str]], *, measure: Measure = _rows) -> Counter[str]:
+        """Return rows, or another measure, by keys of what they say: a policy on two categories counts in both."""
+        found: Counter[str] = Counter()
+        for group in self.groups:
+            for key in keys(group):
+                found[key] += measure(group)
+        return found
+
+    def to_json(self) -> dict[str, object]:
+        """Return the tally as JSON, schema `panachain/tally/1`."""
+        return {
+            "schema": "panachain/tally/1",
+            "kind": self.kind,
+            "rows": self.rows,
+            "records": self.records,
+            "days": [{"day": group.day, "rows": group.rows, "records": group.records} for group in self.days],
+            "groups": [
+                {name: value for name, value in asdict(group).items() if name != "day"} for group in self.groups
+            ],
+            "provenance": self.provenance.to_json(),
+        }
+
+
 AnyResult = QueryResult[PolicyRow] | QueryResult[StorageRow]
 """Of a query whose kind isn't known to a type checker."""
 
 
-class Filters(TypedDict, total=False):
-    """What `Index.query` takes by name."""
+class Where(TypedDict, total=False):
+    """Which rows `Index.query` and `Index.tally` look at."""
 
     since: int | None
     until: int | None
-    as_of_block: int | None
     status: str | None
     categories: int | None
     purposes: int | None
     hospital: str | None
     study: str | None
+
+
+class Filters(Where, total=False):
+    """What `Index.query` takes by name."""
+
+    as_of_block: int | None
     limit: int | None
+    offset: int
 
 
 class Index:
@@ -289,6 +379,7 @@ class Index:
         hospital: str | None = None,
         study: str | None = None,
         limit: int | None = None,
+        offset: int = 0,
     ) -> AnyResult:
         """Return policies or storage transactions in the order of the chain.
 
@@ -303,28 +394,66 @@ class Index:
             hospital: of storage transactions, its address.
             study: of open policies, its address.
             limit: rows at most.
+            offset: rows that are passed over before the first one.
 
         Raises:
             UsageError: an unknown kind or status, a block that isn't there yet, or a number beyond 63 bits.
             DiskError: the chain's copy can't be written.
         """
-        if kind not in KINDS:
-            raise UsageError(f"{kind!r} can't be queried: {' or '.join(KINDS)}")
-        if status is not None and status not in {s.name.lower() for s in PolicyStatus}:
-            raise UsageError(f"unknown status {status!r}")
-        numbers = (since, until, categories, purposes, limit)
-        if any(number is not None and not -_MOST <= number <= _MOST for number in numbers):
-            raise UsageError(f"{kind} can't be queried with a number beyond 63 bits")
-        filters = {
+        filters: Where = {
             "since": since,
             "until": until,
+            "status": status,
             "categories": categories,
             "purposes": purposes,
             "hospital": hospital,
             "study": study,
         }
-        row, question, time_column, known = KINDS[kind]
-        wanted = {name: value for name, value in (filters | {"status": status}).items() if value is not None}
+        _check(kind, limit=limit, offset=offset, **filters)
+        with self._asking(kind, as_of_block, filters) as (found, block, inner, where, values):
+            statement = f"SELECT * FROM ({inner}) q{where} ORDER BY block, log"
+            # An offset needs a limit in SQLite.
+            some = limit is not None and limit >= 0
+            if some or offset:
+                statement += f" LIMIT {limit if some else _MOST} OFFSET {offset}"
+            rows = found.session.run(statement, values).fetchall()
+        more = {"status": status, "limit": limit} | ({"offset": offset} if offset else {})
+        row = KINDS[kind][0]
+        return QueryResult(kind, tuple(row(*columns) for columns in rows), self._provenance(kind, block, filters, more))
+
+    def tally(self, kind: str, *, as_of_block: int | None = None, **filters: Unpack[Where]) -> Tally:
+        """Return how many rows a query has, and how they fall into days, states, categories and hospitals.
+
+        Args:
+            kind: `policies` or `storage`.
+            as_of_block: as the chain stood at this block, its time included; None means the newest.
+            filters: as those of `query`, but for limit and offset.
+
+        Raises:
+            UsageError: an unknown kind or status, a block that isn't there yet, or a number beyond 63 bits.
+            DiskError: the chain's copy can't be written.
+        """
+        _check(kind, **filters)
+        with self._asking(kind, as_of_block, filters) as (found, block, inner, where, values):
+            # Joined once, and grouped twice: all days with all that can be said would be too many groups.
+            statement = (
+                f"WITH t AS (SELECT {KINDS[kind][2]} / 86400 AS day, {_GROUPS[kind]} FROM ({inner}) q{where})"
+                " SELECT 0 AS part, day, '' AS status, 0 AS purposes, 0 AS categories, '' AS hospital, COUNT(*),"
+                " SUM(records) FROM t GROUP BY day"
+                " UNION ALL SELECT 1, 0, status, purposes, categories, hospital, COUNT(*), SUM(records) FROM t"
+                " GROUP BY status, purposes, categories, hospital"
+            )
+            rows = found.session.run(statement, values).fetchall()
+        days, groups = (tuple(sorted(_group(row) for row in rows if row[0] == part)) for part in (0, 1))
+        return Tally(kind, days, groups, self._provenance(kind, block, filters, {"status": filters.get("status")}))
+
+    @contextmanager
+    def _asking(
+        self, kind: str, as_of_block: int | None, filters: Where
+    ) -> Iterator[tuple[Derivation, Block, str, str, list[object]]]:
+        """Yield the tables, the block as of which they are read, the question, its filters, and their values."""
+        _, question, time_column, known = KINDS[kind]
+        wanted = {name: value for name, value in filters.items() if value is not None and name in known}
         chain = self._mainchain
         with derived(chain.source, INDEX, self._read, from_block=chain.from_block) as found:
             if as_of_block is not None and not 0 <= as_of_block <= found.block.number:
@@ -334,21 +463,19 @@ class Index:
                 block = chain.block(as_of_block)
             # Numbers of ours, and names of tables: no text of anybody's.
             inner = question.format(**found.names, time=block.time, as_of=block.number)
-            where = [_FILTERS[name].format(time_column=time_column) for name in wanted if name in known]
-            statement = f"SELECT * FROM ({inner}) q" + (f" WHERE {' AND '.join(where)}" if where else "")
-            statement += " ORDER BY block, log" + ("" if limit is None or limit < 0 else f" LIMIT {limit}")
-            values = [value for name, value in wanted.items() if name in known]
-            rows = found.session.run(statement, values).fetchall()
-        asked: dict[str, object] = {"kind": kind, "status": status, "limit": limit}
+            where = [_FILTERS[name].format(time_column=time_column) for name in wanted]
+            yield found, block, inner, f" WHERE {' AND '.join(where)}" if where else "", list(wanted.values())
+
+    def _provenance(self, kind: str, block: Block, filters: Where, more: Mapping[str, object]) -> QueryProvenance:
+        asked: dict[str, object] = {"kind": kind, **more}
         asked |= {name: value for name, value in filters.items() if value is not None}
-        provenance = QueryProvenance(
+        return QueryProvenance(
             chain_id=self._mainchain.chain_id,
             block=block.number,
             block_hash=block.hash,
             block_time=block.time,
             query=asked,
         )
-        return QueryResult(kind, tuple(row(*columns) for columns in rows), provenance)
 
     def _read(self, first: int, last: int) -> Rows:
         """Return what the blocks from the first to the last one add to the index."""
@@ -366,3 +493,27 @@ class Index:
                 for e in self._mainchain.policies.events(from_block=first, to_block=last)
             ],
         }
+
+
+def _check(kind: str, *, limit: int | None = None, offset: int = 0, **filters: Unpack[Where]) -> None:
+    """Check what is asked before anything is.
+
+    Raises:
+        UsageError: an unknown kind or status, or a number beyond 63 bits.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"{kind!r} can't be queried: {' or '.join(KINDS)}")
+    status = filters.get("status")
+    if status is not None and status not in {s.name.lower() for s in PolicyStatus}:
+        raise UsageError(f"unknown status {status!r}")
+    numbers = (*(filters.get(name) for name in ("since", "until", "categories", "purposes")), limit, offset)
+    if any(isinstance(number, int) and not -_MOST <= number <= _MOST for number in numbers):
+        raise UsageError(f"{kind} can't be queried with a number beyond 63 bits")
+    if offset < 0:
+        raise UsageError("an offset counts rows from 0 on")
+
+
+def _group(row: Sequence[Any]) -> TallyGroup:
+    """Return a group as the database has it; some databases sum up integers to decimals."""
+    _, day, status, purposes, categories, hospital, rows, records = row
+    return TallyGroup(int(day), str(status), int(purposes), int(categories), str(hospital), int(rows), int(records))

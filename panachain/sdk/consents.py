@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from panachain.consent.explain import Explanation
+from panachain.consent import explain as sentences
+from panachain.consent.explain import Explanation, Translate, untranslated
 from panachain.consent.explain import explain as explained
 from panachain.consent.fhir_consent import ConsentPlan, from_consent
 from panachain.consent.fhir_export import to_consent
+from panachain.consent.offer import Offer
 from panachain.errors import (
     ConsentNotEnforceableError,
     PanaChainError,
@@ -24,7 +26,9 @@ from panachain.model.actors import Actor, Address, PolicyId, Role
 from panachain.model.policy import OnChainPolicy, PolicyStatus, Terms
 from panachain.model.scope import Purpose
 from panachain.sdk.network import Network
+from panachain.sdk.offers import Offers
 from panachain.sdk.patient import Patient
+from panachain.sdk.results.people import People
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.times import Moment, seconds
 from panachain.sdk.words import Categories, Purposes
@@ -62,12 +66,16 @@ class GrantingSession(Protocol):
         ...
 
 
-def explain(session: PolicySession, policy_id: PolicyId) -> Explanation:
+def explain(
+    session: PolicySession, policy_id: PolicyId, *, translate: Translate = untranslated, names: People | None = None
+) -> Explanation:
     """Say in plain words what a policy allows, and who holds what of it; to its patient also what is known of receipts.
 
     Args:
         session: its patient's or its grantee's.
         policy_id: which one.
+        translate: into the reader's language.
+        names: what to call grantee and patient; None takes their handles.
 
     Raises:
         PolicyUnknownError: the policy isn't this actor's.
@@ -79,12 +87,71 @@ def explain(session: PolicySession, policy_id: PolicyId) -> Explanation:
         terms,
         policy,
         is_group=grantee is not None and grantee.role is Role.GROUP,
-        grantee=grantee.handle if grantee else "",
-        patient=patient.handle if patient else "",
+        grantee=_name(grantee, names),
+        patient=_name(patient, names),
+        translate=translate,
         revocation=_stage(session, policy),
         nodes=len(session.network.mainchain.nodes.urls),
         quorum=session.network.mainchain.nodes.quorum,
     )
+
+
+def explain_offer(
+    patient: Patient,
+    grantee: str,
+    categories: Categories,
+    years: Iterable[int] = (),
+    purpose: Purposes = Purpose.TREAT,
+    *,
+    until: Moment,
+    request: int | None = None,
+    translate: Translate = untranslated,
+    names: People | None = None,
+) -> tuple[Offer, Explanation]:
+    """Say what a grant would allow, before anything of it is made: no key, no share, no signature.
+
+    Args:
+        patient: who grants.
+        grantee: as `Patient.grant`, as all that follow up to `request`.
+        categories: which.
+        years: which.
+        purpose: for what.
+        until: the end, exclusive.
+        request: a request of the grantee's that this answers.
+        translate: into the reader's language.
+        names: what to call grantee and patient; None takes their handles.
+
+    Returns:
+        What would be granted, whose grantee is found and whose times are counted, and what it allows.
+
+    Raises:
+        UsageError: the choice doesn't fit.
+        UnknownActorError: nobody has the name.
+    """
+    offer = Offers(patient.network).first(
+        grantee,
+        categories,
+        years,
+        purpose,
+        until=until,
+        starts=None,
+        threshold=None,
+        proxies=(),
+        any_operator=False,
+        disclose=False,
+        data_use=0,
+        study="",
+        request=request,
+        jitter=0,
+    )
+    told = sentences.explain_offer(
+        offer,
+        patient=patient.address,
+        grantee=_name(offer.grantee, names),
+        patient_name=_name(patient.profile.actor, names),
+        translate=translate,
+    )
+    return offer, told
 
 
 def export_consent(session: PolicySession, policy_id: PolicyId) -> dict[str, Any]:
@@ -194,6 +261,12 @@ def _stage(session: PolicySession, policy: OnChainPolicy) -> str:
     if policy.status is not PolicyStatus.REVOKED or not isinstance(session, Patient):
         return ""
     return next((view.stage for view in session.policies() if view.policy_id == policy.policy_id), "")
+
+
+def _name(actor: Actor | None, names: People | None) -> str:
+    if actor is None:
+        return ""
+    return actor.handle if names is None else names.of(actor.address, actor.role)
 
 
 def _known(network: Network, address: Address) -> Actor | None:

@@ -7,14 +7,17 @@ numbers), ADR 17 and security rule 22.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from panachain.crypto.keys import hospital_key
 from panachain.errors import IntegrityError, RateLimitedError
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.policy import GrantedLane, OnChainPolicy, Terms
+from panachain.model.progress import Progress
+from panachain.model.records import STATEMENT, RecordInfo
 from panachain.model.scope import RESTRICTED, Category, Purpose, Scope
 from panachain.records.findings import Findings
 from panachain.records.header import Header
@@ -33,7 +36,7 @@ from panachain.sdk.opening import (
     unmasked,
 )
 from panachain.sdk.proxies import Proxies, Reader
-from panachain.sdk.results.records import OpenedRecord, RecordProvenance
+from panachain.sdk.results.records import OpenedRecord, RecordProvenance, Survey, SurveyPart
 
 MOST_ENVELOPES: Final = 30_000
 """Envelopes of one hospital that one opening asks the proxies for: half of what they re-encrypt for a reader in a
@@ -68,6 +71,55 @@ class Asked:
     purpose: Purpose
     earliest: int
     """Unix seconds; records that were stored before are passed over."""
+    categories: frozenset[Category] = field(default_factory=frozenset)
+    """Only records of these; empty for all."""
+    years: frozenset[int] = field(default_factory=frozenset)
+    """Only records of these; empty for all."""
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether less is wanted than the policy opens, by category or year."""
+        return bool(self.categories or self.years)
+
+    def wants(self, info: RecordInfo) -> bool:
+        """Return whether a record is wanted. All records of an envelope are of one category, year and moment."""
+        return (
+            info.stored_at >= self.earliest
+            and (not self.categories or info.category in self.categories)
+            and (not self.years or info.year in self.years)
+        )
+
+
+class GrantedOpening(Opening):
+    """An opening of what was granted, which can say what there is before anything is opened.
+
+    Examples:
+        >>> with connect("doctor", role="practitioner") as doctor:
+        ...     opening = doctor.open(next(doctor.inbox()))
+        ...     survey = opening.survey()
+        >>> survey.records, opening.delivered
+        (1, 0)
+    """
+
+    def __init__(
+        self,
+        records: Callable[[Opening], Iterator[OpenedRecord]],
+        progress: Progress | None = None,
+        *,
+        history: bool = False,
+        survey: Callable[[], Survey],
+    ) -> None:
+        """Take what finds the records, and what counts them; nothing is done before either is asked for."""
+        super().__init__(records, progress, history=history)
+        self._survey = survey
+
+    def survey(self) -> Survey:
+        """Return what there is by category, year and hospital: no proxy is asked, so the patient's log says nothing.
+
+        Raises:
+            AccessDeniedError: as for the records, by the rules as this machine sees them.
+        """
+        return self._survey()
 
 
 class GrantedRecords:
@@ -101,7 +153,8 @@ class GrantedRecords:
                 for ready in self._at(one):
                     found.append(ready)
         opening.life.settle()
-        for one in located:
+        # A part doesn't hear every statement, so it can't tell what was withdrawn from what vanished.
+        for one in located if not self._asked.narrowed else ():
             patient, at = self._asked.terms.patient, one.hospital.address
             self._kept.compare(patient, at, one.named, life=opening.life, findings=one.findings)
         opening.found = sum(len(checked.headers) for _, checked in found)
@@ -111,6 +164,30 @@ class GrantedRecords:
             for header, record in open_checked(checked, self._allowance, current):
                 # 8. Hand out the plaintext with its provenance.
                 yield replace(record, provenance=_provenance(self._asked, lane, header))
+
+    def survey(self) -> list[SurveyPart]:
+        """Return what there is, by the headers: no proxy is asked, and so nobody opens anything."""
+        found: dict[str, RecordInfo] = {}
+        for hospital, findings in self._hospitals():
+            with findings.alone(hospital.address):
+                for mine in self._locate(hospital, findings).lanes:
+                    found |= {one.info.header_cid: one.info for one in mine if one.info.media_type != STATEMENT}
+        parts: dict[tuple[Category, int, Address], list[RecordInfo]] = defaultdict(list)
+        for info in found.values():
+            parts[info.category, info.year, info.hospital].append(info)
+        return [
+            SurveyPart(
+                category=category.value,
+                year=year,
+                hospital=hospital,
+                records=len(infos),
+                size=sum(info.size for info in infos),
+                newest_at=max(info.stored_at for info in infos),
+            )
+            for (category, year, hospital), infos in sorted(
+                parts.items(), key=lambda part: (part[0][0].code, -part[0][1], part[0][2])
+            )
+        ]
 
     def _hospitals(self) -> Iterator[tuple[Actor, Findings]]:
         """Yield the hospitals of the grant, each with what is told of its failures."""
@@ -135,7 +212,7 @@ class GrantedRecords:
         # 3. Locate the lanes' records, 4. fetch their headers, check CIDs and signatures.
         named = Named()
         found = locate_all(store, heads, manifests, terms.lanes, patient=terms.patient, findings=findings, named=named)
-        chosen = [[one for one in mine if one.info.stored_at >= self._asked.earliest] for mine in found]
+        chosen = [[one for one in mine if self._asked.wants(one.info)] for mine in found]
         return _Located(hospital, findings, chosen, named)
 
     def _at(self, one: _Located) -> Iterator[tuple[GrantedLane, Checked]]:

@@ -103,7 +103,7 @@ class OwnLanes:
         newest, choices, identities = FIRST, NONE, self._network.sidechain.identities
         for event in identities.paired(patient=self._address):
             try:
-                pairing = self._open(event)
+                pairing = self.stated_by(event)
             except LEFT_OUT as exc:
                 if event.digest == identities.ever_paired(patient=self._address)[-1].digest:
                     findings.left_out(event.hospital, NEWEST_PAIRING, exc)
@@ -122,6 +122,21 @@ class OwnLanes:
         events = {event.hospital: event for event in self._network.sidechain.identities.paired(patient=self._address)}
         actors = self._network.mainchain.actors.find(Role.HOSPITAL)
         return [(actor, events[actor.address]) for actor in actors if actor.address in events]
+
+    def stated_by(self, event: PairingEvent) -> Pairing:
+        """Return what one pairing of this patient's states.
+
+        Raises:
+            IntegrityError: it isn't this patient's own.
+            StoreUnavailableError: no store has it.
+        """
+        return open_pairing(
+            self._network.store.get_block(CID(RAW, event.digest)),
+            secret=self._seed.sealing(),
+            hospital=event.hospital,
+            patient=self._address,
+            verifying_key=self._seed.signer().public,
+        )
 
     def pair(
         self,
@@ -193,7 +208,7 @@ class OwnLanes:
             findings: as `pair`.
         """
         try:
-            before = [self._open(event) for other, event in self.hospitals() if other.address == hospital.address]
+            before = [self.stated_by(event) for other, event in self.hospitals() if other.address == hospital.address]
         except LEFT_OUT as exc:
             if findings is not None:
                 findings.left_out(hospital.address, "what it was asked before", exc)
@@ -279,7 +294,7 @@ class OwnLanes:
     def _knows(self, event: PairingEvent, generations: Generations, choices: Choices) -> bool:
         """Tell whether a hospital knows lanes and choices as they are now; unsure means no."""
         try:
-            pairing = self._open(event)
+            pairing = self.stated_by(event)
         except LEFT_OUT:
             return False
         return pairing.generations.epoch >= generations.epoch and pairing.choices == choices
@@ -446,15 +461,6 @@ class OwnLanes:
             keys |= unmasked(mine, messages, pepper, findings)
             headers += mine
         return OwnHeaders(heads, tuple(headers), keys, findings, named)
-
-    def _open(self, event: PairingEvent) -> Pairing:
-        return open_pairing(
-            self._network.store.get_block(CID(RAW, event.digest)),
-            secret=self._seed.sealing(),
-            hospital=event.hospital,
-            patient=self._address,
-            verifying_key=self._seed.signer().public,
-        )
 
 
 def _check_nothing_vanished(hospital: Address, headers: Sequence[Header], findings: Findings) -> None:

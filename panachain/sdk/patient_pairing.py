@@ -6,12 +6,17 @@ Reads nothing that a hospital published but to ask it to move that. Follows desi
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from panachain.model.actors import Role
 from panachain.records.findings import Findings
 from panachain.sdk.own_choices import OwnChoices, changed
 from panachain.sdk.patient_parts import PatientParts
 from panachain.sdk.results.uploads import PairingReport, UnpairingReport
+
+if TYPE_CHECKING:
+    from panachain.sdk.paired_hospitals import PairedHospitals
 
 
 class PatientPairing(PatientParts):
@@ -21,6 +26,14 @@ class PatientPairing(PatientParts):
     def choices(self) -> OwnChoices:
         """What this patient closes at every hospital, what an emergency may know, and what lies in another category."""
         return OwnChoices(self.network.store, self._lanes)
+
+    @cached_property
+    def hospitals(self) -> PairedHospitals:
+        """The hospitals that may publish to this patient's lanes or might once, and what each of them knows."""
+        # Imported here: most commands of a patient list no hospitals.
+        from panachain.sdk.paired_hospitals import PairedHospitals
+
+        return PairedHospitals(self.network, self._lanes)
 
     def pair(self, hospital: str, close: Iterable[str] = (), emergency: Iterable[str] = ()) -> PairingReport:
         """Assent that a hospital may publish to this patient's lanes.

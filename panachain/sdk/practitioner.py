@@ -19,7 +19,7 @@ from panachain.sdk.reader import ReadingSession
 from panachain.sdk.requests import MAX_NOTE, open_requests, seal_request
 from panachain.sdk.results.groups import GroupView, InvitationView
 from panachain.sdk.results.listings import Listing
-from panachain.sdk.results.requests import RequestReport, RequestView
+from panachain.sdk.results.requests import AnyRequest, RequestReport, RequestView, WithdrawnRequestReport, number_of
 from panachain.sdk.times import Moment, seconds
 from panachain.sdk.words import Categories, category_words, purpose_of
 from panachain.storage.blocks import keep
@@ -87,6 +87,19 @@ class Practitioner(ReadingSession):
         made = self.network.sidechain.requests.find(requester=self.address)
         found = open_requests(self.network, made, self._seed.sealing())
         return Listing(self._names.fill(found), found.left_out)
+
+    def withdraw_request(self, request: AnyRequest) -> WithdrawnRequestReport:
+        """Take back a request that nobody answered; what it took of the patient's places stays taken for a day.
+
+        Args:
+            request: from `request` or `requests`, or its number.
+
+        Raises:
+            TransactionError: it is another one's, or not open any more.
+        """
+        number = number_of(request)
+        sent = self.network.sidechain.requests.withdraw(self._person(), number)
+        return WithdrawnRequestReport(number, sent.tx_hash)
 
     # Groups
 

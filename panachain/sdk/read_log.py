@@ -147,4 +147,5 @@ class ReadLog:
             scopes=scopes,
             late=is_late,
             marks=marks_in(detail),
+            receipt=receipt,
         )

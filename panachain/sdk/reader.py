@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
@@ -21,23 +22,24 @@ from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, PolicyId
 from panachain.model.policy import OnChainPolicy, Terms
 from panachain.model.progress import Progress
-from panachain.model.scope import Purpose
+from panachain.model.scope import Category, Purpose
 from panachain.model.sizes import KEY_SIZE
 from panachain.records.findings import UNREADABLE
 from panachain.sdk.base import ActorSession
-from panachain.sdk.granted_records import Asked, GrantedRecords, withheld
+from panachain.sdk.granted_records import Asked, GrantedOpening, GrantedRecords, withheld
 from panachain.sdk.group_keys import open_secrets
 from panachain.sdk.kept import Kept
 from panachain.sdk.kept_headers import KeptHeaders
 from panachain.sdk.notices import Notices
 from panachain.sdk.opening import Opening
+from panachain.sdk.own_readings import OwnReadings
 from panachain.sdk.policies import policy_view
 from panachain.sdk.proxies import Proxies, Reader
 from panachain.sdk.results.listings import LeftOut, Listed, Listing
 from panachain.sdk.results.policies import AnyPolicy, PolicyView, id_of
-from panachain.sdk.results.records import OpenedRecord
+from panachain.sdk.results.records import OpenedRecord, OwnReading, Survey
 from panachain.sdk.times import Moment, seconds
-from panachain.sdk.words import purpose_of
+from panachain.sdk.words import Categories, category_of, category_words, purpose_of
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -98,19 +100,24 @@ class ReadingSession(ActorSession):
         since: Moment | None = None,
         purpose: Purpose | str | None = None,
         *,
+        categories: Categories = (),
+        years: Iterable[int] = (),
         history: bool = False,
         progress: Progress | None = None,
-    ) -> Opening:
+    ) -> GrantedOpening:
         """Return an iterator over every record that a policy opens, checked, oldest first within each lane.
 
         Of each resource the version that counts now is in it; the iterator's `behind` tells what was left out for that.
         What one hospital did wrong costs its own records only: the iterator's `omissions` name what was left out, and
-        its end raises it.
+        its end raises it. Its `survey` counts what there is, without opening anything.
 
         Args:
             policy: from `inbox`, or its ID.
             since: only records stored at or after this time; a `timedelta` counts back from now.
             purpose: None takes the policy's first one.
+            categories: only records of these, words or members of `Category`; of the others no key is asked for. What
+                another category says of a record, such as that it was moved there, isn't heard then.
+            years: only records of these; 0 means those without a date.
             history: yield each record as it was published, also what was superseded since.
             progress: is told the records, of all that were found so far.
 
@@ -121,11 +128,71 @@ class ReadingSession(ActorSession):
             PartlyDoneError: at the end, if something was left out.
             ProxiesUnavailableError: fewer proxies than the threshold gave a good answer.
         """
-        return Opening(lambda opening: self._open(opening, id_of(policy), since, purpose), progress, history=history)
+        part = frozenset(map(category_of, category_words(categories))), frozenset(years)
+        return GrantedOpening(
+            lambda opening: self._open(opening, id_of(policy), since, purpose, part),
+            progress,
+            history=history,
+            survey=lambda: self._survey(id_of(policy), since, purpose, part),
+        )
+
+    @property
+    def readings(self) -> list[OwnReading]:
+        """This actor's own openings that this machine remembers, oldest first."""
+        return self._names.fill(OwnReadings(self.profile.folder, self._seed).all())
+
+    def _survey(
+        self,
+        policy_id: PolicyId,
+        since: Moment | None,
+        purpose: Purpose | str | None,
+        part: tuple[frozenset[Category], frozenset[int]],
+    ) -> Survey:
+        opening = Opening(lambda _: iter(()))
+        asked = replace(self._asked(opening, policy_id, since, purpose), categories=part[0], years=part[1])
+        kept = KeptHeaders(self.profile.folder, self._seed)
+        parts = GrantedRecords(self.network, self._proxies, asked, opening, kept).survey()
+        told = (*opening.omissions, *opening.notices)
+        withheld_ones = tuple(category.value for category in opening.withheld)
+        return Survey(asked.policy.policy_id, tuple(parts), told, withheld_ones)
 
     def _open(
-        self, opening: Opening, policy_id: PolicyId, since: Moment | None, purpose: Purpose | str | None
+        self,
+        opening: Opening,
+        policy_id: PolicyId,
+        since: Moment | None,
+        purpose: Purpose | str | None,
+        part: tuple[frozenset[Category], frozenset[int]],
     ) -> Iterator[OpenedRecord]:
+        began = int(self.network.clock())
+        asked = replace(self._asked(opening, policy_id, since, purpose), categories=part[0], years=part[1])
+        kept = KeptHeaders(self.profile.folder, self._seed)
+        readings = OwnReadings(self.profile.folder, self._seed)
+        begun = OwnReading(
+            policy_id=asked.policy.policy_id,
+            patient=asked.terms.patient,
+            purpose=asked.purpose.value,
+            at=began,
+            records=0,
+            categories=tuple(one.value for one in Category if one in part[0]),
+            years=tuple(sorted(part[1])),
+        )
+        readings.begin(begun)
+        try:
+            yield from GrantedRecords(self.network, self._proxies, asked, opening, kept).records()
+        finally:
+            # Also of one that failed or was ended early.
+            ended = replace(begun, records=opening.delivered, left_out=len(opening.omissions))
+            readings.end(begun, ended)
+
+    def _asked(
+        self, opening: Opening, policy_id: PolicyId, since: Moment | None, purpose: Purpose | str | None
+    ) -> Asked:
+        """Return what is asked, after the rules were checked.
+
+        Raises:
+            AccessDeniedError: they forbid it.
+        """
         self._check_registered()
         # 1. Find the policy, read it on the mainchain.
         earliest = 0 if since is None else seconds(since, at=int(self.network.clock()), past=True, name="since")
@@ -146,9 +213,7 @@ class ReadingSession(ActorSession):
             revocation_in_sight=self.network.mainchain.policies.revocation_in_sight(policy_id),
         )
         opening.withheld = withheld(terms)
-        asked = Asked(on_chain, terms, reader, wanted, earliest)
-        kept = KeptHeaders(self.profile.folder, self._seed)
-        yield from GrantedRecords(self.network, self._proxies, asked, opening, kept).records()
+        return Asked(on_chain, terms, reader, wanted, earliest)
 
     def terms_of(self, policy: AnyPolicy) -> tuple[OnChainPolicy, Terms]:
         """Return one policy that was granted to this actor, as the chain shows it and as its terms say.

@@ -9,7 +9,7 @@ from typing import Literal, TypedDict, Unpack, overload
 
 from panachain.model.actors import Role
 from panachain.model.scope import Purpose
-from panachain.research.index import AnyResult, Index, PolicyRow, QueryResult, StorageRow
+from panachain.research.index import AnyResult, Index, PolicyRow, QueryResult, StorageRow, Tally, Where
 from panachain.sdk.reader import ReadingSession
 from panachain.sdk.times import Moment, seconds
 from panachain.sdk.words import Categories, category_of, category_words, purpose_of
@@ -22,6 +22,7 @@ class Filters(TypedDict, total=False):
     until: Moment | None
     as_of_block: int | None
     limit: int | None
+    offset: int
     status: str | None
     categories: Categories
     purpose: Purpose | str | None
@@ -55,6 +56,7 @@ class Researcher(ReadingSession):
         until: Moment | None = None,
         as_of_block: int | None = None,
         limit: int | None = None,
+        offset: int = 0,
         status: str | None = None,
         categories: Categories = (),
         purpose: Purpose | str | None = None,
@@ -68,6 +70,7 @@ class Researcher(ReadingSession):
             until: before this time; a `timedelta` counts back from now.
             as_of_block: as the chain stood at this block; None means the newest.
             limit: rows at most.
+            offset: rows that are passed over before the first one.
             status: of policies, a name of `PolicyStatus` in lower case.
             categories: open policies that name one of them.
             purpose: open policies that name it.
@@ -76,16 +79,45 @@ class Researcher(ReadingSession):
         Raises:
             UsageError: an unknown kind, status, category or purpose, or a block that isn't there yet.
         """
+        where = self._where(since, until, status, categories, purpose, hospital)
+        return Index(self.network.mainchain).query(kind, as_of_block=as_of_block, limit=limit, offset=offset, **where)
+
+    def tally(
+        self,
+        kind: str,
+        *,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        as_of_block: int | None = None,
+        status: str | None = None,
+        categories: Categories = (),
+        purpose: Purpose | str | None = None,
+        hospital: str | None = None,
+    ) -> Tally:
+        """Return how many rows a query has, and how they fall into groups; see `query` for what it takes.
+
+        Raises:
+            UsageError: an unknown kind, status, category or purpose, or a block that isn't there yet.
+        """
+        where = self._where(since, until, status, categories, purpose, hospital)
+        return Index(self.network.mainchain).tally(kind, as_of_block=as_of_block, **where)
+
+    def _where(
+        self,
+        since: Moment | None,
+        until: Moment | None,
+        status: str | None,
+        categories: Categories,
+        purpose: Purpose | str | None,
+        hospital: str | None,
+    ) -> Where:
         now = int(self.network.clock())
         wanted = [category_of(word) for word in category_words(categories)]
-        return Index(self.network.mainchain).query(
-            kind,
-            since=None if since is None else seconds(since, at=now, past=True, name="since"),
-            until=None if until is None else seconds(until, at=now, past=True, name="until"),
-            as_of_block=as_of_block,
-            limit=limit,
-            status=status,
-            categories=sum(category.bit for category in wanted) or None,
-            purposes=None if purpose is None else purpose_of(purpose).bit,
-            hospital=None if hospital is None else self.network.resolve(hospital, Role.HOSPITAL).address,
-        )
+        return {
+            "since": None if since is None else seconds(since, at=now, past=True, name="since"),
+            "until": None if until is None else seconds(until, at=now, past=True, name="until"),
+            "status": status,
+            "categories": sum(category.bit for category in wanted) or None,
+            "purposes": None if purpose is None else purpose_of(purpose).bit,
+            "hospital": None if hospital is None else self.network.resolve(hospital, Role.HOSPITAL).address,
+        }

@@ -739,6 +739,8 @@ class AccessRequests:
 class TwinNode:
     """What a node says of its blocks; everything else is asked of the twin's contracts directly."""
 
+    url = "http://node.test"
+
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
 

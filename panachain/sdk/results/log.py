@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from panachain.model.actors import Address, PolicyId
+from panachain.model.policy import Receipt
 from panachain.sdk.times import iso, utc
 
 LIED: Final = "lied"
@@ -43,6 +44,8 @@ class LogEntry:
     """Of a proxy that lied or was silent: what is wrong with its answer."""
     marks: frozenset[bytes] = field(default=frozenset(), repr=False)
     """By which the proxy names the capsules that it re-encrypted, `consent.receipts.MARK_SIZE` bytes each."""
+    receipt: Receipt | None = field(default=None, compare=False, repr=False)
+    """What it signed, checked: the proof of this line. None of a proxy that lied or was silent."""
 
     @property
     def when(self) -> datetime:

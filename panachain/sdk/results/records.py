@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from panachain.errors import InputError, IntegrityError, TooLargeError
-from panachain.model.actors import Address
+from panachain.errors import InputError, IntegrityError, Omission, TooLargeError
+from panachain.model.actors import Address, PolicyId, Role
 from panachain.model.records import Past, RecordInfo
 from panachain.records.content import Content
+from panachain.sdk.results.people import People
 from panachain.sdk.times import iso
 
 if TYPE_CHECKING:
@@ -350,3 +351,117 @@ def record_json(info: RecordInfo) -> dict[str, object]:
         "stored_at": iso(info.stored_at),
         "content_cid": info.content_cid,
     }
+
+
+@dataclass(frozen=True)
+class SurveyPart:
+    """Records of one category, year and hospital that a policy opens, as their headers tell.
+
+    Examples:
+        >>> with connect("doctor", role="practitioner") as doctor:
+        ...     (part,) = doctor.open(next(doctor.inbox())).survey().parts
+        >>> part.category, part.year, part.records
+        ('laboratory', 2024, 1)
+    """
+
+    category: str
+    year: int
+    """0 for records without a date."""
+    hospital: Address
+    records: int
+    size: int
+    """Bytes of them all, before attachments are put back."""
+    newest_at: int
+    """When the hospital stored the newest one, Unix seconds."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the part as JSON, schema `panachain/survey-part/1`."""
+        return {"schema": "panachain/survey-part/1", **asdict(self), "newest_at": iso(self.newest_at)}
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a policy opens, before anything is opened: no proxy is asked, and the patient's log says nothing of it.
+
+    Records are counted as they were published: which of them count now is known once they are open.
+
+    Examples:
+        >>> with connect("doctor", role="practitioner") as doctor:
+        ...     survey = doctor.open(next(doctor.inbox())).survey()
+        >>> [(part.category, part.year) for part in survey.parts], survey.records
+        ([('laboratory', 2024)], 1)
+    """
+
+    policy_id: PolicyId
+    parts: tuple[SurveyPart, ...]
+    omissions: tuple[Omission, ...] = ()
+    """What can't be read even as far as its header, of which nothing is counted."""
+    withheld: tuple[str, ...] = ()
+    """Categories that an emergency summary leaves out by rule, whether or not there is anything in them."""
+
+    @property
+    def records(self) -> int:
+        """How many records there are."""
+        return sum(part.records for part in self.parts)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the survey as JSON, schema `panachain/survey/1`."""
+        return {
+            "schema": "panachain/survey/1",
+            "policy_id": self.policy_id,
+            "parts": [part.to_json() for part in self.parts],
+            "omissions": [omission.to_json() for omission in self.omissions],
+            "withheld": list(self.withheld),
+        }
+
+
+@dataclass(frozen=True)
+class OwnReading:
+    """An opening of one's own, as this machine remembers it: the patient's log has what the proxies signed.
+
+    Examples:
+        >>> with connect("doctor", role="practitioner") as doctor:
+        ...     opened = list(doctor.open(next(doctor.inbox())))
+        ...     readings = doctor.readings
+        >>> readings[-1].records == len(opened)
+        True
+    """
+
+    policy_id: PolicyId
+    patient: Address
+    purpose: str
+    """A code of HL7 v3 PurposeOfUse."""
+    at: int
+    """When it began, Unix seconds."""
+    records: int
+    """How many were handed out."""
+    left_out: int = 0
+    """How many things couldn't be read."""
+    categories: tuple[str, ...] = ()
+    """Which ones alone were asked for; empty for all that the policy opens."""
+    years: tuple[int, ...] = ()
+    """Which ones alone were asked for; empty for all that the policy opens."""
+    patient_name: str = field(default="", compare=False)
+    """What the reader of this result calls the patient (sdk/names.py): for people; a program takes `patient`."""
+
+    def strangers(self) -> tuple[str, ...]:
+        """Return whose name a registry has to be asked for: nobody's, as the role is known."""
+        return ()
+
+    def named(self, names: People) -> OwnReading:
+        """Return the reading with a name for the patient."""
+        return replace(self, patient_name=names.of(self.patient, Role.PATIENT))
+
+    def to_json(self) -> dict[str, object]:
+        """Return the reading as JSON, schema `panachain/own-reading/1`."""
+        return {
+            "schema": "panachain/own-reading/1",
+            "policy_id": self.policy_id,
+            "patient": self.patient,
+            "purpose": self.purpose,
+            "when": iso(self.at),
+            "records": self.records,
+            "left_out": self.left_out,
+            "categories": list(self.categories),
+            "years": list(self.years),
+        }

@@ -128,3 +128,29 @@ class DenialReport:
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/denial/1`."""
         return {"schema": "panachain/denial/1", "id": self.request_id, "state": "denied", "tx": self.tx}
+
+
+@dataclass(frozen=True)
+class WithdrawnRequestReport:
+    """A request that its requester took back.
+
+    Examples:
+        >>> with connect("doctor", role="practitioner") as doctor:
+        ...     asked = doctor.request("me", "vitals")
+        ...     back = doctor.withdraw_request(asked)
+        >>> back.request_id == asked.request_id
+        True
+    """
+
+    request_id: int
+    tx: str
+    """Hash of the transaction."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/request-withdrawn/1`."""
+        return {
+            "schema": "panachain/request-withdrawn/1",
+            "id": self.request_id,
+            "state": "withdrawn",
+            "tx": self.tx,
+        }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from panachain.errors import Omission
 from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
+from panachain.sdk.results.people import People
 from panachain.sdk.results.records import record_json
 
 
@@ -231,6 +232,55 @@ class PairingReport:
             "closed": list(self.closed),
             "emergency": list(self.emergency),
             "omissions": [omission.to_json() for omission in self.omissions],
+        }
+
+
+@dataclass(frozen=True)
+class PairedHospital:
+    """A hospital that a patient is or was paired with, and what it knows by that.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     clinic = patient.hospitals.all()[0]
+        >>> clinic.paired, clinic.current
+        (True, True)
+    """
+
+    hospital: Address
+    paired: bool
+    """Whether it may publish now."""
+    published: int
+    """How many storage transactions of its own are on chain, for whichever patients."""
+    lanes: int
+    """How many lanes it knows the public keys of; it reads nothing with them."""
+    last_year: int
+    """The last year that it has lanes of; a record of a later year needs a new pairing."""
+    current: bool
+    """Whether it knows the newest lanes and choices: after a rotation it is told, if it is paired."""
+    orders: int
+    """How many orders of the patient's it was given: to move records to new lanes, or to other categories."""
+    name: str = field(default="", compare=False)
+    """What this machine calls it."""
+
+    def strangers(self) -> tuple[str, ...]:
+        """Return whose name a registry has to be asked for: it may be a branch of an organisation."""
+        return (self.hospital,)
+
+    def named(self, names: People) -> PairedHospital:
+        """Return the same with the hospital's name."""
+        return replace(self, name=names.of(self.hospital, None))
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON, schema `panachain/paired-hospital/1`."""
+        return {
+            "schema": "panachain/paired-hospital/1",
+            "hospital": self.hospital,
+            "paired": self.paired,
+            "published": self.published,
+            "lanes": self.lanes,
+            "last_year": self.last_year,
+            "current": self.current,
+            "orders": self.orders,
         }
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from panachain.consent.explain import PURPOSES, Explanation, explain
-from panachain.consent.offer import scopes_of
+from panachain.consent.explain import HEADINGS, PURPOSES, Explanation, explain, explain_offer
+from panachain.consent.offer import Offer, scopes_of
 from panachain.errors import UsageError
-from panachain.model.actors import Address, PolicyId
+from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import Disclosure, GrantedLane, OnChainPolicy, PolicyStatus, ProxyRef, Terms
 from panachain.model.scope import RESTRICTED, Purpose, Scope
 
@@ -176,3 +176,68 @@ def test_every_purpose_has_words() -> None:
 
 def test_a_time_beyond_the_calendar_is_a_number() -> None:
     assert f"until {2**47} (Unix seconds)" in " ".join(told(replace(terms_of(), expires_at=2**47)).allows)
+
+
+def marked(template: str) -> str:
+    """Return a template as another language would have it: other words, the same places."""
+    return f"«{template}»"
+
+
+@pytest.mark.parametrize("status", list(PolicyStatus))
+@pytest.mark.parametrize("is_group", [False, True])
+@pytest.mark.parametrize("state", ["", *STATES])
+def test_every_sentence_can_be_told_in_another_language(status: PolicyStatus, is_group: bool, state: str) -> None:
+    terms = terms_of(("all", "emergency", "mental-health"))
+    found = told(terms, status, is_group=is_group, revocation=state, nodes=3, quorum=2, translate=marked)
+    for name, _ in HEADINGS:
+        assert all(one.startswith("«") and one.endswith("»") for one in getattr(found, name)), name
+
+
+def test_in_english_the_sentences_are_the_templates() -> None:
+    kept: set[str] = set()
+
+    def remember(template: str) -> str:
+        kept.add(template)
+        return template
+
+    assert told(translate=remember) == told()
+    assert "treatment" in kept
+    assert "laboratory" in kept
+
+
+@pytest.mark.parametrize("name", ["{0}", "{who.__class__}", "{", "}}", "%s", "{patient}"])
+def test_a_name_is_never_a_template(name: str) -> None:
+    text = told(grantee=name, is_group=True, translate=marked).allows[0]
+    assert name in text
+    assert str(PATIENT) in text
+
+
+def offer_of(role: Role = Role.PRACTITIONER) -> Offer:
+    terms = terms_of()
+    return Offer(
+        grantee=Actor(GRANTEE, role, Status.ACTIVE, b"\2" * 32),
+        scopes=tuple(lane.scope for lane in terms.lanes),
+        purposes=terms.purposes,
+        starts_at=terms.starts_at,
+        expires_at=terms.expires_at,
+        threshold=terms.threshold,
+        proxies=terms.proxies,
+    )
+
+
+def test_an_offer_says_what_the_policy_will_say_but_that_it_is_there() -> None:
+    offered, granted = explain_offer(offer_of(), patient=PATIENT), told()
+    assert offered.allows[:-1] == granted.allows[:-1]
+    assert "nothing is signed or sent before you confirm it" in offered.allows[-1]
+    assert (offered.mathematics, offered.proxies, offered.nobody) == (
+        granted.mathematics,
+        granted.proxies,
+        granted.nobody,
+    )
+    assert (offered.policy_id, offered.status, offered.revocation) == ("", "offered", ())
+
+
+def test_an_offer_to_a_group_says_that_members_read() -> None:
+    offered = explain_offer(offer_of(Role.GROUP), patient=PATIENT, grantee="gro-ward", patient_name="me")
+    assert offered.allows[0].startswith("me lets everybody who is a member of the group gro-ward")
+    assert any("former member" in sentence for sentence in offered.nobody)

@@ -11,7 +11,7 @@ from babel.messages.extract import extract
 from babel.messages.pofile import read_po
 
 import panachain
-from panachain.portal import i18n, labels
+from panachain.portal import i18n
 from panachain.portal.i18n import accepted, gettext, languages, name_of, ngettext, speaking
 
 PACKAGE = Path(panachain.__file__).parent
@@ -91,15 +91,3 @@ def test_messages_have_their_values_and_their_plurals() -> None:
     with speaking("tlh"):
         assert i18n.current() == "en"
     assert [name_of(one) for one in ("de", "en")] == ["Deutsch", "English"]
-
-
-def test_labels_tell_values_members_and_what_is_unknown() -> None:
-    from panachain.model.actors import Role, Status
-    from panachain.model.scope import Category
-
-    assert labels.label(labels.CATEGORIES, Category.VITALS) == "vital signs"
-    assert labels.label(labels.STATES, Status.ACTIVE) == "active"
-    assert labels.label(labels.ROLES, Role.PATIENT) == "patient"
-    assert labels.label(labels.STATES, "REVOKED") == "revoked"
-    assert "\x1b" not in labels.label(labels.STATES, "odd\x1b[31m")
-    assert set(labels.CATEGORIES) >= {one.value for one in Category}

@@ -147,7 +147,25 @@ def test_each_filter_passes_what_it_says(chain: Chain) -> None:
         found(as_of_block=11)
 
 
-@pytest.mark.parametrize("name", ["since", "until", "categories", "purposes", "limit"])
+def test_a_tally_has_the_rows_of_its_query_in_every_database(chain: Chain) -> None:
+    for number in range(1, 6):
+        disclosed = Disclosure(purposes=1, categories=number % 2, data_use=0)
+        chain.granted(PolicyId(f"0x{number:040x}"), number, disclosure=disclosed, expires_at=TIME + 5 * number)
+    index = opened(chain)
+    filters: dict[str, Any]
+    for filters in ({}, {"status": "active"}, {"categories": 1}, {"since": TIME + 3}, {"as_of_block": 2}):
+        tally = index.tally("policies", **filters)
+        assert tally.rows == len(index.query("policies", **filters))
+        assert [group.day for group in tally.days] == [TIME // 86_400]
+        assert sum(group.rows for group in tally.groups) == tally.rows
+    assert index.tally("policies").by(lambda group: [group.status]) == {"active": 3, "expired": 2}
+    assert (index.tally("storage").groups, index.tally("storage").days) == ((), ())
+    assert [row.block for row in index.query("policies", limit=2, offset=1)] == [2, 3]
+    with pytest.raises(UsageError, match="can't be queried"):
+        index.tally("records")
+
+
+@pytest.mark.parametrize("name", ["since", "until", "categories", "purposes", "limit", "offset"])
 def test_a_number_that_no_index_holds_is_a_usage_error(chain: Chain, name: str) -> None:
     index = opened(chain)
     with pytest.raises(UsageError, match="63 bits"):

@@ -17,12 +17,14 @@ from panachain.errors import (
     PolicyRevokedError,
     PolicyUnknownError,
     UnknownActorError,
+    UsageError,
 )
 from panachain.ipld.cid import CID
 from panachain.model.actors import Address, Role
 from panachain.model.policy import PolicyStatus
-from panachain.model.scope import Purpose
+from panachain.model.scope import Category, Purpose
 from panachain.sdk.group_keys import seal_secrets
+from panachain.sdk.kept_headers import KeptHeaders
 from panachain.sdk.notices import Notices
 from panachain.storage.blocks import keep
 from tests.twin.world import World
@@ -174,6 +176,97 @@ class TestOpen:
         made = grant(world)
         stored = sorted(record.info.stored_at for record in world.clinician.open(made.policy_id))
         assert len(list(world.clinician.open(made.policy_id, since=stored[-1]))) == 1
+
+    def test_a_part_is_opened_alone_and_the_proxies_sign_nothing_of_the_rest(self, world: World) -> None:
+        upload(world)
+        upload(world, category="vitals")
+        made = grant(world, categories=("laboratory", "vitals"))
+        (record,) = world.clinician.open(made.policy_id, categories="vitals")
+        assert record.info.category is Category.VITALS
+        world.wait()
+        (reading,) = world.patient.log()
+        assert reading.what == ("vitals",)
+        assert list(world.clinician.open(made.policy_id, years=[2024])) == []
+        assert len(list(world.clinician.open(made.policy_id, years=[2025, 2024]))) == 2
+        with pytest.raises(UsageError):
+            world.clinician.open(made.policy_id, categories="all")
+
+    def test_a_part_does_not_take_what_it_did_not_hear_of_for_vanished(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload(world)
+        made = grant(world)
+        asked: list[Any] = []
+        monkeypatch.setattr(KeptHeaders, "compare", lambda *args, **more: asked.append(args))
+        list(world.clinician.open(made.policy_id, categories="laboratory"))
+        assert asked == []
+        list(world.clinician.open(made.policy_id))
+        assert len(asked) == 2
+
+
+class TestSurvey:
+    def test_counts_what_a_policy_opens_and_no_proxy_hears_of_it(self, world: World) -> None:
+        upload(world, 3)
+        upload(world, category="vitals", where="clinic")
+        made = grant(world, categories=("laboratory", "vitals"))
+        survey = world.clinician.open(made).survey()
+        assert [(part.category, part.year, part.hospital, part.records) for part in survey.parts] == [
+            ("laboratory", 2025, world.hospital.address, 3),
+            ("vitals", 2025, world.clinic.address, 1),
+        ]
+        assert (survey.records, survey.omissions, survey.policy_id) == (4, (), made.policy_id)
+        assert all(part.size and part.newest_at == world.now for part in survey.parts)
+        world.wait()
+        assert list(world.patient.log()) == []
+
+    def test_counts_nothing_that_was_not_granted(self, world: World) -> None:
+        upload(world, category="vitals")
+        assert world.clinician.open(grant(world)).survey().parts == ()
+
+    def test_is_refused_as_opening_is(self, world: World) -> None:
+        made = grant(world)
+        world.patient.revoke(made.policy_id)
+        with pytest.raises(PolicyRevokedError):
+            world.clinician.open(made).survey()
+        with pytest.raises(PolicyUnknownError):
+            world.stranger.open(made.policy_id).survey()
+
+    def test_names_what_can_not_be_read(self, world: World) -> None:
+        upload(world)
+        made = grant(world)
+        (record,) = world.clinician.open(made)
+        world.network.store.delete_block(CID.parse(record.info.header_cid))
+        survey = world.clinician.open(made).survey()
+        assert survey.parts == ()
+        assert [one.hospital for one in survey.omissions] == [world.hospital.address]
+
+
+class TestReadings:
+    def test_tells_what_was_opened_in_a_later_session_too(self, world: World) -> None:
+        upload(world)
+        made = grant(world)
+        list(world.clinician.open(made.policy_id))
+        list(world.clinician.open(made.policy_id, categories="laboratory", years=[2024]))
+        first, second = again(world, "clinician").readings
+        assert (first.policy_id, first.patient, first.purpose, first.at, first.records) == (
+            *(made.policy_id, world.patient.address, "TREAT", world.now, 1),
+        )
+        assert (second.records, second.categories, second.years) == (0, ("laboratory",), (2024,))
+        assert first.patient_name.startswith("pat-")
+        assert again(world, "nurse").readings == []
+
+    def test_tells_of_an_opening_that_was_ended_early_and_of_none_that_was_refused(self, world: World) -> None:
+        upload(world, 2)
+        made = grant(world)
+        opening = world.clinician.open(made.policy_id)
+        next(opening)
+        assert [reading.records for reading in world.clinician.readings] == [0]
+        opening._records.close()
+        assert [reading.records for reading in world.clinician.readings] == [1]
+        world.patient.revoke(made.policy_id)
+        with pytest.raises(PolicyRevokedError):
+            list(world.clinician.open(made.policy_id))
+        assert len(world.clinician.readings) == 1
 
 
 def test_terms_that_nobody_stored_keep_no_reader_from_all_the_rest(world: World) -> None:

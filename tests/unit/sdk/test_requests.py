@@ -178,3 +178,15 @@ def test_a_request_until_after_the_last_calendar_day_is_shown(world: World) -> N
     _made_by_hand(world, box.seal_to_each(readers, dagcbor.encode(body), labels.REQUEST))
     (seen,) = world.patient.requests()
     assert seen.to_json()["until"] == "9999-12-31T23:59:59Z"
+
+
+def test_a_requester_takes_an_open_request_back_and_nobody_else_does(world: World) -> None:
+    number = ask(world)
+    with pytest.raises(TransactionError):
+        world.nurse.withdraw_request(number)
+    back = world.clinician.withdraw_request(world.clinician.requests()[0])
+    assert (back.request_id, back.to_json()["state"]) == (number, "withdrawn")
+    assert [asked.state for asked in world.clinician.requests()] == ["withdrawn"]
+    assert [asked.state for asked in world.patient.requests()] == ["withdrawn"]
+    with pytest.raises(TransactionError):
+        world.clinician.withdraw_request(number)

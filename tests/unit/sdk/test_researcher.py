@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from panachain.errors import UnknownActorError, UsageError
+from panachain.model.scope import Category
 from tests.twin.world import START, World
 from tests.unit.sdk.helpers import DAY, grant, opened, upload
 
@@ -95,3 +96,42 @@ def test_a_researcher_opens_only_what_was_granted_to_them(world: World) -> None:
     upload(world)
     made = grant(world, "researcher", purpose="HRESCH", until=world.now + DAY)
     assert opened(world, made.policy_id, "researcher") == 1
+
+
+class TestTally:
+    def test_counts_what_a_query_finds_in_groups(self, world: World) -> None:
+        upload(world, 2)
+        upload(world, where="clinic")
+        tally = world.researcher.tally("storage")
+        assert (tally.rows, tally.records) == (2, 3)
+        assert tally.by(lambda group: [group.hospital], measure=lambda group: group.records) == {
+            world.hospital.address: 2,
+            world.clinic.address: 1,
+        }
+        assert world.researcher.tally("storage", hospital=world.clinic.address).rows == 1
+
+    def test_a_policy_on_two_categories_counts_in_both_and_a_sealed_one_in_none(self, world: World) -> None:
+        grant(world)
+        grant(world, "nurse", ("laboratory", "vitals"), disclose=True)
+        tally = world.researcher.tally("policies", status="active")
+        found = tally.by(lambda group: [one.value for one in Category if one.bit & group.category_bits])
+        assert (tally.rows, found) == (2, {"laboratory": 1, "vitals": 1})
+
+    def test_comes_with_the_provenance_of_its_query(self, world: World) -> None:
+        grant(world)
+        asked = world.researcher.query("policies").provenance
+        tally = world.researcher.tally("policies", as_of_block=asked.block)
+        assert (tally.provenance.block_hash, tally.kind) == (asked.block_hash, "policies")
+        assert tally.to_json()["schema"] == "panachain/tally/1"
+
+
+def test_pages_of_a_query_put_together_are_the_query(world: World) -> None:
+    for _ in range(5):
+        grant(world)
+    rows = world.researcher.query("policies").rows
+    pages = [world.researcher.query("policies", limit=2, offset=offset).rows for offset in (0, 2, 4, 6)]
+    assert [len(page) for page in pages] == [2, 2, 1, 0]
+    assert tuple(row for page in pages for row in page) == rows
+    assert world.researcher.query("policies", offset=3).rows == rows[3:]
+    with pytest.raises(UsageError):
+        world.researcher.query("policies", offset=-1)

@@ -17,14 +17,18 @@ from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.records import (
     LeftBehind,
     OpenedRecord,
+    OwnReading,
     RecordProvenance,
     ResourceHistory,
     ResourceVersion,
+    Survey,
+    SurveyPart,
     WithdrawnRecord,
 )
-from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView
+from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView, WithdrawnRequestReport
 from panachain.sdk.results.revocations import RevocationReport, SubmissionReport
 from panachain.sdk.results.uploads import (
+    PairedHospital,
     PairingReport,
     Proposal,
     PublishedView,
@@ -41,6 +45,7 @@ SECRET = b"the patient's plaintext"
 RECEIPT = Receipt(WHO, 1, bytes(32), ReceiptKind.DELETED, POLICY, 5, 4, 1, detail=b"", signature=bytes(65))
 VIEW = PolicyView(POLICY, PolicyStatus.ACTIVE, WHO, WHO, ("laboratory",), ("TREAT",), 10, 20, 2, 3, "bafy")
 REVOKED = RevocationReport(POLICY, "0x01", 5, receipts=(), needed=2, shares=3)
+PART = SurveyPart("laboratory", 2024, WHO, records=1, size=2, newest_at=3)
 VERSION = ResourceVersion("bafy", 5, "1", "", "current", ("code.text",))
 RECORDS = [
     VIEW,
@@ -54,8 +59,13 @@ RECORDS = [
     RequestView(1, "open", WHO, WHO, ("laboratory",), "TREAT", "", 20, until=30),
     RequestReport(1),
     DenialReport(1, "0x01"),
+    WithdrawnRequestReport(1, "0x01"),
+    PART,
+    Survey(POLICY, (PART,)),
+    OwnReading(POLICY, WHO, "TREAT", 5, 1, categories=("laboratory",), years=(2024,)),
     PairingReport(WHO, "bafy", lanes=3, epoch=1, tx="0x01"),
     UnpairingReport(WHO, "0x01"),
+    PairedHospital(WHO, paired=True, published=2, lanes=90, last_year=2028, current=False, orders=1),
     ChoicesReport(("HIV",)),
     AskedRecord("bafy", WHO, "laboratory", 2024),
     RecategorizeReport("private", ()),

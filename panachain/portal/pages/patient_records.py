@@ -1,0 +1,302 @@
+"""A patient's own records: as a timeline and by category, each with who can read it, who did, and its versions.
+
+Records are read once and kept with the seat, as they were sealed; a page tells when a hospital published something
+since. Opens one only for the viewer. Follows design section 8 (Open) and ADR 28, 34.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from panachain.errors import Omission, PanaChainError, PartlyDoneError, UnknownActorError, UsageError
+from panachain.model.actors import Role
+from panachain.model.scope import Category, Scope, path_of
+from panachain.portal.desk import Seat, seated
+from panachain.portal.forms import Form, checked_form
+from panachain.portal.i18n import N_, _, ngettext
+from panachain.portal.jobs import JobProgress
+from panachain.portal.labels import CATEGORIES
+from panachain.portal.pages import Page
+from panachain.portal.pages.patient_choosing import Part, part_of
+from panachain.portal.rendering import confirm, confirmed, render, to, to_opened
+from panachain.sdk.access import in_force, who_reads
+from panachain.sdk.patient import Patient
+from panachain.sdk.readings import Reading
+from panachain.sdk.results.choices import RecategorizeReport
+from panachain.sdk.results.policies import PolicyView
+from panachain.sdk.results.records import LeftBehind, OpenedRecord, ResourceHistory, WithdrawnRecord
+
+PAGES: Final = (Page("/records", N_("Records"), frozenset({Role.PATIENT}), 10),)
+KEPT: Final = "records"
+"""Under which name a seat keeps them."""
+MOST_OPENED: Final = 500
+"""Records that go to the viewer at once."""
+_WIDE: Final = {Scope.all(), Scope.emergency()}
+
+router = APIRouter()
+Sitting = Annotated[Seat, Depends(seated(Role.PATIENT))]
+Filled = Annotated[Form, Depends(checked_form)]
+
+
+@dataclass
+class Records:
+    """All records of a patient, as they counted when they were read."""
+
+    records: Sequence[OpenedRecord]
+    """By year and time of storage, the newest first."""
+    withdrawn: Sequence[WithdrawnRecord]
+    omissions: Sequence[Omission]
+    """What couldn't be read."""
+    notices: Sequence[Omission]
+    behind: LeftBehind
+    published: tuple[tuple[str, bytes, int], ...]
+    """What hospitals had published then."""
+    at: int
+    """When, Unix seconds."""
+    histories: Sequence[ResourceHistory] | None = None
+    """Versions; None before somebody asked for them."""
+    by_id: dict[str, OpenedRecord] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.by_id = {record.info.header_cid: record for record in self.records}
+
+
+def read_all(patient: Patient, progress: JobProgress) -> Records:
+    """Read all of a patient's records; what one hospital did wrong costs its own records only."""
+    progress.stage(_("What hospitals published is looked through with your keys"))
+    published = patient.hospitals.published()
+    opening = patient.records(progress=progress)
+    found: list[OpenedRecord] = []
+    try:
+        # One by one: the end raises what was left out, and what came before counts.
+        for record in opening:
+            found.append(record)
+    except PanaChainError:
+        # Where nothing at all could be read, the end is the first failure itself.
+        if not opening.omissions:
+            raise
+    found.sort(key=lambda record: (record.info.year, record.info.stored_at, record.info.header_cid), reverse=True)
+    return Records(
+        records=found,
+        withdrawn=sorted(opening.withdrawn, key=lambda gone: -gone.withdrawn_at),
+        omissions=opening.omissions,
+        notices=opening.notices,
+        behind=opening.behind,
+        published=published,
+        at=int(patient.network.clock()),
+    )
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What the list of records shows."""
+
+    part: Part[OpenedRecord]
+    category: str
+    """Chosen; empty for all."""
+    counts: Sequence[tuple[str, int]]
+    """Categories with how many records lie in each."""
+    kept: Records
+    stale: bool = False
+    """Whether a hospital published something since."""
+
+
+def listed(kept: Records, category: str = "", page: str = "1", *, stale: bool = False) -> Listed:
+    """Return one page of the list of records."""
+    counts = Counter(record.info.category.value for record in kept.records)
+    chosen = category if category in counts else ""
+    records = [record for record in kept.records if not chosen or record.info.category.value == chosen]
+    in_order = [(one.value, counts[one.value]) for one in Category if counts[one.value]]
+    return Listed(part_of(records, page), chosen, in_order, kept, stale)
+
+
+def _reading(seat: Seat) -> Response:
+    """Begin to read all records; their page shows itself once they are there."""
+
+    def work(patient: Patient, progress: JobProgress) -> Listed:
+        kept = read_all(patient, progress)
+        seat.keep[KEPT] = kept
+        return listed(kept)
+
+    return to(seat.start(_("Reading your records"), work, template="patient/records.html"))
+
+
+@router.get("/records")
+async def records(request: Request, seat: Sitting, category: str = "", page: str = "1") -> Response:
+    """List the records, the newest year first."""
+    kept: Records | None = seat.keep.get(KEPT)
+    if kept is None:
+        return _reading(seat)
+    published = await seat.run(lambda patient: patient.hospitals.published())
+    shown = listed(kept, category, page, stale=published != kept.published)
+    return render(request, "patient/records.html", result=shown)
+
+
+@router.post("/records/again")
+async def read_again(seat: Sitting, form: Filled) -> Response:
+    """Read all records anew."""
+    del form
+    return _reading(seat)
+
+
+@router.get("/records/withdrawn")
+async def withdrawn(request: Request, seat: Sitting, page: str = "1") -> Response:
+    """List the records that their hospitals withdrew."""
+    kept: Records | None = seat.keep.get(KEPT)
+    if kept is None:
+        return _reading(seat)
+    return render(request, "patient/withdrawn.html", part=part_of(kept.withdrawn, page))
+
+
+@router.get("/records/{record_id}")
+async def one_record(request: Request, seat: Sitting, record_id: str) -> Response:
+    """Show where one record comes from, who can read it, and what became of it."""
+    kept: Records | None = seat.keep.get(KEPT)
+    if kept is None:
+        return _reading(seat)
+    record = _known(kept, record_id)
+    info = record.info
+    policies: list[PolicyView] = await seat.run(lambda patient: in_force(patient.policies()))
+    versions = None
+    if kept.histories is not None:
+        versions = [one for one in kept.histories if any(of.record == record_id for of in one.versions)]
+    return render(
+        request,
+        "patient/record.html",
+        record=record,
+        info=info,
+        readers=who_reads(policies, info.category, info.year),
+        versions=versions,
+        provenance=record.fhir_provenance(),
+        categories=[one.value for one in Category if one is not info.category],
+    )
+
+
+def _known(kept: Records, record_id: str) -> OpenedRecord:
+    """Return a record by its ID.
+
+    Raises:
+        UnknownActorError: it isn't there, or was withdrawn.
+    """
+    if record_id in kept.by_id:
+        return kept.by_id[record_id]
+    for gone in kept.withdrawn:
+        if gone.record_id == record_id:
+            raise UnknownActorError(_("Its hospital withdrew this record."), hint=_("Look through withdrawn records."))
+    raise UnknownActorError(
+        _("There is no such record among yours, as far as they were read."), hint=_("Read your records again.")
+    )
+
+
+@router.post("/records/versions")
+async def versions(seat: Sitting, form: Filled) -> Response:
+    """Read what every version of every resource changed, and go back to a record."""
+    record_id = form["record"]
+
+    def work(patient: Patient, progress: JobProgress) -> str:
+        progress.stage(_("Every record is read as it was published"))
+        opening = patient.records(history=True, progress=progress)
+        try:
+            for _record in opening:
+                pass
+        except PartlyDoneError:
+            pass
+        kept: Records | None = seat.keep.get(KEPT)
+        if kept is not None:
+            kept.histories = opening.histories()
+        return record_id
+
+    return to(seat.start(_("Reading all versions"), work, template="patient/versions_read.html"))
+
+
+@router.post("/records/who")
+async def who_read(seat: Sitting, form: Filled) -> Response:
+    """Ask the proxies who opened what one record lies in."""
+    record_id = form["record"]
+
+    def work(patient: Patient, progress: JobProgress) -> list[Reading]:
+        progress.stage(_("The proxies are asked what they signed"))
+        return list(patient.log(records=[record_id], progress=progress))
+
+    return to(seat.start(_("Who opened a record"), work, template="patient/who_read.html", record_id=record_id))
+
+
+@router.post("/records/view")
+async def view(seat: Sitting, form: Filled) -> Response:
+    """Open records in the viewer: one, or those of a category."""
+    kept: Records | None = seat.keep.get(KEPT)
+    if kept is None:
+        return _reading(seat)
+    if "record" in form:
+        chosen = [_known(kept, form["record"])]
+        title = _(CATEGORIES.get(chosen[0].info.category.value, chosen[0].info.category.value))
+    else:
+        word = form.get("category", "")
+        chosen = [one for one in kept.records if not word or one.info.category.value == word]
+        title = _(CATEGORIES.get(word, word)) if word else _("All records")
+    if not chosen:
+        raise UsageError(_("There is nothing to open."))
+    # As new ones: what the viewer reads of them goes with the viewer.
+    return to_opened(seat.openings.add(title, [replace(one) for one in chosen[:MOST_OPENED]]))
+
+
+def opens_wider(record: OpenedRecord, category: Category) -> bool:
+    """Tell whether more people could open a record in another category: whoever has `all`, or an emergency."""
+    info = record.info
+    return bool(_WIDE & set(path_of(category, info.year)) - set(path_of(info.category, info.year)))
+
+
+@router.post("/records/move")
+async def move(request: Request, seat: Sitting, form: Filled) -> Response:
+    """Ask for a record to lie in another category."""
+    kept: Records | None = seat.keep.get(KEPT)
+    if kept is None:
+        return _reading(seat)
+    record, category = _known(kept, form["record"]), Category.parse(form["to"])
+    wider = opens_wider(record, category)
+    if not confirmed(request, form):
+        word = _(CATEGORIES[category.value])
+        sentences = [
+            _("The hospital %(who)s is asked to seal it anew there.", who=seat.names.of(record.info.hospital)),
+            _(
+                "It lies in “%(category)s” once the hospital has done that, and until then where it lies now.",
+                category=word,
+            ),
+            _("Newer versions that the hospital publishes go there, too. Its files go with it."),
+            _("Whoever opened it before keeps what they saw."),
+        ]
+        if wider:
+            sentences.append(
+                _("More people can open it there: everybody who may read everything, or the emergency summary.")
+            )
+        return confirm(
+            request,
+            title=_("Move the record to “%(category)s”", category=word),
+            sentences=sentences,
+            fields={"record": form["record"], "to": category.value},
+            button=_("Ask the hospital"),
+            danger=wider,
+            back=f"/records/{form['record']}",
+        )
+
+    def agreed(found: Sequence[str]) -> None:
+        if not wider:
+            raise UsageError(
+                ngettext(
+                    "More people could open %(num)d record there than was said; nothing was asked for.",
+                    "More people could open %(num)d records there than was said; nothing was asked for.",
+                    len(found),
+                )
+            )
+
+    def work(patient: Patient, progress: JobProgress) -> RecategorizeReport:
+        progress.stage(_("The hospital is told"))
+        return patient.choices.recategorize([record.info.header_cid], category, confirm=agreed)
+
+    return to(seat.start(_("Moving a record"), work, template="patient/moved.html"))

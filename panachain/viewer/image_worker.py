@@ -1,0 +1,329 @@
+"""Image worker: what DICOM objects and pictures show, in a process of its own, whose memory and time are bounded.
+
+A program apart from the rest of the package: it takes requests from its standard input, a line of JSON and then a
+file, each with its length before it (4 bytes, big-endian), and answers on its standard output with a line of JSON and
+pictures in the same way. Opens no file, and logs nothing: values of a header may be a patient's. It draws without
+NumPy. Follows DICOM PS3.3 (C.7.6.3, C.11.1, C.11.2), PS3.5 (section 8) and PNG with its frames (third edition).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import math
+import resource
+import signal
+import struct
+import sys
+import warnings
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, Final
+
+MEMORY: Final = 2 << 30
+"""Bytes that the process may take."""
+SECONDS: Final = 20.0
+"""Processor time for one request."""
+MOST_PIXELS: Final = 1 << 26
+"""Pixels of one frame."""
+MOST_FRAMES: Final = 32
+"""Frames of a cine; of more every n-th."""
+ABSENT: Final = "what draws pictures isn't installed: pip install 'panachain[dicom]'"
+_TOO_MANY: Final = "its image has more pixels than are drawn"
+_CINE_SIDE: Final = 400
+_SIDE: Final = 1024
+"""Pixels of the longer side of what is drawn."""
+_NAMES: Final = {
+    "study": "StudyInstanceUID",
+    "study_name": "StudyDescription",
+    "study_date": "StudyDate",
+    "series": "SeriesInstanceUID",
+    "series_number": "SeriesNumber",
+    "series_name": "SeriesDescription",
+    "modality": "Modality",
+    "body_part": "BodyPartExamined",
+    "number": "InstanceNumber",
+    "patient": "PatientName",
+    "born": "PatientBirthDate",
+    "rows": "Rows",
+    "columns": "Columns",
+    "frames": "NumberOfFrames",
+    "photometric": "PhotometricInterpretation",
+    "title": "DocumentTitle",
+}
+_FORMATS: Final = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
+
+
+class _OutOfTimeError(BaseException):
+    """Of no kind that a library catches."""
+
+
+class _UnshownError(Exception):
+    """What can't be drawn; its text quotes nothing of the file."""
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    signal.signal(signal.SIGVTALRM, _stop)
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    # One way of drawing everywhere, and no threads that NumPy would start.
+    sys.modules["numpy"] = None  # type: ignore[assignment]
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    while head := source.read(4):
+        asked = json.loads(source.read(int.from_bytes(head, "big")))
+        content = source.read(int.from_bytes(source.read(4), "big"))
+        told, picture = answer(asked, content)
+        line = json.dumps(told).encode()
+        sink.write(struct.pack(">I", len(line)) + line + struct.pack(">I", len(picture)) + picture)
+        sink.flush()
+
+
+def answer(asked: dict[str, Any], content: bytes, *, seconds: float = SECONDS) -> tuple[dict[str, Any], bytes]:
+    """Return what is told of a file, and a picture of it in PNG; `error` says why there is none.
+
+    Args:
+        asked: `do` is `describe` (the header), `draw` (a frame: `frame`, `window`), `cine` or `picture` (no DICOM).
+        content: the file.
+        seconds: processor time after which it is given up.
+    """
+    # Again and again: what is raised where Python is busy with itself is lost.
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 0.25)
+    try:
+        if asked["do"] == "picture":
+            return _picture(content)
+        return _of_dicom(asked, content)
+    except _UnshownError as exc:
+        return {"error": str(exc)}, b""
+    except _OutOfTimeError:
+        return {"error": "it takes too long"}, b""
+    except MemoryError:
+        return {"error": "it takes too much memory"}, b""
+    except ImportError:
+        return {"error": ABSENT}, b""
+    except Exception:  # noqa: BLE001  # Whatever a hostile file makes a library raise.
+        return {"error": "it can't be read"}, b""
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise _OutOfTimeError
+
+
+def _of_dicom(asked: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
+    from pydicom import dcmread
+
+    dataset = dcmread(io.BytesIO(content), force=True, stop_before_pixels=asked["do"] == "describe")
+    if asked["do"] == "describe":
+        told: dict[str, Any] = {name: _text(dataset, keyword) for name, keyword in _NAMES.items()}
+        told["windows"] = _windows(dataset)
+        if told["modality"] == "SR":
+            told["report"] = list(_report(dataset))[:2000]
+        return told, b""
+    frames = _number(dataset, "NumberOfFrames", 1)
+    if asked["do"] == "draw":
+        image = _frame(dataset, min(max(int(asked.get("frame", 0)), 0), frames - 1), asked.get("window"), _SIDE)
+        return {"size": image.size}, _png([image], 0)
+    step = -(-frames // MOST_FRAMES)
+    images = [_frame(dataset, place, asked.get("window"), _CINE_SIDE) for place in range(0, frames, step)]
+    apart = _float(dataset, "FrameTime", 0.0) or 1000.0 / (_float(dataset, "CineRate", 0.0) or 8.0)
+    return {"size": images[0].size, "frames": len(images)}, _png(images, min(max(apart * step, 40.0), 1000.0))
+
+
+def _text(dataset: Any, keyword: str) -> str:
+    try:
+        value = dataset.get(keyword)
+        return "" if value is None else str(value)[:400]
+    except Exception:  # noqa: BLE001  # A value that isn't of its kind.
+        return ""
+
+
+def _float(dataset: Any, keyword: str, default: float) -> float:
+    try:
+        found = float(_text(dataset, keyword) or default)
+    except ValueError:
+        return default
+    return found if math.isfinite(found) else default
+
+
+def _number(dataset: Any, keyword: str, default: int) -> int:
+    return max(int(_float(dataset, keyword, default)), 1)
+
+
+def _windows(dataset: Any, place: int = 0) -> list[tuple[float, float, str]]:
+    """Return centre, width and name of each window that the object proposes for a frame."""
+    source = _groups(dataset, "FrameVOILUTSequence", place)
+    found = []
+    for centre, width, name in zip(
+        _several(source, "WindowCenter"),
+        _several(source, "WindowWidth"),
+        [*_several(source, "WindowCenterWidthExplanation"), *[""] * 8],
+        strict=False,
+    ):
+        try:
+            if float(width) >= 1 and math.isfinite(float(width)) and math.isfinite(float(centre)):
+                found.append((float(centre), float(width), str(name)[:40]))
+        except ValueError:
+            continue
+    return found[:8]
+
+
+def _groups(dataset: Any, sequence: str, place: int) -> Any:
+    """Return what says something of a frame: its functional group, the shared one, or the object itself (C.7.6.16)."""
+    for name, at in (("PerFrameFunctionalGroupsSequence", place), ("SharedFunctionalGroupsSequence", 0)):
+        groups = dataset.get(name)
+        if groups and at < len(groups) and groups[at].get(sequence):
+            return groups[at].get(sequence)[0]
+    return dataset
+
+
+def _several(source: Any, keyword: str) -> list[str]:
+    value = source.get(keyword)
+    if value is None:
+        return []
+    return [str(value)] if isinstance(value, str | float | int) else [str(one) for one in value][:8]
+
+
+def _report(dataset: Any, depth: int = 0) -> Iterator[tuple[int, str, str]]:
+    """Yield depth, name and value of each content item of a structured report (PS3.3, C.17.3)."""
+    for item in list(dataset.get("ContentSequence") or [])[:500] if depth < 20 else ():
+        names = item.get("ConceptNameCodeSequence") or []
+        values = item.get("ConceptCodeSequence") or item.get("MeasuredValueSequence") or []
+        value = _text(item, "TextValue") or _text(item, "PersonName") or _text(item, "Date") or _text(item, "UID")
+        if values:
+            measured = _text(values[0], "NumericValue")
+            units = values[0].get("MeasurementUnitsCodeSequence") or []
+            value = (
+                f"{measured} {_text(units[0], 'CodeMeaning') if units else ''}"
+                if measured
+                else _text(values[0], "CodeMeaning")
+            )
+        yield depth, _text(names[0], "CodeMeaning") if names else "", value.strip()
+        yield from _report(item, depth + 1)
+
+
+def _frame(dataset: Any, place: int, window: Any, side: int) -> Any:
+    from PIL import Image
+    from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
+
+    rows, columns = _number(dataset, "Rows", 0), _number(dataset, "Columns", 0)
+    if "PixelData" not in dataset:
+        raise _UnshownError("it holds no image of a kind that is drawn")
+    if rows * columns > MOST_PIXELS:
+        raise _UnshownError(_TOO_MANY)
+    Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+    syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
+    if syntax is None:
+        syntax = "1.2.840.10008.1.2"
+        dataset.file_meta.TransferSyntaxUID = syntax
+    decoder = get_decoder(syntax)
+    if not decoder.is_available:
+        raise _UnshownError("its image is compressed in a way that isn't read here")
+    buffer, meta = decoder.as_buffer(dataset, index=place)
+    kind = str(meta["photometric_interpretation"])
+    size = (columns, rows)
+    if meta["samples_per_pixel"] == 3:
+        image = _colours(Image, size, bytes(buffer), kind, meta)
+    else:
+        image = _grey(Image, size, bytes(buffer), kind, meta, dataset, place, window)
+    if max(image.size) > side:
+        image.thumbnail((side, side))
+    return image
+
+
+def _colours(library: Any, size: tuple[int, int], buffer: bytes, kind: str, meta: Any) -> Any:
+    pixels = size[0] * size[1]
+    if meta["bits_allocated"] != 8 or len(buffer) < pixels * 3 or kind not in ("RGB", "YBR_FULL"):
+        raise _UnshownError("its colours are written in a way that isn't read here")
+    mode = "RGB" if kind == "RGB" else "YCbCr"
+    if meta.get("planar_configuration") == 1:
+        planes = [library.frombytes("L", size, buffer[at * pixels : (at + 1) * pixels]) for at in range(3)]
+        return library.merge(mode, planes).convert("RGB")
+    return library.frombytes(mode, size, buffer[: pixels * 3]).convert("RGB")
+
+
+def _grey(
+    library: Any, size: tuple[int, int], buffer: bytes, kind: str, meta: Any, dataset: Any, place: int, window: Any
+) -> Any:
+    bits, signed = meta["bits_allocated"], meta["pixel_representation"] == 1
+    if bits == 1:
+        return library.frombytes("1", size, buffer, "raw", "1;R").convert("L")
+    raws = {
+        (8, False): "F;8",
+        (8, True): "F;8S",
+        (16, False): "F;16",
+        (16, True): "F;16S",
+        (32, False): "F;32",
+        (32, True): "F;32S",
+    }
+    if (bits, signed) not in raws or len(buffer) < size[0] * size[1] * bits // 8:
+        raise _UnshownError("its pixels are written in a way that isn't read here")
+    if kind == "PALETTE COLOR":
+        return _palette(library, size, buffer, bits, dataset)
+    image = library.frombytes("F", size, buffer[: size[0] * size[1] * bits // 8], "raw", raws[bits, signed])
+    scale = _groups(dataset, "PixelValueTransformationSequence", place)
+    slope, intercept = _float(scale, "RescaleSlope", 1.0) or 1.0, _float(scale, "RescaleIntercept", 0.0)
+    windows = _windows(dataset, place)
+    if window:
+        centre, width = float(window[0]), max(float(window[1]), 1.0)
+        low, high = centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
+    elif windows and window is None:
+        centre, width, _ = windows[0]
+        low, high = centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
+    else:
+        low, high = (value * slope + intercept for value in image.getextrema())
+    if high <= low:
+        high = low + 1
+    factor = 255 / (high - low)
+    times, plus = slope * factor, (intercept - low) * factor
+    drawn = image.point(lambda value: value * times + plus).convert("L")
+    if kind == "MONOCHROME1":
+        drawn = drawn.point([255 - value for value in range(256)])
+    return drawn
+
+
+def _palette(library: Any, size: tuple[int, int], buffer: bytes, bits: int, dataset: Any) -> Any:
+    if bits != 8:
+        raise _UnshownError("its palette is larger than those that are read here")
+    image = library.frombytes("L", size, buffer[: size[0] * size[1]])
+    planes = []
+    for colour in ("Red", "Green", "Blue"):
+        entries, first, width = (int(value) for value in dataset[f"{colour}PaletteColorLookupTableDescriptor"].value)
+        data = bytes(dataset[f"{colour}PaletteColorLookupTableData"].value)
+        entries = entries or 65536
+        wide = width == 16 and len(data) >= 2 * entries
+        table = [data[2 * at + 1] if wide else data[at] for at in range(min(entries, 256))]
+        planes.append(image.point([table[min(max(value - first, 0), len(table) - 1)] for value in range(256)]))
+    return library.merge("RGB", planes)
+
+
+def _picture(content: bytes) -> tuple[dict[str, Any], bytes]:
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    image: Any = Image.open(io.BytesIO(content), formats=_FORMATS)
+    if image.width * image.height > MOST_PIXELS:
+        raise _UnshownError(_TOO_MANY)
+    image.draft("RGB", (_SIDE, _SIDE))
+    drawn = image.convert("RGBA" if image.mode in ("RGBA", "LA", "P") else "RGB")
+    drawn.thumbnail((_SIDE, _SIDE))
+    return {"size": drawn.size}, _png([drawn], 0)
+
+
+def _png(images: list[Any], apart: float) -> bytes:
+    """Return one image, or several that follow each other, each `apart` milliseconds after the one before."""
+    sink = io.BytesIO()
+    more = {"save_all": True, "append_images": images[1:], "duration": apart, "loop": 0} if len(images) > 1 else {}
+    # Nothing of the file's own metadata goes along.
+    images[0].info = {}
+    images[0].save(sink, "PNG", **more)
+    return sink.getvalue()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""Pictures of DICOM objects and other image files, as another process draws them (`image_worker.py`).
+
+No file makes this process slow, large or fail: the other one is bounded, is ended when it takes too long, and replaced
+when it dies. Opens no file.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import struct
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from typing import Any, Final
+
+from panachain.plain import line
+from panachain.viewer.items import MOST_BYTES
+from panachain.viewer.moments import NEVER, Moment, hl7_moment
+from panachain.viewer.words import N_
+
+_WAIT: Final = 60.0
+"""Seconds after which a request is given up, whatever the process does."""
+_MOST_ANSWER: Final = 64 << 20
+PRESETS: Final = {"CT": ((40.0, 400.0, "soft tissue"), (-600.0, 1500.0, "lung"), (300.0, 1500.0, "bone"))}
+"""Modality → centre, width and name of windows in common use."""
+
+
+_NAMED: Final = (N_("soft tissue"), N_("lung"), N_("bone"))
+REASONS: Final = (
+    N_("what draws pictures isn't installed: pip install 'panachain[dicom]'"),
+    N_("it takes too much memory or time"),
+    N_("it takes too much memory"),
+    N_("it takes too long"),
+    N_("it can't be read"),
+    N_("it is too large to be looked into"),
+    N_("it holds no image of a kind that is drawn"),
+    N_("its image has more pixels than are drawn"),
+    N_("its image is compressed in a way that isn't read here"),
+    N_("its colours are written in a way that isn't read here"),
+    N_("its pixels are written in a way that isn't read here"),
+    N_("its palette is larger than those that are read here"),
+)
+"""What the other process says where it draws nothing."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which values are drawn from black to white."""
+
+    centre: float
+    width: float
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class DicomHeader:
+    """What an object says about itself; each text cleaned."""
+
+    study: str = ""
+    study_name: str = ""
+    study_date: Moment = NEVER
+    series: str = ""
+    series_number: str = ""
+    series_name: str = ""
+    modality: str = ""
+    body_part: str = ""
+    number: str = ""
+    patient: str = ""
+    born: Moment = NEVER
+    rows: int = 0
+    columns: int = 0
+    frames: int = 1
+    windows: tuple[Window, ...] = ()
+    report: tuple[tuple[int, str, str], ...] = ()
+    """Depth, name and value of each item of a structured report."""
+    error: str = ""
+    """Why it can't be read; empty if it can."""
+
+    @property
+    def has_image(self) -> bool:
+        """Whether it says that it holds an image."""
+        return self.rows > 0 and self.columns > 0
+
+    @property
+    def more_windows(self) -> tuple[Window, ...]:
+        """The windows that it proposes and those in common use, but for the first one."""
+        usual = tuple(Window(*one) for one in PRESETS.get(self.modality, ()))
+        return (*self.windows[1:], *(one for one in usual if self.has_image))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture in PNG."""
+
+    content: bytes
+    error: str = ""
+    """Why there is none; empty if there is one."""
+
+
+class _Worker:
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def ask(self, asked: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
+        if len(content) > MOST_BYTES:
+            return {"error": "it is too large to be looked into"}, b""
+        with self._lock:
+            process = self._started()
+            timer = threading.Timer(_WAIT, process.kill)
+            timer.start()
+            try:
+                return self._exchange(process, asked, content)
+            except (OSError, ValueError, struct.error):
+                # It took more than it may, or crashed; the next request gets a new one.
+                self._end()
+                return {"error": "it takes too much memory or time"}, b""
+            finally:
+                timer.cancel()
+
+    def close(self) -> None:
+        with self._lock:
+            self._end()
+
+    def _exchange(
+        self, process: subprocess.Popen[bytes], asked: dict[str, Any], content: bytes
+    ) -> tuple[dict[str, Any], bytes]:
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("a process without pipes")
+        line = json.dumps(asked).encode()
+        process.stdin.write(struct.pack(">I", len(line)) + line + struct.pack(">I", len(content)) + content)
+        process.stdin.flush()
+        told = json.loads(_taken(process.stdout))
+        picture = _taken(process.stdout)
+        if not isinstance(told, dict):
+            raise ValueError("no answer")
+        return told, picture
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                # -P: no module is taken from the folder that somebody happens to work in.
+                [sys.executable, "-P", "-m", "panachain.viewer.image_worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+            atexit.register(self.close)
+        return self._process
+
+
+def _taken(source: Any) -> bytes:
+    (size,) = struct.unpack(">I", source.read(4))
+    if size > _MOST_ANSWER:
+        raise ValueError("an answer that is too large")
+    content: bytes = source.read(size)
+    if len(content) != size:
+        raise ValueError("half an answer")
+    return content
+
+
+_WORKER: Final = _Worker()
+
+
+def described(content: bytes) -> DicomHeader:
+    """Return what a DICOM object says about itself."""
+    told, _ = _WORKER.ask({"do": "describe"}, content)
+    if "error" in told:
+        return DicomHeader(error=line(str(told["error"])))
+    text = {name: line(str(value)) for name, value in told.items() if isinstance(value, str)}
+    return DicomHeader(
+        **{
+            name: text.get(name, "")
+            for name in (
+                *("study", "study_name", "series", "series_number", "series_name", "modality", "body_part", "number"),
+                "patient",
+            )
+        },
+        study_date=hl7_moment(text.get("study_date", "")),
+        born=hl7_moment(text.get("born", "")),
+        rows=_count(text.get("rows", "")),
+        columns=_count(text.get("columns", "")),
+        frames=max(_count(text.get("frames", "")), 1),
+        windows=tuple(Window(float(one[0]), float(one[1]), line(str(one[2]))) for one in told.get("windows", ())),
+        report=tuple((int(one[0]), line(str(one[1])), line(str(one[2]))) for one in told.get("report", ())),
+    )
+
+
+def drawn(content: bytes, *, frame: int = 0, window: Window | None = None) -> Picture:
+    """Return one frame of a DICOM object, in its own first window if no other is named."""
+    asked: dict[str, Any] = {"do": "draw", "frame": frame}
+    if window is not None:
+        asked["window"] = [window.centre, window.width]
+    return _picture(asked, content)
+
+
+def cine(content: bytes) -> Picture:
+    """Return the frames of a DICOM object as one picture that moves."""
+    return _picture({"do": "cine"}, content)
+
+
+def picture(content: bytes) -> Picture:
+    """Return an image file of any kind, drawn anew: nothing of the file itself is passed on."""
+    return _picture({"do": "picture"}, content)
+
+
+def _picture(asked: dict[str, Any], content: bytes) -> Picture:
+    told, png = _WORKER.ask(asked, content)
+    return Picture(png, line(str(told.get("error", ""))))
+
+
+def _count(text: str) -> int:
+    try:
+        return max(int(float(text)), 0)
+    except (ValueError, OverflowError):
+        return 0

@@ -1,0 +1,139 @@
+"""The read log by pages: filtered, refused attempts too, each line with the receipts that prove it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from panachain.errors import PanaChainError, UsageError
+from panachain.model.actors import Role
+from panachain.portal.pages.patient_log import Log, Wanted
+from panachain.sdk.readings import Reading
+from panachain.sdk.results.log import LogEntry
+from tests.portal.conftest import Client, Portal, text_of
+from tests.unit.portal.hostile import TEXTS, harmless, label, seat_of
+from tests.unit.sdk.helpers import grant, opened, upload
+from tests.unit.sdk.test_access import DOCTOR, NURSE
+
+
+@pytest.fixture
+def client(portal: Portal) -> Client:
+    return portal.client_of(Role.PATIENT)
+
+
+def test_the_log_asks_shows_and_proves(portal: Portal, client: Client) -> None:
+    upload(portal.world)
+    made = grant(portal.world)
+    assert opened(portal.world, made.policy_id) > 0
+    portal.world.wait()
+    page = client.finish(client.get("/log"))
+    text = text_of(page)
+    assert "clinician" in text
+    assert "laboratory (treatment)" in text
+    proof = client.page("/log/1")
+    assert "Who signed it" in proof
+    answer = client.get("/log/1/receipts.json")
+    document = json.loads(answer.text)
+    assert {one["kind"] for one in document["receipts"]} == {"reencrypted"}
+    assert all(len(one["signature"]) == 130 for one in document["receipts"])
+    assert len({one["proxy"] for one in document["receipts"]}) >= 2
+
+
+def test_the_log_is_filtered_by_the_query(portal: Portal, client: Client) -> None:
+    client.finish(client.get("/log"))
+    assert "clinician" in text_of(client.page("/log", who="clin"))
+    for name, value in (
+        ("who", "stranger"),
+        ("category", "vitals"),
+        ("only", "refused"),
+        ("only", "late"),
+        ("until", "2001-01-01"),
+    ):
+        assert "No reading fits." in text_of(client.page("/log", **{name: value})), name
+    client.page("/log", status=400, since="yesterday")
+
+
+def test_a_reading_that_there_is_not_leads_back_to_the_log(client: Client) -> None:
+    client.finish(client.get("/log"))
+    for number in ("0", "999", "x", "-1"):
+        assert client.get(f"/log/{number}", follow_redirects=False).headers["location"] == "/log"
+
+
+def reading(at: int, **changes: Any) -> Reading:
+    made = Reading(
+        requester=DOCTOR,
+        granted_to=DOCTOR,
+        policy_id="0x" + "01" * 20,  # type: ignore[arg-type]
+        what=("laboratory/2024",),
+        purpose="TREAT",
+        at=at,
+        ended_at=at,
+        permitted=True,
+        envelopes=1,
+        proxies=(DOCTOR, NURSE),
+        who="doctor",
+    )
+    return replace(made, **changes)
+
+
+DAY = 86_400
+FOUND = [
+    reading(10 * DAY),
+    reading(20 * DAY, who="nurse", requester=NURSE, permitted=False),
+    reading(30 * DAY, what=("vitals",), late=(DOCTOR,)),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "places"),
+    [
+        (Wanted(), [0, 1, 2]),
+        (Wanted(who="NUR"), [1]),
+        (Wanted(who=NURSE[:8]), [1]),
+        (Wanted(category="laboratory"), [0, 1]),
+        (Wanted(category="labor"), []),
+        (Wanted(only="refused"), [1]),
+        (Wanted(only="late"), [2]),
+        (Wanted(since="1970-01-15"), [1, 2]),
+        (Wanted(until="1970-01-15"), [0]),
+        (Wanted(since="1970-01-15", until="1970-01-25"), [1]),
+        (Wanted(policy="0x" + "02" * 20), []),
+    ],
+)
+def test_filters_choose_what_they_say(wanted: Wanted, places: list[int]) -> None:
+    assert wanted.chosen(FOUND) == [FOUND[place] for place in places]
+
+
+@pytest.mark.parametrize("text", ["x", "2027-13-01", *TEXTS], ids=label)
+def test_a_day_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        Wanted(since=text).chosen(FOUND)
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=label)
+def test_hostile_texts_in_the_log_are_shown_as_text(portal: Portal, client: Client, text: str) -> None:
+    client.finish(client.get("/log"))
+    changes: dict[str, Any] = {
+        "requester": text,
+        "granted_to": text + "x",
+        "what": (text,),
+        "purpose": text,
+        "who": text,
+    }
+    fault = LogEntry(1, "lied", "0x" + "01" * 20, DOCTOR, 0, reason=str(PanaChainError(text)))  # type: ignore[arg-type]
+    silent = replace(fault, kind="silent", proxy=NURSE)
+    seat_of(portal).keep["log"] = Log([fault, silent], [reading(DAY, **changes)], (), 5)
+    assert harmless(client.page("/log"))
+    assert harmless(client.page("/log/1"))
+    assert harmless(client.get("/log", params={"who": text, "category": text, "policy": text, "page": text}).text)
+    assert harmless(client.get("/log", params={"since": text}).text)
+
+
+def test_evidence_is_submitted_once_that_is_confirmed(portal: Portal, client: Client) -> None:
+    made = grant(portal.world)
+    asked = client.submit("/log/convict", policy=made.policy_id)
+    assert "The contract suspends such a proxy" in text_of(asked.text)
+    assert "No receipt convicts anybody" in text_of(client.finish(client.agree(asked)))
