@@ -19,6 +19,7 @@ import re
 import resource
 import signal
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -57,7 +58,13 @@ class UploadFigures:
     portal: float
     """Seconds from the first byte that is sent to the page that says that all is published, both looks included."""
     sent: float
-    """Of them, until the browser was answered."""
+    """Of them, until all was sent and the browser answered."""
+    looked: float
+    """And then until the page showed what would be published."""
+    command_line_cpu: float
+    """Seconds of processor time of the command."""
+    portal_cpu: float
+    """And of the portal's process, for the upload alone."""
     before: int
     """Bytes of resident memory of the portal's process before the upload."""
     peak: int
@@ -67,6 +74,11 @@ class UploadFigures:
     def ratio(self) -> float:
         """Speed of the portal, the command line's being 1."""
         return self.command_line / self.portal
+
+    @property
+    def cpu_ratio(self) -> float:
+        """The same of processor time, which a busy machine changes less."""
+        return self.command_line_cpu / self.portal_cpu
 
     @property
     def grown(self) -> int:
@@ -86,16 +98,21 @@ class StaffFigures:
     """Seconds of an answer."""
     p95: float
     slowest: float
+    memory: int
+    """Bytes of resident memory of the portal's process with all of them unlocked."""
 
 
 class Browser:
     """Somebody's browser, as far as its requests go."""
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, place: int = 1) -> None:
+        """Take the portal, and which of this machine's own addresses it is asked from, as by another workstation."""
         parts = urlsplit(origin)
         self.origin = origin
         self._host, self._port = parts.hostname or "", parts.port or 80
-        self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=600)
+        self._connection = http.client.HTTPConnection(
+            "127.0.0.1", self._port, timeout=600, source_address=(f"127.0.1.{place}", 0)
+        )
         self._cookie = ""
 
     def close(self) -> None:
@@ -108,14 +125,24 @@ class Browser:
             headers |= {"Origin": self.origin, "Content-Type": kind or "application/x-www-form-urlencoded"}
         if isinstance(body, Body):
             headers["Content-Length"] = str(body.length)
-        self._connection.request(method, path, body=body, headers=headers)  # type: ignore[arg-type]
-        answer = self._connection.getresponse()
+        try:
+            answer = self._answer(method, path, body, headers)
+        except http.client.RemoteDisconnected:
+            if method != "GET":
+                raise
+            # It had lain idle for too long; a browser asks once more, too.
+            self._connection.close()
+            answer = self._answer(method, path, body, headers)
         text = answer.read().decode()
         for line in answer.headers.get_all("Set-Cookie") or ():
             self._cookie = line.partition(";")[0]
         if answer.status == 303:
             return self.ask("GET", answer.headers["Location"])
         return answer.status, path, text
+
+    def _answer(self, method: str, path: str, body: object, headers: dict[str, str]) -> http.client.HTTPResponse:
+        self._connection.request(method, path, body=body, headers=headers)  # type: ignore[arg-type]
+        return self._connection.getresponse()
 
     def enter(self, secret: str, profile: str) -> None:
         """Unlock a profile."""
@@ -125,6 +152,12 @@ class Browser:
         status, _, page = self.ask("POST", "/unlock", urlencode(fields))
         if status != 200 or "passphrase" in page:
             raise SystemExit(f"the profile {profile} wasn't unlocked: status {status}")
+
+    def navigation(self) -> list[str]:
+        """Return the pages that this profile finds in the navigation."""
+        _, _, page = self.ask("GET", "/")
+        menu = page.partition('<nav class="pages"')[2].partition("</nav>")[0]
+        return re.findall(r'href="([^"]+)"', menu)
 
     def finish(self, path: str, text: str, *, deadline: float = 1_800) -> str:
         """Wait for a piece of work, and return its outcome."""
@@ -166,8 +199,8 @@ class Body:
 
 
 @contextmanager
-def world(folder: Path, patients: int = 1) -> Iterator[Path]:
-    """Run a devnet with a hospital and patients who are paired with it, and yield its home."""
+def world(folder: Path, patients: int = 1, practitioners: int = 0) -> Iterator[Path]:
+    """Run a devnet with a hospital, its practitioners, and patients who are paired with it, and yield its home."""
     home = folder / "home"
     secret = folder / "passphrase"
     secret.write_text(PASSPHRASE)
@@ -178,7 +211,11 @@ def world(folder: Path, patients: int = 1) -> Iterator[Path]:
             Network.open(Config.load({"home": str(home)}, {})) as network,
             Registrar(network, load_profile(home, REGISTRAR), PASSPHRASE) as registrar,
         ):
-            registrar.admit(create_profile(home, "hospital", Role.HOSPITAL, PASSPHRASE).actor)
+            hospital = create_profile(home, "hospital", Role.HOSPITAL, PASSPHRASE).actor
+            registrar.admit(hospital)
+            for number in range(practitioners):
+                actor = create_profile(home, f"practitioner-{number}", Role.PRACTITIONER, PASSPHRASE).actor
+                registrar.admit(replace(actor, organisation=hospital.address))
             for number in range(patients):
                 registrar.admit(create_profile(home, f"patient-{number}", Role.PATIENT, PASSPHRASE).actor)
                 with open_actor(network, load_profile(home, f"patient-{number}"), PASSPHRASE) as patient:
@@ -212,44 +249,49 @@ def upload(size: int = 1024, rounds: int = 3) -> UploadFigures:
             line = _by_command_line(home, by_hand, Path(place) / "passphrase")
             found.append(_by_portal(home, by_page, line, size * MIB))
     middle = sorted(found, key=lambda one: one.ratio)[len(found) // 2]
-    return UploadFigures(
-        size * MIB, middle.command_line, middle.portal, middle.sent, middle.before, max(one.peak for one in found)
-    )
+    return replace(middle, peak=max(one.peak for one in found))
 
 
 def staff(people: int = 50, seconds: float = 300.0, patients: int = 20) -> StaffFigures:
-    """Let so many staff use one hospital's portal at once, each in a session of their own."""
-    times: list[float] = []
+    """Let so many staff use one hospital's portal at once, each in a session and at a workstation of their own.
+
+    A fifth of them work for the hospital itself, as many as may unlock one profile within a minute; the others are its
+    practitioners. Each opens pages of their own navigation, and reads each for some seconds.
+    """
+    clerks = min(10, people // 5)
+    times: list[tuple[float, str]] = []
     errors: list[str] = []
     lock = threading.Lock()
     with (
         tempfile.TemporaryDirectory(dir=os.environ.get("PANA_BENCH_FOLDER")) as place,
-        world(Path(place), patients) as home,
-        portal(home) as (_, url),
+        world(Path(place), patients, people - clerks) as home,
+        portal(home) as (process, url),
     ):
         origin, _, secret = url.partition("/#")
         browsers = []
-        for _ in range(people):
-            browsers.append(Browser(origin))
-            browsers[-1].enter(secret, "hospital")
+        for number in range(people):
+            browser = Browser(origin, number + 1)
+            browser.enter(secret, "hospital" if number < clerks else f"practitioner-{number - clerks}")
+            browsers.append(browser)
             secret = _fresh(home)
+        memory = _resident(process.pid)
         end = time.monotonic() + seconds
 
         def work(browser: Browser, number: int) -> None:
             chance = random.Random(number)
-            pages = ("/hospital", "/patients", "/batches", "/withdrawals", "/upload", "/me")
+            pages = browser.navigation()
             while time.monotonic() < end:
+                asked = chance.choice(pages)
                 begun = time.perf_counter()
                 try:
-                    status, path, _ = browser.ask("GET", chance.choice(pages))
-                    problem = "" if status == 200 else f"{path}: {status}"
+                    status, _, _ = browser.ask("GET", asked)
+                    problem = "" if status == 200 else f"{asked}: {status}"
                 except (OSError, http.client.HTTPException) as exc:
-                    problem = type(exc).__name__
+                    problem = f"{asked}: {type(exc).__name__}"
                 took = time.perf_counter() - begun
                 with lock:
-                    times.append(took)
+                    times.append((took, asked))
                     errors.extend([problem] if problem else [])
-                # Somebody reads a page for some seconds before they go on.
                 time.sleep(chance.uniform(2, 6))
 
         threads = [threading.Thread(target=work, args=(browser, number)) for number, browser in enumerate(browsers)]
@@ -259,9 +301,12 @@ def staff(people: int = 50, seconds: float = 300.0, patients: int = 20) -> Staff
             thread.join()
         for browser in browsers:
             browser.close()
-    ordered = sorted(times)
     for problem in sorted(set(errors)):
         print(f"  {errors.count(problem)} x {problem}", file=sys.stderr)
+    for asked in sorted({asked for _, asked in times}):
+        of_page = sorted(took for took, one in times if one == asked)
+        print(f"  {asked}: {len(of_page)}, p95 {of_page[int(0.95 * (len(of_page) - 1))]:.3f} s", file=sys.stderr)
+    ordered = sorted(took for took, _ in times)
     return StaffFigures(
         people,
         seconds,
@@ -270,6 +315,7 @@ def staff(people: int = 50, seconds: float = 300.0, patients: int = 20) -> Staff
         statistics.median(ordered),
         ordered[int(0.95 * (len(ordered) - 1))],
         ordered[-1],
+        memory,
     )
 
 
@@ -279,30 +325,50 @@ def _files(folder: Path, size: int, *, seed: int) -> Path:
     chance = random.Random(seed)
     for number in range(-(-size // _FILE)):
         with (folder / f"{number:04}.dcm").open("wb") as file:
-            file.write(bytes(128) + b"DICM")
-            left = min(_FILE, size - number * _FILE) * MIB - 132
+            left = min(_FILE, size - number * _FILE) * MIB
+            file.write(_head(left))
             while left:
                 left -= file.write(chance.randbytes(min(MIB, left)))
     return folder
 
 
-def _by_command_line(home: Path, folder: Path, secret: Path) -> float:
+def _head(pixels: int) -> bytes:
+    """Return what stands before the pixels of a DICOM file (PS3.10, section 7.1; explicit VR, little endian)."""
+
+    def element(group: int, number: int, kind: bytes, value: bytes) -> bytes:
+        value += b"\0" * (len(value) % 2)
+        return struct.pack("<HH2sH", group, number, kind, len(value)) + value
+
+    syntax = element(2, 0x10, b"UI", b"1.2.840.10008.1.2.1")
+    meta = element(2, 0, b"UL", struct.pack("<I", len(syntax))) + syntax
+    dated = element(8, 0x20, b"DA", b"20240311") + element(8, 0x60, b"CS", b"CT")
+    return bytes(128) + b"DICM" + meta + dated + struct.pack("<HH2sHI", 0x7FE0, 0x10, b"OW", 0, pixels)
+
+
+def _by_command_line(home: Path, folder: Path, secret: Path) -> tuple[float, float]:
+    """Return seconds, and those of processor time."""
     program = [sys.executable, "-m", "panachain.cli", "--profile", "hospital", "upload", str(folder)]
     environment = {**os.environ, "PANACHAIN_HOME": str(home), "PANACHAIN_PASSPHRASE_FILE": str(secret)}
-    begun = time.perf_counter()
+    begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([*program, "--patient", "patient-0"], env=environment, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - begun
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - begun, cpu
 
 
-def _by_portal(home: Path, folder: Path, line: float, size: int) -> UploadFigures:
+def _by_portal(home: Path, folder: Path, line: tuple[float, float], size: int) -> UploadFigures:
     with portal(home) as (process, url):
         origin, _, secret = url.partition("/#")
         browser = Browser(origin)
         browser.enter(secret, "hospital")
         _, _, page = browser.ask("GET", "/upload")
         fields = {"csrf": _token(page), "whose": "", "patient": "patient-0", "category": "", "named": ""}
+        # The seat's second session is unlocked once, by whatever takes long first: that isn't the upload's.
+        status, path, page = browser.ask("POST", "/moves/look", urlencode({"csrf": _token(page)}))
+        browser.finish(path, page)
         body = Body(fields, sorted(folder.iterdir()), folder.parent)
         before = _resident(process.pid)
+        cpu = _cpu(process.pid)
         with _watching(process.pid) as seen:
             begun = time.perf_counter()
             status, path, page = browser.ask("POST", "/upload", body, body.kind)
@@ -310,14 +376,16 @@ def _by_portal(home: Path, folder: Path, line: float, size: int) -> UploadFigure
             if status != 200:
                 raise SystemExit(f"the upload was refused: status {status}")
             page = browser.finish(path, page)
+            looked = time.perf_counter() - begun - sent
             _, _, page = browser.ask("POST", "/upload/publish", urlencode(_form(page, "/upload/publish")))
             status, path, page = browser.ask("POST", "/upload/publish", urlencode(_form(page, "/upload/publish")))
             page = browser.finish(path, page)
             took = time.perf_counter() - begun
+        cpu = _cpu(process.pid) - cpu
         if "was published" not in page and "were published" not in page:
             raise SystemExit(f"nothing was published: {re.sub('<[^>]*>', ' ', page)}")
         browser.close()
-        return UploadFigures(size, line, took, sent, before, max(seen))
+        return UploadFigures(size, line[0], took, sent, looked, line[1], cpu, before, max(seen))
 
 
 @contextmanager
@@ -341,6 +409,12 @@ def _watching(pid: int) -> Iterator[list[int]]:
 def _resident(pid: int) -> int:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * resource.getpagesize()
+
+
+def _cpu(pid: int) -> float:
+    """Return a process's seconds of processor time."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _address(process: subprocess.Popen[str]) -> str:
@@ -396,7 +470,16 @@ def main() -> None:
     given = options.parse_args()
     if given.what == "upload":
         found = upload(given.size, given.rounds)
-        print(json.dumps({**vars(found), "ratio": round(found.ratio, 3), "grown": found.grown}))
+        print(
+            json.dumps(
+                {
+                    **vars(found),
+                    "ratio": round(found.ratio, 3),
+                    "cpu_ratio": round(found.cpu_ratio, 3),
+                    "grown": found.grown,
+                }
+            )
+        )
     else:
         print(json.dumps(vars(staff(given.staff, given.seconds))))
 

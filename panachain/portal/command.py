@@ -174,10 +174,14 @@ def _show(way: Way) -> None:
 
 
 def _run(site: Any, listening: Any, *, tls: Any) -> None:
+    import sys
+
     from panachain.portal.app import create_app
     from panachain.portal.serving import PortalProtocol, limits
     from panachain.service.config import forbid_core_dumps
     from panachain.service.http import serve
 
     forbid_core_dumps()
+    # Whoever started this reads the address while it serves.
+    sys.stdout.flush()
     serve(create_app(site), listening, tls=tls, grace=5.0, limits=limits(), http=PortalProtocol)

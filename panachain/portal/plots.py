@@ -16,12 +16,12 @@ from panachain.plain import line
 
 MOST_BARS: Final = 40
 """Bars of one plot; what lies beyond them stands in the table."""
-_WIDTH: Final = 320
-"""Units: one CSS pixel each on the narrowest screen, so that text is as large as its size says."""
+_WIDTH: Final = 256
+"""Units: one CSS pixel each within a card on the narrowest screen, so that text is as large as its size says."""
 _ROW: Final = 22
-_LABEL: Final = 104
-_NUMBER: Final = 52
-_CHARACTERS: Final = 17
+_LABEL: Final = 96
+_NUMBER: Final = 50
+_CHARACTERS: Final = 14
 """Of a label, about as many as fit."""
 
 
@@ -92,9 +92,9 @@ def _bar(top: int, label: str, number: int, most: int) -> Sequence[str | Markup]
     middle = top + _ROW // 2 + 3
     told = label if len(label) <= _CHARACTERS else label[: _CHARACTERS - 1] + "…"
     return (
-        f'<text x="{_LABEL - 6}" y="{middle}" text-anchor="end" font-size="11" fill="currentColor">',
+        f'<text x="{_LABEL - 6}" y="{middle}" text-anchor="end" font-size="12" fill="currentColor">',
         escape(told),
         f'</text><rect x="{_LABEL}" y="{top + 3}" width="{length}" height="{_ROW - 8}" fill="currentColor"',
-        f' fill-opacity="0.55"/><text x="{_LABEL + length + 5}" y="{middle}" font-size="11" fill="currentColor">',
+        f' fill-opacity="0.55"/><text x="{_LABEL + length + 5}" y="{middle}" font-size="12" fill="currentColor">',
         f"{number:,}</text>",
     )

@@ -58,6 +58,8 @@ def environment() -> Environment:
         loader=FileSystemLoader([HERE / "templates", HERE.parent]),
         autoescape=True,
         undefined=StrictUndefined,
+        # Else a filter of a constant would be called once, in the language of whoever came first.
+        optimized=False,
         extensions=["jinja2.ext.i18n"],
         trim_blocks=True,
         lstrip_blocks=True,

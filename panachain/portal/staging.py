@@ -23,7 +23,6 @@ from typing import Final
 from panachain.errors import DiskError, TooLargeError, UsageError
 from panachain.plain import clean
 from panachain.private_files import own_folder
-from panachain.records.sources import LARGE
 
 FOLDER: Final = "staging"
 """Below a profile's folder."""
@@ -53,7 +52,7 @@ class Staged:
     hidden: int = 0
     """Files that weren't taken, since a folder's hidden files are no records."""
     copies: dict[Path, bytes] = field(default_factory=dict)
-    """The SHA-256 of large files, as `Hospital.upload_many` takes it."""
+    """The SHA-256 of each file, as `Hospital.upload_many` takes it."""
     _taken: set[str] = field(default_factory=set, repr=False)
     _uses: int = field(default=0, repr=False)
     _closing: bool = field(default=False, repr=False)
@@ -189,8 +188,7 @@ class Incoming:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-            if self._size > LARGE:
-                self._staged.copies[Path(os.path.realpath(self._path))] = self._digest.digest()
+            self._staged.copies[Path(os.path.realpath(self._path))] = self._digest.digest()
 
 
 def stage(profile: Path, size: int = 0) -> Staged:

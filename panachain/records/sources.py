@@ -445,8 +445,8 @@ def find_sources(
         profile: says what is sensitive.
         passed_over: is told what lies beside the records of a folder or archive and is none, such as a README; where a
             category is named, or this is None, that is a source as well.
-        copies: the SHA-256 of files that were copied to where they lie, by their paths without links: it identifies
-            the large ones among them instead of the place, so that another copy of the same file is the same source.
+        copies: the SHA-256 of files that were copied to where they lie, by their paths without links: a large one is
+            known by it instead of by its place, so that another copy of the same file is the same source.
 
     Raises:
         UsageError: there is no such file or folder.
@@ -540,12 +540,16 @@ def _identified(file: FoundFile, copies: Mapping[Path, bytes] = NO_COPIES) -> tu
     size = file.found.st_size
     if not size:
         raise InputError("it is empty")
+    known = copies.get(file.real)
     if size > LARGE:
-        return copies.get(file.real) or _large_identity(file), None
+        return known or _large_identity(file), None
     with file.open() as opened:
         kind = _kind_of(_beginning(opened), file.shown.suffix.lower())
         opened.seek(0)
         content = opened.read(size) if _is_held(kind, size) else None
+        if content is None and known is not None:
+            # It was read whole when it was copied.
+            return known, None
         identity = sha256(content) if content is not None else sha256()
         while content is None and (chunk := opened.read(CHUNK)):
             identity.update(chunk)

@@ -206,10 +206,10 @@ class QueryProvenance:
 
 
 _GROUPS: Final = {
-    "policies": ("status, purposes, categories", "0"),
-    "storage": ("hospital", "SUM(count)"),
+    "policies": "status, purposes, categories, '' AS hospital, 0 AS records",
+    "storage": "'' AS status, 0 AS purposes, 0 AS categories, hospital, count AS records",
 }
-"""What the rows of each kind are grouped by, after their day, and what is summed up of them."""
+"""What of the rows of each kind they are grouped by, besides their day, and what is summed up."""
 
 Row = TypeVar("Row", PolicyRow, StorageRow)
 
@@ -255,19 +255,26 @@ class QueryResult(Generic[Row]):
 
 @dataclass(frozen=True, order=True)
 class TallyGroup:
-    """Rows of a query that fall together."""
+    """Rows of a query that fall together: those of one day, or those that say the same."""
 
-    day: int
-    """Of grant or storage, in days since 1970-01-01 (UTC)."""
-    status: str
-    """Of policies; empty for storage transactions."""
-    purpose_bits: int
-    category_bits: int
-    hospital: str
-    """Of storage transactions; empty for policies."""
-    rows: int
-    records: int
+    day: int = 0
+    """Of grant or storage, in days since 1970-01-01 (UTC); 0 in a group that isn't of one day."""
+    status: str = ""
+    """Of policies."""
+    purpose_bits: int = 0
+    category_bits: int = 0
+    hospital: str = ""
+    """Of storage transactions."""
+    rows: int = 0
+    records: int = 0
     """Of storage transactions: how many records they hold."""
+
+
+Measure = Callable[[TallyGroup], int]
+
+
+def _rows(group: TallyGroup) -> int:
+    return group.rows
 
 
 @dataclass(frozen=True)
@@ -277,38 +284,29 @@ class Tally:
     Examples:
         >>> with connect("study", role="researcher") as researcher:
         ...     tally = researcher.tally("storage")
-        >>> tally.rows, sum(tally.by(lambda group: group.hospital).values()) == tally.rows
+        >>> tally.rows, sum(tally.by(lambda group: [group.hospital]).values()) == tally.rows
         (1, True)
     """
 
     kind: str
+    days: tuple[TallyGroup, ...]
+    """All rows by their days, in order."""
     groups: tuple[TallyGroup, ...]
-    """In the order of their days."""
+    """All rows by what they say: policies by state, purposes and categories, storage transactions by hospital."""
     provenance: QueryProvenance
 
     @property
     def rows(self) -> int:
         """How many rows there are."""
-        return sum(group.rows for group in self.groups)
+        return sum(group.rows for group in self.days)
 
     @property
     def records(self) -> int:
         """How many records the storage transactions hold."""
-        return sum(group.records for group in self.groups)
+        return sum(group.records for group in self.days)
 
-    def by(
-        self, key: Callable[[TallyGroup], str], *, measure: Callable[[TallyGroup], int] = lambda group: group.rows
-    ) -> Counter[str]:
-        """Return rows, or another measure, by a key of their groups, in the order of the groups."""
-        return self.among(lambda group: (key(group),), measure=measure)
-
-    def among(
-        self,
-        keys: Callable[[TallyGroup], Iterable[str]],
-        *,
-        measure: Callable[[TallyGroup], int] = lambda group: group.rows,
-    ) -> Counter[str]:
-        """Return the same by several keys of each group: a policy on two categories counts in both."""
+    def by(self, keys: Callable[[TallyGroup], Iterable[str]], *, measure: Measure = _rows) -> Counter[str]:
+        """Return rows, or another measure, by keys of what they say: a policy on two categories counts in both."""
         found: Counter[str] = Counter()
         for group in self.groups:
             for key in keys(group):
@@ -322,7 +320,10 @@ class Tally:
             "kind": self.kind,
             "rows": self.rows,
             "records": self.records,
-            "groups": [asdict(group) for group in self.groups],
+            "days": [{"day": group.day, "rows": group.rows, "records": group.records} for group in self.days],
+            "groups": [
+                {name: value for name, value in asdict(group).items() if name != "day"} for group in self.groups
+            ],
             "provenance": self.provenance.to_json(),
         }
 
@@ -433,15 +434,18 @@ class Index:
             DiskError: the chain's copy can't be written.
         """
         _check(kind, **filters)
-        columns, measure = _GROUPS[kind]
         with self._asking(kind, as_of_block, filters) as (found, block, inner, where, values):
-            day = f"{KINDS[kind][2]} / 86400"
+            # Joined once, and grouped twice: all days with all that can be said would be too many groups.
             statement = (
-                f"SELECT {day}, {columns}, COUNT(*), {measure} FROM ({inner}) q{where} GROUP BY {day}, {columns}"
+                f"WITH t AS (SELECT {KINDS[kind][2]} / 86400 AS day, {_GROUPS[kind]} FROM ({inner}) q{where})"
+                " SELECT 0 AS part, day, '' AS status, 0 AS purposes, 0 AS categories, '' AS hospital, COUNT(*),"
+                " SUM(records) FROM t GROUP BY day"
+                " UNION ALL SELECT 1, 0, status, purposes, categories, hospital, COUNT(*), SUM(records) FROM t"
+                " GROUP BY status, purposes, categories, hospital"
             )
             rows = found.session.run(statement, values).fetchall()
-        groups = tuple(sorted(_group(kind, row) for row in rows))
-        return Tally(kind, groups, self._provenance(kind, block, filters, {"status": filters.get("status")}))
+        days, groups = (tuple(sorted(_group(row) for row in rows if row[0] == part)) for part in (0, 1))
+        return Tally(kind, days, groups, self._provenance(kind, block, filters, {"status": filters.get("status")}))
 
     @contextmanager
     def _asking(
@@ -509,10 +513,7 @@ def _check(kind: str, *, limit: int | None = None, offset: int = 0, **filters: U
         raise UsageError("an offset counts rows from 0 on")
 
 
-def _group(kind: str, row: Sequence[Any]) -> TallyGroup:
+def _group(row: Sequence[Any]) -> TallyGroup:
     """Return a group as the database has it; some databases sum up integers to decimals."""
-    if kind == "storage":
-        day, hospital, rows, records = row
-        return TallyGroup(int(day), "", 0, 0, str(hospital), int(rows), int(records))
-    day, status, purposes, categories, rows, _ = row
-    return TallyGroup(int(day), str(status), int(purposes), int(categories), "", int(rows), 0)
+    _, day, status, purposes, categories, hospital, rows, records = row
+    return TallyGroup(int(day), str(status), int(purposes), int(categories), str(hospital), int(rows), int(records))

@@ -99,15 +99,24 @@ def walk(window: Window, portal: Portal) -> Iterator[str]:
     todo, seen = ["/"], set()
     while todo:
         path = todo.pop(0)
-        if (kind := _NAME.sub("*", path.partition("?")[0])) in seen:
+        if _kind(path) in seen:
             continue
-        seen.add(kind)
+        seen.add(_kind(path))
         answer = window.page.goto(f"{portal.origin}{path}")
         assert answer is not None
         assert answer.status == 200, f"{path} answers {answer.status}"
+        if path == "/":
+            # It leads on to the page that is somebody's first.
+            path = window.page.url.removeprefix(portal.origin)
+            seen.add(_kind(path))
+        window.page.locator("section.job").wait_for(state="detached")
         yield path
         links = window.page.locator("a[href^='/']:not([download])").all()
         todo += [str(link.get_attribute("href")).partition("#")[0] for link in links]
+
+
+def _kind(path: str) -> str:
+    return _NAME.sub("*", path.partition("?")[0])
 
 
 @contextmanager

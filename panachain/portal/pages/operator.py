@@ -17,7 +17,7 @@ from panachain.portal.rendering import render
 from panachain.sdk.proxy_evidence import EvidenceFolder
 from panachain.sdk.services import look
 
-PAGES: Final = (Page("/services", N_("Services"), frozenset(), 920),)
+PAGES: Final = (Page("/services", N_("Services"), frozenset(), 92),)
 router: Final = APIRouter()
 _FRESH: Final = 10
 """Seconds for which an answer is shown again: nobody's reloading asks the services more often."""

@@ -37,11 +37,9 @@ from panachain.sdk.profiles import list_profiles
 from panachain.sdk.results.listings import Listing
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.revocations import RevocationReport
+from panachain.sdk.words import WHOLE
 
-PAGES: Final = (
-    Page("/grants", N_("Who can read"), frozenset({Role.PATIENT}), 20),
-    Page("/grants/new", N_("Let somebody read"), frozenset({Role.PATIENT}), 21),
-)
+PAGES: Final = (Page("/grants", N_("Who can read"), frozenset({Role.PATIENT}), 20),)
 
 router = APIRouter()
 Sitting = Annotated[Seat, Depends(seated(Role.PATIENT))]
@@ -87,7 +85,7 @@ async def grants(request: Request, seat: Sitting, show: str = "now", page: str =
     return render(
         request,
         "patient/grants.html",
-        part=part_of(chosen[::-1], page),
+        part=part_of(chosen[::-1], page, size=20),
         show="over" if show == "over" else "now",
         counts={"now": len(now), "over": len(over)},
         left_out=found.left_out,
@@ -127,6 +125,7 @@ async def _dialogue(
         given={"categories": (), "purposes": (Purpose.TREAT.value,), "length": "30d", **given},
         error=error,
         known=known,
+        wide=WHOLE,
         categories=[one.value for one in Category if one not in RESTRICTED],
         restricted=[one.value for one in Category if one in RESTRICTED],
         purposes=[one.value for one in Purpose],
@@ -245,7 +244,13 @@ async def revoke(request: Request, seat: Sitting, form: Filled) -> Response:
 
     def work(patient: Patient, progress: JobProgress) -> RevocationReport:
         progress.stage(_("The revocation goes to every relay, node and proxy at once; each proxy deletes its share"))
-        report = patient.revoke(wanted, progress=progress)
+
+        def tell(done: int, total: int, *, unit: str) -> None:
+            if unit == "proxies":
+                progress(done, total, unit=unit)
+                progress.stage(_("The chain proves that it is revoked"))
+
+        report = patient.revoke(wanted, progress=tell)
         if rotate and report.proven and report.shares:
             progress.stage(_("Lanes get new keys; hospitals and everybody else who reads are told"))
             report = patient.revoke(wanted, rotate=True, progress=progress)

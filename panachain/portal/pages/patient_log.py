@@ -50,7 +50,7 @@ class Log:
     readings: Sequence[Reading]
     """Each opening once, the newest first, with what this machine calls the reader."""
     left_out: tuple[LeftOut, ...]
-    at: float
+    at: int
 
     @property
     def faults(self) -> list[LogEntry]:
@@ -87,7 +87,7 @@ def ask(patient: Patient, progress: JobProgress) -> Log:
     names = Names(patient.network.home, patient.network.resolver)
     names.learn(reading.requester for reading in found)
     named = [replace(reading, who=names.of(reading.requester)) for reading in found]
-    return Log(entries, named[::-1], entries.left_out, patient.network.clock())
+    return Log(entries, named[::-1], entries.left_out, int(patient.network.clock()))
 
 
 @dataclass(frozen=True)

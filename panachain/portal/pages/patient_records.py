@@ -57,7 +57,7 @@ class Records:
     behind: LeftBehind
     published: tuple[tuple[str, bytes, int], ...]
     """What hospitals had published then."""
-    at: float
+    at: int
     """When, Unix seconds."""
     histories: Sequence[ResourceHistory] | None = None
     """Versions; None before somebody asked for them."""
@@ -89,7 +89,7 @@ def read_all(patient: Patient, progress: JobProgress) -> Records:
         notices=opening.notices,
         behind=opening.behind,
         published=published,
-        at=patient.network.clock(),
+        at=int(patient.network.clock()),
     )
 
 

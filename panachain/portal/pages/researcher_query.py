@@ -8,6 +8,7 @@ answered. Shows public data only, and none that the chain doesn't show. Follows 
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime
@@ -224,15 +225,15 @@ def _bars_of(seat: Seat, tally: Tally) -> list[tuple[str, Bars]]:
             "policies-by-state",
             _bars(
                 _("Policies by state"),
-                {label(STATES, state): number for state, number in tally.by(lambda group: group.status).items()},
+                {label(STATES, state): number for state, number in tally.by(lambda group: [group.status]).items()},
                 label_=_("State"),
                 measure=_("Policies"),
             ),
         ),
     ]
     if open_ones:
-        categories = tally.among(lambda group: [one.value for one in Category if group.category_bits & one.bit])
-        purposes = tally.among(lambda group: [one.value for one in Purpose if group.purpose_bits & one.bit])
+        categories = tally.by(lambda group: [one.value for one in Category if group.category_bits & one.bit])
+        purposes = tally.by(lambda group: [one.value for one in Purpose if group.purpose_bits & one.bit])
         note = _("Policies that are sealed say neither, and aren't in it: %(count)s.", count=f"{sealed:,}")
         plots += [
             (
@@ -270,7 +271,9 @@ def _rows(group: TallyGroup) -> int:
 
 def _over_time(tally: Tally, title: str, measure: str, of: Any) -> Bars:
     """Return numbers by month, or by year where there are many months; months without any are there too."""
-    months = tally.by(lambda group: _month(group.day), measure=of)
+    months: Counter[str] = Counter()
+    for group in tally.days:
+        months[_month(group.day)] += of(group)
     named = _months(min(months), max(months))
     if len(named) <= _MONTHS:
         numbers, unit = {month: months[month] for month in named}, _("Month")
@@ -291,7 +294,7 @@ def _over_time(tally: Tally, title: str, measure: str, of: Any) -> Bars:
 
 
 def _by_hospital(seat: Seat, tally: Tally) -> Bars:
-    numbers = tally.by(lambda group: group.hospital, measure=lambda group: group.records)
+    numbers = tally.by(lambda group: [group.hospital], measure=lambda group: group.records)
     largest = numbers.most_common(_HOSPITALS)
     named: dict[str, int] = {}
     for address, number in largest:

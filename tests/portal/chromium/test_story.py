@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from panachain.portal import i18n
+from panachain.sdk.patient import Patient
+from scripts.portal_process import running_portal
+from tests import support
 from tests.portal.browser import NEEDS_CHROMIUM, Chromium
 from tests.portal.person import Person
 from tests.portal.serving import PASSPHRASE, served_world
@@ -67,4 +71,17 @@ def test_the_whole_story_is_clicked_through(
             scripts=scripts,
         ) as seated,
     ):
+        tell(seated, tmp_path)
+
+
+def test_the_story_holds_on_real_chains_with_a_portal_of_its_own_for_each_person(
+    chromium: Chromium, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        with patch.object(Patient, "pair"):
+            world = stack.enter_context(support.running_world())
+        entries = {name: stack.enter_context(running_portal(world.home, name, numeric=False)) for name in PEOPLE}
+        seated = stack.enter_context(
+            people(chromium, entries.__getitem__, support.PASSPHRASE, language="en", keyboard=False, scripts=True)
+        )
         tell(seated, tmp_path)

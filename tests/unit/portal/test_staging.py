@@ -112,11 +112,9 @@ def test_so_many_files_and_no_more(tmp_path: Path) -> None:
             staged.begin("3.json")
 
 
-def test_large_files_are_known_by_their_bytes_and_small_ones_by_themselves(tmp_path: Path) -> None:
-    with patch.object(subject, "LARGE", 10):
-        staged = stage(tmp_path)
-        place = put(staged, "large.dcm", b"x" * 11)
-        put(staged, "small.dcm", b"x" * 10)
+def test_each_file_is_known_by_its_bytes(tmp_path: Path) -> None:
+    staged = stage(tmp_path)
+    place = put(staged, "folder/scan.dcm", b"x" * 11)
     assert staged.copies == {Path(os.path.realpath(str(place))): hashlib.sha256(b"x" * 11).digest()}
 
 

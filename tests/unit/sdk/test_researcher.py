@@ -104,7 +104,7 @@ class TestTally:
         upload(world, where="clinic")
         tally = world.researcher.tally("storage")
         assert (tally.rows, tally.records) == (2, 3)
-        assert tally.by(lambda group: group.hospital, measure=lambda group: group.records) == {
+        assert tally.by(lambda group: [group.hospital], measure=lambda group: group.records) == {
             world.hospital.address: 2,
             world.clinic.address: 1,
         }
@@ -114,7 +114,7 @@ class TestTally:
         grant(world)
         grant(world, "nurse", ("laboratory", "vitals"), disclose=True)
         tally = world.researcher.tally("policies", status="active")
-        found = tally.among(lambda group: [one.value for one in Category if one.bit & group.category_bits])
+        found = tally.by(lambda group: [one.value for one in Category if one.bit & group.category_bits])
         assert (tally.rows, found) == (2, {"laboratory": 1, "vitals": 1})
 
     def test_comes_with_the_provenance_of_its_query(self, world: World) -> None:

@@ -210,6 +210,11 @@ def test_every_sentence_of_an_explanation_is_there_in_german(status: PolicyStatu
 
 def test_in_german_everything_is_german(portal: Portal) -> None:
     german = portal.client_of(Role.PATIENT, language="de")
+    # Whoever came first mustn't decide the language of the rest.
+    portal.client_of(Role.PATIENT).page("/grants/new")
+    form = text_of(german.page("/grants/new"))
+    assert "die Notfallübersicht" in form
+    assert "the emergency summary" not in form
     asked = german.submit("/grants/new", **choice(portal, categories=["all", "mental-health"]))
     text = text_of(asked.text)
     assert "alles außer" in text

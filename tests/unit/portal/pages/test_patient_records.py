@@ -140,7 +140,7 @@ def test_hostile_records_and_addresses_are_shown_as_text(portal: Portal, client:
 def test_five_thousand_records_are_shown_in_parts(portal: Portal) -> None:
     record: Any = next(portal.world.patient.records())
     many = [replace(record, info=replace(record.info, header_cid=f"c{n}")) for n in range(5_000)]
-    kept = Records(many, (), (), (), LeftBehind(), (), 0.0)
+    kept = Records(many, (), (), (), LeftBehind(), (), 0)
     shown = listed(kept, page="100")
     assert (shown.part.pages, len(shown.part.items), shown.part.items[-1].info.header_cid) == (100, 50, "c4999")
 

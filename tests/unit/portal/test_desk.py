@@ -1,0 +1,190 @@
+"""Sessions and seats: threads of their own, and nothing left after the lock."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panachain.errors import LockedError, UsageError
+from panachain.model.actors import Role
+from panachain.passphrase import Hidden
+from panachain.portal.desk import Desk, Seat
+from panachain.portal.refusals import LockedPageError
+from panachain.sdk.contacts import add_contact
+from panachain.sdk.profiles import Profile
+from tests.twin.world import actor_of, seed_of
+
+
+class Actor:
+    """Notes in which threads it is used."""
+
+    def __init__(self) -> None:
+        self.threads = {threading.get_ident()}
+        self.closed = False
+
+    def work(self) -> int:
+        self.threads.add(threading.get_ident())
+        return 7
+
+    def close(self) -> None:
+        self.threads.add(threading.get_ident())
+        self.closed = True
+
+
+@pytest.fixture
+def made() -> list[Actor]:
+    return []
+
+
+@pytest.fixture
+def seat(tmp_path: Path, made: list[Actor]) -> Seat:
+    actor = actor_of("patient", Role.PATIENT)
+    folder = tmp_path / "profiles" / "patient"
+    folder.mkdir(parents=True)
+    profile = Profile("patient", Role.PATIENT, actor.address, seed_of("patient").public_keys(), folder)
+
+    def opener(_: Profile, passphrase: Hidden) -> Any:
+        if passphrase.reveal() != "right":
+            raise LockedError("wrong")
+        made.append(Actor())
+        return made[-1]
+
+    return Seat(profile, Hidden("right"), opener, tmp_path)
+
+
+def ended(seat: Seat) -> None:
+    seat._desk.shutdown()
+    seat._bench.shutdown()
+
+
+def test_each_session_of_the_sdk_stays_in_its_own_thread(seat: Seat, made: list[Actor]) -> None:
+    async def use() -> None:
+        await seat.sit()
+        jobs = [seat.start("x", lambda actor, _: actor.work(), template="x.html") for _ in range(3)]
+        assert await asyncio.gather(*(seat.run(lambda actor: actor.work()) for _ in range(5))) == [7] * 5
+        for job in jobs:
+            await asyncio.to_thread(job.ended.wait, 30)
+            assert job.result == 7
+
+    asyncio.run(use())
+    seat.leave()
+    ended(seat)
+    desk, bench = made
+    assert [len(one.threads) for one in made] == [1, 1]
+    assert desk.threads != bench.threads
+    assert all(one.closed for one in made)
+
+
+def test_a_page_waits_for_no_upload(seat: Seat) -> None:
+    go = threading.Event()
+
+    async def use() -> None:
+        await seat.sit()
+        job = seat.start("upload", lambda *_: go.wait(30), template="x.html")
+        assert await seat.run(lambda actor: actor.work()) == 7
+        assert job.running
+        go.set()
+        await asyncio.to_thread(job.ended.wait, 30)
+
+    asyncio.run(use())
+    seat.leave()
+
+
+def test_a_wrong_passphrase_leaves_no_seat(tmp_path: Path, seat: Seat) -> None:
+    seat._passphrase = Hidden("wrong")
+    with pytest.raises(LockedError):
+        asyncio.run(seat.sit())
+    assert seat.closed
+
+
+def test_a_locked_seat_does_nothing(seat: Seat) -> None:
+    asyncio.run(seat.sit())
+    seat.leave()
+    seat.leave()
+    with pytest.raises(LockedPageError):
+        asyncio.run(seat.run(lambda actor: actor.work()))
+    with pytest.raises(LockedPageError):
+        seat.start("x", lambda *_: None, template="x.html")
+
+
+def test_what_nobody_foresaw_ends_the_work_and_tells_its_type_only(seat: Seat) -> None:
+    async def use() -> None:
+        await seat.sit()
+
+        def fail(*_: Any) -> None:
+            raise KeyError("a patient's name")
+
+        job = seat.start("x", fail, template="x.html")
+        await asyncio.to_thread(job.ended.wait, 30)
+        assert str(job.error) == "unforeseen KeyError"
+
+    asyncio.run(use())
+    seat.leave()
+
+
+def test_too_much_work_at_once_is_refused(seat: Seat) -> None:
+    go = threading.Event()
+    asyncio.run(seat.sit())
+    for _ in range(8):
+        seat.start("x", lambda *_: go.wait(30), template="x.html")
+    with pytest.raises(UsageError):
+        seat.start("x", lambda *_: None, template="x.html")
+    go.set()
+    seat.leave()
+    ended(seat)
+
+
+def test_names_follow_the_address_book(seat: Seat, tmp_path: Path) -> None:
+    who = actor_of("nurse", Role.PRACTITIONER).address
+    assert seat.names.of(who) == who
+    add_contact(tmp_path, "night-nurse", who)
+    assert seat.names.of(who) == "night-nurse"
+
+
+def test_openings_and_their_files_go_with_the_oldest_and_with_the_lock(seat: Seat) -> None:
+    names = [seat.openings.add(f"opening {number}", [number]) for number in range(20)]
+    assert [seat.openings.get(name) is not None for name in names] == [False] * 4 + [True] * 16
+    assert next(name for name, _ in seat.openings.items()) == names[-1]
+    folder = seat.openings.folder_of(names[-1])
+    assert folder == seat.openings.folder_of(names[-1])
+    assert folder.stat().st_mode & 0o777 == 0o700
+    seat.leave()
+    assert not folder.parent.exists()
+    assert not seat.openings.items()
+
+
+def test_strangers_sessions_are_bounded_and_push_no_seat_out(seat: Seat) -> None:
+    desk = Desk()
+    first = desk.begin()
+    sitting = desk.rotate(desk.begin(), seat)
+    for _ in range(600):
+        desk.begin()
+    assert desk.find(first.name) is None
+    assert desk.find(sitting.name) is sitting
+    desk.close()
+    assert seat.closed
+
+
+def test_work_counts_as_use_until_its_end(seat: Seat) -> None:
+    now = [0.0]
+    desk = Desk(idle=60, clock=lambda: now[0])
+    session = desk.rotate(desk.begin(), seat)
+    go = threading.Event()
+    asyncio.run(seat.sit())
+    job = seat.start("upload", lambda *_: go.wait(30), template="x.html")
+    now[0] = 500
+    desk.sweep()
+    assert session.seat is seat
+    go.set()
+    job.ended.wait(30)
+    now[0] = 559
+    desk.sweep()
+    assert not seat.closed
+    now[0] = 560
+    desk.sweep()
+    assert seat.closed
+    assert session.seat is None

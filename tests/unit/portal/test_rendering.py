@@ -1,0 +1,59 @@
+"""Filters: moments, sizes, names and texts of others, in the language of the page."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from panachain.portal.i18n import speaking
+from panachain.portal.rendering import FILTERS, environment, own_path
+
+NOW = 1_800_000_000
+
+
+def test_a_moment_has_its_distance_as_a_title(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    monkeypatch.setattr("panachain.portal.rendering.time.time", lambda: NOW - 3 * 86_400)
+    assert FILTERS["when"](NOW) == '<time datetime="2027-01-15T08:00:00Z" title="in 3 days">15 Jan 2027, 08:00</time>'
+    with speaking("de"):
+        told = FILTERS["day"](NOW)
+    assert 'title="in 3 Tagen"' in told
+    assert ">15 Jan. 2027<" in told
+    assert FILTERS["when"](None) == "-"
+    # No calendar has it.
+    assert FILTERS["when"](1 << 60) == str(1 << 60)
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_numbers_are_written_as_their_readers_expect() -> None:
+    assert (FILTERS["size"](1_536_000), FILTERS["number"](12_345)) == ("1.5 MiB", "12,345")
+    with speaking("de"):
+        assert (FILTERS["size"](1_536_000), FILTERS["number"](12_345)) == ("1,5 MiB", "12.345")
+
+
+def test_texts_of_others_are_escaped_and_cleaned() -> None:
+    shown = environment().from_string("{{ text|clean }}|{{ text|paragraphs }}|{{ text|who }}|{{ text|short }}")
+    for part in shown.render(text="<script>alert(1)</script>\x1b[2J\u202eevil\nnext", seat=None).split("|"):
+        assert "<script" not in part
+        assert "\x1b" not in part
+        assert "\u202e" not in part
+
+
+def test_an_address_that_nobody_knows_is_short_with_the_whole_one_on_request() -> None:
+    address = "0x52908400098527886E0F7030069857D2E4169EE7"
+    shown = environment().from_string("{{ who|who }}").render(who=address, seat=None)
+    assert shown == f'<bdi class="who" title="{address}">0x52908400</bdi>'
+
+
+def test_a_value_that_a_template_lacks_is_no_silent_gap() -> None:
+    with pytest.raises(Exception, match="nothing"):
+        environment().from_string("{{ nothing }}").render()
+
+
+def test_paths_of_this_portal_are_told_from_others() -> None:
+    assert own_path("/me")
+    assert own_path("/chain?before=3")
+    assert not [path for path in ("me", "//x", "/\\x", "http://x", "/\n", "", "/\u2028") if own_path(path)]
