@@ -118,10 +118,11 @@ def _apart(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _runs(years: Iterable[int]) -> list[tuple[int, int]]:
-    """Return runs of years that follow each other, first and last; records without a date are a run of their own."""
+    """Return runs of years that follow each other, first and last; records without a date are a run of their own.
+
+    There is one year at least.
+    """
     ordered = sorted(set(years))
-    if not ordered:
-        return []
     breaks = [(one, other) for one, other in pairwise(ordered) if other != one + 1 or one == UNDATED]
     return list(zip([ordered[0], *(b for _, b in breaks)], [*(a for a, _ in breaks), ordered[-1]], strict=True))
 

@@ -149,6 +149,17 @@ def another_key_than_committed_in_one_of_two_headers(evil: EvilHospital) -> None
     evil.publish()
 
 
+def two_inventories_of_one_envelope(evil: EvilHospital) -> None:
+    """Each header by itself is sound, and so is each inventory."""
+    envelope = evil.envelope()
+    evil.add(envelope)
+    evil.add(envelope, b"{}")
+    for index, content in enumerate(envelope.contents):
+        listed = unixfs.build(inventory.seal(envelope.items, envelope.key, sequence=index, lists=[]), evil._put)
+        evil.header(envelope, index, content, inventory_cid=listed)
+    evil.publish()
+
+
 def a_key_without_a_mask(evil: EvilHospital) -> None:
     envelope = evil.envelope()
     evil.add(envelope)
@@ -200,6 +211,7 @@ ATTACKS: list[Callable[[EvilHospital], None]] = [
     *(another_patients_record, another_category, a_date_that_no_calendar_has),
     *(a_year_that_no_calendar_has, envelope_that_is_lost, envelope_of_noise, another_key_than_committed),
     *(another_key_than_committed_in_one_of_two_headers, a_key_without_a_mask, masks_of_other_lanes),
+    two_inventories_of_one_envelope,
     *(content_that_is_lost, content_of_noise, another_digest, a_record_that_is_kept_back),
 ]
 

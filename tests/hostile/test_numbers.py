@@ -94,6 +94,18 @@ def test_numbers_that_were_left_out_are_told_and_passed_over(world: World, clini
     assert "storage transaction 2: numbers 1 to 6 of lane laboratory are missing" in told
 
 
+@pytest.mark.parametrize(("number", "found"), [(64, ["a", "z"]), (65, ["a"])])
+def test_a_gap_is_passed_over_as_far_as_it_is_said(
+    world: World, clinic: EvilHospital, number: int, found: list[str]
+) -> None:
+    """Of a manifest's numbers 64 are looked for beyond the first that is absent."""
+    publish(clinic, "a")
+    clinic.record(b"z", number=number)
+    clinic.publish()
+    names, told = read(world)
+    assert (names, len(told)) == (found, len(found) - 1)
+
+
 def test_a_record_that_is_listed_again_is_read_once(world: World, clinic: EvilHospital) -> None:
     header = clinic.record(b"a")
     path = clinic.pairing.path(Category.LABORATORY, 2025)

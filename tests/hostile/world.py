@@ -50,7 +50,6 @@ from panachain.sdk.patient import Patient
 from panachain.sdk.profiles import Profile
 from panachain.sdk.relay import LocalRelay, Relays, RemoteRelay
 from panachain.sdk.submitting import go_on
-from panachain.storage.blocks import keep
 from tests.hostile import test_hospitals as bad
 from tests.hostile.evil_hospital import EvilHospital
 from tests.twin.world import NODE, World, actor_of, resource, running_world, seed_of
@@ -439,7 +438,8 @@ class Hostile:
         # Mostly they even lie in the store, so that nothing but the proof keeps anybody from them; or nobody has them,
         # and the store, which is asked in vain, isn't to blame.
         if self.chance.random() >= 0.3:
-            keep(self.world.network.store, shown.encode())
+            # Whether or not it answers: the store is with them.
+            self.world.network.store.held.setdefault(CID(RAW, shown.digest), (shown.encode(), 0.0))
         network = self.world.network
         for source in (network.mainchain.actors.bound.source, network.sidechain.identities.bound.source):
             real = source.events

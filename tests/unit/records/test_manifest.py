@@ -108,6 +108,48 @@ def test_a_leaf_that_is_not_what_the_tree_says_is_refused(tmp_path: Path) -> Non
         forged.opened(top, 1025, tree=bytes(32)).lookup(high[0])
 
 
+def _keys(count: int) -> list[bytes]:
+    return [number.to_bytes(16, "big") for number in range(count)]
+
+
+NODE = CID.of(DAG_CBOR, b"a node")
+
+
+def _leaf(count: int = 3, **lies: object) -> dict[str, object]:
+    return {"keys": b"".join(_keys(count)), "headers": bytes(32 * count)} | lies
+
+
+def _inner(count: int = 3, **lies: object) -> dict[str, object]:
+    return {"bounds": _keys(count), "links": [NODE] * count, "hashes": bytes(32 * count)} | lies
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        *(_leaf(one) for one in (0, manifest.LEAF_ROWS + 1)),
+        *(_leaf(keys=one) for one in (None, ["a"], bytes(47), bytes(48), b"".join(_keys(4)), b"".join(_keys(3)[::-1]))),
+        *(_leaf(headers=one) for one in (None, [], bytes(95), bytes(97), bytes(128))),
+        *(_inner(one) for one in (0, manifest.FANOUT + 1)),
+        *(_inner(bounds=one) for one in (None, b"", _keys(2), _keys(4), _keys(3)[::-1], [_keys(1)[0]] * 3)),
+        *(_inner(bounds=[*_keys(2), one]) for one in (None, 7, b"\xff" * 15, b"\xff" * 17, "text")),
+        *(_inner(links=one) for one in (None, b"", [NODE] * 2, [NODE, NODE, None], [NODE, NODE, CID.of(RAW, b"a")])),
+        *(_inner(hashes=one) for one in (None, [], bytes(64), bytes(95), bytes(97), bytes(128))),
+        *({**_leaf(), "more": 1}, {**_inner(), **_leaf()}, {"keys": b""}, {}, [], None),
+    ],
+    ids=lambda node: str(node)[:40],
+)
+def test_a_node_of_another_form_is_refused(node: object) -> None:
+    with pytest.raises(IntegrityError, match="manifest"):
+        manifest._parse_node(NODE, dagcbor.encode(node))
+
+
+def test_a_full_node_is_one_and_says_what_is_below_it() -> None:
+    leaf = manifest._parse_node(NODE, dagcbor.encode(_leaf(manifest.LEAF_ROWS)))
+    inner = manifest._parse_node(NODE, dagcbor.encode(_inner(manifest.FANOUT)))
+    assert leaf.span == (_keys(1)[0], _keys(manifest.LEAF_ROWS)[-1])
+    assert inner.span == (_keys(1)[0], _keys(manifest.FANOUT)[-1])
+
+
 @pytest.mark.parametrize("first", [1, 2047])
 def test_leaves_that_are_not_full_are_refused(tmp_path: Path, first: int) -> None:
     forged = Forged(tmp_path)
