@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from panachain.errors import AccessDeniedError, IntegrityError, LockedError, PanaChainError, UnavailableError
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.sizes import HASH_SIZE
-from panachain.sdk.storage import headers_of
+from panachain.sdk.storage import headers_of, listed_as_far_as_it_goes
 from panachain.storage.blocks import BlobStore
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ def _terms(network: Network) -> Iterator[Named]:
 
 
 def _manifests(network: Network, store: BlobStore) -> Iterator[Named]:
+    listed = listed_as_far_as_it_goes(store)
     for heads in network.hospital_heads():
         by = f"hospital {heads.hospital}"
         manifests = [CID(DAG_CBOR, digest) for digest in heads.manifests]
@@ -118,7 +119,10 @@ def _manifests(network: Network, store: BlobStore) -> Iterator[Named]:
         for manifest in manifests:
             try:
                 for cid in headers_of(store, [manifest]):
-                    yield Named(cid, "header", by)
+                    # A manifest never changes; a header that its hospital gave up, since another one stands for it, is
+                    # in no list any more. Where the manifest's own list isn't known, nothing counts as given up.
+                    if cid in listed or manifest not in listed:
+                        yield Named(cid, "header", by)
             except (PanaChainError, ValueError):
                 # What is damaged or lost below a manifest is found, and said, where its links are followed.
                 continue

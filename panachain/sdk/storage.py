@@ -85,7 +85,7 @@ def collect_garbage(
         StoreUnavailableError: a node doesn't answer, or what it pins is missing; nothing was removed.
     """
     store = network.store
-    listed = _listed(store)
+    listed = _listed(store, store.pins())
     roots = _terms(network)
     for heads in network.hospital_heads():
         if heads.hospital not in without:
@@ -162,10 +162,22 @@ def check_listed(store: BlobStore, manifests: Iterable[CID], listed: set[CID]) -
         )
 
 
-def _listed(store: BlobStore) -> set[CID]:
-    """Return all that the store's pinned batch lists name."""
+def listed_as_far_as_it_goes(store: BlobStore) -> set[CID]:
+    """Return all that those of the pinned batch lists name that the store gives whole; any node's pins count."""
+    found: set[CID] = set()
+    for pin in pinned(store):
+        try:
+            found |= _listed(store, [pin])
+        except (IntegrityError, BlockNotFoundError):
+            # A part of a list would say that its hospital gave up what the other part names.
+            continue
+    return found
+
+
+def _listed(store: BlobStore, pins: Iterable[CID]) -> set[CID]:
+    """Return all that the batch lists among some pins name."""
     listed: set[CID] = set()
-    for cid, data in dag.walk(store.pins(), lambda cid: _list_block(store, cid)):
+    for cid, data in dag.walk(pins, lambda cid: _list_block(store, cid)):
         fields = None if data is None else dagcbor.decode(data)
         if isinstance(fields, dict) and set(fields) == _LIST_FIELDS[0]:
             listed.update(dag.links(cid, data or b""))

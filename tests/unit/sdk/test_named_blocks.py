@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from panachain.errors import ChainUnavailableError, LockedError
+from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address, Role
 from panachain.model.transactions import AccessRequest, PairingEvent
 from panachain.records.locate import HospitalHeads
+from panachain.records.publish import shorten_list
 from panachain.sdk.named_blocks import Named, counted, named_blocks
 from tests.unit.storage.memory_store import MemoryStore
 from tests.unit.storage.published import Published
@@ -103,6 +105,40 @@ def test_a_manifest_that_is_lost_or_damaged_is_named_and_hides_no_other(world: W
     assert len([one for one in found.blocks if one.what == "header"]) >= 2
     del world.store.held[other]
     assert CID(DAG_CBOR, other.digest) in named_blocks(world.network, world.store).roots
+
+
+class TestGivenUp:
+    """What a hospital moved or replaced is missed by nobody, and what was lost is, whatever else is lost with it."""
+
+    def headers(self, world: World) -> set[CID]:
+        return {one.cid for one in named_blocks(world.network, world.store).blocks if one.what == "header"}
+
+    def test_a_header_that_is_in_no_list_any_more_is_not_wanted(self, world: World) -> None:
+        first, *others = world.published.headers
+        short = shorten_list(world.store, world.published.lists[0], {first})
+        world.store.unpin(world.published.lists[0])
+        assert self.headers(world) == set(others)
+        # One that is listed is wanted, also when nobody has it.
+        del world.store.held[others[0]]
+        assert self.headers(world) == set(others)
+        # Without the list nobody knows what was given up.
+        world.store.unpin(short)
+        assert self.headers(world) == {first, *others}
+
+    def test_a_part_of_a_list_says_nothing(self, world: World) -> None:
+        part = dagcbor.decode(world.store.get_block(world.published.lists[0]))["parts"][0]
+        world.store.damage(part)
+        assert self.headers(world) == set(world.published.headers)
+        del world.store.held[part]
+        assert self.headers(world) == set(world.published.headers)
+
+    def test_the_list_of_a_merged_manifest_says_nothing_of_those_before(self, world: World) -> None:
+        """What it carries of them is in their own lists, of which one may be lost."""
+        merged = world.published.batch(2, carrying=world.published.headers)
+        both = HospitalHeads(HOSPITAL, b"", (world.manifest.digest, merged.digest))
+        world.network.hospital_heads = lambda: [both]
+        world.store.unpin(world.published.lists[0])
+        assert self.headers(world) == set(world.published.headers)
 
 
 @pytest.mark.parametrize("error", [ChainUnavailableError("no gate"), LockedError("no key of the gate")])

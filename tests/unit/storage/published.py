@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,10 +32,11 @@ class Published:
         self.lists: list[CID] = []
         self.headers: list[CID] = []
 
-    def batch(self, records: int = 3, *, listed: bool = True, pinned: bool = True) -> CID:
+    def batch(self, records: int = 3, *, listed: bool = True, pinned: bool = True, carrying: Sequence[CID] = ()) -> CID:
+        """Publish some records; `carrying` are headers of earlier batches that the manifest has too."""
         store = self.store
         blocks = []
-        rows: dict[bytes, CID] = {}
+        rows: dict[bytes, CID] = {os.urandom(16): header for header in carrying}
         for _ in range(records):
             header = put(store, RAW, os.urandom(300))
             blocks += [header, put(store, RAW, os.urandom(200)), store.add_file([os.urandom(100)])]
