@@ -113,12 +113,8 @@ _.globals
 _.folder_of
 _.to_opened
 
-# Templates of the viewer show them, or Pillow reads them.
-_.has_nothing
-_.custodian
-_.sex
-_.inner_body
-_.is_taken_back
-_.interpretation
-_.svg
+# Pillow reads it.
 _.MAX_IMAGE_PIXELS
+
+# A protocol's call, which a type checker reads.
+_.__call__

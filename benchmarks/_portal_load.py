@@ -109,7 +109,7 @@ class Browser:
         """Take the portal, and which of this machine's own addresses it is asked from, as by another workstation."""
         parts = urlsplit(origin)
         self.origin = origin
-        self._host, self._port = parts.hostname or "", parts.port or 80
+        self._port = parts.port or 80
         self._connection = http.client.HTTPConnection(
             "127.0.0.1", self._port, timeout=600, source_address=(f"127.0.1.{place}", 0)
         )

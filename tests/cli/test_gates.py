@@ -170,7 +170,7 @@ class TestCi:
 
 
 class TestLint:
-    TOOLS = ("ruff", "mypy", "lint-imports", "deptry", "vulture", "node")
+    TOOLS = ("ruff", "mypy", "lint-imports", "deptry", "node")
 
     def lint(self, folder: Path, failing: str) -> subprocess.CompletedProcess[str]:
         """Run .ci/lint among stand-ins of its tools, one of which fails."""
@@ -192,6 +192,7 @@ class TestLint:
             *TOOLS,
             "ruff format",
             "build_contracts.py",
+            "check_dead.py",
             "check_dependencies.py",
             "check_clocks.py",
             "check_secrets.py",
@@ -213,12 +214,21 @@ class TestLint:
         assert done.returncode == 1
         assert "DEP002 'leftpad'" in done.stderr + done.stdout
 
-    def test_dead_code_is_found(self, tmp_path: Path) -> None:
-        (tmp_path / "dead.py").write_text("def nobody_calls_this() -> None:\n    return None\n")
-        vulture = Path(sys.executable).with_name("vulture")
-        done = start(vulture, "--config", ROOT / "pyproject.toml", "dead.py", folder=tmp_path)
+    def test_dead_code_is_found_and_what_templates_read_isnt_dead(self, tmp_path: Path) -> None:
+        folder = tmp_path / "panachain" / "templates"
+        folder.mkdir(parents=True)
+        (tmp_path / "scripts").mkdir()
+        shutil.copy(ROOT / "scripts/check_dead.py", tmp_path / "scripts/check_dead.py")
+        (tmp_path / "pyproject.toml").write_text('[tool.vulture]\npaths = ["panachain"]\n')
+        dead = "def nobody_calls_this() -> None:\n    return None\n"
+        shown = "class Result:\n    shown: int\n    unshown: int\n\n\nprint(Result)\n"
+        (tmp_path / "panachain/some.py").write_text(dead + shown)
+        (folder / "page.html").write_text("<p>result.unshown {% if one.shown %}{{ _('a.unshown') }}{% endif %}</p>")
+        done = start(sys.executable, "scripts/check_dead.py", folder=tmp_path)
         assert done.returncode != 0
         assert "unused function 'nobody_calls_this'" in done.stdout
+        assert "unused variable 'unshown'" in done.stdout
+        assert "'shown'" not in done.stdout.replace("'unshown'", "")
 
     @pytest.mark.deep
     def test_a_stale_abi_is_found(self, tmp_path: Path) -> None:
