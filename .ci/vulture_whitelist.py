@@ -112,3 +112,13 @@ _.dont_write_bytecode
 _.globals
 _.folder_of
 _.to_opened
+
+# Templates of the viewer show them, or Pillow reads them.
+_.has_nothing
+_.custodian
+_.sex
+_.inner_body
+_.is_taken_back
+_.interpretation
+_.svg
+_.MAX_IMAGE_PIXELS
