@@ -222,7 +222,7 @@ class TestLint:
         (tmp_path / "pyproject.toml").write_text('[tool.vulture]\npaths = ["panachain"]\n')
         dead = "def nobody_calls_this() -> None:\n    return None\n"
         shown = "class Result:\n    shown: int\n    unshown: int\n\n\nprint(Result)\n"
-        (tmp_path / "panachain/some.py").write_text(dead + shown)
+        (folder.parent / "some.py").write_text(dead + shown)
         (folder / "page.html").write_text("<p>result.unshown {% if one.shown %}{{ _('a.unshown') }}{% endif %}</p>")
         done = start(sys.executable, "scripts/check_dead.py", folder=tmp_path)
         assert done.returncode != 0
