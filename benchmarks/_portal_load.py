@@ -125,24 +125,14 @@ class Browser:
             headers |= {"Origin": self.origin, "Content-Type": kind or "application/x-www-form-urlencoded"}
         if isinstance(body, Body):
             headers["Content-Length"] = str(body.length)
-        try:
-            answer = self._answer(method, path, body, headers)
-        except http.client.RemoteDisconnected:
-            if method != "GET":
-                raise
-            # It had lain idle for too long; a browser asks once more, too.
-            self._connection.close()
-            answer = self._answer(method, path, body, headers)
+        self._connection.request(method, path, body=body, headers=headers)  # type: ignore[arg-type]
+        answer = self._connection.getresponse()
         text = answer.read().decode()
         for line in answer.headers.get_all("Set-Cookie") or ():
             self._cookie = line.partition(";")[0]
         if answer.status == 303:
             return self.ask("GET", answer.headers["Location"])
         return answer.status, path, text
-
-    def _answer(self, method: str, path: str, body: object, headers: dict[str, str]) -> http.client.HTTPResponse:
-        self._connection.request(method, path, body=body, headers=headers)  # type: ignore[arg-type]
-        return self._connection.getresponse()
 
     def enter(self, secret: str, profile: str) -> None:
         """Unlock a profile."""
@@ -253,7 +243,7 @@ def upload(size: int = 1024, rounds: int = 3) -> UploadFigures:
 
 
 def staff(people: int = 50, seconds: float = 300.0, patients: int = 20) -> StaffFigures:
-    """Let so many staff use one hospital's portal at once, each in a session and at a workstation of their own.
+    """Let so many staff use one hospital's portal at once, each at a workstation and in a session of their own.
 
     A fifth of them work for the hospital itself, as many as may unlock one profile within a minute; the others are its
     practitioners. Each opens pages of their own navigation, and reads each for some seconds.
