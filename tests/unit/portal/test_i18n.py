@@ -33,7 +33,11 @@ def messages() -> Iterator[tuple[str, str | tuple[str, ...]]]:
 def known(language: str) -> dict[str, object]:
     """Return the messages that a language has, by the English one or its singular."""
     found: dict[str, object] = {}
-    for path in sorted((i18n.LOCALE / f"{language}.d").glob("*.po")):
+    # The viewer has its own beside it: it knows no portal.
+    for path in (
+        *sorted((i18n.LOCALE / f"{language}.d").glob("*.po")),
+        PACKAGE / "viewer" / "locale" / f"{language}.po",
+    ):
         for message in read_po(BytesIO(path.read_bytes()), locale=language):
             if message.id and not message.fuzzy:
                 found[message.id[0] if isinstance(message.id, tuple) else message.id] = message.string
