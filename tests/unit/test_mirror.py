@@ -23,8 +23,8 @@ MIRRORED = (
     "proxy",
     "research",
     "wire",
-    "viewer",
     "portal",
+    "viewer",
 )
 
 ELSEWHERE = {
