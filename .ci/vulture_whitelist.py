@@ -112,3 +112,18 @@ _.dont_write_bytecode
 _.globals
 _.folder_of
 _.to_opened
+
+# Templates of the hospital's pages and of the services read them.
+_.more_sensitive
+_.next_at
+_.latest_at
+_.updated_at
+_.is_statement
+_.corrections
+_.convictions
+_.refuses
+_.holds
+
+# The portal's benchmark prints them all.
+_.p95
+_.slowest
