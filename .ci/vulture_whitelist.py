@@ -110,20 +110,29 @@ _.dont_write_bytecode
 
 # Jinja2 reads what templates may call; pages of the portal call the others.
 _.globals
-_.folder_of
-_.to_opened
-
-# Templates of the hospital's pages and of the services read them.
-_.more_sensitive
-_.next_at
-_.latest_at
-_.updated_at
 _.is_statement
 _.corrections
 _.convictions
 _.refuses
 _.holds
+_.more_sensitive
 
-# The portal's benchmark prints them all.
+# A journal's rows by their names, in the overview of a hospital, and a protocol's only method.
+_.next_at
+_.latest_at
+_.updated_at
+_.__call__
+
+# What a benchmark prints.
 _.p95
 _.slowest
+
+# Templates of the viewer show them, or Pillow reads them.
+_.has_nothing
+_.custodian
+_.sex
+_.inner_body
+_.is_taken_back
+_.interpretation
+_.svg
+_.MAX_IMAGE_PIXELS

@@ -3,7 +3,8 @@
     ./pana demo [--input DIR] [--keep]
 
 Starts two local chains, the embedded store and three proxies; ends with a non-zero code if any step does not do
-what it must. Leaves out/demo.json and out/demo.html. Everything else is removed at the end, unless --keep.
+what it must. Leaves out/demo.json and out/demo.html. Everything else is removed at the end, unless --keep: then it says
+the one command that opens the patient's portal, in which one can click through all that happened.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,6 +44,7 @@ from panachain.sdk import Network, open_actor
 from panachain.sdk.profiles import create_profile, load_profile
 from panachain.sdk.results.records import OpenedRecord
 from scripts.demo_page import page
+from scripts.portal_process import running_portal
 
 ROOT = Path(__file__).resolve().parent.parent
 PEOPLE = {
@@ -193,7 +196,7 @@ def main() -> int:
     finally:
         report.write(Path("out"), ok=ok)
         if options.keep:
-            print(f"\nKept: PANACHAIN_HOME={folder / 'home'} PANACHAIN_PASSPHRASE_FILE={folder / 'passphrase'}")
+            print("\n" + kept(folder))
         else:
             if (folder / "home" / "network.json").exists():
                 Devnet.down(folder / "home")
@@ -205,7 +208,7 @@ def main() -> int:
 def story(report: Report, folder: Path, source: Path | None) -> bool:
     """Tell the whole story; raise when a step doesn't hold."""
     home = folder / "home"
-    passphrase = secrets.token_hex(16)
+    passphrase = secrets.token_hex(6)
     write_private(folder / "passphrase", passphrase.encode())
     first, later = sources(folder, source)
 
@@ -398,7 +401,33 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
             )
 
         report.step("log", "The patient reads who read what, when and why", read_log)
+    report.step("portal", "The patient's portal answers: all of this has pages in a browser", lambda: portal(home))
     return True
+
+
+def portal(home: Path) -> Told:
+    """Start the patient's portal as a person would, and look whether it answers, and lets nobody else in."""
+    with running_portal(home, "patient") as address:
+        # What the address carries behind `#` opens it, and no request carries that: this one comes from a stranger.
+        with urllib.request.urlopen(address.partition("#")[0], timeout=60) as answer:
+            first = answer.read().decode()
+        must("PanaChain" in first, "the portal answers")
+        must("clinician" not in first, "a stranger on this machine is shown nothing")
+    return Told("It runs on this machine alone, and shows nothing to whoever doesn't have its address.")
+
+
+def kept(folder: Path) -> str:
+    """Return what a person types to go on in the kept network."""
+    home = f"PANACHAIN_HOME={folder / 'home'}"
+    secret = (folder / "passphrase").read_text()
+    return (
+        "The network runs on. Click through it in a browser, as the patient:\n\n"
+        f"    {home} ./pana --profile patient portal\n\n"
+        f"The passphrase is {secret} for everybody here; it protects nothing but this demo. Without --profile one\n"
+        "chooses who to be. Commands read it from a file, and this ends the network:\n\n"
+        f"    {home} PANACHAIN_PASSPHRASE_FILE={folder / 'passphrase'} ./pana --profile patient policies\n"
+        f"    {home} ./pana devnet down && rm -r {folder}"
+    )
 
 
 def joined(names: Sequence[str]) -> str:

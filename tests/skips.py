@@ -24,6 +24,7 @@ ALLOWED: Final[dict[str, str]] = {
 """Patterns of the reasons for which CI may skip, and why each is no missing tool."""
 TOOLS: Final[dict[str, str]] = {
     "go": r"no (Kubo|geth|Go) program",
+    "chromium": r"no chromium is installed",
     "postgresql": r"no PostgreSQL server of the system",
     "postgresql-versions": r"no PostgreSQL server of version \d+",
 }

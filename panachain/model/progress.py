@@ -23,7 +23,7 @@ class Progress(Protocol):
         Args:
             done: units that are done.
             total: units that there are; 0 while nobody knows.
-            unit: `bytes`, `blocks`, `nodes`, `records`, `policies`, `grants` or `confirmations`; a piece of work may
-                count several, each with its own total.
+            unit: `bytes`, `blocks`, `nodes`, `records`, `policies`, `grants`, `proxies`, `proofs` or `confirmations`; a
+                piece of work may count several, each with its own total.
         """
         ...

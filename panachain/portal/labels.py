@@ -87,6 +87,8 @@ UNITS: Final[Mapping[str, str]] = {
     "policies": N_("permissions"),
     "grants": N_("permissions granted anew"),
     "confirmations": N_("confirmations"),
+    "proxies": N_("proxies"),
+    "files": N_("files"),
     "checks": N_("checks"),
 }
 

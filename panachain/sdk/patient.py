@@ -187,7 +187,8 @@ class Patient(PatientPairing, PatientReading):
             rotate: give the policy's lanes a new generation too (R3), grant it to the remaining grantees, tell the
                 hospitals, and ask them to re-wrap what is in the old ones (R4): so that also colluding proxies can't
                 help the grantee to anything that isn't opened yet.
-            progress: is told, while lanes rotate, how many of the remaining grantees' policies were granted again.
+            progress: is told the proxies that deleted, then the proof, and while lanes rotate how many of the remaining
+                grantees' policies were granted again.
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.

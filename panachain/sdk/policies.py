@@ -22,6 +22,7 @@ from panachain.errors import ConfigurationError, DiskError, IntegrityError, Poli
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId
 from panachain.model.policy import SEALED, OnChainPolicy, PolicyStatus, Terms
+from panachain.model.progress import Progress
 from panachain.model.scope import Generations
 from panachain.model.transactions import Revocation
 from panachain.records.findings import UNREADABLE
@@ -105,6 +106,10 @@ class OwnPolicies:
         self._receipts = receipts
         self._orders = orders
         self._kept = kept
+        self._opened: dict[tuple[int, bytes], Terms] = {}
+        """Terms that this session opened and verified, by number and by the digest that the chain has: they never
+        change."""
+        self._known_ids: dict[int, PolicyId] = {}
 
     def __iter__(self) -> Iterator[OwnPolicy]:
         """Yield all policies, oldest first.
@@ -217,13 +222,16 @@ class OwnPolicies:
         """Revoke a policy on chain, and have each proxy delete what it holds; both may have been done before."""
         return self.revoke(own.index, terms=own.terms)
 
-    def revoke(self, index: int, *, terms: Terms | None = None, seconds: float = SENDING) -> TakenBack:
+    def revoke(
+        self, index: int, *, terms: Terms | None = None, seconds: float = SENDING, progress: Progress | None = None
+    ) -> TakenBack:
         """Revoke the policy of one number, whatever anybody says of it, and have its proxies delete.
 
         Args:
             index: its number.
             terms: its terms, where they are known; else they are looked for while the revocation is on its way.
             seconds: as `take_back` takes it.
+            progress: as `take_back` takes it.
         """
         revocation = self.sign_revocation(index)
         policy_id = revocation.policy_id
@@ -242,6 +250,7 @@ class OwnPolicies:
             terms=lambda: terms or self.terms_at(index),
             on_chain=not done,
             seconds=seconds,
+            progress=progress,
         )
         self._receipts.add(policy_id, taken.receipts)
         # The file may be damaged: what was done stays done.
@@ -265,13 +274,17 @@ class OwnPolicies:
         return self.at(index).terms
 
     def _open(self, index: int, policy: OnChainPolicy) -> OwnPolicy:
-        sealed = self._kept.get(index)
-        if sealed is None or CID.of(RAW, sealed).digest != policy.terms:
-            sealed = self._network.store.get_block(CID(RAW, policy.terms))
-            terms = self._verified(index, sealed)
-            self._kept.keep(index, sealed)
-            return OwnPolicy(index, terms, policy)
-        return OwnPolicy(index, self._verified(index, sealed), policy)
+        terms = self._opened.get((index, policy.terms))
+        if terms is None:
+            sealed = self._kept.get(index)
+            if sealed is None or CID.of(RAW, sealed).digest != policy.terms:
+                sealed = self._network.store.get_block(CID(RAW, policy.terms))
+                terms = self._verified(index, sealed)
+                self._kept.keep(index, sealed)
+            else:
+                terms = self._verified(index, sealed)
+            self._opened[index, policy.terms] = terms
+        return OwnPolicy(index, terms, policy)
 
     def _verified(self, index: int, sealed: bytes) -> Terms:
         secret, public = self._keys
@@ -285,7 +298,12 @@ class OwnPolicies:
         return self._seed.sealing(), self._seed.signer().public
 
     def _ids(self, start: int) -> list[PolicyId]:
-        return [PolicyId(address_of(self._seed.policy_account(start + place))) for place in range(POLICY_GAP)]
+        return [self._id(start + place) for place in range(POLICY_GAP)]
+
+    def _id(self, index: int) -> PolicyId:
+        if index not in self._known_ids:
+            self._known_ids[index] = PolicyId(address_of(self._seed.policy_account(index)))
+        return self._known_ids[index]
 
 
 def policy_view(terms: Terms, policy: OnChainPolicy) -> PolicyView:

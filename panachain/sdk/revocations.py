@@ -78,7 +78,7 @@ class Revocations:
         Args:
             policy_id: which one.
             rotate: do R3 too, once the chain proves R1, and ask for R4.
-            progress: is told how many policies of others R3 has granted again.
+            progress: is told the proxies that deleted, the proof, and how many policies of others R3 has granted again.
 
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
@@ -90,7 +90,7 @@ class Revocations:
         if self._withdrawn(policy_id, index):
             return RevocationReport(policy_id, tx="", gas=0, receipts=(), needed=0, shares=0)
         # R1 and R2.
-        taken = self._policies.revoke(index)
+        taken = self._policies.revoke(index, progress=progress)
         taken.check_taken(
             policy_id,
             hint="it is written down, and your next command sends it again; panachain revoke --offline -o FILE"

@@ -16,6 +16,7 @@ from panachain.chain.evm import Receipt as Mined
 from panachain.errors import PanaChainError, PolicyUnknownError, RelaysUnavailableError, UnavailableError
 from panachain.model.actors import Address, PolicyId, Role
 from panachain.model.policy import PolicyStatus, ProxyRef, Receipt, Terms
+from panachain.model.progress import Progress
 from panachain.model.transactions import Revocation
 from panachain.proxy.race import Failure
 from panachain.sdk.network import Network
@@ -106,6 +107,7 @@ def take_back(
     terms: Callable[[], Terms],
     on_chain: bool = True,
     seconds: float = SENDING,
+    progress: Progress | None = None,
 ) -> TakenBack:
     """Send a signed revocation to every relay, node and proxy, and look whether the chain proves it.
 
@@ -116,15 +118,20 @@ def take_back(
         terms: returns the policy's terms, which say who holds shares; where nobody can tell, all proxies are asked.
         on_chain: send it to relays and nodes too; False where the chain has proven it.
         seconds: that relays and nodes get; what they do later counts too, and nobody waits for it.
+        progress: is told the proxies that deleted, once all of them were asked, and then the proof.
     """
     # R1: on its way before anything is asked.
     policy_id = revocation.policy_id
     sent = Background(lambda: network.relay().revoke(policy_id, revocation.signature)) if on_chain else None
     # R2: each proxy deletes its share by the signature itself, and signs that it did.
     receipts, failures = proxies.delete(_holders(network, terms), revocation)
+    if progress is not None:
+        progress(len(receipts), len(receipts) + len(failures), unit="proxies")
     mined = sent.result(seconds) if sent is not None else None
     looking = Background(lambda: proof_of(network, revocation))
     proof = looking.result(PROVING)
+    if progress is not None:
+        progress(int(proof is not None), 1, unit="proofs")
     alarms = {failure.proxy.address: str(failure.error) for failure in failures if _is_alarm(failure)}
     made = mined or proof
     return TakenBack(

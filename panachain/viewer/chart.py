@@ -182,7 +182,7 @@ def chart(records: Iterable[Item], *, language: str, now: float, told: Told | No
     left = MOST_TOGETHER
     for item in items:
         try:
-            left -= item.size if item.media_type in FHIR else 0
+            left -= item.size if item.media_type in FHIR and not item.is_too_large else 0
             if left < 0:
                 raise UnreadableError(TOO_MUCH)
             _gather(item, gathered)

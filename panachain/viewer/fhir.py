@@ -10,7 +10,8 @@ from __future__ import annotations
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Final
 
 from panachain.viewer import values
@@ -131,13 +132,15 @@ class Found:
     """What is known of it from outside: a container that isn't so, a deletion."""
     within: Resource | None = field(default=None, repr=False)
     """The resource that contains it."""
+    is_plain: bool = False
+    """Whether its record is known to hold no modifier extension."""
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """Its type."""
         return word(self.resource.get("resourceType"))[:64]
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Type and id; empty where it has none."""
         own = word(self.resource.get("id"))[:64]
@@ -150,17 +153,18 @@ def resources(item: Item) -> Iterator[Found]:
     Raises:
         UnreadableError: it can't be read, or holds more than is looked at.
     """
-    count = 0
-    for root in _roots(item):
+    count, content = 0, item.content
+    # A name may be written with escapes.
+    is_plain = b"modifierExtension" not in content and b"\\" not in content
+    for root in _roots(item, content):
         for found in _inside(root, item, "", (), 0):
             count += 1
             if count > _MOST_RESOURCES:
                 raise UnreadableError(N_("it holds more resources than are looked at"))
-            yield found
+            yield replace(found, is_plain=True) if is_plain else found
 
 
-def _roots(item: Item) -> Iterator[Any]:
-    content = item.content
+def _roots(item: Item, content: bytes) -> Iterator[Any]:
     if item.media_type == "application/fhir+xml":
         yield resource_of(content)
     elif item.media_type == "application/fhir+ndjson":
@@ -186,8 +190,9 @@ def _inside(value: Any, item: Item, url: str, marks: tuple[str, ...], depth: int
         return
     found = Found(value, item, url, marks)
     yield found
-    denied = tuple(mark for mark in marks_of(found) if mark in DENIED)
-    for one in objects(value.get("contained")):
+    held = list(objects(value.get("contained")))
+    denied = tuple(mark for mark in marks_of(found) if mark in DENIED) if held else ()
+    for one in held:
         # Contained ones have no life of their own: what isn't so outside isn't so inside.
         yield Found(one, item, url, (*denied, "contained"), value)
 
@@ -211,7 +216,7 @@ def marks_of(found: Found) -> tuple[str, ...]:
         marks.append("preliminary")
     if values.code(resource.get("status")).lower() in ("corrected", "amended", "appended"):
         marks.append("corrected")
-    if word(resource.get("implicitRules")) or _is_modified(resource, 0):
+    if word(resource.get("implicitRules")) or (not found.is_plain and _is_modified(resource, 0)):
         marks.append("modified")
     state = found.item.states.get(found.name, "")
     if state and state != "current":
@@ -225,8 +230,9 @@ def _is_modified(value: Any, depth: int) -> bool:
     if isinstance(value, dict):
         if value.get("modifierExtension"):
             return True
-        return any(_is_modified(one, depth + 1) for key, one in value.items() if key != "contained")
-    return isinstance(value, list) and any(_is_modified(one, depth + 1) for one in value)
+        inner = (one for key, one in value.items() if isinstance(one, dict | list) and key != "contained")
+        return any(_is_modified(one, depth + 1) for one in inner)
+    return any(_is_modified(one, depth + 1) for one in value if isinstance(one, dict | list))
 
 
 class References:

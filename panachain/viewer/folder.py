@@ -41,6 +41,9 @@ class _Links:
     def section(self, key: str, page: int) -> str:
         return f"{self._down}{page_name(key, page)}" if key else f"{self._up}{INDEX}"
 
+    def analyte(self, key: str, number: int) -> str:
+        return f"{self._down}{key}-values-{number}.html"
+
     def document(self, key: str) -> str:
         return f"{self._down}{self._names[key]}.html"
 
@@ -92,6 +95,11 @@ def files(chart: Chart) -> Iterator[tuple[str, bytes]]:
             body = rendering.section(chart, section.key, number, inside)
             made = rendering.page(chart, rendering.title_of(chart, section.key), body, inside, key=section.key)
             yield f"{FOLDER}/{page_name(section.key, number)}", made.encode()
+        for number, analyte in enumerate(section.analytes, 1):
+            if len(analyte.points) > rendering.FEW_VALUES or analyte.denied:
+                body = rendering.analyte(chart, section.key, number, inside)
+                made = rendering.page(chart, analyte.title or section.title, body, inside, key=section.key)
+                yield f"{FOLDER}/{section.key}-values-{number}.html", made.encode()
     for document in chart.all_documents:
         body = rendering.document(chart, document, inside, failures=failures.get(document.key, ()))
         made = rendering.page(chart, rendering.document_title(chart, document), body, inside, key="document")

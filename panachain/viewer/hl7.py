@@ -210,7 +210,7 @@ def title_of(content: bytes) -> tuple[str, Moment]:
     found = re.search(r"MSH([^A-Za-z0-9\s])", start)
     if found is None:
         return "", NEVER
-    fields = start[found.end() :].splitlines()[0].split(found[1])
+    fields = re.split(r"[\r\n]", start[found.end() :])[0].split(found[1])
     fields += [""] * 8
     kind = [part for part in re.split(r"[^A-Za-z0-9]", fields[7]) if part][:2]
     return " ".join(kind)[:20], hl7_moment(fields[5].split("^")[0])

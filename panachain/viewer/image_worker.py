@@ -129,7 +129,10 @@ def _of_dicom(asked: dict[str, Any], content: bytes) -> tuple[dict[str, Any], by
         image = _frame(dataset, min(max(int(asked.get("frame", 0)), 0), frames - 1), asked.get("window"), _SIDE)
         return {"size": image.size}, _png([image], 0)
     step = -(-frames // MOST_FRAMES)
-    images = [_frame(dataset, place, asked.get("window"), _CINE_SIDE) for place in range(0, frames, step)]
+    places, window = range(0, frames, step), asked.get("window")
+    if window is None and not _windows(dataset):
+        window = _common(dataset, places)
+    images = [_frame(dataset, place, window, _CINE_SIDE) for place in places]
     apart = _float(dataset, "FrameTime", 0.0) or 1000.0 / (_float(dataset, "CineRate", 0.0) or 8.0)
     return {"size": images[0].size, "frames": len(images)}, _png(images, min(max(apart * step, 40.0), 1000.0))
 
@@ -207,6 +210,18 @@ def _report(dataset: Any, depth: int = 0) -> Iterator[tuple[int, str, str]]:
 
 
 def _frame(dataset: Any, place: int, window: Any, side: int) -> Any:
+    size, buffer, meta = _decoded(dataset, place)
+    if meta["samples_per_pixel"] == 3:
+        image = _colours(size, buffer, meta)
+    else:
+        image = _grey(size, buffer, meta, dataset, place, window)
+    if max(image.size) > side:
+        image.thumbnail((side, side))
+    return image
+
+
+def _decoded(dataset: Any, place: int) -> tuple[tuple[int, int], bytes, Any]:
+    """Return columns and rows, the pixels of a frame, and how they are written."""
     from PIL import Image
     from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
 
@@ -216,80 +231,88 @@ def _frame(dataset: Any, place: int, window: Any, side: int) -> Any:
     if rows * columns > MOST_PIXELS:
         raise _UnshownError(_TOO_MANY)
     Image.MAX_IMAGE_PIXELS = MOST_PIXELS
-    syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
-    if syntax is None:
-        syntax = "1.2.840.10008.1.2"
-        dataset.file_meta.TransferSyntaxUID = syntax
-    decoder = get_decoder(syntax)
+    if dataset.file_meta.get("TransferSyntaxUID") is None:
+        # What doesn't say it is of the kind that DICOM begins with (PS3.5, annex A.1).
+        dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2"
+    decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
     if not decoder.is_available:
         raise _UnshownError("its image is compressed in a way that isn't read here")
     buffer, meta = decoder.as_buffer(dataset, index=place)
-    kind = str(meta["photometric_interpretation"])
-    size = (columns, rows)
-    if meta["samples_per_pixel"] == 3:
-        image = _colours(Image, size, bytes(buffer), kind, meta)
-    else:
-        image = _grey(Image, size, bytes(buffer), kind, meta, dataset, place, window)
-    if max(image.size) > side:
-        image.thumbnail((side, side))
-    return image
+    return (columns, rows), bytes(buffer), meta
 
 
-def _colours(library: Any, size: tuple[int, int], buffer: bytes, kind: str, meta: Any) -> Any:
-    pixels = size[0] * size[1]
+def _common(dataset: Any, places: range) -> list[float] | None:
+    """Return centre and width of one window that holds all values of some frames; None for colours."""
+    low, high = math.inf, -math.inf
+    for place in places:
+        size, buffer, meta = _decoded(dataset, place)
+        if meta["samples_per_pixel"] == 3 or meta["bits_allocated"] == 1:
+            return None
+        slope, intercept = _scale(dataset, place)
+        ends = [value * slope + intercept for value in _stored(size, buffer, meta).getextrema()]
+        low, high = min(low, *ends), max(high, *ends)
+    return [(low + high + 1) / 2, high - low + 1]
+
+
+def _scale(dataset: Any, place: int) -> tuple[float, float]:
+    source = _groups(dataset, "PixelValueTransformationSequence", place)
+    return _float(source, "RescaleSlope", 1.0) or 1.0, _float(source, "RescaleIntercept", 0.0)
+
+
+def _stored(size: tuple[int, int], buffer: bytes, meta: Any) -> Any:
+    """Return the values of a frame as they are stored."""
+    from PIL import Image
+
+    bits, signed = meta["bits_allocated"], meta["pixel_representation"] == 1
+    length = size[0] * size[1] * bits // 8
+    if bits not in (8, 16, 32) or len(buffer) < length:
+        raise _UnshownError("its pixels are written in a way that isn't read here")
+    return Image.frombytes("F", size, buffer[:length], "raw", f"F;{bits}{'S' if signed else ''}")
+
+
+def _colours(size: tuple[int, int], buffer: bytes, meta: Any) -> Any:
+    from PIL import Image
+
+    pixels, kind = size[0] * size[1], str(meta["photometric_interpretation"])
     if meta["bits_allocated"] != 8 or len(buffer) < pixels * 3 or kind not in ("RGB", "YBR_FULL"):
         raise _UnshownError("its colours are written in a way that isn't read here")
     mode = "RGB" if kind == "RGB" else "YCbCr"
     if meta.get("planar_configuration") == 1:
-        planes = [library.frombytes("L", size, buffer[at * pixels : (at + 1) * pixels]) for at in range(3)]
-        return library.merge(mode, planes).convert("RGB")
-    return library.frombytes(mode, size, buffer[: pixels * 3]).convert("RGB")
+        planes = [Image.frombytes("L", size, buffer[at * pixels : (at + 1) * pixels]) for at in range(3)]
+        return Image.merge(mode, planes).convert("RGB")
+    return Image.frombytes(mode, size, buffer[: pixels * 3]).convert("RGB")
 
 
-def _grey(
-    library: Any, size: tuple[int, int], buffer: bytes, kind: str, meta: Any, dataset: Any, place: int, window: Any
-) -> Any:
-    bits, signed = meta["bits_allocated"], meta["pixel_representation"] == 1
-    if bits == 1:
-        return library.frombytes("1", size, buffer, "raw", "1;R").convert("L")
-    raws = {
-        (8, False): "F;8",
-        (8, True): "F;8S",
-        (16, False): "F;16",
-        (16, True): "F;16S",
-        (32, False): "F;32",
-        (32, True): "F;32S",
-    }
-    if (bits, signed) not in raws or len(buffer) < size[0] * size[1] * bits // 8:
-        raise _UnshownError("its pixels are written in a way that isn't read here")
+def _grey(size: tuple[int, int], buffer: bytes, meta: Any, dataset: Any, place: int, window: Any) -> Any:
+    from PIL import Image
+
+    kind = str(meta["photometric_interpretation"])
+    if meta["bits_allocated"] == 1:
+        return Image.frombytes("1", size, buffer, "raw", "1;R").convert("L")
     if kind == "PALETTE COLOR":
-        return _palette(library, size, buffer, bits, dataset)
-    image = library.frombytes("F", size, buffer[: size[0] * size[1] * bits // 8], "raw", raws[bits, signed])
-    scale = _groups(dataset, "PixelValueTransformationSequence", place)
-    slope, intercept = _float(scale, "RescaleSlope", 1.0) or 1.0, _float(scale, "RescaleIntercept", 0.0)
+        return _palette(size, buffer, meta, dataset)
+    image, (slope, intercept) = _stored(size, buffer, meta), _scale(dataset, place)
     windows = _windows(dataset, place)
-    if window:
-        centre, width = float(window[0]), max(float(window[1]), 1.0)
-        low, high = centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
-    elif windows and window is None:
-        centre, width, _ = windows[0]
+    if window or windows:
+        centre, width = (float(window[0]), max(float(window[1]), 1.0)) if window else windows[0][:2]
+        # PS3.3, C.11.2.1.2.
         low, high = centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
     else:
-        low, high = (value * slope + intercept for value in image.getextrema())
+        low, high = sorted(value * slope + intercept for value in image.getextrema())
     if high <= low:
         high = low + 1
     factor = 255 / (high - low)
     times, plus = slope * factor, (intercept - low) * factor
     drawn = image.point(lambda value: value * times + plus).convert("L")
-    if kind == "MONOCHROME1":
-        drawn = drawn.point([255 - value for value in range(256)])
-    return drawn
+    return drawn.point([255 - value for value in range(256)]) if kind == "MONOCHROME1" else drawn
 
 
-def _palette(library: Any, size: tuple[int, int], buffer: bytes, bits: int, dataset: Any) -> Any:
-    if bits != 8:
+def _palette(size: tuple[int, int], buffer: bytes, meta: Any, dataset: Any) -> Any:
+    from PIL import Image
+
+    if meta["bits_allocated"] != 8:
         raise _UnshownError("its palette is larger than those that are read here")
-    image = library.frombytes("L", size, buffer[: size[0] * size[1]])
+    image = Image.frombytes("L", size, buffer[: size[0] * size[1]])
     planes = []
     for colour in ("Red", "Green", "Blue"):
         entries, first, width = (int(value) for value in dataset[f"{colour}PaletteColorLookupTableDescriptor"].value)
@@ -298,7 +321,7 @@ def _palette(library: Any, size: tuple[int, int], buffer: bytes, bits: int, data
         wide = width == 16 and len(data) >= 2 * entries
         table = [data[2 * at + 1] if wide else data[at] for at in range(min(entries, 256))]
         planes.append(image.point([table[min(max(value - first, 0), len(table) - 1)] for value in range(256)]))
-    return library.merge("RGB", planes)
+    return Image.merge("RGB", planes)
 
 
 def _picture(content: bytes) -> tuple[dict[str, Any], bytes]:

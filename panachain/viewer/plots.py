@@ -25,6 +25,8 @@ _BOTTOM: Final = 30
 MOST_POINTS: Final = 400
 """Points of one line; of more the newest ones are drawn."""
 _MOST_ROWS: Final = 12
+_MOST_BARS: Final = 100
+"""Bars of one row."""
 _MARKERS: Final = 5
 """Shapes of markers, one for each hospital."""
 
@@ -47,6 +49,7 @@ def of_series(
     identifier: str,
     description: str,
     tick: Callable[[float], str],
+    most: int = MOST_POINTS,
 ) -> Plot:
     """Return values of one unit over time.
 
@@ -57,8 +60,9 @@ def of_series(
         identifier: of the plot in its page.
         description: says in words what the plot shows.
         tick: gives the text of a moment on the axis, of Unix seconds.
+        most: points that are drawn; of more the newest ones.
     """
-    points = series.points[-MOST_POINTS:]
+    points = series.points[-most:]
     pairs = [(point.when.seconds or 0.0, point.number or 0.0) for point in points]
     bounds = {(point.low, point.high) for point in points}
     low, high = bounds.pop() if len(bounds) == 1 else (None, None)
@@ -145,7 +149,7 @@ def of_encounters(
         shown = shown if len(shown) <= 30 else f"{shown[:29]}…"
         parts.append(f'<text class="v-tick" x="{left - 10}" y="{middle + 4}" text-anchor="end">{escape(shown)}</text>')
         parts.append(f'<line class="v-grid" x1="{left}" x2="{_WIDTH - _RIGHT}" y1="{middle}" y2="{middle}"/>')
-        for one in some[:MOST_POINTS]:
+        for one in some[:_MOST_BARS]:
             begin = x(one.when.seconds or 0.0)
             end = x(max(one.until.seconds or 0.0, one.when.seconds or 0.0))
             parts.append(
@@ -159,7 +163,7 @@ def of_encounters(
             f"{escape(tick(seconds))}</text>"
         )
     parts.append("</svg>")
-    drawn = sum(len(some[:MOST_POINTS]) for _, some in rows)
+    drawn = sum(len(some[:_MOST_BARS]) for _, some in rows)
     return Plot("".join(parts), drawn == len(entries))
 
 

@@ -30,9 +30,13 @@ from panachain.viewer.words import N_, translations
 
 ON_PAGE: Final = 100
 """Entries or documents of one page."""
-ANALYTES_ON_PAGE: Final = 25
-MOST_VALUES: Final = 200
-"""Values of one analyte that a page lists."""
+ANALYTES_ON_PAGE: Final = 12
+FEW_VALUES: Final = 8
+"""Values of one analyte that the page of its section lists; its own page has more."""
+MOST_VALUES: Final = 400
+"""Values of one analyte that its own page lists."""
+_FEW_POINTS: Final = 100
+"""Points of a line on the page of its section."""
 MOST_IMAGES: Final = 60
 """Objects of one series that a page shows."""
 _NEWEST: Final = 15
@@ -60,6 +64,10 @@ class Links(Protocol):
 
     def section(self, key: str, page: int) -> str:
         """Return the page of a section; of an empty key the overview."""
+        ...
+
+    def analyte(self, key: str, number: int) -> str:
+        """Return the page of an analyte, by its section and its place there from 1."""
         ...
 
     def document(self, key: str) -> str:
@@ -149,10 +157,27 @@ def section(chart: Chart, key: str, page: int, links: Links) -> Markup:
         count=count,
         groups=list(_groups(shown, page, _)),
         analytes=shown.analytes[(page - 1) * ANALYTES_ON_PAGE : page * ANALYTES_ON_PAGE],
+        before=(page - 1) * ANALYTES_ON_PAGE,
         studies=studies,
         documents=shown.documents[(page - 1) * ON_PAGE : page * ON_PAGE],
         timeline=timeline,
     )
+
+
+def analyte(chart: Chart, key: str, number: int, links: Links) -> Markup:
+    """Return the page of one analyte.
+
+    Args:
+        chart: what is shown.
+        key: of its section.
+        number: its place in the section, from 1.
+        links: where things are.
+
+    Raises:
+        IndexError: the section has none of this number.
+    """
+    one = chart.section(key).analytes[number - 1]
+    return _render(chart, links, "analyte.html", one=one, number=number, few=False, key=key)
 
 
 def document(
@@ -264,8 +289,9 @@ def _render(chart: Chart, links: Links, template: str, **values: Any) -> Markup:
     sources = [one.name for one in chart.sources]
     _ = translations(chart.language).gettext
 
-    def plot(analyte: Analyte, series: Series, identifier: str) -> Plot:
-        return _plot(analyte, series, identifier, sources, chart.language)
+    def plot(analyte: Analyte, series: Series, identifier: str, few: bool) -> Plot:
+        most = _FEW_POINTS if few else plots.MOST_POINTS
+        return _plot(analyte, series, identifier, sources, chart.language, most)
 
     def legend(series: Series) -> str:
         used = list(dict.fromkeys(point.source for point in series.points))
@@ -277,7 +303,7 @@ def _render(chart: Chart, links: Links, template: str, **values: Any) -> Markup:
     return Markup(made.render(chart=chart, links=links, plot=plot, legend=legend, **values))  # noqa: S704  # Autoescaped.
 
 
-def _plot(analyte: Analyte, series: Series, identifier: str, sources: Sequence[str], language: str) -> Plot:
+def _plot(analyte: Analyte, series: Series, identifier: str, sources: Sequence[str], language: str, most: int) -> Plot:
     _ = translations(language).gettext
     points = series.points
     title = f"{analyte.title}, {series.unit}" if series.unit else analyte.title
@@ -289,7 +315,9 @@ def _plot(analyte: Analyte, series: Series, identifier: str, sources: Sequence[s
         "high": max(points, key=_number).value,
         "newest": points[-1].value,
     }
-    return plots.of_series(series, title, sources, identifier=identifier, description=told, tick=_ticks(language))
+    return plots.of_series(
+        series, title, sources, identifier=identifier, description=told, tick=_ticks(language), most=most
+    )
 
 
 def _number(point: Point) -> float:
@@ -335,6 +363,7 @@ def _environment(language: str) -> Environment:
         CATEGORIES=kinds.CATEGORIES,
         REASONS=REASONS,
         BEHIND=BEHIND,
+        FEW_VALUES=FEW_VALUES,
         MOST_VALUES=MOST_VALUES,
         MOST_IMAGES=MOST_IMAGES,
     )

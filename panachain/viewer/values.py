@@ -21,6 +21,7 @@ MOST_TEXT: Final = 100_000
 """Characters of a text that is shown."""
 MOST_VALUES: Final = 5_000_000
 """Values of one record: a text of little else than brackets takes a hundred times its size in memory."""
+_SHORT: Final = 1_000
 _LARGE: Final = 10**40
 _NAMES: Final = {
     "http://loinc.org": "LOINC",
@@ -75,11 +76,15 @@ def first(value: Any) -> dict[str, Any]:
 
 def word(value: Any) -> str:
     """Return a text on one line; of what is no text nothing."""
+    if isinstance(value, str):
+        if len(value) < _SHORT and value.isascii() and value.isprintable() and "  " not in value:
+            return value.strip()
+        return line(_unmarked(value))[:MOST_TEXT]
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value) if abs(value) < _LARGE else ""
-    return line(_unmarked(value))[:MOST_TEXT] if isinstance(value, str) else ""
+    return ""
 
 
 def text(value: Any) -> str:

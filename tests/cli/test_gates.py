@@ -111,6 +111,8 @@ class TestCi:
         shutil.copy(ROOT / "scripts/sum_tests.py", tmp_path / "scripts/sum_tests.py")
         (tmp_path / "scripts/build_kubo.sh").write_text('exit "${KUBO_CODE:-0}"\n')
         program(tmp_path / ".venv/bin/python", f'exec {sys.executable} "$@"')
+        # Nothing is installed for a test.
+        program(tmp_path / "bin/chromium", "exit 1")
         program(
             tmp_path / "pana",
             'case "$*" in\n'
@@ -121,9 +123,8 @@ class TestCi:
         )
 
         def run(**environment: str) -> subprocess.CompletedProcess[str]:
-            return start(
-                "bash", tmp_path / ".ci/run", folder=tmp_path, **{"QUICK": PASSED, "DEEP": PASSED} | environment
-            )
+            usual = {"QUICK": PASSED, "DEEP": PASSED, "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+            return start("bash", tmp_path / ".ci/run", folder=tmp_path, **usual | environment)
 
         return run
 
@@ -150,6 +151,22 @@ class TestCi:
         self, run: Callable[..., subprocess.CompletedProcess[str]], change: dict[str, str]
     ) -> None:
         assert run(**change).returncode == 1
+
+    @pytest.mark.parametrize(("user", "may", "lacks"), [("0", True, False), ("0", False, True), ("1000", True, True)])
+    def test_a_missing_browser_is_installed_by_root_and_named_where_it_cannot_be(
+        self, run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, user: str, may: bool, lacks: bool
+    ) -> None:
+        path = tmp_path / "bare"
+        for name in ("bash", "cat", "dirname", "env", "mkdir", "sh", "tail", "tee", "uname"):
+            program(path / name, f'exec {shutil.which(name)} "$@"')
+        program(path / "id", f"echo {user}")
+        # What it installs is this file.
+        program(path / "apt-get", f'[ "$1" = update ] || {"cp" if may else "false"} {path / "id"} {path / "chromium"}')
+        (path / "cp").symlink_to(str(shutil.which("cp")))
+        done = run(PATH=str(path))
+        assert done.returncode == 0, done.stderr
+        said = [line for line in done.stdout.splitlines() if line.startswith("ci: this machine lacks:")]
+        assert ("chromium" in "".join(said).split()) == lacks
 
 
 class TestLint:

@@ -62,12 +62,12 @@ def test_writes_private_files_and_an_index(run: Callable[..., Outcome], twin: Tw
     assert outcome.code == 0
     names = sorted(path.name for path in folder.iterdir())
     files = ["00001-laboratory-2024.fhir.json", "00002-laboratory-undated.bin"]
-    assert names == [*files, "index.json", "provenance.fhir.json"]
+    assert names == [*files, "index.html", "index.json", "provenance.fhir.json", "view"]
     provenance = json.loads((folder / "provenance.fhir.json").read_bytes())
     targets = [entry["resource"]["target"][0]["type"] for entry in provenance["entry"]]
     assert targets == ["Bundle", "Binary"]
-    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
-    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()} == {0o600}
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder / "view")] == [0o700] * 2
     assert (folder / names[0]).read_bytes() == b'{"a":1}'
     index = json.loads((folder / "index.json").read_bytes())
     assert index["schema"] == "panachain/index/1"
@@ -78,7 +78,40 @@ def test_an_empty_folder_is_filled(run: Callable[..., Outcome], twin: Twin, tmp_
     twin.answers["open"] = Opening(lambda _: iter([opened()]))
     (tmp_path / "opened").mkdir()
     assert run("open", POLICY, "-o", str(tmp_path / "opened")).code == 0
-    assert sorted(path.suffix for path in (tmp_path / "opened").iterdir()) == [".json", ".json", ".json"]
+    assert sorted(path.suffix for path in (tmp_path / "opened").iterdir()) == ["", ".html", ".json", ".json", ".json"]
+
+
+def test_its_pages_show_the_records_in_a_browser(
+    run: Callable[..., Outcome], twin: Twin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    evil = '<script>alert(1)</script><img src="http://trap.invalid/i" onerror="alert(1)">'
+    text = {"status": "generated", "div": f"<div>{evil}<p>kept</p></div>"}
+    resource = {"resourceType": "Composition", "title": evil, "text": text}
+    records = [opened(content=json.dumps(resource).encode()), opened("text/html", content=evil.encode())]
+    twin.answers["open"] = Opening(lambda _: iter(records))
+    assert run("open", POLICY, "-o", str(tmp_path / "opened")).code == 0
+    pages = {path.name: path.read_text() for path in (tmp_path / "opened").rglob("*.html")}
+    assert {"index.html", "reports.html", "documents.html", "document-1.html"} <= set(pages)
+    assert 'lang="de"' in pages["index.html"]
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in pages["reports.html"]
+    assert "<p>kept</p>" in pages["reports.html"]
+    together = "".join(pages.values())
+    assert "<script" not in together
+    assert "<img src" not in together
+    # What a browser would run is named, and no link leads to it.
+    assert '.bin"' not in together
+
+
+def test_what_was_left_out_stands_on_the_first_page(run: Callable[..., Outcome], twin: Twin, tmp_path: Path) -> None:
+    def records(opening: Opening) -> Iterator[OpenedRecord]:
+        yield opened(content=b"{}")
+        opening.findings.left_out(POLICY, "storage transaction 3", IntegrityError("it is no manifest"))
+
+    twin.answers["open"] = Opening(records)
+    assert run("open", POLICY, "-o", str(tmp_path / "opened")).code == 3
+    page = (tmp_path / "opened" / "index.html").read_text()
+    assert "storage transaction 3: it is no manifest" in page
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
@@ -140,7 +173,8 @@ class TestPartly:
         outcome = self.run(run, twin, folder)
         assert outcome.code == 3
         names = ["00001-laboratory-2024.fhir.json", "00002-laboratory-2024.fhir.json"]
-        assert sorted(path.name for path in folder.iterdir()) == [*names, "index.json", "provenance.fhir.json"]
+        there = [*names, "index.html", "index.json", "provenance.fhir.json"]
+        assert sorted(path.name for path in folder.iterdir()) == there
         assert [(folder / name).read_bytes() for name in names] == [b"good", b"good too"]
         index = json.loads((folder / "index.json").read_bytes())
         left_out = [(one["hospital"], one["what"], one["error"]) for one in index["omissions"]]

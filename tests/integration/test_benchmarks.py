@@ -25,6 +25,10 @@ ROWS = {
     "linkability": ["grouped by", "-- records", "-- control"],
     "stores": ["500 small records into Kubo", "500 small records into a bucket", "  reading them in order"],
     "commands": ["inbox", "open", "policies", "records", "log  ", "log, something new"],
+    "portal": [
+        *("first page after", "patient /home, 95th", "patient: weight of the heaviest", "patient: requests elsewhere"),
+        *("hospital /hospital, 95th", "clinician /inbox, 95th", "upload of", "3 staff for 3 s: errors of"),
+    ],
     "sensitivity": ["leap_strict", "unlabelled_bundles", "false_alarms_fhir", "false_alarms_ccda", "splitting"],
     "growth": [
         *(
@@ -75,7 +79,13 @@ def has_anvil() -> bool:
 
 @pytest.mark.parametrize(
     "name",
-    ["gas", *(pytest.param(one, marks=pytest.mark.deep) for one in ("records", "linkability", "commands", "growth"))],
+    [
+        "gas",
+        *(
+            pytest.param(one, marks=pytest.mark.deep)
+            for one in ("records", "linkability", "commands", "growth", "portal")
+        ),
+    ],
 )
 def test_the_quick_way_prints_every_row(name: str) -> None:
     if not has_anvil():

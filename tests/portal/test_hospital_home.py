@@ -32,3 +32,7 @@ def test_the_first_page_tells_what_waits_and_how_much_there_is(portal: Portal) -
     told = text_of(client.page("/hospital"))
     assert "1 batch isn't known to be on the chain" in told
     assert "Records 4" in told
+
+
+def test_nobody_else_has_it(portal: Portal) -> None:
+    portal.client_of(Role.PATIENT).page("/hospital", status=403)

@@ -80,7 +80,7 @@ def test_one_that_cannot_be_shown_costs_no_other(shown: Chart) -> None:
 
 def test_names_of_files_are_made_of_numbers(files: dict[str, bytes]) -> None:
     assert all(
-        re.fullmatch(r"index\.html|view/[a-z]+(-\d+)*(-frame|-cine|-window-\d)?\.(html|png|pdf)", name)
+        re.fullmatch(r"index\.html|view/[a-z]+(-values)?(-\d+)*(-frame|-cine|-window-\d)?\.(html|png|pdf)", name)
         for name in files
     )
 

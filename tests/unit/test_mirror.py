@@ -24,6 +24,7 @@ MIRRORED = (
     "research",
     "wire",
     "portal",
+    "viewer",
 )
 
 ELSEWHERE = {
@@ -44,6 +45,9 @@ ELSEWHERE = {
     "sdk/granted_records.py": "sdk/test_reader.py",
     "sdk/hospital_routing.py": "sdk/test_routing.py",
     "sdk/publishing.py": "sdk/test_hospital.py",
+    "viewer/image_worker.py": "viewer/test_images.py",
+    "viewer/items.py": "viewer/test_chart.py",
+    "viewer/kinds.py": "viewer/test_chart.py",
     # Plain values: what holds for every result holds for these.
     "sdk/results/choices.py": "sdk/test_own_choices.py",
     "sdk/results/log.py": "sdk/results/test_package.py",

@@ -71,6 +71,10 @@ class Exports:
         self._folder = TemporaryDirectory(prefix=".portal-export-", dir=above)
         self.known: dict[str, Exported] = {}
 
+    def close(self) -> None:
+        """Remove all of it; the seat does this when it locks."""
+        self._folder.cleanup()
+
     def place(self) -> Path:
         """Return a path for a new file or folder."""
         return Path(self._folder.name) / secrets.token_hex(8)

@@ -85,7 +85,7 @@ async def grants(request: Request, seat: Sitting, show: str = "now", page: str =
     return render(
         request,
         "patient/grants.html",
-        part=part_of(chosen[::-1], page),
+        part=part_of(chosen[::-1], page, size=20),
         show="over" if show == "over" else "now",
         counts={"now": len(now), "over": len(over)},
         left_out=found.left_out,
@@ -244,7 +244,13 @@ async def revoke(request: Request, seat: Sitting, form: Filled) -> Response:
 
     def work(patient: Patient, progress: JobProgress) -> RevocationReport:
         progress.stage(_("The revocation goes to every relay, node and proxy at once; each proxy deletes its share"))
-        report = patient.revoke(wanted, progress=progress)
+
+        def tell(done: int, total: int, *, unit: str) -> None:
+            if unit == "proxies":
+                progress(done, total, unit=unit)
+                progress.stage(_("The chain proves that it is revoked"))
+
+        report = patient.revoke(wanted, progress=tell)
         if rotate and report.proven and report.shares:
             progress.stage(_("Lanes get new keys; hospitals and everybody else who reads are told"))
             report = patient.revoke(wanted, rotate=True, progress=progress)

@@ -98,7 +98,7 @@ async def home(request: Request, seat: Sitting, page: str = "1") -> Response:
         request,
         "patient/home.html",
         matrix=found,
-        people=part_of(found.rows, page),
+        people=part_of(found.rows, page, size=25),
         waiting=waiting(policies, requests, now=now),
         left_out=(*policies.left_out, *requests.left_out),
         now=now,

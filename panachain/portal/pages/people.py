@@ -188,7 +188,7 @@ async def block(request: Request, seat: Blocking, form: Filled) -> Response:
             _("It takes back nothing that you granted."),
         ],
         fields={"who": who},
-        button=_("Block"),
+        button=_("Block this account"),
         back="/blocked",
     )
 

@@ -48,6 +48,9 @@ class _Links:
     def section(self, key: str, page: int) -> str:
         return f"{self.base}/section/{key}?page={page}" if key else self.base
 
+    def analyte(self, key: str, number: int) -> str:
+        return f"{self.base}/section/{key}/{number}"
+
     def document(self, key: str) -> str:
         return f"{self.base}/document/{quote(key, safe='')}"
 
@@ -86,6 +89,17 @@ async def section(request: Request, seat: Seated, name: str, key: str, page: int
         raise HTTPException(404)
     body = await seat.run(lambda _: rendering.section(shown, key, page, _Links(f"/opened/{name}")))
     return _page(request, seat, name, shown, body, key=key, title=rendering.title_of(shown, key))
+
+
+@router.get("/opened/{name}/section/{key}/{number}")
+async def analyte(request: Request, seat: Seated, name: str, key: str, number: int) -> Response:
+    """Show all values of one analyte."""
+    shown = await _chart(seat, name)
+    if not 0 < number <= len(shown.section(key).analytes):
+        raise HTTPException(404)
+    body = await seat.run(lambda _: rendering.analyte(shown, key, number, _Links(f"/opened/{name}")))
+    title = shown.section(key).analytes[number - 1].title or rendering.title_of(shown, key)
+    return _page(request, seat, name, shown, body, key=key, title=title)
 
 
 @router.get("/opened/{name}/document/{key}")

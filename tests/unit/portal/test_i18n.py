@@ -30,10 +30,13 @@ def messages() -> Iterator[tuple[str, str | tuple[str, ...]]]:
                         yield path.relative_to(PACKAGE).as_posix(), message
 
 
-def known(language: str) -> dict[str, object]:
-    """Return the messages that a language has, by the English one or its singular."""
+def known(language: str, part: str = "portal") -> dict[str, object]:
+    """Return the messages that a language has in the portal or the viewer, by the English one or its singular."""
     found: dict[str, object] = {}
-    for path in sorted((i18n.LOCALE / f"{language}.d").glob("*.po")):
+    # The viewer also stands without a portal, so it has messages of its own.
+    files = {"portal": sorted((i18n.LOCALE / f"{language}.d").glob("*.po"))}
+    files["viewer"] = [PACKAGE / "viewer" / "locale" / f"{language}.po"]
+    for path in files[part]:
         for message in read_po(BytesIO(path.read_bytes()), locale=language):
             if message.id and not message.fuzzy:
                 found[message.id[0] if isinstance(message.id, tuple) else message.id] = message.string
@@ -46,11 +49,11 @@ def test_there_are_messages() -> None:
 
 @pytest.mark.parametrize("language", [one for one in languages() if one != i18n.SOURCE])
 def test_every_message_is_in_every_language(language: str) -> None:
-    has = known(language)
+    has = {part: known(language, part) for part in ("portal", "viewer")}
     missing = []
     for place, message in messages():
         first = message[0] if isinstance(message, tuple) else message
-        told = has.get(first)
+        told = has[place.partition("/")[0]].get(first)
         whole = all(told) if isinstance(told, tuple | list) else told
         if not whole:
             missing.append(f"{place}: {first}")

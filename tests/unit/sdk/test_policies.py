@@ -10,7 +10,7 @@ import pytest
 from panachain.errors import BlockNotFoundError, IntegrityError, PolicyUnknownError
 from panachain.ipld.cid import CID
 from panachain.model.actors import Address, PolicyId
-from panachain.model.policy import OnChainPolicy
+from panachain.model.policy import OnChainPolicy, Terms
 from panachain.model.scope import Generations, Scope
 from panachain.sdk.patient import Patient
 from panachain.sdk.policies import POLICY_GAP, policy_view
@@ -102,3 +102,24 @@ def test_one_is_found_behind_another_whose_terms_are_lost(world: World, tmp_path
     assert elsewhere._policies.find(kept.policy_id).terms.grantee == world.nurse.address
     with pytest.raises(BlockNotFoundError):
         elsewhere._policies.find(lost.policy_id)
+
+
+def test_terms_are_opened_once_in_a_session_and_those_of_the_chain_count(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [grant(world).policy_id, grant(world, "nurse").policy_id]
+    policies, opened = world.patient._policies, list[int]()
+    verified = policies._verified
+
+    def counted(index: int, sealed: bytes) -> Terms:
+        opened.append(index)
+        return verified(index, sealed)
+
+    monkeypatch.setattr(policies, "_verified", counted)
+    before = [own.terms for own in policies]
+    assert [own.policy_id for own in policies] == made
+    assert [own.terms for own in policies] == before
+    assert sorted(set(opened)) == sorted(opened)
+    # Terms with another digest on chain aren't those that were opened.
+    with pytest.raises((BlockNotFoundError, IntegrityError)):
+        policies._open(0, replace(policies.find(made[0]).on_chain, terms=b"\1" * 32))

@@ -94,3 +94,10 @@ def test_a_proof_is_of_this_policy(world: World) -> None:
     assert proof_of(world.network, revocations[0]) is not None
     assert proof_of(world.network, revocations[1]) is None
     assert proof_of(world.network, policies.sign_revocation(9)) is None
+
+
+def test_progress_names_the_proxies_that_deleted_and_then_the_proof(world: World) -> None:
+    made, told = grant(world), list[tuple[int, int, str]]()
+    world.proxies[2].up = False
+    world.patient.revoke(made, progress=lambda done, total, *, unit: told.append((done, total, unit)))
+    assert told == [(PROXIES - 1, PROXIES, "proxies"), (1, 1, "proofs")]

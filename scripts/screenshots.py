@@ -1,0 +1,87 @@
+"""Pictures of every page of the portal into docs/img/, as people see them after the story that the demo tells.
+
+    .venv/bin/python scripts/screenshots.py [--only ROLE ...] [--language en] [--into docs/img]
+
+Needs the system's Chromium and what `./pana setup dev` installs. The world is the tests' twin. Each page is taken at
+1,280 px and at 390 px, the width of a usual phone, light, and cut where it gets longer than a person scrolls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+SIZES: Final = {"wide": (1_280, 1_600), "phone": (390, 1_400)}
+"""Width and greatest height of a picture, in CSS pixels, by what it is called."""
+COLOURS: Final = 64
+"""Of a picture: text on plain grounds needs few, and the file gets a third as large."""
+
+
+def main() -> None:
+    """Take the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", default=[], help="people of the story, such as patient")
+    parser.add_argument("--language", default="en")
+    parser.add_argument("--into", type=Path, default=ROOT / "docs" / "img")
+    options = parser.parse_args()
+    sys.path.insert(0, str(ROOT))
+    # By this name, since some installed packages bring a package `tests` of their own.
+    tests = ModuleType("tests")
+    vars(tests)["__path__"] = [str(ROOT / "tests")]
+    sys.modules["tests"] = tests
+    serving: Any = import_module("tests.portal.serving")
+    browser: Any = import_module("tests.portal.browser")
+    from playwright.sync_api import sync_playwright
+
+    options.into.mkdir(parents=True, exist_ok=True)
+    written = 0
+    with serving.served_story() as world, sync_playwright() as playwright:
+        chromium = browser.Chromium(playwright)
+        for role in options.only or serving.ROLES:
+            with chromium.window(language=options.language) as window:
+                portal = world.portal(role)
+                serving.enter(window, portal)
+                for path in serving.walk(window, portal):
+                    for size in SIZES:
+                        picture = _take(window, size)
+                        file = options.into / f"{role}-{_called(path)}-{size}.png"
+                        file.write_bytes(picture)
+                        written += len(picture)
+                        print(f"{file.name} {len(picture):,} bytes", flush=True)
+        chromium.close()
+    print(f"{written:,} bytes in all")
+
+
+def _called(path: str) -> str:
+    """Return what a page's pictures are called: its path's words, without names and numbers."""
+    words = [word for word in re.split(r"[/.]", path.partition("?")[0]) if word and not _is_name(word)]
+    return "-".join(words) + ("-one" if _is_name(path.rpartition("/")[2]) else "") or "home"
+
+
+def _is_name(word: str) -> bool:
+    return re.fullmatch(r"0x[0-9a-fA-F]+|[\w-]{12,}|\d+", word.partition("?")[0]) is not None
+
+
+def _take(window: Any, size: str) -> bytes:
+    """Return one picture of the page that a window shows, as a small PNG."""
+    from PIL import Image
+
+    width, most = SIZES[size]
+    window.page.set_viewport_size({"width": width, "height": 900})
+    height = min(most, window.page.evaluate("document.documentElement.scrollHeight"))
+    whole = window.page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": width, "height": max(height, 200)})
+    small = io.BytesIO()
+    with Image.open(io.BytesIO(whole)) as picture:
+        picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return small.getvalue()
+
+
+if __name__ == "__main__":
+    main()

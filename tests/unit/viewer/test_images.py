@@ -1,0 +1,93 @@
+"""Pictures come out of another process, drawn anew; what it can't draw, or mustn't, it says."""
+
+from __future__ import annotations
+
+import io
+import signal
+from pathlib import Path
+
+import pytest
+
+from panachain.records.samples import sample_dicom
+from panachain.viewer import image_worker
+from panachain.viewer.images import Window, cine, described, drawn, picture
+from tests.portal.hostile_records import dicom, png
+from tests.support import shared
+
+PNG = b"\x89PNG"
+
+
+def test_a_frame_is_drawn_in_the_window_that_was_asked_for() -> None:
+    content = dicom(16, 16, 1, bytes(range(256)))
+    Image = pytest.importorskip("PIL.Image")  # noqa: N806
+    dark = Image.open(io.BytesIO(drawn(content, window=Window(255, 10)).content)).tobytes()
+    light = Image.open(io.BytesIO(drawn(content, window=Window(0, 10)).content)).tobytes()
+    assert sum(dark) < sum(light)
+
+
+def test_the_header_tells_study_and_series() -> None:
+    header = described(sample_dicom())
+    assert (header.modality, header.has_image, header.error) == ("CT", True, "")
+    assert [one.name for one in header.more_windows][-3:] == ["soft tissue", "lung", "bone"]
+
+
+def test_frames_become_one_picture_that_moves() -> None:
+    moving = cine(dicom(4, 4, 3, bytes(range(48)))).content
+    assert moving.startswith(PNG)
+    assert b"acTL" in moving
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        dicom(65_535, 65_535, 1, b"\0" * 64),
+        dicom(512, 512, 1, b"\0" * 9),
+        dicom(0, 0, 1, b""),
+        b"",
+        b"no image at all",
+        sample_dicom()[:300],
+    ],
+)
+def test_what_cannot_be_drawn_says_why(content: bytes) -> None:
+    made = drawn(content)
+    assert (made.content, bool(made.error)) == (b"", True)
+    # The next one is drawn all the same.
+    assert drawn(dicom(2, 2, 1, b"\0\1\2\3")).content.startswith(PNG)
+
+
+def test_a_picture_of_absurd_size_is_not_unpacked() -> None:
+    assert picture(png(60_000, 60_000)).error
+    assert picture(png(1_000, 1_000)).content.startswith(PNG)
+
+
+def test_nothing_of_a_picture_but_its_pixels_goes_on() -> None:
+    Image = pytest.importorskip("PIL.Image")  # noqa: N806
+    from PIL.PngImagePlugin import PngInfo
+
+    info, buffer = PngInfo(), io.BytesIO()
+    info.add_text("Comment", "a patient's name")
+    Image.new("RGB", (4, 4)).save(buffer, "PNG", pnginfo=info)
+    made = picture(buffer.getvalue()).content
+    assert made.startswith(PNG)
+    assert b"patient" not in made
+
+
+def test_whatever_takes_too_long_is_given_up() -> None:
+    before = signal.signal(signal.SIGVTALRM, image_worker._stop)
+    try:
+        told, content = image_worker.answer({"do": "cine"}, dicom(512, 512, 32, bytes(512 * 512 * 32)), seconds=0.01)
+    finally:
+        signal.signal(signal.SIGVTALRM, before)
+    assert (told, content) == ({"error": "it takes too long"}, b"")
+
+
+def test_the_samples_of_others_are_described_and_most_are_drawn() -> None:
+    made: dict[str, bool] = {}
+    for path in sorted(Path(shared("data", "dicom")).glob("*.dcm")):
+        header = described(path.read_bytes())
+        assert header.error == "", path.name
+        if header.has_image:
+            made[path.name] = bool(drawn(path.read_bytes()).content)
+    # JPEG lossless needs a decoder that isn't there; the others must be drawn.
+    assert {name for name, is_drawn in made.items() if not is_drawn} <= {"JPEG-LL.dcm"}
+    assert len(made) > 8

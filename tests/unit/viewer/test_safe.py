@@ -1,0 +1,35 @@
+"""Markup of others: texts and tables come through; nothing that runs, loads, leads or looks does."""
+
+from __future__ import annotations
+
+import pytest
+
+from panachain.viewer.safe import markup, plain
+from tests.portal.harmless import Page
+from tests.portal.hostile_records import MARKUP
+
+
+@pytest.mark.parametrize("name", MARKUP)
+def test_hostile_markup_is_harmless(name: str) -> None:
+    page = Page()
+    page.feed(markup(MARKUP[name]))
+    assert (page.wrong, page.links, page.ids) == ([], set(), [])
+    assert not [sign for sign in markup(MARKUP[name]) if not sign.isprintable() and sign not in "\n\t"]
+
+
+def test_texts_lists_and_tables_stay() -> None:
+    kept = '<p>a <b>b</b></p><ul><li>c</li></ul><table><tbody><tr><td colspan="2">d</td></tr></tbody></table>'
+    assert markup(kept) == kept
+
+
+def test_headings_of_others_are_no_headings_of_the_page() -> None:
+    assert markup("<h1>Title</h1>") == '<p class="v-heading">Title</p>'
+
+
+def test_what_is_too_much_becomes_text() -> None:
+    assert markup("<p>x</p>" * 60_000).startswith("<pre>x")
+    assert markup("<i>" * 3_000 + "deep").startswith("<pre>")
+
+
+def test_the_text_of_markup() -> None:
+    assert plain("<p>one &amp; <b>two</b></p><p>three") == "one & two\nthree"
