@@ -37,6 +37,7 @@ from panachain.sdk.reader import ReadingSession
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.records import OpenedRecord, Survey, WithdrawnRecord
+from panachain.viewer.items import Told, Withdrawn
 
 router = APIRouter()
 PAGES: Final = (
@@ -292,10 +293,22 @@ def opening(
             raise done.failures[0][1]
         done.records = len(records)
         if records:
-            done.opening = seat.openings.add(granted.name, list(records.values()))
+            done.opening = seat.openings.add(granted.name, list(records.values()), _told(done, seat))
         return done
 
     return work
+
+
+def _told(done: Opened, seat: Seat) -> Told:
+    """Return what the pages that show the records say of what isn't among them."""
+    return Told(
+        omissions=tuple(f"{seat.names.of(one.hospital)}, {one.what}: {one.error}" for one in done.omissions),
+        withdrawn=tuple(
+            Withdrawn(seat.names.of(one.hospital), one.category, one.year, one.withdrawn_at, one.reason)
+            for one in done.withdrawn
+        ),
+        withheld=done.withheld,
+    )
 
 
 def _open(
