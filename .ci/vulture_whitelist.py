@@ -110,8 +110,22 @@ _.dont_write_bytecode
 
 # Jinja2 reads what templates may call; pages of the portal call the others.
 _.globals
-_.folder_of
-_.to_opened
+_.is_statement
+_.corrections
+_.convictions
+_.refuses
+_.holds
+_.more_sensitive
+
+# A journal's rows by their names, in the overview of a hospital, and a protocol's only method.
+_.next_at
+_.latest_at
+_.updated_at
+_.__call__
+
+# What a benchmark prints.
+_.slowest
+_._host
 
 # Templates of the viewer show them, or Pillow reads them.
 _.has_nothing

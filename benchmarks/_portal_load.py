@@ -243,7 +243,7 @@ def upload(size: int = 1024, rounds: int = 3) -> UploadFigures:
 
 
 def staff(people: int = 50, seconds: float = 300.0, patients: int = 20) -> StaffFigures:
-    """Let so many staff use one hospital's portal at once, each in a session of their own, at a workstation of their own.
+    """Let so many staff use one hospital's portal at once, each at a workstation and in a session of their own.
 
     A fifth of them work for the hospital itself, as many as may unlock one profile within a minute; the others are its
     practitioners. Each opens pages of their own navigation, and reads each for some seconds.

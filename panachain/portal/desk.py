@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import hmac
 import secrets
-import shutil
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
@@ -28,7 +27,6 @@ from panachain.passphrase import Hidden
 from panachain.portal.i18n import N_, gettext
 from panachain.portal.jobs import Job, Jobs
 from panachain.portal.refusals import LockedPageError, RefusedError
-from panachain.private_files import own_folder
 from panachain.sdk.names import Names
 from panachain.sdk.profiles import Profile
 
@@ -42,7 +40,7 @@ IDLE: Final = 15 * 60.0
 _ANONYMOUS: Final = 512
 """Sessions without a seat that are kept; the one that was unused for the longest time goes first."""
 _OPENINGS: Final = 16
-"""Openings that a seat keeps; the oldest goes first, and its files with it."""
+"""Openings that a seat keeps; the oldest goes first."""
 _SECRET: Final = 32
 """Bytes of a session's name and of its key."""
 
@@ -61,16 +59,13 @@ class Opening:
 
     title: str
     records: Sequence[Any]
-    folder: Path | None = None
-    """Where pages may keep files of it, for this user only; it goes with the opening."""
 
 
 class Openings:
     """What a seat has opened."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take the folder below which files may be kept; it is made when the first is."""
-        self._folder = folder
+    def __init__(self) -> None:
+        """Begin with nothing."""
         self._known: OrderedDict[str, Opening] = OrderedDict()
 
     def add(self, title: str, records: Sequence[Any]) -> str:
@@ -78,8 +73,7 @@ class Openings:
         name = secrets.token_urlsafe(12)
         self._known[name] = Opening(title, records)
         while len(self._known) > _OPENINGS:
-            _, oldest = self._known.popitem(last=False)
-            self._forget(oldest)
+            self._known.popitem(last=False)[1].records = ()
         return name
 
     def get(self, name: str) -> Opening | None:
@@ -90,31 +84,11 @@ class Openings:
         """Return all, the newest first."""
         return list(reversed(self._known.items()))
 
-    def folder_of(self, name: str) -> Path:
-        """Return a folder for files of an opening, which only this user can look into.
-
-        Raises:
-            OSError: it can't be made.
-        """
-        opening = self._known[name]
-        if opening.folder is None:
-            own_folder(self._folder)
-            opening.folder = self._folder / secrets.token_hex(8)
-            own_folder(opening.folder)
-        return opening.folder
-
     def clear(self) -> None:
-        """Forget all of them, and remove their files."""
+        """Forget all of them, for whoever holds one too."""
         for opening in self._known.values():
-            self._forget(opening)
+            opening.records = ()
         self._known.clear()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    @staticmethod
-    def _forget(opening: Opening) -> None:
-        opening.records = ()
-        if opening.folder is not None:
-            shutil.rmtree(opening.folder, ignore_errors=True)
 
 
 class Seat:
@@ -132,7 +106,7 @@ class Seat:
         self.home = home
         self.keep: dict[str, Any] = {}
         """What pages keep for this seat; it goes when the seat locks, and what has a `close` is closed."""
-        self.openings = Openings(profile.folder / f".portal-{secrets.token_hex(4)}")
+        self.openings = Openings()
         self.jobs = Jobs()
         self._passphrase = passphrase
         self._open_actor = opener

@@ -292,8 +292,7 @@ def test_what_nobody_uses_locks_and_forgets(portal: Portal, patient: Client) -> 
     seat = session.seat
     assert seat is not None
     name = seat.openings.add("laboratory", ["a record"])
-    opening, folder = seat.openings.get(name), seat.openings.folder_of(name)
-    (folder / "record.json").write_text("plaintext")
+    opening = seat.openings.get(name)
     seat.keep["search"] = "asthma"
     portal.clock.now += portal.desk.idle - 1
     assert patient.get("/me").status_code == 200
@@ -307,8 +306,6 @@ def test_what_nobody_uses_locks_and_forgets(portal: Portal, patient: Client) -> 
     assert opening is not None
     assert not opening.records
     assert not seat.keep
-    assert not folder.exists()
-    assert not list(seat.profile.folder.glob(".portal-*"))
     seat._desk.shutdown()
     assert seat._at_desk is None
 

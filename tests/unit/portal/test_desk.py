@@ -145,16 +145,24 @@ def test_names_follow_the_address_book(seat: Seat, tmp_path: Path) -> None:
     assert seat.names.of(who) == "night-nurse"
 
 
-def test_openings_and_their_files_go_with_the_oldest_and_with_the_lock(seat: Seat) -> None:
+def test_openings_go_with_the_oldest_and_with_the_lock(seat: Seat) -> None:
     names = [seat.openings.add(f"opening {number}", [number]) for number in range(20)]
     assert [seat.openings.get(name) is not None for name in names] == [False] * 4 + [True] * 16
     assert next(name for name, _ in seat.openings.items()) == names[-1]
-    folder = seat.openings.folder_of(names[-1])
-    assert folder == seat.openings.folder_of(names[-1])
-    assert folder.stat().st_mode & 0o777 == 0o700
+    held = seat.openings.get(names[-1])
     seat.leave()
-    assert not folder.parent.exists()
     assert not seat.openings.items()
+    # Also for a page that still has it.
+    assert held is not None
+    assert not held.records
+
+
+def test_what_pages_keep_is_closed_at_the_lock(seat: Seat) -> None:
+    kept = Actor()
+    seat.keep["x"], seat.keep["y"] = kept, "text"
+    seat.leave()
+    assert kept.closed
+    assert not seat.keep
 
 
 def test_strangers_sessions_are_bounded_and_push_no_seat_out(seat: Seat) -> None:
