@@ -50,7 +50,7 @@ def press(client: Client, page: str, path: str, status: int = 200, **fields: str
 def test_from_the_drop_to_the_patients_record(portal: Portal) -> None:
     client = portal.client_of(Role.HOSPITAL)
     before = len(list(portal.world.hospital.records()))
-    page = client.finish(send(client, {"export/a.json": content(100)}, whose=portal.world.patient.address))
+    page = client.finish(send(client, {"FOLDER/a.json": content(100)}, whose=portal.world.patient.address))
     told = text_of(page)
     assert "1 record would be published" in told
     assert "Nothing was published" in told
