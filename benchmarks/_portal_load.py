@@ -1,6 +1,6 @@
 """Load of a hospital's portal: an upload of a gibibyte against the command line, and many staff at once.
 
-`upload` and `staff` are called by benchmarks/portal.py, or alone:
+`upload` and `staff` are called by the portal's benchmark, or alone:
 
     PYTHONPATH=. python benchmarks/_portal_load.py upload [--size MIB] [--rounds N]
     PYTHONPATH=. python benchmarks/_portal_load.py staff [--staff N] [--seconds S]
@@ -109,9 +109,8 @@ class Browser:
         """Take the portal, and which of this machine's own addresses it is asked from, as by another workstation."""
         parts = urlsplit(origin)
         self.origin = origin
-        self._port = parts.port or 80
         self._connection = http.client.HTTPConnection(
-            "127.0.0.1", self._port, timeout=600, source_address=(f"127.0.1.{place}", 0)
+            "127.0.0.1", parts.port or 80, timeout=600, source_address=(f"127.0.1.{place}", 0)
         )
         self._cookie = ""
 
@@ -127,7 +126,7 @@ class Browser:
             headers["Content-Length"] = str(body.length)
         try:
             answer = self._answer(method, path, body, headers)
-        except http.client.RemoteDisconnected:
+        except (ConnectionResetError, BrokenPipeError):
             if method != "GET":
                 raise
             # It had lain idle for too long; a browser asks once more, too.
@@ -139,10 +138,6 @@ class Browser:
         if answer.status == 303:
             return self.ask("GET", answer.headers["Location"])
         return answer.status, path, text
-
-    def _answer(self, method: str, path: str, body: object, headers: dict[str, str]) -> http.client.HTTPResponse:
-        self._connection.request(method, path, body=body, headers=headers)  # type: ignore[arg-type]
-        return self._connection.getresponse()
 
     def enter(self, secret: str, profile: str) -> None:
         """Unlock a profile."""

@@ -67,7 +67,7 @@ def inbox() -> None:
     required=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="A folder to make, or an empty one. It gets index.json and provenance.fhir.json; nothing is overwritten.",
+    help="A folder to make, or an empty one. It gets index.html, index.json and provenance.fhir.json.",
 )
 def open_(policy: str, since: int | None, history: bool, folder: Path) -> None:
     """Open the records of POLICY into a folder, each checked against chain, CID and seal.
@@ -118,7 +118,7 @@ def open_(policy: str, since: int | None, history: bool, folder: Path) -> None:
             " the patient included; panachain request asks the patient for more"
         )
     if output.entries:
-        app.output.say(f"The files are in {folder}; index.json lists them.")
+        app.output.say(f"The files are in {folder}; index.html shows them in a browser, index.json lists them.")
     if partly is not None:
         app.unchanged = f"{folder} holds what could be opened; index.json lists it, and what was left out"
         raise partly

@@ -146,7 +146,7 @@ def of_encounters(
     for place, (name, some) in enumerate(rows):
         middle = 16 + 24 * place
         shown = words(name)
-        shown = shown if len(shown) <= 30 else f"{shown[:29]}…"
+        shown = shown if len(shown) <= 26 else f"{shown[:25]}…"
         parts.append(f'<text class="v-tick" x="{left - 10}" y="{middle + 4}" text-anchor="end">{escape(shown)}</text>')
         parts.append(f'<line class="v-grid" x1="{left}" x2="{_WIDTH - _RIGHT}" y1="{middle}" y2="{middle}"/>')
         for one in some[:_MOST_BARS]:

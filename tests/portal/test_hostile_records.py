@@ -18,6 +18,7 @@ from panachain.viewer.chart import Chart, chart
 from tests.portal.harmless import Page
 from tests.portal.hostile_records import SHOUT, TRAP, items, records
 
+NO_BROWSER = "no chromium is installed, and a browser decides here"
 pytestmark = pytest.mark.deep
 
 
@@ -114,10 +115,10 @@ class TestBrowser:
     def test_asks_nobody_and_opens_no_dialog(
         self, files: dict[str, bytes], asked: tuple[str, list[str]], tmp_path: Path
     ) -> None:
-        sync_api = pytest.importorskip("playwright.sync_api", reason="no Chromium on this machine")
+        sync_api = pytest.importorskip("playwright.sync_api", reason=NO_BROWSER)
         program = os.environ.get("PANACHAIN_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
         if program is None:
-            pytest.skip("no Chromium on this machine")
+            pytest.skip(NO_BROWSER)
         for name, content in files.items():
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_bytes(content)

@@ -25,13 +25,14 @@ from panachain.model.actors import Role
 from panachain.plain import json_line
 from panachain.portal.desk import Seat, seated
 from panachain.portal.forms import Form, checked_form
-from panachain.portal.i18n import N_, _
+from panachain.portal.i18n import N_, _, current
 from panachain.portal.jobs import JobProgress
 from panachain.portal.pages import Page
 from panachain.portal.refusals import RefusedError
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.records.findings import LEFT_OUT
 from panachain.sdk import consents
+from panachain.sdk.names import Names
 from panachain.sdk.patient import Patient
 from panachain.sdk.results.listings import LeftOut
 
@@ -122,21 +123,22 @@ async def export_records(request: Request, seat: Sitting, form: Filled) -> Respo
             button=_("Export"),
             back="/export",
         )
-    exports = _exports(seat)
+    exports, names = _exports(seat), seat.names
 
     def work(patient: Patient, progress: JobProgress) -> Exported:
-        return exports.add(archive(patient, exports, progress, history=history))
+        return exports.add(archive(patient, exports, progress, names, history=history))
 
     return to(seat.start(_("Exporting your records"), work, template="patient/exported.html"))
 
 
-def archive(patient: Patient, exports: Exports, progress: JobProgress, *, history: bool) -> Exported:
+def archive(patient: Patient, exports: Exports, progress: JobProgress, names: Names, *, history: bool) -> Exported:
     """Open all records of a patient, and write them into an archive; what one hospital did wrong is left out, and told.
 
     Args:
         patient: whose.
         exports: where the archive lies.
         progress: is told the records.
+        names: of hospitals, for the pages that show the records.
         history: whether each version is in it that was published.
     """
     progress.stage(_("Your records are opened and written"))
@@ -158,6 +160,7 @@ def archive(patient: Patient, exports: Exports, progress: JobProgress, *, histor
             output.withdrawn = [gone.to_json() for gone in opening.withdrawn]
             output.left_behind = opening.behind.to_json()
             output.history = [one.to_json() for one in opening.histories()] if history else []
+            output.language, output.name_of = current(), lambda address: names.of(address, Role.HOSPITAL)
             count = len(output.entries)
         progress.stage(_("They are put into one archive"))
         file = exports.place().with_suffix(".zip")
@@ -170,7 +173,7 @@ def archive(patient: Patient, exports: Exports, progress: JobProgress, *, histor
 
 
 def _zip(folder: Path, file: Path, progress: JobProgress) -> None:
-    paths = sorted(folder.iterdir())
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with (
@@ -178,7 +181,7 @@ def _zip(folder: Path, file: Path, progress: JobProgress) -> None:
             zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as made,
         ):
             for number, path in enumerate(paths, start=1):
-                made.write(path, path.name)
+                made.write(path, path.relative_to(folder))
                 progress(number, len(paths), unit="files")
     except OSError as exc:
         file.unlink(missing_ok=True)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+from panachain.viewer import rendering
+from panachain.viewer.chart import Chart
+from panachain.viewer.fhir import resources
+from panachain.viewer.folder import _Links
 from panachain.viewer.items import Item, Told, UnreadableError, items_of
 from panachain.viewer.kinds import DENIED, GROUPS, KINDS, MARKS, SECTIONS
+from tests.support import shared
 from tests.unit.viewer.helpers import file, item, observation, of, shown
 
 
@@ -78,3 +85,45 @@ def test_records_of_the_sdk_become_items_with_names() -> None:
     chart = shown(item(observation(5)))
     assert chart.section("laboratory").analytes[0].points[0].source == "City clinic"
     assert items_of([]) == ()
+
+
+def told(chart: Chart) -> set[tuple[int, str]]:
+    """Return record and name of each resource that a chart tells."""
+    found = {(one.record, one.resource) for section in chart.sections for one in section.entries}
+    for section in chart.sections:
+        found |= {(one.record, one.resource) for whole in section.analytes for one in (*whole.points, *whole.denied)}
+    return found | {(one.record, one.resource) for one in chart.section("documents").documents}
+
+
+@pytest.mark.deep
+class TestSamples:
+    """Records of others: each resource is told somewhere, and none keeps another from it."""
+
+    def test_every_resource_of_every_patient_is_told(self) -> None:
+        for path in sorted(shared("data", "fhir-r4").rglob("*.json")):
+            found = file(path.read_bytes(), "application/fhir+json")
+            chart = shown(found)
+            wanted = [one for one in resources(found) if one.within is None and one.kind not in ("Patient", "Bundle")]
+            names = {(1, one.name or one.kind) for one in wanted if one.kind != "Binary"}
+            assert (path.name, chart.unread, names - told(chart)) == (path.name, (), set())
+
+    def test_every_case_that_failed_somewhere_is_told_or_named(self) -> None:
+        types = {".json": "application/fhir+json", ".hl7": "application/hl7-v2", ".xml": "application/cda+xml"}
+        for path in sorted(shared("cases").rglob("in/*")):
+            if path.is_file() and path.stat().st_size < 1 << 20:
+                found = file(path.read_bytes(), types.get(path.suffix, "application/dicom"))
+                chart = shown(found, file(path.read_bytes(), "text/plain", 2))
+                assert chart.sections or chart.unread, path.name
+                assert all(
+                    rendering.document(chart, one, _Links(chart, set(), inside=True)) for one in chart.all_documents
+                )
+
+    def test_what_was_entered_in_error_is_never_a_fact(self) -> None:
+        for path in sorted(shared("data", "fhir-r4").rglob("*.json")):
+            content = path.read_bytes()
+            if b"entered-in-error" in content and b'"resourceType":"Bundle"' not in content.replace(b" ", b""):
+                chart = shown(file(content, "application/fhir+json"))
+                entries = [
+                    one for section in chart.sections for one in section.entries if one.state == "entered-in-error"
+                ]
+                assert all(not one.is_fact for one in entries), path.name
