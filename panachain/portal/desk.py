@@ -59,6 +59,8 @@ class Opening:
 
     title: str
     records: Sequence[Any]
+    told: Any = None
+    """What isn't among them, and why: `viewer.items.Told`, or None."""
 
 
 class Openings:
@@ -68,10 +70,16 @@ class Openings:
         """Begin with nothing."""
         self._known: OrderedDict[str, Opening] = OrderedDict()
 
-    def add(self, title: str, records: Sequence[Any]) -> str:
-        """Keep opened records, and return the name under which `/opened/NAME` shows them."""
+    def add(self, title: str, records: Sequence[Any], told: Any = None) -> str:
+        """Keep opened records, and return the name under which `/opened/NAME` shows them.
+
+        Args:
+            title: what people know the opening by.
+            records: opened ones.
+            told: what isn't among them, and why (`viewer.items.Told`).
+        """
         name = secrets.token_urlsafe(12)
-        self._known[name] = Opening(title, records)
+        self._known[name] = Opening(title, records, told)
         while len(self._known) > _OPENINGS:
             self._known.popitem(last=False)[1].records = ()
         return name

@@ -38,6 +38,7 @@ from panachain.sdk.reader import ReadingSession
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.records import OpenedRecord, Survey, WithdrawnRecord
+from panachain.viewer.items import Told, Withdrawn
 
 router = APIRouter()
 PAGES: Final = (
@@ -295,10 +296,22 @@ def opening(
         done.records = len(records)
         _check_unlocked(seat)
         if records:
-            done.opening = seat.openings.add(granted.name, list(records.values()))
+            done.opening = seat.openings.add(granted.name, list(records.values()), _told(done, seat))
         return done
 
     return work
+
+
+def _told(done: Opened, seat: Seat) -> Told:
+    """Return what the pages that show the records say of what isn't among them."""
+    return Told(
+        omissions=tuple(f"{seat.names.of(one.hospital)}, {one.what}: {one.error}" for one in done.omissions),
+        withdrawn=tuple(
+            Withdrawn(seat.names.of(one.hospital), one.category, one.year, one.withdrawn_at, one.reason)
+            for one in done.withdrawn
+        ),
+        withheld=done.withheld,
+    )
 
 
 def _open(

@@ -191,7 +191,7 @@ async def _chart(seat: Seat, name: str) -> Chart:
 
         def made(_: Any) -> Chart:
             items = items_of(opening.records, names=lambda address: names.of(address, Role.HOSPITAL))
-            return chart(items, language=wanted[1], now=time.time())
+            return chart(items, language=wanted[1], now=time.time(), told=opening.told)
 
         # In the seat's thread: records are fetched by its session of the SDK.
         fresh = await seat.run(made)

@@ -111,6 +111,7 @@ def test_a_record_goes_to_the_viewer(portal: Portal, client: Client) -> None:
     assert (answer.status_code, answer.headers["location"].startswith("/opened/")) == (303, True)
     ((_, opening),) = seat_of(portal).openings.items()
     assert [one.info.header_cid for one in opening.records] == [name]
+    assert "laboratory" in text_of(client.page(answer.headers["location"]))
 
 
 def test_a_withdrawn_record_is_listed_apart(portal: Portal, client: Client) -> None:

@@ -16,6 +16,7 @@ from panachain.model.actors import Role
 from panachain.portal.pages import researcher_query
 from panachain.portal.pages.researcher_query import Question, columns_of
 from panachain.research.index import KINDS
+from panachain.sdk.names import Names
 from tests.portal.conftest import Client, Portal, text_of
 from tests.twin.world import World, running_world
 from tests.unit.sdk.helpers import DAY, grant, upload
@@ -170,6 +171,17 @@ def test_plots_say_in_words_and_in_a_table_what_they_show(portal: Portal, world:
     page = ask(portal.client_of(Role.RESEARCHER), kind="storage")
     assert page.count('<svg class="plot" role="img"') == 3
     assert "Records by hospital" in text_of(page)
+
+
+def test_a_hospitals_name_is_shown_and_runs_nowhere(
+    portal: Portal, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(world)
+    monkeypatch.setattr(Names, "of", lambda *_: HOSTILE)
+    page = ask(portal.client_of(Role.RESEARCHER), kind="storage")
+    assert "<script>alert" not in page
+    assert page.count("&lt;script&gt;alert(1)") >= 3
+    assert "\u202e" not in page
 
 
 def test_a_question_is_the_same_on_the_command_line() -> None:

@@ -13,6 +13,7 @@ from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.portal.desk import Seat
 from panachain.records.samples import sample_bundle, sample_dicom
+from panachain.viewer.items import Told
 from tests.portal.conftest import Client, Portal, text_of
 from tests.portal.harmless import Page
 from tests.portal.hostile_records import records
@@ -59,6 +60,14 @@ def test_shows_the_overview_sections_and_the_record_itself(portal: Portal, clien
     assert "<svg" in client.page(f"{base}/section/laboratory") + client.page(f"{base}/section/vitals")
     assert "Observation" in text_of(client.page(f"{base}/record/1"))
     assert "My records" in text_of(client.page("/opened"))
+
+
+def test_what_is_not_among_the_records_stands_first(portal: Portal, client: Client) -> None:
+    told = Told(omissions=("City clinic, record x: a block is missing",), withheld=("mental-health",))
+    name = seat_of(portal).openings.add("My records", (opened(sample_bundle()),), told)
+    page = text_of(client.page(f"/opened/{name}"))
+    assert "City clinic, record x: a block is missing" in page
+    assert "mental health" in page
 
 
 def test_a_picture_is_drawn_anew_in_the_window_that_somebody_chose(portal: Portal, client: Client) -> None:
