@@ -124,8 +124,8 @@ _.updated_at
 _.__call__
 
 # What a benchmark prints.
+_.p95
 _.slowest
-_._host
 
 # Templates of the viewer show them, or Pillow reads them.
 _.has_nothing

@@ -1,6 +1,6 @@
 """Load of a hospital's portal: an upload of a gibibyte against the command line, and many staff at once.
 
-`upload` and `staff` are called by benchmarks/portal.py, or alone:
+`upload` and `staff` are called by the portal's benchmark, or alone:
 
     PYTHONPATH=. python benchmarks/_portal_load.py upload [--size MIB] [--rounds N]
     PYTHONPATH=. python benchmarks/_portal_load.py staff [--staff N] [--seconds S]
@@ -109,9 +109,8 @@ class Browser:
         """Take the portal, and which of this machine's own addresses it is asked from, as by another workstation."""
         parts = urlsplit(origin)
         self.origin = origin
-        self._host, self._port = parts.hostname or "", parts.port or 80
         self._connection = http.client.HTTPConnection(
-            "127.0.0.1", self._port, timeout=600, source_address=(f"127.0.1.{place}", 0)
+            "127.0.0.1", parts.port or 80, timeout=600, source_address=(f"127.0.1.{place}", 0)
         )
         self._cookie = ""
 
@@ -125,8 +124,14 @@ class Browser:
             headers |= {"Origin": self.origin, "Content-Type": kind or "application/x-www-form-urlencoded"}
         if isinstance(body, Body):
             headers["Content-Length"] = str(body.length)
-        self._connection.request(method, path, body=body, headers=headers)  # type: ignore[arg-type]
-        answer = self._connection.getresponse()
+        try:
+            answer = self._answer(method, path, body, headers)
+        except (ConnectionResetError, BrokenPipeError):
+            if method != "GET":
+                raise
+            # It had lain idle for too long; a browser asks once more, too.
+            self._connection.close()
+            answer = self._answer(method, path, body, headers)
         text = answer.read().decode()
         for line in answer.headers.get_all("Set-Cookie") or ():
             self._cookie = line.partition(";")[0]
@@ -243,7 +248,7 @@ def upload(size: int = 1024, rounds: int = 3) -> UploadFigures:
 
 
 def staff(people: int = 50, seconds: float = 300.0, patients: int = 20) -> StaffFigures:
-    """Let so many staff use one hospital's portal at once, each at a workstation and in a session of their own.
+    """Let so many staff use one hospital's portal at once, each in a session and at a workstation of their own.
 
     A fifth of them work for the hospital itself, as many as may unlock one profile within a minute; the others are its
     practitioners. Each opens pages of their own navigation, and reads each for some seconds.

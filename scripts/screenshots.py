@@ -20,7 +20,9 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 SIZES: Final = {"wide": (1_280, 1_600), "phone": (390, 1_400)}
 """Width and greatest height of a picture, in CSS pixels, by what it is called."""
-COLOURS: Final = 64
+EVERYBODYS: Final = 80
+"""From this place of the navigation on, pages are everybody's."""
+COLOURS: Final = 32
 """Of a picture: text on plain grounds needs few, and the file gets a third as large."""
 
 
@@ -40,6 +42,8 @@ def main() -> None:
     browser: Any = import_module("tests.portal.browser")
     from playwright.sync_api import sync_playwright
 
+    from panachain.portal.pages import navigation
+
     options.into.mkdir(parents=True, exist_ok=True)
     written = 0
     with serving.served_story() as world, sync_playwright() as playwright:
@@ -48,7 +52,11 @@ def main() -> None:
             with chromium.window(language=options.language) as window:
                 portal = world.portal(role)
                 serving.enter(window, portal)
+                everybodys = [page.path for page in navigation(world.role(role)) if page.order >= EVERYBODYS]
                 for path in serving.walk(window, portal):
+                    # What everybody has looks the same for all: the first one's pictures stand for it.
+                    if role != serving.ROLES[0] and path.startswith(tuple(everybodys)):
+                        continue
                     for size in SIZES:
                         picture = _take(window, size)
                         file = options.into / f"{role}-{_called(path)}-{size}.png"

@@ -40,6 +40,8 @@ CONFIRMATION, SHOWN, AT = "confirmation", "confirmation_shown", "confirmation_at
 """Fields of a confirmed form: the MAC, the sentences that were shown, and when."""
 _OWN: Final = frozenset({CONFIRMATION, SHOWN, AT, TOKEN})
 
+MOMENT, DAY = N_("d MMM y, HH:mm"), N_("d MMM y")
+"""How a moment and a day are written, in the letters of Unicode's UTS 35: each language has an order of its own."""
 _Filter = TypeVar("_Filter", bound=Callable[..., Any])
 FILTERS: Final[dict[str, Callable[..., Any]]] = {}
 
@@ -98,6 +100,7 @@ def render(request: Request, template: str, /, status: int = 200, **values: Any)
         "nonce": request.state.nonce,
         "csrf_token": session.csrf if session else "",
         "seat": seat,
+        "under_way": seat.jobs.running if seat else (),
         "path": request.url.path,
         "query": dict(request.query_params),
         "language": i18n.current(),
@@ -201,13 +204,13 @@ def _confirmed_bytes(path: str, shown: str, at: str, fields: Sequence[tuple[str,
 @filter_
 def when(value: object) -> Markup | str:
     """Return a moment of this machine's time zone, with its distance from now as a title; `-` for none."""
-    return _time(value, "d MMM y, HH:mm")
+    return _time(value, gettext(MOMENT))
 
 
 @filter_
 def day(value: object) -> Markup | str:
     """Return the day of a moment."""
-    return _time(value, "d MMM y")
+    return _time(value, gettext(DAY))
 
 
 def _time(value: object, pattern: str) -> Markup | str:

@@ -6,7 +6,6 @@ Reads nothing that a hospital published but to ask it to move that. Follows desi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from panachain.model.actors import Role
@@ -27,7 +26,7 @@ class PatientPairing(PatientParts):
         """What this patient closes at every hospital, what an emergency may know, and what lies in another category."""
         return OwnChoices(self.network.store, self._lanes)
 
-    @cached_property
+    @property
     def hospitals(self) -> PairedHospitals:
         """The hospitals that may publish to this patient's lanes or might once, and what each of them knows."""
         # Imported here: most commands of a patient list no hospitals.

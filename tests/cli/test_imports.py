@@ -34,6 +34,8 @@ HEAVY = ORACLES | {
     *("fastapi", "starlette", "uvicorn", "prometheus_client", "sqlalchemy", "asyncio", "panachain.service"),
     # What one kind of store or of record needs.
     *("ipfshttpclient", "multiaddr", "requests", "urllib3", "pydicom", "numpy"),
+    # What pages are made of.
+    *("jinja2", "babel", "segno", "nh3", "python_multipart", "PIL", "panachain.portal"),
     # Progress bars.
     "rich",
 }

@@ -22,18 +22,6 @@ def world() -> Iterator[World]:
         yield made
 
 
-def test_the_first_page_tells_what_waits_and_how_much_there_is(portal: Portal) -> None:
-    client = portal.client_of(Role.HOSPITAL)
-    assert client.get("/").url.path == "/hospital"
-    assert "Nothing waits" in text_of(client.page("/hospital"))
-    upload(portal.world, 3)
-    with patch.object(TwinSender, "send", side_effect=TransactionError("no")), pytest.raises(TransactionError):
-        upload(portal.world)
-    told = text_of(client.page("/hospital"))
-    assert "1 batch isn't known to be on the chain" in told
-    assert "Records 4" in told
-
-
 def test_lists_batches_and_finishes_what_was_interrupted(portal: Portal) -> None:
     client = portal.client_of(Role.HOSPITAL)
     assert "Nothing was published yet" in text_of(client.page("/batches"))

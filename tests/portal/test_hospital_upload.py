@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from panachain.model.actors import Role
+from panachain.portal.pages.hospital_upload import arriving
+from panachain.portal.refusals import RefusedError
 from panachain.portal.staging import FOLDER
 from tests.portal.conftest import ORIGIN, Client, Portal, forms_of, text_of
 from tests.twin.world import World, resource
@@ -50,7 +55,7 @@ def press(client: Client, page: str, path: str, status: int = 200, **fields: str
 def test_from_the_drop_to_the_patients_record(portal: Portal) -> None:
     client = portal.client_of(Role.HOSPITAL)
     before = len(list(portal.world.hospital.records()))
-    page = client.finish(send(client, {"export/a.json": content(100)}, whose=portal.world.patient.address))
+    page = client.finish(send(client, {"FOLDER/a.json": content(100)}, whose=portal.world.patient.address))
     told = text_of(page)
     assert "1 record would be published" in told
     assert "Nothing was published" in told
@@ -209,3 +214,27 @@ def test_the_form_works_without_scripts_and_its_token_comes_first(portal: Portal
     page = portal.client_of(Role.HOSPITAL).page("/upload")
     form = page[page.index('action="/upload" enctype="multipart/form-data"') :]
     assert form.index('name="csrf"') < form.index('name="whose"') < form.index('type="file"')
+
+
+def test_what_arrives_for_long_keeps_the_session_open_and_the_lock_ends_it(portal: Portal) -> None:
+    client = portal.client_of(Role.HOSPITAL)
+    (session,) = portal.desk._sessions.values()
+    seat, taken = session.seat, list[bytes]()
+    assert seat is not None
+
+    async def stream() -> AsyncIterator[bytes]:
+        for number in range(20):
+            portal.clock.now += portal.desk.idle / 2
+            portal.desk.sweep()
+            if number == 10:
+                client.submit("/lock")
+            yield b"x"
+
+    async def take() -> None:
+        request: Any = SimpleNamespace(stream=stream, state=SimpleNamespace(desk=portal.desk, session=session))
+        async for piece in arriving(request, seat):
+            taken.append(piece)
+
+    with pytest.raises(RefusedError, match="locked while the files arrived"):
+        asyncio.run(take())
+    assert len(taken) == 10

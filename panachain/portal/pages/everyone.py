@@ -14,14 +14,14 @@ from fastapi.responses import Response
 from markupsafe import Markup
 
 from panachain.errors import LockedError, PartlyDoneError
-from panachain.model.actors import Actor, Status
+from panachain.model.actors import Actor, PolicyId, Role, Status
 from panachain.passphrase import Hidden
 from panachain.portal import i18n
 from panachain.portal.desk import Desk, Seat, Session, seated
 from panachain.portal.failures import failure
 from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _
-from panachain.portal.jobs import Job
+from panachain.portal.jobs import Job, JobProgress
 from panachain.portal.pages import Page, navigation
 from panachain.portal.refusals import RefusedError
 from panachain.portal.rendering import own_path, render, to
@@ -125,8 +125,25 @@ async def unlock(request: Request, form: Filled) -> Response:
         return _unlock_page(request, chosen=name, wrong=told, status=403)
     request.app.state.guesses.right(address, name)
     request.state.session = desk.rotate(request.state.session, seat)
+    _go_on(seat)
     wanted = form.get("next")
     return to(wanted if own_path(wanted) else "/")
+
+
+def _go_on(seat: Seat) -> None:
+    """Go on with what a patient began, as every command of theirs does: what takes a right away comes first."""
+    revoked, unfinished = seat.profile.has_revoked, seat.profile.has_unfinished
+    if seat.role is not Role.PATIENT or not (revoked or unfinished):
+        return
+
+    def work(actor: Any, _progress: JobProgress) -> dict[str, list[PolicyId]]:
+        # Imported here: most profiles have nothing to go on with.
+        from panachain.sdk import submitting
+
+        going = submitting.go_on(actor) if revoked else []
+        return {"unproven": going, "handed_out": submitting.hand_out(actor) if unfinished else []}
+
+    seat.start(_("Going on with what was begun before"), work, template="everyone/resumed.html")
 
 
 @router.post("/lock")

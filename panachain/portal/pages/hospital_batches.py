@@ -24,7 +24,7 @@ PAGES: Final = (
 router: Final = APIRouter()
 _Hospital = Annotated[Seat, Depends(seated(Role.HOSPITAL))]
 _Form = Annotated[Form, Depends(checked_form)]
-_AT_ONCE: Final = 20
+_AT_ONCE: Final = 5
 """Paired patients whose orders a page reads by itself; those of more are read as work that takes long."""
 
 

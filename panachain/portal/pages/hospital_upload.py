@@ -5,6 +5,7 @@ Nothing is published that wasn't shown first. Follows docs/spec/portal.md, secti
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -46,7 +47,7 @@ async def drop(request: Request, seat: _Hospital) -> Response:
     size = int(length[:20]) if length.isdecimal() else 0
     try:
         received, staged = await receive(
-            request.stream(),
+            arriving(request, seat),
             request.headers.get("content-type", ""),
             # Made in the thread that takes the form apart, once its token was checked.
             staged=lambda: stage(seat.profile.folder, size),
@@ -55,11 +56,8 @@ async def drop(request: Request, seat: _Hospital) -> Response:
         )
     except ClientDisconnect:
         raise RefusedError(400, _("The files didn't arrive whole. Nothing of them was kept.")) from None
-    if seat.closed:
-        # It was locked while the files arrived.
-        staged.close()
-        raise RefusedError(409, _("The portal was locked while the files arrived. Nothing of them was kept."))
     try:
+        _check_open(seat)
         choice = _choice(received.get)
     except BaseException:
         staged.close()
@@ -128,6 +126,24 @@ async def discard(seat: _Hospital, form: _Form) -> Response:
     """Remove files that wait for a decision; nothing of them was published."""
     uploads_of(seat).drop(form["upload"])
     return to("/upload")
+
+
+async def arriving(request: Request, seat: Seat) -> AsyncIterator[bytes]:
+    """Yield a body as it arrives: that is use of the session, which doesn't lock meanwhile.
+
+    Raises:
+        RefusedError: somebody locked it, so that nothing more is kept.
+    """
+    desk, session = request.state.desk, request.state.session
+    async for piece in request.stream():
+        _check_open(seat)
+        desk.find(session.name)
+        yield piece
+
+
+def _check_open(seat: Seat) -> None:
+    if seat.closed:
+        raise RefusedError(409, _("The portal was locked while the files arrived. Nothing of them was kept."))
 
 
 def uploads_of(seat: Seat) -> Uploads:

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from panachain.errors import (
     BlockNotFoundError,
     IntegrityError,
+    LockedError,
     Omission,
     PanaChainError,
     PartlyDoneError,
@@ -243,6 +244,7 @@ async def look(request: Request, seat: Reading, patient: str, form: Annotated[Fo
         for number, view in enumerate(granted.in_force, start=1):
             surveys.append(actor.open(view).survey())
             progress(number, len(granted.in_force), unit="policies")
+        _check_unlocked(seat)
         _surveys(seat)[granted.patient] = surveys
         return Looked(granted.patient, tuple(surveys))
 
@@ -292,6 +294,7 @@ def opening(
         if not records and not done.omissions and len(done.failures) == len(views):
             raise done.failures[0][1]
         done.records = len(records)
+        _check_unlocked(seat)
         if records:
             done.opening = seat.openings.add(granted.name, list(records.values()), _told(done, seat))
         return done
@@ -349,6 +352,16 @@ def _open(
     done.withdrawn += found.withdrawn
     done.behind += found.behind.total
     done.withheld = tuple(dict.fromkeys((*done.withheld, *(one.value for one in found.withheld))))
+
+
+def _check_unlocked(seat: Seat) -> None:
+    """Check that nobody locked the portal while something was opened: then nothing of it is wanted in memory.
+
+    Raises:
+        LockedError: somebody did.
+    """
+    if seat.closed:
+        raise LockedError(_("The portal was locked; nothing that was opened is kept."))
 
 
 def _fetch(record: OpenedRecord) -> None:

@@ -60,14 +60,14 @@ def test_files_and_fields_come_out_however_they_arrive(tmp_path: Path, size: int
         TOKEN,
         ("patient", None, "Zoë".encode()),
         ("files", "a.dcm", content),
-        ("files", "folder/b.json", b""),
+        ("files", "FOLDER/b.json", b""),
         ("files", "", b""),
         ("category", None, b"imaging"),
     )
     received, staged = taken(tmp_path, body, size=size)
     assert (received.get("patient"), received.get("category"), received.get("nothing", "-")) == ("Zoë", "imaging", "-")
     assert (staged.folder / "a.dcm").read_bytes() == content
-    assert (staged.folder / "folder/b.json").read_bytes() == b""
+    assert (staged.folder / "FOLDER/b.json").read_bytes() == b""
     assert (staged.files, staged.size) == (2, len(content))
 
 

@@ -19,7 +19,7 @@ from panachain.portal.staging import Staged, stage, sweep, sweep_all
 
 NAMES = [
     "a.json",
-    "folder/a.json",
+    "FOLDER/a.json",
     "line\nend.json",
     "\x1b[31mred.json",
     "turned\u202eround.json",
@@ -75,7 +75,7 @@ def test_nobody_else_can_look_whatever_the_umask_is(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         staged = stage(tmp_path / "profile")
-        put(staged, "one/two/a.json")
+        put(staged, "FOLDER/a.json")
     finally:
         os.umask(before)
     for path in [staged.folder.parent, *staged.folder.parent.rglob("*")]:
@@ -137,7 +137,7 @@ def test_a_disk_that_is_full_is_told(tmp_path: Path) -> None:
 
 def test_closing_removes_all_of_it_once_nobody_uses_it(tmp_path: Path) -> None:
     staged = stage(tmp_path)
-    put(staged, "folder/a.json")
+    put(staged, "FOLDER/a.json")
     with staged.in_use():
         staged.close()
         assert staged.folder.exists()
@@ -161,7 +161,7 @@ def test_a_sweep_takes_what_a_killed_program_left_and_nothing_else(tmp_path: Pat
         "import os, pathlib\n"
         "from panachain.portal.staging import stage\n"
         f"staged = stage(pathlib.Path({str(profile)!r}))\n"
-        "incoming = staged.begin('a/b.json')\n"
+        "incoming = staged.begin('FOLDER/b.json')\n"
         "incoming.write(memoryview(b'plaintext'))\n"
         "os._exit(9)\n"
     )
@@ -188,6 +188,6 @@ def test_a_sweep_follows_no_link(tmp_path: Path) -> None:
 
 def test_texts_name_files_as_they_were_dropped(tmp_path: Path) -> None:
     staged = stage(tmp_path)
-    place = put(staged, "folder/a.json")
-    assert staged.shown(f"{place}: it is empty") == "folder/a.json: it is empty"
-    assert [path.name for path in staged.paths] == ["folder"]
+    place = put(staged, "FOLDER/a.json")
+    assert staged.shown(f"{place}: it is empty") == "FOLDER/a.json: it is empty"
+    assert [path.name for path in staged.paths] == ["FOLDER"]

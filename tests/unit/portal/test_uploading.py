@@ -78,7 +78,7 @@ def test_reading_tells_what_goes_where_and_publishes_nothing(world: World) -> No
         **resource("laboratory", 2020, 9),
         "code": {"coding": [{"system": "http://loinc.org", "code": "7917-8"}], "text": "HIV 1 Ab"},
     }
-    uploads, upload = dropped(world, {"export/a.json": bundle(sample(), hiv), "export/README.txt": b"about"})
+    uploads, upload = dropped(world, {"FOLDER/a.json": bundle(sample(), hiv), "export/README.txt": b"about"})
     found = looked(world, uploads, upload)
     groups = {group.category: group for group in found.groups}
     assert groups["laboratory"].records == 1
@@ -90,7 +90,7 @@ def test_reading_tells_what_goes_where_and_publishes_nothing(world: World) -> No
     assert told.restricted
     assert told.why
     assert told.kinds
-    assert told.file == "export/a.json"
+    assert told.file == "FOLDER/a.json"
     assert found.patients == ((world.patient.address, 2),)
     assert found.passed_over == (("export/README.txt", "a text about the folder"),)
     assert list(world.hospital.records()) == []
@@ -268,7 +268,12 @@ def test_no_file_is_no_upload(world: World) -> None:
 
 
 def test_paths_of_the_folder_are_nowhere(world: World, tmp_path: Path) -> None:
-    files = {"in/bad.json": b"{", "in/ok.json": bundle(sample()), "in/readme.md": b"x", f"in/{HOSTILE}": b"nonsense"}
+    files = {
+        "FOLDER/bad.json": b"{",
+        "FOLDER/ok.json": bundle(sample()),
+        "FOLDER/readme.md": b"x",
+        f"in/{HOSTILE}": b"nonsense",
+    }
     uploads, upload = dropped(world, files)
     found = looked(world, uploads, upload)
     assert found.records == 1

@@ -8,6 +8,7 @@ import pytest
 
 from panachain.ipld.cid import CID
 from panachain.model.actors import Role
+from panachain.portal.pages import practitioner_inbox
 from panachain.sdk.names import Names
 from tests.portal.conftest import Client, Portal, text_of
 from tests.twin.world import World, running_world
@@ -183,6 +184,34 @@ class TestOpen:
         assert all(record.info.header_cid in page for record in records)
         assert "/opened/" not in page
 
+    def test_a_large_record_is_fetched_when_somebody_looks_at_it(
+        self, portal: Portal, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload(world)
+        grant(world)
+        monkeypatch.setattr(practitioner_inbox, "FETCHED", 10)
+        client = portal.client_of(Role.PRACTITIONER)
+        assert "One record was opened." in text_of(opened(client, place(world)))
+        seat = next(one.seat for one in portal.desk._sessions.values() if one.seat is not None)
+        ((_name, opening),) = seat.openings.items()
+        assert "content" not in vars(opening.records[0])
+        assert opening.records[0].content.startswith(b"{")
+
+    def test_an_opening_that_ends_after_the_lock_keeps_nothing(
+        self, portal: Portal, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload(world)
+        grant(world)
+        client = portal.client_of(Role.PRACTITIONER)
+        asked = client.submit(f"{place(world)}/open")
+        seat = next(one.seat for one in portal.desk._sessions.values() if one.seat is not None)
+        monkeypatch.setattr(practitioner_inbox, "_fetch", lambda _: setattr(seat, "closed", True))
+        client.agree(asked)
+        job = seat.jobs.latest()[0]
+        assert job.ended.wait(60)
+        assert seat.openings.items() == []
+        assert job.result is None
+
     def test_a_record_of_two_grants_is_opened_once(self, portal: Portal, world: World) -> None:
         upload(world)
         grant(world, categories=("all",))
@@ -232,7 +261,10 @@ def test_the_story_of_a_grant_ends_with_its_revocation(portal: Portal, world: Wo
     made = world.patient.approve(asked)
     assert "approved" in text_of(client.page("/asked"))
     assert "<img" not in client.page("/asked")
-    assert "2 records were opened." in text_of(opened(client, place(world)))
+    page = opened(client, place(world))
+    assert "2 records were opened." in text_of(page)
+    shown = next(part.partition('"')[0] for part in page.split('href="') if part.startswith("/opened/"))
+    assert "2025" in text_of(client.page(shown))
     assert "laboratory" not in text_of(client.page("/readings")).partition("Grant")[0]
     assert world.patient.address in client.page("/readings")
     world.patient.revoke(made)

@@ -1,0 +1,241 @@
+"""Every template of the patient's pages, with hostile texts in every field of every result that it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from panachain.consent.explain import HEADINGS, Explanation
+from panachain.errors import Omission, PanaChainError
+from panachain.model.actors import Address, PolicyId, Role
+from panachain.model.policy import PolicyStatus
+from panachain.model.records import RecordInfo
+from panachain.model.scope import Category
+from panachain.plain import line
+from panachain.portal.i18n import speaking
+from panachain.portal.pages.patient_choosing import LENGTHS, part_of
+from panachain.portal.pages.patient_export import Exported
+from panachain.portal.pages.patient_home import Waiting
+from panachain.portal.pages.patient_log import Log, Wanted, shown
+from panachain.portal.pages.patient_records import Records, listed
+from panachain.portal.rendering import HERE, environment
+from panachain.records.sensitivity.kinds import kinds
+from panachain.sdk.access import Allowed, Reader, Readers
+from panachain.sdk.readings import Reading
+from panachain.sdk.results.choices import AskedRecord, ChoicesReport, RecategorizeReport
+from panachain.sdk.results.listings import LeftOut
+from panachain.sdk.results.log import LIED, SILENT, ConvictionReport, LogEntry
+from panachain.sdk.results.policies import PolicyView
+from panachain.sdk.results.records import (
+    LeftBehind,
+    OpenedRecord,
+    RecordProvenance,
+    ResourceHistory,
+    ResourceVersion,
+    WithdrawnRecord,
+)
+from panachain.sdk.results.requests import DenialReport, RequestView
+from panachain.sdk.results.revocations import RevocationReport
+from panachain.sdk.results.uploads import PairedHospital, PairingReport, UnpairingReport
+from tests.unit.portal.hostile import TEXTS, harmless, label
+from tests.unit.sdk.results.samples import RECEIPT
+
+WHO, POLICY = Address("0x" + "11" * 20), PolicyId("0x" + "a1" * 20)
+KEPT = {"policy_id", "hospital"}
+"""Fields of the results that the chains write: an account, or a policy's ID."""
+
+
+def poisoned(value: Any, text: str) -> Any:
+    """Return a value with a text in each place where a text is, but for accounts and enumerations."""
+    if isinstance(value, PanaChainError):
+        return PanaChainError(text, hint=text)
+    if is_dataclass(value) and not isinstance(value, type):
+        changes = {one.name: poisoned(getattr(value, one.name), text) for one in fields(value) if one.init}
+        return replace(value, **{name: new for name, new in changes.items() if name not in KEPT})
+    if isinstance(value, Enum | bytes):
+        return value
+    if isinstance(value, str):
+        return text
+    if isinstance(value, list | tuple):
+        return type(value)(poisoned(one, text) for one in value)
+    if isinstance(value, Mapping):
+        return {poisoned(key, text): poisoned(one, text) for key, one in value.items()}
+    return value
+
+
+VIEW = PolicyView(
+    policy_id=POLICY,
+    status=PolicyStatus.ACTIVE,
+    patient=WHO,
+    grantee=WHO,
+    scopes=("laboratory", "vitals/2024"),
+    purposes=("TREAT",),
+    starts_at=1,
+    expires_at=2,
+    threshold=2,
+    proxies=3,
+    terms_cid="bafy",
+    tx="0x01",
+    lacking=1,
+    disclosed=True,
+    stage="somewhere",
+    alarms={WHO: "it serves"},
+    grantee_name="doctor",
+)
+REQUEST = RequestView(
+    1, "open", WHO, WHO, ("laboratory",), "TREAT", "a note", 9, 8, WHO, POLICY, ("laboratory",), "me", "doctor"
+)
+LEFT = tuple(LeftOut(kind, "7", "nobody has it", WHO) for kind in ("request", "policy", "pairing", "other"))
+OMITTED = (Omission(WHO, "record bafy", PanaChainError("torn")),)
+INFO = RecordInfo(
+    WHO, Category.LABORATORY, 2024, "application/pdf", 9, b"", 1, "bafyheader", "bafycontent", "bafyenv", 0, 0
+)
+RECORD = OpenedRecord(INFO, RecordProvenance(WHO), None, also_from=(WHO,))  # type: ignore[arg-type]
+GONE = WithdrawnRecord("bafy", WHO, "laboratory", 2024, 1, 2, "other")
+HISTORY = ResourceHistory("Observation/1", WHO, (ResourceVersion("bafy", 1, "1", "", "current", ("code.text",)),))
+READING = Reading(WHO, WHO, POLICY, ("laboratory",), "TREAT", 1, 2, True, 1, (WHO,), (WHO,), "doctor")
+ENTRY = LogEntry(1, "reencrypted", POLICY, WHO, 1, WHO, WHO, "TREAT", ("laboratory",), receipt=RECEIPT)
+FAULTS = (
+    replace(ENTRY, kind=LIED, reason="it lies", receipt=None),
+    replace(ENTRY, kind=SILENT, reason="it hangs", receipt=None),
+)
+REVOKED = RevocationReport(
+    POLICY,
+    "0x01",
+    1,
+    (),
+    2,
+    3,
+    ("proxy a: down",),
+    False,
+    ("no relay",),
+    {WHO: "it serves"},
+    True,
+    False,
+    (WHO,),
+    {},
+    OMITTED,
+)
+PAIRED = PairedHospital(WHO, paired=True, published=2, lanes=9, last_year=2028, current=False, orders=1, name="clinic")
+
+
+def pages(text: str) -> dict[str, dict[str, Any]]:
+    """Return for each template what a page gives it."""
+    bad = lambda value: poisoned(value, text)  # noqa: E731
+    view, request, reading, record = bad(VIEW), bad(REQUEST), bad(READING), bad(RECORD)
+    left, omitted = bad(LEFT), bad(OMITTED)
+    reader = Reader(view.grantee, text, {"laboratory": Allowed(2, 1, (2024,), (POLICY,))}, (view,) * 4)
+    kept = Records([record], [bad(GONE)], omitted, omitted, LeftBehind(superseded=1), (), 1)
+    log = Log([bad(ENTRY), *bad(FAULTS)], [reading], left, 1)
+    explanation = Explanation(POLICY, text, *((text,) for _ in HEADINGS))
+    waiting = Waiting((request,) * 6, (view,) * 6, (view,), (view,), (view,))
+    one_report = Exported("name", Path("x"), "application/zip", 1, 1, (*omitted, *left))
+    # As the page's route cleans what was typed.
+    typed = line(text)
+    given = {"who": typed, "years": typed, "day": typed, "length": text, "categories": (text,), "purposes": (text,)}
+    lengths = {code: words for code, (words, _seconds) in LENGTHS.items()}
+    return {
+        "home.html": {
+            "matrix": Readers(("laboratory", "all"), (reader,)),
+            "people": part_of([reader], "1"),
+            "waiting": waiting,
+            "left_out": left,
+            "now": 0,
+        },
+        "settled.html": {"result": [view]},
+        "grants.html": {"part": part_of([view], "1"), "show": "now", "counts": {"now": 1, "over": 0}, "left_out": left},
+        "grant.html": {
+            "given": given,
+            "error": PanaChainError(text, hint=text),
+            "known": [SimpleNamespace(name="doctor")],
+            "wide": ("all",),
+            "categories": ["laboratory"],
+            "restricted": ["gender"],
+            "purposes": ["TREAT"],
+            "lengths": lengths,
+        },
+        "granted.html": {"result": view},
+        "one_grant.html": {
+            "policy": view,
+            "explanation": explanation,
+            "headings": HEADINGS,
+            "over": False,
+            "revoked": True,
+        },
+        "revoked.html": {"result": bad(REVOKED), "asked_new_lanes": True},
+        "requests.html": {
+            "part": part_of([request], "1"),
+            "show": "open",
+            "counts": {"open": 1, "answered": 0},
+            "left_out": left,
+            "lengths": lengths,
+        },
+        "denied.html": {"result": DenialReport(1, text)},
+        "records.html": {"result": listed(kept)},
+        "withdrawn.html": {"part": part_of([bad(GONE)], "1")},
+        "record.html": {
+            "record": record,
+            "info": record.info,
+            "readers": [view],
+            "versions": [bad(HISTORY)],
+            "provenance": {"a": text},
+            "categories": ["private"],
+        },
+        "versions_read.html": {"result": text},
+        "who_read.html": {"result": [reading], "record_id": text},
+        "log.html": {"result": shown(log, Wanted(text, text, "", "", text, text))},
+        "reading.html": {"reading": reading, "receipts": [bad(ENTRY)], "number": 1, "at": 1},
+        "convicted.html": {"result": ConvictionReport(POLICY, (text,))},
+        "moved.html": {
+            "result": bad(RecategorizeReport("private", (AskedRecord("b", WHO, "vitals", 1),), omissions=OMITTED))
+        },
+        "hospitals.html": {"part": part_of([bad(PAIRED)], "1"), "left_out": left, "known": ["clinic"]},
+        "paired.html": {"result": bad(PairingReport(WHO, "bafy", 1, 1, "0x", OMITTED))},
+        "unpaired.html": {"result": bad(UnpairingReport(WHO, "0x"))},
+        "choices.html": {"kinds": list(kinds().values()), "chosen": bad(ChoicesReport(("HIV",))), "paired": True},
+        "chosen.html": {"result": bad(ChoicesReport(("HIV",), omissions=OMITTED))},
+        "export.html": {"exports": [one_report]},
+        "exported.html": {"result": one_report},
+    }
+
+
+PARTS = {"parts.html", "readings.html"}
+"""Macros only."""
+
+
+def test_every_template_is_held_here() -> None:
+    assert set(pages("x")) | PARTS == {path.name for path in (HERE / "templates" / "patient").glob("*.html")}
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("text", TEXTS, ids=label)
+def test_a_hostile_text_is_harmless_in_every_place(text: str, language: str) -> None:
+    seat = SimpleNamespace(
+        names=SimpleNamespace(of=lambda address, _=None: address),
+        role=Role.PATIENT,
+        profile=SimpleNamespace(display_name="", name="me"),
+    )
+    with speaking(language):
+        bad = []
+        for name, values in pages(text).items():
+            shared = {
+                "nonce": "n",
+                "csrf_token": "t",
+                "seat": seat,
+                "path": "/x",
+                "query": {},
+                "language": language,
+                "navigation": (),
+                "job": None,
+                "error": None,
+                "title": "x",
+            }
+            html = environment().get_template(f"patient/{name}").render(shared | values)
+            bad += [] if harmless(html) and len(html) < 400_000 else [name]
+        assert bad == []
