@@ -100,6 +100,7 @@ def render(request: Request, template: str, /, status: int = 200, **values: Any)
         "nonce": request.state.nonce,
         "csrf_token": session.csrf if session else "",
         "seat": seat,
+        "under_way": seat.jobs.running if seat else (),
         "path": request.url.path,
         "query": dict(request.query_params),
         "language": i18n.current(),
