@@ -149,7 +149,7 @@ def test_long_work_tells_how_many_policies_it_has_been_through(world: World) -> 
     assert told == [(1, 2, "policies"), (2, 2, "policies")]
     told.clear()
     world.patient.revoke(first, rotate=True, progress=progress)
-    assert told == [(1, 1, "policies")]
+    assert told == [(3, 3, "proxies"), (1, 1, "proofs"), (1, 1, "policies")]
     told.clear()
     world.hospital.rewrap(progress=progress)
     assert told == [(1, 1, "records")]
