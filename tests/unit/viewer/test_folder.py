@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from posixpath import join, normpath
 
 from panachain.records.samples import sample_bundle, sample_dicom
@@ -13,6 +14,7 @@ from panachain.viewer.items import Item
 NOW = 1_700_000_000.0
 
 
+@cache
 def made() -> dict[str, bytes]:
     contents = [
         ("application/fhir+json", sample_bundle(), "00001-x.fhir.json"),
