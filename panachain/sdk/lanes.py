@@ -412,10 +412,7 @@ class OwnLanes:
                     wanted.discard(found.info.header_cid)
                     envelopes[found.info.envelope_cid] = None
         if wanted:
-            unread = f"; {len(findings.omissions)} parts of them couldn't be read" if findings.omissions else ""
-            raise UnknownActorError(
-                f"no record {min(wanted)} is in this patient's lanes{unread}", hint="panachain records list"
-            )
+            raise no_record(min(wanted), findings)
         blocks = [self._network.store.get_block(CID.parse(cid)) for cid in envelopes]
         return [umbral.capsule_of(wrap_at(block, place)) for block in blocks for place in range(SLOTS)]
 
@@ -461,6 +458,18 @@ class OwnLanes:
             keys |= unmasked(mine, messages, pepper, findings)
             headers += mine
         return OwnHeaders(heads, tuple(headers), keys, findings, named)
+
+
+def no_record(record_id: str, findings: Findings) -> UnknownActorError:
+    """Return the error that a patient's lanes have no such record; what couldn't be read may be it, and is told.
+
+    Args:
+        record_id: CID of a header, as somebody gave it.
+        findings: what had to be left out of the lanes.
+    """
+    unread = "; ".join(map(str, findings.omissions))
+    told = f", of which not all could be read: {unread}" if unread else ""
+    return UnknownActorError(f"no record {record_id} is in this patient's lanes{told}", hint="panachain records list")
 
 
 def _check_nothing_vanished(hospital: Address, headers: Sequence[Header], findings: Findings) -> None:

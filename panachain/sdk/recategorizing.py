@@ -28,7 +28,7 @@ from panachain.records.life import History, Life
 from panachain.records.rewrap import Reseal, name_of
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.versions import PRINT_SIZE, Version
-from panachain.sdk.lanes import OwnHeaders, OwnLanes
+from panachain.sdk.lanes import OwnHeaders, OwnLanes, no_record
 from panachain.sdk.opening import Checked, check_envelopes
 from panachain.sdk.results.choices import AskedRecord, RecategorizeReport
 from panachain.storage.blocks import BlobStore
@@ -135,7 +135,7 @@ class Recategorizing:
         for one in left:
             # What couldn't be read may be it; whoever asks must know why.
             why = next((omission.error for omission in told.omissions if omission.what == f"record {one}"), None)
-            self._refuse(one, why or UnknownActorError(f"no record {one} is in this patient's lanes", hint=_LIST))
+            self._refuse(one, why or no_record(one, told))
         return found
 
     def _choose(self, envelope: _Envelope, member: Header) -> None:

@@ -143,6 +143,28 @@ def test_a_node_of_another_form_is_refused(node: object) -> None:
         manifest._parse_node(NODE, dagcbor.encode(node))
 
 
+def test_rows_of_a_tree_of_many_levels_are_found_by_key_and_by_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nodes of two make four levels of sixteen rows; real ones would need millions."""
+    monkeypatch.setattr(manifest, "LEAF_ROWS", 2)
+    monkeypatch.setattr(manifest, "FANOUT", 2)
+    store = EmbeddedStore(tmp_path / "blocks")
+    for count in range(1, 17):
+        rows = entries(count)
+        root, blocks = manifest.build(rows, hospital=HOSPITAL, sequence=1, previous=None)
+        store.put_blocks(blocks)
+        found = manifest.Manifest(store, root)
+        for index, key in enumerate(sorted(rows)):
+            row = found.row(index)
+            assert (found.lookup(key), found.place(key).index, row.index, row.key) == (rows[key], index, index, key)
+            hashed = tree_hash.row_hash(key + row.header)
+            tree_hash.check_path(found.tree, count=count, index=index, hashed=hashed, path=row.path)
+        for beyond in (-1, count, count + 1):
+            with pytest.raises(IntegrityError, match=f"has {count} rows, so none is number {beyond}"):
+                found.row(beyond)
+
+
 def test_a_full_node_is_one_and_says_what_is_below_it() -> None:
     leaf = manifest._parse_node(NODE, dagcbor.encode(_leaf(manifest.LEAF_ROWS)))
     inner = manifest._parse_node(NODE, dagcbor.encode(_inner(manifest.FANOUT)))

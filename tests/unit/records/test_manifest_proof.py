@@ -101,6 +101,14 @@ def test_no_changed_byte_proves_anything() -> None:
         *({"v": 1, "root": b"", "rows": rows} for rows in (1, [1], [[]], [[1, b"", b"", b""]], [[b"", b"", b"", b""]])),
         {"v": 1, "root": b"", "rows": [[0, bytes(16), bytes(32), bytes(33)]]},
         {"v": 1, "root": b"", "rows": [[0, bytes(15), bytes(33), b""]]},
+        *(
+            {"v": 1, "root": b"", "rows": [row]}
+            for row in (
+                *([True, bytes(16), bytes(32), b""], [None, bytes(16), bytes(32), b""]),
+                *([0, "k" * 16, bytes(32), b""], [0, bytes(16), "h" * 32, b""], [0, bytes(16), bytes(32), ""]),
+                [0, [0] * 16, bytes(32), b""],
+            )
+        ),
     ],
 )
 def test_what_is_no_proof_is_refused(fields: object) -> None:

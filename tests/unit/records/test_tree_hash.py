@@ -72,3 +72,15 @@ def test_an_outside_verifier_computes_the_same_tree_and_takes_our_paths() -> Non
         pymerkle.verify_inclusion(hashes[index], combined(hashes), proof)
         with pytest.raises(pymerkle.InvalidProof):
             pymerkle.verify_inclusion(hashes[index], bytes(32), proof)
+
+
+def test_every_path_of_every_small_tree_fits() -> None:
+    for count in range(1, 41):
+        hashes = [row_hash(row) for row in rows_of(count)]
+        tree = combined(hashes)
+        for index in range(count):
+            path = path_of(hashes, index)
+            check_path(tree, count=count, index=index, hashed=hashes[index], path=path)
+            for longer in ([*path, tree], [tree, *path]):
+                with pytest.raises(IntegrityError):
+                    check_path(tree, count=count, index=index, hashed=hashes[index], path=longer)

@@ -154,6 +154,12 @@ class TestCheck:
         with pytest.raises(IntegrityError, match="http://node shows another"):
             World(kept=[RENEWED], shown=[now]).keys.check(before)
 
+    def test_of_several_nodes_one_is_said_to_lie(self) -> None:
+        world = World()
+        world.chain.nodes.urls = ("http://node", "http://other")
+        with pytest.raises(IntegrityError, match=r"^one of the nodes at http://node, http://other shows another role"):
+            world.keys.check(replace(RESEARCHER, key_digest=KEYS[0]))
+
     def test_suspended_ones_keep_their_keys(self) -> None:
         suspended = replace(RESEARCHER, status=Status.SUSPENDED)
         World(kept=[suspended], shown=[suspended]).keys.check(suspended)

@@ -23,6 +23,7 @@ from panachain.errors import (
     ProxiesUnavailableError,
     UnknownActorError,
 )
+from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
 from panachain.model.proxy_requests import ReceiptPart, ReencryptRequest
@@ -99,6 +100,15 @@ def test_of_a_record_that_nobody_has_says_so(world: World) -> None:
     assert list(world.patient.log(records=[record.info.header_cid])) == []
     with pytest.raises(UnknownActorError, match="no record bafkreinone is in this patient's lanes"):
         world.patient.log(records=[record.info.header_cid, "bafkreinone"])
+
+
+def test_of_a_record_that_can_not_be_found_now_says_what_is_in_the_way(world: World) -> None:
+    upload(world)
+    (record,) = world.patient.records()
+    cid = CID(DAG_CBOR, world.network.manifests_of(world.hospital.address)[0])
+    world.network.store.delete_block(cid)
+    with pytest.raises(UnknownActorError, match=f"not all could be read: storage transaction 1 of .*{cid}"):
+        again(world).log(records=[record.info.header_cid])
 
 
 def test_is_the_patients_only(world: World) -> None:
