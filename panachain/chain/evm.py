@@ -532,8 +532,8 @@ class _Pace:
         return self._clock() - self.began
 
     def look(self, newest: int) -> None:
-        """Note the newest block."""
-        if newest != self._newest:
+        """Note the newest block; an older one than before is the word of nodes that lag, and none that was made."""
+        if newest > self._newest:
             if self._newest >= 0:
                 self._blocks += 1
                 self.blocks_since += 1

@@ -122,6 +122,19 @@ def test_a_chain_that_stands_still_is_told_from_one_that_goes_on(tmp_path: Path)
     assert 1 < len(node.sent) < 6
 
 
+def test_heights_that_go_back_and_forth_are_no_new_blocks(tmp_path: Path) -> None:
+    """Of several nodes now these answer in time, now those that lag: the chain stands still all the same."""
+
+    class Swaying(Node):
+        def call(self, method: str, params: Sequence[Any] = ()) -> Any:
+            if method == "eth_blockNumber":
+                return hex(7 - int(self.now) % 2)
+            return super().call(method, params)
+
+    with pytest.raises(ChainUnavailableError, match=r"no new block for 9\d s, the chain stands still at block 7"):
+        Swaying(0, at=0).sender(tmp_path).send(WHERE, "0x", what="it")
+
+
 def test_a_slow_chain_gets_the_blocks_that_it_needs(tmp_path: Path) -> None:
     node = Node(1, at=300)
     node.period = 60
