@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from panachain.chain import fees, node
 from panachain.chain.abi import revert_reason
+from panachain.chain.failover import Failover
 from panachain.chain.fees import FREE, Fees
 from panachain.chain.lane import Lane
 from panachain.chain.refusals import refusal_words
@@ -45,6 +46,10 @@ _OVERTAKEN: Final = ("nonce too low", "replace")
 """What nodes say when another transaction has the nonce; also when it is the same one, mined meanwhile."""
 _CHEAP: Final = ("underpriced",)
 """What nodes say of a transaction that pays less than they take from anybody, whether or not another has its nonce."""
+_USED: Final = "nonce too low"
+"""What of these says that the nonce is mined, and no other one waits."""
+_LAGGING: Final = 30.0
+"""Seconds that most of several nodes get to see a block of which others know that it used a nonce."""
 Signed = Callable[[str, str], None]
 """Called with hash and raw form of a signed transaction before it is sent."""
 
@@ -161,6 +166,7 @@ class Sender:
         signed: Signed | None = None,
         alone: bool = False,
         gas: int | None = None,
+        taken: Callable[[], None] | None = None,
     ) -> Receipt:
         """Send one transaction and wait until it is mined; one that sticks is replaced, so that one of them is.
 
@@ -173,6 +179,7 @@ class Sender:
                 from whatever machine, can be mined before it.
             gas: that it takes at most, of a transaction that leaves also when the node says that it would revert; None
                 for one that doesn't.
+            taken: called once a nonce is known, before anything is signed with it; what it raises ends the call.
 
         Raises:
             TransactionError: the contract reverts (decoded).
@@ -184,9 +191,7 @@ class Sender:
             try:
                 # The estimate runs the call: a revert shows here, before anything is signed.
                 limit, refusal = self._estimate(call, gas)
-                nonce, offer = self._start(remembered, alone=alone)
-                pending = self._signed(call, limit, nonce, offer, refusal)
-                self._leave(pending, remembered, signed)
+                pending = self._depart(call, limit, refusal, remembered, alone=alone, signed=signed, taken=taken)
             except RpcAnswerError as exc:
                 raise refused(what, exc) from exc
         return self._wait(pending, signed)
@@ -294,6 +299,41 @@ class Sender:
     def _sign(self, transaction: Mapping[str, Any]) -> tuple[str, str]:
         raw, tx_hash = self.account.sign_transaction(transaction)
         return tx_hash, raw
+
+    def _depart(
+        self,
+        call: Call,
+        gas: int,
+        refusal: str,
+        remembered: dict[int, str],
+        *,
+        alone: bool,
+        signed: Signed | None,
+        taken: Callable[[], None] | None,
+    ) -> Pending:
+        """Sign and send a transaction under the next nonce, and under a later one where most nodes lagged.
+
+        While one node is down, a single one that hasn't seen the newest block yet makes an old nonce the next one. All
+        nodes that have seen it refuse that, and nothing is under way.
+
+        Raises:
+            RpcAnswerError: the nodes refuse it.
+        """
+        until = self._clock() + _LAGGING
+        while True:
+            nonce, offer = self._start(remembered, alone=alone)
+            if taken is not None:
+                taken()
+            pending = self._signed(call, gas, nonce, offer, refusal)
+            try:
+                self._leave(pending, remembered, signed)
+            except RpcAnswerError as exc:
+                # One node knows best itself.
+                if not isinstance(self._rpc, Failover) or not _says(exc, (_USED,)) or self._clock() >= until:
+                    raise
+                self._sleep(_SLOW)
+            else:
+                return pending
 
     def _leave(self, pending: Pending, remembered: dict[int, str], signed: Signed | None) -> None:
         """Have a new transaction written down, and send it; one more time if it pays less than the node's floor.
@@ -522,8 +562,8 @@ class _Pace:
             self.refusal = refusal
 
     def look(self, newest: int) -> None:
-        """Note the newest block."""
-        if newest != self._newest:
+        """Note the newest block; an older one than before is the word of nodes that lag, and none that was made."""
+        if newest > self._newest:
             if self._newest >= 0:
                 self._blocks += 1
                 self.blocks_since += 1

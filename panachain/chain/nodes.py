@@ -38,12 +38,20 @@ _SHUNNED: Final = 60.0
 """Seconds for which a node that gave no good answer is asked after the others."""
 _ATTEMPTS: Final = 3
 """How often what follows from a head is asked for anew, because the head was replaced meanwhile."""
+_LAGGING: Final = 30.0
+"""Seconds that most of several nodes get to show a block that was seen before."""
+_PAUSE: Final = 0.5
+"""Seconds between two looks at their heads meanwhile."""
 _LOG: Final = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
 class ReorganisedError(ChainUnavailableError):
     """The chain replaced a block while it was read; the same question finds the new one."""
+
+
+class LaggingError(ReorganisedError):
+    """Nodes show an older block as the newest than was seen before: while one is down and one lags, most of them do."""
 
 
 class UnprovableError(IntegrityError):
@@ -73,6 +81,7 @@ class Nodes:
         max_age: int = 0,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Take the nodes; nothing is asked yet.
 
@@ -85,6 +94,7 @@ class Nodes:
                 something happens.
             clock: the time, Unix seconds.
             monotonic: seconds that only go forward.
+            sleep: waits for some seconds.
 
         Raises:
             ValueError: so many nodes there aren't, or so few could agree with liars only.
@@ -99,6 +109,7 @@ class Nodes:
         self._max_age = max_age
         self._clock = clock
         self._monotonic = monotonic
+        self._sleep = sleep
         self._identity: tuple[str, str] | None = None
         """Hashes of genesis and anchor, once they are agreed on."""
         self._admitted: set[str] = set()
@@ -226,12 +237,18 @@ class Nodes:
             IntegrityError: as `head`, or what `ask` raises.
             ChainUnavailableError: too few nodes answer, the head is too old, or the chain is replaced again and again.
         """
-        for _ in range(_ATTEMPTS - 1):
+        until = self._monotonic() + _LAGGING
+        attempts = 0
+        while True:
             try:
                 return ask(self.fresh_head())
-            except ReorganisedError:
-                continue
-        return ask(self.fresh_head())
+            except ReorganisedError as exc:
+                if isinstance(exc, LaggingError) and self.several and self._monotonic() < until:
+                    self._sleep(_PAUSE)
+                    continue
+                attempts += 1
+                if attempts == _ATTEMPTS:
+                    raise
 
     def fresh_head(self) -> Header:
         """Return the head, unless it is too old to decide by, with this machine's clock.

@@ -234,25 +234,20 @@ class Batches:
     def _store(self, batch: Batch) -> tuple[str, int]:
         """Send a batch's storage transaction, or the one that was signed for it before; return its hash and gas."""
         sender = self._sender()
-        checked = False
 
         def signed(tx_hash: str, raw: str) -> None:
-            nonlocal checked
-            # After the nonce was read, which nothing else that is mined can have had: now nobody's batch can come
-            # between. One that replaces a transaction that sticks has the same nonce.
-            if not checked:
-                self._check_next(batch)
-                checked = True
             self.journal.sending(batch.sequence, tx_hash, raw)
 
         before = self.journal.sent(batch.sequence)
         # With the same nonce only one of them can ever be mined, so nothing is stored twice.
-        checked = bool(before)
         receipt = sender.resend(before, what=STORING, signed=signed) if before else None
         if receipt is None:
-            checked = False
             digest = CID.parse(batch.manifest).digest
-            receipt = self._network.mainchain.ledger.store(sender, digest, batch.count, signed=signed)
+            # After the nonce was read, which nothing else that is mined can have had: now nobody's batch can come
+            # between. One that replaces a transaction that sticks has the same nonce.
+            receipt = self._network.mainchain.ledger.store(
+                sender, digest, batch.count, signed=signed, taken=lambda: self._check_next(batch)
+            )
         self.journal.mined(batch.sequence, receipt.tx_hash, receipt.block)
         return receipt.tx_hash, receipt.gas_used
 

@@ -64,12 +64,13 @@ class Confirmations:
 
     def _check_growing(self, policy_id: PolicyId, newest: int) -> None:
         now = self._network.clock()
-        if newest != self._newest:
+        # An older one than before is the word of nodes that lag, and none that was made.
+        if newest > self._newest:
             self._newest, self._since = newest, now
         elif now - self._since >= STALLED:
             raise ChainUnavailableError(
                 f"policy {policy_id} is on chain, and not deep enough for the proxies to take its shares (blocks that "
-                f"must follow: {self._network.confirmations}): the mainchain has been at block {newest} for "
+                f"must follow: {self._network.confirmations}): the mainchain has been at block {self._newest} for "
                 f"{now - self._since:.0f} s",
                 hint="the policy stays; the same call, or panachain settle, goes on once the chain does",
             )

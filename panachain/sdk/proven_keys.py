@@ -16,7 +16,7 @@ from panachain.chain.contracts import actor_registry, identity_registry
 from panachain.chain.headers import Header
 from panachain.chain.logs import NodeEvents
 from panachain.chain.mainchain import Mainchain
-from panachain.chain.nodes import ReorganisedError, UnprovableError
+from panachain.chain.nodes import LaggingError, UnprovableError
 from panachain.chain.proven import KeptActor, KeptGroup
 from panachain.chain.sidechain import Sidechain
 from panachain.errors import ChainUnavailableError, IntegrityError, PanaChainError, SuspendedError
@@ -260,7 +260,7 @@ def _proven(chain: Contracts, actors: Sequence[Actor], prove: _Prove) -> Mapping
     def under(header: Header) -> Mapping[Address, Status]:
         # An older state would hide the newest suspension, and make a liar of the node that showed a newer key.
         if header.number < seen:
-            raise ReorganisedError(f"{_nodes(chain)} shows block {header.number} as the newest; {seen} was seen before")
+            raise LaggingError(f"{_nodes(chain)} shows block {header.number} as the newest; {seen} was seen before")
         return prove(header, actors)
 
     try:

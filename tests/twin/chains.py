@@ -224,10 +224,13 @@ class TwinSender:
         signed: Signed | None = None,
         alone: bool = False,
         gas: int | None = None,
+        taken: Callable[[], None] | None = None,
     ) -> Receipt:
         """Mine a transaction in a block of its own."""
         nonce, tx_hash = self._chain.nonces.get(self.address, 0), f"0x{self._chain.counted + 1:064x}"
         self._chain.mine()
+        if taken is not None:
+            taken()
         if signed is not None:
             signed(tx_hash, json.dumps([nonce, str(to), data]))
         # Counted though it may be lost: no two transactions have one hash.

@@ -6,7 +6,7 @@ Follows design section 6, contracts/interfaces/IRecordLedger.sol and EIP-1186 (e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from panachain.chain import node, proofs
@@ -31,7 +31,15 @@ STORING: Final = "the storage transaction"
 class RecordLedger(Adapter):
     """Storage transactions."""
 
-    def store(self, sender: Sender, manifest: bytes, count: int, *, signed: Signed | None = None) -> Receipt:
+    def store(
+        self,
+        sender: Sender,
+        manifest: bytes,
+        count: int,
+        *,
+        signed: Signed | None = None,
+        taken: Callable[[], None] | None = None,
+    ) -> Receipt:
         """Record a manifest; only an active hospital may.
 
         The transaction takes the first nonce that isn't mined: a manifest states its place in the hospital's history,
@@ -42,9 +50,10 @@ class RecordLedger(Adapter):
             manifest: digest of the manifest root's CID, 32 bytes.
             count: records in the batch.
             signed: called with hash and raw form before anything is sent.
+            taken: as `Sender.send`.
         """
         data = self.bound.calldata("store", manifest, count)
-        return sender.send(self.address, data, what=STORING, signed=signed, alone=True)
+        return sender.send(self.address, data, what=STORING, signed=signed, alone=True, taken=taken)
 
     def estimate_store(self, hospital: Address, count: int) -> int:
         """Return the gas that a storage transaction of this hospital would take, as the node estimates it.

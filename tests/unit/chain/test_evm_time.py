@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 
 from panachain.chain.evm import Sender
+from panachain.chain.failover import Failover
 from panachain.chain.fees import GWEI
-from panachain.chain.rpc import RpcAnswerError
+from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.chain.signing import Account, decode_transaction
 from panachain.errors import ChainUnavailableError, StuckError, TransactionError
 
@@ -118,6 +120,19 @@ def test_a_chain_that_stands_still_is_told_from_one_that_goes_on(tmp_path: Path)
         node.sender(tmp_path).send(WHERE, "0x", what="it")
     # It was offered more once meanwhile: a chain that mines on demand may have wanted that.
     assert 1 < len(node.sent) < 6
+
+
+def test_heights_that_go_back_and_forth_are_no_new_blocks(tmp_path: Path) -> None:
+    """Of several nodes now these answer in time, now those that lag: the chain stands still all the same."""
+
+    class Swaying(Node):
+        def call(self, method: str, params: Sequence[Any] = ()) -> Any:
+            if method == "eth_blockNumber":
+                return hex(7 - int(self.now) % 2)
+            return super().call(method, params)
+
+    with pytest.raises(ChainUnavailableError, match=r"no new block for 9\d s, the chain stands still at block 7"):
+        Swaying(0, at=0).sender(tmp_path).send(WHERE, "0x", what="it")
 
 
 def test_a_slow_chain_gets_the_blocks_that_it_needs(tmp_path: Path) -> None:
@@ -401,3 +416,70 @@ def test_a_slow_chain_is_given_six_blocks_and_no_more(tmp_path: Path, blocks: in
         return
     with pytest.raises(StuckError, match="though the chain made 6 blocks"):
         node.sender(tmp_path).send(WHERE, "0x", what="it")
+
+
+class Seen(Rpc):
+    """How one of several nodes shows a chain: from a time on it knows that nonce 3 is used."""
+
+    def __init__(self, url: str, chain: Node, since: float) -> None:
+        super().__init__(url)
+        self._chain, self._since = chain, since
+
+    def exchange(self, body: bytes, what: str) -> Any:
+        asked = json.loads(body)
+        found = [self._said(one) for one in (asked if isinstance(asked, list) else [asked])]
+        return found if isinstance(asked, list) else found[0]
+
+    def _said(self, one: Any) -> dict[str, Any]:
+        try:
+            return {"id": one["id"], "result": self._answer(one["method"], one["params"])}
+        except RpcAnswerError as exc:
+            return {"id": one["id"], "error": {"code": exc.code, "message": str(exc)}}
+
+    def _answer(self, method: str, params: Sequence[Any]) -> Any:
+        if method == "eth_getTransactionCount":
+            return hex(4 if self._chain.now >= self._since else 3)
+        if method == "eth_sendRawTransaction" and decode_transaction(params[0])["nonce"] < 4:
+            raise RpcAnswerError("nonce too low: next nonce 4, tx nonce 3", code=-32000)
+        found = self._chain.call(method, params)
+        return found | {"blockHash": "0x07"} if found and method == "eth_getTransactionReceipt" else found
+
+
+class TestLaggingNodes:
+    """One that is down and one that lags make an old nonce the next one, which the others refuse."""
+
+    def sender(self, folder: Path, chain: Node, *since: float) -> Sender:
+        nodes: Any = [Seen(f"http://{number}", chain, one) for number, one in enumerate(since)]
+        account = Account(b"\x07" * 32)
+        clock: Any = {"clock": lambda: chain.now, "sleep": chain.sleep}
+        return Sender(Failover(nodes), 5, account, lock_folder=folder, **clock)
+
+    @pytest.mark.parametrize("alone", [False, True])
+    def test_the_next_nonce_is_taken_as_soon_as_most_nodes_know_it(self, tmp_path: Path, alone: bool) -> None:
+        # Of the two that are signed the second one is mined: nobody takes the first.
+        chain = Node(2, at=10)
+        taken: list[float] = []
+        sender = self.sender(tmp_path, chain, 0, 3, 3)
+        receipt = sender.send(WHERE, "0x", what="it", alone=alone, taken=lambda: taken.append(chain.now))
+        assert receipt.block == 7
+        assert {one["nonce"] for _, one in chain.sent} == {4}
+        # What must hold when a nonce is known is looked at with each.
+        assert taken == [0, 1, 2, 3]
+
+    def test_who_is_told_that_it_may_not_go_on_sends_nothing(self, tmp_path: Path) -> None:
+        chain, asked = Node(1, at=10), list[float]()
+
+        def taken() -> None:
+            asked.append(chain.now)
+            if chain.now:
+                raise TransactionError("another machine published meanwhile")
+
+        with pytest.raises(TransactionError, match="another machine"):
+            self.sender(tmp_path, chain, 0, 3, 3).send(WHERE, "0x", what="it", alone=True, taken=taken)
+        assert (asked, chain.sent) == ([0, 1], [])
+
+    def test_nodes_that_lag_for_long_are_told_with_what_the_others_say(self, tmp_path: Path) -> None:
+        chain = Node(0, at=0)
+        with pytest.raises(TransactionError, match="nonce too low: next nonce 4"):
+            self.sender(tmp_path, chain, 0, 1e9, 1e9).send(WHERE, "0x", what="it")
+        assert (chain.sent, chain.now) == ([], 30)

@@ -12,7 +12,7 @@ import pytest
 from panachain.chain import nodes as nodes_module
 from panachain.chain.ask import ask_all
 from panachain.chain.headers import Header
-from panachain.chain.nodes import MAX_AHEAD, Anchor, Nodes, ReorganisedError, UnprovableError, majority
+from panachain.chain.nodes import MAX_AHEAD, Anchor, LaggingError, Nodes, ReorganisedError, UnprovableError, majority
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.errors import ChainUnavailableError, IntegrityError, NodeRefusedError
 from tests.unit.chain.test_block_receipts import block_of as receipts_of
@@ -716,6 +716,31 @@ class TestAtHead:
 
         assert nodes.at_head(ask).hash == node.blocks[-1]["hash"]
         assert len({header.hash for header in heads}) == 3
+
+    @pytest.mark.parametrize(("until", "found"), [(5, True), (1e9, False)])
+    def test_most_nodes_that_lag_are_waited_for_for_half_a_minute(self, until: float, found: bool) -> None:
+        now = [0.0]
+        nodes = nodes_of(*named(3), monotonic=lambda: now[0], sleep=lambda seconds: now.insert(0, now[0] + seconds))
+
+        def ask(header: Header) -> int:
+            if now[0] < until:
+                raise LaggingError("block 3 is the newest; 4 was seen before")
+            return header.number
+
+        if found:
+            assert nodes.at_head(ask) == 4
+            assert now[0] == until
+        else:
+            with pytest.raises(LaggingError):
+                nodes.at_head(ask)
+            assert now[0] == 30
+
+    def test_one_node_alone_that_goes_back_is_not_waited_for(self) -> None:
+        def ask(header: Header) -> None:
+            raise LaggingError("block 3 is the newest; 4 was seen before")
+
+        with pytest.raises(LaggingError):
+            nodes_of(Node(), sleep=lambda _: pytest.fail("waited")).at_head(ask)
 
     def test_a_chain_that_never_stands_still_is_unavailable(self) -> None:
         asked: list[Header] = []

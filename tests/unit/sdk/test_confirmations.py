@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -85,6 +86,22 @@ class TestWait:
         again(world)
         made = grant(world, until=until)
         assert ([made.policy_id], made.lacking) == (waiting, 0)
+
+    def test_heights_that_go_back_and_forth_are_no_new_blocks(self, world: World) -> None:
+        make_deep(world, mining=False)
+        real = world.network.mainchain.policies.policies_of
+
+        def swaying(policy_ids: Any) -> Any:
+            return {
+                policy_id: replace(found, block=found.block - world.now % 2)
+                for policy_id, found in real(policy_ids).items()
+            }
+
+        with (
+            patch.object(world.network.mainchain.policies, "policies_of", swaying),
+            pytest.raises(ChainUnavailableError, match=r"must follow: 2\): .* for 12[01] s"),
+        ):
+            grant(world)
 
     def test_settling_goes_on_too(self, world: World) -> None:
         make_deep(world, mining=False)
