@@ -59,6 +59,7 @@ ELSEWHERE = {
 """Modules without a test file of their own, and the file that holds their claims."""
 
 CLAIMS = {
+    "portal/test_patient_templates.py": "what others wrote is harmless in every place of a patient's pages",
     "portal/test_static.py": "our copy of htmx is the one that npm has",
     # Each holds one claim that goes through several modules, and is named after the claim.
     "chain/contracts/test_mirror.py": "adapters, interfaces and artifacts have the same functions",
