@@ -139,6 +139,10 @@ class Browser:
             return self.ask("GET", answer.headers["Location"])
         return answer.status, path, text
 
+    def _answer(self, method: str, path: str, body: object, headers: dict[str, str]) -> http.client.HTTPResponse:
+        self._connection.request(method, path, body=body, headers=headers)  # type: ignore[arg-type]
+        return self._connection.getresponse()
+
     def enter(self, secret: str, profile: str) -> None:
         """Unlock a profile."""
         self.ask("POST", "/enter", urlencode({"secret": secret}))
