@@ -219,6 +219,7 @@ def test_a_hostile_text_is_harmless_in_every_place(text: str, language: str) -> 
     seat = SimpleNamespace(
         names=SimpleNamespace(of=lambda address, _=None: address),
         role=Role.PATIENT,
+        jobs=SimpleNamespace(running=[]),
         profile=SimpleNamespace(display_name="", name="me"),
     )
     with speaking(language):
