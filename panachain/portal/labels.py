@@ -91,6 +91,21 @@ UNITS: Final[Mapping[str, str]] = {
     "files": N_("files"),
     "checks": N_("checks"),
 }
+FILES: Final[Mapping[str, str]] = {
+    "application/fhir+json": N_("FHIR"),
+    "application/fhir+ndjson": N_("FHIR, many resources"),
+    "application/fhir+xml": N_("FHIR in XML"),
+    "application/dicom": N_("DICOM image"),
+    "application/pdf": N_("PDF"),
+    "application/hl7-v2": N_("HL7 v2 message"),
+    "application/cda+xml": N_("clinical document"),
+    "application/json": N_("JSON"),
+    "text/plain": N_("text"),
+    "text/csv": N_("table"),
+    "image/jpeg": N_("picture"),
+    "image/png": N_("picture"),
+}
+"""By media type."""
 
 
 def label(table: Mapping[str, str], value: object) -> str:

@@ -271,6 +271,12 @@ def unit(value: object) -> str:
 
 
 @filter_
+def kind(value: object) -> str:
+    """Return what files of a media type are called."""
+    return labels.label(labels.FILES, value)
+
+
+@filter_
 def size(value: object) -> str:
     """Return a number of bytes as people read it."""
     from babel.numbers import format_decimal
