@@ -1,8 +1,8 @@
-"""Staging: where files lie that were dropped into the portal, until they are published or given up.
+"""Staging: where files lie that were dropped into the portal, until they are published or given up; exports, too.
 
-A folder of its own for each upload (0700, its files 0600), below the profile that uploads. Whoever made it holds a lock
-on it, so that one whose program is gone is found and removed at the next start. Names of files come from elsewhere:
-none of them leads anywhere but into the folder. Follows ADR 41 and security rules 13 and 21.
+A folder of its own for each (0700, its files 0600), below the profile that uploads. Whoever made it holds a
+lock on it, so that one whose program is gone is found and removed at the next start. Names of files come from
+elsewhere: none of them leads anywhere but into the folder. Follows ADR 41 and security rules 13 and 21.
 """
 
 from __future__ import annotations
@@ -39,13 +39,30 @@ _RESERVE: Final = 256 << 20
 _NOTHING: Final = "nothing of this upload was kept or published"
 
 
+class Reserved:
+    """A folder of its own (0700) for what may be plain for a while. Use `close` when it isn't needed any more."""
+
+    def __init__(self, folder: Path, descriptor: int) -> None:
+        """Take the folder, and the descriptor that holds the lock on it."""
+        self.folder = folder
+        self._descriptor = descriptor
+
+    def close(self) -> None:
+        """Remove all of it; twice is once."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()
+
+
 @dataclass
 class Staged:
     """One upload's files on disk. Use `close` when they aren't needed any more."""
 
-    folder: Path
-    _descriptor: int = field(repr=False)
-    """Holds the lock."""
+    _reserved: Reserved = field(repr=False)
     files: int = 0
     size: int = 0
     """Bytes of all files."""
@@ -57,6 +74,11 @@ class Staged:
     _uses: int = field(default=0, repr=False)
     _closing: bool = field(default=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """Where they lie."""
+        return self._reserved.folder
 
     @property
     def name(self) -> str:
@@ -127,11 +149,8 @@ class Staged:
 
     def _remove_unused(self) -> None:
         with self._lock:
-            if not self._closing or self._uses or self._descriptor < 0:
-                return
-            descriptor, self._descriptor = self._descriptor, -1
-        shutil.rmtree(self.folder, ignore_errors=True)
-        os.close(descriptor)
+            if self._closing and not self._uses:
+                self._reserved.close()
 
     def __del__(self) -> None:
         self.close()
@@ -205,20 +224,37 @@ def stage(profile: Path, size: int = 0) -> Staged:
     try:
         own_folder(above)
         free = shutil.disk_usage(above).free
-        if size > free - _RESERVE:
-            raise DiskError(
-                f"{size:,} bytes are to arrive, and the disk has {free:,} left; nothing was kept or published",
-                hint="make room on the disk of this profile, or upload less at once",
-            )
+    except OSError as exc:
+        raise DiskError(f"no file can be kept while it arrives: {exc.strerror}; nothing was published") from exc
+    if size > free - _RESERVE:
+        raise DiskError(
+            f"{size:,} bytes are to arrive, and the disk has {free:,} left; nothing was kept or published",
+            hint="make room on the disk of this profile, or upload less at once",
+        )
+    return Staged(reserve(profile))
+
+
+def reserve(profile: Path) -> Reserved:
+    """Make a folder that goes with its owner: where that program is gone, the next start removes it.
+
+    Args:
+        profile: the folder of a profile.
+
+    Raises:
+        DiskError: it can't be made.
+    """
+    above = profile / FOLDER
+    try:
+        own_folder(above)
         while True:
             folder = above / secrets.token_hex(16)
             folder.mkdir(mode=0o700)
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             if _is_ours(folder, descriptor):
-                return Staged(folder, descriptor)
+                return Reserved(folder, descriptor)
             os.close(descriptor)
     except OSError as exc:
-        raise DiskError(f"no file can be kept while it arrives: {exc.strerror}; nothing was published") from exc
+        raise DiskError(f"nothing can be kept on the disk for a while: {exc.strerror}") from exc
 
 
 def check_room(staged: Staged) -> None:

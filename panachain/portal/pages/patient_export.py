@@ -13,7 +13,6 @@ import shutil
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -30,6 +29,7 @@ from panachain.portal.jobs import JobProgress
 from panachain.portal.pages import Page
 from panachain.portal.refusals import RefusedError
 from panachain.portal.rendering import confirm, confirmed, render, to
+from panachain.portal.staging import reserve
 from panachain.records.findings import LEFT_OUT
 from panachain.sdk import consents
 from panachain.sdk.names import Names
@@ -67,18 +67,17 @@ class Exports:
     """The files of one seat, in a folder that goes with it."""
 
     def __init__(self, above: Path) -> None:
-        """Make the folder, for this user only."""
-        # It is removed with this object, at the latest at the process's end.
-        self._folder = TemporaryDirectory(prefix=".portal-export-", dir=above)
+        """Make the folder, for this user only; after a crash the next start removes it."""
+        self._reserved = reserve(above)
         self.known: dict[str, Exported] = {}
 
     def close(self) -> None:
         """Remove all of it; the seat does this when it locks."""
-        self._folder.cleanup()
+        self._reserved.close()
 
     def place(self) -> Path:
         """Return a path for a new file or folder."""
-        return Path(self._folder.name) / secrets.token_hex(8)
+        return self._reserved.folder / secrets.token_hex(8)
 
     def add(self, exported: Exported) -> Exported:
         """Keep a file; the oldest goes where there are too many."""

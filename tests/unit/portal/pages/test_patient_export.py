@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from panachain.model.actors import Role
+from panachain.portal.staging import FOLDER, sweep
 from tests.portal.conftest import Client, Portal, text_of
 from tests.unit.portal.hostile import TEXTS, harmless, label
 from tests.unit.sdk.helpers import grant, upload
@@ -49,8 +50,11 @@ def test_all_records_are_in_the_archive_with_index_and_provenance(portal: Portal
 
 def test_the_archive_is_this_user_s_alone_and_goes_with_the_seat(portal: Portal, client: Client) -> None:
     page = client.finish(client.agree(client.submit("/export/records", history="yes")))
-    (folder,) = (portal.world.home / "profiles" / "patient").glob(".portal-export-*")
+    profile = portal.world.home / "profiles" / "patient"
+    (folder,) = (profile / FOLDER).iterdir()
     (file,) = folder.iterdir()
+    # What a program left that was killed goes at the next start; what is in use stays.
+    assert sweep(profile) == 0
     assert (folder.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
     client.submit("/lock")
     assert not folder.exists()
