@@ -17,6 +17,8 @@ from panachain.sdk.network import Network
 
 POLL: Final = 0.5
 """Seconds between two questions to the node: a quarter of a block of 2 s."""
+LAGGING: Final = 30.0
+"""Seconds that nodes get to show a grant of which others said that it was mined."""
 STALLED: Final = 120.0
 """Seconds without a new block after which nobody waits any more: ten slots of Ethereum's mainnet."""
 
@@ -41,7 +43,7 @@ class Confirmations:
         """
         policies, needed, depth = self._network.mainchain.policies, self._network.confirmations, 0
         while True:
-            found = policies.policies_of([policy_id]).get(policy_id)
+            found = self.shown(policy_id)
             if found is None or has_ended(found) or self.is_deep(policy_id):
                 return found
             while depth + 1 < needed and policies.is_confirmed(policy_id, depth + 1):
@@ -49,6 +51,19 @@ class Confirmations:
             self._network.tell(depth, needed, unit="confirmations")
             self._check_growing(policy_id, found.block)
             self._pass_time()
+
+    def shown(self, policy_id: PolicyId) -> OnChainPolicy | None:
+        """Return a policy that was on chain already, as it is now; None if it isn't there any more.
+
+        Of several nodes those that lag show a head before it: they get some time, since a block that was really
+        replaced stays away.
+        """
+        until = self._network.clock() + LAGGING if self._network.several_nodes else 0.0
+        while True:
+            found = self._network.mainchain.policies.policies_of([policy_id]).get(policy_id)
+            if found is not None or self._network.clock() >= until:
+                return found
+            self._network.sleep(POLL)
 
     def is_deep(self, policy_id: PolicyId) -> bool:
         """Tell whether a grant is as deep as the proxies want it now."""

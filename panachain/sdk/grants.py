@@ -327,7 +327,7 @@ class Grants:
         """Do the first half of step 7: return the policy, deep enough if a proxy lacks its share; None if it's gone."""
         if pending.lacking and wait:
             return self._confirmations.wait(pending.policy_id)
-        return self._network.mainchain.policies.policies_of([pending.policy_id]).get(pending.policy_id)
+        return self._confirmations.shown(pending.policy_id)
 
     def _hand_out(self, pending: PendingGrant) -> PendingGrant:
         """Do the second half of step 7, and return the grant with the shares that nobody took.

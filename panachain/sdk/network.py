@@ -85,6 +85,8 @@ class Network:
         source = following(main, self.home, progress=progress)
         self.mainchain = Mainchain.connect(main, timeout=config.timeout, clock=clock, source=source)
         self._side = side
+        self.several_nodes = len(main.nodes) > 1
+        """Whether several nodes are asked about the mainchain: then some may show an older head than others."""
         self.store: BlobStore = open_store(config, description.get("ipfs", {"kind": "embedded"}))
         self.threshold: int = description["threshold"]
         self.confirmations = confirmations_of(description, config)

@@ -155,6 +155,7 @@ class TwinNetwork(Network):
         self.store = MemoryStore()
         self.threshold = THRESHOLD
         self.confirmations = 0
+        self.several_nodes = False
         self.sleep = clock.sleep
         self._progress = None
         self.faucet = False

@@ -15,7 +15,7 @@ from panachain.consent.life import State
 from panachain.errors import ChainUnavailableError, ConfigurationError, ProxiesUnavailableError, TransactionError
 from panachain.model.policy import PolicyStatus
 from panachain.sdk import submitting
-from panachain.sdk.confirmations import POLL, STALLED, Confirmations
+from panachain.sdk.confirmations import LAGGING, POLL, STALLED, Confirmations
 from panachain.sdk.grants import CONFIRMING
 from panachain.sdk.network import Network
 from tests.twin.world import PROXIES, World
@@ -150,6 +150,35 @@ class TestWait:
             world.network.sleep = vanish
             with pytest.raises(TransactionError, match="its block was replaced"):
                 grant(world)
+
+    def test_of_several_nodes_those_that_lag_are_waited_for_and_a_replaced_block_stays_away(self, world: World) -> None:
+        upload(world)
+        make_deep(world)
+        policies, sleep = world.network.mainchain.policies, world.network.sleep
+        world.network.several_nodes = True
+        real, hidden = policies.policies_of, [3]
+
+        def lagging(ids: Any) -> Any:
+            hidden[0] -= 1
+            return {} if hidden[0] >= 0 else real(ids)
+
+        with patch.object(policies, "policies_of", lagging):
+            assert grant(world).lacking == 0
+
+        slept: list[float] = []
+
+        def pass_by(seconds: float) -> None:
+            slept.append(seconds)
+            world.clock.now += 1
+
+        world.network.sleep = pass_by
+        with (
+            patch.object(policies, "policies_of", return_value={}),
+            pytest.raises(TransactionError, match="its block was replaced"),
+        ):
+            grant(world)
+        assert len(slept) == LAGGING
+        world.network.sleep = sleep
 
     def test_a_policy_that_is_revoked_meanwhile_is_not_waited_for(self, world: World) -> None:
         make_deep(world)
