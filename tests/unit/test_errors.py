@@ -17,8 +17,15 @@ from panachain import errors
 from panachain.errors import PanaChainError
 
 PACKAGE = Path(panachain.__file__).parent
-INSIDE = {"Refused", "_BrokenAnswerError", "LateFailureError"}
-"""Below the tree: what a store's transport raises and its client catches (storage/kubo.py makes errors of the tree)."""
+INSIDE = {
+    # What a store's transport raises and its client catches; storage/kubo.py makes errors of the tree.
+    *("Refused", "_BrokenAnswerError", "LateFailureError"),
+    # Which page a request of a browser gets: nobody but the portal's application sees them.
+    *("RefusedError", "LockedPageError"),
+    # What the viewer says of a part that can't be shown; the part says so in its place.
+    *("UnreadableError", "_UnshownError"),
+}
+"""Outside the tree: they reach no caller of the package."""
 
 
 def tree() -> list[type[PanaChainError]]:
