@@ -227,7 +227,13 @@ def makes_files_openly(path: Path) -> set[str]:
         called = ast.unparse(node.func)
         given = [ast.unparse(argument) for argument in (*node.args, *(keyword.value for keyword in node.keywords))]
         if called.endswith((".mkdir", ".makedirs", ".write_text", ".write_bytes", ".touch")):
-            found.add(called)
+            # A umask takes rights away, and gives none. Parents that are made on the way have others.
+            closed = (
+                called.endswith(".mkdir")
+                and f"{0o700}" in given
+                and "parents" not in [one.arg for one in node.keywords]
+            )
+            found |= {called} - ({called} if closed else set())
         if called == "open" and len(given) > 1 and given[1][1:2] in ("w", "a", "x"):
             # Of a descriptor that was made private, or that nobody else has.
             found |= {called} - ({called} if given[0].startswith(("open_private(", "os.open(")) else set())
@@ -249,5 +255,6 @@ def test_what_makes_files_openly_is_found(tmp_path: Path) -> None:
     file.write_text(
         "open(a, 'w')\nopen(a, 'rb')\nos.open(a, os.O_CREAT, 0o644)\nb.mkdir()\nsqlite3.connect(a)\n"
         "sqlite3.connect(':memory:')\nsqlite3.connect('')\n"
+        "c.mkdir(mode=0o700)\nd.mkdir(0o755)\ne.mkdir(0o700, parents=True)\n"
     )
-    assert makes_files_openly(file) == {"open", "os.open", "b.mkdir", "sqlite3.connect"}
+    assert makes_files_openly(file) == {"open", "os.open", "b.mkdir", "d.mkdir", "e.mkdir", "sqlite3.connect"}
