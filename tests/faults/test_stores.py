@@ -400,7 +400,7 @@ class TestReplicated:
         other.blocks.clear()
         other.pinned.clear()
         damaged = next(iter(twin.blocks))
-        twin.blocks[damaged] = b"x" + twin.blocks[damaged][1:]
+        twin.blocks[damaged] = bytes([twin.blocks[damaged][0] ^ 1]) + twin.blocks[damaged][1:]
 
         report = store.repair([root])
 

@@ -35,7 +35,7 @@ def test_another_seed_another_name_and_changed_bytes_find_nothing(
     path.rename(path.with_name("receipts.sealed"))
     assert Kept(tmp_path, SEED, "receipts").read() is None
     content = path.with_name("receipts.sealed").read_bytes()
-    for damaged in (content[:-1] + b"\x00", content[:20], b""):
+    for damaged in (bytes([*content[:-1], content[-1] ^ 1]), content[:20], b""):
         path.write_bytes(damaged)
         assert Kept(tmp_path, SEED, "notices").read() is None
     assert caplog.text.count("is made anew") == 5
