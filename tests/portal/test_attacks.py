@@ -6,6 +6,7 @@ ask", and security rule 28.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import stat
@@ -19,6 +20,7 @@ from panachain.model.actors import Role
 from panachain.portal import pages
 from panachain.portal.command import _show
 from panachain.portal.forms import FIELDS, MOST
+from panachain.portal.guesses import BEGUN, OF_A_PROFILE, OF_A_SOURCE
 from panachain.portal.rendering import own_path
 from panachain.portal.security import HEADERS, MOST_HEADERS, MOST_QUERY, Origin
 from panachain.portal.site import Way
@@ -477,3 +479,105 @@ def test_strangers_learn_of_no_profile_and_lock_nobody_out(world: World) -> None
     assert sum(a.status_code == 429 for a in answers) >= 10
     assert guess(known, "hospital", PASSPHRASE).status_code == 303
     portal.desk.close()
+
+
+def test_a_right_passphrase_is_no_guess(world: World) -> None:
+    portal = make_portal(world, guesses=5)
+    guesses = portal.app.state.guesses = type(portal.app.state.guesses)(5, clock=portal.clock)
+    for _ in range(3 * OF_A_SOURCE):
+        assert guesses.take("192.0.2.1", "hospital") == 0
+        guesses.right("192.0.2.1", "hospital")
+    # Wrong ones count all the same, for this address and for strangers.
+    assert [guesses.take("192.0.2.1", "hospital") == 0 for _ in range(6)] == [True] * 5 + [False]
+    others = [guesses.take(f"198.51.100.{n}", "hospital") == 0 for n in range(OF_A_PROFILE + 1)]
+    assert others == [True] * OF_A_PROFILE + [False]
+    portal.desk.close()
+
+
+# Staff, over a network
+
+
+@pytest.fixture
+def staffed(world: World) -> Iterator[Portal]:
+    """A portal that serves a hospital's staff."""
+    made = make_portal(world, way=False)
+    made.app.state.guesses = type(made.app.state.guesses)(5, clock=made.clock)
+    yield made
+    made.desk.close()
+
+
+def stranger_of(portal: Portal, address: str) -> Client:
+    return Client(portal.app, base_url=str(ORIGIN), client=(address, 1))
+
+
+def test_strangers_push_nobodys_session_out(staffed: Portal) -> None:
+    nurse = stranger_of(staffed, "192.0.2.1")
+    nurse.get("/")
+    stranger = stranger_of(staffed, "198.51.100.1")
+    statuses = []
+    for _ in range(600):
+        stranger.cookies.clear()
+        statuses.append(stranger.get("/", follow_redirects=False).status_code)
+    assert statuses == [303] * BEGUN + [429] * (600 - BEGUN)
+    assert guess(nurse, "hospital", PASSPHRASE).status_code == 303
+    staffed.clock.now += 60
+    assert stranger.get("/", follow_redirects=False).status_code == 303
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("path", ["/", "/me", "/unlock"])
+def test_a_link_on_another_page_takes_nobodys_session_away(staffed: Portal, site: str, path: str) -> None:
+    nurse = stranger_of(staffed, "192.0.2.1")
+    nurse.get("/")
+    assert guess(nurse, "hospital", PASSPHRASE).status_code == 303
+    # What a browser does with a Strict cookie where another page led there.
+    linked = stranger_of(staffed, "192.0.2.1")
+    headers = {"sec-fetch-site": site, "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    answer = linked.get(path, headers=headers)
+    assert answer.status_code == 200
+    assert not [one for one in [*answer.history, answer] if "set-cookie" in one.headers]
+    assert '<a class="button" href="/">' in answer.text
+    # A click on that page's link brings the cookie.
+    nurse.page("/me")
+
+
+def test_strangers_dont_learn_whose_the_portal_is(world: World) -> None:
+    portal = make_portal(world, way=False, only="hospital")
+    client = stranger_of(portal, "198.51.100.1")
+    client.get("/")
+    assert "hospital" not in client.get("/unlock").text
+    portal.desk.close()
+
+
+def posted(portal: Portal, path: str, receive: Any) -> int:
+    """Send a form whose body comes as a test says, and return the status."""
+    said: list[Any] = []
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    form = (b"content-type", b"application/x-www-form-urlencoded")
+    headers = [(b"host", ORIGIN.host.encode()), (b"origin", str(ORIGIN).encode()), form]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
+    scope |= {"client": ("198.51.100.1", 1), "scheme": "http", "root_path": ""}
+    asyncio.run(asyncio.wait_for(portal.app(scope, receive, send), 60))
+    return int(said[0]["status"])
+
+
+def test_nothing_is_read_of_a_secret_where_there_is_none(staffed: Portal) -> None:
+    async def receive() -> Any:
+        raise AssertionError("the body was read")
+
+    assert posted(staffed, "/enter", receive) == 404
+
+
+@pytest.mark.parametrize("path", ["/enter", "/unlock", "/lock"])
+def test_every_form_has_its_time(portal: Portal, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setattr("panachain.portal.forms._SECONDS", 0.0)
+
+    async def receive() -> Any:
+        # One byte after another comes; the server's own clock begins anew with each.
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": b"", "more_body": True}
+
+    assert posted(portal, path, receive) == 408
