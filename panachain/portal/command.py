@@ -150,7 +150,7 @@ def _serve_staff(app: App, listen_on: str, certificate: Path, key: Path, bind: s
     import socket
 
     from panachain.portal.security import Origin
-    from panachain.portal.site import Site
+    from panachain.portal.site import Site, nobody, sweep_ways
     from panachain.service.http import listen
     from panachain.service.tls import read_tls
 
@@ -166,10 +166,12 @@ def _serve_staff(app: App, listen_on: str, certificate: Path, key: Path, bind: s
         ) from exc
     listening = listen(address, int(port))
     origin = Origin.of(name.lower(), int(port), tls=True)
-    site = Site(app.home, origin, _opener(app), None, only=app.config.profile, idle=minutes * 60.0)
-    app.output.one({"schema": "panachain/portal/1", "url": str(origin)}, fields=("url",))
-    app.output.say("Staff open this address and unlock their own profiles. Ctrl-C ends it.")
-    _run(site, [listening], tls=tls)
+    sweep_ways(app.home / "portal")
+    with nobody() as stranger:
+        site = Site(app.home, origin, _opener(app), None, only=app.config.profile, idle=minutes * 60.0, nobody=stranger)
+        app.output.one({"schema": "panachain/portal/1", "url": str(origin)}, fields=("url",))
+        app.output.say("Staff open this address and unlock their own profiles. Ctrl-C ends it.")
+        _run(site, [listening], tls=tls)
 
 
 def _opener(app: App) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -17,13 +18,16 @@ import pytest
 from fastapi.routing import APIRoute
 
 from panachain.model.actors import Role
+from panachain.passphrase import Hidden
 from panachain.portal import pages
 from panachain.portal.command import _show
 from panachain.portal.forms import FIELDS, MOST
-from panachain.portal.guesses import BEGUN, OF_A_PROFILE, OF_A_SOURCE
+from panachain.portal.guesses import AT_ONCE, BEGUN, OF_A_PROFILE, OF_A_SOURCE
 from panachain.portal.rendering import own_path
 from panachain.portal.security import HEADERS, MOST_HEADERS, MOST_QUERY, Origin
-from panachain.portal.site import Way
+from panachain.portal.site import Way, nobody, sweep_ways
+from panachain.sdk.profiles import Profile
+from panachain.sdk.profiles import unlock as open_profile
 from tests.portal.conftest import ORIGIN, PASSPHRASE, Client, Portal, forms_of, make_portal, text_of
 from tests.twin.world import World, seed_of
 
@@ -438,6 +442,46 @@ def test_an_open_folder_is_closed_before_the_secret_is_written(world: World) -> 
     way.close()
 
 
+def test_a_start_removes_the_ways_into_portals_that_are_gone(world: World) -> None:
+    folder = world.home / "ways"
+    living, killed = Way(folder, ORIGIN), Way(folder, ORIGIN)
+    # The end of a process takes its locks away, and nothing else.
+    os.close(killed._held)
+    killed._held = -1
+    older = folder / "open-00000000.html"
+    older.write_text("from before there were locks")
+    (folder / f".{killed.path.name}.0a0a0a0a.new").write_text("half of one")
+    started = Way(folder, ORIGIN)
+    assert {one.name for one in folder.glob("*.html")} == {living.path.name, started.path.name}
+    # Also after it was written anew.
+    assert living.enter(living.url.partition("#")[2])
+    assert sweep_ways(folder) == 0
+    assert living.path.exists()
+    for way in (living, started):
+        way.close()
+        way.close()
+    assert not list(folder.iterdir())
+
+
+def test_a_file_that_a_start_took_away_is_no_way_in(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A portal that starts at the same moment sees the lock before it is taken."""
+    folder = world.home / "raced"
+    folder.mkdir(mode=0o700)
+    locks: list[int] = []
+
+    def flock(descriptor: int, operation: int) -> None:
+        locks.append(operation)
+        if len(locks) == 1:
+            for lock in folder.iterdir():
+                lock.unlink()
+
+    monkeypatch.setattr("panachain.portal.site.fcntl.flock", flock)
+    way = Way(folder, ORIGIN)
+    assert len(locks) == 2
+    assert way.path.with_suffix(".lock").exists()
+    way.close()
+
+
 # Guessing
 
 
@@ -581,3 +625,25 @@ def test_every_form_has_its_time(portal: Portal, monkeypatch: pytest.MonkeyPatch
         return {"type": "http.request", "body": b"", "more_body": True}
 
     assert posted(portal, path, receive) == 408
+
+
+def test_a_name_that_isnt_there_is_tried_as_long_as_one_that_is(world: World) -> None:
+    tried: list[tuple[str, bool]] = []
+    with nobody() as stranger:
+        portal = make_portal(world, way=False, nobody=stranger)
+
+        def opener(profile: Profile, passphrase: Hidden) -> Any:
+            # In a turn: else names that aren't there could be told by how many are tried at once.
+            tried.append((profile.name, portal.app.state.guesses.turn._value == AT_ONCE - 1))
+            return open_profile(profile, passphrase.reveal())
+
+        portal.site.opener = opener
+        client = stranger_of(portal, "198.51.100.1")
+        client.get("/")
+        for name in ("nobody-of-this-name", "nobody", "../nobody"):
+            assert guess(client, name, "wrong").status_code == 403
+        assert tried == [("nobody", True)] * 3
+        # It has a key store like everybody's, below no profile of this machine.
+        assert stranger.name not in {one.name for one in portal.site.profiles()}
+    assert not stranger.folder.exists()
+    portal.desk.close()

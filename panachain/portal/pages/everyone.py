@@ -138,9 +138,8 @@ async def unlock(request: Request, form: Filled) -> Response:
         )
         return _unlock_page(request, chosen=name, wrong=told, status=429)
     try:
-        profile = site.profile(name)
-        seat = Seat(profile, hidden, site.opener, site.home)
         async with request.app.state.guesses.turn:
+            seat = Seat(site.profile(name), hidden, site.opener, site.home)
             await seat.sit()
     except LockedError:
         told = _("The passphrase isn't right.") if site.listed else _("The profile or its passphrase isn't right.")

@@ -135,6 +135,30 @@ def test_nobody_else_gets_the_address_that_a_browser_takes_first() -> None:
             one.close()
 
 
+def test_staff_are_served_with_somebody_at_whom_guesses_are_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[Any] = []
+
+    def run(site: Any, held: Any, *, tls: Any) -> None:
+        served.append((site.nobody.folder.is_dir(), site.way, len(held), tls is not None))
+        held[0].close()
+
+    monkeypatch.setattr("panachain.portal.command._run", run)
+    certificate, key = Authority(tmp_path, "clinic").issue("portal")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    home = tmp_path / "home"
+    stale = home / "portal" / "open-00000000.html"
+    stale.parent.mkdir(mode=0o700, parents=True)
+    stale.write_text("of a portal that was killed")
+    options = ["--listen", f"127.0.0.1:{port}", "--certificate", str(certificate), "--key", str(key)]
+    assert main(["--home", str(home), "portal", *options]) == 0
+    assert served == [(True, None, 1, True)]
+    assert not stale.exists()
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("home")
@@ -229,6 +253,7 @@ def test_staff_unlock_their_own_profiles_over_tls_and_sit_beside_each_other(home
             page = client.get("/unlock").text
             assert "ward-" not in page
             assert unlocked(client, origin, name, "wrong").status_code == 403
+            assert unlocked(client, origin, "ward-three").status_code == 403
             answer = unlocked(client, origin, name)
             assert answer.status_code == 303
             assert "max-age" in answer.headers["strict-transport-security"]
