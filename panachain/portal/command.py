@@ -6,6 +6,8 @@ docs/spec/cli.md.
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +17,8 @@ from panachain.cli.app import App, command, current
 from panachain.errors import UsageError
 
 if TYPE_CHECKING:
+    import socket
+
     from panachain.passphrase import Hidden
     from panachain.portal.site import Way
     from panachain.sdk.profiles import Profile
@@ -23,6 +27,8 @@ PORT: Final = 8787
 """Where the portal listens on loopback, unless it is in use or another one is given."""
 _TRIED: Final = 20
 """Ports that are tried in turn where none is given."""
+_NO_IPV6: Final = frozenset({errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL})
+"""What a system answers that has no IPv6 address of its own; anything else may be somebody who has it."""
 
 
 @command(
@@ -84,40 +90,67 @@ def _serve_one(app: App, port: int | None, *, numeric: bool, browser: bool, minu
     from panachain.portal.security import Origin
     from panachain.portal.site import Site, Way
     from panachain.sdk.profiles import load_profile
-    from panachain.service.http import listen
 
     only = app.config.profile
     if only:
         # Refused now, and not in the browser.
         load_profile(app.home, only)
-    ports = [port] if port is not None else [*range(PORT, PORT + _TRIED), 0]
-    from panachain.errors import UnavailableError
-
-    for wanted in ports:
-        try:
-            listening = listen("127.0.0.1", wanted)
-            break
-        except UnavailableError:
-            if wanted == ports[-1]:
-                raise
+    ports = [0] * _TRIED if not port else [port]
+    if port is None:
+        ports = [*range(PORT, PORT + _TRIED), *ports]
+    # Held before there is a secret: whoever else had one of the name's addresses would be sent it.
+    held = _hold(ports, both=not numeric)
     name = "127.0.0.1" if numeric else f"{secrets.token_hex(8)}.localhost"
-    origin = Origin.of(name, listening.getsockname()[1])
+    origin = Origin.of(name, held[0].getsockname()[1])
     way = Way(app.home / "portal", origin)
     try:
         site = Site(app.home, origin, _opener(app), way, only=only, idle=minutes * 60.0)
         _told(app, way)
         if browser:
             _show(way)
-        _run(site, listening, tls=None)
+        _run(site, held, tls=None)
     finally:
         way.close()
+
+
+def _hold(ports: Sequence[int], *, both: bool) -> list[socket.socket]:
+    """Return sockets that listen on the first port that is free on loopback.
+
+    Args:
+        ports: that are tried in turn; 0 is any.
+        both: whether under IPv6, too. Browsers look for names below `localhost` there first (RFC 6761 section 6.3), and
+            who has that address has the whole origin: pages, cookies, secrets. Where there is no IPv6, nobody has it.
+
+    Raises:
+        UnavailableError: none of them is free.
+    """
+    from panachain.errors import UnavailableError
+    from panachain.service.http import listen
+
+    refused = UnavailableError("no port is left on this machine")
+    for port in ports:
+        held: list[socket.socket] = []
+        try:
+            held.append(listen("127.0.0.1", port))
+            if both:
+                held.append(listen("::1", held[0].getsockname()[1]))
+        except UnavailableError as exc:
+            cause = exc.__cause__
+            if held and isinstance(cause, OSError) and cause.errno in _NO_IPV6:
+                return held
+            for one in held:
+                one.close()
+            refused = exc
+        else:
+            return held
+    raise refused
 
 
 def _serve_staff(app: App, listen_on: str, certificate: Path, key: Path, bind: str, minutes: int) -> None:
     import socket
 
     from panachain.portal.security import Origin
-    from panachain.portal.site import Site
+    from panachain.portal.site import Site, nobody, sweep_ways
     from panachain.service.http import listen
     from panachain.service.tls import read_tls
 
@@ -133,10 +166,12 @@ def _serve_staff(app: App, listen_on: str, certificate: Path, key: Path, bind: s
         ) from exc
     listening = listen(address, int(port))
     origin = Origin.of(name.lower(), int(port), tls=True)
-    site = Site(app.home, origin, _opener(app), None, only=app.config.profile, idle=minutes * 60.0)
-    app.output.one({"schema": "panachain/portal/1", "url": str(origin)}, fields=("url",))
-    app.output.say("Staff open this address and unlock their own profiles. Ctrl-C ends it.")
-    _run(site, listening, tls=tls)
+    sweep_ways(app.home / "portal")
+    with nobody() as stranger:
+        site = Site(app.home, origin, _opener(app), None, only=app.config.profile, idle=minutes * 60.0, nobody=stranger)
+        app.output.one({"schema": "panachain/portal/1", "url": str(origin)}, fields=("url",))
+        app.output.say("Staff open this address and unlock their own profiles. Ctrl-C ends it.")
+        _run(site, [listening], tls=tls)
 
 
 def _opener(app: App) -> Any:
@@ -173,7 +208,7 @@ def _show(way: Way) -> None:
         webbrowser.open(way.path.as_uri())
 
 
-def _run(site: Any, listening: Any, *, tls: Any) -> None:
+def _run(site: Any, held: Sequence[socket.socket], *, tls: Any) -> None:
     import sys
 
     from panachain.portal.app import create_app
@@ -184,4 +219,4 @@ def _run(site: Any, listening: Any, *, tls: Any) -> None:
     forbid_core_dumps()
     # Whoever started this reads the address while it serves.
     sys.stdout.flush()
-    serve(create_app(site), listening, tls=tls, grace=5.0, limits=limits(), http=PortalProtocol)
+    serve(create_app(site), held[0], also=held[1:], tls=tls, grace=5.0, limits=limits(), http=PortalProtocol)

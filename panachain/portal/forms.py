@@ -73,7 +73,7 @@ async def checked_form(request: Request) -> Form:
     """
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise RefusedError(415, gettext(N_("This isn't a form.")))
-    body = await _read(request)
+    body = await read_body(request)
     try:
         fields = parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=FIELDS)
     except ValueError:
@@ -105,17 +105,26 @@ def check_token(request: Request, token: str) -> None:
         )
 
 
-async def _read(request: Request) -> bytes:
+async def read_body(request: Request, *, most: int = MOST) -> bytes:
+    """Return a body that arrives in time, and nothing of one that is too large.
+
+    Args:
+        request: whose body it is.
+        most: bytes that it may have.
+
+    Raises:
+        RefusedError: it is larger, too slow, or not whole.
+    """
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length[:20]) > MOST:
-        raise _too_large()
+    if length.isdecimal() and int(length[:20]) > most:
+        raise _too_large(most)
     body = bytearray()
     try:
         async with asyncio.timeout(_SECONDS):
             async for piece in request.stream():
                 body += piece
-                if len(body) > MOST:
-                    raise _too_large()
+                if len(body) > most:
+                    raise _too_large(most)
     except TimeoutError:
         raise RefusedError(408, gettext(N_("The form didn't arrive in time."))) from None
     except ClientDisconnect:
@@ -123,5 +132,5 @@ async def _read(request: Request) -> bytes:
     return bytes(body)
 
 
-def _too_large() -> RefusedError:
-    return RefusedError(413, gettext(N_("The form is larger than %(most)d bytes."), most=MOST))
+def _too_large(most: int) -> RefusedError:
+    return RefusedError(413, gettext(N_("The form is larger than %(most)d bytes."), most=most))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -43,6 +44,11 @@ _OWN: Final = frozenset({CONFIRMATION, SHOWN, AT, TOKEN})
 MOMENT, DAY = N_("d MMM y, HH:mm"), N_("d MMM y")
 """How a moment and a day are written, in the letters of Unicode's UTS 35: each language has an order of its own."""
 _Filter = TypeVar("_Filter", bound=Callable[..., Any])
+_URL: Final = re.compile(
+    r"""([a-z][a-z0-9+.-]*://)(?:[^\s/?\#]*@)?([^\s/?\#,;'"<>@]+)((?:[/?\#](?:(?![,;](?:\s|$)|,[a-z][a-z0-9+.-]*://)[^\s'"<>])*)?)""",
+    re.IGNORECASE,
+)
+"""Scheme, host with port, and all that follows; in a list, or a sentence, to the comma."""
 FILTERS: Final[dict[str, Callable[..., Any]]] = {}
 
 
@@ -303,6 +309,12 @@ def short(value: object) -> str:
 def clean_(value: object) -> str:
     """Return a text of somebody else without what could deceive its readers."""
     return clean(str(value))
+
+
+@filter_
+def hosts(value: object) -> str:
+    """Return a text with no more of each URL than its scheme, host and port: the rest can be somebody's key."""
+    return _URL.sub(lambda found: f"{found[1]}{found[2]}" + ("/…" if len(found[3]) > 1 else ""), str(value))
 
 
 @filter_

@@ -26,7 +26,7 @@ MOST_HEADERS: Final = 64
 """Header lines of a request; browsers send some twenty."""
 MOST_QUERY: Final = 4096
 """Bytes of a query."""
-SAFE: Final = frozenset({"GET", "HEAD"})
+SAFE: Final = frozenset({"GET"})
 """Methods that change nothing."""
 METHODS: Final = SAFE | {"POST"}
 _FRAMED: Final = frozenset({"iframe", "frame", "object", "embed"})
@@ -37,7 +37,6 @@ POLICY: Final = "; ".join(
         "style-src 'nonce-{nonce}'",
         "img-src 'self'",
         "connect-src 'self'",
-        "frame-src 'self'",
         "form-action 'self'",
         "frame-ancestors 'none'",
         "base-uri 'none'",
@@ -166,11 +165,8 @@ class Guard:
         for name, value in HEADERS.items():
             if not (name == "cache-control" and static):
                 headers[name] = value
-        # What shows content of others brings a stricter one of its own.
-        headers.setdefault("content-security-policy", POLICY.format(nonce=nonce))
-        if "sandbox" in headers["content-security-policy"]:
-            # It is shown in a frame of our own page, and nowhere else.
-            headers["x-frame-options"] = "SAMEORIGIN"
+        # The same for every page: none of them could bring a laxer one.
+        headers["content-security-policy"] = POLICY.format(nonce=nonce)
         if self._origin.secure:
             headers["strict-transport-security"] = "max-age=31536000"
 

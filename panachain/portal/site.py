@@ -6,19 +6,25 @@ arguments are everybody's to read. Follows docs/spec/portal.md, section "The way
 
 from __future__ import annotations
 
+import fcntl
 import hmac
 import html
+import os
 import secrets
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from panachain.errors import DiskError, LockedError
+from panachain.model.actors import Role
 from panachain.portal.desk import Opener
 from panachain.portal.security import Origin
 from panachain.private_files import own_folder, write_private
-from panachain.sdk.profiles import Profile, list_profiles
+from panachain.sdk.profiles import Profile, create_profile, list_profiles
 
 _PAGE: Final = """<!doctype html>
 <meta charset="utf-8">
@@ -28,6 +34,9 @@ _PAGE: Final = """<!doctype html>
 """
 
 
+_WAY: Final = "open-"
+_HELD: Final = ".lock"
+"""End of the file beside a way in, which its portal has locked."""
 _ROLES: Final = frozenset({"patient", "hospital", "practitioner", "researcher", "registrar"})
 """Roles that the SDK acts for."""
 
@@ -44,12 +53,15 @@ class Way:
         self._origin = origin
         self._lock = threading.Lock()
         self._secret = ""
-        self.path = folder / f"open-{secrets.token_hex(4)}.html"
+        self._held = -1
         try:
             own_folder(folder)
+            sweep_ways(folder)
+            self.path, self._held = _hold(folder)
             self._renew()
         except OSError as exc:
-            raise DiskError(f"{self.path} can't be written: {exc.strerror}") from exc
+            self.close()
+            raise DiskError(f"the way in can't be written into {folder}: {exc.strerror}") from exc
 
     @property
     def url(self) -> str:
@@ -69,12 +81,76 @@ class Way:
             return True
 
     def close(self) -> None:
-        """Remove the file."""
-        self.path.unlink(missing_ok=True)
+        """Remove the file; twice is once."""
+        held, self._held = self._held, -1
+        if held >= 0:
+            self.path.unlink(missing_ok=True)
+            # Last: whoever finds the file without a lock removes it.
+            self.path.with_suffix(_HELD).unlink(missing_ok=True)
+            os.close(held)
 
     def _renew(self) -> None:
         self._secret = secrets.token_urlsafe(32)
         write_private(self.path, _PAGE.format(url=html.escape(self.url)).encode())
+
+
+def sweep_ways(folder: Path) -> int:
+    """Remove the ways into portals that are gone, and return how many there were; those of live ones stay.
+
+    Such a file leads to a port that nobody holds any more: another user could serve a page there that asks for a
+    passphrase.
+
+    Args:
+        folder: of the ways in.
+
+    Raises:
+        DiskError: one can't be removed.
+    """
+    try:
+        # Also what was being written when its portal was killed.
+        found = {
+            one.name.lstrip(".").partition(".")[0] for mark in (_WAY, f".{_WAY}") for one in folder.glob(f"{mark}*")
+        }
+        return sum(_swept(folder, stem) for stem in sorted(found))
+    except OSError as exc:
+        raise DiskError(f"what other portals left in {folder} can't be removed: {exc.strerror}") from exc
+
+
+def _swept(folder: Path, stem: str) -> bool:
+    """Remove one way in, unless its portal lives, and tell whether there was one."""
+    path = folder / f"{stem}.html"
+    descriptor = os.open(path.with_suffix(_HELD), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        there = path.exists()
+        for one in (path, *folder.glob(f".{path.name}.*"), path.with_suffix(_HELD)):
+            one.unlink(missing_ok=True)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return there
+
+
+def _hold(folder: Path) -> tuple[Path, int]:
+    """Return the path of a new way in, and the descriptor that holds the lock beside it: so it is known as ours."""
+    while True:
+        path = folder / f"{_WAY}{secrets.token_hex(4)}.html"
+        lock = path.with_suffix(_HELD)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # Another portal that starts may have taken it for one that is gone.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), lock.stat()):
+                return path, descriptor
+        os.close(descriptor)
+
+
+@contextmanager
+def nobody() -> Iterator[Profile]:
+    """Yield a profile that nobody can unlock: a guess at a name that isn't there is tried at it, and takes as long."""
+    with tempfile.TemporaryDirectory(prefix="panachain-") as folder:
+        yield create_profile(Path(folder), "nobody", Role.HOSPITAL, secrets.token_urlsafe(32))
 
 
 @dataclass
@@ -93,6 +169,8 @@ class Site:
     """Seconds after which an unused session is locked."""
     guesses: int = 5
     """Wrong passphrases of one profile, or from one address, within a minute."""
+    nobody: Profile | None = None
+    """Whose profile a passphrase is tried at where there is none of its name; None where profiles are listed."""
     debug: bool = False
     """Whether what nobody foresaw goes through to the server, as tests want it."""
     listed: bool = field(init=False)
@@ -106,7 +184,9 @@ class Site:
         return [one for one in list_profiles(self.home) if one.role.value in _ROLES and self.only in ("", one.name)]
 
     def profile(self, name: str) -> Profile:
-        """Return a profile.
+        """Return the profile at which a passphrase is tried.
+
+        Where profiles aren't listed, it is nobody's for a name that isn't there, so that the time tells nothing.
 
         Raises:
             LockedError: there is none of this name; it says what a wrong passphrase says.
@@ -114,4 +194,6 @@ class Site:
         for one in self.profiles():
             if one.name == name:
                 return one
+        if self.nobody is not None:
+            return self.nobody
         raise LockedError("the profile or its passphrase isn't right")

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterable, Iterator
+from collections.abc import AsyncIterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,8 +34,9 @@ def listen(host: str, port: int) -> socket.socket:
         UnavailableError: the address is in use, isn't this machine's, or needs more rights.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening: socket.socket | None = None
     try:
+        listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Connections inherit it, and asyncio doesn't set it on sockets that it didn't make: an answer's body would wait
         # for the acknowledgement of its head, 40 ms (Nagle's algorithm, RFC 9293 section 3.7.4).
@@ -44,7 +45,8 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen(_BACKLOG)
         listening.set_inheritable(True)
     except OSError as exc:
-        listening.close()
+        if listening is not None:
+            listening.close()
         raise UnavailableError(f"{host}:{port} can't be listened on: {exc.strerror}") from exc
     return listening
 
@@ -53,6 +55,7 @@ def serve(
     app: Any,
     listening: socket.socket,
     *,
+    also: Sequence[socket.socket] = (),
     tls: TlsConfig | None,
     grace: float,
     behind: str = "",
@@ -65,6 +68,7 @@ def serve(
     Args:
         app: an ASGI application.
         listening: where clients connect.
+        also: where they connect as well: a name may lead to several addresses of one machine.
         tls: files for TLS; None for none.
         grace: seconds that requests under way get.
         behind: addresses of the reverse proxies, with commas, whose `X-Forwarded-For` is believed; empty for none.
@@ -100,7 +104,7 @@ def serve(
     # stops it too, and one that comes after harms nobody's clean-up.
     for caught in (signal.SIGTERM, signal.SIGINT):
         signal.signal(caught, server.handle_exit)
-    server.run(sockets=[listening])
+    server.run(sockets=[listening, *also])
 
 
 def behind_limits(behind: str) -> ConnectionLimits:

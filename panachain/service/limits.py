@@ -54,3 +54,16 @@ class Limiter:
             if len(self._buckets) > _SENDERS:
                 self._buckets.popitem(last=False)
         return 0 if allowed else 1 + int((weight - left) * _MINUTE / self._rate)
+
+    def give_back(self, sender: str, weight: int = 1) -> None:
+        """Count no more what `take` counted, for whoever turned out to be nobody to hinder.
+
+        Args:
+            sender: for whom it was counted.
+            weight: how much it counted.
+        """
+        with self._lock:
+            found = self._buckets.get(sender)
+            if found is not None:
+                # In its place: what is given back is no new request.
+                self._buckets[sender] = (min(float(self._rate), found[0] + weight), found[1])

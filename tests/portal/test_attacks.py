@@ -6,7 +6,9 @@ ask", and security rule 28.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -16,12 +18,16 @@ import pytest
 from fastapi.routing import APIRoute
 
 from panachain.model.actors import Role
+from panachain.passphrase import Hidden
 from panachain.portal import pages
 from panachain.portal.command import _show
 from panachain.portal.forms import FIELDS, MOST
+from panachain.portal.guesses import AT_ONCE, BEGUN, OF_A_PROFILE, OF_A_SOURCE
 from panachain.portal.rendering import own_path
-from panachain.portal.security import HEADERS, MOST_HEADERS, MOST_QUERY, Origin
-from panachain.portal.site import Way
+from panachain.portal.security import HEADERS, METHODS, MOST_HEADERS, MOST_QUERY, POLICY, Origin
+from panachain.portal.site import Way, nobody, sweep_ways
+from panachain.sdk.profiles import Profile
+from panachain.sdk.profiles import unlock as open_profile
 from tests.portal.conftest import ORIGIN, PASSPHRASE, Client, Portal, forms_of, make_portal, text_of
 from tests.twin.world import World, seed_of
 
@@ -133,8 +139,14 @@ def test_there_is_no_cors(portal: Portal, patient: Client) -> None:
         for answer in answers:
             assert answer.status_code in (403, 405)
             assert not [name for name in answer.headers if name.startswith("access-control")]
-    for method in ("PUT", "DELETE", "PATCH", "TRACE", "QUERY"):
-        assert patient.request(method, "/me", headers={"origin": str(ORIGIN)}).status_code == 405
+    for method in ("HEAD", "PUT", "DELETE", "PATCH", "TRACE", "QUERY"):
+        for path in ("/me", "/static/portal.css"):
+            assert patient.request(method, path, headers={"origin": str(ORIGIN)}).status_code == 405
+
+
+def test_what_the_guard_lets_pass_is_what_routes_take(portal: Portal) -> None:
+    known = [*portal.app.routes, *(route for module in pages.modules() for route in module.router.routes)]
+    assert {method for route in known if isinstance(route, APIRoute) for method in route.methods} == METHODS
 
 
 # Forms
@@ -329,15 +341,15 @@ def test_every_answer_says_what_a_browser_may_do_with_it(portal: Portal, patient
         for client in (patient, stranger):
             answer = client.get(path, follow_redirects=False)
             for name, value in HEADERS.items():
-                if name == "x-frame-options" and "sandbox" in answer.headers["content-security-policy"]:
-                    value = "SAMEORIGIN"
                 assert answer.headers[name] == value, (path, name)
-            policy = answer.headers["content-security-policy"]
+            (policy,) = answer.headers.get_list("content-security-policy")
+            (nonce,) = re.findall(r"script-src 'nonce-([^']+)'", policy)
+            assert policy == POLICY.format(nonce=nonce)
             assert "default-src 'none'" in policy
             assert "unsafe" not in policy
             assert "*" not in policy
             assert "http:" not in policy
-            nonces += re.findall(r"'nonce-([^']+)'", policy)[:1]
+            nonces.append(nonce)
             assert "server" not in answer.headers
     assert len(set(nonces)) == len(nonces)
 
@@ -436,6 +448,46 @@ def test_an_open_folder_is_closed_before_the_secret_is_written(world: World) -> 
     way.close()
 
 
+def test_a_start_removes_the_ways_into_portals_that_are_gone(world: World) -> None:
+    folder = world.home / "ways"
+    living, killed = Way(folder, ORIGIN), Way(folder, ORIGIN)
+    # The end of a process takes its locks away, and nothing else.
+    os.close(killed._held)
+    killed._held = -1
+    older = folder / "open-00000000.html"
+    older.write_text("from before there were locks")
+    (folder / f".{killed.path.name}.0a0a0a0a.new").write_text("half of one")
+    started = Way(folder, ORIGIN)
+    assert {one.name for one in folder.glob("*.html")} == {living.path.name, started.path.name}
+    # Also after it was written anew.
+    assert living.enter(living.url.partition("#")[2])
+    assert sweep_ways(folder) == 0
+    assert living.path.exists()
+    for way in (living, started):
+        way.close()
+        way.close()
+    assert not list(folder.iterdir())
+
+
+def test_a_file_that_a_start_took_away_is_no_way_in(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A portal that starts at the same moment sees the lock before it is taken."""
+    folder = world.home / "raced"
+    folder.mkdir(mode=0o700)
+    locks: list[int] = []
+
+    def flock(descriptor: int, operation: int) -> None:
+        locks.append(operation)
+        if len(locks) == 1:
+            for lock in folder.iterdir():
+                lock.unlink()
+
+    monkeypatch.setattr("panachain.portal.site.fcntl.flock", flock)
+    way = Way(folder, ORIGIN)
+    assert len(locks) == 2
+    assert way.path.with_suffix(".lock").exists()
+    way.close()
+
+
 # Guessing
 
 
@@ -476,4 +528,128 @@ def test_strangers_learn_of_no_profile_and_lock_nobody_out(world: World) -> None
     assert len({re.sub("hospital|nobody", "NAME", one) for one in told}) == 1
     assert sum(a.status_code == 429 for a in answers) >= 10
     assert guess(known, "hospital", PASSPHRASE).status_code == 303
+    portal.desk.close()
+
+
+def test_a_right_passphrase_is_no_guess(world: World) -> None:
+    portal = make_portal(world, guesses=5)
+    guesses = portal.app.state.guesses = type(portal.app.state.guesses)(5, clock=portal.clock)
+    for _ in range(3 * OF_A_SOURCE):
+        assert guesses.take("192.0.2.1", "hospital") == 0
+        guesses.right("192.0.2.1", "hospital")
+    # Wrong ones count all the same, for this address and for strangers.
+    assert [guesses.take("192.0.2.1", "hospital") == 0 for _ in range(6)] == [True] * 5 + [False]
+    others = [guesses.take(f"198.51.100.{n}", "hospital") == 0 for n in range(OF_A_PROFILE + 1)]
+    assert others == [True] * OF_A_PROFILE + [False]
+    portal.desk.close()
+
+
+# Staff, over a network
+
+
+@pytest.fixture
+def staffed(world: World) -> Iterator[Portal]:
+    """A portal that serves a hospital's staff."""
+    made = make_portal(world, way=False)
+    made.app.state.guesses = type(made.app.state.guesses)(5, clock=made.clock)
+    yield made
+    made.desk.close()
+
+
+def stranger_of(portal: Portal, address: str) -> Client:
+    return Client(portal.app, base_url=str(ORIGIN), client=(address, 1))
+
+
+def test_strangers_push_nobodys_session_out(staffed: Portal) -> None:
+    nurse = stranger_of(staffed, "192.0.2.1")
+    nurse.get("/")
+    stranger = stranger_of(staffed, "198.51.100.1")
+    statuses = []
+    for _ in range(600):
+        stranger.cookies.clear()
+        statuses.append(stranger.get("/", follow_redirects=False).status_code)
+    assert statuses == [303] * BEGUN + [429] * (600 - BEGUN)
+    assert guess(nurse, "hospital", PASSPHRASE).status_code == 303
+    staffed.clock.now += 60
+    assert stranger.get("/", follow_redirects=False).status_code == 303
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("path", ["/", "/me", "/unlock"])
+def test_a_link_on_another_page_takes_nobodys_session_away(staffed: Portal, site: str, path: str) -> None:
+    nurse = stranger_of(staffed, "192.0.2.1")
+    nurse.get("/")
+    assert guess(nurse, "hospital", PASSPHRASE).status_code == 303
+    # What a browser does with a Strict cookie where another page led there.
+    linked = stranger_of(staffed, "192.0.2.1")
+    headers = {"sec-fetch-site": site, "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    answer = linked.get(path, headers=headers)
+    assert answer.status_code == 200
+    assert not [one for one in [*answer.history, answer] if "set-cookie" in one.headers]
+    assert '<a class="button" href="/">' in answer.text
+    # A click on that page's link brings the cookie.
+    nurse.page("/me")
+
+
+def test_strangers_dont_learn_whose_the_portal_is(world: World) -> None:
+    portal = make_portal(world, way=False, only="hospital")
+    client = stranger_of(portal, "198.51.100.1")
+    client.get("/")
+    assert "hospital" not in client.get("/unlock").text
+    portal.desk.close()
+
+
+def posted(portal: Portal, path: str, receive: Any) -> int:
+    """Send a form whose body comes as a test says, and return the status."""
+    said: list[Any] = []
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    form = (b"content-type", b"application/x-www-form-urlencoded")
+    headers = [(b"host", ORIGIN.host.encode()), (b"origin", str(ORIGIN).encode()), form]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
+    scope |= {"client": ("198.51.100.1", 1), "scheme": "http", "root_path": ""}
+    asyncio.run(asyncio.wait_for(portal.app(scope, receive, send), 60))
+    return int(said[0]["status"])
+
+
+def test_nothing_is_read_of_a_secret_where_there_is_none(staffed: Portal) -> None:
+    async def receive() -> Any:
+        raise AssertionError("the body was read")
+
+    assert posted(staffed, "/enter", receive) == 404
+
+
+@pytest.mark.parametrize("path", ["/enter", "/unlock", "/lock"])
+def test_every_form_has_its_time(portal: Portal, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setattr("panachain.portal.forms._SECONDS", 0.0)
+
+    async def receive() -> Any:
+        # One byte after another comes; the server's own clock begins anew with each.
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": b"", "more_body": True}
+
+    assert posted(portal, path, receive) == 408
+
+
+def test_a_name_that_isnt_there_is_tried_as_long_as_one_that_is(world: World) -> None:
+    tried: list[tuple[str, bool]] = []
+    with nobody() as stranger:
+        portal = make_portal(world, way=False, nobody=stranger)
+
+        def opener(profile: Profile, passphrase: Hidden) -> Any:
+            # In a turn: else names that aren't there could be told by how many are tried at once.
+            tried.append((profile.name, portal.app.state.guesses.turn._value == AT_ONCE - 1))
+            return open_profile(profile, passphrase.reveal())
+
+        portal.site.opener = opener
+        client = stranger_of(portal, "198.51.100.1")
+        client.get("/")
+        for name in ("nobody-of-this-name", "nobody", "../nobody"):
+            assert guess(client, name, "wrong").status_code == 403
+        assert tried == [("nobody", True)] * 3
+        # It has a key store like everybody's, below no profile of this machine.
+        assert stranger.name not in {one.name for one in portal.site.profiles()}
+    assert not stranger.folder.exists()
     portal.desk.close()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from panachain.cli import doctor
 from panachain.cli.doctor import Check
+from panachain.errors import UnavailableError
 from panachain.model.actors import Role
 from tests.portal.conftest import Portal, text_of
 
@@ -39,3 +41,28 @@ def test_each_setting_has_its_origin(portal: Portal) -> None:
     assert str(portal.world.home) in told
     assert "after 15 minutes" in told
     assert "flag" in told
+
+
+def test_no_page_of_the_machine_shows_a_key_in_the_address_of_a_node(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, key = "https://eth.example/v2/", "7c4e1f0a9b"
+    actor = portal.world.sessions["hospital"]
+    monkeypatch.setattr(actor.network, "config", replace(actor.network.config, mainchain_rpc=f"{url}{key},{url}{key}"))
+
+    def checks(app: Any) -> Iterator[Check]:
+        yield Check(f"mainchain {url}{key}", "bad", f"{url}{key} is silent", f"ask {url}{key}")
+
+    monkeypatch.setattr(doctor, "all_checks", checks)
+    client = portal.client_of(Role.HOSPITAL)
+    for page in (client.page("/settings"), client.finish(client.submit("/checks"))):
+        assert "https://eth.example/…" in page
+        assert key not in page
+
+    def fails(*_: Any) -> Any:
+        raise UnavailableError(f"the chain node at {url}{key} doesn't answer", hint=f"look at {url}{key}")
+
+    monkeypatch.setattr(type(actor), "whoami", fails)
+    page = client.page("/me", status=503)
+    assert "https://eth.example/… doesn" in page
+    assert key not in page

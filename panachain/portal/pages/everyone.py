@@ -19,7 +19,7 @@ from panachain.passphrase import Hidden
 from panachain.portal import i18n
 from panachain.portal.desk import Desk, Seat, Session, seated
 from panachain.portal.failures import failure
-from panachain.portal.forms import Form, checked_form
+from panachain.portal.forms import Form, checked_form, read_body
 from panachain.portal.i18n import N_, _
 from panachain.portal.jobs import Job, JobProgress
 from panachain.portal.pages import Page, navigation
@@ -29,6 +29,8 @@ from panachain.portal.site import Site
 
 router = APIRouter()
 PAGES: Final = (Page("/me", N_("Who I am"), frozenset(), 80),)
+_SECRET: Final = 512
+"""Bytes of the form that brings the secret, at most."""
 Anybody = Annotated[Seat, Depends(seated())]
 Filled = Annotated[Form, Depends(checked_form)]
 
@@ -45,23 +47,42 @@ async def home(request: Request) -> Response:
     if session is None:
         if _site(request).way is not None:
             return render(request, "enter.html", title=_("Open the portal"))
-        desk: Desk = request.state.desk
-        request.state.session = desk.begin()
-        return to("/unlock")
+        return _begin(request)
     return to(navigation(session.seat.role)[0].path if session.seat else "/unlock")
+
+
+def _begin(request: Request) -> Response:
+    """Begin a session of one of the staff, whom their passphrase lets in."""
+    if request.headers.get("sec-fetch-site", "") in ("cross-site", "same-site"):
+        # A browser that follows another page's link sends no cookie with it, and has a session perhaps. A new one's
+        # cookie would take the place of that one's, whose seat nobody could lock then.
+        return render(request, "linked.html", title=_("Open the portal"))
+    if wait := request.app.state.guesses.begin(_address(request)):
+        told = i18n.ngettext(
+            "Too many sessions were begun at this address: try again in %(num)d second.",
+            "Too many sessions were begun at this address: try again in %(num)d seconds.",
+            wait,
+        )
+        raise RefusedError(429, told)
+    desk: Desk = request.state.desk
+    request.state.session = desk.begin()
+    return to("/unlock")
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 @router.post("/enter")
 async def enter(request: Request) -> Response:
     """Take the secret of the portal's address, and begin a session."""
     site = _site(request)
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > 512:
-            raise RefusedError(413, _("This isn't what opens the portal."))
-    secret = bytes(body).removeprefix(b"secret=").decode("ascii", "replace").strip()
-    if site.way is None or not site.way.enter(secret):
+    if site.way is None:
+        # Staff have no secret, so nothing of what a stranger sends is read.
+        raise RefusedError(404, _("There is no such page."))
+    body = await read_body(request, most=_SECRET)
+    secret = body.removeprefix(b"secret=").decode("ascii", "replace").strip()
+    if not site.way.enter(secret):
         raise RefusedError(
             403,
             _("This address was used already, or is from another start of the portal."),
@@ -96,7 +117,8 @@ def _unlock_page(request: Request, *, chosen: str = "", wrong: str = "", status:
         title=_("Unlock"),
         profiles=site.profiles() if site.listed else [],
         listed=site.listed,
-        chosen=chosen or site.only,
+        # Strangers learn of no profile, not of the only one either.
+        chosen=chosen or (site.only if site.listed else ""),
         wrong=wrong,
         next=wanted if own_path(wanted) else "",
     )
@@ -107,7 +129,7 @@ async def unlock(request: Request, form: Filled) -> Response:
     """Unlock a profile; the session gets another name, so that nobody who knew the old one is in."""
     site, desk = _site(request), request.state.desk
     name, hidden = form["profile"][:64], Hidden(form["passphrase"])
-    address = request.client.host if request.client else ""
+    address = _address(request)
     if wait := request.app.state.guesses.take(address, name):
         told = i18n.ngettext(
             "Too many wrong passphrases: try again in %(num)d second.",
@@ -116,9 +138,8 @@ async def unlock(request: Request, form: Filled) -> Response:
         )
         return _unlock_page(request, chosen=name, wrong=told, status=429)
     try:
-        profile = site.profile(name)
-        seat = Seat(profile, hidden, site.opener, site.home)
         async with request.app.state.guesses.turn:
+            seat = Seat(site.profile(name), hidden, site.opener, site.home)
             await seat.sit()
     except LockedError:
         told = _("The passphrase isn't right.") if site.listed else _("The profile or its passphrase isn't right.")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 
 from panachain.portal.i18n import speaking
-from panachain.portal.rendering import FILTERS, environment, own_path
+from panachain.portal.rendering import FILTERS, HERE, environment, own_path
 
 NOW = 1_800_000_000
 
@@ -40,6 +41,38 @@ def test_texts_of_others_are_escaped_and_cleaned() -> None:
         assert "<script" not in part
         assert "\x1b" not in part
         assert "\u202e" not in part
+
+
+def test_a_key_in_an_address_of_a_service_is_shown_to_nobody() -> None:
+    shown = FILTERS["hosts"]
+    for url, told in {
+        "https://eth.example/v2/KEY": "https://eth.example/…",
+        "https://eth.example:8443/?token=KEY": "https://eth.example:8443/…",
+        "https://eth.example?KEY": "https://eth.example/…",
+        "https://eth.example#KEY": "https://eth.example/…",
+        "wss://user:KEY@eth.example/ws": "wss://eth.example/…",
+        "HTTPS://KEY@[2001:db8::1]:8545": "HTTPS://[2001:db8::1]:8545",
+        "https://eth.example/a,KEY;KEY": "https://eth.example/…",
+        "http://127.0.0.1:8545": "http://127.0.0.1:8545",
+        "http://127.0.0.1:8545/": "http://127.0.0.1:8545",
+    }.items():
+        assert shown(url) == told
+        assert shown(f"the chain node at {url} is silent") == f"the chain node at {told} is silent"
+        # Settings list them.
+        assert shown(f"{url},{url}, {url}") == f"{told},{told}, {told}"
+    for plain in ("", "none", "/home/somebody/network.json", "12:30", "a@b.example"):
+        assert shown(plain) == plain
+
+
+def test_no_error_is_shown_with_more_of_an_address_than_its_host() -> None:
+    lines = [
+        f"{path.name}: {text}"
+        for path in sorted((HERE / "templates").rglob("*.html"))
+        for text in re.findall(r"{{[^}]*}}", path.read_text())
+        if re.search(r"error\|string|error\.hint", text)
+    ]
+    assert len(lines) >= 8
+    assert not [line for line in lines if "|hosts|clean" not in line]
 
 
 def test_an_address_that_nobody_knows_is_short_with_the_whole_one_on_request() -> None:
