@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
 import secrets
 import time
 from collections import OrderedDict
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+_LOG: Final = logging.getLogger(__name__)
 IDLE: Final = 15 * 60.0
 """Seconds after which a session that nobody uses is locked."""
 _ANONYMOUS: Final = 512
@@ -128,8 +130,13 @@ class Seat:
 
     async def sit(self) -> None:
         """Unlock the profile, in the seat's thread; raises what `connect` raises."""
+
+        def unlock() -> None:
+            # Set here: it is closed also if nobody waits for it any more.
+            self._at_desk = self._open_actor(self.profile, self._passphrase)
+
         try:
-            self._at_desk = await _in(self._desk, lambda: self._open_actor(self.profile, self._passphrase))
+            await _in(self._desk, unlock)
         except BaseException:
             self.leave()
             raise
@@ -197,25 +204,34 @@ class Seat:
         if self.closed:
             return
         self.closed = True
-        for kept in self.keep.values():
-            getattr(kept, "close", lambda: None)()
-        self.keep.clear()
-        self.openings.clear()
-        for thread, close in ((self._desk, self._close_desk), (self._bench, self._close_bench)):
-            thread.submit(close)
-            thread.shutdown(wait=False)
+        try:
+            for kept in self.keep.values():
+                _close(kept)
+            self.keep.clear()
+            self.openings.clear()
+        finally:
+            # Whatever went wrong before: no seed stays in memory.
+            for thread, close in ((self._desk, self._close_desk), (self._bench, self._close_bench)):
+                thread.submit(close)
+                thread.shutdown(wait=False)
 
     def _close_desk(self) -> None:
-        if self._at_desk is not None:
-            self._at_desk.close()
-            self._at_desk = None
+        actor, self._at_desk = self._at_desk, None
         self._names = None
+        _close(actor)
 
     def _close_bench(self) -> None:
-        if self._at_bench is not None:
-            self._at_bench.close()
-            self._at_bench = None
+        actor, self._at_bench = self._at_bench, None
         self.jobs.clear()
+        _close(actor)
+
+
+def _close(kept: Any) -> None:
+    """Close what can be closed; what fails is logged, and keeps nothing else open."""
+    try:
+        getattr(kept, "close", lambda: None)()
+    except Exception as exc:  # noqa: BLE001 - others wait to be closed.
+        _LOG.error("closing %s failed: %s", type(kept).__name__, type(exc).__name__)
 
 
 async def _in(thread: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
@@ -286,18 +302,21 @@ class Desk:
 
     def rotate(self, session: Session, seat: Seat | None) -> Session:
         """Give a session another name and another key, with this seat: what its old cookie says counts no more."""
-        if session.seat is not None and session.seat is not seat:
-            session.seat.leave()
         self._sessions.pop(session.name, None)
+        before, session.seat = session.seat, None
+        if before is not None and before is not seat:
+            _leave(before)
         fresh = self.begin()
         fresh.seat, fresh.language = seat, session.language
-        session.seat = None
         return fresh
 
     def sweep(self) -> None:
         """Lock every session that was unused for too long."""
         for session in list(self._sessions.values()):
-            self._lock_if_idle(session)
+            try:
+                self._lock_if_idle(session)
+            except Exception as exc:  # noqa: BLE001 - the other sessions lock nevertheless.
+                _LOG.error("a session can't be locked: %s", type(exc).__name__)
 
     async def watch(self, seconds: float = 20.0) -> None:
         """Sweep again and again: an idle seat locks though no request comes."""
@@ -309,7 +328,7 @@ class Desk:
         """Lock everything."""
         for session in self._sessions.values():
             if session.seat is not None:
-                session.seat.leave()
+                _leave(session.seat)
         self._sessions.clear()
 
     def _lock_if_idle(self, session: Session) -> None:
@@ -319,9 +338,17 @@ class Desk:
             # What was begun goes on, and counts as use until its end.
             session.used = self._clock()
         elif self._clock() - session.used >= self.idle:
-            session.seat.leave()
-            session.seat = None
+            seat, session.seat = session.seat, None
             session.spent.clear()
+            _leave(seat)
+
+
+def _leave(seat: Seat) -> None:
+    """Lock a seat; a failure is logged, so that every other one locks."""
+    try:
+        seat.leave()
+    except Exception as exc:  # noqa: BLE001 - others wait to be locked.
+        _LOG.error("a seat can't be locked: %s", type(exc).__name__)
 
 
 def seated(*roles: Role) -> Callable[[Request], Coroutine[Any, Any, Seat]]:

@@ -196,3 +196,87 @@ def test_work_counts_as_use_until_its_end(seat: Seat) -> None:
     desk.sweep()
     assert seat.closed
     assert session.seat is None
+
+
+class Broken:
+    """Can't be closed."""
+
+    def close(self) -> None:
+        raise OSError("no")
+
+
+def test_what_cant_be_closed_keeps_nothing_else_open(seat: Seat, made: list[Actor]) -> None:
+    async def use() -> None:
+        await seat.sit()
+        job = seat.start("x", lambda actor, _: actor.work(), template="x.html")
+        await asyncio.to_thread(job.ended.wait, 30)
+
+    asyncio.run(use())
+    last = Actor()
+    seat.keep["x"] = Broken()
+    seat.keep["y"] = last
+    desk, bench = made
+    desk.close = Broken().close
+    seat.leave()
+    ended(seat)
+    assert last.closed
+    assert not seat.keep
+    assert bench.closed
+    assert seat._at_desk is None
+
+
+def test_one_seat_that_cant_be_locked_keeps_no_other_one_open(
+    seat: Seat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> Seat:
+        made = Seat(seat.profile, Hidden("right"), seat._open_actor, tmp_path)
+        monkeypatch.setattr(made, "leave", Broken().close)
+        return made
+
+    now = [0.0]
+    desk = Desk(idle=60, clock=lambda: now[0])
+    held = desk.rotate(desk.begin(), broken())
+    # Locking by hand: the old name counts no more, whatever fails.
+    desk.rotate(held, None)
+    assert desk.find(held.name) is None
+    desk.rotate(desk.begin(), broken())
+    desk.rotate(desk.begin(), seat)
+    now[0] = 60
+
+    async def watch() -> None:
+        watching = asyncio.create_task(desk.watch(0))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not watching.done()
+        watching.cancel()
+
+    asyncio.run(watch())
+    assert seat.closed
+    other = Seat(seat.profile, Hidden("right"), seat._open_actor, tmp_path)
+    desk.rotate(desk.begin(), broken())
+    desk.rotate(desk.begin(), other)
+    desk.close()
+    assert other.closed
+
+
+def test_an_actor_that_nobody_waits_for_is_closed(seat: Seat, made: list[Actor]) -> None:
+    begun, go, opener = threading.Event(), threading.Event(), seat._open_actor
+
+    def slow(profile: Profile, passphrase: Hidden) -> Any:
+        begun.set()
+        go.wait(30)
+        return opener(profile, passphrase)
+
+    seat._open_actor = slow
+
+    async def give_up() -> None:
+        sitting = asyncio.create_task(seat.sit())
+        assert await asyncio.to_thread(begun.wait, 30)
+        sitting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sitting
+        go.set()
+
+    asyncio.run(give_up())
+    ended(seat)
+    assert [one.closed for one in made] == [True]
