@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from fastapi import Request
 
-from panachain.errors import PanaChainError
+from panachain.errors import LockedError, PanaChainError
 from panachain.model.actors import Address, Role
 from panachain.passphrase import Hidden
 from panachain.portal.i18n import N_, gettext
@@ -161,11 +161,19 @@ class Seat:
         What it returns is used outside of that thread: lists in place of the SDK's iterators.
 
         Raises:
-            LockedPageError: the seat was locked.
+            LockedPageError: the seat was locked, also while this waited for another page.
         """
+
+        def answer() -> Result:
+            self._check_open()
+            return function(self._at_desk, *args)
+
+        self._check_open()
+        return await _in(self._desk, answer)
+
+    def _check_open(self) -> None:
         if self.closed:
             raise LockedPageError
-        return await _in(self._desk, lambda: function(self._at_desk, *args))
 
     def start(self, title: str, function: Callable[..., Any], *, template: str, left: str = "", **context: Any) -> Job:
         """Begin what takes long: `function(actor, progress)` runs in the other thread, and a page shows how far it is.
@@ -181,15 +189,19 @@ class Seat:
             LockedPageError: the seat was locked.
             UsageError: too much waits already.
         """
-        if self.closed:
-            raise LockedPageError
+        self._check_open()
         job = self.jobs.add(title, template=template, left=left, context=context)
 
         def work() -> None:
             try:
+                # What waited doesn't begin after a lock, and nothing is unlocked for it anew.
+                self._check_open()
                 if self._at_bench is None:
                     self._at_bench = self._open_actor(self.profile, self._passphrase)
+                    self._check_open()
                 job.finish(function(self._at_bench, job.progress))
+            except LockedPageError:
+                job.fail(LockedError(gettext(N_("The portal was locked before this was done; do it again."))))
             except PanaChainError as exc:
                 job.fail(exc)
             except Exception as exc:  # noqa: BLE001 - whoever waits for it must hear of it; only its type is told.
@@ -204,6 +216,7 @@ class Seat:
         if self.closed:
             return
         self.closed = True
+        self._passphrase = Hidden("")
         try:
             for kept in self.keep.values():
                 _close(kept)

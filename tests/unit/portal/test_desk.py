@@ -280,3 +280,57 @@ def test_an_actor_that_nobody_waits_for_is_closed(seat: Seat, made: list[Actor])
     asyncio.run(give_up())
     ended(seat)
     assert [one.closed for one in made] == [True]
+
+
+def test_what_waits_at_the_lock_never_begins(seat: Seat, made: list[Actor]) -> None:
+    go, begun, done = threading.Event(), threading.Event(), list[str]()
+
+    def long(*_: Any) -> None:
+        begun.set()
+        go.wait(30)
+
+    async def use() -> None:
+        await seat.sit()
+        before = seat.start("upload", long, template="x.html")
+        after = seat.start("grant", lambda *_: done.append("grant"), template="x.html")
+        assert await asyncio.to_thread(begun.wait, 30)
+        # A page, too, that waits for another one.
+        there, stay = threading.Event(), threading.Event()
+        busy = asyncio.create_task(seat.run(lambda _: (there.set(), stay.wait(30))))
+        page = asyncio.create_task(seat.run(lambda _: done.append("page")))
+        assert await asyncio.to_thread(there.wait, 30)
+        seat.leave()
+        stay.set()
+        go.set()
+        await busy
+        with pytest.raises(LockedPageError):
+            await page
+        await asyncio.to_thread(after.ended.wait, 30)
+        assert before.error is None
+        assert isinstance(after.error, LockedError)
+
+    asyncio.run(use())
+    ended(seat)
+    assert not done
+    assert all(one.closed for one in made)
+
+
+def test_no_profile_is_unlocked_for_work_after_the_lock(seat: Seat, made: list[Actor]) -> None:
+    go, opener = threading.Event(), seat._open_actor
+    asyncio.run(seat.sit())
+
+    def slow(profile: Profile, passphrase: Hidden) -> Any:
+        go.wait(30)
+        return opener(profile, passphrase)
+
+    seat._open_actor = slow
+    done: list[str] = []
+    # The first piece of work waits while its actor is opened; the lock comes then.
+    jobs = [seat.start("x", lambda *_: done.append("x"), template="x.html") for _ in range(2)]
+    seat.leave()
+    go.set()
+    ended(seat)
+    assert [type(job.error) for job in jobs] == [LockedError] * 2
+    assert not done
+    assert seat._passphrase.reveal() == ""
+    assert all(one.closed for one in made)
