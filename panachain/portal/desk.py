@@ -266,6 +266,10 @@ class Session:
     language: str = ""
     """Chosen; empty follows the browser."""
     seat: Seat | None = None
+    told: bool = False
+    """Whether its browser has come with this name: until then each answer tells it."""
+    ended: bool = False
+    """Whether it was locked while nobody used it: the next request gets another one in its place."""
     spent: OrderedDict[str, None] = field(default_factory=OrderedDict, repr=False)
     """Confirmations that were used."""
 
@@ -300,6 +304,8 @@ class Desk:
     def find(self, name: str, *, use: bool = True) -> Session | None:
         """Return the session of a cookie, or None; one that was unused for too long is locked first.
 
+        In place of a locked one it returns another, with another name and another key: the old ones count no more.
+
         Args:
             name: what the cookie says.
             use: whether somebody uses it now, and not a page by itself.
@@ -308,6 +314,9 @@ class Desk:
         if session is None:
             return None
         self._lock_if_idle(session)
+        if session.ended:
+            return self.rotate(session, None)
+        session.told = True
         if use:
             session.used = self._clock()
             self._sessions.move_to_end(name)
@@ -352,6 +361,8 @@ class Desk:
             session.used = self._clock()
         elif self._clock() - session.used >= self.idle:
             seat, session.seat = session.seat, None
+            # Forms and confirmations of the time before count no more, whoever comes with the old name.
+            session.key, session.ended = secrets.token_bytes(_SECRET), True
             session.spent.clear()
             _leave(seat)
 

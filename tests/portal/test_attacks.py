@@ -291,6 +291,8 @@ def test_what_nobody_uses_locks_and_forgets(portal: Portal, patient: Client) -> 
     (session,) = [one for one in portal.desk._sessions.values() if one.seat]
     seat = session.seat
     assert seat is not None
+    (cookie,) = patient.cookies
+    before = patient.cookies[cookie]
     name = seat.openings.add("laboratory", ["a record"])
     opening = seat.openings.get(name)
     seat.keep["search"] = "asthma"
@@ -303,6 +305,11 @@ def test_what_nobody_uses_locks_and_forgets(portal: Portal, patient: Client) -> 
     portal.desk.sweep()
     assert seat.closed
     assert patient.get("/me", follow_redirects=False).headers["location"] == "/unlock?next=/me"
+    assert patient.cookies[cookie] != before
+    thief = portal.browser()
+    thief.cookies.set(cookie, before)
+    assert thief.get("/unlock", follow_redirects=False).headers["location"] == "/"
+    assert patient.get("/unlock", follow_redirects=False).status_code == 200
     assert opening is not None
     assert not opening.records
     assert not seat.keep

@@ -334,3 +334,27 @@ def test_no_profile_is_unlocked_for_work_after_the_lock(seat: Seat, made: list[A
     assert not done
     assert seat._passphrase.reveal() == ""
     assert all(one.closed for one in made)
+
+
+@pytest.mark.parametrize("swept", [True, False])
+def test_the_idle_lock_changes_name_and_key(seat: Seat, *, swept: bool) -> None:
+    now = [0.0]
+    desk = Desk(idle=60, clock=lambda: now[0])
+    session = desk.rotate(desk.begin(), seat)
+    session.language = "de"
+    name, key, csrf, confirmation = session.name, session.key, session.csrf, session.token(b"confirm", b"x")
+    now[0] = 60
+    if swept:
+        desk.sweep()
+        # A request that had found it before makes nothing with it any more.
+        assert session.csrf != csrf
+    fresh = desk.find(name)
+    assert fresh is not None
+    assert fresh.name != name
+    assert fresh.key != key
+    assert fresh.csrf != csrf
+    assert fresh.token(b"confirm", b"x") != confirmation
+    assert (fresh.seat, fresh.language, fresh.told) == (None, "de", False)
+    assert desk.find(name) is None
+    assert desk.find(fresh.name) is fresh
+    assert fresh.told
