@@ -323,8 +323,16 @@ class Desk:
         return session
 
     def rotate(self, session: Session, seat: Seat | None) -> Session:
-        """Give a session another name and another key, with this seat: what its old cookie says counts no more."""
-        self._sessions.pop(session.name, None)
+        """Give a session another name and another key, with this seat: what its old cookie says counts no more.
+
+        Raises:
+            LockedPageError: the session has another name already, such as where two pages unlocked it at once. The seat
+                is locked: no browser would have it.
+        """
+        if self._sessions.pop(session.name, None) is not session:
+            if seat is not None:
+                _leave(seat)
+            raise LockedPageError
         before, session.seat = session.seat, None
         if before is not None and before is not seat:
             _leave(before)

@@ -358,3 +358,18 @@ def test_the_idle_lock_changes_name_and_key(seat: Seat, *, swept: bool) -> None:
     assert desk.find(name) is None
     assert desk.find(fresh.name) is fresh
     assert fresh.told
+
+
+def test_two_unlocks_of_one_session_leave_one_seat(seat: Seat, tmp_path: Path) -> None:
+    desk = Desk()
+    session = desk.begin()
+    second = Seat(seat.profile, Hidden("right"), seat._open_actor, tmp_path)
+    fresh = desk.rotate(session, seat)
+    with pytest.raises(LockedPageError):
+        desk.rotate(session, second)
+    assert second.closed
+    # Nor does a lock with the old name give the browser a session over the one that has the seat.
+    with pytest.raises(LockedPageError):
+        desk.rotate(session, None)
+    assert not seat.closed
+    assert [one for one in desk._sessions.values() if one.seat] == [fresh]
