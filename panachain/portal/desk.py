@@ -13,11 +13,13 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from fastapi import Request
@@ -71,6 +73,8 @@ class Openings:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._known: OrderedDict[str, Opening] = OrderedDict()
+        self._over = False
+        self._lock = Lock()
 
     def add(self, title: str, records: Sequence[Any], told: Any = None) -> str:
         """Keep opened records, and return the name under which `/opened/NAME` shows them.
@@ -79,11 +83,17 @@ class Openings:
             title: what people know the opening by.
             records: opened ones.
             told: what isn't among them, and why (`viewer.items.Told`).
+
+        Raises:
+            LockedPageError: they were closed: nothing that is opened later is wanted in memory.
         """
         name = secrets.token_urlsafe(12)
-        self._known[name] = Opening(title, records, told)
-        while len(self._known) > _OPENINGS:
-            self._known.popitem(last=False)[1].records = ()
+        with self._lock:
+            if self._over:
+                raise LockedPageError
+            self._known[name] = Opening(title, records, told)
+            while len(self._known) > _OPENINGS:
+                self._known.popitem(last=False)[1].records = ()
         return name
 
     def get(self, name: str) -> Opening | None:
@@ -94,11 +104,13 @@ class Openings:
         """Return all, the newest first."""
         return list(reversed(self._known.items()))
 
-    def clear(self) -> None:
-        """Forget all of them, for whoever holds one too."""
-        for opening in self._known.values():
-            opening.records = ()
-        self._known.clear()
+    def close(self) -> None:
+        """Forget all of them, for whoever holds one too, and take no more."""
+        with self._lock:
+            self._over = True
+            for opening in self._known.values():
+                opening.records = ()
+            self._known.clear()
 
 
 class Seat:
@@ -114,8 +126,8 @@ class Seat:
         self.role = profile.role
         self.address: Address = profile.address
         self.home = home
-        self.keep: dict[str, Any] = {}
-        """What pages keep for this seat; it goes when the seat locks, and what has a `close` is closed."""
+        self._kept: dict[str, Any] = {}
+        self._keeping = Lock()
         self.openings = Openings()
         self.jobs = Jobs()
         self._passphrase = passphrase
@@ -140,6 +152,38 @@ class Seat:
         except BaseException:
             self.leave()
             raise
+
+    @property
+    def keep(self) -> Mapping[str, Any]:
+        """What pages keep for this seat: to be read. `put` and `kept` add to it; all of it goes when the seat locks."""
+        return MappingProxyType(self._kept)
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep something until the lock, which closes what has a `close`; works in each of the threads.
+
+        Raises:
+            LockedPageError: the seat was locked meanwhile. What was to be kept is closed.
+        """
+        with self._keeping:
+            open_still = not self.closed
+            if open_still:
+                self._kept[key] = value
+        if not open_still:
+            _close(value)
+            raise LockedPageError
+
+    def kept(self, key: str, make: Callable[[], Result]) -> Result:
+        """Return what is kept under a key, and make it first if it isn't there.
+
+        Raises:
+            LockedPageError: the seat was locked meanwhile; nothing was made.
+        """
+        with self._keeping:
+            self._check_open()
+            if key not in self._kept:
+                self._kept[key] = make()
+            found: Result = self._kept[key]
+            return found
 
     @property
     def names(self) -> Names:
@@ -213,15 +257,16 @@ class Seat:
 
     def leave(self) -> None:
         """Forget the seed and all that was opened; what is being done ends first, and begins nothing more."""
-        if self.closed:
-            return
-        self.closed = True
+        with self._keeping:
+            if self.closed:
+                return
+            self.closed = True
+            kept = list(self._kept.values())
+            self._kept.clear()
         self._passphrase = Hidden("")
         try:
-            for kept in self.keep.values():
-                _close(kept)
-            self.keep.clear()
-            self.openings.clear()
+            for one in (self.openings, *kept):
+                _close(one)
         finally:
             # Whatever went wrong before: no seed stays in memory.
             for thread, close in ((self._desk, self._close_desk), (self._bench, self._close_bench)):
@@ -364,10 +409,10 @@ class Desk:
     def _lock_if_idle(self, session: Session) -> None:
         if session.seat is None:
             return
-        if session.seat.jobs.running:
+        if session.seat.jobs.running and not session.seat.closed:
             # What was begun goes on, and counts as use until its end.
             session.used = self._clock()
-        elif self._clock() - session.used >= self.idle:
+        elif session.seat.closed or self._clock() - session.used >= self.idle:
             seat, session.seat = session.seat, None
             # Forms and confirmations of the time before count no more, whoever comes with the old name.
             session.key, session.ended = secrets.token_bytes(_SECRET), True

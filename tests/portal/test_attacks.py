@@ -295,7 +295,7 @@ def test_what_nobody_uses_locks_and_forgets(portal: Portal, patient: Client) -> 
     before = patient.cookies[cookie]
     name = seat.openings.add("laboratory", ["a record"])
     opening = seat.openings.get(name)
-    seat.keep["search"] = "asthma"
+    seat.put("search", "asthma")
     portal.clock.now += portal.desk.idle - 1
     assert patient.get("/me").status_code == 200
     portal.clock.now += portal.desk.idle - 1

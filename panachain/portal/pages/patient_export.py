@@ -101,10 +101,7 @@ class Exports:
 
 
 def _exports(seat: Seat) -> Exports:
-    found: Exports | None = seat.keep.get(KEPT)
-    if found is None:
-        found = seat.keep[KEPT] = Exports(seat.profile.folder)
-    return found
+    return seat.kept(KEPT, lambda: Exports(seat.profile.folder))
 
 
 @router.get("/export")

@@ -159,7 +159,8 @@ def test_openings_go_with_the_oldest_and_with_the_lock(seat: Seat) -> None:
 
 def test_what_pages_keep_is_closed_at_the_lock(seat: Seat) -> None:
     kept = Actor()
-    seat.keep["x"], seat.keep["y"] = kept, "text"
+    seat.put("x", kept)
+    seat.put("y", "text")
     seat.leave()
     assert kept.closed
     assert not seat.keep
@@ -213,8 +214,8 @@ def test_what_cant_be_closed_keeps_nothing_else_open(seat: Seat, made: list[Acto
 
     asyncio.run(use())
     last = Actor()
-    seat.keep["x"] = Broken()
-    seat.keep["y"] = last
+    seat.put("x", Broken())
+    seat.put("y", last)
     desk, bench = made
     desk.close = Broken().close
     seat.leave()
@@ -373,3 +374,40 @@ def test_two_unlocks_of_one_session_leave_one_seat(seat: Seat, tmp_path: Path) -
         desk.rotate(session, None)
     assert not seat.closed
     assert [one for one in desk._sessions.values() if one.seat] == [fresh]
+
+
+def test_nothing_is_kept_after_the_lock(seat: Seat) -> None:
+    # Pages read what is kept, and add to it by what looks for a lock first.
+    with pytest.raises(TypeError):
+        seat.keep["x"] = 1  # type: ignore[index]
+    assert seat.kept("x", lambda: 1) == 1
+    assert seat.kept("x", lambda: 2) == 1
+    seat.leave()
+    late, made = Actor(), list[str]()
+    with pytest.raises(LockedPageError):
+        seat.put("y", late)
+    assert late.closed
+    with pytest.raises(LockedPageError):
+        seat.kept("z", lambda: made.append("z"))
+    with pytest.raises(LockedPageError):
+        seat.openings.add("laboratory", ["a record"])
+    assert (dict(seat.keep), seat.openings.items(), made) == ({}, [], [])
+
+
+def test_what_work_finds_after_the_lock_is_not_kept(seat: Seat) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def read(*_: Any) -> None:
+        begun.set()
+        go.wait(30)
+        seat.put("records", ["a record"])
+
+    asyncio.run(seat.sit())
+    job = seat.start("reading", read, template="x.html")
+    assert begun.wait(30)
+    seat.leave()
+    go.set()
+    ended(seat)
+    assert isinstance(job.error, LockedError)
+    assert job.result is None
+    assert not seat.keep
