@@ -320,7 +320,12 @@ def test_what_nobody_uses_locks_and_forgets(portal: Portal, patient: Client) -> 
 def test_the_lock_forgets_at_once(portal: Portal, patient: Client) -> None:
     (seat,) = [one.seat for one in portal.desk._sessions.values() if one.seat]
     actor = seat._at_desk
-    patient.submit("/lock")
+    page = patient.page("/me")
+    assert f'<body data-locks-after="{portal.desk.idle:.0f}">' in page
+    locked = patient.submit("/lock")
+    # Neither by the page's own clock nor by going back does anything stay on the screen.
+    assert locked.history[0].headers["clear-site-data"] == '"cache"'
+    assert "data-locks-after" not in locked.text
     seat._desk.shutdown()
     assert "_unlocked" not in vars(actor)
     assert patient.get("/me", follow_redirects=False).status_code == 303
