@@ -32,6 +32,7 @@ from panachain.portal.jobs import Job, Jobs
 from panachain.portal.refusals import LockedPageError, RefusedError
 from panachain.sdk.names import Names
 from panachain.sdk.profiles import Profile
+from panachain.viewer.images import Worker, drawing_by
 
 if TYPE_CHECKING:
     from panachain.sdk.actors import AnyActor
@@ -126,10 +127,14 @@ class Seat:
         self.role = profile.role
         self.address: Address = profile.address
         self.home = home
-        self._kept: dict[str, Any] = {}
-        self._keeping = Lock()
         self.openings = Openings()
         self.jobs = Jobs()
+        self.closed = False
+        self._kept: dict[str, Any] = {}
+        self._keeping = Lock()
+        self._images = Worker()
+        """Draws what this seat opens, and no other's: a hostile picture makes only its own seat wait."""
+        self.put("images", self._images)
         self._passphrase = passphrase
         self._open_actor = opener
         self._desk = ThreadPoolExecutor(1, f"desk {profile.name}")
@@ -138,7 +143,6 @@ class Seat:
         self._at_bench: Any = None
         self._names: Names | None = None
         self._book: int = -1
-        self.closed = False
 
     async def sit(self) -> None:
         """Unlock the profile, in the seat's thread; raises what `connect` raises."""
@@ -210,7 +214,8 @@ class Seat:
 
         def answer() -> Result:
             self._check_open()
-            return function(self._at_desk, *args)
+            with drawing_by(self._images):
+                return function(self._at_desk, *args)
 
         self._check_open()
         return await _in(self._desk, answer)
@@ -243,7 +248,8 @@ class Seat:
                 if self._at_bench is None:
                     self._at_bench = self._open_actor(self.profile, self._passphrase)
                     self._check_open()
-                job.finish(function(self._at_bench, job.progress))
+                with drawing_by(self._images):
+                    job.finish(function(self._at_bench, job.progress))
             except LockedPageError:
                 job.fail(LockedError(gettext(N_("The portal was locked before this was done; do it again."))))
             except PanaChainError as exc:

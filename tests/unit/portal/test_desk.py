@@ -16,6 +16,8 @@ from panachain.portal.desk import Desk, Seat
 from panachain.portal.refusals import LockedPageError
 from panachain.sdk.contacts import add_contact
 from panachain.sdk.profiles import Profile
+from panachain.viewer import images
+from panachain.viewer.images import picture
 from tests.twin.world import actor_of, seed_of
 
 
@@ -411,3 +413,65 @@ def test_what_work_finds_after_the_lock_is_not_kept(seat: Seat) -> None:
     assert isinstance(job.error, LockedError)
     assert job.result is None
     assert not seat.keep
+
+
+def test_each_seat_has_pictures_drawn_by_a_process_of_its_own_that_ends_with_it(
+    seat: Seat, tmp_path: Path, made: list[Actor]
+) -> None:
+    other = Seat(seat.profile, Hidden("right"), seat._open_actor, tmp_path)
+    processes = []
+
+    async def use() -> None:
+        for one in (seat, other):
+            await one.sit()
+            for _ in range(2):
+                await one.run(lambda _: picture(b"none"))
+            job = one.start("x", lambda *_: picture(b"none"), template="x.html")
+            assert await asyncio.to_thread(job.ended.wait, 60)
+            assert job.error is None
+            processes.append(one._images._process)
+
+    asyncio.run(use())
+    first, second = processes
+    assert first is not None
+    assert second is not None
+    assert first.pid != second.pid
+    assert images._WORKER._process not in (first, second)
+    seat.leave()
+    # It held the last file: it is gone, and the other seat's goes on.
+    assert first.poll() is not None
+    assert second.poll() is None
+    assert seat._images.ask({"do": "picture"}, b"none") == ({"error": "it can't be read"}, b"")
+    assert seat._images._process is None
+    other.leave()
+    assert second.poll() is not None
+    for one in (seat, other):
+        ended(one)
+
+
+def test_a_lock_waits_for_no_picture(seat: Seat, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = threading.Event()
+    taken = images._taken
+
+    def slow(source: Any) -> bytes:
+        reading.set()
+        return taken(source)
+
+    monkeypatch.setattr(images, "_taken", slow)
+    # The process waits for more of the file than ever comes, as one does that draws for ever.
+    monkeypatch.setattr(images.struct, "pack", lambda form, size, pack=images.struct.pack: pack(form, size + 100))
+
+    async def use() -> None:
+        await seat.sit()
+        drawing = asyncio.create_task(seat.run(lambda _: picture(b"none")))
+        assert await asyncio.to_thread(reading.wait, 60)
+        process = seat._images._process
+        assert process is not None
+        assert process.poll() is None
+        seat.leave()
+        assert (await drawing).error
+        assert process.poll() is not None
+
+    asyncio.run(use())
+    ended(seat)
+    assert seat._images._process is None
