@@ -9,19 +9,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from fastapi import Request
 
-from panachain.errors import PanaChainError
+from panachain.errors import LockedError, PanaChainError
 from panachain.model.actors import Address, Role
 from panachain.passphrase import Hidden
 from panachain.portal.i18n import N_, gettext
@@ -29,12 +32,14 @@ from panachain.portal.jobs import Job, Jobs
 from panachain.portal.refusals import LockedPageError, RefusedError
 from panachain.sdk.names import Names
 from panachain.sdk.profiles import Profile
+from panachain.viewer.images import Worker, drawing_by
 
 if TYPE_CHECKING:
     from panachain.sdk.actors import AnyActor
 
 Result = TypeVar("Result")
 
+_LOG: Final = logging.getLogger(__name__)
 IDLE: Final = 15 * 60.0
 """Seconds after which a session that nobody uses is locked."""
 _ANONYMOUS: Final = 512
@@ -69,6 +74,8 @@ class Openings:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._known: OrderedDict[str, Opening] = OrderedDict()
+        self._over = False
+        self._lock = Lock()
 
     def add(self, title: str, records: Sequence[Any], told: Any = None) -> str:
         """Keep opened records, and return the name under which `/opened/NAME` shows them.
@@ -77,11 +84,17 @@ class Openings:
             title: what people know the opening by.
             records: opened ones.
             told: what isn't among them, and why (`viewer.items.Told`).
+
+        Raises:
+            LockedPageError: they were closed: nothing that is opened later is wanted in memory.
         """
         name = secrets.token_urlsafe(12)
-        self._known[name] = Opening(title, records, told)
-        while len(self._known) > _OPENINGS:
-            self._known.popitem(last=False)[1].records = ()
+        with self._lock:
+            if self._over:
+                raise LockedPageError
+            self._known[name] = Opening(title, records, told)
+            while len(self._known) > _OPENINGS:
+                self._known.popitem(last=False)[1].records = ()
         return name
 
     def get(self, name: str) -> Opening | None:
@@ -92,11 +105,13 @@ class Openings:
         """Return all, the newest first."""
         return list(reversed(self._known.items()))
 
-    def clear(self) -> None:
-        """Forget all of them, for whoever holds one too."""
-        for opening in self._known.values():
-            opening.records = ()
-        self._known.clear()
+    def close(self) -> None:
+        """Forget all of them, for whoever holds one too, and take no more."""
+        with self._lock:
+            self._over = True
+            for opening in self._known.values():
+                opening.records = ()
+            self._known.clear()
 
 
 class Seat:
@@ -112,10 +127,14 @@ class Seat:
         self.role = profile.role
         self.address: Address = profile.address
         self.home = home
-        self.keep: dict[str, Any] = {}
-        """What pages keep for this seat; it goes when the seat locks, and what has a `close` is closed."""
         self.openings = Openings()
         self.jobs = Jobs()
+        self.closed = False
+        self._kept: dict[str, Any] = {}
+        self._keeping = Lock()
+        self._images = Worker()
+        """Draws what this seat opens, and no other's: a hostile picture makes only its own seat wait."""
+        self.put("images", self._images)
         self._passphrase = passphrase
         self._open_actor = opener
         self._desk = ThreadPoolExecutor(1, f"desk {profile.name}")
@@ -124,15 +143,51 @@ class Seat:
         self._at_bench: Any = None
         self._names: Names | None = None
         self._book: int = -1
-        self.closed = False
 
     async def sit(self) -> None:
         """Unlock the profile, in the seat's thread; raises what `connect` raises."""
+
+        def unlock() -> None:
+            # Set here: it is closed also if nobody waits for it any more.
+            self._at_desk = self._open_actor(self.profile, self._passphrase)
+
         try:
-            self._at_desk = await _in(self._desk, lambda: self._open_actor(self.profile, self._passphrase))
+            await _in(self._desk, unlock)
         except BaseException:
             self.leave()
             raise
+
+    @property
+    def keep(self) -> Mapping[str, Any]:
+        """What pages keep for this seat: to be read. `put` and `kept` add to it; all of it goes when the seat locks."""
+        return MappingProxyType(self._kept)
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep something until the lock, which closes what has a `close`; works in each of the threads.
+
+        Raises:
+            LockedPageError: the seat was locked meanwhile. What was to be kept is closed.
+        """
+        with self._keeping:
+            open_still = not self.closed
+            if open_still:
+                self._kept[key] = value
+        if not open_still:
+            _close(value)
+            raise LockedPageError
+
+    def kept(self, key: str, make: Callable[[], Result]) -> Result:
+        """Return what is kept under a key, and make it first if it isn't there.
+
+        Raises:
+            LockedPageError: the seat was locked meanwhile; nothing was made.
+        """
+        with self._keeping:
+            self._check_open()
+            if key not in self._kept:
+                self._kept[key] = make()
+            found: Result = self._kept[key]
+            return found
 
     @property
     def names(self) -> Names:
@@ -154,11 +209,20 @@ class Seat:
         What it returns is used outside of that thread: lists in place of the SDK's iterators.
 
         Raises:
-            LockedPageError: the seat was locked.
+            LockedPageError: the seat was locked, also while this waited for another page.
         """
+
+        def answer() -> Result:
+            self._check_open()
+            with drawing_by(self._images):
+                return function(self._at_desk, *args)
+
+        self._check_open()
+        return await _in(self._desk, answer)
+
+    def _check_open(self) -> None:
         if self.closed:
             raise LockedPageError
-        return await _in(self._desk, lambda: function(self._at_desk, *args))
 
     def start(self, title: str, function: Callable[..., Any], *, template: str, left: str = "", **context: Any) -> Job:
         """Begin what takes long: `function(actor, progress)` runs in the other thread, and a page shows how far it is.
@@ -174,15 +238,20 @@ class Seat:
             LockedPageError: the seat was locked.
             UsageError: too much waits already.
         """
-        if self.closed:
-            raise LockedPageError
+        self._check_open()
         job = self.jobs.add(title, template=template, left=left, context=context)
 
         def work() -> None:
             try:
+                # What waited doesn't begin after a lock, and nothing is unlocked for it anew.
+                self._check_open()
                 if self._at_bench is None:
                     self._at_bench = self._open_actor(self.profile, self._passphrase)
-                job.finish(function(self._at_bench, job.progress))
+                    self._check_open()
+                with drawing_by(self._images):
+                    job.finish(function(self._at_bench, job.progress))
+            except LockedPageError:
+                job.fail(LockedError(gettext(N_("The portal was locked before this was done; do it again."))))
             except PanaChainError as exc:
                 job.fail(exc)
             except Exception as exc:  # noqa: BLE001 - whoever waits for it must hear of it; only its type is told.
@@ -194,28 +263,39 @@ class Seat:
 
     def leave(self) -> None:
         """Forget the seed and all that was opened; what is being done ends first, and begins nothing more."""
-        if self.closed:
-            return
-        self.closed = True
-        for kept in self.keep.values():
-            getattr(kept, "close", lambda: None)()
-        self.keep.clear()
-        self.openings.clear()
-        for thread, close in ((self._desk, self._close_desk), (self._bench, self._close_bench)):
-            thread.submit(close)
-            thread.shutdown(wait=False)
+        with self._keeping:
+            if self.closed:
+                return
+            self.closed = True
+            kept = list(self._kept.values())
+            self._kept.clear()
+        self._passphrase = Hidden("")
+        try:
+            for one in (self.openings, *kept):
+                _close(one)
+        finally:
+            # Whatever went wrong before: no seed stays in memory.
+            for thread, close in ((self._desk, self._close_desk), (self._bench, self._close_bench)):
+                thread.submit(close)
+                thread.shutdown(wait=False)
 
     def _close_desk(self) -> None:
-        if self._at_desk is not None:
-            self._at_desk.close()
-            self._at_desk = None
+        actor, self._at_desk = self._at_desk, None
         self._names = None
+        _close(actor)
 
     def _close_bench(self) -> None:
-        if self._at_bench is not None:
-            self._at_bench.close()
-            self._at_bench = None
+        actor, self._at_bench = self._at_bench, None
         self.jobs.clear()
+        _close(actor)
+
+
+def _close(kept: Any) -> None:
+    """Close what can be closed; what fails is logged, and keeps nothing else open."""
+    try:
+        getattr(kept, "close", lambda: None)()
+    except Exception as exc:  # noqa: BLE001 - others wait to be closed.
+        _LOG.error("closing %s failed: %s", type(kept).__name__, type(exc).__name__)
 
 
 async def _in(thread: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
@@ -237,6 +317,10 @@ class Session:
     language: str = ""
     """Chosen; empty follows the browser."""
     seat: Seat | None = None
+    told: bool = False
+    """Whether its browser has come with this name: until then each answer tells it."""
+    ended: bool = False
+    """Whether it was locked while nobody used it: the next request gets another one in its place."""
     spent: OrderedDict[str, None] = field(default_factory=OrderedDict, repr=False)
     """Confirmations that were used."""
 
@@ -271,6 +355,8 @@ class Desk:
     def find(self, name: str, *, use: bool = True) -> Session | None:
         """Return the session of a cookie, or None; one that was unused for too long is locked first.
 
+        In place of a locked one it returns another, with another name and another key: the old ones count no more.
+
         Args:
             name: what the cookie says.
             use: whether somebody uses it now, and not a page by itself.
@@ -279,25 +365,39 @@ class Desk:
         if session is None:
             return None
         self._lock_if_idle(session)
+        if session.ended:
+            return self.rotate(session, None)
+        session.told = True
         if use:
             session.used = self._clock()
             self._sessions.move_to_end(name)
         return session
 
     def rotate(self, session: Session, seat: Seat | None) -> Session:
-        """Give a session another name and another key, with this seat: what its old cookie says counts no more."""
-        if session.seat is not None and session.seat is not seat:
-            session.seat.leave()
-        self._sessions.pop(session.name, None)
+        """Give a session another name and another key, with this seat: what its old cookie says counts no more.
+
+        Raises:
+            LockedPageError: the session has another name already, such as where two pages unlocked it at once. The seat
+                is locked: no browser would have it.
+        """
+        if self._sessions.pop(session.name, None) is not session:
+            if seat is not None:
+                _leave(seat)
+            raise LockedPageError
+        before, session.seat = session.seat, None
+        if before is not None and before is not seat:
+            _leave(before)
         fresh = self.begin()
         fresh.seat, fresh.language = seat, session.language
-        session.seat = None
         return fresh
 
     def sweep(self) -> None:
         """Lock every session that was unused for too long."""
         for session in list(self._sessions.values()):
-            self._lock_if_idle(session)
+            try:
+                self._lock_if_idle(session)
+            except Exception as exc:  # noqa: BLE001 - the other sessions lock nevertheless.
+                _LOG.error("a session can't be locked: %s", type(exc).__name__)
 
     async def watch(self, seconds: float = 20.0) -> None:
         """Sweep again and again: an idle seat locks though no request comes."""
@@ -309,19 +409,29 @@ class Desk:
         """Lock everything."""
         for session in self._sessions.values():
             if session.seat is not None:
-                session.seat.leave()
+                _leave(session.seat)
         self._sessions.clear()
 
     def _lock_if_idle(self, session: Session) -> None:
         if session.seat is None:
             return
-        if session.seat.jobs.running:
+        if session.seat.jobs.running and not session.seat.closed:
             # What was begun goes on, and counts as use until its end.
             session.used = self._clock()
-        elif self._clock() - session.used >= self.idle:
-            session.seat.leave()
-            session.seat = None
+        elif session.seat.closed or self._clock() - session.used >= self.idle:
+            seat, session.seat = session.seat, None
+            # Forms and confirmations of the time before count no more, whoever comes with the old name.
+            session.key, session.ended = secrets.token_bytes(_SECRET), True
             session.spent.clear()
+            _leave(seat)
+
+
+def _leave(seat: Seat) -> None:
+    """Lock a seat; a failure is logged, so that every other one locks."""
+    try:
+        seat.leave()
+    except Exception as exc:  # noqa: BLE001 - others wait to be locked.
+        _LOG.error("a seat can't be locked: %s", type(exc).__name__)
 
 
 def seated(*roles: Role) -> Callable[[Request], Coroutine[Any, Any, Seat]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -106,6 +107,7 @@ def render(request: Request, template: str, /, status: int = 200, **values: Any)
         "nonce": request.state.nonce,
         "csrf_token": session.csrf if session else "",
         "seat": seat,
+        "locks_after": math.ceil(request.state.desk.idle) if seat else 0,
         "under_way": seat.jobs.running if seat else (),
         "path": request.url.path,
         "query": dict(request.query_params),

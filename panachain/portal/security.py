@@ -173,7 +173,7 @@ class Guard:
     def _set_cookie(self, scope: Scope, before: Session | None, headers: MutableHeaders) -> None:
         """Let the browser know the session's name, where it is a new one."""
         session: Session | None = scope["state"].get("session")
-        if session is None or session is before:
+        if session is None or (session is before and session.told):
             return
         secure = "; Secure" if self._origin.secure else ""
         headers.append("set-cookie", f"{self._origin.cookie}={session.name}; Path=/; HttpOnly; SameSite=Strict{secure}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import logging
 import os
 import secrets
 import shutil
@@ -20,10 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from panachain.errors import DiskError, TooLargeError, UsageError
+from panachain.errors import DiskError, PanaChainError, TooLargeError, UsageError
 from panachain.plain import clean
 from panachain.private_files import own_folder
 
+_LOG: Final = logging.getLogger(__name__)
 FOLDER: Final = "staging"
 """Below a profile's folder."""
 MOST_FILES: Final = 20_000
@@ -40,19 +42,57 @@ _NOTHING: Final = "nothing of this upload was kept or published"
 
 
 class Reserved:
-    """A folder of its own (0700) for what may be plain for a while. Use `close` when it isn't needed any more."""
+    """A folder of its own (0700) for what may be plain for a while. Use `close` when it isn't needed any more.
+
+    It goes once nobody works in it: one who writes meanwhile would make its removal stop halfway.
+    """
 
     def __init__(self, folder: Path, descriptor: int) -> None:
         """Take the folder, and the descriptor that holds the lock on it."""
         self.folder = folder
         self._descriptor = descriptor
+        self._uses = 0
+        self._closing = False
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def in_use(self, gone: PanaChainError) -> Iterator[None]:
+        """Keep the folder until the end of what is done with it, also if it is closed meanwhile.
+
+        Args:
+            gone: is raised where it was closed already.
+        """
+        with self._lock:
+            if self._closing:
+                raise gone
+            self._uses += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._uses -= 1
+            self._remove_unused()
 
     def close(self) -> None:
-        """Remove all of it; twice is once."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
+        """Remove all of it, once nobody works in it any more; twice is once."""
+        with self._lock:
+            self._closing = True
+        self._remove_unused()
+
+    def _remove_unused(self) -> None:
+        with self._lock:
+            if not self._closing or self._uses:
+                return
+            descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return
+        try:
             shutil.rmtree(self.folder, ignore_errors=True)
+        finally:
+            # Whatever is left lies there without a lock, so that the next start removes it.
             os.close(descriptor)
+        if self.folder.exists():
+            _LOG.error("a folder below %s can't be removed; the next start tries it again", FOLDER)
 
     def __del__(self) -> None:
         self.close()
@@ -71,9 +111,6 @@ class Staged:
     copies: dict[Path, bytes] = field(default_factory=dict)
     """The SHA-256 of each file, as `Hospital.upload_many` takes it."""
     _taken: set[str] = field(default_factory=set, repr=False)
-    _uses: int = field(default=0, repr=False)
-    _closing: bool = field(default=False, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def folder(self) -> Path:
@@ -130,30 +167,13 @@ class Staged:
         Raises:
             UsageError: they are gone already.
         """
-        with self._lock:
-            if self._closing:
-                raise UsageError("these files aren't kept any more; nothing was published", hint="upload them again")
-            self._uses += 1
-        try:
+        gone = UsageError("these files aren't kept any more; nothing was published", hint="upload them again")
+        with self._reserved.in_use(gone):
             yield
-        finally:
-            with self._lock:
-                self._uses -= 1
-            self._remove_unused()
 
     def close(self) -> None:
         """Remove all of it, once nobody uses it any more; twice is once."""
-        with self._lock:
-            self._closing = True
-        self._remove_unused()
-
-    def _remove_unused(self) -> None:
-        with self._lock:
-            if self._closing and not self._uses:
-                self._reserved.close()
-
-    def __del__(self) -> None:
-        self.close()
+        self._reserved.close()
 
     def _free(self, folders: list[str], last: str) -> Path:
         """Return a place that no other file has: two names may be the same once they are harmless."""

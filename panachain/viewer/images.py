@@ -12,6 +12,9 @@ import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +25,8 @@ from panachain.viewer.words import N_
 
 _WAIT: Final = 60.0
 """Seconds after which a request is given up, whatever the process does."""
+_AT_ONCE: Final = 5.0
+"""Seconds that a process which was killed may take to end."""
 _MOST_ANSWER: Final = 64 << 20
 PRESETS: Final = {"CT": ((40.0, 400.0, "soft tissue"), (-600.0, 1500.0, "lung"), (300.0, 1500.0, "bone"))}
 """Modality → centre, width and name of windows in common use."""
@@ -99,16 +104,26 @@ class Picture:
     """Why there is none; empty if there is one."""
 
 
-class _Worker:
+class Worker:
+    """A process that draws, one file at a time; it starts with the first, and holds the last one until it is closed."""
+
     def __init__(self) -> None:
+        """Begin without a process."""
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+        self._closed = False
 
     def ask(self, asked: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
+        """Return what the process says of a file, and the picture that it drew."""
         if len(content) > MOST_BYTES:
             return {"error": "it is too large to be looked into"}, b""
         with self._lock:
+            if self._closed:
+                return {"error": "it can't be read"}, b""
             process = self._started()
+            if self._closed:
+                # It was closed while the process began.
+                process.kill()
             timer = threading.Timer(_WAIT, process.kill)
             timer.start()
             try:
@@ -119,10 +134,21 @@ class _Worker:
                 return {"error": "it takes too much memory or time"}, b""
             finally:
                 timer.cancel()
+                if self._closed:
+                    self._end()
 
     def close(self) -> None:
-        with self._lock:
-            self._end()
+        """End the process at once, with what it holds; nothing is drawn any more."""
+        self._closed = True
+        atexit.unregister(self.close)
+        if (process := self._process) is not None:
+            process.kill()
+        # Whoever waits for it hears at once that it ended, and puts it away.
+        if self._lock.acquire(timeout=_AT_ONCE):
+            try:
+                self._end()
+            finally:
+                self._lock.release()
 
     def _exchange(
         self, process: subprocess.Popen[bytes], asked: dict[str, Any], content: bytes
@@ -167,12 +193,23 @@ def _taken(source: Any) -> bytes:
     return content
 
 
-_WORKER: Final = _Worker()
+_WORKER: Final = Worker()
+_USED: Final[ContextVar[Worker]] = ContextVar("image worker", default=_WORKER)
+
+
+@contextmanager
+def drawing_by(worker: Worker) -> Iterator[None]:
+    """Let a worker of one's own draw what is drawn meanwhile, in place of the one that the process shares."""
+    before = _USED.set(worker)
+    try:
+        yield
+    finally:
+        _USED.reset(before)
 
 
 def described(content: bytes) -> DicomHeader:
     """Return what a DICOM object says about itself."""
-    told, _ = _WORKER.ask({"do": "describe"}, content)
+    told, _ = _USED.get().ask({"do": "describe"}, content)
     if "error" in told:
         return DicomHeader(error=line(str(told["error"])))
     text = {name: line(str(value)) for name, value in told.items() if isinstance(value, str)}
@@ -213,7 +250,7 @@ def picture(content: bytes) -> Picture:
 
 
 def _picture(asked: dict[str, Any], content: bytes) -> Picture:
-    told, png = _WORKER.ask(asked, content)
+    told, png = _USED.get().ask(asked, content)
     return Picture(png, line(str(told.get("error", ""))))
 
 

@@ -303,9 +303,11 @@ def test_what_nobody_uses_locks_and_forgets(portal: Portal, patient: Client) -> 
     (session,) = [one for one in portal.desk._sessions.values() if one.seat]
     seat = session.seat
     assert seat is not None
+    (cookie,) = patient.cookies
+    before = patient.cookies[cookie]
     name = seat.openings.add("laboratory", ["a record"])
     opening = seat.openings.get(name)
-    seat.keep["search"] = "asthma"
+    seat.put("search", "asthma")
     portal.clock.now += portal.desk.idle - 1
     assert patient.get("/me").status_code == 200
     portal.clock.now += portal.desk.idle - 1
@@ -315,6 +317,11 @@ def test_what_nobody_uses_locks_and_forgets(portal: Portal, patient: Client) -> 
     portal.desk.sweep()
     assert seat.closed
     assert patient.get("/me", follow_redirects=False).headers["location"] == "/unlock?next=/me"
+    assert patient.cookies[cookie] != before
+    thief = portal.browser()
+    thief.cookies.set(cookie, before)
+    assert thief.get("/unlock", follow_redirects=False).headers["location"] == "/"
+    assert patient.get("/unlock", follow_redirects=False).status_code == 200
     assert opening is not None
     assert not opening.records
     assert not seat.keep
@@ -325,7 +332,12 @@ def test_what_nobody_uses_locks_and_forgets(portal: Portal, patient: Client) -> 
 def test_the_lock_forgets_at_once(portal: Portal, patient: Client) -> None:
     (seat,) = [one.seat for one in portal.desk._sessions.values() if one.seat]
     actor = seat._at_desk
-    patient.submit("/lock")
+    page = patient.page("/me")
+    assert f'<body data-locks-after="{portal.desk.idle:.0f}">' in page
+    locked = patient.submit("/lock")
+    # Neither by the page's own clock nor by going back does anything stay on the screen.
+    assert locked.history[0].headers["clear-site-data"] == '"cache"'
+    assert "data-locks-after" not in locked.text
     seat._desk.shutdown()
     assert "_unlocked" not in vars(actor)
     assert patient.get("/me", follow_redirects=False).status_code == 303

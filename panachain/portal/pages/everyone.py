@@ -171,7 +171,10 @@ def _go_on(seat: Seat) -> None:
 async def lock(request: Request, form: Filled) -> Response:
     """Forget the seed and all that was opened."""
     request.state.session = request.state.desk.rotate(request.state.session, None)
-    return to("/unlock")
+    locked = to("/unlock")
+    # Nor can what was shown be had by going back.
+    locked.headers["clear-site-data"] = '"cache"'
+    return locked
 
 
 @router.post("/language")

@@ -151,9 +151,7 @@ def uploads_of(seat: Seat) -> Uploads:
     if "uploads" not in seat.keep:
         # What a program left that ended without a word.
         sweep(seat.profile.folder)
-        seat.keep["uploads"] = Uploads()
-    held: Uploads = seat.keep["uploads"]
-    return held
+    return seat.kept("uploads", Uploads)
 
 
 async def _choices(seat: Seat) -> dict[str, Any]:

@@ -47,7 +47,7 @@ async def check(request: Request, seat: Anybody, form: Filled) -> Response:
         for one in all_checks(app):
             found.append(one)
             progress(len(found), 0, unit="checks")
-        seat.keep["checks"] = found
+        seat.put("checks", found)
         return found
 
     return to(seat.start(_("Checking"), look, template="everyone/checks.html", left=_("Nothing was changed.")))

@@ -32,6 +32,7 @@ async def services(request: Request, seat: Annotated[Seat, Depends(seated())]) -
         now = int(actor.network.clock())
         return seen if seen is not None and 0 <= now - seen.at < _FRESH else look(actor.network)
 
-    seat.keep["services"] = found = await seat.run(ask)
+    found = await seat.run(ask)
+    seat.put("services", found)
     evidence = await seat.run(lambda _actor: EvidenceFolder(seat.profile.folder / "evidence").listed())
     return render(request, "operator/services.html", title=_("Services"), seen=found, evidence=evidence)

@@ -11,6 +11,8 @@ import os
 import secrets
 import shutil
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -19,7 +21,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, Response
 
 from panachain.cli.files import new_folder, write_new
-from panachain.errors import DiskError, Omission, PanaChainError
+from panachain.errors import DiskError, LockedError, Omission, PanaChainError
 from panachain.model.actors import Role
 from panachain.plain import json_line
 from panachain.portal.desk import Seat, seated
@@ -75,6 +77,16 @@ class Exports:
         """Remove all of it; the seat does this when it locks."""
         self._reserved.close()
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep the folder while something is written there, also if the seat locks; then it goes at once.
+
+        Raises:
+            LockedError: the seat was locked already.
+        """
+        with self._reserved.in_use(LockedError(_("The portal was locked; nothing was exported."))):
+            yield
+
     def place(self) -> Path:
         """Return a path for a new file or folder."""
         return self._reserved.folder / secrets.token_hex(8)
@@ -89,10 +101,7 @@ class Exports:
 
 
 def _exports(seat: Seat) -> Exports:
-    found: Exports | None = seat.keep.get(KEPT)
-    if found is None:
-        found = seat.keep[KEPT] = Exports(seat.profile.folder)
-    return found
+    return seat.kept(KEPT, lambda: Exports(seat.profile.folder))
 
 
 @router.get("/export")
@@ -125,7 +134,8 @@ async def export_records(request: Request, seat: Sitting, form: Filled) -> Respo
     exports, names = _exports(seat), seat.names
 
     def work(patient: Patient, progress: JobProgress) -> Exported:
-        return exports.add(archive(patient, exports, progress, names, history=history))
+        with exports.in_use():
+            return exports.add(archive(patient, exports, progress, names, history=history))
 
     return to(seat.start(_("Exporting your records"), work, template="patient/exported.html"))
 
@@ -194,7 +204,8 @@ async def export_consents(seat: Sitting, form: Filled) -> Response:
     exports = _exports(seat)
 
     def work(patient: Patient, progress: JobProgress) -> Exported:
-        return exports.add(bundle(patient, exports, progress))
+        with exports.in_use():
+            return exports.add(bundle(patient, exports, progress))
 
     return to(seat.start(_("Exporting your grants"), work, template="patient/exported.html"))
 

@@ -165,7 +165,7 @@ def shown(log: Log, wanted: Wanted, page: str = "1") -> Shown:
 def _asking(seat: Seat, wanted: Wanted) -> Response:
     def work(patient: Patient, progress: JobProgress) -> Shown:
         log = ask(patient, progress)
-        seat.keep[KEPT] = log
+        seat.put(KEPT, log)
         return shown(log, wanted)
 
     return to(seat.start(_("Asking who read"), work, template="patient/log.html"))

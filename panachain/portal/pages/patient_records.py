@@ -121,7 +121,7 @@ def _reading(seat: Seat) -> Response:
 
     def work(patient: Patient, progress: JobProgress) -> Listed:
         kept = read_all(patient, progress)
-        seat.keep[KEPT] = kept
+        seat.put(KEPT, kept)
         return listed(kept)
 
     return to(seat.start(_("Reading your records"), work, template="patient/records.html"))

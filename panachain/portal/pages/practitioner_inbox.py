@@ -16,7 +16,6 @@ from fastapi import APIRouter, Depends, Request, Response
 from panachain.errors import (
     BlockNotFoundError,
     IntegrityError,
-    LockedError,
     Omission,
     PanaChainError,
     PartlyDoneError,
@@ -244,7 +243,6 @@ async def look(request: Request, seat: Reading, patient: str, form: Annotated[Fo
         for number, view in enumerate(granted.in_force, start=1):
             surveys.append(actor.open(view).survey())
             progress(number, len(granted.in_force), unit="policies")
-        _check_unlocked(seat)
         _surveys(seat)[granted.patient] = surveys
         return Looked(granted.patient, tuple(surveys))
 
@@ -294,7 +292,6 @@ def opening(
         if not records and not done.omissions and len(done.failures) == len(views):
             raise done.failures[0][1]
         done.records = len(records)
-        _check_unlocked(seat)
         if records:
             done.opening = seat.openings.add(granted.name, list(records.values()), _told(done, seat))
         return done
@@ -354,16 +351,6 @@ def _open(
     done.withheld = tuple(dict.fromkeys((*done.withheld, *(one.value for one in found.withheld))))
 
 
-def _check_unlocked(seat: Seat) -> None:
-    """Check that nobody locked the portal while something was opened: then nothing of it is wanted in memory.
-
-    Raises:
-        LockedError: somebody did.
-    """
-    if seat.closed:
-        raise LockedError(_("The portal was locked; nothing that was opened is kept."))
-
-
 def _fetch(record: OpenedRecord) -> None:
     """Fetch a record's content now, while the work's progress is shown and its failures are told; large ones later."""
     if record.info.size <= FETCHED:
@@ -400,8 +387,7 @@ def _sentences(granted: Granted, wish: Wish, views: Sequence[PolicyView]) -> lis
 
 def _surveys(seat: Seat) -> dict[Address, Sequence[Survey]]:
     """Return what was counted since the session was unlocked, by patient."""
-    kept: dict[Address, Sequence[Survey]] = seat.keep.setdefault("surveys", {})
-    return kept
+    return seat.kept("surveys", dict[Address, Sequence[Survey]])
 
 
 def _hospital(seat: Seat, address: Address) -> str:

@@ -184,7 +184,7 @@ async def _chart(seat: Seat, name: str) -> Chart:
     opening = seat.openings.get(name)
     if opening is None:
         raise HTTPException(404)
-    kept: dict[tuple[str, str], Chart] = seat.keep.setdefault("charts", {})
+    kept: dict[tuple[str, str], Chart] = seat.kept("charts", dict)
     wanted = name, i18n.current()
     if wanted not in kept:
         names = seat.names

@@ -1,4 +1,5 @@
-// What the pages of the portal can't do without a script: take the secret of the address, and show that a form was sent.
+// What the pages of the portal can't do without a script: take the secret of the address, show that a form was sent, and
+// go when the portal locks by itself.
 // Never keeps anything, and never asks another host. Everything else works without it.
 "use strict";
 
@@ -39,3 +40,31 @@ window.addEventListener("pageshow", () => {
     form.removeAttribute("aria-busy");
   }
 });
+
+// What a page shows doesn't outlast the lock. The server locks after some seconds without use, counted from the last page
+// that any tab loaded: so each tab tells the others that it was loaded.
+const locksAfter = 1000 * Number(document.body.dataset.locksAfter || 0);
+if (locksAfter > 0) {
+  const tabs = new BroadcastChannel("used");
+  let used = Date.now();
+  tabs.addEventListener("message", () => {
+    used = Date.now();
+  });
+  tabs.postMessage("");
+  const look = () => {
+    // Work counts as use until its end, and so do files that are sent.
+    if (document.querySelector("[aria-busy=true], [data-progress]:not([hidden])")) {
+      used = Date.now();
+      tabs.postMessage("");
+    } else if (Date.now() - used > locksAfter) {
+      document.body.replaceChildren();
+      location.replace("/unlock");
+    }
+  };
+  setInterval(look, 1000);
+  // After a sleep of the machine the page goes before somebody reads it.
+  document.addEventListener("visibilitychange", look);
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) location.reload();
+  });
+}

@@ -15,7 +15,7 @@ import pytest
 
 from panachain.errors import DiskError, TooLargeError, UsageError
 from panachain.portal import staging as subject
-from panachain.portal.staging import Staged, stage, sweep, sweep_all
+from panachain.portal.staging import Staged, reserve, stage, sweep, sweep_all
 
 NAMES = [
     "a.json",
@@ -191,3 +191,15 @@ def test_texts_name_files_as_they_were_dropped(tmp_path: Path) -> None:
     place = put(staged, "FOLDER/a.json")
     assert staged.shown(f"{place}: it is empty") == "FOLDER/a.json: it is empty"
     assert [path.name for path in staged.paths] == ["FOLDER"]
+
+
+def test_a_folder_in_which_somebody_works_goes_once_they_end(tmp_path: Path) -> None:
+    held = reserve(tmp_path)
+    with held.in_use(UsageError("gone")):
+        held.close()
+        # What comes after the lock is removed, too.
+        (held.folder / "late.zip").write_bytes(b"plain")
+        assert sweep(tmp_path) == 0
+    assert not held.folder.exists()
+    with pytest.raises(UsageError), held.in_use(UsageError("gone")):
+        pass

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -23,3 +26,66 @@ def test_the_copy_of_htmx_is_the_one_that_is_written_down() -> None:
 def test_the_copy_of_htmx_is_that_of_npm() -> None:
     assert (STATIC / "htmx.min.js").read_bytes() == (NPM / "dist/htmx.min.js").read_bytes()
     assert (STATIC / "htmx.LICENSE.txt").read_bytes() == (NPM / "LICENSE").read_bytes()
+
+
+_PAGE = """
+const told = [], heard = {}, sent = [];
+let now = 0, busy = null, tick = null, channel = null;
+globalThis.Date = { now: () => now };
+globalThis.document = {
+  body: { dataset: { locksAfter: "LOCKS" }, replaceChildren: () => told.push("emptied") },
+  querySelector: (what) => (what.includes("aria-busy") ? busy : null),
+  querySelectorAll: () => [],
+  addEventListener: (what, act) => { heard[what] = act; },
+};
+globalThis.window = { addEventListener: (what, act) => { heard[what] = act; } };
+globalThis.location = { hash: "", replace: (where) => told.push(where), reload: () => told.push("reloaded") };
+globalThis.setInterval = (act) => { tick = act; };
+globalThis.BroadcastChannel = class {
+  addEventListener(_, act) { channel = act; }
+  postMessage() { sent.push(now); }
+};
+SCRIPT
+STEPS
+console.log(JSON.stringify({ told, sent }));
+"""
+
+
+def _played(steps: str, locks: str = "60") -> dict[str, list[object]]:
+    """Return what portal.js does on a page that locks after some seconds, by a clock of the test's."""
+    node = shutil.which("node")
+    assert node
+    script = (STATIC / "portal.js").read_text().replace('"use strict";', "")
+    page = _PAGE.replace("LOCKS", locks).replace("SCRIPT", script).replace("STEPS", steps)
+    done = subprocess.run([node, "-e", page], capture_output=True, text=True, check=True, timeout=60)
+    found: dict[str, list[object]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.skipif(not NPM.is_dir(), reason="tools/node_modules isn't installed")
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        ("now = 60000; tick();", []),
+        ("now = 60001; tick();", ["emptied", "/unlock"]),
+        # The machine slept, and no timer ran.
+        ("now = 9e6; heard.visibilitychange();", ["emptied", "/unlock"]),
+        # Another tab was used meanwhile.
+        ("now = 50000; channel(); now = 110000; tick();", []),
+        ("now = 50000; channel(); now = 110001; tick();", ["emptied", "/unlock"]),
+        # Work goes on, and then ends.
+        ("busy = {}; now = 70000; tick(); busy = null; now = 130000; tick();", []),
+        ("busy = {}; now = 70000; tick(); busy = null; now = 130001; tick();", ["emptied", "/unlock"]),
+        ("heard.pageshow({ persisted: true });", ["reloaded"]),
+        ("heard.pageshow({ persisted: false });", []),
+    ],
+)
+def test_what_a_page_shows_goes_when_the_portal_locks(steps: str, told: list[str]) -> None:
+    played = _played(steps)
+    assert played["told"] == told
+    assert played["sent"][0] == 0
+
+
+@pytest.mark.skipif(not NPM.is_dir(), reason="tools/node_modules isn't installed")
+def test_a_page_of_a_locked_portal_goes_nowhere() -> None:
+    assert _played("if (tick) tick();", locks="") == {"told": [], "sent": []}

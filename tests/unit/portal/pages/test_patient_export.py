@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 import re
+import threading
 import zipfile
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from panachain.model.actors import Role
+from panachain.portal.pages import patient_export
 from panachain.portal.staging import FOLDER, sweep
 from tests.portal.conftest import Client, Portal, text_of
 from tests.unit.portal.hostile import TEXTS, harmless, label
@@ -78,3 +81,28 @@ def test_no_other_file_can_be_had(client: Client, name: str) -> None:
     answer = client.get(f"/export/{quote(name, safe='')}")
     assert answer.status_code == 404 or answer.url.path in ("/", "/export", "/home")
     assert harmless(answer.text)
+
+
+def test_a_lock_during_an_export_leaves_no_file(
+    portal: Portal, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, go = threading.Event(), threading.Event()
+    made = patient_export._zip
+
+    def slow(*args: Any) -> None:
+        writing.set()
+        go.wait(30)
+        made(*args)
+
+    monkeypatch.setattr(patient_export, "_zip", slow)
+    client.agree(client.submit("/export/records"))
+    assert writing.wait(30)
+    above = portal.world.home / "profiles" / "patient" / FOLDER
+    assert len(list(above.iterdir())) == 1
+    (seat,) = {one.seat for one in portal.desk._sessions.values() if one.seat is not None}
+    client.submit("/lock")
+    # What is being written isn't half removed, and goes when the writing ends.
+    assert len(list(above.iterdir())) == 1
+    go.set()
+    seat._bench.shutdown()
+    assert not list(above.iterdir())

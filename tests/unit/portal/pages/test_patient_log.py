@@ -125,7 +125,7 @@ def test_hostile_texts_in_the_log_are_shown_as_text(portal: Portal, client: Clie
     }
     fault = LogEntry(1, "lied", "0x" + "01" * 20, DOCTOR, 0, reason=str(PanaChainError(text)))  # type: ignore[arg-type]
     silent = replace(fault, kind="silent", proxy=NURSE)
-    seat_of(portal).keep["log"] = Log([fault, silent], [reading(DAY, **changes)], (), 5)
+    seat_of(portal).put("log", Log([fault, silent], [reading(DAY, **changes)], (), 5))
     assert harmless(client.page("/log"))
     assert harmless(client.page("/log/1"))
     assert harmless(client.get("/log", params={"who": text, "category": text, "policy": text, "page": text}).text)

@@ -131,7 +131,7 @@ def test_hostile_records_and_addresses_are_shown_as_text(portal: Portal, client:
     seat = seat_of(portal)
     kept: Records = seat.keep["records"]
     info = replace(kept.records[0].info, media_type=text)
-    seat.keep["records"] = replace(kept, records=[replace(kept.records[0], info=info)])
+    seat.put("records", replace(kept, records=[replace(kept.records[0], info=info)]))
     assert harmless(client.page("/records"))
     assert harmless(client.page(f"/records/{info.header_cid}"))
     assert harmless(client.get("/records", params={"category": text, "page": text}).text)

@@ -8,6 +8,7 @@ import pytest
 
 from panachain.ipld.cid import CID
 from panachain.model.actors import Role
+from panachain.portal.jobs import Job
 from panachain.portal.pages import practitioner_inbox
 from panachain.sdk.names import Names
 from tests.portal.conftest import Client, Portal, text_of
@@ -205,12 +206,17 @@ class TestOpen:
         client = portal.client_of(Role.PRACTITIONER)
         asked = client.submit(f"{place(world)}/open")
         seat = next(one.seat for one in portal.desk._sessions.values() if one.seat is not None)
-        monkeypatch.setattr(practitioner_inbox, "_fetch", lambda _: setattr(seat, "closed", True))
+        monkeypatch.setattr(practitioner_inbox, "_fetch", lambda _: seat.leave())
+        begun: list[Job] = []
+        start = seat.start
+        monkeypatch.setattr(seat, "start", lambda *args, **values: begun.append(start(*args, **values)) or begun[0])
         client.agree(asked)
-        job = seat.jobs.latest()[0]
+        (job,) = begun
         assert job.ended.wait(60)
         assert seat.openings.items() == []
         assert job.result is None
+        # A session whose seat is closed is locked, however that came.
+        assert client.get("/inbox", follow_redirects=False).headers["location"].startswith("/unlock")
 
     def test_a_record_of_two_grants_is_opened_once(self, portal: Portal, world: World) -> None:
         upload(world)

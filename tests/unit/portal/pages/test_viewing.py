@@ -105,7 +105,7 @@ def test_nothing_of_it_is_left_when_the_seat_locks(portal: Portal, client: Clien
     client.page(base)
     seat = seat_of(portal)
     client.submit("/lock")
-    assert (seat.keep, seat.openings.items()) == ({}, [])
+    assert (dict(seat.keep), seat.openings.items()) == ({}, [])
     assert client.get(base, follow_redirects=False).status_code == 303
 
 
