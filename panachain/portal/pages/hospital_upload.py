@@ -63,7 +63,7 @@ async def drop(request: Request, seat: _Hospital) -> Response:
         staged.close()
         raise
     uploads_of(seat).add(Upload(staged, choice))
-    return await _begin_reading(seat, staged.name)
+    return await _begin_reading(seat, staged.name, choice)
 
 
 @router.get("/upload/{name}")
@@ -84,9 +84,7 @@ async def preview(request: Request, seat: _Hospital, name: str) -> Response:
 @router.post("/upload/read")
 async def again(seat: _Hospital, form: _Form) -> Response:
     """Read the same files with another choice."""
-    upload = uploads_of(seat).get(form["upload"])
-    upload.choice, upload.preview = _choice(form.get), None
-    return await _begin_reading(seat, upload.staged.name)
+    return await _begin_reading(seat, form["upload"], _choice(form.get))
 
 
 @router.post("/upload/publish")
@@ -108,17 +106,18 @@ async def send(request: Request, seat: _Hospital, form: _Form) -> Response:
             button=_("Publish"),
             back=f"/upload/{found.upload}",
         )
-    name = found.upload
-    job = seat.start(
+    _check_idle(upload)
+    name, mark = found.upload, found.mark
+    upload.work = seat.start(
         _("Publishing"),
-        lambda hospital, progress: publish(hospital, progress, uploads, name, verify=verify),
+        lambda hospital, progress: publish(hospital, progress, uploads, name, mark, verify=verify),
         template="hospital/published.html",
         left=_(
             "What was published before stays, and nothing is published twice. The files aren't kept here any more:"
             " upload them again, and it goes on where it stopped."
         ),
     )
-    return to(job)
+    return to(upload.work)
 
 
 @router.post("/upload/discard")
@@ -180,16 +179,28 @@ def _choice(get: Any) -> Choice:
     )
 
 
-async def _begin_reading(seat: Seat, name: str) -> Response:
+def _check_idle(upload: Upload) -> None:
+    """Check that nothing is being done with the files; between this and what is begun then nothing may be awaited."""
+    if upload.busy:
+        raise RefusedError(
+            409,
+            _("These files are being read or published already. Nothing else was begun."),
+            hint=_("Wait for its end."),
+        )
+
+
+async def _begin_reading(seat: Seat, name: str, choice: Choice) -> Response:
     uploads, choices = uploads_of(seat), await _choices(seat)
-    job = seat.start(
+    upload = uploads.get(name)
+    _check_idle(upload)
+    upload.work = seat.start(
         _("Look before you publish"),
-        lambda hospital, progress: read(hospital, progress, uploads, name),
+        lambda hospital, progress: read(hospital, progress, uploads, name, choice),
         template="hospital/preview.html",
         left=_("Nothing was published. The files aren't kept here any more."),
         **choices,
     )
-    return to(job)
+    return to(upload.work)
 
 
 def _sentences(seat: Seat, found: Preview, *, verify: bool) -> list[str]:
