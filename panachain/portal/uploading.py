@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from panachain.errors import AccessDeniedError, PanaChainError, PartlyDoneError, UsageError
-from panachain.model.actors import Address
+from panachain.model.actors import Address, Role
 from panachain.model.progress import Progress
 from panachain.model.scope import RESTRICTED, UNDATED, Category
 from panachain.plain import line
@@ -45,11 +45,12 @@ class Choice:
     """What whoever uploads says of the files."""
 
     patient: str = ""
-    """Whose they are: profile name, contact, handle or address; empty for an export of many patients."""
+    """Whose they are: profile name, contact, handle or address, of a preview the address; empty for an export of many
+    patients."""
     category: str = ""
     """Of files whose content doesn't tell; empty if nobody says."""
     named: tuple[tuple[str, str], ...] = ()
-    """Patients by what means them in an export: (`Patient/ID`, patient)."""
+    """Patients by what means them in an export: (`Patient/ID`, patient), of a preview by their addresses."""
     sure: bool = False
     """Whether somebody looked and says that a doubtful file is this patient's."""
 
@@ -246,13 +247,15 @@ def read(hospital: Hospital, progress: Progress, uploads: Uploads, name: str, ch
     """Read what was dropped as an upload would, and publish nothing.
 
     Whatever stands in the way of all of it is told by the preview, if another choice could mend it; anything else ends
-    with an error, and the files are gone. What is found counts for this choice, whatever is chosen meanwhile.
+    with an error, and the files are gone. What is found counts for this choice, whatever is chosen meanwhile. Names are
+    looked up here and never again: the preview has addresses in their place, by which `publish` goes.
     """
     upload = uploads.get(name)
     upload.choice, upload.preview = choice, None
     with _ending(uploads, upload):
         seen = _Seen(upload.staged)
         try:
+            upload.choice = choice = _meant(hospital, choice)
             report, omissions = _run(
                 hospital, upload.staged, choice, dry_run=True, explain=seen.take, progress=progress
             )
@@ -326,6 +329,15 @@ def _ending(uploads: Uploads, upload: Upload) -> Iterator[None]:
     except BaseException:
         uploads.drop(upload.staged.name)
         raise
+
+
+def _meant(hospital: Hospital, choice: Choice) -> Choice:
+    """Return a choice with the addresses of those whom its names mean now."""
+    if choice.many:
+        found = hospital.network.resolver.resolve_many([who for _, who in choice.named], Role.PATIENT)
+        named = tuple((what, actor.address) for (what, _), actor in zip(choice.named, found, strict=True))
+        return replace(choice, named=named)
+    return replace(choice, patient=hospital.network.resolve(choice.patient, Role.PATIENT).address)
 
 
 def _run(hospital: Hospital, staged: Staged, choice: Choice, **how: Any) -> tuple[UploadReport, list[Any]]:

@@ -65,6 +65,9 @@ def test_from_the_drop_to_the_patients_record(portal: Portal) -> None:
     assert len(staged(portal.world)) == 1
     asked = press(client, page, "/upload/publish", verify="on")
     assert "1 record is sealed and published for" in text_of(asked.text)
+    # Whom it goes to is said by more than a name that somebody here made up.
+    assert portal.world.patient.address in text_of(asked.text)
+    assert portal.world.patient.profile.handle in text_of(asked.text)
     assert len(list(portal.world.hospital.records())) == before
     done = text_of(client.finish(client.agree(asked)))
     assert "1 record was published" in done

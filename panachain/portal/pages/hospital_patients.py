@@ -20,6 +20,7 @@ from panachain.portal.i18n import N_, _, gettext, ngettext
 from panachain.portal.pages import Page
 from panachain.portal.refusals import RefusedError
 from panachain.portal.rendering import confirm, confirmed, render, to
+from panachain.portal.whom import called
 
 PAGES: Final = (
     Page("/patients", N_("Patients"), frozenset({Role.HOSPITAL}), 20),
@@ -95,7 +96,7 @@ async def withdraw(request: Request, seat: _Hospital, form: _Form) -> Response:
                 "%(num)d record of %(who)s counts no more, for ever: %(why)s.",
                 "%(num)d records of %(who)s count no more, for ever: %(why)s.",
                 len(records),
-                who=seat.names.of(whose),
+                who=await called(seat, whose, Role.PATIENT),
                 why=gettext(REASONS[reason]),
             ),
             _("The patient, and everybody who may read them, are told so, with the reason."),

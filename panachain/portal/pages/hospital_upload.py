@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from panachain.model.actors import Role
 from panachain.model.scope import Category
+from panachain.plain import line
 from panachain.portal.desk import Seat, seated
 from panachain.portal.forms import TOKEN, Form, check_token, checked_form
 from panachain.portal.i18n import N_, _, ngettext
@@ -22,6 +23,7 @@ from panachain.portal.refusals import RefusedError
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.portal.staging import stage, sweep
 from panachain.portal.uploading import Choice, Preview, Upload, Uploads, publish, read, read_named
+from panachain.portal.whom import called
 
 PAGES: Final = (Page("/upload", N_("Upload"), frozenset({Role.HOSPITAL}), 10),)
 router: Final = APIRouter()
@@ -29,6 +31,8 @@ _Hospital = Annotated[Seat, Depends(seated(Role.HOSPITAL))]
 _Form = Annotated[Form, Depends(checked_form)]
 _PATIENTS: Final = 500
 """Patients that the form offers; anybody else's name can be typed."""
+_NAMED: Final = 50
+"""Named persons of an export that the confirmation lists; of the others it says how many there are."""
 _MANY: Final = "many"
 
 
@@ -95,13 +99,15 @@ async def send(request: Request, seat: _Hospital, form: _Form) -> Response:
     found = upload.preview
     if found is None or found.mark != form["mark"]:
         raise RefusedError(409, _("The files were read in another way since. Nothing was published."))
+    if found.stopped:
+        raise RefusedError(409, _("Nothing can be published as it is."))
     verify = form.get("verify") == "on"
     if not confirmed(request, form):
         fields = {"upload": found.upload, "mark": found.mark, "verify": "on" if verify else ""}
         return confirm(
             request,
             title=_("Publish"),
-            sentences=_sentences(seat, found, verify=verify),
+            sentences=await _sentences(seat, found, verify=verify),
             fields=fields,
             button=_("Publish"),
             back=f"/upload/{found.upload}",
@@ -203,7 +209,7 @@ async def _begin_reading(seat: Seat, name: str, choice: Choice) -> Response:
     return to(upload.work)
 
 
-def _sentences(seat: Seat, found: Preview, *, verify: bool) -> list[str]:
+async def _sentences(seat: Seat, found: Preview, *, verify: bool) -> list[str]:
     """Return what publishing does."""
     if found.choice.many:
         told = ngettext(
@@ -218,9 +224,22 @@ def _sentences(seat: Seat, found: Preview, *, verify: bool) -> list[str]:
             "%(num)d record is sealed and published for %(who)s.",
             "%(num)d records are sealed and published for %(who)s.",
             found.records,
-            who=seat.names.of(who),
+            who=await called(seat, who, Role.PATIENT),
         )
     sentences = [told]
+    # Whoever else is in an export is known by their records, and not by a name that somebody typed.
+    for what, who in found.choice.named[:_NAMED]:
+        sentences.append(
+            _("You say that %(what)s is %(who)s.", what=line(what), who=await called(seat, who, Role.PATIENT))
+        )
+    if (more := len(found.choice.named) - _NAMED) > 0:
+        sentences.append(
+            ngettext(
+                "You name %(num)d more, whose address the page before has.",
+                "You name %(num)d more, whose addresses the page before has.",
+                more,
+            )
+        )
     closed = sum(group.records for group in found.groups if group.restricted)
     if closed:
         sentences.append(

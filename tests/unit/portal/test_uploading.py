@@ -15,6 +15,7 @@ from panachain.portal import uploading as subject
 from panachain.portal.staging import Staged, stage
 from panachain.portal.uploading import Choice, Upload, Uploads, publish, read, read_named
 from panachain.records import sources
+from panachain.sdk.contacts import add_contact, remove_contact
 from tests.twin.chains import TwinSender
 from tests.twin.world import World, resource, running_world
 
@@ -159,6 +160,20 @@ def test_what_is_chosen_after_the_confirmation_is_not_published(world: World) ->
     looked(world, uploads, upload)
     upload.choice = Choice("0x" + "11" * 20)
     assert published(world, uploads, upload).patients == ((world.patient.address, 1),)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_name_is_looked_up_once_and_then_the_address_counts(world: World, many: bool) -> None:
+    home = world.hospital.network.home
+    add_contact(home, "whoever", world.patient.address)
+    choice = {"patient": "", "named": (("Patient/1", "whoever"),)} if many else {"patient": "whoever"}
+    uploads, upload = dropped(world, {"a.json": bundle(person(1), sample())}, **choice)
+    found = looked(world, uploads, upload)
+    assert [who for _, who in found.choice.named] == ([world.patient.address] if many else [])
+    assert found.choice.patient == ("" if many else world.patient.address)
+    remove_contact(home, "whoever")
+    add_contact(home, "whoever", world.nurse.address)
+    assert published(world, uploads, upload).patients == ((world.patient.address, found.records),)
 
 
 def test_what_was_stopped_is_not_published(world: World) -> None:
