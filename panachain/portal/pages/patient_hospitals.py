@@ -160,14 +160,24 @@ async def choose(request: Request, seat: Sitting, form: Filled) -> Response:
                 *sentences,
                 _("Every paired hospital is told. It counts for what they publish from then on."),
             ],
-            fields={"closed": closed, "emergency": emergency},
+            fields={
+                "closed": closed,
+                "emergency": emergency,
+                "was_closed": sorted(before.closed),
+                "was_emergency": sorted(before.emergency),
+            },
             button=_("Tell the hospitals"),
             back="/choices",
         )
 
+    shown = set(form.all("was_closed")), set(form.all("was_emergency"))
+
     def work(patient: Patient, progress: JobProgress) -> ChoicesReport:
-        progress.stage(_("The hospitals are told"))
         now = patient.choices.now()
+        if (set(now.closed), set(now.emergency)) != shown:
+            # The sentences told what changes: from something else it would be another change.
+            raise UsageError(_("What hospitals close was changed since. Nothing was done."), hint=_("Begin again."))
+        progress.stage(_("The hospitals are told"))
         return patient.choices.change(
             close=set(closed) - set(now.closed),
             reopen=set(now.closed) - set(closed),

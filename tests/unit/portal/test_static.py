@@ -27,7 +27,7 @@ def test_the_copy_of_htmx_is_that_of_npm() -> None:
 
 @pytest.mark.parametrize("script", sorted(path.name for path in STATIC.glob("*.js") if path.name != "htmx.min.js"))
 def test_which_fields_a_form_sends_is_for_the_browser_to_say(script: str) -> None:
-    # A script that goes over fields itself sends boxes that aren't checked, and what is disabled, as if somebody chose it.
+    # A script that goes over fields itself sends boxes that aren't checked as if somebody had chosen them.
     text = (STATIC / script).read_text()
     assert not re.search(r"new FormData\(\s*\)", text)
     assert not re.search(r"\.append\(\s*\w+\.name\b", text)
