@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from panachain.errors import AccessDeniedError, PanaChainError, PartlyDoneError, UsageError
-from panachain.model.actors import Address
+from panachain.model.actors import Address, Role
 from panachain.model.progress import Progress
 from panachain.model.scope import RESTRICTED, UNDATED, Category
 from panachain.plain import line
@@ -25,6 +25,7 @@ from panachain.portal.staging import Staged
 from panachain.records.sensitivity.kinds import kinds
 
 if TYPE_CHECKING:
+    from panachain.portal.jobs import Job
     from panachain.records.classify import Classified
     from panachain.sdk.hospital import Hospital
     from panachain.sdk.results.uploads import UploadReport
@@ -44,11 +45,12 @@ class Choice:
     """What whoever uploads says of the files."""
 
     patient: str = ""
-    """Whose they are: profile name, contact, handle or address; empty for an export of many patients."""
+    """Whose they are: profile name, contact, handle or address, of a preview the address; empty for an export of many
+    patients."""
     category: str = ""
     """Of files whose content doesn't tell; empty if nobody says."""
     named: tuple[tuple[str, str], ...] = ()
-    """Patients by what means them in an export: (`Patient/ID`, patient)."""
+    """Patients by what means them in an export: (`Patient/ID`, patient), of a preview by their addresses."""
     sure: bool = False
     """Whether somebody looked and says that a doubtful file is this patient's."""
 
@@ -167,7 +169,16 @@ class Upload:
 
     staged: Staged
     choice: Choice
+    """Of the last reading, or of the first one where none has begun."""
     preview: Preview | None = None
+    """What the last reading found; None while there is none, or another one runs."""
+    work: Job | None = None
+    """What was begun with it last."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a reading or a publishing waits or runs: then no other one is begun."""
+        return self.work is not None and self.work.running
 
 
 class Uploads:
@@ -232,34 +243,62 @@ def read_named(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(found.items())
 
 
-def read(hospital: Hospital, progress: Progress, uploads: Uploads, name: str) -> Preview:
+def read(hospital: Hospital, progress: Progress, uploads: Uploads, name: str, choice: Choice) -> Preview:
     """Read what was dropped as an upload would, and publish nothing.
 
     Whatever stands in the way of all of it is told by the preview, if another choice could mend it; anything else ends
-    with an error, and the files are gone.
+    with an error, and the files are gone. What is found counts for this choice, whatever is chosen meanwhile. Names are
+    looked up here and never again: the preview has addresses in their place, by which `publish` goes.
     """
     upload = uploads.get(name)
+    upload.choice, upload.preview = choice, None
     with _ending(uploads, upload):
         seen = _Seen(upload.staged)
         try:
-            report, omissions = _run(hospital, upload, dry_run=True, explain=seen.take, progress=progress)
+            upload.choice = choice = _meant(hospital, choice)
+            report, omissions = _run(
+                hospital, upload.staged, choice, dry_run=True, explain=seen.take, progress=progress
+            )
         except (UsageError, AccessDeniedError) as exc:
             # Another choice may mend it: another patient, another category, or that somebody looked.
             doubt = Doubt("", line(upload.staged.shown(str(exc))), person=_ASKED in exc.hint)
-            upload.preview = seen.preview(upload, stopped=doubt)
+            upload.preview = seen.preview(choice, stopped=doubt)
             return upload.preview
-        upload.preview = seen.preview(upload, report, [_doubt(upload.staged, one) for one in omissions])
+        upload.preview = seen.preview(choice, report, [_doubt(upload.staged, one) for one in omissions])
         return upload.preview
 
 
-def publish(hospital: Hospital, progress: Progress, uploads: Uploads, name: str, *, verify: bool = False) -> Published:
-    """Publish what was dropped and read; the files are gone after it, whatever comes of it."""
+def publish(
+    hospital: Hospital, progress: Progress, uploads: Uploads, name: str, mark: str, *, verify: bool = False
+) -> Published:
+    """Publish what was dropped and read; the files are gone after it, whatever comes of it.
+
+    Args:
+        hospital: publishes.
+        progress: is told how far it is.
+        uploads: hold the files.
+        name: of the upload.
+        mark: of the reading that somebody saw and confirmed. It is compared here, where nothing else is done with the
+            files, and not only when the work was begun.
+        verify: whether to read back what was published.
+
+    Raises:
+        UsageError: they were read in another way since, and wait for a decision about that; or nothing can be published
+            as they were read.
+    """
     upload = uploads.get(name)
+    if upload.preview is not None and upload.preview.mark != mark:
+        raise UsageError(
+            "the files were read in another way since; nothing was published", hint="look at what was read last"
+        )
     try:
         with _ending(uploads, upload):
             if upload.preview is None:
                 raise UsageError("these files weren't looked at yet; nothing was published")
-            report, omissions = _run(hospital, upload, dry_run=False, verify=verify, progress=progress)
+            if upload.preview.stopped:
+                raise UsageError("nothing can be published of these files as they were read")
+            choice = upload.preview.choice
+            report, omissions = _run(hospital, upload.staged, choice, dry_run=False, verify=verify, progress=progress)
     finally:
         uploads.drop(name)
     return Published(
@@ -292,9 +331,17 @@ def _ending(uploads: Uploads, upload: Upload) -> Iterator[None]:
         raise
 
 
-def _run(hospital: Hospital, upload: Upload, **how: Any) -> tuple[UploadReport, list[Any]]:
+def _meant(hospital: Hospital, choice: Choice) -> Choice:
+    """Return a choice with the addresses of those whom its names mean now."""
+    if choice.many:
+        found = hospital.network.resolver.resolve_many([who for _, who in choice.named], Role.PATIENT)
+        named = tuple((what, actor.address) for (what, _), actor in zip(choice.named, found, strict=True))
+        return replace(choice, named=named)
+    return replace(choice, patient=hospital.network.resolve(choice.patient, Role.PATIENT).address)
+
+
+def _run(hospital: Hospital, staged: Staged, choice: Choice, **how: Any) -> tuple[UploadReport, list[Any]]:
     """Return the report of an upload, and what it left out."""
-    choice, staged = upload.choice, upload.staged
     if not staged.files:
         raise UsageError("no file was dropped; nothing was published", hint="choose files or a folder")
     category = Category.parse(choice.category) if choice.category else None
@@ -356,7 +403,7 @@ class _Seen:
 
     def preview(
         self,
-        upload: Upload,
+        choice: Choice,
         report: UploadReport | None = None,
         doubts: list[Doubt] | None = None,
         *,
@@ -367,7 +414,7 @@ class _Seen:
         made = Preview(
             upload=self.staged.name,
             mark="",
-            choice=upload.choice,
+            choice=choice,
             files=self.staged.files,
             size=self.staged.size,
             sensitive=tuple(self.sensitive),

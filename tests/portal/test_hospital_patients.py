@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from panachain.model.actors import Role
+from panachain.model.actors import Address, Role
 from panachain.sdk.contacts import add_contact
-from tests.portal.conftest import ORIGIN, Client, Portal, forms_of, text_of
+from panachain.sdk.hospital import Hospital
+from panachain.sdk.results.uploads import PublishedView
+from tests.portal.conftest import Client, Portal, forms_of, text_of
 from tests.twin.world import World, resource
 from tests.unit.sdk.helpers import upload
 
 HOSTILE = "<script>alert(1)</script>"
+STRANGER = Address("0x52908400098527886E0F7030069857D2E4169EE7")
 
 
 def published(world: World, count: int = 1) -> list[str]:
@@ -79,16 +84,36 @@ def test_a_withdrawal_needs_records_a_reason_and_a_patient(portal: Portal, field
     portal.client_of(Role.HOSPITAL).submit("/patients/withdraw", 400, **{**usual, **fields})
 
 
-def test_a_record_of_nobodys_is_told_after_the_confirmation(portal: Portal) -> None:
-    client = portal.client_of(Role.HOSPITAL)
-    fields = {"patient": portal.world.patient.address, "record": HOSTILE, "reason": "wrong-patient"}
-    asked = client.submit("/patients/withdraw", **fields)
-    confirmation = next(dict(hidden) for _, hidden in forms_of(asked.text) if "confirmation" in dict(hidden))
-    # It may have ended before its page is asked for.
-    answer = client.post("/patients/withdraw", data=confirmation, headers={"origin": str(ORIGIN)})
-    page = client.finish(answer, 404)
-    assert "published no record" in text_of(page)
-    assert HOSTILE not in page
+@pytest.mark.parametrize("other", [HOSTILE, "bafy", ""])
+def test_a_record_of_nobodys_is_refused_before_the_confirmation(portal: Portal, other: str) -> None:
+    client, world = portal.client_of(Role.HOSPITAL), portal.world
+    (record,) = published(world)
+    fields = {"patient": world.patient.address, "reason": "wrong-patient"}
+    answer = client.submit("/patients/withdraw", 409, record=[record, other], **fields)
+    assert "1 record that was chosen isn't one of this patient" in text_of(answer.text)
+    assert HOSTILE not in answer.text
+    assert not [hidden for _, hidden in forms_of(answer.text) if "confirmation" in dict(hidden)]
+
+
+def test_a_confirmation_about_one_patient_withdraws_no_record_of_another(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, world = portal.client_of(Role.HOSPITAL), portal.world
+    mine, theirs = published(world, 2)
+    records = Hospital.records
+
+    def shared(self: Hospital, **how: Any) -> Iterator[PublishedView]:
+        for one in records(self, **how):
+            yield replace(one, patient=STRANGER) if one.record_id == theirs else one
+
+    monkeypatch.setattr(Hospital, "records", shared)
+    fields = {"patient": world.patient.address, "reason": "wrong-patient"}
+    client.submit("/patients/withdraw", 409, record=[mine, theirs], **fields)
+    client.submit("/patients/withdraw", 409, record=theirs, **fields)
+    asked = client.submit("/patients/withdraw", record=[mine, mine], **fields)
+    # A record that is named twice is one record.
+    assert "1 record of" in text_of(asked.text)
+    assert world.patient.address in text_of(asked.text)
 
 
 def test_a_correction_shows_its_versions(portal: Portal, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import json
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -64,6 +65,9 @@ def test_from_the_drop_to_the_patients_record(portal: Portal) -> None:
     assert len(staged(portal.world)) == 1
     asked = press(client, page, "/upload/publish", verify="on")
     assert "1 record is sealed and published for" in text_of(asked.text)
+    # Whom it goes to is said by more than a name that somebody here made up.
+    assert portal.world.patient.address in text_of(asked.text)
+    assert portal.world.patient.profile.handle in text_of(asked.text)
     assert len(list(portal.world.hospital.records())) == before
     done = text_of(client.finish(client.agree(asked)))
     assert "1 record was published" in done
@@ -177,6 +181,25 @@ def test_a_reading_that_was_not_shown_is_not_published(portal: Portal) -> None:
     client.agree(asked, 409)
     press(client, page, "/upload/publish", 409, mark="0" * 32)
     press(client, fresh, "/upload/discard")
+    assert staged(portal.world) == []
+
+
+def test_files_that_are_being_read_are_not_read_in_another_way_meanwhile(portal: Portal) -> None:
+    client = portal.client_of(Role.HOSPITAL)
+    page = client.finish(send(client, {"a.json": content(116)}, whose=portal.world.patient.address))
+    asked = press(client, page, "/upload/publish")
+    (seat,) = (one.seat for one in portal.desk._sessions.values() if one.seat is not None)
+    gate, other = threading.Event(), {"whose": portal.world.patient.address, "patient": "", "named": ""}
+    seat.start("Something else", lambda hospital, progress: gate.wait(60), template="job.html")
+    try:
+        again = press(client, page, "/upload/read", category="imaging", **other)
+        answer = press(client, page, "/upload/read", 409, category="laboratory", **other)
+        assert "being read or published already" in text_of(answer.text)
+        # What was confirmed was shown before; the files are to be read otherwise.
+        client.agree(asked, 409)
+    finally:
+        gate.set()
+    press(client, client.finish(again), "/upload/discard")
     assert staged(portal.world) == []
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from panachain.model.actors import Role
-from panachain.sdk.contacts import list_contacts
-from tests.portal.conftest import Client, Portal, text_of
+from panachain.sdk.contacts import add_contact, list_contacts
+from tests.portal.conftest import ORIGIN, PASSPHRASE, Client, Portal, forms_of, make_portal, text_of
 
 
 @pytest.fixture
@@ -73,3 +73,36 @@ def test_hospitals_block_nobody(portal: Portal) -> None:
     client = portal.client_of(Role.HOSPITAL)
     client.page("/blocked", status=403)
     assert 'href="/blocked"' not in client.page("/me")
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/contacts/add", {"name": "b", "who": "0x52908400098527886E0F7030069857D2E4169EE7"}),
+        ("/contacts/rename", {"name": "a", "new": "b"}),
+        ("/contacts/remove", {"name": "a"}),
+    ],
+)
+def test_where_many_use_the_portal_nobody_changes_whom_names_mean(
+    portal: Portal, patient: Client, path: str, fields: dict[str, str]
+) -> None:
+    home, nurse = portal.world.home, portal.world.nurse.profile.actor
+    add_contact(home, "a", nurse.address, nurse.role)
+    before = list_contacts(home)
+    many = make_portal(portal.world, way=False)
+    try:
+        browser = many.browser()
+        browser.get("/")
+        csrf = dict(forms_of(browser.get("/unlock").text)[-1][1])["csrf"]
+        unlocking = {"csrf": csrf, "profile": "hospital", "passphrase": PASSPHRASE}
+        browser.post("/unlock", data=unlocking, headers={"origin": str(ORIGIN)}).raise_for_status()
+        answer = browser.submit(path, 403, **fields)
+        assert "for everybody who uses this portal" in text_of(answer.text)
+        page = browser.page("/contacts")
+        assert "a" in text_of(page)
+        assert not [action for action, _ in forms_of(page) if action.startswith("/contacts")]
+    finally:
+        for client in many.clients:
+            client.close()
+        many.desk.close()
+    assert list_contacts(home) == before

@@ -20,6 +20,7 @@ from panachain.portal.i18n import N_, _, gettext, ngettext
 from panachain.portal.pages import Page
 from panachain.portal.refusals import RefusedError
 from panachain.portal.rendering import confirm, confirmed, render, to
+from panachain.portal.whom import called
 
 PAGES: Final = (
     Page("/patients", N_("Patients"), frozenset({Role.HOSPITAL}), 20),
@@ -90,12 +91,15 @@ async def withdraw(request: Request, seat: _Hospital, form: _Form) -> Response:
     if not records or reason not in REASONS:
         raise RefusedError(400, _("Choose the records, and a reason. Nothing was withdrawn."))
     if not confirmed(request, form):
+        # What is confirmed is done afterwards by the records' names alone: a sentence about one patient is of theirs.
+        records = list(dict.fromkeys(records))
+        await seat.run(_check_theirs, whose, records)
         sentences = [
             ngettext(
                 "%(num)d record of %(who)s counts no more, for ever: %(why)s.",
                 "%(num)d records of %(who)s count no more, for ever: %(why)s.",
                 len(records),
-                who=seat.names.of(whose),
+                who=await called(seat, whose, Role.PATIENT),
                 why=gettext(REASONS[reason]),
             ),
             _("The patient, and everybody who may read them, are told so, with the reason."),
@@ -150,6 +154,29 @@ def _paging(total: int, page: int) -> dict[str, int]:
 
 def _number(page: int) -> int:
     return min(max(page, 1), 1_000_000)
+
+
+def _check_theirs(hospital: Any, whose: Address, records: list[str]) -> None:
+    """Check that this hospital published each of these records for one patient.
+
+    Raises:
+        RefusedError: it published one for somebody else, or not at all; which of both isn't told.
+    """
+    patient, wanted = hospital.network.resolve(whose, Role.PATIENT).address, set(records)
+    for one in hospital.records():
+        if one.record_id in wanted and one.patient == patient:
+            wanted.discard(one.record_id)
+            if not wanted:
+                return
+    raise RefusedError(
+        409,
+        ngettext(
+            "%(num)d record that was chosen isn't one of this patient. Nothing was withdrawn.",
+            "%(num)d records that were chosen aren't ones of this patient. Nothing was withdrawn.",
+            len(wanted),
+        ),
+        hint=_("Choose them on the patient's page."),
+    )
 
 
 def _reasons() -> dict[str, str]:

@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from panachain.model.actors import Role
 from panachain.model.scope import Category
+from panachain.plain import line
 from panachain.portal.desk import Seat, seated
 from panachain.portal.forms import TOKEN, Form, check_token, checked_form
 from panachain.portal.i18n import N_, _, ngettext
@@ -22,6 +23,7 @@ from panachain.portal.refusals import RefusedError
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.portal.staging import stage, sweep
 from panachain.portal.uploading import Choice, Preview, Upload, Uploads, publish, read, read_named
+from panachain.portal.whom import called
 
 PAGES: Final = (Page("/upload", N_("Upload"), frozenset({Role.HOSPITAL}), 10),)
 router: Final = APIRouter()
@@ -29,6 +31,8 @@ _Hospital = Annotated[Seat, Depends(seated(Role.HOSPITAL))]
 _Form = Annotated[Form, Depends(checked_form)]
 _PATIENTS: Final = 500
 """Patients that the form offers; anybody else's name can be typed."""
+_NAMED: Final = 50
+"""Named persons of an export that the confirmation lists; of the others it says how many there are."""
 _MANY: Final = "many"
 
 
@@ -63,7 +67,7 @@ async def drop(request: Request, seat: _Hospital) -> Response:
         staged.close()
         raise
     uploads_of(seat).add(Upload(staged, choice))
-    return await _begin_reading(seat, staged.name)
+    return await _begin_reading(seat, staged.name, choice)
 
 
 @router.get("/upload/{name}")
@@ -84,9 +88,7 @@ async def preview(request: Request, seat: _Hospital, name: str) -> Response:
 @router.post("/upload/read")
 async def again(seat: _Hospital, form: _Form) -> Response:
     """Read the same files with another choice."""
-    upload = uploads_of(seat).get(form["upload"])
-    upload.choice, upload.preview = _choice(form.get), None
-    return await _begin_reading(seat, upload.staged.name)
+    return await _begin_reading(seat, form["upload"], _choice(form.get))
 
 
 @router.post("/upload/publish")
@@ -97,28 +99,31 @@ async def send(request: Request, seat: _Hospital, form: _Form) -> Response:
     found = upload.preview
     if found is None or found.mark != form["mark"]:
         raise RefusedError(409, _("The files were read in another way since. Nothing was published."))
+    if found.stopped:
+        raise RefusedError(409, _("Nothing can be published as it is."))
     verify = form.get("verify") == "on"
     if not confirmed(request, form):
         fields = {"upload": found.upload, "mark": found.mark, "verify": "on" if verify else ""}
         return confirm(
             request,
             title=_("Publish"),
-            sentences=_sentences(seat, found, verify=verify),
+            sentences=await _sentences(seat, found, verify=verify),
             fields=fields,
             button=_("Publish"),
             back=f"/upload/{found.upload}",
         )
-    name = found.upload
-    job = seat.start(
+    _check_idle(upload)
+    name, mark = found.upload, found.mark
+    upload.work = seat.start(
         _("Publishing"),
-        lambda hospital, progress: publish(hospital, progress, uploads, name, verify=verify),
+        lambda hospital, progress: publish(hospital, progress, uploads, name, mark, verify=verify),
         template="hospital/published.html",
         left=_(
             "What was published before stays, and nothing is published twice. The files aren't kept here any more:"
             " upload them again, and it goes on where it stopped."
         ),
     )
-    return to(job)
+    return to(upload.work)
 
 
 @router.post("/upload/discard")
@@ -178,19 +183,31 @@ def _choice(get: Any) -> Choice:
     )
 
 
-async def _begin_reading(seat: Seat, name: str) -> Response:
+def _check_idle(upload: Upload) -> None:
+    """Check that nothing is being done with the files; between this and what is begun then nothing may be awaited."""
+    if upload.busy:
+        raise RefusedError(
+            409,
+            _("These files are being read or published already. Nothing else was begun."),
+            hint=_("Wait for its end."),
+        )
+
+
+async def _begin_reading(seat: Seat, name: str, choice: Choice) -> Response:
     uploads, choices = uploads_of(seat), await _choices(seat)
-    job = seat.start(
+    upload = uploads.get(name)
+    _check_idle(upload)
+    upload.work = seat.start(
         _("Look before you publish"),
-        lambda hospital, progress: read(hospital, progress, uploads, name),
+        lambda hospital, progress: read(hospital, progress, uploads, name, choice),
         template="hospital/preview.html",
         left=_("Nothing was published. The files aren't kept here any more."),
         **choices,
     )
-    return to(job)
+    return to(upload.work)
 
 
-def _sentences(seat: Seat, found: Preview, *, verify: bool) -> list[str]:
+async def _sentences(seat: Seat, found: Preview, *, verify: bool) -> list[str]:
     """Return what publishing does."""
     if found.choice.many:
         told = ngettext(
@@ -205,9 +222,22 @@ def _sentences(seat: Seat, found: Preview, *, verify: bool) -> list[str]:
             "%(num)d record is sealed and published for %(who)s.",
             "%(num)d records are sealed and published for %(who)s.",
             found.records,
-            who=seat.names.of(who),
+            who=await called(seat, who, Role.PATIENT),
         )
     sentences = [told]
+    # Whoever else is in an export is known by their records, and not by a name that somebody typed.
+    for what, who in found.choice.named[:_NAMED]:
+        sentences.append(
+            _("You say that %(what)s is %(who)s.", what=line(what), who=await called(seat, who, Role.PATIENT))
+        )
+    if (more := len(found.choice.named) - _NAMED) > 0:
+        sentences.append(
+            ngettext(
+                "You name %(num)d more, whose address the page before has.",
+                "You name %(num)d more, whose addresses the page before has.",
+                more,
+            )
+        )
     closed = sum(group.records for group in found.groups if group.restricted)
     if closed:
         sentences.append(

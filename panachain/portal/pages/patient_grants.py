@@ -27,6 +27,7 @@ from panachain.portal.labels import CATEGORIES
 from panachain.portal.pages import Page
 from panachain.portal.pages.patient_choosing import LENGTHS, categories_of, end_of, part_of, purposes_of, years_of
 from panachain.portal.rendering import confirm, confirmed, render, to
+from panachain.portal.whom import called
 from panachain.sdk import consents
 from panachain.sdk.access import in_force
 from panachain.sdk.contacts import list_contacts
@@ -175,10 +176,11 @@ async def grant(request: Request, seat: Sitting, form: Filled) -> Response:
         offer, explanation = await seat.run(plan)
     except UsageError as exc:
         return await _dialogue(request, seat, given, exc)
+    account = await called(seat, offer.grantee.address, offer.grantee.role)
     return confirm(
         request,
         title=_("Let somebody read"),
-        sentences=[_("It goes to the account %(address)s.", address=offer.grantee.address), *lines_of(explanation)],
+        sentences=[_("It goes to the account %(address)s.", address=account), *lines_of(explanation)],
         fields={
             "grantee": offer.grantee.address,
             "categories": ",".join(dict.fromkeys(scope.text.partition("/")[0] for scope in offer.scopes)),

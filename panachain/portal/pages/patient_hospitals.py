@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from panachain.errors import UsageError
-from panachain.model.actors import Actor, Role
+from panachain.model.actors import Actor, Address, Role
 from panachain.portal.desk import Seat, seated
 from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _
@@ -19,6 +19,7 @@ from panachain.portal.jobs import JobProgress
 from panachain.portal.pages import Page
 from panachain.portal.pages.patient_choosing import part_of
 from panachain.portal.rendering import confirm, confirmed, render, to
+from panachain.portal.whom import account_of, called
 from panachain.records.sensitivity.kinds import Kind, kinds
 from panachain.sdk.contacts import list_contacts
 from panachain.sdk.patient import Patient
@@ -98,21 +99,24 @@ async def pair(request: Request, seat: Sitting, form: Filled) -> Response:
 @router.post("/hospitals/unpair")
 async def unpair(request: Request, seat: Sitting, form: Filled) -> Response:
     """Take the assent to a hospital back."""
-    who = form["hospital"][:200]
     if not confirmed(request, form):
+        # The account alone says which is meant, also where its registration ended.
+        account = await account_of(seat, form["hospital"], Role.HOSPITAL)
         return confirm(
             request,
             title=_("Take the assent back"),
             sentences=[
-                _("%(who)s may publish no more to you.", who=seat.names.of(who)),
+                _("%(who)s may publish no more to you.", who=await called(seat, account, Role.HOSPITAL)),
                 _("What it published stays readable. What is broken of it stops nothing any more."),
                 _("It still knows the lanes' public keys; a revocation with new lanes closes them to it."),
             ],
-            fields={"hospital": who},
+            fields={"hospital": account},
             button=_("Unpair"),
             danger=True,
             back="/hospitals",
         )
+
+    who = Address(form["hospital"])
 
     def work(patient: Patient, progress: JobProgress) -> UnpairingReport:
         progress.stage(_("It goes on the sidechain"))
@@ -156,14 +160,24 @@ async def choose(request: Request, seat: Sitting, form: Filled) -> Response:
                 *sentences,
                 _("Every paired hospital is told. It counts for what they publish from then on."),
             ],
-            fields={"closed": closed, "emergency": emergency},
+            fields={
+                "closed": closed,
+                "emergency": emergency,
+                "was_closed": sorted(before.closed),
+                "was_emergency": sorted(before.emergency),
+            },
             button=_("Tell the hospitals"),
             back="/choices",
         )
 
+    shown = set(form.all("was_closed")), set(form.all("was_emergency"))
+
     def work(patient: Patient, progress: JobProgress) -> ChoicesReport:
-        progress.stage(_("The hospitals are told"))
         now = patient.choices.now()
+        if (set(now.closed), set(now.emergency)) != shown:
+            # The sentences told what changes: from something else it would be another change.
+            raise UsageError(_("What hospitals close was changed since. Nothing was done."), hint=_("Begin again."))
+        progress.stage(_("The hospitals are told"))
         return patient.choices.change(
             close=set(closed) - set(now.closed),
             reopen=set(now.closed) - set(closed),

@@ -22,6 +22,7 @@ from panachain.portal.pages import Page
 from panachain.portal.pages.patient_choosing import LENGTHS, categories_of, end_of, part_of
 from panachain.portal.pages.patient_grants import lines_of, told
 from panachain.portal.rendering import confirm, confirmed, render, to
+from panachain.portal.whom import called
 from panachain.sdk import consents
 from panachain.sdk.patient import Patient
 from panachain.sdk.results.policies import PolicyView
@@ -103,10 +104,11 @@ async def approve(request: Request, seat: Sitting, form: Filled) -> Response:
         )
 
     offer, explanation = await seat.run(plan)
+    account = await called(seat, offer.grantee.address, offer.grantee.role)
     return confirm(
         request,
         title=_("Grant what was asked for"),
-        sentences=[_("It goes to the account %(address)s.", address=offer.grantee.address), *lines_of(explanation)],
+        sentences=[_("It goes to the account %(address)s.", address=account), *lines_of(explanation)],
         fields={
             "request": str(number),
             "categories": ",".join(scope.text for scope in offer.scopes),

@@ -21,6 +21,8 @@ from panachain.portal.labels import ROLES, label
 from panachain.portal.pages import Page
 from panachain.portal.refusals import RefusedError
 from panachain.portal.rendering import confirm, confirmed, render, to
+from panachain.portal.site import Site
+from panachain.portal.whom import account_of, called
 from panachain.sdk.contacts import (
     add_contact,
     check_address,
@@ -52,12 +54,40 @@ async def contacts(request: Request, seat: Anybody) -> Response:
         "everyone/contacts.html",
         title=_("Contacts"),
         contacts=list_contacts(seat.home),
+        changeable=_changeable(request),
         who=request.query_params.get("who", "")[:64],
     )
 
 
+def _changeable(request: Request) -> bool:
+    """Tell whether contacts can be changed: only where one person sits at this machine.
+
+    A contact says for everybody here whom a name means: one member of staff would decide whom all others mean.
+    """
+    site: Site = request.app.state.site
+    return site.way is not None
+
+
+async def own_book(request: Request, form: Filled) -> Form:
+    """Return the form of somebody who may change contacts, for FastAPI's `Depends`.
+
+    Raises:
+        RefusedError: many people use this portal.
+    """
+    if not _changeable(request):
+        raise RefusedError(
+            403,
+            _("Contacts can't be changed here: they say for everybody who uses this portal whom a name means."),
+            hint=_("Whoever keeps this machine changes them there: panachain contacts"),
+        )
+    return form
+
+
+Changing = Annotated[Form, Depends(own_book)]
+
+
 @router.post("/contacts/add")
-async def add(request: Request, seat: Anybody, form: Filled) -> Response:
+async def add(request: Request, seat: Anybody, form: Changing) -> Response:
     """Give somebody a name, after saying whom it would mean."""
     name = form["name"].strip()
     check_name(seat.home, name)
@@ -109,7 +139,7 @@ def _registered(actor: Any, who: str) -> tuple[Actor | None, Address, str]:
 
 
 @router.post("/contacts/rename")
-async def rename(request: Request, seat: Anybody, form: Filled) -> Response:
+async def rename(request: Request, seat: Anybody, form: Changing) -> Response:
     """Give a contact another name."""
     name, new = form["name"], form["new"].strip()
     known = find_contact(seat.home, name)
@@ -138,7 +168,7 @@ async def rename(request: Request, seat: Anybody, form: Filled) -> Response:
 
 
 @router.post("/contacts/remove")
-async def remove(request: Request, seat: Anybody, form: Filled) -> Response:
+async def remove(request: Request, seat: Anybody, form: Changing) -> Response:
     """Forget a contact."""
     name = form["name"]
     if confirmed(request, form):
@@ -172,17 +202,17 @@ async def blocked(request: Request, seat: Blocking) -> Response:
 @router.post("/blocked/add")
 async def block(request: Request, seat: Blocking, form: Filled) -> Response:
     """Block somebody."""
-    who = form["who"].strip()
     if confirmed(request, form):
-        await seat.run(lambda actor: actor.blocked.add(who))
-        return to(form.get("back", "/blocked"))
+        await seat.run(lambda actor: actor.blocked.add(Address(form["who"])))
+        return to("/blocked")
+    who = await account_of(seat, form["who"], *_BLOCKING)
     return confirm(
         request,
         title=_("Block somebody"),
         sentences=[
             _(
                 "You will hear nothing more of %(who)s: no requests, invitations, permissions or groups.",
-                who=_name(seat, who),
+                who=await called(seat, who),
             ),
             _("They aren't told."),
             _("It takes back nothing that you granted."),
@@ -196,22 +226,17 @@ async def block(request: Request, seat: Blocking, form: Filled) -> Response:
 @router.post("/blocked/remove")
 async def unblock(request: Request, seat: Blocking, form: Filled) -> Response:
     """Hear of somebody again."""
-    who = form["who"].strip()
     if confirmed(request, form):
-        await seat.run(lambda actor: actor.blocked.remove(who))
+        await seat.run(lambda actor: actor.blocked.remove(Address(form["who"])))
         return to("/blocked")
+    who = await account_of(seat, form["who"], *_BLOCKING)
     return confirm(
         request,
         title=_("Unblock somebody"),
         sentences=[
-            _("You will hear of %(who)s again, also of what they sent meanwhile.", who=_name(seat, who)),
+            _("You will hear of %(who)s again, also of what they sent meanwhile.", who=await called(seat, who)),
         ],
         fields={"who": who},
         button=_("Unblock"),
         back="/blocked",
     )
-
-
-def _name(seat: Seat, who: str) -> str:
-    name = seat.names.of(who)
-    return name if name == who else f"{name} ({who})"

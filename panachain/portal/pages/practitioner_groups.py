@@ -21,6 +21,7 @@ from panachain.portal.i18n import N_, _
 from panachain.portal.pages import Page
 from panachain.portal.refusals import RefusedError
 from panachain.portal.rendering import confirm, confirmed, render, to
+from panachain.portal.whom import called
 from panachain.sdk.practitioner import Practitioner
 from panachain.sdk.results.groups import GroupView, InvitationView
 
@@ -180,7 +181,10 @@ async def do(request: Request, seat: Member, act: str, form: Checked) -> Respons
         raise UsageError(_("Who is meant? Nothing was done."))
     place, who = await seat.run(_resolve, "" if act == "create" else name, other if chosen.names_somebody else "")
     if not confirmed(request, form):
-        said = {"group": _name(seat, place, Role.GROUP), "who": _name(seat, who, Role.PRACTITIONER)}
+        said = {
+            "group": await called(seat, place, Role.GROUP) if place else "",
+            "who": await called(seat, who, Role.PRACTITIONER) if who else "",
+        }
         return confirm(
             request,
             title=_(chosen.title),
@@ -208,7 +212,3 @@ def _resolve(actor: Practitioner, group: str, who: str) -> tuple[str, str]:
         resolve(group, Role.GROUP).address if group else "",
         resolve(who, Role.PRACTITIONER).address if who else "",
     )
-
-
-def _name(seat: Seat, address: str, role: Role) -> str:
-    return line(seat.names.of(address, role)) if address else ""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request, Response
 
 from panachain.errors import UsageError
-from panachain.model.actors import Role
+from panachain.model.actors import Actor, Address, Role
 from panachain.model.scope import Category, Purpose
 from panachain.plain import line
 from panachain.portal.desk import Seat, seated
@@ -19,6 +19,7 @@ from panachain.portal.i18n import N_, _, ngettext
 from panachain.portal.labels import CATEGORIES, PURPOSES, label
 from panachain.portal.pages import Page
 from panachain.portal.rendering import confirm, confirmed, render, to
+from panachain.portal.whom import called
 from panachain.sdk.practitioner import Practitioner
 from panachain.sdk.requests import MAX_NOTE
 from panachain.sdk.results.listings import Listing
@@ -80,14 +81,14 @@ async def ask(request: Request, seat: Asking, form: Checked) -> Response:
     purpose, note, days = Purpose.parse(form["purpose"]), form.get("note", ""), _days(form.get("days", ""))
     if len(note) > MAX_NOTE:
         raise UsageError(_("The note has more than %(most)d characters; nothing was asked.", most=MAX_NOTE))
-    name = form["patient"].strip()
-    who = await seat.run(lambda actor: actor.network.resolve(name, Role.PATIENT))
     if not confirmed(request, form):
+        name = form["patient"].strip()[:200]
+        found: Actor = await seat.run(lambda actor: actor.network.resolve(name, Role.PATIENT))
         return confirm(
             request,
             title=_("Ask for access"),
             sentences=[
-                _("You ask %(who)s, account %(account)s.", who=_called(seat, who.address), account=who.address),
+                _("You ask %(who)s.", who=await called(seat, found.address, Role.PATIENT)),
                 _("You ask for: %(what)s.", what=", ".join(label(CATEGORIES, word) for word in words)),
                 _("The purpose is: %(purpose)s.", purpose=label(PURPOSES, purpose)),
                 ngettext("You want to read for one day.", "You want to read for %(num)d days.", days),
@@ -96,7 +97,7 @@ async def ask(request: Request, seat: Asking, form: Checked) -> Response:
                 _("The patient decides; you read nothing before."),
             ],
             fields={
-                "patient": who.address,
+                "patient": found.address,
                 "category": words,
                 "purpose": purpose.value,
                 "days": str(days),
@@ -106,11 +107,13 @@ async def ask(request: Request, seat: Asking, form: Checked) -> Response:
             back="/asked/new",
         )
 
+    who = Address(form["patient"])
+
     def work(actor: Practitioner, progress: Any) -> object:
         until = int(actor.network.clock()) + days * _DAY
-        return actor.request(who.address, words, purpose, note, until=until)
+        return actor.request(who, words, purpose, note, until=until)
 
-    return to(seat.start(_("Asking"), work, template="practitioner/asked.html", patient=who.address))
+    return to(seat.start(_("Asking"), work, template="practitioner/asked.html", patient=who))
 
 
 @router.post("/asked/withdraw")
@@ -157,7 +160,3 @@ def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 16):
         raise UsageError(_("A request has a number; nothing was done."))
     return int(text)
-
-
-def _called(seat: Seat, address: str) -> str:
-    return line(seat.names.of(address, Role.PATIENT))

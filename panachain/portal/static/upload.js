@@ -59,9 +59,11 @@
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     // The token comes first: the server keeps no file before it has seen it.
-    const data = new FormData();
-    for (const field of form.querySelectorAll("input:not([type=file]), select, textarea")) data.append(field.name, field.value);
-    for (const input of form.querySelectorAll("input[type=file]")) {
+    // What else is sent is for the browser to say: a box that isn't checked is no field.
+    const data = new FormData(form);
+    const inputs = form.querySelectorAll("input[type=file]");
+    for (const input of inputs) data.delete(input.name);
+    for (const input of inputs) {
       for (const file of input.files) data.append("files", file, file.webkitRelativePath || file.name);
     }
     for (const one of dropped) data.append("files", one.file, one.path);

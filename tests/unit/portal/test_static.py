@@ -89,3 +89,19 @@ def test_what_a_page_shows_goes_when_the_portal_locks(steps: str, told: list[str
 @pytest.mark.skipif(not NPM.is_dir(), reason="tools/node_modules isn't installed")
 def test_a_page_of_a_locked_portal_goes_nowhere() -> None:
     assert _played("if (tick) tick();", locks="") == {"told": [], "sent": []}
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in STATIC.glob("*.js") if path.name != "htmx.min.js"))
+def test_which_fields_a_form_sends_is_for_the_browser_to_say(script: str) -> None:
+    # A script that goes over fields itself sends boxes that aren't checked as if somebody had chosen them.
+    text = (STATIC / script).read_text()
+    assert not re.search(r"new FormData\(\s*\)", text)
+    assert not re.search(r"\.append\(\s*\w+\.name\b", text)
+    assert not re.search(r"querySelectorAll\([^)]*\b(select|textarea)\b", text)
+
+
+def test_an_upload_sends_the_form_itself_and_each_file_once() -> None:
+    text = (STATIC / "upload.js").read_text()
+    made, left_out = text.index("new FormData(form)"), text.index("data.delete(input.name)")
+    # The files of the form are taken out, before they are put in with their paths.
+    assert made < left_out < text.index('data.append("files"')

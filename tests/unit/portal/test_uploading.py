@@ -15,6 +15,7 @@ from panachain.portal import uploading as subject
 from panachain.portal.staging import Staged, stage
 from panachain.portal.uploading import Choice, Upload, Uploads, publish, read, read_named
 from panachain.records import sources
+from panachain.sdk.contacts import add_contact, remove_contact
 from tests.twin.chains import TwinSender
 from tests.twin.world import World, resource, running_world
 
@@ -69,8 +70,13 @@ def dropped(world: World, files: dict[str, bytes], **choice: Any) -> tuple[Uploa
     return uploads, upload
 
 
+def published(world: World, uploads: Uploads, upload: Upload) -> subject.Published:
+    mark = upload.preview.mark if upload.preview is not None else ""
+    return publish(world.hospital, quiet, uploads, upload.staged.name, mark)
+
+
 def looked(world: World, uploads: Uploads, upload: Upload) -> subject.Preview:
-    return read(world.hospital, quiet, uploads, upload.staged.name)
+    return read(world.hospital, quiet, uploads, upload.staged.name, upload.choice)
 
 
 def test_reading_tells_what_goes_where_and_publishes_nothing(world: World) -> None:
@@ -105,7 +111,7 @@ def test_what_was_read_is_published_and_the_files_are_gone(world: World) -> None
     def progress(done: int, total: int, *, unit: str) -> None:
         told.append(unit)
 
-    done = publish(world.hospital, progress, uploads, upload.staged.name, verify=True)
+    done = publish(world.hospital, progress, uploads, upload.staged.name, found.mark, verify=True)
     assert (done.records, done.read_back, len(done.transactions)) == (found.records, 1, 1)
     assert done.patients == ((world.patient.address, 1),)
     assert {"bytes", "records"} <= set(told)
@@ -113,21 +119,74 @@ def test_what_was_read_is_published_and_the_files_are_gone(world: World) -> None
     assert uploads.all() == []
     assert len(list(world.patient.records())) == 1
     with pytest.raises(UsageError, match="aren't kept any more"):
-        publish(world.hospital, quiet, uploads, upload.staged.name)
+        published(world, uploads, upload)
 
 
 def test_nothing_is_published_that_was_not_read(world: World) -> None:
     uploads, upload = dropped(world, {"a.json": bundle(sample())})
     with pytest.raises(UsageError, match="weren't looked at"):
-        publish(world.hospital, quiet, uploads, upload.staged.name)
+        published(world, uploads, upload)
     assert list(world.hospital.records()) == []
     assert not upload.staged.folder.exists()
+
+
+def test_what_was_confirmed_is_published_and_not_what_was_read_since(world: World) -> None:
+    uploads, upload = dropped(world, {"a.json": bundle(sample())})
+    confirmed = looked(world, uploads, upload)
+    read(world.hospital, quiet, uploads, upload.staged.name, Choice(world.patient.address, category="imaging"))
+    with pytest.raises(UsageError, match="in another way since"):
+        publish(world.hospital, quiet, uploads, upload.staged.name, confirmed.mark)
+    assert list(world.hospital.records()) == []
+    # It still waits for a decision about what was read last.
+    assert upload.staged.folder.exists()
+    assert published(world, uploads, upload).records == 1
+
+
+def test_a_reading_counts_for_the_choice_with_which_it_began(world: World) -> None:
+    uploads, upload = dropped(world, {"a.json": bundle(sample())})
+    own, run = upload.choice, subject._run
+
+    def meanwhile(*args: Any, **how: Any) -> Any:
+        upload.choice = Choice(world.patient.address, category="imaging", sure=True)
+        return run(*args, **how)
+
+    with patch.object(subject, "_run", meanwhile):
+        assert read(world.hospital, quiet, uploads, upload.staged.name, own).choice == own
+        assert published(world, uploads, upload).records == 1
+
+
+def test_what_is_chosen_after_the_confirmation_is_not_published(world: World) -> None:
+    uploads, upload = dropped(world, {"a.json": bundle(sample())})
+    looked(world, uploads, upload)
+    upload.choice = Choice("0x" + "11" * 20)
+    assert published(world, uploads, upload).patients == ((world.patient.address, 1),)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_name_is_looked_up_once_and_then_the_address_counts(world: World, many: bool) -> None:
+    home = world.hospital.network.home
+    add_contact(home, "whoever", world.patient.address)
+    choice = {"patient": "", "named": (("Patient/1", "whoever"),)} if many else {"patient": "whoever"}
+    uploads, upload = dropped(world, {"a.json": bundle(person(1), sample())}, **choice)
+    found = looked(world, uploads, upload)
+    assert [who for _, who in found.choice.named] == ([world.patient.address] if many else [])
+    assert found.choice.patient == ("" if many else world.patient.address)
+    remove_contact(home, "whoever")
+    add_contact(home, "whoever", world.nurse.address)
+    assert published(world, uploads, upload).patients == ((world.patient.address, found.records),)
+
+
+def test_what_was_stopped_is_not_published(world: World) -> None:
+    uploads, upload = dropped(world, {"a.json": bundle(sample())}, patient="nobody-of-this-name")
+    assert looked(world, uploads, upload).stopped
+    with pytest.raises(UsageError, match="as they were read"):
+        published(world, uploads, upload)
 
 
 def test_another_persons_file_is_a_question_that_somebody_may_answer(world: World) -> None:
     uploads, upload = dropped(world, {"a.json": bundle(person(1), sample())})
     looked(world, uploads, upload)
-    publish(world.hospital, quiet, uploads, upload.staged.name)
+    published(world, uploads, upload)
 
     files = {"mine.json": bundle(person(1), sample(2)), "other.json": bundle(person(2), sample(3, of=2))}
     uploads, upload = dropped(world, files)
@@ -159,7 +218,7 @@ def test_two_new_persons_for_one_patient_stop_it_all_and_can_be_answered_too(wor
 def test_an_export_goes_to_those_who_are_known_and_names_those_who_are_not(world: World) -> None:
     uploads, upload = dropped(world, {"a.json": bundle(person(1), sample())})
     looked(world, uploads, upload)
-    publish(world.hospital, quiet, uploads, upload.staged.name)
+    published(world, uploads, upload)
 
     lines = [person(1), sample(5), person(2), sample(6, of=2)]
     files = {"export/all.ndjson": b"\n".join(json.dumps(one).encode() for one in lines)}
@@ -203,7 +262,7 @@ def test_an_unforeseen_end_removes_the_files(world: World) -> None:
     uploads, upload = dropped(world, {"a.json": bundle(sample())})
     looked(world, uploads, upload)
     with patch.object(TwinSender, "send", side_effect=TransactionError("no")), pytest.raises(TransactionError):
-        publish(world.hospital, quiet, uploads, upload.staged.name)
+        published(world, uploads, upload)
     assert not upload.staged.folder.exists()
 
 
@@ -212,10 +271,10 @@ def test_what_an_interrupted_publishing_began_is_finished_by_dropping_the_same_a
     uploads, upload = dropped(world, files)
     looked(world, uploads, upload)
     with patch.object(TwinSender, "send", side_effect=TransactionError("no")), pytest.raises(TransactionError):
-        publish(world.hospital, quiet, uploads, upload.staged.name)
+        published(world, uploads, upload)
     uploads, upload = dropped(world, files)
     looked(world, uploads, upload)
-    publish(world.hospital, quiet, uploads, upload.staged.name)
+    published(world, uploads, upload)
     assert len(list(world.patient.records())) == 1
 
 
@@ -226,7 +285,7 @@ def test_a_large_file_that_is_dropped_twice_is_published_once(world: World) -> N
             uploads, upload = dropped(world, {"scan.bin": content}, category="imaging")
             found = looked(world, uploads, upload)
             assert (found.records, found.known) == (expected, 1 - expected)
-            publish(world.hospital, quiet, uploads, upload.staged.name)
+            published(world, uploads, upload)
     assert len(list(world.hospital.records())) == 1
 
 
@@ -278,5 +337,5 @@ def test_paths_of_the_folder_are_nowhere(world: World, tmp_path: Path) -> None:
     found = looked(world, uploads, upload)
     assert found.records == 1
     assert str(upload.staged.folder) not in repr(found)
-    done = publish(world.hospital, quiet, uploads, upload.staged.name)
+    done = published(world, uploads, upload)
     assert "profiles" not in repr(done)

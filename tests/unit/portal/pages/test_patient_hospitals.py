@@ -10,6 +10,7 @@ from panachain.portal.pages.patient_hospitals import word_of
 from panachain.records.sensitivity.kinds import kinds
 from tests.portal.conftest import Client, Portal, text_of
 from tests.unit.portal.hostile import TEXTS, harmless, label
+from tests.unit.portal.pages.pressing import failed
 
 
 @pytest.fixture
@@ -64,6 +65,18 @@ def test_choices_say_what_they_change_and_hospitals_are_told(portal: Portal, cli
     assert "Left to each hospital again: alcohol use." in text_of(asked.text)
     client.finish(client.agree(asked))
     assert portal.world.patient.choices.now().closed == ()
+
+
+def test_choices_that_changed_since_they_were_shown_are_not_changed_otherwise(portal: Portal, client: Client) -> None:
+    choices = portal.world.patient.choices
+    asked = client.submit("/choices", closed=["ETHUD"])
+    choices.change(close={"HIV"})
+    try:
+        assert "was changed since" in failed(client, asked, 400)
+        # It would have left this to hospitals again, which no sentence said.
+        assert choices.now().closed == ("HIV",)
+    finally:
+        choices.change(reopen={"HIV"})
 
 
 def test_no_change_asks_for_nothing(client: Client) -> None:

@@ -30,9 +30,11 @@ def test_a_group_lives_from_its_making_to_its_end(portal: Portal, world: World) 
     assert "You are in no group." in text_of(manager.page("/groups"))
     assert "The group is there." in do(manager, "create")
     (group,) = world.clinician.groups()
-    assert "Once they accept" in text_of(
-        manager.submit("/groups/invite", group=group.group, who=world.nurse.address).text
-    )
+    asked = text_of(manager.submit("/groups/invite", group=group.handle, who=world.nurse.address).text)
+    assert "Once they accept" in asked
+    # Whom a name means is said whole.
+    assert world.nurse.address in asked
+    assert group.group in asked
     assert world.clinician.groups()[0].invited == ()
     do(manager, "invite", group=group.group, who=world.nurse.whoami().handle)
     assert group.handle in text_of(member.page("/groups"))
