@@ -111,17 +111,17 @@ class Worker:
         """Begin without a process."""
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed = threading.Event()
 
     def ask(self, asked: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
         """Return what the process says of a file, and the picture that it drew."""
         if len(content) > MOST_BYTES:
             return {"error": "it is too large to be looked into"}, b""
         with self._lock:
-            if self._closed:
+            if self._closed.is_set():
                 return {"error": "it can't be read"}, b""
             process = self._started()
-            if self._closed:
+            if self._closed.is_set():
                 # It was closed while the process began.
                 process.kill()
             timer = threading.Timer(_WAIT, process.kill)
@@ -134,12 +134,12 @@ class Worker:
                 return {"error": "it takes too much memory or time"}, b""
             finally:
                 timer.cancel()
-                if self._closed:
+                if self._closed.is_set():
                     self._end()
 
     def close(self) -> None:
         """End the process at once, with what it holds; nothing is drawn any more."""
-        self._closed = True
+        self._closed.set()
         atexit.unregister(self.close)
         if (process := self._process) is not None:
             process.kill()
