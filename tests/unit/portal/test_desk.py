@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -459,7 +461,11 @@ def test_a_lock_waits_for_no_picture(seat: Seat, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(images, "_taken", slow)
     # The process waits for more of the file than ever comes, as one does that draws for ever.
-    monkeypatch.setattr(images.struct, "pack", lambda form, size, pack=images.struct.pack: pack(form, size + 100))
+    # In this module only: the test runner's own connection packs numbers, too.
+    longer = SimpleNamespace(
+        pack=lambda form, size: struct.pack(form, size + 100), unpack=struct.unpack, error=struct.error
+    )
+    monkeypatch.setattr(images, "struct", longer)
 
     async def use() -> None:
         await seat.sit()
