@@ -26,6 +26,7 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from _running import running
 from records import PASSPHRASE, Amount, bundles, join, world
 
 from panachain.crypto import keystore
@@ -223,4 +224,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with running():
+        main()
