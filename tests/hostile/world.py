@@ -151,6 +151,8 @@ class Hostile:
 
         self.honest(give)
         self.honest(lambda: again(self.world).settle())
+        # It grants anew what a rotation had left on the old lanes, because a relay refused.
+        self.honest(self._follow)
 
     def revoke(self) -> None:
         """Take a grant back."""
