@@ -183,6 +183,8 @@ class Hostile:
             self.ignored.add(policy_id)
         if rotate:
             self.story.append(f"rotated the lanes of {lost}")
+            # What the report of a rotation says to do where somebody couldn't be granted the new lanes.
+            self.honest(lambda: again(self.world).settle())
             self.honest(self._follow)
 
     def _follow(self) -> None:
