@@ -23,7 +23,7 @@ from panachain.errors import DiskError, LockedError
 from panachain.model.actors import Role
 from panachain.portal.desk import Opener
 from panachain.portal.security import Origin
-from panachain.private_files import own_folder, write_private
+from panachain.private_files import open_private, own_folder, write_private
 from panachain.sdk.profiles import Profile, create_profile, list_profiles
 
 _PAGE: Final = """<!doctype html>
@@ -119,7 +119,7 @@ def sweep_ways(folder: Path) -> int:
 def _swept(folder: Path, stem: str) -> bool:
     """Remove one way in, unless its portal lives, and tell whether there was one."""
     path = folder / f"{stem}.html"
-    descriptor = os.open(path.with_suffix(_HELD), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = open_private(path.with_suffix(_HELD), os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         there = path.exists()
