@@ -14,7 +14,7 @@ from panachain.portal.desk import Seat, seated
 from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _
 from panachain.portal.pages import Page
-from panachain.portal.pages.hospital_patients import paged
+from panachain.portal.paging import part_of
 from panachain.portal.rendering import confirm, confirmed, render, to
 
 PAGES: Final = (
@@ -32,8 +32,8 @@ _AT_ONCE: Final = 5
 async def batches(request: Request, seat: _Hospital, page: int = 1) -> Response:
     """List storage transactions, and what waits."""
     seen = await seat.run(lambda hospital: hospital.overview.batches())
-    shown, paging = paged(seen.batches, page)
-    return render(request, "hospital/batches.html", title=_("Batches"), seen=seen, shown=shown, paging=paging)
+    part = part_of(seen.batches, page)
+    return render(request, "hospital/batches.html", title=_("Batches"), seen=seen, shown=part.items, paging=part)
 
 
 @router.post("/batches/settle")

@@ -18,6 +18,7 @@ from panachain.portal.desk import Seat, seated
 from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _, gettext, ngettext
 from panachain.portal.pages import Page
+from panachain.portal.paging import PER_PAGE, Part, part_of, place_of
 from panachain.portal.refusals import RefusedError
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.portal.whom import called
@@ -29,7 +30,7 @@ PAGES: Final = (
 router: Final = APIRouter()
 _Hospital = Annotated[Seat, Depends(seated(Role.HOSPITAL))]
 _Form = Annotated[Form, Depends(checked_form)]
-PER_PAGE: Final = 50
+_MOST_PAGES: Final = 1_000_000
 REASONS: Final = {
     Reason.ENTERED_IN_ERROR.value: N_("entered in error"),
     Reason.WRONG_PATIENT.value: N_("about another person"),
@@ -41,8 +42,8 @@ REASONS: Final = {
 async def patients(request: Request, seat: _Hospital, page: int = 1) -> Response:
     """List everybody who is or was paired, or of whom something is published."""
     everybody = await seat.run(lambda hospital: hospital.overview.patients())
-    shown, paging = paged(everybody, page)
-    return render(request, "hospital/patients.html", title=_("Patients"), patients=shown, paging=paging)
+    part = part_of(everybody, page, size=PER_PAGE)
+    return render(request, "hospital/patients.html", title=_("Patients"), patients=part.items, paging=part)
 
 
 @router.get("/patients/{address}")
@@ -50,7 +51,8 @@ async def patient(request: Request, seat: _Hospital, address: str, page: int = 1
     """Show one patient's pairing, and what was published for them."""
     whose = _address(address)
     kind = Category.parse(category) if category else None
-    start = (_number(page) - 1) * PER_PAGE
+    number = min(max(page, 1), _MOST_PAGES)
+    start = (number - 1) * PER_PAGE
 
     def look(hospital: Any) -> dict[str, Any]:
         overview = hospital.overview
@@ -78,7 +80,7 @@ async def patient(request: Request, seat: _Hospital, address: str, page: int = 1
         whose=whose,
         categories=[one.value for one in Category],
         category=category,
-        paging=_paging(total, _number(page)),
+        paging=Part(told["found"].records, number, place_of(total, number, size=PER_PAGE)[1], total),
         reasons=_reasons(),
         **told,
     )
@@ -131,29 +133,15 @@ async def withdraw(request: Request, seat: _Hospital, form: _Form) -> Response:
 async def withdrawals(request: Request, seat: _Hospital, page: int = 1) -> Response:
     """List what was withdrawn, of everybody."""
     life = await seat.run(lambda hospital: hospital.overview.life())
-    shown, paging = paged(life.withdrawals, page)
+    part = part_of(life.withdrawals, page, size=PER_PAGE)
     return render(
         request,
         "hospital/withdrawals.html",
         title=_("Withdrawals"),
-        withdrawals=shown,
-        paging=paging,
+        withdrawals=part.items,
+        paging=part,
         reasons=_reasons(),
     )
-
-
-def paged(everything: Any, page: int) -> tuple[Any, dict[str, int]]:
-    """Return what one page of a list shows, and where it is."""
-    number = _number(page)
-    return everything[(number - 1) * PER_PAGE : number * PER_PAGE], _paging(len(everything), number)
-
-
-def _paging(total: int, page: int) -> dict[str, int]:
-    return {"page": page, "pages": max(1, -(-total // PER_PAGE)), "total": total}
-
-
-def _number(page: int) -> int:
-    return min(max(page, 1), 1_000_000)
 
 
 def _check_theirs(hospital: Any, whose: Address, records: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""What patients choose in forms: categories, years, purposes, an end, and a page of a long list.
+"""What patients choose in forms: categories, years, purposes and an end.
 
 Pure: text comes in, values go out. Never guesses: what isn't understood is an error that names it.
 """
@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from panachain.errors import UsageError
 from panachain.model.scope import FIRST_YEAR, UNDATED, Category, Purpose
 from panachain.portal.i18n import N_, _
 from panachain.sdk.times import END
 from panachain.sdk.words import WHOLE
-
-Item = TypeVar("Item")
 
 LENGTHS: Final = {
     "8h": (N_("8 hours"), 8 * 3600),
@@ -28,47 +25,9 @@ LENGTHS: Final = {
     "365d": (N_("1 year"), 365 * 86_400),
 }
 """How long a grant lasts: what the form sends, its words, and its seconds."""
-PER_PAGE: Final = 50
-"""Lines of a long list on one page."""
 MOST_YEARS: Final = 150
 """Years that one grant can name; each is a lane of its own for each category."""
 _YEARS: Final = re.compile(r"([0-9]{4})(?:\s*[-\u2013]\s*([0-9]{4}))?", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Part(Generic[Item]):
-    """One page of a long list."""
-
-    items: Sequence[Item]
-    number: int
-    """Of the page, from 1."""
-    pages: int
-    total: int
-    """Items of the whole list."""
-
-    @property
-    def before(self) -> int:
-        """The number of the page before this one; 0 for none."""
-        return self.number - 1
-
-    @property
-    def after(self) -> int:
-        """The number of the next page; 0 for none."""
-        return self.number + 1 if self.number < self.pages else 0
-
-
-def part_of(items: Sequence[Item], page: str, *, size: int = PER_PAGE) -> Part[Item]:
-    """Return one page of a list; a number that there isn't becomes the nearest that there is.
-
-    Args:
-        items: the whole list.
-        page: the number, as the address of the page has it.
-        size: lines of a page.
-    """
-    pages = max(1, -(-len(items) // size))
-    wanted = int(page) if page.isascii() and page.isdigit() and len(page) < 9 else 1
-    number = min(max(wanted, 1), pages)
-    return Part(items[(number - 1) * size : number * size], number, pages, len(items))
 
 
 def categories_of(chosen: Sequence[str]) -> tuple[str, ...]:

@@ -25,7 +25,8 @@ from panachain.portal.i18n import N_, _
 from panachain.portal.jobs import JobProgress
 from panachain.portal.labels import CATEGORIES
 from panachain.portal.pages import Page
-from panachain.portal.pages.patient_choosing import LENGTHS, categories_of, end_of, part_of, purposes_of, years_of
+from panachain.portal.pages.patient_choosing import LENGTHS, categories_of, end_of, purposes_of, years_of
+from panachain.portal.paging import part_of
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.portal.whom import called
 from panachain.sdk import consents

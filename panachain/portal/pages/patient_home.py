@@ -19,7 +19,7 @@ from panachain.portal.desk import Seat, seated
 from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _
 from panachain.portal.pages import Page
-from panachain.portal.pages.patient_choosing import part_of
+from panachain.portal.paging import part_of
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.sdk.access import readers
 from panachain.sdk.patient import Patient

@@ -17,7 +17,7 @@ from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _
 from panachain.portal.jobs import JobProgress
 from panachain.portal.pages import Page
-from panachain.portal.pages.patient_choosing import part_of
+from panachain.portal.paging import part_of
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.portal.whom import account_of, called
 from panachain.records.sensitivity.kinds import Kind, kinds

@@ -23,8 +23,8 @@ from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _
 from panachain.portal.jobs import JobProgress
 from panachain.portal.pages import Page
-from panachain.portal.pages.patient_choosing import Part, part_of
 from panachain.portal.pages.patient_grants import own_policy
+from panachain.portal.paging import Part, part_of
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.sdk.names import Names
 from panachain.sdk.patient import Patient

@@ -23,7 +23,7 @@ from panachain.portal.i18n import N_, _, ngettext
 from panachain.portal.jobs import JobProgress
 from panachain.portal.labels import CATEGORIES
 from panachain.portal.pages import Page
-from panachain.portal.pages.patient_choosing import Part, part_of
+from panachain.portal.paging import Part, part_of
 from panachain.portal.rendering import confirm, confirmed, render, to, to_opened
 from panachain.sdk.access import in_force, who_reads
 from panachain.sdk.patient import Patient

@@ -19,8 +19,9 @@ from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _
 from panachain.portal.jobs import JobProgress
 from panachain.portal.pages import Page
-from panachain.portal.pages.patient_choosing import LENGTHS, categories_of, end_of, part_of
+from panachain.portal.pages.patient_choosing import LENGTHS, categories_of, end_of
 from panachain.portal.pages.patient_grants import lines_of, told
+from panachain.portal.paging import part_of
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.portal.whom import called
 from panachain.sdk import consents

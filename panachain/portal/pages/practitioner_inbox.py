@@ -31,6 +31,7 @@ from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _
 from panachain.portal.labels import CATEGORIES, PURPOSES, label
 from panachain.portal.pages import Page
+from panachain.portal.paging import part_of
 from panachain.portal.refusals import RefusedError
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.sdk.reader import ReadingSession
@@ -46,7 +47,6 @@ PAGES: Final = (
 )
 ENDS_SOON: Final = 3 * 86_400
 """Seconds before its end from which on a grant is said to end soon."""
-ON_A_PAGE: Final = 50
 FETCHED: Final = 16 << 20
 """Bytes of a record that is fetched at once; the content of a larger one is fetched when somebody looks at it."""
 _LEFT_OUT: Final = (IntegrityError, BlockNotFoundError, TooLargeError)
@@ -196,20 +196,18 @@ async def inbox(request: Request, seat: Reading, q: str = "", page: int = 1) -> 
     found = await seat.run(inbox_of)
     word = q.strip().casefold()[:100]
     patients = [one for one in found.patients if word in one.name.casefold() or word in one.patient.casefold()]
-    last = max((len(patients) + ON_A_PAGE - 1) // ON_A_PAGE, 1)
-    page = min(max(page, 1), last)
-    shown = patients[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]
+    part = part_of(patients, page)
     return render(
         request,
         "practitioner/inbox.html",
         title=_("What you can read"),
         inbox=found,
         soon=found.soon,
-        patients=shown,
-        count=len(patients),
+        patients=part.items,
+        count=part.total,
         q=q,
-        page=page,
-        last=last,
+        page=part.number,
+        last=part.pages,
         address=lambda number: f"/inbox?{urlencode({'q': q, 'page': number})}",
     )
 

@@ -13,11 +13,11 @@ from panachain.model.actors import Role
 from panachain.portal.desk import Seat, seated
 from panachain.portal.i18n import N_, _
 from panachain.portal.pages import Page
+from panachain.portal.paging import PER_PAGE, part_of
 from panachain.portal.rendering import render
 
 router = APIRouter()
 PAGES: Final = (Page("/readings", N_("What I opened"), frozenset({Role.PRACTITIONER, Role.RESEARCHER}), 40),)
-ON_A_PAGE: Final = 50
 
 
 @router.get("/readings")
@@ -31,17 +31,16 @@ async def readings(
     found = list(reversed(await seat.run(lambda actor: actor.readings)))
     patients = {one.patient: one.patient_name for one in found}
     shown = [one for one in found if not patient or one.patient.lower() == patient.lower()]
-    last = max((len(shown) + ON_A_PAGE - 1) // ON_A_PAGE, 1)
-    page = min(max(page, 1), last)
+    part = part_of(shown, page, size=PER_PAGE)
     return render(
         request,
         "practitioner/readings.html",
         title=_("What I opened"),
-        readings=shown[(page - 1) * ON_A_PAGE : page * ON_A_PAGE],
+        readings=part.items,
         patients=list(patients),
         names=patients,
         patient=next((one for one in patients if one.lower() == patient.lower()), ""),
-        count=len(shown),
-        page=page,
-        last=last,
+        count=part.total,
+        page=part.number,
+        last=part.pages,
     )

@@ -18,6 +18,7 @@ from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _, ngettext
 from panachain.portal.labels import CATEGORIES, PURPOSES, label
 from panachain.portal.pages import Page
+from panachain.portal.paging import part_of
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.portal.whom import called
 from panachain.sdk.practitioner import Practitioner
@@ -32,7 +33,6 @@ LENGTHS: Final = (1, 7, 14, 30, 90, 365)
 """Days that the form offers."""
 WORDS: Final = (*WHOLE, *(one.value for one in Category))
 """What can be asked for, in the order of the form."""
-ON_A_PAGE: Final = 50
 _DAY: Final = 86_400
 Asking = Annotated[Seat, Depends(seated(Role.PRACTITIONER))]
 Checked = Annotated[Form, Depends(checked_form)]
@@ -42,17 +42,15 @@ Checked = Annotated[Form, Depends(checked_form)]
 async def asked(request: Request, seat: Asking, page: int = 1) -> Response:
     """Show the requests that were made, the newest first, and what became of each."""
     found: Listing[RequestView] = await seat.run(lambda actor: actor.requests())
-    last = max((len(found) + ON_A_PAGE - 1) // ON_A_PAGE, 1)
-    page = min(max(page, 1), last)
-    newest = list(reversed(found))[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]
+    part = part_of(list(reversed(found)), page)
     return render(
         request,
         "practitioner/requests.html",
         title=_("Requests"),
-        requests=newest,
+        requests=part.items,
         left_out=found.left_out,
-        page=page,
-        last=last,
+        page=part.number,
+        last=part.pages,
     )
 
 

@@ -28,6 +28,7 @@ from panachain.portal.desk import Seat, seated
 from panachain.portal.i18n import N_, _
 from panachain.portal.labels import CATEGORIES, PURPOSES, STATES, label
 from panachain.portal.pages import Page
+from panachain.portal.paging import PER_PAGE, place_of
 from panachain.portal.plots import Bars
 from panachain.portal.rendering import render
 from panachain.research.index import KINDS, AnyResult, QueryProvenance, StorageRow, Tally, TallyGroup
@@ -35,7 +36,6 @@ from panachain.sdk.researcher import Researcher
 
 router = APIRouter()
 PAGES: Final = (Page("/research", N_("Query"), frozenset({Role.RESEARCHER}), 0),)
-ON_A_PAGE: Final = 50
 STATUSES: Final = ("not_yet", "active", "expired", "revoked")
 FORMATS: Final = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 _MONTHS: Final = 36
@@ -191,11 +191,10 @@ def _answered(actor: Researcher, asked: Question, page: int) -> Answer:
     filters = asked.filters()
     tally = actor.tally(asked.kind, **filters)
     asked = replace(asked, block=str(tally.provenance.block))
-    last = max((tally.rows + ON_A_PAGE - 1) // ON_A_PAGE, 1)
-    page = min(max(page, 1), last)
+    page, last = place_of(tally.rows, page, size=PER_PAGE)
     # As of the block of the tally, which a block that comes in between must not change.
     filters["as_of_block"] = tally.provenance.block
-    result = actor.query(asked.kind, limit=ON_A_PAGE, offset=(page - 1) * ON_A_PAGE, **filters)
+    result = actor.query(asked.kind, limit=PER_PAGE, offset=(page - 1) * PER_PAGE, **filters)
     return Answer(asked, result, tally, page, last)
 
 

@@ -19,11 +19,12 @@ from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.plain import line
 from panachain.portal.i18n import speaking
-from panachain.portal.pages.patient_choosing import LENGTHS, part_of
+from panachain.portal.pages.patient_choosing import LENGTHS
 from panachain.portal.pages.patient_export import Exported
 from panachain.portal.pages.patient_home import Waiting
 from panachain.portal.pages.patient_log import Log, Wanted, shown
 from panachain.portal.pages.patient_records import Records, listed
+from panachain.portal.paging import part_of
 from panachain.portal.rendering import HERE, environment
 from panachain.records.sensitivity.kinds import kinds
 from panachain.sdk.access import Allowed, Reader, Readers

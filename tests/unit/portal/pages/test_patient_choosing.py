@@ -14,7 +14,6 @@ from panachain.portal.pages.patient_choosing import (
     MOST_YEARS,
     categories_of,
     end_of,
-    part_of,
     purposes_of,
     years_of,
 )
@@ -89,21 +88,3 @@ def test_a_day_is_the_last_one_on_which_it_can_be_read() -> None:
 def test_no_end_and_an_end_that_is_over_are_refused(length: str, day: str) -> None:
     with pytest.raises(UsageError):
         end_of(length, day, now=NOW)
-
-
-@pytest.mark.parametrize(
-    ("page", "number"), [("1", 1), ("3", 3), ("0", 1), ("-1", 1), ("99", 3), ("x", 1), ("\u0663", 1), ("9" * 30, 1)]
-)
-def test_a_page_that_there_is_not_becomes_one_that_there_is(page: str, number: int) -> None:
-    part = part_of(range(25), page, size=10)
-    assert (part.number, part.pages, part.total) == (number, 3, 25)
-    assert list(part.items) == list(range(25))[(number - 1) * 10 : number * 10]
-
-
-def test_pages_lead_to_their_neighbours_and_an_empty_list_has_one() -> None:
-    assert [(one.before, one.after) for one in (part_of(range(25), str(n), size=10) for n in (1, 2, 3))] == [
-        (0, 2),
-        (1, 3),
-        (2, 0),
-    ]
-    assert (part_of([], "1").pages, part_of([], "1").after) == (1, 0)

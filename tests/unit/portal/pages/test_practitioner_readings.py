@@ -38,7 +38,7 @@ def test_is_filtered_by_patient_and_paged(portal: Portal, world: World, monkeypa
     for _ in range(3):
         list(world.clinician.open(made))
     client = portal.client_of(Role.PRACTITIONER)
-    monkeypatch.setattr(practitioner_readings, "ON_A_PAGE", 2)
+    monkeypatch.setattr(practitioner_readings, "PER_PAGE", 2)
     assert client.page("/readings").count("<time") == 2
     assert client.page("/readings", page=2).count("<time") == 1
     assert client.page("/readings", patient=world.patient.address, page=2).count("<time") == 1

@@ -80,7 +80,7 @@ def test_an_answer_can_be_cited_and_asked_for_again(portal: Portal, world: World
 
 
 def test_a_page_is_of_the_block_of_the_first_one(portal: Portal, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(researcher_query, "ON_A_PAGE", 2)
+    monkeypatch.setattr(researcher_query, "PER_PAGE", 2)
     made = [grant(world).policy_id for _ in range(5)]
     client = portal.client_of(Role.RESEARCHER)
     pages = [ask(client, page=number) for number in (1, 2, 3, 99)]
