@@ -25,6 +25,7 @@ from panachain.plain import json_line
 from panachain.private_files import others_may_write
 
 if TYPE_CHECKING:
+    from panachain.sdk.opening import Opening
     from panachain.viewer.items import Item
 
 INDEX: Final = "index.json"
@@ -111,6 +112,23 @@ class OutputFolder:
         self.entries.append(entry)
         self.provenance.append(provenance)
         return entry
+
+    def take(self, opening: Opening) -> None:
+        """Write each record of an opening; one whose bytes can't be had is left out of it, and of the folder.
+
+        Raises:
+            PartlyDoneError: something was left out; all else is written.
+            PanaChainError: what `Opening` raises besides, and the disk's.
+        """
+        # Loaded here: most commands that write a file open nothing.
+        from panachain.records.findings import LEFT_OUT
+
+        for record in opening:
+            try:
+                self.add(record.info, record.chunks(), record.to_json(), record.fhir_provenance())
+            except LEFT_OUT as exc:
+                # Its bytes are fetched only now; no part of it is in the folder.
+                opening.leave_out(record, exc)
 
 
 @contextmanager

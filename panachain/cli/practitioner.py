@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import click
 
@@ -18,12 +17,9 @@ from panachain.cli.files import new_folder
 from panachain.cli.hospital import show_records
 from panachain.cli.life import show_life
 from panachain.cli.values import Categories, Moment, Purposes, flat
-from panachain.errors import BlockNotFoundError, IntegrityError, PartlyDoneError, TooLargeError
+from panachain.errors import PartlyDoneError
 from panachain.model.actors import Role
 from panachain.model.scope import Purpose
-
-LEFT_OUT: Final = (IntegrityError, BlockNotFoundError, TooLargeError)
-"""What one record can bring about; the others are opened (records/findings.py)."""
 
 
 @command("inbox", examples="panachain --profile doctor inbox")
@@ -87,12 +83,7 @@ def open_(policy: str, since: int | None, history: bool, folder: Path) -> None:
         found = app.policy(practitioner, policy)
         opening = practitioner.open(found, since=since, history=history, progress=progress)
         try:
-            for record in opening:
-                try:
-                    output.add(record.info, record.chunks(), record.to_json(), record.fhir_provenance())
-                except LEFT_OUT as exc:
-                    # Its bytes are fetched only now; no part of it is in the folder.
-                    opening.leave_out(record, exc)
+            output.take(opening)
         except PartlyDoneError as exc:
             partly = exc
             output.omissions += [omission.to_json() for omission in exc.omissions]

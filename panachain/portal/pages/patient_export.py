@@ -32,7 +32,6 @@ from panachain.portal.pages import Page
 from panachain.portal.refusals import RefusedError
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.portal.staging import reserve
-from panachain.records.findings import LEFT_OUT
 from panachain.sdk import consents
 from panachain.sdk.names import Names
 from panachain.sdk.patient import Patient
@@ -156,12 +155,7 @@ def archive(patient: Patient, exports: Exports, progress: JobProgress, names: Na
     try:
         with new_folder(folder) as output:
             try:
-                for record in opening:
-                    try:
-                        output.add(record.info, record.chunks(), record.to_json(), record.fhir_provenance())
-                    except LEFT_OUT as exc:
-                        # Its bytes are fetched only now; no part of it is in the folder.
-                        opening.leave_out(record, exc)
+                output.take(opening)
             except PanaChainError as exc:
                 if not opening.omissions or isinstance(exc, DiskError):
                     raise

@@ -14,12 +14,9 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Request, Response
 
 from panachain.errors import (
-    BlockNotFoundError,
-    IntegrityError,
     Omission,
     PanaChainError,
     PartlyDoneError,
-    TooLargeError,
     UsageError,
 )
 from panachain.model.actors import Address, PolicyId, Role
@@ -34,6 +31,7 @@ from panachain.portal.pages import Page
 from panachain.portal.paging import part_of
 from panachain.portal.refusals import RefusedError
 from panachain.portal.rendering import confirm, confirmed, render, to
+from panachain.records.findings import LEFT_OUT
 from panachain.sdk.reader import ReadingSession
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.policies import PolicyView
@@ -49,8 +47,6 @@ ENDS_SOON: Final = 3 * 86_400
 """Seconds before its end from which on a grant is said to end soon."""
 FETCHED: Final = 16 << 20
 """Bytes of a record that is fetched at once; the content of a larger one is fetched when somebody looks at it."""
-_LEFT_OUT: Final = (IntegrityError, BlockNotFoundError, TooLargeError)
-"""What one record's content can bring about; the others are opened."""
 _LEFT: Final = N_("What the proxies signed until then stands in the patient's log; nothing was kept here.")
 Reading = Annotated[Seat, Depends(seated(Role.PRACTITIONER, Role.RESEARCHER))]
 
@@ -331,7 +327,7 @@ def _open(
                 continue
             try:
                 _fetch(record)
-            except _LEFT_OUT as exc:
+            except LEFT_OUT as exc:
                 found.leave_out(record, exc)
                 continue
             records[record.info.header_cid] = record
