@@ -238,6 +238,12 @@ class Bounded:
         if len(self._held) >= min(self._waiting(), _LARGEST_PIECE):
             self._parse(final=False)
 
+    def read(self, content: bytes) -> None:
+        """Take a whole document that is in memory, and end it."""
+        for start in range(0, len(content), _PIECE):
+            self.feed(content[start : start + _PIECE])
+        self.end()
+
     def end(self) -> None:
         """End the document."""
         self._parse(final=True)

@@ -44,9 +44,7 @@ def read_export(content: bytes) -> tuple[tuple[Table, ...], bool]:
     """
     reader = _Reader(encoding_of(content))
     try:
-        for start in range(0, len(content), 1 << 16):
-            reader.feed(content[start : start + (1 << 16)])
-        reader.end()
+        reader.read(content)
     except InputError as exc:
         raise UnreadableError(str(exc)) from exc
     tables = []

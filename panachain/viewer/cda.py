@@ -90,9 +90,7 @@ def read_cda(content: bytes) -> Cda:
     """
     reader = _Reader(encoding_of(content))
     try:
-        for start in range(0, min(len(content), MAX_SIZE + 1), 1 << 16):
-            reader.feed(content[start : start + (1 << 16)])
-        reader.end()
+        reader.read(content[: MAX_SIZE + 1])
     except InputError as exc:
         raise UnreadableError(str(exc)) from exc
     return reader.finish()
@@ -102,9 +100,7 @@ def head_of(content: bytes) -> Cda:
     """Return what the header of a C-CDA document says; of one that can't be read as much as could be."""
     reader = _Reader(encoding_of(content), only_head=True)
     with suppress(_EnoughError, InputError):
-        for start in range(0, min(len(content), MAX_SIZE), 1 << 14):
-            reader.feed(content[start : start + (1 << 14)])
-        reader.end()
+        reader.read(content[:MAX_SIZE])
     return reader.finish()
 
 
