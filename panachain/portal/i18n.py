@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from typing import Final
+
+from panachain.viewer.words import compiled
 
 LOCALE: Final = Path(__file__).parent / "locale"
 SOURCE: Final = "en"
@@ -73,20 +74,7 @@ def accepted(header: str) -> str:
 def _catalog(language: str) -> catalogs.NullTranslations:
     if language == SOURCE:
         return catalogs.NullTranslations()
-    from babel.messages.catalog import Catalog
-    from babel.messages.mofile import write_mo
-    from babel.messages.pofile import read_po
-
-    together = Catalog(locale=language)
-    for path in sorted((LOCALE / f"{language}.d").glob("*.po")):
-        with path.open("rb") as file:
-            for message in read_po(file, locale=language):
-                if message.id and message.string and not message.fuzzy:
-                    together.add(message.id, message.string, context=message.context)
-    compiled = BytesIO()
-    write_mo(compiled, together)
-    compiled.seek(0)
-    return catalogs.GNUTranslations(compiled)
+    return compiled([path.read_bytes() for path in sorted((LOCALE / f"{language}.d").glob("*.po"))], language)
 
 
 def gettext(message: str, **values: object) -> str:

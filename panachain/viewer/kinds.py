@@ -446,9 +446,9 @@ STATES: Final[Mapping[str, str]] = {
 """Codes that people read as words; what isn't listed is shown as it stands."""
 
 CATEGORIES: Final[Mapping[str, str]] = {
-    "demographics": N_("demographics"),
-    "encounters": N_("encounters"),
-    "conditions": N_("problems"),
+    "demographics": N_("personal details"),
+    "encounters": N_("visits"),
+    "conditions": N_("conditions"),
     "allergies": N_("allergies"),
     "medications": N_("medications"),
     "immunizations": N_("immunizations"),

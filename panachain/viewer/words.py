@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gettext
 import io
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -27,12 +28,22 @@ def translations(language: str) -> gettext.NullTranslations:
     """Return what translates into a language; of one that nobody translated to, English."""
     if language not in LANGUAGES or language == SOURCE:
         return gettext.NullTranslations()
+    return compiled([files("panachain.viewer").joinpath("locale", f"{language}.po").read_bytes()], language)
+
+
+def compiled(sources: Iterable[bytes], language: str) -> gettext.GNUTranslations:
+    """Return what several PO files translate together; what their writers marked as fuzzy isn't among it."""
     # Imported here: pages in English need none of it.
+    from babel.messages.catalog import Catalog
     from babel.messages.mofile import write_mo
     from babel.messages.pofile import read_po
 
-    source = files("panachain.viewer").joinpath("locale", f"{language}.po").read_bytes()
-    compiled = io.BytesIO()
-    write_mo(compiled, read_po(io.BytesIO(source), locale=language))
-    compiled.seek(0)
-    return gettext.GNUTranslations(compiled)
+    together = Catalog(locale=language)
+    for source in sources:
+        for message in read_po(io.BytesIO(source), locale=language):
+            if message.id and message.string and not message.fuzzy:
+                together.add(message.id, message.string, context=message.context)
+    made = io.BytesIO()
+    write_mo(made, together)
+    made.seek(0)
+    return gettext.GNUTranslations(made)

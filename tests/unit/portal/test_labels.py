@@ -7,6 +7,9 @@ from panachain.model.actors import Role, Status
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Category, Purpose
 from panachain.portal import labels
+from panachain.portal.i18n import languages, speaking
+from panachain.viewer import kinds
+from panachain.viewer.words import translations
 
 
 def test_labels_tell_values_members_and_what_is_unknown() -> None:
@@ -22,3 +25,10 @@ def test_every_category_purpose_role_and_state_has_a_word() -> None:
     assert {one.value for one in Purpose} == set(labels.PURPOSES)
     assert {one.value for one in Role} == set(labels.ROLES)
     assert {one.name.lower() for one in (*Status, *PolicyStatus)} <= set(labels.STATES)
+
+
+def test_a_category_is_called_the_same_by_the_portal_and_the_viewer() -> None:
+    for language in languages():
+        with speaking(language):
+            for word, message in kinds.CATEGORIES.items():
+                assert translations(language).gettext(message) == labels.label(labels.CATEGORIES, word)
