@@ -17,8 +17,10 @@ from tests import chains, leftovers
 
 TESTS = Path(__file__).resolve().parents[1]
 STARTER = """
-import subprocess, sys, time
+import signal, subprocess, sys, time
 import leftovers
+# Whoever runs the tests in the background of a script has SIGINT ignored, and so would this.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 leftovers.watch()
 # A shell that is gone at once: its child is nobody's any more, and hears nothing from a terminal.
 shell = ["sh", "-c", '"$0" -c "import time; time.sleep(600)" >&2 & echo $!', sys.executable]
