@@ -56,11 +56,22 @@ class TestWait:
         assert opened(world, made.policy_id) == 1
 
     def test_proxies_refuse_the_shares_of_a_patient_who_does_not_wait(self, world: World) -> None:
-        make_deep(world)
-        world.network.confirmations = DEEP - 1
+        slept = make_deep(world, mining=False)
+        world.network.confirmations = 0
 
         with pytest.raises(ProxiesUnavailableError, match="only 0 of 3 proxies took a share"):
             grant(world)
+        assert sum(slept) == LAGGING
+
+    def test_proxies_whose_nodes_see_the_grant_later_than_the_patients_are_asked_again(self, world: World) -> None:
+        upload(world)
+        slept = make_deep(world)
+        world.network.confirmations = 0
+
+        made = grant(world)
+
+        assert (len(slept), made.deposited, made.lacking) == (DEEP, PROXIES, 0)
+        assert opened(world, made.policy_id) == 1
 
     def test_nobody_waits_where_no_block_is_asked_for(self, world: World) -> None:
         slept = make_deep(world)
