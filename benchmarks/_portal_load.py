@@ -382,7 +382,7 @@ def _by_portal(home: Path, folder: Path, line: tuple[float, float], size: int) -
             took = time.perf_counter() - begun
         cpu = _cpu(process.pid) - cpu
         if "was published" not in page and "were published" not in page:
-            raise SystemExit(f"nothing was published: {re.sub('<[^>]*>', ' ', page)}")
+            raise SystemExit(f"nothing was published: {_words(page)}")
         browser.close()
         return UploadFigures(size, line[0], took, sent, looked, line[1], cpu, before, max(seen))
 
@@ -444,8 +444,13 @@ def _fresh(home: Path) -> str:
 def _token(page: str) -> str:
     found = _FORM.search(page)
     if found is None:
-        raise SystemExit("the page has no form")
+        raise SystemExit(f"the page has no form: {_words(page)}")
     return found[1]
+
+
+def _words(page: str) -> str:
+    """Return what a page tells, without its markup."""
+    return " ".join(re.sub("<[^>]*>", " ", page).split())
 
 
 def _form(page: str, path: str) -> dict[str, str]:
@@ -455,7 +460,7 @@ def _form(page: str, path: str) -> dict[str, str]:
     for form in page.split("<form")[1:]:
         if f'action="{path}"' in form.partition(">")[0]:
             return {name: html.unescape(value) for name, value in _HIDDEN.findall(form.partition("</form>")[0])}
-    raise SystemExit(f"the page has no form for {path}: {re.sub('<[^>]*>', ' ', page)}")
+    raise SystemExit(f"the page has no form for {path}: {_words(page)}")
 
 
 def main() -> None:
