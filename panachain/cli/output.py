@@ -132,7 +132,7 @@ class Output:
             fields: those that people read, in order; without them, and with `--long`, all that there are.
             titles: names of fields where those of `FIELDS` don't fit.
             also: fields that only people read, instead of the result's or beside them.
-            whole: identifiers that aren't shortened, because people hand them on.
+            whole: identifiers that are neither shortened nor broken, because people hand them on.
         """
         known = _fields(result)
         if self.as_json:
@@ -148,7 +148,7 @@ class Output:
         if fields and not self.long:
             # A field that was asked for and is empty says nothing; in the whole list it shows that there is none.
             shown = [(title, text) for title, text in shown if text != words.ABSENT]
-        for line in tables.card(shown, self.width):
+        for line in tables.card(shown, self.width, whole=[self._title(name, titles) for name in whole]):
             self._line(line)
 
     def many(

@@ -7,7 +7,7 @@ Widths follow Unicode Standard Annex 11 (East Asian Width).
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,12 +71,18 @@ def render(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int)
     return lines
 
 
-def card(fields: Sequence[tuple[str, str]], width: int) -> list[str]:
-    """Return one thing's fields, a title and a value on each line; long values go on below their beginning."""
+def card(fields: Sequence[tuple[str, str]], width: int, *, whole: Collection[str] = ()) -> list[str]:
+    """Return one thing's fields, a title and a value on each line; long values go on below their beginning.
+
+    Args:
+        fields: titles and values, in order.
+        width: cells that a line may take.
+        whole: titles of values that stay on one line, however long they are, because people hand them on.
+    """
     left = max((display_width(title) for title, _ in fields), default=0)
     lines = []
     for title, value in fields:
-        first, *more = wrap(value, max(width - left - len(GAP), _NARROWEST))
+        first, *more = [value] if title in whole else wrap(value, max(width - left - len(GAP), _NARROWEST))
         lines.append(f"{_pad(title, left)}{GAP}{first}".rstrip())
         lines += [f"{'':{left}}{GAP}{line}" for line in more]
     return lines

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from panachain.cli.output import Output
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Purpose
@@ -197,3 +198,13 @@ def test_whom_a_grant_is_for_is_shown_whole_where_nobody_knows_them(run: Callabl
     outcome = run("grant", POLICY, "--category", "laboratory", "--purpose", "TREAT", "--until", "30d")
     (line,) = [line for line in outcome.out.splitlines() if line.startswith("granted to")]
     assert line.split() == ["granted", "to", POLICY]
+
+
+@pytest.mark.parametrize("columns", ["20", "80", "120"])
+def test_what_is_handed_on_stands_on_one_line_in_every_terminal(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    address = "http://0123456789abcdef.localhost:8787/#" + "k" * 43
+    Output().one({"schema": "panachain/portal/1", "url": address}, fields=("url",), whole=("url",))
+    assert capsys.readouterr().out == f"url  {address}\n"

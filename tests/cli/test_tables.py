@@ -66,3 +66,9 @@ def test_a_card_hangs_long_values_below_their_beginning(width: int) -> None:
     lines = card([("what", "laboratory " * 20), ("until", "28 Nov 2026")], width)
     assert max(map(len, lines)) <= width
     assert all(line.startswith(("what ", "      ", "until ")) for line in lines)
+
+
+@pytest.mark.parametrize("width", [8, 20, 80])
+def test_a_card_never_breaks_what_is_copied(width: int) -> None:
+    address = "http://0123456789abcdef.localhost:8787/#" + "k" * 43
+    assert card([("url", address), ("note", "short")], width, whole=["url"]) == [f"url   {address}", "note  short"]
