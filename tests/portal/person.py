@@ -135,8 +135,9 @@ class Person:
         if not self._keyboard:
             field.set_input_files(files)
             return
-        self._reach(field)
+        # Expected first: a key that comes before the browser heard of it opens a real dialog, which nobody sees.
         with self.page.expect_file_chooser() as chooser:
+            self._reach(field)
             self.page.keyboard.press("Space")
         chooser.value.set_files(files)
 
