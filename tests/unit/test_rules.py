@@ -1,4 +1,4 @@
-"""Every test that docs/security/rules.md names is there, and isn't skipped on every machine."""
+"""Every test that docs/security/rules.md and findings.md name is there, and isn't skipped on every machine."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "security" / "rules.md").read_text()
 NAMED = re.findall(r"^- `([^`]+)`", DOCUMENT, re.MULTILINE)
+OF_FINDINGS = re.findall(r"`(tests/[^`]+)` \|$", (ROOT / "docs" / "security" / "findings.md").read_text(), re.MULTILINE)
 
 
 def always_skipped(function: ast.FunctionDef) -> bool:
@@ -26,7 +27,11 @@ def test_every_rule_has_its_section() -> None:
     assert len(NAMED) == len(set(NAMED)) > 40
 
 
-@pytest.mark.parametrize("name", NAMED)
+def test_every_finding_has_its_test() -> None:
+    assert len(OF_FINDINGS) == len(set(OF_FINDINGS)) == 24
+
+
+@pytest.mark.parametrize("name", [*NAMED, *(name for name in OF_FINDINGS if name not in NAMED)])
 def test_is_there_and_runs(name: str) -> None:
     file, _, wanted = name.partition("::")
     tree = ast.parse((ROOT / file).read_text())
