@@ -218,7 +218,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not given.json:
             goal = "" if row.goal is None else f"{'>=' if row.at_least else '<='} {row.goal:,.10g} {row.unit}"
             met = {None: "", True: "met", False: "SHORT"}[row.met]
-            print(f"{row.what:58} {row.figure:12,.1f} {row.unit:6} {goal:20} {met}", flush=True)
+            digits = 2 if row.unit == "x" else 1
+            print(f"{row.what:58} {row.figure:12,.{digits}f} {row.unit:6} {goal:20} {met}", flush=True)
     if given.json:
         json.dump([asdict(row) | {"met": row.met} for row in rows], sys.stdout, indent=1)
 
