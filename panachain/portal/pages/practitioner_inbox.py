@@ -29,7 +29,7 @@ from panachain.portal.i18n import N_, _
 from panachain.portal.labels import CATEGORIES, PURPOSES, label
 from panachain.portal.pages import Page
 from panachain.portal.paging import part_of
-from panachain.portal.refusals import RefusedError
+from panachain.portal.refusals import RefusedError, said
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.records.findings import LEFT_OUT
 from panachain.sdk.reader import ReadingSession
@@ -153,7 +153,7 @@ class Wish:
         if purpose:
             Purpose.parse(purpose)
         if year and not (year.isascii() and year.isdigit() and len(year) <= 4):
-            raise UsageError(_("A year has at most four digits; 0 means records without a date."))
+            raise said(UsageError(_("A year has at most four digits; 0 means records without a date.")))
         return cls(category, int(year) if year else None, purpose)
 
     def fits(self, view: PolicyView) -> bool:
@@ -255,9 +255,11 @@ async def open_(
     told = set(form.all("policy")) if confirming else None
     views = [view for view in granted.in_force if wish.fits(view) and (told is None or view.policy_id in told)]
     if not views:
-        raise UsageError(
-            _("No grant of this patient's that is in force fits, so nothing was opened."),
-            hint=_("The patient can be asked for access."),
+        raise said(
+            UsageError(
+                _("No grant of this patient's that is in force fits, so nothing was opened."),
+                hint=_("The patient can be asked for access."),
+            )
         )
     if not confirming:
         fields: dict[str, str | Sequence[str]] = {name: form.get(name) for name in ("category", "year", "purpose")}
