@@ -271,6 +271,8 @@ class Seat:
             self._kept.clear()
         self._passphrase = Hidden("")
         try:
+            # At once: what runs may take a while, and what came of the others isn't for anybody any more.
+            self.jobs.drop()
             for one in (self.openings, *kept):
                 _close(one)
         finally:

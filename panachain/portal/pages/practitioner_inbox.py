@@ -31,6 +31,7 @@ from panachain.portal.pages import Page
 from panachain.portal.paging import part_of
 from panachain.portal.refusals import RefusedError, said
 from panachain.portal.rendering import confirm, confirmed, render, to
+from panachain.portal.whom import called
 from panachain.records.findings import LEFT_OUT
 from panachain.sdk.reader import ReadingSession
 from panachain.sdk.results.listings import LeftOut
@@ -267,7 +268,7 @@ async def open_(
         return confirm(
             request,
             title=_("Open records"),
-            sentences=_sentences(granted, wish, views),
+            sentences=_sentences(await called(seat, granted.patient, Role.PATIENT), wish, views),
             fields=fields,
             button=_("Open"),
             back=f"/inbox/{granted.patient}",
@@ -354,9 +355,9 @@ def _fetch(record: OpenedRecord) -> None:
         _content = record.content
 
 
-def _sentences(granted: Granted, wish: Wish, views: Sequence[PolicyView]) -> list[str]:
-    """Return what opening does, before it is done."""
-    values = {"who": line(granted.name), "category": label(CATEGORIES, wish.category), "year": wish.year}
+def _sentences(who: str, wish: Wish, views: Sequence[PolicyView]) -> list[str]:
+    """Return what opening does, before it is done; `who` is what the patient is called."""
+    values = {"who": who, "category": label(CATEGORIES, wish.category), "year": wish.year}
     if wish.category and wish.year == UNDATED:
         told = _("You open the records of %(who)s in one category: %(category)s, those without a date.", **values)
     elif wish.category and wish.year is not None:

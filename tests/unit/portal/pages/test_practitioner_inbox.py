@@ -136,6 +136,9 @@ class TestOpen:
         client = portal.client_of(Role.PRACTITIONER)
         asked = client.submit(f"{place(world)}/open")
         assert "The patient sees it in their log" in text_of(asked.text)
+        # Two contacts can be called alike: whose records these are say the handle and the address, too.
+        for part in (world.patient.profile.handle, world.patient.address):
+            assert part in text_of(asked.text)
         world.wait()
         assert list(world.patient.log()) == []
         page = client.finish(client.agree(asked))
