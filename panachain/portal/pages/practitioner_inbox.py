@@ -28,6 +28,7 @@ from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _
 from panachain.portal.labels import CATEGORIES, PURPOSES, label
 from panachain.portal.pages import Page
+from panachain.portal.pages.viewing import prepare
 from panachain.portal.paging import part_of
 from panachain.portal.refusals import RefusedError, said
 from panachain.portal.rendering import confirm, confirmed, render, to
@@ -291,6 +292,10 @@ def opening(
         done.records = len(records)
         if records:
             done.opening = seat.openings.add(granted.name, list(records.values()), _told(done, seat))
+            # A large one is fetched when somebody looks at it, and nobody does yet.
+            if all(record.info.size <= FETCHED for record in records.values()):
+                progress.stage(_("They are put in order, to be looked at"))
+                prepare(seat, done.opening)
         return done
 
     return work
