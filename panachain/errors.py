@@ -7,6 +7,7 @@ Follows the exit codes of the command line (docs/spec/cli.md).
     ├── UsageError                      2   bad argument, bad input file, unknown category
     │   ├── InputError                  2   a source file that can't be read as what it claims to be
     │   │   └── ConsentNotEnforceableError  2   a FHIR Consent that no grant can hold as it is written
+    │   ├── NothingToDoError            2
     │   ├── UnknownActorError           2
     │   └── ConfigurationError          2
     ├── PartlyDoneError                 3
@@ -17,6 +18,7 @@ Follows the exit codes of the command line (docs/spec/cli.md).
     │   ├── PolicyExpiredError          5   after its window
     │   ├── PolicyRevokedError          5
     │   ├── OutOfScopeError             5   lane, purpose or grantee doesn't fit the policy
+    │   ├── NotPairedError              5   the patient didn't assent that the hospital publishes, or no longer does
     │   └── SuspendedError              5
     ├── IntegrityError                  6   bytes, a signature or a proof don't fit
     ├── TooLargeError                   1   a record is larger, all of it put back, than the settings allow
@@ -98,6 +100,12 @@ class ConsentNotEnforceableError(InputError):
         place, reason = provisions[0]
         more = f"; and {len(provisions) - 1} more: {', '.join(p for p, _ in provisions[1:6])}" if provisions[1:] else ""
         return cls(f"{place} {reason}{more}", provisions=provisions, hint=hint)
+
+
+class NothingToDoError(UsageError):
+    """What was named holds nothing that could be done."""
+
+    usual_hint = "look whether what was named is what was meant"
 
 
 class UnknownActorError(UsageError):
@@ -192,6 +200,12 @@ class OutOfScopeError(AccessDeniedError):
     """The lane, the purpose or the asker doesn't fit the policy."""
 
     usual_hint = "`panachain policy explain` says what the policy allows"
+
+
+class NotPairedError(AccessDeniedError):
+    """The patient isn't paired with the hospital; nothing was published."""
+
+    usual_hint = "the patient pairs with the hospital: `panachain pair`"
 
 
 class SuspendedError(AccessDeniedError):

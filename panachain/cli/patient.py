@@ -519,7 +519,9 @@ _FAULTS = {"lied": "lies about who read what", "silent": "doesn't tell all that 
 def log(policy: str | None, records: tuple[str, ...]) -> None:
     """Show who read what, when and why: once per opening, and refused attempts too, as the proxies signed it.
 
-    With --record it shows who opened the envelope that the record lies in, also if its hospital withdrew it since.
+    A part of the records is what one hospital published at once of one category and year; whoever opens it can read
+    all that is in it. With --record it shows who opened the part that the record lies in, also if its hospital withdrew
+    it since.
     --json and --long show each receipt instead.
     """
     from panachain.sdk.readings import readings
@@ -560,8 +562,10 @@ def reading_words(reading: Mapping[str, object]) -> str:
         return f"was refused by {proxies}"
     if late := len(_several(reading.get("late"))):
         return f"read after the end: {words.count(late, 'proxy')} served too late"
+    amount = reading.get("envelopes")
+    read = f"read {words.count(amount, 'part')}" if isinstance(amount, int) and amount else "read"
     # No policy has a threshold below two: what one proxy says alone opened nothing, or the others keep silent.
-    return "read, says one proxy alone" if len(_several(reading.get("proxies"))) == 1 else "read"
+    return f"{read}, says one proxy alone" if len(_several(reading.get("proxies"))) == 1 else read
 
 
 @command(

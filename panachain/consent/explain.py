@@ -57,15 +57,42 @@ def untranslated(template: str) -> str:
     return template
 
 
+TellMoment = Callable[[int], str]
+"""Returns Unix seconds as the reader reads a moment."""
+
+
+def in_utc(seconds: int) -> str:
+    """Return a moment to the second, the same wherever it is read.
+
+    Raises:
+        ValueError, OverflowError, OSError: no calendar has it.
+    """
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
 class _Say:
     """Says a sentence in the reader's language."""
 
-    def __init__(self, translate: Translate) -> None:
+    def __init__(self, translate: Translate, moment: TellMoment, *, codes: bool) -> None:
         self._translate = translate
+        self._moment = moment
+        self._codes = codes
 
     def __call__(self, template: str, /, **values: object) -> str:
         # Values are put in once, and what they hold isn't looked at: a brace in a name stays a brace.
         return self._translate(template).format(**values)
+
+    def moment(self, seconds: int) -> str:
+        """Return a moment in the reader's way; one beyond the calendar is a number."""
+        try:
+            return self._moment(seconds)
+        except (ValueError, OverflowError, OSError):
+            return self("{seconds} (Unix seconds)", seconds=seconds)
+
+    def purpose(self, purpose: Purpose) -> str:
+        """Return a purpose in words, with its code where codes are told."""
+        told = self(PURPOSES[purpose])
+        return f"{told} ({purpose.value})" if self._codes else told
 
     def either(self, words: Sequence[str]) -> str:
         """Join words by commas, and the last one by `or`."""
@@ -117,6 +144,8 @@ def explain(
     nodes: int = 0,
     quorum: int = 0,
     translate: Translate = untranslated,
+    moment: TellMoment = in_utc,
+    codes: bool = True,
 ) -> Explanation:
     """Say in plain words what a policy allows and who holds what of it.
 
@@ -131,13 +160,15 @@ def explain(
         nodes: how many nodes of the mainchain were asked; 0 says nothing of them.
         quorum: how many of them agreed on the newest block.
         translate: into the reader's language.
+        moment: tells a moment to the reader; in UTC to the second if nobody says otherwise.
+        codes: whether each purpose is followed by its code of HL7 v3 PurposeOfUse.
 
     Raises:
         UsageError: no revocation has this state.
     """
     if policy.status is PolicyStatus.REVOKED:
         revocation = revocation or "revoked on chain"
-    say = _Say(translate)
+    say = _Say(translate, moment, codes=codes)
     stands = [say(_STATUS[policy.status]), *_believed(say, nodes, quorum)]
     return Explanation(
         policy_id=terms.policy_id,
@@ -151,7 +182,14 @@ def explain(
 
 
 def explain_offer(
-    offer: Offer, *, patient: Address, grantee: str = "", patient_name: str = "", translate: Translate = untranslated
+    offer: Offer,
+    *,
+    patient: Address,
+    grantee: str = "",
+    patient_name: str = "",
+    translate: Translate = untranslated,
+    moment: TellMoment = in_utc,
+    codes: bool = True,
 ) -> Explanation:
     """Say the same of what a patient is about to grant: nothing of it is signed, and no key is made for it.
 
@@ -161,6 +199,8 @@ def explain_offer(
         grantee: what to call the grantee; empty takes their address.
         patient_name: the same for the patient.
         translate: into the reader's language.
+        moment: tells a moment to the reader, as in `explain`.
+        codes: whether codes of purposes are told, as in `explain`.
     """
     terms = Terms(
         policy_id=PolicyId(""),
@@ -177,7 +217,7 @@ def explain_offer(
         lanes=tuple(GrantedLane(scope, 0, b"", b"", b"") for scope in offer.scopes),
         audit_key=b"",
     )
-    say, is_group = _Say(translate), offer.grantee.role is Role.GROUP
+    say, is_group = _Say(translate, moment, codes=codes), offer.grantee.role is Role.GROUP
     stands = say("It isn't granted yet: nothing is signed or sent before you confirm it.")
     return Explanation(
         policy_id="",
@@ -192,14 +232,14 @@ def explain_offer(
 def _allows(say: _Say, terms: Terms, is_group: bool, grantee: str, patient: str) -> tuple[str, ...]:
     if is_group:
         grantee = say("everybody who is a member of the group {group} at the time of opening", group=grantee)
-    purposes = [f"{say(PURPOSES[purpose])} ({purpose.value})" for purpose in terms.purposes]
+    purposes = [say.purpose(purpose) for purpose in terms.purposes]
     return (
         say("{patient} lets {who} read: {what}.", patient=patient, who=grantee, what=_scopes(say, terms)),
         say(
             "For {purposes}, from {start} until {end}, that moment excluded.",
             purposes=say.either(purposes),
-            start=_time(say, terms.starts_at),
-            end=_time(say, terms.expires_at),
+            start=say.moment(terms.starts_at),
+            end=say.moment(terms.expires_at),
         ),
         say("Records that hospitals publish later are covered too, as long as it lasts and the lanes aren't rotated."),
     )
@@ -367,10 +407,3 @@ def _years(say: _Say, years: Sequence[int]) -> str:
             runs.append([year, year])
     words = [f"{first}" if first == last else say("{first} to {last}", first=first, last=last) for first, last in runs]
     return ", ".join(words + ([say("undated")] if UNDATED in years else []))
-
-
-def _time(say: _Say, seconds: int) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (ValueError, OverflowError, OSError):
-        return say("{seconds} (Unix seconds)", seconds=seconds)

@@ -29,7 +29,7 @@ from panachain.model.actors import Address, Role
 from panachain.passphrase import Hidden
 from panachain.portal.i18n import N_, gettext
 from panachain.portal.jobs import Job, Jobs
-from panachain.portal.refusals import LockedPageError, RefusedError
+from panachain.portal.refusals import LockedPageError, RefusedError, said
 from panachain.sdk.names import Names
 from panachain.sdk.profiles import Profile
 from panachain.viewer.images import Worker, drawing_by
@@ -251,7 +251,7 @@ class Seat:
                 with drawing_by(self._images):
                     job.finish(function(self._at_bench, job.progress))
             except LockedPageError:
-                job.fail(LockedError(gettext(N_("The portal was locked before this was done; do it again."))))
+                job.fail(said(LockedError(gettext(N_("The portal was locked before this was done; do it again.")))))
             except PanaChainError as exc:
                 job.fail(exc)
             except Exception as exc:  # noqa: BLE001 - whoever waits for it must hear of it; only its type is told.
@@ -271,6 +271,8 @@ class Seat:
             self._kept.clear()
         self._passphrase = Hidden("")
         try:
+            # At once: what runs may take a while, and what came of the others isn't for anybody any more.
+            self.jobs.drop()
             for one in (self.openings, *kept):
                 _close(one)
         finally:

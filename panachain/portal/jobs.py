@@ -17,6 +17,8 @@ from panachain.errors import PanaChainError, PartlyDoneError, UsageError
 
 _KEPT: Final = 32
 """Pieces of work whose outcome is kept; the oldest that has ended goes first."""
+_RESULTS: Final = 2
+"""Outcomes of one kind of work that are kept once they were shown: some hold all that was read."""
 _WAITING: Final = 8
 """That may wait or run at once."""
 
@@ -80,6 +82,10 @@ class Job:
     result: Any = None
     error: PanaChainError | None = None
     ended: threading.Event = field(default_factory=threading.Event)
+    is_shown: bool = False
+    """Whether somebody saw its outcome."""
+    is_dropped: bool = False
+    """Whether its outcome isn't kept any more."""
 
     @property
     def progress(self) -> JobProgress:
@@ -96,6 +102,10 @@ class Job:
         self.result = result
         self.progress.end()
         self.ended.set()
+
+    def drop(self) -> None:
+        """Forget what came of it."""
+        self.result, self.error, self.context, self.is_dropped = None, None, {}, True
 
     def fail(self, error: PanaChainError) -> None:
         """Note that it failed, or was done in part."""
@@ -125,6 +135,11 @@ class Jobs:
         if len(self.running) >= _WAITING:
             raise UsageError(f"{_WAITING} pieces of work wait already; nothing was begun", hint="wait until one ends")
         job = Job(secrets.token_urlsafe(12), title, template, left, context or {})
+        of_kind = [one for one in self._known.values() if one.template == template and not one.running]
+        # What somebody saw goes first; what nobody looked at yet isn't kept without end, either.
+        for ones, most in (([one for one in of_kind if one.is_shown], _RESULTS), (of_kind, _WAITING)):
+            for one in ones[: max(0, len(ones) - most + 1)]:
+                one.drop()
         self._known[job.name] = job
         ended = [name for name, one in self._known.items() if not one.running]
         for name in ended[: max(0, len(self._known) - _KEPT)]:
@@ -138,6 +153,12 @@ class Jobs:
     def latest(self) -> list[Job]:
         """Return all that are known, the newest first."""
         return list(reversed(list(self._known.values())))
+
+    def drop(self) -> None:
+        """Forget what came of all that has ended; what runs is known until its end."""
+        for job in list(self._known.values()):
+            if not job.running:
+                job.drop()
 
     def clear(self) -> None:
         """Forget all."""

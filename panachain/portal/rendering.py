@@ -25,13 +25,15 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from panachain.cli import words
+from panachain.errors import PanaChainError
 from panachain.plain import clean, line
 from panachain.portal import i18n, labels
 from panachain.portal.desk import Seat, Session
 from panachain.portal.forms import TOKEN, Form
 from panachain.portal.i18n import N_, gettext
 from panachain.portal.jobs import Job
-from panachain.portal.refusals import RefusedError
+from panachain.portal.refusals import RefusedError, is_said
+from panachain.portal.sentences import sentence_of, step_after
 
 HERE: Final = Path(__file__).parent
 VALID: Final = 900
@@ -221,19 +223,33 @@ def day(value: object) -> Markup | str:
     return _time(value, gettext(DAY))
 
 
+def moment(seconds: int) -> str:
+    """Return a moment of this machine's time zone, for a sentence.
+
+    Raises:
+        ValueError, OverflowError, OSError: no calendar has it.
+    """
+    return _local(seconds, gettext(MOMENT))
+
+
+def _local(seconds: float, pattern: str) -> str:
+    from babel.dates import format_datetime
+
+    local = datetime.fromtimestamp(seconds).astimezone()
+    return str(format_datetime(local, pattern, locale=i18n.current()))
+
+
 def _time(value: object, pattern: str) -> Markup | str:
-    from babel.dates import format_datetime, format_timedelta
+    from babel.dates import format_timedelta
 
     seconds = words.moment(value)
     if seconds is None:
         return words.ABSENT
     try:
-        local = datetime.fromtimestamp(seconds).astimezone()
+        told = _local(seconds, pattern)
     except (ValueError, OverflowError, OSError):
         return str(seconds)
-    language = i18n.current()
-    apart = format_timedelta(int(seconds - time.time()), add_direction=True, locale=language)
-    told = format_datetime(local, pattern, locale=language)
+    apart = format_timedelta(int(seconds - time.time()), add_direction=True, locale=i18n.current())
     return Markup('<time datetime="{}" title="{}">{}</time>').format(words.iso(seconds), apart, told)
 
 
@@ -317,6 +333,35 @@ def clean_(value: object) -> str:
 def hosts(value: object) -> str:
     """Return a text with no more of each URL than its scheme, host and port: the rest can be somebody's key."""
     return _URL.sub(lambda found: f"{found[1]}{found[2]}" + ("/…" if len(found[3]) > 1 else ""), str(value))
+
+
+@filter_
+def lead(error: PanaChainError) -> str:
+    """Return what an error means, in the reader's language: its own message where that is the reader's."""
+    return _own(error) if _is_read(error) else sentence_of(error)
+
+
+@filter_
+def detail(error: PanaChainError) -> str:
+    """Return the SDK's message where `lead` says it more generally, in English; else nothing."""
+    return "" if _is_read(error) else _own(error)
+
+
+@filter_
+def step(error: PanaChainError) -> str:
+    """Return what to do next, in the reader's language."""
+    own = error.hint if is_said(error) and error.hint != error.usual_hint else ""
+    if i18n.current() == i18n.SOURCE:
+        own = error.hint
+    return clean(hosts(own)) if own else step_after(error)
+
+
+def _is_read(error: PanaChainError) -> bool:
+    return is_said(error) or i18n.current() == i18n.SOURCE
+
+
+def _own(error: PanaChainError) -> str:
+    return clean(hosts(str(error)))
 
 
 @filter_

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from panachain.consent import explain as sentences
-from panachain.consent.explain import Explanation, Translate, untranslated
+from panachain.consent.explain import Explanation, TellMoment, Translate, in_utc, untranslated
 from panachain.consent.explain import explain as explained
 from panachain.consent.fhir_consent import ConsentPlan, from_consent
 from panachain.consent.fhir_export import to_consent
@@ -67,7 +67,13 @@ class GrantingSession(Protocol):
 
 
 def explain(
-    session: PolicySession, policy_id: PolicyId, *, translate: Translate = untranslated, names: People | None = None
+    session: PolicySession,
+    policy_id: PolicyId,
+    *,
+    translate: Translate = untranslated,
+    moment: TellMoment = in_utc,
+    codes: bool = True,
+    names: People | None = None,
 ) -> Explanation:
     """Say in plain words what a policy allows, and who holds what of it; to its patient also what is known of receipts.
 
@@ -75,6 +81,8 @@ def explain(
         session: its patient's or its grantee's.
         policy_id: which one.
         translate: into the reader's language.
+        moment: tells a moment to the reader; in UTC to the second if nobody says otherwise.
+        codes: whether each purpose is followed by its code.
         names: what to call grantee and patient; None takes their handles.
 
     Raises:
@@ -90,6 +98,8 @@ def explain(
         grantee=_name(grantee, names),
         patient=_name(patient, names),
         translate=translate,
+        moment=moment,
+        codes=codes,
         revocation=_stage(session, policy),
         nodes=len(session.network.mainchain.nodes.urls),
         quorum=session.network.mainchain.nodes.quorum,
@@ -106,6 +116,8 @@ def explain_offer(
     until: Moment,
     request: int | None = None,
     translate: Translate = untranslated,
+    moment: TellMoment = in_utc,
+    codes: bool = True,
     names: People | None = None,
 ) -> tuple[Offer, Explanation]:
     """Say what a grant would allow, before anything of it is made: no key, no share, no signature.
@@ -119,6 +131,8 @@ def explain_offer(
         until: the end, exclusive.
         request: a request of the grantee's that this answers.
         translate: into the reader's language.
+        moment: tells a moment to the reader; in UTC to the second if nobody says otherwise.
+        codes: whether each purpose is followed by its code.
         names: what to call grantee and patient; None takes their handles.
 
     Returns:
@@ -150,6 +164,8 @@ def explain_offer(
         grantee=_name(offer.grantee, names),
         patient_name=_name(patient.profile.actor, names),
         translate=translate,
+        moment=moment,
+        codes=codes,
     )
     return offer, told
 

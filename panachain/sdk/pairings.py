@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from panachain.crypto.hpke import SealingKey
-from panachain.errors import AccessDeniedError
+from panachain.errors import AccessDeniedError, NotPairedError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor
 from panachain.records.findings import LEFT_OUT, Findings, Strict
@@ -40,7 +40,7 @@ class Pairings:
                 the first one is an error.
 
         Raises:
-            AccessDeniedError: one of them hasn't paired with this hospital.
+            NotPairedError: one of them hasn't paired with this hospital.
             IntegrityError: a pairing isn't its patient's.
         """
         findings = findings or Strict()
@@ -106,7 +106,7 @@ class Pairings:
 
     def _open(self, patient: Actor, digest: bytes | None) -> Pairing:
         if digest is None:
-            raise AccessDeniedError(
+            raise NotPairedError(
                 f"{patient.handle} hasn't paired with {self._hospital.handle}; nothing was published",
                 hint=f"the patient runs: panachain pair {self._hospital.handle}",
             )

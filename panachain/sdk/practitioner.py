@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Final
 
 from panachain.crypto.keys import Seed
@@ -16,7 +17,7 @@ from panachain.model.scope import Purpose
 from panachain.records.findings import UNREADABLE
 from panachain.sdk.group_keys import seal_secrets
 from panachain.sdk.reader import ReadingSession
-from panachain.sdk.requests import MAX_NOTE, open_requests, seal_request
+from panachain.sdk.requests import MAX_NOTE, Opened, open_requests, seal_request
 from panachain.sdk.results.groups import GroupView, InvitationView
 from panachain.sdk.results.listings import Listing
 from panachain.sdk.results.requests import AnyRequest, RequestReport, RequestView, WithdrawnRequestReport, number_of
@@ -85,8 +86,12 @@ class Practitioner(ReadingSession):
     def requests(self) -> Listing[RequestView]:
         """Return the requests that this practitioner made; `left_out` of the list names those that can't be read."""
         made = self.network.sidechain.requests.find(requester=self.address)
-        found = open_requests(self.network, made, self._seed.sealing())
+        found = open_requests(self.network, made, self._seed.sealing(), self._opened_requests)
         return Listing(self._names.fill(found), found.left_out)
+
+    @cached_property
+    def _opened_requests(self) -> Opened:
+        return {}
 
     def withdraw_request(self, request: AnyRequest) -> WithdrawnRequestReport:
         """Take back a request that nobody answered; what it took of the patient's places stays taken for a day.

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from panachain.crypto.keys import Seed
-from panachain.errors import Omission, PartlyDoneError, UsageError
+from panachain.errors import NothingToDoError, Omission, PartlyDoneError, UsageError
 from panachain.model.actors import Address
 from panachain.records.pairing import Pairing
 from panachain.records.sources import Source
@@ -74,7 +74,7 @@ class Publishing:
         Raises:
             InputError: as `Upload.run`.
             PartlyDoneError: something was left out; all else was published: `result` is the report.
-            UsageError: there is nothing to publish.
+            NothingToDoError: there is nothing to publish.
         """
         with open_batches(self.network, self.hospital, self.seed, self.folder) as batches:
             now = int(self.network.clock())
@@ -91,7 +91,7 @@ class Publishing:
         if not (tally.records or tally.skipped or tally.waiting):
             if omissions:
                 raise omissions[0].named()
-            raise UsageError("there is nothing to publish in what was named")
+            raise NothingToDoError("there is nothing to publish in what was named")
         report = tally.report(estimate=self.estimate(len(tally.records)) if self.dry_run else None)
         if omissions or report.omissions:
             report = replace(report, omissions=(*omissions, *report.omissions), unassigned=dict(unassigned or {}))

@@ -42,6 +42,8 @@ from panachain.sdk.times import Moment, seconds
 from panachain.sdk.words import Categories, category_of, category_words, purpose_of
 
 _LOG: Final = logging.getLogger(__name__)
+_KEPT: Final = 4096
+"""Opened terms that a session keeps; the oldest go first."""
 
 
 class ReadingSession(ActorSession):
@@ -80,7 +82,7 @@ class ReadingSession(ActorSession):
         notices = Notices(self.network.mainchain, Kept(self.profile.folder, self._seed, "notices"))
         for event, reader in notices.announced(readers):
             try:
-                unverified = open_terms(self.network.store.get_block(CID(RAW, event.terms)), reader.sealing)
+                unverified = self._opened_terms(event.terms, reader)
             except IntegrityError:
                 # Somebody else's policy, whose view tag fits by chance.
                 notices.not_for(event, reader)
@@ -93,6 +95,24 @@ class ReadingSession(ActorSession):
                 found.append((event.policy_id, reader, unverified))
         notices.keep()
         return found, left_out
+
+    def _opened_terms(self, digest: bytes, reader: Reader) -> UnverifiedTerms:
+        """Return the terms in a block, opened once a session: under a digest they never change.
+
+        Whether their patient signed them, and what the chain says of the policy, is looked at each time.
+
+        Raises:
+            IntegrityError: they are somebody else's.
+            BlockNotFoundError: nobody has them.
+        """
+        wanted = digest, reader.sealing.public
+        if wanted not in self._terms:
+            opened = open_terms(self.network.store.get_block(CID(RAW, digest)), reader.sealing)
+            # Strangers announce terms, too: what they send isn't kept without end.
+            while len(self._terms) >= _KEPT:
+                self._terms.pop(next(iter(self._terms)))
+            self._terms[wanted] = opened
+        return self._terms[wanted]
 
     def open(
         self,
@@ -233,6 +253,11 @@ class ReadingSession(ActorSession):
         reader, terms = self._own_terms(self.network.mainchain.policies.policy_of(policy_id))
         probe = {"probe": umbral.wrap(terms.lanes[0].delegating_key, os.urandom(KEY_SIZE))}
         self._proxies.unwrap(reader, terms, 0, probe, terms.purposes[0])
+
+    @cached_property
+    def _terms(self) -> dict[tuple[bytes, bytes], UnverifiedTerms]:
+        """Terms that this session opened, by their block's digest and the key that opened them."""
+        return {}
 
     @cached_property
     def _proxies(self) -> Proxies:

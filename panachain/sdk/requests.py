@@ -36,6 +36,8 @@ MAX_NOTE: Final = 2000
 _MAX_WORDS: Final = 4096
 """Categories, or scopes of an outcome: each category has one for each year."""
 _MAX_WORD: Final = 64
+_KEPT: Final = 1024
+"""Details and outcomes that a session keeps open; the oldest go first."""
 
 
 def seal_request(
@@ -52,7 +54,13 @@ def seal_outcome(policy_id: PolicyId, categories: Sequence[str], *, readers: Seq
     return box.seal_to_each(readers, dagcbor.encode(body), labels.OUTCOME)
 
 
-def open_request(network: Network, request: AccessRequest, secret: SealingKey, organisation: str) -> RequestView:
+Opened = dict[tuple[bytes, bytes], dict[str, Any]]
+"""What one session opened already, by the digest of its block and what it is: under a digest nothing ever changes."""
+
+
+def open_request(
+    network: Network, request: AccessRequest, secret: SealingKey, organisation: str, opened: Opened | None = None
+) -> RequestView:
     """Fetch and open a request's details, and its outcome when it was approved.
 
     Args:
@@ -60,15 +68,17 @@ def open_request(network: Network, request: AccessRequest, secret: SealingKey, o
         request: as the chain has it.
         secret: the sealing key of the patient or of the requester.
         organisation: the requester's, as the registry knows it.
+        opened: what was opened with this key already, which is added to; None keeps nothing.
 
     Raises:
         IntegrityError: they aren't sealed to this key, or say nonsense.
         BlockNotFoundError: nobody has them.
     """
-    body = _open(network, request.details, secret, labels.REQUEST)
+    opened = {} if opened is None else opened
+    body = _open(network, request.details, secret, labels.REQUEST, opened)
     outcome = network.sidechain.requests.outcome_of(request.request_id) if request.state == "approved" else None
     nothing: dict[str, Any] = {"policy": b"", "categories": []}
-    granted = _open(network, outcome, secret, labels.OUTCOME) if outcome else nothing
+    granted = _open(network, outcome, secret, labels.OUTCOME, opened) if outcome else nothing
     try:
         return RequestView(
             request_id=request.request_id,
@@ -88,8 +98,17 @@ def open_request(network: Network, request: AccessRequest, secret: SealingKey, o
         raise IntegrityError(f"request {request.request_id} lacks a field or has one of the wrong type") from exc
 
 
-def open_requests(network: Network, requests: Iterable[AccessRequest], secret: SealingKey) -> Listing[RequestView]:
-    """Return the requests that can be read, in their order: whoever makes one that can't keeps nobody from the rest."""
+def open_requests(
+    network: Network, requests: Iterable[AccessRequest], secret: SealingKey, opened: Opened | None = None
+) -> Listing[RequestView]:
+    """Return the requests that can be read, in their order: whoever makes one that can't keeps nobody from the rest.
+
+    Args:
+        network: with the store.
+        requests: as the chain has them.
+        secret: the sealing key of the patient or of the requester.
+        opened: as for `open_request`.
+    """
     found, left_out = [], []
     wanted = list(requests)
     # One look-up for all requesters.
@@ -97,7 +116,8 @@ def open_requests(network: Network, requests: Iterable[AccessRequest], secret: S
     organisations = {actor.address: actor.organisation or "" for actor in known}
     for request in wanted:
         try:
-            found.append(open_request(network, request, secret, organisations.get(request.requester, "")))
+            organisation = organisations.get(request.requester, "")
+            found.append(open_request(network, request, secret, organisation, opened))
         except UNREADABLE as exc:
             left = LeftOut("request", str(request.request_id), f"{request.state}; {exc}", request.requester)
             _LOG.info("%s", left)
@@ -114,13 +134,14 @@ class ReceivedRequests:
         self._seed = seed
         self._patient = patient
         self._blocked = blocked
+        self._opened: Opened = {}
 
     def all(self) -> Listing[RequestView]:
         """Return all of them that can be read, oldest first, but those of blocked practitioners."""
         blocked = self._blocked.accounts()
         made = self._network.sidechain.requests.find(patient=self._patient)
         wanted = (request for request in made if request.requester not in blocked)
-        return open_requests(self._network, wanted, self._seed.sealing())
+        return open_requests(self._network, wanted, self._seed.sealing(), self._opened)
 
     def find(self, request_id: int) -> RequestView:
         """Return one request; no other one is opened.
@@ -133,7 +154,7 @@ class ReceivedRequests:
         (requester,) = self._network.sidechain.identities.find([request.requester]) or (None,)
         organisation = (requester.organisation or "") if requester else ""
         try:
-            return open_request(self._network, request, self._seed.sealing(), organisation)
+            return open_request(self._network, request, self._seed.sealing(), organisation, self._opened)
         except UNREADABLE as exc:
             raise IntegrityError(
                 f"request {request_id} can't be read, so nothing was granted: {exc}",
@@ -196,11 +217,17 @@ class ReceivedRequests:
         return self._network.person(self._seed.account_key())
 
 
-def _open(network: Network, digest: bytes, secret: SealingKey, label: bytes) -> dict[str, Any]:
+def _open(network: Network, digest: bytes, secret: SealingKey, label: bytes, opened: Opened) -> dict[str, Any]:
+    if (digest, label) in opened:
+        return opened[digest, label]
     block = network.store.get_block(CID(RAW, digest))
     fields = dagcbor.decode(box.open_shared(secret, block, label, readers=2))
     if not isinstance(fields, dict):
         raise IntegrityError("a request's details aren't a map")
+    # Strangers make requests: what they send isn't kept without end.
+    while len(opened) >= _KEPT:
+        opened.pop(next(iter(opened)))
+    opened[digest, label] = fields
     return fields
 
 

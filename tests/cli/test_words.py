@@ -7,6 +7,7 @@ import time
 import pytest
 
 from panachain.cli import words
+from panachain.cli.patient import reading_words
 from panachain.model.scope import Category, Purpose
 
 NOW = 1_795_893_000
@@ -115,3 +116,21 @@ def test_what_looks_like_nothing_is_shown(blank: str) -> None:
 def test_files_are_named_up_to_a_number() -> None:
     assert words.files([("a", "checksums"), ("b", "x")]) == "a (checksums), b (x)"
     assert words.files([(str(number), "x") for number in range(13)]).endswith("9 (x) and 3 more")
+
+
+@pytest.mark.parametrize(
+    ("reading", "told"),
+    [
+        ({"permitted": True, "envelopes": 1, "proxies": ["a", "b"]}, "read 1 part"),
+        ({"permitted": True, "envelopes": 8, "proxies": ["a", "b"]}, "read 8 parts"),
+        ({"permitted": True, "envelopes": 8, "proxies": ["a"]}, "read 8 parts, says one proxy alone"),
+        ({"permitted": True, "envelopes": 0, "proxies": ["a", "b"]}, "read"),
+        ({"permitted": False, "envelopes": 0, "proxies": ["a", "b"]}, "was refused by 2 proxies"),
+        (
+            {"permitted": True, "envelopes": 1, "proxies": ["a"], "late": ["a"]},
+            "read after the end: 1 proxy served too late",
+        ),
+    ],
+)
+def test_a_reading_is_told_in_words_that_a_patient_knows(reading: dict[str, object], told: str) -> None:
+    assert reading_words(reading) == told

@@ -95,6 +95,17 @@ def test_a_full_disk_is_said(portal: Portal) -> None:
     assert "/secret/path" not in page
 
 
+def test_an_outcome_that_newer_ones_replaced_says_so(portal: Portal) -> None:
+    client = portal.client_of(Role.PATIENT)
+    asked = [client.submit("/log/again") for _ in range(3)]
+    told = [text_of(client.finish(one)) for one in asked]
+    assert "isn't kept any more" not in "".join(told)
+    client.finish(client.submit("/log/again"))
+    gone = text_of(client.page(asked[0].url.path, status=410))
+    assert "newer work of the same kind took its place" in gone
+    assert "What it did stays done." in gone
+
+
 def test_work_of_before_the_lock_isnt_known(portal: Portal) -> None:
     client: Client = portal.client_of(Role.PATIENT)
     client.page("/jobs/nothing", status=404)

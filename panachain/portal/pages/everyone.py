@@ -218,6 +218,13 @@ async def job(request: Request, seat: Anybody, name: str) -> Response:
     found = _job(seat, name)
     if found.running:
         return render(request, "job.html", title=found.title, job=found)
+    found.is_shown = True
+    if found.is_dropped:
+        raise RefusedError(
+            410,
+            _("What came of this isn't kept any more: newer work of the same kind took its place."),
+            hint=_("What it did stays done."),
+        )
     if found.error is not None and not (isinstance(found.error, PartlyDoneError) and found.result is not None):
         return failure(request, found.error, left=found.left or _("What was done before stays done."), job=found)
     values: dict[str, Any] = {"title": found.title, "job": found, "result": found.result, "error": found.error}

@@ -13,6 +13,7 @@ from typing import Final
 from panachain.errors import UsageError
 from panachain.model.scope import FIRST_YEAR, UNDATED, Category, Purpose
 from panachain.portal.i18n import N_, _
+from panachain.portal.refusals import said
 from panachain.sdk.times import END
 from panachain.sdk.words import WHOLE
 
@@ -37,7 +38,7 @@ def categories_of(chosen: Sequence[str]) -> tuple[str, ...]:
         UsageError: none was, or one that there isn't.
     """
     if not chosen:
-        raise UsageError(_("Nothing is chosen that may be read."), hint=_("Tick at least one category."))
+        raise said(UsageError(_("Nothing is chosen that may be read."), hint=_("Tick at least one category.")))
     for word in chosen:
         if word not in WHOLE:
             Category.parse(word)
@@ -51,7 +52,7 @@ def purposes_of(chosen: Sequence[str]) -> tuple[Purpose, ...]:
         UsageError: none was, or one that there isn't.
     """
     if not chosen:
-        raise UsageError(_("No purpose is chosen."), hint=_("Tick at least one purpose."))
+        raise said(UsageError(_("No purpose is chosen."), hint=_("Tick at least one purpose.")))
     return tuple(dict.fromkeys(Purpose.parse(code) for code in chosen))
 
 
@@ -69,9 +70,11 @@ def years_of(text: str) -> tuple[int, ...]:
         found = _YEARS.fullmatch(part)
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
         if not FIRST_YEAR <= first <= last or len(years) + last - first >= MOST_YEARS:
-            raise UsageError(
-                _("“%(text)s” is no year and no range of years.", text=part[:40]),
-                hint=_("Type years such as 2024, ranges such as 2019-2023, or undated."),
+            raise said(
+                UsageError(
+                    _("“%(text)s” is no year and no range of years.", text=part[:40]),
+                    hint=_("Type years such as 2024, ranges such as 2019-2023, or undated."),
+                )
             )
         years += range(first, last + 1)
     return tuple(dict.fromkeys(years))
@@ -97,9 +100,9 @@ def end_of(length: str, day: str, *, now: float) -> int:
         # Without a time zone it is local, as the person means it.
         ends = int(datetime.combine(following, time()).astimezone().timestamp())
     except (ValueError, OverflowError, OSError):
-        raise UsageError(
-            _("It isn't said how long this lasts."), hint=_("Choose a length, or the last day as a date.")
+        raise said(
+            UsageError(_("It isn't said how long this lasts."), hint=_("Choose a length, or the last day as a date."))
         ) from None
     if not now < ends < END:
-        raise UsageError(_("That day is over already."), hint=_("Choose today or a later day."))
+        raise said(UsageError(_("That day is over already."), hint=_("Choose today or a later day.")))
     return ends

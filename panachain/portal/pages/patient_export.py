@@ -29,7 +29,7 @@ from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _, current
 from panachain.portal.jobs import JobProgress
 from panachain.portal.pages import Page
-from panachain.portal.refusals import RefusedError
+from panachain.portal.refusals import RefusedError, said
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.portal.staging import reserve
 from panachain.sdk import consents
@@ -83,7 +83,7 @@ class Exports:
         Raises:
             LockedError: the seat was locked already.
         """
-        with self._reserved.in_use(LockedError(_("The portal was locked; nothing was exported."))):
+        with self._reserved.in_use(said(LockedError(_("The portal was locked; nothing was exported.")))):
             yield
 
     def place(self) -> Path:

@@ -27,7 +27,8 @@ from panachain.portal.labels import CATEGORIES
 from panachain.portal.pages import Page
 from panachain.portal.pages.patient_choosing import LENGTHS, categories_of, end_of, purposes_of, years_of
 from panachain.portal.paging import part_of
-from panachain.portal.rendering import confirm, confirmed, render, to
+from panachain.portal.refusals import said
+from panachain.portal.rendering import confirm, confirmed, moment, render, to
 from panachain.portal.whom import called
 from panachain.sdk import consents
 from panachain.sdk.access import in_force
@@ -161,7 +162,7 @@ async def grant(request: Request, seat: Sitting, form: Filled) -> Response:
     def plan(patient: Patient) -> tuple[Offer, Explanation]:
         who = str(given["who"]).strip()
         if not who:
-            raise UsageError(_("It isn't said who may read."), hint=_("Choose a contact, or paste an address."))
+            raise said(UsageError(_("It isn't said who may read."), hint=_("Choose a contact, or paste an address.")))
         return consents.explain_offer(
             patient,
             who,
@@ -170,6 +171,8 @@ async def grant(request: Request, seat: Sitting, form: Filled) -> Response:
             purposes_of(form.all("purposes")),
             until=end_of(form.get("length", ""), form.get("day", ""), now=patient.network.clock()),
             translate=told,
+            moment=moment,
+            codes=False,
             names=seat.names,
         )
 
@@ -201,7 +204,8 @@ async def one_grant(request: Request, seat: Sitting, policy: str) -> Response:
     def look(patient: Patient) -> tuple[PolicyView, Explanation | None, PanaChainError | None]:
         view = _find(patient, wanted)
         try:
-            return view, consents.explain(patient, wanted, translate=told, names=seat.names), None
+            found = consents.explain(patient, wanted, translate=told, moment=moment, codes=False, names=seat.names)
+            return view, found, None
         except PolicyUnknownError as exc:
             # A grant that waits is on no chain yet: what it allows is in the view.
             return view, None, exc

@@ -18,6 +18,7 @@ from panachain.portal.i18n import N_, _
 from panachain.portal.jobs import JobProgress
 from panachain.portal.pages import Page
 from panachain.portal.paging import part_of
+from panachain.portal.refusals import said
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.portal.whom import account_of, called
 from panachain.records.sensitivity.kinds import Kind, kinds
@@ -67,7 +68,7 @@ async def pair(request: Request, seat: Sitting, form: Filled) -> Response:
     """Let a hospital publish."""
     who = form["hospital"].strip()[:200]
     if not who:
-        raise UsageError(_("It isn't said which hospital."), hint=_("Choose a contact, or paste an address."))
+        raise said(UsageError(_("It isn't said which hospital."), hint=_("Choose a contact, or paste an address.")))
     if not confirmed(request, form):
         found: Actor = await seat.run(lambda patient: patient.network.resolve(who, Role.HOSPITAL))
         return confirm(
@@ -176,7 +177,9 @@ async def choose(request: Request, seat: Sitting, form: Filled) -> Response:
         now = patient.choices.now()
         if (set(now.closed), set(now.emergency)) != shown:
             # The sentences told what changes: from something else it would be another change.
-            raise UsageError(_("What hospitals close was changed since. Nothing was done."), hint=_("Begin again."))
+            raise said(
+                UsageError(_("What hospitals close was changed since. Nothing was done."), hint=_("Begin again."))
+            )
         progress.stage(_("The hospitals are told"))
         return patient.choices.change(
             close=set(closed) - set(now.closed),

@@ -25,6 +25,7 @@ from panachain.portal.jobs import JobProgress
 from panachain.portal.pages import Page
 from panachain.portal.pages.patient_grants import own_policy
 from panachain.portal.paging import Part, part_of
+from panachain.portal.refusals import said
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.sdk.names import Names
 from panachain.sdk.patient import Patient
@@ -134,8 +135,8 @@ def _day(text: str, later: int) -> int | None:
         day = date.fromisoformat(text) + timedelta(days=later)
         return int(datetime.combine(day, time()).astimezone().timestamp())
     except (ValueError, OverflowError, OSError):
-        raise UsageError(
-            _("“%(text)s” is no date.", text=text[:40]), hint=_("Type dates such as 2027-01-31.")
+        raise said(
+            UsageError(_("“%(text)s” is no date.", text=text[:40]), hint=_("Type dates such as 2027-01-31."))
         ) from None
 
 

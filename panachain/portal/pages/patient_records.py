@@ -24,6 +24,7 @@ from panachain.portal.jobs import JobProgress
 from panachain.portal.labels import CATEGORIES
 from panachain.portal.pages import Page
 from panachain.portal.paging import Part, part_of
+from panachain.portal.refusals import said
 from panachain.portal.rendering import confirm, confirmed, render, to, to_opened
 from panachain.sdk.access import in_force, who_reads
 from panachain.sdk.patient import Patient
@@ -188,9 +189,13 @@ def _known(kept: Records, record_id: str) -> OpenedRecord:
         return kept.by_id[record_id]
     for gone in kept.withdrawn:
         if gone.record_id == record_id:
-            raise UnknownActorError(_("Its hospital withdrew this record."), hint=_("Look through withdrawn records."))
-    raise UnknownActorError(
-        _("There is no such record among yours, as far as they were read."), hint=_("Read your records again.")
+            raise said(
+                UnknownActorError(_("Its hospital withdrew this record."), hint=_("Look through withdrawn records."))
+            )
+    raise said(
+        UnknownActorError(
+            _("There is no such record among yours, as far as they were read."), hint=_("Read your records again.")
+        )
     )
 
 
@@ -241,7 +246,7 @@ async def view(seat: Sitting, form: Filled) -> Response:
         chosen = [one for one in kept.records if not word or one.info.category.value == word]
         title = _(CATEGORIES.get(word, word)) if word else _("All records")
     if not chosen:
-        raise UsageError(_("There is nothing to open."))
+        raise said(UsageError(_("There is nothing to open.")))
     # As new ones: what the viewer reads of them goes with the viewer.
     return to_opened(seat.openings.add(title, [replace(one) for one in chosen[:MOST_OPENED]]))
 
@@ -287,11 +292,13 @@ async def move(request: Request, seat: Sitting, form: Filled) -> Response:
 
     def agreed(found: Sequence[str]) -> None:
         if not wider:
-            raise UsageError(
-                ngettext(
-                    "More people could open %(num)d record there than was said; nothing was asked for.",
-                    "More people could open %(num)d records there than was said; nothing was asked for.",
-                    len(found),
+            raise said(
+                UsageError(
+                    ngettext(
+                        "More people could open %(num)d record there than was said; nothing was asked for.",
+                        "More people could open %(num)d records there than was said; nothing was asked for.",
+                        len(found),
+                    )
                 )
             )
 

@@ -22,7 +22,8 @@ from panachain.portal.pages import Page
 from panachain.portal.pages.patient_choosing import LENGTHS, categories_of, end_of
 from panachain.portal.pages.patient_grants import lines_of, told
 from panachain.portal.paging import part_of
-from panachain.portal.rendering import confirm, confirmed, render, to
+from panachain.portal.refusals import said
+from panachain.portal.rendering import confirm, confirmed, moment, render, to
 from panachain.portal.whom import called
 from panachain.sdk import consents
 from panachain.sdk.patient import Patient
@@ -63,7 +64,7 @@ def number_of(text: str) -> int:
         UsageError: it is none.
     """
     if not (text.isascii() and text.isdigit() and len(text) < 16 and int(text) < _MOST):
-        raise UsageError(_("That is no number of a request."))
+        raise said(UsageError(_("That is no number of a request.")))
     return int(text)
 
 
@@ -84,14 +85,16 @@ async def approve(request: Request, seat: Sitting, form: Filled) -> Response:
     def plan(patient: Patient) -> tuple[Offer, Explanation]:
         asked = next((one for one in patient.requests() if one.request_id == number), None)
         if asked is None or asked.state != "open":
-            raise UsageError(_("This request doesn't wait for an answer."), hint=_("Look through your requests."))
+            raise said(UsageError(_("This request doesn't wait for an answer."), hint=_("Look through your requests.")))
         until = asked.until
         if form.get("length", "") not in ("", "asked"):
             until = end_of(form.get("length", ""), form.get("day", ""), now=patient.network.clock())
         categories = categories_of(form.all("categories"))
         if until > asked.until or not set(categories) <= set(asked.categories):
-            raise UsageError(
-                _("That is more than was asked for."), hint=_("Grant it by itself, if you mean to give more.")
+            raise said(
+                UsageError(
+                    _("That is more than was asked for."), hint=_("Grant it by itself, if you mean to give more.")
+                )
             )
         return consents.explain_offer(
             patient,
@@ -101,6 +104,8 @@ async def approve(request: Request, seat: Sitting, form: Filled) -> Response:
             until=until,
             request=number,
             translate=told,
+            moment=moment,
+            codes=False,
             names=seat.names,
         )
 

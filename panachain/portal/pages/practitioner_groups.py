@@ -19,7 +19,7 @@ from panachain.portal.desk import Seat, seated
 from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _
 from panachain.portal.pages import Page
-from panachain.portal.refusals import RefusedError
+from panachain.portal.refusals import RefusedError, said
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.portal.whom import called
 from panachain.sdk.practitioner import Practitioner
@@ -176,19 +176,19 @@ async def do(request: Request, seat: Member, act: str, form: Checked) -> Respons
     chosen = ACTS[act]
     name, other = form.get("group", "").strip(), form.get("who", "").strip()
     if act != "create" and not name:
-        raise UsageError(_("Which group is meant? Nothing was done."))
+        raise said(UsageError(_("Which group is meant? Nothing was done.")))
     if chosen.names_somebody and not other:
-        raise UsageError(_("Who is meant? Nothing was done."))
+        raise said(UsageError(_("Who is meant? Nothing was done.")))
     place, who = await seat.run(_resolve, "" if act == "create" else name, other if chosen.names_somebody else "")
     if not confirmed(request, form):
-        said = {
+        values = {
             "group": await called(seat, place, Role.GROUP) if place else "",
             "who": await called(seat, who, Role.PRACTITIONER) if who else "",
         }
         return confirm(
             request,
             title=_(chosen.title),
-            sentences=[_(sentence, **said) for sentence in chosen.sentences],
+            sentences=[_(sentence, **values) for sentence in chosen.sentences],
             fields={name: value for name, value in (("group", place), ("who", who)) if value},
             button=_(chosen.title),
             danger=chosen.danger,

@@ -28,9 +28,11 @@ from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _
 from panachain.portal.labels import CATEGORIES, PURPOSES, label
 from panachain.portal.pages import Page
+from panachain.portal.pages.viewing import prepare
 from panachain.portal.paging import part_of
-from panachain.portal.refusals import RefusedError
+from panachain.portal.refusals import RefusedError, said
 from panachain.portal.rendering import confirm, confirmed, render, to
+from panachain.portal.whom import called
 from panachain.records.findings import LEFT_OUT
 from panachain.sdk.reader import ReadingSession
 from panachain.sdk.results.listings import LeftOut
@@ -153,7 +155,7 @@ class Wish:
         if purpose:
             Purpose.parse(purpose)
         if year and not (year.isascii() and year.isdigit() and len(year) <= 4):
-            raise UsageError(_("A year has at most four digits; 0 means records without a date."))
+            raise said(UsageError(_("A year has at most four digits; 0 means records without a date.")))
         return cls(category, int(year) if year else None, purpose)
 
     def fits(self, view: PolicyView) -> bool:
@@ -255,9 +257,11 @@ async def open_(
     told = set(form.all("policy")) if confirming else None
     views = [view for view in granted.in_force if wish.fits(view) and (told is None or view.policy_id in told)]
     if not views:
-        raise UsageError(
-            _("No grant of this patient's that is in force fits, so nothing was opened."),
-            hint=_("The patient can be asked for access."),
+        raise said(
+            UsageError(
+                _("No grant of this patient's that is in force fits, so nothing was opened."),
+                hint=_("The patient can be asked for access."),
+            )
         )
     if not confirming:
         fields: dict[str, str | Sequence[str]] = {name: form.get(name) for name in ("category", "year", "purpose")}
@@ -265,7 +269,7 @@ async def open_(
         return confirm(
             request,
             title=_("Open records"),
-            sentences=_sentences(granted, wish, views),
+            sentences=_sentences(await called(seat, granted.patient, Role.PATIENT), wish, views),
             fields=fields,
             button=_("Open"),
             back=f"/inbox/{granted.patient}",
@@ -288,6 +292,10 @@ def opening(
         done.records = len(records)
         if records:
             done.opening = seat.openings.add(granted.name, list(records.values()), _told(done, seat))
+            # A large one is fetched when somebody looks at it, and nobody does yet.
+            if all(record.info.size <= FETCHED for record in records.values()):
+                progress.stage(_("They are put in order, to be looked at"))
+                prepare(seat, done.opening)
         return done
 
     return work
@@ -352,9 +360,9 @@ def _fetch(record: OpenedRecord) -> None:
         _content = record.content
 
 
-def _sentences(granted: Granted, wish: Wish, views: Sequence[PolicyView]) -> list[str]:
-    """Return what opening does, before it is done."""
-    values = {"who": line(granted.name), "category": label(CATEGORIES, wish.category), "year": wish.year}
+def _sentences(who: str, wish: Wish, views: Sequence[PolicyView]) -> list[str]:
+    """Return what opening does, before it is done; `who` is what the patient is called."""
+    values = {"who": who, "category": label(CATEGORIES, wish.category), "year": wish.year}
     if wish.category and wish.year == UNDATED:
         told = _("You open the records of %(who)s in one category: %(category)s, those without a date.", **values)
     elif wish.category and wish.year is not None:

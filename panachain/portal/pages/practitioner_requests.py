@@ -19,6 +19,7 @@ from panachain.portal.i18n import N_, _, ngettext
 from panachain.portal.labels import CATEGORIES, PURPOSES, label
 from panachain.portal.pages import Page
 from panachain.portal.paging import part_of
+from panachain.portal.refusals import said
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.portal.whom import called
 from panachain.sdk.practitioner import Practitioner
@@ -75,10 +76,10 @@ async def ask(request: Request, seat: Asking, form: Checked) -> Response:
     chosen = form.all("category")
     words = [word for word in WORDS if word in chosen]
     if not words or set(chosen) - set(WORDS):
-        raise UsageError(_("Choose at least one category; nothing was asked."))
+        raise said(UsageError(_("Choose at least one category; nothing was asked.")))
     purpose, note, days = Purpose.parse(form["purpose"]), form.get("note", ""), _days(form.get("days", ""))
     if len(note) > MAX_NOTE:
-        raise UsageError(_("The note has more than %(most)d characters; nothing was asked.", most=MAX_NOTE))
+        raise said(UsageError(_("The note has more than %(most)d characters; nothing was asked.", most=MAX_NOTE)))
     if not confirmed(request, form):
         name = form["patient"].strip()[:200]
         found: Actor = await seat.run(lambda actor: actor.network.resolve(name, Role.PATIENT))
@@ -121,7 +122,7 @@ async def withdraw(request: Request, seat: Asking, form: Checked) -> Response:
     found: Listing[RequestView] = await seat.run(lambda actor: actor.requests())
     made = next((one for one in found if one.request_id == number), None)
     if made is None or made.state != "open":
-        raise UsageError(_("Request %(number)d isn't open, so there is nothing to take back.", number=number))
+        raise said(UsageError(_("Request %(number)d isn't open, so there is nothing to take back.", number=number)))
     if not confirmed(request, form):
         return confirm(
             request,
@@ -150,11 +151,11 @@ async def withdraw(request: Request, seat: Asking, form: Checked) -> Response:
 
 def _days(text: str) -> int:
     if text not in {str(days) for days in LENGTHS}:
-        raise UsageError(_("Choose one of the lengths of the form; nothing was asked."))
+        raise said(UsageError(_("Choose one of the lengths of the form; nothing was asked.")))
     return int(text)
 
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise UsageError(_("A request has a number; nothing was done."))
+        raise said(UsageError(_("A request has a number; nothing was done.")))
     return int(text)

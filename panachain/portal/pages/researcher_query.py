@@ -30,6 +30,7 @@ from panachain.portal.labels import CATEGORIES, PURPOSES, STATES, label
 from panachain.portal.pages import Page
 from panachain.portal.paging import PER_PAGE, place_of
 from panachain.portal.plots import Bars
+from panachain.portal.refusals import said
 from panachain.portal.rendering import render
 from panachain.research.index import KINDS, AnyResult, QueryProvenance, StorageRow, Tally, TallyGroup
 from panachain.sdk.researcher import Researcher
@@ -73,7 +74,7 @@ class Question:
         given = request.query_params
         kind = given.get("kind", "policies")
         if kind not in KINDS:
-            raise UsageError(_("There is nothing of this kind to be queried: %(kind)s", kind=line(kind[:40])))
+            raise said(UsageError(_("There is nothing of this kind to be queried: %(kind)s", kind=line(kind[:40]))))
         since, until = (given.get(name, "").strip()[:200] for name in ("since", "until"))
         asked = cls(kind, since, until, block=given.get("block", "").strip())
         if kind == "storage":
@@ -96,9 +97,9 @@ class Question:
             UsageError: a word that means nothing.
         """
         if self.status and self.status not in STATUSES:
-            raise UsageError(_("There is no such state: %(state)s", state=line(self.status[:40])))
+            raise said(UsageError(_("There is no such state: %(state)s", state=line(self.status[:40]))))
         if self.block and not (self.block.isascii() and self.block.isdigit() and len(self.block) < 16):
-            raise UsageError(_("A block has a number."))
+            raise said(UsageError(_("A block has a number.")))
         found: dict[str, Any] = {
             "since": _moment(self.since),
             "until": _moment(self.until),
@@ -177,7 +178,7 @@ async def download(request: Request, seat: Asker, form: str = "csv") -> Response
     """Return all rows of a question as a file; the address says as of which block."""
     asked = Question.of(request)
     if form not in FORMATS:
-        raise UsageError(_("There is no such kind of file: %(form)s", form=line(form[:40])))
+        raise said(UsageError(_("There is no such kind of file: %(form)s", form=line(form[:40]))))
     result: AnyResult = await seat.run(lambda actor: actor.query(asked.kind, **asked.filters()))
     of = result.provenance
     name = f"{asked.kind}-chain-{of.chain_id}-block-{of.block}.{form}"
@@ -381,4 +382,4 @@ def _moment(text: str) -> int | None:
     try:
         return int(datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC).timestamp())
     except (ValueError, OverflowError):
-        raise UsageError(_("A day is written like this: 2026-11-29.")) from None
+        raise said(UsageError(_("A day is written like this: 2026-11-29."))) from None

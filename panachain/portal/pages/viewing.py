@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from threading import Lock
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
@@ -18,7 +19,7 @@ from starlette.exceptions import HTTPException
 from panachain.model.actors import Role
 from panachain.plain import clean
 from panachain.portal import i18n
-from panachain.portal.desk import Seat, seated
+from panachain.portal.desk import Opening, Seat, seated
 from panachain.portal.i18n import N_, gettext
 from panachain.portal.pages import Page
 from panachain.portal.rendering import render
@@ -179,26 +180,53 @@ async def style(_: Seated) -> Response:
     return Response(rendering.style(), media_type="text/css; charset=utf-8")
 
 
+class _Charts:
+    """Charts of a seat, by opening and language; two threads make them."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, str], Chart] = {}
+        self._lock = Lock()
+
+    def get(self, wanted: tuple[str, str]) -> Chart | None:
+        return self._made.get(wanted)
+
+    def put(self, wanted: tuple[str, str], made: Chart) -> None:
+        with self._lock:
+            while len(self._made) >= _CHARTS:
+                self._made.pop(next(iter(self._made)))
+            self._made[wanted] = made
+
+
+def prepare(seat: Seat, name: str) -> None:
+    """Make the chart of an opening in the language of this request, so that the first look at it waits for nothing.
+
+    It is for the thread that opened the records: their content is fetched by its session of the SDK.
+    """
+    opening = seat.openings.get(name)
+    if opening is not None:
+        language = i18n.current()
+        seat.kept("charts", _Charts).put((name, language), _made(seat, opening, language))
+
+
+def _made(seat: Seat, opening: Opening, language: str) -> Chart:
+    names = seat.names
+    items = items_of(opening.records, names=lambda address: names.of(address, Role.HOSPITAL))
+    return chart(items, language=language, now=time.time(), told=opening.told)
+
+
 async def _chart(seat: Seat, name: str) -> Chart:
     """Return the chart of an opening in the language of this request; it is made once."""
     opening = seat.openings.get(name)
     if opening is None:
         raise HTTPException(404)
-    kept: dict[tuple[str, str], Chart] = seat.kept("charts", dict)
-    wanted = name, i18n.current()
-    if wanted not in kept:
-        names = seat.names
-
-        def made(_: Any) -> Chart:
-            items = items_of(opening.records, names=lambda address: names.of(address, Role.HOSPITAL))
-            return chart(items, language=wanted[1], now=time.time(), told=opening.told)
-
-        # In the seat's thread: records are fetched by its session of the SDK.
-        fresh = await seat.run(made)
-        while len(kept) >= _CHARTS:
-            kept.pop(next(iter(kept)))
-        kept[wanted] = fresh
-    return kept[wanted]
+    kept = seat.kept("charts", _Charts)
+    language = i18n.current()
+    found = kept.get((name, language))
+    if found is None:
+        # In the seat's thread: large records are fetched then.
+        found = await seat.run(lambda _: _made(seat, opening, language))
+        kept.put((name, language), found)
+    return found
 
 
 def _document(shown: Chart, key: str) -> Document:

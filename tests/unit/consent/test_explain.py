@@ -53,6 +53,16 @@ def test_says_who_what_why_and_when() -> None:
     assert "publish later" in text
 
 
+def test_moments_and_purposes_are_told_in_the_readers_way() -> None:
+    text = " ".join(told(moment=lambda seconds: f"second {seconds}", codes=False).allows)
+    assert "For treatment or payment for care, from second 1767225600 until second 1798761600, that" in text
+    assert "TREAT" not in text
+    offered = explain_offer(offer_of(), patient=PATIENT, moment=lambda _: "then", codes=False).allows
+    assert "from then until then" in " ".join(offered)
+    beyond = " ".join(told(replace(terms_of(), expires_at=2**70), codes=False).allows)
+    assert f"until {2**70} (Unix seconds)" in beyond
+
+
 @pytest.mark.parametrize(
     ("purposes", "words"),
     [

@@ -23,6 +23,7 @@ from panachain.ipld.cid import CID
 from panachain.model.actors import Address, Role
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Category, Purpose
+from panachain.sdk import reader as reader_module
 from panachain.sdk.group_keys import seal_secrets
 from panachain.sdk.kept_headers import KeptHeaders
 from panachain.sdk.notices import Notices
@@ -59,6 +60,32 @@ class TestInbox:
     def test_shows_nothing_of_terms_that_name_nobody_whom_the_registry_knows(self, world: World) -> None:
         forge(world, Address("0x" + "ab" * 20))
         assert list(world.clinician.inbox()) == []
+
+    def test_opens_terms_once_a_session_and_misses_nothing_that_came_since(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = grant(world)
+        assert [view.policy_id for view in world.clinician.inbox()] == [first.policy_id]
+        fetched: list[object] = []
+        get_block = world.network.store.get_block
+        monkeypatch.setattr(world.network.store, "get_block", lambda cid: fetched.append(cid) or get_block(cid))
+        assert [view.policy_id for view in world.clinician.inbox()] == [first.policy_id]
+        assert fetched == []
+        monkeypatch.undo()
+        second = grant(world, categories=("vitals",))
+        assert [view.policy_id for view in world.clinician.inbox()] == [first.policy_id, second.policy_id]
+        # What the chain says isn't kept: the patient takes one back, and the other one ends.
+        world.patient.revoke(first.policy_id)
+        assert [view.status for view in world.clinician.inbox()] == [PolicyStatus.REVOKED, PolicyStatus.ACTIVE]
+        world.advance(400 * 86_400)
+        assert [view.status for view in world.clinician.inbox()] == [PolicyStatus.REVOKED, PolicyStatus.EXPIRED]
+
+    def test_keeps_no_more_terms_open_than_a_bound(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reader_module, "_KEPT", 2)
+        made = [grant(world).policy_id for _ in range(3)]
+        for _ in range(2):
+            assert [view.policy_id for view in world.clinician.inbox()] == made
+        assert len(world.clinician._terms) == 2
 
     def test_asks_for_all_patients_keys_and_all_policies_at_once(
         self, world: World, monkeypatch: pytest.MonkeyPatch

@@ -57,6 +57,32 @@ def test_an_approval_grants_what_was_asked_and_tells_the_requester_which_policy(
     assert opened(world, made.policy_id) == 1
 
 
+def test_what_was_opened_once_is_opened_once_a_session_and_an_answer_appears_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(world)
+    first = ask(world)
+    assert [one.state for one in world.clinician.requests()] == ["open"]
+    assert [one.state for one in world.patient.requests()] == ["open"]
+    made = world.patient.approve(first)
+    second = ask(world, "vitals")
+    for asked in (world.clinician.requests(), world.patient.requests()):
+        assert [(one.request_id, one.state) for one in asked] == [(first, "approved"), (second, "open")]
+        assert (asked[0].policy_id, asked[0].granted) == (made.policy_id, ("laboratory",))
+    before = world.clinician.requests()
+    monkeypatch.setattr(world.network.store, "get_block", None)
+    assert world.clinician.requests() == before
+    assert world.patient.requests() == before
+
+
+def test_no_more_is_kept_open_than_a_bound(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests_module, "_KEPT", 2)
+    numbers = [ask(world, "laboratory", "vitals") for _ in range(3)]
+    for _ in range(2):
+        assert [one.request_id for one in world.clinician.requests()] == numbers
+    assert len(world.clinician._opened_requests) == 2
+
+
 def test_less_than_was_asked_is_an_answer_and_more_is_none(world: World) -> None:
     number = ask(world, "laboratory", "vitals")
     with pytest.raises(UsageError, match="more than that isn't an answer"):

@@ -16,6 +16,7 @@ from panachain.model.policy import Disclosure, PolicyStatus
 from panachain.model.scope import Category, Purpose
 from panachain.portal.i18n import speaking
 from panachain.portal.pages.patient_grants import told
+from panachain.portal.rendering import moment
 from tests.portal.conftest import Client, Portal, text_of
 from tests.unit.consent.test_explain import PATIENT, STATES, offer_of, terms_of
 from tests.unit.consent.test_explain import told as explained
@@ -51,7 +52,7 @@ def test_a_grant_says_what_it_allows_and_is_made_as_it_was_shown(portal: Portal,
     for part in (
         world.clinician.address,
         "laboratory, vital signs (2024)",
-        "For treatment (TREAT)",
+        f"For treatment, from {moment(world.now)} until {moment(world.now + 30 * DAY)}, that moment excluded.",
         "nothing is signed or sent before you confirm it",
         "Held by nobody: What was opened can't be called back",
         "Fewer than 2 of the 3 proxies open nothing",
@@ -67,6 +68,18 @@ def test_a_grant_says_what_it_allows_and_is_made_as_it_was_shown(portal: Portal,
         PolicyStatus.ACTIVE,
     )
     assert made.expires_at == world.now + 30 * DAY
+
+
+def test_what_a_grant_allows_is_said_in_the_words_and_times_of_its_reader(portal: Portal) -> None:
+    client, until = portal.client_of(Role.PATIENT, language="de"), portal.world.now + 30 * DAY
+    asked = text_of(client.submit("/grants/new", **choice(portal)).text)
+    with speaking("de"):
+        assert f"bis {moment(until)}" in asked
+    client.finish(client.agree(client.submit("/grants/new", **choice(portal))))
+    shown = text_of(client.page(f"/grants/{policies(portal)[-1].policy_id}"))
+    for page in (asked, shown):
+        assert "TREAT" not in page
+        assert "UTC" not in page
 
 
 @pytest.mark.parametrize(

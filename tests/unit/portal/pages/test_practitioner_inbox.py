@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from unittest.mock import patch
 
 import pytest
 
 from panachain.ipld.cid import CID
 from panachain.model.actors import Role
 from panachain.portal.jobs import Job
-from panachain.portal.pages import practitioner_inbox
+from panachain.portal.pages import practitioner_inbox, viewing
 from panachain.sdk.names import Names
 from tests.portal.conftest import Client, Portal, text_of
 from tests.twin.world import World, running_world
@@ -136,6 +137,9 @@ class TestOpen:
         client = portal.client_of(Role.PRACTITIONER)
         asked = client.submit(f"{place(world)}/open")
         assert "The patient sees it in their log" in text_of(asked.text)
+        # Two contacts can be called alike: whose records these are say the handle and the address, too.
+        for part in (world.patient.profile.handle, world.patient.address):
+            assert part in text_of(asked.text)
         world.wait()
         assert list(world.patient.log()) == []
         page = client.finish(client.agree(asked))
@@ -143,6 +147,9 @@ class TestOpen:
         seat = next(one.seat for one in portal.desk._sessions.values() if one.seat is not None)
         ((name, opening),) = seat.openings.items()
         assert f"/opened/{name}" in page
+        # They are in order by then: the first look waits for nothing.
+        with patch.object(viewing, "chart", side_effect=AssertionError):
+            assert "Where this comes from" in text_of(client.page(f"/opened/{name}"))
         assert len(opening.records) == 2
         world.wait()
         assert len(list(world.patient.log())) == 1
